@@ -1,0 +1,85 @@
+/**
+ * Every error Holdfast raises: one class, one code each, and what to do about it.
+ * Used everywhere; depends on nothing. docs/errors.md documents each code, and a test checks that it does.
+ */
+
+/** The stable codes; match on these, never on messages. Each is documented in docs/errors.md. */
+export const ERROR_CODES = {
+  // configuration and bad input: refused before anything is written
+  HF_CONFIG: 'The configuration is not usable.',
+  HF_OPTION_UNKNOWN: 'An option is not known.',
+  HF_DURATION: 'A duration cannot be read.',
+  HF_MESSAGE_TYPE: 'A message type is declared wrongly.',
+  HF_PAYLOAD_INVALID: 'A payload does not match its schema.',
+  HF_PAYLOAD_NOT_JSON: 'A payload holds a value that JSON cannot carry.',
+  HF_PAYLOAD_TEXT: 'A text holds NUL or a lone surrogate, which PostgreSQL cannot store.',
+  HF_PAYLOAD_TOO_LARGE: 'A message is over the size limit.',
+  HF_KEY_EMPTY: 'A message key is empty.',
+  HF_NOT_IN_TRANSACTION: 'The handle is not in an open transaction.',
+  HF_TX_UNSUPPORTED: 'The transaction handle is of no known kind.',
+  // wire
+  HF_ENVELOPE_INVALID: 'A received envelope cannot be decoded.',
+  HF_ENVELOPE_VERSION: 'A received envelope has an unknown wire version.',
+  HF_MESSAGE_VERSION: 'A message has a payload version this process cannot read.',
+  // postgres
+  HF_SCHEMA_MISSING: 'The Holdfast tables are not there, or too old.',
+  HF_MIGRATION_CHANGED: 'An applied migration differs from its file.',
+  HF_MIGRATION_FAILED: 'A migration failed.',
+  HF_DATABASE_UNAVAILABLE: 'The database cannot be reached.',
+  // transport
+  HF_TRANSPORT_UNAVAILABLE: 'The broker cannot be reached or refuses all writes.',
+  HF_MESSAGE_REFUSED: 'The broker refuses this message.',
+  // relay
+  HF_LEASE_LOST: 'The lease of a subscription was lost.',
+  HF_SHARDS_MISMATCH: 'A subscription is running with another number of shards.',
+  HF_SUBSCRIPTION_UNKNOWN: 'No subscription of that name exists.',
+  HF_NOT_FOUND: 'What was asked for does not exist.',
+  // consumer
+  HF_NO_HANDLER: 'No handler is registered for a topic.',
+  HF_HANDLER_TIMEOUT: 'A handler did not finish in time.',
+  HF_INBOX_RETENTION: 'Inbox retention is shorter than the redelivery horizon.',
+  HF_PERMANENT: 'A failure that no retry can mend.',
+  HF_IDEMPOTENCY_CONFLICT: 'An idempotency key was used for another request.',
+  // processes
+  HF_STOPPED: 'The service is stopped.',
+  HF_SERVER_MISSING: 'A server needed for tests or the demo cannot be found or started.',
+} as const;
+
+export type ErrorCode = keyof typeof ERROR_CODES;
+
+export interface HoldfastErrorOptions {
+  /** What the reader can do about it, in one sentence. */
+  readonly advice?: string;
+  readonly cause?: unknown;
+  /** Facts for programs: names, limits, sizes. Never payloads. */
+  readonly details?: Readonly<Record<string, unknown>>;
+}
+
+/** The one error class of Holdfast. `code` is stable; `message` ends with the advice. */
+export class HoldfastError extends Error {
+  override readonly name: string = 'HoldfastError';
+  readonly code: ErrorCode;
+  readonly advice: string | undefined;
+  readonly details: Readonly<Record<string, unknown>>;
+
+  constructor(code: ErrorCode, message: string, options: HoldfastErrorOptions = {}) {
+    super(options.advice === undefined ? message : `${message} ${options.advice}`, options.cause === undefined ? undefined : { cause: options.cause });
+    this.code = code;
+    this.advice = options.advice;
+    this.details = options.details ?? {};
+  }
+}
+
+/** Throw this from a handler when no retry can help: the message is parked at once. */
+export class PermanentError extends HoldfastError {
+  override readonly name = 'PermanentError';
+  constructor(message: string, options: HoldfastErrorOptions = {}) {
+    super('HF_PERMANENT', message, options);
+  }
+}
+
+/** True for a HoldfastError, of the given code when one is given. Works across copies of the package. */
+export function isHoldfastError(error: unknown, code?: ErrorCode): error is HoldfastError {
+  if (!(error instanceof Error) || !('code' in error) || typeof error.code !== 'string') return false;
+  return Object.hasOwn(ERROR_CODES, error.code) && (code === undefined || error.code === code);
+}

@@ -1,0 +1,14 @@
+/**
+ * The lifecycle that every long-running part of Holdfast shares (relay, consumer, pruner, HTTP server).
+ */
+
+export interface StopOptions {
+  /** Soft until this aborts, then hard: work in flight is aborted and what is not finished stays for a later run. */
+  readonly signal?: AbortSignal;
+}
+
+/** Starting twice, stopping twice and stopping before start are all fine and do nothing the second time. */
+export interface Service {
+  start(): Promise<void>;
+  stop(options?: StopOptions): Promise<void>;
+}

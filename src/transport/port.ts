@@ -1,0 +1,90 @@
+/**
+ * The transport port: what carries messages between a relay and consumers.
+ * Implemented by the adapters beside this file; used by the relay (Publisher) and the consumer (Receiver).
+ * test/conformance/transport.ts runs the duties written here against every adapter.
+ */
+
+/** One message on its way to one destination. `wire` is the whole CloudEvent as JSON text (see docs/wire-format.md). */
+export interface OutboundMessage {
+  /** Message id (UUID). The same message published again has the same id. */
+  readonly id: string;
+  readonly topic: string;
+  /** Order is kept among messages of one key and destination; null means no order. */
+  readonly key: string | null;
+  /** Name of the queue, stream or exchange. */
+  readonly destination: string;
+  /** The envelope as JSON text. */
+  readonly wire: string;
+  /** Set when the message is republished from the log on request: it must not be swallowed as a duplicate by the broker. */
+  readonly replayId: string | null;
+}
+
+/** What became of one message of a batch. */
+export type PublishOutcome =
+  | { readonly kind: 'published' }
+  /** This message, not the broker, is at fault. `permanent`: sending it again cannot help (too large, malformed). */
+  | { readonly kind: 'refused'; readonly permanent: boolean; readonly error: Error };
+
+/**
+ * Duties of a publisher:
+ * - `publish` resolves with one outcome per message, in the order given. `published` is said only once the broker has acknowledged it.
+ * - When the broker as a whole cannot be reached, times out, or refuses every write (read-only, out of memory), `publish`
+ *   rejects with HoldfastError HF_TRANSPORT_UNAVAILABLE: the outcome of every message of the batch is then unknown.
+ * - Messages of one key and destination reach the broker in the order given. After a refused message of a key, later ones of the
+ *   same key in the batch may have been published; the relay decides what that means.
+ * - It settles soon after `signal` aborts, and buffers nothing past its return: no unbounded offline queue.
+ * - The broker may forget duplicates, so publishing twice is allowed to deliver twice; it must never deliver zero times.
+ */
+export interface Publisher {
+  publish(batch: readonly OutboundMessage[], options: { readonly signal: AbortSignal }): Promise<readonly PublishOutcome[]>;
+  /** Rejects with HF_TRANSPORT_UNAVAILABLE when the broker does not answer. Used by the half-open breaker and by /readyz. */
+  check(options: { readonly signal: AbortSignal }): Promise<void>;
+  /** Idempotent. */
+  close(): Promise<void>;
+}
+
+/** One delivery of a message to a consumer. */
+export interface Delivery {
+  /** The envelope, as JSON text or as the value parsed from it, whichever the adapter has at hand. Not yet validated. */
+  readonly wire: unknown;
+  /** How often this message was handed out before without any verdict coming back (crash of a consumer), as far as the broker knows. */
+  readonly redeliveries: number;
+  /** Aborted when the receiver loses its claim on the message or is stopped hard. */
+  readonly signal: AbortSignal;
+}
+
+export type Verdict =
+  /** Done with (handled, duplicate, or parked in the consumer's own database): the broker may forget it. */
+  | { readonly kind: 'done' }
+  /** Hand it out again, not before `delayMs` (milliseconds) have passed. */
+  | { readonly kind: 'later'; readonly delayMs: number };
+
+export interface ReceiveOptions {
+  /** How many deliveries may be in flight at once in this receiver. With `ordered`, at most one per key. */
+  readonly concurrency: number;
+  /** Deliver messages of one key one at a time, in the order they were published. */
+  readonly ordered: boolean;
+}
+
+/**
+ * Duties of a receiver:
+ * - `start` hands each message to `handle` at least once until a `done` comes back; a rejection of `handle` counts as `later`.
+ * - A consumer that dies in the middle loses nothing: the message comes again with `redeliveries` raised.
+ * - With `ordered`, a `later` holds back the following messages of that key.
+ * - `stop` takes no new messages, waits for the ones in flight until `signal` aborts, then aborts their signals.
+ *   Stopping twice, or before start, is fine.
+ */
+export interface Receiver {
+  start(): Promise<void>;
+  stop(options?: { readonly signal?: AbortSignal }): Promise<void>;
+}
+
+/** A transport makes publishers for relays and receivers for consumers. It opens no connection before one of them is used. */
+export interface Transport {
+  /** Short name for logs and metrics: 'bullmq-redis', 'bullmq-postgres', 'memory'. */
+  readonly kind: string;
+  publisher(): Publisher;
+  receiver(destination: string, handle: (delivery: Delivery) => Promise<Verdict>, options: ReceiveOptions): Receiver;
+  /** Closes what it shares between its publishers and receivers. Idempotent. */
+  close(): Promise<void>;
+}
