@@ -15,6 +15,7 @@ export const ERROR_CODES = {
   HF_PAYLOAD_TEXT: 'A text holds NUL or a lone surrogate, which PostgreSQL cannot store.',
   HF_PAYLOAD_TOO_LARGE: 'A message is over the size limit.',
   HF_KEY_EMPTY: 'A message key is empty.',
+  HF_MESSAGE_DUPLICATE: 'A message with this id is in the outbox already.',
   HF_NOT_IN_TRANSACTION: 'The handle is not in an open transaction.',
   HF_TX_UNSUPPORTED: 'The transaction handle is of no known kind.',
   // wire
@@ -26,6 +27,7 @@ export const ERROR_CODES = {
   HF_MIGRATION_CHANGED: 'An applied migration differs from its file.',
   HF_MIGRATION_FAILED: 'A migration failed.',
   HF_DATABASE_UNAVAILABLE: 'The database cannot be reached.',
+  HF_COMMIT_IN_DOUBT: 'The connection broke during COMMIT; the transaction may have been committed.',
   // transport
   HF_TRANSPORT_UNAVAILABLE: 'The broker cannot be reached or refuses all writes.',
   HF_MESSAGE_REFUSED: 'The broker refuses this message.',
