@@ -24,9 +24,13 @@ export const ERROR_CODES = {
   HF_MESSAGE_VERSION: 'A message has a payload version this process cannot read.',
   // postgres
   HF_SCHEMA_MISSING: 'The Holdfast tables are not there, or too old.',
+  HF_SCHEMA_NEWER: 'The Holdfast tables are newer than this package.',
   HF_MIGRATION_CHANGED: 'An applied migration differs from its file.',
   HF_MIGRATION_FAILED: 'A migration failed.',
   HF_DATABASE_UNAVAILABLE: 'The database cannot be reached.',
+  HF_DATABASE_READ_ONLY: 'The database takes no writes: a standby, or a read-only transaction.',
+  HF_PERMISSION: 'The role may not do this in the database.',
+  HF_TRANSACTION_ABORTED: 'COMMIT rolled back, because a statement had failed before.',
   HF_COMMIT_IN_DOUBT: 'The connection broke during COMMIT; the transaction may have been committed.',
   // transport
   HF_TRANSPORT_UNAVAILABLE: 'The broker cannot be reached or refuses all writes.',

@@ -3,8 +3,12 @@
  * Used by the relay, consumers, the migrator and the operations; never by the writer, which works in the caller's transaction.
  */
 
-import type pg from 'pg';
-import type { Duration } from '../runtime/duration.ts';
+import pg from 'pg';
+import { HoldfastError } from '../errors.ts';
+import { parseDuration, type Duration } from '../runtime/duration.ts';
+import { refuseUnknownOptions } from '../runtime/options.ts';
+import { assertSchemaName, DEFAULT_SCHEMA } from './quoting.ts';
+import { classifySqlError, sqlStateOf } from './sql-state.ts';
 
 export interface DatabaseOptions {
   /** postgres:// URL. Without it, and without `pool`, the PG* environment variables of the driver apply. */
@@ -37,7 +41,7 @@ export interface DedicatedConnectionOptions {
   readonly applicationName?: string | undefined;
 }
 
-/** All rejections are the driver's errors or their translation by sql-state.ts; classifySqlError tells what either means. */
+/** Rejects with the driver's own errors, unless said otherwise; classifySqlError and translateSqlError tell what they mean. */
 export interface Database {
   readonly schema: string;
   readonly pool: pg.Pool;
@@ -56,6 +60,168 @@ export interface Database {
 }
 
 /** Opens nothing before the first use. Throws HF_CONFIG on bad options. */
-export function openDatabase(_options: DatabaseOptions): Database {
-  throw new Error('not written yet');
+export function openDatabase(options: DatabaseOptions = {}): Database {
+  refuseUnknownOptions(options, KNOWN_OPTIONS, 'openDatabase');
+  const schema = assertSchemaName(options.schema ?? DEFAULT_SCHEMA);
+  const given = isPool(options.pool) ? options.pool : undefined;
+  const pool = given ?? new pg.Pool(poolConfig(options));
+  const onIdleError = (error: Error) => options.onIdleError?.(error);
+  // An idle connection that breaks is dropped by the pool, which emits 'error'; unheard, that would end the process.
+  pool.on('error', onIdleError);
+  let closing: Promise<void> | undefined;
+
+  const database: Database = {
+    schema,
+    pool,
+    async query<R extends pg.QueryResultRow>(text: string, values?: readonly unknown[]) {
+      return database.withConnection((client) => client.query<R>(text, values === undefined ? undefined : [...values]));
+    },
+    async withConnection(fn) {
+      return withConnection(pool, fn);
+    },
+    async transaction(fn, transactionOptions = {}) {
+      const begin = beginStatement(transactionOptions);
+      return withConnection(pool, async (client) => runTransaction(client, begin, fn));
+    },
+    async dedicatedConnection(connectionOptions) {
+      return dedicatedConnection(pool, connectionOptions, options.applicationName);
+    },
+    async close() {
+      closing ??= (async () => {
+        if (given === undefined) await pool.end();
+        pool.off('error', onIdleError);
+      })();
+      await closing;
+    },
+  };
+  return database;
+}
+
+/**
+ * BEGIN, `fn`, COMMIT on a connection that the caller holds; see Database.transaction. `begin` is a whole statement.
+ * Also for users of a client that is not from our pool.
+ */
+export async function runTransaction<C extends pg.ClientBase, T>(client: C, begin: string, fn: (client: C) => Promise<T>): Promise<T> {
+  await client.query(begin);
+  let result: T;
+  try {
+    result = await fn(client);
+  } catch (error) {
+    // A failed ROLLBACK leaves the connection with an open transaction, or dead: withConnection destroys it either way.
+    await client.query('ROLLBACK').catch(() => undefined);
+    throw error;
+  }
+  let commit: pg.QueryResult;
+  try {
+    commit = await client.query('COMMIT');
+  } catch (error) {
+    // A verdict of the server (a deferred constraint, a serialization failure) is a rollback for certain. Anything else
+    // leaves it open whether COMMIT arrived and its answer was lost.
+    if (sqlStateOf(error) !== undefined && classifySqlError(error) !== 'connection') throw error;
+    throw new HoldfastError('HF_COMMIT_IN_DOUBT', 'The connection broke during COMMIT; the transaction may or may not have been committed.', {
+      advice: 'Look for one of its rows by id before you repeat it.',
+      cause: error,
+    });
+  }
+  // PostgreSQL answers COMMIT of a failed transaction with success and the tag ROLLBACK.
+  if (commit.command === 'ROLLBACK') {
+    throw new HoldfastError('HF_TRANSACTION_ABORTED', 'COMMIT rolled back, because a statement of the transaction had failed.', {
+      advice: 'Do not catch errors of statements inside a transaction without a savepoint.',
+    });
+  }
+  return result;
+}
+
+/** BEGIN with the given options. */
+export function beginStatement(options: TransactionOptions = {}): string {
+  refuseUnknownOptions(options, ['isolation', 'readOnly'], 'transaction');
+  const { isolation, readOnly } = options;
+  if (isolation !== undefined && !ISOLATION_LEVELS.includes(isolation)) {
+    throw new HoldfastError('HF_CONFIG', `Unknown isolation level ${JSON.stringify(isolation)}.`, { advice: `Use one of: ${ISOLATION_LEVELS.join(', ')}.` });
+  }
+  const level = isolation === undefined ? '' : ` ISOLATION LEVEL ${isolation.toUpperCase()}`;
+  return `BEGIN${level}${readOnly === true ? ' READ ONLY' : ''}`;
+}
+
+const ISOLATION_LEVELS: readonly string[] = ['read committed', 'repeatable read', 'serializable'];
+
+const KNOWN_OPTIONS = ['url', 'pool', 'schema', 'applicationName', 'max', 'connectTimeout', 'statementTimeout', 'onIdleError'] as const;
+
+async function withConnection<T>(pool: pg.Pool, fn: (client: pg.PoolClient) => Promise<T>): Promise<T> {
+  const client = await pool.connect();
+  let broken = false;
+  // While a client is checked out the pool does not listen, and an unheard 'error' would end the process.
+  const onError = () => {
+    broken = true;
+  };
+  client.on('error', onError);
+  try {
+    return await fn(client);
+  } catch (error) {
+    if (classifySqlError(error) === 'connection') broken = true;
+    throw error;
+  } finally {
+    client.off('error', onError);
+    // Neither a dead connection nor one with an open transaction may serve the next caller.
+    const status = client.getTransactionStatus();
+    client.release(broken || (status !== 'I' && status !== null));
+  }
+}
+
+async function dedicatedConnection(pool: pg.Pool, options: DedicatedConnectionOptions, applicationName: string | undefined): Promise<pg.Client> {
+  const client = new pg.Client({
+    ...pool.options,
+    // The pool hides the password from enumeration.
+    ...(pool.options.password === undefined ? {} : { password: pool.options.password }),
+    application_name: options.applicationName ?? applicationName ?? pool.options.application_name ?? 'holdfast',
+  });
+  let connected = false;
+  let over = false;
+  const lost = (error: Error) => {
+    if (over || !connected) return;
+    over = true;
+    options.onLost(error);
+  };
+  client.on('error', lost);
+  client.on('end', () => lost(new Error('Connection terminated unexpectedly')));
+  const end = client.end.bind(client) as () => Promise<void>;
+  client.end = (async () => {
+    over = true;
+    await end();
+  }) as typeof client.end;
+  try {
+    await client.connect();
+  } catch (error) {
+    await client.end().catch(() => undefined);
+    throw error;
+  }
+  connected = true;
+  return client;
+}
+
+function poolConfig(options: DatabaseOptions): pg.PoolConfig {
+  const { max } = options;
+  if (max !== undefined && (!Number.isInteger(max) || max < 1)) {
+    throw new HoldfastError('HF_CONFIG', `max must be a whole number of connections from 1 on, not ${String(max)}.`);
+  }
+  const own: pg.PoolConfig = {
+    application_name: options.applicationName ?? 'holdfast',
+    connectionTimeoutMillis: parseDuration(options.connectTimeout ?? '10s', 'connectTimeout'),
+    max: max ?? 10,
+    keepAlive: true,
+    keepAliveInitialDelayMillis: 10_000,
+  };
+  if (options.url !== undefined) own.connectionString = options.url;
+  if (options.statementTimeout !== undefined) own.statement_timeout = parseDuration(options.statementTimeout, 'statementTimeout');
+  const config = isPool(options.pool) ? {} : (options.pool ?? {});
+  // The driver's own settings win over defaults, but not over what is said here by name.
+  const named: pg.PoolConfig = {};
+  if (options.url !== undefined && own.connectionString !== undefined) named.connectionString = own.connectionString;
+  if (options.applicationName !== undefined) named.application_name = options.applicationName;
+  if (max !== undefined) named.max = max;
+  return { ...own, ...config, ...named };
+}
+
+function isPool(pool: pg.Pool | pg.PoolConfig | undefined): pool is pg.Pool {
+  return pool !== undefined && 'totalCount' in pool && typeof (pool as pg.Pool).connect === 'function';
 }

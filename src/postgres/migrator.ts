@@ -1,47 +1,250 @@
 /**
- * Brings the Holdfast tables to the version this package needs, from migrations/NNNN_name.sql.
+ * Brings the Holdfast tables to the version this package needs.
  * Used by `holdfast migrate`, by services at deployment, and by tests; assertSchema by everything that starts.
+ *
+ * The ledger, <schema>.migration, has one row per applied file. Migrators that run at once take turns by an advisory lock and
+ * look into the ledger again once they hold it, so the later one finds nothing to do.
  */
 
-import type { Database } from './database.ts';
+import { createHash } from 'node:crypto';
+import type pg from 'pg';
+import { HoldfastError } from '../errors.ts';
+import { refuseUnknownOptions } from '../runtime/options.ts';
+import { runTransaction, type Database } from './database.ts';
+import { readMigrations, type Migration } from './migration-files.ts';
+import { quoteIdentifier } from './quoting.ts';
+import { classifySqlError, sqlStateOf, translateSqlError } from './sql-state.ts';
 
-export interface Migration {
-  readonly version: number;
-  readonly name: string;
-  /** The leading comment of the file: what its operator should know. */
-  readonly notes: string;
-  /** Whole text of the file with the configured schema in place. */
-  readonly sql: string;
-  /** sha256 of the file as shipped, line ends normalised, in hex. */
-  readonly checksum: string;
-  /** False when the file says `-- no-transaction`. */
-  readonly transaction: boolean;
-}
+export type { Migration } from './migration-files.ts';
 
 export interface MigrateOptions {
   /** Go up to this version; default: the newest. Never down. */
   readonly to?: number | undefined;
   /** Change nothing, return what would be run. */
   readonly dryRun?: boolean | undefined;
+  /** Where the files are, for tests; default: those of the package. */
+  readonly directory?: URL | undefined;
 }
 
-export interface MigrationStatus extends Omit<Migration, 'sql' | 'transaction'> {
-  readonly state: 'applied' | 'pending' | 'changed';
+export interface MigrationStatus {
+  readonly version: number;
+  readonly name: string;
+  readonly notes: string;
+  readonly checksum: string;
+  /** changed: applied, but the file is another one by now. unknown: applied by a newer version of this package. */
+  readonly state: 'applied' | 'pending' | 'changed' | 'unknown';
   readonly appliedAt: Date | null;
   readonly appliedBy: string | null;
 }
 
-/** Applies what is pending, one file a transaction, and returns it. Concurrent calls wait for each other. */
-export async function migrate(_database: Database, _options: MigrateOptions = {}): Promise<readonly Migration[]> {
-  throw new Error('not written yet');
+interface LedgerRow {
+  readonly version: number;
+  readonly name: string;
+  readonly checksum: string;
+  readonly applied_at: Date;
+  readonly applied_by: string;
 }
 
-/** One entry per file, in order. Works on a database without the tables. */
-export async function migrationStatus(_database: Database): Promise<readonly MigrationStatus[]> {
-  throw new Error('not written yet');
+/**
+ * Applies what is pending and returns it. Each file has a transaction of its own, so a failure leaves the earlier ones applied.
+ * Rejects with HF_MIGRATION_CHANGED and HF_SCHEMA_NEWER before anything is run, with HF_MIGRATION_FAILED naming file and line.
+ */
+export async function migrate(database: Database, options: MigrateOptions = {}): Promise<readonly Migration[]> {
+  refuseUnknownOptions(options, ['to', 'dryRun', 'directory'], 'migrate');
+  const files = await readMigrations(database.schema, options.directory);
+  const wanted = upTo(files, options.to);
+  try {
+    return await database.withConnection(async (client) => {
+      const applied = await readLedger(client, database.schema);
+      checkLedger(applied, files, database.schema);
+      const pending = wanted.filter((file) => !applied.some((row) => row.version === file.version));
+      if (options.dryRun === true) return pending;
+      const done: Migration[] = [];
+      for (const file of pending) {
+        if (await applyOne(client, database.schema, file, files)) done.push(file);
+      }
+      return done;
+    });
+  } catch (error) {
+    throw translateSqlError(error);
+  }
 }
 
-/** Rejects with HF_SCHEMA_MISSING unless every migration this package ships has been applied. One cheap query. */
-export async function assertSchema(_database: Database): Promise<void> {
-  throw new Error('not written yet');
+/** One entry per file, in order, then what the ledger knows beyond them. Works on a database without the tables. */
+export async function migrationStatus(database: Database, options: { readonly directory?: URL | undefined } = {}): Promise<readonly MigrationStatus[]> {
+  const files = await readMigrations(database.schema, options.directory);
+  const applied = await database
+    .withConnection(async (client) => readLedger(client, database.schema))
+    .catch((error: unknown) => Promise.reject(translateSqlError(error)));
+  const known = files.map((file): MigrationStatus => {
+    const { version, name, notes, checksum } = file;
+    const row = applied.find((each) => each.version === version);
+    if (row === undefined) return { version, name, notes, checksum, state: 'pending', appliedAt: null, appliedBy: null };
+    const state = row.checksum === checksum ? 'applied' : 'changed';
+    return { version, name, notes, checksum, state, appliedAt: row.applied_at, appliedBy: row.applied_by };
+  });
+  const unknown = applied
+    .filter((row) => row.version > files.length)
+    .map((row): MigrationStatus => {
+      const { version, name, checksum } = row;
+      return { version, name, notes: '', checksum, state: 'unknown', appliedAt: row.applied_at, appliedBy: row.applied_by };
+    });
+  return [...known, ...unknown];
+}
+
+/**
+ * Rejects with HF_SCHEMA_MISSING unless every migration this package ships has been applied. One cheap query, for every start.
+ * Tables newer than the package are fine here: migrations keep running services working, so that they can go first.
+ */
+export async function assertSchema(database: Database): Promise<void> {
+  const { schema } = database;
+  const needed = (await readMigrations(schema)).length;
+  let version: number;
+  try {
+    const { rows } = await database.query<{ version: number }>(`SELECT coalesce(max(version), 0) AS version FROM ${ledger(schema)}`);
+    version = rows[0]?.version ?? 0;
+  } catch (error) {
+    if (classifySqlError(error) !== 'schema') throw translateSqlError(error);
+    version = 0;
+  }
+  if (version >= needed) return;
+  const state = version === 0 ? `There are no Holdfast tables in the schema ${quoteIdentifier(schema)}` : `The Holdfast tables are at version ${version}, and ${needed} is needed`;
+  throw new HoldfastError('HF_SCHEMA_MISSING', `${state}.`, {
+    advice: 'Run `holdfast migrate` on this database, or migrate() from code.',
+    details: { schema, version, needed },
+  });
+}
+
+/** False when another migrator was faster. */
+async function applyOne(client: pg.PoolClient, schema: string, file: Migration, files: readonly Migration[]): Promise<boolean> {
+  const lock = lockKey(schema);
+  const isPending = async () => {
+    const applied = await readLedger(client, schema);
+    checkLedger(applied, files, schema);
+    return !applied.some((row) => row.version === file.version);
+  };
+  const record = async () => {
+    await client.query(`INSERT INTO ${ledger(schema)} (version, name, checksum) VALUES ($1, $2, $3)`, [file.version, file.name, file.checksum]);
+  };
+
+  if (file.transaction) {
+    return runTransaction(client, 'BEGIN', async () => {
+      await client.query('SET LOCAL statement_timeout = 0');
+      await client.query('SELECT pg_advisory_xact_lock($1)', [lock]);
+      if (!(await isPending())) return false;
+      await createLedger(client, schema);
+      await runFile(client, file);
+      await record();
+      return true;
+    });
+  }
+  // Outside a transaction only a lock of the session can span lock, statement and record.
+  await client.query('SELECT pg_advisory_lock($1)', [lock]);
+  try {
+    if (!(await isPending())) return false;
+    await createLedger(client, schema);
+    await runFile(client, file);
+    await record();
+    return true;
+  } finally {
+    await client.query('SELECT pg_advisory_unlock($1)', [lock]).catch(() => undefined);
+  }
+}
+
+async function runFile(client: pg.PoolClient, file: Migration): Promise<void> {
+  try {
+    await client.query(file.sql);
+  } catch (error) {
+    if (classifySqlError(error) === 'connection') throw error;
+    const position = error instanceof Error && 'position' in error ? Number(error.position) : Number.NaN;
+    const line = Number.isNaN(position) ? '' : `, line ${file.sql.slice(0, position).split('\n').length}`;
+    const what = error instanceof Error ? error.message : String(error);
+    throw new HoldfastError('HF_MIGRATION_FAILED', `Migration ${fileName(file)}${line} failed: ${what}.`, {
+      advice: file.transaction
+        ? 'Nothing of this file was applied; mend the cause and run it again.'
+        : 'This file runs outside a transaction; see its notes for what it may have left behind.',
+      cause: error,
+      details: { version: file.version, sqlState: sqlStateOf(error) ?? null },
+    });
+  }
+}
+
+/** Creates schema and ledger if they are missing. Asks first: a role without CREATE on the database may not even try. */
+async function createLedger(client: pg.PoolClient, schema: string): Promise<void> {
+  const quoted = quoteIdentifier(schema);
+  try {
+    const { rowCount } = await client.query('SELECT 1 FROM pg_catalog.pg_namespace WHERE nspname = $1', [schema]);
+    if (rowCount === 0) await client.query(`CREATE SCHEMA ${quoted}`);
+    if (await hasLedger(client, schema)) return;
+    await client.query(
+      `CREATE TABLE ${ledger(schema)} (
+         version    integer     PRIMARY KEY,
+         name       text        NOT NULL,
+         checksum   text        NOT NULL,
+         applied_at timestamptz NOT NULL DEFAULT now(),
+         applied_by text        NOT NULL DEFAULT session_user
+       )`,
+    );
+  } catch (error) {
+    if (classifySqlError(error) !== 'permission') throw error;
+    throw new HoldfastError('HF_PERMISSION', `The role may not create the schema ${quoted} or tables in it.`, {
+      advice: `Let an administrator run CREATE SCHEMA ${quoted} AUTHORIZATION followed by the name of the role, then migrate again.`,
+      cause: error,
+    });
+  }
+}
+
+async function hasLedger(client: pg.PoolClient, schema: string): Promise<boolean> {
+  // By the catalog, not to_regclass, which fails instead of answering when the role has no USAGE on the schema.
+  const { rowCount } = await client.query(
+    `SELECT 1 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+     WHERE n.nspname = $1 AND c.relname = 'migration' AND c.relkind IN ('r', 'p')`,
+    [schema],
+  );
+  return rowCount !== 0;
+}
+
+async function readLedger(client: pg.PoolClient, schema: string): Promise<readonly LedgerRow[]> {
+  if (!(await hasLedger(client, schema))) return [];
+  const { rows } = await client.query<LedgerRow>(`SELECT version, name, checksum, applied_at, applied_by FROM ${ledger(schema)} ORDER BY version`);
+  return rows;
+}
+
+function checkLedger(applied: readonly LedgerRow[], files: readonly Migration[], schema: string): void {
+  for (const row of applied) {
+    const file = files.find((each) => each.version === row.version);
+    if (file === undefined) {
+      throw new HoldfastError('HF_SCHEMA_NEWER', `The tables in ${quoteIdentifier(schema)} are at version ${row.version}, and this package knows ${files.length}.`, {
+        advice: 'Migrate with the newest version of the package in use.',
+        details: { version: row.version, known: files.length },
+      });
+    }
+    if (file.checksum !== row.checksum) {
+      throw new HoldfastError('HF_MIGRATION_CHANGED', `Migration ${fileName(file)} was applied on ${new Date(row.applied_at).toISOString()} and has been changed since.`, {
+        advice: 'Never edit a shipped migration; put back the file as it was, or reinstall the package.',
+        details: { version: row.version, applied: row.checksum, shipped: file.checksum },
+      });
+    }
+  }
+}
+
+function upTo(files: readonly Migration[], to: number | undefined): readonly Migration[] {
+  if (to === undefined) return files;
+  if (!files.some((file) => file.version === to)) {
+    throw new HoldfastError('HF_CONFIG', `There is no migration ${String(to)}.`, { advice: `This package has 1 to ${files.length}.` });
+  }
+  return files.filter((file) => file.version <= to);
+}
+
+function fileName(file: Migration): string {
+  return `${String(file.version).padStart(4, '0')}_${file.name}.sql`;
+}
+
+function ledger(schema: string): string {
+  return `${quoteIdentifier(schema)}.migration`;
+}
+
+/** A bigint of the schema's own, as text. */
+function lockKey(schema: string): string {
+  return createHash('sha256').update(`holdfast migrate ${schema}`).digest().readBigInt64BE().toString();
 }
