@@ -1,0 +1,83 @@
+/**
+ * Leaves nothing behind. Servers and temporary folders are registered with a small keeper process, which holds one end
+ * of a pipe from this one. However this process ends (exit, Ctrl-C, SIGKILL, crash), the pipe closes, and the keeper
+ * stops what is still registered and removes its folders. Used by the server starters of this folder only.
+ */
+import { spawn } from 'node:child_process';
+import type { Socket } from 'node:net';
+import type { Writable } from 'node:stream';
+
+/** Something that must not outlive this process. */
+export type Kept =
+  | { readonly kind: 'process'; readonly id: string; readonly signal: 'SIGQUIT' | 'SIGKILL' }
+  | { readonly kind: 'container'; readonly id: string }
+  | { readonly kind: 'folder'; readonly id: string };
+
+/** Plain CommonJS for `node -e`: it must run from TypeScript sources, from dist/ and from inside node_modules alike. */
+const KEEPER_SCRIPT = String.raw`
+const { execFileSync } = require('node:child_process');
+const { rmSync, readFileSync } = require('node:fs');
+const kept = new Map();
+let rest = '';
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => {});
+process.stdin.setEncoding('utf8');
+process.stdin.on('data', (chunk) => {
+  const lines = (rest + chunk).split('\n');
+  rest = lines.pop();
+  for (const line of lines) {
+    const { hold, release } = JSON.parse(line);
+    if (hold) kept.set(hold.kind + hold.id, hold);
+    if (release) kept.delete(release.kind + release.id);
+  }
+});
+process.stdin.on('error', cleanUp);
+process.stdin.on('end', cleanUp);
+function alive(pid) {
+  try {
+    process.kill(pid, 0);
+    return !(process.platform === 'linux' && /\) Z /.test(readFileSync('/proc/' + pid + '/stat', 'utf8')));
+  } catch { return false; }
+}
+function kill(pid, signal) { try { process.kill(pid, signal); } catch {} }
+async function cleanUp() {
+  const all = [...kept.values()];
+  const processes = all.filter((item) => item.kind === 'process');
+  for (const item of processes) kill(Number(item.id), item.signal);
+  for (let waited = 0; waited < 100 && processes.some((item) => alive(Number(item.id))); waited++) {
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  for (const item of processes) if (alive(Number(item.id))) kill(Number(item.id), 'SIGKILL');
+  for (const item of all) {
+    try {
+      if (item.kind === 'container') execFileSync('docker', ['rm', '-f', '-v', item.id], { stdio: 'ignore', timeout: 30000 });
+      if (item.kind === 'folder') rmSync(item.id, { recursive: true, force: true, maxRetries: 5 });
+    } catch {}
+  }
+  process.exit(0);
+}
+`;
+
+let pipe: Writable | undefined;
+
+function keeperPipe(): Writable {
+  if (pipe !== undefined) return pipe;
+  const { NODE_OPTIONS: _unwanted, ...env } = process.env;
+  // A session of its own, so that Ctrl-C at the terminal does not end the keeper before its work.
+  const child = spawn(process.execPath, ['-e', KEEPER_SCRIPT], { stdio: ['pipe', 'ignore', 'ignore'], detached: true, cwd: '/', env });
+  child.on('error', () => {});
+  child.stdin.on('error', () => {});
+  child.unref();
+  (child.stdin as Socket).unref();
+  pipe = child.stdin;
+  return pipe;
+}
+
+/** Registers something to be ended or removed when this process is gone. */
+export function keep(item: Kept): void {
+  keeperPipe().write(`${JSON.stringify({ hold: item })}\n`);
+}
+
+/** Forgets something that was ended or removed in the ordinary way. */
+export function release(item: Kept): void {
+  keeperPipe().write(`${JSON.stringify({ release: item })}\n`);
+}
