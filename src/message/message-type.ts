@@ -1,0 +1,124 @@
+/**
+ * Message types: topic, schema, key and version, declared once and used by sender and reader alike.
+ * What is sent is the schema's *input* form; the reader validates again and gets the *output* form, so that
+ * transforms and defaults apply once, at the reader.
+ */
+import type { StandardSchemaV1 } from '@standard-schema/spec';
+import { HoldfastError } from '../errors.ts';
+import { refuseUnknownOptions } from '../runtime/options.ts';
+import { encodePayload } from './payload.ts';
+import { assertKey } from './text.ts';
+import { assertTopic } from './topic-pattern.ts';
+import { validate } from './validate.ts';
+
+/** Turns a payload of the version it stands under into one of the next version. */
+export type Upcast = (old: unknown) => unknown;
+
+/** A declared message. `Input` is what senders give, `Output` what handlers get. */
+export interface MessageType<Topic extends string = string, Input = unknown, Output = unknown> {
+  readonly topic: Topic;
+  readonly version: number;
+  readonly schema: StandardSchemaV1<Input, Output>;
+  /** By version, without gaps up to `version - 1`. */
+  readonly upcasts: ReadonlyMap<number, Upcast>;
+  /** The key of a validated payload; null when the type declares none. Not yet checked. */
+  keyOf(payload: Output): string | null;
+}
+
+/** What `send` takes for a message type. */
+export type PayloadInput<Type extends MessageType> = StandardSchemaV1.InferInput<Type['schema']>;
+/** What handlers of a message type get. */
+export type PayloadOf<Type extends MessageType> = StandardSchemaV1.InferOutput<Type['schema']>;
+
+export interface MessageOptions<Schema extends StandardSchemaV1> {
+  /** Any Standard Schema: Zod, Valibot, ArkType, or your own. It may validate asynchronously. */
+  readonly schema: Schema;
+  /** Messages of one key keep their order. Gets the validated payload. Without it, no order is kept. */
+  readonly key?: (payload: StandardSchemaV1.InferOutput<Schema>) => string;
+  /** The version of the payload's shape, from 1 on (the default). Raise it with an upcast when old messages no longer fit the schema. */
+  readonly version?: number;
+  /** For each older version that can still be on its way: how to turn it into the next one. */
+  readonly upcast?: Readonly<Record<number, Upcast>>;
+}
+
+/**
+ * Declares a message type.
+ * @throws HoldfastError HF_MESSAGE_TYPE, HF_OPTION_UNKNOWN
+ */
+export function message<const Topic extends string, Schema extends StandardSchemaV1>(
+  topic: Topic,
+  options: MessageOptions<Schema>,
+): MessageType<Topic, StandardSchemaV1.InferInput<Schema>, StandardSchemaV1.InferOutput<Schema>> {
+  assertTopic(topic);
+  const where = `message('${topic}')`;
+  refuseUnknownOptions(options, ['schema', 'key', 'version', 'upcast'], where);
+  const { schema, key, version = 1, upcast = {} } = options;
+  if (typeof schema?.['~standard']?.validate !== 'function') {
+    throw wrong(where, 'schema is not a Standard Schema', 'Use Zod from 3.24 on, Valibot, ArkType, or another one of https://standardschema.dev.');
+  }
+  if (key !== undefined && typeof key !== 'function') throw wrong(where, 'key is not a function', 'Write key: (payload) => payload.orderId.');
+  if (!Number.isInteger(version) || version < 1 || version > 1_000_000) throw wrong(where, `version is ${version}`, 'Give a whole number from 1 on.');
+  return {
+    topic,
+    version,
+    schema: schema as StandardSchemaV1<StandardSchemaV1.InferInput<Schema>, StandardSchemaV1.InferOutput<Schema>>,
+    upcasts: checkUpcasts(upcast, version, where),
+    keyOf: (payload) => (key === undefined ? null : key(payload)),
+  };
+}
+
+/** Versions may be given up from below, but between the oldest one still read and the newest none may be missing. */
+function checkUpcasts(upcast: Readonly<Record<number, Upcast>>, version: number, where: string): ReadonlyMap<number, Upcast> {
+  const upcasts = new Map<number, Upcast>();
+  for (const [key, step] of Object.entries(upcast)) {
+    const from = Number(key);
+    if (!Number.isInteger(from) || from < 1) throw wrong(where, `upcast has the key ${JSON.stringify(key)}`, 'Its keys are versions, from 1 on.');
+    if (from >= version) throw wrong(where, `upcast ${from} starts at or above version ${version}`, `Raise version to ${from + 1}, or remove it.`);
+    if (typeof step !== 'function') throw wrong(where, `upcast ${from} is not a function`, `Write ${from}: (old) => ({ ...old }).`);
+    upcasts.set(from, step);
+  }
+  const lowest = Math.min(...upcasts.keys(), version);
+  for (let from = lowest; from < version; from += 1) {
+    if (!upcasts.has(from)) {
+      throw wrong(where, `upcast lacks version ${from}`, `Say how version ${from} becomes ${from + 1}; from ${lowest} up to ${version - 1} none may be missing.`);
+    }
+  }
+  return upcasts;
+}
+
+function wrong(where: string, what: string, advice: string): HoldfastError {
+  return new HoldfastError('HF_MESSAGE_TYPE', `${where}: ${what}.`, { advice });
+}
+
+/** A payload ready to be stored: checked, as JSON text, with its key. */
+export interface EncodedMessage {
+  readonly text: string;
+  readonly key: string | null;
+}
+
+export interface EncodeForSendOptions {
+  /** Most UTF-8 bytes of JSON. */
+  readonly maxBytes: number;
+  /** Instead of the key that the type would compute; null for none. */
+  readonly key?: string | null | undefined;
+}
+
+/**
+ * Validates and encodes a payload for sending. A promise only when the schema validates asynchronously.
+ * @throws HoldfastError HF_PAYLOAD_INVALID, HF_PAYLOAD_NOT_JSON, HF_PAYLOAD_TEXT, HF_PAYLOAD_TOO_LARGE, HF_KEY_EMPTY
+ */
+export function encodeForSend<Type extends MessageType>(
+  type: Type,
+  payload: PayloadInput<Type>,
+  options: EncodeForSendOptions,
+): EncodedMessage | Promise<EncodedMessage> {
+  // Encoded before an asynchronous validation gives the caller a chance to change the object.
+  const text = encodePayload(payload, { maxBytes: options.maxBytes, where: type.topic });
+  const withKey = (output: unknown): EncodedMessage => {
+    const key = options.key === undefined ? type.keyOf(output) : options.key;
+    assertKey(key, type.topic);
+    return { text, key };
+  };
+  const validated = validate(type.schema, payload, type.topic);
+  return validated instanceof Promise ? validated.then(withKey) : withKey(validated.value);
+}
