@@ -3,9 +3,10 @@
  * own, and private servers for tests that stop or kill them. Used by every test that needs one.
  */
 import { randomBytes } from 'node:crypto';
-import { readdirSync, readFileSync } from 'node:fs';
 import { Client, Pool } from 'pg';
 import { inject } from 'vitest';
+import { openDatabase } from '../../src/postgres/database.ts';
+import { migrate } from '../../src/postgres/migrator.ts';
 
 export { startPostgres, type PostgresServer } from '../../src/testing/servers/postgres.ts';
 export { startRedis, type RedisServer } from '../../src/testing/servers/redis.ts';
@@ -24,7 +25,10 @@ export async function createTestDatabase(options: { readonly migrate?: boolean }
 }
 
 /** The same on a server that the test started itself. */
-export async function createDatabaseOn(adminUrl: string, options: { readonly migrate?: boolean } = {}): Promise<TestDatabase> {
+export async function createDatabaseOn(
+  adminUrl: string,
+  options: { readonly migrate?: boolean } = {},
+): Promise<TestDatabase> {
   const name = `test_${randomBytes(6).toString('hex')}`;
   await asAdmin(adminUrl, (client) => client.query(`CREATE DATABASE ${name}`));
   const url = Object.assign(new URL(adminUrl), { pathname: `/${name}` }).href;
@@ -39,16 +43,8 @@ export async function createDatabaseOn(adminUrl: string, options: { readonly mig
       await asAdmin(adminUrl, (client) => client.query(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`));
     },
   };
-  if (options.migrate === true) await applyMigrations(pool);
+  if (options.migrate === true) await migrate(openDatabase({ pool }));
   return database;
-}
-
-async function applyMigrations(pool: Pool): Promise<void> {
-  const folder = new URL('../../migrations/', import.meta.url);
-  await pool.query('CREATE SCHEMA holdfast');
-  for (const file of readdirSync(folder).filter((name) => name.endsWith('.sql')).toSorted()) {
-    await pool.query(readFileSync(new URL(file, folder), 'utf8'));
-  }
 }
 
 async function asAdmin(adminUrl: string, use: (client: Client) => Promise<unknown>): Promise<void> {

@@ -30,9 +30,23 @@ export function startContainer(options: {
   const kept: Kept = { kind: 'container', id: name };
   const env = Object.entries(options.env ?? {}).flatMap(([key, value]) => ['-e', `${key}=${value}`]);
   keep(kept);
-  run('docker', ['run', '-d', '--name', name, '-p', `127.0.0.1:${options.port}:${options.containerPort}`, ...env, options.image, ...options.args], {
-    timeoutMs: 600_000,
-  });
+  run(
+    'docker',
+    [
+      'run',
+      '-d',
+      '--name',
+      name,
+      '-p',
+      `127.0.0.1:${options.port}:${options.containerPort}`,
+      ...env,
+      options.image,
+      ...options.args,
+    ],
+    {
+      timeoutMs: 600_000,
+    },
+  );
   return {
     signal(signal) {
       if (!this.running()) return;

@@ -63,7 +63,12 @@ function keeperPipe(): Writable {
   if (pipe !== undefined) return pipe;
   const { NODE_OPTIONS: _unwanted, ...env } = process.env;
   // A session of its own, so that Ctrl-C at the terminal does not end the keeper before its work.
-  const child = spawn(process.execPath, ['-e', KEEPER_SCRIPT], { stdio: ['pipe', 'ignore', 'ignore'], detached: true, cwd: '/', env });
+  const child = spawn(process.execPath, ['-e', KEEPER_SCRIPT], {
+    stdio: ['pipe', 'ignore', 'ignore'],
+    detached: true,
+    cwd: '/',
+    env,
+  });
   child.on('error', () => {});
   child.stdin.on('error', () => {});
   child.unref();

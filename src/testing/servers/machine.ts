@@ -16,7 +16,8 @@ let runAsMemo: RunAs | undefined;
 
 /** PostgreSQL refuses to run as root: then it is `postgres`, else `nobody`, else 65534. Otherwise the current user. */
 export function unprivilegedUser(): RunAs {
-  runAsMemo ??= process.getuid?.() === 0 ? (lookUpUser('postgres') ?? lookUpUser('nobody') ?? { uid: 65_534, gid: 65_534 }) : {};
+  runAsMemo ??=
+    process.getuid?.() === 0 ? (lookUpUser('postgres') ?? lookUpUser('nobody') ?? { uid: 65_534, gid: 65_534 }) : {};
   return runAsMemo;
 }
 
@@ -28,12 +29,22 @@ function lookUpUser(name: string): RunAs | undefined {
 
 /** Standard output of a command that succeeds, trimmed; undefined when it fails or is not there. */
 export function output(command: string, args: readonly string[], runAs: RunAs = {}): string | undefined {
-  const result = spawnSync(command, args, { encoding: 'utf8', timeout: 20_000, stdio: ['ignore', 'pipe', 'ignore'], cwd: '/', ...runAs });
+  const result = spawnSync(command, args, {
+    encoding: 'utf8',
+    timeout: 20_000,
+    stdio: ['ignore', 'pipe', 'ignore'],
+    cwd: '/',
+    ...runAs,
+  });
   return result.status === 0 ? result.stdout.trim() : undefined;
 }
 
 /** Runs a command to its end and throws with the end of its output when it fails. */
-export function run(command: string, args: readonly string[], options: { runAs?: RunAs; env?: NodeJS.ProcessEnv; timeoutMs?: number } = {}): string {
+export function run(
+  command: string,
+  args: readonly string[],
+  options: { runAs?: RunAs; env?: NodeJS.ProcessEnv; timeoutMs?: number } = {},
+): string {
   try {
     return execFileSync(command, args, {
       encoding: 'utf8',

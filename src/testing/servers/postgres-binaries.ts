@@ -35,7 +35,10 @@ export function systemPostgres(): PostgresBinaries | undefined {
     ...['/opt/homebrew/opt', '/usr/local/opt'].flatMap((root) =>
       numberedFolders(root, (name) => (/^postgresql(@\d+)?$/.test(name) ? join(root, name, 'bin') : undefined)),
     ),
-    ...numberedFolders('/Applications/Postgres.app/Contents/Versions', (version) => `/Applications/Postgres.app/Contents/Versions/${version}/bin`),
+    ...numberedFolders(
+      '/Applications/Postgres.app/Contents/Versions',
+      (version) => `/Applications/Postgres.app/Contents/Versions/${version}/bin`,
+    ),
     '/usr/local/pgsql/bin',
   ];
   for (const folder of folders) {

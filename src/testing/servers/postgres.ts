@@ -8,11 +8,11 @@
 import { randomBytes } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { Client } from 'pg';
 import { HoldfastError } from '../../errors.ts';
 import { dockerAnswers, startContainer } from './docker.ts';
 import { freePort, run, temporaryFolder, unprivilegedUser, untilReady } from './machine.ts';
 import { embeddedPostgres, postgresBinariesIn, systemPostgres, type PostgresBinaries } from './postgres-binaries.ts';
+import { answers, urlOf, versionOf, withClient } from './postgres-client.ts';
 import { launch, tailOf, type ServerProcess } from './server-process.ts';
 
 /** fast: roll back what is open, then end. immediate: end at once, as in a crash; the next start recovers. */
@@ -44,7 +44,8 @@ export interface PostgresServer {
 }
 
 const IMAGE = 'postgres:18';
-const INSTALL = 'Install PostgreSQL 14 or later (Debian: apt-get install postgresql, macOS: brew install postgresql), or set HOLDFAST_TEST_DATABASE_URL.';
+const INSTALL =
+  'Install PostgreSQL 14 or later (Debian: apt-get install postgresql, macOS: brew install postgresql), or set HOLDFAST_TEST_DATABASE_URL.';
 
 const DEFAULT_SETTINGS = { max_connections: '200', max_prepared_transactions: '20' } as const;
 const SPEED_SETTINGS = { fsync: 'off', full_page_writes: 'off' } as const;
@@ -69,7 +70,9 @@ function findBinaries(binDir: string | undefined, only: string | undefined): Pos
   if (binDir !== undefined && binDir !== '') {
     const found = postgresBinariesIn(binDir);
     if (found !== undefined) return found;
-    throw new HoldfastError('HF_SERVER_MISSING', `No usable PostgreSQL (14 or later) in ${binDir}.`, { advice: 'Give the folder that holds postgres and initdb.' });
+    throw new HoldfastError('HF_SERVER_MISSING', `No usable PostgreSQL (14 or later) in ${binDir}.`, {
+      advice: 'Give the folder that holds postgres and initdb.',
+    });
   }
   const system = only === undefined || only === 'system' ? systemPostgres() : undefined;
   return system ?? (only === undefined || only === 'embedded' ? embeddedPostgres() : undefined);
@@ -82,7 +85,10 @@ interface Driver {
   remove(): void;
 }
 
-async function startFromBinaries({ binDir, version }: PostgresBinaries, settings: Record<string, string>): Promise<PostgresServer> {
+async function startFromBinaries(
+  { binDir, version }: PostgresBinaries,
+  settings: Record<string, string>,
+): Promise<PostgresServer> {
   const runAs = unprivilegedUser();
   const folder = temporaryFolder('holdfast-postgres', runAs);
   const data = join(folder.path, 'data');
@@ -91,20 +97,47 @@ async function startFromBinaries({ binDir, version }: PostgresBinaries, settings
   const password = randomBytes(12).toString('hex');
   writeFileSync(passwordFile, password, { mode: 0o644 });
   try {
-    const initialise = ['-D', data, '-U', 'postgres', '-A', 'scram-sha-256', `--pwfile=${passwordFile}`, '-E', 'UTF8', '--no-locale', '--no-sync'];
+    const initialise = [
+      '-D',
+      data,
+      '-U',
+      'postgres',
+      '-A',
+      'scram-sha-256',
+      `--pwfile=${passwordFile}`,
+      '-E',
+      'UTF8',
+      '--no-locale',
+      '--no-sync',
+    ];
     run(join(binDir, 'initdb'), initialise, { runAs });
   } catch (error) {
     folder.remove();
-    throw new HoldfastError('HF_SERVER_MISSING', `PostgreSQL ${version} could not make its data folder.`, { cause: error, advice: INSTALL });
+    throw new HoldfastError('HF_SERVER_MISSING', `PostgreSQL ${version} could not make its data folder.`, {
+      cause: error,
+      advice: INSTALL,
+    });
   }
   let port = await freePort();
   let server: ServerProcess | undefined;
   const up = async (): Promise<void> => {
-    const all = { ...settings, port: String(port), listen_addresses: '127.0.0.1', unix_socket_directories: socketFolder(folder.path) };
+    const all = {
+      ...settings,
+      port: String(port),
+      listen_addresses: '127.0.0.1',
+      unix_socket_directories: socketFolder(folder.path),
+    };
     const args = Object.entries(all).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
-    const started = launch({ command: join(binDir, 'postgres'), args: ['-D', data, ...args], runAs, logFile, orphanSignal: 'SIGQUIT' });
+    const started = launch({
+      command: join(binDir, 'postgres'),
+      args: ['-D', data, ...args],
+      runAs,
+      logFile,
+      orphanSignal: 'SIGQUIT',
+    });
     server = started;
-    const giveUp = (): Error | undefined => (started.exit() === undefined ? undefined : new Error(`${started.exit()}\n${tailOf(logFile)}`));
+    const giveUp = (): Error | undefined =>
+      started.exit() === undefined ? undefined : new Error(`${started.exit()}\n${tailOf(logFile)}`);
     await untilReady(() => saysReady(data, started.pid), { timeoutMs: 60_000, giveUp, what: 'PostgreSQL' });
   };
   const driver: Driver = {
@@ -124,7 +157,10 @@ async function startFromBinaries({ binDir, version }: PostgresBinaries, settings
         continue;
       }
       folder.remove();
-      throw new HoldfastError('HF_SERVER_MISSING', `PostgreSQL ${version} did not start: ${(error as Error).message}`, { cause: error, advice: INSTALL });
+      throw new HoldfastError('HF_SERVER_MISSING', `PostgreSQL ${version} did not start: ${(error as Error).message}`, {
+        cause: error,
+        advice: INSTALL,
+      });
     }
   }
   return finish(driver, { port, version, password });
@@ -149,15 +185,26 @@ async function startFromImage(settings: Record<string, string>): Promise<Postgre
   const port = await freePort();
   const password = randomBytes(12).toString('hex');
   const args = Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
-  const container = startContainer({ image: IMAGE, port, containerPort: 5432, env: { POSTGRES_PASSWORD: password }, args });
+  const container = startContainer({
+    image: IMAGE,
+    port,
+    containerPort: 5432,
+    env: { POSTGRES_PASSWORD: password },
+    args,
+  });
   const adminUrl = urlOf(port, password, 'postgres');
-  const giveUp = (): Error | undefined => (container.running() ? undefined : new Error(`The container ended.\n${container.log()}`));
-  const up = (): Promise<void> => untilReady(() => answers(adminUrl), { timeoutMs: 120_000, giveUp, what: 'PostgreSQL in docker' });
+  const giveUp = (): Error | undefined =>
+    container.running() ? undefined : new Error(`The container ended.\n${container.log()}`);
+  const up = (): Promise<void> =>
+    untilReady(() => answers(adminUrl), { timeoutMs: 120_000, giveUp, what: 'PostgreSQL in docker' });
   try {
     await up();
   } catch (error) {
     container.remove();
-    throw new HoldfastError('HF_SERVER_MISSING', 'PostgreSQL did not start in docker.', { cause: error, advice: INSTALL });
+    throw new HoldfastError('HF_SERVER_MISSING', 'PostgreSQL did not start in docker.', {
+      cause: error,
+      advice: INSTALL,
+    });
   }
   const driver: Driver = {
     async up() {
@@ -172,11 +219,10 @@ async function startFromImage(settings: Record<string, string>): Promise<Postgre
   return finish(driver, { port, version: await versionOf(adminUrl), password });
 }
 
-function urlOf(port: number, password: string, database: string): string {
-  return `postgres://postgres:${password}@127.0.0.1:${port}/${database}`;
-}
-
-async function finish(driver: Driver, { port, version, password }: { port: number; version: string; password: string }): Promise<PostgresServer> {
+async function finish(
+  driver: Driver,
+  { port, version, password }: { port: number; version: string; password: string },
+): Promise<PostgresServer> {
   const adminUrl = urlOf(port, password, 'postgres');
   await withClient(adminUrl, (client) => client.query('CREATE DATABASE holdfast'));
   let running = true;
@@ -212,37 +258,23 @@ async function finish(driver: Driver, { port, version, password }: { port: numbe
 
 async function givenServer(url: string): Promise<PostgresServer> {
   const refuse = async (): Promise<never> => {
-    throw new HoldfastError('HF_SERVER_MISSING', 'The server of HOLDFAST_TEST_DATABASE_URL is not ours to stop.', { advice: 'Use startPostgres for a private one.' });
+    throw new HoldfastError('HF_SERVER_MISSING', 'The server of HOLDFAST_TEST_DATABASE_URL is not ours to stop.', {
+      advice: 'Use startPostgres for a private one.',
+    });
   };
   let version: string;
   try {
     version = await versionOf(url);
   } catch (error) {
-    throw new HoldfastError('HF_SERVER_MISSING', `The server of HOLDFAST_TEST_DATABASE_URL does not answer: ${(error as Error).message}`, {
-      cause: error,
-      advice: 'Start it, or unset the variable.',
-    });
+    throw new HoldfastError(
+      'HF_SERVER_MISSING',
+      `The server of HOLDFAST_TEST_DATABASE_URL does not answer: ${(error as Error).message}`,
+      {
+        cause: error,
+        advice: 'Start it, or unset the variable.',
+      },
+    );
   }
   const port = Number(new URL(url).port || 5432);
   return { url, adminUrl: url, port, version, stop: refuse, start: refuse, restart: refuse, dispose: async () => {} };
-}
-
-async function versionOf(url: string): Promise<string> {
-  const { rows } = await withClient(url, (client) => client.query<{ server_version: string }>('SHOW server_version'));
-  return /^\S+/.exec(rows[0]?.server_version ?? '')?.[0] ?? '';
-}
-
-async function answers(url: string): Promise<boolean> {
-  return withClient(url, async () => true).catch(() => false);
-}
-
-async function withClient<T>(url: string, use: (client: Client) => Promise<T>): Promise<T> {
-  const client = new Client({ connectionString: url });
-  client.on('error', () => {});
-  await client.connect();
-  try {
-    return await use(client);
-  } finally {
-    await client.end();
-  }
 }

@@ -25,7 +25,8 @@ const POLICY = '/usr/sbin/policy-rc.d';
 /** Installs Debian's redis-server without letting it start a system service. */
 export function installRedisByApt(): string | undefined {
   const env = { DEBIAN_FRONTEND: 'noninteractive' };
-  const apt = (...args: string[]): void => void run('apt-get', ['-o', 'DPkg::Lock::Timeout=300', '-qq', ...args], { env, timeoutMs: 600_000 });
+  const apt = (...args: string[]): void =>
+    void run('apt-get', ['-o', 'DPkg::Lock::Timeout=300', '-qq', ...args], { env, timeoutMs: 600_000 });
   const policyIsOurs = !existsSync(POLICY);
   if (policyIsOurs) writeFileSync(POLICY, '#!/bin/sh\nexit 101\n', { mode: 0o755 });
   try {

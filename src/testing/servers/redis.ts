@@ -32,7 +32,8 @@ export interface RedisServer {
 }
 
 const IMAGE = 'valkey/valkey:8-alpine';
-const INSTALL = 'Install Redis or Valkey (Debian: apt-get install redis-server, macOS: brew install redis), or set HOLDFAST_TEST_REDIS_URL.';
+const INSTALL =
+  'Install Redis or Valkey (Debian: apt-get install redis-server, macOS: brew install redis), or set HOLDFAST_TEST_REDIS_URL.';
 /** Memory only; a full queue must refuse writes instead of dropping jobs, as BullMQ demands. */
 const BASE_ARGS = ['--save', '', '--appendonly', 'no', '--maxmemory-policy', 'noeviction'];
 
@@ -59,7 +60,10 @@ function findBinary(only: string | undefined): string | undefined {
     return installRedisByApt();
   } catch (error) {
     if (only === undefined && dockerAnswers()) return undefined;
-    throw new HoldfastError('HF_SERVER_MISSING', 'Redis is needed and apt-get could not install it.', { cause: error, advice: INSTALL });
+    throw new HoldfastError('HF_SERVER_MISSING', 'Redis is needed and apt-get could not install it.', {
+      cause: error,
+      advice: INSTALL,
+    });
   }
 }
 
@@ -79,7 +83,8 @@ async function startFromBinary(binary: string, args: readonly string[]): Promise
     const own = ['--port', String(port), '--bind', '127.0.0.1', '--dir', folder.path, '--daemonize', 'no'];
     const started = launch({ command: binary, args: [...own, ...args], runAs, logFile, orphanSignal: 'SIGKILL' });
     server = started;
-    const giveUp = (): Error | undefined => (started.exit() === undefined ? undefined : new Error(`${started.exit()}\n${tailOf(logFile)}`));
+    const giveUp = (): Error | undefined =>
+      started.exit() === undefined ? undefined : new Error(`${started.exit()}\n${tailOf(logFile)}`);
     await untilReady(() => answers(port), { timeoutMs: 30_000, giveUp, what: 'Redis' });
     // A server of somebody else's may have answered on our port while ours was failing to take it.
     const ready = new RegExp(`^${started.pid}:M .*Ready to accept connections`, 'm');
@@ -96,7 +101,10 @@ async function startFromBinary(binary: string, args: readonly string[]): Promise
         continue;
       }
       folder.remove();
-      throw new HoldfastError('HF_SERVER_MISSING', `Redis did not start: ${(error as Error).message}`, { cause: error, advice: INSTALL });
+      throw new HoldfastError('HF_SERVER_MISSING', `Redis did not start: ${(error as Error).message}`, {
+        cause: error,
+        advice: INSTALL,
+      });
     }
   }
   return finish({ up, down: async (signal) => server?.end(signal), remove: () => folder.remove() }, port);
@@ -105,8 +113,10 @@ async function startFromBinary(binary: string, args: readonly string[]): Promise
 async function startFromImage(args: readonly string[]): Promise<RedisServer> {
   const port = await freePort();
   const container = startContainer({ image: IMAGE, port, containerPort: 6379, args: ['valkey-server', ...args] });
-  const giveUp = (): Error | undefined => (container.running() ? undefined : new Error(`The container ended.\n${container.log()}`));
-  const up = (): Promise<void> => untilReady(() => answers(port), { timeoutMs: 60_000, giveUp, what: 'Redis in docker' });
+  const giveUp = (): Error | undefined =>
+    container.running() ? undefined : new Error(`The container ended.\n${container.log()}`);
+  const up = (): Promise<void> =>
+    untilReady(() => answers(port), { timeoutMs: 60_000, giveUp, what: 'Redis in docker' });
   try {
     await up();
   } catch (error) {
@@ -157,10 +167,14 @@ async function givenServer(url: string): Promise<RedisServer> {
   const { hostname, port: portText } = new URL(url);
   const port = Number(portText || 6379);
   if (!(await answers(port, hostname))) {
-    throw new HoldfastError('HF_SERVER_MISSING', 'The server of HOLDFAST_TEST_REDIS_URL does not answer.', { advice: 'Start it, or unset the variable.' });
+    throw new HoldfastError('HF_SERVER_MISSING', 'The server of HOLDFAST_TEST_REDIS_URL does not answer.', {
+      advice: 'Start it, or unset the variable.',
+    });
   }
   const refuse = async (): Promise<never> => {
-    throw new HoldfastError('HF_SERVER_MISSING', 'The server of HOLDFAST_TEST_REDIS_URL is not ours to stop.', { advice: 'Use startRedis for a private one.' });
+    throw new HoldfastError('HF_SERVER_MISSING', 'The server of HOLDFAST_TEST_REDIS_URL is not ours to stop.', {
+      advice: 'Use startRedis for a private one.',
+    });
   };
   return { url, port, stop: refuse, kill: refuse, start: refuse, dispose: async () => {} };
 }

@@ -29,7 +29,8 @@ export function launch({ command, args, runAs, logFile, orphanSignal }: Launch):
   const child = spawn(command, args, { detached: true, stdio: ['ignore', log, log], cwd: '/', ...runAs });
   closeSync(log);
   let exit: string | undefined;
-  const kept: Kept | undefined = child.pid === undefined ? undefined : { kind: 'process', id: String(child.pid), signal: orphanSignal };
+  const kept: Kept | undefined =
+    child.pid === undefined ? undefined : { kind: 'process', id: String(child.pid), signal: orphanSignal };
   if (kept !== undefined) keep(kept);
   const gone = new Promise<void>((resolve) => {
     const over = (reason: string): void => {

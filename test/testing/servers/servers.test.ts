@@ -36,7 +36,10 @@ describe('startPostgres', () => {
   });
 
   it('runs beside another, each with its own settings and data', async () => {
-    const [one, two] = await Promise.all([startPostgres({ settings: { work_mem: '9MB' } }), startPostgres({ durable: true })]);
+    const [one, two] = await Promise.all([
+      startPostgres({ settings: { work_mem: '9MB' } }),
+      startPostgres({ durable: true }),
+    ]);
     open.push(one, two);
     expect(one.port).not.toBe(two.port);
     expect(await query(one.url, 'SHOW work_mem')).toEqual([{ work_mem: '9MB' }]);
@@ -69,7 +72,8 @@ describe('startRedis', () => {
 
 describe('a process that is killed', () => {
   it('leaves no server and no folder', async () => {
-    const module = (name: string): string => JSON.stringify(new URL(`../../../src/testing/servers/${name}.ts`, import.meta.url).href);
+    const module = (name: string): string =>
+      JSON.stringify(new URL(`../../../src/testing/servers/${name}.ts`, import.meta.url).href);
     const script = `
       const { startPostgres } = await import(${module('postgres')});
       const { startRedis } = await import(${module('redis')});
@@ -80,7 +84,9 @@ describe('a process that is killed', () => {
       const { rows } = await client.query('SHOW data_directory');
       console.log(JSON.stringify({ postgres: postgres.url, redis: redis.url, folder: rows[0].data_directory }));
       setInterval(() => {}, 1000);`;
-    const child = spawn(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', script], { stdio: ['ignore', 'pipe', 'inherit'] });
+    const child = spawn(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', script], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
     const [line] = (await once(child.stdout, 'data')) as [Buffer];
     const { postgres, redis, folder } = JSON.parse(line.toString()) as Record<'postgres' | 'redis' | 'folder', string>;
     expect(existsSync(folder)).toBe(true);
@@ -98,7 +104,9 @@ describe('the shared servers', () => {
   it('give each caller a database of its own', async () => {
     const [bare, migrated] = await Promise.all([createTestDatabase(), createTestDatabase({ migrate: true })]);
     expect((await bare.pool.query(`SELECT to_regclass('holdfast.outbox') AS t`)).rows).toEqual([{ t: null }]);
-    expect((await migrated.pool.query(`SELECT to_regclass('holdfast.outbox') AS t`)).rows).toEqual([{ t: 'holdfast.outbox' }]);
+    expect((await migrated.pool.query(`SELECT to_regclass('holdfast.outbox') AS t`)).rows).toEqual([
+      { t: 'holdfast.outbox' },
+    ]);
     expect(testPostgresVersion().major).toBeGreaterThanOrEqual(14);
     await Promise.all([bare.drop(), migrated.drop()]);
   });
