@@ -30,9 +30,10 @@ CREATE UNIQUE INDEX outbox_id ON "holdfast".outbox (id);
 -- outside transactions, and leaves no dead rows behind however often it flips.
 CREATE SEQUENCE "holdfast".relay_asleep AS bigint MINVALUE 1 MAXVALUE 2 START 1 CACHE 1;
 
+-- The low ten bits of the first two bytes of sha256(key). src/outbox/lane.ts computes the same.
 CREATE FUNCTION "holdfast".lane_of(text) RETURNS smallint
   LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
-  RETURN ((get_byte(sha256(convert_to($1, 'UTF8')), 0) & 3) << 8 | get_byte(sha256(convert_to($1, 'UTF8')), 1))::smallint;
+  RETURN (('x' || encode(substring(sha256(convert_to($1, 'UTF8')) FROM 1 FOR 2), 'hex'))::bit(16)::integer & 1023)::smallint;
 
 -- RFC 9562 version 7, for writers that bring no id (uuidv7() is in PostgreSQL only from 18 on).
 CREATE FUNCTION "holdfast".uuid_v7() RETURNS uuid
@@ -45,36 +46,54 @@ CREATE FUNCTION "holdfast".uuid_v7() RETURNS uuid
       52, 1), 53, 1),
     'hex')::uuid;
 
--- Wakes sleeping relays at commit. SET LOCAL holdfast.wake = 'off' keeps a transaction free of NOTIFY, which a
--- transaction that will be prepared (PREPARE TRANSACTION) must be; the relay then finds the rows at its next idle poll.
-CREATE FUNCTION "holdfast".wake_relays() RETURNS void
-  LANGUAGE plpgsql AS $$
-BEGIN
-  IF (SELECT last_value FROM "holdfast".relay_asleep) = 2
-     AND current_setting('holdfast.wake', true) IS DISTINCT FROM 'off' THEN
-    PERFORM pg_notify('"holdfast".wake', '');
-  END IF;
-END $$;
-
--- The writer's door: a JSON array of {id, topic, key, payload, headers}, appended in array order.
--- With require_transaction, a call that is provably outside an explicit transaction is refused: nothing written yet in this
--- transaction (no xid), and it began with this very statement.
-CREATE FUNCTION "holdfast".write_outbox(messages text, require_transaction boolean) RETURNS void
+-- The writer's doors: one message by parameters, and a batch. They share three duties.
+--
+-- 1. First the xid, in a statement of its own, then the seqs: a snapshot that does not show this transaction as in
+--    progress was then taken before any of its seqs existed.
+-- 2. With require_transaction, refuse a statement that is not in an explicit transaction. Nothing in SQL tells that directly,
+--    but a transaction that has an xid before this statement has written before. So a call without one writes nothing, takes an
+--    xid and answers false: the caller calls again. In an explicit transaction the second call finds the xid of the first
+--    and writes; outside, each call is a transaction of its own and the second answers false as well.
+-- 3. Wake sleeping relays at commit. SET LOCAL holdfast.wake = 'off' keeps a transaction free of NOTIFY, which a transaction
+--    that will be prepared (PREPARE TRANSACTION) must be; the relay then finds the rows at its next idle poll.
+CREATE FUNCTION "holdfast".write_message(
+  id uuid, topic text, key text, lane smallint, payload jsonb, headers jsonb, require_transaction boolean
+) RETURNS boolean
   LANGUAGE plpgsql AS $$
 DECLARE
   writer xid8;
 BEGIN
-  IF require_transaction AND pg_current_xact_id_if_assigned() IS NULL
-     AND transaction_timestamp() = statement_timestamp() THEN
-    RAISE EXCEPTION 'holdfast: not in a transaction' USING ERRCODE = '25P01';
+  IF require_transaction AND pg_current_xact_id_if_assigned() IS NULL THEN
+    PERFORM pg_current_xact_id();
+    RETURN false;
   END IF;
-  -- First the xid, in a statement of its own, then the seqs: a snapshot that does not show this transaction as
-  -- in progress was then taken before any of its seqs existed.
   writer := pg_current_xact_id();
   INSERT INTO "holdfast".outbox (xid, id, topic, key, lane, payload, headers)
-  SELECT writer, m.id, m.topic, m.key, "holdfast".lane_of(coalesce(m.key, m.id::text)), m.payload, coalesce(m.headers, '{}')
-  FROM json_to_recordset(messages::json) AS m (id uuid, topic text, key text, payload jsonb, headers jsonb);
-  PERFORM "holdfast".wake_relays();
+  VALUES (writer, write_message.id, write_message.topic, write_message.key, write_message.lane, write_message.payload, write_message.headers);
+  IF (SELECT last_value FROM "holdfast".relay_asleep) = 2 AND current_setting('holdfast.wake', true) IS DISTINCT FROM 'off' THEN
+    PERFORM pg_notify('"holdfast".wake', '');
+  END IF;
+  RETURN true;
+END $$;
+
+-- A JSON array of {id, topic, key, lane, payload, headers}, appended in array order. lane may be left out.
+CREATE FUNCTION "holdfast".write_outbox(messages text, require_transaction boolean) RETURNS boolean
+  LANGUAGE plpgsql AS $$
+DECLARE
+  writer xid8;
+BEGIN
+  IF require_transaction AND pg_current_xact_id_if_assigned() IS NULL THEN
+    PERFORM pg_current_xact_id();
+    RETURN false;
+  END IF;
+  writer := pg_current_xact_id();
+  INSERT INTO "holdfast".outbox (xid, id, topic, key, lane, payload, headers)
+  SELECT writer, m.id, m.topic, m.key, coalesce(m.lane, "holdfast".lane_of(coalesce(m.key, m.id::text))), coalesce(m.payload, 'null'), coalesce(m.headers, '{}')
+  FROM json_to_recordset(messages::json) AS m (id uuid, topic text, key text, lane smallint, payload jsonb, headers jsonb);
+  IF (SELECT last_value FROM "holdfast".relay_asleep) = 2 AND current_setting('holdfast.wake', true) IS DISTINCT FROM 'off' THEN
+    PERFORM pg_notify('"holdfast".wake', '');
+  END IF;
+  RETURN true;
 END $$;
 
 -- For every other language:  SELECT holdfast.send('order.placed', '{"orderId":"o-1"}', key => 'o-1');
@@ -93,9 +112,8 @@ BEGIN
   IF send.headers IS NOT NULL AND send.headers <> '{}' THEN
     attributes := attributes || jsonb_build_object('headers', send.headers);
   END IF;
-  PERFORM "holdfast".write_outbox(
-    json_build_array(json_build_object('id', message_id, 'topic', send.topic, 'key', send.key,
-      'payload', send.payload, 'headers', attributes))::text, false);
+  PERFORM "holdfast".write_message(message_id, send.topic, send.key, "holdfast".lane_of(coalesce(send.key, message_id::text)),
+    send.payload, attributes, false);
   RETURN message_id;
 END $$;
 
@@ -111,17 +129,20 @@ CREATE TABLE "holdfast".scheduled_message (
 );
 CREATE INDEX scheduled_message_due ON "holdfast".scheduled_message (due_at, id);
 
-CREATE FUNCTION "holdfast".schedule_messages(messages text, require_transaction boolean) RETURNS void
+-- A JSON array of {id, topic, key, payload, headers} with due_at or delay_ms (milliseconds from now, on this server's clock).
+-- require_transaction as in write_message.
+CREATE FUNCTION "holdfast".schedule_messages(messages text, require_transaction boolean) RETURNS boolean
   LANGUAGE plpgsql AS $$
 BEGIN
-  IF require_transaction AND pg_current_xact_id_if_assigned() IS NULL
-     AND transaction_timestamp() = statement_timestamp() THEN
-    RAISE EXCEPTION 'holdfast: not in a transaction' USING ERRCODE = '25P01';
+  IF require_transaction AND pg_current_xact_id_if_assigned() IS NULL THEN
+    PERFORM pg_current_xact_id();
+    RETURN false;
   END IF;
   INSERT INTO "holdfast".scheduled_message (id, due_at, topic, key, payload, headers)
-  SELECT m.id, coalesce(m.due_at, clock_timestamp() + m.delay_ms * interval '1 millisecond'), m.topic, m.key, m.payload, coalesce(m.headers, '{}')
+  SELECT m.id, coalesce(m.due_at, clock_timestamp() + m.delay_ms * interval '1 millisecond'), m.topic, m.key, coalesce(m.payload, 'null'), coalesce(m.headers, '{}')
   FROM json_to_recordset(messages::json)
     AS m (id uuid, due_at timestamptz, delay_ms double precision, topic text, key text, payload jsonb, headers jsonb);
+  RETURN true;
 END $$;
 
 -- One row per reader of the log (and shard of it). Spoken to by src/relay/subscription-store.ts.
@@ -145,7 +166,6 @@ CREATE TABLE "holdfast".subscription (
   stalls            integer     NOT NULL DEFAULT 0,
   -- While probing: the seqs that are being published, marked before they are.
   probe             jsonb,
-  paused            boolean     NOT NULL DEFAULT false,
   published         bigint      NOT NULL DEFAULT 0,
   rate              real        NOT NULL DEFAULT 0,
   -- The last failure of its transport, for status; null once it works again.

@@ -1,17 +1,25 @@
 /**
  * Lets a relay sleep without polling fast: writers NOTIFY only while it says that it is asleep.
  * Used by the relay. A missed wake-up costs no more than the relay's idle poll interval.
+ *
+ * How to sleep: setAsleep(true), poll once more (a writer may have looked just before), then wait for onWake or the interval.
  */
 
+import type pg from 'pg';
+import { systemClock, type Clock } from '../runtime/clock.ts';
 import type { Logger } from '../runtime/log.ts';
+import { createLoop } from '../runtime/loop.ts';
+import { backoffMs, type RetryPolicy } from '../runtime/retry.ts';
 import type { Service } from '../runtime/service.ts';
 import type { Database } from './database.ts';
+import { quoteIdentifier } from './quoting.ts';
 
 export interface WakerOptions {
   readonly database: Database;
-  /** Called when a writer committed while asleep, and after each reconnection (something may have been missed). */
+  /** Called when a writer committed while asleep, and after each connection (something may have been missed before). */
   readonly onWake: () => void;
   readonly log: Logger;
+  readonly clock?: Clock | undefined;
 }
 
 /** `start` resolves without waiting for the connection; it reconnects by itself until stopped. */
@@ -20,11 +28,87 @@ export interface Waker extends Service {
   readonly listening: boolean;
   /**
    * Tells writers whether to notify. Seen by them at once. Any relay that stays awake may unset what another has set, so a
-   * sleeping relay sets it again at each idle poll. Rejects as the database does.
+   * sleeping relay sets it again at each idle poll; that writes only when something changes. Rejects as the database does.
    */
   setAsleep(asleep: boolean): Promise<void>;
 }
 
-export function createWaker(_options: WakerOptions): Waker {
-  throw new Error('not written yet');
+const RECONNECT: RetryPolicy = { attempts: Infinity, baseMs: 100, capMs: 5_000, factor: 2, withinMs: Infinity };
+
+const AWAKE = 1;
+const ASLEEP = 2;
+
+export function createWaker({ database, onWake, log, clock = systemClock }: WakerOptions): Waker {
+  const schema = quoteIdentifier(database.schema);
+  // The channel's name has double quotes in it, because the migrator replaces "holdfast" inside the NOTIFY as well.
+  const listen = `LISTEN ${quoteIdentifier(`${schema}.wake`)}`;
+  const sequence = `${schema}.relay_asleep`;
+  let client: pg.Client | undefined;
+  let stopped = false;
+
+  const end = async (): Promise<void> => {
+    const last = client;
+    client = undefined;
+    await last?.end().catch(() => undefined);
+  };
+
+  const connect = async (): Promise<void> => {
+    const next = await database.dedicatedConnection({
+      onLost: (error) => {
+        if (client !== next) return;
+        client = undefined;
+        log.warn({ err: error }, 'the listening connection was lost; reconnecting');
+        loop.wake();
+      },
+    });
+    next.on('notification', onWake);
+    try {
+      await next.query(listen);
+    } catch (error) {
+      await next.end().catch(() => undefined);
+      throw error;
+    }
+    client = next;
+    // Stopped meanwhile: nobody else would end it.
+    if (stopped) await end();
+    else onWake();
+  };
+
+  const loop = createLoop({
+    name: 'wake-up',
+    clock,
+    log,
+    tick: async (signal) => {
+      // A hard stop does not wait for a server that does not answer; `connect` cleans up by itself once it is told.
+      if (client === undefined && !stopped) await Promise.race([connect(), aborted(signal)]);
+      return Infinity;
+    },
+    onError: (_error, failures) => backoffMs(RECONNECT, failures, Math.random),
+  });
+
+  return {
+    get listening() {
+      return client !== undefined;
+    },
+    async start() {
+      stopped = false;
+      await loop.start();
+    },
+    async stop(options) {
+      stopped = true;
+      await end();
+      await loop.stop(options);
+    },
+    async setAsleep(asleep) {
+      const value = asleep ? ASLEEP : AWAKE;
+      await database.query(`SELECT setval('${sequence}', $1) FROM ${sequence} WHERE last_value <> $1`, [value]);
+    },
+  };
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    signal.addEventListener('abort', () => resolve(), { once: true });
+  });
 }
