@@ -37,23 +37,27 @@ async function installOnce() {
   const unlock = await lock();
   try {
     if (installed()) return;
-    console.error('Installing dependencies (npm ci) …');
-    const npm = process.env.npm_execpath;
-    const command = ['ci', '--no-audit', '--no-fund', '--loglevel=error'];
-    // Its output goes to stderr: stdout belongs to the program that comes after.
-    const options = { cwd: root, stdio: ['ignore', 2, 2], env: { ...process.env, NODE_ENV: 'development' } };
-    const viaNode = npm !== undefined && /npm-cli\.[cm]?js$/.test(npm);
-    const result = viaNode
-      ? spawnSync(process.execPath, [npm, ...command], options)
-      : spawnSync('npm', command, { ...options, shell: process.platform === 'win32' });
-    if (result.status !== 0) {
-      console.error('npm ci failed; see above.');
-      process.exitCode = 1;
-    }
+    console.error('Installing dependencies …');
+    // npm ci refuses a lockfile it finds incomplete, as one made on another platform can be; npm install still obeys it.
+    if (npm('ci') || npm('install', '--no-save')) return;
+    console.error('The dependencies could not be installed; npm says why above.');
+    process.exitCode = 1;
   } finally {
     unlock();
   }
   if (process.exitCode === 1) process.exit(1);
+}
+
+function npm(...command) {
+  const path = process.env.npm_execpath;
+  const args = [...command, '--include=dev', '--no-audit', '--no-fund', '--loglevel=error'];
+  // Its output goes to stderr: stdout belongs to the program that comes after.
+  const options = { cwd: root, stdio: ['ignore', 2, 2] };
+  const viaNode = path !== undefined && /npm-cli\.[cm]?js$/.test(path);
+  const result = viaNode
+    ? spawnSync(process.execPath, [path, ...args], options)
+    : spawnSync('npm', args, { ...options, shell: process.platform === 'win32' });
+  return result.status === 0;
 }
 
 /** Compares by content: times say nothing after a checkout. Optional packages may be absent (other platforms). */
