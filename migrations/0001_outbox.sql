@@ -106,8 +106,18 @@ DECLARE
   message_id uuid := coalesce(send.id, "holdfast".uuid_v7());
   attributes jsonb := jsonb_build_object('schemaversion', send.version);
 BEGIN
-  IF send.topic IS NULL OR send.topic = '' OR send.payload IS NULL OR send.key = '' THEN
-    RAISE EXCEPTION 'holdfast.send: topic and payload are required, and key must not be empty' USING ERRCODE = '22023';
+  -- What the library refuses as well: it could not be stored, or no consumer could read it.
+  IF send.topic IS NULL OR length(send.topic) > 200 OR send.topic !~ '^[A-Za-z0-9_-]+([.][A-Za-z0-9_-]+)*$' THEN
+    RAISE EXCEPTION 'holdfast.send: % is not a topic', coalesce(quote_literal(send.topic), 'NULL') USING ERRCODE = '22023',
+      HINT = 'A topic is segments of A-Z a-z 0-9 _ - joined by dots, at most 200 characters.';
+  ELSIF send.payload IS NULL THEN
+    RAISE EXCEPTION 'holdfast.send: the payload is NULL' USING ERRCODE = '22023', HINT = 'Send ''null''::jsonb for a JSON null.';
+  ELSIF send.key = '' OR octet_length(send.key) > 1024 THEN
+    RAISE EXCEPTION 'holdfast.send: the key is empty or over 1024 bytes' USING ERRCODE = '22023', HINT = 'Send NULL for a message without order.';
+  ELSIF send.version IS NULL OR send.version < 1 THEN
+    RAISE EXCEPTION 'holdfast.send: the version must be a whole number from 1 on' USING ERRCODE = '22023';
+  ELSIF jsonb_typeof(send.headers) <> 'object' OR jsonb_path_exists(send.headers, '$.* ? (@.type() != "string")') THEN
+    RAISE EXCEPTION 'holdfast.send: headers must be an object of texts' USING ERRCODE = '22023';
   END IF;
   IF send.headers IS NOT NULL AND send.headers <> '{}' THEN
     attributes := attributes || jsonb_build_object('headers', send.headers);

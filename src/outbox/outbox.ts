@@ -42,7 +42,12 @@ export interface SentMessage {
  */
 export interface Outbox {
   /** Appends one message, or with `deliverAt` or `delay` notes it for later. */
-  send<Type extends MessageType>(tx: TransactionHandle, type: Type, payload: PayloadInput<Type>, options?: SendOptions): Promise<SentMessage>;
+  send<Type extends MessageType>(
+    tx: TransactionHandle,
+    type: Type,
+    payload: PayloadInput<Type>,
+    options?: SendOptions,
+  ): Promise<SentMessage>;
   /** Appends messages in the order given, with one statement (two when some are delayed). Resolves with their ids in that order. */
   sendAll(tx: TransactionHandle, items: readonly OutboxItem[]): Promise<readonly SentMessage[]>;
 }
@@ -53,7 +58,11 @@ const DEFAULT_MAX_BYTES = 1_048_576;
 const MAX_BATCH_BYTES = 256 * 1_048_576;
 
 /** A message for sendAll, its payload checked against the type by the compiler. */
-export function item<Type extends MessageType>(type: Type, payload: PayloadInput<Type>, options?: SendOptions): OutboxItem {
+export function item<Type extends MessageType>(
+  type: Type,
+  payload: PayloadInput<Type>,
+  options?: SendOptions,
+): OutboxItem {
   return { type, payload, options };
 }
 
@@ -63,21 +72,36 @@ export function createOutbox(options: OutboxOptions = {}): Outbox {
   const { source, maxBytes = DEFAULT_MAX_BYTES } = options;
   const schema = assertSchemaName(options.schema ?? DEFAULT_SCHEMA);
   if (!Number.isInteger(maxBytes) || maxBytes < 2) {
-    throw new HoldfastError('HF_CONFIG', `createOutbox: maxBytes is ${String(maxBytes)}.`, { advice: 'Give a whole number of bytes.' });
+    throw new HoldfastError('HF_CONFIG', `createOutbox: maxBytes is ${String(maxBytes)}.`, {
+      advice: 'Give a whole number of bytes.',
+    });
   }
   // Checked once, here; then it stands in every message.
   checkSendOptions({}, 1, source, 'createOutbox');
   const statements = statementsFor(schema);
 
-  const prepare = async ({ type, payload, options: sendOptions = {} }: OutboxItem, where: string): Promise<PreparedMessage> => {
+  const prepare = async (
+    { type, payload, options: sendOptions = {} }: OutboxItem,
+    where: string,
+  ): Promise<PreparedMessage> => {
     if (typeof type?.keyOf !== 'function') {
-      throw new HoldfastError('HF_MESSAGE_TYPE', `${where}: the message type is missing.`, { advice: "Declare it with message('topic', { schema })." });
+      throw new HoldfastError('HF_MESSAGE_TYPE', `${where}: the message type is missing.`, {
+        advice: "Declare it with message('topic', { schema }).",
+      });
     }
     const checked = checkSendOptions(sendOptions, type.version, source, where);
     const encoded = encodeForSend(type, payload, { maxBytes, key: checked.key });
     const { text, key } = encoded instanceof Promise ? await encoded : encoded;
     const id = checked.id ?? messageId();
-    return { id, topic: type.topic, key, lane: laneOf(key ?? id), payload: text, attributes: checked.attributes, due: checked.due };
+    return {
+      id,
+      topic: type.topic,
+      key,
+      lane: laneOf(key ?? id),
+      payload: text,
+      attributes: checked.attributes,
+      due: checked.due,
+    };
   };
 
   return {
@@ -96,7 +120,11 @@ export function createOutbox(options: OutboxOptions = {}): Outbox {
     async sendAll(tx, items) {
       const transaction = openTransaction(tx);
       transaction.showsTransaction();
-      if (!Array.isArray(items)) throw new HoldfastError('HF_CONFIG', 'outbox.sendAll: items is no array.', { advice: 'Pass [item(type, payload), …].' });
+      if (!isArray(items)) {
+        throw new HoldfastError('HF_CONFIG', 'outbox.sendAll: items is no array.', {
+          advice: 'Pass [item(type, payload), …].',
+        });
+      }
       const messages: PreparedMessage[] = [];
       // One after the other, so that the first bad one is the one reported.
       for (const [index, each] of items.entries()) messages.push(await prepare(each, `outbox.sendAll, item ${index}`));
@@ -112,6 +140,11 @@ export function createOutbox(options: OutboxOptions = {}): Outbox {
       return messages.map(({ id }) => ({ id }));
     },
   };
+}
+
+/** Array.isArray, which by its own type forgets what readonly arrays hold. */
+function isArray(items: readonly OutboxItem[]): boolean {
+  return Array.isArray(items);
 }
 
 /** Checked and encoded; nothing about it can fail any more but the statement. */
@@ -133,21 +166,33 @@ interface Statement {
   readonly asking: string;
 }
 
-function statementsFor(schema: string): { readonly one: Statement; readonly batch: Statement; readonly later: Statement } {
-  const call = (name: string, parameters: string): string => `SELECT ${quoteIdentifier(schema)}.${name}(${parameters}) AS written`;
+function statementsFor(schema: string): {
+  readonly one: Statement;
+  readonly batch: Statement;
+  readonly later: Statement;
+} {
+  const call = (name: string, parameters: string): string =>
+    `SELECT ${quoteIdentifier(schema)}.${name}(${parameters}) AS written`;
   return {
     one: {
       // Only node-postgres shows its transactions, and it leaves the types of parameters to the server: no casts to plan.
       shown: call('write_message', '$1, $2, $3, $4, $5, $6, false'),
       // Here every parameter is a text, cast in the statement: drivers and ORMs differ in what they make of anything else.
-      asking: call('write_message', '$1::text::uuid, $2::text, $3::text, $4::text::smallint, $5::text::jsonb, $6::text::jsonb, true'),
+      asking: call(
+        'write_message',
+        '$1::text::uuid, $2::text, $3::text, $4::text::smallint, $5::text::jsonb, $6::text::jsonb, true',
+      ),
     },
     batch: { shown: call('write_outbox', '$1, false'), asking: call('write_outbox', '$1::text, true') },
     later: { shown: call('schedule_messages', '$1, false'), asking: call('schedule_messages', '$1::text, true') },
   };
 }
 
-async function write(transaction: OpenTransaction, statement: Statement, parameters: readonly unknown[]): Promise<void> {
+async function write(
+  transaction: OpenTransaction,
+  statement: Statement,
+  parameters: readonly unknown[],
+): Promise<void> {
   try {
     // Asked again just before the statement: validation may have taken a while.
     if (transaction.showsTransaction()) {
@@ -180,15 +225,25 @@ function explain(error: unknown): Error {
     });
   }
   if (sqlStateOf(error) === '25P02') {
-    return new HoldfastError('HF_NOT_IN_TRANSACTION', 'The transaction is aborted: a statement in it has failed, and it can only be rolled back.', {
-      advice: 'Roll back, or use a savepoint around statements that may fail.',
-      cause: error,
-    });
+    return new HoldfastError(
+      'HF_NOT_IN_TRANSACTION',
+      'The transaction is aborted: a statement in it has failed, and it can only be rolled back.',
+      {
+        advice: 'Roll back, or use a savepoint around statements that may fail.',
+        cause: error,
+      },
+    );
   }
   const translated = translateSqlError(error);
   // Kysely refuses by itself what has ended, with a plain Error.
-  if (classifySqlError(error) === 'other' && /^Transaction is already (committed|rolled back)$/.test(translated.message)) {
-    return new HoldfastError('HF_NOT_IN_TRANSACTION', `${translated.message}.`, { advice: 'Send before you end the transaction.', cause: error });
+  if (
+    classifySqlError(error) === 'other' &&
+    /^Transaction is already (committed|rolled back)$/.test(translated.message)
+  ) {
+    return new HoldfastError('HF_NOT_IN_TRANSACTION', `${translated.message}.`, {
+      advice: 'Send before you end the transaction.',
+      cause: error,
+    });
   }
   return translated;
 }
@@ -196,7 +251,10 @@ function explain(error: unknown): Error {
 function refuseTwins(messages: readonly PreparedMessage[]): void {
   const ids = new Set<string>();
   for (const { id } of messages) {
-    if (ids.has(id)) throw new HoldfastError('HF_MESSAGE_DUPLICATE', `Two messages of the batch have the id ${id}.`, { advice: 'Leave out `id`.' });
+    if (ids.has(id))
+      throw new HoldfastError('HF_MESSAGE_DUPLICATE', `Two messages of the batch have the id ${id}.`, {
+        advice: 'Leave out `id`.',
+      });
     ids.add(id);
   }
 }
@@ -205,13 +263,16 @@ function refuseTwins(messages: readonly PreparedMessage[]): void {
 function batchText(messages: readonly PreparedMessage[]): string {
   const text = `[${messages.map(messageText).join(',')}]`;
   if (text.length > MAX_BATCH_BYTES) {
-    throw new HoldfastError('HF_PAYLOAD_TOO_LARGE', `The batch has ${text.length} characters; the limit is ${MAX_BATCH_BYTES}.`, { advice: 'Send it in parts.' });
+    throw new HoldfastError(
+      'HF_PAYLOAD_TOO_LARGE',
+      `The batch has ${text.length} characters; the limit is ${MAX_BATCH_BYTES}.`,
+      { advice: 'Send it in parts.' },
+    );
   }
   return text;
 }
 
 function messageText({ id, topic, key, lane, payload, attributes, due }: PreparedMessage): string {
-  const { due_at = undefined, delay_ms = undefined } = (due ?? {}) as { due_at?: string; delay_ms?: number };
-  const fields = JSON.stringify({ id, topic, key, lane, due_at, delay_ms });
+  const fields = JSON.stringify({ id, topic, key, lane, ...due });
   return `${fields.slice(0, -1)},"payload":${payload},"headers":${attributes}}`;
 }

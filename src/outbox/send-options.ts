@@ -3,8 +3,7 @@
  */
 
 import { HoldfastError } from '../errors.ts';
-import type { Envelope } from '../message/envelope.ts';
-import { encodeAttributes } from '../message/envelope.ts';
+import { encodeAttributes, type Envelope } from '../message/envelope.ts';
 import { isUuid } from '../message/id.ts';
 import { parseDuration, type Duration } from '../runtime/duration.ts';
 import { refuseUnknownOptions } from '../runtime/options.ts';
@@ -32,7 +31,18 @@ export interface SendOptions {
   readonly delay?: Duration | undefined;
 }
 
-const KNOWN = ['key', 'headers', 'id', 'causedBy', 'correlationId', 'causationId', 'traceparent', 'tracestate', 'deliverAt', 'delay'];
+const KNOWN = [
+  'key',
+  'headers',
+  'id',
+  'causedBy',
+  'correlationId',
+  'causationId',
+  'traceparent',
+  'tracestate',
+  'deliverAt',
+  'delay',
+];
 
 const HEADER_NAME = /^[a-z0-9_.-]{1,100}$/;
 
@@ -51,11 +61,17 @@ export interface CheckedOptions {
 export type Due = { readonly due_at: string } | { readonly delay_ms: number };
 
 /** Throws HF_OPTION_UNKNOWN, HF_CONFIG, HF_DURATION, HF_PAYLOAD_TEXT or HF_PAYLOAD_TOO_LARGE. */
-export function checkSendOptions(options: SendOptions, version: number, source: string | undefined, where: string): CheckedOptions {
+export function checkSendOptions(
+  options: SendOptions,
+  version: number,
+  source: string | undefined,
+  where: string,
+): CheckedOptions {
   refuseUnknownOptions(options, KNOWN, where);
   const { id, key, headers, causedBy } = options;
   if (id !== undefined && !isUuid(id)) throw bad(where, 'id is not a UUID', 'Leave it out for a new one.');
-  if (causedBy !== undefined && !isUuid(causedBy?.id)) throw bad(where, 'causedBy is not a message', 'Pass the message that your handler got.');
+  if (causedBy !== undefined && !isUuid(causedBy?.id))
+    throw bad(where, 'causedBy is not a message', 'Pass the message that your handler got.');
   if (headers !== undefined) checkHeaderNames(headers, where);
   const attributes = encodeAttributes({
     version,
@@ -75,17 +91,24 @@ function checkHeaderNames(headers: unknown, where: string): void {
   }
   for (const name of Object.keys(headers)) {
     if (!HEADER_NAME.test(name)) {
-      throw bad(where, `the header name ${JSON.stringify(name.slice(0, 120))} is not allowed`, "Use at most 100 lower-case letters, digits, '-', '_' and '.'.");
+      throw bad(
+        where,
+        `the header name ${JSON.stringify(name.slice(0, 120))} is not allowed`,
+        "Use at most 100 lower-case letters, digits, '-', '_' and '.'.",
+      );
     }
   }
 }
 
 function checkDue({ deliverAt, delay }: SendOptions, where: string): Due | undefined {
-  if (deliverAt !== undefined && delay !== undefined) throw bad(where, 'both deliverAt and delay are given', 'Give one of them.');
+  if (deliverAt !== undefined && delay !== undefined)
+    throw bad(where, 'both deliverAt and delay are given', 'Give one of them.');
   if (deliverAt !== undefined) {
-    if (!(deliverAt instanceof Date) || Number.isNaN(deliverAt.getTime())) throw bad(where, 'deliverAt is no valid Date', 'Pass a Date, or use delay.');
+    if (!(deliverAt instanceof Date) || Number.isNaN(deliverAt.getTime()))
+      throw bad(where, 'deliverAt is no valid Date', 'Pass a Date, or use delay.');
     const year = deliverAt.getUTCFullYear();
-    if (year < 1970 || year > 9999) throw bad(where, `deliverAt is in the year ${year}`, 'A Date is made of milliseconds since 1970.');
+    if (year < 1970 || year > 9999)
+      throw bad(where, `deliverAt is in the year ${year}`, 'A Date is made of milliseconds since 1970.');
     return { due_at: deliverAt.toISOString() };
   }
   if (delay === undefined) return undefined;

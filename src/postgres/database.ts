@@ -45,7 +45,10 @@ export interface DedicatedConnectionOptions {
 export interface Database {
   readonly schema: string;
   readonly pool: pg.Pool;
-  query<R extends pg.QueryResultRow = pg.QueryResultRow>(text: string, values?: readonly unknown[]): Promise<pg.QueryResult<R>>;
+  query<R extends pg.QueryResultRow = pg.QueryResultRow>(
+    text: string,
+    values?: readonly unknown[],
+  ): Promise<pg.QueryResult<R>>;
   /** One connection for several statements. It is destroyed, not reused, if `fn` failed with an error of the connection. */
   withConnection<T>(fn: (client: pg.PoolClient) => Promise<T>): Promise<T>;
   /**
@@ -101,7 +104,11 @@ export function openDatabase(options: DatabaseOptions = {}): Database {
  * BEGIN, `fn`, COMMIT on a connection that the caller holds; see Database.transaction. `begin` is a whole statement.
  * Also for users of a client that is not from our pool.
  */
-export async function runTransaction<C extends pg.ClientBase, T>(client: C, begin: string, fn: (client: C) => Promise<T>): Promise<T> {
+export async function runTransaction<C extends pg.ClientBase, T>(
+  client: C,
+  begin: string,
+  fn: (client: C) => Promise<T>,
+): Promise<T> {
   await client.query(begin);
   let result: T;
   try {
@@ -118,16 +125,24 @@ export async function runTransaction<C extends pg.ClientBase, T>(client: C, begi
     // A verdict of the server (a deferred constraint, a serialization failure) is a rollback for certain. Anything else
     // leaves it open whether COMMIT arrived and its answer was lost.
     if (sqlStateOf(error) !== undefined && classifySqlError(error) !== 'connection') throw error;
-    throw new HoldfastError('HF_COMMIT_IN_DOUBT', 'The connection broke during COMMIT; the transaction may or may not have been committed.', {
-      advice: 'Look for one of its rows by id before you repeat it.',
-      cause: error,
-    });
+    throw new HoldfastError(
+      'HF_COMMIT_IN_DOUBT',
+      'The connection broke during COMMIT; the transaction may or may not have been committed.',
+      {
+        advice: 'Look for one of its rows by id before you repeat it.',
+        cause: error,
+      },
+    );
   }
   // PostgreSQL answers COMMIT of a failed transaction with success and the tag ROLLBACK.
   if (commit.command === 'ROLLBACK') {
-    throw new HoldfastError('HF_TRANSACTION_ABORTED', 'COMMIT rolled back, because a statement of the transaction had failed.', {
-      advice: 'Do not catch errors of statements inside a transaction without a savepoint.',
-    });
+    throw new HoldfastError(
+      'HF_TRANSACTION_ABORTED',
+      'COMMIT rolled back, because a statement of the transaction had failed.',
+      {
+        advice: 'Do not catch errors of statements inside a transaction without a savepoint.',
+      },
+    );
   }
   return result;
 }
@@ -137,7 +152,9 @@ export function beginStatement(options: TransactionOptions = {}): string {
   refuseUnknownOptions(options, ['isolation', 'readOnly'], 'transaction');
   const { isolation, readOnly } = options;
   if (isolation !== undefined && !ISOLATION_LEVELS.includes(isolation)) {
-    throw new HoldfastError('HF_CONFIG', `Unknown isolation level ${JSON.stringify(isolation)}.`, { advice: `Use one of: ${ISOLATION_LEVELS.join(', ')}.` });
+    throw new HoldfastError('HF_CONFIG', `Unknown isolation level ${JSON.stringify(isolation)}.`, {
+      advice: `Use one of: ${ISOLATION_LEVELS.join(', ')}.`,
+    });
   }
   const level = isolation === undefined ? '' : ` ISOLATION LEVEL ${isolation.toUpperCase()}`;
   return `BEGIN${level}${readOnly === true ? ' READ ONLY' : ''}`;
@@ -145,7 +162,16 @@ export function beginStatement(options: TransactionOptions = {}): string {
 
 const ISOLATION_LEVELS: readonly string[] = ['read committed', 'repeatable read', 'serializable'];
 
-const KNOWN_OPTIONS = ['url', 'pool', 'schema', 'applicationName', 'max', 'connectTimeout', 'statementTimeout', 'onIdleError'] as const;
+const KNOWN_OPTIONS = [
+  'url',
+  'pool',
+  'schema',
+  'applicationName',
+  'max',
+  'connectTimeout',
+  'statementTimeout',
+  'onIdleError',
+] as const;
 
 async function withConnection<T>(pool: pg.Pool, fn: (client: pg.PoolClient) => Promise<T>): Promise<T> {
   const client = await pool.connect();
@@ -168,7 +194,11 @@ async function withConnection<T>(pool: pg.Pool, fn: (client: pg.PoolClient) => P
   }
 }
 
-async function dedicatedConnection(pool: pg.Pool, options: DedicatedConnectionOptions, applicationName: string | undefined): Promise<pg.Client> {
+async function dedicatedConnection(
+  pool: pg.Pool,
+  options: DedicatedConnectionOptions,
+  applicationName: string | undefined,
+): Promise<pg.Client> {
   const client = new pg.Client({
     ...pool.options,
     // The pool hides the password from enumeration.
@@ -184,11 +214,11 @@ async function dedicatedConnection(pool: pg.Pool, options: DedicatedConnectionOp
   };
   client.on('error', lost);
   client.on('end', () => lost(new Error('Connection terminated unexpectedly')));
-  const end = client.end.bind(client) as () => Promise<void>;
-  client.end = (async () => {
+  const end = client.end.bind(client);
+  client.end = async (): Promise<void> => {
     over = true;
     await end();
-  }) as typeof client.end;
+  };
   try {
     await client.connect();
   } catch (error) {
@@ -212,7 +242,8 @@ function poolConfig(options: DatabaseOptions): pg.PoolConfig {
     keepAliveInitialDelayMillis: 10_000,
   };
   if (options.url !== undefined) own.connectionString = options.url;
-  if (options.statementTimeout !== undefined) own.statement_timeout = parseDuration(options.statementTimeout, 'statementTimeout');
+  if (options.statementTimeout !== undefined)
+    own.statement_timeout = parseDuration(options.statementTimeout, 'statementTimeout');
   const config = isPool(options.pool) ? {} : (options.pool ?? {});
   // The driver's own settings win over defaults, but not over what is said here by name.
   const named: pg.PoolConfig = {};
@@ -223,5 +254,5 @@ function poolConfig(options: DatabaseOptions): pg.PoolConfig {
 }
 
 function isPool(pool: pg.Pool | pg.PoolConfig | undefined): pool is pg.Pool {
-  return pool !== undefined && 'totalCount' in pool && typeof (pool as pg.Pool).connect === 'function';
+  return pool !== undefined && 'totalCount' in pool && 'connect' in pool;
 }

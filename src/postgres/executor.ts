@@ -50,11 +50,15 @@ export function openTransaction(tx: TransactionHandle): OpenTransaction {
   if (typeof tx === 'object' && tx !== null) {
     if (isKysely(tx)) return ofKysely(tx);
     if (isPgPool(tx)) {
-      throw new HoldfastError('HF_NOT_IN_TRANSACTION', 'A pool is not in a transaction: each of its statements may run on another connection.', {
-        advice: 'Take a client with pool.connect(), send BEGIN, and pass that client.',
-      });
+      throw new HoldfastError(
+        'HF_NOT_IN_TRANSACTION',
+        'A pool is not in a transaction: each of its statements may run on another connection.',
+        {
+          advice: 'Take a client with pool.connect(), send BEGIN, and pass that client.',
+        },
+      );
     }
-    if ('query' in tx && typeof tx.query === 'function') return ofPgClient(tx as PgClient);
+    if ('query' in tx && typeof tx.query === 'function') return ofPgClient(tx);
   }
   throw new HoldfastError('HF_TX_UNSUPPORTED', `${describe(tx)} is no transaction handle that Holdfast knows.`, {
     advice:
@@ -79,13 +83,18 @@ function ofPgClient(client: PgClient): OpenTransaction {
       const status = client.readyForQuery === true ? client.getTransactionStatus?.() : undefined;
       if (status === 'I') {
         throw new HoldfastError('HF_NOT_IN_TRANSACTION', 'The client is not in a transaction.', {
-          advice: 'Send BEGIN on this client before, or use the client that your transaction helper passes to its callback.',
+          advice:
+            'Send BEGIN on this client before, or use the client that your transaction helper passes to its callback.',
         });
       }
       if (status === 'E') {
-        throw new HoldfastError('HF_NOT_IN_TRANSACTION', 'The transaction of this client is aborted: a statement in it has failed, and it can only be rolled back.', {
-          advice: 'Roll back, or use a savepoint around statements that may fail.',
-        });
+        throw new HoldfastError(
+          'HF_NOT_IN_TRANSACTION',
+          'The transaction of this client is aborted: a statement in it has failed, and it can only be rolled back.',
+          {
+            advice: 'Roll back, or use a savepoint around statements that may fail.',
+          },
+        );
       }
       return status === 'T';
     },
@@ -103,7 +112,8 @@ interface KyselyHandle {
 function ofKysely(kysely: KyselyHandle): OpenTransaction {
   if (!kysely.isTransaction) {
     throw new HoldfastError('HF_NOT_IN_TRANSACTION', 'This Kysely instance is not a transaction.', {
-      advice: 'Pass the trx of db.transaction().execute(async (trx) => …), or the result of db.startTransaction().execute().',
+      advice:
+        'Pass the trx of db.transaction().execute(async (trx) => …), or the result of db.startTransaction().execute().',
     });
   }
   return {
@@ -119,9 +129,13 @@ function ofKysely(kysely: KyselyHandle): OpenTransaction {
     },
     showsTransaction: () => {
       if (kysely.isCommitted === true || kysely.isRolledBack === true) {
-        throw new HoldfastError('HF_NOT_IN_TRANSACTION', `The Kysely transaction is already ${kysely.isCommitted === true ? 'committed' : 'rolled back'}.`, {
-          advice: 'Send before you end the transaction.',
-        });
+        throw new HoldfastError(
+          'HF_NOT_IN_TRANSACTION',
+          `The Kysely transaction is already ${kysely.isCommitted === true ? 'committed' : 'rolled back'}.`,
+          {
+            advice: 'Send before you end the transaction.',
+          },
+        );
       }
       // A Transaction that outlived its callback looks the same as before in some versions.
       return false;
@@ -130,7 +144,12 @@ function ofKysely(kysely: KyselyHandle): OpenTransaction {
 }
 
 function isKysely(tx: object): tx is KyselyHandle {
-  return 'executeQuery' in tx && typeof tx.executeQuery === 'function' && 'isTransaction' in tx && typeof tx.isTransaction === 'boolean';
+  return (
+    'executeQuery' in tx &&
+    typeof tx.executeQuery === 'function' &&
+    'isTransaction' in tx &&
+    typeof tx.isTransaction === 'boolean'
+  );
 }
 
 function isPgPool(tx: object): boolean {
@@ -140,6 +159,6 @@ function isPgPool(tx: object): boolean {
 function describe(value: unknown): string {
   if (value === null || value === undefined) return String(value);
   if (typeof value !== 'object') return `A ${typeof value}`;
-  const name: unknown = Object.getPrototypeOf(value)?.constructor?.name;
-  return typeof name === 'string' && name !== 'Object' ? `A ${name}` : 'An object';
+  const name = value.constructor?.name ?? 'Object';
+  return name === 'Object' ? 'An object' : `A ${name}`;
 }

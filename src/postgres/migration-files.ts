@@ -32,7 +32,10 @@ export async function readMigrations(schema: string, directory: URL = SHIPPED): 
   );
   for (const [index, migration] of migrations.entries()) {
     if (migration.version !== index + 1) {
-      throw new HoldfastError('HF_CONFIG', `The migrations do not count up: ${files[index]} should have version ${index + 1}.`);
+      throw new HoldfastError(
+        'HF_CONFIG',
+        `The migrations do not count up: ${files[index]} should have version ${index + 1}.`,
+      );
     }
   }
   return migrations;
@@ -44,7 +47,10 @@ export function parseMigration(file: string, text: string, schema: string): Migr
   if (parts === null) throw new HoldfastError('HF_CONFIG', `${file} is not named like a migration: NNNN_name.sql.`);
   const source = text.replaceAll('\r\n', '\n');
   const comment = /^(?:--.*(?:\n|$))*/.exec(source)?.[0] ?? '';
-  const lines = comment.trimEnd().split('\n').map((line) => line.replace(/^-- ?/, ''));
+  const lines = comment
+    .trimEnd()
+    .split('\n')
+    .map((line) => line.replace(/^-- ?/, ''));
   return {
     version: Number(parts[1]),
     name: parts[2] ?? '',

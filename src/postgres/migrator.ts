@@ -71,7 +71,10 @@ export async function migrate(database: Database, options: MigrateOptions = {}):
 }
 
 /** One entry per file, in order, then what the ledger knows beyond them. Works on a database without the tables. */
-export async function migrationStatus(database: Database, options: { readonly directory?: URL | undefined } = {}): Promise<readonly MigrationStatus[]> {
+export async function migrationStatus(
+  database: Database,
+  options: { readonly directory?: URL | undefined } = {},
+): Promise<readonly MigrationStatus[]> {
   const files = await readMigrations(database.schema, options.directory);
   const applied = await database
     .withConnection(async (client) => readLedger(client, database.schema))
@@ -79,7 +82,8 @@ export async function migrationStatus(database: Database, options: { readonly di
   const known = files.map((file): MigrationStatus => {
     const { version, name, notes, checksum } = file;
     const row = applied.find((each) => each.version === version);
-    if (row === undefined) return { version, name, notes, checksum, state: 'pending', appliedAt: null, appliedBy: null };
+    if (row === undefined)
+      return { version, name, notes, checksum, state: 'pending', appliedAt: null, appliedBy: null };
     const state = row.checksum === checksum ? 'applied' : 'changed';
     return { version, name, notes, checksum, state, appliedAt: row.applied_at, appliedBy: row.applied_by };
   });
@@ -87,7 +91,15 @@ export async function migrationStatus(database: Database, options: { readonly di
     .filter((row) => row.version > files.length)
     .map((row): MigrationStatus => {
       const { version, name, checksum } = row;
-      return { version, name, notes: '', checksum, state: 'unknown', appliedAt: row.applied_at, appliedBy: row.applied_by };
+      return {
+        version,
+        name,
+        notes: '',
+        checksum,
+        state: 'unknown',
+        appliedAt: row.applied_at,
+        appliedBy: row.applied_by,
+      };
     });
   return [...known, ...unknown];
 }
@@ -101,14 +113,19 @@ export async function assertSchema(database: Database): Promise<void> {
   const needed = (await readMigrations(schema)).length;
   let version: number;
   try {
-    const { rows } = await database.query<{ version: number }>(`SELECT coalesce(max(version), 0) AS version FROM ${ledger(schema)}`);
+    const { rows } = await database.query<{ version: number }>(
+      `SELECT coalesce(max(version), 0) AS version FROM ${ledger(schema)}`,
+    );
     version = rows[0]?.version ?? 0;
   } catch (error) {
     if (classifySqlError(error) !== 'schema') throw translateSqlError(error);
     version = 0;
   }
   if (version >= needed) return;
-  const state = version === 0 ? `There are no Holdfast tables in the schema ${quoteIdentifier(schema)}` : `The Holdfast tables are at version ${version}, and ${needed} is needed`;
+  const state =
+    version === 0
+      ? `There are no Holdfast tables in the schema ${quoteIdentifier(schema)}`
+      : `The Holdfast tables are at version ${version}, and ${needed} is needed`;
   throw new HoldfastError('HF_SCHEMA_MISSING', `${state}.`, {
     advice: 'Run `holdfast migrate` on this database, or migrate() from code.',
     details: { schema, version, needed },
@@ -116,7 +133,12 @@ export async function assertSchema(database: Database): Promise<void> {
 }
 
 /** False when another migrator was faster. */
-async function applyOne(client: pg.PoolClient, schema: string, file: Migration, files: readonly Migration[]): Promise<boolean> {
+async function applyOne(
+  client: pg.PoolClient,
+  schema: string,
+  file: Migration,
+  files: readonly Migration[],
+): Promise<boolean> {
   const lock = lockKey(schema);
   const isPending = async () => {
     const applied = await readLedger(client, schema);
@@ -124,7 +146,11 @@ async function applyOne(client: pg.PoolClient, schema: string, file: Migration, 
     return !applied.some((row) => row.version === file.version);
   };
   const record = async () => {
-    await client.query(`INSERT INTO ${ledger(schema)} (version, name, checksum) VALUES ($1, $2, $3)`, [file.version, file.name, file.checksum]);
+    await client.query(`INSERT INTO ${ledger(schema)} (version, name, checksum) VALUES ($1, $2, $3)`, [
+      file.version,
+      file.name,
+      file.checksum,
+    ]);
   };
 
   if (file.transaction) {
@@ -206,7 +232,9 @@ async function hasLedger(client: pg.PoolClient, schema: string): Promise<boolean
 
 async function readLedger(client: pg.PoolClient, schema: string): Promise<readonly LedgerRow[]> {
   if (!(await hasLedger(client, schema))) return [];
-  const { rows } = await client.query<LedgerRow>(`SELECT version, name, checksum, applied_at, applied_by FROM ${ledger(schema)} ORDER BY version`);
+  const { rows } = await client.query<LedgerRow>(
+    `SELECT version, name, checksum, applied_at, applied_by FROM ${ledger(schema)} ORDER BY version`,
+  );
   return rows;
 }
 
@@ -214,16 +242,24 @@ function checkLedger(applied: readonly LedgerRow[], files: readonly Migration[],
   for (const row of applied) {
     const file = files.find((each) => each.version === row.version);
     if (file === undefined) {
-      throw new HoldfastError('HF_SCHEMA_NEWER', `The tables in ${quoteIdentifier(schema)} are at version ${row.version}, and this package knows ${files.length}.`, {
-        advice: 'Migrate with the newest version of the package in use.',
-        details: { version: row.version, known: files.length },
-      });
+      throw new HoldfastError(
+        'HF_SCHEMA_NEWER',
+        `The tables in ${quoteIdentifier(schema)} are at version ${row.version}, and this package knows ${files.length}.`,
+        {
+          advice: 'Migrate with the newest version of the package in use.',
+          details: { version: row.version, known: files.length },
+        },
+      );
     }
     if (file.checksum !== row.checksum) {
-      throw new HoldfastError('HF_MIGRATION_CHANGED', `Migration ${fileName(file)} was applied on ${new Date(row.applied_at).toISOString()} and has been changed since.`, {
-        advice: 'Never edit a shipped migration; put back the file as it was, or reinstall the package.',
-        details: { version: row.version, applied: row.checksum, shipped: file.checksum },
-      });
+      throw new HoldfastError(
+        'HF_MIGRATION_CHANGED',
+        `Migration ${fileName(file)} was applied on ${new Date(row.applied_at).toISOString()} and has been changed since.`,
+        {
+          advice: 'Never edit a shipped migration; put back the file as it was, or reinstall the package.',
+          details: { version: row.version, applied: row.checksum, shipped: file.checksum },
+        },
+      );
     }
   }
 }
@@ -231,7 +267,9 @@ function checkLedger(applied: readonly LedgerRow[], files: readonly Migration[],
 function upTo(files: readonly Migration[], to: number | undefined): readonly Migration[] {
   if (to === undefined) return files;
   if (!files.some((file) => file.version === to)) {
-    throw new HoldfastError('HF_CONFIG', `There is no migration ${String(to)}.`, { advice: `This package has 1 to ${files.length}.` });
+    throw new HoldfastError('HF_CONFIG', `There is no migration ${String(to)}.`, {
+      advice: `This package has 1 to ${files.length}.`,
+    });
   }
   return files.filter((file) => file.version <= to);
 }

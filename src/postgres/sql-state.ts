@@ -88,10 +88,14 @@ export function translateSqlError(error: unknown): Error {
         advice: 'Check that the server runs and that host, port and network are right.',
       });
     case 'schema':
-      return new HoldfastError('HF_SCHEMA_MISSING', `The Holdfast tables are missing or too old: ${messageOf(error)}.`, {
-        ...options,
-        advice: 'Run `holdfast migrate` on this database, and check that the configured schema is the right one.',
-      });
+      return new HoldfastError(
+        'HF_SCHEMA_MISSING',
+        `The Holdfast tables are missing or too old: ${messageOf(error)}.`,
+        {
+          ...options,
+          advice: 'Run `holdfast migrate` on this database, and check that the configured schema is the right one.',
+        },
+      );
     case 'permission':
       return new HoldfastError('HF_PERMISSION', `PostgreSQL refuses the role: ${messageOf(error)}.`, {
         ...options,
@@ -100,7 +104,8 @@ export function translateSqlError(error: unknown): Error {
     case 'read-only':
       return new HoldfastError('HF_DATABASE_READ_ONLY', `The database takes no writes: ${messageOf(error)}.`, {
         ...options,
-        advice: 'Connect to the primary (target_session_attrs=read-write), not to a standby, in a transaction that is not READ ONLY.',
+        advice:
+          'Connect to the primary (target_session_attrs=read-write), not to a standby, in a transaction that is not READ ONLY.',
       });
     case 'retry':
     case 'other':
@@ -114,7 +119,8 @@ function classifyOne(error: Error): SqlErrorKind {
   const code = 'code' in error ? error.code : undefined;
   if (typeof code === 'string') {
     // ENOENT is a connection error only when it is a Unix socket that is not there.
-    if (SYSTEM_CODES.has(code) || (code === 'ENOENT' && 'syscall' in error && error.syscall === 'connect')) return 'connection';
+    if (SYSTEM_CODES.has(code) || (code === 'ENOENT' && 'syscall' in error && error.syscall === 'connect'))
+      return 'connection';
   }
   return CONNECTION_MESSAGES.test(error.message) ? 'connection' : 'other';
 }
@@ -136,6 +142,7 @@ function* causes(error: unknown): Generator<Error> {
 }
 
 function messageOf(error: Error): string {
-  const message = error.message === '' && error instanceof AggregateError ? String(error.errors[0]?.message) : error.message;
+  const [first]: readonly unknown[] = error instanceof AggregateError ? error.errors : [];
+  const message = error.message === '' && first instanceof Error ? first.message : error.message;
   return message.replace(/\.$/, '');
 }
