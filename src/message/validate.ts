@@ -19,15 +19,21 @@ export function validate<Output>(
   where: string,
 ): { readonly value: Output } | Promise<Output> {
   const result = schema['~standard'].validate(payload);
-  if (isPromise(result)) return Promise.resolve(result).then((settled) => accept(settled, payload, where).value);
-  return accept(result, payload, where);
+  if (isPromise(result)) return Promise.resolve(result).then((settled) => accept(settled, schema, payload, where).value);
+  return accept(result, schema, payload, where);
 }
 
-function accept<Output>(result: StandardSchemaV1.Result<Output>, payload: unknown, where: string): StandardSchemaV1.SuccessResult<Output> {
+function accept<Output>(
+  result: StandardSchemaV1.Result<Output>,
+  schema: StandardSchemaV1,
+  payload: unknown,
+  where: string,
+): StandardSchemaV1.SuccessResult<Output> {
   if (result.issues === undefined) return result;
+  const quotesValues = schema['~standard'].vendor !== 'zod';
   const issues = result.issues.slice(0, MOST_ISSUES).map((issue) => {
     const path = (issue.path ?? []).map((step) => (typeof step === 'object' ? step.key : step));
-    return { path: showPath(path), message: withoutValue(issue.message, payload, path).slice(0, 300) };
+    return { path: showPath(path), message: (quotesValues ? withoutValue(issue.message, payload, path) : issue.message).slice(0, 300) };
   });
   const more = result.issues.length - issues.length;
   const listed = issues.map((issue) => `${issue.path}: ${issue.message}`).join('; ');
@@ -45,7 +51,10 @@ function withoutValue(message: string, payload: unknown, path: readonly Property
     // Unquoted only when long enough not to be part of the message's own words.
     return value.length < 4 ? quoted : quoted.replaceAll(value, '<text>');
   }
-  if (typeof value === 'number' || typeof value === 'bigint') return message.replaceAll(String(value), '<number>');
+  if (typeof value === 'number' || typeof value === 'bigint') {
+    const digits = String(value).replaceAll(/[.+]/g, '\\$&');
+    return message.replaceAll(new RegExp(`(?<![\\w.])${digits}(?![\\w.])`, 'g'), '<number>');
+  }
   return message;
 }
 

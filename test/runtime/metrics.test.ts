@@ -1,0 +1,41 @@
+import { Registry } from 'prom-client';
+import { expect, test } from 'vitest';
+import { noopMetrics, promMetrics } from '../../src/runtime/metrics.ts';
+
+test('counters, gauges and histograms come out as Prometheus text', async () => {
+  const registry = new Registry();
+  const metrics = promMetrics(registry);
+  const published = metrics.counter('holdfast_published_total', 'Messages published.', ['subscription']);
+  published.inc({ subscription: 'main' });
+  published.inc({ subscription: 'main' }, 4);
+  metrics.counter('holdfast_ticks_total', 'Ticks.').inc({});
+  const lag = metrics.gauge('holdfast_lag_seconds', 'Lag.', ['subscription']);
+  lag.set({ subscription: 'main' }, 2.5);
+  lag.set({ subscription: 'gone' }, 1);
+  lag.remove({ subscription: 'gone' });
+  metrics.histogram('holdfast_batch_messages', 'Batch size.', [], [1, 10]).observe({}, 3);
+  const text = await registry.metrics();
+  expect(text).toContain('holdfast_published_total{subscription="main"} 5');
+  expect(text).toContain('holdfast_ticks_total 1');
+  expect(text).toContain('holdfast_lag_seconds{subscription="main"} 2.5');
+  expect(text).not.toContain('gone');
+  expect(text).toContain('holdfast_batch_messages_bucket{le="10"} 1');
+  expect(text).toContain('holdfast_batch_messages_bucket{le="1"} 0');
+});
+
+test('asking for a name again gives the same metric; another kind or another prefix is refused', async () => {
+  const registry = new Registry();
+  const metrics = promMetrics(registry);
+  metrics.counter('holdfast_a_total', 'A.').inc({});
+  promMetrics(registry).counter('holdfast_a_total', 'A.').inc({});
+  expect(await registry.metrics()).toContain('holdfast_a_total 2');
+  expect(() => metrics.gauge('holdfast_a_total', 'A.')).toThrowError(expect.objectContaining({ code: 'HF_CONFIG' }));
+  expect(() => metrics.gauge('lag', 'Lag.')).toThrowError(expect.objectContaining({ code: 'HF_CONFIG' }));
+});
+
+test('noopMetrics takes everything', () => {
+  noopMetrics.counter('holdfast_a_total', 'A.', ['x']).inc({ x: '1' });
+  noopMetrics.gauge('holdfast_b', 'B.').set({}, 1);
+  noopMetrics.gauge('holdfast_b', 'B.').remove({});
+  noopMetrics.histogram('holdfast_c', 'C.', [], [1]).observe({}, 1);
+});

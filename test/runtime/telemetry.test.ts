@@ -1,0 +1,39 @@
+import { context, createTraceState, trace, type Context, type ContextManager } from '@opentelemetry/api';
+import { afterEach, describe, expect, test } from 'vitest';
+import { currentTraceContext, currentTraceparent } from '../../src/runtime/telemetry.ts';
+
+/** What an SDK registers, as far as it matters here: something that remembers the active context. */
+function registerContext(active: Context): void {
+  const manager: ContextManager = {
+    active: () => active,
+    with: (_, fn, self, ...args) => fn.call(self as ThisParameterType<typeof fn>, ...args),
+    bind: (_, target) => target,
+    enable: () => manager,
+    disable: () => manager,
+  };
+  context.setGlobalContextManager(manager);
+}
+
+const traceId = '4bf92f3577b34da6a3ce929d0e0e4736';
+const spanId = '00f067aa0ba902b7';
+
+describe('currentTraceContext', () => {
+  afterEach(() => context.disable());
+
+  test('is null without an SDK', () => {
+    expect(currentTraceContext()).toBeNull();
+    expect(currentTraceparent()).toBeNull();
+  });
+
+  test('is the active span in W3C form', () => {
+    const traceState = createTraceState('vendor=1');
+    registerContext(trace.setSpan(context.active(), trace.wrapSpanContext({ traceId, spanId, traceFlags: 1, traceState })));
+    expect(currentTraceContext()).toEqual({ traceparent: `00-${traceId}-${spanId}-01`, tracestate: 'vendor=1' });
+    expect(currentTraceparent()).toBe(`00-${traceId}-${spanId}-01`);
+  });
+
+  test('is null for a span that records nothing', () => {
+    registerContext(trace.setSpan(context.active(), trace.wrapSpanContext({ traceId: '0'.repeat(32), spanId, traceFlags: 0 })));
+    expect(currentTraceContext()).toBeNull();
+  });
+});
