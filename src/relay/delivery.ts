@@ -1,0 +1,160 @@
+/**
+ * Brings a page of the log out: every entry is published, parked, or for nobody. Used by the subscription runner.
+ */
+import type { Clock } from '../runtime/clock.ts';
+import type { CrashPoint } from '../runtime/crash-point.ts';
+import type { Logger } from '../runtime/log.ts';
+import { decideRetry, type RetryPolicy } from '../runtime/retry.ts';
+import type { OutboundMessage, PublishOutcome } from '../transport/port.ts';
+import type { Dispatcher } from './dispatcher.ts';
+import type { LogEntry } from './log-reader.ts';
+import type { ResolvedSubscription } from './options.ts';
+import { behind, describeError, type ParkedRecord, type ParkingStore } from './parking-store.ts';
+import { toOutbound } from './routes.ts';
+import type { Session } from './session.ts';
+
+export interface DeliveryContext {
+  readonly subscription: ResolvedSubscription;
+  readonly dispatcher: Dispatcher;
+  readonly parking: ParkingStore;
+  readonly clock: Clock;
+  readonly random: () => number;
+  readonly log: Logger;
+  readonly crashPoint: CrashPoint;
+}
+
+export interface DeliveryCounts {
+  readonly published: number;
+  readonly parked: number;
+  /** Entries that no route has. */
+  readonly unrouted: number;
+}
+
+type Refusal = Extract<PublishOutcome, { kind: 'refused' }>;
+
+/** Delivers in the order given. When it resolves, nothing of `entries` is left to do for the log's cursor. */
+export async function deliver(context: DeliveryContext, session: Session, entries: readonly LogEntry[], signal: AbortSignal): Promise<DeliveryCounts> {
+  const { subscription } = context;
+  const { free, held } = split(entries, session.blocked);
+  const { refused, unrouted } = await publishEntries(context, session, free, signal);
+  const failed = await retryInPlace(context, session, refused, signal);
+
+  const records: ParkedRecord[] = held.map(behind);
+  for (const [entry, refusal] of failed) {
+    records.push(failedRecord(subscription.parkedRetry, entry.seq, refusal, { attempts: 1, parkedForMs: 0, random: context.random }));
+    forgetHead(context, session, entry);
+    if (subscription.keepsOrder && entry.key !== null) session.blocked.add(entry.key);
+    context.log.error({ subscription: subscription.name, messageId: entry.id, topic: entry.topic, err: refusal.error }, 'message parked: the broker refuses it');
+  }
+  session.heads.settle();
+  await writeParked(context, session, records);
+  return { published: free.length - unrouted - failed.length, parked: records.length, unrouted };
+}
+
+/** Messages of a key that has parked ones wait behind them. Pure. */
+export function split(entries: readonly LogEntry[], blocked: ReadonlySet<string>): { free: readonly LogEntry[]; held: readonly LogEntry[] } {
+  if (blocked.size === 0) return { free: entries, held: [] };
+  const free: LogEntry[] = [];
+  const held: LogEntry[] = [];
+  for (const entry of entries) (entry.key !== null && blocked.has(entry.key) ? held : free).push(entry);
+  return { free, held };
+}
+
+/** Publishes each entry to all its destinations; an entry counts as refused if one of them refuses it. */
+export async function publishEntries(
+  context: DeliveryContext,
+  session: Session,
+  entries: readonly LogEntry[],
+  signal: AbortSignal,
+  replayId?: string,
+): Promise<{ refused: readonly (readonly [LogEntry, Refusal])[]; unrouted: number }> {
+  const { router, source } = context.subscription;
+  const batch: OutboundMessage[] = [];
+  const owners: LogEntry[] = [];
+  let unrouted = 0;
+  if (replayId === undefined) await loadHeads(context, session, entries);
+  for (const entry of entries) {
+    const destinations = router.destinations(entry.topic);
+    if (destinations.length === 0) unrouted += 1;
+    for (const { name, ordered } of destinations) {
+      const predecessor =
+        ordered && entry.key !== null && replayId === undefined
+          ? session.heads.follow({ destination: name, key: entry.key, id: entry.id, at: entry.time })
+          : undefined;
+      batch.push(toOutbound(entry, name, replayId === undefined ? { source, predecessor } : { source, replayId }));
+      owners.push(entry);
+    }
+  }
+  const outcomes = await context.dispatcher.send(batch, session, signal);
+  const refused = new Map<LogEntry, Refusal>();
+  for (let index = 0; index < outcomes.length; index += 1) {
+    const outcome = outcomes[index] as PublishOutcome;
+    if (outcome.kind === 'refused' && !(refused.get(owners[index] as LogEntry)?.permanent ?? false)) refused.set(owners[index] as LogEntry, outcome);
+  }
+  return { refused: [...refused], unrouted };
+}
+
+/** How a refused message is parked, and when it is tried again by itself. `parkedForMs` counts from its first parking. Pure. */
+export function failedRecord(
+  parkedRetry: RetryPolicy,
+  seq: number,
+  { permanent, error }: Refusal,
+  facts: { readonly attempts: number; readonly parkedForMs: number; readonly random: () => number },
+): ParkedRecord {
+  const decision = decideRetry(parkedRetry, { attempt: facts.attempts, elapsedMs: facts.parkedForMs, permanent, random: facts.random });
+  return {
+    seq,
+    state: 'failed',
+    reason: permanent ? 'the broker refuses it for good' : 'the broker refuses it for now',
+    error: describeError(error),
+    attempts: facts.attempts,
+    retryInMs: decision.kind === 'retry' ? decision.delayMs : null,
+  };
+}
+
+/** Tries messages that were refused for now again, a few times; what is left is to be parked. */
+async function retryInPlace(
+  context: DeliveryContext,
+  session: Session,
+  refused: readonly (readonly [LogEntry, Refusal])[],
+  signal: AbortSignal,
+): Promise<readonly (readonly [LogEntry, Refusal])[]> {
+  const { subscription, clock, random } = context;
+  const given: (readonly [LogEntry, Refusal])[] = refused.filter(([, refusal]) => refusal.permanent);
+  let pending = refused.filter(([, refusal]) => !refusal.permanent);
+  const startedAtMs = clock.monotonic();
+  for (let attempt = 1; pending.length > 0; attempt += 1) {
+    const decision = decideRetry(subscription.retry, { attempt, elapsedMs: clock.monotonic() - startedAtMs, permanent: false, random });
+    if (decision.kind === 'give-up') return [...given, ...pending].toSorted(([a], [b]) => a.seq - b.seq);
+    await clock.sleep(decision.delayMs, signal);
+    signal.throwIfAborted();
+    const again = await publishEntries(context, session, pending.map(([entry]) => entry), signal);
+    given.push(...again.refused.filter(([, refusal]) => refusal.permanent));
+    pending = again.refused.filter(([, refusal]) => !refusal.permanent);
+  }
+  return given;
+}
+
+/** Brings the heads of all keys bound for ordered destinations into memory, in one query. */
+async function loadHeads(context: DeliveryContext, session: Session, entries: readonly LogEntry[]): Promise<void> {
+  const keyed = entries.flatMap((entry) => orderedDestinations(context, entry).map((destination) => ({ destination, key: entry.key as string })));
+  if (keyed.length > 0) await session.heads.load(session.writeClient, keyed);
+}
+
+function forgetHead(context: DeliveryContext, session: Session, entry: LogEntry): void {
+  for (const destination of orderedDestinations(context, entry)) {
+    session.heads.unfollow({ destination, key: entry.key as string, id: entry.id });
+  }
+}
+
+function orderedDestinations(context: DeliveryContext, entry: LogEntry): readonly string[] {
+  if (entry.key === null) return [];
+  return context.subscription.router.destinations(entry.topic).flatMap(({ name, ordered }) => (ordered ? [name] : []));
+}
+
+async function writeParked(context: DeliveryContext, session: Session, records: readonly ParkedRecord[]): Promise<void> {
+  if (records.length === 0) return;
+  context.crashPoint('relay.park:before');
+  await context.parking.park(session.writeClient, session.epoch, records);
+  context.crashPoint('relay.park:after');
+}

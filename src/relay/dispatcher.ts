@@ -1,0 +1,100 @@
+/**
+ * Hands batches to the broker and does not come back without an answer: an outage is waited out behind a circuit breaker, with
+ * backoff, however long it takes. Used by everything in the relay that publishes.
+ */
+import { HoldfastError } from '../errors.ts';
+import { createBreaker, isBreakerOpen, type Breaker } from '../runtime/breaker.ts';
+import type { Clock } from '../runtime/clock.ts';
+import type { CrashPoint } from '../runtime/crash-point.ts';
+import type { Logger } from '../runtime/log.ts';
+import { backoffMs, type RetryPolicy } from '../runtime/retry.ts';
+import { withTimeout } from '../runtime/timeout.ts';
+import type { OutboundMessage, Publisher, PublishOutcome } from '../transport/port.ts';
+import { describeError } from './parking-store.ts';
+import type { ResolvedSubscription } from './options.ts';
+import type { Session } from './session.ts';
+
+export interface Dispatcher {
+  readonly breaker: Breaker;
+  /**
+   * One outcome per message, in order. Rejects with HF_LEASE_LOST, with the signal's reason, or with HF_STOPPED when a soft stop
+   * comes during an outage; the outcome of the batch is then unknown and it must be published again by whoever holds the lease.
+   */
+  send(batch: readonly OutboundMessage[], session: Session, signal: AbortSignal): Promise<readonly PublishOutcome[]>;
+}
+
+export interface DispatcherOptions {
+  readonly publisher: Publisher;
+  readonly subscription: ResolvedSubscription;
+  /** Aborted by a soft stop: work that goes well is finished, an outage is not waited out. */
+  readonly stopping: () => AbortSignal;
+  readonly clock: Clock;
+  readonly random: () => number;
+  readonly log: Logger;
+  readonly crashPoint: CrashPoint;
+}
+
+/** Waits between tries while the broker is away. No cap on attempts: nothing of an outage is any message's fault. */
+const OUTAGE: RetryPolicy = { attempts: Infinity, baseMs: 50, capMs: 5_000, factor: 2, withinMs: Infinity };
+
+export function createDispatcher(options: DispatcherOptions): Dispatcher {
+  const { publisher, subscription, stopping, clock, random, log, crashPoint } = options;
+  const { publishTimeoutMs } = subscription;
+  const breaker = createBreaker({
+    name: `The broker of subscription '${subscription.name}'`,
+    consecutiveFailures: subscription.breaker.consecutiveFailures,
+    halfOpenAfterMs: subscription.breaker.halfOpenAfterMs,
+    clock,
+    probe: () =>
+      withTimeout((signal) => publisher.check({ signal }), { timeoutMs: publishTimeoutMs, clock, onTimeout: () => timedOut('check', publishTimeoutMs) }),
+  });
+  breaker.onStateChange((state) => log.info({ subscription: subscription.name, breaker: state }, `circuit breaker ${state}`));
+
+  async function attempt(batch: readonly OutboundMessage[], timeoutMs: number, signal: AbortSignal): Promise<readonly PublishOutcome[]> {
+    crashPoint('relay.publish:before');
+    const outcomes = await withTimeout((callSignal) => publisher.publish(batch, { signal: callSignal }), {
+      timeoutMs,
+      signal,
+      clock,
+      onTimeout: () => timedOut('publish', timeoutMs),
+    });
+    crashPoint('relay.publish:after');
+    if (outcomes.length !== batch.length) {
+      throw new HoldfastError('HF_TRANSPORT_UNAVAILABLE', `The transport gave ${outcomes.length} outcomes for ${batch.length} messages.`, {
+        advice: 'This is a defect of the transport adapter.',
+      });
+    }
+    return outcomes;
+  }
+
+  return {
+    breaker,
+    async send(batch, session, signal) {
+      if (batch.length === 0) return [];
+      for (let failures = 1; ; failures += 1) {
+        // A call that outlasts the lease could publish beside the next owner, so it is given up at the lease's end at the latest.
+        const timeoutMs = Math.min(publishTimeoutMs, await session.leaseLeftMs());
+        try {
+          const outcomes = await breaker.run(() => attempt(batch, timeoutMs, signal));
+          if (session.trouble !== null) log.info({ subscription: subscription.name }, 'the broker answers again');
+          session.trouble = null;
+          return outcomes;
+        } catch (error) {
+          signal.throwIfAborted();
+          session.assertAlive();
+          if (session.trouble === null) log.warn({ subscription: subscription.name, err: error }, 'cannot publish; waiting for the broker');
+          session.trouble = describeError(error);
+          if (stopping().aborted) throw new HoldfastError('HF_STOPPED', 'Stopped while the broker was away; the batch is left for the next run.', { cause: error });
+          const delayMs = isBreakerOpen(error) ? Math.max(1, breaker.openForMs) : backoffMs(OUTAGE, failures, random);
+          await clock.sleep(delayMs, AbortSignal.any([signal, stopping()]));
+        }
+      }
+    },
+  };
+}
+
+function timedOut(what: string, timeoutMs: number): HoldfastError {
+  return new HoldfastError('HF_TRANSPORT_UNAVAILABLE', `The broker did not answer a ${what} within ${Math.round(timeoutMs)} ms.`, {
+    advice: 'Its outcome is unknown; it is done again.',
+  });
+}

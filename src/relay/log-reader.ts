@@ -1,0 +1,190 @@
+/**
+ * Reads the outbox as a log: one statement gives the next page after a cursor. Used by the subscription runner.
+ * Owns the reading side of the table `outbox`; the writing side is in the SQL function write_outbox.
+ */
+import type { Client } from 'pg';
+import { topicPatternToRegex } from '../message/topic-pattern.ts';
+import { quoteIdentifier } from '../postgres/quoting.ts';
+import { cursorAfter, parseSnapshot, type Cursor } from './cursor.ts';
+
+/** A row of the log as texts: the payload is not parsed on its way through the relay. */
+export interface LogEntry {
+  readonly seq: number;
+  readonly id: string;
+  readonly topic: string;
+  readonly key: string | null;
+  /** RFC 3339, UTC. */
+  readonly time: string;
+  readonly payload: string;
+  readonly headers: string;
+}
+
+export interface LogPage {
+  /** The rows this subscription is to deliver, in the order of delivery. */
+  readonly entries: readonly LogEntry[];
+  /** The cursor once they are delivered or parked. */
+  readonly next: Cursor;
+  /** More is known to be waiting right behind this page. */
+  readonly more: boolean;
+}
+
+export interface LogFilter {
+  /** Topic patterns; a row matching none is passed over. Undefined: all topics. */
+  readonly topics: readonly string[] | undefined;
+  readonly shard: number;
+  readonly shards: number;
+}
+
+export interface LogReader {
+  read(cursor: Cursor, limit: number): Promise<LogPage>;
+  /** These rows, by seq; those that are not there are left out. */
+  pick(seqs: readonly number[]): Promise<readonly LogEntry[]>;
+  /** What is visible now of a range of the log, by seq, whatever the filter of this reader. */
+  range(wanted: LogRange): Promise<readonly LogEntry[]>;
+}
+
+export interface LogRange {
+  readonly fromSeq: number;
+  readonly toSeq: number;
+  /** A topic pattern; null: all. */
+  readonly topic: string | null;
+  readonly key: string | null;
+  readonly limit: number;
+}
+
+/**
+ * Settings of the connection the log is read on. The planner has no statistics worth having for a table that only grows at
+ * one end, and both ways into it are known: by (xid, seq) and by seq. So it is told.
+ */
+export const LOG_READER_SETTINGS = `
+  SET TimeZone = 'UTC'; SET DateStyle = 'ISO'; SET enable_seqscan = off; SET enable_bitmapscan = off; SET jit = off;
+  SET plan_cache_mode = force_generic_plan; SET max_parallel_workers_per_gather = 0;
+  SET default_transaction_read_only = on`;
+
+const TEXTS = 'seq, id::text, topic, key, created_at::text, payload::text, headers::text';
+
+const asText = { getTypeParser: () => (value: string) => value };
+
+export function createLogReader(client: Client, schema: string, filter: LogFilter): LogReader {
+  const query = { name: `holdfast-log-${filterName(filter)}`, text: logQuery(schema, filter), rowMode: 'array' as const, types: asText };
+  return {
+    async read(cursor, limit) {
+      const { xmax, xip } = parseSnapshot(cursor.snapshot);
+      const result = await client.query<(string | null)[]>({
+        ...query,
+        values: [
+          `{${xip.join(',')}}`,
+          xmax.toString(),
+          cursor.high,
+          Math.max(cursor.floor, cursor.catchup?.seq ?? 0),
+          cursor.catchup?.snapshot ?? null,
+          limit,
+        ],
+      });
+      return toPage(cursor, limit, result.rows);
+    },
+
+    async pick(seqs) {
+      const result = await client.query<string[]>({
+        text: `SELECT ${TEXTS} FROM ${quoteIdentifier(schema)}.outbox WHERE seq = ANY ($1::bigint[]) ORDER BY seq`,
+        values: [seqs],
+        rowMode: 'array',
+        types: asText,
+      });
+      return result.rows.map(toEntry);
+    },
+
+    async range({ fromSeq, toSeq, topic, key, limit }) {
+      const result = await client.query<string[]>({
+        text: `SELECT ${TEXTS} FROM ${quoteIdentifier(schema)}.outbox
+               WHERE seq BETWEEN $1 AND $2 AND ($3::text IS NULL OR topic ~ $3) AND ($4::text IS NULL OR key = $4)
+               ORDER BY seq LIMIT $5`,
+        values: [fromSeq, toSeq, topic === null ? null : topicPatternToRegex(topic), key, limit],
+        rowMode: 'array',
+        types: asText,
+      });
+      return result.rows.map(toEntry);
+    },
+  };
+}
+
+function toPage(cursor: Cursor, limit: number, rows: readonly (string | null)[][]): LogPage {
+  const [header, ...found] = rows as [string[], ...string[][]];
+  const [, snapshot, lowCount, lowLast, highCount, highLast] = header;
+  if (snapshot === undefined) throw new TypeError('the log query returned no header row');
+  return {
+    entries: found.map(toEntry),
+    next: cursorAfter(cursor, {
+      snapshot,
+      lowLast: numberOrNull(lowLast),
+      lowFull: Number(lowCount) >= limit,
+      highLast: numberOrNull(highLast),
+    }),
+    more: cursor.catchup !== null || Number(lowCount) + Number(highCount) >= limit,
+  };
+}
+
+function toEntry([seq, id, topic, key, time, payload, headers]: readonly string[]): LogEntry {
+  return { seq: Number(seq), id, topic, key, time: rfc3339(time as string), payload, headers } as LogEntry;
+}
+
+function numberOrNull(text: string | null | undefined): number | null {
+  return text === null || text === undefined ? null : Number(text);
+}
+
+/** '2026-01-02 03:04:05.678901+00' to '2026-01-02T03:04:05.678901Z'. */
+function rfc3339(timestamp: string): string {
+  return `${timestamp.slice(0, 10)}T${timestamp.slice(11, -3)}Z`;
+}
+
+/**
+ * A header row (snapshot, then how many rows low and high had and their last seq), then low, then high, each by seq.
+ * $1 xip(P), $2 xmax(P), $3 high, $4 read low above this seq, $5 the catch-up snapshot or null, $6 page size.
+ *
+ * One statement has one snapshot, so pg_current_snapshot() is exactly what its scans see. The two halves of the low probe are
+ * separate so that each is a plain range of the index (xid, seq). Under catch-up high is not read: its rows belong to a newer
+ * snapshot than the one being finished. The page size limits what is scanned, not what is wanted, so a subscription to a rare
+ * topic still advances in bounded steps; rows for others do not leave the database.
+ */
+function logQuery(schema: string, filter: LogFilter): string {
+  const s = quoteIdentifier(schema);
+  const columns = 'seq, id, topic, key, created_at, payload, headers, lane';
+  const wanted = wantedSql(filter);
+  const part = (name: string) =>
+    `SELECT * FROM (SELECT ${TEXTS} FROM ${name}
+       WHERE ${wanted} ORDER BY seq) AS ${name}_part`;
+  return `
+    WITH low AS MATERIALIZED (
+      SELECT * FROM (
+        (SELECT ${columns} FROM ${s}.outbox
+          WHERE xid = ANY ($1::text::xid8[]) AND seq > $4::bigint AND seq <= $3::bigint
+            AND ($5::pg_snapshot IS NULL OR pg_visible_in_snapshot(xid, $5::pg_snapshot)))
+        UNION ALL
+        (SELECT ${columns} FROM ${s}.outbox
+          WHERE xid >= $2::text::xid8 AND seq > $4::bigint AND seq <= $3::bigint
+            AND ($5::pg_snapshot IS NULL OR pg_visible_in_snapshot(xid, $5::pg_snapshot)))
+      ) AS late ORDER BY seq LIMIT $6::int
+    ), high AS MATERIALIZED (
+      SELECT ${columns} FROM ${s}.outbox
+      WHERE seq > $3::bigint AND $5::pg_snapshot IS NULL
+      ORDER BY seq LIMIT (SELECT $6::int - count(*) FROM low)
+    )
+    SELECT NULL::bigint, pg_current_snapshot()::text, (SELECT count(*)::text FROM low), (SELECT max(seq)::text FROM low),
+      (SELECT count(*)::text FROM high), (SELECT max(seq)::text FROM high), NULL
+    UNION ALL ${part('low')}
+    UNION ALL ${part('high')}`;
+}
+
+function wantedSql(filter: LogFilter): string {
+  const conditions: string[] = [];
+  if (filter.shards > 1) conditions.push(`lane % ${filter.shards} = ${filter.shard}`);
+  if (filter.topics !== undefined) {
+    const patterns = filter.topics.map((pattern) => `topic ~ '${topicPatternToRegex(pattern).replaceAll("'", "''")}'`);
+    conditions.push(`(${patterns.join(' OR ')})`);
+  }
+  return conditions.length === 0 ? 'true' : conditions.join(' AND ');
+}
+
+function filterName(filter: LogFilter): string {
+  return `${filter.shard}-${filter.shards}`;
+}

@@ -1,0 +1,125 @@
+/**
+ * The table `parked_message`: messages a relay took out of the flow. Used by the subscription runner, and by operations for what
+ * people do with them. The bodies stay in the outbox, which retention does not prune while they are parked.
+ */
+import type { ClientBase } from 'pg';
+import { quoteIdentifier } from '../postgres/quoting.ts';
+import type { LogEntry } from './log-reader.ts';
+import { fenceSql, leaseLost, type SubscriptionKey } from './subscription-store.ts';
+
+export interface ParkedRecord {
+  readonly seq: number;
+  /** failed: could not be published itself; behind: waits for an earlier message of its key. */
+  readonly state: 'failed' | 'behind';
+  readonly reason: string;
+  readonly error: string | null;
+  readonly attempts: number;
+  /** Milliseconds until a relay takes it up again; null: only a person will. */
+  readonly retryInMs: number | null;
+}
+
+export interface RedriveCandidate {
+  readonly seq: number;
+  readonly key: string | null;
+  readonly attempts: number;
+  /** Milliseconds since it was first parked. */
+  readonly parkedForMs: number;
+}
+
+export interface ParkingStore {
+  /** Writes the rows, fenced by the lease; parking the same message again updates it. Rejects with HF_LEASE_LOST. */
+  park(client: ClientBase, epoch: number, records: readonly ParkedRecord[]): Promise<void>;
+  /** Takes the rows out again after they were published. Rejects with HF_LEASE_LOST. */
+  unpark(client: ClientBase, epoch: number, seqs: readonly number[]): Promise<void>;
+  /** Keys that have parked messages. */
+  blockedKeys(client: ClientBase): Promise<Set<string>>;
+  /**
+   * The messages to publish next: those due whose key has no earlier one parked, each with the ones waiting right behind it up to
+   * the next that failed itself. In log order, at most `limit`.
+   */
+  redrivable(client: ClientBase, limit: number): Promise<readonly RedriveCandidate[]>;
+}
+
+export interface ParkingScope extends SubscriptionKey {
+  readonly schema: string;
+  readonly shards: number;
+  /** Whether later messages of a parked key wait behind it. */
+  readonly keepsOrder: boolean;
+}
+
+export function createParkingStore(scope: ParkingScope): ParkingStore {
+  const s = quoteIdentifier(scope.schema);
+  const fence = fenceSql(scope.schema);
+  const mine = `subscription = $1 AND lane % ${scope.shards} = ${scope.shard}`;
+
+  return {
+    async park(client, epoch, records) {
+      if (records.length === 0) return;
+      const result = await client.query<{ held: boolean }>(
+        `WITH fence AS MATERIALIZED (${fence}),
+         written AS (
+           INSERT INTO ${s}.parked_message
+             (subscription, seq, id, topic, key, lane, state, reason, error, attempts, next_attempt_at)
+           SELECT $1, o.seq, o.id, o.topic, o.key, o.lane, r.state, r.reason, r.error, r.attempts,
+             clock_timestamp() + r."retryInMs" * interval '1 millisecond'
+           FROM fence, json_to_recordset($4::json)
+             AS r (seq bigint, state text, reason text, error text, attempts int, "retryInMs" float8)
+           JOIN ${s}.outbox o USING (seq)
+           ON CONFLICT (subscription, seq) DO UPDATE SET state = excluded.state, reason = excluded.reason, error = excluded.error,
+             attempts = excluded.attempts, next_attempt_at = excluded.next_attempt_at)
+         SELECT EXISTS (SELECT 1 FROM fence) AS held`,
+        [scope.name, scope.shard, epoch, JSON.stringify(records)],
+      );
+      if (result.rows[0]?.held !== true) throw leaseLost(scope);
+    },
+
+    async unpark(client, epoch, seqs) {
+      if (seqs.length === 0) return;
+      const result = await client.query<{ held: boolean }>(
+        `WITH fence AS MATERIALIZED (${fence}),
+         gone AS (DELETE FROM ${s}.parked_message USING fence WHERE subscription = $1 AND seq = ANY ($4::bigint[]))
+         SELECT EXISTS (SELECT 1 FROM fence) AS held`,
+        [scope.name, scope.shard, epoch, seqs],
+      );
+      if (result.rows[0]?.held !== true) throw leaseLost(scope);
+    },
+
+    async blockedKeys(client) {
+      if (!scope.keepsOrder) return new Set();
+      const result = await client.query<{ key: string }>(
+        `SELECT DISTINCT key FROM ${s}.parked_message WHERE ${mine} AND key IS NOT NULL`,
+        [scope.name],
+      );
+      return new Set(result.rows.map((row) => row.key));
+    },
+
+    async redrivable(client, limit) {
+      // Heads: nothing earlier of the key is parked. A head that is `behind` lost the one before it (published or discarded).
+      // `run`: everything from the head up to the next failed message that is not due.
+      const order = scope.keepsOrder
+        ? `SELECT p.seq, p.key, p.attempts, p.parked_at,
+             bool_and(p.state = 'behind' OR p.next_attempt_at <= clock_timestamp())
+               OVER (PARTITION BY coalesce(p.key, p.seq::text) ORDER BY p.seq) AS free
+           FROM ${s}.parked_message p WHERE ${mine}
+             AND (p.key IS NULL OR p.key IN (
+               SELECT key FROM ${s}.parked_message WHERE ${mine} AND (next_attempt_at <= clock_timestamp() OR state = 'behind')))`
+        : `SELECT seq, key, attempts, parked_at, next_attempt_at <= clock_timestamp() OR state = 'behind' AS free
+           FROM ${s}.parked_message WHERE ${mine}`;
+      const result = await client.query<{ seq: string; key: string | null; attempts: number; parked_for_ms: number }>(
+        `SELECT seq, key, attempts, extract(epoch FROM clock_timestamp() - parked_at)::float8 * 1000 AS parked_for_ms FROM (${order}) AS candidate WHERE free ORDER BY seq LIMIT $2`,
+        [scope.name, limit],
+      );
+      return result.rows.map((row) => ({ seq: Number(row.seq), key: row.key, attempts: row.attempts, parkedForMs: row.parked_for_ms }));
+    },
+  };
+}
+
+/** What goes into `error`: readable, bounded, without the stack. */
+export function describeError(error: unknown): string {
+  const text = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
+  return text.length > 2000 ? `${text.slice(0, 2000)}...` : text;
+}
+
+export function behind(entry: LogEntry): ParkedRecord {
+  return { seq: entry.seq, state: 'behind', reason: 'behind an earlier message of its key', error: null, attempts: 0, retryInMs: null };
+}

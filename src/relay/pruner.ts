@@ -1,0 +1,53 @@
+/**
+ * Retention of the log: deletes messages that every subscription has delivered and that are older than the retention, in chunks.
+ * Runs in every relay; used by operations as well. What is parked, or wanted by an open replay, stays.
+ */
+import type { Database } from '../postgres/database.ts';
+import { quoteIdentifier } from '../postgres/quoting.ts';
+
+export interface PruneStep {
+  readonly deleted: number;
+  /** Go on after this seq; null when the end of what is old enough was reached. */
+  readonly after: number | null;
+}
+
+/** Rows looked at per transaction: bounds its locks, its WAL, and how long it keeps vacuum from cleaning up. */
+const CHUNK = 5_000;
+
+/**
+ * One chunk of the log after `after`. A subscription that does not advance keeps everything behind it: drop it if it is gone for good.
+ * The retention is the longest of all subscriptions.
+ */
+export async function pruneChunk(database: Database, after: number): Promise<PruneStep> {
+  const s = quoteIdentifier(database.schema);
+  const result = await database.query<{ deleted: string; last: string | null; looked: string; young: boolean | null }>(
+    `WITH bound AS MATERIALIZED (
+       SELECT min(high) AS high, clock_timestamp() - max(retention) AS before FROM ${s}.subscription),
+     chunk AS MATERIALIZED (
+       SELECT o.seq, o.xid, o.created_at >= b.before AS young FROM bound b, ${s}.outbox o
+       WHERE o.seq > $1 AND o.seq <= b.high ORDER BY o.seq LIMIT ${CHUNK}),
+     gone AS (
+       DELETE FROM ${s}.outbox WHERE seq IN (
+         SELECT c.seq FROM chunk c WHERE NOT c.young
+           -- Not yet delivered by somebody whose cursor is further on: its transaction was late.
+           AND NOT EXISTS (SELECT 1 FROM ${s}.subscription u WHERE c.seq > u.floor AND NOT pg_visible_in_snapshot(c.xid, u.snapshot))
+           AND NOT EXISTS (SELECT 1 FROM ${s}.parked_message p WHERE p.seq = c.seq)
+           AND NOT EXISTS (SELECT 1 FROM ${s}.replay r WHERE r.finished_at IS NULL AND c.seq BETWEEN r.position AND r.to_seq))
+       RETURNING 1)
+     SELECT (SELECT count(*) FROM gone) AS deleted, max(seq) AS last, count(*) AS looked, bool_or(young) AS young FROM chunk`,
+    [after],
+  );
+  const row = result.rows[0];
+  const end = row === undefined || row.last === null || row.young === true || Number(row.looked) < CHUNK;
+  return { deleted: Number(row?.deleted ?? 0), after: end ? null : Number(row.last) };
+}
+
+/** Forgets heads of keys that were silent for longer than the retention, and replays that ended long ago. */
+export async function pruneRecords(database: Database): Promise<void> {
+  const s = quoteIdentifier(database.schema);
+  await database.query(
+    `DELETE FROM ${s}.key_head h USING (SELECT name, max(retention) AS retention FROM ${s}.subscription GROUP BY name) u
+     WHERE h.subscription = u.name AND h.published_at < clock_timestamp() - u.retention`,
+  );
+  await database.query(`DELETE FROM ${s}.replay WHERE finished_at < clock_timestamp() - interval '90 days'`);
+}

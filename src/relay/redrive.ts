@@ -1,0 +1,60 @@
+/**
+ * Publishes parked messages whose time has come, each key in order: the first of every key alone, and only when it went well the
+ * ones waiting behind it. Used by the subscription runner between pages.
+ */
+import type { LogEntry } from './log-reader.ts';
+import { failedRecord, publishEntries, type DeliveryContext } from './delivery.ts';
+import type { RedriveCandidate } from './parking-store.ts';
+import type { Session } from './session.ts';
+
+/** Resolves with how many messages were published. */
+export async function redrive(context: DeliveryContext, session: Session, limit: number, signal: AbortSignal): Promise<number> {
+  const { parking, crashPoint } = context;
+  const candidates = new Map((await parking.redrivable(session.writeClient, limit)).map((candidate) => [candidate.seq, candidate]));
+  if (candidates.size === 0) return 0;
+  const entries = await session.reader.pick([...candidates.keys()]);
+  const { heads, followers } = waves(entries, context.subscription.keepsOrder);
+  const ready = new Set<string | null>();
+  let published = 0;
+
+  for (const wave of [heads, () => followers.filter((entry) => ready.has(entry.key))]) {
+    const batch = typeof wave === 'function' ? wave() : wave;
+    if (batch.length === 0) continue;
+    const { refused } = await publishEntries(context, session, batch, signal);
+    const refusals = new Map(refused);
+    const gone = batch.filter((entry) => !refusals.has(entry));
+    crashPoint('relay.redrive:before');
+    await parking.unpark(session.writeClient, session.epoch, gone.map((entry) => entry.seq));
+    await parking.park(
+      session.writeClient,
+      session.epoch,
+      refused.map(([entry, refusal]) => {
+        const candidate = candidates.get(entry.seq) as RedriveCandidate;
+        const facts = { attempts: candidate.attempts + 1, parkedForMs: candidate.parkedForMs, random: context.random };
+        return failedRecord(context.subscription.parkedRetry, entry.seq, refusal, facts);
+      }),
+    );
+    crashPoint('relay.redrive:after');
+    session.heads.settle();
+    for (const entry of gone) ready.add(entry.key);
+    published += gone.length;
+  }
+  session.blocked = await parking.blockedKeys(session.writeClient);
+  return published;
+}
+
+/** The first message of each key, and the rest. Messages without a key depend on nothing. Pure. */
+export function waves(entries: readonly LogEntry[], keepsOrder: boolean): { heads: readonly LogEntry[]; followers: readonly LogEntry[] } {
+  const seen = new Set<string>();
+  const heads: LogEntry[] = [];
+  const followers: LogEntry[] = [];
+  for (const entry of entries) {
+    if (keepsOrder && entry.key !== null && seen.has(entry.key)) {
+      followers.push(entry);
+    } else {
+      if (entry.key !== null) seen.add(entry.key);
+      heads.push(entry);
+    }
+  }
+  return { heads, followers };
+}

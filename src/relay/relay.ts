@@ -1,0 +1,134 @@
+/**
+ * The relay: publishes every committed message of the outbox, for any number of subscriptions. Used by the daemon and embedded.
+ */
+import { hostname } from 'node:os';
+import { randomUUID } from 'node:crypto';
+import { HoldfastError } from '../errors.ts';
+import type { Database } from '../postgres/database.ts';
+import { assertSchema } from '../postgres/migrator.ts';
+import { createWaker } from '../postgres/wake-up.ts';
+import { systemClock, type Clock } from '../runtime/clock.ts';
+import { noCrash, type CrashPoint } from '../runtime/crash-point.ts';
+import { silentLogger, type Logger } from '../runtime/log.ts';
+import { createLoop, type Loop } from '../runtime/loop.ts';
+import { noopMetrics, type Metrics } from '../runtime/metrics.ts';
+import { refuseUnknownOptions } from '../runtime/options.ts';
+import type { Service } from '../runtime/service.ts';
+import type { Publisher, Transport } from '../transport/port.ts';
+import { createRelayMetrics } from './metrics.ts';
+import { resolveSubscription, type SubscriptionOptions } from './options.ts';
+import { pruneChunk, pruneRecords } from './pruner.ts';
+import { createSubscriptionRunner, type RunnerState, type SubscriptionRunner } from './runner.ts';
+import { createScheduler, schedulerWaitMs } from './scheduler.ts';
+import { createSubscriptionStore } from './subscription-store.ts';
+
+export interface RelayOptions {
+  readonly database: Database;
+  readonly subscriptions: readonly SubscriptionOptions[];
+  /** Names this process in leases; default host name, process id and a random part. Two relays must never share it. */
+  readonly owner?: string;
+  /** Default: silent. */
+  readonly log?: Logger;
+  readonly metrics?: Metrics;
+  /** For tests. */
+  readonly clock?: Clock;
+  /** For tests. */
+  readonly random?: () => number;
+  /** For tests. */
+  readonly crashPoint?: CrashPoint;
+}
+
+export interface Relay extends Service {
+  /** Checks the schema and creates the subscriptions that do not exist; `start` does so by itself. */
+  prepare(): Promise<void>;
+  /** One page of every shard of every subscription, and what is scheduled and due: for tests, after `prepare`, instead of `start`. */
+  tick(): Promise<void>;
+  /** One round of retention: deletes what is old enough. Resolves with how many messages went. */
+  prune(): Promise<number>;
+  readonly states: readonly RunnerState[];
+}
+
+const PRUNE_EVERY_MS = 60_000;
+
+/** Throws HF_CONFIG or HF_OPTION_UNKNOWN for what is not usable; `start` rejects with HF_SCHEMA_MISSING or HF_SHARDS_MISMATCH. */
+export function createRelay(options: RelayOptions): Relay {
+  refuseUnknownOptions(options, ['database', 'subscriptions', 'owner', 'log', 'metrics', 'clock', 'random', 'crashPoint'], 'createRelay');
+  const { database, clock = systemClock, random = Math.random, log = silentLogger, crashPoint = noCrash } = options;
+  const owner = options.owner ?? `${hostname()}:${process.pid}:${randomUUID().slice(0, 8)}`;
+  const subscriptions = options.subscriptions.map(resolveSubscription);
+  const names = subscriptions.map((subscription) => subscription.name);
+  const twice = names.find((name, index) => names.indexOf(name) !== index);
+  if (twice !== undefined) throw new HoldfastError('HF_CONFIG', `Subscription '${twice}' is declared twice.`, { advice: 'Give each its own name.' });
+
+  const store = createSubscriptionStore(database);
+  const scheduler = createScheduler(database);
+  const metrics = createRelayMetrics(options.metrics ?? noopMetrics);
+  const publishers = new Map<Transport, Publisher>();
+  const waker = createWaker({
+    database,
+    log,
+    onWake() {
+      for (const runner of runners) runner.wake();
+      void waker.setAsleep(false).catch((error: unknown) => log.debug({ err: error }, 'could not unset the sleep flag'));
+    },
+  });
+  const sleeper = {
+    get canSleep() {
+      return waker.listening;
+    },
+    declareSleep: () => waker.setAsleep(true),
+  };
+  const runners: SubscriptionRunner[] = subscriptions.flatMap((subscription) => {
+    let publisher = publishers.get(subscription.transport);
+    if (publisher === undefined) publishers.set(subscription.transport, (publisher = subscription.transport.publisher()));
+    const shared = { database, store, subscription, publisher, owner, sleeper, clock, random, log, metrics, crashPoint };
+    return Array.from({ length: subscription.shards }, (_, shard) => createSubscriptionRunner({ ...shared, shard }));
+  });
+
+  const loop = (name: string, tick: () => Promise<number>): Loop => createLoop({ name, clock, log, tick, onError: () => 5_000 });
+  const scheduling = loop('relay scheduler', async () => schedulerWaitMs(await scheduler.moveDue()));
+  const pruning = loop('relay pruner', async () => {
+    await prune();
+    return PRUNE_EVERY_MS * (0.5 + random());
+  });
+
+  async function prune(): Promise<number> {
+    let deleted = 0;
+    for (let after: number | null = 0; after !== null; ) {
+      const step = await pruneChunk(database, after);
+      deleted += step.deleted;
+      after = step.after;
+    }
+    await pruneRecords(database);
+    if (deleted > 0) log.info({ deleted }, 'log pruned');
+    return deleted;
+  }
+
+  async function prepare(): Promise<void> {
+    await assertSchema(database);
+    for (const { name, shards, from, retentionMs } of subscriptions) await store.ensure(name, { shards, from, retentionMs });
+  }
+
+  return {
+    prepare,
+    async start() {
+      await prepare();
+      await waker.start();
+      for (const service of [...runners, scheduling, pruning]) await service.start();
+      log.info({ owner, subscriptions: names }, 'relay started');
+    },
+    async stop(stop) {
+      await Promise.all([...runners, scheduling, pruning].map((service) => service.stop(stop)));
+      await waker.stop(stop);
+      await Promise.all([...publishers.values()].map((publisher) => publisher.close()));
+    },
+    async tick() {
+      await scheduler.moveDue();
+      for (const runner of runners) await runner.tick();
+    },
+    prune,
+    get states() {
+      return runners.map((runner) => runner.state);
+    },
+  };
+}

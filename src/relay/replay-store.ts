@@ -1,0 +1,63 @@
+/**
+ * The table `replay`: requests to publish part of the log again. Written by operations, worked off by the runner of shard 0.
+ */
+import type { ClientBase } from 'pg';
+import { quoteIdentifier } from '../postgres/quoting.ts';
+import { fenceSql, leaseLost, type SubscriptionKey } from './subscription-store.ts';
+
+export interface Replay {
+  readonly id: string;
+  /** The seq to go on from. */
+  readonly position: number;
+  readonly toSeq: number;
+  /** A topic pattern and a key to which it is limited; null: all. */
+  readonly topic: string | null;
+  readonly key: string | null;
+}
+
+export interface ReplayRequest {
+  readonly id: string;
+  readonly subscription: string;
+  readonly fromSeq: number;
+  readonly toSeq: number;
+  readonly topic: string | null;
+  readonly key: string | null;
+}
+
+/** Asks for a replay, in the caller's transaction. */
+export async function requestReplay(client: ClientBase, schema: string, request: ReplayRequest): Promise<void> {
+  await client.query(
+    `INSERT INTO ${quoteIdentifier(schema)}.replay (id, subscription, from_seq, to_seq, topic, key, position) VALUES ($1, $2, $3, $4, $5, $6, $3)`,
+    [request.id, request.subscription, request.fromSeq, request.toSeq, request.topic, request.key],
+  );
+}
+
+/** The oldest replay of the subscription that is not finished. */
+export async function openReplay(client: ClientBase, schema: string, subscription: string): Promise<Replay | null> {
+  const result = await client.query<{ id: string; position: string; to_seq: string; topic: string | null; key: string | null }>(
+    `SELECT id, position, to_seq, topic, key FROM ${quoteIdentifier(schema)}.replay
+     WHERE subscription = $1 AND finished_at IS NULL ORDER BY requested_at, id LIMIT 1`,
+    [subscription],
+  );
+  const row = result.rows[0];
+  if (row === undefined) return null;
+  return { id: row.id, position: Number(row.position), toSeq: Number(row.to_seq), topic: row.topic, key: row.key };
+}
+
+/** Notes progress, fenced by the lease. Rejects with HF_LEASE_LOST. */
+export async function advanceReplay(
+  client: ClientBase,
+  schema: string,
+  key: SubscriptionKey,
+  epoch: number,
+  progress: { readonly id: string; readonly position: number; readonly published: number; readonly finished: boolean },
+): Promise<void> {
+  const result = await client.query(
+    `WITH fence AS MATERIALIZED (${fenceSql(schema)})
+     UPDATE ${quoteIdentifier(schema)}.replay SET position = $5, published = published + $6,
+       finished_at = CASE WHEN $7 THEN clock_timestamp() END
+     FROM fence WHERE id = $4`,
+    [key.name, key.shard, epoch, progress.id, progress.position, progress.published, progress.finished],
+  );
+  if (result.rowCount === 0) throw leaseLost(key);
+}

@@ -1,0 +1,251 @@
+/**
+ * Runs one shard of one subscription: takes its lease, reads the log, delivers, moves the cursor. Used by the relay.
+ *
+ * One tick is one page. Any error of the database or the lease drops the session whole; the next tick begins anew from what is stored.
+ */
+import { isHoldfastError } from '../errors.ts';
+import type { Database } from '../postgres/database.ts';
+import type { Clock } from '../runtime/clock.ts';
+import type { CrashPoint } from '../runtime/crash-point.ts';
+import type { Logger } from '../runtime/log.ts';
+import { createLoop } from '../runtime/loop.ts';
+import { backoffMs } from '../runtime/retry.ts';
+import type { Service, StopOptions } from '../runtime/service.ts';
+import type { Publisher } from '../transport/port.ts';
+import { deliver, type DeliveryContext } from './delivery.ts';
+import { createDispatcher } from './dispatcher.ts';
+import type { LogPage } from './log-reader.ts';
+import type { RelayMetrics } from './metrics.ts';
+import type { ResolvedSubscription } from './options.ts';
+import { pace } from './pacing.ts';
+import { createParkingStore } from './parking-store.ts';
+import { afterSuccess, CRASHES_BEFORE_PARKING, markBefore, planAfterTakeover } from './poison.ts';
+import { redrive } from './redrive.ts';
+import { replayPage } from './replay.ts';
+import { openSession, type Session } from './session.ts';
+import type { SubscriptionStore } from './subscription-store.ts';
+
+export interface RunnerOptions {
+  readonly database: Database;
+  readonly store: SubscriptionStore;
+  readonly subscription: ResolvedSubscription;
+  readonly shard: number;
+  readonly publisher: Publisher;
+  /** Names this process in the lease. */
+  readonly owner: string;
+  readonly sleeper: Sleeper;
+  readonly clock: Clock;
+  readonly random: () => number;
+  readonly log: Logger;
+  readonly metrics: RelayMetrics;
+  readonly crashPoint: CrashPoint;
+}
+
+/** Where a runner says that it goes to sleep; the relay shares one among its runners. */
+export interface Sleeper {
+  readonly canSleep: boolean;
+  declareSleep(): Promise<void>;
+}
+
+export interface RunnerState {
+  readonly subscription: string;
+  readonly shard: number;
+  readonly role: 'active' | 'standby' | 'starting';
+  readonly breaker: 'closed' | 'open' | 'half-open';
+  /** Monotonic milliseconds of the last tick that ended well. */
+  readonly lastTickAtMs: number;
+  readonly trouble: string | null;
+}
+
+export interface SubscriptionRunner extends Service {
+  /** One page: for tests. */
+  tick(): Promise<void>;
+  wake(): void;
+  readonly state: RunnerState;
+}
+
+/** How often parked messages and replays are looked for while the log is busy, in milliseconds. */
+const CHORES_EVERY_MS = 1_000;
+const RECONNECT = { attempts: Infinity, baseMs: 100, capMs: 5_000, factor: 2, withinMs: Infinity };
+
+export function createSubscriptionRunner(options: RunnerOptions): SubscriptionRunner {
+  const { database, store, subscription, shard, owner, sleeper, clock, random, crashPoint, metrics } = options;
+  const key = { name: subscription.name, shard };
+  const log = options.log.child({ subscription: subscription.name, shard });
+  const parking = createParkingStore({ ...key, schema: database.schema, shards: subscription.shards, keepsOrder: subscription.keepsOrder });
+  let stopping = new AbortController();
+  const dispatcher = createDispatcher({ ...options, log, stopping: () => stopping.signal });
+  const context: DeliveryContext = { subscription, dispatcher, parking, clock, random, log, crashPoint };
+
+  let session: Session | null = null;
+  let role: RunnerState['role'] = 'starting';
+  let prefetched: Promise<LogPage> | null = null;
+  let lastMessageAtMs = clock.monotonic();
+  let lastTickAtMs = clock.monotonic();
+  let choresDueAtMs = 0;
+  let asleep = false;
+
+  async function takeLease(): Promise<Session | number> {
+    const leasedAtMs = clock.monotonic();
+    crashPoint('relay.acquire:before');
+    const acquisition = await store.acquire(key, owner, subscription.leaseMs);
+    crashPoint('relay.acquire:after');
+    if (acquisition.kind === 'held') {
+      if (role !== 'standby') log.info({ holder: acquisition.owner }, 'standing by: another relay holds the subscription');
+      role = 'standby';
+      // Look again when the lease would end; a little at random, so that standbys do not come all at once; and often enough to
+      // notice soon that it was given back.
+      return Math.min(acquisition.retryInMs + random() * 100, subscription.leaseMs / 10 + random() * 100);
+    }
+    const { lease } = acquisition;
+    const opened = await openSession({ database, store, subscription, key, lease, leasedAtMs, clock, crashPoint });
+    if (lease.rebaselined) {
+      log.warn({ from: lease.cursor.high }, 'the cursor came from another cluster: re-reading by position, duplicates are possible');
+    }
+    opened.blocked = await parking.blockedKeys(opened.writeClient);
+    await suspect(opened, lease.stalls);
+    log.info({ epoch: lease.epoch, high: lease.cursor.high, parkedKeys: opened.blocked.size }, 'subscription taken');
+    role = 'active';
+    return opened;
+  }
+
+  /** After takeovers without progress: smaller batches, and at last the culprit parked. */
+  async function suspect(opened: Session, stalls: number): Promise<void> {
+    const plan = planAfterTakeover(stalls, opened.probe, subscription.batchSize);
+    if (plan.kind === 'normal') return;
+    opened.probe = plan.probe;
+    log.warn({ stalls, size: plan.probe.size }, 'relays died here repeatedly: probing for the message that kills them');
+    if (plan.kind === 'probe') return;
+    const [culprit] = await opened.reader.pick([plan.seq]);
+    crashPoint('relay.park:before');
+    await parking.park(opened.writeClient, opened.epoch, [
+      { seq: plan.seq, state: 'failed', reason: 'it killed the relay that published it', error: null, attempts: CRASHES_BEFORE_PARKING, retryInMs: null },
+    ]);
+    crashPoint('relay.park:after');
+    poisoned.add(plan.seq);
+    if (subscription.keepsOrder && culprit?.key != null) opened.blocked.add(culprit.key);
+    log.error({ seq: plan.seq, messageId: culprit?.id, topic: culprit?.topic }, 'message parked: it killed the relay');
+  }
+  // Parked for killing relays while the cursor was still before them.
+  const poisoned = new Set<number>();
+
+  async function drop(release: boolean): Promise<void> {
+    const closing = session;
+    session = null;
+    prefetched = null;
+    role = 'starting';
+    await closing?.close({ release });
+  }
+
+  async function work(signal: AbortSignal): Promise<number> {
+    if (session === null) {
+      const taken = await takeLease();
+      if (typeof taken === 'number') return taken;
+      session = taken;
+      choresDueAtMs = 0;
+      asleep = false;
+    }
+    session.assertAlive();
+    const busy = await chores(session, signal);
+    const limit = session.probe?.size ?? subscription.batchSize;
+    crashPoint('relay.read:before');
+    const page = await (prefetched ?? session.reader.read(session.cursor, limit));
+    crashPoint('relay.read:after');
+    prefetched = null;
+    if (page.more && session.probe === null) {
+      // Read the next page while this one is on its way. Should this one fail, the session's cursor has not moved.
+      prefetched = session.reader.read(page.next, limit);
+      prefetched.catch(() => {});
+    }
+    await bringOut(session, page, signal);
+    const nowMs = clock.monotonic();
+    if (page.entries.length > 0) lastMessageAtMs = nowMs;
+    return rest(page.more || busy, nowMs - lastMessageAtMs);
+  }
+
+  async function bringOut(held: Session, page: LogPage, signal: AbortSignal): Promise<void> {
+    const entries = poisoned.size === 0 ? page.entries : page.entries.filter((entry) => !poisoned.delete(entry.seq));
+    if (held.probe !== null && entries.length > 0) {
+      held.probe = markBefore(held.probe, entries.map((entry) => entry.seq));
+      await store.markProbe(held.writeClient, key, held.epoch, held.probe);
+    }
+    const counts = entries.length === 0 ? NONE : await deliver(context, held, entries, signal);
+    metrics.delivered(key, counts);
+    if (counts.unrouted > 0) log.debug({ unrouted: counts.unrouted }, 'messages without a route passed over');
+    const moved = page.next.high !== held.cursor.high || page.next.catchup !== null || held.cursor.catchup !== null || page.entries.length > 0;
+    if (held.probe !== null) held.probe = afterSuccess(held.probe, page.entries.length);
+    else if (!moved) return;
+    held.advance(page.next, counts.published);
+    if (held.probe !== null) await held.flush();
+  }
+
+  async function chores(held: Session, signal: AbortSignal): Promise<boolean> {
+    if (clock.monotonic() < choresDueAtMs || held.probe !== null) return false;
+    const redriven = await redrive(context, held, subscription.batchSize, signal);
+    const replaying = shard === 0 && (await replayPage(context, held, database.schema, subscription.batchSize, signal));
+    const busy = redriven > 0 || replaying;
+    choresDueAtMs = busy ? 0 : clock.monotonic() + CHORES_EVERY_MS;
+    if (redriven > 0) held.advance(held.cursor, redriven);
+    return busy;
+  }
+
+  async function rest(more: boolean, idleForMs: number): Promise<number> {
+    const next = pace({ more, idleForMs, canSleep: sleeper.canSleep });
+    if (next.kind === 'poll') {
+      asleep = false;
+      return next.delayMs;
+    }
+    // Said again at every idle poll, since a relay that wakes may have unsaid it for all.
+    await sleeper.declareSleep();
+    if (asleep) return subscription.idlePollMs;
+    asleep = true;
+    return 0;
+  }
+
+  const loop = createLoop({
+    name: `relay ${subscription.name}/${shard}`,
+    clock,
+    log,
+    async tick(signal) {
+      try {
+        const delayMs = await work(signal);
+        lastTickAtMs = clock.monotonic();
+        return delayMs;
+      } catch (error) {
+        await drop(false).catch(() => {});
+        if (isHoldfastError(error, 'HF_STOPPED')) return 0;
+        throw error;
+      }
+    },
+    onError: (_error, failures) => backoffMs(RECONNECT, failures, random),
+  });
+
+  return {
+    async start() {
+      if (stopping.signal.aborted) stopping = new AbortController();
+      await loop.start();
+    },
+    async stop(stop?: StopOptions) {
+      stopping.abort();
+      await loop.stop(stop);
+      await drop(true).catch((error: unknown) => log.warn({ err: error }, 'the last progress could not be stored; duplicates are possible'));
+    },
+    tick: () => loop.tick(),
+    wake() {
+      asleep = false;
+      loop.wake();
+    },
+    get state() {
+      return {
+        subscription: subscription.name,
+        shard,
+        role,
+        breaker: dispatcher.breaker.state,
+        lastTickAtMs,
+        trouble: session?.trouble ?? null,
+      };
+    },
+  };
+}
+
+const NONE = { published: 0, parked: 0, unrouted: 0 };

@@ -1,0 +1,277 @@
+/**
+ * The table `subscription`: cursor, lease and probe of every reader of the log. Used by the subscription runner.
+ * Every write is fenced by the lease epoch; all times are the database's.
+ */
+import type { ClientBase, PoolClient } from 'pg';
+import { HoldfastError } from '../errors.ts';
+import type { Database } from '../postgres/database.ts';
+import { quoteIdentifier } from '../postgres/quoting.ts';
+import { mergeCursors, type Cursor } from './cursor.ts';
+import type { ProbeState } from './poison.ts';
+
+export interface SubscriptionKey {
+  readonly name: string;
+  readonly shard: number;
+}
+
+export interface Lease {
+  readonly epoch: number;
+  readonly cursor: Cursor;
+  /** Takeovers in a row from owners that died without having advanced. */
+  readonly stalls: number;
+  readonly probe: ProbeState | null;
+  /** Messages published so far, over the life of the subscription. */
+  readonly published: number;
+  /** The cursor came from another cluster and was put back by seq: duplicates are possible. */
+  readonly rebaselined: boolean;
+}
+
+export type Acquisition =
+  | { readonly kind: 'acquired'; readonly lease: Lease }
+  /** Somebody else holds it; it ends (unless renewed) in about `retryInMs` milliseconds. */
+  | { readonly kind: 'held'; readonly owner: string; readonly retryInMs: number };
+
+export interface Advance {
+  readonly cursor: Cursor;
+  readonly published: number;
+  /** Messages per second, for status. */
+  readonly rate: number;
+  readonly probe: ProbeState | null;
+  readonly trouble: string | null;
+}
+
+export interface SubscriptionStore {
+  /** Creates the rows of a new subscription, or brings an existing one to `shards` when nobody holds it. */
+  ensure(name: string, options: { shards: number; from: 'beginning' | 'now'; retentionMs: number }): Promise<void>;
+  /** Takes the lease when it is free, over, or was this owner's already (who lost its connection, say). */
+  acquire(key: SubscriptionKey, owner: string, leaseMs: number): Promise<Acquisition>;
+  /** Writes progress and renews the lease. Rejects with HF_LEASE_LOST when the epoch is not ours any more. */
+  advance(client: ClientBase, key: SubscriptionKey, epoch: number, leaseMs: number, advance: Advance): Promise<void>;
+  /** Renews the lease only. Rejects with HF_LEASE_LOST. */
+  renew(client: ClientBase, key: SubscriptionKey, epoch: number, leaseMs: number, trouble: string | null): Promise<void>;
+  /** Gives the lease back, so that a standby takes over at once. Never rejects for a lost lease. */
+  release(client: ClientBase, key: SubscriptionKey, epoch: number): Promise<void>;
+  /** Marks what is about to be published while probing, in a commit of its own. Rejects with HF_LEASE_LOST. */
+  markProbe(client: ClientBase, key: SubscriptionKey, epoch: number, probe: ProbeState): Promise<void>;
+}
+
+interface SubscriptionRow {
+  snapshot: string;
+  high: string;
+  catchup: string | null;
+  catchup_seq: string | null;
+  floor: string;
+  same_cluster: boolean;
+  lease_epoch: string;
+  stalls: number;
+  probe: ProbeState | null;
+  published: string;
+}
+
+const ROW = `snapshot::text, high, catchup::text, catchup_seq, floor, lease_epoch, stalls, probe, published,
+  system_identifier = (SELECT system_identifier FROM pg_control_system()) AS same_cluster`;
+
+export function createSubscriptionStore(database: Database): SubscriptionStore {
+  const s = quoteIdentifier(database.schema);
+  // Where each row is: an update by ctid costs the same however many dead versions a pinned horizon keeps behind it,
+  // where the primary key would lead through all of them.
+  const tids = new Map<string, string>();
+
+  async function fencedUpdate(
+    client: ClientBase,
+    key: SubscriptionKey,
+    epoch: number,
+    name: string,
+    set: string,
+    values: readonly unknown[],
+  ): Promise<void> {
+    const id = `${key.name}/${key.shard}`;
+    const update = async (where: string, tid: string | null) =>
+      client.query<{ tid: string }>({
+        name: `holdfast-${name}-${tid === null ? 'key' : 'tid'}`,
+        text: `UPDATE ${s}.subscription SET ${set}
+               WHERE name = $1 AND shard = $2 AND lease_epoch = $3 AND lease_owner IS NOT NULL AND ${where}
+               RETURNING ctid::text AS tid`,
+        values: [key.name, key.shard, epoch, tid, ...values],
+      });
+    const tid = tids.get(id);
+    let result = tid === undefined ? undefined : await update('ctid = $4::text::tid', tid);
+    if (result === undefined || result.rowCount === 0) result = await update('$4::text IS NULL', null);
+    const moved = result.rows[0]?.tid;
+    if (moved === undefined) {
+      tids.delete(id);
+      throw leaseLost(key);
+    }
+    tids.set(id, moved);
+  }
+
+  return {
+    async ensure(name, { shards, from, retentionMs }) {
+      await database.transaction(async (client) => {
+        await client.query(`SELECT pg_advisory_xact_lock(hashtextextended($1, 0))`, [`${database.schema}/subscription/${name}`]);
+        const found = await client.query<SubscriptionRow & { shards: number; held: boolean }>(
+          `SELECT ${ROW}, shards, lease_until > clock_timestamp() AND lease_owner IS NOT NULL AS held
+           FROM ${s}.subscription WHERE name = $1 ORDER BY shard FOR UPDATE`,
+          [name],
+        );
+        const first = found.rows[0];
+        if (first === undefined) {
+          const high = from === 'beginning' ? '0' : `(SELECT coalesce(max(seq), 0) FROM ${s}.outbox)`;
+          await insertShards(client, name, shards, `pg_current_snapshot(), ${high}, 0`, []);
+        } else if (first.shards !== shards) {
+          await reshard(client, name, shards, found.rows);
+        }
+        await client.query(`UPDATE ${s}.subscription SET retention = $2 * interval '1 millisecond' WHERE name = $1`, [name, retentionMs]);
+      });
+    },
+
+    async acquire(key, owner, leaseMs) {
+      return database.transaction(async (client) => {
+        // Takeover counts as a stall when the owner before did not give the lease back; advance() sets the count to 0.
+        const taken = await client.query<SubscriptionRow>(
+          `UPDATE ${s}.subscription SET lease_owner = $3, lease_epoch = lease_epoch + 1,
+             lease_until = clock_timestamp() + $4 * interval '1 millisecond',
+             stalls = CASE WHEN lease_owner IS NULL OR lease_owner = $3 THEN stalls ELSE stalls + 1 END
+           WHERE name = $1 AND shard = $2 AND (lease_owner IS NULL OR lease_owner = $3 OR lease_until < clock_timestamp())
+           RETURNING ${ROW}`,
+          [key.name, key.shard, owner, leaseMs],
+        );
+        const row = taken.rows[0];
+        if (row === undefined) return whoHolds(client, key);
+        const rebaselined = !row.same_cluster;
+        const cursor = rebaselined ? await rebaseline(client, key, toCursor(row)) : toCursor(row);
+        const lease = { epoch: Number(row.lease_epoch), cursor, stalls: row.stalls, probe: row.probe, published: Number(row.published), rebaselined };
+        return { kind: 'acquired', lease };
+      });
+    },
+
+    async advance(client, key, epoch, leaseMs, { cursor, published, rate, probe, trouble }) {
+      await fencedUpdate(
+        client,
+        key,
+        epoch,
+        'advance',
+        `snapshot = $6::pg_snapshot, high = $7, catchup = $8::pg_snapshot, catchup_seq = $9, published = $10, rate = $11, probe = $12,
+         trouble = $13, stalls = 0, advanced_at = clock_timestamp(), lease_until = clock_timestamp() + $5 * interval '1 millisecond'`,
+        [
+          leaseMs,
+          cursor.snapshot,
+          cursor.high,
+          cursor.catchup?.snapshot ?? null,
+          cursor.catchup?.seq ?? null,
+          published,
+          rate,
+          probe === null ? null : JSON.stringify(probe),
+          trouble,
+        ],
+      );
+    },
+
+    async renew(client, key, epoch, leaseMs, trouble) {
+      await fencedUpdate(client, key, epoch, 'renew', `lease_until = clock_timestamp() + $5 * interval '1 millisecond', trouble = $6`, [
+        leaseMs,
+        trouble,
+      ]);
+    },
+
+    async release(client, key, epoch) {
+      await client.query(
+        `UPDATE ${s}.subscription SET lease_owner = NULL, lease_until = NULL, stalls = 0,
+           -- Stopped on purpose in the middle of a mark: that was no death.
+           probe = CASE WHEN probe IS NOT NULL THEN jsonb_set(probe, '{mark}', 'null') END
+         WHERE name = $1 AND shard = $2 AND lease_epoch = $3`,
+        [key.name, key.shard, epoch],
+      );
+    },
+
+    async markProbe(client, key, epoch, probe) {
+      await fencedUpdate(client, key, epoch, 'probe', `probe = $5`, [JSON.stringify(probe)]);
+    },
+  };
+
+  async function insertShards(client: PoolClient, name: string, shards: number, cursorSql: string, values: readonly unknown[]) {
+    await client.query(
+      `INSERT INTO ${s}.subscription (name, shard, shards, snapshot, high, floor, system_identifier)
+       SELECT $1, shard, $2, ${cursorSql}, (SELECT system_identifier FROM pg_control_system())
+       FROM generate_series(0, $2::int - 1) AS shard`,
+      [name, shards, ...values],
+    );
+  }
+
+  async function reshard(client: PoolClient, name: string, shards: number, rows: (SubscriptionRow & { shards: number; held: boolean })[]) {
+    if (rows.some((row) => row.held)) {
+      throw new HoldfastError('HF_SHARDS_MISMATCH', `Subscription '${name}' is running with ${rows[0]?.shards} shards, not ${shards}.`, {
+        advice: 'Stop the relays that run it with the other number (or wait until their leases end), then start again.',
+        details: { subscription: name, running: rows[0]?.shards, configured: shards },
+      });
+    }
+    const merged = mergeCursors(rows.map(toCursor));
+    await client.query(`DELETE FROM ${s}.subscription WHERE name = $1`, [name]);
+    await insertShards(client, name, shards, `$3::pg_snapshot, $4::bigint, $5::bigint`, [merged.snapshot, merged.high, merged.floor]);
+  }
+
+  async function whoHolds(client: PoolClient, key: SubscriptionKey): Promise<Acquisition> {
+    const found = await client.query<{ owner: string | null; in_ms: number | null }>(
+      `SELECT lease_owner AS owner, extract(epoch FROM lease_until - clock_timestamp())::float8 * 1000 AS in_ms
+       FROM ${s}.subscription WHERE name = $1 AND shard = $2`,
+      [key.name, key.shard],
+    );
+    const row = found.rows[0];
+    if (row === undefined) {
+      throw new HoldfastError('HF_SUBSCRIPTION_UNKNOWN', `There is no subscription '${key.name}' with shard ${key.shard}.`, {
+        advice: 'It was dropped, or resharded by another relay; start this relay again.',
+        details: { ...key },
+      });
+    }
+    return { kind: 'held', owner: row.owner ?? 'nobody', retryInMs: Math.max(0, row.in_ms ?? 0) };
+  }
+
+  /**
+   * The cluster is another one than the cursor was made in (restore into a new cluster, logical migration, pg_upgrade), so the
+   * xids of the rows that are there say nothing here. Undelivered under the old cursor is what the old snapshot does not show;
+   * the log is read again from the first such row, and from now on those rows are known by seq alone. The lock waits for
+   * transactions that hold seqs below the floor and have not committed yet.
+   */
+  async function rebaseline(client: PoolClient, key: SubscriptionKey, cursor: Cursor): Promise<Cursor> {
+    await client.query(`LOCK TABLE ${s}.outbox IN SHARE MODE`);
+    const result = await client.query<SubscriptionRow>(
+      `WITH undelivered AS (
+         SELECT min(seq) AS seq FROM ${s}.outbox
+         WHERE seq <= $3::bigint AND seq > $4::bigint AND NOT pg_visible_in_snapshot(xid, $5::pg_snapshot))
+       UPDATE ${s}.subscription SET
+         high = coalesce((SELECT seq - 1 FROM undelivered), $3::bigint),
+         floor = greatest($3::bigint, (SELECT max(seq) FROM ${s}.outbox)),
+         snapshot = pg_current_snapshot(), catchup = NULL, catchup_seq = NULL,
+         system_identifier = (SELECT system_identifier FROM pg_control_system())
+       WHERE name = $1 AND shard = $2
+       RETURNING ${ROW}`,
+      [key.name, key.shard, cursor.high, cursor.floor, cursor.snapshot],
+    );
+    return toCursor(result.rows[0] as SubscriptionRow);
+  }
+}
+
+function toCursor(row: SubscriptionRow): Cursor {
+  return {
+    snapshot: row.snapshot,
+    high: Number(row.high),
+    catchup: row.catchup === null ? null : { snapshot: row.catchup, seq: Number(row.catchup_seq) },
+    floor: Number(row.floor),
+  };
+}
+
+/**
+ * SQL for a fence inside another statement: a row while the lease is ours, held against takeover until the statement's
+ * transaction ends. Takes $1 name, $2 shard, $3 epoch.
+ */
+export function fenceSql(schema: string): string {
+  return `SELECT 1 FROM ${quoteIdentifier(schema)}.subscription
+    WHERE name = $1 AND shard = $2 AND lease_epoch = $3 AND lease_owner IS NOT NULL FOR SHARE`;
+}
+
+export function leaseLost(key: SubscriptionKey): HoldfastError {
+  return new HoldfastError('HF_LEASE_LOST', `The lease of subscription '${key.name}' (shard ${key.shard}) went to another relay.`, {
+    advice: 'Nothing to do: this relay stands by. If it happens often, the lease is too short for the pauses of this machine.',
+    details: { ...key },
+  });
+}
