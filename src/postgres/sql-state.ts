@@ -142,7 +142,7 @@ function* causes(error: unknown): Generator<Error> {
 }
 
 function messageOf(error: Error): string {
-  const [first]: readonly unknown[] = error instanceof AggregateError ? error.errors : [];
+  const first: unknown = error instanceof AggregateError ? error.errors[0] : undefined;
   const message = error.message === '' && first instanceof Error ? first.message : error.message;
   return message.replace(/\.$/, '');
 }
