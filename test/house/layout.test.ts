@@ -1,0 +1,93 @@
+/**
+ * The rooms of the house: who may import whom. docs/architecture.md tells why.
+ */
+import { describe, expect, it } from 'vitest';
+import { relativeImports, sourceFiles } from './source-files.ts';
+
+/** Lower floors know nothing of higher ones. Rooms on one floor do not know each other. */
+const FLOORS: readonly (readonly string[])[] = [
+  ['errors'],
+  ['runtime'],
+  ['message'],
+  ['postgres', 'transport'],
+  ['outbox', 'inbox'],
+  ['relay', 'saga'],
+  ['operations'],
+  ['dashboard'],
+  ['cli'],
+];
+/** For users: the public names, and what their tests need. Nothing inside imports them. */
+const DOORS = ['index', 'testing'];
+
+const files = sourceFiles('src');
+const roomOf = (path: string): string => /^src\/([^/.]+)/.exec(path)?.[1] ?? '';
+const floorOf = (room: string): number => FLOORS.findIndex((floor) => floor.includes(room));
+
+describe('the layout of src', () => {
+  it('has only rooms that stand in the plan', () => {
+    const rooms = new Set(files.map(({ path }) => roomOf(path)));
+    expect([...rooms].filter((room) => floorOf(room) < 0 && !DOORS.includes(room))).toEqual([]);
+  });
+
+  it('lets imports go down only', () => {
+    const wrong = files.flatMap((file) => {
+      const from = roomOf(file.path);
+      return relativeImports(file)
+        .filter((target) => {
+          const to = roomOf(target);
+          if (to === from) return false;
+          if (DOORS.includes(from)) return to === 'index' || to === 'cli';
+          return DOORS.includes(to) || floorOf(to) >= floorOf(from);
+        })
+        .map((target) => `${file.path} -> ${target}`);
+    });
+    expect(wrong).toEqual([]);
+  });
+
+  it('imports nothing from outside src', () => {
+    const wrong = files.flatMap((file) => relativeImports(file).filter((target) => !target.startsWith('src/')));
+    expect(wrong).toEqual([]);
+  });
+
+  it('has no cycles, not even of types', () => {
+    expect(findCycle(new Map(files.map((file) => [file.path, relativeImports(file)])))).toEqual([]);
+  });
+
+  it('would find a cycle', () => {
+    const graph = new Map([
+      ['a', ['b']],
+      ['b', ['c']],
+      ['c', ['b']],
+    ]);
+    expect(findCycle(graph)).toEqual(['b', 'c', 'b']);
+  });
+
+  it('has no barrels but the two doors', () => {
+    const onlyReexports = (code: string): boolean =>
+      code.replaceAll(/export\s+(type\s+)?(\*(\s+as\s+\w+)?|\{[^}]*\})\s+from\s+'[^']+';?/g, '').trim() === '';
+    const wrong = files.filter(({ path, code }) => onlyReexports(code) && !DOORS.includes(roomOf(path)));
+    expect(wrong.map(({ path }) => path)).toEqual([]);
+    const starred = files.filter(({ code }) => /export\s+\*\s+from/.test(code));
+    expect(starred.map(({ path }) => path)).toEqual([]);
+  });
+});
+
+/** The files of one cycle, the first repeated at the end; empty when there is none. */
+function findCycle(graph: ReadonlyMap<string, readonly string[]>): readonly string[] {
+  const done = new Set<string>();
+  const visit = (node: string, trail: readonly string[]): readonly string[] => {
+    if (trail.includes(node)) return [...trail.slice(trail.indexOf(node)), node];
+    if (done.has(node)) return [];
+    for (const next of graph.get(node) ?? []) {
+      const cycle = visit(next, [...trail, node]);
+      if (cycle.length > 0) return cycle;
+    }
+    done.add(node);
+    return [];
+  };
+  for (const node of graph.keys()) {
+    const cycle = visit(node, []);
+    if (cycle.length > 0) return cycle;
+  }
+  return [];
+}

@@ -1,0 +1,52 @@
+/**
+ * House style that no linter checks.
+ */
+import { describe, expect, it } from 'vitest';
+import { linesWhere, sourceFiles } from './source-files.ts';
+
+const MOST_LINES = 400;
+const everything = sourceFiles('src', 'test', 'bench', 'demo', 'sagas');
+const src = sourceFiles('src');
+
+describe('style', () => {
+  it(`keeps files under ${MOST_LINES} lines`, () => {
+    const lengths = everything.map(({ path, text }) => ({ path, lines: text.trimEnd().split('\n').length }));
+    expect(lengths.filter(({ lines }) => lines > MOST_LINES)).toEqual([]);
+  });
+
+  it('opens every source file with what it is for', () => {
+    const silent = src.filter(({ text }) => !text.replace(/^#!.*\n/, '').startsWith('/**'));
+    expect(silent.map(({ path }) => path)).toEqual([]);
+  });
+
+  it('leaves no notes to self', () => {
+    const note = /\b(?:T[O]DO|FIX[M]E|X[X]X|HAC[K])\b/;
+    expect(linesWhere(everything, (line) => note.test(line))).toEqual([]);
+  });
+
+  it('leaves no test alone or asleep', () => {
+    const skipped = new RegExp(String.raw`\b(it|test|describe)\.(only|todo|skip)\(`);
+    expect(linesWhere(sourceFiles('test'), (line) => skipped.test(line))).toEqual([]);
+  });
+
+  it('says no `any` in its types', () => {
+    const any = /[:<|&,(]\s*any\b(?!\s*(?:of|\w))|\bas any\b/;
+    const wrong = src.flatMap(({ path, code }) =>
+      code.split('\n').flatMap((line, index) => (any.test(withoutTexts(line)) ? [`${path}:${index + 1}`] : [])),
+    );
+    expect(wrong).toEqual([]);
+  });
+
+  it('exports by name', () => {
+    expect(linesWhere(src, (line) => /^export default\b/.test(line))).toEqual([]);
+  });
+
+  it('names files in relative imports', () => {
+    const bare = /\bfrom '\.[^']*(?<!\.ts|\.json)'/;
+    expect(linesWhere(everything, (line) => bare.test(line))).toEqual([]);
+  });
+});
+
+function withoutTexts(line: string): string {
+  return line.replaceAll(/'[^']*'|`[^`]*`|"[^"]*"|\/\/.*$|^.*`.*$/g, "''");
+}
