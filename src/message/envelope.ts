@@ -70,7 +70,7 @@ export interface AttributesInput {
 export function encodeAttributes(input: AttributesInput): WireAttributes {
   const trace = cleanTraceContext(input.traceparent, input.tracestate);
   const headers = input.headers ?? {};
-  const attributes: WireAttributes = {
+  return {
     schemaversion: input.version,
     ...attribute('source', input.source),
     ...attribute('correlationid', input.correlationId),
@@ -79,7 +79,6 @@ export function encodeAttributes(input: AttributesInput): WireAttributes {
     ...(trace.tracestate === null ? {} : { tracestate: trace.tracestate }),
     ...(Object.keys(headers).length === 0 ? {} : { headers: checkHeaders(headers) }),
   };
-  return attributes;
 }
 
 function attribute<Name extends string>(name: Name, value: string | null | undefined): { readonly [key in Name]?: string } {

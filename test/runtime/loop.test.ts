@@ -216,6 +216,27 @@ describe('createLoop', () => {
     await loop.tick();
   });
 
+  test('stop waits for a tick() under way, started or not', async () => {
+    const entered = gate();
+    const release = gate();
+    let finished = false;
+    const { loop } = setup({
+      async tick() {
+        entered.open();
+        await release.opened;
+        finished = true;
+        return 0;
+      },
+    });
+    const ticking = loop.tick();
+    await entered.opened;
+    const finishedAtStop = loop.stop().then(() => finished);
+    await new Promise((resolve) => setImmediate(resolve));
+    release.open();
+    expect(await finishedAtStop).toBe(true);
+    await ticking;
+  });
+
   test('ticks without a wait leave room for timers', async () => {
     const { loop } = setup({ tick: async () => 0 });
     await loop.start();

@@ -22,6 +22,8 @@ describe('refuseUnknownOptions', () => {
 test('didYouMean takes the nearest, and nothing that is far', () => {
   expect(didYouMean('relai', ['delay', 'relay'])).toBe('relay');
   expect(didYouMean('topic', ['topics', 'tropical'])).toBe('topics');
+  // Two letters swapped are one mistake.
+  expect(didYouMean('fro', ['for'])).toBe('for');
   expect(didYouMean('x', ['yz', 'abc'])).toBeUndefined();
   expect(didYouMean('x', [])).toBeUndefined();
 });
