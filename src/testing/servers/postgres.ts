@@ -11,7 +11,7 @@ import { join } from 'node:path';
 import { HoldfastError } from '../../errors.ts';
 import { dockerAnswers, startContainer } from './docker.ts';
 import { freePort, run, temporaryFolder, unprivilegedUser, untilReady } from './machine.ts';
-import { embeddedPostgres, postgresBinariesIn, systemPostgres, type PostgresBinaries } from './postgres-binaries.ts';
+import { embeddedPostgres, postgresBinariesAt, systemPostgres, type PostgresBinaries } from './postgres-binaries.ts';
 import { answers, urlOf, versionOf, withClient } from './postgres-client.ts';
 import { launch, tailOf, type ServerProcess } from './server-process.ts';
 
@@ -68,7 +68,7 @@ export async function startPostgres(options: PostgresOptions = {}): Promise<Post
 
 function findBinaries(binDir: string | undefined, only: string | undefined): PostgresBinaries | undefined {
   if (binDir !== undefined && binDir !== '') {
-    const found = postgresBinariesIn(binDir);
+    const found = postgresBinariesAt(binDir);
     if (found !== undefined) return found;
     throw new HoldfastError('HF_SERVER_MISSING', `No usable PostgreSQL (14 or later) in ${binDir}.`, {
       advice: 'Give the folder that holds postgres and initdb.',
