@@ -1,90 +1,84 @@
-/** The relay end to end on a real database: what is committed goes out, in order, once the cursor says so. */
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { z } from 'zod';
-import { message } from '../../src/message/message-type.ts';
-import { createOutbox } from '../../src/outbox/outbox.ts';
-import { openDatabase, type Database } from '../../src/postgres/database.ts';
-import { createRelay, type Relay } from '../../src/relay/relay.ts';
-import type { SubscriptionOptions } from '../../src/relay/options.ts';
-import { recordingTransport } from '../support/recording-transport.ts';
-import { createTestDatabase, type TestDatabase } from '../support/servers.ts';
+/** The relay end to end on a real database: what is committed goes out, in order, and it goes on where it stopped. */
+import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
+import { createRelayLab, type RelayLab } from '../support/relay-lab.ts';
 
-const Note = message('note.taken', { schema: z.object({ n: z.number(), who: z.string().default('me') }), key: (note) => note.who });
-const outbox = createOutbox();
-let test: TestDatabase;
-let database: Database;
-const open: Relay[] = [];
-
+let lab: RelayLab;
 beforeAll(async () => {
-  test = await createTestDatabase({ migrate: true });
-  database = openDatabase({ url: test.url, max: 20 });
+  lab = await createRelayLab();
 });
-beforeEach(async () => {
-  await Promise.all(open.splice(0).map((relay) => relay.stop()));
-  await database.query('TRUNCATE holdfast.outbox, holdfast.subscription, holdfast.parked_message, holdfast.scheduled_message, holdfast.key_head, holdfast.replay');
+beforeEach(() => lab.reset());
+afterAll(() => lab.close());
+
+it('publishes what is committed, in order, and nothing of a rollback', async () => {
+  const { relay, transport } = await lab.relay();
+  await lab.write({ n: 1 }, { n: 2 });
+  const client = await lab.database.pool.connect();
+  await client.query('BEGIN');
+  await lab.send(client, { n: 3 });
+  await client.query('ROLLBACK');
+  await client.query('BEGIN');
+  await lab.send(client, { n: 4 });
+  await client.query('SAVEPOINT a');
+  await lab.send(client, { n: 5 });
+  await client.query('ROLLBACK TO a');
+  await client.query('COMMIT');
+  client.release();
+  await relay.tick();
+  expect(lab.numbers(transport)).toEqual([1, 2, 4]);
+  await relay.tick();
+  expect(transport.sent).toHaveLength(3);
 });
-afterAll(async () => {
-  await Promise.all(open.map((relay) => relay.stop()));
-  await database.close();
-  await test.drop();
+
+it('goes on where it stopped', async () => {
+  const first = await lab.relay();
+  await lab.write({ n: 1 });
+  await first.relay.tick();
+  await first.relay.stop();
+  await lab.write({ n: 2 });
+  const second = await lab.relay();
+  await second.relay.tick();
+  expect(lab.numbers(second.transport)).toEqual([2]);
 });
 
-async function relayOf(options: Partial<SubscriptionOptions> = {}) {
-  const transport = recordingTransport();
-  const relay = createRelay({ database, subscriptions: [{ name: 'main', transport, routes: [{ topics: '**', to: 'all' }], ...options }] });
-  await relay.prepare();
-  open.push(relay);
-  return { relay, transport };
-}
+it('begins with what is written from now on when told so', async () => {
+  await lab.write({ n: 1 });
+  const { relay, transport } = await lab.relay({ from: 'now' });
+  await lab.write({ n: 2 });
+  await relay.tick();
+  expect(lab.numbers(transport)).toEqual([2]);
+});
 
-const write = (...notes: { n: number; who?: string }[]) =>
-  database.transaction(async (tx) => {
-    for (const note of notes) await outbox.send(tx, Note, note);
-  });
-const numbers = (transport: { data<T>(): T[] }) => transport.data<{ n: number }>().map((note) => note.n);
+it('gives every subscription everything', async () => {
+  const one = await lab.relay({ name: 'one' });
+  const two = await lab.relay({ name: 'two' });
+  await lab.write({ n: 1 });
+  await one.relay.tick();
+  await two.relay.tick();
+  expect([lab.numbers(one.transport), lab.numbers(two.transport)]).toEqual([[1], [1]]);
+});
 
-describe('relay', () => {
-  it('publishes what is committed, in order, and nothing of a rollback', async () => {
-    const { relay, transport } = await relayOf();
-    await write({ n: 1 }, { n: 2 });
-    await database.transaction(async (tx) => {
-      await outbox.send(tx, Note, { n: 3 });
-      throw new Error('changed my mind');
-    }).catch(() => {});
-    await write({ n: 4 });
-    await relay.tick();
-    expect(numbers(transport)).toEqual([1, 2, 4]);
-    await relay.tick();
-    expect(transport.sent).toHaveLength(3);
-  });
+it('runs by itself when started, woken by writers while it sleeps, and stores its progress when stopped', async () => {
+  const { relay, transport } = await lab.relay({ idlePoll: '1h' });
+  await relay.start();
+  // Asleep is visible to writers in the sequence; from then on only a NOTIFY can end the hour.
+  await lab.until(async () => (await lab.database.query('SELECT last_value FROM holdfast.relay_asleep')).rows[0]?.['last_value'] === '2');
+  await lab.write({ n: 1 });
+  await lab.until(async () => transport.sent.length === 1);
+  await relay.stop();
+  const row = await lab.database.query('SELECT lease_owner, published FROM holdfast.subscription');
+  expect(row.rows).toEqual([{ lease_owner: null, published: '1' }]);
+});
 
-  it('delivers late committers whatever is still open', async () => {
-    const { relay, transport } = await relayOf();
-    const early = await database.pool.connect();
-    const pinned = await database.pool.connect();
-    await pinned.query('BEGIN; SELECT pg_current_xact_id()');
-    await early.query('BEGIN');
-    await outbox.send(early, Note, { n: 1 });
-    await write({ n: 2 });
-    await relay.tick();
-    expect(numbers(transport)).toEqual([2]);
-    await early.query('COMMIT');
-    await relay.tick();
-    await relay.tick();
-    expect(numbers(transport)).toEqual([2, 1]);
-    await pinned.query('ROLLBACK');
-    early.release();
-    pinned.release();
+it('moves scheduled messages into the log when they are due, and not before', async () => {
+  const { relay, transport } = await lab.relay();
+  await lab.database.transaction(async (tx) => {
+    await lab.send(tx, { n: 2 }, { delay: 3_600_000 });
+    await lab.send(tx, { n: 1 }, { deliverAt: new Date(0) });
   });
-
-  it('goes on where it stopped', async () => {
-    const first = await relayOf();
-    await write({ n: 1 });
-    await first.relay.tick();
-    await first.relay.stop();
-    await write({ n: 2 });
-    const second = await relayOf();
-    await second.relay.tick();
-    expect(numbers(second.transport)).toEqual([2]);
-  });
+  await relay.tick();
+  await relay.tick();
+  expect(lab.numbers(transport)).toEqual([1]);
+  await lab.database.query(`UPDATE holdfast.scheduled_message SET due_at = now()`);
+  await relay.tick();
+  expect(lab.numbers(transport)).toEqual([1, 2]);
 });

@@ -1,0 +1,91 @@
+/**
+ * A database with an outbox, relays on it, and a transport that remembers. Used by the relay's tests.
+ */
+import { z } from 'zod';
+import { message } from '../../src/message/message-type.ts';
+import { createOutbox } from '../../src/outbox/outbox.ts';
+import type { TransactionHandle } from '../../src/postgres/executor.ts';
+import { openDatabase, type Database } from '../../src/postgres/database.ts';
+import type { SubscriptionOptions } from '../../src/relay/options.ts';
+import { createRelay, type Relay, type RelayOptions } from '../../src/relay/relay.ts';
+import { recordingTransport, type RecordingTransport } from './recording-transport.ts';
+import { createTestDatabase } from './servers.ts';
+
+const schema = z.object({ n: z.number(), who: z.string().default('me') });
+const Note = message('note.taken', { schema, key: (note) => note.who });
+const Other = message('other.note', { schema });
+
+export interface Note {
+  readonly n: number;
+  readonly who?: string;
+}
+
+export interface RelayLab {
+  readonly database: Database;
+  /** A prepared relay with one subscription 'main' that sends everything to 'all'. Stopped by reset() and close(). */
+  relay(
+    subscription?: Partial<SubscriptionOptions>,
+    options?: Partial<RelayOptions>,
+    transport?: RecordingTransport,
+  ): Promise<{ relay: Relay; transport: RecordingTransport }>;
+  send(tx: TransactionHandle, note: Note, options?: { delay?: number; deliverAt?: Date }): Promise<{ id: string }>;
+  /** All in one transaction. */
+  write(...notes: Note[]): Promise<void>;
+  writeOther(note: Note): Promise<void>;
+  /** The numbers of the notes that went out, in order. */
+  numbers(transport: RecordingTransport): number[];
+  /** Polls a condition in the database or another process; gives up after 20 seconds. */
+  until(condition: () => Promise<boolean>): Promise<void>;
+  reset(): Promise<void>;
+  close(): Promise<void>;
+}
+
+export async function createRelayLab(): Promise<RelayLab> {
+  const test = await createTestDatabase({ migrate: true });
+  const database = openDatabase({ url: test.url, max: 20 });
+  const outbox = createOutbox();
+  const relays: Relay[] = [];
+  const stopAll = () => Promise.all(relays.splice(0).map((relay) => relay.stop()));
+  return {
+    database,
+    async relay(subscription = {}, options = {}, transport = recordingTransport()) {
+      const relay = createRelay({
+        database,
+        subscriptions: [{ name: 'main', transport, routes: [{ topics: '**', to: 'all' }], ...subscription }],
+        ...options,
+      });
+      relays.push(relay);
+      await relay.prepare();
+      return { relay, transport };
+    },
+    send: (tx, note, options) => outbox.send(tx, Note, note, options),
+    async write(...notes) {
+      await database.transaction(async (tx) => {
+        for (const note of notes) await outbox.send(tx, Note, note);
+      });
+    },
+    async writeOther(note) {
+      await database.transaction((tx) => outbox.send(tx, Other, note));
+    },
+    numbers: (transport) => transport.data<{ n: number }>().map((note) => note.n),
+    async until(condition) {
+      const giveUpAt = Date.now() + 20_000;
+      while (!(await condition())) {
+        if (Date.now() > giveUpAt) throw new Error(`never came true: ${condition.toString()}`);
+        await new Promise((resolve) => setTimeout(resolve, 5));
+      }
+    },
+    async reset() {
+      await stopAll();
+      await database.query(
+        `TRUNCATE holdfast.outbox, holdfast.subscription, holdfast.parked_message, holdfast.scheduled_message, holdfast.key_head,
+           holdfast.replay RESTART IDENTITY`,
+      );
+    },
+    async close() {
+      await stopAll();
+      await database.close();
+      await test.drop();
+    },
+  };
+}
