@@ -50,13 +50,13 @@ async function installOnce() {
 
 function npm(...command) {
   const path = process.env.npm_execpath;
-  const args = [...command, '--include=dev', '--no-audit', '--no-fund', '--loglevel=error'];
+  const options = [...command, '--include=dev', '--no-audit', '--no-fund', '--loglevel=error'];
   // Its output goes to stderr: stdout belongs to the program that comes after.
-  const options = { cwd: root, stdio: ['ignore', 2, 2] };
+  const how = { cwd: root, stdio: ['ignore', 2, 2] };
   const viaNode = path !== undefined && /npm-cli\.[cm]?js$/.test(path);
   const result = viaNode
-    ? spawnSync(process.execPath, [path, ...args], options)
-    : spawnSync('npm', args, { ...options, shell: process.platform === 'win32' });
+    ? spawnSync(process.execPath, [path, ...options], how)
+    : spawnSync('npm', options, { ...how, shell: process.platform === 'win32' });
   return result.status === 0;
 }
 
