@@ -23,7 +23,9 @@ beforeAll(async () => {
   await database.query(`CREATE FUNCTION cut() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NULL; END $$`);
   await database.query('CREATE TABLE cutter (id int)');
-  await database.query('CREATE CONSTRAINT TRIGGER cut AFTER INSERT ON cutter DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION cut()');
+  await database.query(
+    'CREATE CONSTRAINT TRIGGER cut AFTER INSERT ON cutter DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION cut()',
+  );
   await database.query('CREATE TABLE late (id int PRIMARY KEY DEFERRABLE INITIALLY DEFERRED)');
 });
 afterAll(async () => {
@@ -71,12 +73,21 @@ describe('transaction', () => {
 
   test('isolation and read only are as asked', async () => {
     const settings = await database.transaction(
-      async (client) => (await client.query("SELECT current_setting('transaction_isolation') AS isolation, current_setting('transaction_read_only') AS ro")).rows[0],
+      async (client) =>
+        (
+          await client.query(
+            "SELECT current_setting('transaction_isolation') AS isolation, current_setting('transaction_read_only') AS ro",
+          )
+        ).rows[0],
       { isolation: 'repeatable read', readOnly: true },
     );
     expect(settings).toEqual({ isolation: 'repeatable read', ro: 'on' });
-    await expect(database.transaction(async () => {}, { isolation: 'chaos' } as object)).rejects.toMatchObject({ code: 'HF_CONFIG' });
-    await expect(database.transaction(async () => {}, { isolaton: 'serializable' } as object)).rejects.toMatchObject({ code: 'HF_OPTION_UNKNOWN' });
+    await expect(database.transaction(async () => {}, { isolation: 'chaos' } as object)).rejects.toMatchObject({
+      code: 'HF_CONFIG',
+    });
+    await expect(database.transaction(async () => {}, { isolaton: 'serializable' } as object)).rejects.toMatchObject({
+      code: 'HF_OPTION_UNKNOWN',
+    });
   });
 
   test('a connection that breaks during COMMIT leaves the outcome in doubt', async () => {

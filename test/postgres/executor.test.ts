@@ -10,7 +10,9 @@ let kysely: Kysely<Record<string, never>>;
 
 beforeAll(async () => {
   server = await createTestDatabase();
-  kysely = new Kysely({ dialect: new PostgresDialect({ pool: new pg.Pool({ connectionString: server.url, max: 2 }) }) });
+  kysely = new Kysely({
+    dialect: new PostgresDialect({ pool: new pg.Pool({ connectionString: server.url, max: 2 }) }),
+  });
 });
 afterAll(async () => {
   await kysely.destroy();
@@ -74,7 +76,9 @@ describe('a client of node-postgres', () => {
 describe('Kysely', () => {
   test('a Transaction runs statements, also with plugins and another schema', async () => {
     await kysely.transaction().execute(async (trx) => {
-      expect(await toExecutor(trx.withSchema('other'))('SELECT $1::text AS text', ['hello'])).toEqual([{ text: 'hello' }]);
+      expect(await toExecutor(trx.withSchema('other'))('SELECT $1::text AS text', ['hello'])).toEqual([
+        { text: 'hello' },
+      ]);
     });
   });
 
@@ -101,5 +105,7 @@ test('a function is taken as it is, and shows nothing', async () => {
 });
 
 test.each([undefined, null, 'tx', 1, {}, new Date(), { query: 'no function' }])('%j is of no known kind', (handle) => {
-  expect(() => toExecutor(handle as unknown as TransactionHandle)).toThrow(expect.objectContaining({ code: 'HF_TX_UNSUPPORTED' }));
+  expect(() => toExecutor(handle as unknown as TransactionHandle)).toThrow(
+    expect.objectContaining({ code: 'HF_TX_UNSUPPORTED' }),
+  );
 });

@@ -22,7 +22,11 @@ test('the checksum is that of the shipped text, whatever the schema and the line
 });
 
 test('notes are the leading comment, and no-transaction is not one of them', () => {
-  const migration = parseMigration('0007_big_index.sql', '-- no-transaction\n-- Builds\n--\n-- an index.\nSELECT 1; -- not this\n', 'holdfast');
+  const migration = parseMigration(
+    '0007_big_index.sql',
+    '-- no-transaction\n-- Builds\n--\n-- an index.\nSELECT 1; -- not this\n',
+    'holdfast',
+  );
   expect(migration).toMatchObject({ version: 7, name: 'big_index', notes: 'Builds\n\nan index.', transaction: false });
 });
 

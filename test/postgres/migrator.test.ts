@@ -49,7 +49,9 @@ describe('migrate', () => {
     expect(applied.map((migration) => migration.name)).toEqual(['outbox', 'inbox']);
     expect(await migrate(database)).toEqual([]);
     const status = await migrationStatus(database);
-    expect(status.map((each) => [each.version, each.state, each.appliedBy !== null, each.appliedAt instanceof Date])).toEqual([
+    expect(
+      status.map((each) => [each.version, each.state, each.appliedBy !== null, each.appliedAt instanceof Date]),
+    ).toEqual([
       [1, 'applied', true, true],
       [2, 'applied', true, true],
     ]);
@@ -67,7 +69,12 @@ describe('migrate', () => {
   test('migrators that run at once share the work: every file is applied exactly once', async () => {
     const others = Array.from({ length: 4 }, () => openDatabase({ url: server.url }));
     const results = await Promise.all(others.map(async (other) => migrate(other)));
-    expect(results.flat().map((migration) => migration.version).toSorted()).toEqual([1, 2]);
+    expect(
+      results
+        .flat()
+        .map((migration) => migration.version)
+        .toSorted(),
+    ).toEqual([1, 2]);
     await Promise.all(others.map(async (other) => other.close()));
   });
 
@@ -99,14 +106,20 @@ describe('migrate', () => {
     await write('0001_outbox.sql', text.replaceAll('\n', '\r\n'));
     expect((await migrationStatus(database, { directory })).map((each) => each.state)).toEqual(['applied', 'pending']);
     await write('0001_outbox.sql', `${text}-- more\n`);
-    await expect(migrate(database, { directory })).rejects.toMatchObject({ code: 'HF_MIGRATION_CHANGED', details: { version: 1 } });
+    await expect(migrate(database, { directory })).rejects.toMatchObject({
+      code: 'HF_MIGRATION_CHANGED',
+      details: { version: 1 },
+    });
     expect((await migrationStatus(database, { directory })).map((each) => each.state)).toEqual(['changed', 'pending']);
   });
 
   test('tables of a newer package are refused, shown by status, and good enough to start with', async () => {
     await write('0003_later.sql', 'CREATE TABLE "holdfast".later ();');
     await migrate(database, { directory });
-    await expect(migrate(database)).rejects.toMatchObject({ code: 'HF_SCHEMA_NEWER', details: { version: 3, known: 2 } });
+    await expect(migrate(database)).rejects.toMatchObject({
+      code: 'HF_SCHEMA_NEWER',
+      details: { version: 3, known: 2 },
+    });
     expect((await migrationStatus(database)).map((each) => [each.name, each.state])).toEqual([
       ['outbox', 'applied'],
       ['inbox', 'applied'],
@@ -120,7 +133,11 @@ describe('migrate', () => {
     const failure = await migrate(database, { directory }).catch((error: unknown) => error);
     expect(failure).toMatchObject({ code: 'HF_MIGRATION_FAILED', details: { version: 3, sqlState: '42P01' } });
     expect(String(failure)).toContain('0003_broken.sql, line 3');
-    expect((await migrationStatus(database, { directory })).map((each) => each.state)).toEqual(['applied', 'applied', 'pending']);
+    expect((await migrationStatus(database, { directory })).map((each) => each.state)).toEqual([
+      'applied',
+      'applied',
+      'pending',
+    ]);
     expect(JSON.stringify(await catalog())).not.toContain('half');
   });
 
@@ -128,7 +145,9 @@ describe('migrate', () => {
     await write('0003_index.sql', '-- no-transaction\nCREATE INDEX CONCURRENTLY later ON "holdfast".outbox (topic);\n');
     await migrate(database, { directory });
     expect(JSON.stringify(await catalog())).toContain('later');
-    const { rowCount } = await database.query("SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())");
+    const { rowCount } = await database.query(
+      "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())",
+    );
     expect(rowCount).toBe(0);
   });
 

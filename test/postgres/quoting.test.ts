@@ -9,6 +9,9 @@ test.each(['holdfast', 'Holdfast', 'my-app_2', 'a'.repeat(40)])('%s may be the s
   expect(assertSchemaName(name)).toBe(name);
 });
 
-test.each(['', 'a'.repeat(41), '1st', 'a b', "a'b", 'a"b', 'a$$b', 'pg_own', 'PG_own', 'ä', 'a\n'])('%j may not be the schema', (name) => {
-  expect(() => assertSchemaName(name)).toThrow(expect.objectContaining({ code: 'HF_CONFIG' }));
-});
+test.each(['', 'a'.repeat(41), '1st', 'a b', "a'b", 'a"b', 'a$$b', 'pg_own', 'PG_own', 'ä', 'a\n'])(
+  '%j may not be the schema',
+  (name) => {
+    expect(() => assertSchemaName(name)).toThrow(expect.objectContaining({ code: 'HF_CONFIG' }));
+  },
+);

@@ -105,7 +105,9 @@ test('what is known already is not written again', async () => {
 test('reconnects by itself and wakes, because something may have been missed', async () => {
   await waker.start();
   await wakeUp(1);
-  await server.pool.query(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%' AND datname = current_database()`);
+  await server.pool.query(
+    `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%' AND datname = current_database()`,
+  );
   await wakeUp(2);
   await waker.setAsleep(true);
   await send();
