@@ -81,10 +81,17 @@ export function encodeAttributes(input: AttributesInput): WireAttributes {
   };
 }
 
-function attribute<Name extends string>(name: Name, value: string | null | undefined): { readonly [key in Name]?: string } {
+function attribute<Name extends string>(
+  name: Name,
+  value: string | null | undefined,
+): { readonly [key in Name]?: string } {
   if (value === null || value === undefined) return {};
   if (typeof value !== 'string' || value === '') {
-    throw new HoldfastError('HF_CONFIG', `The attribute ${name} is ${value === '' ? 'empty' : `of type ${typeof value}`}.`, { advice: 'Give a text, or leave it out.' });
+    throw new HoldfastError(
+      'HF_CONFIG',
+      `The attribute ${name} is ${value === '' ? 'empty' : `of type ${typeof value}`}.`,
+      { advice: 'Give a text, or leave it out.' },
+    );
   }
   checkAttributeText(value, `The attribute ${name}`);
   return { [name]: value } as { readonly [key in Name]?: string };
@@ -94,9 +101,13 @@ function checkHeaders(headers: Readonly<Record<string, string>>): Readonly<Recor
   let length = 0;
   for (const [name, value] of Object.entries(headers)) {
     if (name === '' || typeof value !== 'string') {
-      throw new HoldfastError('HF_CONFIG', name === '' ? 'A header has an empty name.' : `The header ${JSON.stringify(name)} is of type ${typeof value}.`, {
-        advice: 'Headers are texts by name; data belongs in the payload.',
-      });
+      throw new HoldfastError(
+        'HF_CONFIG',
+        name === '' ? 'A header has an empty name.' : `The header ${JSON.stringify(name)} is of type ${typeof value}.`,
+        {
+          advice: 'Headers are texts by name; data belongs in the payload.',
+        },
+      );
     }
     assertStorableText(name, 'The name of a header');
     assertStorableText(value, `The header ${JSON.stringify(name)}`);
@@ -108,12 +119,15 @@ function checkHeaders(headers: Readonly<Record<string, string>>): Readonly<Recor
 
 function checkAttributeText(value: string, what: string): void {
   assertStorableText(value, what);
-  if (value.length > 1024) refuseLong(value.length > MAX_ATTRIBUTES_BYTES ? value.length : Buffer.byteLength(value), `${what} has`);
+  if (value.length > 1024)
+    refuseLong(value.length > MAX_ATTRIBUTES_BYTES ? value.length : Buffer.byteLength(value), `${what} has`);
 }
 
 function refuseLong(bytes: number, what: string): void {
   if (bytes <= MAX_ATTRIBUTES_BYTES) return;
-  throw new HoldfastError('HF_PAYLOAD_TOO_LARGE', `${what} ${bytes} bytes; the limit is ${MAX_ATTRIBUTES_BYTES}.`, { advice: 'Put data into the payload.' });
+  throw new HoldfastError('HF_PAYLOAD_TOO_LARGE', `${what} ${bytes} bytes; the limit is ${MAX_ATTRIBUTES_BYTES}.`, {
+    advice: 'Put data into the payload.',
+  });
 }
 
 /** A row of the outbox as the relay reads it. */
@@ -148,7 +162,8 @@ export function encodeWire(row: LogRow, extra: WireExtra = {}): string {
   if (row.key !== null) wire += `,"subject":${JSON.stringify(row.key)}`;
   wire += `,"time":"${row.time}","datacontenttype":"application/json"`;
   if (extra.replayId !== undefined) wire += `,"replayid":${JSON.stringify(extra.replayId)}`;
-  if (extra.predecessor !== undefined) wire += `,"predecessor":${JSON.stringify({ id: extra.predecessor.id, at: extra.predecessor.at })}`;
+  if (extra.predecessor !== undefined)
+    wire += `,"predecessor":${JSON.stringify({ id: extra.predecessor.id, at: extra.predecessor.at })}`;
   return `${wire},"data":${row.payload}}`;
 }
 
@@ -167,15 +182,20 @@ export function decodeEnvelope(wire: unknown): Envelope {
   const wireVersion = event['holdfast'];
   if (!isVersion(wireVersion)) throw invalid('holdfast', 'is not a wire version');
   if (wireVersion > WIRE_VERSION) {
-    throw new HoldfastError('HF_ENVELOPE_VERSION', `The envelope has wire version ${wireVersion}; this process knows version ${WIRE_VERSION}.`, {
-      advice: 'Upgrade Holdfast in the consumers first, then in the relay.',
-      details: { version: wireVersion },
-    });
+    throw new HoldfastError(
+      'HF_ENVELOPE_VERSION',
+      `The envelope has wire version ${wireVersion}; this process knows version ${WIRE_VERSION}.`,
+      {
+        advice: 'Upgrade Holdfast in the consumers first, then in the relay.',
+        details: { version: wireVersion },
+      },
+    );
   }
   const { id, schemaversion = 1, datacontenttype = 'application/json' } = event;
   if (!isUuid(id)) throw invalid('id', 'is not a UUID');
   if (!isVersion(schemaversion)) throw invalid('schemaversion', 'is not a whole number from 1 on');
-  if (typeof datacontenttype !== 'string' || !/^application\/json\s*(;|$)/i.test(datacontenttype)) throw invalid('datacontenttype', 'is not application/json');
+  if (typeof datacontenttype !== 'string' || !/^application\/json\s*(;|$)/i.test(datacontenttype))
+    throw invalid('datacontenttype', 'is not application/json');
   if (!Object.hasOwn(event, 'data')) throw invalid('data', 'is missing');
   return {
     id: id.toLowerCase(),
@@ -214,7 +234,10 @@ function parse(wire: unknown): Attributes {
 const ADVICE = 'Only messages of Holdfast (docs/wire-format.md) belong in this queue.';
 
 function invalid(attributeName: string, what: string): HoldfastError {
-  return new HoldfastError('HF_ENVELOPE_INVALID', `The attribute ${attributeName} of the envelope ${what}.`, { advice: ADVICE, details: { attribute: attributeName } });
+  return new HoldfastError('HF_ENVELOPE_INVALID', `The attribute ${attributeName} of the envelope ${what}.`, {
+    advice: ADVICE,
+    details: { attribute: attributeName },
+  });
 }
 
 function isVersion(value: unknown): value is number {
@@ -230,7 +253,7 @@ function required(event: Attributes, name: string): string {
 /** CloudEvents takes null for absent, and has no empty texts. */
 function optional(event: Attributes, name: string): string | null {
   const value = event[name] ?? null;
-  if (value === null || (typeof value === 'string' && value !== '')) return value as string | null;
+  if (value === null || (typeof value === 'string' && value !== '')) return value;
   throw invalid(name, value === '' ? 'is empty' : 'is not a text');
 }
 
@@ -244,7 +267,11 @@ function timeOf(value: unknown, name: string): Date {
 
 function headersOf(value: unknown): Readonly<Record<string, string>> {
   if (value === undefined || value === null) return {};
-  if (typeof value !== 'object' || Array.isArray(value) || !Object.values(value).every((entry) => typeof entry === 'string')) {
+  if (
+    typeof value !== 'object' ||
+    Array.isArray(value) ||
+    !Object.values(value).every((entry) => typeof entry === 'string')
+  ) {
     throw invalid('headers', 'is not an object of texts');
   }
   return value as Readonly<Record<string, string>>;

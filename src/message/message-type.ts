@@ -54,33 +54,54 @@ export function message<const Topic extends string, Schema extends StandardSchem
   refuseUnknownOptions(options, ['schema', 'key', 'version', 'upcast'], where);
   const { schema, key, version = 1, upcast = {} } = options;
   if (typeof schema?.['~standard']?.validate !== 'function') {
-    throw wrong(where, 'schema is not a Standard Schema', 'Use Zod from 3.24 on, Valibot, ArkType, or another one of https://standardschema.dev.');
+    throw wrong(
+      where,
+      'schema is not a Standard Schema',
+      'Use Zod from 3.24 on, Valibot, ArkType, or another one of https://standardschema.dev.',
+    );
   }
-  if (key !== undefined && typeof key !== 'function') throw wrong(where, 'key is not a function', 'Write key: (payload) => payload.orderId.');
-  if (!Number.isInteger(version) || version < 1 || version > 1_000_000) throw wrong(where, `version is ${version}`, 'Give a whole number from 1 on.');
+  if (key !== undefined && typeof key !== 'function')
+    throw wrong(where, 'key is not a function', 'Write key: (payload) => payload.orderId.');
+  if (!Number.isInteger(version) || version < 1 || version > 1_000_000)
+    throw wrong(where, `version is ${version}`, 'Give a whole number from 1 on.');
   return {
     topic,
     version,
-    schema: schema as StandardSchemaV1<StandardSchemaV1.InferInput<Schema>, StandardSchemaV1.InferOutput<Schema>>,
+    schema,
     upcasts: checkUpcasts(upcast, version, where),
     keyOf: (payload) => (key === undefined ? null : key(payload)),
   };
 }
 
 /** Versions may be given up from below, but between the oldest one still read and the newest none may be missing. */
-function checkUpcasts(upcast: Readonly<Record<number, Upcast>>, version: number, where: string): ReadonlyMap<number, Upcast> {
+function checkUpcasts(
+  upcast: Readonly<Record<number, Upcast>>,
+  version: number,
+  where: string,
+): ReadonlyMap<number, Upcast> {
   const upcasts = new Map<number, Upcast>();
   for (const [key, step] of Object.entries(upcast)) {
     const from = Number(key);
-    if (!Number.isInteger(from) || from < 1) throw wrong(where, `upcast has the key ${JSON.stringify(key)}`, 'Its keys are versions, from 1 on.');
-    if (from >= version) throw wrong(where, `upcast ${from} starts at or above version ${version}`, `Raise version to ${from + 1}, or remove it.`);
-    if (typeof step !== 'function') throw wrong(where, `upcast ${from} is not a function`, `Write ${from}: (old) => ({ ...old }).`);
+    if (!Number.isInteger(from) || from < 1)
+      throw wrong(where, `upcast has the key ${JSON.stringify(key)}`, 'Its keys are versions, from 1 on.');
+    if (from >= version)
+      throw wrong(
+        where,
+        `upcast ${from} starts at or above version ${version}`,
+        `Raise version to ${from + 1}, or remove it.`,
+      );
+    if (typeof step !== 'function')
+      throw wrong(where, `upcast ${from} is not a function`, `Write ${from}: (old) => ({ ...old }).`);
     upcasts.set(from, step);
   }
   const lowest = Math.min(...upcasts.keys(), version);
   for (let from = lowest; from < version; from += 1) {
     if (!upcasts.has(from)) {
-      throw wrong(where, `upcast lacks version ${from}`, `Say how version ${from} becomes ${from + 1}; from ${lowest} up to ${version - 1} none may be missing.`);
+      throw wrong(
+        where,
+        `upcast lacks version ${from}`,
+        `Say how version ${from} becomes ${from + 1}; from ${lowest} up to ${version - 1} none may be missing.`,
+      );
     }
   }
   return upcasts;

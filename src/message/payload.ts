@@ -97,21 +97,28 @@ function nameOf(value: object): string {
 }
 
 function adviceFor(value: object): string {
-  if (value instanceof Date) return 'Send date.toISOString(); the schema of the message type can turn it back into a Date.';
+  if (value instanceof Date)
+    return 'Send date.toISOString(); the schema of the message type can turn it back into a Date.';
   if (value instanceof Map || value instanceof Set) return 'Send an array, such as [...value].';
   if (ArrayBuffer.isView(value)) return "Send it as base64: Buffer.from(value).toString('base64').";
   return 'Send a plain object, such as { ...value }.';
 }
 
 function notJson(problem: Problem, value: unknown, where: string): HoldfastError {
-  const path = problem.path.reverse();
+  const path = problem.path.toReversed();
   if (path.length >= MAX_DEPTH && isCyclic(value, path)) {
-    return new HoldfastError('HF_PAYLOAD_NOT_JSON', `${where}: the payload refers back to itself.`, { advice: 'Send ids instead of references to the parent.' });
+    return new HoldfastError('HF_PAYLOAD_NOT_JSON', `${where}: the payload refers back to itself.`, {
+      advice: 'Send ids instead of references to the parent.',
+    });
   }
-  return new HoldfastError('HF_PAYLOAD_NOT_JSON', `${where}: ${showPath(path)} is ${problem.what}, which JSON cannot carry.`, {
-    advice: problem.advice,
-    details: { path: showPath(path) },
-  });
+  return new HoldfastError(
+    'HF_PAYLOAD_NOT_JSON',
+    `${where}: ${showPath(path)} is ${problem.what}, which JSON cannot carry.`,
+    {
+      advice: problem.advice,
+      details: { path: showPath(path) },
+    },
+  );
 }
 
 function isCyclic(value: unknown, path: readonly (string | number)[]): boolean {
@@ -140,9 +147,13 @@ export function showPath(path: readonly PropertyKey[]): string {
 function refuseUnstorableText(value: unknown, where: string): void {
   const path = findUnstorable(value);
   if (path === null) return;
-  throw new HoldfastError('HF_PAYLOAD_TEXT', `${where}: ${showPath(path.reverse())} holds NUL (U+0000) or a lone surrogate, which PostgreSQL cannot store.`, {
-    advice: 'Remove it, or encode binary data as base64.',
-  });
+  throw new HoldfastError(
+    'HF_PAYLOAD_TEXT',
+    `${where}: ${showPath(path.toReversed())} holds NUL (U+0000) or a lone surrogate, which PostgreSQL cannot store.`,
+    {
+      advice: 'Remove it, or encode binary data as base64.',
+    },
+  );
 }
 
 /** The path of the first unstorable text, from the innermost out; for a key, the path of the key. */
@@ -161,8 +172,12 @@ function findUnstorable(value: unknown): (string | number)[] | null {
 }
 
 function tooLarge(bytes: number, options: EncodeOptions): HoldfastError {
-  return new HoldfastError('HF_PAYLOAD_TOO_LARGE', `${options.where}: the payload has ${bytes} bytes of JSON; the limit is ${options.maxBytes}.`, {
-    advice: 'Store large data elsewhere and send its address, or raise maxBytes if your broker carries it.',
-    details: { bytes, limit: options.maxBytes },
-  });
+  return new HoldfastError(
+    'HF_PAYLOAD_TOO_LARGE',
+    `${options.where}: the payload has ${bytes} bytes of JSON; the limit is ${options.maxBytes}.`,
+    {
+      advice: 'Store large data elsewhere and send its address, or raise maxBytes if your broker carries it.',
+      details: { bytes, limit: options.maxBytes },
+    },
+  );
 }

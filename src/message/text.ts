@@ -16,9 +16,13 @@ export function isStorableText(text: string): boolean {
 /** @throws HoldfastError HF_PAYLOAD_TEXT; `what` names the text, such as `the key`. */
 export function assertStorableText(text: string, what: string): void {
   if (isStorableText(text)) return;
-  throw new HoldfastError('HF_PAYLOAD_TEXT', `${what} holds ${text.includes('\0') ? 'NUL (U+0000)' : 'a lone surrogate'}, which PostgreSQL cannot store.`, {
-    advice: 'Remove it, or encode binary data as base64.',
-  });
+  throw new HoldfastError(
+    'HF_PAYLOAD_TEXT',
+    `${what} holds ${text.includes('\0') ? 'NUL (U+0000)' : 'a lone surrogate'}, which PostgreSQL cannot store.`,
+    {
+      advice: 'Remove it, or encode binary data as base64.',
+    },
+  );
 }
 
 /**
@@ -28,7 +32,9 @@ export function assertStorableText(text: string, what: string): void {
 export function assertKey(key: string | null, where: string): void {
   if (key === null) return;
   if (typeof key !== 'string') {
-    throw new HoldfastError('HF_MESSAGE_TYPE', `${where}: the key is of type ${typeof key}.`, { advice: 'A key is a text, or null for a message without order.' });
+    throw new HoldfastError('HF_MESSAGE_TYPE', `${where}: the key is of type ${typeof key}.`, {
+      advice: 'A key is a text, or null for a message without order.',
+    });
   }
   if (key === '') {
     throw new HoldfastError('HF_KEY_EMPTY', `${where}: the key is empty.`, {
@@ -37,9 +43,13 @@ export function assertKey(key: string | null, where: string): void {
   }
   assertStorableText(key, `${where}: the key`);
   if (Buffer.byteLength(key) > MAX_KEY_BYTES) {
-    throw new HoldfastError('HF_PAYLOAD_TOO_LARGE', `${where}: the key has ${Buffer.byteLength(key)} bytes; the limit is ${MAX_KEY_BYTES}.`, {
-      advice: 'Use an id or a hash as the key.',
-      details: { limit: MAX_KEY_BYTES },
-    });
+    throw new HoldfastError(
+      'HF_PAYLOAD_TOO_LARGE',
+      `${where}: the key has ${Buffer.byteLength(key)} bytes; the limit is ${MAX_KEY_BYTES}.`,
+      {
+        advice: 'Use an id or a hash as the key.',
+        details: { limit: MAX_KEY_BYTES },
+      },
+    );
   }
 }

@@ -26,7 +26,8 @@ export function assertTopic(topic: string, where = 'The topic'): void {
 export function assertTopicPattern(pattern: string, where = 'The topic pattern'): void {
   if (typeof pattern === 'string' && pattern.length <= MAX_TOPIC_LENGTH && PATTERN.test(pattern)) return;
   throw new HoldfastError('HF_CONFIG', `${where} ${shown(pattern)} is not a topic pattern.`, {
-    advice: 'Join segments by dots; a whole segment may be * (exactly one) or ** (any number): order.placed, order.*, order.**, **.',
+    advice:
+      'Join segments by dots; a whole segment may be * (exactly one) or ** (any number): order.placed, order.*, order.**, **.',
   });
 }
 
@@ -35,7 +36,12 @@ export function topicMatches(pattern: string, topic: string): boolean {
   return segmentsMatch(pattern.split('.'), topic.split('.'), 0, 0);
 }
 
-function segmentsMatch(pattern: readonly string[], topic: readonly string[], patternAt: number, topicAt: number): boolean {
+function segmentsMatch(
+  pattern: readonly string[],
+  topic: readonly string[],
+  patternAt: number,
+  topicAt: number,
+): boolean {
   for (let at = topicAt, index = patternAt; ; at += 1, index += 1) {
     const wanted = pattern[index];
     if (wanted === undefined) return at === topic.length;
@@ -72,5 +78,7 @@ export function topicPatternToRegex(pattern: string): string {
 }
 
 function shown(value: unknown): string {
-  return typeof value === 'string' ? JSON.stringify(value.length > 220 ? `${value.slice(0, 220)}…` : value) : `of type ${typeof value}`;
+  return typeof value === 'string'
+    ? JSON.stringify(value.length > 220 ? `${value.slice(0, 220)}…` : value)
+    : `of type ${typeof value}`;
 }

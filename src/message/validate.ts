@@ -19,7 +19,8 @@ export function validate<Output>(
   where: string,
 ): { readonly value: Output } | Promise<Output> {
   const result = schema['~standard'].validate(payload);
-  if (isPromise(result)) return Promise.resolve(result).then((settled) => accept(settled, schema, payload, where).value);
+  if (isPromise(result))
+    return Promise.resolve(result).then((settled) => accept(settled, schema, payload, where).value);
   return accept(result, schema, payload, where);
 }
 
@@ -33,13 +34,20 @@ function accept<Output>(
   const quotesValues = schema['~standard'].vendor !== 'zod';
   const issues = result.issues.slice(0, MOST_ISSUES).map((issue) => {
     const path = (issue.path ?? []).map((step) => (typeof step === 'object' ? step.key : step));
-    return { path: showPath(path), message: (quotesValues ? withoutValue(issue.message, payload, path) : issue.message).slice(0, 300) };
+    return {
+      path: showPath(path),
+      message: (quotesValues ? withoutValue(issue.message, payload, path) : issue.message).slice(0, 300),
+    };
   });
   const more = result.issues.length - issues.length;
   const listed = issues.map((issue) => `${issue.path}: ${issue.message}`).join('; ');
-  throw new HoldfastError('HF_PAYLOAD_INVALID', `${where}: the payload does not match the schema: ${listed}${more > 0 ? `; and ${more} more` : ''}.`, {
-    details: { where, issues, issueCount: result.issues.length },
-  });
+  throw new HoldfastError(
+    'HF_PAYLOAD_INVALID',
+    `${where}: the payload does not match the schema: ${listed}${more > 0 ? `; and ${more} more` : ''}.`,
+    {
+      details: { where, issues, issueCount: result.issues.length },
+    },
+  );
 }
 
 /** Some libraries (Valibot, ArkType) quote the offending value in their messages; logs must not hold payloads. */

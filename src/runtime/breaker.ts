@@ -3,7 +3,14 @@
  * then tries with one call (half-open) before it lets everybody in again. Used by the relay.
  * cockatiel does the work; its types stay in this file.
  */
-import { BrokenCircuitError, CircuitState, ConsecutiveBreaker, circuitBreaker, handleWhen, type IBackoffFactory } from 'cockatiel';
+import {
+  BrokenCircuitError,
+  CircuitState,
+  ConsecutiveBreaker,
+  circuitBreaker,
+  handleWhen,
+  type IBackoffFactory,
+} from 'cockatiel';
 import { HoldfastError } from '../errors.ts';
 import { systemClock, type Clock } from './clock.ts';
 
@@ -40,30 +47,51 @@ export interface Breaker {
 export class BreakerOpenError extends HoldfastError {
   override readonly name = 'BreakerOpenError';
   constructor(breaker: string, retryInMs: number, cause: unknown) {
-    super('HF_TRANSPORT_UNAVAILABLE', `${breaker} has failed repeatedly and is not tried for another ${Math.ceil(retryInMs)} ms.`, {
-      advice: 'Nothing is lost; it goes on by itself once the other side answers.',
-      cause,
-      details: { breaker: 'open', name: breaker, retryInMs },
-    });
+    super(
+      'HF_TRANSPORT_UNAVAILABLE',
+      `${breaker} has failed repeatedly and is not tried for another ${Math.ceil(retryInMs)} ms.`,
+      {
+        advice: 'Nothing is lost; it goes on by itself once the other side answers.',
+        cause,
+        details: { breaker: 'open', name: breaker, retryInMs },
+      },
+    );
   }
 }
 
 /** True also across copies of the package. */
 export function isBreakerOpen(error: unknown): boolean {
-  return error instanceof Error && 'details' in error && (error.details as { breaker?: unknown } | undefined)?.breaker === 'open';
+  return (
+    error instanceof Error &&
+    'details' in error &&
+    (error.details as { breaker?: unknown } | undefined)?.breaker === 'open'
+  );
 }
 
 /** @throws HoldfastError HF_CONFIG */
 export function createBreaker(options: BreakerOptions): Breaker {
-  const { name, halfOpenAfterMs, consecutiveFailures = 5, probe, isFailure = () => true, clock = systemClock } = options;
-  if (!(halfOpenAfterMs >= 0)) throw new HoldfastError('HF_CONFIG', `Breaker ${name}: halfOpenAfterMs is ${halfOpenAfterMs}.`, { advice: 'Give milliseconds from 0 on.' });
+  const {
+    name,
+    halfOpenAfterMs,
+    consecutiveFailures = 5,
+    probe,
+    isFailure = () => true,
+    clock = systemClock,
+  } = options;
+  if (!(halfOpenAfterMs >= 0))
+    throw new HoldfastError('HF_CONFIG', `Breaker ${name}: halfOpenAfterMs is ${halfOpenAfterMs}.`, {
+      advice: 'Give milliseconds from 0 on.',
+    });
   if (!Number.isInteger(consecutiveFailures) || consecutiveFailures < 1) {
-    throw new HoldfastError('HF_CONFIG', `Breaker ${name}: consecutiveFailures is ${consecutiveFailures}.`, { advice: 'Give a whole number from 1 on.' });
+    throw new HoldfastError('HF_CONFIG', `Breaker ${name}: consecutiveFailures is ${consecutiveFailures}.`, {
+      advice: 'Give a whole number from 1 on.',
+    });
   }
 
   let openedAtMs = 0;
   let lastFailure: unknown;
-  const openForMs = (): number => (policy.state === CircuitState.Open ? Math.max(0, openedAtMs + halfOpenAfterMs - clock.monotonic()) : 0);
+  const openForMs = (): number =>
+    policy.state === CircuitState.Open ? Math.max(0, openedAtMs + halfOpenAfterMs - clock.monotonic()) : 0;
 
   // cockatiel compares `Date.now() - openedAt` with the duration of this backoff. Answering "long ago" or "never"
   // makes it follow our clock instead, which never jumps and which tests move by hand.

@@ -23,7 +23,8 @@ export function parseDuration(value: Duration, name: string): number {
     throw unreadable(name, `${value}`);
   }
   const parts = typeof value === 'string' ? TEXT.exec(value) : null;
-  if (parts === null) throw unreadable(name, typeof value === 'string' ? JSON.stringify(value) : `a value of type ${typeof value}`);
+  if (parts === null)
+    throw unreadable(name, typeof value === 'string' ? JSON.stringify(value) : `a value of type ${typeof value}`);
   return Math.round(Number(parts[1]) * UNIT_MS[parts[2] as DurationUnit]);
 }
 

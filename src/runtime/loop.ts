@@ -59,7 +59,10 @@ export function createLoop(options: LoopOptions): Loop {
         return { delayMs: 0, failure: { error } };
       }
       failures += 1;
-      log.error({ loop: name, err: error, code: isHoldfastError(error) ? error.code : undefined, failures }, 'tick failed');
+      log.error(
+        { loop: name, err: error, code: isHoldfastError(error) ? error.code : undefined, failures },
+        'tick failed',
+      );
       return { delayMs: delayAfter(error), failure: { error } };
     }
   }

@@ -59,7 +59,8 @@ export function resolveRetry(options: RetryOptions | undefined, defaults: RetryP
     throw wrong(`${where}.factor`, policy.factor, 'Give a number from 1 (waits do not grow) on; 2 is usual.');
   }
   if (policy.capMs < policy.baseMs) {
-    if (given.cap !== undefined && given.base !== undefined) throw wrong(`${where}.cap`, given.cap, `It must not be below base (${policy.baseMs} ms).`);
+    if (given.cap !== undefined && given.base !== undefined)
+      throw wrong(`${where}.cap`, given.cap, `It must not be below base (${policy.baseMs} ms).`);
     // Only one of the two is the user's: the default gives way.
     return given.cap === undefined ? { ...policy, capMs: policy.baseMs } : { ...policy, baseMs: policy.capMs };
   }

@@ -25,13 +25,16 @@ export async function withTimeout<T>(fn: (signal: AbortSignal) => Promise<T>, op
   const work = new AbortController();
   const finished = new AbortController();
   const ended = new Promise<never>((_, reject) => {
-    const end = (reason: unknown): void => {
+    const end = (cause: unknown): void => {
       if (finished.signal.aborted) return;
+      // Signals may be aborted with anything; promises are rejected with errors.
+      const reason = cause instanceof Error ? cause : new Error(String(cause));
       work.abort(reason);
       reject(reason);
     };
     signal?.addEventListener('abort', () => end(signal.reason), { once: true, signal: finished.signal });
-    if (timeoutMs !== Infinity) void clock.sleep(timeoutMs, finished.signal).then(() => (finished.signal.aborted ? undefined : end(onTimeout())));
+    if (timeoutMs !== Infinity)
+      void clock.sleep(timeoutMs, finished.signal).then(() => (finished.signal.aborted ? undefined : end(onTimeout())));
   });
   try {
     return await Promise.race([fn(work.signal), ended]);

@@ -1,10 +1,17 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { decodeEnvelope, encodeAttributes, encodeWire, type AttributesInput, type LogRow } from '../../src/message/envelope.ts';
+import { decodeEnvelope, encodeAttributes, encodeWire, type LogRow } from '../../src/message/envelope.ts';
 import { isTraceparent } from '../../src/message/trace-context.ts';
 
 const id = '0197a3c2-5b1e-7cc3-98c4-dc0c0c07398f';
-const row: LogRow = { id, topic: 'order.placed', key: 'o-1', time: '2026-01-31T12:00:00.123456Z', payload: '{"total":5}', headers: '{"schemaversion":2}' };
+const row: LogRow = {
+  id,
+  topic: 'order.placed',
+  key: 'o-1',
+  time: '2026-01-31T12:00:00.123456Z',
+  payload: '{"total":5}',
+  headers: '{"schemaversion":2}',
+};
 const wire = JSON.parse(encodeWire(row)) as Record<string, unknown>;
 const traceparent = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01';
 
@@ -34,7 +41,11 @@ describe('encodeWire and decodeEnvelope', () => {
     fc.assert(
       fc.property(input, fc.constantFrom(0, 1), (sent, spaces) => {
         const { trace, predecessor } = sent;
-        const attributes = encodeAttributes({ ...sent, traceparent: trace === null ? null : traceparent, tracestate: trace });
+        const attributes = encodeAttributes({
+          ...sent,
+          traceparent: trace === null ? null : traceparent,
+          tracestate: trace,
+        });
         const sentWire = encodeWire(
           {
             id: sent.id,
@@ -75,7 +86,15 @@ describe('encodeWire and decodeEnvelope', () => {
   });
 
   test('the wire is the documented one', () => {
-    const attributes = encodeAttributes({ version: 2, source: 'orders', correlationId: 'c', causationId: 'd', traceparent, tracestate: 'v=1', headers: { tenant: 'x' } });
+    const attributes = encodeAttributes({
+      version: 2,
+      source: 'orders',
+      correlationId: 'c',
+      causationId: 'd',
+      traceparent,
+      tracestate: 'v=1',
+      headers: { tenant: 'x' },
+    });
     const extra = { replayId: 'r', predecessor: { id, at: '2026-01-31T11:00:00Z' } };
     expect(encodeWire({ ...row, headers: JSON.stringify(attributes) }, extra)).toBe(
       '{"specversion":"1.0","holdfast":1,"schemaversion":2,"source":"orders","correlationid":"c","causationid":"d",' +
@@ -90,12 +109,19 @@ describe('encodeWire and decodeEnvelope', () => {
 
   test('a user header named source is not the source', () => {
     const headers = '{"headers": {"source": "x"}, "schemaversion": 1}';
-    expect(decodeEnvelope(encodeWire({ ...row, headers }, { source: 'orders' }))).toMatchObject({ source: 'orders', headers: { source: 'x' } });
+    expect(decodeEnvelope(encodeWire({ ...row, headers }, { source: 'orders' }))).toMatchObject({
+      source: 'orders',
+      headers: { source: 'x' },
+    });
   });
 
   test('an attribute of the row cannot replace the columns', () => {
     const headers = '{"id":"x","type":"other","data":1,"schemaversion":1}';
-    expect(decodeEnvelope(encodeWire({ ...row, headers }))).toMatchObject({ id, topic: 'order.placed', data: { total: 5 } });
+    expect(decodeEnvelope(encodeWire({ ...row, headers }))).toMatchObject({
+      id,
+      topic: 'order.placed',
+      data: { total: 5 },
+    });
   });
 });
 
@@ -138,7 +164,9 @@ describe('decodeEnvelope', () => {
     const broken = { ...wire, [name]: value };
     if (value === undefined) delete broken[name];
     for (const form of [broken, JSON.stringify(broken)]) {
-      expect(() => decodeEnvelope(form)).toThrowError(expect.objectContaining({ code: 'HF_ENVELOPE_INVALID', message: expect.stringContaining(name) }));
+      expect(() => decodeEnvelope(form)).toThrowError(
+        expect.objectContaining({ code: 'HF_ENVELOPE_INVALID', message: expect.stringContaining(name) }),
+      );
     }
   });
 
@@ -153,7 +181,16 @@ describe('decodeEnvelope', () => {
   });
 
   test('unknown attributes are ignored; absent ones have defaults', () => {
-    const event = { specversion: '1.0', holdfast: 1, id: id.toUpperCase(), type: 'a', source: 's', time: '2026-01-31T12:00:00+01:00', data: null, comexampleother: 1 };
+    const event = {
+      specversion: '1.0',
+      holdfast: 1,
+      id: id.toUpperCase(),
+      type: 'a',
+      source: 's',
+      time: '2026-01-31T12:00:00+01:00',
+      data: null,
+      comexampleother: 1,
+    };
     expect(decodeEnvelope(event)).toEqual({
       id,
       topic: 'a',
@@ -174,15 +211,18 @@ describe('decodeEnvelope', () => {
 
   test('never throws anything but its own errors', () => {
     const known = Object.keys(wire).concat('headers', 'predecessor', 'traceparent');
-    const damaged = fc.tuple(fc.constantFrom(...known), fc.anything()).map(([name, value]) => ({ ...wire, [name]: value }));
+    const damaged = fc
+      .tuple(fc.constantFrom(...known), fc.anything())
+      .map(([name, value]) => Object.assign({}, wire, { [name]: value }));
     fc.assert(
       fc.property(fc.oneof(damaged, fc.anything(), fc.string()), (value) => {
+        let code = 'none';
         try {
           decodeEnvelope(value);
-          return true;
         } catch (error) {
-          return ['HF_ENVELOPE_INVALID', 'HF_ENVELOPE_VERSION'].includes((error as { code: string }).code);
+          code = (error as { code?: string }).code ?? String(error);
         }
+        expect(['none', 'HF_ENVELOPE_INVALID', 'HF_ENVELOPE_VERSION']).toContain(code);
       }),
       { numRuns: 2000 },
     );
@@ -192,7 +232,9 @@ describe('decodeEnvelope', () => {
 describe('encodeAttributes', () => {
   test('leaves out what is absent', () => {
     expect(encodeAttributes({ version: 1 })).toEqual({ schemaversion: 1 });
-    expect(encodeAttributes({ version: 1, source: null, correlationId: undefined, headers: {} })).toEqual({ schemaversion: 1 });
+    expect(encodeAttributes({ version: 1, source: null, correlationId: undefined, headers: {} })).toEqual({
+      schemaversion: 1,
+    });
   });
 
   test.each<[object, string, string]>([
@@ -206,13 +248,21 @@ describe('encodeAttributes', () => {
     [{ headers: { 'a\0': 'x' } }, 'HF_PAYLOAD_TEXT', 'name of a header'],
     [{ headers: { a: 'x'.repeat(9000), b: '\u20ac'.repeat(3000) } }, 'HF_PAYLOAD_TOO_LARGE', '16384'],
   ])('%j is refused', (input, code, place) => {
-    expect(() => encodeAttributes({ version: 1, ...input } as AttributesInput)).toThrowError(expect.objectContaining({ code, message: expect.stringContaining(place) }));
+    expect(() => encodeAttributes({ version: 1, ...input })).toThrowError(
+      expect.objectContaining({ code, message: expect.stringContaining(place) }),
+    );
   });
 
   test('a malformed trace context is dropped, never a reason to refuse a message', () => {
     expect(encodeAttributes({ version: 1, traceparent: 'junk', tracestate: 'v=1' })).toEqual({ schemaversion: 1 });
-    expect(encodeAttributes({ version: 1, traceparent, tracestate: 'v=\n' })).toEqual({ schemaversion: 1, traceparent });
-    expect(decodeEnvelope({ ...wire, traceparent: 'junk', tracestate: 'v=1' })).toMatchObject({ traceparent: null, tracestate: null });
+    expect(encodeAttributes({ version: 1, traceparent, tracestate: 'v=\n' })).toEqual({
+      schemaversion: 1,
+      traceparent,
+    });
+    expect(decodeEnvelope({ ...wire, traceparent: 'junk', tracestate: 'v=1' })).toMatchObject({
+      traceparent: null,
+      tracestate: null,
+    });
   });
 
   test.each([

@@ -6,7 +6,11 @@ import { messageId } from '../../src/message/id.ts';
 import { encodeForSend, message, type MessageOptions } from '../../src/message/message-type.ts';
 
 const OrderPlaced = message('order.placed', {
-  schema: z.object({ orderId: z.string(), at: z.iso.datetime().transform((text) => new Date(text)), items: z.array(z.string()).default([]) }),
+  schema: z.object({
+    orderId: z.string(),
+    at: z.iso.datetime().transform((text) => new Date(text)),
+    items: z.array(z.string()).default([]),
+  }),
   key: (order) => order.orderId,
 });
 const limits = { maxBytes: 1000 };
@@ -53,7 +57,9 @@ describe('message', () => {
     ['a', { schema, version: 2, upcast: { x: same } }, 'HF_MESSAGE_TYPE', /key "x"/],
     ['a', { schema, version: 2, upcast: { 1: {} } }, 'HF_MESSAGE_TYPE', /upcast 1 is not a function/],
   ])('message(%j, %o) is refused', (topic, options, code, text) => {
-    expect(() => message(topic, options as MessageOptions<StandardSchemaV1>)).toThrowError(expect.objectContaining({ code, message: expect.stringMatching(text) }));
+    expect(() => message(topic, options as MessageOptions<StandardSchemaV1>)).toThrowError(
+      expect.objectContaining({ code, message: expect.stringMatching(text) }),
+    );
   });
 
   test('old versions may be given up from below', () => {
@@ -64,8 +70,14 @@ describe('message', () => {
 
 describe('encodeForSend', () => {
   test('keeps the input form; the key sees the output', () => {
-    const year = message('a', { schema: z.object({ at: z.iso.datetime().transform((text) => new Date(text)) }), key: (value) => String(value.at.getUTCFullYear()) });
-    expect(encodeForSend(year, { at: order.at }, limits)).toEqual({ text: JSON.stringify({ at: order.at }), key: '2026' });
+    const year = message('a', {
+      schema: z.object({ at: z.iso.datetime().transform((text) => new Date(text)) }),
+      key: (value) => String(value.at.getUTCFullYear()),
+    });
+    expect(encodeForSend(year, { at: order.at }, limits)).toEqual({
+      text: JSON.stringify({ at: order.at }),
+      key: '2026',
+    });
     expect(encodeForSend(OrderPlaced, order, limits)).toEqual({ text: JSON.stringify(order), key: 'o-1' });
   });
 
@@ -83,16 +95,17 @@ describe('encodeForSend', () => {
     expect(encodeForSend(message('a', { schema: z.string() }), 'x', limits)).toMatchObject({ key: null });
   });
 
-  test.each<[string, unknown, string]>([
-    ['', undefined, 'HF_KEY_EMPTY'],
-    ['a\0', undefined, 'HF_PAYLOAD_TEXT'],
-    ['\u20ac'.repeat(342), undefined, 'HF_PAYLOAD_TOO_LARGE'],
-    ['x', 7, 'HF_MESSAGE_TYPE'],
-  ])('key %j is refused', (orderId, key, code) => {
-    expect(() => encodeForSend({ ...OrderPlaced, keyOf: () => (key ?? orderId) as string }, order, { maxBytes: 10_000 })).toThrowError(expect.objectContaining({ code }));
-    if (key === undefined) {
-      expect(() => encodeForSend(OrderPlaced, order, { maxBytes: 10_000, key: orderId })).toThrowError(expect.objectContaining({ code }));
-    }
+  test.each<[unknown, string]>([
+    ['', 'HF_KEY_EMPTY'],
+    ['a\0', 'HF_PAYLOAD_TEXT'],
+    ['\u20ac'.repeat(342), 'HF_PAYLOAD_TOO_LARGE'],
+    [7, 'HF_MESSAGE_TYPE'],
+  ])('the key %j is refused, whether computed or given', (key, code) => {
+    const computed = message('a', { schema: z.string(), key: () => key as string });
+    expect(() => encodeForSend(computed, 'x', limits)).toThrowError(expect.objectContaining({ code }));
+    expect(() => encodeForSend(OrderPlaced, order, { ...limits, key: key as string })).toThrowError(
+      expect.objectContaining({ code }),
+    );
   });
 
   test('a mismatch lists places, at most five, and no values', () => {
@@ -102,20 +115,26 @@ describe('encodeForSend', () => {
     expect(() => encodeForSend(Strict, bad, limits)).toThrowError(
       expect.objectContaining({
         code: 'HF_PAYLOAD_INVALID',
-        message: expect.stringMatching(/^strict: .*payload\.a\[0\]: .*payload\.a\[4\]: .*; and 4 more\.$/),
+        message: expect.stringMatching(
+          /^strict: (?!.*secret-4711).*payload\.a\[0\]: .*payload\.a\[4\]: .*; and 4 more\.$/,
+        ),
         details: expect.objectContaining({ issueCount: 9 }),
       }),
     );
-    try {
-      encodeForSend(Strict, bad, limits);
-    } catch (error) {
-      expect((error as Error).message + JSON.stringify(error)).not.toContain(secret);
-    }
   });
 
-  test.each([['secret-4711', '<text>'], [4711, '<number>'], [47.11, '<number>']])('values that a library quotes in its message are taken out: %j', async (name, shown) => {
-    const error: unknown = await Promise.resolve(encodeForSend(Named, { name } as never, limits)).catch((caught: unknown) => caught);
-    expect(error).toMatchObject({ code: 'HF_PAYLOAD_INVALID', message: `user.named: the payload does not match the schema: payload.name: Expected a name but received ${shown}.` });
+  test.each([
+    ['secret-4711', '<text>'],
+    [4711, '<number>'],
+    [47.11, '<number>'],
+  ])('values that a library quotes in its message are taken out: %j', async (name, shown) => {
+    const error: unknown = await Promise.resolve(encodeForSend(Named, { name } as never, limits)).catch(
+      (caught: unknown) => caught,
+    );
+    expect(error).toMatchObject({
+      code: 'HF_PAYLOAD_INVALID',
+      message: `user.named: the payload does not match the schema: payload.name: Expected a name but received ${shown}.`,
+    });
     expect(JSON.stringify(error)).not.toContain(String(name));
   });
 });
@@ -124,7 +143,11 @@ describe('decodePayload', () => {
   const envelope = (version: number, data: unknown) => ({ id: messageId(), version, data });
 
   test('gives the output form', async () => {
-    expect(await decodePayload(OrderPlaced, envelope(1, order))).toEqual({ orderId: 'o-1', at: new Date(order.at), items: [] });
+    expect(await decodePayload(OrderPlaced, envelope(1, order))).toEqual({
+      orderId: 'o-1',
+      at: new Date(order.at),
+      items: [],
+    });
     expect(await decodePayload(Named, envelope(1, { name: 'ada' }))).toEqual({ name: 'ada', checked: true });
   });
 
@@ -145,20 +168,31 @@ describe('decodePayload', () => {
   });
 
   test('refuses versions that are too new or too old, and says what to do', async () => {
-    await expect(decodePayload(V3, envelope(5, {}))).rejects.toMatchObject({ code: 'HF_MESSAGE_VERSION', message: expect.stringContaining('Deploy consumers before producers') });
-    await expect(decodePayload(V3, envelope(1, {}))).rejects.toMatchObject({ code: 'HF_MESSAGE_VERSION', message: expect.stringContaining('no upcast from version 1') });
+    await expect(decodePayload(V3, envelope(5, {}))).rejects.toMatchObject({
+      code: 'HF_MESSAGE_VERSION',
+      message: expect.stringContaining('Deploy consumers before producers'),
+    });
+    await expect(decodePayload(V3, envelope(1, {}))).rejects.toMatchObject({
+      code: 'HF_MESSAGE_VERSION',
+      message: expect.stringContaining('no upcast from version 1'),
+    });
   });
 
   test('refuses what the schema refuses, and upcasts that throw', async () => {
     await expect(decodePayload(V3, envelope(4, { total: 5 }))).rejects.toMatchObject({ code: 'HF_PAYLOAD_INVALID' });
     await expect(decodePayload(Named, envelope(1, { name: 5 }))).rejects.toMatchObject({ code: 'HF_PAYLOAD_INVALID' });
-    await expect(decodePayload(V3, envelope(3, null))).rejects.toMatchObject({ code: 'HF_PAYLOAD_INVALID', cause: expect.any(TypeError) });
+    await expect(decodePayload(V3, envelope(3, null))).rejects.toMatchObject({
+      code: 'HF_PAYLOAD_INVALID',
+      cause: expect.any(TypeError),
+    });
   });
 });
 
 test('ids ascend within a process and are version 7', () => {
   const ids = Array.from({ length: 5000 }, () => messageId());
-  expect([...ids].sort()).toEqual(ids);
+  expect(ids.toSorted()).toEqual(ids);
   expect(new Set(ids).size).toBe(ids.length);
-  expect(ids.every((id) => /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/.test(id))).toBe(true);
+  expect(ids.every((id) => /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/.test(id))).toBe(
+    true,
+  );
 });

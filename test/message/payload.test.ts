@@ -16,6 +16,10 @@ const refusal = (value: unknown, maxBytes?: number) => {
 class Money {
   cents = 1;
 }
+const Nameless = class {
+  cents = 1;
+};
+Object.defineProperty(Nameless, 'name', { value: '' });
 
 describe('encodePayload', () => {
   test.each<[unknown, string]>([
@@ -37,24 +41,33 @@ describe('encodePayload', () => {
     [[1, Number.NaN], 'payload[1] is NaN'],
     [{ 'a b': Infinity }, 'payload["a b"] is Infinity'],
     [[undefined], 'payload[0] is undefined'],
-    [[1, , 3], 'payload[1] is undefined'], // oxlint-disable-line no-sparse-arrays
+    [Array(3), 'payload[0] is undefined'],
     [undefined, 'payload is undefined'],
     [new Map(), 'payload is a Map'],
     [{ raw: Buffer.from('x') }, 'payload.raw is a Buffer'],
     [{ price: new Money() }, 'payload.price is a Money'],
     [{ toJSON: () => 'other' }, 'payload.toJSON is a function'],
-    [new (class {})(), 'payload is a class instance'],
+    [new Nameless(), 'payload is a class instance'],
   ])('refuses what JSON cannot carry, naming the place: %#', (value, text) => {
-    expect(refusal(value)).toMatchObject({ code: 'HF_PAYLOAD_NOT_JSON', message: expect.stringContaining(`order.placed: ${text}, which`) });
+    expect(refusal(value)).toMatchObject({
+      code: 'HF_PAYLOAD_NOT_JSON',
+      message: expect.stringContaining(`order.placed: ${text}, which`),
+    });
   });
 
   test('refuses cycles, and tells them from mere depth; shared values are fine', () => {
     const parent: Record<string, unknown> = {};
     parent['child'] = { more: [{ parent }] };
-    expect(refusal(parent)).toMatchObject({ code: 'HF_PAYLOAD_NOT_JSON', message: expect.stringContaining('refers back to itself') });
+    expect(refusal(parent)).toMatchObject({
+      code: 'HF_PAYLOAD_NOT_JSON',
+      message: expect.stringContaining('refers back to itself'),
+    });
     let deep: unknown = 1;
     for (let level = 0; level < 600; level += 1) deep = { deep };
-    expect(refusal(deep)).toMatchObject({ code: 'HF_PAYLOAD_NOT_JSON', message: expect.stringContaining('nested more than 500 deep') });
+    expect(refusal(deep)).toMatchObject({
+      code: 'HF_PAYLOAD_NOT_JSON',
+      message: expect.stringContaining('nested more than 500 deep'),
+    });
     const shared = { a: 1 };
     expect(encode([shared, shared])).toBe('[{"a":1},{"a":1}]');
   });
@@ -81,7 +94,10 @@ describe('encodePayload', () => {
 
   test('counts the size in UTF-8 bytes of the JSON', () => {
     expect(encode('\u00e9'.repeat(4), 10)).toHaveLength(6);
-    expect(refusal('\u00e9'.repeat(4) + 'x', 10)).toMatchObject({ code: 'HF_PAYLOAD_TOO_LARGE', message: expect.stringContaining('11 bytes of JSON; the limit is 10') });
+    expect(refusal('\u00e9'.repeat(4) + 'x', 10)).toMatchObject({
+      code: 'HF_PAYLOAD_TOO_LARGE',
+      message: expect.stringContaining('11 bytes of JSON; the limit is 10'),
+    });
     expect(encode('x'.repeat(8), 10)).toHaveLength(10);
     expect(refusal('\u20ac'.repeat(3), 10).code).toBe('HF_PAYLOAD_TOO_LARGE');
   });
@@ -99,7 +115,11 @@ describe('encodePayload', () => {
       withUnicodeString: true,
       maxDepth: 4,
     });
-    const value = fc.oneof(anything, fc.jsonValue({ stringUnit: 'binary' }), fc.record({ a: fc.string({ unit: 'binary' }), b: anything }));
+    const value = fc.oneof(
+      anything,
+      fc.jsonValue({ stringUnit: 'binary' }),
+      fc.record({ a: fc.string({ unit: 'binary' }), b: anything }),
+    );
     let accepted = 0;
     fc.assert(
       fc.property(value, (input) => {
@@ -122,7 +142,12 @@ describe('encodePayload', () => {
 
   test('an error never holds a value of the payload', () => {
     const secret = 'secret-4711';
-    for (const value of [{ a: secret, b: 1n }, { a: `${secret}\0` }, { a: secret.repeat(100) }, { a: [secret, new Date()] }]) {
+    for (const value of [
+      { a: secret, b: 1n },
+      { a: `${secret}\0` },
+      { a: secret.repeat(100) },
+      { a: [secret, new Date()] },
+    ]) {
       const error = refusal(value, 200);
       expect(error.message + JSON.stringify(error)).not.toContain(secret);
     }
@@ -141,19 +166,38 @@ function comesBack(input: unknown): boolean {
 
 function same(before: unknown, after: unknown): boolean {
   if (typeof before === 'number' && typeof after === 'number') return before === after;
-  if (typeof before !== 'object' || before === null || typeof after !== 'object' || after === null) return Object.is(before, after);
+  if (typeof before !== 'object' || before === null || typeof after !== 'object' || after === null)
+    return Object.is(before, after);
   if (Array.isArray(before) !== Array.isArray(after)) return false;
   const prototype: unknown = Object.getPrototypeOf(before);
   if (!Array.isArray(before) && prototype !== null && prototype !== Object.prototype) return false;
   if (Array.isArray(before)) {
-    return before.length === (after as unknown[]).length && Array.from(before).every((item, index) => same(item, (after as unknown[])[index]));
+    return (
+      before.length === (after as unknown[]).length &&
+      Array.from(before).every((item, index) => same(item, (after as unknown[])[index]))
+    );
   }
   const present = Object.entries(before).filter(([, inner]) => inner !== undefined);
-  return present.length === Object.keys(after).length && present.every(([key, inner]) => Object.hasOwn(after, key) && same(inner, (after as Record<string, unknown>)[key]));
+  return (
+    present.length === Object.keys(after).length &&
+    present.every(([key, inner]) => Object.hasOwn(after, key) && same(inner, (after as Record<string, unknown>)[key]))
+  );
 }
 
 function hasBadText(value: unknown): boolean {
-  if (typeof value === 'string') return value.includes('\0') || [...value].some((letter) => letter.length === 1 && letter >= '\ud800' && letter <= '\udfff');
+  if (typeof value === 'string') return value.includes('\0') || !isWellFormed(value);
   if (typeof value !== 'object' || value === null) return false;
-  return Object.entries(value).some(([key, inner]) => inner !== undefined && ((!Array.isArray(value) && hasBadText(key)) || hasBadText(inner)));
+  return Object.entries(value).some(
+    ([key, inner]) => inner !== undefined && ((!Array.isArray(value) && hasBadText(key)) || hasBadText(inner)),
+  );
+}
+
+function isWellFormed(text: string): boolean {
+  try {
+    // Throws for lone surrogates, and for nothing else.
+    encodeURIComponent(text);
+    return true;
+  } catch {
+    return false;
+  }
 }

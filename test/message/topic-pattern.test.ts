@@ -34,7 +34,9 @@ describe('topicMatches', () => {
 
   test('agrees with the regular expression', () => {
     const segment = fc.constantFrom('a', 'b', 'order', 'x-1', '_');
-    const pattern = fc.array(fc.oneof(segment, fc.constantFrom('*', '**')), { minLength: 1, maxLength: 6 }).map((parts) => parts.join('.'));
+    const pattern = fc
+      .array(fc.oneof(segment, fc.constantFrom('*', '**')), { minLength: 1, maxLength: 6 })
+      .map((parts) => parts.join('.'));
     const topic = fc.oneof(
       fc.array(segment, { minLength: 1, maxLength: 7 }).map((parts) => parts.join('.')),
       fc.string({ maxLength: 8 }),
@@ -53,15 +55,19 @@ describe('topicMatches', () => {
   });
 
   test('the regular expression uses nothing that depends on server settings', () => {
-    fc.assert(fc.property(fc.constantFrom('**', '*.a', 'a.**.b', '**.a.*'), (pattern) => !/[\\?]|\(\?/.test(topicPatternToRegex(pattern))));
+    const regexes = ['**', '*.a', 'a.**.b', '**.a.*'].map((pattern) => topicPatternToRegex(pattern));
+    expect(regexes.join('')).toMatch(/^[^\\?]+$/);
   });
 });
 
 describe('what is refused', () => {
-  test.each(['', '.', 'order.', '.order', 'a..b', 'a b', 'a/b', 'é', 'a:b', 'x'.repeat(201), 'a\n', undefined, 5])('%j is no topic and no pattern', (text) => {
-    expect(() => assertTopic(text as string)).toThrowError(expect.objectContaining({ code: 'HF_MESSAGE_TYPE' }));
-    expect(() => assertTopicPattern(text as string)).toThrowError(expect.objectContaining({ code: 'HF_CONFIG' }));
-  });
+  test.each(['', '.', 'order.', '.order', 'a..b', 'a b', 'a/b', 'é', 'a:b', 'x'.repeat(201), 'a\n', undefined, 5])(
+    '%j is no topic and no pattern',
+    (text) => {
+      expect(() => assertTopic(text as string)).toThrowError(expect.objectContaining({ code: 'HF_MESSAGE_TYPE' }));
+      expect(() => assertTopicPattern(text as string)).toThrowError(expect.objectContaining({ code: 'HF_CONFIG' }));
+    },
+  );
 
   test.each(['order.*', '**'])('%s is a pattern and no topic', (text) => {
     assertTopicPattern(text);
@@ -73,7 +79,7 @@ describe('what is refused', () => {
   });
 
   test('topics of every allowed letter and of the greatest length pass', () => {
-    assertTopic('Order-1.item_2.ADDED');
-    assertTopic('x'.repeat(200));
+    expect(() => assertTopic('Order-1.item_2.ADDED')).not.toThrow();
+    expect(() => assertTopic('x'.repeat(200))).not.toThrow();
   });
 });

@@ -3,10 +3,21 @@ import { expectTypeOf } from 'vitest';
 import { z } from 'zod';
 import { decodePayload } from '../../src/message/decode.ts';
 import type { Envelope } from '../../src/message/envelope.ts';
-import { encodeForSend, message, type EncodedMessage, type MessageType, type PayloadInput, type PayloadOf } from '../../src/message/message-type.ts';
+import {
+  encodeForSend,
+  message,
+  type EncodedMessage,
+  type MessageType,
+  type PayloadInput,
+  type PayloadOf,
+} from '../../src/message/message-type.ts';
 
 const OrderPlaced = message('order.placed', {
-  schema: z.object({ orderId: z.string(), at: z.iso.datetime().transform((text) => new Date(text)), note: z.string().default('') }),
+  schema: z.object({
+    orderId: z.string(),
+    at: z.iso.datetime().transform((text) => new Date(text)),
+    note: z.string().default(''),
+  }),
   key: (order) => {
     expectTypeOf(order).toEqualTypeOf<{ orderId: string; at: Date; note: string }>();
     return order.orderId;
@@ -14,7 +25,11 @@ const OrderPlaced = message('order.placed', {
 });
 
 expectTypeOf(OrderPlaced.topic).toEqualTypeOf<'order.placed'>();
-expectTypeOf<PayloadInput<typeof OrderPlaced>>().toEqualTypeOf<{ orderId: string; at: string; note?: string | undefined }>();
+expectTypeOf<PayloadInput<typeof OrderPlaced>>().toEqualTypeOf<{
+  orderId: string;
+  at: string;
+  note?: string | undefined;
+}>();
 expectTypeOf<PayloadOf<typeof OrderPlaced>>().toEqualTypeOf<{ orderId: string; at: Date; note: string }>();
 
 // Every message type is a MessageType, so lists of them need no casts.
@@ -23,7 +38,9 @@ const types: readonly MessageType[] = [OrderPlaced, message('a', { schema: z.str
 expectTypeOf(types[0]).toEqualTypeOf<MessageType | undefined>();
 
 const limits = { maxBytes: 1 };
-expectTypeOf(encodeForSend(OrderPlaced, { orderId: 'o-1', at: '2026-01-01T00:00:00Z' }, limits)).toEqualTypeOf<EncodedMessage | Promise<EncodedMessage>>();
+expectTypeOf(encodeForSend(OrderPlaced, { orderId: 'o-1', at: '2026-01-01T00:00:00Z' }, limits)).toEqualTypeOf<
+  EncodedMessage | Promise<EncodedMessage>
+>();
 // @ts-expect-error: the payload is the input form, in which `at` is a text
 void encodeForSend(OrderPlaced, { orderId: 'o-1', at: new Date() }, limits);
 // @ts-expect-error: orderId is missing
@@ -34,7 +51,11 @@ message('a', { schema: z.object({ n: z.number() }), key: (payload) => payload.n 
 message('a', {});
 
 declare const envelope: Envelope;
-expectTypeOf(decodePayload(OrderPlaced, envelope)).resolves.toEqualTypeOf<{ orderId: string; at: Date; note: string }>();
+expectTypeOf(decodePayload(OrderPlaced, envelope)).resolves.toEqualTypeOf<{
+  orderId: string;
+  at: Date;
+  note: string;
+}>();
 
 /** What send and on look like: the type of the payload follows from the message type. */
 declare function send<Type extends MessageType>(type: Type, payload: PayloadInput<Type>): void;

@@ -58,7 +58,13 @@ describe('createBreaker', () => {
     await refused();
     await clock.advance(1000);
     expect(await breaker.run(() => Promise.resolve('back'))).toBe('back');
-    expect(changes).toEqual(['closed -> open', 'open -> half-open', 'half-open -> open', 'open -> half-open', 'half-open -> closed']);
+    expect(changes).toEqual([
+      'closed -> open',
+      'open -> half-open',
+      'half-open -> open',
+      'open -> half-open',
+      'half-open -> closed',
+    ]);
   });
 
   test('callers that come during the try wait for it and share its end', async () => {
@@ -99,7 +105,10 @@ describe('createBreaker', () => {
   });
 
   test('errors that say nothing about the destination do not open it', async () => {
-    const { breaker, fail } = setup({ consecutiveFailures: 1, isFailure: (error) => (error as Error).message !== 'connection refused' });
+    const { breaker, fail } = setup({
+      consecutiveFailures: 1,
+      isFailure: (error) => (error as Error).message !== 'connection refused',
+    });
     await fail();
     expect(breaker.state).toBe('closed');
   });
@@ -113,7 +122,12 @@ describe('createBreaker', () => {
     expect(breaker.state).toBe('open');
   });
 
-  test.each([{ halfOpenAfterMs: -1 }, { halfOpenAfterMs: Number.NaN }, { consecutiveFailures: 0 }, { consecutiveFailures: 1.5 }])('%j is refused', (options) => {
+  test.each([
+    { halfOpenAfterMs: -1 },
+    { halfOpenAfterMs: Number.NaN },
+    { consecutiveFailures: 0 },
+    { consecutiveFailures: 1.5 },
+  ])('%j is refused', (options) => {
     expect(() => setup(options)).toThrowError(expect.objectContaining({ code: 'HF_CONFIG' }));
   });
 });

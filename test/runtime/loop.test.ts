@@ -15,8 +15,15 @@ function gate() {
 function setup(options: Partial<LoopOptions> = {}) {
   const clock = createManualClock();
   const lines: { level: string; fields: Record<string, unknown>; message: string }[] = [];
-  const line = (level: string) => (fields: object, message: string) => void lines.push({ level, fields: { ...fields }, message });
-  const log: Logger = { debug: line('debug'), info: line('info'), warn: line('warn'), error: line('error'), child: () => log };
+  const line = (level: string) => (fields: object, message: string) =>
+    void lines.push({ level, fields: { ...fields }, message });
+  const log: Logger = {
+    debug: line('debug'),
+    info: line('info'),
+    warn: line('warn'),
+    error: line('error'),
+    child: () => log,
+  };
   const ticks: number[] = [];
   const loop = createLoop({
     name: 'test',
@@ -71,12 +78,9 @@ describe('createLoop', () => {
     });
     await loop.start();
     await entered.opened;
-    let stopped = false;
-    const stopping = loop.stop({ signal: new AbortController().signal }).then(() => {
-      stopped = true;
-    });
-    await new Promise((resolve) => setImmediate(resolve));
-    expect(stopped).toBe(false);
+    const stopping = loop.stop({ signal: new AbortController().signal });
+    const turn = new Promise((resolve) => setImmediate(resolve, 'still ticking'));
+    expect(await Promise.race([stopping, turn])).toBe('still ticking');
     release.open();
     await stopping;
     expect(aborted).toBe(false);
@@ -213,7 +217,7 @@ describe('createLoop', () => {
     const { loop } = setup({ tick: async (signal) => (signal.throwIfAborted(), 0) });
     await loop.start();
     await loop.stop({ signal: AbortSignal.abort() });
-    await loop.tick();
+    await expect(loop.tick()).resolves.toBeUndefined();
   });
 
   test('stop waits for a tick() under way, started or not', async () => {
@@ -238,9 +242,11 @@ describe('createLoop', () => {
   });
 
   test('ticks without a wait leave room for timers', async () => {
-    const { loop } = setup({ tick: async () => 0 });
+    let rounds = 0;
+    const { loop } = setup({ tick: async () => ((rounds += 1), 0) });
     await loop.start();
     await new Promise((resolve) => setTimeout(resolve, 1));
     await loop.stop();
+    expect(rounds).toBeGreaterThan(1);
   });
 });

@@ -27,13 +27,17 @@ describe('currentTraceContext', () => {
 
   test('is the active span in W3C form', () => {
     const traceState = createTraceState('vendor=1');
-    registerContext(trace.setSpan(context.active(), trace.wrapSpanContext({ traceId, spanId, traceFlags: 1, traceState })));
+    registerContext(
+      trace.setSpan(context.active(), trace.wrapSpanContext({ traceId, spanId, traceFlags: 1, traceState })),
+    );
     expect(currentTraceContext()).toEqual({ traceparent: `00-${traceId}-${spanId}-01`, tracestate: 'vendor=1' });
     expect(currentTraceparent()).toBe(`00-${traceId}-${spanId}-01`);
   });
 
   test('is null for a span that records nothing', () => {
-    registerContext(trace.setSpan(context.active(), trace.wrapSpanContext({ traceId: '0'.repeat(32), spanId, traceFlags: 0 })));
+    registerContext(
+      trace.setSpan(context.active(), trace.wrapSpanContext({ traceId: '0'.repeat(32), spanId, traceFlags: 0 })),
+    );
     expect(currentTraceContext()).toBeNull();
   });
 });
