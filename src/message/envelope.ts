@@ -163,7 +163,7 @@ export function encodeWire(row: LogRow, extra: WireExtra = {}): string {
   wire += `,"time":"${row.time}","datacontenttype":"application/json"`;
   if (extra.replayId !== undefined) wire += `,"replayid":${JSON.stringify(extra.replayId)}`;
   if (extra.predecessor !== undefined)
-    wire += `,"predecessor":${JSON.stringify({ id: extra.predecessor.id, at: extra.predecessor.at })}`;
+    wire += `,"predecessorid":${JSON.stringify(extra.predecessor.id)},"predecessorat":${JSON.stringify(extra.predecessor.at)}`;
   return `${wire},"data":${row.payload}}`;
 }
 
@@ -209,7 +209,7 @@ export function decodeEnvelope(wire: unknown): Envelope {
     ...cleanTraceContext(optional(event, 'traceparent'), optional(event, 'tracestate')),
     headers: headersOf(event['headers']),
     replayId: optional(event, 'replayid'),
-    predecessor: predecessorOf(event['predecessor']),
+    predecessor: predecessorOf(event['predecessorid'], event['predecessorat']),
     data: event['data'],
   };
 }
@@ -277,9 +277,8 @@ function headersOf(value: unknown): Readonly<Record<string, string>> {
   return value as Readonly<Record<string, string>>;
 }
 
-function predecessorOf(value: unknown): Envelope['predecessor'] {
-  if (value === undefined || value === null) return null;
-  const { id, at } = value as { readonly id?: unknown; readonly at?: unknown };
-  if (!isUuid(id)) throw invalid('predecessor', 'has no UUID in id');
-  return { id: id.toLowerCase(), at: timeOf(at, 'predecessor.at') };
+function predecessorOf(id: unknown, at: unknown): Envelope['predecessor'] {
+  if (id === undefined || id === null) return null;
+  if (!isUuid(id)) throw invalid('predecessorid', 'is not a UUID');
+  return { id: id.toLowerCase(), at: timeOf(at, 'predecessorat') };
 }

@@ -33,7 +33,12 @@ export interface DeliveryCounts {
 type Refusal = Extract<PublishOutcome, { kind: 'refused' }>;
 
 /** Delivers in the order given. When it resolves, nothing of `entries` is left to do for the log's cursor. */
-export async function deliver(context: DeliveryContext, session: Session, entries: readonly LogEntry[], signal: AbortSignal): Promise<DeliveryCounts> {
+export async function deliver(
+  context: DeliveryContext,
+  session: Session,
+  entries: readonly LogEntry[],
+  signal: AbortSignal,
+): Promise<DeliveryCounts> {
   const { subscription } = context;
   const { free, held } = split(entries, session.blocked);
   const { refused, unrouted } = await publishEntries(context, session, free, signal);
@@ -41,10 +46,19 @@ export async function deliver(context: DeliveryContext, session: Session, entrie
 
   const records: ParkedRecord[] = held.map(behind);
   for (const [entry, refusal] of failed) {
-    records.push(failedRecord(subscription.parkedRetry, entry.seq, refusal, { attempts: 1, parkedForMs: 0, random: context.random }));
+    records.push(
+      failedRecord(subscription.parkedRetry, entry.seq, refusal, {
+        attempts: 1,
+        parkedForMs: 0,
+        random: context.random,
+      }),
+    );
     forgetHead(context, session, entry);
     if (subscription.keepsOrder && entry.key !== null) session.blocked.add(entry.key);
-    context.log.error({ subscription: subscription.name, messageId: entry.id, topic: entry.topic, err: refusal.error }, 'message parked: the broker refuses it');
+    context.log.error(
+      { subscription: subscription.name, messageId: entry.id, topic: entry.topic, err: refusal.error },
+      'message parked: the broker refuses it',
+    );
   }
   session.heads.settle();
   await writeParked(context, session, records);
@@ -52,7 +66,10 @@ export async function deliver(context: DeliveryContext, session: Session, entrie
 }
 
 /** Messages of a key that has parked ones wait behind them. Pure. */
-export function split(entries: readonly LogEntry[], blocked: ReadonlySet<string>): { free: readonly LogEntry[]; held: readonly LogEntry[] } {
+export function split(
+  entries: readonly LogEntry[],
+  blocked: ReadonlySet<string>,
+): { free: readonly LogEntry[]; held: readonly LogEntry[] } {
   if (blocked.size === 0) return { free: entries, held: [] };
   const free: LogEntry[] = [];
   const held: LogEntry[] = [];
@@ -89,7 +106,8 @@ export async function publishEntries(
   const refused = new Map<LogEntry, Refusal>();
   for (let index = 0; index < outcomes.length; index += 1) {
     const outcome = outcomes[index] as PublishOutcome;
-    if (outcome.kind === 'refused' && !(refused.get(owners[index] as LogEntry)?.permanent ?? false)) refused.set(owners[index] as LogEntry, outcome);
+    if (outcome.kind === 'refused' && !(refused.get(owners[index] as LogEntry)?.permanent ?? false))
+      refused.set(owners[index] as LogEntry, outcome);
   }
   return { refused: [...refused], unrouted };
 }
@@ -101,7 +119,12 @@ export function failedRecord(
   { permanent, error }: Refusal,
   facts: { readonly attempts: number; readonly parkedForMs: number; readonly random: () => number },
 ): ParkedRecord {
-  const decision = decideRetry(parkedRetry, { attempt: facts.attempts, elapsedMs: facts.parkedForMs, permanent, random: facts.random });
+  const decision = decideRetry(parkedRetry, {
+    attempt: facts.attempts,
+    elapsedMs: facts.parkedForMs,
+    permanent,
+    random: facts.random,
+  });
   return {
     seq,
     state: 'failed',
@@ -124,11 +147,21 @@ async function retryInPlace(
   let pending = refused.filter(([, refusal]) => !refusal.permanent);
   const startedAtMs = clock.monotonic();
   for (let attempt = 1; pending.length > 0; attempt += 1) {
-    const decision = decideRetry(subscription.retry, { attempt, elapsedMs: clock.monotonic() - startedAtMs, permanent: false, random });
+    const decision = decideRetry(subscription.retry, {
+      attempt,
+      elapsedMs: clock.monotonic() - startedAtMs,
+      permanent: false,
+      random,
+    });
     if (decision.kind === 'give-up') return [...given, ...pending].toSorted(([a], [b]) => a.seq - b.seq);
     await clock.sleep(decision.delayMs, signal);
     signal.throwIfAborted();
-    const again = await publishEntries(context, session, pending.map(([entry]) => entry), signal);
+    const again = await publishEntries(
+      context,
+      session,
+      pending.map(([entry]) => entry),
+      signal,
+    );
     given.push(...again.refused.filter(([, refusal]) => refusal.permanent));
     pending = again.refused.filter(([, refusal]) => !refusal.permanent);
   }
@@ -137,7 +170,9 @@ async function retryInPlace(
 
 /** Brings the heads of all keys bound for ordered destinations into memory, in one query. */
 async function loadHeads(context: DeliveryContext, session: Session, entries: readonly LogEntry[]): Promise<void> {
-  const keyed = entries.flatMap((entry) => orderedDestinations(context, entry).map((destination) => ({ destination, key: entry.key as string })));
+  const keyed = entries.flatMap((entry) =>
+    orderedDestinations(context, entry).map((destination) => ({ destination, key: entry.key as string })),
+  );
   if (keyed.length > 0) await session.heads.load(session.writeClient, keyed);
 }
 
@@ -152,7 +187,11 @@ function orderedDestinations(context: DeliveryContext, entry: LogEntry): readonl
   return context.subscription.router.destinations(entry.topic).flatMap(({ name, ordered }) => (ordered ? [name] : []));
 }
 
-async function writeParked(context: DeliveryContext, session: Session, records: readonly ParkedRecord[]): Promise<void> {
+async function writeParked(
+  context: DeliveryContext,
+  session: Session,
+  records: readonly ParkedRecord[],
+): Promise<void> {
   if (records.length === 0) return;
   context.crashPoint('relay.park:before');
   await context.parking.park(session.writeClient, session.epoch, records);

@@ -46,11 +46,21 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     halfOpenAfterMs: subscription.breaker.halfOpenAfterMs,
     clock,
     probe: () =>
-      withTimeout((signal) => publisher.check({ signal }), { timeoutMs: publishTimeoutMs, clock, onTimeout: () => timedOut('check', publishTimeoutMs) }),
+      withTimeout((signal) => publisher.check({ signal }), {
+        timeoutMs: publishTimeoutMs,
+        clock,
+        onTimeout: () => timedOut('check', publishTimeoutMs),
+      }),
   });
-  breaker.onStateChange((state) => log.info({ subscription: subscription.name, breaker: state }, `circuit breaker ${state}`));
+  breaker.onStateChange((state) =>
+    log.info({ subscription: subscription.name, breaker: state }, `circuit breaker ${state}`),
+  );
 
-  async function attempt(batch: readonly OutboundMessage[], timeoutMs: number, signal: AbortSignal): Promise<readonly PublishOutcome[]> {
+  async function attempt(
+    batch: readonly OutboundMessage[],
+    timeoutMs: number,
+    signal: AbortSignal,
+  ): Promise<readonly PublishOutcome[]> {
     crashPoint('relay.publish:before');
     const outcomes = await withTimeout((callSignal) => publisher.publish(batch, { signal: callSignal }), {
       timeoutMs,
@@ -60,9 +70,13 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     });
     crashPoint('relay.publish:after');
     if (outcomes.length !== batch.length) {
-      throw new HoldfastError('HF_TRANSPORT_UNAVAILABLE', `The transport gave ${outcomes.length} outcomes for ${batch.length} messages.`, {
-        advice: 'This is a defect of the transport adapter.',
-      });
+      throw new HoldfastError(
+        'HF_TRANSPORT_UNAVAILABLE',
+        `The transport gave ${outcomes.length} outcomes for ${batch.length} messages.`,
+        {
+          advice: 'This is a defect of the transport adapter.',
+        },
+      );
     }
     return outcomes;
   }
@@ -82,9 +96,15 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
         } catch (error) {
           signal.throwIfAborted();
           session.assertAlive();
-          if (session.trouble === null) log.warn({ subscription: subscription.name, err: error }, 'cannot publish; waiting for the broker');
+          if (session.trouble === null)
+            log.warn({ subscription: subscription.name, err: error }, 'cannot publish; waiting for the broker');
           session.trouble = describeError(error);
-          if (stopping().aborted) throw new HoldfastError('HF_STOPPED', 'Stopped while the broker was away; the batch is left for the next run.', { cause: error });
+          if (stopping().aborted)
+            throw new HoldfastError(
+              'HF_STOPPED',
+              'Stopped while the broker was away; the batch is left for the next run.',
+              { cause: error },
+            );
           const delayMs = isBreakerOpen(error) ? Math.max(1, breaker.openForMs) : backoffMs(OUTAGE, failures, random);
           await clock.sleep(delayMs, AbortSignal.any([signal, stopping()]));
         }
@@ -94,7 +114,11 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
 }
 
 function timedOut(what: string, timeoutMs: number): HoldfastError {
-  return new HoldfastError('HF_TRANSPORT_UNAVAILABLE', `The broker did not answer a ${what} within ${Math.round(timeoutMs)} ms.`, {
-    advice: 'Its outcome is unknown; it is done again.',
-  });
+  return new HoldfastError(
+    'HF_TRANSPORT_UNAVAILABLE',
+    `The broker did not answer a ${what} within ${Math.round(timeoutMs)} ms.`,
+    {
+      advice: 'Its outcome is unknown; it is done again.',
+    },
+  );
 }

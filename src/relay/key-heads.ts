@@ -46,7 +46,9 @@ export function createKeyHeads(schema: string, subscription: string): KeyHeads {
       if (heads.size + wanted.length > MEMORY_LIMIT) {
         for (const id of heads.keys()) if (!dirty.has(id)) heads.delete(id);
       }
-      const missing = new Map(wanted.filter((message) => !heads.has(idOf(message))).map((message) => [idOf(message), message]));
+      const missing = new Map(
+        wanted.filter((message) => !heads.has(idOf(message))).map((message) => [idOf(message), message]),
+      );
       if (missing.size === 0) return;
       const found = await client.query<{ destination: string; key: string; id: string; at: Date }>(
         `SELECT h.destination, h.key, h.message_id AS id, h.published_at AS at

@@ -66,7 +66,12 @@ const TEXTS = 'seq, id::text, topic, key, created_at::text, payload::text, heade
 const asText = { getTypeParser: () => (value: string) => value };
 
 export function createLogReader(client: Client, schema: string, filter: LogFilter): LogReader {
-  const query = { name: `holdfast-log-${filterName(filter)}`, text: logQuery(schema, filter), rowMode: 'array' as const, types: asText };
+  const query = {
+    name: `holdfast-log-${filterName(filter)}`,
+    text: logQuery(schema, filter),
+    rowMode: 'array' as const,
+    types: asText,
+  };
   return {
     async read(cursor, limit) {
       const { xmax, xip } = parseSnapshot(cursor.snapshot);
@@ -141,10 +146,14 @@ function rfc3339(timestamp: string): string {
  * A header row (snapshot, then how many rows low and high had and their last seq), then low, then high, each by seq.
  * $1 xip(P), $2 xmax(P), $3 high, $4 read low above this seq, $5 the catch-up snapshot or null, $6 page size.
  *
- * One statement has one snapshot, so pg_current_snapshot() is exactly what its scans see. The two halves of the low probe are
- * separate so that each is a plain range of the index (xid, seq). Under catch-up high is not read: its rows belong to a newer
- * snapshot than the one being finished. The page size limits what is scanned, not what is wanted, so a subscription to a rare
- * topic still advances in bounded steps; rows for others do not leave the database.
+ * One statement has one snapshot, so pg_current_snapshot() is exactly what its scans see. Under catch-up high is not read: its rows
+ * belong to a newer snapshot than the one being finished. The page size limits what is scanned, not what is wanted, so a subscription
+ * to a rare topic still advances in bounded steps; rows for others do not leave the database.
+ *
+ * The low probe must go by the index (xid, seq). Given plain conditions on seq the planner, which knows neither bound, takes the primary
+ * key instead and reads the whole log up to high at every poll. So its conditions are written such that no other index fits: as
+ * comparisons of rows for the transactions that P saw running (those still running have nothing to show, and are left out), and with
+ * seq hidden in an expression for those that began later. OFFSET 0 keeps the ORDER BY outside from suggesting the primary key again.
  */
 function logQuery(schema: string, filter: LogFilter): string {
   const s = quoteIdentifier(schema);
@@ -156,13 +165,17 @@ function logQuery(schema: string, filter: LogFilter): string {
   return `
     WITH low AS MATERIALIZED (
       SELECT * FROM (
-        (SELECT ${columns} FROM ${s}.outbox
-          WHERE xid = ANY ($1::text::xid8[]) AND seq > $4::bigint AND seq <= $3::bigint
-            AND ($5::pg_snapshot IS NULL OR pg_visible_in_snapshot(xid, $5::pg_snapshot)))
+        (SELECT late.* FROM unnest($1::text::xid8[]) AS ended (xid)
+          CROSS JOIN LATERAL (
+            SELECT ${columns} FROM ${s}.outbox AS o
+            WHERE (o.xid, o.seq) > (ended.xid, $4::bigint) AND (o.xid, o.seq) <= (ended.xid, $3::bigint)
+            ORDER BY o.xid, o.seq LIMIT $6::int) AS late
+          WHERE pg_visible_in_snapshot(ended.xid, coalesce($5::pg_snapshot, pg_current_snapshot())))
         UNION ALL
         (SELECT ${columns} FROM ${s}.outbox
-          WHERE xid >= $2::text::xid8 AND seq > $4::bigint AND seq <= $3::bigint
-            AND ($5::pg_snapshot IS NULL OR pg_visible_in_snapshot(xid, $5::pg_snapshot)))
+          WHERE xid >= $2::text::xid8 AND seq + 0 > $4::bigint AND seq + 0 <= $3::bigint
+            AND ($5::pg_snapshot IS NULL OR pg_visible_in_snapshot(xid, $5::pg_snapshot))
+          OFFSET 0)
       ) AS late ORDER BY seq LIMIT $6::int
     ), high AS MATERIALIZED (
       SELECT ${columns} FROM ${s}.outbox

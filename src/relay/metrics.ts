@@ -13,8 +13,17 @@ export function createRelayMetrics(metrics: Metrics): RelayMetrics {
   const labels = ['subscription', 'shard'] as const;
   const published = metrics.counter('holdfast_relay_published_total', 'Messages the broker has acknowledged.', labels);
   const parked = metrics.counter('holdfast_relay_parked_total', 'Messages taken out of the flow.', labels);
-  const unrouted = metrics.counter('holdfast_relay_unrouted_total', 'Messages passed over because no route has their topic.', labels);
-  const batches = metrics.histogram('holdfast_relay_batch_messages', 'Messages per batch.', labels, [1, 10, 100, 500, 1000, 5000]);
+  const unrouted = metrics.counter(
+    'holdfast_relay_unrouted_total',
+    'Messages passed over because no route has their topic.',
+    labels,
+  );
+  const batches = metrics.histogram(
+    'holdfast_relay_batch_messages',
+    'Messages per batch.',
+    labels,
+    [1, 10, 100, 500, 1000, 5000],
+  );
   return {
     delivered({ name, shard }, counts) {
       const values = { subscription: name, shard: String(shard) };

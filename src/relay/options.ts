@@ -64,8 +64,21 @@ export interface ResolvedSubscription {
 }
 
 const KNOWN = [
-  'name', 'transport', 'routes', 'from', 'shards', 'batchSize', 'lease', 'publishTimeout', 'onRefused', 'retry', 'parkedRetry',
-  'breaker', 'retention', 'idlePoll', 'source',
+  'name',
+  'transport',
+  'routes',
+  'from',
+  'shards',
+  'batchSize',
+  'lease',
+  'publishTimeout',
+  'onRefused',
+  'retry',
+  'parkedRetry',
+  'breaker',
+  'retention',
+  'idlePoll',
+  'source',
 ] as const;
 
 const RETRY: RetryPolicy = { attempts: 5, baseMs: 50, capMs: 2_000, factor: 2, withinMs: 10_000 };
@@ -81,7 +94,10 @@ export function resolveSubscription(options: SubscriptionOptions): ResolvedSubsc
   const duration = (value: Duration | undefined, fallbackMs: number, name: string) =>
     value === undefined ? fallbackMs : parseDuration(value, `${where}.${name}`);
   const leaseMs = duration(options.lease, 15_000, 'lease');
-  if (leaseMs < 500) throw new HoldfastError('HF_CONFIG', `${where}: a lease of ${leaseMs} ms is too short.`, { advice: "Give at least '500ms'; '15s' is usual." });
+  if (leaseMs < 500)
+    throw new HoldfastError('HF_CONFIG', `${where}: a lease of ${leaseMs} ms is too short.`, {
+      advice: "Give at least '500ms'; '15s' is usual.",
+    });
   refuseUnknownOptions(options.breaker ?? {}, ['consecutiveFailures', 'halfOpenAfter'], `${where}.breaker`);
   const topics = options.routes.flatMap((route) => route.topics);
   for (const topic of topics) assertTopicPattern(topic);
@@ -110,7 +126,9 @@ export function resolveSubscription(options: SubscriptionOptions): ResolvedSubsc
 
 function whole(value: number, least: number, most: number, name: string): number {
   if (!Number.isInteger(value) || value < least || value > most) {
-    throw new HoldfastError('HF_CONFIG', `${name} is ${value}.`, { advice: `Give a whole number from ${least} to ${most}.` });
+    throw new HoldfastError('HF_CONFIG', `${name} is ${value}.`, {
+      advice: `Give a whole number from ${least} to ${most}.`,
+    });
   }
   return value;
 }

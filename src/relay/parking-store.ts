@@ -95,10 +95,10 @@ export function createParkingStore(scope: ParkingScope): ParkingStore {
 
     async redrivable(client, limit) {
       // Heads: nothing earlier of the key is parked. A head that is `behind` lost the one before it (published or discarded).
-      // `run`: everything from the head up to the next failed message that is not due.
+      // `free`: everything from the head up to the next failed message that is not due, or never will be: bool_and skips nulls.
       const order = scope.keepsOrder
         ? `SELECT p.seq, p.key, p.attempts, p.parked_at,
-             bool_and(p.state = 'behind' OR p.next_attempt_at <= clock_timestamp())
+             bool_and(p.state = 'behind' OR coalesce(p.next_attempt_at <= clock_timestamp(), false))
                OVER (PARTITION BY coalesce(p.key, p.seq::text) ORDER BY p.seq) AS free
            FROM ${s}.parked_message p WHERE ${mine}
              AND (p.key IS NULL OR p.key IN (
@@ -109,9 +109,72 @@ export function createParkingStore(scope: ParkingScope): ParkingStore {
         `SELECT seq, key, attempts, extract(epoch FROM clock_timestamp() - parked_at)::float8 * 1000 AS parked_for_ms FROM (${order}) AS candidate WHERE free ORDER BY seq LIMIT $2`,
         [scope.name, limit],
       );
-      return result.rows.map((row) => ({ seq: Number(row.seq), key: row.key, attempts: row.attempts, parkedForMs: row.parked_for_ms }));
+      return result.rows.map((row) => ({
+        seq: Number(row.seq),
+        key: row.key,
+        attempts: row.attempts,
+        parkedForMs: row.parked_for_ms,
+      }));
     },
   };
+}
+
+/** Which parked messages a person means; what is left out does not narrow. */
+export interface ParkedSelection {
+  readonly subscription?: string | undefined;
+  readonly id?: string | undefined;
+  readonly key?: string | undefined;
+}
+
+export interface ParkedReference {
+  readonly subscription: string;
+  readonly seq: number;
+  readonly id: string;
+  readonly topic: string;
+  readonly key: string | null;
+  readonly state: 'failed' | 'behind';
+  readonly reason: string;
+  readonly error: string | null;
+  readonly attempts: number;
+}
+
+const REFERENCE = 'subscription, seq, id::text AS id, topic, key, state, reason, error, attempts';
+const SELECTED = `($1::text IS NULL OR subscription = $1) AND ($2::uuid IS NULL OR id = $2) AND ($3::text IS NULL OR key = $3)`;
+
+const selectionValues = ({ subscription, id, key }: ParkedSelection) => [subscription ?? null, id ?? null, key ?? null];
+const toReference = (row: ParkedReference): ParkedReference => ({ ...row, seq: Number(row.seq) });
+
+/**
+ * Makes the failed messages of a selection due now, dead letters included; the relay takes them up within a second or so.
+ * In the caller's transaction. Resolves with those messages.
+ */
+export async function requestRetry(
+  client: ClientBase,
+  schema: string,
+  selection: ParkedSelection,
+): Promise<readonly ParkedReference[]> {
+  const result = await client.query<ParkedReference>(
+    `UPDATE ${quoteIdentifier(schema)}.parked_message SET next_attempt_at = clock_timestamp()
+     WHERE state = 'failed' AND ${SELECTED} RETURNING ${REFERENCE}`,
+    selectionValues(selection),
+  );
+  return result.rows.map(toReference);
+}
+
+/**
+ * Gives parked messages up for good, in the caller's transaction: they will not be published. What waited behind one goes on by
+ * itself. Resolves with what was given up.
+ */
+export async function discardParked(
+  client: ClientBase,
+  schema: string,
+  selection: ParkedSelection,
+): Promise<readonly ParkedReference[]> {
+  const result = await client.query<ParkedReference>(
+    `DELETE FROM ${quoteIdentifier(schema)}.parked_message WHERE ${SELECTED} RETURNING ${REFERENCE}`,
+    selectionValues(selection),
+  );
+  return result.rows.map(toReference);
 }
 
 /** What goes into `error`: readable, bounded, without the stack. */
@@ -121,5 +184,12 @@ export function describeError(error: unknown): string {
 }
 
 export function behind(entry: LogEntry): ParkedRecord {
-  return { seq: entry.seq, state: 'behind', reason: 'behind an earlier message of its key', error: null, attempts: 0, retryInMs: null };
+  return {
+    seq: entry.seq,
+    state: 'behind',
+    reason: 'behind an earlier message of its key',
+    error: null,
+    attempts: 0,
+    retryInMs: null,
+  };
 }

@@ -35,7 +35,8 @@ export function planAfterTakeover(stalls: number, probe: ProbeState | null, batc
   if (probe.mark === null) return { kind: 'probe', probe };
   const { seqs, crashes } = probe.mark;
   const [only] = seqs;
-  if (seqs.length > 1 || only === undefined) return { kind: 'probe', probe: { ...probe, size: half(seqs.length), mark: null } };
+  if (seqs.length > 1 || only === undefined)
+    return { kind: 'probe', probe: { ...probe, size: half(seqs.length), mark: null } };
   if (crashes + 1 < CRASHES_BEFORE_PARKING) {
     return { kind: 'probe', probe: { ...probe, size: 1, mark: { seqs, crashes: crashes + 1 } } };
   }
@@ -44,7 +45,10 @@ export function planAfterTakeover(stalls: number, probe: ProbeState | null, batc
 
 /** The mark to commit before publishing `seqs`. Deaths on the very same single message add up. */
 export function markBefore(probe: ProbeState, seqs: readonly number[]): ProbeState {
-  const same = probe.mark !== null && probe.mark.seqs.length === seqs.length && probe.mark.seqs.every((seq, index) => seq === seqs[index]);
+  const same =
+    probe.mark !== null &&
+    probe.mark.seqs.length === seqs.length &&
+    probe.mark.seqs.every((seq, index) => seq === seqs[index]);
   return { ...probe, mark: { seqs, crashes: same ? (probe.mark?.crashes ?? 0) : 0 } };
 }
 

@@ -8,9 +8,16 @@ import type { RedriveCandidate } from './parking-store.ts';
 import type { Session } from './session.ts';
 
 /** Resolves with how many messages were published. */
-export async function redrive(context: DeliveryContext, session: Session, limit: number, signal: AbortSignal): Promise<number> {
+export async function redrive(
+  context: DeliveryContext,
+  session: Session,
+  limit: number,
+  signal: AbortSignal,
+): Promise<number> {
   const { parking, crashPoint } = context;
-  const candidates = new Map((await parking.redrivable(session.writeClient, limit)).map((candidate) => [candidate.seq, candidate]));
+  const candidates = new Map(
+    (await parking.redrivable(session.writeClient, limit)).map((candidate) => [candidate.seq, candidate]),
+  );
   if (candidates.size === 0) return 0;
   const entries = await session.reader.pick([...candidates.keys()]);
   const { heads, followers } = waves(entries, context.subscription.keepsOrder);
@@ -24,7 +31,11 @@ export async function redrive(context: DeliveryContext, session: Session, limit:
     const refusals = new Map(refused);
     const gone = batch.filter((entry) => !refusals.has(entry));
     crashPoint('relay.redrive:before');
-    await parking.unpark(session.writeClient, session.epoch, gone.map((entry) => entry.seq));
+    await parking.unpark(
+      session.writeClient,
+      session.epoch,
+      gone.map((entry) => entry.seq),
+    );
     await parking.park(
       session.writeClient,
       session.epoch,
@@ -44,7 +55,10 @@ export async function redrive(context: DeliveryContext, session: Session, limit:
 }
 
 /** The first message of each key, and the rest. Messages without a key depend on nothing. Pure. */
-export function waves(entries: readonly LogEntry[], keepsOrder: boolean): { heads: readonly LogEntry[]; followers: readonly LogEntry[] } {
+export function waves(
+  entries: readonly LogEntry[],
+  keepsOrder: boolean,
+): { heads: readonly LogEntry[]; followers: readonly LogEntry[] } {
   const seen = new Set<string>();
   const heads: LogEntry[] = [];
   const followers: LogEntry[] = [];

@@ -52,13 +52,20 @@ const PRUNE_EVERY_MS = 60_000;
 
 /** Throws HF_CONFIG or HF_OPTION_UNKNOWN for what is not usable; `start` rejects with HF_SCHEMA_MISSING or HF_SHARDS_MISMATCH. */
 export function createRelay(options: RelayOptions): Relay {
-  refuseUnknownOptions(options, ['database', 'subscriptions', 'owner', 'log', 'metrics', 'clock', 'random', 'crashPoint'], 'createRelay');
+  refuseUnknownOptions(
+    options,
+    ['database', 'subscriptions', 'owner', 'log', 'metrics', 'clock', 'random', 'crashPoint'],
+    'createRelay',
+  );
   const { database, clock = systemClock, random = Math.random, log = silentLogger, crashPoint = noCrash } = options;
   const owner = options.owner ?? `${hostname()}:${process.pid}:${randomUUID().slice(0, 8)}`;
   const subscriptions = options.subscriptions.map(resolveSubscription);
   const names = subscriptions.map((subscription) => subscription.name);
   const twice = names.find((name, index) => names.indexOf(name) !== index);
-  if (twice !== undefined) throw new HoldfastError('HF_CONFIG', `Subscription '${twice}' is declared twice.`, { advice: 'Give each its own name.' });
+  if (twice !== undefined)
+    throw new HoldfastError('HF_CONFIG', `Subscription '${twice}' is declared twice.`, {
+      advice: 'Give each its own name.',
+    });
 
   const store = createSubscriptionStore(database);
   const scheduler = createScheduler(database);
@@ -69,7 +76,9 @@ export function createRelay(options: RelayOptions): Relay {
     log,
     onWake() {
       for (const runner of runners) runner.wake();
-      void waker.setAsleep(false).catch((error: unknown) => log.debug({ err: error }, 'could not unset the sleep flag'));
+      void waker
+        .setAsleep(false)
+        .catch((error: unknown) => log.debug({ err: error }, 'could not unset the sleep flag'));
     },
   });
   const sleeper = {
@@ -80,12 +89,26 @@ export function createRelay(options: RelayOptions): Relay {
   };
   const runners: SubscriptionRunner[] = subscriptions.flatMap((subscription) => {
     let publisher = publishers.get(subscription.transport);
-    if (publisher === undefined) publishers.set(subscription.transport, (publisher = subscription.transport.publisher()));
-    const shared = { database, store, subscription, publisher, owner, sleeper, clock, random, log, metrics, crashPoint };
+    if (publisher === undefined)
+      publishers.set(subscription.transport, (publisher = subscription.transport.publisher()));
+    const shared = {
+      database,
+      store,
+      subscription,
+      publisher,
+      owner,
+      sleeper,
+      clock,
+      random,
+      log,
+      metrics,
+      crashPoint,
+    };
     return Array.from({ length: subscription.shards }, (_, shard) => createSubscriptionRunner({ ...shared, shard }));
   });
 
-  const loop = (name: string, tick: () => Promise<number>): Loop => createLoop({ name, clock, log, tick, onError: () => 5_000 });
+  const loop = (name: string, tick: () => Promise<number>): Loop =>
+    createLoop({ name, clock, log, tick, onError: () => 5_000 });
   const scheduling = loop('relay scheduler', async () => schedulerWaitMs(await scheduler.moveDue()));
   const pruning = loop('relay pruner', async () => {
     await prune();
@@ -94,7 +117,7 @@ export function createRelay(options: RelayOptions): Relay {
 
   async function prune(): Promise<number> {
     let deleted = 0;
-    for (let after: number | null = 0; after !== null; ) {
+    for (let after: number | null = 0; after !== null;) {
       const step = await pruneChunk(database, after);
       deleted += step.deleted;
       after = step.after;
@@ -106,7 +129,8 @@ export function createRelay(options: RelayOptions): Relay {
 
   async function prepare(): Promise<void> {
     await assertSchema(database);
-    for (const { name, shards, from, retentionMs } of subscriptions) await store.ensure(name, { shards, from, retentionMs });
+    for (const { name, shards, from, retentionMs } of subscriptions)
+      await store.ensure(name, { shards, from, retentionMs });
   }
 
   return {

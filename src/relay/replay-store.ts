@@ -34,7 +34,13 @@ export async function requestReplay(client: ClientBase, schema: string, request:
 
 /** The oldest replay of the subscription that is not finished. */
 export async function openReplay(client: ClientBase, schema: string, subscription: string): Promise<Replay | null> {
-  const result = await client.query<{ id: string; position: string; to_seq: string; topic: string | null; key: string | null }>(
+  const result = await client.query<{
+    id: string;
+    position: string;
+    to_seq: string;
+    topic: string | null;
+    key: string | null;
+  }>(
     `SELECT id, position, to_seq, topic, key FROM ${quoteIdentifier(schema)}.replay
      WHERE subscription = $1 AND finished_at IS NULL ORDER BY requested_at, id LIMIT 1`,
     [subscription],

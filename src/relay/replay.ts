@@ -7,7 +7,13 @@ import { advanceReplay, openReplay } from './replay-store.ts';
 import type { Session } from './session.ts';
 
 /** One page of the oldest open replay. Resolves with whether there is more to do. */
-export async function replayPage(context: DeliveryContext, session: Session, schema: string, limit: number, signal: AbortSignal): Promise<boolean> {
+export async function replayPage(
+  context: DeliveryContext,
+  session: Session,
+  schema: string,
+  limit: number,
+  signal: AbortSignal,
+): Promise<boolean> {
   const { subscription, log, crashPoint } = context;
   const replay = await openReplay(session.writeClient, schema, subscription.name);
   if (replay === null) return false;
@@ -15,13 +21,21 @@ export async function replayPage(context: DeliveryContext, session: Session, sch
   const entries = await session.reader.range({ fromSeq: replay.position, toSeq, topic, key, limit });
   const { refused, unrouted } = await publishEntries(context, session, entries, signal, replay.id);
   for (const [entry, { error }] of refused) {
-    log.error({ subscription: subscription.name, replayId: replay.id, messageId: entry.id, err: error }, 'replayed message refused by the broker');
+    log.error(
+      { subscription: subscription.name, replayId: replay.id, messageId: entry.id, err: error },
+      'replayed message refused by the broker',
+    );
   }
   const finished = entries.length < limit;
   const position = (entries.at(-1)?.seq ?? toSeq) + 1;
   crashPoint('relay.replay:before');
   const published = entries.length - refused.length - unrouted;
-  await advanceReplay(session.writeClient, schema, session.key, session.epoch, { id: replay.id, position, published, finished });
+  await advanceReplay(session.writeClient, schema, session.key, session.epoch, {
+    id: replay.id,
+    position,
+    published,
+    finished,
+  });
   crashPoint('relay.replay:after');
   if (finished) log.info({ subscription: subscription.name, replayId: replay.id }, 'replay finished');
   return true;

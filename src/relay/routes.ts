@@ -32,9 +32,11 @@ export function createRouter(routes: readonly Route[], where: string): Router {
   const rules = routes.map((route, index) => {
     const at = `${where}.routes[${index}]`;
     refuseUnknownOptions(route, ['topics', 'to', 'ordered'], at);
-    const topics = typeof route.topics === 'string' ? [route.topics] : route.topics;
+    const topics: readonly string[] = typeof route.topics === 'string' ? [route.topics] : route.topics;
     if (!Array.isArray(topics) || topics.length === 0 || typeof route.to !== 'string' || route.to === '') {
-      throw new HoldfastError('HF_CONFIG', `${at} needs 'topics' and 'to'.`, { advice: "Write { topics: 'order.*', to: 'shipping' }." });
+      throw new HoldfastError('HF_CONFIG', `${at} needs 'topics' and 'to'.`, {
+        advice: "Write { topics: 'order.*', to: 'shipping' }.",
+      });
     }
     for (const topic of topics) assertTopicPattern(topic);
     return { topics, destination: { name: route.to, ordered: route.ordered ?? false } };
@@ -54,7 +56,8 @@ export function createRouter(routes: readonly Route[], where: string): Router {
       if (found === undefined) {
         const names = new Map<string, Destination>();
         for (const rule of rules) {
-          if (rule.topics.some((pattern) => topicMatches(pattern, topic))) names.set(rule.destination.name, rule.destination);
+          if (rule.topics.some((pattern) => topicMatches(pattern, topic)))
+            names.set(rule.destination.name, rule.destination);
         }
         found = [...names.values()];
         // Topics are few; should somebody make them up per message, the memory stays bounded.

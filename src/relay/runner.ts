@@ -72,7 +72,12 @@ export function createSubscriptionRunner(options: RunnerOptions): SubscriptionRu
   const { database, store, subscription, shard, owner, sleeper, clock, random, crashPoint, metrics } = options;
   const key = { name: subscription.name, shard };
   const log = options.log.child({ subscription: subscription.name, shard });
-  const parking = createParkingStore({ ...key, schema: database.schema, shards: subscription.shards, keepsOrder: subscription.keepsOrder });
+  const parking = createParkingStore({
+    ...key,
+    schema: database.schema,
+    shards: subscription.shards,
+    keepsOrder: subscription.keepsOrder,
+  });
   let stopping = new AbortController();
   const dispatcher = createDispatcher({ ...options, log, stopping: () => stopping.signal });
   const context: DeliveryContext = { subscription, dispatcher, parking, clock, random, log, crashPoint };
@@ -91,7 +96,8 @@ export function createSubscriptionRunner(options: RunnerOptions): SubscriptionRu
     const acquisition = await store.acquire(key, owner, subscription.leaseMs);
     crashPoint('relay.acquire:after');
     if (acquisition.kind === 'held') {
-      if (role !== 'standby') log.info({ holder: acquisition.owner }, 'standing by: another relay holds the subscription');
+      if (role !== 'standby')
+        log.info({ holder: acquisition.owner }, 'standing by: another relay holds the subscription');
       role = 'standby';
       // Look again when the lease would end; a little at random, so that standbys do not come all at once; and often enough to
       // notice soon that it was given back.
@@ -100,7 +106,10 @@ export function createSubscriptionRunner(options: RunnerOptions): SubscriptionRu
     const { lease } = acquisition;
     const opened = await openSession({ database, store, subscription, key, lease, leasedAtMs, clock, crashPoint });
     if (lease.rebaselined) {
-      log.warn({ from: lease.cursor.high }, 'the cursor came from another cluster: re-reading by position, duplicates are possible');
+      log.warn(
+        { from: lease.cursor.high },
+        'the cursor came from another cluster: re-reading by position, duplicates are possible',
+      );
     }
     opened.blocked = await parking.blockedKeys(opened.writeClient);
     await suspect(opened, lease.stalls);
@@ -119,7 +128,14 @@ export function createSubscriptionRunner(options: RunnerOptions): SubscriptionRu
     const [culprit] = await opened.reader.pick([plan.seq]);
     crashPoint('relay.park:before');
     await parking.park(opened.writeClient, opened.epoch, [
-      { seq: plan.seq, state: 'failed', reason: 'it killed the relay that published it', error: null, attempts: CRASHES_BEFORE_PARKING, retryInMs: null },
+      {
+        seq: plan.seq,
+        state: 'failed',
+        reason: 'it killed the relay that published it',
+        error: null,
+        attempts: CRASHES_BEFORE_PARKING,
+        retryInMs: null,
+      },
     ]);
     crashPoint('relay.park:after');
     poisoned.add(plan.seq);
@@ -166,13 +182,20 @@ export function createSubscriptionRunner(options: RunnerOptions): SubscriptionRu
   async function bringOut(held: Session, page: LogPage, signal: AbortSignal): Promise<void> {
     const entries = poisoned.size === 0 ? page.entries : page.entries.filter((entry) => !poisoned.delete(entry.seq));
     if (held.probe !== null && entries.length > 0) {
-      held.probe = markBefore(held.probe, entries.map((entry) => entry.seq));
+      held.probe = markBefore(
+        held.probe,
+        entries.map((entry) => entry.seq),
+      );
       await store.markProbe(held.writeClient, key, held.epoch, held.probe);
     }
     const counts = entries.length === 0 ? NONE : await deliver(context, held, entries, signal);
     metrics.delivered(key, counts);
     if (counts.unrouted > 0) log.debug({ unrouted: counts.unrouted }, 'messages without a route passed over');
-    const moved = page.next.high !== held.cursor.high || page.next.catchup !== null || held.cursor.catchup !== null || page.entries.length > 0;
+    const moved =
+      page.next.high !== held.cursor.high ||
+      page.next.catchup !== null ||
+      held.cursor.catchup !== null ||
+      page.entries.length > 0;
     if (held.probe !== null) held.probe = afterSuccess(held.probe, page.entries.length);
     else if (!moved) return;
     held.advance(page.next, counts.published);
@@ -212,8 +235,11 @@ export function createSubscriptionRunner(options: RunnerOptions): SubscriptionRu
         lastTickAtMs = clock.monotonic();
         return delayMs;
       } catch (error) {
-        await drop(false).catch(() => {});
-        if (isHoldfastError(error, 'HF_STOPPED')) return 0;
+        // Given back when stopped during an outage. Otherwise kept: this process takes it up again itself, and a broken connection
+        // could not give it back anyway.
+        const stopped = isHoldfastError(error, 'HF_STOPPED');
+        await drop(stopped).catch(() => {});
+        if (stopped) return 0;
         throw error;
       }
     },
@@ -228,7 +254,9 @@ export function createSubscriptionRunner(options: RunnerOptions): SubscriptionRu
     async stop(stop?: StopOptions) {
       stopping.abort();
       await loop.stop(stop);
-      await drop(true).catch((error: unknown) => log.warn({ err: error }, 'the last progress could not be stored; duplicates are possible'));
+      await drop(true).catch((error: unknown) =>
+        log.warn({ err: error }, 'the last progress could not be stored; duplicates are possible'),
+      );
     },
     tick: () => loop.tick(),
     wake() {

@@ -151,7 +151,11 @@ export async function openSession(options: SessionOptions): Promise<Session> {
   const session: Session = {
     key,
     epoch: lease.epoch,
-    reader: createLogReader(readClient, database.schema, { topics: subscription.topics, shard: key.shard, shards: subscription.shards }),
+    reader: createLogReader(readClient, database.schema, {
+      topics: subscription.topics,
+      shard: key.shard,
+      shards: subscription.shards,
+    }),
     heads,
     readClient,
     writeClient,

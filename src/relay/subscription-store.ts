@@ -48,7 +48,13 @@ export interface SubscriptionStore {
   /** Writes progress and renews the lease. Rejects with HF_LEASE_LOST when the epoch is not ours any more. */
   advance(client: ClientBase, key: SubscriptionKey, epoch: number, leaseMs: number, advance: Advance): Promise<void>;
   /** Renews the lease only. Rejects with HF_LEASE_LOST. */
-  renew(client: ClientBase, key: SubscriptionKey, epoch: number, leaseMs: number, trouble: string | null): Promise<void>;
+  renew(
+    client: ClientBase,
+    key: SubscriptionKey,
+    epoch: number,
+    leaseMs: number,
+    trouble: string | null,
+  ): Promise<void>;
   /** Gives the lease back, so that a standby takes over at once. Never rejects for a lost lease. */
   release(client: ClientBase, key: SubscriptionKey, epoch: number): Promise<void>;
   /** Marks what is about to be published while probing, in a commit of its own. Rejects with HF_LEASE_LOST. */
@@ -108,7 +114,9 @@ export function createSubscriptionStore(database: Database): SubscriptionStore {
   return {
     async ensure(name, { shards, from, retentionMs }) {
       await database.transaction(async (client) => {
-        await client.query(`SELECT pg_advisory_xact_lock(hashtextextended($1, 0))`, [`${database.schema}/subscription/${name}`]);
+        await client.query(`SELECT pg_advisory_xact_lock(hashtextextended($1, 0))`, [
+          `${database.schema}/subscription/${name}`,
+        ]);
         const found = await client.query<SubscriptionRow & { shards: number; held: boolean }>(
           `SELECT ${ROW}, shards, lease_until > clock_timestamp() AND lease_owner IS NOT NULL AS held
            FROM ${s}.subscription WHERE name = $1 ORDER BY shard FOR UPDATE`,
@@ -121,7 +129,10 @@ export function createSubscriptionStore(database: Database): SubscriptionStore {
         } else if (first.shards !== shards) {
           await reshard(client, name, shards, found.rows);
         }
-        await client.query(`UPDATE ${s}.subscription SET retention = $2 * interval '1 millisecond' WHERE name = $1`, [name, retentionMs]);
+        await client.query(`UPDATE ${s}.subscription SET retention = $2 * interval '1 millisecond' WHERE name = $1`, [
+          name,
+          retentionMs,
+        ]);
       });
     },
 
@@ -140,7 +151,14 @@ export function createSubscriptionStore(database: Database): SubscriptionStore {
         if (row === undefined) return whoHolds(client, key);
         const rebaselined = !row.same_cluster;
         const cursor = rebaselined ? await rebaseline(client, key, toCursor(row)) : toCursor(row);
-        const lease = { epoch: Number(row.lease_epoch), cursor, stalls: row.stalls, probe: row.probe, published: Number(row.published), rebaselined };
+        const lease = {
+          epoch: Number(row.lease_epoch),
+          cursor,
+          stalls: row.stalls,
+          probe: row.probe,
+          published: Number(row.published),
+          rebaselined,
+        };
         return { kind: 'acquired', lease };
       });
     },
@@ -168,10 +186,14 @@ export function createSubscriptionStore(database: Database): SubscriptionStore {
     },
 
     async renew(client, key, epoch, leaseMs, trouble) {
-      await fencedUpdate(client, key, epoch, 'renew', `lease_until = clock_timestamp() + $5 * interval '1 millisecond', trouble = $6`, [
-        leaseMs,
-        trouble,
-      ]);
+      await fencedUpdate(
+        client,
+        key,
+        epoch,
+        'renew',
+        `lease_until = clock_timestamp() + $5 * interval '1 millisecond', trouble = $6`,
+        [leaseMs, trouble],
+      );
     },
 
     async release(client, key, epoch) {
@@ -189,7 +211,13 @@ export function createSubscriptionStore(database: Database): SubscriptionStore {
     },
   };
 
-  async function insertShards(client: PoolClient, name: string, shards: number, cursorSql: string, values: readonly unknown[]) {
+  async function insertShards(
+    client: PoolClient,
+    name: string,
+    shards: number,
+    cursorSql: string,
+    values: readonly unknown[],
+  ) {
     await client.query(
       `INSERT INTO ${s}.subscription (name, shard, shards, snapshot, high, floor, system_identifier)
        SELECT $1, shard, $2, ${cursorSql}, (SELECT system_identifier FROM pg_control_system())
@@ -198,16 +226,30 @@ export function createSubscriptionStore(database: Database): SubscriptionStore {
     );
   }
 
-  async function reshard(client: PoolClient, name: string, shards: number, rows: (SubscriptionRow & { shards: number; held: boolean })[]) {
+  async function reshard(
+    client: PoolClient,
+    name: string,
+    shards: number,
+    rows: (SubscriptionRow & { shards: number; held: boolean })[],
+  ) {
     if (rows.some((row) => row.held)) {
-      throw new HoldfastError('HF_SHARDS_MISMATCH', `Subscription '${name}' is running with ${rows[0]?.shards} shards, not ${shards}.`, {
-        advice: 'Stop the relays that run it with the other number (or wait until their leases end), then start again.',
-        details: { subscription: name, running: rows[0]?.shards, configured: shards },
-      });
+      throw new HoldfastError(
+        'HF_SHARDS_MISMATCH',
+        `Subscription '${name}' is running with ${rows[0]?.shards} shards, not ${shards}.`,
+        {
+          advice:
+            'Stop the relays that run it with the other number (or wait until their leases end), then start again.',
+          details: { subscription: name, running: rows[0]?.shards, configured: shards },
+        },
+      );
     }
     const merged = mergeCursors(rows.map(toCursor));
     await client.query(`DELETE FROM ${s}.subscription WHERE name = $1`, [name]);
-    await insertShards(client, name, shards, `$3::pg_snapshot, $4::bigint, $5::bigint`, [merged.snapshot, merged.high, merged.floor]);
+    await insertShards(client, name, shards, `$3::pg_snapshot, $4::bigint, $5::bigint`, [
+      merged.snapshot,
+      merged.high,
+      merged.floor,
+    ]);
   }
 
   async function whoHolds(client: PoolClient, key: SubscriptionKey): Promise<Acquisition> {
@@ -218,10 +260,14 @@ export function createSubscriptionStore(database: Database): SubscriptionStore {
     );
     const row = found.rows[0];
     if (row === undefined) {
-      throw new HoldfastError('HF_SUBSCRIPTION_UNKNOWN', `There is no subscription '${key.name}' with shard ${key.shard}.`, {
-        advice: 'It was dropped, or resharded by another relay; start this relay again.',
-        details: { ...key },
-      });
+      throw new HoldfastError(
+        'HF_SUBSCRIPTION_UNKNOWN',
+        `There is no subscription '${key.name}' with shard ${key.shard}.`,
+        {
+          advice: 'It was dropped, or resharded by another relay; start this relay again.',
+          details: { ...key },
+        },
+      );
     }
     return { kind: 'held', owner: row.owner ?? 'nobody', retryInMs: Math.max(0, row.in_ms ?? 0) };
   }
@@ -270,8 +316,13 @@ export function fenceSql(schema: string): string {
 }
 
 export function leaseLost(key: SubscriptionKey): HoldfastError {
-  return new HoldfastError('HF_LEASE_LOST', `The lease of subscription '${key.name}' (shard ${key.shard}) went to another relay.`, {
-    advice: 'Nothing to do: this relay stands by. If it happens often, the lease is too short for the pauses of this machine.',
-    details: { ...key },
-  });
+  return new HoldfastError(
+    'HF_LEASE_LOST',
+    `The lease of subscription '${key.name}' (shard ${key.shard}) went to another relay.`,
+    {
+      advice:
+        'Nothing to do: this relay stands by. If it happens often, the lease is too short for the pauses of this machine.',
+      details: { ...key },
+    },
+  );
 }

@@ -99,7 +99,7 @@ describe('encodeWire and decodeEnvelope', () => {
     expect(encodeWire({ ...row, headers: JSON.stringify(attributes) }, extra)).toBe(
       '{"specversion":"1.0","holdfast":1,"schemaversion":2,"source":"orders","correlationid":"c","causationid":"d",' +
         `"traceparent":"${traceparent}","tracestate":"v=1","headers":{"tenant":"x"},"id":"${id}","type":"order.placed","subject":"o-1",` +
-        `"time":"2026-01-31T12:00:00.123456Z","datacontenttype":"application/json","replayid":"r","predecessor":{"id":"${id}","at":"2026-01-31T11:00:00Z"},"data":{"total":5}}`,
+        `"time":"2026-01-31T12:00:00.123456Z","datacontenttype":"application/json","replayid":"r","predecessorid":"${id}","predecessorat":"2026-01-31T11:00:00Z","data":{"total":5}}`,
     );
     expect(encodeWire({ ...row, key: null, headers: '{}' })).toBe(
       `{"specversion":"1.0","holdfast":1,"source":"holdfast","id":"${id}","type":"order.placed",` +
@@ -155,9 +155,8 @@ describe('decodeEnvelope', () => {
     ['headers', ['a']],
     ['headers', 'a'],
     ['replayid', 5],
-    ['predecessor', 'x'],
-    ['predecessor', { id: 'x', at: '2026-01-31T12:00:00Z' }],
-    ['predecessor', { id, at: 'x' }],
+    ['predecessorid', 'x'],
+    ['predecessorid', { id }],
     ['datacontenttype', 'text/xml'],
     ['data', undefined],
   ])('names the attribute %s when it is %j', (name, value) => {
@@ -168,6 +167,12 @@ describe('decodeEnvelope', () => {
         expect.objectContaining({ code: 'HF_ENVELOPE_INVALID', message: expect.stringContaining(name) }),
       );
     }
+  });
+
+  test.each([undefined, 'x', 5])('needs a time beside a predecessor, not %j', (at) => {
+    expect(() => decodeEnvelope({ ...wire, predecessorid: id, predecessorat: at })).toThrowError(
+      expect.objectContaining({ code: 'HF_ENVELOPE_INVALID', message: expect.stringContaining('predecessorat') }),
+    );
   });
 
   test.each(['', 'x', '[]', 'null', '5', undefined, null, 5, []])('%j is no envelope', (value) => {
@@ -210,7 +215,7 @@ describe('decodeEnvelope', () => {
   });
 
   test('never throws anything but its own errors', () => {
-    const known = Object.keys(wire).concat('headers', 'predecessor', 'traceparent');
+    const known = Object.keys(wire).concat('headers', 'predecessorid', 'traceparent');
     const damaged = fc
       .tuple(fc.constantFrom(...known), fc.anything())
       .map(([name, value]) => Object.assign({}, wire, { [name]: value }));

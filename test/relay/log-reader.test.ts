@@ -155,7 +155,14 @@ describe('what a page costs and holds', () => {
     await lab.write({ n: 7, who: 'ada' });
     await relay.tick();
     const wire = JSON.parse(transport.sent[0]?.wire ?? '{}') as Record<string, unknown>;
-    expect(wire).toMatchObject({ specversion: '1.0', type: 'note.taken', subject: 'ada', data: { n: 7, who: 'ada' }, source: 'holdfast', schemaversion: 1 });
+    expect(wire).toMatchObject({
+      specversion: '1.0',
+      type: 'note.taken',
+      subject: 'ada',
+      data: { n: 7, who: 'ada' },
+      source: 'holdfast',
+      schemaversion: 1,
+    });
     expect(new Date(String(wire['time'])).getTime()).not.toBeNaN();
     expect(transport.sent[0]).toMatchObject({ destination: 'all', key: 'ada', topic: 'note.taken', replayId: null });
   });

@@ -61,7 +61,10 @@ it('runs by itself when started, woken by writers while it sleeps, and stores it
   const { relay, transport } = await lab.relay({ idlePoll: '1h' });
   await relay.start();
   // Asleep is visible to writers in the sequence; from then on only a NOTIFY can end the hour.
-  await lab.until(async () => (await lab.database.query('SELECT last_value FROM holdfast.relay_asleep')).rows[0]?.['last_value'] === '2');
+  await lab.until(
+    async () =>
+      (await lab.database.query('SELECT last_value FROM holdfast.relay_asleep')).rows[0]?.['last_value'] === '2',
+  );
   await lab.write({ n: 1 });
   await lab.until(async () => transport.sent.length === 1);
   await relay.stop();

@@ -24,7 +24,8 @@ export function recordingTransport(): RecordingTransport {
     publisher(): Publisher {
       return {
         async publish(batch, { signal }) {
-          const outcomes = transport.respond === undefined ? batch.map(() => published) : await transport.respond(batch, signal);
+          const outcomes =
+            transport.respond === undefined ? batch.map(() => published) : await transport.respond(batch, signal);
           sent.push(...batch.filter((_, index) => outcomes[index]?.kind === 'published'));
           return outcomes;
         },

@@ -8,6 +8,7 @@ import type { TransactionHandle } from '../../src/postgres/executor.ts';
 import { openDatabase, type Database } from '../../src/postgres/database.ts';
 import type { SubscriptionOptions } from '../../src/relay/options.ts';
 import { createRelay, type Relay, type RelayOptions } from '../../src/relay/relay.ts';
+import { systemClock, type Clock } from '../../src/runtime/clock.ts';
 import { recordingTransport, type RecordingTransport } from './recording-transport.ts';
 import { createTestDatabase } from './servers.ts';
 
@@ -34,6 +35,9 @@ export interface RelayLab {
   writeOther(note: Note): Promise<void>;
   /** The numbers of the notes that went out, in order. */
   numbers(transport: RecordingTransport): number[];
+  /** The system's clock, with a monotonic time that skip() moves on, as if this process alone had slept. */
+  skippingClock(): Clock;
+  skip(ms: number): void;
   /** Polls a condition in the database or another process; gives up after 20 seconds. */
   until(condition: () => Promise<boolean>): Promise<void>;
   reset(): Promise<void>;
@@ -45,6 +49,7 @@ export async function createRelayLab(): Promise<RelayLab> {
   const database = openDatabase({ url: test.url, max: 20 });
   const outbox = createOutbox();
   const relays: Relay[] = [];
+  let skippedMs = 0;
   const stopAll = () => Promise.all(relays.splice(0).map((relay) => relay.stop()));
   return {
     database,
@@ -68,6 +73,10 @@ export async function createRelayLab(): Promise<RelayLab> {
       await database.transaction((tx) => outbox.send(tx, Other, note));
     },
     numbers: (transport) => transport.data<{ n: number }>().map((note) => note.n),
+    skippingClock: () => ({ ...systemClock, monotonic: () => systemClock.monotonic() + skippedMs }),
+    skip(ms) {
+      skippedMs += ms;
+    },
     async until(condition) {
       const giveUpAt = Date.now() + 20_000;
       while (!(await condition())) {

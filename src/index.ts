@@ -1,0 +1,50 @@
+/** The public API of Holdfast: named exports only. */
+export { ERROR_CODES, HoldfastError, isHoldfastError, PermanentError, type ErrorCode } from './errors.ts';
+
+export { message, type MessageType, type PayloadInput, type PayloadOf } from './message/message-type.ts';
+export { decodeEnvelope, type Envelope } from './message/envelope.ts';
+export { decodePayload } from './message/decode.ts';
+
+export { openDatabase, type Database, type DatabaseOptions } from './postgres/database.ts';
+export { type SqlExecutor, type TransactionHandle } from './postgres/executor.ts';
+export { migrate, migrationStatus, type Migration, type MigrationStatus } from './postgres/migrator.ts';
+
+export { createOutbox, item, type Outbox, type OutboxOptions } from './outbox/outbox.ts';
+export { type SendOptions } from './outbox/send-options.ts';
+
+export { createRelay, type Relay, type RelayOptions } from './relay/relay.ts';
+export { type SubscriptionOptions } from './relay/options.ts';
+export { type Route } from './relay/routes.ts';
+
+export { bullmqTransport, type BullmqTransportOptions } from './transport/bullmq-redis.ts';
+export {
+  bullmqPostgresTransport,
+  migrateBullmqPostgres,
+  type BullmqPostgresTransportOptions,
+} from './transport/bullmq-postgres.ts';
+export { memoryTransport } from './transport/memory.ts';
+export {
+  type Delivery,
+  type OutboundMessage,
+  type Publisher,
+  type PublishOutcome,
+  type Receiver,
+  type ReceiveOptions,
+  type Transport,
+  type Verdict,
+} from './transport/port.ts';
+
+export { consumer, type Consumer } from './inbox/consumer.ts';
+export { handlersFor, on, type HandlerContext, type HandlerKind, type HandlerOptions } from './inbox/handler.ts';
+export { idempotent, fingerprintOf } from './inbox/idempotency.ts';
+export { createMemoryWindow, type DedupWindow } from './inbox/window.ts';
+export { createRedisWindow } from './inbox/window-redis.ts';
+
+export { type Duration } from './runtime/duration.ts';
+export { type Clock } from './runtime/clock.ts';
+export { type Logger } from './runtime/log.ts';
+export { createLogger } from './runtime/pino-logger.ts';
+export { type Metrics } from './runtime/metrics.ts';
+export { promMetrics } from './runtime/prom-metrics.ts';
+export { type RetryOptions } from './runtime/retry.ts';
+export { type Service, type StopOptions } from './runtime/service.ts';

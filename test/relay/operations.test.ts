@@ -1,0 +1,170 @@
+/** Replays, retention, ordered destinations: the relay's work beside the live log. */
+import { randomUUID } from 'node:crypto';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { requestReplay } from '../../src/relay/replay-store.ts';
+import { createRelayLab, type RelayLab } from '../support/relay-lab.ts';
+import { published, type RecordingTransport } from '../support/recording-transport.ts';
+
+let lab: RelayLab;
+beforeAll(async () => {
+  lab = await createRelayLab();
+});
+beforeEach(() => lab.reset());
+afterAll(() => lab.close());
+
+const wires = (transport: RecordingTransport) =>
+  transport.sent.map(
+    (message) =>
+      JSON.parse(message.wire) as { id: string; predecessorid?: string; replayid?: string; data: { n: number } },
+  );
+
+describe('replay', () => {
+  it('publishes a part of the log again under its id, page by page, once', async () => {
+    const first = await lab.relay({ batchSize: 3 });
+    await lab.write(...Array.from({ length: 8 }, (_, n) => ({ n: n + 1, who: n % 2 === 0 ? 'even' : 'odd' })));
+    for (let round = 0; round < 4; round += 1) await first.relay.tick();
+    await first.relay.stop();
+    const id = randomUUID();
+    await lab.database.transaction((client) =>
+      requestReplay(client, 'holdfast', {
+        id,
+        subscription: 'main',
+        fromSeq: 2,
+        toSeq: 8,
+        topic: 'note.*',
+        key: 'even',
+      }),
+    );
+    const second = await lab.relay({ batchSize: 3 });
+    for (let round = 0; round < 4; round += 1) await second.relay.tick();
+    expect(lab.numbers(second.transport)).toEqual([3, 5, 7]);
+    expect(second.transport.sent.every((message) => message.replayId === id)).toBe(true);
+    expect(wires(second.transport)[0]).toMatchObject({ replayid: id });
+    const row = await lab.database.query('SELECT published, finished_at IS NOT NULL AS finished FROM holdfast.replay');
+    expect(row.rows).toEqual([{ published: '3', finished: true }]);
+  });
+});
+
+describe('retention', () => {
+  const age = (n: string) =>
+    lab.database.query(
+      `UPDATE holdfast.outbox SET created_at = now() - interval '8 days' WHERE (payload->>'n')::int IN (${n})`,
+    );
+  const left = async () =>
+    (await lab.database.query(`SELECT (payload->>'n')::int AS n FROM holdfast.outbox ORDER BY seq`)).rows.map(
+      (row) => row['n'] as number,
+    );
+  const stored = () =>
+    lab.until(
+      async () =>
+        (
+          await lab.database.query(
+            'SELECT 1 FROM holdfast.subscription WHERE high = (SELECT max(seq) FROM holdfast.outbox)',
+          )
+        ).rowCount === 1,
+    );
+
+  it('deletes what is old and delivered, and keeps what is young, undelivered, parked or wanted by a replay', async () => {
+    const { relay, transport } = await lab.relay({ retry: { attempts: 1 } });
+    transport.respond = async (batch) =>
+      batch.map((message) =>
+        message.wire.includes('"n": 2') ? { kind: 'refused', permanent: true, error: new Error('no') } : published,
+      );
+    await lab.write({ n: 1 }, { n: 2, who: 'x' }, { n: 3 }, { n: 4 }, { n: 5 });
+    await relay.tick();
+    await stored();
+    await lab.database.transaction((client) =>
+      requestReplay(client, 'holdfast', {
+        id: randomUUID(),
+        subscription: 'main',
+        fromSeq: 4,
+        toSeq: 4,
+        topic: null,
+        key: null,
+      }),
+    );
+    await lab.write({ n: 6 });
+    await age('1, 2, 3, 4, 6');
+    expect(await relay.prune()).toBe(2);
+    expect(await left()).toEqual([2, 4, 5, 6]);
+  });
+
+  it('keeps everything that a subscription has not delivered, late committers included', async () => {
+    const fast = await lab.relay({ name: 'fast' });
+    const slow = await lab.relay({ name: 'slow' });
+    const late = await lab.database.pool.connect();
+    await late.query('BEGIN');
+    await lab.send(late, { n: 1 });
+    await lab.write({ n: 2 });
+    await fast.relay.tick();
+    await age('2');
+    expect(await fast.relay.prune()).toBe(0);
+    await slow.relay.tick();
+    await late.query('COMMIT');
+    late.release();
+    await lab.until(
+      async () => (await lab.database.query('SELECT 1 FROM holdfast.subscription WHERE high = 2')).rowCount === 2,
+    );
+    await age('1, 2');
+    expect(await fast.relay.prune()).toBe(1);
+    expect(await left()).toEqual([1]);
+  });
+});
+
+describe('ordered destinations', () => {
+  it('name the predecessor of each message of a key, across pages and relays', async () => {
+    const routes = [{ topics: '**', to: 'all', ordered: true }];
+    const first = await lab.relay({ routes });
+    await lab.write({ n: 1, who: 'a' }, { n: 2, who: 'b' }, { n: 3, who: 'a' });
+    await first.relay.tick();
+    await first.relay.stop();
+    const second = await lab.relay({ routes });
+    await lab.write({ n: 4, who: 'a' });
+    await second.relay.tick();
+    const all = [...wires(first.transport), ...wires(second.transport)];
+    const idOf = (n: number) => all.find((wire) => wire.data.n === n)?.id;
+    expect(all.map((wire) => [wire.data.n, wire.predecessorid])).toEqual([
+      [1, undefined],
+      [2, undefined],
+      [3, idOf(1)],
+      [4, idOf(3)],
+    ]);
+  });
+
+  it('never make two messages wait for each other when a page is sent again', async () => {
+    const routes = [{ topics: '**', to: 'all', ordered: true }];
+    const first = await lab.relay({ routes }, { owner: 'dies' });
+    await lab.write({ n: 1, who: 'a' }, { n: 2, who: 'a' });
+    // The broker has them, the answer never comes, the process dies.
+    first.transport.respond = async (batch) => {
+      first.transport.sent.push(...batch);
+      throw new TypeError('gone');
+    };
+    await first.relay.start();
+    await lab.until(async () => first.transport.sent.length > 0);
+    await first.relay.stop();
+    const second = await lab.relay({ routes });
+    await second.relay.tick();
+    const [one, two] = wires(second.transport);
+    expect(one?.predecessorid).toBeUndefined();
+    expect(two?.predecessorid).toBe(one?.id);
+  });
+
+  it('leave a refused message out of the chain', async () => {
+    const { relay, transport } = await lab.relay({
+      routes: [{ topics: '**', to: 'all', ordered: true }],
+      onRefused: 'skip',
+    });
+    await lab.write({ n: 1, who: 'a' });
+    await relay.tick();
+    transport.respond = async (batch) =>
+      batch.map(() => ({ kind: 'refused', permanent: true, error: new Error('no') }));
+    await lab.write({ n: 2, who: 'a' });
+    await relay.tick();
+    transport.respond = undefined;
+    await lab.write({ n: 3, who: 'a' });
+    await relay.tick();
+    const [one, three] = wires(transport);
+    expect([three?.data.n, three?.predecessorid]).toEqual([3, one?.id]);
+  });
+});
