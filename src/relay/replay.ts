@@ -1,8 +1,7 @@
 /**
  * Works off replays page by page, between pages of the live log, so that neither starves the other. Used by the subscription runner.
  */
-import type { DeliveryContext } from './delivery.ts';
-import { publishEntries } from './delivery.ts';
+import { publishEntries, type DeliveryContext } from './delivery.ts';
 import { advanceReplay, openReplay } from './replay-store.ts';
 import type { Session } from './session.ts';
 

@@ -33,7 +33,7 @@ export function createRouter(routes: readonly Route[], where: string): Router {
     const at = `${where}.routes[${index}]`;
     refuseUnknownOptions(route, ['topics', 'to', 'ordered'], at);
     const topics: readonly string[] = typeof route.topics === 'string' ? [route.topics] : route.topics;
-    if (!Array.isArray(topics) || topics.length === 0 || typeof route.to !== 'string' || route.to === '') {
+    if (topics === undefined || topics.length === 0 || typeof route.to !== 'string' || route.to === '') {
       throw new HoldfastError('HF_CONFIG', `${at} needs 'topics' and 'to'.`, {
         advice: "Write { topics: 'order.*', to: 'shipping' }.",
       });

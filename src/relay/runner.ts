@@ -139,7 +139,7 @@ export function createSubscriptionRunner(options: RunnerOptions): SubscriptionRu
     ]);
     crashPoint('relay.park:after');
     poisoned.add(plan.seq);
-    if (subscription.keepsOrder && culprit?.key != null) opened.blocked.add(culprit.key);
+    if (subscription.keepsOrder && culprit !== undefined && culprit.key !== null) opened.blocked.add(culprit.key);
     log.error({ seq: plan.seq, messageId: culprit?.id, topic: culprit?.topic }, 'message parked: it killed the relay');
   }
   // Parked for killing relays while the cursor was still before them.

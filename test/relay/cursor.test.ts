@@ -102,7 +102,7 @@ describe('cursor', () => {
             else for (let written = 0; written < action.count; written += 1) model.write(xid);
           }
         }
-        for (const xid of [...model.open]) model.end(xid, true);
+        for (const xid of model.open) model.end(xid, true);
         for (let silent = 0; silent < 2;) silent = read() === 0 ? silent + 1 : 0;
         const committed = model.rows.filter((row) => model.committed.has(row.xid)).map((row) => row.seq);
         expect(delivered.toSorted((a, b) => a - b)).toEqual(committed);
