@@ -13,7 +13,7 @@ export interface OutboundMessage {
   readonly key: string | null;
   /** Name of the queue, stream or exchange. */
   readonly destination: string;
-  /** The envelope as JSON text. */
+  /** The envelope as JSON text: one object, taken as it is. The publisher does not check that it parses. */
   readonly wire: string;
   /** Set when the message is republished from the log on request: it must not be swallowed as a duplicate by the broker. */
   readonly replayId: string | null;
@@ -30,16 +30,20 @@ export type PublishOutcome =
  * - `publish` resolves with one outcome per message, in the order given. `published` is said only once the broker has acknowledged it.
  * - When the broker as a whole cannot be reached, times out, or refuses every write (read-only, out of memory), `publish`
  *   rejects with HoldfastError HF_TRANSPORT_UNAVAILABLE: the outcome of every message of the batch is then unknown.
- * - Messages of one key and destination reach the broker in the order given. After a refused message of a key, later ones of the
+ * - Messages of one key and destination reach the broker in the order given, within one call; two calls at once are not ordered
+ *   against each other. After a refused message of a key, later ones of the
  *   same key in the batch may have been published; the relay decides what that means.
- * - It settles soon after `signal` aborts, and buffers nothing past its return: no unbounded offline queue.
+ * - It settles soon after `signal` aborts, by rejecting with HF_TRANSPORT_UNAVAILABLE (the outcome is unknown), and buffers nothing past its return: no unbounded offline queue.
  * - The broker may forget duplicates, so publishing twice is allowed to deliver twice; it must never deliver zero times.
  */
 export interface Publisher {
-  publish(batch: readonly OutboundMessage[], options: { readonly signal: AbortSignal }): Promise<readonly PublishOutcome[]>;
+  publish(
+    batch: readonly OutboundMessage[],
+    options: { readonly signal: AbortSignal },
+  ): Promise<readonly PublishOutcome[]>;
   /** Rejects with HF_TRANSPORT_UNAVAILABLE when the broker does not answer. Used by the half-open breaker and by /readyz. */
   check(options: { readonly signal: AbortSignal }): Promise<void>;
-  /** Idempotent. */
+  /** Idempotent. Later calls of publish and check reject with HF_STOPPED. */
   close(): Promise<void>;
 }
 
@@ -47,7 +51,10 @@ export interface Publisher {
 export interface Delivery {
   /** The envelope, as JSON text or as the value parsed from it, whichever the adapter has at hand. Not yet validated. */
   readonly wire: unknown;
-  /** How often this message was handed out before without any verdict coming back (crash of a consumer), as far as the broker knows. */
+  /**
+   * How often this message was handed out before without any verdict coming back (crash or hard stop of a consumer), as far as the
+   * broker knows. A `later` and a rejection are verdicts and do not count.
+   */
   readonly redeliveries: number;
   /** Aborted when the receiver loses its claim on the message or is stopped hard. */
   readonly signal: AbortSignal;
@@ -68,10 +75,14 @@ export interface ReceiveOptions {
 
 /**
  * Duties of a receiver:
- * - `start` hands each message to `handle` at least once until a `done` comes back; a rejection of `handle` counts as `later`.
+ * - `start` does not wait for the broker: a receiver started while it is away begins when it is there, and goes on by itself after
+ *   it was restarted or emptied. Starting twice is fine, and so is starting again after a stop.
+ * - It hands each message to `handle` at least once until a `done` comes back; a rejection of `handle` counts as `later`.
  * - A consumer that dies in the middle loses nothing: the message comes again with `redeliveries` raised.
- * - With `ordered`, a `later` holds back the following messages of that key.
- * - `stop` takes no new messages, waits for the ones in flight until `signal` aborts, then aborts their signals.
+ * - With `ordered`, a `later` holds back the following messages of that key; an adapter may hold back other keys with it
+ *   (BullMQ: the partition), never let one of the same key overtake.
+ * - `stop` takes no new messages, waits for the ones in flight until `signal` aborts, then aborts their signals. A verdict that
+ *   comes back at once still counts; without one the message is given up and comes again with `redeliveries` raised.
  *   Stopping twice, or before start, is fine.
  */
 export interface Receiver {
@@ -85,6 +96,6 @@ export interface Transport {
   readonly kind: string;
   publisher(): Publisher;
   receiver(destination: string, handle: (delivery: Delivery) => Promise<Verdict>, options: ReceiveOptions): Receiver;
-  /** Closes what it shares between its publishers and receivers. Idempotent. */
+  /** Stops its receivers softly (stop them before, with a signal, to bound that) and closes its publishers. Idempotent. */
   close(): Promise<void>;
 }

@@ -1,0 +1,306 @@
+/**
+ * The Receiver of both BullMQ transports: one BullMQ worker a partition. BullMQ hands out, locks and takes back; retries,
+ * attempts and failures are Holdfast's, so nothing of BullMQ's own retry machinery is used and nothing ends in its failed set.
+ *
+ * Order: an ordered partition has the global concurrency 1, so two processes never run two messages of it at once, and a message
+ * that goes back goes to the head of the line. `later` in an ordered partition puts the message back at the head and closes the
+ * partition for that long, by the queue's rate limit: it outlives this process, and holds no lock meanwhile.
+ */
+import { DelayedError, type Job, WaitingError, Worker } from 'bullmq';
+import { systemClock } from '../runtime/clock.ts';
+import { type BullmqBroker, type BullmqSettings, queueName, type ReceiveLink } from './bullmq-parts.ts';
+import type { Delivery, ReceiveOptions, Receiver, Verdict } from './port.ts';
+import { createSemaphore } from './semaphore.ts';
+import { untilStopped } from './shared.ts';
+
+type Handle = (delivery: Delivery) => Promise<Verdict>;
+
+/** How long a message waits whose handler threw instead of giving a verdict. */
+const REJECTED_LATER_MS = 1000;
+/** Pause after the broker refused to hand out or take back; without it BullMQ would ask again at once, for ever. */
+const REST_MS = 1000;
+/** After a hard stop: how long handlers that obey their signal have to hand back a verdict. */
+const HARD_STOP_GRACE_MS = 250;
+/** A worker with nothing in flight closes in a moment; one that does not is waiting for a broker that is away. */
+const IDLE_CLOSE_MS = 2000;
+/** Both brokers store it in 32 bits. */
+const UNLIMITED = 2_000_000_000;
+/** Marks a queue whose global concurrency was set here, so that an unordered receiver takes back only our own setting. */
+const ORDER_MARK = 'holdfastOrdered';
+
+interface InFlight {
+  readonly controller: AbortController;
+  /** Lets go of the message without a verdict. */
+  readonly abandon: () => void;
+  /** Nothing more may be done about the message from here. */
+  lost: boolean;
+  /** Monotonic milliseconds at which the broker may give the message to somebody else. */
+  claimedUntil: number;
+}
+
+export function bullmqReceiver(
+  broker: BullmqBroker,
+  settings: BullmqSettings,
+  destination: string,
+  handle: Handle,
+  options: ReceiveOptions,
+): Receiver {
+  let run: Run | undefined;
+  return {
+    async start() {
+      run ??= startRun(broker, settings, destination, handle, options);
+    },
+    async stop({ signal } = {}) {
+      const stopping = run;
+      await stopping?.stop(signal);
+      // A second stop may have been waiting for the same run; only the run that was stopped is forgotten.
+      if (run === stopping) run = undefined;
+    },
+  };
+}
+
+interface Run {
+  stop(signal: AbortSignal | undefined): Promise<void>;
+}
+
+function startRun(
+  broker: BullmqBroker,
+  settings: BullmqSettings,
+  destination: string,
+  handle: Handle,
+  options: ReceiveOptions,
+): Run {
+  const link = broker.openReceiveLink(settings);
+  const partitions = settings.partitionsOf(destination);
+  const slots = createSemaphore(options.concurrency);
+  const inFlight = new Map<string, InFlight>();
+  const workers = new Set<Worker>();
+  const stopping = new AbortController();
+  /** Aborts when a stopping run has nothing in flight any more. */
+  const idle = new AbortController();
+  /** Aborts when a stopping run is to wait no longer. */
+  const hard = new AbortController();
+  let stopped: Promise<void> | undefined;
+
+  // Rounded up: the slots bound the whole, so that a busy partition may use what an idle one does not.
+  const concurrency = options.ordered ? 1 : Math.ceil(options.concurrency / partitions);
+
+  async function process(worker: Worker, job: Job, token: string): Promise<void> {
+    const free = await slots.acquire(stopping.signal);
+    if (free === undefined) {
+      // Never handed to the handler, so it goes back as if nothing had been.
+      await job.moveToWait(token);
+      throw new WaitingError();
+    }
+    const id = `${worker.name}:${job.id}`;
+    const controller = new AbortController();
+    try {
+      const claimedUntil = performance.now() + settings.lockDurationMs;
+      const claim: InFlight = { controller, abandon: () => {}, lost: false, claimedUntil };
+      const verdict = await new Promise<Verdict | 'abandon'>((resolve) => {
+        inFlight.set(id, Object.assign(claim, { abandon: () => resolve('abandon') }));
+        void handleSafely(
+          handle,
+          { wire: job.data, redeliveries: job.stalledCounter, signal: controller.signal },
+          settings,
+        ).then(resolve);
+      });
+      // Left as it stands: the lock runs out and the message comes again, counted as handed out without a verdict.
+      if (verdict === 'abandon') throw new DelayedError();
+      if (verdict.kind === 'done') {
+        // Should completing it fail, BullMQ puts it back; in an ordered queue that must be to the head.
+        job.opts.lifo = options.ordered;
+        return;
+      }
+      await putBack(worker, job, token, verdict.delayMs, claim);
+    } finally {
+      inFlight.delete(id);
+      free();
+      if (stopping.signal.aborted && inFlight.size === 0) idle.abort();
+    }
+  }
+
+  /** Applies `later`. Always throws what tells BullMQ that the job is no longer its to finish. */
+  async function putBack(worker: Worker, job: Job, token: string, delayMs: number, claim: InFlight): Promise<never> {
+    const wholeMs = Math.ceil(Math.max(0, delayMs));
+    while (!claim.lost) {
+      try {
+        if (!options.ordered) {
+          if (wholeMs === 0) await job.moveToWait(token);
+          else await job.moveToDelayed(Date.now() + wholeMs, token);
+          throw new DelayedError();
+        }
+        if (wholeMs === 0) {
+          await job.moveToWait(token);
+          throw new WaitingError();
+        }
+        // First closed, then put back: in between nobody can take the message, and after a crash in between it is found stalled.
+        await worker.getBackend().setRateLimit(wholeMs);
+        // BullMQ moves the job back to the head of the line when it sees this error.
+        throw Worker.RateLimitError();
+      } catch (error) {
+        if (!(error instanceof Error) || isSignalToBullmq(error)) throw error;
+        settings.onError(error);
+        // The lock or the job is gone: somebody else has it, or nobody needs it.
+        if (/Missing (lock|key)|not in the active state/i.test(error.message)) break;
+        await systemClock.sleep(REST_MS);
+      }
+    }
+    throw new DelayedError();
+  }
+
+  async function openWorker(partition: number): Promise<void> {
+    const name = queueName(destination, partition);
+    while (!stopping.signal.aborted) {
+      let worker: Worker | undefined;
+      try {
+        await link.ready();
+        if (stopping.signal.aborted) return;
+        const made: Worker = makeWorker(link, name, (job, token) => process(made, job, token));
+        worker = made;
+        workers.add(worker);
+        await worker.waitUntilReady();
+        await applyOrder(worker);
+        if (!stopping.signal.aborted) worker.run().catch(settings.onError);
+        return;
+      } catch (error) {
+        if (stopping.signal.aborted) return;
+        settings.onError(error instanceof Error ? error : new Error(String(error)));
+        // BullMQ remembers a failed start for ever, so the next try needs a new worker.
+        if (worker !== undefined) {
+          workers.delete(worker);
+          await worker.close(true).catch(settings.onError);
+        }
+        await systemClock.sleep(REST_MS, stopping.signal);
+      }
+    }
+  }
+
+  function makeWorker(from: ReceiveLink, name: string, processor: (job: Job, token: string) => Promise<void>): Worker {
+    const worker = new Worker(
+      name,
+      // Two parameters, not three: with a third BullMQ would make an AbortController of its own for every job.
+      (job: Job, token?: string) => processor(job, token!),
+      {
+        connection: from.connection as never,
+        ...(from.prefix === undefined ? {} : { prefix: from.prefix }),
+        autorun: false,
+        concurrency,
+        lockDuration: settings.lockDurationMs,
+        stalledInterval: settings.stalledIntervalMs,
+        maxStalledCount: UNLIMITED,
+        runRetryDelay: REST_MS,
+        // A limit nobody reaches, but without one BullMQ does not look at the rate limit that `later` sets.
+        ...(options.ordered ? { limiter: { max: UNLIMITED, duration: 1000 } } : {}),
+      },
+      from.factory as never,
+    );
+    let resting = false;
+    worker.on('error', (error) => {
+      if (stopping.signal.aborted) return;
+      settings.onError(error);
+      if (resting || /Missing (lock|key)|could not renew lock/i.test(error.message)) return;
+      resting = true;
+      void worker
+        .pause(true)
+        .then(() => systemClock.sleep(REST_MS, stopping.signal))
+        .then(() => {
+          resting = false;
+          if (!stopping.signal.aborted) return worker.resume();
+          return undefined;
+        })
+        .catch(settings.onError);
+    });
+    worker.on('lockRenewalFailed', (ids) => {
+      for (const id of ids) lose(inFlight.get(`${name}:${id}`), 'the broker gave the message to somebody else');
+    });
+    worker.on('locksRenewed', ({ jobIds }) => {
+      const claimedUntil = performance.now() + settings.lockDurationMs;
+      for (const id of jobIds) {
+        const delivery = inFlight.get(`${name}:${id}`);
+        if (delivery !== undefined) delivery.claimedUntil = claimedUntil;
+      }
+    });
+    return worker;
+  }
+
+  async function applyOrder(worker: Worker): Promise<void> {
+    const backend = worker.getBackend();
+    if (options.ordered) await backend.setQueueMeta({ concurrency: 1, [ORDER_MARK]: 1 });
+    else if ((await backend.getQueueMetaField(ORDER_MARK)) !== null)
+      await backend.removeQueueMetaFields(['concurrency', ORDER_MARK]);
+  }
+
+  // A broker that was emptied has forgotten that a partition takes one message at a time, and one that cannot be reached does not
+  // say that a claim has run out. Both are looked after here.
+  let orderDue = performance.now() + settings.stalledIntervalMs;
+  const watch = setInterval(
+    () => {
+      const now = performance.now();
+      for (const delivery of inFlight.values()) {
+        if (delivery.claimedUntil < now) lose(delivery, 'the claim on the message ran out');
+      }
+      if (!options.ordered || now < orderDue || stopping.signal.aborted) return;
+      orderDue = now + settings.stalledIntervalMs;
+      for (const worker of workers) void applyOrder(worker).catch(settings.onError);
+    },
+    Math.min(settings.lockDurationMs / 4, settings.stalledIntervalMs),
+  );
+  const opening = Array.from({ length: partitions }, (_, partition) => openWorker(partition));
+
+  async function stop(): Promise<void> {
+    stopping.abort();
+    if (inFlight.size === 0) idle.abort();
+    const closed = new AbortController();
+    const force = async (): Promise<void> => {
+      await systemClock.sleep(Infinity, AbortSignal.any([hard.signal, idle.signal, closed.signal]));
+      if (hard.signal.aborted) {
+        for (const { controller } of inFlight.values()) controller.abort(new Error('the receiver is stopped'));
+        await systemClock.sleep(HARD_STOP_GRACE_MS, AbortSignal.any([idle.signal, closed.signal]));
+        for (const delivery of inFlight.values()) {
+          delivery.lost = true;
+          delivery.abandon();
+        }
+      }
+      await systemClock.sleep(IDLE_CLOSE_MS, closed.signal);
+      if (!closed.signal.aborted) link.cut();
+    };
+    const forcing = force();
+    await Promise.all([...workers].map((worker) => worker.close().catch(settings.onError)));
+    await Promise.all(opening);
+    closed.abort();
+    await forcing;
+    clearInterval(watch);
+    await link.close();
+  }
+
+  return {
+    stop(signal) {
+      stopped ??= stop();
+      // Every caller may lose patience: a second stop can make the first one hard.
+      return untilStopped(stopped, signal, hard);
+    },
+  };
+}
+
+function lose(delivery: InFlight | undefined, why: string): void {
+  if (delivery === undefined) return;
+  delivery.lost = true;
+  delivery.controller.abort(new Error(why));
+}
+
+/** The handler's verdict. One that throws, or gives no verdict, has not handled the message: later. */
+async function handleSafely(handle: Handle, delivery: Delivery, settings: BullmqSettings): Promise<Verdict> {
+  try {
+    return await handle(delivery);
+  } catch (error) {
+    settings.onError(error instanceof Error ? error : new Error(String(error)));
+    return { kind: 'later', delayMs: REJECTED_LATER_MS };
+  }
+}
+
+function isSignalToBullmq(error: Error): boolean {
+  return (
+    error instanceof DelayedError || error instanceof WaitingError || error.message === Worker.RateLimitError().message
+  );
+}

@@ -1,0 +1,187 @@
+/**
+ * BullMQ on Redis: the transport most services use. Publishing and receiving are in bullmq-publisher.ts and bullmq-receiver.ts;
+ * here is what is Redis: connections that neither queue without bound nor crash the process, and what its errors mean.
+ */
+import { createRedisBackend, type IQueueBackend } from 'bullmq';
+import { Redis, type RedisOptions } from 'ioredis';
+import { HoldfastError } from '../errors.ts';
+import { refuseUnknownOptions } from '../runtime/options.ts';
+import {
+  BULLMQ_OPTIONS,
+  type BullmqBroker,
+  type BullmqOptions,
+  type BullmqSettings,
+  type PublishLink,
+  type ReceiveLink,
+  resolveBullmqOptions,
+} from './bullmq-parts.ts';
+import { bullmqPublisher } from './bullmq-publisher.ts';
+import { bullmqReceiver } from './bullmq-receiver.ts';
+import type { Transport } from './port.ts';
+import { transportOf } from './shared.ts';
+
+export interface BullmqTransportOptions extends BullmqOptions {
+  /** `redis://…` or `rediss://…`, or options of ioredis. Reconnecting, offline queue and retries are set by the transport. */
+  readonly connection: string | RedisOptions;
+  /** Prefix of every Redis key. Default 'bull', as BullMQ's own. */
+  readonly prefix?: string;
+}
+
+/** The longest a client waits before it tries to connect again, in milliseconds. */
+const RECONNECT_CAP_MS = 1000;
+
+/**
+ * Carries messages over BullMQ queues on Redis 6.2 or later (or Valkey).
+ * @throws HoldfastError HF_CONFIG, HF_OPTION_UNKNOWN
+ */
+export function bullmqTransport(options: BullmqTransportOptions): Transport {
+  refuseUnknownOptions(options, ['connection', 'prefix', ...BULLMQ_OPTIONS], 'bullmqTransport');
+  const settings = resolveBullmqOptions(options, 'bullmqTransport');
+  const prefix = options.prefix ?? 'bull';
+  const broker: BullmqBroker = {
+    kind: 'bullmq-redis',
+    openPublishLink: (used) => publishLink(options.connection, prefix, used),
+    openReceiveLink: (used) => receiveLink(options.connection, prefix, used),
+    isMessageFault: (error) => MESSAGE_FAULT.test(error.message),
+  };
+  return transportOf(
+    broker.kind,
+    () => bullmqPublisher(broker, settings),
+    (destination, handle, receive) => bullmqReceiver(broker, settings, destination, handle, receive),
+  );
+}
+
+/** Everything else Redis answers (OOM, READONLY, LOADING, MISCONF, NOAUTH, NOPERM, CLUSTERDOWN, …) is about the broker as a whole. */
+const MESSAGE_FAULT = /invalid bulk length|exceeds maximum allowed size|value is bigger|too big/i;
+
+function connect(
+  connection: string | RedisOptions,
+  settings: BullmqSettings,
+  own: Pick<RedisOptions, 'enableOfflineQueue' | 'maxRetriesPerRequest' | 'autoResendUnfulfilledCommands'>,
+): Redis {
+  const shared = {
+    ...(typeof connection === 'string' ? {} : connection),
+    connectTimeout: settings.publishTimeoutMs,
+    // A client that gives up for good would leave its publisher or worker dead until a restart.
+    retryStrategy: (times: number) => Math.min(times * 50, RECONNECT_CAP_MS),
+    // After a failover the old primary answers READONLY: connecting again finds the new one.
+    reconnectOnError: (error: Error) => error.message.startsWith('READONLY'),
+    // The shapes BullMQ's scripts read.
+    replyMapping: 'legacy' as const,
+    ...own,
+  };
+  const client = typeof connection === 'string' ? new Redis(connection, shared) : new Redis(shared);
+  // An 'error' event without a listener would end the process. The failure also reaches whoever waits for the command.
+  client.on('error', () => {});
+  return client;
+}
+
+function publishLink(connection: string | RedisOptions, prefix: string, settings: BullmqSettings): PublishLink {
+  let client: Redis | undefined;
+  let root: IQueueBackend | undefined;
+
+  async function ready(signal: AbortSignal): Promise<IQueueBackend> {
+    client ??= connect(connection, settings, {
+      enableOfflineQueue: false,
+      maxRetriesPerRequest: 0,
+      autoResendUnfulfilledCommands: false,
+    });
+    if (client.status !== 'ready') await untilReady(client, signal, settings.publishTimeoutMs);
+    if (root === undefined) {
+      // Made only on a ready client: BullMQ remembers the first failure of a connection for ever.
+      root = createRedisBackend('holdfast', { connection: client, prefix, skipVersionCheck: true } as never);
+      root.on('error', (error: Error) => settings.onError(error));
+      await root.waitUntilReady();
+      void warnOfEviction(client, settings);
+    }
+    return root;
+  }
+
+  return {
+    ready,
+    ping: async () => void (await client?.ping()),
+    drop: () => client?.disconnect(true),
+    async close() {
+      client?.disconnect();
+      await root?.close();
+    },
+  };
+}
+
+/** Resolves when the client is ready; rejects at its next failure to become so, on abort, or after `timeoutMs`. */
+function untilReady(client: Redis, signal: AbortSignal, timeoutMs: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    let lastError: Error | undefined;
+    const settle = (error?: unknown): void => {
+      clearTimeout(timer);
+      client.off('ready', onReady);
+      client.off('error', onError);
+      client.off('close', onClose);
+      signal.removeEventListener('abort', onAbort);
+      if (error === undefined) resolve();
+      else reject(error);
+    };
+    const onReady = (): void => settle();
+    const onError = (error: Error): void => void (lastError = error);
+    const onClose = (): void => settle(lastError ?? new Error('the connection was closed'));
+    const onAbort = (): void => settle(signal.reason);
+    const timer = setTimeout(() => settle(lastError ?? new Error(`no connection within ${timeoutMs} ms`)), timeoutMs);
+    client.on('ready', onReady);
+    client.on('error', onError);
+    client.on('close', onClose);
+    signal.addEventListener('abort', onAbort);
+    if (signal.aborted) onAbort();
+  });
+}
+
+function receiveLink(connection: string | RedisOptions, prefix: string, settings: BullmqSettings): ReceiveLink {
+  // A worker's commands wait for Redis to come back, however long that takes; BullMQ asks for exactly this.
+  const client = connect(connection, settings, { maxRetriesPerRequest: null });
+  const clients = [client];
+  // BullMQ makes each worker's blocking connection as a duplicate of this one. They are kept in hand so that cut() reaches them.
+  const duplicate = client.duplicate.bind(client);
+  client.duplicate = (override) => {
+    const copy = duplicate(override);
+    copy.on('error', () => {});
+    clients.push(copy);
+    return copy;
+  };
+  client.once('ready', () => void warnOfEviction(client, settings));
+  return {
+    ready: () => Promise.resolve(),
+    connection: client,
+    prefix,
+    factory: createRedisBackend as never,
+    cut: () => clients.forEach(end),
+    async close() {
+      clients.forEach(end);
+    },
+  };
+}
+
+/** Ends a client for good, so that everything that waits on it rejects. */
+function end(client: Redis): void {
+  if (client.status === 'end') return;
+  client.disconnect();
+  // Between two attempts to connect, disconnect only cancels the next one: the client never ends and its commands never settle.
+  // One more attempt, which is not followed by another, ends it either way.
+  if (client.status !== 'reconnecting') return;
+  client.once('ready', () => client.disconnect());
+  client.connect().catch(() => {});
+}
+
+/** Says so when Redis may throw queued messages away to make room. Never fails: INFO may be forbidden. */
+async function warnOfEviction(client: Redis, settings: BullmqSettings): Promise<void> {
+  const info = await client.info('memory').catch(() => '');
+  const policy = /maxmemory_policy:(\S+)/.exec(info)?.[1];
+  if (policy === undefined || policy === 'noeviction') return;
+  settings.onError(
+    new HoldfastError(
+      'HF_CONFIG',
+      `Redis has maxmemory-policy ${policy}: when memory is full it silently deletes queued messages.`,
+      {
+        advice: 'Set maxmemory-policy noeviction.',
+      },
+    ),
+  );
+}

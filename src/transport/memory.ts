@@ -1,0 +1,232 @@
+/**
+ * A broker inside the process: the transport for tests and demos of one process. It keeps the duties of the port in full
+ * (test/conformance/transport.ts runs on it), and can be made to fail on purpose. What it holds is gone with the process.
+ */
+import { HoldfastError, isHoldfastError } from '../errors.ts';
+import { type Clock, systemClock } from '../runtime/clock.ts';
+import { refuseUnknownOptions } from '../runtime/options.ts';
+import type {
+  Delivery,
+  OutboundMessage,
+  Publisher,
+  PublishOutcome,
+  Receiver,
+  ReceiveOptions,
+  Transport,
+  Verdict,
+} from './port.ts';
+import { transportOf, untilStopped } from './shared.ts';
+
+/** Ways to make it fail; all are looked at on every call, so a test may change them as it goes. */
+export interface MemoryFaults {
+  /** Awaited before a batch is taken (and by `check`, with an empty batch). Rejecting means the broker is away; never settling, that it hangs. */
+  publish?: (batch: readonly OutboundMessage[]) => void | Promise<void>;
+  /** Returns an error for a message that the broker is to refuse. `permanent` is true unless the error has `permanent: false`. */
+  refuse?: (message: OutboundMessage) => (Error & { readonly permanent?: boolean }) | undefined;
+  /** Like `publish`, but after the batch was taken: the acknowledgement is lost. */
+  acknowledge?: (batch: readonly OutboundMessage[]) => void | Promise<void>;
+}
+
+/** What transports of one process can share, so that each can be closed on its own. */
+export interface MemoryBroker {
+  /** Messages of a destination that are not done yet, in flight ones included. */
+  pending(destination: string): number;
+  /** @internal */
+  line(destination: string): Line;
+}
+
+export interface MemoryTransportOptions {
+  /** Default one of its own. */
+  readonly broker?: MemoryBroker;
+  /** What `later` is measured by. Default the system's. */
+  readonly clock?: Clock;
+  readonly faults?: MemoryFaults;
+}
+
+/** How long a message waits whose handler threw instead of giving a verdict. */
+const REJECTED_LATER_MS = 1000;
+
+interface Stored {
+  readonly id: string;
+  readonly key: string | null;
+  readonly wire: string;
+  redeliveries: number;
+  state: 'ready' | 'in-flight' | 'held';
+}
+
+/** One destination: its messages in the order they came, and who takes them. */
+interface Line {
+  /** By broker id (message and replay), so that a message published twice while it is here stands once. */
+  readonly messages: Map<string, Stored>;
+  readonly takers: Set<() => void>;
+}
+
+type Handle = (delivery: Delivery) => Promise<Verdict>;
+
+export function memoryBroker(): MemoryBroker {
+  const lines = new Map<string, Line>();
+  return {
+    pending: (destination) => lines.get(destination)?.messages.size ?? 0,
+    line(destination) {
+      let line = lines.get(destination);
+      if (line === undefined) lines.set(destination, (line = { messages: new Map(), takers: new Set() }));
+      return line;
+    },
+  };
+}
+
+/** @throws HoldfastError HF_OPTION_UNKNOWN */
+export function memoryTransport(options: MemoryTransportOptions = {}): Transport {
+  refuseUnknownOptions(options, ['broker', 'clock', 'faults'], 'memoryTransport');
+  const broker = options.broker ?? memoryBroker();
+  const clock = options.clock ?? systemClock;
+  return transportOf(
+    'memory',
+    () => memoryPublisher(broker, options.faults ?? {}),
+    (destination, handle, receive) => memoryReceiver(broker.line(destination), handle, receive, clock),
+  );
+}
+
+function memoryPublisher(broker: MemoryBroker, faults: MemoryFaults): Publisher {
+  let closed = false;
+
+  async function reach(fault: (() => void | Promise<void>) | undefined, signal: AbortSignal): Promise<void> {
+    if (closed) throw new HoldfastError('HF_STOPPED', 'The publisher is closed.');
+    try {
+      signal.throwIfAborted();
+      if (fault !== undefined) await settledOrAborted(Promise.resolve(fault()), signal);
+    } catch (cause) {
+      if (isHoldfastError(cause, 'HF_TRANSPORT_UNAVAILABLE')) throw cause;
+      throw new HoldfastError(
+        'HF_TRANSPORT_UNAVAILABLE',
+        `The broker (memory) did not take the batch: ${cause instanceof Error ? cause.message : String(cause)}.`,
+        { cause },
+      );
+    }
+  }
+
+  return {
+    async publish(batch, { signal }) {
+      const { publish, refuse, acknowledge } = faults;
+      await reach(publish && (() => publish(batch)), signal);
+      const outcomes = batch.map((message): PublishOutcome => {
+        const fault = refuse?.(message);
+        if (fault !== undefined) return { kind: 'refused', permanent: fault.permanent ?? true, error: fault };
+        const id = message.replayId === null ? message.id : `${message.id}.${message.replayId}`;
+        const { messages } = broker.line(message.destination);
+        if (!messages.has(id))
+          messages.set(id, { id, key: message.key, wire: message.wire, redeliveries: 0, state: 'ready' });
+        return { kind: 'published' };
+      });
+      for (const destination of new Set(batch.map((message) => message.destination)))
+        broker.line(destination).takers.forEach((take) => take());
+      await reach(acknowledge && (() => acknowledge(batch)), signal);
+      return outcomes;
+    },
+    async check({ signal }) {
+      const { publish } = faults;
+      await reach(publish && (() => publish([])), signal);
+    },
+    async close() {
+      closed = true;
+    },
+  };
+}
+
+function memoryReceiver(line: Line, handle: Handle, options: ReceiveOptions, clock: Clock): Receiver {
+  let stop: ((signal: AbortSignal | undefined) => Promise<void>) | undefined;
+  return {
+    async start() {
+      stop ??= startTaking(line, handle, options, clock);
+    },
+    async stop({ signal } = {}) {
+      const stopping = stop;
+      await stopping?.(signal);
+      if (stop === stopping) stop = undefined;
+    },
+  };
+}
+
+/** Takes messages until the returned function stops it. */
+function startTaking(
+  line: Line,
+  handle: Handle,
+  options: ReceiveOptions,
+  clock: Clock,
+): (signal: AbortSignal | undefined) => Promise<void> {
+  const inFlight = new Map<Stored, { readonly controller: AbortController; readonly settled: Promise<void> }>();
+  const hard = new AbortController();
+  let stopped: Promise<void> | undefined;
+
+  function take(): void {
+    // A key whose first message is out, or held back by a `later`, is closed for everybody.
+    const closedKeys = new Set<string>();
+    for (const message of line.messages.values()) {
+      if (stopped !== undefined || inFlight.size >= options.concurrency) return;
+      if (message.state === 'ready' && !(options.ordered && message.key !== null && closedKeys.has(message.key)))
+        deliver(message);
+      if (message.key !== null) closedKeys.add(message.key);
+    }
+  }
+
+  function deliver(message: Stored): void {
+    message.state = 'in-flight';
+    const controller = new AbortController();
+    const verdict = (async () =>
+      handle({ wire: message.wire, redeliveries: message.redeliveries, signal: controller.signal }))().catch(
+      (): Verdict => ({ kind: 'later', delayMs: REJECTED_LATER_MS }),
+    );
+    const settled = verdict.then((given) => {
+      // Not ours any more: a hard stop has given it back.
+      if (!inFlight.delete(message)) return;
+      if (given.kind === 'done') line.messages.delete(message.id);
+      else hold(message, given.delayMs);
+      line.takers.forEach((wake) => wake());
+    });
+    inFlight.set(message, { controller, settled });
+  }
+
+  /** Gives the message back, to be handed out again after `delayMs`. Independent of this receiver, like a broker's own clock. */
+  function hold(message: Stored, delayMs: number): void {
+    message.state = 'held';
+    void clock.sleep(delayMs).then(() => {
+      message.state = 'ready';
+      line.takers.forEach((wake) => wake());
+    });
+  }
+
+  async function stop(): Promise<void> {
+    line.takers.delete(take);
+    const allSettled = Promise.all([...inFlight.values()].map(({ settled }) => settled));
+    try {
+      await settledOrAborted(allSettled, hard.signal);
+    } catch {
+      for (const { controller } of inFlight.values()) controller.abort(new Error('the receiver is stopped'));
+      // What a handler that obeys its signal says at once still counts.
+      await new Promise((resolve) => setImmediate(resolve));
+      for (const message of inFlight.keys()) {
+        message.redeliveries += 1;
+        message.state = 'ready';
+      }
+      inFlight.clear();
+      line.takers.forEach((wake) => wake());
+    }
+  }
+
+  line.takers.add(take);
+  queueMicrotask(take);
+  return (signal) => {
+    stopped ??= stop();
+    return untilStopped(stopped, signal, hard);
+  };
+}
+
+/** Settles as `work` does, or rejects with the signal's reason when it aborts first. */
+function settledOrAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const onAbort = (): void => reject(signal.reason);
+    if (signal.aborted) return onAbort();
+    signal.addEventListener('abort', onAbort);
+    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort));
+  });
+}

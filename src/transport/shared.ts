@@ -1,0 +1,64 @@
+/**
+ * What every transport does alike: it remembers what it made, closes it, and stops softly until told otherwise. Used by the adapters beside this file.
+ */
+import { HoldfastError } from '../errors.ts';
+import type { Delivery, Publisher, Receiver, ReceiveOptions, Transport, Verdict } from './port.ts';
+
+type Handle = (delivery: Delivery) => Promise<Verdict>;
+
+/** A Transport that closes its publishers and stops its receivers (softly) when it is closed. */
+export function transportOf(
+  kind: string,
+  makePublisher: () => Publisher,
+  makeReceiver: (destination: string, handle: Handle, options: ReceiveOptions) => Receiver,
+): Transport {
+  const publishers = new Set<Publisher>();
+  const receivers = new Set<Receiver>();
+  let closing: Promise<void> | undefined;
+  const assertOpen = (): void => {
+    if (closing !== undefined) throw new HoldfastError('HF_STOPPED', `The transport (${kind}) is closed.`);
+  };
+  return {
+    kind,
+    publisher() {
+      assertOpen();
+      const publisher = makePublisher();
+      publishers.add(publisher);
+      return publisher;
+    },
+    receiver(destination, handle, options) {
+      assertOpen();
+      if (!Number.isInteger(options.concurrency) || options.concurrency < 1) {
+        throw new HoldfastError('HF_CONFIG', `The receiver of ${destination} has concurrency ${options.concurrency}.`, {
+          advice: 'Give a whole number from 1.',
+        });
+      }
+      const receiver = makeReceiver(destination, handle, options);
+      receivers.add(receiver);
+      return receiver;
+    },
+    close() {
+      closing ??= (async () => {
+        await Promise.all([...receivers].map((receiver) => receiver.stop()));
+        await Promise.all([...publishers].map((publisher) => publisher.close()));
+      })();
+      return closing;
+    },
+  };
+}
+
+/** Resolves with `stopped`, and makes the stop hard when `signal` aborts before. */
+export async function untilStopped(
+  stopped: Promise<void>,
+  signal: AbortSignal | undefined,
+  hard: AbortController,
+): Promise<void> {
+  const beHard = (): void => hard.abort();
+  if (signal?.aborted === true) beHard();
+  signal?.addEventListener('abort', beHard);
+  try {
+    await stopped;
+  } finally {
+    signal?.removeEventListener('abort', beHard);
+  }
+}

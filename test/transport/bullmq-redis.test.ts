@@ -1,0 +1,259 @@
+import { fork } from 'node:child_process';
+import { once } from 'node:events';
+import { Queue } from 'bullmq';
+import { Redis } from 'ioredis';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { bullmqTransport } from '../../src/transport/bullmq-redis.ts';
+import {
+  describeTransport,
+  destinationName,
+  NEVER,
+  outbound,
+  recorder,
+  rejection,
+  silentServer,
+} from '../conformance/transport.ts';
+import { type RedisServer, sharedRedisUrl, startRedis, uniquePrefix } from '../support/servers.ts';
+
+/** Claims that run out soon, so that a test need not wait long for what a dead consumer held. */
+const SHORT = { lockDurationMs: 400, stalledIntervalMs: 150 };
+
+describeTransport('bullmq-redis', async () => {
+  const url = sharedRedisUrl();
+  const prefix = uniquePrefix();
+  const silent = await silentServer();
+  return {
+    make: (options = {}) => bullmqTransport({ connection: url, prefix, ...SHORT, ...options }),
+    unreachable: () => bullmqTransport({ connection: { host: '127.0.0.1', port: 1 } }),
+    hanging: () => bullmqTransport({ connection: { host: '127.0.0.1', port: silent.port } }),
+    refusing: () => ({
+      transport: bullmqTransport({ connection: url, prefix, ...SHORT, maxMessageBytes: 2000 }),
+      spoil: (message) => ({ ...message, wire: JSON.stringify({ filler: 'x'.repeat(2000) }) }),
+    }),
+    dispose: () => silent.close(),
+  };
+});
+
+describe('bullmqTransport', () => {
+  let server: RedisServer;
+  const errors: Error[] = [];
+  beforeAll(async () => {
+    server = await startRedis();
+  });
+  afterAll(() => server.dispose());
+  const make = (more: object = {}) =>
+    bullmqTransport({
+      connection: server.url,
+      publishTimeoutMs: 2000,
+      ...SHORT,
+      onError: (error) => void errors.push(error),
+      ...more,
+    });
+
+  /** Publishes until the broker takes it. */
+  async function publishAtLast(
+    publisher: ReturnType<ReturnType<typeof make>['publisher']>,
+    batch: Parameters<typeof publisher.publish>[0],
+  ): Promise<void> {
+    for (;;) {
+      try {
+        await publisher.publish(batch, { signal: NEVER });
+        return;
+      } catch (error) {
+        expect(error).toMatchObject({ code: 'HF_TRANSPORT_UNAVAILABLE' });
+      }
+    }
+  }
+
+  it('rejects what a killed Redis did not acknowledge, and works again, for publisher and receiver, when it is back empty', async () => {
+    const transport = make();
+    const destination = destinationName();
+    const publisher = transport.publisher();
+    const got = recorder();
+    const receiver = transport.receiver(destination, got.handle, { concurrency: 5, ordered: true });
+    await receiver.start();
+    await publishAtLast(publisher, [outbound(destination, 0)]);
+    await got.until((seen) => seen.length === 1);
+
+    const batches = (async () => {
+      for (;;) {
+        try {
+          await publisher.publish(
+            Array.from({ length: 1000 }, (_, n) => outbound(`${destination}-unread`, n)),
+            { signal: NEVER },
+          );
+        } catch (error) {
+          return error;
+        }
+      }
+    })();
+    await server.kill();
+    expect(await batches).toMatchObject({ code: 'HF_TRANSPORT_UNAVAILABLE' });
+    expect(await rejection(publisher.check({ signal: NEVER }))).toMatchObject({ code: 'HF_TRANSPORT_UNAVAILABLE' });
+    await server.start();
+    await publishAtLast(publisher, [outbound(destination, 1, { key: 'k' }), outbound(destination, 2, { key: 'k' })]);
+    await got.until((seen) => seen.length === 3);
+    expect(got.seen.map(({ n }) => n)).toEqual([0, 1, 2]);
+    await transport.close();
+  });
+
+  it('starts without Redis, and works once it is there', async () => {
+    await server.stop();
+    const transport = make();
+    const destination = destinationName();
+    const publisher = transport.publisher();
+    const got = recorder();
+    const receiver = transport.receiver(destination, got.handle, { concurrency: 1, ordered: false });
+    await receiver.start();
+    expect(await rejection(publisher.publish([outbound(destination, 1)], { signal: NEVER }))).toMatchObject({
+      code: 'HF_TRANSPORT_UNAVAILABLE',
+    });
+    await server.start();
+    await publishAtLast(publisher, [outbound(destination, 2)]);
+    await got.until((seen) => seen.length === 1);
+    expect(got.seen[0]!.n).toBe(2);
+    await transport.close();
+  });
+
+  it('stops a receiver while Redis is away', async () => {
+    const transport = make();
+    const receiver = transport.receiver(destinationName(), recorder().handle, { concurrency: 1, ordered: true });
+    await receiver.start();
+    await transport.publisher().check({ signal: NEVER });
+    await server.kill();
+    await receiver.stop();
+    await server.start();
+    await transport.close();
+  });
+
+  it('takes a full Redis for a broker that is away, not for a bad message', async () => {
+    const full = await startRedis({ args: ['--maxmemory', '4mb'] });
+    try {
+      const transport = bullmqTransport({ connection: full.url });
+      const publisher = transport.publisher();
+      const failure = (async () => {
+        for (;;) {
+          try {
+            const outcomes = await publisher.publish(
+              Array.from({ length: 500 }, (_, n) => outbound('full', n)),
+              { signal: NEVER },
+            );
+            expect(outcomes.every(({ kind }) => kind === 'published')).toBe(true);
+          } catch (error) {
+            return error;
+          }
+        }
+      })();
+      expect(await failure).toMatchObject({
+        code: 'HF_TRANSPORT_UNAVAILABLE',
+        message: expect.stringContaining('OOM'),
+      });
+      const admin = new Redis(full.url);
+      await admin.config('SET', 'maxmemory', '100mb');
+      admin.disconnect();
+      expect(await publisher.publish([outbound('full', 1)], { signal: NEVER })).toEqual([{ kind: 'published' }]);
+      await transport.close();
+    } finally {
+      await full.dispose();
+    }
+  });
+
+  it('takes a refused password for a broker that is away, and says why', async () => {
+    const locked = await startRedis({ args: ['--requirepass', 'secret'] });
+    try {
+      const transport = bullmqTransport({ connection: locked.url });
+      expect(await rejection(transport.publisher().publish([outbound('locked', 1)], { signal: NEVER }))).toMatchObject({
+        code: 'HF_TRANSPORT_UNAVAILABLE',
+        message: expect.stringContaining('NOAUTH'),
+      });
+      await transport.close();
+    } finally {
+      await locked.dispose();
+    }
+  });
+
+  it('says so when Redis may evict messages', async () => {
+    const evicting = await startRedis({ args: ['--maxmemory-policy', 'allkeys-lru'] });
+    try {
+      let tell: (error: Error) => void = () => {};
+      const warning = new Promise<Error>((resolve) => void (tell = resolve));
+      const transport = bullmqTransport({ connection: evicting.url, onError: (error) => tell(error) });
+      await transport.publisher().check({ signal: NEVER });
+      expect(await warning).toMatchObject({ code: 'HF_CONFIG', message: expect.stringContaining('allkeys-lru') });
+      await transport.close();
+    } finally {
+      await evicting.dispose();
+    }
+  });
+
+  it('gives the message of a process killed in the middle to another, and leaves nothing in the failed set', async () => {
+    const transport = make();
+    const destination = destinationName();
+    await transport
+      .publisher()
+      .publish([outbound(destination, 1, { key: 'k' }), outbound(destination, 2, { key: 'k' })], { signal: NEVER });
+    for (let death = 0; death < 2; death += 1) {
+      const child = fork(new URL('./hanging-consumer.ts', import.meta.url), [server.url, destination], {
+        execArgv: ['--import', 'tsx'],
+      });
+      const [message] = await once(child, 'message');
+      expect(message).toEqual({ redeliveries: death });
+      child.kill('SIGKILL');
+      await once(child, 'exit');
+    }
+    const got = recorder((_, all) => (all.length <= 2 ? Promise.reject(new Error('handler broke')) : { kind: 'done' }));
+    const receiver = transport.receiver(destination, got.handle, { concurrency: 1, ordered: true });
+    await receiver.start();
+    await got.until((seen) => seen.length === 4);
+    expect(got.seen.map(({ n }) => n)).toEqual([1, 1, 1, 2]);
+    expect(got.seen.map(({ delivery }) => delivery.redeliveries)).toEqual([2, 2, 2, 0]);
+    await receiver.stop();
+
+    const queue = new Queue(destination, { connection: { url: server.url } });
+    expect(await queue.getJobCounts()).toMatchObject({ failed: 0, completed: 0, active: 0, waiting: 0, delayed: 0 });
+    await queue.close();
+    await transport.close();
+  });
+
+  it('keeps what it was told to keep', async () => {
+    const transport = make({ removeOnComplete: false });
+    const destination = destinationName();
+    const message = outbound(destination, 1);
+    await transport.publisher().publish([message], { signal: NEVER });
+    const got = recorder();
+    const receiver = transport.receiver(destination, got.handle, { concurrency: 1, ordered: false });
+    await receiver.start();
+    await got.until((seen) => seen.length === 1);
+    await receiver.stop();
+    const queue = new Queue(destination, { connection: { url: server.url } });
+    const job = await queue.getJob(message.id);
+    expect(job).toMatchObject({ name: message.topic, data: JSON.parse(message.wire) });
+    expect(await queue.getJobCounts()).toMatchObject({ completed: 1, failed: 0 });
+    await queue.close();
+    await transport.close();
+  });
+
+  it('lifts the limit of an ordered queue when it is read unordered again', async () => {
+    const transport = make();
+    const destination = destinationName();
+    const ordered = transport.receiver(destination, recorder().handle, { concurrency: 1, ordered: true });
+    await ordered.start();
+    const queue = new Queue(destination, { connection: { url: server.url } });
+    await expect.poll(() => queue.getGlobalConcurrency(), { timeout: 20_000 }).toBe(1);
+    await ordered.stop();
+    const unordered = transport.receiver(destination, recorder().handle, { concurrency: 2, ordered: false });
+    await unordered.start();
+    await expect.poll(() => queue.getGlobalConcurrency(), { timeout: 20_000 }).toBeNull();
+    await queue.close();
+    await transport.close();
+  });
+
+  it('refuses options that cannot work', () => {
+    expect(() => bullmqTransport({ connection: server.url, prefx: 'a' } as never)).toThrow(/Did you mean "prefix"/);
+    for (const partitions of [0, 1.5, 5000]) {
+      expect(() => make({ queues: { a: { partitions } } })).toThrow(expect.objectContaining({ code: 'HF_CONFIG' }));
+    }
+    expect(() => make({ queues: { 'a:b': {} } })).toThrow(expect.objectContaining({ code: 'HF_CONFIG' }));
+    expect(() => make({ lockDurationMs: 0 })).toThrow(expect.objectContaining({ code: 'HF_CONFIG' }));
+  });
+});

@@ -1,0 +1,16 @@
+/**
+ * A consumer that takes one message, reports it to its parent and hangs, to be killed. Arguments: Redis URL, destination.
+ * Run by bullmq-redis.test.ts.
+ */
+import { bullmqTransport } from '../../src/transport/bullmq-redis.ts';
+
+const [url, destination] = process.argv.slice(2);
+const receiver = bullmqTransport({ connection: url!, lockDurationMs: 400, stalledIntervalMs: 150 }).receiver(
+  destination!,
+  ({ redeliveries }) => {
+    process.send!({ redeliveries });
+    return new Promise(() => {});
+  },
+  { concurrency: 1, ordered: true },
+);
+await receiver.start();
