@@ -1,0 +1,26 @@
+/**
+ * The table `audit`: what people did to messages and subscriptions. Written in the same transaction as the act itself, so that
+ * neither is there without the other. Used by operations, and by whatever else lets a person intervene.
+ */
+import type { SqlExecutor } from './executor.ts';
+import { quoteIdentifier } from './quoting.ts';
+
+export interface AuditEntry {
+  /** Who did it: a person or a machine, as the caller names itself. */
+  readonly actor: string;
+  /** What was done, as `noun.verb`: 'parked.retry', 'parked.discard', 'outbox.replay', 'subscription.drop'. */
+  readonly action: string;
+  /** To what: a message id, a subscription, a key. */
+  readonly subject: string;
+  readonly reason?: string | null | undefined;
+  /** Facts to reconstruct the act by. Never payloads. */
+  readonly details?: Readonly<Record<string, unknown>> | undefined;
+}
+
+/** `execute` runs in the transaction of the act. */
+export async function recordAudit(execute: SqlExecutor, schema: string, entry: AuditEntry): Promise<void> {
+  await execute(
+    `INSERT INTO ${quoteIdentifier(schema)}.audit (actor, action, subject, reason, details) VALUES ($1, $2, $3, $4, $5::text::jsonb)`,
+    [entry.actor, entry.action, entry.subject, entry.reason ?? null, JSON.stringify(entry.details ?? {})],
+  );
+}
