@@ -1,0 +1,49 @@
+/**
+ * A relay in a process of its own, to be killed and stopped. Started by startChild.
+ */
+import { openDatabase } from '../../../src/postgres/database.ts';
+import type { SubscriptionOptions } from '../../../src/relay/options.ts';
+import { createRelay } from '../../../src/relay/relay.ts';
+import { bullmqTransport } from '../../../src/transport/bullmq-redis.ts';
+import { asked, settings, stderrLogger, tell } from './child-side.ts';
+import { crashPoints, type CrashPlan } from './crash-points.ts';
+import { ledgerTransport, type Misbehaviour } from './ledger-transport.ts';
+import { openLedger } from './ledger.ts';
+
+export interface RelayChildSettings {
+  readonly url: string;
+  readonly ledger: string;
+  readonly owner: string;
+  readonly crash: CrashPlan | null;
+  readonly misbehaviour?: Misbehaviour;
+  /** Publish to BullMQ on this Redis, and not only to the ledger. */
+  readonly redis?: { readonly url: string; readonly prefix: string };
+  readonly subscription: Omit<SubscriptionOptions, 'transport'>;
+}
+
+const { url, ledger, owner, crash, misbehaviour, redis, subscription } = settings<RelayChildSettings>();
+const database = openDatabase({ url, max: 4 });
+const relay = createRelay({
+  database,
+  owner,
+  log: stderrLogger,
+  crashPoint: crashPoints(crash, (point) => tell('point', { point })),
+  subscriptions: [
+    {
+      ...subscription,
+      transport: ledgerTransport({
+        ledger: openLedger(ledger),
+        by: owner,
+        ...(misbehaviour === undefined ? {} : { misbehaviour }),
+        ...(redis === undefined ? {} : { inner: bullmqTransport({ connection: redis.url, prefix: redis.prefix }) }),
+      }),
+    },
+  ],
+});
+await relay.start();
+tell('started');
+await asked();
+await relay.stop();
+await database.close();
+tell('stopped');
+process.exit(0);

@@ -1,0 +1,88 @@
+/**
+ * A TCP proxy in front of a server, which can cut a connection at the worst moment: when a certain statement goes by, before it
+ * reaches the server, or after the server has answered and before the answer gets back. Used for cuts in the middle of COMMIT.
+ */
+import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
+
+/** pass; cut before the server gets it; cut once the server has answered it, with the answer lost. */
+export type Fate = 'pass' | 'before' | 'after';
+
+/** Looks at bytes on their way to the server. A statement of node-postgres comes in one piece. */
+export type Judge = (bytes: Buffer) => Fate;
+
+export interface TcpProxy {
+  /** The url of the server with this proxy's address. */
+  readonly url: string;
+  judge: Judge;
+  /** Connections cut so far. */
+  readonly cuts: { before: number; after: number };
+  /** Cuts all connections; new ones are taken. */
+  cutAll(): void;
+  close(): Promise<void>;
+}
+
+export async function startTcpProxy(serverUrl: string): Promise<TcpProxy> {
+  const target = new URL(serverUrl);
+  const pairs = new Set<{ readonly client: Socket; readonly server: Socket }>();
+  const cuts = { before: 0, after: 0 };
+
+  const listener = createServer((client) => {
+    const server = connect({ host: target.hostname, port: Number(target.port) });
+    const pair = { client, server };
+    pairs.add(pair);
+    let answerIsLost = false;
+    const end = (): void => {
+      pairs.delete(pair);
+      client.destroy();
+      server.destroy();
+    };
+    for (const socket of [client, server]) {
+      socket.setNoDelay(true);
+      socket.on('error', end);
+      socket.on('close', end);
+    }
+    client.on('data', (bytes) => {
+      const fate = proxy.judge(bytes);
+      if (fate === 'before') {
+        cuts.before += 1;
+        return end();
+      }
+      if (fate === 'after') answerIsLost = true;
+      server.write(bytes);
+    });
+    server.on('data', (bytes) => {
+      if (!answerIsLost) return client.write(bytes);
+      cuts.after += 1;
+      return end();
+    });
+  });
+  await new Promise<void>((resolve) => {
+    listener.listen(0, '127.0.0.1', resolve);
+  });
+  const { port } = listener.address() as AddressInfo;
+  const cutAll = (): void => {
+    for (const { client, server } of pairs) {
+      client.destroy();
+      server.destroy();
+    }
+  };
+  const proxy: TcpProxy = {
+    url: Object.assign(new URL(serverUrl), { hostname: '127.0.0.1', port: String(port) }).href,
+    judge: () => 'pass',
+    cuts,
+    cutAll,
+    async close() {
+      const closed = new Promise((resolve) => {
+        listener.close(resolve);
+      });
+      cutAll();
+      await closed;
+    },
+  };
+  return proxy;
+}
+
+/** A COMMIT sent by the simple protocol. */
+export function isCommit(bytes: Buffer): boolean {
+  return bytes[0] === 0x51 && /^COMMIT;?\0/i.test(bytes.toString('latin1', 5));
+}
