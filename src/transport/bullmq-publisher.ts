@@ -13,6 +13,7 @@ import {
   queueName,
 } from './bullmq-parts.ts';
 import type { OutboundMessage, Publisher, PublishOutcome } from './port.ts';
+import { settledOrAborted } from './shared.ts';
 
 /** Jobs in one addJobs call; measured on a local Redis, 100 to 500 are alike and more only holds the event loop longer. */
 export const CHUNK_MESSAGES = 250;
@@ -81,8 +82,9 @@ export function bullmqPublisher(broker: BullmqBroker, settings: BullmqSettings):
       ids = await roundTrip(backend.addJobs(entries));
     } catch (error) {
       if (!(error instanceof Error) || !broker.isMessageFault(error)) throw error;
-      if (chunk.length === 1) {
-        outcomes[chunk[0]!.index] = refused(error, true);
+      const [first, ...others] = chunk;
+      if (first !== undefined && others.length === 0) {
+        outcomes[first.index] = refused(error, true);
         return;
       }
       // Some message of the chunk is at fault and BullMQ does not say which: one by one, in order. Those that were added
@@ -93,13 +95,10 @@ export function bullmqPublisher(broker: BullmqBroker, settings: BullmqSettings):
       }
       return;
     }
-    for (let i = 0; i < chunk.length; i += 1) {
+    for (const [i, { index }] of chunk.entries()) {
       // BullMQ answers with the id it stored under, or with a code below zero.
-      if (ids[i] !== entries[i]!.jobId)
-        outcomes[chunk[i]!.index] = refused(
-          new Error(`BullMQ answered ${String(ids[i])} instead of the job id`),
-          false,
-        );
+      if (ids[i] === entries[i]?.jobId) continue;
+      outcomes[index] = refused(new Error(`BullMQ answered ${String(ids[i])} instead of the job id`), false);
     }
   }
 
@@ -109,8 +108,7 @@ export function bullmqPublisher(broker: BullmqBroker, settings: BullmqSettings):
   ): Promise<readonly PublishOutcome[]> {
     const outcomes = new Array<PublishOutcome>(batch.length).fill(PUBLISHED);
     const lines = new Map<string, Placed[]>();
-    for (let index = 0; index < batch.length; index += 1) {
-      const message = batch[index]!;
+    for (const [index, message] of batch.entries()) {
       const fault = faultOf(message, settings);
       if (fault !== undefined) {
         outcomes[index] = refused(fault, true);
@@ -161,22 +159,12 @@ export function bullmqPublisher(broker: BullmqBroker, settings: BullmqSettings):
 
 /** Runs `work` until it settles or `signal` aborts, and makes every failure one of the broker's: its outcome is unknown. */
 async function guarded<T>(kind: string, signal: AbortSignal, work: () => Promise<T>): Promise<T> {
-  let onAbort: (() => void) | undefined;
-  const aborted = new Promise<never>((_, reject) => {
-    onAbort = () => reject(signal.reason);
-    signal.addEventListener('abort', onAbort);
-  });
-  aborted.catch(() => {});
   try {
     signal.throwIfAborted();
-    const working = work();
-    working.catch(() => {});
-    return await Promise.race([working, aborted]);
+    return await settledOrAborted(work(), signal);
   } catch (error) {
     if (isHoldfastError(error, 'HF_STOPPED') || isHoldfastError(error, 'HF_CONFIG')) throw error;
     throw unavailable(kind, error);
-  } finally {
-    if (onAbort !== undefined) signal.removeEventListener('abort', onAbort);
   }
 }
 

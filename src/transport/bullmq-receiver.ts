@@ -6,7 +6,7 @@
  * that goes back goes to the head of the line. `later` in an ordered partition puts the message back at the head and closes the
  * partition for that long, by the queue's rate limit: it outlives this process, and holds no lock meanwhile.
  */
-import { DelayedError, type Job, WaitingError, Worker } from 'bullmq';
+import { DelayedError, type IQueueBackend, type Job, WaitingError, Worker } from 'bullmq';
 import { systemClock } from '../runtime/clock.ts';
 import { type BullmqBroker, type BullmqSettings, queueName, type ReceiveLink } from './bullmq-parts.ts';
 import type { Delivery, ReceiveOptions, Receiver, Verdict } from './port.ts';
@@ -14,6 +14,8 @@ import { createSemaphore } from './semaphore.ts';
 import { untilStopped } from './shared.ts';
 
 type Handle = (delivery: Delivery) => Promise<Verdict>;
+type QueueWorker = Worker<unknown, void, string, IQueueBackend>;
+type QueueJob = Job<unknown, void>;
 
 /** How long a message waits whose handler threw instead of giving a verdict. */
 const REJECTED_LATER_MS = 1000;
@@ -74,7 +76,7 @@ function startRun(
   const partitions = settings.partitionsOf(destination);
   const slots = createSemaphore(options.concurrency);
   const inFlight = new Map<string, InFlight>();
-  const workers = new Set<Worker>();
+  const workers = new Set<QueueWorker>();
   const stopping = new AbortController();
   /** Aborts when a stopping run has nothing in flight any more. */
   const idle = new AbortController();
@@ -85,7 +87,7 @@ function startRun(
   // Rounded up: the slots bound the whole, so that a busy partition may use what an idle one does not.
   const concurrency = options.ordered ? 1 : Math.ceil(options.concurrency / partitions);
 
-  async function process(worker: Worker, job: Job, token: string): Promise<void> {
+  async function process(worker: QueueWorker, job: QueueJob, token: string): Promise<void> {
     const free = await slots.acquire(stopping.signal);
     if (free === undefined) {
       // Never handed to the handler, so it goes back as if nothing had been.
@@ -121,7 +123,13 @@ function startRun(
   }
 
   /** Applies `later`. Always throws what tells BullMQ that the job is no longer its to finish. */
-  async function putBack(worker: Worker, job: Job, token: string, delayMs: number, claim: InFlight): Promise<never> {
+  async function putBack(
+    worker: QueueWorker,
+    job: QueueJob,
+    token: string,
+    delayMs: number,
+    claim: InFlight,
+  ): Promise<never> {
     const wholeMs = Math.ceil(Math.max(0, delayMs));
     while (!claim.lost) {
       try {
@@ -152,11 +160,11 @@ function startRun(
   async function openWorker(partition: number): Promise<void> {
     const name = queueName(destination, partition);
     while (!stopping.signal.aborted) {
-      let worker: Worker | undefined;
+      let worker: QueueWorker | undefined;
       try {
         await link.ready();
         if (stopping.signal.aborted) return;
-        const made: Worker = makeWorker(link, name, (job, token) => process(made, job, token));
+        const made: QueueWorker = makeWorker(link, name, (job, token) => process(made, job, token));
         worker = made;
         workers.add(worker);
         await worker.waitUntilReady();
@@ -176,13 +184,17 @@ function startRun(
     }
   }
 
-  function makeWorker(from: ReceiveLink, name: string, processor: (job: Job, token: string) => Promise<void>): Worker {
-    const worker = new Worker(
+  function makeWorker(
+    from: ReceiveLink,
+    name: string,
+    processor: (job: QueueJob, token: string) => Promise<void>,
+  ): QueueWorker {
+    const worker = new Worker<unknown, void, string, IQueueBackend>(
       name,
       // Two parameters, not three: with a third BullMQ would make an AbortController of its own for every job.
-      (job: Job, token?: string) => processor(job, token!),
+      (job: QueueJob, token?: string) => processor(job, token ?? ''),
       {
-        connection: from.connection as never,
+        connection: from.connection,
         ...(from.prefix === undefined ? {} : { prefix: from.prefix }),
         autorun: false,
         concurrency,
@@ -193,7 +205,7 @@ function startRun(
         // A limit nobody reaches, but without one BullMQ does not look at the rate limit that `later` sets.
         ...(options.ordered ? { limiter: { max: UNLIMITED, duration: 1000 } } : {}),
       },
-      from.factory as never,
+      from.factory,
     );
     let resting = false;
     worker.on('error', (error) => {
@@ -224,7 +236,7 @@ function startRun(
     return worker;
   }
 
-  async function applyOrder(worker: Worker): Promise<void> {
+  async function applyOrder(worker: QueueWorker): Promise<void> {
     const backend = worker.getBackend();
     if (options.ordered) await backend.setQueueMeta({ concurrency: 1, [ORDER_MARK]: 1 });
     else if ((await backend.getQueueMetaField(ORDER_MARK)) !== null)

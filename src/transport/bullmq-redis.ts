@@ -18,7 +18,7 @@ import {
 import { bullmqPublisher } from './bullmq-publisher.ts';
 import { bullmqReceiver } from './bullmq-receiver.ts';
 import type { Transport } from './port.ts';
-import { transportOf } from './shared.ts';
+import { abortReason, transportOf } from './shared.ts';
 
 export interface BullmqTransportOptions extends BullmqOptions {
   /** `redis://…` or `rediss://…`, or options of ioredis. Reconnecting, offline queue and retries are set by the transport. */
@@ -112,7 +112,7 @@ function publishLink(connection: string | RedisOptions, prefix: string, settings
 function untilReady(client: Redis, signal: AbortSignal, timeoutMs: number): Promise<void> {
   return new Promise((resolve, reject) => {
     let lastError: Error | undefined;
-    const settle = (error?: unknown): void => {
+    const settle = (error?: Error): void => {
       clearTimeout(timer);
       client.off('ready', onReady);
       client.off('error', onError);
@@ -124,7 +124,7 @@ function untilReady(client: Redis, signal: AbortSignal, timeoutMs: number): Prom
     const onReady = (): void => settle();
     const onError = (error: Error): void => void (lastError = error);
     const onClose = (): void => settle(lastError ?? new Error('the connection was closed'));
-    const onAbort = (): void => settle(signal.reason);
+    const onAbort = (): void => settle(abortReason(signal));
     const timer = setTimeout(() => settle(lastError ?? new Error(`no connection within ${timeoutMs} ms`)), timeoutMs);
     client.on('ready', onReady);
     client.on('error', onError);
@@ -151,7 +151,7 @@ function receiveLink(connection: string | RedisOptions, prefix: string, settings
     ready: () => Promise.resolve(),
     connection: client,
     prefix,
-    factory: createRedisBackend as never,
+    factory: createRedisBackend,
     cut: () => clients.forEach(end),
     async close() {
       clients.forEach(end);

@@ -15,7 +15,7 @@ import type {
   Transport,
   Verdict,
 } from './port.ts';
-import { transportOf, untilStopped } from './shared.ts';
+import { settledOrAborted, transportOf, untilStopped } from './shared.ts';
 
 /** Ways to make it fail; all are looked at on every call, so a test may change them as it goes. */
 export interface MemoryFaults {
@@ -219,14 +219,4 @@ function startTaking(
     stopped ??= stop();
     return untilStopped(stopped, signal, hard);
   };
-}
-
-/** Settles as `work` does, or rejects with the signal's reason when it aborts first. */
-function settledOrAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const onAbort = (): void => reject(signal.reason);
-    if (signal.aborted) return onAbort();
-    signal.addEventListener('abort', onAbort);
-    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort));
-  });
 }

@@ -62,3 +62,25 @@ export async function untilStopped(
     signal?.removeEventListener('abort', beHard);
   }
 }
+
+/** Settles as `work` does, or rejects with the signal's reason when it aborts first; `work` then goes on unheard. */
+export async function settledOrAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  work.catch(() => {});
+  let onAbort = (): void => {};
+  const aborted = new Promise<never>((_, reject) => {
+    onAbort = (): void => reject(abortReason(signal));
+  });
+  if (signal.aborted) onAbort();
+  else signal.addEventListener('abort', onAbort);
+  try {
+    return await Promise.race([work, aborted]);
+  } finally {
+    signal.removeEventListener('abort', onAbort);
+  }
+}
+
+/** The reason of an aborted signal, which may be anything, as an error. */
+export function abortReason(signal: AbortSignal): Error {
+  const reason: unknown = signal.reason;
+  return reason instanceof Error ? reason : new Error(String(reason));
+}

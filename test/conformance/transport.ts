@@ -3,6 +3,7 @@
  * Nothing here knows which broker it is; what a test needs of one (short claims, a broker that hangs) comes from the harness.
  */
 import { randomUUID } from 'node:crypto';
+import { createServer, type Socket } from 'node:net';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { isHoldfastError } from '../../src/errors.ts';
 import type { Delivery, OutboundMessage, Receiver, Transport, Verdict } from '../../src/transport/port.ts';
@@ -15,7 +16,7 @@ export interface TransportHarness {
   /** A transport whose broker accepts everything and answers nothing. */
   hanging(): Transport;
   /** A transport on the working broker, and a message that its broker refuses for good when given this one. */
-  refusing(): { readonly transport: Transport; spoil(message: OutboundMessage): OutboundMessage };
+  refusing(): { readonly transport: Transport; readonly spoil: (message: OutboundMessage) => OutboundMessage };
   dispose(): Promise<void>;
 }
 
@@ -276,7 +277,7 @@ export function describeTransport(name: string, open: () => Promise<TransportHar
         expect(order).toEqual(
           batch
             .filter((message) => message.key === key)
-            .map((message) => Number((JSON.parse(message.wire) as { data: { n: number } }).data.n)),
+            .map((message) => (JSON.parse(message.wire) as { data: { n: number } }).data.n),
         );
     });
 
@@ -468,8 +469,7 @@ export function describeTransport(name: string, open: () => Promise<TransportHar
 
 /** A TCP server that accepts and never answers. */
 export async function silentServer(): Promise<{ readonly port: number; close(): Promise<void> }> {
-  const { createServer } = await import('node:net');
-  const sockets = new Set<import('node:net').Socket>();
+  const sockets = new Set<Socket>();
   const server = createServer((socket) => {
     sockets.add(socket);
     socket.on('error', () => {});

@@ -64,8 +64,14 @@ describe('createSemaphore', () => {
     const slots = createSemaphore(1);
     const free = await slots.acquire(stop.signal);
     const order: string[] = [];
-    const second = slots.acquire(stop.signal).then((got) => void (order.push('second'), got!()));
-    const third = slots.acquire(stop.signal).then((got) => void (order.push('third'), (keep = got)));
+    const second = slots.acquire(stop.signal).then((got) => {
+      order.push('second');
+      got!();
+    });
+    const third = slots.acquire(stop.signal).then((got) => {
+      order.push('third');
+      keep = got;
+    });
     let keep: (() => void) | undefined;
     free!();
     await Promise.all([second, third]);
