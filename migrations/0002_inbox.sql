@@ -3,7 +3,8 @@
 -- For the operator: creates tables in the schema "holdfast" only; takes no lock on existing tables; runs in milliseconds.
 -- These tables live in the consumer's own database, beside the rows its handlers write.
 
--- One row per (consumer, message) whose effect has committed. Spoken to by src/inbox/inbox-store.ts.
+-- One row per (consumer, message) that the consumer has taken charge of: committed with its effect, or with its row in
+-- parked_delivery, so that one insert tells duplicates of both. Spoken to by src/inbox/inbox-store.ts.
 CREATE TABLE "holdfast".inbox (
   consumer   text        NOT NULL,
   message_id uuid        NOT NULL,
@@ -24,7 +25,9 @@ CREATE TABLE "holdfast".parked_delivery (
   state           text        NOT NULL CHECK (state IN ('failed', 'behind')),
   reason          text        NOT NULL,
   error           text,
+  -- Runs of the handler, in place and parked; and how often it was taken up again since it was parked.
   attempts        integer     NOT NULL DEFAULT 0,
+  redrives        integer     NOT NULL DEFAULT 0,
   parked_at       timestamptz NOT NULL DEFAULT now(),
   -- Order among the parked messages of one key.
   position        bigint      GENERATED ALWAYS AS IDENTITY,
@@ -34,7 +37,8 @@ CREATE TABLE "holdfast".parked_delivery (
 CREATE INDEX parked_delivery_key ON "holdfast".parked_delivery (consumer, key, position);
 CREATE INDEX parked_delivery_due ON "holdfast".parked_delivery (consumer, next_attempt_at) WHERE next_attempt_at IS NOT NULL;
 
--- Attempts marked before they are made, for messages that came back from a consumer that died. Spoken to by src/inbox/suspect-store.ts.
+-- Attempts marked before they are made, for messages that came back from a consumer that died. The row with the nil UUID says since
+-- when an ordered consumer has run. Spoken to by src/inbox/suspect-store.ts.
 CREATE TABLE "holdfast".delivery_attempt (
   consumer   text        NOT NULL,
   message_id uuid        NOT NULL,
@@ -51,3 +55,13 @@ CREATE TABLE "holdfast".idempotency_key (
   created_at  timestamptz NOT NULL DEFAULT now()
 );
 CREATE INDEX idempotency_key_created ON "holdfast".idempotency_key USING brin (created_at);
+
+-- How long a message can come again, as far as the subscriptions in this database tell: the longest retention of the log, in
+-- milliseconds; null when there are none or the role may not look. Consumers compare it with their own retention at start.
+CREATE FUNCTION "holdfast".redelivery_horizon_ms() RETURNS double precision
+  LANGUAGE plpgsql STABLE AS $$
+BEGIN
+  RETURN (SELECT extract(epoch FROM max(retention)) * 1000 FROM "holdfast".subscription);
+EXCEPTION WHEN insufficient_privilege THEN
+  RETURN NULL;
+END $$;

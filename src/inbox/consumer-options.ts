@@ -1,0 +1,152 @@
+/**
+ * The options of a consumer and their checks. Used by consumer.ts.
+ */
+import type { PoolClient } from 'pg';
+import { HoldfastError } from '../errors.ts';
+import type { Database } from '../postgres/database.ts';
+import type { Clock } from '../runtime/clock.ts';
+import type { CrashPoint } from '../runtime/crash-point.ts';
+import type { Duration } from '../runtime/duration.ts';
+import type { Logger } from '../runtime/log.ts';
+import type { Metrics } from '../runtime/metrics.ts';
+import type { RetryOptions } from '../runtime/retry.ts';
+import type { Transport } from '../transport/port.ts';
+import type { OutboxPort } from './handler-run.ts';
+import type { Handler, On } from './handler.ts';
+import type { Runner } from './runner-work.ts';
+import type { DedupWindow } from './window.ts';
+
+/** Handlers as a list, or as a function that is given `on` for the transactions of this consumer. */
+export type Handlers<Tx> = readonly Handler<Tx>[] | ((on: On<Tx>) => readonly Handler<Tx>[]);
+
+export interface CommonConsumerOptions {
+  readonly transport: Transport;
+  /** Queue to receive from; default: the consumer's name. */
+  readonly destination?: string | undefined;
+  /** Messages handled at once; default 16, but no more than leaves two connections of the pool free. */
+  readonly concurrency?: number | undefined;
+  /** Keep the order per key, end to end: a message that gives up parks the later ones of its key behind it. Default false. */
+  readonly ordered?: boolean | undefined;
+  /** In place, before a message is parked. Default 5 attempts, base 100 ms, cap 5 s, within 30 s. */
+  readonly retry?: RetryOptions | undefined;
+  /** Of parked messages; when it ends, they wait for a person. Default 8 attempts, base 1 m, cap 1 h. */
+  readonly parkedRetry?: RetryOptions | undefined;
+  /** Longest run of a handler; default '30s'. */
+  readonly timeout?: Duration | undefined;
+  /** What becomes of messages whose topic has no handler: acknowledged unread, or parked. Default 'ignore'. */
+  readonly onUnknown?: 'ignore' | 'park' | undefined;
+  /** How long marks are kept; must exceed the time within which a message can come again. Default '14d'. */
+  readonly retention?: Duration | undefined;
+  /** That time. Default: the longest retention of the subscriptions in this database, or 7 days if there are none. */
+  readonly redeliveryHorizon?: Duration | undefined;
+  /** How long idempotency keys are kept; default '24h'. */
+  readonly idempotencyRetention?: Duration | undefined;
+  /** Ordered consumers: how long a message waits for its predecessor before it is parked. Default '1m'. */
+  readonly predecessorWait?: Duration | undefined;
+  /** How often to look for parked messages that are due; default '1s'. */
+  readonly parkedPoll?: Duration | undefined;
+  /** How often to prune; default '10m'. */
+  readonly pruneInterval?: Duration | undefined;
+  /** For handlers of kind 'window'. */
+  readonly window?: DedupWindow | undefined;
+  /** For `send` in handlers. */
+  readonly outbox?: OutboxPort | undefined;
+  readonly log?: Logger | undefined;
+  readonly metrics?: Metrics | undefined;
+  readonly clock?: Clock | undefined;
+  /** Gives numbers in [0, 1). */
+  readonly random?: (() => number) | undefined;
+  /** For tests; see INBOX_CRASH_POINTS. */
+  readonly crashPoint?: CrashPoint | undefined;
+}
+
+export interface DatabaseConsumerOptions extends CommonConsumerOptions {
+  /** Where inbox and effects are. Handlers get a PoolClient. */
+  readonly database: Database;
+  readonly handlers: Handlers<PoolClient>;
+}
+
+export interface RunnerConsumerOptions<Tx> extends CommonConsumerOptions {
+  /** How to open a transaction with your own client or ORM. Handlers get what it opens. */
+  readonly runner: Runner<Tx>;
+  /** Schema of the Holdfast tables; default 'holdfast'. */
+  readonly schema?: string | undefined;
+  readonly handlers: Handlers<Tx>;
+}
+
+export const KNOWN_OPTIONS = [
+  'transport',
+  'destination',
+  'concurrency',
+  'ordered',
+  'retry',
+  'parkedRetry',
+  'timeout',
+  'onUnknown',
+  'retention',
+  'redeliveryHorizon',
+  'idempotencyRetention',
+  'predecessorWait',
+  'parkedPoll',
+  'pruneInterval',
+  'window',
+  'outbox',
+  'log',
+  'metrics',
+  'clock',
+  'random',
+  'crashPoint',
+  'database',
+  'runner',
+  'schema',
+  'handlers',
+];
+const DEFAULT_CONCURRENCY = 16;
+
+/** The number given, or what the pool bears. */
+export function checkConcurrency(
+  where: string,
+  given: number | undefined,
+  database: Database | null,
+  log: Logger,
+): number {
+  const connections = database?.pool.options.max ?? Infinity;
+  const concurrency = given ?? Math.min(DEFAULT_CONCURRENCY, Math.max(1, connections - 2));
+  if (!Number.isInteger(concurrency) || concurrency < 1)
+    throw wrong(where, `has concurrency ${concurrency}`, 'Give a whole number from 1 on.');
+  if (concurrency > connections)
+    log.warn(
+      { concurrency, connections },
+      'the pool has fewer connections than messages are handled at once: some will wait',
+    );
+  return concurrency;
+}
+
+/** What a kind needs of its consumer. */
+export function checkKinds<Tx>(
+  where: string,
+  handlers: readonly Handler<Tx>[],
+  ordered: boolean,
+  window: DedupWindow | undefined,
+): void {
+  for (const { topic, kind } of handlers) {
+    if (kind === 'window' && window === undefined) {
+      throw wrong(
+        where,
+        `handles ${topic} with kind 'window', but has no window`,
+        'Give window: createRedisWindow({ … }) or createMemoryWindow().',
+      );
+    }
+    if (ordered && (kind === 'window' || kind === 'idempotent')) {
+      throw wrong(
+        where,
+        `is ordered, but handles ${topic} with kind '${kind}', which leaves no mark for the next of its key to see`,
+        'Leave kind away, or use a consumer of its own that is not ordered.',
+      );
+    }
+  }
+}
+
+export function wrong(where: string, what: string, advice: string): HoldfastError {
+  return new HoldfastError('HF_CONFIG', `${where} ${what}.`, { advice });
+}

@@ -1,0 +1,299 @@
+/**
+ * The consumer: receives messages from a transport and has each one's effect happen once. Puts the parts together: options, stores,
+ * the receiver, the redrive loop and the pruning loop. The public door for services.
+ */
+import { isStorableText } from '../message/text.ts';
+import type { Database } from '../postgres/database.ts';
+import { assertSchema } from '../postgres/migrator.ts';
+import { assertSchemaName, DEFAULT_SCHEMA } from '../postgres/quoting.ts';
+import { systemClock } from '../runtime/clock.ts';
+import { noCrash, type CrashPoint } from '../runtime/crash-point.ts';
+import { parseDuration, type Duration } from '../runtime/duration.ts';
+import { silentLogger } from '../runtime/log.ts';
+import { createLoop } from '../runtime/loop.ts';
+import { noopMetrics, type Metrics } from '../runtime/metrics.ts';
+import { refuseUnknownOptions } from '../runtime/options.ts';
+import { backoffMs, resolveRetry } from '../runtime/retry.ts';
+import type { Service } from '../runtime/service.ts';
+import type { Delivery, Receiver, Verdict } from '../transport/port.ts';
+import {
+  checkConcurrency,
+  checkKinds,
+  KNOWN_OPTIONS,
+  wrong,
+  type CommonConsumerOptions,
+  type DatabaseConsumerOptions,
+  type Handlers,
+  type RunnerConsumerOptions,
+} from './consumer-options.ts';
+import { createDeadlines, type Deadlines } from './deadlines.ts';
+import { DEFAULT_PARKED_RETRY, DEFAULT_RETRY, HOLD, longestRetryMs } from './decide.ts';
+import { createDeliverer } from './deliver.ts';
+import { handlersFor, resolveHandlers, type Handler } from './handler.ts';
+import { createInboxStore } from './inbox-store.ts';
+import { createParkedDeliveryStore } from './parked-delivery-store.ts';
+import { createPostgresWork } from './postgres-work.ts';
+import { createRedriver } from './redrive.ts';
+import {
+  ASSUMED_HORIZON_MS,
+  DEFAULT_RETENTION,
+  judgeRetention,
+  pruneInbox,
+  readRedeliveryHorizon,
+} from './retention.ts';
+import type { ConsumerMetrics, Room } from './room.ts';
+import { createRunnerWork } from './runner-work.ts';
+import { createSuspectStore } from './suspect-store.ts';
+import { guardCrashPoint, type Work } from './work.ts';
+
+export interface Consumer extends Service {
+  readonly name: string;
+  /** One delivery, as the receiver hands it over; for tests and for transports of your own. */
+  handle(delivery: Delivery): Promise<Verdict>;
+  /** Runs the parked messages that are due, now. */
+  tickParked(): Promise<void>;
+  /** Prunes, now. */
+  tickPrune(): Promise<void>;
+}
+
+/**
+ * A consumer with a name of its own: its marks, parked messages and retries are kept under it, so never rename one lightly.
+ * Opens nothing before `start`.
+ * @throws HoldfastError HF_CONFIG, HF_OPTION_UNKNOWN, HF_DURATION; `start` rejects with HF_INBOX_RETENTION and HF_SCHEMA_MISSING
+ */
+export function consumer(name: string, options: DatabaseConsumerOptions): Consumer;
+export function consumer<Tx>(name: string, options: RunnerConsumerOptions<Tx>): Consumer;
+export function consumer<Tx>(name: string, options: DatabaseConsumerOptions | RunnerConsumerOptions<Tx>): Consumer {
+  if (typeof name !== 'string' || name === '' || name.length > 200 || !isStorableText(name)) {
+    throw wrong('consumer', 'needs a name of 1 to 200 characters', "Write consumer('shipping', { … }).");
+  }
+  const where = `consumer('${name}')`;
+  refuseUnknownOptions(options, KNOWN_OPTIONS, where);
+  if ('database' in options && 'runner' in options)
+    throw wrong(where, 'has both database and runner', 'Give the one that handlers are to write through.');
+  const crash = guardCrashPoint(options.crashPoint ?? noCrash);
+  const deadlines = createDeadlines(options.clock ?? systemClock);
+  if ('runner' in options) {
+    if (typeof options.runner?.transaction !== 'function')
+      throw wrong(
+        where,
+        'has a runner without transaction',
+        'Give { transaction: (fn) => db.transaction().execute(fn) }.',
+      );
+    const work = createRunnerWork({
+      runner: options.runner,
+      schema: assertSchemaName(options.schema ?? DEFAULT_SCHEMA),
+      crash,
+    });
+    return assemble(name, where, options, handlerList(options.handlers), work, { crash, deadlines, database: null });
+  }
+  if (typeof options.database?.transaction !== 'function')
+    throw wrong(where, 'has no database', 'Give database: openDatabase({ url }), or a runner.');
+  const work = createPostgresWork({ database: options.database, deadlines, crash });
+  return assemble(name, where, options, handlerList(options.handlers), work, {
+    crash,
+    deadlines,
+    database: options.database,
+  });
+}
+
+function handlerList<Tx>(handlers: Handlers<Tx>): readonly Handler<Tx>[] {
+  return typeof handlers === 'function' ? handlers(handlersFor<Tx>()) : handlers;
+}
+
+interface Tools {
+  readonly crash: CrashPoint;
+  readonly deadlines: Deadlines;
+  readonly database: Database | null;
+}
+
+function assemble<Tx>(
+  name: string,
+  where: string,
+  options: CommonConsumerOptions,
+  handlers: readonly Handler<Tx>[],
+  work: Work<Tx>,
+  tools: Tools,
+): Consumer {
+  const {
+    transport,
+    destination = name,
+    clock = systemClock,
+    random = Math.random,
+    metrics = noopMetrics,
+    onUnknown = 'ignore',
+  } = options;
+  const duration = (
+    option: 'timeout' | 'retention' | 'idempotencyRetention' | 'predecessorWait' | 'parkedPoll' | 'pruneInterval',
+    preset: Duration,
+  ): number => parseDuration(options[option] ?? preset, `${where}.${option}`);
+  const log = (options.log ?? silentLogger).child({ consumer: name });
+  const ordered = options.ordered ?? false;
+  const resolved = resolveHandlers(handlers, { retry: options.retry, timeout: options.timeout ?? '30s', where });
+  const horizonMs =
+    options.redeliveryHorizon === undefined
+      ? null
+      : parseDuration(options.redeliveryHorizon, `${where}.redeliveryHorizon`);
+  const idempotencyRetentionMs = duration('idempotencyRetention', '24h');
+  const parkedPollMs = duration('parkedPoll', '1s');
+  const pruneIntervalMs = duration('pruneInterval', '10m');
+  const concurrency = checkConcurrency(where, options.concurrency, tools.database, log);
+  checkKinds(where, [...resolved.values()], ordered, options.window);
+  if (typeof transport?.receiver !== 'function')
+    throw wrong(where, 'has no transport', 'Give transport: bullmqRedis({ … }), or another one.');
+  if (onUnknown !== 'ignore' && onUnknown !== 'park')
+    throw wrong(where, `has onUnknown ${JSON.stringify(onUnknown)}`, "Use 'ignore' or 'park'.");
+
+  let stopping = new AbortController();
+  const room: Room<Tx> = {
+    name,
+    ordered,
+    onUnknown,
+    handlers: resolved,
+    parkedRetry: resolveRetry(options.parkedRetry, DEFAULT_PARKED_RETRY, `${where}.parkedRetry`),
+    defaultRetry: resolveRetry(options.retry, DEFAULT_RETRY, `${where}.retry`),
+    predecessorWaitMs: duration('predecessorWait', '1m'),
+    retentionMs: duration('retention', DEFAULT_RETENTION),
+    longestTimeoutMs: Math.max(
+      duration('timeout', '30s'),
+      ...[...resolved.values()].map((handler) => handler.timeoutMs),
+    ),
+    work,
+    inbox: createInboxStore(work.schema, name),
+    parked: createParkedDeliveryStore(work.schema, name),
+    suspects: createSuspectStore(work.schema, name),
+    window: options.window ?? null,
+    outbox: options.outbox ?? null,
+    deadlines: tools.deadlines,
+    clock,
+    random,
+    log,
+    counts: consumerMetrics(metrics),
+    crash: tools.crash,
+    stopping: () => stopping.signal,
+  };
+
+  let firstRun: Promise<number> | null = null;
+  /** Asked once; a failure is not remembered. */
+  const since = (): Promise<number> => {
+    firstRun ??= work
+      .transaction((execute) => room.suspects.firstRunAt(execute))
+      .then((at) => at.getTime())
+      .catch((error: unknown) => {
+        firstRun = null;
+        throw error;
+      });
+    return firstRun;
+  };
+  const deliverer = createDeliverer(room, since);
+  const handle = (delivery: Delivery): Promise<Verdict> => deliverer.handle(delivery);
+  const redriver = createRedriver(room, since);
+  const onError = (_error: unknown, failures: number): number => backoffMs(HOLD, failures, random);
+  const parkedLoop = createLoop({
+    name: `${name}.parked`,
+    clock,
+    log,
+    tick: async (signal) => {
+      await redriver.redriveDue(signal);
+      return parkedPollMs;
+    },
+    onError,
+  });
+  const pruneLoop = createLoop({
+    name: `${name}.prune`,
+    clock,
+    log,
+    tick: async (signal) => {
+      const pruned = await pruneInbox(room, idempotencyRetentionMs, signal);
+      if (pruned > 0) log.info({ pruned }, 'inbox pruned');
+      return pruneIntervalMs;
+    },
+    onError,
+  });
+
+  async function checkRetention(): Promise<void> {
+    const known = horizonMs ?? (await work.transaction((execute) => readRedeliveryHorizon(execute, work.schema)));
+    if (known === null)
+      log.info(
+        { assumedMs: ASSUMED_HORIZON_MS },
+        'redelivery horizon not known: set redeliveryHorizon to the retention of the outbox',
+      );
+    const retriesMs = Math.max(
+      0,
+      ...[...resolved.values()].map(
+        (handler) =>
+          longestRetryMs(handler.retry) +
+          (Number.isFinite(handler.retry.attempts) ? handler.retry.attempts * handler.timeoutMs : 0),
+      ),
+    );
+    const refusal = judgeRetention({
+      consumer: name,
+      retentionMs: room.retentionMs,
+      horizonMs: known ?? ASSUMED_HORIZON_MS,
+      retriesMs,
+    });
+    if (refusal !== null) throw refusal;
+  }
+
+  let receiver: Receiver | null = null;
+  let starting: Promise<void> | null = null;
+
+  async function startParts(): Promise<void> {
+    if (tools.database !== null) await assertSchema(tools.database);
+    await checkRetention();
+    if (ordered) await since();
+    stopping = new AbortController();
+    receiver = transport.receiver(destination, handle, { concurrency, ordered });
+    await receiver.start();
+    await Promise.all([parkedLoop.start(), pruneLoop.start()]);
+    log.info({ destination, ordered, concurrency, topics: [...resolved.keys()] }, 'consumer started');
+  }
+
+  return {
+    name,
+    handle,
+    tickParked: () => parkedLoop.tick(),
+    tickPrune: () => pruneLoop.tick(),
+    start() {
+      starting ??= startParts().catch((error: unknown) => {
+        starting = null;
+        throw error;
+      });
+      return starting;
+    },
+    async stop(stopOptions = {}) {
+      if (starting === null) return;
+      await starting.catch(() => {});
+      stopping.abort();
+      await Promise.all([receiver?.stop(stopOptions), parkedLoop.stop(stopOptions), pruneLoop.stop(stopOptions)]);
+      tools.deadlines.close();
+      receiver = null;
+      starting = null;
+      log.info({}, 'consumer stopped');
+    },
+  };
+}
+
+function consumerMetrics(metrics: Metrics): ConsumerMetrics {
+  const buckets = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
+  return {
+    messages: metrics.counter('holdfast_consumer_messages_total', 'Deliveries by outcome.', [
+      'consumer',
+      'topic',
+      'outcome',
+    ]),
+    retries: metrics.counter('holdfast_consumer_retries_total', 'Attempts beyond the first.', ['consumer', 'topic']),
+    redrives: metrics.counter('holdfast_consumer_redrives_total', 'Attempts of parked messages by outcome.', [
+      'consumer',
+      'topic',
+      'outcome',
+    ]),
+    seconds: metrics.histogram(
+      'holdfast_consumer_handler_seconds',
+      'Time in handlers.',
+      ['consumer', 'topic'],
+      buckets,
+    ),
+    parked: metrics.gauge('holdfast_consumer_parked', 'Messages parked.', ['consumer']),
+  };
+}

@@ -1,0 +1,325 @@
+/**
+ * What a consumer does with one delivery, from the broker's hand to the verdict. The decisions are decide.ts's; here they are
+ * applied, with the waiting and counting between them. Used by consumer.ts as the receiver's handler.
+ */
+import type { Envelope } from '../message/envelope.ts';
+import type { Delivery, Verdict } from '../transport/port.ts';
+import { attemptOnce } from './attempt.ts';
+import {
+  decideArrival,
+  decideNext,
+  decideSuspect,
+  PARK_REASONS,
+  type Next,
+  type Outcome,
+  type Progress,
+} from './decide.ts';
+import type { ResolvedHandler } from './handler.ts';
+import { readIncoming, type Incoming } from './incoming.ts';
+import { park } from './parking.ts';
+import { policiesFor, type MessageOutcome, type Room } from './room.ts';
+import { SimulatedCrash } from './work.ts';
+
+const DONE: Verdict = { kind: 'done' };
+/** Messages waiting for a predecessor that are remembered; beyond, the oldest wait is forgotten and begins anew. */
+const MAX_AWAITING = 10_000;
+
+type Readable = Incoming & { readonly envelope: Envelope };
+
+export interface Deliverer {
+  handle(delivery: Delivery): Promise<Verdict>;
+}
+
+/** @param since resolves with when this consumer first ran, in milliseconds since the epoch; asked by ordered consumers only */
+export function createDeliverer<Tx>(room: Room<Tx>, since: () => Promise<number>): Deliverer {
+  /** Suspects are run one at a time, so that a death can be laid at one message's door. */
+  let suspectLane: Promise<unknown> = Promise.resolve();
+  const awaitingSinceMs = new Map<string, number>();
+  const unknownTopics = new Set<string>();
+
+  function count(incoming: Incoming, outcome: MessageOutcome): void {
+    room.counts.messages.inc({ consumer: room.name, topic: incoming.topic, outcome });
+  }
+
+  function acknowledge(incoming: Incoming, outcome: MessageOutcome): Verdict {
+    count(incoming, outcome);
+    room.crash('inbox.ack:before');
+    return DONE;
+  }
+
+  function later(incoming: Incoming, delayMs: number): Verdict {
+    count(incoming, 'later');
+    return { kind: 'later', delayMs };
+  }
+
+  async function handle(delivery: Delivery): Promise<Verdict> {
+    const incoming = readIncoming(delivery.wire);
+    const handler = room.handlers.get(incoming.topic);
+    const policies = policiesFor(room, handler);
+    const arrival = decideArrival({
+      decodeError: incoming.error,
+      hasHandler: handler !== undefined,
+      onUnknown: room.onUnknown,
+      redeliveries: delivery.redeliveries,
+      policies,
+    });
+    if (arrival.do === 'park') return parkAndAcknowledge(delivery, incoming, { ...arrival, attempts: 0, marked: true });
+    if (arrival.do === 'ignore' || handler === undefined || !isReadable(incoming)) return ignore(delivery, incoming);
+    const work = (): Promise<Verdict> => untilDecided(delivery, incoming, handler);
+    return arrival.suspect ? asSuspect(delivery, incoming, handler, work) : work();
+  }
+
+  /** Attempt after attempt, until there is a verdict. */
+  async function untilDecided(delivery: Delivery, incoming: Readable, handler: ResolvedHandler<Tx>): Promise<Verdict> {
+    const policies = policiesFor(room, handler);
+    const startedMs = room.clock.monotonic();
+    let attempt = 1;
+    let conflicts = 0;
+    let holds = 0;
+    let holdStartedMs = 0;
+    let heldMs = 0;
+    for (;;) {
+      if (delivery.signal.aborted) return later(incoming, 0);
+      const outcome = await tryOnce(delivery, incoming, handler, attempt);
+      const nowMs = room.clock.monotonic();
+      if (outcome.kind === 'conflict') conflicts += 1;
+      else conflicts = 0;
+      if (outcome.kind !== 'unavailable') {
+        if (holds > 0) heldMs += nowMs - holdStartedMs;
+        holds = 0;
+      } else if (holds === 0) holdStartedMs = nowMs;
+      const progress: Progress = {
+        attempt,
+        elapsedMs: nowMs - startedMs - heldMs,
+        conflicts,
+        holds,
+        heldMs: outcome.kind === 'unavailable' ? nowMs - holdStartedMs : 0,
+        awaitedMs: awaited(incoming.id, outcome, nowMs),
+        stopping: room.stopping().aborted,
+      };
+      const next = decideNext(outcome, progress, policies);
+      report(incoming, outcome, next, attempt);
+      switch (next.do) {
+        case 'acknowledge':
+          return acknowledge(incoming, acknowledgedAs(outcome));
+        case 'later':
+          return later(incoming, next.delayMs);
+        case 'park':
+          awaitingSinceMs.delete(incoming.id);
+          return parkAndAcknowledge(delivery, incoming, {
+            ...next,
+            attempts: outcome.kind === 'awaiting' ? 0 : attempt,
+            marked: marks(handler),
+          });
+        case 'again':
+          if (next.because === 'hold') holds += 1;
+          if (next.because === 'failed') {
+            attempt += 1;
+            room.counts.retries.inc({ consumer: room.name, topic: incoming.topic });
+          }
+          if (next.delayMs > 0) await pause(next.delayMs, delivery.signal);
+      }
+    }
+  }
+
+  async function tryOnce(
+    delivery: Delivery,
+    incoming: Readable,
+    handler: ResolvedHandler<Tx>,
+    attempt: number,
+  ): Promise<Outcome> {
+    let sinceMs = 0;
+    if (room.ordered && incoming.envelope.predecessor !== null) {
+      try {
+        sinceMs = await since();
+      } catch (error) {
+        return { kind: 'unavailable', error };
+      }
+    }
+    return attemptOnce(room, { incoming, handler, attempt, signal: delivery.signal, parked: false, sinceMs });
+  }
+
+  /** Ends early when the consumer stops or the delivery is taken away. */
+  async function pause(delayMs: number, signal: AbortSignal): Promise<void> {
+    await room.clock.sleep(delayMs, AbortSignal.any([signal, room.stopping()]));
+  }
+
+  /** How long this process has known the message to wait for its predecessor. */
+  function awaited(id: string, outcome: Outcome, nowMs: number): number {
+    if (outcome.kind !== 'awaiting') {
+      if (awaitingSinceMs.size > 0 && outcome.kind !== 'unavailable' && outcome.kind !== 'busy')
+        awaitingSinceMs.delete(id);
+      return 0;
+    }
+    const sinceMs = awaitingSinceMs.get(id);
+    if (sinceMs !== undefined) return nowMs - sinceMs;
+    awaitingSinceMs.set(id, nowMs);
+    if (awaitingSinceMs.size > MAX_AWAITING) {
+      for (const oldest of awaitingSinceMs.keys()) {
+        awaitingSinceMs.delete(oldest);
+        break;
+      }
+    }
+    return 0;
+  }
+
+  /** Nothing is acknowledged before it is parked: while the database is away, this holds and then gives the message back. */
+  async function parkAndAcknowledge(
+    delivery: Delivery,
+    incoming: Incoming,
+    parking: Extract<Next, { do: 'park' }> & { readonly attempts: number; readonly marked: boolean },
+  ): Promise<Verdict> {
+    const verdict = await held(delivery, incoming, async () => {
+      const result = await park(room, { incoming, ...parking });
+      if (result.kind === 'unavailable') throw result.error;
+      return result.kind;
+    });
+    if (typeof verdict !== 'string') return verdict;
+    if (verdict === 'duplicate') return acknowledge(incoming, 'duplicate');
+    room.log.error(
+      {
+        id: incoming.id,
+        topic: incoming.topic,
+        key: incoming.key,
+        reason: parking.reason,
+        attempts: parking.attempts,
+        retryInMs: parking.retryInMs,
+        err: parking.error,
+      },
+      'message parked',
+    );
+    return acknowledge(incoming, 'parked');
+  }
+
+  /** Runs what must not fail, again and again while the database is away; then gives the message back. */
+  async function held<T extends string>(
+    delivery: Delivery,
+    incoming: Incoming,
+    work: () => Promise<T>,
+  ): Promise<T | Verdict> {
+    const startedMs = room.clock.monotonic();
+    for (let holds = 0; ; holds += 1) {
+      try {
+        return await work();
+      } catch (error) {
+        if (error instanceof SimulatedCrash) throw error;
+        const progress: Progress = {
+          attempt: 1,
+          elapsedMs: 0,
+          conflicts: 0,
+          holds,
+          heldMs: room.clock.monotonic() - startedMs,
+          awaitedMs: 0,
+          stopping: room.stopping().aborted || delivery.signal.aborted,
+        };
+        const outcome: Outcome = { kind: 'unavailable', error };
+        const next = decideNext(outcome, progress, policiesFor(room, undefined));
+        report(incoming, outcome, next, 1);
+        if (next.do !== 'again') return later(incoming, next.do === 'later' ? next.delayMs : 0);
+        await pause(next.delayMs, delivery.signal);
+      }
+    }
+  }
+
+  /** No handler: counted, named once, and done with; an ordered consumer also marks it, since successors may name it. */
+  async function ignore(delivery: Delivery, incoming: Incoming): Promise<Verdict> {
+    if (!unknownTopics.has(incoming.topic)) {
+      unknownTopics.add(incoming.topic);
+      room.log.warn(
+        { topic: incoming.topic, code: 'HF_NO_HANDLER' },
+        'no handler for this topic: its messages are acknowledged unread',
+      );
+    }
+    if (room.ordered && incoming.key !== null) {
+      const verdict = await held(delivery, incoming, async () => {
+        await room.work.transaction((execute) => room.inbox.tryMark(execute, incoming.id));
+        return 'marked';
+      });
+      if (typeof verdict !== 'string') return verdict;
+    }
+    return acknowledge(incoming, 'ignored');
+  }
+
+  async function asSuspect(
+    delivery: Delivery,
+    incoming: Readable,
+    handler: ResolvedHandler<Tx>,
+    work: () => Promise<Verdict>,
+  ): Promise<Verdict> {
+    const turn = suspectLane.then(() => examine(delivery, incoming, handler, work));
+    suspectLane = turn.catch(() => {});
+    return turn;
+  }
+
+  async function examine(
+    delivery: Delivery,
+    incoming: Readable,
+    handler: ResolvedHandler<Tx>,
+    work: () => Promise<Verdict>,
+  ): Promise<Verdict> {
+    if (delivery.signal.aborted) return later(incoming, 0);
+    room.crash('inbox.suspect:before');
+    const found = await held(delivery, incoming, () =>
+      room.work.transaction(async (execute) => {
+        if (marks(handler) && (await room.inbox.has(execute, incoming.id))) {
+          await room.suspects.clear(execute, incoming.id);
+          return 'duplicate';
+        }
+        return decideSuspect(await room.suspects.markAttempt(execute, incoming.id));
+      }),
+    );
+    room.crash('inbox.suspect:after');
+    if (typeof found !== 'string') return found;
+    if (found === 'duplicate') return acknowledge(incoming, 'duplicate');
+    if (found === 'park') {
+      return parkAndAcknowledge(delivery, incoming, {
+        do: 'park',
+        reason: PARK_REASONS.crashed,
+        error: null,
+        retryInMs: null,
+        attempts: 0,
+        marked: true,
+      });
+    }
+    const verdict = await work();
+    // This process lives, whatever came of the message.
+    await held(delivery, incoming, async () => {
+      await room.work.transaction((execute) => room.suspects.clear(execute, incoming.id));
+      return 'cleared';
+    });
+    return verdict;
+  }
+
+  function report(incoming: Incoming, outcome: Outcome, next: Next, attempt: number): void {
+    if (!('error' in outcome) || next.do === 'park') return;
+    const fields = { id: incoming.id, topic: incoming.topic, attempt, err: outcome.error, next: next.do };
+    if (outcome.kind === 'lost') room.log.error(fields, 'an at-most-once handler failed: the message is lost');
+    else if (outcome.kind === 'unavailable') room.log.warn(fields, 'the database cannot be reached: the message waits');
+    else if (outcome.kind === 'conflict') room.log.debug(fields, 'serialization conflict');
+    else room.log.warn(fields, 'an attempt failed');
+  }
+
+  return { handle };
+}
+
+function isReadable(incoming: Incoming): incoming is Readable {
+  return incoming.envelope !== null;
+}
+
+function marks(handler: { readonly kind: string }): boolean {
+  return handler.kind === 'exactly-once' || handler.kind === 'at-most-once';
+}
+
+function acknowledgedAs(outcome: Outcome): MessageOutcome {
+  switch (outcome.kind) {
+    case 'duplicate':
+    case 'gone':
+      return 'duplicate';
+    case 'behind':
+      return 'parked';
+    case 'lost':
+      return 'lost';
+    default:
+      return 'handled';
+  }
+}

@@ -1,0 +1,123 @@
+/**
+ * A delivery as the consumer sees it: decoded, or with the reason why it cannot be and enough to park it all the same.
+ * Used by deliver.ts and redrive.ts.
+ */
+import { createHash } from 'node:crypto';
+import { decodeEnvelope, type Envelope } from '../message/envelope.ts';
+import { isUuid } from '../message/id.ts';
+import { assertKey, assertStorableText, isStorableText, MAX_KEY_BYTES } from '../message/text.ts';
+
+export interface Incoming {
+  readonly id: string;
+  readonly topic: string;
+  readonly key: string | null;
+  /** null when `error` tells why. */
+  readonly envelope: Envelope | null;
+  readonly error: Error | null;
+  readonly wire: unknown;
+}
+
+export function readIncoming(wire: unknown): Incoming {
+  try {
+    const envelope = decodeEnvelope(wire);
+    assertStorableText(envelope.topic, 'The topic of the envelope');
+    assertKey(envelope.key, 'the envelope');
+    return { id: envelope.id, topic: envelope.topic, key: envelope.key, envelope, error: null, wire };
+  } catch (error) {
+    return { ...salvage(wire), envelope: null, error: error instanceof Error ? error : new Error(String(error)), wire };
+  }
+}
+
+/** What can be told about a message that cannot be read. Without an id of its own it gets one from its bytes, so that copies meet. */
+function salvage(wire: unknown): { readonly id: string; readonly topic: string; readonly key: string | null } {
+  const event = asObject(wire);
+  const { id, type, subject } = event as { readonly id?: unknown; readonly type?: unknown; readonly subject?: unknown };
+  const topic =
+    typeof type === 'string' && type !== '' && type.length <= 255 && isStorableText(type) ? type : 'unreadable';
+  const key =
+    typeof subject === 'string' &&
+    subject !== '' &&
+    Buffer.byteLength(subject) <= MAX_KEY_BYTES &&
+    isStorableText(subject)
+      ? subject
+      : null;
+  return { id: isUuid(id) ? id.toLowerCase() : uuidOf(wireText(wire)), topic, key };
+}
+
+function asObject(wire: unknown): object {
+  let value = wire;
+  if (typeof wire === 'string') {
+    try {
+      value = JSON.parse(wire);
+    } catch {
+      return {};
+    }
+  }
+  return typeof value === 'object' && value !== null ? value : {};
+}
+
+export function wireText(wire: unknown): string {
+  return typeof wire === 'string' ? wire : (JSON.stringify(wire) ?? 'null');
+}
+
+/** UUID version 8 (RFC 9562: custom) of a text. */
+function uuidOf(text: string): string {
+  const hex = createHash('sha256').update(text).digest('hex');
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-8${hex.slice(13, 16)}-8${hex.slice(17, 20)}-${hex.slice(20, 32)}`;
+}
+
+/** A wire that the type jsonb cannot hold (not JSON at all, NUL, monstrous numbers) is stored as an object of this one property. */
+const PACKED = 'holdfastbase64';
+
+export function packWire(wire: unknown): string {
+  return JSON.stringify({ [PACKED]: Buffer.from(wireText(wire)).toString('base64') });
+}
+
+/** The wire from a stored envelope. */
+export function unpackWire(stored: unknown): unknown {
+  if (typeof stored !== 'object' || stored === null || !Object.hasOwn(stored, PACKED)) return stored;
+  return Buffer.from(String((stored as { readonly [PACKED]: unknown })[PACKED]), 'base64').toString();
+}
+
+/** An error for a column: name or code, message and causes, without the stack, at most 2 kB. */
+export function describeFailure(error: unknown): string | null {
+  if (error === null || error === undefined) return null;
+  let text = '';
+  const seen = new Set<unknown>();
+  for (
+    let part: unknown = error;
+    part !== undefined && part !== null && !seen.has(part);
+    part = part instanceof Error ? part.cause : undefined
+  ) {
+    seen.add(part);
+    text += `${text === '' ? '' : '; caused by '}${oneLine(part)}`;
+  }
+  return cut(text.replace(/\p{Surrogate}|\0/gu, '\uFFFD'));
+}
+
+function oneLine(part: unknown): string {
+  if (!(part instanceof Error)) return `thrown: ${safeString(part)}`;
+  const code = 'code' in part && typeof part.code === 'string' ? `[${part.code}] ` : '';
+  return `${part.name}: ${code}${part.message}`;
+}
+
+/** Anything can be thrown, also what cannot be turned into text. */
+function safeString(value: unknown): string {
+  try {
+    return typeof value === 'string' ? value : (JSON.stringify(value) ?? `a ${typeof value}`);
+  } catch {
+    return `a ${typeof value}`;
+  }
+}
+
+const MAX_ERROR_BYTES = 2_048;
+
+function cut(text: string): string {
+  const bytes = Buffer.from(text);
+  if (bytes.length <= MAX_ERROR_BYTES) return text;
+  // Cutting may split a character: its remains are replaced, so three bytes of room are left for that.
+  return `${bytes
+    .subarray(0, MAX_ERROR_BYTES - 6)
+    .toString()
+    .replace(/\uFFFD$/, '')}...`;
+}

@@ -1,0 +1,137 @@
+/**
+ * The table `parked_delivery`: messages whose handling gave up, and, for ordered consumers, those waiting behind them.
+ * Used by parking.ts, redrive.ts and parked-operations.ts.
+ */
+import type { SqlExecutor } from '../postgres/executor.ts';
+import { quoteIdentifier } from '../postgres/quoting.ts';
+
+export interface ParkedState {
+  readonly state: 'failed' | 'behind';
+  readonly reason: string;
+  readonly error: string | null;
+  /** Milliseconds until the next redrive; null: none by itself. */
+  readonly retryInMs: number | null;
+}
+
+export interface ParkingRecord extends ParkedState {
+  readonly messageId: string;
+  readonly topic: string;
+  readonly key: string | null;
+  /** JSON text. */
+  readonly envelope: string;
+  /** Handler runs so far. */
+  readonly attempts: number;
+}
+
+/** What a redrive needs of a row. */
+export interface ParkedRow {
+  readonly messageId: string;
+  readonly key: string | null;
+  readonly envelope: unknown;
+  readonly reason: string;
+  readonly attempts: number;
+  readonly redrives: number;
+}
+
+export interface ParkedDeliveryStore {
+  /** Does nothing when the message is parked already. */
+  insert(execute: SqlExecutor, record: ParkingRecord): Promise<void>;
+  /** Locks up to `limit` rows that are due, skipping those that others work on. With `ordered`, only the first of each key. */
+  lockDue(
+    execute: SqlExecutor,
+    options: { readonly limit: number; readonly ordered: boolean },
+  ): Promise<readonly ParkedRow[]>;
+  /** Counts a redrive that is about to be made, and says when to try again if nothing is heard of it. */
+  claim(execute: SqlExecutor, messageId: string, retryInMs: number | null): Promise<void>;
+  /** Locks one row for its redrive; null when it is gone, taken, or (`ordered`) no longer the first of its key. */
+  lock(execute: SqlExecutor, messageId: string, ordered: boolean): Promise<{ readonly reason: string } | null>;
+  /** Takes the row out and makes the next of its key due, if that one only waited behind. */
+  remove(execute: SqlExecutor, messageId: string): Promise<void>;
+  /** After a failed redrive. */
+  keep(execute: SqlExecutor, messageId: string, state: ParkedState): Promise<void>;
+  /** Gives the redrive back. */
+  postpone(execute: SqlExecutor, messageId: string, delayMs: number): Promise<void>;
+  count(execute: SqlExecutor): Promise<number>;
+}
+
+const IN_MS = (parameter: string): string => `now() + ${parameter}::float8 * interval '1 millisecond'`;
+
+export function createParkedDeliveryStore(schema: string, consumer: string): ParkedDeliveryStore {
+  const table = `${quoteIdentifier(schema)}.parked_delivery`;
+  const first = `NOT EXISTS (SELECT 1 FROM ${table} e WHERE e.consumer = p.consumer AND e.key = p.key AND e.position < p.position)`;
+  return {
+    async insert(execute, record) {
+      await execute(
+        `INSERT INTO ${table} (consumer, message_id, topic, key, envelope, state, reason, error, attempts, next_attempt_at)
+         VALUES ($1, $2, $3, $4, $5::text::jsonb, $6, $7, $8, $9, ${IN_MS('$10')}) ON CONFLICT (consumer, message_id) DO NOTHING`,
+        [
+          consumer,
+          record.messageId,
+          record.topic,
+          record.key,
+          record.envelope,
+          record.state,
+          record.reason,
+          record.error,
+          record.attempts,
+          record.retryInMs,
+        ],
+      );
+    },
+    async lockDue(execute, { limit, ordered }) {
+      const rows = await execute(
+        `SELECT message_id, key, envelope, reason, attempts, redrives FROM ${table} p
+         WHERE consumer = $1 AND next_attempt_at <= now() ${ordered ? `AND (key IS NULL OR ${first})` : ''}
+         ORDER BY next_attempt_at LIMIT $2::int FOR UPDATE OF p SKIP LOCKED`,
+        [consumer, limit],
+      );
+      return rows.map((row) => ({
+        messageId: row['message_id'] as string,
+        key: row['key'] as string | null,
+        envelope: row['envelope'],
+        reason: row['reason'] as string,
+        attempts: row['attempts'] as number,
+        redrives: row['redrives'] as number,
+      }));
+    },
+    async claim(execute, messageId, retryInMs) {
+      await execute(
+        `UPDATE ${table} SET redrives = redrives + 1, attempts = attempts + 1, next_attempt_at = ${IN_MS('$3')} WHERE consumer = $1 AND message_id = $2`,
+        [consumer, messageId, retryInMs],
+      );
+    },
+    async lock(execute, messageId, ordered) {
+      const rows = await execute(
+        `SELECT reason FROM ${table} p WHERE consumer = $1 AND message_id = $2 ${ordered ? `AND (key IS NULL OR ${first})` : ''} FOR UPDATE SKIP LOCKED`,
+        [consumer, messageId],
+      );
+      return rows.length === 0 ? null : { reason: rows[0]?.['reason'] as string };
+    },
+    async remove(execute, messageId) {
+      await execute(
+        `WITH gone AS (DELETE FROM ${table} WHERE consumer = $1 AND message_id = $2 RETURNING key)
+         UPDATE ${table} SET next_attempt_at = now()
+         WHERE consumer = $1 AND state = 'behind' AND position = (
+           SELECT min(r.position) FROM ${table} r, gone WHERE r.consumer = $1 AND r.key = gone.key AND r.message_id <> $2)`,
+        [consumer, messageId],
+      );
+    },
+    async keep(execute, messageId, { state, reason, error, retryInMs }) {
+      await execute(
+        `UPDATE ${table} SET state = $3, reason = $4, error = $5, next_attempt_at = ${IN_MS('$6')} WHERE consumer = $1 AND message_id = $2`,
+        [consumer, messageId, state, reason, error, retryInMs],
+      );
+    },
+    async postpone(execute, messageId, delayMs) {
+      await execute(
+        `UPDATE ${table} SET redrives = greatest(redrives - 1, 0), attempts = greatest(attempts - 1, 0), next_attempt_at = ${IN_MS('$3')}
+         WHERE consumer = $1 AND message_id = $2`,
+        [consumer, messageId, delayMs],
+      );
+    },
+    async count(execute) {
+      const rows = await execute(`SELECT count(*)::int AS parked FROM ${table} WHERE consumer = $1`, [consumer]);
+      return (rows[0] as { parked: number }).parked;
+    },
+  };
+}

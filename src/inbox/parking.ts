@@ -1,0 +1,79 @@
+/**
+ * Taking a message out of the flow: mark and parked row in one commit, so that it is either still the broker's or visibly ours.
+ * Used by deliver.ts.
+ */
+import type { SqlExecutor } from '../postgres/executor.ts';
+import { sqlStateOf } from '../postgres/sql-state.ts';
+import { keyLock } from './inbox-store.ts';
+import type { ParkReason } from './decide.ts';
+import { describeFailure, packWire, wireText, type Incoming } from './incoming.ts';
+import type { Room } from './room.ts';
+import { SimulatedCrash } from './work.ts';
+
+export interface Parking {
+  readonly incoming: Incoming;
+  readonly reason: ParkReason;
+  readonly error: unknown;
+  /** Handler runs so far. */
+  readonly attempts: number;
+  readonly retryInMs: number | null;
+  /** False for handlers that keep no marks: then a duplicate of it is run, not recognised. */
+  readonly marked: boolean;
+}
+
+export type ParkResult =
+  | { readonly kind: 'parked' }
+  /** A mark was there: handled after all (a COMMIT in doubt), or parked before. */
+  | { readonly kind: 'duplicate' }
+  | { readonly kind: 'unavailable'; readonly error: unknown };
+
+/** Rejects only for a simulated crash. */
+export async function park<Tx>(room: Room<Tx>, parking: Parking): Promise<ParkResult> {
+  room.crash('inbox.park:before');
+  try {
+    const result = await attemptParking(room, parking);
+    room.crash('inbox.park:after');
+    return result;
+  } catch (error) {
+    if (error instanceof SimulatedCrash) throw error;
+    return { kind: 'unavailable', error };
+  }
+}
+
+async function attemptParking<Tx>(room: Room<Tx>, parking: Parking): Promise<ParkResult> {
+  try {
+    return await room.work.transaction((execute) => write(room, execute, parking, wireText(parking.incoming.wire)));
+  } catch (error) {
+    // 22: the envelope holds what jsonb cannot (NUL, a number beyond measure, no JSON). 54: more than it can.
+    if (!/^(22|54)/.test(sqlStateOf(error) ?? '')) throw error;
+    return room.work.transaction((execute) => write(room, execute, parking, packWire(parking.incoming.wire)));
+  }
+}
+
+async function write<Tx>(
+  room: Room<Tx>,
+  execute: SqlExecutor,
+  parking: Parking,
+  envelope: string,
+): Promise<ParkResult> {
+  const { incoming, reason, error, attempts, retryInMs, marked } = parking;
+  if (room.ordered && incoming.key !== null) {
+    // Behind this lock nobody of the key decides anything on what it saw before.
+    await execute('SELECT pg_advisory_xact_lock($1::bigint)', [keyLock(room.name, incoming.key)]);
+  }
+  // Waits for whoever is writing the same mark: a COMMIT that was cut off may still be on its way.
+  if (marked && !(await room.inbox.tryMark(execute, incoming.id))) return { kind: 'duplicate' };
+  await room.parked.insert(execute, {
+    messageId: incoming.id,
+    topic: incoming.topic,
+    key: incoming.key,
+    envelope,
+    state: 'failed',
+    reason,
+    error: describeFailure(error),
+    attempts,
+    retryInMs,
+  });
+  await room.suspects.clear(execute, incoming.id);
+  return { kind: 'parked' };
+}

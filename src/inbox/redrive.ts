@@ -1,0 +1,114 @@
+/**
+ * Takes up parked messages when they are due and runs their handlers again. A redrive is counted in a commit of its own before it is
+ * made, so a message that kills the process is not tried for ever. Used by consumer.ts as the tick of a loop.
+ */
+import { attemptOnce } from './attempt.ts';
+import { decideAfterRedrive, PARK_REASONS, type Outcome } from './decide.ts';
+import { describeFailure, readIncoming, unpackWire } from './incoming.ts';
+import type { ParkedRow } from './parked-delivery-store.ts';
+import { policiesFor, type Room } from './room.ts';
+import { HoldfastError } from '../errors.ts';
+
+export interface Redriver {
+  /** Runs what is due until nothing is, or `signal` aborts. Resolves with how many messages were run. */
+  redriveDue(signal: AbortSignal): Promise<number>;
+}
+
+/** Taken up together and run at the same time; few, because new messages come first. */
+const BATCH = 4;
+/** On top of the handlers' own time: a claim older than that belongs to a dead process. */
+const CLAIM_MARGIN_MS = 60_000;
+
+export function createRedriver<Tx>(room: Room<Tx>, since: () => Promise<number>): Redriver {
+  async function claimDue(): Promise<readonly ParkedRow[]> {
+    room.crash('parked.claim:before');
+    const rows = await room.work.transaction(async (execute) => {
+      const due = await room.parked.lockDue(execute, { limit: BATCH, ordered: room.ordered });
+      for (const row of due) {
+        const last = row.redrives + 1 >= room.parkedRetry.attempts;
+        await room.parked.claim(execute, row.messageId, last ? null : room.longestTimeoutMs + CLAIM_MARGIN_MS);
+      }
+      return due;
+    });
+    room.crash('parked.claim:after');
+    return rows;
+  }
+
+  async function run(row: ParkedRow, signal: AbortSignal): Promise<void> {
+    const incoming = readIncoming(unpackWire(row.envelope));
+    const handler = room.handlers.get(incoming.topic);
+    let outcome: Outcome;
+    if (incoming.envelope === null) outcome = { kind: 'failed', error: incoming.error };
+    else if (handler === undefined) outcome = { kind: 'failed', error: noHandler(room.name, incoming.topic) };
+    else {
+      const sinceMs = room.ordered && incoming.envelope.predecessor !== null ? await since() : 0;
+      outcome = await attemptOnce(room, {
+        incoming: { ...incoming, envelope: incoming.envelope },
+        handler,
+        attempt: row.attempts + 1,
+        signal,
+        parked: true,
+        sinceMs,
+      });
+    }
+    room.counts.redrives.inc({ consumer: room.name, topic: incoming.topic, outcome: outcome.kind });
+    const after = decideAfterRedrive(outcome, row.redrives + 1, policiesFor(room, handler));
+    const fields = { id: row.messageId, topic: incoming.topic, key: row.key, redrive: row.redrives + 1 };
+    if (after.do === 'nothing') {
+      if (outcome.kind !== 'gone')
+        room.log.info(
+          fields,
+          outcome.kind === 'lost' ? 'parked at-most-once message failed and is lost' : 'parked message handled',
+        );
+      return;
+    }
+    if (after.do === 'keep')
+      room.log.error(
+        { ...fields, err: after.error, reason: after.reason, retryInMs: after.retryInMs },
+        'parked message failed again',
+      );
+    room.crash('parked.keep:before');
+    await room.work.transaction((execute) =>
+      after.do === 'postpone'
+        ? room.parked.postpone(execute, row.messageId, after.delayMs)
+        : room.parked.keep(execute, row.messageId, {
+            state: 'failed',
+            // Undecodable and unhandled messages keep saying so; only what the handler did is news.
+            reason:
+              incoming.envelope === null
+                ? PARK_REASONS.undecodable
+                : handler === undefined
+                  ? PARK_REASONS.noHandler
+                  : after.reason,
+            error: describeFailure(after.error),
+            retryInMs: after.retryInMs,
+          }),
+    );
+    room.crash('parked.keep:after');
+  }
+
+  return {
+    async redriveDue(signal) {
+      let ran = 0;
+      while (!signal.aborted && !room.stopping().aborted) {
+        const rows = await claimDue();
+        if (rows.length === 0) break;
+        ran += rows.length;
+        // All of them settle before an error is passed on, so that no handler runs on behind a stopped loop.
+        const results = await Promise.allSettled(rows.map((row) => run(row, signal)));
+        for (const result of results) if (result.status === 'rejected') throw result.reason;
+      }
+      room.counts.parked.set(
+        { consumer: room.name },
+        await room.work.transaction((execute) => room.parked.count(execute)),
+      );
+      return ran;
+    },
+  };
+}
+
+function noHandler(consumer: string, topic: string): HoldfastError {
+  return new HoldfastError('HF_NO_HANDLER', `Consumer ${consumer} has no handler for ${topic}.`, {
+    advice: 'Add one, or discard the message.',
+  });
+}
