@@ -1,0 +1,87 @@
+/**
+ * The servers of one bench run: private, temporary, started when first asked for. Used by every benchmark.
+ */
+import { randomBytes } from 'node:crypto';
+import { Client } from 'pg';
+import { openDatabase, type Database } from '../../src/postgres/database.ts';
+import { migrate } from '../../src/postgres/migrator.ts';
+import { startPostgres, type PostgresServer } from '../../src/testing/servers/postgres.ts';
+import { startRedis, type RedisServer } from '../../src/testing/servers/redis.ts';
+
+export interface BenchDatabase {
+  readonly url: string;
+  /** For filling and looking; contestants open their own connections. */
+  readonly database: Database;
+  /** A connection of a contestant's own. */
+  connect(): Promise<Client>;
+  /** Tables as a service finds them after a while: statistics and hint bits there, dirty pages written. */
+  settle(): Promise<void>;
+  drop(): Promise<void>;
+}
+
+export interface Servers {
+  /** A fresh, migrated database. */
+  database(): Promise<BenchDatabase>;
+  redis(): Promise<RedisServer>;
+  dispose(): Promise<void>;
+}
+
+/**
+ * As in production: every commit waits for the disk. A larger WAL, and larger buffers, because a checkpoint or an eviction in the
+ * middle of one contestant's turn and not of the other's would decide a round.
+ */
+const SETTINGS = { shared_buffers: '512MB', max_wal_size: '8GB', checkpoint_timeout: '30min' };
+
+export function benchServers(): Servers {
+  let postgres: Promise<PostgresServer> | undefined;
+  let redis: Promise<RedisServer> | undefined;
+  return {
+    async database() {
+      postgres ??= startPostgres({ durable: true, settings: SETTINGS });
+      return createDatabase((await postgres).adminUrl);
+    },
+    redis() {
+      redis ??= startRedis();
+      return redis;
+    },
+    async dispose() {
+      await (await postgres)?.dispose();
+      await (await redis)?.dispose();
+    },
+  };
+}
+
+async function createDatabase(adminUrl: string): Promise<BenchDatabase> {
+  const name = `bench_${randomBytes(4).toString('hex')}`;
+  await asAdmin(adminUrl, `CREATE DATABASE ${name}`);
+  const url = Object.assign(new URL(adminUrl), { pathname: `/${name}` }).href;
+  const database = openDatabase({ url });
+  await migrate(database);
+  return {
+    url,
+    database,
+    async connect() {
+      const client = new Client({ connectionString: url });
+      await client.connect();
+      return client;
+    },
+    async settle() {
+      await database.query('VACUUM ANALYZE');
+      await database.query('CHECKPOINT');
+    },
+    async drop() {
+      await database.close();
+      await asAdmin(adminUrl, `DROP DATABASE ${name} WITH (FORCE)`);
+    },
+  };
+}
+
+async function asAdmin(url: string, sql: string): Promise<void> {
+  const client = new Client({ connectionString: url });
+  await client.connect();
+  try {
+    await client.query(sql);
+  } finally {
+    await client.end();
+  }
+}
