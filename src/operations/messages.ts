@@ -10,7 +10,7 @@ import type { Database } from '../postgres/database.ts';
 import { quoteIdentifier } from '../postgres/quoting.ts';
 import { refuseUnknownOptions } from '../runtime/options.ts';
 import { seqAfter, seqBefore } from './log-position.ts';
-import { ageMs, firstRow, rows, tables } from './reads.ts';
+import { ageMs, consumersSql, firstRow, rows, tables } from './reads.ts';
 
 export interface MessageFilter {
   /** A topic pattern. */
@@ -174,13 +174,8 @@ async function passages(database: Database, id: string): Promise<readonly Subscr
 
 async function consumerPassages(database: Database, id: string): Promise<readonly ConsumerPassage[]> {
   const s = quoteIdentifier(database.schema);
-  // The inbox has no index by message alone, and needs none: its consumers are few, and found by skipping through the primary key.
   const handled = await database.query<{ consumer: string; at: Date }>(
-    `WITH RECURSIVE consumers AS (
-       (SELECT consumer FROM ${s}.inbox ORDER BY consumer LIMIT 1)
-       UNION ALL
-       SELECT (SELECT i.consumer FROM ${s}.inbox i WHERE i.consumer > c.consumer ORDER BY i.consumer LIMIT 1)
-       FROM consumers c WHERE c.consumer IS NOT NULL)
+    `WITH RECURSIVE ${consumersSql(database.schema)}
      SELECT i.consumer, i.handled_at AS at FROM consumers c JOIN ${s}.inbox i ON i.consumer = c.consumer AND i.message_id = $1
      ORDER BY i.consumer`,
     [id],

@@ -13,6 +13,7 @@ import {
   sql,
 } from 'kysely';
 import type { Database } from '../postgres/database.ts';
+import { quoteIdentifier } from '../postgres/quoting.ts';
 import { translateSqlError } from '../postgres/sql-state.ts';
 
 /** bigint and xid8 come as texts from the driver, unless the service has told it otherwise. */
@@ -149,4 +150,17 @@ export function ageMs<T = number>(column: string): RawBuilder<T> {
 /** Milliseconds from now until a time to come, by the database's clock; negative when it has passed. */
 export function untilMs<T = number | null>(column: string): RawBuilder<T> {
   return sql<T>`extract(epoch from ${sql.ref(column)} - clock_timestamp())::float8 * 1000`;
+}
+
+/**
+ * A recursive CTE `consumers (consumer)`: those with marks in the inbox of this database, and one null. They are few, and the marks
+ * many, so it skips from one to the next along the primary key.
+ */
+export function consumersSql(schema: string): string {
+  const inbox = `${quoteIdentifier(schema)}.inbox`;
+  return `consumers (consumer) AS (
+    (SELECT consumer FROM ${inbox} ORDER BY consumer LIMIT 1)
+    UNION ALL
+    SELECT (SELECT i.consumer FROM ${inbox} i WHERE i.consumer > c.consumer ORDER BY i.consumer LIMIT 1)
+    FROM consumers c WHERE c.consumer IS NOT NULL)`;
 }

@@ -91,8 +91,9 @@ export function openDatabase(options: DatabaseOptions = {}): Database {
     },
     async close() {
       closing ??= (async () => {
+        // end() resolves before the sockets are closed, and a server that goes down in between still makes the pool emit 'error'.
         if (given === undefined) await pool.end();
-        pool.off('error', onIdleError);
+        else pool.off('error', onIdleError);
       })();
       await closing;
     },
