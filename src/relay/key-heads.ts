@@ -62,7 +62,10 @@ export function createKeyHeads(schema: string, subscription: string): KeyHeads {
 
     follow(message) {
       const id = idOf(message);
-      const before = page.get(id)?.head ?? heads.get(id) ?? null;
+      const current = page.get(id);
+      // Sent again within its page: it follows whom it followed the first time.
+      if (current?.head.id === message.id) return current.before ?? undefined;
+      const before = current?.head ?? heads.get(id) ?? null;
       if (before?.id === message.id) return undefined;
       page.set(id, { head: message, before });
       return before === null ? undefined : { id: before.id, at: before.at };

@@ -104,6 +104,8 @@ export async function openSession(options: SessionOptions): Promise<Session> {
     crashPoint('relay.advance:before');
     await confirm(async () => {
       if (!heads.dirty) return store.advance(writeClient, key, lease.epoch, leaseMs, progress);
+      // Something parked meanwhile may fall into this transaction. Should it fail, the session is over, and the stored cursor, which
+      // is still before what was parked, brings it up again.
       await writeClient.query('BEGIN');
       try {
         const written = await heads.persist(writeClient);

@@ -167,4 +167,20 @@ describe('ordered destinations', () => {
     const [one, three] = wires(transport);
     expect([three?.data.n, three?.predecessorid]).toEqual([3, one?.id]);
   });
+
+  it('keep their predecessor when they are refused once and sent again', async () => {
+    const { relay, transport } = await lab.relay({
+      routes: [{ topics: '**', to: 'all', ordered: true }],
+      retry: { attempts: 3, base: 1, cap: 1 },
+    });
+    await lab.write({ n: 1, who: 'a' });
+    await relay.tick();
+    let refusals = 0;
+    transport.respond = async (batch) =>
+      batch.map(() => (refusals++ === 0 ? { kind: 'refused', permanent: false, error: new Error('busy') } : published));
+    await lab.write({ n: 2, who: 'a' });
+    await relay.tick();
+    const [one, two] = wires(transport);
+    expect([two?.data.n, two?.predecessorid]).toEqual([2, one?.id]);
+  });
 });
