@@ -5,7 +5,7 @@ import { z } from 'zod';
 import { message } from '../../src/message/message-type.ts';
 import { createOutbox, item, type OutboxItem, type OutboxOptions } from '../../src/outbox/outbox.ts';
 import { laneOf } from '../../src/outbox/lane.ts';
-import type { SqlExecutor, TransactionHandle } from '../../src/postgres/executor.ts';
+import type { Row, SqlExecutor, TransactionHandle } from '../../src/postgres/executor.ts';
 import { createTestDatabase, type TestDatabase } from '../support/servers.ts';
 
 const OrderPlaced = message('order.placed', {
@@ -49,15 +49,23 @@ async function stored(): Promise<StoredRow[]> {
   return (await server.pool.query<StoredRow>('SELECT * FROM holdfast.outbox ORDER BY seq')).rows;
 }
 
-async function scheduled(): Promise<{ id: string; due_at: Date; seconds: number; payload: unknown; key: string }[]> {
-  const { rows } = await server.pool.query(
+interface ScheduledRow {
+  readonly id: string;
+  readonly due_at: Date;
+  readonly seconds: number;
+  readonly payload: unknown;
+  readonly key: string | null;
+}
+
+async function scheduled(): Promise<ScheduledRow[]> {
+  const { rows } = await server.pool.query<ScheduledRow>(
     'SELECT *, extract(epoch FROM due_at - created_at)::float8 AS seconds FROM holdfast.scheduled_message ORDER BY id',
   );
   return rows;
 }
 
 /** Any client that tells nothing about its transaction. */
-const untold: SqlExecutor = async (sql, parameters) => (await client.query(sql, [...parameters])).rows;
+const untold: SqlExecutor = async (sql, parameters) => (await client.query<Row>(sql, [...parameters])).rows;
 
 describe('send', () => {
   test('stores the message with the transaction, and nothing before the commit', async () => {
@@ -338,11 +346,11 @@ describe('a handle that is not in a transaction is refused, and nothing is writt
   });
 
   test('an executor that commits by itself: by parameters, by batch, over a pool, in the simple protocol', async () => {
-    const pooled: SqlExecutor = async (sql, parameters) => (await server.pool.query(sql, [...parameters])).rows;
+    const pooled: SqlExecutor = async (sql, parameters) => (await server.pool.query<Row>(sql, [...parameters])).rows;
     const simple: SqlExecutor = async (sql, parameters) =>
       (
-        await client.query(
-          sql.replaceAll(/\$(\d)/g, (_, n) =>
+        await client.query<Row>(
+          sql.replaceAll(/\$(\d)/g, (_, n: string) =>
             parameters[Number(n) - 1] === null ? 'NULL' : client.escapeLiteral(String(parameters[Number(n) - 1])),
           ),
         )

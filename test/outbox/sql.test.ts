@@ -6,7 +6,7 @@ import type pg from 'pg';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { z } from 'zod';
 import { decodePayload } from '../../src/message/decode.ts';
-import { decodeEnvelope, encodeWire } from '../../src/message/envelope.ts';
+import { decodeEnvelope, encodeWire, type LogRow } from '../../src/message/envelope.ts';
 import { message } from '../../src/message/message-type.ts';
 import { laneOf } from '../../src/outbox/lane.ts';
 import { eventually } from '../support/eventually.ts';
@@ -41,6 +41,7 @@ describe('the xid is assigned before the seq is drawn', () => {
       const { rows } = await writer.query<{ pid: number }>('SELECT pg_backend_pid() AS pid');
       await writer.query('BEGIN');
       const writing = writer.query(statement);
+      writing.catch(() => {});
       const state = await eventually('the writer to stand before the sequence', async () =>
         waitingFor(rows[0]?.pid, 'holdfast.outbox_seq_seq'),
       );
@@ -53,9 +54,9 @@ describe('the xid is assigned before the seq is drawn', () => {
       );
       expect(stored.rows[0]?.low).toBe(state.xid);
     } finally {
-      await holder.query('ROLLBACK');
-      holder.release();
-      writer.release();
+      // Closed, not returned: whatever state they are in after a failure, they must not hold up the tests that follow.
+      holder.release(true);
+      writer.release(true);
     }
   });
 
@@ -92,10 +93,12 @@ describe('holdfast.send', () => {
   const OrderPlaced = message('order.placed', { schema: z.object({ orderId: z.string() }), version: 2 });
 
   async function wire(): Promise<string> {
-    const { rows } = await server.pool.query(
+    const { rows } = await server.pool.query<LogRow>(
       `SELECT id, topic, key, payload::text, headers::text, to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS time FROM holdfast.outbox`,
     );
-    return encodeWire(rows[0]);
+    const [row] = rows;
+    if (row === undefined) throw new Error('The outbox is empty.');
+    return encodeWire(row);
   }
 
   test('makes a message that consumers read like any other', async () => {

@@ -75,7 +75,7 @@ describe('transaction', () => {
     const settings = await database.transaction(
       async (client) =>
         (
-          await client.query(
+          await client.query<{ isolation: string; ro: string }>(
             "SELECT current_setting('transaction_isolation') AS isolation, current_setting('transaction_read_only') AS ro",
           )
         ).rows[0],

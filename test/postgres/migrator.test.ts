@@ -73,7 +73,7 @@ describe('migrate', () => {
       results
         .flat()
         .map((migration) => migration.version)
-        .toSorted(),
+        .toSorted((a, b) => a - b),
     ).toEqual([1, 2]);
     await Promise.all(others.map(async (other) => other.close()));
   });

@@ -112,6 +112,7 @@ test('reconnects by itself and wakes, because something may have been missed', a
   await waker.setAsleep(true);
   await send();
   await wakeUp(3);
+  expect(waker.listening).toBe(true);
 });
 
 test('starts while the database is away, stops, and starts again', async () => {
