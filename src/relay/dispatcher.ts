@@ -28,6 +28,8 @@ export interface DispatcherOptions {
   readonly subscription: ResolvedSubscription;
   /** Aborted by a soft stop: work that goes well is finished, an outage is not waited out. */
   readonly stopping: () => AbortSignal;
+  /** Called before each try, for an outage can keep one call here for hours that are no hang. */
+  readonly onAttempt: () => void;
   readonly clock: Clock;
   readonly random: () => number;
   readonly log: Logger;
@@ -38,7 +40,7 @@ export interface DispatcherOptions {
 const OUTAGE: RetryPolicy = { attempts: Infinity, baseMs: 50, capMs: 5_000, factor: 2, withinMs: Infinity };
 
 export function createDispatcher(options: DispatcherOptions): Dispatcher {
-  const { publisher, subscription, stopping, clock, random, log, crashPoint } = options;
+  const { publisher, subscription, stopping, onAttempt, clock, random, log, crashPoint } = options;
   const { publishTimeoutMs } = subscription;
   const breaker = createBreaker({
     name: `The broker of subscription '${subscription.name}'`,
@@ -86,6 +88,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     async send(batch, session, signal) {
       if (batch.length === 0) return [];
       for (let failures = 1; ; failures += 1) {
+        onAttempt();
         // A call that outlasts the lease could publish beside the next owner, so it is given up at the lease's end at the latest.
         const timeoutMs = Math.min(publishTimeoutMs, await session.leaseLeftMs());
         try {

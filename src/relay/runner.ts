@@ -52,8 +52,10 @@ export interface RunnerState {
   readonly shard: number;
   readonly role: 'active' | 'standby' | 'starting';
   readonly breaker: 'closed' | 'open' | 'half-open';
-  /** Monotonic milliseconds of the last tick that ended well. */
+  /** Monotonic milliseconds of the last sign of life: a tick that ended, well or not, or a try at a broker that is away. */
   readonly lastTickAtMs: number;
+  /** A runner without a sign of life for longer than this hangs. It covers its waits and the time limits of its calls. */
+  readonly patienceMs: number;
   readonly trouble: string | null;
 }
 
@@ -66,6 +68,8 @@ export interface SubscriptionRunner extends Service {
 
 /** How often parked messages and replays are looked for while the log is busy, in milliseconds. */
 const CHORES_EVERY_MS = 1_000;
+/** For connecting, queries and backoff, in milliseconds; see RunnerState.patienceMs. */
+const SLACK_MS = 20_000;
 const RECONNECT = { attempts: Infinity, baseMs: 100, capMs: 5_000, factor: 2, withinMs: Infinity };
 
 export function createSubscriptionRunner(options: RunnerOptions): SubscriptionRunner {
@@ -79,7 +83,10 @@ export function createSubscriptionRunner(options: RunnerOptions): SubscriptionRu
     keepsOrder: subscription.keepsOrder,
   });
   let stopping = new AbortController();
-  const dispatcher = createDispatcher({ ...options, log, stopping: () => stopping.signal });
+  const alive = () => {
+    lastTickAtMs = clock.monotonic();
+  };
+  const dispatcher = createDispatcher({ ...options, log, stopping: () => stopping.signal, onAttempt: alive });
   const context: DeliveryContext = { subscription, dispatcher, parking, clock, random, log, crashPoint };
 
   let session: Session | null = null;
@@ -231,9 +238,7 @@ export function createSubscriptionRunner(options: RunnerOptions): SubscriptionRu
     log,
     async tick(signal) {
       try {
-        const delayMs = await work(signal);
-        lastTickAtMs = clock.monotonic();
-        return delayMs;
+        return await work(signal);
       } catch (error) {
         // Given back when stopped during an outage. Otherwise kept: this process takes it up again itself, and a broken connection
         // could not give it back anyway.
@@ -241,6 +246,8 @@ export function createSubscriptionRunner(options: RunnerOptions): SubscriptionRu
         await drop(stopped).catch(() => {});
         if (stopped) return 0;
         throw error;
+      } finally {
+        alive();
       }
     },
     onError: (_error, failures) => backoffMs(RECONNECT, failures, random),
@@ -270,6 +277,7 @@ export function createSubscriptionRunner(options: RunnerOptions): SubscriptionRu
         role,
         breaker: dispatcher.breaker.state,
         lastTickAtMs,
+        patienceMs: subscription.leaseMs + subscription.publishTimeoutMs + subscription.idlePollMs + SLACK_MS,
         trouble: session?.trouble ?? null,
       };
     },
