@@ -170,6 +170,7 @@ async function retryInPlace(
 
 /** Brings the heads of all keys bound for ordered destinations into memory, in one query. */
 async function loadHeads(context: DeliveryContext, session: Session, entries: readonly LogEntry[]): Promise<void> {
+  if (!context.subscription.router.hasOrdered) return;
   const keyed = entries.flatMap((entry) =>
     orderedDestinations(context, entry).map((destination) => ({ destination, key: entry.key as string })),
   );

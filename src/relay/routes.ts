@@ -25,6 +25,8 @@ export interface Destination {
 export interface Router {
   /** Where a topic goes; empty when no route has it. */
   destinations(topic: string): readonly Destination[];
+  /** Whether any destination is ordered. */
+  readonly hasOrdered: boolean;
 }
 
 /** Throws HF_CONFIG for a route that is not usable. */
@@ -51,6 +53,7 @@ export function createRouter(routes: readonly Route[], where: string): Router {
   }
   const known = new Map<string, readonly Destination[]>();
   return {
+    hasOrdered: rules.some((rule) => rule.destination.ordered),
     destinations(topic) {
       let found = known.get(topic);
       if (found === undefined) {
