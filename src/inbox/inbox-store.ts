@@ -63,7 +63,7 @@ export function createInboxStore(schema: string, consumer: string): InboxStore {
            $4::uuid IS NULL OR EXISTS (SELECT 1 FROM ${s}.inbox WHERE consumer = $1 AND message_id = $4::uuid) AS predecessor,
            head.found, head.awaits
          FROM (SELECT 1) AS one LEFT JOIN LATERAL (
-           SELECT true AS found, CASE WHEN reason = $5 THEN envelope ->> 'predecessorid' END AS awaits
+           SELECT true AS found, CASE WHEN reason = $5 THEN lower(envelope ->> 'predecessorid') END AS awaits
            FROM ${s}.parked_delivery WHERE consumer = $1 AND key = $3 ORDER BY position LIMIT 1) AS head ON true`,
         [consumer, messageId, key, predecessorId, PARK_REASONS.predecessor],
       );

@@ -48,7 +48,7 @@ export function wire(options: WireOptions = {}): { readonly id: string; readonly
     datacontenttype: 'application/json',
     ...(predecessor === undefined
       ? {}
-      : { predecessor: { id: predecessor.id, at: (predecessor.at ?? new Date()).toISOString() } }),
+      : { predecessorid: predecessor.id, predecessorat: (predecessor.at ?? new Date()).toISOString() }),
     data,
   });
   return { id, text };
