@@ -7,6 +7,7 @@ import { encodeAttributes, type Envelope } from '../message/envelope.ts';
 import { isUuid } from '../message/id.ts';
 import { parseDuration, type Duration } from '../runtime/duration.ts';
 import { refuseUnknownOptions } from '../runtime/options.ts';
+import { currentTraceContext } from '../runtime/telemetry.ts';
 
 /** What the message that is being handled passes on to those it causes. An Envelope fits. */
 export type Cause = Pick<Envelope, 'id' | 'correlationId' | 'traceparent' | 'tracestate'>;
@@ -22,7 +23,7 @@ export interface SendOptions {
   readonly causedBy?: Cause | undefined;
   readonly correlationId?: string | undefined;
   readonly causationId?: string | undefined;
-  /** W3C trace context; dropped when malformed. */
+  /** W3C trace context; dropped when malformed. Default: that of `causedBy`, else of the active OpenTelemetry span, if there is one. */
   readonly traceparent?: string | undefined;
   readonly tracestate?: string | undefined;
   /** Not before this time, on the database's clock. Not together with `delay`. */
@@ -73,16 +74,29 @@ export function checkSendOptions(
   if (causedBy !== undefined && !isUuid(causedBy?.id))
     throw bad(where, 'causedBy is not a message', 'Pass the message that your handler got.');
   if (headers !== undefined) checkHeaderNames(headers, where);
+  const trace = traceOf(options);
   const attributes = encodeAttributes({
     version,
     source,
     correlationId: options.correlationId ?? causedBy?.correlationId ?? causedBy?.id,
     causationId: options.causationId ?? causedBy?.id,
-    traceparent: options.traceparent ?? causedBy?.traceparent,
-    tracestate: options.traceparent === undefined ? (options.tracestate ?? causedBy?.tracestate) : options.tracestate,
+    traceparent: trace?.traceparent,
+    tracestate: trace?.tracestate,
     headers,
   });
   return { id: id?.toLowerCase(), key, attributes: JSON.stringify(attributes), due: checkDue(options, where) };
+}
+
+/** A tracestate belongs to its traceparent: they are never mixed from two places. */
+function traceOf({
+  traceparent,
+  tracestate,
+  causedBy,
+}: SendOptions): Pick<SendOptions, 'traceparent' | 'tracestate'> | null {
+  if (traceparent !== undefined) return { traceparent, tracestate };
+  const found = causedBy !== undefined && causedBy.traceparent !== null ? causedBy : currentTraceContext();
+  if (found === null || found.traceparent === null) return null;
+  return { traceparent: found.traceparent, tracestate: tracestate ?? found.tracestate ?? undefined };
 }
 
 function checkHeaderNames(headers: unknown, where: string): void {

@@ -19,7 +19,7 @@ import { createRelayMetrics } from './metrics.ts';
 import { resolveSubscription, type SubscriptionOptions } from './options.ts';
 import { pruneChunk, pruneRecords } from './pruner.ts';
 import { createSubscriptionRunner, type RunnerState, type SubscriptionRunner } from './runner.ts';
-import { createScheduler, schedulerWaitMs } from './scheduler.ts';
+import { createScheduler, schedulerWaitMs, type SchedulerStep } from './scheduler.ts';
 import { createSubscriptionStore } from './subscription-store.ts';
 
 export interface RelayOptions {
@@ -109,11 +109,19 @@ export function createRelay(options: RelayOptions): Relay {
 
   const loop = (name: string, tick: () => Promise<number>): Loop =>
     createLoop({ name, clock, log, tick, onError: () => 5_000 });
-  const scheduling = loop('relay scheduler', async () => schedulerWaitMs(await scheduler.moveDue()));
+  const scheduling = loop('relay scheduler', async () => schedulerWaitMs(await moveDue()));
   const pruning = loop('relay pruner', async () => {
     await prune();
     return PRUNE_EVERY_MS * (0.5 + random());
   });
+
+  async function moveDue(): Promise<SchedulerStep> {
+    const step = await scheduler.moveDue();
+    for (const id of step.duplicates) {
+      log.warn({ messageId: id }, 'scheduled message left out: a message with its id is in the log already');
+    }
+    return step;
+  }
 
   async function prune(): Promise<number> {
     let deleted = 0;
@@ -147,7 +155,7 @@ export function createRelay(options: RelayOptions): Relay {
       await Promise.all([...publishers.values()].map((publisher) => publisher.close()));
     },
     async tick() {
-      await scheduler.moveDue();
+      await moveDue();
       for (const runner of runners) await runner.tick();
     },
     prune,

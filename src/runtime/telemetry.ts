@@ -22,8 +22,3 @@ export function currentTraceContext(): TraceContext | null {
   const state = span.traceState?.serialize() ?? '';
   return { traceparent: `00-${span.traceId}-${span.spanId}-${flags}`, tracestate: state === '' ? null : state };
 }
-
-/** The `traceparent` of the active span, or null when there is none. */
-export function currentTraceparent(): string | null {
-  return currentTraceContext()?.traceparent ?? null;
-}

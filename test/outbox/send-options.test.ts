@@ -1,4 +1,5 @@
-import { describe, expect, test } from 'vitest';
+import { context, trace, type ContextManager } from '@opentelemetry/api';
+import { afterEach, describe, expect, test } from 'vitest';
 import { checkSendOptions, type SendOptions } from '../../src/outbox/send-options.ts';
 
 const check = (options: SendOptions): Record<string, unknown> =>
@@ -57,6 +58,28 @@ describe('causedBy', () => {
     });
     expect(attributes).toMatchObject({ correlationid: 'own', causationid: 'own-too', traceparent: OTHER_TRACE });
     expect(attributes).not.toHaveProperty('tracestate');
+  });
+});
+
+describe('the active span', () => {
+  const span = { traceId: '11111111111111111111111111111111', spanId: '2222222222222222', traceFlags: 0 };
+  afterEach(() => context.disable());
+
+  test('is the trace of a message that was given none and has no cause with one', () => {
+    const active = trace.setSpan(context.active(), trace.wrapSpanContext(span));
+    const manager: ContextManager = {
+      active: () => active,
+      with: (_, fn, self, ...args) => fn.call(self as ThisParameterType<typeof fn>, ...args),
+      bind: (_, target) => target,
+      enable: () => manager,
+      disable: () => manager,
+    };
+    context.setGlobalContextManager(manager);
+    const cause = { id: ID, correlationId: null, traceparent: null, tracestate: null };
+    expect(check({})).toMatchObject({ traceparent: OTHER_TRACE });
+    expect(check({ causedBy: cause })).toMatchObject({ traceparent: OTHER_TRACE });
+    expect(check({ traceparent: TRACE })).toMatchObject({ traceparent: TRACE });
+    expect(check({ causedBy: { ...cause, traceparent: TRACE } })).toMatchObject({ traceparent: TRACE });
   });
 });
 

@@ -1,4 +1,5 @@
 /** The relay end to end on a real database: what is committed goes out, in order, and it goes on where it stopped. */
+import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
 import { createRelayLab, type RelayLab } from '../support/relay-lab.ts';
 
@@ -84,4 +85,16 @@ it('moves scheduled messages into the log when they are due, and not before', as
   await lab.database.query(`UPDATE holdfast.scheduled_message SET due_at = now()`);
   await relay.tick();
   expect(lab.numbers(transport)).toEqual([1, 2]);
+});
+
+it('is not held up by a scheduled message whose id is in the log already', async () => {
+  const { relay, transport } = await lab.relay();
+  const id = randomUUID();
+  await lab.database.transaction(async (tx) => {
+    await lab.send(tx, { n: 1 }, { id });
+    await lab.send(tx, { n: 2 }, { id, deliverAt: new Date(0) });
+    await lab.send(tx, { n: 3 }, { deliverAt: new Date(1) });
+  });
+  await relay.tick();
+  expect(lab.numbers(transport)).toEqual([1, 3]);
 });

@@ -29,7 +29,7 @@ export interface RelayLab {
     options?: Partial<RelayOptions>,
     transport?: RecordingTransport,
   ): Promise<{ relay: Relay; transport: RecordingTransport }>;
-  send(tx: TransactionHandle, note: Note, options?: { delay?: number; deliverAt?: Date }): Promise<{ id: string }>;
+  send(tx: TransactionHandle, note: Note, options?: { id?: string; delay?: number; deliverAt?: Date }): Promise<{ id: string }>;
   /** All in one transaction. */
   write(...notes: Note[]): Promise<void>;
   writeOther(note: Note): Promise<void>;
