@@ -46,14 +46,44 @@ export const drain: Benchmark = {
     const figures = [];
     if (wanted.has(PLAIN)) {
       figures.push(
-        figure({ bench: PLAIN, value: median(plain.ours), unit: 'msg/s', against: 'skip-locked', againstValue: median(plain.rival), target: { atLeast: 1.3 } }, more),
+        figure(
+          {
+            bench: PLAIN,
+            value: median(plain.ours),
+            unit: 'msg/s',
+            against: 'skip-locked',
+            againstValue: median(plain.rival),
+            target: { atLeast: 1.3 },
+          },
+          more,
+        ),
       );
     }
     if (wanted.has(PINNED)) {
       const value = median(pinned.ours);
       figures.push(
-        figure({ bench: PINNED, value, unit: 'msg/s', against: 'skip-locked-pinned', againstValue: median(pinned.rival), target: { atLeast: 3 } }, more),
-        figure({ bench: PINNED, value, unit: 'msg/s', against: PLAIN, againstValue: median(plain.ours), target: { atLeast: 0.9 } }, more),
+        figure(
+          {
+            bench: PINNED,
+            value,
+            unit: 'msg/s',
+            against: 'skip-locked-pinned',
+            againstValue: median(pinned.rival),
+            target: { atLeast: 3 },
+          },
+          more,
+        ),
+        figure(
+          {
+            bench: PINNED,
+            value,
+            unit: 'msg/s',
+            against: PLAIN,
+            againstValue: median(plain.ours),
+            target: { atLeast: 0.9 },
+          },
+          more,
+        ),
       );
     }
     return figures;
@@ -68,7 +98,11 @@ interface Round {
   readonly rivalToo?: boolean;
 }
 
-async function drainRound(context: BenchContext, bench: BenchDatabase, { rows, index, rates, label, rivalToo = true }: Round): Promise<void> {
+async function drainRound(
+  context: BenchContext,
+  bench: BenchDatabase,
+  { rows, index, rates, label, rivalToo = true }: Round,
+): Promise<void> {
   await bench.database.query(`TRUNCATE holdfast.outbox, holdfast.subscription, ${SKIP_LOCKED_TABLE}`);
   await fillOutbox(bench.database, rows);
   if (rivalToo) await fillRival(bench.database, SKIP_LOCKED_TABLE, rows);
@@ -90,7 +124,10 @@ async function drainRound(context: BenchContext, bench: BenchDatabase, { rows, i
 async function drainByRelay(url: string, rows: number): Promise<void> {
   const database = openDatabase({ url });
   const sink = noopSink();
-  const relay = createRelay({ database, subscriptions: [{ name: 'drain', transport: sink.transport, routes: [{ topics: '**', to: 'sink' }] }] });
+  const relay = createRelay({
+    database,
+    subscriptions: [{ name: 'drain', transport: sink.transport, routes: [{ topics: '**', to: 'sink' }] }],
+  });
   await relay.start();
   await sink.reached(rows);
   await relay.stop();

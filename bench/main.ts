@@ -4,10 +4,13 @@
  */
 import { parseArgs } from 'node:util';
 import { drain } from './drain.ts';
+import { latency } from './latency.ts';
+import { memory } from './memory.ts';
+import { send } from './send.ts';
 import type { Benchmark } from './support/figure.ts';
 import { benchServers } from './support/servers.ts';
 
-const BENCHMARKS: readonly Benchmark[] = [drain];
+const BENCHMARKS: readonly Benchmark[] = [drain, latency, send, memory];
 const NAMES = BENCHMARKS.flatMap((benchmark) => benchmark.names);
 
 process.exitCode = await main(process.argv.slice(2));
@@ -24,7 +27,8 @@ async function main(args: string[]): Promise<number> {
     for (const benchmark of BENCHMARKS) {
       const wanted = new Set(benchmark.names.filter((name) => asked.names.has(name)));
       if (wanted.size === 0) continue;
-      for (const figure of await benchmark.run({ quick: asked.quick, servers, note }, wanted)) console.log(JSON.stringify(figure));
+      for (const figure of await benchmark.run({ quick: asked.quick, servers, note }, wanted))
+        console.log(JSON.stringify(figure));
     }
   } finally {
     await servers.dispose();
@@ -35,7 +39,11 @@ async function main(args: string[]): Promise<number> {
 /** What to run, or what is wrong with the arguments. */
 function readArguments(args: string[]): { readonly names: ReadonlySet<string>; readonly quick: boolean } | string {
   try {
-    const { positionals, values } = parseArgs({ args, allowPositionals: true, options: { quick: { type: 'boolean', default: false } } });
+    const { positionals, values } = parseArgs({
+      args,
+      allowPositionals: true,
+      options: { quick: { type: 'boolean', default: false } },
+    });
     const unknown = positionals.filter((name) => !NAMES.includes(name));
     if (unknown.length > 0) return `There is no benchmark ${unknown.map((name) => `'${name}'`).join(', ')}.`;
     return { names: new Set(positionals.length === 0 ? NAMES : positionals), quick: values.quick };

@@ -33,7 +33,7 @@ export async function drainBySkipLocked(client: Client, publisher: Publisher): P
   await client.query("SET TimeZone = 'UTC'");
   for (;;) {
     await client.query('BEGIN');
-    const { rows } = await client.query<string[]>({ name: 'take', text: TAKE, rowMode: 'array', types: asText as never });
+    const { rows } = await client.query<string[]>({ name: 'take', text: TAKE, rowMode: 'array', types: asText });
     // RETURNING promises no order.
     rows.sort((a, b) => Number(a[0]) - Number(b[0]));
     if (rows.length > 0) await publisher.publish(rows.map(toMessage), { signal });

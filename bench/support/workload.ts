@@ -14,10 +14,17 @@ export const OrderPlaced = message('order.placed', {
     lines: z.array(z.object({ sku: z.string(), quantity: z.number().int().positive(), cents: z.number().int() })),
     note: z.string(),
   }),
-  key: (order) => order.customerId,
+  key: (payload) => payload.customerId,
 });
 
-export type Order = z.infer<typeof OrderPlaced.schema>;
+export interface Order {
+  readonly orderId: string;
+  readonly customerId: string;
+  readonly currency: string;
+  readonly totalCents: number;
+  readonly lines: { readonly sku: string; readonly quantity: number; readonly cents: number }[];
+  readonly note: string;
+}
 
 const CUSTOMERS = 1000;
 

@@ -1,0 +1,132 @@
+/**
+ * relay.latency.p50 and relay.latency.p99: from COMMIT having returned to publish() having been called with the message, at a steady
+ * 300 messages a second, each in a transaction of its own. Writers and relay share one process, and so one clock.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Client } from 'pg';
+import { createOutbox } from '../src/outbox/outbox.ts';
+import { openDatabase } from '../src/postgres/database.ts';
+import { createRelay } from '../src/relay/relay.ts';
+import { figure, median, percentile, round, type Benchmark, type BenchContext, type Figure } from './support/figure.ts';
+import type { BenchDatabase } from './support/servers.ts';
+import { noopSink } from './support/sink.ts';
+import { order, OrderPlaced } from './support/workload.ts';
+
+const P50 = 'relay.latency.p50';
+const P99 = 'relay.latency.p99';
+const PER_SECOND = 300;
+const WRITERS = 8;
+const LIMIT_MS = { [P50]: 1, [P99]: 6 };
+
+interface Run {
+  readonly delaysMs: readonly number[];
+  readonly notifies: number;
+}
+
+export const latency: Benchmark = {
+  names: [P50, P99],
+
+  async run(context, wanted) {
+    const seconds = context.quick ? 3 : 10;
+    const rounds = context.quick ? 1 : 3;
+    const bench = await context.servers.database();
+    const runs: Run[] = [];
+    try {
+      await steady(bench, 1);
+      for (let index = 0; index < rounds; index += 1) {
+        const run = await steady(bench, seconds);
+        runs.push(run);
+        note(context, index, run);
+      }
+    } finally {
+      await bench.drop();
+    }
+    const messages = runs.reduce((sum, run) => sum + run.delaysMs.length, 0);
+    const notifies = runs.reduce((sum, run) => sum + run.notifies, 0);
+    const figureOf = (bench: typeof P50 | typeof P99, part: number): Figure =>
+      figure(
+        {
+          bench,
+          value: median(runs.map((run) => percentile(run.delaysMs, part))),
+          unit: 'ms',
+          against: 'limit',
+          againstValue: LIMIT_MS[bench],
+          target: { atMost: 1 },
+        },
+        { perSecond: PER_SECOND, messages, notifies, rounds },
+      );
+    return [figureOf(P50, 0.5), figureOf(P99, 0.99)].filter(({ bench }) => wanted.has(bench));
+  },
+};
+
+function note(context: BenchContext, index: number, { delaysMs, notifies }: Run): void {
+  const at = (part: number): number => round(percentile(delaysMs, part));
+  context.note(
+    `latency, round ${index + 1}: p50 ${at(0.5)} ms, p90 ${at(0.9)}, p99 ${at(0.99)}, max ${at(1)}; ${notifies} notifies for ${delaysMs.length} messages`,
+  );
+}
+
+async function steady(bench: BenchDatabase, seconds: number): Promise<Run> {
+  await bench.database.query('TRUNCATE holdfast.outbox, holdfast.subscription');
+  const published = new Map<string, number>();
+  const committed = new Map<string, number>();
+  const sink = noopSink((batch) => {
+    const now = performance.now();
+    for (const { id } of batch) published.set(id, now);
+  });
+  const notified = await listen(bench);
+  const database = openDatabase({ url: bench.url });
+  const relay = createRelay({
+    database,
+    subscriptions: [{ name: 'steady', transport: sink.transport, routes: [{ topics: '**', to: 'sink' }] }],
+  });
+  await relay.start();
+  const writers = await Promise.all(Array.from({ length: WRITERS }, () => bench.connect()));
+  const outbox = createOutbox({ source: 'bench' });
+  const write = async (client: Client, n: number): Promise<void> => {
+    await client.query('BEGIN');
+    const { id } = await outbox.send(client, OrderPlaced, order(n));
+    await client.query('COMMIT');
+    committed.set(id, performance.now());
+  };
+  const total = seconds * PER_SECOND;
+  await atSteadyRate(total, writers, write);
+  await sink.reached(total);
+  await relay.stop();
+  await Promise.all([...writers, notified.client].map((client) => client.end()));
+  await database.close();
+  // The relay can see a commit before its writer is told; that counts as no delay.
+  const delaysMs = [...committed].map(([id, at]) => Math.max(0, (published.get(id) ?? Infinity) - at));
+  return { delaysMs, notifies: notified.count() };
+}
+
+/** Starts write n at n / PER_SECOND seconds, or as soon as a writer is free. */
+async function atSteadyRate(
+  total: number,
+  writers: readonly Client[],
+  write: (client: Client, n: number) => Promise<void>,
+): Promise<void> {
+  const startedAt = performance.now();
+  let next = 0;
+  const work = async (client: Client): Promise<void> => {
+    while (next < total) {
+      const n = next;
+      next += 1;
+      const aheadMs = startedAt + (n * 1000) / PER_SECOND - performance.now();
+      if (aheadMs > 0) await sleep(aheadMs);
+      await write(client, n);
+    }
+  };
+  await Promise.all(writers.map(work));
+}
+
+/** Counts the NOTIFYs that writers had to pay for. */
+async function listen(bench: BenchDatabase): Promise<{ readonly client: Client; count(): number }> {
+  const client = await bench.connect();
+  let count = 0;
+  client.on('notification', () => {
+    count += 1;
+  });
+  await client.query(`LISTEN ${client.escapeIdentifier('"holdfast".wake')}`);
+  return { client, count: () => count };
+}
