@@ -1,0 +1,46 @@
+/**
+ * The message broker: BullMQ on Redis, or on PostgreSQL where there is no Redis. All processes are given the same settings.
+ */
+import { createPostgresBackend, Queue } from 'bullmq';
+import { bullmqPostgresTransport, bullmqTransport, type Transport } from '../src/index.ts';
+import { SERVICE_NAMES } from './world.ts';
+
+export interface Broker {
+  readonly kind: 'redis' | 'postgres';
+  readonly url: string;
+}
+
+/** An ordered consumer runs one message a partition at a time. */
+const PARTITIONS = 8;
+
+/** Much shorter than one would have them in earnest, so that messages of a killed process come again within two seconds. */
+const IMPATIENT = { lockDurationMs: 1_000, stalledIntervalMs: 500 } as const;
+
+export function openTransport({ kind, url }: Broker, onError: (error: Error) => void): Transport {
+  const options = { connection: url, queues: { shipping: { partitions: PARTITIONS } }, ...IMPATIENT, onError };
+  return kind === 'redis' ? bullmqTransport(options) : bullmqPostgresTransport(options);
+}
+
+export interface Backlog {
+  /** Messages that are queued, delayed or being handled. */
+  count(): Promise<number>;
+  close(): Promise<void>;
+}
+
+/** Looks into the queues by BullMQ itself. The queues of a destination are named `shipping`, `shipping#1`, `shipping#2`, … */
+export function openBacklog({ kind, url }: Broker): Backlog {
+  const partitions = Array.from({ length: PARTITIONS - 1 }, (_, index) => `shipping#${index + 1}`);
+  const queues = [...SERVICE_NAMES, ...partitions].map((name) =>
+    kind === 'redis'
+      ? new Queue(name, { connection: { url } })
+      : new Queue(name, { connection: { connectionString: url, max: 1 } }, createPostgresBackend as never),
+  );
+  for (const queue of queues) queue.on('error', () => {});
+  return {
+    async count() {
+      const counts = await Promise.all(queues.map((queue) => queue.getJobCountByTypes('wait', 'active', 'delayed')));
+      return counts.reduce((sum, count) => sum + count, 0);
+    },
+    close: async () => void (await Promise.all(queues.map((queue) => queue.close()))),
+  };
+}

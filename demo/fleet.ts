@@ -1,0 +1,109 @@
+/**
+ * The child processes: the four services and the relay. Starts them, counts what they report, kills them, stops them.
+ * A child that ends without being told to fails the whole demo, with the last lines of its log. Used by main.ts.
+ */
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+import type { ProcessName } from './chaos.ts';
+import type { Report, Settings } from './processes/link.ts';
+
+export interface Fleet {
+  /** Resolves when the process is at work. */
+  start(name: ProcessName): Promise<void>;
+  /** SIGKILL: no farewell. Resolves with the process id it had. */
+  kill(name: ProcessName): Promise<number>;
+  /** SIGTERM: it finishes what it is at. */
+  stop(name: ProcessName): Promise<void>;
+  /** Ends whatever is left. */
+  dispose(): Promise<void>;
+  /** What the children have counted so far. */
+  counted(what: string): number;
+  /** Rejects when a child dies of itself. */
+  readonly failure: Promise<never>;
+}
+
+const START_WITHIN_MS = 60_000;
+const STOP_WITHIN_MS = 20_000;
+const LOG_LINES = 15;
+
+interface Child {
+  readonly process: ChildProcess;
+  readonly exited: Promise<unknown>;
+  /** Set before we end it. */
+  expected: boolean;
+}
+
+export function launchFleet(settings: Settings): Fleet {
+  const children = new Map<ProcessName, Child>();
+  const counts = new Map<string, number>();
+  let failAll: (error: Error) => void;
+  const failure = new Promise<never>((_, reject) => {
+    failAll = reject;
+  });
+  failure.catch(() => {});
+
+  function launch(name: ProcessName): Promise<void> {
+    const script = name === 'relay' ? ['processes/relay.ts'] : ['processes/service.ts', name];
+    const [file, ...args] = script as [string, ...string[]];
+    const path = fileURLToPath(new URL(file, import.meta.url));
+    const child = spawn(process.execPath, ['--import', 'tsx', path, ...args], {
+      stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+    });
+    const entry: Child = { process: child, exited: once(child, 'exit'), expected: false };
+    children.set(name, entry);
+
+    const log: string[] = [];
+    const keep = (text: Buffer): void => {
+      log.push(...text.toString().trimEnd().split('\n'));
+      log.splice(0, log.length - LOG_LINES);
+    };
+    child.stdout?.on('data', keep);
+    child.stderr?.on('data', keep);
+    child.send(settings);
+    return new Promise((resolve, reject) => {
+      const fail = (what: string): void => {
+        const error = new Error([`The ${name} process ${what}.`, ...log.map((line) => `  ${line}`)].join('\n'));
+        reject(error);
+        failAll(error);
+      };
+      const timer = setTimeout(() => fail(`was not ready after ${START_WITHIN_MS / 1000} s`), START_WITHIN_MS);
+      child.on('message', (message: Report) => {
+        if (message.kind === 'ready') {
+          clearTimeout(timer);
+          resolve();
+        } else {
+          counts.set(message.what, (counts.get(message.what) ?? 0) + message.by);
+        }
+      });
+      // 'close' comes after the last of its output, 'exit' may come before.
+      child.on('close', (code, signal) => {
+        clearTimeout(timer);
+        if (!entry.expected) fail(`ended with ${signal ?? `exit code ${code}`}`);
+      });
+    });
+  }
+
+  async function end(name: ProcessName, signal: 'SIGKILL' | 'SIGTERM'): Promise<number> {
+    const child = children.get(name);
+    if (child === undefined) return 0;
+    children.delete(name);
+    child.expected = true;
+    child.process.kill(signal);
+    const killer = setTimeout(() => child.process.kill('SIGKILL'), STOP_WITHIN_MS);
+    await child.exited;
+    clearTimeout(killer);
+    return child.process.pid ?? 0;
+  }
+
+  return {
+    start: launch,
+    kill: (name) => end(name, 'SIGKILL'),
+    async stop(name) {
+      await end(name, 'SIGTERM');
+    },
+    dispose: async () => void (await Promise.all([...children.keys()].map((name) => end(name, 'SIGKILL')))),
+    counted: (what) => counts.get(what) ?? 0,
+    failure,
+  };
+}

@@ -1,0 +1,116 @@
+/**
+ * `npm run demo`: four services, thousands of orders, processes killed on the way, and an audit at the end.
+ *
+ * What a service looks like with Holdfast: services/orders.ts and its neighbours. How the demo goes: here, then run.ts.
+ */
+import { audit, type Audit } from './audit.ts';
+import { openBacklog } from './broker.ts';
+import { KILLS } from './chaos.ts';
+import { launchFleet, type Fleet } from './fleet.ts';
+import { readOptions, USAGE, type Options } from './options.ts';
+import { runOrders, Stalled } from './run.ts';
+import { openScreen } from './screen.ts';
+import { createDatabases, createTables, openDatabases, startServers } from './servers.ts';
+import { SERVICE_NAMES } from './world.ts';
+
+/** What is to be done at the end, last things first. */
+const cleanUps: (() => Promise<unknown>)[] = [];
+
+const options = optionsOrExit();
+const screen = openScreen(options.json ? process.stderr : process.stdout);
+process.exit(await untilDoneOrInterrupted());
+
+async function untilDoneOrInterrupted(): Promise<number> {
+  const interrupted = new Promise<number>((resolve) => {
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => resolve(130));
+  });
+  try {
+    return await Promise.race([demo(options), interrupted]);
+  } catch (error) {
+    const text = error instanceof Error ? error.message : String(error);
+    screen.failure(text);
+    if (options.json) console.log(JSON.stringify({ ok: false, error: text }));
+    return 1;
+  } finally {
+    screen.calm();
+    for (const cleanUp of cleanUps.toReversed()) await cleanUp().catch(() => {});
+  }
+}
+
+/** Resolves with the exit code. */
+async function demo({ orders, seed, transport }: Options): Promise<number> {
+  screen.title('Holdfast', `${orders} orders through four services, some accidents on the way (seed ${seed})`);
+  const servers = await screen.phase('servers', startServers(transport), ({ postgres, broker }) =>
+    [`PostgreSQL ${postgres.version}, BullMQ on`, broker.kind === 'redis' ? 'Redis' : 'PostgreSQL'].join(' '),
+  );
+  cleanUps.push(() => servers.dispose());
+  if (servers.note !== undefined) screen.note(servers.note);
+  const { broker } = servers;
+
+  const urls = await screen.phase('databases', createDatabases(servers.postgres), () => 'one for each service');
+  const databases = openDatabases(urls);
+  cleanUps.push(() => Promise.all(Object.values(databases).map((database) => database.close())));
+  await screen.phase(
+    'tables',
+    createTables(databases, { orders, seed }),
+    () => 'of the services, with outbox and inbox beside',
+  );
+
+  const fleet = launchFleet({ world: { orders, seed }, databases: urls, broker });
+  const backlog = openBacklog(broker);
+  cleanUps.push(() => Promise.all([fleet.dispose(), backlog.close()]));
+  const all = Promise.all([...SERVICE_NAMES, 'relay' as const].map((name) => fleet.start(name)));
+  await screen.phase('processes', all, () => `${SERVICE_NAMES.join(', ')}, and the relay`);
+
+  const run = runOrders({ fleet, databases, backlog, screen, orders });
+  // A run that never ends is audited all the same: the audit tells best what is missing.
+  const complaint = await Promise.race([run, fleet.failure]).catch((error: unknown) => {
+    if (error instanceof Stalled) return error.message;
+    throw error;
+  });
+  if (typeof complaint === 'string') screen.failure(complaint);
+  await fleet.dispose();
+  return present(await audit(databases, orders), fleet, broker.kind) && complaint === undefined ? 0 : 1;
+}
+
+/** Shows the audit. False when something in it is wrong. */
+function present(result: Audit, fleet: Fleet, transport: string): boolean {
+  const duplicates = fleet.counted('duplicate');
+  const copied = fleet.counted('copied');
+  const suppressed = {
+    what: 'duplicates suppressed',
+    found: duplicates,
+    note: `${copied} sent twice on purpose, the others by what was killed`,
+    ok: duplicates > 0,
+  };
+  const findings = [...result.findings.slice(0, 3), suppressed, ...result.findings.slice(3)];
+  const ok = result.ok && suppressed.ok;
+  const seconds = Math.round(performance.now() / 100) / 10;
+  screen.table('The audit, from the tables of the four services', findings);
+  screen.verdict(
+    ok,
+    ok
+      ? `Nothing lost, nothing twice, nothing out of order. ${KILLS.length} kills, ${seconds} s.`
+      : `Something is wrong: see above. ${KILLS.length} kills, ${seconds} s.`,
+  );
+  if (options.json) {
+    const { findings: _, ends, ok: _ok, orders, committed, delivered, lost, outOfOrder, ...more } = result;
+    const retries = fleet.counted('holdfast_consumer_retries_total');
+    const figures = { orders, committed, delivered, duplicatesSuppressed: duplicates, lost, outOfOrder };
+    const run = { kills: KILLS.length, seconds, ok, seed: options.seed, transport, copied, retries };
+    console.log(JSON.stringify({ ...figures, ...run, ...more, ends }));
+  }
+  return ok;
+}
+
+function optionsOrExit(): Options {
+  try {
+    const read = readOptions(process.argv.slice(2));
+    if (read !== 'help') return read;
+    console.log(USAGE);
+    return process.exit(0);
+  } catch (error) {
+    console.error(`${error instanceof Error ? error.message : String(error)}\n\n${USAGE}`);
+    return process.exit(2);
+  }
+}

@@ -1,0 +1,56 @@
+/**
+ * The command line of the demo. Used by main.ts.
+ */
+import { parseArgs } from 'node:util';
+
+export interface Options {
+  readonly orders: number;
+  readonly seed: number;
+  readonly json: boolean;
+  readonly transport: 'redis' | 'postgres' | 'whichever';
+}
+
+export const USAGE = `Usage: npm run demo -- [options]
+
+Four services exchange messages about some thousands of orders, through the writer, the relay, BullMQ and inboxes. Handlers
+fail now and then, messages are delivered twice, and processes are killed with SIGKILL on the way. In the end an audit reads
+the tables and tells what became of every message; the exit code is 1 if anything is wrong.
+
+Options:
+  --orders N        how many orders are placed, from 20 on (default 3000)
+  --seed N          decides who orders what, and which handlers fail (default 1)
+  --transport NAME  redis, or postgres for BullMQ's PostgreSQL backend (default: redis, or postgres where there is no Redis)
+  --json            the audit as one line of JSON on stdout, the last one; everything else goes to stderr
+  --help            this text
+
+PostgreSQL and Redis are found on this machine or installed for this run; they are private, temporary, and gone at the end.`;
+
+/** 'help' when that was asked for. Throws an Error that tells what is wrong with the arguments. */
+export function readOptions(args: readonly string[]): Options | 'help' {
+  const { values } = parseArgs({
+    args: [...args],
+    options: {
+      orders: { type: 'string', default: '3000' },
+      seed: { type: 'string', default: '1' },
+      transport: { type: 'string', default: 'whichever' },
+      json: { type: 'boolean', default: false },
+      help: { type: 'boolean', short: 'h', default: false },
+    },
+  });
+  if (values.help) return 'help';
+  const { transport } = values;
+  if (transport !== 'redis' && transport !== 'postgres' && transport !== 'whichever')
+    throw new Error(`--transport is ${transport}: give redis or postgres.`);
+  return {
+    orders: wholeNumber(values.orders, '--orders', 20),
+    seed: wholeNumber(values.seed, '--seed', 0),
+    json: values.json,
+    transport,
+  };
+}
+
+function wholeNumber(text: string, name: string, least: number): number {
+  const value = Number(text);
+  if (text !== '' && Number.isInteger(value) && value >= least && value <= 1_000_000) return value;
+  throw new Error(`${name} is ${JSON.stringify(text)}: give a whole number from ${least} to 1000000.`);
+}

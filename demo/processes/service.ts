@@ -1,0 +1,30 @@
+/**
+ * One service as a process: `service.ts stock`.
+ */
+import { createOutbox, openDatabase } from '../../src/index.ts';
+import { openTransport } from '../broker.ts';
+import { SERVICES } from '../services/all.ts';
+import type { ServiceName } from '../world.ts';
+import { log, metrics, run } from './link.ts';
+
+const name = process.argv[2] as ServiceName;
+
+await run(({ world, databases, broker }) => {
+  const service = SERVICES[name];
+  const database = openDatabase({ url: databases[name], applicationName: `demo ${name}` });
+  const transport = openTransport(broker, (error) => log.warn({ err: error }, 'transport'));
+  const kit = { world, database, transport, outbox: createOutbox({ source: name }), log, metrics };
+  const consumer = service.consumer(kit);
+  return {
+    async start() {
+      await consumer.start();
+      // Not awaited: it is this service's work, and goes on for a while. Should it fail, so does the process.
+      void service.work?.(kit);
+    },
+    stop: (options) => consumer.stop(options),
+    async close() {
+      await transport.close();
+      await database.close();
+    },
+  };
+});

@@ -1,0 +1,78 @@
+/**
+ * The servers of the demo and what is on them: one PostgreSQL with a database for each service, and a broker. All of it is
+ * private to this run and temporary. Used by main.ts.
+ */
+import { isHoldfastError, migrate, openDatabase } from '../src/index.ts';
+import { startPostgres, type PostgresServer } from '../src/testing/servers/postgres.ts';
+import { startRedis } from '../src/testing/servers/redis.ts';
+import type { Broker } from './broker.ts';
+import type { Databases } from './progress.ts';
+import { SERVICES } from './services/all.ts';
+import { SERVICE_NAMES, type ServiceName, type World } from './world.ts';
+
+export type Urls = Readonly<Record<ServiceName, string>>;
+
+export interface Servers {
+  readonly postgres: PostgresServer;
+  readonly broker: Broker;
+  /** Why the broker is not Redis, if nobody asked for that. */
+  readonly note: string | undefined;
+  dispose(): Promise<void>;
+}
+
+/** As in earnest, every commit waits for the disk. */
+export async function startServers(transport: 'redis' | 'postgres' | 'whichever'): Promise<Servers> {
+  const postgres = await startPostgres({ durable: true });
+  try {
+    // The server comes with an empty database of its own, in which BullMQ can have its tables.
+    const onPostgres = {
+      postgres,
+      broker: { kind: 'postgres', url: postgres.url },
+      dispose: () => postgres.dispose(),
+    } as const;
+    if (transport === 'postgres') return { ...onPostgres, note: undefined };
+    const redis = await startRedis().catch((error: unknown) => {
+      if (transport === 'redis' || !isHoldfastError(error, 'HF_SERVER_MISSING')) throw error;
+      return error;
+    });
+    if (redis instanceof Error) return { ...onPostgres, note: `${redis.message} BullMQ runs on PostgreSQL instead.` };
+    return {
+      postgres,
+      broker: { kind: 'redis', url: redis.url },
+      note: undefined,
+      dispose: async () => void (await Promise.all([postgres.dispose(), redis.dispose()])),
+    };
+  } catch (error) {
+    await postgres.dispose();
+    throw error;
+  }
+}
+
+/** A database for each service. */
+export async function createDatabases({ adminUrl }: PostgresServer): Promise<Urls> {
+  const admin = openDatabase({ url: adminUrl, max: 1 });
+  try {
+    for (const name of SERVICE_NAMES) await admin.query(`CREATE DATABASE ${name}`);
+  } finally {
+    await admin.close();
+  }
+  const urls = SERVICE_NAMES.map((name) => [name, Object.assign(new URL(adminUrl), { pathname: `/${name}` }).href]);
+  return Object.fromEntries(urls) as Urls;
+}
+
+export function openDatabases(urls: Urls): Databases {
+  const opened = SERVICE_NAMES.map((name) => [name, openDatabase({ url: urls[name], max: 2 })]);
+  return Object.fromEntries(opened) as Databases;
+}
+
+/** In each database Holdfast's tables, and those of the service. */
+export async function createTables(databases: Databases, world: World): Promise<void> {
+  await Promise.all(
+    SERVICE_NAMES.map(async (name) => {
+      const service = SERVICES[name];
+      await migrate(databases[name]);
+      await databases[name].query(service.tables);
+      await service.fill?.(databases[name], world);
+    }),
+  );
+}
