@@ -44,11 +44,11 @@ export interface HandlerContext<Tx> {
    * Writes a message to the outbox in `tx`, with this message as its cause (correlation, causation, trace).
    * Rejects with HF_CONFIG when the consumer was given no `outbox`.
    */
-  send<Type extends MessageType>(
+  readonly send: <Type extends MessageType>(
     type: Type,
     payload: PayloadInput<Type>,
     options?: HandlerSendOptions,
-  ): Promise<{ readonly id: string }>;
+  ) => Promise<{ readonly id: string }>;
 }
 
 export interface HandlerOptions {
