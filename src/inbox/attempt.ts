@@ -9,7 +9,7 @@ import { decideOrdered, PARK_REASONS, predecessorWaived, type Outcome } from './
 import { runHandler } from './handler-run.ts';
 import type { ResolvedHandler } from './handler.ts';
 import { keyLock, type OrderedArrival } from './inbox-store.ts';
-import { wireText, type Incoming } from './incoming.ts';
+import { sentAt, wireText, type Incoming } from './incoming.ts';
 import type { Room } from './room.ts';
 import type { Ending, Opened, Statement, WorkResult } from './work.ts';
 
@@ -140,8 +140,13 @@ function enterMarked<Tx>(room: Room<Tx>, attempt: Attempt<Tx>): Entry<Tx> {
     async enter({ rows, execute }) {
       const locked = rows[0]?.[0]?.['locked'] === true;
       if (locked && (rows[1]?.length ?? 0) > 0) return 'enter';
-      const found = decideOrdered(incoming.id, { locked, ...(await room.inbox.orderedFacts(execute, arrival)) });
-      if (found === 'enter') return (await room.inbox.tryMark(execute, incoming.id)) ? 'enter' : 'duplicate';
+      const facts = await room.inbox.orderedFacts(execute, arrival);
+      const found = decideOrdered(incoming.id, { locked, ...facts });
+      if (found === 'enter') {
+        if (!(await room.inbox.tryMark(execute, incoming.id))) return 'duplicate';
+        if (facts.head?.awaits === incoming.id) await room.parked.wakeSuccessor(execute, incoming.id, arrival.key);
+        return 'enter';
+      }
       if (found === 'behind') await parkBehind(room, execute, incoming);
       return found;
     },
@@ -250,7 +255,13 @@ function orderedArrival<Tx>(room: Room<Tx>, { incoming, sinceMs }: Attempt<Tx>, 
       retentionMs: room.retentionMs,
       sinceMs,
     });
-  return { messageId: incoming.id, key, lock: keyLock(room.name, key), predecessorId: waived ? null : predecessor.id };
+  return {
+    messageId: incoming.id,
+    key,
+    lock: keyLock(room.name, key),
+    predecessorId: waived ? null : predecessor.id,
+    sentAt: sentAt(incoming.wire),
+  };
 }
 
 /** Serialization failure or deadlock: the transaction was rolled back and may be run again as it is. */

@@ -184,8 +184,11 @@ export function decideSuspect(attempts: number): 'run' | 'park' {
 export interface OrderedFacts {
   readonly locked: boolean;
   readonly handled: boolean;
-  /** The first parked message of the key: its id and the predecessor it waits for, if that is what it waits for. */
-  readonly head: { readonly awaits: string | null } | null;
+  /**
+   * The first parked message of the key. `awaits`: the id of the predecessor it waits for, if that is what it waits for.
+   * `allLater`: everything parked of the key was sent after this message.
+   */
+  readonly head: { readonly awaits: string | null; readonly allLater: boolean } | null;
   /** null: none is needed. */
   readonly predecessorSeen: boolean | null;
 }
@@ -194,8 +197,12 @@ export interface OrderedFacts {
 export function decideOrdered(id: string, facts: OrderedFacts): 'enter' | 'duplicate' | 'behind' | 'awaiting' | 'busy' {
   if (!facts.locked) return 'busy';
   if (facts.handled) return 'duplicate';
-  // The very message that the head of the line waits for goes first, else both would wait for ever.
-  if (facts.head !== null && facts.head.awaits !== id) return 'behind';
+  if (facts.head !== null) {
+    // The very message that the head of the line waits for goes first, else both would wait for ever. So do those before it: when
+    // a broker lost its memory, a replay brings all that the head has missed, in order.
+    const { awaits, allLater } = facts.head;
+    if (awaits !== id && !(awaits !== null && allLater)) return 'behind';
+  }
   return facts.predecessorSeen === false ? 'awaiting' : 'enter';
 }
 

@@ -34,6 +34,8 @@ export interface OrderedArrival {
   readonly lock: string;
   /** null: none, or none that must be waited for. */
   readonly predecessorId: string | null;
+  /** When it was sent, from sentAt(); null when that cannot be compared. */
+  readonly sentAt: string | null;
 }
 
 export function createInboxStore(schema: string, consumer: string): InboxStore {
@@ -57,20 +59,28 @@ export function createInboxStore(schema: string, consumer: string): InboxStore {
       return [{ sql: lockSql, parameters: [lock] }, mark];
     },
 
-    async orderedFacts(execute, { messageId, key, predecessorId }) {
+    async orderedFacts(execute, { messageId, key, predecessorId, sentAt }) {
       const [row] = await execute(
         `SELECT EXISTS (SELECT 1 FROM ${s}.inbox WHERE consumer = $1 AND message_id = $2::uuid) AS handled,
            $4::uuid IS NULL OR EXISTS (SELECT 1 FROM ${s}.inbox WHERE consumer = $1 AND message_id = $4::uuid) AS predecessor,
-           head.found, head.awaits
+           head.found, head.awaits, head.awaits IS NOT NULL AND $6::text IS NOT NULL AND NOT EXISTS (
+             SELECT 1 FROM ${s}.parked_delivery WHERE consumer = $1 AND key = $3
+               AND coalesce(rtrim(envelope ->> 'time', 'Z'), '') COLLATE "C" <= $6::text COLLATE "C") AS all_later
          FROM (SELECT 1) AS one LEFT JOIN LATERAL (
            SELECT true AS found, CASE WHEN reason = $5 THEN lower(envelope ->> 'predecessorid') END AS awaits
            FROM ${s}.parked_delivery WHERE consumer = $1 AND key = $3 ORDER BY position LIMIT 1) AS head ON true`,
-        [consumer, messageId, key, predecessorId, PARK_REASONS.predecessor],
+        [consumer, messageId, key, predecessorId, PARK_REASONS.predecessor, sentAt],
       );
-      const facts = row as { handled: boolean; predecessor: boolean; found: boolean | null; awaits: string | null };
+      const facts = row as {
+        handled: boolean;
+        predecessor: boolean;
+        found: boolean | null;
+        awaits: string | null;
+        all_later: boolean;
+      };
       return {
         handled: facts.handled,
-        head: facts.found === true ? { awaits: facts.awaits } : null,
+        head: facts.found === true ? { awaits: facts.awaits, allLater: facts.all_later } : null,
         predecessorSeen: predecessorId === null ? null : facts.predecessor,
       };
     },

@@ -56,6 +56,15 @@ function asObject(wire: unknown): object {
   return typeof value === 'object' && value !== null ? value : {};
 }
 
+/**
+ * The time of a wire as a text that sorts as time does: relays write UTC, to the microsecond, without trailing zeros. An Envelope has
+ * milliseconds only. null for a time written in another way.
+ */
+export function sentAt(wire: unknown): string | null {
+  const { time } = asObject(wire) as { readonly time?: unknown };
+  return typeof time === 'string' && /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$/.test(time) ? time.slice(0, -1) : null;
+}
+
 export function wireText(wire: unknown): string {
   return typeof wire === 'string' ? wire : (JSON.stringify(wire) ?? 'null');
 }

@@ -4,6 +4,7 @@
  */
 import type { SqlExecutor } from '../postgres/executor.ts';
 import { quoteIdentifier } from '../postgres/quoting.ts';
+import { PARK_REASONS } from './decide.ts';
 
 export interface ParkedState {
   readonly state: 'failed' | 'behind';
@@ -47,6 +48,8 @@ export interface ParkedDeliveryStore {
   lock(execute: SqlExecutor, messageId: string, ordered: boolean): Promise<{ readonly reason: string } | null>;
   /** Takes the row out and makes the next of its key due, if that one only waited behind. */
   remove(execute: SqlExecutor, messageId: string): Promise<void>;
+  /** Makes due what waits for this message as its predecessor, also when its redrives had come to their end. */
+  wakeSuccessor(execute: SqlExecutor, messageId: string, key: string): Promise<void>;
   /** After a failed redrive. */
   keep(execute: SqlExecutor, messageId: string, state: ParkedState): Promise<void>;
   /** Gives the redrive back. */
@@ -114,6 +117,13 @@ export function createParkedDeliveryStore(schema: string, consumer: string): Par
          WHERE consumer = $1 AND state = 'behind' AND position = (
            SELECT min(r.position) FROM ${table} r, gone WHERE r.consumer = $1 AND r.key = gone.key AND r.message_id <> $2)`,
         [consumer, messageId],
+      );
+    },
+    async wakeSuccessor(execute, messageId, key) {
+      await execute(
+        `UPDATE ${table} SET next_attempt_at = now()
+         WHERE consumer = $1 AND key = $2 AND reason = $3 AND lower(envelope ->> 'predecessorid') = $4`,
+        [consumer, key, PARK_REASONS.predecessor, messageId],
       );
     },
     async keep(execute, messageId, { state, reason, error, retryInMs }) {
