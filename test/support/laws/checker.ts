@@ -147,10 +147,14 @@ export async function unfinished(pool: pg.Pool): Promise<readonly string[]> {
     UNION ALL SELECT format('message %s is parked by %s and due at %s', id, subscription, next_attempt_at)
       FROM holdfast.parked_message WHERE next_attempt_at IS NOT NULL
     UNION ALL SELECT format('message %s waits behind nothing', p.id) FROM holdfast.parked_message p WHERE p.state = 'behind' AND NOT EXISTS
-      (SELECT 1 FROM holdfast.parked_message e WHERE e.subscription = p.subscription AND e.key = p.key AND e.seq < p.seq AND e.state = 'failed')
+      (SELECT 1 FROM holdfast.parked_message e WHERE e.subscription = p.subscription AND e.key = p.key AND e.seq < p.seq
+         AND e.state = 'failed' AND e.next_attempt_at IS NULL)
     UNION ALL SELECT format('replay %s is not finished', id) FROM holdfast.replay WHERE finished_at IS NULL
     UNION ALL SELECT format('message %s is scheduled and due', id) FROM holdfast.scheduled_message WHERE due_at <= clock_timestamp()
     UNION ALL SELECT format('delivery %s is parked by %s and due at %s', message_id, consumer, next_attempt_at)
-      FROM holdfast.parked_delivery WHERE next_attempt_at IS NOT NULL`);
+      FROM holdfast.parked_delivery WHERE next_attempt_at IS NOT NULL
+    UNION ALL SELECT format('delivery %s waits at %s behind nothing', d.message_id, d.consumer) FROM holdfast.parked_delivery d
+      WHERE d.state = 'behind' AND NOT EXISTS (SELECT 1 FROM holdfast.parked_delivery e
+        WHERE e.consumer = d.consumer AND e.key = d.key AND e.position < d.position AND e.state = 'failed' AND e.next_attempt_at IS NULL)`);
   return rows.map(({ what }) => what);
 }

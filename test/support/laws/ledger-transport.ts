@@ -50,7 +50,12 @@ export function ledgerTransport(options: LedgerTransportOptions): Transport {
       return {
         async publish(batch, { signal }) {
           await gate?.(batch);
-          const outcomes = publisher === undefined ? batch.map(outcomeOf) : await publisher.publish(batch, { signal });
+          const outcomes = batch.map(outcomeOf);
+          if (publisher !== undefined) {
+            const wanted = batch.filter((_, index) => outcomes[index]?.kind === 'published');
+            const answers = await publisher.publish(wanted, { signal });
+            for (const [at, message] of wanted.entries()) outcomes[batch.indexOf(message)] = answers[at] as PublishOutcome;
+          }
           ledger.append(batch.filter((_, index) => outcomes[index]?.kind === 'published').map((message) => entryOf(by, message)));
           return outcomes;
         },

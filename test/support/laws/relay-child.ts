@@ -4,7 +4,7 @@
 import { openDatabase } from '../../../src/postgres/database.ts';
 import type { SubscriptionOptions } from '../../../src/relay/options.ts';
 import { createRelay } from '../../../src/relay/relay.ts';
-import { bullmqTransport } from '../../../src/transport/bullmq-redis.ts';
+import type { Transport } from '../../../src/transport/port.ts';
 import { asked, settings, stderrLogger, tell } from './child-side.ts';
 import { crashPoints, type CrashPlan } from './crash-points.ts';
 import { ledgerTransport, type Misbehaviour } from './ledger-transport.ts';
@@ -23,6 +23,13 @@ export interface RelayChildSettings {
 
 const { url, ledger, owner, crash, misbehaviour, redis, subscription } = settings<RelayChildSettings>();
 const database = openDatabase({ url, max: 4 });
+/** BullMQ takes its time to load, so only who needs it does. */
+async function broker(): Promise<Transport | undefined> {
+  if (redis === undefined) return undefined;
+  const { bullmqTransport } = await import('../../../src/transport/bullmq-redis.ts');
+  return bullmqTransport({ connection: redis.url, prefix: redis.prefix });
+}
+const inner = await broker();
 const relay = createRelay({
   database,
   owner,
@@ -35,7 +42,7 @@ const relay = createRelay({
         ledger: openLedger(ledger),
         by: owner,
         ...(misbehaviour === undefined ? {} : { misbehaviour }),
-        ...(redis === undefined ? {} : { inner: bullmqTransport({ connection: redis.url, prefix: redis.prefix }) }),
+        ...(inner === undefined ? {} : { inner }),
       }),
     },
   ],
