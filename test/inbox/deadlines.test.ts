@@ -1,0 +1,62 @@
+/**
+ * Many timeouts behind one timer.
+ */
+import { expect, it } from 'vitest';
+import { createDeadlines } from '../../src/inbox/deadlines.ts';
+import { createManualClock } from '../../src/testing/manual-clock.ts';
+
+it('expires what is due, in time, and nothing that was cancelled', async () => {
+  const clock = createManualClock();
+  const deadlines = createDeadlines(clock);
+  const expired: string[] = [];
+  deadlines.add(1_000, () => expired.push('a'));
+  const cancel = deadlines.add(1_000, () => expired.push('cancelled'));
+  deadlines.add(Infinity, () => expired.push('never'));
+  await clock.advance(500);
+  deadlines.add(1_000, () => expired.push('b'));
+  cancel();
+  await clock.advance(499);
+  expect(expired).toEqual([]);
+  await clock.advance(1);
+  expect(expired).toEqual(['a']);
+  await clock.advance(500);
+  expect(expired).toEqual(['a', 'b']);
+});
+
+it('wakes earlier for a deadline that is earlier than the ones before', async () => {
+  const clock = createManualClock();
+  const deadlines = createDeadlines(clock);
+  const expired: string[] = [];
+  deadlines.add(60_000, () => expired.push('late'));
+  await clock.whenSleeping();
+  deadlines.add(10, () => expired.push('early'));
+  await new Promise((resolve) => {
+    setImmediate(resolve);
+  });
+  await clock.advance(10);
+  expect(expired).toEqual(['early']);
+});
+
+it('takes one added while another expires', async () => {
+  const clock = createManualClock();
+  const deadlines = createDeadlines(clock);
+  const expired: string[] = [];
+  deadlines.add(10, () => {
+    expired.push('first');
+    deadlines.add(10, () => expired.push('second'));
+  });
+  await clock.advance(20);
+  expect(expired).toEqual(['first', 'second']);
+});
+
+it('uses one timer however many there are, and lets go of it when closed', async () => {
+  const clock = createManualClock();
+  const deadlines = createDeadlines(clock);
+  const cancels = Array.from({ length: 100 }, () => deadlines.add(1_000, () => {}));
+  expect(clock.sleeping).toBe(1);
+  deadlines.close();
+  expect(clock.sleeping).toBe(1);
+  for (const cancel of cancels) cancel();
+  deadlines.close();
+  expect(clock.sleeping).toBe(0);
+});

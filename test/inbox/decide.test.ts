@@ -1,0 +1,231 @@
+/**
+ * The decisions of a consumer, as tables and as laws over everything that can happen.
+ */
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { HoldfastError, PermanentError } from '../../src/errors.ts';
+import {
+  CRASHES_TO_PARK,
+  decideAfterRedrive,
+  decideArrival,
+  decideNext,
+  decideOrdered,
+  decideSuspect,
+  DEFAULT_PARKED_RETRY,
+  DEFAULT_RETRY,
+  FREE_CONFLICTS,
+  HOLD,
+  longestRetryMs,
+  nextRedriveMs,
+  predecessorWaived,
+  type Outcome,
+  type Policies,
+  type Progress,
+} from '../../src/inbox/decide.ts';
+
+const policies: Policies = {
+  retry: DEFAULT_RETRY,
+  parkedRetry: DEFAULT_PARKED_RETRY,
+  predecessorWaitMs: 60_000,
+  random: () => 0.5,
+};
+const first: Progress = { attempt: 1, elapsedMs: 0, conflicts: 0, holds: 0, heldMs: 0, awaitedMs: 0, stopping: false };
+const error = new Error('no');
+
+describe('after an attempt', () => {
+  it.each<[string, Outcome, Partial<Progress>, object]>([
+    ['handled', { kind: 'handled' }, {}, { do: 'acknowledge' }],
+    ['a duplicate', { kind: 'duplicate' }, {}, { do: 'acknowledge' }],
+    ['lost, as agreed', { kind: 'lost', error }, {}, { do: 'acknowledge' }],
+    ['a first failure', { kind: 'failed', error }, {}, { do: 'again', delayMs: 50, because: 'failed' }],
+    ['a second failure', { kind: 'failed', error }, { attempt: 2 }, { do: 'again', delayMs: 100 }],
+    ['a failure while stopping', { kind: 'failed', error }, { stopping: true }, { do: 'later', delayMs: 50 }],
+    [
+      'the last failure',
+      { kind: 'failed', error },
+      { attempt: 5 },
+      { do: 'park', reason: 'gave up after retries', retryInMs: 30_000 },
+    ],
+    ['no time left', { kind: 'failed', error }, { elapsedMs: 30_000 }, { do: 'park', reason: 'gave up after retries' }],
+    [
+      'a permanent failure',
+      { kind: 'failed', error: new PermanentError('x') },
+      {},
+      { do: 'park', reason: 'permanent error', retryInMs: null },
+    ],
+    // Unknown to this process, perhaps not to the next release: not now, but not never.
+    [
+      'a version from the future',
+      { kind: 'failed', error: new HoldfastError('HF_MESSAGE_VERSION', 'x') },
+      {},
+      { do: 'park', retryInMs: 30_000 },
+    ],
+    [
+      'a conflict',
+      { kind: 'conflict', error },
+      { conflicts: FREE_CONFLICTS },
+      { do: 'again', delayMs: 0, because: 'conflict' },
+    ],
+    [
+      'too many conflicts',
+      { kind: 'conflict', error },
+      { conflicts: FREE_CONFLICTS + 1 },
+      { do: 'again', because: 'failed' },
+    ],
+    ['no database', { kind: 'unavailable', error }, {}, { do: 'again', because: 'hold' }],
+    ['no database for long', { kind: 'unavailable', error }, { heldMs: HOLD.withinMs }, { do: 'later' }],
+    ['no database while stopping', { kind: 'unavailable', error }, { stopping: true }, { do: 'later' }],
+    ['no predecessor', { kind: 'awaiting' }, { awaitedMs: 59_999 }, { do: 'later' }],
+    [
+      'no predecessor for long',
+      { kind: 'awaiting' },
+      { awaitedMs: 60_000 },
+      { do: 'park', reason: 'predecessor missing' },
+    ],
+    ['a busy key', { kind: 'busy' }, {}, { do: 'later' }],
+    ['taken away', { kind: 'aborted', error }, {}, { do: 'later', delayMs: 0 }],
+  ])('%s', (_name, outcome, progress, next) => {
+    expect(decideNext(outcome, { ...first, ...progress }, policies)).toMatchObject(next);
+  });
+
+  const outcomes = fc.oneof(
+    fc.constantFrom<Outcome>(
+      { kind: 'handled' },
+      { kind: 'duplicate' },
+      { kind: 'behind' },
+      { kind: 'awaiting' },
+      { kind: 'busy' },
+      { kind: 'gone' },
+    ),
+    fc.record({
+      kind: fc.constantFrom(
+        'failed' as const,
+        'lost' as const,
+        'conflict' as const,
+        'unavailable' as const,
+        'aborted' as const,
+      ),
+      error: fc.constantFrom<unknown>(error, new PermanentError('x'), 'text', undefined),
+    }),
+  );
+  const progresses: fc.Arbitrary<Progress> = fc.record({
+    attempt: fc.integer({ min: 1, max: 20 }),
+    elapsedMs: fc.nat(100_000),
+    conflicts: fc.nat(10),
+    holds: fc.nat(50),
+    heldMs: fc.nat(100_000),
+    awaitedMs: fc.nat(200_000),
+    stopping: fc.boolean(),
+  });
+
+  it('acknowledges only what is done with, and never waits long', () => {
+    fc.assert(
+      fc.property(
+        outcomes,
+        progresses,
+        fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true }),
+        (outcome, progress, random) => {
+          const next = decideNext(outcome, progress, { ...policies, random: () => random });
+          if (next.do === 'acknowledge')
+            expect(['handled', 'duplicate', 'behind', 'gone', 'lost']).toContain(outcome.kind);
+          if (outcome.kind === 'unavailable') expect(['again', 'later']).toContain(next.do);
+          if (next.do === 'again' || next.do === 'later') {
+            expect(next.delayMs).toBeGreaterThanOrEqual(0);
+            expect(next.delayMs).toBeLessThanOrEqual(5_000);
+          }
+          if (progress.stopping && next.do === 'again') expect(next.delayMs).toBe(0);
+        },
+      ),
+    );
+  });
+});
+
+describe('at arrival', () => {
+  const facts = { decodeError: null, hasHandler: true, onUnknown: 'ignore' as const, redeliveries: 0, policies };
+  it.each([
+    ['the usual', {}, { do: 'run', suspect: false }],
+    ['redelivered', { redeliveries: 1 }, { do: 'run', suspect: true }],
+    ['no handler', { hasHandler: false }, { do: 'ignore' }],
+    [
+      'no handler, to be parked',
+      { hasHandler: false, onUnknown: 'park' as const },
+      { do: 'park', reason: 'no handler', retryInMs: null },
+    ],
+    [
+      'unreadable',
+      { decodeError: error, redeliveries: 3 },
+      { do: 'park', reason: 'cannot be decoded', retryInMs: null },
+    ],
+    ['a newer wire', { decodeError: new HoldfastError('HF_ENVELOPE_VERSION', 'x') }, { do: 'park', retryInMs: 30_000 }],
+  ])('%s', (_name, rest, arrival) => {
+    expect(decideArrival({ ...facts, ...rest })).toMatchObject(arrival);
+  });
+
+  it('parks a suspect at the mark after its last death', () => {
+    expect([1, CRASHES_TO_PARK, CRASHES_TO_PARK + 1].map(decideSuspect)).toEqual(['run', 'run', 'park']);
+  });
+});
+
+describe('in order', () => {
+  const free = { locked: true, handled: false, head: null, predecessorSeen: true };
+  it.each([
+    ['a free way', {}, 'enter'],
+    ['no predecessor needed', { predecessorSeen: null }, 'enter'],
+    ['the predecessor is missing', { predecessorSeen: false }, 'awaiting'],
+    ['the key is parked', { head: { awaits: null, allLater: true }, predecessorSeen: false }, 'behind'],
+    ['the line waits for another', { head: { awaits: 'other', allLater: false } }, 'behind'],
+    ['the line waits for one after this', { head: { awaits: 'other', allLater: true } }, 'enter'],
+    ['the line waits for this one', { head: { awaits: 'me', allLater: false } }, 'enter'],
+    [
+      'handled comes first',
+      { handled: true, head: { awaits: null, allLater: true }, predecessorSeen: false },
+      'duplicate',
+    ],
+    ['unlocked knows nothing', { locked: false, handled: true }, 'busy'],
+  ])('%s', (_name, rest, found) => {
+    expect(decideOrdered('me', { ...free, ...rest })).toBe(found);
+  });
+
+  const day = 86_400_000;
+  it.each([
+    ['recent', { atMs: 99 * day, sinceMs: 0 }, false],
+    ['as old as the retention', { atMs: 86 * day, sinceMs: 0 }, true],
+    ['within the margin of an hour', { atMs: 86 * day + 3_599_999, sinceMs: 0 }, true],
+    ['outside of it', { atMs: 86 * day + 3_600_001, sinceMs: 0 }, false],
+    ['before the consumer', { atMs: 99 * day, sinceMs: 99 * day + 1 }, true],
+  ])('a predecessor is waived when it is %s', (_name, rest, waived) => {
+    expect(predecessorWaived({ nowMs: 100 * day, retentionMs: 14 * day, ...rest })).toBe(waived);
+  });
+});
+
+describe('after a redrive', () => {
+  it.each<[string, Outcome, number, object]>([
+    ['handled', { kind: 'handled' }, 1, { do: 'nothing' }],
+    ['taken by another', { kind: 'gone' }, 1, { do: 'nothing' }],
+    ['failed', { kind: 'failed', error }, 1, { do: 'keep', reason: 'gave up after retries', retryInMs: 60_000 }],
+    ['failed for the last time', { kind: 'failed', error }, 8, { do: 'keep', retryInMs: null }],
+    [
+      'failed for good',
+      { kind: 'failed', error: new PermanentError('x') },
+      1,
+      { do: 'keep', reason: 'permanent error', retryInMs: null },
+    ],
+    ['still no predecessor', { kind: 'awaiting' }, 1, { do: 'keep', reason: 'predecessor missing', retryInMs: 60_000 }],
+    ['no database', { kind: 'unavailable', error }, 8, { do: 'postpone' }],
+    ['a busy key', { kind: 'busy' }, 8, { do: 'postpone' }],
+  ])('%s', (_name, outcome, redrives, after) => {
+    expect(decideAfterRedrive(outcome, redrives, policies)).toMatchObject(after);
+  });
+
+  it('waits longer each time, up to the cap', () => {
+    const waits = [0, 1, 2, 6, 7].map((redrives) => nextRedriveMs(redrives, null, { ...policies, random: () => 1 }));
+    expect(waits).toEqual([60_000, 120_000, 240_000, 3_600_000, 3_600_000]);
+  });
+});
+
+it('knows how long retries can take', () => {
+  expect(longestRetryMs({ ...DEFAULT_RETRY, attempts: 1 })).toBe(0);
+  expect(longestRetryMs(DEFAULT_RETRY)).toBe(100 + 200 + 400 + 800);
+  expect(longestRetryMs({ ...DEFAULT_RETRY, attempts: 100 })).toBe(30_000);
+  expect(longestRetryMs({ ...DEFAULT_RETRY, attempts: Infinity })).toBe(30_000);
+});

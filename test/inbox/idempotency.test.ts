@@ -1,0 +1,140 @@
+/**
+ * Idempotency keys: one run a key, one answer for all who ask.
+ */
+import type { PoolClient } from 'pg';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { fingerprintOf, idempotent } from '../../src/inbox/idempotency.ts';
+import { eventually } from '../support/eventually.ts';
+import { clean, openLab, signal, type Lab } from './lab.ts';
+
+let lab: Lab;
+beforeAll(async () => {
+  lab = await openLab();
+});
+beforeEach(() => clean(lab));
+afterAll(() => lab.dispose());
+
+const inTx = <T>(fn: (tx: PoolClient) => Promise<T>): Promise<T> => lab.database.transaction(fn);
+
+it('runs once and gives the stored answer again', async () => {
+  let runs = 0;
+  const call = () =>
+    inTx((tx) =>
+      idempotent(tx, 'key-1', 'f', async () => {
+        runs += 1;
+        return { order: 'o-1', items: [1, 2], note: 'grüße' };
+      }),
+    );
+  const answers = [await call(), await call(), await call()];
+  expect(runs).toBe(1);
+  expect(answers).toEqual(Array(3).fill({ order: 'o-1', items: [1, 2], note: 'grüße' }));
+});
+
+it.each([[null], [undefined], [false], [0], ['']])('stores %o as well', async (answer) => {
+  let runs = 0;
+  const call = () =>
+    inTx((tx) =>
+      idempotent(tx, 'key-1', 'f', () => {
+        runs += 1;
+        return answer;
+      }),
+    );
+  expect([await call(), await call()]).toEqual([answer ?? null, answer ?? null]);
+  expect(runs).toBe(1);
+});
+
+it('refuses the same key for another request', async () => {
+  await inTx((tx) => idempotent(tx, 'key-1', 'f', () => 1));
+  await expect(inTx((tx) => idempotent(tx, 'key-1', 'g', () => 2))).rejects.toMatchObject({
+    code: 'HF_IDEMPOTENCY_CONFLICT',
+  });
+});
+
+describe('two at the same moment', () => {
+  async function race(
+    first: (goOn: Promise<void>) => Promise<string>,
+  ): Promise<{ readonly answers: readonly PromiseSettledResult<string>[]; readonly runs: number }> {
+    let runs = 0;
+    const started = signal();
+    const goOn = signal();
+    const one = inTx((tx) =>
+      idempotent(tx, 'key-1', 'f', () => {
+        runs += 1;
+        started.fire();
+        return first(goOn.promise);
+      }),
+    );
+    await started.promise;
+    const two = inTx((tx) =>
+      idempotent(tx, 'key-1', 'f', async () => {
+        runs += 1;
+        return 'second';
+      }),
+    );
+    await eventually('the second one to wait for the first', async () => {
+      const { rows } = await lab.test.pool.query(
+        "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'",
+      );
+      return rows.length > 0;
+    });
+    goOn.fire();
+    return { answers: await Promise.allSettled([one, two]), runs };
+  }
+
+  it('give one run and the same answer', async () => {
+    const { answers, runs } = await race(async (goOn) => {
+      await goOn;
+      return 'first';
+    });
+    expect(runs).toBe(1);
+    expect(answers).toEqual([
+      { status: 'fulfilled', value: 'first' },
+      { status: 'fulfilled', value: 'first' },
+    ]);
+  });
+
+  it('let the second run when the first fails', async () => {
+    const { answers, runs } = await race(async (goOn) => {
+      await goOn;
+      throw new Error('no');
+    });
+    expect(runs).toBe(2);
+    expect(answers).toMatchObject([{ status: 'rejected' }, { status: 'fulfilled', value: 'second' }]);
+  });
+});
+
+it('leaves no key behind when the failure is swallowed and committed', async () => {
+  await inTx(async (tx) => {
+    await idempotent(tx, 'key-1', 'f', () => Promise.reject(new Error('no'))).catch(() => {});
+  });
+  expect(await lab.count('idempotency_key')).toBe(0);
+});
+
+it.each([
+  ['an empty key', '', 'f', 'HF_CONFIG'],
+  ['an empty fingerprint', 'k', '', 'HF_CONFIG'],
+  ['NUL', 'a\0b', 'f', 'HF_PAYLOAD_TEXT'],
+  ['a long key', 'k'.repeat(513), 'f', 'HF_PAYLOAD_TOO_LARGE'],
+])('refuses %s', async (_name, key, fingerprint, code) => {
+  await expect(inTx((tx) => idempotent(tx, key, fingerprint, () => 1))).rejects.toMatchObject({ code });
+});
+
+it('refuses an answer that JSON cannot carry', async () => {
+  await expect(inTx((tx) => idempotent(tx, 'k', 'f', () => new Date()))).rejects.toMatchObject({
+    code: 'HF_PAYLOAD_NOT_JSON',
+  });
+  expect(await lab.count('idempotency_key')).toBe(0);
+});
+
+it('refuses a client that is in no transaction', async () => {
+  await lab.database.withConnection(async (client) => {
+    await client.query('SELECT 1');
+    await expect(idempotent(client, 'k', 'f', () => 1)).rejects.toMatchObject({ code: 'HF_NOT_IN_TRANSACTION' });
+  });
+});
+
+it('makes fingerprints that do not depend on the order of properties', () => {
+  expect(fingerprintOf({ a: 1, b: { c: [1, 2], d: 'x' } })).toBe(fingerprintOf({ b: { d: 'x', c: [1, 2] }, a: 1 }));
+  expect(fingerprintOf({ a: [1, 2] })).not.toBe(fingerprintOf({ a: [2, 1] }));
+  expect(fingerprintOf({ a: 1 })).not.toBe(fingerprintOf({ a: '1' }));
+});
