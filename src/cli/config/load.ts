@@ -1,0 +1,106 @@
+/**
+ * Finds, loads and checks the configuration file. TypeScript is read by jiti, because Node 20 cannot strip types.
+ */
+import { existsSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { createJiti } from 'jiti';
+import { HoldfastError, isHoldfastError } from '../../errors.ts';
+import type { HoldfastConfig } from '../../operations/config.ts';
+import { refuseUnknownOptions } from '../../runtime/options.ts';
+
+const NAMES = ['holdfast.config.ts', 'holdfast.config.mts', 'holdfast.config.js', 'holdfast.config.mjs'] as const;
+
+export interface LoadedConfig {
+  /** Absolute path; null when there is no file. */
+  readonly file: string | null;
+  readonly config: HoldfastConfig;
+}
+
+/** Without `file`, what is in `folder`, if anything. Rejects with HF_CONFIG or HF_OPTION_UNKNOWN. */
+export async function loadConfig(file: string | undefined, folder: string): Promise<LoadedConfig> {
+  const path =
+    file === undefined
+      ? NAMES.map((name) => resolve(folder, name)).find((each) => existsSync(each))
+      : resolve(folder, file);
+  if (path === undefined) return { file: null, config: {} };
+  if (!existsSync(path)) {
+    throw new HoldfastError('HF_CONFIG', `There is no configuration file ${path}.`, {
+      advice: 'Check --config or HOLDFAST_CONFIG.',
+    });
+  }
+  return { file: path, config: checkConfig(await load(path), path) };
+}
+
+async function load(path: string): Promise<unknown> {
+  try {
+    // No cache on disk: it would be written into the user's node_modules.
+    return await createJiti(import.meta.url, { fsCache: false, moduleCache: false }).import(path, { default: true });
+  } catch (error) {
+    if (isHoldfastError(error)) throw error;
+    const what = error instanceof Error ? error.message : String(error);
+    throw new HoldfastError('HF_CONFIG', `${path} cannot be loaded: ${what}`, {
+      advice: 'It is a module that runs when it is loaded; the cause is in it or in what it imports.',
+      cause: error,
+    });
+  }
+}
+
+const SECTIONS = {
+  database: ['url', 'max'],
+  redis: ['url', 'prefix'],
+  http: ['host', 'port'],
+  log: ['level', 'format'],
+  shutdown: ['deadline'],
+} as const;
+
+const KEYS = [
+  'database',
+  'schema',
+  'redis',
+  'transport',
+  'transports',
+  'routes',
+  'subscriptions',
+  'http',
+  'log',
+  'shutdown',
+] as const;
+
+/** The outer shape; subscriptions are checked by the relay's own rules (resolveSubscription). Throws HF_CONFIG or HF_OPTION_UNKNOWN. */
+export function checkConfig(value: unknown, where: string): HoldfastConfig {
+  if (!isRecord(value)) {
+    throw new HoldfastError(
+      'HF_CONFIG',
+      `${where} exports ${value === undefined ? 'nothing' : `a value of type ${typeof value}`}.`,
+      {
+        advice: 'Write: export default defineConfig({ … }).',
+      },
+    );
+  }
+  refuseUnknownOptions(value, KEYS, where);
+  for (const [section, keys] of Object.entries(SECTIONS)) {
+    const part = value[section];
+    if (part === undefined || (section === 'http' && part === false)) continue;
+    if (!isRecord(part)) throw wrong(where, section, `{ ${keys.join(', ')} }`);
+    refuseUnknownOptions(part, keys, `${where}: ${section}`);
+  }
+  for (const list of ['routes', 'subscriptions']) {
+    if (value[list] !== undefined && !Array.isArray(value[list])) throw wrong(where, list, 'a list');
+  }
+  if (value['routes'] !== undefined && value['subscriptions'] !== undefined) {
+    throw new HoldfastError('HF_CONFIG', `${where} has both routes and subscriptions.`, {
+      advice: 'Put the routes into the subscription that they are for.',
+    });
+  }
+  if (value['transports'] !== undefined && !isRecord(value['transports']))
+    throw wrong(where, 'transports', '{ name: transport }');
+  return value as HoldfastConfig;
+}
+
+function wrong(where: string, key: string, wanted: string): HoldfastError {
+  return new HoldfastError('HF_CONFIG', `${where}: ${key} has the wrong shape.`, { advice: `It is ${wanted}.` });
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}

@@ -1,0 +1,231 @@
+/**
+ * Every setting that flags and environment variables can give: one row each, from which flags, their help, the reading of the
+ * environment and docs/operations.md are made. Used by the program and by resolve.ts.
+ */
+import { HoldfastError } from '../../errors.ts';
+import { parseDuration, type Duration } from '../../runtime/duration.ts';
+import type { LogLevel } from '../../runtime/pino-logger.ts';
+import type { Route } from '../../relay/routes.ts';
+
+export interface Setting<T> {
+  readonly flag: string;
+  /** The first that is set counts. */
+  readonly env: readonly string[];
+  readonly help: string;
+  /** May be given several times. */
+  readonly many?: boolean;
+  /** `where` names flag or variable, for errors. */
+  readonly parse: (text: string, where: string) => T;
+}
+
+const text = (value: string, where: string): string => {
+  if (value.trim() === '')
+    throw new HoldfastError('HF_CONFIG', `${where} is empty.`, { advice: 'Give a value, or leave it out.' });
+  return value;
+};
+
+const whole = (value: string, where: string): number => {
+  if (/^\d{1,15}$/.test(value)) return Number(value);
+  throw new HoldfastError('HF_CONFIG', `${where} is ${JSON.stringify(value)}.`, { advice: 'Give a whole number.' });
+};
+
+/** Plain digits are milliseconds. */
+const duration = (value: string, where: string): Duration => {
+  const given = /^\d+$/.test(value) ? Number(value) : (value as Duration);
+  parseDuration(given, where);
+  return given;
+};
+
+const oneOf =
+  <T extends string>(...values: readonly T[]) =>
+  (value: string, where: string): T => {
+    if ((values as readonly string[]).includes(value)) return value as T;
+    throw new HoldfastError('HF_CONFIG', `${where} is ${JSON.stringify(value)}.`, {
+      advice: `Give one of: ${values.join(', ')}.`,
+    });
+  };
+
+/** `TOPICS=QUEUE`, topics divided by commas; `QUEUE:ordered` for consumers that keep order. */
+export function parseRoute(value: string, where: string): Route {
+  const parts = /^([^=]+)=([^=:]+)(:ordered)?$/.exec(value.trim());
+  const topics = parts?.[1]?.split(',').map((topic) => topic.trim());
+  const to = parts?.[2]?.trim();
+  if (topics === undefined || to === undefined || to === '' || topics.includes('')) {
+    throw new HoldfastError('HF_CONFIG', `${where} is ${JSON.stringify(value)}, which is not a route.`, {
+      advice:
+        "Write TOPICS=QUEUE, such as 'order.**=shipping', 'order.paid,order.cancelled=billing' or 'stock.*=stock:ordered'.",
+    });
+  }
+  return { topics, to, ...(parts?.[3] === undefined ? {} : { ordered: true }) };
+}
+
+const setting = <T>(flag: string, env: readonly string[], help: string, parse: Setting<T>['parse']): Setting<T> => ({
+  flag,
+  env,
+  help,
+  parse,
+});
+
+/** For every verb. */
+export const COMMON = {
+  config: setting(
+    '--config <file>',
+    ['HOLDFAST_CONFIG'],
+    'configuration file (default: holdfast.config.ts, .mts, .js or .mjs here, if there is one)',
+    text,
+  ),
+  databaseUrl: setting(
+    '--database-url <url>',
+    ['HOLDFAST_DATABASE_URL', 'DATABASE_URL'],
+    'PostgreSQL, such as postgres://user@host/db',
+    text,
+  ),
+  schema: setting('--schema <name>', ['HOLDFAST_SCHEMA'], "schema of the Holdfast tables (default: 'holdfast')", text),
+} as const;
+
+/** For verbs that ask for, or are, the broker. */
+export const BROKER = {
+  redisUrl: setting(
+    '--redis-url <url>',
+    ['HOLDFAST_REDIS_URL', 'REDIS_URL'],
+    'Redis that carries messages, such as redis://host:6379',
+    text,
+  ),
+} as const;
+
+/** For `holdfast relay`. */
+export const RELAY = {
+  transport: setting(
+    '--transport <name>',
+    ['HOLDFAST_TRANSPORT'],
+    "redis, postgres (queues in the same database), or a name of the configuration's transports",
+    text,
+  ),
+  subscription: {
+    ...setting(
+      '--subscription <name>',
+      ['HOLDFAST_SUBSCRIPTION'],
+      "name of the subscription (default: 'main'); with a configuration file, run only these",
+      text,
+    ),
+    many: true,
+  },
+  route: {
+    ...setting(
+      '--route <route>',
+      ['HOLDFAST_ROUTES'],
+      "which topics go to which queue: 'order.**=shipping'; may be repeated",
+      parseRoute,
+    ),
+    many: true,
+  },
+  from: setting(
+    '--from <where>',
+    ['HOLDFAST_FROM'],
+    'where a new subscription begins: beginning (default) or now',
+    oneOf('beginning', 'now'),
+  ),
+  shards: setting(
+    '--shards <n>',
+    ['HOLDFAST_SHARDS'],
+    'parts in which the log is read, to share the work (default: 1)',
+    whole,
+  ),
+  batchSize: setting('--batch-size <n>', ['HOLDFAST_BATCH_SIZE'], 'messages per batch (default: 1000)', whole),
+  lease: setting(
+    '--lease <duration>',
+    ['HOLDFAST_LEASE'],
+    'how long a takeover takes after a crash (default: 15s)',
+    duration,
+  ),
+  publishTimeout: setting(
+    '--publish-timeout <duration>',
+    ['HOLDFAST_PUBLISH_TIMEOUT'],
+    'how long the broker may take for a batch (default: 10s)',
+    duration,
+  ),
+  idlePoll: setting(
+    '--idle-poll <duration>',
+    ['HOLDFAST_IDLE_POLL'],
+    'longest wait when nothing comes (default: 1s)',
+    duration,
+  ),
+  retention: setting(
+    '--retention <duration>',
+    ['HOLDFAST_RETENTION'],
+    'how long published messages stay for replay (default: 7d)',
+    duration,
+  ),
+  onRefused: setting(
+    '--on-refused <policy>',
+    ['HOLDFAST_ON_REFUSED'],
+    'when a message cannot be published: park-key (default) holds back its key, skip does not',
+    oneOf('park-key', 'skip'),
+  ),
+  httpHost: setting(
+    '--http-host <address>',
+    ['HOLDFAST_HTTP_HOST'],
+    'address of /livez, /readyz, /metrics (default: 0.0.0.0)',
+    text,
+  ),
+  httpPort: setting('--http-port <port>', ['HOLDFAST_HTTP_PORT'], 'its port; 0: any free one (default: 9464)', whole),
+  shutdownDeadline: setting(
+    '--shutdown-deadline <duration>',
+    ['HOLDFAST_SHUTDOWN_DEADLINE'],
+    'how long work in flight may take after SIGTERM (default: 25s)',
+    duration,
+  ),
+  logLevel: setting<LogLevel>(
+    '--log-level <level>',
+    ['HOLDFAST_LOG_LEVEL'],
+    'trace, debug, info (default), warn, error, fatal or silent',
+    oneOf('trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'),
+  ),
+  logFormat: setting(
+    '--log-format <format>',
+    ['HOLDFAST_LOG_FORMAT'],
+    'pretty (default on a terminal) or json',
+    oneOf('pretty', 'json'),
+  ),
+} as const;
+
+export const ALL = { ...COMMON, ...BROKER, ...RELAY } as const;
+
+export type SettingName = keyof typeof ALL;
+
+/** What was given, parsed; where it came from decides between flag and variable, not between them and the file. */
+export type Given = {
+  readonly [Name in SettingName]?: (typeof ALL)[Name] extends { readonly many: true }
+    ? readonly ReturnType<(typeof ALL)[Name]['parse']>[]
+    : ReturnType<(typeof ALL)[Name]['parse']>;
+};
+
+export interface Inputs {
+  /** As commander has them: camel-case names, texts or lists of texts. */
+  readonly flags: Readonly<Record<string, unknown>>;
+  readonly env: Readonly<Record<string, string | undefined>>;
+}
+
+/** Flags over environment. Throws HF_CONFIG or HF_DURATION naming the flag or variable. An empty variable counts as not set. */
+export function readGiven({ flags, env }: Inputs, names: readonly SettingName[]): Given {
+  const given: Record<string, unknown> = {};
+  for (const name of names) {
+    const { flag, env: variables, many, parse }: Setting<unknown> = ALL[name];
+    const flagName = flag.split(' ')[0] ?? flag;
+    const fromFlag = flags[name];
+    const variable = variables.find((each) => (env[each] ?? '') !== '');
+    let texts: readonly string[] = [];
+    let where = flagName;
+    if (typeof fromFlag === 'string') texts = [fromFlag];
+    else if (Array.isArray(fromFlag)) texts = fromFlag.map(String);
+    else if (variable !== undefined) {
+      const value = env[variable] ?? '';
+      texts = many === true ? value.split(/[;\s]+/).filter((part) => part !== '') : [value];
+      where = variable;
+    }
+    if (texts.length === 0) continue;
+    const values = texts.map((each) => parse(each, where));
+    given[name] = many === true ? values : values[0];
+  }
+  return given as Given;
+}

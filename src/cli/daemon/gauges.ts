@@ -1,0 +1,108 @@
+/**
+ * Gauges that are read when they are asked for: lag and parked messages from the database, roles and breakers from this process.
+ * Used by /metrics; the names are documented in docs/operations.md.
+ */
+import { Gauge, type Registry } from 'prom-client';
+import { HoldfastError } from '../../errors.ts';
+import { relayStatus, type ParkedCounts, type RelayStatus } from '../../operations/relay-status.ts';
+import type { Database } from '../../postgres/database.ts';
+import type { RunnerState } from '../../relay/runner.ts';
+import type { Clock } from '../../runtime/clock.ts';
+import { withTimeout } from '../../runtime/timeout.ts';
+
+export interface Gauges {
+  /** Brings them up to date; at most one look at the database a second, however many scrape. Never rejects. */
+  refresh(): Promise<void>;
+}
+
+const CACHE_MS = 1_000;
+/** Below the 10 s after which Prometheus gives a scrape up. */
+const TIMEOUT_MS = 4_000;
+
+export interface GaugesOptions {
+  readonly registry: Registry;
+  readonly database: Database;
+  readonly states: () => readonly RunnerState[];
+  readonly clock: Clock;
+}
+
+export function createGauges({ registry, database, states, clock }: GaugesOptions): Gauges {
+  const gauge = <Label extends string>(name: string, help: string, labelNames: readonly Label[]) =>
+    new Gauge({ name: `holdfast_${name}`, help, labelNames, registers: [registry] });
+  const shard = ['subscription', 'shard'] as const;
+  const up = gauge('database_up', '1 while the database answers.', []);
+  const lag = gauge('relay_lag_messages', 'Distance from the newest message of the log, at most.', shard);
+  const oldest = gauge('relay_oldest_unpublished_seconds', 'Age of the oldest message not yet read; 0: none.', shard);
+  const stalls = gauge('relay_stalls', 'Takeovers in a row after which nothing had advanced.', shard);
+  const served = gauge('relay_subscription_served', '1 while some relay holds the subscription.', shard);
+  const parked = gauge('parked_messages', 'Messages a relay took out of the flow.', [...shard, 'state'] as const);
+  const deliveries = gauge('parked_deliveries', 'Messages that consumers of this database gave up.', [
+    'consumer',
+    'state',
+  ] as const);
+  const scheduled = gauge('scheduled_messages', 'Messages whose time has not come.', []);
+  const replays = gauge('replays_open', 'Replays not finished.', []);
+  const active = gauge('relay_active', '1 while this process holds the subscription.', shard);
+  const breaker = gauge('relay_breaker_open', '1 while the circuit breaker to the broker is not closed.', shard);
+  const ofDatabase = [lag, oldest, stalls, served, parked, deliveries, scheduled, replays];
+
+  function setCounts(set: (state: string, count: number) => void, { failed, behind, dead }: ParkedCounts): void {
+    set('failed', failed);
+    set('behind', behind);
+    set('dead', dead);
+  }
+
+  function show(status: RelayStatus): void {
+    for (const each of status.subscriptions) {
+      const labels = { subscription: each.name, shard: String(each.shard) };
+      lag.set(labels, each.behind);
+      oldest.set(labels, (each.oldestUnpublishedAgeMs ?? 0) / 1_000);
+      stalls.set(labels, each.stalls);
+      served.set(labels, each.live ? 1 : 0);
+      setCounts((state, count) => parked.set({ ...labels, state }, count), each.parked);
+    }
+    for (const { consumer, ...counts } of status.consumers) {
+      setCounts((state, count) => deliveries.set({ consumer, state }, count), counts);
+    }
+    scheduled.set(status.scheduled.count);
+    replays.set(status.replays.length);
+  }
+
+  async function readDatabase(): Promise<void> {
+    try {
+      const status = await withTimeout(() => relayStatus(database), {
+        timeoutMs: TIMEOUT_MS,
+        clock,
+        onTimeout: () =>
+          new HoldfastError('HF_DATABASE_UNAVAILABLE', `The database did not answer within ${TIMEOUT_MS} ms.`),
+      });
+      // What is gone must go from the page as well.
+      for (const each of ofDatabase) each.reset();
+      show(status);
+      up.set(1);
+    } catch {
+      // No figure is better than one of before.
+      for (const each of ofDatabase) each.reset();
+      up.set(0);
+    }
+  }
+
+  let reading: Promise<void> | null = null;
+  let readAtMs = -Infinity;
+  return {
+    async refresh() {
+      for (const { subscription, shard: number, role, breaker: state } of states()) {
+        const labels = { subscription, shard: String(number) };
+        active.set(labels, role === 'active' ? 1 : 0);
+        breaker.set(labels, state === 'closed' ? 0 : 1);
+      }
+      if (reading === null && clock.monotonic() - readAtMs >= CACHE_MS) {
+        reading = readDatabase().finally(() => {
+          readAtMs = clock.monotonic();
+          reading = null;
+        });
+      }
+      await reading;
+    },
+  };
+}

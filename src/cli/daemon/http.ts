@@ -1,0 +1,86 @@
+/**
+ * The daemon's pages for probes and Prometheus: /livez, /readyz, /metrics. They show names and numbers, never payloads.
+ */
+import type { AddressInfo } from 'node:net';
+import { createAdaptorServer } from '@hono/node-server';
+import { Hono } from 'hono';
+import { HoldfastError } from '../../errors.ts';
+import type { Logger } from '../../runtime/log.ts';
+import type { Service } from '../../runtime/service.ts';
+import type { Verdict } from './health.ts';
+
+export interface Pages {
+  live(): Verdict;
+  ready(): Promise<Verdict>;
+  /** Text in Prometheus' format, and its content type. */
+  metrics(): Promise<{ readonly text: string; readonly contentType: string }>;
+}
+
+export function createPages(pages: Pages, log: Logger): Hono {
+  const app = new Hono();
+  app.get('/livez', (context) => {
+    const { ok, body } = pages.live();
+    return context.json(body, ok ? 200 : 503);
+  });
+  app.get('/readyz', async (context) => {
+    const { ok, body } = await pages.ready();
+    return context.json(body, ok ? 200 : 503);
+  });
+  app.get('/metrics', async (context) => {
+    const { text, contentType } = await pages.metrics();
+    return context.body(text, 200, { 'content-type': contentType });
+  });
+  app.get('/', (context) => context.text('holdfast relay: /livez /readyz /metrics\n'));
+  app.onError((error, context) => {
+    log.error({ err: error, path: context.req.path }, 'a page failed');
+    return context.json({ status: 'failed' }, 500);
+  });
+  return app;
+}
+
+export interface HttpOptions {
+  readonly app: Hono;
+  readonly host: string;
+  /** 0: any free one. */
+  readonly port: number;
+  readonly log: Logger;
+}
+
+/** `start` rejects with HF_CONFIG when the address cannot be had. */
+export function createHttpServer({ app, host, port, log }: HttpOptions): Service {
+  const server = createAdaptorServer({ fetch: app.fetch });
+  return {
+    async start() {
+      if (server.listening) return;
+      await new Promise<void>((resolve, reject) => {
+        const failed = (error: NodeJS.ErrnoException): void => {
+          const taken = error.code === 'EADDRINUSE';
+          reject(
+            new HoldfastError(
+              'HF_CONFIG',
+              `The HTTP server cannot listen on ${host}:${port}: ${taken ? 'another process does' : error.message}.`,
+              { advice: 'Choose another --http-port (0: any free one), or --no-http.', cause: error },
+            ),
+          );
+        };
+        server.once('error', failed);
+        server.listen(port, host, () => {
+          server.off('error', failed);
+          server.on('error', (error) => log.warn({ err: error }, 'the HTTP server has trouble'));
+          resolve();
+        });
+      });
+      const address = server.address() as AddressInfo;
+      const shown = ['0.0.0.0', '::'].includes(address.address) ? 'localhost' : address.address;
+      const url = `http://${shown.includes(':') ? `[${shown}]` : shown}:${address.port}`;
+      log.info({ url, pages: ['/livez', '/readyz', '/metrics'] }, 'listening');
+    },
+    async stop() {
+      if (!server.listening) return;
+      await new Promise<void>((resolve) => {
+        server.close(() => resolve());
+        if ('closeAllConnections' in server) server.closeAllConnections();
+      });
+    },
+  };
+}

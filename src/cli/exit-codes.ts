@@ -1,0 +1,47 @@
+/**
+ * How the command ends. Documented in docs/operations.md; scripts rely on it.
+ */
+import { isHoldfastError, type ErrorCode } from '../errors.ts';
+import { sqlStateOf } from '../postgres/sql-state.ts';
+
+export const EXIT = {
+  ok: 0,
+  /** Something nobody foresaw, or a service that failed. */
+  unexpected: 1,
+  /** Wrong usage or configuration, or what was asked for does not exist. */
+  usage: 2,
+  /** The database cannot be reached, or its tables are missing or of another version. */
+  database: 3,
+  /** Stopped before all was drained: the deadline passed, or a second signal came. */
+  forced: 4,
+  /** `doctor` found errors, or `migrate status --check` pending migrations. */
+  findings: 10,
+} as const;
+
+const USAGE: readonly ErrorCode[] = [
+  'HF_CONFIG',
+  'HF_OPTION_UNKNOWN',
+  'HF_DURATION',
+  'HF_NOT_FOUND',
+  'HF_SUBSCRIPTION_UNKNOWN',
+  'HF_SUBSCRIPTION_HELD',
+  'HF_SHARDS_MISMATCH',
+];
+
+const DATABASE: readonly ErrorCode[] = [
+  'HF_SCHEMA_MISSING',
+  'HF_SCHEMA_NEWER',
+  'HF_MIGRATION_CHANGED',
+  'HF_MIGRATION_FAILED',
+  'HF_DATABASE_UNAVAILABLE',
+  'HF_DATABASE_READ_ONLY',
+  'HF_PERMISSION',
+  'HF_COMMIT_IN_DOUBT',
+];
+
+/** Pure. */
+export function exitCodeOf(error: unknown): number {
+  if (!isHoldfastError(error)) return sqlStateOf(error) === undefined ? EXIT.unexpected : EXIT.database;
+  if (USAGE.includes(error.code)) return EXIT.usage;
+  return DATABASE.includes(error.code) ? EXIT.database : EXIT.unexpected;
+}

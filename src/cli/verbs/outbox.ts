@@ -1,0 +1,182 @@
+/**
+ * `holdfast outbox ls | show | replay`: looking into the log, and publishing part of it again.
+ */
+import { HoldfastError } from '../../errors.ts';
+import {
+  listMessages,
+  showMessage,
+  type MessageDetails,
+  type MessageSummary,
+  type ScheduledDetails,
+} from '../../operations/messages.ts';
+import { relayStatus } from '../../operations/relay-status.ts';
+import { planReplay, requestReplay, type ReplayPlan } from '../../operations/replays.ts';
+import type { Database } from '../../postgres/database.ts';
+import { formatBytes, formatCount, formatMs, formatTime, plural } from '../output/format.ts';
+import type { Report, Ui } from '../output/report.ts';
+import { formatFacts, formatTable } from '../output/table.ts';
+import { actorOf, numberFlag, textFlag, timeFlag, withDatabase, type Context } from '../verb.ts';
+
+export async function outboxLs(context: Context): Promise<Report> {
+  const filter = {
+    topic: textFlag(context, 'topic'),
+    key: textFlag(context, 'key'),
+    since: timeFlag(context, 'since', '--since'),
+    until: timeFlag(context, 'until', '--until'),
+    afterSeq: numberFlag(context, 'after', '--after'),
+    beforeSeq: numberFlag(context, 'before', '--before'),
+    limit: numberFlag(context, 'limit', '--limit') ?? 20,
+  };
+  const filtered = Object.entries(filter).some(([name, value]) => name !== 'limit' && value !== undefined);
+  const messages = await withDatabase(context, (database) => listMessages(database, filter));
+  const last = messages.length < filter.limit ? null : (messages.at(-1)?.seq ?? null);
+  const next = last === null ? null : filter.afterSeq === undefined ? { beforeSeq: last } : { afterSeq: last };
+  return { json: { messages, next }, text: (ui) => formatMessages(messages, { filtered, next }, ui) };
+}
+
+interface Page {
+  readonly filtered: boolean;
+  readonly next: { readonly beforeSeq: number } | { readonly afterSeq: number } | null;
+}
+
+export function formatMessages(messages: readonly MessageSummary[], { filtered, next }: Page, ui: Ui): string {
+  const { style } = ui;
+  if (messages.length === 0) {
+    if (filtered)
+      return 'No message of the log fits. Retention prunes what is published and old; without a filter you see all there is.';
+    return 'The log is empty: nothing has been sent yet, or all of it was published and pruned.\nSend with outbox.send(tx, …) or SELECT holdfast.send(…), and commit.';
+  }
+  const table = formatTable(
+    messages,
+    [
+      { title: 'SEQ', value: ({ seq }) => String(seq), align: 'right', paint: style.bold },
+      { title: 'ID', value: ({ id }) => id, paint: style.dim },
+      { title: 'TOPIC', value: ({ topic }) => topic, shrink: 12, paint: style.cyan },
+      { title: 'KEY', value: ({ key }) => key ?? '-', shrink: 8 },
+      { title: 'SIZE', value: ({ payloadBytes }) => formatBytes(payloadBytes), align: 'right' },
+      { title: 'AGE', value: ({ ageMs }) => formatMs(ageMs), align: 'right' },
+    ],
+    ui,
+  );
+  if (next === null) return table;
+  const flag = 'beforeSeq' in next ? `--before ${next.beforeSeq}` : `--after ${next.afterSeq}`;
+  return `${table}\n\n${style.dim(`More: the same with ${flag}`)}`;
+}
+
+export async function outboxShow(context: Context, [id = '']: readonly string[]): Promise<Report> {
+  const found = await withDatabase(context, (database) => showMessage(database, id));
+  return {
+    json: found,
+    text: (ui) => ('scheduled' in found ? formatScheduled(found.scheduled, ui) : formatMessage(found, ui)),
+  };
+}
+
+function formatMessage(message: MessageDetails, { style }: Ui): string {
+  const { data, ...envelope } = message.envelope;
+  const paint = { passed: style.green, handled: style.green, waiting: style.yellow, parked: style.red };
+  const passages = [
+    ...message.subscriptions.map(({ subscription, state }) => [`relay ${subscription}`, paint[state](state)] as const),
+    ...message.consumers.map(
+      ({ consumer, state, at }) =>
+        [`consumer ${consumer}`, `${paint[state](state)} ${style.dim(formatTime(at))}`] as const,
+    ),
+  ];
+  const facts = formatFacts(
+    [
+      ['message', style.bold(message.id)],
+      ['topic', style.cyan(message.topic)],
+      ['key', message.key ?? '- (no order)'],
+      ['seq', `${message.seq}, lane ${message.lane}, transaction ${message.xid}`],
+      ['written', `${formatTime(message.createdAt)} (${formatMs(message.ageMs)} ago)`],
+      ['size', formatBytes(message.payloadBytes)],
+    ],
+    style,
+  );
+  const where =
+    passages.length === 0 ? 'No relay has run on this database yet; the message waits.' : formatFacts(passages, style);
+  return [facts, where, `${style.dim('envelope')}\n${indent(envelope)}`, `${style.dim('data')}\n${indent(data)}`].join(
+    '\n\n',
+  );
+}
+
+function formatScheduled({ id, topic, key, dueAt, payload }: ScheduledDetails, { style }: Ui): string {
+  const leftMs = dueAt.getTime() - Date.now();
+  const facts = formatFacts(
+    [
+      ['message', style.bold(id)],
+      ['topic', style.cyan(topic)],
+      ['key', key ?? '- (no order)'],
+      ['scheduled', `${formatTime(dueAt)} (${leftMs > 0 ? `in ${formatMs(leftMs)}` : 'due now'})`],
+    ],
+    style,
+  );
+  return `${facts}\n\n${style.dim('data')}\n${indent(payload)}`;
+}
+
+/** JSON as people read it, two columns in. */
+export function indent(value: unknown): string {
+  return (JSON.stringify(value, null, 2) ?? 'undefined').replaceAll(/^/gm, '  ');
+}
+
+export async function outboxReplay(context: Context): Promise<Report> {
+  const { flags } = context;
+  const range = {
+    since: timeFlag(context, 'since', '--since'),
+    until: timeFlag(context, 'until', '--until'),
+    fromSeq: numberFlag(context, 'fromSeq', '--from-seq'),
+    toSeq: numberFlag(context, 'toSeq', '--to-seq'),
+  };
+  const narrowed = { topic: textFlag(context, 'topic'), key: textFlag(context, 'key') };
+  if (range.since === undefined && range.fromSeq === undefined && flags['all'] !== true) {
+    throw new HoldfastError('HF_CONFIG', 'Nothing says from where the log is to be published again.', {
+      advice: 'Give --since (2h, 2026-01-31) or --from-seq; for everything that is still there, --all.',
+    });
+  }
+  const dryRun = flags['dryRun'] === true;
+  return withDatabase(context, async (database) => {
+    const subscription = textFlag(context, 'subscription') ?? (await onlySubscription(database));
+    const options = { subscription, ...range, ...narrowed };
+    if (dryRun) {
+      const plan = await planReplay(database, options);
+      return {
+        json: { dryRun: true, ...plan },
+        text: ({ style }) =>
+          `${style.bold('Would publish again')} ${describePlan(plan)}.\nNothing was asked for: leave out --dry-run.`,
+      };
+    }
+    const replay = await requestReplay(database, options, {
+      actor: actorOf(context),
+      reason: textFlag(context, 'reason'),
+    });
+    return {
+      json: replay,
+      text: ({ style }) =>
+        [
+          `${style.green('Replay')} ${style.bold(replay.id)} asked for: ${describePlan(replay)}.`,
+          'The relay publishes them between live messages; consumers with an inbox ignore what they have handled.',
+          style.dim('Progress: holdfast status'),
+        ].join('\n'),
+    };
+  });
+}
+
+function describePlan({ subscription, messages, atLeast, fromSeq, toSeq, oldest, newest }: ReplayPlan): string {
+  const count = `${atLeast ? 'more than ' : ''}${plural(messages, 'message')}`;
+  return `${count} on ${subscription}, seq ${formatCount(fromSeq)} to ${formatCount(toSeq)}, written ${formatTime(oldest)} to ${formatTime(newest)}`;
+}
+
+async function onlySubscription(database: Database): Promise<string> {
+  const { subscriptions } = await relayStatus(database);
+  const [only, ...others] = new Set(subscriptions.map(({ name }) => name));
+  if (only !== undefined && others.length === 0) return only;
+  throw new HoldfastError(
+    'HF_CONFIG',
+    only === undefined ? 'No relay has run on this database yet.' : 'There are several subscriptions.',
+    {
+      advice:
+        only === undefined
+          ? 'Start one first; it publishes what is there by itself.'
+          : `Say which with --subscription: ${[only, ...others].join(', ')}.`,
+    },
+  );
+}

@@ -1,0 +1,164 @@
+/**
+ * `holdfast parked ls | show | retry | discard`: messages taken out of the flow, and what to do about them.
+ */
+import { HoldfastError } from '../../errors.ts';
+import { discardParked, retryParked } from '../../operations/interventions.ts';
+import {
+  listParked,
+  showParked,
+  type ParkedDetails,
+  type ParkedState,
+  type ParkedSummary,
+} from '../../operations/parked.ts';
+import { formatMs, formatTime, plural } from '../output/format.ts';
+import type { Report, Ui } from '../output/report.ts';
+import { formatFacts, formatTable } from '../output/table.ts';
+import { actorOf, numberFlag, textFlag, withDatabase, type Context } from '../verb.ts';
+import { indent } from './outbox.ts';
+
+export async function parkedLs(context: Context): Promise<Report> {
+  const limit = numberFlag(context, 'limit', '--limit') ?? 50;
+  const { kind, where } = placeOf(context);
+  const filter = {
+    kind,
+    where,
+    topic: textFlag(context, 'topic'),
+    key: textFlag(context, 'key'),
+    state: stateOf(context),
+    limit,
+  };
+  const filtered = [where, filter.topic, filter.key, filter.state].some((part) => part !== undefined);
+  const parked = await withDatabase(context, (database) => listParked(database, filter));
+  const more = parked.length === limit;
+  return { json: { parked, more }, text: (ui) => formatParkedList(parked, { filtered, more }, ui) };
+}
+
+export function formatParkedList(
+  parked: readonly ParkedSummary[],
+  { filtered, more }: { filtered: boolean; more: boolean },
+  ui: Ui,
+): string {
+  const { style } = ui;
+  if (parked.length === 0) {
+    if (filtered) return 'No parked message fits.';
+    return `${style.green('Nothing is parked:')} every message was published or is on its way, and no consumer of this database has given one up.`;
+  }
+  const paint = { failed: style.yellow, behind: style.dim, dead: style.red };
+  const table = formatTable(
+    parked,
+    [
+      { title: 'STATE', value: ({ state }) => state, paint: (cell, { state }) => paint[state](cell) },
+      { title: 'WHERE', value: ({ kind, where }) => `${kind} ${where}`, shrink: 14 },
+      { title: 'ID', value: ({ id }) => id, paint: style.dim },
+      { title: 'TOPIC', value: ({ topic }) => topic, shrink: 10, paint: style.cyan },
+      { title: 'KEY', value: ({ key }) => key ?? '-', shrink: 6 },
+      { title: 'TRIES', value: ({ attempts }) => String(attempts), align: 'right' },
+      { title: 'PARKED', value: ({ parkedForMs }) => formatMs(parkedForMs), align: 'right' },
+      { title: 'NEXT', value: nextOf, align: 'right' },
+      { title: 'WHY', value: ({ error, reason }) => error ?? reason, shrink: 12 },
+    ],
+    ui,
+  );
+  const dead = parked.some(({ state }) => state === 'dead');
+  const hints = [
+    ...(more ? ['There may be more: --limit.'] : []),
+    'dead waits for a person, failed is tried again by itself, behind waits for an earlier one of its key.',
+    ...(dead ? ["Then: holdfast parked show ID · retry ID · discard ID --reason '…'"] : []),
+  ];
+  return `${table}\n\n${style.dim(hints.join('\n'))}`;
+}
+
+function nextOf({ state, retryInMs }: ParkedSummary): string {
+  if (state === 'dead') return 'never';
+  if (retryInMs === null) return '-';
+  return retryInMs === 0 ? 'now' : formatMs(retryInMs);
+}
+
+export async function parkedShow(context: Context, [id = '']: readonly string[]): Promise<Report> {
+  const places = await withDatabase(context, (database) => showParked(database, id));
+  return { json: { parked: places }, text: (ui) => places.map((place) => formatDetails(place, ui)).join('\n\n\n') };
+}
+
+function formatDetails(parked: ParkedDetails, ui: Ui): string {
+  const { style } = ui;
+  const facts = formatFacts(
+    [
+      ['message', style.bold(parked.id)],
+      ['parked by', `${parked.kind} ${parked.where}`],
+      ['topic', style.cyan(parked.topic)],
+      ['key', parked.key ?? '- (no order)'],
+      ['state', meaningOf(parked)],
+      [
+        'since',
+        `${formatTime(parked.parkedAt)} (${formatMs(parked.parkedForMs)} ago), ${plural(parked.attempts, 'attempt')}`,
+      ],
+      ['reason', parked.reason],
+      ...(parked.error === null ? [] : [['error', style.red(parked.error)] as const]),
+      ...(parked.waitingBehind === 0
+        ? []
+        : [['behind it', `${plural(parked.waitingBehind, 'message')} of its key`] as const]),
+    ],
+    style,
+  );
+  return `${facts}\n\n${style.dim('data')}\n${indent(parked.data)}`;
+}
+
+function meaningOf({ state, retryInMs, headId }: ParkedDetails): string {
+  if (state === 'dead') return 'dead: no retry will take it up by itself; retry or discard it';
+  if (state === 'behind') return `behind: waits for ${headId ?? 'nothing any more; it goes on by itself'}`;
+  return `failed: tried again ${retryInMs === null || retryInMs === 0 ? 'now' : `in ${formatMs(retryInMs)}`}`;
+}
+
+export async function parkedRetry(context: Context, [id]: readonly string[]): Promise<Report> {
+  const selection = {
+    id,
+    key: textFlag(context, 'key'),
+    all: context.flags['all'] === true,
+    subscription: textFlag(context, 'subscription'),
+    consumer: textFlag(context, 'consumer'),
+  };
+  const act = { actor: actorOf(context), reason: textFlag(context, 'reason') };
+  const places = await withDatabase(context, (database) => retryParked(database, selection, act));
+  const retried = places.reduce((sum, place) => sum + place.retried, 0);
+  return {
+    json: { retried, places },
+    text: ({ style }) =>
+      retried === 0
+        ? 'Nothing had failed there: nothing to retry.'
+        : [
+            `${style.green('Due now:')} ${plural(retried, 'message')} (${places.map(({ kind, where, retried: count }) => `${kind} ${where}: ${count}`).join(', ')}).`,
+            'Running relays and consumers take them up within a second or so, each key in order.',
+          ].join('\n'),
+  };
+}
+
+export async function parkedDiscard(context: Context, [id = '']: readonly string[]): Promise<Report> {
+  const selection = { id, subscription: textFlag(context, 'subscription'), consumer: textFlag(context, 'consumer') };
+  const act = { actor: actorOf(context), reason: textFlag(context, 'reason') ?? '' };
+  const discarded = await withDatabase(context, (database) => discardParked(database, selection, act));
+  return {
+    json: { discarded },
+    text: ({ style }) =>
+      `${style.green('Discarded:')} ${discarded.topic} ${discarded.id}, parked by ${discarded.kind} ${discarded.where}. What waited behind it goes on.`,
+  };
+}
+
+function placeOf(context: Context): { kind: 'relay' | 'consumer' | undefined; where: string | undefined } {
+  const subscription = textFlag(context, 'subscription');
+  const consumer = textFlag(context, 'consumer');
+  if (subscription !== undefined && consumer !== undefined) {
+    throw new HoldfastError('HF_CONFIG', 'Both --subscription and --consumer are given.', {
+      advice: 'Give one of them.',
+    });
+  }
+  if (subscription !== undefined) return { kind: 'relay', where: subscription };
+  return consumer === undefined ? { kind: undefined, where: undefined } : { kind: 'consumer', where: consumer };
+}
+
+function stateOf(context: Context): ParkedState | undefined {
+  const state = textFlag(context, 'state');
+  if (state === undefined || state === 'failed' || state === 'behind' || state === 'dead') return state;
+  throw new HoldfastError('HF_CONFIG', `--state is ${JSON.stringify(state)}.`, {
+    advice: 'Give failed, behind or dead.',
+  });
+}

@@ -1,0 +1,58 @@
+/**
+ * What holdfast.config.ts says. Written by users with defineConfig, read by the command line; every key is optional, and flags and
+ * environment variables win over it (docs/operations.md).
+ */
+import type { SubscriptionOptions } from '../relay/options.ts';
+import type { Route } from '../relay/routes.ts';
+import type { Duration } from '../runtime/duration.ts';
+import type { LogLevel } from '../runtime/pino-logger.ts';
+import type { Transport } from '../transport/port.ts';
+
+/** 'redis' and 'postgres' are BullMQ on what `redis` and `database` say; other names are those of `transports`. */
+export type TransportName = 'redis' | 'postgres' | (string & {});
+
+export interface SubscriptionConfig extends Omit<SubscriptionOptions, 'transport'> {
+  /** Default: the `transport` of the whole configuration. */
+  readonly transport?: Transport | TransportName | undefined;
+}
+
+export interface HoldfastConfig {
+  readonly database?: {
+    /** postgres:// URL. Default: the PG* variables of the environment, as psql has them. */
+    readonly url?: string | undefined;
+    /** Most connections of the pool, beside two for each subscription and shard. Default 5. */
+    readonly max?: number | undefined;
+  };
+  /** Schema of the Holdfast tables. Default 'holdfast'. */
+  readonly schema?: string | undefined;
+  readonly redis?: {
+    /** redis:// or rediss:// URL. */
+    readonly url?: string | undefined;
+    /** Prefix of the Redis keys. Default 'bull', as BullMQ's own. */
+    readonly prefix?: string | undefined;
+  };
+  /** What carries messages. Default 'redis' when there is a Redis URL. */
+  readonly transport?: Transport | TransportName | undefined;
+  /** Transports that subscriptions call by name. */
+  readonly transports?: Readonly<Record<string, Transport>> | undefined;
+  /** For a relay with a single subscription, 'main': its routes. */
+  readonly routes?: readonly Route[] | undefined;
+  readonly subscriptions?: readonly SubscriptionConfig[] | undefined;
+  /** Where /livez, /readyz and /metrics are. Default port 9464 on all addresses; false: nowhere. */
+  readonly http?: { readonly host?: string | undefined; readonly port?: number | undefined } | false | undefined;
+  readonly log?: {
+    /** Default 'info'. */
+    readonly level?: LogLevel | undefined;
+    /** Default 'pretty' on a terminal, 'json' elsewhere. */
+    readonly format?: 'pretty' | 'json' | undefined;
+  };
+  readonly shutdown?: {
+    /** How long work in flight may take after SIGTERM before it is cut off. Default '25s'. */
+    readonly deadline?: Duration | undefined;
+  };
+}
+
+/** Gives a configuration its type: `export default defineConfig({ … })`. It is checked when it is loaded. */
+export function defineConfig(config: HoldfastConfig): HoldfastConfig {
+  return config;
+}
