@@ -10,6 +10,7 @@ export { type SqlExecutor, type TransactionHandle } from './postgres/executor.ts
 export { migrate, migrationStatus, type Migration, type MigrationStatus } from './postgres/migrator.ts';
 
 export { createOutbox, item, type Outbox, type OutboxOptions } from './outbox/outbox.ts';
+export { createAtMostOnceSender, type AtMostOnceOptions, type AtMostOnceSender } from './outbox/at-most-once.ts';
 export { type SendOptions } from './outbox/send-options.ts';
 
 export { createRelay, type Relay, type RelayOptions } from './relay/relay.ts';

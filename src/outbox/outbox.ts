@@ -4,14 +4,13 @@
  */
 
 import { HoldfastError } from '../errors.ts';
-import { messageId } from '../message/id.ts';
-import { encodeForSend, type MessageType, type PayloadInput } from '../message/message-type.ts';
+import type { MessageType, PayloadInput } from '../message/message-type.ts';
 import { openTransaction, type OpenTransaction, type TransactionHandle } from '../postgres/executor.ts';
 import { assertSchemaName, DEFAULT_SCHEMA, quoteIdentifier } from '../postgres/quoting.ts';
 import { classifySqlError, sqlStateOf, translateSqlError } from '../postgres/sql-state.ts';
 import { refuseUnknownOptions } from '../runtime/options.ts';
-import { laneOf } from './lane.ts';
-import { checkSendOptions, type Due, type SendOptions } from './send-options.ts';
+import { DEFAULT_MAX_BYTES, prepareMessage, type PreparedMessage } from './prepare.ts';
+import { checkSendOptions, type SendOptions } from './send-options.ts';
 
 export interface OutboxOptions {
   /** Schema of the Holdfast tables; default 'holdfast'. */
@@ -52,8 +51,6 @@ export interface Outbox {
   sendAll(tx: TransactionHandle, items: readonly OutboxItem[]): Promise<readonly SentMessage[]>;
 }
 
-const DEFAULT_MAX_BYTES = 1_048_576;
-
 /** JSON of one batch, above which PostgreSQL, whose limit is 1 GiB for one value, is not troubled. */
 const MAX_BATCH_BYTES = 256 * 1_048_576;
 
@@ -80,29 +77,8 @@ export function createOutbox(options: OutboxOptions = {}): Outbox {
   checkSendOptions({}, 1, source, 'createOutbox');
   const statements = statementsFor(schema);
 
-  const prepare = async (
-    { type, payload, options: sendOptions = {} }: OutboxItem,
-    where: string,
-  ): Promise<PreparedMessage> => {
-    if (typeof type?.keyOf !== 'function') {
-      throw new HoldfastError('HF_MESSAGE_TYPE', `${where}: the message type is missing.`, {
-        advice: "Declare it with message('topic', { schema }).",
-      });
-    }
-    const checked = checkSendOptions(sendOptions, type.version, source, where);
-    const encoded = encodeForSend(type, payload, { maxBytes, key: checked.key });
-    const { text, key } = encoded instanceof Promise ? await encoded : encoded;
-    const id = checked.id ?? messageId();
-    return {
-      id,
-      topic: type.topic,
-      key,
-      lane: laneOf(key ?? id),
-      payload: text,
-      attributes: checked.attributes,
-      due: checked.due,
-    };
-  };
+  const prepare = (each: OutboxItem, where: string): Promise<PreparedMessage> =>
+    prepareMessage(each, { source, maxBytes, where });
 
   return {
     async send(tx, type, payload, sendOptions = {}) {
@@ -145,19 +121,6 @@ export function createOutbox(options: OutboxOptions = {}): Outbox {
 /** Array.isArray, which by its own type forgets what readonly arrays hold. */
 function isArray(items: readonly OutboxItem[]): boolean {
   return Array.isArray(items);
-}
-
-/** Checked and encoded; nothing about it can fail any more but the statement. */
-interface PreparedMessage {
-  readonly id: string;
-  readonly topic: string;
-  readonly key: string | null;
-  readonly lane: number;
-  /** JSON text. */
-  readonly payload: string;
-  /** JSON text. */
-  readonly attributes: string;
-  readonly due: Due | undefined;
 }
 
 /** The same statement in two forms: for a handle that shows an open transaction, and for asking the database. */

@@ -1,0 +1,86 @@
+/**
+ * Sending a message straight to the broker, past the outbox: for what may be lost (a hint to refresh a cache, a live position).
+ * One try, no transaction, no retry. Used by services; consumers get the same envelope either way.
+ */
+import { HoldfastError } from '../errors.ts';
+import { encodeWire } from '../message/envelope.ts';
+import type { MessageType, PayloadInput } from '../message/message-type.ts';
+import { parseDuration, type Duration } from '../runtime/duration.ts';
+import { refuseUnknownOptions } from '../runtime/options.ts';
+import { withTimeout } from '../runtime/timeout.ts';
+import type { Transport } from '../transport/port.ts';
+import { DEFAULT_MAX_BYTES, prepareMessage } from './prepare.ts';
+import type { SendOptions } from './send-options.ts';
+
+export interface AtMostOnceOptions {
+  readonly transport: Transport;
+  /** The destination; the relay's routes play no part. */
+  readonly to: string;
+  /** CloudEvents `source`; default 'holdfast'. */
+  readonly source?: string | undefined;
+  /** Largest payload in bytes; default 1 MiB. */
+  readonly maxBytes?: number | undefined;
+  /** How long to wait for the broker; default '1s'. */
+  readonly timeout?: Duration | undefined;
+}
+
+export interface AtMostOnceSender {
+  /**
+   * Sends now, whatever becomes of any transaction. Resolves when the broker has taken it. Rejects with HF_TRANSPORT_UNAVAILABLE or
+   * HF_MESSAGE_REFUSED when it did not, or not in time: the message is then lost or, rarely, delivered after all.
+   */
+  sendAtMostOnce<Type extends MessageType>(
+    type: Type,
+    payload: PayloadInput<Type>,
+    options?: Omit<SendOptions, 'deliverAt' | 'delay'>,
+  ): Promise<{ readonly id: string }>;
+  /** Idempotent. Leaves the transport open. */
+  close(): Promise<void>;
+}
+
+/** Throws HF_CONFIG, HF_DURATION or HF_OPTION_UNKNOWN for what is not usable. */
+export function createAtMostOnceSender(options: AtMostOnceOptions): AtMostOnceSender {
+  const name = 'createAtMostOnceSender';
+  refuseUnknownOptions(options, ['transport', 'to', 'source', 'maxBytes', 'timeout'], name);
+  const { transport, to, source, maxBytes = DEFAULT_MAX_BYTES } = options;
+  if (typeof transport?.publisher !== 'function' || typeof to !== 'string' || to === '') {
+    throw new HoldfastError('HF_CONFIG', `${name} needs a transport and a destination.`, {
+      advice: "Write { transport, to: 'cache' }.",
+    });
+  }
+  const timeoutMs = parseDuration(options.timeout ?? '1s', `${name}.timeout`);
+  const publisher = transport.publisher();
+
+  return {
+    async sendAtMostOnce(type, payload, sendOptions = {}) {
+      const where = 'sendAtMostOnce';
+      const prepared = await prepareMessage({ type, payload, options: sendOptions }, { source, maxBytes, where });
+      if (prepared.due !== undefined) {
+        throw new HoldfastError('HF_CONFIG', `${where} cannot wait: deliverAt and delay need the outbox.`, {
+          advice: 'Use outbox.send for delayed messages.',
+        });
+      }
+      const { id, topic, key, payload: data, attributes } = prepared;
+      const row = { id, topic, key, time: new Date().toISOString(), payload: data, headers: attributes };
+      const wire = encodeWire(row, { source: source ?? 'holdfast' });
+      const [outcome] = await withTimeout(
+        (signal) => publisher.publish([{ id, topic, key, destination: to, wire, replayId: null }], { signal }),
+        {
+          timeoutMs,
+          onTimeout: () =>
+            new HoldfastError('HF_TRANSPORT_UNAVAILABLE', `The broker did not answer within ${timeoutMs} ms.`, {
+              advice: 'The message counts as lost; send what must arrive through the outbox.',
+            }),
+        },
+      );
+      if (outcome?.kind !== 'published') {
+        throw new HoldfastError('HF_MESSAGE_REFUSED', `The broker refused message ${id} (${topic}).`, {
+          advice: 'It is lost; see the cause.',
+          cause: outcome?.error,
+        });
+      }
+      return { id };
+    },
+    close: () => publisher.close(),
+  };
+}
