@@ -26,6 +26,8 @@ export interface LogPage {
   readonly next: Cursor;
   /** More is known to be waiting right behind this page. */
   readonly more: boolean;
+  /** The highest seq drawn so far, by whatever transaction, committed or not. */
+  readonly drawn: number;
 }
 
 export interface LogFilter {
@@ -115,7 +117,7 @@ export function createLogReader(client: Client, schema: string, filter: LogFilte
 
 function toPage(cursor: Cursor, limit: number, rows: readonly (string | null)[][]): LogPage {
   const [header, ...found] = rows as [string[], ...string[][]];
-  const [, snapshot, lowCount, lowLast, highCount, highLast] = header;
+  const [, snapshot, lowCount, lowLast, highCount, highLast, drawn] = header;
   if (snapshot === undefined) throw new TypeError('the log query returned no header row');
   return {
     entries: found.map(toEntry),
@@ -126,6 +128,7 @@ function toPage(cursor: Cursor, limit: number, rows: readonly (string | null)[][
       highLast: numberOrNull(highLast),
     }),
     more: cursor.catchup !== null || Number(lowCount) + Number(highCount) >= limit,
+    drawn: Number(drawn),
   };
 }
 
@@ -143,7 +146,8 @@ function rfc3339(timestamp: string): string {
 }
 
 /**
- * A header row (snapshot, then how many rows low and high had and their last seq), then low, then high, each by seq.
+ * A header row (snapshot, then how many rows low and high had and their last seq, then the last seq drawn), then low, then high,
+ * each by seq.
  * $1 xip(P), $2 xmax(P), $3 high, $4 read low above this seq, $5 the catch-up snapshot or null, $6 page size.
  *
  * One statement has one snapshot, so pg_current_snapshot() is exactly what its scans see. Under catch-up high is not read: its rows
@@ -183,7 +187,8 @@ function logQuery(schema: string, filter: LogFilter): string {
       ORDER BY seq LIMIT (SELECT $6::int - count(*) FROM low)
     )
     SELECT NULL::bigint, pg_current_snapshot()::text, (SELECT count(*)::text FROM low), (SELECT max(seq)::text FROM low),
-      (SELECT count(*)::text FROM high), (SELECT max(seq)::text FROM high), NULL
+      (SELECT count(*)::text FROM high), (SELECT max(seq)::text FROM high),
+      (SELECT last_value::text FROM ${s}.outbox_seq_seq)
     UNION ALL ${part('low')}
     UNION ALL ${part('high')}`;
 }

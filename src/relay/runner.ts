@@ -17,7 +17,7 @@ import { createDispatcher } from './dispatcher.ts';
 import type { LogPage } from './log-reader.ts';
 import type { RelayMetrics } from './metrics.ts';
 import type { ResolvedSubscription } from './options.ts';
-import { pace } from './pacing.ts';
+import { expectAfter, isExpecting, NOTHING_EXPECTED, pace, type Expectation } from './pacing.ts';
 import { createParkingStore } from './parking-store.ts';
 import { afterSuccess, CRASHES_BEFORE_PARKING, markBefore, planAfterTakeover } from './poison.ts';
 import { redrive } from './redrive.ts';
@@ -93,6 +93,7 @@ export function createSubscriptionRunner(options: RunnerOptions): SubscriptionRu
   let role: RunnerState['role'] = 'starting';
   let prefetched: Promise<LogPage> | null = null;
   let lastMessageAtMs = clock.monotonic();
+  let expectation: Expectation = NOTHING_EXPECTED;
   let lastTickAtMs = clock.monotonic();
   let choresDueAtMs = 0;
   let asleep = false;
@@ -183,7 +184,8 @@ export function createSubscriptionRunner(options: RunnerOptions): SubscriptionRu
     await bringOut(session, page, signal);
     const nowMs = clock.monotonic();
     if (page.entries.length > 0) lastMessageAtMs = nowMs;
-    return rest(page.more || busy, nowMs - lastMessageAtMs);
+    expectation = expectAfter(expectation, { drawn: page.drawn, high: page.next.high, found: page.entries.length > 0 });
+    return rest({ more: page.more || busy, expecting: isExpecting(expectation), idleForMs: nowMs - lastMessageAtMs });
   }
 
   async function bringOut(held: Session, page: LogPage, signal: AbortSignal): Promise<void> {
@@ -219,8 +221,8 @@ export function createSubscriptionRunner(options: RunnerOptions): SubscriptionRu
     return busy;
   }
 
-  async function rest(more: boolean, idleForMs: number): Promise<number> {
-    const next = pace({ more, idleForMs, canSleep: sleeper.canSleep });
+  async function rest(facts: { more: boolean; expecting: boolean; idleForMs: number }): Promise<number> {
+    const next = pace({ ...facts, canSleep: sleeper.canSleep });
     if (next.kind === 'poll') {
       asleep = false;
       return next.delayMs;
