@@ -43,19 +43,19 @@ export const latency: Benchmark = {
     }
     const messages = runs.reduce((sum, run) => sum + run.delaysMs.length, 0);
     const notifies = runs.reduce((sum, run) => sum + run.notifies, 0);
-    const figureOf = (bench: typeof P50 | typeof P99, part: number): Figure =>
+    const figureOf = (name: typeof P50 | typeof P99, part: number): Figure =>
       figure(
         {
-          bench,
+          bench: name,
           value: median(runs.map((run) => percentile(run.delaysMs, part))),
           unit: 'ms',
           against: 'limit',
-          againstValue: LIMIT_MS[bench],
+          againstValue: LIMIT_MS[name],
           target: { atMost: 1 },
         },
         { perSecond: PER_SECOND, messages, notifies, rounds },
       );
-    return [figureOf(P50, 0.5), figureOf(P99, 0.99)].filter(({ bench }) => wanted.has(bench));
+    return [figureOf(P50, 0.5), figureOf(P99, 0.99)].filter((each) => wanted.has(each.bench));
   },
 };
 

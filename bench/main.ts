@@ -3,6 +3,8 @@
  * One JSON line a figure on stdout, remarks on stderr. docs/benchmarks.md says what the figures mean.
  */
 import { parseArgs } from 'node:util';
+import { consume } from './consume.ts';
+import { drainBullmq } from './drain-bullmq.ts';
 import { drain } from './drain.ts';
 import { latency } from './latency.ts';
 import { memory } from './memory.ts';
@@ -10,7 +12,7 @@ import { send } from './send.ts';
 import type { Benchmark } from './support/figure.ts';
 import { benchServers } from './support/servers.ts';
 
-const BENCHMARKS: readonly Benchmark[] = [drain, latency, send, memory];
+const BENCHMARKS: readonly Benchmark[] = [drain, drainBullmq, latency, send, consume, memory];
 const NAMES = BENCHMARKS.flatMap((benchmark) => benchmark.names);
 
 process.exitCode = await main(process.argv.slice(2));

@@ -1,0 +1,171 @@
+/**
+ * inbox.consume: messages handled a second, each with one row written exactly once, beside the same by hand on the same transport.
+ * Over BullMQ, which is what services use, and in memory, where the broker costs nothing and the difference shows most.
+ */
+import { randomUUID } from 'node:crypto';
+import { encodeWire } from '../src/message/envelope.ts';
+import { messageId } from '../src/message/id.ts';
+import { consumer } from '../src/inbox/consumer.ts';
+import { on } from '../src/inbox/handler.ts';
+import { openDatabase, type Database } from '../src/postgres/database.ts';
+import { bullmqTransport } from '../src/transport/bullmq-redis.ts';
+import { memoryTransport } from '../src/transport/memory.ts';
+import type { OutboundMessage, Transport } from '../src/transport/port.ts';
+import { handleByHand, INBOX_SCHEMA, INBOX_TABLE } from './rivals/inbox-loop.ts';
+import { alternate, figure, median, round, type Benchmark } from './support/figure.ts';
+import { order, OrderPlaced, type Order } from './support/workload.ts';
+
+const CONSUME = 'inbox.consume';
+const CONCURRENCY = 16;
+const BATCH = 1000;
+
+const SHIPMENTS =
+  'CREATE TABLE public.shipment (order_id text NOT NULL, customer_id text NOT NULL, cents int NOT NULL)';
+const SHIP = 'INSERT INTO public.shipment (order_id, customer_id, cents) VALUES ($1, $2, $3)';
+const shipment = (placed: Order): unknown[] => [placed.orderId, placed.customerId, placed.totalCents];
+
+interface Contestant {
+  readonly name: string;
+  readonly rates: number[];
+  /** Takes from the queue until told to stop; `handled` is called once for each message. */
+  start(transport: Transport, queue: string, handled: () => void): Promise<() => Promise<void>>;
+}
+
+export const consume: Benchmark = {
+  names: [CONSUME],
+
+  async run({ quick, servers, note }) {
+    const messages = quick ? 2_000 : 10_000;
+    const rounds = quick ? 1 : 3;
+    const redis = await servers.redis();
+    const bench = await servers.database();
+    const database = openDatabase({ url: bench.url, max: CONCURRENCY + 4 });
+    const figures = [];
+    try {
+      await database.query(INBOX_SCHEMA);
+      await database.query(SHIPMENTS);
+      for (const kind of ['bullmq-redis', 'memory'] as const) {
+        const contestants: readonly Contestant[] = [
+          { name: 'holdfast', rates: [], start: startConsumer(database) },
+          { name: 'by hand', rates: [], start: startByHand(database) },
+        ];
+        for (let index = -1; index < rounds; index += 1) {
+          for (const contestant of alternate(contestants, Math.abs(index))) {
+            await database.query(`TRUNCATE holdfast.inbox, ${INBOX_TABLE}, public.shipment`);
+            const transport = kind === 'memory' ? memoryTransport() : bullmqTransport({ connection: redis.url });
+            // The first round warms up.
+            const count = index < 0 ? Math.min(messages, 2_000) : messages;
+            const rate = await measure(contestant, transport, count);
+            await transport.close();
+            const shipped = await database.query<{ count: string }>('SELECT count(*) FROM public.shipment');
+            if (Number(shipped.rows[0]?.count) !== count)
+              throw new Error(`${contestant.name} shipped ${shipped.rows[0]?.count} of ${count}`);
+            if (index >= 0) contestant.rates.push(rate);
+            note(
+              `consume ${kind}, ${index < 0 ? 'warm-up' : `round ${index + 1}`}: ${contestant.name} ${round(rate)} msg/s`,
+            );
+          }
+        }
+        const [ours, byHand] = contestants.map(({ rates }) => median(rates)) as [number, number];
+        figures.push(
+          figure(
+            {
+              bench: CONSUME,
+              value: ours,
+              unit: 'msg/s',
+              against: 'by-hand',
+              againstValue: byHand,
+              target: { atLeast: 0.8 },
+            },
+            { transport: kind, messages, rounds, concurrency: CONCURRENCY },
+          ),
+        );
+      }
+    } finally {
+      await database.close();
+      await bench.drop();
+    }
+    return figures;
+  },
+};
+
+async function measure(contestant: Contestant, transport: Transport, messages: number): Promise<number> {
+  const queue = `orders-${randomUUID()}`;
+  await publishOrders(transport, queue, messages);
+  let left = messages;
+  let finish = (): void => {};
+  const finished = new Promise<void>((resolve) => {
+    finish = resolve;
+  });
+  const startedAt = performance.now();
+  const stop = await contestant.start(transport, queue, () => {
+    left -= 1;
+    if (left === 0) finish();
+  });
+  await finished;
+  const tookMs = performance.now() - startedAt;
+  await stop();
+  return (messages / tookMs) * 1000;
+}
+
+function startConsumer(database: Database): Contestant['start'] {
+  return async (transport, queue, handled) => {
+    const shipping = consumer('shipping', {
+      transport,
+      database,
+      destination: queue,
+      concurrency: CONCURRENCY,
+      handlers: [
+        on(OrderPlaced, async (placed, { tx }) => {
+          await tx.query(SHIP, shipment(placed));
+          handled();
+        }),
+      ],
+    });
+    await shipping.start();
+    return () => shipping.stop();
+  };
+}
+
+function startByHand(database: Database): Contestant['start'] {
+  return async (transport, queue, handled) => {
+    const handle = handleByHand(database.pool, SHIP, shipment);
+    const receiver = transport.receiver(
+      queue,
+      async (delivery) => {
+        const verdict = await handle(delivery);
+        handled();
+        return verdict;
+      },
+      { concurrency: CONCURRENCY, ordered: false },
+    );
+    await receiver.start();
+    return () => receiver.stop();
+  };
+}
+
+async function publishOrders(transport: Transport, queue: string, messages: number): Promise<void> {
+  const publisher = transport.publisher();
+  const signal = new AbortController().signal;
+  for (let from = 0; from < messages; from += BATCH) {
+    const batch = Array.from({ length: Math.min(BATCH, messages - from) }, (_, index) => outbound(queue, from + index));
+    const outcomes = await publisher.publish(batch, { signal });
+    if (outcomes.some(({ kind }) => kind !== 'published')) throw new Error('a message was refused');
+  }
+}
+
+function outbound(destination: string, n: number): OutboundMessage {
+  const id = messageId();
+  const payload = order(n);
+  const [topic, key] = [OrderPlaced.topic, payload.customerId];
+  const headers = '{"schemaversion": 1, "source": "bench"}';
+  const wire = encodeWire({
+    id,
+    topic,
+    key,
+    time: new Date().toISOString(),
+    payload: JSON.stringify(payload),
+    headers,
+  });
+  return { id, topic, key, destination, wire, replayId: null };
+}
