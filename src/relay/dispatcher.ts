@@ -54,9 +54,11 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
         onTimeout: () => timedOut('check', publishTimeoutMs),
       }),
   });
-  breaker.onStateChange((state) =>
-    log.info({ subscription: subscription.name, breaker: state }, `circuit breaker ${state}`),
-  );
+  breaker.onStateChange((state, previous) => {
+    // The tries of a long outage are not worth a line each.
+    const said = state === 'half-open' || (previous === 'half-open' && state === 'open') ? 'debug' : 'info';
+    log[said]({ subscription: subscription.name, breaker: state }, `circuit breaker ${state}`);
+  });
 
   async function attempt(
     batch: readonly OutboundMessage[],
@@ -101,7 +103,8 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
           session.assertAlive();
           if (session.trouble === null)
             log.warn({ subscription: subscription.name, err: error }, 'cannot publish; waiting for the broker');
-          session.trouble = describeError(error);
+          // What an open breaker says of itself would hide why it is open.
+          session.trouble = describeError(isBreakerOpen(error) ? (breaker.lastFailure ?? error) : error);
           if (stopping().aborted)
             throw new HoldfastError(
               'HF_STOPPED',

@@ -11,7 +11,7 @@ export type LogLevel = LevelWithSilent;
 export interface LoggerOptions {
   /** Default `info`. */
   readonly level?: LogLevel;
-  /** Coloured lines for people instead of JSON. Default: whether stdout is a terminal. */
+  /** One line for people, with fields behind the message, instead of JSON. Default: whether stdout is a terminal. */
   readonly pretty?: boolean;
   /** Where lines go. Default: stdout. */
   readonly stream?: { write(line: string): unknown };
@@ -30,12 +30,46 @@ export function createLogger(options: LoggerOptions = {}): Logger {
       { ...settings, timestamp: pino.stdTimeFunctions.isoTime, formatters: { level: (label) => ({ level: label }) } },
       target,
     );
+  const dim = process.stdout.isTTY && (process.env['NO_COLOR'] ?? '') === '';
   // In this thread, not in a worker: a line must not be lost when the process is killed the moment after.
   const lines = PinoPretty({
-    colorize: process.stdout.isTTY,
+    colorize: dim,
     translateTime: 'SYS:HH:MM:ss.l',
+    hideObject: true,
+    messageFormat: (log, messageKey) =>
+      prettyMessage(log, messageKey, (text) => (dim ? `\u001B[0;2m${text}\u001B[0m` : text)),
     destination: stream as NodeJS.WritableStream,
     sync: true,
   });
   return pino(settings, lines);
+}
+
+const META = new Set(['level', 'time', 'pid', 'hostname', 'v', 'err', 'error']);
+const ERROR_LEVEL = 50;
+
+/** The message, its fields as name=value, and below it what failed and why. The stack is for errors nobody foresaw. */
+function prettyMessage(log: Record<string, unknown>, messageKey: string, dim: (text: string) => string): string {
+  const fields = Object.entries(log)
+    .filter(([name, value]) => name !== messageKey && !META.has(name) && value !== undefined)
+    .map(([name, value]) => `${name}=${shown(value)}`);
+  const line = [String(log[messageKey] ?? ''), ...(fields.length === 0 ? [] : [dim(fields.join(' '))])].join('  ');
+  const causes = [log['err'] ?? log['error']].flatMap((error) => describeCauses(error, Number(log['level'])));
+  return [line, ...causes.map((cause) => dim(`    ${cause.replaceAll('\n', '\n    ')}`))].join('\n');
+}
+
+function describeCauses(error: unknown, level: number): readonly string[] {
+  if (error === undefined || error === null) return [];
+  if (typeof error !== 'object') return [String(error)];
+  const { type, message, code, stack, cause } = error as { readonly [name: string]: unknown };
+  const known = typeof code === 'string';
+  const first = `${known ? code : String(type ?? 'Error')}: ${String(message ?? '')}`;
+  const own = known || level < ERROR_LEVEL || typeof stack !== 'string' ? first : stack;
+  // A HoldfastError tells what its cause says already.
+  return known ? [own] : [own, ...describeCauses(cause, 0).map((each) => `caused by ${each}`)];
+}
+
+function shown(value: unknown): string {
+  if (Array.isArray(value)) return value.map(shown).join(',');
+  if (typeof value === 'string') return /^[\w./:@+-]+$/.test(value) ? value : JSON.stringify(value);
+  return JSON.stringify(value) ?? 'undefined';
 }
