@@ -63,6 +63,12 @@ export const LOG_READER_SETTINGS = `
   SET plan_cache_mode = force_generic_plan; SET max_parallel_workers_per_gather = 0;
   SET default_transaction_read_only = on`;
 
+/**
+ * The size of payloads, as stored, after which a page is closed: at the default limits a page of large messages would otherwise take
+ * a gigabyte. Stored sizes are compressed, so in memory it may be some times that.
+ */
+const PAGE_BYTES = 8 * 1_048_576;
+
 const TEXTS = 'seq, id::text, topic, key, created_at::text, payload::text, headers::text';
 
 const asText = { getTypeParser: () => (value: string) => value };
@@ -86,9 +92,10 @@ export function createLogReader(client: Client, schema: string, filter: LogFilte
           Math.max(cursor.floor, cursor.catchup?.seq ?? 0),
           cursor.catchup?.snapshot ?? null,
           limit,
+          PAGE_BYTES,
         ],
       });
-      return toPage(cursor, limit, result.rows);
+      return toPage(cursor, result.rows);
     },
 
     async pick(seqs) {
@@ -115,19 +122,19 @@ export function createLogReader(client: Client, schema: string, filter: LogFilte
   };
 }
 
-function toPage(cursor: Cursor, limit: number, rows: readonly (string | null)[][]): LogPage {
+function toPage(cursor: Cursor, rows: readonly (string | null)[][]): LogPage {
   const [header, ...found] = rows as [string[], ...string[][]];
-  const [, snapshot, lowCount, lowLast, highCount, highLast, drawn] = header;
+  const [, snapshot, lowLast, highLast, drawn, lowFull, highFull] = header;
   if (snapshot === undefined) throw new TypeError('the log query returned no header row');
   return {
     entries: found.map(toEntry),
     next: cursorAfter(cursor, {
       snapshot,
       lowLast: numberOrNull(lowLast),
-      lowFull: Number(lowCount) >= limit,
+      lowFull: lowFull === 'true',
       highLast: numberOrNull(highLast),
     }),
-    more: cursor.catchup !== null || Number(lowCount) + Number(highCount) >= limit,
+    more: cursor.catchup !== null || lowFull === 'true' || highFull === 'true',
     drawn: Number(drawn),
   };
 }
@@ -146,9 +153,9 @@ function rfc3339(timestamp: string): string {
 }
 
 /**
- * A header row (snapshot, then how many rows low and high had and their last seq, then the last seq drawn), then low, then high,
- * each by seq.
- * $1 xip(P), $2 xmax(P), $3 high, $4 read low above this seq, $5 the catch-up snapshot or null, $6 page size.
+ * A header row (snapshot, the last seqs of low and of high, the last seq drawn, whether low and high were cut off), then low, then
+ * high, each by seq.
+ * $1 xip(P), $2 xmax(P), $3 high, $4 read low above this seq, $5 the catch-up snapshot or null, $6 page size, $7 page size in bytes.
  *
  * One statement has one snapshot, so pg_current_snapshot() is exactly what its scans see. Under catch-up high is not read: its rows
  * belong to a newer snapshot than the one being finished. The page size limits what is scanned, not what is wanted, so a subscription
@@ -167,8 +174,9 @@ function logQuery(schema: string, filter: LogFilter): string {
     `SELECT * FROM (SELECT ${TEXTS} FROM ${name}
        WHERE ${wanted} ORDER BY seq) AS ${name}_part`;
   return `
-    WITH low AS MATERIALIZED (
-      SELECT * FROM (
+    WITH low_scan AS MATERIALIZED (
+      SELECT ${columns}, sum(pg_column_size(payload)) OVER (ORDER BY seq) - pg_column_size(payload) AS bytes_before FROM (
+        SELECT * FROM (
         (SELECT late.* FROM unnest($1::text::xid8[]) AS ended (xid)
           CROSS JOIN LATERAL (
             SELECT ${columns} FROM ${s}.outbox AS o
@@ -180,15 +188,23 @@ function logQuery(schema: string, filter: LogFilter): string {
           WHERE xid >= $2::text::xid8 AND seq + 0 > $4::bigint AND seq + 0 <= $3::bigint
             AND ($5::pg_snapshot IS NULL OR pg_visible_in_snapshot(xid, $5::pg_snapshot))
           OFFSET 0)
-      ) AS late ORDER BY seq LIMIT $6::int
+        ) AS late ORDER BY seq LIMIT $6::int) AS late
+    ), low AS MATERIALIZED (
+      SELECT ${columns} FROM low_scan WHERE bytes_before < $7
+    ), low_facts AS MATERIALIZED (
+      SELECT max(seq) AS last, count(*) AS rows, count(*) >= $6::int OR count(*) < (SELECT count(*) FROM low_scan) AS cut FROM low
+    ), high_scan AS MATERIALIZED (
+      SELECT ${columns}, sum(pg_column_size(payload)) OVER (ORDER BY seq) - pg_column_size(payload) AS bytes_before FROM (
+        SELECT ${columns} FROM ${s}.outbox
+        WHERE seq > $3::bigint AND $5::pg_snapshot IS NULL
+        ORDER BY seq LIMIT (SELECT CASE WHEN cut THEN 0 ELSE $6::int - rows END FROM low_facts)) AS next
     ), high AS MATERIALIZED (
-      SELECT ${columns} FROM ${s}.outbox
-      WHERE seq > $3::bigint AND $5::pg_snapshot IS NULL
-      ORDER BY seq LIMIT (SELECT $6::int - count(*) FROM low)
+      SELECT ${columns} FROM high_scan WHERE bytes_before < $7
     )
-    SELECT NULL::bigint, pg_current_snapshot()::text, (SELECT count(*)::text FROM low), (SELECT max(seq)::text FROM low),
-      (SELECT count(*)::text FROM high), (SELECT max(seq)::text FROM high),
-      (SELECT last_value::text FROM ${s}.outbox_seq_seq)
+    SELECT NULL::bigint, pg_current_snapshot()::text, low_facts.last::text, (SELECT max(seq)::text FROM high),
+      (SELECT last_value::text FROM ${s}.outbox_seq_seq), low_facts.cut::text,
+      (SELECT count(*) + low_facts.rows >= $6::int OR count(*) < (SELECT count(*) FROM high_scan) FROM high)::text
+    FROM low_facts
     UNION ALL ${part('low')}
     UNION ALL ${part('high')}`;
 }

@@ -68,6 +68,8 @@ export interface SubscriptionRunner extends Service {
 
 /** How often parked messages and replays are looked for while the log is busy, in milliseconds. */
 const CHORES_EVERY_MS = 1_000;
+/** Messages per batch of them: they are read whole, whatever their size, and the live log waits meanwhile. */
+const CHORE_MESSAGES = 200;
 /** For connecting, queries and backoff, in milliseconds; see RunnerState.patienceMs. */
 const SLACK_MS = 20_000;
 const RECONNECT = { attempts: Infinity, baseMs: 100, capMs: 5_000, factor: 2, withinMs: Infinity };
@@ -213,8 +215,9 @@ export function createSubscriptionRunner(options: RunnerOptions): SubscriptionRu
 
   async function chores(held: Session, signal: AbortSignal): Promise<boolean> {
     if (clock.monotonic() < choresDueAtMs || held.probe !== null) return false;
-    const redriven = await redrive(context, held, subscription.batchSize, signal);
-    const replaying = shard === 0 && (await replayPage(context, held, database.schema, subscription.batchSize, signal));
+    const limit = Math.min(subscription.batchSize, CHORE_MESSAGES);
+    const redriven = await redrive(context, held, limit, signal);
+    const replaying = shard === 0 && (await replayPage(context, held, database.schema, limit, signal));
     const busy = redriven > 0 || replaying;
     choresDueAtMs = busy ? 0 : clock.monotonic() + CHORES_EVERY_MS;
     if (redriven > 0) held.advance(held.cursor, redriven);

@@ -2,8 +2,9 @@
  * The traps that make a reader of a growing table lose rows silently. Each of these was seen to fail with its guard taken out of
  * src/relay/log-reader.ts or src/relay/subscription-store.ts.
  */
+import { randomBytes } from 'node:crypto';
 import type { PoolClient } from 'pg';
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { parseSnapshot } from '../../src/relay/cursor.ts';
 import { createLogReader } from '../../src/relay/log-reader.ts';
 import { createRelayLab, type RelayLab } from '../support/relay-lab.ts';
@@ -149,6 +150,36 @@ describe('what a page costs and holds', () => {
     await relay.tick();
     await relay.tick();
     expect(lab.numbers(transport)).toEqual([99]);
+  });
+
+  it('closes a page that grows too large, late committers and all, and leaves nothing out', async () => {
+    const client = await lab.database.dedicatedConnection({ onLost: () => {} });
+    onTestFinished(() => client.end());
+    const reader = createLogReader(client, lab.database.schema, { topics: undefined, shard: 0, shards: 1 });
+    let cursor = (await reader.read({ snapshot: '1:1:', high: 0, catchup: null, floor: 0 }, 100)).next;
+    // Random, so that compression does not make it small: about 1 MB each.
+    const large = () => randomBytes(500_000).toString('hex');
+    const late = await begin();
+    for (let n = 1; n <= 12; n += 1) await lab.send(late, { n, who: 'a', text: large() });
+    for (let n = 13; n <= 24; n += 1) await lab.write({ n, who: 'b', text: large() });
+    const pages: number[] = [];
+    const seqs: number[] = [];
+    const drain = async () => {
+      for (let more = true; more;) {
+        const page = await reader.read(cursor, 100);
+        ({ next: cursor, more } = page);
+        pages.push(page.entries.length);
+        seqs.push(...page.entries.map((entry) => entry.seq));
+      }
+    };
+    await drain();
+    await commit(late);
+    await drain();
+    expect(seqs).toEqual([
+      ...Array.from({ length: 12 }, (_, n) => n + 13),
+      ...Array.from({ length: 12 }, (_, n) => n + 1),
+    ]);
+    expect(Math.max(...pages)).toBeLessThan(12);
   });
 
   it('gives the wire of exactly what was sent', async () => {

@@ -28,7 +28,10 @@ describe('pace', () => {
 describe('expectAfter', () => {
   /** Polls of a log whose cursor is at 10: what was drawn, and whether the poll found messages. */
   const after = (start: Expectation, ...polls: { drawn: number; found?: boolean }[]) =>
-    polls.reduce((state, { drawn, found = false }) => expectAfter(state, { drawn, high: found ? drawn : 10, found }), start);
+    polls.reduce(
+      (state, { drawn, found = false }) => expectAfter(state, { drawn, high: found ? drawn : 10, found }),
+      start,
+    );
   const times = (count: number, poll: { drawn: number; found?: boolean }) => Array.from({ length: count }, () => poll);
 
   it('expects nothing while nothing is drawn beyond the cursor', () => {

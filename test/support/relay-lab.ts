@@ -12,13 +12,14 @@ import { systemClock, type Clock } from '../../src/runtime/clock.ts';
 import { recordingTransport, type RecordingTransport } from './recording-transport.ts';
 import { createTestDatabase } from './servers.ts';
 
-const schema = z.object({ n: z.number(), who: z.string().default('me') });
+const schema = z.object({ n: z.number(), who: z.string().default('me'), text: z.string().optional() });
 const Note = message('note.taken', { schema, key: (note) => note.who });
 const Other = message('other.note', { schema });
 
 export interface Note {
   readonly n: number;
   readonly who?: string;
+  readonly text?: string;
 }
 
 export interface RelayLab {
@@ -29,7 +30,11 @@ export interface RelayLab {
     options?: Partial<RelayOptions>,
     transport?: RecordingTransport,
   ): Promise<{ relay: Relay; transport: RecordingTransport }>;
-  send(tx: TransactionHandle, note: Note, options?: { id?: string; delay?: number; deliverAt?: Date }): Promise<{ id: string }>;
+  send(
+    tx: TransactionHandle,
+    note: Note,
+    options?: { id?: string; delay?: number; deliverAt?: Date },
+  ): Promise<{ id: string }>;
   /** All in one transaction. */
   write(...notes: Note[]): Promise<void>;
   writeOther(note: Note): Promise<void>;
