@@ -77,13 +77,13 @@ export function split(
   return { free, held };
 }
 
-/** Publishes each entry to all its destinations; an entry counts as refused if one of them refuses it. */
+/** Publishes each entry to all its destinations; an entry counts as refused if one of them refuses it. `again`: they were parked. */
 export async function publishEntries(
   context: DeliveryContext,
   session: Session,
   entries: readonly LogEntry[],
   signal: AbortSignal,
-  replayId?: string,
+  { replayId, again = false }: { readonly replayId?: string; readonly again?: boolean } = {},
 ): Promise<{ refused: readonly (readonly [LogEntry, Refusal])[]; unrouted: number }> {
   const { router, source } = context.subscription;
   const batch: OutboundMessage[] = [];
@@ -96,7 +96,7 @@ export async function publishEntries(
     for (const { name, ordered } of destinations) {
       const predecessor =
         ordered && entry.key !== null && replayId === undefined
-          ? session.heads.follow({ destination: name, key: entry.key, id: entry.id, at: entry.time })
+          ? session.heads.follow({ destination: name, key: entry.key, id: entry.id, at: entry.time }, { again })
           : undefined;
       batch.push(toOutbound(entry, name, replayId === undefined ? { source, predecessor } : { source, replayId }));
       owners.push(entry);
@@ -177,7 +177,7 @@ async function loadHeads(context: DeliveryContext, session: Session, entries: re
   if (keyed.length > 0) await session.heads.load(session.writeClient, keyed);
 }
 
-function forgetHead(context: DeliveryContext, session: Session, entry: LogEntry): void {
+export function forgetHead(context: DeliveryContext, session: Session, entry: LogEntry): void {
   for (const destination of orderedDestinations(context, entry)) {
     session.heads.unfollow({ destination, key: entry.key as string, id: entry.id });
   }

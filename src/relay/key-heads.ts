@@ -12,8 +12,11 @@ import type { Predecessor } from './routes.ts';
 export interface KeyHeads {
   /** Brings the heads of these keys into memory. */
   load(client: ClientBase, wanted: readonly KeyedMessage[]): Promise<void>;
-  /** The predecessor of this message, which becomes the head itself once the page is settled. */
-  follow(message: KeyedMessage & Predecessor): Predecessor | undefined;
+  /**
+   * The predecessor of this message, which becomes the head itself once the page is settled. With `again`, for a message that was
+   * parked: should later ones of its key have gone out in the batch that refused it, they name it, and so it must not name them.
+   */
+  follow(message: KeyedMessage & Predecessor, options?: { readonly again: boolean }): Predecessor | undefined;
   /** The message was parked instead of published: it is nobody's predecessor. */
   unfollow(message: KeyedMessage & { readonly id: string }): void;
   /** The page was published: its heads are now to be written with the cursor behind it. */
@@ -39,6 +42,8 @@ export function createKeyHeads(schema: string, subscription: string): KeyHeads {
   const dirty = new Map<string, KeyedMessage & Predecessor>();
   // The page under way: its heads, and what each was before.
   const page = new Map<string, { head: KeyedMessage & Predecessor; before: Predecessor | null }>();
+  // Whom the messages of the page follow, by destination and id.
+  const followed = new Map<string, Predecessor | null>();
   const idOf = (message: KeyedMessage) => `${message.destination}\n${message.key}`;
 
   return {
@@ -50,23 +55,25 @@ export function createKeyHeads(schema: string, subscription: string): KeyHeads {
         wanted.filter((message) => !heads.has(idOf(message))).map((message) => [idOf(message), message]),
       );
       if (missing.size === 0) return;
-      const found = await client.query<{ destination: string; key: string; id: string; at: Date }>(
-        `SELECT h.destination, h.key, h.message_id AS id, h.published_at AS at
+      const found = await client.query<{ destination: string; key: string; id: string; at: string }>(
+        `SELECT h.destination, h.key, h.message_id AS id,
+           to_char(h.published_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS at
          FROM json_to_recordset($2::json) AS w (destination text, key text)
          JOIN ${s}.key_head h ON h.subscription = $1 AND h.destination = w.destination AND h.key = w.key`,
         [subscription, JSON.stringify([...missing.values()])],
       );
       for (const id of missing.keys()) heads.set(id, null);
-      for (const row of found.rows) heads.set(idOf(row), { id: row.id, at: row.at.toISOString() });
+      for (const row of found.rows) heads.set(idOf(row), { id: row.id, at: row.at });
     },
 
-    follow(message) {
+    follow(message, { again } = { again: false }) {
       const id = idOf(message);
-      const current = page.get(id);
       // Sent again within its page: it follows whom it followed the first time.
-      if (current?.head.id === message.id) return current.before ?? undefined;
-      const before = current?.head ?? heads.get(id) ?? null;
-      if (before?.id === message.id) return undefined;
+      const first = followed.get(`${message.destination}\n${message.id}`);
+      if (first !== undefined) return first ?? undefined;
+      const before = page.get(id)?.head ?? heads.get(id) ?? null;
+      if (before?.id === message.id || (again && before !== null && isLater(before.at, message.at))) return undefined;
+      followed.set(`${message.destination}\n${message.id}`, before);
       page.set(id, { head: message, before });
       return before === null ? undefined : { id: before.id, at: before.at };
     },
@@ -85,6 +92,7 @@ export function createKeyHeads(schema: string, subscription: string): KeyHeads {
         dirty.set(id, head);
       }
       page.clear();
+      followed.clear();
     },
 
     get dirty() {
@@ -104,4 +112,13 @@ export function createKeyHeads(schema: string, subscription: string): KeyHeads {
       };
     },
   };
+}
+
+/** Of two RFC 3339 times in UTC, to the microsecond, perhaps without trailing zeros. */
+function isLater(one: string, other: string): boolean {
+  const comparable = (time: string) => {
+    const [seconds, fraction = ''] = time.slice(0, -1).split('.');
+    return `${seconds}.${fraction.padEnd(6, '0')}`;
+  };
+  return comparable(one) > comparable(other);
 }

@@ -3,7 +3,7 @@
  * ones waiting behind it. Used by the subscription runner between pages.
  */
 import type { LogEntry } from './log-reader.ts';
-import { failedRecord, publishEntries, type DeliveryContext } from './delivery.ts';
+import { failedRecord, forgetHead, publishEntries, type DeliveryContext } from './delivery.ts';
 import type { RedriveCandidate } from './parking-store.ts';
 import type { Session } from './session.ts';
 
@@ -27,7 +27,7 @@ export async function redrive(
   for (const wave of [heads, () => followers.filter((entry) => ready.has(entry.key))]) {
     const batch = typeof wave === 'function' ? wave() : wave;
     if (batch.length === 0) continue;
-    const { refused } = await publishEntries(context, session, batch, signal);
+    const { refused } = await publishEntries(context, session, batch, signal, { again: true });
     const refusals = new Map(refused);
     const gone = batch.filter((entry) => !refusals.has(entry));
     crashPoint('relay.redrive:before');
@@ -46,6 +46,7 @@ export async function redrive(
       }),
     );
     crashPoint('relay.redrive:after');
+    for (const [entry] of refused) forgetHead(context, session, entry);
     session.heads.settle();
     for (const entry of gone) ready.add(entry.key);
     published += gone.length;

@@ -18,7 +18,7 @@ export async function replayPage(
   if (replay === null) return false;
   const { topic, key, toSeq } = replay;
   const entries = await session.reader.range({ fromSeq: replay.position, toSeq, topic, key, limit });
-  const { refused, unrouted } = await publishEntries(context, session, entries, signal, replay.id);
+  const { refused, unrouted } = await publishEntries(context, session, entries, signal, { replayId: replay.id });
   for (const [entry, { error }] of refused) {
     log.error(
       { subscription: subscription.name, replayId: replay.id, messageId: entry.id, err: error },
