@@ -10,6 +10,7 @@ import { createDomainDatabase, writeTicks } from '../support/laws/domain.ts';
 import { ledgerTransport } from '../support/laws/ledger-transport.ts';
 import { openLedger, readLedger, temporaryLedger } from '../support/laws/ledger.ts';
 import { LAW_SUBSCRIPTION } from '../support/laws/relays.ts';
+import { createWorld } from '../support/laws/world.ts';
 import type { TestDatabase } from '../support/servers.ts';
 
 let test: TestDatabase;
@@ -42,4 +43,27 @@ it('holds a key behind its dead letter, whoever takes over', async () => {
   await database.close();
   ledger.close();
   file.remove();
+});
+
+/**
+ * Fails when a message that is sent again names one as its predecessor that went out behind it in the same batch: each would wait for
+ * the other.
+ */
+it('keeps order at an ordered consumer when a message is refused for a while in the middle of its batch', async () => {
+  const world = await createWorld({ keys: ['a', 'b'] });
+  try {
+    await world.consumer({ name: 'exact', ordered: true });
+    await writeTicks(world.pool, ['a', 'b'], 10);
+    // First within the retries in place, then beyond them: parked, and redriven.
+    const misbehaviour = { refuseForNow: { key: 'a', n: 2, times: 1 } };
+    const relay = await world.relay('first', { misbehaviour, subscription: { batchSize: 10 } });
+    await world.settled(['exact']);
+    await relay.stop();
+    await writeTicks(world.pool, ['a', 'b'], 10);
+    await world.relay('second', { misbehaviour: { refuseForNow: { key: 'b', n: 12, times: 5 } }, subscription: { batchSize: 10 } });
+    await world.settled(['exact']);
+    expect(await world.breaches({ consumers: ['exact'], orderedConsumers: ['exact'], publishedInOrder: false })).toEqual([]);
+  } finally {
+    await world.close();
+  }
 });

@@ -71,6 +71,11 @@ export function breaches(facts: Facts, expectations: Expectations = {}): readonl
   for (const { id, consumer } of facts.effects) if (!committed.has(id)) found.push(`I2: ${consumer} has an effect of ${id}, which was not committed`);
   for (const id of acknowledged) if (!committed.has(id)) found.push(`I5: the commit of ${id} was acknowledged, and is gone`);
 
+  // Copies that go out again after a death may name any message that went out before; the consumer has the first already.
+  for (const { id, key, n, after } of firstOfEach(live)) {
+    const before = after === null ? undefined : committed.get(after);
+    if (before !== undefined && before.n >= n) found.push(`I3: ${key}${n} (${id}) names ${name(committed, before.id)} as its predecessor`);
+  }
   if (publishedInOrder) found.push(...outOfOrder('published', firstOfEach(live)));
   for (const consumer of orderedConsumers) {
     found.push(...outOfOrder(`effects at ${consumer}`, facts.effects.filter((each) => each.consumer === consumer)));
@@ -124,21 +129,42 @@ function outOfOrder(what: string, entries: readonly { readonly key: string | nul
   return found;
 }
 
+export type Queryable = Pick<pg.Pool, 'query'>;
+
+/** Several queries that see the same state of the database. */
+export async function inSnapshot<T>(pool: pg.Pool, look: (client: Queryable) => Promise<T>): Promise<T> {
+  const client = await pool.connect();
+  try {
+    await client.query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
+    const seen = await look(client);
+    await client.query('COMMIT');
+    client.release();
+    return seen;
+  } catch (error) {
+    client.release(true);
+    throw error;
+  }
+}
+
 /** From one database that is service and consumer alike. */
 export async function collectFacts(pool: pg.Pool, published: readonly PublishedEntry[]): Promise<Facts> {
-  const rows = async <T extends pg.QueryResultRow>(sql: string) => (await pool.query<T>(sql)).rows;
+  return inSnapshot(pool, (client) => factsIn(client, published));
+}
+
+async function factsIn(client: Queryable, published: readonly PublishedEntry[]): Promise<Facts> {
+  const rows = async <T extends pg.QueryResultRow>(sql: string) => (await client.query<T>(sql)).rows;
   const committed = await rows<Written>('SELECT id::text, key, n FROM fact ORDER BY key, n');
   const outbox = await rows<Written>(`SELECT id::text, key, (payload->>'n')::int AS n FROM holdfast.outbox ORDER BY seq`);
   const parked = await rows<{ id: string }>('SELECT DISTINCT id::text FROM holdfast.parked_message');
   const effects = await rows<Effect>('SELECT consumer, message_id::text AS id, key, n FROM effect ORDER BY position');
   const parkedDeliveries = await rows<{ consumer: string; id: string }>('SELECT consumer, message_id::text AS id FROM holdfast.parked_delivery');
   const inbox = await rows<{ consumer: string; id: string }>('SELECT consumer, message_id::text AS id FROM holdfast.inbox');
-  return { committed, outbox, published, parked: parked.map(({ id }) => id), effects, parkedDeliveries, inbox, unfinished: await unfinished(pool) };
+  return { committed, outbox, published, parked: parked.map(({ id }) => id), effects, parkedDeliveries, inbox, unfinished: await unfinished(client) };
 }
 
 /** What relays still have to do, in words; empty when they are done with everything that is committed. */
-export async function unfinished(pool: pg.Pool): Promise<readonly string[]> {
-  const { rows } = await pool.query<{ what: string }>(`
+export async function unfinished(client: Queryable): Promise<readonly string[]> {
+  const { rows } = await client.query<{ what: string }>(`
     SELECT format('%s/%s has not delivered %s messages', s.name, s.shard, count(*)) AS what
       FROM holdfast.subscription s JOIN holdfast.outbox o ON o.lane % s.shards = s.shard
         AND (o.seq > s.high OR (o.seq > s.floor AND NOT pg_visible_in_snapshot(o.xid, s.snapshot)))

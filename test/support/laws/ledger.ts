@@ -17,6 +17,8 @@ export interface PublishedEntry {
   readonly n: number;
   /** Set when it was published again on request. */
   readonly replayId: string | null;
+  /** The id of the message that it names as its key's predecessor. */
+  readonly after: string | null;
 }
 
 export interface Ledger {
@@ -48,8 +50,8 @@ export function readLedger(path: string): readonly PublishedEntry[] {
 }
 
 export function entryOf(by: string, message: OutboundMessage): PublishedEntry {
-  const { data } = JSON.parse(message.wire) as { data: Tick };
-  return { by, id: message.id, key: message.key, n: data.n, replayId: message.replayId };
+  const { data, predecessorid } = JSON.parse(message.wire) as { data: Tick; predecessorid?: string };
+  return { by, id: message.id, key: message.key, n: data.n, replayId: message.replayId, after: predecessorid ?? null };
 }
 
 /** A path for a ledger of one case, and its removal. */

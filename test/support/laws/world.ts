@@ -11,7 +11,7 @@ import { bullmqTransport, type BullmqTransportOptions } from '../../../src/trans
 import type { Transport } from '../../../src/transport/port.ts';
 import { eventually } from '../eventually.ts';
 import { createDatabaseOn, createTestDatabase, sharedRedisUrl, uniquePrefix } from '../servers.ts';
-import { breaches, collectFacts, unfinished, type Expectations, type Facts } from './checker.ts';
+import { breaches, collectFacts, inSnapshot, unfinished, type Expectations, type Facts, type Queryable } from './checker.ts';
 import { LAW_BROKER, lawConsumer, type LawConsumerOptions } from './consumers.ts';
 import { createDomain } from './domain.ts';
 import { ledgerTransport, type LedgerTransportOptions } from './ledger-transport.ts';
@@ -36,7 +36,7 @@ export interface World {
   readonly redis: { readonly url: string; readonly prefix: string };
   relay(
     by: string,
-    options?: Pick<Partial<LedgerTransportOptions>, 'gate'> & { readonly url?: string; readonly subscription?: Partial<SubscriptionOptions> },
+    options?: Pick<Partial<LedgerTransportOptions>, 'gate' | 'misbehaviour'> & { readonly url?: string; readonly subscription?: Partial<SubscriptionOptions> },
   ): Promise<Relay>;
   consumer(options: Omit<LawConsumerOptions, 'database' | 'transport'> & { readonly url?: string }): Promise<Consumer>;
   published(): readonly PublishedEntry[];
@@ -95,7 +95,7 @@ export async function createWorld(options: WorldOptions): Promise<World> {
         await eventually(
           'everything to be delivered',
           async () => {
-            left = [...(await unfinished(test.pool)), ...(await unhandled(test.pool, consumers))];
+            left = await inSnapshot(test.pool, async (client) => [...(await unfinished(client)), ...(await unhandled(client, consumers))]);
             return left.length === 0;
           },
           timeoutMs,
@@ -120,7 +120,7 @@ export async function createWorld(options: WorldOptions): Promise<World> {
 }
 
 /** Messages that a consumer has neither handled nor parked, and that no relay has parked. */
-export async function unhandled(pool: pg.Pool, consumers: readonly string[]): Promise<readonly string[]> {
+export async function unhandled(pool: Queryable, consumers: readonly string[]): Promise<readonly string[]> {
   const { rows } = await pool.query<{ what: string }>(
     `SELECT format('%s has not handled %s%s', c.name, f.key, f.n) AS what FROM fact f, unnest($1::text[]) AS c (name)
      WHERE NOT EXISTS (SELECT 1 FROM effect e WHERE e.consumer = c.name AND e.message_id = f.id)
