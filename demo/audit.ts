@@ -120,7 +120,7 @@ export async function audit(databases: Databases, ordered: number): Promise<Audi
     none('lost', lost),
     none('out of order', outOfOrder),
     none('double effects', doubleEffects),
-    none('effects of rolled-back orders', ghosts),
+    none('from rolled-back orders', ghosts),
     none('left in the middle', ends['placed'] ?? 0),
     none('parked', parked),
     { what: 'money', ...kept(moneyConserved), note: `${cents(worth)} shipped, ${cents(money!.spent)} paid` },

@@ -55,7 +55,7 @@ export function launchFleet(settings: Settings): Fleet {
 
     const log: string[] = [];
     const keep = (text: Buffer): void => {
-      log.push(...text.toString().trimEnd().split('\n'));
+      log.push(...text.toString().split('\n').filter(Boolean));
       log.splice(0, log.length - LOG_LINES);
     };
     child.stdout?.on('data', keep);

@@ -13,6 +13,8 @@ import { openScreen } from './screen.ts';
 import { createDatabases, createTables, openDatabases, startServers } from './servers.ts';
 import { SERVICE_NAMES } from './world.ts';
 
+/** As shells have it for Ctrl-C. */
+const INTERRUPTED = 130;
 /** What is to be done at the end, last things first. */
 const cleanUps: (() => Promise<unknown>)[] = [];
 
@@ -22,24 +24,26 @@ process.exit(await untilDoneOrInterrupted());
 
 async function untilDoneOrInterrupted(): Promise<number> {
   const interrupted = new Promise<number>((resolve) => {
-    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => resolve(130));
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => resolve(INTERRUPTED));
   });
   try {
-    return await Promise.race([demo(options), interrupted]);
+    const code = await Promise.race([demo(options), interrupted]);
+    if (code === INTERRUPTED) screen.failure('Interrupted.');
+    return code;
   } catch (error) {
     const text = error instanceof Error ? error.message : String(error);
     screen.failure(text);
     if (options.json) console.log(JSON.stringify({ ok: false, error: text }));
     return 1;
   } finally {
-    screen.calm();
+    screen.close();
     for (const cleanUp of cleanUps.toReversed()) await cleanUp().catch(() => {});
   }
 }
 
 /** Resolves with the exit code. */
 async function demo({ orders, seed, transport }: Options): Promise<number> {
-  screen.title('Holdfast', `${orders} orders through four services, some accidents on the way (seed ${seed})`);
+  screen.title('Holdfast', `${orders} orders, four services, and accidents on the way (seed ${seed})`);
   const servers = await screen.phase('servers', startServers(transport), ({ postgres, broker }) =>
     [`PostgreSQL ${postgres.version}, BullMQ on`, broker.kind === 'redis' ? 'Redis' : 'PostgreSQL'].join(' '),
   );
@@ -57,11 +61,12 @@ async function demo({ orders, seed, transport }: Options): Promise<number> {
   );
 
   const fleet = launchFleet({ world: { orders, seed }, databases: urls, broker });
-  const backlog = openBacklog(broker);
-  cleanUps.push(() => Promise.all([fleet.dispose(), backlog.close()]));
+  cleanUps.push(() => fleet.dispose());
   const all = Promise.all([...SERVICE_NAMES, 'relay' as const].map((name) => fleet.start(name)));
   await screen.phase('processes', all, () => `${SERVICE_NAMES.join(', ')}, and the relay`);
 
+  const backlog = openBacklog(broker);
+  cleanUps.push(() => backlog.close());
   const run = runOrders({ fleet, databases, backlog, screen, orders });
   // A run that never ends is audited all the same: the audit tells best what is missing.
   const complaint = await Promise.race([run, fleet.failure]).catch((error: unknown) => {
@@ -80,7 +85,7 @@ function present(result: Audit, fleet: Fleet, transport: string): boolean {
   const suppressed = {
     what: 'duplicates suppressed',
     found: duplicates,
-    note: `${copied} sent twice on purpose, the others by what was killed`,
+    note: `${copied} were sent twice on purpose`,
     ok: duplicates > 0,
   };
   const findings = [...result.findings.slice(0, 3), suppressed, ...result.findings.slice(3)];

@@ -18,7 +18,7 @@ export interface Run {
   readonly orders: number;
 }
 
-const POLL_MS = 150;
+const POLL_MS = 200;
 /** When nothing at all has changed for so long, nothing will. */
 const STALLED_MS = 30_000;
 
@@ -53,6 +53,8 @@ export async function runOrders({ fleet, databases, backlog, screen, orders }: R
         reserved: count('stock.reserved'),
         paid: count('payment.captured'),
         shipped: count('order.shipped'),
+      },
+      troubles: {
         retries: fleet.counted('holdfast_consumer_retries_total'),
         duplicates: fleet.counted('duplicate'),
       },

@@ -9,6 +9,7 @@ export interface Live {
   /** From 0 to 1. */
   readonly part: number;
   readonly counters: Readonly<Record<string, number>>;
+  readonly troubles: Readonly<Record<string, number>>;
   /** The process that is dead at the moment. */
   readonly down: string | undefined;
 }
@@ -26,6 +27,8 @@ export interface Screen {
   }): void;
   /** Takes the moving part off the screen. */
   calm(): void;
+  /** The same, for good. */
+  close(): void;
   note(text: string): void;
   table(title: string, findings: readonly Finding[]): void;
   verdict(ok: boolean, text: string): void;
@@ -47,6 +50,13 @@ export function openScreen(stream: WriteStream): Screen {
   const kills: number[] = [];
   let drawnLines = 0;
   let plainDue = 0;
+  let closed = false;
+
+  const columns = (): number => stream.columns || 80;
+  const listed = (counts: Readonly<Record<string, number>>): string =>
+    Object.entries(counts)
+      .map(([name, count]) => `${name} ${count}`)
+      .join(' · ');
 
   function erase(): void {
     if (drawnLines > 0) stream.write(`\u001B[${drawnLines}A\u001B[0J`);
@@ -58,20 +68,19 @@ export function openScreen(stream: WriteStream): Screen {
     stream.write(`${line}\n`);
   }
 
-  /** Lines that the next drawing replaces; cut off at the edge, because a wrapped line would be two. */
-  function draw(lines: readonly { readonly text: string; readonly length: number }[]): void {
+  /** Lines that the next drawing replaces. Each must fit, because a wrapped line would be two. */
+  function draw(...lines: readonly string[]): void {
     erase();
-    const width = stream.columns || 80;
-    const fitting = lines.filter(({ length }) => length < width);
-    stream.write(fitting.map(({ text }) => `${text}\n`).join(''));
-    drawnLines = fitting.length;
+    stream.write(lines.map((line) => `${line}\n`).join(''));
+    drawnLines = lines.length;
   }
 
   function bar(part: number): string {
-    const full = Math.round(part * BAR_WIDTH);
-    const marks = new Set(kills.map((kill) => Math.min(BAR_WIDTH - 1, Math.floor(kill * BAR_WIDTH))));
+    const width = Math.max(10, Math.min(BAR_WIDTH, columns() - 20));
+    const full = Math.round(part * width);
+    const marks = new Set(kills.map((kill) => Math.min(width - 1, Math.floor(kill * width))));
     const cell = (at: number): string => (marks.has(at) ? red('✗') : at < full ? green('━') : dim('─'));
-    return Array.from({ length: BAR_WIDTH }, (_, at) => cell(at)).join('');
+    return Array.from({ length: width }, (_, at) => cell(at)).join('');
   }
 
   return {
@@ -79,29 +88,28 @@ export function openScreen(stream: WriteStream): Screen {
       print(`\n  ${bold(name)}  ${dim(about)}\n`);
     },
     async phase(what, work, result) {
-      if (moving) draw([{ text: `  ${yellow('…')} ${what}`, length: what.length + 4 }]);
+      if (moving) draw(`  ${yellow('…')} ${what}`);
       const beganMs = performance.now();
       const value = await work;
       print(`  ${green('✔')} ${what.padEnd(11)} ${result(value)}  ${dim(seconds(performance.now() - beganMs))}`);
       return value;
     },
-    live({ part, counters, down }) {
-      const counts = Object.entries(counters).map(([name, count]) => `${name} ${count}`);
+    live({ part, counters, troubles, down }) {
+      if (closed) return;
+      const state = down === undefined ? '' : ` · ${down} is dead`;
+      const flow = listed(counters);
+      const rest = listed(troubles);
       if (moving) {
-        const state = down === undefined ? '' : `  ${down} is dead`;
-        const line = `  ${counts.join(' · ')}`;
-        draw([
-          { text: '', length: 0 },
-          {
-            text: `  ${bar(part)}  ${percent(part)}  ${dim(elapsed())}${red(state)}`,
-            length: BAR_WIDTH + 20 + state.length,
-          },
-          { text: dim(line), length: line.length },
-        ]);
+        const fitting = (text: string): string => text.slice(0, columns() - 3);
+        draw(
+          '',
+          `  ${bar(part)}  ${percent(part)}  ${dim(elapsed())}`,
+          `  ${dim(fitting(flow))}`,
+          `  ${dim(fitting(rest))}${red(state)}`,
+        );
       } else if (performance.now() >= plainDue) {
         plainDue = performance.now() + PLAIN_EVERY_MS;
-        const state = down === undefined ? '' : `  (${down} is dead)`;
-        print(`  ${elapsed().padStart(7)}  ${percent(part).padStart(5)}  ${counts.join(', ')}${state}`);
+        print(`  ${elapsed().padStart(7)}  ${percent(part).padStart(5)}  ${flow} · ${rest}${state}`);
       }
     },
     killed({ victim, part, pid, backAfterMs }) {
@@ -111,6 +119,10 @@ export function openScreen(stream: WriteStream): Screen {
       print(`  ${red('✗')} ${victim.padEnd(11)} ${when} ${dim(what)}`);
     },
     calm: erase,
+    close() {
+      erase();
+      closed = true;
+    },
     note: (text) => print(`  ${yellow('!')} ${text}`),
     table(title, findings) {
       const width = Math.max(...findings.map(({ what }) => what.length));

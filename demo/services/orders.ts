@@ -1,6 +1,7 @@
 /**
  * The order service: takes orders, and follows them to their end.
  */
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { PoolClient } from 'pg';
 import { consumer, on, type Envelope } from '../../src/index.ts';
 import { OrderPlaced, OrderShipped, PaymentDeclined, StockRefused } from '../messages.ts';
@@ -9,6 +10,8 @@ import { LEDGER, RETRY, type DemoService, type Kit } from './service.ts';
 
 /** Orders placed at once. */
 const WRITERS = 4;
+/** They come in over some seconds, however few, so that what happens to the processes happens in the middle of the business. */
+const INTAKE_MS = 8_000;
 
 export const orders: DemoService = {
   tables: `
@@ -27,8 +30,8 @@ export const orders: DemoService = {
       retry: RETRY,
       handlers: [
         on(OrderShipped, ({ orderId }, { tx, message }) => settle(tx, message, orderId, 'shipped')),
-        on(PaymentDeclined, ({ orderId }, { tx, message }) => settle(tx, message, orderId, 'payment declined')),
-        on(StockRefused, ({ orderId }, { tx, message }) => settle(tx, message, orderId, 'out of stock')),
+        on(PaymentDeclined, ({ orderId }, { tx, message }) => settle(tx, message, orderId, 'declined')),
+        on(StockRefused, ({ orderId }, { tx, message }) => settle(tx, message, orderId, 'sold out')),
       ],
     }),
 
@@ -37,18 +40,22 @@ export const orders: DemoService = {
     const { rows } = await kit.database.query<{ id: string }>('SELECT id FROM orders');
     const placed = new Set(rows.map(({ id }) => id));
     const open = missingOrders(kit, placed);
+    const beganMs = performance.now();
     await Promise.all(
       Array.from({ length: WRITERS }, async () => {
-        for (const order of open) await takeOrder(kit, order);
+        for (const { order, dueMs } of open) {
+          await sleep(Math.max(0, beganMs + dueMs - performance.now()));
+          await takeOrder(kit, order);
+        }
       }),
     );
   },
 };
 
-function* missingOrders({ world }: Kit, placed: ReadonlySet<string>): Generator<Order> {
+function* missingOrders({ world }: Kit, placed: ReadonlySet<string>): Generator<{ order: Order; dueMs: number }> {
   for (let number = 1; number <= world.orders; number += 1) {
     const order = orderAt(world, number);
-    if (!placed.has(order.orderId)) yield order;
+    if (!placed.has(order.orderId)) yield { order, dueMs: (number / world.orders) * INTAKE_MS };
   }
 }
 

@@ -1,0 +1,47 @@
+/**
+ * The demo from end to end, as small as it gets: real servers, real processes, kills and duplicates, and a clean audit.
+ */
+import { spawn } from 'node:child_process';
+import { text } from 'node:stream/consumers';
+import { describe, expect, it } from 'vitest';
+
+describe('npm run demo', () => {
+  it(
+    'loses nothing, doubles nothing and keeps the order, and says so in one line of JSON',
+    { timeout: 240_000 },
+    async () => {
+      const { code, stdout, stderr } = await demo('--orders', '60', '--seed', '7', '--json');
+      if (code !== 0) throw new Error(stderr);
+      expect(stdout.trimEnd().split('\n')).toHaveLength(1);
+      const audit = JSON.parse(stdout) as Record<string, number>;
+      expect(audit).toMatchObject({
+        orders: 60,
+        lost: 0,
+        outOfOrder: 0,
+        doubleEffects: 0,
+        ghosts: 0,
+        kills: 5,
+        moneyConserved: true,
+        stockConserved: true,
+        ok: true,
+      });
+      expect(audit['delivered']).toBe(audit['committed']);
+      expect(audit['committed']).toBeGreaterThan(120);
+      expect(audit['duplicatesSuppressed']).toBeGreaterThan(0);
+    },
+  );
+
+  it('refuses what it does not understand, and says how it is used', async () => {
+    const { code, stdout, stderr } = await demo('--orders', 'many');
+    expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
+    expect(stderr).toContain('--orders is "many"');
+    expect(stderr).toContain('Usage: npm run demo');
+  });
+});
+
+async function demo(...args: string[]) {
+  const child = spawn(process.execPath, ['--import', 'tsx', 'demo/main.ts', ...args]);
+  const code = new Promise<number | null>((resolve) => child.once('exit', resolve));
+  const [stdout, stderr] = await Promise.all([text(child.stdout), text(child.stderr)]);
+  return { code: await code, stdout, stderr };
+}
