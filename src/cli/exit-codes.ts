@@ -18,7 +18,7 @@ export const EXIT = {
   findings: 10,
 } as const;
 
-const USAGE: readonly ErrorCode[] = [
+const USAGE: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'HF_CONFIG',
   'HF_OPTION_UNKNOWN',
   'HF_DURATION',
@@ -26,9 +26,9 @@ const USAGE: readonly ErrorCode[] = [
   'HF_SUBSCRIPTION_UNKNOWN',
   'HF_SUBSCRIPTION_HELD',
   'HF_SHARDS_MISMATCH',
-];
+]);
 
-const DATABASE: readonly ErrorCode[] = [
+const DATABASE: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'HF_SCHEMA_MISSING',
   'HF_SCHEMA_NEWER',
   'HF_MIGRATION_CHANGED',
@@ -37,11 +37,11 @@ const DATABASE: readonly ErrorCode[] = [
   'HF_DATABASE_READ_ONLY',
   'HF_PERMISSION',
   'HF_COMMIT_IN_DOUBT',
-];
+]);
 
 /** Pure. */
 export function exitCodeOf(error: unknown): number {
   if (!isHoldfastError(error)) return sqlStateOf(error) === undefined ? EXIT.unexpected : EXIT.database;
-  if (USAGE.includes(error.code)) return EXIT.usage;
-  return DATABASE.includes(error.code) ? EXIT.database : EXIT.unexpected;
+  if (USAGE.has(error.code)) return EXIT.usage;
+  return DATABASE.has(error.code) ? EXIT.database : EXIT.unexpected;
 }

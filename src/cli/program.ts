@@ -3,20 +3,19 @@
  */
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
-import type { SettingName } from './config/options.ts';
-import { BROKER, RELAY } from './config/options.ts';
+import { BROKER, RELAY, type SettingName } from './config/options.ts';
 import { EXIT, exitCodeOf } from './exit-codes.ts';
 import { describeFailure, formatFailure, type Report, type Ui } from './output/report.ts';
 import { createStyle, wantsColor } from './output/style.ts';
 import { parseDuration, type Duration } from '../runtime/duration.ts';
 import { addActOptions, addSettings, contextOf, textFlag, type Context, type Run } from './verb.ts';
-import { runDoctor } from './verbs/doctor.ts';
-import { runMigrate, runMigrateStatus } from './verbs/migrate.ts';
-import { outboxLs, outboxReplay, outboxShow } from './verbs/outbox.ts';
-import { parkedDiscard, parkedLs, parkedRetry, parkedShow } from './verbs/parked.ts';
-import { relay } from './verbs/relay.ts';
-import { status, watchStatus } from './verbs/status.ts';
-import { subscriptionDrop, subscriptionLs } from './verbs/subscription.ts';
+
+// Loaded when they are asked for: the command line is to answer at once, and the relay alone loads half a dozen libraries.
+const doctorVerbs = () => import('./verbs/doctor.ts');
+const migrateVerbs = () => import('./verbs/migrate.ts');
+const outboxVerbs = () => import('./verbs/outbox.ts');
+const parkedVerbs = () => import('./verbs/parked.ts');
+const subscriptionVerbs = () => import('./verbs/subscription.ts');
 
 const EXAMPLES = `
 Examples:
@@ -94,12 +93,15 @@ function createProgram({ print, ended, errOutput }: ProgramHooks): Command {
     parent: Command,
     name: string,
     description: string,
-    handler: Run,
+    load: () => Promise<Run>,
     settings: readonly SettingName[] = [],
   ): Command {
     const command = setUp(parent.command(name)).description(description);
     addSettings(command, settings);
-    return command.action(async () => print(await handler(await contextOf(command, settings), command.args)));
+    return command.action(async () => {
+      const context = await contextOf(command, settings);
+      print(await (await load())(context, command.args));
+    });
   }
   const group = (name: string, description: string): Command => setUp(program.command(name)).description(description);
 
@@ -110,21 +112,31 @@ function createProgram({ print, ended, errOutput }: ProgramHooks): Command {
   addSettings(relayCommand, relaySettings)
     .option('--no-http', 'no pages for probes and metrics')
     .option('--migrate', 'apply pending migrations before the start')
-    .action(async () => ended(await relay(await contextOf(relayCommand, relaySettings))));
+    .action(async () =>
+      ended(await (await import('./verbs/relay.ts')).relay(await contextOf(relayCommand, relaySettings))),
+    );
 
-  const migrateCommand = verb(program, 'migrate', 'create or update the tables of Holdfast', runMigrate)
+  const migrateCommand = verb(
+    program,
+    'migrate',
+    'create or update the tables of Holdfast',
+    async () => (await migrateVerbs()).runMigrate,
+  )
     .option('--dry-run', 'only show what would be applied, with its notes')
     .option('--to <version>', 'go no further than this version');
-  verb(migrateCommand, 'status', 'which migrations are applied', runMigrateStatus).option(
-    '--check',
-    'exit code 10 when some are pending',
-  );
+  verb(
+    migrateCommand,
+    'status',
+    'which migrations are applied',
+    async () => (await migrateVerbs()).runMigrateStatus,
+  ).option('--check', 'exit code 10 when some are pending');
 
   const statusCommand = setUp(program.command('status')).description('lag, rate, leases and parked messages');
   addSettings(statusCommand, [])
     .option('-w, --watch', 'again and again, until Ctrl-C')
     .option('--interval <duration>', 'with --watch (default: 2s)')
     .action(async () => {
+      const { status, watchStatus } = await import('./verbs/status.ts');
       const context = await contextOf(statusCommand, []);
       if (context.flags['watch'] !== true) return print(await status(context));
       await watchStatus(context, {
@@ -134,18 +146,27 @@ function createProgram({ print, ended, errOutput }: ProgramHooks): Command {
     });
 
   const outbox = group('outbox', 'look into the log, publish part of it again');
-  filterOptions(verb(outbox, 'ls', 'messages of the log, newest first', outboxLs))
+  filterOptions(verb(outbox, 'ls', 'messages of the log, newest first', async () => (await outboxVerbs()).outboxLs))
     .option('--since <time>', 'written since: 30m, 2h, 7d ago, or a date')
     .option('--until <time>', 'written before')
     .option('--before <seq>', 'older than this seq: the next page')
     .option('--after <seq>', 'newer than this seq, oldest first')
     .option('--limit <n>', 'at most so many (default: 20)');
-  verb(outbox, 'show', 'one message: envelope, payload, and where it has been', outboxShow).argument(
-    '<id>',
-    'message id',
-  );
+  verb(
+    outbox,
+    'show',
+    'one message: envelope, payload, and where it has been',
+    async () => (await outboxVerbs()).outboxShow,
+  ).argument('<id>', 'message id');
   addActOptions(
-    filterOptions(verb(outbox, 'replay', 'publish part of the log again; inboxes make it harmless', outboxReplay))
+    filterOptions(
+      verb(
+        outbox,
+        'replay',
+        'publish part of the log again; inboxes make it harmless',
+        async () => (await outboxVerbs()).outboxReplay,
+      ),
+    )
       .option('--subscription <name>', 'on which subscription; may be left out when there is one')
       .option('--since <time>', 'written since: 30m, 2h, 7d ago, or a date')
       .option('--until <time>', 'written before')
@@ -160,40 +181,59 @@ function createProgram({ print, ended, errOutput }: ProgramHooks): Command {
     'parked',
     'messages taken out of the flow: by relays (not published) and consumers (not handled)',
   );
-  placeOptions(filterOptions(verb(parked, 'ls', 'parked messages, oldest first', parkedLs)))
+  placeOptions(
+    filterOptions(verb(parked, 'ls', 'parked messages, oldest first', async () => (await parkedVerbs()).parkedLs)),
+  )
     .option('--state <state>', 'failed, behind or dead')
     .option('--limit <n>', 'at most so many (default: 50)');
-  verb(parked, 'show', 'one parked message: why, its payload, what waits behind it', parkedShow).argument(
-    '<id>',
-    'message id',
-  );
+  verb(
+    parked,
+    'show',
+    'one parked message: why, its payload, what waits behind it',
+    async () => (await parkedVerbs()).parkedShow,
+  ).argument('<id>', 'message id');
   addActOptions(
-    placeOptions(verb(parked, 'retry', 'try failed messages again now, each key in order', parkedRetry))
+    placeOptions(
+      verb(
+        parked,
+        'retry',
+        'try failed messages again now, each key in order',
+        async () => (await parkedVerbs()).parkedRetry,
+      ),
+    )
       .argument('[id]', 'message id')
       .option('--key <key>', 'all of this key')
       .option('--all', 'all of them'),
     'optional',
   );
   addActOptions(
-    placeOptions(verb(parked, 'discard', 'give a parked message up for good', parkedDiscard)).argument(
-      '<id>',
-      'message id',
-    ),
+    placeOptions(
+      verb(parked, 'discard', 'give a parked message up for good', async () => (await parkedVerbs()).parkedDiscard),
+    ).argument('<id>', 'message id'),
     'required',
   );
 
   const subscription = group('subscription', 'readers of the log');
-  verb(subscription, 'ls', 'subscriptions and who holds them', subscriptionLs);
+  verb(subscription, 'ls', 'subscriptions and who holds them', async () => (await subscriptionVerbs()).subscriptionLs);
   addActOptions(
-    verb(subscription, 'drop', 'remove a subscription that is gone for good', subscriptionDrop)
+    verb(
+      subscription,
+      'drop',
+      'remove a subscription that is gone for good',
+      async () => (await subscriptionVerbs()).subscriptionDrop,
+    )
       .argument('<name>', 'its name')
       .option('--discard-parked', 'also when it has parked messages, which are then lost'),
     'required',
   );
 
-  verb(program, 'doctor', 'look for what will hurt: settings, leases, retention, sessions, Redis', runDoctor, [
-    'redisUrl',
-  ]);
+  verb(
+    program,
+    'doctor',
+    'look for what will hurt: settings, leases, retention, sessions, Redis',
+    async () => (await doctorVerbs()).runDoctor,
+    ['redisUrl'],
+  );
   return program;
 }
 

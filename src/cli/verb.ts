@@ -9,7 +9,7 @@ import { openDatabase, type Database, type DatabaseOptions } from '../postgres/d
 import { parseDuration, type Duration } from '../runtime/duration.ts';
 import { loadConfig } from './config/load.ts';
 import { ALL, COMMON, readGiven, type Given, type SettingName } from './config/options.ts';
-import { resolveDatabase } from './config/resolve.ts';
+import { resolveDatabase } from './config/servers.ts';
 import { explainDatabaseError } from './database-error.ts';
 import type { Report } from './output/report.ts';
 
@@ -28,7 +28,8 @@ export function addSettings(command: Command, names: readonly SettingName[]): Co
   for (const name of [...names, ...common]) {
     const { flag, env, help } = ALL[name];
     const option = new Option(flag, `${help} [${env.join(', ')}]`);
-    if ('many' in ALL[name]) option.argParser((value: string, before: readonly string[] = []) => [...before, value]);
+    if ('many' in ALL[name])
+      option.argParser((value: string, before: readonly string[] | undefined) => [...(before ?? []), value]);
     if (common.includes(name)) option.helpGroup(CONNECTION);
     command.addOption(option);
   }

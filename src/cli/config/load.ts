@@ -3,7 +3,6 @@
  */
 import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { createJiti } from 'jiti';
 import { HoldfastError, isHoldfastError } from '../../errors.ts';
 import type { HoldfastConfig } from '../../operations/config.ts';
 import { refuseUnknownOptions } from '../../runtime/options.ts';
@@ -33,8 +32,10 @@ export async function loadConfig(file: string | undefined, folder: string): Prom
 
 async function load(path: string): Promise<unknown> {
   try {
+    const { createJiti } = await import('jiti');
     // No cache on disk: it would be written into the user's node_modules.
-    return await createJiti(import.meta.url, { fsCache: false, moduleCache: false }).import(path, { default: true });
+    const module = await createJiti(import.meta.url, { fsCache: false, moduleCache: false }).import<object>(path);
+    return 'default' in module ? module.default : undefined;
   } catch (error) {
     if (isHoldfastError(error)) throw error;
     const what = error instanceof Error ? error.message : String(error);
@@ -71,7 +72,7 @@ export function checkConfig(value: unknown, where: string): HoldfastConfig {
   if (!isRecord(value)) {
     throw new HoldfastError(
       'HF_CONFIG',
-      `${where} exports ${value === undefined ? 'nothing' : `a value of type ${typeof value}`}.`,
+      `${where} exports ${value === undefined ? 'nothing by default' : `a value of type ${typeof value}`}.`,
       {
         advice: 'Write: export default defineConfig({ … }).',
       },
@@ -94,7 +95,7 @@ export function checkConfig(value: unknown, where: string): HoldfastConfig {
   }
   if (value['transports'] !== undefined && !isRecord(value['transports']))
     throw wrong(where, 'transports', '{ name: transport }');
-  return value as HoldfastConfig;
+  return value;
 }
 
 function wrong(where: string, key: string, wanted: string): HoldfastError {

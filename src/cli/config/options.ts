@@ -227,5 +227,5 @@ export function readGiven({ flags, env }: Inputs, names: readonly SettingName[])
     const values = texts.map((each) => parse(each, where));
     given[name] = many === true ? values : values[0];
   }
-  return given as Given;
+  return given;
 }

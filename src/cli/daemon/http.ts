@@ -66,7 +66,7 @@ export function createHttpServer({ app, host, port, log }: HttpOptions): Service
         server.once('error', failed);
         server.listen(port, host, () => {
           server.off('error', failed);
-          server.on('error', (error) => log.warn({ err: error }, 'the HTTP server has trouble'));
+          server.on('error', (error: Error) => log.warn({ err: error }, 'the HTTP server has trouble'));
           resolve();
         });
       });

@@ -11,6 +11,8 @@ export interface Column<Row> {
   readonly align?: 'right';
   /** Gives way, down to this width, when the table would be wider than the terminal. */
   readonly shrink?: number;
+  /** Left out when the terminal is too narrow even so. */
+  readonly optional?: true;
   /** Colours a finished cell. */
   readonly paint?: (cell: string, row: Row) => string;
 }
@@ -26,20 +28,10 @@ const GAP = '  ';
 /** Lines, the titles first. */
 export function formatTable<Row>(
   rows: readonly Row[],
-  columns: readonly Column<Row>[],
+  all: readonly Column<Row>[],
   { style, width }: TableLimits,
 ): string {
-  const cells = rows.map((row) => columns.map(({ value }) => oneLine(value(row))));
-  const widths = columns.map(({ title }, index) =>
-    Math.max(title.length, ...cells.map((line) => textWidth(line[index] ?? ''))),
-  );
-  let excess = widths.reduce((sum, each) => sum + each, 0) + GAP.length * (columns.length - 1) - width;
-  for (const [index, { shrink, title }] of columns.entries()) {
-    if (excess <= 0 || shrink === undefined) continue;
-    const cut = Math.max(0, Math.min(excess, (widths[index] ?? 0) - Math.max(shrink, title.length)));
-    widths[index] = (widths[index] ?? 0) - cut;
-    excess -= cut;
-  }
+  const { columns, widths, cells } = fit(rows, all, width);
   const line = (texts: readonly string[], paint: (text: string, index: number) => string): string =>
     texts
       .map((text, index) => {
@@ -60,6 +52,36 @@ export function formatTable<Row>(
   return [head, ...body].join('\n');
 }
 
+interface Fitted<Row> {
+  readonly columns: readonly Column<Row>[];
+  readonly widths: readonly number[];
+  readonly cells: readonly (readonly string[])[];
+}
+
+/** Takes from the widest column that gives way, again and again; where that is not enough, optional columns go, from the right. */
+function fit<Row>(rows: readonly Row[], columns: readonly Column<Row>[], width: number): Fitted<Row> {
+  const cells = rows.map((row) => columns.map(({ value }) => oneLine(value(row))));
+  const widths = columns.map(({ title }, index) =>
+    Math.max(title.length, ...cells.map((line) => textWidth(line[index] ?? ''))),
+  );
+  const excess = () => widths.reduce((sum, each) => sum + each, 0) + GAP.length * (columns.length - 1) - width;
+  const spare = (index: number) => {
+    const { shrink, title = '' } = columns[index] ?? {};
+    return shrink === undefined ? 0 : (widths[index] ?? 0) - Math.max(shrink, title.length);
+  };
+  while (excess() > 0) {
+    const giving = [...columns.keys()].filter((index) => spare(index) > 0);
+    const [widest] = giving.toSorted((a, b) => (widths[b] ?? 0) - (widths[a] ?? 0));
+    if (widest === undefined) {
+      const optional = columns.findLastIndex((column) => column.optional === true);
+      if (optional < 0) break;
+      return fit(rows, columns.toSpliced(optional, 1), width);
+    }
+    widths[widest] = (widths[widest] ?? 0) - 1;
+  }
+  return { columns, widths, cells };
+}
+
 /** Two aligned columns: names and what they are. */
 export function formatFacts(facts: readonly (readonly [name: string, value: string])[], style: Style): string {
   const width = Math.max(...facts.map(([name]) => name.length));
@@ -70,5 +92,5 @@ export function formatFacts(facts: readonly (readonly [name: string, value: stri
 
 /** Code points, which for topics, keys and ids is columns. */
 function textWidth(text: string): number {
-  return [...stripVTControlCharacters(text)].length;
+  return Array.from(stripVTControlCharacters(text)).length;
 }

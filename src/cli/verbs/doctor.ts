@@ -3,7 +3,7 @@
  */
 import { doctor, type Diagnosis } from '../../operations/doctor.ts';
 import type { Finding } from '../../operations/finding.ts';
-import { resolveRedisUrls } from '../config/resolve.ts';
+import { resolveRedisUrls } from '../config/servers.ts';
 import { EXIT } from '../exit-codes.ts';
 import { plural } from '../output/format.ts';
 import type { Report, Ui } from '../output/report.ts';

@@ -52,10 +52,10 @@ export function formatParkedList(
       { title: 'ID', value: ({ id }) => id, paint: style.dim },
       { title: 'TOPIC', value: ({ topic }) => topic, shrink: 10, paint: style.cyan },
       { title: 'KEY', value: ({ key }) => key ?? '-', shrink: 6 },
-      { title: 'TRIES', value: ({ attempts }) => String(attempts), align: 'right' },
-      { title: 'PARKED', value: ({ parkedForMs }) => formatMs(parkedForMs), align: 'right' },
+      { title: 'TRIES', value: ({ attempts }) => String(attempts), align: 'right', optional: true },
+      { title: 'PARKED', value: ({ parkedForMs }) => formatMs(parkedForMs), align: 'right', optional: true },
       { title: 'NEXT', value: nextOf, align: 'right' },
-      { title: 'WHY', value: ({ error, reason }) => error ?? reason, shrink: 12 },
+      { title: 'WHY', value: ({ error, reason }) => (error ?? reason).replace(/^HoldfastError: /, ''), shrink: 16 },
     ],
     ui,
   );

@@ -1,8 +1,8 @@
 /**
  * `holdfast relay`: the daemon.
  */
-import type { LogLevel } from '../../runtime/pino-logger.ts';
-import { createLogger } from '../../runtime/pino-logger.ts';
+import type { Logger } from '../../runtime/log.ts';
+import { createLogger, type LogLevel } from '../../runtime/pino-logger.ts';
 import { resolveRelay } from '../config/resolve.ts';
 import { runRelayDaemon } from '../daemon/relay-daemon.ts';
 import type { Context } from '../verb.ts';
@@ -24,6 +24,6 @@ export async function relay(context: Context): Promise<number> {
   return runRelayDaemon({ settings, database, log, migrateFirst: flags['migrate'] === true });
 }
 
-function createRelayLogger(level: LogLevel, format: 'pretty' | 'json' | null) {
+function createRelayLogger(level: LogLevel, format: 'pretty' | 'json' | null): Logger {
   return createLogger({ level, ...(format === null ? {} : { pretty: format === 'pretty' }) });
 }

@@ -92,10 +92,11 @@ function formatSubscriptions(subscriptions: readonly SubscriptionStatus[], ui: U
         title: 'HELD BY',
         value: ({ lease, live }) => (lease === null ? '-' : live ? lease.owner : `(${lease.owner})`),
         shrink: 12,
+        optional: true,
         paint: style.dim,
       },
       { title: 'PUBLISHED', value: ({ published }) => formatCount(published), align: 'right' },
-      { title: 'RATE', value: ({ ratePerSecond }) => formatRate(ratePerSecond), align: 'right' },
+      { title: 'RATE', value: ({ ratePerSecond }) => formatRate(ratePerSecond), align: 'right', optional: true },
       {
         title: 'BEHIND',
         value: ({ behind, shards }) => `${behind > 0 && shards > 1 ? '≤' : ''}${formatCount(behind)}`,
@@ -164,7 +165,8 @@ function troublesOf(subscription: SubscriptionStatus): readonly string[] {
       `${name}: no relay holds it${last}. ${behind > 0 ? 'Messages are waiting: start' : 'Start'} one, or drop it (holdfast subscription drop).`,
     );
   }
-  if (live && trouble !== null) troubles.push(`${name}: the broker does not take messages: ${trouble}`);
+  if (live && trouble !== null)
+    troubles.push(`${name}: the broker does not take messages: ${trouble.replace(/^HoldfastError: /, '')}`);
   if (probing) troubles.push(`${name}: relays died here; it is looking for a message that kills them.`);
   else if (stalls >= 2) troubles.push(`${name}: relays died here ${stalls} times in a row without progress.`);
   if (parked.dead > 0)

@@ -1,0 +1,43 @@
+/**
+ * Flags over environment over configuration file: where database and Redis are. Used by every verb; apart from resolve.ts, so that
+ * most of them need not load the transports.
+ */
+import { HoldfastError } from '../../errors.ts';
+import type { HoldfastConfig } from '../../operations/config.ts';
+import type { DatabaseOptions } from '../../postgres/database.ts';
+import type { Given } from './options.ts';
+
+type Env = Readonly<Record<string, string | undefined>>;
+
+/** Throws HF_CONFIG when nothing says where the database is. */
+export function resolveDatabase(given: Given, config: HoldfastConfig, env: Env): DatabaseOptions {
+  const url = given.databaseUrl ?? config.database?.url;
+  if (url === undefined && !['PGHOST', 'PGDATABASE', 'PGUSER', 'PGPORT'].some((name) => (env[name] ?? '') !== '')) {
+    throw new HoldfastError('HF_CONFIG', 'Nothing says where the database is.', {
+      advice: 'Give --database-url, or DATABASE_URL in the environment, or database.url in holdfast.config.ts.',
+    });
+  }
+  if (url !== undefined)
+    assertUrl(url, ['postgres:', 'postgresql:'], 'The database URL', 'postgres://user:password@host:5432/database');
+  return {
+    url,
+    schema: given.schema ?? config.schema,
+    max: config.database?.max ?? 5,
+    applicationName: 'holdfast',
+  };
+}
+
+/** Redis servers that carry messages, as far as they are known by URL. */
+export function resolveRedisUrls(given: Given, config: HoldfastConfig): readonly string[] {
+  const url = given.redisUrl ?? config.redis?.url;
+  if (url !== undefined) assertUrl(url, ['redis:', 'rediss:'], 'The Redis URL', 'redis://user:password@host:6379');
+  return url === undefined ? [] : [url];
+}
+
+/** Never shows the URL: it may hold a password. */
+function assertUrl(url: string, protocols: readonly string[], what: string, example: string): void {
+  if (typeof url === 'string' && URL.canParse(url) && protocols.includes(new URL(url).protocol)) return;
+  throw new HoldfastError('HF_CONFIG', `${what} cannot be read.`, {
+    advice: `It looks like ${example}, with special characters %-encoded.`,
+  });
+}

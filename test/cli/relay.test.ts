@@ -1,0 +1,309 @@
+/** `holdfast relay` as a process: how it starts, what its pages say, how it ends. Redis and PostgreSQL are real. */
+import { connect } from 'node:net';
+import { Redis } from 'ioredis';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { openDatabase, type Database } from '../../src/postgres/database.ts';
+import {
+  createTestDatabase,
+  sharedRedisUrl,
+  startPostgres,
+  uniquePrefix,
+  createDatabaseOn,
+  type TestDatabase,
+} from '../support/servers.ts';
+import { daemon, holdfast, type Daemon } from './process.ts';
+
+let test: TestDatabase;
+let database: Database;
+let env: Record<string, string>;
+let queue: string;
+const running: Daemon[] = [];
+
+beforeAll(async () => {
+  test = await createTestDatabase({ migrate: true });
+  database = openDatabase({ url: test.url });
+});
+beforeEach(async () => {
+  queue = uniquePrefix('cli');
+  env = { DATABASE_URL: test.url, REDIS_URL: sharedRedisUrl() };
+  await database.query(
+    'TRUNCATE holdfast.outbox, holdfast.subscription, holdfast.parked_message, holdfast.replay, holdfast.audit RESTART IDENTITY',
+  );
+});
+afterEach(async () => {
+  for (const each of running.splice(0)) {
+    each.child.kill('SIGKILL');
+    await each.exit;
+  }
+});
+afterAll(async () => {
+  await database.close();
+  await test.drop();
+});
+
+function start(args: readonly string[], given: Record<string, string> = env): Daemon {
+  const started = daemon(args, { env: given });
+  running.push(started);
+  return started;
+}
+const send = async (topic: string, key: string | null = null) =>
+  (await database.query<{ id: string }>(`SELECT holdfast.send($1, '{"n": 1}', key => $2) AS id`, [topic, key])).rows[0]!
+    .id;
+const lease = async () =>
+  (
+    await database.query<{ lease_owner: string | null; published: string }>(
+      'SELECT lease_owner, published FROM holdfast.subscription',
+    )
+  ).rows[0];
+const page = async (each: Daemon, path: string) => {
+  const response = await fetch(`${await each.url()}${path}`);
+  return { status: response.status, body: (await response.json()) as Record<string, unknown> };
+};
+
+async function until(condition: () => Promise<boolean>): Promise<void> {
+  const end = Date.now() + 30_000;
+  while (!(await condition())) {
+    if (Date.now() > end) throw new Error('it did not come to pass');
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+const ready = async (each: Daemon) => until(async () => (await page(each, '/readyz')).status === 200);
+const publishedBy = async (count: number) => until(async () => Number((await lease())?.published ?? 0) >= count);
+
+async function inQueue(name: string): Promise<number> {
+  const redis = new Redis(sharedRedisUrl());
+  try {
+    return (await redis.keys(`bull:*${name}*`)).length;
+  } finally {
+    redis.disconnect();
+  }
+}
+
+describe('holdfast relay', () => {
+  it('publishes to Redis, tells how it is, and gives the lease back at SIGTERM', async () => {
+    await send('order.placed', 'o-1');
+    const relay = start(['--route', `order.**=${queue}`, '--lease', '5s', '--idle-poll', '100ms']);
+    await ready(relay);
+    await publishedBy(1);
+    expect(await inQueue(queue)).toBeGreaterThan(0);
+    expect(await page(relay, '/livez')).toMatchObject({
+      status: 200,
+      body: { status: 'alive', runners: [{ subscription: 'main', role: 'active' }] },
+    });
+    expect(await page(relay, '/readyz')).toMatchObject({ status: 200, body: { subscriptions: [{ broker: 'ok' }] } });
+    const metrics = await (await fetch(`${await relay.url()}/metrics`)).text();
+    expect(metrics).toMatch(/^holdfast_relay_published_total\{subscription="main",shard="0"\} 1$/m);
+    expect(metrics).toMatch(/^holdfast_relay_lag_messages\{subscription="main",shard="0"\} 0$/m);
+    expect(metrics).toMatch(/^holdfast_relay_active\{subscription="main",shard="0"\} 1$/m);
+    expect(metrics).toMatch(/^holdfast_database_up 1$/m);
+    expect(metrics).toMatch(/^process_cpu_seconds_total /m);
+    expect((await lease())?.lease_owner).not.toBeNull();
+
+    relay.child.kill('SIGTERM');
+    expect(await relay.exit).toBe(0);
+    expect((await lease())?.lease_owner).toBeNull();
+    expect(relay.lines.at(-1)?.msg).toMatch(/^stopped: everything in flight is done/);
+  });
+
+  it('works off a replay that an operator asked for', async () => {
+    await send('order.placed', 'o-1');
+    const relay = start(['--route', `order.**=${queue}`, '--idle-poll', '50ms']);
+    await publishedBy(1);
+    const asked = await holdfast(['outbox', 'replay', '--since', '1h', '--json'], { env });
+    const { id } = JSON.parse(asked.stdout) as { id: string };
+    await until(async () => {
+      const found = await database.query(
+        'SELECT published FROM holdfast.replay WHERE id = $1 AND finished_at IS NOT NULL',
+        [id],
+      );
+      return found.rowCount === 1;
+    });
+    expect(await relay.line('replay finished')).toMatchObject({ replayId: id });
+    expect((await database.query('SELECT published FROM holdfast.replay')).rows).toEqual([{ published: '1' }]);
+  });
+
+  it('stands by while another holds the subscription, alive and ready, and takes over when that one stops', async () => {
+    const first = start(['--route', `**=${queue}`]);
+    await ready(first);
+    const second = start(['--route', `**=${queue}`]);
+    await second.line('standing by');
+    await ready(second);
+    expect(await page(second, '/livez')).toMatchObject({ status: 200, body: { runners: [{ role: 'standby' }] } });
+    first.child.kill('SIGTERM');
+    expect(await first.exit).toBe(0);
+    await second.line('subscription taken');
+  });
+
+  it('is alive and ready while the broker is away, and stops at once all the same', async () => {
+    await send('order.placed');
+    const relay = start(['--route', `**=${queue}`, '--redis-url', 'redis://127.0.0.1:1']);
+    await relay.line('cannot publish');
+    expect(await page(relay, '/livez')).toMatchObject({ status: 200 });
+    expect((await page(relay, '/readyz')).body).toMatchObject({
+      status: 'ready',
+      subscriptions: [{ broker: expect.stringMatching(/ECONNREFUSED/) }],
+    });
+    relay.child.kill('SIGTERM');
+    expect(await relay.exit).toBe(0);
+    expect(await lease()).toMatchObject({ lease_owner: null, published: '0' });
+  });
+
+  it('carries messages in the database alone', async () => {
+    await send('order.placed', 'o-1');
+    start(['--route', `order.**=${queue}`, '--transport', 'postgres', '--subscription', 'local'], {
+      DATABASE_URL: test.url,
+    });
+    await publishedBy(1);
+    expect((await database.query('SELECT count(*)::int AS n FROM bullmq.job')).rows).toEqual([{ n: 1 }]);
+    expect((await database.query('SELECT name FROM holdfast.subscription')).rows).toEqual([{ name: 'local' }]);
+  });
+
+  it('ends at the deadline what does not end by itself, with 4', async () => {
+    // A Redis that takes connections and never answers.
+    const { createServer } = await import('node:net');
+    const deaf = createServer(() => {}).listen(0, '127.0.0.1');
+    await new Promise((resolve) => deaf.once('listening', resolve));
+    const address = deaf.address() as { port: number };
+    try {
+      await send('order.placed');
+      const relay = start([
+        '--route',
+        `**=${queue}`,
+        '--redis-url',
+        `redis://127.0.0.1:${address.port}`,
+        '--publish-timeout',
+        '1h',
+        '--shutdown-deadline',
+        '300ms',
+        '--lease',
+        '1h',
+      ]);
+      await relay.line('subscription taken');
+      await new Promise<void>((resolve) => deaf.once('connection', () => resolve()));
+      relay.child.kill('SIGTERM');
+      expect(await relay.exit).toBe(4);
+      await relay.line('the deadline has passed').catch(() => {});
+      expect(relay.lines.map(({ msg }) => msg)).toEqual(
+        expect.arrayContaining([expect.stringMatching(/^stopped by force/)]),
+      );
+    } finally {
+      deaf.close();
+    }
+  });
+
+  it('ends at once at the second signal, with 4', async () => {
+    const { createServer } = await import('node:net');
+    const deaf = createServer(() => {}).listen(0, '127.0.0.1');
+    await new Promise((resolve) => deaf.once('listening', resolve));
+    const address = deaf.address() as { port: number };
+    try {
+      await send('order.placed');
+      const relay = start([
+        '--route',
+        `**=${queue}`,
+        '--redis-url',
+        `redis://127.0.0.1:${address.port}`,
+        '--publish-timeout',
+        '1h',
+        '--lease',
+        '1h',
+      ]);
+      await new Promise<void>((resolve) => deaf.once('connection', () => resolve()));
+      relay.child.kill('SIGTERM');
+      await relay.line('stopping');
+      relay.child.kill('SIGINT');
+      expect(await relay.exit).toBe(4);
+      expect(relay.lines.at(-1)?.msg).toMatch(/^second signal/);
+    } finally {
+      deaf.close();
+    }
+  });
+
+  it('waits for a database that is not there yet; can be stopped meanwhile', async () => {
+    const server = await startPostgres();
+    const own = await createDatabaseOn(server.adminUrl, { migrate: true });
+    try {
+      await server.stop('immediate');
+      const given = { DATABASE_URL: own.url, REDIS_URL: sharedRedisUrl() };
+      const relay = start(['--route', `**=${queue}`], given);
+      const impatient = start(['--route', `**=${queue}`], given);
+      await relay.line('the database cannot be reached');
+      expect(await page(relay, '/livez')).toMatchObject({ status: 200 });
+      expect(await page(relay, '/readyz')).toMatchObject({
+        status: 503,
+        body: { reasons: ['starting', expect.stringMatching(/^database: /)] },
+      });
+      await impatient.line('the database cannot be reached');
+      impatient.child.kill('SIGTERM');
+      expect(await impatient.exit).toBe(0);
+      await server.restart();
+      await relay.line('subscription taken');
+      await ready(relay);
+      relay.child.kill('SIGTERM');
+      expect(await relay.exit).toBe(0);
+    } finally {
+      await own.pool.end().catch(() => {});
+      await server.stop('immediate');
+    }
+  });
+
+  it('ends with 3 without tables, and makes them when told to', async () => {
+    const fresh = await createTestDatabase();
+    try {
+      const args = ['--route', `**=${queue}`, '--database-url', fresh.url];
+      const without = start(args);
+      expect(await without.exit).toBe(3);
+      expect(without.stderr()).toBe('');
+      const told = start([...args, '--migrate']);
+      await told.line('migration applied');
+      await ready(told);
+      told.child.kill('SIGTERM');
+      expect(await told.exit).toBe(0);
+    } finally {
+      await fresh.drop();
+    }
+  });
+
+  it.each<[string, readonly string[], Record<string, string>, RegExp]>([
+    ['no route', [], {}, /There is no route/],
+    ['a route that is none', ['--route', 'orders'], {}, /not a route/],
+    ['an unknown flag', ['--rout', 'a=b'], {}, /unknown option '--rout'/],
+    ['a bad pattern', ['--route', 'order.**x=b'], {}, /not a topic pattern/],
+    ['a bad duration in the environment', ['--route', 'a=b'], { HOLDFAST_LEASE: 'soon' }, /HOLDFAST_LEASE is "soon"/],
+    ['a lease that is too short', ['--route', 'a=b', '--lease', '10ms'], {}, /too short/],
+    ['no broker', ['--route', 'a=b'], { REDIS_URL: '' }, /what carries the messages/],
+  ])('ends with 2 for %s', async (_, args, extra, message) => {
+    const { code, stdout, stderr } = await holdfast(['relay', ...args], { env: { ...env, ...extra } });
+    expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
+    expect(stderr).toMatch(message);
+  });
+
+  it('ends with 2 when its port is taken or the shards do not fit', async () => {
+    const first = start(['--route', `**=${queue}`]);
+    const port = new URL(await first.url()).port;
+    await ready(first);
+    const second = await holdfast(['relay', '--route', `**=${queue}`, '--http-port', port], { env });
+    expect(second.code).toBe(2);
+    expect(second.stderr).toMatch(/cannot listen on 0\.0\.0\.0:\d+: another process does[\s\S]*--no-http/);
+    const sharded = await holdfast(['relay', '--route', `**=${queue}`, '--no-http', '--shards', '4'], { env });
+    expect(sharded.code).toBe(2);
+    expect(sharded.stderr).toMatch(/HF_SHARDS_MISMATCH/);
+  });
+
+  it('opens no port with --no-http', async () => {
+    const relay = start(['--route', `**=${queue}`, '--no-http']);
+    await relay.line('subscription taken');
+    expect(relay.lines.some(({ msg }) => msg === 'listening')).toBe(false);
+    await expect(reach(9464)).rejects.toThrow();
+  });
+});
+
+function reach(port: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const socket = connect(port, '127.0.0.1', () => {
+      socket.destroy();
+      resolve();
+    });
+    socket.on('error', reject);
+  });
+}
