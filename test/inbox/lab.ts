@@ -24,6 +24,7 @@ export interface WireOptions {
   readonly key?: string | null;
   readonly predecessor?: { readonly id: string; readonly at?: Date };
   readonly type?: string;
+  readonly time?: Date;
   readonly data?: unknown;
 }
 
@@ -34,6 +35,7 @@ export function wire(options: WireOptions = {}): { readonly id: string; readonly
     key = null,
     predecessor,
     type = 'order.placed',
+    time = new Date(),
     data = { orderId: 'o-1', n: 1 },
   } = options;
   const text = JSON.stringify({
@@ -44,7 +46,7 @@ export function wire(options: WireOptions = {}): { readonly id: string; readonly
     id,
     type,
     ...(key === null ? {} : { subject: key }),
-    time: new Date().toISOString(),
+    time: time.toISOString(),
     datacontenttype: 'application/json',
     ...(predecessor === undefined
       ? {}

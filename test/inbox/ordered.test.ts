@@ -7,6 +7,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { Consumer } from '../../src/inbox/consumer.ts';
 import type { DatabaseConsumerOptions } from '../../src/inbox/consumer-options.ts';
 import { on, type HandlerContext } from '../../src/inbox/handler.ts';
+import { keyLock } from '../../src/inbox/inbox-store.ts';
 import { discardParked, retryParked } from '../../src/inbox/parked-operations.ts';
 import { clean, delivery, manualClock, openLab, Placed, Shipped, signal, wire, type Lab } from './lab.ts';
 
@@ -140,6 +141,22 @@ describe('behind a failure', () => {
     expect(await notes()).toEqual(['1']);
   });
 
+  it('redrives nothing of a key while a delivery of it is decided on', async () => {
+    const consumer = make();
+    broken.add(1);
+    await consumer.handle(delivery(numbered(1)));
+    broken.clear();
+    await lab.database.transaction(async (other) => {
+      await other.query('SELECT pg_advisory_xact_lock($1::bigint)', [keyLock('shipping', 'k')]);
+      await consumer.tickParked();
+      expect(await notes()).toEqual([]);
+    });
+    expect(await lab.parked()).toMatchObject([{ redrives: 0, attempts: 1 }]);
+    await retryParked(lab.database, 'shipping', { all: true }, { actor: 'ann' });
+    await consumer.tickParked();
+    expect(await notes()).toEqual(['1']);
+  });
+
   it('goes on with the next when the first is discarded', async () => {
     const consumer = make();
     broken.add(1);
@@ -248,6 +265,35 @@ describe('predecessors', () => {
     await consumer.tickParked();
     expect(await notes()).toEqual(['1', '2', '3']);
     expect(await lab.parked()).toEqual([]);
+  });
+
+  it('that were lost come again by a replay, in order, and the line goes on behind them', async () => {
+    const clock = manualClock();
+    const consumer = make({ clock, predecessorWait: 0 });
+    await longRunning();
+    const start = Date.now() - 60_000;
+    const wires: ReturnType<typeof wire>[] = [];
+    for (let n = 1; n <= 5; n += 1) {
+      const before = wires.at(-1);
+      wires.push(
+        numbered(n, { time: new Date(start + n), ...(before === undefined ? {} : { predecessor: { id: before.id } }) }),
+      );
+    }
+    // 1 to 3 are gone; 4 is parked for want of 3, and 5 behind it.
+    for (const sent of wires.slice(3)) await consumer.handle(delivery(sent));
+    expect(await lab.parked()).toMatchObject([{ reason: 'predecessor missing' }, { state: 'behind' }]);
+    // A replay names no predecessors.
+    for (const [index, sent] of wires.slice(0, 3).entries()) {
+      const replayed = wire({
+        id: sent.id,
+        key: 'k',
+        time: new Date(start + index + 1),
+        data: { orderId: 'k', n: index + 1 },
+      });
+      expect(await consumer.handle(delivery(replayed))).toEqual(DONE);
+    }
+    await consumer.tickParked();
+    expect(await notes()).toEqual(['1', '2', '3', '4', '5']);
   });
 
   it('can be waived by a person', async () => {

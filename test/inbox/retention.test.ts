@@ -3,6 +3,7 @@
  */
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { on } from '../../src/inbox/handler.ts';
+import { discardParked } from '../../src/inbox/parked-operations.ts';
 import { judgeRetention } from '../../src/inbox/retention.ts';
 import { clean, delivery, openLab, Placed, wire, type Lab } from './lab.ts';
 
@@ -91,6 +92,25 @@ describe('pruning', () => {
     await lab.test.pool.query("UPDATE holdfast.inbox SET handled_at = now() - interval '1 year'");
     await consumer.tickPrune();
     expect(await lab.count('inbox')).toBe(1);
+  });
+
+  it('counts from the end: a message discarded or handled late is remembered from then on', async () => {
+    let works = false;
+    let runs = 0;
+    const moody = on(Placed, () => {
+      runs += 1;
+      if (!works) throw new Error('no');
+    });
+    const consumer = lab.make({ handlers: [moody], retry: { attempts: 1 } });
+    const [discarded, late] = [wire(), wire()];
+    for (const sent of [discarded, late]) await consumer.handle(delivery(sent));
+    await lab.test.pool.query("UPDATE holdfast.inbox SET handled_at = now() - interval '1 year'");
+    await discardParked(lab.database, 'shipping', discarded.id, { actor: 'ann', reason: 'test order' });
+    works = true;
+    await consumer.tickParked();
+    await consumer.tickPrune();
+    for (const sent of [discarded, late]) await consumer.handle(delivery(sent));
+    expect(runs).toBe(3);
   });
 
   it('finds old marks by the index on time', async () => {
