@@ -20,8 +20,8 @@ export const drainBullmq: Benchmark = {
   names: [BULLMQ],
 
   async run({ quick, servers, note }) {
-    const messages = quick ? 10_000 : 40_000;
-    const rounds = quick ? 1 : 3;
+    const messages = quick ? 10_000 : 30_000;
+    const rounds = quick ? 1 : 7;
     const redis = await servers.redis();
     const bench = await servers.database();
     const admin = new Redis(redis.url);
