@@ -10,4 +10,7 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   throw error;
 });
 
-process.exitCode = await run(process.argv.slice(2));
+const args = process.argv.slice(2);
+process.exitCode = await run(args);
+// Whatever a broker's client or a connection that hangs still has open: a daemon that was told to stop is to be gone.
+if (args[0] === 'relay') process.exit();

@@ -41,8 +41,8 @@ afterAll(async () => {
   await test.drop();
 });
 
-function start(args: readonly string[], given: Record<string, string> = env): Daemon {
-  const started = daemon(args, { env: given });
+async function start(args: readonly string[], given: Record<string, string> = env): Promise<Daemon> {
+  const started = await daemon(args, { env: given });
   running.push(started);
   return started;
 }
@@ -82,7 +82,7 @@ async function inQueue(name: string): Promise<number> {
 describe('holdfast relay', () => {
   it('publishes to Redis, tells how it is, and gives the lease back at SIGTERM', async () => {
     await send('order.placed', 'o-1');
-    const relay = start(['--route', `order.**=${queue}`, '--lease', '5s', '--idle-poll', '100ms']);
+    const relay = await start(['--route', `order.**=${queue}`, '--lease', '5s', '--idle-poll', '100ms']);
     await ready(relay);
     await publishedBy(1);
     expect(await inQueue(queue)).toBeGreaterThan(0);
@@ -107,7 +107,7 @@ describe('holdfast relay', () => {
 
   it('works off a replay that an operator asked for', async () => {
     await send('order.placed', 'o-1');
-    const relay = start(['--route', `order.**=${queue}`, '--idle-poll', '50ms']);
+    const relay = await start(['--route', `order.**=${queue}`, '--idle-poll', '50ms']);
     await publishedBy(1);
     const asked = await holdfast(['outbox', 'replay', '--since', '1h', '--json'], { env });
     const { id } = JSON.parse(asked.stdout) as { id: string };
@@ -123,9 +123,9 @@ describe('holdfast relay', () => {
   });
 
   it('stands by while another holds the subscription, alive and ready, and takes over when that one stops', async () => {
-    const first = start(['--route', `**=${queue}`]);
+    const first = await start(['--route', `**=${queue}`]);
     await ready(first);
-    const second = start(['--route', `**=${queue}`]);
+    const second = await start(['--route', `**=${queue}`]);
     await second.line('standing by');
     await ready(second);
     expect(await page(second, '/livez')).toMatchObject({ status: 200, body: { runners: [{ role: 'standby' }] } });
@@ -136,7 +136,7 @@ describe('holdfast relay', () => {
 
   it('is alive and ready while the broker is away, and stops at once all the same', async () => {
     await send('order.placed');
-    const relay = start(['--route', `**=${queue}`, '--redis-url', 'redis://127.0.0.1:1']);
+    const relay = await start(['--route', `**=${queue}`, '--redis-url', 'redis://127.0.0.1:1']);
     await relay.line('cannot publish');
     expect(await page(relay, '/livez')).toMatchObject({ status: 200 });
     expect((await page(relay, '/readyz')).body).toMatchObject({
@@ -150,7 +150,7 @@ describe('holdfast relay', () => {
 
   it('carries messages in the database alone', async () => {
     await send('order.placed', 'o-1');
-    start(['--route', `order.**=${queue}`, '--transport', 'postgres', '--subscription', 'local'], {
+    await start(['--route', `order.**=${queue}`, '--transport', 'postgres', '--subscription', 'local'], {
       DATABASE_URL: test.url,
     });
     await publishedBy(1);
@@ -166,7 +166,7 @@ describe('holdfast relay', () => {
     const address = deaf.address() as { port: number };
     try {
       await send('order.placed');
-      const relay = start([
+      const relay = await start([
         '--route',
         `**=${queue}`,
         '--redis-url',
@@ -198,7 +198,7 @@ describe('holdfast relay', () => {
     const address = deaf.address() as { port: number };
     try {
       await send('order.placed');
-      const relay = start([
+      const relay = await start([
         '--route',
         `**=${queue}`,
         '--redis-url',
@@ -225,8 +225,8 @@ describe('holdfast relay', () => {
     try {
       await server.stop('immediate');
       const given = { DATABASE_URL: own.url, REDIS_URL: sharedRedisUrl() };
-      const relay = start(['--route', `**=${queue}`], given);
-      const impatient = start(['--route', `**=${queue}`], given);
+      const relay = await start(['--route', `**=${queue}`], given);
+      const impatient = await start(['--route', `**=${queue}`], given);
       await relay.line('the database cannot be reached');
       expect(await page(relay, '/livez')).toMatchObject({ status: 200 });
       expect(await page(relay, '/readyz')).toMatchObject({
@@ -251,10 +251,10 @@ describe('holdfast relay', () => {
     const fresh = await createTestDatabase();
     try {
       const args = ['--route', `**=${queue}`, '--database-url', fresh.url];
-      const without = start(args);
+      const without = await start(args);
       expect(await without.exit).toBe(3);
       expect(without.stderr()).toBe('');
-      const told = start([...args, '--migrate']);
+      const told = await start([...args, '--migrate']);
       await told.line('migration applied');
       await ready(told);
       told.child.kill('SIGTERM');
@@ -279,7 +279,7 @@ describe('holdfast relay', () => {
   });
 
   it('ends with 2 when its port is taken or the shards do not fit', async () => {
-    const first = start(['--route', `**=${queue}`]);
+    const first = await start(['--route', `**=${queue}`]);
     const port = new URL(await first.url()).port;
     await ready(first);
     const second = await holdfast(['relay', '--route', `**=${queue}`, '--http-port', port], { env });
@@ -291,7 +291,7 @@ describe('holdfast relay', () => {
   });
 
   it('opens no port with --no-http', async () => {
-    const relay = start(['--route', `**=${queue}`, '--no-http']);
+    const relay = await start(['--route', `**=${queue}`, '--no-http']);
     await relay.line('subscription taken');
     expect(relay.lines.some(({ msg }) => msg === 'listening')).toBe(false);
     await expect(reach(9464)).rejects.toThrow();

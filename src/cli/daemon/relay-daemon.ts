@@ -88,15 +88,20 @@ export async function runRelayDaemon({
     return drained ? EXIT.ok : EXIT.forced;
   } finally {
     stop.dispose();
-    await Promise.race([
-      Promise.allSettled([
-        http?.stop(),
-        ...settings.transports.map((transport) => transport.close()),
-        database.close(),
-      ]),
-      clock.sleep(LETTING_GO_MS),
+    const closed = Promise.allSettled([
+      http?.stop(),
+      ...settings.transports.map((transport) => transport.close()),
+      database.close(),
     ]);
+    await atMost(closed, LETTING_GO_MS);
   }
+}
+
+/** Resolves when `work` does, or after `ms`; leaves no timer behind that would keep the process. */
+async function atMost(work: Promise<unknown>, ms: number): Promise<void> {
+  const done = new AbortController();
+  await Promise.race([work, systemClock.sleep(ms, done.signal)]);
+  done.abort();
 }
 
 interface StartOptions {
@@ -140,12 +145,10 @@ async function startWhenPossible(
 
 /** Resolves with false when it took a hard stop. */
 async function drain(relay: Relay, hard: AbortSignal): Promise<boolean> {
-  const stopped = relay.stop({ signal: hard }).then(() => true);
-  const cutOff = aborted(hard).then(async () => {
-    await systemClock.sleep(LETTING_GO_MS);
-    return false;
-  });
-  return (await Promise.race([stopped, cutOff])) && !hard.aborted;
+  const stopped = relay.stop({ signal: hard });
+  // After the hard stop, only so long as it takes what obeys its signal to let go.
+  await Promise.race([stopped, aborted(hard).then(() => atMost(stopped, LETTING_GO_MS))]);
+  return !hard.aborted;
 }
 
 async function databaseTrouble(database: Database): Promise<string | null> {
