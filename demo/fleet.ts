@@ -17,7 +17,7 @@ export interface Fleet {
   stop(name: ProcessName): Promise<void>;
   /** Ends whatever is left. */
   dispose(): Promise<void>;
-  /** What the children have counted so far. */
+  /** What the children have counted so far; `killed` is counted here. */
   counted(what: string): number;
   /** Rejects when a child dies of itself. */
   readonly failure: Promise<never>;
@@ -42,6 +42,10 @@ export function launchFleet(settings: Settings): Fleet {
     failAll = reject;
   });
   failure.catch(() => {});
+
+  function count(what: string, by: number): void {
+    counts.set(what, (counts.get(what) ?? 0) + by);
+  }
 
   function launch(name: ProcessName): Promise<void> {
     const script = name === 'relay' ? ['processes/relay.ts'] : ['processes/service.ts', name];
@@ -73,7 +77,7 @@ export function launchFleet(settings: Settings): Fleet {
           clearTimeout(timer);
           resolve();
         } else {
-          counts.set(message.what, (counts.get(message.what) ?? 0) + message.by);
+          count(message.what, message.by);
         }
       });
       // 'close' comes after the last of its output, 'exit' may come before.
@@ -98,7 +102,11 @@ export function launchFleet(settings: Settings): Fleet {
 
   return {
     start: launch,
-    kill: (name) => end(name, 'SIGKILL'),
+    async kill(name) {
+      const pid = await end(name, 'SIGKILL');
+      count('killed', 1);
+      return pid;
+    },
     async stop(name) {
       await end(name, 'SIGTERM');
     },

@@ -5,7 +5,6 @@
  */
 import { audit, type Audit } from './audit.ts';
 import { openBacklog } from './broker.ts';
-import { KILLS } from './chaos.ts';
 import { launchFleet, type Fleet } from './fleet.ts';
 import { readOptions, USAGE, type Options } from './options.ts';
 import { runOrders, Stalled } from './run.ts';
@@ -90,19 +89,16 @@ function present(result: Audit, fleet: Fleet, transport: string): boolean {
   };
   const findings = [...result.findings.slice(0, 3), suppressed, ...result.findings.slice(3)];
   const ok = result.ok && suppressed.ok;
+  const kills = fleet.counted('killed');
   const seconds = Math.round(performance.now() / 100) / 10;
   screen.table('The audit, from the tables of the four services', findings);
-  screen.verdict(
-    ok,
-    ok
-      ? `Nothing lost, nothing twice, nothing out of order. ${KILLS.length} kills, ${seconds} s.`
-      : `Something is wrong: see above. ${KILLS.length} kills, ${seconds} s.`,
-  );
+  const verdict = ok ? 'Nothing lost, nothing twice, nothing out of order.' : 'Something is wrong: see above.';
+  screen.verdict(ok, `${verdict} ${kills} kills, ${seconds} s.`);
   if (options.json) {
     const { findings: _, ends, ok: _ok, orders, committed, delivered, lost, outOfOrder, ...more } = result;
     const retries = fleet.counted('holdfast_consumer_retries_total');
     const figures = { orders, committed, delivered, duplicatesSuppressed: duplicates, lost, outOfOrder };
-    const run = { kills: KILLS.length, seconds, ok, seed: options.seed, transport, copied, retries };
+    const run = { kills, seconds, ok, seed: options.seed, transport, copied, retries };
     console.log(JSON.stringify({ ...figures, ...run, ...more, ends }));
   }
   return ok;
