@@ -76,6 +76,8 @@ export async function openSession(options: SessionOptions): Promise<Session> {
     // Losing the last moments of the cursor with the server means duplicates, so it need not wait for the disk. What is parked
     // is written before the cursor passes it, in the same log, and so cannot be lost alone.
     await writeClient.query('SET synchronous_commit = off');
+    // A process that is stopped inside a transaction must not hold the row of the subscription against its successor.
+    await writeClient.query(`SET idle_in_transaction_session_timeout = ${Math.ceil(leaseMs / 2)}`);
   } catch (error) {
     await readClient.end().catch(() => {});
     throw error;

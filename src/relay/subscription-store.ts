@@ -114,6 +114,8 @@ export function createSubscriptionStore(database: Database): SubscriptionStore {
   return {
     async ensure(name, { shards, from, retentionMs }) {
       await database.transaction(async (client) => {
+        // A process that is stopped in here must not keep others from the row for ever.
+        await client.query(`SET LOCAL idle_in_transaction_session_timeout = '10s'`);
         await client.query(`SELECT pg_advisory_xact_lock(hashtextextended($1, 0))`, [
           `${database.schema}/subscription/${name}`,
         ]);
@@ -138,6 +140,7 @@ export function createSubscriptionStore(database: Database): SubscriptionStore {
 
     async acquire(key, owner, leaseMs) {
       return database.transaction(async (client) => {
+        await client.query(`SET LOCAL idle_in_transaction_session_timeout = ${Math.ceil(leaseMs / 2)}`);
         // Takeover counts as a stall when the owner before did not give the lease back; advance() sets the count to 0.
         const taken = await client.query<SubscriptionRow>(
           `UPDATE ${s}.subscription SET lease_owner = $3, lease_epoch = lease_epoch + 1,
