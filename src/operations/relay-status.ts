@@ -3,6 +3,7 @@
  * metrics of the daemon and the dashboard.
  */
 import { sql } from 'kysely';
+import { isHoldfastError } from '../errors.ts';
 import type { Database } from '../postgres/database.ts';
 import { ageMs, firstRow, rows, tables, untilMs } from './reads.ts';
 
@@ -74,7 +75,7 @@ export interface RelayStatus {
   readonly subscriptions: readonly SubscriptionStatus[];
   /** Messages whose time has not come. */
   readonly scheduled: { readonly count: number; readonly nextInMs: number | null };
-  /** Consumers of this database with parked messages. */
+  /** Consumers of this database with parked messages; none for a role that may not read them. */
   readonly consumers: readonly ConsumerParked[];
   /** Those not finished. */
   readonly replays: readonly ReplayStatus[];
@@ -87,7 +88,7 @@ export async function relayStatus(database: Database): Promise<RelayStatus> {
     rows(database, parkedQuery(database)),
     firstRow(database, logQuery(database)),
     firstRow(database, scheduledQuery(database)),
-    rows(database, consumersQuery(database)),
+    rows(database, consumersQuery(database)).catch(notPermitted),
     rows(database, replaysQuery(database)),
   ]);
   const newestSeq = toNumber(log?.newest_seq ?? null);
@@ -132,6 +133,12 @@ export async function relayStatus(database: Database): Promise<RelayStatus> {
       requestedAgoMs: row.requested_ms,
     })),
   };
+}
+
+/** A relay's own role need not see what consumers keep (docs/roles.md). */
+function notPermitted(error: unknown): [] {
+  if (isHoldfastError(error, 'HF_PERMISSION')) return [];
+  throw error;
 }
 
 /**

@@ -1,5 +1,8 @@
 /** `holdfast relay` as a process: how it starts, what its pages say, how it ends. Redis and PostgreSQL are real. */
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { Redis } from 'ioredis';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { openDatabase, type Database } from '../../src/postgres/database.ts';
@@ -288,6 +291,43 @@ describe('holdfast relay', () => {
     const sharded = await holdfast(['relay', '--route', `**=${queue}`, '--no-http', '--shards', '4'], { env });
     expect(sharded.code).toBe(2);
     expect(sharded.stderr).toMatch(/HF_SHARDS_MISMATCH/);
+  });
+
+  it('is as its configuration file says, and dies of what nobody foresaw', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'holdfast-relay-'));
+    try {
+      // A transport of the user's own, in TypeScript, that publishes one batch and then breaks the process.
+      await writeFile(
+        join(folder, 'holdfast.config.ts'),
+        `const transport = {
+           kind: 'mine',
+           publisher: () => ({
+             async publish(batch: readonly { topic: string }[]) {
+               if (batch.some(({ topic }) => topic === 'bad')) setTimeout(() => { throw new Error('boom'); });
+               return batch.map(() => ({ kind: 'published' as const }));
+             },
+             check: async () => {},
+             close: async () => {},
+           }),
+           receiver: () => { throw new Error('none'); },
+           close: async () => {},
+         };
+         export default { database: { url: ${JSON.stringify(test.url)} }, transport, subscriptions: [{ name: 'mine', routes: [{ topics: '**', to: 'x' }] }] };`,
+      );
+      await send('good');
+      const relay = await daemon(['--lease', '1h'], { cwd: folder });
+      running.push(relay);
+      await publishedBy(1);
+      await send('bad');
+      expect(await relay.exit).toBe(1);
+      expect(relay.lines.at(-1)).toMatchObject({
+        level: 'error',
+        fatal: true,
+        msg: expect.stringMatching(/^uncaught exception/),
+      });
+    } finally {
+      await rm(folder, { recursive: true, force: true });
+    }
   });
 
   it('opens no port with --no-http', async () => {
