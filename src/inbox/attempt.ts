@@ -132,14 +132,14 @@ function enterMarked<Tx>(room: Room<Tx>, attempt: Attempt<Tx>): Entry<Tx> {
   if (arrival === null) {
     return {
       opening: [room.inbox.markStatement(incoming.id)],
-      enter: async ({ rows }) => ((rows[0]?.length ?? 0) > 0 ? 'enter' : 'duplicate'),
+      enter: async ({ results }) => ((results[0]?.count ?? 0) > 0 ? 'enter' : 'duplicate'),
     };
   }
   return {
     opening: room.inbox.orderedMarkStatements(arrival),
-    async enter({ rows, execute }) {
-      const locked = rows[0]?.[0]?.['locked'] === true;
-      if (locked && (rows[1]?.length ?? 0) > 0) return 'enter';
+    async enter({ results, execute }) {
+      const locked = results[0]?.rows[0]?.['locked'] === true;
+      if (locked && (results[1]?.count ?? 0) > 0) return 'enter';
       const facts = await room.inbox.orderedFacts(execute, arrival);
       const found = decideOrdered(incoming.id, { locked, ...facts });
       if (found === 'enter') {
@@ -166,8 +166,8 @@ function enterParked<Tx>(
 ): Entry<Tx> {
   return {
     opening: arrival === null ? [] : [room.inbox.lockStatement(arrival.lock)],
-    async enter({ rows, execute }) {
-      if (arrival !== null && rows[0]?.[0]?.['locked'] !== true) return 'busy';
+    async enter({ results, execute }) {
+      if (arrival !== null && results[0]?.rows[0]?.['locked'] !== true) return 'busy';
       const row = await room.parked.lock(execute, incoming.id, room.ordered);
       if (row === null) return 'gone';
       if (arrival !== null && arrival.predecessorId !== null && row.reason !== PARK_REASONS.released) {

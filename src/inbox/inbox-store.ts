@@ -9,7 +9,7 @@ import { PARK_REASONS, type OrderedFacts } from './decide.ts';
 import type { Statement } from './work.ts';
 
 export interface InboxStore {
-  /** Writes the mark. Its result has a row (with the `pid` of the backend) when the message is new, none when it is a duplicate. */
+  /** Writes the mark. Counts one row when the message is new, none when it is a duplicate. */
   markStatement(messageId: string): Statement;
   /**
    * For ordered consumers: first takes the lock of the key (`locked`), then writes the mark as above, but only if nothing of the key
@@ -40,22 +40,26 @@ export interface OrderedArrival {
 
 export function createInboxStore(schema: string, consumer: string): InboxStore {
   const s = quoteIdentifier(schema);
-  const markSql = `INSERT INTO ${s}.inbox (consumer, message_id) VALUES ($1, $2) ON CONFLICT DO NOTHING RETURNING pg_backend_pid() AS pid`;
+  const markSql = `INSERT INTO ${s}.inbox (consumer, message_id) VALUES ($1, $2) ON CONFLICT DO NOTHING`;
   const lockSql = 'SELECT pg_try_advisory_xact_lock($1::bigint) AS locked';
   const lineSql = `INSERT INTO ${s}.inbox (consumer, message_id) SELECT $1::text, $2::uuid
     WHERE NOT EXISTS (SELECT 1 FROM ${s}.parked_delivery WHERE consumer = $1::text AND key = $3)`;
-  const conflictSql = ' ON CONFLICT DO NOTHING RETURNING pg_backend_pid() AS pid';
+  const conflictSql = ' ON CONFLICT DO NOTHING';
   const afterSql = ` AND EXISTS (SELECT 1 FROM ${s}.inbox WHERE consumer = $1::text AND message_id = $4::uuid)`;
 
   return {
-    markStatement: (messageId) => ({ sql: markSql, parameters: [consumer, messageId] }),
+    markStatement: (messageId) => ({ sql: markSql, parameters: [consumer, messageId], counted: true }),
     lockStatement: (lock) => ({ sql: lockSql, parameters: [lock] }),
 
     orderedMarkStatements({ messageId, key, lock, predecessorId }) {
       const mark: Statement =
         predecessorId === null
-          ? { sql: lineSql + conflictSql, parameters: [consumer, messageId, key] }
-          : { sql: lineSql + afterSql + conflictSql, parameters: [consumer, messageId, key, predecessorId] };
+          ? { sql: lineSql + conflictSql, parameters: [consumer, messageId, key], counted: true }
+          : {
+              sql: lineSql + afterSql + conflictSql,
+              parameters: [consumer, messageId, key, predecessorId],
+              counted: true,
+            };
       return [{ sql: lockSql, parameters: [lock] }, mark];
     },
 
@@ -94,7 +98,7 @@ export function createInboxStore(schema: string, consumer: string): InboxStore {
     },
 
     async tryMark(execute, messageId) {
-      return (await execute(markSql, [consumer, messageId])).length > 0;
+      return (await execute(`${markSql} RETURNING 1 AS written`, [consumer, messageId])).length > 0;
     },
 
     async has(execute, messageId) {

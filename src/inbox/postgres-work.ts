@@ -9,7 +9,14 @@ import type { Database } from '../postgres/database.ts';
 import type { Row, SqlExecutor } from '../postgres/executor.ts';
 import type { CrashPoint } from '../runtime/crash-point.ts';
 import type { Deadlines } from './deadlines.ts';
-import { SimulatedCrash, type Opened, type Statement, type Work, type WorkResult } from './work.ts';
+import {
+  SimulatedCrash,
+  type Opened,
+  type Statement,
+  type StatementResult,
+  type Work,
+  type WorkResult,
+} from './work.ts';
 
 /** Clients that have our listener; several consumers may share a pool. */
 const watched = new WeakSet<PoolClient>();
@@ -39,7 +46,16 @@ export function createPostgresWork({ database, deadlines, crash }: PostgresWorkO
       const cancel = deadlines.add(timeoutMs, () =>
         reject(new HoldfastError('HF_DATABASE_UNAVAILABLE', `${what} took longer than ${timeoutMs} ms.`)),
       );
-      promise.then(resolve, reject).finally(cancel);
+      promise.then(
+        (value) => {
+          cancel();
+          resolve(value);
+        },
+        (error: unknown) => {
+          cancel();
+          reject(error);
+        },
+      );
     });
   }
 
@@ -77,7 +93,7 @@ export function createPostgresWork({ database, deadlines, crash }: PostgresWorkO
         client = await connect();
         const { execute, own } = { execute: executorOf(client), own: client };
         crash(`${points}.begin:before`);
-        const rows = await within(openingRows(own, opening), timeoutMs, 'Opening the transaction').catch(
+        const results = await within(open(own, opening), timeoutMs, 'Opening the transaction').catch(
           async (error: unknown) => {
             if (error instanceof HoldfastError) {
               release(true);
@@ -92,7 +108,7 @@ export function createPostgresWork({ database, deadlines, crash }: PostgresWorkO
           release(true);
           await endBackend(pidOf(own));
         };
-        const ending = await body({ tx: own, handle: own, execute, rows, sever });
+        const ending = await body({ tx: own, handle: own, execute, results, sever });
         if (released) return { kind: 'ended', value: ending.value };
         if (ending.end === 'rollback') {
           await within(own.query('ROLLBACK'), timeoutMs, 'ROLLBACK').then(
@@ -156,14 +172,18 @@ function aborted(): HoldfastError {
   );
 }
 
-async function openingRows(client: PoolClient, opening: readonly Statement[]): Promise<readonly (readonly Row[])[]> {
+async function open(client: PoolClient, opening: readonly Statement[]): Promise<readonly StatementResult[]> {
   let text = 'BEGIN';
   for (const statement of opening) text += `;${withLiterals(statement)}`;
   // Several statements in one text come back as an array of results, which the driver's types do not say.
-  const results = (await client.query(text)) as unknown as
-    | { readonly rows: readonly Row[] }[]
-    | { readonly rows: readonly Row[] };
-  return Array.isArray(results) ? results.slice(1).map((result) => result.rows) : [];
+  const results = (await client.query(text)) as unknown as DriverResult | readonly DriverResult[];
+  if (!Array.isArray(results)) return [];
+  return (results as readonly DriverResult[]).slice(1).map(({ rows, rowCount }) => ({ rows, count: rowCount ?? 0 }));
+}
+
+interface DriverResult {
+  readonly rows: readonly Row[];
+  readonly rowCount: number | null;
 }
 
 const pieces = new Map<string, readonly string[]>();

@@ -10,6 +10,7 @@ import {
   type Ending,
   type Opened,
   type Statement,
+  type StatementResult,
   type Work,
   type WorkOptions,
   type WorkResult,
@@ -70,16 +71,22 @@ export function createRunnerWork<Tx>({ runner, schema, crash }: RunnerWorkOption
         await runner.transaction(async (tx) => {
           try {
             const execute = executorOf(tx);
-            const rows: (readonly Row[])[] = [];
-            for (const { sql, parameters } of opening) rows.push(await execute(sql, parameters));
+            const results: StatementResult[] = [];
+            let returnedPid: unknown;
+            for (const { sql, parameters, counted } of opening) {
+              const rows = await execute(
+                counted === true ? `${sql} RETURNING pg_backend_pid() AS pid` : sql,
+                parameters,
+              );
+              returnedPid = rows[0]?.['pid'] ?? returnedPid;
+              results.push({ rows: counted === true ? [] : rows, count: rows.length });
+            }
+            // Asked for beforehand: once the handler hangs in a statement, nothing more can be asked on its connection.
+            const pid = Number(returnedPid ?? (await execute('SELECT pg_backend_pid() AS pid', []))[0]?.['pid']);
             crash(`${points}.begin:after`);
             state.phase = 'body';
-            // Asked for beforehand: once the handler hangs in a statement, nothing more can be asked on its connection.
-            const pid = Number(
-              rows.at(-1)?.[0]?.['pid'] ?? (await execute('SELECT pg_backend_pid() AS pid', []))[0]?.['pid'],
-            );
             const handle = runner.execute === undefined ? (tx as TransactionHandle) : execute;
-            state.ending = await body({ tx, handle, execute, rows, sever: () => endBackend(pid) });
+            state.ending = await body({ tx, handle, execute, results, sever: () => endBackend(pid) });
             if (state.ending.end === 'rollback') throw new RollBack();
             // Fails when the handler swallowed an error that aborted the transaction: the ORM's COMMIT would not tell.
             await execute('SELECT 1 AS alive', []);

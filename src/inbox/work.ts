@@ -9,6 +9,15 @@ import type { CrashPoint } from '../runtime/crash-point.ts';
 export interface Statement {
   readonly sql: string;
   readonly parameters: readonly (string | null)[];
+  /** Only how many rows it wrote is asked; where clients report rows alone, one column is returned to be counted. */
+  readonly counted?: boolean;
+}
+
+export interface StatementResult {
+  /** Rows written or read. */
+  readonly count: number;
+  /** Empty for counted statements. */
+  readonly rows: readonly Row[];
 }
 
 export interface Opened<Tx> {
@@ -16,8 +25,8 @@ export interface Opened<Tx> {
   /** The transaction as the outbox takes it. */
   readonly handle: TransactionHandle;
   readonly execute: SqlExecutor;
-  /** The rows of each opening statement. */
-  readonly rows: readonly (readonly Row[])[];
+  /** Of each opening statement. */
+  readonly results: readonly StatementResult[];
   /**
    * Cuts the connection under a handler that hangs, and ends its backend, so that its locks are free and nothing it does later can
    * reach the database. Return `rollback` afterwards.
