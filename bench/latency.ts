@@ -1,21 +1,22 @@
 /**
  * relay.latency.p50 and relay.latency.p99: from COMMIT having returned to publish() having been called with the message, at a steady
- * 300 messages a second, each in a transaction of its own. Writers and relay share one process, and so one clock.
+ * 300 messages a second, each in a transaction of its own, by the machine's monotonic clock.
  */
-import { setTimeout as sleep } from 'node:timers/promises';
+import { fork } from 'node:child_process';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
 import type { Client } from 'pg';
-import { createOutbox } from '../src/outbox/outbox.ts';
 import { openDatabase } from '../src/postgres/database.ts';
 import { createRelay } from '../src/relay/relay.ts';
+import type { Committed } from './latency-writers.ts';
+import { monotonicMs } from './support/clock.ts';
 import { figure, median, percentile, round, type Benchmark, type BenchContext, type Figure } from './support/figure.ts';
 import type { BenchDatabase } from './support/servers.ts';
 import { noopSink } from './support/sink.ts';
-import { order, OrderPlaced } from './support/workload.ts';
 
 const P50 = 'relay.latency.p50';
 const P99 = 'relay.latency.p99';
 const PER_SECOND = 300;
-const WRITERS = 8;
 const LIMIT_MS = { [P50]: 1, [P99]: 6 };
 
 interface Run {
@@ -69,10 +70,9 @@ function note(context: BenchContext, index: number, { delaysMs, notifies }: Run)
 async function steady(bench: BenchDatabase, seconds: number): Promise<Run> {
   await bench.database.query('TRUNCATE holdfast.outbox, holdfast.subscription');
   const published = new Map<string, number>();
-  const committed = new Map<string, number>();
   const sink = noopSink((batch) => {
-    const now = performance.now();
-    for (const { id } of batch) published.set(id, now);
+    const nowMs = monotonicMs();
+    for (const { id } of batch) published.set(id, nowMs);
   });
   const notified = await listen(bench);
   const database = openDatabase({ url: bench.url });
@@ -81,43 +81,27 @@ async function steady(bench: BenchDatabase, seconds: number): Promise<Run> {
     subscriptions: [{ name: 'steady', transport: sink.transport, routes: [{ topics: '**', to: 'sink' }] }],
   });
   await relay.start();
-  const writers = await Promise.all(Array.from({ length: WRITERS }, () => bench.connect()));
-  const outbox = createOutbox({ source: 'bench' });
-  const write = async (client: Client, n: number): Promise<void> => {
-    await client.query('BEGIN');
-    const { id } = await outbox.send(client, OrderPlaced, order(n));
-    await client.query('COMMIT');
-    committed.set(id, performance.now());
-  };
   const total = seconds * PER_SECOND;
-  await atSteadyRate(total, writers, write);
+  const committed = await writeElsewhere(bench.url, total);
   await sink.reached(total);
   await relay.stop();
-  await Promise.all([...writers, notified.client].map((client) => client.end()));
+  await notified.client.end();
   await database.close();
   // The relay can see a commit before its writer is told; that counts as no delay.
-  const delaysMs = [...committed].map(([id, at]) => Math.max(0, (published.get(id) ?? Infinity) - at));
+  const delaysMs = committed.map(([id, atMs]) => Math.max(0, (published.get(id) ?? Infinity) - atMs));
   return { delaysMs, notifies: notified.count() };
 }
 
-/** Starts write n at n / PER_SECOND seconds, or as soon as a writer is free. */
-async function atSteadyRate(
-  total: number,
-  writers: readonly Client[],
-  write: (client: Client, n: number) => Promise<void>,
-): Promise<void> {
-  const startedAt = performance.now();
-  let next = 0;
-  const work = async (client: Client): Promise<void> => {
-    while (next < total) {
-      const n = next;
-      next += 1;
-      const aheadMs = startedAt + (n * 1000) / PER_SECOND - performance.now();
-      if (aheadMs > 0) await sleep(aheadMs);
-      await write(client, n);
-    }
-  };
-  await Promise.all(writers.map(work));
+async function writeElsewhere(url: string, messages: number): Promise<readonly Committed[]> {
+  const child = fork(fileURLToPath(new URL('latency-writers.ts', import.meta.url)), [
+    url,
+    String(messages),
+    String(PER_SECOND),
+  ]);
+  await once(child, 'message');
+  child.send('go');
+  const [committed] = (await once(child, 'message')) as [readonly Committed[]];
+  return committed;
 }
 
 /** Counts the NOTIFYs that writers had to pay for. */
