@@ -56,7 +56,7 @@ export async function deliver(
     forgetHead(context, session, entry);
     if (subscription.keepsOrder && entry.key !== null) session.blocked.add(entry.key);
     context.log.error(
-      { subscription: subscription.name, messageId: entry.id, topic: entry.topic, err: refusal.error },
+      { messageId: entry.id, topic: entry.topic, err: refusal.error },
       'message parked: the broker refuses it',
     );
   }

@@ -57,7 +57,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
   breaker.onStateChange((state, previous) => {
     // The tries of a long outage are not worth a line each.
     const said = state === 'half-open' || (previous === 'half-open' && state === 'open') ? 'debug' : 'info';
-    log[said]({ subscription: subscription.name, breaker: state }, `circuit breaker ${state}`);
+    log[said]({ breaker: state }, `circuit breaker ${state}`);
   });
 
   async function attempt(
@@ -95,14 +95,13 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
         const timeoutMs = Math.min(publishTimeoutMs, await session.leaseLeftMs());
         try {
           const outcomes = await breaker.run(() => attempt(batch, timeoutMs, signal));
-          if (session.trouble !== null) log.info({ subscription: subscription.name }, 'the broker answers again');
+          if (session.trouble !== null) log.info({}, 'the broker answers again');
           session.trouble = null;
           return outcomes;
         } catch (error) {
           signal.throwIfAborted();
           session.assertAlive();
-          if (session.trouble === null)
-            log.warn({ subscription: subscription.name, err: error }, 'cannot publish; waiting for the broker');
+          if (session.trouble === null) log.warn({ err: error }, 'cannot publish; waiting for the broker');
           // What an open breaker says of itself would hide why it is open.
           session.trouble = describeError(isBreakerOpen(error) ? (breaker.lastFailure ?? error) : error);
           if (stopping().aborted)

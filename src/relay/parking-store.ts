@@ -142,7 +142,8 @@ const REFERENCE = 'subscription, seq, id::text AS id, topic, key, state, reason,
 const SELECTED = `($1::text IS NULL OR subscription = $1) AND ($2::uuid IS NULL OR id = $2) AND ($3::text IS NULL OR key = $3)`;
 
 const selectionValues = ({ subscription, id, key }: ParkedSelection) => [subscription ?? null, id ?? null, key ?? null];
-const toReference = (row: ParkedReference): ParkedReference => ({ ...row, seq: Number(row.seq) });
+type ReferenceRow = Omit<ParkedReference, 'seq'> & { readonly seq: string };
+const toReference = (row: ReferenceRow): ParkedReference => ({ ...row, seq: Number(row.seq) });
 
 /**
  * Makes the failed messages of a selection due now, dead letters included; the relay takes them up within a second or so.
@@ -153,7 +154,7 @@ export async function requestRetry(
   schema: string,
   selection: ParkedSelection,
 ): Promise<readonly ParkedReference[]> {
-  const result = await client.query<ParkedReference>(
+  const result = await client.query<ReferenceRow>(
     `UPDATE ${quoteIdentifier(schema)}.parked_message SET next_attempt_at = clock_timestamp()
      WHERE state = 'failed' AND ${SELECTED} RETURNING ${REFERENCE}`,
     selectionValues(selection),
@@ -170,7 +171,7 @@ export async function discardParked(
   schema: string,
   selection: ParkedSelection,
 ): Promise<readonly ParkedReference[]> {
-  const result = await client.query<ParkedReference>(
+  const result = await client.query<ReferenceRow>(
     `DELETE FROM ${quoteIdentifier(schema)}.parked_message WHERE ${SELECTED} RETURNING ${REFERENCE}`,
     selectionValues(selection),
   );

@@ -20,10 +20,7 @@ export async function replayPage(
   const entries = await session.reader.range({ fromSeq: replay.position, toSeq, topic, key, limit });
   const { refused, unrouted } = await publishEntries(context, session, entries, signal, { replayId: replay.id });
   for (const [entry, { error }] of refused) {
-    log.error(
-      { subscription: subscription.name, replayId: replay.id, messageId: entry.id, err: error },
-      'replayed message refused by the broker',
-    );
+    log.error({ replayId: replay.id, messageId: entry.id, err: error }, 'replayed message refused by the broker');
   }
   const finished = entries.length < limit;
   const position = (entries.at(-1)?.seq ?? toSeq) + 1;
@@ -36,6 +33,6 @@ export async function replayPage(
     finished,
   });
   crashPoint('relay.replay:after');
-  if (finished) log.info({ subscription: subscription.name, replayId: replay.id }, 'replay finished');
+  if (finished) log.info({ replayId: replay.id }, 'replay finished');
   return true;
 }

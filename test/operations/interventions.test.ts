@@ -128,6 +128,25 @@ describe('an act and its audit row', () => {
     expect((await relayStatus(lab.database)).replays).toEqual([]);
     expect((await relayStatus(lab.database)).subscriptions).toHaveLength(1);
   });
+
+  it('leave no audit row of an act that failed at COMMIT', async () => {
+    const { ids } = await lab.withParked([{ n: 1 }], new Set([1]));
+    await lab.database.query(
+      `CREATE FUNCTION holdfast.too_late() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'too late'; END $$;
+       CREATE CONSTRAINT TRIGGER too_late AFTER UPDATE OR DELETE ON holdfast.parked_message
+         DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION holdfast.too_late();
+       CREATE CONSTRAINT TRIGGER too_late AFTER INSERT ON holdfast.replay
+         DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION holdfast.too_late()`,
+    );
+    try {
+      await expect(discardParked(lab.database, { id: ids[0]! }, { ...me, reason: 'x' })).rejects.toThrow(/too late/);
+      await expect(retryParked(lab.database, { id: ids[0]! }, me)).rejects.toThrow(/too late/);
+      await expect(requestReplay(lab.database, { subscription: 'main' }, me)).rejects.toThrow(/too late/);
+    } finally {
+      await lab.database.query('DROP FUNCTION holdfast.too_late CASCADE');
+    }
+    expect(await lab.audit()).toEqual([]);
+  });
 });
 
 describe('requestReplay', () => {
