@@ -7,18 +7,22 @@
  */
 import { expect, it } from 'vitest';
 import { eventually } from '../support/eventually.ts';
-import { createRandom, seedOfRun, type Random } from '../support/laws/random.ts';
+import { seeded, type Random } from '../support/laws/random.ts';
 import { isCommit, startTcpProxy, type Fate, type TcpProxy } from '../support/laws/tcp-proxy.ts';
 import { createWorld } from '../support/laws/world.ts';
 import { startWriters } from '../support/laws/writers.ts';
 
 const KEYS = ['a', 'b', 'c', 'd'];
 
-it('has one effect of every committed message, whichever side of COMMIT is cut', async () => {
-  const seed = seedOfRun();
-  const random = createRandom(seed);
+it('has one effect of every committed message, whichever side of COMMIT is cut', () => seeded(law));
+
+async function law(random: Random): Promise<void> {
   const world = await createWorld({ keys: KEYS });
-  const [writer, consumer, relay] = await Promise.all([0, 1, 2].map(() => startTcpProxy(world.url))) as [TcpProxy, TcpProxy, TcpProxy];
+  const [writer, consumer, relay] = (await Promise.all([0, 1, 2].map(() => startTcpProxy(world.url)))) as [
+    TcpProxy,
+    TcpProxy,
+    TcpProxy,
+  ];
   try {
     await world.relay('relay', { url: relay.url, subscription: { batchSize: 10 } });
     await world.consumer({ name: 'exact', ordered: true, url: consumer.url });
@@ -33,14 +37,14 @@ it('has one effect of every committed message, whichever side of COMMIT is cut',
     await writers.stop();
     for (const proxy of [writer, consumer, relay]) proxy.judge = () => 'pass';
     await world.settled(['exact']);
-    expect(writers.counts.inDoubt, `seed ${seed}`).toBeGreaterThanOrEqual(8);
+    expect(writers.counts.inDoubt).toBeGreaterThanOrEqual(8);
     const { acknowledged } = writers;
-    expect(await world.breaches({ acknowledged, consumers: ['exact'], orderedConsumers: ['exact'] }), `seed ${seed}`).toEqual([]);
+    expect(await world.breaches({ acknowledged, consumers: ['exact'], orderedConsumers: ['exact'] })).toEqual([]);
   } finally {
     await world.close();
     await Promise.all([writer, consumer, relay].map((proxy) => proxy.close()));
   }
-});
+}
 
 function cutSome(random: Random, share: number, isTarget: (bytes: Buffer) => boolean): (bytes: Buffer) => Fate {
   return (bytes) => {

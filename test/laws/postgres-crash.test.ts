@@ -7,16 +7,16 @@
  */
 import { expect, it } from 'vitest';
 import { eventually } from '../support/eventually.ts';
-import { createRandom, seedOfRun } from '../support/laws/random.ts';
+import { seeded, type Random } from '../support/laws/random.ts';
 import { createWorld } from '../support/laws/world.ts';
 import { startWriters } from '../support/laws/writers.ts';
 import { startPostgres } from '../support/servers.ts';
 
 const KEYS = ['a', 'b', 'c', 'd'];
 
-it('loses nothing that was acknowledged and delivers nothing that was rolled back', async () => {
-  const seed = seedOfRun();
-  const random = createRandom(seed);
+it('loses nothing that was acknowledged and delivers nothing that was rolled back', () => seeded(law));
+
+async function law(random: Random): Promise<void> {
   const server = await startPostgres({ durable: true });
   const world = await createWorld({ keys: KEYS, adminUrl: server.adminUrl });
   try {
@@ -33,10 +33,10 @@ it('loses nothing that was acknowledged and delivers nothing that was rolled bac
     await writers.stop();
     await world.settled(['exact']);
     const { acknowledged, counts } = writers;
-    expect(counts.inDoubt, `seed ${seed}`).toBeGreaterThan(0);
-    expect(await world.breaches({ acknowledged, consumers: ['exact'], orderedConsumers: ['exact'] }), `seed ${seed}`).toEqual([]);
+    expect(counts.inDoubt).toBeGreaterThan(0);
+    expect(await world.breaches({ acknowledged, consumers: ['exact'], orderedConsumers: ['exact'] })).toEqual([]);
   } finally {
     await world.close();
     await server.dispose();
   }
-});
+}

@@ -30,16 +30,32 @@ afterAll(() => redis.dispose());
 
 const expectation = { consumers: ['exact'], orderedConsumers: ['exact'] } as const;
 /** Messages that the relay has not delivered. */
-const lag = async () => Number((await world.pool.query('SELECT count(*) AS lag FROM holdfast.outbox, holdfast.subscription WHERE seq > high')).rows[0]?.['lag']);
+const lag = async () =>
+  Number(
+    (await world.pool.query('SELECT count(*) AS lag FROM holdfast.outbox, holdfast.subscription WHERE seq > high'))
+      .rows[0]?.['lag'],
+  );
 const parked = async () => (await world.pool.query('SELECT * FROM holdfast.parked_message')).rows;
 
 async function replayAll(): Promise<string> {
   const id = randomUUID();
   const client = await world.pool.connect();
   const { rows } = await client.query<{ high: string }>('SELECT max(seq) AS high FROM holdfast.outbox');
-  await requestReplay(client, 'holdfast', { id, subscription: 'laws', fromSeq: 1, toSeq: Number(rows[0]?.high), topic: null, key: null });
+  await requestReplay(client, 'holdfast', {
+    id,
+    subscription: 'laws',
+    fromSeq: 1,
+    toSeq: Number(rows[0]?.high),
+    topic: null,
+    key: null,
+  });
   client.release();
-  await eventually('the replay to finish', async () => (await world.pool.query('SELECT 1 FROM holdfast.replay WHERE id = $1 AND finished_at IS NOT NULL', [id])).rowCount === 1);
+  await eventually(
+    'the replay to finish',
+    async () =>
+      (await world.pool.query('SELECT 1 FROM holdfast.replay WHERE id = $1 AND finished_at IS NOT NULL', [id]))
+        .rowCount === 1,
+  );
   return id;
 }
 
@@ -130,6 +146,8 @@ describe('a long outage of the broker', () => {
 });
 
 async function missing(): Promise<number> {
-  const { rows } = await world.pool.query<{ count: string }>('SELECT count(*) FROM fact WHERE id NOT IN (SELECT message_id FROM effect)');
+  const { rows } = await world.pool.query<{ count: string }>(
+    'SELECT count(*) FROM fact WHERE id NOT IN (SELECT message_id FROM effect)',
+  );
   return Number(rows[0]?.count);
 }

@@ -28,7 +28,11 @@ it('holds a key behind its dead letter, whoever takes over', async () => {
   for (const by of ['first', 'second', 'third']) {
     const transport = ledgerTransport({ ledger, by, misbehaviour: { refuseForGood: { key: 'a', n: 3 } } });
     // One message a page, so that nothing of the key shares a batch with the refused one.
-    const relay = createRelay({ database, owner: by, subscriptions: [{ ...LAW_SUBSCRIPTION, transport, batchSize: 1 }] });
+    const relay = createRelay({
+      database,
+      owner: by,
+      subscriptions: [{ ...LAW_SUBSCRIPTION, transport, batchSize: 1 }],
+    });
     await relay.prepare();
     for (let page = 0; page < 20; page += 1) await relay.tick();
     await relay.stop();
@@ -60,9 +64,14 @@ it('keeps order at an ordered consumer when a message is refused for a while in 
     await world.settled(['exact']);
     await relay.stop();
     await writeTicks(world.pool, ['a', 'b'], 10);
-    await world.relay('second', { misbehaviour: { refuseForNow: { key: 'b', n: 12, times: 5 } }, subscription: { batchSize: 10 } });
+    await world.relay('second', {
+      misbehaviour: { refuseForNow: { key: 'b', n: 12, times: 5 } },
+      subscription: { batchSize: 10 },
+    });
     await world.settled(['exact']);
-    expect(await world.breaches({ consumers: ['exact'], orderedConsumers: ['exact'], publishedInOrder: false })).toEqual([]);
+    expect(
+      await world.breaches({ consumers: ['exact'], orderedConsumers: ['exact'], publishedInOrder: false }),
+    ).toEqual([]);
   } finally {
     await world.close();
   }

@@ -8,7 +8,7 @@ import { randomUUID } from 'node:crypto';
 import { afterEach, expect, it } from 'vitest';
 import { requestReplay } from '../../src/relay/replay-store.ts';
 import { breaches, collectFacts } from '../support/laws/checker.ts';
-import { endChildren, inParallel, startChild, type Child } from '../support/laws/child.ts';
+import { endChildren, finishWhen, inParallel, startChild, type Child } from '../support/laws/child.ts';
 import type { CrashPlan } from '../support/laws/crash-points.ts';
 import { createDomainDatabase, writeTicks } from '../support/laws/domain.ts';
 import { readLedger, temporaryLedger } from '../support/laws/ledger.ts';
@@ -42,7 +42,7 @@ it('passes every named point in one undisturbed run', async () => {
     const child = startChild('relay-child.ts', run.settings(null));
     await bringToItsEnd(run, child);
     await child.exit;
-    const passed = child.events.filter(({ event }) => event === 'point').map(({ point }) => point);
+    const passed = child.events.filter(({ event }) => event === 'point').map(({ point }) => String(point));
     expect(passed.toSorted()).toEqual(POINTS.toSorted());
     expect(await run.breaches()).toEqual([]);
   } finally {
@@ -70,7 +70,7 @@ it('loses nothing and invents nothing, wherever it is killed', async () => {
     }
   });
   expect(failures).toEqual([]);
-});
+}, 120_000);
 
 interface Run {
   readonly url: string;
@@ -87,13 +87,27 @@ async function prepare(): Promise<Run> {
   const ledger = temporaryLedger();
   await writeTicks(pool, KEYS, TIMES);
   const client = await pool.connect();
-  await requestReplay(client, 'holdfast', { id: randomUUID(), subscription: 'laws', fromSeq: 1, toSeq: 30, topic: null, key: 'a' });
+  await requestReplay(client, 'holdfast', {
+    id: randomUUID(),
+    subscription: 'laws',
+    fromSeq: 1,
+    toSeq: 30,
+    topic: null,
+    key: 'a',
+  });
   client.release();
   return {
     url,
     pool,
     ledger: ledger.path,
-    settings: (crash) => ({ url, ledger: ledger.path, owner: 'victim', crash, misbehaviour: MISBEHAVIOUR, subscription: LAW_SUBSCRIPTION }),
+    settings: (crash) => ({
+      url,
+      ledger: ledger.path,
+      owner: 'victim',
+      crash,
+      misbehaviour: MISBEHAVIOUR,
+      subscription: LAW_SUBSCRIPTION,
+    }),
     async breaches() {
       const published = readLedger(ledger.path);
       const facts = await collectFacts(pool, published);
@@ -101,7 +115,10 @@ async function prepare(): Promise<Run> {
       // It may have gone out in one batch with the refused one before it.
       const perhapsParked = facts.committed.filter(({ key, n }) => key === 'c' && n === 8).map(({ id }) => id);
       const replayed = new Set(published.filter(({ replayId }) => replayId !== null).map(({ n }) => n));
-      return [...breaches(facts, { parked, perhapsParked }), ...(replayed.size === TIMES ? [] : [`only ${[...replayed].join(', ')} of key a were replayed`])];
+      return [
+        ...breaches(facts, { parked, perhapsParked }),
+        ...(replayed.size === TIMES ? [] : [`only ${[...replayed].join(', ')} of key a were replayed`]),
+      ];
     },
     async close() {
       await database.drop();
@@ -112,11 +129,9 @@ async function prepare(): Promise<Run> {
 
 /** Until everything is delivered and the idle relay has renewed its lease; then it is asked to stop. Unless it dies before. */
 async function bringToItsEnd(run: Run, child: Child): Promise<void> {
-  const finished = async (): Promise<void> => {
+  await finishWhen(child, async () => {
     await child.told('started');
-    await drained(run.pool);
+    await drained(run.pool, () => child.gone);
     await child.told('point', { point: 'relay.renew:after' });
-    child.finish();
-  };
-  await Promise.race([child.exit, finished().catch((error: unknown) => (child.gone ? undefined : Promise.reject(error as Error)))]);
+  });
 }

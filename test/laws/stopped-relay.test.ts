@@ -12,6 +12,7 @@ import { endChildren, inParallel, startChild } from '../support/laws/child.ts';
 import { writeTicks } from '../support/laws/domain.ts';
 import type { RelayChildSettings } from '../support/laws/relay-child.ts';
 import { LAW_SUBSCRIPTION } from '../support/laws/relays.ts';
+import { isCommit, startTcpProxy } from '../support/laws/tcp-proxy.ts';
 import { createWorld, type World } from '../support/laws/world.ts';
 
 afterEach(endChildren);
@@ -40,9 +41,35 @@ it('a relay that slept through its lease writes nothing under it and publishes n
     }
   });
   expect(failures).toEqual([]);
+}, 120_000);
+
+/** Fails when nothing ends a transaction whose client has fallen silent: it holds the row of the subscription. */
+it('a relay that stands still in the middle of a cursor write does not keep the next one out', async () => {
+  const world = await createWorld({ keys: KEYS });
+  const proxy = await startTcpProxy(world.url);
+  try {
+    const first = await world.relay('first', { url: proxy.url });
+    await world.consumer({ name: 'exact', ordered: true });
+    proxy.judge = (bytes) => (isCommit(bytes) ? 'stall' : 'pass');
+    await writeTicks(world.pool, KEYS, 4);
+    await eventually('the first relay to stand still', async () => proxy.stalled);
+    await world.relay('second');
+    await eventually('the second relay to take over', async () => (await owner(world)) === 'second');
+    await writeTicks(world.pool, KEYS, 4);
+    await world.settled(['exact']);
+    expect(await world.breaches({ consumers: ['exact'], orderedConsumers: ['exact'] })).toEqual([]);
+    await proxy.close();
+    await first.stop();
+  } finally {
+    await proxy.close();
+    await world.close();
+  }
 });
 
-async function sleepThroughLease(world: World, stop: { readonly point: string; readonly occurrence: number }): Promise<readonly string[]> {
+async function sleepThroughLease(
+  world: World,
+  stop: { readonly point: string; readonly occurrence: number },
+): Promise<readonly string[]> {
   const failures: string[] = [];
   await world.consumer({ name: 'exact', ordered: true });
   await writeTicks(world.pool, KEYS, 12);
@@ -57,30 +84,43 @@ async function sleepThroughLease(world: World, stop: { readonly point: string; r
     subscription: { ...LAW_SUBSCRIPTION, routes, batchSize: BATCH },
   };
   const first = startChild('relay-child.ts', settings);
-  await eventually('the first relay to stand still', async () => {
-    if (first.gone) throw new Error(`it ended\n${first.log}`);
-    return isStopped(first.pid);
-  });
-  await world.relay('second', { subscription: { batchSize: BATCH } });
-  await eventually('the second relay to take over', async () => (await owner(world)) === 'second');
-  // Some of what the second publishes goes out before the first wakes, and some after.
-  await eventually('the second relay to publish', async () => world.published().some(({ by }) => by === 'second'));
-  const before = world.published().filter(({ by }) => by === 'first').length;
-  first.kill('SIGCONT');
-  await writeTicks(world.pool, KEYS, 4);
-  await first.told('error', { code: 'HF_LEASE_LOST' });
-  await world.settled(['exact']);
-  const after = world.published().filter(({ by }) => by === 'first').length;
-  if (after - before > BATCH) failures.push(`I11: it published ${after - before} messages after it had lost its lease`);
-  if ((await owner(world)) !== 'second') failures.push('I11: it holds the lease again');
-  failures.push(...(await world.breaches({ consumers: ['exact'], orderedConsumers: ['exact'], publishedInOrder: false })));
-  first.finish();
-  await first.exit;
-  return failures;
+  try {
+    await eventually('the first relay to stand still', async () => {
+      if (first.gone) throw new Error(`it ended\n${first.log}`);
+      return isStopped(first.pid);
+    });
+    await world.relay('second', { subscription: { batchSize: BATCH } });
+    await eventually('the second relay to take over', async () => (await owner(world)) === 'second');
+    // Some of what the second publishes goes out before the first wakes, and some after.
+    await eventually('the second relay to publish', async () => world.published().some(({ by }) => by === 'second'));
+    const before = world.published().filter(({ by }) => by === 'first').length;
+    first.kill('SIGCONT');
+    await writeTicks(world.pool, KEYS, 4);
+    // Its writes fail, by the fence, or because PostgreSQL ended the transaction it slept in; it then finds the lease taken.
+    await first.told('error', { message: 'tick failed' });
+    await eventually('the first relay to stand by', async () => first.log.includes('standing by'));
+    await world.settled(['exact']);
+    const after = world.published().filter(({ by }) => by === 'first').length;
+    if (after - before > BATCH)
+      failures.push(`I11: it published ${after - before} messages after it had lost its lease`);
+    if ((await owner(world)) !== 'second') failures.push('I11: it holds the lease again');
+    failures.push(
+      ...(await world.breaches({ consumers: ['exact'], orderedConsumers: ['exact'], publishedInOrder: false })),
+    );
+    first.finish();
+    await first.exit;
+    return failures;
+  } finally {
+    // A process that stands still may hold up everything else.
+    first.kill('SIGKILL');
+    await first.exit;
+  }
 }
 
 async function owner(world: World): Promise<unknown> {
-  const { rows } = await world.pool.query<{ lease_owner: string | null }>('SELECT lease_owner FROM holdfast.subscription');
+  const { rows } = await world.pool.query<{ lease_owner: string | null }>(
+    'SELECT lease_owner FROM holdfast.subscription',
+  );
   return rows[0]?.lease_owner;
 }
 

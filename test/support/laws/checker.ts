@@ -57,28 +57,39 @@ export function breaches(facts: Facts, expectations: Expectations = {}): readonl
   const live = facts.published.filter((entry) => entry.replayId === null);
   const publishedIds = new Set(live.map(({ id }) => id));
   const parked = new Set(facts.parked);
-  const deliveredTo = (consumer: string) => new Set(facts.effects.filter((each) => each.consumer === consumer).map(({ id }) => id));
+  const deliveredTo = (consumer: string) =>
+    new Set(facts.effects.filter((each) => each.consumer === consumer).map(({ id }) => id));
 
   const inOutbox = new Set(facts.outbox.map(({ id }) => id));
   for (const id of committed.keys()) {
     if (!inOutbox.has(id)) found.push(`I1: message ${id} of a committed transaction is not in the outbox`);
-    if (!publishedIds.has(id) && !parked.has(id)) found.push(`I1: ${name(committed, id)} was committed, and neither published nor parked`);
+    if (!publishedIds.has(id) && !parked.has(id))
+      found.push(`I1: ${name(committed, id)} was committed, and neither published nor parked`);
   }
-  for (const id of inOutbox) if (!committed.has(id)) found.push(`I2: the outbox has ${id}, whose transaction did not commit`);
+  for (const id of inOutbox)
+    if (!committed.has(id)) found.push(`I2: the outbox has ${id}, whose transaction did not commit`);
   for (const id of new Set(facts.published.map((entry) => entry.id))) {
     if (!committed.has(id)) found.push(`I2: ${id} was published, and its transaction did not commit`);
   }
-  for (const { id, consumer } of facts.effects) if (!committed.has(id)) found.push(`I2: ${consumer} has an effect of ${id}, which was not committed`);
-  for (const id of acknowledged) if (!committed.has(id)) found.push(`I5: the commit of ${id} was acknowledged, and is gone`);
+  for (const { id, consumer } of facts.effects)
+    if (!committed.has(id)) found.push(`I2: ${consumer} has an effect of ${id}, which was not committed`);
+  for (const id of acknowledged)
+    if (!committed.has(id)) found.push(`I5: the commit of ${id} was acknowledged, and is gone`);
 
   // Copies that go out again after a death may name any message that went out before; the consumer has the first already.
   for (const { id, key, n, after } of firstOfEach(live)) {
     const before = after === null ? undefined : committed.get(after);
-    if (before !== undefined && before.n >= n) found.push(`I3: ${key}${n} (${id}) names ${name(committed, before.id)} as its predecessor`);
+    if (before !== undefined && before.n >= n)
+      found.push(`I3: ${key}${n} (${id}) names ${name(committed, before.id)} as its predecessor`);
   }
   if (publishedInOrder) found.push(...outOfOrder('published', firstOfEach(live)));
   for (const consumer of orderedConsumers) {
-    found.push(...outOfOrder(`effects at ${consumer}`, facts.effects.filter((each) => each.consumer === consumer)));
+    found.push(
+      ...outOfOrder(
+        `effects at ${consumer}`,
+        facts.effects.filter((each) => each.consumer === consumer),
+      ),
+    );
   }
 
   const seen = new Set<string>();
@@ -93,8 +104,10 @@ export function breaches(facts: Facts, expectations: Expectations = {}): readonl
     const marked = new Set(facts.inbox.filter((each) => each.consumer === consumer).map(({ id }) => id));
     for (const id of committed.keys()) {
       if (parked.has(id)) continue;
-      if (!effects.has(id) && !aside.has(id)) found.push(`I1: ${consumer} has no effect of ${name(committed, id)}, nor is it parked`);
-      if (effects.has(id) && !marked.has(id)) found.push(`I4: ${consumer} has the effect of ${name(committed, id)} without its mark`);
+      if (!effects.has(id) && !aside.has(id))
+        found.push(`I1: ${consumer} has no effect of ${name(committed, id)}, nor is it parked`);
+      if (effects.has(id) && !marked.has(id))
+        found.push(`I4: ${consumer} has the effect of ${name(committed, id)} without its mark`);
     }
   }
 
@@ -117,7 +130,10 @@ function firstOfEach(entries: readonly PublishedEntry[]): readonly PublishedEntr
   return entries.filter(({ id }) => !seen.has(id) && seen.add(id) !== undefined);
 }
 
-function outOfOrder(what: string, entries: readonly { readonly key: string | null; readonly n: number }[]): readonly string[] {
+function outOfOrder(
+  what: string,
+  entries: readonly { readonly key: string | null; readonly n: number }[],
+): readonly string[] {
   const last = new Map<string, number>();
   const found: string[] = [];
   for (const { key, n } of entries) {
@@ -154,12 +170,27 @@ export async function collectFacts(pool: pg.Pool, published: readonly PublishedE
 async function factsIn(client: Queryable, published: readonly PublishedEntry[]): Promise<Facts> {
   const rows = async <T extends pg.QueryResultRow>(sql: string) => (await client.query<T>(sql)).rows;
   const committed = await rows<Written>('SELECT id::text, key, n FROM fact ORDER BY key, n');
-  const outbox = await rows<Written>(`SELECT id::text, key, (payload->>'n')::int AS n FROM holdfast.outbox ORDER BY seq`);
+  const outbox = await rows<Written>(
+    `SELECT id::text, key, (payload->>'n')::int AS n FROM holdfast.outbox ORDER BY seq`,
+  );
   const parked = await rows<{ id: string }>('SELECT DISTINCT id::text FROM holdfast.parked_message');
   const effects = await rows<Effect>('SELECT consumer, message_id::text AS id, key, n FROM effect ORDER BY position');
-  const parkedDeliveries = await rows<{ consumer: string; id: string }>('SELECT consumer, message_id::text AS id FROM holdfast.parked_delivery');
-  const inbox = await rows<{ consumer: string; id: string }>('SELECT consumer, message_id::text AS id FROM holdfast.inbox');
-  return { committed, outbox, published, parked: parked.map(({ id }) => id), effects, parkedDeliveries, inbox, unfinished: await unfinished(client) };
+  const parkedDeliveries = await rows<{ consumer: string; id: string }>(
+    'SELECT consumer, message_id::text AS id FROM holdfast.parked_delivery',
+  );
+  const inbox = await rows<{ consumer: string; id: string }>(
+    'SELECT consumer, message_id::text AS id FROM holdfast.inbox',
+  );
+  return {
+    committed,
+    outbox,
+    published,
+    parked: parked.map(({ id }) => id),
+    effects,
+    parkedDeliveries,
+    inbox,
+    unfinished: await unfinished(client),
+  };
 }
 
 /** What relays still have to do, in words; empty when they are done with everything that is committed. */
@@ -169,6 +200,7 @@ export async function unfinished(client: Queryable): Promise<readonly string[]> 
       FROM holdfast.subscription s JOIN holdfast.outbox o ON o.lane % s.shards = s.shard
         AND (o.seq > s.high OR (o.seq > s.floor AND NOT pg_visible_in_snapshot(o.xid, s.snapshot)))
       GROUP BY s.name, s.shard
+    UNION ALL SELECT 'no relay has begun' WHERE NOT EXISTS (SELECT 1 FROM holdfast.subscription)
     UNION ALL SELECT format('%s/%s is in the middle of a catch-up', name, shard) FROM holdfast.subscription WHERE catchup IS NOT NULL
     UNION ALL SELECT format('message %s is parked by %s and due at %s', id, subscription, next_attempt_at)
       FROM holdfast.parked_message WHERE next_attempt_at IS NOT NULL

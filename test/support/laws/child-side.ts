@@ -4,8 +4,8 @@
 import { writeSync } from 'node:fs';
 import type { Logger } from '../../../src/runtime/log.ts';
 
-export function settings<T>(): T {
-  return JSON.parse(process.argv[2] ?? '{}') as T;
+export function settings(): unknown {
+  return JSON.parse(process.argv[2] ?? '{}');
 }
 
 /** Written at once, so that it is out before the process may die. */
@@ -36,5 +36,8 @@ function line(level: string, fields: object, message: string): void {
   const code = err instanceof Error && 'code' in err ? err.code : undefined;
   if (level === 'error') tell('error', { message, code });
   const reason = err instanceof Error ? `: ${err.message}` : '';
-  writeSync(2, `${performance.now().toFixed(0)} ${level} ${message}${reason} ${JSON.stringify({ ...fields, err: undefined })}\n`);
+  writeSync(
+    2,
+    `${performance.now().toFixed(0)} ${level} ${message}${reason} ${JSON.stringify({ ...fields, err: undefined })}\n`,
+  );
 }

@@ -21,7 +21,7 @@ export interface Child {
   readonly exit: Promise<{ readonly code: number | null; readonly signal: NodeJS.Signals | null }>;
   readonly gone: boolean;
   has(event: string, fields?: Record<string, unknown>): boolean;
-  /** Resolves once the event was told; rejects when the child ends without it. */
+  /** Resolves once the event was told; rejects when the child ends without it, or after 30 seconds. */
   told(event: string, fields?: Record<string, unknown>): Promise<void>;
   kill(signal: NodeJS.Signals): void;
   /** Asks it to stop in order. */
@@ -33,7 +33,9 @@ const children = new Set<Child>();
 /** `program` stands beside this file. */
 export function startChild(program: 'relay-child.ts' | 'consumer-child.ts', settings: object): Child {
   const file = fileURLToPath(new URL(program, import.meta.url));
-  const started = spawn(process.execPath, ['--import', 'tsx', file, JSON.stringify(settings)], { stdio: ['pipe', 'pipe', 'pipe'] });
+  const started = spawn(process.execPath, ['--import', 'tsx', file, JSON.stringify(settings)], {
+    stdio: ['pipe', 'pipe', 'pipe'],
+  });
   started.stdin.on('error', () => {});
   const events: ChildEvent[] = [];
   const listeners = new Set<() => void>();
@@ -67,15 +69,23 @@ export function startChild(program: 'relay-child.ts' | 'consumer-child.ts', sett
       return gone;
     },
     has: (event, fields = {}) =>
-      events.some((each) => each.event === event && Object.entries(fields).every(([name, value]) => each[name] === value)),
+      events.some(
+        (each) => each.event === event && Object.entries(fields).every(([name, value]) => each[name] === value),
+      ),
     told(event, fields) {
       return new Promise((resolve, reject) => {
-        const look = (): void => {
-          if (child.has(event, fields)) resolve();
-          else if (gone) reject(new Error(`the child ended without '${event}' ${JSON.stringify(fields ?? {})}\n${log}`));
-          else return;
+        const end = (settle: () => void): void => {
+          clearTimeout(timer);
           listeners.delete(look);
+          settle();
         };
+        const refuse = (why: string): void =>
+          end(() => reject(new Error(`the child ${why} without '${event}' ${JSON.stringify(fields ?? {})}\n${log}`)));
+        const look = (): void => {
+          if (child.has(event, fields)) end(resolve);
+          else if (gone) refuse('ended');
+        };
+        const timer = setTimeout(() => refuse('went on'), 30_000);
         listeners.add(look);
         look();
       });
@@ -88,6 +98,17 @@ export function startChild(program: 'relay-child.ts' | 'consumer-child.ts', sett
   return child;
 }
 
+/** Asks the child to stop in order once `done` resolves; resolves when it is asked, or dead. `done` should give up when it is gone. */
+export async function finishWhen(child: Child, done: () => Promise<void>): Promise<void> {
+  const finishing = done().then(
+    () => child.finish(),
+    (error: unknown) => {
+      if (!child.gone) throw new Error(`${String(error)}\n${child.log}`, { cause: error });
+    },
+  );
+  await Promise.race([child.exit, finishing]);
+}
+
 /** Ends whatever a failed test left behind. */
 export async function endChildren(): Promise<void> {
   const left = [...children];
@@ -96,7 +117,11 @@ export async function endChildren(): Promise<void> {
 }
 
 /** Runs `work` on all items, at most `limit` at a time; they must not share anything. */
-export async function inParallel<T>(limit: number, items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
+export async function inParallel<T>(
+  limit: number,
+  items: readonly T[],
+  work: (item: T) => Promise<void>,
+): Promise<void> {
   const queue = [...items];
   const lane = async (): Promise<void> => {
     for (let item = queue.shift(); item !== undefined; item = queue.shift()) await work(item);

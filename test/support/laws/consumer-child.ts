@@ -16,12 +16,14 @@ export interface ConsumerChildSettings {
   readonly windowed?: boolean;
 }
 
-const { url, redis, crash, misbehaviour, windowed = false } = settings<ConsumerChildSettings>();
+const { url, redis, crash, misbehaviour, windowed = false } = settings() as ConsumerChildSettings;
 const database = openDatabase({ url, max: 6 });
 const transport = bullmqTransport({ connection: redis.url, prefix: redis.prefix, ...LAW_BROKER });
 const crashPoint = crashPoints(crash, (point) => tell('point', { point }));
 const common = { database, transport, crashPoint, log: stderrLogger };
-const consumers = [lawConsumer({ ...common, name: 'exact', ordered: true, ...(misbehaviour === undefined ? {} : { misbehaviour }) })];
+const consumers = [
+  lawConsumer({ ...common, name: 'exact', ordered: true, ...(misbehaviour === undefined ? {} : { misbehaviour }) }),
+];
 if (windowed) {
   const window = createRedisWindow({ connection: redis.url, prefix: `${redis.prefix}:window:` });
   consumers.push(lawConsumer({ ...common, name: 'windowed', kind: 'window', window }));

@@ -34,7 +34,12 @@ export type LawConsumerOptions = Omit<DatabaseConsumerOptions, 'handlers' | 'dat
   readonly misbehaviour?: HandlerMisbehaviour;
 };
 
-export function lawConsumer({ name, kind = 'exactly-once', misbehaviour = {}, ...options }: LawConsumerOptions): Consumer {
+export function lawConsumer({
+  name,
+  kind = 'exactly-once',
+  misbehaviour = {},
+  ...options
+}: LawConsumerOptions): Consumer {
   const { failFor, dieOf } = misbehaviour;
   let failures = 0;
   return consumer(name, {
@@ -44,7 +49,8 @@ export function lawConsumer({ name, kind = 'exactly-once', misbehaviour = {}, ..
       on(
         Tick,
         async (payload, { tx, message }) => {
-          const is = (wanted: { readonly key: string; readonly n: number } | undefined) => wanted?.key === payload.key && wanted.n === payload.n;
+          const is = (wanted: { readonly key: string; readonly n: number } | undefined) =>
+            wanted?.key === payload.key && wanted.n === payload.n;
           await effect(tx, name, message.id, payload);
           // After the effect, so that it is there to be rolled back.
           if (is(dieOf)) process.kill(process.pid, 'SIGKILL');

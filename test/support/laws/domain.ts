@@ -18,7 +18,7 @@ export interface Tick {
 
 export const Tick = message('law.tick', {
   schema: z.object({ key: z.string(), n: z.number(), pad: z.string().optional() }),
-  key: (tick) => tick.key,
+  key: ({ key }) => key,
 });
 
 export const outbox = createOutbox({ source: 'laws' });
@@ -41,12 +41,16 @@ export async function createDomainDatabase(keys: readonly string[]): Promise<Tes
 }
 
 /** Raises the counter and says so, in the caller's transaction. Give the id to be able to find out what became of it. */
-export async function tick(tx: pg.ClientBase, key: string, options: { readonly id?: string; readonly pad?: string } = {}): Promise<{ id: string; n: number }> {
+export async function tick(
+  tx: pg.ClientBase,
+  key: string,
+  options: { readonly id?: string; readonly pad?: string } = {},
+): Promise<{ id: string; n: number }> {
   const id = options.id ?? messageId();
   const raised = await tx.query<{ n: number }>('UPDATE counter SET n = n + 1 WHERE key = $1 RETURNING n', [key]);
   const n = raised.rows[0]?.n;
   if (n === undefined) throw new TypeError(`no counter ${key}`);
-  await outbox.send(tx as pg.PoolClient, Tick, { key, n, ...(options.pad === undefined ? {} : { pad: options.pad }) }, { id });
+  await outbox.send(tx, Tick, { key, n, ...(options.pad === undefined ? {} : { pad: options.pad }) }, { id });
   await tx.query('INSERT INTO fact (id, key, n) VALUES ($1, $2, $3)', [id, key, n]);
   return { id, n };
 }

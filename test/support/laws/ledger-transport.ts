@@ -33,7 +33,8 @@ export function ledgerTransport(options: LedgerTransportOptions): Transport {
 
   function outcomeOf(message: OutboundMessage): PublishOutcome {
     const { key, n } = entryOf(by, message);
-    const is = (wanted: { readonly key: string; readonly n: number } | undefined) => wanted?.key === key && wanted?.n === n;
+    const is = (wanted: { readonly key: string; readonly n: number } | undefined) =>
+      wanted?.key === key && wanted?.n === n;
     if (is(dieOf)) process.kill(process.pid, 'SIGKILL');
     if (is(refuseForGood)) return { kind: 'refused', permanent: true, error: new Error('never') };
     if (refuseForNow !== undefined && is(refuseForNow) && message.replayId === null && refusals < refuseForNow.times) {
@@ -54,9 +55,12 @@ export function ledgerTransport(options: LedgerTransportOptions): Transport {
           if (publisher !== undefined) {
             const wanted = batch.filter((_, index) => outcomes[index]?.kind === 'published');
             const answers = await publisher.publish(wanted, { signal });
-            for (const [at, message] of wanted.entries()) outcomes[batch.indexOf(message)] = answers[at] as PublishOutcome;
+            for (const [at, message] of wanted.entries())
+              outcomes[batch.indexOf(message)] = answers[at] as PublishOutcome;
           }
-          ledger.append(batch.filter((_, index) => outcomes[index]?.kind === 'published').map((message) => entryOf(by, message)));
+          ledger.append(
+            batch.filter((_, index) => outcomes[index]?.kind === 'published').map((message) => entryOf(by, message)),
+          );
           return outcomes;
         },
         async check({ signal }) {

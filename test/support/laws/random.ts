@@ -43,3 +43,13 @@ export function seedOfRun(): number {
   const given = process.env['HOLDFAST_SEED'];
   return given === undefined || given === '' ? randomInt(2 ** 31) : Number(given);
 }
+
+/** Runs a law on the run's seed, or a given one, and puts the seed into whatever it fails with. */
+export async function seeded(law: (random: Random) => Promise<void>, seed = seedOfRun()): Promise<void> {
+  try {
+    await law(createRandom(seed));
+  } catch (error) {
+    if (error instanceof Error) error.message = `HOLDFAST_SEED=${seed}: ${error.message}`;
+    throw error;
+  }
+}

@@ -21,7 +21,7 @@ export interface RelayChildSettings {
   readonly subscription: Omit<SubscriptionOptions, 'transport'>;
 }
 
-const { url, ledger, owner, crash, misbehaviour, redis, subscription } = settings<RelayChildSettings>();
+const { url, ledger, owner, crash, misbehaviour, redis, subscription } = settings() as RelayChildSettings;
 const database = openDatabase({ url, max: 4 });
 /** BullMQ takes its time to load, so only who needs it does. */
 async function broker(): Promise<Transport | undefined> {

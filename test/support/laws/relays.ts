@@ -27,11 +27,12 @@ export interface DrainOptions extends Partial<Pick<LedgerTransportOptions, 'misb
   readonly subscription?: Partial<SubscriptionOptions>;
 }
 
-/** Resolves when relays have nothing left to do. */
-export async function drained(pool: pg.Pool): Promise<void> {
+/** Resolves when relays have nothing left to do, or when that does not matter any more. */
+export async function drained(pool: pg.Pool, isOver: () => boolean = () => false): Promise<void> {
   let left: readonly string[] = [];
   try {
     await eventually('the relay to finish', async () => {
+      if (isOver()) return true;
       left = await unfinished(pool);
       return left.length === 0;
     });
@@ -46,7 +47,11 @@ export async function drain(url: string, pool: pg.Pool, ledgerPath: string, opti
   const ledger = openLedger(ledgerPath);
   const database = openDatabase({ url, max: 4 });
   const transport = ledgerTransport({ ledger, by, ...misbehaving });
-  const relay = createRelay({ database, owner: by, subscriptions: [{ ...LAW_SUBSCRIPTION, transport, ...subscription }] });
+  const relay = createRelay({
+    database,
+    owner: by,
+    subscriptions: [{ ...LAW_SUBSCRIPTION, transport, ...subscription }],
+  });
   try {
     await relay.start();
     await drained(pool);

@@ -4,8 +4,11 @@
  */
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
 
-/** pass; cut before the server gets it; cut once the server has answered it, with the answer lost. */
-export type Fate = 'pass' | 'before' | 'after';
+/**
+ * pass; cut before the server gets it; cut once the server has answered it, with the answer lost; stall: neither this nor anything
+ * else of any connection goes on, as when the process at the other end is stopped.
+ */
+export type Fate = 'pass' | 'before' | 'after' | 'stall';
 
 /** Looks at bytes on their way to the server. A statement of node-postgres comes in one piece. */
 export type Judge = (bytes: Buffer) => Fate;
@@ -16,6 +19,7 @@ export interface TcpProxy {
   judge: Judge;
   /** Connections cut so far. */
   readonly cuts: { before: number; after: number };
+  readonly stalled: boolean;
   /** Cuts all connections; new ones are taken. */
   cutAll(): void;
   close(): Promise<void>;
@@ -25,6 +29,7 @@ export async function startTcpProxy(serverUrl: string): Promise<TcpProxy> {
   const target = new URL(serverUrl);
   const pairs = new Set<{ readonly client: Socket; readonly server: Socket }>();
   const cuts = { before: 0, after: 0 };
+  let stalled = false;
 
   const listener = createServer((client) => {
     const server = connect({ host: target.hostname, port: Number(target.port) });
@@ -42,7 +47,11 @@ export async function startTcpProxy(serverUrl: string): Promise<TcpProxy> {
       socket.on('close', end);
     }
     client.on('data', (bytes) => {
-      const fate = proxy.judge(bytes);
+      const fate = stalled ? 'stall' : proxy.judge(bytes);
+      if (fate === 'stall') {
+        stalled = true;
+        return;
+      }
       if (fate === 'before') {
         cuts.before += 1;
         return end();
@@ -51,6 +60,7 @@ export async function startTcpProxy(serverUrl: string): Promise<TcpProxy> {
       server.write(bytes);
     });
     server.on('data', (bytes) => {
+      if (stalled) return;
       if (!answerIsLost) return client.write(bytes);
       cuts.after += 1;
       return end();
@@ -70,6 +80,9 @@ export async function startTcpProxy(serverUrl: string): Promise<TcpProxy> {
     url: Object.assign(new URL(serverUrl), { hostname: '127.0.0.1', port: String(port) }).href,
     judge: () => 'pass',
     cuts,
+    get stalled() {
+      return stalled;
+    },
     cutAll,
     async close() {
       const closed = new Promise((resolve) => {

@@ -11,7 +11,15 @@ import { bullmqTransport, type BullmqTransportOptions } from '../../../src/trans
 import type { Transport } from '../../../src/transport/port.ts';
 import { eventually } from '../eventually.ts';
 import { createDatabaseOn, createTestDatabase, sharedRedisUrl, uniquePrefix } from '../servers.ts';
-import { breaches, collectFacts, inSnapshot, unfinished, type Expectations, type Facts, type Queryable } from './checker.ts';
+import {
+  breaches,
+  collectFacts,
+  inSnapshot,
+  unfinished,
+  type Expectations,
+  type Facts,
+  type Queryable,
+} from './checker.ts';
 import { LAW_BROKER, lawConsumer, type LawConsumerOptions } from './consumers.ts';
 import { createDomain } from './domain.ts';
 import { ledgerTransport, type LedgerTransportOptions } from './ledger-transport.ts';
@@ -24,9 +32,8 @@ export interface WorldOptions {
   readonly adminUrl?: string;
   /** Of a Redis of the test's own; default the shared one. */
   readonly redisUrl?: string;
-  readonly queues?: BullmqTransportOptions['queues'];
-  /** Default BullMQ on Redis. */
-  readonly transport?: () => Transport;
+  /** Of BullMQ. */
+  readonly broker?: Pick<BullmqTransportOptions, 'queues' | 'maxMessageBytes'>;
 }
 
 export interface World {
@@ -36,7 +43,10 @@ export interface World {
   readonly redis: { readonly url: string; readonly prefix: string };
   relay(
     by: string,
-    options?: Pick<Partial<LedgerTransportOptions>, 'gate' | 'misbehaviour'> & { readonly url?: string; readonly subscription?: Partial<SubscriptionOptions> },
+    options?: Pick<Partial<LedgerTransportOptions>, 'gate' | 'misbehaviour'> & {
+      readonly url?: string;
+      readonly subscription?: Partial<SubscriptionOptions>;
+    },
   ): Promise<Relay>;
   consumer(options: Omit<LawConsumerOptions, 'database' | 'transport'> & { readonly url?: string }): Promise<Consumer>;
   published(): readonly PublishedEntry[];
@@ -48,8 +58,11 @@ export interface World {
 }
 
 export async function createWorld(options: WorldOptions): Promise<World> {
-  const { keys, adminUrl, redisUrl = sharedRedisUrl(), queues = {} } = options;
-  const test = adminUrl === undefined ? await createTestDatabase({ migrate: true }) : await createDatabaseOn(adminUrl, { migrate: true });
+  const { keys, adminUrl, redisUrl = sharedRedisUrl() } = options;
+  const test =
+    adminUrl === undefined
+      ? await createTestDatabase({ migrate: true })
+      : await createDatabaseOn(adminUrl, { migrate: true });
   await createDomain(test.pool, keys);
   const file = temporaryLedger();
   const ledger = openLedger(file.path);
@@ -58,7 +71,12 @@ export async function createWorld(options: WorldOptions): Promise<World> {
   const transports: Transport[] = [];
   const databases: Database[] = [];
   const broker = (): Transport => {
-    const transport = options.transport?.() ?? bullmqTransport({ connection: redis.url, prefix: redis.prefix, queues, ...LAW_BROKER });
+    const transport = bullmqTransport({
+      connection: redis.url,
+      prefix: redis.prefix,
+      ...LAW_BROKER,
+      ...options.broker,
+    });
     transports.push(transport);
     return transport;
   };
@@ -76,7 +94,11 @@ export async function createWorld(options: WorldOptions): Promise<World> {
     async relay(by, { url, subscription, ...gated } = {}) {
       const transport = ledgerTransport({ ledger, by, inner: broker(), ...gated });
       const routes = [{ topics: '**', to: 'exact', ordered: true }];
-      const relay = createRelay({ database: open(url), owner: by, subscriptions: [{ ...LAW_SUBSCRIPTION, routes, ...subscription, transport }] });
+      const relay = createRelay({
+        database: open(url),
+        owner: by,
+        subscriptions: [{ ...LAW_SUBSCRIPTION, routes, ...subscription, transport }],
+      });
       services.push(relay);
       await relay.start();
       return relay;
@@ -95,7 +117,10 @@ export async function createWorld(options: WorldOptions): Promise<World> {
         await eventually(
           'everything to be delivered',
           async () => {
-            left = await inSnapshot(test.pool, async (client) => [...(await unfinished(client)), ...(await unhandled(client, consumers))]);
+            left = await inSnapshot(test.pool, async (client) => [
+              ...(await unfinished(client)),
+              ...(await unhandled(client, consumers)),
+            ]);
             return left.length === 0;
           },
           timeoutMs,

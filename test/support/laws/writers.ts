@@ -93,7 +93,10 @@ export function startWriters(count: number, options: WriterOptions): Writers {
   };
 }
 
-function draw({ keys, rollback = 0, savepoint = 0, prepared = 0, bulk, isolation = false }: WriterOptions, random: Random): Plan {
+function draw(
+  { keys, rollback = 0, savepoint = 0, prepared = 0, bulk, isolation = false }: WriterOptions,
+  random: Random,
+): Plan {
   const isBulk = bulk !== undefined && random.chance(bulk.share);
   const wanted = isBulk ? 1 : random.whole(1, 3);
   const levels = isolation ? ['READ COMMITTED', 'REPEATABLE READ', 'SERIALIZABLE'] : ['READ COMMITTED'];
@@ -111,7 +114,13 @@ function draw({ keys, rollback = 0, savepoint = 0, prepared = 0, bulk, isolation
   };
 }
 
-async function run(client: pg.Client, plan: Plan, { delayMs = 0 }: WriterOptions, random: Random, counts: Writers['counts']): Promise<void> {
+async function run(
+  client: pg.Client,
+  plan: Plan,
+  { delayMs = 0 }: WriterOptions,
+  random: Random,
+  counts: Writers['counts'],
+): Promise<void> {
   await client.query(plan.begin);
   if (plan.end === 'PREPARE') await client.query(`SET LOCAL holdfast.wake = 'off'`);
   for (const [index, key] of plan.keys.entries()) {
@@ -121,7 +130,7 @@ async function run(client: pg.Client, plan: Plan, { delayMs = 0 }: WriterOptions
       await tick(client, key);
       await client.query('ROLLBACK TO SAVEPOINT doubtful');
     }
-    if (plan.bulk > 0) await bulk(client, key, plan.ids);
+    if (plan.bulk > 0) await writeBulk(client, key, plan.ids);
     else await tick(client, key, { id: plan.ids[index] as string });
   }
   if (delayMs > 0) await pause(random.next() * delayMs);
@@ -138,15 +147,20 @@ async function run(client: pg.Client, plan: Plan, { delayMs = 0 }: WriterOptions
   else counts.committed += 1;
 }
 
-async function bulk(client: pg.Client, key: string, ids: readonly string[]): Promise<void> {
-  const raised = await client.query<{ n: number }>('UPDATE counter SET n = n + $2 WHERE key = $1 RETURNING n', [key, ids.length]);
-  const first = (raised.rows[0]?.n ?? 0) - ids.length + 1;
-  await outbox.sendAll(client, ids.map((id, index) => item(Tick, { key, n: first + index }, { id })));
-  await client.query('INSERT INTO fact (id, key, n) SELECT id, $2, $3::int + place::int - 1 FROM unnest($1::uuid[]) WITH ORDINALITY AS u (id, place)', [
-    ids,
+async function writeBulk(client: pg.Client, key: string, ids: readonly string[]): Promise<void> {
+  const raised = await client.query<{ n: number }>('UPDATE counter SET n = n + $2 WHERE key = $1 RETURNING n', [
     key,
-    first,
+    ids.length,
   ]);
+  const first = (raised.rows[0]?.n ?? 0) - ids.length + 1;
+  await outbox.sendAll(
+    client,
+    ids.map((id, index) => item(Tick, { key, n: first + index }, { id })),
+  );
+  await client.query(
+    'INSERT INTO fact (id, key, n) SELECT id, $2, $3::int + place::int - 1 FROM unnest($1::uuid[]) WITH ORDINALITY AS u (id, place)',
+    [ids, key, first],
+  );
 }
 
 async function connect(url: string): Promise<pg.Client> {
@@ -166,7 +180,9 @@ function isConflict(error: unknown): boolean {
 function isLost(error: unknown): boolean {
   if (isHoldfastError(error, 'HF_DATABASE_UNAVAILABLE')) return true;
   const { code, message } = error as { readonly code?: unknown; readonly message?: unknown };
-  return /^(08|57P|ECONN|EPIPE)/.test(String(code)) || /terminated|closed|not queryable|ended by/i.test(String(message));
+  return (
+    /^(08|57P|ECONN|EPIPE)/.test(String(code)) || /terminated|closed|not queryable|ended by/i.test(String(message))
+  );
 }
 
 function pause(ms: number): Promise<void> {
