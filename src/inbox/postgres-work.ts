@@ -9,6 +9,7 @@ import type { Database } from '../postgres/database.ts';
 import type { Row, SqlExecutor } from '../postgres/executor.ts';
 import type { CrashPoint } from '../runtime/crash-point.ts';
 import type { Deadlines } from './deadlines.ts';
+import { lend } from './lent-client.ts';
 import {
   SimulatedCrash,
   type Opened,
@@ -108,7 +109,8 @@ export function createPostgresWork({ database, deadlines, crash }: PostgresWorkO
           release(true);
           await endBackend(pidOf(own));
         };
-        const ending = await body({ tx: own, handle: own, execute, results, sever });
+        const lent = lend(own);
+        const ending = await body({ tx: lent.tx, handle: lent.tx, execute, results, sever }).finally(lent.takeBack);
         if (released) return { kind: 'ended', value: ending.value };
         if (ending.end === 'rollback') {
           await within(own.query('ROLLBACK'), timeoutMs, 'ROLLBACK').then(

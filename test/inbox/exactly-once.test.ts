@@ -188,7 +188,9 @@ describe('failures', () => {
 describe('a COMMIT whose connection breaks', () => {
   /** Replaces COMMIT on the handler's client, once, by what `cut` does. */
   function cutCommit(tx: PoolClient, cut: (commit: () => Promise<unknown>) => Promise<void>): void {
-    const query = tx.query.bind(tx) as (...all: unknown[]) => Promise<unknown>;
+    // The driver's own, because the one that the handler was lent ends with the handler.
+    const { query: own } = Object.getPrototypeOf(tx) as { query: (...all: unknown[]) => Promise<unknown> };
+    const query = own.bind(tx);
     const { stream } = (tx as unknown as { connection: { stream: { destroy(): void } } }).connection;
     Object.assign(tx, {
       query: async (...all: unknown[]) => {
