@@ -31,6 +31,8 @@ export interface ParkingStore {
   park(client: ClientBase, epoch: number, records: readonly ParkedRecord[]): Promise<void>;
   /** Takes the rows out again after they were published. Rejects with HF_LEASE_LOST. */
   unpark(client: ClientBase, epoch: number, seqs: readonly number[]): Promise<void>;
+  /** Parked messages that killed relays: the cursor may still be before them, and they must not be sent again for that. */
+  killers(client: ClientBase): Promise<ReadonlySet<number>>;
   /** Keys that have parked messages. */
   blockedKeys(client: ClientBase): Promise<Set<string>>;
   /**
@@ -47,6 +49,9 @@ export interface ParkingScope extends SubscriptionKey {
   readonly keepsOrder: boolean;
 }
 
+/** The reason that is stored for a message that killed the relays that published it. */
+export const KILLED = 'it killed the relay that published it';
+
 export function createParkingStore(scope: ParkingScope): ParkingStore {
   const s = quoteIdentifier(scope.schema);
   const fence = fenceSql(scope.schema);
@@ -58,7 +63,7 @@ export function createParkingStore(scope: ParkingScope): ParkingStore {
       const result = await client.query<{ held: boolean }>(
         `WITH fence AS MATERIALIZED (${fence}),
          written AS (
-           INSERT INTO ${s}.parked_message
+           INSERT INTO ${s}.parked_message AS p
              (subscription, seq, id, topic, key, lane, state, reason, error, attempts, next_attempt_at)
            SELECT $1, o.seq, o.id, o.topic, o.key, o.lane, r.state, r.reason, r.error, r.attempts,
              clock_timestamp() + r."retryInMs" * interval '1 millisecond'
@@ -66,7 +71,9 @@ export function createParkingStore(scope: ParkingScope): ParkingStore {
              AS r (seq bigint, state text, reason text, error text, attempts int, "retryInMs" float8)
            JOIN ${s}.outbox o USING (seq)
            ON CONFLICT (subscription, seq) DO UPDATE SET state = excluded.state, reason = excluded.reason, error = excluded.error,
-             attempts = excluded.attempts, next_attempt_at = excluded.next_attempt_at)
+             attempts = excluded.attempts, next_attempt_at = excluded.next_attempt_at
+           -- A page that is read again finds its refused message in a blocked key; what is known of it stays.
+           WHERE excluded.state = 'failed' OR p.state = 'behind')
          SELECT EXISTS (SELECT 1 FROM fence) AS held`,
         [scope.name, scope.shard, epoch, JSON.stringify(records)],
       );
@@ -82,6 +89,14 @@ export function createParkingStore(scope: ParkingScope): ParkingStore {
         [scope.name, scope.shard, epoch, seqs],
       );
       if (result.rows[0]?.held !== true) throw leaseLost(scope);
+    },
+
+    async killers(client) {
+      const result = await client.query<{ seq: string }>(
+        `SELECT seq FROM ${s}.parked_message WHERE ${mine} AND state = 'failed' AND reason = $2`,
+        [scope.name, KILLED],
+      );
+      return new Set(result.rows.map((row) => Number(row.seq)));
     },
 
     async blockedKeys(client) {

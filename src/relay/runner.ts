@@ -18,7 +18,7 @@ import type { LogPage } from './log-reader.ts';
 import type { RelayMetrics } from './metrics.ts';
 import type { ResolvedSubscription } from './options.ts';
 import { expectAfter, isExpecting, NOTHING_EXPECTED, pace, type Expectation } from './pacing.ts';
-import { createParkingStore } from './parking-store.ts';
+import { createParkingStore, KILLED } from './parking-store.ts';
 import { afterSuccess, CRASHES_BEFORE_PARKING, markBefore, planAfterTakeover } from './poison.ts';
 import { redrive } from './redrive.ts';
 import { replayPage } from './replay.ts';
@@ -98,6 +98,8 @@ export function createSubscriptionRunner(options: RunnerOptions): SubscriptionRu
   let expectation: Expectation = NOTHING_EXPECTED;
   let lastTickAtMs = clock.monotonic();
   let choresDueAtMs = 0;
+  /** Parked for killing relays, perhaps with the cursor still before them. */
+  let killers: ReadonlySet<number> = new Set();
   let asleep = false;
 
   async function takeLease(): Promise<Session | number> {
@@ -123,6 +125,7 @@ export function createSubscriptionRunner(options: RunnerOptions): SubscriptionRu
     }
     opened.blocked = await parking.blockedKeys(opened.writeClient);
     await suspect(opened, lease.stalls);
+    killers = await parking.killers(opened.writeClient);
     log.info({ epoch: lease.epoch, high: lease.cursor.high, parkedKeys: opened.blocked.size }, 'subscription taken');
     role = 'active';
     return opened;
@@ -141,19 +144,16 @@ export function createSubscriptionRunner(options: RunnerOptions): SubscriptionRu
       {
         seq: plan.seq,
         state: 'failed',
-        reason: 'it killed the relay that published it',
+        reason: KILLED,
         error: null,
         attempts: CRASHES_BEFORE_PARKING,
         retryInMs: null,
       },
     ]);
     crashPoint('relay.park:after');
-    poisoned.add(plan.seq);
     if (subscription.keepsOrder && culprit !== undefined && culprit.key !== null) opened.blocked.add(culprit.key);
     log.error({ seq: plan.seq, messageId: culprit?.id, topic: culprit?.topic }, 'message parked: it killed the relay');
   }
-  // Parked for killing relays while the cursor was still before them.
-  const poisoned = new Set<number>();
 
   async function drop(release: boolean): Promise<void> {
     const closing = session;
@@ -191,7 +191,7 @@ export function createSubscriptionRunner(options: RunnerOptions): SubscriptionRu
   }
 
   async function bringOut(held: Session, page: LogPage, signal: AbortSignal): Promise<void> {
-    const entries = poisoned.size === 0 ? page.entries : page.entries.filter((entry) => !poisoned.delete(entry.seq));
+    const entries = killers.size === 0 ? page.entries : page.entries.filter((entry) => !killers.has(entry.seq));
     if (held.probe !== null && entries.length > 0) {
       held.probe = markBefore(
         held.probe,
