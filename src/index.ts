@@ -36,16 +36,28 @@ export {
 } from './transport/port.ts';
 
 export { consumer, type Consumer } from './inbox/consumer.ts';
-export { handlersFor, on, type HandlerContext, type HandlerKind, type HandlerOptions } from './inbox/handler.ts';
-export { idempotent, fingerprintOf } from './inbox/idempotency.ts';
+export { type DatabaseConsumerOptions, type Handlers, type RunnerConsumerOptions } from './inbox/consumer-options.ts';
+export {
+  handlersFor,
+  on,
+  type Handler,
+  type HandlerContext,
+  type HandlerKind,
+  type HandlerOptions,
+} from './inbox/handler.ts';
+export { fingerprintOf, idempotent, pruneIdempotencyKeys } from './inbox/idempotency.ts';
+export { type Runner } from './inbox/runner-work.ts';
 export { createMemoryWindow, type DedupWindow } from './inbox/window.ts';
 export { createRedisWindow } from './inbox/window-redis.ts';
+
+export { defineConfig, type HoldfastConfig, type SubscriptionConfig } from './operations/config.ts';
+export { discardParked, dropSubscription, retryParked } from './operations/interventions.ts';
+export { relayStatus } from './operations/relay-status.ts';
+export { requestReplay } from './operations/replays.ts';
 
 export { type Duration } from './runtime/duration.ts';
 export { type Clock } from './runtime/clock.ts';
 export { type Logger } from './runtime/log.ts';
-export { createLogger } from './runtime/pino-logger.ts';
 export { type Metrics } from './runtime/metrics.ts';
-export { promMetrics } from './runtime/prom-metrics.ts';
 export { type RetryOptions } from './runtime/retry.ts';
 export { type Service, type StopOptions } from './runtime/service.ts';

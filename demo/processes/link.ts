@@ -1,7 +1,8 @@
 /**
  * The child's end of the line to demo/main.ts: settings come in, readiness and counts go out. Used by the files beside this one.
  */
-import { createLogger, type Metrics, type Service } from '../../src/index.ts';
+import type { Metrics, Service } from '../../src/index.ts';
+import { createLogger } from '../../src/runtime/pino-logger.ts';
 import type { Broker } from '../broker.ts';
 import type { ServiceName, World } from '../world.ts';
 
