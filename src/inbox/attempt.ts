@@ -242,6 +242,7 @@ async function parkBehind<Tx>(room: Room<Tx>, execute: SqlExecutor, incoming: In
     error: null,
     attempts: 0,
     retryInMs: null,
+    line: { sentAt: sentAt(incoming.wire) },
   });
 }
 

@@ -22,6 +22,8 @@ export interface ParkingRecord extends ParkedState {
   readonly envelope: string;
   /** Handler runs so far. */
   readonly attempts: number;
+  /** Ordered consumers: what its place among the parked messages of its key depends on. The lock of the key must be held. */
+  readonly line?: { /** From sentAt(). */ readonly sentAt: string | null } | undefined;
 }
 
 /** What a redrive needs of a row. */
@@ -46,7 +48,7 @@ export interface ParkedDeliveryStore {
   claim(execute: SqlExecutor, messageId: string, retryInMs: number | null): Promise<void>;
   /** Locks one row for its redrive; null when it is gone, taken, or (`ordered`) no longer the first of its key. */
   lock(execute: SqlExecutor, messageId: string, ordered: boolean): Promise<{ readonly reason: string } | null>;
-  /** Takes the row out and makes the next of its key due, if that one only waited behind. */
+  /** Takes the row out and makes the next of its key due, if that one waited behind or for a predecessor. */
   remove(execute: SqlExecutor, messageId: string): Promise<void>;
   /** Makes due what waits for this message as its predecessor, also when its redrives had come to their end. */
   wakeSuccessor(execute: SqlExecutor, messageId: string, key: string): Promise<void>;
@@ -57,16 +59,43 @@ export interface ParkedDeliveryStore {
   count(execute: SqlExecutor): Promise<number>;
 }
 
+/**
+ * Positions below zero stand before all others of their key: for what comes late, and fails, while the first of the key waits for it
+ * or for something after it. Behind that one it would wait for ever, and those after it would overtake it.
+ */
+const AHEAD = -1_000_000_000_000_000;
+
 const IN_MS = (parameter: string): string => `now() + ${parameter}::float8 * interval '1 millisecond'`;
 
 export function createParkedDeliveryStore(schema: string, consumer: string): ParkedDeliveryStore {
   const table = `${quoteIdentifier(schema)}.parked_delivery`;
   const first = `NOT EXISTS (SELECT 1 FROM ${table} e WHERE e.consumer = p.consumer AND e.key = p.key AND e.position < p.position)`;
+  /** Whether message $3, sent at $4, comes before a row that waits for a predecessor. */
+  const precedes = (row: string): string =>
+    `${row}.reason = $5 AND (lower(${row}.envelope ->> 'predecessorid') = $3 OR $4 COLLATE "C" < rtrim(${row}.envelope ->> 'time', 'Z') COLLATE "C")`;
+
+  /** The position of a message that must not go to the end of the line; else null. */
+  async function placeAhead(execute: SqlExecutor, { messageId, key, line }: ParkingRecord): Promise<string | null> {
+    if (line === undefined || key === null) return null;
+    const rows = await execute(
+      `WITH line AS NOT MATERIALIZED (SELECT position, reason, envelope FROM ${table} WHERE consumer = $1 AND key = $2),
+         head AS (SELECT * FROM line ORDER BY position LIMIT 1),
+         waiting AS (SELECT * FROM line WHERE position > 0 ORDER BY position LIMIT 1)
+       SELECT (CASE WHEN head.position < 0 AND ${precedes('head')} THEN head.position - 1
+         WHEN ${precedes('waiting')} THEN coalesce((SELECT max(position) FROM line WHERE position < 0), ${AHEAD}) + 1 END)::text AS position
+       FROM head LEFT JOIN waiting ON true`,
+      [consumer, key, messageId, line.sentAt, PARK_REASONS.predecessor],
+    );
+    return (rows[0]?.['position'] as string | null | undefined) ?? null;
+  }
+
   return {
     async insert(execute, record) {
+      const position = await placeAhead(execute, record);
       await execute(
-        `INSERT INTO ${table} (consumer, message_id, topic, key, envelope, state, reason, error, attempts, next_attempt_at)
-         VALUES ($1, $2, $3, $4, $5::text::jsonb, $6, $7, $8, $9, ${IN_MS('$10')}) ON CONFLICT (consumer, message_id) DO NOTHING`,
+        `INSERT INTO ${table} (consumer, message_id, topic, key, envelope, state, reason, error, attempts, next_attempt_at${position === null ? '' : ', position'})
+         ${position === null ? '' : 'OVERRIDING SYSTEM VALUE'} VALUES ($1, $2, $3, $4, $5::text::jsonb, $6, $7, $8, $9, ${IN_MS('$10')}${position === null ? '' : ', $11::bigint'})
+         ON CONFLICT (consumer, message_id) DO NOTHING`,
         [
           consumer,
           record.messageId,
@@ -78,6 +107,7 @@ export function createParkedDeliveryStore(schema: string, consumer: string): Par
           record.error,
           record.attempts,
           record.retryInMs,
+          ...(position === null ? [] : [position]),
         ],
       );
     },
@@ -113,10 +143,12 @@ export function createParkedDeliveryStore(schema: string, consumer: string): Par
     async remove(execute, messageId) {
       await execute(
         `WITH gone AS (DELETE FROM ${table} WHERE consumer = $1 AND message_id = $2 RETURNING key)
-         UPDATE ${table} SET next_attempt_at = now()
-         WHERE consumer = $1 AND state = 'behind' AND position = (
-           SELECT min(r.position) FROM ${table} r, gone WHERE r.consumer = $1 AND r.key = gone.key AND r.message_id <> $2)`,
-        [consumer, messageId],
+         UPDATE ${table} SET next_attempt_at = now() WHERE consumer = $1 AND message_id = (
+           SELECT next.message_id FROM gone CROSS JOIN LATERAL (
+             SELECT r.message_id, r.state, r.reason FROM ${table} r
+             WHERE r.consumer = $1 AND r.key = gone.key AND r.message_id <> $2 ORDER BY r.position LIMIT 1) AS next
+           WHERE next.state = 'behind' OR next.reason = $3)`,
+        [consumer, messageId, PARK_REASONS.predecessor],
       );
     },
     async wakeSuccessor(execute, messageId, key) {

@@ -6,7 +6,7 @@ import type { SqlExecutor } from '../postgres/executor.ts';
 import { sqlStateOf } from '../postgres/sql-state.ts';
 import { keyLock } from './inbox-store.ts';
 import type { ParkReason } from './decide.ts';
-import { describeFailure, packWire, wireText, type Incoming } from './incoming.ts';
+import { describeFailure, packWire, sentAt, wireText, type Incoming } from './incoming.ts';
 import type { Room } from './room.ts';
 import { SimulatedCrash } from './work.ts';
 
@@ -73,6 +73,7 @@ async function write<Tx>(
     error: describeFailure(error),
     attempts,
     retryInMs,
+    line: room.ordered ? { sentAt: sentAt(incoming.wire) } : undefined,
   });
   await room.suspects.clear(execute, incoming.id);
   return { kind: 'parked' };

@@ -1,0 +1,101 @@
+/**
+ * A key whose first parked message waits for a predecessor, when what it waits for comes and fails itself; and how long such a
+ * message may hold others up.
+ */
+import type { PoolClient } from 'pg';
+import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
+import type { Consumer } from '../../src/inbox/consumer.ts';
+import type { DatabaseConsumerOptions } from '../../src/inbox/consumer-options.ts';
+import { on, type HandlerContext } from '../../src/inbox/handler.ts';
+import { discardParked, retryParked } from '../../src/inbox/parked-operations.ts';
+import { clean, delivery, openLab, Placed, wire, type Lab } from './lab.ts';
+
+let lab: Lab;
+const broken = new Set<number>();
+beforeAll(async () => {
+  lab = await openLab();
+});
+beforeEach(async () => {
+  broken.clear();
+  await clean(lab);
+  // The consumer has been running for a year.
+  await lab.test.pool.query(
+    `INSERT INTO holdfast.delivery_attempt (consumer, message_id, attempts, at)
+     VALUES ('shipping', '00000000-0000-0000-0000-000000000000', 0, now() - interval '1 year')`,
+  );
+});
+afterAll(() => lab.dispose());
+
+async function effect(order: { readonly n: number }, { tx, message }: HandlerContext<PoolClient>): Promise<void> {
+  if (broken.has(order.n)) throw new Error(`${order.n} is broken`);
+  await tx.query('INSERT INTO effect (id, note) VALUES ($1, $2)', [message.id, String(order.n)]);
+}
+
+const make = (options: Partial<DatabaseConsumerOptions> = {}): Consumer =>
+  lab.make({ ordered: true, retry: { attempts: 1 }, predecessorWait: 0, handlers: [on(Placed, effect)], ...options });
+
+/** 1 to `count` of one key, sent a second apart in the last minute, each naming the one before. */
+function chain(count: number): ReturnType<typeof wire>[] {
+  const wires: ReturnType<typeof wire>[] = [];
+  for (let n = 1; n <= count; n += 1) {
+    const time = new Date(Date.now() - (60 - n) * 1_000);
+    const before = wires.at(-1);
+    const predecessor = before === undefined ? {} : { predecessor: { id: before.id, at: time } };
+    wires.push(wire({ key: 'k', time, data: { orderId: 'k', n }, ...predecessor }));
+  }
+  return wires;
+}
+
+const notes = async (): Promise<readonly string[]> => (await lab.effects()).map(({ note }) => note);
+
+async function give(consumer: Consumer, wires: readonly ReturnType<typeof wire>[], ...numbers: number[]): Promise<void> {
+  for (const n of numbers) expect(await consumer.handle(delivery(wires[n - 1]?.text ?? ''))).toEqual({ kind: 'done' });
+}
+
+/** What a person would do, and time. */
+async function redriveAll(consumer: Consumer): Promise<void> {
+  await retryParked(lab.database, 'shipping', { all: true }, { actor: 'ann' });
+  await consumer.tickParked();
+}
+
+it('a predecessor that comes late and fails stands before the message that waits for it', async () => {
+  const consumer = make({ parkedRetry: { attempts: 1 } });
+  const wires = chain(3);
+  await give(consumer, wires, 2, 3);
+  await consumer.tickParked();
+  broken.add(1);
+  await give(consumer, wires, 1);
+  expect((await lab.parked()).map(({ message_id }) => message_id)).toEqual(wires.map(({ id }) => id));
+  expect(await notes()).toEqual([]);
+  broken.clear();
+  // Only the first is made due: its success takes the others along, though the redrives of 2 had come to their end.
+  await retryParked(lab.database, 'shipping', { id: wires[0]?.id ?? '' }, { actor: 'ann' });
+  await consumer.tickParked();
+  expect(await notes()).toEqual(['1', '2', '3']);
+});
+
+it('a replay of which one fails and others line up behind it goes before the message that waits', async () => {
+  const consumer = make({ parkedRetry: { attempts: 1 } });
+  const wires = chain(6);
+  await give(consumer, wires, 5, 6);
+  await consumer.tickParked();
+  broken.add(2);
+  await give(consumer, wires, 1, 2, 3, 4);
+  expect(await notes()).toEqual(['1']);
+  broken.clear();
+  await redriveAll(consumer);
+  expect(await notes()).toEqual(['1', '2', '3', '4', '5', '6']);
+  expect(await lab.parked()).toEqual([]);
+});
+
+it('a predecessor that is discarded lets the message that waits for it go', async () => {
+  const consumer = make({ parkedRetry: { attempts: 1 } });
+  const wires = chain(2);
+  await give(consumer, wires, 2);
+  await consumer.tickParked();
+  broken.add(1);
+  await give(consumer, wires, 1);
+  await discardParked(lab.database, 'shipping', wires[0]?.id ?? '', { actor: 'ann', reason: 'test' });
+  await consumer.tickParked();
+  expect(await notes()).toEqual(['2']);
+});
