@@ -2,11 +2,10 @@
  * The duties of src/transport/port.ts as tests. Every adapter runs them: test/transport/*.test.ts.
  * Nothing here knows which broker it is; what a test needs of one (short claims, a broker that hangs) comes from the harness.
  */
-import { randomUUID } from 'node:crypto';
-import { createServer, type Socket } from 'node:net';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { isHoldfastError } from '../../src/errors.ts';
 import type { Delivery, OutboundMessage, Receiver, Transport, Verdict } from '../../src/transport/port.ts';
+import { DONE, destinationName, NEVER, outbound, recorder, rejection, type Seen } from './transport-kit.ts';
 
 export interface TransportHarness {
   /** A transport on the working broker; all of them share it. Claims run out within a second or so. `queues` asks for partitions. */
@@ -18,83 +17,6 @@ export interface TransportHarness {
   /** A transport on the working broker, and a message that its broker refuses for good when given this one. */
   refusing(): { readonly transport: Transport; readonly spoil: (message: OutboundMessage) => OutboundMessage };
   dispose(): Promise<void>;
-}
-
-export const NEVER = new AbortController().signal;
-const DONE: Verdict = { kind: 'done' };
-
-let serial = 0;
-/** A destination nobody else uses. */
-export function destinationName(): string {
-  serial += 1;
-  return `dest-${serial}-${randomUUID().slice(0, 8)}`;
-}
-
-export function outbound(destination: string, n: number, rest: Partial<OutboundMessage> = {}): OutboundMessage {
-  const id = rest.id ?? randomUUID();
-  const key = rest.key ?? null;
-  const wire = JSON.stringify({
-    specversion: '1.0',
-    id,
-    type: 'test.happened',
-    source: 'test',
-    ...(key === null ? {} : { subject: key }),
-    data: { n, text: 'grüße "\\ \u2028' },
-  });
-  return { id, topic: 'test.happened', key, destination, wire, replayId: null, ...rest };
-}
-
-export interface Seen {
-  readonly n: number;
-  readonly key: string | null;
-  readonly wire: unknown;
-  readonly delivery: Delivery;
-}
-
-/** A handler that remembers what it saw, and lets a test wait for it. */
-export function recorder(decide: (seen: Seen, all: readonly Seen[]) => Verdict | Promise<Verdict> = () => DONE): {
-  readonly seen: readonly Seen[];
-  readonly handle: (delivery: Delivery) => Promise<Verdict>;
-  until(condition: (seen: readonly Seen[]) => boolean): Promise<void>;
-} {
-  const seen: Seen[] = [];
-  const waiting = new Set<() => void>();
-  return {
-    seen,
-    async handle(delivery) {
-      const wire = parsed(delivery.wire) as { data?: { n: number }; subject?: string };
-      const one: Seen = { n: wire.data?.n ?? -1, key: wire.subject ?? null, wire, delivery };
-      seen.push(one);
-      waiting.forEach((check) => check());
-      try {
-        return await decide(one, seen);
-      } finally {
-        waiting.forEach((check) => check());
-      }
-    },
-    until: (condition) =>
-      new Promise((resolve) => {
-        const check = (): void => {
-          if (!condition(seen)) return;
-          waiting.delete(check);
-          resolve();
-        };
-        waiting.add(check);
-        check();
-      }),
-  };
-}
-
-export const parsed = (wire: unknown): unknown => (typeof wire === 'string' ? JSON.parse(wire) : wire);
-
-/** The error that `work` rejects with. */
-export async function rejection(work: Promise<unknown>): Promise<unknown> {
-  try {
-    await work;
-  } catch (error) {
-    return error;
-  }
-  throw new Error('expected a rejection');
 }
 
 const isUnavailable = (error: unknown): boolean => isHoldfastError(error, 'HF_TRANSPORT_UNAVAILABLE');
@@ -465,24 +387,4 @@ export function describeTransport(name: string, open: () => Promise<TransportHar
       }
     });
   });
-}
-
-/** A TCP server that accepts and never answers. */
-export async function silentServer(): Promise<{ readonly port: number; close(): Promise<void> }> {
-  const sockets = new Set<Socket>();
-  const server = createServer((socket) => {
-    sockets.add(socket);
-    socket.on('error', () => {});
-    socket.on('close', () => sockets.delete(socket));
-  });
-  await new Promise<void>((resolve) => void server.listen(0, '127.0.0.1', resolve));
-  const address = server.address();
-  if (address === null || typeof address === 'string') throw new Error('no port');
-  return {
-    port: address.port,
-    close: () => {
-      sockets.forEach((socket) => socket.destroy());
-      return new Promise((resolve) => void server.close(() => resolve()));
-    },
-  };
 }

@@ -1,15 +1,8 @@
 import { Client } from 'pg';
 import { afterAll, describe, expect, it } from 'vitest';
 import { bullmqPostgresTransport, migrateBullmqPostgres } from '../../src/transport/bullmq-postgres.ts';
-import {
-  describeTransport,
-  destinationName,
-  NEVER,
-  outbound,
-  recorder,
-  rejection,
-  silentServer,
-} from '../conformance/transport.ts';
+import { describeTransport } from '../conformance/transport.ts';
+import { destinationName, NEVER, outbound, recorder, rejection, silentServer } from '../conformance/transport-kit.ts';
 import { createDatabaseOn, createTestDatabase, startPostgres, type TestDatabase } from '../support/servers.ts';
 
 const SHORT = { lockDurationMs: 600, stalledIntervalMs: 200 };

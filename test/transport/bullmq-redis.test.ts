@@ -4,15 +4,8 @@ import { Queue } from 'bullmq';
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { bullmqTransport } from '../../src/transport/bullmq-redis.ts';
-import {
-  describeTransport,
-  destinationName,
-  NEVER,
-  outbound,
-  recorder,
-  rejection,
-  silentServer,
-} from '../conformance/transport.ts';
+import { describeTransport } from '../conformance/transport.ts';
+import { destinationName, NEVER, outbound, recorder, rejection, silentServer } from '../conformance/transport-kit.ts';
 import { type RedisServer, sharedRedisUrl, startRedis, uniquePrefix } from '../support/servers.ts';
 
 /** Claims that run out soon, so that a test need not wait long for what a dead consumer held. */

@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import type { Clock } from '../../src/runtime/clock.ts';
 import { memoryBroker, type MemoryFaults, memoryTransport } from '../../src/transport/memory.ts';
-import { describeTransport, destinationName, NEVER, outbound, recorder, rejection } from '../conformance/transport.ts';
+import { describeTransport } from '../conformance/transport.ts';
+import { destinationName, NEVER, outbound, recorder, rejection } from '../conformance/transport-kit.ts';
 
 describeTransport('memory', async () => {
   const broker = memoryBroker();

@@ -1,0 +1,101 @@
+/** What tests of transports are made of: destinations, messages, a handler that remembers. Used by the conformance suite and beside it. */
+import { randomUUID } from 'node:crypto';
+import { createServer, type Socket } from 'node:net';
+import type { Delivery, OutboundMessage, Verdict } from '../../src/transport/port.ts';
+
+export const NEVER = new AbortController().signal;
+export const DONE: Verdict = { kind: 'done' };
+
+let serial = 0;
+/** A destination nobody else uses. */
+export function destinationName(): string {
+  serial += 1;
+  return `dest-${serial}-${randomUUID().slice(0, 8)}`;
+}
+
+export function outbound(destination: string, n: number, rest: Partial<OutboundMessage> = {}): OutboundMessage {
+  const id = rest.id ?? randomUUID();
+  const key = rest.key ?? null;
+  const wire = JSON.stringify({
+    specversion: '1.0',
+    id,
+    type: 'test.happened',
+    source: 'test',
+    ...(key === null ? {} : { subject: key }),
+    data: { n, text: 'grüße "\\ \u2028' },
+  });
+  return { id, topic: 'test.happened', key, destination, wire, replayId: null, ...rest };
+}
+
+export interface Seen {
+  readonly n: number;
+  readonly key: string | null;
+  readonly wire: unknown;
+  readonly delivery: Delivery;
+}
+
+/** A handler that remembers what it saw, and lets a test wait for it. */
+export function recorder(decide: (seen: Seen, all: readonly Seen[]) => Verdict | Promise<Verdict> = () => DONE): {
+  readonly seen: readonly Seen[];
+  readonly handle: (delivery: Delivery) => Promise<Verdict>;
+  until(condition: (seen: readonly Seen[]) => boolean): Promise<void>;
+} {
+  const seen: Seen[] = [];
+  const waiting = new Set<() => void>();
+  return {
+    seen,
+    async handle(delivery) {
+      const wire = parsed(delivery.wire) as { data?: { n: number }; subject?: string };
+      const one: Seen = { n: wire.data?.n ?? -1, key: wire.subject ?? null, wire, delivery };
+      seen.push(one);
+      waiting.forEach((check) => check());
+      try {
+        return await decide(one, seen);
+      } finally {
+        waiting.forEach((check) => check());
+      }
+    },
+    until: (condition) =>
+      new Promise((resolve) => {
+        const check = (): void => {
+          if (!condition(seen)) return;
+          waiting.delete(check);
+          resolve();
+        };
+        waiting.add(check);
+        check();
+      }),
+  };
+}
+
+export const parsed = (wire: unknown): unknown => (typeof wire === 'string' ? JSON.parse(wire) : wire);
+
+/** The error that `work` rejects with. */
+export async function rejection(work: Promise<unknown>): Promise<unknown> {
+  try {
+    await work;
+  } catch (error) {
+    return error;
+  }
+  throw new Error('expected a rejection');
+}
+
+/** A TCP server that accepts and never answers. */
+export async function silentServer(): Promise<{ readonly port: number; close(): Promise<void> }> {
+  const sockets = new Set<Socket>();
+  const server = createServer((socket) => {
+    sockets.add(socket);
+    socket.on('error', () => {});
+    socket.on('close', () => sockets.delete(socket));
+  });
+  await new Promise<void>((resolve) => void server.listen(0, '127.0.0.1', resolve));
+  const address = server.address();
+  if (address === null || typeof address === 'string') throw new Error('no port');
+  return {
+    port: address.port,
+    close: () => {
+      sockets.forEach((socket) => socket.destroy());
+      return new Promise((resolve) => void server.close(() => resolve()));
+    },
+  };
+}
