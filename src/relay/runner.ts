@@ -123,9 +123,15 @@ export function createSubscriptionRunner(options: RunnerOptions): SubscriptionRu
         'the cursor came from another cluster: re-reading by position, duplicates are possible',
       );
     }
-    opened.blocked = await parking.blockedKeys(opened.writeClient);
-    await suspect(opened, lease.stalls);
-    killers = await parking.killers(opened.writeClient);
+    try {
+      opened.blocked = await parking.blockedKeys(opened.writeClient);
+      await suspect(opened, lease.stalls);
+      killers = await parking.killers(opened.writeClient);
+    } catch (error) {
+      // Nobody else knows of its connections yet.
+      await opened.close({ release: false }).catch(() => {});
+      throw error;
+    }
     log.info({ epoch: lease.epoch, high: lease.cursor.high, parkedKeys: opened.blocked.size }, 'subscription taken');
     role = 'active';
     return opened;

@@ -1,0 +1,50 @@
+/** What a relay finds when it takes a subscription: another cluster, other shards, its own name, a table that is not there. */
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { createRelayLab, type RelayLab } from '../support/relay-lab.ts';
+
+let lab: RelayLab;
+beforeAll(async () => {
+  lab = await createRelayLab();
+});
+beforeEach(() => lab.reset());
+afterAll(() => lab.close());
+
+const expire = () => lab.database.query(`UPDATE holdfast.subscription SET lease_until = now() - interval '1 second'`);
+const subscription = async () => (await lab.database.query('SELECT * FROM holdfast.subscription ORDER BY shard')).rows;
+
+/** The xids of a cluster that has lived a billion transactions longer. */
+const AGED = 1_000_000_000n;
+async function moveRowsFromAnOlderCluster(): Promise<void> {
+  await lab.database.query(`UPDATE holdfast.outbox SET xid = (xid::text::bigint + ${AGED})::text::xid8`);
+  for (const row of await subscription()) {
+    const [xmin, xmax, xip] = String(row['snapshot']).split(':') as [string, string, string];
+    const aged = (xid: string) => (BigInt(xid) + AGED).toString();
+    const running = xip === '' ? '' : xip.split(',').map(aged).join(',');
+    await lab.database.query(
+      'UPDATE holdfast.subscription SET snapshot = $1, system_identifier = 1 WHERE name = $2 AND shard = $3',
+      [`${aged(xmin)}:${aged(xmax)}:${running}`, row['name'], row['shard']],
+    );
+  }
+}
+
+describe('taking a subscription', () => {
+  it('leaves no connection behind when it fails half-way', async () => {
+    const { relay } = await lab.relay();
+    const readers = async () =>
+      (
+        await lab.database.query(
+          `SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND query LIKE '%plan_cache_mode%' AND pid <> pg_backend_pid()`,
+        )
+      ).rowCount;
+    await lab.database.query('ALTER TABLE holdfast.parked_message RENAME TO parked_message_away');
+    try {
+      for (let round = 0; round < 3; round += 1) await expect(relay.tick()).rejects.toThrow('parked_message');
+      await lab.until(async () => (await readers()) === 0);
+    } finally {
+      await lab.database.query('ALTER TABLE holdfast.parked_message_away RENAME TO parked_message');
+    }
+    await lab.write({ n: 1 });
+    await relay.tick();
+    expect(relay.states[0]?.role).toBe('active');
+  });
+});
