@@ -68,6 +68,7 @@ export function mergeCursors(cursors: readonly Cursor[]): Cursor {
     snapshot: `${xmin}:${xmin}:`,
     high: Math.min(...cursors.map((cursor) => cursor.high)),
     catchup: null,
-    floor: Math.max(...cursors.map((cursor) => cursor.floor)),
+    // Each floor has all rows of the other cluster below it; above the lowest one a late committer may still wait for its reader.
+    floor: Math.min(...cursors.map((cursor) => cursor.floor)),
   };
 }

@@ -119,15 +119,19 @@ export function createSubscriptionStore(database: Database): SubscriptionStore {
         await client.query(`SELECT pg_advisory_xact_lock(hashtextextended($1, 0))`, [
           `${database.schema}/subscription/${name}`,
         ]);
-        const found = await client.query<SubscriptionRow & { shards: number; held: boolean }>(
-          `SELECT ${ROW}, shards, lease_until > clock_timestamp() AND lease_owner IS NOT NULL AS held
+        const found = await client.query<SubscriptionRow & { shard: number; shards: number; held: boolean }>(
+          `SELECT ${ROW}, shard, shards, lease_until > clock_timestamp() AND lease_owner IS NOT NULL AS held
            FROM ${s}.subscription WHERE name = $1 ORDER BY shard FOR UPDATE`,
           [name],
         );
         const first = found.rows[0];
         if (first === undefined) {
           const high = from === 'beginning' ? '0' : `(SELECT coalesce(max(seq), 0) FROM ${s}.outbox)`;
-          await insertShards(client, name, shards, `pg_current_snapshot(), ${high}, 0`, []);
+          // A row that is visible bears a later xid than the snapshot's last only if it came from another cluster.
+          const foreign = `(SELECT max(seq + 0) FROM ${s}.outbox WHERE xid >= pg_snapshot_xmax(pg_current_snapshot()))`;
+          const floor = `CASE WHEN (SELECT xid FROM ${s}.outbox ORDER BY xid DESC LIMIT 1) >= pg_snapshot_xmax(pg_current_snapshot())
+            THEN coalesce(${foreign}, 0) ELSE 0 END`;
+          await insertShards(client, name, shards, `pg_current_snapshot(), ${high}, ${floor}, 0`, []);
         } else if (first.shards !== shards) {
           await reshard(client, name, shards, found.rows);
         }
@@ -222,7 +226,7 @@ export function createSubscriptionStore(database: Database): SubscriptionStore {
     values: readonly unknown[],
   ) {
     await client.query(
-      `INSERT INTO ${s}.subscription (name, shard, shards, snapshot, high, floor, system_identifier)
+      `INSERT INTO ${s}.subscription (name, shard, shards, snapshot, high, floor, lease_epoch, system_identifier)
        SELECT $1, shard, $2, ${cursorSql}, (SELECT system_identifier FROM pg_control_system())
        FROM generate_series(0, $2::int - 1) AS shard`,
       [name, shards, ...values],
@@ -233,7 +237,7 @@ export function createSubscriptionStore(database: Database): SubscriptionStore {
     client: PoolClient,
     name: string,
     shards: number,
-    rows: (SubscriptionRow & { shards: number; held: boolean })[],
+    rows: (SubscriptionRow & { shard: number; shards: number; held: boolean })[],
   ) {
     if (rows.some((row) => row.held)) {
       throw new HoldfastError(
@@ -246,12 +250,21 @@ export function createSubscriptionStore(database: Database): SubscriptionStore {
         },
       );
     }
-    const merged = mergeCursors(rows.map(toCursor));
+    // Snapshots of different clusters cannot be merged, nor may one pass for this cluster's.
+    const cursors: Cursor[] = [];
+    for (const row of rows) {
+      const cursor = toCursor(row);
+      cursors.push(row.same_cluster ? cursor : await rebaseline(client, { name, shard: row.shard }, cursor));
+    }
+    const merged = mergeCursors(cursors);
+    // A relay that slept through all this must not find its epoch in the new rows.
+    const epoch = Math.max(...rows.map((row) => Number(row.lease_epoch)));
     await client.query(`DELETE FROM ${s}.subscription WHERE name = $1`, [name]);
-    await insertShards(client, name, shards, `$3::pg_snapshot, $4::bigint, $5::bigint`, [
+    await insertShards(client, name, shards, `$3::pg_snapshot, $4::bigint, $5::bigint, $6::bigint`, [
       merged.snapshot,
       merged.high,
       merged.floor,
+      epoch,
     ]);
   }
 

@@ -117,6 +117,11 @@ describe('mergeCursors', () => {
     const cursor = (snapshot: string, high: number): Cursor => ({ snapshot, high, catchup: null, floor: 0 });
     expect(mergeCursors([cursor('10:20:10,12', 50), cursor('15:15:', 40)])).toEqual(cursor('10:10:', 40));
   });
+
+  it('looks for late committers wherever one of them would', () => {
+    const cursor = (floor: number): Cursor => ({ snapshot: '15:15:', high: 200, catchup: null, floor });
+    expect(mergeCursors([cursor(50), cursor(100)]).floor).toBe(50);
+  });
 });
 
 describe('parseSnapshot', () => {

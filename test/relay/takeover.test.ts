@@ -27,6 +27,57 @@ async function moveRowsFromAnOlderCluster(): Promise<void> {
   }
 }
 
+describe('a log that was moved here from another cluster', () => {
+  it('is read once by a subscription that begins after the move', async () => {
+    await lab.write({ n: 1 }, { n: 2 }, { n: 3 }, { n: 4 }, { n: 5 });
+    await moveRowsFromAnOlderCluster();
+    const { relay, transport } = await lab.relay({ batchSize: 2 });
+    for (let round = 0; round < 6; round += 1) await relay.tick();
+    await lab.write({ n: 6 });
+    for (let round = 0; round < 3; round += 1) await relay.tick();
+    expect(lab.numbers(transport)).toEqual([1, 2, 3, 4, 5, 6]);
+  });
+
+  it('is not read by a subscription that begins after the move with what is new', async () => {
+    await lab.write({ n: 1 }, { n: 2 });
+    await moveRowsFromAnOlderCluster();
+    const { relay, transport } = await lab.relay({ from: 'now' });
+    await lab.write({ n: 3 });
+    for (let round = 0; round < 3; round += 1) await relay.tick();
+    expect(lab.numbers(transport)).toEqual([3]);
+  });
+
+  it('is read to the end also when the number of shards changes with the move', async () => {
+    const before = await lab.relay();
+    const late = await lab.database.pool.connect();
+    await late.query('BEGIN');
+    await lab.send(late, { n: 1 });
+    await lab.write({ n: 2 });
+    await before.relay.tick();
+    expect(lab.numbers(before.transport)).toEqual([2]);
+    await before.relay.stop();
+    await late.query('COMMIT');
+    late.release();
+    await moveRowsFromAnOlderCluster();
+    const after = await lab.relay({ shards: 2 });
+    for (let round = 0; round < 4; round += 1) await after.relay.tick();
+    expect(lab.numbers(after.transport)).toEqual([1, 2]);
+  });
+});
+
+describe('another number of shards', () => {
+  it('never uses the epoch of an earlier lease again', async () => {
+    const first = await lab.relay();
+    await first.relay.tick();
+    await first.relay.stop();
+    const [before] = await subscription();
+    const second = await lab.relay({ shards: 2 });
+    await second.relay.tick();
+    for (const row of await subscription())
+      expect(Number(row['lease_epoch'])).toBeGreaterThan(Number(before?.['lease_epoch']));
+  });
+});
+
 describe('taking a subscription', () => {
   it('leaves no connection behind when it fails half-way', async () => {
     const { relay } = await lab.relay();
