@@ -101,11 +101,13 @@ export function createSubscriptionRunner(options: RunnerOptions): SubscriptionRu
   /** Parked for killing relays, perhaps with the cursor still before them. */
   let killers: ReadonlySet<number> = new Set();
   let asleep = false;
+  /** Of the last lease this runner had: it may come back to it at once. */
+  let heldEpoch: number | null = null;
 
   async function takeLease(): Promise<Session | number> {
     const leasedAtMs = clock.monotonic();
     crashPoint('relay.acquire:before');
-    const acquisition = await store.acquire(key, owner, subscription.leaseMs);
+    const acquisition = await store.acquire(key, owner, subscription.leaseMs, heldEpoch);
     crashPoint('relay.acquire:after');
     if (acquisition.kind === 'held') {
       if (role !== 'standby')
@@ -116,6 +118,7 @@ export function createSubscriptionRunner(options: RunnerOptions): SubscriptionRu
       return Math.min(acquisition.retryInMs + random() * 100, subscription.leaseMs / 10 + random() * 100);
     }
     const { lease } = acquisition;
+    heldEpoch = lease.epoch;
     const opened = await openSession({ database, store, subscription, key, lease, leasedAtMs, clock, crashPoint });
     if (lease.rebaselined) {
       log.warn(

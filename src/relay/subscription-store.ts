@@ -43,8 +43,11 @@ export interface Advance {
 export interface SubscriptionStore {
   /** Creates the rows of a new subscription, or brings an existing one to `shards` when nobody holds it. */
   ensure(name: string, options: { shards: number; from: 'beginning' | 'now'; retentionMs: number }): Promise<void>;
-  /** Takes the lease when it is free, over, or was this owner's already (who lost its connection, say). */
-  acquire(key: SubscriptionKey, owner: string, leaseMs: number): Promise<Acquisition>;
+  /**
+   * Takes the lease when it is free, over, or still this process's own: `held` is the epoch under which it held it last (it lost its
+   * connection, say). A name alone proves nothing: two relays may have been given the same, or one that died may come back under it.
+   */
+  acquire(key: SubscriptionKey, owner: string, leaseMs: number, held?: number | null): Promise<Acquisition>;
   /** Writes progress and renews the lease. Rejects with HF_LEASE_LOST when the epoch is not ours any more. */
   advance(client: ClientBase, key: SubscriptionKey, epoch: number, leaseMs: number, advance: Advance): Promise<void>;
   /** Renews the lease only. Rejects with HF_LEASE_LOST. */
@@ -142,17 +145,20 @@ export function createSubscriptionStore(database: Database): SubscriptionStore {
       });
     },
 
-    async acquire(key, owner, leaseMs) {
+    async acquire(key, owner, leaseMs, held = null) {
       return database.transaction(async (client) => {
         await client.query(`SET LOCAL idle_in_transaction_session_timeout = ${Math.ceil(leaseMs / 2)}`);
-        // Takeover counts as a stall when the owner before did not give the lease back; advance() sets the count to 0.
+        // Takeover counts as a stall when the owner before did not give the lease back; advance() sets the count to 0. Who comes
+        // back to its own lease has not died, whatever it had marked as being published.
+        const own = `(lease_owner = $3 AND lease_epoch = $5::bigint)`;
         const taken = await client.query<SubscriptionRow>(
           `UPDATE ${s}.subscription SET lease_owner = $3, lease_epoch = lease_epoch + 1,
              lease_until = clock_timestamp() + $4 * interval '1 millisecond',
-             stalls = CASE WHEN lease_owner IS NULL OR lease_owner = $3 THEN stalls ELSE stalls + 1 END
-           WHERE name = $1 AND shard = $2 AND (lease_owner IS NULL OR lease_owner = $3 OR lease_until < clock_timestamp())
+             stalls = CASE WHEN lease_owner IS NULL OR ${own} THEN stalls ELSE stalls + 1 END,
+             probe = CASE WHEN ${own} AND probe IS NOT NULL THEN jsonb_set(probe, '{mark}', 'null') ELSE probe END
+           WHERE name = $1 AND shard = $2 AND (lease_owner IS NULL OR ${own} OR lease_until < clock_timestamp())
            RETURNING ${ROW}`,
-          [key.name, key.shard, owner, leaseMs],
+          [key.name, key.shard, owner, leaseMs, held],
         );
         const row = taken.rows[0];
         if (row === undefined) return whoHolds(client, key);

@@ -98,4 +98,43 @@ describe('taking a subscription', () => {
     await relay.tick();
     expect(relay.states[0]?.role).toBe('active');
   });
+
+  it('keeps two relays apart that were given the same name', async () => {
+    const one = await lab.relay({}, { owner: 'pod-0' });
+    const two = await lab.relay({}, { owner: 'pod-0' });
+    await one.relay.tick();
+    await two.relay.tick();
+    expect(two.relay.states[0]?.role).toBe('standby');
+    await lab.write({ n: 1 });
+    await one.relay.tick();
+    await two.relay.tick();
+    expect([lab.numbers(one.transport), lab.numbers(two.transport)]).toEqual([[1], []]);
+  });
+
+  it('counts the death of a relay that comes back under its old name', async () => {
+    const dead = await lab.relay({}, { owner: 'pod-0' });
+    await dead.relay.tick();
+    await expire();
+    const heir = await lab.relay({}, { owner: 'pod-0' });
+    await heir.relay.tick();
+    expect(await subscription()).toMatchObject([{ stalls: 1 }]);
+  });
+
+  it('does not take the loss of its connections for a death of what it was publishing', async () => {
+    const { relay } = await lab.relay();
+    await relay.tick();
+    const probe = { size: 1, left: 10, mark: { seqs: [1], crashes: 1 } };
+    await lab.database.query('UPDATE holdfast.subscription SET probe = $1', [JSON.stringify(probe)]);
+    await lab.database.query(
+      `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()`,
+    );
+    await lab.write({ n: 1 });
+    await lab.until(() =>
+      relay.tick().then(
+        () => true,
+        () => false,
+      ),
+    );
+    expect((await lab.database.query('SELECT 1 FROM holdfast.parked_message')).rowCount).toBe(0);
+  });
 });
