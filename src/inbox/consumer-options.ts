@@ -41,7 +41,7 @@ export interface CommonConsumerOptions {
   readonly redeliveryHorizon?: Duration | undefined;
   /** How long idempotency keys are kept; default '24h'. */
   readonly idempotencyRetention?: Duration | undefined;
-  /** Ordered consumers: how long a message waits for its predecessor before it is parked. Default '1m'. */
+  /** Ordered consumers: how long after it was sent a message still waits for its predecessor; then it is parked. Default '1m'. */
   readonly predecessorWait?: Duration | undefined;
   /** How often to look for parked messages that are due; default '1s'. */
   readonly parkedPoll?: Duration | undefined;

@@ -94,7 +94,7 @@ export function createDeliverer<Tx>(room: Room<Tx>, since: () => Promise<number>
         conflicts,
         holds,
         heldMs: outcome.kind === 'unavailable' ? nowMs - holdStartedMs : 0,
-        awaitedMs: awaited(incoming.id, outcome, nowMs),
+        awaitedMs: awaited(incoming, outcome, nowMs),
         stopping: room.stopping().aborted,
       };
       const next = decideNext(outcome, progress, policies);
@@ -144,15 +144,19 @@ export function createDeliverer<Tx>(room: Room<Tx>, since: () => Promise<number>
     await room.clock.sleep(delayMs, AbortSignal.any([signal, room.stopping()]));
   }
 
-  /** How long this process has known the message to wait for its predecessor. */
-  function awaited(id: string, outcome: Outcome, nowMs: number): number {
+  /**
+   * How long the message has waited for its predecessor: since it was sent, or since this process knows of it. A message that waits can
+   * hold up other keys, and all that they sent meanwhile: counted from here alone, their waits would add up, key after key.
+   */
+  function awaited({ id, envelope }: Readable, outcome: Outcome, nowMs: number): number {
     if (outcome.kind !== 'awaiting') {
       if (awaitingSinceMs.size > 0 && outcome.kind !== 'unavailable' && outcome.kind !== 'busy')
         awaitingSinceMs.delete(id);
       return 0;
     }
+    const ageMs = Math.max(0, room.clock.now() - envelope.time.getTime());
     const sinceMs = awaitingSinceMs.get(id);
-    if (sinceMs !== undefined) return nowMs - sinceMs;
+    if (sinceMs !== undefined) return Math.max(ageMs, nowMs - sinceMs);
     awaitingSinceMs.set(id, nowMs);
     if (awaitingSinceMs.size > MAX_AWAITING) {
       for (const oldest of awaitingSinceMs.keys()) {
@@ -160,7 +164,7 @@ export function createDeliverer<Tx>(room: Room<Tx>, since: () => Promise<number>
         break;
       }
     }
-    return 0;
+    return ageMs;
   }
 
   /** Nothing is acknowledged before it is parked: while the database is away, this holds and then gives the message back. */

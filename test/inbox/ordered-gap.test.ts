@@ -99,3 +99,19 @@ it('a predecessor that is discarded lets the message that waits for it go', asyn
   await consumer.tickParked();
   expect(await notes()).toEqual(['2']);
 });
+
+it('a message that waits holds others up no longer than its wait, however many keys have lost a predecessor', async () => {
+  const consumer = make({ predecessorWait: '1m' });
+  const orphan = (key: string, ageMs: number): ReturnType<typeof wire> =>
+    wire({
+      key,
+      time: new Date(Date.now() - ageMs),
+      data: { orderId: key, n: 2 },
+      predecessor: { id: '0197a3c2-5b1e-7cc3-98c4-dc0c0c07398f', at: new Date(Date.now() - ageMs) },
+    });
+  // Behind one that waited for a minute stand those that were sent in that minute: theirs is over as well, or soon.
+  expect(await consumer.handle(delivery(orphan('a', 61_000)))).toEqual({ kind: 'done' });
+  expect(await consumer.handle(delivery(orphan('b', 60_000)))).toEqual({ kind: 'done' });
+  expect(await consumer.handle(delivery(orphan('c', 1_000)))).toMatchObject({ kind: 'later' });
+  expect(await lab.parked()).toMatchObject([{ reason: 'predecessor missing' }, { reason: 'predecessor missing' }]);
+});
