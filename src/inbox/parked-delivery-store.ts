@@ -50,7 +50,7 @@ export interface ParkedDeliveryStore {
   lock(execute: SqlExecutor, messageId: string, ordered: boolean): Promise<{ readonly reason: string } | null>;
   /** Takes the row out and makes the next of its key due, if that one waited behind or for a predecessor. */
   remove(execute: SqlExecutor, messageId: string): Promise<void>;
-  /** Makes due what waits for this message as its predecessor, also when its redrives had come to their end. */
+  /** Makes the first of the key due if it waits for this message as its predecessor, also when its redrives had come to their end. */
   wakeSuccessor(execute: SqlExecutor, messageId: string, key: string): Promise<void>;
   /** After a failed redrive. */
   keep(execute: SqlExecutor, messageId: string, state: ParkedState): Promise<void>;
@@ -153,8 +153,10 @@ export function createParkedDeliveryStore(schema: string, consumer: string): Par
     },
     async wakeSuccessor(execute, messageId, key) {
       await execute(
-        `UPDATE ${table} SET next_attempt_at = now()
-         WHERE consumer = $1 AND key = $2 AND reason = $3 AND lower(envelope ->> 'predecessorid') = $4`,
+        `UPDATE ${table} SET next_attempt_at = now() WHERE consumer = $1 AND message_id = (
+           SELECT head.message_id FROM (
+             SELECT message_id, reason, envelope FROM ${table} WHERE consumer = $1 AND key = $2 ORDER BY position LIMIT 1) AS head
+           WHERE head.reason = $3 AND lower(head.envelope ->> 'predecessorid') = $4)`,
         [consumer, key, PARK_REASONS.predecessor, messageId],
       );
     },
