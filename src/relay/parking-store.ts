@@ -55,7 +55,16 @@ export const KILLED = 'it killed the relay that published it';
 export function createParkingStore(scope: ParkingScope): ParkingStore {
   const s = quoteIdentifier(scope.schema);
   const fence = fenceSql(scope.schema);
-  const mine = `subscription = $1 AND lane % ${scope.shards} = ${scope.shard}`;
+  const ofShard = `lane % ${scope.shards} = ${scope.shard}`;
+  const mine = `subscription = $1 AND ${ofShard}`;
+  // The first parked message of every key, from key to key by the index: a key may have a million messages waiting, and this is
+  // asked every second, and after each batch of them.
+  const headColumns = 'key, seq, lane, state, next_attempt_at';
+  const heads = `head AS (
+    (SELECT ${headColumns} FROM ${s}.parked_message WHERE subscription = $1 AND key IS NOT NULL ORDER BY key, seq LIMIT 1)
+    UNION ALL
+    SELECT following.* FROM head CROSS JOIN LATERAL (
+      SELECT ${headColumns} FROM ${s}.parked_message WHERE subscription = $1 AND key > head.key ORDER BY key, seq LIMIT 1) AS following)`;
 
   return {
     async park(client, epoch, records) {
@@ -102,7 +111,7 @@ export function createParkingStore(scope: ParkingScope): ParkingStore {
     async blockedKeys(client) {
       if (!scope.keepsOrder) return new Set();
       const result = await client.query<{ key: string }>(
-        `SELECT DISTINCT key FROM ${s}.parked_message WHERE ${mine} AND key IS NOT NULL`,
+        `WITH RECURSIVE ${heads} SELECT key FROM head WHERE ${ofShard}`,
         [scope.name],
       );
       return new Set(result.rows.map((row) => row.key));
@@ -112,16 +121,20 @@ export function createParkingStore(scope: ParkingScope): ParkingStore {
       // Heads: nothing earlier of the key is parked. A head that is `behind` lost the one before it (published or discarded).
       // `free`: everything from the head up to the next failed message that is not due, or never will be: bool_and skips nulls.
       const order = scope.keepsOrder
-        ? `SELECT p.seq, p.key, p.attempts, p.parked_at,
-             bool_and(p.state = 'behind' OR coalesce(p.next_attempt_at <= clock_timestamp(), false))
-               OVER (PARTITION BY coalesce(p.key, p.seq::text) ORDER BY p.seq) AS free
-           FROM ${s}.parked_message p WHERE ${mine}
-             AND (p.key IS NULL OR p.key IN (
-               SELECT key FROM ${s}.parked_message WHERE ${mine} AND (next_attempt_at <= clock_timestamp() OR state = 'behind')))`
-        : `SELECT seq, key, attempts, parked_at, next_attempt_at <= clock_timestamp() OR state = 'behind' AS free
+        ? `SELECT p.* FROM head CROSS JOIN LATERAL (
+             SELECT seq, key, attempts, parked_at,
+               bool_and(state = 'behind' OR coalesce(next_attempt_at <= statement_timestamp(), false)) OVER (ORDER BY seq) AS free
+             FROM (SELECT * FROM ${s}.parked_message WHERE subscription = $1 AND key = head.key ORDER BY seq LIMIT $2) AS first) AS p
+           WHERE ${ofShard} AND (state = 'behind' OR next_attempt_at <= statement_timestamp())
+           UNION ALL
+           SELECT seq, key, attempts, parked_at, true FROM ${s}.parked_message
+           WHERE ${mine} AND key IS NULL AND next_attempt_at <= statement_timestamp()`
+        : `SELECT seq, key, attempts, parked_at, next_attempt_at <= statement_timestamp() OR state = 'behind' AS free
            FROM ${s}.parked_message WHERE ${mine}`;
       const result = await client.query<{ seq: string; key: string | null; attempts: number; parked_for_ms: number }>(
-        `SELECT seq, key, attempts, extract(epoch FROM clock_timestamp() - parked_at)::float8 * 1000 AS parked_for_ms FROM (${order}) AS candidate WHERE free ORDER BY seq LIMIT $2`,
+        `WITH RECURSIVE ${heads}
+         SELECT seq, key, attempts, extract(epoch FROM clock_timestamp() - parked_at)::float8 * 1000 AS parked_for_ms
+         FROM (${order}) AS candidate WHERE free ORDER BY seq LIMIT $2`,
         [scope.name, limit],
       );
       return result.rows.map((row) => ({

@@ -24,14 +24,15 @@ export async function pruneChunk(database: Database, after: number): Promise<Pru
     `WITH bound AS MATERIALIZED (
        SELECT min(high) AS high, clock_timestamp() - max(retention) AS before FROM ${s}.subscription),
      chunk AS MATERIALIZED (
-       SELECT o.seq, o.xid, o.created_at >= b.before AS young FROM bound b, ${s}.outbox o
-       WHERE o.seq > $1 AND o.seq <= b.high ORDER BY o.seq LIMIT ${CHUNK}),
+       SELECT o.seq, o.xid, o.created_at >= (SELECT before FROM bound) AS young FROM ${s}.outbox o
+       -- As a value, not a join: otherwise the scan does not end there, but goes through all that is not delivered yet.
+       WHERE o.seq > $1 AND o.seq <= (SELECT high FROM bound) ORDER BY o.seq LIMIT ${CHUNK}),
      gone AS (
        DELETE FROM ${s}.outbox WHERE seq IN (
          SELECT c.seq FROM chunk c WHERE NOT c.young
            -- Not yet delivered by somebody whose cursor is further on: its transaction was late.
            AND NOT EXISTS (SELECT 1 FROM ${s}.subscription u WHERE c.seq > u.floor AND NOT pg_visible_in_snapshot(c.xid, u.snapshot))
-           AND NOT EXISTS (SELECT 1 FROM ${s}.parked_message p WHERE p.seq = c.seq)
+           AND NOT EXISTS (SELECT 1 FROM ${s}.subscription u JOIN ${s}.parked_message p ON p.subscription = u.name WHERE p.seq = c.seq)
            AND NOT EXISTS (SELECT 1 FROM ${s}.replay r WHERE r.finished_at IS NULL AND c.seq BETWEEN r.position AND r.to_seq))
        RETURNING 1)
      SELECT (SELECT count(*) FROM gone) AS deleted, max(seq) AS last, count(*) AS looked, bool_or(young) AS young FROM chunk`,

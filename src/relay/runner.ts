@@ -225,10 +225,13 @@ export function createSubscriptionRunner(options: RunnerOptions): SubscriptionRu
   async function chores(held: Session, signal: AbortSignal): Promise<boolean> {
     if (clock.monotonic() < choresDueAtMs || held.probe !== null) return false;
     const limit = Math.min(subscription.batchSize, CHORE_MESSAGES);
+    const startedAtMs = clock.monotonic();
     const redriven = await redrive(context, held, limit, signal);
     const replaying = shard === 0 && (await replayPage(context, held, database.schema, limit, signal));
     const busy = redriven > 0 || replaying;
-    choresDueAtMs = busy ? 0 : clock.monotonic() + CHORES_EVERY_MS;
+    // Looking through very many parked keys takes its time; it must not take that of the live log.
+    const nowMs = clock.monotonic();
+    choresDueAtMs = busy ? 0 : nowMs + Math.max(CHORES_EVERY_MS, 20 * (nowMs - startedAtMs));
     if (redriven > 0) held.advance(held.cursor, redriven);
     return busy;
   }

@@ -24,12 +24,14 @@ export function createScheduler(database: Database): Scheduler {
   const s = quoteIdentifier(database.schema);
   return {
     async moveDue() {
+      // statement_timestamp(), because an index is no use to a comparison with clock_timestamp(), which may change from row to row:
+      // every look would read all that is scheduled.
       const result = await database.query<{ moved: string; duplicates: string[] | null; next_in_ms: number | null }>(
         `WITH turn AS MATERIALIZED (SELECT pg_try_advisory_xact_lock(hashtextextended($1, 0)) AS mine),
          due AS (
            DELETE FROM ${s}.scheduled_message WHERE id IN (
              SELECT id FROM ${s}.scheduled_message
-             WHERE (SELECT mine FROM turn) AND due_at <= clock_timestamp() ORDER BY due_at, id LIMIT ${BATCH} FOR UPDATE SKIP LOCKED)
+             WHERE (SELECT mine FROM turn) AND due_at <= statement_timestamp() ORDER BY due_at, id LIMIT ${BATCH} FOR UPDATE SKIP LOCKED)
            RETURNING id, topic, key, payload, headers, due_at),
          known AS (SELECT id FROM due JOIN ${s}.outbox o USING (id)),
          batch AS (
@@ -38,7 +40,7 @@ export function createScheduler(database: Database): Scheduler {
          written AS MATERIALIZED (SELECT ${s}.write_outbox(messages, false) FROM batch WHERE moved > 0)
          SELECT moved, (SELECT count(*) FROM written) AS written, (SELECT array_agg(id::text) FROM known) AS duplicates,
            (SELECT extract(epoch FROM min(due_at) - clock_timestamp())::float8 * 1000 FROM ${s}.scheduled_message
-             WHERE due_at > clock_timestamp()) AS next_in_ms
+             WHERE due_at > statement_timestamp()) AS next_in_ms
          FROM batch`,
         [`${database.schema}/scheduler`],
       );
