@@ -184,7 +184,11 @@ async function inWindow<Tx>(room: Room<Tx>, attempt: Attempt<Tx>, payload: unkno
   const { window } = room;
   if (window === null) throw new TypeError('consumer() lets no window handler pass without a window');
   try {
-    if (!attempt.parked && (await window.seen(room.name, attempt.incoming.id))) return { kind: 'duplicate' };
+    if (await window.seen(room.name, attempt.incoming.id)) {
+      // Parked, and handled since by a duplicate, which this kind lets through.
+      if (attempt.parked) await room.work.transaction((execute) => room.parked.remove(execute, attempt.incoming.id));
+      return { kind: 'duplicate' };
+    }
   } catch (error) {
     return { kind: 'unavailable', error };
   }

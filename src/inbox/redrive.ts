@@ -19,7 +19,12 @@ const BATCH = 4;
 /** On top of the handlers' own time: a claim older than that belongs to a dead process. */
 const CLAIM_MARGIN_MS = 60_000;
 
+/** Counting what is parked reads all of it, so it is done at most this share of the time: a hundredth. */
+const REST_PER_COUNT = 99;
+
 export function createRedriver<Tx>(room: Room<Tx>, since: () => Promise<number>): Redriver {
+  let countAgainMs = -Infinity;
+
   async function claimDue(): Promise<readonly ParkedRow[]> {
     room.crash('parked.claim:before');
     const rows = await room.work.transaction(async (execute) => {
@@ -79,12 +84,24 @@ export function createRedriver<Tx>(room: Room<Tx>, since: () => Promise<number>)
                 ? PARK_REASONS.undecodable
                 : handler === undefined
                   ? PARK_REASONS.noHandler
-                  : after.reason,
+                  : row.reason === PARK_REASONS.released
+                    ? // What a person allowed holds for the next attempt as well.
+                      PARK_REASONS.released
+                    : after.reason,
             error: describeFailure(after.error),
             retryInMs: after.retryInMs,
           }),
     );
     room.crash('parked.keep:after');
+  }
+
+  async function countParked(): Promise<void> {
+    const startedMs = room.clock.monotonic();
+    if (startedMs < countAgainMs) return;
+    const parked = await room.work.transaction((execute) => room.parked.count(execute));
+    room.counts.parked.set({ consumer: room.name }, parked);
+    const nowMs = room.clock.monotonic();
+    countAgainMs = nowMs + REST_PER_COUNT * (nowMs - startedMs);
   }
 
   return {
@@ -98,10 +115,7 @@ export function createRedriver<Tx>(room: Room<Tx>, since: () => Promise<number>)
         const results = await Promise.allSettled(rows.map((row) => run(row, signal)));
         for (const result of results) if (result.status === 'rejected') throw result.reason;
       }
-      room.counts.parked.set(
-        { consumer: room.name },
-        await room.work.transaction((execute) => room.parked.count(execute)),
-      );
+      await countParked();
       return ran;
     },
   };
