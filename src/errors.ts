@@ -70,7 +70,10 @@ export class HoldfastError extends Error {
   readonly details: Readonly<Record<string, unknown>>;
 
   constructor(code: ErrorCode, message: string, options: HoldfastErrorOptions = {}) {
-    super(options.advice === undefined ? message : `${message} ${options.advice}`, options.cause === undefined ? undefined : { cause: options.cause });
+    super(
+      options.advice === undefined ? message : `${message} ${options.advice}`,
+      options.cause === undefined ? undefined : { cause: options.cause },
+    );
     this.code = code;
     this.advice = options.advice;
     this.details = options.details ?? {};

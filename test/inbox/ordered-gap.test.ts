@@ -48,7 +48,11 @@ function chain(count: number): ReturnType<typeof wire>[] {
 
 const notes = async (): Promise<readonly string[]> => (await lab.effects()).map(({ note }) => note);
 
-async function give(consumer: Consumer, wires: readonly ReturnType<typeof wire>[], ...numbers: number[]): Promise<void> {
+async function give(
+  consumer: Consumer,
+  wires: readonly ReturnType<typeof wire>[],
+  ...numbers: number[]
+): Promise<void> {
   for (const n of numbers) expect(await consumer.handle(delivery(wires[n - 1]?.text ?? ''))).toEqual({ kind: 'done' });
 }
 

@@ -72,7 +72,15 @@ const arrival = (key: string): OrderedArrival => ({
   sentAt: '2027-01-01T00:00:00',
 });
 const line = { sentAt: '2027-01-01T00:00:00' };
-const record = { topic: 't', envelope: '{}', state: 'behind', reason: 'r', error: null, attempts: 0, retryInMs: null } as const;
+const record = {
+  topic: 't',
+  envelope: '{}',
+  state: 'behind',
+  reason: 'r',
+  error: null,
+  attempts: 0,
+  retryInMs: null,
+} as const;
 
 it.each<[string, (execute: SqlExecutor) => Promise<unknown>]>([
   ['the mark of a message whose key has a line', (execute) => mark(execute, 'hot')],
