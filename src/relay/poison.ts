@@ -52,10 +52,13 @@ export function markBefore(probe: ProbeState, seqs: readonly number[]): ProbeSta
   return { ...probe, mark: { seqs, crashes: same ? (probe.mark?.crashes ?? 0) : 0 } };
 }
 
-/** After `count` messages went well; null once nothing is suspect any more. The size stays: the culprit may still be ahead. */
-export function afterSuccess(probe: ProbeState, count: number): ProbeState | null {
+/**
+ * After `count` messages went well; null once nothing is suspect any more. The size stays: the culprit may still be ahead. A page
+ * without messages ends the suspicion only at the end of the log: elsewhere its rows were other topics' or other shards'.
+ */
+export function afterSuccess(probe: ProbeState, count: number, more: boolean): ProbeState | null {
   const left = probe.left - count;
-  return left <= 0 || count === 0 ? null : { ...probe, left, mark: null };
+  return left <= 0 || (count === 0 && !more) ? null : { ...probe, left, mark: null };
 }
 
 function half(count: number): number {

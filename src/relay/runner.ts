@@ -68,6 +68,8 @@ export interface SubscriptionRunner extends Service {
 
 /** How often parked messages and replays are looked for while the log is busy, in milliseconds. */
 const CHORES_EVERY_MS = 1_000;
+/** ... and at least, however long it took, in milliseconds. */
+const CHORES_AT_LEAST_EVERY_MS = 60_000;
 /** Messages per batch of them: they are read whole, whatever their size, and the live log waits meanwhile. */
 const CHORE_MESSAGES = 200;
 /** For connecting, queries and backoff, in milliseconds; see RunnerState.patienceMs. */
@@ -216,10 +218,10 @@ export function createSubscriptionRunner(options: RunnerOptions): SubscriptionRu
       page.next.catchup !== null ||
       held.cursor.catchup !== null ||
       page.entries.length > 0;
-    if (held.probe !== null) held.probe = afterSuccess(held.probe, page.entries.length);
+    if (held.probe !== null) held.probe = afterSuccess(held.probe, page.entries.length, page.more);
     else if (!moved) return;
     held.advance(page.next, counts.published);
-    if (held.probe !== null) await held.flush();
+    if (held.probe !== null && page.entries.length > 0) await held.flush();
   }
 
   async function chores(held: Session, signal: AbortSignal): Promise<boolean> {
@@ -231,7 +233,8 @@ export function createSubscriptionRunner(options: RunnerOptions): SubscriptionRu
     const busy = redriven > 0 || replaying;
     // Looking through very many parked keys takes its time; it must not take that of the live log.
     const nowMs = clock.monotonic();
-    choresDueAtMs = busy ? 0 : nowMs + Math.max(CHORES_EVERY_MS, 20 * (nowMs - startedAtMs));
+    const pauseMs = Math.min(Math.max(CHORES_EVERY_MS, 20 * (nowMs - startedAtMs)), CHORES_AT_LEAST_EVERY_MS);
+    choresDueAtMs = busy ? 0 : nowMs + pauseMs;
     if (redriven > 0) held.advance(held.cursor, redriven);
     return busy;
   }
