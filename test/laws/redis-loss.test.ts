@@ -3,8 +3,8 @@
  * twice. Redis full: nothing is parked, nothing lost, and all goes on by itself. Redis away for long: the lag grows, the breaker is
  * open, nothing is parked (I1, I3, I4, I13).
  *
- * Fails when replayed messages bear the job ids of the first time, when OOM is taken for the fault of a message, or when a breaker
- * never closes again.
+ * Fails when OOM is taken for the fault of a message, and when a replayed message is parked behind the one of its key that waits for
+ * what the broker lost.
  */
 import { randomUUID } from 'node:crypto';
 import { Redis } from 'ioredis';
