@@ -52,20 +52,24 @@ function prettyMessage(log: Record<string, unknown>, messageKey: string, dim: (t
   const fields = Object.entries(log)
     .filter(([name, value]) => name !== messageKey && !META.has(name) && value !== undefined)
     .map(([name, value]) => `${name}=${shown(value)}`);
-  const line = [String(log[messageKey] ?? ''), ...(fields.length === 0 ? [] : [dim(fields.join(' '))])].join('  ');
+  const line = [asText(log[messageKey] ?? ''), ...(fields.length === 0 ? [] : [dim(fields.join(' '))])].join('  ');
   const causes = [log['err'] ?? log['error']].flatMap((error) => describeCauses(error, Number(log['level'])));
   return [line, ...causes.map((cause) => dim(`    ${cause.replaceAll('\n', '\n    ')}`))].join('\n');
 }
 
 function describeCauses(error: unknown, level: number): readonly string[] {
   if (error === undefined || error === null) return [];
-  if (typeof error !== 'object') return [String(error)];
+  if (typeof error !== 'object') return [asText(error)];
   const { type, message, code, stack, cause } = error as { readonly [name: string]: unknown };
   const known = typeof code === 'string';
-  const first = `${known ? code : String(type ?? 'Error')}: ${String(message ?? '')}`;
+  const first = `${known ? code : asText(type ?? 'Error')}: ${asText(message ?? '')}`;
   const own = known || level < ERROR_LEVEL || typeof stack !== 'string' ? first : stack;
   // A HoldfastError tells what its cause says already.
   return known ? [own] : [own, ...describeCauses(cause, 0).map((each) => `caused by ${each}`)];
+}
+
+function asText(value: unknown): string {
+  return typeof value === 'string' ? value : shown(value);
 }
 
 function shown(value: unknown): string {
