@@ -140,7 +140,7 @@ function assemble<Tx>(
   const concurrency = checkConcurrency(where, options.concurrency, tools.database, log);
   checkKinds(where, [...resolved.values()], ordered, options.window);
   if (typeof transport?.receiver !== 'function')
-    throw wrong(where, 'has no transport', 'Give transport: bullmqRedis({ … }), or another one.');
+    throw wrong(where, 'has no transport', 'Give transport: bullmqTransport({ … }), or another one.');
   if (onUnknown !== 'ignore' && onUnknown !== 'park')
     throw wrong(where, `has onUnknown ${JSON.stringify(onUnknown)}`, "Use 'ignore' or 'park'.");
 

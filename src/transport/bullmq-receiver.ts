@@ -8,7 +8,7 @@
  */
 import { DelayedError, type IQueueBackend, type Job, WaitingError, Worker } from 'bullmq';
 import { systemClock } from '../runtime/clock.ts';
-import { type BullmqBroker, type BullmqSettings, queueName, type ReceiveLink } from './bullmq-parts.ts';
+import { assertDestination, type BullmqBroker, type BullmqSettings, queueName, type ReceiveLink } from './bullmq-parts.ts';
 import type { Delivery, ReceiveOptions, Receiver, Verdict } from './port.ts';
 import { createSemaphore } from './semaphore.ts';
 import { untilStopped } from './shared.ts';
@@ -47,6 +47,8 @@ export function bullmqReceiver(
   handle: Handle,
   options: ReceiveOptions,
 ): Receiver {
+  // A worker that cannot be made would be tried again for ever, in the background.
+  assertDestination(destination);
   let run: Run | undefined;
   return {
     async start() {

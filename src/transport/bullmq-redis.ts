@@ -38,6 +38,10 @@ export function bullmqTransport(options: BullmqTransportOptions): Transport {
   refuseUnknownOptions(options, ['connection', 'prefix', ...BULLMQ_OPTIONS], 'bullmqTransport');
   const settings = resolveBullmqOptions(options, 'bullmqTransport');
   const prefix = options.prefix ?? 'bull';
+  if (typeof options.connection === 'object' && (options.connection.keyPrefix ?? '') !== '')
+    throw new HoldfastError('HF_CONFIG', 'bullmqTransport: connection.keyPrefix does not work with BullMQ.', {
+      advice: 'Use the option prefix.',
+    });
   const broker: BullmqBroker = {
     kind: 'bullmq-redis',
     openPublishLink: (used) => publishLink(options.connection, prefix, used),
@@ -54,6 +58,11 @@ export function bullmqTransport(options: BullmqTransportOptions): Transport {
 /** Everything else Redis answers (OOM, READONLY, LOADING, MISCONF, NOAUTH, NOPERM, CLUSTERDOWN, …) is about the broker as a whole. */
 const MESSAGE_FAULT = /invalid bulk length|exceeds maximum allowed size|value is bigger|too big/i;
 
+/** Up to Redis 6 the answer to a script has READONLY in its midst. */
+export function isFromReplica(error: Error): boolean {
+  return /\bREADONLY\b/.test(error.message);
+}
+
 function connect(
   connection: string | RedisOptions,
   settings: BullmqSettings,
@@ -64,8 +73,8 @@ function connect(
     connectTimeout: settings.publishTimeoutMs,
     // A client that gives up for good would leave its publisher or worker dead until a restart.
     retryStrategy: (times: number) => Math.min(times * 50, RECONNECT_CAP_MS),
-    // After a failover the old primary answers READONLY: connecting again finds the new one.
-    reconnectOnError: (error: Error) => error.message.startsWith('READONLY'),
+    // After a failover the old primary is a replica: connecting again finds the new one.
+    reconnectOnError: isFromReplica,
     // The shapes BullMQ's scripts read.
     replyMapping: 'legacy' as const,
     ...own,

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { Queue } from 'bullmq';
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { bullmqTransport } from '../../src/transport/bullmq-redis.ts';
+import { bullmqTransport, isFromReplica } from '../../src/transport/bullmq-redis.ts';
 import { describeTransport } from '../conformance/transport.ts';
 import { destinationName, NEVER, outbound, recorder, rejection, silentServer } from '../conformance/transport-kit.ts';
 import { type RedisServer, sharedRedisUrl, startRedis, uniquePrefix } from '../support/servers.ts';
@@ -241,12 +241,29 @@ describe('bullmqTransport', () => {
     await transport.close();
   });
 
+  it('refuses to receive from a queue that BullMQ cannot have', () => {
+    const receive = (): unknown =>
+      make().receiver('orders:shipping', async () => ({ kind: 'done' }), { concurrency: 1, ordered: false });
+    expect(receive).toThrow(expect.objectContaining({ code: 'HF_CONFIG' }));
+  });
+
+  it('knows a replica by its answer, to a command and, on Redis 6, to a script', () => {
+    const answers = [
+      "READONLY You can't write against a read only replica.",
+      "ERR Error running script (call to f_1): @user_script:1: @user_script: 1: -READONLY You can't write against a read only replica.",
+    ];
+    expect(answers.map((answer) => isFromReplica(new Error(answer)))).toEqual([true, true]);
+    expect(isFromReplica(new Error('OOM command not allowed'))).toBe(false);
+  });
+
   it('refuses options that cannot work', () => {
     expect(() => bullmqTransport({ connection: server.url, prefx: 'a' } as never)).toThrow(/Did you mean "prefix"/);
     for (const partitions of [0, 1.5, 5000]) {
       expect(() => make({ queues: { a: { partitions } } })).toThrow(expect.objectContaining({ code: 'HF_CONFIG' }));
     }
     expect(() => make({ queues: { 'a:b': {} } })).toThrow(expect.objectContaining({ code: 'HF_CONFIG' }));
+    // BullMQ's scripts cannot work with it; without this check they would be tried, and fail, for ever.
+    expect(() => make({ connection: { host: '127.0.0.1', keyPrefix: 'app:' } })).toThrow(/prefix/);
     expect(() => make({ lockDurationMs: 0 })).toThrow(expect.objectContaining({ code: 'HF_CONFIG' }));
   });
 });
