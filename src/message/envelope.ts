@@ -152,8 +152,10 @@ export interface WireExtra {
 
 /** The wire of a row, made by joining texts. The row is taken as it is; only consumers judge it. */
 export function encodeWire(row: LogRow, extra: WireExtra = {}): string {
-  const opening = row.headers.indexOf('{') + 1;
-  const attributes = row.headers.slice(opening, row.headers.lastIndexOf('}')).trim();
+  // What is no object becomes an attribute that readers refuse: the wire itself stays JSON, or no broker could hand it out.
+  const attributes = row.headers.trimStart().startsWith('{')
+    ? row.headers.slice(row.headers.indexOf('{') + 1, row.headers.lastIndexOf('}')).trim()
+    : `"headers":${row.headers}`;
   // The attributes stand early, so that one of them that clashes with a name below loses when the text is parsed.
   let wire = `{"specversion":"1.0","holdfast":${WIRE_VERSION}`;
   if (attributes !== '') wire += `,${attributes}`;

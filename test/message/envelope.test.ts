@@ -125,6 +125,17 @@ describe('encodeWire and decodeEnvelope', () => {
   });
 });
 
+test('attributes that are no object make an envelope that can be read as far as refusing it', () => {
+  // The table does not forbid them to writers that go round its functions, and what is no JSON would stop a queue for good.
+  for (const headers of ['[1]', '"a{b}c"', '5', 'true']) {
+    const sent = encodeWire({ ...row, headers });
+    expect(() => decodeEnvelope(sent)).toThrow(
+      expect.objectContaining({ code: 'HF_ENVELOPE_INVALID', details: { attribute: 'headers' } }),
+    );
+    expect(JSON.parse(sent)).toMatchObject({ id, type: 'order.placed', source: 'holdfast' });
+  }
+});
+
 describe('decodeEnvelope', () => {
   test.each<[string, unknown]>([
     ['specversion', '0.3'],
