@@ -30,7 +30,7 @@ export interface DeliveryCounts {
   readonly unrouted: number;
 }
 
-type Refusal = Extract<PublishOutcome, { kind: 'refused' }>;
+export type Refusal = Extract<PublishOutcome, { kind: 'refused' }>;
 
 /** Delivers in the order given. When it resolves, nothing of `entries` is left to do for the log's cursor. */
 export async function deliver(

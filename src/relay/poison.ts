@@ -10,6 +10,8 @@
 
 export const STALLS_BEFORE_PROBING = 3;
 export const CRASHES_BEFORE_PARKING = 2;
+/** Before the log is suspected, the parked messages are, which are taken up before anything else. */
+export const STALLS_BEFORE_CAREFUL_REDRIVE = 2;
 
 export interface ProbeState {
   /** How many messages to publish at a time. */

@@ -3,22 +3,38 @@
  * ones waiting behind it. Used by the subscription runner between pages.
  */
 import type { LogEntry } from './log-reader.ts';
-import { failedRecord, forgetHead, publishEntries, type DeliveryContext } from './delivery.ts';
-import type { RedriveCandidate } from './parking-store.ts';
+import { failedRecord, forgetHead, publishEntries, type DeliveryContext, type Refusal } from './delivery.ts';
+import type { ParkedRecord, RedriveCandidate } from './parking-store.ts';
 import type { Session } from './session.ts';
 
-/** Resolves with how many messages were published. */
+/** What stands in the table while a message is taken up carefully, and after it, if that was the end of the relay. */
+const DIED: Refusal = { kind: 'refused', permanent: false, error: new Error('a relay died publishing it') };
+
+/**
+ * Resolves with how many messages were published. `careful`, after deaths: one message at a time, and its attempt is counted before
+ * it is made, so that one that kills its relay is put off like one that is refused, and is a dead letter in the end.
+ */
 export async function redrive(
   context: DeliveryContext,
   session: Session,
   limit: number,
   signal: AbortSignal,
+  { careful }: { readonly careful: boolean },
 ): Promise<number> {
   const { parking, crashPoint } = context;
   const candidates = new Map(
-    (await parking.redrivable(session.writeClient, limit)).map((candidate) => [candidate.seq, candidate]),
+    (await parking.redrivable(session.writeClient, careful ? 1 : limit)).map((candidate) => [candidate.seq, candidate]),
   );
   if (candidates.size === 0) return 0;
+  const afterFailure = (seq: number, refusal: Refusal): ParkedRecord => {
+    const { attempts, parkedForMs } = candidates.get(seq) as RedriveCandidate;
+    const facts = { attempts: attempts + 1, parkedForMs, random: context.random };
+    return failedRecord(context.subscription.parkedRetry, seq, refusal, facts);
+  };
+  if (careful) {
+    const marks = [...candidates.keys()].map((seq) => ({ ...afterFailure(seq, DIED), reason: DIED.error.message }));
+    await parking.park(session.writeClient, session.epoch, marks);
+  }
   const entries = await session.reader.pick([...candidates.keys()]);
   const { heads, followers } = waves(entries, context.subscription.keepsOrder);
   const ready = new Set<string | null>();
@@ -39,11 +55,7 @@ export async function redrive(
     await parking.park(
       session.writeClient,
       session.epoch,
-      refused.map(([entry, refusal]) => {
-        const candidate = candidates.get(entry.seq) as RedriveCandidate;
-        const facts = { attempts: candidate.attempts + 1, parkedForMs: candidate.parkedForMs, random: context.random };
-        return failedRecord(context.subscription.parkedRetry, entry.seq, refusal, facts);
-      }),
+      refused.map(([entry, refusal]) => afterFailure(entry.seq, refusal)),
     );
     crashPoint('relay.redrive:after');
     for (const [entry] of refused) forgetHead(context, session, entry);

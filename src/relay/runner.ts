@@ -19,7 +19,13 @@ import type { RelayMetrics } from './metrics.ts';
 import type { ResolvedSubscription } from './options.ts';
 import { expectAfter, isExpecting, NOTHING_EXPECTED, pace, type Expectation } from './pacing.ts';
 import { createParkingStore, KILLED } from './parking-store.ts';
-import { afterSuccess, CRASHES_BEFORE_PARKING, markBefore, planAfterTakeover } from './poison.ts';
+import {
+  afterSuccess,
+  CRASHES_BEFORE_PARKING,
+  markBefore,
+  planAfterTakeover,
+  STALLS_BEFORE_CAREFUL_REDRIVE,
+} from './poison.ts';
 import { redrive } from './redrive.ts';
 import { replayPage } from './replay.ts';
 import { openSession, type Session } from './session.ts';
@@ -103,6 +109,8 @@ export function createSubscriptionRunner(options: RunnerOptions): SubscriptionRu
   /** Parked for killing relays, perhaps with the cursor still before them. */
   let killers: ReadonlySet<number> = new Set();
   let asleep = false;
+  /** Relays died before this one without progress, perhaps of a parked message. */
+  let careful = false;
   /** Of the last lease this runner had: it may come back to it at once. */
   let heldEpoch: number | null = null;
 
@@ -121,6 +129,7 @@ export function createSubscriptionRunner(options: RunnerOptions): SubscriptionRu
     }
     const { lease } = acquisition;
     heldEpoch = lease.epoch;
+    careful = lease.stalls >= STALLS_BEFORE_CAREFUL_REDRIVE;
     const opened = await openSession({ database, store, subscription, key, lease, leasedAtMs, clock, crashPoint });
     if (lease.rebaselined) {
       log.warn(
@@ -228,7 +237,7 @@ export function createSubscriptionRunner(options: RunnerOptions): SubscriptionRu
     if (clock.monotonic() < choresDueAtMs || held.probe !== null) return false;
     const limit = Math.min(subscription.batchSize, CHORE_MESSAGES);
     const startedAtMs = clock.monotonic();
-    const redriven = await redrive(context, held, limit, signal);
+    const redriven = await redrive(context, held, limit, signal, { careful });
     const replaying = shard === 0 && (await replayPage(context, held, database.schema, limit, signal));
     const busy = redriven > 0 || replaying;
     // Looking through very many parked keys takes its time; it must not take that of the live log.

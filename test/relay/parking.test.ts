@@ -195,3 +195,37 @@ describe('a broker that is away', () => {
     expect(lab.numbers(second.transport)).toEqual([1]);
   });
 });
+
+describe('a parked message that kills the relays that take it up again', () => {
+  it('is put off as after a failed attempt, and the log goes on', async () => {
+    const first = await lab.relay(fast);
+    refuse(first.transport, false, 1);
+    await lab.write({ n: 1, who: 'a' });
+    await first.relay.tick();
+    await first.relay.stop();
+    await retryNow();
+    await lab.write({ n: 2, who: 'b' });
+    let deaths = 0;
+    for (let life = 1; life <= 5; life += 1) {
+      const { relay, transport } = await lab.relay({ ...fast, publishTimeout: '1s' }, { random: () => 0.9 });
+      const dead = new Promise<void>((resolve) => {
+        transport.respond = (batch) => {
+          if (!batch.some((message) => numberOf(message) === 1)) return Promise.resolve(batch.map(() => published));
+          resolve();
+          return new Promise(() => {});
+        };
+      });
+      const ended = await Promise.race([relay.tick().then(() => 'lived'), dead.then(() => 'died')]);
+      if (ended === 'died') deaths += 1;
+      else expect(lab.numbers(transport)).toEqual([2]);
+      if (ended === 'lived') break;
+      await lab.database.query(`UPDATE holdfast.subscription SET lease_until = now() - interval '1 second'`);
+    }
+    expect(deaths).toBe(3);
+    expect(await parked()).toMatchObject([
+      { n: 1, state: 'failed', reason: 'a relay died publishing it', attempts: 2 },
+    ]);
+    const due = await lab.database.query('SELECT 1 FROM holdfast.parked_message WHERE next_attempt_at <= now()');
+    expect(due.rowCount).toBe(0);
+  });
+});
