@@ -2,7 +2,7 @@
  * Hands batches to the broker and does not come back without an answer: an outage is waited out behind a circuit breaker, with
  * backoff, however long it takes. Used by everything in the relay that publishes.
  */
-import { HoldfastError } from '../errors.ts';
+import { HoldfastError, isHoldfastError } from '../errors.ts';
 import { createBreaker, isBreakerOpen, type Breaker } from '../runtime/breaker.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { CrashPoint } from '../runtime/crash-point.ts';
@@ -62,9 +62,12 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
 
   async function attempt(
     batch: readonly OutboundMessage[],
-    timeoutMs: number,
+    session: Session,
     signal: AbortSignal,
   ): Promise<readonly PublishOutcome[]> {
+    // A call that outlasts the lease could publish beside the next owner, so it is given up at the lease's end at the latest. Asked
+    // here, because the breaker may have spent a while on finding out whether the broker is back.
+    const timeoutMs = Math.min(publishTimeoutMs, await session.leaseLeftMs());
     crashPoint('relay.publish:before');
     const outcomes = await withTimeout((callSignal) => publisher.publish(batch, { signal: callSignal }), {
       timeoutMs,
@@ -91,16 +94,16 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
       if (batch.length === 0) return [];
       for (let failures = 1; ; failures += 1) {
         onAttempt();
-        // A call that outlasts the lease could publish beside the next owner, so it is given up at the lease's end at the latest.
-        const timeoutMs = Math.min(publishTimeoutMs, await session.leaseLeftMs());
+        await session.leaseLeftMs();
         try {
-          const outcomes = await breaker.run(() => attempt(batch, timeoutMs, signal));
+          const outcomes = await breaker.run(() => attempt(batch, session, signal));
           if (session.trouble !== null) log.info({}, 'the broker answers again');
           session.trouble = null;
           return outcomes;
         } catch (error) {
           signal.throwIfAborted();
           session.assertAlive();
+          if (isHoldfastError(error, 'HF_LEASE_LOST')) throw error;
           if (session.trouble === null) log.warn({ err: error }, 'cannot publish; waiting for the broker');
           // What an open breaker says of itself would hide why it is open.
           session.trouble = describeError(isBreakerOpen(error) ? (breaker.lastFailure ?? error) : error);

@@ -1,5 +1,6 @@
 /** One relay at a time writes a cursor: leases, takeover, shards. */
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { HoldfastError } from '../../src/errors.ts';
 import { createRelayLab, type RelayLab } from '../support/relay-lab.ts';
 
 let lab: RelayLab;
@@ -69,6 +70,28 @@ describe('lease', () => {
     );
     await expect(relay.tick()).rejects.toMatchObject({ code: 'HF_LEASE_LOST' });
     expect(transport.sent).toEqual([]);
+  });
+
+  it('is looked at again after the broker was asked whether it is back, which may take long', async () => {
+    const { relay, transport } = await lab.relay(
+      { lease: '2s', breaker: { consecutiveFailures: 1, halfOpenAfter: 1 } },
+      { clock: lab.skippingClock() },
+    );
+    await relay.tick();
+    await lab.write({ n: 1 });
+    let asked = false;
+    transport.respond = async (batch) => {
+      if (batch.length > 0 && asked) return batch.map(() => ({ kind: 'published' }));
+      if (batch.length > 0) throw new HoldfastError('HF_TRANSPORT_UNAVAILABLE', 'nobody there');
+      asked = true;
+      lab.skip(1_900);
+      await lab.database.query(
+        `UPDATE holdfast.subscription SET lease_epoch = lease_epoch + 1, lease_owner = 'other', lease_until = now() + interval '1 hour'`,
+      );
+      return [];
+    };
+    await expect(relay.tick()).rejects.toMatchObject({ code: 'HF_LEASE_LOST' });
+    expect([asked, transport.sent]).toEqual([true, []]);
   });
 
   it('survives the loss of every connection', async () => {
