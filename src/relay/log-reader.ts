@@ -41,8 +41,14 @@ export interface LogReader {
   read(cursor: Cursor, limit: number): Promise<LogPage>;
   /** These rows, by seq; those that are not there are left out. */
   pick(seqs: readonly number[]): Promise<readonly LogEntry[]>;
-  /** What is visible now of a range of the log, by seq, whatever the filter of this reader. */
-  range(wanted: LogRange): Promise<readonly LogEntry[]>;
+  /** What is visible now of a range of the log, by seq, whatever the filter of this reader; in steps, if what is wanted is rare. */
+  range(wanted: LogRange): Promise<RangePage>;
+}
+
+export interface RangePage {
+  readonly entries: readonly LogEntry[];
+  /** The seq to go on from; null at the end of the range. */
+  readonly next: number | null;
 }
 
 export interface LogRange {
@@ -68,6 +74,9 @@ export const LOG_READER_SETTINGS = `
  * a gigabyte. Stored sizes are compressed, so in memory it may be some times that.
  */
 const PAGE_BYTES = 8 * 1_048_576;
+
+/** Rows that one step of a range looks at: the live log waits meanwhile. */
+const RANGE_ROWS = 5_000;
 
 const TEXTS = 'seq, id::text, topic, key, created_at::text, payload::text, headers::text';
 
@@ -109,15 +118,22 @@ export function createLogReader(client: Client, schema: string, filter: LogFilte
     },
 
     async range({ fromSeq, toSeq, topic, key, limit }) {
-      const result = await client.query<string[]>({
-        text: `SELECT ${TEXTS} FROM ${quoteIdentifier(schema)}.outbox
-               WHERE seq BETWEEN $1 AND $2 AND ($3::text IS NULL OR topic ~ $3) AND ($4::text IS NULL OR key = $4)
-               ORDER BY seq LIMIT $5`,
+      const result = await client.query<(string | null)[]>({
+        text: `WITH looked_at AS MATERIALIZED (
+                 SELECT seq, id, topic, key, created_at, payload, headers FROM ${quoteIdentifier(schema)}.outbox
+                 WHERE seq BETWEEN $1 AND $2 ORDER BY seq LIMIT ${RANGE_ROWS})
+               SELECT NULL::bigint, CASE WHEN count(*) = ${RANGE_ROWS} THEN max(seq)::text END, NULL, NULL, NULL, NULL, NULL FROM looked_at
+               UNION ALL
+               SELECT * FROM (SELECT ${TEXTS} FROM looked_at
+                 WHERE ($3::text IS NULL OR topic ~ $3) AND ($4::text IS NULL OR key = $4) ORDER BY seq LIMIT $5) AS wanted`,
         values: [fromSeq, toSeq, topic === null ? null : topicPatternToRegex(topic), key, limit],
         rowMode: 'array',
         types: asText,
       });
-      return result.rows.map(toEntry);
+      const [header, ...found] = result.rows as [(string | null)[], ...string[][]];
+      const entries = found.map(toEntry);
+      const last = entries.length === limit ? (entries.at(-1)?.seq ?? null) : numberOrNull(header[1]);
+      return { entries, next: last === null || last >= toSeq ? null : last + 1 };
     },
   };
 }

@@ -17,13 +17,13 @@ export async function replayPage(
   const replay = await openReplay(session.writeClient, schema, subscription.name);
   if (replay === null) return false;
   const { topic, key, toSeq } = replay;
-  const entries = await session.reader.range({ fromSeq: replay.position, toSeq, topic, key, limit });
+  const { entries, next } = await session.reader.range({ fromSeq: replay.position, toSeq, topic, key, limit });
   const { refused, unrouted } = await publishEntries(context, session, entries, signal, { replayId: replay.id });
   for (const [entry, { error }] of refused) {
     log.error({ replayId: replay.id, messageId: entry.id, err: error }, 'replayed message refused by the broker');
   }
-  const finished = entries.length < limit;
-  const position = (entries.at(-1)?.seq ?? toSeq) + 1;
+  const finished = next === null;
+  const position = next ?? toSeq + 1;
   crashPoint('relay.replay:before');
   const published = entries.length - refused.length - unrouted;
   await advanceReplay(session.writeClient, schema, session.key, session.epoch, {

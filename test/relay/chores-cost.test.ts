@@ -1,8 +1,10 @@
 /** What the relay's work beside the live log costs the database: it must not grow with what waits there. */
+import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
 import type { PoolClient } from 'pg';
 import { createParkingStore } from '../../src/relay/parking-store.ts';
 import { pruneChunk } from '../../src/relay/pruner.ts';
+import { requestReplay } from '../../src/relay/replay-store.ts';
 import { createScheduler } from '../../src/relay/scheduler.ts';
 import { createRelayLab, type RelayLab } from '../support/relay-lab.ts';
 
@@ -80,4 +82,32 @@ it('what is not delivered yet is not gone through to find what is old enough to 
   const looking = async (client: PoolClient) =>
     expect(await pruneChunk(on(client), 0)).toEqual({ deleted: 10, after: null });
   expect(await rowsLookedAt('outbox', looking)).toBeLessThan(100);
+});
+
+it('a replay of a rare key goes through the log in bounded steps, to the end', async () => {
+  await fillLog();
+  const { relay, transport } = await lab.relay({ from: 'now' });
+  await lab.write({ n: 1, who: 'rare' });
+  await relay.tick();
+  await lab.database.transaction((client) =>
+    requestReplay(client, 'holdfast', {
+      id: randomUUID(),
+      subscription: 'main',
+      fromSeq: 1,
+      toSeq: ROWS + 1,
+      topic: null,
+      key: 'rare',
+    }),
+  );
+  await relay.stop();
+  transport.sent.length = 0;
+  const second = await lab.relay({}, {}, transport);
+  const progress = async () =>
+    (await lab.database.query('SELECT position::int, finished_at IS NOT NULL AS finished FROM holdfast.replay'))
+      .rows[0];
+  await second.relay.tick();
+  expect(await progress()).toEqual({ position: 5_001, finished: false });
+  for (let round = 0; round < 5; round += 1) await second.relay.tick();
+  expect(await progress()).toMatchObject({ finished: true });
+  expect(lab.numbers(transport)).toEqual([1]);
 });
