@@ -30,6 +30,7 @@ import { createDeadlines, type Deadlines } from './deadlines.ts';
 import { DEFAULT_PARKED_RETRY, DEFAULT_RETRY, HOLD, longestRetryMs } from './decide.ts';
 import { createDeliverer } from './deliver.ts';
 import { handlersFor, resolveHandlers, type Handler } from './handler.ts';
+import { leftAtHardStop } from './hard-stop.ts';
 import { createInboxStore } from './inbox-store.ts';
 import { createParkedDeliveryStore } from './parked-delivery-store.ts';
 import { createPostgresWork } from './postgres-work.ts';
@@ -194,7 +195,7 @@ function assemble<Tx>(
     clock,
     log,
     tick: async (signal) => {
-      await redriver.redriveDue(signal);
+      await leftAtHardStop(redriver.redriveDue(signal), signal, clock);
       return parkedPollMs;
     },
     onError,
@@ -204,7 +205,7 @@ function assemble<Tx>(
     clock,
     log,
     tick: async (signal) => {
-      const pruned = await pruneInbox(room, idempotencyRetentionMs, signal);
+      const pruned = await leftAtHardStop(pruneInbox(room, idempotencyRetentionMs, signal), signal, clock);
       if (pruned > 0) log.info({ pruned }, 'inbox pruned');
       return pruneIntervalMs;
     },

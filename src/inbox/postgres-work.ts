@@ -110,7 +110,9 @@ export function createPostgresWork({ database, deadlines, crash }: PostgresWorkO
           await endBackend(pidOf(own));
         };
         const lent = lend(own);
-        const ending = await body({ tx: lent.tx, handle: lent.tx, execute, results, sever }).finally(() => lent.takeBack());
+        const ending = await body({ tx: lent.tx, handle: lent.tx, execute, results, sever }).finally(() =>
+          lent.takeBack(),
+        );
         if (released) return { kind: 'ended', value: ending.value };
         if (ending.end === 'rollback') {
           await within(own.query('ROLLBACK'), timeoutMs, 'ROLLBACK').then(

@@ -8,7 +8,13 @@
  */
 import { DelayedError, type IQueueBackend, type Job, WaitingError, Worker } from 'bullmq';
 import { systemClock } from '../runtime/clock.ts';
-import { assertDestination, type BullmqBroker, type BullmqSettings, queueName, type ReceiveLink } from './bullmq-parts.ts';
+import {
+  assertDestination,
+  type BullmqBroker,
+  type BullmqSettings,
+  queueName,
+  type ReceiveLink,
+} from './bullmq-parts.ts';
 import type { Delivery, ReceiveOptions, Receiver, Verdict } from './port.ts';
 import { createSemaphore } from './semaphore.ts';
 import { untilStopped } from './shared.ts';

@@ -1,0 +1,38 @@
+/**
+ * A hard stop ends a consumer whose database has stopped answering without closing the connection.
+ */
+import { expect, it } from 'vitest';
+import { consumer } from '../../src/inbox/consumer.ts';
+import { memoryTransport } from '../../src/transport/memory.ts';
+import { manualClock, Placed, signal } from './lab.ts';
+
+it('does not wait for ever for a redrive or a pruning whose transaction hangs', async () => {
+  const clock = manualClock();
+  const hanging = signal();
+  let transactions = 0;
+  const shipping = consumer('shipping', {
+    runner: {
+      transaction: () => {
+        transactions += 1;
+        if (transactions === 2) hanging.fire();
+        return new Promise<never>(() => {});
+      },
+    },
+    clock,
+    transport: memoryTransport(),
+    redeliveryHorizon: '1d',
+    handlers: (on) => [on(Placed, () => {})],
+  });
+  await shipping.start();
+  await hanging.promise;
+  let stopped = false;
+  const stopping = shipping.stop({ signal: AbortSignal.abort() }).then(() => (stopped = true));
+  for (let second = 0; second < 60 && !stopped; second += 1) {
+    await clock.advance('1s');
+    await new Promise((resolve) => {
+      setImmediate(resolve);
+    });
+  }
+  expect(stopped).toBe(true);
+  await stopping;
+});
