@@ -111,9 +111,12 @@ export function createRelay(options: RelayOptions): Relay {
     createLoop({ name, clock, log, tick, onError: () => 5_000 });
   const scheduling = loop('relay scheduler', async () => schedulerWaitMs(await moveDue()));
   const pruning = loop('relay pruner', async () => {
-    await prune();
+    await prune(() => stopping);
     return PRUNE_EVERY_MS * (0.5 + random());
   });
+
+  /** A stop ends a round of retention after the chunk that is under way; the next round goes on there. */
+  let stopping = false;
 
   async function moveDue(): Promise<SchedulerStep> {
     const step = await scheduler.moveDue();
@@ -123,9 +126,9 @@ export function createRelay(options: RelayOptions): Relay {
     return step;
   }
 
-  async function prune(): Promise<number> {
+  async function prune(ended: () => boolean): Promise<number> {
     let deleted = 0;
-    for (let after: number | null = 0; after !== null;) {
+    for (let after: number | null = 0; after !== null && !ended();) {
       const step = await pruneChunk(database, after);
       deleted += step.deleted;
       after = step.after;
@@ -144,12 +147,14 @@ export function createRelay(options: RelayOptions): Relay {
   return {
     prepare,
     async start() {
+      stopping = false;
       await prepare();
       await waker.start();
       for (const service of [...runners, scheduling, pruning]) await service.start();
       log.info({ owner, subscriptions: names }, 'relay started');
     },
     async stop(stop) {
+      stopping = true;
       await Promise.all([...runners, scheduling, pruning].map((service) => service.stop(stop)));
       await waker.stop(stop);
       await Promise.all([...publishers.values()].map((publisher) => publisher.close()));
@@ -158,7 +163,7 @@ export function createRelay(options: RelayOptions): Relay {
       await moveDue();
       for (const runner of runners) await runner.tick();
     },
-    prune,
+    prune: () => prune(() => false),
     get states() {
       return runners.map((runner) => runner.state);
     },

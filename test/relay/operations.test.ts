@@ -111,6 +111,36 @@ describe('retention', () => {
   });
 });
 
+describe('a long retention round', () => {
+  it('does not keep a relay from stopping: the rest goes next time', async () => {
+    const rows = 40_000;
+    await lab.database.query(
+      `INSERT INTO holdfast.outbox (xid, id, topic, lane, payload, headers, created_at)
+       SELECT pg_current_xact_id(), gen_random_uuid(), 'note', 0, '{}', '{}', now() - interval '1 year' FROM generate_series(1, ${rows})`,
+    );
+    const { relay } = await lab.relay({ from: 'now' });
+    // Somebody holds a row of the second chunk, so that it is under way when the stop comes.
+    const holder = await lab.database.pool.connect();
+    await holder.query('BEGIN');
+    await holder.query('SELECT 1 FROM holdfast.outbox WHERE seq = 7000 FOR UPDATE');
+    await relay.start();
+    await lab.until(
+      async () =>
+        (
+          await lab.database.query(
+            `SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%chunk%'`,
+          )
+        ).rowCount === 1,
+    );
+    const stopped = relay.stop();
+    await holder.query('COMMIT');
+    holder.release();
+    await stopped;
+    const left = await lab.database.query<{ count: string }>('SELECT count(*) FROM holdfast.outbox');
+    expect(Number(left.rows[0]?.count)).toBe(rows - 10_000);
+  });
+});
+
 describe('ordered destinations', () => {
   it('name the predecessor of each message of a key, across pages and relays', async () => {
     const routes = [{ topics: '**', to: 'all', ordered: true }];
