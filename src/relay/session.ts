@@ -8,7 +8,7 @@
 import type { Client } from 'pg';
 import type { Clock } from '../runtime/clock.ts';
 import type { CrashPoint } from '../runtime/crash-point.ts';
-import type { Database } from '../postgres/database.ts';
+import { runTransaction, type Database } from '../postgres/database.ts';
 import type { Cursor } from './cursor.ts';
 import { createKeyHeads, type KeyHeads } from './key-heads.ts';
 import { createLogReader, LOG_READER_SETTINGS, type LogReader } from './log-reader.ts';
@@ -108,16 +108,12 @@ export async function openSession(options: SessionOptions): Promise<Session> {
       if (!heads.dirty) return store.advance(writeClient, key, lease.epoch, leaseMs, progress);
       // Something parked meanwhile may fall into this transaction. Should it fail, the session is over, and the stored cursor, which
       // is still before what was parked, brings it up again.
-      await writeClient.query('BEGIN');
-      try {
-        const written = await heads.persist(writeClient);
+      const written = await runTransaction(writeClient, 'BEGIN', async () => {
+        const persisted = await heads.persist(writeClient);
         await store.advance(writeClient, key, lease.epoch, leaseMs, progress);
-        await writeClient.query('COMMIT');
-        written();
-      } catch (error) {
-        await writeClient.query('ROLLBACK').catch(() => {});
-        throw error;
-      }
+        return persisted;
+      });
+      written();
     });
     crashPoint('relay.advance:after');
   }
