@@ -19,7 +19,7 @@ CREATE TABLE "holdfast".outbox (
   lane       smallint    NOT NULL,
   payload    jsonb       NOT NULL,
   -- Envelope attributes beside the columns: schemaversion, source, correlationid, causationid, traceparent, headers.
-  headers    jsonb       NOT NULL,
+  headers    jsonb       NOT NULL CHECK (jsonb_typeof(headers) = 'object'),
   created_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 -- The low probe of the relay: rows of late committers, found by their transaction.
@@ -134,7 +134,7 @@ CREATE TABLE "holdfast".scheduled_message (
   topic      text        NOT NULL,
   key        text        CHECK (key <> ''),
   payload    jsonb       NOT NULL,
-  headers    jsonb       NOT NULL,
+  headers    jsonb       NOT NULL CHECK (jsonb_typeof(headers) = 'object'),
   created_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 CREATE INDEX scheduled_message_due ON "holdfast".scheduled_message (due_at, id);
