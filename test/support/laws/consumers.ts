@@ -22,7 +22,8 @@ export const LAW_BROKER = { lockDurationMs: 600, stalledIntervalMs: 200 } satisf
 /** Retries of milliseconds instead of minutes; everything else as it is by default. */
 const FAST = {
   retry: { attempts: 2, base: 1, cap: 1 },
-  parkedRetry: { attempts: 20, base: 1, cap: 20 },
+  // So many that none is the last: a claim for the last redrive looks like a dead letter for a moment.
+  parkedRetry: { attempts: 1_000, base: 1, cap: 20 },
   parkedPoll: 20,
   predecessorWait: 2_000,
 } as const;
