@@ -12,7 +12,7 @@ export type SqlExecutor = (sql: string, parameters: readonly unknown[]) => Promi
 
 /** A connected client of node-postgres: Client or PoolClient, not a Pool. */
 export interface PgClientHandle {
-  query(query: { text: string; values: unknown[] }): Promise<{ readonly rows: readonly unknown[] }>;
+  query(text: string, values: unknown[]): Promise<{ readonly rows: readonly unknown[] }>;
   escapeIdentifier(text: string): string;
 }
 
@@ -75,10 +75,8 @@ interface PgClient extends PgClientHandle {
 
 function ofPgClient(client: PgClient): OpenTransaction {
   return {
-    execute: async (sql, parameters) => {
-      const { rows } = await client.query({ text: sql, values: [...parameters] });
-      return rows as readonly Row[];
-    },
+    // Text and values apart: the driver takes longer over an object, and every message that is sent comes through here.
+    execute: async (sql, parameters) => (await client.query(sql, parameters as unknown[])).rows as readonly Row[],
     showsTransaction: () => {
       const status = client.readyForQuery === true ? client.getTransactionStatus?.() : undefined;
       if (status === 'I') {
