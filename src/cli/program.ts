@@ -203,7 +203,8 @@ function createProgram({ print, ended, errOutput }: ProgramHooks): Command {
     )
       .argument('[id]', 'message id')
       .option('--key <key>', 'all of this key')
-      .option('--all', 'all of them'),
+      .option('--all', 'all of them')
+      .option('--without-predecessor', 'consumers: go on although the message before it is missing'),
     'optional',
   );
   addActOptions(

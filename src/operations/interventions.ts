@@ -25,6 +25,11 @@ export interface Act {
   readonly reason?: string | undefined;
 }
 
+export interface RetryAct extends Act {
+  /** Consumers: a message parked as 'predecessor missing' goes on without it. */
+  readonly withoutPredecessor?: boolean | undefined;
+}
+
 /** Exactly one of `id`, `key`, `all`; the other two narrow it to a place. */
 export interface RetrySelection {
   readonly id?: string | undefined;
@@ -52,7 +57,7 @@ const SELECTION = ['id', 'key', 'all', 'subscription', 'consumer'] as const;
 export async function retryParked(
   database: Database,
   selection: RetrySelection,
-  act: Act,
+  act: RetryAct,
 ): Promise<readonly RetriedPlace[]> {
   const places = await placesOf(database, selection);
   const done: RetriedPlace[] = [];
@@ -194,7 +199,7 @@ async function retryRelay(database: Database, { where, target }: Place, act: Act
   });
 }
 
-async function retryConsumer(database: Database, { where, target }: Place, act: Act): Promise<number> {
+async function retryConsumer(database: Database, { where, target }: Place, act: RetryAct): Promise<number> {
   return retryParkedDelivery(database, where, target, act);
 }
 

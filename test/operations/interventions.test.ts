@@ -53,6 +53,16 @@ describe('parked messages', () => {
     ]);
   });
 
+  it('go on without a predecessor that is missing, when told so', async () => {
+    await lab.parkDelivery('shipping', NOBODY, 'k');
+    await lab.database.query(`UPDATE holdfast.parked_delivery SET reason = 'predecessor missing'`);
+    const reason = async () => (await listParked(lab.database))[0]?.reason;
+    await retryParked(lab.database, { id: NOBODY }, me);
+    expect(await reason()).toBe('predecessor missing');
+    await retryParked(lab.database, { id: NOBODY }, { ...me, withoutPredecessor: true });
+    expect(await reason()).toBe('released without its predecessor');
+  });
+
   it('are retried everywhere by key or all, or in one place', async () => {
     await lab.withParked(
       [

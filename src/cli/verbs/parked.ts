@@ -117,7 +117,11 @@ export async function parkedRetry(context: Context, [id]: readonly string[]): Pr
     subscription: textFlag(context, 'subscription'),
     consumer: textFlag(context, 'consumer'),
   };
-  const act = { actor: actorOf(context), reason: textFlag(context, 'reason') };
+  const act = {
+    actor: actorOf(context),
+    reason: textFlag(context, 'reason'),
+    withoutPredecessor: context.flags['withoutPredecessor'] === true,
+  };
   const places = await withDatabase(context, (database) => retryParked(database, selection, act));
   const retried = places.reduce((sum, place) => sum + place.retried, 0);
   return {
