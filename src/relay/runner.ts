@@ -111,13 +111,11 @@ export function createSubscriptionRunner(options: RunnerOptions): SubscriptionRu
   let asleep = false;
   /** Relays died before this one without progress, perhaps of a parked message. */
   let careful = false;
-  /** Of the last lease this runner had: it may come back to it at once. */
-  let heldEpoch: number | null = null;
 
   async function takeLease(): Promise<Session | number> {
     const leasedAtMs = clock.monotonic();
     crashPoint('relay.acquire:before');
-    const acquisition = await store.acquire(key, owner, subscription.leaseMs, heldEpoch);
+    const acquisition = await store.acquire(key, owner, subscription.leaseMs);
     crashPoint('relay.acquire:after');
     if (acquisition.kind === 'held') {
       if (role !== 'standby')
@@ -128,7 +126,6 @@ export function createSubscriptionRunner(options: RunnerOptions): SubscriptionRu
       return Math.min(acquisition.retryInMs + random() * 100, subscription.leaseMs / 10 + random() * 100);
     }
     const { lease } = acquisition;
-    heldEpoch = lease.epoch;
     careful = lease.stalls >= STALLS_BEFORE_CAREFUL_REDRIVE;
     const opened = await openSession({ database, store, subscription, key, lease, leasedAtMs, clock, crashPoint });
     if (lease.rebaselined) {

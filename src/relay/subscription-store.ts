@@ -44,10 +44,10 @@ export interface SubscriptionStore {
   /** Creates the rows of a new subscription, or brings an existing one to `shards` when nobody holds it. */
   ensure(name: string, options: { shards: number; from: 'beginning' | 'now'; retentionMs: number }): Promise<void>;
   /**
-   * Takes the lease when it is free, over, or still this process's own: `held` is the epoch under which it held it last (it lost its
-   * connection, say). A name alone proves nothing: two relays may have been given the same, or one that died may come back under it.
+   * Takes the lease when it is free, over, or was taken through this store and not given back (who lost its connection, say). A name
+   * alone proves nothing: two relays may have been given the same, or one that died may come back under it.
    */
-  acquire(key: SubscriptionKey, owner: string, leaseMs: number, held?: number | null): Promise<Acquisition>;
+  acquire(key: SubscriptionKey, owner: string, leaseMs: number): Promise<Acquisition>;
   /** Writes progress and renews the lease. Rejects with HF_LEASE_LOST when the epoch is not ours any more. */
   advance(client: ClientBase, key: SubscriptionKey, epoch: number, leaseMs: number, advance: Advance): Promise<void>;
   /** Renews the lease only. Rejects with HF_LEASE_LOST. */
@@ -85,6 +85,8 @@ export function createSubscriptionStore(database: Database): SubscriptionStore {
   // Where each row is: an update by ctid costs the same however many dead versions a pinned horizon keeps behind it,
   // where the primary key would lead through all of them.
   const tids = new Map<string, string>();
+  // The epochs under which each lease was taken here, the last one for certain and those after it perhaps.
+  const epochs = new Map<string, readonly number[]>();
 
   async function fencedUpdate(
     client: ClientBase,
@@ -145,12 +147,14 @@ export function createSubscriptionStore(database: Database): SubscriptionStore {
       });
     },
 
-    async acquire(key, owner, leaseMs, held = null) {
-      return database.transaction(async (client) => {
+    async acquire(key, owner, leaseMs) {
+      const id = `${key.name}/${key.shard}`;
+      const before = epochs.get(id) ?? [];
+      const acquisition = await database.transaction(async (client): Promise<Acquisition> => {
         await client.query(`SET LOCAL idle_in_transaction_session_timeout = ${Math.ceil(leaseMs / 2)}`);
         // Takeover counts as a stall when the owner before did not give the lease back; advance() sets the count to 0. Who comes
         // back to its own lease has not died, whatever it had marked as being published.
-        const own = `(lease_owner = $3 AND lease_epoch = $5::bigint)`;
+        const own = `(lease_owner = $3 AND lease_epoch = ANY ($5::bigint[]))`;
         const taken = await client.query<SubscriptionRow>(
           `UPDATE ${s}.subscription SET lease_owner = $3, lease_epoch = lease_epoch + 1,
              lease_until = clock_timestamp() + $4 * interval '1 millisecond',
@@ -158,10 +162,12 @@ export function createSubscriptionStore(database: Database): SubscriptionStore {
              probe = CASE WHEN ${own} AND probe IS NOT NULL THEN jsonb_set(probe, '{mark}', 'null') ELSE probe END
            WHERE name = $1 AND shard = $2 AND (lease_owner IS NULL OR ${own} OR lease_until < clock_timestamp())
            RETURNING ${ROW}`,
-          [key.name, key.shard, owner, leaseMs, held],
+          [key.name, key.shard, owner, leaseMs, before],
         );
         const row = taken.rows[0];
         if (row === undefined) return whoHolds(client, key);
+        // Noted before COMMIT, whose answer may get lost: if it happened, the lease is known again by this.
+        epochs.set(id, [...new Set([...before, Number(row.lease_epoch)])]);
         const rebaselined = !row.same_cluster;
         const cursor = rebaselined ? await rebaseline(client, key, toCursor(row)) : toCursor(row);
         const lease = {
@@ -174,6 +180,8 @@ export function createSubscriptionStore(database: Database): SubscriptionStore {
         };
         return { kind: 'acquired', lease };
       });
+      if (acquisition.kind === 'acquired') epochs.set(id, [acquisition.lease.epoch]);
+      return acquisition;
     },
 
     async advance(client, key, epoch, leaseMs, { cursor, published, rate, probe, trouble }) {

@@ -1,5 +1,7 @@
 /** What a relay finds when it takes a subscription: another cluster, other shards, its own name, a table that is not there. */
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { HoldfastError } from '../../src/errors.ts';
+import { createSubscriptionStore } from '../../src/relay/subscription-store.ts';
 import { createRelayLab, type RelayLab } from '../support/relay-lab.ts';
 
 let lab: RelayLab;
@@ -109,6 +111,25 @@ describe('taking a subscription', () => {
     await one.relay.tick();
     await two.relay.tick();
     expect([lab.numbers(one.transport), lab.numbers(two.transport)]).toEqual([[1], []]);
+  });
+
+  it('comes back at once to a lease whose COMMIT got no answer', async () => {
+    const store = createSubscriptionStore({
+      ...lab.database,
+      async transaction(fn, options) {
+        const result = await lab.database.transaction(fn, options);
+        if (answered) return result;
+        throw new HoldfastError('HF_COMMIT_IN_DOUBT', 'cut');
+      },
+    });
+    let answered = true;
+    const key = { name: 'main', shard: 0 };
+    await store.ensure('main', { shards: 1, from: 'beginning', retentionMs: 1_000 });
+    answered = false;
+    for (let cut = 0; cut < 2; cut += 1)
+      await expect(store.acquire(key, 'me', 60_000)).rejects.toMatchObject({ code: 'HF_COMMIT_IN_DOUBT' });
+    answered = true;
+    expect(await store.acquire(key, 'me', 60_000)).toMatchObject({ kind: 'acquired', lease: { epoch: 3, stalls: 0 } });
   });
 
   it('counts the death of a relay that comes back under its old name', async () => {
