@@ -135,11 +135,13 @@ export function encodeForSend<Type extends MessageType>(
 ): EncodedMessage | Promise<EncodedMessage> {
   // Encoded before an asynchronous validation gives the caller a chance to change the object.
   const text = encodePayload(payload, { maxBytes: options.maxBytes, where: type.topic });
-  const withKey = (output: unknown): EncodedMessage => {
-    const key = options.key === undefined ? type.keyOf(output) : options.key;
-    assertKey(key, type.topic);
-    return { text, key };
-  };
   const validated = validate(type.schema, payload, type.topic);
-  return validated instanceof Promise ? validated.then(withKey) : withKey(validated.value);
+  if (validated instanceof Promise) return validated.then((output) => withKey(type, text, output, options));
+  return withKey(type, text, validated.value, options);
+}
+
+function withKey(type: MessageType, text: string, output: unknown, options: EncodeForSendOptions): EncodedMessage {
+  const key = options.key === undefined ? type.keyOf(output) : options.key;
+  assertKey(key, type.topic);
+  return { text, key };
 }

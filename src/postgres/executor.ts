@@ -44,9 +44,20 @@ export function toExecutor(tx: TransactionHandle): SqlExecutor {
   return transaction.execute;
 }
 
+/** Handles that were looked at before: what they are does not change, and every message that is sent comes through here. */
+const known = new WeakMap<object, OpenTransaction>();
+
 /** As toExecutor, for callers that look again before each statement. */
 export function openTransaction(tx: TransactionHandle): OpenTransaction {
   if (typeof tx === 'function') return { execute: tx, showsTransaction: () => false };
+  const seen = known.get(tx);
+  if (seen !== undefined) return seen;
+  const opened = recognise(tx);
+  known.set(tx, opened);
+  return opened;
+}
+
+function recognise(tx: Exclude<TransactionHandle, SqlExecutor>): OpenTransaction {
   if (typeof tx === 'object' && tx !== null) {
     if (isKysely(tx)) return ofKysely(tx);
     if (isPgPool(tx)) {
