@@ -93,7 +93,7 @@ async function steady(bench: BenchDatabase, seconds: number): Promise<Run> {
 }
 
 async function writeElsewhere(url: string, messages: number): Promise<readonly Committed[]> {
-  const child = fork(fileURLToPath(new URL('latency-writers.ts', import.meta.url)), [
+  const child = fork(fileURLToPath(new URL('latency-writers.js', import.meta.url)), [
     url,
     String(messages),
     String(PER_SECOND),

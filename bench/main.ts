@@ -1,55 +1,34 @@
 /**
  * npm run bench -- [NAME…] [--quick]
- * One JSON line a figure on stdout, remarks on stderr. docs/benchmarks.md says what the figures mean.
+ * Compiles the project as its package is compiled, and runs the benchmarks (run.ts) on that. What runs TypeScript directly adds a call
+ * to every function that is made, which users do not pay and rivals of few functions pay less.
  */
-import { parseArgs } from 'node:util';
-import { consume } from './consume.ts';
-import { drainBullmq } from './drain-bullmq.ts';
-import { drain } from './drain.ts';
-import { latency } from './latency.ts';
-import { memory } from './memory.ts';
-import { send } from './send.ts';
-import type { Benchmark } from './support/figure.ts';
-import { benchServers } from './support/servers.ts';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { cpSync, rmSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 
-const BENCHMARKS: readonly Benchmark[] = [drain, drainBullmq, latency, send, consume, memory];
-const NAMES = BENCHMARKS.flatMap((benchmark) => benchmark.names);
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const compiled = join(root, 'node_modules/.cache/holdfast-bench');
 
-process.exitCode = await main(process.argv.slice(2));
+compile();
+const run = spawn(process.execPath, [join(compiled, 'bench/run.js'), ...process.argv.slice(2)], { stdio: 'inherit' });
+// Ctrl-C reaches it by the terminal; it ends by itself and takes its servers with it.
+process.on('SIGINT', () => {});
+process.on('SIGTERM', () => run.kill('SIGTERM'));
+const [code] = (await once(run, 'exit')) as [number | null];
+process.exitCode = code ?? 1;
 
-async function main(args: string[]): Promise<number> {
-  const asked = readArguments(args);
-  if (typeof asked === 'string') {
-    console.error(`${asked}\nUsage: npm run bench -- [NAME…] [--quick]\nNames: ${NAMES.join(', ')}`);
-    return 2;
-  }
-  const servers = benchServers();
-  const note = (text: string): void => console.error(text);
-  try {
-    for (const benchmark of BENCHMARKS) {
-      const wanted = new Set(benchmark.names.filter((name) => asked.names.has(name)));
-      if (wanted.size === 0) continue;
-      for (const figure of await benchmark.run({ quick: asked.quick, servers, note }, wanted))
-        console.log(JSON.stringify(figure));
-    }
-  } finally {
-    await servers.dispose();
-  }
-  return 0;
-}
-
-/** What to run, or what is wrong with the arguments. */
-function readArguments(args: string[]): { readonly names: ReadonlySet<string>; readonly quick: boolean } | string {
-  try {
-    const { positionals, values } = parseArgs({
-      args,
-      allowPositionals: true,
-      options: { quick: { type: 'boolean', default: false } },
-    });
-    const unknown = positionals.filter((name) => !NAMES.includes(name));
-    if (unknown.length > 0) return `There is no benchmark ${unknown.map((name) => `'${name}'`).join(', ')}.`;
-    return { names: new Set(positionals.length === 0 ? NAMES : positionals), quick: values.quick };
-  } catch (error) {
-    return (error as Error).message;
-  }
+function compile(): void {
+  rmSync(compiled, { recursive: true, force: true });
+  const typescript = dirname(createRequire(import.meta.url).resolve('typescript/package.json'));
+  const result = spawnSync(process.execPath, [join(typescript, 'bin/tsc'), '-p', join(root, 'bench/tsconfig.json')], {
+    // stdout is for figures.
+    stdio: ['ignore', 2, 2],
+  });
+  if (result.status !== 0) throw new Error('the project does not compile');
+  cpSync(join(root, 'migrations'), join(compiled, 'migrations'), { recursive: true });
+  writeFileSync(join(compiled, 'package.json'), '{ "type": "module" }\n');
 }

@@ -66,8 +66,8 @@ function mb(bytes: number): number {
 }
 
 async function drainElsewhere(url: string, messages: number): Promise<readonly Sample[]> {
-  const child = fork(fileURLToPath(new URL('memory-process.ts', import.meta.url)), [url, String(messages)], {
-    execArgv: [...process.execArgv, '--expose-gc'],
+  const child = fork(fileURLToPath(new URL('memory-process.js', import.meta.url)), [url, String(messages)], {
+    execArgv: ['--expose-gc'],
   });
   let samples: readonly Sample[] = [];
   child.on('message', (got) => {
