@@ -221,6 +221,9 @@ CREATE TABLE "holdfast".replay (
   key          text,
   requested_at timestamptz NOT NULL DEFAULT now(),
   position     bigint      NOT NULL,
+  -- The position that was begun last, and how often: more than once means that a relay died there, or was stopped.
+  begun        bigint,
+  begun_times  integer     NOT NULL DEFAULT 0,
   published    bigint      NOT NULL DEFAULT 0,
   finished_at  timestamptz
 );

@@ -39,6 +39,8 @@ export interface DedicatedConnectionOptions {
   readonly onLost: (error: Error) => void;
   /** Default: the database's application name. */
   readonly applicationName?: string | undefined;
+  /** How long an answer is waited for before the query rejects, in milliseconds: the way out when the network falls silent. Default: for ever. */
+  readonly queryTimeoutMs?: number | undefined;
 }
 
 /** Rejects with the driver's own errors, unless said otherwise; classifySqlError and translateSqlError tell what they mean. */
@@ -195,6 +197,14 @@ async function withConnection<T>(pool: pg.Pool, fn: (client: pg.PoolClient) => P
   }
 }
 
+/** How long a server may take to close a connection that is ended, in milliseconds. */
+const END_TIMEOUT_MS = 2_000;
+
+function destroySocket(client: pg.Client): void {
+  const { connection } = client as unknown as { readonly connection?: { readonly stream?: { destroy(): void } } };
+  connection?.stream?.destroy();
+}
+
 async function dedicatedConnection(
   pool: pg.Pool,
   options: DedicatedConnectionOptions,
@@ -202,6 +212,7 @@ async function dedicatedConnection(
 ): Promise<pg.Client> {
   const client = new pg.Client({
     ...pool.options,
+    ...(options.queryTimeoutMs === undefined ? {} : { query_timeout: options.queryTimeoutMs }),
     // The pool hides the password from enumeration.
     ...(pool.options.password === undefined ? {} : { password: pool.options.password }),
     application_name: options.applicationName ?? applicationName ?? pool.options.application_name ?? 'holdfast',
@@ -218,7 +229,9 @@ async function dedicatedConnection(
   const end = client.end.bind(client);
   client.end = async (): Promise<void> => {
     over = true;
-    await end();
+    // A peer that has fallen silent never answers the good-bye.
+    const cut = setTimeout(() => destroySocket(client), END_TIMEOUT_MS);
+    await end().finally(() => clearTimeout(cut));
   };
   try {
     await client.connect();

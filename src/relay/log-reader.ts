@@ -39,7 +39,7 @@ export interface LogFilter {
 
 export interface LogReader {
   read(cursor: Cursor, limit: number): Promise<LogPage>;
-  /** These rows, by seq; those that are not there are left out. */
+  /** These rows, by seq; those that are not there are left out, and the last ones when all together would be too large. */
   pick(seqs: readonly number[]): Promise<readonly LogEntry[]>;
   /** What is visible now of a range of the log, by seq, whatever the filter of this reader; in steps, if what is wanted is rare. */
   range(wanted: LogRange): Promise<RangePage>;
@@ -109,8 +109,11 @@ export function createLogReader(client: Client, schema: string, filter: LogFilte
 
     async pick(seqs) {
       const result = await client.query<string[]>({
-        text: `SELECT ${TEXTS} FROM ${quoteIdentifier(schema)}.outbox WHERE seq = ANY ($1::bigint[]) ORDER BY seq`,
-        values: [seqs],
+        text: `SELECT ${TEXTS} FROM (
+                 SELECT *, sum(pg_column_size(payload)) OVER (ORDER BY seq) - pg_column_size(payload) AS bytes_before
+                 FROM ${quoteIdentifier(schema)}.outbox WHERE seq = ANY ($1::bigint[])) AS picked
+               WHERE bytes_before < $2 ORDER BY seq`,
+        values: [seqs, PAGE_BYTES],
         rowMode: 'array',
         types: asText,
       });
@@ -121,18 +124,23 @@ export function createLogReader(client: Client, schema: string, filter: LogFilte
       const result = await client.query<(string | null)[]>({
         text: `WITH looked_at AS MATERIALIZED (
                  SELECT seq, id, topic, key, created_at, payload, headers FROM ${quoteIdentifier(schema)}.outbox
-                 WHERE seq BETWEEN $1 AND $2 ORDER BY seq LIMIT ${RANGE_ROWS})
-               SELECT NULL::bigint, CASE WHEN count(*) = ${RANGE_ROWS} THEN max(seq)::text END, NULL, NULL, NULL, NULL, NULL FROM looked_at
+                 WHERE seq BETWEEN $1 AND $2 ORDER BY seq LIMIT ${RANGE_ROWS}),
+               wanted AS MATERIALIZED (
+                 SELECT *, sum(pg_column_size(payload)) OVER (ORDER BY seq) - pg_column_size(payload) AS bytes_before FROM (
+                   SELECT * FROM looked_at WHERE ($3::text IS NULL OR topic ~ $3) AND ($4::text IS NULL OR key = $4)
+                   ORDER BY seq LIMIT $5) AS first)
+               SELECT NULL::bigint, CASE WHEN count(*) = ${RANGE_ROWS} THEN max(seq)::text END,
+                 (SELECT count(*)::text FROM wanted), NULL, NULL, NULL, NULL FROM looked_at
                UNION ALL
-               SELECT * FROM (SELECT ${TEXTS} FROM looked_at
-                 WHERE ($3::text IS NULL OR topic ~ $3) AND ($4::text IS NULL OR key = $4) ORDER BY seq LIMIT $5) AS wanted`,
-        values: [fromSeq, toSeq, topic === null ? null : topicPatternToRegex(topic), key, limit],
+               SELECT * FROM (SELECT ${TEXTS} FROM wanted WHERE bytes_before < $6 ORDER BY seq) AS entries`,
+        values: [fromSeq, toSeq, topic === null ? null : topicPatternToRegex(topic), key, limit, PAGE_BYTES],
         rowMode: 'array',
         types: asText,
       });
       const [header, ...found] = result.rows as [(string | null)[], ...string[][]];
       const entries = found.map(toEntry);
-      const last = entries.length === limit ? (entries.at(-1)?.seq ?? null) : numberOrNull(header[1]);
+      const cut = entries.length === limit || entries.length < Number(header[2]);
+      const last = cut ? (entries.at(-1)?.seq ?? null) : numberOrNull(header[1]);
       return { entries, next: last === null || last >= toSeq ? null : last + 1 };
     },
   };

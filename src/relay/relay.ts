@@ -49,6 +49,8 @@ export interface Relay extends Service {
 }
 
 const PRUNE_EVERY_MS = 60_000;
+/** Records beside the log are few and stay for days. */
+const PRUNE_RECORDS_EVERY_MS = 3_600_000;
 
 /** Throws HF_CONFIG or HF_OPTION_UNKNOWN for what is not usable; `start` rejects with HF_SCHEMA_MISSING or HF_SHARDS_MISMATCH. */
 export function createRelay(options: RelayOptions): Relay {
@@ -111,12 +113,16 @@ export function createRelay(options: RelayOptions): Relay {
     createLoop({ name, clock, log, tick, onError: () => 5_000 });
   const scheduling = loop('relay scheduler', async () => schedulerWaitMs(await moveDue()));
   const pruning = loop('relay pruner', async () => {
-    await prune(() => stopping);
+    const nowMs = clock.monotonic();
+    const records = nowMs >= recordsDueAtMs;
+    await prune({ ended: () => stopping, records });
+    if (records) recordsDueAtMs = nowMs + PRUNE_RECORDS_EVERY_MS;
     return PRUNE_EVERY_MS * (0.5 + random());
   });
 
   /** A stop ends a round of retention after the chunk that is under way; the next round goes on there. */
   let stopping = false;
+  let recordsDueAtMs = -Infinity;
 
   async function moveDue(): Promise<SchedulerStep> {
     const step = await scheduler.moveDue();
@@ -126,14 +132,14 @@ export function createRelay(options: RelayOptions): Relay {
     return step;
   }
 
-  async function prune(ended: () => boolean): Promise<number> {
+  async function prune({ ended, records }: { ended: () => boolean; records: boolean }): Promise<number> {
     let deleted = 0;
     for (let after: number | null = 0; after !== null && !ended();) {
       const step = await pruneChunk(database, after);
       deleted += step.deleted;
       after = step.after;
     }
-    await pruneRecords(database);
+    if (records) await pruneRecords(database);
     if (deleted > 0) log.info({ deleted }, 'log pruned');
     return deleted;
   }
@@ -156,6 +162,10 @@ export function createRelay(options: RelayOptions): Relay {
     async stop(stop) {
       stopping = true;
       await Promise.all([...runners, scheduling, pruning].map((service) => service.stop(stop)));
+      // So that writers do not notify nobody. Others that sleep say so again at their next idle poll.
+      await waker
+        .setAsleep(false)
+        .catch((error: unknown) => log.debug({ err: error }, 'could not unset the sleep flag'));
       await waker.stop(stop);
       await Promise.all([...publishers.values()].map((publisher) => publisher.close()));
     },
@@ -163,7 +173,7 @@ export function createRelay(options: RelayOptions): Relay {
       await moveDue();
       for (const runner of runners) await runner.tick();
     },
-    prune: () => prune(() => false),
+    prune: () => prune({ ended: () => false, records: true }),
     get states() {
       return runners.map((runner) => runner.state);
     },

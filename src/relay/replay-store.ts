@@ -13,6 +13,8 @@ export interface Replay {
   /** A topic pattern and a key to which it is limited; null: all. */
   readonly topic: string | null;
   readonly key: string | null;
+  /** How often the page at `position` was begun, this time included. */
+  readonly begunTimes: number;
 }
 
 export interface ReplayRequest {
@@ -32,22 +34,30 @@ export async function requestReplay(client: ClientBase, schema: string, request:
   );
 }
 
-/** The oldest replay of the subscription that is not finished. */
-export async function openReplay(client: ClientBase, schema: string, subscription: string): Promise<Replay | null> {
+/** The oldest replay of the subscription that is not finished; notes that its next page is begun, before anything is published. */
+export async function beginReplayPage(
+  client: ClientBase,
+  schema: string,
+  subscription: string,
+): Promise<Replay | null> {
+  const table = `${quoteIdentifier(schema)}.replay`;
   const result = await client.query<{
     id: string;
     position: string;
     to_seq: string;
     topic: string | null;
     key: string | null;
+    begun_times: number;
   }>(
-    `SELECT id, position, to_seq, topic, key FROM ${quoteIdentifier(schema)}.replay
-     WHERE subscription = $1 AND finished_at IS NULL ORDER BY requested_at, id LIMIT 1`,
+    `UPDATE ${table} SET begun = position, begun_times = CASE WHEN begun = position THEN begun_times + 1 ELSE 1 END
+     WHERE id = (SELECT id FROM ${table} WHERE subscription = $1 AND finished_at IS NULL ORDER BY requested_at, id LIMIT 1)
+     RETURNING id, position, to_seq, topic, key, begun_times`,
     [subscription],
   );
   const row = result.rows[0];
   if (row === undefined) return null;
-  return { id: row.id, position: Number(row.position), toSeq: Number(row.to_seq), topic: row.topic, key: row.key };
+  const { id, topic, key } = row;
+  return { id, position: Number(row.position), toSeq: Number(row.to_seq), topic, key, begunTimes: row.begun_times };
 }
 
 /** Notes progress, fenced by the lease. Rejects with HF_LEASE_LOST. */

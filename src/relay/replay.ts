@@ -2,10 +2,16 @@
  * Works off replays page by page, between pages of the live log, so that neither starves the other. Used by the subscription runner.
  */
 import { publishEntries, type DeliveryContext } from './delivery.ts';
-import { advanceReplay, openReplay } from './replay-store.ts';
+import { advanceReplay, beginReplayPage } from './replay-store.ts';
 import type { Session } from './session.ts';
 
-/** One page of the oldest open replay. Resolves with whether there is more to do. */
+/** A page begun so often has killed its relays, or one after the other was stopped in it. */
+const CAREFUL_FROM = 3;
+
+/**
+ * One page of the oldest open replay. Resolves with whether there is more to do. After deaths the page is one message, and the replay
+ * is past it before it is published: one that kills its relay is passed over.
+ */
 export async function replayPage(
   context: DeliveryContext,
   session: Session,
@@ -14,24 +20,33 @@ export async function replayPage(
   signal: AbortSignal,
 ): Promise<boolean> {
   const { subscription, log, crashPoint } = context;
-  const replay = await openReplay(session.writeClient, schema, subscription.name);
+  const replay = await beginReplayPage(session.writeClient, schema, subscription.name);
   if (replay === null) return false;
+  const careful = replay.begunTimes >= CAREFUL_FROM;
   const { topic, key, toSeq } = replay;
-  const { entries, next } = await session.reader.range({ fromSeq: replay.position, toSeq, topic, key, limit });
+  const wanted = { fromSeq: replay.position, toSeq, topic, key, limit: careful ? 1 : limit };
+  const { entries, next } = await session.reader.range(wanted);
+  const finished = next === null;
+  const passed = (published: number) =>
+    advanceReplay(session.writeClient, schema, session.key, session.epoch, {
+      id: replay.id,
+      position: next ?? toSeq + 1,
+      published,
+      finished,
+    });
+  if (careful) {
+    log.warn(
+      { replayId: replay.id, messageId: entries[0]?.id },
+      'relays ended here again and again: replaying one message at a time',
+    );
+    await passed(entries.length);
+  }
   const { refused, unrouted } = await publishEntries(context, session, entries, signal, { replayId: replay.id });
   for (const [entry, { error }] of refused) {
     log.error({ replayId: replay.id, messageId: entry.id, err: error }, 'replayed message refused by the broker');
   }
-  const finished = next === null;
-  const position = next ?? toSeq + 1;
   crashPoint('relay.replay:before');
-  const published = entries.length - refused.length - unrouted;
-  await advanceReplay(session.writeClient, schema, session.key, session.epoch, {
-    id: replay.id,
-    position,
-    published,
-    finished,
-  });
+  if (!careful) await passed(entries.length - refused.length - unrouted);
   crashPoint('relay.replay:after');
   if (finished) log.info({ replayId: replay.id }, 'replay finished');
   return true;

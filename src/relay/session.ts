@@ -58,6 +58,11 @@ export interface SessionOptions {
 
 /** Least time between two writes of the cursor, in milliseconds: bounds the writes at a trickle, and the duplicates after a crash. */
 const PERSIST_EVERY_MS = 20;
+/**
+ * Longer than any statement of a relay takes, the first read after a long absence included. The lease is gone long before, so this
+ * bounds only how long a relay cut off from its database takes to notice.
+ */
+const QUERY_TIMEOUT_MS = 120_000;
 /** The part of the lease at whose end nothing is published any more, against clocks that run apart and calls that take their time. */
 const SAFETY = 0.25;
 
@@ -68,11 +73,12 @@ export async function openSession(options: SessionOptions): Promise<Session> {
   const onLost = (error: Error) => {
     failure ??= error;
   };
-  const readClient = await database.dedicatedConnection({ onLost });
+  const connection = { onLost, queryTimeoutMs: QUERY_TIMEOUT_MS };
+  const readClient = await database.dedicatedConnection(connection);
   let writeClient: Client;
   try {
     await readClient.query(LOG_READER_SETTINGS);
-    writeClient = await database.dedicatedConnection({ onLost });
+    writeClient = await database.dedicatedConnection(connection);
     // Losing the last moments of the cursor with the server means duplicates, so it need not wait for the disk. What is parked
     // is written before the cursor passes it, in the same log, and so cannot be lost alone.
     await writeClient.query('SET synchronous_commit = off');

@@ -2,6 +2,7 @@
  * The one loop that every long-running part is made of: a tick, a wait, and a stop that is soft first and hard second.
  * Used by the relay, the pruner, and the consumers' background work.
  */
+import { setMaxListeners } from 'node:events';
 import { isHoldfastError } from '../errors.ts';
 import type { Clock } from './clock.ts';
 import type { Logger } from './log.ts';
@@ -109,7 +110,11 @@ export function createLoop(options: LoopOptions): Loop {
       wait.abort();
       const abort = (): void => hard.abort(signal?.reason);
       if (signal?.aborted === true) abort();
-      signal?.addEventListener('abort', abort, { once: true });
+      if (signal !== undefined) {
+        // One signal stops many loops; that is no leak to warn of.
+        setMaxListeners(0, signal);
+        signal.addEventListener('abort', abort, { once: true });
+      }
       try {
         await running;
         await lastTick;

@@ -45,6 +45,38 @@ describe('replay', () => {
   });
 });
 
+describe('a replay whose message kills the relay', () => {
+  it('goes on without it after some deaths, however busy the live log is', async () => {
+    const first = await lab.relay();
+    await lab.write({ n: 1 }, { n: 2 }, { n: 3 });
+    await first.relay.tick();
+    await first.relay.stop();
+    const replay = { id: randomUUID(), subscription: 'main', fromSeq: 1, toSeq: 3, topic: null, key: null };
+    await lab.database.transaction((client) => requestReplay(client, 'holdfast', replay));
+    const replayed: number[] = [];
+    for (let life = 1; life <= 8; life += 1) {
+      const { relay, transport } = await lab.relay({}, { owner: `life ${life}` });
+      transport.respond = async (batch) => {
+        const again = wires({ ...transport, sent: [...batch] }).filter((wire) => wire.replayid !== undefined);
+        // As far as the tables can tell, this is a death: the call never comes back.
+        if (again.some((wire) => wire.data.n === 2)) throw new Error('dies');
+        replayed.push(...again.map((wire) => wire.data.n));
+        return batch.map(() => published);
+      };
+      await lab.write({ n: 10 + life });
+      await relay.start();
+      await lab.until(async () => relay.states[0]?.trouble !== null || (await finished()));
+      await relay.stop();
+      if (await finished()) break;
+    }
+    expect(replayed).toEqual([1, 3]);
+    expect(await finished()).toBe(true);
+  });
+
+  const finished = async () =>
+    (await lab.database.query('SELECT 1 FROM holdfast.replay WHERE finished_at IS NOT NULL')).rowCount === 1;
+});
+
 describe('retention', () => {
   const age = (n: string) =>
     lab.database.query(
