@@ -2,6 +2,7 @@ import { Kysely, PostgresDialect } from 'kysely';
 import pg from 'pg';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { openTransaction, toExecutor, type TransactionHandle } from '../../src/postgres/executor.ts';
+import { eventually } from '../support/eventually.ts';
 import { createTestDatabase, type TestDatabase } from '../support/servers.ts';
 
 let server: TestDatabase;
@@ -45,6 +46,8 @@ describe('a client of node-postgres', () => {
   test('is refused when its transaction is aborted, and says so', async () => {
     await client.query('BEGIN');
     await client.query('SELECT 1/0').catch(() => undefined);
+    // The driver rejects at the error, a moment before the server says that it is ready and in what state.
+    await eventually('the state of the transaction', async () => client.getTransactionStatus() === 'E');
     expect(() => toExecutor(client)).toThrow(/aborted/);
     await client.query('ROLLBACK');
   });
