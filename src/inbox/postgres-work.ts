@@ -94,7 +94,7 @@ export function createPostgresWork({ database, deadlines, crash }: PostgresWorkO
         client = await connect();
         const { execute, own } = { execute: executorOf(client), own: client };
         crash(`${points}.begin:before`);
-        const results = await within(open(own, opening), timeoutMs, 'Opening the transaction').catch(
+        const results = await within(open(own, opening, timeoutMs), timeoutMs, 'Opening the transaction').catch(
           async (error: unknown) => {
             if (error instanceof HoldfastError) {
               release(true);
@@ -176,13 +176,25 @@ function aborted(): HoldfastError {
   );
 }
 
-async function open(client: PoolClient, opening: readonly Statement[]): Promise<readonly StatementResult[]> {
-  let text = 'BEGIN';
+/** What a handler may still do after its time is up, and a slow machine, in milliseconds. */
+const FROZEN_MARGIN_MS = 10_000;
+/** PostgreSQL's largest timeout, in milliseconds. */
+const LONGEST_TIMEOUT_MS = 2_147_483_647;
+
+async function open(
+  client: PoolClient,
+  opening: readonly Statement[],
+  timeoutMs: number,
+): Promise<readonly StatementResult[]> {
+  // A process that is stopped or starved inside a transaction keeps its mark and its locks, and another that gets the message would
+  // wait for them without end. A living one never stands still for so long: the handler's time is up before.
+  const frozenMs = Math.min(Math.ceil(timeoutMs) + FROZEN_MARGIN_MS, LONGEST_TIMEOUT_MS);
+  let text = `BEGIN;SET LOCAL idle_in_transaction_session_timeout = ${frozenMs}`;
   for (const statement of opening) text += `;${withLiterals(statement)}`;
   // Several statements in one text come back as an array of results, which the driver's types do not say.
   const results = (await client.query(text)) as unknown as DriverResult | readonly DriverResult[];
   if (!Array.isArray(results)) return [];
-  return (results as readonly DriverResult[]).slice(1).map(({ rows, rowCount }) => ({ rows, count: rowCount ?? 0 }));
+  return (results as readonly DriverResult[]).slice(2).map(({ rows, rowCount }) => ({ rows, count: rowCount ?? 0 }));
 }
 
 interface DriverResult {
