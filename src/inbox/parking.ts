@@ -2,11 +2,12 @@
  * Taking a message out of the flow: mark and parked row in one commit, so that it is either still the broker's or visibly ours.
  * Used by deliver.ts.
  */
+import { describeError } from '../runtime/describe-error.ts';
 import type { SqlExecutor } from '../postgres/executor.ts';
 import { sqlStateOf } from '../postgres/sql-state.ts';
 import { keyLock } from './inbox-store.ts';
 import type { ParkReason } from './decide.ts';
-import { describeFailure, packWire, sentAt, wireText, type Incoming } from './incoming.ts';
+import { packWire, sentAt, wireText, type Incoming } from './incoming.ts';
 import type { Room } from './room.ts';
 import { SimulatedCrash } from './work.ts';
 
@@ -70,7 +71,7 @@ async function write<Tx>(
     envelope,
     state: 'failed',
     reason,
-    error: describeFailure(error),
+    error: (error ?? null) === null ? null : describeError(error),
     attempts,
     retryInMs,
     line: room.ordered ? { sentAt: sentAt(incoming.wire) } : undefined,

@@ -2,9 +2,10 @@
  * Takes up parked messages when they are due and runs their handlers again. A redrive is counted in a commit of its own before it is
  * made, so a message that kills the process is not tried for ever. Used by consumer.ts as the tick of a loop.
  */
+import { describeError } from '../runtime/describe-error.ts';
 import { attemptOnce } from './attempt.ts';
 import { decideAfterRedrive, PARK_REASONS, type Outcome } from './decide.ts';
-import { describeFailure, readIncoming, unpackWire } from './incoming.ts';
+import { readIncoming, unpackWire } from './incoming.ts';
 import type { ParkedRow } from './parked-delivery-store.ts';
 import { policiesFor, type Room } from './room.ts';
 import { HoldfastError } from '../errors.ts';
@@ -88,7 +89,7 @@ export function createRedriver<Tx>(room: Room<Tx>, since: () => Promise<number>)
                     ? // What a person allowed holds for the next attempt as well.
                       PARK_REASONS.released
                     : after.reason,
-            error: describeFailure(after.error),
+            error: (after.error ?? null) === null ? null : describeError(after.error),
             retryInMs: after.retryInMs,
           }),
     );

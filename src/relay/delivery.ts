@@ -2,6 +2,7 @@
  * Brings a page of the log out: every entry is published, parked, or for nobody. Used by the subscription runner.
  */
 import type { Clock } from '../runtime/clock.ts';
+import { describeError } from '../runtime/describe-error.ts';
 import type { CrashPoint } from '../runtime/crash-point.ts';
 import type { Logger } from '../runtime/log.ts';
 import { decideRetry, type RetryPolicy } from '../runtime/retry.ts';
@@ -9,7 +10,7 @@ import type { OutboundMessage, PublishOutcome } from '../transport/port.ts';
 import type { Dispatcher } from './dispatcher.ts';
 import type { LogEntry } from './log-reader.ts';
 import type { ResolvedSubscription } from './options.ts';
-import { behind, describeError, type ParkedRecord, type ParkingStore } from './parking-store.ts';
+import { behind, type ParkedRecord, type ParkingStore } from './parking-store.ts';
 import { toOutbound } from './routes.ts';
 import type { Session } from './session.ts';
 

@@ -5,12 +5,12 @@
 import { HoldfastError, isHoldfastError } from '../errors.ts';
 import { createBreaker, isBreakerOpen, type Breaker } from '../runtime/breaker.ts';
 import type { Clock } from '../runtime/clock.ts';
+import { describeError } from '../runtime/describe-error.ts';
 import type { CrashPoint } from '../runtime/crash-point.ts';
 import type { Logger } from '../runtime/log.ts';
 import { backoffMs, type RetryPolicy } from '../runtime/retry.ts';
 import { withTimeout } from '../runtime/timeout.ts';
 import type { OutboundMessage, Publisher, PublishOutcome } from '../transport/port.ts';
-import { describeError } from './parking-store.ts';
 import type { ResolvedSubscription } from './options.ts';
 import type { Session } from './session.ts';
 

@@ -206,12 +206,6 @@ export async function discardParked(
   return result.rows.map(toReference);
 }
 
-/** What goes into `error`: readable, bounded, without the stack. */
-export function describeError(error: unknown): string {
-  const text = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
-  return text.length > 2000 ? `${text.slice(0, 2000)}...` : text;
-}
-
 export function behind(entry: LogEntry): ParkedRecord {
   return {
     seq: entry.seq,

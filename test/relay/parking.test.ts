@@ -160,6 +160,28 @@ describe('a message the broker refuses', () => {
   });
 });
 
+describe('an error that PostgreSQL cannot store as it is', () => {
+  it('neither keeps a message from being parked nor the cursor from moving', async () => {
+    const { relay, transport } = await lab.relay(fast);
+    const odd = new Error('refused: \0 and \ud800');
+    transport.respond = async (batch) => batch.map(() => ({ kind: 'refused', permanent: true, error: odd }));
+    await lab.write({ n: 1 });
+    await relay.tick();
+    expect(await parked()).toMatchObject([{ n: 1, error: 'Error: refused: \ufffd and \ufffd' }]);
+    let calls = 0;
+    transport.respond = async () => {
+      calls += 1;
+      throw odd;
+    };
+    await lab.write({ n: 2, who: 'other' });
+    await relay.start();
+    await lab.until(async () => calls > 0);
+    await relay.stop();
+    const rows = await lab.database.query('SELECT lease_owner FROM holdfast.subscription');
+    expect(rows.rows).toEqual([{ lease_owner: null }]);
+  });
+});
+
 describe('a broker that is away', () => {
   it('parks nothing, shows the trouble, and gets everything once it is back, in order', async () => {
     const { relay, transport } = await lab.relay({ breaker: { consecutiveFailures: 2, halfOpenAfter: 5 } });

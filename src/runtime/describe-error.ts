@@ -1,0 +1,45 @@
+/**
+ * An error as text for a column or a status: what is parked, and what ails a subscription. Used by the relay and by consumers.
+ */
+
+/** Name, code, message and causes in one line, without the stack, at most 2 kB, in text that PostgreSQL can store. */
+export function describeError(error: unknown): string {
+  let text = '';
+  const seen = new Set<unknown>();
+  for (
+    let part: unknown = error;
+    part !== undefined && part !== null && !seen.has(part);
+    part = part instanceof Error ? part.cause : undefined
+  ) {
+    seen.add(part);
+    text += `${text === '' ? '' : '; caused by '}${oneLine(part)}`;
+  }
+  return cut(text.replace(/\p{Surrogate}|\0/gu, '\uFFFD'));
+}
+
+function oneLine(part: unknown): string {
+  if (!(part instanceof Error)) return `thrown: ${safeString(part)}`;
+  const code = 'code' in part && typeof part.code === 'string' ? `[${part.code}] ` : '';
+  return `${part.name}: ${code}${part.message}`;
+}
+
+/** Anything can be thrown, also what cannot be turned into text. */
+function safeString(value: unknown): string {
+  try {
+    return typeof value === 'string' ? value : (JSON.stringify(value) ?? `a ${typeof value}`);
+  } catch {
+    return `a ${typeof value}`;
+  }
+}
+
+const MAX_ERROR_BYTES = 2_048;
+
+function cut(text: string): string {
+  const bytes = Buffer.from(text);
+  if (bytes.length <= MAX_ERROR_BYTES) return text;
+  // Cutting may split a character: its remains are replaced, so three bytes of room are left for that.
+  return `${bytes
+    .subarray(0, MAX_ERROR_BYTES - 6)
+    .toString()
+    .replace(/\uFFFD$/, '')}...`;
+}
