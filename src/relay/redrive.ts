@@ -37,12 +37,10 @@ export async function redrive(
   }
   const entries = await session.reader.pick([...candidates.keys()]);
   const { heads, followers } = waves(entries, context.subscription.keepsOrder);
-  const ready = new Set<string | null>();
-  let published = 0;
 
-  for (const wave of [heads, () => followers.filter((entry) => ready.has(entry.key))]) {
-    const batch = typeof wave === 'function' ? wave() : wave;
-    if (batch.length === 0) continue;
+  /** Resolves with the entries that went out. */
+  const publishWave = async (batch: readonly LogEntry[]): Promise<readonly LogEntry[]> => {
+    if (batch.length === 0) return [];
     const { refused } = await publishEntries(context, session, batch, signal, { again: true });
     const refusals = new Map(refused);
     const gone = batch.filter((entry) => !refusals.has(entry));
@@ -60,11 +58,13 @@ export async function redrive(
     crashPoint('relay.redrive:after');
     for (const [entry] of refused) forgetHead(context, session, entry);
     session.heads.settle();
-    for (const entry of gone) ready.add(entry.key);
-    published += gone.length;
-  }
+    return gone;
+  };
+  const first = await publishWave(heads);
+  const ready = new Set(first.map((entry) => entry.key));
+  const second = await publishWave(followers.filter((entry) => ready.has(entry.key)));
   session.blocked = await parking.blockedKeys(session.writeClient);
-  return published;
+  return first.length + second.length;
 }
 
 /** The first message of each key, and the rest. Messages without a key depend on nothing. Pure. */

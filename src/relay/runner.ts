@@ -135,8 +135,8 @@ export function createSubscriptionRunner(options: RunnerOptions): SubscriptionRu
       );
     }
     try {
-      opened.blocked = await parking.blockedKeys(opened.writeClient);
       await suspect(opened, lease.stalls);
+      opened.blocked = await parking.blockedKeys(opened.writeClient);
       killers = await parking.killers(opened.writeClient);
     } catch (error) {
       // Nobody else knows of its connections yet.
@@ -168,7 +168,6 @@ export function createSubscriptionRunner(options: RunnerOptions): SubscriptionRu
       },
     ]);
     crashPoint('relay.park:after');
-    if (subscription.keepsOrder && culprit !== undefined && culprit.key !== null) opened.blocked.add(culprit.key);
     log.error({ seq: plan.seq, messageId: culprit?.id, topic: culprit?.topic }, 'message parked: it killed the relay');
   }
 

@@ -9,6 +9,7 @@ import { openDatabase, type Database } from '../../src/postgres/database.ts';
 import type { SubscriptionOptions } from '../../src/relay/options.ts';
 import { createRelay, type Relay, type RelayOptions } from '../../src/relay/relay.ts';
 import { systemClock, type Clock } from '../../src/runtime/clock.ts';
+import { eventually } from './eventually.ts';
 import { recordingTransport, type RecordingTransport } from './recording-transport.ts';
 import { createTestDatabase } from './servers.ts';
 
@@ -83,11 +84,7 @@ export async function createRelayLab(): Promise<RelayLab> {
       skippedMs += ms;
     },
     async until(condition) {
-      const giveUpAt = Date.now() + 20_000;
-      while (!(await condition())) {
-        if (Date.now() > giveUpAt) throw new Error(`never came true: ${condition.toString()}`);
-        await new Promise((resolve) => setTimeout(resolve, 5));
-      }
+      await eventually(condition.toString(), condition);
     },
     async reset() {
       await stopAll();
