@@ -4,7 +4,7 @@
  */
 import { HoldfastError } from '../errors.ts';
 import { isUuid } from '../message/id.ts';
-import { recordAudit } from '../postgres/audit.ts';
+import { recordAudit, type Act } from '../postgres/audit.ts';
 import type { Database } from '../postgres/database.ts';
 import { toExecutor } from '../postgres/executor.ts';
 import { quoteIdentifier } from '../postgres/quoting.ts';
@@ -14,12 +14,6 @@ import { createParkedDeliveryStore } from './parked-delivery-store.ts';
 
 /** Which messages an act is for: one, all of a key, or all of the consumer. */
 export type ParkedTarget = { readonly id: string } | { readonly key: string } | { readonly all: true };
-
-export interface Act {
-  /** Who does it; stands in the audit. */
-  readonly actor: string;
-  readonly reason?: string | undefined;
-}
 
 /**
  * Makes failed messages due now, dead letters included; resolves with how many. For a message that waits behind another, that is the

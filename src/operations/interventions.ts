@@ -8,7 +8,7 @@ import {
   retryParked as retryParkedDelivery,
   type ParkedTarget,
 } from '../inbox/parked-operations.ts';
-import { recordAudit } from '../postgres/audit.ts';
+import { recordAudit, type Act } from '../postgres/audit.ts';
 import type { Database } from '../postgres/database.ts';
 import { toExecutor } from '../postgres/executor.ts';
 import { translateSqlError } from '../postgres/sql-state.ts';
@@ -18,12 +18,6 @@ import { refuseUnknownOptions } from '../runtime/options.ts';
 import { assertMessageId } from './messages.ts';
 import { listParked, type ParkedSummary } from './parked.ts';
 import { rows, tables } from './reads.ts';
-
-/** Who acts, and why; both stand in the audit. */
-export interface Act {
-  readonly actor: string;
-  readonly reason?: string | undefined;
-}
 
 export interface RetryAct extends Act {
   /** Consumers: a message parked as 'predecessor missing' goes on without it. */

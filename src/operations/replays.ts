@@ -5,10 +5,11 @@
 import { HoldfastError } from '../errors.ts';
 import { messageId } from '../message/id.ts';
 import { assertTopicPattern, topicPatternToRegex } from '../message/topic-pattern.ts';
+import type { Act } from '../postgres/audit.ts';
 import type { Database } from '../postgres/database.ts';
 import { requestReplay as insertReplay } from '../relay/replay-store.ts';
 import { didYouMean, refuseUnknownOptions } from '../runtime/options.ts';
-import { audited, type Act } from './interventions.ts';
+import { audited } from './interventions.ts';
 import { seqAfter, seqBefore } from './log-position.ts';
 import { firstRow, rows, tables } from './reads.ts';
 

@@ -5,9 +5,15 @@
 import type { SqlExecutor } from './executor.ts';
 import { quoteIdentifier } from './quoting.ts';
 
-export interface AuditEntry {
-  /** Who did it: a person or a machine, as the caller names itself. */
+/** Who acts, and why; both stand in the audit. */
+export interface Act {
+  /** A person or a machine, as the caller names itself. */
   readonly actor: string;
+  readonly reason?: string | undefined;
+}
+
+export interface AuditEntry {
+  readonly actor: Act['actor'];
   /** What was done, as `noun.verb`: 'parked.retry', 'parked.discard', 'outbox.replay', 'subscription.drop'. */
   readonly action: string;
   /** To what: a message id, a subscription, a key. */

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { Redis } from 'ioredis';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { openDatabase, type Database } from '../../src/postgres/database.ts';
+import { silentServer } from '../conformance/transport-kit.ts';
 import {
   createTestDatabase,
   sharedRedisUrl,
@@ -163,17 +164,14 @@ describe('holdfast relay', () => {
 
   it('ends at the deadline what does not end by itself, with 4', async () => {
     // A Redis that takes connections and never answers.
-    const { createServer } = await import('node:net');
-    const deaf = createServer(() => {}).listen(0, '127.0.0.1');
-    await new Promise((resolve) => deaf.once('listening', resolve));
-    const address = deaf.address() as { port: number };
+    const deaf = await silentServer();
     try {
       await send('order.placed');
       const relay = await start([
         '--route',
         `**=${queue}`,
         '--redis-url',
-        `redis://127.0.0.1:${address.port}`,
+        `redis://127.0.0.1:${deaf.port}`,
         '--publish-timeout',
         '1h',
         '--shutdown-deadline',
@@ -182,7 +180,7 @@ describe('holdfast relay', () => {
         '1h',
       ]);
       await relay.line('subscription taken');
-      await new Promise<void>((resolve) => deaf.once('connection', () => resolve()));
+      await deaf.connected;
       relay.child.kill('SIGTERM');
       expect(await relay.exit).toBe(4);
       await relay.line('the deadline has passed').catch(() => {});
@@ -190,35 +188,32 @@ describe('holdfast relay', () => {
         expect.arrayContaining([expect.stringMatching(/^stopped by force/)]),
       );
     } finally {
-      deaf.close();
+      await deaf.close();
     }
   });
 
   it('ends at once at the second signal, with 4', async () => {
-    const { createServer } = await import('node:net');
-    const deaf = createServer(() => {}).listen(0, '127.0.0.1');
-    await new Promise((resolve) => deaf.once('listening', resolve));
-    const address = deaf.address() as { port: number };
+    const deaf = await silentServer();
     try {
       await send('order.placed');
       const relay = await start([
         '--route',
         `**=${queue}`,
         '--redis-url',
-        `redis://127.0.0.1:${address.port}`,
+        `redis://127.0.0.1:${deaf.port}`,
         '--publish-timeout',
         '1h',
         '--lease',
         '1h',
       ]);
-      await new Promise<void>((resolve) => deaf.once('connection', () => resolve()));
+      await deaf.connected;
       relay.child.kill('SIGTERM');
       await relay.line('stopping');
       relay.child.kill('SIGINT');
       expect(await relay.exit).toBe(4);
       expect(relay.lines.at(-1)?.msg).toMatch(/^second signal/);
     } finally {
-      deaf.close();
+      await deaf.close();
     }
   });
 

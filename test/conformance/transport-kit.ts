@@ -1,5 +1,6 @@
 /** What tests of transports are made of: destinations, messages, a handler that remembers. Used by the conformance suite and beside it. */
 import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
 import { createServer, type Socket } from 'node:net';
 import type { Delivery, OutboundMessage, Verdict } from '../../src/transport/port.ts';
 
@@ -80,19 +81,25 @@ export async function rejection(work: Promise<unknown>): Promise<unknown> {
   throw new Error('expected a rejection');
 }
 
-/** A TCP server that accepts and never answers. */
-export async function silentServer(): Promise<{ readonly port: number; close(): Promise<void> }> {
+/** A TCP server that accepts and never answers. `connected` resolves with the first connection. */
+export async function silentServer(): Promise<{
+  readonly port: number;
+  readonly connected: Promise<unknown>;
+  close(): Promise<void>;
+}> {
   const sockets = new Set<Socket>();
   const server = createServer((socket) => {
     sockets.add(socket);
     socket.on('error', () => {});
     socket.on('close', () => sockets.delete(socket));
   });
+  const connected = once(server, 'connection');
   await new Promise<void>((resolve) => void server.listen(0, '127.0.0.1', resolve));
   const address = server.address();
   if (address === null || typeof address === 'string') throw new Error('no port');
   return {
     port: address.port,
+    connected,
     close: () => {
       sockets.forEach((socket) => socket.destroy());
       return new Promise((resolve) => void server.close(() => resolve()));
