@@ -1,6 +1,7 @@
-import { context, trace, type ContextManager } from '@opentelemetry/api';
+import { context, trace } from '@opentelemetry/api';
 import { afterEach, describe, expect, test } from 'vitest';
 import { checkSendOptions, type SendOptions } from '../../src/outbox/send-options.ts';
+import { registerContext } from '../support/active-context.ts';
 
 const check = (options: SendOptions): Record<string, unknown> =>
   JSON.parse(checkSendOptions(options, 3, 'orders', 'here').attributes) as Record<string, unknown>;
@@ -66,15 +67,7 @@ describe('the active span', () => {
   afterEach(() => context.disable());
 
   test('is the trace of a message that was given none and has no cause with one', () => {
-    const active = trace.setSpan(context.active(), trace.wrapSpanContext(span));
-    const manager: ContextManager = {
-      active: () => active,
-      with: (_, fn, self, ...args) => fn.call(self as ThisParameterType<typeof fn>, ...args),
-      bind: (_, target) => target,
-      enable: () => manager,
-      disable: () => manager,
-    };
-    context.setGlobalContextManager(manager);
+    registerContext(trace.setSpan(context.active(), trace.wrapSpanContext(span)));
     const cause = { id: ID, correlationId: null, traceparent: null, tracestate: null };
     expect(check({})).toMatchObject({ traceparent: OTHER_TRACE });
     expect(check({ causedBy: cause })).toMatchObject({ traceparent: OTHER_TRACE });

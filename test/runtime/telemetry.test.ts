@@ -1,18 +1,7 @@
-import { context, createTraceState, trace, type Context, type ContextManager } from '@opentelemetry/api';
+import { context, createTraceState, trace } from '@opentelemetry/api';
 import { afterEach, describe, expect, test } from 'vitest';
 import { currentTraceContext } from '../../src/runtime/telemetry.ts';
-
-/** What an SDK registers, as far as it matters here: something that remembers the active context. */
-function registerContext(active: Context): void {
-  const manager: ContextManager = {
-    active: () => active,
-    with: (_, fn, self, ...args) => fn.call(self as ThisParameterType<typeof fn>, ...args),
-    bind: (_, target) => target,
-    enable: () => manager,
-    disable: () => manager,
-  };
-  context.setGlobalContextManager(manager);
-}
+import { registerContext } from '../support/active-context.ts';
 
 const traceId = '4bf92f3577b34da6a3ce929d0e0e4736';
 const spanId = '00f067aa0ba902b7';
