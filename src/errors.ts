@@ -36,7 +36,7 @@ export const ERROR_CODES = {
   HF_TRANSPORT_UNAVAILABLE: 'The broker cannot be reached or refuses all writes.',
   HF_MESSAGE_REFUSED: 'The broker refuses this message.',
   // relay
-  HF_LEASE_LOST: 'The lease of a subscription was lost.',
+  HF_LEASE_LOST: 'The lease of a subscription or of a worker was lost.',
   HF_SHARDS_MISMATCH: 'A subscription is running with another number of shards.',
   HF_SUBSCRIPTION_UNKNOWN: 'No subscription of that name exists.',
   HF_SUBSCRIPTION_HELD: 'A subscription is held by a running relay.',
@@ -47,6 +47,23 @@ export const ERROR_CODES = {
   HF_INBOX_RETENTION: 'Inbox retention is shorter than the redelivery horizon.',
   HF_PERMANENT: 'A failure that no retry can mend.',
   HF_IDEMPOTENCY_CONFLICT: 'An idempotency key was used for another request.',
+  // sagas
+  HF_SAGA_DEFINITION: 'A saga is declared wrongly.',
+  HF_SAGA_UNKNOWN: 'No saga of that name and version is registered.',
+  HF_SIGNAL_UNKNOWN: 'A saga declares no signal of that name.',
+  HF_SAGA_FINISHED: 'A run has ended already.',
+  HF_SAGA_PIVOTED: 'A run has passed its pivot and only goes forward.',
+  HF_SAGA_NOT_STUCK: 'A run is not stuck there.',
+  HF_SAGA_UNDONE: 'A run was undone: it failed, was cancelled or ran out of time.',
+  HF_SAGA_STUCK: 'A run is stuck and needs a person.',
+  HF_STEP_FAILED: 'A step gave up.',
+  HF_STEP_TIMEOUT: 'An attempt of a step did not finish in time; whether it happened is not known.',
+  HF_STEP_LOST: 'The worker was lost during an attempt; whether it happened is not known.',
+  HF_REJECTED: 'The other side refused for good.',
+  HF_CALL_REPEATED: 'A step was called a second time without an id.',
+  HF_NON_DETERMINISM: 'The code of a saga does not do what its journal says it did.',
+  HF_OUTSIDE_AWAIT: 'The code of a saga awaits something that is no step.',
+  HF_JOURNAL_FULL: 'A run has more events than a journal may hold.',
   // processes
   HF_STOPPED: 'The service is stopped.',
   HF_SERVER_MISSING: 'A server needed for tests or the demo cannot be found or started.',
@@ -85,6 +102,20 @@ export class PermanentError extends HoldfastError {
   override readonly name = 'PermanentError';
   constructor(message: string, options: HoldfastErrorOptions = {}) {
     super('HF_PERMANENT', message, options);
+  }
+}
+
+/**
+ * A definite no of the business: sold out, card declined. Throw it from a step or a participant's handler: nothing has happened, no
+ * retry will help, and nothing needs to be undone.
+ */
+export class Rejection extends HoldfastError {
+  override readonly name = 'Rejection';
+  /** What the caller can tell refusals apart by, such as 'sold out'. */
+  readonly reason: string;
+  constructor(reason: string, options: HoldfastErrorOptions = {}) {
+    super('HF_REJECTED', reason, { ...options, details: { ...options.details, reason } });
+    this.reason = reason;
   }
 }
 

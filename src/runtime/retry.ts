@@ -105,6 +105,7 @@ export function decideRetry(
  */
 const PERMANENT_CODES: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'HF_PERMANENT',
+  'HF_REJECTED',
   'HF_MESSAGE_REFUSED',
   'HF_PAYLOAD_INVALID',
   'HF_PAYLOAD_NOT_JSON',

@@ -1,0 +1,203 @@
+/**
+ * `saga({ … })`: a declared flow. Everything it can do and undo is known before it runs. The public door for those who write sagas;
+ * the engine takes what it returns.
+ */
+import type { StandardSchemaV1 } from '@standard-schema/spec';
+import { HoldfastError } from '../errors.ts';
+import { didYouMean, refuseUnknownOptions } from '../runtime/options.ts';
+import { parseDuration, type Duration } from '../runtime/duration.ts';
+import type { ChildSaga, Step, StepDefinition } from './steps.ts';
+
+/** Steps by name. */
+export type Steps = Readonly<Record<string, StepDefinition>>;
+/** Schemas of signals by name. */
+export type Signals = Readonly<Record<string, StandardSchemaV1>>;
+
+export interface CallOptions {
+  /** Names this call. Needed from the second call of a step on, so that calls keep their identity when the code around them changes. */
+  readonly id?: string | undefined;
+}
+
+type InputOf<S> = S extends Step<infer Input, unknown> ? Input : never;
+type OutputOf<S> = S extends { readonly '~types'?: { readonly output: infer Output } | undefined } ? Output : never;
+type Arguments<Input> = undefined extends Input ? [input?: Input, options?: CallOptions] : [input: Input, options?: CallOptions];
+
+/** How `run` calls a declared step. */
+export type StepCalls<S extends Steps> = {
+  readonly [Name in keyof S]: (...args: Arguments<InputOf<S[Name]>>) => Promise<OutputOf<S[Name]>>;
+};
+
+export interface RunContext<Input, S extends Steps, Sig extends Signals> {
+  readonly input: Input;
+  readonly steps: StepCalls<S>;
+  /** Waits durably. The run leaves memory meanwhile. */
+  readonly sleep: (duration: Duration) => Promise<void>;
+  /** Waits durably until a time. */
+  readonly sleepUntil: (time: Date) => Promise<void>;
+  /** Waits durably for a signal; each is taken once, in the order of arrival. With a timeout it resolves to null when the time is up. */
+  readonly waitFor: WaitFor<Sig>;
+  /** The time of the last thing this run was told: the same at every replay. */
+  readonly now: () => Date;
+  /** In [0, 1): the same at every replay. Not for secrets. */
+  readonly random: () => number;
+  /** A version 4 UUID: the same at every replay. */
+  readonly uuid: () => string;
+  readonly runId: string;
+}
+
+export interface WaitFor<Sig extends Signals> {
+  <Name extends keyof Sig & string>(signal: Name): Promise<StandardSchemaV1.InferOutput<Sig[Name]>>;
+  <Name extends keyof Sig & string>(
+    signal: Name,
+    options: { readonly timeout: Duration },
+  ): Promise<StandardSchemaV1.InferOutput<Sig[Name]> | null>;
+}
+
+export interface SagaOptions<Name extends string, Schema extends StandardSchemaV1, S extends Steps, Sig extends Signals, Result> {
+  /** A-Z a-z 0-9 _ - . : at most 100 characters. Runs are kept under it. */
+  readonly name: Name;
+  /** Default 1. Raise it when runs under way would no longer fit the code; several versions can run side by side. */
+  readonly version?: number | undefined;
+  /** Any Standard Schema. What it gives out is recorded, and so must be JSON. */
+  readonly input: Schema;
+  readonly steps: S;
+  readonly signals?: Sig | undefined;
+  /** From the start; then the run is undone, unless it has passed its pivot. Default: none. */
+  readonly deadline?: Duration | undefined;
+  /** Most runs of it that one worker has in memory at once. Default: the worker's. */
+  readonly concurrency?: number | undefined;
+  /** Ordinary code that awaits nothing but what its context gives: it is run again, against the journal, after every interruption. */
+  readonly run: (context: RunContext<StandardSchemaV1.InferOutput<Schema>, S, Sig>) => Promise<Result>;
+}
+
+/** A declared saga. `~types` exists for the compiler alone. */
+export interface Saga<Input = unknown, Result = unknown, Sig extends Signals = Signals> {
+  readonly name: string;
+  readonly version: number;
+  readonly input: StandardSchemaV1;
+  readonly steps: Steps;
+  readonly signals: Sig;
+  readonly deadlineMs: number | null;
+  readonly concurrency: number | null;
+  readonly run: (context: RunContext<unknown, Steps, Signals>) => Promise<unknown>;
+  readonly '~types'?: ChildSaga<Input, Result>['~types'];
+}
+
+/** A saga with its types forgotten. */
+export type AnySaga = Saga<never, unknown, Signals>;
+
+/** What `start` takes for a saga. */
+export type SagaInput<S extends AnySaga> = S extends Saga<infer Input, unknown> ? Input : never;
+/** What a run of it results in. */
+export type SagaResult<S extends AnySaga> = S extends { readonly '~types'?: { readonly result: infer Result } | undefined } ? Result : never;
+
+const NAME = /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}$/;
+const KINDS: readonly string[] = ['step', 'transaction', 'command', 'emit', 'child'];
+
+/**
+ * Declares a saga.
+ * @throws HoldfastError HF_SAGA_DEFINITION, HF_OPTION_UNKNOWN, HF_DURATION
+ */
+export function saga<
+  const Name extends string,
+  Schema extends StandardSchemaV1,
+  S extends Steps,
+  Sig extends Signals = Record<never, never>,
+  Result = void,
+>(
+  options: SagaOptions<Name, Schema, S, Sig, Result>,
+): Saga<StandardSchemaV1.InferInput<Schema>, Result, Sig> & { readonly name: Name } {
+  const { name, version = 1, input, steps, run, concurrency } = options;
+  const where = `saga('${String(name)}')`;
+  if (typeof name !== 'string' || !NAME.test(name))
+    throw wrong('saga', `has the name ${JSON.stringify(name)}`, 'Use A-Z a-z 0-9 _ - . only, at most 100 characters.');
+  refuseUnknownOptions(options, ['name', 'version', 'input', 'steps', 'signals', 'deadline', 'concurrency', 'run'], where);
+  if (!Number.isInteger(version) || version < 1) throw wrong(where, `has the version ${String(version)}`, 'Give a whole number from 1 on.');
+  if (typeof input?.['~standard']?.validate !== 'function')
+    throw wrong(where, 'has an input that is no Standard Schema', 'Use Zod, Valibot, ArkType, or another one of https://standardschema.dev.');
+  if (typeof run !== 'function') throw wrong(where, 'has no run', 'Write async run({ input, steps }) { … }.');
+  if (concurrency !== undefined && !(Number.isInteger(concurrency) && concurrency >= 1))
+    throw wrong(where, `has the concurrency ${String(concurrency)}`, 'Give a whole number from 1 on.');
+  checkSteps(steps, where);
+  const signals = (options.signals ?? {}) as Sig;
+  checkSignals(signals, steps, where);
+  return {
+    name,
+    version,
+    input,
+    steps,
+    signals,
+    deadlineMs: options.deadline === undefined ? null : parseDuration(options.deadline, `${where}.deadline`),
+    concurrency: concurrency ?? null,
+    run: run as unknown as Saga['run'],
+  };
+}
+
+function checkSteps(steps: Steps, where: string): void {
+  if (typeof steps !== 'object' || steps === null) throw wrong(where, 'has no steps', 'Write steps: { charge: step({ … }) }.');
+  for (const [name, definition] of Object.entries(steps)) {
+    if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(name) || name.length > 100)
+      throw wrong(where, `has a step with the name ${JSON.stringify(name)}`, 'Use a name that can be called: letters, digits and _.');
+    if (!KINDS.includes(definition?.kind))
+      throw wrong(where, `has a step ${name} that is none`, 'Declare it with step, transaction, command, emit or child.');
+  }
+}
+
+function checkSignals(signals: Signals, steps: Steps, where: string): void {
+  for (const [name, schema] of Object.entries(signals)) {
+    if (typeof schema?.['~standard']?.validate !== 'function')
+      throw wrong(where, `has a signal ${name} without a schema`, 'Write signals: { approved: z.object({ … }) }.');
+    if (Object.hasOwn(steps, name)) throw wrong(where, `uses the name ${name} for a step and for a signal`, 'Give one of them another name.');
+  }
+}
+
+/** The declared step of that name; undefined when there is none. */
+export function stepOf(definition: AnySaga, name: string): StepDefinition | undefined {
+  return Object.hasOwn(definition.steps, name) ? definition.steps[name] : undefined;
+}
+
+/** Sagas by name and version; what workers and clients are given. */
+export interface Registry {
+  readonly all: readonly AnySaga[];
+  find(name: string, version: number): AnySaga | undefined;
+  /** The newest version. Throws HF_SAGA_UNKNOWN with the nearest name. */
+  newest(name: string): AnySaga;
+}
+
+/** @throws HoldfastError HF_SAGA_DEFINITION for a name and version given twice, and for a child that is not among them */
+export function createRegistry(sagas: readonly AnySaga[], where: string): Registry {
+  const byKey = new Map<string, AnySaga>();
+  const newest = new Map<string, AnySaga>();
+  for (const each of sagas) {
+    if (typeof each?.run !== 'function' || typeof each.name !== 'string')
+      throw wrong(where, 'is given something that is no saga', 'Pass what saga({ … }) returns.');
+    const key = `${each.name}@${each.version}`;
+    const twin = byKey.get(key);
+    if (twin !== undefined && twin !== each)
+      throw wrong(where, `is given two sagas ${each.name} of version ${each.version}`, 'Give the newer one the next version.');
+    byKey.set(key, each);
+    if ((newest.get(each.name)?.version ?? 0) < each.version) newest.set(each.name, each);
+  }
+  for (const each of byKey.values()) {
+    for (const [name, definition] of Object.entries(each.steps)) {
+      if (definition.kind === 'child' && !byKey.has(`${definition.saga.name}@${definition.saga.version}`))
+        throw wrong(where, `has ${each.name}, whose step ${name} starts ${definition.saga.name}, but not that one`, 'Register the child as well.');
+    }
+  }
+  return {
+    all: [...byKey.values()],
+    find: (name, version) => byKey.get(`${name}@${version}`),
+    newest(name) {
+      const found = newest.get(name);
+      if (found !== undefined) return found;
+      const near = didYouMean(name, [...newest.keys()]);
+      throw new HoldfastError('HF_SAGA_UNKNOWN', `There is no saga ${JSON.stringify(name)}.`, {
+        advice: near === undefined ? `Known: ${[...newest.keys()].join(', ') || 'none'}.` : `Did you mean ${JSON.stringify(near)}?`,
+      });
+    },
+  };
+}
+
+function wrong(where: string, what: string, advice: string): HoldfastError {
+  return new HoldfastError('HF_SAGA_DEFINITION', `${where} ${what}.`, { advice });
+}

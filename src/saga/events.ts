@@ -1,0 +1,98 @@
+/**
+ * The journal: what is recorded of a run. Public, because histories are shown, stored and replayed. One row of the journal is one
+ * commit; the order of rows, and of the events in one, is the order in which the outcomes were told to the run's code.
+ *
+ * Values (`input`, `output`, `payload`, `result`) are JSON. A property that is missing stands for `undefined`.
+ */
+
+export type CallKind = 'step' | 'transaction' | 'command' | 'emit' | 'child' | 'sleep' | 'wait';
+
+/** An error as it is recorded, and as it is rebuilt for the run's code at every replay. */
+export interface RecordedError {
+  readonly name: string;
+  readonly message: string;
+  readonly code?: string;
+  readonly details?: Readonly<Record<string, unknown>>;
+}
+
+/** Why a run is being undone. */
+export type UndoReason = 'failed' | 'cancelled' | 'timed out';
+
+/**
+ * Why a run needs a person.
+ * - compensation: a compensation gave up
+ * - forward: the run failed behind its pivot, where it cannot be undone
+ * - in doubt: whether the pivot happened is not known
+ * - non-determinism, outside await: the code does not fit the journal, or waits for what is not a step
+ * - undefined step: the code that would undo a step is not there any more
+ */
+export type StuckWhy = 'compensation' | 'forward' | 'in doubt' | 'non-determinism' | 'outside await' | 'undefined step';
+
+export type JournalEvent =
+  | { readonly t: 'started'; readonly input: unknown; readonly deadlineAt?: number }
+  /** Intent. `until`: when a sleep ends, or a wait for a signal gives up, in ms since the epoch on the database's clock. */
+  | {
+      readonly t: 'called';
+      readonly call: string;
+      readonly kind: CallKind;
+      /** The declared name of the step; of the signal for a wait; 'sleep'. */
+      readonly step: string;
+      readonly input?: unknown;
+      readonly until?: number;
+      /** Of a child: the run that was started. */
+      readonly child?: string;
+    }
+  /** An attempt failed, or was lost with its worker; the next one begins at `retryAt`. */
+  | { readonly t: 'attempt failed'; readonly call: string; readonly attempt: number; readonly error: RecordedError; readonly retryAt: number }
+  /** `degraded`: the step gave up with this error and its fallback stood in. */
+  | { readonly t: 'done'; readonly call: string; readonly output?: unknown; readonly degraded?: RecordedError }
+  /** `unknown`: it may have happened all the same, and is compensated. `definite`: it has not. */
+  | { readonly t: 'failed'; readonly call: string; readonly attempts: number; readonly error: RecordedError; readonly outcome: 'definite' | 'unknown' }
+  /** A wait for a signal gave up. */
+  | { readonly t: 'timed out'; readonly call: string }
+  /** Kept until a wait takes it: `done` of that wait names it. */
+  | { readonly t: 'signal'; readonly name: string; readonly payload?: unknown; readonly id?: string }
+  /** A reply that came after its call had been given up. */
+  | { readonly t: 'late reply'; readonly call: string; readonly outcome: 'done' | 'rejected'; readonly output?: unknown }
+  /** Cancellation or a deadline that came after the pivot: nothing is undone. */
+  | { readonly t: 'refused'; readonly what: 'cancel' | 'deadline'; readonly reason?: string; readonly actor?: string }
+  /** From here on the run's code is not run any more. */
+  | { readonly t: 'undoing'; readonly reason: UndoReason; readonly error?: RecordedError; readonly actor?: string }
+  /** What verify() found out about a step in doubt. */
+  | { readonly t: 'verified'; readonly call: string; readonly outcome: 'done' | 'not done'; readonly output?: unknown }
+  /** `round` is over 1 when a late reply makes a compensation necessary again. */
+  | { readonly t: 'compensating'; readonly call: string; readonly round: number }
+  | { readonly t: 'compensation failed'; readonly call: string; readonly attempt: number; readonly error: RecordedError; readonly retryAt?: number }
+  | { readonly t: 'compensated'; readonly call: string }
+  | { readonly t: 'stuck'; readonly why: StuckWhy; readonly call?: string; readonly error: RecordedError }
+  /** A person had it tried again. */
+  | { readonly t: 'retried'; readonly actor: string; readonly reason?: string }
+  /** A person had a compensation left out. */
+  | { readonly t: 'skipped'; readonly call: string; readonly actor: string; readonly reason: string }
+  /** A person settled by hand what a step or a compensation is. */
+  | { readonly t: 'resolved'; readonly call: string; readonly as: 'done' | 'not done' | 'compensated'; readonly output?: unknown; readonly actor: string; readonly reason: string }
+  /** A child is done, and waits to be released or undone by its parent. */
+  | { readonly t: 'held'; readonly result?: unknown }
+  | { readonly t: 'completed'; readonly result?: unknown }
+  | { readonly t: 'undone' };
+
+/** A stored row of the journal. */
+export interface JournalRow {
+  readonly n: number;
+  /** Milliseconds since the epoch, on the database's clock as the worker knew it. */
+  readonly at: number;
+  readonly events: readonly JournalEvent[];
+}
+
+export type RunStatus = 'pending' | 'running' | 'waiting' | 'compensating' | 'completed' | 'compensated' | 'stuck';
+
+/** The legal moves. The database refuses to leave `completed` and `compensated` (migrations/0003_saga.sql). */
+export const MOVES: Readonly<Record<RunStatus, readonly RunStatus[]>> = {
+  pending: ['running', 'waiting', 'compensating', 'completed', 'compensated', 'stuck'],
+  running: ['waiting', 'compensating', 'completed', 'compensated', 'stuck'],
+  waiting: ['running', 'compensating', 'completed', 'compensated', 'stuck'],
+  compensating: ['compensated', 'stuck'],
+  stuck: ['running', 'waiting', 'compensating', 'completed', 'compensated'],
+  completed: [],
+  compensated: [],
+};

@@ -1,0 +1,171 @@
+/**
+ * The port between workers and whatever keeps runs: PostgreSQL in production, memory in tests. One conformance suite is run by both
+ * (test/conformance/saga-store.ts). All times are milliseconds since the epoch on the STORE's clock, and all decisions about leases
+ * and due times are made on it: the clock of a worker's machine may be wrong.
+ *
+ * Duties of an adapter:
+ * - everything a call writes is written together, or not at all; what it acknowledged survives
+ * - nothing is written for a worker whose lease is over or whose row is gone: the call rejects with HF_LEASE_LOST
+ * - a worker is taken over only after its writes under way have ended, and can write nothing afterwards
+ * - a run is held by one worker at a time
+ * - finished runs stay finished; their journals may grow (late replies), their status may not change
+ */
+import type { PoolClient } from 'pg';
+import type { JournalEvent, JournalRow, RunStatus, UndoReason } from './events.ts';
+
+/** A saga in one of its versions. */
+export interface SagaVersion {
+  readonly saga: string;
+  readonly version: number;
+}
+
+/** A run as a worker takes it up. */
+export interface ClaimedRun extends SagaVersion {
+  readonly id: string;
+  readonly status: RunStatus;
+  readonly reason: UndoReason | null;
+  readonly pivoted: boolean;
+  /** The fencing token: grows with each claim of the run. */
+  readonly claims: number;
+  /** How many workers died while they had it. */
+  readonly lost: number;
+  readonly deadlineAt: number | null;
+  readonly parent: { readonly id: string; readonly call: string } | null;
+  readonly journal: readonly JournalRow[];
+  /** All mail that is there for it, oldest first. */
+  readonly mail: readonly Mail[];
+}
+
+export type MailBody =
+  | { readonly kind: 'signal'; readonly name: string; readonly payload?: unknown; readonly id?: string }
+  | {
+      readonly kind: 'reply';
+      readonly call: string;
+      /** Whether it answers the command or its compensation. */
+      readonly to: 'command' | 'compensation';
+      readonly outcome: 'done' | 'rejected';
+      readonly output?: unknown;
+      readonly error?: { readonly name: string; readonly message: string; readonly code?: string; readonly details?: Readonly<Record<string, unknown>> };
+    }
+  | { readonly kind: 'child'; readonly call: string; readonly outcome: 'done' | 'compensated' | 'refused'; readonly output?: unknown; readonly error?: { readonly name: string; readonly message: string; readonly code?: string } }
+  | { readonly kind: 'cancel'; readonly actor?: string; readonly reason?: string }
+  /** From a parent: undo yourself. */
+  | { readonly kind: 'undo' }
+  /** From a parent: you may end. */
+  | { readonly kind: 'release' }
+  | { readonly kind: 'retry'; readonly actor: string; readonly reason?: string }
+  | { readonly kind: 'skip'; readonly call: string; readonly actor: string; readonly reason: string }
+  | { readonly kind: 'resolve'; readonly call: string; readonly as: 'done' | 'not done' | 'compensated'; readonly output?: unknown; readonly actor: string; readonly reason: string };
+
+export interface Mail {
+  readonly id: string;
+  readonly runId: string;
+  readonly body: MailBody;
+}
+
+/** A run that a commit starts. Its first journal row is in the same commit. */
+export interface NewRun extends SagaVersion {
+  readonly id: string;
+  /** Whether the committing worker keeps it, or anyone may claim it from now on. */
+  readonly held: boolean;
+  readonly status: RunStatus;
+  readonly deadlineAt: number | null;
+  readonly parent: { readonly id: string; readonly call: string } | null;
+}
+
+export interface RunUpdate {
+  readonly status: RunStatus;
+  readonly reason: UndoReason | null;
+  readonly pivoted: boolean;
+  /** Give it out of the hand; it can be claimed from `wakeAt` on (null: when mail comes). */
+  readonly release: { readonly wakeAt: number | null } | null;
+  /** JSON texts; null leaves what is there. */
+  readonly result: string | null;
+  readonly error: string | null;
+}
+
+/** What one run puts into a commit. JSON is passed as text, because it was encoded when it was checked. */
+export interface RunCommit {
+  readonly runId: string;
+  readonly start: NewRun | null;
+  /** `events`: JSON text of an array of JournalEvent. */
+  readonly journal: { readonly n: number; readonly at: number; readonly events: string } | null;
+  readonly update: RunUpdate | null;
+  /** Ids of mail taken in. */
+  readonly mailDone: readonly string[];
+  readonly mail: readonly { readonly runId: string; readonly body: MailBody }[];
+  /** Other runs that are started with it. */
+  readonly children: readonly (NewRun & { readonly journal: string })[];
+  /** Outbox messages, each the JSON text of an object {id, topic, key, lane, payload, headers}. */
+  readonly messages: readonly string[];
+}
+
+export interface WorkerStore {
+  /** Registers a worker, or rejects. Resolves with the store's time. */
+  register(worker: { readonly id: string; readonly name: string; readonly sagas: readonly SagaVersion[]; readonly leaseMs: number }): Promise<number>;
+  /** Prolongs the lease from now. Resolves with the store's time; rejects with HF_LEASE_LOST. */
+  renew(workerId: string, leaseMs: number): Promise<number>;
+  /** Ends every worker whose lease is over, and frees its runs, due at once. Waits for none that is still writing. */
+  takeOver(): Promise<{ readonly workers: number; readonly runs: number }>;
+  /** Frees the runs a worker still holds, due at once, and forgets it. Nothing happens when it is gone. */
+  retire(workerId: string): Promise<void>;
+  /** Claims due runs, oldest first, up to a limit for each saga version. */
+  claim(workerId: string, wanted: readonly (SagaVersion & { readonly limit: number })[]): Promise<readonly ClaimedRun[]>;
+  /**
+   * Mail for runs that the worker holds, except for `taken`, oldest first; and runs that nobody holds, of the given versions, which
+   * have mail, claimed (up to `limit` of them). Finished runs with mail are claimed as well.
+   */
+  collect(
+    workerId: string,
+    options: { readonly sagas: readonly SagaVersion[]; readonly limit: number; readonly taken: readonly string[] },
+  ): Promise<{ readonly mail: readonly Mail[]; readonly claimed: readonly ClaimedRun[] }>;
+  /** One commit for many runs. An unanswered commit is found out about, and made again if it did not happen. */
+  commit(workerId: string, runs: readonly RunCommit[]): Promise<void>;
+  /**
+   * A transaction step: opens a transaction, runs `body` with it, writes what it returns together with it, and takes the fence as
+   * the last statement before COMMIT. Rejects with whatever `body` rejects with, after ROLLBACK. A COMMIT without answer is found
+   * out about by the journal row.
+   */
+  transaction(workerId: string, body: (tx: PoolClient) => Promise<RunCommit>): Promise<void>;
+  /** When the next run of these becomes due that nobody holds; null: none is known. */
+  nextDue(sagas: readonly SagaVersion[]): Promise<number | null>;
+  /** The store's time. */
+  now(): Promise<number>;
+}
+
+export interface RunView extends SagaVersion {
+  readonly id: string;
+  readonly key: string | null;
+  readonly status: RunStatus;
+  readonly reason: UndoReason | null;
+  readonly pivoted: boolean;
+  readonly result: unknown;
+  readonly error: unknown;
+  readonly startedAt: number;
+  readonly finishedAt: number | null;
+}
+
+export interface StartRequest extends SagaVersion {
+  readonly id: string;
+  readonly key: string | null;
+  /** JSON text. */
+  readonly input: string;
+  readonly deadlineMs: number | null;
+}
+
+export type MailAnswer =
+  | { readonly accepted: true; readonly status: RunStatus }
+  /** `status` null: there is no such run. */
+  | { readonly accepted: false; readonly status: RunStatus | null; readonly pivoted: boolean };
+
+/** What clients need. `tx`: the caller's transaction; null: one of its own. Rejects with HF_NOT_IN_TRANSACTION. */
+export interface ClientStore<Tx> {
+  start(tx: Tx | null, requests: readonly StartRequest[]): Promise<readonly { readonly id: string; readonly created: boolean }[]>;
+  /** Writes the mail if the run's status is one of `statuses` (and, for a cancel, no pivot has been passed). */
+  mail(tx: Tx | null, runId: string, body: MailBody, statuses: readonly RunStatus[]): Promise<MailAnswer>;
+  /** Runs by id; those that are not there are left out. */
+  read(ids: readonly string[]): Promise<readonly RunView[]>;
+  journal(id: string): Promise<readonly JournalRow[]>;
+}
+
+export type { JournalEvent };
