@@ -1,5 +1,6 @@
 /**
- * An error as text for a column or a status: what is parked, and what ails a subscription. Used by the relay and by consumers.
+ * An error as text for a column or a status: what is parked, and what ails a subscription. Used by the relay, by consumers and for
+ * the journals of sagas.
  */
 
 /** Name, code, message and causes in one line, without the stack, at most 2 kB, in text that PostgreSQL can store. */
@@ -14,6 +15,11 @@ export function describeError(error: unknown): string {
     seen.add(part);
     text += `${text === '' ? '' : '; caused by '}${oneLine(part)}`;
   }
+  return storableText(text);
+}
+
+/** At most 2 kB of a text, with what PostgreSQL cannot store replaced. Done to its own result, it changes nothing. */
+export function storableText(text: string): string {
   return cut(text.replace(/\p{Surrogate}|\0/gu, '\uFFFD'));
 }
 
