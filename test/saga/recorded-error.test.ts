@@ -160,12 +160,13 @@ const anyThrown: fc.Arbitrary<unknown> = fc.oneof(
       cause: fc.anything(),
     })
     .map(({ message, cause, ...rest }) => Object.assign(new Error(message, { cause }), rest)),
-  fc
-    .record({ reason: text, details, advice: fc.option(text, { nil: undefined }) })
-    .map(
-      ({ reason, ...options }) =>
-        new Rejection(reason, { advice: options.advice, details: (options.details ?? {}) as Record<string, unknown> }),
-    ),
+  fc.record({ reason: text, details, advice: fc.option(text, { nil: undefined }) }).map(
+    ({ reason, ...options }) =>
+      new Rejection(reason, {
+        ...(options.advice === undefined ? {} : { advice: options.advice }),
+        details: (options.details ?? {}) as Record<string, unknown>,
+      }),
+  ),
   fc.record({ message: text }).map(({ message }) => new PermanentError(message)),
   fc.record({ message: text, details }).map(
     (made) =>

@@ -1,0 +1,126 @@
+/**
+ * Transactions of clients on the in-memory store: what is started and sent in one is seen by nobody else before it commits. Two that
+ * start the same key wait for each other, as on PostgreSQL.
+ */
+import { HoldfastError } from '../../errors.ts';
+import type { ClientStore, MailBody, StartRequest } from '../../saga/store.ts';
+import type { MemoryTables } from './memory-tables.ts';
+
+/** A transaction of the in-memory store; made by its `begin()`. */
+export interface MemoryTx {
+  /** Makes everything visible at once. Does nothing when it has ended. */
+  commit(): void;
+  /** Forgets everything. Does nothing when it has ended. */
+  rollback(): void;
+}
+
+interface OpenTx extends MemoryTx {
+  open: boolean;
+  readonly starts: { readonly request: StartRequest; readonly at: number }[];
+  readonly mail: { readonly runId: string; readonly body: MailBody }[];
+  readonly ended: Promise<void>;
+}
+
+export interface MemoryTransactions extends Pick<ClientStore<MemoryTx>, 'start' | 'mail'> {
+  begin(): MemoryTx;
+}
+
+export function createMemoryTransactions(
+  tables: MemoryTables,
+  now: () => number,
+  changed: () => void,
+): MemoryTransactions {
+  const open = new Set<OpenTx>();
+
+  function begin(): OpenTx {
+    let end = (): void => {};
+    const ended = new Promise<void>((resolve) => {
+      end = resolve;
+    });
+    const close = (): boolean => {
+      const wasOpen = tx.open;
+      tx.open = false;
+      open.delete(tx);
+      end();
+      return wasOpen;
+    };
+    const tx: OpenTx = {
+      open: true,
+      starts: [],
+      mail: [],
+      ended,
+      commit() {
+        if (!close() || (tx.starts.length === 0 && tx.mail.length === 0)) return;
+        tables.atomically((write) => {
+          for (const { request, at } of tx.starts) write.start(request, at);
+          for (const { runId, body } of tx.mail) write.mail(runId, body);
+        });
+        changed();
+      },
+      rollback: () => void close(),
+    };
+    open.add(tx);
+    return tx;
+  }
+
+  /** In the caller's transaction, or in one of its own. */
+  async function within<T>(tx: MemoryTx | null, fn: (tx: OpenTx) => T | Promise<T>): Promise<T> {
+    if (tx !== null) {
+      const given = tx as OpenTx;
+      if (given.open && open.has(given)) return fn(given);
+      throw new HoldfastError('HF_NOT_IN_TRANSACTION', 'The transaction of the in-memory store has ended.', {
+        advice: 'Use it before its commit(), or open another one with store.begin().',
+      });
+    }
+    const own = begin();
+    try {
+      const result = await fn(own);
+      own.commit();
+      return result;
+    } finally {
+      own.rollback();
+    }
+  }
+
+  async function startOne(
+    tx: OpenTx,
+    request: StartRequest,
+  ): Promise<{ readonly id: string; readonly created: boolean }> {
+    const { key, saga } = request;
+    const same = ({ request: other }: OpenTx['starts'][number]): boolean => other.saga === saga && other.key === key;
+    if (key !== null) {
+      for (;;) {
+        const holder = [...open].find((each) => each !== tx && each.starts.some(same));
+        if (holder === undefined) break;
+        await holder.ended;
+      }
+      const there = tables.runWithKey(saga, key) ?? tx.starts.find(same)?.request.id;
+      if (there !== undefined) return { id: there, created: false };
+    }
+    if (tables.runs.has(request.id) || tx.starts.some((other) => other.request.id === request.id))
+      throw new Error(`There is a run ${request.id} already.`);
+    tx.starts.push({ request: { ...request }, at: now() });
+    return { id: request.id, created: true };
+  }
+
+  return {
+    begin,
+    start: (tx, requests) =>
+      within(tx, async (inside) => {
+        const started: { readonly id: string; readonly created: boolean }[] = [];
+        for (const request of requests) started.push(await startOne(inside, request));
+        return started;
+      }),
+    mail: (tx, runId, body, statuses) =>
+      within(tx, (inside) => {
+        const fresh = inside.starts.some(({ request }) => request.id === runId);
+        const run = fresh ? { status: 'pending' as const, pivoted: false } : tables.runs.get(runId);
+        if (run === undefined) return { accepted: false, status: null, pivoted: false };
+        const { status, pivoted } = run;
+        if (!statuses.includes(status) || (body.kind === 'cancel' && pivoted))
+          return { accepted: false, status, pivoted };
+        inside.mail.push({ runId, body: JSON.parse(JSON.stringify(body)) as MailBody });
+        return { accepted: true, status };
+      }),
+  };
+}
