@@ -99,7 +99,9 @@ CREATE TABLE "holdfast".participant_call (
   at          timestamptz NOT NULL DEFAULT clock_timestamp(),
   PRIMARY KEY (participant, saga_id, call)
 );
+-- For pruning: what has had an effect is kept long, the rest briefly and found without reading through the former.
 CREATE INDEX participant_call_at ON "holdfast".participant_call USING brin (at) WITH (pages_per_range = 32);
+CREATE INDEX participant_call_brief ON "holdfast".participant_call (at) WHERE state IN ('rejected', 'tombstone');
 
 -- 2 = some worker is asleep and wants a NOTIFY, 1 = all are polling. As relay_asleep.
 CREATE SEQUENCE "holdfast".worker_asleep AS bigint MINVALUE 1 MAXVALUE 2 START 1 CACHE 1;

@@ -45,6 +45,8 @@ export type MailBody =
       readonly to: 'command' | 'compensation';
       readonly outcome: 'done' | 'rejected';
       readonly output?: unknown;
+      /** Of the reply type; older ones are raised by its upcasts. */
+      readonly outputVersion?: number;
       readonly error?: { readonly name: string; readonly message: string; readonly code?: string; readonly details?: Readonly<Record<string, unknown>> };
     }
   | { readonly kind: 'child'; readonly call: string; readonly outcome: 'done' | 'compensated' | 'refused'; readonly output?: unknown; readonly error?: { readonly name: string; readonly message: string; readonly code?: string } }

@@ -3,7 +3,10 @@
  * docs/wire-format.md, so that participants can be written in any language.
  */
 import { z } from 'zod';
+import { HoldfastError } from '../errors.ts';
+import { isUuid } from '../message/id.ts';
 import { message } from '../message/message-type.ts';
+import { isStorableText } from '../message/text.ts';
 
 /** Headers of commands and compensations. */
 export const SAGA_HEADERS = {
@@ -15,9 +18,69 @@ export const SAGA_HEADERS = {
   role: 'holdfast-role',
   /** The topic on which the reply is expected. */
   replyTo: 'holdfast-reply-to',
+  /**
+   * Of compensations: what the saga knows of the command. `done`: it had the answer. `unknown` (or absent): it may never have happened.
+   */
+  outcome: 'holdfast-outcome',
 } as const;
 
 export type Role = 'command' | 'compensation';
+
+/** A piece of work, as the headers of a command or a compensation name it. */
+export interface SagaCall {
+  readonly runId: string;
+  readonly call: string;
+  readonly role: Role;
+  readonly replyTo: string;
+  /** Of a compensation; null for commands. */
+  readonly outcome: 'done' | 'unknown' | null;
+}
+
+/** The headers of a command or a compensation. */
+export function writeSagaCall(call: SagaCall): Readonly<Record<string, string>> {
+  return {
+    [SAGA_HEADERS.run]: call.runId,
+    [SAGA_HEADERS.call]: call.call,
+    [SAGA_HEADERS.role]: call.role,
+    [SAGA_HEADERS.replyTo]: call.replyTo,
+    ...(call.outcome === null ? {} : { [SAGA_HEADERS.outcome]: call.outcome }),
+  };
+}
+
+/** An index column of participants. */
+const MAX_CALL_LENGTH = 500;
+
+/**
+ * The call that a message's headers name; null when it was not sent by a saga.
+ * @throws HoldfastError HF_ENVELOPE_INVALID when they are there, but not as they must be
+ */
+export function readSagaCall(headers: Readonly<Record<string, string>>): SagaCall | null {
+  const own = (name: string): string | undefined => (Object.hasOwn(headers, name) ? headers[name] : undefined);
+  const runId = own(SAGA_HEADERS.run);
+  const call = own(SAGA_HEADERS.call);
+  const role = own(SAGA_HEADERS.role) ?? 'command';
+  const outcome = own(SAGA_HEADERS.outcome) ?? 'unknown';
+  if (runId === undefined && call === undefined) return null;
+  if (!isUuid(runId)) throw invalid(SAGA_HEADERS.run, 'is not a UUID');
+  if (call === undefined || call === '' || call.length > MAX_CALL_LENGTH || !isStorableText(call))
+    throw invalid(SAGA_HEADERS.call, `is not a text of 1 to ${MAX_CALL_LENGTH} characters`);
+  if (role !== 'command' && role !== 'compensation') throw invalid(SAGA_HEADERS.role, 'is not command or compensation');
+  if (outcome !== 'done' && outcome !== 'unknown') throw invalid(SAGA_HEADERS.outcome, 'is not done or unknown');
+  return {
+    runId: runId.toLowerCase(),
+    call,
+    role,
+    replyTo: own(SAGA_HEADERS.replyTo) ?? DEFAULT_REPLY_TOPIC,
+    outcome: role === 'command' ? null : outcome,
+  };
+}
+
+function invalid(header: string, what: string): HoldfastError {
+  return new HoldfastError('HF_ENVELOPE_INVALID', `The header ${header} ${what}.`, {
+    advice: 'docs/wire-format.md says what the headers of commands are.',
+    details: { header },
+  });
+}
 
 /** The topic of replies unless a worker is given another one: route it to where the workers listen. */
 export const DEFAULT_REPLY_TOPIC = 'saga.reply';
