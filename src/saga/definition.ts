@@ -5,7 +5,18 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec';
 import { HoldfastError } from '../errors.ts';
 import { didYouMean, refuseUnknownOptions } from '../runtime/options.ts';
-import { parseDuration, type Duration } from '../runtime/duration.ts';
+import type { Duration } from '../runtime/duration.ts';
+import {
+  checkConcurrency,
+  checkName,
+  checkRun,
+  checkSagas,
+  checkSchema,
+  checkSignals,
+  checkSteps,
+  checkVersion,
+} from './saga-checks.ts';
+import { needsOptions, positiveDuration, wrong } from './step-checks.ts';
 import type { ChildSaga, Step, StepDefinition } from './steps.ts';
 
 /** Steps by name. */
@@ -20,7 +31,9 @@ export interface CallOptions {
 
 type InputOf<S> = S extends Step<infer Input, unknown> ? Input : never;
 type OutputOf<S> = S extends { readonly '~types'?: { readonly output: infer Output } | undefined } ? Output : never;
-type Arguments<Input> = undefined extends Input ? [input?: Input, options?: CallOptions] : [input: Input, options?: CallOptions];
+type Arguments<Input> = undefined extends Input
+  ? [input?: Input, options?: CallOptions]
+  : [input: Input, options?: CallOptions];
 
 /** How `run` calls a declared step. */
 export type StepCalls<S extends Steps> = {
@@ -53,7 +66,13 @@ export interface WaitFor<Sig extends Signals> {
   ): Promise<StandardSchemaV1.InferOutput<Sig[Name]> | null>;
 }
 
-export interface SagaOptions<Name extends string, Schema extends StandardSchemaV1, S extends Steps, Sig extends Signals, Result> {
+export interface SagaOptions<
+  Name extends string,
+  Schema extends StandardSchemaV1,
+  S extends Steps,
+  Sig extends Signals,
+  Result,
+> {
   /** A-Z a-z 0-9 _ - . : at most 100 characters. Runs are kept under it. */
   readonly name: Name;
   /** Default 1. Raise it when runs under way would no longer fit the code; several versions can run side by side. */
@@ -84,15 +103,16 @@ export interface Saga<Input = unknown, Result = unknown, Sig extends Signals = S
 }
 
 /** A saga with its types forgotten. */
-export type AnySaga = Saga<never, unknown, Signals>;
+export type AnySaga = Saga<never>;
 
 /** What `start` takes for a saga. */
-export type SagaInput<S extends AnySaga> = S extends Saga<infer Input, unknown> ? Input : never;
+export type SagaInput<S extends AnySaga> = S extends Saga<infer Input> ? Input : never;
 /** What a run of it results in. */
-export type SagaResult<S extends AnySaga> = S extends { readonly '~types'?: { readonly result: infer Result } | undefined } ? Result : never;
-
-const NAME = /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}$/;
-const KINDS: readonly string[] = ['step', 'transaction', 'command', 'emit', 'child'];
+export type SagaResult<S extends AnySaga> = S extends {
+  readonly '~types'?: { readonly result: infer Result } | undefined;
+}
+  ? Result
+  : never;
 
 /**
  * Declares a saga.
@@ -102,53 +122,39 @@ export function saga<
   const Name extends string,
   Schema extends StandardSchemaV1,
   S extends Steps,
-  Sig extends Signals = Record<never, never>,
+  Sig extends Signals = { readonly [Signal in never]: StandardSchemaV1 },
   Result = void,
 >(
   options: SagaOptions<Name, Schema, S, Sig, Result>,
 ): Saga<StandardSchemaV1.InferInput<Schema>, Result, Sig> & { readonly name: Name } {
-  const { name, version = 1, input, steps, run, concurrency } = options;
-  const where = `saga('${String(name)}')`;
-  if (typeof name !== 'string' || !NAME.test(name))
-    throw wrong('saga', `has the name ${JSON.stringify(name)}`, 'Use A-Z a-z 0-9 _ - . only, at most 100 characters.');
-  refuseUnknownOptions(options, ['name', 'version', 'input', 'steps', 'signals', 'deadline', 'concurrency', 'run'], where);
-  if (!Number.isInteger(version) || version < 1) throw wrong(where, `has the version ${String(version)}`, 'Give a whole number from 1 on.');
-  if (typeof input?.['~standard']?.validate !== 'function')
-    throw wrong(where, 'has an input that is no Standard Schema', 'Use Zod, Valibot, ArkType, or another one of https://standardschema.dev.');
-  if (typeof run !== 'function') throw wrong(where, 'has no run', 'Write async run({ input, steps }) { … }.');
-  if (concurrency !== undefined && !(Number.isInteger(concurrency) && concurrency >= 1))
-    throw wrong(where, `has the concurrency ${String(concurrency)}`, 'Give a whole number from 1 on.');
+  needsOptions(
+    options,
+    'saga',
+    "saga({ name: 'place-order', input, steps: { … }, async run({ input, steps }) { … } })",
+  );
+  const { name, version = 1, input, steps, signals = {} as Sig, deadline, concurrency, run } = options;
+  const where = checkName(name);
+  refuseUnknownOptions(
+    options,
+    ['name', 'version', 'input', 'steps', 'signals', 'deadline', 'concurrency', 'run'],
+    where,
+  );
+  checkVersion(version, where);
+  checkSchema(input, where);
   checkSteps(steps, where);
-  const signals = (options.signals ?? {}) as Sig;
   checkSignals(signals, steps, where);
+  checkConcurrency(concurrency, where);
+  checkRun(run, where);
   return {
     name,
     version,
     input,
     steps,
     signals,
-    deadlineMs: options.deadline === undefined ? null : parseDuration(options.deadline, `${where}.deadline`),
+    deadlineMs: deadline === undefined ? null : positiveDuration(deadline, 'deadline', where),
     concurrency: concurrency ?? null,
     run: run as unknown as Saga['run'],
   };
-}
-
-function checkSteps(steps: Steps, where: string): void {
-  if (typeof steps !== 'object' || steps === null) throw wrong(where, 'has no steps', 'Write steps: { charge: step({ … }) }.');
-  for (const [name, definition] of Object.entries(steps)) {
-    if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(name) || name.length > 100)
-      throw wrong(where, `has a step with the name ${JSON.stringify(name)}`, 'Use a name that can be called: letters, digits and _.');
-    if (!KINDS.includes(definition?.kind))
-      throw wrong(where, `has a step ${name} that is none`, 'Declare it with step, transaction, command, emit or child.');
-  }
-}
-
-function checkSignals(signals: Signals, steps: Steps, where: string): void {
-  for (const [name, schema] of Object.entries(signals)) {
-    if (typeof schema?.['~standard']?.validate !== 'function')
-      throw wrong(where, `has a signal ${name} without a schema`, 'Write signals: { approved: z.object({ … }) }.');
-    if (Object.hasOwn(steps, name)) throw wrong(where, `uses the name ${name} for a step and for a signal`, 'Give one of them another name.');
-  }
 }
 
 /** The declared step of that name; undefined when there is none. */
@@ -166,22 +172,29 @@ export interface Registry {
 
 /** @throws HoldfastError HF_SAGA_DEFINITION for a name and version given twice, and for a child that is not among them */
 export function createRegistry(sagas: readonly AnySaga[], where: string): Registry {
+  checkSagas(sagas, where);
   const byKey = new Map<string, AnySaga>();
   const newest = new Map<string, AnySaga>();
   for (const each of sagas) {
-    if (typeof each?.run !== 'function' || typeof each.name !== 'string')
-      throw wrong(where, 'is given something that is no saga', 'Pass what saga({ … }) returns.');
     const key = `${each.name}@${each.version}`;
     const twin = byKey.get(key);
     if (twin !== undefined && twin !== each)
-      throw wrong(where, `is given two sagas ${each.name} of version ${each.version}`, 'Give the newer one the next version.');
+      throw wrong(
+        where,
+        `is given two sagas ${each.name} of version ${each.version}`,
+        'Give the newer one the next version.',
+      );
     byKey.set(key, each);
     if ((newest.get(each.name)?.version ?? 0) < each.version) newest.set(each.name, each);
   }
   for (const each of byKey.values()) {
     for (const [name, definition] of Object.entries(each.steps)) {
       if (definition.kind === 'child' && !byKey.has(`${definition.saga.name}@${definition.saga.version}`))
-        throw wrong(where, `has ${each.name}, whose step ${name} starts ${definition.saga.name}, but not that one`, 'Register the child as well.');
+        throw wrong(
+          where,
+          `has ${each.name}, whose step ${name} starts ${definition.saga.name}, but not that one`,
+          'Register the child as well.',
+        );
     }
   }
   return {
@@ -192,12 +205,11 @@ export function createRegistry(sagas: readonly AnySaga[], where: string): Regist
       if (found !== undefined) return found;
       const near = didYouMean(name, [...newest.keys()]);
       throw new HoldfastError('HF_SAGA_UNKNOWN', `There is no saga ${JSON.stringify(name)}.`, {
-        advice: near === undefined ? `Known: ${[...newest.keys()].join(', ') || 'none'}.` : `Did you mean ${JSON.stringify(near)}?`,
+        advice:
+          near === undefined
+            ? `Known: ${[...newest.keys()].join(', ') || 'none'}.`
+            : `Did you mean ${JSON.stringify(near)}?`,
       });
     },
   };
-}
-
-function wrong(where: string, what: string, advice: string): HoldfastError {
-  return new HoldfastError('HF_SAGA_DEFINITION', `${where} ${what}.`, { advice });
 }

@@ -3,11 +3,24 @@
  * for users; the interfaces with their types forgotten (`StepDefinition`) are for the engine.
  */
 import type { PoolClient } from 'pg';
-import { HoldfastError } from '../errors.ts';
 import type { MessageType, PayloadInput, PayloadOf } from '../message/message-type.ts';
-import { parseDuration, type Duration } from '../runtime/duration.ts';
+import type { Duration } from '../runtime/duration.ts';
 import { refuseUnknownOptions } from '../runtime/options.ts';
 import { resolveRetry, type RetryOptions, type RetryPolicy } from '../runtime/retry.ts';
+import {
+  attemptTimeout,
+  checkBreaker,
+  checkPivot,
+  checkUndo,
+  isMessage,
+  needsFunction,
+  needsMessage,
+  needsOptions,
+  optionalFunction,
+  positiveDuration,
+  refuseOnEmit,
+  wrong,
+} from './step-checks.ts';
 
 /** What every attempt of a step, and of a compensation, is given. */
 export interface StepContext {
@@ -91,7 +104,7 @@ export interface CommandOptions<
 
 /** A message type that takes the payload of what it undoes, or one with a payload of its own. */
 export type CompensatingMessage<Input, Output, Undoing extends MessageType> =
-  | MessageType<string, Input, unknown>
+  | MessageType<string, Input>
   | { readonly message: Undoing; readonly payload: (undo: Undo<Input, Output>) => PayloadInput<Undoing> };
 
 export interface EmitOptions<Type extends MessageType, Undoing extends MessageType> {
@@ -168,34 +181,45 @@ export const DEFAULT_STEP_RETRY: RetryPolicy = { attempts: 5, baseMs: 200, capMs
 /** A command that gets no reply is sent again; the participant recognises it. */
 export const DEFAULT_COMMAND_RETRY: RetryPolicy = { attempts: 3, baseMs: 0, capMs: 0, factor: 2, withinMs: 600_000 };
 /** Default retry of compensations: patient, because behind it stands a person. */
-export const DEFAULT_COMPENSATION_RETRY: RetryPolicy = { attempts: 20, baseMs: 500, capMs: 60_000, factor: 2, withinMs: 3_600_000 };
+export const DEFAULT_COMPENSATION_RETRY: RetryPolicy = {
+  attempts: 20,
+  baseMs: 500,
+  capMs: 60_000,
+  factor: 2,
+  withinMs: 3_600_000,
+};
 
 const COMMON = ['retry', 'timeout', 'pivot', 'compensation'] as const;
 const DEFAULT_TIMEOUT: Duration = '30s';
 
-/** A step in this process: an HTTP call, a mail, whatever is no transaction here. */
+/**
+ * A step in this process: an HTTP call, a mail, whatever is no transaction here.
+ * @throws HoldfastError HF_SAGA_DEFINITION, HF_OPTION_UNKNOWN, HF_DURATION, HF_CONFIG, as all the kinds of steps
+ */
 export function step<Input, Output>(options: StepOptions<Input, Output>): Step<Input, Output> {
+  needsOptions(options, 'step', 'step({ run: async (input) => … })');
   refuseUnknownOptions(options, ['run', 'compensate', 'verify', 'fallback', 'breaker', ...COMMON], 'step');
   needsFunction(options.run, 'step', 'run');
   const definition: LocalStep = {
     kind: 'step',
-    ...common(options, 'step', DEFAULT_STEP_RETRY),
+    ...common(options, 'step', DEFAULT_STEP_RETRY, attemptTimeout),
     run: options.run as LocalStep['run'],
     compensate: optionalFunction(options.compensate, 'step', 'compensate') as LocalStep['compensate'],
     verify: optionalFunction(options.verify, 'step', 'verify') as LocalStep['verify'],
     fallback: optionalFunction(options.fallback, 'step', 'fallback') as Fallback | null,
-    breaker: options.breaker ?? null,
+    breaker: checkBreaker(options.breaker, 'step'),
   };
   return definition;
 }
 
 /** A step whose effect is in the saga's own database: exactly once. */
 export function transaction<Input, Output>(options: TransactionOptions<Input, Output>): Step<Input, Output> {
+  needsOptions(options, 'transaction', 'transaction({ run: async (input, { tx }) => … })');
   refuseUnknownOptions(options, ['run', 'compensate', 'fallback', ...COMMON], 'transaction');
   needsFunction(options.run, 'transaction', 'run');
   const definition: TransactionStep = {
     kind: 'transaction',
-    ...common(options, 'transaction', DEFAULT_STEP_RETRY),
+    ...common(options, 'transaction', DEFAULT_STEP_RETRY, attemptTimeout),
     run: options.run as TransactionStep['run'],
     compensate: optionalFunction(options.compensate, 'transaction', 'compensate') as TransactionStep['compensate'],
     fallback: optionalFunction(options.fallback, 'transaction', 'fallback') as Fallback | null,
@@ -208,16 +232,20 @@ export function command<
   Command extends MessageType,
   Reply extends MessageType = MessageType<string, unknown, void>,
   Undoing extends MessageType = MessageType,
->(message: Command, options: CommandOptions<Command, Reply, Undoing> = {}): Step<PayloadInput<Command>, PayloadOf<Reply>> {
-  refuseUnknownOptions(options, ['reply', 'compensate', 'fallback', ...COMMON], `command('${message?.topic}')`);
+>(
+  message: Command,
+  options: CommandOptions<Command, Reply, Undoing> = {},
+): Step<PayloadInput<Command>, PayloadOf<Reply>> {
   const where = needsMessage(message, 'command');
+  needsOptions(options, where, `command(${message.topic}, { reply: …, compensate: … })`);
+  refuseUnknownOptions(options, ['reply', 'compensate', 'fallback', ...COMMON], where);
   if (options.reply !== undefined) needsMessage(options.reply, `${where}.reply`);
   const definition: CommandStep = {
     kind: 'command',
-    ...common(options, where, DEFAULT_COMMAND_RETRY),
+    ...common(options, where, DEFAULT_COMMAND_RETRY, positiveDuration),
     command: message,
     reply: options.reply ?? null,
-    compensate: compensatingMessage(options.compensate, where),
+    compensate: compensatingMessage(message, options.compensate, where),
     fallback: optionalFunction(options.fallback, where, 'fallback') as Fallback | null,
   };
   return definition;
@@ -229,12 +257,14 @@ export function emit<Type extends MessageType, Undoing extends MessageType = Mes
   options: EmitOptions<Type, Undoing> = {},
 ): Step<PayloadInput<Type>, void> {
   const where = needsMessage(message, 'emit');
+  needsOptions(options, where, `emit(${message.topic}, { compensate: … })`);
+  refuseOnEmit(options, where);
   refuseUnknownOptions(options, ['compensate'], where);
   const definition: EmitStep = {
     kind: 'emit',
-    ...common({}, where, DEFAULT_STEP_RETRY),
+    ...common({}, where, DEFAULT_STEP_RETRY, positiveDuration),
     message,
-    compensate: compensatingMessage(options.compensate, where),
+    compensate: compensatingMessage(message, options.compensate, where),
   };
   return definition;
 }
@@ -251,59 +281,61 @@ export interface ChildSaga<Input, Result> {
  * is undone, so is the child.
  */
 export function child<Input, Result>(saga: ChildSaga<Input, Result>, options: ChildOptions = {}): Step<Input, Result> {
-  refuseUnknownOptions(options, ['pivot', 'timeout'], 'child');
+  if (typeof saga === 'function')
+    throw wrong('child', 'is given a function', 'If it makes a saga, call it: child(bookHotel(…)).');
   if (typeof saga?.name !== 'string' || typeof saga.version !== 'number')
     throw wrong('child', 'is given no saga', 'Write child(bookHotel), with what saga({ … }) returned.');
+  const where = `child('${saga.name}')`;
+  needsOptions(options, where, 'child(bookHotel, { timeout: … })');
+  refuseUnknownOptions(options, ['pivot', 'timeout'], where);
+  const { timeout, ...rest } = options;
+  const settled = common(rest, where, DEFAULT_STEP_RETRY, positiveDuration);
   const definition: ChildStep = {
     kind: 'child',
-    ...common({ ...options, timeout: options.timeout ?? Infinity }, `child('${saga.name}')`, DEFAULT_STEP_RETRY),
+    ...settled,
+    timeoutMs: timeout === undefined ? Infinity : positiveDuration(timeout, 'timeout', where),
+    // Undoing it takes as long as its own compensations take.
+    compensation: { ...settled.compensation, timeoutMs: Infinity },
     saga,
   };
   return definition;
 }
 
-function common(options: CommonOptions, where: string, preset: RetryPolicy): Common {
-  const timeoutMs = options.timeout === Infinity ? Infinity : parseDuration(options.timeout ?? DEFAULT_TIMEOUT, `${where}.timeout`);
+function common(
+  options: CommonOptions & { readonly compensate?: unknown; readonly verify?: unknown; readonly fallback?: unknown },
+  where: string,
+  preset: RetryPolicy,
+  durationOf: typeof attemptTimeout,
+): Common {
+  const pivot = checkPivot(options, where);
   const undo = options.compensation ?? {};
+  needsOptions(undo, `${where}.compensation`, 'compensation: { retry: …, timeout: … }');
   refuseUnknownOptions(undo, ['retry', 'timeout'], `${where}.compensation`);
+  checkUndo(options, where);
+  const timeoutMs = durationOf(options.timeout ?? DEFAULT_TIMEOUT, 'timeout', where);
   return {
-    pivot: options.pivot ?? false,
+    pivot,
     retry: resolveRetry(options.retry, preset, `${where}.retry`),
     timeoutMs,
     compensation: {
       retry: resolveRetry(undo.retry, DEFAULT_COMPENSATION_RETRY, `${where}.compensation.retry`),
-      timeoutMs: undo.timeout === undefined ? timeoutMs : parseDuration(undo.timeout, `${where}.compensation.timeout`),
+      timeoutMs: undo.timeout === undefined ? timeoutMs : durationOf(undo.timeout, 'timeout', `${where}.compensation`),
     },
   };
 }
 
-function compensatingMessage(given: unknown, where: string): CompensationMessage | null {
+function compensatingMessage(undone: MessageType, given: unknown, where: string): CompensationMessage | null {
   if (given === undefined) return null;
-  if (isMessage(given)) return { message: given, payload: ({ input }) => input };
-  const made = given as CompensationMessage;
-  if (isMessage(made?.message) && typeof made.payload === 'function') return made;
-  throw wrong(where, 'has a compensate that is no message', 'Give a message type, or { message: Type, payload: ({ input, output }) => … }.');
-}
-
-function isMessage(value: unknown): value is MessageType {
-  return typeof (value as MessageType | undefined)?.keyOf === 'function';
-}
-
-function needsMessage(message: MessageType, where: string): string {
-  if (!isMessage(message)) throw wrong(where, 'is given no message type', "Declare one with message('topic', { schema }).");
-  return `${where}('${message.topic}')`;
-}
-
-function needsFunction(value: unknown, where: string, name: string): void {
-  if (typeof value !== 'function') throw wrong(where, `has no ${name}`, `Write ${where}({ ${name}: async (input) => … }).`);
-}
-
-function optionalFunction(value: unknown, where: string, name: string): unknown {
-  if (value === undefined) return null;
-  if (typeof value !== 'function') throw wrong(where, `has a ${name} that is no function`, `Write ${name}: async (…) => ….`);
-  return value;
-}
-
-function wrong(where: string, what: string, advice: string): HoldfastError {
-  return new HoldfastError('HF_SAGA_DEFINITION', `${where} ${what}.`, { advice });
+  const made = isMessage(given)
+    ? { message: given, payload: ({ input }: Undo<unknown, unknown>) => input }
+    : (given as CompensationMessage);
+  if (!isMessage(made?.message) || typeof made.payload !== 'function')
+    throw wrong(
+      where,
+      'has a compensate that is no message',
+      'Give a message type, or { message: Type, payload: ({ input, output }) => … }.',
+    );
+  if (made.message.topic === undone.topic)
+    throw wrong(where, 'is compensated by itself: it would be done again', 'Give the message that takes it back.');
+  return made;
 }

@@ -4,7 +4,7 @@
 import { expectTypeOf } from 'vitest';
 import { z } from 'zod';
 import { message } from '../../src/message/message-type.ts';
-import { saga, type SagaInput, type SagaResult } from '../../src/saga/definition.ts';
+import { saga, type AnySaga, type SagaInput, type SagaResult } from '../../src/saga/definition.ts';
 import { child, command, emit, step, transaction } from '../../src/saga/steps.ts';
 
 interface Charge {
@@ -102,3 +102,125 @@ command(ReserveStock, {
   // @ts-expect-error a compensation that does not take the command's payload
   compensate: DropReservation,
 });
+
+// --- many kinds of steps at once, and what can be done with what they give
+
+const Invoice = z.object({ kind: z.literal('invoice'), number: z.string() });
+const Voucher = z.object({ kind: z.literal('voucher'), until: z.string() });
+const Bill = message('bill', { schema: z.object({ orderId: z.string(), copies: z.string().transform(Number) }) });
+const Billed = message('billed', { schema: z.discriminatedUnion('kind', [Invoice, Voucher]) });
+
+const mixed = saga({
+  name: 'mixed',
+  input: z.object({ orderId: z.string(), at: z.iso.datetime().transform((text) => text.length) }),
+  signals: { decision: z.object({ approved: z.boolean() }), note: z.string() },
+  steps: {
+    none: step({ run: () => {} }),
+    optional: step({ run: (city: string | undefined) => city ?? 'Prague' }),
+    union: step({
+      run: async (id: string): Promise<{ ok: true; id: string } | { ok: false; why: string }> => ({ ok: true, id }),
+    }),
+    degraded: step({
+      run: async (id: string) => ({ kind: 'car' as string, id }),
+      fallback: (id, error) => {
+        expectTypeOf(id).toEqualTypeOf<string>();
+        expectTypeOf(error).toEqualTypeOf<Error>();
+        return { kind: 'train', id };
+      },
+    }),
+    bill: command(Bill, { reply: Billed }),
+    told: command(Bill),
+    inner: child(inner, { pivot: true }),
+    void: child(saga({ name: 'void', input: z.string().default('x'), steps: {}, run: async () => {} })),
+  },
+  async run({ input, steps, waitFor, sleepUntil, runId }) {
+    expectTypeOf(input).not.toBeAny();
+    expectTypeOf(input).toEqualTypeOf<{ orderId: string; at: number }>();
+    expectTypeOf(runId).toBeString();
+    await sleepUntil(new Date(0));
+
+    await steps.none();
+    await steps.none(undefined, { id: 'again' });
+    expectTypeOf(await steps.none()).toBeVoid();
+    expectTypeOf(await steps.optional()).toBeString();
+    await steps.optional('Brno', { id: 'second' });
+    // @ts-expect-error an input that must be there
+    await steps.union();
+    // @ts-expect-error the id of a call is a text
+    await steps.union('a', { id: 1 });
+    // @ts-expect-error options nobody knows
+    await steps.union('a', { key: 'b' });
+
+    const result = await steps.union(input.orderId, { id: 'first' });
+    expectTypeOf(result).not.toBeAny();
+    if (result.ok) expectTypeOf(result.id).toBeString();
+    else expectTypeOf(result.why).toBeString();
+
+    // What is sent is the form that senders give; what is got back has been read by the schema.
+    const bill = await steps.bill({ orderId: 'o', copies: '2' });
+    expectTypeOf(bill).toEqualTypeOf<{ kind: 'invoice'; number: string } | { kind: 'voucher'; until: string }>();
+    // @ts-expect-error the form of the reader
+    await steps.bill({ orderId: 'o', copies: 2 });
+    expectTypeOf(await steps.told({ orderId: 'o', copies: '2' })).toBeVoid();
+
+    const all = await Promise.all([steps.optional(), steps.degraded('c'), steps.none()]);
+    expectTypeOf(all).toEqualTypeOf<[string, { kind: string; id: string }, void]>();
+    const each = await Promise.all(['a', 'b'].map((id) => steps.union(id, { id })));
+    expectTypeOf(each).toEqualTypeOf<({ ok: true; id: string } | { ok: false; why: string })[]>();
+    const first = await Promise.race([steps.optional(), waitFor('decision')]);
+    expectTypeOf(first).toEqualTypeOf<string | { approved: boolean }>();
+    const settled = await Promise.allSettled([steps.degraded('c')]);
+    expectTypeOf(settled[0]).toEqualTypeOf<PromiseSettledResult<{ kind: string; id: string }>>();
+
+    expectTypeOf(await waitFor('note')).toEqualTypeOf<string>();
+    // @ts-expect-error durations have units
+    await waitFor('note', { timeout: '3 days' });
+
+    expectTypeOf(await steps.inner({ hotel: 'h' })).toEqualTypeOf<{ booked: string }>();
+    expectTypeOf(await steps.void()).toBeVoid();
+    return result.ok ? { id: result.id } : null;
+  },
+});
+
+expectTypeOf<SagaInput<typeof mixed>>().not.toBeAny();
+expectTypeOf<SagaInput<typeof mixed>>().toEqualTypeOf<{ orderId: string; at: string }>();
+expectTypeOf<SagaResult<typeof mixed>>().not.toBeAny();
+expectTypeOf<SagaResult<typeof mixed>>().toEqualTypeOf<{ id: string } | null>();
+expectTypeOf(mixed.name).toEqualTypeOf<'mixed'>();
+expectTypeOf(mixed.signals.note).toEqualTypeOf(z.string());
+
+const silent = saga({ name: 'silent', input: z.undefined(), steps: {}, run: async () => {} });
+expectTypeOf<SagaInput<typeof silent>>().toEqualTypeOf<undefined>();
+expectTypeOf<SagaResult<typeof silent>>().toBeVoid();
+
+// Every saga is one with its types forgotten.
+const known: readonly AnySaga[] = [placeOrder, inner, mixed, silent];
+expectTypeOf(known).not.toBeAny();
+
+// A schema without types gives nothing away.
+const untyped = saga({
+  name: 'untyped',
+  input: z.unknown(),
+  steps: { look: step({ run: (given: unknown) => given }) },
+  async run({ input, steps }) {
+    expectTypeOf(input).toBeUnknown();
+    expectTypeOf(await steps.look(input)).toBeUnknown();
+  },
+});
+expectTypeOf<SagaInput<typeof untyped>>().toBeUnknown();
+
+saga({
+  name: 'wrong',
+  input: z.string(),
+  steps: {
+    // @ts-expect-error a function is no step
+    charge: async () => {},
+  },
+  run: async () => {},
+});
+// @ts-expect-error a fallback that gives something else than the step
+step({ run: (id: string) => id, fallback: () => 1 });
+// @ts-expect-error a child that is no saga
+child('book-trip');
+// @ts-expect-error an emit is no pivot
+emit(OrderConfirmed, { pivot: true });
