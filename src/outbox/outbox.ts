@@ -6,10 +6,11 @@
 import { HoldfastError } from '../errors.ts';
 import type { MessageType, PayloadInput } from '../message/message-type.ts';
 import { openTransaction, type OpenTransaction, type TransactionHandle } from '../postgres/executor.ts';
-import { assertSchemaName, DEFAULT_SCHEMA, quoteIdentifier } from '../postgres/quoting.ts';
-import { classifySqlError, sqlStateOf, translateSqlError } from '../postgres/sql-state.ts';
+import { callInTransaction, transactionalCall, type TransactionalCall } from '../postgres/in-transaction.ts';
+import { assertSchemaName, DEFAULT_SCHEMA } from '../postgres/quoting.ts';
+import { sqlStateOf } from '../postgres/sql-state.ts';
 import { refuseUnknownOptions } from '../runtime/options.ts';
-import { DEFAULT_MAX_BYTES, prepareMessage, type PreparedMessage } from './prepare.ts';
+import { DEFAULT_MAX_BYTES, messageText, prepareMessage, type PreparedMessage } from './prepare.ts';
 import { checkSendOptions, type SendOptions } from './send-options.ts';
 
 export interface OutboxOptions {
@@ -123,92 +124,33 @@ function isArray(items: readonly OutboxItem[]): boolean {
   return Array.isArray(items);
 }
 
-/** The same statement in two forms: for a handle that shows an open transaction, and for asking the database. */
-interface Statement {
-  readonly shown: string;
-  readonly asking: string;
+interface Statements {
+  readonly one: TransactionalCall;
+  readonly batch: TransactionalCall;
+  readonly later: TransactionalCall;
 }
 
-function statementsFor(schema: string): {
-  readonly one: Statement;
-  readonly batch: Statement;
-  readonly later: Statement;
-} {
-  const call = (name: string, parameters: string): string =>
-    `SELECT ${quoteIdentifier(schema)}.${name}(${parameters}) AS written`;
+function statementsFor(schema: string): Statements {
   return {
-    one: {
-      // Only node-postgres shows its transactions, and it leaves the types of parameters to the server: no casts to plan.
-      shown: call('write_message', '$1, $2, $3, $4, $5, $6, false'),
-      // Here every parameter is a text, cast in the statement: drivers and ORMs differ in what they make of anything else.
-      asking: call(
-        'write_message',
-        '$1::text::uuid, $2::text, $3::text, $4::text::smallint, $5::text::jsonb, $6::text::jsonb, true',
-      ),
-    },
-    batch: { shown: call('write_outbox', '$1, false'), asking: call('write_outbox', '$1::text, true') },
-    later: { shown: call('schedule_messages', '$1, false'), asking: call('schedule_messages', '$1::text, true') },
+    one: transactionalCall(schema, 'write_message', ['uuid', 'text', 'text', 'smallint', 'jsonb', 'jsonb']),
+    batch: transactionalCall(schema, 'write_outbox', ['text']),
+    later: transactionalCall(schema, 'schedule_messages', ['text']),
   };
 }
 
 async function write(
   transaction: OpenTransaction,
-  statement: Statement,
+  call: TransactionalCall,
   parameters: readonly unknown[],
 ): Promise<void> {
-  try {
-    // Asked again just before the statement: validation may have taken a while.
-    if (transaction.showsTransaction()) {
-      await transaction.execute(statement.shown, parameters);
-      return;
-    }
-    // See write_message in migrations/0001_outbox.sql: `false` twice means that each call was a transaction of its own.
-    for (let call = 1; call <= 2; call++) {
-      const [row] = await transaction.execute(statement.asking, parameters);
-      if (row?.['written'] === true) return;
-      if (row?.['written'] !== false) {
-        throw new HoldfastError('HF_TX_UNSUPPORTED', 'The executor did not return the row of its statement.', {
-          advice: 'It must resolve with the rows, as an array of objects: [{ written: true }].',
-        });
-      }
-    }
-  } catch (error) {
-    throw explain(error);
-  }
-  throw new HoldfastError('HF_NOT_IN_TRANSACTION', 'The handle runs each statement in a transaction of its own.', {
-    advice: 'Open a transaction and pass its handle, so that the message commits together with your change.',
-  });
-}
-
-function explain(error: unknown): Error {
-  if (sqlStateOf(error) === '23505') {
-    return new HoldfastError('HF_MESSAGE_DUPLICATE', 'A message with this id is in the outbox already.', {
-      advice: 'Leave out `id` for a new message; roll back, because the transaction is aborted now.',
-      cause: error,
-    });
-  }
-  if (sqlStateOf(error) === '25P02') {
-    return new HoldfastError(
-      'HF_NOT_IN_TRANSACTION',
-      'The transaction is aborted: a statement in it has failed, and it can only be rolled back.',
-      {
-        advice: 'Roll back, or use a savepoint around statements that may fail.',
-        cause: error,
-      },
-    );
-  }
-  const translated = translateSqlError(error);
-  // Kysely refuses by itself what has ended, with a plain Error.
-  if (
-    classifySqlError(error) === 'other' &&
-    /^Transaction is already (committed|rolled back)$/.test(translated.message)
-  ) {
-    return new HoldfastError('HF_NOT_IN_TRANSACTION', `${translated.message}.`, {
-      advice: 'Send before you end the transaction.',
-      cause: error,
-    });
-  }
-  return translated;
+  await callInTransaction(transaction, call, parameters, (error) =>
+    sqlStateOf(error) === '23505'
+      ? new HoldfastError('HF_MESSAGE_DUPLICATE', 'A message with this id is in the outbox already.', {
+          advice: 'Leave out `id` for a new message; roll back, because the transaction is aborted now.',
+          cause: error,
+        })
+      : undefined,
+  );
 }
 
 function refuseTwins(messages: readonly PreparedMessage[]): void {
@@ -233,9 +175,4 @@ function batchText(messages: readonly PreparedMessage[]): string {
     );
   }
   return text;
-}
-
-function messageText({ id, topic, key, lane, payload, attributes, due }: PreparedMessage): string {
-  const fields = JSON.stringify({ id, topic, key, lane, ...due });
-  return `${fields.slice(0, -1)},"payload":${payload},"headers":${attributes}}`;
 }

@@ -1,6 +1,6 @@
 /**
- * Everything that can be checked and encoded about a message before it is handed to a database or a broker. Used by the writer and
- * by the at-most-once sender.
+ * Everything that can be checked and encoded about a message before it is handed to a database or a broker. Used by the writer,
+ * by the at-most-once sender and by sagas.
  */
 import { HoldfastError } from '../errors.ts';
 import { messageId } from '../message/id.ts';
@@ -52,4 +52,10 @@ export async function prepareMessage<Type extends MessageType>(
     attributes: checked.attributes,
     due: checked.due,
   };
+}
+
+/** The message as write_outbox and schedule_messages take it. Joined, not serialised again: payload and attributes are JSON texts already. */
+export function messageText({ id, topic, key, lane, payload, attributes, due }: PreparedMessage): string {
+  const fields = JSON.stringify({ id, topic, key, lane, ...due });
+  return `${fields.slice(0, -1)},"payload":${payload},"headers":${attributes}}`;
 }

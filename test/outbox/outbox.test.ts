@@ -183,7 +183,7 @@ describe('sendAll', () => {
     const statements: (readonly unknown[])[] = [];
     const counting: SqlExecutor = async (_sql, parameters) => {
       statements.push(parameters);
-      return [{ written: true }];
+      return [{ answer: true }];
     };
     await outbox.sendAll(counting, [item(Keyless, 1), item(OrderPlaced, { orderId: 'o-1' })]);
     expect(statements).toEqual([[expect.any(String)]]);

@@ -1,0 +1,98 @@
+/**
+ * Calls of SQL functions that write in the caller's transaction, and the proof that there is one. Used by the outbox and by clients
+ * of sagas.
+ */
+import { HoldfastError } from '../errors.ts';
+import type { OpenTransaction } from './executor.ts';
+import { quoteIdentifier } from './quoting.ts';
+import { classifySqlError, sqlStateOf, translateSqlError } from './sql-state.ts';
+
+/** The same call in two forms: for a handle that shows an open transaction, and for asking the database. */
+export interface TransactionalCall {
+  readonly shown: string;
+  readonly asking: string;
+}
+
+/**
+ * A call of a function whose last parameter is `require_transaction`. `casts` are the types of the others. `result` is a cast of what
+ * it returns: drivers and ORMs differ in what they make of anything but texts and booleans.
+ */
+export function transactionalCall(
+  schema: string,
+  name: string,
+  casts: readonly string[],
+  result: '' | '::text' = '',
+): TransactionalCall {
+  const call = (parameters: readonly string[], required: boolean): string =>
+    `SELECT ${quoteIdentifier(schema)}.${name}(${[...parameters, required].join(', ')})${result} AS answer`;
+  return {
+    // Only node-postgres shows its transactions, and it leaves the types of parameters to the server: no casts to plan.
+    shown: call(
+      casts.map((_, index) => `$${index + 1}`),
+      false,
+    ),
+    // Here every parameter is a text, cast in the statement: drivers and ORMs differ in what they make of anything else.
+    asking: call(
+      casts.map((cast, index) => `$${index + 1}::text${cast === 'text' ? '' : `::${cast}`}`),
+      true,
+    ),
+  };
+}
+
+/**
+ * What the function answered. Nothing tells in SQL whether a statement is in an explicit transaction, so a function that finds no xid
+ * takes one, writes nothing, and answers false or null: twice that means that each call was a transaction of its own.
+ * Rejects with HF_NOT_IN_TRANSACTION, HF_TX_UNSUPPORTED, or what explainInTransaction makes of the driver's error.
+ * @param refused explains an error in another way; undefined leaves it to explainInTransaction
+ */
+export async function callInTransaction(
+  transaction: OpenTransaction,
+  call: TransactionalCall,
+  parameters: readonly unknown[],
+  refused: (error: unknown) => Error | undefined = () => undefined,
+): Promise<unknown> {
+  try {
+    // Asked just before the statement: validation may have taken a while.
+    const shown = transaction.showsTransaction();
+    for (let turn = 1; turn <= 2; turn++) {
+      const [row] = await transaction.execute(shown ? call.shown : call.asking, parameters);
+      const answer = row?.['answer'];
+      if (answer !== undefined && answer !== null && answer !== false) return answer;
+      if (answer === undefined || shown) {
+        throw new HoldfastError('HF_TX_UNSUPPORTED', 'The executor did not return the row of its statement.', {
+          advice: 'It must resolve with the rows, as an array of objects: [{ answer: … }].',
+        });
+      }
+    }
+  } catch (error) {
+    throw refused(error) ?? explainInTransaction(error);
+  }
+  throw new HoldfastError('HF_NOT_IN_TRANSACTION', 'The handle runs each statement in a transaction of its own.', {
+    advice: 'Open a transaction and pass its handle, so that both this and your change commit, or neither.',
+  });
+}
+
+function explainInTransaction(error: unknown): Error {
+  if (sqlStateOf(error) === '25P02') {
+    return new HoldfastError(
+      'HF_NOT_IN_TRANSACTION',
+      'The transaction is aborted: a statement in it has failed, and it can only be rolled back.',
+      {
+        advice: 'Roll back, or use a savepoint around statements that may fail.',
+        cause: error,
+      },
+    );
+  }
+  const translated = translateSqlError(error);
+  // Kysely refuses by itself what has ended, with a plain Error.
+  if (
+    classifySqlError(error) === 'other' &&
+    /^Transaction is already (committed|rolled back)$/.test(translated.message)
+  ) {
+    return new HoldfastError('HF_NOT_IN_TRANSACTION', `${translated.message}.`, {
+      advice: 'Use it before you end the transaction.',
+      cause: error,
+    });
+  }
+  return translated;
+}
