@@ -1,5 +1,5 @@
 /** The public API of Holdfast: named exports only. */
-export { ERROR_CODES, HoldfastError, isHoldfastError, PermanentError, type ErrorCode } from './errors.ts';
+export { ERROR_CODES, HoldfastError, isHoldfastError, PermanentError, Rejection, type ErrorCode } from './errors.ts';
 
 export { message, type MessageType, type PayloadInput, type PayloadOf } from './message/message-type.ts';
 export { decodeEnvelope, type Envelope } from './message/envelope.ts';
@@ -49,6 +49,28 @@ export { fingerprintOf, idempotent, pruneIdempotencyKeys } from './inbox/idempot
 export { type Runner } from './inbox/runner-work.ts';
 export { createMemoryWindow, type DedupWindow } from './inbox/window.ts';
 export { createRedisWindow } from './inbox/window-redis.ts';
+
+export {
+  saga,
+  type AnySaga,
+  type RunContext,
+  type Saga,
+  type SagaInput,
+  type SagaOptions,
+  type SagaResult,
+} from './saga/definition.ts';
+export {
+  child,
+  command,
+  emit,
+  step,
+  transaction,
+  type Step,
+  type StepContext,
+  type TransactionContext,
+  type Undo,
+  type Verified,
+} from './saga/steps.ts';
 
 export { defineConfig, type HoldfastConfig, type SubscriptionConfig } from './operations/config.ts';
 export { discardParked, dropSubscription, retryParked } from './operations/interventions.ts';

@@ -52,15 +52,13 @@ export function checkUndo(
     readonly compensate?: unknown;
     readonly compensation?: unknown;
     readonly verify?: unknown;
-    readonly pivot?: unknown;
   },
   where: string,
 ): void {
   if (options.compensate !== undefined) return;
   if (options.compensation !== undefined)
     throw wrong(where, 'has options for a compensation, but no compensate', 'Add compensate, or remove compensation.');
-  // A pivot in doubt is worth asking about even when it cannot be undone.
-  if (options.verify !== undefined && options.pivot !== true)
+  if (options.verify !== undefined)
     throw wrong(
       where,
       'has a verify, but no compensate: what it finds out would change nothing',
