@@ -37,8 +37,9 @@ CREATE TABLE "holdfast".saga_run (
   deadline_at timestamptz,
   parent      uuid,
   parent_call text,
-  result      jsonb,
-  error       jsonb,
+  -- json, here and below, not jsonb: they are written once and read whole, and jsonb took the server twice the time per row.
+  result      json,
+  error       json,
   started_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
   updated_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
   finished_at timestamptz,
@@ -49,11 +50,11 @@ CREATE UNIQUE INDEX saga_run_key ON "holdfast".saga_run (saga, key) WHERE key IS
 -- What a worker may claim.
 CREATE INDEX saga_run_due ON "holdfast".saga_run (saga, version, wake_at) WHERE worker IS NULL AND wake_at IS NOT NULL;
 -- What a dead worker leaves.
-CREATE INDEX saga_run_held ON "holdfast".saga_run (worker) WHERE worker IS NOT NULL AND finished_at IS NULL;
+CREATE INDEX saga_run_held ON "holdfast".saga_run (worker) WHERE worker IS NOT NULL;
 CREATE INDEX saga_run_stuck ON "holdfast".saga_run (id) WHERE status = 'stuck';
 CREATE INDEX saga_run_parent ON "holdfast".saga_run (parent) WHERE parent IS NOT NULL;
--- For pruning: finished runs come in about the order of their ends.
-CREATE INDEX saga_run_finished ON "holdfast".saga_run USING brin (finished_at) WITH (pages_per_range = 32);
+-- For pruning, in chunks from the oldest on.
+CREATE INDEX saga_run_finished ON "holdfast".saga_run (finished_at) WHERE finished_at IS NOT NULL;
 
 -- Terminal is absorbing.
 CREATE FUNCTION "holdfast".refuse_saga_move() RETURNS trigger
@@ -71,7 +72,7 @@ CREATE TRIGGER saga_run_terminal BEFORE UPDATE OF status ON "holdfast".saga_run 
 CREATE TABLE "holdfast".saga_journal (
   saga_id uuid        NOT NULL,
   n       integer     NOT NULL CHECK (n >= 0),
-  events  jsonb       NOT NULL,
+  events  json        NOT NULL,
   -- On this server's clock, as the worker knew it: what the run was told by now().
   at      timestamptz NOT NULL,
   PRIMARY KEY (saga_id, n)
@@ -82,11 +83,15 @@ CREATE TABLE "holdfast".saga_journal (
 CREATE TABLE "holdfast".saga_mail (
   id      bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   saga_id uuid        NOT NULL,
+  -- Of the run, so that mail for what no worker here can run is not looked at again and again.
+  saga    text        NOT NULL,
+  version integer     NOT NULL,
   kind    text        NOT NULL CHECK (kind IN ('signal', 'reply', 'child', 'cancel', 'undo', 'release', 'retry', 'skip', 'resolve')),
-  body    jsonb       NOT NULL,
+  body    json        NOT NULL,
   at      timestamptz NOT NULL DEFAULT clock_timestamp()
 );
-CREATE INDEX saga_mail_saga ON "holdfast".saga_mail (saga_id);
+CREATE INDEX saga_mail_saga ON "holdfast".saga_mail (saga_id, id);
+CREATE INDEX saga_mail_version ON "holdfast".saga_mail (saga, version, id);
 
 -- What a participant has done for a run: its stored answer, or the tombstone of a compensation that came before its command.
 CREATE TABLE "holdfast".participant_call (
@@ -115,14 +120,20 @@ BEGIN
 END $$;
 
 -- Starts runs in the caller's transaction: a JSON array of {id, saga, version, key, input, deadline_ms}. Returns for each, in order,
--- the id of the run and whether it is new: the same saga and key give the run that is there. require_transaction as in
--- write_message: null means that the call was a transaction of its own.
+-- the id of the run and whether it is new: the same saga and key, or the same id, give the run that is there. require_transaction as
+-- in write_message: null means that the call was a transaction of its own.
 CREATE FUNCTION "holdfast".start_runs(runs text, require_transaction boolean) RETURNS jsonb
-  LANGUAGE plpgsql AS $$
+  LANGUAGE plpgsql
+  SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET plan_cache_mode = force_generic_plan SET jit = off
+AS $$
 DECLARE
   started jsonb := '[]';
   run record;
-  run_id uuid;
+  found_id uuid;
+  -- What the run is told is milliseconds; what the table says must be the same.
+  starting timestamptz := date_trunc('milliseconds', clock_timestamp());
+  deadline timestamptz;
+  created boolean;
 BEGIN
   IF require_transaction AND pg_current_xact_id_if_assigned() IS NULL THEN
     PERFORM pg_current_xact_id();
@@ -130,22 +141,31 @@ BEGIN
   END IF;
   FOR run IN
     SELECT * FROM json_to_recordset(runs::json)
-      AS r (id uuid, saga text, version integer, key text, input jsonb, deadline_ms double precision)
+      AS r (id uuid, saga text, version integer, key text, input json, deadline_ms double precision)
   LOOP
-    INSERT INTO "holdfast".saga_run AS r (id, saga, version, key, status, wake_at, deadline_at)
-    VALUES (run.id, run.saga, run.version, run.key, 'pending', clock_timestamp(), clock_timestamp() + run.deadline_ms * interval '1 millisecond')
-    ON CONFLICT (saga, key) WHERE key IS NOT NULL DO NOTHING
-    RETURNING r.id INTO run_id;
-    IF run_id IS NOT NULL THEN
+    deadline := starting + run.deadline_ms * interval '1 millisecond';
+    LOOP
+      INSERT INTO "holdfast".saga_run AS r (id, saga, version, key, status, wake_at, deadline_at)
+      VALUES (run.id, run.saga, run.version, run.key, 'pending', starting, deadline)
+      ON CONFLICT DO NOTHING
+      RETURNING r.id INTO found_id;
+      created := found_id IS NOT NULL;
+      EXIT WHEN created;
+      SELECT r.id INTO found_id FROM "holdfast".saga_run r WHERE r.saga = run.saga AND r.key = run.key;
+      EXIT WHEN found_id IS NOT NULL;
+      SELECT r.id INTO found_id FROM "holdfast".saga_run r WHERE r.id = run.id AND r.saga = run.saga AND r.key IS NOT DISTINCT FROM run.key;
+      EXIT WHEN found_id IS NOT NULL;
+      IF EXISTS (SELECT 1 FROM "holdfast".saga_run r WHERE r.id = run.id) THEN
+        RAISE EXCEPTION 'the id % belongs to another run', run.id USING ERRCODE = '23505', CONSTRAINT = 'saga_run_pkey';
+      END IF;
+      -- It was pruned between the two statements.
+    END LOOP;
+    IF created THEN
       INSERT INTO "holdfast".saga_journal (saga_id, n, events, at)
-      VALUES (run.id, 0, jsonb_build_array(jsonb_strip_nulls(jsonb_build_object('t', 'started',
-        'deadlineAt', floor(extract(epoch FROM clock_timestamp()) * 1000 + run.deadline_ms)))
-        || jsonb_build_object('input', run.input)), clock_timestamp());
-      started := started || jsonb_build_object('id', run_id, 'created', true);
-    ELSE
-      SELECT r.id INTO STRICT run_id FROM "holdfast".saga_run r WHERE r.saga = run.saga AND r.key = run.key;
-      started := started || jsonb_build_object('id', run_id, 'created', false);
+      VALUES (run.id, 0, ('[{"t":"started","input":' || coalesce(run.input::text, 'null')
+        || coalesce(',"deadlineAt":' || round(extract(epoch FROM deadline) * 1000)::bigint, '') || '}]')::json, starting);
     END IF;
+    started := started || jsonb_build_object('id', found_id, 'created', created);
   END LOOP;
   PERFORM "holdfast".wake_workers();
   RETURN started;
@@ -155,9 +175,12 @@ END $$;
 -- nothing was written; `accepted` false: it was refused because of its status, and nothing was written. require_transaction as in
 -- write_message (null means: not in a transaction, nothing written).
 CREATE FUNCTION "holdfast".send_saga_mail(saga_id uuid, kind text, body text, statuses text[], require_transaction boolean) RETURNS jsonb
-  LANGUAGE plpgsql AS $$
+  LANGUAGE plpgsql
+  SET enable_seqscan = off SET plan_cache_mode = force_generic_plan
+AS $$
 DECLARE
   run record;
+  refused boolean;
 BEGIN
   IF require_transaction AND pg_current_xact_id_if_assigned() IS NULL THEN
     PERFORM pg_current_xact_id();
@@ -165,14 +188,15 @@ BEGIN
   END IF;
   SELECT r.saga, r.version, r.status, r.pivoted INTO run FROM "holdfast".saga_run r WHERE r.id = send_saga_mail.saga_id;
   IF NOT FOUND THEN
-    RETURN jsonb_build_object('status', NULL, 'accepted', false);
+    RETURN jsonb_build_object('status', NULL, 'pivoted', false, 'accepted', false);
   END IF;
-  IF NOT run.status = ANY (statuses) OR (send_saga_mail.kind = 'cancel' AND run.pivoted) THEN
-    RETURN jsonb_build_object('status', run.status, 'saga', run.saga, 'version', run.version, 'pivoted', run.pivoted, 'accepted', false);
+  refused := NOT run.status = ANY (statuses) OR (send_saga_mail.kind = 'cancel' AND run.pivoted);
+  IF NOT refused THEN
+    INSERT INTO "holdfast".saga_mail (saga_id, saga, version, kind, body)
+    VALUES (send_saga_mail.saga_id, run.saga, run.version, send_saga_mail.kind, send_saga_mail.body::json);
+    PERFORM "holdfast".wake_workers();
   END IF;
-  INSERT INTO "holdfast".saga_mail (saga_id, kind, body) VALUES (send_saga_mail.saga_id, send_saga_mail.kind, send_saga_mail.body::jsonb);
-  PERFORM "holdfast".wake_workers();
-  RETURN jsonb_build_object('status', run.status, 'saga', run.saga, 'version', run.version, 'pivoted', run.pivoted, 'accepted', true);
+  RETURN jsonb_build_object('status', run.status, 'pivoted', run.pivoted, 'accepted', NOT refused);
 END $$;
 
 -- Raises HF001 unless the worker's lease lasts. The lock is held until the transaction ends.
@@ -185,53 +209,157 @@ BEGIN
   END IF;
 END $$;
 
--- The one commit of a worker, for many runs at once. Each argument is a JSON array, or null for none.
---   starts:   {id, saga, version, worker, status, wake_at, deadline_at, parent, parent_call}   times in ms since the epoch
---   journal:  {id, n, events, at}
---   updates:  {id, status, reason, pivoted, release, wake_at, result, error}
---             result, error: null leaves what is there. release: nobody has it any more, and wake_at counts.
---   mail_done: ids of mail taken in.   mail: {id, kind, body}.   messages: as write_outbox takes them.
-CREATE FUNCTION "holdfast".commit_runs(
-  worker uuid, starts text, journal text, updates text, mail_done bigint[], mail text, messages text
-) RETURNS void
-  LANGUAGE plpgsql AS $$
+-- What a worker needs of runs to take them up. Times in ms since the epoch.
+CREATE FUNCTION "holdfast".load_runs(ids uuid[])
+  RETURNS TABLE (id uuid, saga text, version integer, status text, reason text, pivoted boolean, claims integer, lost integer,
+    deadline_at double precision, parent uuid, parent_call text, journal json, mail json)
+  LANGUAGE plpgsql
+  SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET plan_cache_mode = force_generic_plan SET jit = off
+AS $$
+BEGIN
+  RETURN QUERY SELECT r.id, r.saga, r.version, r.status, r.reason, r.pivoted, r.claims, r.lost,
+    round(extract(epoch FROM r.deadline_at) * 1000)::double precision, r.parent, r.parent_call,
+    (SELECT json_agg(json_build_object('n', j.n, 'at', round(extract(epoch FROM j.at) * 1000), 'events', j.events) ORDER BY j.n)
+      FROM "holdfast".saga_journal j WHERE j.saga_id = r.id),
+    (SELECT json_agg(json_build_object('id', m.id::text, 'body', m.body) ORDER BY m.id) FROM "holdfast".saga_mail m WHERE m.saga_id = r.id)
+  FROM unnest(ids) WITH ORDINALITY AS i (id, place) JOIN "holdfast".saga_run r ON r.id = i.id ORDER BY i.place;
+END $$;
+
+-- Claims due runs, oldest first, up to a limit for each version, and loads them. The journal is read by a later statement than the
+-- one that claims, so it shows all that the last holder committed.
+CREATE FUNCTION "holdfast".claim_runs(worker uuid, sagas text[], versions integer[], limits integer[])
+  RETURNS TABLE (id uuid, saga text, version integer, status text, reason text, pivoted boolean, claims integer, lost integer,
+    deadline_at double precision, parent uuid, parent_call text, journal json, mail json)
+  LANGUAGE plpgsql
+  SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET enable_bitmapscan = off
+  SET plan_cache_mode = force_generic_plan SET jit = off
+AS $$
+DECLARE
+  -- In a variable, because the volatile function itself is no bound for an index.
+  due timestamptz := clock_timestamp();
+  batch uuid[];
+  claimed uuid[] := '{}';
 BEGIN
   PERFORM "holdfast".hold_worker_lease(worker);
+  FOR i IN 1 .. cardinality(sagas) LOOP
+    WITH open AS MATERIALIZED (
+      SELECT r.id FROM "holdfast".saga_run r
+      WHERE r.saga = sagas[i] AND r.version = versions[i] AND r.worker IS NULL AND r.wake_at <= due
+      ORDER BY r.wake_at LIMIT limits[i] FOR NO KEY UPDATE SKIP LOCKED),
+    taken AS (
+      UPDATE "holdfast".saga_run r SET worker = claim_runs.worker, claims = r.claims + 1, wake_at = NULL
+      FROM open WHERE r.id = open.id RETURNING r.id)
+    SELECT array_agg(taken.id) INTO batch FROM taken;
+    claimed := claimed || coalesce(batch, '{}');
+  END LOOP;
+  RETURN QUERY SELECT * FROM "holdfast".load_runs(claimed);
+END $$;
+
+-- The same for given runs that nobody holds; whether they are due does not matter.
+CREATE FUNCTION "holdfast".claim_these_runs(worker uuid, ids uuid[])
+  RETURNS TABLE (id uuid, saga text, version integer, status text, reason text, pivoted boolean, claims integer, lost integer,
+    deadline_at double precision, parent uuid, parent_call text, journal json, mail json)
+  LANGUAGE plpgsql
+  SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET plan_cache_mode = force_generic_plan SET jit = off
+AS $$
+DECLARE
+  claimed uuid[];
+BEGIN
+  PERFORM "holdfast".hold_worker_lease(worker);
+  WITH open AS MATERIALIZED (
+    SELECT r.id FROM "holdfast".saga_run r WHERE r.id = ANY (ids) AND r.worker IS NULL FOR NO KEY UPDATE SKIP LOCKED),
+  taken AS (
+    UPDATE "holdfast".saga_run r SET worker = claim_these_runs.worker, claims = r.claims + 1, wake_at = NULL
+    FROM open WHERE r.id = open.id RETURNING r.id)
+  SELECT array_agg(taken.id) INTO claimed FROM taken;
+  RETURN QUERY SELECT * FROM "holdfast".load_runs(coalesce(claimed, '{}'));
+END $$;
+
+-- Mail of some versions, oldest first, that is for the worker's own runs or for runs that nobody holds: up to `page` for each version.
+-- Takes no lock: who wants a run of the second kind must claim it. `body` is null for those.
+CREATE FUNCTION "holdfast".pending_saga_mail(worker uuid, sagas text[], versions integer[], taken bigint[], page integer)
+  RETURNS TABLE (id bigint, saga_id uuid, held boolean, body json)
+  LANGUAGE plpgsql STABLE
+  SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET enable_bitmapscan = off
+  SET plan_cache_mode = force_generic_plan SET jit = off
+AS $$
+BEGIN
+  FOR i IN 1 .. cardinality(sagas) LOOP
+    RETURN QUERY
+      SELECT m.id, m.saga_id, r.worker IS NOT NULL, CASE WHEN r.worker IS NOT NULL THEN m.body END
+      FROM "holdfast".saga_mail m JOIN "holdfast".saga_run r ON r.id = m.saga_id
+      WHERE m.saga = sagas[i] AND m.version = versions[i] AND (r.worker IS NULL OR r.worker = pending_saga_mail.worker)
+        AND NOT m.id = ANY (taken)
+      ORDER BY m.id LIMIT page;
+  END LOOP;
+END $$;
+
+-- The one commit of a worker, for many runs at once. Each argument but the first is a JSON array, or null for none.
+--   starts:   {id, saga, version, held, status, deadline_at, parent, parent_call}   times in ms since the epoch
+--   journal:  {id, n, at, events}
+--   updates:  {id, status, reason, pivoted, release, wake_at, result, error}, `updated` of them, all held by this worker (null: not checked)
+--             result, error: null leaves what is there. release: nobody has it any more, and wake_at counts. A run that ends is
+--             released in any case.
+--   mail_done: ids of mail taken in.   mail: {id, body}; what is for no run is dropped.   messages: as write_outbox takes them.
+--   wake: others have something to do after this.
+CREATE FUNCTION "holdfast".commit_runs(
+  worker uuid, starts json, journal json, updates json, updated integer, mail_done bigint[], mail json, messages text, wake boolean
+) RETURNS void
+  LANGUAGE plpgsql
+  -- A plan that was made while the tables were empty must not read them whole once they are large.
+  SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET plan_cache_mode = force_generic_plan SET jit = off
+AS $$
+DECLARE
+  changed integer;
+BEGIN
+  PERFORM 1 FROM "holdfast".worker w WHERE w.id = commit_runs.worker AND w.lease_until > clock_timestamp() FOR KEY SHARE;
+  IF NOT FOUND THEN
+    RAISE EXCEPTION 'the lease of worker % is over', worker USING ERRCODE = 'HF001';
+  END IF;
   IF starts IS NOT NULL THEN
-    INSERT INTO "holdfast".saga_run (id, saga, version, worker, claims, status, wake_at, deadline_at, parent, parent_call)
-    SELECT s.id, s.saga, s.version, s.worker, CASE WHEN s.worker IS NULL THEN 0 ELSE 1 END, s.status,
-      to_timestamp(s.wake_at / 1000), to_timestamp(s.deadline_at / 1000), s.parent, s.parent_call
-    FROM json_to_recordset(starts::json) AS s (id uuid, saga text, version integer, worker uuid, status text,
-      wake_at double precision, deadline_at double precision, parent uuid, parent_call text);
+    INSERT INTO "holdfast".saga_run (id, saga, version, worker, claims, status, wake_at, deadline_at, parent, parent_call, finished_at)
+    SELECT s.id, s.saga, s.version, CASE WHEN s.held THEN commit_runs.worker END, CASE WHEN s.held THEN 1 ELSE 0 END, s.status,
+      CASE WHEN NOT s.held THEN clock_timestamp() END, to_timestamp(s.deadline_at / 1000), s.parent, s.parent_call,
+      CASE WHEN s.status IN ('completed', 'compensated') THEN clock_timestamp() END
+    FROM json_to_recordset(starts) AS s (id uuid, saga text, version integer, held boolean, status text,
+      deadline_at double precision, parent uuid, parent_call text);
   END IF;
   IF journal IS NOT NULL THEN
     INSERT INTO "holdfast".saga_journal (saga_id, n, events, at)
-    SELECT j.id, j.n, j.events, to_timestamp(j.at / 1000)
-    FROM json_to_recordset(journal::json) AS j (id uuid, n integer, events jsonb, at double precision);
+    SELECT j.id, j.n, j.events, coalesce(to_timestamp(j.at / 1000), clock_timestamp())
+    FROM json_to_recordset(journal) AS j (id uuid, n integer, at double precision, events json);
   END IF;
   IF updates IS NOT NULL THEN
     UPDATE "holdfast".saga_run r SET
       status = u.status,
       reason = u.reason,
       pivoted = u.pivoted,
-      worker = CASE WHEN u.release THEN NULL ELSE r.worker END,
-      wake_at = CASE WHEN u.release THEN to_timestamp(u.wake_at / 1000) END,
+      worker = CASE WHEN NOT u.release AND u.status NOT IN ('completed', 'compensated') THEN r.worker END,
+      wake_at = CASE WHEN u.release AND u.status NOT IN ('completed', 'compensated') THEN to_timestamp(u.wake_at / 1000) END,
       result = coalesce(u.result, r.result),
       error = coalesce(u.error, r.error),
       updated_at = clock_timestamp(),
       finished_at = CASE WHEN u.status IN ('completed', 'compensated') THEN coalesce(r.finished_at, clock_timestamp()) END
-    FROM json_to_recordset(updates::json) AS u (id uuid, status text, reason text, pivoted boolean, release boolean,
-      wake_at double precision, result jsonb, error jsonb)
+    FROM json_to_recordset(updates) AS u (id uuid, status text, reason text, pivoted boolean, release boolean,
+      wake_at double precision, result json, error json)
     WHERE r.id = u.id AND r.worker = commit_runs.worker;
+    GET DIAGNOSTICS changed = ROW_COUNT;
+    IF changed <> updated THEN
+      RAISE EXCEPTION 'worker % does not hold % of % runs', worker, updated - changed, updated USING ERRCODE = 'HF002';
+    END IF;
   END IF;
   IF mail_done IS NOT NULL THEN
     DELETE FROM "holdfast".saga_mail m WHERE m.id = ANY (mail_done);
   END IF;
   IF mail IS NOT NULL THEN
-    INSERT INTO "holdfast".saga_mail (saga_id, kind, body)
-    SELECT m.id, m.kind, m.body FROM json_to_recordset(mail::json) AS m (id uuid, kind text, body jsonb);
+    INSERT INTO "holdfast".saga_mail (saga_id, saga, version, kind, body)
+    SELECT r.id, r.saga, r.version, m.body ->> 'kind', m.body
+    FROM json_to_recordset(mail) AS m (id uuid, body json) JOIN "holdfast".saga_run r ON r.id = m.id;
   END IF;
   IF messages IS NOT NULL THEN
     PERFORM "holdfast".write_outbox(messages, false);
+  END IF;
+  IF wake THEN
+    PERFORM "holdfast".wake_workers();
   END IF;
 END $$;

@@ -56,6 +56,7 @@ export const ERROR_CODES = {
   HF_SAGA_NOT_STUCK: 'A run is not stuck there.',
   HF_SAGA_UNDONE: 'A run was undone: it failed, was cancelled or ran out of time.',
   HF_SAGA_STUCK: 'A run is stuck and needs a person.',
+  HF_RESULT_TIMEOUT: 'A run did not end within the time that was waited; it goes on.',
   HF_STEP_FAILED: 'A step gave up.',
   HF_STEP_TIMEOUT: 'An attempt of a step did not finish in time; whether it happened is not known.',
   HF_STEP_LOST: 'The worker was lost during an attempt; whether it happened is not known.',
@@ -64,6 +65,7 @@ export const ERROR_CODES = {
   HF_NON_DETERMINISM: 'The code of a saga does not do what its journal says it did.',
   HF_OUTSIDE_AWAIT: 'The code of a saga awaits something that is no step.',
   HF_JOURNAL_FULL: 'A run has more events than a journal may hold.',
+  HF_COMMIT_REFUSED: 'What a run wants to record is refused by the database.',
   // processes
   HF_STOPPED: 'The service is stopped.',
   HF_SERVER_MISSING: 'A server needed for tests or the demo cannot be found or started.',

@@ -1,0 +1,54 @@
+/**
+ * What a store answers when it refuses what single runs want to record: whose commits failed and why. Thrown by stores, read by the
+ * worker, which has to deal with those runs while all others go on.
+ */
+import { HoldfastError } from '../errors.ts';
+import { sqlStateOf, translateSqlError } from '../postgres/sql-state.ts';
+
+/** The commits of all runs that are not named here are done. */
+export class GroupCommitError extends HoldfastError {
+  override readonly name = 'GroupCommitError';
+  /** By the id of the run: why nothing of its commit was written. */
+  readonly failures: ReadonlyMap<string, Error>;
+  constructor(failures: ReadonlyMap<string, Error>) {
+    const [first] = failures.values();
+    super(
+      'HF_COMMIT_REFUSED',
+      `What ${failures.size === 1 ? 'a run' : `${failures.size} runs`} wanted to record was refused: ${first?.message}`,
+      {
+        cause: first,
+        details: { runs: [...failures.keys()] },
+      },
+    );
+    this.failures = failures;
+  }
+}
+
+/** The error of one run's commit, in the words of Holdfast where there are any. */
+export function explainRefusal(error: unknown): Error {
+  const constraint = error instanceof Error && 'constraint' in error ? error.constraint : undefined;
+  const options = { cause: error };
+  switch (sqlStateOf(error)) {
+    case 'HF001':
+      return leaseLost(error);
+    case 'HF002':
+      return new HoldfastError('HF_LEASE_LOST', 'The worker does not hold the run that it wants to change.', options);
+    case '23505':
+      if (constraint === 'outbox_id')
+        return new HoldfastError('HF_MESSAGE_DUPLICATE', 'A message with this id is in the outbox already.', options);
+      break;
+    case '23514':
+      if (error instanceof Error && /^saga run .* cannot become/.test(error.message))
+        return new HoldfastError('HF_SAGA_FINISHED', 'A finished run stays as it ended.', options);
+      break;
+    default:
+  }
+  return translateSqlError(error);
+}
+
+export function leaseLost(cause?: unknown): HoldfastError {
+  return new HoldfastError('HF_LEASE_LOST', 'The lease of the worker is over, and nothing was written.', {
+    advice: 'Others take its runs up. Look for long pauses of the process and for a lease that is too short.',
+    ...(cause === undefined ? {} : { cause }),
+  });
+}

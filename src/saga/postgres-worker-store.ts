@@ -1,0 +1,254 @@
+/**
+ * The store of workers on PostgreSQL: leases, claims, mail, and what writes under a lease (group-commit.ts, transaction-step.ts).
+ * The duties stand in store.ts, the tables and their functions in migrations/0003_saga.sql.
+ */
+import { HoldfastError, isHoldfastError } from '../errors.ts';
+import type { Database } from '../postgres/database.ts';
+import { quoteIdentifier } from '../postgres/quoting.ts';
+import { sqlStateOf, translateSqlError } from '../postgres/sql-state.ts';
+import { systemClock, type Clock } from '../runtime/clock.ts';
+import { noCrash, type CrashPoint } from '../runtime/crash-point.ts';
+import { silentLogger, type Logger } from '../runtime/log.ts';
+import { leaseLost } from './commit-error.ts';
+import { createGroupCommitter } from './group-commit.ts';
+import { untilAnswered, type Patience } from './reconnect.ts';
+import { claimedRun, type ClaimedRow } from './saga-rows.ts';
+import type { ClaimedRun, Mail, MailBody, SagaVersion, WorkerStore } from './store.ts';
+import { runTransactionStep } from './transaction-step.ts';
+
+export interface PostgresWorkerStoreOptions {
+  readonly database: Database;
+  readonly log?: Logger | undefined;
+  readonly crashPoint?: CrashPoint | undefined;
+  readonly clock?: Clock | undefined;
+  /** How long a transaction step may stand still before the server ends it, in ms; half a lease is right. Default 7500. */
+  readonly idleInTransactionMs?: number | undefined;
+  /** How long a commit waits for its answer before it is found out about, in ms. Default 10000. */
+  readonly queryTimeoutMs?: number | undefined;
+}
+
+/** `open` checks that the database answers; `close` waits for the commit under way, and ends what cannot reach the database. */
+export type PostgresWorkerStore = WorkerStore & { open(): Promise<void>; close(): Promise<void> };
+
+/** Runs claimed in one transaction, with their journals: bounds its time and the memory it takes. */
+const CLAIM_CHUNK = 200;
+/** Mail looked at in one call, for each version. */
+const MAIL_PAGE = 1_000;
+/** How long a takeover waits for a commit under way before it goes on with the next worker, in milliseconds. */
+const TAKEOVER_LOCK_MS = 300;
+/** How long `close` leaves to a commit under way before it gives up on its answer, in milliseconds. */
+const CLOSE_MS = 5_000;
+
+const NOW = 'round(extract(epoch FROM clock_timestamp()) * 1000)::float8';
+
+export function createPostgresWorkerStore(options: PostgresWorkerStoreOptions): PostgresWorkerStore {
+  const { database, log = silentLogger, crashPoint = noCrash, clock = systemClock } = options;
+  const { idleInTransactionMs = 7_500, queryTimeoutMs = 10_000 } = options;
+  const s = quoteIdentifier(database.schema);
+  const closing = new AbortController();
+  const patience: Patience = { clock, log, closed: closing.signal };
+  const group = createGroupCommitter({ ...patience, database, crashPoint, queryTimeoutMs });
+
+  async function rows<R extends object>(sql: string, values: readonly unknown[]): Promise<readonly R[]> {
+    try {
+      return (await database.query(sql, values)).rows as R[];
+    } catch (error) {
+      throw translate(error);
+    }
+  }
+
+  /**
+   * Claims in a transaction of several statements, so that it is known which runs are claimed before COMMIT is sent. A claim whose
+   * COMMIT had no answer would otherwise be held in the database and by nobody in memory, for as long as the worker lives.
+   */
+  async function claimBy(workerId: string, sql: string, values: readonly unknown[]): Promise<readonly ClaimedRun[]> {
+    let claimed: readonly ClaimedRow[] = [];
+    try {
+      crashPoint('saga.claim:before');
+      await database.transaction(async (client) => {
+        claimed = (await client.query<ClaimedRow>(sql, [...values])).rows;
+      });
+      crashPoint('saga.claim:after');
+    } catch (error) {
+      if (!isHoldfastError(error, 'HF_COMMIT_IN_DOUBT')) throw translate(error);
+      const held = await heldOf(workerId, claimed);
+      claimed = claimed.filter(({ id }) => held.has(id));
+    }
+    return claimed.map(claimedRun);
+  }
+
+  /** Waits for the locks of a claim whose outcome is not known, and tells which of its runs it got. */
+  async function heldOf(workerId: string, claimed: readonly ClaimedRow[]): Promise<ReadonlySet<string>> {
+    return untilAnswered('a claim of runs', patience, async () => {
+      const { rows: held } = await database.query<{ id: string }>(
+        `SELECT id FROM ${s}.saga_run WHERE id = ANY ($1::uuid[]) AND worker = $2 FOR NO KEY UPDATE`,
+        [claimed.map(({ id }) => id), workerId],
+      );
+      return new Set(held.map(({ id }) => id));
+    });
+  }
+
+  const claimThese = (workerId: string, ids: readonly string[]): Promise<readonly ClaimedRun[]> =>
+    claimBy(workerId, `SELECT * FROM ${s}.claim_these_runs($1, $2::uuid[])`, [workerId, ids]);
+
+  async function nextDue(
+    sagas: readonly SagaVersion[],
+  ): Promise<{ readonly due: number | null; readonly now: number }> {
+    const [row] = await rows<{ due: number | null; now: number }>(
+      `SELECT ${NOW} AS now, (SELECT min((SELECT ceil(extract(epoch FROM r.wake_at) * 1000)::float8 FROM ${s}.saga_run r
+         WHERE r.saga = v.saga AND r.version = v.version AND r.worker IS NULL AND r.wake_at IS NOT NULL ORDER BY r.wake_at LIMIT 1))
+       FROM unnest($1::text[], $2::int[]) AS v (saga, version)) AS due`,
+      versionArrays(sagas),
+    );
+    return row ?? { due: null, now: 0 };
+  }
+
+  return {
+    async open() {
+      await rows('SELECT 1', []);
+    },
+
+    async close() {
+      const patienceIsOver = setTimeout(() => closing.abort(), CLOSE_MS);
+      await group.close();
+      clearTimeout(patienceIsOver);
+      closing.abort();
+    },
+
+    async register({ id, name, sagas, leaseMs }) {
+      const [row] = await rows<{ now: number }>(
+        `INSERT INTO ${s}.worker (id, name, sagas, lease_until)
+         VALUES ($1, $2, $3::text::jsonb, clock_timestamp() + $4::float8 * interval '1 millisecond') RETURNING ${NOW} AS now`,
+        [id, name, JSON.stringify(sagas.map(({ saga, version }) => `${saga}@${version}`)), leaseMs],
+      );
+      return row?.now ?? 0;
+    },
+
+    async renew(workerId, leaseMs) {
+      const [row] = await rows<{ now: number }>(
+        `UPDATE ${s}.worker SET lease_until = clock_timestamp() + $2::float8 * interval '1 millisecond'
+         WHERE id = $1 AND lease_until > clock_timestamp() RETURNING ${NOW} AS now`,
+        [workerId, leaseMs],
+      );
+      if (row === undefined) throw leaseLost();
+      return row.now;
+    },
+
+    async takeOver() {
+      const dead = await rows<{ id: string }>(`SELECT id FROM ${s}.worker WHERE lease_until <= clock_timestamp()`, []);
+      let workers = 0;
+      let runs = 0;
+      for (const { id } of dead) {
+        try {
+          const freed = await database.transaction(async (client) => {
+            await client.query(`SET LOCAL lock_timeout = ${TAKEOVER_LOCK_MS}`);
+            // Waits for commits under way, which hold the row; not skipped, or a busy worker's last commit would save it from its end.
+            const gone = await client.query(
+              `DELETE FROM ${s}.worker WHERE id = $1 AND lease_until <= clock_timestamp()`,
+              [id],
+            );
+            // The runs are nobody's any more but for this transaction: what still locks one of them is only looking.
+            await client.query('SET LOCAL lock_timeout = 0');
+            return gone.rowCount === 0 ? null : (await client.query(freeSql(s, 1), [id])).rowCount;
+          });
+          if (freed === null) continue;
+          workers += 1;
+          runs += freed;
+          log.warn({ worker: id, runs: freed }, 'took over from a worker whose lease is over');
+        } catch (error) {
+          if (sqlStateOf(error) !== '55P03') throw translate(error);
+          log.info({ worker: id }, 'a worker whose lease is over is still writing; it is taken over later');
+        }
+      }
+      if (runs > 0) await rows(`SELECT ${s}.wake_workers()`, []);
+      return { workers, runs };
+    },
+
+    async retire(workerId) {
+      try {
+        await database.transaction(async (client) => {
+          const gone = await client.query(`DELETE FROM ${s}.worker WHERE id = $1`, [workerId]);
+          if (gone.rowCount === 0) return;
+          const { rowCount } = await client.query(freeSql(s, 0), [workerId]);
+          if ((rowCount ?? 0) > 0) await client.query(`SELECT ${s}.wake_workers()`);
+        });
+      } catch (error) {
+        throw translate(error);
+      }
+    },
+
+    async claim(workerId, wanted) {
+      const left = new Map(
+        wanted.filter(({ limit }) => limit > 0).map((each) => [`${each.saga}@${each.version}`, { ...each }]),
+      );
+      const claimed: ClaimedRun[] = [];
+      while (left.size > 0) {
+        const asked = [...left.values()];
+        // A look without a transaction first: an idle worker asks often.
+        const { due, now } = await nextDue(asked);
+        if (due === null || due > now) break;
+        // Each gets an equal share of the chunk, so that the backlog of one saga does not keep back the others.
+        const share = Math.max(1, Math.floor(CLAIM_CHUNK / asked.length));
+        const limits = asked.map(({ limit }) => Math.min(limit, share));
+        const some = await claimBy(workerId, `SELECT * FROM ${s}.claim_runs($1, $2::text[], $3::int[], $4::int[])`, [
+          workerId,
+          ...versionArrays(asked),
+          limits,
+        ]);
+        claimed.push(...some);
+        for (const [index, each] of asked.entries()) {
+          const got = some.filter(({ saga, version }) => saga === each.saga && version === each.version).length;
+          const key = `${each.saga}@${each.version}`;
+          if (got < (limits[index] ?? 0) || got === each.limit) left.delete(key);
+          else left.set(key, { ...each, limit: each.limit - got });
+        }
+      }
+      return claimed;
+    },
+
+    async collect(workerId, { sagas, limit, taken }) {
+      const pending = await rows<{ id: string; saga_id: string; held: boolean; body: MailBody | null }>(
+        `SELECT id, saga_id, held, body FROM ${s}.pending_saga_mail($1, $2::text[], $3::int[], $4::bigint[], ${MAIL_PAGE})`,
+        [workerId, ...versionArrays(sagas), taken],
+      );
+      const mail: Mail[] = [];
+      const ids = new Set<string>();
+      for (const each of pending) {
+        if (each.body !== null) mail.push({ id: each.id, runId: each.saga_id, body: each.body });
+        else if (ids.size < limit) ids.add(each.saga_id);
+      }
+      const claimed: ClaimedRun[] = [];
+      const wanted = [...ids];
+      for (let from = 0; from < wanted.length; from += CLAIM_CHUNK)
+        claimed.push(...(await claimThese(workerId, wanted.slice(from, from + CLAIM_CHUNK))));
+      return { mail, claimed };
+    },
+
+    commit: (workerId, runs) => group.commit(workerId, runs),
+
+    transaction: (workerId, body) =>
+      runTransactionStep({ ...patience, database, crashPoint, idleInTransactionMs }, workerId, body),
+
+    nextDue: async (sagas) => (await nextDue(sagas)).due,
+
+    async now() {
+      const [row] = await rows<{ now: number }>(`SELECT ${NOW} AS now`, []);
+      return row?.now ?? 0;
+    },
+  };
+}
+
+/** Due at once, but for what has ended or waits for a person: that is taken up when there is mail. */
+function freeSql(s: string, lost: 0 | 1): string {
+  return `UPDATE ${s}.saga_run SET worker = NULL, lost = lost + ${lost},
+    wake_at = CASE WHEN status NOT IN ('completed', 'compensated', 'stuck') THEN clock_timestamp() END WHERE worker = $1`;
+}
+
+function versionArrays(sagas: readonly SagaVersion[]): readonly [readonly string[], readonly number[]] {
+  return [sagas.map(({ saga }) => saga), sagas.map(({ version }) => version)];
+}
+
+function translate(error: unknown): Error {
+  if (sqlStateOf(error) === 'HF001') return leaseLost(error);
+  return error instanceof HoldfastError ? error : translateSqlError(error);
+}

@@ -1,0 +1,48 @@
+/**
+ * Doing again what met a lost connection, until the database answers or the store is closed. Only for what may be done twice. Used by
+ * the stores of PostgreSQL.
+ */
+import { HoldfastError } from '../errors.ts';
+import { classifySqlError } from '../postgres/sql-state.ts';
+import type { Clock } from '../runtime/clock.ts';
+import type { Logger } from '../runtime/log.ts';
+import { backoffMs, type RetryPolicy } from '../runtime/retry.ts';
+
+const RECONNECT: RetryPolicy = { attempts: Infinity, baseMs: 50, capMs: 2_000, factor: 2, withinMs: Infinity };
+
+export interface Patience {
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** Aborted when the store is closed. */
+  readonly closed: AbortSignal;
+}
+
+/** connection: nobody knows. retry: rolled back by the server. read-only: it reached a standby, which may become the primary. */
+export function isPassing(error: unknown): boolean {
+  const kind = classifySqlError(error);
+  return kind === 'connection' || kind === 'retry' || kind === 'read-only';
+}
+
+/** Rejects with what is no passing trouble, and with HF_STOPPED once the store is closed. */
+export async function untilAnswered<T>(
+  what: string,
+  { clock, log, closed }: Patience,
+  attempt: (tries: number) => Promise<T>,
+): Promise<T> {
+  for (let failures = 0; ;) {
+    try {
+      return await attempt(failures);
+    } catch (error) {
+      if (!isPassing(error)) throw error;
+      failures += 1;
+      log.warn({ err: error, failures }, `${what}: no answer from the database; trying again`);
+      if (!closed.aborted) await clock.sleep(backoffMs(RECONNECT, failures, Math.random), closed);
+      if (closed.aborted)
+        throw new HoldfastError(
+          'HF_STOPPED',
+          `The store was closed while it was not known what became of this: ${what}.`,
+          { cause: error },
+        );
+    }
+  }
+}

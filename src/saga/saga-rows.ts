@@ -1,0 +1,120 @@
+/**
+ * Runs as PostgreSQL takes and gives them (migrations/0003_saga.sql): commits put into the parameters of commit_runs, rows read as
+ * runs. Pure. Used by the stores.
+ */
+import type { JournalRow, RunStatus, UndoReason } from './events.ts';
+import type { ClaimedRun, Mail, MailBody, NewRun, RunCommit, RunUpdate } from './store.ts';
+
+/**
+ * The parameters of commit_runs behind the worker. JSON texts are joined, not serialised again. One text for all rows of a table
+ * because it is the cheapest: per journal row of 300 bytes 5 µs of the server and 2 µs of the client, against 5 and 4 with arrays
+ * and unnest (whose texts must be escaped), and 12 and 2 with jsonb columns; PostgreSQL 15, groups of 1,000.
+ */
+export type CommitParameters = readonly [
+  starts: string | null,
+  journal: string | null,
+  updates: string | null,
+  updated: number | null,
+  mailDone: string | null,
+  mail: string | null,
+  messages: string | null,
+  wake: boolean,
+];
+
+export function commitParameters(runs: readonly RunCommit[]): CommitParameters {
+  let starts = '';
+  let journal = '';
+  let updates = '';
+  let updated = 0;
+  let mailDone = '';
+  let mail = '';
+  let messages = '';
+  let wake = false;
+  for (const run of runs) {
+    if (run.start !== null) {
+      starts += `,${startText(run.start)}`;
+      wake ||= !run.start.held;
+    }
+    for (const child of run.children) {
+      starts += `,${startText(child)}`;
+      journal += `,{"id":"${child.id}","n":0,"at":${run.journal?.at ?? 'null'},"events":${child.journal}}`;
+      wake ||= !child.held;
+    }
+    if (run.journal !== null) {
+      const { n, at, events } = run.journal;
+      journal += `,{"id":"${run.runId}","n":${n},"at":${at},"events":${events}}`;
+    }
+    if (run.update !== null) {
+      updates += `,${updateText(run.runId, run.update)}`;
+      updated += 1;
+    }
+    for (const id of run.mailDone) mailDone += `,${id}`;
+    for (const each of run.mail) {
+      mail += `,{"id":"${each.runId}","body":${JSON.stringify(each.body)}}`;
+      wake = true;
+    }
+    for (const message of run.messages) messages += `,${message}`;
+  }
+  return [
+    arrayText(starts),
+    arrayText(journal),
+    arrayText(updates),
+    updated,
+    mailDone === '' ? null : `{${mailDone.slice(1)}}`,
+    arrayText(mail),
+    arrayText(messages),
+    wake,
+  ];
+}
+
+/** Every element begins with a comma. */
+function arrayText(elements: string): string | null {
+  return elements === '' ? null : `[${elements.slice(1)}]`;
+}
+
+function startText({ id, saga, version, held, status, deadlineAt, parent }: NewRun): string {
+  const origin = parent === null ? '' : `,"parent":"${parent.id}","parent_call":${JSON.stringify(parent.call)}`;
+  return `{"id":"${id}","saga":"${saga}","version":${version},"held":${held},"status":"${status}","deadline_at":${deadlineAt}${origin}}`;
+}
+
+function updateText(id: string, { status, reason, pivoted, release, result, error }: RunUpdate): string {
+  return (
+    `{"id":"${id}","status":"${status}","reason":${reason === null ? 'null' : `"${reason}"`},"pivoted":${pivoted},` +
+    `"release":${release !== null},"wake_at":${release?.wakeAt ?? 'null'},"result":${result ?? 'null'},"error":${error ?? 'null'}}`
+  );
+}
+
+/** A row of claim_runs. */
+export interface ClaimedRow {
+  readonly id: string;
+  readonly saga: string;
+  readonly version: number;
+  readonly status: RunStatus;
+  readonly reason: UndoReason | null;
+  readonly pivoted: boolean;
+  readonly claims: number;
+  readonly lost: number;
+  readonly deadline_at: number | null;
+  readonly parent: string | null;
+  readonly parent_call: string | null;
+  readonly journal: readonly JournalRow[] | null;
+  readonly mail: readonly { readonly id: string; readonly body: MailBody }[] | null;
+}
+
+export function claimedRun(row: ClaimedRow): ClaimedRun {
+  const { id, saga, version, status, reason, pivoted, claims, lost, journal, mail } = row;
+  return {
+    id,
+    saga,
+    version,
+    status,
+    reason,
+    pivoted,
+    claims,
+    lost,
+    deadlineAt: row.deadline_at,
+    parent: row.parent === null || row.parent_call === null ? null : { id: row.parent, call: row.parent_call },
+    journal: journal ?? [],
+    mail: (mail ?? []).map((each): Mail => ({ id: each.id, runId: id, body: each.body })),
+  };
+}
