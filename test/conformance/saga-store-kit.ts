@@ -4,7 +4,16 @@
  */
 import { randomUUID } from 'node:crypto';
 import type { JournalEvent } from '../../src/saga/events.ts';
-import type { ClientStore, NewRun, RunCommit, RunUpdate, SagaVersion, WorkerStore } from '../../src/saga/store.ts';
+import type {
+  ClientStore,
+  NewRun,
+  RunCommit,
+  RunUpdate,
+  RunView,
+  SagaVersion,
+  StartRequest,
+  WorkerStore,
+} from '../../src/saga/store.ts';
 
 /** One place where runs are kept, empty at first. */
 export interface SagaStores<Tx> {
@@ -78,4 +87,18 @@ export function startOf(of: SagaVersion, parts: Partial<NewRun> = {}, input: unk
 /** The JSON text of an outbox message. */
 export function messageText(id: string, topic = 'note.taken'): string {
   return JSON.stringify({ id, topic, key: null, lane: 1, payload: { n: 1 }, headers: {} });
+}
+
+export function requestOf(saga: SagaVersion, parts: Partial<StartRequest> = {}): StartRequest {
+  return { ...saga, id: randomUUID(), key: null, input: '{"n":1}', deadlineMs: null, ...parts };
+}
+
+/** What the parts of the suite share. */
+export interface SagaStoreBench<Tx> {
+  readonly stores: SagaStores<Tx>;
+  /** A new worker. */
+  registered(sagas: readonly SagaVersion[]): Promise<string>;
+  /** A run that the worker holds, started by it. */
+  held(worker: string, saga: SagaVersion): Promise<string>;
+  view(id: string): Promise<RunView | undefined>;
 }

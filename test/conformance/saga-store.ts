@@ -2,18 +2,11 @@
  * The duties of src/saga/store.ts as tests. test/saga/postgres-store.test.ts and the test of the memory store run them.
  */
 import { randomUUID } from 'node:crypto';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { SagaVersion, WorkerStore } from '../../src/saga/store.ts';
-import {
-  commitOf,
-  journalRow,
-  LEASE_MS,
-  startOf,
-  uniqueSaga,
-  update,
-  type SagaStoreKit,
-  type SagaStores,
-} from './saga-store-kit.ts';
+import { afterAll, beforeAll, describe } from 'vitest';
+import { clientsConformance } from './saga-store-clients.ts';
+import { commitsConformance } from './saga-store-commits.ts';
+import { LEASE_MS, startOf, type SagaStoreBench, type SagaStoreKit, type SagaStores } from './saga-store-kit.ts';
+import { workersConformance } from './saga-store-workers.ts';
 
 export function sagaStoreConformance<Tx>(kit: SagaStoreKit<Tx>): void {
   describe(`${kit.name} as a store of sagas`, () => {
@@ -25,23 +18,26 @@ export function sagaStoreConformance<Tx>(kit: SagaStoreKit<Tx>): void {
       await stores.dispose();
     });
 
-    async function registered(sagas: readonly SagaVersion[], store: WorkerStore = stores.worker): Promise<string> {
-      const id = randomUUID();
-      await store.register({ id, name: 'test', sagas, leaseMs: LEASE_MS });
-      return id;
-    }
-
-    it('refuses the writes of a worker that was taken over, and writes nothing', async () => {
-      const saga = uniqueSaga();
-      const worker = await registered([saga]);
-      const start = startOf(saga);
-      await stores.worker.commit(worker, [start]);
-      await stores.expire(worker);
-      await stores.other.takeOver();
-      const late = commitOf(start.runId, { journal: journalRow(1), update: update('completed') });
-      await expect(stores.worker.commit(worker, [late])).rejects.toMatchObject({ code: 'HF_LEASE_LOST' });
-      expect(await stores.client.journal(start.runId)).toHaveLength(1);
-      expect(await stores.client.read([start.runId])).toMatchObject([{ status: 'running' }]);
-    });
+    const bench: SagaStoreBench<Tx> = {
+      get stores() {
+        return stores;
+      },
+      async registered(sagas) {
+        const id = randomUUID();
+        await stores.worker.register({ id, name: 'test', sagas, leaseMs: LEASE_MS });
+        return id;
+      },
+      async held(worker, saga) {
+        const start = startOf(saga);
+        await stores.worker.commit(worker, [start]);
+        return start.runId;
+      },
+      async view(id) {
+        return (await stores.client.read([id]))[0];
+      },
+    };
+    workersConformance(bench);
+    commitsConformance(bench);
+    clientsConformance(bench);
   });
 }

@@ -1,0 +1,146 @@
+/** Mail, and what clients do: a part of test/conformance/saga-store.ts. */
+import { randomUUID } from 'node:crypto';
+import { describe, expect, it } from 'vitest';
+import type { StartRequest } from '../../src/saga/store.ts';
+import { commitOf, journalRow, requestOf, uniqueSaga, update, type SagaStoreBench } from './saga-store-kit.ts';
+
+export function clientsConformance<Tx>(bench: SagaStoreBench<Tx>): void {
+  describe('mail', () => {
+    it('gives the mail of held runs, oldest first, without what is taken', async () => {
+      const saga = uniqueSaga();
+      const worker = await bench.registered([saga]);
+      const rival = await bench.registered([saga]);
+      const id = await bench.held(worker, saga);
+      for (const name of ['a', 'b', 'c'])
+        await bench.stores.client.mail(null, id, { kind: 'signal', name }, ['running']);
+      const options = { sagas: [saga], limit: 5, taken: [] };
+      const { mail, claimed } = await bench.stores.worker.collect(worker, options);
+      expect(mail.map(({ body }) => body.kind === 'signal' && body.name)).toEqual(['a', 'b', 'c']);
+      expect(claimed).toEqual([]);
+      expect(await bench.stores.other.collect(rival, options)).toEqual({ mail: [], claimed: [] });
+      const taken = mail.slice(0, 2).map((each) => each.id);
+      expect((await bench.stores.worker.collect(worker, { ...options, taken })).mail).toMatchObject([
+        { body: { name: 'c' } },
+      ]);
+      await bench.stores.worker.commit(worker, [commitOf(id, { journal: journalRow(1), mailDone: taken })]);
+      expect((await bench.stores.worker.collect(worker, options)).mail).toMatchObject([{ body: { name: 'c' } }]);
+    });
+
+    it('is there for the next worker when the commit that takes it in fails', async () => {
+      const saga = uniqueSaga();
+      const worker = await bench.registered([saga]);
+      const id = await bench.held(worker, saga);
+      await bench.stores.client.mail(null, id, { kind: 'cancel', actor: 'ada' }, ['running']);
+      const { mail } = await bench.stores.worker.collect(worker, { sagas: [saga], limit: 5, taken: [] });
+      await bench.stores.expire(worker);
+      const mailDone = mail.map((each) => each.id);
+      await expect(
+        bench.stores.worker.commit(worker, [commitOf(id, { journal: journalRow(1), mailDone })]),
+      ).rejects.toMatchObject({ code: 'HF_LEASE_LOST' });
+      await bench.stores.other.takeOver();
+      const next = await bench.registered([saga]);
+      expect(await bench.stores.other.claim(next, [{ ...saga, limit: 1 }])).toMatchObject([
+        { id, mail: [{ body: { kind: 'cancel', actor: 'ada' } }] },
+      ]);
+    });
+
+    it('is refused by status, for an unknown run, and as a cancel behind the pivot', async () => {
+      const saga = uniqueSaga();
+      const worker = await bench.registered([saga]);
+      const id = await bench.held(worker, saga);
+      const go = { kind: 'signal', name: 'go' } as const;
+      expect(await bench.stores.client.mail(null, id, go, ['waiting'])).toEqual({
+        accepted: false,
+        status: 'running',
+        pivoted: false,
+      });
+      expect(await bench.stores.client.mail(null, randomUUID(), go, ['running'])).toEqual({
+        accepted: false,
+        status: null,
+        pivoted: false,
+      });
+      await bench.stores.worker.commit(worker, [commitOf(id, { update: update('running', { pivoted: true }) })]);
+      expect(await bench.stores.client.mail(null, id, { kind: 'cancel' }, ['running'])).toEqual({
+        accepted: false,
+        status: 'running',
+        pivoted: true,
+      });
+      expect(await bench.stores.mailCount(id)).toBe(0);
+      expect(await bench.stores.client.mail(null, id, go, ['running', 'waiting'])).toEqual({
+        accepted: true,
+        status: 'running',
+      });
+      expect(await bench.stores.mailCount(id)).toBe(1);
+    });
+  });
+
+  describe('clients', () => {
+    it('starts a run once for each key of a saga', async () => {
+      const saga = uniqueSaga();
+      const [first, second] = [requestOf(saga, { key: 'k' }), requestOf(saga, { key: 'k' })];
+      expect(await bench.stores.client.start(null, [first, second])).toEqual([
+        { id: first.id, created: true },
+        { id: first.id, created: false },
+      ]);
+      const elsewhere = requestOf(uniqueSaga(), { key: 'k' });
+      expect(await bench.stores.client.start(null, [elsewhere])).toEqual([{ id: elsewhere.id, created: true }]);
+      expect(await bench.view(first.id)).toMatchObject({
+        ...saga,
+        key: 'k',
+        status: 'pending',
+        result: null,
+        error: null,
+      });
+    });
+
+    it('starts a run once when many ask at the same time', async () => {
+      const saga = uniqueSaga();
+      const started = await Promise.all(
+        Array.from({ length: 8 }, () => bench.stores.client.start(null, [requestOf(saga, { key: 'k' })])),
+      );
+      expect(started.flat().filter(({ created }) => created)).toHaveLength(1);
+      expect(new Set(started.flat().map(({ id }) => id)).size).toBe(1);
+    });
+
+    it('starts and sends with the transaction it is given, and not without it', async () => {
+      const saga = uniqueSaga();
+      const worker = await bench.registered([saga]);
+      const id = await bench.held(worker, saga);
+      const [kept, lost] = [requestOf(saga), requestOf(saga)];
+      const both = async (tx: Tx, one: StartRequest): Promise<void> => {
+        await bench.stores.client.start(tx, [one]);
+        await bench.stores.client.mail(tx, id, { kind: 'signal', name: one.id }, ['running']);
+      };
+      await bench.stores.transaction((tx) => both(tx, kept));
+      const rolledBack = new Error('rolled back');
+      await expect(
+        bench.stores.transaction(async (tx) => {
+          await both(tx, lost);
+          throw rolledBack;
+        }),
+      ).rejects.toBe(rolledBack);
+      expect((await bench.stores.client.read([kept.id, lost.id])).map((run) => run.id)).toEqual([kept.id]);
+      expect(await bench.stores.mailCount(id)).toBe(1);
+    });
+
+    it('refuses a handle that is in no transaction, and writes nothing', async () => {
+      if (bench.stores.outside === null) return;
+      const saga = uniqueSaga();
+      const worker = await bench.registered([saga]);
+      const id = await bench.held(worker, saga);
+      const started = requestOf(saga);
+      const refused = { code: 'HF_NOT_IN_TRANSACTION' };
+      await expect(bench.stores.client.start(bench.stores.outside, [started])).rejects.toMatchObject(refused);
+      await expect(
+        bench.stores.client.mail(bench.stores.outside, id, { kind: 'undo' }, ['running']),
+      ).rejects.toMatchObject(refused);
+      expect(await bench.stores.client.read([started.id])).toEqual([]);
+      expect(await bench.stores.mailCount(id)).toBe(0);
+    });
+
+    it('leaves out runs that are not there', async () => {
+      expect(await bench.stores.client.read([randomUUID()])).toEqual([]);
+      expect(await bench.stores.client.journal(randomUUID())).toEqual([]);
+    });
+  });
+}
