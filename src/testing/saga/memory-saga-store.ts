@@ -8,6 +8,7 @@ import { systemClock, type Clock } from '../../runtime/clock.ts';
 import { refuseUnknownOptions } from '../../runtime/options.ts';
 import type { ClaimedRun, ClientStore, Mail, RunCommit, RunView, SagaVersion, WorkerStore } from '../../saga/store.ts';
 import type { JournalRow } from '../../saga/events.ts';
+import { GroupCommitError } from '../../saga/commit-error.ts';
 import { createMemoryTables, isFinished, viewOf, type MemoryMessage, type StoredRun } from './memory-tables.ts';
 import { createMemoryTransactions, type MemoryTx } from './memory-transactions.ts';
 
@@ -78,16 +79,30 @@ export function createMemorySagaStore(options: MemorySagaStoreOptions = {}): Mem
     });
   }
 
+  /** All of it, with `last` as its last act, or nothing. */
   function write(workerId: string, runs: readonly RunCommit[], last: () => void = () => {}): void {
     holdLease(workerId);
     const written = tables.atomically((writes) => {
-      const sent = runs.flatMap((run) => writes.commit(workerId, run, clock.now()));
+      const sent = writes.commit(workerId, runs, clock.now());
       last();
       return sent;
     });
     messages.push(...written);
     if (onMessage !== undefined) for (const message of written) queueMicrotask(() => onMessage(copyOf(message)));
     changed();
+  }
+
+  /** Run by run, so that what is refused of one does not hold up the others. */
+  function writeEach(workerId: string, runs: readonly RunCommit[]): void {
+    const failures = new Map<string, Error>();
+    for (const run of runs) {
+      try {
+        write(workerId, [run]);
+      } catch (error) {
+        failures.set(run.runId, error instanceof Error ? error : new Error(String(error)));
+      }
+    }
+    if (failures.size > 0) throw new GroupCommitError(failures);
   }
 
   function claim(workerId: string, run: StoredRun): ClaimedRun {
@@ -167,7 +182,12 @@ export function createMemorySagaStore(options: MemorySagaStoreOptions = {}): Mem
       return { mail, claimed };
     },
     async commit(workerId, runs) {
-      write(workerId, runs);
+      holdLease(workerId);
+      try {
+        write(workerId, runs);
+      } catch {
+        writeEach(workerId, runs);
+      }
     },
     async transaction(workerId, body) {
       const tx = transaction();

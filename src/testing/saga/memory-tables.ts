@@ -2,6 +2,7 @@
  * What the in-memory store of sagas keeps, and the only place that changes it: runs, journals, mail, workers, messages, as the tables
  * of migrations/0003_saga.sql. Values are kept as JSON text and parsed anew for every reader, so that nobody holds what is stored.
  */
+import { HoldfastError } from '../../errors.ts';
 import type { JournalEvent, JournalRow, RunStatus, UndoReason } from '../../saga/events.ts';
 import type {
   Mail,
@@ -71,8 +72,8 @@ export interface MemoryWrites {
   run(run: StoredRun): void;
   start(request: StartRequest, at: number): void;
   mail(runId: string, body: MailBody): void;
-  /** What one run puts into a commit of the worker. Resolves its messages. */
-  commit(worker: string, commit: RunCommit, at: number): readonly MemoryMessage[];
+  /** What some runs put into one commit of the worker. Returns their messages. */
+  commit(worker: string, commits: readonly RunCommit[], at: number): readonly MemoryMessage[];
 }
 
 export function createMemoryTables(): MemoryTables {
@@ -81,6 +82,7 @@ export function createMemoryTables(): MemoryTables {
   const keys = new Map<string, string>();
   const journals = new Map<string, Map<number, { readonly at: number; readonly events: string }>>();
   const mail = new Map<string, Map<number, string>>();
+  const sent = new Map<string, true>();
   let mailSerial = 0;
   let undo: (() => void)[] = [];
 
@@ -106,21 +108,39 @@ export function createMemoryTables(): MemoryTables {
 
   function update(worker: string, runId: string, changed: RunUpdate, at: number): void {
     const run = runs.get(runId);
-    if (run === undefined || run.worker !== worker) return;
+    if (run === undefined || run.worker !== worker)
+      throw new HoldfastError('HF_LEASE_LOST', `The worker does not hold run ${runId}, which it wants to change.`);
     const { status, reason, pivoted, release, result, error } = changed;
     if (isFinished(run.status) && status !== run.status)
-      throw new Error(`Run ${runId} is ${run.status} and cannot become ${status}: a finished run stays as it ended.`);
+      throw new HoldfastError('HF_SAGA_FINISHED', `Run ${runId} is ${run.status} and cannot become ${status}.`);
     put(runs, runId, {
       ...run,
       status,
       reason,
       pivoted,
-      worker: release === null ? run.worker : null,
+      // A run that ends is released in any case.
+      worker: release === null && !isFinished(status) ? run.worker : null,
       wakeAt: release === null ? null : release.wakeAt,
       result: result === null ? run.result : storedJson(result),
       error: error === null ? run.error : storedJson(error),
       finishedAt: isFinished(status) ? (run.finishedAt ?? at) : null,
     });
+  }
+
+  function takeIn(id: number): void {
+    for (const [owner, box] of mail) {
+      if (!box.has(id)) continue;
+      put(box, id, undefined);
+      if (box.size === 0) put(mail, owner, undefined);
+    }
+  }
+
+  function send(text: string): MemoryMessage {
+    const { id, topic, key, payload, headers } = JSON.parse(text) as MemoryMessage;
+    if (sent.has(id))
+      throw new HoldfastError('HF_MESSAGE_DUPLICATE', `A message with the id ${id} is in the outbox already.`);
+    put(sent, id, true);
+    return { id, topic, key, payload, headers };
   }
 
   const writes: MemoryWrites = {
@@ -142,28 +162,27 @@ export function createMemoryTables(): MemoryTables {
       journal(request.id, 0, at, JSON.stringify([started]));
     },
     mail(runId, body) {
+      // What is for no run is dropped.
+      if (!runs.has(runId)) return;
       const box = mail.get(runId) ?? new Map<number, string>();
       put(mail, runId, box);
       put(box, (mailSerial += 1), storedJson(JSON.stringify(body)));
     },
-    commit(worker, commit, at) {
-      const { runId } = commit;
-      if (commit.start !== null) insert(newRun(commit.start, worker, at));
-      if (commit.journal !== null) journal(runId, commit.journal.n, commit.journal.at, commit.journal.events);
-      for (const child of commit.children) {
-        insert(newRun(child, worker, at));
-        journal(child.id, 0, commit.journal?.at ?? at, child.journal);
-      }
-      if (commit.update !== null) update(worker, runId, commit.update, at);
-      for (const id of commit.mailDone) {
-        for (const [owner, box] of mail) {
-          if (!box.has(Number(id))) continue;
-          put(box, Number(id), undefined);
-          if (box.size === 0) put(mail, owner, undefined);
+    commit(worker, commits, at) {
+      for (const { start, children, journal: row } of commits) {
+        if (start !== null) insert(newRun(start, worker, at));
+        for (const child of children) {
+          insert(newRun(child, worker, at));
+          journal(child.id, 0, row?.at ?? at, child.journal);
         }
       }
-      for (const letter of commit.mail) writes.mail(letter.runId, letter.body);
-      return commit.messages.map(parsedMessage);
+      for (const commit of commits) {
+        if (commit.journal !== null) journal(commit.runId, commit.journal.n, commit.journal.at, commit.journal.events);
+        if (commit.update !== null) update(worker, commit.runId, commit.update, at);
+        for (const id of commit.mailDone) takeIn(Number(id));
+      }
+      for (const letter of commits.flatMap((commit) => commit.mail)) writes.mail(letter.runId, letter.body);
+      return commits.flatMap((commit) => commit.messages).map(send);
     },
   };
 
@@ -208,7 +227,15 @@ export function viewOf(run: StoredRun): RunView {
 
 function newRun(run: NewRun, worker: string, at: number): StoredRun {
   const { id, saga, version, status, deadlineAt, parent, held } = run;
-  const fresh = { key: null, reason: null, pivoted: false, lost: 0, result: null, error: null, finishedAt: null };
+  const fresh = {
+    key: null,
+    reason: null,
+    pivoted: false,
+    lost: 0,
+    result: null,
+    error: null,
+    finishedAt: isFinished(run.status) ? at : null,
+  };
   return {
     ...fresh,
     ...(held ? { worker, claims: 1, wakeAt: null } : { worker: null, claims: 0, wakeAt: at }),
@@ -226,26 +253,8 @@ function keyOf(saga: string, key: string): string {
   return `${saga}\n${key}`;
 }
 
-function parsedMessage(text: string): MemoryMessage {
-  const { id, topic, key, payload, headers } = JSON.parse(text) as MemoryMessage;
-  return { id, topic, key, payload, headers };
-}
-
-/**
- * As PostgreSQL's jsonb would give it back: shorter property names first, and no NUL. Code that hangs on the order of properties is to
- * fail in a test already.
- */
+/** Refuses what is no JSON, as the database would. */
 function storedJson(text: string): string {
-  if (text.includes('\\u0000') && /(?<!\\)(?:\\\\)*\\u0000/.test(text))
-    throw new Error('PostgreSQL cannot store U+0000 in JSON.');
-  return JSON.stringify(sorted(JSON.parse(text)));
-}
-
-function sorted(value: unknown): unknown {
-  if (typeof value !== 'object' || value === null) return value;
-  if (Array.isArray(value)) return value.map(sorted);
-  const entries = Object.entries(value)
-    .map(([name, inner]) => ({ name, bytes: Buffer.from(name), inner: sorted(inner) }))
-    .toSorted((one, other) => one.bytes.length - other.bytes.length || Buffer.compare(one.bytes, other.bytes));
-  return Object.fromEntries(entries.map(({ name, inner }) => [name, inner]));
+  JSON.parse(text);
+  return text;
 }

@@ -97,8 +97,11 @@ export function createMemoryTransactions(
       const there = tables.runWithKey(saga, key) ?? tx.starts.find(same)?.request.id;
       if (there !== undefined) return { id: there, created: false };
     }
-    if (tables.runs.has(request.id) || tx.starts.some((other) => other.request.id === request.id))
-      throw new Error(`There is a run ${request.id} already.`);
+    const twin = tables.runs.get(request.id) ?? tx.starts.find((other) => other.request.id === request.id)?.request;
+    if (twin !== undefined) {
+      if (twin.saga === saga && twin.key === key) return { id: request.id, created: false };
+      throw new Error(`The id ${request.id} belongs to another run.`);
+    }
     tx.starts.push({ request: { ...request }, at: now() });
     return { id: request.id, created: true };
   }
