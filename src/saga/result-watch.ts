@@ -1,0 +1,167 @@
+/**
+ * Waits for runs to end, for all handles of one client together: one query for all of them, asked ever more seldom, and none when the
+ * worker in this process says first how a run ended.
+ */
+import { HoldfastError } from '../errors.ts';
+import { classifySqlError } from '../postgres/sql-state.ts';
+import { systemClock, type Clock } from '../runtime/clock.ts';
+import type { ClientStore, RunView } from './store.ts';
+
+const FIRST_DELAY_MS = 20;
+const LONGEST_DELAY_MS = 1_000;
+const GROWTH = 1.5;
+/** Runs asked for in one query. */
+const MOST_IDS = 1_000;
+/** Ends remembered that nobody was waiting for when a worker told them. */
+const MOST_RECENT = 1_000;
+
+export interface ResultWatch {
+  /** Resolves once the run has ended or is stuck; rejects with HF_NOT_FOUND, or when `signal` aborts. */
+  wait(id: string, signal?: AbortSignal): Promise<RunView>;
+  /** For a worker in the same process: whether somebody waits for the run. */
+  waitsFor(id: string): boolean;
+  /** For a worker in the same process: the run is as shown, and that is committed. Does nothing unless it has ended or is stuck. */
+  tell(run: RunView): void;
+  /** For a worker in the same process, about a run that nobody waits for: it has ended, whoever asks next can look at once. */
+  note(id: string): void;
+}
+
+interface Waiter {
+  readonly resolve: (run: RunView) => void;
+  readonly reject: (error: Error) => void;
+}
+
+interface Waited {
+  readonly waiters: Set<Waiter>;
+  delayMs: number;
+  /** Monotonic. */
+  dueAt: number;
+}
+
+/** @param options.told whether a worker in this process tells of ends: then the first look is not taken at once */
+export function createResultWatch(
+  store: Pick<ClientStore<never>, 'read'>,
+  { clock = systemClock, told = false }: { readonly clock?: Clock | undefined; readonly told?: boolean } = {},
+): ResultWatch {
+  const waited = new Map<string, Waited>();
+  const recent = new Set<string>();
+  let looking = false;
+  let wake = new AbortController();
+
+  function settle(id: string, by: (waiter: Waiter) => void): void {
+    const waiters = waited.get(id)?.waiters ?? [];
+    waited.delete(id);
+    for (const waiter of waiters) by(waiter);
+  }
+
+  async function look(): Promise<void> {
+    // Whoever else begins to wait in this turn is asked for in the same query.
+    await Promise.resolve();
+    while (waited.size > 0) {
+      const dueAt = Math.min(...[...waited.values()].map((each) => each.dueAt));
+      const leftMs = dueAt - clock.monotonic();
+      if (leftMs > 0) {
+        wake = new AbortController();
+        await sleep(clock, leftMs, wake.signal);
+        continue;
+      }
+      const now = clock.monotonic();
+      const due = [...waited].filter(([, each]) => each.dueAt <= now).slice(0, MOST_IDS);
+      const ids = due.map(([id]) => id);
+      try {
+        const found = new Map((await store.read(ids)).map((run) => [run.id, run]));
+        for (const id of ids) {
+          const run = found.get(id);
+          if (run === undefined) settle(id, ({ reject }) => reject(notFound(id)));
+          else tell(run);
+        }
+      } catch (error) {
+        // A database that is away comes back; whoever does not want to wait for that gives a timeout.
+        if (!isPassing(error)) for (const id of ids) settle(id, ({ reject }) => reject(asError(error)));
+      }
+      for (const [, each] of due) {
+        each.dueAt = clock.monotonic() + each.delayMs;
+        each.delayMs = Math.min(each.delayMs * GROWTH, LONGEST_DELAY_MS);
+      }
+    }
+  }
+
+  function tell(run: RunView): void {
+    if (run.status === 'completed' || run.status === 'compensated' || run.status === 'stuck')
+      settle(run.id, ({ resolve }) => resolve(run));
+  }
+
+  return {
+    wait: (id, signal) =>
+      new Promise((resolve, reject) => {
+        if (signal?.aborted === true) return reject(asError(signal.reason));
+        const later = told && !recent.delete(id);
+        const entry: Waited = waited.get(id) ?? { waiters: new Set(), delayMs: FIRST_DELAY_MS, dueAt: 0 };
+        const onAbort = (): void => {
+          entry.waiters.delete(waiter);
+          if (entry.waiters.size === 0 && waited.get(id) === entry) waited.delete(id);
+          if (waited.size === 0) wake.abort();
+          reject(asError(signal?.reason));
+        };
+        const leave = (): void => signal?.removeEventListener('abort', onAbort);
+        const waiter: Waiter = {
+          resolve: (run) => (leave(), resolve(run)),
+          reject: (error) => (leave(), reject(error)),
+        };
+        signal?.addEventListener('abort', onAbort);
+        entry.waiters.add(waiter);
+        entry.delayMs = FIRST_DELAY_MS;
+        entry.dueAt = clock.monotonic() + (later ? FIRST_DELAY_MS : 0);
+        waited.set(id, entry);
+        wake.abort();
+        if (looking) return;
+        looking = true;
+        void look().finally(() => {
+          looking = false;
+        });
+      }),
+    waitsFor: (id) => waited.has(id),
+    tell(run) {
+      tell(run);
+      if (waited.size === 0) wake.abort();
+    },
+    note(id) {
+      recent.add(id);
+      if (recent.size <= MOST_RECENT) return;
+      for (const oldest of recent) {
+        recent.delete(oldest);
+        break;
+      }
+    },
+  };
+}
+
+export function notFound(id: string): HoldfastError {
+  return new HoldfastError('HF_NOT_FOUND', `There is no run ${id}.`, {
+    advice:
+      'A run is there once the transaction that starts it has committed, until it is pruned some time after its end.',
+    details: { run: id },
+  });
+}
+
+function isPassing(error: unknown): boolean {
+  return ['connection', 'retry'].includes(classifySqlError(error));
+}
+
+function asError(reason: unknown): Error {
+  return reason instanceof Error ? reason : new Error(String(reason));
+}
+
+/** Keeps no process alive on the real clock. */
+function sleep(clock: Clock, delayMs: number, signal: AbortSignal): Promise<void> {
+  if (clock !== systemClock) return clock.sleep(delayMs, signal);
+  return new Promise((resolve) => {
+    const done = (): void => {
+      clearTimeout(timer);
+      resolve();
+    };
+    const timer = setTimeout(done, delayMs);
+    timer.unref();
+    signal.addEventListener('abort', done, { once: true });
+  });
+}
