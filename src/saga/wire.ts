@@ -5,7 +5,7 @@
 import { z } from 'zod';
 import { HoldfastError } from '../errors.ts';
 import { isUuid } from '../message/id.ts';
-import { message } from '../message/message-type.ts';
+import { message, type MessageType } from '../message/message-type.ts';
 import { isStorableText } from '../message/text.ts';
 
 /** Headers of commands and compensations. */
@@ -105,7 +105,7 @@ const schema = z.object({
 });
 
 /** The reply to a command or a compensation, on the given topic. Ordered by run. */
-export const sagaReply = (topic: string = DEFAULT_REPLY_TOPIC) =>
+export const sagaReply = (topic: string = DEFAULT_REPLY_TOPIC): MessageType<string, SagaReply, SagaReply> =>
   message(topic, { schema, key: (reply) => reply.runId });
 
 export type SagaReply = z.infer<typeof schema>;

@@ -1,0 +1,249 @@
+/**
+ * One command or compensation, within the transaction that a consumer has opened for it: the record of the call, the handler, the
+ * answer. All of it commits together with the inbox mark, or not at all. Used by participant.ts.
+ */
+import { HoldfastError, isHoldfastError, PermanentError } from '../errors.ts';
+import type { OutboxPort } from '../inbox/handler-run.ts';
+import type { HandlerContext } from '../inbox/handler.ts';
+import { decodePayload } from '../message/decode.ts';
+import { encodeForSend, type MessageType } from '../message/message-type.ts';
+import type { SqlExecutor, TransactionHandle } from '../postgres/executor.ts';
+import { sqlStateOf } from '../postgres/sql-state.ts';
+import type { Logger } from '../runtime/log.ts';
+import type { Counter } from '../runtime/metrics.ts';
+import type { CompensationContext, ParticipantHandler } from './handle.ts';
+import { decideCompensation, decideRepeated, DONE, notACompensation, refusal } from './participant-decide.ts';
+import type { Answer, CallRow, ParticipantStore, StoredCommand } from './participant-store.ts';
+import { readSagaCall, sagaReply, type SagaCall } from './wire.ts';
+
+/** A transaction lent to a handler: what the handler leaves running behind it must not write after a refusal was recorded. */
+export interface Lent<Tx> {
+  readonly tx: Tx;
+  readonly handle: TransactionHandle;
+  takeBack(): void;
+}
+
+/** What came of a message: `repeated` was answered from the record, `nothing` had nothing to undo. */
+export type CallOutcome = 'done' | 'rejected' | 'repeated' | 'compensated' | 'tombstone' | 'nothing' | 'by hand';
+
+/** What all messages of a participant share. */
+export interface Participation<Tx> {
+  readonly name: string;
+  readonly store: ParticipantStore;
+  readonly outbox: OutboxPort;
+  /** By topic. */
+  readonly handlers: ReadonlyMap<string, ParticipantHandler<Tx>>;
+  readonly executorOf: (tx: Tx) => SqlExecutor;
+  readonly lend: (tx: Tx) => Lent<Tx>;
+  readonly maxBytes: number;
+  readonly log: Logger;
+  readonly calls: Counter<'participant' | 'topic' | 'outcome'>;
+}
+
+interface Work<Tx> {
+  readonly shared: Participation<Tx>;
+  readonly handler: ParticipantHandler<Tx>;
+  readonly payload: unknown;
+  readonly context: HandlerContext<Tx>;
+  readonly execute: SqlExecutor;
+}
+
+const SAVEPOINT = 'SAVEPOINT holdfast_call';
+const UNDO = 'ROLLBACK TO SAVEPOINT holdfast_call';
+
+/** Rejects with whatever is to fail the delivery; refusals that are answered are no failures. */
+export async function answerMessage<Tx>(
+  shared: Participation<Tx>,
+  handler: ParticipantHandler<Tx>,
+  payload: unknown,
+  context: HandlerContext<Tx>,
+): Promise<void> {
+  const saga = readSagaCall(context.message.headers);
+  const work: Work<Tx> = { shared, handler, payload, context, execute: shared.executorOf(context.tx) };
+  if (saga === null) {
+    await runHandler(work, null, { command: null, reply: null });
+    count(work, 'by hand');
+    return;
+  }
+  const [answer, outcome] =
+    saga.role === 'command' ? await answerCommand(work, saga) : await answerCompensation(work, saga);
+  await context.send(sagaReply(saga.replyTo), { runId: saga.runId, call: saga.call, to: saga.role, ...answer });
+  count(work, outcome);
+}
+
+type Answered = readonly [Answer, CallOutcome];
+
+async function answerCommand<Tx>(work: Work<Tx>, saga: SagaCall): Promise<Answered> {
+  const { shared, handler, context, execute } = work;
+  const { store } = shared;
+  const { topic, version, data } = context.message;
+  if (!(await store.claim(execute, saga, { topic, version, data }))) {
+    return [decideRepeated(await lockExisting(work, saga), handler.topic), 'repeated'];
+  }
+  await execute(SAVEPOINT, []);
+  const result = await runRefusable(work, saga, { command: null, reply: null });
+  const answer = result.kind === 'refused' ? refusal(result.error) : await encodeAnswer(work, result.value);
+  if (result.kind === 'refused') await execute(UNDO, []);
+  await settled(handler.topic, () => store.settle(execute, saga, answer.outcome, answer));
+  return [answer, answer.outcome];
+}
+
+async function answerCompensation<Tx>(work: Work<Tx>, saga: SagaCall): Promise<Answered> {
+  const { shared, handler, execute } = work;
+  const { store } = shared;
+  if (handler.compensates === null) {
+    const error = notACompensation(shared.name, handler.topic);
+    shared.log.error({ err: error, runId: saga.runId, call: saga.call }, 'a compensation cannot be carried out');
+    return [refusal(error), 'rejected'];
+  }
+  const { topic } = handler.compensates;
+  const known = saga.outcome ?? 'unknown';
+  let decision = decideCompensation(await store.lock(execute, saga), topic, known);
+  if (decision.do === 'bury') {
+    if (await store.bury(execute, saga, 'tombstone')) return [DONE, 'tombstone'];
+    decision = decideCompensation(await lockExisting(work, saga), topic, known);
+    if (decision.do === 'bury') throw movedOn(saga);
+  }
+  if (decision.do === 'answer') {
+    const refused = decision.answer.outcome === 'rejected';
+    if (refused)
+      shared.log.error(
+        { runId: saga.runId, call: saga.call, answer: decision.answer },
+        'a compensation does not fit its call',
+      );
+    return [decision.answer, refused ? 'rejected' : 'nothing'];
+  }
+  await execute(SAVEPOINT, []);
+  const record = await recordFor(work, saga, decision);
+  if (record === null) throw movedOn(saga);
+  const result = await runRefusable(work, saga, record);
+  if (result.kind === 'refused') {
+    await execute(UNDO, []);
+    return [refusal(result.error), 'rejected'];
+  }
+  if (decision.do === 'undo') await settled(handler.topic, () => store.compensated(execute, saga));
+  return [DONE, 'compensated'];
+}
+
+interface Record {
+  readonly command: unknown;
+  readonly reply: unknown;
+}
+
+/** What the handler is told of the command. Null when another transaction has meanwhile written the record that was missing. */
+async function recordFor<Tx>(
+  { shared, handler, execute }: Work<Tx>,
+  saga: SagaCall,
+  decision:
+    | { readonly do: 'undo'; readonly command: StoredCommand | null; readonly reply: Answer | null }
+    | { readonly do: 'undo blind' },
+): Promise<Record | null> {
+  if (decision.do === 'undo blind') {
+    if (!(await shared.store.bury(execute, saga, 'compensated'))) return null;
+    shared.log.warn(
+      { runId: saga.runId, call: saga.call },
+      'the record of a command is gone: it is undone from the payload alone',
+    );
+    return { command: null, reply: null };
+  }
+  const id = saga.runId;
+  const command = shared.handlers.get(handler.compensates?.topic ?? '');
+  const stored = decision.command;
+  const reply = decision.reply?.outcome === 'done' ? decision.reply : null;
+  return {
+    command: stored === null || command === undefined ? null : await decodePayload(command.type, { id, ...stored }),
+    reply:
+      reply?.outputVersion === undefined || command === undefined || command.reply === null
+        ? null
+        : await decodePayload(command.reply, { id, version: reply.outputVersion, data: reply.output }),
+  };
+}
+
+/** The record that a moment ago kept ours from being written. */
+async function lockExisting<Tx>({ shared, execute }: Work<Tx>, saga: SagaCall): Promise<CallRow> {
+  const row = await shared.store.lock(execute, saga);
+  if (row === null) throw movedOn(saga);
+  return row;
+}
+
+/** Only pruning deletes records, and only a refused compensation takes one back: rare, and over at the next attempt. */
+function movedOn({ call }: SagaCall): HoldfastError {
+  return new HoldfastError('HF_NOT_FOUND', `The record of the call ${call} changed at this very moment.`, {
+    advice: 'Nothing is lost: the message is handled again.',
+  });
+}
+
+type Result =
+  | { readonly kind: 'returned'; readonly value: unknown }
+  | { readonly kind: 'refused'; readonly error: unknown };
+
+/** A definite no, Rejection or PermanentError, becomes a result: what the handler wrote is to be undone and nothing else. */
+async function runRefusable<Tx>(work: Work<Tx>, saga: SagaCall, record: Record): Promise<Result> {
+  try {
+    return { kind: 'returned', value: await runHandler(work, saga, record) };
+  } catch (error) {
+    if (isHoldfastError(error, 'HF_REJECTED') || isHoldfastError(error, 'HF_PERMANENT'))
+      return { kind: 'refused', error };
+    throw error;
+  }
+}
+
+async function runHandler<Tx>(work: Work<Tx>, saga: SagaCall | null, record: Record): Promise<unknown> {
+  const { shared, handler, payload, context } = work;
+  const { message } = context;
+  const lent = shared.lend(context.tx);
+  const own: CompensationContext<Tx, unknown, unknown> = {
+    tx: lent.tx,
+    message,
+    attempt: context.attempt,
+    // Made by the consumer when asked for.
+    get signal() {
+      return context.signal;
+    },
+    send: async (type, content, options) =>
+      shared.outbox.send(lent.handle, type, content, { causedBy: message, ...options }),
+    saga,
+    idempotencyKey:
+      saga === null ? message.id : `${saga.runId}:${saga.call}${saga.role === 'compensation' ? ':undo' : ''}`,
+    ...record,
+  };
+  try {
+    return await handler.run(payload, own);
+  } finally {
+    lent.takeBack();
+  }
+}
+
+/** @throws HoldfastError HF_PERMANENT: a reply that does not fit its type is a mistake in the code, and no answer to anything */
+async function encodeAnswer<Tx>({ shared, handler }: Work<Tx>, value: unknown): Promise<Answer> {
+  // The reply type of a compensation is that of its command; it answers with nothing itself.
+  if (handler.reply === null || handler.compensates !== null) return DONE;
+  const reply: MessageType = handler.reply;
+  try {
+    const { text } = await encodeForSend(reply, value, { maxBytes: shared.maxBytes, key: null });
+    return { outcome: 'done', output: JSON.parse(text), outputVersion: reply.version };
+  } catch (cause) {
+    throw new PermanentError(`The handler of ${handler.topic} returned what its reply ${reply.topic} does not take.`, {
+      cause,
+      advice: 'Nothing was committed. Mend the handler, then have the message handled again.',
+    });
+  }
+}
+
+/** Says what went wrong when the handler swallowed an error that had aborted the transaction. */
+async function settled(topic: string, write: () => Promise<void>): Promise<void> {
+  try {
+    await write();
+  } catch (cause) {
+    if (sqlStateOf(cause) !== '25P02') throw cause;
+    throw new HoldfastError(
+      'HF_TRANSACTION_ABORTED',
+      `The handler of ${topic} resolved, but a statement in its transaction had failed, so nothing could be committed.`,
+      { cause, advice: 'Let the error out of the handler, or put the statement into a savepoint.' },
+    );
+  }
+}
+
+function count<Tx>({ shared, handler }: Work<Tx>, outcome: CallOutcome): void {
+  shared.calls.inc({ participant: shared.name, topic: handler.topic, outcome });
+}
