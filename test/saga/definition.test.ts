@@ -254,6 +254,11 @@ describe('a review', () => {
     ]);
   });
 
+  it('minds no steps that have no time of their own', () => {
+    const untimed = { inner: child(saga(good)), confirm: emit(Confirmed) };
+    expect(seen({ ...good, steps: untimed, deadline: '1s' })).toEqual([]);
+  });
+
   it('minds no deadline behind a pivot', () => {
     const ship = command(Reserve, { pivot: true, retry: { attempts: Infinity, within: '7d' } });
     expect(seen({ ...good, steps: { ...steps, ship }, deadline: '1h' })).toEqual([]);
