@@ -1,0 +1,6 @@
+/**
+ * Where absurd's tables and functions are read from. Used by run.mjs, which asks whether they are there, and by absurd.mjs.
+ */
+import { fileURLToPath } from 'node:url';
+
+export const ABSURD_SQL = process.env.ABSURD_SQL ?? fileURLToPath(new URL('absurd.sql', import.meta.url));
