@@ -169,14 +169,15 @@ export function createMemorySagaStore(options: MemorySagaStoreOptions = {}): Mem
     async collect(workerId, { sagas, limit, taken }) {
       holdLease(workerId);
       const seen = new Set(taken);
+      const wanted = (run: SagaVersion): boolean => sagas.some((of) => isOf(run, of));
       const addressed = tables.addressed.flatMap((id) => tables.runs.get(id) ?? []);
       const mail = addressed
-        .filter((run) => run.worker === workerId)
+        .filter((run) => run.worker === workerId && wanted(run))
         .flatMap((run) => tables.mailOf(run.id))
         .filter((letter) => !seen.has(letter.id))
         .toSorted((one, other) => Number(one.id) - Number(other.id));
       const claimed = addressed
-        .filter((run) => run.worker === null && sagas.some((of) => isOf(run, of)))
+        .filter((run) => run.worker === null && wanted(run))
         .slice(0, limit)
         .map((run) => claim(workerId, run));
       return { mail, claimed };
