@@ -1,15 +1,20 @@
 /**
- * What participants refuse before they start, how long they keep their records, and participants on another client than node-postgres.
+ * What participants refuse before they start, how long they keep their records, their way through broker and relay, and participants
+ * on another client than node-postgres.
  */
 import { Kysely, PostgresDialect, type Transaction } from 'kysely';
 import { Pool } from 'pg';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { Rejection } from '../../src/errors.ts';
+import { on } from '../../src/inbox/handler.ts';
+import { createOutbox } from '../../src/outbox/outbox.ts';
+import { createRelay } from '../../src/relay/relay.ts';
 import { handle } from '../../src/saga/handle.ts';
 import { participant, type DatabaseParticipantOptions } from '../../src/saga/participant.ts';
+import { sagaReplies } from '../../src/saga/replies.ts';
 import { readSagaCall, writeSagaCall } from '../../src/saga/wire.ts';
 import { memoryTransport } from '../../src/transport/memory.ts';
-import { on } from '../../src/inbox/handler.ts';
+import { eventually } from '../support/eventually.ts';
 import { openStockLab, Release, Reserve, reservation, Reserved, RUN, sent, type StockLab } from './participant-lab.ts';
 
 let lab: StockLab;
@@ -95,6 +100,15 @@ it('records of effects outlive those of none', async () => {
   expect(others.rows).toHaveLength(16);
 });
 
+it('the age of a record counts anew when its command is undone', async () => {
+  const stock = lab.participant();
+  await stock.handle(sent());
+  await lab.test.pool.query(`UPDATE holdfast.participant_call SET at = now() - interval '366 days'`);
+  await stock.handle(sent({ role: 'compensation' }));
+  await stock.tickPrune();
+  expect(await lab.calls()).toMatchObject([{ state: 'compensated' }]);
+});
+
 it('starts and stops as a service, and takes what comes by its transport', async () => {
   const transport = memoryTransport();
   const stock = lab.participant({ transport });
@@ -110,6 +124,39 @@ it('starts and stops as a service, and takes what comes by its transport', async
   await expect.poll(() => lab.replies()).toHaveLength(1);
   await stock.stop();
   await stock.stop();
+});
+
+it('a command travels to the participant and its answer back to the run, by relay and outbox', async () => {
+  const transport = memoryTransport();
+  const relay = createRelay({
+    database: lab.database,
+    subscriptions: [
+      {
+        name: 'main',
+        transport,
+        routes: [
+          { topics: 'stock.**', to: 'stock' },
+          { topics: 'saga.reply', to: 'saga-replies' },
+        ],
+      },
+    ],
+  });
+  const services = [lab.participant({ transport }), sagaReplies({ database: lab.database, transport }), relay];
+  onTestFinished(async () => void (await Promise.all(services.map((service) => service.stop()))));
+  await lab.test.pool.query(
+    `INSERT INTO holdfast.saga_run (id, saga, version, status) VALUES ($1, 's', 1, 'waiting')`,
+    [RUN],
+  );
+  for (const service of services) await service.start();
+  const headers = writeSagaCall({ runId: RUN, call: 'reserve', role: 'command', replyTo: 'saga.reply', outcome: null });
+  const command = { sku: 'book', count: 2 };
+  await lab.database.transaction((tx) => createOutbox().send(tx, Reserve, command, { headers, correlationId: RUN }));
+  const mail = await eventually('mail for the run', async () => {
+    const { rows } = await lab.test.pool.query<{ body: unknown }>('SELECT body FROM holdfast.saga_mail');
+    return rows.length > 0 && rows;
+  });
+  expect(mail).toMatchObject([{ body: { call: 'reserve', to: 'command', outcome: 'done', output: reservation } }]);
+  expect(await lab.notes()).toEqual(['reserve book']);
 });
 
 describe('on Kysely', () => {

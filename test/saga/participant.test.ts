@@ -321,9 +321,9 @@ describe('a compensation', () => {
     const stock = lab.participant({
       handlers: [
         reserve,
-        handle(Release, { compensates: Reserve }, async (_release, { tx }) => {
+        handle(Release, { compensates: Reserve }, async (_release, { tx, idempotencyKey }) => {
           await note(tx, 'released');
-          if (refuses) throw new Rejection('shipped already');
+          if (refuses) throw new Rejection(`shipped already: ${idempotencyKey}`);
         }),
       ],
     });
@@ -332,7 +332,7 @@ describe('a compensation', () => {
     await stock.handle(sent({ role: 'compensation', outcome: 'done', call: 'unseen' }));
     expect(await lab.notes()).toEqual(['reserve book']);
     expect((await lab.replies()).slice(1)).toMatchObject([
-      { to: 'compensation', outcome: 'rejected' },
+      { to: 'compensation', outcome: 'rejected', error: { message: `shipped already: ${RUN}:reserve:undo` } },
       { call: 'unseen', outcome: 'rejected' },
     ]);
     expect(await lab.calls()).toMatchObject([{ call: 'reserve', state: 'done' }]);
