@@ -72,6 +72,16 @@ export {
   type Verified,
 } from './saga/steps.ts';
 
+export { createSagas, type HandleOf, type Sagas, type SagasOptions, type SagaSignals } from './saga/client.ts';
+export { type RunHandle } from './saga/run-handle.ts';
+export { type StartOptions } from './saga/start-request.ts';
+export { createWorker, SAGA_CRASH_POINTS, type Worker, type WorkerOptions } from './saga/worker.ts';
+export { participant } from './saga/participant.ts';
+export { handle } from './saga/handle.ts';
+export { sagaReplies } from './saga/replies.ts';
+export { type JournalEvent, type JournalRow, type RecordedError, type RunStatus } from './saga/events.ts';
+export { type RunView } from './saga/store.ts';
+
 export { defineConfig, type HoldfastConfig, type SubscriptionConfig } from './operations/config.ts';
 export { discardParked, dropSubscription, retryParked } from './operations/interventions.ts';
 export { relayStatus } from './operations/relay-status.ts';

@@ -41,19 +41,46 @@ export type JournalEvent =
       readonly until?: number;
       /** Of a child: the run that was started. */
       readonly child?: string;
+      /** Once it is done, the run only goes forward. */
+      readonly pivot?: true;
     }
   /** An attempt failed, or was lost with its worker; the next one begins at `retryAt`. */
-  | { readonly t: 'attempt failed'; readonly call: string; readonly attempt: number; readonly error: RecordedError; readonly retryAt: number }
-  /** `degraded`: the step gave up with this error and its fallback stood in. */
-  | { readonly t: 'done'; readonly call: string; readonly output?: unknown; readonly degraded?: RecordedError }
+  | {
+      readonly t: 'attempt failed';
+      readonly call: string;
+      readonly attempt: number;
+      readonly error: RecordedError;
+      readonly retryAt: number;
+    }
+  /** `degraded`: the step gave up with this error and its fallback stood in. `doubt`: the step itself may have happened all the same. */
+  | {
+      readonly t: 'done';
+      readonly call: string;
+      readonly output?: unknown;
+      readonly degraded?: RecordedError;
+      readonly doubt?: true;
+    }
   /** `unknown`: it may have happened all the same, and is compensated. `definite`: it has not. */
-  | { readonly t: 'failed'; readonly call: string; readonly attempts: number; readonly error: RecordedError; readonly outcome: 'definite' | 'unknown' }
+  | {
+      readonly t: 'failed';
+      readonly call: string;
+      readonly attempts: number;
+      readonly error: RecordedError;
+      readonly outcome: 'definite' | 'unknown';
+    }
   /** A wait for a signal gave up. */
   | { readonly t: 'timed out'; readonly call: string }
   /** Kept until a wait takes it: `done` of that wait names it. */
   | { readonly t: 'signal'; readonly name: string; readonly payload?: unknown; readonly id?: string }
+  /** Workers died with the run, so many until now; what was being attempted is in doubt. */
+  | { readonly t: 'recovered'; readonly lost: number }
   /** A reply that came after its call had been given up. */
-  | { readonly t: 'late reply'; readonly call: string; readonly outcome: 'done' | 'rejected'; readonly output?: unknown }
+  | {
+      readonly t: 'late reply';
+      readonly call: string;
+      readonly outcome: 'done' | 'rejected';
+      readonly output?: unknown;
+    }
   /** Cancellation or a deadline that came after the pivot: nothing is undone. */
   | { readonly t: 'refused'; readonly what: 'cancel' | 'deadline'; readonly reason?: string; readonly actor?: string }
   /** From here on the run's code is not run any more. */
@@ -62,7 +89,13 @@ export type JournalEvent =
   | { readonly t: 'verified'; readonly call: string; readonly outcome: 'done' | 'not done'; readonly output?: unknown }
   /** `round` is over 1 when a late reply makes a compensation necessary again. */
   | { readonly t: 'compensating'; readonly call: string; readonly round: number }
-  | { readonly t: 'compensation failed'; readonly call: string; readonly attempt: number; readonly error: RecordedError; readonly retryAt?: number }
+  | {
+      readonly t: 'compensation failed';
+      readonly call: string;
+      readonly attempt: number;
+      readonly error: RecordedError;
+      readonly retryAt?: number;
+    }
   | { readonly t: 'compensated'; readonly call: string }
   | { readonly t: 'stuck'; readonly why: StuckWhy; readonly call?: string; readonly error: RecordedError }
   /** A person had it tried again. */
@@ -70,7 +103,14 @@ export type JournalEvent =
   /** A person had a compensation left out. */
   | { readonly t: 'skipped'; readonly call: string; readonly actor: string; readonly reason: string }
   /** A person settled by hand what a step or a compensation is. */
-  | { readonly t: 'resolved'; readonly call: string; readonly as: 'done' | 'not done' | 'compensated'; readonly output?: unknown; readonly actor: string; readonly reason: string }
+  | {
+      readonly t: 'resolved';
+      readonly call: string;
+      readonly as: 'done' | 'not done' | 'compensated';
+      readonly output?: unknown;
+      readonly actor: string;
+      readonly reason: string;
+    }
   /** A child is done, and waits to be released or undone by its parent. */
   | { readonly t: 'held'; readonly result?: unknown }
   | { readonly t: 'completed'; readonly result?: unknown }
@@ -83,6 +123,9 @@ export interface JournalRow {
   readonly at: number;
   readonly events: readonly JournalEvent[];
 }
+
+/** Stands for the run as a whole where a call is named. */
+export const WHOLE_RUN = '*';
 
 export type RunStatus = 'pending' | 'running' | 'waiting' | 'compensating' | 'completed' | 'compensated' | 'stuck';
 

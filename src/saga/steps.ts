@@ -2,6 +2,7 @@
  * The kinds of steps a saga is declared with, and what each can do and undo. `step`, `transaction`, `command`, `emit` and `child` are
  * for users; the interfaces with their types forgotten (`StepDefinition`) are for the engine.
  */
+import type { StandardSchemaV1 } from '@standard-schema/spec';
 import type { PoolClient } from 'pg';
 import type { MessageType, PayloadInput, PayloadOf } from '../message/message-type.ts';
 import type { Duration } from '../runtime/duration.ts';
@@ -171,7 +172,7 @@ export interface EmitStep extends Common {
 /** `saga` is a Saga (definition.ts), named here by its shape because definitions import steps. */
 export interface ChildStep extends Common {
   readonly kind: 'child';
-  readonly saga: { readonly name: string; readonly version: number };
+  readonly saga: Omit<ChildSaga<never, unknown>, '~types'>;
 }
 
 export type Fallback = (input: unknown, error: Error) => unknown;
@@ -273,6 +274,8 @@ export function emit<Type extends MessageType, Undoing extends MessageType = Mes
 export interface ChildSaga<Input, Result> {
   readonly name: string;
   readonly version: number;
+  readonly input: StandardSchemaV1;
+  readonly deadlineMs: number | null;
   readonly '~types'?: { readonly input: (input: Input) => void; readonly result: Result } | undefined;
 }
 

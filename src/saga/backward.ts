@@ -1,0 +1,267 @@
+/**
+ * The way back: a run that is undone is driven by its journal and its declared steps alone. Also the end of a run that completes:
+ * what it was told had failed, and yet may have happened, is undone first. Used by the engine, forward.ts and mail.ts.
+ */
+import { decideRetry } from '../runtime/retry.ts';
+import { prepareCompensation } from './commands.ts';
+import type { RecordedError } from './events.ts';
+import { recordError } from './recorded-error.ts';
+import type { AttemptResult, Run, Scene, UndoWish } from './run.ts';
+import type { CallState } from './state.ts';
+import { nextUndo } from './undo.ts';
+
+/** Why attempts of a run that is being undone are aborted. */
+export class BeingUndone extends Error {
+  override readonly name = 'BeingUndone';
+}
+
+/** Undoes the run, now or, while a pivot is in flight, once it is known whether it happened. */
+export function requestUndo(run: Run, wish: UndoWish, scene: Scene): void {
+  if (run.state.phase !== 'forward' || run.wish !== null) {
+    if (wish.mail !== null) run.takeIn(wish.mail);
+    return;
+  }
+  if ([...run.state.open].some((call) => call.pivot && mayBeHappening(run, call))) run.wish = wish;
+  else beginUndo(run, wish, scene);
+}
+
+/** Whether nobody can say just now that the call has not happened, and will not. */
+function mayBeHappening(run: Run, call: CallState): boolean {
+  if (run.inFlight.has(call.id) || call.kind === 'command' || call.kind === 'child') return true;
+  return call.kind === 'step' && call.attempts > 0;
+}
+
+/** The pivot that a wish has waited for has ended: done, and nothing is undone; or not, and everything is. */
+export function wishGranted(run: Run, scene: Scene): void {
+  const { wish } = run;
+  if (wish === null) return;
+  run.wish = null;
+  if (!run.state.pivoted) return beginUndo(run, wish, scene);
+  if (wish.mail !== null) run.takeIn(wish.mail);
+  if (wish.reason === 'failed') {
+    run.recordStuck('forward', null, wish.error ?? { name: 'Error', message: 'The run failed.' }, scene.now);
+    return;
+  }
+  run.record({ t: 'refused', what: wish.reason === 'cancelled' ? 'cancel' : 'deadline' }, scene.now);
+}
+
+function beginUndo(run: Run, wish: UndoWish, scene: Scene): void {
+  const { reason, error, actor, mail } = wish;
+  if (mail !== null) run.takeIn(mail);
+  // A child that was done and held, or a run that was stuck on its way forward, is taken back like any other.
+  run.state.held = false;
+  run.record(
+    { t: 'undoing', reason, ...(error === undefined ? {} : { error }), ...(actor === undefined ? {} : { actor }) },
+    scene.now,
+  );
+  run.flow = null;
+  run.ending = null;
+  // What has not begun will not begin.
+  const unbegun = new Set(run.effects.flatMap((effect) => (effect.kind === 'attempt' ? [effect.call] : [])));
+  run.effects = [];
+  for (const call of unbegun) {
+    if (call.attempts > 0) continue;
+    endCall(
+      run,
+      call,
+      { error: recordError(new BeingUndone('The run was undone before this began.')), doubt: false },
+      scene,
+    );
+  }
+  for (const abort of run.inFlight.values()) abort(new BeingUndone('The run is being undone.'));
+}
+
+/** How an attempt ended that was under way when the undoing began. */
+export function siblingEnded(run: Run, call: CallState, result: AttemptResult, scene: Scene): void {
+  if (call.outcome !== 'open') return;
+  if (result.kind === 'done') run.recordDone(call, result.output, scene.now);
+  else
+    endCall(
+      run,
+      call,
+      { error: result.error, doubt: result.doubt || (call.attempts > 0 && call.kind === 'step') },
+      scene,
+    );
+}
+
+function endCall(run: Run, call: CallState, failure: { error: RecordedError; doubt: boolean }, scene: Scene): void {
+  const outcome = failure.doubt ? 'unknown' : 'definite';
+  run.record({ t: 'failed', call: call.id, attempts: call.attempts + 1, error: failure.error, outcome }, scene.now);
+}
+
+/** Goes on undoing as far as it can without waiting; `scope` as in nextUndo. Resolves whether nothing is left to undo. */
+export async function advanceUndo(run: Run, scene: Scene, scope: 'all' | 'abandoned'): Promise<boolean> {
+  while (run.state.stuck === null) {
+    const move = nextUndo(run.state, (name) => run.step(name), scope);
+    switch (move.kind) {
+      case 'finished':
+        return true;
+      case 'under way':
+        return false;
+      case 'settle':
+        if (!settleWhatCan(run, move.calls, scene)) return false;
+        break;
+      case 'verify':
+        if (!run.effects.some((effect) => effect.kind === 'verify') && !run.inFlight.has(undoId(move.call))) {
+          run.effects.push({ kind: 'verify', call: move.call });
+        }
+        return false;
+      case 'undefined':
+        run.recordStuck('undefined step', move.call, undefinedStep(run, move.call), scene.now);
+        return false;
+      case 'compensate':
+        if (!(await compensate(run, move.call, move.round, scene))) return false;
+        break;
+    }
+  }
+  return false;
+}
+
+/** Attempts under way are waited for; everything else that is open is in doubt. Returns whether anything changed. */
+function settleWhatCan(run: Run, calls: readonly CallState[], scene: Scene): boolean {
+  let changed = false;
+  for (const call of calls) {
+    if (run.inFlight.has(call.id)) continue;
+    // A transaction that is not committed has not happened; of everything else that was begun nobody knows.
+    const doubt = call.kind !== 'transaction';
+    const error = call.error ?? recordError(new BeingUndone('The run was undone before the outcome was known.'));
+    endCall(run, call, { error, doubt }, scene);
+    changed = true;
+  }
+  return changed;
+}
+
+/** Returns whether it is over at once. */
+async function compensate(run: Run, call: CallState, round: number, scene: Scene): Promise<boolean> {
+  const step = run.step(call.step);
+  if (step === undefined) return false;
+  if (step.kind === 'step' || step.kind === 'transaction') {
+    run.record({ t: 'compensating', call: call.id, round }, scene.now);
+    run.effects.push({ kind: 'compensate', call });
+    return false;
+  }
+  if (step.kind === 'child') {
+    run.record({ t: 'compensating', call: call.id, round }, scene.now);
+    if (call.child !== null) run.post(call.child, { kind: 'undo' });
+    return false;
+  }
+  let message: string | null;
+  try {
+    message = await prepareCompensation(run, step, call);
+  } catch (error) {
+    run.record({ t: 'compensating', call: call.id, round }, scene.now);
+    compensationFailed(run, call, { kind: 'failed', error: recordError(error), permanent: true, doubt: false }, scene);
+    return false;
+  }
+  run.record({ t: 'compensating', call: call.id, round }, scene.now);
+  if (message !== null) run.send(message);
+  if (step.kind === 'command') {
+    awaitReply(run, call, scene);
+    return false;
+  }
+  run.record({ t: 'compensated', call: call.id }, scene.now);
+  return true;
+}
+
+/** A compensating command is sent again when it has not been answered in time. */
+export function awaitReply(run: Run, call: CallState, scene: Scene): void {
+  const step = run.step(call.step);
+  if (step?.kind !== 'command' || call.undo?.state !== 'open' || call.undo.retryAt !== null) return;
+  call.undo.retryAt = Math.floor(scene.now + step.compensation.timeoutMs);
+}
+
+/** No answer came to a compensating command: again, or, after the last attempt, stuck. */
+export async function resendCompensation(run: Run, call: CallState, scene: Scene): Promise<void> {
+  const step = run.step(call.step);
+  if (step?.kind !== 'command' || call.undo?.state !== 'open') return;
+  const error = {
+    name: 'HoldfastError',
+    code: 'HF_STEP_TIMEOUT',
+    message: `No reply to the compensation of ${call.id}.`,
+  };
+  compensationFailed(run, call, { kind: 'failed', error, permanent: false, doubt: true }, scene);
+  if (run.state.stuck !== null) return;
+  const message = await prepareCompensation(run, step, call);
+  if (message !== null) run.send(message);
+  call.undo.retryAt = null;
+  awaitReply(run, call, scene);
+}
+
+/** A compensation failed: put off, or given up, and then the run is stuck. */
+export function compensationFailed(
+  run: Run,
+  call: CallState,
+  result: Extract<AttemptResult, { kind: 'failed' }>,
+  scene: Scene,
+): void {
+  const step = run.step(call.step);
+  if (step === undefined || call.undo === null) return;
+  const attempt = call.undo.attempts + 1;
+  const decision = decideRetry(step.compensation.retry, {
+    attempt,
+    elapsedMs: scene.now - call.undo.startedAt,
+    permanent: result.permanent,
+    random: scene.random,
+  });
+  const { error } = result;
+  if (decision.kind === 'retry') {
+    const retryAt = Math.floor(scene.now + decision.delayMs);
+    run.record({ t: 'compensation failed', call: call.id, attempt, error, retryAt }, scene.now);
+    return;
+  }
+  run.record({ t: 'compensation failed', call: call.id, attempt, error }, scene.now);
+  run.recordStuck('compensation', call, error, scene.now);
+}
+
+/** After anything that may bring the undoing on: goes on, and ends the run when nothing is left. */
+export async function goOnUndoing(run: Run, scene: Scene): Promise<void> {
+  if (run.state.phase !== 'undoing' || !(await advanceUndo(run, scene, 'all'))) return;
+  run.record({ t: 'undone' }, scene.now);
+  if (run.parent === null) return;
+  run.post(run.parent.id, {
+    kind: 'child',
+    call: run.parent.call,
+    outcome: 'compensated',
+    ...(run.state.error === null ? {} : { error: run.state.error }),
+  });
+}
+
+/** Completes a run whose code has returned, once what it had given up is undone. */
+export async function finishAbandoned(run: Run, scene: Scene, result: string | undefined): Promise<void> {
+  if (!(await advanceUndo(run, scene, 'abandoned'))) return;
+  complete(run, scene, result);
+}
+
+/** A child is held until its parent lets it go. */
+function complete(run: Run, scene: Scene, result: string | undefined): void {
+  if (run.parent !== null && !run.state.held) {
+    run.recordEnd('held', result, scene.now);
+    const output = result === undefined ? {} : { output: JSON.parse(result) as unknown };
+    run.post(run.parent.id, { kind: 'child', call: run.parent.call, outcome: 'done', ...output });
+    return;
+  }
+  run.recordEnd('completed', result, scene.now);
+  releaseChildren(run);
+}
+
+/** The children of a run that has completed may end. */
+export function releaseChildren(run: Run): void {
+  for (const call of run.state.calls.values()) {
+    if (call.child !== null && call.outcome === 'done') run.post(call.child, { kind: 'release' });
+  }
+}
+
+/** Distinguishes the compensation of a call from the call itself among what is in flight. */
+export function undoId(call: CallState): string {
+  return `${call.id} undo`;
+}
+
+function undefinedStep(run: Run, call: CallState): RecordedError {
+  return {
+    name: 'HoldfastError',
+    code: 'HF_SAGA_DEFINITION',
+    message:
+      `${run.saga.name} version ${run.saga.version} declares no ${call.kind} ${call.step} any more, and ${call.id} is to be undone. ` +
+      'Deploy it with that step and retry, or skip it.',
+  };
+}

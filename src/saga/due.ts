@@ -1,0 +1,123 @@
+/**
+ * The timers of a run: when the next thing is due, and what happens then. Nothing is kept beside the journal, so a run that is loaded
+ * anew has the same timers. Times are the store's. Used by the engine.
+ */
+import { requestUndo, resendCompensation, undoId } from './backward.ts';
+import { prepareCommand } from './commands.ts';
+import { attemptEnded, endDone, endFailed, tell } from './forward.ts';
+import { recordError } from './recorded-error.ts';
+import type { Run, Scene } from './run.ts';
+import type { CallState } from './state.ts';
+
+/** When anything of the run is due next, in milliseconds since the epoch; Infinity: nothing is. */
+export function nextDue(run: Run): number {
+  const { state } = run;
+  if (state.phase === 'completed' || state.phase === 'undone' || state.stuck !== null || state.held) return Infinity;
+  let next = Infinity;
+  if (state.phase === 'forward') {
+    if (state.deadlineAt !== null && !state.deadlineRefused && run.wish === null) next = state.deadlineAt;
+    for (const call of state.open) next = Math.min(next, callDue(run, call));
+  }
+  // A run that goes forward has no compensations, and may have thousands of calls.
+  if (state.phase === 'forward' && run.ending === null) return next;
+  for (const call of state.calls.values()) {
+    if (call.undo?.state !== 'open' || run.inFlight.has(undoId(call))) continue;
+    next = Math.min(next, call.undo.retryAt ?? Infinity);
+  }
+  return next;
+}
+
+function callDue(run: Run, call: CallState): number {
+  if (call.kind === 'step' || call.kind === 'transaction') {
+    return run.inFlight.has(call.id) ? Infinity : (call.retryAt ?? Infinity);
+  }
+  return call.until ?? Infinity;
+}
+
+/** Takes in the first thing that is due. Returns whether the code was told something; `more`: look again. */
+export async function takeDue(run: Run, scene: Scene): Promise<{ readonly told: boolean; readonly more: boolean }> {
+  const { state } = run;
+  const nothing = { told: false, more: false };
+  if (nextDue(run) > scene.now) return nothing;
+  if (state.phase === 'forward') {
+    if (state.deadlineAt !== null && state.deadlineAt <= scene.now && !state.deadlineRefused && run.wish === null) {
+      deadline(run, scene);
+      return { told: false, more: true };
+    }
+    for (const call of state.open) {
+      if (callDue(run, call) <= scene.now) return { told: await callIsDue(run, call, scene), more: true };
+    }
+  }
+  for (const call of state.calls.values()) {
+    if (call.undo?.state !== 'open' || (call.undo.retryAt ?? Infinity) > scene.now || run.inFlight.has(undoId(call)))
+      continue;
+    const step = run.step(call.step);
+    if (step?.kind === 'command') await resendCompensation(run, call, scene);
+    else {
+      call.undo.retryAt = null;
+      run.effects.push({ kind: 'compensate', call });
+    }
+    return { told: false, more: true };
+  }
+  return nothing;
+}
+
+function deadline(run: Run, scene: Scene): void {
+  if (run.state.pivoted) {
+    run.record({ t: 'refused', what: 'deadline' }, scene.now);
+    return;
+  }
+  const error = { name: 'HoldfastError', code: 'HF_SAGA_UNDONE', message: 'The deadline of the run has passed.' };
+  requestUndo(run, { reason: 'timed out', error, actor: undefined, mail: null }, scene);
+}
+
+async function callIsDue(run: Run, call: CallState, scene: Scene): Promise<boolean> {
+  switch (call.kind) {
+    case 'sleep':
+      return endDone(run, call, undefined, scene);
+    case 'wait':
+      run.record({ t: 'timed out', call: call.id }, scene.now);
+      return tell(run, call, { kind: 'done', value: null });
+    case 'child': {
+      const error = {
+        name: 'HoldfastError',
+        code: 'HF_STEP_TIMEOUT',
+        message: `The child of ${call.id} was not done in time.`,
+      };
+      return endFailed(run, call, { error, doubt: true }, scene);
+    }
+    case 'command':
+      return commandUnanswered(run, call, scene);
+    default:
+      call.retryAt = null;
+      run.effects.push({ kind: 'attempt', call });
+      return false;
+  }
+}
+
+/** Sent again, with the same call in its headers, until the attempts are used up. */
+async function commandUnanswered(run: Run, call: CallState, scene: Scene): Promise<boolean> {
+  const definition = run.step(call.step);
+  if (definition?.kind !== 'command') return false;
+  const error = {
+    name: 'HoldfastError',
+    code: 'HF_STEP_TIMEOUT',
+    message: `No reply to ${call.id} within ${definition.timeoutMs} ms.`,
+  };
+  const told = attemptEnded(run, call, { kind: 'failed', error, permanent: false, doubt: true }, scene);
+  if (call.outcome !== 'open' || run.state.stuck !== null || run.effects.some((effect) => effect.call === call))
+    return told;
+  try {
+    run.send(await prepareCommand(run, { call: call.id, definition, input: call.input }));
+  } catch (cause) {
+    return endFailed(run, call, { error: recordError(cause), doubt: true }, scene);
+  }
+  awaitAnswer(run, call, scene);
+  return told;
+}
+
+/** From now on for its timeout. Not recorded: after a crash it is counted from the last attempt. */
+function awaitAnswer(run: Run, call: CallState, scene: Scene): void {
+  const definition = run.step(call.step);
+  if (definition?.kind === 'command') call.until = Math.floor(scene.now + definition.timeoutMs);
+}

@@ -1,0 +1,265 @@
+/**
+ * The forward path of a run: its code, run against what is recorded. The code is told one thing at a time, and whatever it does in
+ * answer it does before the event loop turns (it awaits nothing but steps), so the same things told in the same order lead to the
+ * same calls. What breaks that rule is found and named: a call out of turn, or silence with nothing pending.
+ *
+ * A run that waits is a promise that nobody settles: leaving memory needs no exception that user code could catch.
+ */
+import { createHash } from 'node:crypto';
+import { HoldfastError } from '../errors.ts';
+import { encodePayload } from '../message/payload.ts';
+import { parseDuration, type Duration } from '../runtime/duration.ts';
+import type { CallOptions, Saga, Signals, Steps, RunContext } from './definition.ts';
+import type { CallKind, RecordedError } from './events.ts';
+import { recordError } from './recorded-error.ts';
+
+/** What the code asked for and nobody has looked at yet. */
+export interface NewCall {
+  readonly id: string;
+  readonly kind: CallKind;
+  readonly step: string;
+  /** JSON. */
+  readonly input: string | undefined;
+  /** Of a sleep and a wait: how long; null: for ever. */
+  readonly waitMs: number | null;
+  /** Of a sleep until a time. */
+  readonly untilAt: number | null;
+}
+
+export type Told =
+  | { readonly kind: 'done'; readonly value: unknown }
+  | { readonly kind: 'failed'; readonly error: Error };
+
+export type Ending =
+  | { readonly kind: 'returned'; readonly result: string | undefined }
+  | { readonly kind: 'threw'; readonly error: unknown };
+
+export interface Flow {
+  /** Runs the code up to its first await. `at`: what now() gives. */
+  begin(at: number): void;
+  /** Settles the call; the code goes on in the microtasks that follow. */
+  tell(callId: string, told: Told, at: number): void;
+  /** After a turn of the event loop: what the code did. Closes the window in which it may act. */
+  look(): Looked;
+}
+
+export interface Looked {
+  readonly calls: readonly NewCall[];
+  readonly ending: Ending | null;
+  /** It waits for something that is no step. */
+  readonly violation: RecordedError | null;
+}
+
+export interface FlowOptions {
+  readonly saga: Saga;
+  readonly runId: string;
+  readonly input: unknown;
+  readonly maxBytes: number;
+}
+
+interface Pending {
+  readonly resolve: (value: unknown) => void;
+  readonly reject: (error: Error) => void;
+}
+
+/** Names of its own calls that cannot be names of steps. */
+const SLEEP = 'sleep';
+
+export function createFlow(options: FlowOptions): Flow {
+  const { saga, runId, maxBytes } = options;
+  const pending = new Map<string, Pending>();
+  const ids = new Set<string>();
+  const counters = new Map<string, number>();
+  let fresh: NewCall[] = [];
+  let ending: Ending | null = null;
+  let violation: RecordedError | null = null;
+  /** Whether it is the code's turn. */
+  let open = false;
+  let at = 0;
+  let draws = 0;
+
+  function outside(what: string): RecordedError {
+    return {
+      name: 'HoldfastError',
+      code: 'HF_OUTSIDE_AWAIT',
+      message:
+        `The saga ${saga.name} ${what}: its code awaits something that is no step. ` +
+        'Put it into a step, so that its outcome is recorded; then have the run retried.',
+    };
+  }
+
+  function call(made: NewCall): Promise<unknown> {
+    if (!open) {
+      violation ??= outside(`called ${made.id} at a moment when it had been told nothing`);
+      return new Promise(() => {});
+    }
+    if (ids.has(made.id)) {
+      return Promise.reject(
+        new HoldfastError('HF_CALL_REPEATED', `The saga ${saga.name} calls ${made.id} a second time.`, {
+          advice: `Name the calls apart: steps.${made.step}(input, { id: 'line-2' }).`,
+        }),
+      );
+    }
+    ids.add(made.id);
+    fresh.push(made);
+    return new Promise((resolve, reject) => pending.set(made.id, { resolve, reject }));
+  }
+
+  function numbered(name: string): string {
+    const count = (counters.get(name) ?? 0) + 1;
+    counters.set(name, count);
+    return `${name}#${count}`;
+  }
+
+  function stepCall(
+    name: string,
+    kind: CallKind,
+    input: unknown,
+    callOptions: CallOptions | undefined,
+  ): Promise<unknown> {
+    const suffix = callOptions?.id;
+    if (suffix !== undefined && !/^[A-Za-z0-9_.-]{1,100}$/.test(suffix)) {
+      return Promise.reject(
+        new HoldfastError('HF_CONFIG', `${saga.name}: ${JSON.stringify(suffix)} is no id for a call of ${name}.`, {
+          advice: 'Use A-Z a-z 0-9 _ - . only, at most 100 characters.',
+        }),
+      );
+    }
+    const id = suffix === undefined ? name : `${name}:${suffix}`;
+    let text: string | undefined;
+    try {
+      text =
+        input === undefined ? undefined : encodePayload(input, { maxBytes, where: `${saga.name}, input of ${id}` });
+    } catch (error) {
+      return Promise.reject(error as Error);
+    }
+    return call({ id, kind, step: name, input: text, waitMs: null, untilAt: null });
+  }
+
+  function waitFor(signal: string, waitOptions?: { readonly timeout?: Duration }): Promise<unknown> {
+    if (!Object.hasOwn(saga.signals, signal)) {
+      return Promise.reject(
+        new HoldfastError('HF_SIGNAL_UNKNOWN', `The saga ${saga.name} declares no signal ${JSON.stringify(signal)}.`, {
+          advice: `Declare it: signals: { ${signal}: schema }.`,
+        }),
+      );
+    }
+    const waitMs =
+      waitOptions?.timeout === undefined ? null : parseDuration(waitOptions.timeout, `waitFor('${signal}').timeout`);
+    return call({
+      id: numbered(`wait:${signal}`),
+      kind: 'wait',
+      step: signal,
+      input: encodeWait(waitMs),
+      waitMs,
+      untilAt: null,
+    });
+  }
+
+  const draw = (): Buffer =>
+    createHash('sha256')
+      .update(`${runId}:${(draws += 1)}`)
+      .digest();
+
+  const context: RunContext<unknown, Steps, Signals> = {
+    input: options.input,
+    steps: Object.freeze(
+      Object.fromEntries(
+        Object.entries(saga.steps).map(([name, definition]) => [
+          name,
+          (input?: unknown, callOptions?: CallOptions) => stepCall(name, definition.kind, input, callOptions),
+        ]),
+      ),
+    ) as RunContext<unknown, Steps, Signals>['steps'],
+    sleep: async (duration) => {
+      const waitMs = parseDuration(duration, 'sleep');
+      await call({ id: numbered(SLEEP), kind: 'sleep', step: SLEEP, input: encodeWait(waitMs), waitMs, untilAt: null });
+    },
+    sleepUntil: async (time) => {
+      const untilAt = time.getTime();
+      if (!Number.isFinite(untilAt))
+        throw new HoldfastError('HF_DURATION', 'sleepUntil is given no valid date.', { advice: 'Pass a Date.' });
+      await call({
+        id: numbered(SLEEP),
+        kind: 'sleep',
+        step: SLEEP,
+        input: JSON.stringify(time),
+        waitMs: null,
+        untilAt,
+      });
+    },
+    waitFor: waitFor as RunContext<unknown, Steps, Signals>['waitFor'],
+    now: () => new Date(at),
+    // 48 bits of a hash: more than enough, and a whole number of bytes.
+    random: () => draw().readUIntBE(0, 6) / 2 ** 48,
+    uuid: () => formatUuid(draw()),
+    runId,
+  };
+
+  async function run(): Promise<void> {
+    try {
+      const result = await saga.run(context);
+      end(() => ({
+        kind: 'returned',
+        result: result === undefined ? undefined : encodePayload(result, { maxBytes, where: `${saga.name}, result` }),
+      }));
+    } catch (error) {
+      end(() => ({ kind: 'threw', error }));
+    }
+  }
+
+  function end(how: () => Ending): void {
+    if (!open) {
+      violation ??= outside('ended at a moment when it had been told nothing');
+      return;
+    }
+    try {
+      ending = how();
+    } catch (error) {
+      // A result that JSON cannot carry.
+      ending = { kind: 'threw', error };
+    }
+  }
+
+  return {
+    begin(now) {
+      open = true;
+      at = now;
+      void run();
+    },
+    tell(callId, told, now) {
+      const waiting = pending.get(callId);
+      if (waiting === undefined) return;
+      pending.delete(callId);
+      open = true;
+      at = now;
+      if (told.kind === 'done') waiting.resolve(told.value);
+      else waiting.reject(told.error);
+    },
+    look() {
+      open = false;
+      const calls = fresh;
+      if (calls.length > 0) fresh = [];
+      if (violation === null && ending === null && pending.size === 0)
+        violation = outside('waits, but for none of its steps');
+      return { calls, ending, violation };
+    },
+  };
+}
+
+function encodeWait(waitMs: number | null): string | undefined {
+  return waitMs === null ? undefined : String(waitMs);
+}
+
+/** RFC 9562 version 4, from the first 16 bytes. */
+function formatUuid(bytes: Buffer): string {
+  bytes.writeUInt8((bytes.readUInt8(6) & 0x0f) | 0x40, 6);
+  bytes.writeUInt8((bytes.readUInt8(8) & 0x3f) | 0x80, 8);
+  const hex = bytes.toString('hex', 0, 16);
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
+}
+
+/** The error of the code, as it is recorded. */
+export function endingError(ending: Extract<Ending, { kind: 'threw' }>): RecordedError {
+  return recordError(ending.error);
+}

@@ -1,0 +1,273 @@
+/**
+ * The forward path: what becomes of the calls the code makes and of how they end. Records events and says what is to be begun;
+ * nothing here waits for anything but a schema. Used by the engine.
+ */
+import { HoldfastError } from '../errors.ts';
+import { messageId } from '../message/id.ts';
+import { encodePayload } from '../message/payload.ts';
+import { validate } from '../message/validate.ts';
+import { decideRetry, type RetryPolicy } from '../runtime/retry.ts';
+import { finishAbandoned, requestUndo, wishGranted } from './backward.ts';
+import { prepareCommand } from './commands.ts';
+import type { RecordedError } from './events.ts';
+import { endingError, type NewCall, type Told } from './flow.ts';
+import { rebuildError, recordError } from './recorded-error.ts';
+import type { AttemptResult, Effect, Run, Scene } from './run.ts';
+import { valueOf, type CallState } from './state.ts';
+import { canCompensate } from './undo.ts';
+
+/** A run is ended when its journal has this many events: a loop that never ends would otherwise fill the database. */
+export const MAX_EVENTS = 10_000;
+
+/** Tells the code how a call ended, if it still runs. The engine looks at it after the next turn of the event loop. */
+export function tell(run: Run, call: CallState, told: Told): boolean {
+  if (run.flow === null || run.ending !== null) return false;
+  run.flow.tell(call.id, told, run.rowAt);
+  return true;
+}
+
+/** What the code did since it was told something: its calls, in their order, its end, or what it must not do. */
+export function collect(run: Run, scene: Scene): Promise<void> | undefined {
+  const { flow } = run;
+  if (flow === null) return undefined;
+  const looked = flow.look();
+  if (looked.violation !== null) {
+    run.recordStuck('outside await', null, looked.violation, scene.now);
+    return undefined;
+  }
+  if (looked.ending !== null) {
+    run.ending = looked.ending;
+    run.flow = null;
+  }
+  return collectCalls(run, looked.calls, scene);
+}
+
+/** Records calls and the end of the code. A promise only when a message has to be prepared. */
+export function collectCalls(run: Run, calls: readonly NewCall[], scene: Scene): Promise<void> | undefined {
+  if (run.state.events + calls.length > MAX_EVENTS) {
+    fail(run, journalFull(run), scene);
+    return undefined;
+  }
+  for (const [index, call] of calls.entries()) {
+    const later = recordCall(run, call, scene);
+    if (later !== undefined)
+      return later.then(async () => {
+        for (const each of calls.slice(index + 1)) await recordCall(run, each, scene);
+        return tryComplete(run, scene);
+      });
+  }
+  return tryComplete(run, scene);
+}
+
+function recordCall(run: Run, call: NewCall, scene: Scene): Promise<void> | undefined {
+  const { id, kind, step, input } = call;
+  if (kind === 'sleep') {
+    const until = call.untilAt ?? run.openRow(scene.now) + (call.waitMs ?? 0);
+    run.recordCalled({ call: id, kind, step, until }, input, scene.now);
+    return undefined;
+  }
+  if (kind === 'wait') {
+    const until = call.waitMs === null ? undefined : run.openRow(scene.now) + call.waitMs;
+    run.recordCalled({ call: id, kind, step, ...(until === undefined ? {} : { until }) }, input, scene.now);
+    takeBufferedSignal(run, step);
+    return undefined;
+  }
+  const definition = run.step(step);
+  if (definition === undefined) return undefined;
+  const pivot = definition.pivot ? ({ pivot: true } as const) : {};
+  if (definition.kind === 'command' || definition.kind === 'emit') return recordMessage(run, call, pivot, scene);
+  if (definition.kind === 'child') return recordChild(run, call, pivot, scene);
+  begin(run, { kind: 'attempt', call: run.recordCalled({ call: id, kind, step, ...pivot }, input, scene.now) });
+  return undefined;
+}
+
+/** A command or an emitted message leaves in the commit that records the call. */
+async function recordMessage(run: Run, call: NewCall, pivot: { pivot?: true }, scene: Scene): Promise<void> {
+  const definition = run.step(call.step);
+  if (definition?.kind !== 'command' && definition?.kind !== 'emit') return;
+  const { id, kind, step, input } = call;
+  let message: string;
+  try {
+    message = await prepareCommand(run, { call: id, definition, input });
+  } catch (error) {
+    const state = run.recordCalled({ call: id, kind, step, ...pivot }, input, scene.now);
+    endFailed(run, state, { error: recordError(error), doubt: false }, scene);
+    return;
+  }
+  const until = definition.kind === 'command' ? { until: run.openRow(scene.now) + definition.timeoutMs } : {};
+  const state = run.recordCalled({ call: id, kind, step, ...pivot, ...until }, input, scene.now);
+  run.send(message);
+  // Nobody answers an emitted message: it is done when it is written. Told by the next fact, in its place in the journal.
+  if (definition.kind === 'emit')
+    run.facts.push({ kind: 'attempt', call: state, result: { kind: 'done', output: undefined } });
+}
+
+/** The child is started in the commit that records the call. */
+async function recordChild(run: Run, call: NewCall, pivot: { pivot?: true }, scene: Scene): Promise<void> {
+  const definition = run.step(call.step);
+  if (definition?.kind !== 'child') return;
+  let input: string;
+  try {
+    const where = `${run.saga.name}, input of ${call.id}`;
+    const validated = validate(definition.saga.input, valueOf(call.input), where);
+    const value = validated instanceof Promise ? await validated : validated.value;
+    input = encodePayload(value, { maxBytes: run.settings.maxBytes, where });
+  } catch (error) {
+    const state = run.recordCalled({ call: call.id, kind: 'child', step: call.step, ...pivot }, call.input, scene.now);
+    endFailed(run, state, { error: recordError(error), doubt: false }, scene);
+    return;
+  }
+  const childId = messageId();
+  const at = run.openRow(scene.now);
+  const until = Number.isFinite(definition.timeoutMs) ? { until: at + definition.timeoutMs } : {};
+  run.recordCalled(
+    { call: call.id, kind: 'child', step: call.step, child: childId, ...until, ...pivot },
+    call.input,
+    scene.now,
+  );
+  const { deadlineMs } = definition.saga;
+  const deadlineAt = deadlineMs === null ? null : at + deadlineMs;
+  const started = `[{"t":"started"${deadlineAt === null ? '' : `,"deadlineAt":${deadlineAt}`},"input":${input}}]`;
+  run.startChild(
+    {
+      id: childId,
+      saga: definition.saga.name,
+      version: definition.saga.version,
+      held: false,
+      status: 'pending',
+      deadlineAt,
+      parent: { id: run.id, call: call.id },
+    },
+    started,
+  );
+}
+
+/** The oldest signal of that name goes to the oldest wait for it; told by the next fact. */
+export function takeBufferedSignal(run: Run, name: string): void {
+  const signal = run.state.signals.find((each) => each.name === name);
+  if (signal === undefined) return;
+  for (const call of run.state.open) {
+    if (call.kind !== 'wait' || call.step !== name) continue;
+    if (run.facts.some((fact) => fact.kind === 'attempt' && fact.call === call)) continue;
+    run.facts.push({ kind: 'attempt', call, result: { kind: 'done', output: signal.payload } });
+    return;
+  }
+}
+
+function begin(run: Run, effect: Effect): void {
+  run.effects.push(effect);
+}
+
+/** How an attempt ended. Returns whether the code was told something. */
+export function attemptEnded(run: Run, call: CallState, result: AttemptResult, scene: Scene): boolean {
+  if (call.outcome !== 'open') return false;
+  if (result.kind === 'done') return endDone(run, call, result.output, scene);
+  const definition = run.step(call.step);
+  if (definition === undefined) return false;
+  const attempt = call.attempts + 1;
+  const decision = decideRetry(
+    run.state.pivoted || run.state.stuck !== null ? uncapped(definition.retry) : definition.retry,
+    {
+      attempt,
+      elapsedMs: scene.now - call.calledAt,
+      permanent: result.permanent,
+      random: scene.random,
+    },
+  );
+  if (decision.kind === 'retry') {
+    const retryAt = Math.floor(scene.now + decision.delayMs);
+    run.record({ t: 'attempt failed', call: call.id, attempt, error: result.error, retryAt }, scene.now);
+    return false;
+  }
+  const failure = { ...result, doubt: result.doubt || (call.attempts > 0 && call.kind === 'step') };
+  if ('fallback' in definition && definition.fallback !== null) {
+    begin(run, { kind: 'fallback', call, failure });
+    return false;
+  }
+  if (call.pivot && failure.doubt && !canCompensate(definition)) {
+    // It may have happened, and can neither be undone nor be counted on: only a person can find out.
+    run.recordStuck('in doubt', call, failure.error, scene.now);
+    return false;
+  }
+  return endFailed(run, call, failure, scene);
+}
+
+/** Behind a pivot there is only forward: the caps on attempts and time do not count there. */
+function uncapped(policy: RetryPolicy): RetryPolicy {
+  return { ...policy, attempts: Infinity, withinMs: Infinity };
+}
+
+export function fallbackEnded(
+  run: Run,
+  call: CallState,
+  failure: Extract<AttemptResult, { kind: 'failed' }>,
+  result: AttemptResult,
+  scene: Scene,
+): boolean {
+  if (call.outcome !== 'open') return false;
+  if (result.kind === 'failed') return endFailed(run, call, failure, scene);
+  run.recordDegraded(call, result.output, failure.error, failure.doubt, scene.now);
+  return told(run, call, { kind: 'done', value: valueOf(result.output) }, scene);
+}
+
+export function endDone(run: Run, call: CallState, output: string | undefined, scene: Scene): boolean {
+  run.recordDone(call, output, scene.now);
+  return told(run, call, { kind: 'done', value: valueOf(output) }, scene);
+}
+
+export function endFailed(
+  run: Run,
+  call: CallState,
+  failure: { readonly error: RecordedError; readonly doubt: boolean },
+  scene: Scene,
+): boolean {
+  const { error } = failure;
+  run.record(
+    { t: 'failed', call: call.id, attempts: call.attempts + 1, error, outcome: failure.doubt ? 'unknown' : 'definite' },
+    scene.now,
+  );
+  return told(run, call, { kind: 'failed', error: rebuildError(error, call.step) }, scene);
+}
+
+/** A transaction step is committed; its row stands in the journal already. */
+export function transacted(run: Run, call: CallState, output: string | undefined, scene: Scene): boolean {
+  return told(run, call, { kind: 'done', value: valueOf(output) }, scene);
+}
+
+function told(run: Run, call: CallState, what: Told, scene: Scene): boolean {
+  // A wish to undo may have waited for this call.
+  if (call.pivot && run.wish !== null) wishGranted(run, scene);
+  if (tell(run, call, what)) return true;
+  void tryComplete(run, scene);
+  return false;
+}
+
+/** Completes the run when its code has ended and nothing that it began is open. */
+export function tryComplete(run: Run, scene: Scene): Promise<void> | undefined {
+  const { ending, state } = run;
+  if (ending === null || state.phase !== 'forward' || state.stuck !== null || state.held || run.wish !== null)
+    return undefined;
+  if (ending.kind === 'threw') {
+    fail(run, endingError(ending), scene);
+    return undefined;
+  }
+  for (const call of state.open) if (call.kind !== 'sleep' && call.kind !== 'wait') return undefined;
+  return finishAbandoned(run, scene, ending.result);
+}
+
+function fail(run: Run, error: RecordedError, scene: Scene): void {
+  if (run.state.pivoted) run.recordStuck('forward', null, error, scene.now);
+  else requestUndo(run, { reason: 'failed', error, actor: undefined, mail: null }, scene);
+}
+
+function journalFull(run: Run): RecordedError {
+  return recordError(
+    new HoldfastError(
+      'HF_JOURNAL_FULL',
+      `The journal of run ${run.id} has ${run.state.events} events; the limit is ${MAX_EVENTS}.`,
+      {
+        advice: 'Split long loops into child sagas.',
+      },
+    ),
+  );
+}

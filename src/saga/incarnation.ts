@@ -1,0 +1,179 @@
+/**
+ * One life of a worker: from its registration to the end of its lease, with the runs it has in memory. When the lease is lost the life
+ * is over, whatever is still under way in it is nobody's, and the worker begins another one. Used by worker-core.ts.
+ */
+import { randomUUID } from 'node:crypto';
+import { HoldfastError } from '../errors.ts';
+import type { Clock } from '../runtime/clock.ts';
+import type { CrashPoint } from '../runtime/crash-point.ts';
+import type { Logger } from '../runtime/log.ts';
+import type { Limits } from './attempts.ts';
+import type { RunSettings } from './commands.ts';
+import type { AnySaga, Registry } from './definition.ts';
+import { createEffects } from './effects.ts';
+import { Engine } from './engine.ts';
+import type { Run } from './run.ts';
+import type { SagaVersion, WorkerStore } from './store.ts';
+
+export interface IncarnationOptions {
+  readonly store: WorkerStore;
+  readonly name: string;
+  readonly registry: Registry;
+  readonly leaseMs: number;
+  /** Most runs in memory that do not just wait. */
+  readonly concurrency: number;
+  readonly mostWaiting: number;
+  readonly settings: RunSettings;
+  readonly clock: Clock;
+  readonly limits: Limits;
+  readonly random: () => number;
+  readonly log: Logger;
+  readonly crashPoint: CrashPoint;
+  readonly onLeft: (run: Run) => void;
+  /** Something is due earlier than was thought. */
+  readonly onTimer: () => void;
+  readonly onCommit: (runs: number) => void;
+  /** The life is over: the lease is lost, or nothing can be written any more. */
+  readonly onOver: (error: unknown) => void;
+}
+
+export interface Incarnation {
+  readonly id: string;
+  readonly engine: Engine;
+  /** How many more runs may be taken up. */
+  readonly room: number;
+  /** How many more of one saga. */
+  roomFor(saga: AnySaga): number;
+  /** The store's time, never ahead of it. */
+  now(): number;
+  /** Prolongs the lease; ends the life when it cannot be done in time. */
+  renew(): Promise<void>;
+  /** Claims what is due and collects mail. Resolves with how much came of it. */
+  poll(): Promise<number>;
+  end(error: Error): void;
+  readonly over: boolean;
+}
+
+export async function beginIncarnation(options: IncarnationOptions): Promise<Incarnation> {
+  const { store, registry, leaseMs, clock, log } = options;
+  const id = randomUUID();
+  const sagas: readonly SagaVersion[] = registry.all.map(({ name, version }) => ({ saga: name, version }));
+  let over = false;
+  /** The store's time at a moment of our own clock. The answer was given before it arrived, so this is never ahead. */
+  let known = { storeMs: 0, ownMs: 0 };
+  let confirmedAtMs = clock.monotonic();
+  known = { storeMs: await store.register({ id, name: options.name, sagas, leaseMs }), ownMs: clock.monotonic() };
+
+  const now = (): number => known.storeMs + (clock.monotonic() - known.ownMs);
+
+  function end(error: Error): void {
+    if (over) return;
+    over = true;
+    engine.die(error);
+    options.onOver(error);
+  }
+
+  function pass(point: string): boolean {
+    if (over) return false;
+    try {
+      options.crashPoint(point);
+    } catch (error) {
+      // What a test's crash point throws is the death of the worker: nothing of it is heard of again.
+      end(error instanceof Error ? error : new Error(String(error)));
+    }
+    return !over;
+  }
+
+  const broken = (error: unknown): void => end(error instanceof Error ? error : new Error(String(error)));
+  const engine: Engine = new Engine({
+    store,
+    workerId: id,
+    registry,
+    settings: options.settings,
+    log,
+    random: options.random,
+    now,
+    mostWaiting: options.mostWaiting,
+    pass,
+    onBroken: broken,
+    onLeft: options.onLeft,
+    onTimer: options.onTimer,
+    onCommit: options.onCommit,
+    effects: (own) =>
+      createEffects({
+        store,
+        workerId: id,
+        clock,
+        limits: options.limits,
+        now,
+        tell: (run, fact) => own.tell(run, fact),
+        quiet: (run) => own.quiet(run),
+        pass,
+        onBroken: broken,
+      }),
+  });
+
+  const room = (): number => Math.max(0, options.concurrency - (engine.inMemory - engine.waiting));
+  const roomFor = (saga: AnySaga): number => {
+    const own = saga.concurrency === null ? Infinity : saga.concurrency - engine.countOf(saga.name, saga.version);
+    return Math.max(0, Math.min(room(), own));
+  };
+
+  async function renew(): Promise<void> {
+    const sentAtMs = clock.monotonic();
+    try {
+      const storeMs = await store.renew(id, leaseMs);
+      known = { storeMs, ownMs: clock.monotonic() };
+      confirmedAtMs = sentAtMs;
+    } catch (error) {
+      if (error instanceof HoldfastError && error.code === 'HF_LEASE_LOST') return end(error);
+      // By the own clock: a store that does not answer does not tell that the lease is over either.
+      if (clock.monotonic() - confirmedAtMs >= leaseMs) end(leaseOver(id));
+      throw error;
+    }
+  }
+
+  async function poll(): Promise<number> {
+    if (clock.monotonic() - confirmedAtMs >= leaseMs) {
+      end(leaseOver(id));
+      return 0;
+    }
+    engine.fireTimers();
+    if (!pass('saga.collect:before')) return 0;
+    const open = room();
+    const { mail, claimed } = await store.collect(id, { sagas, limit: open, taken: engine.taken });
+    if (!pass('saga.collect:after')) return 0;
+    for (const each of mail) engine.deliver(each);
+    await engine.take(claimed);
+    const wanted = registry.all
+      .map((saga) => ({ saga: saga.name, version: saga.version, limit: roomFor(saga) }))
+      .filter(({ limit }) => limit > 0);
+    if (wanted.length === 0 || !pass('saga.claim:before')) return mail.length + claimed.length;
+    const due = await store.claim(id, wanted);
+    if (!pass('saga.claim:after')) return 0;
+    await engine.take(due);
+    return mail.length + claimed.length + due.length;
+  }
+
+  return {
+    id,
+    engine,
+    get room() {
+      return room();
+    },
+    roomFor,
+    now,
+    renew,
+    poll,
+    end,
+    get over() {
+      return over;
+    },
+  };
+}
+
+function leaseOver(id: string): HoldfastError {
+  return new HoldfastError('HF_LEASE_LOST', `The lease of worker ${id} is over.`, {
+    advice: 'Its runs go on in another worker.',
+  });
+}

@@ -1,0 +1,251 @@
+/**
+ * What comes to a run from outside, and what becomes of it. Each piece is taken in (deleted) by the commit that records what it led
+ * to, or at once when it changes nothing: a duplicate, or one that comes too late. Used by the engine.
+ */
+import { decodePayload } from '../message/decode.ts';
+import { compensationFailed, goOnUndoing, releaseChildren, requestUndo, wishGranted } from './backward.ts';
+import { encodeOutput } from './commands.ts';
+import { WHOLE_RUN } from './events.ts';
+import { endDone, endFailed, takeBufferedSignal } from './forward.ts';
+import { recordError } from './recorded-error.ts';
+import type { Run, Scene } from './run.ts';
+import { textOf, type CallState } from './state.ts';
+import type { Mail, MailBody } from './store.ts';
+
+type Body<Kind extends MailBody['kind']> = Extract<MailBody, { kind: Kind }>;
+
+/** Returns whether the code was told something. */
+export async function takeMail(run: Run, mail: Mail, scene: Scene): Promise<boolean> {
+  const { body } = mail;
+  switch (body.kind) {
+    case 'cancel':
+      takeCancel(run, mail, body, scene);
+      return false;
+    case 'reply': {
+      // Read before anything is recorded: a schema may be asynchronous.
+      const reply = body.to === 'command' && body.outcome === 'done' ? await readReply(run, body) : null;
+      run.takeIn(mail);
+      return body.to === 'command' ? takeReply(run, body, reply, scene) : takeCompensationReply(run, body, scene);
+    }
+    case 'child':
+      run.takeIn(mail);
+      return takeChild(run, body, scene);
+    case 'signal':
+      run.takeIn(mail);
+      takeSignal(run, body, scene);
+      return false;
+    case 'undo':
+      takeUndo(run, mail, scene);
+      return false;
+    case 'release':
+      run.takeIn(mail);
+      if (run.state.held) {
+        run.recordEnd('completed', run.state.result, scene.now);
+        releaseChildren(run);
+      }
+      return false;
+    case 'retry':
+    case 'skip':
+    case 'resolve':
+      run.takeIn(mail);
+      takeAct(run, body, scene);
+      return false;
+  }
+}
+
+function takeSignal(run: Run, body: Body<'signal'>, scene: Scene): void {
+  if (run.state.phase !== 'forward') return;
+  if (body.id !== undefined && run.state.signalIds.has(body.id)) return;
+  const { name, payload, id } = body;
+  run.record(
+    { t: 'signal', name, ...(payload === undefined ? {} : { payload }), ...(id === undefined ? {} : { id }) },
+    scene.now,
+  );
+  takeBufferedSignal(run, name);
+}
+
+function takeCancel(run: Run, mail: Mail, body: Body<'cancel'>, scene: Scene): void {
+  const { reason, actor } = body;
+  if (run.state.phase !== 'forward' || run.state.held) return run.takeIn(mail);
+  if (run.state.pivoted) {
+    run.takeIn(mail);
+    run.record(
+      {
+        t: 'refused',
+        what: 'cancel',
+        ...(reason === undefined ? {} : { reason }),
+        ...(actor === undefined ? {} : { actor }),
+      },
+      scene.now,
+    );
+    return;
+  }
+  const error = {
+    name: 'HoldfastError',
+    code: 'HF_SAGA_UNDONE',
+    message: reason === undefined ? 'Cancelled.' : `Cancelled: ${reason}`,
+  };
+  requestUndo(run, { reason: 'cancelled', error, actor, mail }, scene);
+}
+
+/** A parent takes its child back. */
+function takeUndo(run: Run, mail: Mail, scene: Scene): void {
+  const { state, parent } = run;
+  if (state.phase === 'forward' && !state.pivoted) {
+    const error = { name: 'HoldfastError', code: 'HF_SAGA_UNDONE', message: 'The parent is being undone.' };
+    requestUndo(run, { reason: 'cancelled', error, actor: undefined, mail }, scene);
+    return;
+  }
+  run.takeIn(mail);
+  if (parent === null || state.phase === 'undoing') return;
+  const outcome = state.phase === 'undone' ? ('compensated' as const) : ('refused' as const);
+  run.post(parent.id, { kind: 'child', call: parent.call, outcome });
+}
+
+type ReadReply =
+  | { readonly kind: 'read'; readonly output: string | undefined }
+  | { readonly kind: 'unreadable'; readonly error: ReturnType<typeof recordError> };
+
+async function readReply(run: Run, body: Body<'reply'>): Promise<ReadReply> {
+  const call = run.state.calls.get(body.call);
+  const step = call === undefined ? undefined : run.step(call.step);
+  if (step?.kind !== 'command' || step.reply === null) return { kind: 'read', output: undefined };
+  try {
+    const version = body.outputVersion ?? step.reply.version;
+    const value = await decodePayload(step.reply, { id: `to ${run.id}:${body.call}`, version, data: body.output });
+    return {
+      kind: 'read',
+      output: encodeOutput(value, run.settings.maxBytes, `${run.saga.name}, reply to ${body.call}`),
+    };
+  } catch (error) {
+    return { kind: 'unreadable', error: recordError(error) };
+  }
+}
+
+function takeReply(run: Run, body: Body<'reply'>, reply: ReadReply | null, scene: Scene): boolean {
+  const call = run.state.calls.get(body.call);
+  if (call?.kind !== 'command') return false;
+  if (call.outcome !== 'open') {
+    takeLateReply(run, call, body, reply, scene);
+    return false;
+  }
+  if (reply?.kind === 'read') return endDone(run, call, reply.output, scene);
+  // It is done, but nobody can read what came of it.
+  if (reply !== null) return endFailed(run, call, { error: reply.error, doubt: true }, scene);
+  return endFailed(run, call, { error: replyError(body), doubt: false }, scene);
+}
+
+/** The first answer counts; a later one is news only where the first was none. */
+function takeLateReply(run: Run, call: CallState, body: Body<'reply'>, reply: ReadReply | null, scene: Scene): void {
+  const known = call.outcome === 'done' && !call.degraded;
+  if (known || (body.outcome === 'rejected' && !call.doubt)) return;
+  const output: unknown = reply?.kind === 'read' && reply.output !== undefined ? JSON.parse(reply.output) : undefined;
+  run.record(
+    { t: 'late reply', call: call.id, outcome: body.outcome, ...(output === undefined ? {} : { output }) },
+    scene.now,
+  );
+}
+
+function takeCompensationReply(run: Run, body: Body<'reply'>, scene: Scene): boolean {
+  const call = run.state.calls.get(body.call);
+  if (call?.undo?.state !== 'open') return false;
+  if (body.outcome === 'done') {
+    run.record({ t: 'compensated', call: call.id }, scene.now);
+    return false;
+  }
+  if (run.state.stuck !== null) return false;
+  compensationFailed(run, call, { kind: 'failed', error: replyError(body), permanent: true, doubt: false }, scene);
+  return false;
+}
+
+function replyError(body: Body<'reply'>): ReturnType<typeof recordError> {
+  return body.error ?? { name: 'Rejection', code: 'HF_REJECTED', message: 'rejected', details: { reason: 'rejected' } };
+}
+
+function takeChild(run: Run, body: Body<'child'>, scene: Scene): boolean {
+  const call = run.state.calls.get(body.call);
+  if (call?.kind !== 'child') return false;
+  if (call.undo?.state === 'open') {
+    if (body.outcome === 'compensated') run.record({ t: 'compensated', call: call.id }, scene.now);
+    if (body.outcome === 'refused' && run.state.stuck === null) {
+      const message = `The child ${call.child ?? ''} has passed its pivot, or has ended, and cannot be undone.`;
+      const error = { name: 'HoldfastError', code: 'HF_SAGA_PIVOTED', message };
+      compensationFailed(run, call, { kind: 'failed', error, permanent: true, doubt: false }, scene);
+    }
+    return false;
+  }
+  if (call.outcome !== 'open') return false;
+  if (body.outcome === 'done') return endDone(run, call, textOf(body.output), scene);
+  // A child that failed has undone itself: nothing is left of it.
+  const error = body.error ?? { name: 'HoldfastError', code: 'HF_SAGA_UNDONE', message: 'The child was undone.' };
+  return endFailed(run, call, { error, doubt: false }, scene);
+}
+
+/** What a person decided about a stuck run. What no longer fits is dropped; the audit keeps it. */
+function takeAct(run: Run, body: Body<'retry'> | Body<'skip'> | Body<'resolve'>, scene: Scene): void {
+  const { stuck, phase } = run.state;
+  if (stuck === null) return;
+  const { actor } = body;
+  if (body.kind === 'retry') {
+    run.record({ t: 'retried', actor, ...(body.reason === undefined ? {} : { reason: body.reason }) }, scene.now);
+    if (phase === 'forward') run.stale = true;
+    else beginAgain(run, stuck.call);
+    return;
+  }
+  if (body.call !== WHOLE_RUN && body.call !== stuck.call) return;
+  const { call, reason } = body;
+  if (body.kind === 'skip') {
+    if (phase === 'undoing' && call !== WHOLE_RUN) run.record({ t: 'skipped', call, actor, reason }, scene.now);
+    return;
+  }
+  const output = body.output === undefined ? {} : { output: body.output };
+  run.record({ t: 'resolved', call, as: body.as, ...output, actor, reason }, scene.now);
+  if (call === WHOLE_RUN) endByHand(run, body, scene);
+  else if (phase === 'forward') settleByHand(run, body, scene);
+  else run.record({ t: 'compensated', call }, scene.now);
+}
+
+function beginAgain(run: Run, callId: string | null): void {
+  const call = callId === null ? undefined : run.state.calls.get(callId);
+  const step = call === undefined ? undefined : run.step(call.step);
+  if (call?.undo?.state !== 'open') return;
+  if (step?.kind === 'step' || step?.kind === 'transaction') run.effects.push({ kind: 'compensate', call });
+  // A command is sent again by its timer.
+  else if (step?.kind === 'command') call.undo.retryAt = 0;
+  else if (call.child !== null) run.post(call.child, { kind: 'undo' });
+}
+
+function endByHand(run: Run, body: Body<'resolve'>, scene: Scene): void {
+  if (body.as === 'done' && run.state.phase === 'forward') {
+    run.recordEnd('completed', textOf(body.output), scene.now);
+    releaseChildren(run);
+  } else if (body.as === 'compensated') {
+    if (run.state.phase === 'forward') run.record({ t: 'undoing', reason: 'failed', actor: body.actor }, scene.now);
+    run.record({ t: 'undone' }, scene.now);
+  }
+}
+
+/** A call in doubt is settled, and the code, which was never told, is loaded anew to be told. */
+function settleByHand(run: Run, body: Body<'resolve'>, scene: Scene): void {
+  const call = run.state.calls.get(body.call);
+  if (call?.outcome !== 'open') return;
+  if (body.as === 'done') run.recordDone(call, textOf(body.output), scene.now);
+  else {
+    const error = { name: 'PermanentError', code: 'HF_PERMANENT', message: `Settled by ${body.actor}: ${body.reason}` };
+    run.record({ t: 'failed', call: call.id, attempts: call.attempts, error, outcome: 'definite' }, scene.now);
+  }
+  run.stale = true;
+}
+
+/** After mail or an attempt: whatever can go on without the code being told anything. */
+export async function afterwards(run: Run, scene: Scene): Promise<void> {
+  wishIfFree(run, scene);
+  await goOnUndoing(run, scene);
+}
+
+/** A wish that waited for a pivot which has meanwhile ended. */
+function wishIfFree(run: Run, scene: Scene): void {
+  if (run.wish === null) return;
+  for (const call of run.state.open) if (call.pivot) return;
+  wishGranted(run, scene);
+}

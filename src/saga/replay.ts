@@ -1,0 +1,112 @@
+/**
+ * Runs the code of a saga against a journal: every recorded outcome is told in its place, and every call the code makes must be the
+ * one that is recorded there. Used by the engine when it takes up a run, and by the check of stored histories (check-replay.ts).
+ */
+import { isDeepStrictEqual } from 'node:util';
+import type { JournalEvent, JournalRow, RecordedError, StuckWhy } from './events.ts';
+import type { Ending, Flow, NewCall } from './flow.ts';
+import { rebuildError } from './recorded-error.ts';
+import { valueOf } from './state.ts';
+
+export type Fit =
+  /** `calls`: what it asked for beyond the journal. `ending`: it came to its end. */
+  | { readonly kind: 'fits'; readonly calls: readonly NewCall[]; readonly ending: Ending | null }
+  | {
+      readonly kind: 'misfit';
+      readonly why: Extract<StuckWhy, 'non-determinism' | 'outside await'>;
+      readonly error: RecordedError;
+    };
+
+/** @param turn resolves after a turn of the event loop; one may serve many replays at once */
+export async function replay(flow: Flow, journal: readonly JournalRow[], turn: () => Promise<void>): Promise<Fit> {
+  const steps = new Map<string, string>();
+  const asked: NewCall[] = [];
+  let ending: Ending | null = null;
+  let outside: RecordedError | null = null;
+
+  const look = async (): Promise<void> => {
+    await turn();
+    const looked = flow.look();
+    asked.push(...looked.calls);
+    ending = looked.ending;
+    outside ??= looked.violation;
+  };
+
+  flow.begin(journal[0]?.at ?? 0);
+  await look();
+  for (const { at, events } of journal) {
+    for (const event of events) {
+      if (outside !== null) return { kind: 'misfit', why: 'outside await', error: outside };
+      // From there on the code was not run.
+      if (event.t === 'undoing') return { kind: 'fits', calls: [], ending };
+      if (event.t === 'called') {
+        const call = asked.shift();
+        const misfit = compare(event, call, ending);
+        if (misfit !== null) return { kind: 'misfit', why: 'non-determinism', error: misfit };
+        steps.set(event.call, event.step);
+      } else if (ending === null && tellRecorded(flow, event, at, steps)) await look();
+    }
+  }
+  if (outside !== null) return { kind: 'misfit', why: 'outside await', error: outside };
+  return { kind: 'fits', calls: asked, ending };
+}
+
+/** Whether the event is something the code is told. */
+function tellRecorded(flow: Flow, event: JournalEvent, at: number, steps: ReadonlyMap<string, string>): boolean {
+  if (event.t === 'done') flow.tell(event.call, { kind: 'done', value: event.output }, at);
+  else if (event.t === 'timed out') flow.tell(event.call, { kind: 'done', value: null }, at);
+  else if (event.t === 'failed')
+    flow.tell(event.call, { kind: 'failed', error: rebuildError(event.error, steps.get(event.call)) }, at);
+  else return false;
+  return true;
+}
+
+type Called = Extract<JournalEvent, { t: 'called' }>;
+
+/** Null when the call is the one that is recorded; otherwise both sides. */
+function compare(recorded: Called, call: NewCall | undefined, ending: Ending | null): RecordedError | null {
+  if (call === undefined) {
+    const instead =
+      ending === null ? 'makes no call there' : ending.kind === 'returned' ? 'returns there' : 'throws there';
+    return misfit(`The journal has the call ${show(recorded)}; the code ${instead}.`);
+  }
+  const input = valueOf(call.input);
+  if (call.id !== recorded.call || call.kind !== recorded.kind || call.step !== recorded.step) {
+    return misfit(
+      `The journal has the call ${show(recorded)}; the code calls ${show({ ...call, call: call.id, input })}.`,
+    );
+  }
+  if (!isDeepStrictEqual(input, recorded.input)) {
+    return misfit(
+      `The journal has the call ${recorded.call} with the input ${brief(recorded.input)}; the code calls it with ${brief(input)}.`,
+    );
+  }
+  return null;
+}
+
+function misfit(what: string): RecordedError {
+  return {
+    name: 'HoldfastError',
+    code: 'HF_NON_DETERMINISM',
+    message: `${what} Deploy code that does what it did before (or keep the old version beside the new one), then have the run retried; or cancel it.`,
+  };
+}
+
+function show({
+  call,
+  kind,
+  input,
+}: {
+  readonly call: string;
+  readonly kind: string;
+  readonly input?: unknown;
+}): string {
+  return `${call} (${kind}) with ${brief(input)}`;
+}
+
+const MOST_SHOWN = 300;
+
+function brief(value: unknown): string {
+  const text = JSON.stringify(value) ?? 'nothing';
+  return text.length > MOST_SHOWN ? `${text.slice(0, MOST_SHOWN)}…` : text;
+}

@@ -1,0 +1,83 @@
+/**
+ * A run that is taken up from its journal: what was under way when it was left. An attempt of which nothing is known counts as one,
+ * and is made again; timers follow from the journal. Used by the engine.
+ */
+import type { JournalRow, RecordedError } from './events.ts';
+import { createFlow } from './flow.ts';
+import { collectCalls } from './forward.ts';
+import { afterwards } from './mail.ts';
+import { replay } from './replay.ts';
+import type { Run, Scene } from './run.ts';
+import { valueOf, type CallState } from './state.ts';
+import { turn } from './turn.ts';
+
+const LOST: RecordedError = {
+  name: 'HoldfastError',
+  code: 'HF_STEP_LOST',
+  message: 'The worker was lost during this attempt; whether it happened is not known.',
+};
+
+/** Brings a loaded run to where it was left: its code replayed, and what was under way put on again. */
+export async function takeUp(run: Run, journal: readonly JournalRow[], scene: Scene): Promise<void> {
+  const { state } = run;
+  if (state.phase === 'forward' && state.stuck === null && !state.held) await replayCode(run, journal, scene);
+  else resume(run, scene);
+  await afterwards(run, scene);
+}
+
+async function replayCode(run: Run, journal: readonly JournalRow[], scene: Scene): Promise<void> {
+  const { maxBytes } = run.settings;
+  const flow = createFlow({ saga: run.saga, runId: run.id, input: valueOf(run.state.input), maxBytes });
+  const fit = await replay(flow, journal, turn);
+  if (fit.kind === 'misfit') {
+    run.recordStuck(fit.why, null, fit.error, scene.now);
+    return;
+  }
+  run.flow = fit.ending === null ? flow : null;
+  run.ending = fit.ending;
+  resume(run, scene);
+  await collectCalls(run, fit.calls, scene);
+}
+
+function resume(run: Run, scene: Scene): void {
+  const { state } = run;
+  if (state.phase === 'completed' || state.phase === 'undone' || state.stuck !== null) return;
+  const crashed = run.lost > state.lost;
+  if (crashed) run.record({ t: 'recovered', lost: run.lost }, scene.now);
+  if (state.phase === 'forward') for (const call of [...state.open]) resumeCall(run, call, crashed, scene);
+  for (const call of state.calls.values()) if (call.undo?.state === 'open') resumeUndo(run, call);
+}
+
+function resumeCall(run: Run, call: CallState, crashed: boolean, scene: Scene): void {
+  const definition = run.step(call.step);
+  if (call.kind === 'command') {
+    if (definition?.kind === 'command' && call.retryAt !== null) call.until = call.retryAt + definition.timeoutMs;
+    return;
+  }
+  if (call.kind === 'emit') {
+    // It is written with its call, and so is its outcome, unless the worker was lost just between.
+    run.facts.push({ kind: 'attempt', call, result: { kind: 'done', output: undefined } });
+    return;
+  }
+  if (call.kind !== 'step' && call.kind !== 'transaction') return;
+  if (call.retryAt !== null && call.retryAt > scene.now) return;
+  if (crashed) {
+    // A transaction that is not committed has not happened.
+    const result = { kind: 'failed', error: LOST, permanent: false, doubt: call.kind === 'step' } as const;
+    run.facts.push({ kind: 'attempt', call, result });
+    return;
+  }
+  call.retryAt = null;
+  run.effects.push({ kind: 'attempt', call });
+}
+
+function resumeUndo(run: Run, call: CallState): void {
+  const definition = run.step(call.step);
+  if (call.undo === null) return;
+  if (definition?.kind === 'command') {
+    call.undo.retryAt ??= call.undo.startedAt + definition.compensation.timeoutMs;
+    return;
+  }
+  // Compensations bear being repeated: that is what they are for.
+  if (definition?.kind !== 'child') call.undo.retryAt ??= 0;
+}

@@ -1,0 +1,367 @@
+/**
+ * One run in a worker's memory: its state, what is to be committed next, and what is to be begun once that is durable. forward.ts,
+ * backward.ts, mail.ts and due.ts decide what is recorded; the engine commits.
+ */
+import type { RunSettings } from './commands.ts';
+import { stepOf, type Saga } from './definition.ts';
+import type { JournalEvent, RecordedError, RunStatus, StuckWhy, UndoReason } from './events.ts';
+import type { Ending, Flow } from './flow.ts';
+import { apply, applyCalled, applyDone, emptyState, type CallState, type RunState } from './state.ts';
+import type { StepDefinition } from './steps.ts';
+import type { ClaimedRun, Mail, MailBody, NewRun, RunCommit } from './store.ts';
+
+/** How an attempt of a step ended. */
+export type AttemptResult =
+  | { readonly kind: 'done'; readonly output: string | undefined }
+  | {
+      readonly kind: 'failed';
+      readonly error: RecordedError;
+      /** No further attempt can help. */
+      readonly permanent: boolean;
+      /** Whether it may have happened all the same. */
+      readonly doubt: boolean;
+    };
+
+/** What happened and has not been taken in. */
+export type Fact =
+  | { readonly kind: 'attempt'; readonly call: CallState; readonly result: AttemptResult }
+  | {
+      readonly kind: 'fallback';
+      readonly call: CallState;
+      readonly failure: Extract<AttemptResult, { kind: 'failed' }>;
+      readonly result: AttemptResult;
+    }
+  | { readonly kind: 'compensation'; readonly call: CallState; readonly result: AttemptResult }
+  | {
+      readonly kind: 'verified';
+      readonly call: CallState;
+      readonly result:
+        | { readonly happened: boolean; readonly output: string | undefined }
+        | { readonly error: RecordedError };
+    }
+  /** A transaction step is committed, with its row of the journal. */
+  | {
+      readonly kind: 'transacted';
+      readonly call: CallState;
+      readonly of: 'done' | 'compensated';
+      readonly output: string | undefined;
+    }
+  | { readonly kind: 'mail'; readonly mail: Mail }
+  | { readonly kind: 'due' }
+  /** The code of a new run has run up to its first await. */
+  | { readonly kind: 'begun' };
+
+/** What is begun once the intent is durable. */
+export type Effect =
+  | { readonly kind: 'attempt'; readonly call: CallState }
+  | {
+      readonly kind: 'fallback';
+      readonly call: CallState;
+      readonly failure: Extract<AttemptResult, { kind: 'failed' }>;
+    }
+  | { readonly kind: 'compensate'; readonly call: CallState }
+  | { readonly kind: 'verify'; readonly call: CallState };
+
+export interface UndoWish {
+  readonly reason: UndoReason;
+  readonly error: RecordedError | undefined;
+  readonly actor: string | undefined;
+  /** The mail that asked for it; taken in when the wish is granted. */
+  readonly mail: Mail | null;
+}
+
+/** What decisions are given beside the run. */
+export interface Scene {
+  /** The store's time. */
+  readonly now: number;
+  readonly random: () => number;
+}
+
+export interface Identity {
+  readonly id: string;
+  readonly claims: number;
+  readonly parent: { readonly id: string; readonly call: string } | null;
+}
+
+export class Run {
+  readonly saga: Saga;
+  readonly id: string;
+  readonly claims: number;
+  readonly parent: Identity['parent'];
+  readonly settings: RunSettings;
+  readonly state: RunState = emptyState();
+  /** The code that goes forward; null while it is being undone, is stuck, or has ended. */
+  flow: Flow | null = null;
+  /** How the code ended; it may still wait for calls it left behind. */
+  ending: Ending | null = null;
+  readonly facts: Fact[] = [];
+  /** Attempts under way, by call id. */
+  readonly inFlight = new Map<string, (reason: Error) => void>();
+  /** Begun once the events recorded so far are durable. */
+  effects: Effect[] = [];
+  /** A wish to undo that waits for a pivot in flight. */
+  wish: UndoWish | null = null;
+  /** The number of the next row. */
+  n = 0;
+  lost = 0;
+  /** What the database has as its status. */
+  status: RunStatus;
+  /** Whether the database knows that the pivot is passed. */
+  pivotStored = false;
+  committing = false;
+  /** A transaction step has the next row for itself. */
+  transacting = false;
+  /** Its memory no longer fits its journal: it is to be loaded anew. */
+  stale = false;
+  /** In the list of runs that have facts. */
+  queued = false;
+
+  #at = 0;
+  #events: string[] = [];
+  #rowAt = 0;
+  #messages: string[] = [];
+  #mail: { runId: string; body: MailBody }[] = [];
+  #mailDone: string[] = [];
+  #children: (NewRun & { journal: string })[] = [];
+  #start: NewRun | null = null;
+  #changed = false;
+
+  constructor(saga: Saga, identity: Identity, status: RunStatus, settings: RunSettings) {
+    this.saga = saga;
+    this.id = identity.id;
+    this.claims = identity.claims;
+    this.parent = identity.parent;
+    this.status = status;
+    this.settings = settings;
+  }
+
+  /** Folds a stored journal in. */
+  load(claimed: ClaimedRun): void {
+    for (const row of claimed.journal) {
+      for (const event of row.events) apply(this.state, event, row.at);
+      this.n = row.n + 1;
+      this.#at = Math.max(this.#at, row.at);
+    }
+    this.lost = claimed.lost;
+    this.pivotStored = claimed.pivoted;
+  }
+
+  /** Puts the start of the run into its first commit. */
+  startWith(start: NewRun): void {
+    this.#start = start;
+  }
+
+  step(name: string): StepDefinition | undefined {
+    return stepOf(this.saga, name);
+  }
+
+  /** The time of the row that is being filled: what now() gives to the code, and the same at every replay. */
+  openRow(now: number): number {
+    if (this.#events.length === 0) this.#rowAt = Math.max(this.#at, Math.floor(now));
+    return this.#rowAt;
+  }
+
+  get rowAt(): number {
+    return this.#events.length === 0 ? this.#at : this.#rowAt;
+  }
+
+  recordStarted(fields: { readonly deadlineAt?: number }, input: string, now: number): void {
+    this.openRow(now);
+    this.#events.push(withText({ t: 'started', ...fields }, 'input', input));
+    this.state.events += 1;
+    this.state.input = input;
+    this.state.deadlineAt = fields.deadlineAt ?? null;
+  }
+
+  record(event: JournalEvent, now: number): void {
+    const at = this.openRow(now);
+    this.#events.push(JSON.stringify(event));
+    apply(this.state, event, at);
+  }
+
+  /** As record, for what has its input as text. */
+  recordCalled(
+    event: Omit<Extract<JournalEvent, { t: 'called' }>, 't' | 'input'>,
+    input: string | undefined,
+    now: number,
+  ): CallState {
+    const at = this.openRow(now);
+    this.#events.push(withText({ t: 'called', ...event }, 'input', input));
+    this.state.events += 1;
+    return applyCalled(this.state, event, input, at);
+  }
+
+  recordDone(call: CallState, output: string | undefined, now: number): void {
+    this.openRow(now);
+    this.#events.push(withText({ t: 'done', call: call.id }, 'output', output));
+    this.state.events += 1;
+    applyDone(this.state, call.id, output);
+  }
+
+  /** A fallback stands in. `doubt`: the step itself may have happened all the same. */
+  recordDegraded(
+    call: CallState,
+    output: string | undefined,
+    degraded: RecordedError,
+    doubt: boolean,
+    now: number,
+  ): void {
+    this.openRow(now);
+    const event = { t: 'done', call: call.id, degraded, ...(doubt ? { doubt } : {}) };
+    this.#events.push(withText(event, 'output', output));
+    this.state.events += 1;
+    applyDone(this.state, call.id, output, degraded, doubt);
+  }
+
+  /** What transactionCommit has put into the journal. */
+  adopt(event: 'done' | 'compensated', call: CallState, output: string | undefined, at: number): void {
+    this.n += 1;
+    this.#at = at;
+    if (event === 'done') {
+      applyDone(this.state, call.id, output);
+      this.pivotStored ||= call.pivot;
+      this.state.events += 1;
+    } else apply(this.state, { t: 'compensated', call: call.id }, at);
+  }
+
+  /** The end, or for a child the end that waits for its parent. */
+  recordEnd(event: 'held' | 'completed', result: string | undefined, now: number): void {
+    const at = this.openRow(now);
+    this.#events.push(withText({ t: event }, 'result', result));
+    apply(this.state, { t: event }, at);
+    this.state.result = result;
+  }
+
+  recordStuck(why: StuckWhy, call: CallState | null, error: RecordedError, now: number): void {
+    this.record({ t: 'stuck', why, error, ...(call === null ? {} : { call: call.id }) }, now);
+    this.flow = null;
+  }
+
+  takeIn(mail: Mail): void {
+    this.#mailDone.push(mail.id);
+    this.#changed = true;
+  }
+
+  send(message: string): void {
+    this.#messages.push(message);
+  }
+
+  post(runId: string, body: MailBody): void {
+    this.#mail.push({ runId, body });
+    this.#changed = true;
+  }
+
+  startChild(start: NewRun, journal: string): void {
+    this.#children.push({ ...start, journal });
+  }
+
+  /** Whether there is anything that must be committed. */
+  get dirty(): boolean {
+    return (
+      this.#events.length > 0 ||
+      this.#changed ||
+      this.wantedStatus !== this.status ||
+      this.state.pivoted !== this.pivotStored
+    );
+  }
+
+  /** No attempt is under way or about to begin, and nothing waits to be taken in. */
+  get idle(): boolean {
+    return this.inFlight.size === 0 && this.effects.length === 0 && this.facts.length === 0 && !this.transacting;
+  }
+
+  get wantedStatus(): RunStatus {
+    const { state } = this;
+    if (state.phase === 'completed') return 'completed';
+    if (state.phase === 'undone') return 'compensated';
+    if (state.stuck !== null) return 'stuck';
+    if (state.phase === 'undoing') return 'compensating';
+    return this.idle && (state.held || state.open.size > 0) ? 'waiting' : 'running';
+  }
+
+  /** Nothing is left to do for whoever has it in memory. */
+  get over(): boolean {
+    return this.state.phase === 'completed' || this.state.phase === 'undone' || this.state.stuck !== null;
+  }
+
+  /** What goes into the next commit. `release`: when it is to be claimed again, if it leaves memory now. */
+  flush(release: { readonly wakeAt: number | null } | null): RunCommit {
+    const { state } = this;
+    const status = this.wantedStatus;
+    const update =
+      status !== this.status || release !== null || state.pivoted !== this.pivotStored
+        ? {
+            status,
+            reason: state.reason,
+            pivoted: state.pivoted,
+            release,
+            result: state.phase === 'completed' ? (state.result ?? null) : null,
+            error: errorColumn(state),
+          }
+        : null;
+    // A run cannot start as finished: it is then started and finished in one commit.
+    const start = this.#start === null ? null : { ...this.#start, status: this.over ? ('running' as const) : status };
+    const commit: RunCommit = {
+      runId: this.id,
+      start,
+      journal: this.#events.length === 0 ? null : { n: this.n, at: this.#rowAt, events: `[${this.#events.join(',')}]` },
+      // A start says the status itself.
+      update: start !== null && release === null && status === start.status && !state.pivoted ? null : update,
+      mailDone: this.#mailDone,
+      mail: this.#mail,
+      children: this.#children,
+      messages: this.#messages,
+    };
+    if (commit.journal !== null) {
+      this.n += 1;
+      this.#at = this.#rowAt;
+    }
+    this.status = status;
+    this.pivotStored = state.pivoted;
+    this.#start = null;
+    this.#events = [];
+    this.#messages = [];
+    this.#mail = [];
+    this.#mailDone = [];
+    this.#children = [];
+    this.#changed = false;
+    return commit;
+  }
+}
+
+/**
+ * The commit of a transaction step, which stands beside the run's own: nothing is recorded before it is known to have happened.
+ * The run must have nothing else to commit, and nothing in commit.
+ */
+export function transactionCommit(
+  run: Run,
+  event: 'done' | 'compensated',
+  call: CallState,
+  output: string | undefined,
+  at: number,
+): RunCommit {
+  return {
+    runId: run.id,
+    start: null,
+    journal: { n: run.n, at, events: `[${withText({ t: event, call: call.id }, 'output', output)}]` },
+    update:
+      event === 'done' && call.pivot && !run.pivotStored
+        ? { status: run.status, reason: run.state.reason, pivoted: true, release: null, result: null, error: null }
+        : null,
+    mailDone: [],
+    mail: [],
+    children: [],
+    messages: [],
+  };
+}
+
+function errorColumn(state: RunState): string | null {
+  if (state.stuck !== null) return JSON.stringify(state.stuck.error);
+  return state.error === null ? null : JSON.stringify(state.error);
+}
+
+/** An object as JSON, with one property whose value is JSON text already. */
+function withText(fields: object, name: string, text: string | undefined): string {
+  const json = JSON.stringify(fields);
+  return text === undefined ? json : `${json.slice(0, -1)},"${name}":${text}}`;
+}

@@ -1,0 +1,325 @@
+/**
+ * What a run is, folded from its journal. Pure: the same events always give the same state, in a worker, in a replay check and on the
+ * command line. Values stay JSON texts until somebody needs them, so that nobody can change what another one sees.
+ */
+import type { CallKind, JournalEvent, RecordedError, StuckWhy, UndoReason } from './events.ts';
+import { WHOLE_RUN } from './events.ts';
+
+export interface CallState {
+  readonly id: string;
+  readonly kind: CallKind;
+  /** Declared name. */
+  readonly step: string;
+  readonly pivot: boolean;
+  /** JSON; undefined: none was given. */
+  readonly input: string | undefined;
+  /** When a sleep ends, or a wait, a command or a child is given up. Milliseconds since the epoch. */
+  until: number | null;
+  /** The run that a child call started. */
+  readonly child: string | null;
+  outcome: 'open' | 'done' | 'failed' | 'timed out';
+  /** Of a failure, or of a success by fallback: whether it may have happened all the same. */
+  doubt: boolean;
+  /** The run was told that it failed, whatever came to light later. */
+  givenUp: boolean;
+  output: string | undefined;
+  /** A fallback stands in for it; `doubt` says whether the step itself may have happened. */
+  degraded: boolean;
+  error: RecordedError | null;
+  /** Attempts that failed or were lost. */
+  attempts: number;
+  /** When the first attempt was due to begin. */
+  readonly calledAt: number;
+  /** When the next attempt begins; null: none is put off. */
+  retryAt: number | null;
+  undo: UndoState | null;
+  /** verify() could not say; the compensation must bear either. Not recorded. */
+  unverifiable: boolean;
+}
+
+export interface UndoState {
+  state: 'open' | 'done';
+  round: number;
+  attempts: number;
+  startedAt: number;
+  retryAt: number | null;
+  /** A late reply said that it happened: one more round. */
+  again: boolean;
+}
+
+export interface BufferedSignal {
+  readonly name: string;
+  readonly payload: string | undefined;
+}
+
+export interface RunState {
+  /** In the order in which they were started. */
+  readonly calls: Map<string, CallState>;
+  /** Those without an outcome. */
+  readonly open: Set<CallState>;
+  readonly signals: BufferedSignal[];
+  readonly signalIds: Set<string>;
+  phase: 'forward' | 'undoing' | 'completed' | 'undone';
+  /** A child that is done and waits for its parent. */
+  held: boolean;
+  stuck: { readonly why: StuckWhy; readonly call: string | null; readonly error: RecordedError } | null;
+  reason: UndoReason | null;
+  /** Why it is being undone. */
+  error: RecordedError | null;
+  pivoted: boolean;
+  /** JSON. */
+  input: string | undefined;
+  result: string | undefined;
+  deadlineAt: number | null;
+  deadlineRefused: boolean;
+  /** How many lost workers have been accounted for. */
+  lost: number;
+  events: number;
+}
+
+export function emptyState(): RunState {
+  return {
+    calls: new Map(),
+    open: new Set(),
+    signals: [],
+    signalIds: new Set(),
+    phase: 'forward',
+    held: false,
+    stuck: null,
+    reason: null,
+    error: null,
+    pivoted: false,
+    input: undefined,
+    result: undefined,
+    deadlineAt: null,
+    deadlineRefused: false,
+    lost: 0,
+    events: 0,
+  };
+}
+
+/** JSON text of a value that may be missing. */
+export function textOf(value: unknown): string | undefined {
+  return value === undefined ? undefined : JSON.stringify(value);
+}
+
+/** The value of such a text. */
+export function valueOf(text: string | undefined): unknown {
+  return text === undefined ? undefined : JSON.parse(text);
+}
+
+/** Folds one event in. `at`: the time of its row, in milliseconds. Unknown calls are ignored: a journal is never refused as such. */
+export function apply(state: RunState, event: JournalEvent, at: number): void {
+  state.events += 1;
+  switch (event.t) {
+    case 'started':
+      state.input = textOf(event.input);
+      state.deadlineAt = event.deadlineAt ?? null;
+      return;
+    case 'called':
+      applyCalled(state, event, textOf(event.input), at);
+      return;
+    case 'attempt failed':
+      withCall(state, event.call, (call) => {
+        call.attempts = event.attempt;
+        call.retryAt = event.retryAt;
+        call.error = event.error;
+      });
+      return;
+    case 'done':
+      applyDone(state, event.call, textOf(event.output), event.degraded, event.doubt);
+      return;
+    case 'failed':
+      withCall(state, event.call, (call) => {
+        settle(state, call, 'failed');
+        call.givenUp = true;
+        call.attempts = event.attempts;
+        call.error = event.error;
+        call.doubt = event.outcome === 'unknown';
+      });
+      return;
+    case 'timed out':
+      withCall(state, event.call, (call) => settle(state, call, 'timed out'));
+      return;
+    case 'signal':
+      state.signals.push({ name: event.name, payload: textOf(event.payload) });
+      if (event.id !== undefined) state.signalIds.add(event.id);
+      return;
+    case 'recovered':
+      state.lost = event.lost;
+      return;
+    case 'late reply':
+      withCall(state, event.call, (call) => applyLateReply(call, event));
+      return;
+    case 'refused':
+      if (event.what === 'deadline') state.deadlineRefused = true;
+      return;
+    case 'undoing':
+      state.phase = 'undoing';
+      state.reason = event.reason;
+      state.error = event.error ?? null;
+      state.stuck = null;
+      return;
+    case 'verified':
+      withCall(state, event.call, (call) => {
+        call.doubt = false;
+        call.outcome = event.outcome === 'done' ? 'done' : 'failed';
+        call.output = textOf(event.output);
+      });
+      return;
+    case 'compensating':
+      withCall(state, event.call, (call) => {
+        call.undo = { state: 'open', round: event.round, attempts: 0, startedAt: at, retryAt: null, again: false };
+      });
+      return;
+    case 'compensation failed':
+      withUndo(state, event.call, (undo) => {
+        undo.attempts = event.attempt;
+        undo.retryAt = event.retryAt ?? null;
+      });
+      return;
+    case 'compensated':
+      endUndo(state, event.call, at);
+      return;
+    case 'stuck':
+      state.stuck = { why: event.why, call: event.call ?? null, error: event.error };
+      return;
+    case 'retried':
+      applyRetried(state, at);
+      return;
+    case 'skipped':
+      state.stuck = null;
+      endUndo(state, event.call, at);
+      return;
+    case 'resolved':
+      state.stuck = null;
+      if (event.call === WHOLE_RUN) return;
+      if (event.as === 'compensated') endUndo(state, event.call, at);
+      return;
+    case 'held':
+      state.held = true;
+      state.result = textOf(event.result);
+      return;
+    case 'completed':
+      state.phase = 'completed';
+      state.held = false;
+      if (event.result !== undefined) state.result = textOf(event.result);
+      return;
+    case 'undone':
+      state.phase = 'undone';
+      return;
+  }
+}
+
+/** `called` with its input as text; the hot path of a worker, which has the text and not the value. */
+export function applyCalled(
+  state: RunState,
+  event: Pick<Extract<JournalEvent, { t: 'called' }>, 'call' | 'kind' | 'step' | 'until' | 'child' | 'pivot'>,
+  input: string | undefined,
+  at: number,
+): CallState {
+  const call: CallState = {
+    id: event.call,
+    kind: event.kind,
+    step: event.step,
+    pivot: event.pivot === true,
+    input,
+    until: event.until ?? null,
+    child: event.child ?? null,
+    outcome: 'open',
+    doubt: false,
+    givenUp: false,
+    output: undefined,
+    degraded: false,
+    error: null,
+    attempts: 0,
+    calledAt: at,
+    retryAt: null,
+    undo: null,
+    unverifiable: false,
+  };
+  state.calls.set(call.id, call);
+  state.open.add(call);
+  return call;
+}
+
+/** `done` with its output as text. */
+export function applyDone(
+  state: RunState,
+  id: string,
+  output: string | undefined,
+  degraded?: RecordedError,
+  doubt = false,
+): void {
+  withCall(state, id, (call) => {
+    settle(state, call, 'done');
+    call.output = output;
+    call.doubt = doubt;
+    if (degraded !== undefined) {
+      call.degraded = true;
+      call.error = degraded;
+    }
+    if (call.pivot) state.pivoted = true;
+    if (call.kind === 'wait') takeSignal(state, call.step);
+  });
+}
+
+function settle(state: RunState, call: CallState, outcome: CallState['outcome']): void {
+  call.outcome = outcome;
+  call.retryAt = null;
+  state.open.delete(call);
+}
+
+/** The oldest signal of that name goes to the wait that is done. */
+function takeSignal(state: RunState, name: string): void {
+  const index = state.signals.findIndex((signal) => signal.name === name);
+  if (index >= 0) state.signals.splice(index, 1);
+}
+
+function applyLateReply(call: CallState, event: Extract<JournalEvent, { t: 'late reply' }>): void {
+  if (event.outcome === 'rejected') {
+    // A definite no, unless a compensation for it is on its way already: then that one ends it.
+    if (call.undo === null && call.outcome === 'failed') call.doubt = false;
+    return;
+  }
+  call.outcome = 'done';
+  call.doubt = false;
+  call.output = textOf(event.output);
+  // A compensation that came before what it was to undo may have found nothing.
+  if (call.undo !== null) call.undo.again = true;
+}
+
+function applyRetried(state: RunState, at: number): void {
+  const { stuck } = state;
+  state.stuck = null;
+  if (stuck?.call === null || stuck === null) return;
+  withCall(state, stuck.call, (call) => {
+    if (state.phase === 'undoing' && call.undo !== null) {
+      call.undo.attempts = 0;
+      call.undo.startedAt = at;
+      call.undo.retryAt = null;
+    } else if (call.outcome === 'open') {
+      call.attempts = 0;
+      call.retryAt = null;
+    }
+  });
+}
+
+function endUndo(state: RunState, id: string, at: number): void {
+  withCall(state, id, (call) => {
+    call.undo ??= { state: 'open', round: 1, attempts: 0, startedAt: at, retryAt: null, again: false };
+    call.undo.state = 'done';
+    call.undo.retryAt = null;
+  });
+}
+
+function withCall(state: RunState, id: string, change: (call: CallState) => void): void {
+  const call = state.calls.get(id);
+  if (call !== undefined) change(call);
+}
+
+function withUndo(state: RunState, id: string, change: (undo: UndoState) => void): void {
+  withCall(state, id, (call) => {
+    if (call.undo !== null) change(call.undo);
+  });
+}

@@ -1,0 +1,58 @@
+/**
+ * One thing that happened to a run, taken in: to the path it belongs to, forward or back. Used by the engine.
+ */
+import { compensationFailed, goOnUndoing, siblingEnded } from './backward.ts';
+import { takeDue } from './due.ts';
+import { attemptEnded, fallbackEnded, transacted, tryComplete } from './forward.ts';
+import { takeMail } from './mail.ts';
+import type { Fact, Run, Scene } from './run.ts';
+
+/** Whether the code was told something; a promise where a schema or a message has to be waited for. */
+export function takeFact(run: Run, fact: Fact, scene: Scene): boolean | Promise<boolean> {
+  switch (fact.kind) {
+    case 'begun':
+      return true;
+    case 'mail':
+      return takeMail(run, fact.mail, scene);
+    case 'due':
+      return takeDue(run, scene).then(({ told, more }) => {
+        // One after the other: the code may answer to each.
+        if (more) run.facts.push({ kind: 'due' });
+        return told;
+      });
+    case 'attempt':
+      if (run.state.phase === 'forward') return attemptEnded(run, fact.call, fact.result, scene);
+      siblingEnded(run, fact.call, fact.result, scene);
+      return false;
+    case 'fallback':
+      if (run.state.phase === 'forward') return fallbackEnded(run, fact.call, fact.failure, fact.result, scene);
+      siblingEnded(run, fact.call, fact.failure, scene);
+      return false;
+    case 'transacted':
+      if (fact.of === 'done') return run.state.phase === 'forward' && transacted(run, fact.call, fact.output, scene);
+      return goOn(run, scene);
+    case 'compensation':
+      if (fact.result.kind === 'done') run.record({ t: 'compensated', call: fact.call.id }, scene.now);
+      else compensationFailed(run, fact.call, fact.result, scene);
+      return goOn(run, scene);
+    case 'verified':
+      takeVerdict(run, fact, scene);
+      return goOn(run, scene);
+  }
+}
+
+function takeVerdict(run: Run, { call, result }: Extract<Fact, { kind: 'verified' }>, scene: Scene): void {
+  if ('error' in result) {
+    call.unverifiable = true;
+    return;
+  }
+  const output = result.output === undefined ? {} : { output: JSON.parse(result.output) as unknown };
+  run.record({ t: 'verified', call: call.id, outcome: result.happened ? 'done' : 'not done', ...output }, scene.now);
+}
+
+/** Undoing goes on; or the completion that waited for what was given up to be undone. */
+async function goOn(run: Run, scene: Scene): Promise<boolean> {
+  if (run.state.phase === 'undoing') await goOnUndoing(run, scene);
+  else await tryComplete(run, scene);
+  return false;
+}

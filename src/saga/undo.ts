@@ -1,0 +1,69 @@
+/**
+ * What is to be undone next. The decision alone, pure; driver.ts carries it out. Nothing but the journal and the declared steps is
+ * asked: the run's code may have changed, or be gone.
+ */
+import type { CallState, RunState } from './state.ts';
+import type { StepDefinition } from './steps.ts';
+
+export type UndoMove =
+  /** Calls that were in flight must come to an end first. */
+  | { readonly kind: 'settle'; readonly calls: readonly CallState[] }
+  | { readonly kind: 'verify'; readonly call: CallState }
+  | { readonly kind: 'compensate'; readonly call: CallState; readonly round: number }
+  /** A compensation is under way, or put off until `call.undo.retryAt`. */
+  | { readonly kind: 'under way'; readonly call: CallState }
+  /** The step that would have to be undone is not declared any more. */
+  | { readonly kind: 'undefined'; readonly call: CallState }
+  | { readonly kind: 'finished' };
+
+/**
+ * Reverse order of start, one after the other.
+ * @param scope `all` when the run is being undone; `abandoned` when it is about to complete: then only what the run was told had
+ * failed, and yet may have happened, is undone.
+ */
+export function nextUndo(
+  state: RunState,
+  stepOf: (name: string) => StepDefinition | undefined,
+  scope: 'all' | 'abandoned' = 'all',
+): UndoMove {
+  const unsettled = [...state.open].filter(needsSettling);
+  if (unsettled.length > 0) return { kind: 'settle', calls: unsettled };
+  const calls = [...state.calls.values()];
+  for (let index = calls.length - 1; index >= 0; index -= 1) {
+    const call = calls[index];
+    if (call === undefined || !isStep(call)) continue;
+    if (call.undo?.state === 'open') return { kind: 'under way', call };
+    if (call.undo?.state === 'done' && !call.undo.again) continue;
+    if (!mayHaveHappened(call) || (scope === 'abandoned' && !call.doubt && !call.givenUp)) continue;
+    const step = stepOf(call.step);
+    if (step === undefined || step.kind !== call.kind) return { kind: 'undefined', call };
+    if (!canCompensate(step)) continue;
+    if (call.doubt && call.undo === null && !call.unverifiable && step.kind === 'step' && step.verify !== null)
+      return { kind: 'verify', call };
+    return { kind: 'compensate', call, round: (call.undo?.round ?? 0) + 1 };
+  }
+  return { kind: 'finished' };
+}
+
+/** Sleeps and waits have no effect and are just left. */
+export function needsSettling(call: CallState): boolean {
+  return isStep(call);
+}
+
+/** Whether there is something to undo: it happened, or it is in doubt. */
+export function mayHaveHappened(call: CallState): boolean {
+  return call.doubt || (call.outcome === 'done' && !call.degraded);
+}
+
+/** What a compensation is told of it. */
+export function knownAsDone(call: CallState): boolean {
+  return call.outcome === 'done' && !call.degraded;
+}
+
+export function canCompensate(step: StepDefinition): boolean {
+  return step.kind === 'child' || step.compensate !== null;
+}
+
+function isStep(call: CallState): boolean {
+  return call.kind !== 'sleep' && call.kind !== 'wait';
+}
