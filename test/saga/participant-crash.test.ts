@@ -145,6 +145,30 @@ describe('command and compensation at the same moment', () => {
     ]);
   });
 
+  it('several compensations undo once', async () => {
+    const begun = signal();
+    const go = signal();
+    const stock = lab.participant({
+      handlers: [
+        handle(Reserve, () => {}),
+        handle(Release, { compensates: Reserve }, async (_release, { tx }) => {
+          begun.fire();
+          await go.promise;
+          await note(tx, 'released');
+        }),
+      ],
+    });
+    await stock.handle(sent());
+    const first = stock.handle(sent({ role: 'compensation' }));
+    await begun.promise;
+    const second = stock.handle(sent({ role: 'compensation' }));
+    await eventually('the second waits', lockWaits);
+    go.fire();
+    await Promise.all([first, second]);
+    expect(await lab.notes()).toEqual(['released']);
+    expect(await lab.replies()).toMatchObject([{}, { outcome: 'done' }, { outcome: 'done' }]);
+  });
+
   it('many of both in any order: never an effect that stays, never an undo without one', async () => {
     const stock = lab.participant({ concurrency: 6 });
     const runs = Array.from({ length: 30 }, () => crypto.randomUUID());
