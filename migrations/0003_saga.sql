@@ -222,7 +222,8 @@ BEGIN
     (SELECT json_agg(json_build_object('n', j.n, 'at', round(extract(epoch FROM j.at) * 1000), 'events', j.events) ORDER BY j.n)
       FROM "holdfast".saga_journal j WHERE j.saga_id = r.id),
     (SELECT json_agg(json_build_object('id', m.id::text, 'body', m.body) ORDER BY m.id) FROM "holdfast".saga_mail m WHERE m.saga_id = r.id)
-  FROM unnest(ids) WITH ORDINALITY AS i (id, place) JOIN "holdfast".saga_run r ON r.id = i.id ORDER BY i.place;
+  FROM unnest(ids) WITH ORDINALITY AS i (id, place)
+  CROSS JOIN LATERAL (SELECT * FROM "holdfast".saga_run x WHERE x.id = i.id OFFSET 0) AS r ORDER BY i.place;
 END $$;
 
 -- Claims due runs, oldest first, up to a limit for each version, and loads them. The journal is read by a later statement than the
@@ -242,15 +243,12 @@ DECLARE
 BEGIN
   PERFORM "holdfast".hold_worker_lease(worker);
   FOR i IN 1 .. cardinality(sagas) LOOP
-    WITH open AS MATERIALIZED (
+    batch := ARRAY(
       SELECT r.id FROM "holdfast".saga_run r
       WHERE r.saga = sagas[i] AND r.version = versions[i] AND r.worker IS NULL AND r.wake_at <= due
-      ORDER BY r.wake_at LIMIT limits[i] FOR NO KEY UPDATE SKIP LOCKED),
-    taken AS (
-      UPDATE "holdfast".saga_run r SET worker = claim_runs.worker, claims = r.claims + 1, wake_at = NULL
-      FROM open WHERE r.id = open.id RETURNING r.id)
-    SELECT array_agg(taken.id) INTO batch FROM taken;
-    claimed := claimed || coalesce(batch, '{}');
+      ORDER BY r.wake_at LIMIT limits[i] FOR NO KEY UPDATE SKIP LOCKED);
+    UPDATE "holdfast".saga_run r SET worker = claim_runs.worker, claims = r.claims + 1, wake_at = NULL WHERE r.id = ANY (batch);
+    claimed := claimed || batch;
   END LOOP;
   RETURN QUERY SELECT * FROM "holdfast".load_runs(claimed);
 END $$;
@@ -266,13 +264,10 @@ DECLARE
   claimed uuid[];
 BEGIN
   PERFORM "holdfast".hold_worker_lease(worker);
-  WITH open AS MATERIALIZED (
-    SELECT r.id FROM "holdfast".saga_run r WHERE r.id = ANY (ids) AND r.worker IS NULL FOR NO KEY UPDATE SKIP LOCKED),
-  taken AS (
-    UPDATE "holdfast".saga_run r SET worker = claim_these_runs.worker, claims = r.claims + 1, wake_at = NULL
-    FROM open WHERE r.id = open.id RETURNING r.id)
-  SELECT array_agg(taken.id) INTO claimed FROM taken;
-  RETURN QUERY SELECT * FROM "holdfast".load_runs(coalesce(claimed, '{}'));
+  claimed := ARRAY(
+    SELECT r.id FROM "holdfast".saga_run r WHERE r.id = ANY (ids) AND r.worker IS NULL FOR NO KEY UPDATE SKIP LOCKED);
+  UPDATE "holdfast".saga_run r SET worker = claim_these_runs.worker, claims = r.claims + 1, wake_at = NULL WHERE r.id = ANY (claimed);
+  RETURN QUERY SELECT * FROM "holdfast".load_runs(claimed);
 END $$;
 
 -- Mail of some versions, oldest first, that is for the worker's own runs or for runs that nobody holds: up to `page` for each version.
@@ -287,7 +282,8 @@ BEGIN
   FOR i IN 1 .. cardinality(sagas) LOOP
     RETURN QUERY
       SELECT m.id, m.saga_id, r.worker IS NOT NULL, CASE WHEN r.worker IS NOT NULL THEN m.body END
-      FROM "holdfast".saga_mail m JOIN "holdfast".saga_run r ON r.id = m.saga_id
+      FROM "holdfast".saga_mail m
+      CROSS JOIN LATERAL (SELECT x.worker FROM "holdfast".saga_run x WHERE x.id = m.saga_id OFFSET 0) AS r
       WHERE m.saga = sagas[i] AND m.version = versions[i] AND (r.worker IS NULL OR r.worker = pending_saga_mail.worker)
         AND NOT m.id = ANY (taken)
       ORDER BY m.id LIMIT page;
@@ -311,6 +307,8 @@ CREATE FUNCTION "holdfast".commit_runs(
 AS $$
 DECLARE
   changed integer;
+  u record;
+  ended boolean;
 BEGIN
   PERFORM 1 FROM "holdfast".worker w WHERE w.id = commit_runs.worker AND w.lease_until > clock_timestamp() FOR KEY SHARE;
   IF NOT FOUND THEN
@@ -330,20 +328,28 @@ BEGIN
     FROM json_to_recordset(journal) AS j (id uuid, n integer, at double precision, events json);
   END IF;
   IF updates IS NOT NULL THEN
-    UPDATE "holdfast".saga_run r SET
-      status = u.status,
-      reason = u.reason,
-      pivoted = u.pivoted,
-      worker = CASE WHEN NOT u.release AND u.status NOT IN ('completed', 'compensated') THEN r.worker END,
-      wake_at = CASE WHEN u.release AND u.status NOT IN ('completed', 'compensated') THEN to_timestamp(u.wake_at / 1000) END,
-      result = coalesce(u.result, r.result),
-      error = coalesce(u.error, r.error),
-      updated_at = clock_timestamp(),
-      finished_at = CASE WHEN u.status IN ('completed', 'compensated') THEN coalesce(r.finished_at, clock_timestamp()) END
-    FROM json_to_recordset(updates) AS u (id uuid, status text, reason text, pivoted boolean, release boolean,
-      wake_at double precision, result json, error json)
-    WHERE r.id = u.id AND r.worker = commit_runs.worker;
-    GET DIAGNOSTICS changed = ROW_COUNT;
+    -- One by one, by primary key: of a join the planner makes, while it believes the table small, a comparison of each with each.
+    changed := 0;
+    FOR u IN
+      SELECT * FROM json_to_recordset(updates) AS u (id uuid, status text, reason text, pivoted boolean, release boolean,
+        wake_at double precision, result json, error json)
+    LOOP
+      ended := u.status IN ('completed', 'compensated');
+      UPDATE "holdfast".saga_run r SET
+        status = u.status,
+        reason = u.reason,
+        pivoted = u.pivoted,
+        worker = CASE WHEN NOT u.release AND NOT ended THEN r.worker END,
+        wake_at = CASE WHEN u.release AND NOT ended THEN to_timestamp(u.wake_at / 1000) END,
+        result = coalesce(u.result, r.result),
+        error = coalesce(u.error, r.error),
+        updated_at = clock_timestamp(),
+        finished_at = CASE WHEN ended THEN coalesce(r.finished_at, clock_timestamp()) END
+      WHERE r.id = u.id AND r.worker IS NOT DISTINCT FROM commit_runs.worker;
+      IF FOUND THEN
+        changed := changed + 1;
+      END IF;
+    END LOOP;
     IF changed <> updated THEN
       RAISE EXCEPTION 'worker % does not hold % of % runs', worker, updated - changed, updated USING ERRCODE = 'HF002';
     END IF;
@@ -354,7 +360,9 @@ BEGIN
   IF mail IS NOT NULL THEN
     INSERT INTO "holdfast".saga_mail (saga_id, saga, version, kind, body)
     SELECT r.id, r.saga, r.version, m.body ->> 'kind', m.body
-    FROM json_to_recordset(mail) AS m (id uuid, body json) JOIN "holdfast".saga_run r ON r.id = m.id;
+    FROM json_to_recordset(mail) AS m (id uuid, body json)
+    -- OFFSET 0 keeps it a look-up by primary key for each row, here and above.
+    CROSS JOIN LATERAL (SELECT x.id, x.saga, x.version FROM "holdfast".saga_run x WHERE x.id = m.id OFFSET 0) AS r;
   END IF;
   IF messages IS NOT NULL THEN
     PERFORM "holdfast".write_outbox(messages, false);

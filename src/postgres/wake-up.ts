@@ -1,6 +1,6 @@
 /**
- * Lets a relay sleep without polling fast: writers NOTIFY only while it says that it is asleep.
- * Used by the relay. A missed wake-up costs no more than the relay's idle poll interval.
+ * Lets a relay or a worker sleep without polling fast: writers NOTIFY only while it says that it is asleep.
+ * Used by both. A missed wake-up costs no more than the idle poll interval.
  *
  * How to sleep: setAsleep(true), poll once more (a writer may have looked just before), then wait for onWake or the interval.
  */
@@ -14,8 +14,16 @@ import type { Service } from '../runtime/service.ts';
 import type { Database } from './database.ts';
 import { quoteIdentifier } from './quoting.ts';
 
+/** For each kind of sleeper: the channel it listens on, and the sequence in which it says that it sleeps (migrations/). */
+const SLEEPERS = {
+  relay: { channel: 'wake', asleep: 'relay_asleep' },
+  worker: { channel: 'wake_worker', asleep: 'worker_asleep' },
+} as const;
+
 export interface WakerOptions {
   readonly database: Database;
+  /** Who sleeps; default 'relay'. */
+  readonly sleeper?: keyof typeof SLEEPERS | undefined;
   /** Called when a writer committed while asleep, and after each connection (something may have been missed before). */
   readonly onWake: () => void;
   readonly log: Logger;
@@ -24,11 +32,11 @@ export interface WakerOptions {
 
 /** `start` resolves without waiting for the connection; it reconnects by itself until stopped. */
 export interface Waker extends Service {
-  /** Whether notifications can arrive just now. While false, a relay polls fast instead of sleeping. */
+  /** Whether notifications can arrive just now. While false, the sleeper polls fast instead of sleeping. */
   readonly listening: boolean;
   /**
-   * Tells writers whether to notify. Seen by them at once. Any relay that stays awake may unset what another has set, so a
-   * sleeping relay sets it again at each idle poll; that writes only when something changes. Rejects as the database does.
+   * Tells writers whether to notify. Seen by them at once. Any of its kind that stays awake may unset what another has set, so
+   * who sleeps sets it again at each idle poll; that writes only when something changes. Rejects as the database does.
    */
   setAsleep(asleep: boolean): Promise<void>;
 }
@@ -38,11 +46,13 @@ const RECONNECT: RetryPolicy = { attempts: Infinity, baseMs: 100, capMs: 5_000, 
 const AWAKE = 1;
 const ASLEEP = 2;
 
-export function createWaker({ database, onWake, log, clock = systemClock }: WakerOptions): Waker {
+export function createWaker(wakerOptions: WakerOptions): Waker {
+  const { database, sleeper = 'relay', onWake, log, clock = systemClock } = wakerOptions;
+  const { channel, asleep: flag } = SLEEPERS[sleeper];
   const schema = quoteIdentifier(database.schema);
   // The channel's name has double quotes in it, because the migrator replaces "holdfast" inside the NOTIFY as well.
-  const listen = `LISTEN ${quoteIdentifier(`${schema}.wake`)}`;
-  const sequence = `${schema}.relay_asleep`;
+  const listen = `LISTEN ${quoteIdentifier(`${schema}.${channel}`)}`;
+  const sequence = `${schema}.${flag}`;
   let client: pg.Client | undefined;
   let stopped = false;
 

@@ -91,7 +91,8 @@ export function createGroupCommitter(options: GroupCommitOptions): GroupCommitte
     if (rows.length === 0) return false;
     const { rows: found } = await query({
       text: `SELECT count(*)::int AS n FROM unnest($1::uuid[], $2::int[], $3::text[]) AS u (id, n, events)
-        JOIN ${s}.saga_journal j ON j.saga_id = u.id AND j.n = u.n AND j.events::text = u.events`,
+        CROSS JOIN LATERAL (SELECT 1 FROM ${s}.saga_journal j
+          WHERE j.saga_id = u.id AND j.n = u.n AND j.events::text = u.events OFFSET 0) AS there`,
       values: [
         rows.map(({ runId }) => runId),
         rows.map(({ journal }) => journal.n),

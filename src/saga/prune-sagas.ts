@@ -8,8 +8,8 @@ import { quoteIdentifier } from '../postgres/quoting.ts';
 export interface PruneSagasOptions {
   /** Since the end of a run, in milliseconds; of a participant's call: since it was answered. */
   readonly olderThanMs: number;
-  /** Most runs, and most calls, that one call of this deletes. */
-  readonly limit: number;
+  /** Most runs, or calls, that it deletes; default: all that are old enough. */
+  readonly limit?: number | undefined;
   /** Ends it after the chunk that is under way. */
   readonly signal?: AbortSignal | undefined;
 }
@@ -58,7 +58,7 @@ export async function pruneParticipantCalls(database: Database, options: PruneSa
 }
 
 async function inChunks(
-  { limit, signal }: PruneSagasOptions,
+  { limit = Infinity, signal }: PruneSagasOptions,
   chunk: (limit: number) => Promise<number>,
 ): Promise<number> {
   let deleted = 0;

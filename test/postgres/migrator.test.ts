@@ -46,7 +46,7 @@ async function catalog(of: Database = database): Promise<unknown> {
 describe('migrate', () => {
   test('applies every file once and writes it down', async () => {
     const applied = await migrate(database);
-    expect(applied.map((migration) => migration.name)).toEqual(['outbox', 'inbox']);
+    expect(applied.map((migration) => migration.name)).toEqual(['outbox', 'inbox', 'saga']);
     expect(await migrate(database)).toEqual([]);
     const status = await migrationStatus(database);
     expect(
@@ -54,14 +54,15 @@ describe('migrate', () => {
     ).toEqual([
       [1, 'applied', true, true],
       [2, 'applied', true, true],
+      [3, 'applied', true, true],
     ]);
     expect(status[0]?.notes).toContain('For the operator');
   });
 
   test('goes no further than told, and later on from there', async () => {
     expect((await migrate(database, { to: 1 })).map((migration) => migration.version)).toEqual([1]);
-    expect((await migrationStatus(database)).map((each) => each.state)).toEqual(['applied', 'pending']);
-    expect((await migrate(database)).map((migration) => migration.version)).toEqual([2]);
+    expect((await migrationStatus(database)).map((each) => each.state)).toEqual(['applied', 'pending', 'pending']);
+    expect((await migrate(database)).map((migration) => migration.version)).toEqual([2, 3]);
     expect(await migrate(database, { to: 1 })).toEqual([]);
     await expect(migrate(database, { to: 99 })).rejects.toMatchObject({ code: 'HF_CONFIG' });
   });
@@ -74,7 +75,7 @@ describe('migrate', () => {
         .flat()
         .map((migration) => migration.version)
         .toSorted((a, b) => a - b),
-    ).toEqual([1, 2]);
+    ).toEqual([1, 2, 3]);
     await Promise.all(others.map(async (other) => other.close()));
   });
 
@@ -82,7 +83,7 @@ describe('migrate', () => {
     const other = openDatabase({ url: server.url, schema: 'other_app' });
     const before = await catalog();
     const pending = await migrate(other, { dryRun: true });
-    expect(pending.map((migration) => migration.version)).toEqual([1, 2]);
+    expect(pending.map((migration) => migration.version)).toEqual([1, 2, 3]);
     expect(pending[0]?.sql).toContain('CREATE TABLE "other_app".outbox');
     expect(await catalog()).toEqual(before);
     await other.close();
@@ -104,36 +105,46 @@ describe('migrate', () => {
     await migrate(database, { to: 1, directory });
     const text = await readFile(join(folder, '0001_outbox.sql'), 'utf8');
     await write('0001_outbox.sql', text.replaceAll('\n', '\r\n'));
-    expect((await migrationStatus(database, { directory })).map((each) => each.state)).toEqual(['applied', 'pending']);
+    expect((await migrationStatus(database, { directory })).map((each) => each.state)).toEqual([
+      'applied',
+      'pending',
+      'pending',
+    ]);
     await write('0001_outbox.sql', `${text}-- more\n`);
     await expect(migrate(database, { directory })).rejects.toMatchObject({
       code: 'HF_MIGRATION_CHANGED',
       details: { version: 1 },
     });
-    expect((await migrationStatus(database, { directory })).map((each) => each.state)).toEqual(['changed', 'pending']);
+    expect((await migrationStatus(database, { directory })).map((each) => each.state)).toEqual([
+      'changed',
+      'pending',
+      'pending',
+    ]);
   });
 
   test('tables of a newer package are refused, shown by status, and good enough to start with', async () => {
-    await write('0003_later.sql', 'CREATE TABLE "holdfast".later ();');
+    await write('0004_later.sql', 'CREATE TABLE "holdfast".later ();');
     await migrate(database, { directory });
     await expect(migrate(database)).rejects.toMatchObject({
       code: 'HF_SCHEMA_NEWER',
-      details: { version: 3, known: 2 },
+      details: { version: 4, known: 3 },
     });
     expect((await migrationStatus(database)).map((each) => [each.name, each.state])).toEqual([
       ['outbox', 'applied'],
       ['inbox', 'applied'],
+      ['saga', 'applied'],
       ['later', 'unknown'],
     ]);
     await assertSchema(database);
   });
 
   test('a file that fails leaves nothing of itself, and says where it failed', async () => {
-    await write('0003_broken.sql', '-- Notes.\nCREATE TABLE "holdfast".half ();\nSELECT nonsense FROM nowhere;\n');
+    await write('0004_broken.sql', '-- Notes.\nCREATE TABLE "holdfast".half ();\nSELECT nonsense FROM nowhere;\n');
     const failure = await migrate(database, { directory }).catch((error: unknown) => error);
-    expect(failure).toMatchObject({ code: 'HF_MIGRATION_FAILED', details: { version: 3, sqlState: '42P01' } });
-    expect(String(failure)).toContain('0003_broken.sql, line 3');
+    expect(failure).toMatchObject({ code: 'HF_MIGRATION_FAILED', details: { version: 4, sqlState: '42P01' } });
+    expect(String(failure)).toContain('0004_broken.sql, line 3');
     expect((await migrationStatus(database, { directory })).map((each) => each.state)).toEqual([
+      'applied',
       'applied',
       'applied',
       'pending',
@@ -142,7 +153,7 @@ describe('migrate', () => {
   });
 
   test('a file that asks for it runs outside a transaction', async () => {
-    await write('0003_index.sql', '-- no-transaction\nCREATE INDEX CONCURRENTLY later ON "holdfast".outbox (topic);\n');
+    await write('0004_index.sql', '-- no-transaction\nCREATE INDEX CONCURRENTLY later ON "holdfast".outbox (topic);\n');
     await migrate(database, { directory });
     expect(JSON.stringify(await catalog())).toContain('later');
     const { rowCount } = await database.query(
@@ -179,15 +190,15 @@ describe('under a role that may not create in the database', () => {
 
   test('a schema that it owns is enough', async () => {
     await database.query(`CREATE SCHEMA holdfast AUTHORIZATION ${role}`);
-    expect(await migrate(limited)).toHaveLength(2);
+    expect(await migrate(limited)).toHaveLength(3);
     await assertSchema(limited);
-    expect((await migrationStatus(limited)).map((each) => each.appliedBy)).toEqual([role, role]);
+    expect((await migrationStatus(limited)).map((each) => each.appliedBy)).toEqual([role, role, role]);
   });
 
   test('so is a schema in which it may create', async () => {
     await database.query('CREATE SCHEMA holdfast');
     await database.query(`GRANT USAGE, CREATE ON SCHEMA holdfast TO ${role}`);
-    expect(await migrate(limited)).toHaveLength(2);
+    expect(await migrate(limited)).toHaveLength(3);
   });
 
   test('without rights on the ledger it is told so', async () => {

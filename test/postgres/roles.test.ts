@@ -1,4 +1,5 @@
 /** The grants of docs/roles.md are enough for each part, and no part has more. */
+import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { z } from 'zod';
@@ -8,7 +9,10 @@ import { message } from '../../src/message/message-type.ts';
 import { createOutbox } from '../../src/outbox/outbox.ts';
 import { openDatabase, type Database } from '../../src/postgres/database.ts';
 import { createRelay } from '../../src/relay/relay.ts';
+import { createPostgresClientStore } from '../../src/saga/postgres-client-store.ts';
+import { createPostgresWorkerStore } from '../../src/saga/postgres-worker-store.ts';
 import { memoryTransport } from '../../src/transport/memory.ts';
+import { commitOf, journalRow, LEASE_MS, messageText, uniqueSaga, update } from '../conformance/saga-store-kit.ts';
 import { eventually } from '../support/eventually.ts';
 import { createTestDatabase, uniquePrefix, type TestDatabase } from '../support/servers.ts';
 
@@ -16,6 +20,7 @@ const Noted = message('note.taken', { schema: z.object({ n: z.number() }), key: 
 const outbox = createOutbox();
 // Roles belong to the whole server: names of our own.
 const prefix = uniquePrefix('role').replaceAll('-', '_');
+const ROLES = ['service', 'relay', 'consumer', 'starter', 'worker'];
 let test: TestDatabase;
 
 beforeAll(async () => {
@@ -23,14 +28,14 @@ beforeAll(async () => {
   const page = readFileSync(new URL('../../docs/roles.md', import.meta.url), 'utf8');
   const grants = /<!-- roles: tested -->\s*```sql\n([\s\S]*?)\n```/.exec(page)?.[1] ?? '';
   expect(grants).toContain('GRANT');
-  for (const role of ['service', 'relay', 'consumer']) {
+  for (const role of ROLES) {
     await test.pool.query(`CREATE ROLE ${prefix}_${role} LOGIN PASSWORD 'test'`);
   }
   await test.pool.query(grants.replaceAll(/ TO (\w+);/g, ` TO ${prefix}_$1;`));
   await test.pool.query(`CREATE TABLE note (n int); GRANT INSERT ON note TO ${prefix}_consumer`);
 });
 afterAll(async () => {
-  for (const role of ['service', 'relay', 'consumer']) {
+  for (const role of ROLES) {
     await test.pool.query(`DROP OWNED BY ${prefix}_${role}; DROP ROLE ${prefix}_${role}`);
   }
   await test.drop();
@@ -70,10 +75,39 @@ describe('the grants of docs/roles.md', () => {
     await notes.stop();
   });
 
+  it('let a service start a saga and a worker run it', async () => {
+    const saga = uniqueSaga();
+    const client = createPostgresClientStore({ database: as('starter') });
+    const store = createPostgresWorkerStore({ database: as('worker') });
+    onTestFinished(() => store.close());
+    const [id, worker] = [randomUUID(), randomUUID()];
+    await client.start(null, [{ ...saga, id, key: 'k', input: '1', deadlineMs: null }]);
+    await client.mail(null, id, { kind: 'signal', name: 'go' }, ['pending']);
+    await store.register({ id: worker, name: 'test', sagas: [saga], leaseMs: LEASE_MS });
+    const [run] = await store.claim(worker, [{ ...saga, limit: 1 }]);
+    expect(run?.mail).toHaveLength(1);
+    await store.collect(worker, { sagas: [saga], limit: 1, taken: [] });
+    const messages = [messageText(randomUUID())];
+    const mailDone = (run?.mail ?? []).map((mail) => mail.id);
+    await store.commit(worker, [
+      commitOf(id, { journal: journalRow(1), mailDone, messages, mail: [{ runId: id, body: { kind: 'undo' } }] }),
+    ]);
+    await store.transaction(worker, async () =>
+      commitOf(id, { journal: journalRow(2), update: update('completed', { result: '7' }) }),
+    );
+    expect(await client.read([id])).toMatchObject([{ status: 'completed', result: 7 }]);
+    expect(await client.journal(id)).toHaveLength(3);
+    await store.takeOver();
+    await store.retire(worker);
+  });
+
   it.each([
     ['service', 'SELECT * FROM holdfast.outbox'],
     ['service', 'DELETE FROM holdfast.scheduled_message'],
     ['relay', 'SELECT * FROM holdfast.inbox'],
+    ['starter', 'UPDATE holdfast.saga_run SET pivoted = true'],
+    ['starter', 'SELECT * FROM holdfast.saga_mail'],
+    ['worker', 'SELECT * FROM holdfast.outbox'],
     ['consumer', 'SELECT * FROM holdfast.outbox'],
     ['consumer', 'INSERT INTO holdfast.audit (actor, action, subject) VALUES ($$a$$, $$b$$, $$c$$)'],
   ])('do not let the %s %s', async (role, sql) => {

@@ -130,3 +130,34 @@ test('starts while the database is away, stops, and starts again', async () => {
   await waker.start();
   await wakeUp(2);
 });
+
+test('a worker is woken by runs and mail, and not by messages', async () => {
+  const worker = createWaker({
+    database,
+    sleeper: 'worker',
+    log: silentLogger,
+    onWake: () => {
+      wakes += 1;
+      for (const each of waiting) if (wakes >= each.count) each.resolve();
+    },
+  });
+  try {
+    await worker.start();
+    await wakeUp(1);
+    await worker.setAsleep(true);
+    await send();
+    const run = '00000000-0000-7000-8000-000000000001';
+    await server.pool.query(`SELECT "Own-Schema".start_runs($1, false)`, [
+      JSON.stringify([{ id: run, saga: 's', version: 1, input: null }]),
+    ]);
+    await wakeUp(2);
+    await server.pool.query(`SELECT "Own-Schema".send_saga_mail($1, 'undo', '{"kind":"undo"}', '{pending}', false)`, [
+      run,
+    ]);
+    await wakeUp(3);
+    await worker.setAsleep(false);
+    expect(wakes).toBe(3);
+  } finally {
+    await worker.stop();
+  }
+});

@@ -1,0 +1,166 @@
+/** Commits whose connection breaks before the server has them, and after it has answered: each happens once, and its caller knows. */
+import { randomUUID } from 'node:crypto';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { openDatabase, type Database } from '../../src/postgres/database.ts';
+import { createPostgresWorkerStore, type PostgresWorkerStore } from '../../src/saga/postgres-worker-store.ts';
+import {
+  commitOf,
+  journalRow,
+  LEASE_MS,
+  messageText,
+  startOf,
+  uniqueSaga,
+  update,
+} from '../conformance/saga-store-kit.ts';
+import { isCommit, startTcpProxy, type Fate, type TcpProxy } from '../support/laws/tcp-proxy.ts';
+import { openPostgresStores, type PostgresStores } from './postgres-stores.ts';
+
+let stores: PostgresStores;
+let proxy: TcpProxy;
+let database: Database;
+let store: PostgresWorkerStore;
+const saga = uniqueSaga();
+let worker: string;
+let run: string;
+
+beforeAll(async () => {
+  stores = await openPostgresStores();
+  await stores.test.pool.query('CREATE TABLE effect (id uuid NOT NULL)');
+  await stores.test.pool.query(
+    'CREATE TABLE strict (id int, CONSTRAINT strict_once UNIQUE (id) DEFERRABLE INITIALLY DEFERRED)',
+  );
+});
+afterAll(() => stores.dispose());
+beforeEach(async () => {
+  proxy = await startTcpProxy(stores.test.url);
+  database = openDatabase({ url: proxy.url });
+  store = createPostgresWorkerStore({ database });
+  worker = randomUUID();
+  await stores.worker.register({ id: worker, name: 'test', sagas: [saga], leaseMs: LEASE_MS });
+  const start = startOf(saga);
+  run = start.runId;
+  await store.commit(worker, [start]);
+});
+afterEach(async () => {
+  await stores.worker.retire(worker);
+  await store.close();
+  await database.close();
+  await proxy.close();
+});
+
+/** The next message to the server that is one of these meets its fate, and no other. */
+function once(fate: Fate, isTarget: (bytes: Buffer) => boolean): void {
+  proxy.judge = (bytes) => {
+    if (!isTarget(bytes)) return 'pass';
+    proxy.judge = () => 'pass';
+    return fate;
+  };
+}
+
+const isGroup = (bytes: Buffer): boolean => bytes.includes('holdfast-commit-runs');
+const effects = async (): Promise<number> =>
+  (await stores.test.pool.query('SELECT 1 FROM effect WHERE id = $1', [run])).rowCount ?? 0;
+
+describe('a group of runs', () => {
+  it.each(['before', 'after'] as const)('happens once when it is cut %s the server has it', async (fate) => {
+    const other = startOf(saga);
+    const message = randomUUID();
+    once(fate, isGroup);
+    const next = commitOf(run, {
+      journal: journalRow(1),
+      update: update('completed'),
+      messages: [messageText(message)],
+    });
+    await store.commit(worker, [next, other]);
+    expect(proxy.cuts[fate]).toBe(1);
+    expect(await stores.client.journal(run)).toHaveLength(2);
+    expect(await stores.client.read([run, other.runId])).toMatchObject([
+      { status: 'completed' },
+      { status: 'running' },
+    ]);
+    expect((await stores.messages()).filter((id) => id === message)).toHaveLength(1);
+  });
+
+  it('does not take the row of another commit for its own', async () => {
+    await stores.worker.commit(worker, [commitOf(run, { journal: journalRow(1, [{ t: 'held' }]) })]);
+    once('before', isGroup);
+    const twin = store.commit(worker, [commitOf(run, { journal: journalRow(1) })]);
+    await expect(twin).rejects.toMatchObject({ code: 'HF_COMMIT_REFUSED' });
+  });
+
+  it('is refused when the lease has ended by the time it can be made again', async () => {
+    await stores.expire(worker);
+    once('before', isGroup);
+    const late = store.commit(worker, [commitOf(run, { journal: journalRow(1) })]);
+    await expect(late).rejects.toMatchObject({ code: 'HF_LEASE_LOST' });
+    expect(proxy.cuts.before).toBe(1);
+    expect(await stores.client.journal(run)).toHaveLength(1);
+  });
+});
+
+describe('a transaction step', () => {
+  const step = async (work: PostgresWorkerStore = store): Promise<void> =>
+    work.transaction(worker, async (tx) => {
+      await tx.query('INSERT INTO effect (id) VALUES ($1)', [run]);
+      return commitOf(run, { journal: journalRow(1) });
+    });
+
+  it('has its effect and its journal row when the answer to COMMIT is lost', async () => {
+    once('after', isCommit);
+    await step();
+    expect([await effects(), (await stores.client.journal(run)).length]).toEqual([1, 2]);
+  });
+
+  it('has neither when COMMIT is lost, and says so', async () => {
+    once('before', isCommit);
+    await expect(step()).rejects.toMatchObject({ code: 'HF_DATABASE_UNAVAILABLE' });
+    expect([await effects(), (await stores.client.journal(run)).length]).toEqual([0, 1]);
+    await step();
+    expect([await effects(), (await stores.client.journal(run)).length]).toEqual([1, 2]);
+  });
+
+  it('has neither when the handler fails, or COMMIT does, or the fence is lost', async () => {
+    const failing = (sql: string, swallow = false): Promise<void> =>
+      store.transaction(worker, async (tx) => {
+        await tx.query('INSERT INTO effect (id) VALUES ($1)', [run]);
+        await tx.query(sql).catch((error: unknown) => {
+          if (!swallow) throw error;
+        });
+        return commitOf(run, { journal: journalRow(1) });
+      });
+    await expect(failing('SELECT 1 / 0')).rejects.toMatchObject({ code: '22012' });
+    await expect(failing('SELECT 1 / 0', true)).rejects.toMatchObject({ code: 'HF_TRANSACTION_ABORTED' });
+    await expect(failing('INSERT INTO strict VALUES (1), (1)')).rejects.toMatchObject({ code: '23505' });
+    await expect(failing('COMMIT')).rejects.toMatchObject({ code: 'HF_PERMANENT' });
+    await stores.test.pool.query('DELETE FROM effect');
+    const late = store.transaction(worker, async (tx) => {
+      await tx.query('INSERT INTO effect (id) VALUES ($1)', [run]);
+      await stores.expire(worker);
+      // The handler holds nothing that a takeover needs.
+      expect(await stores.other.takeOver()).toMatchObject({ workers: 1, runs: 1 });
+      return commitOf(run, { journal: journalRow(1) });
+    });
+    await expect(late).rejects.toMatchObject({ code: 'HF_LEASE_LOST' });
+    expect([await effects(), (await stores.client.journal(run)).length]).toEqual([0, 1]);
+  });
+
+  it('takes its client back', async () => {
+    let kept: { query(sql: string): Promise<unknown> } | undefined;
+    await store.transaction(worker, async (tx) => {
+      kept = tx;
+      return commitOf(run, { journal: journalRow(1) });
+    });
+    await expect(kept?.query('SELECT 1')).rejects.toMatchObject({ code: 'HF_NOT_IN_TRANSACTION' });
+  });
+});
+
+it('a takeover leaves a worker that is still writing alone, and comes back to it', async () => {
+  const client = await stores.test.pool.connect();
+  await client.query('BEGIN');
+  await client.query('SELECT holdfast.hold_worker_lease($1)', [worker]);
+  await stores.expire(worker);
+  expect(await stores.other.takeOver()).toEqual({ workers: 0, runs: 0 });
+  await client.query('COMMIT');
+  client.release();
+  expect(await stores.other.takeOver()).toMatchObject({ workers: 1 });
+});

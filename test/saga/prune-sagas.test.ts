@@ -1,0 +1,51 @@
+/** Retention takes what ended long ago, whole, and nothing that is still needed. */
+import { randomUUID } from 'node:crypto';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { pruneParticipantCalls, pruneSagas } from '../../src/saga/prune-sagas.ts';
+import { LEASE_MS, commitOf, journalRow, newRun, startOf, uniqueSaga, update } from '../conformance/saga-store-kit.ts';
+import { openPostgresStores, type PostgresStores } from './postgres-stores.ts';
+
+let stores: PostgresStores;
+beforeAll(async () => {
+  stores = await openPostgresStores();
+});
+afterAll(() => stores.dispose());
+
+const HOUR_MS = 3_600_000;
+
+it('deletes old ended runs with journal and mail, and no child of a parent that goes on', async () => {
+  const saga = uniqueSaga();
+  const worker = randomUUID();
+  await stores.worker.register({ id: worker, name: 'test', sagas: [saga], leaseMs: LEASE_MS });
+  const [ended, open, recent] = [startOf(saga), startOf(saga), startOf(saga)];
+  const child = startOf(saga, newRun(saga, { parent: { id: open.runId, call: 'pay' } }));
+  await stores.worker.commit(worker, [ended, open, recent, child]);
+  await stores.worker.commit(
+    worker,
+    [ended, recent, child].map(({ runId }) => commitOf(runId, { journal: journalRow(1), update: update('completed') })),
+  );
+  await stores.client.mail(null, ended.runId, { kind: 'undo' }, ['completed']);
+  await stores.test.pool.query(
+    `UPDATE holdfast.saga_run SET finished_at = now() - interval '2 hours' WHERE id = ANY ($1) AND finished_at IS NOT NULL`,
+    [[ended.runId, child.runId]],
+  );
+  const options = { olderThanMs: HOUR_MS, limit: 100 };
+  expect(await pruneSagas(stores.database, { ...options, limit: 0 })).toBe(0);
+  expect(await pruneSagas(stores.database, { ...options, signal: AbortSignal.abort() })).toBe(0);
+  expect(await pruneSagas(stores.database, options)).toBe(1);
+  const left = await stores.client.read([ended.runId, open.runId, recent.runId, child.runId]);
+  expect(left.map(({ id }) => id)).toEqual([open.runId, recent.runId, child.runId]);
+  expect(await stores.client.journal(ended.runId)).toEqual([]);
+  expect(await stores.mailCount(ended.runId)).toBe(0);
+  await stores.worker.commit(worker, [commitOf(open.runId, { update: update('completed') })]);
+  expect(await pruneSagas(stores.database, options)).toBe(1);
+});
+
+it('deletes what participants remember by its age', async () => {
+  await stores.test.pool.query(
+    `INSERT INTO holdfast.participant_call (participant, saga_id, call, state, at)
+     SELECT 'p', gen_random_uuid(), 'c', 'done', now() - age * interval '1 hour' FROM unnest('{0,2,3}'::int[]) AS age`,
+  );
+  expect(await pruneParticipantCalls(stores.database, { olderThanMs: HOUR_MS, limit: 1 })).toBe(1);
+  expect(await pruneParticipantCalls(stores.database, { olderThanMs: HOUR_MS, limit: 10 })).toBe(1);
+});
