@@ -93,6 +93,8 @@ describe('a client beside a worker', () => {
     expect(reads()).toBeLessThan(80);
     stop.abort();
     expect(await Promise.all(waiting)).toEqual(['stopped', 'stopped', 'stopped']);
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(clock.sleeping).toBe(0);
     const before = reads();
     await clock.advance('1m');
     expect([reads(), clock.sleeping]).toEqual([before, 0]);
