@@ -8,7 +8,7 @@ export const EXIT = {
   ok: 0,
   /** Something nobody foresaw, or a service that failed. */
   unexpected: 1,
-  /** Wrong usage or configuration, or what was asked for does not exist. */
+  /** Wrong usage or configuration, or what was asked for does not exist or cannot be done in its state. */
   usage: 2,
   /** The database cannot be reached, or its tables are missing or of another version. */
   database: 3,
@@ -26,6 +26,17 @@ const USAGE: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'HF_SUBSCRIPTION_UNKNOWN',
   'HF_SUBSCRIPTION_HELD',
   'HF_SHARDS_MISMATCH',
+  'HF_PAYLOAD_INVALID',
+  'HF_PAYLOAD_NOT_JSON',
+  'HF_PAYLOAD_TEXT',
+  'HF_PAYLOAD_TOO_LARGE',
+  'HF_KEY_EMPTY',
+  'HF_SAGA_DEFINITION',
+  'HF_SAGA_UNKNOWN',
+  'HF_SIGNAL_UNKNOWN',
+  'HF_SAGA_FINISHED',
+  'HF_SAGA_PIVOTED',
+  'HF_SAGA_NOT_STUCK',
 ]);
 
 const DATABASE: ReadonlySet<ErrorCode> = new Set<ErrorCode>([

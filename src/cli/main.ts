@@ -13,4 +13,4 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
 const args = process.argv.slice(2);
 process.exitCode = await run(args);
 // Whatever a broker's client or a connection that hangs still has open: a daemon that was told to stop is to be gone.
-if (args[0] === 'relay') process.exit();
+if (['relay', 'worker', 'start'].includes(args[0] ?? '')) process.exit();

@@ -7,8 +7,9 @@ import { BROKER, RELAY, type SettingName } from './config/options.ts';
 import { EXIT, exitCodeOf } from './exit-codes.ts';
 import { describeFailure, formatFailure, type Report, type Ui } from './output/report.ts';
 import { createStyle, wantsColor } from './output/style.ts';
+import { addSagaVerbs } from './program-sagas.ts';
 import { parseDuration, type Duration } from '../runtime/duration.ts';
-import { addActOptions, addSettings, contextOf, textFlag, type Context, type Run } from './verb.ts';
+import { addActOptions, addSettings, contextOf, textFlag, type AddVerb, type Context } from './verb.ts';
 
 // Loaded when they are asked for: the command line is to answer at once, and the relay alone loads half a dozen libraries.
 const doctorVerbs = () => import('./verbs/doctor.ts');
@@ -21,11 +22,15 @@ const EXAMPLES = `
 Examples:
   holdfast migrate                                      create or update the tables
   holdfast relay --route 'order.**=shipping'            publish what is committed
-  holdfast status --watch                               lag, rate, leases, parked messages
+  holdfast worker --sagas ./sagas                       run sagas
+  holdfast start --sagas ./sagas --route '**=shop'      relay and worker in one process
+  holdfast status --watch                               lag, rate, leases, parked messages, runs
   holdfast outbox ls --topic 'order.*' --since 1h       look into the log
   holdfast parked ls                                    what was taken out of the flow
   holdfast parked retry --all                           try it again, in order
   holdfast outbox replay --since 2h --dry-run           publish part of the log again
+  holdfast saga ls --stuck                              runs that need a person
+  holdfast saga show ID                                 what a run did, and what to do about it
   holdfast doctor                                       look for what will hurt
 
 Settings: flags win over HOLDFAST_… variables, these over holdfast.config.ts, that over defaults.
@@ -84,25 +89,21 @@ function createProgram({ print, ended, errOutput }: ProgramHooks): Command {
       .configureHelp({ styleTitle: style.bold, styleCommandText: style.bold, sortOptions: false });
 
   const program = setUp(new Command('holdfast'))
-    .description('Messages that cannot be lost: transactional outbox, relay and inbox on PostgreSQL.')
+    .description(
+      'Messages that cannot be lost, and flows that finish or undo themselves: outbox, inbox and sagas on PostgreSQL.',
+    )
     .version(readVersion(), '-V, --version')
     .addHelpText('after', EXAMPLES);
 
   /** A verb that hands back a report. */
-  function verb(
-    parent: Command,
-    name: string,
-    description: string,
-    load: () => Promise<Run>,
-    settings: readonly SettingName[] = [],
-  ): Command {
+  const verb: AddVerb = (parent, name, description, load, settings = []) => {
     const command = setUp(parent.command(name)).description(description);
     addSettings(command, settings);
     return command.action(async () => {
       const context = await contextOf(command, settings);
       print(await (await load())(context, command.args));
     });
-  }
+  };
   const group = (name: string, description: string): Command => setUp(program.command(name)).description(description);
 
   const relaySettings = [...Object.keys(BROKER), ...Object.keys(RELAY)] as SettingName[];
@@ -131,7 +132,9 @@ function createProgram({ print, ended, errOutput }: ProgramHooks): Command {
     async () => (await migrateVerbs()).runMigrateStatus,
   ).option('--check', 'exit code 10 when some are pending');
 
-  const statusCommand = setUp(program.command('status')).description('lag, rate, leases and parked messages');
+  const statusCommand = setUp(program.command('status')).description(
+    'lag, rate, leases, parked messages, and how sagas are doing',
+  );
   addSettings(statusCommand, [])
     .option('-w, --watch', 'again and again, until Ctrl-C')
     .option('--interval <duration>', 'with --watch (default: 2s)')
@@ -228,10 +231,12 @@ function createProgram({ print, ended, errOutput }: ProgramHooks): Command {
     'required',
   );
 
+  addSagaVerbs({ program, verb, group, setUp, ended });
+
   verb(
     program,
     'doctor',
-    'look for what will hurt: settings, leases, retention, sessions, Redis',
+    'look for what will hurt: settings, leases, retention, sessions, stuck runs, Redis',
     async () => (await doctorVerbs()).runDoctor,
     ['redisUrl'],
   );

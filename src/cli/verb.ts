@@ -62,6 +62,15 @@ export async function withDatabase<T>(context: Context, use: (database: Database
 
 export type Run = (context: Context, args: readonly string[]) => Promise<Report>;
 
+/** Adds a verb that hands back a report; `load` is called when it is asked for. */
+export type AddVerb = (
+  parent: Command,
+  name: string,
+  description: string,
+  load: () => Promise<Run>,
+  settings?: readonly SettingName[],
+) => Command;
+
 /** A text flag of the verb. */
 export function textFlag(context: Context, name: string): string | undefined {
   const value = context.flags[name];

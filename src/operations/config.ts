@@ -16,6 +16,29 @@ export interface SubscriptionConfig extends Omit<SubscriptionOptions, 'transport
   readonly transport?: Transport | TransportName | undefined;
 }
 
+/** What `holdfast worker` runs, and how. */
+export interface SagasConfig {
+  /** Folder or file, from the working directory. */
+  readonly path?: string | undefined;
+  /** How the worker is called in lists. Default: host and process. */
+  readonly name?: string | undefined;
+  /** Most runs under way at once in one worker. */
+  readonly concurrency?: number | undefined;
+  /** How long a takeover takes after a crash. Default '15s'. */
+  readonly lease?: Duration | undefined;
+  /** Where replies of participants come from; false: nowhere. Default: the transport of the whole configuration, if there is one. */
+  readonly replies?:
+    | {
+        readonly transport?: Transport | TransportName | undefined;
+        /** Queue. Default 'saga-replies'. */
+        readonly destination?: string | undefined;
+        /** Default 'saga.reply'. */
+        readonly topic?: string | undefined;
+      }
+    | false
+    | undefined;
+}
+
 export interface HoldfastConfig {
   readonly database?: {
     /** postgres:// URL. Default: the PG* variables of the environment, as psql has them. */
@@ -38,6 +61,8 @@ export interface HoldfastConfig {
   /** For a relay with a single subscription, 'main': its routes. */
   readonly routes?: readonly Route[] | undefined;
   readonly subscriptions?: readonly SubscriptionConfig[] | undefined;
+  /** Where the sagas are, or that and how they are run. */
+  readonly sagas?: string | SagasConfig | undefined;
   /** Where /livez, /readyz and /metrics are. Default port 9464 on all addresses; false: nowhere. */
   readonly http?: { readonly host?: string | undefined; readonly port?: number | undefined } | false | undefined;
   readonly log?: {

@@ -7,6 +7,7 @@ import { migrationStatus } from '../postgres/migrator.ts';
 import { checkServer, checkSessions, checkTables } from './doctor-postgres.ts';
 import { checkRedis } from './doctor-redis.ts';
 import { checkFlow } from './doctor-flow.ts';
+import { checkSagas } from './doctor-sagas.ts';
 import type { Check, DoctorOptions, Finding } from './finding.ts';
 
 export interface Diagnosis {
@@ -24,8 +25,9 @@ export async function doctor(database: Database, options: DoctorOptions = {}): P
   findings.push(...(await checkServer(database, settled)), ...(await checkSessions(database, settled)));
   // The rest reads the tables.
   if (!schema.some(({ level }) => level === 'error')) {
-    checks.push('tables', 'flow');
+    checks.push('tables', 'flow', 'sagas');
     findings.push(...(await checkTables(database, settled)), ...(await checkFlow(database, settled)));
+    findings.push(...(await checkSagas(database, settled)));
   }
   findings.push(...(await checkRedis(database, settled)));
   const rank = { error: 0, warn: 1, note: 2 };

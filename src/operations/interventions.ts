@@ -222,7 +222,8 @@ export async function audited<T>(
     });
 }
 
-function assertReason(reason: string, why: string): void {
+/** Throws HF_CONFIG. */
+export function assertReason(reason: string, why: string): void {
   if (typeof reason === 'string' && reason.trim() !== '') return;
   throw new HoldfastError('HF_CONFIG', 'A reason is required.', {
     advice: `${why}: --reason '…'. It stands in the audit.`,

@@ -15,6 +15,8 @@ import {
 import type { Database } from '../postgres/database.ts';
 import { quoteIdentifier } from '../postgres/quoting.ts';
 import { translateSqlError } from '../postgres/sql-state.ts';
+import type { JournalEvent, RunStatus, UndoReason } from '../saga/events.ts';
+import type { MailBody } from '../saga/store.ts';
 
 /** bigint and xid8 come as texts from the driver, unless the service has told it otherwise. */
 type Int8 = string | number | bigint;
@@ -102,6 +104,37 @@ export interface HoldfastTables {
     published: Int8;
     finished_at: Date | null;
   };
+  worker: {
+    id: string;
+    name: string;
+    sagas: readonly string[];
+    lease_until: Date;
+    draining: boolean;
+    started_at: Date;
+  };
+  saga_run: {
+    id: string;
+    saga: string;
+    version: number;
+    key: string | null;
+    status: RunStatus;
+    reason: UndoReason | null;
+    pivoted: boolean;
+    worker: string | null;
+    claims: number;
+    lost: number;
+    wake_at: Date | null;
+    deadline_at: Date | null;
+    parent: string | null;
+    parent_call: string | null;
+    result: unknown;
+    error: unknown;
+    started_at: Date;
+    updated_at: Date;
+    finished_at: Date | null;
+  };
+  saga_journal: { saga_id: string; n: number; events: readonly JournalEvent[]; at: Date };
+  saga_mail: { id: Int8; saga_id: string; kind: MailBody['kind']; body: unknown; at: Date };
   audit: {
     id: Int8;
     at: Date;

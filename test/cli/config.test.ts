@@ -5,22 +5,26 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { checkConfig, loadConfig } from '../../src/cli/config/load.ts';
 import { ALL, parseRoute, readGiven, type Given, type SettingName } from '../../src/cli/config/options.ts';
+import { resolveProcess } from '../../src/cli/config/process.ts';
+import { resolveWorker } from '../../src/cli/config/resolve-worker.ts';
 import { resolveRelay } from '../../src/cli/config/resolve.ts';
 import { resolveDatabase } from '../../src/cli/config/servers.ts';
+import { createTransports } from '../../src/cli/config/transports.ts';
 import type { HoldfastConfig } from '../../src/operations/config.ts';
 import { memoryTransport } from '../../src/transport/memory.ts';
 
 const names = Object.keys(ALL) as SettingName[];
 const given = (flags: Record<string, unknown>, env: Record<string, string> = {}): Given =>
   readGiven({ flags, env }, names);
-const relay = (from: Given, config: HoldfastConfig = {}) =>
-  resolveRelay({
-    given: from,
-    config,
-    database: { url: 'postgres://db/x' },
-    noHttp: false,
-    onTransportError: () => {},
-  });
+const transportsOf = (from: Given, config: HoldfastConfig) =>
+  createTransports({ given: from, config, database: { url: 'postgres://db/x' }, onTransportError: () => {} });
+const relay = (from: Given, config: HoldfastConfig = {}) => {
+  const transports = transportsOf(from, config);
+  const process = resolveProcess({ given: from, config, noHttp: false });
+  return { ...process, ...resolveRelay({ given: from, config, transports }), transports: transports.all() };
+};
+const worker = (from: Given, config: HoldfastConfig = {}) =>
+  resolveWorker({ given: from, config, transports: transportsOf(from, config) });
 const routes = [{ topics: '**', to: 'all' }];
 
 describe('flags and variables', () => {
@@ -226,5 +230,43 @@ describe('the configuration file', () => {
     [[], /exports/],
   ])('%j is refused', (value, message) => {
     expect(() => checkConfig(value, 'holdfast.config.ts')).toThrow(message);
+  });
+});
+
+describe('resolveWorker', () => {
+  it('takes a path alone, and flags win over the file', () => {
+    expect(worker({}, { sagas: './flows' })).toEqual({ path: './flows' });
+    const config = { sagas: { path: './flows', concurrency: 10, lease: '20s', name: 'w-1' } } as const;
+    expect(worker(given({ sagas: './other', concurrency: '5', lease: '2s' }), config)).toEqual({
+      path: './other',
+      concurrency: 5,
+      lease: '2s',
+      name: 'w-1',
+    });
+    expect(() => worker({})).toThrow(/Nothing says where the sagas are.*--sagas/);
+    expect(() => worker({}, { sagas: { path: 'x', concurrency: 0 } })).toThrow(/concurrency is 0/);
+  });
+
+  it('takes replies from the broker where there is one, and from where it is told', () => {
+    const memory = memoryTransport();
+    expect(worker({}, { sagas: 'x', transport: memory }).replies).toEqual({ transport: memory });
+    expect(worker({}, { sagas: { path: 'x', replies: false }, transport: memory }).replies).toBeUndefined();
+    const replies = { transport: 'mine', destination: 'answers', topic: 'shop.reply' };
+    expect(worker({}, { sagas: { path: 'x', replies }, transports: { mine: memory } }).replies).toEqual({
+      transport: memory,
+      destination: 'answers',
+      topic: 'shop.reply',
+    });
+    expect(worker({ redisUrl: 'redis://127.0.0.1:1', repliesFrom: 'q' }, { sagas: 'x' }).replies).toMatchObject({
+      destination: 'q',
+      transport: { kind: 'bullmq-redis' },
+    });
+    expect(() => worker({ repliesFrom: 'q' }, { sagas: 'x' })).toThrow(/Nothing says what carries/);
+  });
+
+  it('knows the section of the file', () => {
+    expect(() => checkConfig({ sagas: './flows' }, 'f')).not.toThrow();
+    expect(() => checkConfig({ sagas: { pth: './flows' } }, 'f')).toThrow(/Did you mean "path"/);
+    expect(() => checkConfig({ sagas: 3 }, 'f')).toThrow(/wrong shape/);
   });
 });

@@ -6,7 +6,13 @@ import { formatBytes, formatCount, formatMs, formatRate, oneLine, plural } from 
 import { describeFailure, formatFailure } from '../../src/cli/output/report.ts';
 import { createStyle, wantsColor } from '../../src/cli/output/style.ts';
 import { formatTable } from '../../src/cli/output/table.ts';
-import { judgeLiveness, judgeReadiness } from '../../src/cli/daemon/health.ts';
+import {
+  joinLiveness,
+  judgeLiveness,
+  judgeReadiness,
+  relayReadiness,
+  type ReadinessFacts,
+} from '../../src/cli/daemon/health.ts';
 import type { RunnerState } from '../../src/relay/runner.ts';
 
 const plain = createStyle(false);
@@ -128,16 +134,24 @@ describe('probes', () => {
   });
 
   it('readiness wants database and leases, and only tells of the broker', () => {
-    const facts = { phase: 'running' as const, databaseTrouble: null, states: [state] };
-    expect(judgeReadiness(facts)).toMatchObject({ ok: true, body: { subscriptions: [{ broker: 'ok' }] } });
-    expect(
-      judgeReadiness({ ...facts, states: [{ ...state, role: 'standby', breaker: 'open', trouble: 'ECONNREFUSED' }] }),
-    ).toMatchObject({
+    const ready = (states: readonly RunnerState[], more: Partial<ReadinessFacts> = {}) =>
+      judgeReadiness({ phase: 'running', databaseTrouble: null, parts: [relayReadiness(states)], ...more });
+    expect(ready([state])).toMatchObject({ ok: true, body: { subscriptions: [{ broker: 'ok' }] } });
+    expect(ready([{ ...state, role: 'standby', breaker: 'open', trouble: 'ECONNREFUSED' }])).toMatchObject({
       ok: true,
       body: { subscriptions: [{ broker: 'ECONNREFUSED' }] },
     });
-    expect(judgeReadiness({ ...facts, databaseTrouble: 'gone' }).body).toMatchObject({ reasons: ['database: gone'] });
-    expect(judgeReadiness({ ...facts, states: [{ ...state, role: 'starting' }] }).ok).toBe(false);
-    expect(judgeReadiness({ ...facts, phase: 'stopping' }).body).toMatchObject({ reasons: ['stopping'] });
+    expect(ready([state], { databaseTrouble: 'gone' }).body).toMatchObject({ reasons: ['database: gone'] });
+    expect(ready([{ ...state, role: 'starting' }]).ok).toBe(false);
+    expect(ready([state], { phase: 'stopping' }).body).toMatchObject({ reasons: ['stopping'] });
+  });
+
+  it('of several parts, one that hangs is enough', () => {
+    expect(joinLiveness([])).toEqual({ ok: true, body: { status: 'alive', runners: [] } });
+    const hanging = judgeLiveness([state], 9_999);
+    expect(joinLiveness([hanging, { ok: true, body: { status: 'alive', worker: {} } }])).toMatchObject({
+      ok: false,
+      body: { status: 'hangs', runners: [{ hangs: true }], worker: {} },
+    });
   });
 });

@@ -52,7 +52,14 @@ const SECTIONS = {
   http: ['host', 'port'],
   log: ['level', 'format'],
   shutdown: ['deadline'],
+  sagas: ['path', 'name', 'concurrency', 'lease', 'replies'],
 } as const;
+
+/** Sections that need not be written out. */
+const SHORT_FORMS: Readonly<Record<string, (part: unknown) => boolean>> = {
+  http: (part) => part === false,
+  sagas: (part) => typeof part === 'string',
+};
 
 const KEYS = [
   'database',
@@ -62,6 +69,7 @@ const KEYS = [
   'transports',
   'routes',
   'subscriptions',
+  'sagas',
   'http',
   'log',
   'shutdown',
@@ -81,7 +89,7 @@ export function checkConfig(value: unknown, where: string): HoldfastConfig {
   refuseUnknownOptions(value, KEYS, where);
   for (const [section, keys] of Object.entries(SECTIONS)) {
     const part = value[section];
-    if (part === undefined || (section === 'http' && part === false)) continue;
+    if (part === undefined || SHORT_FORMS[section]?.(part) === true) continue;
     if (!isRecord(part)) throw wrong(where, section, `{ ${keys.join(', ')} }`);
     refuseUnknownOptions(part, keys, `${where}: ${section}`);
   }

@@ -189,7 +189,39 @@ export const RELAY = {
   ),
 } as const;
 
-export const ALL = { ...COMMON, ...BROKER, ...RELAY } as const;
+/** For verbs that need the code of sagas. */
+export const SAGAS = {
+  sagas: setting(
+    '--sagas <path>',
+    ['HOLDFAST_SAGAS'],
+    'folder or file with the sagas (TypeScript or JavaScript)',
+    text,
+  ),
+} as const;
+
+/** For `holdfast worker`, beside those that it shares with the relay. */
+export const WORKER = {
+  workerName: setting(
+    '--worker-name <name>',
+    ['HOLDFAST_WORKER_NAME'],
+    'how the worker is called in lists (default: host and process)',
+    text,
+  ),
+  concurrency: setting(
+    '--concurrency <n>',
+    ['HOLDFAST_CONCURRENCY'],
+    'most runs under way at once in this worker',
+    whole,
+  ),
+  repliesFrom: setting(
+    '--replies-from <queue>',
+    ['HOLDFAST_REPLIES_FROM'],
+    "queue with the replies of participants (default: 'saga-replies', when there is a broker)",
+    text,
+  ),
+} as const;
+
+export const ALL = { ...COMMON, ...BROKER, ...RELAY, ...SAGAS, ...WORKER } as const;
 
 export type SettingName = keyof typeof ALL;
 

@@ -17,7 +17,7 @@ export interface Gauges {
 
 const CACHE_MS = 1_000;
 /** Below the 10 s after which Prometheus gives a scrape up. */
-const TIMEOUT_MS = 4_000;
+export const GAUGE_TIMEOUT_MS = 4_000;
 
 export interface GaugesOptions {
   readonly registry: Registry;
@@ -71,10 +71,10 @@ export function createGauges({ registry, database, states, clock }: GaugesOption
   async function readDatabase(): Promise<void> {
     try {
       const status = await withTimeout(() => relayStatus(database), {
-        timeoutMs: TIMEOUT_MS,
+        timeoutMs: GAUGE_TIMEOUT_MS,
         clock,
         onTimeout: () =>
-          new HoldfastError('HF_DATABASE_UNAVAILABLE', `The database did not answer within ${TIMEOUT_MS} ms.`),
+          new HoldfastError('HF_DATABASE_UNAVAILABLE', `The database did not answer within ${GAUGE_TIMEOUT_MS} ms.`),
       });
       // What is gone must go from the page as well.
       for (const each of ofDatabase) each.reset();
@@ -87,8 +87,7 @@ export function createGauges({ registry, database, states, clock }: GaugesOption
     }
   }
 
-  let reading: Promise<void> | null = null;
-  let readAtMs = -Infinity;
+  const cached = cachedGauges(clock, readDatabase);
   return {
     async refresh() {
       for (const { subscription, shard: number, role, breaker: state } of states()) {
@@ -96,8 +95,19 @@ export function createGauges({ registry, database, states, clock }: GaugesOption
         active.set(labels, role === 'active' ? 1 : 0);
         breaker.set(labels, state === 'closed' ? 0 : 1);
       }
+      await cached.refresh();
+    },
+  };
+}
+
+/** One look at a time, and at most one a second. `read` never rejects. */
+export function cachedGauges(clock: Clock, read: () => Promise<void>): Gauges {
+  let reading: Promise<void> | null = null;
+  let readAtMs = -Infinity;
+  return {
+    async refresh() {
       if (reading === null && clock.monotonic() - readAtMs >= CACHE_MS) {
-        reading = readDatabase().finally(() => {
+        reading = read().finally(() => {
           readAtMs = clock.monotonic();
           reading = null;
         });

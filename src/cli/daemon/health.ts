@@ -4,6 +4,7 @@
  * Liveness asks whether a restart would help: whether some runner hangs. A standby, a broker that is away, a database that is down
  * are no reason to be killed. Readiness asks whether this process does its part now.
  */
+import type { Worker } from '../../saga/worker.ts';
 import type { RunnerState } from '../../relay/runner.ts';
 
 export interface Verdict {
@@ -22,25 +23,73 @@ export function judgeLiveness(states: readonly RunnerState[], nowMs: number): Ve
   return { ok, body: { status: ok ? 'alive' : 'hangs', runners } };
 }
 
+export interface Patience {
+  /** On the same monotonic clock as the signs of life. */
+  readonly nowMs: number;
+  readonly patienceMs: number;
+}
+
+export function judgeWorkerLiveness(
+  { lastAliveAtMs, inMemory, waiting }: Worker['progress'],
+  { nowMs, patienceMs }: Patience,
+): Verdict {
+  const silentMs = Math.max(0, Math.round(nowMs - lastAliveAtMs));
+  const ok = silentMs <= patienceMs;
+  return { ok, body: { status: ok ? 'alive' : 'hangs', worker: { silentMs, hangs: !ok, inMemory, waiting } } };
+}
+
+/** Of several parts: all of them, or not alive. Nothing runs yet: alive. */
+export function joinLiveness(verdicts: readonly Verdict[]): Verdict {
+  const ok = verdicts.every((verdict) => verdict.ok);
+  const bodies = verdicts.map(({ body }) => body);
+  return { ok, body: Object.assign({ runners: [] }, ...bodies, { status: ok ? 'alive' : 'hangs' }) as Verdict['body'] };
+}
+
+/** What a part has to say about whether it does its work. */
+export interface PartReadiness {
+  /** Why it is not ready; none: it is. */
+  readonly reasons: readonly string[];
+  /** Shown as JSON. */
+  readonly body: Readonly<Record<string, unknown>>;
+}
+
 export interface ReadinessFacts {
   readonly phase: 'starting' | 'running' | 'stopping';
   /** null: the database answers and has the tables. */
   readonly databaseTrouble: string | null;
-  readonly states: readonly RunnerState[];
+  readonly parts: readonly PartReadiness[];
 }
 
-export function judgeReadiness({ phase, databaseTrouble, states }: ReadinessFacts): Verdict {
+export function relayReadiness(states: readonly RunnerState[]): PartReadiness {
   const subscriptions = states.map(({ subscription, shard, role, breaker, trouble }) => {
     // Said, but no reason not to be ready: messages wait in the log, and no other process could do better.
     const broker = trouble === null && breaker === 'closed' ? 'ok' : (trouble ?? `breaker ${breaker}`);
     return { subscription, shard, role, broker };
   });
   const unknown = states.filter(({ role }) => role === 'starting').length;
+  return {
+    reasons: unknown > 0 ? [`${unknown} of ${states.length} leases not yet asked for`] : [],
+    body: { subscriptions },
+  };
+}
+
+export function judgeReadiness({ phase, databaseTrouble, parts }: ReadinessFacts): Verdict {
   const reasons = [
     ...(phase === 'running' ? [] : [phase]),
     ...(databaseTrouble === null ? [] : [`database: ${databaseTrouble}`]),
-    ...(phase === 'running' && unknown > 0 ? [`${unknown} of ${states.length} leases not yet asked for`] : []),
+    ...(phase === 'running' ? parts.flatMap((part) => part.reasons) : []),
   ];
   const ok = reasons.length === 0;
-  return { ok, body: { status: ok ? 'ready' : 'not ready', reasons, subscriptions } };
+  const bodies = parts.map(({ body }) => body);
+  return { ok, body: Object.assign({ status: ok ? 'ready' : 'not ready', reasons }, ...bodies) as Verdict['body'] };
+}
+
+export function workerReadiness(
+  { id, progress: { inMemory, waiting } }: Pick<Worker, 'id' | 'progress'>,
+  sagas: readonly string[],
+): PartReadiness {
+  return {
+    reasons: id === '' ? ['the worker has no lease'] : [],
+    body: { worker: { id, inMemory, waiting, sagas } },
+  };
 }

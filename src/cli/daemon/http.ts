@@ -10,7 +10,9 @@ import type { Service } from '../../runtime/service.ts';
 import type { Verdict } from './health.ts';
 
 export interface Pages {
-  live(): Verdict;
+  /** What answers. */
+  readonly name: string;
+  live(): Promise<Verdict>;
   ready(): Promise<Verdict>;
   /** Text in Prometheus' format, and its content type. */
   metrics(): Promise<{ readonly text: string; readonly contentType: string }>;
@@ -18,8 +20,8 @@ export interface Pages {
 
 export function createPages(pages: Pages, log: Logger): Hono {
   const app = new Hono();
-  app.get('/livez', (context) => {
-    const { ok, body } = pages.live();
+  app.get('/livez', async (context) => {
+    const { ok, body } = await pages.live();
     return context.json(body, ok ? 200 : 503);
   });
   app.get('/readyz', async (context) => {
@@ -30,7 +32,7 @@ export function createPages(pages: Pages, log: Logger): Hono {
     const { text, contentType } = await pages.metrics();
     return context.body(text, 200, { 'content-type': contentType });
   });
-  app.get('/', (context) => context.text('holdfast relay: /livez /readyz /metrics\n'));
+  app.get('/', (context) => context.text(`${pages.name}: /livez /readyz /metrics\n`));
   app.onError((error, context) => {
     log.error({ err: error, path: context.req.path }, 'a page failed');
     return context.json({ status: 'failed' }, 500);

@@ -2,9 +2,12 @@
  * `holdfast relay`: the daemon.
  */
 import type { Logger } from '../../runtime/log.ts';
-import { createLogger, type LogLevel } from '../../runtime/pino-logger.ts';
+import { createLogger } from '../../runtime/pino-logger.ts';
+import { resolveProcess, type ProcessSettings } from '../config/process.ts';
 import { resolveRelay } from '../config/resolve.ts';
-import { runRelayDaemon } from '../daemon/relay-daemon.ts';
+import { createTransports } from '../config/transports.ts';
+import { runDaemon } from '../daemon/daemon.ts';
+import { relayPart } from '../daemon/relay-daemon.ts';
 import type { Context } from '../verb.ts';
 
 /** Resolves with the exit code, once it has stopped. Rejects before anything runs with what is wrong with the configuration. */
@@ -12,18 +15,24 @@ export async function relay(context: Context): Promise<number> {
   const { given, config, database, flags, json } = context;
   // Transports are made before the log is, since what is wrong with the configuration comes first.
   let warn = (_error: Error): void => undefined;
-  const settings = resolveRelay({
-    given,
-    config,
-    database,
-    noHttp: flags['http'] === false,
-    onTransportError: (error) => warn(error),
-  });
-  const log = createRelayLogger(settings.logLevel, json ? 'json' : settings.logFormat);
+  const transports = createTransports({ given, config, database, onTransportError: (error) => warn(error) });
+  const { subscriptions } = resolveRelay({ given, config, transports });
+  const settings = resolveProcess({ given, config, noHttp: flags['http'] === false });
+  const log = daemonLogger(settings, json);
   warn = (error) => log.warn({ err: error }, 'the transport has trouble');
-  return runRelayDaemon({ settings, database, log, migrateFirst: flags['migrate'] === true });
+  return runDaemon({
+    name: 'holdfast-relay',
+    settings,
+    database,
+    transports: transports.all(),
+    migrateFirst: flags['migrate'] === true,
+    log,
+    parts: [relayPart(subscriptions)],
+  });
 }
 
-function createRelayLogger(level: LogLevel, format: 'pretty' | 'json' | null): Logger {
-  return createLogger({ level, ...(format === null ? {} : { pretty: format === 'pretty' }) });
+/** Shared by the daemons. With --json, JSON lines on a terminal as well. */
+export function daemonLogger({ logLevel, logFormat }: ProcessSettings, json: boolean): Logger {
+  const format = json ? 'json' : logFormat;
+  return createLogger({ level: logLevel, ...(format === null ? {} : { pretty: format === 'pretty' }) });
 }

@@ -1,5 +1,5 @@
 /**
- * `holdfast status`: how the relay is doing, at a glance.
+ * `holdfast status`: how relay and sagas are doing, at a glance.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
@@ -9,13 +9,16 @@ import {
   type RelayStatus,
   type SubscriptionStatus,
 } from '../../operations/relay-status.ts';
+import { sagaStatus, type SagaStatus } from '../../operations/saga-status.ts';
+import type { Database } from '../../postgres/database.ts';
 import { formatCount, formatMs, formatRate, plural } from '../output/format.ts';
 import type { Report, Ui } from '../output/report.ts';
 import { formatTable } from '../output/table.ts';
 import { withDatabase, type Context } from '../verb.ts';
+import { formatSagas } from './status-sagas.ts';
 
 export async function status(context: Context): Promise<Report> {
-  return withDatabase(context, async (database) => toReport(await relayStatus(database)));
+  return withDatabase(context, async (database) => toReport(await look(database)));
 }
 
 export interface Watch {
@@ -27,14 +30,28 @@ export interface Watch {
 export async function watchStatus(context: Context, { intervalMs, print }: Watch): Promise<never> {
   return withDatabase(context, async (database) => {
     for (;;) {
-      print(toReport(await relayStatus(database)));
+      print(toReport(await look(database)));
       await sleep(intervalMs);
     }
   });
 }
 
-function toReport(found: RelayStatus): Report {
-  return { json: found, text: (ui) => formatStatus(found, ui) };
+interface Found {
+  readonly relay: RelayStatus;
+  /** Null for a role that may not read them. */
+  readonly sagas: SagaStatus | null;
+}
+
+async function look(database: Database): Promise<Found> {
+  const [relay, sagas] = await Promise.all([relayStatus(database), sagaStatus(database)]);
+  return { relay, sagas };
+}
+
+function toReport({ relay, sagas }: Found): Report {
+  return {
+    json: { ...relay, sagas },
+    text: (ui) => [formatStatus(relay, ui), ...(sagas === null ? [] : formatSagas(sagas, ui))].join('\n\n'),
+  };
 }
 
 export function formatStatus(found: RelayStatus, ui: Ui): string {

@@ -1,0 +1,77 @@
+/**
+ * Flags over environment over configuration file over defaults: what the worker is to do. Used by `holdfast worker` and `start`.
+ */
+import { HoldfastError } from '../../errors.ts';
+import type { HoldfastConfig } from '../../operations/config.ts';
+import { parseDuration, type Duration } from '../../runtime/duration.ts';
+import { refuseUnknownOptions } from '../../runtime/options.ts';
+import type { Transport } from '../../transport/port.ts';
+import type { Given } from './options.ts';
+import { sagasConfigOf, sagasPathOf } from './sagas-path.ts';
+import type { Transports } from './transports.ts';
+
+export interface WorkerSettings {
+  /** Folder or file of the sagas. */
+  readonly path: string;
+  readonly name?: string;
+  readonly lease?: Duration;
+  readonly concurrency?: number;
+  readonly replies?: RepliesSettings;
+}
+
+export interface RepliesSettings {
+  readonly transport: Transport;
+  readonly destination?: string;
+  readonly topic?: string;
+}
+
+export interface WorkerInputs {
+  readonly given: Given;
+  readonly config: HoldfastConfig;
+  readonly transports: Transports;
+}
+
+/** Everything is checked here, before anything is opened. Throws HF_CONFIG, HF_OPTION_UNKNOWN or HF_DURATION. */
+export function resolveWorker({ given, config, transports }: WorkerInputs): WorkerSettings {
+  const own = sagasConfigOf(config);
+  const path = sagasPathOf(given, config);
+  if (path === undefined) {
+    throw new HoldfastError('HF_CONFIG', 'Nothing says where the sagas are, so the worker would run none.', {
+      advice: 'Give --sagas ./sagas, HOLDFAST_SAGAS, or sagas in holdfast.config.ts.',
+    });
+  }
+  const concurrency = given.concurrency ?? own.concurrency;
+  if (concurrency !== undefined && !(Number.isInteger(concurrency) && concurrency >= 1)) {
+    throw new HoldfastError('HF_CONFIG', `The concurrency is ${String(concurrency)}.`, {
+      advice: 'Give a whole number from 1 on.',
+    });
+  }
+  const lease = given.lease ?? own.lease;
+  if (lease !== undefined) parseDuration(lease, 'sagas.lease');
+  const name = given.workerName ?? own.name;
+  const replies = resolveReplies({ given, config, transports });
+  return {
+    path,
+    ...(name === undefined ? {} : { name }),
+    ...(lease === undefined ? {} : { lease }),
+    ...(concurrency === undefined ? {} : { concurrency }),
+    ...(replies === null ? {} : { replies }),
+  };
+}
+
+/** Sagas without commands need no broker: where nothing names one, there are no replies. */
+function resolveReplies({ given, config, transports }: WorkerInputs): RepliesSettings | null {
+  const own = sagasConfigOf(config).replies;
+  if (own === false && given.repliesFrom === undefined) return null;
+  const wanted = own === false || own === undefined ? {} : own;
+  refuseUnknownOptions(wanted, ['transport', 'destination', 'topic'], 'sagas.replies');
+  const carrier = given.transport ?? wanted.transport ?? config.transport ?? null;
+  const asked = own !== undefined || given.repliesFrom !== undefined;
+  if (carrier === null && !asked && !transports.hasDefault) return null;
+  const destination = given.repliesFrom ?? wanted.destination;
+  return {
+    transport: transports.find(carrier, 'the replies of participants'),
+    ...(destination === undefined ? {} : { destination }),
+    ...(wanted.topic === undefined ? {} : { topic: wanted.topic }),
+  };
+}

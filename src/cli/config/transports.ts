@@ -1,0 +1,81 @@
+/**
+ * The transports that the configuration names, each made once, when it is first asked for. Used by the daemons.
+ */
+import { HoldfastError } from '../../errors.ts';
+import type { HoldfastConfig } from '../../operations/config.ts';
+import type { DatabaseOptions } from '../../postgres/database.ts';
+import { didYouMean } from '../../runtime/options.ts';
+import { bullmqPostgresTransport } from '../../transport/bullmq-postgres.ts';
+import { bullmqTransport } from '../../transport/bullmq-redis.ts';
+import type { Transport } from '../../transport/port.ts';
+import type { Given } from './options.ts';
+import { resolveRedisUrls } from './servers.ts';
+
+export interface TransportInputs {
+  readonly given: Given;
+  readonly config: HoldfastConfig;
+  readonly database: DatabaseOptions;
+  /** Told of failures of transports that have no caller. */
+  readonly onTransportError: (error: Error) => void;
+}
+
+export interface Transports {
+  /** `wanted`: null for what the configuration suggests. Throws HF_CONFIG. */
+  find(wanted: Transport | string | null, where: string): Transport;
+  /** All that were found, to be closed at the end. */
+  all(): readonly Transport[];
+  /** Something carries messages where nothing is named. */
+  readonly hasDefault: boolean;
+}
+
+/** Makes each built-in transport once, when it is first asked for. */
+export function createTransports({ given, config, database, onTransportError: onError }: TransportInputs): Transports {
+  const made = new Map<string, Transport>(Object.entries(config.transports ?? {}));
+  const used = new Set<Transport>();
+  const [redisUrl] = resolveRedisUrls(given, config);
+
+  function create(name: string, where: string): Transport {
+    if (name === 'redis') {
+      if (redisUrl === undefined) {
+        throw new HoldfastError('HF_CONFIG', `${where} is to publish to Redis, but nothing says where it is.`, {
+          advice: 'Give --redis-url, or REDIS_URL in the environment, or redis.url in holdfast.config.ts.',
+        });
+      }
+      const prefix = config.redis?.prefix;
+      return bullmqTransport({ connection: redisUrl, onError, ...(prefix === undefined ? {} : { prefix }) });
+    }
+    if (name === 'postgres') {
+      return bullmqPostgresTransport({ connection: database.url ?? {}, onError });
+    }
+    const names = ['redis', 'postgres', ...made.keys()];
+    const near = didYouMean(name, names);
+    throw new HoldfastError('HF_CONFIG', `${where} names the transport '${name}', which there is not.`, {
+      advice: near === undefined ? `There are: ${names.join(', ')}.` : `Did you mean '${near}'?`,
+    });
+  }
+
+  return {
+    find(wanted, where) {
+      const name = wanted ?? (redisUrl === undefined ? null : 'redis');
+      if (name === null) {
+        throw new HoldfastError('HF_CONFIG', `Nothing says what carries the messages of ${where}.`, {
+          advice: 'Give --redis-url for BullMQ on Redis, or --transport postgres for queues in the same database.',
+        });
+      }
+      let transport = typeof name === 'string' ? made.get(name) : name;
+      if (transport === undefined || typeof transport.publisher !== 'function') {
+        if (typeof name !== 'string') {
+          throw new HoldfastError('HF_CONFIG', `The transport of ${where} is not one.`, {
+            advice: 'Make it with bullmqTransport(…) or bullmqPostgresTransport(…), or give a name.',
+          });
+        }
+        transport = create(name, where);
+        made.set(name, transport);
+      }
+      used.add(transport);
+      return transport;
+    },
+    all: () => [...used],
+    hasDefault: redisUrl !== undefined,
+  };
+}

@@ -1,0 +1,200 @@
+/**
+ * The process of a daemon: puts database, parts (relay, worker), pages and signals together, and decides how it ends. Used by
+ * `holdfast relay`, `worker` and `start`.
+ */
+import { collectDefaultMetrics, Registry } from 'prom-client';
+import { migrate } from '../../postgres/migrator.ts';
+import { openDatabase, type Database, type DatabaseOptions } from '../../postgres/database.ts';
+import { systemClock } from '../../runtime/clock.ts';
+import type { Logger } from '../../runtime/log.ts';
+import type { Metrics } from '../../runtime/metrics.ts';
+import { promMetrics } from '../../runtime/prom-metrics.ts';
+import { backoffMs } from '../../runtime/retry.ts';
+import type { Service } from '../../runtime/service.ts';
+import type { Transport } from '../../transport/port.ts';
+import type { ProcessSettings } from '../config/process.ts';
+import { explainDatabaseError, isUnreachable } from '../database-error.ts';
+import { EXIT } from '../exit-codes.ts';
+import { databaseTrouble } from './database-trouble.ts';
+import type { Gauges } from './gauges.ts';
+import { joinLiveness, judgeReadiness, type PartReadiness, type ReadinessFacts, type Verdict } from './health.ts';
+import { createHttpServer, createPages } from './http.ts';
+import { listenForStop } from './stop-signals.ts';
+
+/** What a part is given to be made of. */
+export interface Kit {
+  readonly database: Database;
+  readonly registry: Registry;
+  readonly metrics: Metrics;
+  readonly log: Logger;
+}
+
+/** What a daemon runs. */
+export interface Part {
+  readonly service: Service;
+  /** Asked only between start and stop. `nowMs`: monotonic. */
+  live(nowMs: number): Verdict | Promise<Verdict>;
+  ready(): PartReadiness;
+  readonly gauges: Gauges;
+  /** What becomes of work that is cut off, for the last line of the log. */
+  readonly whenForced: string;
+}
+
+export interface DaemonOptions {
+  /** Names its connections, and itself on its pages. */
+  readonly name: string;
+  readonly settings: ProcessSettings;
+  readonly database: DatabaseOptions;
+  /** Closed at the end. */
+  readonly transports: readonly Transport[];
+  /** Apply pending migrations before the start. */
+  readonly migrateFirst: boolean;
+  readonly log: Logger;
+  readonly parts: readonly ((kit: Kit) => Part)[];
+}
+
+/** After the hard stop, how long the pieces may take to let go, in milliseconds. */
+const LETTING_GO_MS = 3_000;
+const RECONNECT = { attempts: Infinity, baseMs: 200, capMs: 5_000, factor: 2, withinMs: Infinity };
+/** A database that stays away is told of this often, in milliseconds. */
+const TELL_EVERY_MS = 15_000;
+
+/** Runs until it is told to stop. Resolves with the exit code, except for errors before anything runs, which it rejects with. */
+export async function runDaemon(options: DaemonOptions): Promise<number> {
+  const { name, settings, migrateFirst, log } = options;
+  const clock = systemClock;
+  dieOfTheUnforeseen(log);
+  const stop = listenForStop({
+    deadlineMs: settings.shutdownDeadlineMs,
+    clock,
+    log,
+    onSecond: () => process.exit(EXIT.forced),
+  });
+  const database = openDatabase({
+    ...options.database,
+    applicationName: name,
+    onIdleError: (error) => log.debug({ err: error }, 'an idle connection was lost'),
+  });
+  const registry = new Registry();
+  collectDefaultMetrics({ register: registry });
+  let http: Service | null = null;
+
+  try {
+    const kit = { database, registry, metrics: promMetrics(registry), log };
+    const parts = options.parts.map((make) => make(kit));
+    const services = parts.map(({ service }) => service);
+    let phase: ReadinessFacts['phase'] = 'starting';
+    const app = createPages(
+      {
+        name,
+        // Before the start no part can show a sign of life; the start has its own patience.
+        live: async () => {
+          if (phase !== 'running') return joinLiveness([]);
+          return joinLiveness(await Promise.all(parts.map(async (part) => part.live(clock.monotonic()))));
+        },
+        ready: async () => {
+          const trouble = await databaseTrouble(database);
+          return judgeReadiness({ phase, databaseTrouble: trouble, parts: parts.map((part) => part.ready()) });
+        },
+        async metrics() {
+          await Promise.all(parts.map(({ gauges }) => gauges.refresh()));
+          return { text: await registry.metrics(), contentType: registry.contentType };
+        },
+      },
+      log,
+    );
+    http = settings.http === null ? null : createHttpServer({ app, ...settings.http, log });
+    await http?.start();
+    if (!(await startWhenPossible(services, database, { migrateFirst, log, soft: stop.soft }))) return EXIT.ok;
+    phase = 'running';
+    await aborted(stop.soft);
+    phase = 'stopping';
+    const startedAtMs = clock.monotonic();
+    const drained = await drain(services, stop.hard);
+    const tookMs = Math.round(clock.monotonic() - startedAtMs);
+    if (drained) log.info({ tookMs }, 'stopped: everything in flight is done, the leases are given back');
+    else log.error({ tookMs }, `stopped by force: ${parts.map(({ whenForced }) => whenForced).join('; ')}`);
+    return drained ? EXIT.ok : EXIT.forced;
+  } finally {
+    stop.dispose();
+    const closed = Promise.allSettled([
+      http?.stop(),
+      ...options.transports.map((transport) => transport.close()),
+      database.close(),
+    ]);
+    await atMost(closed, LETTING_GO_MS);
+  }
+}
+
+/** Resolves when `work` does, or after `ms`; leaves no timer behind that would keep the process. */
+async function atMost(work: Promise<unknown>, ms: number): Promise<void> {
+  const done = new AbortController();
+  await Promise.race([work, systemClock.sleep(ms, done.signal)]);
+  done.abort();
+}
+
+interface StartOptions {
+  readonly migrateFirst: boolean;
+  readonly log: Logger;
+  readonly soft: AbortSignal;
+}
+
+/** Waits for a database that cannot be reached yet, however long. Resolves with false when told to stop meanwhile. */
+async function startWhenPossible(
+  services: readonly Service[],
+  database: Database,
+  { migrateFirst, log, soft }: StartOptions,
+): Promise<boolean> {
+  let toldAtMs = -Infinity;
+  for (let attempt = 1; !soft.aborted; attempt += 1) {
+    try {
+      if (migrateFirst) {
+        const applied = await migrate(database);
+        for (const { version, name } of applied) log.info({ version, name }, 'migration applied');
+      }
+      // One after the other, so that the first that cannot be started is the one that is told of.
+      // oxlint-disable-next-line no-await-in-loop
+      for (const service of services) await service.start();
+      if (attempt > 1) log.info({ attempt }, 'the database answers');
+      return true;
+    } catch (error) {
+      if (!isUnreachable(error)) {
+        await Promise.allSettled(services.map((service) => service.stop()));
+        throw explainDatabaseError(error);
+      }
+      const delayMs = backoffMs(RECONNECT, attempt, Math.random);
+      if (systemClock.monotonic() - toldAtMs >= TELL_EVERY_MS) {
+        toldAtMs = systemClock.monotonic();
+        const reason = error instanceof Error && error.message !== '' ? error.message : String(error);
+        log.warn({ reason, attempt }, 'the database cannot be reached; waiting for it');
+      }
+      await systemClock.sleep(delayMs, soft);
+    }
+  }
+  return false;
+}
+
+/** Resolves with false when it took a hard stop. */
+async function drain(services: readonly Service[], hard: AbortSignal): Promise<boolean> {
+  const stopped = Promise.all(services.map((service) => service.stop({ signal: hard })));
+  // After the hard stop, only so long as it takes what obeys its signal to let go.
+  await Promise.race([stopped, aborted(hard).then(() => atMost(stopped, LETTING_GO_MS))]);
+  return !hard.aborted;
+}
+
+/** A process half of which has died is worse than one that is started anew. */
+function dieOfTheUnforeseen(log: Logger): void {
+  const die = (kind: string) => (error: unknown) => {
+    log.error({ err: error, fatal: true }, `${kind}: ending, to be started anew`);
+    process.exit(EXIT.unexpected);
+  };
+  process.on('uncaughtException', die('uncaught exception'));
+  process.on('unhandledRejection', die('unhandled rejection'));
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener('abort', () => resolve(), { once: true });
+  });
+}

@@ -1,0 +1,22 @@
+/**
+ * Whether the database answers and has the tables. Used by the probes of the daemons.
+ */
+import { HoldfastError } from '../../errors.ts';
+import type { Database } from '../../postgres/database.ts';
+import { assertSchema } from '../../postgres/migrator.ts';
+import { withTimeout } from '../../runtime/timeout.ts';
+
+const TIMEOUT_MS = 3_000;
+
+/** What is wrong; null: nothing. Never rejects. */
+export async function databaseTrouble(database: Database): Promise<string | null> {
+  try {
+    await withTimeout(() => assertSchema(database), {
+      timeoutMs: TIMEOUT_MS,
+      onTimeout: () => new HoldfastError('HF_DATABASE_UNAVAILABLE', `It did not answer within ${TIMEOUT_MS} ms.`),
+    });
+    return null;
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  }
+}

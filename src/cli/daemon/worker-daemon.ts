@@ -1,0 +1,33 @@
+/**
+ * The worker of sagas as a part of a daemon. Used by `holdfast worker` and `holdfast start`.
+ */
+import { parseDuration } from '../../runtime/duration.ts';
+import { systemClock } from '../../runtime/clock.ts';
+import { createWorker, type WorkerOptions } from '../../saga/worker.ts';
+import type { Kit, Part } from './daemon.ts';
+import { databaseTrouble } from './database-trouble.ts';
+import { judgeWorkerLiveness, workerReadiness } from './health.ts';
+import { createWorkerGauges } from './worker-gauges.ts';
+
+/** Beyond the lease, how long a worker may show no sign of life, in milliseconds. */
+const SILENCE_MS = 20_000;
+
+export function workerPart(options: Omit<WorkerOptions, 'database' | 'log' | 'metrics'>): (kit: Kit) => Part {
+  return ({ database, registry, metrics, log }) => {
+    const worker = createWorker({ ...options, database, log, metrics });
+    const patienceMs = parseDuration(options.lease ?? '15s', 'lease') + SILENCE_MS;
+    const sagas = options.sagas.map(({ name, version }) => `${name}@${version}`);
+    return {
+      service: worker,
+      async live(nowMs) {
+        const verdict = judgeWorkerLiveness(worker.progress, { nowMs, patienceMs });
+        // Signs of life need the database; without it a restart would not help.
+        if (verdict.ok || (await databaseTrouble(database)) === null) return verdict;
+        return { ...verdict, ok: true };
+      },
+      ready: () => workerReadiness(worker, sagas),
+      gauges: createWorkerGauges({ registry, database, clock: systemClock }),
+      whenForced: 'attempts that were under way are in doubt, and their runs go on elsewhere',
+    };
+  };
+}

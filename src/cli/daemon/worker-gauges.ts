@@ -1,0 +1,54 @@
+/**
+ * Gauges of the sagas that are read from the database when they are asked for. Used by /metrics of workers; the names are documented
+ * in docs/operations.md.
+ */
+import { Gauge, type Registry } from 'prom-client';
+import { HoldfastError } from '../../errors.ts';
+import { sagaHealth, type SagaHealth } from '../../operations/saga-status.ts';
+import type { Database } from '../../postgres/database.ts';
+import type { Clock } from '../../runtime/clock.ts';
+import { withTimeout } from '../../runtime/timeout.ts';
+import { cachedGauges, GAUGE_TIMEOUT_MS, type Gauges } from './gauges.ts';
+
+export interface WorkerGaugesOptions {
+  readonly registry: Registry;
+  readonly database: Database;
+  readonly clock: Clock;
+}
+
+export function createWorkerGauges({ registry, database, clock }: WorkerGaugesOptions): Gauges {
+  const gauge = <Label extends string>(name: string, help: string, labelNames: readonly Label[]) =>
+    new Gauge({ name: `holdfast_${name}`, help, labelNames, registers: [registry] });
+  const version = ['saga', 'version'] as const;
+  const stuck = gauge('saga_stuck_runs', 'Runs that need a person.', ['saga'] as const);
+  const due = gauge('saga_due_runs', 'Runs that could be taken up now; counted up to 10,000.', version);
+  const oldest = gauge('saga_oldest_due_seconds', 'For how long the oldest of them has been due.', version);
+  const unrunnable = gauge('saga_unrunnable_runs', 'Due runs whose saga and version no live worker has.', version);
+  const workers = gauge('saga_workers', 'Workers whose lease lasts.', []);
+  const all = [stuck, due, oldest, unrunnable, workers];
+
+  function show(health: SagaHealth): void {
+    for (const { saga, runs } of health.stuck) stuck.set({ saga }, runs);
+    for (const { saga, version: number, runs, oldestMs } of health.due) {
+      const labels = { saga, version: String(number) };
+      due.set(labels, runs);
+      oldest.set(labels, oldestMs / 1_000);
+    }
+    for (const { saga, version: number, runs } of health.unrunnable)
+      unrunnable.set({ saga, version: String(number) }, runs);
+    workers.set(health.workers.filter(({ live }) => live).length);
+  }
+
+  return cachedGauges(clock, async () => {
+    const health = await withTimeout(() => sagaHealth(database), {
+      timeoutMs: GAUGE_TIMEOUT_MS,
+      clock,
+      onTimeout: () =>
+        new HoldfastError('HF_DATABASE_UNAVAILABLE', `The database did not answer within ${GAUGE_TIMEOUT_MS} ms.`),
+    }).catch(() => null);
+    // What is gone must go from the page as well, and no figure is better than one of before.
+    for (const each of all) each.reset();
+    if (health === null) workers.remove();
+    else show(health);
+  });
+}

@@ -1,0 +1,167 @@
+/**
+ * `holdfast saga start | signal | cancel | retry | skip | resolve`: what people do to runs.
+ */
+import { readFileSync } from 'node:fs';
+import { HoldfastError } from '../../errors.ts';
+import {
+  cancelRun,
+  resolveCall,
+  retryRun,
+  SETTLEMENTS,
+  signalRun,
+  skipCall,
+  type Accepted,
+  type Settlement,
+} from '../../operations/saga-interventions.ts';
+import { showRun } from '../../operations/sagas.ts';
+import { parseDuration, type Duration } from '../../runtime/duration.ts';
+import { createSagas } from '../../saga/client.ts';
+import { createRegistry, type AnySaga } from '../../saga/definition.ts';
+import { loadSagas } from '../config/load-sagas.ts';
+import { sagasPathOf } from '../config/sagas-path.ts';
+import type { Report } from '../output/report.ts';
+import { actorOf, textFlag, withDatabase, type Context } from '../verb.ts';
+
+export async function sagaStart(context: Context, [name = '']: readonly string[]): Promise<Report> {
+  const path = sagasPathOf(context.given, context.config);
+  if (path === undefined) {
+    throw new HoldfastError('HF_CONFIG', 'Nothing says where the sagas are.', {
+      advice: 'Give --sagas, HOLDFAST_SAGAS, or sagas in holdfast.config.ts.',
+    });
+  }
+  const sagas = await loadSagas(path, process.cwd());
+  const chosen = chooseSaga(sagas, name);
+  const input = jsonFlag(context, 'input', '--input');
+  const deadline = durationFlag(context, 'deadline', '--deadline');
+  const key = textFlag(context, 'key');
+  const { id, created } = await withDatabase(context, (database) =>
+    createSagas({ database, sagas }).start(chosen, input as never, {
+      ...(key === undefined ? {} : { key }),
+      ...(deadline === undefined ? {} : { deadline }),
+    }),
+  );
+  return {
+    json: { id, created, saga: chosen.name, version: chosen.version },
+    text: ({ style }) =>
+      created
+        ? `${style.green('Started')} ${chosen.name}@${chosen.version} ${style.bold(id)}.\n${style.dim(`A worker takes it up: holdfast saga show ${id}`)}`
+        : `${style.yellow('There already:')} ${style.bold(id)} has that key; nothing was started.`,
+  };
+}
+
+/** `place-order` is its newest version, `place-order@1` that one. */
+function chooseSaga(sagas: readonly AnySaga[], name: string): AnySaga {
+  const registry = createRegistry(sagas, '--sagas');
+  const [, base = name, version] = /^(.*)@(\d+)$/.exec(name) ?? [];
+  const newest = registry.newest(base);
+  if (version === undefined) return newest;
+  const found = registry.find(base, Number(version));
+  if (found !== undefined) return found;
+  throw new HoldfastError('HF_SAGA_UNKNOWN', `There is no version ${version} of ${base}.`, {
+    advice: `The newest is ${newest.version}.`,
+  });
+}
+
+export async function sagaSignal(context: Context, [id = '', name = '']: readonly string[]): Promise<Report> {
+  const payload = jsonFlag(context, 'payload', '--payload');
+  const path = sagasPathOf(context.given, context.config);
+  const sagas = path === undefined ? [] : await loadSagas(path, process.cwd());
+  const accepted = await withDatabase(context, async (database) => {
+    const { run } = await showRun(database, id);
+    const saga = sagas.find((each) => each.name === run.saga && each.version === run.version);
+    return signalRun(database, id, { name, payload, id: textFlag(context, 'id'), saga }, actOf(context));
+  });
+  return toReport(accepted, `Sent: the signal ${name} to ${id}.`);
+}
+
+export async function sagaCancel(context: Context, [id = '']: readonly string[]): Promise<Report> {
+  const accepted = await withDatabase(context, (database) => cancelRun(database, id, actOf(context)));
+  return toReport(accepted, `Cancelled: ${id} will be undone.`);
+}
+
+export async function sagaRetry(context: Context, [id = '']: readonly string[]): Promise<Report> {
+  const accepted = await withDatabase(context, (database) => retryRun(database, id, actOf(context)));
+  return toReport(accepted, `To be tried again: ${id}.`);
+}
+
+export async function sagaSkip(context: Context, [id = '', call]: readonly string[]): Promise<Report> {
+  const accepted = await withDatabase(context, (database) =>
+    skipCall(database, id, call ?? null, reasonedActOf(context)),
+  );
+  return toReport(accepted, `Skipped: ${call === undefined ? 'what it was stuck at' : call}, of ${id}, is not undone.`);
+}
+
+export async function sagaResolve(context: Context, [id = '', call]: readonly string[]): Promise<Report> {
+  const as = settlementOf(context);
+  const output = jsonFlag(context, 'output', '--output');
+  const accepted = await withDatabase(context, (database) =>
+    resolveCall(database, id, { call: call ?? null, as, output }, reasonedActOf(context)),
+  );
+  return toReport(accepted, `Resolved: ${call === undefined ? 'what it was stuck at' : call}, of ${id}, is ${as}.`);
+}
+
+function toReport(accepted: Accepted, what: string): Report {
+  return {
+    json: { accepted },
+    text: ({ style }) => {
+      const [head = '', ...rest] = what.split(':');
+      return `${style.green(`${head}:`)}${rest.join(':')}\n${style.dim(`A worker carries it out: holdfast saga show ${accepted.id}`)}`;
+    },
+  };
+}
+
+function actOf(context: Context): { readonly actor: string; readonly reason: string | undefined } {
+  return { actor: actorOf(context), reason: textFlag(context, 'reason') };
+}
+
+function reasonedActOf(context: Context): { readonly actor: string; readonly reason: string } {
+  return { actor: actorOf(context), reason: textFlag(context, 'reason') ?? '' };
+}
+
+/** 'not-done' as well, which a shell takes without quotes. */
+function settlementOf(context: Context): Settlement {
+  const given = textFlag(context, 'as')?.replace('-', ' ');
+  const found = SETTLEMENTS.find((each) => each === given);
+  if (found !== undefined) return found;
+  throw new HoldfastError('HF_CONFIG', `--as is ${JSON.stringify(textFlag(context, 'as'))}.`, {
+    advice: 'Give done, not-done or compensated.',
+  });
+}
+
+/** JSON, @file with JSON, or - for standard input. Undefined when it is not given. Throws HF_CONFIG. */
+function jsonFlag(context: Context, name: string, flag: string): unknown {
+  const given = textFlag(context, name);
+  if (given === undefined) return undefined;
+  let source = given;
+  try {
+    if (given === '-') source = readFileSync(0, 'utf8');
+    else if (given.startsWith('@')) source = readFileSync(given.slice(1), 'utf8');
+  } catch (error) {
+    throw new HoldfastError(
+      'HF_CONFIG',
+      `${flag} ${given} cannot be read: ${error instanceof Error ? error.message : String(error)}.`,
+      {
+        advice: 'Give JSON, @file, or - for standard input.',
+        cause: error,
+      },
+    );
+  }
+  try {
+    return JSON.parse(source) as unknown;
+  } catch (error) {
+    throw new HoldfastError(
+      'HF_CONFIG',
+      `${flag} is no JSON: ${error instanceof Error ? error.message : String(error)}.`,
+      {
+        advice: `Write it in single quotes: ${flag} '{"orderId": "o-1"}', or give @file, or - for standard input.`,
+        cause: error,
+      },
+    );
+  }
+}
+
+function durationFlag(context: Context, name: string, flag: string): Duration | undefined {
+  const given = textFlag(context, name);
+  if (given === undefined) return undefined;
+  return parseDuration((/^\d+$/.test(given) ? Number(given) : given) as Duration, flag);
+}

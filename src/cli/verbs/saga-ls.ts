@@ -1,0 +1,130 @@
+/**
+ * `holdfast saga ls`: runs, newest first.
+ */
+import { HoldfastError } from '../../errors.ts';
+import { runCounts, sagaHealth, type RunCounts } from '../../operations/saga-status.ts';
+import { listRuns, RUN_STATUSES, type RunSummary } from '../../operations/sagas.ts';
+import type { RunStatus } from '../../saga/events.ts';
+import { formatCount, formatMs } from '../output/format.ts';
+import type { Report, Ui } from '../output/report.ts';
+import type { Style } from '../output/style.ts';
+import { formatTable } from '../output/table.ts';
+import { errorText } from '../output/timeline-lines.ts';
+import { numberFlag, textFlag, timeFlag, withDatabase, type Context } from '../verb.ts';
+
+export async function sagaLs(context: Context): Promise<Report> {
+  const filter = {
+    saga: textFlag(context, 'saga'),
+    status: statusesOf(context),
+    key: textFlag(context, 'key'),
+    stuck: context.flags['stuck'] === true ? true : undefined,
+    since: timeFlag(context, 'since', '--since'),
+    before: textFlag(context, 'before'),
+    limit: numberFlag(context, 'limit', '--limit') ?? 20,
+  };
+  const filtered = Object.entries(filter).some(([name, value]) => name !== 'limit' && value !== undefined);
+  return withDatabase(context, async (database) => {
+    const [runs, counts, { unrunnable }] = await Promise.all([
+      listRuns(database, filter),
+      runCounts(database),
+      sagaHealth(database),
+    ]);
+    const next = runs.length < filter.limit ? null : { before: runs.at(-1)?.id ?? '' };
+    return {
+      json: { runs, next, ...counts, unrunnable },
+      text: (ui) => formatRuns(runs, { filtered, next, counts }, ui),
+    };
+  });
+}
+
+interface Page {
+  readonly filtered: boolean;
+  readonly next: { readonly before: string } | null;
+  readonly counts: RunCounts;
+}
+
+export function formatRuns(runs: readonly RunSummary[], { filtered, next, counts }: Page, ui: Ui): string {
+  const { style } = ui;
+  if (runs.length === 0) {
+    if (filtered) return 'No run fits. Without a filter you see the newest there are.';
+    return 'No saga has been started yet.\nStart one with sagas.start(tx, …) in a service, or with holdfast saga start.';
+  }
+  const table = formatTable(
+    runs,
+    [
+      { title: 'ID', value: ({ id }) => id, paint: style.dim },
+      { title: 'SAGA', value: ({ saga, version }) => `${saga}@${version}`, shrink: 12, paint: style.cyan },
+      { title: 'KEY', value: ({ key }) => key ?? '-', shrink: 6 },
+      { title: 'STATUS', value: statusText, paint: (cell, { status }) => paintStatus(status, style)(cell) },
+      { title: 'STARTED', value: ({ ageMs }) => `${formatMs(ageMs)} ago`, align: 'right' },
+      { title: 'NEXT', value: nextOf, shrink: 8, optional: true },
+      { title: 'WHY', value: whyOf, shrink: 12, optional: true },
+    ],
+    ui,
+  );
+  const more = next === null ? [] : [style.dim(`More: the same with --before ${next.before}`)];
+  const stuck = runs.some(({ status }) => status === 'stuck')
+    ? [style.dim('Stuck runs: holdfast saga show ID says what to do.')]
+    : [];
+  return [table, '', formatCounts(counts, style), ...more, ...stuck].join('\n');
+}
+
+function statusText({ status, reason }: RunSummary): string {
+  return reason === null || reason === 'failed' ? status : `${status} (${reason})`;
+}
+
+export function paintStatus(status: RunStatus, style: Style): (text: string) => string {
+  switch (status) {
+    case 'completed':
+      return style.green;
+    case 'compensated':
+    case 'compensating':
+      return style.yellow;
+    case 'stuck':
+      return style.red;
+    case 'pending':
+    case 'running':
+    case 'waiting':
+      return style.cyan;
+  }
+}
+
+/** What it waits for, or who has it. */
+function nextOf({ status, worker, wakeAt, updatedAt, quietMs }: RunSummary): string {
+  if (status === 'completed' || status === 'compensated') return '-';
+  if (status === 'stuck') return 'a person';
+  if (worker !== null) return `on ${worker.name ?? 'a lost worker'}`;
+  if (wakeAt === null) return 'a signal or reply';
+  const leftMs = wakeAt.getTime() - (updatedAt.getTime() + quietMs);
+  return leftMs > 0 ? `in ${formatMs(leftMs)}` : 'a worker';
+}
+
+function whyOf({ error }: RunSummary): string {
+  return error === null ? '' : errorText(error);
+}
+
+/** 'place-order: 3 running, 1,204 completed; …'. */
+export function formatCounts({ counts, atLeast }: RunCounts, style: Style): string {
+  const sagas = [...new Set(counts.map(({ saga }) => saga))];
+  const lines = sagas.map((saga) => {
+    const own = RUN_STATUSES.flatMap((status) => {
+      const found = counts.find((each) => each.saga === saga && each.status === status);
+      return found === undefined ? [] : [`${formatCount(found.runs)} ${paintStatus(status, style)(status)}`];
+    });
+    return `${style.bold(saga)}: ${own.join(', ')}`;
+  });
+  return [...lines, ...(atLeast ? [style.dim('Of the newest 100,000 runs.')] : [])].join('\n');
+}
+
+/** `--status waiting,stuck`. */
+function statusesOf(context: Context): readonly RunStatus[] | undefined {
+  const given = textFlag(context, 'status');
+  if (given === undefined) return undefined;
+  return given.split(',').map((each) => {
+    const found = RUN_STATUSES.find((status) => status === each.trim());
+    if (found !== undefined) return found;
+    throw new HoldfastError('HF_CONFIG', `--status has ${JSON.stringify(each.trim())}.`, {
+      advice: `Give some of: ${RUN_STATUSES.join(', ')}; several divided by commas.`,
+    });
+  });
+}

@@ -1,0 +1,102 @@
+/**
+ * `holdfast saga show | history`: one run, as a timeline or as its journal.
+ */
+import { adviseStuck } from '../../operations/saga-advice.ts';
+import { foldTimeline } from '../../operations/saga-timeline.ts';
+import { noSuchRun, readJournal, showRun, type RunDetails } from '../../operations/sagas.ts';
+import type { JournalEvent, JournalRow } from '../../saga/events.ts';
+import { formatMs, oneLine, plural } from '../output/format.ts';
+import type { Report, Ui } from '../output/report.ts';
+import type { Style } from '../output/style.ts';
+import { formatTable } from '../output/table.ts';
+import { formatTimeline } from '../output/timeline.ts';
+import { paintStatus } from './saga-ls.ts';
+import { withDatabase, type Context } from '../verb.ts';
+
+export async function sagaShow(context: Context, [id = '']: readonly string[]): Promise<Report> {
+  const found = await withDatabase(context, (database) => showRun(database, id));
+  const { run, journal, now } = found;
+  const { stuck, ...timeline } = foldTimeline({ status: run.status, rows: journal, now });
+  return {
+    json: {
+      ...found,
+      timeline: {
+        ...timeline,
+        stuck: stuck === null ? null : { ...stuck, advice: adviseStuck(id, stuck.why, stuck.call) },
+      },
+    },
+    text: (ui) => formatRun(found, ui),
+  };
+}
+
+function formatRun({ run, journal, mail, children, now }: RunDetails, ui: Ui): string {
+  const { style } = ui;
+  const parts = [formatTimeline({ run, rows: journal, now }, ui)];
+  if (children.length > 0) {
+    const table = formatTable(
+      children,
+      [
+        { title: 'CHILD', value: ({ id }) => id, paint: style.dim },
+        { title: 'SAGA', value: ({ saga, version }) => `${saga}@${version}`, shrink: 12, paint: style.cyan },
+        { title: 'OF CALL', value: ({ parent }) => parent?.call ?? '-', shrink: 10 },
+        {
+          title: 'STATUS',
+          value: ({ status }) => status,
+          paint: (cell, { status }) => paintStatus(status, style)(cell),
+        },
+      ],
+      ui,
+    );
+    parts.push(table);
+  }
+  if (mail.length > 0) {
+    const kinds = mail.map(
+      ({ kind, at }) => `${kind} ${style.dim(`(${formatMs(Math.max(0, now - at.getTime()))} ago)`)}`,
+    );
+    parts.push(`${plural(mail.length, 'thing')} came in and no worker has taken it up yet: ${kinds.join(', ')}`);
+  }
+  return parts.join('\n\n');
+}
+
+export async function sagaHistory(context: Context, [id = '']: readonly string[]): Promise<Report> {
+  const rows = await withDatabase(context, (database) => readJournal(database, id));
+  if (rows.length === 0) throw noSuchRun(id);
+  return { json: { id, rows }, text: ({ style }) => formatHistory(rows, style) };
+}
+
+/** A line for each event: row, time since the start, what, and its facts as JSON. */
+export function formatHistory(rows: readonly JournalRow[], style: Style): string {
+  const start = rows[0]?.at ?? 0;
+  const numbers = String(rows.at(-1)?.n ?? 0).length;
+  const offsets = rows.map(({ at }) => `+${formatMs(Math.max(0, at - start))}`);
+  const width = Math.max(...offsets.map((text) => text.length));
+  return rows
+    .flatMap(({ n, events }, place) =>
+      events.map((event, index) => {
+        const head = index === 0 ? [String(n), offsets[place] ?? ''] : ['', ''];
+        return `${style.dim(`${(head[0] ?? '').padStart(numbers)}  ${(head[1] ?? '').padStart(width)}`)}  ${formatEvent(event, style)}`;
+      }),
+    )
+    .join('\n');
+}
+
+const PAINT: Partial<Record<JournalEvent['t'], keyof Style>> = {
+  done: 'green',
+  completed: 'green',
+  compensated: 'green',
+  failed: 'red',
+  stuck: 'red',
+  'compensation failed': 'red',
+  undoing: 'yellow',
+  undone: 'yellow',
+  'attempt failed': 'yellow',
+};
+
+function formatEvent(event: JournalEvent, style: Style): string {
+  const { t, ...facts } = event;
+  const call = 'call' in event && event.call !== undefined ? ` ${style.bold(event.call)}` : '';
+  const rest = Object.fromEntries(Object.entries(facts).filter(([name]) => name !== 'call'));
+  const paint = PAINT[t];
+  const shown = Object.keys(rest).length === 0 ? '' : `  ${style.dim(oneLine(JSON.stringify(rest), 400))}`;
+  return `${paint === undefined ? t : style[paint](t)}${call}${shown}`;
+}

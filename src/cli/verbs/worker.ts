@@ -1,0 +1,45 @@
+/**
+ * `holdfast worker` and `holdfast start`: the daemons that run sagas.
+ */
+import { runDaemon } from '../daemon/daemon.ts';
+import { relayPart } from '../daemon/relay-daemon.ts';
+import { workerPart } from '../daemon/worker-daemon.ts';
+import { loadSagas } from '../config/load-sagas.ts';
+import { resolveProcess } from '../config/process.ts';
+import { resolveRelay } from '../config/resolve.ts';
+import { resolveWorker } from '../config/resolve-worker.ts';
+import { createTransports } from '../config/transports.ts';
+import { daemonLogger } from './relay.ts';
+import type { Context } from '../verb.ts';
+
+/** Resolves with the exit code, once it has stopped. Rejects before anything runs with what is wrong with configuration or sagas. */
+export async function worker(context: Context): Promise<number> {
+  return run(context, false);
+}
+
+/** The same, with the relay beside it. */
+export async function start(context: Context): Promise<number> {
+  return run(context, true);
+}
+
+async function run(context: Context, withRelay: boolean): Promise<number> {
+  const { given, config, database, flags, json } = context;
+  // Transports are made before the log is, since what is wrong with the configuration comes first.
+  let warn = (_error: Error): void => undefined;
+  const transports = createTransports({ given, config, database, onTransportError: (error) => warn(error) });
+  const settings = resolveProcess({ given, config, noHttp: flags['http'] === false });
+  const relay = withRelay ? resolveRelay({ given, config, transports }) : null;
+  const { path, ...options } = resolveWorker({ given, config, transports });
+  const sagas = await loadSagas(path, process.cwd());
+  const log = daemonLogger(settings, json);
+  warn = (error) => log.warn({ err: error }, 'the transport has trouble');
+  return runDaemon({
+    name: withRelay ? 'holdfast' : 'holdfast-worker',
+    settings,
+    database,
+    transports: transports.all(),
+    migrateFirst: flags['migrate'] === true,
+    log,
+    parts: [...(relay === null ? [] : [relayPart(relay.subscriptions)]), workerPart({ ...options, sagas })],
+  });
+}

@@ -1,0 +1,51 @@
+/**
+ * The doctor's look at the sagas: runs that nobody can run, stuck runs, and workers that died unnoticed.
+ */
+import { isHoldfastError } from '../errors.ts';
+import type { Check, Finding } from './finding.ts';
+import { sagaHealth, type SagaHealth } from './saga-status.ts';
+
+export const checkSagas: Check = async (database) => {
+  try {
+    return judgeSagas(await sagaHealth(database));
+  } catch (error) {
+    // A role that may not read them has none to be told of (docs/roles.md).
+    if (isHoldfastError(error, 'HF_PERMISSION')) return [];
+    throw error;
+  }
+};
+
+/** A live worker takes dead ones over within a second or so of their lease's end. */
+const UNNOTICED = 'No live worker has taken its runs over';
+
+/** Pure. */
+export function judgeSagas({ unrunnable, stuck, workers }: SagaHealth): readonly Finding[] {
+  const findings: Finding[] = unrunnable.map(({ saga, version, runs, atLeast, oldestMs }) => ({
+    level: 'error',
+    check: 'sagas.nobody',
+    what: `${atLeast ? 'More than ' : ''}${runs} due ${runs === 1 ? 'run' : 'runs'} of ${saga}@${version} wait${runs === 1 ? 's' : ''} for a worker, for up to ${seconds(oldestMs)}, and no live worker has that saga in that version.`,
+    advice: `Start a worker that has ${saga}@${version}; keep old versions registered until their runs have ended.`,
+  }));
+  for (const { saga, runs, oldestMs } of stuck) {
+    findings.push({
+      level: 'warn',
+      check: 'sagas.stuck',
+      what: `${runs} ${runs === 1 ? 'run' : 'runs'} of ${saga} ${runs === 1 ? 'is' : 'are'} stuck, for up to ${seconds(oldestMs)}.`,
+      advice: `holdfast saga ls --stuck --saga ${saga}; then holdfast saga show ID says what to do.`,
+    });
+  }
+  for (const { name, live, runs } of workers) {
+    if (live) continue;
+    findings.push({
+      level: runs > 0 ? 'error' : 'note',
+      check: 'sagas.expired-worker',
+      what: `The lease of worker ${name} is over, and it was not stopped in order. ${runs > 0 ? `${UNNOTICED}: ${runs}.` : 'It had no runs.'}`,
+      advice: 'See why it ended; any worker that runs takes over what it left.',
+    });
+  }
+  return findings;
+}
+
+function seconds(ms: number): string {
+  return ms < 120_000 ? `${Math.round(ms / 1_000)} s` : `${Math.round(ms / 60_000)} min`;
+}
