@@ -79,18 +79,23 @@ export interface SagasOnOptions {
    * `watch` how its runs end.
    */
   readonly startFast?: ((request: StartRequest, saga: AnySaga) => Promise<void>) | undefined;
+  /** With `startFast`: whether that worker has the run just now. */
+  readonly here?: ((id: string) => boolean) | undefined;
 }
 
 /** A client on whatever keeps the runs. For workers and test kits, which tell `watch` of ends that they see. */
 export function createSagasOn<Tx>(
   store: ClientStore<Tx>,
-  { registry, maxBytes = DEFAULT_MAX_BYTES, clock, where, startFast }: SagasOnOptions,
+  { registry, maxBytes = DEFAULT_MAX_BYTES, clock, where, startFast, here }: SagasOnOptions,
 ): { readonly sagas: Sagas<Tx>; readonly watch: ResultWatch } {
   if (!Number.isInteger(maxBytes) || maxBytes < 2)
     throw new HoldfastError('HF_CONFIG', `${where}: maxBytes is ${String(maxBytes)}.`, {
       advice: 'Give a whole number of bytes.',
     });
-  const watch = createResultWatch(store, { clock, told: startFast !== undefined });
+  const watch = createResultWatch(store, {
+    clock,
+    here: startFast === undefined ? undefined : (here ?? (() => false)),
+  });
   const scene = { store, watch, clock, maxBytes };
 
   async function start(...given: readonly unknown[]): Promise<RunHandle<unknown, Signals, Tx>> {

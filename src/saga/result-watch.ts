@@ -38,15 +38,26 @@ interface Waited {
   dueAt: number;
 }
 
-/** @param options.told whether a worker in this process tells of ends: then the first look is not taken at once */
+export interface ResultWatchOptions {
+  readonly clock?: Clock | undefined;
+  /**
+   * Whether a worker in this process has the run, and so will tell of its end: then nobody else is asked. With it, the first look is
+   * not taken at once.
+   */
+  readonly here?: ((id: string) => boolean) | undefined;
+}
+
 export function createResultWatch(
   store: Pick<ClientStore<never>, 'read'>,
-  { clock = systemClock, told = false }: { readonly clock?: Clock | undefined; readonly told?: boolean } = {},
+  { clock = systemClock, here }: ResultWatchOptions = {},
 ): ResultWatch {
+  const told = here !== undefined;
   const waited = new Map<string, Waited>();
   const recent = new Set<string>();
   let looking = false;
   let wake = new AbortController();
+  /** When the next look is taken; monotonic. */
+  let lookAt = -Infinity;
 
   function settle(id: string, by: (waiter: Waiter) => void): void {
     const waiters = waited.get(id)?.waiters ?? [];
@@ -62,14 +73,16 @@ export function createResultWatch(
       const leftMs = dueAt - clock.monotonic();
       if (leftMs > 0) {
         wake = new AbortController();
+        lookAt = dueAt;
         await sleep(clock, leftMs, wake.signal);
+        lookAt = -Infinity;
         continue;
       }
       const now = clock.monotonic();
       const due = [...waited].filter(([, each]) => each.dueAt <= now).slice(0, MOST_IDS);
-      const ids = due.map(([id]) => id);
+      const ids = due.flatMap(([id]) => (here?.(id) === true ? [] : [id]));
       try {
-        const found = new Map((await store.read(ids)).map((run) => [run.id, run]));
+        const found = new Map(ids.length === 0 ? [] : (await store.read(ids)).map((run) => [run.id, run]));
         for (const id of ids) {
           const run = found.get(id);
           if (run === undefined) settle(id, ({ reject }) => reject(notFound(id)));
@@ -113,7 +126,8 @@ export function createResultWatch(
         entry.delayMs = FIRST_DELAY_MS;
         entry.dueAt = clock.monotonic() + (later ? FIRST_DELAY_MS : 0);
         waited.set(id, entry);
-        wake.abort();
+        // Usually somebody waits already for something that is due before.
+        if (entry.dueAt < lookAt) wake.abort();
         if (looking) return;
         looking = true;
         void look().finally(() => {
@@ -121,10 +135,7 @@ export function createResultWatch(
         });
       }),
     waitsFor: (id) => waited.has(id),
-    tell(run) {
-      tell(run);
-      if (waited.size === 0) wake.abort();
-    },
+    tell,
     note(id) {
       recent.add(id);
       if (recent.size <= MOST_RECENT) return;

@@ -47,9 +47,20 @@ export type MailBody =
       readonly output?: unknown;
       /** Of the reply type; older ones are raised by its upcasts. */
       readonly outputVersion?: number;
-      readonly error?: { readonly name: string; readonly message: string; readonly code?: string; readonly details?: Readonly<Record<string, unknown>> };
+      readonly error?: {
+        readonly name: string;
+        readonly message: string;
+        readonly code?: string;
+        readonly details?: Readonly<Record<string, unknown>>;
+      };
     }
-  | { readonly kind: 'child'; readonly call: string; readonly outcome: 'done' | 'compensated' | 'refused'; readonly output?: unknown; readonly error?: { readonly name: string; readonly message: string; readonly code?: string } }
+  | {
+      readonly kind: 'child';
+      readonly call: string;
+      readonly outcome: 'done' | 'compensated' | 'refused';
+      readonly output?: unknown;
+      readonly error?: { readonly name: string; readonly message: string; readonly code?: string };
+    }
   | { readonly kind: 'cancel'; readonly actor?: string; readonly reason?: string }
   /** From a parent: undo yourself. */
   | { readonly kind: 'undo' }
@@ -57,7 +68,14 @@ export type MailBody =
   | { readonly kind: 'release' }
   | { readonly kind: 'retry'; readonly actor: string; readonly reason?: string }
   | { readonly kind: 'skip'; readonly call: string; readonly actor: string; readonly reason: string }
-  | { readonly kind: 'resolve'; readonly call: string; readonly as: 'done' | 'not done' | 'compensated'; readonly output?: unknown; readonly actor: string; readonly reason: string };
+  | {
+      readonly kind: 'resolve';
+      readonly call: string;
+      readonly as: 'done' | 'not done' | 'compensated';
+      readonly output?: unknown;
+      readonly actor: string;
+      readonly reason: string;
+    };
 
 export interface Mail {
   readonly id: string;
@@ -104,7 +122,12 @@ export interface RunCommit {
 
 export interface WorkerStore {
   /** Registers a worker, or rejects. Resolves with the store's time. */
-  register(worker: { readonly id: string; readonly name: string; readonly sagas: readonly SagaVersion[]; readonly leaseMs: number }): Promise<number>;
+  register(worker: {
+    readonly id: string;
+    readonly name: string;
+    readonly sagas: readonly SagaVersion[];
+    readonly leaseMs: number;
+  }): Promise<number>;
   /** Prolongs the lease from now. Resolves with the store's time; rejects with HF_LEASE_LOST. */
   renew(workerId: string, leaseMs: number): Promise<number>;
   /** Ends every worker whose lease is over, and frees its runs, due at once. Waits for none that is still writing. */
@@ -112,7 +135,10 @@ export interface WorkerStore {
   /** Frees the runs a worker still holds, due at once, and forgets it. Nothing happens when it is gone. */
   retire(workerId: string): Promise<void>;
   /** Claims due runs, oldest first, up to a limit for each saga version. */
-  claim(workerId: string, wanted: readonly (SagaVersion & { readonly limit: number })[]): Promise<readonly ClaimedRun[]>;
+  claim(
+    workerId: string,
+    wanted: readonly (SagaVersion & { readonly limit: number })[],
+  ): Promise<readonly ClaimedRun[]>;
   /**
    * Mail for runs that the worker holds, except for `taken`, oldest first; and runs that nobody holds, of the given versions, which
    * have mail, claimed (up to `limit` of them). Finished runs with mail are claimed as well.
@@ -162,7 +188,10 @@ export type MailAnswer =
 
 /** What clients need. `tx`: the caller's transaction; null: one of its own. Rejects with HF_NOT_IN_TRANSACTION. */
 export interface ClientStore<Tx> {
-  start(tx: Tx | null, requests: readonly StartRequest[]): Promise<readonly { readonly id: string; readonly created: boolean }[]>;
+  start(
+    tx: Tx | null,
+    requests: readonly StartRequest[],
+  ): Promise<readonly { readonly id: string; readonly created: boolean }[]>;
   /** Writes the mail if the run's status is one of `statuses` (and, for a cancel, no pivot has been passed). */
   mail(tx: Tx | null, runId: string, body: MailBody, statuses: readonly RunStatus[]): Promise<MailAnswer>;
   /** Runs by id; those that are not there are left out. */

@@ -147,6 +147,7 @@ export function createWorkerCore<Tx>(options: WorkerCoreOptions<Tx>): WorkerOn<T
     maxBytes: options.settings.maxBytes,
     clock,
     where: 'createWorker',
+    here: (id) => life?.engine.has(id) ?? false,
     async startFast(request, saga) {
       const held = life !== null && !stopping && life.roomFor(saga) > 0;
       if (!held || life === null) {
