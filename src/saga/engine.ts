@@ -5,21 +5,19 @@
  * A run has one commit in flight at a time, so the order of its journal is the order in which its code was told. What a commit makes
  * durable is begun after it; what its code asks for meanwhile goes into the next one.
  */
-import { HoldfastError } from '../errors.ts';
-import { describeError } from '../runtime/describe-error.ts';
 import type { Logger } from '../runtime/log.ts';
 import { afterwards } from './mail.ts';
+import { CommitQueue, takeEffects, type Committed } from './commit-queue.ts';
 import type { RunSettings } from './commands.ts';
 import type { Registry, Saga } from './definition.ts';
 import { nextDue } from './due.ts';
 import type { Effects } from './effects.ts';
 import { collect } from './forward.ts';
 import { createFlow } from './flow.ts';
-import { recordError } from './recorded-error.ts';
 import { releaseOf } from './release.ts';
 import { Run, type Effect, type Fact, type Scene } from './run.ts';
 import { valueOf } from './state.ts';
-import type { ClaimedRun, Mail, NewRun, RunCommit, WorkerStore } from './store.ts';
+import type { ClaimedRun, Mail, NewRun, WorkerStore } from './store.ts';
 import { takeFact } from './take-fact.ts';
 import { takeUp } from './resume.ts';
 import { createTimers } from './timers.ts';
@@ -46,12 +44,8 @@ export interface EngineOptions {
   readonly onCommit: (runs: number) => void;
 }
 
-/** Most runs in one commit: beyond that the next one had better begin. */
-const MOST_IN_COMMIT = 500;
-/** Runs to commit from which on two commits that overlap are better than one. */
-const WORTH_HALVING = 16;
-/** When a run is tried again whose commit the database refuses, in milliseconds. */
-const REFUSED_RETRY_MS = 30_000;
+/** When a run is tried again that could not go on, in milliseconds. */
+const GIVEN_BACK_MS = 30_000;
 
 export class Engine {
   readonly #options: EngineOptions;
@@ -59,13 +53,13 @@ export class Engine {
   readonly #runs = new Map<string, Run>();
   readonly #waiting = new Set<Run>();
   readonly #timers = createTimers<Run>();
-  readonly #dirty = new Set<Run>();
-  readonly #quiet = new Map<Run, (() => void)[]>();
+  readonly #commits: CommitQueue;
+  /** Mail that is here, or whose deletion somebody who looked before may not have seen. */
   readonly #taken = new Set<string>();
+  readonly #gone = new Set<string>();
   readonly #started = new Map<string, { resolve: () => void; reject: (error: unknown) => void }>();
   #ready: Run[] = [];
   #pumping = false;
-  #commits = 0;
   #dead = false;
   /** Runs leave memory as soon as nothing of them is under way. */
   #leaving = false;
@@ -73,6 +67,23 @@ export class Engine {
   constructor(options: EngineOptions) {
     this.#options = options;
     this.#effects = options.effects(this);
+    this.#commits = new CommitQueue({
+      store: options.store,
+      workerId: options.workerId,
+      log: options.log,
+      pass: options.pass,
+      releaseOf: (run) => this.#releaseOf(run),
+      onNothing: (run) => {
+        if (run.idle) this.#waiting.add(run);
+      },
+      onCommitted: (committed) => this.#committed(committed),
+      onBatch: (runs) => {
+        options.onCommit(runs);
+        // What is ready to be committed need not wait for what has just been begun.
+        if (this.#ready.length === 0) this.#commits.commitSoon();
+      },
+      onBroken: options.onBroken,
+    });
   }
 
   get inMemory(): number {
@@ -87,8 +98,10 @@ export class Engine {
     return this.#runs.has(runId);
   }
 
-  /** Ids of mail that is here already. */
-  get taken(): readonly string[] {
+  /** Ids of mail that is here already; asked just before a look at the store, which then sees what has been deleted until now. */
+  lookingForMail(): readonly string[] {
+    for (const id of this.#gone) this.#taken.delete(id);
+    this.#gone.clear();
     return [...this.#taken];
   }
 
@@ -139,7 +152,7 @@ export class Engine {
     if (this.#runs.get(run.id) !== run) return;
     this.#settled(run);
     // It may have nothing to do here, and is then let go.
-    if (run.idle) this.#dirty.add(run);
+    if (run.idle) this.#commits.add(run);
     this.#wake();
   }
 
@@ -178,7 +191,7 @@ export class Engine {
   /** Lets runs go as they come to a wait, and takes no new ones. Resolves when none is left, or the signal aborts. */
   async leave(signal: AbortSignal): Promise<void> {
     this.#leaving = true;
-    for (const run of this.#runs.values()) if (run.idle) this.#dirty.add(run);
+    for (const run of this.#runs.values()) if (run.idle) this.#commits.add(run);
     this.#wake();
     while (this.#runs.size > 0 && !signal.aborted && !this.#dead) await turnOrAbort(signal);
   }
@@ -196,17 +209,13 @@ export class Engine {
     this.#started.clear();
     this.#runs.clear();
     this.#waiting.clear();
-    this.#dirty.clear();
+    this.#commits.die();
     this.#ready = [];
   }
 
   /** Resolves once nothing of the run is in commit, or waits for one. */
-  async quiet(run: Run): Promise<void> {
-    while ((run.dirty || run.committing) && !this.#dead) {
-      this.#dirty.add(run);
-      this.#wake();
-      await new Promise<void>((resolve) => this.#quiet.set(run, [...(this.#quiet.get(run) ?? []), resolve]));
-    }
+  quiet(run: Run): Promise<void> {
+    return this.#commits.quiet(run);
   }
 
   #scene(): Scene {
@@ -227,7 +236,7 @@ export class Engine {
         const ready = this.#ready;
         this.#ready = [];
         if (ready.length > 0) await this.#round(ready);
-        this.#commitSoon();
+        this.#commits.commitSoon();
       } while (this.#ready.length > 0);
     } finally {
       this.#pumping = false;
@@ -244,31 +253,50 @@ export class Engine {
       run.queued = false;
       const fact = run.transacting ? undefined : run.facts.shift();
       if (fact === undefined) continue;
-      if (fact.kind === 'mail') this.#taken.delete(fact.mail.id);
-      const result = takeFact(run, fact, scene);
+      const result = this.#guard(run, () => takeFact(run, fact, scene));
       if (result === true) told.push(run);
-      else if (result !== false)
+      else if (result instanceof Promise)
         slow.push(
-          result.then((spoken) => {
-            if (spoken) told.push(run);
-          }),
+          result.then(
+            (spoken) => {
+              if (spoken) told.push(run);
+            },
+            (error: unknown) => this.#giveBack(run, error, true),
+          ),
         );
     }
     if (slow.length > 0) await Promise.all(slow);
     if (told.length > 0) await turn();
-    const later = told.map((run) => collect(run, scene)).filter((each) => each !== undefined);
+    const later: Promise<unknown>[] = [];
+    for (const run of told) {
+      const collected = this.#guard(run, () => collect(run, scene));
+      if (collected instanceof Promise)
+        later.push(collected.catch((error: unknown) => this.#giveBack(run, error, true)));
+    }
     if (later.length > 0) await Promise.all(later);
     for (const run of ready) {
+      if (this.#runs.get(run.id) !== run) continue;
       // A wish granted, a sibling settled, a compensation done: what goes on without the code.
-      if (run.state.phase === 'undoing' || run.wish !== null) await afterwards(run, scene);
+      if (run.state.phase === 'undoing' || run.wish !== null)
+        await afterwards(run, scene).catch((error: unknown) => this.#giveBack(run, error, true));
       if (this.#runs.get(run.id) === run) this.#settled(run);
+    }
+  }
+
+  /** One run that breaks the rules of its own must not take all others down with it. */
+  #guard<T>(run: Run, act: () => T): T | undefined {
+    try {
+      return act();
+    } catch (error) {
+      this.#giveBack(run, error, true);
+      return undefined;
     }
   }
 
   /** After anything happened to a run: what is to be committed, begun, or waited for. */
   #settled(run: Run): void {
     if (run.facts.length > 0 && !run.transacting) this.#enqueue(run);
-    if (run.dirty || run.over || run.stale) this.#dirty.add(run);
+    if (run.dirty || run.over || run.stale) this.#commits.add(run);
     else if (run.effects.length > 0 && !run.committing) this.#begin(run, takeEffects(run));
     this.#arm(run);
   }
@@ -283,70 +311,14 @@ export class Engine {
     for (const effect of effects) if (!this.#dead) this.#effects.begin(run, effect);
   }
 
-  #commitSoon(): void {
-    // Two at a time: while the database works on one half of the runs, the code of the other half goes on.
-    while (this.#commits < 2 && this.#dirty.size > 0 && !this.#dead) {
-      const most =
-        this.#commits === 0 && this.#dirty.size >= WORTH_HALVING ? Math.ceil(this.#dirty.size / 2) : this.#dirty.size;
-      if (!this.#commitSome(Math.min(most, MOST_IN_COMMIT))) return;
-    }
-  }
-
-  /** Returns whether there was anything to commit. */
-  #commitSome(most: number): boolean {
-    const batch: { run: Run; commit: RunCommit; effects: Effect[]; left: boolean }[] = [];
-    for (const run of this.#dirty) {
-      if (run.committing || run.transacting) continue;
-      this.#dirty.delete(run);
-      const release = this.#releaseOf(run);
-      if (release === null && !run.dirty) {
-        if (run.idle) this.#waiting.add(run);
-        continue;
-      }
-      const commit = run.flush(release);
-      run.committing = true;
-      batch.push({ run, commit, effects: takeEffects(run), left: release !== null });
-      if (batch.length >= most) break;
-    }
-    if (batch.length === 0) return false;
-    this.#commits += 1;
-    this.#commit(batch.map(({ commit }) => commit)).then(
-      (failures) => {
-        for (const { run, effects, left } of batch) this.#committed(run, effects, left, failures.get(run.id));
-        this.#options.onCommit(batch.length);
-        this.#commits -= 1;
-        // What is ready to be committed need not wait for what has just been begun.
-        if (this.#ready.length === 0) this.#commitSoon();
-      },
-      (error: unknown) => {
-        this.#commits -= 1;
-        this.#options.onBroken(error);
-      },
-    );
-    return true;
-  }
-
-  /** The runs the database refuses, with its reasons; rejects when nothing is known of any. */
-  async #commit(commits: readonly RunCommit[]): Promise<ReadonlyMap<string, Error>> {
-    if (!this.#options.pass('saga.commit:before')) throw dead();
-    let failures: ReadonlyMap<string, Error> = new Map();
-    try {
-      await this.#options.store.commit(this.#options.workerId, commits);
-    } catch (error) {
-      if (!isGroupFailure(error)) throw error;
-      failures = error.failures;
-    }
-    if (!this.#options.pass('saga.commit:after')) throw dead();
-    return failures;
-  }
-
-  #committed(run: Run, effects: readonly Effect[], left: boolean, failure: Error | undefined): void {
-    run.committing = false;
+  #committed({ run, commit, effects, left, failure }: Committed): void {
     const started = this.#started.get(run.id);
     this.#started.delete(run.id);
+    // Known to be gone only to those who look from now on.
+    for (const id of commit.mailDone) this.#gone.add(id);
     if (failure !== undefined) {
       started?.reject(failure);
-      this.#refused(run, failure, started !== undefined);
+      this.#giveBack(run, failure, started === undefined);
     } else {
       started?.resolve();
       if (left) this.#forget(run);
@@ -356,37 +328,23 @@ export class Engine {
         this.#settled(run);
       }
     }
-    const waiting = this.#quiet.get(run);
-    this.#quiet.delete(run);
-    for (const resolve of waiting ?? []) resolve();
   }
 
-  /** The database takes everybody's commit but this one's: out with it, and it is tried again from its journal later. */
-  #refused(run: Run, failure: Error, neverStarted: boolean): void {
-    this.#options.log.error({ err: failure, run: run.id, saga: run.saga.name }, 'the database refuses what a run did');
+  /** Nobody can go on with this run just now, for a reason of its own: out with it, and it is tried again from its journal later. */
+  #giveBack(run: Run, error: unknown, stored: boolean): void {
+    this.#options.log.error(
+      { err: error, run: run.id, saga: run.saga.name },
+      'a run cannot go on; it is tried again later',
+    );
     this.#forget(run);
-    if (neverStarted) return;
-    const wakeAt = this.#options.now() + REFUSED_RETRY_MS;
-    const update = {
-      status: run.status,
-      reason: run.state.reason,
-      pivoted: run.pivotStored,
-      release: { wakeAt },
-      result: null,
-      error: JSON.stringify(recordError(failure)),
-    };
-    const nothing = { start: null, journal: null, mailDone: [], mail: [], children: [], messages: [] };
-    this.#options.store
-      .commit(this.#options.workerId, [{ runId: run.id, ...nothing, update }])
-      .catch((error: unknown) => {
-        this.#options.log.warn({ run: run.id, error: describeError(error) }, 'a refused run could not be released');
-      });
+    if (!stored) return;
+    this.#commits.release(run, this.#options.now() + GIVEN_BACK_MS, error);
   }
 
   #forget(run: Run): void {
     this.#runs.delete(run.id);
     this.#waiting.delete(run);
-    this.#dirty.delete(run);
+    this.#commits.drop(run);
     this.#timers.forget(run);
     for (const fact of run.facts) if (fact.kind === 'mail') this.#taken.delete(fact.mail.id);
     if (run.wish?.mail != null) this.#taken.delete(run.wish.mail.id);
@@ -397,19 +355,4 @@ export class Engine {
     const now = this.#options.now();
     return releaseOf(run, { now, leaving: this.#leaving, full: this.#waiting.size >= this.#options.mostWaiting });
   }
-}
-
-function takeEffects(run: Run): Effect[] {
-  const { effects } = run;
-  run.effects = [];
-  return effects;
-}
-
-/** What a store rejects with when it could commit some of a group, and which not. */
-function isGroupFailure(error: unknown): error is { readonly failures: ReadonlyMap<string, Error> } {
-  return error instanceof Error && 'failures' in error && error.failures instanceof Map;
-}
-
-function dead(): HoldfastError {
-  return new HoldfastError('HF_STOPPED', 'The worker is dead.');
 }

@@ -94,7 +94,7 @@ export function createFlow(options: FlowOptions): Flow {
       return new Promise(() => {});
     }
     if (ids.has(made.id)) {
-      return Promise.reject(
+      return refuse(
         new HoldfastError('HF_CALL_REPEATED', `The saga ${saga.name} calls ${made.id} a second time.`, {
           advice: `Name the calls apart: steps.${made.step}(input, { id: 'line-2' }).`,
         }),
@@ -102,7 +102,7 @@ export function createFlow(options: FlowOptions): Flow {
     }
     ids.add(made.id);
     fresh.push(made);
-    return new Promise((resolve, reject) => pending.set(made.id, { resolve, reject }));
+    return looseEnd(new Promise((resolve, reject) => pending.set(made.id, { resolve, reject })));
   }
 
   function numbered(name: string): string {
@@ -119,7 +119,7 @@ export function createFlow(options: FlowOptions): Flow {
   ): Promise<unknown> {
     const suffix = callOptions?.id;
     if (suffix !== undefined && !/^[A-Za-z0-9_.-]{1,100}$/.test(suffix)) {
-      return Promise.reject(
+      return refuse(
         new HoldfastError('HF_CONFIG', `${saga.name}: ${JSON.stringify(suffix)} is no id for a call of ${name}.`, {
           advice: 'Use A-Z a-z 0-9 _ - . only, at most 100 characters.',
         }),
@@ -131,14 +131,14 @@ export function createFlow(options: FlowOptions): Flow {
       text =
         input === undefined ? undefined : encodePayload(input, { maxBytes, where: `${saga.name}, input of ${id}` });
     } catch (error) {
-      return Promise.reject(error as Error);
+      return refuse(error as Error);
     }
     return call({ id, kind, step: name, input: text, waitMs: null, untilAt: null });
   }
 
   function waitFor(signal: string, waitOptions?: { readonly timeout?: Duration }): Promise<unknown> {
     if (!Object.hasOwn(saga.signals, signal)) {
-      return Promise.reject(
+      return refuse(
         new HoldfastError('HF_SIGNAL_UNKNOWN', `The saga ${saga.name} declares no signal ${JSON.stringify(signal)}.`, {
           advice: `Declare it: signals: { ${signal}: schema }.`,
         }),
@@ -245,6 +245,16 @@ export function createFlow(options: FlowOptions): Flow {
       return { calls, ending, violation };
     },
   };
+}
+
+/** Code that does not await a call must not end the process when the call fails: nobody awaits it, nobody is told. */
+function looseEnd<T>(promise: Promise<T>): Promise<T> {
+  promise.catch(() => {});
+  return promise;
+}
+
+function refuse(error: Error): Promise<never> {
+  return looseEnd(Promise.reject(error));
 }
 
 function encodeWait(waitMs: number | null): string | undefined {

@@ -141,7 +141,7 @@ export async function beginIncarnation(options: IncarnationOptions): Promise<Inc
     engine.fireTimers();
     if (!pass('saga.collect:before')) return 0;
     const open = room();
-    const { mail, claimed } = await store.collect(id, { sagas, limit: open, taken: engine.taken });
+    const { mail, claimed } = await store.collect(id, { sagas, limit: open, taken: engine.lookingForMail() });
     if (!pass('saga.collect:after')) return 0;
     for (const each of mail) engine.deliver(each);
     await engine.take(claimed);

@@ -22,7 +22,7 @@ export function releaseOf(run: Run, scene: ReleaseScene): { readonly wakeAt: num
   const { now, leaving, full } = scene;
   // What is still under way beside it ends first, and is recorded.
   if (run.over) return run.inFlight.size === 0 || run.state.stuck === null ? { wakeAt: null } : null;
-  if (run.stale) return { wakeAt: now };
+  if (run.stale) return run.inFlight.size === 0 ? { wakeAt: now } : null;
   // What has not begun is begun by whoever takes the run up next.
   if (leaving && run.inFlight.size === 0 && run.effects.length > 0) return { wakeAt: now };
   if (!run.idle) return null;
