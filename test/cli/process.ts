@@ -30,22 +30,26 @@ async function compile(): Promise<string> {
 }
 
 export interface RunOptions {
+  /** Of `holdfast`: for its standard input. */
+  readonly input?: string;
   readonly env?: Readonly<Record<string, string>>;
   readonly cwd?: string;
 }
 
-async function start(args: readonly string[], { env = {}, cwd }: RunOptions): Promise<ChildProcess> {
+async function start(args: readonly string[], { env = {}, cwd, input }: RunOptions): Promise<ChildProcess> {
   const main = await (compiled ??= compile());
   // Nothing of this machine's own settings.
   const { PATH, HOME, TMPDIR } = process.env;
   const given = Object.fromEntries(
     Object.entries({ PATH, HOME, TMPDIR, ...env }).filter(([, value]) => value !== undefined),
   );
-  return spawn(process.execPath, [main, ...args], {
+  const child = spawn(process.execPath, [main, ...args], {
     env: given,
     cwd: cwd ?? '/',
-    stdio: ['ignore', 'pipe', 'pipe'],
+    stdio: [input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
   });
+  child.stdin?.end(input);
+  return child;
 }
 
 export interface Finished {
@@ -77,8 +81,13 @@ export interface Daemon {
   stderr(): string;
 }
 
-export async function daemon(args: readonly string[], options: RunOptions = {}): Promise<Daemon> {
-  const child = await start(['relay', '--http-port', '0', '--json', ...args], options);
+export interface DaemonOptions extends RunOptions {
+  /** Default 'relay'. */
+  readonly verb?: 'relay' | 'worker' | 'start';
+}
+
+export async function daemon(args: readonly string[], options: DaemonOptions = {}): Promise<Daemon> {
+  const child = await start([options.verb ?? 'relay', '--http-port', '0', '--json', ...args], options);
   const lines: LogLine[] = [];
   const waiting = new Set<() => void>();
   let rest = '';
