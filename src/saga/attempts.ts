@@ -6,7 +6,7 @@ import { HoldfastError, isHoldfastError } from '../errors.ts';
 import { isPermanent } from '../runtime/retry.ts';
 import { encodeOutput } from './commands.ts';
 import { recordError } from './recorded-error.ts';
-import type { AttemptResult } from './run.ts';
+import type { AttemptResult } from './facts.ts';
 import type { StepContext } from './steps.ts';
 
 /** Time limits; createDeadlines of the inbox fits. */

@@ -6,7 +6,8 @@ import { decideRetry } from '../runtime/retry.ts';
 import { prepareCompensation } from './commands.ts';
 import type { RecordedError } from './events.ts';
 import { recordError } from './recorded-error.ts';
-import type { AttemptResult, Run, Scene, UndoWish } from './run.ts';
+import type { AttemptResult, Scene, UndoWish } from './facts.ts';
+import type { Run } from './run.ts';
 import type { CallState } from './state.ts';
 import { nextUndo } from './undo.ts';
 

@@ -8,7 +8,7 @@ import { laneOf } from '../outbox/lane.ts';
 import { messageText, prepareMessage } from '../outbox/prepare.ts';
 import { valueOf, type CallState } from './state.ts';
 import type { CommandStep, EmitStep } from './steps.ts';
-import { knownAsDone } from './undo.ts';
+import { knownAsDone, undoOf } from './undo.ts';
 import { writeSagaCall } from './wire.ts';
 
 /** What is needed to know of the run. */
@@ -57,11 +57,7 @@ export async function prepareCompensation(
 ): Promise<string | null> {
   if (definition.compensate === null) return null;
   const done = knownAsDone(call);
-  const payload = definition.compensate.payload(
-    done
-      ? { input: valueOf(call.input), outcome: 'done', output: valueOf(call.output) }
-      : { input: valueOf(call.input), outcome: 'unknown', output: undefined },
-  );
+  const payload = definition.compensate.payload(undoOf(sender.id, call));
   const headers =
     definition.kind === 'command'
       ? writeSagaCall({

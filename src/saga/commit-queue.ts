@@ -5,7 +5,8 @@ import { HoldfastError } from '../errors.ts';
 import { describeError } from '../runtime/describe-error.ts';
 import type { Logger } from '../runtime/log.ts';
 import { recordError } from './recorded-error.ts';
-import type { Effect, Run } from './run.ts';
+import type { Effect } from './facts.ts';
+import type { Run } from './run.ts';
 import type { RunCommit, WorkerStore } from './store.ts';
 
 /** What became of one run's part in a commit. */
@@ -63,7 +64,7 @@ export class CommitQueue {
   die(): void {
     this.#dead = true;
     this.#dirty.clear();
-    for (const run of [...this.#quiet.keys()]) this.#wakeQuiet(run);
+    for (const run of this.#quiet.keys()) this.#wakeQuiet(run);
   }
 
   /** Resolves once nothing of the run is in commit, or waits for one. */

@@ -6,7 +6,8 @@ import { requestUndo, resendCompensation, undoId } from './backward.ts';
 import { prepareCommand } from './commands.ts';
 import { attemptEnded, endDone, endFailed, tell } from './forward.ts';
 import { recordError } from './recorded-error.ts';
-import type { Run, Scene } from './run.ts';
+import type { Scene } from './facts.ts';
+import type { Run } from './run.ts';
 import type { CallState } from './state.ts';
 
 /** When anything of the run is due next, in milliseconds since the epoch; Infinity: nothing is. */

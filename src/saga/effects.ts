@@ -8,11 +8,12 @@ import type { Clock } from '../runtime/clock.ts';
 import { startAttempt, type AttemptOptions, type Limits } from './attempts.ts';
 import { undoId } from './backward.ts';
 import { rebuildError, recordError } from './recorded-error.ts';
-import { transactionCommit, type AttemptResult, type Effect, type Fact, type Run } from './run.ts';
+import type { AttemptResult, Effect, Fact } from './facts.ts';
+import { transactionCommit, type Run } from './run.ts';
 import { valueOf, type CallState } from './state.ts';
-import type { LocalStep, StepContext, StepDefinition, TransactionContext, TransactionStep, Undo } from './steps.ts';
+import type { LocalStep, StepContext, StepDefinition, TransactionContext, TransactionStep } from './steps.ts';
 import type { WorkerStore } from './store.ts';
-import { knownAsDone } from './undo.ts';
+import { callKey, undoOf } from './undo.ts';
 
 export interface EffectsOptions {
   readonly store: WorkerStore;
@@ -63,7 +64,7 @@ export function createEffects(options: EffectsOptions): Effects {
     const undone = `:undo${round > 1 ? `:${round}` : ''}`;
     return {
       runId: run.id,
-      idempotencyKey: `${run.id}:${call.id}${what === 'undo' ? undone : ''}`,
+      idempotencyKey: `${callKey(run.id, call)}${what === 'undo' ? undone : ''}`,
       attempt: (what === 'undo' ? (call.undo?.attempts ?? 0) : call.attempts) + 1,
       fencingToken: run.claims,
       timeoutMs,
@@ -136,7 +137,7 @@ export function createEffects(options: EffectsOptions): Effects {
             if (aborted !== null) throw aborted;
             const own = withTx(context, tx);
             if (of === 'done') return step.run(valueOf(call.input), own);
-            return withoutResult(step.compensate?.(undoOf(call), own));
+            return withoutResult(step.compensate?.(undoOf(run.id, call), own));
           },
           resolve,
         ).abort;
@@ -180,7 +181,7 @@ export function createEffects(options: EffectsOptions): Effects {
       undoId(call),
       'saga.compensation',
       attempt,
-      (context) => withoutResult(step.compensate?.(undoOf(call), context)),
+      (context) => withoutResult(step.compensate?.(undoOf(run.id, call), context)),
       (result) => tell(run, { kind: 'compensation', call, result }),
     );
   }
@@ -252,12 +253,6 @@ class AttemptFailed extends Error {
 /** What a compensation returns is nobody's; it need not even be JSON. */
 async function withoutResult(result: unknown): Promise<void> {
   await result;
-}
-
-function undoOf(call: CallState): Undo<unknown, unknown> {
-  const input = valueOf(call.input);
-  if (!knownAsDone(call)) return { input, outcome: 'unknown', output: undefined };
-  return { input, outcome: 'done', output: valueOf(call.output) };
 }
 
 /** The context with its transaction; `signal` stays what it is, made when asked for. */

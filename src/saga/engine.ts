@@ -15,7 +15,8 @@ import type { Effects } from './effects.ts';
 import { collect } from './forward.ts';
 import { createFlow } from './flow.ts';
 import { releaseOf } from './release.ts';
-import { Run, type Effect, type Fact, type Scene } from './run.ts';
+import type { Effect, Fact, Scene } from './facts.ts';
+import { Run } from './run.ts';
 import { valueOf } from './state.ts';
 import type { ClaimedRun, Mail, NewRun, WorkerStore } from './store.ts';
 import { takeFact } from './take-fact.ts';
@@ -347,7 +348,8 @@ export class Engine {
     this.#commits.drop(run);
     this.#timers.forget(run);
     for (const fact of run.facts) if (fact.kind === 'mail') this.#taken.delete(fact.mail.id);
-    if (run.wish?.mail != null) this.#taken.delete(run.wish.mail.id);
+    const wished = run.wish?.mail?.id;
+    if (wished !== undefined) this.#taken.delete(wished);
     this.#options.onLeft(run);
   }
 

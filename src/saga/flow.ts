@@ -188,7 +188,7 @@ export function createFlow(options: FlowOptions): Flow {
         untilAt,
       });
     },
-    waitFor: waitFor as RunContext<unknown, Steps, Signals>['waitFor'],
+    waitFor: waitFor,
     now: () => new Date(at),
     // 48 bits of a hash: more than enough, and a whole number of bytes.
     random: () => draw().readUIntBE(0, 6) / 2 ** 48,

@@ -12,7 +12,8 @@ import { prepareCommand } from './commands.ts';
 import type { RecordedError } from './events.ts';
 import { endingError, type NewCall, type Told } from './flow.ts';
 import { rebuildError, recordError } from './recorded-error.ts';
-import type { AttemptResult, Effect, Run, Scene } from './run.ts';
+import type { AttemptResult, Effect, Scene, Verdict } from './facts.ts';
+import type { Run } from './run.ts';
 import { valueOf, type CallState } from './state.ts';
 import { canCompensate } from './undo.ts';
 
@@ -20,9 +21,9 @@ import { canCompensate } from './undo.ts';
 export const MAX_EVENTS = 10_000;
 
 /** Tells the code how a call ended, if it still runs. The engine looks at it after the next turn of the event loop. */
-export function tell(run: Run, call: CallState, told: Told): boolean {
+export function tell(run: Run, call: CallState, what: Told): boolean {
   if (run.flow === null || run.ending !== null) return false;
-  run.flow.tell(call.id, told, run.rowAt);
+  run.flow.tell(call.id, what, run.rowAt);
   return true;
 }
 
@@ -185,6 +186,11 @@ export function attemptEnded(run: Run, call: CallState, result: AttemptResult, s
     return false;
   }
   if (call.pivot && failure.doubt && !canCompensate(definition)) {
+    if (definition.kind === 'step' && definition.verify !== null && !call.unverifiable) {
+      call.error = failure.error;
+      begin(run, { kind: 'verify', call });
+      return false;
+    }
     // It may have happened, and can neither be undone nor be counted on: only a person can find out.
     run.recordStuck('in doubt', call, failure.error, scene.now);
     return false;
@@ -196,6 +202,22 @@ export function attemptEnded(run: Run, call: CallState, result: AttemptResult, s
 function uncapped(policy: RetryPolicy): RetryPolicy {
   return { ...policy, attempts: Infinity, withinMs: Infinity };
 }
+
+/** What verify() says of a pivot in doubt. When it cannot say either, a person must. */
+export function pivotVerified(run: Run, call: CallState, result: Verdict, scene: Scene): boolean {
+  if (call.outcome !== 'open') return false;
+  const error = call.error ?? LOST_TRACK;
+  if ('error' in result) {
+    call.unverifiable = true;
+    run.recordStuck('in doubt', call, error, scene.now);
+    return false;
+  }
+  return result.happened
+    ? endDone(run, call, result.output, scene)
+    : endFailed(run, call, { error, doubt: false }, scene);
+}
+
+const LOST_TRACK: RecordedError = { name: 'Error', message: 'The step gave up.' };
 
 export function fallbackEnded(
   run: Run,

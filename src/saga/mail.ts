@@ -8,7 +8,8 @@ import { encodeOutput } from './commands.ts';
 import { WHOLE_RUN } from './events.ts';
 import { endDone, endFailed, takeBufferedSignal } from './forward.ts';
 import { recordError } from './recorded-error.ts';
-import type { Run, Scene } from './run.ts';
+import type { Scene } from './facts.ts';
+import type { Run } from './run.ts';
 import { textOf, type CallState } from './state.ts';
 import type { Mail, MailBody } from './store.ts';
 

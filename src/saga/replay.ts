@@ -41,8 +41,8 @@ export async function replay(flow: Flow, journal: readonly JournalRow[], turn: (
       if (event.t === 'undoing') return { kind: 'fits', calls: [], ending };
       if (event.t === 'called') {
         const call = asked.shift();
-        const misfit = compare(event, call, ending);
-        if (misfit !== null) return { kind: 'misfit', why: 'non-determinism', error: misfit };
+        const difference = compare(event, call, ending);
+        if (difference !== null) return { kind: 'misfit', why: 'non-determinism', error: difference };
         steps.set(event.call, event.step);
       } else if (ending === null && tellRecorded(flow, event, at, steps)) await look();
     }

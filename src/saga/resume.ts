@@ -7,7 +7,8 @@ import { createFlow } from './flow.ts';
 import { collectCalls } from './forward.ts';
 import { afterwards } from './mail.ts';
 import { replay } from './replay.ts';
-import type { Run, Scene } from './run.ts';
+import type { Scene } from './facts.ts';
+import type { Run } from './run.ts';
 import { valueOf, type CallState } from './state.ts';
 import { turn } from './turn.ts';
 
@@ -44,7 +45,7 @@ function resume(run: Run, scene: Scene): void {
   if (state.phase === 'completed' || state.phase === 'undone' || state.stuck !== null) return;
   const crashed = run.lost > state.lost;
   if (crashed) run.record({ t: 'recovered', lost: run.lost }, scene.now);
-  if (state.phase === 'forward') for (const call of [...state.open]) resumeCall(run, call, crashed, scene);
+  if (state.phase === 'forward') for (const call of state.open) resumeCall(run, call, crashed, scene);
   for (const call of state.calls.values()) if (call.undo?.state === 'open') resumeUndo(run, call);
 }
 

@@ -4,78 +4,12 @@
  */
 import type { RunSettings } from './commands.ts';
 import { stepOf, type Saga } from './definition.ts';
-import type { JournalEvent, RecordedError, RunStatus, StuckWhy, UndoReason } from './events.ts';
+import type { JournalEvent, RecordedError, RunStatus, StuckWhy } from './events.ts';
+import type { Effect, Fact, UndoWish } from './facts.ts';
 import type { Ending, Flow } from './flow.ts';
 import { apply, applyCalled, applyDone, emptyState, type CallState, type RunState } from './state.ts';
 import type { StepDefinition } from './steps.ts';
 import type { ClaimedRun, Mail, MailBody, NewRun, RunCommit } from './store.ts';
-
-/** How an attempt of a step ended. */
-export type AttemptResult =
-  | { readonly kind: 'done'; readonly output: string | undefined }
-  | {
-      readonly kind: 'failed';
-      readonly error: RecordedError;
-      /** No further attempt can help. */
-      readonly permanent: boolean;
-      /** Whether it may have happened all the same. */
-      readonly doubt: boolean;
-    };
-
-/** What happened and has not been taken in. */
-export type Fact =
-  | { readonly kind: 'attempt'; readonly call: CallState; readonly result: AttemptResult }
-  | {
-      readonly kind: 'fallback';
-      readonly call: CallState;
-      readonly failure: Extract<AttemptResult, { kind: 'failed' }>;
-      readonly result: AttemptResult;
-    }
-  | { readonly kind: 'compensation'; readonly call: CallState; readonly result: AttemptResult }
-  | {
-      readonly kind: 'verified';
-      readonly call: CallState;
-      readonly result:
-        | { readonly happened: boolean; readonly output: string | undefined }
-        | { readonly error: RecordedError };
-    }
-  /** A transaction step is committed, with its row of the journal. */
-  | {
-      readonly kind: 'transacted';
-      readonly call: CallState;
-      readonly of: 'done' | 'compensated';
-      readonly output: string | undefined;
-    }
-  | { readonly kind: 'mail'; readonly mail: Mail }
-  | { readonly kind: 'due' }
-  /** The code of a new run has run up to its first await. */
-  | { readonly kind: 'begun' };
-
-/** What is begun once the intent is durable. */
-export type Effect =
-  | { readonly kind: 'attempt'; readonly call: CallState }
-  | {
-      readonly kind: 'fallback';
-      readonly call: CallState;
-      readonly failure: Extract<AttemptResult, { kind: 'failed' }>;
-    }
-  | { readonly kind: 'compensate'; readonly call: CallState }
-  | { readonly kind: 'verify'; readonly call: CallState };
-
-export interface UndoWish {
-  readonly reason: UndoReason;
-  readonly error: RecordedError | undefined;
-  readonly actor: string | undefined;
-  /** The mail that asked for it; taken in when the wish is granted. */
-  readonly mail: Mail | null;
-}
-
-/** What decisions are given beside the run. */
-export interface Scene {
-  /** The store's time. */
-  readonly now: number;
-  readonly random: () => number;
-}
 
 export interface Identity {
   readonly id: string;

@@ -2,8 +2,14 @@
  * What a run is, folded from its journal. Pure: the same events always give the same state, in a worker, in a replay check and on the
  * command line. Values stay JSON texts until somebody needs them, so that nobody can change what another one sees.
  */
-import type { CallKind, JournalEvent, RecordedError, StuckWhy, UndoReason } from './events.ts';
-import { WHOLE_RUN } from './events.ts';
+import {
+  WHOLE_RUN,
+  type CallKind,
+  type JournalEvent,
+  type RecordedError,
+  type StuckWhy,
+  type UndoReason,
+} from './events.ts';
 
 export interface CallState {
   readonly id: string;

@@ -46,19 +46,20 @@ export function checkPivot(options: { readonly pivot?: unknown; readonly fallbac
   return pivot;
 }
 
-/** What is said about undoing must have something to undo with. */
+/** What is said about undoing must have something to undo with. A pivot in doubt is verified also to go on. */
 export function checkUndo(
   options: {
     readonly compensate?: unknown;
     readonly compensation?: unknown;
     readonly verify?: unknown;
+    readonly pivot?: unknown;
   },
   where: string,
 ): void {
   if (options.compensate !== undefined) return;
   if (options.compensation !== undefined)
     throw wrong(where, 'has options for a compensation, but no compensate', 'Add compensate, or remove compensation.');
-  if (options.verify !== undefined)
+  if (options.verify !== undefined && options.pivot !== true)
     throw wrong(
       where,
       'has a verify, but no compensate: what it finds out would change nothing',

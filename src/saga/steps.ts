@@ -41,10 +41,13 @@ export interface TransactionContext extends StepContext {
   readonly tx: PoolClient;
 }
 
-/** What a compensation is told. In doubt (`unknown`), it must bear that the step never happened. */
+/**
+ * What a compensation is told. In doubt (`unknown`), it must bear that the step never happened. `key` is the idempotency key that the
+ * step itself was called with, to find by it what there is to undo.
+ */
 export type Undo<Input, Output> =
-  | { readonly input: Input; readonly outcome: 'done'; readonly output: Output }
-  | { readonly input: Input; readonly outcome: 'unknown'; readonly output: undefined };
+  | { readonly input: Input; readonly outcome: 'done'; readonly output: Output; readonly key: string }
+  | { readonly input: Input; readonly outcome: 'unknown'; readonly output: undefined; readonly key: string };
 
 /** What `verify` found out. */
 export type Verified<Output> = { readonly happened: true; readonly output: Output } | { readonly happened: false };

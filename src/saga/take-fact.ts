@@ -3,9 +3,10 @@
  */
 import { compensationFailed, goOnUndoing, siblingEnded } from './backward.ts';
 import { takeDue } from './due.ts';
-import { attemptEnded, fallbackEnded, transacted, tryComplete } from './forward.ts';
+import { attemptEnded, fallbackEnded, pivotVerified, transacted, tryComplete } from './forward.ts';
 import { takeMail } from './mail.ts';
-import type { Fact, Run, Scene } from './run.ts';
+import type { Fact, Scene } from './facts.ts';
+import type { Run } from './run.ts';
 
 /** Whether the code was told something; a promise where a schema or a message has to be waited for. */
 export function takeFact(run: Run, fact: Fact, scene: Scene): boolean | Promise<boolean> {
@@ -36,6 +37,7 @@ export function takeFact(run: Run, fact: Fact, scene: Scene): boolean | Promise<
       else compensationFailed(run, fact.call, fact.result, scene);
       return goOn(run, scene);
     case 'verified':
+      if (fact.call.outcome === 'open') return pivotVerified(run, fact.call, fact.result, scene);
       takeVerdict(run, fact, scene);
       return goOn(run, scene);
   }

@@ -2,8 +2,8 @@
  * What is to be undone next. The decision alone, pure; driver.ts carries it out. Nothing but the journal and the declared steps is
  * asked: the run's code may have changed, or be gone.
  */
-import type { CallState, RunState } from './state.ts';
-import type { StepDefinition } from './steps.ts';
+import { valueOf, type CallState, type RunState } from './state.ts';
+import type { StepDefinition, Undo } from './steps.ts';
 
 export type UndoMove =
   /** Calls that were in flight must come to an end first. */
@@ -55,9 +55,21 @@ export function mayHaveHappened(call: CallState): boolean {
   return call.doubt || (call.outcome === 'done' && !call.degraded);
 }
 
-/** What a compensation is told of it. */
+/** Whether it is known to have happened, with its outcome. */
 export function knownAsDone(call: CallState): boolean {
   return call.outcome === 'done' && !call.degraded;
+}
+
+/** What a compensation is told of the call. */
+export function undoOf(runId: string, call: CallState): Undo<unknown, unknown> {
+  const [input, key] = [valueOf(call.input), callKey(runId, call)];
+  if (!knownAsDone(call)) return { input, key, outcome: 'unknown', output: undefined };
+  return { input, key, outcome: 'done', output: valueOf(call.output) };
+}
+
+/** The idempotency key of a call: the same at every attempt. */
+export function callKey(runId: string, call: CallState): string {
+  return `${runId}:${call.id}`;
 }
 
 export function canCompensate(step: StepDefinition): boolean {

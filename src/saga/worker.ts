@@ -24,6 +24,7 @@ import { createPostgresClientStore } from './postgres-client-store.ts';
 import { createPostgresWorkerStore } from './postgres-worker-store.ts';
 import { pruneSagas } from './prune-sagas.ts';
 import { sagaReplies } from './replies.ts';
+import { reviewSaga } from './review.ts';
 import { createWorkerCore, type WorkerProgress } from './worker-core.ts';
 import { DEFAULT_REPLY_TOPIC } from './wire.ts';
 
@@ -62,7 +63,7 @@ export interface Worker extends Service {
   /** Of its present lease; changes when one was lost. */
   readonly id: string;
   /** Starts and speaks to runs. Starts outside a transaction go with the worker's own commits: the fastest way in. */
-  readonly sagas: Sagas<TransactionHandle>;
+  readonly sagas: Sagas;
   readonly progress: WorkerProgress;
   /** One look at the database: timers, mail, claims. */
   tick(): Promise<void>;
@@ -178,6 +179,9 @@ export function createWorker(options: WorkerOptions): Worker {
   let starting: Promise<void> | null = null;
   const startParts = async (): Promise<void> => {
     await assertSchema(database);
+    for (const saga of registry.all) {
+      for (const { what, advice, ...remark } of reviewSaga(saga)) log.warn(remark, `a saga ${what}. ${advice}`);
+    }
     await store.open();
     await waker.start();
     await core.start();

@@ -196,7 +196,7 @@ describe('steps', () => {
     const mapped = command(Reserve, { compensate: { message: Release, payload: () => ({ id: 'other' }) } });
     const payloadOf = (made: typeof plain): unknown =>
       made.kind === 'command' &&
-      made.compensate?.payload({ input: { id: 'own' }, outcome: 'unknown', output: undefined });
+      made.compensate?.payload({ input: { id: 'own' }, outcome: 'unknown', output: undefined, key: 'k' });
     expect(payloadOf(plain)).toEqual({ id: 'own' });
     expect(payloadOf(mapped)).toEqual({ id: 'other' });
   });
