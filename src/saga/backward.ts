@@ -29,6 +29,8 @@ export function requestUndo(run: Run, wish: UndoWish, scene: Scene): void {
 /** Whether nobody can say just now that the call has not happened, and will not. */
 function mayBeHappening(run: Run, call: CallState): boolean {
   if (run.inFlight.has(call.id) || call.kind === 'command' || call.kind === 'child') return true;
+  // It was under way when a worker was lost.
+  if (run.facts.some((fact) => fact.kind === 'attempt' && fact.call === call)) return true;
   return call.kind === 'step' && call.attempts > 0;
 }
 
@@ -107,6 +109,9 @@ export async function advanceUndo(run: Run, scene: Scene, scope: 'all' | 'abando
           run.effects.push({ kind: 'verify', call: move.call });
         }
         return false;
+      case 'in doubt':
+        run.recordStuck('in doubt', move.call, move.call.error ?? NOBODY_KNOWS, scene.now);
+        return false;
       case 'undefined':
         run.recordStuck('undefined step', move.call, undefinedStep(run, move.call), scene.now);
         return false;
@@ -133,7 +138,7 @@ function settleWhatCan(run: Run, calls: readonly CallState[], scene: Scene): boo
 }
 
 /** Returns whether it is over at once. */
-async function compensate(run: Run, call: CallState, round: number, scene: Scene): Promise<boolean> {
+export async function compensate(run: Run, call: CallState, round: number, scene: Scene): Promise<boolean> {
   const step = run.step(call.step);
   if (step === undefined) return false;
   if (step.kind === 'step' || step.kind === 'transaction') {
@@ -256,6 +261,8 @@ export function releaseChildren(run: Run): void {
 export function undoId(call: CallState): string {
   return `${call.id} undo`;
 }
+
+const NOBODY_KNOWS: RecordedError = { name: 'Error', message: 'Nobody can say whether it happened.' };
 
 function undefinedStep(run: Run, call: CallState): RecordedError {
   return {

@@ -97,7 +97,7 @@ export class CommitQueue {
     const batch: Omit<Committed, 'failure'>[] = [];
     for (const run of this.#dirty) {
       // A run has one commit in flight at a time: the order of its journal is that in which its code was told.
-      if (run.committing || run.transacting) continue;
+      if (run.committing || run.transacting || run.inHand) continue;
       this.#dirty.delete(run);
       const release = this.#options.releaseOf(run);
       if (release === null && !run.dirty) {

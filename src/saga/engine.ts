@@ -43,6 +43,8 @@ export interface EngineOptions {
   /** The earliest timer has changed. */
   readonly onTimer: () => void;
   readonly onCommit: (runs: number) => void;
+  /** Other runs were started, or have mail. */
+  readonly onPosted: () => void;
 }
 
 /** When a run is tried again that could not go on, in milliseconds. */
@@ -254,6 +256,7 @@ export class Engine {
       run.queued = false;
       const fact = run.transacting ? undefined : run.facts.shift();
       if (fact === undefined) continue;
+      run.inHand = true;
       const result = this.#guard(run, () => takeFact(run, fact, scene));
       if (result === true) told.push(run);
       else if (result instanceof Promise)
@@ -280,6 +283,7 @@ export class Engine {
       // A wish granted, a sibling settled, a compensation done: what goes on without the code.
       if (run.state.phase === 'undoing' || run.wish !== null)
         await afterwards(run, scene).catch((error: unknown) => this.#giveBack(run, error, true));
+      run.inHand = false;
       if (this.#runs.get(run.id) === run) this.#settled(run);
     }
   }
@@ -317,6 +321,7 @@ export class Engine {
     this.#started.delete(run.id);
     // Known to be gone only to those who look from now on.
     for (const id of commit.mailDone) this.#gone.add(id);
+    if (commit.mail.length > 0 || commit.children.length > 0) this.#options.onPosted();
     if (failure !== undefined) {
       started?.reject(failure);
       this.#giveBack(run, failure, started === undefined);

@@ -33,6 +33,8 @@ export interface IncarnationOptions {
   /** Something is due earlier than was thought. */
   readonly onTimer: () => void;
   readonly onCommit: (runs: number) => void;
+  /** Other runs were started, or have mail. */
+  readonly onPosted: () => void;
   /** The life is over: the lease is lost, or nothing can be written any more. */
   readonly onOver: (error: unknown) => void;
 }
@@ -99,6 +101,7 @@ export async function beginIncarnation(options: IncarnationOptions): Promise<Inc
     onLeft: options.onLeft,
     onTimer: options.onTimer,
     onCommit: options.onCommit,
+    onPosted: options.onPosted,
     effects: (own) =>
       createEffects({
         store,

@@ -3,7 +3,7 @@
  * to, or at once when it changes nothing: a duplicate, or one that comes too late. Used by the engine.
  */
 import { decodePayload } from '../message/decode.ts';
-import { compensationFailed, goOnUndoing, releaseChildren, requestUndo, wishGranted } from './backward.ts';
+import { compensate, compensationFailed, goOnUndoing, releaseChildren, requestUndo, wishGranted } from './backward.ts';
 import { encodeOutput } from './commands.ts';
 import { WHOLE_RUN } from './events.ts';
 import { endDone, endFailed, takeBufferedSignal } from './forward.ts';
@@ -12,6 +12,7 @@ import type { Scene } from './facts.ts';
 import type { Run } from './run.ts';
 import { textOf, type CallState } from './state.ts';
 import type { Mail, MailBody } from './store.ts';
+import { canCompensate } from './undo.ts';
 
 type Body<Kind extends MailBody['kind']> = Extract<MailBody, { kind: Kind }>;
 
@@ -123,11 +124,11 @@ async function readReply(run: Run, body: Body<'reply'>): Promise<ReadReply> {
   }
 }
 
-function takeReply(run: Run, body: Body<'reply'>, reply: ReadReply | null, scene: Scene): boolean {
+async function takeReply(run: Run, body: Body<'reply'>, reply: ReadReply | null, scene: Scene): Promise<boolean> {
   const call = run.state.calls.get(body.call);
   if (call?.kind !== 'command') return false;
   if (call.outcome !== 'open') {
-    takeLateReply(run, call, body, reply, scene);
+    await takeLateReply(run, call, body, reply, scene);
     return false;
   }
   if (reply?.kind === 'read') return endDone(run, call, reply.output, scene);
@@ -137,7 +138,13 @@ function takeReply(run: Run, body: Body<'reply'>, reply: ReadReply | null, scene
 }
 
 /** The first answer counts; a later one is news only where the first was none. */
-function takeLateReply(run: Run, call: CallState, body: Body<'reply'>, reply: ReadReply | null, scene: Scene): void {
+async function takeLateReply(
+  run: Run,
+  call: CallState,
+  body: Body<'reply'>,
+  reply: ReadReply | null,
+  scene: Scene,
+): Promise<void> {
   const known = call.outcome === 'done' && !call.degraded;
   if (known || (body.outcome === 'rejected' && !call.doubt)) return;
   const output: unknown = reply?.kind === 'read' && reply.output !== undefined ? JSON.parse(reply.output) : undefined;
@@ -145,6 +152,12 @@ function takeLateReply(run: Run, call: CallState, body: Body<'reply'>, reply: Re
     { t: 'late reply', call: call.id, outcome: body.outcome, ...(output === undefined ? {} : { output }) },
     scene.now,
   );
+  // A run that has ended stays as it ended; what comes to light afterwards is undone all the same.
+  const { phase } = run.state;
+  const step = run.step(call.step);
+  if (body.outcome === 'rejected' || step === undefined || !canCompensate(step)) return;
+  if (phase === 'undone' || (phase === 'completed' && call.givenUp))
+    await compensate(run, call, (call.undo?.round ?? 0) + 1, scene);
 }
 
 function takeCompensationReply(run: Run, body: Body<'reply'>, scene: Scene): boolean {

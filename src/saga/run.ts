@@ -43,6 +43,8 @@ export class Run {
   /** Whether the database knows that the pivot is passed. */
   pivotStored = false;
   committing = false;
+  /** Its code has been told something and has not been looked at since: nobody can say what it waits for. */
+  inHand = false;
   /** A transaction step has the next row for itself. */
   transacting = false;
   /** Its memory no longer fits its journal: it is to be loaded anew. */

@@ -14,6 +14,8 @@ export type UndoMove =
   | { readonly kind: 'under way'; readonly call: CallState }
   /** The step that would have to be undone is not declared any more. */
   | { readonly kind: 'undefined'; readonly call: CallState }
+  /** A pivot that cannot be undone, and nobody can say whether it happened. */
+  | { readonly kind: 'in doubt'; readonly call: CallState }
   | { readonly kind: 'finished' };
 
 /**
@@ -37,9 +39,12 @@ export function nextUndo(
     if (!mayHaveHappened(call) || (scope === 'abandoned' && !call.doubt && !call.givenUp)) continue;
     const step = stepOf(call.step);
     if (step === undefined || step.kind !== call.kind) return { kind: 'undefined', call };
-    if (!canCompensate(step)) continue;
-    if (call.doubt && call.undo === null && !call.unverifiable && step.kind === 'step' && step.verify !== null)
-      return { kind: 'verify', call };
+    if (!canCompensate(step)) {
+      // Behind a pivot that has happened there is no way back, and whether it has nobody knows.
+      if (call.pivot && call.doubt && !canVerify(call, step)) return { kind: 'in doubt', call };
+      if (!call.pivot || !call.doubt) continue;
+    }
+    if (call.doubt && canVerify(call, step)) return { kind: 'verify', call };
     return { kind: 'compensate', call, round: (call.undo?.round ?? 0) + 1 };
   }
   return { kind: 'finished' };
@@ -70,6 +75,10 @@ export function undoOf(runId: string, call: CallState): Undo<unknown, unknown> {
 /** The idempotency key of a call: the same at every attempt. */
 export function callKey(runId: string, call: CallState): string {
   return `${runId}:${call.id}`;
+}
+
+function canVerify(call: CallState, step: StepDefinition): boolean {
+  return step.kind === 'step' && step.verify !== null && call.undo === null && !call.unverifiable;
 }
 
 export function canCompensate(step: StepDefinition): boolean {

@@ -94,6 +94,10 @@ export function createWorkerCore<Tx>(options: WorkerCoreOptions<Tx>): WorkerOn<T
       limits,
       onLeft,
       onTimer: () => pollLoop.wake(),
+      onPosted() {
+        quietSinceMs = clock.monotonic();
+        pollLoop.wake();
+      },
       onCommit(runs) {
         commitCount += 1;
         commits.inc({});
