@@ -162,35 +162,18 @@ export async function compensate(run: Run, call: CallState, round: number, scene
   run.record({ t: 'compensating', call: call.id, round }, scene.now);
   if (message !== null) run.send(message);
   if (step.kind === 'command') {
-    awaitReply(run, call, scene);
+    replyBy(run, call, scene);
     return false;
   }
   run.record({ t: 'compensated', call: call.id }, scene.now);
   return true;
 }
 
-/** A compensating command is sent again when it has not been answered in time. */
-export function awaitReply(run: Run, call: CallState, scene: Scene): void {
+/** Until when the reply to a compensating command is waited for. */
+export function replyBy(run: Run, call: CallState, scene: Scene): void {
   const step = run.step(call.step);
-  if (step?.kind !== 'command' || call.undo?.state !== 'open' || call.undo.retryAt !== null) return;
-  call.undo.retryAt = Math.floor(scene.now + step.compensation.timeoutMs);
-}
-
-/** No answer came to a compensating command: again, or, after the last attempt, stuck. */
-export async function resendCompensation(run: Run, call: CallState, scene: Scene): Promise<void> {
-  const step = run.step(call.step);
-  if (step?.kind !== 'command' || call.undo?.state !== 'open') return;
-  const error = {
-    name: 'HoldfastError',
-    code: 'HF_STEP_TIMEOUT',
-    message: `No reply to the compensation of ${call.id}.`,
-  };
-  compensationFailed(run, call, { kind: 'failed', error, permanent: false, doubt: true }, scene);
-  if (run.state.stuck !== null) return;
-  const message = await prepareCompensation(run, step, call);
-  if (message !== null) run.send(message);
-  call.undo.retryAt = null;
-  awaitReply(run, call, scene);
+  if (step?.kind === 'command' && call.undo !== null)
+    call.undo.replyBy = Math.floor(scene.now + step.compensation.timeoutMs);
 }
 
 /** A compensation failed: put off, or given up, and then the run is stuck. */

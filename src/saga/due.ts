@@ -2,13 +2,12 @@
  * The timers of a run: when the next thing is due, and what happens then. Nothing is kept beside the journal, so a run that is loaded
  * anew has the same timers. Times are the store's. Used by the engine.
  */
-import { requestUndo, resendCompensation, undoId } from './backward.ts';
-import { prepareCommand } from './commands.ts';
-import { attemptEnded, endDone, endFailed, tell } from './forward.ts';
-import { recordError } from './recorded-error.ts';
+import { requestUndo, undoId } from './backward.ts';
+import { endDone, endFailed, tell } from './forward.ts';
 import type { Scene } from './facts.ts';
+import { commandDue, compensationDue } from './resend.ts';
 import type { Run } from './run.ts';
-import type { CallState } from './state.ts';
+import type { CallState, UndoState } from './state.ts';
 
 /** When anything of the run is due next, in milliseconds since the epoch; Infinity: nothing is. */
 export function nextDue(run: Run): number {
@@ -23,16 +22,21 @@ export function nextDue(run: Run): number {
   if (state.phase === 'forward' && run.ending === null) return next;
   for (const call of state.calls.values()) {
     if (call.undo?.state !== 'open' || run.inFlight.has(undoId(call))) continue;
-    next = Math.min(next, call.undo.retryAt ?? Infinity);
+    next = Math.min(next, undoDue(call.undo));
   }
   return next;
+}
+
+function undoDue(undo: UndoState): number {
+  return undo.retryAt ?? undo.replyBy ?? Infinity;
 }
 
 function callDue(run: Run, call: CallState): number {
   if (call.kind === 'step' || call.kind === 'transaction') {
     return run.inFlight.has(call.id) ? Infinity : (call.retryAt ?? Infinity);
   }
-  return call.until ?? Infinity;
+  // A command that is to be sent again, or whose reply is waited for.
+  return call.retryAt ?? call.until ?? Infinity;
 }
 
 /** Takes in the first thing that is due. Returns whether the code was told something; `more`: look again. */
@@ -50,10 +54,9 @@ export async function takeDue(run: Run, scene: Scene): Promise<{ readonly told: 
     }
   }
   for (const call of state.calls.values()) {
-    if (call.undo?.state !== 'open' || (call.undo.retryAt ?? Infinity) > scene.now || run.inFlight.has(undoId(call)))
-      continue;
+    if (call.undo?.state !== 'open' || undoDue(call.undo) > scene.now || run.inFlight.has(undoId(call))) continue;
     const step = run.step(call.step);
-    if (step?.kind === 'command') await resendCompensation(run, call, scene);
+    if (step?.kind === 'command') await compensationDue(run, call, scene);
     else {
       call.undo.retryAt = null;
       run.effects.push({ kind: 'compensate', call });
@@ -88,37 +91,10 @@ async function callIsDue(run: Run, call: CallState, scene: Scene): Promise<boole
       return endFailed(run, call, { error, doubt: true }, scene);
     }
     case 'command':
-      return commandUnanswered(run, call, scene);
+      return commandDue(run, call, scene);
     default:
       call.retryAt = null;
       run.effects.push({ kind: 'attempt', call });
       return false;
   }
-}
-
-/** Sent again, with the same call in its headers, until the attempts are used up. */
-async function commandUnanswered(run: Run, call: CallState, scene: Scene): Promise<boolean> {
-  const definition = run.step(call.step);
-  if (definition?.kind !== 'command') return false;
-  const error = {
-    name: 'HoldfastError',
-    code: 'HF_STEP_TIMEOUT',
-    message: `No reply to ${call.id} within ${definition.timeoutMs} ms.`,
-  };
-  const told = attemptEnded(run, call, { kind: 'failed', error, permanent: false, doubt: true }, scene);
-  if (call.outcome !== 'open' || run.state.stuck !== null || run.effects.some((effect) => effect.call === call))
-    return told;
-  try {
-    run.send(await prepareCommand(run, { call: call.id, definition, input: call.input }));
-  } catch (cause) {
-    return endFailed(run, call, { error: recordError(cause), doubt: true }, scene);
-  }
-  awaitAnswer(run, call, scene);
-  return told;
-}
-
-/** From now on for its timeout. Not recorded: after a crash it is counted from the last attempt. */
-function awaitAnswer(run: Run, call: CallState, scene: Scene): void {
-  const definition = run.step(call.step);
-  if (definition?.kind === 'command') call.until = Math.floor(scene.now + definition.timeoutMs);
 }

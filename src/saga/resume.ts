@@ -46,13 +46,17 @@ function resume(run: Run, scene: Scene): void {
   const crashed = run.lost > state.lost;
   if (crashed) run.record({ t: 'recovered', lost: run.lost }, scene.now);
   if (state.phase === 'forward') for (const call of state.open) resumeCall(run, call, crashed, scene);
-  for (const call of state.calls.values()) if (call.undo?.state === 'open') resumeUndo(run, call);
+  for (const call of state.calls.values()) if (call.undo?.state === 'open') resumeUndo(run, call, scene);
 }
 
 function resumeCall(run: Run, call: CallState, crashed: boolean, scene: Scene): void {
   const definition = run.step(call.step);
   if (call.kind === 'command') {
-    if (definition?.kind === 'command' && call.retryAt !== null) call.until = call.retryAt + definition.timeoutMs;
+    // Whether it was sent again then is not known; if not, its time will be up once more.
+    if (definition?.kind === 'command' && call.retryAt !== null && call.retryAt <= scene.now) {
+      call.until = call.retryAt + definition.timeoutMs;
+      call.retryAt = null;
+    } else if (call.retryAt !== null) call.until = null;
     return;
   }
   if (call.kind === 'emit') {
@@ -72,11 +76,14 @@ function resumeCall(run: Run, call: CallState, crashed: boolean, scene: Scene): 
   run.effects.push({ kind: 'attempt', call });
 }
 
-function resumeUndo(run: Run, call: CallState): void {
+function resumeUndo(run: Run, call: CallState, scene: Scene): void {
   const definition = run.step(call.step);
   if (call.undo === null) return;
   if (definition?.kind === 'command') {
-    call.undo.retryAt ??= call.undo.startedAt + definition.compensation.timeoutMs;
+    const { retryAt, startedAt } = call.undo;
+    if (retryAt !== null && retryAt > scene.now) return;
+    call.undo.retryAt = null;
+    call.undo.replyBy = (retryAt ?? startedAt) + definition.compensation.timeoutMs;
     return;
   }
   // Compensations bear being repeated: that is what they are for.

@@ -180,6 +180,7 @@ export class Run {
 
   send(message: string): void {
     this.#messages.push(message);
+    this.#changed = true;
   }
 
   post(runId: string, body: MailBody): void {

@@ -49,6 +49,8 @@ export interface UndoState {
   attempts: number;
   startedAt: number;
   retryAt: number | null;
+  /** Until when a reply is waited for. Not recorded: it follows from the rest. */
+  replyBy: number | null;
   /** A late reply said that it happened: one more round. */
   again: boolean;
 }
@@ -175,7 +177,15 @@ export function apply(state: RunState, event: JournalEvent, at: number): void {
       return;
     case 'compensating':
       withCall(state, event.call, (call) => {
-        call.undo = { state: 'open', round: event.round, attempts: 0, startedAt: at, retryAt: null, again: false };
+        call.undo = {
+          state: 'open',
+          round: event.round,
+          attempts: 0,
+          startedAt: at,
+          retryAt: null,
+          replyBy: null,
+          again: false,
+        };
       });
       return;
     case 'compensation failed':
@@ -313,7 +323,7 @@ function applyRetried(state: RunState, at: number): void {
 
 function endUndo(state: RunState, id: string, at: number): void {
   withCall(state, id, (call) => {
-    call.undo ??= { state: 'open', round: 1, attempts: 0, startedAt: at, retryAt: null, again: false };
+    call.undo ??= { state: 'open', round: 1, attempts: 0, startedAt: at, retryAt: null, replyBy: null, again: false };
     call.undo.state = 'done';
     call.undo.retryAt = null;
   });

@@ -1,0 +1,61 @@
+/**
+ * Commands and compensations that are not answered in time: sent again after their backoff, under the same call, until the attempts
+ * are used up. The participant recognises them. Used by due.ts.
+ *
+ * When the next one is due stands in the journal (`retryAt`); until when a reply is waited for follows from it, so a run that is
+ * loaded anew goes on waiting where it was.
+ */
+import { compensationFailed, replyBy } from './backward.ts';
+import { prepareCommand, prepareCompensation } from './commands.ts';
+import type { RecordedError } from './events.ts';
+import type { Scene } from './facts.ts';
+import { attemptEnded, endFailed } from './forward.ts';
+import { recordError } from './recorded-error.ts';
+import type { Run } from './run.ts';
+import type { CallState } from './state.ts';
+
+/** A command is to be sent again, or was not answered. Returns whether the code was told something. */
+export async function commandDue(run: Run, call: CallState, scene: Scene): Promise<boolean> {
+  if (call.retryAt !== null) return sendAgain(run, call, scene);
+  const definition = run.step(call.step);
+  if (definition?.kind !== 'command') return false;
+  const error = unanswered(call.id, definition.timeoutMs);
+  const told = attemptEnded(run, call, { kind: 'failed', error, permanent: false, doubt: true }, scene);
+  call.until = null;
+  if (call.outcome !== 'open' || call.retryAt === null || call.retryAt > scene.now) return told;
+  return sendAgain(run, call, scene);
+}
+
+async function sendAgain(run: Run, call: CallState, scene: Scene): Promise<boolean> {
+  const definition = run.step(call.step);
+  if (definition?.kind !== 'command') return false;
+  call.retryAt = null;
+  try {
+    run.send(await prepareCommand(run, { call: call.id, definition, input: call.input }));
+  } catch (cause) {
+    return endFailed(run, call, { error: recordError(cause), doubt: true }, scene);
+  }
+  call.until = Math.floor(scene.now + definition.timeoutMs);
+  return false;
+}
+
+/** A compensating command is to be sent again, or was not answered. */
+export async function compensationDue(run: Run, call: CallState, scene: Scene): Promise<void> {
+  const step = run.step(call.step);
+  const { undo } = call;
+  if (step?.kind !== 'command' || undo?.state !== 'open') return;
+  if (undo.retryAt === null) {
+    const error = unanswered(`the compensation of ${call.id}`, step.compensation.timeoutMs);
+    undo.replyBy = null;
+    compensationFailed(run, call, { kind: 'failed', error, permanent: false, doubt: true }, scene);
+    if (run.state.stuck !== null || (undo.retryAt ?? Infinity) > scene.now) return;
+  }
+  undo.retryAt = null;
+  const message = await prepareCompensation(run, step, call);
+  if (message !== null) run.send(message);
+  replyBy(run, call, scene);
+}
+
+function unanswered(what: string, timeoutMs: number): RecordedError {
+  return { name: 'HoldfastError', code: 'HF_STEP_TIMEOUT', message: `No reply to ${what} within ${timeoutMs} ms.` };
+}
