@@ -45,7 +45,8 @@ export function wishGranted(run: Run, scene: Scene): void {
     run.recordStuck('forward', null, wish.error ?? { name: 'Error', message: 'The run failed.' }, scene.now);
     return;
   }
-  run.record({ t: 'refused', what: wish.reason === 'cancelled' ? 'cancel' : 'deadline' }, scene.now);
+  const actor = wish.actor === undefined ? {} : { actor: wish.actor };
+  run.record({ t: 'refused', what: wish.reason === 'cancelled' ? 'cancel' : 'deadline', ...actor }, scene.now);
 }
 
 function beginUndo(run: Run, wish: UndoWish, scene: Scene): void {
@@ -76,7 +77,7 @@ function beginUndo(run: Run, wish: UndoWish, scene: Scene): void {
 
 /** How an attempt ended that was under way when the undoing began. */
 export function siblingEnded(run: Run, call: CallState, result: AttemptResult, scene: Scene): void {
-  if (call.outcome !== 'open') return;
+  if (call.outcome !== 'open' || call.kind === 'wait') return;
   if (result.kind === 'done') run.recordDone(call, result.output, scene.now);
   else
     endCall(

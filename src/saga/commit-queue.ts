@@ -146,7 +146,7 @@ export class CommitQueue {
     const { store, workerId, log } = this.#options;
     const update = {
       status: run.status,
-      reason: run.state.reason,
+      reason: run.reasonStored,
       pivoted: run.pivotStored,
       release: { wakeAt },
       result: null,

@@ -211,7 +211,8 @@ export function createEffects(options: EffectsOptions): Effects {
     begin(run, effect) {
       const { call } = effect;
       const step = run.step(call.step);
-      if (step === undefined) return;
+      // It may have been settled while the commit that made it an intent was under way.
+      if (step === undefined || !isWanted(run, effect)) return;
       switch (effect.kind) {
         case 'attempt':
           if (step.kind === 'step') attemptStep(run, call, step);
@@ -240,6 +241,13 @@ export function createEffects(options: EffectsOptions): Effects {
       }
     },
   };
+}
+
+/** Whether the run still means to do it. */
+function isWanted(run: Run, { kind, call }: Effect): boolean {
+  if (kind === 'compensate') return call.undo?.state === 'open';
+  if (kind === 'verify') return call.undo === null && (call.outcome === 'open' || call.doubt);
+  return run.state.phase === 'forward' && call.outcome === 'open';
 }
 
 class AttemptFailed extends Error {

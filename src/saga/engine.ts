@@ -174,7 +174,9 @@ export class Engine {
 
   tell(run: Run, fact: Fact): void {
     if (this.#dead || this.#runs.get(run.id) !== run) return;
-    run.facts.push(fact);
+    // A transaction stands in the journal already, before whatever was told while it was committed.
+    if (fact.kind === 'transacted') run.facts.unshift(fact);
+    else run.facts.push(fact);
     this.#enqueue(run);
   }
 
@@ -324,6 +326,7 @@ export class Engine {
     if (commit.mail.length > 0 || commit.children.length > 0) this.#options.onPosted();
     if (failure !== undefined) {
       started?.reject(failure);
+      run.refused();
       this.#giveBack(run, failure, started === undefined);
     } else {
       started?.resolve();

@@ -143,16 +143,28 @@ async function recordChild(run: Run, call: NewCall, pivot: { pivot?: true }, sce
   );
 }
 
-/** The oldest signal of that name goes to the oldest wait for it; told by the next fact. */
+/** A signal of that name, if there is one for it, is promised to the oldest wait without one; told by the next fact. */
 export function takeBufferedSignal(run: Run, name: string): void {
-  const signal = run.state.signals.find((each) => each.name === name);
-  if (signal === undefined) return;
+  let left = run.state.signals.reduce((count, each) => count + (each.name === name ? 1 : 0), 0);
+  if (left === 0) return;
+  for (const fact of run.facts) {
+    if (fact.kind === 'attempt' && fact.call.kind === 'wait' && fact.call.step === name) left -= 1;
+  }
+  if (left <= 0) return;
   for (const call of run.state.open) {
     if (call.kind !== 'wait' || call.step !== name) continue;
     if (run.facts.some((fact) => fact.kind === 'attempt' && fact.call === call)) continue;
-    run.facts.push({ kind: 'attempt', call, result: { kind: 'done', output: signal.payload } });
+    run.facts.push({ kind: 'attempt', call, result: { kind: 'done', output: undefined } });
     return;
   }
+}
+
+/** The oldest signal is taken now: the time of another wait may have been up since it was promised. */
+function waitEnded(run: Run, call: CallState, scene: Scene): boolean {
+  const signal = run.state.signals.find(({ name }) => name === call.step);
+  if (call.outcome === 'open' && signal !== undefined) return endDone(run, call, signal.payload, scene);
+  takeBufferedSignal(run, call.step);
+  return false;
 }
 
 function begin(run: Run, effect: Effect): void {
@@ -161,6 +173,7 @@ function begin(run: Run, effect: Effect): void {
 
 /** How an attempt ended. Returns whether the code was told something. */
 export function attemptEnded(run: Run, call: CallState, result: AttemptResult, scene: Scene): boolean {
+  if (call.kind === 'wait') return waitEnded(run, call, scene);
   if (call.outcome !== 'open') return false;
   if (result.kind === 'done') return endDone(run, call, result.output, scene);
   const definition = run.step(call.step);

@@ -10,7 +10,7 @@ import { endDone, endFailed, takeBufferedSignal } from './forward.ts';
 import { recordError } from './recorded-error.ts';
 import type { Scene } from './facts.ts';
 import type { Run } from './run.ts';
-import { textOf, type CallState } from './state.ts';
+import { signalId, textOf, type CallState } from './state.ts';
 import type { Mail, MailBody } from './store.ts';
 import { canCompensate } from './undo.ts';
 
@@ -57,7 +57,7 @@ export async function takeMail(run: Run, mail: Mail, scene: Scene): Promise<bool
 
 function takeSignal(run: Run, body: Body<'signal'>, scene: Scene): void {
   if (run.state.phase !== 'forward') return;
-  if (body.id !== undefined && run.state.signalIds.has(body.id)) return;
+  if (body.id !== undefined && run.state.signalIds.has(signalId(body.name, body.id))) return;
   const { name, payload, id } = body;
   run.record(
     { t: 'signal', name, ...(payload === undefined ? {} : { payload }), ...(id === undefined ? {} : { id }) },

@@ -26,6 +26,8 @@ export function releaseOf(run: Run, scene: ReleaseScene): { readonly wakeAt: num
   // What has not begun is begun by whoever takes the run up next.
   if (leaving && run.inFlight.size === 0 && run.effects.length > 0) return { wakeAt: now };
   if (!run.idle) return null;
+  // It is not in the journal, and would be forgotten with the run, only to be taken up again at once.
+  if (run.wish !== null && !leaving) return null;
   const due = nextDue(run);
   const wakeAt = Number.isFinite(due) ? due : null;
   if (leaving) return { wakeAt };

@@ -4,7 +4,7 @@
  */
 import type { JournalRow, RecordedError } from './events.ts';
 import { createFlow } from './flow.ts';
-import { collectCalls } from './forward.ts';
+import { collectCalls, takeBufferedSignal } from './forward.ts';
 import { afterwards } from './mail.ts';
 import { replay } from './replay.ts';
 import type { Scene } from './facts.ts';
@@ -64,6 +64,8 @@ function resumeCall(run: Run, call: CallState, crashed: boolean, scene: Scene): 
     run.facts.push({ kind: 'attempt', call, result: { kind: 'done', output: undefined } });
     return;
   }
+  // Its signal may be recorded, and the worker lost before the code was told.
+  if (call.kind === 'wait') takeBufferedSignal(run, call.step);
   if (call.kind !== 'step' && call.kind !== 'transaction') return;
   if (call.retryAt !== null && call.retryAt > scene.now) return;
   if (crashed) {

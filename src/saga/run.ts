@@ -4,7 +4,7 @@
  */
 import type { RunSettings } from './commands.ts';
 import { stepOf, type Saga } from './definition.ts';
-import type { JournalEvent, RecordedError, RunStatus, StuckWhy } from './events.ts';
+import type { JournalEvent, RecordedError, RunStatus, StuckWhy, UndoReason } from './events.ts';
 import type { Effect, Fact, UndoWish } from './facts.ts';
 import type { Ending, Flow } from './flow.ts';
 import { apply, applyCalled, applyDone, emptyState, type CallState, type RunState } from './state.ts';
@@ -42,6 +42,8 @@ export class Run {
   status: RunStatus;
   /** Whether the database knows that the pivot is passed. */
   pivotStored = false;
+  /** What the database has as the reason of its undoing. */
+  reasonStored: UndoReason | null = null;
   committing = false;
   /** Its code has been told something and has not been looked at since: nobody can say what it waits for. */
   inHand = false;
@@ -61,6 +63,7 @@ export class Run {
   #children: (NewRun & { journal: string })[] = [];
   #start: NewRun | null = null;
   #changed = false;
+  #before: { status: RunStatus; pivoted: boolean; reason: UndoReason | null } | null = null;
 
   constructor(saga: Saga, identity: Identity, status: RunStatus, settings: RunSettings) {
     this.saga = saga;
@@ -80,6 +83,7 @@ export class Run {
     }
     this.lost = claimed.lost;
     this.pivotStored = claimed.pivoted;
+    this.reasonStored = claimed.reason;
   }
 
   /** Puts the start of the run into its first commit. */
@@ -221,6 +225,14 @@ export class Run {
     return this.state.phase === 'completed' || this.state.phase === 'undone' || this.state.stuck !== null;
   }
 
+  /** The last commit was refused: the database has what it had before. */
+  refused(): void {
+    if (this.#before === null) return;
+    this.status = this.#before.status;
+    this.pivotStored = this.#before.pivoted;
+    this.reasonStored = this.#before.reason;
+  }
+
   /** What goes into the next commit. `release`: when it is to be claimed again, if it leaves memory now. */
   flush(release: { readonly wakeAt: number | null } | null): RunCommit {
     const { state } = this;
@@ -253,8 +265,10 @@ export class Run {
       this.n += 1;
       this.#at = this.#rowAt;
     }
+    this.#before = { status: this.status, pivoted: this.pivotStored, reason: this.reasonStored };
     this.status = status;
     this.pivotStored = state.pivoted;
+    this.reasonStored = state.reason;
     this.#start = null;
     this.#events = [];
     this.#messages = [];

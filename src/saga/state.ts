@@ -106,6 +106,11 @@ export function emptyState(): RunState {
   };
 }
 
+/** A signal's id counts beside its name. */
+export function signalId(name: string, id: string): string {
+  return JSON.stringify([name, id]);
+}
+
 /** JSON text of a value that may be missing. */
 export function textOf(value: unknown): string | undefined {
   return value === undefined ? undefined : JSON.stringify(value);
@@ -151,7 +156,7 @@ export function apply(state: RunState, event: JournalEvent, at: number): void {
       return;
     case 'signal':
       state.signals.push({ name: event.name, payload: textOf(event.payload) });
-      if (event.id !== undefined) state.signalIds.add(event.id);
+      if (event.id !== undefined) state.signalIds.add(signalId(event.name, event.id));
       return;
     case 'recovered':
       state.lost = event.lost;

@@ -1,6 +1,6 @@
 /**
  * When which run is due: a heap, because a worker may hold thousands of timers and looks only at the first. A timer that was moved
- * leaves its old entry behind, which is passed over when it comes up. Used by the engine.
+ * leaves its old entry behind, which is passed over when it comes up, or thrown out with others when there are many. Used by the engine.
  */
 interface Entry<Owner> {
   readonly at: number;
@@ -12,10 +12,15 @@ export interface Timers<Owner> {
   set(owner: Owner, at: number): void;
   /** When the next one is due; Infinity: none is. */
   readonly next: number;
+  /** Entries kept, those left behind among them. */
+  readonly kept: number;
   /** Takes out all that are due by then. */
   take(now: number): readonly Owner[];
   forget(owner: Owner): void;
 }
+
+/** Entries left behind, over as many as there are timers, that are worth the clearing away. */
+const MANY_LEFT_BEHIND = 1_000;
 
 export function createTimers<Owner extends object>(): Timers<Owner> {
   const heap: Entry<Owner>[] = [];
@@ -53,6 +58,12 @@ export function createTimers<Owner extends object>(): Timers<Owner> {
     }
   }
 
+  /** What was left behind must not keep its owners: an old deadline may be weeks away. */
+  function compact(): void {
+    heap.length = 0;
+    for (const entry of current.values()) push(entry);
+  }
+
   function top(): Entry<Owner> | undefined {
     for (;;) {
       const first = heap[0];
@@ -63,6 +74,7 @@ export function createTimers<Owner extends object>(): Timers<Owner> {
 
   return {
     set(owner, at) {
+      if (heap.length > 2 * current.size + MANY_LEFT_BEHIND) compact();
       if ((current.get(owner)?.at ?? Infinity) === at) return;
       if (at === Infinity) {
         current.delete(owner);
@@ -74,6 +86,9 @@ export function createTimers<Owner extends object>(): Timers<Owner> {
     },
     get next() {
       return top()?.at ?? Infinity;
+    },
+    get kept() {
+      return heap.length;
     },
     take(now) {
       const due: Owner[] = [];
