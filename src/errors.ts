@@ -69,6 +69,7 @@ export const ERROR_CODES = {
   // processes
   HF_STOPPED: 'The service is stopped.',
   HF_SERVER_MISSING: 'A server needed for tests or the demo cannot be found or started.',
+  HF_TEST_UNSETTLED: 'A saga under test waits for something that the clock of the test has no part in.',
 } as const;
 
 export type ErrorCode = keyof typeof ERROR_CODES;

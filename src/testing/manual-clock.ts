@@ -16,6 +16,8 @@ export interface ManualClock extends Clock {
   whenSleeping(count?: number): Promise<void>;
   /** How many sleeps are pending. */
   readonly sleeping: number;
+  /** When the first of them ends, by `monotonic()`; Infinity when none will. */
+  readonly nextDueMs: number;
 }
 
 interface Sleeper {
@@ -81,6 +83,9 @@ export function createManualClock(start: Date | number = Date.UTC(2026, 0, 1)): 
     },
     get sleeping() {
       return sleepers.size;
+    },
+    get nextDueMs() {
+      return earliest()?.dueMs ?? Infinity;
     },
   };
 }

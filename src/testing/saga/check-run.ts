@@ -1,0 +1,161 @@
+/**
+ * What must hold of every run however its workers died: it has ended, its effects are those of its journal, undone in reverse and never
+ * done afterwards, nothing recorded has changed, and its journal folds and replays to what it is. Used by every-crash-point.ts.
+ */
+import { isDeepStrictEqual } from 'node:util';
+import { DEFAULT_MAX_BYTES } from '../../outbox/prepare.ts';
+import { stepOf, type AnySaga, type Saga } from '../../saga/definition.ts';
+import type { JournalEvent, JournalRow, RunStatus } from '../../saga/events.ts';
+import { createFlow } from '../../saga/flow.ts';
+import { replay } from '../../saga/replay.ts';
+import { apply, emptyState, valueOf, type CallState, type RunState } from '../../saga/state.ts';
+import { turn } from '../../saga/turn.ts';
+import { canCompensate } from '../../saga/undo.ts';
+import type { TestEffect } from './effects-log.ts';
+import type { MemoryRun } from './memory-saga-store.ts';
+import type { MemoryMessage } from './memory-tables.ts';
+
+export interface CheckedRun {
+  readonly saga: AnySaga;
+  readonly run: MemoryRun;
+  /** Of this run. */
+  readonly effects: readonly TestEffect[];
+  /** Of all runs. */
+  readonly messages: readonly MemoryMessage[];
+  /** Its journal at moments when a worker died. */
+  readonly earlier: readonly (readonly JournalRow[])[];
+  readonly allowStuck: boolean;
+}
+
+/** What does not hold, in words; empty when all does. */
+export async function checkRun(checked: CheckedRun): Promise<readonly string[]> {
+  const { run } = checked;
+  const state = emptyState();
+  for (const { at, events } of run.journal) for (const event of events) apply(state, event, at);
+  return [
+    ...checkEnd(checked, state),
+    ...checkJournal(checked),
+    ...checkEffects(checked, state),
+    ...checkOrder(checked, state),
+    ...checkEmitted(checked, state),
+    ...(await checkReplay(checked)),
+  ];
+}
+
+function checkEnd({ run, allowStuck }: CheckedRun, state: RunState): string[] {
+  const wrong: string[] = [];
+  const ends = new Set<RunStatus>(['completed', 'compensated', ...(allowStuck ? (['stuck'] as const) : [])]);
+  if (!ends.has(run.status)) wrong.push(`the run is ${run.status}, and nothing more will come of it`);
+  const folded =
+    state.phase === 'completed'
+      ? 'completed'
+      : state.phase === 'undone'
+        ? 'compensated'
+        : state.stuck === null
+          ? null
+          : 'stuck';
+  if (ends.has(run.status) && folded !== run.status)
+    wrong.push(`the run is ${run.status}, but its journal says ${folded ?? 'that it goes on'}`);
+  return wrong;
+}
+
+/** Nothing recorded changes: the journal only grows, and each call has one outcome. */
+function checkJournal({ run, earlier }: CheckedRun): string[] {
+  const wrong: string[] = [];
+  for (const before of earlier) {
+    if (!isDeepStrictEqual(run.journal.slice(0, before.length), before))
+      wrong.push('what was recorded before a crash is recorded otherwise after it');
+  }
+  const outcomes = new Map<string, JournalEvent>();
+  for (const event of run.journal.flatMap(({ events }) => events)) {
+    if (event.t !== 'done' && event.t !== 'failed' && event.t !== 'timed out') continue;
+    if (outcomes.has(event.call)) wrong.push(`${event.call} has two outcomes`);
+    outcomes.set(event.call, event);
+  }
+  return wrong;
+}
+
+function checkEffects({ saga, run, effects }: CheckedRun, state: RunState): string[] {
+  const wrong: string[] = [];
+  const of = (call: string, what: TestEffect['what']): TestEffect[] =>
+    effects.filter((effect) => effect.call === call && effect.what === what);
+  for (const effect of effects) {
+    if (!state.calls.has(effect.call)) wrong.push(`${effect.name} happened, but its journal knows of no such call`);
+    if (effect.kind === 'transaction' && effect.places.length > 1)
+      wrong.push(`${effect.name} is a transaction and was committed ${effect.places.length} times`);
+  }
+  for (const call of state.calls.values()) {
+    if (!['step', 'transaction', 'command'].includes(call.kind)) continue;
+    const [done] = of(call.id, 'done');
+    const undone = of(call.id, 'undone');
+    const succeeded = call.outcome === 'done' && !call.degraded;
+    if (succeeded && done === undefined) wrong.push(`${call.id} is recorded as done, but never happened`);
+    if ((done?.places.at(-1) ?? -1) > (undone[0]?.places[0] ?? Infinity))
+      wrong.push(`${call.id} happened after it was undone`);
+    const step = stepOf(saga, call.step);
+    if (done === undefined || step === undefined || !canCompensate(step)) continue;
+    if (run.status === 'compensated' && undone.length === 0) wrong.push(`${call.id} happened and was not undone`);
+    if (run.status !== 'completed') continue;
+    if (succeeded && !call.givenUp && undone.length > 0) wrong.push(`${call.id} was undone, but the run is completed`);
+    if (call.outcome === 'failed' && undone.length === 0)
+      wrong.push(`${call.id} was given up, but happened and was not undone`);
+  }
+  return wrong;
+}
+
+/** Reverse order of start; what came to light later is undone when it does. */
+function checkOrder({ run, effects }: CheckedRun, state: RunState): string[] {
+  if (run.status === 'completed') return [];
+  const started = [...state.calls.keys()];
+  const late = new Set(
+    run.journal.flatMap(({ events }) => events.flatMap((event) => (event.t === 'late reply' ? [event.call] : []))),
+  );
+  const order = effects
+    .filter(({ what, call }) => what === 'undone' && !late.has(call))
+    .toSorted((one, other) => (one.places[0] ?? 0) - (other.places[0] ?? 0))
+    .map(({ call }) => call);
+  const expected = order.toSorted((one, other) => started.indexOf(other) - started.indexOf(one));
+  if (isDeepStrictEqual(order, expected)) return [];
+  return [
+    `undone were ${order.join(', ')}, in this order; the reverse of how they were started is ${expected.join(', ')}`,
+  ];
+}
+
+/** An emitted message leaves once for each call. */
+function checkEmitted({ saga, run, messages }: CheckedRun, state: RunState): string[] {
+  const own = messages.filter(({ headers }) => headers['correlationid'] === run.id);
+  const topics = new Map<string, CallState[]>();
+  const commands = new Set<string>();
+  for (const step of Object.values(saga.steps)) if (step.kind === 'command') commands.add(step.command.topic);
+  for (const call of state.calls.values()) {
+    const step = stepOf(saga, call.step);
+    if (step?.kind !== 'emit' || call.outcome !== 'done') continue;
+    topics.set(step.message.topic, [...(topics.get(step.message.topic) ?? []), call]);
+  }
+  const wrong: string[] = [];
+  for (const [topic, calls] of topics) {
+    const sent = own.filter((message) => message.topic === topic).length;
+    const undoing = Object.values(saga.steps).some(
+      (step) =>
+        'compensate' in step && (step.compensate as { message?: { topic: string } } | null)?.message?.topic === topic,
+    );
+    if (sent !== calls.length && !undoing && !commands.has(topic))
+      wrong.push(`${topic} was emitted ${sent} times for ${calls.length} calls`);
+  }
+  return wrong;
+}
+
+async function checkReplay({ saga, run }: CheckedRun): Promise<string[]> {
+  const events = run.journal.flatMap((row) => row.events);
+  const [first] = events;
+  if (first?.t !== 'started') return ['its journal does not begin with its start'];
+  if (events.some((event) => event.t === 'resolved')) return [];
+  const flow = createFlow({ saga: saga as Saga, runId: run.id, input: first.input, maxBytes: DEFAULT_MAX_BYTES });
+  const fit = await replay(flow, run.journal, turn);
+  if (fit.kind === 'misfit')
+    return run.status === 'stuck' ? [] : [`its journal cannot be replayed: ${fit.error.message}`];
+  if (run.status !== 'completed') return [];
+  if (fit.ending?.kind !== 'returned') return ['it is completed, but its code, replayed, does not return'];
+  const result = valueOf(fit.ending.result) ?? null;
+  return isDeepStrictEqual(result, run.result) ? [] : ['its code, replayed, returns something else than it did'];
+}

@@ -1,0 +1,218 @@
+/**
+ * The participants of a saga under test: take its commands and compensations, keep a record of each call as real ones do (by the same
+ * decisions, src/saga/participant-decide.ts), and send replies, as the test has scripted them. Used by saga-test.ts.
+ */
+import { HoldfastError, isHoldfastError } from '../../errors.ts';
+import { decodePayload } from '../../message/decode.ts';
+import { encodeForSend, type MessageType } from '../../message/message-type.ts';
+import type { AnySaga } from '../../saga/definition.ts';
+import { decideCompensation, decideRepeated, DONE, refusal } from '../../saga/participant-decide.ts';
+import type { Answer, CallRow } from '../../saga/participant-store.ts';
+import type { CommandStep } from '../../saga/steps.ts';
+import type { MailBody } from '../../saga/store.ts';
+import { readSagaCall, type SagaCall } from '../../saga/wire.ts';
+import type { EffectsLog } from './effects-log.ts';
+import type { FailPlan, Planned } from './fail-plan.ts';
+import type { MemoryMessage } from './memory-tables.ts';
+import { scriptedAnswer, type Responder } from './respond.ts';
+
+export interface ScriptedParticipantsOptions {
+  readonly sagas: readonly AnySaga[];
+  readonly responders: readonly Responder[];
+  readonly log: EffectsLog;
+  readonly plan: FailPlan;
+  /** The name of the saga of a run. */
+  readonly sagaOf: (runId: string) => string | undefined;
+  readonly post: (runId: string, body: MailBody) => Promise<void>;
+  readonly sleep: (delayMs: number) => Promise<void>;
+}
+
+export interface ScriptedParticipants {
+  /** Handles a message; resolves when its answer is on its way. Rejects with mistakes of the test. */
+  receive(message: MemoryMessage): Promise<void>;
+}
+
+/** What a saga declares of a command. */
+interface Declared {
+  readonly step: CommandStep;
+  readonly undoneBy: string | null;
+}
+
+/** What came of a script: an answer and how it gets back, or nothing at all. */
+interface Scripted {
+  readonly answer: Answer;
+  readonly replies: number;
+  readonly delayMs: number;
+}
+
+/** @throws HoldfastError HF_CONFIG for a command that nobody answers, and for a script that no saga asks for */
+export function createScriptedParticipants(options: ScriptedParticipantsOptions): ScriptedParticipants {
+  const { sagas, log, plan, sagaOf, post, sleep } = options;
+  const declared = declaredCommands(sagas);
+  const responders = checkResponders(options.responders, declared);
+  const records = new Map<string, CallRow>();
+  const attempts = new Map<string, number>();
+  const queues = new Map<string, Promise<void>>();
+
+  async function receive(message: MemoryMessage): Promise<void> {
+    const attributes = message.headers as { readonly headers?: Readonly<Record<string, string>> };
+    const call = readSagaCall(attributes.headers ?? {});
+    if (call === null) return;
+    // One after the other for each call, as the lock on its record has it.
+    const key = `${call.runId}:${call.call}`;
+    const work = (queues.get(key) ?? Promise.resolve()).then(() => handle(message, call, key));
+    queues.set(
+      key,
+      work.catch(() => {}),
+    );
+    await work;
+  }
+
+  async function handle(message: MemoryMessage, call: SagaCall, key: string): Promise<void> {
+    const row = records.get(key) ?? null;
+    if (call.role === 'command') {
+      if (row !== null) return reply(call, { answer: decideRepeated(row, message.topic), replies: 1, delayMs: 0 });
+      const scripted = await runScript(message, call, 'run');
+      if (scripted === null) return;
+      const { topic, payload } = message;
+      const { answer } = scripted;
+      const version = responders.get(topic)?.type.version ?? 1;
+      records.set(key, { state: answer.outcome, command: { topic, version, data: payload }, reply: answer });
+      return reply(call, scripted);
+    }
+    const undone = [...declared].find(([, { undoneBy }]) => undoneBy === message.topic)?.[0] ?? '';
+    const decision = decideCompensation(row, undone, call.outcome ?? 'unknown');
+    if (decision.do === 'answer') return reply(call, { answer: decision.answer, replies: 1, delayMs: 0 });
+    if (decision.do === 'bury') {
+      records.set(key, { state: 'tombstone', command: null, reply: null });
+      return reply(call, { answer: DONE, replies: 1, delayMs: 0 });
+    }
+    const scripted = await runScript(message, call, 'compensation');
+    if (scripted === null) return;
+    if (scripted.answer.outcome === 'done')
+      records.set(key, { command: null, reply: null, ...row, state: 'compensated' });
+    return reply(call, scripted);
+  }
+
+  /** Null: nothing has happened, and nobody answers. */
+  async function runScript(
+    message: MemoryMessage,
+    call: SagaCall,
+    of: 'run' | 'compensation',
+  ): Promise<Scripted | null> {
+    const { runId } = call;
+    const saga = sagaOf(runId) ?? '';
+    const step = call.call.split(':')[0] ?? '';
+    const idempotencyKey = `${runId}:${call.call}${of === 'compensation' ? ':undo' : ''}`;
+    const attempt = (attempts.get(idempotencyKey) ?? 0) + 1;
+    attempts.set(idempotencyKey, attempt);
+    const about = { runId, saga, step, call: call.call, kind: 'command', idempotencyKey } as const;
+    const open = log.begin({ ...about, of, attempt, input: message.payload });
+    const planned = plan.take(saga, step, of);
+    const context = { attempt, runId, call: call.call, idempotencyKey };
+    const scripted = await (
+      planned?.after === false ? Promise.resolve(failed(planned)) : script(message, context, of)
+    ).catch((error: unknown) => {
+      open.end('failed', error);
+      throw error;
+    });
+    if (scripted === null) {
+      open.hang();
+      return null;
+    }
+    const done = scripted.answer.outcome === 'done';
+    if (done) log.note({ ...about, what: of === 'run' ? 'done' : 'undone' });
+    open.end(done ? 'done' : 'failed', done ? undefined : scripted.answer);
+    return planned?.after === true ? { ...scripted, replies: 0 } : scripted;
+  }
+
+  async function script(
+    message: MemoryMessage,
+    context: Parameters<Responder['script']>[1],
+    of: 'run' | 'compensation',
+  ): Promise<Scripted | null> {
+    const responder = responders.get(message.topic);
+    // Compensations that a test has nothing to say about are done.
+    if (responder === undefined) return { answer: DONE, replies: 1, delayMs: 0 };
+    const { version } = responder.type;
+    const command = await decodePayload(responder.type, { id: message.id, version, data: message.payload });
+    const replyType = of === 'run' ? (declared.get(message.topic)?.step.reply ?? null) : null;
+    let value: unknown;
+    try {
+      value = await responder.script(command, context);
+    } catch (error) {
+      // A handler that fails otherwise is parked, in the end, and nobody answers.
+      return isRefusal(error) ? { answer: refusal(error), replies: 1, delayMs: 0 } : null;
+    }
+    return resolveAnswer(value, replyType);
+  }
+
+  async function reply(call: SagaCall, { answer, replies, delayMs }: Scripted): Promise<void> {
+    const body = { kind: 'reply', call: call.call, to: call.role, ...answer } as MailBody;
+    if (delayMs > 0) {
+      void sleep(delayMs).then(async () => {
+        for (let n = 0; n < replies; n += 1) await post(call.runId, body);
+      });
+      return;
+    }
+    for (let n = 0; n < replies; n += 1) await post(call.runId, body);
+  }
+
+  return { receive };
+}
+
+function isRefusal(error: unknown): boolean {
+  return isHoldfastError(error, 'HF_REJECTED') || isHoldfastError(error, 'HF_PERMANENT');
+}
+
+function failed({ failure }: Planned): Scripted | null {
+  return failure !== 'hang' && isRefusal(failure) ? { answer: refusal(failure), replies: 1, delayMs: 0 } : null;
+}
+
+async function resolveAnswer(value: unknown, replyType: MessageType | null): Promise<Scripted | null> {
+  const special = scriptedAnswer(value);
+  if (special === null) return { answer: await encodeReply(value, replyType), replies: 1, delayMs: 0 };
+  if (special.kind === 'silence') return null;
+  if (special.kind === 'reject') return { answer: refusal(special.error), replies: 1, delayMs: 0 };
+  const inner = await resolveAnswer(special.answer, replyType);
+  if (inner === null) return null;
+  if (special.kind === 'lost') return { ...inner, replies: 0 };
+  if (special.kind === 'twice') return { ...inner, replies: 2 };
+  return { ...inner, delayMs: special.delayMs };
+}
+
+async function encodeReply(value: unknown, replyType: MessageType | null): Promise<Answer> {
+  if (replyType === null) return DONE;
+  const { text } = await encodeForSend(replyType, value, { maxBytes: Infinity, key: null });
+  return { outcome: 'done', output: JSON.parse(text) as unknown, outputVersion: replyType.version };
+}
+
+function declaredCommands(sagas: readonly AnySaga[]): ReadonlyMap<string, Declared> {
+  const declared = new Map<string, Declared>();
+  for (const step of sagas.flatMap((saga) => Object.values(saga.steps))) {
+    if (step.kind === 'command')
+      declared.set(step.command.topic, { step, undoneBy: step.compensate?.message.topic ?? null });
+  }
+  return declared;
+}
+
+function checkResponders(
+  given: readonly Responder[],
+  declared: ReadonlyMap<string, Declared>,
+): ReadonlyMap<string, Responder> {
+  const responders = new Map(given.map((responder) => [responder.type.topic, responder]));
+  const asked = new Set([...declared].flatMap(([topic, { undoneBy }]) => [topic, undoneBy]));
+  for (const [topic] of responders) {
+    if (!asked.has(topic))
+      throw new HoldfastError('HF_CONFIG', `participants: no saga here sends the command ${topic}.`, {
+        advice: `They send: ${[...declared.keys()].join(', ') || 'none'}.`,
+      });
+  }
+  for (const [topic] of declared) {
+    if (!responders.has(topic))
+      throw new HoldfastError('HF_CONFIG', `participants: nobody answers ${topic}.`, {
+        advice: 'Add respond(Type, (command) => …), or respond(Type, silence) for a participant that is away.',
+      });
+  }
+  return responders;
+}
