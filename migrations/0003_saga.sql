@@ -176,7 +176,8 @@ END $$;
 -- write_message (null means: not in a transaction, nothing written).
 CREATE FUNCTION "holdfast".send_saga_mail(saga_id uuid, kind text, body text, statuses text[], require_transaction boolean) RETURNS jsonb
   LANGUAGE plpgsql
-  SET enable_seqscan = off SET plan_cache_mode = force_generic_plan
+  -- Without jit = off the price of a forbidden scan (of the sequence in wake_workers, say) has the server compile each statement.
+  SET enable_seqscan = off SET plan_cache_mode = force_generic_plan SET jit = off
 AS $$
 DECLARE
   run record;

@@ -78,3 +78,12 @@ it('looks at a few rows for each run concerned, with plans made while the tables
   await client.query('DISCARD PLANS');
   for (const each of await round()) expect(each).toBeLessThan(bound);
 });
+
+it('has no statement compiled: where plans are forbidden by a price, the price would ask for it', async () => {
+  const { rows } = await stores.database.query<{ name: string; settings: readonly string[] }>(
+    `SELECT proname AS name, proconfig AS settings FROM pg_proc WHERE pronamespace = 'holdfast'::regnamespace
+       AND 'enable_seqscan=off' = ANY (proconfig)`,
+  );
+  expect(rows.map(({ name }) => name)).toContain('send_saga_mail');
+  expect(rows.filter(({ settings }) => !settings.includes('jit=off'))).toEqual([]);
+});
