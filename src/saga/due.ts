@@ -43,18 +43,21 @@ function callDue(run: Run, call: CallState): number {
 export async function takeDue(run: Run, scene: Scene): Promise<{ readonly told: boolean; readonly more: boolean }> {
   const { state } = run;
   const nothing = { told: false, more: false };
-  if (nextDue(run) > scene.now) return nothing;
+  // The row that is being filled may have been opened before: what is told in it is told at its time, and now() must not be earlier
+  // than the end of a sleep.
+  const now = Math.min(scene.now, run.openRow(scene.now));
+  if (nextDue(run) > now) return nothing;
   if (state.phase === 'forward') {
-    if (state.deadlineAt !== null && state.deadlineAt <= scene.now && !state.deadlineRefused && run.wish === null) {
+    if (state.deadlineAt !== null && state.deadlineAt <= now && !state.deadlineRefused && run.wish === null) {
       deadline(run, scene);
       return { told: false, more: true };
     }
     for (const call of state.open) {
-      if (callDue(run, call) <= scene.now) return { told: await callIsDue(run, call, scene), more: true };
+      if (callDue(run, call) <= now) return { told: await callIsDue(run, call, scene), more: true };
     }
   }
   for (const call of state.calls.values()) {
-    if (call.undo?.state !== 'open' || undoDue(call.undo) > scene.now || run.inFlight.has(undoId(call))) continue;
+    if (call.undo?.state !== 'open' || undoDue(call.undo) > now || run.inFlight.has(undoId(call))) continue;
     const step = run.step(call.step);
     if (step?.kind === 'command') await compensationDue(run, call, scene);
     else {

@@ -310,7 +310,9 @@ export class Engine {
 
   #arm(run: Run): void {
     const before = this.#timers.next;
-    this.#timers.set(run, nextDue(run));
+    const due = nextDue(run);
+    // What is due after the row was opened that is being filled comes into the next one, and is armed when this one is committed.
+    this.#timers.set(run, run.rowIsOpen && due > run.rowAt ? Infinity : due);
     if (this.#timers.next < before) this.#options.onTimer();
   }
 

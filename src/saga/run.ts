@@ -105,6 +105,11 @@ export class Run {
     return this.#events.length === 0 ? this.#at : this.#rowAt;
   }
 
+  /** Whether something stands in the row that is being filled. */
+  get rowIsOpen(): boolean {
+    return this.#events.length > 0;
+  }
+
   recordStarted(fields: { readonly deadlineAt?: number }, input: string, now: number): void {
     this.openRow(now);
     this.#events.push(withText({ t: 'started', ...fields }, 'input', input));
