@@ -20,7 +20,7 @@ export async function commandDue(run: Run, call: CallState, scene: Scene): Promi
   const definition = run.step(call.step);
   if (definition?.kind !== 'command') return false;
   const error = unanswered(call.id, definition.timeoutMs);
-  const told = attemptEnded(run, call, { kind: 'failed', error, permanent: false, doubt: true }, scene);
+  const told = await attemptEnded(run, call, { kind: 'failed', error, permanent: false, doubt: true }, scene);
   call.until = null;
   if (call.outcome !== 'open' || call.retryAt === null || call.retryAt > scene.now) return told;
   return sendAgain(run, call, scene);
@@ -51,7 +51,14 @@ export async function compensationDue(run: Run, call: CallState, scene: Scene): 
     if (run.state.stuck !== null || (undo.retryAt ?? Infinity) > scene.now) return;
   }
   undo.retryAt = null;
-  const message = await prepareCompensation(run, step, call);
+  let message: string | null;
+  try {
+    message = await prepareCompensation(run, step, call);
+  } catch (cause) {
+    // What is wrong with the message lies in the code; sending it again does not mend that.
+    compensationFailed(run, call, { kind: 'failed', error: recordError(cause), permanent: true, doubt: true }, scene);
+    return;
+  }
   if (message !== null) run.send(message);
   replyBy(run, call, scene);
 }

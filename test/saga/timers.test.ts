@@ -30,7 +30,7 @@ describe('timers', () => {
             const taken = timers.take(each.now).map(({ n }) => n);
             // Earliest first; in which order those of one moment come is nobody's business.
             expect(taken.map((n) => model.get(n))).toEqual(due.map(([, when]) => when).toSorted((a, b) => a - b));
-            expect(taken.toSorted()).toEqual(due.map(([n]) => n).toSorted());
+            expect(new Set(taken)).toEqual(new Set(due.map(([n]) => n)));
             for (const n of taken) model.delete(n);
           }
           expect(timers.next).toBe(Math.min(Infinity, ...model.values()));
