@@ -106,7 +106,7 @@ export async function everyCrashPoint<S extends AnySaga, Tx = unknown>(
       const run = await test.start(saga, input, { id: RUN_ID });
       await options.drive?.(test, run);
       await test.worker.advanceUntil(
-        () => test.views().every(({ status }) => ['completed', 'compensated', 'stuck'].includes(status)),
+        () => test.store.views.every(({ status }) => ['completed', 'compensated', 'stuck'].includes(status)),
         within,
       );
       await test.settle();

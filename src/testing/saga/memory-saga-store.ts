@@ -47,6 +47,8 @@ export interface MemorySnapshot {
 export interface MemorySagaStore extends WorkerStore, ClientStore<MemoryTx> {
   /** Outbox messages of all commits, oldest first. */
   readonly messages: readonly MemoryMessage[];
+  /** All runs without their journals, in the order in which they were started. */
+  readonly views: readonly RunView[];
   /** Copies of everything, as it is now. */
   snapshot(): MemorySnapshot;
   /** Opens a transaction for `start` and `mail`. End it with its `commit()` or `rollback()`. */
@@ -217,6 +219,9 @@ export function createMemorySagaStore(options: MemorySagaStoreOptions = {}): Mem
 
     get messages() {
       return messages.map(copyOf);
+    },
+    get views() {
+      return [...tables.runs.values()].map(viewOf);
     },
     snapshot: () => ({
       runs: [...tables.runs.values()].map((run) => {

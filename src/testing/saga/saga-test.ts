@@ -103,7 +103,6 @@ export interface SagaTestInside extends SagaTest {
   readonly worker: TestWorker;
   /** As they are run, with their steps noted. */
   readonly scripted: readonly AnySaga[];
-  views(): readonly RunView[];
 }
 
 const KNOWN = [
@@ -171,7 +170,7 @@ export function createSagaTest<Tx>(options: SagaTestOptions<Tx>, onCrash: (point
     responders: participants,
     log,
     plan,
-    sagaOf: (runId) => store.snapshot().runs.find(({ id }) => id === runId)?.saga,
+    sagaOf: (runId) => store.views.find(({ id }) => id === runId)?.saga,
     post: async (runId, body) => void (await store.mail(null, runId, body, ANY_STATUS)),
     sleep: (delayMs) => clock.sleep(delayMs).then(() => worker.note()),
   });
@@ -210,7 +209,6 @@ export function createSagaTest<Tx>(options: SagaTestOptions<Tx>, onCrash: (point
     if (faults.length > 0) throw faults.shift();
   };
   const { sagas } = createSagasOn<MemoryTx>(store, { registry, clock, where: 'testSagas' });
-  const views = (): readonly RunView[] => store.snapshot().runs;
   const isOver = ({ status }: Pick<RunView, 'status'>): boolean =>
     ['completed', 'compensated', 'stuck'].includes(status);
 
@@ -254,9 +252,9 @@ export function createSagaTest<Tx>(options: SagaTestOptions<Tx>, onCrash: (point
     settle,
     async finish({ within = '365d' } = {}) {
       await settle();
-      const done = await worker.advanceUntil(() => views().every(isOver), parseDuration(within, 'finish'));
+      const done = await worker.advanceUntil(() => store.views.every(isOver), parseDuration(within, 'finish'));
       await settle();
-      if (!done) throw notOver(views().filter((run) => !isOver(run)));
+      if (!done) throw notOver(store.views.filter((run) => !isOver(run)));
     },
     sleep: (duration) => sleep(parseDuration(duration, 'sleep')),
     failStep: (name, failure, failOptions) => plan.add(name, 'run', failure, failOptions),
@@ -309,7 +307,6 @@ export function createSagaTest<Tx>(options: SagaTestOptions<Tx>, onCrash: (point
     },
     worker,
     scripted,
-    views,
   };
 }
 
