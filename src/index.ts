@@ -76,6 +76,8 @@ export { createSagas, type HandleOf, type Sagas, type SagasOptions, type SagaSig
 export { type RunHandle } from './saga/run-handle.ts';
 export { type StartOptions } from './saga/start-request.ts';
 export { createWorker, SAGA_CRASH_POINTS, type Worker, type WorkerOptions } from './saga/worker.ts';
+export { checkReplay, type ReplayVerdict } from './saga/check-replay.ts';
+export { parseHistory, readHistories, type History, type ReadHistoriesOptions } from './saga/histories.ts';
 export { participant } from './saga/participant.ts';
 export { handle } from './saga/handle.ts';
 export { sagaReplies } from './saga/replies.ts';

@@ -15,7 +15,14 @@ export type Fit =
       readonly kind: 'misfit';
       readonly why: Extract<StuckWhy, 'non-determinism' | 'outside await'>;
       readonly error: RecordedError;
+      /** What stands against what; null where the code does what it never may. */
+      readonly sides: Sides | null;
     };
+
+export interface Sides {
+  readonly journal: string;
+  readonly code: string;
+}
 
 /** @param turn resolves after a turn of the event loop; one may serve many replays at once */
 export async function replay(flow: Flow, journal: readonly JournalRow[], turn: () => Promise<void>): Promise<Fit> {
@@ -36,18 +43,18 @@ export async function replay(flow: Flow, journal: readonly JournalRow[], turn: (
   await look();
   for (const { at, events } of journal) {
     for (const event of events) {
-      if (outside !== null) return { kind: 'misfit', why: 'outside await', error: outside };
+      if (outside !== null) return { kind: 'misfit', why: 'outside await', error: outside, sides: null };
       // From there on the code was not run.
       if (event.t === 'undoing') return { kind: 'fits', calls: [], ending };
       if (event.t === 'called') {
         const call = asked.shift();
-        const difference = compare(event, call, ending);
-        if (difference !== null) return { kind: 'misfit', why: 'non-determinism', error: difference };
+        const sides = compare(event, call, ending);
+        if (sides !== null) return { kind: 'misfit', why: 'non-determinism', error: misfit(sides), sides };
         steps.set(event.call, event.step);
       } else if (ending === null && tellRecorded(flow, event, at, steps)) await look();
     }
   }
-  if (outside !== null) return { kind: 'misfit', why: 'outside await', error: outside };
+  if (outside !== null) return { kind: 'misfit', why: 'outside await', error: outside, sides: null };
   return { kind: 'fits', calls: asked, ending };
 }
 
@@ -64,31 +71,30 @@ function tellRecorded(flow: Flow, event: JournalEvent, at: number, steps: Readon
 type Called = Extract<JournalEvent, { t: 'called' }>;
 
 /** Null when the call is the one that is recorded; otherwise both sides. */
-function compare(recorded: Called, call: NewCall | undefined, ending: Ending | null): RecordedError | null {
+function compare(recorded: Called, call: NewCall | undefined, ending: Ending | null): Sides | null {
+  const journal = `has the call ${show(recorded)}`;
   if (call === undefined) {
-    const instead =
-      ending === null ? 'makes no call there' : ending.kind === 'returned' ? 'returns there' : 'throws there';
-    return misfit(`The journal has the call ${show(recorded)}; the code ${instead}.`);
+    if (ending === null) return { journal, code: 'makes no call there' };
+    return { journal, code: ending.kind === 'returned' ? 'returns there' : 'throws there' };
   }
   const input = valueOf(call.input);
   if (call.id !== recorded.call || call.kind !== recorded.kind || call.step !== recorded.step) {
-    return misfit(
-      `The journal has the call ${show(recorded)}; the code calls ${show({ ...call, call: call.id, input })}.`,
-    );
+    return { journal, code: `calls ${show({ ...call, call: call.id, input })}` };
   }
-  if (!isDeepStrictEqual(input, recorded.input)) {
-    return misfit(
-      `The journal has the call ${recorded.call} with the input ${brief(recorded.input)}; the code calls it with ${brief(input)}.`,
-    );
-  }
-  return null;
+  if (isDeepStrictEqual(input, recorded.input)) return null;
+  return {
+    journal: `has the call ${recorded.call} with the input ${brief(recorded.input)}`,
+    code: `calls it with ${brief(input)}`,
+  };
 }
 
-function misfit(what: string): RecordedError {
+function misfit({ journal, code }: Sides): RecordedError {
   return {
     name: 'HoldfastError',
     code: 'HF_NON_DETERMINISM',
-    message: `${what} Deploy code that does what it did before (or keep the old version beside the new one), then have the run retried; or cancel it.`,
+    message:
+      `The journal ${journal}; the code ${code}. ` +
+      'Deploy code that does what it did before (or keep the old version beside the new one), then have the run retried; or cancel it.',
   };
 }
 

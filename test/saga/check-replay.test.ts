@@ -1,0 +1,153 @@
+import { randomUUID } from 'node:crypto';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { z } from 'zod';
+import {
+  checkReplay,
+  parseHistory,
+  readHistories,
+  saga,
+  step,
+  type AnySaga,
+  type RunContext,
+} from '../../src/index.ts';
+import { readJournal } from '../../src/operations/sagas.ts';
+import type { JournalEvent } from '../../src/saga/events.ts';
+import { openLab, type Lab } from './lab.ts';
+
+const steps = {
+  charge: step({ run: async (amount: number) => amount, compensate: () => {} }),
+  ship: step({ run: async (to: string) => to }),
+};
+type Context = RunContext<number, typeof steps, { go: z.ZodString }>;
+const code = (run: (context: Context) => Promise<unknown>, declared: Partial<typeof steps> = steps): AnySaga =>
+  saga({
+    name: 'order',
+    input: z.number(),
+    signals: { go: z.string() },
+    steps: declared as typeof steps,
+    run,
+  });
+const asRecorded = code(async ({ input, steps: { charge, ship }, waitFor, uuid, now }) => {
+  await charge(input);
+  const to = await waitFor('go', { timeout: '1d' });
+  await ship(`${to} ${uuid()} ${now().getTime()}`);
+});
+const id = randomUUID();
+const history = (...events: JournalEvent[]) => ({
+  id,
+  journal: events.map((event, n) => ({ n, at: n, events: [event] })),
+});
+const started = { t: 'started', input: 5 } as const;
+const charged = [
+  { t: 'called', call: 'charge', kind: 'step', step: 'charge', input: 5 },
+  { t: 'done', call: 'charge', output: 5 },
+] as const;
+const waits = { t: 'called', call: 'wait:go#1', kind: 'wait', step: 'go', input: 86_400_000 } as const;
+
+describe('checkReplay', () => {
+  it('says what comes next when the code fits', async () => {
+    expect(await checkReplay(asRecorded, history(started))).toEqual({ kind: 'fits', next: ['charge'], ended: false });
+    expect(await checkReplay(asRecorded, history(started, ...charged, waits))).toEqual({
+      kind: 'fits',
+      next: [],
+      ended: false,
+    });
+    const all = code(async ({ input, steps: { charge } }) => charge(input));
+    expect(await checkReplay(all, history(started, ...charged))).toEqual({ kind: 'fits', next: [], ended: true });
+  });
+
+  it.each<[string, AnySaga, string, string]>([
+    [
+      'another call',
+      code(async ({ steps: { ship } }) => ship('x')),
+      'has the call charge (step) with 5',
+      'calls ship (step) with "x"',
+    ],
+    [
+      'another input',
+      code(async ({ steps: { charge } }) => charge(6)),
+      'has the call charge with the input 5',
+      'calls it with 6',
+    ],
+    ['no call', code(async () => 1), 'has the call charge (step) with 5', 'returns there'],
+    ['an error', code(() => Promise.reject(new Error('x'))), 'has the call charge (step) with 5', 'throws there'],
+    [
+      'a call before it',
+      code(async ({ input, sleep, steps: { charge } }) => {
+        await sleep('1s');
+        await charge(input);
+      }),
+      'has the call charge (step) with 5',
+      'calls sleep#1 (sleep) with 1000',
+    ],
+  ])('shows both sides of %s', async (_, saga_, journal, does) => {
+    const verdict = await checkReplay(saga_, history(started, ...charged, waits));
+    expect(verdict).toMatchObject({ kind: 'misfit', why: 'non-determinism', journal, code: does });
+    expect(verdict).toMatchObject({ message: expect.stringContaining(`The journal ${journal}; the code ${does}.`) });
+  });
+
+  it('names what is awaited and is no step', async () => {
+    const outside = code(async () => {
+      await new Promise((resolve) => {
+        setTimeout(resolve, 1);
+      });
+    });
+    expect(await checkReplay(outside, history(started))).toMatchObject({
+      why: 'outside await',
+      journal: null,
+      message: expect.stringContaining('awaits something that is no step'),
+    });
+  });
+
+  it('finds a step that would have to be undone and is declared no longer', async () => {
+    const { ship } = steps;
+    const without = code(async () => {}, { ship });
+    const verdict = { kind: 'misfit', why: 'undefined step', code: 'declares no step charge' };
+    const undoing = { t: 'undoing', reason: 'cancelled' } as const;
+    expect(await checkReplay(without, history(started, ...charged, undoing))).toMatchObject(verdict);
+    expect(await checkReplay(without, history(started, ...charged))).toMatchObject(verdict);
+    const compensated = { t: 'compensated', call: 'charge' } as const;
+    expect(await checkReplay(without, history(started, ...charged, undoing, compensated))).toMatchObject({
+      kind: 'fits',
+    });
+  });
+
+  it('refuses what is no journal', async () => {
+    await expect(checkReplay(asRecorded, { id, journal: [] })).rejects.toMatchObject({ code: 'HF_CONFIG' });
+    await expect(checkReplay(asRecorded, history(...charged))).rejects.toMatchObject({ code: 'HF_CONFIG' });
+  });
+});
+
+describe('histories', () => {
+  let lab: Lab;
+  beforeAll(async () => {
+    lab = await openLab();
+  });
+  afterEach(() => lab.settle());
+  afterAll(() => lab.dispose());
+
+  it('are read from a database and from what the command line prints, and fit the code that wrote them', async () => {
+    const worker = await lab.worker([asRecorded]);
+    const run = await worker.sagas.start(worker.sagas.byName('order'), 5);
+    await lab.untilEvent(run.id, 'called', 'wait:go#1');
+    await run.signal('go', 'home');
+    await run.result({ timeout: '20s' });
+    expect(await readHistories(lab.database, { saga: 'order' })).toEqual([]);
+    const [read] = await readHistories(lab.database, { saga: 'order', finished: true });
+    const rows = await readJournal(lab.database, run.id);
+    const printed = parseHistory(JSON.stringify({ id: run.id, rows }));
+    expect(printed).toEqual(read);
+    expect(await checkReplay(asRecorded, printed)).toEqual({ kind: 'fits', next: [], ended: true });
+    expect(await checkReplay(asRecorded, { ...printed, id })).toMatchObject({ kind: 'misfit', why: 'non-determinism' });
+  });
+
+  it('that are none are refused', async () => {
+    for (const text of ['', 'null', '{}', '{"id":"x","rows":[]}', '{"id":"x","rows":[{"n":0,"at":1,"events":[1]}]}'])
+      expect(() => parseHistory(text)).toThrow(expect.objectContaining({ code: 'HF_CONFIG' }));
+    for (const options of [{ saga: '' }, { saga: 'a', version: 0 }, { saga: 'a', limit: 0 }])
+      await expect(readHistories(lab.database, options)).rejects.toMatchObject({ code: 'HF_CONFIG' });
+    await expect(readHistories(lab.database, { saga: 'a', status: 'x' } as never)).rejects.toMatchObject({
+      code: 'HF_OPTION_UNKNOWN',
+    });
+  });
+});
