@@ -31,10 +31,12 @@ export function nextUndo(
   const unsettled = [...state.open].filter(needsSettling);
   if (unsettled.length > 0) return { kind: 'settle', calls: unsettled };
   const calls = [...state.calls.values()];
+  // Also before one that was started later, when a late reply has made that necessary meanwhile.
+  const open = calls.find((call) => call.undo?.state === 'open');
+  if (open !== undefined) return { kind: 'under way', call: open };
   for (let index = calls.length - 1; index >= 0; index -= 1) {
     const call = calls[index];
     if (call === undefined || !isStep(call)) continue;
-    if (call.undo?.state === 'open') return { kind: 'under way', call };
     if (call.undo?.state === 'done' && !call.undo.again) continue;
     if (!mayHaveHappened(call) || (scope === 'abandoned' && !call.doubt && !call.givenUp)) continue;
     const step = stepOf(call.step);

@@ -106,7 +106,9 @@ function judgeOrder(
 ): void {
   let last = Infinity;
   for (const call of new Set(undone.map((each) => each.call))) {
-    const place = history.calls.get(call)?.place ?? -1;
+    const known = history.calls.get(call);
+    if (known === undefined || known.late) continue;
+    const { place } = known;
     if (place > last) say(`I7: ${call} was undone after one that was started before it`);
     last = place;
   }

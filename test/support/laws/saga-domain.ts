@@ -35,7 +35,7 @@ export const Recalled = message('law.recalled', { schema: Work });
 const PATIENT = { retry: { attempts: 100_000, base: 1, cap: 30, within: '1h' }, timeout: '5s' } as const;
 const QUICK = { retry: { attempts: 4, base: 1, cap: 20, within: '10m' }, compensation: PATIENT } as const;
 /** Of an attempt that may hang, in ms; much longer than one that does not takes. */
-const ATTEMPT_MS = 1_000;
+const ATTEMPT_MS = 500;
 
 export const LAW_TABLES = `
   CREATE TABLE law_effect (position bigint GENERATED ALWAYS AS IDENTITY, what text, run uuid, call text, key text, amount integer,

@@ -25,6 +25,8 @@ export interface CallHistory {
   /** The run was told that it failed. */
   givenUp: boolean;
   degraded: boolean;
+  /** A reply that came late said that it was done: it is undone when that is known. */
+  late: boolean;
   compensating: boolean;
   compensated: boolean;
   /** When the attempt after this one was due. */
@@ -107,6 +109,7 @@ class Reader {
           if (event.outcome === 'done') {
             call.outcome = 'done';
             call.doubt = false;
+            call.late = true;
             call.compensated = false;
           } else if (!call.compensating) call.doubt = false;
         });
@@ -215,9 +218,10 @@ class Reader {
       if (call.outcome === 'open') this.say(`I8: ${id} is compensated before it has ended`);
       else if (!call.doubt && (call.outcome !== 'done' || call.degraded))
         this.say(`I7: ${id} is compensated, and has not happened`);
-      if (round === 1 && call.place > this.#lastUndone)
+      const inTurn = round === 1 && !call.late;
+      if (inTurn && call.place > this.#lastUndone)
         this.say(`I7: ${id} is compensated after one that was started before it`);
-      if (round === 1) this.#lastUndone = call.place;
+      if (inTurn) this.#lastUndone = call.place;
       call.compensating = true;
       call.compensated = false;
       this.#underWay = call;
@@ -253,6 +257,7 @@ function newCall(event: Extract<JournalEvent, { t: 'called' }>, place: number): 
     doubt: false,
     givenUp: false,
     degraded: false,
+    late: false,
     compensating: false,
     compensated: false,
     retries: new Map(),

@@ -4,6 +4,7 @@
  */
 import type pg from 'pg';
 import { openDatabase, type Database } from '../../../src/postgres/database.ts';
+import type { SubscriptionOptions } from '../../../src/relay/options.ts';
 import { createRelay } from '../../../src/relay/relay.ts';
 import type { Service } from '../../../src/runtime/service.ts';
 import { createSagas, type Sagas } from '../../../src/saga/client.ts';
@@ -46,7 +47,7 @@ export interface SagaWorld {
   sagaBy(by: string, options?: Partial<LawSagaOptions>): LawSaga;
   worker(by: string, options?: Partial<WorkerOptions> & { readonly url?: string }): Promise<Worker>;
   participant(options?: Partial<DatabaseParticipantOptions> & { readonly url?: string }): Promise<Service>;
-  relay(by: string, url?: string): Promise<Service>;
+  relay(by: string, url?: string, subscription?: Partial<SubscriptionOptions>): Promise<Service>;
   child(by: string, settings: Pick<SagaChildSettings, 'parts'> & Partial<SagaChildSettings>): Child;
   /** Starts one run each, with its number as its key: again does not harm. */
   start(plans: readonly Plan[]): Promise<readonly string[]>;
@@ -115,9 +116,13 @@ export async function createSagaWorld(options: SagaWorldOptions = {}): Promise<S
       ),
     participant: async ({ url, ...rest } = {}) =>
       begin(lawParticipant({ database: open(url), transport: broker(), ...rest })),
-    relay: async (by, url) =>
+    relay: async (by, url, subscription = {}) =>
       begin(
-        createRelay({ database: open(url), owner: by, subscriptions: [{ ...SAGA_SUBSCRIPTION, transport: broker() }] }),
+        createRelay({
+          database: open(url),
+          owner: by,
+          subscriptions: [{ ...SAGA_SUBSCRIPTION, ...subscription, transport: broker() }],
+        }),
       ),
     child: (by, rest) =>
       startChild('saga-child.ts', { url: test.url, redis, outside: file.path, by, replyTimeout, ...rest }),
