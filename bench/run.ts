@@ -8,11 +8,28 @@ import { drainBullmq } from './drain-bullmq.ts';
 import { drain } from './drain.ts';
 import { latency } from './latency.ts';
 import { memory } from './memory.ts';
+import { sagaCommand } from './saga-command.ts';
+import { sagaLocal } from './saga-local.ts';
+import { sagaRecovery } from './saga-recovery.ts';
+import { sagaTransaction } from './saga-transaction.ts';
+import { sagaWaiting } from './saga-waiting.ts';
 import { send } from './send.ts';
 import type { Benchmark } from './support/figure.ts';
 import { benchServers } from './support/servers.ts';
 
-const BENCHMARKS: readonly Benchmark[] = [drain, drainBullmq, latency, send, consume, memory];
+const BENCHMARKS: readonly Benchmark[] = [
+  drain,
+  drainBullmq,
+  latency,
+  send,
+  consume,
+  memory,
+  sagaLocal,
+  sagaTransaction,
+  sagaCommand,
+  sagaRecovery,
+  sagaWaiting,
+];
 const NAMES = BENCHMARKS.flatMap((benchmark) => benchmark.names);
 
 process.exitCode = await main(process.argv.slice(2));

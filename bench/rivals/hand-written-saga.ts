@@ -4,7 +4,7 @@
  * is as many commits as a loop needs that can be taken up again. It has no lease, no retries, no compensation and no way to be resumed
  * by another process; it is what these would be added to.
  */
-import type { Pool } from 'pg';
+import type { Pool, PoolClient } from 'pg';
 
 export const HAND_WRITTEN_SAGA_SCHEMA = `
   CREATE TABLE public.saga_by_hand (
@@ -43,14 +43,20 @@ const COMPLETE = {
 /** Does a step, unless it was done, and remembers its result. */
 export type StepByHand = <T extends object>(name: string, work: () => Promise<T>) => Promise<T>;
 
+/** The same for work in the database: its writes, the result and the state in one commit. */
+export type TransactionByHand = <T extends object>(
+  name: string,
+  work: (client: PoolClient) => Promise<T>,
+) => Promise<T>;
+
 export interface SagaByHand<Input extends object, Result extends object> {
   readonly name: string;
-  readonly run: (step: StepByHand, input: Input) => Promise<Result>;
+  readonly run: (step: StepByHand, input: Input, transaction: TransactionByHand) => Promise<Result>;
 }
 
 /**
  * One run, from its start until its result is committed. As many at a time as are called; they share the connections of `pool`, one
- * for the time of one statement.
+ * for the time of one statement or transaction.
  */
 export async function runByHand<Input extends object, Result extends object>(
   pool: Pool,
@@ -64,7 +70,22 @@ export async function runByHand<Input extends object, Result extends object>(
     await pool.query({ ...STEP, values: [id, name, JSON.stringify(result)] });
     return result;
   };
-  const result = await saga.run(step, input);
+  const transaction: TransactionByHand = async (name, work) => {
+    const client = await pool.connect();
+    try {
+      await client.query('BEGIN');
+      const result = await work(client);
+      await client.query({ ...STEP, values: [id, name, JSON.stringify(result)] });
+      await client.query('COMMIT');
+      client.release();
+      return result;
+    } catch (error) {
+      // With the connection the transaction is gone.
+      client.release(true);
+      throw error;
+    }
+  };
+  const result = await saga.run(step, input, transaction);
   await pool.query({ ...COMPLETE, values: [id, JSON.stringify(result)] });
   return result;
 }

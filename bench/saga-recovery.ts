@@ -1,0 +1,76 @@
+/**
+ * saga.recovery: many runs are under way in a worker that is killed; another one, which stands by, brings them all to their end. How
+ * long that takes when the lease is taken off, against as many new runs in the same process.
+ */
+import { fork, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+import type { Role, Rescue } from './saga-recovery-process.ts';
+import { monotonicMs } from './support/clock.ts';
+import { figure, median, round, type Benchmark } from './support/figure.ts';
+
+const RECOVERY = 'saga.recovery';
+const LEASE_MS = 2_000;
+
+export const sagaRecovery: Benchmark = {
+  names: [RECOVERY],
+
+  async run({ quick, servers, note }) {
+    const runs = quick ? 1_000 : 10_000;
+    const rounds = quick ? 1 : 3;
+    const recovered: number[] = [];
+    const afresh: number[] = [];
+    for (let index = 0; index < rounds; index += 1) {
+      const bench = await servers.database();
+      try {
+        const rescuer = start('rescuer', bench.url, runs);
+        await once(rescuer, 'message');
+        const victim = start('victim', bench.url, runs);
+        await once(victim, 'message');
+        await bench.settle();
+        const rescue = once(rescuer, 'message') as Promise<[Rescue]>;
+        victim.kill('SIGKILL');
+        const killedAt = monotonicMs();
+        const [{ doneAtMs, afreshMs }] = await rescue;
+        if (rescuer.exitCode === null) await once(rescuer, 'exit');
+        recovered.push((doneAtMs - killedAt - LEASE_MS) / 1000);
+        afresh.push(afreshMs / 1000);
+        const { rows } = await bench.database.query<{ count: string }>(
+          `SELECT count(*) FROM holdfast.saga_run WHERE status <> 'completed'`,
+        );
+        if (rows[0]?.count !== '0') throw new Error(`${rows[0]?.count} runs were not completed`);
+        note(
+          `recovery, round ${index + 1}: ${round(recovered.at(-1) ?? NaN)} s after the lease, afresh ${round(afreshMs / 1000)} s`,
+        );
+      } finally {
+        await bench.drop();
+      }
+    }
+    const seconds = median(recovered);
+    return [
+      figure(
+        {
+          bench: RECOVERY,
+          value: seconds,
+          unit: 's',
+          against: 'afresh',
+          againstValue: median(afresh),
+          target: { atMost: 2 },
+        },
+        { runsPerSecond: round(runs / seconds), runs, rounds, leaseMs: LEASE_MS },
+      ),
+    ];
+  },
+};
+
+function start(role: Role, url: string, runs: number): ChildProcess {
+  const child = fork(
+    fileURLToPath(new URL('saga-recovery-process.js', import.meta.url)),
+    [role, url, String(runs), String(LEASE_MS)],
+    { stdio: ['ignore', 2, 2, 'ipc'] },
+  );
+  child.once('exit', (code, signal) => {
+    if (code !== 0 && signal !== 'SIGKILL') throw new Error(`the ${role} ended with ${String(code ?? signal)}`);
+  });
+  return child;
+}
