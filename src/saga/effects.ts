@@ -223,7 +223,7 @@ export function createEffects(options: EffectsOptions): Effects {
           else if (step.kind === 'transaction') transact(run, call, step, 'compensated');
           return;
         case 'verify':
-          if (step.kind === 'step') verify(run, call, step);
+          if (step.kind === 'step' && !run.inFlight.has(undoId(call))) verify(run, call, step);
           return;
         case 'fallback': {
           const { failure } = effect;

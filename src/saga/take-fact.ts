@@ -48,6 +48,8 @@ function takeVerdict(run: Run, { call, result }: Extract<Fact, { kind: 'verified
     call.unverifiable = true;
     return;
   }
+  // It may have been asked twice; the first answer is in the journal.
+  if (!call.doubt) return;
   const output = result.output === undefined ? {} : { output: JSON.parse(result.output) as unknown };
   run.record({ t: 'verified', call: call.id, outcome: result.happened ? 'done' : 'not done', ...output }, scene.now);
 }
