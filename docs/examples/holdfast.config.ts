@@ -1,6 +1,7 @@
 import { bullmqTransport, defineConfig } from 'holdfast';
 
-// The configuration of `holdfast relay`. docs/operations.md tells of every key, and of the flags and variables that win over it.
+// The configuration of `holdfast relay`, `holdfast worker` and `holdfast start`. docs/operations.md tells of every key, and of the flags
+// and variables that win over it.
 export default defineConfig({
   database: { url: process.env.DATABASE_URL ?? 'postgres://holdfast:holdfast@localhost:5432/holdfast' },
   transports: {
@@ -17,8 +18,13 @@ export default defineConfig({
       routes: [
         { topics: 'order.**', to: 'shipping', ordered: true },
         { topics: ['order.paid', 'order.cancelled'], to: 'billing' },
+        // What sagas ask of a participant, and what it answers.
+        { topics: 'stock.*', to: 'inventory' },
+        { topics: 'saga.reply', to: 'saga-replies' },
       ],
     },
   ],
+  // Read by `holdfast worker` and `holdfast start` only.
+  sagas: { path: './sagas', concurrency: 500, lease: '15s', replies: { destination: 'saga-replies' } },
   shutdown: { deadline: '25s' },
 });
