@@ -3,8 +3,8 @@
  * libraries (bench/peers) when they are installed, against the loop that people write by hand, and 1,000 against 64.
  */
 import { contest, details, type Entry, type Standing } from './support/contest.ts';
-import { figure, type BenchContext, type Benchmark, type Figure } from './support/figure.ts';
-import { bestPeer, measurePeers, type PeerFigure } from './support/peers.ts';
+import { figure, round, type BenchContext, type Benchmark, type Figure } from './support/figure.ts';
+import { arePeersInstalled, bestPeer, measurePeers, type PeerFigure } from './support/peers.ts';
 
 const [ALONE, MANY, CROWD] = ['saga.local.1', 'saga.local.64', 'saga.local.1000'] as const;
 const STEPS = 3;
@@ -25,8 +25,8 @@ export const sagaLocal: Benchmark = {
       return found;
     };
     return [
-      ...(wanted.has(ALONE) ? alone(of('local', 1), of('local-by-hand', 1), await peersOf(context, 1)) : []),
-      ...(wanted.has(MANY) ? many(of('local', 64), of('local-by-hand', 64), await peersOf(context, 64)) : []),
+      ...(wanted.has(ALONE) ? alone(of('local', 1), of('local-by-hand', 1), await besidePeers(context, 1)) : []),
+      ...(wanted.has(MANY) ? many(of('local', 64), of('local-by-hand', 64), await besidePeers(context, 64)) : []),
       ...(wanted.has(CROWD) ? [crowd(of('local', 1000), of('local', 64))] : []),
     ];
   },
@@ -36,48 +36,35 @@ function entry(contestant: Entry['contestant'], inflight: number): Entry {
   return { contestant, inflight };
 }
 
-/** Latency: of DBOS, which is the one of the peers that is made for it, or of the loop. */
-function alone(ours: Standing, byHand: Standing, peers: readonly PeerFigure[]): readonly Figure[] {
-  const dbos = peers.find(({ bench }) => bench.startsWith('peer.dbos.'));
-  const more = {
-    of: 'p50',
-    ...details(ours, STEPS),
-    commitsPerRun: Math.round(ours.commitsPerRun * 100) / 100,
-  };
-  const base = { bench: ALONE, value: ours.p50, unit: 'ms' } as const;
+/** Latency: of DBOS, which is the one of the peers that is made for it, and of the loop. */
+function alone(ours: Standing, byHand: Standing, beside: BesidePeers | null): readonly Figure[] {
+  const line = (standing: Standing, against: string, againstValue: number, atMost: number, more = {}): Figure =>
+    figure(
+      { bench: ALONE, value: standing.p50, unit: 'ms', against, againstValue, target: { atMost } },
+      { of: 'p50', ...details(standing, STEPS), commitsPerRun: round(standing.commitsPerRun), ...more },
+    );
+  const dbos = beside?.peers.find(({ bench }) => bench.startsWith('peer.dbos.'));
   return [
-    ...(dbos === undefined
+    ...(beside === null || dbos === undefined
       ? []
-      : [
-          figure(
-            { ...base, against: 'dbos', againstValue: dbos.p50, target: { atMost: 0.333 } },
-            { ...more, peerVersion: dbos.version },
-          ),
-        ]),
+      : [line(beside.ours, 'dbos', dbos.p50, 0.333, { peerVersion: dbos.version })]),
     // It needs one commit more than we do.
-    figure({ ...base, against: 'by-hand', againstValue: byHand.p50, target: { atMost: 1 } }, more),
+    line(ours, 'by-hand', byHand.p50, 1),
   ];
 }
 
-function many(ours: Standing, byHand: Standing, peers: readonly PeerFigure[]): readonly Figure[] {
-  const best = bestPeer(peers);
-  const more = { ...details(ours, STEPS), commitsPerRun: Math.round(ours.commitsPerRun * 1000) / 1000 };
-  const base = { bench: MANY, value: ours.perSecond, unit: 'runs/s' } as const;
+function many(ours: Standing, byHand: Standing, beside: BesidePeers | null): readonly Figure[] {
+  const line = (standing: Standing, against: string, againstValue: number, atLeast: number, more = {}): Figure =>
+    figure(
+      { bench: MANY, value: standing.perSecond, unit: 'runs/s', against, againstValue, target: { atLeast } },
+      { ...details(standing, STEPS), commitsPerRun: round(standing.commitsPerRun), ...more },
+    );
+  const best = bestPeer(beside?.peers ?? []);
   return [
-    ...(best === undefined
+    ...(beside === null || best === undefined
       ? []
-      : [
-          figure(
-            {
-              ...base,
-              against: best.bench.split('.')[1] ?? best.bench,
-              againstValue: best.value,
-              target: { atLeast: 20 },
-            },
-            { ...more, peerVersion: best.version },
-          ),
-        ]),
-    figure({ ...base, against: 'by-hand', againstValue: byHand.perSecond, target: { atLeast: 3 } }, more),
+      : [line(beside.ours, best.bench.split('.')[1] ?? best.bench, best.value, 20, { peerVersion: best.version })]),
+    line(ours, 'by-hand', byHand.perSecond, 3),
   ];
 }
 
@@ -91,16 +78,34 @@ function crowd(ours: Standing, many64: Standing): Figure {
       againstValue: many64.perSecond,
       target: { atLeast: 1.5 },
     },
-    { ...details(ours, STEPS), commitsPerRun: Math.round(ours.commitsPerRun * 1000) / 1000 },
+    { ...details(ours, STEPS), commitsPerRun: round(ours.commitsPerRun) },
   );
 }
 
-/** On the server of this run; none when they are not installed. */
-async function peersOf({ quick, servers, note }: BenchContext, inflight: number): Promise<readonly PeerFigure[]> {
+interface BesidePeers {
+  readonly ours: Standing;
+  readonly peers: readonly PeerFigure[];
+}
+
+/**
+ * The peers on the server of this run, and ourselves just before them and just after; null when they are not installed. They take a
+ * minute, in which a machine may have become another one.
+ */
+async function besidePeers(context: BenchContext, inflight: number): Promise<BesidePeers | null> {
+  if (!arePeersInstalled()) return null;
+  let peers: readonly PeerFigure[] = [];
+  const between = async (): Promise<void> => {
+    peers = await measureThem(context, inflight);
+  };
+  const [ours] = await contest(context, [entry('local', inflight)], { rounds: 2, between });
+  return ours === undefined ? null : { ours, peers };
+}
+
+async function measureThem({ quick, servers, note }: BenchContext, inflight: number): Promise<readonly PeerFigure[]> {
   const bench = await servers.database();
   try {
-    const only = inflight === 1 ? (['dbos'] as const) : undefined;
-    const figures = await measurePeers({ url: bench.url, inflight, quick, ...(only === undefined ? {} : { only }) });
+    const only = inflight === 1 ? { only: ['dbos'] as const } : {};
+    const figures = await measurePeers({ url: bench.url, inflight, quick, ...only });
     for (const { bench: name, value, p50, p99 } of figures)
       note(`${name}: ${value} runs/s, p50 ${p50} ms, p99 ${p99} ms`);
     return figures;

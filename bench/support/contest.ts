@@ -22,17 +22,27 @@ export interface Entry {
   readonly inflight: number;
 }
 
+export interface ContestOptions {
+  readonly redis?: boolean;
+  readonly rounds?: number;
+  readonly between?: () => Promise<void>;
+}
+
 /** The medians of an entry's rounds. */
 export type Standing = Entry & LoopFigures & { readonly commitsPerRun: number };
 
-/** Measures the entries in turns, the other way round every second time. In the order of the entries. */
+/**
+ * Measures the entries in turns, the other way round every second time. In the order of the entries. `between` is called after each
+ * round but the last: for others that are measured meanwhile.
+ */
 export async function contest(
   context: BenchContext,
   entries: readonly Entry[],
-  { redis = false, rounds = context.quick ? 1 : 3 } = {},
+  { redis = false, rounds = context.quick ? 1 : 3, between }: ContestOptions = {},
 ): Promise<readonly Standing[]> {
   const measured = new Map<Entry, LoopFigures[]>(entries.map((entry) => [entry, []]));
   for (let index = 0; index < rounds; index += 1) {
+    if (index > 0) await between?.();
     for (const entry of alternate(entries, index)) {
       const figures = await measureOne(context, entry, redis);
       measured.get(entry)?.push(figures);

@@ -59,6 +59,10 @@ export async function measurePeers({ url, inflight, quick, only }: PeersAsked): 
   return figures;
 }
 
+export function arePeersInstalled(): boolean {
+  return installedPeers() !== undefined;
+}
+
 /** The one with the most runs a second. */
 export function bestPeer(figures: readonly PeerFigure[]): PeerFigure | undefined {
   return figures.toSorted((a, b) => b.value - a.value)[0];
