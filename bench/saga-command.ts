@@ -30,7 +30,7 @@ export const sagaCommand: Benchmark = {
           unit: 'runs/s',
           against: 'by-hand',
           againstValue: byHand.perSecond,
-          target: { atLeast: 0.4 },
+          target: { atLeast: 0.3 },
         },
         details(ours, STEPS),
       ),
