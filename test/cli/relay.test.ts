@@ -7,6 +7,7 @@ import { Redis } from 'ioredis';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { openDatabase, type Database } from '../../src/postgres/database.ts';
 import { silentServer } from '../conformance/transport-kit.ts';
+import { eventually } from '../support/eventually.ts';
 import {
   createTestDatabase,
   sharedRedisUrl,
@@ -64,15 +65,10 @@ const page = async (each: Daemon, path: string) => {
   return { status: response.status, body: (await response.json()) as Record<string, unknown> };
 };
 
-async function until(condition: () => Promise<boolean>): Promise<void> {
-  const end = Date.now() + 30_000;
-  while (!(await condition())) {
-    if (Date.now() > end) throw new Error('it did not come to pass');
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-}
-const ready = async (each: Daemon) => until(async () => (await page(each, '/readyz')).status === 200);
-const publishedBy = async (count: number) => until(async () => Number((await lease())?.published ?? 0) >= count);
+const ready = (each: Daemon) =>
+  eventually('the relay to be ready', async () => (await page(each, '/readyz')).status === 200);
+const publishedBy = (count: number) =>
+  eventually(`${count} to be published`, async () => Number((await lease())?.published ?? 0) >= count);
 
 async function inQueue(name: string): Promise<number> {
   const redis = new Redis(sharedRedisUrl());
@@ -115,7 +111,7 @@ describe('holdfast relay', () => {
     await publishedBy(1);
     const asked = await holdfast(['outbox', 'replay', '--since', '1h', '--json'], { env });
     const { id } = JSON.parse(asked.stdout) as { id: string };
-    await until(async () => {
+    await eventually('the replay to finish', async () => {
       const found = await database.query(
         'SELECT published FROM holdfast.replay WHERE id = $1 AND finished_at IS NOT NULL',
         [id],

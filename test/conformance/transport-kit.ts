@@ -2,7 +2,8 @@
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer, type Socket } from 'node:net';
-import type { Delivery, OutboundMessage, Verdict } from '../../src/transport/port.ts';
+import { isHoldfastError } from '../../src/errors.ts';
+import type { Delivery, OutboundMessage, Publisher, Verdict } from '../../src/transport/port.ts';
 
 export const NEVER = new AbortController().signal;
 export const DONE: Verdict = { kind: 'done' };
@@ -70,6 +71,18 @@ export function recorder(decide: (seen: Seen, all: readonly Seen[]) => Verdict |
 }
 
 export const parsed = (wire: unknown): unknown => (typeof wire === 'string' ? JSON.parse(wire) : wire);
+
+/** Publishes until the broker takes it, which may then have it twice. */
+export async function publishAtLast(publisher: Publisher, batch: readonly OutboundMessage[]): Promise<void> {
+  for (;;) {
+    try {
+      await publisher.publish(batch, { signal: NEVER });
+      return;
+    } catch (error) {
+      if (!isHoldfastError(error, 'HF_TRANSPORT_UNAVAILABLE')) throw error;
+    }
+  }
+}
 
 /** The error that `work` rejects with. */
 export async function rejection(work: Promise<unknown>): Promise<unknown> {

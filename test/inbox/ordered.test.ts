@@ -48,6 +48,9 @@ function chain(count: number, at?: Date): ReturnType<typeof wire>[] {
 const notes = async (): Promise<readonly string[]> => (await lab.effects()).map(({ note }) => note);
 const DONE = { kind: 'done' };
 
+/** When a predecessor was sent that the consumer has to know, because it first ran before, however slow this machine is. */
+const sinceThen = (): Date => new Date(Date.now() + 3_600_000);
+
 /** The consumer has been running for a year. */
 async function longRunning(): Promise<void> {
   await lab.test.pool.query(
@@ -245,14 +248,14 @@ describe('predecessors', () => {
     // And a restart does not forget when that was.
     const again = numbered(2, { predecessor: { id: randomUUID(), at: new Date(Date.now() - 60_000) } });
     expect(await make().handle(delivery(again))).toEqual(DONE);
-    const late = numbered(3, { predecessor: { id: randomUUID(), at: new Date(Date.now() + 1_000) } });
+    const late = numbered(3, { predecessor: { id: randomUUID(), at: sinceThen() } });
     expect(await make().handle(delivery(late))).toMatchObject({ kind: 'later' });
   });
 
   it('that never come are given up on: the message is parked, and the predecessor, coming late, goes first', async () => {
     const clock = manualClock();
     const consumer = make({ clock, predecessorWait: '1m' });
-    const [first, second, third] = chain(3, new Date(Date.now() + 1_000));
+    const [first, second, third] = chain(3, sinceThen());
     expect(await consumer.handle(delivery(second?.text ?? ''))).toMatchObject({ kind: 'later' });
     await clock.advance('1m');
     expect(await consumer.handle(delivery(second?.text ?? ''))).toEqual(DONE);
@@ -299,7 +302,7 @@ describe('predecessors', () => {
   it('can be waived by a person', async () => {
     const clock = manualClock();
     const consumer = make({ clock, predecessorWait: 0, parkedRetry: { attempts: 1 } });
-    const [, second] = chain(2, new Date(Date.now() + 1_000));
+    const [, second] = chain(2, sinceThen());
     await consumer.handle(delivery(second?.text ?? ''));
     await consumer.tickParked();
     expect(await lab.parked()).toMatchObject([{ reason: 'predecessor missing', redrives: 1, next_attempt_at: null }]);
@@ -312,7 +315,7 @@ describe('predecessors', () => {
     const consumer = make();
     const foreign = numbered(1, { type: 'order.cancelled' });
     await consumer.handle(delivery(foreign));
-    const next = numbered(2, { predecessor: { id: foreign.id, at: new Date(Date.now() + 1_000) } });
+    const next = numbered(2, { predecessor: { id: foreign.id, at: sinceThen() } });
     expect(await consumer.handle(delivery(next))).toEqual(DONE);
     expect(await notes()).toEqual(['2']);
   });

@@ -88,7 +88,7 @@ describe('a consumer', () => {
       }
     });
     expect(failures).toEqual([]);
-  }, 120_000);
+  }, 900_000);
 });
 
 /** Fails when attempts of suspects are not marked before they are made: the message then kills one process after the other. */

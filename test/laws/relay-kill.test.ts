@@ -73,7 +73,7 @@ it('loses nothing and invents nothing, wherever it is killed', async () => {
     }
   });
   expect(failures).toEqual([]);
-}, 120_000);
+}, 900_000);
 
 interface Run {
   readonly url: string;

@@ -41,7 +41,7 @@ it('a relay that slept through its lease writes nothing under it and publishes n
     }
   });
   expect(failures).toEqual([]);
-}, 120_000);
+});
 
 /** Fails when nothing ends a transaction whose client has fallen silent: it holds the row of the subscription. */
 it('a relay that stands still in the middle of a cursor write does not keep the next one out', async () => {

@@ -44,7 +44,7 @@ export interface RelayLab {
   /** The system's clock, with a monotonic time that skip() moves on, as if this process alone had slept. */
   skippingClock(): Clock;
   skip(ms: number): void;
-  /** Polls a condition in the database or another process; gives up after 20 seconds. */
+  /** Polls a condition in the database or another process, as eventually() does. */
   until(condition: () => Promise<boolean>): Promise<void>;
   reset(): Promise<void>;
   close(): Promise<void>;

@@ -5,11 +5,21 @@ import { Redis } from 'ioredis';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { bullmqTransport, isFromReplica } from '../../src/transport/bullmq-redis.ts';
 import { describeTransport } from '../conformance/transport.ts';
-import { destinationName, NEVER, outbound, recorder, rejection, silentServer } from '../conformance/transport-kit.ts';
+import {
+  destinationName,
+  NEVER,
+  outbound,
+  publishAtLast,
+  recorder,
+  rejection,
+  silentServer,
+} from '../conformance/transport-kit.ts';
 import { type RedisServer, sharedRedisUrl, startRedis, uniquePrefix } from '../support/servers.ts';
 
-/** Claims that run out soon, so that a test need not wait long for what a dead consumer held. */
-const SHORT = { lockDurationMs: 400, stalledIntervalMs: 150 };
+/** Claims that run out soon, so that a test need not wait long for what a dead consumer held. Patient with a slow broker. */
+const SHORT = { lockDurationMs: 400, stalledIntervalMs: 150, publishTimeoutMs: 60_000 };
+/** Where the broker is away, and its silence is waited for. */
+const IMPATIENT = { publishTimeoutMs: 2000 };
 
 describeTransport('bullmq-redis', async () => {
   const url = sharedRedisUrl();
@@ -37,29 +47,13 @@ describe('bullmqTransport', () => {
   const make = (more: object = {}) =>
     bullmqTransport({
       connection: server.url,
-      publishTimeoutMs: 2000,
       ...SHORT,
       onError: (error) => void errors.push(error),
       ...more,
     });
 
-  /** Publishes until the broker takes it. */
-  async function publishAtLast(
-    publisher: ReturnType<ReturnType<typeof make>['publisher']>,
-    batch: Parameters<typeof publisher.publish>[0],
-  ): Promise<void> {
-    for (;;) {
-      try {
-        await publisher.publish(batch, { signal: NEVER });
-        return;
-      } catch (error) {
-        expect(error).toMatchObject({ code: 'HF_TRANSPORT_UNAVAILABLE' });
-      }
-    }
-  }
-
   it('rejects what a killed Redis did not acknowledge, and works again, for publisher and receiver, when it is back empty', async () => {
-    const transport = make();
+    const transport = make(IMPATIENT);
     const destination = destinationName();
     const publisher = transport.publisher();
     const got = recorder();
@@ -85,14 +79,14 @@ describe('bullmqTransport', () => {
     expect(await rejection(publisher.check({ signal: NEVER }))).toMatchObject({ code: 'HF_TRANSPORT_UNAVAILABLE' });
     await server.start();
     await publishAtLast(publisher, [outbound(destination, 1, { key: 'k' }), outbound(destination, 2, { key: 'k' })]);
-    await got.until((seen) => seen.length === 3);
-    expect(got.seen.map(({ n }) => n)).toEqual([0, 1, 2]);
+    await got.until((seen) => seen.some(({ n }) => n === 2));
+    expect([...new Set(got.seen.map(({ n }) => n))]).toEqual([0, 1, 2]);
     await transport.close();
   });
 
   it('starts without Redis, and works once it is there', async () => {
     await server.stop();
-    const transport = make();
+    const transport = make(IMPATIENT);
     const destination = destinationName();
     const publisher = transport.publisher();
     const got = recorder();
@@ -109,7 +103,7 @@ describe('bullmqTransport', () => {
   });
 
   it('stops a receiver while Redis is away', async () => {
-    const transport = make();
+    const transport = make(IMPATIENT);
     const receiver = transport.receiver(destinationName(), recorder().handle, { concurrency: 1, ordered: true });
     await receiver.start();
     await transport.publisher().check({ signal: NEVER });
@@ -232,11 +226,11 @@ describe('bullmqTransport', () => {
     const ordered = transport.receiver(destination, recorder().handle, { concurrency: 1, ordered: true });
     await ordered.start();
     const queue = new Queue(destination, { connection: { url: server.url } });
-    await expect.poll(() => queue.getGlobalConcurrency(), { timeout: 20_000 }).toBe(1);
+    await expect.poll(() => queue.getGlobalConcurrency(), { timeout: 120_000 }).toBe(1);
     await ordered.stop();
     const unordered = transport.receiver(destination, recorder().handle, { concurrency: 2, ordered: false });
     await unordered.start();
-    await expect.poll(() => queue.getGlobalConcurrency(), { timeout: 20_000 }).toBeNull();
+    await expect.poll(() => queue.getGlobalConcurrency(), { timeout: 120_000 }).toBeNull();
     await queue.close();
     await transport.close();
   });

@@ -21,7 +21,7 @@ export interface Child {
   readonly exit: Promise<{ readonly code: number | null; readonly signal: NodeJS.Signals | null }>;
   readonly gone: boolean;
   has(event: string, fields?: Record<string, unknown>): boolean;
-  /** Resolves once the event was told; rejects when the child ends without it, or after 30 seconds. */
+  /** Resolves once the event was told; rejects when the child ends without it, or after two minutes. */
   told(event: string, fields?: Record<string, unknown>): Promise<void>;
   kill(signal: NodeJS.Signals): void;
   /** Asks it to stop in order. */
@@ -85,7 +85,7 @@ export function startChild(program: 'relay-child.ts' | 'consumer-child.ts' | 'sa
           if (child.has(event, fields)) end(resolve);
           else if (gone) refuse('ended');
         };
-        const timer = setTimeout(() => refuse('went on'), 30_000);
+        const timer = setTimeout(() => refuse('went on'), 120_000);
         listeners.add(look);
         look();
       });

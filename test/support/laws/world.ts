@@ -52,7 +52,7 @@ export interface World {
   published(): readonly PublishedEntry[];
   facts(): Promise<Facts>;
   /** Resolves once relays have nothing left to do and every consumer has an effect of every message, or has parked it. */
-  settled(consumers: readonly string[], timeoutMs?: number): Promise<void>;
+  settled(consumers: readonly string[]): Promise<void>;
   breaches(expectations?: Expectations): Promise<readonly string[]>;
   close(): Promise<void>;
 }
@@ -111,20 +111,16 @@ export async function createWorld(options: WorldOptions): Promise<World> {
     },
     published: () => readLedger(file.path),
     facts: () => collectFacts(test.pool, readLedger(file.path)),
-    async settled(consumers, timeoutMs = 30_000) {
+    async settled(consumers) {
       let left: readonly string[] = [];
       try {
-        await eventually(
-          'everything to be delivered',
-          async () => {
-            left = await inSnapshot(test.pool, async (client) => [
-              ...(await unfinished(client)),
-              ...(await unhandled(client, consumers)),
-            ]);
-            return left.length === 0;
-          },
-          timeoutMs,
-        );
+        await eventually('everything to be delivered', async () => {
+          left = await inSnapshot(test.pool, async (client) => [
+            ...(await unfinished(client)),
+            ...(await unhandled(client, consumers)),
+          ]);
+          return left.length === 0;
+        });
       } catch (error) {
         throw new Error(`Not settled: ${left.slice(0, 20).join('\n')}`, { cause: error });
       }

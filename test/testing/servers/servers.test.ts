@@ -91,7 +91,7 @@ describe('a process that is killed', () => {
     const { postgres, redis, folder } = JSON.parse(line.toString()) as Record<'postgres' | 'redis' | 'folder', string>;
     expect(existsSync(folder)).toBe(true);
     child.kill('SIGKILL');
-    await expect.poll(() => existsSync(folder), { timeout: 20_000 }).toBe(false);
+    await expect.poll(() => existsSync(folder), { timeout: 120_000 }).toBe(false);
     await expect(query(postgres, 'SELECT 1')).rejects.toThrow(/ECONNREFUSED/);
     const client = new Redis(redis, { lazyConnect: true, retryStrategy: () => null });
     client.on('error', () => {});
