@@ -3,6 +3,7 @@
  */
 import { createPostgresBackend, Queue } from 'bullmq';
 import { bullmqPostgresTransport, bullmqTransport, type Transport } from '../src/index.ts';
+import { REPLIES } from './messages.ts';
 import { SERVICE_NAMES } from './world.ts';
 
 export interface Broker {
@@ -17,7 +18,7 @@ const PARTITIONS = 8;
 const IMPATIENT = { lockDurationMs: 1_500, stalledIntervalMs: 500 } as const;
 
 export function openTransport({ kind, url }: Broker, onError: (error: Error) => void): Transport {
-  const options = { connection: url, queues: { shipping: { partitions: PARTITIONS } }, ...IMPATIENT, onError };
+  const options = { connection: url, queues: { orders: { partitions: PARTITIONS } }, ...IMPATIENT, onError };
   return kind === 'redis' ? bullmqTransport(options) : bullmqPostgresTransport(options);
 }
 
@@ -27,10 +28,10 @@ export interface Backlog {
   close(): Promise<void>;
 }
 
-/** Looks into the queues by BullMQ itself. The queues of a destination are named `shipping`, `shipping#1`, `shipping#2`, … */
+/** Looks into the queues by BullMQ itself. The queues of an ordered destination are named `orders`, `orders#1`, `orders#2`, … */
 export function openBacklog({ kind, url }: Broker): Backlog {
-  const partitions = Array.from({ length: PARTITIONS - 1 }, (_, index) => `shipping#${index + 1}`);
-  const queues = [...SERVICE_NAMES, ...partitions].map((name) =>
+  const partitions = Array.from({ length: PARTITIONS - 1 }, (_, index) => `orders#${index + 1}`);
+  const queues = [...SERVICE_NAMES, REPLIES, ...partitions].map((name) =>
     kind === 'redis'
       ? new Queue(name, { connection: { url } })
       : new Queue(name, { connection: { connectionString: url, max: 1 } }, createPostgresBackend as never),

@@ -1,20 +1,36 @@
 /**
- * What goes wrong on purpose, besides the failing handlers of the services: processes are killed, and messages delivered twice.
+ * What goes wrong on purpose, besides what customers and participants do (world.ts): processes are killed, and messages are delivered
+ * twice.
  */
 import { randomUUID } from 'node:crypto';
 import type { Transport } from '../src/index.ts';
 import type { ServiceName } from './world.ts';
 
-export type ProcessName = ServiceName | 'relay';
+export const WORKERS = ['worker-1', 'worker-2'] as const;
+export type ProcessName = ServiceName | 'relay' | (typeof WORKERS)[number];
 
-/** Who gets a SIGKILL, and when: after this part of the orders has come to its end. */
-export const KILLS: readonly { readonly victim: ProcessName; readonly at: number }[] = [
-  { victim: 'relay', at: 0.15 },
-  { victim: 'payment', at: 0.3 },
-  { victim: 'shipping', at: 0.45 },
-  { victim: 'relay', at: 0.55 },
-  { victim: 'payment', at: 0.7 },
+export interface Kill {
+  readonly victim: ProcessName;
+  /** After this part of the orders has come to its end. */
+  readonly at: number;
+  /** In the middle of a piece of work: all is written, and nothing committed. */
+  readonly midWork?: true;
+}
+
+/** Who gets a SIGKILL, and when. */
+export const KILLS: readonly Kill[] = [
+  { victim: 'relay', at: 0.1 },
+  { victim: 'worker-1', at: 0.2 },
+  { victim: 'payment', at: 0.32, midWork: true },
+  { victim: 'orders', at: 0.44 },
+  { victim: 'worker-2', at: 0.54 },
+  { victim: 'stock', at: 0.64, midWork: true },
+  { victim: 'relay', at: 0.74 },
+  { victim: 'shipping', at: 0.84, midWork: true },
 ];
+
+/** Tells a process that its next piece of work is the last. */
+export const DIE_AT_WORK = 'die at work';
 
 const COPY_EVERY = 20;
 

@@ -1,18 +1,18 @@
 /**
- * The child processes: the four services and the relay. Starts them, counts what they report, kills them, stops them.
+ * The child processes: the four services, the workers and the relay. Starts them, counts what they report, kills them, stops them.
  * A child that ends without being told to fails the whole demo, with the last lines of its log. Used by main.ts.
  */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
-import type { ProcessName } from './chaos.ts';
+import { DIE_AT_WORK, WORKERS, type ProcessName } from './chaos.ts';
 import type { Report, Settings } from './processes/link.ts';
 
 export interface Fleet {
   /** Resolves when the process is at work. */
   start(name: ProcessName): Promise<void>;
-  /** SIGKILL: no farewell. Resolves with the process id it had. */
-  kill(name: ProcessName): Promise<number>;
+  /** SIGKILL: no farewell; on request in the middle of its next piece of work. Resolves with the process id it had. */
+  kill(name: ProcessName, when?: 'now' | 'at work'): Promise<number>;
   /** SIGTERM: it finishes what it is at. */
   stop(name: ProcessName): Promise<void>;
   /** Ends whatever is left. */
@@ -25,6 +25,8 @@ export interface Fleet {
 
 const START_WITHIN_MS = 60_000;
 const STOP_WITHIN_MS = 20_000;
+/** Where there is so little to do that nobody dies of it. */
+const WORK_WITHIN_MS = 3_000;
 const LOG_LINES = 15;
 
 interface Child {
@@ -48,10 +50,9 @@ export function launchFleet(settings: Settings): Fleet {
   }
 
   function launch(name: ProcessName): Promise<void> {
-    const script = name === 'relay' ? ['processes/relay.ts'] : ['processes/service.ts', name];
-    const [file, ...args] = script as [string, ...string[]];
-    const path = fileURLToPath(new URL(file, import.meta.url));
-    const child = spawn(process.execPath, ['--import', 'tsx', path, ...args], {
+    const script = name === 'relay' ? 'relay' : WORKERS.some((worker) => worker === name) ? 'worker' : 'service';
+    const path = fileURLToPath(new URL(`processes/${script}.ts`, import.meta.url));
+    const child = spawn(process.execPath, ['--import', 'tsx', path, name], {
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
     });
     const entry: Child = { process: child, exited: once(child, 'exit'), expected: false };
@@ -88,13 +89,15 @@ export function launchFleet(settings: Settings): Fleet {
     });
   }
 
-  async function end(name: ProcessName, signal: 'SIGKILL' | 'SIGTERM'): Promise<number> {
+  async function end(name: ProcessName, how: 'SIGKILL' | 'SIGTERM' | typeof DIE_AT_WORK): Promise<number> {
     const child = children.get(name);
     if (child === undefined) return 0;
     children.delete(name);
     child.expected = true;
-    child.process.kill(signal);
-    const killer = setTimeout(() => child.process.kill('SIGKILL'), STOP_WITHIN_MS);
+    if (how === DIE_AT_WORK) child.process.send(how);
+    else child.process.kill(how);
+    const patienceMs = how === DIE_AT_WORK ? WORK_WITHIN_MS : STOP_WITHIN_MS;
+    const killer = setTimeout(() => child.process.kill('SIGKILL'), patienceMs);
     await child.exited;
     clearTimeout(killer);
     return child.process.pid ?? 0;
@@ -102,8 +105,8 @@ export function launchFleet(settings: Settings): Fleet {
 
   return {
     start: launch,
-    async kill(name) {
-      const pid = await end(name, 'SIGKILL');
+    async kill(name, when = 'now') {
+      const pid = await end(name, when === 'now' ? 'SIGKILL' : DIE_AT_WORK);
       count('killed', 1);
       return pid;
     },

@@ -1,10 +1,15 @@
 /**
- * `npm run demo`: four services, thousands of orders, processes killed on the way, and an audit at the end.
+ * `npm run demo`: thousands of orders, each a saga over three services, with accidents on the way, and an audit at the end.
  *
- * What a service looks like with Holdfast: services/orders.ts and its neighbours. How the demo goes: here, then run.ts.
+ * What it looks like with Holdfast: sagas/place-order.ts, services/orders.ts and its neighbours. How the demo goes: here, then run.ts.
  */
+import { formatTimeline } from '../src/cli/output/timeline.ts';
+import { showRun } from '../src/operations/sagas.ts';
 import { audit, type Audit } from './audit.ts';
+import { readBooks, type Books, type Databases } from './audit/books.ts';
+import { mostEventful } from './audit/runs.ts';
 import { openBacklog } from './broker.ts';
+import { WORKERS } from './chaos.ts';
 import { launchFleet, type Fleet } from './fleet.ts';
 import { readOptions, USAGE, type Options } from './options.ts';
 import { runOrders, Stalled } from './run.ts';
@@ -42,7 +47,10 @@ async function untilDoneOrInterrupted(): Promise<number> {
 
 /** Resolves with the exit code. */
 async function demo({ orders, seed, transport }: Options): Promise<number> {
-  screen.title('Holdfast', `${orders} orders, four services, and accidents on the way (seed ${seed})`);
+  screen.title(
+    'Holdfast',
+    `${orders} orders, each a saga over three services, and accidents on the way (seed ${seed})`,
+  );
   const servers = await screen.phase('servers', startServers(transport), ({ postgres, broker }) =>
     [`PostgreSQL ${postgres.version}, BullMQ on`, broker.kind === 'redis' ? 'Redis' : 'PostgreSQL'].join(' '),
   );
@@ -61,8 +69,8 @@ async function demo({ orders, seed, transport }: Options): Promise<number> {
 
   const fleet = launchFleet({ world: { orders, seed }, databases: urls, broker });
   cleanUps.push(() => fleet.dispose());
-  const all = Promise.all([...SERVICE_NAMES, 'relay' as const].map((name) => fleet.start(name)));
-  await screen.phase('processes', all, () => `${SERVICE_NAMES.join(', ')}, and the relay`);
+  const all = Promise.all([...SERVICE_NAMES, ...WORKERS, 'relay' as const].map((name) => fleet.start(name)));
+  await screen.phase('processes', all, () => `${SERVICE_NAMES.join(', ')}, two workers, and the relay`);
 
   const backlog = openBacklog(broker);
   cleanUps.push(() => backlog.close());
@@ -74,32 +82,48 @@ async function demo({ orders, seed, transport }: Options): Promise<number> {
   });
   if (typeof complaint === 'string') screen.failure(complaint);
   await fleet.dispose();
-  return present(await audit(databases, orders), fleet, broker.kind) && complaint === undefined ? 0 : 1;
+  const books = await readBooks(databases);
+  await tell(books, databases);
+  return present(audit(books, orders), fleet, broker.kind) && complaint === undefined ? 0 : 1;
+}
+
+/** One of the runs that were undone, as `holdfast saga show` draws it. */
+async function tell({ runs }: Books, { orders }: Databases): Promise<void> {
+  const run = mostEventful(runs);
+  if (run === null) return;
+  const { run: summary, journal, now } = await showRun(orders, run.id);
+  screen.story('One of the runs that were undone', (ui) => formatTimeline({ run: summary, rows: journal, now }, ui));
 }
 
 /** Shows the audit. False when something in it is wrong. */
 function present(result: Audit, fleet: Fleet, transport: string): boolean {
-  const duplicates = fleet.counted('duplicate');
+  const { sections, ok: clean, ...figures } = result;
+  const duplicates = fleet.counted('duplicates');
   const copied = fleet.counted('copied');
   const suppressed = {
-    what: 'duplicates suppressed',
+    what: 'duplicates dropped',
     found: duplicates,
     note: `${copied} were sent twice on purpose`,
     ok: duplicates > 0,
   };
-  const findings = [...result.findings.slice(0, 3), suppressed, ...result.findings.slice(3)];
-  const ok = result.ok && suppressed.ok;
+  const ok = clean && suppressed.ok;
   const kills = fleet.counted('killed');
   const seconds = Math.round(performance.now() / 100) / 10;
-  screen.table('The audit, from the tables of the four services', findings);
-  const verdict = ok ? 'Nothing lost, nothing twice, nothing out of order.' : 'Something is wrong: see above.';
+  screen.scoreboard(
+    'The audit, from the tables of the four services',
+    sections.map((section, index) =>
+      index === 0 ? { ...section, findings: [...section.findings, suppressed] } : section,
+    ),
+  );
+  const verdict = ok
+    ? 'Every order is carried out or undone. Nothing lost, nothing twice.'
+    : 'Something is wrong: see above.';
   screen.verdict(ok, `${verdict} ${kills} kills, ${seconds} s.`);
   if (options.json) {
-    const { findings: _, ends, ok: _ok, orders, committed, delivered, lost, outOfOrder, ...more } = result;
-    const retries = fleet.counted('holdfast_consumer_retries_total');
-    const figures = { orders, committed, delivered, duplicatesSuppressed: duplicates, lost, outOfOrder };
-    const run = { kills, seconds, ok, seed: options.seed, transport, copied, retries };
-    console.log(JSON.stringify({ ...figures, ...run, ...more, ends }));
+    const { orders, committed, delivered, lost, outOfOrder, ...more } = figures;
+    const messages = { orders, committed, delivered, duplicatesSuppressed: duplicates, lost, outOfOrder };
+    const counts = { copied, repeated: fleet.counted('repeated'), retries: fleet.counted('retries') };
+    console.log(JSON.stringify({ ...messages, kills, seconds, ok, ...more, seed: options.seed, transport, ...counts }));
   }
   return ok;
 }

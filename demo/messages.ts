@@ -1,46 +1,48 @@
 /**
- * What the services tell each other, and which service hears what. Each type is declared once, for senders and handlers alike.
+ * Which service hears what. The message types are those of the saga: sagas/messages/order.ts.
  *
- *   orders ── order.placed ──▶ stock ── stock.reserved ──▶ payment ── payment.captured ──▶ shipping ── order.shipped ──▶ orders
- *                                └─ stock.refused ──▶ orders   └─ payment.declined ──▶ stock, shipping, orders
+ *              ┌── payment.charge, payment.refund ──▶ payment ──┐
+ *   the saga ──┼── stock.reserve, stock.release ────▶ stock ────┼── saga.reply ──▶ the saga
+ *     │        └── order.ship ──────────────────────▶ shipping ─┘
+ *     └── order.accepted, then order.rejected or order.confirmed ──▶ orders
  */
-import { z } from 'zod';
-import { message, type Route } from '../src/index.ts';
+import type { Route } from '../src/index.ts';
+import {
+  ChargePayment,
+  OrderAccepted,
+  OrderConfirmed,
+  OrderRejected,
+  RefundPayment,
+  ReleaseStock,
+  ReserveStock,
+  ShipOrder,
+} from '../sagas/messages/order.ts';
+import type { ServiceName } from './world.ts';
 
-const about = { orderId: z.string(), customer: z.string() };
-const goods = { sku: z.string(), quantity: z.number().int().positive() };
-const money = { amount: z.number().int().nonnegative() };
-/** Payments of a customer are numbered without gaps: shipping must see 1, 2, 3, … of each. */
-const numbered = { n: z.number().int().positive() };
+/** The topic that participants answer on, and the queue that workers read the answers from. */
+export const REPLY_TOPIC = 'saga.reply';
+export const REPLIES = 'saga-replies';
 
-/** Messages of one customer keep their order. */
-const key = ({ customer }: { customer: string }): string => customer;
-
-export const OrderPlaced = message('order.placed', { schema: z.object({ ...about, ...goods, ...money }), key });
-export const StockReserved = message('stock.reserved', { schema: z.object({ ...about, ...goods, ...money }), key });
-export const StockRefused = message('stock.refused', { schema: z.object(about), key });
-export const PaymentCaptured = message('payment.captured', {
-  schema: z.object({ ...about, ...money, ...numbered }),
-  key,
-});
-export const PaymentDeclined = message('payment.declined', {
-  schema: z.object({ ...about, ...goods, ...numbered }),
-  key,
-});
-export const OrderShipped = message('order.shipped', { schema: z.object({ ...about, parcel: z.string() }), key });
+/** What each participant is asked for. */
+const COMMANDS = {
+  payment: [ChargePayment.topic, RefundPayment.topic],
+  stock: [ReserveStock.topic, ReleaseStock.topic],
+  shipping: [ShipOrder.topic],
+} as const;
 
 /** For the relay. A destination has the name of the service that reads it. */
-export const ROUTES = [
-  { topics: [OrderPlaced.topic], to: 'stock' },
-  { topics: [StockReserved.topic], to: 'payment' },
-  { topics: [PaymentCaptured.topic, PaymentDeclined.topic], to: 'shipping', ordered: true },
-  { topics: [PaymentDeclined.topic], to: 'stock' },
-  { topics: [StockRefused.topic, PaymentDeclined.topic, OrderShipped.topic], to: 'orders' },
-] as const satisfies readonly Route[];
+export const ROUTES: readonly Route[] = [
+  { topics: COMMANDS.payment, to: 'payment' },
+  { topics: COMMANDS.stock, to: 'stock' },
+  { topics: COMMANDS.shipping, to: 'shipping' },
+  { topics: [REPLY_TOPIC], to: REPLIES },
+  // An order must not be confirmed first and accepted then.
+  { topics: [OrderAccepted.topic, OrderRejected.topic, OrderConfirmed.topic], to: 'orders', ordered: true },
+];
 
-export type Topic = (typeof ROUTES)[number]['topics'][number];
-
-/** The services that must handle a message of this topic. */
-export function readersOf(topic: string): readonly (typeof ROUTES)[number]['to'][] {
-  return ROUTES.filter(({ topics }) => topics.some((heard) => heard === topic)).map(({ to }) => to);
+/** The participant that acts on a message of this topic and answers it; null: it is no command. */
+export function participantFor(topic: string): Exclude<ServiceName, 'orders'> | null {
+  for (const name of ['payment', 'stock', 'shipping'] as const)
+    if (COMMANDS[name].some((command) => command === topic)) return name;
+  return null;
 }

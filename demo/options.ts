@@ -12,13 +12,14 @@ export interface Options {
 
 export const USAGE = `Usage: npm run demo -- [options]
 
-Four services exchange messages about some thousands of orders, through the writer, the relay, BullMQ and inboxes. Handlers
-fail now and then, messages are delivered twice, and processes are killed with SIGKILL on the way. In the end an audit reads
-the tables and tells what became of every message; the exit code is 1 if anything is wrong.
+Some thousands of orders, each a saga over payment, stock and shipping: started in the transaction of the order, carried out by
+two workers, by commands through outbox, relay, BullMQ and inboxes. Cards are declined, goods run out, participants are slow or
+silent, customers change their minds, messages are delivered twice, and processes are killed with SIGKILL. In the end an audit
+reads the tables: every order is carried out or undone, nothing is lost and nothing done twice. Exit code 1 if anything is wrong.
 
 Options:
-  --orders N        how many orders are placed, from 20 on (default 3000)
-  --seed N          decides who orders what, and which handlers fail (default 1)
+  --orders N        how many orders are placed, from 20 on (default 2000)
+  --seed N          decides who orders what, and what fails (default 1)
   --transport NAME  redis, or postgres for BullMQ's PostgreSQL backend (default: redis, or postgres where there is no Redis)
   --json            the audit as one line of JSON on stdout, the last one; everything else goes to stderr
   --help            this text
@@ -30,7 +31,7 @@ export function readOptions(args: readonly string[]): Options | 'help' {
   const { values } = parseArgs({
     args: [...args],
     options: {
-      orders: { type: 'string', default: '3000' },
+      orders: { type: 'string', default: '2000' },
       seed: { type: 'string', default: '1' },
       transport: { type: 'string', default: 'whichever' },
       json: { type: 'boolean', default: false },

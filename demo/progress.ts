@@ -1,46 +1,66 @@
 /**
- * How far things are, read from the tables: what the outboxes hold, and what the ledgers of their readers show. Used by main.ts.
+ * How far things are, read from the tables while the demo runs. Used by run.ts.
  */
-import type { Database } from '../src/index.ts';
-import { readersOf } from './messages.ts';
+import type { Databases } from './audit/books.ts';
 import { SERVICES } from './services/all.ts';
-import { SERVICE_NAMES, type ServiceName } from './world.ts';
-
-export type Databases = Readonly<Record<ServiceName, Database>>;
+import { SERVICE_NAMES } from './world.ts';
 
 export interface Progress {
-  /** Messages in all outboxes, by topic. */
-  readonly sent: Readonly<Record<string, number>>;
-  /** Orders that were placed, and those that have come to their end. */
   readonly placed: number;
-  readonly settled: number;
-  /** Effects there should be for what was sent, and those there are. */
-  readonly due: number;
-  readonly done: number;
+  /** Runs by what they are doing. */
+  readonly fresh: number;
+  readonly running: number;
+  /** For an answer, mostly. */
+  readonly waiting: number;
+  readonly compensating: number;
+  readonly completed: number;
+  readonly compensated: number;
+  readonly stuck: number;
+  /** Messages sent, and effects in the ledgers: they tell whether anything moves. */
+  readonly sent: number;
+  readonly effects: number;
+  /** Mail that no run has taken in. */
+  readonly mail: number;
   /** Messages that a relay or a consumer has given up on. */
   readonly parked: number;
 }
 
 export async function readProgress(databases: Databases): Promise<Progress> {
-  const sent: Record<string, number> = {};
-  const done: Record<string, number> = {};
-  let parked = 0;
-  // The ledgers first: what they lack may have come since, but what they show was sent before.
+  let [sent, effects, parked] = [0, 0, 0];
   for (const name of SERVICE_NAMES) {
-    const { rows } = await databases[name].query<{ done: number; parked: number }>(
-      `SELECT (SELECT count(*) FROM ${SERVICES[name].ledger})::integer AS done,
+    const { rows } = await databases[name].query<{ sent: number; effects: number; parked: number }>(
+      `SELECT (SELECT count(*) FROM holdfast.outbox)::integer AS sent,
+         (SELECT count(*) FROM ${SERVICES[name].ledger})::integer AS effects,
          ((SELECT count(*) FROM holdfast.parked_message) + (SELECT count(*) FROM holdfast.parked_delivery))::integer AS parked`,
     );
-    done[name] = rows[0]!.done;
-    parked += rows[0]!.parked;
+    sent += rows[0]?.sent ?? 0;
+    effects += rows[0]?.effects ?? 0;
+    parked += rows[0]?.parked ?? 0;
   }
-  for (const name of SERVICE_NAMES) {
-    const { rows } = await databases[name].query<{ topic: string; count: number }>(
-      'SELECT topic, count(*)::integer AS count FROM holdfast.outbox GROUP BY topic',
-    );
-    for (const { topic, count } of rows) sent[topic] = count;
-  }
-  const due = Object.entries(sent).reduce((sum, [topic, count]) => sum + count * readersOf(topic).length, 0);
-  const all = Object.values(done).reduce((sum, count) => sum + count, 0);
-  return { sent, placed: sent['order.placed'] ?? 0, settled: done['orders'] ?? 0, due, done: all, parked };
+  const { rows: runs } = await databases.orders.query<{ status: string; count: number }>(
+    'SELECT status, count(*)::integer AS count FROM holdfast.saga_run GROUP BY status',
+  );
+  const count = (status: string): number => runs.find((row) => row.status === status)?.count ?? 0;
+  const { rows: orders } = await databases.orders.query<{ placed: number; mail: number }>(
+    'SELECT (SELECT count(*) FROM orders)::integer AS placed, (SELECT count(*) FROM holdfast.saga_mail)::integer AS mail',
+  );
+  return {
+    placed: orders[0]?.placed ?? 0,
+    fresh: count('pending'),
+    running: count('running'),
+    waiting: count('waiting'),
+    compensating: count('compensating'),
+    completed: count('completed'),
+    compensated: count('compensated'),
+    stuck: count('stuck'),
+    sent,
+    effects,
+    mail: orders[0]?.mail ?? 0,
+    parked,
+  };
+}
+
+/** Runs that have come to one of their ends. */
+export function ended({ completed, compensated }: Progress): number {
+  return completed + compensated;
 }

@@ -3,10 +3,12 @@
  * Used by main.ts.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
+import { readBooks, type Databases } from './audit/books.ts';
+import { undelivered } from './audit/messages.ts';
 import type { Backlog } from './broker.ts';
-import { KILLS, type ProcessName } from './chaos.ts';
+import { KILLS, WORKERS, type ProcessName } from './chaos.ts';
 import type { Fleet } from './fleet.ts';
-import { readProgress, type Databases, type Progress } from './progress.ts';
+import { ended, readProgress, type Progress } from './progress.ts';
 import type { Screen } from './screen.ts';
 import { SERVICE_NAMES } from './world.ts';
 
@@ -20,11 +22,14 @@ export interface Run {
 
 const POLL_MS = 200;
 /** When nothing at all has changed for so long, nothing will. */
-const STALLED_MS = 30_000;
+const STALLED_MS = 45_000;
+/** Over which the rate that is shown is taken. */
+const RATE_OVER_MS = 2_000;
 
-/** Starts all processes and stops them when everything is done. Rejects with a Stalled when it never is. */
+/** Watches until everything is done, and stops all processes then. Rejects with a Stalled when it never is. */
 export async function runOrders({ fleet, databases, backlog, screen, orders }: Run): Promise<void> {
   let down: ProcessName | undefined;
+  const rate = createRate();
 
   /** Looks at the tables until they are as wanted. */
   async function reach(goal: (now: Progress) => boolean | Promise<boolean>): Promise<Progress> {
@@ -43,52 +48,71 @@ export async function runOrders({ fleet, databases, backlog, screen, orders }: R
     }
   }
 
-  function show({ sent, settled }: Progress): void {
-    const count = (...topics: string[]): number => topics.reduce((sum, topic) => sum + (sent[topic] ?? 0), 0);
+  function show(now: Progress): void {
+    const { placed, fresh, running, waiting, compensating, completed, compensated, stuck } = now;
+    const done = ended(now);
     screen.live({
-      part: settled / orders,
+      completed: completed / orders,
+      compensated: compensated / orders,
+      underWay: (placed - done) / orders,
+      runsPerSecond: rate(done),
       down,
-      counters: {
-        placed: count('order.placed'),
-        reserved: count('stock.reserved'),
-        paid: count('payment.captured'),
-        shipped: count('order.shipped'),
-      },
+      counters: { completed, compensated },
+      flow: { 'under way': fresh + running, 'waiting for an answer': waiting, 'being undone': compensating, stuck },
       troubles: {
-        retries: fleet.counted('holdfast_consumer_retries_total'),
-        duplicates: fleet.counted('duplicate'),
+        kills: fleet.counted('killed'),
+        'duplicates dropped': fleet.counted('duplicates'),
+        'asked again': fleet.counted('repeated'),
+        retries: fleet.counted('retries'),
       },
     });
   }
 
-  for (const { victim, at } of KILLS) {
-    const { settled } = await reach((now) => now.settled >= at * orders);
-    const pid = await fleet.kill(victim);
+  for (const { victim, at, midWork } of KILLS) {
+    const reached = await reach((now) => ended(now) >= at * orders);
+    const pid = await fleet.kill(victim, midWork === true ? 'at work' : 'now');
     const killedMs = performance.now();
     down = victim;
     const restarted = fleet.start(victim).then(() => (down = undefined));
     await Promise.all([restarted, reach(() => down === undefined)]);
-    screen.killed({ victim, part: settled / orders, pid, backAfterMs: performance.now() - killedMs });
+    const backAfterMs = performance.now() - killedMs;
+    screen.killed({ victim, part: ended(reached) / orders, pid, backAfterMs, midWork: midWork === true });
   }
+  const idle = async ({ mail }: Progress): Promise<boolean> => mail === 0 && (await backlog.count()) === 0;
   await reach(
     async (now) =>
-      now.placed === orders && now.settled >= orders && now.done >= now.due && (await backlog.count()) === 0,
+      now.placed === orders &&
+      ended(now) + now.stuck >= orders &&
+      (await idle(now)) &&
+      undelivered(await readBooks(databases)).length === 0,
   );
   screen.calm();
 
   await fleet.stop('relay');
   // The copies of its last batch may still be on their way.
-  await reach(async () => (await backlog.count()) === 0);
+  await reach(idle);
   screen.calm();
-  await Promise.all(SERVICE_NAMES.map((name) => fleet.stop(name)));
+  await Promise.all([...SERVICE_NAMES, ...WORKERS].map((name) => fleet.stop(name)));
 }
 
 export class Stalled extends Error {}
 
-function missing({ placed, settled, due, done, parked }: Progress, queued: number, orders: number): string {
+/** Ends per second, as far as it has been looked at lately. */
+function createRate(): (done: number) => number {
+  const seen: { readonly atMs: number; readonly done: number }[] = [];
+  return (done) => {
+    const atMs = performance.now();
+    seen.push({ atMs, done });
+    while (seen.length > 2 && atMs - (seen[0]?.atMs ?? 0) > RATE_OVER_MS) seen.shift();
+    const first = seen[0];
+    return first === undefined || first.atMs === atMs ? 0 : ((done - first.done) * 1_000) / (atMs - first.atMs);
+  };
+}
+
+function missing(now: Progress, queued: number, orders: number): string {
   return [
     `Nothing has moved for ${STALLED_MS / 1000} s, and not everything is done:`,
-    `${placed} of ${orders} orders placed, ${settled} settled;`,
-    `${done} effects of ${due} that are due; ${queued} messages in queues, ${parked} parked.`,
+    `${now.placed} of ${orders} orders placed, ${ended(now)} at their end, ${now.stuck} stuck;`,
+    `${queued} messages in queues, ${now.mail} unread, ${now.parked} parked.`,
   ].join('\n');
 }

@@ -1,14 +1,20 @@
 /**
  * What the demo shows: on a terminal a bar that moves and carries a mark for every kill, elsewhere a plain line every second.
- * Used by main.ts.
+ * At the end a story of one run, and the scoreboard. Used by main.ts.
  */
 import type { WriteStream } from 'node:tty';
-import type { Finding } from './audit.ts';
+import { createStyle, type Style } from '../src/cli/output/style.ts';
+import type { Section } from './audit.ts';
 
 export interface Live {
-  /** From 0 to 1. */
-  readonly part: number;
+  /** Parts of all orders, from 0 to 1. */
+  readonly completed: number;
+  readonly compensated: number;
+  readonly underWay: number;
+  readonly runsPerSecond: number;
   readonly counters: Readonly<Record<string, number>>;
+  /** Of these, only what is not 0 is shown, as of the next. */
+  readonly flow: Readonly<Record<string, number>>;
   readonly troubles: Readonly<Record<string, number>>;
   /** The process that is dead at the moment. */
   readonly down: string | undefined;
@@ -24,25 +30,29 @@ export interface Screen {
     readonly part: number;
     readonly pid: number;
     readonly backAfterMs: number;
+    readonly midWork: boolean;
   }): void;
   /** Takes the moving part off the screen. */
   calm(): void;
   /** The same, for good. */
   close(): void;
   note(text: string): void;
-  table(title: string, findings: readonly Finding[]): void;
+  /** A piece of text under a title of its own. `write` is told in which style, and how many columns there are. */
+  story(title: string, write: (ui: { readonly style: Style; readonly width: number }) => string): void;
+  scoreboard(title: string, sections: readonly Section[]): void;
   verdict(ok: boolean, text: string): void;
   failure(text: string): void;
 }
 
-const BAR_WIDTH = 56;
+const BAR_WIDTH = 48;
+const RULE_WIDTH = 76;
 const PLAIN_EVERY_MS = 1_000;
 
 export function openScreen(stream: WriteStream): Screen {
   const moving = stream.isTTY && process.env['TERM'] !== 'dumb';
   const coloured = moving && (process.env['NO_COLOR'] ?? '') === '';
-  const paint = (code: string) => (text: string) => (coloured ? `\u001B[${code}m${text}\u001B[0m` : text);
-  const [bold, dim, red, green, yellow] = [paint('1'), paint('2'), paint('31'), paint('32'), paint('33')];
+  const style = createStyle(coloured);
+  const { bold, dim, red, green, yellow, cyan } = style;
   const seconds = (ms: number): string => `${(ms / 1000).toFixed(1)} s`;
   const elapsed = (): string => seconds(performance.now());
   const percent = (part: number): string => `${Math.floor(part * 100)} %`;
@@ -53,10 +63,11 @@ export function openScreen(stream: WriteStream): Screen {
   let closed = false;
 
   const columns = (): number => stream.columns || 80;
-  const listed = (counts: Readonly<Record<string, number>>): string =>
+  const rule = dim('─'.repeat(RULE_WIDTH));
+  const listed = (counts: Readonly<Record<string, number>>, which: 'all' | 'but 0' = 'all'): readonly string[] =>
     Object.entries(counts)
-      .map(([name, count]) => `${name} ${count}`)
-      .join(' · ');
+      .filter(([, count]) => which === 'all' || count !== 0)
+      .map(([name, count]) => `${count} ${name}`);
 
   function erase(): void {
     if (drawnLines > 0) stream.write(`\u001B[${drawnLines}A\u001B[0J`);
@@ -75,12 +86,34 @@ export function openScreen(stream: WriteStream): Screen {
     drawnLines = lines.length;
   }
 
-  function bar(part: number): string {
-    const width = Math.max(10, Math.min(BAR_WIDTH, columns() - 20));
-    const full = Math.round(part * width);
+  function bar({ completed, compensated, underWay }: Live): string {
+    const width = Math.max(10, Math.min(BAR_WIDTH, columns() - 36));
+    const upTo = (part: number): number => Math.round(part * width);
     const marks = new Set(kills.map((kill) => Math.min(width - 1, Math.floor(kill * width))));
-    const cell = (at: number): string => (marks.has(at) ? red('✗') : at < full ? green('━') : dim('─'));
+    const [done, undone, begun] = [
+      upTo(completed),
+      upTo(completed + compensated),
+      upTo(completed + compensated + underWay),
+    ];
+    const cell = (at: number): string => {
+      if (marks.has(at)) return red('✗');
+      if (at < done) return green('━');
+      if (at < undone) return yellow('━');
+      return at < begun ? cyan('╍') : dim('─');
+    };
     return Array.from({ length: width }, (_, at) => cell(at)).join('');
+  }
+
+  /** Of a line that is built of parts, as many as fit. */
+  function fitting(parts: readonly string[]): string {
+    const shown: string[] = [];
+    let room = columns() - 4;
+    for (const part of parts) {
+      room -= part.length + 3;
+      if (room < 0) break;
+      shown.push(part);
+    }
+    return shown.join(' · ');
   }
 
   return {
@@ -94,28 +127,32 @@ export function openScreen(stream: WriteStream): Screen {
       print(`  ${green('✔')} ${what.padEnd(11)} ${result(value)}  ${dim(seconds(performance.now() - beganMs))}`);
       return value;
     },
-    live({ part, counters, troubles, down }) {
+    live(view) {
       if (closed) return;
-      const state = down === undefined ? '' : ` · ${down} is dead`;
-      const flow = listed(counters);
-      const rest = listed(troubles);
+      const { counters, flow, troubles, down } = view;
+      const part = view.completed + view.compensated;
+      const state = down === undefined ? '' : `${down} is dead`;
+      const first = [...listed(counters), ...listed(flow, 'but 0')];
+      const second = listed(troubles, 'but 0');
+      const rate = `${Math.round(view.runsPerSecond)} runs/s`;
       if (moving) {
-        const fitting = (text: string): string => text.slice(0, columns() - 3);
         draw(
           '',
-          `  ${bar(part)}  ${percent(part)}  ${dim(elapsed())}`,
-          `  ${dim(fitting(flow))}`,
-          `  ${dim(fitting(rest))}${red(state)}`,
+          `  ${bar(view)}  ${percent(part).padStart(5)}  ${rate.padStart(10)}  ${dim(elapsed().padStart(7))}`,
+          `  ${fitting(first)}`,
+          `  ${state === '' ? dim(fitting(second)) : [red(state), dim(fitting([state, ...second]).slice(state.length + 3))].join(dim(' · '))}`,
         );
       } else if (performance.now() >= plainDue) {
         plainDue = performance.now() + PLAIN_EVERY_MS;
-        print(`  ${elapsed().padStart(7)}  ${percent(part).padStart(5)}  ${flow} · ${rest}${state}`);
+        const all = [rate, ...first, ...second, ...(state === '' ? [] : [state])];
+        print(`  ${elapsed().padStart(7)}  ${percent(part).padStart(5)}  ${all.join(' · ')}`);
       }
     },
-    killed({ victim, part, pid, backAfterMs }) {
+    killed({ victim, part, pid, backAfterMs, midWork }) {
       kills.push(part);
       const when = `at ${percent(part)}`.padEnd(8);
-      const what = `SIGKILL to process ${pid}, at work again after ${seconds(backAfterMs)}`;
+      const where = midWork ? ' in the middle of its work' : '';
+      const what = `SIGKILL to process ${pid}${where}, back after ${seconds(backAfterMs)}`;
       print(`  ${red('✗')} ${victim.padEnd(11)} ${when} ${dim(what)}`);
     },
     calm: erase,
@@ -124,15 +161,25 @@ export function openScreen(stream: WriteStream): Screen {
       closed = true;
     },
     note: (text) => print(`  ${yellow('!')} ${text}`),
-    table(title, findings) {
-      const width = Math.max(...findings.map(({ what }) => what.length));
-      const digits = Math.max(...findings.map(({ found }) => String(found).length));
-      print(`\n  ${bold(title)}\n  ${dim('─'.repeat(BAR_WIDTH + 20))}`);
-      for (const { what, found, note = '', ok } of findings) {
-        const line = `${what.padEnd(width)}  ${String(found).padStart(digits)}`;
-        print(`  ${ok ? green('✔') : red('✗')} ${ok ? line : red(line)}  ${dim(note)}`.trimEnd());
+    story(title, write) {
+      print(`\n  ${bold(title)}\n  ${rule}\n`);
+      const text = write({ style, width: columns() - 4 });
+      for (const line of text.split('\n')) print(line === '' ? '' : `  ${line}`);
+    },
+    scoreboard(title, sections) {
+      const all = sections.flatMap(({ findings }) => findings);
+      const width = Math.max(...all.map(({ what }) => what.length));
+      const digits = Math.max(...all.map(({ found }) => String(found).length));
+      print(`\n  ${bold(title)}\n  ${rule}`);
+      for (const [index, section] of sections.entries()) {
+        if (index > 0) print('');
+        print(`  ${bold(section.title)}`);
+        for (const { what, found, note = '', ok } of section.findings) {
+          const line = `${what.padEnd(width)}  ${String(found).padStart(digits)}`;
+          print(`  ${ok ? green('✔') : red('✗')} ${ok ? line : red(line)}  ${dim(note)}`.trimEnd());
+        }
       }
-      print(`  ${dim('─'.repeat(BAR_WIDTH + 20))}`);
+      print(`  ${rule}`);
     },
     verdict: (ok, text) => print(`  ${ok ? green('✔') : red('✗')} ${bold(text)}\n`),
     failure: (text) => print(`\n  ${red('✗')} ${text.replaceAll('\n', '\n    ')}\n`),

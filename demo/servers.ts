@@ -6,7 +6,7 @@ import { isHoldfastError, migrate, openDatabase } from '../src/index.ts';
 import { startPostgres, type PostgresServer } from '../src/testing/servers/postgres.ts';
 import { startRedis } from '../src/testing/servers/redis.ts';
 import type { Broker } from './broker.ts';
-import type { Databases } from './progress.ts';
+import type { Databases } from './audit/books.ts';
 import { SERVICES } from './services/all.ts';
 import { SERVICE_NAMES, type ServiceName, type World } from './world.ts';
 

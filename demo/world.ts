@@ -10,7 +10,7 @@ export interface World {
   readonly orders: number;
 }
 
-export const SERVICE_NAMES = ['orders', 'stock', 'payment', 'shipping'] as const;
+export const SERVICE_NAMES = ['orders', 'payment', 'stock', 'shipping'] as const;
 export type ServiceName = (typeof SERVICE_NAMES)[number];
 
 export interface Order {
@@ -56,12 +56,52 @@ export function products({ orders }: World): readonly { readonly sku: string; re
   return Array.from({ length: PRODUCTS }, (_, product) => ({ sku: `sku-${product}`, available }));
 }
 
-/** Some customers will order more than their balance bears. */
-export function accounts(world: World): readonly { readonly customer: string; readonly balance: number }[] {
+const TILLS = 16;
+
+/** The merchant has several accounts, so that payments need not queue for one row. */
+export function tillOf(orderId: string): string {
+  return `till-${numberOf(orderId) % TILLS}`;
+}
+
+/** The merchant's accounts, which are empty, and the customers': some will order more than their balance bears. */
+export function accounts(world: World): readonly { readonly name: string; readonly balance: number }[] {
+  const tills = Array.from({ length: TILLS }, (_, till) => ({ name: `till-${till}`, balance: 0 }));
   const customers = Array.from({ length: customersIn(world) }, (_, customer) => `customer-${customer}`);
-  return customers.map((customer) => ({ customer, balance: 150_000 + Math.floor(chance(world, customer) * 50_000) }));
+  return [
+    ...tills,
+    ...customers.map((name) => ({ name, balance: 150_000 + Math.floor(chance(world, name) * 50_000) })),
+  ];
 }
 
 function customersIn({ orders }: World): number {
   return Math.max(4, Math.ceil(orders / ORDERS_PER_CUSTOMER));
+}
+
+/** Whether a customer takes the order back: soon after it was placed, or when it has been shipped and confirmed. */
+export function regretOf(world: World, orderId: string): 'soon' | 'late' | null {
+  const luck = chance(world, orderId, 'regret');
+  return luck < 0.05 ? 'soon' : luck < 0.07 ? 'late' : null;
+}
+
+/** How a participant behaves when it is first asked for something. The few that keep others waiting are spread over the orders. */
+export function moodOf(world: World, orderId: string, task: string): 'well' | 'slow' | 'silent' | 'clumsy' {
+  if (isOneOf(world, orderId, `silent ${task}`, SILENT)) return 'silent';
+  if (isOneOf(world, orderId, `slow ${task}`, SLOW)) return 'slow';
+  return chance(world, orderId, task) < 0.04 ? 'clumsy' : 'well';
+}
+
+/** Of all orders, for each task. */
+const SLOW = 5;
+const SILENT = 2;
+
+/** True for `count` orders, at even distances: not among the last ones, for which all would only wait. */
+function isOneOf(world: World, orderId: string, what: string, count: number): boolean {
+  const distance = Math.max(1, Math.floor((0.7 * world.orders) / count));
+  const first = 1 + Math.floor(chance(world, what) * distance);
+  const number = numberOf(orderId);
+  return number % distance === first % distance && number < first + count * distance;
+}
+
+function numberOf(orderId: string): number {
+  return Number(/\d+/.exec(orderId)?.[0]);
 }

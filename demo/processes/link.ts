@@ -4,6 +4,7 @@
 import type { Metrics, Service } from '../../src/index.ts';
 import { createLogger } from '../../src/runtime/pino-logger.ts';
 import type { Broker } from '../broker.ts';
+import { DIE_AT_WORK } from '../chaos.ts';
 import type { ServiceName, World } from '../world.ts';
 
 export interface Settings {
@@ -14,7 +15,7 @@ export interface Settings {
 
 export type Report =
   | { readonly kind: 'ready' }
-  /** For example `duplicate`: so many deliveries were recognised as that. */
+  /** For example `duplicates`: so many deliveries were recognised as that. */
   | { readonly kind: 'count'; readonly what: string; readonly by: number };
 
 /** Only what is wrong; the parent shows the last lines if this process dies of it. */
@@ -25,33 +26,50 @@ export function report(message: Report): void {
   process.send?.(message);
 }
 
-/** Counts what consumers count and sends it to the parent, because a SIGKILL would take it along. */
+/** Counts that are shown, by metric, and by outcome where only one is of interest. */
+const SHOWN: Readonly<Record<string, string>> = {
+  'holdfast_consumer_messages_total duplicate': 'duplicates',
+  'holdfast_participant_calls_total repeated': 'repeated',
+  holdfast_consumer_retries_total: 'retries',
+};
+
+/** Sends what is counted to the parent at once, because a SIGKILL would take it along. */
 export const metrics: Metrics = {
   counter: (name) => ({
     inc(labels, by = 1) {
-      const outcome = name === 'holdfast_consumer_messages_total' && 'outcome' in labels ? labels.outcome : name;
-      report({ kind: 'count', what: String(outcome), by });
+      const what = SHOWN['outcome' in labels ? `${name} ${String(labels.outcome)}` : name];
+      if (what !== undefined) report({ kind: 'count', what, by });
     },
   }),
   gauge: () => ({ set: () => {}, remove: () => {} }),
   histogram: () => ({ observe: () => {} }),
 };
 
-/** Waits for the settings, runs the service, and stops it in order on SIGTERM. Ends with the parent, however that ended. */
-export async function run(open: (settings: Settings) => Service & { close(): Promise<void> }): Promise<void> {
+/** What a process runs. */
+export interface Program extends Service {
+  close(): Promise<void>;
+  /** To be killed in the middle of its next piece of work, by itself. */
+  dieAtWork?(): void;
+}
+
+/** Waits for the settings, runs the program, and stops it in order on SIGTERM. Ends with the parent, however that ended. */
+export async function run(open: (settings: Settings) => Program): Promise<void> {
   process.on('disconnect', () => process.exit(1));
   // Ctrl-C reaches all processes of the terminal; the parent sees to the end of this one.
   process.on('SIGINT', () => {});
   const settings = await new Promise<Settings>((resolve) =>
     process.once('message', (sent) => resolve(sent as Settings)),
   );
-  const service = open(settings);
+  const program = open(settings);
+  process.on('message', (sent) => {
+    if (sent === DIE_AT_WORK) program.dieAtWork?.();
+  });
   process.once('SIGTERM', () => {
-    void service
+    void program
       .stop()
-      .then(() => service.close())
+      .then(() => program.close())
       .then(() => process.exit(0));
   });
-  await service.start();
+  await program.start();
   report({ kind: 'ready' });
 }

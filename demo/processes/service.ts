@@ -4,6 +4,8 @@
 import { createOutbox, openDatabase } from '../../src/index.ts';
 import { openTransport } from '../broker.ts';
 import { SERVICES } from '../services/all.ts';
+import { createMoods } from '../services/moods.ts';
+import { CONCURRENCY } from '../services/service.ts';
 import type { ServiceName } from '../world.ts';
 import { log, metrics, run } from './link.ts';
 
@@ -11,20 +13,22 @@ const name = process.argv[2] as ServiceName;
 
 await run(({ world, databases, broker }) => {
   const service = SERVICES[name];
-  const database = openDatabase({ url: databases[name], applicationName: `demo ${name}` });
+  const database = openDatabase({ url: databases[name], max: CONCURRENCY + 2, applicationName: `demo ${name}` });
   const transport = openTransport(broker, (error) => log.warn({ err: error }, 'transport'));
-  const kit = { world, database, transport, outbox: createOutbox({ source: name }), log, metrics };
-  const consumer = service.consumer(kit);
+  const moods = createMoods(world);
+  const kit = { world, database, transport, outbox: createOutbox({ source: name }), log, metrics, moods };
+  const listener = service.listen(kit);
   return {
     async start() {
-      await consumer.start();
+      await listener.start();
       // Not awaited: it is this service's work, and goes on for a while. Should it fail, so does the process.
       void service.work?.(kit);
     },
-    stop: (options) => consumer.stop(options),
+    stop: (options) => listener.stop(options),
     async close() {
       await transport.close();
       await database.close();
     },
+    dieAtWork: () => moods.dieAtWork(),
   };
 });

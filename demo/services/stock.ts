@@ -1,11 +1,11 @@
 /**
- * The stock service: sets goods aside for an order, and takes them back when it cannot be paid.
+ * The stock service, a participant: sets goods aside for an order, and puts them back.
  */
 import type { PoolClient } from 'pg';
-import { consumer, on, type Envelope } from '../../src/index.ts';
-import { OrderPlaced, PaymentDeclined, StockRefused, StockReserved } from '../messages.ts';
+import { handle, participant, Rejection } from '../../src/index.ts';
+import { ReleaseStock, ReserveStock, StockReserved } from '../../sagas/messages/order.ts';
 import { products } from '../world.ts';
-import { LEDGER, RETRY, type DemoService } from './service.ts';
+import { CONCURRENCY, entry, LEDGER, RETRY, type DemoService } from './service.ts';
 
 export const stock: DemoService = {
   tables: `
@@ -20,25 +20,29 @@ export const stock: DemoService = {
       [JSON.stringify(products(world))],
     ),
 
-  consumer: ({ database, outbox, transport, log, metrics }) =>
-    consumer('stock', {
+  listen: ({ database, outbox, transport, log, metrics, moods }) =>
+    participant('stock', {
       database,
       outbox,
       transport,
       log,
       metrics,
       retry: RETRY,
+      concurrency: CONCURRENCY,
       handlers: [
-        on(OrderPlaced, async (order, { tx, message, send }) => {
-          const { orderId, customer, sku, quantity } = order;
-          const reserved = await take(tx, sku, quantity);
-          await note(tx, message, orderId, sku, reserved ? -quantity : 0);
-          if (reserved) await send(StockReserved, order);
-          else await send(StockRefused, { orderId, customer });
+        handle(ReserveStock, { reply: StockReserved }, async ({ orderId, sku, quantity }, context) => {
+          const { tx, attempt } = context;
+          await moods.first('reserve', orderId);
+          if (!(await take(tx, sku, quantity))) throw new Rejection('sold out');
+          await note(tx, [...entry(context, orderId, 'reserve'), sku, quantity]);
+          await moods.last('reserve', orderId, attempt);
+          return { reservationId: `reservation-for-${orderId}` };
         }),
-        on(PaymentDeclined, async ({ orderId, sku, quantity }, { tx, message }) => {
+        handle(ReleaseStock, { compensates: ReserveStock }, async ({ orderId, sku, quantity }, context) => {
+          const { tx, attempt } = context;
           await take(tx, sku, -quantity);
-          await note(tx, message, orderId, sku, quantity);
+          await note(tx, [...entry(context, orderId, 'release'), sku, quantity]);
+          await moods.last('release', orderId, attempt);
         }),
       ],
     }),
@@ -53,11 +57,9 @@ async function take(tx: PoolClient, sku: string, quantity: number): Promise<bool
   return taken.rowCount === 1;
 }
 
-async function note(tx: PoolClient, message: Envelope, orderId: string, sku: string, quantity: number): Promise<void> {
-  await tx.query('INSERT INTO movement (message_id, order_id, sku, quantity) VALUES ($1, $2, $3, $4)', [
-    message.id,
-    orderId,
-    sku,
-    quantity,
-  ]);
+async function note(tx: PoolClient, values: readonly unknown[]): Promise<void> {
+  await tx.query(
+    `INSERT INTO movement (message_id, order_id, run_id, call, effect, sku, quantity) VALUES ($1, $2, $3, $4, $5, $6, $7)`,
+    [...values],
+  );
 }
