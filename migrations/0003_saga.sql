@@ -295,8 +295,8 @@ END $$;
 --   starts:   {id, saga, version, held, status, deadline_at, parent, parent_call}   times in ms since the epoch
 --   journal:  {id, n, at, events}
 --   updates:  {id, status, reason, pivoted, release, wake_at, result, error}, `updated` of them, all held by this worker (null: not checked)
---             result, error: null leaves what is there. release: nobody has it any more, and wake_at counts. A run that ends is
---             released in any case.
+--             result, error: null leaves what is there, but for the error of a run that goes forward again: it is over.
+--             release: nobody has it any more, and wake_at counts. A run that ends is released in any case.
 --   mail_done: ids of mail taken in.   mail: {id, body}; what is for no run is dropped.   messages: as write_outbox takes them.
 --   wake: others have something to do after this.
 CREATE FUNCTION "holdfast".commit_runs(
@@ -343,7 +343,7 @@ BEGIN
         worker = CASE WHEN NOT u.release AND NOT ended THEN r.worker END,
         wake_at = CASE WHEN u.release AND NOT ended THEN to_timestamp(u.wake_at / 1000) END,
         result = coalesce(u.result, r.result),
-        error = coalesce(u.error, r.error),
+        error = CASE WHEN u.status IN ('compensating', 'compensated', 'stuck') THEN coalesce(u.error, r.error) ELSE u.error END,
         updated_at = clock_timestamp(),
         finished_at = CASE WHEN ended THEN coalesce(r.finished_at, clock_timestamp()) END
       WHERE r.id = u.id AND r.worker IS NOT DISTINCT FROM commit_runs.worker;

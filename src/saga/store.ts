@@ -99,8 +99,9 @@ export interface RunUpdate {
   readonly pivoted: boolean;
   /** Give it out of the hand; it can be claimed from `wakeAt` on (null: when mail comes). */
   readonly release: { readonly wakeAt: number | null } | null;
-  /** JSON texts; null leaves what is there. */
+  /** JSON text; null leaves what is there. */
   readonly result: string | null;
+  /** JSON text; null leaves what is there while the run is being undone or is stuck, and otherwise says that there is none any more. */
   readonly error: string | null;
 }
 

@@ -14,7 +14,11 @@ export function takeFact(run: Run, fact: Fact, scene: Scene): boolean | Promise<
     case 'begun':
       return true;
     case 'mail':
-      return takeMail(run, fact.mail, scene);
+      return takeMail(run, fact.mail, scene).then(async (spoken) => {
+        // It may have answered what a run that is about to complete had taken back.
+        if (!spoken && run.ending !== null) await tryComplete(run, scene);
+        return spoken;
+      });
     case 'due':
       return takeDue(run, scene).then(({ told, more }) => {
         // One after the other: the code may answer to each.

@@ -48,15 +48,21 @@ export function commitsConformance<Tx>(bench: SagaStoreBench<Tx>): void {
       expect(await bench.stores.messages()).toContain(message);
     });
 
-    it('leaves result and error as they are when none is given', async () => {
+    it('leaves the error as it is when none is given, until the run goes forward again', async () => {
       const saga = uniqueSaga();
       const worker = await bench.registered([saga]);
       const id = await bench.held(worker, saga);
       await bench.stores.worker.commit(worker, [
         commitOf(id, { update: update('stuck', { error: '{"name":"E","message":"m"}' }) }),
       ]);
-      await bench.stores.worker.commit(worker, [commitOf(id, { update: update('running') })]);
-      expect(await bench.view(id)).toMatchObject({ status: 'running', error: { name: 'E', message: 'm' } });
+      await bench.stores.worker.commit(worker, [commitOf(id, { update: update('compensating') })]);
+      expect(await bench.view(id)).toMatchObject({ status: 'compensating', error: { name: 'E', message: 'm' } });
+      const other = await bench.held(worker, saga);
+      await bench.stores.worker.commit(worker, [
+        commitOf(other, { update: update('stuck', { error: '{"name":"E","message":"m"}' }) }),
+      ]);
+      await bench.stores.worker.commit(worker, [commitOf(other, { update: update('running') })]);
+      expect(await bench.view(other)).toMatchObject({ status: 'running', error: null });
     });
 
     it('keeps a run from leaving its end, and lets its journal grow', async () => {

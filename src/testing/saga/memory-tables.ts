@@ -100,6 +100,10 @@ export function createMemoryTables(): MemoryTables {
     put(rows, n, { at, events: storedJson(events) });
   }
 
+  function goesForward(status: RunStatus): boolean {
+    return status !== 'compensating' && status !== 'compensated' && status !== 'stuck';
+  }
+
   function insert(run: StoredRun): void {
     if (runs.has(run.id)) throw new Error(`There is a run ${run.id} already.`);
     put(runs, run.id, run);
@@ -122,7 +126,7 @@ export function createMemoryTables(): MemoryTables {
       worker: release === null && !isFinished(status) ? run.worker : null,
       wakeAt: release === null ? null : release.wakeAt,
       result: result === null ? run.result : storedJson(result),
-      error: error === null ? run.error : storedJson(error),
+      error: error !== null ? storedJson(error) : goesForward(status) ? null : run.error,
       finishedAt: isFinished(status) ? (run.finishedAt ?? at) : null,
     });
   }
