@@ -175,9 +175,10 @@ export function apply(state: RunState, event: JournalEvent, at: number): void {
       return;
     case 'verified':
       withCall(state, event.call, (call) => {
+        if (event.outcome === 'done') return cameToLight(call, event.output);
         call.doubt = false;
-        call.outcome = event.outcome === 'done' ? 'done' : 'failed';
-        call.output = textOf(event.output);
+        call.outcome = 'failed';
+        call.output = undefined;
       });
       return;
     case 'compensating':
@@ -300,14 +301,21 @@ function takeSignal(state: RunState, name: string): void {
 function applyLateReply(call: CallState, event: Extract<JournalEvent, { t: 'late reply' }>): void {
   if (event.outcome === 'rejected') {
     // A definite no, unless a compensation for it is on its way already: then that one ends it.
-    if (call.undo === null && call.outcome === 'failed') call.doubt = false;
+    if (call.undo === null && (call.outcome === 'failed' || call.degraded)) call.doubt = false;
     return;
   }
-  call.outcome = 'done';
-  call.doubt = false;
-  call.output = textOf(event.output);
+  cameToLight(call, event.output);
   // A compensation that came before what it was to undo may have found nothing.
   if (call.undo !== null) call.undo.again = true;
+}
+
+/** It happened after all. Where a fallback stood in, the run counts on that and not on this. */
+function cameToLight(call: CallState, output: unknown): void {
+  call.givenUp ||= call.degraded;
+  call.degraded = false;
+  call.outcome = 'done';
+  call.doubt = false;
+  call.output = textOf(output);
 }
 
 function applyRetried(state: RunState, at: number): void {
