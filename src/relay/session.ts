@@ -9,6 +9,7 @@ import type { Client } from 'pg';
 import type { Clock } from '../runtime/clock.ts';
 import type { CrashPoint } from '../runtime/crash-point.ts';
 import { runTransaction, type Database } from '../postgres/database.ts';
+import { inTurn } from '../postgres/in-turn.ts';
 import type { Cursor } from './cursor.ts';
 import { createKeyHeads, type KeyHeads } from './key-heads.ts';
 import { createLogReader, LOG_READER_SETTINGS, type LogReader } from './log-reader.ts';
@@ -78,7 +79,7 @@ export async function openSession(options: SessionOptions): Promise<Session> {
   let writeClient: Client;
   try {
     await readClient.query(LOG_READER_SETTINGS);
-    writeClient = await database.dedicatedConnection(connection);
+    writeClient = inTurn(await database.dedicatedConnection(connection));
     // Losing the last moments of the cursor with the server means duplicates, so it need not wait for the disk. What is parked
     // is written before the cursor passes it, in the same log, and so cannot be lost alone.
     await writeClient.query('SET synchronous_commit = off');
