@@ -8,11 +8,17 @@ import { fileURLToPath } from 'node:url';
 import { DIE_AT_WORK, WORKERS, type ProcessName } from './chaos.ts';
 import type { Report, Settings } from './processes/link.ts';
 
+export interface Killed {
+  readonly pid: number;
+  /** It was in the middle of its work; where there was nothing to do, it was not. */
+  readonly atWork: boolean;
+}
+
 export interface Fleet {
   /** Resolves when the process is at work. */
   start(name: ProcessName): Promise<void>;
-  /** SIGKILL: no farewell; on request in the middle of its next piece of work. Resolves with the process id it had. */
-  kill(name: ProcessName, when?: 'now' | 'at work'): Promise<number>;
+  /** SIGKILL: no farewell; on request in the middle of its next piece of work. */
+  kill(name: ProcessName, when?: 'now' | 'at work'): Promise<Killed>;
   /** SIGTERM: it finishes what it is at. */
   stop(name: ProcessName): Promise<void>;
   /** Ends whatever is left. */
@@ -89,26 +95,30 @@ export function launchFleet(settings: Settings): Fleet {
     });
   }
 
-  async function end(name: ProcessName, how: 'SIGKILL' | 'SIGTERM' | typeof DIE_AT_WORK): Promise<number> {
+  async function end(name: ProcessName, how: 'SIGKILL' | 'SIGTERM' | typeof DIE_AT_WORK): Promise<Killed> {
     const child = children.get(name);
-    if (child === undefined) return 0;
+    if (child === undefined) return { pid: 0, atWork: false };
+    let atWork = how === DIE_AT_WORK;
     children.delete(name);
     child.expected = true;
     if (how === DIE_AT_WORK) child.process.send(how);
     else child.process.kill(how);
     const patienceMs = how === DIE_AT_WORK ? WORK_WITHIN_MS : STOP_WITHIN_MS;
-    const killer = setTimeout(() => child.process.kill('SIGKILL'), patienceMs);
+    const killer = setTimeout(() => {
+      atWork = false;
+      child.process.kill('SIGKILL');
+    }, patienceMs);
     await child.exited;
     clearTimeout(killer);
-    return child.process.pid ?? 0;
+    return { pid: child.process.pid ?? 0, atWork };
   }
 
   return {
     start: launch,
     async kill(name, when = 'now') {
-      const pid = await end(name, when === 'now' ? 'SIGKILL' : DIE_AT_WORK);
+      const killed = await end(name, when === 'now' ? 'SIGKILL' : DIE_AT_WORK);
       count('killed', 1);
-      return pid;
+      return killed;
     },
     async stop(name) {
       await end(name, 'SIGTERM');

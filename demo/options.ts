@@ -18,7 +18,7 @@ silent, customers change their minds, messages are delivered twice, and processe
 reads the tables: every order is carried out or undone, nothing is lost and nothing done twice. Exit code 1 if anything is wrong.
 
 Options:
-  --orders N        how many orders are placed, from 20 on (default 2000)
+  --orders N        how many orders are placed, from 20 on (default 1500)
   --seed N          decides who orders what, and what fails (default 1)
   --transport NAME  redis, or postgres for BullMQ's PostgreSQL backend (default: redis, or postgres where there is no Redis)
   --json            the audit as one line of JSON on stdout, the last one; everything else goes to stderr
@@ -31,7 +31,7 @@ export function readOptions(args: readonly string[]): Options | 'help' {
   const { values } = parseArgs({
     args: [...args],
     options: {
-      orders: { type: 'string', default: '2000' },
+      orders: { type: 'string', default: '1500' },
       seed: { type: 'string', default: '1' },
       transport: { type: 'string', default: 'whichever' },
       json: { type: 'boolean', default: false },

@@ -20,7 +20,9 @@ export interface Run {
   readonly orders: number;
 }
 
-const POLL_MS = 200;
+const POLL_MS = 250;
+/** Between one kill and the next there is time to recover: this part of the orders comes to its end. */
+const RECOVERY = 0.05;
 /** When nothing at all has changed for so long, nothing will. */
 const STALLED_MS = 45_000;
 /** Over which the rate that is shown is taken. */
@@ -68,15 +70,17 @@ export async function runOrders({ fleet, databases, backlog, screen, orders }: R
     });
   }
 
+  let recovered = 0;
   for (const { victim, at, midWork } of KILLS) {
-    const reached = await reach((now) => ended(now) >= at * orders);
-    const pid = await fleet.kill(victim, midWork === true ? 'at work' : 'now');
+    const reached = await reach((now) => ended(now) >= Math.min(0.95, Math.max(at, recovered)) * orders);
+    const { pid, atWork } = await fleet.kill(victim, midWork === true ? 'at work' : 'now');
     const killedMs = performance.now();
     down = victim;
     const restarted = fleet.start(victim).then(() => (down = undefined));
-    await Promise.all([restarted, reach(() => down === undefined)]);
+    const [, back] = await Promise.all([restarted, reach(() => down === undefined)]);
+    recovered = ended(back) / orders + RECOVERY;
     const backAfterMs = performance.now() - killedMs;
-    screen.killed({ victim, part: ended(reached) / orders, pid, backAfterMs, midWork: midWork === true });
+    screen.killed({ victim, part: ended(reached) / orders, pid, backAfterMs, atWork });
   }
   const idle = async ({ mail }: Progress): Promise<boolean> => mail === 0 && (await backlog.count()) === 0;
   await reach(

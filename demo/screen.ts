@@ -30,7 +30,7 @@ export interface Screen {
     readonly part: number;
     readonly pid: number;
     readonly backAfterMs: number;
-    readonly midWork: boolean;
+    readonly atWork: boolean;
   }): void;
   /** Takes the moving part off the screen. */
   calm(): void;
@@ -148,10 +148,10 @@ export function openScreen(stream: WriteStream): Screen {
         print(`  ${elapsed().padStart(7)}  ${percent(part).padStart(5)}  ${all.join(' · ')}`);
       }
     },
-    killed({ victim, part, pid, backAfterMs, midWork }) {
+    killed({ victim, part, pid, backAfterMs, atWork }) {
       kills.push(part);
       const when = `at ${percent(part)}`.padEnd(8);
-      const where = midWork ? ' in the middle of its work' : '';
+      const where = atWork ? ' in the middle of its work' : '';
       const what = `SIGKILL to process ${pid}${where}, back after ${seconds(backAfterMs)}`;
       print(`  ${red('✗')} ${victim.padEnd(11)} ${when} ${dim(what)}`);
     },

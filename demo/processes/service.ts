@@ -13,9 +13,9 @@ const name = process.argv[2] as ServiceName;
 
 await run(({ world, databases, broker }) => {
   const service = SERVICES[name];
-  const database = openDatabase({ url: databases[name], max: CONCURRENCY + 2, applicationName: `demo ${name}` });
+  const database = openDatabase({ url: databases[name], max: CONCURRENCY + 3, applicationName: `demo ${name}` });
   const transport = openTransport(broker, (error) => log.warn({ err: error }, 'transport'));
-  const moods = createMoods(world);
+  const moods = createMoods(world, database);
   const kit = { world, database, transport, outbox: createOutbox({ source: name }), log, metrics, moods };
   const listener = service.listen(kit);
   return {

@@ -2,6 +2,7 @@
  * How a participant behaves while it is asked for something: well, clumsily, slowly, or not at all; and how it dies in the middle.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Database } from '../../src/index.ts';
 import { PATIENCE_MS } from '../saga.ts';
 import { moodOf, type World } from '../world.ts';
 
@@ -17,16 +18,20 @@ export interface Moods {
 const SLOW_MS = 1.4 * PATIENCE_MS;
 const SILENT_MS = 3.6 * PATIENCE_MS;
 
-export function createMoods(world: World): Moods {
-  /** What has had its pause: one that comes again, because it took so long, is answered at once. */
-  const paused = new Set<string>();
+/** What has had its pause. One that comes again, because it took so long, or after a kill, is answered at once. */
+export const PAUSES = 'CREATE TABLE pause (what text PRIMARY KEY)';
+
+export function createMoods(world: World, database: Database): Moods {
   let dying = false;
   return {
     async first(task, orderId) {
       const mood = moodOf(world, orderId, task);
-      if (paused.has(`${task} ${orderId}`) || (mood !== 'slow' && mood !== 'silent')) return;
-      paused.add(`${task} ${orderId}`);
-      await sleep(mood === 'slow' ? SLOW_MS : SILENT_MS);
+      if (mood !== 'slow' && mood !== 'silent') return;
+      // Not in the transaction of the work: a pause that was broken off by a kill has been, too.
+      const { rowCount } = await database.query('INSERT INTO pause VALUES ($1) ON CONFLICT DO NOTHING', [
+        `${task} ${orderId}`,
+      ]);
+      if (rowCount === 1) await sleep(mood === 'slow' ? SLOW_MS : SILENT_MS);
     },
     async last(task, orderId, attempt) {
       if (dying) {

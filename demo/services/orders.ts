@@ -13,7 +13,7 @@ import { RETRY, type DemoService, type Kit } from './service.ts';
 /** Orders placed at once. */
 const WRITERS = 4;
 /** They come in over some seconds, however few, so that what happens to the processes happens in the middle of the business. */
-const INTAKE_MS = 8_000;
+const INTAKE_MS = 14_000;
 /** No more orders are taken while so many are under way: on a slow machine the demo takes longer, and that is all. */
 const MOST_UNDER_WAY = 48;
 const LOOK_EVERY_MS = 50;

@@ -5,12 +5,14 @@ import type { PoolClient } from 'pg';
 import { handle, participant, Rejection } from '../../src/index.ts';
 import { ChargePayment, PaymentCharged, RefundPayment } from '../../sagas/messages/order.ts';
 import { accounts, chance, tillOf } from '../world.ts';
+import { PAUSES } from './moods.ts';
 import { CONCURRENCY, entry, LEDGER, RETRY, type DemoService } from './service.ts';
 
 export const payment: DemoService = {
   tables: `
     CREATE TABLE account (name text PRIMARY KEY, initial integer NOT NULL, balance integer NOT NULL CHECK (balance >= 0));
-    CREATE TABLE payment (${LEDGER}, customer text NOT NULL, amount integer NOT NULL)`,
+    CREATE TABLE payment (${LEDGER}, customer text NOT NULL, amount integer NOT NULL);
+    ${PAUSES}`,
   ledger: 'payment',
 
   fill: (database, world) =>

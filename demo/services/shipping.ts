@@ -3,10 +3,13 @@
  */
 import { handle, participant } from '../../src/index.ts';
 import { OrderShipped, ShipOrder } from '../../sagas/messages/order.ts';
+import { PAUSES } from './moods.ts';
 import { CONCURRENCY, entry, LEDGER, RETRY, type DemoService } from './service.ts';
 
 export const shipping: DemoService = {
-  tables: `CREATE TABLE dispatch (${LEDGER}, sku text NOT NULL, quantity integer NOT NULL, parcel text NOT NULL)`,
+  tables: `
+    CREATE TABLE dispatch (${LEDGER}, sku text NOT NULL, quantity integer NOT NULL, parcel text NOT NULL);
+    ${PAUSES}`,
   ledger: 'dispatch',
 
   listen: ({ database, outbox, transport, log, metrics, moods }) =>

@@ -5,12 +5,14 @@ import type { PoolClient } from 'pg';
 import { handle, participant, Rejection } from '../../src/index.ts';
 import { ReleaseStock, ReserveStock, StockReserved } from '../../sagas/messages/order.ts';
 import { products } from '../world.ts';
+import { PAUSES } from './moods.ts';
 import { CONCURRENCY, entry, LEDGER, RETRY, type DemoService } from './service.ts';
 
 export const stock: DemoService = {
   tables: `
     CREATE TABLE product (sku text PRIMARY KEY, initial integer NOT NULL, available integer NOT NULL CHECK (available >= 0));
-    CREATE TABLE movement (${LEDGER}, sku text NOT NULL, quantity integer NOT NULL)`,
+    CREATE TABLE movement (${LEDGER}, sku text NOT NULL, quantity integer NOT NULL);
+    ${PAUSES}`,
   ledger: 'movement',
 
   fill: (database, world) =>
