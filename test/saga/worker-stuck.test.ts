@@ -224,7 +224,9 @@ describe('children', () => {
     const run = await worker.sagas.start(hasty, null);
     expect(await run.result({ timeout: '20s' })).toBe('HF_STEP_TIMEOUT');
     expect((await lab.view(await childOf(run.id))).status).toBe('compensated');
-    expect(log).toEqual(['undo inner']);
+    // On a busy machine its time is up before it has begun.
+    const worked = (await lab.story(await childOf(run.id))).includes('done work');
+    expect(log).toEqual(worked ? ['undo inner'] : []);
   });
 });
 
