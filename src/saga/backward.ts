@@ -9,7 +9,7 @@ import { recordError } from './recorded-error.ts';
 import type { AttemptResult, Scene, UndoWish } from './facts.ts';
 import type { Run } from './run.ts';
 import type { CallState } from './state.ts';
-import { nextUndo } from './undo.ts';
+import { nextUndo, wasBegun } from './undo.ts';
 
 /** Why attempts of a run that is being undone are aborted. */
 export class BeingUndone extends Error {
@@ -18,6 +18,12 @@ export class BeingUndone extends Error {
 
 /** Undoes the run, now or, while a pivot is in flight, once it is known whether it happened. */
 export function requestUndo(run: Run, wish: UndoWish, scene: Scene): void {
+  if (run.wish !== null && wish.mail?.body.kind === 'undo') {
+    // A parent waits for an answer; whoever wished before does not.
+    if (run.wish.mail !== null) run.takeIn(run.wish.mail);
+    run.wish = wish;
+    return;
+  }
   if (run.state.phase !== 'forward' || run.wish !== null) {
     if (wish.mail !== null) run.takeIn(wish.mail);
     return;
@@ -30,8 +36,15 @@ export function requestUndo(run: Run, wish: UndoWish, scene: Scene): void {
 function mayBeHappening(run: Run, call: CallState): boolean {
   if (run.inFlight.has(call.id) || call.kind === 'command' || call.kind === 'child') return true;
   // It was under way when a worker was lost.
-  if (run.facts.some((fact) => fact.kind === 'attempt' && fact.call === call)) return true;
-  return call.kind === 'step' && call.attempts > 0;
+  if (hasEnded(run, call)) return true;
+  // A person is asked whether it has.
+  if (run.state.stuck?.why === 'in doubt' && run.state.stuck.call === call.id) return true;
+  return wasBegun(call) || run.inFlight.has(undoId(call));
+}
+
+/** Whether it is among what has happened and has not been taken in how an attempt of the call ended. */
+function hasEnded(run: Run, call: CallState): boolean {
+  return run.facts.some((fact) => (fact.kind === 'attempt' || fact.kind === 'fallback') && fact.call === call);
 }
 
 /** The pivot that a wish has waited for has ended: done, and nothing is undone; or not, and everything is. */
@@ -41,6 +54,8 @@ export function wishGranted(run: Run, scene: Scene): void {
   run.wish = null;
   if (!run.state.pivoted) return beginUndo(run, wish, scene);
   if (wish.mail !== null) run.takeIn(wish.mail);
+  if (wish.mail?.body.kind === 'undo' && run.parent !== null)
+    run.post(run.parent.id, { kind: 'child', call: run.parent.call, outcome: 'refused' });
   if (wish.reason === 'failed') {
     run.recordStuck('forward', null, wish.error ?? { name: 'Error', message: 'The run failed.' }, scene.now);
     return;
@@ -53,7 +68,6 @@ function beginUndo(run: Run, wish: UndoWish, scene: Scene): void {
   const { reason, error, actor, mail } = wish;
   if (mail !== null) run.takeIn(mail);
   // A child that was done and held, or a run that was stuck on its way forward, is taken back like any other.
-  run.state.held = false;
   run.record(
     { t: 'undoing', reason, ...(error === undefined ? {} : { error }), ...(actor === undefined ? {} : { actor }) },
     scene.now,
@@ -62,9 +76,10 @@ function beginUndo(run: Run, wish: UndoWish, scene: Scene): void {
   run.ending = null;
   // What has not begun will not begin.
   const unbegun = new Set(run.effects.flatMap((effect) => (effect.kind === 'attempt' ? [effect.call] : [])));
-  run.effects = [];
+  // A compensation that is recorded goes on: of a run that was about to complete.
+  run.effects = run.effects.filter((effect) => effect.kind === 'compensate');
   for (const call of unbegun) {
-    if (call.attempts > 0) continue;
+    if (wasBegun(call) || call.attempts > 0) continue;
     endCall(
       run,
       call,
@@ -79,13 +94,7 @@ function beginUndo(run: Run, wish: UndoWish, scene: Scene): void {
 export function siblingEnded(run: Run, call: CallState, result: AttemptResult, scene: Scene): void {
   if (call.outcome !== 'open' || call.kind === 'wait') return;
   if (result.kind === 'done') run.recordDone(call, result.output, scene.now);
-  else
-    endCall(
-      run,
-      call,
-      { error: result.error, doubt: result.doubt || (call.attempts > 0 && call.kind === 'step') },
-      scene,
-    );
+  else endCall(run, call, { error: result.error, doubt: result.doubt || wasBegun(call) }, scene);
 }
 
 function endCall(run: Run, call: CallState, failure: { error: RecordedError; doubt: boolean }, scene: Scene): void {
@@ -113,6 +122,9 @@ export async function advanceUndo(run: Run, scene: Scene, scope: 'all' | 'abando
       case 'in doubt':
         run.recordStuck('in doubt', move.call, move.call.error ?? NOBODY_KNOWS, scene.now);
         return false;
+      case 'pivoted':
+        run.recordStuck('forward', move.call, pivotHappened(move.call), scene.now);
+        return false;
       case 'undefined':
         run.recordStuck('undefined step', move.call, undefinedStep(run, move.call), scene.now);
         return false;
@@ -128,7 +140,8 @@ export async function advanceUndo(run: Run, scene: Scene, scope: 'all' | 'abando
 function settleWhatCan(run: Run, calls: readonly CallState[], scene: Scene): boolean {
   let changed = false;
   for (const call of calls) {
-    if (run.inFlight.has(call.id)) continue;
+    // Under way, or over and not yet taken in.
+    if (run.inFlight.has(call.id) || hasEnded(run, call)) continue;
     // A transaction that is not committed has not happened; of everything else that was begun nobody knows.
     const doubt = call.kind !== 'transaction';
     const error = call.error ?? recordError(new BeingUndone('The run was undone before the outcome was known.'));
@@ -206,6 +219,11 @@ export function compensationFailed(
 /** After anything that may bring the undoing on: goes on, and ends the run when nothing is left. */
 export async function goOnUndoing(run: Run, scene: Scene): Promise<void> {
   if (run.state.phase !== 'undoing' || !(await advanceUndo(run, scene, 'all'))) return;
+  endUndone(run, scene);
+}
+
+/** The end of a run that is undone; its parent is told. */
+export function endUndone(run: Run, scene: Scene): void {
   run.record({ t: 'undone' }, scene.now);
   if (run.parent === null) return;
   run.post(run.parent.id, {
@@ -247,6 +265,14 @@ export function undoId(call: CallState): string {
 }
 
 const NOBODY_KNOWS: RecordedError = { name: 'Error', message: 'Nobody can say whether it happened.' };
+
+function pivotHappened(call: CallState): RecordedError {
+  return {
+    name: 'HoldfastError',
+    code: 'HF_SAGA_PIVOTED',
+    message: `The pivot ${call.id} has happened, as it turned out while the run was being undone. Skip it to undo what came before it all the same.`,
+  };
+}
 
 function undefinedStep(run: Run, call: CallState): RecordedError {
   return {

@@ -102,7 +102,8 @@ export function createSagasOn<Tx>(
     const { tx, saga: wanted, input, options = {} } = startArguments<Tx>(given);
     const saga = registered(registry, wanted);
     const request = await startRequest(saga, input, options, maxBytes);
-    if (tx === null && request.key === null && startFast !== undefined) {
+    // A name that the caller gave may be that of a run which is there.
+    if (tx === null && request.key === null && options.id === undefined && startFast !== undefined) {
       await startFast(request, saga);
       return runHandle(scene, saga, { id: request.id, created: true, ours: true });
     }

@@ -72,7 +72,8 @@ export class CommitQueue {
 
   /** Resolves once nothing of the run is in commit, or waits for one. */
   async quiet(run: Run): Promise<void> {
-    while ((run.dirty || run.committing) && !this.#dead) {
+    // What is in hand may be told to the code before it is recorded, and so stands before what comes now.
+    while ((run.dirty || run.committing || run.inHand) && !run.gone && !this.#dead) {
       this.#dirty.add(run);
       const woken = new Promise<void>((resolve) => this.#quiet.set(run, [...(this.#quiet.get(run) ?? []), resolve]));
       this.commitSoon();
@@ -110,6 +111,7 @@ export class CommitQueue {
       }
       const commit = run.flush(release);
       run.committing = true;
+      run.leaving = release !== null;
       batch.push({ run, commit, effects: takeEffects(run), left: release !== null });
       if (batch.length >= most) break;
     }
@@ -120,6 +122,7 @@ export class CommitQueue {
         this.#underWay -= 1;
         for (const each of batch) {
           each.run.committing = false;
+          each.run.leaving = false;
           this.#options.onCommitted({ ...each, failure: failures.get(each.run.id) });
           this.#wakeQuiet(each.run);
         }

@@ -147,6 +147,7 @@ export function createEffects(options: EffectsOptions): Effects {
       await quiet(run);
       // Nothing that could not be undone may commit behind the back of an undoing that has begun.
       if (aborted !== null) throw aborted;
+      if (run.gone) throw new Error('the run is no longer here');
       run.transacting = true;
       output = of === 'done' ? result.output : undefined;
       at = Math.max(run.rowAt, Math.floor(now()));

@@ -38,8 +38,8 @@ export interface EngineOptions {
   readonly effects: (engine: Engine) => Effects;
   readonly pass: (point: string) => boolean;
   readonly onBroken: (error: unknown) => void;
-  /** A run has left memory: there is room, and perhaps an end to tell of. */
-  readonly onLeft: (run: Run) => void;
+  /** A run has left memory: there is room, and, if what it is has been stored, perhaps an end to tell of. */
+  readonly onLeft: (run: Run, stored: boolean) => void;
   /** The earliest timer has changed. */
   readonly onTimer: () => void;
   readonly onCommit: (runs: number) => void;
@@ -60,6 +60,8 @@ export class Engine {
   /** Mail that is here, or whose deletion somebody who looked before may not have seen. */
   readonly #taken = new Set<string>();
   readonly #gone = new Set<string>();
+  /** Claimed again before it was known here that the commit which let them go had been made. */
+  readonly #again = new Map<string, ClaimedRun>();
   readonly #started = new Map<string, { resolve: () => void; reject: (error: unknown) => void }>();
   #ready: Run[] = [];
   #pumping = false;
@@ -97,8 +99,10 @@ export class Engine {
     return this.#waiting.size;
   }
 
+  /** Whether the run is here and under way, so that its end will be told here. */
   has(runId: string): boolean {
-    return this.#runs.has(runId);
+    const run = this.#runs.get(runId);
+    return run !== undefined && run.state.stuck === null;
   }
 
   /** Ids of mail that is here already; asked just before a look at the store, which then sees what has been deleted until now. */
@@ -143,14 +147,22 @@ export class Engine {
   async #takeOne(claimed: ClaimedRun): Promise<void> {
     const { registry, settings } = this.#options;
     const saga = registry.find(claimed.saga, claimed.version);
-    if (saga === undefined || this.#runs.has(claimed.id) || this.#dead) return;
+    if (saga === undefined || this.#dead) return;
+    if (this.#runs.has(claimed.id)) {
+      this.#again.set(claimed.id, claimed);
+      return;
+    }
     const run = new Run(saga as Saga, claimed, claimed.status, settings);
     // Not looked at before it is all there.
     run.queued = true;
     this.#runs.set(run.id, run);
     run.load(claimed);
     for (const mail of claimed.mail) this.#addMail(run, mail);
-    await takeUp(run, claimed.journal, this.#scene());
+    try {
+      await takeUp(run, claimed.journal, this.#scene());
+    } catch (error) {
+      this.#giveBack(run, error, true);
+    }
     run.queued = false;
     if (this.#runs.get(run.id) !== run) return;
     this.#settled(run);
@@ -256,7 +268,7 @@ export class Engine {
     const slow: Promise<void>[] = [];
     for (const run of ready) {
       run.queued = false;
-      const fact = run.transacting ? undefined : run.facts.shift();
+      const fact = run.transacting || run.leaving || run.gone ? undefined : run.facts.shift();
       if (fact === undefined) continue;
       run.inHand = true;
       const result = this.#guard(run, () => takeFact(run, fact, scene));
@@ -302,8 +314,9 @@ export class Engine {
 
   /** After anything happened to a run: what is to be committed, begun, or waited for. */
   #settled(run: Run): void {
-    if (run.facts.length > 0 && !run.transacting) this.#enqueue(run);
-    if (run.dirty || run.over || run.stale) this.#commits.add(run);
+    if (run.facts.length > 0 && !run.transacting && !run.leaving) this.#enqueue(run);
+    // One that has come to a wait without anything to record is looked at as well: it may leave.
+    if (run.dirty || run.over || run.stale || (run.idle && !this.#waiting.has(run))) this.#commits.add(run);
     else if (run.effects.length > 0 && !run.committing) this.#begin(run, takeEffects(run));
     this.#arm(run);
   }
@@ -332,7 +345,9 @@ export class Engine {
       this.#giveBack(run, failure, started === undefined);
     } else {
       started?.resolve();
-      if (left) this.#forget(run);
+      // It broke while its commit was under way, and has been given back.
+      if (this.#runs.get(run.id) !== run) return;
+      if (left) this.#forget(run, true);
       else {
         this.#begin(run, effects);
         if (run.idle && !run.dirty) this.#waiting.add(run);
@@ -347,12 +362,16 @@ export class Engine {
       { err: error, run: run.id, saga: run.saga.name },
       'a run cannot go on; it is tried again later',
     );
-    this.#forget(run);
+    if (this.#runs.get(run.id) !== run) return;
+    this.#forget(run, false);
+    for (const abort of run.inFlight.values()) abort(new Error('The run cannot go on just now.'));
     if (!stored) return;
     this.#commits.release(run, this.#options.now() + GIVEN_BACK_MS, error);
   }
 
-  #forget(run: Run): void {
+  /** `stored`: what it is has been committed, and can be told. */
+  #forget(run: Run, stored: boolean): void {
+    run.gone = true;
     this.#runs.delete(run.id);
     this.#waiting.delete(run);
     this.#commits.drop(run);
@@ -360,7 +379,10 @@ export class Engine {
     for (const fact of run.facts) if (fact.kind === 'mail') this.#taken.delete(fact.mail.id);
     const wished = run.wish?.mail?.id;
     if (wished !== undefined) this.#taken.delete(wished);
-    this.#options.onLeft(run);
+    this.#options.onLeft(run, stored);
+    const again = this.#again.get(run.id);
+    this.#again.delete(run.id);
+    if (again !== undefined) void this.#takeOne(again);
   }
 
   #releaseOf(run: Run): { readonly wakeAt: number | null } | null {

@@ -15,10 +15,15 @@ import { rebuildError, recordError } from './recorded-error.ts';
 import type { AttemptResult, Effect, Scene, Verdict } from './facts.ts';
 import type { Run } from './run.ts';
 import { valueOf, type CallState } from './state.ts';
-import { canCompensate } from './undo.ts';
+import type { StepDefinition } from './steps.ts';
+import { turn } from './turn.ts';
+import { canCompensate, wasBegun } from './undo.ts';
 
 /** A run is ended when its journal has this many events: a loop that never ends would otherwise fill the database. */
 export const MAX_EVENTS = 10_000;
+
+/** Whether the code was told something; a promise where the run goes on, or comes to its end, by messages that are made ready. */
+export type Spoken = boolean | Promise<boolean>;
 
 /** Tells the code how a call ended, if it still runs. The engine looks at it after the next turn of the event loop. */
 export function tell(run: Run, call: CallState, what: Told): boolean {
@@ -52,15 +57,20 @@ export function collectCalls(run: Run, calls: readonly NewCall[], scene: Scene):
   for (const [index, call] of calls.entries()) {
     const later = recordCall(run, call, scene);
     if (later !== undefined)
-      return later.then(async () => {
-        for (const each of calls.slice(index + 1)) await recordCall(run, each, scene);
-        return tryComplete(run, scene);
+      return later.then(async (refused) => {
+        let spoken = refused;
+        for (const each of calls.slice(index + 1)) spoken = (await recordCall(run, each, scene)) === true || spoken;
+        if (!spoken) return tryComplete(run, scene);
+        // The code was told of a call that cannot be made, and may have answered.
+        await turn();
+        return collect(run, scene);
       });
   }
   return tryComplete(run, scene);
 }
 
-function recordCall(run: Run, call: NewCall, scene: Scene): Promise<void> | undefined {
+/** Resolves whether the code was told at once that the call cannot be made. */
+function recordCall(run: Run, call: NewCall, scene: Scene): Promise<boolean> | undefined {
   const { id, kind, step, input } = call;
   if (kind === 'sleep') {
     const until = call.untilAt ?? run.openRow(scene.now) + (call.waitMs ?? 0);
@@ -83,17 +93,16 @@ function recordCall(run: Run, call: NewCall, scene: Scene): Promise<void> | unde
 }
 
 /** A command or an emitted message leaves in the commit that records the call. */
-async function recordMessage(run: Run, call: NewCall, pivot: { pivot?: true }, scene: Scene): Promise<void> {
+async function recordMessage(run: Run, call: NewCall, pivot: { pivot?: true }, scene: Scene): Promise<boolean> {
   const definition = run.step(call.step);
-  if (definition?.kind !== 'command' && definition?.kind !== 'emit') return;
+  if (definition?.kind !== 'command' && definition?.kind !== 'emit') return false;
   const { id, kind, step, input } = call;
   let message: string;
   try {
     message = await prepareCommand(run, { call: id, definition, input });
   } catch (error) {
     const state = run.recordCalled({ call: id, kind, step, ...pivot }, input, scene.now);
-    endFailed(run, state, { error: recordError(error), doubt: false }, scene);
-    return;
+    return refuseCall(run, state, error, scene);
   }
   const until = definition.kind === 'command' ? { until: run.openRow(scene.now) + definition.timeoutMs } : {};
   const state = run.recordCalled({ call: id, kind, step, ...pivot, ...until }, input, scene.now);
@@ -101,12 +110,20 @@ async function recordMessage(run: Run, call: NewCall, pivot: { pivot?: true }, s
   // Nobody answers an emitted message: it is done when it is written. Told by the next fact, in its place in the journal.
   if (definition.kind === 'emit')
     run.facts.push({ kind: 'attempt', call: state, result: { kind: 'done', output: undefined } });
+  return false;
+}
+
+/** A call that cannot be made has failed in the row that records it; the calls made beside it are recorded after that. */
+function refuseCall(run: Run, call: CallState, cause: unknown, scene: Scene): boolean {
+  const error = recordError(cause);
+  run.record({ t: 'failed', call: call.id, attempts: 1, error, outcome: 'definite' }, scene.now);
+  return tell(run, call, { kind: 'failed', error: rebuildError(error, call.step) });
 }
 
 /** The child is started in the commit that records the call. */
-async function recordChild(run: Run, call: NewCall, pivot: { pivot?: true }, scene: Scene): Promise<void> {
+async function recordChild(run: Run, call: NewCall, pivot: { pivot?: true }, scene: Scene): Promise<boolean> {
   const definition = run.step(call.step);
-  if (definition?.kind !== 'child') return;
+  if (definition?.kind !== 'child') return false;
   let input: string;
   try {
     const where = `${run.saga.name}, input of ${call.id}`;
@@ -115,8 +132,7 @@ async function recordChild(run: Run, call: NewCall, pivot: { pivot?: true }, sce
     input = encodePayload(value, { maxBytes: run.settings.maxBytes, where });
   } catch (error) {
     const state = run.recordCalled({ call: call.id, kind: 'child', step: call.step, ...pivot }, call.input, scene.now);
-    endFailed(run, state, { error: recordError(error), doubt: false }, scene);
-    return;
+    return refuseCall(run, state, error, scene);
   }
   const childId = messageId();
   const at = run.openRow(scene.now);
@@ -141,6 +157,7 @@ async function recordChild(run: Run, call: NewCall, pivot: { pivot?: true }, sce
     },
     started,
   );
+  return false;
 }
 
 /** A signal of that name, if there is one for it, is promised to the oldest wait without one; told by the next fact. */
@@ -160,7 +177,7 @@ export function takeBufferedSignal(run: Run, name: string): void {
 }
 
 /** The oldest signal is taken now: the time of another wait may have been up since it was promised. */
-function waitEnded(run: Run, call: CallState, scene: Scene): boolean {
+function waitEnded(run: Run, call: CallState, scene: Scene): Spoken {
   const signal = run.state.signals.find(({ name }) => name === call.step);
   if (call.outcome === 'open' && signal !== undefined) return endDone(run, call, signal.payload, scene);
   takeBufferedSignal(run, call.step);
@@ -172,28 +189,25 @@ function begin(run: Run, effect: Effect): void {
 }
 
 /** How an attempt ended. Returns whether the code was told something. */
-export function attemptEnded(run: Run, call: CallState, result: AttemptResult, scene: Scene): boolean {
+export function attemptEnded(run: Run, call: CallState, result: AttemptResult, scene: Scene): Spoken {
   if (call.kind === 'wait') return waitEnded(run, call, scene);
   if (call.outcome !== 'open') return false;
   if (result.kind === 'done') return endDone(run, call, result.output, scene);
   const definition = run.step(call.step);
   if (definition === undefined) return false;
   const attempt = call.attempts + 1;
-  const decision = decideRetry(
-    run.state.pivoted || run.state.stuck !== null ? uncapped(definition.retry) : definition.retry,
-    {
-      attempt,
-      elapsedMs: scene.now - call.calledAt,
-      permanent: result.permanent,
-      random: scene.random,
-    },
-  );
+  const decision = decideRetry(isForwardOnly(run, definition) ? uncapped(definition.retry) : definition.retry, {
+    attempt,
+    elapsedMs: scene.now - call.calledAt,
+    permanent: result.permanent,
+    random: scene.random,
+  });
   if (decision.kind === 'retry') {
     const retryAt = Math.floor(scene.now + decision.delayMs);
     run.record({ t: 'attempt failed', call: call.id, attempt, error: result.error, retryAt }, scene.now);
     return false;
   }
-  const failure = { ...result, doubt: result.doubt || (call.attempts > 0 && call.kind === 'step') };
+  const failure = { ...result, doubt: result.doubt || wasBegun(call) };
   if ('fallback' in definition && definition.fallback !== null) {
     begin(run, { kind: 'fallback', call, failure });
     return false;
@@ -211,13 +225,19 @@ export function attemptEnded(run: Run, call: CallState, result: AttemptResult, s
   return endFailed(run, call, failure, scene);
 }
 
+/** Behind a pivot a step is tried until it is done, unless something may stand in for it. */
+function isForwardOnly(run: Run, definition: StepDefinition): boolean {
+  const canDegrade = 'fallback' in definition && definition.fallback !== null;
+  return (run.state.pivoted && !canDegrade) || run.state.stuck !== null;
+}
+
 /** Behind a pivot there is only forward: the caps on attempts and time do not count there. */
 function uncapped(policy: RetryPolicy): RetryPolicy {
   return { ...policy, attempts: Infinity, withinMs: Infinity };
 }
 
 /** What verify() says of a pivot in doubt. When it cannot say either, a person must. */
-export function pivotVerified(run: Run, call: CallState, result: Verdict, scene: Scene): boolean {
+export function pivotVerified(run: Run, call: CallState, result: Verdict, scene: Scene): Spoken {
   if (call.outcome !== 'open') return false;
   const error = call.error ?? LOST_TRACK;
   if ('error' in result) {
@@ -238,14 +258,14 @@ export function fallbackEnded(
   failure: Extract<AttemptResult, { kind: 'failed' }>,
   result: AttemptResult,
   scene: Scene,
-): boolean {
+): Spoken {
   if (call.outcome !== 'open') return false;
   if (result.kind === 'failed') return endFailed(run, call, failure, scene);
   run.recordDegraded(call, result.output, failure.error, failure.doubt, scene.now);
   return told(run, call, { kind: 'done', value: valueOf(result.output) }, scene);
 }
 
-export function endDone(run: Run, call: CallState, output: string | undefined, scene: Scene): boolean {
+export function endDone(run: Run, call: CallState, output: string | undefined, scene: Scene): Spoken {
   run.recordDone(call, output, scene.now);
   return told(run, call, { kind: 'done', value: valueOf(output) }, scene);
 }
@@ -255,7 +275,7 @@ export function endFailed(
   call: CallState,
   failure: { readonly error: RecordedError; readonly doubt: boolean },
   scene: Scene,
-): boolean {
+): Spoken {
   const { error } = failure;
   run.record(
     { t: 'failed', call: call.id, attempts: call.attempts + 1, error, outcome: failure.doubt ? 'unknown' : 'definite' },
@@ -265,16 +285,15 @@ export function endFailed(
 }
 
 /** A transaction step is committed; its row stands in the journal already. */
-export function transacted(run: Run, call: CallState, output: string | undefined, scene: Scene): boolean {
+export function transacted(run: Run, call: CallState, output: string | undefined, scene: Scene): Spoken {
   return told(run, call, { kind: 'done', value: valueOf(output) }, scene);
 }
 
-function told(run: Run, call: CallState, what: Told, scene: Scene): boolean {
+function told(run: Run, call: CallState, what: Told, scene: Scene): Spoken {
   // A wish to undo may have waited for this call.
   if (call.pivot && run.wish !== null) wishGranted(run, scene);
   if (tell(run, call, what)) return true;
-  void tryComplete(run, scene);
-  return false;
+  return tryComplete(run, scene)?.then(() => false) ?? false;
 }
 
 /** Completes the run when its code has ended and nothing that it began is open. */

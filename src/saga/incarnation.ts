@@ -29,7 +29,7 @@ export interface IncarnationOptions {
   readonly random: () => number;
   readonly log: Logger;
   readonly crashPoint: CrashPoint;
-  readonly onLeft: (run: Run) => void;
+  readonly onLeft: (run: Run, stored: boolean) => void;
   /** Something is due earlier than was thought. */
   readonly onTimer: () => void;
   readonly onCommit: (runs: number) => void;

@@ -3,10 +3,18 @@
  * to, or at once when it changes nothing: a duplicate, or one that comes too late. Used by the engine.
  */
 import { decodePayload } from '../message/decode.ts';
-import { compensate, compensationFailed, goOnUndoing, releaseChildren, requestUndo, wishGranted } from './backward.ts';
+import {
+  compensate,
+  compensationFailed,
+  endUndone,
+  goOnUndoing,
+  releaseChildren,
+  requestUndo,
+  wishGranted,
+} from './backward.ts';
 import { encodeOutput } from './commands.ts';
 import { WHOLE_RUN } from './events.ts';
-import { endDone, endFailed, takeBufferedSignal } from './forward.ts';
+import { endDone, endFailed, takeBufferedSignal, type Spoken } from './forward.ts';
 import { recordError } from './recorded-error.ts';
 import type { Scene } from './facts.ts';
 import type { Run } from './run.ts';
@@ -69,7 +77,8 @@ function takeSignal(run: Run, body: Body<'signal'>, scene: Scene): void {
 function takeCancel(run: Run, mail: Mail, body: Body<'cancel'>, scene: Scene): void {
   const { reason, actor } = body;
   if (run.state.phase !== 'forward' || run.state.held) return run.takeIn(mail);
-  if (run.state.pivoted) {
+  // While nobody knows whether the pivot has happened, nobody can say whether the run may be undone: that is resolved first.
+  if (run.state.pivoted || run.state.stuck?.why === 'in doubt') {
     run.takeIn(mail);
     run.record(
       {
@@ -176,7 +185,7 @@ function replyError(body: Body<'reply'>): ReturnType<typeof recordError> {
   return body.error ?? { name: 'Rejection', code: 'HF_REJECTED', message: 'rejected', details: { reason: 'rejected' } };
 }
 
-function takeChild(run: Run, body: Body<'child'>, scene: Scene): boolean {
+function takeChild(run: Run, body: Body<'child'>, scene: Scene): Spoken {
   const call = run.state.calls.get(body.call);
   if (call?.kind !== 'child') return false;
   if (call.undo?.state === 'open') {
@@ -188,7 +197,11 @@ function takeChild(run: Run, body: Body<'child'>, scene: Scene): boolean {
     }
     return false;
   }
-  if (call.outcome !== 'open') return false;
+  if (call.outcome !== 'open') {
+    // It was spared before it was done.
+    if (body.outcome === 'done' && call.undo !== null) letChildGo(run, call.id);
+    return false;
+  }
   if (body.outcome === 'done') return endDone(run, call, textOf(body.output), scene);
   // A child that failed has undone itself: nothing is left of it.
   const error = body.error ?? { name: 'HoldfastError', code: 'HF_SAGA_UNDONE', message: 'The child was undone.' };
@@ -208,15 +221,34 @@ function takeAct(run: Run, body: Body<'retry'> | Body<'skip'> | Body<'resolve'>,
   }
   if (body.call !== WHOLE_RUN && body.call !== stuck.call) return;
   const { call, reason } = body;
+  // A run that was about to complete, and undoes what it had given up, is on its way forward.
+  const undoing = phase === 'undoing' || run.state.calls.get(call)?.undo?.state === 'open';
   if (body.kind === 'skip') {
-    if (phase === 'undoing' && call !== WHOLE_RUN) run.record({ t: 'skipped', call, actor, reason }, scene.now);
+    if (!undoing || call === WHOLE_RUN) return;
+    run.record({ t: 'skipped', call, actor, reason }, scene.now);
+    letChildGo(run, call);
+    run.stale = phase === 'forward';
     return;
   }
+  // A run as a whole ends completed, while it goes forward, or as one that is undone.
+  if (call === WHOLE_RUN && body.as !== 'compensated' && (body.as !== 'done' || phase !== 'forward')) return;
   const output = body.output === undefined ? {} : { output: body.output };
   run.record({ t: 'resolved', call, as: body.as, ...output, actor, reason }, scene.now);
   if (call === WHOLE_RUN) endByHand(run, body, scene);
-  else if (phase === 'forward') settleByHand(run, body, scene);
-  else run.record({ t: 'compensated', call }, scene.now);
+  else if (!undoing) settleByHand(run, body, scene);
+  else if (stuck.why === 'in doubt' && body.as !== 'compensated')
+    run.record({ t: 'verified', call, outcome: body.as, ...output }, scene.now);
+  else {
+    run.record({ t: 'compensated', call }, scene.now);
+    letChildGo(run, call);
+    run.stale = phase === 'forward';
+  }
+}
+
+/** A child that a person has spared is not undone any more, and may end when it is done. */
+function letChildGo(run: Run, callId: string): void {
+  const child = run.state.calls.get(callId)?.child ?? null;
+  if (child !== null) run.post(child, { kind: 'release' });
 }
 
 function beginAgain(run: Run, callId: string | null): void {
@@ -230,25 +262,28 @@ function beginAgain(run: Run, callId: string | null): void {
 }
 
 function endByHand(run: Run, body: Body<'resolve'>, scene: Scene): void {
+  const output = body.output === undefined ? {} : { output: body.output };
   if (body.as === 'done' && run.state.phase === 'forward') {
     run.recordEnd('completed', textOf(body.output), scene.now);
     releaseChildren(run);
-  } else if (body.as === 'compensated') {
+    if (run.parent !== null)
+      run.post(run.parent.id, { kind: 'child', call: run.parent.call, outcome: 'done', ...output });
+  } else {
     if (run.state.phase === 'forward') run.record({ t: 'undoing', reason: 'failed', actor: body.actor }, scene.now);
-    run.record({ t: 'undone' }, scene.now);
+    endUndone(run, scene);
   }
 }
 
 /** A call in doubt is settled, and the code, which was never told, is loaded anew to be told. */
 function settleByHand(run: Run, body: Body<'resolve'>, scene: Scene): void {
   const call = run.state.calls.get(body.call);
+  run.stale = true;
   if (call?.outcome !== 'open') return;
   if (body.as === 'done') run.recordDone(call, textOf(body.output), scene.now);
   else {
     const error = { name: 'PermanentError', code: 'HF_PERMANENT', message: `Settled by ${body.actor}: ${body.reason}` };
     run.record({ t: 'failed', call: call.id, attempts: call.attempts, error, outcome: 'definite' }, scene.now);
   }
-  run.stale = true;
 }
 
 /** After mail or an attempt: whatever can go on without the code being told anything. */

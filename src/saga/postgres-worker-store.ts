@@ -88,6 +88,17 @@ export function createPostgresWorkerStore(options: PostgresWorkerStoreOptions): 
     });
   }
 
+  /** What has been claimed already must be told, or it would be held and in nobody's memory: then the trouble can wait. */
+  async function orWhatThereIs(claimed: readonly ClaimedRun[], act: () => Promise<boolean>): Promise<boolean> {
+    try {
+      return await act();
+    } catch (error) {
+      if (claimed.length === 0) throw error;
+      log.warn({ err: error, claimed: claimed.length }, 'not all runs could be claimed that are due');
+      return false;
+    }
+  }
+
   const claimThese = (workerId: string, ids: readonly string[]): Promise<readonly ClaimedRun[]> =>
     claimBy(workerId, `SELECT * FROM ${s}.claim_these_runs($1, $2::uuid[])`, [workerId, ids]);
 
@@ -182,11 +193,15 @@ export function createPostgresWorkerStore(options: PostgresWorkerStoreOptions): 
         wanted.filter(({ limit }) => limit > 0).map((each) => [`${each.saga}@${each.version}`, { ...each }]),
       );
       const claimed: ClaimedRun[] = [];
-      while (left.size > 0) {
+      for (let more = left.size > 0; more;) more = await orWhatThereIs(claimed, claimSome);
+      return claimed;
+
+      /** Resolves whether there may be more. */
+      async function claimSome(): Promise<boolean> {
         const asked = [...left.values()];
         // A look without a transaction first: an idle worker asks often.
         const { due, now } = await nextDue(asked);
-        if (due === null || due > now) break;
+        if (due === null || due > now) return false;
         // Each gets an equal share of the chunk, so that the backlog of one saga does not keep back the others.
         const share = Math.max(1, Math.floor(CLAIM_CHUNK / asked.length));
         const limits = asked.map(({ limit }) => Math.min(limit, share));
@@ -202,8 +217,8 @@ export function createPostgresWorkerStore(options: PostgresWorkerStoreOptions): 
           if (got < (limits[index] ?? 0) || got === each.limit) left.delete(key);
           else left.set(key, { ...each, limit: each.limit - got });
         }
+        return left.size > 0;
       }
-      return claimed;
     },
 
     async collect(workerId, { sagas, limit, taken }) {
@@ -219,8 +234,13 @@ export function createPostgresWorkerStore(options: PostgresWorkerStoreOptions): 
       }
       const claimed: ClaimedRun[] = [];
       const wanted = [...ids];
-      for (let from = 0; from < wanted.length; from += CLAIM_CHUNK)
-        claimed.push(...(await claimThese(workerId, wanted.slice(from, from + CLAIM_CHUNK))));
+      while (wanted.length > 0) {
+        const goOn = await orWhatThereIs(claimed, async () => {
+          claimed.push(...(await claimThese(workerId, wanted.splice(0, CLAIM_CHUNK))));
+          return true;
+        });
+        if (!goOn) break;
+      }
       return { mail, claimed };
     },
 

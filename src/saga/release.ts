@@ -21,12 +21,14 @@ export interface ReleaseScene {
 export function releaseOf(run: Run, scene: ReleaseScene): { readonly wakeAt: number | null } | null {
   const { now, leaving, full } = scene;
   // What is still under way beside it ends first, and is recorded.
-  if (run.over) return run.inFlight.size === 0 || run.state.stuck === null ? { wakeAt: null } : null;
-  if (run.stale) return run.inFlight.size === 0 ? { wakeAt: now } : null;
+  const settled = run.inFlight.size === 0 && run.facts.length === 0;
+  // A wish to undo is not in the journal, and would be forgotten with the run, only to be taken up again at once.
+  if (run.state.stuck !== null && run.wish !== null && !leaving) return null;
+  if (run.over) return settled || run.state.stuck === null ? { wakeAt: null } : null;
+  if (run.stale) return settled ? { wakeAt: now } : null;
   // What has not begun is begun by whoever takes the run up next.
-  if (leaving && run.inFlight.size === 0 && run.effects.length > 0) return { wakeAt: now };
+  if (leaving && settled && run.effects.length > 0) return { wakeAt: now };
   if (!run.idle) return null;
-  // It is not in the journal, and would be forgotten with the run, only to be taken up again at once.
   if (run.wish !== null && !leaving) return null;
   const due = nextDue(run);
   const wakeAt = Number.isFinite(due) ? due : null;

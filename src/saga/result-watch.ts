@@ -69,7 +69,9 @@ export function createResultWatch(
     // Whoever else begins to wait in this turn is asked for in the same query.
     await Promise.resolve();
     while (waited.size > 0) {
-      const dueAt = Math.min(...[...waited.values()].map((each) => each.dueAt));
+      // One by one: a hundred thousand arguments are too many for one call.
+      let dueAt = Infinity;
+      for (const each of waited.values()) dueAt = Math.min(dueAt, each.dueAt);
       const leftMs = dueAt - clock.monotonic();
       if (leftMs > 0) {
         wake = new AbortController();

@@ -53,6 +53,10 @@ export class Run {
   stale = false;
   /** In the list of runs that have facts. */
   queued = false;
+  /** The commit in flight gives it out of the hand: nothing is taken in any more that this memory would keep to itself. */
+  leaving = false;
+  /** It has left memory; what is still under way of it is nobody's. */
+  gone = false;
 
   #at = 0;
   #events: string[] = [];

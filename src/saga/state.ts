@@ -24,7 +24,7 @@ export interface CallState {
   /** The run that a child call started. */
   readonly child: string | null;
   outcome: 'open' | 'done' | 'failed' | 'timed out';
-  /** Of a failure, or of a success by fallback: whether it may have happened all the same. */
+  /** Of a failure, or of a success by fallback: whether it may have happened all the same. While it is open: by an earlier attempt. */
   doubt: boolean;
   /** The run was told that it failed, whatever came to light later. */
   givenUp: boolean;
@@ -169,6 +169,7 @@ export function apply(state: RunState, event: JournalEvent, at: number): void {
       return;
     case 'undoing':
       state.phase = 'undoing';
+      state.held = false;
       state.reason = event.reason;
       state.error = event.error ?? null;
       state.stuck = null;
@@ -328,6 +329,8 @@ function applyRetried(state: RunState, at: number): void {
       call.undo.startedAt = at;
       call.undo.retryAt = null;
     } else if (call.outcome === 'open') {
+      // The attempts are counted anew; that one of them may have happened is not forgotten.
+      call.doubt ||= call.attempts > 0 || stuck.why === 'in doubt';
       call.attempts = 0;
       call.retryAt = null;
     }

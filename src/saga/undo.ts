@@ -1,5 +1,5 @@
 /**
- * What is to be undone next. The decision alone, pure; driver.ts carries it out. Nothing but the journal and the declared steps is
+ * What is to be undone next. The decision alone, pure; backward.ts carries it out. Nothing but the journal and the declared steps is
  * asked: the run's code may have changed, or be gone.
  */
 import { valueOf, type CallState, type RunState } from './state.ts';
@@ -16,6 +16,8 @@ export type UndoMove =
   | { readonly kind: 'undefined'; readonly call: CallState }
   /** A pivot that cannot be undone, and nobody can say whether it happened. */
   | { readonly kind: 'in doubt'; readonly call: CallState }
+  /** It turned out that such a pivot has happened: what came before it must not be undone behind its back. */
+  | { readonly kind: 'pivoted'; readonly call: CallState }
   | { readonly kind: 'finished' };
 
 /**
@@ -33,7 +35,8 @@ export function nextUndo(
   const calls = [...state.calls.values()];
   // Also before one that was started later, when a late reply has made that necessary meanwhile.
   const open = calls.find((call) => call.undo?.state === 'open');
-  if (open !== undefined) return { kind: 'under way', call: open };
+  if (open !== undefined)
+    return stepOf(open.step) === undefined ? { kind: 'undefined', call: open } : { kind: 'under way', call: open };
   for (let index = calls.length - 1; index >= 0; index -= 1) {
     const call = calls[index];
     if (call === undefined || !isStep(call)) continue;
@@ -44,6 +47,7 @@ export function nextUndo(
     if (!canCompensate(step)) {
       // Behind a pivot that has happened there is no way back, and whether it has nobody knows.
       if (call.pivot && call.doubt && !canVerify(call, step)) return { kind: 'in doubt', call };
+      if (call.pivot && scope === 'all' && knownAsDone(call)) return { kind: 'pivoted', call };
       if (!call.pivot || !call.doubt) continue;
     }
     if (call.doubt && canVerify(call, step)) return { kind: 'verify', call };
@@ -60,6 +64,11 @@ export function needsSettling(call: CallState): boolean {
 /** Whether there is something to undo: it happened, or it is in doubt. */
 export function mayHaveHappened(call: CallState): boolean {
   return call.doubt || (call.outcome === 'done' && !call.degraded);
+}
+
+/** Whether an attempt of a step that has no outcome yet may have happened, before the next one has even begun. */
+export function wasBegun(call: CallState): boolean {
+  return call.kind === 'step' && (call.attempts > 0 || call.doubt);
 }
 
 /** Whether it is known to have happened, with its outcome. */

@@ -118,9 +118,9 @@ export function createWorkerCore<Tx>(options: WorkerCoreOptions<Tx>): WorkerOn<T
     );
   }
 
-  function onLeft(run: Run): void {
+  function onLeft(run: Run, stored: boolean): void {
     inMemory.set({}, life?.engine.inMemory ?? 0);
-    if (run.over) {
+    if (stored && run.over) {
       ended.inc({ saga: run.saga.name, status: run.status });
       tellEnd(run);
     }
