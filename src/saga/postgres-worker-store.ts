@@ -14,6 +14,7 @@ import { createGroupCommitter } from './group-commit.ts';
 import { untilAnswered, type Patience } from './reconnect.ts';
 import { claimedRun, type ClaimedRow } from './saga-rows.ts';
 import type { ClaimedRun, Mail, MailBody, SagaVersion, WorkerStore } from './store.ts';
+import { createSlots } from './slots.ts';
 import { runTransactionStep } from './transaction-step.ts';
 
 export interface PostgresWorkerStoreOptions {
@@ -39,6 +40,9 @@ const TAKEOVER_LOCK_MS = 300;
 /** How long `close` leaves to a commit under way before it gives up on its answer, in milliseconds. */
 const CLOSE_MS = 5_000;
 
+/** Connections of the pool that transaction steps leave to the lease, to claims and to whoever else uses the pool. */
+const KEPT_FREE = 3;
+
 const NOW = 'round(extract(epoch FROM clock_timestamp()) * 1000)::float8';
 
 export function createPostgresWorkerStore(options: PostgresWorkerStoreOptions): PostgresWorkerStore {
@@ -47,6 +51,7 @@ export function createPostgresWorkerStore(options: PostgresWorkerStoreOptions): 
   const s = quoteIdentifier(database.schema);
   const closing = new AbortController();
   const patience: Patience = { clock, log, closed: closing.signal };
+  const transacting = createSlots(Math.max(1, (database.pool.options.max ?? 10) - KEPT_FREE));
   const group = createGroupCommitter({ ...patience, database, crashPoint, queryTimeoutMs });
 
   async function rows<R extends object>(sql: string, values: readonly unknown[]): Promise<readonly R[]> {
@@ -247,7 +252,7 @@ export function createPostgresWorkerStore(options: PostgresWorkerStoreOptions): 
     commit: (workerId, runs) => group.commit(workerId, runs),
 
     transaction: (workerId, body) =>
-      runTransactionStep({ ...patience, database, crashPoint, idleInTransactionMs }, workerId, body),
+      transacting(() => runTransactionStep({ ...patience, database, crashPoint, idleInTransactionMs }, workerId, body)),
 
     nextDue: async (sagas) => (await nextDue(sagas)).due,
 
