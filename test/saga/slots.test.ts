@@ -1,0 +1,62 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { z } from 'zod';
+import { openDatabase } from '../../src/postgres/database.ts';
+import { saga } from '../../src/saga/definition.ts';
+import { createSlots } from '../../src/saga/slots.ts';
+import { transaction } from '../../src/saga/steps.ts';
+import { gate, openLab, type Lab } from './lab.ts';
+
+describe('slots', () => {
+  it('are so many, and go to whoever waits longest, also when one fails', async () => {
+    const slots = createSlots(2);
+    const gates = [gate(), gate(), gate(), gate()];
+    const begun: number[] = [];
+    const all = gates.map(({ promise }, n) =>
+      slots(async () => {
+        begun.push(n);
+        await promise;
+        return n;
+      }).catch(() => -1),
+    );
+    expect(begun).toEqual([0, 1]);
+    gates[1]?.fail(new Error('broken'));
+    await all[1];
+    await Promise.resolve();
+    expect(begun).toEqual([0, 1, 2]);
+    for (const { open } of gates) open();
+    expect(await Promise.all(all)).toEqual([0, -1, 2, 3]);
+  });
+});
+
+describe('many transaction steps at once', () => {
+  let lab: Lab;
+  beforeAll(async () => {
+    lab = await openLab();
+  });
+  afterAll(() => lab.dispose());
+
+  it('neither keep the lease from being prolonged nor wait for connections until they fail', async () => {
+    const database = openDatabase({ url: lab.test.url, max: 5, connectTimeout: '1s' });
+    const slow = saga({
+      name: 'slow',
+      input: z.null(),
+      steps: {
+        write: transaction({
+          async run(_: void, { tx, attempt }) {
+            await tx.query('SELECT pg_sleep(0.1)');
+            return attempt;
+          },
+        }),
+      },
+      run: ({ steps }) => steps.write(),
+    });
+    const worker = await lab.worker([slow], { database, lease: '2s' });
+    const { id } = worker;
+    const runs = await Promise.all(Array.from({ length: 60 }, () => worker.sagas.start(slow, null)));
+    const attempts = await Promise.all(runs.map((run) => run.result({ timeout: '60s' })));
+    expect(new Set(attempts)).toEqual(new Set([1]));
+    expect(worker.id).toBe(id);
+    await lab.settle();
+    await database.close();
+  });
+});
