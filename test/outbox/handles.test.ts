@@ -4,18 +4,10 @@ import pg from 'pg';
 import { afterEach, describe, expect, test } from 'vitest';
 import { item } from '../../src/outbox/outbox.ts';
 import type { Row, SqlExecutor, TransactionHandle } from '../../src/postgres/executor.ts';
+import { unwarned } from '../support/unwarned.ts';
 import { client, Keyless, OrderPlaced, outbox, server, stored, untold, useOutbox } from './lab.ts';
 
 useOutbox();
-
-/** The driver deprecates statements that do not wait for each other. Users write them all the same, so `work` may do so unwarned. */
-async function unwarned(work: () => Promise<void>): Promise<void> {
-  const { noDeprecation } = process;
-  process.noDeprecation = true;
-  await work().finally(() => {
-    process.noDeprecation = noDeprecation ?? false;
-  });
-}
 
 describe('a handle that is not in a transaction is refused, and nothing is written', () => {
   const refused = { code: 'HF_NOT_IN_TRANSACTION' };

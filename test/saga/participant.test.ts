@@ -19,6 +19,7 @@ import {
   stockHandlers,
   type StockLab,
 } from './participant-lab.ts';
+import { unwarned } from '../support/unwarned.ts';
 
 const DONE = { kind: 'done' };
 let lab: StockLab;
@@ -174,7 +175,10 @@ describe('a definite no', () => {
         }),
       ],
     });
-    await stock.handle(sent());
+    await unwarned(async () => {
+      await stock.handle(sent());
+      await left;
+    });
     expect(await left).toMatchObject([{ status: 'rejected' }, { status: 'rejected' }, {}]);
     expect(await lab.notes()).toEqual([]);
     const { rows } = await lab.test.pool.query('SELECT topic FROM holdfast.outbox');
