@@ -10,7 +10,7 @@ import type { Act } from '../postgres/audit.ts';
 import type { Database } from '../postgres/database.ts';
 import { didYouMean } from '../runtime/options.ts';
 import type { AnySaga } from '../saga/definition.ts';
-import { WHOLE_RUN, type RunStatus } from '../saga/events.ts';
+import { WHOLE_RUN, type RunStatus, type StuckWhy } from '../saga/events.ts';
 import { createPostgresClientStore } from '../saga/postgres-client-store.ts';
 import type { MailBody } from '../saga/store.ts';
 import { assertReason, audited } from './interventions.ts';
@@ -56,7 +56,7 @@ export async function skipCall(
   const { actor, reason } = act;
   assertReason(reason, 'Say why what it did may stay');
   const place = await stuckPlace(database, id);
-  if (place !== null && !place.undoing) {
+  if (place !== null && !place.compensating) {
     throw notStuckThere(
       id,
       'its way forward',
@@ -100,7 +100,7 @@ export async function resolveCall(
     if (target !== WHOLE_RUN && target !== place.call) {
       throw notStuckThere(id, place.call ?? 'the run as a whole', `Resolve ${place.call ?? `it as '${WHOLE_RUN}'`}.`);
     }
-    const legal = settlements(target === WHOLE_RUN, place.undoing);
+    const legal = settlements(target === WHOLE_RUN, place);
     if (!legal.includes(as)) {
       const what = target === WHOLE_RUN ? 'The run as a whole' : target;
       throw new HoldfastError('HF_CONFIG', `${what} cannot be resolved as ${JSON.stringify(as)} there.`, {
@@ -120,15 +120,20 @@ export async function resolveCall(
 }
 
 /** Pure: what the engine can make of a resolution (src/saga/mail.ts). */
-function settlements(whole: boolean, undoing: boolean): readonly Settlement[] {
+function settlements(whole: boolean, { undoing, compensating, why }: StuckPlace): readonly Settlement[] {
   if (whole) return undoing ? ['compensated'] : ['done', 'compensated'];
-  return undoing ? ['compensated', 'not done'] : ['done', 'not done'];
+  if (why === 'in doubt') return undoing ? ['done', 'not done', 'compensated'] : ['done', 'not done'];
+  return compensating ? ['compensated', 'not done'] : ['done', 'not done'];
 }
 
 interface StuckPlace {
   /** Null: the run as a whole. */
   readonly call: string | null;
+  readonly why: StuckWhy;
+  /** The run as a whole is being undone. */
   readonly undoing: boolean;
+  /** It is stuck at a compensation: also of a run that was about to complete, and undoes what it had given up. */
+  readonly compensating: boolean;
 }
 
 /** Null for a run that has never been stuck; whether it is now, is asked when the act is written. */
@@ -136,7 +141,10 @@ async function stuckPlace(database: Database, id: string): Promise<StuckPlace | 
   const rows = await readJournal(database, id);
   if (rows.length === 0) throw noSuchRun(id);
   const { stuck, undoing } = foldTimeline({ status: 'stuck', rows, now: 0 });
-  return stuck === null ? null : { call: stuck.call, undoing: undoing !== null };
+  if (stuck === null) return null;
+  const { call, why } = stuck;
+  const compensating = undoing !== null || why === 'compensation' || why === 'undefined step';
+  return { call, why, undoing: undoing !== null, compensating };
 }
 
 function notStuckThere(id: string, where: string, advice: string): HoldfastError {

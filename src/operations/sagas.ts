@@ -152,7 +152,7 @@ export async function readJournal(database: Database, id: string): Promise<reado
     tables(database)
       .selectFrom('saga_journal')
       .where('saga_id', '=', id)
-      .select(['n', 'events', sql<number>`extract(epoch from at)::float8 * 1000`.as('at_ms')])
+      .select(['n', 'events', sql<number>`round(extract(epoch from at) * 1000)::float8`.as('at_ms')])
       .orderBy('n'),
   );
   return found.map(({ n, events, at_ms: at }) => ({ n, at, events }));

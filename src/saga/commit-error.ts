@@ -52,3 +52,15 @@ export function leaseLost(cause?: unknown): HoldfastError {
     ...(cause === undefined ? {} : { cause }),
   });
 }
+
+/** For who waits for a start when the worker ends in the middle of it. */
+export function startInDoubt(cause: Error): HoldfastError {
+  return new HoldfastError(
+    'HF_COMMIT_IN_DOUBT',
+    'The worker was lost while the run was being started; it may have been.',
+    {
+      advice: 'Start it with a key, or an id of your own: then starting it again is harmless.',
+      cause,
+    },
+  );
+}

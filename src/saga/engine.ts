@@ -7,6 +7,7 @@
  */
 import type { Logger } from '../runtime/log.ts';
 import { afterwards } from './mail.ts';
+import { startInDoubt } from './commit-error.ts';
 import { CommitQueue, takeEffects, type Committed } from './commit-queue.ts';
 import type { RunSettings } from './commands.ts';
 import type { Registry, Saga } from './definition.ts';
@@ -22,7 +23,7 @@ import type { ClaimedRun, Mail, NewRun, WorkerStore } from './store.ts';
 import { takeFact } from './take-fact.ts';
 import { takeUp } from './resume.ts';
 import { createTimers } from './timers.ts';
-import { turn, turnOrAbort } from './turn.ts';
+import { inTime, turn, turnOrAbort } from './turn.ts';
 
 export interface EngineOptions {
   readonly store: WorkerStore;
@@ -222,7 +223,7 @@ export class Engine {
   die(reason: Error): void {
     this.#dead = true;
     this.abort(reason);
-    for (const { reject } of this.#started.values()) reject(reason);
+    for (const { reject } of this.#started.values()) reject(startInDoubt(reason));
     this.#started.clear();
     this.#runs.clear();
     this.#waiting.clear();
@@ -275,7 +276,7 @@ export class Engine {
       if (result === true) told.push(run);
       else if (result instanceof Promise)
         slow.push(
-          result.then(
+          inTime(result).then(
             (spoken) => {
               if (spoken) told.push(run);
             },
@@ -289,7 +290,7 @@ export class Engine {
     for (const run of told) {
       const collected = this.#guard(run, () => collect(run, scene));
       if (collected instanceof Promise)
-        later.push(collected.catch((error: unknown) => this.#giveBack(run, error, true)));
+        later.push(inTime(collected).catch((error: unknown) => this.#giveBack(run, error, true)));
     }
     if (later.length > 0) await Promise.all(later);
     for (const run of ready) {

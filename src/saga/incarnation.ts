@@ -77,6 +77,11 @@ export async function beginIncarnation(options: IncarnationOptions): Promise<Inc
 
   function pass(point: string): boolean {
     if (over) return false;
+    // A process that was stopped and goes on must not begin anything before it has looked whether it is still meant to.
+    if (clock.monotonic() - confirmedAtMs >= leaseMs) {
+      end(leaseOver(id));
+      return false;
+    }
     try {
       options.crashPoint(point);
     } catch (error) {
@@ -148,8 +153,10 @@ export async function beginIncarnation(options: IncarnationOptions): Promise<Inc
     if (!pass('saga.collect:after')) return 0;
     for (const each of mail) engine.deliver(each);
     await engine.take(claimed);
+    // Each gets its part of the room, so that all together do not take more than there is, and none takes all.
+    const part = Math.ceil(room() / registry.all.length);
     const wanted = registry.all
-      .map((saga) => ({ saga: saga.name, version: saga.version, limit: roomFor(saga) }))
+      .map((saga) => ({ saga: saga.name, version: saga.version, limit: Math.min(part, roomFor(saga)) }))
       .filter(({ limit }) => limit > 0);
     if (wanted.length === 0 || !pass('saga.claim:before')) return mail.length + claimed.length;
     const due = await store.claim(id, wanted);

@@ -155,7 +155,8 @@ async function takeLateReply(
   scene: Scene,
 ): Promise<void> {
   const known = call.outcome === 'done' && !call.degraded;
-  if (known || (body.outcome === 'rejected' && !call.doubt)) return;
+  // What is undone, or is being undone, needs no word that it never happened.
+  if (known || (body.outcome === 'rejected' && (!call.doubt || call.undo !== null))) return;
   const output: unknown = reply?.kind === 'read' && reply.output !== undefined ? JSON.parse(reply.output) : undefined;
   run.record(
     { t: 'late reply', call: call.id, outcome: body.outcome, ...(output === undefined ? {} : { output }) },

@@ -5,7 +5,7 @@
 import type { JournalRow, RecordedError } from './events.ts';
 import { createFlow } from './flow.ts';
 import { collectCalls, takeBufferedSignal } from './forward.ts';
-import { afterwards } from './mail.ts';
+import { afterwards, takeMail } from './mail.ts';
 import { replay } from './replay.ts';
 import type { Scene } from './facts.ts';
 import type { Run } from './run.ts';
@@ -21,9 +21,22 @@ const LOST: RecordedError = {
 /** Brings a loaded run to where it was left: its code replayed, and what was under way put on again. */
 export async function takeUp(run: Run, journal: readonly JournalRow[], scene: Scene): Promise<void> {
   const { state } = run;
-  if (state.phase === 'forward' && state.stuck === null && !state.held) await replayCode(run, journal, scene);
+  const forward = state.phase === 'forward' && state.stuck === null && !state.held;
+  // What is not wanted any more before it has begun does not begin: not even its first message goes out.
+  if (forward && state.calls.size === 0) await takeRevocation(run, scene);
+  if (state.phase === 'forward' && forward) await replayCode(run, journal, scene);
   else resume(run, scene);
   await afterwards(run, scene);
+}
+
+/** A cancellation, or a parent that takes its child back, if there is one among the mail. */
+async function takeRevocation(run: Run, scene: Scene): Promise<void> {
+  for (const [index, fact] of run.facts.entries()) {
+    if (fact.kind !== 'mail' || (fact.mail.body.kind !== 'cancel' && fact.mail.body.kind !== 'undo')) continue;
+    run.facts.splice(index, 1);
+    await takeMail(run, fact.mail, scene);
+    return;
+  }
 }
 
 async function replayCode(run: Run, journal: readonly JournalRow[], scene: Scene): Promise<void> {

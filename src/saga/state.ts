@@ -34,8 +34,8 @@ export interface CallState {
   error: RecordedError | null;
   /** Attempts that failed or were lost. */
   attempts: number;
-  /** When the first attempt was due to begin. */
-  readonly calledAt: number;
+  /** When the first attempt was due to begin; anew when a person has it retried. */
+  calledAt: number;
   /** When the next attempt begins; null: none is put off. */
   retryAt: number | null;
   undo: UndoState | null;
@@ -202,6 +202,8 @@ export function apply(state: RunState, event: JournalEvent, at: number): void {
       });
       return;
     case 'compensated':
+      // The answer may come after the waiting for it was given up.
+      if (state.stuck?.why === 'compensation' && state.stuck.call === event.call) state.stuck = null;
       endUndo(state, event.call, at);
       return;
     case 'stuck':
@@ -324,7 +326,7 @@ function applyRetried(state: RunState, at: number): void {
   state.stuck = null;
   if (stuck?.call === null || stuck === null) return;
   withCall(state, stuck.call, (call) => {
-    if (state.phase === 'undoing' && call.undo !== null) {
+    if (call.undo?.state === 'open') {
       call.undo.attempts = 0;
       call.undo.startedAt = at;
       call.undo.retryAt = null;
@@ -332,6 +334,7 @@ function applyRetried(state: RunState, at: number): void {
       // The attempts are counted anew; that one of them may have happened is not forgotten.
       call.doubt ||= call.attempts > 0 || stuck.why === 'in doubt';
       call.attempts = 0;
+      call.calledAt = at;
       call.retryAt = null;
     }
   });

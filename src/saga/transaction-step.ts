@@ -49,7 +49,9 @@ export async function runTransactionStep(options: TransactionStepOptions, worker
       if (lent.journal === null)
         throw new TypeError('A transaction step without a journal row cannot be found out about.');
       crashPoint('saga.transaction:before');
-      await client.query(commitStatement(database.schema, workerId, [lent])).catch((error: unknown) => {
+      // Without its name: a connection of the pool may be shared by a pooler that knows no named statements.
+      const { text, values } = commitStatement(database.schema, workerId, [lent]);
+      await client.query(text, values).catch((error: unknown) => {
         throw explainRefusal(error);
       });
     }).catch(async (error: unknown) => {

@@ -1,6 +1,7 @@
 /**
  * Turns of the event loop: how the engine knows that code which awaits nothing but its steps has done all it does for now.
  */
+import { HoldfastError } from '../errors.ts';
 
 /** Resolves when everything that can go on by microtasks has gone on. */
 export function turn(): Promise<void> {
@@ -20,5 +21,18 @@ export function turnOrAbort(signal: AbortSignal): Promise<void> {
     };
     const timer = setTimeout(done, LOOK_EVERY_MS);
     signal.addEventListener('abort', done);
+  });
+}
+
+/** How long a schema, or what makes a message, may take before its run is put off, in milliseconds: all others wait meanwhile. */
+const PATIENCE_MS = 5_000;
+
+/** Settles as the promise does, or rejects when that takes too long. */
+export function inTime<T>(promise: Promise<T>): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => {
+      reject(new HoldfastError('HF_STEP_TIMEOUT', `A schema, or what makes a message, took over ${PATIENCE_MS} ms.`));
+    }, PATIENCE_MS);
+    promise.then(resolve, reject).finally(() => clearTimeout(timer));
   });
 }
