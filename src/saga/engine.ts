@@ -206,9 +206,14 @@ export class Engine {
     for (const run of this.#timers.take(this.#options.now())) this.tell(run, { kind: 'due' });
   }
 
+  /** From now on nothing is begun any more that another worker can begin. */
+  stopBeginning(): void {
+    this.#leaving = true;
+  }
+
   /** Lets runs go as they come to a wait, and takes no new ones. Resolves when none is left, or the signal aborts. */
   async leave(signal: AbortSignal): Promise<void> {
-    this.#leaving = true;
+    this.stopBeginning();
     for (const run of this.#runs.values()) if (run.idle) this.#commits.add(run);
     this.#wake();
     while (this.#runs.size > 0 && !signal.aborted && !this.#dead) await turnOrAbort(signal);

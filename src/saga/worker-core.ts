@@ -264,6 +264,7 @@ export function createWorkerCore<Tx>(options: WorkerCoreOptions<Tx>): WorkerOn<T
     async stop(stopOptions = {}) {
       if (!running) return;
       stopping = true;
+      life?.engine.stopBeginning();
       await Promise.all([pollLoop.stop(stopOptions), takeoverLoop.stop(stopOptions)]);
       if (life !== null) await handOver(life, stopOptions.signal);
       await leaseLoop.stop(stopOptions);

@@ -207,8 +207,7 @@ export function createWorker(options: WorkerOptions): Worker {
     async stop(stopOptions = {}) {
       if (starting === null) return;
       await starting.catch(() => {});
-      await Promise.all([replyConsumer?.stop(stopOptions), pruneLoop.stop(stopOptions)]);
-      await core.stop(stopOptions);
+      await Promise.all([core.stop(stopOptions), replyConsumer?.stop(stopOptions), pruneLoop.stop(stopOptions)]);
       await waker.stop(stopOptions);
       await store.close();
       starting = null;

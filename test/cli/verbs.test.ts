@@ -132,14 +132,14 @@ describe('holdfast migrate', () => {
     try {
       expect(await on('status', '--check')).toMatchObject({
         code: 10,
-        data: { migrations: [{ version: 1, state: 'pending' }, { state: 'pending' }] },
+        data: { migrations: [{ version: 1, state: 'pending' }, { state: 'pending' }, { state: 'pending' }] },
       });
       expect(await on('--dry-run')).toMatchObject({
         code: 0,
-        data: { dryRun: true, migrations: [{ version: 1 }, { version: 2 }] },
+        data: { dryRun: true, migrations: [{ version: 1 }, { version: 2 }, { version: 3 }] },
       });
       expect(await on('--to', '1')).toMatchObject({ data: { migrations: [{ version: 1, name: 'outbox' }] } });
-      expect((await on('status')).data.migrations.map(({ state }) => state)).toEqual(['applied', 'pending']);
+      expect((await on('status')).data.migrations.map(({ state }) => state)).toEqual(['applied', 'pending', 'pending']);
       await on();
       expect(await on()).toMatchObject({ code: 0, data: { migrations: [] } });
       expect(await on('status', '--check')).toMatchObject({ code: 0 });
