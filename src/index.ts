@@ -78,9 +78,14 @@ export { type StartOptions } from './saga/start-request.ts';
 export { createWorker, SAGA_CRASH_POINTS, type Worker, type WorkerOptions } from './saga/worker.ts';
 export { checkReplay, type ReplayVerdict } from './saga/check-replay.ts';
 export { parseHistory, readHistories, type History, type ReadHistoriesOptions } from './saga/histories.ts';
-export { participant } from './saga/participant.ts';
-export { handle } from './saga/handle.ts';
-export { sagaReplies } from './saga/replies.ts';
+export {
+  participant,
+  type DatabaseParticipantOptions,
+  type Participant,
+  type RunnerParticipantOptions,
+} from './saga/participant.ts';
+export { handle, type CommandContext, type CompensationContext, type ParticipantHandler } from './saga/handle.ts';
+export { sagaReplies, type SagaRepliesOptions } from './saga/replies.ts';
 export { type JournalEvent, type JournalRow, type RecordedError, type RunStatus } from './saga/events.ts';
 export { type RunView } from './saga/store.ts';
 
@@ -88,6 +93,8 @@ export { defineConfig, type HoldfastConfig, type SubscriptionConfig } from './op
 export { discardParked, dropSubscription, retryParked } from './operations/interventions.ts';
 export { relayStatus } from './operations/relay-status.ts';
 export { requestReplay } from './operations/replays.ts';
+export { cancelRun, resolveCall, retryRun, signalRun, skipCall } from './operations/saga-interventions.ts';
+export { listRuns, showRun } from './operations/sagas.ts';
 
 export { type Duration } from './runtime/duration.ts';
 export { type Clock } from './runtime/clock.ts';

@@ -37,17 +37,20 @@ export interface CommitQueueOptions {
 
 /** Most runs in one commit: beyond that the next one had better begin. */
 const MOST_IN_COMMIT = 500;
+/** Runs to commit from which on two commits that overlap are better than one. */
+const WORTH_HALVING = 32;
 /**
- * Runs to commit from which on two commits that overlap are better than one. With fewer, the disk decides: halves become quarters, and
- * each waits for it. With 64 in flight, halving took a third of the throughput; from 250 on it gives a little.
+ * The second of two must be at least this part of the first: what is smaller waits for the first to come back. Otherwise halves become
+ * quarters, and each of them waits for the disk.
  */
-const WORTH_HALVING = 128;
+const WORTH_A_COMMIT = 0.5;
 
 export class CommitQueue {
   readonly #options: CommitQueueOptions;
   readonly #dirty = new Set<Run>();
   readonly #quiet = new Map<Run, (() => void)[]>();
   #underWay = 0;
+  #runsUnderWay = 0;
   #dead = false;
 
   constructor(options: CommitQueueOptions) {
@@ -91,6 +94,7 @@ export class CommitQueue {
     // Two at a time: while the database works on one half of the runs, the code of the other half goes on.
     while (this.#underWay < 2 && this.#dirty.size > 0 && !this.#dead) {
       const { size } = this.#dirty;
+      if (this.#underWay > 0 && size < this.#runsUnderWay * WORTH_A_COMMIT) return;
       const most = this.#underWay === 0 && size >= WORTH_HALVING ? Math.ceil(size / 2) : size;
       if (!this.#commitSome(Math.min(most, MOST_IN_COMMIT))) return;
     }
@@ -117,9 +121,11 @@ export class CommitQueue {
     }
     if (batch.length === 0) return false;
     this.#underWay += 1;
+    this.#runsUnderWay += batch.length;
     this.#commit(batch.map(({ commit }) => commit)).then(
       (failures) => {
         this.#underWay -= 1;
+        this.#runsUnderWay -= batch.length;
         for (const each of batch) {
           each.run.committing = false;
           each.run.leaving = false;

@@ -17,6 +17,8 @@ import type { RunCommit } from './store.ts';
 
 export interface GroupCommitter {
   commit(workerId: string, runs: readonly RunCommit[]): Promise<void>;
+  /** Commits under way, or waiting for their turn. */
+  readonly pending: number;
   close(): Promise<void>;
 }
 
@@ -48,6 +50,7 @@ export function createGroupCommitter(options: GroupCommitOptions): GroupCommitte
   const s = quoteIdentifier(database.schema);
   let client: pg.Client | undefined;
   let last: Promise<unknown> = Promise.resolve();
+  let pending = 0;
 
   async function connected(): Promise<pg.Client> {
     if (client !== undefined) return client;
@@ -164,9 +167,13 @@ export function createGroupCommitter(options: GroupCommitOptions): GroupCommitte
   return {
     commit(workerId, runs) {
       if (runs.length === 0) return Promise.resolve();
-      const mine = last.then(() => commitAll(workerId, runs));
+      pending += 1;
+      const mine = last.then(() => commitAll(workerId, runs)).finally(() => (pending -= 1));
       last = mine.catch(() => undefined);
       return mine;
+    },
+    get pending() {
+      return pending;
     },
     async close() {
       await last;

@@ -52,7 +52,9 @@ export function createPostgresWorkerStore(options: PostgresWorkerStoreOptions): 
   const closing = new AbortController();
   const patience: Patience = { clock, log, closed: closing.signal };
   const transacting = createSlots(Math.max(1, (database.pool.options.max ?? 10) - KEPT_FREE));
-  const group = createGroupCommitter({ ...patience, database, crashPoint, queryTimeoutMs });
+  // Two, because a worker has two commits under way: while one waits for the disk, the other goes on.
+  const committer = () => createGroupCommitter({ ...patience, database, crashPoint, queryTimeoutMs });
+  const [group, other] = [committer(), committer()];
 
   async function rows<R extends object>(sql: string, values: readonly unknown[]): Promise<readonly R[]> {
     try {
@@ -126,7 +128,7 @@ export function createPostgresWorkerStore(options: PostgresWorkerStoreOptions): 
 
     async close() {
       const patienceIsOver = setTimeout(() => closing.abort(), CLOSE_MS);
-      await group.close();
+      await Promise.all([group.close(), other.close()]);
       clearTimeout(patienceIsOver);
       closing.abort();
     },
@@ -249,7 +251,7 @@ export function createPostgresWorkerStore(options: PostgresWorkerStoreOptions): 
       return { mail, claimed };
     },
 
-    commit: (workerId, runs) => group.commit(workerId, runs),
+    commit: (workerId, runs) => (group.pending > other.pending ? other : group).commit(workerId, runs),
 
     transaction: (workerId, body) =>
       transacting(() => runTransactionStep({ ...patience, database, crashPoint, idleInTransactionMs }, workerId, body)),
