@@ -2,11 +2,11 @@
  * The store of clients on PostgreSQL: starting runs and sending mail in the caller's transaction, in any client or ORM, and reading.
  * The duties stand in store.ts.
  */
-import { HoldfastError } from '../errors.ts';
 import type { Database } from '../postgres/database.ts';
 import { openTransaction, type TransactionHandle } from '../postgres/executor.ts';
+import { callInTransaction, transactionalCall, type TransactionalCall } from '../postgres/in-transaction.ts';
 import { quoteIdentifier } from '../postgres/quoting.ts';
-import { classifySqlError, sqlStateOf, translateSqlError } from '../postgres/sql-state.ts';
+import { classifySqlError, translateSqlError } from '../postgres/sql-state.ts';
 import type { JournalRow, RunStatus, UndoReason } from './events.ts';
 import type { ClientStore, MailAnswer, RunView, StartRequest } from './store.ts';
 
@@ -32,51 +32,37 @@ export function createPostgresClientStore({
   readonly database: Database;
 }): ClientStore<TransactionHandle> {
   const s = quoteIdentifier(database.schema);
-  // Every parameter is a text that is cast in the statement, and the answer a text: drivers and ORMs differ in all else.
-  const startSql = `SELECT ${s}.start_runs($1::text, $2::text::boolean)::text AS answer`;
-  const mailSql = `SELECT ${s}.send_saga_mail($1::text::uuid, $2::text, $3::text, $4::text::text[], $5::text::boolean)::text AS answer`;
+  const startRuns = transactionalCall(database.schema, 'start_runs', ['text'], '::text');
+  const sendMail = transactionalCall(database.schema, 'send_saga_mail', ['uuid', 'text', 'text', 'text[]'], '::text');
 
-  /** As the outbox does it: asked in a way that tells whether there is a transaction, where the handle itself does not show it. */
-  async function ask(tx: TransactionHandle | null, sql: string, parameters: readonly string[]): Promise<unknown> {
+  async function ask(
+    tx: TransactionHandle | null,
+    call: TransactionalCall,
+    parameters: readonly string[],
+  ): Promise<unknown> {
+    if (tx !== null) return JSON.parse(String(await callInTransaction(openTransaction(tx), call, parameters)));
     try {
-      if (tx === null) {
-        const { rows } = await database.query<{ answer: string }>(sql, [...parameters, 'false']);
-        return JSON.parse(rows[0]?.answer ?? 'null');
-      }
-      const transaction = openTransaction(tx);
-      const shown = transaction.showsTransaction();
-      for (let call = 1; call <= 2; call++) {
-        const [row] = await transaction.execute(sql, [...parameters, shown ? 'false' : 'true']);
-        const answer = row?.['answer'];
-        if (typeof answer === 'string') return JSON.parse(answer);
-        if (answer !== null) {
-          throw new HoldfastError('HF_TX_UNSUPPORTED', 'The executor did not return the row of its statement.', {
-            advice: 'It must resolve with the rows, as an array of objects: [{ answer: "…" }].',
-          });
-        }
-      }
+      const { rows } = await database.query<{ answer: string }>(call.shown, parameters);
+      return JSON.parse(rows[0]?.answer ?? 'null');
     } catch (error) {
-      throw explain(error);
+      throw translateSqlError(error);
     }
-    throw new HoldfastError('HF_NOT_IN_TRANSACTION', 'The handle runs each statement in a transaction of its own.', {
-      advice: 'Open a transaction and pass its handle, so that this commits together with your change.',
-    });
   }
 
   return {
     async start(tx, requests) {
       if (requests.length === 0) return [];
       const parameters = [`[${requests.map(requestText).join(',')}]`];
-      const started = (await ask(tx, startSql, parameters).catch((error: unknown) => {
+      const started = (await ask(tx, startRuns, parameters).catch((error: unknown) => {
         // Nothing or all of it has happened, and the second time finds the runs by their ids.
-        if (tx === null && classifySqlError(error) === 'connection') return ask(tx, startSql, parameters);
+        if (tx === null && classifySqlError(error) === 'connection') return ask(tx, startRuns, parameters);
         throw error;
       })) as readonly { readonly id: string; readonly created: boolean }[];
       return started.map(({ id, created }) => ({ id, created }));
     },
 
     async mail(tx, runId, body, statuses) {
-      const answer = await ask(tx, mailSql, [runId, body.kind, JSON.stringify(body), `{${statuses.join(',')}}`]);
+      const answer = await ask(tx, sendMail, [runId, body.kind, JSON.stringify(body), `{${statuses.join(',')}}`]);
       const { accepted, status, pivoted } = answer as { accepted: boolean; status: RunStatus | null; pivoted: boolean };
       return (accepted ? { accepted, status } : { accepted, status, pivoted }) as MailAnswer;
     },
@@ -116,18 +102,4 @@ export function createPostgresClientStore({
 function requestText({ id, saga, version, key, input, deadlineMs }: StartRequest): string {
   const fields = JSON.stringify({ id, saga, version, key, deadline_ms: deadlineMs });
   return `${fields.slice(0, -1)},"input":${input}}`;
-}
-
-function explain(error: unknown): Error {
-  if (sqlStateOf(error) === '25P02') {
-    return new HoldfastError(
-      'HF_NOT_IN_TRANSACTION',
-      'The transaction is aborted: a statement in it has failed, and it can only be rolled back.',
-      {
-        advice: 'Roll back, or use a savepoint around statements that may fail.',
-        cause: error,
-      },
-    );
-  }
-  return translateSqlError(error);
 }
