@@ -52,7 +52,8 @@ export async function runTransactionStep(options: TransactionStepOptions, worker
       // Without its name: a connection of the pool may be shared by a pooler that knows no named statements.
       const { text, values } = commitStatement(database.schema, workerId, [lent]);
       await client.query(text, values).catch((error: unknown) => {
-        throw explainRefusal(error);
+        // The driver may not have heard of the failure yet when it was asked above.
+        throw sqlStateOf(error) === '25P02' ? aborted() : explainRefusal(error);
       });
     }).catch(async (error: unknown) => {
       reusable = await rolledBack(client, database);

@@ -150,7 +150,8 @@ export async function createSagaWorld(options: SagaWorldOptions = {}): Promise<S
             ]);
             return left.length === 0;
           },
-          60_000,
+          // A parked delivery whose redrive died with its process is taken up again after more than a minute.
+          180_000,
         );
       } catch (error) {
         throw new Error(`Not settled: ${left.slice(0, 20).join('\n')}`, { cause: error });
