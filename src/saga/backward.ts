@@ -155,13 +155,12 @@ function settleWhatCan(run: Run, calls: readonly CallState[], scene: Scene): boo
 export async function compensate(run: Run, call: CallState, round: number, scene: Scene): Promise<boolean> {
   const step = run.step(call.step);
   if (step === undefined) return false;
+  run.record({ t: 'compensating', call: call.id, round }, scene.now);
   if (step.kind === 'step' || step.kind === 'transaction') {
-    run.record({ t: 'compensating', call: call.id, round }, scene.now);
     run.effects.push({ kind: 'compensate', call });
     return false;
   }
   if (step.kind === 'child') {
-    run.record({ t: 'compensating', call: call.id, round }, scene.now);
     if (call.child !== null) run.post(call.child, { kind: 'undo' });
     return false;
   }
@@ -169,11 +168,9 @@ export async function compensate(run: Run, call: CallState, round: number, scene
   try {
     message = await prepareCompensation(run, step, call);
   } catch (error) {
-    run.record({ t: 'compensating', call: call.id, round }, scene.now);
     compensationFailed(run, call, { kind: 'failed', error: recordError(error), permanent: true, doubt: false }, scene);
     return false;
   }
-  run.record({ t: 'compensating', call: call.id, round }, scene.now);
   if (message !== null) run.send(message);
   if (step.kind === 'command') {
     replyBy(run, call, scene);

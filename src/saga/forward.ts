@@ -17,7 +17,7 @@ import type { Run } from './run.ts';
 import { valueOf, type CallState } from './state.ts';
 import type { StepDefinition } from './steps.ts';
 import { turn } from './turn.ts';
-import { canCompensate, wasBegun } from './undo.ts';
+import { canCompensate, isStep, wasBegun } from './undo.ts';
 
 /** A run is ended when its journal has this many events: a loop that never ends would otherwise fill the database. */
 export const MAX_EVENTS = 10_000;
@@ -305,7 +305,7 @@ export function tryComplete(run: Run, scene: Scene): Promise<void> | undefined {
     fail(run, endingError(ending), scene);
     return undefined;
   }
-  for (const call of state.open) if (call.kind !== 'sleep' && call.kind !== 'wait') return undefined;
+  for (const call of state.open) if (isStep(call)) return undefined;
   return finishAbandoned(run, scene, ending.result);
 }
 

@@ -20,7 +20,7 @@ import type { Scene } from './facts.ts';
 import type { Run } from './run.ts';
 import { signalId, textOf, type CallState } from './state.ts';
 import type { Mail, MailBody } from './store.ts';
-import { canCompensate } from './undo.ts';
+import { canCompensate, knownAsDone } from './undo.ts';
 
 type Body<Kind extends MailBody['kind']> = Extract<MailBody, { kind: Kind }>;
 
@@ -154,9 +154,8 @@ async function takeLateReply(
   reply: ReadReply | null,
   scene: Scene,
 ): Promise<void> {
-  const known = call.outcome === 'done' && !call.degraded;
   // What is undone, or is being undone, needs no word that it never happened.
-  if (known || (body.outcome === 'rejected' && (!call.doubt || call.undo !== null))) return;
+  if (knownAsDone(call) || (body.outcome === 'rejected' && (!call.doubt || call.undo !== null))) return;
   const output: unknown = reply?.kind === 'read' && reply.output !== undefined ? JSON.parse(reply.output) : undefined;
   run.record(
     { t: 'late reply', call: call.id, outcome: body.outcome, ...(output === undefined ? {} : { output }) },

@@ -184,15 +184,7 @@ export function apply(state: RunState, event: JournalEvent, at: number): void {
       return;
     case 'compensating':
       withCall(state, event.call, (call) => {
-        call.undo = {
-          state: 'open',
-          round: event.round,
-          attempts: 0,
-          startedAt: at,
-          retryAt: null,
-          replyBy: null,
-          again: false,
-        };
+        call.undo = newUndo(event.round, at);
       });
       return;
     case 'compensation failed':
@@ -340,9 +332,13 @@ function applyRetried(state: RunState, at: number): void {
   });
 }
 
+function newUndo(round: number, at: number): UndoState {
+  return { state: 'open', round, attempts: 0, startedAt: at, retryAt: null, replyBy: null, again: false };
+}
+
 function endUndo(state: RunState, id: string, at: number): void {
   withCall(state, id, (call) => {
-    call.undo ??= { state: 'open', round: 1, attempts: 0, startedAt: at, retryAt: null, replyBy: null, again: false };
+    call.undo ??= newUndo(1, at);
     call.undo.state = 'done';
     call.undo.retryAt = null;
   });

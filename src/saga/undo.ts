@@ -30,7 +30,7 @@ export function nextUndo(
   stepOf: (name: string) => StepDefinition | undefined,
   scope: 'all' | 'abandoned' = 'all',
 ): UndoMove {
-  const unsettled = [...state.open].filter(needsSettling);
+  const unsettled = [...state.open].filter(isStep);
   if (unsettled.length > 0) return { kind: 'settle', calls: unsettled };
   const calls = [...state.calls.values()];
   // Also before one that was started later, when a late reply has made that necessary meanwhile.
@@ -56,14 +56,9 @@ export function nextUndo(
   return { kind: 'finished' };
 }
 
-/** Sleeps and waits have no effect and are just left. */
-export function needsSettling(call: CallState): boolean {
-  return isStep(call);
-}
-
 /** Whether there is something to undo: it happened, or it is in doubt. */
 export function mayHaveHappened(call: CallState): boolean {
-  return call.doubt || (call.outcome === 'done' && !call.degraded);
+  return call.doubt || knownAsDone(call);
 }
 
 /** Whether an attempt of a step that has no outcome yet may have happened, before the next one has even begun. */
@@ -96,6 +91,7 @@ export function canCompensate(step: StepDefinition): boolean {
   return step.kind === 'child' || step.compensate !== null;
 }
 
-function isStep(call: CallState): boolean {
+/** Sleeps and waits have no effect and are just left. */
+export function isStep(call: CallState): boolean {
   return call.kind !== 'sleep' && call.kind !== 'wait';
 }

@@ -84,11 +84,7 @@ function describeCall(call: TimelineCall, now: number): Described {
     case 'halted':
       return { glyph: '‖', paint: 'red', outcome: `halted${error === null ? '' : `: ${errorText(error)}`}` };
     case 'retrying':
-      return {
-        glyph: '↻',
-        paint: 'yellow',
-        outcome: `tried again ${dueText(retryAt, now)}, after: ${errorText(error)}`,
-      };
+      return triedAgain(retryAt, error, now);
     case 'running':
       return {
         glyph: '▸',
@@ -161,11 +157,7 @@ function describeUndo({ state, error, retryAt, byHand }: TimelineUndo, now: numb
     case 'gave up':
       return { glyph: '✘', paint: 'red', outcome: `STUCK, gave up: ${errorText(error)}` };
     case 'retrying':
-      return {
-        glyph: '↻',
-        paint: 'yellow',
-        outcome: `tried again ${dueText(retryAt, now)}, after: ${errorText(error)}`,
-      };
+      return triedAgain(retryAt, error, now);
     case 'running':
       return {
         glyph: '▸',
@@ -173,6 +165,10 @@ function describeUndo({ state, error, retryAt, byHand }: TimelineUndo, now: numb
         outcome: error === null ? 'being undone' : `being undone again, after: ${errorText(error)}`,
       };
   }
+}
+
+function triedAgain(retryAt: number | null, error: RecordedError | null, now: number): Described {
+  return { glyph: '↻', paint: 'yellow', outcome: `tried again ${dueText(retryAt, now)}, after: ${errorText(error)}` };
 }
 
 export function remainingLine(call: string): Line {

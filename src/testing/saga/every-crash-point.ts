@@ -9,7 +9,14 @@ import type { JournalEvent, JournalRow, RunStatus } from '../../saga/events.ts';
 import { checkRun } from './check-run.ts';
 import type { TestEffect } from './effects-log.ts';
 import type { Failure } from './fail-plan.ts';
-import { createSagaTest, type SagaTest, type SagaTestInside, type SagaTestOptions, type TestRun } from './saga-test.ts';
+import {
+  createSagaTest,
+  KIT_OPTIONS,
+  type SagaTest,
+  type SagaTestInside,
+  type SagaTestOptions,
+  type TestRun,
+} from './saga-test.ts';
 import type { PassedPoint } from './test-worker.ts';
 
 export interface CrashPointOptions<S extends AnySaga = AnySaga, Tx = unknown> extends Omit<
@@ -60,17 +67,6 @@ export interface CrashReport {
 /** The same in every try, so that `random()` and `uuid()` of the run are the same too. */
 const RUN_ID = '00000000-0000-7000-8000-000000000001';
 const OWN = ['children', 'failStep', 'prepare', 'drive', 'allowStuck', 'secondCrash', 'seed', 'within'];
-const KIT = [
-  'participants',
-  'steps',
-  'compensations',
-  'transaction',
-  'endTransaction',
-  'lease',
-  'random',
-  'startAt',
-  'settleWithin',
-];
 
 /**
  * @param check called after each try; what it throws fails the whole, with the place of the crash and the history of the run
@@ -82,7 +78,7 @@ export async function everyCrashPoint<S extends AnySaga, Tx = unknown>(
   check: (ended: CrashTry<S>) => void | Promise<void>,
   options: CrashPointOptions<S, Tx> = {},
 ): Promise<CrashReport> {
-  refuseUnknownOptions(options, [...OWN, ...KIT], 'everyCrashPoint');
+  refuseUnknownOptions(options, [...OWN, ...KIT_OPTIONS], 'everyCrashPoint');
   const within = parseDuration(options.within ?? '365d', 'everyCrashPoint: within');
   const statuses: Partial<Record<RunStatus, number>> = {};
   let tries = 0;
@@ -156,7 +152,7 @@ async function judge<S extends AnySaga>(
 }
 
 function kitOptions<Tx>(saga: AnySaga, options: CrashPointOptions<never, Tx>): SagaTestOptions<Tx> {
-  const kit = Object.fromEntries(Object.entries(options).filter(([name]) => KIT.includes(name)));
+  const kit = Object.fromEntries(Object.entries(options).filter(([name]) => KIT_OPTIONS.includes(name)));
   return { ...kit, sagas: [saga, ...(options.children ?? [])] };
 }
 

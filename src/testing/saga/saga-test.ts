@@ -105,8 +105,8 @@ export interface SagaTestInside extends SagaTest {
   readonly scripted: readonly AnySaga[];
 }
 
-const KNOWN = [
-  'sagas',
+/** All options but the sagas. */
+export const KIT_OPTIONS: readonly string[] = [
   'participants',
   'steps',
   'compensations',
@@ -124,7 +124,7 @@ const ANY_STATUS = Object.keys(MOVES) as RunStatus[];
  * @throws HoldfastError HF_CONFIG, HF_OPTION_UNKNOWN, HF_DURATION, HF_SAGA_DEFINITION
  */
 export function testSagas<Tx = unknown>(options: SagaTestOptions<Tx>): SagaTest {
-  refuseUnknownOptions(options, KNOWN, 'testSagas');
+  refuseUnknownOptions(options, ['sagas', ...KIT_OPTIONS], 'testSagas');
   return createSagaTest(options, () => {});
 }
 
