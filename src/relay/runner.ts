@@ -208,7 +208,8 @@ export function createSubscriptionRunner(options: RunnerOptions): SubscriptionRu
 
   async function bringOut(held: Session, page: LogPage, signal: AbortSignal): Promise<void> {
     const entries = killers.size === 0 ? page.entries : page.entries.filter((entry) => !killers.has(entry.seq));
-    if (held.probe !== null && entries.length > 0) {
+    const marked = held.probe !== null && entries.length > 0;
+    if (held.probe !== null && marked) {
       held.probe = markBefore(
         held.probe,
         entries.map((entry) => entry.seq),
@@ -226,7 +227,9 @@ export function createSubscriptionRunner(options: RunnerOptions): SubscriptionRu
     if (held.probe !== null) held.probe = afterSuccess(held.probe, page.entries.length, page.more);
     else if (!moved) return;
     held.advance(page.next, counts.published);
-    if (held.probe !== null && page.entries.length > 0) await held.flush();
+    // The mark must be gone before anything else is published, also when it was the last: whoever takes over from a relay that dies
+    // of the next page would blame what is marked.
+    if (marked) await held.flush();
   }
 
   async function chores(held: Session, signal: AbortSignal): Promise<boolean> {

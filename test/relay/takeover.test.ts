@@ -141,6 +141,17 @@ describe('taking a subscription', () => {
     expect(await subscription()).toMatchObject([{ stalls: 1 }]);
   });
 
+  it('leaves no mark behind once nothing is suspect any more: a death after that has another cause', async () => {
+    await lab.write({ n: 1 }, { n: 2 }, { n: 3 });
+    const { relay, transport } = await lab.relay({ batchSize: 1 });
+    const probe = { size: 1, left: 2, mark: null };
+    await lab.database.query('UPDATE holdfast.subscription SET probe = $1', [JSON.stringify(probe)]);
+    await relay.tick();
+    await relay.tick();
+    expect(await subscription()).toMatchObject([{ probe: null, high: '2' }]);
+    expect(lab.numbers(transport)).toEqual([1, 2]);
+  });
+
   it('does not take the loss of its connections for a death of what it was publishing', async () => {
     const { relay } = await lab.relay();
     await relay.tick();
