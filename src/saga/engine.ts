@@ -5,6 +5,7 @@
  * A run has one commit in flight at a time, so the order of its journal is the order in which its code was told. What a commit makes
  * durable is begun after it; what its code asks for meanwhile goes into the next one.
  */
+import { IdMap } from '../runtime/id-map.ts';
 import type { Logger } from '../runtime/log.ts';
 import { afterwards } from './mail.ts';
 import { startInDoubt } from './commit-error.ts';
@@ -54,8 +55,8 @@ const GIVEN_BACK_MS = 30_000;
 export class Engine {
   readonly #options: EngineOptions;
   readonly #effects: Effects;
-  readonly #runs = new Map<string, Run>();
-  readonly #waiting = new Set<Run>();
+  readonly #runs = new IdMap<Run>();
+  #resting = 0;
   readonly #timers = createTimers<Run>();
   readonly #commits: CommitQueue;
   /** Mail that is here, or whose deletion somebody who looked before may not have seen. */
@@ -63,7 +64,6 @@ export class Engine {
   readonly #gone = new Set<string>();
   /** Claimed again before it was known here that the commit which let them go had been made. */
   readonly #again = new Map<string, ClaimedRun>();
-  readonly #started = new Map<string, { resolve: () => void; reject: (error: unknown) => void }>();
   #ready: Run[] = [];
   #pumping = false;
   #dead = false;
@@ -80,7 +80,7 @@ export class Engine {
       pass: options.pass,
       releaseOf: (run) => this.#releaseOf(run),
       onNothing: (run) => {
-        if (run.idle) this.#waiting.add(run);
+        if (run.idle) this.#rests(run, true);
       },
       onCommitted: (committed) => this.#committed(committed),
       onBatch: (runs) => {
@@ -97,7 +97,7 @@ export class Engine {
   }
 
   get waiting(): number {
-    return this.#waiting.size;
+    return this.#resting;
   }
 
   /** Whether the run is here and under way, so that its end will be told here. */
@@ -120,7 +120,7 @@ export class Engine {
   countOf(saga: string, version: number): number {
     let count = 0;
     for (const run of this.#runs.values()) {
-      if (run.saga.name === saga && run.saga.version === version && !this.#waiting.has(run)) count += 1;
+      if (run.saga.name === saga && run.saga.version === version && !run.resting) count += 1;
     }
     return count;
   }
@@ -134,7 +134,9 @@ export class Engine {
     run.recordStarted(deadline, input, now);
     run.flow = createFlow({ saga, runId: run.id, input: valueOf(input), maxBytes: this.#options.settings.maxBytes });
     this.#runs.set(run.id, run);
-    const durable = new Promise<void>((resolve, reject) => this.#started.set(run.id, { resolve, reject }));
+    const durable = new Promise<void>((resolve, reject) => {
+      run.started = { resolve, reject };
+    });
     run.flow.begin(run.rowAt);
     this.tell(run, { kind: 'begun' });
     return durable;
@@ -193,8 +195,14 @@ export class Engine {
     this.#enqueue(run);
   }
 
+  #rests(run: Run, rests: boolean): void {
+    if (run.resting === rests) return;
+    run.resting = rests;
+    this.#resting += rests ? 1 : -1;
+  }
+
   #enqueue(run: Run): void {
-    this.#waiting.delete(run);
+    this.#rests(run, false);
     if (run.queued) return;
     run.queued = true;
     this.#ready.push(run);
@@ -228,10 +236,9 @@ export class Engine {
   die(reason: Error): void {
     this.#dead = true;
     this.abort(reason);
-    for (const { reject } of this.#started.values()) reject(startInDoubt(reason));
-    this.#started.clear();
+    for (const { started } of this.#runs.values()) started?.reject(startInDoubt(reason));
     this.#runs.clear();
-    this.#waiting.clear();
+    this.#resting = 0;
     this.#commits.die();
     this.#ready = [];
   }
@@ -322,7 +329,7 @@ export class Engine {
   #settled(run: Run): void {
     if (run.facts.length > 0 && !run.transacting && !run.leaving) this.#enqueue(run);
     // One that has come to a wait without anything to record is looked at as well: it may leave.
-    if (run.dirty || run.over || run.stale || (run.idle && !this.#waiting.has(run))) this.#commits.add(run);
+    if (run.dirty || run.over || run.stale || (run.idle && !run.resting)) this.#commits.add(run);
     else if (run.effects.length > 0 && !run.committing) this.#begin(run, takeEffects(run));
     this.#arm(run);
   }
@@ -340,15 +347,15 @@ export class Engine {
   }
 
   #committed({ run, commit, effects, left, failure }: Committed): void {
-    const started = this.#started.get(run.id);
-    this.#started.delete(run.id);
+    const { started } = run;
+    run.started = null;
     // Known to be gone only to those who look from now on.
     for (const id of commit.mailDone) this.#gone.add(id);
     if (commit.mail.length > 0 || commit.children.length > 0) this.#options.onPosted();
     if (failure !== undefined) {
       started?.reject(failure);
       run.refused();
-      this.#giveBack(run, failure, started === undefined);
+      this.#giveBack(run, failure, started === null);
     } else {
       started?.resolve();
       // It broke while its commit was under way, and has been given back.
@@ -356,7 +363,7 @@ export class Engine {
       if (left) this.#forget(run, true);
       else {
         this.#begin(run, effects);
-        if (run.idle && !run.dirty) this.#waiting.add(run);
+        if (run.idle && !run.dirty) this.#rests(run, true);
         this.#settled(run);
       }
     }
@@ -379,7 +386,7 @@ export class Engine {
   #forget(run: Run, stored: boolean): void {
     run.gone = true;
     this.#runs.delete(run.id);
-    this.#waiting.delete(run);
+    this.#rests(run, false);
     this.#commits.drop(run);
     this.#timers.forget(run);
     for (const fact of run.facts) if (fact.kind === 'mail') this.#taken.delete(fact.mail.id);
@@ -393,6 +400,6 @@ export class Engine {
 
   #releaseOf(run: Run): { readonly wakeAt: number | null } | null {
     const now = this.#options.now();
-    return releaseOf(run, { now, leaving: this.#leaving, full: this.#waiting.size >= this.#options.mostWaiting });
+    return releaseOf(run, { now, leaving: this.#leaving, full: this.#resting >= this.#options.mostWaiting });
   }
 }

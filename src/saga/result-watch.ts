@@ -5,6 +5,7 @@
 import { HoldfastError } from '../errors.ts';
 import { classifySqlError } from '../postgres/sql-state.ts';
 import { systemClock, type Clock } from '../runtime/clock.ts';
+import { IdMap } from '../runtime/id-map.ts';
 import type { ClientStore, RunView } from './store.ts';
 
 const FIRST_DELAY_MS = 20;
@@ -32,7 +33,7 @@ interface Waiter {
 }
 
 interface Waited {
-  readonly waiters: Set<Waiter>;
+  waiters: readonly Waiter[];
   delayMs: number;
   /** Monotonic. */
   dueAt: number;
@@ -52,7 +53,7 @@ export function createResultWatch(
   { clock = systemClock, here }: ResultWatchOptions = {},
 ): ResultWatch {
   const told = here !== undefined;
-  const waited = new Map<string, Waited>();
+  const waited = new IdMap<Waited>();
   const recent = new Set<string>();
   let looking = false;
   let wake = new AbortController();
@@ -81,7 +82,10 @@ export function createResultWatch(
         continue;
       }
       const now = clock.monotonic();
-      const due = [...waited].filter(([, each]) => each.dueAt <= now).slice(0, MOST_IDS);
+      const due = waited
+        .entries()
+        .filter(([, each]) => each.dueAt <= now)
+        .slice(0, MOST_IDS);
       const ids = due.flatMap(([id]) => (here?.(id) === true ? [] : [id]));
       try {
         const found = new Map(ids.length === 0 ? [] : (await store.read(ids)).map((run) => [run.id, run]));
@@ -111,10 +115,10 @@ export function createResultWatch(
       new Promise((resolve, reject) => {
         if (signal?.aborted === true) return reject(asError(signal.reason));
         const later = told && !recent.delete(id);
-        const entry: Waited = waited.get(id) ?? { waiters: new Set(), delayMs: FIRST_DELAY_MS, dueAt: 0 };
+        const entry: Waited = waited.get(id) ?? { waiters: [], delayMs: FIRST_DELAY_MS, dueAt: 0 };
         const onAbort = (): void => {
-          entry.waiters.delete(waiter);
-          if (entry.waiters.size === 0 && waited.get(id) === entry) waited.delete(id);
+          entry.waiters = entry.waiters.filter((each) => each !== waiter);
+          if (entry.waiters.length === 0 && waited.get(id) === entry) waited.delete(id);
           if (waited.size === 0) wake.abort();
           reject(asError(signal?.reason));
         };
@@ -124,7 +128,7 @@ export function createResultWatch(
           reject: (error) => (leave(), reject(error)),
         };
         signal?.addEventListener('abort', onAbort);
-        entry.waiters.add(waiter);
+        entry.waiters = [...entry.waiters, waiter];
         entry.delayMs = FIRST_DELAY_MS;
         entry.dueAt = clock.monotonic() + (later ? FIRST_DELAY_MS : 0);
         waited.set(id, entry);

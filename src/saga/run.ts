@@ -7,6 +7,7 @@ import { stepOf, type Saga } from './definition.ts';
 import type { JournalEvent, RecordedError, RunStatus, StuckWhy, UndoReason } from './events.ts';
 import type { Effect, Fact, UndoWish } from './facts.ts';
 import type { Ending, Flow } from './flow.ts';
+import type { Timer } from './timers.ts';
 import { apply, applyCalled, applyDone, emptyState, type CallState, type RunState } from './state.ts';
 import type { StepDefinition } from './steps.ts';
 import type { ClaimedRun, Mail, MailBody, NewRun, RunCommit } from './store.ts';
@@ -53,6 +54,13 @@ export class Run {
   stale = false;
   /** In the list of runs that have facts. */
   queued = false;
+  /** In the list of runs that have something to commit, or may leave memory. */
+  toCommit = false;
+  /** Nothing of it is under way: it only waits. */
+  resting = false;
+  timer: Timer<Run> | null = null;
+  /** Whoever started it here and waits until that is durable. */
+  started: { readonly resolve: () => void; readonly reject: (error: unknown) => void } | null = null;
   /** The commit in flight gives it out of the hand: nothing is taken in any more that this memory would keep to itself. */
   leaving = false;
   /** It has left memory; what is still under way of it is nobody's. */

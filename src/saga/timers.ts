@@ -2,9 +2,14 @@
  * When which run is due: a heap, because a worker may hold thousands of timers and looks only at the first. A timer that was moved
  * leaves its old entry behind, which is passed over when it comes up, or thrown out with others when there are many. Used by the engine.
  */
-interface Entry<Owner> {
+export interface Timer<Owner> {
   readonly at: number;
   readonly owner: Owner;
+}
+
+/** Who has a timer: at most one. It stands with its owner because owners come and go (see runtime/id-map.ts). */
+export interface Timed<Owner> {
+  timer: Timer<Owner> | null;
 }
 
 export interface Timers<Owner> {
@@ -22,9 +27,9 @@ export interface Timers<Owner> {
 /** Entries left behind, over as many as there are timers, that are worth the clearing away. */
 const MANY_LEFT_BEHIND = 1_000;
 
-export function createTimers<Owner extends object>(): Timers<Owner> {
-  const heap: Entry<Owner>[] = [];
-  const current = new Map<Owner, Entry<Owner>>();
+export function createTimers<Owner extends Timed<Owner>>(): Timers<Owner> {
+  const heap: Timer<Owner>[] = [];
+  let count = 0;
 
   const before = (a: number, b: number): boolean => (heap[a]?.at ?? Infinity) < (heap[b]?.at ?? Infinity);
   const swap = (a: number, b: number): void => {
@@ -34,7 +39,7 @@ export function createTimers<Owner extends object>(): Timers<Owner> {
     heap[b] = one;
   };
 
-  function push(entry: Entry<Owner>): void {
+  function push(entry: Timer<Owner>): void {
     heap.push(entry);
     for (let child = heap.length - 1; child > 0;) {
       const parent = (child - 1) >> 1;
@@ -60,29 +65,34 @@ export function createTimers<Owner extends object>(): Timers<Owner> {
 
   /** What was left behind must not keep its owners: an old deadline may be weeks away. */
   function compact(): void {
+    const kept = heap.filter((entry) => entry.owner.timer === entry);
     heap.length = 0;
-    for (const entry of current.values()) push(entry);
+    for (const entry of kept) push(entry);
   }
 
-  function top(): Entry<Owner> | undefined {
+  function top(): Timer<Owner> | undefined {
     for (;;) {
       const first = heap[0];
-      if (first === undefined || current.get(first.owner) === first) return first;
+      if (first === undefined || first.owner.timer === first) return first;
       pop();
     }
   }
 
+  function forget(owner: Owner): void {
+    if (owner.timer === null) return;
+    owner.timer = null;
+    count -= 1;
+  }
+
   return {
     set(owner, at) {
-      if (heap.length > 2 * current.size + MANY_LEFT_BEHIND) compact();
-      if ((current.get(owner)?.at ?? Infinity) === at) return;
-      if (at === Infinity) {
-        current.delete(owner);
-        return;
-      }
-      const entry = { at, owner };
-      current.set(owner, entry);
-      push(entry);
+      if (heap.length > 2 * count + MANY_LEFT_BEHIND) compact();
+      if ((owner.timer?.at ?? Infinity) === at) return;
+      forget(owner);
+      if (at === Infinity) return;
+      owner.timer = { at, owner };
+      count += 1;
+      push(owner.timer);
     },
     get next() {
       return top()?.at ?? Infinity;
@@ -93,14 +103,12 @@ export function createTimers<Owner extends object>(): Timers<Owner> {
     take(now) {
       const due: Owner[] = [];
       for (let first = top(); first !== undefined && first.at <= now; first = top()) {
-        current.delete(first.owner);
+        forget(first.owner);
         pop();
         due.push(first.owner);
       }
       return due;
     },
-    forget(owner) {
-      current.delete(owner);
-    },
+    forget,
   };
 }

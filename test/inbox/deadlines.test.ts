@@ -49,6 +49,25 @@ it('takes one added while another expires', async () => {
   expect(expired).toEqual(['first', 'second']);
 });
 
+it('expires all that are due, also when one of them cancels the next', async () => {
+  const clock = createManualClock();
+  const deadlines = createDeadlines(clock);
+  const expired: string[] = [];
+  let cancel = (): void => {};
+  deadlines.add(10, () => {
+    expired.push('first');
+    cancel();
+  });
+  cancel = deadlines.add(10, () => expired.push('cancelled'));
+  deadlines.add(10, () => expired.push('third'));
+  deadlines.add(20, () => expired.push('fourth'));
+  await clock.advance(10);
+  expect(expired).toEqual(['first', 'third']);
+  cancel();
+  await clock.advance(10);
+  expect(expired).toEqual(['first', 'third', 'fourth']);
+});
+
 it('uses one timer however many there are, and lets go of it when closed', async () => {
   const clock = createManualClock();
   const deadlines = createDeadlines(clock);

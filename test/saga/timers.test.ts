@@ -1,9 +1,14 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { createTimers } from '../../src/saga/timers.ts';
+import { createTimers, type Timed } from '../../src/saga/timers.ts';
 
-const owners = Array.from({ length: 6 }, (_, n) => ({ n }));
-const owner = fc.nat({ max: owners.length - 1 });
+interface Owner extends Timed<Owner> {
+  readonly n: number;
+}
+const makeOwner = (n: number): Owner => ({ n, timer: null });
+
+const OWNERS = 6;
+const owner = fc.nat({ max: OWNERS - 1 });
 const at = fc.oneof(fc.nat({ max: 40 }), fc.constant(Infinity));
 const act = fc.oneof(
   fc.record({ kind: fc.constant('set' as const), owner, at }),
@@ -15,15 +20,16 @@ describe('timers', () => {
   it('do what a plain map would do', () => {
     fc.assert(
       fc.property(fc.array(act, { maxLength: 60 }), (acts) => {
-        const timers = createTimers<{ n: number }>();
+        const timers = createTimers<Owner>();
+        const owners = Array.from({ length: OWNERS }, (_, n) => makeOwner(n));
         const model = new Map<number, number>();
         for (const each of acts) {
           if (each.kind === 'set') {
-            timers.set(owners[each.owner] ?? { n: -1 }, each.at);
+            timers.set(owners[each.owner] ?? makeOwner(-1), each.at);
             if (each.at === Infinity) model.delete(each.owner);
             else model.set(each.owner, each.at);
           } else if (each.kind === 'forget') {
-            timers.forget(owners[each.owner] ?? { n: -1 });
+            timers.forget(owners[each.owner] ?? makeOwner(-1));
             model.delete(each.owner);
           } else {
             const due = [...model].filter(([, when]) => when <= each.now);
@@ -40,10 +46,10 @@ describe('timers', () => {
   });
 
   it('do not keep those that have been forgotten or moved', () => {
-    const timers = createTimers<object>();
-    const last = {};
+    const timers = createTimers<Owner>();
+    const last = makeOwner(0);
     for (let n = 0; n < 100_000; n += 1) {
-      const gone = {};
+      const gone = makeOwner(n);
       timers.set(gone, 1e12 + n);
       timers.forget(gone);
       timers.set(last, 1e12 + n);
