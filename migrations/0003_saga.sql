@@ -291,16 +291,18 @@ BEGIN
   END LOOP;
 END $$;
 
--- The one commit of a worker, for many runs at once. Each argument but the first is a JSON array, or null for none.
+-- The one commit of a worker, for many runs at once. Null: none. Arguments of type json are arrays of objects.
 --   starts:   {id, saga, version, held, status, deadline_at, parent, parent_call}   times in ms since the epoch
---   journal:  {id, n, at, events}
+--   journal:  one element of each of the four for each row; no time: now
 --   updates:  {id, status, reason, pivoted, release, wake_at, result, error}, `updated` of them, all held by this worker (null: not checked)
 --             result, error: null leaves what is there, but for the error of a run that goes forward again: it is over.
 --             release: nobody has it any more, and wake_at counts. A run that ends is released in any case.
 --   mail_done: ids of mail taken in.   mail: {id, body}; what is for no run is dropped.   messages: as write_outbox takes them.
 --   wake: others have something to do after this.
 CREATE FUNCTION "holdfast".commit_runs(
-  worker uuid, starts json, journal json, updates json, updated integer, mail_done bigint[], mail json, messages text, wake boolean
+  worker uuid, starts json,
+  journal_ids uuid[], journal_ns integer[], journal_ats double precision[], journal_events json[],
+  updates json, updated integer, mail_done bigint[], mail json, messages text, wake boolean
 ) RETURNS void
   LANGUAGE plpgsql
   -- A plan that was made while the tables were empty must not read them whole once they are large.
@@ -321,10 +323,10 @@ BEGIN
     FROM json_to_recordset(starts) AS s (id uuid, saga text, version integer, held boolean, status text,
       deadline_at double precision, parent uuid, parent_call text);
   END IF;
-  IF journal IS NOT NULL THEN
+  IF journal_ids IS NOT NULL THEN
     INSERT INTO "holdfast".saga_journal (saga_id, n, events, at)
     SELECT j.id, j.n, j.events, coalesce(to_timestamp(j.at / 1000), clock_timestamp())
-    FROM json_to_recordset(journal) AS j (id uuid, n integer, at double precision, events json);
+    FROM unnest(journal_ids, journal_ns, journal_ats, journal_events) AS j (id, n, at, events);
   END IF;
   IF updates IS NOT NULL THEN
     -- In one statement, since each reads the constraints of its table anew: one by one was four times the work. By way of the ctid,

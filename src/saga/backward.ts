@@ -9,7 +9,7 @@ import { recordError } from './recorded-error.ts';
 import type { AttemptResult, Scene, UndoWish } from './facts.ts';
 import type { Run } from './run.ts';
 import type { CallState } from './state.ts';
-import { nextUndo, wasBegun } from './undo.ts';
+import { isAnythingAbandoned, nextUndo, wasBegun } from './undo.ts';
 
 /** Why attempts of a run that is being undone are aborted. */
 export class BeingUndone extends Error {
@@ -231,10 +231,15 @@ export function endUndone(run: Run, scene: Scene): void {
   });
 }
 
-/** Completes a run whose code has returned, once what it had given up is undone. */
-export async function finishAbandoned(run: Run, scene: Scene, result: string | undefined): Promise<void> {
-  if (!(await advanceUndo(run, scene, 'abandoned'))) return;
-  complete(run, scene, result);
+/** Completes a run whose code has returned and left no step open: at once, or when what it had given up is undone. */
+export function finishAbandoned(run: Run, scene: Scene, result: string | undefined): Promise<void> | undefined {
+  if (!isAnythingAbandoned(run.state)) {
+    complete(run, scene, result);
+    return undefined;
+  }
+  return advanceUndo(run, scene, 'abandoned').then((finished) => {
+    if (finished) complete(run, scene, result);
+  });
 }
 
 /** A child is held until its parent lets it go. */

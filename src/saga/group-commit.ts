@@ -36,11 +36,10 @@ export function commitStatement(
   runs: readonly RunCommit[],
   unchecked = false,
 ): pg.QueryConfig {
-  const parameters = commitParameters(runs);
   return {
     name: 'holdfast-commit-runs',
-    text: `SELECT ${quoteIdentifier(schema)}.commit_runs($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
-    values: [workerId, ...parameters.map((value, index) => (unchecked && index === 3 ? null : value))],
+    text: `SELECT ${quoteIdentifier(schema)}.commit_runs($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
+    values: [workerId, ...commitParameters(runs, unchecked)],
   };
 }
 

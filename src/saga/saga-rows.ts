@@ -2,17 +2,20 @@
  * Runs as PostgreSQL takes and gives them (migrations/0003_saga.sql): commits put into the parameters of commit_runs, rows read as
  * runs. Pure. Used by the stores.
  */
+import { float8Array, int4Array, jsonArray, uuidArray } from '../postgres/binary-array.ts';
 import type { JournalRow, RunStatus, UndoReason } from './events.ts';
 import type { ClaimedRun, Mail, MailBody, NewRun, RunCommit, RunUpdate } from './store.ts';
 
 /**
- * The parameters of commit_runs behind the worker. JSON texts are joined, not serialised again. One text for all rows of a table
- * because it is the cheapest: per journal row of 300 bytes 5 µs of the server and 2 µs of the client, against 5 and 4 with arrays
- * and unnest (whose texts must be escaped), and 12 and 2 with jsonb columns; PostgreSQL 15, groups of 1,000.
+ * The parameters of commit_runs behind the worker. JSON texts are joined, not serialised again. The journal, which is most of it, goes
+ * as binary arrays: as one JSON text it was parsed twice on its way into the rows, which took the server a sixth of its time.
  */
 export type CommitParameters = readonly [
   starts: string | null,
-  journal: string | null,
+  journalIds: Buffer | null,
+  journalNs: Buffer | null,
+  journalAts: Buffer | null,
+  journalEvents: Buffer | null,
   updates: string | null,
   updated: number | null,
   mailDone: string | null,
@@ -21,15 +24,25 @@ export type CommitParameters = readonly [
   wake: boolean,
 ];
 
-export function commitParameters(runs: readonly RunCommit[]): CommitParameters {
+/** `unchecked`: without counting the updated rows. */
+export function commitParameters(runs: readonly RunCommit[], unchecked = false): CommitParameters {
   let starts = '';
-  let journal = '';
+  const ids: string[] = [];
+  const ns: number[] = [];
+  const ats: (number | null)[] = [];
+  const events: string[] = [];
   let updates = '';
   let updated = 0;
   let mailDone = '';
   let mail = '';
   let messages = '';
   let wake = false;
+  const addRow = (id: string, n: number, at: number | null, text: string): void => {
+    ids.push(id);
+    ns.push(n);
+    ats.push(at);
+    events.push(text);
+  };
   for (const run of runs) {
     if (run.start !== null) {
       starts += `,${startText(run.start)}`;
@@ -37,13 +50,10 @@ export function commitParameters(runs: readonly RunCommit[]): CommitParameters {
     }
     for (const child of run.children) {
       starts += `,${startText(child)}`;
-      journal += `,{"id":"${child.id}","n":0,"at":${run.journal?.at ?? 'null'},"events":${child.journal}}`;
+      addRow(child.id, 0, run.journal?.at ?? null, child.journal);
       wake ||= !child.held;
     }
-    if (run.journal !== null) {
-      const { n, at, events } = run.journal;
-      journal += `,{"id":"${run.runId}","n":${n},"at":${at},"events":${events}}`;
-    }
+    if (run.journal !== null) addRow(run.runId, run.journal.n, run.journal.at, run.journal.events);
     if (run.update !== null) {
       updates += `,${updateText(run.runId, run.update)}`;
       updated += 1;
@@ -55,11 +65,15 @@ export function commitParameters(runs: readonly RunCommit[]): CommitParameters {
     }
     for (const message of run.messages) messages += `,${message}`;
   }
+  const none = ids.length === 0;
   return [
     arrayText(starts),
-    arrayText(journal),
+    none ? null : uuidArray(ids),
+    none ? null : int4Array(ns),
+    none ? null : float8Array(ats),
+    none ? null : jsonArray(events),
     arrayText(updates),
-    updated,
+    unchecked ? null : updated,
     mailDone === '' ? null : `{${mailDone.slice(1)}}`,
     arrayText(mail),
     arrayText(messages),

@@ -56,6 +56,12 @@ export function nextUndo(
   return { kind: 'finished' };
 }
 
+/** Whether nextUndo may find something within the scope `abandoned`. */
+export function isAnythingAbandoned(state: RunState): boolean {
+  for (const call of state.calls.values()) if (call.doubt || call.givenUp || call.undo !== null) return true;
+  return false;
+}
+
 /** Whether there is something to undo: it happened, or it is in doubt. */
 export function mayHaveHappened(call: CallState): boolean {
   return call.doubt || knownAsDone(call);
