@@ -294,7 +294,8 @@ END $$;
 -- The one commit of a worker, for many runs at once. Null: none. Arguments of type json are arrays of objects.
 --   starts:   {id, saga, version, held, status, deadline_at, parent, parent_call}   times in ms since the epoch
 --   journal:  one element of each of the four for each row; no time: now
---   updates:  {id, status, reason, pivoted, release, wake_at, result, error}, `updated` of them, all held by this worker (null: not checked)
+--   updates:  {id, status, reason, pivoted, release, wake_at, result, error}, `updated` of them, all held by this worker (null: not
+--             checked); what is missing is null or false
 --             result, error: null leaves what is there, but for the error of a run that goes forward again: it is over.
 --             release: nobody has it any more, and wake_at counts. A run that ends is released in any case.
 --   mail_done: ids of mail taken in.   mail: {id, body}; what is for no run is dropped.   messages: as write_outbox takes them.
@@ -343,7 +344,8 @@ BEGIN
       updated_at = clock_timestamp(),
       finished_at = CASE WHEN u.ended THEN coalesce(r.finished_at, clock_timestamp()) END
     FROM (
-      SELECT x.*, x.status IN ('completed', 'compensated') AS ended, held.tid
+      SELECT x.id, x.status, x.reason, coalesce(x.pivoted, false) AS pivoted, coalesce(x.release, false) AS release, x.wake_at, x.result,
+        x.error, x.status IN ('completed', 'compensated') AS ended, held.tid
       FROM json_to_recordset(updates) AS x (id uuid, status text, reason text, pivoted boolean, release boolean,
         wake_at double precision, result json, error json)
       CROSS JOIN LATERAL (SELECT y.ctid AS tid FROM "holdfast".saga_run y WHERE y.id = x.id OFFSET 0) AS held

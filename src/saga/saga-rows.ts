@@ -87,15 +87,20 @@ function arrayText(elements: string): string | null {
 }
 
 function startText({ id, saga, version, held, status, deadlineAt, parent }: NewRun): string {
+  const deadline = deadlineAt === null ? '' : `,"deadline_at":${deadlineAt}`;
   const origin = parent === null ? '' : `,"parent":"${parent.id}","parent_call":${JSON.stringify(parent.call)}`;
-  return `{"id":"${id}","saga":"${saga}","version":${version},"held":${held},"status":"${status}","deadline_at":${deadlineAt}${origin}}`;
+  return `{"id":"${id}","saga":"${saga}","version":${version},"held":${held},"status":"${status}"${deadline}${origin}}`;
 }
 
+/** What is null or false is left out: the server reads it as null. */
 function updateText(id: string, { status, reason, pivoted, release, result, error }: RunUpdate): string {
-  return (
-    `{"id":"${id}","status":"${status}","reason":${reason === null ? 'null' : `"${reason}"`},"pivoted":${pivoted},` +
-    `"release":${release !== null},"wake_at":${release?.wakeAt ?? 'null'},"result":${result ?? 'null'},"error":${error ?? 'null'}}`
-  );
+  let text = `{"id":"${id}","status":"${status}"`;
+  if (reason !== null) text += `,"reason":"${reason}"`;
+  if (pivoted) text += ',"pivoted":true';
+  if (release !== null) text += `,"release":true,"wake_at":${release.wakeAt}`;
+  if (result !== null) text += `,"result":${result}`;
+  if (error !== null) text += `,"error":${error}`;
+  return `${text}}`;
 }
 
 /** A row of claim_runs. */
