@@ -18,10 +18,12 @@ import { collect } from './forward.ts';
 import { createFlow } from './flow.ts';
 import { releaseOf } from './release.ts';
 import type { Effect, Fact, Scene } from './facts.ts';
+import { Residents } from './residents.ts';
 import { Run } from './run.ts';
 import { valueOf } from './state.ts';
 import type { ClaimedRun, Mail, NewRun, WorkerStore } from './store.ts';
 import { takeFact } from './take-fact.ts';
+import { TakenMail } from './taken-mail.ts';
 import { takeUp } from './resume.ts';
 import { createTimers } from './timers.ts';
 import { inTime, turn, turnOrAbort } from './turn.ts';
@@ -55,15 +57,14 @@ const GIVEN_BACK_MS = 30_000;
 export class Engine {
   readonly #options: EngineOptions;
   readonly #effects: Effects;
-  readonly #runs = new IdMap<Run>();
-  #resting = 0;
+  readonly #runs = new Residents();
   readonly #timers = createTimers<Run>();
   readonly #commits: CommitQueue;
-  /** Mail that is here, or whose deletion somebody who looked before may not have seen. */
-  readonly #taken = new Set<string>();
-  readonly #gone = new Set<string>();
+  readonly #mail = new TakenMail();
   /** Claimed again before it was known here that the commit which let them go had been made. */
   readonly #again = new Map<string, ClaimedRun>();
+  /** Whoever started a run here and waits until that is durable. */
+  readonly #starting = new IdMap<{ resolve: () => void; reject: (error: unknown) => void }>();
   #ready: Run[] = [];
   #pumping = false;
   #dead = false;
@@ -80,7 +81,7 @@ export class Engine {
       pass: options.pass,
       releaseOf: (run) => this.#releaseOf(run),
       onNothing: (run) => {
-        if (run.idle) this.#rests(run, true);
+        if (run.idle) this.#runs.rests(run, true);
       },
       onCommitted: (committed) => this.#committed(committed),
       onBatch: (runs) => {
@@ -97,7 +98,7 @@ export class Engine {
   }
 
   get waiting(): number {
-    return this.#resting;
+    return this.#runs.resting;
   }
 
   /** Whether the run is here and under way, so that its end will be told here. */
@@ -108,9 +109,7 @@ export class Engine {
 
   /** Ids of mail that is here already; asked just before a look at the store, which then sees what has been deleted until now. */
   lookingForMail(): readonly string[] {
-    for (const id of this.#gone) this.#taken.delete(id);
-    this.#gone.clear();
-    return [...this.#taken];
+    return this.#mail.beginLook();
   }
 
   get nextTimer(): number {
@@ -118,11 +117,7 @@ export class Engine {
   }
 
   countOf(saga: string, version: number): number {
-    let count = 0;
-    for (const run of this.#runs.values()) {
-      if (run.saga.name === saga && run.saga.version === version && !run.resting) count += 1;
-    }
-    return count;
+    return this.#runs.busy(saga, version);
   }
 
   /** Starts a run in the next commit. Resolves once it is durable. */
@@ -133,10 +128,8 @@ export class Engine {
     const deadline = start.deadlineAt === null ? {} : { deadlineAt: start.deadlineAt };
     run.recordStarted(deadline, input, now);
     run.flow = createFlow({ saga, runId: run.id, input: valueOf(input), maxBytes: this.#options.settings.maxBytes });
-    this.#runs.set(run.id, run);
-    const durable = new Promise<void>((resolve, reject) => {
-      run.started = { resolve, reject };
-    });
+    this.#runs.add(run);
+    const durable = new Promise<void>((resolve, reject) => this.#starting.set(run.id, { resolve, reject }));
     run.flow.begin(run.rowAt);
     this.tell(run, { kind: 'begun' });
     return durable;
@@ -151,14 +144,14 @@ export class Engine {
     const { registry, settings } = this.#options;
     const saga = registry.find(claimed.saga, claimed.version);
     if (saga === undefined || this.#dead) return;
-    if (this.#runs.has(claimed.id)) {
+    if (this.#runs.get(claimed.id) !== undefined) {
       this.#again.set(claimed.id, claimed);
       return;
     }
     const run = new Run(saga as Saga, claimed, claimed.status, settings);
     // Not looked at before it is all there.
     run.queued = true;
-    this.#runs.set(run.id, run);
+    this.#runs.add(run);
     run.load(claimed);
     for (const mail of claimed.mail) this.#addMail(run, mail);
     try {
@@ -167,7 +160,7 @@ export class Engine {
       this.#giveBack(run, error, true);
     }
     run.queued = false;
-    if (this.#runs.get(run.id) !== run) return;
+    if (!this.#runs.holds(run)) return;
     this.#settled(run);
     // It may have nothing to do here, and is then let go.
     if (run.idle) this.#commits.add(run);
@@ -177,32 +170,26 @@ export class Engine {
   /** Mail for a run that is here. */
   deliver(mail: Mail): void {
     const run = this.#runs.get(mail.runId);
-    if (run === undefined || this.#taken.has(mail.id)) return;
+    if (run === undefined || this.#mail.has(mail.id)) return;
     this.#addMail(run, mail);
     this.#enqueue(run);
   }
 
   #addMail(run: Run, mail: Mail): void {
-    this.#taken.add(mail.id);
+    this.#mail.add(mail.id);
     run.facts.push({ kind: 'mail', mail });
   }
 
   tell(run: Run, fact: Fact): void {
-    if (this.#dead || this.#runs.get(run.id) !== run) return;
+    if (this.#dead || !this.#runs.holds(run)) return;
     // A transaction stands in the journal already, before whatever was told while it was committed.
     if (fact.kind === 'transacted') run.facts.unshift(fact);
     else run.facts.push(fact);
     this.#enqueue(run);
   }
 
-  #rests(run: Run, rests: boolean): void {
-    if (run.resting === rests) return;
-    run.resting = rests;
-    this.#resting += rests ? 1 : -1;
-  }
-
   #enqueue(run: Run): void {
-    this.#rests(run, false);
+    this.#runs.rests(run, false);
     if (run.queued) return;
     run.queued = true;
     this.#ready.push(run);
@@ -222,23 +209,23 @@ export class Engine {
   /** Lets runs go as they come to a wait, and takes no new ones. Resolves when none is left, or the signal aborts. */
   async leave(signal: AbortSignal): Promise<void> {
     this.stopBeginning();
-    for (const run of this.#runs.values()) if (run.idle) this.#commits.add(run);
+    for (const run of this.#runs.all()) if (run.idle) this.#commits.add(run);
     this.#wake();
     while (this.#runs.size > 0 && !signal.aborted && !this.#dead) await turnOrAbort(signal);
   }
 
   /** Aborts what is under way; its outcomes are then recorded as unknown. */
   abort(reason: Error): void {
-    for (const run of this.#runs.values()) for (const abort of run.inFlight.values()) abort(reason);
+    for (const run of this.#runs.all()) for (const abort of run.inFlight.values()) abort(reason);
   }
 
   /** Forgets everything: the lease is gone, and whatever is still under way is nobody's any more. */
   die(reason: Error): void {
     this.#dead = true;
     this.abort(reason);
-    for (const { started } of this.#runs.values()) started?.reject(startInDoubt(reason));
+    for (const { reject } of this.#starting.values()) reject(startInDoubt(reason));
+    this.#starting.clear();
     this.#runs.clear();
-    this.#resting = 0;
     this.#commits.die();
     this.#ready = [];
   }
@@ -306,12 +293,12 @@ export class Engine {
     }
     if (later.length > 0) await Promise.all(later);
     for (const run of ready) {
-      if (this.#runs.get(run.id) !== run) continue;
+      if (!this.#runs.holds(run)) continue;
       // A wish granted, a sibling settled, a compensation done: what goes on without the code.
       if (run.state.phase === 'undoing' || run.wish !== null)
         await afterwards(run, scene).catch((error: unknown) => this.#giveBack(run, error, true));
       run.inHand = false;
-      if (this.#runs.get(run.id) === run) this.#settled(run);
+      if (this.#runs.holds(run)) this.#settled(run);
     }
   }
 
@@ -347,23 +334,23 @@ export class Engine {
   }
 
   #committed({ run, commit, effects, left, failure }: Committed): void {
-    const { started } = run;
-    run.started = null;
+    const starting = this.#starting.get(run.id);
+    this.#starting.delete(run.id);
     // Known to be gone only to those who look from now on.
-    for (const id of commit.mailDone) this.#gone.add(id);
+    for (const id of commit.mailDone) this.#mail.deleted(id);
     if (commit.mail.length > 0 || commit.children.length > 0) this.#options.onPosted();
     if (failure !== undefined) {
-      started?.reject(failure);
+      starting?.reject(failure);
       run.refused();
-      this.#giveBack(run, failure, started === null);
+      this.#giveBack(run, failure, starting === undefined);
     } else {
-      started?.resolve();
+      starting?.resolve();
       // It broke while its commit was under way, and has been given back.
-      if (this.#runs.get(run.id) !== run) return;
+      if (!this.#runs.holds(run)) return;
       if (left) this.#forget(run, true);
       else {
         this.#begin(run, effects);
-        if (run.idle && !run.dirty) this.#rests(run, true);
+        if (run.idle && !run.dirty) this.#runs.rests(run, true);
         this.#settled(run);
       }
     }
@@ -375,23 +362,30 @@ export class Engine {
       { err: error, run: run.id, saga: run.saga.name },
       'a run cannot go on; it is tried again later',
     );
-    if (this.#runs.get(run.id) !== run) return;
+    if (!this.#runs.holds(run)) return;
     this.#forget(run, false);
     for (const abort of run.inFlight.values()) abort(new Error('The run cannot go on just now.'));
-    if (!stored) return;
-    this.#commits.release(run, this.#options.now() + GIVEN_BACK_MS, error);
+    const refused = !run.committing && this.#refuseStart(run, error);
+    if (stored && !refused) this.#commits.release(run, this.#options.now() + GIVEN_BACK_MS, error);
+  }
+
+  /** Of a run that came to grief before its first commit nothing is written, nor will be. Returns whether this is one. */
+  #refuseStart(run: Run, error: unknown): boolean {
+    const starting = this.#starting.get(run.id);
+    this.#starting.delete(run.id);
+    starting?.reject(error);
+    return starting !== undefined;
   }
 
   /** `stored`: what it is has been committed, and can be told. */
   #forget(run: Run, stored: boolean): void {
     run.gone = true;
-    this.#runs.delete(run.id);
-    this.#rests(run, false);
+    this.#runs.remove(run);
     this.#commits.drop(run);
     this.#timers.forget(run);
-    for (const fact of run.facts) if (fact.kind === 'mail') this.#taken.delete(fact.mail.id);
+    for (const fact of run.facts) if (fact.kind === 'mail') this.#mail.forget(fact.mail.id);
     const wished = run.wish?.mail?.id;
-    if (wished !== undefined) this.#taken.delete(wished);
+    if (wished !== undefined) this.#mail.forget(wished);
     this.#options.onLeft(run, stored);
     const again = this.#again.get(run.id);
     this.#again.delete(run.id);
@@ -400,6 +394,6 @@ export class Engine {
 
   #releaseOf(run: Run): { readonly wakeAt: number | null } | null {
     const now = this.#options.now();
-    return releaseOf(run, { now, leaving: this.#leaving, full: this.#resting >= this.#options.mostWaiting });
+    return releaseOf(run, { now, leaving: this.#leaving, full: this.#runs.resting >= this.#options.mostWaiting });
   }
 }

@@ -59,8 +59,6 @@ export class Run {
   /** Nothing of it is under way: it only waits. */
   resting = false;
   timer: Timer<Run> | null = null;
-  /** Whoever started it here and waits until that is durable. */
-  started: { readonly resolve: () => void; readonly reject: (error: unknown) => void } | null = null;
   /** The commit in flight gives it out of the hand: nothing is taken in any more that this memory would keep to itself. */
   leaving = false;
   /** It has left memory; what is still under way of it is nobody's. */

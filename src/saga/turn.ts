@@ -31,7 +31,11 @@ const PATIENCE_MS = 5_000;
 export function inTime<T>(promise: Promise<T>): Promise<T> {
   return new Promise((resolve, reject) => {
     const timer = setTimeout(() => {
-      reject(new HoldfastError('HF_STEP_TIMEOUT', `A schema, or what makes a message, took over ${PATIENCE_MS} ms.`));
+      reject(
+        new HoldfastError('HF_STEP_TIMEOUT', `A schema, or what makes a message, took over ${PATIENCE_MS} ms.`, {
+          advice: 'Look nothing up in a schema: every run of the worker waits for it. Do that in a step.',
+        }),
+      );
     }, PATIENCE_MS);
     promise.then(resolve, reject).finally(() => clearTimeout(timer));
   });

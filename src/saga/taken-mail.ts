@@ -1,0 +1,35 @@
+/**
+ * Which mail a worker has in memory already, so that a look at the store does not bring it a second time. Used by the engine.
+ *
+ * Mail that was taken in is deleted by a commit; a look that began before that commit still sees it. So it is forgotten only when the next
+ * look begins.
+ */
+export class TakenMail {
+  readonly #ids = new Set<string>();
+  readonly #deleted = new Set<string>();
+
+  has(id: string): boolean {
+    return this.#ids.has(id);
+  }
+
+  add(id: string): void {
+    this.#ids.add(id);
+  }
+
+  /** It is here no longer, and still in the store. */
+  forget(id: string): void {
+    this.#ids.delete(id);
+  }
+
+  /** A commit has deleted it from the store. */
+  deleted(id: string): void {
+    this.#deleted.add(id);
+  }
+
+  /** A look begins now: what it must leave out. */
+  beginLook(): readonly string[] {
+    for (const id of this.#deleted) this.#ids.delete(id);
+    this.#deleted.clear();
+    return [...this.#ids];
+  }
+}
