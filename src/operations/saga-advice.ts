@@ -46,6 +46,11 @@ export function adviseStuck(runId: string, why: StuckWhy, call: string | null): 
             : 'The code of the saga waits for something that is no step.',
         ways: [retry('deploy code that fits (changed code wants a new version), then try again'), cancel],
       };
+    case 'kills workers':
+      return {
+        meaning: 'Every worker that ran its code was lost before it recorded anything.',
+        ways: [retry('deploy code without the endless loop, or whatever it is, then try again'), cancel],
+      };
     case 'undefined step':
       return {
         meaning: `The step that ${named} called is not declared any more, so that nothing can undo it.`,

@@ -16,6 +16,7 @@ import { nextDue } from './due.ts';
 import type { Effects } from './effects.ts';
 import { collect } from './forward.ts';
 import { createFlow } from './flow.ts';
+import { Intake } from './intake.ts';
 import { releaseOf } from './release.ts';
 import type { Effect, Fact, Scene } from './facts.ts';
 import { Residents } from './residents.ts';
@@ -24,7 +25,6 @@ import { valueOf } from './state.ts';
 import type { ClaimedRun, Mail, NewRun, WorkerStore } from './store.ts';
 import { takeFact } from './take-fact.ts';
 import { TakenMail } from './taken-mail.ts';
-import { takeUp } from './resume.ts';
 import { createTimers } from './timers.ts';
 import { inTime, turn, turnOrAbort } from './turn.ts';
 
@@ -61,8 +61,7 @@ export class Engine {
   readonly #timers = createTimers<Run>();
   readonly #commits: CommitQueue;
   readonly #mail = new TakenMail();
-  /** Claimed again before it was known here that the commit which let them go had been made. */
-  readonly #again = new Map<string, ClaimedRun>();
+  readonly #intake: Intake;
   /** Whoever started a run here and waits until that is durable. */
   readonly #starting = new IdMap<{ resolve: () => void; reject: (error: unknown) => void }>();
   #ready: Run[] = [];
@@ -90,6 +89,23 @@ export class Engine {
         if (this.#ready.length === 0) this.#commits.commitSoon();
       },
       onBroken: options.onBroken,
+    });
+    this.#intake = new Intake({
+      runs: this.#runs,
+      registry: options.registry,
+      settings: options.settings,
+      log: options.log,
+      scene: () => this.#scene(),
+      addMail: (run, mail) => this.#addMail(run, mail),
+      onTaken: (run) => {
+        this.#settled(run);
+        // It may have nothing to do here, and is then let go.
+        if (run.idle) this.#commits.add(run);
+        this.#wake();
+      },
+      giveBack: (run, error) => this.#giveBack(run, error, true),
+      quiet: (run) => this.#commits.quiet(run),
+      isOver: () => this.#dead || this.#leaving,
     });
   }
 
@@ -136,35 +152,8 @@ export class Engine {
   }
 
   /** Takes up runs that were claimed. */
-  async take(claimed: readonly ClaimedRun[]): Promise<void> {
-    await Promise.all(claimed.map((each) => this.#takeOne(each)));
-  }
-
-  async #takeOne(claimed: ClaimedRun): Promise<void> {
-    const { registry, settings } = this.#options;
-    const saga = registry.find(claimed.saga, claimed.version);
-    if (saga === undefined || this.#dead) return;
-    if (this.#runs.get(claimed.id) !== undefined) {
-      this.#again.set(claimed.id, claimed);
-      return;
-    }
-    const run = new Run(saga as Saga, claimed, claimed.status, settings);
-    // Not looked at before it is all there.
-    run.queued = true;
-    this.#runs.add(run);
-    run.load(claimed);
-    for (const mail of claimed.mail) this.#addMail(run, mail);
-    try {
-      await takeUp(run, claimed.journal, this.#scene());
-    } catch (error) {
-      this.#giveBack(run, error, true);
-    }
-    run.queued = false;
-    if (!this.#runs.holds(run)) return;
-    this.#settled(run);
-    // It may have nothing to do here, and is then let go.
-    if (run.idle) this.#commits.add(run);
-    this.#wake();
+  take(claimed: readonly ClaimedRun[]): Promise<void> {
+    return this.#intake.take(claimed);
   }
 
   /** Mail for a run that is here. */
@@ -387,9 +376,7 @@ export class Engine {
     const wished = run.wish?.mail?.id;
     if (wished !== undefined) this.#mail.forget(wished);
     this.#options.onLeft(run, stored);
-    const again = this.#again.get(run.id);
-    this.#again.delete(run.id);
-    if (again !== undefined) void this.#takeOne(again);
+    this.#intake.left(run);
   }
 
   #releaseOf(run: Run): { readonly wakeAt: number | null } | null {

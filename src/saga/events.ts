@@ -25,8 +25,16 @@ export type UndoReason = 'failed' | 'cancelled' | 'timed out';
  * - in doubt: whether the pivot happened is not known
  * - non-determinism, outside await: the code does not fit the journal, or waits for what is not a step
  * - undefined step: the code that would undo a step is not there any more
+ * - kills workers: every worker that ran its code was lost
  */
-export type StuckWhy = 'compensation' | 'forward' | 'in doubt' | 'non-determinism' | 'outside await' | 'undefined step';
+export type StuckWhy =
+  | 'compensation'
+  | 'forward'
+  | 'in doubt'
+  | 'non-determinism'
+  | 'outside await'
+  | 'undefined step'
+  | 'kills workers';
 
 export type JournalEvent =
   | { readonly t: 'started'; readonly input: unknown; readonly deadlineAt?: number }
@@ -72,8 +80,11 @@ export type JournalEvent =
   | { readonly t: 'timed out'; readonly call: string }
   /** Kept until a wait takes it: `done` of that wait names it. */
   | { readonly t: 'signal'; readonly name: string; readonly payload?: unknown; readonly id?: string }
-  /** Workers died with the run, so many until now; what was being attempted is in doubt. */
-  | { readonly t: 'recovered'; readonly lost: number }
+  /**
+   * Workers died with the run, so many until now; what was being attempted is in doubt. `alone`: perhaps its code kills them; it is about
+   * to be tried with no other suspect beside it.
+   */
+  | { readonly t: 'recovered'; readonly lost: number; readonly alone?: true }
   /** A reply that came after its call had been given up. */
   | {
       readonly t: 'late reply';

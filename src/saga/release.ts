@@ -20,6 +20,8 @@ export interface ReleaseScene {
 /** When the run is to be claimed again (null: when mail comes), if it leaves memory with the next commit; null: it stays. */
 export function releaseOf(run: Run, scene: ReleaseScene): { readonly wakeAt: number | null } | null {
   const { now, leaving, full } = scene;
+  // Its code has yet to be run.
+  if (run.onTrial) return null;
   // What is still under way beside it ends first, and is recorded.
   const settled = run.inFlight.size === 0 && run.facts.length === 0;
   // A wish to undo is not in the journal, and would be forgotten with the run, only to be taken up again at once.

@@ -18,14 +18,14 @@ const LOST: RecordedError = {
   message: 'The worker was lost during this attempt; whether it happened is not known.',
 };
 
-/** Brings a loaded run to where it was left: its code replayed, and what was under way put on again. */
-export async function takeUp(run: Run, journal: readonly JournalRow[], scene: Scene): Promise<void> {
+/** Brings a loaded run to where it was left: its code replayed, and what was under way put on again. `crashed`: its worker was lost. */
+export async function takeUp(run: Run, journal: readonly JournalRow[], scene: Scene, crashed: boolean): Promise<void> {
   const { state } = run;
   const forward = state.phase === 'forward' && state.stuck === null && !state.held;
   // What is not wanted any more before it has begun does not begin: not even its first message goes out.
   if (forward && state.calls.size === 0) await takeRevocation(run, scene);
-  if (state.phase === 'forward' && forward) await replayCode(run, journal, scene);
-  else resume(run, scene);
+  if (state.phase === 'forward' && forward) await replayCode(run, journal, scene, crashed);
+  else resume(run, scene, crashed);
   await afterwards(run, scene);
 }
 
@@ -39,7 +39,7 @@ async function takeRevocation(run: Run, scene: Scene): Promise<void> {
   }
 }
 
-async function replayCode(run: Run, journal: readonly JournalRow[], scene: Scene): Promise<void> {
+async function replayCode(run: Run, journal: readonly JournalRow[], scene: Scene, crashed: boolean): Promise<void> {
   const { maxBytes } = run.settings;
   const flow = createFlow({ saga: run.saga, runId: run.id, input: valueOf(run.state.input), maxBytes });
   const fit = await replay(flow, journal, turn);
@@ -49,15 +49,14 @@ async function replayCode(run: Run, journal: readonly JournalRow[], scene: Scene
   }
   run.flow = fit.ending === null ? flow : null;
   run.ending = fit.ending;
-  resume(run, scene);
+  resume(run, scene, crashed);
   await collectCalls(run, fit.calls, scene);
 }
 
-function resume(run: Run, scene: Scene): void {
+function resume(run: Run, scene: Scene, crashed: boolean): void {
   const { state } = run;
   if (state.phase === 'completed' || state.phase === 'undone' || state.stuck !== null) return;
-  const crashed = run.lost > state.lost;
-  if (crashed) run.record({ t: 'recovered', lost: run.lost }, scene.now);
+  if (run.lost > state.lost) run.record({ t: 'recovered', lost: run.lost }, scene.now);
   if (state.phase === 'forward') for (const call of state.open) resumeCall(run, call, crashed, scene);
   for (const call of state.calls.values()) if (call.undo?.state === 'open') resumeUndo(run, call, scene);
 }

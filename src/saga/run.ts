@@ -52,6 +52,8 @@ export class Run {
   transacting = false;
   /** Its memory no longer fits its journal: it is to be loaded anew. */
   stale = false;
+  /** It is taken up alone, and its code has not been run yet (intake.ts). */
+  onTrial = false;
   /** In the list of runs that have facts. */
   queued = false;
   /** In the list of runs that have something to commit, or may leave memory. */

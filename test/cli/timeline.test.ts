@@ -277,6 +277,7 @@ describe('advice for stuck runs', () => {
     ['compensation', 'charge', [/saga retry/, /--as compensated/, /saga skip/]],
     ['forward', null, [/saga retry/, /resolve \S+ --as done/]],
     ['in doubt', 'pay', [/resolve \S+ pay --as done/, /--as not-done/]],
+    ['kills workers', null, [/saga retry/, /saga cancel/]],
     ['non-determinism', null, [/saga retry/, /saga cancel/]],
     ['outside await', null, [/saga retry/, /saga cancel/]],
     ['undefined step', 'charge', [/saga retry/, /saga skip/]],

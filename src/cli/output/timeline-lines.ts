@@ -195,7 +195,7 @@ export function noteLine({ at, event }: TimelineNote): Line {
         ...line,
         glyph: '!',
         paint: 'yellow',
-        outcome: `taken over from a worker that was lost${event.lost > 1 ? ` (the ${ordinal(event.lost)})` : ''}`,
+        outcome: `${event.alone === true ? 'tried alone, having been ' : ''}taken over from a worker that was lost${event.lost > 1 ? ` (the ${ordinal(event.lost)})` : ''}`,
       };
     case 'late reply':
       return { ...line, glyph: '→', paint: 'yellow', outcome: `late reply to ${event.call}: ${event.outcome}` };

@@ -30,8 +30,10 @@ export interface Child {
 
 const children = new Set<Child>();
 
+type ChildProgram = 'relay-child.ts' | 'consumer-child.ts' | 'saga-child.ts' | 'saga-poison-child.ts';
+
 /** `program` stands beside this file. */
-export function startChild(program: 'relay-child.ts' | 'consumer-child.ts' | 'saga-child.ts', settings: object): Child {
+export function startChild(program: ChildProgram, settings: object): Child {
   const file = fileURLToPath(new URL(program, import.meta.url));
   const started = spawn(process.execPath, ['--import', 'tsx', file, JSON.stringify(settings)], {
     stdio: ['pipe', 'pipe', 'pipe'],
