@@ -145,6 +145,7 @@ export class CommitQueue {
           each.run.committing = false;
           each.run.leaving = false;
           this.#options.onCommitted({ ...each, failure: failures.get(each.run.id) });
+          each.run.isBack();
           this.#wakeQuiet(each.run);
         }
         this.#options.onBatch(batch.length);
@@ -168,8 +169,15 @@ export class CommitQueue {
     return failures;
   }
 
-  /** Gives a run back that is out of memory already, to be claimed again from then on. */
+  /**
+   * Gives a run back that is out of memory already, to be claimed again from then on: after the commit of it that is under way, whose row
+   * it would otherwise change at the same time, or not find yet.
+   */
   release(run: Run, wakeAt: number, why: unknown): void {
+    run.whenBack(() => this.#releaseNow(run, wakeAt, why));
+  }
+
+  #releaseNow(run: Run, wakeAt: number, why: unknown): void {
     const { store, workerId, log } = this.#options;
     const update = {
       status: run.status,

@@ -159,11 +159,13 @@ export function createEffects(options: EffectsOptions): Effects {
         run.inFlight.delete(key);
         run.adopt(of, call, output, at);
         run.transacting = false;
+        run.isBack();
         tell(run, { kind: 'transacted', call, of, output });
       },
       (error: unknown) => {
         run.inFlight.delete(key);
         run.transacting = false;
+        run.isBack();
         if (isHoldfastError(error, 'HF_LEASE_LOST')) return options.onBroken(error);
         // Rolled back, all of it.
         const result =

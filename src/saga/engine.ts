@@ -105,7 +105,8 @@ export class Engine {
       },
       giveBack: (run, error) => this.#giveBack(run, error, true),
       quiet: (run) => this.#commits.quiet(run),
-      isOver: () => this.#dead || this.#leaving,
+      isDead: () => this.#dead,
+      isLeaving: () => this.#leaving,
     });
   }
 
@@ -198,7 +199,7 @@ export class Engine {
   /** Lets runs go as they come to a wait, and takes no new ones. Resolves when none is left, or the signal aborts. */
   async leave(signal: AbortSignal): Promise<void> {
     this.stopBeginning();
-    for (const run of this.#runs.all()) if (run.idle) this.#commits.add(run);
+    for (const run of this.#runs.all()) if (run.idle && !run.queued) this.#commits.add(run);
     this.#wake();
     while (this.#runs.size > 0 && !signal.aborted && !this.#dead) await turnOrAbort(signal);
   }
@@ -285,7 +286,7 @@ export class Engine {
       if (!this.#runs.holds(run)) continue;
       // A wish granted, a sibling settled, a compensation done: what goes on without the code.
       if (run.state.phase === 'undoing' || run.wish !== null)
-        await afterwards(run, scene).catch((error: unknown) => this.#giveBack(run, error, true));
+        await inTime(afterwards(run, scene)).catch((error: unknown) => this.#giveBack(run, error, true));
       run.inHand = false;
       if (this.#runs.holds(run)) this.#settled(run);
     }

@@ -6,14 +6,15 @@ import type { Logger } from '../runtime/log.ts';
 import type { RunSettings } from './commands.ts';
 import type { Registry, Saga } from './definition.ts';
 import { nextDue } from './due.ts';
+import type { JournalRow } from './events.ts';
 import type { Scene } from './facts.ts';
 import { afterwards } from './mail.ts';
 import type { Residents } from './residents.ts';
-import { takeUp } from './resume.ts';
+import { runsCode, takeUp } from './resume.ts';
 import { Run } from './run.ts';
 import type { ClaimedRun, Mail } from './store.ts';
-import { KILLS_WORKERS, openTrials, suspicionOf, type Suspicion } from './suspects.ts';
-import { turn } from './turn.ts';
+import { deadlyTrials, KILLS_WORKERS, suspicionOf, type Suspicion } from './suspects.ts';
+import { inTime, moment, turn } from './turn.ts';
 
 export interface IntakeOptions {
   readonly runs: Residents;
@@ -27,8 +28,9 @@ export interface IntakeOptions {
   readonly giveBack: (run: Run, error: unknown) => void;
   /** Resolves once nothing of the run is in commit or waits for one. */
   readonly quiet: (run: Run) => Promise<void>;
-  /** Nothing is begun any more. */
-  readonly isOver: () => boolean;
+  readonly isDead: () => boolean;
+  /** What it has is being given away. */
+  readonly isLeaving: () => boolean;
 }
 
 export class Intake {
@@ -49,8 +51,8 @@ export class Intake {
       }),
     );
     // The most suspect last: what dies beside it is then less and less.
-    for (const each of suspects.toSorted((a, b) => openTrials(a.journal) - openTrials(b.journal))) {
-      if (this.#options.isOver()) return;
+    for (const each of suspects.toSorted((a, b) => deadlyTrials(a) - deadlyTrials(b))) {
+      if (this.#options.isLeaving()) return;
       await this.#takeOne(each, suspicionOf(each));
     }
   }
@@ -65,7 +67,7 @@ export class Intake {
   async #takeOne(claimed: ClaimedRun, suspicion: Suspicion): Promise<void> {
     const { runs, registry, settings, scene, addMail, giveBack, onTaken } = this.#options;
     const saga = registry.find(claimed.saga, claimed.version);
-    if (saga === undefined || this.#options.isOver()) return;
+    if (saga === undefined || this.#options.isDead()) return;
     if (runs.get(claimed.id) !== undefined) {
       this.#again.set(claimed.id, claimed);
       return;
@@ -76,12 +78,12 @@ export class Intake {
     runs.add(run);
     run.load(claimed);
     for (const mail of claimed.mail) addMail(run, mail);
-    const crashed = run.lost > run.state.lost;
+    const onTrial = suspicion === 'suspect' && runsCode(run);
     try {
-      if (suspicion === 'proven') await this.#condemn(run);
+      if (suspicion === 'proven' && runsCode(run)) await this.#condemn(run);
       else {
-        if (suspicion === 'suspect') await this.#beginTrial(run);
-        if (runs.holds(run)) await takeUp(run, claimed.journal, scene(), crashed);
+        if (onTrial) await this.#beginTrial(run, claimed.journal);
+        if (runs.holds(run)) await takeUp(run, claimed.journal, scene());
         // Told before the first commit, so that a timer whose code kills is not accounted for before.
         if (nextDue(run) <= scene().now) run.facts.push({ kind: 'due' });
       }
@@ -90,29 +92,30 @@ export class Intake {
     }
     run.queued = false;
     if (!runs.holds(run)) return;
-    const rows = run.n;
     onTaken(run);
-    if (suspicion === 'suspect') await this.#endTrial(run, rows);
+    if (onTrial) await this.#endTrial(run);
   }
 
   /** That it is tried is durable before its code runs. */
-  async #beginTrial(run: Run): Promise<void> {
+  async #beginTrial(run: Run, journal: readonly JournalRow[]): Promise<void> {
     const { log, scene, quiet } = this.#options;
     log.warn({ run: run.id, saga: run.saga.name, lost: run.lost }, 'workers died with this run: it is tried alone');
+    // One that came to nothing, because its worker was stopped in good order, is begun already.
+    const last = journal.at(-1)?.events.at(-1);
+    if (last?.t === 'recovered' && last.alone === true && last.lost === run.lost) return;
     run.record({ t: 'recovered', lost: run.lost, alone: true }, scene().now);
     run.onTrial = true;
     await quiet(run);
     run.onTrial = false;
   }
 
-  /** That it came through is durable before the next one is tried: it has been told all there was, and had so many rows before. */
-  async #endTrial(run: Run, rows: number): Promise<void> {
-    const { runs, scene, quiet, isOver } = this.#options;
-    while (runs.holds(run) && !isOver()) {
-      await turn();
-      if (run.facts.length > 0 || run.queued || run.inHand) continue;
-      if (run.n === rows && !run.rowIsOpen) run.record({ t: 'recovered', lost: run.lost }, scene().now);
-      return quiet(run);
+  /** Waits until it has been told all there was, and has committed what came of it: by `recovered` at least, which closes the trial. */
+  async #endTrial(run: Run): Promise<void> {
+    const { runs, quiet, isDead, isLeaving } = this.#options;
+    await turn();
+    while (runs.holds(run) && !isDead() && !isLeaving()) {
+      if (run.facts.length === 0 && !run.queued && !run.inHand) return quiet(run);
+      await moment();
     }
   }
 
@@ -120,8 +123,7 @@ export class Intake {
     const { log, scene } = this.#options;
     log.error({ run: run.id, saga: run.saga.name }, 'this run kills the workers that run its code: it is stuck');
     const now = scene();
-    run.record({ t: 'recovered', lost: run.lost }, now.now);
     run.recordStuck('kills workers', null, KILLS_WORKERS, now.now);
-    await afterwards(run, now);
+    await inTime(afterwards(run, now));
   }
 }

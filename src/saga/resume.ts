@@ -10,7 +10,7 @@ import { replay } from './replay.ts';
 import type { Scene } from './facts.ts';
 import type { Run } from './run.ts';
 import { valueOf, type CallState } from './state.ts';
-import { turn } from './turn.ts';
+import { inTime, turn } from './turn.ts';
 
 const LOST: RecordedError = {
   name: 'HoldfastError',
@@ -18,15 +18,20 @@ const LOST: RecordedError = {
   message: 'The worker was lost during this attempt; whether it happened is not known.',
 };
 
-/** Brings a loaded run to where it was left: its code replayed, and what was under way put on again. `crashed`: its worker was lost. */
-export async function takeUp(run: Run, journal: readonly JournalRow[], scene: Scene, crashed: boolean): Promise<void> {
+/** Whether taking the run up means running its code. */
+export function runsCode({ state }: Run): boolean {
+  return state.phase === 'forward' && state.stuck === null && !state.held;
+}
+
+/** Brings a loaded run to where it was left: its code replayed, and what was under way put on again. */
+export async function takeUp(run: Run, journal: readonly JournalRow[], scene: Scene): Promise<void> {
   const { state } = run;
-  const forward = state.phase === 'forward' && state.stuck === null && !state.held;
+  const forward = runsCode(run);
   // What is not wanted any more before it has begun does not begin: not even its first message goes out.
   if (forward && state.calls.size === 0) await takeRevocation(run, scene);
-  if (state.phase === 'forward' && forward) await replayCode(run, journal, scene, crashed);
-  else resume(run, scene, crashed);
-  await afterwards(run, scene);
+  if (state.phase === 'forward' && forward) await replayCode(run, journal, scene);
+  else resume(run, scene);
+  await inTime(afterwards(run, scene));
 }
 
 /** A cancellation, or a parent that takes its child back, if there is one among the mail. */
@@ -34,12 +39,12 @@ async function takeRevocation(run: Run, scene: Scene): Promise<void> {
   for (const [index, fact] of run.facts.entries()) {
     if (fact.kind !== 'mail' || (fact.mail.body.kind !== 'cancel' && fact.mail.body.kind !== 'undo')) continue;
     run.facts.splice(index, 1);
-    await takeMail(run, fact.mail, scene);
+    await inTime(takeMail(run, fact.mail, scene));
     return;
   }
 }
 
-async function replayCode(run: Run, journal: readonly JournalRow[], scene: Scene, crashed: boolean): Promise<void> {
+async function replayCode(run: Run, journal: readonly JournalRow[], scene: Scene): Promise<void> {
   const { maxBytes } = run.settings;
   const flow = createFlow({ saga: run.saga, runId: run.id, input: valueOf(run.state.input), maxBytes });
   const fit = await replay(flow, journal, turn);
@@ -49,14 +54,16 @@ async function replayCode(run: Run, journal: readonly JournalRow[], scene: Scene
   }
   run.flow = fit.ending === null ? flow : null;
   run.ending = fit.ending;
-  resume(run, scene, crashed);
-  await collectCalls(run, fit.calls, scene);
+  resume(run, scene);
+  const later = collectCalls(run, fit.calls, scene);
+  if (later !== undefined) await inTime(later);
 }
 
-function resume(run: Run, scene: Scene, crashed: boolean): void {
+function resume(run: Run, scene: Scene): void {
   const { state } = run;
   if (state.phase === 'completed' || state.phase === 'undone' || state.stuck !== null) return;
-  if (run.lost > state.lost) run.record({ t: 'recovered', lost: run.lost }, scene.now);
+  const crashed = run.lost > state.lost;
+  if (crashed) run.record({ t: 'recovered', lost: run.lost }, scene.now);
   if (state.phase === 'forward') for (const call of state.open) resumeCall(run, call, crashed, scene);
   for (const call of state.calls.values()) if (call.undo?.state === 'open') resumeUndo(run, call, scene);
 }

@@ -66,6 +66,7 @@ export class Run {
   /** It has left memory; what is still under way of it is nobody's. */
   gone = false;
 
+  #whenBack: (() => void) | null = null;
   #at = 0;
   #events: string[] = [];
   #rowAt = 0;
@@ -248,6 +249,20 @@ export class Run {
     this.status = this.#before.status;
     this.pivotStored = this.#before.pivoted;
     this.reasonStored = this.#before.reason;
+  }
+
+  /** Calls `act` once no commit and no transaction of the run is under way: at once, or when that is said to be so. */
+  whenBack(act: () => void): void {
+    if (this.committing || this.transacting) this.#whenBack = act;
+    else act();
+  }
+
+  /** A commit, or a transaction, is no longer under way. */
+  isBack(): void {
+    if (this.#whenBack === null || this.committing || this.transacting) return;
+    const act = this.#whenBack;
+    this.#whenBack = null;
+    act();
   }
 
   /** What goes into the next commit. `release`: when it is to be claimed again, if it leaves memory now. */

@@ -159,7 +159,8 @@ export function apply(state: RunState, event: JournalEvent, at: number): void {
       if (event.id !== undefined) state.signalIds.add(signalId(event.name, event.id));
       return;
     case 'recovered':
-      state.lost = event.lost;
+      // What was under way is still to be accounted for when a trial begins.
+      if (event.alone !== true) state.lost = event.lost;
       return;
     case 'late reply':
       withCall(state, event.call, (call) => applyLateReply(call, event));

@@ -1,6 +1,6 @@
 /**
  * Finding a run whose code kills or hangs the worker that takes it up: an endless loop, memory exhausted, process.exit. Pure. Used by
- * the engine. (Steps that kill are no concern of it: their attempts are recorded before they are made, and capped.)
+ * the engine. (Steps that kill are no concern of it: an attempt whose worker died counts as one, and attempts are capped.)
  *
  * The usual path pays nothing. Workers that died with a run are counted, and the first commit after a takeover accounts for them. Where
  * that commit did not come LOST_BEFORE_SUSPECT times in a row, the run is suspect, as are all that died beside it: they are tried one
@@ -15,28 +15,29 @@ export const TRIALS_BEFORE_STUCK = 3;
 
 export type Suspicion = 'none' | 'suspect' | 'proven';
 
-/** @param accounted how many lost workers its journal has accounted for */
-export function suspicionOf({ journal, lost }: Pick<ClaimedRun, 'journal' | 'lost'>): Suspicion {
-  const trials = openTrials(journal);
-  const unaccounted = lost - accountedFor(journal);
-  // A trial may also have ended with a worker that was stopped in good order: that proves nothing.
-  if (trials >= TRIALS_BEFORE_STUCK && unaccounted > 0) return 'proven';
-  return trials > 0 || unaccounted >= LOST_BEFORE_SUSPECT ? 'suspect' : 'none';
+export function suspicionOf(run: Pick<ClaimedRun, 'journal' | 'lost'>): Suspicion {
+  if (run.lost < LOST_BEFORE_SUSPECT || run.lost - accountedFor(run.journal) < LOST_BEFORE_SUSPECT) return 'none';
+  return deadlyTrials(run) >= TRIALS_BEFORE_STUCK ? 'proven' : 'suspect';
 }
 
-/** Trials since anything else was recorded. */
-export function openTrials(journal: readonly JournalRow[]): number {
-  let trials = 0;
+/** Trials since anything else was recorded with which a worker died: one that was stopped in good order proves nothing. */
+export function deadlyTrials({ journal, lost }: Pick<ClaimedRun, 'journal' | 'lost'>): number {
+  const tried = new Set<number>();
   for (const { events } of journal) {
-    for (const event of events) trials = event.t === 'recovered' && event.alone === true ? trials + 1 : 0;
+    for (const event of events) {
+      if (event.t === 'recovered' && event.alone === true) tried.add(event.lost);
+      else tried.clear();
+    }
   }
-  return trials;
+  tried.delete(lost);
+  return tried.size;
 }
 
 function accountedFor(journal: readonly JournalRow[]): number {
-  let lost = 0;
-  for (const { events } of journal) for (const event of events) if (event.t === 'recovered') lost = event.lost;
-  return lost;
+  let accounted = 0;
+  for (const { events } of journal)
+    for (const event of events) if (event.t === 'recovered' && event.alone !== true) accounted = event.lost;
+  return accounted;
 }
 
 export const KILLS_WORKERS: RecordedError = {

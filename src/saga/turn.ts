@@ -8,8 +8,13 @@ export function turn(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
 }
 
-/** How often a stop looks whether everything has left, in milliseconds. */
+/** Between two looks at what others are busy with, in milliseconds. */
 const LOOK_EVERY_MS = 2;
+
+/** A short while. */
+export function moment(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS));
+}
 
 /** A short while, ended early by the signal. */
 export function turnOrAbort(signal: AbortSignal): Promise<void> {
