@@ -1,5 +1,4 @@
 /** The way forward, on PostgreSQL: what code may do, and what steps may give and throw. */
-import type { StandardSchemaV1 } from '@standard-schema/spec';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { PermanentError, Rejection } from '../../src/errors.ts';
@@ -231,25 +230,4 @@ it('ends a run whose journal is full, and undoes it', async () => {
   const run = await worker.sagas.start(endless, null);
   await expect(run.result({ timeout: '60s' })).rejects.toMatchObject({ cause: { code: 'HF_JOURNAL_FULL' } });
   expect(undone).toBe(1);
-});
-
-describe('a start that cannot be made', () => {
-  it('is refused when the schema of its first message never answers: nothing is written, nobody waits for ever', async () => {
-    const silent: StandardSchemaV1<{ n: number }> = {
-      '~standard': { version: 1, vendor: 'test', validate: () => new Promise(() => {}) },
-    };
-    const Never = message('never', { schema: silent, key: () => 'k' });
-    const mute = saga({
-      name: 'mute',
-      input: z.null(),
-      steps: { say: emit(Never) },
-      async run({ steps }) {
-        await steps.say({ n: 1 });
-      },
-    });
-    const worker = await lab.worker([mute]);
-    await expect(worker.sagas.start(mute, null)).rejects.toMatchObject({ code: 'HF_STEP_TIMEOUT' });
-    expect((await lab.test.pool.query(`SELECT 1 FROM holdfast.saga_run WHERE saga = 'mute'`)).rows).toEqual([]);
-    expect(worker.progress.inMemory).toBe(0);
-  });
 });

@@ -102,29 +102,33 @@ describe('a suspect', () => {
 });
 
 describe('a schema that never answers', () => {
+  const silent: StandardSchemaV1<{ n: number }> = {
+    '~standard': { version: 1, vendor: 'test', validate: () => new Promise(() => {}) },
+  };
+  const Never = message('never', { schema: silent, key: () => 'k' });
+  const mute = saga({
+    name: 'mute',
+    input: z.null(),
+    steps: { say: emit(Never) },
+    async run({ steps }) {
+      await steps.say({ n: 1 });
+    },
+  });
+
+  it('refuses the start whose first message it is for: nothing is written, nobody waits for ever', async () => {
+    const worker = await lab.worker([mute]);
+    await expect(worker.sagas.start(mute, null)).rejects.toMatchObject({ code: 'HF_STEP_TIMEOUT' });
+    expect((await lab.test.pool.query(`SELECT 1 FROM holdfast.saga_run WHERE saga = 'mute'`)).rows).toEqual([]);
+    expect(worker.progress.inMemory).toBe(0);
+  });
+
   it('puts off the run that was claimed, and holds up no other', async () => {
-    const silent: StandardSchemaV1<{ n: number }> = {
-      '~standard': { version: 1, vendor: 'test', validate: () => new Promise(() => {}) },
-    };
-    const Never = message('never', { schema: silent, key: () => 'k' });
-    const mute = saga({
-      name: 'mute-when-claimed',
-      input: z.null(),
-      steps: { say: emit(Never) },
-      async run({ steps }) {
-        await steps.say({ n: 1 });
-      },
-    });
     const quick = saga({ name: 'quick', input: z.null(), steps: {}, run: async () => 'done' });
     const client = lab.client([mute, quick]);
     const put = await client.start(mute, null);
     await lab.worker([mute, quick]);
-    await eventually(
-      'it to be claimed',
-      async () =>
-        (await lab.test.pool.query('SELECT 1 FROM holdfast.saga_run WHERE id = $1 AND worker IS NOT NULL', [put.id]))
-          .rowCount === 1,
-    );
+    const held = `SELECT 1 FROM holdfast.saga_run WHERE id = $1 AND worker IS NOT NULL`;
+    await eventually('it to be claimed', async () => (await lab.test.pool.query(held, [put.id])).rowCount === 1);
     const run = await client.start(quick, null);
     expect(await run.result({ timeout: '20s' })).toBe('done');
     await lab.untilFree(put.id);
