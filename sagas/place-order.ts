@@ -6,7 +6,8 @@
  * - A declined card or missing stock is a `Rejection` of the participant: the run is undone, and what the other one did is taken back.
  * - A participant that stays silent is asked three times, then the step is in doubt and is compensated as well: a refund that finds no
  *   payment leaves a mark, so that a charge coming late is refused. Money and stock are conserved either way.
- * - The order can be cancelled until it is shipped: `sagas.handle(placeOrder, id).cancel()`.
+ * - The order can be cancelled until it is shipped: `sagas.handle(placeOrder, id).cancel()`. If the run has not begun by then, nothing
+ *   of it happens, so whoever cancels marks an order that nothing has been heard of (demo/services/orders.ts).
  */
 // In a service of your own these come from 'holdfast'.
 import { command, emit, saga } from '../src/index.ts';

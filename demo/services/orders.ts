@@ -134,6 +134,8 @@ async function cancel(tx: PoolClient, sagas: Sagas, orderId: string): Promise<vo
   let answer = 'taken';
   try {
     await sagas.handle(placeOrder, rows[0]?.run_id ?? '').cancel({ tx, reason: 'the customer changed their mind' });
+    // A run that has not begun by then will not begin, and so says nothing. What one that has says comes later, and counts.
+    await tx.query(`UPDATE orders SET status = 'rejected' WHERE id = $1 AND status = 'placed'`, [orderId]);
   } catch (error) {
     if (!isHoldfastError(error, 'HF_SAGA_PIVOTED') && !isHoldfastError(error, 'HF_SAGA_FINISHED')) throw error;
     answer = error.code;
