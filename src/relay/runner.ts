@@ -208,8 +208,9 @@ export function createSubscriptionRunner(options: RunnerOptions): SubscriptionRu
 
   async function bringOut(held: Session, page: LogPage, signal: AbortSignal): Promise<void> {
     const entries = killers.size === 0 ? page.entries : page.entries.filter((entry) => !killers.has(entry.seq));
-    const marked = held.probe !== null && entries.length > 0;
-    if (held.probe !== null && marked) {
+    let marked = false;
+    if (held.probe !== null && entries.length > 0) {
+      marked = true;
       held.probe = markBefore(
         held.probe,
         entries.map((entry) => entry.seq),
