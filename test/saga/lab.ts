@@ -36,6 +36,8 @@ export interface Lab {
   ): Promise<{ readonly why: StuckWhy; readonly call: string | undefined; readonly message: string }>;
   /** Mail as the operations write it. */
   mail(runId: string, body: MailBody): Promise<void>;
+  /** Ticks until the promise is settled: for a worker whose clock stands still, and with it the looks it would take by itself. */
+  ticking<T>(worker: Worker, promise: Promise<T>): Promise<T>;
   /** The lease of that worker ends, and what it held is free for others at once. */
   takeOver(workerId: string): Promise<void>;
   /** No journal row can be written until the function returned is called. */
@@ -127,6 +129,13 @@ export async function openLab(): Promise<Lab> {
     async mail(runId, body) {
       const answer = await store.mail(null, runId, body, ['pending', 'running', 'waiting', 'compensating', 'stuck']);
       expect(answer.accepted).toBe(true);
+    },
+    async ticking(worker, promise) {
+      let settled = false;
+      const settle = (): void => void (settled = true);
+      promise.then(settle, settle);
+      while (!settled) await worker.tick();
+      return promise;
     },
     async takeOver(workerId) {
       const { rowCount } = await test.pool.query(

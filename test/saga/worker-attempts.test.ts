@@ -5,6 +5,7 @@ import { Rejection } from '../../src/errors.ts';
 import { saga } from '../../src/saga/definition.ts';
 import { step } from '../../src/saga/steps.ts';
 import { createManualClock } from '../../src/testing/manual-clock.ts';
+import { eventually } from '../support/eventually.ts';
 import { gate, openLab, type Lab } from './lab.ts';
 
 let lab: Lab;
@@ -209,21 +210,23 @@ describe('attempts', () => {
     const worker = await lab.worker([guarded], { clock });
     const first = await worker.sagas.start(guarded, 'first');
     // Five failures in a row open it.
-    for (let n = 1; n <= 5; n += 1) {
-      await lab.untilEvent(first.id, 'attempt failed', 'work');
+    await eventually('five attempts to have failed', async () => {
       await worker.tick();
-    }
+      return (await lab.events(first.id)).filter((event) => event.t === 'attempt failed').length >= 5;
+    });
     const second = await worker.sagas.start(guarded, 'second');
     await lab.untilEvent(second.id, 'called', 'work');
     await worker.tick();
     await worker.tick();
     expect(attempts.has('second')).toBe(false);
     away = false;
-    for (let n = 0; n < 4; n += 1) {
+    await eventually('both to be completed', async () => {
       await clock.advance('3s');
       await worker.tick();
-    }
-    expect((await lab.until(second.id, 'completed')).result).toBe(1);
-    expect((await lab.until(first.id, 'completed')).result).toBeLessThan(8);
+      const views = await Promise.all([first, second].map(({ id }) => lab.view(id)));
+      return views.every(({ status }) => status === 'completed');
+    });
+    expect((await lab.view(second.id)).result).toBe(1);
+    expect((await lab.view(first.id)).result).toBeLessThan(8);
   });
 });
