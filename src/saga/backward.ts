@@ -28,7 +28,7 @@ export function requestUndo(run: Run, wish: UndoWish, scene: Scene): void {
     if (wish.mail !== null) run.takeIn(wish.mail);
     return;
   }
-  if ([...run.state.open].some((call) => call.pivot && mayBeHappening(run, call))) run.wish = wish;
+  if (run.state.open.some((call) => call.pivot && mayBeHappening(run, call))) run.wish = wish;
   else beginUndo(run, wish, scene);
 }
 

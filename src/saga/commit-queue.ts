@@ -112,7 +112,7 @@ export class CommitQueue {
 
   /** Returns whether there was anything to commit. */
   #commitSome(most: number): boolean {
-    const batch: Omit<Committed, 'failure'>[] = [];
+    const batch: Committed[] = [];
     const dirty = this.#dirty;
     this.#dirty = [];
     for (const run of dirty) {
@@ -132,7 +132,7 @@ export class CommitQueue {
       const commit = run.flush(release);
       run.committing = true;
       run.leaving = release !== null;
-      batch.push({ run, commit, effects: takeEffects(run), left: release !== null });
+      batch.push({ run, commit, effects: takeEffects(run), left: release !== null, failure: undefined });
     }
     if (batch.length === 0) return false;
     this.#underWay += 1;
@@ -144,7 +144,8 @@ export class CommitQueue {
         for (const each of batch) {
           each.run.committing = false;
           each.run.leaving = false;
-          this.#options.onCommitted({ ...each, failure: failures.get(each.run.id) });
+          const failure = failures.get(each.run.id);
+          this.#options.onCommitted(failure === undefined ? each : { ...each, failure });
           each.run.isBack();
           this.#wakeQuiet(each.run);
         }

@@ -67,9 +67,10 @@ const SLEEP = 'sleep';
 
 export function createFlow(options: FlowOptions): Flow {
   const { saga, runId, maxBytes } = options;
-  const pending = new Map<string, Pending>();
-  const ids = new Set<string>();
-  const counters = new Map<string, number>();
+  /** All calls that were made; null for those that were told how they ended. */
+  const made = new Map<string, Pending | null>();
+  let pending = 0;
+  let counters: Map<string, number> | null = null;
   let fresh: NewCall[] = [];
   let ending: Ending | null = null;
   let violation: RecordedError | null = null;
@@ -88,24 +89,25 @@ export function createFlow(options: FlowOptions): Flow {
     };
   }
 
-  function call(made: NewCall): Promise<unknown> {
+  function call(asked: NewCall): Promise<unknown> {
     if (!open) {
-      violation ??= outside(`called ${made.id} at a moment when it had been told nothing`);
+      violation ??= outside(`called ${asked.id} at a moment when it had been told nothing`);
       return new Promise(() => {});
     }
-    if (ids.has(made.id)) {
+    if (made.has(asked.id)) {
       return refuse(
-        new HoldfastError('HF_CALL_REPEATED', `The saga ${saga.name} calls ${made.id} a second time.`, {
-          advice: `Name the calls apart: steps.${made.step}(input, { id: 'line-2' }).`,
+        new HoldfastError('HF_CALL_REPEATED', `The saga ${saga.name} calls ${asked.id} a second time.`, {
+          advice: `Name the calls apart: steps.${asked.step}(input, { id: 'line-2' }).`,
         }),
       );
     }
-    ids.add(made.id);
-    fresh.push(made);
-    return looseEnd(new Promise((resolve, reject) => pending.set(made.id, { resolve, reject })));
+    fresh.push(asked);
+    pending += 1;
+    return looseEnd(new Promise((resolve, reject) => made.set(asked.id, { resolve, reject })));
   }
 
   function numbered(name: string): string {
+    counters ??= new Map();
     const count = (counters.get(name) ?? 0) + 1;
     counters.set(name, count);
     return `${name}#${count}`;
@@ -161,16 +163,16 @@ export function createFlow(options: FlowOptions): Flow {
       .update(`${runId}:${(draws += 1)}`)
       .digest();
 
+  const steps: Record<string, unknown> = {};
+  for (const name of Object.keys(saga.steps)) {
+    const kind = saga.steps[name]?.kind;
+    if (kind !== undefined)
+      steps[name] = (input?: unknown, callOptions?: CallOptions) => stepCall(name, kind, input, callOptions);
+  }
+
   const context: RunContext<unknown, Steps, Signals> = {
     input: options.input,
-    steps: Object.freeze(
-      Object.fromEntries(
-        Object.entries(saga.steps).map(([name, definition]) => [
-          name,
-          (input?: unknown, callOptions?: CallOptions) => stepCall(name, definition.kind, input, callOptions),
-        ]),
-      ),
-    ) as RunContext<unknown, Steps, Signals>['steps'],
+    steps: Object.freeze(steps) as RunContext<unknown, Steps, Signals>['steps'],
     sleep: async (duration) => {
       const waitMs = parseDuration(duration, 'sleep');
       await call({ id: numbered(SLEEP), kind: 'sleep', step: SLEEP, input: encodeWait(waitMs), waitMs, untilAt: null });
@@ -228,9 +230,10 @@ export function createFlow(options: FlowOptions): Flow {
       void run();
     },
     tell(callId, told, now) {
-      const waiting = pending.get(callId);
-      if (waiting === undefined) return;
-      pending.delete(callId);
+      const waiting = made.get(callId);
+      if (waiting === undefined || waiting === null) return;
+      made.set(callId, null);
+      pending -= 1;
       open = true;
       at = now;
       if (told.kind === 'done') waiting.resolve(told.value);
@@ -240,7 +243,7 @@ export function createFlow(options: FlowOptions): Flow {
       open = false;
       const calls = fresh;
       if (calls.length > 0) fresh = [];
-      if (violation === null && ending === null && pending.size === 0)
+      if (violation === null && ending === null && pending === 0)
         violation = outside('waits, but for none of its steps');
       return { calls, ending, violation };
     },
@@ -249,9 +252,11 @@ export function createFlow(options: FlowOptions): Flow {
 
 /** Code that does not await a call must not end the process when the call fails: nobody awaits it, nobody is told. */
 function looseEnd<T>(promise: Promise<T>): Promise<T> {
-  promise.catch(() => {});
+  promise.catch(nothing);
   return promise;
 }
+
+function nothing(): void {}
 
 function refuse(error: Error): Promise<never> {
   return looseEnd(Promise.reject(error));

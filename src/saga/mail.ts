@@ -65,7 +65,7 @@ export async function takeMail(run: Run, mail: Mail, scene: Scene): Promise<bool
 
 function takeSignal(run: Run, body: Body<'signal'>, scene: Scene): void {
   if (run.state.phase !== 'forward') return;
-  if (body.id !== undefined && run.state.signalIds.has(signalId(body.name, body.id))) return;
+  if (body.id !== undefined && run.state.signalIds?.has(signalId(body.name, body.id)) === true) return;
   const { name, payload, id } = body;
   run.record(
     { t: 'signal', name, ...(payload === undefined ? {} : { payload }), ...(id === undefined ? {} : { id }) },

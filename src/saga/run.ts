@@ -2,8 +2,10 @@
  * One run in a worker's memory: its state, what is to be committed next, and what is to be begun once that is durable. forward.ts,
  * backward.ts, mail.ts and due.ts decide what is recorded; the engine commits.
  */
+import { IdMap } from '../runtime/id-map.ts';
 import type { RunSettings } from './commands.ts';
 import { stepOf, type Saga } from './definition.ts';
+import { calledText, doneText, withText } from './event-text.ts';
 import type { JournalEvent, RecordedError, RunStatus, StuckWhy, UndoReason } from './events.ts';
 import type { Effect, Fact, UndoWish } from './facts.ts';
 import type { Ending, Flow } from './flow.ts';
@@ -31,7 +33,7 @@ export class Run {
   ending: Ending | null = null;
   readonly facts: Fact[] = [];
   /** Attempts under way, by call id. */
-  readonly inFlight = new Map<string, (reason: Error) => void>();
+  readonly inFlight = new IdMap<(reason: Error) => void>();
   /** Begun once the events recorded so far are durable. */
   effects: Effect[] = [];
   /** A wish to undo that waits for a pivot in flight. */
@@ -144,14 +146,14 @@ export class Run {
     now: number,
   ): CallState {
     const at = this.openRow(now);
-    this.#events.push(withText({ t: 'called', ...event }, 'input', input));
+    this.#events.push(calledText(event, input));
     this.state.events += 1;
     return applyCalled(this.state, event, input, at);
   }
 
   recordDone(call: CallState, output: string | undefined, now: number): void {
     this.openRow(now);
-    this.#events.push(withText({ t: 'done', call: call.id }, 'output', output));
+    this.#events.push(doneText(call.id, output));
     this.state.events += 1;
     applyDone(this.state, call.id, output);
   }
@@ -235,7 +237,7 @@ export class Run {
     if (state.phase === 'undone') return 'compensated';
     if (state.stuck !== null) return 'stuck';
     if (state.phase === 'undoing') return 'compensating';
-    return this.idle && (state.held || state.open.size > 0) ? 'waiting' : 'running';
+    return this.idle && (state.held || state.open.length > 0) ? 'waiting' : 'running';
   }
 
   /** Nothing is left to do for whoever has it in memory. */
@@ -341,10 +343,4 @@ export function transactionCommit(
 function errorColumn(state: RunState): string | null {
   if (state.stuck !== null) return JSON.stringify(state.stuck.error);
   return state.error === null ? null : JSON.stringify(state.error);
-}
-
-/** An object as JSON, with one property whose value is JSON text already. */
-function withText(fields: object, name: string, text: string | undefined): string {
-  const json = JSON.stringify(fields);
-  return text === undefined ? json : `${json.slice(0, -1)},"${name}":${text}}`;
 }

@@ -63,10 +63,11 @@ export interface BufferedSignal {
 export interface RunState {
   /** In the order in which they were started. */
   readonly calls: Map<string, CallState>;
-  /** Those without an outcome. */
-  readonly open: Set<CallState>;
+  /** Those without an outcome, in the same order. */
+  readonly open: CallState[];
   readonly signals: BufferedSignal[];
-  readonly signalIds: Set<string>;
+  /** Null until there is one. */
+  signalIds: Set<string> | null;
   phase: 'forward' | 'undoing' | 'completed' | 'undone';
   /** A child that is done and waits for its parent. */
   held: boolean;
@@ -88,9 +89,9 @@ export interface RunState {
 export function emptyState(): RunState {
   return {
     calls: new Map(),
-    open: new Set(),
+    open: [],
     signals: [],
-    signalIds: new Set(),
+    signalIds: null,
     phase: 'forward',
     held: false,
     stuck: null,
@@ -156,7 +157,7 @@ export function apply(state: RunState, event: JournalEvent, at: number): void {
       return;
     case 'signal':
       state.signals.push({ name: event.name, payload: textOf(event.payload) });
-      if (event.id !== undefined) state.signalIds.add(signalId(event.name, event.id));
+      if (event.id !== undefined) (state.signalIds ??= new Set()).add(signalId(event.name, event.id));
       return;
     case 'recovered':
       // What was under way is still to be accounted for when a trial begins.
@@ -257,7 +258,7 @@ export function applyCalled(
     unverifiable: false,
   };
   state.calls.set(call.id, call);
-  state.open.add(call);
+  state.open.push(call);
   return call;
 }
 
@@ -285,7 +286,8 @@ export function applyDone(
 function settle(state: RunState, call: CallState, outcome: CallState['outcome']): void {
   call.outcome = outcome;
   call.retryAt = null;
-  state.open.delete(call);
+  const index = state.open.indexOf(call);
+  if (index >= 0) state.open.splice(index, 1);
 }
 
 /** The oldest signal of that name goes to the wait that is done. */

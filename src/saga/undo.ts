@@ -30,7 +30,7 @@ export function nextUndo(
   stepOf: (name: string) => StepDefinition | undefined,
   scope: 'all' | 'abandoned' = 'all',
 ): UndoMove {
-  const unsettled = [...state.open].filter(isStep);
+  const unsettled = state.open.filter(isStep);
   if (unsettled.length > 0) return { kind: 'settle', calls: unsettled };
   const calls = [...state.calls.values()];
   // Also before one that was started later, when a late reply has made that necessary meanwhile.
