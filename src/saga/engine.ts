@@ -5,10 +5,8 @@
  * A run has one commit in flight at a time, so the order of its journal is the order in which its code was told. What a commit makes
  * durable is begun after it; what its code asks for meanwhile goes into the next one.
  */
-import { IdMap } from '../runtime/id-map.ts';
 import type { Logger } from '../runtime/log.ts';
 import { afterwards } from './mail.ts';
-import { startInDoubt } from './commit-error.ts';
 import { CommitQueue, takeEffects, type Committed } from './commit-queue.ts';
 import type { RunSettings } from './commands.ts';
 import type { Registry, Saga } from './definition.ts';
@@ -23,6 +21,7 @@ import { Residents } from './residents.ts';
 import { Run } from './run.ts';
 import { valueOf } from './state.ts';
 import type { ClaimedRun, Mail, NewRun, WorkerStore } from './store.ts';
+import { Starts } from './starts.ts';
 import { takeFact } from './take-fact.ts';
 import { TakenMail } from './taken-mail.ts';
 import { createTimers } from './timers.ts';
@@ -62,8 +61,7 @@ export class Engine {
   readonly #commits: CommitQueue;
   readonly #mail = new TakenMail();
   readonly #intake: Intake;
-  /** Whoever started a run here and waits until that is durable. */
-  readonly #starting = new IdMap<{ resolve: () => void; reject: (error: unknown) => void }>();
+  readonly #starts = new Starts();
   #ready: Run[] = [];
   #pumping = false;
   #dead = false;
@@ -129,6 +127,11 @@ export class Engine {
     return this.#mail.beginLook();
   }
 
+  /** Nothing is begun any more that another worker can begin. */
+  get isLeaving(): boolean {
+    return this.#leaving;
+  }
+
   get nextTimer(): number {
     return this.#timers.next;
   }
@@ -146,7 +149,7 @@ export class Engine {
     run.recordStarted(deadline, input, now);
     run.flow = createFlow({ saga, runId: run.id, input: valueOf(input), maxBytes: this.#options.settings.maxBytes });
     this.#runs.add(run);
-    const durable = new Promise<void>((resolve, reject) => this.#starting.set(run.id, { resolve, reject }));
+    const durable = this.#starts.wait(run.id);
     run.flow.begin(run.rowAt);
     this.tell(run, { kind: 'begun' });
     return durable;
@@ -213,8 +216,7 @@ export class Engine {
   die(reason: Error): void {
     this.#dead = true;
     this.abort(reason);
-    for (const { reject } of this.#starting.values()) reject(startInDoubt(reason));
-    this.#starting.clear();
+    this.#starts.die(reason);
     this.#runs.clear();
     this.#commits.die();
     this.#ready = [];
@@ -306,8 +308,11 @@ export class Engine {
   #settled(run: Run): void {
     if (run.facts.length > 0 && !run.transacting && !run.leaving) this.#enqueue(run);
     // One that has come to a wait without anything to record is looked at as well: it may leave.
+    const toBegin = run.effects.length > 0 && !run.committing;
     if (run.dirty || run.over || run.stale || (run.idle && !run.resting)) this.#commits.add(run);
-    else if (run.effects.length > 0 && !run.committing) this.#begin(run, takeEffects(run));
+    // It leaves as it is, and what it asks for is begun by another worker: one that was claimed while this one stops.
+    else if (toBegin && this.#leaving) this.#commits.add(run);
+    else if (toBegin) this.#begin(run, takeEffects(run));
     this.#arm(run);
   }
 
@@ -324,17 +329,15 @@ export class Engine {
   }
 
   #committed({ run, commit, effects, left, failure }: Committed): void {
-    const starting = this.#starting.get(run.id);
-    this.#starting.delete(run.id);
     // Known to be gone only to those who look from now on.
     for (const id of commit.mailDone) this.#mail.deleted(id);
     if (commit.mail.length > 0 || commit.children.length > 0) this.#options.onPosted();
     if (failure !== undefined) {
-      starting?.reject(failure);
+      const wasStart = this.#starts.refuse(run.id, failure);
       run.refused();
-      this.#giveBack(run, failure, starting === undefined);
+      this.#giveBack(run, failure, !wasStart);
     } else {
-      starting?.resolve();
+      this.#starts.made(run.id);
       // It broke while its commit was under way, and has been given back.
       if (!this.#runs.holds(run)) return;
       if (left) this.#forget(run, true);
@@ -355,16 +358,9 @@ export class Engine {
     if (!this.#runs.holds(run)) return;
     this.#forget(run, false);
     for (const abort of run.inFlight.values()) abort(new Error('The run cannot go on just now.'));
-    const refused = !run.committing && this.#refuseStart(run, error);
+    // Of a run that came to grief before its first commit nothing is written, nor will be.
+    const refused = !run.committing && this.#starts.refuse(run.id, error);
     if (stored && !refused) this.#commits.release(run, this.#options.now() + GIVEN_BACK_MS, error);
-  }
-
-  /** Of a run that came to grief before its first commit nothing is written, nor will be. Returns whether this is one. */
-  #refuseStart(run: Run, error: unknown): boolean {
-    const starting = this.#starting.get(run.id);
-    this.#starting.delete(run.id);
-    starting?.reject(error);
-    return starting !== undefined;
   }
 
   /** `stored`: what it is has been committed, and can be told. */

@@ -153,6 +153,7 @@ export async function beginIncarnation(options: IncarnationOptions): Promise<Inc
     if (!pass('saga.collect:after')) return 0;
     for (const each of mail) engine.deliver(each);
     await engine.take(claimed);
+    if (engine.isLeaving) return mail.length + claimed.length;
     // Each gets its part of the room, so that all together do not take more than there is, and none takes all.
     const part = Math.ceil(room() / registry.all.length);
     const wanted = registry.all

@@ -30,15 +30,17 @@ afterAll(() => lab.dispose());
 
 const ops = { actor: 'ann', reason: 'looked it up' };
 
-/** A worker whose commits go through `commit`, and which looks at the store only when told. */
+/** A worker whose commits go through `commit`, and its claims through `claim`. */
 async function workerOver(
   sagas: readonly AnySaga[],
   commit: (runs: readonly RunCommit[], go: () => Promise<void>) => Promise<void>,
+  claim: (go: WorkerStore['claim']) => WorkerStore['claim'] = (go) => go,
 ): Promise<{ readonly worker: WorkerOn<TransactionHandle>; readonly stop: () => Promise<void> }> {
   const inner = createPostgresWorkerStore({ database: lab.database });
   const store: WorkerStore = {
     ...inner,
     commit: (workerId, runs) => commit(runs, () => inner.commit(workerId, runs)),
+    claim: claim((workerId, wanted) => inner.claim(workerId, wanted)),
   };
   const worker = createWorkerCore<TransactionHandle>({
     store,
@@ -101,6 +103,58 @@ describe('a run that is being let go', () => {
     open.open();
     expect(await run.result({ timeout: '20s' })).toBe('a');
     await stop();
+  });
+});
+
+describe('a run that is let go by a worker that stops', () => {
+  it('is begun by nobody but the next one, also when a claim that was under way has met it', async () => {
+    const [began, goOn, asked, answer] = [gate(), gate(), gate(), gate()];
+    const seen: string[] = [];
+    const two = saga({
+      name: 'two',
+      input: z.null(),
+      steps: {
+        first: step({
+          run() {
+            began.open();
+            return goOn.promise;
+          },
+        }),
+        second: step({ run: () => void seen.push('second') }),
+      },
+      async run({ steps }) {
+        await steps.first();
+        await steps.second();
+      },
+    });
+    let claiming = false;
+    const { worker, stop } = await workerOver(
+      [two],
+      (_runs, go) => go(),
+      (go) =>
+        async (...given) => {
+          if (claiming) {
+            asked.open();
+            await answer.promise;
+          }
+          return go(...given);
+        },
+    );
+    const run = await worker.sagas.start(two, null);
+    await began.promise;
+    claiming = true;
+    worker.wake();
+    await asked.promise;
+    const stopped = stop();
+    goOn.open();
+    await lab.untilFree(run.id);
+    answer.open();
+    await stopped;
+    expect(seen).toEqual([]);
+    expect(await lab.view(run.id)).toMatchObject({ status: 'running' });
+    await lab.worker([two]);
+    await lab.until(run.id, 'completed');
+    expect(seen).toEqual(['second']);
   });
 });
 
