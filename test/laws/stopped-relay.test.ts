@@ -89,7 +89,8 @@ async function sleepThroughLease(
       if (first.gone) throw new Error(`it ended\n${first.log}`);
       return isStopped(first.pid);
     });
-    await world.relay('second', { subscription: { batchSize: BATCH } });
+    // A lease that a slow machine does not end: the first one, once awake, stands by.
+    await world.relay('second', { subscription: { batchSize: BATCH, lease: '5m' } });
     await eventually('the second relay to take over', async () => (await owner(world)) === 'second');
     // Some of what the second publishes goes out before the first wakes, and some after.
     await eventually('the second relay to publish', async () => world.published().some(({ by }) => by === 'second'));

@@ -30,7 +30,12 @@ export interface Child {
 
 const children = new Set<Child>();
 
-type ChildProgram = 'relay-child.ts' | 'consumer-child.ts' | 'saga-child.ts' | 'saga-poison-child.ts';
+type ChildProgram =
+  | 'relay-child.ts'
+  | 'consumer-child.ts'
+  | 'saga-child.ts'
+  | 'saga-poison-child.ts'
+  | 'reference-child.ts';
 
 /** `program` stands beside this file. */
 export function startChild(program: ChildProgram, settings: object): Child {
