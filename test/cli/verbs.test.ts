@@ -1,4 +1,5 @@
 /** The verbs as child processes on a real database: what they print, what they leave behind, how they end. */
+import { readdirSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -6,6 +7,8 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { openDatabase, type Database } from '../../src/postgres/database.ts';
 import { createTestDatabase, sharedRedisUrl, type TestDatabase } from '../support/servers.ts';
 import { holdfast } from './process.ts';
+
+const VERSIONS = readdirSync(new URL('../../migrations/', import.meta.url)).map((_, index) => index + 1);
 
 let test: TestDatabase;
 let database: Database;
@@ -132,14 +135,17 @@ describe('holdfast migrate', () => {
     try {
       expect(await on('status', '--check')).toMatchObject({
         code: 10,
-        data: { migrations: [{ version: 1, state: 'pending' }, { state: 'pending' }, { state: 'pending' }] },
+        data: { migrations: VERSIONS.map((version) => ({ version, state: 'pending' })) },
       });
       expect(await on('--dry-run')).toMatchObject({
         code: 0,
-        data: { dryRun: true, migrations: [{ version: 1 }, { version: 2 }, { version: 3 }] },
+        data: { dryRun: true, migrations: VERSIONS.map((version) => ({ version })) },
       });
       expect(await on('--to', '1')).toMatchObject({ data: { migrations: [{ version: 1, name: 'outbox' }] } });
-      expect((await on('status')).data.migrations.map(({ state }) => state)).toEqual(['applied', 'pending', 'pending']);
+      expect((await on('status')).data.migrations.map(({ state }) => state)).toEqual([
+        'applied',
+        ...VERSIONS.slice(1).map(() => 'pending'),
+      ]);
       await on();
       expect(await on()).toMatchObject({ code: 0, data: { migrations: [] } });
       expect(await on('status', '--check')).toMatchObject({ code: 0 });

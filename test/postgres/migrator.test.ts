@@ -1,3 +1,4 @@
+import { readdirSync } from 'node:fs';
 import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -7,6 +8,15 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { openDatabase, type Database } from '../../src/postgres/database.ts';
 import { assertSchema, migrate, migrationStatus } from '../../src/postgres/migrator.ts';
 import { createTestDatabase, uniquePrefix, type TestDatabase } from '../support/servers.ts';
+
+/** What the package ships, and the file that a newer package would add. */
+const SHIPPED = readdirSync(new URL('../../migrations/', import.meta.url))
+  .filter((file) => file.endsWith('.sql'))
+  .map((file) => /^\d+_(\w+)\.sql$/.exec(file)?.[1] ?? file);
+const shipped = SHIPPED.length;
+const VERSIONS = SHIPPED.map((_, index) => index + 1);
+const allPending = SHIPPED.map(() => 'pending');
+const next = (name: string): string => `${String(shipped + 1).padStart(4, '0')}_${name}.sql`;
 
 let server: TestDatabase;
 let database: Database;
@@ -46,23 +56,19 @@ async function catalog(of: Database = database): Promise<unknown> {
 describe('migrate', () => {
   test('applies every file once and writes it down', async () => {
     const applied = await migrate(database);
-    expect(applied.map((migration) => migration.name)).toEqual(['outbox', 'inbox', 'saga']);
+    expect(applied.map((migration) => migration.name)).toEqual(SHIPPED);
     expect(await migrate(database)).toEqual([]);
     const status = await migrationStatus(database);
     expect(
       status.map((each) => [each.version, each.state, each.appliedBy !== null, each.appliedAt instanceof Date]),
-    ).toEqual([
-      [1, 'applied', true, true],
-      [2, 'applied', true, true],
-      [3, 'applied', true, true],
-    ]);
+    ).toEqual(VERSIONS.map((version) => [version, 'applied', true, true]));
     expect(status[0]?.notes).toContain('For the operator');
   });
 
   test('goes no further than told, and later on from there', async () => {
     expect((await migrate(database, { to: 1 })).map((migration) => migration.version)).toEqual([1]);
-    expect((await migrationStatus(database)).map((each) => each.state)).toEqual(['applied', 'pending', 'pending']);
-    expect((await migrate(database)).map((migration) => migration.version)).toEqual([2, 3]);
+    expect((await migrationStatus(database)).map((each) => each.state)).toEqual(['applied', ...allPending.slice(1)]);
+    expect((await migrate(database)).map((migration) => migration.version)).toEqual(VERSIONS.slice(1));
     expect(await migrate(database, { to: 1 })).toEqual([]);
     await expect(migrate(database, { to: 99 })).rejects.toMatchObject({ code: 'HF_CONFIG' });
   });
@@ -75,7 +81,7 @@ describe('migrate', () => {
         .flat()
         .map((migration) => migration.version)
         .toSorted((a, b) => a - b),
-    ).toEqual([1, 2, 3]);
+    ).toEqual(VERSIONS);
     await Promise.all(others.map(async (other) => other.close()));
   });
 
@@ -83,7 +89,7 @@ describe('migrate', () => {
     const other = openDatabase({ url: server.url, schema: 'other_app' });
     const before = await catalog();
     const pending = await migrate(other, { dryRun: true });
-    expect(pending.map((migration) => migration.version)).toEqual([1, 2, 3]);
+    expect(pending.map((migration) => migration.version)).toEqual(VERSIONS);
     expect(pending[0]?.sql).toContain('CREATE TABLE "other_app".outbox');
     expect(await catalog()).toEqual(before);
     await other.close();
@@ -107,8 +113,7 @@ describe('migrate', () => {
     await write('0001_outbox.sql', text.replaceAll('\n', '\r\n'));
     expect((await migrationStatus(database, { directory })).map((each) => each.state)).toEqual([
       'applied',
-      'pending',
-      'pending',
+      ...allPending.slice(1),
     ]);
     await write('0001_outbox.sql', `${text}-- more\n`);
     await expect(migrate(database, { directory })).rejects.toMatchObject({
@@ -117,43 +122,41 @@ describe('migrate', () => {
     });
     expect((await migrationStatus(database, { directory })).map((each) => each.state)).toEqual([
       'changed',
-      'pending',
-      'pending',
+      ...allPending.slice(1),
     ]);
   });
 
   test('tables of a newer package are refused, shown by status, and good enough to start with', async () => {
-    await write('0004_later.sql', 'CREATE TABLE "holdfast".later ();');
+    await write(next('later'), 'CREATE TABLE "holdfast".later ();');
     await migrate(database, { directory });
     await expect(migrate(database)).rejects.toMatchObject({
       code: 'HF_SCHEMA_NEWER',
-      details: { version: 4, known: 3 },
+      details: { version: shipped + 1, known: shipped },
     });
     expect((await migrationStatus(database)).map((each) => [each.name, each.state])).toEqual([
-      ['outbox', 'applied'],
-      ['inbox', 'applied'],
-      ['saga', 'applied'],
+      ...SHIPPED.map((name) => [name, 'applied']),
       ['later', 'unknown'],
     ]);
     await assertSchema(database);
   });
 
   test('a file that fails leaves nothing of itself, and says where it failed', async () => {
-    await write('0004_broken.sql', '-- Notes.\nCREATE TABLE "holdfast".half ();\nSELECT nonsense FROM nowhere;\n');
+    await write(next('broken'), '-- Notes.\nCREATE TABLE "holdfast".half ();\nSELECT nonsense FROM nowhere;\n');
     const failure = await migrate(database, { directory }).catch((error: unknown) => error);
-    expect(failure).toMatchObject({ code: 'HF_MIGRATION_FAILED', details: { version: 4, sqlState: '42P01' } });
-    expect(String(failure)).toContain('0004_broken.sql, line 3');
+    expect(failure).toMatchObject({
+      code: 'HF_MIGRATION_FAILED',
+      details: { version: shipped + 1, sqlState: '42P01' },
+    });
+    expect(String(failure)).toContain(`${next('broken')}, line 3`);
     expect((await migrationStatus(database, { directory })).map((each) => each.state)).toEqual([
-      'applied',
-      'applied',
-      'applied',
+      ...SHIPPED.map(() => 'applied'),
       'pending',
     ]);
     expect(JSON.stringify(await catalog())).not.toContain('half');
   });
 
   test('a file that asks for it runs outside a transaction', async () => {
-    await write('0004_index.sql', '-- no-transaction\nCREATE INDEX CONCURRENTLY later ON "holdfast".outbox (topic);\n');
+    await write(next('index'), '-- no-transaction\nCREATE INDEX CONCURRENTLY later ON "holdfast".outbox (topic);\n');
     await migrate(database, { directory });
     expect(JSON.stringify(await catalog())).toContain('later');
     const { rowCount } = await database.query(
@@ -190,15 +193,17 @@ describe('under a role that may not create in the database', () => {
 
   test('a schema that it owns is enough', async () => {
     await database.query(`CREATE SCHEMA holdfast AUTHORIZATION ${role}`);
-    expect(await migrate(limited)).toHaveLength(3);
+    expect(await migrate(limited)).toHaveLength(shipped);
     await assertSchema(limited);
-    expect((await migrationStatus(limited)).map((each) => each.appliedBy)).toEqual([role, role, role]);
+    expect((await migrationStatus(limited)).map((each) => each.appliedBy)).toEqual(
+      Array.from({ length: shipped }, () => role),
+    );
   });
 
   test('so is a schema in which it may create', async () => {
     await database.query('CREATE SCHEMA holdfast');
     await database.query(`GRANT USAGE, CREATE ON SCHEMA holdfast TO ${role}`);
-    expect(await migrate(limited)).toHaveLength(3);
+    expect(await migrate(limited)).toHaveLength(shipped);
   });
 
   test('without rights on the ledger it is told so', async () => {
