@@ -49,10 +49,45 @@ async function main(packed: string): Promise<void> {
     const programs = files.filter((file) => /\.[cm]?ts$/.test(file)).map((file) => `node ${file.replace(/ts$/, 'js')}`);
     for (const command of commands.length > 0 ? commands : programs) await bash(folder, command, env);
     console.log(`quickstart: ${files.join(', ')} compiled and ran`);
+    await runBundled(folder, env);
   } finally {
     await Promise.all([postgres.dispose(), redis.dispose()]);
     rmSync(folder, { recursive: true, force: true });
   }
+}
+
+/** An application bundled into one file, in a folder with nothing else: it migrates, and its parts start. */
+async function runBundled(folder: string, env: NodeJS.ProcessEnv): Promise<void> {
+  writeInto(
+    folder,
+    'bundled.js',
+    `import { createWorker, migrate, openDatabase, saga } from 'holdfast';
+import { z } from 'zod';
+async function main() {
+  const database = openDatabase({ url: process.env.DATABASE_URL, schema: process.env.BUNDLED_SCHEMA });
+  await migrate(database);
+  const flow = saga({ name: 'bundled', input: z.object({}), steps: {}, run: async () => 'well' });
+  const worker = createWorker({ database, sagas: [flow] });
+  await worker.start();
+  const run = await worker.sagas.start(flow, {});
+  if ((await run.result()) !== 'well') throw new Error('the run did not complete');
+  await worker.stop();
+  await database.close();
+}
+main().catch((error) => { console.error(error); process.exitCode = 1; });`,
+  );
+  for (const format of ['esm', 'cjs']) {
+    const file = `alone/${format}/app.${format === 'esm' ? 'mjs' : 'cjs'}`;
+    // Clients of brokers and drivers require() by name what they may do without.
+    const banner = `--banner:js="import{createRequire}from'node:module';const require=createRequire(import.meta.url);"`;
+    const bundle = `npx esbuild bundled.js --bundle --platform=node --target=node20 --external:pg-native --log-level=error --format=${format} --outfile=${file}`;
+    await bash(folder, format === 'esm' ? `${bundle} ${banner}` : bundle, env);
+    await bash(folder, `cd "$(mktemp -d)" && mv ${join(folder, file)} . && node ./*js`, {
+      ...env,
+      BUNDLED_SCHEMA: `bundled_${format}`,
+    });
+  }
+  console.log('quickstart: bundled into one file, as ESM and as CommonJS, it migrated and ran');
 }
 
 function quickstartBlocks(page: string): readonly Block[] {
@@ -72,7 +107,7 @@ function makeProject(folder: string, packed: string): void {
   const { devDependencies } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
     devDependencies: Record<string, string>;
   };
-  const tools = ['typescript', '@types/node'].map((name) => `${name}@${devDependencies[name]}`);
+  const tools = ['typescript', '@types/node', 'esbuild'].map((name) => `${name}@${devDependencies[name]}`);
   const args = ['install', '--no-audit', '--no-fund', '--loglevel=error', packed, 'pg', 'zod', ...tools];
   const { status } = spawnSync('npm', args, { cwd: folder, stdio: ['ignore', 2, 2] });
   if (status !== 0) throw new Error('The packed package could not be installed in an empty project.');

@@ -1,12 +1,13 @@
 /**
  * The migrations this package ships: migrations/NNNN_name.sql, read, checked and with the configured schema in place.
- * Used by migrator.ts. Knows no database.
+ * Used by migrator.ts. Knows no database and, but for tests, no folder.
  */
 
 import { createHash } from 'node:crypto';
-import { readdir, readFile } from 'node:fs/promises';
 import { HoldfastError } from '../errors.ts';
+import { readMigrationTexts } from './migration-folder.ts';
 import { assertSchemaName, quoteIdentifier } from './quoting.ts';
+import { shippedMigrations } from './shipped-migrations.ts';
 
 export interface Migration {
   readonly version: number;
@@ -21,20 +22,16 @@ export interface Migration {
   readonly transaction: boolean;
 }
 
-/** Two levels up from src/postgres as well as from dist/postgres. */
-const SHIPPED = new URL('../../migrations/', import.meta.url);
-
 /** All migrations in order of version. Rejects with HF_CONFIG on a bad schema name, a gap or a double version. */
-export async function readMigrations(schema: string, directory: URL = SHIPPED): Promise<readonly Migration[]> {
-  const files = (await readdir(directory)).filter((file) => file.endsWith('.sql')).toSorted();
-  const migrations = await Promise.all(
-    files.map(async (file) => parseMigration(file, await readFile(new URL(file, directory), 'utf8'), schema)),
-  );
+export async function readMigrations(schema: string, directory?: URL): Promise<readonly Migration[]> {
+  const texts = directory === undefined ? await shippedMigrations() : await readMigrationTexts(directory);
+  const files = [...texts].toSorted(([a], [b]) => (a < b ? -1 : 1));
+  const migrations = files.map(([file, text]) => parseMigration(file, text, schema));
   for (const [index, migration] of migrations.entries()) {
     if (migration.version !== index + 1) {
       throw new HoldfastError(
         'HF_CONFIG',
-        `The migrations do not count up: ${files[index]} should have version ${index + 1}.`,
+        `The migrations do not count up: ${files[index]?.[0]} should have version ${index + 1}.`,
       );
     }
   }
