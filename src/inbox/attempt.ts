@@ -4,7 +4,7 @@
  */
 import type { Envelope } from '../message/envelope.ts';
 import type { SqlExecutor } from '../postgres/executor.ts';
-import { sqlStateOf } from '../postgres/sql-state.ts';
+import { classifySqlError } from '../postgres/sql-state.ts';
 import { decideOrdered, PARK_REASONS, predecessorWaived, type Outcome } from './decide.ts';
 import { runHandler } from './handler-run.ts';
 import type { ResolvedHandler } from './handler.ts';
@@ -119,7 +119,7 @@ function outcomeOf(result: WorkResult<Outcome>): Outcome {
   const { phase, error } = result;
   if (isConflict(error)) return { kind: 'conflict', error };
   // Nothing was run, so nothing can be held against the message, except a value that PostgreSQL refuses.
-  if (phase === 'opening' && sqlStateOf(error)?.startsWith('22') !== true) return { kind: 'unavailable', error };
+  if (phase === 'opening' && classifySqlError(error) !== 'data') return { kind: 'unavailable', error };
   // A COMMIT whose connection broke may have happened; the next attempt's mark tells.
   return { kind: 'failed', error };
 }
@@ -271,6 +271,5 @@ function orderedArrival<Tx>(room: Room<Tx>, { incoming, sinceMs }: Attempt<Tx>, 
 
 /** Serialization failure or deadlock: the transaction was rolled back and may be run again as it is. */
 function isConflict(error: unknown): boolean {
-  const state = sqlStateOf(error);
-  return state === '40001' || state === '40P01';
+  return classifySqlError(error) === 'conflict';
 }

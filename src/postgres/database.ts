@@ -187,7 +187,8 @@ async function withConnection<T>(pool: pg.Pool, fn: (client: pg.PoolClient) => P
   try {
     return await fn(client);
   } catch (error) {
-    if (classifySqlError(error) === 'connection') broken = true;
+    // Nor may one whose prepared statements are not what they seem.
+    if (['connection', 'session'].includes(classifySqlError(error))) broken = true;
     throw error;
   } finally {
     client.off('error', onError);

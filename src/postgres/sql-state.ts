@@ -1,39 +1,96 @@
 /**
- * What an error of the PostgreSQL driver means. Pure; used by whatever decides on retrying, reconnecting or explaining.
+ * What an error of the PostgreSQL driver means: the one table of SQLSTATEs. Pure; used by whatever decides on retrying, reconnecting,
+ * counting or explaining.
  */
 
 import { HoldfastError, isHoldfastError } from '../errors.ts';
 
 /**
  * connection: the connection or the server is gone, reconnect; a statement that was under way may or may not have run.
- * retry: the transaction was rolled back and may be run again as it is (serialization, deadlock, lock timeout, resources).
- * schema: the tables are missing or too old. permission: the role may not. read-only: a standby or read-only transaction.
+ * conflict: the transaction was rolled back because of another one, and may be run again at once as it is.
+ * busy: the server cannot just now (a lock, a time limit, a full disk, no memory); nothing was done, and it is tried again later.
+ * session: the connection lives but is not the one we prepared (a pooler changed it, or a plan is out of date): drop it, take another.
+ * read-only: a standby, which may become the primary, or a read-only transaction.
+ * schema: the tables are missing or too old. permission: the role may not.
+ * data: the server refuses what it was given; the same again is refused again.
+ * defect: the statement itself is wrong, whatever data it carries, or comes in a transaction that cannot take it.
+ * unknown: the server's word, of a kind that is not in the table. It passes until somebody knows better, and is never held against data.
+ * other: not from the driver or the server at all, or said by our own functions (HF001 and following), which the caller reads by sqlStateOf.
  */
-export type SqlErrorKind = 'connection' | 'retry' | 'schema' | 'permission' | 'read-only' | 'other';
+export type SqlErrorKind =
+  | 'connection'
+  | 'conflict'
+  | 'busy'
+  | 'session'
+  | 'read-only'
+  | 'schema'
+  | 'permission'
+  | 'data'
+  | 'defect'
+  | 'unknown'
+  | 'other';
 
+/** What is known of single SQLSTATEs; it comes before what is known of their class. */
 const KIND_BY_STATE: Readonly<Record<string, SqlErrorKind>> = {
+  '25001': 'defect', // active_sql_transaction
+  '25006': 'read-only', // read_only_sql_transaction
+  '25P01': 'defect', // no_active_sql_transaction
+  '25P02': 'defect', // in_failed_sql_transaction: what failed before is the reason
+  '25P03': 'connection', // idle_in_transaction_session_timeout
+  '25P04': 'connection', // transaction_timeout
+  '26000': 'session', // invalid_sql_statement_name: it was prepared on another connection
+  '0A000': 'defect', // feature_not_supported; see STALE_PLAN
+  '21000': 'defect', // cardinality_violation
+  '3D000': 'schema', // invalid_catalog_name: there is no such database
+  '3F000': 'schema', // invalid_schema_name
+  '40002': 'data', // transaction_integrity_constraint_violation
+  '40003': 'connection', // statement_completion_unknown
+  '42501': 'permission', // insufficient_privilege
+  '42703': 'schema', // undefined_column
+  '42704': 'schema', // undefined_object
+  '42883': 'schema', // undefined_function
+  '42P01': 'schema', // undefined_table
+  '42P05': 'session', // duplicate_prepared_statement: it was prepared by whoever had this connection before
+  '55006': 'busy', // object_in_use
+  '55P03': 'busy', // lock_not_available
+  '57014': 'busy', // query_canceled: statement_timeout, or a person
   '57P01': 'connection', // admin_shutdown
   '57P02': 'connection', // crash_shutdown
   '57P03': 'connection', // cannot_connect_now
+  '57P04': 'connection', // database_dropped
   '57P05': 'connection', // idle_session_timeout
-  '25P03': 'connection', // idle_in_transaction_session_timeout
-  '25P04': 'connection', // transaction_timeout
-  '40001': 'retry', // serialization_failure
-  '40P01': 'retry', // deadlock_detected
-  '55P03': 'retry', // lock_not_available
-  '42P01': 'schema', // undefined_table
-  '42883': 'schema', // undefined_function
-  '42703': 'schema', // undefined_column
-  '3F000': 'schema', // invalid_schema_name
-  '42501': 'permission', // insufficient_privilege
-  '25006': 'read-only', // read_only_sql_transaction
+  '72000': 'conflict', // snapshot_too_old
 };
 
 const KIND_BY_CLASS: Readonly<Record<string, SqlErrorKind>> = {
   '08': 'connection', // connection exceptions
-  '53': 'retry', // insufficient resources: too many connections, disk full, out of memory
+  '22': 'data', // data exceptions
+  '23': 'data', // integrity constraints
+  '24': 'defect', // invalid cursor state
   '28': 'permission', // invalid authorization: wrong password, pg_hba.conf
+  '34': 'defect', // invalid cursor name
+  '3B': 'defect', // savepoints
+  '40': 'conflict', // transaction rollback: serialization failure, deadlock
+  '42': 'defect', // syntax errors and access rules
+  '44': 'data', // WITH CHECK OPTION
+  '53': 'busy', // insufficient resources: too many connections, disk full, out of memory
+  '54': 'data', // program limits: a row or an index entry that is too large, JSON that is too deep
+  '58': 'busy', // the system below PostgreSQL: input and output
+  HF: 'other', // our own functions
+  P0: 'data', // RAISE in somebody's trigger or function
 };
+
+const PASSING: ReadonlySet<SqlErrorKind> = new Set([
+  'connection',
+  'conflict',
+  'busy',
+  'session',
+  'read-only',
+  'unknown',
+]);
+
+/** What PostgreSQL says of a prepared statement whose tables were changed; its SQLSTATE is 0A000. */
+const STALE_PLAN = /^cached plan must not change result type/;
 
 const SYSTEM_CODES = new Set([
   'ECONNREFUSED',
@@ -58,13 +115,18 @@ const CONNECTION_MESSAGES =
 /** Libraries wrap the driver's error; deeper than this nobody does. */
 const MAX_CAUSES = 5;
 
-/** Never throws; anything that is no error of the driver is 'other'. */
+/** Never throws. A PermanentError or a Rejection is meant, whatever its cause was: 'other'. */
 export function classifySqlError(error: unknown): SqlErrorKind {
   for (const each of causes(error)) {
     const kind = classifyOne(each);
     if (kind !== 'other') return kind;
   }
   return 'other';
+}
+
+/** Trouble that goes by itself: of the infrastructure, of a conflict, or unknown. Nothing of it speaks against data or code. */
+export function passesByItself(error: unknown): boolean {
+  return PASSING.has(classifySqlError(error));
 }
 
 /** The five-character SQLSTATE of a server error, also of a wrapped one, or undefined. */
@@ -105,9 +167,14 @@ export function translateSqlError(error: unknown): Error {
       return new HoldfastError('HF_DATABASE_READ_ONLY', `The database takes no writes: ${messageOf(error)}.`, {
         ...options,
         advice:
-          'Connect to the primary (target_session_attrs=read-write), not to a standby, in a transaction that is not READ ONLY.',
+          'Connect to the server that takes writes (by a name or proxy that follows the primary: the driver looks for none), in a transaction that is not READ ONLY.',
       });
-    case 'retry':
+    case 'conflict':
+    case 'busy':
+    case 'session':
+    case 'data':
+    case 'defect':
+    case 'unknown':
     case 'other':
       return error;
   }
@@ -115,7 +182,11 @@ export function translateSqlError(error: unknown): Error {
 
 function classifyOne(error: Error): SqlErrorKind {
   const state = stateOfOne(error);
-  if (state !== undefined) return KIND_BY_STATE[state] ?? KIND_BY_CLASS[state.slice(0, 2)] ?? 'other';
+  if (state !== undefined) {
+    if (state === '0A000' && STALE_PLAN.test(error.message)) return 'session';
+    return KIND_BY_STATE[state] ?? KIND_BY_CLASS[state.slice(0, 2)] ?? 'unknown';
+  }
+  if (isHoldfastError(error, 'HF_DATABASE_UNAVAILABLE')) return 'connection';
   const code = 'code' in error ? error.code : undefined;
   if (typeof code === 'string') {
     // ENOENT is a connection error only when it is a Unix socket that is not there.
@@ -134,6 +205,7 @@ function stateOfOne(error: Error): string | undefined {
 function* causes(error: unknown): Generator<Error> {
   let current = error;
   for (let depth = 0; depth < MAX_CAUSES && current instanceof Error; depth++) {
+    if (isHoldfastError(current, 'HF_PERMANENT') || isHoldfastError(current, 'HF_REJECTED')) return;
     yield current;
     // Several addresses of one host, all refused.
     if (current instanceof AggregateError) yield* current.errors.filter((each) => each instanceof Error);

@@ -8,10 +8,16 @@
 import type pg from 'pg';
 import type { Database } from '../postgres/database.ts';
 import { quoteIdentifier } from '../postgres/quoting.ts';
-import { classifySqlError, sqlStateOf, translateSqlError } from '../postgres/sql-state.ts';
+import {
+  classifySqlError,
+  passesByItself,
+  sqlStateOf,
+  translateSqlError,
+  type SqlErrorKind,
+} from '../postgres/sql-state.ts';
 import type { CrashPoint } from '../runtime/crash-point.ts';
 import { explainRefusal, GroupCommitError, leaseLost } from './commit-error.ts';
-import { isPassing, untilAnswered, type Patience } from './reconnect.ts';
+import { untilAnswered, type Patience } from './reconnect.ts';
 import { commitParameters } from './saga-rows.ts';
 import type { RunCommit } from './store.ts';
 
@@ -28,6 +34,9 @@ export interface GroupCommitOptions extends Patience {
   /** How long an answer is waited for, in milliseconds. */
   readonly queryTimeoutMs: number;
 }
+
+/** Another connection may do better: this one is lost, not what it was, or leads to a standby. */
+const OF_THE_CONNECTION: ReadonlySet<SqlErrorKind> = new Set(['connection', 'session', 'read-only']);
 
 /** The statement, for whoever ends a transaction with it. `unchecked`: without counting the updated rows. */
 export function commitStatement(
@@ -82,7 +91,7 @@ export function createGroupCommitter(options: GroupCommitOptions): GroupCommitte
     try {
       return await on.query(config);
     } catch (error) {
-      if (classifySqlError(error) === 'connection' || classifySqlError(error) === 'read-only') drop();
+      if (OF_THE_CONNECTION.has(classifySqlError(error))) drop();
       throw error;
     }
   }
@@ -123,7 +132,7 @@ export function createGroupCommitter(options: GroupCommitOptions): GroupCommitte
         await query(commitStatement(database.schema, workerId, runs, inDoubt));
         crashPoint('saga.commit:after');
       } catch (error) {
-        if (!isPassing(error) && inDoubt) {
+        if (!passesByItself(error) && inDoubt) {
           const known = sqlStateOf(error) === 'HF001' ? await happenedFinally(workerId, runs) : await happened(runs);
           if (known) return;
         }
@@ -186,7 +195,7 @@ export function createGroupCommitter(options: GroupCommitOptions): GroupCommitte
 /** The server objects to what it was given, rather than to the worker, the role or the tables. */
 function isRefusal(error: unknown): boolean {
   const state = sqlStateOf(error);
-  return state !== undefined && state !== 'HF001' && classifySqlError(error) === 'other';
+  return classifySqlError(error) === 'data' || (state !== 'HF001' && state?.startsWith('HF') === true);
 }
 
 function verdict(error: unknown): Error {

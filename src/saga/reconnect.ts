@@ -3,7 +3,7 @@
  * the stores of PostgreSQL.
  */
 import { HoldfastError } from '../errors.ts';
-import { classifySqlError } from '../postgres/sql-state.ts';
+import { passesByItself } from '../postgres/sql-state.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Logger } from '../runtime/log.ts';
 import { backoffMs, type RetryPolicy } from '../runtime/retry.ts';
@@ -17,12 +17,6 @@ export interface Patience {
   readonly closed: AbortSignal;
 }
 
-/** connection: nobody knows. retry: rolled back by the server. read-only: it reached a standby, which may become the primary. */
-export function isPassing(error: unknown): boolean {
-  const kind = classifySqlError(error);
-  return kind === 'connection' || kind === 'retry' || kind === 'read-only';
-}
-
 /** Rejects with what is no passing trouble, and with HF_STOPPED once the store is closed. */
 export async function untilAnswered<T>(
   what: string,
@@ -33,7 +27,7 @@ export async function untilAnswered<T>(
     try {
       return await attempt(failures);
     } catch (error) {
-      if (!isPassing(error)) throw error;
+      if (!passesByItself(error)) throw error;
       failures += 1;
       log.warn({ err: error, failures }, `${what}: no answer from the database; trying again`);
       if (!closed.aborted) await clock.sleep(backoffMs(RECONNECT, failures, Math.random), closed);

@@ -3,7 +3,7 @@
  * worker in this process says first how a run ended.
  */
 import { HoldfastError } from '../errors.ts';
-import { classifySqlError } from '../postgres/sql-state.ts';
+import { passesByItself } from '../postgres/sql-state.ts';
 import { systemClock, type Clock } from '../runtime/clock.ts';
 import { IdMap } from '../runtime/id-map.ts';
 import type { ClientStore, RunView } from './store.ts';
@@ -96,7 +96,7 @@ export function createResultWatch(
         }
       } catch (error) {
         // A database that is away comes back; whoever does not want to wait for that gives a timeout.
-        if (!isPassing(error)) for (const id of ids) settle(id, ({ reject }) => reject(asError(error)));
+        if (!passesByItself(error)) for (const id of ids) settle(id, ({ reject }) => reject(asError(error)));
       }
       for (const [, each] of due) {
         each.dueAt = clock.monotonic() + each.delayMs;
@@ -159,10 +159,6 @@ export function notFound(id: string): HoldfastError {
       'A run is there once the transaction that starts it has committed, until it is pruned some time after its end.',
     details: { run: id },
   });
-}
-
-function isPassing(error: unknown): boolean {
-  return ['connection', 'retry'].includes(classifySqlError(error));
 }
 
 function asError(reason: unknown): Error {

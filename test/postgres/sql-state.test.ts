@@ -1,7 +1,7 @@
 import { connect } from 'node:net';
 import { describe, expect, test } from 'vitest';
-import { HoldfastError } from '../../src/errors.ts';
-import { classifySqlError, sqlStateOf, translateSqlError } from '../../src/postgres/sql-state.ts';
+import { HoldfastError, PermanentError, Rejection } from '../../src/errors.ts';
+import { classifySqlError, passesByItself, sqlStateOf, translateSqlError } from '../../src/postgres/sql-state.ts';
 
 const server = (code: string): Error => Object.assign(new Error('from the server'), { code, severity: 'ERROR' });
 
@@ -11,18 +11,33 @@ describe('classifySqlError', () => {
     ['57P01', 'connection'],
     ['57P03', 'connection'],
     ['25P03', 'connection'],
-    ['40001', 'retry'],
-    ['40P01', 'retry'],
-    ['55P03', 'retry'],
-    ['53300', 'retry'],
+    ['40001', 'conflict'],
+    ['40P01', 'conflict'],
+    ['40003', 'connection'],
+    ['55P03', 'busy'],
+    ['57014', 'busy'],
+    ['53100', 'busy'],
+    ['53300', 'busy'],
+    ['58030', 'busy'],
+    ['26000', 'session'],
+    ['42P05', 'session'],
     ['42P01', 'schema'],
     ['42883', 'schema'],
     ['3F000', 'schema'],
     ['42501', 'permission'],
     ['28P01', 'permission'],
     ['25006', 'read-only'],
-    ['23505', 'other'],
-    ['22P02', 'other'],
+    ['23505', 'data'],
+    ['22P02', 'data'],
+    ['22P05', 'data'],
+    ['54000', 'data'],
+    ['P0001', 'data'],
+    ['42601', 'defect'],
+    ['25P02', 'defect'],
+    ['0A000', 'defect'],
+    ['XX000', 'unknown'],
+    ['ZZ999', 'unknown'],
+    ['HF001', 'other'],
   ])('SQLSTATE %s is %s', (code, kind) => {
     expect(classifySqlError(server(code))).toBe(kind);
     expect(sqlStateOf(server(code))).toBe(code);
@@ -56,8 +71,27 @@ describe('classifySqlError', () => {
 
   test('looks into causes, as ORMs wrap the error of the driver', () => {
     const wrapped = new Error('Failed query', { cause: server('40001') });
-    expect(classifySqlError(wrapped)).toBe('retry');
+    expect(classifySqlError(wrapped)).toBe('conflict');
     expect(sqlStateOf(wrapped)).toBe('40001');
+  });
+
+  test('a plan that is out of date is of the session, whatever its SQLSTATE says', () => {
+    const stale = Object.assign(new Error('cached plan must not change result type'), { code: '0A000' });
+    expect(classifySqlError(stale)).toBe('session');
+  });
+
+  test('what passes: infrastructure, conflicts and the unknown, but neither data nor code nor what is no error of the database', () => {
+    for (const code of ['08006', '40001', '53200', '57014', '55P03', '26000', '42P05', '25006', 'ZZ999'])
+      expect([code, passesByItself(server(code))]).toEqual([code, true]);
+    for (const code of ['22003', '23505', '42P01', '42501', '42601', 'HF001'])
+      expect([code, passesByItself(server(code))]).toEqual([code, false]);
+    expect(passesByItself(new TypeError('x is not a function'))).toBe(false);
+    expect(passesByItself(new RangeError('Maximum call stack size exceeded'))).toBe(false);
+  });
+
+  test('what somebody means is not read by its cause', () => {
+    expect(passesByItself(new PermanentError('meant', { cause: server('40001') }))).toBe(false);
+    expect(passesByItself(new Rejection('sold out', { cause: server('57P01') }))).toBe(false);
   });
 
   test('a circle of causes ends', () => {
