@@ -108,7 +108,7 @@ describe('resolveRelay', () => {
     ]);
     expect(settings.subscriptions[0]?.transport.kind).toBe('bullmq-redis');
     expect(settings).toMatchObject({
-      http: { host: '0.0.0.0', port: 9464 },
+      http: { host: '127.0.0.1', port: 9464 },
       logLevel: 'info',
       logFormat: null,
       shutdownDeadlineMs: 25_000,
@@ -182,7 +182,7 @@ describe('resolveRelay', () => {
   it('serves no pages when told so', () => {
     const config = { transport: memoryTransport(), routes };
     expect(relay({}, { ...config, http: false }).http).toBeNull();
-    expect(relay({ httpPort: 0 }, { ...config, http: false }).http).toEqual({ host: '0.0.0.0', port: 0 });
+    expect(relay({ httpPort: 0 }, { ...config, http: false }).http).toEqual({ host: '127.0.0.1', port: 0 });
     expect(() => relay({ httpPort: 70_000 }, config)).toThrow(/HTTP port/);
   });
 });

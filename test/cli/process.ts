@@ -34,16 +34,23 @@ export interface RunOptions {
   readonly input?: string;
   readonly env?: Readonly<Record<string, string>>;
   readonly cwd?: string;
+  /** Below a shell that waits for it, as npx starts it; `child` is then the shell. */
+  readonly shell?: boolean;
 }
 
-async function start(args: readonly string[], { env = {}, cwd, input }: RunOptions): Promise<ChildProcess> {
+async function start(
+  args: readonly string[],
+  { env = {}, cwd, input, shell = false }: RunOptions,
+): Promise<ChildProcess> {
   const main = await (compiled ??= compile());
   // Nothing of this machine's own settings.
   const { PATH, HOME, TMPDIR } = process.env;
   const given = Object.fromEntries(
     Object.entries({ PATH, HOME, TMPDIR, ...env }).filter(([, value]) => value !== undefined),
   );
-  const child = spawn(process.execPath, [main, ...args], {
+  const command = [process.execPath, main, ...args];
+  const [program = '', ...rest] = shell ? ['sh', '-c', '"$@"; exit $?', 'sh', ...command] : command;
+  const child = spawn(program, rest, {
     env: given,
     cwd: cwd ?? '/',
     stdio: [input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],

@@ -278,7 +278,7 @@ describe('holdfast relay', () => {
     await ready(first);
     const second = await holdfast(['relay', '--route', `**=${queue}`, '--http-port', port], { env });
     expect(second.code).toBe(2);
-    expect(second.stderr).toMatch(/cannot listen on 0\.0\.0\.0:\d+: another process does[\s\S]*--no-http/);
+    expect(second.stderr).toMatch(/cannot listen on 127\.0\.0\.1:\d+: another process does[\s\S]*--no-http/);
     const sharded = await holdfast(['relay', '--route', `**=${queue}`, '--no-http', '--shards', '4'], { env });
     expect(sharded.code).toBe(2);
     expect(sharded.stderr).toMatch(/HF_SHARDS_MISMATCH/);

@@ -165,7 +165,7 @@ export const RELAY = {
   httpHost: setting(
     '--http-host <address>',
     ['HOLDFAST_HTTP_HOST'],
-    'address of /livez, /readyz, /metrics (default: 0.0.0.0)',
+    'address of /livez, /readyz, /metrics (default: 127.0.0.1; in a container 0.0.0.0)',
     text,
   ),
   httpPort: setting('--http-port <port>', ['HOLDFAST_HTTP_PORT'], 'its port; 0: any free one (default: 9464)', whole),

@@ -26,7 +26,7 @@ export function resolveProcess({ given, config, noHttp }: ProcessInputs): Proces
   const port = given.httpPort ?? (config.http === false ? undefined : config.http?.port) ?? 9464;
   if (port > 65_535) throw new HoldfastError('HF_CONFIG', `The HTTP port is ${port}.`, { advice: 'Give 0 to 65535.' });
   const httpOff = noHttp || (config.http === false && given.httpPort === undefined);
-  const host = given.httpHost ?? (config.http === false ? undefined : config.http?.host) ?? '0.0.0.0';
+  const host = given.httpHost ?? (config.http === false ? undefined : config.http?.host) ?? '127.0.0.1';
   return {
     http: httpOff ? null : { host, port },
     logLevel: resolveLogLevel(given, config),

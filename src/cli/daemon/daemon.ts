@@ -19,6 +19,7 @@ import { databaseTrouble } from './database-trouble.ts';
 import type { Gauges } from './gauges.ts';
 import { joinLiveness, judgeReadiness, type PartReadiness, type ReadinessFacts, type Verdict } from './health.ts';
 import { createHttpServer, createPages } from './http.ts';
+import { sharedAnswer } from './shared-answer.ts';
 import { listenForStop } from './stop-signals.ts';
 
 /** What a part is given to be made of. */
@@ -56,6 +57,8 @@ export interface DaemonOptions {
 /** After the hard stop, how long the pieces may take to let go, in milliseconds. */
 const LETTING_GO_MS = 3_000;
 const RECONNECT = { attempts: Infinity, baseMs: 200, capMs: 5_000, factor: 2, withinMs: Infinity };
+/** How long the pages give the same answer about the database, in milliseconds. */
+const PROBE_MS = 1_000;
 /** A database that stays away is told of this often, in milliseconds. */
 const TELL_EVERY_MS = 15_000;
 
@@ -84,6 +87,19 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
     const parts = options.parts.map((make) => make(kit));
     const services = parts.map(({ service }) => service);
     let phase: ReadinessFacts['phase'] = 'starting';
+    const trouble = sharedAnswer(
+      () => databaseTrouble(database),
+      PROBE_MS,
+      () => clock.monotonic(),
+    );
+    const figures = sharedAnswer(
+      async () => {
+        await Promise.all(parts.map(({ gauges }) => gauges.refresh()));
+        return { text: await registry.metrics(), contentType: registry.contentType };
+      },
+      PROBE_MS,
+      () => clock.monotonic(),
+    );
     const app = createPages(
       {
         name,
@@ -93,13 +109,10 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
           return joinLiveness(await Promise.all(parts.map(async (part) => part.live(clock.monotonic()))));
         },
         ready: async () => {
-          const trouble = await databaseTrouble(database);
-          return judgeReadiness({ phase, databaseTrouble: trouble, parts: parts.map((part) => part.ready()) });
+          const databaseAnswer = await trouble();
+          return judgeReadiness({ phase, databaseTrouble: databaseAnswer, parts: parts.map((part) => part.ready()) });
         },
-        async metrics() {
-          await Promise.all(parts.map(({ gauges }) => gauges.refresh()));
-          return { text: await registry.metrics(), contentType: registry.contentType };
-        },
+        metrics: figures,
       },
       log,
     );

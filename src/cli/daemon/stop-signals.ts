@@ -1,9 +1,10 @@
 /**
  * From SIGTERM to the end: the first signal asks for a soft stop and starts the deadline, after which the stop is hard; a second
- * signal ends the process at once. Used by the daemon.
+ * signal ends the process at once. The end of the npx that started it counts as a signal. Used by the daemon.
  */
 import type { Clock } from '../../runtime/clock.ts';
 import type { Logger } from '../../runtime/log.ts';
+import { watchParent } from './lost-parent.ts';
 
 export interface StopSignals {
   /** Aborted by the first signal. */
@@ -36,6 +37,9 @@ export function listenForStop({ deadlineMs, clock, log, onSecond }: StopSignalsO
       return;
     }
     log.info({ signal, deadlineMs }, 'stopping: finishing what is in flight; once more to force it');
+    stopSoon();
+  };
+  const stopSoon = (): void => {
     soft.abort();
     void clock.sleep(deadlineMs, over.signal).then(() => {
       if (over.signal.aborted) return;
@@ -45,11 +49,17 @@ export function listenForStop({ deadlineMs, clock, log, onSecond }: StopSignalsO
   };
 
   for (const signal of SIGNALS) process.on(signal, onSignal);
+  const unwatch = watchParent(() => {
+    if (soft.signal.aborted) return;
+    log.warn({ deadlineMs }, 'what started this process (npx, npm) has ended: stopping, as if told to');
+    stopSoon();
+  });
   return {
     soft: soft.signal,
     hard: hard.signal,
     dispose() {
       over.abort();
+      unwatch();
       for (const signal of SIGNALS) process.off(signal, onSignal);
     },
   };
