@@ -61,6 +61,8 @@ export const ERROR_CODES = {
   HF_STEP_TIMEOUT: 'An attempt of a step did not finish in time; whether it happened is not known.',
   HF_STEP_LOST: 'The worker was lost during an attempt; whether it happened is not known.',
   HF_REJECTED: 'The other side refused for good.',
+  HF_NOT_ON_RECORD: 'A compensation asks for what the participant has no record of.',
+  HF_REPLY_TOPIC: 'A message asks for its reply on a topic that the participant does not reply on.',
   HF_CALL_REPEATED: 'A step was called a second time without an id.',
   HF_NON_DETERMINISM: 'The code of a saga does not do what its journal says it did.',
   HF_OUTSIDE_AWAIT: 'The code of a saga awaits something that is no step.',

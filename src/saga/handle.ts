@@ -9,6 +9,7 @@ import type { MessageType, PayloadInput, PayloadOf } from '../message/message-ty
 import type { Duration } from '../runtime/duration.ts';
 import { refuseUnknownOptions } from '../runtime/options.ts';
 import type { RetryOptions } from '../runtime/retry.ts';
+import type { Trusted } from './on-record.ts';
 import type { SagaCall } from './wire.ts';
 
 export interface CommandContext<Tx> extends HandlerContext<Tx> {
@@ -20,8 +21,8 @@ export interface CommandContext<Tx> extends HandlerContext<Tx> {
 
 export interface CompensationContext<Tx, Command, Reply> extends CommandContext<Tx> {
   /**
-   * The command that is undone. Null when the record of it is gone (see `callRetention`), or when the message was not sent as a
-   * compensation: what to undo must then be told from the payload alone.
+   * The command that is undone, as this participant recorded it. Null only with `withoutRecord: 'undo'`: what to undo must then be told
+   * from the payload alone.
    */
   readonly command: Command | null;
   /** What the command was answered with. Null also for commands without a reply. */
@@ -54,6 +55,16 @@ export interface CompensationHandlerOptions<
   readonly compensates: Command;
   /** The reply type of that command, for the type of `reply` in the context. */
   readonly reply?: Reply | undefined;
+  /**
+   * Names of properties of the payload that the message may say freely, such as a reason or a computed amount; 'all': everything. All
+   * other values must be those of the recorded command or its reply, or the compensation is refused. Default none.
+   */
+  readonly fromMessage?: Trusted | undefined;
+  /**
+   * What to do with a compensation whose command is not on record, though its headers say that it was done, and with one that comes
+   * without the headers of a saga: refuse it, or run the handler with the payload alone. Default 'refuse'.
+   */
+  readonly withoutRecord?: 'refuse' | 'undo' | undefined;
 }
 
 /** A handler with its types forgotten; made by `handle`. */
@@ -63,6 +74,9 @@ export interface ParticipantHandler<Tx> {
   /** Of a compensation: the reply type of its command, when it names one. */
   readonly reply: MessageType | null;
   readonly compensates: MessageType | null;
+  /** Of a compensation. */
+  readonly fromMessage: Trusted;
+  readonly withoutRecord: 'refuse' | 'undo';
   readonly options: CommonOptions;
   readonly run: (payload: unknown, context: CompensationContext<Tx, unknown, unknown>) => unknown;
 }
@@ -112,6 +126,8 @@ export function handleFor<Tx>(): Handle<Tx> {
 interface GivenOptions extends CommonOptions {
   readonly reply?: unknown;
   readonly compensates?: unknown;
+  readonly fromMessage?: unknown;
+  readonly withoutRecord?: unknown;
 }
 
 function makeHandler(type: MessageType, ...rest: readonly [unknown, unknown?]): ParticipantHandler<never> {
@@ -121,20 +137,33 @@ function makeHandler(type: MessageType, ...rest: readonly [unknown, unknown?]): 
   const [options, run] = typeof rest[0] === 'function' ? [{}, rest[0]] : rest;
   if (typeof options !== 'object' || options === null || typeof run !== 'function')
     throw wrong(where, 'has no handler', 'Write handle(Type, { reply: Reply }, async (command, { tx }) => …).');
-  refuseUnknownOptions(options, ['reply', 'compensates', 'retry', 'timeout'], where);
-  const { reply, compensates, retry, timeout } = options as GivenOptions;
+  refuseUnknownOptions(options, ['reply', 'compensates', 'fromMessage', 'withoutRecord', 'retry', 'timeout'], where);
+  const { reply, compensates, retry, timeout, ...ofUndo } = options as GivenOptions;
   for (const [name, given] of Object.entries({ reply, compensates })) {
     if (given !== undefined && !isMessage(given))
       throw wrong(where, `has a ${name} that is no message type`, "Declare one with message('topic', { schema }).");
   }
+  const { fromMessage = [], withoutRecord = 'refuse' } = ofUndo;
+  if (compensates === undefined && Object.values(ofUndo).some((given) => given !== undefined))
+    throw wrong(where, 'has fromMessage or withoutRecord, but no compensates', 'They belong to compensations.');
+  if (!isTrusted(fromMessage))
+    throw wrong(where, 'has a fromMessage that is no list', "Give names of properties: ['reason'], or 'all'.");
+  if (withoutRecord !== 'refuse' && withoutRecord !== 'undo')
+    throw wrong(where, `has withoutRecord ${JSON.stringify(withoutRecord)}`, "Use 'refuse' or 'undo'.");
   return {
     topic: type.topic,
     type,
     reply: (reply as MessageType | undefined) ?? null,
     compensates: (compensates as MessageType | undefined) ?? null,
+    fromMessage,
+    withoutRecord,
     options: { retry, timeout },
     run: run as ParticipantHandler<never>['run'],
   };
+}
+
+function isTrusted(value: unknown): value is Trusted {
+  return value === 'all' || (Array.isArray(value) && value.every((name) => typeof name === 'string'));
 }
 
 function isMessage(value: unknown): value is MessageType {

@@ -48,7 +48,7 @@ export type CompensationDecision =
   | { readonly do: 'answer'; readonly answer: Answer }
   /** Undo what the record tells. */
   | { readonly do: 'undo'; readonly command: StoredCommand | null; readonly reply: Answer | null }
-  /** The saga has seen the command done, but the record is gone: undo from the payload alone. */
+  /** The saga says that it has seen the command done, but there is no record of it: only the message tells what to undo. */
   | { readonly do: 'undo blind' }
   /** The command has not come: see to it that it never will happen. */
   | { readonly do: 'bury' };
@@ -84,5 +84,49 @@ export function notACompensation(participant: string, topic: string): HoldfastEr
     'HF_SAGA_DEFINITION',
     `The saga sends ${topic} as a compensation, but participant ${participant} handles it as a command.`,
     { advice: `Write handle(…, { compensates: … }, …) for ${topic}.`, details: { participant, topic } },
+  );
+}
+
+/** Nothing but the message says that there is something to undo, and messages can be forged. */
+export function noRecord(topic: string): HoldfastError {
+  return new HoldfastError('HF_NOT_ON_RECORD', `There is no record of the command that ${topic} is to undo.`, {
+    advice:
+      'Undo it by hand and settle the call; raise callRetention when it was pruned. With handle(…, { withoutRecord: "undo" }) such messages are taken at their word.',
+    details: { topic },
+  });
+}
+
+/** @param names of properties */
+export function strangePayload(topic: string, names: readonly string[]): HoldfastError {
+  const shown = names.slice(0, 10).map((name) => JSON.stringify(name.slice(0, 100)));
+  return new HoldfastError(
+    'HF_NOT_ON_RECORD',
+    `${topic} asks for what the command that it undoes does not have on record: ${shown.join(', ')}.`,
+    {
+      advice:
+        'Take them from the command and reply of the context, or name in handle(…, { fromMessage: […] }) what the message may say freely.',
+      details: { topic, properties: names.slice(0, 10) },
+    },
+  );
+}
+
+/** A compensation's handler that is run for a command would undo what nobody has done. */
+export function notACommand(participant: string, topic: string): HoldfastError {
+  return new HoldfastError(
+    'HF_SAGA_DEFINITION',
+    `${topic} came as a command, but participant ${participant} handles it as a compensation.`,
+    {
+      advice: `To send it as a command as well, handle it in a participant of its own, without compensates.`,
+      details: { participant, topic },
+    },
+  );
+}
+
+/** The reply would be written with the rights of the participant, to whatever topic the message names. */
+export function foreignReplyTopic(participant: string, topic: string, allowed: readonly string[]): HoldfastError {
+  return new HoldfastError(
+    'HF_REPLY_TOPIC',
+    `A message asks for its reply on ${JSON.stringify(topic.slice(0, 200))}, but participant ${participant} replies on ${allowed.join(', ')} only.`,
+    { advice: 'Name the topic in replyTopics if it is one of yours.', details: { participant, allowed } },
   );
 }

@@ -12,8 +12,20 @@ import { sqlStateOf } from '../postgres/sql-state.ts';
 import type { Logger } from '../runtime/log.ts';
 import type { Counter } from '../runtime/metrics.ts';
 import type { CompensationContext, ParticipantHandler } from './handle.ts';
-import { decideCompensation, decideRepeated, DONE, notACompensation, refusal } from './participant-decide.ts';
-import type { Answer, CallRow, ParticipantStore, StoredCommand } from './participant-store.ts';
+import { notOnRecord } from './on-record.ts';
+import {
+  decideCompensation,
+  type CompensationDecision,
+  decideRepeated,
+  DONE,
+  foreignReplyTopic,
+  noRecord,
+  notACommand,
+  notACompensation,
+  refusal,
+  strangePayload,
+} from './participant-decide.ts';
+import type { Answer, CallRow, ParticipantStore } from './participant-store.ts';
 import { readSagaCall, sagaReply, type SagaCall } from './wire.ts';
 
 /** A transaction lent to a handler: what the handler leaves running behind it must not write after a refusal was recorded. */
@@ -36,6 +48,8 @@ export interface Participation<Tx> {
   readonly executorOf: (tx: Tx) => SqlExecutor;
   readonly lend: (tx: Tx) => Lent<Tx>;
   readonly maxBytes: number;
+  /** Topics that may be replied on. */
+  readonly replyTopics: readonly string[];
   readonly log: Logger;
   readonly calls: Counter<'participant' | 'topic' | 'outcome'>;
 }
@@ -61,10 +75,14 @@ export async function answerMessage<Tx>(
   const saga = readSagaCall(context.message.headers);
   const work: Work<Tx> = { shared, handler, payload, context, execute: shared.executorOf(context.tx) };
   if (saga === null) {
+    // No call, so no record of one: what it would undo is told by the message alone.
+    if (handler.compensates !== null && handler.withoutRecord === 'refuse') throw forGood(noRecord(handler.topic));
     await runHandler(work, null, { command: null, reply: null });
     count(work, 'by hand');
     return;
   }
+  if (!shared.replyTopics.includes(saga.replyTo))
+    throw forGood(foreignReplyTopic(shared.name, saga.replyTo, shared.replyTopics));
   const [answer, outcome] =
     saga.role === 'command' ? await answerCommand(work, saga) : await answerCompensation(work, saga);
   await context.send(sagaReply(saga.replyTo), { runId: saga.runId, call: saga.call, to: saga.role, ...answer });
@@ -77,6 +95,11 @@ async function answerCommand<Tx>(work: Work<Tx>, saga: SagaCall): Promise<Answer
   const { shared, handler, context, execute } = work;
   const { store } = shared;
   const { topic, version, data } = context.message;
+  if (handler.compensates !== null) {
+    const error = notACommand(shared.name, topic);
+    shared.log.error({ err: error, runId: saga.runId, call: saga.call }, 'a command cannot be carried out');
+    return [refusal(error), 'rejected'];
+  }
   if (!(await store.claim(execute, saga, { topic, version, data }))) {
     return [decideRepeated(await lockExisting(work, saga), handler.topic), 'repeated'];
   }
@@ -113,6 +136,11 @@ async function answerCompensation<Tx>(work: Work<Tx>, saga: SagaCall): Promise<A
       );
     return [decision.answer, refused ? 'rejected' : 'nothing'];
   }
+  const misfit = misfitOf(work, saga, decision);
+  if (misfit !== null) {
+    shared.log.error({ err: misfit, runId: saga.runId, call: saga.call }, 'a compensation does not fit its call');
+    return [refusal(misfit), 'rejected'];
+  }
   await execute(SAVEPOINT, []);
   const record = await recordFor(work, saga, decision);
   if (record === null) throw movedOn(saga);
@@ -125,6 +153,22 @@ async function answerCompensation<Tx>(work: Work<Tx>, saga: SagaCall): Promise<A
   return [DONE, 'compensated'];
 }
 
+type Undoing = Exclude<CompensationDecision, { readonly do: 'answer' | 'bury' }>;
+
+/** Why a compensation is not carried out: what it asks for is not what was recorded. Null when it is. */
+function misfitOf<Tx>({ handler, context }: Work<Tx>, saga: SagaCall, decision: Undoing): HoldfastError | null {
+  if (decision.do === 'undo blind') return handler.withoutRecord === 'undo' ? null : noRecord(handler.topic);
+  const { runId, call } = saga;
+  const known = [runId, call, `${runId}:${call}`];
+  const strange = notOnRecord(context.message.data, decision, known, handler.fromMessage);
+  return strange.length === 0 ? null : strangePayload(handler.topic, strange);
+}
+
+/** As an error after which the message is parked at once: nobody can be answered. */
+function forGood(cause: HoldfastError): PermanentError {
+  return new PermanentError(cause.message, { cause, details: { ...cause.details, code: cause.code } });
+}
+
 interface Record {
   readonly command: unknown;
   readonly reply: unknown;
@@ -134,9 +178,7 @@ interface Record {
 async function recordFor<Tx>(
   { shared, handler, execute }: Work<Tx>,
   saga: SagaCall,
-  decision:
-    | { readonly do: 'undo'; readonly command: StoredCommand | null; readonly reply: Answer | null }
-    | { readonly do: 'undo blind' },
+  decision: Undoing,
 ): Promise<Record | null> {
   if (decision.do === 'undo blind') {
     if (!(await shared.store.bury(execute, saga, 'compensated'))) return null;

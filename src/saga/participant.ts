@@ -15,6 +15,7 @@ import { on, type Handler } from '../inbox/handler.ts';
 import { lend } from '../inbox/lent-client.ts';
 import { DEFAULT_RETENTION } from '../inbox/retention.ts';
 import type { MessageType } from '../message/message-type.ts';
+import { assertTopic } from '../message/topic-pattern.ts';
 import { createOutbox } from '../outbox/outbox.ts';
 import { DEFAULT_MAX_BYTES } from '../outbox/prepare.ts';
 import { toExecutor, type Row, type SqlExecutor, type TransactionHandle } from '../postgres/executor.ts';
@@ -28,6 +29,7 @@ import { refuseUnknownOptions } from '../runtime/options.ts';
 import { handleFor, type Handle, type ParticipantHandler } from './handle.ts';
 import { createParticipantStore, type ParticipantStore } from './participant-store.ts';
 import { answerMessage, type Lent, type Participation } from './participant-work.ts';
+import { DEFAULT_REPLY_TOPIC } from './wire.ts';
 
 /** Handlers as a list, or as a function that is given `handle` for the transactions of this participant. */
 export type ParticipantHandlers<Tx> =
@@ -41,6 +43,11 @@ interface OwnOptions<Tx> {
    * run may lie between a command and its compensation. What had no effect is kept for `retention`, as the inbox is.
    */
   readonly callRetention?: Duration | undefined;
+  /**
+   * Topics that replies may go to; default ['saga.reply']. A message that asks for its reply elsewhere is parked, and its handler is not
+   * run: it would have this participant write there with its own rights.
+   */
+  readonly replyTopics?: readonly string[] | undefined;
 }
 
 /** Those of a consumer; without `outbox`, one on the same schema is made. */
@@ -70,7 +77,11 @@ export function participant<Tx>(
   options: DatabaseParticipantOptions | RunnerParticipantOptions<Tx>,
 ): Participant {
   const where = `participant('${name}')`;
-  refuseUnknownOptions(options, [...KNOWN_OPTIONS.filter((known) => known !== 'window'), 'callRetention'], where);
+  refuseUnknownOptions(
+    options,
+    [...KNOWN_OPTIONS.filter((known) => known !== 'window'), 'callRetention', 'replyTopics'],
+    where,
+  );
   // Which of the two it is, is of no matter from here on, but for how transactions are opened.
   return 'runner' in options
     ? assemble(name, where, options, runnerAccess(options))
@@ -129,7 +140,13 @@ function assemble<Tx>(
   options: CommonConsumerOptions & OwnOptions<Tx>,
   access: Access<Tx>,
 ): Participant {
-  const { handlers: given, callRetention = DEFAULT_CALL_RETENTION, ...rest } = options;
+  const {
+    handlers: given,
+    callRetention = DEFAULT_CALL_RETENTION,
+    replyTopics = [DEFAULT_REPLY_TOPIC],
+    ...rest
+  } = options;
+  checkReplyTopics(where, replyTopics);
   const list = typeof given === 'function' ? given(handleFor<Tx>()) : given;
   const handlers = checkHandlers(where, list);
   const effectMs = parseDuration(callRetention, `${where}.callRetention`);
@@ -151,6 +168,7 @@ function assemble<Tx>(
     executorOf: access.executorOf,
     lend: access.lend,
     maxBytes: DEFAULT_MAX_BYTES,
+    replyTopics,
     log,
     calls: (options.metrics ?? noopMetrics).counter(
       'holdfast_participant_calls_total',
@@ -196,6 +214,12 @@ function consumable<Tx>(shared: Participation<Tx>, handler: ParticipantHandler<T
     ...(options.timeout === undefined ? {} : { timeout: options.timeout }),
   });
   return { ...made, run: (payload, context) => answerMessage(shared, handler, payload, context) };
+}
+
+function checkReplyTopics(where: string, topics: readonly string[]): void {
+  if (!Array.isArray(topics) || topics.length === 0)
+    throw wrong(where, 'has no replyTopics', `Leave them away for ['${DEFAULT_REPLY_TOPIC}'].`);
+  for (const topic of topics as readonly string[]) assertTopic(topic, `${where}: the reply topic`);
 }
 
 function checkHandlers<Tx>(
