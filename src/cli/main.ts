@@ -4,13 +4,18 @@
  */
 import { run } from './program.ts';
 
-// A reader that closes the pipe (`holdfast outbox ls | head`) has had enough.
+const args = process.argv.slice(2);
+const isDaemon = ['relay', 'worker', 'start'].includes(args[0] ?? '');
+
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  // Whoever reads the log of a daemon may go away, and the daemon has work under way.
+  if (isDaemon) return;
+  // A reader that closes the pipe (`holdfast outbox ls | head`) has had enough.
   if (error.code === 'EPIPE') process.exit(0);
   throw error;
 });
+if (isDaemon) process.stderr.on('error', () => {});
 
-const args = process.argv.slice(2);
 process.exitCode = await run(args);
 // Whatever a broker's client or a connection that hangs still has open: a daemon that was told to stop is to be gone.
-if (['relay', 'worker', 'start'].includes(args[0] ?? '')) process.exit();
+if (isDaemon) process.exit();

@@ -9,9 +9,9 @@ import { assertSchemaName, DEFAULT_SCHEMA } from '../postgres/quoting.ts';
 import { systemClock } from '../runtime/clock.ts';
 import { noCrash, type CrashPoint } from '../runtime/crash-point.ts';
 import { parseDuration, type Duration } from '../runtime/duration.ts';
-import { silentLogger } from '../runtime/log.ts';
 import { createLoop } from '../runtime/loop.ts';
-import { noopMetrics, type Metrics } from '../runtime/metrics.ts';
+import type { Metrics } from '../runtime/metrics.ts';
+import { safeLogger, safeMetrics } from '../runtime/observers.ts';
 import { refuseUnknownOptions } from '../runtime/options.ts';
 import { backoffMs, resolveRetry } from '../runtime/retry.ts';
 import type { Service } from '../runtime/service.ts';
@@ -116,19 +116,12 @@ function assemble<Tx>(
   work: Work<Tx>,
   tools: Tools,
 ): Consumer {
-  const {
-    transport,
-    destination = name,
-    clock = systemClock,
-    random = Math.random,
-    metrics = noopMetrics,
-    onUnknown = 'ignore',
-  } = options;
+  const { transport, destination = name, clock = systemClock, random = Math.random, onUnknown = 'ignore' } = options;
   const duration = (
     option: 'timeout' | 'retention' | 'idempotencyRetention' | 'predecessorWait' | 'parkedPoll' | 'pruneInterval',
     preset: Duration,
   ): number => parseDuration(options[option] ?? preset, `${where}.${option}`);
-  const log = (options.log ?? silentLogger).child({ consumer: name });
+  const log = safeLogger(options.log).child({ consumer: name });
   const ordered = options.ordered ?? false;
   const resolved = resolveHandlers(handlers, { retry: options.retry, timeout: options.timeout ?? '30s', where });
   const horizonMs =
@@ -169,7 +162,7 @@ function assemble<Tx>(
     clock,
     random,
     log,
-    counts: consumerMetrics(metrics),
+    counts: consumerMetrics(safeMetrics(options.metrics, log)),
     crash: tools.crash,
     stopping: () => stopping.signal,
   };

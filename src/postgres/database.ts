@@ -6,6 +6,7 @@
 import pg from 'pg';
 import { HoldfastError } from '../errors.ts';
 import { parseDuration, type Duration } from '../runtime/duration.ts';
+import { safeHook } from '../runtime/observers.ts';
 import { refuseUnknownOptions } from '../runtime/options.ts';
 import { assertSchemaName, DEFAULT_SCHEMA } from './quoting.ts';
 import { classifySqlError, sqlStateOf } from './sql-state.ts';
@@ -70,7 +71,7 @@ export function openDatabase(options: DatabaseOptions = {}): Database {
   const schema = assertSchemaName(options.schema ?? DEFAULT_SCHEMA);
   const given = isPool(options.pool) ? options.pool : undefined;
   const pool = given ?? new pg.Pool(poolConfig(options));
-  const onIdleError = (error: Error) => options.onIdleError?.(error);
+  const onIdleError = safeHook(options.onIdleError, 'onIdleError of openDatabase');
   // An idle connection that breaks is dropped by the pool, which emits 'error'; unheard, that would end the process.
   pool.on('error', onIdleError);
   let closing: Promise<void> | undefined;

@@ -9,9 +9,10 @@ import { assertSchema } from '../postgres/migrator.ts';
 import { createWaker } from '../postgres/wake-up.ts';
 import { systemClock, type Clock } from '../runtime/clock.ts';
 import { noCrash, type CrashPoint } from '../runtime/crash-point.ts';
-import { silentLogger, type Logger } from '../runtime/log.ts';
+import type { Logger } from '../runtime/log.ts';
 import { createLoop, type Loop } from '../runtime/loop.ts';
-import { noopMetrics, type Metrics } from '../runtime/metrics.ts';
+import type { Metrics } from '../runtime/metrics.ts';
+import { safeLogger, safeMetrics } from '../runtime/observers.ts';
 import { refuseUnknownOptions } from '../runtime/options.ts';
 import type { Service } from '../runtime/service.ts';
 import type { Publisher, Transport } from '../transport/port.ts';
@@ -59,7 +60,8 @@ export function createRelay(options: RelayOptions): Relay {
     ['database', 'subscriptions', 'owner', 'log', 'metrics', 'clock', 'random', 'crashPoint'],
     'createRelay',
   );
-  const { database, clock = systemClock, random = Math.random, log = silentLogger, crashPoint = noCrash } = options;
+  const { database, clock = systemClock, random = Math.random, crashPoint = noCrash } = options;
+  const log = safeLogger(options.log);
   const owner = options.owner ?? `${hostname()}:${process.pid}:${randomUUID().slice(0, 8)}`;
   const subscriptions = options.subscriptions.map(resolveSubscription);
   const names = subscriptions.map((subscription) => subscription.name);
@@ -71,7 +73,7 @@ export function createRelay(options: RelayOptions): Relay {
 
   const store = createSubscriptionStore(database);
   const scheduler = createScheduler(database);
-  const metrics = createRelayMetrics(options.metrics ?? noopMetrics);
+  const metrics = createRelayMetrics(safeMetrics(options.metrics, log));
   const publishers = new Map<Transport, Publisher>();
   const waker = createWaker({
     database,

@@ -3,6 +3,7 @@
  * one function call that finds nothing.
  */
 import { isSpanContextValid, trace } from '@opentelemetry/api';
+import { outcomeOf, warnOnce } from './observers.ts';
 
 /** W3C Trace Context, as it travels in an envelope. */
 export interface TraceContext {
@@ -16,6 +17,13 @@ export interface TraceContext {
  * propagator (B3, Jaeger) the process uses for HTTP. https://www.w3.org/TR/trace-context/#traceparent-header
  */
 export function currentTraceContext(): TraceContext | null {
+  // A registered SDK is the user's: a message is sent whatever becomes of its trace.
+  return outcomeOf(activeSpan, report) ?? null;
+}
+
+const report = warnOnce('The tracer');
+
+function activeSpan(): TraceContext | null {
   const span = trace.getActiveSpan()?.spanContext();
   if (span === undefined || !isSpanContextValid(span)) return null;
   const flags = (span.traceFlags & 0xff).toString(16).padStart(2, '0');

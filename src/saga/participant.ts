@@ -22,9 +22,8 @@ import { toExecutor, type Row, type SqlExecutor, type TransactionHandle } from '
 import { DEFAULT_SCHEMA } from '../postgres/quoting.ts';
 import { systemClock } from '../runtime/clock.ts';
 import { parseDuration, type Duration } from '../runtime/duration.ts';
-import { silentLogger } from '../runtime/log.ts';
 import { createLoop } from '../runtime/loop.ts';
-import { noopMetrics } from '../runtime/metrics.ts';
+import { safeLogger, safeMetrics } from '../runtime/observers.ts';
 import { refuseUnknownOptions } from '../runtime/options.ts';
 import { handleFor, type Handle, type ParticipantHandler } from './handle.ts';
 import { createParticipantStore, type ParticipantStore } from './participant-store.ts';
@@ -158,7 +157,7 @@ function assemble<Tx>(
       'Raise callRetention above the longest time that a run may wait before it is undone.',
     );
   }
-  const log = (options.log ?? silentLogger).child({ consumer: name });
+  const log = safeLogger(options.log).child({ consumer: name });
   const store = createParticipantStore(access.schema, name);
   const shared: Participation<Tx> = {
     name,
@@ -170,7 +169,7 @@ function assemble<Tx>(
     maxBytes: DEFAULT_MAX_BYTES,
     replyTopics,
     log,
-    calls: (options.metrics ?? noopMetrics).counter(
+    calls: safeMetrics(options.metrics, log).counter(
       'holdfast_participant_calls_total',
       'Commands and compensations by what came of them.',
       ['participant', 'topic', 'outcome'],

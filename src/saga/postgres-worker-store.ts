@@ -8,7 +8,8 @@ import { quoteIdentifier } from '../postgres/quoting.ts';
 import { sqlStateOf, translateSqlError } from '../postgres/sql-state.ts';
 import { systemClock, type Clock } from '../runtime/clock.ts';
 import { noCrash, type CrashPoint } from '../runtime/crash-point.ts';
-import { silentLogger, type Logger } from '../runtime/log.ts';
+import type { Logger } from '../runtime/log.ts';
+import { safeLogger } from '../runtime/observers.ts';
 import { leaseLost } from './commit-error.ts';
 import { createGroupCommitter } from './group-commit.ts';
 import { untilAnswered, type Patience } from './reconnect.ts';
@@ -46,7 +47,8 @@ const KEPT_FREE = 3;
 const NOW = 'round(extract(epoch FROM clock_timestamp()) * 1000)::float8';
 
 export function createPostgresWorkerStore(options: PostgresWorkerStoreOptions): PostgresWorkerStore {
-  const { database, log = silentLogger, crashPoint = noCrash, clock = systemClock } = options;
+  const { database, crashPoint = noCrash, clock = systemClock } = options;
+  const log = safeLogger(options.log);
   const { idleInTransactionMs = 7_500, queryTimeoutMs = 10_000 } = options;
   const s = quoteIdentifier(database.schema);
   const closing = new AbortController();

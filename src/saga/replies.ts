@@ -3,8 +3,7 @@
  * it when they are given `replies`; it can also run by itself.
  */
 import { refuseUnknownOptions } from '../runtime/options.ts';
-import { silentLogger } from '../runtime/log.ts';
-import { noopMetrics } from '../runtime/metrics.ts';
+import { safeLogger, safeMetrics } from '../runtime/observers.ts';
 import { consumer, type Consumer } from '../inbox/consumer.ts';
 import { KNOWN_OPTIONS, type CommonConsumerOptions, type DatabaseConsumerOptions } from '../inbox/consumer-options.ts';
 import { on } from '../inbox/handler.ts';
@@ -33,8 +32,8 @@ export function sagaReplies(options: SagaRepliesOptions): Consumer {
   const known = KNOWN_OPTIONS.filter((name) => !['window', 'outbox', 'runner', 'schema', 'handlers'].includes(name));
   refuseUnknownOptions(options, [...known, 'topic'], 'sagaReplies');
   const { destination = DEFAULT_REPLY_DESTINATION, topic = DEFAULT_REPLY_TOPIC, ...rest } = options;
-  const log = (options.log ?? silentLogger).child({ consumer: destination });
-  const replies = (options.metrics ?? noopMetrics).counter(
+  const log = safeLogger(options.log).child({ consumer: destination });
+  const replies = safeMetrics(options.metrics, log).counter(
     'holdfast_saga_replies_total',
     'Replies of participants by what became of them: delivered, or dropped because there is no such run.',
     ['outcome'],

@@ -12,9 +12,10 @@ import { createWaker } from '../postgres/wake-up.ts';
 import { systemClock, type Clock } from '../runtime/clock.ts';
 import { noCrash, type CrashPoint } from '../runtime/crash-point.ts';
 import { parseDuration, type Duration } from '../runtime/duration.ts';
-import { silentLogger, type Logger } from '../runtime/log.ts';
+import type { Logger } from '../runtime/log.ts';
 import { createLoop } from '../runtime/loop.ts';
-import { noopMetrics, type Metrics } from '../runtime/metrics.ts';
+import type { Metrics } from '../runtime/metrics.ts';
+import { safeLogger, safeMetrics } from '../runtime/observers.ts';
 import { refuseUnknownOptions } from '../runtime/options.ts';
 import type { Service } from '../runtime/service.ts';
 import type { Transport } from '../transport/port.ts';
@@ -111,10 +112,11 @@ const PRUNE_EVERY_MS = 600_000;
 export function createWorker(options: WorkerOptions): Worker {
   const where = 'createWorker';
   refuseUnknownOptions(options, KNOWN, where);
-  const { database, clock = systemClock, random = Math.random, metrics = noopMetrics, replies } = options;
+  const { database, clock = systemClock, random = Math.random, replies } = options;
   if (typeof database?.transaction !== 'function')
     throw wrong(where, 'has no database', 'Give database: openDatabase({ url }).');
-  const log = (options.log ?? silentLogger).child({ part: 'worker' });
+  const log = safeLogger(options.log).child({ part: 'worker' });
+  const metrics = safeMetrics(options.metrics, log);
   const registry = createRegistry(options.sagas, where);
   if (registry.all.length === 0) throw wrong(where, 'has no sagas', 'Give sagas: [placeOrder].');
   const leaseMs = parseDuration(options.lease ?? '15s', `${where}.lease`);

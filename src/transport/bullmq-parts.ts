@@ -4,6 +4,7 @@
  */
 import type { BackendFactory, IQueueBackend, JobJson, JobsOptions } from 'bullmq';
 import { HoldfastError } from '../errors.ts';
+import { safeHook } from '../runtime/observers.ts';
 import { refuseUnknownOptions } from '../runtime/options.ts';
 import type { OutboundMessage } from './port.ts';
 
@@ -120,7 +121,7 @@ export function resolveBullmqOptions(options: BullmqOptions, where: string): Bul
     // (a refused write while completing, say), this many attempts send the job back to the queue instead of to the failed set.
     jobOptions: { attempts: 2_000_000_000, removeOnComplete: options.removeOnComplete ?? true },
     maxMessageBytes: positive('maxMessageBytes', 256 * 1024 * 1024),
-    onError: options.onError ?? (() => {}),
+    onError: safeHook(options.onError, 'onError of a transport'),
   };
 }
 

@@ -37,6 +37,18 @@ describe('style', () => {
     expect(wrong).toEqual([]);
   });
 
+  it('gets its loggers and metrics by way of what makes them harmless', () => {
+    const raw =
+      /\b(?:silentLogger|noopMetrics)\b|(?:^|[^(])\boptions\.(?:log|metrics)\s*\?\?|options\.on(?:Idle)?Error\?\./;
+    const mayUse = (path: string): boolean => path.startsWith('src/runtime/') || path.startsWith('src/testing/');
+    expect(
+      linesWhere(
+        src.filter(({ path }) => !mayUse(path)),
+        (line) => raw.test(line),
+      ),
+    ).toEqual([]);
+  });
+
   it('exports by name', () => {
     expect(linesWhere(src, (line) => /^export default\b/.test(line))).toEqual([]);
   });

@@ -8,6 +8,7 @@ import { openDatabase, type Database, type DatabaseOptions } from '../../postgre
 import { systemClock } from '../../runtime/clock.ts';
 import type { Logger } from '../../runtime/log.ts';
 import type { Metrics } from '../../runtime/metrics.ts';
+import { safeLogger, safeMetrics } from '../../runtime/observers.ts';
 import { promMetrics } from '../../runtime/prom-metrics.ts';
 import { backoffMs } from '../../runtime/retry.ts';
 import type { Service } from '../../runtime/service.ts';
@@ -64,7 +65,8 @@ const TELL_EVERY_MS = 15_000;
 
 /** Runs until it is told to stop. Resolves with the exit code, except for errors before anything runs, which it rejects with. */
 export async function runDaemon(options: DaemonOptions): Promise<number> {
-  const { name, settings, migrateFirst, log } = options;
+  const { name, settings, migrateFirst } = options;
+  const log = safeLogger(options.log);
   const clock = systemClock;
   dieOfTheUnforeseen(log);
   const stop = listenForStop({
@@ -83,7 +85,7 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
   let http: Service | null = null;
 
   try {
-    const kit = { database, registry, metrics: promMetrics(registry), log };
+    const kit = { database, registry, metrics: safeMetrics(promMetrics(registry), log), log };
     const parts = options.parts.map((make) => make(kit));
     const services = parts.map(({ service }) => service);
     let phase: ReadinessFacts['phase'] = 'starting';
