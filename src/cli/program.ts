@@ -9,6 +9,7 @@ import { describeFailure, formatFailure, type Report, type Ui } from './output/r
 import { createStyle, wantsColor } from './output/style.ts';
 import { addSagaVerbs } from './program-sagas.ts';
 import { parseDuration, type Duration } from '../runtime/duration.ts';
+import { visibleJson, visiblePage } from '../runtime/terminal-text.ts';
 import { addActOptions, addSettings, contextOf, textFlag, type AddVerb, type Context } from './verb.ts';
 
 // Loaded when they are asked for: the command line is to answer at once, and the relay alone loads half a dozen libraries.
@@ -43,13 +44,13 @@ export async function run(args: readonly string[]): Promise<number> {
   const errUi = uiOf(process.stderr);
   let exitCode: number = EXIT.ok;
   const print = ({ json: document, text, exitCode: code = EXIT.ok }: Report): void => {
-    process.stdout.write(`${json ? JSON.stringify(document) : text(outUi)}\n`);
+    process.stdout.write(json ? jsonLine(document) : `${visiblePage(text(outUi))}\n`);
     exitCode = code;
   };
   const program = createProgram({
     print,
     ended: (code) => void (exitCode = code),
-    errOutput: (text) => void (json ? undefined : process.stderr.write(text)),
+    errOutput: (text) => void (json ? undefined : process.stderr.write(visiblePage(text))),
   });
   try {
     await program.parseAsync(args, { from: 'user' });
@@ -63,13 +64,17 @@ export async function run(args: readonly string[]): Promise<number> {
       return EXIT.usage;
     }
     if (json) printError(describeFailure(error));
-    else process.stderr.write(`${formatFailure(error, errUi)}\n`);
+    else process.stderr.write(`${visiblePage(formatFailure(error, errUi))}\n`);
     return exitCodeOf(error);
   }
 }
 
 function printError(error: object): void {
-  process.stdout.write(`${JSON.stringify({ error })}\n`);
+  process.stdout.write(jsonLine({ error }));
+}
+
+function jsonLine(document: unknown): string {
+  return `${visibleJson(JSON.stringify(document))}\n`;
 }
 
 interface ProgramHooks {

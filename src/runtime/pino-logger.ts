@@ -5,6 +5,7 @@
 import { pino, stdSerializers, type LevelWithSilent } from 'pino';
 import { PinoPretty } from 'pino-pretty';
 import type { Logger } from './log.ts';
+import { visible, visibleJson } from './terminal-text.ts';
 
 export type LogLevel = LevelWithSilent;
 
@@ -24,7 +25,7 @@ export function createLogger(options: LoggerOptions = {}): Logger {
     base: null,
     serializers: { err: stdSerializers.errWithCause, error: stdSerializers.errWithCause },
   };
-  const target = { write: (line: string): void => void stream.write(line) };
+  const target = { write: (line: string): void => void stream.write(visibleJson(line)) };
   if (!pretty)
     return pino(
       { ...settings, timestamp: pino.stdTimeFunctions.isoTime, formatters: { level: (label) => ({ level: label }) } },
@@ -52,9 +53,10 @@ function prettyMessage(log: Record<string, unknown>, messageKey: string, dim: (t
   const fields = Object.entries(log)
     .filter(([name, value]) => name !== messageKey && !META.has(name) && value !== undefined)
     .map(([name, value]) => `${name}=${shown(value)}`);
-  const line = [asText(log[messageKey] ?? ''), ...(fields.length === 0 ? [] : [dim(fields.join(' '))])].join('  ');
+  const message = visible(asText(log[messageKey] ?? ''));
+  const line = [message, ...(fields.length === 0 ? [] : [dim(visible(fields.join(' ')))])].join('  ');
   const causes = [log['err'] ?? log['error']].flatMap((error) => describeCauses(error, Number(log['level'])));
-  return [line, ...causes.map((cause) => dim(`    ${cause.replaceAll('\n', '\n    ')}`))].join('\n');
+  return [line, ...causes.map((cause) => dim(`    ${visible(cause).replaceAll('\n', '\n    ')}`))].join('\n');
 }
 
 function describeCauses(error: unknown, level: number): readonly string[] {

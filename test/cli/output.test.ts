@@ -38,7 +38,7 @@ describe('formats', () => {
   });
 
   it('lets no text of a message take over the terminal', () => {
-    expect(oneLine('a\n\u001B[2Jb\tc')).toBe('a [2Jb c');
+    expect(oneLine('a\n\u001B[2Jb\tc')).toBe('a \\x1b[2Jb c');
     expect(oneLine('abcdef', 4)).toBe('abc…');
   });
 });

@@ -1,6 +1,7 @@
 /**
  * Numbers, times and texts as people read them. Pure; used by the verbs.
  */
+import { visible } from '../../runtime/terminal-text.ts';
 
 /** '0 ms', '12 s', '3m 12s', '2h 5m', '4d 3h': two units at most. */
 export function formatMs(ms: number): string {
@@ -62,9 +63,8 @@ export function formatTime(time: Date): string {
   return `${time.toISOString().slice(0, 19).replace('T', ' ')}Z`;
 }
 
-/** On one line, without control characters; at most `width` columns, with an ellipsis. */
+/** On one line, with what cannot be seen made visible; at most `width` columns, with an ellipsis. */
 export function oneLine(text: string, width = Infinity): string {
-  // eslint-disable-next-line no-control-regex
-  const line = text.replaceAll(/[\u0000-\u001F\u007F\u0080-\u009F\s]+/g, ' ').trim();
+  const line = visible(text.replaceAll(/\s+/g, ' ').trim());
   return line.length > width ? `${line.slice(0, Math.max(0, width - 1))}…` : line;
 }
