@@ -8,6 +8,7 @@ import {
   retryParked as retryParkedDelivery,
   type ParkedTarget,
 } from '../inbox/parked-operations.ts';
+import { topicMatches } from '../message/topic-pattern.ts';
 import { recordAudit, type Act } from '../postgres/audit.ts';
 import type { Database } from '../postgres/database.ts';
 import { toExecutor } from '../postgres/executor.ts';
@@ -18,6 +19,7 @@ import { refuseUnknownOptions } from '../runtime/options.ts';
 import { assertMessageId } from './messages.ts';
 import { listParked, type ParkedSummary } from './parked.ts';
 import { rows, tables } from './reads.ts';
+import { routedTopics } from './routed-topics.ts';
 
 export interface RetryAct extends Act {
   /** Consumers: a message parked as 'predecessor missing' goes on without it. */
@@ -38,6 +40,8 @@ export interface RetriedPlace {
   readonly where: string;
   /** Failed messages made due now. */
   readonly retried: number;
+  /** Of them, those whose topic no route of the subscription has, as the relay started last knows it: they will stay parked. */
+  readonly unrouted: number;
 }
 
 const SELECTION = ['id', 'key', 'all', 'subscription', 'consumer'] as const;
@@ -56,9 +60,9 @@ export async function retryParked(
   const places = await placesOf(database, selection);
   const done: RetriedPlace[] = [];
   for (const place of places) {
-    const retried =
-      place.kind === 'relay' ? await retryRelay(database, place, act) : await retryConsumer(database, place, act);
-    done.push({ kind: place.kind, where: place.where, retried });
+    const { kind, where } = place;
+    if (kind === 'relay') done.push({ kind, where, ...(await retryRelay(database, place, act)) });
+    else done.push({ kind, where, retried: await retryConsumer(database, place, act), unrouted: 0 });
   }
   return done;
 }
@@ -174,11 +178,16 @@ async function placesOf(database: Database, selection: RetrySelection): Promise<
   return places;
 }
 
-async function retryRelay(database: Database, { where, target }: Place, act: Act): Promise<number> {
+async function retryRelay(
+  database: Database,
+  { where, target }: Place,
+  act: Act,
+): Promise<Pick<RetriedPlace, 'retried' | 'unrouted'>> {
+  const patterns = (await routedTopics(database)).get(where);
   return audited(database, async (client, audit) => {
     const narrowed = 'all' in target ? {} : target;
     let retried = await requestRetry(client, database.schema, { subscription: where, ...narrowed });
-    if (retried.length === 0 && 'id' in target) {
+    if (retried.messages === 0 && 'id' in target) {
       // It waits behind another: that one is what holds it up.
       const [parked] = await parkedAt(database, { id: target.id, subscription: where });
       if (parked === undefined) throw notParked({ id: target.id });
@@ -187,9 +196,11 @@ async function retryRelay(database: Database, { where, target }: Place, act: Act
     }
     const subject =
       'id' in target ? `${where}/${target.id}` : 'key' in target ? `${where}/key/${target.key}` : `${where}/*`;
-    const ids = retried.slice(0, 100).map((each) => each.id);
-    await audit({ ...act, action: 'parked.retry', subject, details: { kind: 'relay', messages: retried.length, ids } });
-    return retried.length;
+    const { messages, ids, topics } = retried;
+    const hasRoute = ({ topic }: { topic: string }) => patterns?.some((each) => topicMatches(each, topic)) ?? true;
+    const unrouted = topics.reduce((sum, each) => sum + (hasRoute(each) ? 0 : each.messages), 0);
+    await audit({ ...act, action: 'parked.retry', subject, details: { kind: 'relay', messages, unrouted, ids } });
+    return { retried: messages, unrouted };
   });
 }
 

@@ -5,7 +5,7 @@ import { sql } from 'kysely';
 import { HoldfastError } from '../errors.ts';
 import { encodeWire } from '../message/envelope.ts';
 import { isUuid } from '../message/id.ts';
-import { assertTopicPattern, topicPatternToRegex } from '../message/topic-pattern.ts';
+import { assertTopicPattern, topicMatches, topicPatternToRegex } from '../message/topic-pattern.ts';
 import type { Database } from '../postgres/database.ts';
 import { quoteIdentifier } from '../postgres/quoting.ts';
 import { refuseUnknownOptions } from '../runtime/options.ts';
@@ -43,8 +43,11 @@ export interface MessageSummary {
 export interface SubscriptionPassage {
   readonly subscription: string;
   readonly shard: number;
-  /** passed: the cursor is beyond it (published, or of a topic without a route). parked: see holdfast parked. waiting: not yet read. */
-  readonly state: 'passed' | 'parked' | 'waiting';
+  /**
+   * passed: the cursor is beyond it and it has a route: published. parked: see holdfast parked. waiting: not yet read. unrouted: no
+   * route has its topic, as far as the relay that started last knows, so it is not published.
+   */
+  readonly state: 'passed' | 'parked' | 'waiting' | 'unrouted';
 }
 
 export interface ConsumerPassage {
@@ -159,17 +162,17 @@ async function passages(database: Database, id: string): Promise<readonly Subscr
     .innerJoin('outbox as o', (join) => join.on(sql<boolean>`o.lane % s.shards = s.shard`))
     .leftJoin('parked_message as p', (join) => join.onRef('p.subscription', '=', 's.name').onRef('p.seq', '=', 'o.seq'))
     .where('o.id', '=', id)
-    .select(['s.name', 's.shard', sql<boolean>`p.seq is not null`.as('parked')])
+    .select(['s.name', 's.shard', 's.topics', 'o.topic', sql<boolean>`p.seq is not null`.as('parked')])
     .select(
       sql<boolean>`o.seq <= s.high and (o.seq <= s.floor or pg_visible_in_snapshot(o.xid, s.snapshot)
         or coalesce(o.seq <= s.catchup_seq and pg_visible_in_snapshot(o.xid, s.catchup), false))`.as('passed'),
     )
     .orderBy('s.name');
-  return (await rows(database, query)).map(({ name, shard, parked, passed }) => ({
-    subscription: name,
-    shard,
-    state: parked ? 'parked' : passed ? 'passed' : 'waiting',
-  }));
+  return (await rows(database, query)).map(({ name, shard, topics, topic, parked, passed }) => {
+    const unrouted = topics?.every((pattern) => !topicMatches(pattern, topic)) ?? false;
+    const state = parked ? 'parked' : unrouted ? 'unrouted' : passed ? 'passed' : 'waiting';
+    return { subscription: name, shard, state };
+  });
 }
 
 async function consumerPassages(database: Database, id: string): Promise<readonly ConsumerPassage[]> {

@@ -60,6 +60,7 @@ export interface HoldfastTables {
     rate: number;
     trouble: string | null;
     retention: unknown;
+    topics: readonly string[] | null;
     created_at: Date;
     advanced_at: Date | null;
   };
@@ -102,6 +103,8 @@ export interface HoldfastTables {
     requested_at: Date;
     position: Int8;
     published: Int8;
+    unrouted: Int8;
+    refused: Int8;
     finished_at: Date | null;
   };
   worker: {

@@ -60,6 +60,10 @@ export interface ReplayStatus {
   readonly toSeq: number;
   readonly position: number;
   readonly published: number;
+  /** Read and not published, for no route has their topic. */
+  readonly unrouted: number;
+  /** Read and not published, for the broker refused them. */
+  readonly refused: number;
   readonly topic: string | null;
   readonly key: string | null;
   readonly requestedAgoMs: number;
@@ -128,6 +132,8 @@ export async function relayStatus(database: Database): Promise<RelayStatus> {
       toSeq: Number(row.to_seq),
       position: Number(row.position),
       published: Number(row.published),
+      unrouted: Number(row.unrouted),
+      refused: Number(row.refused),
       topic: row.topic,
       key: row.key,
       requestedAgoMs: row.requested_ms,
@@ -232,7 +238,8 @@ function replaysQuery(database: Database) {
   return tables(database)
     .selectFrom('replay')
     .where('finished_at', 'is', null)
-    .select(['id', 'subscription', 'from_seq', 'to_seq', 'position', 'published', 'topic', 'key'])
+    .select(['id', 'subscription', 'from_seq', 'to_seq', 'position', 'published', 'unrouted', 'refused'])
+    .select(['topic', 'key'])
     .select(ageMs('requested_at').as('requested_ms'))
     .orderBy('requested_at');
 }

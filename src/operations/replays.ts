@@ -2,6 +2,7 @@
  * Publishing part of the log again: after a broker lost its memory, or for a consumer that must see it once more. Inboxes make it
  * harmless. Used by `holdfast outbox replay` and the dashboard; the relay does the work (src/relay/replay.ts).
  */
+import { sql } from 'kysely';
 import { HoldfastError } from '../errors.ts';
 import { messageId } from '../message/id.ts';
 import { assertTopicPattern, topicPatternToRegex } from '../message/topic-pattern.ts';
@@ -11,7 +12,8 @@ import { requestReplay as insertReplay } from '../relay/replay-store.ts';
 import { didYouMean, refuseUnknownOptions } from '../runtime/options.ts';
 import { audited } from './interventions.ts';
 import { seqAfter, seqBefore } from './log-position.ts';
-import { firstRow, rows, tables } from './reads.ts';
+import { firstRow, tables } from './reads.ts';
+import { routedTopics } from './routed-topics.ts';
 
 export interface ReplayOptions {
   readonly subscription: string;
@@ -31,9 +33,11 @@ export interface ReplayPlan {
   readonly subscription: string;
   readonly fromSeq: number;
   readonly toSeq: number;
-  /** How many messages of the log fit; counted up to 100,000, `atLeast` then says that there are more. */
+  /** How many messages of the log fit and have a route; counted up to 100,000, `atLeast` then says that there are more. */
   readonly messages: number;
   readonly atLeast: boolean;
+  /** How many fit but will not be published, for no route of the subscription has their topic; counted up to 100,000. */
+  readonly unrouted: number;
   readonly oldest: Date;
   readonly newest: Date;
 }
@@ -46,8 +50,8 @@ const OPTIONS = ['subscription', 'since', 'until', 'fromSeq', 'toSeq', 'topic', 
 const COUNT_LIMIT = 100_000;
 
 /**
- * What a replay would publish. Rejects with HF_SUBSCRIPTION_UNKNOWN, with HF_NOT_FOUND when no message fits, and with HF_CONFIG for
- * options that are not usable.
+ * What a replay would publish. Rejects with HF_SUBSCRIPTION_UNKNOWN, with HF_NOT_FOUND when no message fits, or none that the
+ * subscription has a route for, and with HF_CONFIG for options that are not usable.
  */
 export async function planReplay(database: Database, options: ReplayOptions): Promise<ReplayPlan> {
   refuseUnknownOptions(options, OPTIONS, 'requestReplay');
@@ -60,7 +64,7 @@ export async function planReplay(database: Database, options: ReplayOptions): Pr
     }
   }
   if (topic !== undefined) assertTopicPattern(topic);
-  await assertSubscription(database, subscription);
+  const patterns = await topicsOf(database, subscription);
 
   let fitting = tables(database).selectFrom('outbox').select(['seq', 'created_at']);
   if (fromSeq !== undefined) fitting = fitting.where('seq', '>=', fromSeq);
@@ -72,28 +76,39 @@ export async function planReplay(database: Database, options: ReplayOptions): Pr
   if (topic !== undefined) fitting = fitting.where('topic', '~', topicPatternToRegex(topic));
   if (key !== undefined) fitting = fitting.where('key', '=', key);
 
-  const [first, last, counted] = await Promise.all([
-    firstRow(database, fitting.orderBy('seq').limit(1)),
-    firstRow(database, fitting.orderBy('seq', 'desc').limit(1)),
-    firstRow(
-      database,
-      tables(database)
-        .selectFrom(fitting.limit(COUNT_LIMIT + 1).as('fitting'))
-        .select(({ fn }) => fn.countAll().as('count')),
-    ),
+  const routes = patterns?.includes('**') === false ? patterns.map(topicPatternToRegex) : null;
+  const hasRoute = sql<boolean>`topic ~ any(${routes}::text[])`;
+  const routed = routes === null ? fitting : fitting.where(hasRoute);
+  const count = async (query: typeof fitting): Promise<number> => {
+    const counted = tables(database).selectFrom(query.limit(COUNT_LIMIT + 1).as('counted'));
+    return Number(
+      (
+        await firstRow(
+          database,
+          counted.select(({ fn }) => fn.countAll().as('count')),
+        )
+      )?.count ?? 0,
+    );
+  };
+  const [first, last, messages, unrouted] = await Promise.all([
+    firstRow(database, routed.orderBy('seq').limit(1)),
+    firstRow(database, routed.orderBy('seq', 'desc').limit(1)),
+    count(routed),
+    routes === null ? 0 : count(fitting.where(sql<boolean>`not ${hasRoute}`)),
   ]);
   if (first === undefined || last === undefined) {
+    if (unrouted > 0) throw noRoute(subscription, unrouted);
     throw new HoldfastError('HF_NOT_FOUND', 'No message of the log fits.', {
       advice: 'See what there is with the same filter: `holdfast outbox ls`. Retention prunes what is older.',
     });
   }
-  const count = Number(counted?.count ?? 0);
   return {
     subscription,
     fromSeq: Number(first.seq),
     toSeq: Number(last.seq),
-    messages: Math.min(count, COUNT_LIMIT),
-    atLeast: count > COUNT_LIMIT,
+    messages: Math.min(messages, COUNT_LIMIT),
+    atLeast: messages > COUNT_LIMIT,
+    unrouted: Math.min(unrouted, COUNT_LIMIT),
     oldest: new Date(first.created_at),
     newest: new Date(last.created_at),
   };
@@ -125,13 +140,24 @@ export async function requestReplay(database: Database, options: ReplayOptions, 
   return { id, ...plan };
 }
 
-async function assertSubscription(database: Database, name: string): Promise<void> {
-  const known = await rows(
-    database,
-    tables(database).selectFrom('subscription').select('name').distinct().orderBy('name'),
+function noRoute(subscription: string, unrouted: number): HoldfastError {
+  const some = unrouted > COUNT_LIMIT ? `More than ${COUNT_LIMIT}` : unrouted;
+  return new HoldfastError(
+    'HF_NOT_FOUND',
+    `${some} messages of the log fit, but no route of subscription '${subscription}' has their topic.`,
+    {
+      advice: 'A replay would publish nothing. Give the topic a route and restart the relay first.',
+      details: { subscription, unrouted: Math.min(unrouted, COUNT_LIMIT) },
+    },
   );
-  const names = known.map((row) => row.name);
-  if (names.includes(name)) return;
+}
+
+/** The topic patterns of its routes; null: not known, for no relay has started since. Rejects with HF_SUBSCRIPTION_UNKNOWN. */
+async function topicsOf(database: Database, name: string): Promise<readonly string[] | null> {
+  const known = await routedTopics(database);
+  const found = known.get(name);
+  if (found !== undefined) return found;
+  const names = [...known.keys()];
   const near = didYouMean(name, names);
   const list = names.length === 0 ? 'None has been started yet on this database.' : `There are: ${names.join(', ')}.`;
   throw new HoldfastError('HF_SUBSCRIPTION_UNKNOWN', `There is no subscription '${name}'.`, {

@@ -63,7 +63,11 @@ export async function deliver(
   }
   session.heads.settle();
   await writeParked(context, session, records);
-  return { published: free.length - unrouted - failed.length, parked: records.length, unrouted };
+  return {
+    published: free.length - unrouted.length - failed.length,
+    parked: records.length,
+    unrouted: unrouted.length,
+  };
 }
 
 /** Messages of a key that has parked ones wait behind them. Pure. */
@@ -78,22 +82,25 @@ export function split(
   return { free, held };
 }
 
-/** Publishes each entry to all its destinations; an entry counts as refused if one of them refuses it. `again`: they were parked. */
+/**
+ * Publishes each entry to all its destinations; an entry counts as refused if one of them refuses it. One that no route has is
+ * `unrouted`: nothing was published, which is not the same as delivered. `again`: they were parked.
+ */
 export async function publishEntries(
   context: DeliveryContext,
   session: Session,
   entries: readonly LogEntry[],
   signal: AbortSignal,
   { replayId, again = false }: { readonly replayId?: string; readonly again?: boolean } = {},
-): Promise<{ refused: readonly (readonly [LogEntry, Refusal])[]; unrouted: number }> {
+): Promise<{ refused: readonly (readonly [LogEntry, Refusal])[]; unrouted: readonly LogEntry[] }> {
   const { router, source } = context.subscription;
   const batch: OutboundMessage[] = [];
   const owners: LogEntry[] = [];
-  let unrouted = 0;
+  const unrouted: LogEntry[] = [];
   if (replayId === undefined) await loadHeads(context, session, entries);
   for (const entry of entries) {
     const destinations = router.destinations(entry.topic);
-    if (destinations.length === 0) unrouted += 1;
+    if (destinations.length === 0) unrouted.push(entry);
     for (const { name, ordered } of destinations) {
       const predecessor =
         ordered && entry.key !== null && replayId === undefined

@@ -5,7 +5,7 @@
 import type { ClientBase } from 'pg';
 import { HoldfastError } from '../errors.ts';
 import { quoteIdentifier } from '../postgres/quoting.ts';
-import { discardParked } from './parking-store.ts';
+import { discardAllParked } from './parking-store.ts';
 
 export interface DroppedSubscription {
   readonly name: string;
@@ -48,17 +48,13 @@ export async function dropSubscription(
       details: { subscription: name, owner: held.holder },
     });
   }
-  const parked = await discardParked(client, schema, { subscription: name });
-  if (parked.length > 0 && !options.discardParked) {
+  const parked = await discardAllParked(client, schema, name);
+  if (parked > 0 && !options.discardParked) {
     // The caller's transaction rolls the deletion back.
-    throw new HoldfastError(
-      'HF_CONFIG',
-      `Subscription '${name}' has ${parked.length} parked messages, which would be lost.`,
-      {
-        advice: 'Retry or discard them first, or give them up with it: --discard-parked.',
-        details: { subscription: name, parked: parked.length },
-      },
-    );
+    throw new HoldfastError('HF_CONFIG', `Subscription '${name}' has ${parked} parked messages, which would be lost.`, {
+      advice: 'Retry or discard them first, or give them up with it: --discard-parked.',
+      details: { subscription: name, parked },
+    });
   }
   const replays = await client.query(`DELETE FROM ${s}.replay WHERE subscription = $1 AND finished_at IS NULL`, [name]);
   await client.query(`DELETE FROM ${s}.key_head WHERE subscription = $1`, [name]);
@@ -68,7 +64,7 @@ export async function dropSubscription(
     shards: rows.length,
     high: Math.min(...rows.map((row) => Number(row.high))),
     published: rows.reduce((sum, row) => sum + Number(row.published), 0),
-    parked: parked.length,
+    parked,
     replays: replays.rowCount ?? 0,
   };
 }

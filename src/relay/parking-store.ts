@@ -173,21 +173,44 @@ const selectionValues = ({ subscription, id, key }: ParkedSelection) => [subscri
 type ReferenceRow = Omit<ParkedReference, 'seq'> & { readonly seq: string };
 const toReference = (row: ReferenceRow): ParkedReference => ({ ...row, seq: Number(row.seq) });
 
+/** What was made due: their number, and the ids and topics of the first of them. They may be a million. */
+export interface RetryRequested {
+  readonly messages: number;
+  /** At most 100. */
+  readonly ids: readonly string[];
+  /** How many messages of which topic; at most 1000 topics. */
+  readonly topics: readonly { readonly topic: string; readonly messages: number }[];
+}
+
 /**
  * Makes the failed messages of a selection due now, dead letters included; the relay takes them up within a second or so.
- * In the caller's transaction. Resolves with those messages.
+ * In the caller's transaction.
  */
 export async function requestRetry(
   client: ClientBase,
   schema: string,
   selection: ParkedSelection,
-): Promise<readonly ParkedReference[]> {
-  const result = await client.query<ReferenceRow>(
-    `UPDATE ${quoteIdentifier(schema)}.parked_message SET next_attempt_at = clock_timestamp()
-     WHERE state = 'failed' AND ${SELECTED} RETURNING ${REFERENCE}`,
+): Promise<RetryRequested> {
+  const result = await client.query<{ found: string }>(
+    `WITH due AS (
+       UPDATE ${quoteIdentifier(schema)}.parked_message SET next_attempt_at = clock_timestamp()
+       WHERE state = 'failed' AND ${SELECTED} RETURNING seq, id, topic)
+     SELECT json_build_object(
+       'messages', (SELECT count(*) FROM due),
+       'ids', (SELECT coalesce(json_agg(id ORDER BY seq), '[]') FROM (SELECT seq, id FROM due ORDER BY seq LIMIT 100) AS first),
+       'topics', (SELECT coalesce(json_agg(t), '[]') FROM (
+         SELECT topic, count(*) AS messages FROM due GROUP BY topic ORDER BY topic LIMIT 1000) AS t))::text AS found`,
     selectionValues(selection),
   );
-  return result.rows.map(toReference);
+  return JSON.parse(result.rows[0]?.found as string) as RetryRequested;
+}
+
+/** Gives up all that a subscription has parked, in the caller's transaction. Resolves with how many they were. */
+export async function discardAllParked(client: ClientBase, schema: string, subscription: string): Promise<number> {
+  const result = await client.query(`DELETE FROM ${quoteIdentifier(schema)}.parked_message WHERE subscription = $1`, [
+    subscription,
+  ]);
+  return result.rowCount ?? 0;
 }
 
 /**

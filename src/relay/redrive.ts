@@ -2,6 +2,7 @@
  * Publishes parked messages whose time has come, each key in order: the first of every key alone, and only when it went well the
  * ones waiting behind it. Used by the subscription runner between pages.
  */
+import { HoldfastError } from '../errors.ts';
 import type { LogEntry } from './log-reader.ts';
 import { failedRecord, forgetHead, publishEntries, type DeliveryContext, type Refusal } from './delivery.ts';
 import type { ParkedRecord, RedriveCandidate } from './parking-store.ts';
@@ -9,6 +10,15 @@ import type { Session } from './session.ts';
 
 /** What stands in the table while a message is taken up carefully, and after it, if that was the end of the relay. */
 const DIED: Refusal = { kind: 'refused', permanent: false, error: new Error('a relay died publishing it') };
+
+/** Its route went while it was parked. It stays, for nobody would have got it, and goes out when a route has its topic again. */
+const NO_ROUTE: Refusal = {
+  kind: 'refused',
+  permanent: false,
+  error: new HoldfastError('HF_CONFIG', 'No route of the subscription has its topic.', {
+    advice: 'Give its topic a route and restart the relay, then `holdfast parked retry`; or discard it.',
+  }),
+};
 
 /**
  * Resolves with how many messages were published. `careful`, after deaths: one message at a time, and its attempt is counted before
@@ -41,21 +51,25 @@ export async function redrive(
   /** Resolves with the entries that went out. */
   const publishWave = async (batch: readonly LogEntry[]): Promise<readonly LogEntry[]> => {
     if (batch.length === 0) return [];
-    const { refused } = await publishEntries(context, session, batch, signal, { again: true });
-    const refusals = new Map(refused);
-    const gone = batch.filter((entry) => !refusals.has(entry));
+    const { refused, unrouted } = await publishEntries(context, session, batch, signal, { again: true });
+    const staying = new Set([...unrouted, ...refused.map(([entry]) => entry)]);
+    const gone = batch.filter((entry) => !staying.has(entry));
     crashPoint('relay.redrive:before');
     await parking.unpark(
       session.writeClient,
       session.epoch,
       gone.map((entry) => entry.seq),
     );
-    await parking.park(
-      session.writeClient,
-      session.epoch,
-      refused.map(([entry, refusal]) => afterFailure(entry.seq, refusal)),
-    );
+    await parking.park(session.writeClient, session.epoch, [
+      ...refused.map(([entry, refusal]) => afterFailure(entry.seq, refusal)),
+      ...unrouted.map(({ seq }) => ({ ...afterFailure(seq, NO_ROUTE), reason: 'no route has its topic' })),
+    ]);
     crashPoint('relay.redrive:after');
+    for (const { id, topic } of unrouted)
+      context.log.error(
+        { messageId: id, topic },
+        'parked message not published: no route has its topic; it stays parked',
+      );
     for (const [entry] of refused) forgetHead(context, session, entry);
     session.heads.settle();
     return gone;

@@ -148,8 +148,8 @@ export function createRelay(options: RelayOptions): Relay {
 
   async function prepare(): Promise<void> {
     await assertSchema(database);
-    for (const { name, shards, from, retentionMs } of subscriptions)
-      await store.ensure(name, { shards, from, retentionMs });
+    for (const { name, shards, from, retentionMs, topics } of subscriptions)
+      await store.ensure(name, { shards, from, retentionMs, topics });
   }
 
   return {

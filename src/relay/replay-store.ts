@@ -26,6 +26,13 @@ export interface ReplayRequest {
   readonly key: string | null;
 }
 
+export interface ReplayCounts {
+  readonly published: number;
+  /** No route had their topic. */
+  readonly unrouted: number;
+  readonly refused: number;
+}
+
 /** Asks for a replay, in the caller's transaction. */
 export async function requestReplay(client: ClientBase, schema: string, request: ReplayRequest): Promise<void> {
   await client.query(
@@ -60,20 +67,23 @@ export async function beginReplayPage(
   return { id, position: Number(row.position), toSeq: Number(row.to_seq), topic, key, begunTimes: row.begun_times };
 }
 
-/** Notes progress, fenced by the lease. Rejects with HF_LEASE_LOST. */
+/** Notes progress, fenced by the lease. Resolves with the counts of the whole replay so far. Rejects with HF_LEASE_LOST. */
 export async function advanceReplay(
   client: ClientBase,
   schema: string,
   key: SubscriptionKey,
   epoch: number,
-  progress: { readonly id: string; readonly position: number; readonly published: number; readonly finished: boolean },
-): Promise<void> {
-  const result = await client.query(
+  progress: ReplayCounts & { readonly id: string; readonly position: number; readonly finished: boolean },
+): Promise<ReplayCounts> {
+  const { id, position, published, unrouted, refused, finished } = progress;
+  const result = await client.query<Record<keyof ReplayCounts, string>>(
     `WITH fence AS MATERIALIZED (${fenceSql(schema)})
-     UPDATE ${quoteIdentifier(schema)}.replay SET position = $5, published = published + $6,
+     UPDATE ${quoteIdentifier(schema)}.replay SET position = $5, published = published + $6, unrouted = unrouted + $8, refused = refused + $9,
        finished_at = CASE WHEN $7 THEN clock_timestamp() END
-     FROM fence WHERE id = $4`,
-    [key.name, key.shard, epoch, progress.id, progress.position, progress.published, progress.finished],
+     FROM fence WHERE id = $4 RETURNING published, unrouted, refused`,
+    [key.name, key.shard, epoch, id, position, published, finished, unrouted, refused],
   );
-  if (result.rowCount === 0) throw leaseLost(key);
+  const row = result.rows[0];
+  if (row === undefined) throw leaseLost(key);
+  return { published: Number(row.published), unrouted: Number(row.unrouted), refused: Number(row.refused) };
 }

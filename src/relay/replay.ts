@@ -2,7 +2,7 @@
  * Works off replays page by page, between pages of the live log, so that neither starves the other. Used by the subscription runner.
  */
 import { publishEntries, type DeliveryContext } from './delivery.ts';
-import { advanceReplay, beginReplayPage } from './replay-store.ts';
+import { advanceReplay, beginReplayPage, type ReplayCounts } from './replay-store.ts';
 import type { Session } from './session.ts';
 
 /** A page begun so often has killed its relays, or one after the other was stopped in it. */
@@ -27,27 +27,41 @@ export async function replayPage(
   const wanted = { fromSeq: replay.position, toSeq, topic, key, limit: careful ? 1 : limit };
   const { entries, next } = await session.reader.range(wanted);
   const finished = next === null;
-  const passed = (published: number) =>
+  const passed = (counts: ReplayCounts) =>
     advanceReplay(session.writeClient, schema, session.key, session.epoch, {
       id: replay.id,
       position: next ?? toSeq + 1,
-      published,
       finished,
+      ...counts,
     });
   if (careful) {
     log.warn(
       { replayId: replay.id, messageId: entries[0]?.id },
       'relays ended here again and again: replaying one message at a time',
     );
-    await passed(entries.length);
+    await passed({ published: entries.length, unrouted: 0, refused: 0 });
   }
   const { refused, unrouted } = await publishEntries(context, session, entries, signal, { replayId: replay.id });
   for (const [entry, { error }] of refused) {
     log.error({ replayId: replay.id, messageId: entry.id, err: error }, 'replayed message refused by the broker');
   }
   crashPoint('relay.replay:before');
-  if (!careful) await passed(entries.length - refused.length - unrouted);
+  const counts = {
+    published: entries.length - refused.length - unrouted.length,
+    unrouted: unrouted.length,
+    refused: refused.length,
+  };
+  // What was noted as published before it was, is put right.
+  const all = careful
+    ? await passed({ ...counts, published: counts.published - entries.length })
+    : await passed(counts);
   crashPoint('relay.replay:after');
-  if (finished) log.info({ replayId: replay.id }, 'replay finished');
+  if (finished) {
+    const missed = all.unrouted + all.refused > 0;
+    log[missed ? 'warn' : 'info'](
+      { replayId: replay.id, ...all },
+      missed ? 'replay finished, and not everything went out: no route, or refused' : 'replay finished',
+    );
+  }
   return true;
 }

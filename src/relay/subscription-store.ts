@@ -42,7 +42,16 @@ export interface Advance {
 
 export interface SubscriptionStore {
   /** Creates the rows of a new subscription, or brings an existing one to `shards` when nobody holds it. */
-  ensure(name: string, options: { shards: number; from: 'beginning' | 'now'; retentionMs: number }): Promise<void>;
+  ensure(
+    name: string,
+    options: {
+      shards: number;
+      from: 'beginning' | 'now';
+      retentionMs: number;
+      /** Topic patterns of its routes, which tell operations what it would publish; undefined: all topics. */
+      topics?: readonly string[] | undefined;
+    },
+  ): Promise<void>;
   /**
    * Takes the lease when it is free, over, or was taken through this store and not given back (who lost its connection, say). A name
    * alone proves nothing: two relays may have been given the same, or one that died may come back under it.
@@ -117,7 +126,7 @@ export function createSubscriptionStore(database: Database): SubscriptionStore {
   }
 
   return {
-    async ensure(name, { shards, from, retentionMs }) {
+    async ensure(name, { shards, from, retentionMs, topics = ['**'] }) {
       await database.transaction(async (client) => {
         // A process that is stopped in here must not keep others from the row for ever.
         await client.query(`SET LOCAL idle_in_transaction_session_timeout = '10s'`);
@@ -140,10 +149,10 @@ export function createSubscriptionStore(database: Database): SubscriptionStore {
         } else if (first.shards !== shards) {
           await reshard(client, name, shards, found.rows);
         }
-        await client.query(`UPDATE ${s}.subscription SET retention = $2 * interval '1 millisecond' WHERE name = $1`, [
-          name,
-          retentionMs,
-        ]);
+        await client.query(
+          `UPDATE ${s}.subscription SET retention = $2 * interval '1 millisecond', topics = $3 WHERE name = $1`,
+          [name, retentionMs, topics],
+        );
       });
     },
 

@@ -63,7 +63,14 @@ it('lets the owner of before write nothing', async () => {
     park: () => parking.park(client, epoch, [parked]),
     unpark: () => parking.unpark(client, epoch, [1]),
     advanceReplay: () =>
-      advanceReplay(client, 'holdfast', key, epoch, { id: replay, position: 4, published: 3, finished: true }),
+      advanceReplay(client, 'holdfast', key, epoch, {
+        id: replay,
+        position: 4,
+        published: 3,
+        unrouted: 0,
+        refused: 0,
+        finished: true,
+      }),
   };
   const refused: string[] = [];
   for (const [name, write] of Object.entries(writes)) {

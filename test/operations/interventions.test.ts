@@ -36,7 +36,7 @@ describe('parked messages', () => {
     bad.clear();
     // Asked for by the one behind: what holds it up is tried.
     expect(await retryParked(lab.database, { id: ids[1]! }, { ...me, reason: 'limit raised' })).toEqual([
-      { kind: 'relay', where: 'main', retried: 1 },
+      { kind: 'relay', where: 'main', retried: 1, unrouted: 0 },
     ]);
     await relay.stop();
     await relay.tick();
@@ -48,7 +48,7 @@ describe('parked messages', () => {
         action: 'parked.retry',
         subject: `main/${ids[1]}`,
         reason: 'limit raised',
-        details: { kind: 'relay', messages: 1, ids: [ids[0]] },
+        details: { kind: 'relay', messages: 1, unrouted: 0, ids: [ids[0]] },
       },
     ]);
   });
@@ -73,11 +73,11 @@ describe('parked messages', () => {
     );
     await lab.parkDelivery('shipping', NOBODY, 'k');
     expect(await retryParked(lab.database, { key: 'k' }, me)).toEqual([
-      { kind: 'relay', where: 'main', retried: 1 },
-      { kind: 'consumer', where: 'shipping', retried: 1 },
+      { kind: 'relay', where: 'main', retried: 1, unrouted: 0 },
+      { kind: 'consumer', where: 'shipping', retried: 1, unrouted: 0 },
     ]);
     expect(await retryParked(lab.database, { all: true, subscription: 'main' }, me)).toEqual([
-      { kind: 'relay', where: 'main', retried: 2 },
+      { kind: 'relay', where: 'main', retried: 2, unrouted: 0 },
     ]);
     expect(await retryParked(lab.database, { all: true, consumer: 'nobody' }, me)).toEqual([]);
     expect(await lab.audit()).toHaveLength(3);

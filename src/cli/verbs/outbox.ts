@@ -73,7 +73,13 @@ export async function outboxShow(context: Context, [id = '']: readonly string[])
 
 function formatMessage(message: MessageDetails, { style }: Ui): string {
   const { data, ...envelope } = message.envelope;
-  const paint = { passed: style.green, handled: style.green, waiting: style.yellow, parked: style.red };
+  const paint = {
+    passed: style.green,
+    handled: style.green,
+    waiting: style.yellow,
+    unrouted: style.yellow,
+    parked: style.red,
+  };
   const passages = [
     ...message.subscriptions.map(({ subscription, state }) => [`relay ${subscription}`, paint[state](state)] as const),
     ...message.consumers.map(
@@ -160,9 +166,11 @@ export async function outboxReplay(context: Context): Promise<Report> {
   });
 }
 
-function describePlan({ subscription, messages, atLeast, fromSeq, toSeq, oldest, newest }: ReplayPlan): string {
+function describePlan(plan: ReplayPlan): string {
+  const { subscription, messages, atLeast, unrouted, fromSeq, toSeq, oldest, newest } = plan;
   const count = `${atLeast ? 'more than ' : ''}${plural(messages, 'message')}`;
-  return `${count} on ${subscription}, seq ${formatCount(fromSeq)} to ${formatCount(toSeq)}, written ${formatTime(oldest)} to ${formatTime(newest)}`;
+  const others = unrouted === 0 ? '' : ` (${formatCount(unrouted)} more have no route there and are passed over)`;
+  return `${count} on ${subscription}${others}, seq ${formatCount(fromSeq)} to ${formatCount(toSeq)}, written ${formatTime(oldest)} to ${formatTime(newest)}`;
 }
 
 async function onlySubscription(database: Database): Promise<string> {

@@ -124,6 +124,7 @@ export async function parkedRetry(context: Context, [id]: readonly string[]): Pr
   };
   const places = await withDatabase(context, (database) => retryParked(database, selection, act));
   const retried = places.reduce((sum, place) => sum + place.retried, 0);
+  const unrouted = places.reduce((sum, place) => sum + place.unrouted, 0);
   return {
     json: { retried, places },
     text: ({ style }) =>
@@ -132,6 +133,11 @@ export async function parkedRetry(context: Context, [id]: readonly string[]): Pr
         : [
             `${style.green('Due now:')} ${plural(retried, 'message')} (${places.map(({ kind, where, retried: count }) => `${kind} ${where}: ${count}`).join(', ')}).`,
             'Running relays and consumers take them up within a second or so, each key in order.',
+            ...(unrouted === 0
+              ? []
+              : [
+                  `${style.yellow(`${plural(unrouted, 'message')} will stay parked:`)} no route of the subscription has their topic. Give it one, restart the relay, and retry; or discard them.`,
+                ]),
           ].join('\n'),
   };
 }
