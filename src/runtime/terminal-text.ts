@@ -5,12 +5,10 @@
  */
 
 /**
- * Control characters but line feed and tab (C0, DEL, C1), marks of direction, what has no width, and the separators of lines and
- * paragraphs of Unicode. Surrogates without a partner are no text at all.
+ * Control characters (Cc) but line feed and tab; what formats without being seen (Cf: marks of direction, no-width characters, tags);
+ * surrogates without a partner, which are no text at all (Cs); Unicode's own ends of lines and paragraphs (Zl, Zp).
  */
-const UNSEEN =
-  // eslint-disable-next-line no-control-regex
-  /[\u0000-\u0008\u000B-\u001F\u007F-\u009F\u00AD\u061C\u180E\u200B-\u200F\u2028-\u202E\u2060-\u206F\uFEFF\uFFF9-\uFFFB]|[\u{E0000}-\u{E007F}]|\p{Surrogate}/gu;
+const UNSEEN = /(?![\n\t])[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu;
 
 /** Colours and weights, the only sequences the command line writes itself. */
 // eslint-disable-next-line no-control-regex
