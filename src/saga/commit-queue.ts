@@ -1,7 +1,7 @@
 /**
  * The commits of a worker: many runs in one, as soon as the one before is back. No timer holds anything up. Used by the engine.
  */
-import { HoldfastError } from '../errors.ts';
+import { HoldfastError, isHoldfastError } from '../errors.ts';
 import { describeError } from '../runtime/describe-error.ts';
 import type { Logger } from '../runtime/log.ts';
 import { recordError } from './recorded-error.ts';
@@ -26,6 +26,8 @@ export interface CommitQueueOptions {
   readonly workerId: string;
   readonly log: Logger;
   readonly pass: (point: string) => boolean;
+  /** The wait before something is tried again that has failed so often. */
+  readonly pause: (failures: number) => Promise<void>;
   /** When the run is to be claimed again, if it leaves memory now; null: it stays. */
   readonly releaseOf: (run: Run) => { readonly wakeAt: number | null } | null;
   /** It had nothing to commit and stays. */
@@ -33,6 +35,14 @@ export interface CommitQueueOptions {
   readonly onCommitted: (committed: Committed) => void;
   readonly onBatch: (runs: number) => void;
   readonly onBroken: (error: unknown) => void;
+}
+
+/** A run that leaves memory because it cannot go on: since when, for how long, and why. */
+export interface GivenBack {
+  /** The store's time. */
+  readonly now: number;
+  readonly delayMs: number;
+  readonly error: unknown;
 }
 
 /** Most runs in one commit: beyond that the next one had better begin. */
@@ -171,30 +181,54 @@ export class CommitQueue {
   }
 
   /**
-   * Gives a run back that is out of memory already, to be claimed again from then on: after the commit of it that is under way, whose row
-   * it would otherwise change at the same time, or not find yet.
+   * Gives a run back that is out of memory already, to be claimed again after a while: after the commit of it that is under way, whose
+   * row it would otherwise change at the same time, or not find yet.
    */
-  release(run: Run, wakeAt: number, why: unknown): void {
-    run.whenBack(() => this.#releaseNow(run, wakeAt, why));
+  release(run: Run, why: GivenBack): void {
+    run.whenBack(() => {
+      void this.#releaseUntilKnown(run, why);
+    });
   }
 
-  #releaseNow(run: Run, wakeAt: number, why: unknown): void {
-    const { store, workerId, log } = this.#options;
+  /** Nobody else can take the run up before the store has let it go, so it is asked until it has, or the worker is dead. */
+  async #releaseUntilKnown(run: Run, why: GivenBack): Promise<void> {
+    const { store, workerId, log, pause } = this.#options;
+    for (let failures = 0; !this.#dead;) {
+      try {
+        const refused = await this.#releaseNow(run, why);
+        // What it says of itself is refused. Without it, it is free all the same.
+        if (refused !== undefined) await store.letGo(workerId, [run.id], why.delayMs);
+        return;
+      } catch (error) {
+        if (isHoldfastError(error, 'HF_LEASE_LOST')) return;
+        failures += 1;
+        log.warn(
+          { run: run.id, failures, error: describeError(error) },
+          'a run could not be given back yet; trying again',
+        );
+        await pause(failures);
+      }
+    }
+  }
+
+  /** Why the store refuses this very commit; rejects when nothing is known. */
+  async #releaseNow(run: Run, { now, delayMs, error }: GivenBack): Promise<Error | undefined> {
     const update = {
       status: run.status,
       reason: run.reasonStored,
       pivoted: run.pivotStored,
-      release: { wakeAt },
+      release: { wakeAt: now + delayMs },
       result: null,
-      error: JSON.stringify(recordError(why)),
+      error: JSON.stringify(recordError(error)),
     };
     const nothing = { start: null, journal: null, mailDone: [], mail: [], children: [], messages: [] };
-    store.commit(workerId, [{ runId: run.id, ...nothing, update }]).catch((error: unknown) => {
-      log.warn(
-        { run: run.id, error: describeError(error) },
-        'a run could not be given back; its worker must end first',
-      );
-    });
+    try {
+      await this.#options.store.commit(this.#options.workerId, [{ runId: run.id, ...nothing, update }]);
+      return undefined;
+    } catch (failure) {
+      if (!isGroupFailure(failure)) throw failure;
+      return failure.failures.get(run.id);
+    }
   }
 }
 

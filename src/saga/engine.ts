@@ -41,6 +41,8 @@ export interface EngineOptions {
   readonly effects: (engine: Engine) => Effects;
   readonly pass: (point: string) => boolean;
   readonly onBroken: (error: unknown) => void;
+  /** The wait before something is tried again that has failed so often. */
+  readonly pause: (failures: number) => Promise<void>;
   /** A run has left memory: there is room, and, if what it is has been stored, perhaps an end to tell of. */
   readonly onLeft: (run: Run, stored: boolean) => void;
   /** The earliest timer has changed. */
@@ -76,6 +78,7 @@ export class Engine {
       workerId: options.workerId,
       log: options.log,
       pass: options.pass,
+      pause: options.pause,
       releaseOf: (run) => this.#releaseOf(run),
       onNothing: (run) => {
         if (run.idle) this.#runs.rests(run, true);
@@ -120,6 +123,10 @@ export class Engine {
   has(runId: string): boolean {
     const run = this.#runs.get(runId);
     return run !== undefined && run.state.stuck === null;
+  }
+
+  isInMemory(runId: string): boolean {
+    return this.#runs.get(runId) !== undefined;
   }
 
   /** Ids of mail that is here already; asked just before a look at the store, which then sees what has been deleted until now. */
@@ -360,7 +367,7 @@ export class Engine {
     for (const abort of run.inFlight.values()) abort(new Error('The run cannot go on just now.'));
     // Of a run that came to grief before its first commit nothing is written, nor will be.
     const refused = !run.committing && this.#starts.refuse(run.id, error);
-    if (stored && !refused) this.#commits.release(run, this.#options.now() + GIVEN_BACK_MS, error);
+    if (stored && !refused) this.#commits.release(run, { now: this.#options.now(), delayMs: GIVEN_BACK_MS, error });
   }
 
   /** `stored`: what it is has been committed, and can be told. */

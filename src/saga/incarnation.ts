@@ -7,11 +7,13 @@ import { HoldfastError } from '../errors.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { CrashPoint } from '../runtime/crash-point.ts';
 import type { Logger } from '../runtime/log.ts';
+import { backoffMs, type RetryPolicy } from '../runtime/retry.ts';
 import type { Limits } from './attempts.ts';
 import type { RunSettings } from './commands.ts';
 import type { AnySaga, Registry } from './definition.ts';
 import { createEffects } from './effects.ts';
 import { Engine } from './engine.ts';
+import { createOrphanWatch } from './orphans.ts';
 import type { Run } from './run.ts';
 import type { SagaVersion, WorkerStore } from './store.ts';
 
@@ -55,6 +57,9 @@ export interface Incarnation {
   end(error: Error): void;
   readonly over: boolean;
 }
+
+/** Between tries to give a run back. */
+const AGAIN: RetryPolicy = { attempts: Infinity, baseMs: 100, capMs: 5_000, factor: 2, withinMs: Infinity };
 
 export async function beginIncarnation(options: IncarnationOptions): Promise<Incarnation> {
   const { store, registry, leaseMs, clock, log } = options;
@@ -103,6 +108,7 @@ export async function beginIncarnation(options: IncarnationOptions): Promise<Inc
     mostWaiting: options.mostWaiting,
     pass,
     onBroken: broken,
+    pause: (failures) => clock.sleep(backoffMs(AGAIN, failures, options.random)),
     onLeft: options.onLeft,
     onTimer: options.onTimer,
     onCommit: options.onCommit,
@@ -119,6 +125,14 @@ export async function beginIncarnation(options: IncarnationOptions): Promise<Inc
         pass,
         onBroken: broken,
       }),
+  });
+
+  const orphans = createOrphanWatch({
+    store,
+    workerId: id,
+    isInMemory: (runId) => engine.isInMemory(runId),
+    clock,
+    log,
   });
 
   const room = (): number => Math.max(0, options.concurrency - (engine.inMemory - engine.waiting));
@@ -159,11 +173,14 @@ export async function beginIncarnation(options: IncarnationOptions): Promise<Inc
     const wanted = registry.all
       .map((saga) => ({ saga: saga.name, version: saga.version, limit: Math.min(part, roomFor(saga)) }))
       .filter(({ limit }) => limit > 0);
-    if (wanted.length === 0 || !pass('saga.claim:before')) return mail.length + claimed.length;
+    // No claim is under way now, so what is held is in memory.
+    const freed = await orphans.look();
+    const found = mail.length + claimed.length + freed;
+    if (wanted.length === 0 || !pass('saga.claim:before')) return found;
     const due = await store.claim(id, wanted);
     if (!pass('saga.claim:after')) return 0;
     await engine.take(due);
-    return mail.length + claimed.length + due.length;
+    return found + due.length;
   }
 
   return {

@@ -197,6 +197,15 @@ export function createPostgresWorkerStore(options: PostgresWorkerStoreOptions): 
       }
     },
 
+    async held(workerId) {
+      const held = await rows<{ id: string }>(`SELECT id::text AS id FROM ${s}.saga_run WHERE worker = $1`, [workerId]);
+      return held.map(({ id }) => id);
+    },
+
+    async letGo(workerId, runIds, delayMs) {
+      await rows(`${freeSql(s, 0, delayMs)} AND id = ANY ($2::uuid[])`, [workerId, runIds]);
+    },
+
     async claim(workerId, wanted) {
       const left = new Map(
         wanted.filter(({ limit }) => limit > 0).map((each) => [`${each.saga}@${each.version}`, { ...each }]),
@@ -267,10 +276,10 @@ export function createPostgresWorkerStore(options: PostgresWorkerStoreOptions): 
   };
 }
 
-/** Due at once, but for what has ended or waits for a person: that is taken up when there is mail. */
-function freeSql(s: string, lost: 0 | 1): string {
+/** Due after the delay, but for what has ended or waits for a person: that is taken up when there is mail. */
+function freeSql(s: string, lost: 0 | 1, delayMs = 0): string {
   return `UPDATE ${s}.saga_run SET worker = NULL, lost = lost + ${lost},
-    wake_at = CASE WHEN status NOT IN ('completed', 'compensated', 'stuck') THEN clock_timestamp() END WHERE worker = $1`;
+    wake_at = CASE WHEN status NOT IN ('completed', 'compensated', 'stuck') THEN clock_timestamp() + interval '${delayMs} milliseconds' END WHERE worker = $1`;
 }
 
 function versionArrays(sagas: readonly SagaVersion[]): readonly [readonly string[], readonly number[]] {

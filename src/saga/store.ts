@@ -135,6 +135,10 @@ export interface WorkerStore {
   takeOver(): Promise<{ readonly workers: number; readonly runs: number }>;
   /** Frees the runs a worker still holds, due at once, and forgets it. Nothing happens when it is gone. */
   retire(workerId: string): Promise<void>;
+  /** Ids of the runs that it holds. */
+  held(workerId: string): Promise<readonly string[]>;
+  /** Frees those of the given runs that the worker holds, due after the delay, and changes nothing else of them. */
+  letGo(workerId: string, runIds: readonly string[], delayMs: number): Promise<void>;
   /** Claims due runs, oldest first, up to a limit for each saga version. */
   claim(
     workerId: string,

@@ -89,6 +89,22 @@ export function workersConformance<Tx>(bench: SagaStoreBench<Tx>): void {
     });
   });
 
+  describe('what a worker holds', () => {
+    it('is told, and let go run by run, due after the delay, by nobody else', async () => {
+      const saga = uniqueSaga();
+      const [worker, other] = [await bench.registered([saga]), await bench.registered([saga])];
+      const [one, two] = [await bench.held(worker, saga), await bench.held(worker, saga)];
+      expect((await bench.stores.worker.held(worker)).toSorted()).toEqual([one, two].toSorted());
+      await bench.stores.worker.letGo(other, [one], 0);
+      expect(await bench.stores.worker.held(worker)).toHaveLength(2);
+      await bench.stores.worker.letGo(worker, [one], 0);
+      await bench.stores.worker.letGo(worker, [two], 3_600_000);
+      expect(await bench.stores.worker.held(worker)).toEqual([]);
+      const claimed = await bench.stores.worker.claim(other, [{ ...saga, limit: 5 }]);
+      expect(claimed.map(({ id, lost }) => [id, lost])).toEqual([[one, 0]]);
+    });
+  });
+
   describe('claims', () => {
     it('gives each run to one worker, however many ask at once', async () => {
       const saga = uniqueSaga();

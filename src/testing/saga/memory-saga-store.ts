@@ -160,6 +160,18 @@ export function createMemorySagaStore(options: MemorySagaStoreOptions = {}): Mem
       free(workerId, 0);
       changed();
     },
+    async held(workerId) {
+      return [...tables.runs.values()].filter((run) => run.worker === workerId).map(({ id }) => id);
+    },
+    async letGo(workerId, runIds, delayMs) {
+      const wakeAt = clock.now() + delayMs;
+      tables.atomically((writes) => {
+        for (const run of runIds.flatMap((id) => tables.runs.get(id) ?? []))
+          if (run.worker === workerId)
+            writes.run({ ...run, worker: null, wakeAt: isFinished(run.status) ? run.wakeAt : wakeAt });
+      });
+      changed();
+    },
     async claim(workerId, wanted) {
       holdLease(workerId);
       return wanted

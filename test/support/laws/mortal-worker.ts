@@ -139,6 +139,8 @@ export async function beginWorker(options: MortalWorkerOptions): Promise<MortalW
     renew: (...given) => gate(() => store.renew(...given)),
     takeOver: () => gate(() => store.takeOver()),
     retire: (id) => gate(() => store.retire(id)),
+    held: (id) => gate(() => store.held(id)),
+    letGo: (...given) => gate(() => store.letGo(...given)),
     claim: (...given) =>
       gate(
         () => store.claim(...given),
