@@ -3,6 +3,7 @@
  */
 import type { PoolClient } from 'pg';
 import { HoldfastError } from '../errors.ts';
+import { assertTopicPattern, topicMatches } from '../message/topic-pattern.ts';
 import type { Database } from '../postgres/database.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { CrashPoint } from '../runtime/crash-point.ts';
@@ -33,8 +34,16 @@ export interface CommonConsumerOptions {
   readonly parkedRetry?: RetryOptions | undefined;
   /** Longest run of a handler; default '30s'. */
   readonly timeout?: Duration | undefined;
-  /** What becomes of messages whose topic has no handler: acknowledged unread, or parked. Default 'ignore'. */
-  readonly onUnknown?: 'ignore' | 'park' | undefined;
+  /**
+   * Patterns of topics whose messages are acknowledged unread when there is no handler for them; default none. Everything else
+   * that comes without a handler goes back to the queue for processes that have one, and is parked when nobody takes it in time.
+   */
+  readonly ignore?: readonly string[] | undefined;
+  /**
+   * How long after it was sent a message still goes back for a process that has a handler for it; then it is parked, and taken up
+   * by such a process as soon as there is one. Default '1m'; 0 parks at once.
+   */
+  readonly handlerWait?: Duration | undefined;
   /** How long marks are kept; must exceed the time within which a message can come again. Default '14d'. */
   readonly retention?: Duration | undefined;
   /** That time. Default: the longest retention of the subscriptions in this database, or 7 days if there are none. */
@@ -82,7 +91,8 @@ export const KNOWN_OPTIONS = [
   'retry',
   'parkedRetry',
   'timeout',
-  'onUnknown',
+  'ignore',
+  'handlerWait',
   'retention',
   'redeliveryHorizon',
   'idempotencyRetention',
@@ -145,6 +155,18 @@ export function checkKinds<Tx>(
       );
     }
   }
+}
+
+/**
+ * Which topics need not be read.
+ * @throws HoldfastError HF_CONFIG
+ */
+export function checkIgnored(where: string, patterns: readonly string[] | undefined): (topic: string) => boolean {
+  if (patterns === undefined) return () => false;
+  if (!Array.isArray(patterns)) throw wrong(where, 'has an ignore that is no list', "Write ignore: ['order.audit.*'].");
+  const list = patterns as readonly string[];
+  for (const pattern of list) assertTopicPattern(pattern, `${where}.ignore`);
+  return (topic) => list.some((pattern) => topicMatches(pattern, topic));
 }
 
 export function wrong(where: string, what: string, advice: string): HoldfastError {

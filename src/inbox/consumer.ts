@@ -18,6 +18,7 @@ import type { Service } from '../runtime/service.ts';
 import type { Delivery, Receiver, Verdict } from '../transport/port.ts';
 import {
   checkConcurrency,
+  checkIgnored,
   checkKinds,
   KNOWN_OPTIONS,
   wrong,
@@ -116,9 +117,16 @@ function assemble<Tx>(
   work: Work<Tx>,
   tools: Tools,
 ): Consumer {
-  const { transport, destination = name, clock = systemClock, random = Math.random, onUnknown = 'ignore' } = options;
+  const { transport, destination = name, clock = systemClock, random = Math.random } = options;
   const duration = (
-    option: 'timeout' | 'retention' | 'idempotencyRetention' | 'predecessorWait' | 'parkedPoll' | 'pruneInterval',
+    option:
+      | 'timeout'
+      | 'retention'
+      | 'idempotencyRetention'
+      | 'predecessorWait'
+      | 'handlerWait'
+      | 'parkedPoll'
+      | 'pruneInterval',
     preset: Duration,
   ): number => parseDuration(options[option] ?? preset, `${where}.${option}`);
   const log = safeLogger(options.log).child({ consumer: name });
@@ -135,14 +143,13 @@ function assemble<Tx>(
   checkKinds(where, [...resolved.values()], ordered, options.window);
   if (typeof transport?.receiver !== 'function')
     throw wrong(where, 'has no transport', 'Give transport: bullmqTransport({ … }), or another one.');
-  if (onUnknown !== 'ignore' && onUnknown !== 'park')
-    throw wrong(where, `has onUnknown ${JSON.stringify(onUnknown)}`, "Use 'ignore' or 'park'.");
 
   let stopping = new AbortController();
   const room: Room<Tx> = {
     name,
     ordered,
-    onUnknown,
+    ignores: checkIgnored(where, options.ignore),
+    handlerWaitMs: duration('handlerWait', '1m'),
     handlers: resolved,
     parkedRetry: resolveRetry(options.parkedRetry, DEFAULT_PARKED_RETRY, `${where}.parkedRetry`),
     defaultRetry: resolveRetry(options.retry, DEFAULT_RETRY, `${where}.retry`),

@@ -38,6 +38,11 @@ export const FREE_CONFLICTS = 5;
 const BUSY_MS = 200;
 /** Between looks for a predecessor. */
 const PREDECESSOR_POLL_MS = 500;
+/** A message without a handler here goes back for this long; longer with its age, so that many of them do not go round and round. */
+const HAND_ON_MS = 100;
+const HAND_ON_CAP_MS = 5_000;
+/** In an ordered queue others may have to wait meanwhile. */
+const HAND_ON_ORDERED_CAP_MS = 500;
 /** Deaths of the process during the handling of a message, alone in its process, after which it is parked unread. */
 export const CRASHES_TO_PARK = 3;
 
@@ -53,6 +58,8 @@ export type Outcome =
   | { readonly kind: 'busy' }
   /** A redrive found its row gone or taken. */
   | { readonly kind: 'gone' }
+  /** A redrive found no handler for it here. */
+  | { readonly kind: 'unhandled' }
   | { readonly kind: 'failed'; readonly error: unknown }
   /** An at-most-once handler failed: the message is lost, as was agreed. */
   | { readonly kind: 'lost'; readonly error: unknown }
@@ -100,6 +107,8 @@ export function decideNext(outcome: Outcome, progress: Progress, policies: Polic
     case 'gone':
     case 'lost':
       return { do: 'acknowledge' };
+    case 'unhandled':
+      return { do: 'later', delayMs: HAND_ON_MS };
     case 'aborted':
       return { do: 'later', delayMs: 0 };
     case 'busy':
@@ -152,13 +161,13 @@ export type Arrival =
       readonly do: 'run';
       /** Came back from a process that died: run it alone and marked. */ readonly suspect: boolean;
     }
-  | { readonly do: 'ignore' }
+  /** No handler here; see decideUnhandled. */
+  | { readonly do: 'hand on' }
   | { readonly do: 'park'; readonly reason: ParkReason; readonly error: unknown; readonly retryInMs: number | null };
 
 export function decideArrival(facts: {
   readonly decodeError: Error | null;
   readonly hasHandler: boolean;
-  readonly onUnknown: 'ignore' | 'park';
   readonly redeliveries: number;
   readonly policies: Policies;
 }): Arrival {
@@ -168,11 +177,32 @@ export function decideArrival(facts: {
     const retryInMs = isHoldfastError(decodeError, 'HF_ENVELOPE_VERSION') ? firstRedriveMs(null, facts.policies) : null;
     return { do: 'park', reason: PARK_REASONS.undecodable, error: decodeError, retryInMs };
   }
-  if (!facts.hasHandler)
-    return facts.onUnknown === 'ignore'
-      ? { do: 'ignore' }
-      : { do: 'park', reason: PARK_REASONS.noHandler, error: null, retryInMs: null };
-  return { do: 'run', suspect: facts.redeliveries > 0 };
+  return facts.hasHandler ? { do: 'run', suspect: facts.redeliveries > 0 } : { do: 'hand on' };
+}
+
+export type Unhandled =
+  /** Somebody said that messages of this topic need not be read. */
+  | { readonly do: 'ignore' }
+  /** Back to the broker, for another process that has the handler. */
+  | { readonly do: 'return'; readonly delayMs: number }
+  /** Nobody took it in time. Parked, it is seen, and taken up by whatever process of this consumer has the handler. */
+  | { readonly do: 'park' };
+
+/**
+ * What becomes of a message whose topic has no handler in this process. That another process has none either is not known: during
+ * a deployment it is usual that the newer ones have one. So it is never acknowledged unread but by a person's word.
+ */
+export function decideUnhandled(facts: {
+  readonly ignored: boolean;
+  /** Since it was sent, or since this process knows of it. */
+  readonly waitedMs: number;
+  readonly handlerWaitMs: number;
+  readonly ordered: boolean;
+}): Unhandled {
+  if (facts.ignored) return { do: 'ignore' };
+  if (facts.waitedMs >= facts.handlerWaitMs) return { do: 'park' };
+  const capMs = facts.ordered ? HAND_ON_ORDERED_CAP_MS : HAND_ON_CAP_MS;
+  return { do: 'return', delayMs: Math.min(capMs, Math.max(HAND_ON_MS, facts.waitedMs / 2)) };
 }
 
 /** `attempts` counts the marks of a suspect, the one just made included; each earlier one is a death of the process. */
@@ -225,6 +255,8 @@ export type AfterRedrive =
   | { readonly do: 'nothing' }
   /** Not its fault: give the attempt back. */
   | { readonly do: 'postpone'; readonly delayMs: number }
+  /** Not for this process: left to one that has the handler, and the attempt given back. */
+  | { readonly do: 'hand on' }
   | { readonly do: 'keep'; readonly reason: ParkReason; readonly error: unknown; readonly retryInMs: number | null };
 
 /** `redrives` counts this one. */
@@ -240,6 +272,8 @@ export function decideAfterRedrive(
     case 'gone':
     case 'lost':
       return { do: 'nothing' };
+    case 'unhandled':
+      return { do: 'hand on' };
     case 'busy':
     case 'conflict':
       return { do: 'postpone', delayMs: 1_000 };

@@ -9,20 +9,23 @@ import {
   decideArrival,
   decideNext,
   decideSuspect,
+  decideUnhandled,
   PARK_REASONS,
   type Next,
   type Outcome,
   type Progress,
 } from './decide.ts';
-import type { ResolvedHandler } from './handler.ts';
+import { noHandler, type ResolvedHandler } from './handler.ts';
 import { readIncoming, type Incoming } from './incoming.ts';
 import { park } from './parking.ts';
-import { policiesFor, type MessageOutcome, type Room } from './room.ts';
+import { policiesFor, topicLabel, type MessageOutcome, type Room } from './room.ts';
 import { SimulatedCrash } from './work.ts';
 
 const DONE: Verdict = { kind: 'done' };
 /** Messages waiting for a predecessor that are remembered; beyond, the oldest wait is forgotten and begins anew. */
 const MAX_AWAITING = 10_000;
+/** Topics without a handler that are named in the log. */
+const MAX_NAMED_TOPICS = 1_000;
 
 type Readable = Incoming & { readonly envelope: Envelope };
 
@@ -38,7 +41,7 @@ export function createDeliverer<Tx>(room: Room<Tx>, since: () => Promise<number>
   const unknownTopics = new Set<string>();
 
   function count(incoming: Incoming, outcome: MessageOutcome): void {
-    room.counts.messages.inc({ consumer: room.name, topic: incoming.topic, outcome });
+    room.counts.messages.inc({ consumer: room.name, topic: topicLabel(room, incoming.topic), outcome });
   }
 
   function acknowledge(incoming: Incoming, outcome: MessageOutcome): Verdict {
@@ -59,12 +62,12 @@ export function createDeliverer<Tx>(room: Room<Tx>, since: () => Promise<number>
     const arrival = decideArrival({
       decodeError: incoming.error,
       hasHandler: handler !== undefined,
-      onUnknown: room.onUnknown,
       redeliveries: delivery.redeliveries,
       policies,
     });
     if (arrival.do === 'park') return parkAndAcknowledge(delivery, incoming, { ...arrival, attempts: 0, marked: true });
-    if (arrival.do === 'ignore' || handler === undefined || !isReadable(incoming)) return ignore(delivery, incoming);
+    if (!isReadable(incoming)) throw new TypeError('decideArrival parks what cannot be read');
+    if (arrival.do === 'hand on' || handler === undefined) return withoutHandler(delivery, incoming);
     const work = (): Promise<Verdict> => untilDecided(delivery, incoming, handler);
     return arrival.suspect ? asSuspect(delivery, incoming, handler, work) : work();
   }
@@ -148,12 +151,14 @@ export function createDeliverer<Tx>(room: Room<Tx>, since: () => Promise<number>
    * How long the message has waited for its predecessor: since it was sent, or since this process knows of it. A message that waits can
    * hold up other keys, and all that they sent meanwhile: counted from here alone, their waits would add up, key after key.
    */
-  function awaited({ id, envelope }: Readable, outcome: Outcome, nowMs: number): number {
-    if (outcome.kind !== 'awaiting') {
-      if (awaitingSinceMs.size > 0 && outcome.kind !== 'unavailable' && outcome.kind !== 'busy')
-        awaitingSinceMs.delete(id);
-      return 0;
-    }
+  function awaited(incoming: Readable, outcome: Outcome, nowMs: number): number {
+    if (outcome.kind === 'awaiting') return waitedFor(incoming, nowMs);
+    if (awaitingSinceMs.size > 0 && outcome.kind !== 'unavailable' && outcome.kind !== 'busy')
+      awaitingSinceMs.delete(incoming.id);
+    return 0;
+  }
+
+  function waitedFor({ id, envelope }: Readable, nowMs: number): number {
     const ageMs = Math.max(0, room.clock.now() - envelope.time.getTime());
     const sinceMs = awaitingSinceMs.get(id);
     if (sinceMs !== undefined) return Math.max(ageMs, nowMs - sinceMs);
@@ -225,15 +230,40 @@ export function createDeliverer<Tx>(room: Room<Tx>, since: () => Promise<number>
     }
   }
 
-  /** No handler: counted, named once, and done with; an ordered consumer also marks it, since successors may name it. */
-  async function ignore(delivery: Delivery, incoming: Incoming): Promise<Verdict> {
-    if (!unknownTopics.has(incoming.topic)) {
-      unknownTopics.add(incoming.topic);
-      room.log.warn(
-        { topic: incoming.topic, code: 'HF_NO_HANDLER' },
-        'no handler for this topic: its messages are acknowledged unread',
+  /** No handler here: back to the queue, parked when that has taken too long, or ignored where somebody said so. */
+  async function withoutHandler(delivery: Delivery, incoming: Readable): Promise<Verdict> {
+    const { id, topic } = incoming;
+    const next = decideUnhandled({
+      ignored: room.ignores(topic),
+      waitedMs: waitedFor(incoming, room.clock.monotonic()),
+      handlerWaitMs: room.handlerWaitMs,
+      ordered: room.ordered,
+    });
+    if (next.do === 'return') {
+      nameOnce(
+        topic,
+        'no handler for this topic here: its messages go back for processes that have one, then are parked',
       );
+      return later(incoming, next.delayMs);
     }
+    awaitingSinceMs.delete(id);
+    if (next.do === 'park') {
+      const error = noHandler(room.name, topic);
+      const parking = { do: 'park', reason: PARK_REASONS.noHandler, error, retryInMs: null } as const;
+      return parkAndAcknowledge(delivery, incoming, { ...parking, attempts: 0, marked: true });
+    }
+    nameOnce(topic, 'no handler for this topic: its messages are acknowledged unread, as `ignore` says');
+    return ignore(delivery, incoming);
+  }
+
+  function nameOnce(topic: string, what: string): void {
+    if (unknownTopics.has(topic) || unknownTopics.size >= MAX_NAMED_TOPICS) return;
+    unknownTopics.add(topic);
+    room.log.warn({ topic, code: 'HF_NO_HANDLER' }, what);
+  }
+
+  /** Done with; an ordered consumer also marks it, since successors may name it. */
+  async function ignore(delivery: Delivery, incoming: Incoming): Promise<Verdict> {
     if (room.ordered && incoming.key !== null) {
       const verdict = await held(delivery, incoming, async () => {
         await room.work.transaction((execute) => room.inbox.tryMark(execute, incoming.id));

@@ -145,3 +145,15 @@ export function resolveHandlers<Tx>(
   }
   return resolved;
 }
+
+/** Why a message waits, for those who look at what is parked. */
+export function noHandler(consumer: string, topic: string): HoldfastError {
+  return new HoldfastError(
+    'HF_NO_HANDLER',
+    `No process of consumer ${consumer} that was asked has a handler for ${topic}.`,
+    {
+      advice:
+        'It is handled as soon as one has. Else narrow the route, name the topic in `ignore`, or discard the message.',
+    },
+  );
+}

@@ -39,10 +39,13 @@ export interface ParkedRow {
 export interface ParkedDeliveryStore {
   /** Does nothing when the message is parked already. */
   insert(execute: SqlExecutor, record: ParkingRecord): Promise<void>;
-  /** Locks up to `limit` rows that are due, skipping those that others work on. With `ordered`, only the first of each key. */
+  /**
+   * Locks up to `limit` rows that are due, skipping those that others work on and those of topics that are not in `topics`: another
+   * process has their handlers. With `ordered`, only the first of each key.
+   */
   lockDue(
     execute: SqlExecutor,
-    options: { readonly limit: number; readonly ordered: boolean },
+    options: { readonly limit: number; readonly ordered: boolean; readonly topics: readonly string[] },
   ): Promise<readonly ParkedRow[]>;
   /** Counts a redrive that is about to be made, and says when to try again if nothing is heard of it. */
   claim(execute: SqlExecutor, messageId: string, retryInMs: number | null): Promise<void>;
@@ -54,6 +57,10 @@ export interface ParkedDeliveryStore {
   wakeSuccessor(execute: SqlExecutor, messageId: string, key: string): Promise<void>;
   /** After a failed redrive. */
   keep(execute: SqlExecutor, messageId: string, state: ParkedState): Promise<void>;
+  /** Gives the redrive back and leaves the row to a process that has a handler for it. */
+  handOn(execute: SqlExecutor, messageId: string, error: string): Promise<void>;
+  /** Makes due what was parked for want of a handler and is of these topics; resolves with how many rows. */
+  wakeHandled(execute: SqlExecutor, topics: readonly string[]): Promise<number>;
   /** Gives the redrive back. */
   postpone(execute: SqlExecutor, messageId: string, delayMs: number): Promise<void>;
   count(execute: SqlExecutor): Promise<number>;
@@ -64,6 +71,9 @@ export interface ParkedDeliveryStore {
  * or for something after it. Behind that one it would wait for ever, and those after it would overtake it.
  */
 const AHEAD = -1_000_000_000_000_000;
+
+/** Rows made due in one statement. */
+const WAKE_AT_ONCE = 1_000;
 
 const IN_MS = (parameter: string): string => `now() + ${parameter}::float8 * interval '1 millisecond'`;
 
@@ -111,12 +121,14 @@ export function createParkedDeliveryStore(schema: string, consumer: string): Par
         ],
       );
     },
-    async lockDue(execute, { limit, ordered }) {
+    async lockDue(execute, { limit, ordered, topics }) {
       const rows = await execute(
         `SELECT message_id, key, envelope, reason, attempts, redrives FROM ${table} p
-         WHERE consumer = $1 AND next_attempt_at <= now() ${ordered ? `AND (key IS NULL OR ${first})` : ''}
+         WHERE consumer = $1 AND next_attempt_at <= now()
+           AND (topic = ANY (string_to_array($3, ' ')) OR reason IN ('${PARK_REASONS.undecodable}', '${PARK_REASONS.noHandler}'))
+           ${ordered ? `AND (key IS NULL OR ${first})` : ''}
          ORDER BY next_attempt_at LIMIT $2::int FOR UPDATE OF p SKIP LOCKED`,
-        [consumer, limit],
+        [consumer, limit, topics.join(' ')],
       );
       return rows.map((row) => ({
         messageId: row['message_id'] as string,
@@ -165,6 +177,27 @@ export function createParkedDeliveryStore(schema: string, consumer: string): Par
         `UPDATE ${table} SET state = $3, reason = $4, error = $5, next_attempt_at = ${IN_MS('$6')} WHERE consumer = $1 AND message_id = $2`,
         [consumer, messageId, state, reason, error, retryInMs],
       );
+    },
+    async handOn(execute, messageId, error) {
+      await execute(
+        `UPDATE ${table} SET redrives = greatest(redrives - 1, 0), attempts = greatest(attempts - 1, 0), reason = $3, error = $4,
+           next_attempt_at = NULL
+         WHERE consumer = $1 AND message_id = $2`,
+        [consumer, messageId, PARK_REASONS.noHandler, error],
+      );
+    },
+    async wakeHandled(execute, topics) {
+      // The words of the partial index parked_delivery_unhandled. One that was taken up before (redrives) is another's to decide on.
+      const rows = await execute(
+        `UPDATE ${table} SET next_attempt_at = now() WHERE ctid = ANY (ARRAY(
+           SELECT ctid FROM ${table}
+           WHERE consumer = $1 AND topic = ANY (string_to_array($2, ' ')) AND reason = '${PARK_REASONS.noHandler}' AND next_attempt_at IS NULL
+             AND redrives = 0
+           LIMIT ${WAKE_AT_ONCE} FOR UPDATE SKIP LOCKED))
+         RETURNING 1 AS woken`,
+        [consumer, topics.join(' ')],
+      );
+      return rows.length;
     },
     async postpone(execute, messageId, delayMs) {
       await execute(

@@ -5,10 +5,10 @@
 import { describeError } from '../runtime/describe-error.ts';
 import { attemptOnce } from './attempt.ts';
 import { decideAfterRedrive, PARK_REASONS, type Outcome } from './decide.ts';
+import { noHandler } from './handler.ts';
 import { readIncoming, unpackWire } from './incoming.ts';
 import type { ParkedRow } from './parked-delivery-store.ts';
-import { policiesFor, type Room } from './room.ts';
-import { HoldfastError } from '../errors.ts';
+import { policiesFor, topicLabel, type Room } from './room.ts';
 
 export interface Redriver {
   /** Runs what is due until nothing is, or `signal` aborts. Resolves with how many messages were run. */
@@ -25,11 +25,12 @@ const REST_PER_COUNT = 99;
 
 export function createRedriver<Tx>(room: Room<Tx>, since: () => Promise<number>): Redriver {
   let countAgainMs = -Infinity;
+  const topics = [...room.handlers.keys()];
 
   async function claimDue(): Promise<readonly ParkedRow[]> {
     room.crash('parked.claim:before');
     const rows = await room.work.transaction(async (execute) => {
-      const due = await room.parked.lockDue(execute, { limit: BATCH, ordered: room.ordered });
+      const due = await room.parked.lockDue(execute, { limit: BATCH, ordered: room.ordered, topics });
       for (const row of due) {
         const last = row.redrives + 1 >= room.parkedRetry.attempts;
         await room.parked.claim(execute, row.messageId, last ? null : room.longestTimeoutMs + CLAIM_MARGIN_MS);
@@ -45,7 +46,7 @@ export function createRedriver<Tx>(room: Room<Tx>, since: () => Promise<number>)
     const handler = room.handlers.get(incoming.topic);
     let outcome: Outcome;
     if (incoming.envelope === null) outcome = { kind: 'failed', error: incoming.error };
-    else if (handler === undefined) outcome = { kind: 'failed', error: noHandler(room.name, incoming.topic) };
+    else if (handler === undefined) outcome = { kind: 'unhandled' };
     else {
       const sinceMs = room.ordered && incoming.envelope.predecessor !== null ? await since() : 0;
       outcome = await attemptOnce(room, {
@@ -57,7 +58,7 @@ export function createRedriver<Tx>(room: Room<Tx>, since: () => Promise<number>)
         sinceMs,
       });
     }
-    room.counts.redrives.inc({ consumer: room.name, topic: incoming.topic, outcome: outcome.kind });
+    room.counts.redrives.inc({ consumer: room.name, topic: topicLabel(room, incoming.topic), outcome: outcome.kind });
     const after = decideAfterRedrive(outcome, row.redrives + 1, policiesFor(room, handler));
     const fields = { id: row.messageId, topic: incoming.topic, key: row.key, redrive: row.redrives + 1 };
     if (after.do === 'nothing') {
@@ -66,6 +67,15 @@ export function createRedriver<Tx>(room: Room<Tx>, since: () => Promise<number>)
           fields,
           outcome.kind === 'lost' ? 'parked at-most-once message failed and is lost' : 'parked message handled',
         );
+      return;
+    }
+    if (after.do === 'hand on') {
+      const error = noHandler(room.name, incoming.topic);
+      room.log.warn(
+        { ...fields, err: error },
+        'no handler for a parked message here: it waits for a process that has one',
+      );
+      await room.work.transaction((execute) => room.parked.handOn(execute, row.messageId, error.message));
       return;
     }
     if (after.do === 'keep')
@@ -79,16 +89,14 @@ export function createRedriver<Tx>(room: Room<Tx>, since: () => Promise<number>)
         ? room.parked.postpone(execute, row.messageId, after.delayMs)
         : room.parked.keep(execute, row.messageId, {
             state: 'failed',
-            // Undecodable and unhandled messages keep saying so; only what the handler did is news.
+            // Undecodable messages keep saying so; only what the handler did is news.
             reason:
               incoming.envelope === null
                 ? PARK_REASONS.undecodable
-                : handler === undefined
-                  ? PARK_REASONS.noHandler
-                  : row.reason === PARK_REASONS.released
-                    ? // What a person allowed holds for the next attempt as well.
-                      PARK_REASONS.released
-                    : after.reason,
+                : row.reason === PARK_REASONS.released
+                  ? // What a person allowed holds for the next attempt as well.
+                    PARK_REASONS.released
+                  : after.reason,
             error: (after.error ?? null) === null ? null : describeError(after.error),
             retryInMs: after.retryInMs,
           }),
@@ -110,7 +118,11 @@ export function createRedriver<Tx>(room: Room<Tx>, since: () => Promise<number>)
       let ran = 0;
       while (!signal.aborted && !room.stopping().aborted) {
         const rows = await claimDue();
-        if (rows.length === 0) break;
+        if (rows.length === 0) {
+          // Asked only when there is nothing else to do: what others parked for want of a handler that this process has.
+          if ((await room.work.transaction((execute) => room.parked.wakeHandled(execute, topics))) === 0) break;
+          continue;
+        }
         ran += rows.length;
         // All of them settle before an error is passed on, so that no handler runs on behind a stopped loop.
         const results = await Promise.allSettled(rows.map((row) => run(row, signal)));
@@ -120,10 +132,4 @@ export function createRedriver<Tx>(room: Room<Tx>, since: () => Promise<number>)
       return ran;
     },
   };
-}
-
-function noHandler(consumer: string, topic: string): HoldfastError {
-  return new HoldfastError('HF_NO_HANDLER', `Consumer ${consumer} has no handler for ${topic}.`, {
-    advice: 'Add one, or discard the message.',
-  });
 }

@@ -19,7 +19,10 @@ import type { Work } from './work.ts';
 export interface Room<Tx> {
   readonly name: string;
   readonly ordered: boolean;
-  readonly onUnknown: 'ignore' | 'park';
+  /** Whether messages of a topic without a handler may be acknowledged unread. */
+  readonly ignores: (topic: string) => boolean;
+  /** How long a message may wait for a process that has a handler for it. */
+  readonly handlerWaitMs: number;
   readonly handlers: ReadonlyMap<string, ResolvedHandler<Tx>>;
   readonly parkedRetry: RetryPolicy;
   /** For messages without a handler of their own. */
@@ -52,6 +55,11 @@ export interface ConsumerMetrics {
   readonly redrives: Counter<'consumer' | 'topic' | 'outcome'>;
   readonly seconds: Histogram<'consumer' | 'topic'>;
   readonly parked: Gauge<'consumer'>;
+}
+
+/** As a label of metrics: topics come from outside, and a series for each of them would have no bound. */
+export function topicLabel<Tx>(room: Room<Tx>, topic: string): string {
+  return room.handlers.has(topic) ? topic : 'unhandled';
 }
 
 export function policiesFor<Tx>(room: Room<Tx>, handler: ResolvedHandler<Tx> | undefined): Policies {

@@ -14,7 +14,7 @@ import { ageMs, firstRow, rows, tables, untilMs } from './reads.ts';
 /** relay: not published. consumer: not handled. */
 export type ParkedKind = 'relay' | 'consumer';
 
-/** failed: will be tried again by itself. dead: only a person will. behind: waits for an earlier one of its key. */
+/** failed: will be tried again by itself; one without a handler, as soon as a process has one. dead: only a person will. behind: waits for an earlier one of its key. */
 export type ParkedState = 'failed' | 'behind' | 'dead';
 
 export interface ParkedFilter {
@@ -99,7 +99,7 @@ export async function showParked(database: Database, id: string): Promise<readon
 
 /** Both tables as one. PostgreSQL pushes conditions down into either side. */
 function parkedQuery(database: Database) {
-  const state = sql<ParkedState>`case when state = 'failed' and next_attempt_at is null then 'dead' else state end`;
+  const state = sql<ParkedState>`case when state = 'failed' and next_attempt_at is null and reason <> 'no handler' then 'dead' else state end`;
   const times = [ageMs('parked_at').as('age_ms'), untilMs('next_attempt_at').as('retry_ms')] as const;
   const relay = tables(database)
     .selectFrom('parked_message')

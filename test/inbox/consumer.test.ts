@@ -132,7 +132,9 @@ describe('options', () => {
     ['a typo in retry', { retry: { attempt: 3 } }, /Did you mean "attempts"/],
     ['no duration', { timeout: 'soon' }, /timeout is "soon"/],
     ['no concurrency', { concurrency: 0 }, /concurrency 0/],
-    ['an unknown onUnknown', { onUnknown: 'drop' }, /onUnknown "drop"/],
+    ['an ignore that is no pattern', { ignore: ['order.'] }, /ignore "order." is not a topic pattern/],
+    ['an ignore that is no list', { ignore: 'order.*' }, /ignore that is no list/],
+    ['what once said ignore', { onUnknown: 'ignore' }, /no option "onUnknown"/],
     ['no transport', { transport: undefined }, /no transport/],
     ['no database', { database: undefined }, /no database/],
     [
@@ -168,6 +170,7 @@ it('counts what it does', async () => {
   const shipping = lab.make({
     metrics: promMetrics(registry),
     retry: { attempts: 2 },
+    ignore: ['order.cancelled'],
     handlers: [
       on(Placed, async (order, context) => {
         await effect(order, context);

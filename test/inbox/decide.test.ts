@@ -11,6 +11,7 @@ import {
   decideNext,
   decideOrdered,
   decideSuspect,
+  decideUnhandled,
   DEFAULT_PARKED_RETRY,
   DEFAULT_RETRY,
   FREE_CONFLICTS,
@@ -141,16 +142,11 @@ describe('after an attempt', () => {
 });
 
 describe('at arrival', () => {
-  const facts = { decodeError: null, hasHandler: true, onUnknown: 'ignore' as const, redeliveries: 0, policies };
+  const facts = { decodeError: null, hasHandler: true, redeliveries: 0, policies };
   it.each([
     ['the usual', {}, { do: 'run', suspect: false }],
     ['redelivered', { redeliveries: 1 }, { do: 'run', suspect: true }],
-    ['no handler', { hasHandler: false }, { do: 'ignore' }],
-    [
-      'no handler, to be parked',
-      { hasHandler: false, onUnknown: 'park' as const },
-      { do: 'park', reason: 'no handler', retryInMs: null },
-    ],
+    ['no handler', { hasHandler: false, redeliveries: 1 }, { do: 'hand on' }],
     [
       'unreadable',
       { decodeError: error, redeliveries: 3 },
@@ -163,6 +159,24 @@ describe('at arrival', () => {
 
   it('parks a suspect at the mark after its last death', () => {
     expect([1, CRASHES_TO_PARK, CRASHES_TO_PARK + 1].map(decideSuspect)).toEqual(['run', 'run', 'park']);
+  });
+});
+
+describe('without a handler', () => {
+  const facts = { ignored: false, waitedMs: 0, handlerWaitMs: 60_000, ordered: false };
+  it.each([
+    ['just sent', {}, { do: 'return', delayMs: 100 }],
+    ['for a while', { waitedMs: 4_000 }, { do: 'return', delayMs: 2_000 }],
+    ['for long', { waitedMs: 59_999 }, { do: 'return', delayMs: 5_000 }],
+    ['for long, others waiting behind it', { waitedMs: 59_999, ordered: true }, { do: 'return', delayMs: 500 }],
+    ['for too long', { waitedMs: 60_000 }, { do: 'park' }],
+    ['ignored', { ignored: true, waitedMs: 60_000 }, { do: 'ignore' }],
+  ])('%s', (_name, rest, next) => {
+    expect(decideUnhandled({ ...facts, ...rest })).toEqual(next);
+  });
+
+  it('a redrive is given back, whatever was tried before', () => {
+    expect(decideAfterRedrive({ kind: 'unhandled' }, 8, policies)).toEqual({ do: 'hand on' });
   });
 });
 

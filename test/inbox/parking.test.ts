@@ -171,16 +171,26 @@ describe('what cannot be read', () => {
 });
 
 describe('topics without a handler', () => {
-  it('are acknowledged unread', async () => {
-    const consumer = lab.make({ handlers: [moody().handler] });
-    expect(await consumer.handle(delivery(wire({ type: 'order.cancelled' })))).toEqual({ kind: 'done' });
+  it('are acknowledged unread where a pattern says so, and only there', async () => {
+    const consumer = lab.make({ handlers: [moody().handler], ignore: ['audit.**', 'order.*'], handlerWait: 0 });
+    for (const type of ['order.cancelled', 'audit.log.written'])
+      expect(await consumer.handle(delivery(wire({ type })))).toEqual({ kind: 'done' });
     expect(await lab.parked()).toEqual([]);
+    await consumer.handle(delivery(wire({ type: 'order.item.added' })));
+    expect(await lab.parked()).toMatchObject([{ reason: 'no handler' }]);
   });
 
-  it('are parked on request', async () => {
-    const consumer = lab.make({ handlers: [moody().handler], onUnknown: 'park' });
-    await consumer.handle(delivery(wire({ type: 'order.cancelled' })));
-    expect(await lab.parked()).toMatchObject([{ reason: 'no handler', next_attempt_at: null }]);
+  it('go back, and are parked when that has taken too long', async () => {
+    const clock = manualClock();
+    const consumer = lab.make({ handlers: [moody().handler], clock, handlerWait: '1m' });
+    const sent = wire({ type: 'order.cancelled', time: new Date(clock.now()) });
+    expect(await consumer.handle(delivery(sent))).toEqual({ kind: 'later', delayMs: 100 });
+    await clock.advance(59_000);
+    expect(await consumer.handle(delivery(sent))).toEqual({ kind: 'later', delayMs: 5_000 });
+    await clock.advance(1_000);
+    expect(await consumer.handle(delivery(sent))).toEqual({ kind: 'done' });
+    expect(await lab.parked()).toMatchObject([{ reason: 'no handler', redrives: 0, next_attempt_at: null }]);
+    expect((await lab.parked())[0]?.error).toMatch(/HF_NO_HANDLER/);
   });
 });
 

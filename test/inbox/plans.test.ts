@@ -90,7 +90,7 @@ it.each<[string, (execute: SqlExecutor) => Promise<unknown>]>([
   ['taking the first out', (execute) => parked.remove(execute, idOf(20_001))],
   ['taking one out that has a key of its own', (execute) => parked.remove(execute, idOf(7))],
   ['waking what waits', (execute) => parked.wakeSuccessor(execute, idOf(99_999), 'hot')],
-  ['what is due', (execute) => parked.lockDue(execute, { limit: 4, ordered: true })],
+  ['what is due', (execute) => parked.lockDue(execute, { limit: 4, ordered: true, topics: ['order.placed'] })],
   ['taking one up', (execute) => parked.lock(execute, idOf(20_001), true)],
 ])('%s', async (_what, work) => {
   expect(await pagesOf(work)).toBeLessThan(FEW_PAGES);
