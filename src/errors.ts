@@ -66,7 +66,8 @@ export const ERROR_CODES = {
   HF_CALL_REPEATED: 'A step was called a second time without an id.',
   HF_NON_DETERMINISM: 'The code of a saga does not do what its journal says it did.',
   HF_OUTSIDE_AWAIT: 'The code of a saga awaits something that is no step.',
-  HF_JOURNAL_FULL: 'A run has more events than a journal may hold.',
+  HF_JOURNAL_FULL: 'The next calls of a run would make its journal larger than it may be.',
+  HF_SIGNALS_FULL: 'A run keeps as many signals as it may that its code has not waited for.',
   HF_COMMIT_REFUSED: 'What a run wants to record is refused by the database.',
   // processes
   HF_STOPPED: 'The service is stopped.',

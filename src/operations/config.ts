@@ -24,6 +24,10 @@ export interface SagasConfig {
   readonly name?: string | undefined;
   /** Most runs under way at once in one worker. */
   readonly concurrency?: number | undefined;
+  /** Most events of one journal; default 10,000. A run that needs more is stuck until it is retried under a higher limit. */
+  readonly maxEvents?: number | undefined;
+  /** Most UTF-8 bytes of one journal, as above; default 64 MiB. */
+  readonly maxJournalBytes?: number | undefined;
   /** How long a takeover takes after a crash. Default '15s'. */
   readonly lease?: Duration | undefined;
   /** Where replies of participants come from; false: nowhere. Default: the transport of the whole configuration, if there is one. */

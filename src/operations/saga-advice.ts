@@ -51,6 +51,11 @@ export function adviseStuck(runId: string, why: StuckWhy, call: string | null): 
         meaning: 'Every worker that ran its code was lost before it recorded anything.',
         ways: [retry('deploy code without the endless loop, or whatever it is, then try again'), cancel],
       };
+    case 'journal full':
+      return {
+        meaning: 'Its next calls would make its journal larger than the workers allow. None of them was begun.',
+        ways: [retry('start the workers with a higher maxEvents or maxJournalBytes, then go on'), cancel],
+      };
     case 'undefined step':
       return {
         meaning: `The step that ${named} called is not declared any more, so that nothing can undo it.`,

@@ -6,6 +6,7 @@ import { encodePayload } from '../message/payload.ts';
 import type { MessageType } from '../message/message-type.ts';
 import { laneOf } from '../outbox/lane.ts';
 import { messageText, prepareMessage } from '../outbox/prepare.ts';
+import type { JournalLimits } from './growth.ts';
 import { valueOf, type CallState } from './state.ts';
 import type { CommandStep, EmitStep } from './steps.ts';
 import { knownAsDone, undoOf } from './undo.ts';
@@ -18,7 +19,7 @@ export interface Sender {
 }
 
 /** The same for all runs of a worker. */
-export interface RunSettings {
+export interface RunSettings extends JournalLimits {
   /** Most UTF-8 bytes of one value as JSON. */
   readonly maxBytes: number;
   /** The topic on which replies are expected. */

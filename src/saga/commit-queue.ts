@@ -47,6 +47,8 @@ export interface GivenBack {
 
 /** Most runs in one commit: beyond that the next one had better begin. */
 const MOST_IN_COMMIT = 500;
+/** What a commit may have in it, in characters of its journal and its messages, before it takes no further run. */
+const MOST_BYTES_IN_COMMIT = 16 * 1024 * 1024;
 /**
  * Least runs in each of two commits that overlap. While the database works on the one, the code of the other goes on; but each waits for
  * the disk and costs the server 0.2 ms, whatever is in it, which fewer runs do not repay.
@@ -123,12 +125,13 @@ export class CommitQueue {
   /** Returns whether there was anything to commit. */
   #commitSome(most: number): boolean {
     const batch: Committed[] = [];
+    let bytes = 0;
     const dirty = this.#dirty;
     this.#dirty = [];
     for (const run of dirty) {
       if (!run.toCommit) continue;
       // A run has one commit in flight at a time: the order of its journal is that in which its code was told.
-      if (batch.length >= most || run.committing || run.transacting || run.inHand) {
+      if (batch.length >= most || bytes >= MOST_BYTES_IN_COMMIT || run.committing || run.transacting || run.inHand) {
         this.#dirty.push(run);
         continue;
       }
@@ -142,6 +145,8 @@ export class CommitQueue {
       const commit = run.flush(release);
       run.committing = true;
       run.leaving = release !== null;
+      bytes += commit.journal?.events.length ?? 0;
+      for (const message of commit.messages) bytes += message.length;
       batch.push({ run, commit, effects: takeEffects(run), left: release !== null, failure: undefined });
     }
     if (batch.length === 0) return false;
@@ -155,6 +160,7 @@ export class CommitQueue {
           each.run.committing = false;
           each.run.leaving = false;
           const failure = failures.get(each.run.id);
+          if (failure === undefined) this.#sayGrowth(each);
           this.#options.onCommitted(failure === undefined ? each : { ...each, failure });
           each.run.isBack();
           this.#wakeQuiet(each.run);
@@ -164,6 +170,14 @@ export class CommitQueue {
       (error: unknown) => this.#options.onBroken(error),
     );
     return true;
+  }
+
+  #sayGrowth({ run, commit }: Committed): void {
+    const percent = commit.update?.growth ?? 0;
+    if (percent < 50) return;
+    const { events, bytes } = run.size;
+    const what = { run: run.id, saga: run.saga.name, events, bytes, percent };
+    this.#options.log.warn(what, 'the journal of a run comes near to what it may hold; at 100 percent it is stuck');
   }
 
   /** The runs the store refuses, with its reasons; rejects when nothing is known of any. */

@@ -5,13 +5,12 @@
  * A run has one commit in flight at a time, so the order of its journal is the order in which its code was told. What a commit makes
  * durable is begun after it; what its code asks for meanwhile goes into the next one.
  */
-import type { Logger } from '../runtime/log.ts';
 import { afterwards } from './mail.ts';
 import { CommitQueue, takeEffects, type Committed } from './commit-queue.ts';
-import type { RunSettings } from './commands.ts';
-import type { Registry, Saga } from './definition.ts';
+import type { Saga } from './definition.ts';
 import { nextDue } from './due.ts';
 import type { Effects } from './effects.ts';
+import type { EngineOptions } from './engine-options.ts';
 import { collect } from './forward.ts';
 import { createFlow } from './flow.ts';
 import { Intake } from './intake.ts';
@@ -20,37 +19,12 @@ import type { Effect, Fact, Scene } from './facts.ts';
 import { Residents } from './residents.ts';
 import { Run } from './run.ts';
 import { valueOf } from './state.ts';
-import type { ClaimedRun, Mail, NewRun, WorkerStore } from './store.ts';
+import type { ClaimedRun, Mail, NewRun } from './store.ts';
 import { Starts } from './starts.ts';
 import { takeFact } from './take-fact.ts';
 import { TakenMail } from './taken-mail.ts';
 import { createTimers } from './timers.ts';
 import { inTime, turn, turnOrAbort } from './turn.ts';
-
-export interface EngineOptions {
-  readonly store: WorkerStore;
-  readonly workerId: string;
-  readonly registry: Registry;
-  readonly settings: RunSettings;
-  readonly log: Logger;
-  readonly random: () => number;
-  /** The store's time. */
-  readonly now: () => number;
-  /** Most runs kept in memory although they only wait. */
-  readonly mostWaiting: number;
-  readonly effects: (engine: Engine) => Effects;
-  readonly pass: (point: string) => boolean;
-  readonly onBroken: (error: unknown) => void;
-  /** The wait before something is tried again that has failed so often. */
-  readonly pause: (failures: number) => Promise<void>;
-  /** A run has left memory: there is room, and, if what it is has been stored, perhaps an end to tell of. */
-  readonly onLeft: (run: Run, stored: boolean) => void;
-  /** The earliest timer has changed. */
-  readonly onTimer: () => void;
-  readonly onCommit: (runs: number) => void;
-  /** Other runs were started, or have mail. */
-  readonly onPosted: () => void;
-}
 
 /** When a run is tried again that could not go on, in milliseconds. */
 const GIVEN_BACK_MS = 30_000;
@@ -67,6 +41,7 @@ export class Engine {
   #ready: Run[] = [];
   #pumping = false;
   #dead = false;
+  #crowded = false;
   /** Runs leave memory as soon as nothing of them is under way. */
   #leaving = false;
 
@@ -117,6 +92,26 @@ export class Engine {
 
   get waiting(): number {
     return this.#runs.resting;
+  }
+
+  /** Of the journals of all runs here, in bytes: about what they take in memory. */
+  get bytes(): number {
+    let bytes = 0;
+    for (const run of this.#runs.all()) bytes += run.size.bytes;
+    return bytes;
+  }
+
+  /** Of mail that was brought and is not yet known to be taken in, in bytes. */
+  get mailBytes(): number {
+    return this.#mail.bytes;
+  }
+
+  /** While it is crowded, runs that only wait leave memory: their journals take more than there is for all. */
+  crowd(crowded: boolean): void {
+    this.#crowded = crowded;
+    if (!crowded) return;
+    for (const run of this.#runs.all()) if (run.resting) this.#commits.add(run);
+    this.#wake();
   }
 
   /** Whether the run is here and under way, so that its end will be told here. */
@@ -176,7 +171,7 @@ export class Engine {
   }
 
   #addMail(run: Run, mail: Mail): void {
-    this.#mail.add(mail.id);
+    this.#mail.add(mail.id, mail.bytes ?? 0);
     run.facts.push({ kind: 'mail', mail });
   }
 
@@ -267,7 +262,7 @@ export class Engine {
     const slow: Promise<void>[] = [];
     for (const run of ready) {
       run.queued = false;
-      const fact = run.transacting || run.leaving || run.gone ? undefined : run.facts.shift();
+      const fact = run.transacting || run.leaving || run.gone || run.rowIsFull ? undefined : run.facts.shift();
       if (fact === undefined) continue;
       run.inHand = true;
       const result = this.#guard(run, () => takeFact(run, fact, scene));
@@ -313,7 +308,7 @@ export class Engine {
 
   /** After anything happened to a run: what is to be committed, begun, or waited for. */
   #settled(run: Run): void {
-    if (run.facts.length > 0 && !run.transacting && !run.leaving) this.#enqueue(run);
+    if (run.facts.length > 0 && !run.transacting && !run.leaving && !run.rowIsFull) this.#enqueue(run);
     // One that has come to a wait without anything to record is looked at as well: it may leave.
     const toBegin = run.effects.length > 0 && !run.committing;
     if (run.dirty || run.over || run.stale || (run.idle && !run.resting)) this.#commits.add(run);
@@ -385,6 +380,7 @@ export class Engine {
 
   #releaseOf(run: Run): { readonly wakeAt: number | null } | null {
     const now = this.#options.now();
-    return releaseOf(run, { now, leaving: this.#leaving, full: this.#runs.resting >= this.#options.mostWaiting });
+    const full = this.#crowded || this.#runs.resting >= this.#options.mostWaiting;
+    return releaseOf(run, { now, leaving: this.#leaving, full });
   }
 }

@@ -26,6 +26,7 @@ export type UndoReason = 'failed' | 'cancelled' | 'timed out';
  * - non-determinism, outside await: the code does not fit the journal, or waits for what is not a step
  * - undefined step: the code that would undo a step is not there any more
  * - kills workers: every worker that ran its code was lost
+ * - journal full: its next calls would make its journal larger than it may be; they were not begun
  */
 export type StuckWhy =
   | 'compensation'
@@ -34,7 +35,8 @@ export type StuckWhy =
   | 'non-determinism'
   | 'outside await'
   | 'undefined step'
-  | 'kills workers';
+  | 'kills workers'
+  | 'journal full';
 
 export type JournalEvent =
   | { readonly t: 'started'; readonly input: unknown; readonly deadlineAt?: number }
@@ -52,7 +54,10 @@ export type JournalEvent =
       /** Once it is done, the run only goes forward. */
       readonly pivot?: true;
     }
-  /** An attempt failed, or was lost with its worker; the next one begins at `retryAt`. */
+  /**
+   * An attempt failed, or was lost with its worker; the next one begins at `retryAt`. It says the whole of what the ones before it said:
+   * of a call with more than ten, those in between are taken out again (folding.ts).
+   */
   | {
       readonly t: 'attempt failed';
       readonly call: string;
@@ -133,6 +138,8 @@ export interface JournalRow {
   /** Milliseconds since the epoch, on the database's clock as the worker knew it. */
   readonly at: number;
   readonly events: readonly JournalEvent[];
+  /** UTF-8 bytes of its events as JSON, where that is known. */
+  readonly bytes?: number;
 }
 
 /** Stands for the run as a whole where a call is named. */

@@ -2,7 +2,6 @@
  * The forward path: what becomes of the calls the code makes and of how they end. Records events and says what is to be begun;
  * nothing here waits for anything but a schema. Used by the engine.
  */
-import { HoldfastError } from '../errors.ts';
 import { messageId } from '../message/id.ts';
 import { encodePayload } from '../message/payload.ts';
 import { validate } from '../message/validate.ts';
@@ -11,6 +10,7 @@ import { finishAbandoned, requestUndo, wishGranted } from './backward.ts';
 import { prepareCommand } from './commands.ts';
 import type { RecordedError } from './events.ts';
 import { endingError, type NewCall, type Told } from './flow.ts';
+import { bytesOf, refuseCalls } from './growth.ts';
 import { rebuildError, recordError } from './recorded-error.ts';
 import type { AttemptResult, Effect, Scene, Verdict } from './facts.ts';
 import type { Run } from './run.ts';
@@ -18,9 +18,6 @@ import { valueOf, type CallState } from './state.ts';
 import type { StepDefinition } from './steps.ts';
 import { turn } from './turn.ts';
 import { canCompensate, isStep, wasBegun } from './undo.ts';
-
-/** A run is ended when its journal has this many events: a loop that never ends would otherwise fill the database. */
-export const MAX_EVENTS = 10_000;
 
 /** Whether the code was told something; a promise where the run goes on, or comes to its end, by messages that are made ready. */
 export type Spoken = boolean | Promise<boolean>;
@@ -50,9 +47,19 @@ export function collect(run: Run, scene: Scene): Promise<void> | undefined {
 
 /** Records calls and the end of the code. A promise only when a message has to be prepared. */
 export function collectCalls(run: Run, calls: readonly NewCall[], scene: Scene): Promise<void> | undefined {
-  if (run.state.events + calls.length > MAX_EVENTS) {
-    fail(run, journalFull(run), scene);
-    return undefined;
+  if (calls.length > 0) {
+    // Asked for all of them before the first one is recorded.
+    const bytes = calls.reduce((sum, { input }) => sum + bytesOf(input), 0);
+    const refusal = refuseCalls(
+      { id: run.id, saga: run.saga.name },
+      run.size,
+      { count: calls.length, bytes },
+      run.settings,
+    );
+    if (refusal !== null) {
+      run.recordStuck('journal full', null, refusal, scene.now);
+      return undefined;
+    }
   }
   for (const [index, call] of calls.entries()) {
     const later = recordCall(run, call, scene);
@@ -312,16 +319,4 @@ export function tryComplete(run: Run, scene: Scene): Promise<void> | undefined {
 function fail(run: Run, error: RecordedError, scene: Scene): void {
   if (run.state.pivoted) run.recordStuck('forward', null, error, scene.now);
   else requestUndo(run, { reason: 'failed', error, actor: undefined, mail: null }, scene);
-}
-
-function journalFull(run: Run): RecordedError {
-  return recordError(
-    new HoldfastError(
-      'HF_JOURNAL_FULL',
-      `The journal of run ${run.id} has ${run.state.events} events; the limit is ${MAX_EVENTS}.`,
-      {
-        advice: 'Split long loops into child sagas.',
-      },
-    ),
-  );
 }

@@ -3,6 +3,7 @@
  * is over, whatever is still under way in it is nobody's, and the worker begins another one. Used by worker-core.ts.
  */
 import { randomUUID } from 'node:crypto';
+import { getHeapStatistics } from 'node:v8';
 import { HoldfastError } from '../errors.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { CrashPoint } from '../runtime/crash-point.ts';
@@ -16,6 +17,14 @@ import { Engine } from './engine.ts';
 import { createOrphanWatch } from './orphans.ts';
 import type { Run } from './run.ts';
 import type { SagaVersion, WorkerStore } from './store.ts';
+
+/**
+ * Of the journals of the runs in memory, in bytes: no more runs are taken up then. A run takes several times the bytes of its journal while
+ * it is loaded, so a sixteenth of what the process may have.
+ */
+const MOST_BYTES = Math.max(32 * 1024 * 1024, Math.floor(getHeapStatistics().heap_size_limit / 16));
+/** Of mail that is in memory and not yet taken in, in bytes. */
+const MOST_MAIL_BYTES = 32 * 1024 * 1024;
 
 export interface IncarnationOptions {
   readonly store: WorkerStore;
@@ -162,14 +171,21 @@ export async function beginIncarnation(options: IncarnationOptions): Promise<Inc
     }
     engine.fireTimers();
     if (!pass('saga.collect:before')) return 0;
-    const open = room();
-    const { mail, claimed } = await store.collect(id, { sagas, limit: open, taken: engine.lookingForMail() });
+    // Runs are counted and weighed: a few may hold more than a thousand others.
+    const bytes = engine.inMemory === 0 ? MOST_BYTES : MOST_BYTES - engine.bytes;
+    engine.crowd(bytes <= 0);
+    const open = bytes > 0 ? room() : 0;
+    const taken = engine.lookingForMail();
+    const mailBytes = Math.max(0, MOST_MAIL_BYTES - engine.mailBytes);
+    const { mail, claimed } = await store.collect(id, { sagas, limit: open, taken, room: { bytes }, mailBytes });
     if (!pass('saga.collect:after')) return 0;
     for (const each of mail) engine.deliver(each);
     await engine.take(claimed);
     if (engine.isLeaving) return mail.length + claimed.length;
     // Each gets its part of the room, so that all together do not take more than there is, and none takes all.
     const part = Math.ceil(room() / registry.all.length);
+    const left = engine.inMemory === 0 ? MOST_BYTES : MOST_BYTES - engine.bytes;
+    if (left <= 0) return mail.length + claimed.length;
     const wanted = registry.all
       .map((saga) => ({ saga: saga.name, version: saga.version, limit: Math.min(part, roomFor(saga)) }))
       .filter(({ limit }) => limit > 0);
@@ -177,7 +193,7 @@ export async function beginIncarnation(options: IncarnationOptions): Promise<Inc
     const freed = await orphans.look();
     const found = mail.length + claimed.length + freed;
     if (wanted.length === 0 || !pass('saga.claim:before')) return found;
-    const due = await store.claim(id, wanted);
+    const due = await store.claim(id, wanted, { bytes: left });
     if (!pass('saga.claim:after')) return 0;
     await engine.take(due);
     return found + due.length;

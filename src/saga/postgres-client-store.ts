@@ -22,6 +22,7 @@ interface ViewRow {
   readonly error: unknown;
   readonly started_at: number;
   readonly finished_at: number | null;
+  readonly growth: number;
 }
 
 const ms = (column: string): string => `round(extract(epoch FROM ${column}) * 1000)::float8`;
@@ -63,14 +64,20 @@ export function createPostgresClientStore({
 
     async mail(tx, runId, body, statuses) {
       const answer = await ask(tx, sendMail, [runId, body.kind, JSON.stringify(body), `{${statuses.join(',')}}`]);
-      const { accepted, status, pivoted } = answer as { accepted: boolean; status: RunStatus | null; pivoted: boolean };
-      return (accepted ? { accepted, status } : { accepted, status, pivoted }) as MailAnswer;
+      const { accepted, status, pivoted, full } = answer as {
+        readonly accepted: boolean;
+        readonly status: RunStatus | null;
+        readonly pivoted: boolean;
+        readonly full?: boolean;
+      };
+      if (accepted) return { accepted, status } as MailAnswer;
+      return { accepted, status, pivoted, ...(full === true ? { full } : {}) };
     },
 
     async read(ids) {
       const { rows } = await database
         .query<ViewRow>(
-          `SELECT r.id, r.saga, r.version, r.key, r.status, r.reason, r.pivoted, r.result, r.error,
+          `SELECT r.id, r.saga, r.version, r.key, r.status, r.reason, r.pivoted, r.result, r.error, coalesce(r.growth, 0) AS growth,
              ${ms('r.started_at')} AS started_at, ${ms('r.finished_at')} AS finished_at
            FROM unnest($1::uuid[]) WITH ORDINALITY AS i (id, place) JOIN ${s}.saga_run r ON r.id = i.id ORDER BY i.place`,
           [ids],

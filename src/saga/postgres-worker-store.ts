@@ -27,6 +27,8 @@ export interface PostgresWorkerStoreOptions {
   readonly idleInTransactionMs?: number | undefined;
   /** How long a commit waits for its answer before it is found out about, in ms. Default 10000. */
   readonly queryTimeoutMs?: number | undefined;
+  /** A run with a larger journal is set aside as stuck and not loaded, in bytes. Default 128 MiB. */
+  readonly largestJournalBytes?: number | undefined;
 }
 
 /** `open` checks that the database answers; `close` waits for the commit under way, and ends what cannot reach the database. */
@@ -36,6 +38,10 @@ export type PostgresWorkerStore = WorkerStore & { open(): Promise<void>; close()
 const CLAIM_CHUNK = 200;
 /** Mail looked at in one call, for each version. */
 const MAIL_PAGE = 1_000;
+/** Of journals and mail that one statement loads, about, in bytes. */
+const CLAIM_BYTES = 32 * 1024 * 1024;
+const MAIL_BYTES = 32 * 1024 * 1024;
+const LARGEST_JOURNAL_BYTES = 128 * 1024 * 1024;
 /** How long a takeover waits for a commit under way before it goes on with the next worker, in milliseconds. */
 const TAKEOVER_LOCK_MS = 300;
 /** How long `close` leaves to a commit under way before it gives up on its answer, in milliseconds. */
@@ -50,6 +56,7 @@ export function createPostgresWorkerStore(options: PostgresWorkerStoreOptions): 
   const { database, crashPoint = noCrash, clock = systemClock } = options;
   const log = safeLogger(options.log);
   const { idleInTransactionMs = 7_500, queryTimeoutMs = 10_000 } = options;
+  const { largestJournalBytes: largest = LARGEST_JOURNAL_BYTES } = options;
   const s = quoteIdentifier(database.schema);
   const closing = new AbortController();
   const patience: Patience = { clock, log, closed: closing.signal };
@@ -108,17 +115,20 @@ export function createPostgresWorkerStore(options: PostgresWorkerStoreOptions): 
     }
   }
 
-  const claimThese = (workerId: string, ids: readonly string[]): Promise<readonly ClaimedRun[]> =>
-    claimBy(workerId, `SELECT * FROM ${s}.claim_these_runs($1, $2::uuid[])`, [workerId, ids]);
+  const claimThese = (workerId: string, ids: readonly string[], bytes: number): Promise<readonly ClaimedRun[]> =>
+    claimBy(workerId, `SELECT * FROM ${s}.claim_these_runs($1, $2::uuid[], $3, $4)`, [workerId, ids, bytes, largest]);
 
   async function nextDue(
     sagas: readonly SagaVersion[],
+    workerId: string | undefined,
   ): Promise<{ readonly due: number | null; readonly now: number }> {
     const [row] = await rows<{ due: number | null; now: number }>(
       `SELECT ${NOW} AS now, (SELECT min((SELECT ceil(extract(epoch FROM r.wake_at) * 1000)::float8 FROM ${s}.saga_run r
-         WHERE r.saga = v.saga AND r.version = v.version AND r.worker IS NULL AND r.wake_at IS NOT NULL ORDER BY r.wake_at LIMIT 1))
+         WHERE r.saga = v.saga AND r.version = v.version AND r.worker IS NULL AND r.wake_at IS NOT NULL
+           AND (r.misfits IS NULL OR ${s}.may_take_run($3, r.saga, r.version, r.misfits))
+         ORDER BY r.wake_at LIMIT 1))
        FROM unnest($1::text[], $2::int[]) AS v (saga, version)) AS due`,
-      versionArrays(sagas),
+      [...versionArrays(sagas), workerId ?? null],
     );
     return row ?? { due: null, now: 0 };
   }
@@ -206,7 +216,8 @@ export function createPostgresWorkerStore(options: PostgresWorkerStoreOptions): 
       await rows(`${freeSql(s, 0, delayMs)} AND id = ANY ($2::uuid[])`, [workerId, runIds]);
     },
 
-    async claim(workerId, wanted) {
+    async claim(workerId, wanted, room) {
+      let bytes = room?.bytes ?? CLAIM_BYTES;
       const left = new Map(
         wanted.filter(({ limit }) => limit > 0).map((each) => [`${each.saga}@${each.version}`, { ...each }]),
       );
@@ -218,43 +229,48 @@ export function createPostgresWorkerStore(options: PostgresWorkerStoreOptions): 
       async function claimSome(): Promise<boolean> {
         const asked = [...left.values()];
         // A look without a transaction first: an idle worker asks often.
-        const { due, now } = await nextDue(asked);
+        const { due, now } = await nextDue(asked, workerId);
         if (due === null || due > now) return false;
         // Each gets an equal share of the chunk, so that the backlog of one saga does not keep back the others.
         const share = Math.max(1, Math.floor(CLAIM_CHUNK / asked.length));
         const limits = asked.map(({ limit }) => Math.min(limit, share));
-        const some = await claimBy(workerId, `SELECT * FROM ${s}.claim_runs($1, $2::text[], $3::int[], $4::int[])`, [
+        const some = await claimBy(
           workerId,
-          ...versionArrays(asked),
-          limits,
-        ]);
+          `SELECT * FROM ${s}.claim_runs($1, $2::text[], $3::int[], $4::int[], $5, $6)`,
+          [workerId, ...versionArrays(asked), limits, Math.min(bytes, CLAIM_BYTES), largest],
+        );
         claimed.push(...some);
+        bytes -= sizeOf(some);
         for (const [index, each] of asked.entries()) {
           const got = some.filter(({ saga, version }) => saga === each.saga && version === each.version).length;
           const key = `${each.saga}@${each.version}`;
           if (got < (limits[index] ?? 0) || got === each.limit) left.delete(key);
           else left.set(key, { ...each, limit: each.limit - got });
         }
-        return left.size > 0;
+        return left.size > 0 && bytes > 0;
       }
     },
 
-    async collect(workerId, { sagas, limit, taken }) {
-      const pending = await rows<{ id: string; saga_id: string; held: boolean; body: MailBody | null }>(
-        `SELECT id, saga_id, held, body FROM ${s}.pending_saga_mail($1, $2::text[], $3::int[], $4::bigint[], ${MAIL_PAGE})`,
-        [workerId, ...versionArrays(sagas), taken],
+    async collect(workerId, { sagas, limit, taken, room, mailBytes = MAIL_BYTES }) {
+      const pending = await rows<PendingMail>(
+        `SELECT id, saga_id, held, body, bytes
+         FROM ${s}.pending_saga_mail($1, $2::text[], $3::int[], $4::bigint[], ${MAIL_PAGE}, $5)`,
+        [workerId, ...versionArrays(sagas), taken, Math.floor(mailBytes / Math.max(1, sagas.length))],
       );
       const mail: Mail[] = [];
       const ids = new Set<string>();
       for (const each of pending) {
-        if (each.body !== null) mail.push({ id: each.id, runId: each.saga_id, body: each.body });
+        if (each.body !== null) mail.push({ id: each.id, runId: each.saga_id, body: each.body, bytes: each.bytes });
         else if (ids.size < limit) ids.add(each.saga_id);
       }
       const claimed: ClaimedRun[] = [];
       const wanted = [...ids];
-      while (wanted.length > 0) {
+      let bytes = room?.bytes ?? CLAIM_BYTES;
+      while (wanted.length > 0 && bytes > 0) {
         const goOn = await orWhatThereIs(claimed, async () => {
-          claimed.push(...(await claimThese(workerId, wanted.splice(0, CLAIM_CHUNK))));
+          const some = await claimThese(workerId, wanted.splice(0, CLAIM_CHUNK), Math.min(bytes, CLAIM_BYTES));
+          claimed.push(...some);
+          bytes -= sizeOf(some);
           return true;
         });
         if (!goOn) break;
@@ -267,13 +283,29 @@ export function createPostgresWorkerStore(options: PostgresWorkerStoreOptions): 
     transaction: (workerId, body) =>
       transacting(() => runTransactionStep({ ...patience, database, crashPoint, idleInTransactionMs }, workerId, body)),
 
-    nextDue: async (sagas) => (await nextDue(sagas)).due,
+    nextDue: async (sagas, workerId) => (await nextDue(sagas, workerId)).due,
 
     async now() {
       const [row] = await rows<{ now: number }>(`SELECT ${NOW} AS now`, []);
       return row?.now ?? 0;
     },
   };
+}
+
+interface PendingMail {
+  readonly id: string;
+  readonly saga_id: string;
+  readonly held: boolean;
+  /** Null: for a run that nobody holds. */
+  readonly body: MailBody | null;
+  readonly bytes: number;
+}
+
+/** What was loaded with them, in bytes. */
+function sizeOf(runs: readonly ClaimedRun[]): number {
+  let bytes = 0;
+  for (const { journal, mail } of runs) for (const each of [...journal, ...mail]) bytes += each.bytes ?? 0;
+  return bytes;
 }
 
 /** Due after the delay, but for what has ended or waits for a person: that is taken up when there is mail. */

@@ -13,7 +13,7 @@ import type { RecordedError } from './events.ts';
 import { rebuildError } from './recorded-error.ts';
 import { notFound, type ResultWatch } from './result-watch.ts';
 import { assertShortText, encodeOutput } from './start-request.ts';
-import type { ClientStore, MailAnswer, MailBody, RunView } from './store.ts';
+import { MOST_SIGNALS, type ClientStore, type MailAnswer, type MailBody, type RunView } from './store.ts';
 
 export interface ResultOptions {
   /** Then it rejects with HF_RESULT_TIMEOUT, and the run goes on. Default: no limit. */
@@ -57,7 +57,8 @@ export interface RunHandle<Result = unknown, Sig extends Signals = Signals, Tx =
   result(options?: ResultOptions): Promise<Result>;
   /**
    * Leaves a signal for the run, which takes it in when its code waits for it. Rejects with HF_SIGNAL_UNKNOWN, HF_PAYLOAD_…,
-   * HF_NOT_FOUND, HF_SAGA_FINISHED, HF_SAGA_UNDONE (it is being undone); nothing is written then.
+   * HF_NOT_FOUND, HF_SAGA_FINISHED, HF_SAGA_UNDONE (it is being undone), HF_SIGNALS_FULL (it keeps 1,000 or 16 MiB of signals that
+   * its code has not waited for); nothing is written then.
    */
   signal<Name extends keyof Sig & string>(
     name: Name,
@@ -148,6 +149,7 @@ export function runHandle<Tx>(
         throw new HoldfastError('HF_SAGA_UNDONE', `Run ${id} of ${saga.name} is being undone and takes no signals.`, {
           details: { run: id },
         });
+      if (answer.full === true) throw signalsFull(id, saga, name);
       throw refused(answer, id, saga, 'takes no signals');
     },
     async cancel(options = {}) {
@@ -197,6 +199,19 @@ function refused(
     advice: 'See how it ended with handle.status().',
     details,
   });
+}
+
+function signalsFull(id: string, saga: AnySaga, name: string): HoldfastError {
+  return new HoldfastError(
+    'HF_SIGNALS_FULL',
+    `Run ${id} of ${saga.name} keeps as many signals as a run may that its code has not waited for; ${name} was not added.`,
+    {
+      advice:
+        `At most ${MOST_SIGNALS.count} signals or ${MOST_SIGNALS.bytes} bytes of them are kept. Send it again when the run has taken ` +
+        'some; look with `holdfast saga show` what it waits for.',
+      details: { run: id, saga: saga.name, signal: name },
+    },
+  );
 }
 
 function unknownSignal(saga: AnySaga, name: string): HoldfastError {

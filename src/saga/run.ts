@@ -9,6 +9,8 @@ import { calledText, doneText, withText } from './event-text.ts';
 import type { JournalEvent, RecordedError, RunStatus, StuckWhy, UndoReason } from './events.ts';
 import type { Effect, Fact, UndoWish } from './facts.ts';
 import type { Ending, Flow } from './flow.ts';
+import { Gauge } from './gauge.ts';
+import type { JournalSize } from './growth.ts';
 import type { Timer } from './timers.ts';
 import { apply, applyCalled, applyDone, emptyState, type CallState, type RunState } from './state.ts';
 import type { StepDefinition } from './steps.ts';
@@ -68,6 +70,7 @@ export class Run {
   /** It has left memory; what is still under way of it is nobody's. */
   gone = false;
 
+  readonly #gauge: Gauge;
   #whenBack: (() => void) | null = null;
   #at = 0;
   #events: string[] = [];
@@ -87,6 +90,7 @@ export class Run {
     this.parent = identity.parent;
     this.status = status;
     this.settings = settings;
+    this.#gauge = new Gauge(this.state, settings);
   }
 
   /** Folds a stored journal in. */
@@ -95,7 +99,9 @@ export class Run {
       for (const event of row.events) apply(this.state, event, row.at);
       this.n = row.n + 1;
       this.#at = Math.max(this.#at, row.at);
+      this.#gauge.load(row);
     }
+    this.#gauge.loaded();
     this.lost = claimed.lost;
     this.pivotStored = claimed.pivoted;
     this.reasonStored = claimed.reason;
@@ -125,9 +131,28 @@ export class Run {
     return this.#events.length > 0;
   }
 
+  /** How large its journal is. */
+  get size(): JournalSize {
+    return { events: this.state.events, bytes: this.#gauge.bytes, open: this.state.open.length };
+  }
+
+  /** How full its journal is, in percent: 0, 50, 80 or 100. */
+  get growth(): number {
+    return this.#gauge.growth;
+  }
+
+  get rowIsFull(): boolean {
+    return this.#gauge.rowIsFull;
+  }
+
+  #push(text: string): void {
+    this.#events.push(text);
+    this.#gauge.wrote(text);
+  }
+
   recordStarted(fields: { readonly deadlineAt?: number }, input: string, now: number): void {
     this.openRow(now);
-    this.#events.push(withText({ t: 'started', ...fields }, 'input', input));
+    this.#push(withText({ t: 'started', ...fields }, 'input', input));
     this.state.events += 1;
     this.state.input = input;
     this.state.deadlineAt = fields.deadlineAt ?? null;
@@ -135,7 +160,8 @@ export class Run {
 
   record(event: JournalEvent, now: number): void {
     const at = this.openRow(now);
-    this.#events.push(JSON.stringify(event));
+    this.#push(JSON.stringify(event));
+    this.#gauge.noted(event);
     apply(this.state, event, at);
   }
 
@@ -146,14 +172,14 @@ export class Run {
     now: number,
   ): CallState {
     const at = this.openRow(now);
-    this.#events.push(calledText(event, input));
+    this.#push(calledText(event, input));
     this.state.events += 1;
     return applyCalled(this.state, event, input, at);
   }
 
   recordDone(call: CallState, output: string | undefined, now: number): void {
     this.openRow(now);
-    this.#events.push(doneText(call.id, output));
+    this.#push(doneText(call.id, output));
     this.state.events += 1;
     applyDone(this.state, call.id, output);
   }
@@ -168,7 +194,7 @@ export class Run {
   ): void {
     this.openRow(now);
     const event = { t: 'done', call: call.id, degraded, ...(doubt ? { doubt } : {}) };
-    this.#events.push(withText(event, 'output', output));
+    this.#push(withText(event, 'output', output));
     this.state.events += 1;
     applyDone(this.state, call.id, output, degraded, doubt);
   }
@@ -176,6 +202,7 @@ export class Run {
   /** What transactionCommit has put into the journal. */
   adopt(event: 'done' | 'compensated', call: CallState, output: string | undefined, at: number): void {
     this.n += 1;
+    this.#gauge.adopted(output);
     this.#at = at;
     if (event === 'done') {
       applyDone(this.state, call.id, output);
@@ -187,7 +214,7 @@ export class Run {
   /** The end, or for a child the end that waits for its parent. */
   recordEnd(event: 'held' | 'completed', result: string | undefined, now: number): void {
     const at = this.openRow(now);
-    this.#events.push(withText({ t: event }, 'result', result));
+    this.#push(withText({ t: event }, 'result', result));
     apply(this.state, { t: event }, at);
     this.state.result = result;
   }
@@ -271,8 +298,9 @@ export class Run {
   flush(release: { readonly wakeAt: number | null } | null): RunCommit {
     const { state } = this;
     const status = this.wantedStatus;
+    const figures = this.#gauge.closeRow(this.n);
     const update =
-      status !== this.status || release !== null || state.pivoted !== this.pivotStored
+      status !== this.status || release !== null || state.pivoted !== this.pivotStored || figures !== null
         ? {
             status,
             reason: state.reason,
@@ -280,6 +308,7 @@ export class Run {
             release,
             result: state.phase === 'completed' ? (state.result ?? null) : null,
             error: errorColumn(state),
+            ...figures,
           }
         : null;
     // A run cannot start as finished: it is then started and finished in one commit.

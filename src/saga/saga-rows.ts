@@ -93,13 +93,17 @@ function startText({ id, saga, version, held, status, deadlineAt, parent }: NewR
 }
 
 /** What is null or false is left out: the server reads it as null. */
-function updateText(id: string, { status, reason, pivoted, release, result, error }: RunUpdate): string {
+function updateText(id: string, update: RunUpdate): string {
+  const { status, reason, pivoted, release, result, error, growth, signals, folded } = update;
   let text = `{"id":"${id}","status":"${status}"`;
   if (reason !== null) text += `,"reason":"${reason}"`;
   if (pivoted) text += ',"pivoted":true';
   if (release !== null) text += `,"release":true,"wake_at":${release.wakeAt}`;
   if (result !== null) text += `,"result":${result}`;
   if (error !== null) text += `,"error":${error}`;
+  if (growth !== undefined) text += `,"growth":${growth}`;
+  if (signals !== undefined) text += `,"signals":${signals.count},"signal_bytes":${signals.bytes}`;
+  if (folded !== undefined) text += `,"folded":[${folded.join(',')}]`;
   return `${text}}`;
 }
 
@@ -117,7 +121,7 @@ export interface ClaimedRow {
   readonly parent: string | null;
   readonly parent_call: string | null;
   readonly journal: readonly JournalRow[] | null;
-  readonly mail: readonly { readonly id: string; readonly body: MailBody }[] | null;
+  readonly mail: readonly { readonly id: string; readonly body: MailBody; readonly bytes?: number }[] | null;
 }
 
 export function claimedRun(row: ClaimedRow): ClaimedRun {
@@ -134,6 +138,6 @@ export function claimedRun(row: ClaimedRow): ClaimedRun {
     deadlineAt: row.deadline_at,
     parent: row.parent === null || row.parent_call === null ? null : { id: row.parent, call: row.parent_call },
     journal: journal ?? [],
-    mail: (mail ?? []).map((each): Mail => ({ id: each.id, runId: id, body: each.body })),
+    mail: (mail ?? []).map((each): Mail => ({ ...each, runId: id })),
   };
 }

@@ -10,6 +10,7 @@ import {
   type StuckWhy,
   type UndoReason,
 } from './events.ts';
+import { bytesOf } from './growth.ts';
 
 export interface CallState {
   readonly id: string;
@@ -66,6 +67,8 @@ export interface RunState {
   /** Those without an outcome, in the same order. */
   readonly open: CallState[];
   readonly signals: BufferedSignal[];
+  /** Of their payloads. */
+  signalBytes: number;
   /** Null until there is one. */
   signalIds: Set<string> | null;
   phase: 'forward' | 'undoing' | 'completed' | 'undone';
@@ -91,6 +94,7 @@ export function emptyState(): RunState {
     calls: new Map(),
     open: [],
     signals: [],
+    signalBytes: 0,
     signalIds: null,
     phase: 'forward',
     held: false,
@@ -156,7 +160,7 @@ export function apply(state: RunState, event: JournalEvent, at: number): void {
       withCall(state, event.call, (call) => settle(state, call, 'timed out'));
       return;
     case 'signal':
-      state.signals.push({ name: event.name, payload: textOf(event.payload) });
+      keepSignal(state, { name: event.name, payload: textOf(event.payload) });
       if (event.id !== undefined) (state.signalIds ??= new Set()).add(signalId(event.name, event.id));
       return;
     case 'recovered':
@@ -293,7 +297,14 @@ function settle(state: RunState, call: CallState, outcome: CallState['outcome'])
 /** The oldest signal of that name goes to the wait that is done. */
 function takeSignal(state: RunState, name: string): void {
   const index = state.signals.findIndex((signal) => signal.name === name);
-  if (index >= 0) state.signals.splice(index, 1);
+  if (index < 0) return;
+  const [taken] = state.signals.splice(index, 1);
+  state.signalBytes -= bytesOf(taken?.payload);
+}
+
+function keepSignal(state: RunState, signal: BufferedSignal): void {
+  state.signals.push(signal);
+  state.signalBytes += bytesOf(signal.payload);
 }
 
 function applyLateReply(call: CallState, event: Extract<JournalEvent, { t: 'late reply' }>): void {

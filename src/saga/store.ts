@@ -81,6 +81,8 @@ export interface Mail {
   readonly id: string;
   readonly runId: string;
   readonly body: MailBody;
+  /** UTF-8 bytes of the body as JSON, where that is known. */
+  readonly bytes?: number;
 }
 
 /** A run that a commit starts. Its first journal row is in the same commit. */
@@ -93,6 +95,12 @@ export interface NewRun extends SagaVersion {
   readonly parent: { readonly id: string; readonly call: string } | null;
 }
 
+/** Signals that the run has taken in, and that its code has not waited for. */
+export interface KeptSignals {
+  readonly count: number;
+  readonly bytes: number;
+}
+
 export interface RunUpdate {
   readonly status: RunStatus;
   readonly reason: UndoReason | null;
@@ -103,6 +111,12 @@ export interface RunUpdate {
   readonly result: string | null;
   /** JSON text; null leaves what is there while the run is being undone or is stuck, and otherwise says that there is none any more. */
   readonly error: string | null;
+  /** Numbers of rows of its journal that go, because the new one says what they said. */
+  readonly folded?: readonly number[];
+  /** How full its journal is, in percent of its limits. Absent: as before. */
+  readonly growth?: number;
+  /** About what it keeps; those at the door are counted with it. Absent: as before. */
+  readonly signals?: KeptSignals;
 }
 
 /** What one run puts into a commit. JSON is passed as text, because it was encoded when it was checked. */
@@ -119,6 +133,12 @@ export interface RunCommit {
   readonly children: readonly (NewRun & { readonly journal: string })[];
   /** Outbox messages, each the JSON text of an object {id, topic, key, lane, payload, headers}. */
   readonly messages: readonly string[];
+}
+
+/** How much may be loaded: many runs may be due at once that hold a lot each. One is claimed at least. */
+export interface ClaimRoom {
+  /** About how many bytes of journals and mail in all. Default: 32 MiB. */
+  readonly bytes: number;
 }
 
 export interface WorkerStore {
@@ -143,6 +163,7 @@ export interface WorkerStore {
   claim(
     workerId: string,
     wanted: readonly (SagaVersion & { readonly limit: number })[],
+    room?: ClaimRoom,
   ): Promise<readonly ClaimedRun[]>;
   /**
    * Mail for runs that the worker holds, except for `taken`, oldest first; and runs that nobody holds, of the given versions, which
@@ -150,7 +171,14 @@ export interface WorkerStore {
    */
   collect(
     workerId: string,
-    options: { readonly sagas: readonly SagaVersion[]; readonly limit: number; readonly taken: readonly string[] },
+    options: {
+      readonly sagas: readonly SagaVersion[];
+      readonly limit: number;
+      readonly taken: readonly string[];
+      readonly room?: ClaimRoom;
+      /** About how many bytes of mail, and one piece at least unless that is 0. Default: 32 MiB. */
+      readonly mailBytes?: number;
+    },
   ): Promise<{ readonly mail: readonly Mail[]; readonly claimed: readonly ClaimedRun[] }>;
   /** One commit for many runs. An unanswered commit is found out about, and made again if it did not happen. */
   commit(workerId: string, runs: readonly RunCommit[]): Promise<void>;
@@ -160,8 +188,8 @@ export interface WorkerStore {
    * out about by the journal row.
    */
   transaction(workerId: string, body: (tx: PoolClient) => Promise<RunCommit>): Promise<void>;
-  /** When the next run of these becomes due that nobody holds; null: none is known. */
-  nextDue(sagas: readonly SagaVersion[]): Promise<number | null>;
+  /** When the next run of these becomes due that nobody holds, and that this worker may take; null: none is known. */
+  nextDue(sagas: readonly SagaVersion[], workerId?: string): Promise<number | null>;
   /** The store's time. */
   now(): Promise<number>;
 }
@@ -176,6 +204,8 @@ export interface RunView extends SagaVersion {
   readonly error: unknown;
   readonly startedAt: number;
   readonly finishedAt: number | null;
+  /** How full its journal is, in percent of its limits: 0, 50, 80 or 100. At 100 it makes no more calls. */
+  readonly growth: number;
 }
 
 export interface StartRequest extends SagaVersion {
@@ -188,8 +218,11 @@ export interface StartRequest extends SagaVersion {
 
 export type MailAnswer =
   | { readonly accepted: true; readonly status: RunStatus }
-  /** `status` null: there is no such run. */
-  | { readonly accepted: false; readonly status: RunStatus | null; readonly pivoted: boolean };
+  /** `status` null: there is no such run. `full`: it keeps as many signals as a run may. */
+  | { readonly accepted: false; readonly status: RunStatus | null; readonly pivoted: boolean; readonly full?: boolean };
+
+/** Most signals of a run that its code has not waited for: those in its journal and those on their way. The next one is refused. */
+export const MOST_SIGNALS = { count: 1_000, bytes: 16 * 1024 * 1024 } as const;
 
 /** What clients need. `tx`: the caller's transaction; null: one of its own. Rejects with HF_NOT_IN_TRANSACTION. */
 export interface ClientStore<Tx> {

@@ -5,19 +5,33 @@
  * look begins.
  */
 export class TakenMail {
-  readonly #ids = new Set<string>();
+  /** With their sizes, in bytes. */
+  readonly #ids = new Map<string, number>();
+  #bytes = 0;
   readonly #deleted = new Set<string>();
 
   has(id: string): boolean {
     return this.#ids.has(id);
   }
 
-  add(id: string): void {
-    this.#ids.add(id);
+  /** How much is in memory, or has been until lately. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  add(id: string, bytes: number): void {
+    this.#drop(id);
+    this.#ids.set(id, bytes);
+    this.#bytes += bytes;
   }
 
   /** It is here no longer, and still in the store. */
   forget(id: string): void {
+    this.#drop(id);
+  }
+
+  #drop(id: string): void {
+    this.#bytes -= this.#ids.get(id) ?? 0;
     this.#ids.delete(id);
   }
 
@@ -28,8 +42,8 @@ export class TakenMail {
 
   /** A look begins now: what it must leave out. */
   beginLook(): readonly string[] {
-    for (const id of this.#deleted) this.#ids.delete(id);
+    for (const id of this.#deleted) this.#drop(id);
     this.#deleted.clear();
-    return [...this.#ids];
+    return [...this.#ids.keys()];
   }
 }

@@ -143,6 +143,7 @@ export function createWorkerCore<Tx>(options: WorkerCoreOptions<Tx>): WorkerOn<T
       error: state.stuck?.error ?? state.error,
       startedAt: 0,
       finishedAt: run.status === 'stuck' ? null : run.rowAt,
+      growth: run.growth,
     });
   }
 
@@ -190,7 +191,10 @@ export function createWorkerCore<Tx>(options: WorkerCoreOptions<Tx>): WorkerOn<T
     asleep = await options.setAsleep(true);
     // Whoever wrote just before does not wake us: one look more.
     if (!asleep || !wasAsleep) return Math.min(untilTimer, QUIET_POLL_MS);
-    const due = await store.nextDue(registry.all.map(({ name, version }) => ({ saga: name, version })));
+    const due = await store.nextDue(
+      registry.all.map(({ name, version }) => ({ saga: name, version })),
+      life?.id,
+    );
     const untilDue = due === null || life === null ? Infinity : Math.max(0, due - life.now());
     return Math.min(untilTimer, untilDue, options.idlePollMs);
   }

@@ -23,6 +23,7 @@ import type { Sagas } from './client.ts';
 import { createRegistry, type AnySaga } from './definition.ts';
 import { createPostgresClientStore } from './postgres-client-store.ts';
 import { createPostgresWorkerStore } from './postgres-worker-store.ts';
+import { DEFAULT_JOURNAL_LIMITS, LARGEST_READABLE_BYTES, MOST_JOURNAL_BYTES } from './growth.ts';
 import { pruneSagas } from './prune-sagas.ts';
 import { sagaReplies } from './replies.ts';
 import { reviewSaga } from './review.ts';
@@ -51,6 +52,13 @@ export interface WorkerOptions {
   readonly idlePoll?: Duration | undefined;
   /** Most UTF-8 bytes of one value as JSON; default 1 MiB. */
   readonly maxBytes?: number | undefined;
+  /**
+   * Most events of one journal; default 10,000. A run whose next calls would need more is stuck, and goes on when it is retried under a
+   * higher limit.
+   */
+  readonly maxEvents?: number | undefined;
+  /** Most UTF-8 bytes of one journal, at most 256 MiB; default 64 MiB. As above. */
+  readonly maxJournalBytes?: number | undefined;
   readonly log?: Logger | undefined;
   readonly metrics?: Metrics | undefined;
   readonly clock?: Clock | undefined;
@@ -81,6 +89,8 @@ const KNOWN = [
   'retention',
   'idlePoll',
   'maxBytes',
+  'maxEvents',
+  'maxJournalBytes',
   'log',
   'metrics',
   'clock',
@@ -122,12 +132,20 @@ export function createWorker(options: WorkerOptions): Worker {
   const leaseMs = parseDuration(options.lease ?? '15s', `${where}.lease`);
   if (leaseMs < 1_000) throw wrong(where, `has a lease of ${leaseMs} ms`, 'Give at least a second.');
   const retentionMs = parseDuration(options.retention ?? '30d', `${where}.retention`);
+  const settings = {
+    maxBytes: wholeNumber(options.maxBytes, DEFAULT_MAX_BYTES, 2, `${where}.maxBytes`),
+    replyTo: replies?.topic ?? DEFAULT_REPLY_TOPIC,
+    maxEvents: wholeNumber(options.maxEvents, DEFAULT_JOURNAL_LIMITS.maxEvents, 10, `${where}.maxEvents`),
+    maxJournalBytes: journalBytes(options.maxJournalBytes, `${where}.maxJournalBytes`),
+  };
   const store = createPostgresWorkerStore({
     database,
     log,
     clock,
     ...(options.crashPoint === undefined ? {} : { crashPoint: options.crashPoint }),
     idleInTransactionMs: Math.ceil(leaseMs / 2),
+    // Outcomes of what was under way are recorded also beyond the limit.
+    largestJournalBytes: Math.min(2 * settings.maxJournalBytes, LARGEST_READABLE_BYTES),
   });
   const core = createWorkerCore<TransactionHandle>({
     store,
@@ -137,10 +155,7 @@ export function createWorker(options: WorkerOptions): Worker {
     leaseMs,
     concurrency: wholeNumber(options.concurrency, 1_000, 1, `${where}.concurrency`),
     mostWaiting: wholeNumber(options.waiting, 1_000, 0, `${where}.waiting`),
-    settings: {
-      maxBytes: wholeNumber(options.maxBytes, DEFAULT_MAX_BYTES, 2, `${where}.maxBytes`),
-      replyTo: replies?.topic ?? DEFAULT_REPLY_TOPIC,
-    },
+    settings,
     clock,
     random,
     log,
@@ -222,6 +237,14 @@ function wholeNumber(given: number | undefined, preset: number, least: number, w
   if (Number.isInteger(given) && given >= least) return given;
   throw new HoldfastError('HF_CONFIG', `${where} is ${String(given)}.`, {
     advice: `Give a whole number from ${least} on.`,
+  });
+}
+
+function journalBytes(given: number | undefined, where: string): number {
+  const bytes = wholeNumber(given, DEFAULT_JOURNAL_LIMITS.maxJournalBytes, 65_536, where);
+  if (bytes <= MOST_JOURNAL_BYTES) return bytes;
+  throw new HoldfastError('HF_CONFIG', `${where} is ${bytes}: more cannot be read back.`, {
+    advice: `Give at most ${MOST_JOURNAL_BYTES}, and keep large values elsewhere.`,
   });
 }
 

@@ -26,6 +26,45 @@ export function clientsConformance<Tx>(bench: SagaStoreBench<Tx>): void {
       expect((await bench.stores.worker.collect(worker, options)).mail).toMatchObject([{ body: { name: 'c' } }]);
     });
 
+    it('is brought by weight: about so many bytes, one piece at least, and none of no bytes', async () => {
+      const saga = uniqueSaga();
+      const worker = await bench.registered([saga]);
+      const id = await bench.held(worker, saga);
+      const payload = 'x'.repeat(100_000);
+      for (let n = 0; n < 4; n += 1)
+        await bench.stores.client.mail(null, id, { kind: 'signal', name: 'go', payload }, ['running']);
+      const collect = async (mailBytes: number, taken: readonly string[] = []) =>
+        (await bench.stores.worker.collect(worker, { sagas: [saga], limit: 5, taken, mailBytes })).mail;
+      expect(await collect(0)).toEqual([]);
+      const first = await collect(1);
+      expect(first).toHaveLength(1);
+      expect(first[0]?.bytes).toBeGreaterThan(100_000);
+      expect(await collect(150_000, [first[0]?.id ?? ''])).toHaveLength(2);
+    });
+
+    it('refuses signals beyond what a run may keep, in number and in bytes, and nothing else', async () => {
+      const saga = uniqueSaga();
+      const worker = await bench.registered([saga]);
+      const id = await bench.held(worker, saga);
+      const { client } = bench.stores;
+      const signal = (payload: unknown) =>
+        client.mail(null, id, { kind: 'signal', name: 'go', payload }, ['running', 'waiting']);
+      await bench.stores.worker.commit(worker, [
+        commitOf(id, { update: update('waiting', { signals: { count: 998, bytes: 1_000 } }) }),
+      ]);
+      expect([await signal(1), await signal(2), await signal(3)]).toMatchObject([
+        { accepted: true },
+        { accepted: true },
+        { accepted: false, status: 'waiting', full: true },
+      ]);
+      await bench.stores.worker.commit(worker, [
+        commitOf(id, { update: update('waiting', { signals: { count: 1, bytes: 16 * 1024 * 1024 - 1_000 } }) }),
+      ]);
+      expect(await signal('x'.repeat(2_000))).toMatchObject({ accepted: false, full: true });
+      expect(await signal('small')).toMatchObject({ accepted: true });
+      expect(await client.mail(null, id, { kind: 'cancel' }, ['waiting'])).toMatchObject({ accepted: true });
+    });
+
     it('is there for the next worker when the commit that takes it in fails', async () => {
       const saga = uniqueSaga();
       const worker = await bench.registered([saga]);

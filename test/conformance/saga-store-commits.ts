@@ -15,6 +15,20 @@ import {
 
 export function commitsConformance<Tx>(bench: SagaStoreBench<Tx>): void {
   describe('commits', () => {
+    it('takes folded rows out of the journal, and tells how full it is', async () => {
+      const saga = uniqueSaga();
+      const worker = await bench.registered([saga]);
+      const run = startOf(saga);
+      await bench.stores.worker.commit(worker, [run]);
+      for (const n of [1, 2, 3])
+        await bench.stores.worker.commit(worker, [commitOf(run.runId, { journal: journalRow(n) })]);
+      await bench.stores.worker.commit(worker, [
+        commitOf(run.runId, { journal: journalRow(4), update: update('running', { folded: [1, 3], growth: 80 }) }),
+      ]);
+      expect((await bench.stores.client.journal(run.runId)).map(({ n }) => n)).toEqual([0, 2, 4]);
+      expect(await bench.view(run.runId)).toMatchObject({ growth: 80 });
+    });
+
     it('writes all parts for many runs', async () => {
       const saga = uniqueSaga();
       const worker = await bench.registered([saga]);

@@ -144,12 +144,27 @@ export function workersConformance<Tx>(bench: SagaStoreBench<Tx>): void {
         parent: null,
       });
       expect(run?.deadlineAt).toBe(deadlineAt);
-      expect(run?.journal).toEqual([
+      expect(run?.journal).toMatchObject([
         { n: 0, at: deadlineAt - 5_000, events: [{ t: 'started', input: { n: 1 }, deadlineAt }] },
       ]);
       expect(run?.mail).toMatchObject([
         { runId: started.id, body: { kind: 'signal', name: 'go', payload: { a: [1] } } },
       ]);
+    });
+
+    it('weighs what it claims: no more than there is room for, and one at least', async () => {
+      const saga = uniqueSaga();
+      const worker = await bench.registered([saga]);
+      const input = JSON.stringify('x'.repeat(100_000));
+      await bench.stores.client.start(
+        null,
+        Array.from({ length: 5 }, () => requestOf(saga, { input })),
+      );
+      const wanted = [{ ...saga, limit: 5 }];
+      const claim = (bytes: number) => bench.stores.worker.claim(worker, wanted, { bytes });
+      expect(await claim(250_000)).toHaveLength(2);
+      expect(await claim(10)).toHaveLength(1);
+      expect(await claim(1_000_000)).toHaveLength(2);
     });
 
     it('keeps to the limit of each version, and to the versions asked for', async () => {

@@ -44,6 +44,7 @@ describe('a client beside a worker', () => {
     error: null,
     startedAt: 0,
     finishedAt: 1,
+    growth: 0,
   };
 
   it('hands it the starts with neither key nor transaction', async () => {

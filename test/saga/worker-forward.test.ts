@@ -211,23 +211,3 @@ describe('values', () => {
     await expect(handle.result({ timeout: '20s' })).rejects.toMatchObject({ code: 'HF_SAGA_UNDONE', cause: { code } });
   });
 });
-
-it('ends a run whose journal is full, and undoes it', async () => {
-  let undone = 0;
-  const endless = saga({
-    name: 'endless',
-    input: z.null(),
-    steps: {
-      work: step({ run: () => {}, compensate: () => void (undone += 1) }),
-      first: step({ run: () => {}, compensate: () => void (undone += 1) }),
-    },
-    async run({ steps, sleep }) {
-      await steps.first();
-      for (;;) await Promise.all(Array.from({ length: 1_000 }, () => sleep(0)));
-    },
-  });
-  const worker = await lab.worker([endless]);
-  const run = await worker.sagas.start(endless, null);
-  await expect(run.result({ timeout: '60s' })).rejects.toMatchObject({ cause: { code: 'HF_JOURNAL_FULL' } });
-  expect(undone).toBe(1);
-});

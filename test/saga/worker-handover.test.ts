@@ -17,6 +17,7 @@ import { createPostgresClientStore } from '../../src/saga/postgres-client-store.
 import { createPostgresWorkerStore } from '../../src/saga/postgres-worker-store.ts';
 import { child, command, emit, step, transaction } from '../../src/saga/steps.ts';
 import type { RunCommit, WorkerStore } from '../../src/saga/store.ts';
+import { DEFAULT_JOURNAL_LIMITS } from '../../src/saga/growth.ts';
 import { DEFAULT_REPLY_TOPIC } from '../../src/saga/wire.ts';
 import { createWorkerCore, type WorkerOn } from '../../src/saga/worker-core.ts';
 import { gate, openLab, type Lab } from './lab.ts';
@@ -50,7 +51,7 @@ async function workerOver(
     leaseMs: 3_600_000,
     concurrency: 100,
     mostWaiting: 0,
-    settings: { maxBytes: DEFAULT_MAX_BYTES, replyTo: DEFAULT_REPLY_TOPIC },
+    settings: { maxBytes: DEFAULT_MAX_BYTES, replyTo: DEFAULT_REPLY_TOPIC, ...DEFAULT_JOURNAL_LIMITS },
     clock: systemClock,
     random: () => 0,
     log: silentLogger,

@@ -52,7 +52,7 @@ const SECTIONS = {
   http: ['host', 'port'],
   log: ['level', 'format'],
   shutdown: ['deadline'],
-  sagas: ['path', 'name', 'concurrency', 'lease', 'replies'],
+  sagas: ['path', 'name', 'concurrency', 'maxEvents', 'maxJournalBytes', 'lease', 'replies'],
 } as const;
 
 /** Sections that need not be written out. */

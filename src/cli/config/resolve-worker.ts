@@ -16,6 +16,8 @@ export interface WorkerSettings {
   readonly name?: string;
   readonly lease?: Duration;
   readonly concurrency?: number;
+  readonly maxEvents?: number;
+  readonly maxJournalBytes?: number;
   readonly replies?: RepliesSettings;
 }
 
@@ -55,6 +57,9 @@ export function resolveWorker({ given, config, transports }: WorkerInputs): Work
     ...(name === undefined ? {} : { name }),
     ...(lease === undefined ? {} : { lease }),
     ...(concurrency === undefined ? {} : { concurrency }),
+    // Checked by the worker, before it opens anything.
+    ...(own.maxEvents === undefined ? {} : { maxEvents: own.maxEvents }),
+    ...(own.maxJournalBytes === undefined ? {} : { maxJournalBytes: own.maxJournalBytes }),
     ...(replies === null ? {} : { replies }),
   };
 }

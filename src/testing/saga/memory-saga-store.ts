@@ -6,7 +6,16 @@ import type { PoolClient } from 'pg';
 import { HoldfastError } from '../../errors.ts';
 import { systemClock, type Clock } from '../../runtime/clock.ts';
 import { refuseUnknownOptions } from '../../runtime/options.ts';
-import type { ClaimedRun, ClientStore, Mail, RunCommit, RunView, SagaVersion, WorkerStore } from '../../saga/store.ts';
+import type {
+  ClaimedRun,
+  ClaimRoom,
+  ClientStore,
+  Mail,
+  RunCommit,
+  RunView,
+  SagaVersion,
+  WorkerStore,
+} from '../../saga/store.ts';
 import type { JournalRow } from '../../saga/events.ts';
 import { GroupCommitError } from '../../saga/commit-error.ts';
 import { createMemoryTables, isFinished, viewOf, type MemoryMessage, type StoredRun } from './memory-tables.ts';
@@ -115,6 +124,15 @@ export function createMemorySagaStore(options: MemorySagaStoreOptions = {}): Mem
     return { id, saga, version, status, reason, pivoted, claims, lost, deadlineAt, parent, journal, mail };
   }
 
+  /** As many as there is room for in memory, and one at least. */
+  function fitting<R extends StoredRun>(runs: readonly R[], room: ClaimRoom | undefined): readonly R[] {
+    let bytes = 0;
+    return runs.filter(({ id }, index) => {
+      for (const each of [...tables.journalOf(id), ...tables.mailOf(id)]) bytes += each.bytes ?? 0;
+      return index === 0 || bytes <= (room?.bytes ?? Infinity);
+    });
+  }
+
   /** Runs that nobody holds and that have a time at which to be taken up, the earliest first. */
   function sleepers(of: SagaVersion): readonly (StoredRun & { readonly wakeAt: number })[] {
     return [...tables.runs.values()]
@@ -172,15 +190,15 @@ export function createMemorySagaStore(options: MemorySagaStoreOptions = {}): Mem
       });
       changed();
     },
-    async claim(workerId, wanted) {
+    async claim(workerId, wanted, room) {
       holdLease(workerId);
-      return wanted
+      const due = wanted
         .flatMap((of) => sleepers(of).slice(0, of.limit))
         .filter((run) => run.wakeAt <= clock.now())
-        .toSorted((one, other) => one.wakeAt - other.wakeAt)
-        .map((run) => claim(workerId, run));
+        .toSorted((one, other) => one.wakeAt - other.wakeAt);
+      return fitting(due, room).map((run) => claim(workerId, run));
     },
-    async collect(workerId, { sagas, limit, taken }) {
+    async collect(workerId, { sagas, limit, taken, room, mailBytes = Infinity }) {
       holdLease(workerId);
       const seen = new Set(taken);
       const wanted = (run: SagaVersion): boolean => sagas.some((of) => isOf(run, of));
@@ -190,11 +208,10 @@ export function createMemorySagaStore(options: MemorySagaStoreOptions = {}): Mem
         .flatMap((run) => tables.mailOf(run.id))
         .filter((letter) => !seen.has(letter.id))
         .toSorted((one, other) => Number(one.id) - Number(other.id));
-      const claimed = addressed
-        .filter((run) => run.worker === null && wanted(run))
-        .slice(0, limit)
-        .map((run) => claim(workerId, run));
-      return { mail, claimed };
+      const claimed = fitting(addressed.filter((run) => run.worker === null && wanted(run)).slice(0, limit), room).map(
+        (run) => claim(workerId, run),
+      );
+      return { mail: upTo(mailBytes, mail), claimed };
     },
     async commit(workerId, runs) {
       holdLease(workerId);
@@ -268,6 +285,12 @@ export function createMemorySagaStore(options: MemorySagaStoreOptions = {}): Mem
       return () => void listeners.delete(listener);
     },
   };
+}
+
+/** Of a list, in its order: those that begin within so many bytes. */
+function upTo(most: number, mail: readonly Mail[]): readonly Mail[] {
+  let before = 0;
+  return mail.filter(({ bytes = 0 }) => (before += bytes) - bytes < most);
 }
 
 function isOf(run: SagaVersion, of: SagaVersion): boolean {

@@ -5,6 +5,7 @@
 import { HoldfastError } from '../../errors.ts';
 import type { JournalEvent, JournalRow, RunStatus, UndoReason } from '../../saga/events.ts';
 import type {
+  KeptSignals,
   Mail,
   MailBody,
   NewRun,
@@ -34,6 +35,8 @@ export interface StoredRun extends SagaVersion {
   readonly error: string | null;
   readonly startedAt: number;
   readonly finishedAt: number | null;
+  readonly growth: number;
+  readonly signals: KeptSignals;
 }
 
 export interface StoredWorker {
@@ -114,7 +117,9 @@ export function createMemoryTables(): MemoryTables {
     const run = runs.get(runId);
     if (run === undefined || run.worker !== worker)
       throw new HoldfastError('HF_LEASE_LOST', `The worker does not hold run ${runId}, which it wants to change.`);
-    const { status, reason, pivoted, release, result, error } = changed;
+    const { status, reason, pivoted, release, result, error, folded = [], growth, signals } = changed;
+    const rows = journals.get(runId);
+    if (rows !== undefined) for (const n of folded) put(rows, n, undefined);
     if (isFinished(run.status) && status !== run.status)
       throw new HoldfastError('HF_SAGA_FINISHED', `Run ${runId} is ${run.status} and cannot become ${status}.`);
     put(runs, runId, {
@@ -128,6 +133,8 @@ export function createMemoryTables(): MemoryTables {
       result: result === null ? run.result : storedJson(result),
       error: error !== null ? storedJson(error) : goesForward(status) ? null : run.error,
       finishedAt: isFinished(status) ? (run.finishedAt ?? at) : null,
+      growth: growth ?? run.growth,
+      signals: signals ?? run.signals,
     });
   }
 
@@ -197,11 +204,16 @@ export function createMemoryTables(): MemoryTables {
     journalOf: (runId) =>
       [...(journals.get(runId) ?? [])]
         .toSorted(([one], [other]) => one - other)
-        .map(([n, row]) => ({ n, at: row.at, events: JSON.parse(row.events) as readonly JournalEvent[] })),
+        .map(([n, row]) => ({
+          n,
+          at: row.at,
+          events: JSON.parse(row.events) as readonly JournalEvent[],
+          bytes: row.events.length,
+        })),
     mailOf: (runId) =>
       [...(mail.get(runId) ?? [])]
         .toSorted(([one], [other]) => one - other)
-        .map(([id, body]) => ({ id: String(id), runId, body: JSON.parse(body) as MailBody })),
+        .map(([id, body]) => ({ id: String(id), runId, body: JSON.parse(body) as MailBody, bytes: body.length })),
     get addressed() {
       const oldest = (box: ReadonlyMap<number, string>): number => Math.min(...box.keys());
       return [...mail].toSorted(([, one], [, other]) => oldest(one) - oldest(other)).map(([runId]) => runId);
@@ -223,10 +235,10 @@ export function isFinished(status: RunStatus): boolean {
 }
 
 export function viewOf(run: StoredRun): RunView {
-  const { id, saga, version, key, status, reason, pivoted, startedAt, finishedAt } = run;
+  const { id, saga, version, key, status, reason, pivoted, startedAt, finishedAt, growth } = run;
   const parsed = (text: string | null): unknown => (text === null ? null : JSON.parse(text));
   const [result, error] = [parsed(run.result), parsed(run.error)];
-  return { id, saga, version, key, status, reason, pivoted, result, error, startedAt, finishedAt };
+  return { id, saga, version, key, status, reason, pivoted, result, error, startedAt, finishedAt, growth };
 }
 
 function newRun(run: NewRun, worker: string, at: number): StoredRun {
@@ -239,6 +251,8 @@ function newRun(run: NewRun, worker: string, at: number): StoredRun {
     result: null,
     error: null,
     finishedAt: isFinished(run.status) ? at : null,
+    growth: 0,
+    signals: { count: 0, bytes: 0 },
   };
   return {
     ...fresh,

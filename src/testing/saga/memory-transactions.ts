@@ -3,7 +3,7 @@
  * start the same key wait for each other, as on PostgreSQL.
  */
 import { HoldfastError } from '../../errors.ts';
-import type { ClientStore, MailBody, StartRequest } from '../../saga/store.ts';
+import { MOST_SIGNALS, type ClientStore, type MailBody, type StartRequest } from '../../saga/store.ts';
 import type { MemoryTables } from './memory-tables.ts';
 
 /** A transaction of the in-memory store; made by its `begin()`. */
@@ -106,6 +106,15 @@ export function createMemoryTransactions(
     return { id: request.id, created: true };
   }
 
+  /** Signals on their way, and those that the run keeps: as send_saga_mail counts them. */
+  function isFull(tx: OpenTx, runId: string, body: MailBody): boolean {
+    const waiting = [...tables.mailOf(runId), ...tx.mail.filter((each) => each.runId === runId)];
+    const sizes = waiting.filter((each) => each.body.kind === 'signal').map((each) => sizeOf(each.body));
+    const kept = tables.runs.get(runId)?.signals ?? { count: 0, bytes: 0 };
+    const bytes = sizes.reduce((sum, size) => sum + size, kept.bytes + sizeOf(body));
+    return sizes.length + kept.count >= MOST_SIGNALS.count || bytes > MOST_SIGNALS.bytes;
+  }
+
   return {
     begin,
     start: (tx, requests) =>
@@ -122,8 +131,14 @@ export function createMemoryTransactions(
         const { status, pivoted } = run;
         if (!statuses.includes(status) || (body.kind === 'cancel' && pivoted))
           return { accepted: false, status, pivoted };
+        if (body.kind === 'signal' && isFull(inside, runId, body))
+          return { accepted: false, status, pivoted, full: true };
         inside.mail.push({ runId, body: JSON.parse(JSON.stringify(body)) as MailBody });
         return { accepted: true, status };
       }),
   };
+}
+
+function sizeOf(body: MailBody): number {
+  return Buffer.byteLength(JSON.stringify(body));
 }

@@ -7,6 +7,7 @@ import { DEFAULT_MAX_BYTES } from '../../outbox/prepare.ts';
 import type { Logger } from '../../runtime/log.ts';
 import { noopMetrics } from '../../runtime/metrics.ts';
 import type { Registry } from '../../saga/definition.ts';
+import { DEFAULT_JOURNAL_LIMITS } from '../../saga/growth.ts';
 import { DEFAULT_REPLY_TOPIC } from '../../saga/wire.ts';
 import { createWorkerCore } from '../../saga/worker-core.ts';
 import type { ManualClock } from '../manual-clock.ts';
@@ -100,7 +101,7 @@ export function createTestWorker(options: TestWorkerOptions): TestWorker {
     leaseMs: LEASE_MS,
     concurrency: 1_000,
     mostWaiting: 1_000,
-    settings: { maxBytes: DEFAULT_MAX_BYTES, replyTo: DEFAULT_REPLY_TOPIC },
+    settings: { maxBytes: DEFAULT_MAX_BYTES, replyTo: DEFAULT_REPLY_TOPIC, ...DEFAULT_JOURNAL_LIMITS },
     clock,
     random: options.random,
     log: faultLog(faults),

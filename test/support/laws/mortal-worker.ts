@@ -14,6 +14,7 @@ import { createPostgresClientStore } from '../../../src/saga/postgres-client-sto
 import { createPostgresWorkerStore } from '../../../src/saga/postgres-worker-store.ts';
 import type { WorkerStore } from '../../../src/saga/store.ts';
 import { turn } from '../../../src/saga/turn.ts';
+import { DEFAULT_JOURNAL_LIMITS } from '../../../src/saga/growth.ts';
 import { DEFAULT_REPLY_TOPIC } from '../../../src/saga/wire.ts';
 import { createWorkerCore } from '../../../src/saga/worker-core.ts';
 import { createManualClock } from '../../../src/testing/manual-clock.ts';
@@ -168,7 +169,7 @@ export async function beginWorker(options: MortalWorkerOptions): Promise<MortalW
     leaseMs: LEASE_MS,
     concurrency: 1_000,
     mostWaiting: 1_000,
-    settings: { maxBytes: 1_048_576, replyTo: DEFAULT_REPLY_TOPIC },
+    settings: { maxBytes: 1_048_576, replyTo: DEFAULT_REPLY_TOPIC, ...DEFAULT_JOURNAL_LIMITS },
     clock,
     random: () => 0.5,
     log,
