@@ -93,6 +93,16 @@ export { defineConfig, type HoldfastConfig, type SubscriptionConfig } from './op
 export { discardParked, dropSubscription, retryParked } from './operations/interventions.ts';
 export { relayStatus } from './operations/relay-status.ts';
 export { requestReplay } from './operations/replays.ts';
+export { findRunId } from './operations/find-run.ts';
+export {
+  actOnRuns,
+  planBulk,
+  type BulkAct,
+  type BulkOptions,
+  type BulkPlan,
+  type BulkResult,
+  type RunSelection,
+} from './operations/saga-bulk.ts';
 export { cancelRun, resolveCall, retryRun, signalRun, skipCall } from './operations/saga-interventions.ts';
 export { listRuns, showRun } from './operations/sagas.ts';
 

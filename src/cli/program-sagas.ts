@@ -32,15 +32,19 @@ export function addSagaVerbs(shell: Shell): void {
     .option('--since <time>', 'started since: 30m, 2h, 7d ago, or a date')
     .option('--before <id>', 'older than this run: the next page')
     .option('--limit <n>', 'at most so many (default: 20)');
-  verb(
-    saga,
-    'show',
-    'one run as a timeline: what it did, what was undone, what to do about it',
-    async () => (await sagaVerbs()).sagaShow,
-  ).argument('<id>', 'id of the run');
-  verb(saga, 'history', 'the journal of a run, event by event', async () => (await sagaVerbs()).sagaHistory).argument(
-    '<id>',
-    'id of the run',
+  ofOneRun(
+    verb(
+      saga,
+      'show',
+      'one run as a timeline: what it did, what was undone, what to do about it',
+      async () => (await sagaVerbs()).sagaShow,
+    ).argument('<run>', RUN),
+  );
+  ofOneRun(
+    verb(saga, 'history', 'the journal of a run, event by event', async () => (await sagaVerbs()).sagaHistory).argument(
+      '<run>',
+      RUN,
+    ),
   );
   verb(saga, 'start', 'start a run', async () => (await actVerbs()).sagaStart, ['sagas'])
     .argument('<saga>', "its name; 'name@2' for another version than the newest")
@@ -48,41 +52,62 @@ export function addSagaVerbs(shell: Shell): void {
     .option('--key <key>', 'the same key gives the run that is there already')
     .option('--deadline <duration>', 'undo it if it is not done by then');
   addActOptions(
-    verb(saga, 'signal', 'send a signal to a run', async () => (await actVerbs()).sagaSignal, ['sagas'])
-      .argument('<id>', 'id of the run')
-      .argument('<signal>', 'its name')
-      .option('--payload <json>', 'JSON, @file, or - for standard input; checked when --sagas is given')
-      .option('--id <id>', 'a signal with the same id is taken once'),
-    'optional',
-  );
-  addActOptions(
-    verb(saga, 'cancel', 'have a run undone', async () => (await actVerbs()).sagaCancel).argument(
-      '<id>',
-      'id of the run',
+    ofOneRun(
+      verb(saga, 'signal', 'send a signal to a run', async () => (await actVerbs()).sagaSignal, ['sagas'])
+        .argument('<run>', RUN)
+        .argument('<signal>', 'its name')
+        .option('--payload <json>', 'JSON, @file, or - for standard input; checked when --sagas is given')
+        .option('--id <id>', 'a signal with the same id is taken once'),
     ),
     'optional',
   );
-  addActOptions(
-    verb(saga, 'retry', 'try a stuck run again where it stopped', async () => (await actVerbs()).sagaRetry).argument(
-      '<id>',
-      'id of the run',
-    ),
+  ofManyRuns(
+    verb(saga, 'cancel', 'have a run undone, or all that match', async () => (await actVerbs()).sagaCancel)
+      .argument('[run]', RUN)
+      .option('--status <list>', 'with --all, only these: pending, running, waiting, stuck'),
     'optional',
   );
-  addActOptions(
+  ofManyRuns(
+    verb(
+      saga,
+      'retry',
+      'try a stuck run again where it stopped, or all that match',
+      async () => (await actVerbs()).sagaRetry,
+    ).argument('[run]', RUN),
+    'optional',
+  );
+  ofManyRuns(
     verb(saga, 'skip', 'leave out the compensation that a run is stuck at', async () => (await actVerbs()).sagaSkip)
-      .argument('<id>', 'id of the run')
+      .argument('[run]', RUN)
       .argument('[call]', 'the call whose undoing is left out (default: where it is stuck)'),
     'required',
   );
-  addActOptions(
+  ofManyRuns(
     verb(saga, 'resolve', 'say what became of what a run is stuck at', async () => (await actVerbs()).sagaResolve)
-      .argument('<id>', 'id of the run')
+      .argument('[run]', RUN)
       .argument('[call]', "the call (default: where it is stuck); '*': the run as a whole, which then ends")
       .requiredOption('--as <outcome>', 'done, not-done, or compensated (undone by hand)')
       .option('--output <json>', 'with done: its output, as JSON, @file, or -'),
     'required',
   );
+}
+
+const RUN = 'its id, or the key it was started with';
+
+function ofOneRun(command: Command): Command {
+  return command.option('--saga <name>', 'of which saga, where several have runs with that key');
+}
+
+/** A verb for one run, or with --all for all that match. */
+function ofManyRuns(command: Command, reason: 'required' | 'optional'): void {
+  ofOneRun(command)
+    .option('--all', 'all runs that match what follows; counts and shows them first')
+    .option('--saga-version <n>', 'with --all, only of this version of the saga')
+    .option('--error <text>', 'with --all, only with this code or name of the error, or a part of its message')
+    .option('--since <time>', 'with --all, only started since: 30m, 2h, 7d ago, or a date')
+    .option('--until <time>', 'with --all, only started before')
+    .option('--yes', 'with --all, do it');
+  addActOptions(command, reason);
 }
 
 function addDaemons({ program, setUp, ended }: Shell): void {

@@ -19,6 +19,11 @@ import { assertRunId, noSuchRun, readJournal } from './sagas.ts';
 
 export type ReasonedAct = Act & { readonly reason: string };
 
+/** An act that is one of many, done at once: the id they share stands in their audit rows. */
+interface PartOfBulk {
+  readonly bulk?: string | undefined;
+}
+
 /** What the run was when the act was written; a worker carries it out within a second or so. */
 export interface Accepted {
   readonly id: string;
@@ -32,7 +37,7 @@ export const SETTLEMENTS: readonly Settlement[] = ['done', 'not done', 'compensa
  * Has a stuck run tried again where it stopped, with all its attempts anew.
  * Rejects with HF_NOT_FOUND and HF_SAGA_NOT_STUCK.
  */
-export async function retryRun(database: Database, id: string, act: Act): Promise<Accepted> {
+export async function retryRun(database: Database, id: string, act: Act & PartOfBulk): Promise<Accepted> {
   const { actor, reason } = act;
   return send(
     database,
@@ -51,7 +56,7 @@ export async function skipCall(
   database: Database,
   id: string,
   call: string | null,
-  act: ReasonedAct,
+  act: ReasonedAct & PartOfBulk,
 ): Promise<Accepted> {
   const { actor, reason } = act;
   assertReason(reason, 'Say why what it did may stay');
@@ -87,7 +92,7 @@ export async function resolveCall(
   database: Database,
   id: string,
   { call, as, output }: Resolution,
-  act: ReasonedAct,
+  act: ReasonedAct & PartOfBulk,
 ): Promise<Accepted> {
   const { actor, reason } = act;
   assertReason(reason, 'Say how you know');
@@ -158,7 +163,7 @@ function notStuckThere(id: string, where: string, advice: string): HoldfastError
  * Has a run undone. One that is being undone already is left as it is.
  * Rejects with HF_NOT_FOUND, HF_SAGA_FINISHED and HF_SAGA_PIVOTED.
  */
-export async function cancelRun(database: Database, id: string, act: Act): Promise<Accepted> {
+export async function cancelRun(database: Database, id: string, act: Act & PartOfBulk): Promise<Accepted> {
   const { actor, reason } = act;
   const body: MailBody = { kind: 'cancel', actor, ...(reason === undefined ? {} : { reason }) };
   return send(database, id, body, { act, statuses: [...FORWARD, 'compensating', 'stuck'] });
@@ -215,7 +220,7 @@ const STUCK: readonly RunStatus[] = ['stuck'];
 const FORWARD: readonly RunStatus[] = ['pending', 'running', 'waiting'];
 
 interface Sending {
-  readonly act: Act;
+  readonly act: Act & PartOfBulk;
   readonly statuses: readonly RunStatus[];
   readonly details?: Readonly<Record<string, unknown>>;
 }
@@ -235,8 +240,13 @@ async function send(
     const { status } = answer;
     if (status === null) throw noSuchRun(id);
     if (!answer.accepted) throw refusal(id, body.kind, status, answer.pivoted);
-    const { actor, reason } = act;
-    const facts = { status, ...('call' in body ? { call: body.call } : {}), ...details };
+    const { actor, reason, bulk } = act;
+    const facts = {
+      status,
+      ...(bulk === undefined ? {} : { bulk }),
+      ...('call' in body ? { call: body.call } : {}),
+      ...details,
+    };
     await audit({ actor, reason, action: `saga.${body.kind}`, subject: id, details: facts });
     return { id, status };
   });

@@ -13,13 +13,16 @@ import {
   type Accepted,
   type Settlement,
 } from '../../operations/saga-interventions.ts';
+import { findRunId } from '../../operations/find-run.ts';
 import { showRun } from '../../operations/sagas.ts';
+import type { Database } from '../../postgres/database.ts';
 import { parseDuration, type Duration } from '../../runtime/duration.ts';
 import { createSagas } from '../../saga/client.ts';
 import { createRegistry, type AnySaga } from '../../saga/definition.ts';
 import { loadSagas } from '../config/load-sagas.ts';
 import { sagasPathOf } from '../config/sagas-path.ts';
 import type { Report } from '../output/report.ts';
+import { actOnAll, wantsAll } from './saga-bulk.ts';
 import { actorOf, textFlag, withDatabase, type Context } from '../verb.ts';
 
 export async function sagaStart(context: Context, [name = '']: readonly string[]): Promise<Report> {
@@ -62,42 +65,51 @@ function chooseSaga(sagas: readonly AnySaga[], name: string): AnySaga {
   });
 }
 
-export async function sagaSignal(context: Context, [id = '', name = '']: readonly string[]): Promise<Report> {
+export async function sagaSignal(context: Context, [run = '', name = '']: readonly string[]): Promise<Report> {
   const payload = jsonFlag(context, 'payload', '--payload');
   const path = sagasPathOf(context.given, context.config);
   const sagas = path === undefined ? [] : await loadSagas(path, process.cwd());
-  const accepted = await withDatabase(context, async (database) => {
-    const { run } = await showRun(database, id);
-    const saga = sagas.find((each) => each.name === run.saga && each.version === run.version);
+  const accepted = await onRun(context, run, async (database, id) => {
+    const found = (await showRun(database, id)).run;
+    const saga = sagas.find((each) => each.name === found.saga && each.version === found.version);
     return signalRun(database, id, { name, payload, id: textFlag(context, 'id'), saga }, actOf(context));
   });
-  return toReport(accepted, `Sent: the signal ${name} to ${id}.`);
+  return toReport(accepted, `Sent: the signal ${name} to ${accepted.id}.`);
 }
 
-export async function sagaCancel(context: Context, [id = '']: readonly string[]): Promise<Report> {
-  const accepted = await withDatabase(context, (database) => cancelRun(database, id, actOf(context)));
-  return toReport(accepted, `Cancelled: ${id} will be undone.`);
+export async function sagaCancel(context: Context, [name]: readonly string[]): Promise<Report> {
+  if (wantsAll(context, name)) return actOnAll(context, { kind: 'cancel' });
+  const accepted = await onRun(context, name, (database, id) => cancelRun(database, id, actOf(context)));
+  return toReport(accepted, `Cancelled: ${accepted.id} will be undone.`);
 }
 
-export async function sagaRetry(context: Context, [id = '']: readonly string[]): Promise<Report> {
-  const accepted = await withDatabase(context, (database) => retryRun(database, id, actOf(context)));
-  return toReport(accepted, `To be tried again: ${id}.`);
+export async function sagaRetry(context: Context, [name]: readonly string[]): Promise<Report> {
+  if (wantsAll(context, name)) return actOnAll(context, { kind: 'retry' });
+  const accepted = await onRun(context, name, (database, id) => retryRun(database, id, actOf(context)));
+  return toReport(accepted, `To be tried again: ${accepted.id}.`);
 }
 
-export async function sagaSkip(context: Context, [id = '', call]: readonly string[]): Promise<Report> {
-  const accepted = await withDatabase(context, (database) =>
+export async function sagaSkip(context: Context, [name, call]: readonly string[]): Promise<Report> {
+  if (wantsAll(context, name)) return actOnAll(context, { kind: 'skip' });
+  const accepted = await onRun(context, name, (database, id) =>
     skipCall(database, id, call ?? null, reasonedActOf(context)),
   );
-  return toReport(accepted, `Skipped: ${call === undefined ? 'what it was stuck at' : call}, of ${id}, is not undone.`);
+  const what = call === undefined ? 'what it was stuck at' : call;
+  return toReport(accepted, `Skipped: ${what}, of ${accepted.id}, is not undone.`);
 }
 
-export async function sagaResolve(context: Context, [id = '', call]: readonly string[]): Promise<Report> {
+export async function sagaResolve(context: Context, [name, call]: readonly string[]): Promise<Report> {
   const as = settlementOf(context);
   const output = jsonFlag(context, 'output', '--output');
-  const accepted = await withDatabase(context, (database) =>
-    resolveCall(database, id, { call: call ?? null, as, output }, reasonedActOf(context)),
+  const resolution = { call: call ?? null, as, output };
+  if (wantsAll(context, name)) return actOnAll(context, { kind: 'resolve', resolution });
+  const accepted = await onRun(context, name, (database, id) =>
+    resolveCall(database, id, resolution, reasonedActOf(context)),
   );
-  return toReport(accepted, `Resolved: ${call === undefined ? 'what it was stuck at' : call}, of ${id}, is ${as}.`);
+  return toReport(
+    accepted,
+    `Resolved: ${call === undefined ? 'what it was stuck at' : call}, of ${accepted.id}, is ${as}.`,
+  );
 }
 
 function toReport(accepted: Accepted, what: string): Report {
@@ -108,6 +120,17 @@ function toReport(accepted: Accepted, what: string): Report {
       return `${style.green(`${head}:`)}${rest.join(':')}\n${style.dim(`A worker carries it out: holdfast saga show ${accepted.id}`)}`;
     },
   };
+}
+
+/** Acts on the run that an id or a key names. */
+async function onRun(
+  context: Context,
+  name: string | undefined,
+  act: (database: Database, id: string) => Promise<Accepted>,
+): Promise<Accepted> {
+  return withDatabase(context, async (database) =>
+    act(database, await findRunId(database, name ?? '', textFlag(context, 'saga'))),
+  );
 }
 
 function actOf(context: Context): { readonly actor: string; readonly reason: string | undefined } {

@@ -117,7 +117,7 @@ export function formatCounts({ counts, atLeast }: RunCounts, style: Style): stri
 }
 
 /** `--status waiting,stuck`. */
-function statusesOf(context: Context): readonly RunStatus[] | undefined {
+export function statusesOf(context: Context): readonly RunStatus[] | undefined {
   const given = textFlag(context, 'status');
   if (given === undefined) return undefined;
   return given.split(',').map((each) => {

@@ -2,8 +2,9 @@
  * `holdfast saga show | history`: one run, as a timeline or as its journal.
  */
 import { adviseStuck } from '../../operations/saga-advice.ts';
+import { findRunId } from '../../operations/find-run.ts';
 import { foldTimeline } from '../../operations/saga-timeline.ts';
-import { noSuchRun, readJournal, showRun, type RunDetails } from '../../operations/sagas.ts';
+import { readJournal, showRun, type RunDetails } from '../../operations/sagas.ts';
 import type { JournalEvent, JournalRow } from '../../saga/events.ts';
 import { formatMs, oneLine, plural } from '../output/format.ts';
 import type { Report, Ui } from '../output/report.ts';
@@ -11,10 +12,13 @@ import type { Style } from '../output/style.ts';
 import { formatTable } from '../output/table.ts';
 import { formatTimeline } from '../output/timeline.ts';
 import { paintStatus } from './saga-ls.ts';
-import { withDatabase, type Context } from '../verb.ts';
+import { textFlag, withDatabase, type Context } from '../verb.ts';
 
-export async function sagaShow(context: Context, [id = '']: readonly string[]): Promise<Report> {
-  const found = await withDatabase(context, (database) => showRun(database, id));
+export async function sagaShow(context: Context, [name = '']: readonly string[]): Promise<Report> {
+  const found = await withDatabase(context, async (database) =>
+    showRun(database, await findRunId(database, name, textFlag(context, 'saga'))),
+  );
+  const { id } = found.run;
   const { run, journal, now } = found;
   const { stuck, ...timeline } = foldTimeline({ status: run.status, rows: journal, now });
   return {
@@ -58,9 +62,11 @@ function formatRun({ run, journal, mail, children, now }: RunDetails, ui: Ui): s
   return parts.join('\n\n');
 }
 
-export async function sagaHistory(context: Context, [id = '']: readonly string[]): Promise<Report> {
-  const rows = await withDatabase(context, (database) => readJournal(database, id));
-  if (rows.length === 0) throw noSuchRun(id);
+export async function sagaHistory(context: Context, [name = '']: readonly string[]): Promise<Report> {
+  const { id, rows } = await withDatabase(context, async (database) => {
+    const found = await findRunId(database, name, textFlag(context, 'saga'));
+    return { id: found, rows: await readJournal(database, found) };
+  });
   return { json: { id, rows }, text: ({ style }) => formatHistory(rows, style) };
 }
 

@@ -1,0 +1,121 @@
+/** One act on all runs that match, and runs found by their key, on a real database. */
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { findRunId } from '../../src/operations/find-run.ts';
+import { actOnRuns, planBulk } from '../../src/operations/saga-bulk.ts';
+import { openDatabase, type Database } from '../../src/postgres/database.ts';
+import { createTestDatabase, type TestDatabase } from '../support/servers.ts';
+import { emptySagas, mailOf, seedRun, STUCK_IN_DOUBT } from './saga-lab.ts';
+
+let test: TestDatabase;
+let database: Database;
+beforeAll(async () => {
+  test = await createTestDatabase({ migrate: true });
+  database = openDatabase({ url: test.url });
+});
+beforeEach(() => emptySagas(database));
+afterAll(async () => {
+  await database.close();
+  await test.drop();
+});
+
+const by = { actor: 'anna', reason: 'the bank is back' };
+const declined = { ...STUCK_IN_DOUBT, error: { name: 'HoldfastError', code: 'HF_STEP_TIMEOUT', message: 'no answer' } };
+const typo = { ...STUCK_IN_DOUBT, error: { name: 'TypeError', message: 'x is not a function' } };
+const retried = async () => (await mailOf(database)).map((mail) => (mail as { saga_id: string }).saga_id).toSorted();
+
+describe('an act on all runs that match', () => {
+  it('is counted and shown first, and changes nothing then', async () => {
+    for (let n = 0; n < 3; n += 1) await seedRun(database, declined);
+    await seedRun(database, typo);
+    await seedRun(database, { ...declined, saga: 'book-trip' });
+    await seedRun(database, { status: 'waiting' });
+    expect(await planBulk(database, { kind: 'retry' }, { saga: 'place-order' })).toMatchObject({
+      runs: 4,
+      atLeast: false,
+      groups: [
+        { saga: 'place-order', status: 'stuck', error: 'HF_STEP_TIMEOUT', runs: 3 },
+        { error: 'TypeError', runs: 1 },
+      ],
+    });
+    expect(await planBulk(database, { kind: 'cancel' }, {})).toMatchObject({ runs: 6 });
+    expect(await planBulk(database, { kind: 'cancel' }, { status: ['waiting'] })).toMatchObject({ runs: 1 });
+    expect(await mailOf(database)).toEqual([]);
+  });
+
+  it('reaches each of them once, over several pages, with an audit row each, and no other', async () => {
+    const wanted: string[] = [];
+    for (let n = 0; n < 230; n += 1) wanted.push(await seedRun(database, declined));
+    await seedRun(database, typo);
+    await seedRun(database, { status: 'waiting' });
+    const progress: number[] = [];
+    const { bulk, done, passedOver } = await actOnRuns(database, { kind: 'retry' }, { error: 'HF_STEP_TIMEOUT' }, by, {
+      onProgress: ({ done: so }) => progress.push(so),
+    });
+    expect({ done, passedOver }).toEqual({ done: 230, passedOver: {} });
+    expect(progress).toEqual([200, 230]);
+    expect(await retried()).toEqual(wanted.toSorted());
+    const { rows } = await database.query(
+      `SELECT subject FROM holdfast.audit WHERE action = 'saga.retry' AND reason = $1 AND details ->> 'bulk' = $2`,
+      [by.reason, bulk],
+    );
+    expect(rows.map(({ subject }) => String(subject)).toSorted()).toEqual(wanted.toSorted());
+  });
+
+  it('passes over what has moved on since it was listed, and says so', async () => {
+    await seedRun(database, declined);
+    const past = await seedRun(database, { status: 'waiting', pivoted: true });
+    const free = await seedRun(database, { status: 'waiting' });
+    const result = await actOnRuns(database, { kind: 'cancel' }, { status: ['waiting'] }, by);
+    expect(result).toMatchObject({ done: 1, passedOver: { HF_SAGA_PIVOTED: 1 } });
+    expect(await retried()).toEqual([free]);
+    expect(past).not.toBe(free);
+  });
+
+  it('can be told to end', async () => {
+    for (let n = 0; n < 5; n += 1) await seedRun(database, declined);
+    const told = AbortSignal.abort();
+    expect(await actOnRuns(database, { kind: 'retry' }, {}, by, { signal: told })).toMatchObject({ done: 0 });
+    expect(await mailOf(database)).toEqual([]);
+  });
+
+  it('refuses a selection that makes no sense', async () => {
+    await expect(planBulk(database, { kind: 'retry' }, { status: ['waiting'] })).rejects.toMatchObject({
+      code: 'HF_CONFIG',
+    });
+    await expect(planBulk(database, { kind: 'cancel' }, { status: ['completed'] })).rejects.toMatchObject({
+      code: 'HF_CONFIG',
+    });
+    await expect(planBulk(database, { kind: 'cancel' }, { sagas: 'x' } as object)).rejects.toMatchObject({
+      code: 'HF_OPTION_UNKNOWN',
+    });
+  });
+});
+
+describe('findRunId', () => {
+  it('takes an id or a key', async () => {
+    const id = await seedRun(database, { key: 'o-1' });
+    await seedRun(database, { saga: 'book-trip', key: 'o-2' });
+    expect(await findRunId(database, id)).toBe(id);
+    expect(await findRunId(database, 'o-1')).toBe(id);
+    const asKey = await seedRun(database, { key: '0199f3a0-0000-7000-8000-0000000000ff' });
+    expect(await findRunId(database, '0199f3a0-0000-7000-8000-0000000000ff')).toBe(asKey);
+  });
+
+  it('asks which, where several sagas have the key', async () => {
+    const order = await seedRun(database, { key: 'o-1' });
+    const trip = await seedRun(database, { saga: 'book-trip', key: 'o-1' });
+    await expect(findRunId(database, 'o-1')).rejects.toMatchObject({
+      code: 'HF_CONFIG',
+      advice: expect.stringMatching(new RegExp(`(${order}|${trip}).*(${order}|${trip})`)) as string,
+    });
+    expect(await findRunId(database, 'o-1', 'book-trip')).toBe(trip);
+  });
+
+  it('says so when there is none', async () => {
+    await expect(findRunId(database, 'o-9')).rejects.toMatchObject({
+      code: 'HF_NOT_FOUND',
+      message: expect.stringContaining('o-9') as string,
+    });
+    await expect(findRunId(database, 'o-9', 'book-trip')).rejects.toMatchObject({ code: 'HF_NOT_FOUND' });
+  });
+});
