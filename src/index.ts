@@ -72,6 +72,7 @@ export {
   type Verified,
 } from './saga/steps.ts';
 
+export { type ErrorClass, type ErrorLists } from './saga/bugs.ts';
 export { createSagas, type HandleOf, type Sagas, type SagasOptions, type SagaSignals } from './saga/client.ts';
 export { type RunHandle } from './saga/run-handle.ts';
 export { type StartOptions } from './saga/start-request.ts';

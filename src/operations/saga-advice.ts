@@ -32,6 +32,18 @@ export function adviseStuck(runId: string, why: StuckWhy, call: string | null): 
         meaning: 'It failed behind its pivot, where it can only go forward.',
         ways: [retry('mend the cause, then try again'), resolve('finished by hand', 'done')],
       };
+    case 'code':
+      return {
+        meaning:
+          call === null
+            ? 'The code of the saga threw what nobody throws on purpose.'
+            : `${named} threw what nobody throws on purpose; whether it has happened is not known.`,
+        ways: [
+          retry('deploy code that is mended, then try again'),
+          ...(call === null ? [] : [resolve('it has happened', 'done')]),
+          cancel,
+        ],
+      };
     case 'in doubt':
       return {
         meaning: `Whether ${named}, its pivot, has happened is not known; find out on the other side.`,

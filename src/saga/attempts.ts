@@ -26,6 +26,8 @@ export interface AttemptOptions {
   readonly where: string;
   /** Whether a failure that is not permanent leaves open whether it happened. False for transactions, which are rolled back. */
   readonly doubt: boolean;
+  /** Whether nobody throws that on purpose. */
+  readonly isBug: (error: unknown) => boolean;
 }
 
 /** An attempt under way. */
@@ -84,13 +86,19 @@ function outputOf(value: unknown, options: AttemptOptions): AttemptResult {
     return { kind: 'done', output: encodeOutput(value, options.maxBytes, options.where) };
   } catch (error) {
     // It has happened, and what came of it cannot be recorded: no further attempt can change that.
-    return { kind: 'failed', error: recordError(error), permanent: true, doubt: options.doubt };
+    return {
+      kind: 'failed',
+      error: recordError(error),
+      permanent: true,
+      doubt: options.doubt,
+      bug: options.isBug(error),
+    };
   }
 }
 
-function failed(error: unknown, { doubt }: AttemptOptions): Extract<AttemptResult, { kind: 'failed' }> {
+function failed(error: unknown, { doubt, isBug }: AttemptOptions): Extract<AttemptResult, { kind: 'failed' }> {
   const permanent = isPermanent(error);
-  return { kind: 'failed', error: recordError(error), permanent, doubt: doubt && !permanent };
+  return { kind: 'failed', error: recordError(error), permanent, doubt: doubt && !permanent, bug: isBug(error) };
 }
 
 function timedOut({ where, timeoutMs }: AttemptOptions): HoldfastError {

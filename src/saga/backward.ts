@@ -37,9 +37,15 @@ function mayBeHappening(run: Run, call: CallState): boolean {
   if (run.inFlight.has(call.id) || call.kind === 'command' || call.kind === 'child') return true;
   // It was under way when a worker was lost.
   if (hasEnded(run, call)) return true;
-  // A person is asked whether it has.
-  if (run.state.stuck?.why === 'in doubt' && run.state.stuck.call === call.id) return true;
+  if (isPivotAskedAfter(run) && run.state.stuck?.call === call.id) return true;
   return wasBegun(call) || run.inFlight.has(undoId(call));
+}
+
+/** Whether a person is asked if the pivot has happened: until that is known, nobody can say whether the run may be undone. */
+export function isPivotAskedAfter({ state }: Run): boolean {
+  if (state.stuck?.why !== 'code' || state.stuck.call === null) return state.stuck?.why === 'in doubt';
+  const call = state.calls.get(state.stuck.call);
+  return call?.pivot === true && call.kind === 'step';
 }
 
 /** Whether it is among what has happened and has not been taken in how an attempt of the call ended. */

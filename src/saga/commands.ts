@@ -7,6 +7,7 @@ import type { MessageType } from '../message/message-type.ts';
 import { laneOf } from '../outbox/lane.ts';
 import { messageText, prepareMessage } from '../outbox/prepare.ts';
 import type { JournalLimits } from './growth.ts';
+import type { ErrorLists } from './bugs.ts';
 import { valueOf, type CallState } from './state.ts';
 import type { CommandStep, EmitStep } from './steps.ts';
 import { knownAsDone, undoOf } from './undo.ts';
@@ -24,6 +25,8 @@ export interface RunSettings extends JournalLimits {
   readonly maxBytes: number;
   /** The topic on which replies are expected. */
   readonly replyTo: string;
+  /** What counts as a bug where a saga does not say it itself. */
+  readonly errors?: ErrorLists | null | undefined;
 }
 
 export interface CommandRequest {

@@ -6,6 +6,7 @@ import type { StandardSchemaV1 } from '@standard-schema/spec';
 import { HoldfastError } from '../errors.ts';
 import { didYouMean, refuseUnknownOptions } from '../runtime/options.ts';
 import type { Duration } from '../runtime/duration.ts';
+import { checkErrorLists, type ErrorLists } from './bugs.ts';
 import {
   checkConcurrency,
   checkName,
@@ -85,6 +86,13 @@ export interface SagaOptions<
   readonly deadline?: Duration | undefined;
   /** Most runs of it that one worker has in memory at once. Default: the worker's. */
   readonly concurrency?: number | undefined;
+  /**
+   * Which errors are bugs, that make the run stuck until the code is mended, and which are meant failures, that undo it. Default:
+   * TypeError, ReferenceError, RangeError, SyntaxError and AssertionError themselves are bugs; everything else is meant. Goes before what
+   * the worker says.
+   * @example errors: { stuck: [InvariantError], undo: [RangeError] }
+   */
+  readonly errors?: ErrorLists | undefined;
   /** Ordinary code that awaits nothing but what its context gives: it is run again, against the journal, after every interruption. */
   readonly run: (context: RunContext<StandardSchemaV1.InferOutput<Schema>, S, Sig>) => Promise<Result>;
 }
@@ -98,6 +106,8 @@ export interface Saga<Input = unknown, Result = unknown, Sig extends Signals = S
   readonly signals: Sig;
   readonly deadlineMs: number | null;
   readonly concurrency: number | null;
+  /** Null: as the worker says. */
+  readonly errors: ErrorLists | null;
   readonly run: (context: RunContext<unknown, Steps, Signals>) => Promise<unknown>;
   readonly '~types'?: ChildSaga<Input, Result>['~types'];
 }
@@ -132,11 +142,11 @@ export function saga<
     'saga',
     "saga({ name: 'place-order', input, steps: { … }, async run({ input, steps }) { … } })",
   );
-  const { name, version = 1, input, steps, signals = {} as Sig, deadline, concurrency, run } = options;
+  const { name, version = 1, input, steps, signals = {} as Sig, deadline, concurrency, errors, run } = options;
   const where = checkName(name);
   refuseUnknownOptions(
     options,
-    ['name', 'version', 'input', 'steps', 'signals', 'deadline', 'concurrency', 'run'],
+    ['name', 'version', 'input', 'steps', 'signals', 'deadline', 'concurrency', 'errors', 'run'],
     where,
   );
   checkVersion(version, where);
@@ -153,6 +163,7 @@ export function saga<
     signals,
     deadlineMs: deadline === undefined ? null : positiveDuration(deadline, 'deadline', where),
     concurrency: concurrency ?? null,
+    errors: checkErrorLists(errors, where, 'HF_SAGA_DEFINITION'),
     run: run as unknown as Saga['run'],
   };
 }

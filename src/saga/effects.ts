@@ -7,6 +7,7 @@ import { createBreaker, type Breaker } from '../runtime/breaker.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { startAttempt, type AttemptOptions, type Limits } from './attempts.ts';
 import { undoId } from './backward.ts';
+import { isBug } from './bugs.ts';
 import { rebuildError, recordError } from './recorded-error.ts';
 import type { AttemptResult, Effect, Fact } from './facts.ts';
 import { transactionCommit, type Run } from './run.ts';
@@ -72,6 +73,7 @@ export function createEffects(options: EffectsOptions): Effects {
       maxBytes: run.settings.maxBytes,
       where: `${run.saga.name}, ${what === 'undo' ? 'compensation of ' : ''}${call.id}`,
       doubt,
+      isBug: (error) => isBug(error, [run.saga.errors, run.settings.errors], 'step'),
     };
   }
 

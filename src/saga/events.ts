@@ -22,6 +22,7 @@ export type UndoReason = 'failed' | 'cancelled' | 'timed out';
  * Why a run needs a person.
  * - compensation: a compensation gave up
  * - forward: the run failed behind its pivot, where it cannot be undone
+ * - code: its code, or a step, threw what nobody throws on purpose: it goes on when that is mended
  * - in doubt: whether the pivot happened is not known
  * - non-determinism, outside await: the code does not fit the journal, or waits for what is not a step
  * - undefined step: the code that would undo a step is not there any more
@@ -31,6 +32,7 @@ export type UndoReason = 'failed' | 'cancelled' | 'timed out';
 export type StuckWhy =
   | 'compensation'
   | 'forward'
+  | 'code'
   | 'in doubt'
   | 'non-determinism'
   | 'outside await'

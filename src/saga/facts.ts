@@ -16,6 +16,8 @@ export type AttemptResult =
       readonly permanent: boolean;
       /** Whether it may have happened all the same. */
       readonly doubt: boolean;
+      /** Nobody throws that on purpose (bugs.ts). */
+      readonly bug?: boolean;
     };
 
 /** What verify() found out, or why it could not. */

@@ -8,6 +8,7 @@ import { validate } from '../message/validate.ts';
 import { decideRetry, type RetryPolicy } from '../runtime/retry.ts';
 import { finishAbandoned, requestUndo, wishGranted } from './backward.ts';
 import { prepareCommand } from './commands.ts';
+import { isBug } from './bugs.ts';
 import type { RecordedError } from './events.ts';
 import { endingError, type NewCall, type Told } from './flow.ts';
 import { bytesOf, refuseCalls } from './growth.ts';
@@ -66,7 +67,10 @@ export function collectCalls(run: Run, calls: readonly NewCall[], scene: Scene):
     if (later !== undefined)
       return later.then(async (refused) => {
         let spoken = refused;
-        for (const each of calls.slice(index + 1)) spoken = (await recordCall(run, each, scene)) === true || spoken;
+        for (const each of calls.slice(index + 1)) {
+          if (run.state.stuck !== null) return undefined;
+          spoken = (await recordCall(run, each, scene)) === true || spoken;
+        }
         if (!spoken) return tryComplete(run, scene);
         // The code was told of a call that cannot be made, and may have answered.
         await turn();
@@ -108,8 +112,7 @@ async function recordMessage(run: Run, call: NewCall, pivot: { pivot?: true }, s
   try {
     message = await prepareCommand(run, { call: id, definition, input });
   } catch (error) {
-    const state = run.recordCalled({ call: id, kind, step, ...pivot }, input, scene.now);
-    return refuseCall(run, state, error, scene);
+    return refuseCall(run, call, pivot, error, scene);
   }
   const until = definition.kind === 'command' ? { until: run.openRow(scene.now) + definition.timeoutMs } : {};
   const state = run.recordCalled({ call: id, kind, step, ...pivot, ...until }, input, scene.now);
@@ -121,10 +124,17 @@ async function recordMessage(run: Run, call: NewCall, pivot: { pivot?: true }, s
 }
 
 /** A call that cannot be made has failed in the row that records it; the calls made beside it are recorded after that. */
-function refuseCall(run: Run, call: CallState, cause: unknown, scene: Scene): boolean {
+function refuseCall(run: Run, asked: NewCall, pivot: { pivot?: true }, cause: unknown, scene: Scene): boolean {
   const error = recordError(cause);
-  run.record({ t: 'failed', call: call.id, attempts: 1, error, outcome: 'definite' }, scene.now);
-  return tell(run, call, { kind: 'failed', error: rebuildError(error, call.step) });
+  if (isBug(cause, [run.saga.errors, run.settings.errors], 'run')) {
+    // Not recorded, nor are those behind it: code that is mended makes the call anew.
+    run.recordStuck('code', null, error, scene.now);
+    return false;
+  }
+  const { id, kind, step, input } = asked;
+  const call = run.recordCalled({ call: id, kind, step, ...pivot }, input, scene.now);
+  run.record({ t: 'failed', call: id, attempts: 1, error, outcome: 'definite' }, scene.now);
+  return tell(run, call, { kind: 'failed', error: rebuildError(error, step) });
 }
 
 /** The child is started in the commit that records the call. */
@@ -138,8 +148,7 @@ async function recordChild(run: Run, call: NewCall, pivot: { pivot?: true }, sce
     const value = validated instanceof Promise ? await validated : validated.value;
     input = encodePayload(value, { maxBytes: run.settings.maxBytes, where });
   } catch (error) {
-    const state = run.recordCalled({ call: call.id, kind: 'child', step: call.step, ...pivot }, call.input, scene.now);
-    return refuseCall(run, state, error, scene);
+    return refuseCall(run, call, pivot, error, scene);
   }
   const childId = messageId();
   const at = run.openRow(scene.now);
@@ -219,6 +228,7 @@ export function attemptEnded(run: Run, call: CallState, result: AttemptResult, s
     begin(run, { kind: 'fallback', call, failure });
     return false;
   }
+  if (result.bug === true && run.wish === null) return stopAtBug(run, call, failure.error, scene);
   if (call.pivot && failure.doubt && !canCompensate(definition)) {
     if (definition.kind === 'step' && definition.verify !== null && !call.unverifiable) {
       call.error = failure.error;
@@ -230,6 +240,18 @@ export function attemptEnded(run: Run, call: CallState, result: AttemptResult, s
     return false;
   }
   return endFailed(run, call, failure, scene);
+}
+
+/** A step that threw what nobody throws on purpose: its call stays open, and is attempted anew when the code is mended. */
+function stopAtBug(run: Run, call: CallState, error: RecordedError, scene: Scene): false {
+  // Beside a call that has stopped the run already: what is known of this one waits with it.
+  if (run.state.stuck === null) run.recordStuck('code', call, error, scene.now);
+  else
+    run.record(
+      { t: 'attempt failed', call: call.id, attempt: call.attempts + 1, error, retryAt: scene.now },
+      scene.now,
+    );
+  return false;
 }
 
 /** Behind a pivot a step is tried until it is done, unless something may stand in for it. */
@@ -309,7 +331,9 @@ export function tryComplete(run: Run, scene: Scene): Promise<void> | undefined {
   if (ending === null || state.phase !== 'forward' || state.stuck !== null || state.held || run.wish !== null)
     return undefined;
   if (ending.kind === 'threw') {
-    fail(run, endingError(ending), scene);
+    if (isBug(ending.error, [run.saga.errors, run.settings.errors], 'run'))
+      run.recordStuck('code', null, endingError(ending), scene.now);
+    else fail(run, endingError(ending), scene);
     return undefined;
   }
   for (const call of state.open) if (isStep(call)) return undefined;

@@ -8,6 +8,7 @@ import {
   compensationFailed,
   endUndone,
   goOnUndoing,
+  isPivotAskedAfter,
   releaseChildren,
   requestUndo,
   wishGranted,
@@ -78,7 +79,7 @@ function takeCancel(run: Run, mail: Mail, body: Body<'cancel'>, scene: Scene): v
   const { reason, actor } = body;
   if (run.state.phase !== 'forward' || run.state.held) return run.takeIn(mail);
   // While nobody knows whether the pivot has happened, nobody can say whether the run may be undone: that is resolved first.
-  if (run.state.pivoted || run.state.stuck?.why === 'in doubt') {
+  if (run.state.pivoted || isPivotAskedAfter(run)) {
     run.takeIn(mail);
     run.record(
       {

@@ -3,6 +3,7 @@
  * one that is recorded there. Used by the engine when it takes up a run, and by the check of stored histories (check-replay.ts).
  */
 import { isDeepStrictEqual } from 'node:util';
+import { describeError } from '../runtime/describe-error.ts';
 import type { JournalEvent, JournalRow, RecordedError, StuckWhy } from './events.ts';
 import type { Ending, Flow, NewCall } from './flow.ts';
 import { rebuildError } from './recorded-error.ts';
@@ -75,7 +76,10 @@ function compare(recorded: Called, call: NewCall | undefined, ending: Ending | n
   const journal = `has the call ${show(recorded)}`;
   if (call === undefined) {
     if (ending === null) return { journal, code: 'makes no call there' };
-    return { journal, code: ending.kind === 'returned' ? 'returns there' : 'throws there' };
+    return {
+      journal,
+      code: ending.kind === 'returned' ? 'returns there' : `throws there: ${describeError(ending.error)}`,
+    };
   }
   const input = valueOf(call.input);
   if (call.id !== recorded.call || call.kind !== recorded.kind || call.step !== recorded.step) {

@@ -338,7 +338,7 @@ function applyRetried(state: RunState, at: number): void {
       call.undo.retryAt = null;
     } else if (call.outcome === 'open') {
       // The attempts are counted anew; that one of them may have happened is not forgotten.
-      call.doubt ||= call.attempts > 0 || stuck.why === 'in doubt';
+      call.doubt ||= call.attempts > 0 || stuck.why === 'in doubt' || (stuck.why === 'code' && call.kind === 'step');
       call.attempts = 0;
       call.calledAt = at;
       call.retryAt = null;

@@ -19,6 +19,7 @@ import { safeLogger, safeMetrics } from '../runtime/observers.ts';
 import { refuseUnknownOptions } from '../runtime/options.ts';
 import type { Service } from '../runtime/service.ts';
 import type { Transport } from '../transport/port.ts';
+import { checkErrorLists, type ErrorLists } from './bugs.ts';
 import type { Sagas } from './client.ts';
 import { createRegistry, type AnySaga } from './definition.ts';
 import { createPostgresClientStore } from './postgres-client-store.ts';
@@ -59,6 +60,8 @@ export interface WorkerOptions {
   readonly maxEvents?: number | undefined;
   /** Most UTF-8 bytes of one journal, at most 256 MiB; default 64 MiB. As above. */
   readonly maxJournalBytes?: number | undefined;
+  /** Which errors are bugs, that make a run stuck, and which are meant, that undo it, where a saga does not say so; see its `errors`. */
+  readonly errors?: ErrorLists | undefined;
   readonly log?: Logger | undefined;
   readonly metrics?: Metrics | undefined;
   readonly clock?: Clock | undefined;
@@ -91,6 +94,7 @@ const KNOWN = [
   'maxBytes',
   'maxEvents',
   'maxJournalBytes',
+  'errors',
   'log',
   'metrics',
   'clock',
@@ -137,6 +141,7 @@ export function createWorker(options: WorkerOptions): Worker {
     replyTo: replies?.topic ?? DEFAULT_REPLY_TOPIC,
     maxEvents: wholeNumber(options.maxEvents, DEFAULT_JOURNAL_LIMITS.maxEvents, 10, `${where}.maxEvents`),
     maxJournalBytes: journalBytes(options.maxJournalBytes, `${where}.maxJournalBytes`),
+    errors: checkErrorLists(options.errors, where, 'HF_CONFIG'),
   };
   const store = createPostgresWorkerStore({
     database,

@@ -276,6 +276,8 @@ describe('advice for stuck runs', () => {
   it.each([
     ['compensation', 'charge', [/saga retry/, /--as compensated/, /saga skip/]],
     ['forward', null, [/saga retry/, /resolve \S+ --as done/]],
+    ['code', null, [/saga retry/, /saga cancel/]],
+    ['code', 'pay', [/saga retry/, /resolve \S+ pay --as done/]],
     ['in doubt', 'pay', [/resolve \S+ pay --as done/, /--as not-done/]],
     ['kills workers', null, [/saga retry/, /saga cancel/]],
     ['non-determinism', null, [/saga retry/, /saga cancel/]],

@@ -70,7 +70,12 @@ describe('checkReplay', () => {
       'calls it with 6',
     ],
     ['no call', code(async () => 1), 'has the call charge (step) with 5', 'returns there'],
-    ['an error', code(() => Promise.reject(new Error('x'))), 'has the call charge (step) with 5', 'throws there'],
+    [
+      'an error',
+      code(() => Promise.reject(new Error('x'))),
+      'has the call charge (step) with 5',
+      'throws there: Error: x',
+    ],
     [
       'a call before it',
       code(async ({ input, sleep, steps: { charge } }) => {

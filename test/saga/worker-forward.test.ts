@@ -176,7 +176,7 @@ describe('values', () => {
     ['undefined in a list', () => [undefined], 'HF_PAYLOAD_NOT_JSON'],
     ['a function', () => () => 1, 'HF_PAYLOAD_NOT_JSON'],
     ['what is too large', () => 'x'.repeat(2_000), 'HF_PAYLOAD_TOO_LARGE'],
-  ])('%s given by a step is an error for good, and the step undone as in doubt', async (_, give, code) => {
+  ])('%s given by a step stops the run there, where cancel undoes it as in doubt', async (_, give, code) => {
     let attempts = 0;
     const undone: string[] = [];
     const bad = saga({
@@ -195,7 +195,10 @@ describe('values', () => {
     });
     const worker = await lab.worker([bad], { maxBytes: 1_000 });
     const run = await worker.sagas.start(bad, null);
-    await expect(run.result({ timeout: '20s' })).rejects.toMatchObject({ code: 'HF_SAGA_UNDONE', cause: { code } });
+    await expect(run.result({ timeout: '20s' })).rejects.toMatchObject({ code: 'HF_SAGA_STUCK', cause: { code } });
+    expect([attempts, undone]).toEqual([1, []]);
+    await run.cancel();
+    await lab.until(run.id, 'compensated');
     expect([attempts, undone]).toEqual([1, ['unknown']]);
   });
 
@@ -204,10 +207,10 @@ describe('values', () => {
     ['given as a result', 'HF_PAYLOAD_NOT_JSON', async () => new Set()],
     ['that is too large', 'HF_PAYLOAD_TOO_LARGE', ({ same: call }) => call('x'.repeat(2_000))],
     ['called twice without an id', 'HF_CALL_REPEATED', async ({ same: call }) => [await call(), await call()]],
-  ])('a value %s undoes the run with %s', async (_, code, run) => {
+  ])('a value %s makes the run stuck with %s', async (_, code, run) => {
     const bad = saga({ name: 'bad-code', input: z.null(), steps: { same }, run: ({ steps }) => run(steps as never) });
     const worker = await lab.worker([bad], { maxBytes: 1_000 });
     const handle = await worker.sagas.start(bad, null);
-    await expect(handle.result({ timeout: '20s' })).rejects.toMatchObject({ code: 'HF_SAGA_UNDONE', cause: { code } });
+    await expect(handle.result({ timeout: '20s' })).rejects.toMatchObject({ code: 'HF_SAGA_STUCK', cause: { code } });
   });
 });

@@ -74,7 +74,11 @@ describe('code that does not fit its journal', () => {
       make(({ a, b }) => Promise.all([b(2), a(1)])),
       'has the call a (step) with 1; the code calls b (step) with 2',
     ],
-    ['not at all', make(() => Promise.reject(new Error('x'))), 'has the call a (step) with 1; the code throws there'],
+    [
+      'not at all',
+      make(() => Promise.reject(new Error('x'))),
+      'has the call a (step) with 1; the code throws there: Error: x',
+    ],
   ])('that calls %s is stuck with both sides, and goes on with fitting code', async (_, code, both) => {
     const { id, message, stop } = await under(code);
     expect(message).toContain(both);
