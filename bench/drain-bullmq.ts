@@ -30,7 +30,7 @@ export const drainBullmq: Benchmark = {
       await bench.settle();
       const jobs = await rawJobs(bench.url, messages);
       const byRelay = async (subscription: string): Promise<void> => {
-        const transport = bullmqTransport({ connection: redis.url });
+        const transport = bullmqTransport({ connection: redis.url, prefix: 'bull' });
         await drainInto(counting(transport, messages), bench.url, subscription);
         await transport.close();
       };

@@ -55,7 +55,7 @@ export interface HoldfastConfig {
   readonly redis?: {
     /** redis:// or rediss:// URL. */
     readonly url?: string | undefined;
-    /** Prefix of the Redis keys. Default 'bull', as BullMQ's own. */
+    /** Prefix of the Redis keys of queues, the same for all that publish and consume. Default 'holdfast'. */
     readonly prefix?: string | undefined;
   };
   /** What carries messages. Default 'redis' when there is a Redis URL. */

@@ -64,6 +64,8 @@ export interface ReceiveLink {
   readonly connection: object;
   readonly prefix: string | undefined;
   readonly factory: BackendFactory;
+  /** Looks at a queue for what its consumer should know when it starts, and tells it by onError. Never rejects. */
+  greet?(queue: string): Promise<void>;
   /** Cuts every connection at once; workers that are closing stop waiting for the broker. */
   cut(): void;
   close(): Promise<void>;
@@ -89,6 +91,12 @@ export const BULLMQ_OPTIONS = [
 ] as const;
 
 const MAX_PARTITIONS = 1024;
+
+/**
+ * For plain BullMQ workers that read our queues: a job that they fail is tried ten times, over about a quarter of an hour, and is then in
+ * BullMQ's failed set. Holdfast's consumers retry and park by themselves and do not go by it (bullmq-worker.ts).
+ */
+const FOREIGN_RETRIES = { attempts: 10, backoff: { type: 'exponential', delay: 1000 } } as const;
 
 /** @throws HoldfastError HF_CONFIG or HF_OPTION_UNKNOWN */
 export function resolveBullmqOptions(options: BullmqOptions, where: string): BullmqSettings {
@@ -117,9 +125,7 @@ export function resolveBullmqOptions(options: BullmqOptions, where: string): Bul
     lockDurationMs: positive('lockDurationMs', 30_000),
     stalledIntervalMs: positive('stalledIntervalMs', 15_000),
     publishTimeoutMs: positive('publishTimeoutMs', 5000),
-    // Holdfast's consumer retries and parks; BullMQ must neither count attempts nor fail a job. Should one of its own steps go wrong
-    // (a refused write while completing, say), this many attempts send the job back to the queue instead of to the failed set.
-    jobOptions: { attempts: 2_000_000_000, removeOnComplete: options.removeOnComplete ?? true },
+    jobOptions: { ...FOREIGN_RETRIES, removeOnComplete: options.removeOnComplete ?? true },
     maxMessageBytes: positive('maxMessageBytes', 256 * 1024 * 1024),
     onError: safeHook(options.onError, 'onError of a transport'),
   };

@@ -3,6 +3,7 @@
  */
 import type { IQueueBackend } from 'bullmq';
 import { HoldfastError, isHoldfastError } from '../errors.ts';
+import { agreeOnLayout } from './bullmq-layout.ts';
 import {
   assertDestination,
   type BullmqBroker,
@@ -20,6 +21,9 @@ export const CHUNK_MESSAGES = 250;
 /** A chunk ends early at this many characters, so that large messages do not pile up in one command. */
 const CHUNK_CHARACTERS = 4 * 1024 * 1024;
 
+/** Another process may meanwhile have laid out a destination otherwise, or the broker may have forgotten. */
+const LOOK_AGAIN_MS = 30_000;
+
 const PUBLISHED: PublishOutcome = { kind: 'published' };
 
 interface Placed {
@@ -32,6 +36,8 @@ export function bullmqPublisher(broker: BullmqBroker, settings: BullmqSettings):
   let link: PublishLink | undefined;
   let closing: Promise<void> | undefined;
   const backends = new Map<string, { root: IQueueBackend; queue: IQueueBackend }>();
+  /** Destinations on whose number of partitions all agree, and when that was last looked at. */
+  const agreed = new Map<string, { readonly root: IQueueBackend; atMs: number }>();
 
   const openLink = (): PublishLink => {
     if (closing !== undefined) throw new HoldfastError('HF_STOPPED', 'The publisher is closed.');
@@ -102,6 +108,21 @@ export function bullmqPublisher(broker: BullmqBroker, settings: BullmqSettings):
     }
   }
 
+  /** Asked before the first message of a destination; after that, now and then, while messages go on. */
+  async function settleLayout(destination: string, signal: AbortSignal): Promise<void> {
+    const root = await openLink().ready(signal);
+    const own = settings.partitionsOf(destination);
+    const known = agreed.get(destination);
+    if (known === undefined || known.root !== root) {
+      await roundTrip(agreeOnLayout(root, destination, own));
+      agreed.set(destination, { root, atMs: performance.now() });
+      return;
+    }
+    if (performance.now() - known.atMs < LOOK_AGAIN_MS) return;
+    known.atMs = performance.now();
+    agreeOnLayout(root, destination, own).catch(() => agreed.delete(destination));
+  }
+
   async function publishAll(
     batch: readonly OutboundMessage[],
     signal: AbortSignal,
@@ -119,6 +140,8 @@ export function bullmqPublisher(broker: BullmqBroker, settings: BullmqSettings):
       if (line === undefined) lines.set(name, [{ message, index }]);
       else line.push({ message, index });
     }
+    const destinations = new Set([...lines.values()].flatMap((line) => line[0]?.message.destination ?? []));
+    await Promise.all([...destinations].map((destination) => settleLayout(destination, signal)));
     let failing = false;
     const settled = await Promise.allSettled(
       [...lines].map(async ([name, line]) => {

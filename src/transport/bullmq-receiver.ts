@@ -6,35 +6,24 @@
  * that goes back goes to the head of the line. `later` in an ordered partition puts the message back at the head and closes the
  * partition for that long, by the queue's rate limit: it outlives this process, and holds no lock meanwhile.
  */
-import { DelayedError, type IQueueBackend, type Job, WaitingError, Worker } from 'bullmq';
+import { DelayedError, WaitingError, Worker } from 'bullmq';
+import { HoldfastError } from '../errors.ts';
 import { systemClock } from '../runtime/clock.ts';
-import {
-  assertDestination,
-  type BullmqBroker,
-  type BullmqSettings,
-  queueName,
-  type ReceiveLink,
-} from './bullmq-parts.ts';
+import { ORDER_MARK, partitionsBeyond } from './bullmq-layout.ts';
+import { assertDestination, type BullmqBroker, type BullmqSettings, queueName } from './bullmq-parts.ts';
+import { makeWorker, type QueueJob, type QueueWorker, REST_MS } from './bullmq-worker.ts';
 import type { Delivery, ReceiveOptions, Receiver, Verdict } from './port.ts';
 import { createSemaphore } from './semaphore.ts';
 import { untilStopped } from './shared.ts';
 
 type Handle = (delivery: Delivery) => Promise<Verdict>;
-type QueueWorker = Worker<unknown, void, string, IQueueBackend>;
-type QueueJob = Job<unknown, void>;
 
 /** How long a message waits whose handler threw instead of giving a verdict. */
 const REJECTED_LATER_MS = 1000;
-/** Pause after the broker refused to hand out or take back; without it BullMQ would ask again at once, for ever. */
-const REST_MS = 1000;
 /** After a hard stop: how long handlers that obey their signal have to hand back a verdict. */
 const HARD_STOP_GRACE_MS = 250;
 /** A worker with nothing in flight closes in a moment; one that does not is waiting for a broker that is away. */
 const IDLE_CLOSE_MS = 2000;
-/** Both brokers store it in 32 bits. */
-const UNLIMITED = 2_000_000_000;
-/** Marks a queue whose global concurrency was set here, so that an unordered receiver takes back only our own setting. */
-const ORDER_MARK = 'holdfastOrdered';
 
 interface InFlight {
   readonly controller: AbortController;
@@ -91,6 +80,8 @@ function startRun(
   /** Aborts when a stopping run is to wait no longer. */
   const hard = new AbortController();
   let stopped: Promise<void> | undefined;
+  /** The number of partitions that somebody else goes by, and that was said. */
+  let told: number | null = null;
 
   // Rounded up: the slots bound the whole, so that a busy partition may use what an idle one does not.
   const concurrency = options.ordered ? 1 : Math.ceil(options.concurrency / partitions);
@@ -172,11 +163,22 @@ function startRun(
       try {
         await link.ready();
         if (stopping.signal.aborted) return;
-        const made: QueueWorker = makeWorker(link, name, (job, token) => process(made, job, token));
-        worker = made;
+        worker = makeWorker(name, {
+          link,
+          settings,
+          ordered: options.ordered,
+          concurrency,
+          stopping: stopping.signal,
+          process,
+          onError: settings.onError,
+          onLost: (ids) => onLost(name, ids),
+          onRenewed: (ids) => onRenewed(name, ids),
+        });
         workers.add(worker);
         await worker.waitUntilReady();
         await applyOrder(worker);
+        if (partition === 0) await readBeyond(worker);
+        void link.greet?.(name);
         if (!stopping.signal.aborted) worker.run().catch(settings.onError);
         return;
       } catch (error) {
@@ -192,56 +194,16 @@ function startRun(
     }
   }
 
-  function makeWorker(
-    from: ReceiveLink,
-    name: string,
-    processor: (job: QueueJob, token: string) => Promise<void>,
-  ): QueueWorker {
-    const worker = new Worker<unknown, void, string, IQueueBackend>(
-      name,
-      // Two parameters, not three: with a third BullMQ would make an AbortController of its own for every job.
-      (job: QueueJob, token?: string) => processor(job, token ?? ''),
-      {
-        connection: from.connection,
-        ...(from.prefix === undefined ? {} : { prefix: from.prefix }),
-        autorun: false,
-        concurrency,
-        lockDuration: settings.lockDurationMs,
-        stalledInterval: settings.stalledIntervalMs,
-        maxStalledCount: UNLIMITED,
-        runRetryDelay: REST_MS,
-        // A limit nobody reaches, but without one BullMQ does not look at the rate limit that `later` sets.
-        ...(options.ordered ? { limiter: { max: UNLIMITED, duration: 1000 } } : {}),
-      },
-      from.factory,
-    );
-    let resting = false;
-    worker.on('error', (error) => {
-      if (stopping.signal.aborted) return;
-      settings.onError(error);
-      if (resting || /Missing (lock|key)|could not renew lock/i.test(error.message)) return;
-      resting = true;
-      void worker
-        .pause(true)
-        .then(() => systemClock.sleep(REST_MS, stopping.signal))
-        .then(() => {
-          resting = false;
-          if (!stopping.signal.aborted) return worker.resume();
-          return undefined;
-        })
-        .catch(settings.onError);
-    });
-    worker.on('lockRenewalFailed', (ids) => {
-      for (const id of ids) lose(inFlight.get(`${name}:${id}`), 'the broker gave the message to somebody else');
-    });
-    worker.on('locksRenewed', ({ jobIds }) => {
-      const claimedUntil = performance.now() + settings.lockDurationMs;
-      for (const id of jobIds) {
-        const delivery = inFlight.get(`${name}:${id}`);
-        if (delivery !== undefined) delivery.claimedUntil = claimedUntil;
-      }
-    });
-    return worker;
+  function onLost(name: string, ids: readonly string[]): void {
+    for (const id of ids) lose(inFlight.get(`${name}:${id}`), 'the broker gave the message to somebody else');
+  }
+
+  function onRenewed(name: string, ids: readonly string[]): void {
+    const claimedUntil = performance.now() + settings.lockDurationMs;
+    for (const id of ids) {
+      const delivery = inFlight.get(`${name}:${id}`);
+      if (delivery !== undefined) delivery.claimedUntil = claimedUntil;
+    }
   }
 
   async function applyOrder(worker: QueueWorker): Promise<void> {
@@ -251,22 +213,47 @@ function startRun(
       await backend.removeQueueMetaFields(['concurrency', ORDER_MARK]);
   }
 
+  /** Other processes may have been told of other partitions than this one: what lies in them must not stay unread. */
+  async function readBeyond(first: QueueWorker): Promise<void> {
+    const { layout, beyond } = await partitionsBeyond(first.getBackend(), destination, partitions);
+    const strange = layout.partitions !== null && layout.partitions !== partitions ? layout.partitions : null;
+    if (strange !== null && strange !== told)
+      settings.onError(
+        new HoldfastError(
+          'HF_CONFIG',
+          `${destination} has ${strange} partitions, but this receiver was told ${partitions}; it reads all that hold messages.`,
+          { advice: 'Give publishers and consumers of a destination the same queues.', details: { destination } },
+        ),
+      );
+    told = strange;
+    for (const partition of beyond) {
+      if (opened.has(partition) || stopping.signal.aborted) continue;
+      opened.add(partition);
+      opening.push(openWorker(partition));
+    }
+  }
+
   // A broker that was emptied has forgotten that a partition takes one message at a time, and one that cannot be reached does not
   // say that a claim has run out. Both are looked after here.
-  let orderDue = performance.now() + settings.stalledIntervalMs;
+  let lookDue = performance.now() + settings.stalledIntervalMs;
   const watch = setInterval(
     () => {
       const now = performance.now();
       for (const delivery of inFlight.values()) {
         if (delivery.claimedUntil < now) lose(delivery, 'the claim on the message ran out');
       }
-      if (!options.ordered || now < orderDue || stopping.signal.aborted) return;
-      orderDue = now + settings.stalledIntervalMs;
-      for (const worker of workers) void applyOrder(worker).catch(settings.onError);
+      if (now < lookDue || stopping.signal.aborted) return;
+      lookDue = now + settings.stalledIntervalMs;
+      for (const worker of workers) {
+        if (options.ordered) void applyOrder(worker).catch(settings.onError);
+        if (worker.name === destination) void readBeyond(worker).catch(settings.onError);
+      }
     },
     Math.min(settings.lockDurationMs / 4, settings.stalledIntervalMs),
   );
-  const opening = Array.from({ length: partitions }, (_, partition) => openWorker(partition));
+  const opened = new Set(Array.from({ length: partitions }, (_, partition) => partition));
+  const opening: Promise<void>[] = [];
+  opening.push(...[...opened].map((partition) => openWorker(partition)));
 
   async function stop(): Promise<void> {
     stopping.abort();

@@ -23,9 +23,16 @@ import { abortReason, transportOf } from './shared.ts';
 export interface BullmqTransportOptions extends BullmqOptions {
   /** `redis://…` or `rediss://…`, or options of ioredis. Reconnecting, offline queue and retries are set by the transport. */
   readonly connection: string | RedisOptions;
-  /** Prefix of every Redis key. Default 'bull', as BullMQ's own. */
+  /**
+   * Prefix of every Redis key, the same for publishers and consumers. Default 'holdfast': under BullMQ's own default, 'bull', any plain
+   * BullMQ worker on a queue of the same name would take our messages. docs/transports.md says how to move on from 'bull'.
+   */
   readonly prefix?: string;
 }
+
+export const DEFAULT_PREFIX = 'holdfast';
+/** The default before; BullMQ's own. */
+const FORMER_PREFIX = 'bull';
 
 /** The longest a client waits before it tries to connect again, in milliseconds. */
 const RECONNECT_CAP_MS = 1000;
@@ -37,7 +44,7 @@ const RECONNECT_CAP_MS = 1000;
 export function bullmqTransport(options: BullmqTransportOptions): Transport {
   refuseUnknownOptions(options, ['connection', 'prefix', ...BULLMQ_OPTIONS], 'bullmqTransport');
   const settings = resolveBullmqOptions(options, 'bullmqTransport');
-  const prefix = options.prefix ?? 'bull';
+  const prefix = options.prefix ?? DEFAULT_PREFIX;
   if (typeof options.connection === 'object' && (options.connection.keyPrefix ?? '') !== '')
     throw new HoldfastError('HF_CONFIG', 'bullmqTransport: connection.keyPrefix does not work with BullMQ.', {
       advice: 'Use the option prefix.',
@@ -161,6 +168,9 @@ function receiveLink(connection: string | RedisOptions, prefix: string, settings
     connection: client,
     prefix,
     factory: createRedisBackend,
+    async greet(queue) {
+      if (prefix === DEFAULT_PREFIX) await warnOfFormerPrefix(client, queue, settings);
+    },
     cut: () => clients.forEach(end),
     async close() {
       clients.forEach(end);
@@ -190,6 +200,41 @@ async function warnOfEviction(client: Redis, settings: BullmqSettings): Promise<
       `Redis has maxmemory-policy ${policy}: when memory is full it silently deletes queued messages.`,
       {
         advice: 'Set maxmemory-policy noeviction.',
+      },
+    ),
+  );
+}
+
+/** Messages of ours that wait where the former default had put them; nobody reads them any more. Never fails. */
+async function warnOfFormerPrefix(client: Redis, queue: string, settings: BullmqSettings): Promise<void> {
+  const key = `${FORMER_PREFIX}:${queue}`;
+  const look = async (): Promise<number> => {
+    const [waiting, active, delayed] = await Promise.all([
+      client.lrange(`${key}:wait`, 0, 0),
+      client.lrange(`${key}:active`, 0, 0),
+      client.zrange(`${key}:delayed`, '0', '0'),
+    ]);
+    const datas = await Promise.all(
+      [...waiting, ...active, ...delayed].map((id) => client.hget(`${key}:${id}`, 'data')),
+    );
+    // The queue of that name may be somebody else's.
+    if (!datas.some((data) => data?.includes('"specversion"') === true)) return 0;
+    const counts = await Promise.all([
+      client.llen(`${key}:wait`),
+      client.llen(`${key}:active`),
+      client.zcard(`${key}:delayed`),
+    ]);
+    return counts.reduce((sum, count) => sum + count, 0);
+  };
+  const left = await look().catch(() => 0);
+  if (left === 0) return;
+  settings.onError(
+    new HoldfastError(
+      'HF_CONFIG',
+      `${left} messages of ${queue} lie under the prefix '${FORMER_PREFIX}', which was the default before, and nobody reads them here.`,
+      {
+        advice: `Run with prefix: '${FORMER_PREFIX}' until they are handled (docs/transports.md says how), then without.`,
+        details: { queue, left },
       },
     ),
   );

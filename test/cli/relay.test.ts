@@ -73,7 +73,7 @@ const publishedBy = (count: number) =>
 async function inQueue(name: string): Promise<number> {
   const redis = new Redis(sharedRedisUrl());
   try {
-    return (await redis.keys(`bull:*${name}*`)).length;
+    return (await redis.keys(`holdfast:*${name}*`)).length;
   } finally {
     redis.disconnect();
   }

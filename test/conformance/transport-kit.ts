@@ -36,6 +36,8 @@ export interface Seen {
   readonly delivery: Delivery;
 }
 
+export const numbers = (seen: readonly Seen[]): number[] => seen.map(({ n }) => n);
+
 /** A handler that remembers what it saw, and lets a test wait for it. */
 export function recorder(decide: (seen: Seen, all: readonly Seen[]) => Verdict | Promise<Verdict> = () => DONE): {
   readonly seen: readonly Seen[];
@@ -70,7 +72,15 @@ export function recorder(decide: (seen: Seen, all: readonly Seen[]) => Verdict |
   };
 }
 
-export const parsed = (wire: unknown): unknown => (typeof wire === 'string' ? JSON.parse(wire) : wire);
+/** As it is, when it is no JSON. */
+export function parsed(wire: unknown): unknown {
+  if (typeof wire !== 'string') return wire;
+  try {
+    return JSON.parse(wire);
+  } catch {
+    return wire;
+  }
+}
 
 /** Publishes until the broker takes it, which may then have it twice. */
 export async function publishAtLast(publisher: Publisher, batch: readonly OutboundMessage[]): Promise<void> {

@@ -4,8 +4,9 @@
  */
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { isHoldfastError } from '../../src/errors.ts';
-import type { Delivery, OutboundMessage, Receiver, Transport, Verdict } from '../../src/transport/port.ts';
-import { DONE, destinationName, NEVER, outbound, recorder, rejection, type Seen } from './transport-kit.ts';
+import type { Delivery, OutboundMessage, Publisher, Receiver, Transport, Verdict } from '../../src/transport/port.ts';
+import { DONE, destinationName, NEVER, numbers, outbound, recorder, rejection } from './transport-kit.ts';
+import { itStandsStrangers } from './transport-strangers.ts';
 
 export interface TransportHarness {
   /** A transport on the working broker; all of them share it. Claims run out within a second or so. `queues` asks for partitions. */
@@ -16,12 +17,19 @@ export interface TransportHarness {
   hanging(): Transport;
   /** A transport on the working broker, and a message that its broker refuses for good when given this one. */
   refusing(): { readonly transport: Transport; readonly spoil: (message: OutboundMessage) => OutboundMessage };
+  /** Puts a text that is no JSON where the destination's messages lie, as a foreign writer may. `publisher` may be used for it. */
+  plant(destination: string, text: string, publisher: Publisher): Promise<void>;
   dispose(): Promise<void>;
 }
 
+export type Receive = (
+  transport: Transport,
+  destination: string,
+  handle: (delivery: Delivery) => Promise<Verdict>,
+  options?: { concurrency?: number; ordered?: boolean },
+) => Promise<Receiver>;
+
 const isUnavailable = (error: unknown): boolean => isHoldfastError(error, 'HF_TRANSPORT_UNAVAILABLE');
-const numbers = (seen: readonly Seen[]): number[] => seen.map(({ n }) => n);
-const never = (): Promise<never> => new Promise(() => {});
 const aborted = (): AbortSignal => AbortSignal.abort(new Error('stop'));
 
 export function describeTransport(name: string, open: () => Promise<TransportHarness>): void {
@@ -56,6 +64,8 @@ export function describeTransport(name: string, open: () => Promise<TransportHar
       await receiver.start();
       return receiver;
     }
+
+    itStandsStrangers({ make, receive, plant: async (...planted) => harness.plant(...planted) });
 
     it('publishes a batch and delivers each message with its envelope as it was given', async () => {
       const transport = make();
@@ -130,7 +140,7 @@ export function describeTransport(name: string, open: () => Promise<TransportHar
     it('gives a message again, with redeliveries raised, when its consumer was stopped hard in the middle', async () => {
       const transport = make();
       const destination = destinationName();
-      const lost = recorder(never);
+      const lost = recorder(() => new Promise(() => {}));
       const first = await receive(transport, destination, lost.handle);
       await transport.publisher().publish([outbound(destination, 1), outbound(destination, 2)], { signal: NEVER });
       await lost.until((seen) => seen.length === 1);
@@ -210,7 +220,7 @@ export function describeTransport(name: string, open: () => Promise<TransportHar
         [0, 1, 2].map((n) => outbound(destination, n, { key: 'k' })),
         { signal: NEVER },
       );
-      const lost = recorder(({ n }) => (n === 0 ? DONE : never()));
+      const lost = recorder(({ n }) => (n === 0 ? DONE : new Promise(() => {})));
       const first = await receive(transport, destination, lost.handle, { ordered: true });
       await lost.until((seen) => seen.length === 2);
       const got = recorder();
@@ -337,7 +347,7 @@ export function describeTransport(name: string, open: () => Promise<TransportHar
     it('lets a second stop make the first one hard', async () => {
       const transport = make();
       const destination = destinationName();
-      const got = recorder(never);
+      const got = recorder(() => new Promise(() => {}));
       const receiver = await receive(transport, destination, got.handle);
       await transport.publisher().publish([outbound(destination, 1)], { signal: NEVER });
       await got.until((seen) => seen.length === 1);

@@ -27,6 +27,16 @@ describeTransport('bullmq-postgres', async () => {
       // jsonb has no place for NUL: found by PostgreSQL itself, which refuses the whole chunk for it.
       spoil: (message) => ({ ...message, wire: '{"data":"\\u0000"}' }),
     }),
+    // jsonb holds no text that is no JSON, but any JSON: here one that is a text.
+    async plant(destination, text, publisher) {
+      const message = outbound(destination, 0);
+      await publisher.publish([message], { signal: NEVER });
+      const { rowCount } = await database.pool.query(
+        'update bullmq.job set data = to_jsonb($1::text) where queue = $2 and id = $3',
+        [text, destination, message.id],
+      );
+      expect(rowCount).toBe(1);
+    },
     async dispose() {
       await silent.close();
       await database.drop();

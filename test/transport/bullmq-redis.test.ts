@@ -1,6 +1,6 @@
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
-import { Queue } from 'bullmq';
+import { Queue, Worker } from 'bullmq';
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { bullmqTransport, isFromReplica } from '../../src/transport/bullmq-redis.ts';
@@ -18,6 +18,8 @@ import { type RedisServer, sharedRedisUrl, startRedis, uniquePrefix } from '../s
 
 /** Claims that run out soon, so that a test need not wait long for what a dead consumer held. Patient with a slow broker. */
 const SHORT = { lockDurationMs: 400, stalledIntervalMs: 150, publishTimeoutMs: 60_000 };
+/** The default. */
+const PREFIX = 'holdfast';
 /** Where the broker is away, and its silence is waited for. */
 const IMPATIENT = { publishTimeoutMs: 2000 };
 
@@ -33,6 +35,13 @@ describeTransport('bullmq-redis', async () => {
       transport: bullmqTransport({ connection: url, prefix, ...SHORT, maxMessageBytes: 2000 }),
       spoil: (message) => ({ ...message, wire: JSON.stringify({ filler: 'x'.repeat(2000) }) }),
     }),
+    async plant(destination, text, publisher) {
+      const message = outbound(destination, 0);
+      await publisher.publish([message], { signal: NEVER });
+      const redis = new Redis(url);
+      expect(await redis.hset(`${prefix}:${destination}:${message.id}`, 'data', text)).toBe(0);
+      redis.disconnect();
+    },
     dispose: () => silent.close(),
   };
 });
@@ -196,10 +205,53 @@ describe('bullmqTransport', () => {
     expect(got.seen.map(({ delivery }) => delivery.redeliveries)).toEqual([2, 2, 2, 0]);
     await receiver.stop();
 
-    const queue = new Queue(destination, { connection: { url: server.url } });
+    const queue = new Queue(destination, { connection: { url: server.url }, prefix: PREFIX });
     expect(await queue.getJobCounts()).toMatchObject({ failed: 0, completed: 0, active: 0, waiting: 0, delayed: 0 });
     await queue.close();
     await transport.close();
+  });
+
+  it('has a plain BullMQ worker that fails a job try it again after a pause, and not for ever', async () => {
+    const transport = make();
+    const destination = destinationName();
+    const message = outbound(destination, 1);
+    await transport.publisher().publish([message], { signal: NEVER });
+    const connection = { url: server.url };
+    const plain = new Worker(destination, () => Promise.reject(new Error('no')), {
+      connection: { ...connection, maxRetriesPerRequest: null },
+      prefix: PREFIX,
+    });
+    plain.on('error', () => {});
+    await once(plain as never, 'failed');
+    const queue = new Queue(destination, { connection, prefix: PREFIX });
+    await expect.poll(() => queue.getJobCounts('delayed', 'waiting', 'active')).toMatchObject({ delayed: 1 });
+    const job = await queue.getJob(message.id);
+    expect(job?.opts).toMatchObject({ attempts: 10, backoff: { type: 'exponential', delay: 1000 } });
+    await plain.close();
+    await queue.close();
+    await transport.close();
+  });
+
+  it('is out of reach of plain BullMQ workers on their own prefix, and says what lies there from before', async () => {
+    const destination = destinationName();
+    const former = make({ prefix: 'bull' });
+    await former.publisher().publish([outbound(destination, 1), outbound(destination, 2)], { signal: NEVER });
+    let tell: (error: Error) => void = () => {};
+    const said = new Promise<Error>((resolve) => void (tell = resolve));
+    const transport = make({ onError: tell });
+    const got = recorder();
+    await transport.receiver(destination, got.handle, { concurrency: 1, ordered: false }).start();
+    expect(await said).toMatchObject({ code: 'HF_CONFIG', message: expect.stringContaining(`2 messages of`) });
+    const plain = new Queue(destination, { connection: { url: server.url } });
+    await transport.publisher().publish([outbound(destination, 3)], { signal: NEVER });
+    await got.until((seen) => seen.length === 1);
+    expect(got.seen.map(({ n }) => n)).toEqual([3]);
+    expect(await plain.getJobCounts('waiting')).toMatchObject({ waiting: 2 });
+    // A queue of that name which is not ours is none of our business.
+    await plain.obliterate({ force: true });
+    await plain.close();
+    await transport.close();
+    await former.close();
   });
 
   it('keeps what it was told to keep', async () => {
@@ -212,7 +264,7 @@ describe('bullmqTransport', () => {
     await receiver.start();
     await got.until((seen) => seen.length === 1);
     await receiver.stop();
-    const queue = new Queue(destination, { connection: { url: server.url } });
+    const queue = new Queue(destination, { connection: { url: server.url }, prefix: PREFIX });
     const job = await queue.getJob(message.id);
     expect(job).toMatchObject({ name: message.topic, data: JSON.parse(message.wire) });
     expect(await queue.getJobCounts()).toMatchObject({ completed: 1, failed: 0 });
@@ -225,7 +277,7 @@ describe('bullmqTransport', () => {
     const destination = destinationName();
     const ordered = transport.receiver(destination, recorder().handle, { concurrency: 1, ordered: true });
     await ordered.start();
-    const queue = new Queue(destination, { connection: { url: server.url } });
+    const queue = new Queue(destination, { connection: { url: server.url }, prefix: PREFIX });
     await expect.poll(() => queue.getGlobalConcurrency(), { timeout: 120_000 }).toBe(1);
     await ordered.stop();
     const unordered = transport.receiver(destination, recorder().handle, { concurrency: 2, ordered: false });

@@ -21,6 +21,9 @@ describeTransport('memory', async () => {
         return message;
       },
     }),
+    plant: async (destination, wire, publisher) => {
+      await publisher.publish([outbound(destination, 0, { wire })], { signal: NEVER });
+    },
     dispose: async () => {},
   };
 });

@@ -1,0 +1,97 @@
+/**
+ * How many partitions a destination has, written beside its first queue, so that processes that were told different numbers find out:
+ * publishers of an ordered destination wait until what was laid out otherwise is drained, and receivers read every partition that may
+ * hold something. Used by bullmq-publisher.ts and bullmq-receiver.ts.
+ */
+import type { IQueueBackend, JobType } from 'bullmq';
+import { HoldfastError } from '../errors.ts';
+import { queueName } from './bullmq-parts.ts';
+
+/** Marks a queue whose global concurrency was set here, so that an unordered receiver takes back only our own setting. */
+export const ORDER_MARK = 'holdfastOrdered';
+/** The states of what is not done. On PostgreSQL, what waits in a paused queue is 'paused', which BullMQ's type forgets. */
+const UNDONE = ['wait', 'paused', 'active', 'delayed', 'prioritized'] as readonly JobType[];
+/** By how many partitions messages are spread now. */
+const PARTITIONS = 'holdfastPartitions';
+/** The most there ever were: what lies beyond the present number may still hold something. */
+const WIDEST = 'holdfastWidest';
+
+export interface Layout {
+  /** Null: nobody has written it yet. */
+  readonly partitions: number | null;
+  readonly widest: number | null;
+  readonly ordered: boolean;
+}
+
+/** @param meta of the destination's first queue */
+export function layoutOf(meta: Readonly<Record<string, string | null>>): Layout {
+  return {
+    partitions: numberOf(meta[PARTITIONS]),
+    widest: numberOf(meta[WIDEST]),
+    ordered: (meta[ORDER_MARK] ?? null) !== null,
+  };
+}
+
+function numberOf(text: string | null | undefined): number | null {
+  const value = Number(text ?? Number.NaN);
+  return Number.isInteger(value) && value > 0 ? value : null;
+}
+
+async function readLayout(base: IQueueBackend): Promise<Layout> {
+  const fields = [PARTITIONS, WIDEST, ORDER_MARK];
+  const values = await base.getQueueMetaFields(fields);
+  return layoutOf(Object.fromEntries(fields.map((field, index) => [field, values[index] ?? null])));
+}
+
+async function writeLayout(base: IQueueBackend, own: number, { widest, partitions }: Layout): Promise<void> {
+  await base.setQueueMeta({ [PARTITIONS]: own, [WIDEST]: Math.max(own, widest ?? 0, partitions ?? 0) });
+}
+
+/**
+ * A publisher may spread messages over `own` partitions. Rejects while an ordered destination holds messages that were spread over
+ * another number: the next of a key could overtake those in another queue.
+ */
+export async function agreeOnLayout(root: IQueueBackend, destination: string, own: number): Promise<void> {
+  const base = root.forQueue(destination);
+  const layout = await readLayout(base);
+  if (layout.partitions === own) return;
+  if (layout.partitions !== null && layout.ordered) {
+    const most = Math.max(own, layout.partitions, layout.widest ?? 0);
+    const left = await messagesIn(root, destination, 0, most);
+    if (left > 0) {
+      throw new HoldfastError(
+        'HF_TRANSPORT_UNAVAILABLE',
+        `${destination} is ordered and holds ${left} messages spread over ${layout.partitions} partitions; this publisher was told ${own}`,
+        {
+          advice:
+            'It goes on by itself once consumers have drained them. If the number was not to change, mend queues.',
+          details: { destination, partitions: layout.partitions, own, left },
+        },
+      );
+    }
+  }
+  await writeLayout(base, own, layout);
+}
+
+/** The partitions that a receiver of `own` partitions is to read beside its own: those written down, and older ones that hold something. */
+export async function partitionsBeyond(
+  base: IQueueBackend,
+  destination: string,
+  own: number,
+): Promise<{ readonly layout: Layout; readonly beyond: readonly number[] }> {
+  const layout = await readLayout(base);
+  if (layout.partitions === null) await writeLayout(base, own, layout);
+  const beyond: number[] = [];
+  for (let partition = own; partition < Math.max(layout.partitions ?? 0, layout.widest ?? 0); partition += 1) {
+    const current = partition < (layout.partitions ?? 0);
+    if (current || (await messagesIn(base, destination, partition, partition + 1)) > 0) beyond.push(partition);
+  }
+  return { layout, beyond };
+}
+
+/** How many messages lie in partitions `from` to before `to`, in flight ones included. */
+async function messagesIn(root: IQueueBackend, destination: string, from: number, to: number): Promise<number> {
+  const names = Array.from({ length: Math.max(0, to - from) }, (_, index) => queueName(destination, from + index));
+  const counts = await Promise.all(names.map((name) => root.forQueue(name).getCounts([...UNDONE])));
+  return counts.flat().reduce((sum, count) => sum + count, 0);
+}

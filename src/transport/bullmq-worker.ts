@@ -1,0 +1,96 @@
+/**
+ * The BullMQ worker of a partition, with what BullMQ's own does not do for us: it hands out jobs whose data is no JSON, it never gives
+ * a job up by BullMQ's count, and it rests after an error instead of asking again at once. Used by bullmq-receiver.ts.
+ */
+import { type IQueueBackend, type Job, type JobJson, Worker } from 'bullmq';
+import { systemClock } from '../runtime/clock.ts';
+import type { BullmqSettings, ReceiveLink } from './bullmq-parts.ts';
+
+export type QueueWorker = Worker<unknown, void, string, IQueueBackend>;
+export type QueueJob = Job<unknown, void>;
+
+/** Pause after the broker refused to hand out or take back; without it BullMQ would ask again at once, for ever. */
+export const REST_MS = 1000;
+/** Both brokers store it in 32 bits. */
+const UNLIMITED = 2_000_000_000;
+
+/** What a receiver tells its workers, and hears from them. */
+export interface WorkerSetup {
+  readonly link: ReceiveLink;
+  readonly settings: BullmqSettings;
+  readonly ordered: boolean;
+  readonly concurrency: number;
+  readonly stopping: AbortSignal;
+  /** Fails, or resolves once the job is done with. */
+  readonly process: (worker: QueueWorker, job: QueueJob, token: string) => Promise<void>;
+  readonly onError: (error: Error) => void;
+  /** The claims on these jobs could not be renewed. */
+  readonly onLost: (ids: readonly string[]) => void;
+  readonly onRenewed: (ids: readonly string[]) => void;
+}
+
+/** Not running yet. */
+export function makeWorker(name: string, setup: WorkerSetup): QueueWorker {
+  const { link, settings, stopping, onError } = setup;
+  const worker: QueueWorker = new ReceivingWorker(
+    name,
+    // Two parameters, not three: with a third BullMQ would make an AbortController of its own for every job.
+    (job: QueueJob, token?: string) => setup.process(worker, job, token ?? ''),
+    {
+      connection: link.connection,
+      ...(link.prefix === undefined ? {} : { prefix: link.prefix }),
+      autorun: false,
+      concurrency: setup.concurrency,
+      lockDuration: settings.lockDurationMs,
+      stalledInterval: settings.stalledIntervalMs,
+      maxStalledCount: UNLIMITED,
+      runRetryDelay: REST_MS,
+      // A limit nobody reaches, but without one BullMQ does not look at the rate limit that `later` sets.
+      ...(setup.ordered ? { limiter: { max: UNLIMITED, duration: 1000 } } : {}),
+    },
+    link.factory,
+  );
+  let resting = false;
+  worker.on('error', (error) => {
+    if (stopping.aborted) return;
+    onError(error);
+    if (resting || /Missing (lock|key)|could not renew lock/i.test(error.message)) return;
+    resting = true;
+    void worker
+      .pause(true)
+      .then(() => systemClock.sleep(REST_MS, stopping))
+      .then(() => {
+        resting = false;
+        if (!stopping.aborted) return worker.resume();
+        return undefined;
+      })
+      .catch(onError);
+  });
+  worker.on('lockRenewalFailed', (ids) => setup.onLost(ids));
+  worker.on('locksRenewed', ({ jobIds }) => setup.onRenewed(jobIds));
+  return worker;
+}
+
+class ReceivingWorker extends Worker<unknown, void, string, IQueueBackend> {
+  protected override createJob(json: JobJson, jobId: string): QueueJob {
+    const job = this.#read(json, jobId);
+    // Should a step of BullMQ's own go wrong (a refused write while completing, say), the job goes back to the queue at once: it is
+    // Holdfast that counts attempts and parks. What the job carries is for workers that are not ours.
+    job.opts.attempts = UNLIMITED;
+    delete job.opts.backoff;
+    return job;
+  }
+
+  /**
+   * BullMQ parses a job's data before anybody can see it. A job that is no JSON would stay taken, come back, and be taken again without
+   * end. As a JSON text of itself it reaches the handler, who refuses it as it does all that is no envelope.
+   */
+  #read(json: JobJson, jobId: string): QueueJob {
+    try {
+      return super.createJob(json, jobId);
+    } catch (error) {
+      if (!(error instanceof SyntaxError)) throw error;
+      return super.createJob({ ...json, data: JSON.stringify(json.data) }, jobId);
+    }
+  }
+}
