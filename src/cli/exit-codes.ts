@@ -48,6 +48,7 @@ const DATABASE: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'HF_DATABASE_READ_ONLY',
   'HF_PERMISSION',
   'HF_COMMIT_IN_DOUBT',
+  'HF_LOCK_WAIT',
 ]);
 
 /** Pure. */

@@ -1,6 +1,7 @@
 /**
  * Brings a page of the log out: every entry is published, parked, or for nobody. Used by the subscription runner.
  */
+import { HoldfastError } from '../errors.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { describeError } from '../runtime/describe-error.ts';
 import type { CrashPoint } from '../runtime/crash-point.ts';
@@ -8,10 +9,10 @@ import type { Logger } from '../runtime/log.ts';
 import { decideRetry, type RetryPolicy } from '../runtime/retry.ts';
 import type { OutboundMessage, PublishOutcome } from '../transport/port.ts';
 import type { Dispatcher } from './dispatcher.ts';
-import type { LogEntry } from './log-reader.ts';
+import { MAX_ENTRY_BYTES, type LogEntry } from './log-reader.ts';
 import type { ResolvedSubscription } from './options.ts';
 import { behind, type ParkedRecord, type ParkingStore } from './parking-store.ts';
-import { toOutbound } from './routes.ts';
+import { toOutbound, type LoadedEntry } from './routes.ts';
 import type { Session } from './session.ts';
 
 export interface DeliveryContext {
@@ -30,6 +31,9 @@ export interface DeliveryCounts {
   /** Entries that no route has. */
   readonly unrouted: number;
 }
+
+/** The characters after which a batch is sent: one of large messages would otherwise be a gigabyte. */
+const BATCH_CHARACTERS = 8 * 1_048_576;
 
 export type Refusal = Extract<PublishOutcome, { kind: 'refused' }>;
 
@@ -94,30 +98,56 @@ export async function publishEntries(
   { replayId, again = false }: { readonly replayId?: string; readonly again?: boolean } = {},
 ): Promise<{ refused: readonly (readonly [LogEntry, Refusal])[]; unrouted: readonly LogEntry[] }> {
   const { router, source } = context.subscription;
-  const batch: OutboundMessage[] = [];
-  const owners: LogEntry[] = [];
+  const refused = new Map<LogEntry, Refusal>();
+  const refuse = (entry: LogEntry, refusal: Refusal) => {
+    if (!(refused.get(entry)?.permanent ?? false)) refused.set(entry, refusal);
+  };
+  let batch: OutboundMessage[] = [];
+  let owners: LogEntry[] = [];
+  let characters = 0;
+  const send = async () => {
+    const outcomes = await context.dispatcher.send(batch, session, signal);
+    for (const [index, outcome] of outcomes.entries()) {
+      if (outcome.kind === 'refused') refuse(owners[index] as LogEntry, outcome);
+    }
+    batch = [];
+    owners = [];
+    characters = 0;
+  };
   const unrouted: LogEntry[] = [];
   if (replayId === undefined) await loadHeads(context, session, entries);
   for (const entry of entries) {
     const destinations = router.destinations(entry.topic);
     if (destinations.length === 0) unrouted.push(entry);
+    else if (!isLoaded(entry)) refuse(entry, tooLarge(entry));
+    if (!isLoaded(entry)) continue;
     for (const { name, ordered } of destinations) {
       const predecessor =
         ordered && entry.key !== null && replayId === undefined
           ? session.heads.follow({ destination: name, key: entry.key, id: entry.id, at: entry.time }, { again })
           : undefined;
-      batch.push(toOutbound(entry, name, replayId === undefined ? { source, predecessor } : { source, replayId }));
+      const outbound = toOutbound(entry, name, replayId === undefined ? { source, predecessor } : { source, replayId });
+      // A page is bounded by its bytes; what goes to ten destinations is ten times that.
+      if (characters > 0 && characters + outbound.wire.length > BATCH_CHARACTERS) await send();
+      batch.push(outbound);
       owners.push(entry);
+      characters += outbound.wire.length;
     }
   }
-  const outcomes = await context.dispatcher.send(batch, session, signal);
-  const refused = new Map<LogEntry, Refusal>();
-  for (let index = 0; index < outcomes.length; index += 1) {
-    const outcome = outcomes[index] as PublishOutcome;
-    if (outcome.kind === 'refused' && !(refused.get(owners[index] as LogEntry)?.permanent ?? false))
-      refused.set(owners[index] as LogEntry, outcome);
-  }
+  if (batch.length > 0) await send();
   return { refused: [...refused], unrouted };
+}
+
+function isLoaded(entry: LogEntry): entry is LoadedEntry {
+  return entry.payload !== null;
+}
+
+function tooLarge({ bytes }: LogEntry): Refusal {
+  const error = new HoldfastError('HF_PAYLOAD_TOO_LARGE', `The message has ${bytes} bytes, too many for a relay.`, {
+    advice: `Send a reference to the data instead: a relay carries at most ${MAX_ENTRY_BYTES} bytes a message.`,
+    details: { bytes, limit: MAX_ENTRY_BYTES },
+  });
+  return { kind: 'refused', permanent: true, error };
 }
 
 /** How a refused message is parked, and when it is tried again by itself. `parkedForMs` counts from its first parking. Pure. */

@@ -5,6 +5,7 @@
 import type { Client } from 'pg';
 import { topicPatternToRegex } from '../message/topic-pattern.ts';
 import { quoteIdentifier } from '../postgres/quoting.ts';
+import { BYTES_SQL } from './row-bytes.ts';
 import { cursorAfter, parseSnapshot, type Cursor } from './cursor.ts';
 
 /** A row of the log as texts: the payload is not parsed on its way through the relay. */
@@ -15,8 +16,11 @@ export interface LogEntry {
   readonly key: string | null;
   /** RFC 3339, UTC. */
   readonly time: string;
-  readonly payload: string;
+  /** Null for one of more than MAX_ENTRY_BYTES: it stays in the database, and `bytes` says how large it is. */
+  readonly payload: string | null;
   readonly headers: string;
+  /** Of payload and headers as JSON text; near enough for a row written before they were noted. */
+  readonly bytes: number;
 }
 
 export interface LogPage {
@@ -39,6 +43,8 @@ export interface LogFilter {
 
 export interface LogReader {
   read(cursor: Cursor, limit: number): Promise<LogPage>;
+  /** Id and topic of a row, which may be too large to be read. */
+  identify(seq: number): Promise<{ readonly id: string; readonly topic: string } | undefined>;
   /** These rows, by seq; those that are not there are left out, and the last ones when all together would be too large. */
   pick(seqs: readonly number[]): Promise<readonly LogEntry[]>;
   /** What is visible now of a range of the log, by seq, whatever the filter of this reader; in steps, if what is wanted is rare. */
@@ -69,16 +75,18 @@ export const LOG_READER_SETTINGS = `
   SET plan_cache_mode = force_generic_plan; SET max_parallel_workers_per_gather = 0;
   SET default_transaction_read_only = on`;
 
-/**
- * The size of payloads, as stored, after which a page is closed: at the default limits a page of large messages would otherwise take
- * a gigabyte. Stored sizes are compressed, so in memory it may be some times that.
- */
-const PAGE_BYTES = 8 * 1_048_576;
+/** The bytes of JSON text after which a page is closed: at the default limits a page of large messages would otherwise take a gigabyte. */
+export const PAGE_BYTES = 8 * 1_048_576;
+
+/** A message that is larger is not taken into memory: no transport takes it, and a relay must not die of it. */
+export const MAX_ENTRY_BYTES = 64 * 1_048_576;
 
 /** Rows that one step of a range looks at: the live log waits meanwhile. */
 const RANGE_ROWS = 5_000;
 
-const TEXTS = 'seq, id::text, topic, key, created_at::text, payload::text, headers::text';
+const TEXTS = `seq, id::text, topic, key, created_at::text,
+  CASE WHEN ${BYTES_SQL} > ${MAX_ENTRY_BYTES} AND octet_length(payload::text) > ${MAX_ENTRY_BYTES} THEN NULL ELSE payload::text END,
+  headers::text, (${BYTES_SQL})::text`;
 
 const asText = { getTypeParser: () => (value: string) => value };
 
@@ -110,7 +118,7 @@ export function createLogReader(client: Client, schema: string, filter: LogFilte
     async pick(seqs) {
       const result = await client.query<string[]>({
         text: `SELECT ${TEXTS} FROM (
-                 SELECT *, sum(pg_column_size(payload)) OVER (ORDER BY seq) - pg_column_size(payload) AS bytes_before
+                 SELECT *, sum(${BYTES_SQL}) OVER (ORDER BY seq) - ${BYTES_SQL} AS bytes_before
                  FROM ${quoteIdentifier(schema)}.outbox WHERE seq = ANY ($1::bigint[])) AS picked
                WHERE bytes_before < $2 ORDER BY seq`,
         values: [seqs, PAGE_BYTES],
@@ -120,17 +128,25 @@ export function createLogReader(client: Client, schema: string, filter: LogFilte
       return result.rows.map(toEntry);
     },
 
+    async identify(seq) {
+      const result = await client.query<{ id: string; topic: string }>(
+        `SELECT id::text AS id, topic FROM ${quoteIdentifier(schema)}.outbox WHERE seq = $1`,
+        [seq],
+      );
+      return result.rows[0];
+    },
+
     async range({ fromSeq, toSeq, topic, key, limit }) {
       const result = await client.query<(string | null)[]>({
         text: `WITH looked_at AS MATERIALIZED (
-                 SELECT seq, id, topic, key, created_at, payload, headers FROM ${quoteIdentifier(schema)}.outbox
+                 SELECT seq, id, topic, key, created_at, payload, headers, bytes FROM ${quoteIdentifier(schema)}.outbox
                  WHERE seq BETWEEN $1 AND $2 ORDER BY seq LIMIT ${RANGE_ROWS}),
                wanted AS MATERIALIZED (
-                 SELECT *, sum(pg_column_size(payload)) OVER (ORDER BY seq) - pg_column_size(payload) AS bytes_before FROM (
+                 SELECT *, sum(${BYTES_SQL}) OVER (ORDER BY seq) - ${BYTES_SQL} AS bytes_before FROM (
                    SELECT * FROM looked_at WHERE ($3::text IS NULL OR topic ~ $3) AND ($4::text IS NULL OR key = $4)
                    ORDER BY seq LIMIT $5) AS first)
                SELECT NULL::bigint, CASE WHEN count(*) = ${RANGE_ROWS} THEN max(seq)::text END,
-                 (SELECT count(*)::text FROM wanted), NULL, NULL, NULL, NULL FROM looked_at
+                 (SELECT count(*)::text FROM wanted), NULL, NULL, NULL, NULL, NULL FROM looked_at
                UNION ALL
                SELECT * FROM (SELECT ${TEXTS} FROM wanted WHERE bytes_before < $6 ORDER BY seq) AS entries`,
         values: [fromSeq, toSeq, topic === null ? null : topicPatternToRegex(topic), key, limit, PAGE_BYTES],
@@ -163,8 +179,17 @@ function toPage(cursor: Cursor, rows: readonly (string | null)[][]): LogPage {
   };
 }
 
-function toEntry([seq, id, topic, key, time, payload, headers]: readonly string[]): LogEntry {
-  return { seq: Number(seq), id, topic, key, time: rfc3339(time as string), payload, headers } as LogEntry;
+function toEntry([seq, id, topic, key, time, payload, headers, bytes]: readonly (string | null)[]): LogEntry {
+  return {
+    seq: Number(seq),
+    id,
+    topic,
+    key,
+    time: rfc3339(time as string),
+    payload,
+    headers,
+    bytes: Number(bytes),
+  } as LogEntry;
 }
 
 function numberOrNull(text: string | null | undefined): number | null {
@@ -195,13 +220,13 @@ function rfc3339(timestamp: string): string {
  */
 function logQuery(schema: string, filter: LogFilter): string {
   const s = quoteIdentifier(schema);
-  const columns = 'seq, id, topic, key, created_at, payload, headers, lane';
+  const columns = 'seq, id, topic, key, created_at, payload, headers, lane, bytes';
   const wanted = wantedSql(filter);
   const part = (name: string, source: string, condition: string) =>
     `SELECT * FROM (SELECT ${TEXTS} FROM ${source} WHERE ${condition} AND ${wanted} ORDER BY seq) AS ${name}_part`;
   return `
     WITH low_scan AS MATERIALIZED (
-      SELECT ${columns}, sum(pg_column_size(payload)) OVER (ORDER BY seq) - pg_column_size(payload) AS bytes_before FROM (
+      SELECT ${columns}, sum(${BYTES_SQL}) OVER (ORDER BY seq) - ${BYTES_SQL} AS bytes_before FROM (
         SELECT * FROM (
         (SELECT late.* FROM unnest($1::text::xid8[]) AS ended (xid)
           CROSS JOIN LATERAL (
@@ -221,7 +246,7 @@ function logQuery(schema: string, filter: LogFilter): string {
       SELECT max(seq) AS last, count(*) AS rows, count(*) >= $6::int OR count(*) < (SELECT count(*) FROM low_scan) AS cut FROM low
     ), high_scan AS MATERIALIZED (
       SELECT seq, sum(bytes) OVER (ORDER BY seq ROWS UNBOUNDED PRECEDING) - bytes AS bytes_before FROM (
-        SELECT seq, pg_column_size(payload) AS bytes FROM ${s}.outbox
+        SELECT seq, ${BYTES_SQL} AS bytes FROM ${s}.outbox
         WHERE seq > $3::bigint AND $5::pg_snapshot IS NULL
         ORDER BY seq LIMIT (SELECT CASE WHEN cut THEN 0 ELSE $6::int - rows END FROM low_facts)) AS next
     ), high_facts AS MATERIALIZED (
@@ -230,7 +255,7 @@ function logQuery(schema: string, filter: LogFilter): string {
     )
     SELECT NULL::bigint, pg_current_snapshot()::text, low_facts.last::text, high_facts.last::text,
       (SELECT last_value::text FROM ${s}.outbox_seq_seq), low_facts.cut::text,
-      (high_facts.rows + low_facts.rows >= $6::int OR high_facts.rows < high_facts.scanned)::text
+      (high_facts.rows + low_facts.rows >= $6::int OR high_facts.rows < high_facts.scanned)::text, NULL
     FROM low_facts, high_facts
     UNION ALL ${part('low', 'low', 'true')}
     UNION ALL ${part('high', `${s}.outbox`, 'seq > $3::bigint AND seq <= (SELECT last FROM high_facts)')}`;

@@ -72,7 +72,7 @@ export function createRelay(options: RelayOptions): Relay {
     });
 
   const store = createSubscriptionStore(database);
-  const scheduler = createScheduler(database);
+  const scheduler = createScheduler(database, clock);
   const metrics = createRelayMetrics(safeMetrics(options.metrics, log));
   const publishers = new Map<Transport, Publisher>();
   const waker = createWaker({
@@ -130,6 +130,13 @@ export function createRelay(options: RelayOptions): Relay {
     const step = await scheduler.moveDue();
     for (const id of step.duplicates) {
       log.warn({ messageId: id }, 'scheduled message left out: a message with its id is in the log already');
+    }
+    if (step.refused !== null) {
+      const { id, error } = step.refused;
+      log.error(
+        { messageId: id, err: error },
+        'scheduled message refused by the log: it stays scheduled, others go on',
+      );
     }
     return step;
   }

@@ -84,7 +84,10 @@ export interface OutboundContext {
   readonly predecessor?: Predecessor | undefined;
 }
 
-export function toOutbound(entry: LogEntry, destination: string, context: OutboundContext): OutboundMessage {
+/** An entry that is in memory whole. */
+export type LoadedEntry = LogEntry & { readonly payload: string };
+
+export function toOutbound(entry: LoadedEntry, destination: string, context: OutboundContext): OutboundMessage {
   const { predecessor, replayId, source } = context;
   return {
     id: entry.id,

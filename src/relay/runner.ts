@@ -155,7 +155,8 @@ export function createSubscriptionRunner(options: RunnerOptions): SubscriptionRu
     opened.probe = plan.probe;
     log.warn({ stalls, size: plan.probe.size }, 'relays died here repeatedly: probing for the message that kills them');
     if (plan.kind === 'probe') return;
-    const [culprit] = await opened.reader.pick([plan.seq]);
+    // Not read whole: it may be its size that kills.
+    const culprit = await opened.reader.identify(plan.seq);
     crashPoint('relay.park:before');
     await parking.park(opened.writeClient, opened.epoch, [
       {

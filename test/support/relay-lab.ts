@@ -24,6 +24,7 @@ export interface Note {
 }
 
 export interface RelayLab {
+  readonly url: string;
   readonly database: Database;
   /** A prepared relay with one subscription 'main' that sends everything to 'all'. Stopped by reset() and close(). */
   relay(
@@ -58,6 +59,7 @@ export async function createRelayLab(): Promise<RelayLab> {
   let skippedMs = 0;
   const stopAll = () => Promise.all(relays.splice(0).map((relay) => relay.stop()));
   return {
+    url: test.url,
     database,
     async relay(subscription = {}, options = {}, transport = recordingTransport()) {
       const relay = createRelay({

@@ -37,10 +37,10 @@ type ChildProgram =
   | 'saga-poison-child.ts'
   | 'reference-child.ts';
 
-/** `program` stands beside this file. */
-export function startChild(program: ChildProgram, settings: object): Child {
+/** `program` stands beside this file; `node` are options of Node itself. */
+export function startChild(program: ChildProgram, settings: object, node: readonly string[] = []): Child {
   const file = fileURLToPath(new URL(program, import.meta.url));
-  const started = spawn(process.execPath, ['--import', 'tsx', file, JSON.stringify(settings)], {
+  const started = spawn(process.execPath, [...node, '--import', 'tsx', file, JSON.stringify(settings)], {
     stdio: ['pipe', 'pipe', 'pipe'],
   });
   started.stdin.on('error', () => {});
