@@ -1,7 +1,7 @@
 -- Guards of the outbox and its readers.
 --
--- For the operator: replaces functions and adds columns with constant defaults in the schema "holdfast"; locks the tables it
--- changes for milliseconds and moves no data.
+-- For the operator: replaces functions, adds one small table and columns with constant defaults in the schema "holdfast"; locks the
+-- tables it changes for milliseconds and moves no data.
 
 -- The bytes of payload and headers as JSON text, so that a reader can bound what it takes into memory without touching it. What is
 -- stored is compressed and says little: a payload of a mebibyte can be stored in a few kilobytes. Null for rows of before.
@@ -15,22 +15,79 @@ ALTER TABLE "holdfast".subscription ADD COLUMN topics text[];
 ALTER TABLE "holdfast".replay ADD COLUMN unrouted bigint NOT NULL DEFAULT 0;
 ALTER TABLE "holdfast".replay ADD COLUMN refused bigint NOT NULL DEFAULT 0;
 
+-- Functions name their tables with the schema they were made for. When a schema is renamed or copied, they go on writing into the
+-- original: so whoever starts here, and every writer before its first message, says which schema it means.
+CREATE FUNCTION "holdfast".at_home(expected text) RETURNS boolean
+  LANGUAGE plpgsql IMMUTABLE AS $$
+BEGIN
+  -- With the dot that a schema has before it everywhere in these functions, by which the migrator finds it.
+  IF expected || '.' <> '"holdfast".' THEN
+    RAISE EXCEPTION 'the functions of % write into the tables of %', expected, '"holdfast"' USING ERRCODE = 'HF003',
+      HINT = 'The schema was renamed or copied. Run `holdfast migrate` with this schema, which points them at their own tables.';
+  END IF;
+  RETURN true;
+END $$;
+
+-- Logical replication and some ways of restoring bring rows without the sequences that numbered them. What is then written bears
+-- numbers that are taken, or lie behind a cursor. These are the sequences that are behind their tables; whoever has the schema may ask.
+CREATE FUNCTION "holdfast".sequences_behind() RETURNS TABLE (name text, last bigint, needed bigint)
+  LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+  SELECT found.name, found.last, found.needed FROM (
+    SELECT 'outbox_seq_seq', CASE WHEN q.is_called THEN q.last_value ELSE q.last_value - 1 END,
+      greatest((SELECT max(o.seq) FROM "holdfast".outbox o), (SELECT max(greatest(u.high, u.floor)) FROM "holdfast".subscription u),
+        (SELECT max(p.seq) FROM "holdfast".parked_message p))
+    FROM "holdfast".outbox_seq_seq q
+    UNION ALL
+    SELECT 'audit_id_seq', CASE WHEN q.is_called THEN q.last_value ELSE q.last_value - 1 END, (SELECT max(a.id) FROM "holdfast".audit a)
+    FROM "holdfast".audit_id_seq q
+    UNION ALL
+    SELECT 'parked_delivery_position_seq', CASE WHEN q.is_called THEN q.last_value ELSE q.last_value - 1 END,
+      (SELECT max(d.position) FROM "holdfast".parked_delivery d)
+    FROM "holdfast".parked_delivery_position_seq q
+    UNION ALL
+    SELECT 'saga_mail_id_seq', CASE WHEN q.is_called THEN q.last_value ELSE q.last_value - 1 END, (SELECT max(m.id) FROM "holdfast".saga_mail m)
+    FROM "holdfast".saga_mail_id_seq q
+  ) AS found (name, last, needed) WHERE found.last < found.needed
+$$;
+
+-- Raises them, and returns which. Never lowers one: the comparison stands in the statement that sets, and what others draw between the
+-- two is covered by the numbers left free. Sets relay_asleep, whose is_called then says that the sequences of this cluster are well: a
+-- sequence, so that it is not replicated either.
+CREATE FUNCTION "holdfast".raise_sequences() RETURNS TABLE (name text, last bigint, needed bigint)
+  LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  FOR name, last, needed IN SELECT b.name, b.last, b.needed FROM "holdfast".sequences_behind() b LOOP
+    EXECUTE format('SELECT setval(%L, $1 + 1000) FROM %s q WHERE q.last_value <= $1', '"holdfast".' || quote_ident(name),
+      '"holdfast".' || quote_ident(name)) USING needed;
+    RETURN NEXT;
+  END LOOP;
+  IF NOT (SELECT q.is_called FROM "holdfast".relay_asleep q) THEN
+    PERFORM setval('"holdfast".relay_asleep', 1);
+  END IF;
+END $$;
+
+-- As in 0001, and before the first message in this cluster the sequences are compared with what they number.
 CREATE OR REPLACE FUNCTION "holdfast".write_message(
   id uuid, topic text, key text, lane smallint, payload jsonb, headers jsonb, require_transaction boolean
 ) RETURNS boolean
   LANGUAGE plpgsql AS $$
 DECLARE
   writer xid8;
+  relays record;
 BEGIN
   IF require_transaction AND pg_current_xact_id_if_assigned() IS NULL THEN
     PERFORM pg_current_xact_id();
     RETURN false;
   END IF;
   writer := pg_current_xact_id();
+  SELECT q.last_value = 2 AS asleep, q.is_called AS sequences_well INTO relays FROM "holdfast".relay_asleep q;
+  IF NOT relays.sequences_well THEN
+    PERFORM "holdfast".raise_sequences();
+  END IF;
   INSERT INTO "holdfast".outbox (xid, id, topic, key, lane, payload, headers, bytes)
   VALUES (writer, write_message.id, write_message.topic, write_message.key, write_message.lane, write_message.payload, write_message.headers,
     octet_length(write_message.payload::text) + octet_length(write_message.headers::text));
-  IF (SELECT last_value FROM "holdfast".relay_asleep) = 2 AND current_setting('holdfast.wake', true) IS DISTINCT FROM 'off' THEN
+  IF relays.asleep AND current_setting('holdfast.wake', true) IS DISTINCT FROM 'off' THEN
     PERFORM pg_notify('"holdfast".wake', '');
   END IF;
   RETURN true;
@@ -46,6 +103,9 @@ BEGIN
     RETURN false;
   END IF;
   writer := pg_current_xact_id();
+  IF NOT (SELECT q.is_called FROM "holdfast".relay_asleep q) THEN
+    PERFORM "holdfast".raise_sequences();
+  END IF;
   INSERT INTO "holdfast".outbox (xid, id, topic, key, lane, payload, headers, bytes)
   SELECT writer, m.id, m.topic, m.key, coalesce(m.lane, "holdfast".lane_of(coalesce(m.key, m.id::text))), coalesce(m.payload, 'null'),
     coalesce(m.headers, '{}'), octet_length(coalesce(m.payload, 'null')::text) + octet_length(coalesce(m.headers, '{}')::text)
@@ -70,3 +130,15 @@ BEGIN
     AS m (id uuid, due_at timestamptz, delay_ms double precision, topic text, key text, payload jsonb, headers jsonb);
   RETURN true;
 END $$;
+
+-- Which of the histories of its cluster this server writes; null where that cannot be known (a standby, some hosted servers). A standby
+-- that is promoted, or a restore to a point in time, begins a new one, and may lack the end of the one before.
+CREATE FUNCTION "holdfast".server_timeline() RETURNS integer
+  LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  RETURN ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::integer;
+EXCEPTION WHEN others THEN
+  RETURN NULL;
+END $$;
+-- The timeline in which a cursor was stored last; null: not known.
+ALTER TABLE "holdfast".subscription ADD COLUMN timeline integer;

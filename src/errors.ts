@@ -27,6 +27,8 @@ export const ERROR_CODES = {
   HF_SCHEMA_NEWER: 'The Holdfast tables are newer than this package.',
   HF_MIGRATION_CHANGED: 'An applied migration differs from its file.',
   HF_MIGRATION_FAILED: 'A migration failed.',
+  HF_SCHEMA_MOVED: 'The functions of the schema write into the tables of another one.',
+  HF_SEQUENCE_BEHIND: 'A sequence is behind the table whose rows it numbers.',
   HF_DATABASE_UNAVAILABLE: 'The database cannot be reached.',
   HF_DATABASE_READ_ONLY: 'The database takes no writes: a standby, or a read-only transaction.',
   HF_PERMISSION: 'The role may not do this in the database.',
@@ -38,6 +40,7 @@ export const ERROR_CODES = {
   HF_MESSAGE_REFUSED: 'The broker refuses this message.',
   // relay
   HF_LEASE_LOST: 'The lease of a subscription or of a worker was lost.',
+  HF_FAILOVER: 'The server is not the one of before, and nothing goes on until a person says so.',
   HF_SHARDS_MISMATCH: 'A subscription is running with another number of shards.',
   HF_SUBSCRIPTION_UNKNOWN: 'No subscription of that name exists.',
   HF_SUBSCRIPTION_HELD: 'A subscription is held by a running relay.',

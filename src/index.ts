@@ -8,6 +8,7 @@ export { decodePayload } from './message/decode.ts';
 export { openDatabase, type Database, type DatabaseOptions } from './postgres/database.ts';
 export { type SqlExecutor, type TransactionHandle } from './postgres/executor.ts';
 export { migrate, migrationStatus, type Migration, type MigrationStatus } from './postgres/migrator.ts';
+export type { Repair } from './postgres/mend-schema.ts';
 
 export { createOutbox, item, type Outbox, type OutboxOptions } from './outbox/outbox.ts';
 export { createAtMostOnceSender, type AtMostOnceOptions, type AtMostOnceSender } from './outbox/at-most-once.ts';

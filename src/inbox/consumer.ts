@@ -4,8 +4,8 @@
  */
 import { isStorableText } from '../message/text.ts';
 import type { Database } from '../postgres/database.ts';
-import { assertSchema } from '../postgres/migrator.ts';
 import { assertSchemaName, DEFAULT_SCHEMA } from '../postgres/quoting.ts';
+import { checkStart } from '../postgres/start-checks.ts';
 import { systemClock } from '../runtime/clock.ts';
 import { noCrash, type CrashPoint } from '../runtime/crash-point.ts';
 import { parseDuration, type Duration } from '../runtime/duration.ts';
@@ -240,7 +240,7 @@ function assemble<Tx>(
   let starting: Promise<void> | null = null;
 
   async function startParts(): Promise<void> {
-    if (tools.database !== null) await assertSchema(tools.database);
+    if (tools.database !== null) await checkStart(tools.database, log);
     await checkRetention();
     if (ordered) await since();
     stopping = new AbortController();

@@ -1,7 +1,9 @@
 /**
  * The doctor's look at PostgreSQL: its version and settings, sessions that hold up vacuum, and the tables themselves.
  */
+import { strayFunctions } from '../postgres/at-home.ts';
 import type { Database } from '../postgres/database.ts';
+import { sequencesBehind } from '../postgres/sequences.ts';
 import { translateSqlError } from '../postgres/sql-state.ts';
 import type { Check, Finding } from './finding.ts';
 
@@ -167,6 +169,23 @@ export const checkTables: Check = async (database) => {
       check: 'tables.sequence-cache',
       what: `The sequence ${name} hands out ${cache} numbers at a time, so the order of the log is not the order of writing.`,
       advice: `ALTER SEQUENCE "${database.schema}"."${name}" CACHE 1.`,
+    });
+  }
+  for (const { name, last, needed } of await sequencesBehind(database, database.schema)) {
+    findings.push({
+      level: 'error',
+      check: 'tables.sequence-behind',
+      what: `The sequence ${name} is at ${last}, but ${needed} is in use: what is written next may be refused, or lie where no reader looks.`,
+      advice: 'Run `holdfast migrate`, which raises it; so does the start of a relay.',
+    });
+  }
+  const stray = await strayFunctions(database, database.schema);
+  if (stray.length > 0) {
+    findings.push({
+      level: 'error',
+      check: 'tables.stray-functions',
+      what: `Functions of the schema "${database.schema}" write into "${stray[0]?.schema}": it was renamed or copied.`,
+      advice: `Run \`holdfast migrate --schema ${database.schema}\`, which points them at their own tables.`,
     });
   }
   const broken = await ask<{ name: string; problem: 'unlogged' | 'invalid' }>(

@@ -9,7 +9,7 @@ import { assertTopicPattern, topicMatches, topicPatternToRegex } from '../messag
 import type { Database } from '../postgres/database.ts';
 import { quoteIdentifier } from '../postgres/quoting.ts';
 import { refuseUnknownOptions } from '../runtime/options.ts';
-import { seqAfter, seqBefore } from './log-position.ts';
+import { seqAfter, seqBefore } from '../relay/log-position.ts';
 import { ageMs, consumersSql, firstRow, rows, tables } from './reads.ts';
 
 export interface MessageFilter {
@@ -94,9 +94,11 @@ export async function listMessages(database: Database, filter: MessageFilter = {
   }
   if (key !== undefined) query = query.where('key', '=', key);
   if (since !== undefined)
-    query = query.where('created_at', '>=', since).where('seq', '>=', await seqBefore(database, since));
+    query = query
+      .where('created_at', '>=', since)
+      .where('seq', '>=', await seqBefore(database, database.schema, since));
   if (until !== undefined)
-    query = query.where('created_at', '<', until).where('seq', '<', await seqAfter(database, until));
+    query = query.where('created_at', '<', until).where('seq', '<', await seqAfter(database, database.schema, until));
   if (afterSeq !== undefined) query = query.where('seq', '>', afterSeq);
   if (beforeSeq !== undefined) query = query.where('seq', '<', beforeSeq);
   return (await rows(database, query)).map(toSummary);

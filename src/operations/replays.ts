@@ -11,7 +11,7 @@ import type { Database } from '../postgres/database.ts';
 import { requestReplay as insertReplay } from '../relay/replay-store.ts';
 import { didYouMean, refuseUnknownOptions } from '../runtime/options.ts';
 import { audited } from './interventions.ts';
-import { seqAfter, seqBefore } from './log-position.ts';
+import { seqAfter, seqBefore } from '../relay/log-position.ts';
 import { firstRow, tables } from './reads.ts';
 import { routedTopics } from './routed-topics.ts';
 
@@ -70,9 +70,13 @@ export async function planReplay(database: Database, options: ReplayOptions): Pr
   if (fromSeq !== undefined) fitting = fitting.where('seq', '>=', fromSeq);
   if (toSeq !== undefined) fitting = fitting.where('seq', '<=', toSeq);
   if (since !== undefined)
-    fitting = fitting.where('created_at', '>=', since).where('seq', '>=', await seqBefore(database, since));
+    fitting = fitting
+      .where('created_at', '>=', since)
+      .where('seq', '>=', await seqBefore(database, database.schema, since));
   if (until !== undefined)
-    fitting = fitting.where('created_at', '<', until).where('seq', '<', await seqAfter(database, until));
+    fitting = fitting
+      .where('created_at', '<', until)
+      .where('seq', '<', await seqAfter(database, database.schema, until));
   if (topic !== undefined) fitting = fitting.where('topic', '~', topicPatternToRegex(topic));
   if (key !== undefined) fitting = fitting.where('key', '=', key);
 

@@ -8,7 +8,7 @@ import type { MessageType, PayloadInput } from '../message/message-type.ts';
 import { openTransaction, type OpenTransaction, type TransactionHandle } from '../postgres/executor.ts';
 import { callInTransaction, transactionalCall, type TransactionalCall } from '../postgres/in-transaction.ts';
 import { assertSchemaName, DEFAULT_SCHEMA } from '../postgres/quoting.ts';
-import { sqlStateOf } from '../postgres/sql-state.ts';
+import { sequenceBehind, violated } from '../postgres/sequences.ts';
 import { refuseUnknownOptions } from '../runtime/options.ts';
 import { DEFAULT_MAX_BYTES, messageText, prepareMessage, type PreparedMessage } from './prepare.ts';
 import { checkSendOptions, type SendOptions } from './send-options.ts';
@@ -37,7 +37,7 @@ export interface SentMessage {
 /**
  * Everything is checked before anything is written: errors are HF_PAYLOAD_INVALID, HF_PAYLOAD_NOT_JSON, HF_PAYLOAD_TEXT,
  * HF_PAYLOAD_TOO_LARGE, HF_KEY_EMPTY, HF_OPTION_UNKNOWN, HF_CONFIG, HF_DURATION, HF_TX_UNSUPPORTED, HF_NOT_IN_TRANSACTION.
- * The statement itself may fail with HF_MESSAGE_DUPLICATE, HF_SCHEMA_MISSING, HF_PERMISSION, HF_DATABASE_READ_ONLY,
+ * The statement itself may fail with HF_MESSAGE_DUPLICATE, HF_SEQUENCE_BEHIND, HF_SCHEMA_MISSING, HF_SCHEMA_MOVED, HF_PERMISSION, HF_DATABASE_READ_ONLY,
  * HF_DATABASE_UNAVAILABLE or an error of the driver; the caller's transaction is then aborted, as by any failed statement.
  */
 export interface Outbox {
@@ -143,14 +143,22 @@ async function write(
   call: TransactionalCall,
   parameters: readonly unknown[],
 ): Promise<void> {
-  await callInTransaction(transaction, call, parameters, (error) =>
-    sqlStateOf(error) === '23505'
-      ? new HoldfastError('HF_MESSAGE_DUPLICATE', 'A message with this id is in the outbox already.', {
-          advice: 'Leave out `id` for a new message; roll back, because the transaction is aborted now.',
-          cause: error,
-        })
-      : undefined,
-  );
+  await callInTransaction(transaction, call, parameters, explainTaken);
+}
+
+/** Undefined: it is not about something that is there already. */
+function explainTaken(error: unknown): Error | undefined {
+  switch (violated(error, ['outbox_id', 'scheduled_message_pkey', 'outbox_pkey'])) {
+    case undefined:
+      return undefined;
+    case 'outbox_pkey':
+      return sequenceBehind('The place of the message in the log is taken: its sequence is behind.', { cause: error });
+    default:
+      return new HoldfastError('HF_MESSAGE_DUPLICATE', 'A message with this id is in the outbox already.', {
+        advice: 'Leave out `id` for a new message; roll back, because the transaction is aborted now.',
+        cause: error,
+      });
+  }
 }
 
 function refuseTwins(messages: readonly PreparedMessage[]): void {

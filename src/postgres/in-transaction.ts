@@ -3,14 +3,20 @@
  * of sagas.
  */
 import { HoldfastError } from '../errors.ts';
+import { atHomeSql, notAtHome } from './at-home.ts';
 import type { OpenTransaction } from './executor.ts';
 import { quoteIdentifier } from './quoting.ts';
 import { classifySqlError, sqlStateOf, translateSqlError } from './sql-state.ts';
 
 /** The same call in two forms: for a handle that shows an open transaction, and for asking the database. */
 export interface TransactionalCall {
+  readonly schema: string;
   readonly shown: string;
   readonly asking: string;
+  /** The same, failing before they do anything where the functions of the schema write elsewhere: for the first time that it is called. */
+  readonly guarded: { readonly shown: string; readonly asking: string };
+  /** Set once the database has answered it. */
+  atHome: boolean;
 }
 
 /**
@@ -24,25 +30,33 @@ export function transactionalCall(
   result: '' | '::text' = '',
 ): TransactionalCall {
   const call = (parameters: readonly string[], required: boolean): string =>
-    `SELECT ${quoteIdentifier(schema)}.${name}(${[...parameters, required].join(', ')})${result} AS answer`;
+    `${quoteIdentifier(schema)}.${name}(${[...parameters, required].join(', ')})${result}`;
+  // Only node-postgres shows its transactions, and it leaves the types of parameters to the server: no casts to plan.
+  const shown = call(
+    casts.map((_, index) => `$${index + 1}`),
+    false,
+  );
+  // Here every parameter is a text, cast in the statement: drivers and ORMs differ in what they make of anything else.
+  const asking = call(
+    casts.map((cast, index) => `$${index + 1}::text${cast === 'text' ? '' : `::${cast}`}`),
+    true,
+  );
+  const plain = (expression: string): string => `SELECT ${expression} AS answer`;
+  const guarded = (expression: string): string =>
+    `SELECT CASE WHEN ${atHomeSql(schema)} THEN ${expression} END AS answer`;
   return {
-    // Only node-postgres shows its transactions, and it leaves the types of parameters to the server: no casts to plan.
-    shown: call(
-      casts.map((_, index) => `$${index + 1}`),
-      false,
-    ),
-    // Here every parameter is a text, cast in the statement: drivers and ORMs differ in what they make of anything else.
-    asking: call(
-      casts.map((cast, index) => `$${index + 1}::text${cast === 'text' ? '' : `::${cast}`}`),
-      true,
-    ),
+    schema,
+    shown: plain(shown),
+    asking: plain(asking),
+    guarded: { shown: guarded(shown), asking: guarded(asking) },
+    atHome: false,
   };
 }
 
 /**
  * What the function answered. Nothing tells in SQL whether a statement is in an explicit transaction, so a function that finds no xid
  * takes one, writes nothing, and answers false or null: twice that means that each call was a transaction of its own.
- * Rejects with HF_NOT_IN_TRANSACTION, HF_TX_UNSUPPORTED, or what explainInTransaction makes of the driver's error.
+ * Rejects with HF_NOT_IN_TRANSACTION, HF_TX_UNSUPPORTED, HF_SCHEMA_MOVED, or what explainInTransaction makes of the driver's error.
  * @param refused explains an error in another way; undefined leaves it to explainInTransaction
  */
 export async function callInTransaction(
@@ -55,8 +69,10 @@ export async function callInTransaction(
     // Asked just before the statement: validation may have taken a while.
     const shown = transaction.showsTransaction();
     for (let turn = 1; turn <= 2; turn++) {
-      const [row] = await transaction.execute(shown ? call.shown : call.asking, parameters);
+      const forms = call.atHome ? call : call.guarded;
+      const [row] = await transaction.execute(shown ? forms.shown : forms.asking, parameters);
       const answer = row?.['answer'];
+      call.atHome = true;
       if (answer !== undefined && answer !== null && answer !== false) return answer;
       if (answer === undefined || shown) {
         throw new HoldfastError('HF_TX_UNSUPPORTED', 'The executor did not return the row of its statement.', {
@@ -65,7 +81,7 @@ export async function callInTransaction(
       }
     }
   } catch (error) {
-    throw refused(error) ?? explainInTransaction(error);
+    throw refused(error) ?? notAtHome(error, call.schema) ?? explainInTransaction(error);
   }
   throw new HoldfastError('HF_NOT_IN_TRANSACTION', 'The handle runs each statement in a transaction of its own.', {
     advice: 'Open a transaction and pass its handle, so that both this and your change commit, or neither.',

@@ -11,6 +11,7 @@ import type pg from 'pg';
 import { HoldfastError } from '../errors.ts';
 import { refuseUnknownOptions } from '../runtime/options.ts';
 import { runTransaction, type Database } from './database.ts';
+import { mendSchema, type Repair } from './mend-schema.ts';
 import { readMigrations, type Migration } from './migration-files.ts';
 import { quoteIdentifier } from './quoting.ts';
 import { classifySqlError, sqlStateOf, translateSqlError } from './sql-state.ts';
@@ -22,6 +23,8 @@ export interface MigrateOptions {
   readonly to?: number | undefined;
   /** Change nothing, return what would be run. */
   readonly dryRun?: boolean | undefined;
+  /** Told of what was mended beside: functions that wrote into another schema, sequences behind their tables. */
+  readonly onRepair?: ((repair: Repair) => void) | undefined;
   /** Where the files are, for tests; default: those of the package. */
   readonly directory?: URL | undefined;
 }
@@ -50,7 +53,7 @@ interface LedgerRow {
  * Rejects with HF_MIGRATION_CHANGED and HF_SCHEMA_NEWER before anything is run, with HF_MIGRATION_FAILED naming file and line.
  */
 export async function migrate(database: Database, options: MigrateOptions = {}): Promise<readonly Migration[]> {
-  refuseUnknownOptions(options, ['to', 'dryRun', 'directory'], 'migrate');
+  refuseUnknownOptions(options, ['to', 'dryRun', 'onRepair', 'directory'], 'migrate');
   const files = await readMigrations(database.schema, options.directory);
   const wanted = upTo(files, options.to);
   try {
@@ -63,6 +66,8 @@ export async function migrate(database: Database, options: MigrateOptions = {}):
       for (const file of pending) {
         if (await applyOne(client, database.schema, file, files)) done.push(file);
       }
+      for (const repair of await mendSchema(client, database.schema, lockKey(database.schema)))
+        options.onRepair?.(repair);
       return done;
     });
   } catch (error) {

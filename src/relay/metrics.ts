@@ -3,7 +3,7 @@
  */
 import type { Metrics } from '../runtime/metrics.ts';
 import type { DeliveryCounts } from './delivery.ts';
-import type { SubscriptionKey } from './subscription-store.ts';
+import type { SubscriptionKey } from './fence.ts';
 
 export interface RelayMetrics {
   delivered(key: SubscriptionKey, counts: DeliveryCounts): void;

@@ -8,6 +8,7 @@ import { refuseUnknownOptions } from '../runtime/options.ts';
 import { resolveRetry, type RetryOptions, type RetryPolicy } from '../runtime/retry.ts';
 import type { Transport } from '../transport/port.ts';
 import { createRouter, type Route, type Router } from './routes.ts';
+import type { FailoverPolicy } from './settle-cursor.ts';
 
 export interface SubscriptionOptions {
   /** Unique name of this reader of the log: letters, digits, `-`, `_`, `.`; at most 100. */
@@ -37,6 +38,12 @@ export interface SubscriptionOptions {
   readonly breaker?: { readonly consecutiveFailures?: number; readonly halfOpenAfter?: Duration };
   /** How long delivered messages stay in the log for replay. Default '7d'. */
   readonly retention?: Duration;
+  /**
+   * What to do when the database is another server than before, or a promoted standby: what consumers had handled last may be forgotten
+   * there, although it was published. A duration: what was published within it before the last advance is published again (default
+   * '1h'); inboxes know what they have handled. 'hold': nothing is published until `holdfast adopt`. 'never': go on.
+   */
+  readonly failoverReplay?: Duration | 'hold' | 'never';
   /** The longest wait of a relay that found nothing to do, and the cost of a missed wake-up. Default '1s'. */
   readonly idlePoll?: Duration;
   /** CloudEvents `source` of messages whose writer gave none. Default 'holdfast'. */
@@ -59,6 +66,7 @@ export interface ResolvedSubscription {
   readonly parkedRetry: RetryPolicy;
   readonly breaker: { readonly consecutiveFailures: number; readonly halfOpenAfterMs: number };
   readonly retentionMs: number;
+  readonly failover: FailoverPolicy;
   readonly idlePollMs: number;
   readonly source: string;
 }
@@ -77,6 +85,7 @@ const KNOWN = [
   'parkedRetry',
   'breaker',
   'retention',
+  'failoverReplay',
   'idlePoll',
   'source',
 ] as const;
@@ -119,9 +128,15 @@ export function resolveSubscription(options: SubscriptionOptions): ResolvedSubsc
       halfOpenAfterMs: duration(options.breaker?.halfOpenAfter, 2_000, 'breaker.halfOpenAfter'),
     },
     retentionMs: duration(options.retention, 7 * 86_400_000, 'retention'),
+    failover: failoverPolicy(options.failoverReplay ?? '1h', where),
     idlePollMs: duration(options.idlePoll, 1_000, 'idlePoll'),
     source: options.source ?? 'holdfast',
   };
+}
+
+function failoverPolicy(value: Duration | 'hold' | 'never', where: string): FailoverPolicy {
+  if (value === 'hold') return 'hold';
+  return value === 'never' ? 'ignore' : { replayMs: parseDuration(value, `${where}.failoverReplay`) };
 }
 
 function whole(value: number, least: number, most: number, name: string): number {

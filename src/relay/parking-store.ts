@@ -5,7 +5,7 @@
 import type { ClientBase } from 'pg';
 import { quoteIdentifier } from '../postgres/quoting.ts';
 import type { LogEntry } from './log-reader.ts';
-import { fenceSql, leaseLost, type SubscriptionKey } from './subscription-store.ts';
+import { fenceSql, leaseLost, type SubscriptionKey } from './fence.ts';
 
 export interface ParkedRecord {
   readonly seq: number;

@@ -5,8 +5,8 @@ import { hostname } from 'node:os';
 import { randomUUID } from 'node:crypto';
 import { HoldfastError } from '../errors.ts';
 import type { Database } from '../postgres/database.ts';
-import { assertSchema } from '../postgres/migrator.ts';
 import { createWaker } from '../postgres/wake-up.ts';
+import { checkStart } from '../postgres/start-checks.ts';
 import { systemClock, type Clock } from '../runtime/clock.ts';
 import { noCrash, type CrashPoint } from '../runtime/crash-point.ts';
 import type { Logger } from '../runtime/log.ts';
@@ -154,9 +154,8 @@ export function createRelay(options: RelayOptions): Relay {
   }
 
   async function prepare(): Promise<void> {
-    await assertSchema(database);
-    for (const { name, shards, from, retentionMs, topics } of subscriptions)
-      await store.ensure(name, { shards, from, retentionMs, topics });
+    await checkStart(database, log);
+    for (const { name, ...subscription } of subscriptions) await store.ensure(name, subscription);
   }
 
   return {

@@ -3,7 +3,7 @@
  */
 import type { ClientBase } from 'pg';
 import { quoteIdentifier } from '../postgres/quoting.ts';
-import { fenceSql, leaseLost, type SubscriptionKey } from './subscription-store.ts';
+import { fenceSql, leaseLost, type SubscriptionKey } from './fence.ts';
 
 export interface Replay {
   readonly id: string;

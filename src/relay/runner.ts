@@ -5,6 +5,7 @@
  */
 import { isHoldfastError } from '../errors.ts';
 import type { Database } from '../postgres/database.ts';
+import { sequenceBehind } from '../postgres/sequences.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { CrashPoint } from '../runtime/crash-point.ts';
 import type { Logger } from '../runtime/log.ts';
@@ -29,6 +30,7 @@ import {
 import { redrive } from './redrive.ts';
 import { replayPage } from './replay.ts';
 import { openSession, type Session } from './session.ts';
+import { tellSettled } from './tell-settled.ts';
 import type { SubscriptionStore } from './subscription-store.ts';
 
 export interface RunnerOptions {
@@ -115,7 +117,7 @@ export function createSubscriptionRunner(options: RunnerOptions): SubscriptionRu
   async function takeLease(): Promise<Session | number> {
     const leasedAtMs = clock.monotonic();
     crashPoint('relay.acquire:before');
-    const acquisition = await store.acquire(key, owner, subscription.leaseMs);
+    const acquisition = await store.acquire(key, owner, subscription.leaseMs, subscription.failover);
     crashPoint('relay.acquire:after');
     if (acquisition.kind === 'held') {
       if (role !== 'standby')
@@ -128,12 +130,7 @@ export function createSubscriptionRunner(options: RunnerOptions): SubscriptionRu
     const { lease } = acquisition;
     careful = lease.stalls >= STALLS_BEFORE_CAREFUL_REDRIVE;
     const opened = await openSession({ database, store, subscription, key, lease, leasedAtMs, clock, crashPoint });
-    if (lease.rebaselined) {
-      log.warn(
-        { from: lease.cursor.high },
-        'the cursor came from another cluster: re-reading by position, duplicates are possible',
-      );
-    }
+    tellSettled(log, lease.settled);
     try {
       await suspect(opened, lease.stalls);
       opened.blocked = await parking.blockedKeys(opened.writeClient);
@@ -195,6 +192,9 @@ export function createSubscriptionRunner(options: RunnerOptions): SubscriptionRu
     const page = await (prefetched ?? session.reader.read(session.cursor, limit));
     crashPoint('relay.read:after');
     prefetched = null;
+    // Then what is written next could lie behind the cursor. The next session mends it before it reads.
+    if (page.drawn < Math.max(page.next.high, session.cursor.floor))
+      throw sequenceBehind(`The sequence of the log is at ${page.drawn}, and its cursor at ${page.next.high}.`);
     if (page.more && session.probe === null) {
       // Read the next page while this one is on its way. Should this one fail, the session's cursor has not moved.
       prefetched = session.reader.read(page.next, limit);

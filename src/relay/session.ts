@@ -15,7 +15,8 @@ import { createKeyHeads, type KeyHeads } from './key-heads.ts';
 import { createLogReader, LOG_READER_SETTINGS, type LogReader } from './log-reader.ts';
 import type { ResolvedSubscription } from './options.ts';
 import type { ProbeState } from './poison.ts';
-import { leaseLost, type Lease, type SubscriptionKey, type SubscriptionStore } from './subscription-store.ts';
+import { leaseLost, type SubscriptionKey } from './fence.ts';
+import type { Lease, SubscriptionStore } from './subscription-store.ts';
 
 export interface Session {
   readonly key: SubscriptionKey;

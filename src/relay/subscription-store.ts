@@ -7,23 +7,21 @@ import { HoldfastError } from '../errors.ts';
 import type { Database } from '../postgres/database.ts';
 import { quoteIdentifier } from '../postgres/quoting.ts';
 import { mergeCursors, type Cursor } from './cursor.ts';
+import { leaseLost, type SubscriptionKey } from './fence.ts';
 import type { ProbeState } from './poison.ts';
-
-export interface SubscriptionKey {
-  readonly name: string;
-  readonly shard: number;
-}
+import { settleCursor, type FailoverPolicy, type Settled } from './settle-cursor.ts';
+import { subscriptionColumns, type SubscriptionRow } from './subscription-row.ts';
 
 export interface Lease {
   readonly epoch: number;
   readonly cursor: Cursor;
+  /** What had to be done before the cursor was good here. */
+  readonly settled: Settled;
   /** Takeovers in a row from owners that died without having advanced. */
   readonly stalls: number;
   readonly probe: ProbeState | null;
   /** Messages published so far, over the life of the subscription. */
   readonly published: number;
-  /** The cursor came from another cluster and was put back by seq: duplicates are possible. */
-  readonly rebaselined: boolean;
 }
 
 export type Acquisition =
@@ -40,23 +38,24 @@ export interface Advance {
   readonly trouble: string | null;
 }
 
+export interface EnsureOptions {
+  readonly shards: number;
+  readonly from: 'beginning' | 'now';
+  readonly retentionMs: number;
+  /** Topic patterns of its routes, which tell operations what it would publish; undefined: all topics. */
+  readonly topics?: readonly string[] | undefined;
+  /** Default 'ignore', as in acquire. */
+  readonly failover?: FailoverPolicy;
+}
+
 export interface SubscriptionStore {
   /** Creates the rows of a new subscription, or brings an existing one to `shards` when nobody holds it. */
-  ensure(
-    name: string,
-    options: {
-      shards: number;
-      from: 'beginning' | 'now';
-      retentionMs: number;
-      /** Topic patterns of its routes, which tell operations what it would publish; undefined: all topics. */
-      topics?: readonly string[] | undefined;
-    },
-  ): Promise<void>;
+  ensure(name: string, options: EnsureOptions): Promise<void>;
   /**
    * Takes the lease when it is free, over, or was taken through this store and not given back (who lost its connection, say). A name
    * alone proves nothing: two relays may have been given the same, or one that died may come back under it.
    */
-  acquire(key: SubscriptionKey, owner: string, leaseMs: number): Promise<Acquisition>;
+  acquire(key: SubscriptionKey, owner: string, leaseMs: number, failover?: FailoverPolicy): Promise<Acquisition>;
   /** Writes progress and renews the lease. Rejects with HF_LEASE_LOST when the epoch is not ours any more. */
   advance(client: ClientBase, key: SubscriptionKey, epoch: number, leaseMs: number, advance: Advance): Promise<void>;
   /** Renews the lease only. Rejects with HF_LEASE_LOST. */
@@ -73,24 +72,9 @@ export interface SubscriptionStore {
   markProbe(client: ClientBase, key: SubscriptionKey, epoch: number, probe: ProbeState): Promise<void>;
 }
 
-interface SubscriptionRow {
-  snapshot: string;
-  high: string;
-  catchup: string | null;
-  catchup_seq: string | null;
-  floor: string;
-  same_cluster: boolean;
-  lease_epoch: string;
-  stalls: number;
-  probe: ProbeState | null;
-  published: string;
-}
-
-const ROW = `snapshot::text, high, catchup::text, catchup_seq, floor, lease_epoch, stalls, probe, published,
-  system_identifier = (SELECT system_identifier FROM pg_control_system()) AS same_cluster`;
-
 export function createSubscriptionStore(database: Database): SubscriptionStore {
   const s = quoteIdentifier(database.schema);
+  const ROW = subscriptionColumns(database.schema);
   // Where each row is: an update by ctid costs the same however many dead versions a pinned horizon keeps behind it,
   // where the primary key would lead through all of them.
   const tids = new Map<string, string>();
@@ -126,7 +110,7 @@ export function createSubscriptionStore(database: Database): SubscriptionStore {
   }
 
   return {
-    async ensure(name, { shards, from, retentionMs, topics = ['**'] }) {
+    async ensure(name, { shards, from, retentionMs, topics = ['**'], failover = 'ignore' }) {
       await database.transaction(async (client) => {
         // A process that is stopped in here must not keep others from the row for ever.
         await client.query(`SET LOCAL idle_in_transaction_session_timeout = '10s'`);
@@ -147,7 +131,7 @@ export function createSubscriptionStore(database: Database): SubscriptionStore {
             THEN coalesce(${foreign}, 0) ELSE 0 END`;
           await insertShards(client, name, shards, `pg_current_snapshot(), ${high}, ${floor}, 0`, []);
         } else if (first.shards !== shards) {
-          await reshard(client, name, shards, found.rows);
+          await reshard(client, name, { shards, failover }, found.rows);
         }
         await client.query(
           `UPDATE ${s}.subscription SET retention = $2 * interval '1 millisecond', topics = $3 WHERE name = $1`,
@@ -156,7 +140,7 @@ export function createSubscriptionStore(database: Database): SubscriptionStore {
       });
     },
 
-    async acquire(key, owner, leaseMs) {
+    async acquire(key, owner, leaseMs, failover = 'ignore') {
       const id = `${key.name}/${key.shard}`;
       const before = epochs.get(id) ?? [];
       const acquisition = await database.transaction(async (client): Promise<Acquisition> => {
@@ -177,15 +161,14 @@ export function createSubscriptionStore(database: Database): SubscriptionStore {
         if (row === undefined) return whoHolds(client, key);
         // Noted before COMMIT, whose answer may get lost: if it happened, the lease is known again by this.
         epochs.set(id, [...new Set([...before, Number(row.lease_epoch)])]);
-        const rebaselined = !row.same_cluster;
-        const cursor = rebaselined ? await rebaseline(client, key, toCursor(row)) : toCursor(row);
+        const settled = await settleCursor(client, database.schema, key, row, failover);
         const lease = {
           epoch: Number(row.lease_epoch),
-          cursor,
+          cursor: settled.cursor,
+          settled,
           stalls: row.stalls,
           probe: row.probe,
           published: Number(row.published),
-          rebaselined,
         };
         return { kind: 'acquired', lease };
       });
@@ -259,7 +242,7 @@ export function createSubscriptionStore(database: Database): SubscriptionStore {
   async function reshard(
     client: PoolClient,
     name: string,
-    shards: number,
+    { shards, failover }: Required<Pick<EnsureOptions, 'shards' | 'failover'>>,
     rows: (SubscriptionRow & { shard: number; shards: number; held: boolean })[],
   ) {
     if (rows.some((row) => row.held)) {
@@ -276,8 +259,8 @@ export function createSubscriptionStore(database: Database): SubscriptionStore {
     // Snapshots of different clusters cannot be merged, nor may one pass for this cluster's.
     const cursors: Cursor[] = [];
     for (const row of rows) {
-      const cursor = toCursor(row);
-      cursors.push(row.same_cluster ? cursor : await rebaseline(client, { name, shard: row.shard }, cursor));
+      const settled = await settleCursor(client, database.schema, { name, shard: row.shard }, row, failover);
+      cursors.push(settled.cursor);
     }
     const merged = mergeCursors(cursors);
     // A relay that slept through all this must not find its epoch in the new rows.
@@ -310,58 +293,4 @@ export function createSubscriptionStore(database: Database): SubscriptionStore {
     }
     return { kind: 'held', owner: row.owner ?? 'nobody', retryInMs: Math.max(0, row.in_ms ?? 0) };
   }
-
-  /**
-   * The cluster is another one than the cursor was made in (restore into a new cluster, logical migration, pg_upgrade), so the
-   * xids of the rows that are there say nothing here. Undelivered under the old cursor is what the old snapshot does not show;
-   * the log is read again from the first such row, and from now on those rows are known by seq alone. The lock waits for
-   * transactions that hold seqs below the floor and have not committed yet.
-   */
-  async function rebaseline(client: PoolClient, key: SubscriptionKey, cursor: Cursor): Promise<Cursor> {
-    await client.query(`LOCK TABLE ${s}.outbox IN SHARE MODE`);
-    const result = await client.query<SubscriptionRow>(
-      `WITH undelivered AS (
-         SELECT min(seq) AS seq FROM ${s}.outbox
-         WHERE seq <= $3::bigint AND seq > $4::bigint AND NOT pg_visible_in_snapshot(xid, $5::pg_snapshot))
-       UPDATE ${s}.subscription SET
-         high = coalesce((SELECT seq - 1 FROM undelivered), $3::bigint),
-         floor = greatest($3::bigint, (SELECT max(seq) FROM ${s}.outbox)),
-         snapshot = pg_current_snapshot(), catchup = NULL, catchup_seq = NULL,
-         system_identifier = (SELECT system_identifier FROM pg_control_system())
-       WHERE name = $1 AND shard = $2
-       RETURNING ${ROW}`,
-      [key.name, key.shard, cursor.high, cursor.floor, cursor.snapshot],
-    );
-    return toCursor(result.rows[0] as SubscriptionRow);
-  }
-}
-
-function toCursor(row: SubscriptionRow): Cursor {
-  return {
-    snapshot: row.snapshot,
-    high: Number(row.high),
-    catchup: row.catchup === null ? null : { snapshot: row.catchup, seq: Number(row.catchup_seq) },
-    floor: Number(row.floor),
-  };
-}
-
-/**
- * SQL for a fence inside another statement: a row while the lease is ours, held against takeover until the statement's
- * transaction ends. Takes $1 name, $2 shard, $3 epoch.
- */
-export function fenceSql(schema: string): string {
-  return `SELECT 1 FROM ${quoteIdentifier(schema)}.subscription
-    WHERE name = $1 AND shard = $2 AND lease_epoch = $3 AND lease_owner IS NOT NULL FOR SHARE`;
-}
-
-export function leaseLost(key: SubscriptionKey): HoldfastError {
-  return new HoldfastError(
-    'HF_LEASE_LOST',
-    `The lease of subscription '${key.name}' (shard ${key.shard}) went to another relay.`,
-    {
-      advice:
-        'Nothing to do: this relay stands by. If it happens often, the lease is too short for the pauses of this machine.',
-      details: { ...key },
-    },
-  );
 }

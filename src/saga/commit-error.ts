@@ -3,6 +3,7 @@
  * worker, which has to deal with those runs while all others go on.
  */
 import { HoldfastError } from '../errors.ts';
+import { sequenceBehind } from '../postgres/sequences.ts';
 import { sqlStateOf, translateSqlError } from '../postgres/sql-state.ts';
 
 /** The commits of all runs that are not named here are done. */
@@ -36,6 +37,8 @@ export function explainRefusal(error: unknown): Error {
     case '23505':
       if (constraint === 'outbox_id')
         return new HoldfastError('HF_MESSAGE_DUPLICATE', 'A message with this id is in the outbox already.', options);
+      if (constraint === 'outbox_pkey' || constraint === 'saga_mail_pkey')
+        return sequenceBehind('The number that a row was given is taken: its sequence is behind.', options);
       break;
     case '23514':
       if (error instanceof Error && /^saga run .* cannot become/.test(error.message))

@@ -2,6 +2,7 @@
  * The store of clients on PostgreSQL: starting runs and sending mail in the caller's transaction, in any client or ORM, and reading.
  * The duties stand in store.ts.
  */
+import { notAtHome } from '../postgres/at-home.ts';
 import type { Database } from '../postgres/database.ts';
 import { openTransaction, type TransactionHandle } from '../postgres/executor.ts';
 import { callInTransaction, transactionalCall, type TransactionalCall } from '../postgres/in-transaction.ts';
@@ -43,10 +44,12 @@ export function createPostgresClientStore({
   ): Promise<unknown> {
     if (tx !== null) return JSON.parse(String(await callInTransaction(openTransaction(tx), call, parameters)));
     try {
-      const { rows } = await database.query<{ answer: string }>(call.shown, parameters);
+      const { shown } = call.atHome ? call : call.guarded;
+      const { rows } = await database.query<{ answer: string }>(shown, parameters);
+      call.atHome = true;
       return JSON.parse(rows[0]?.answer ?? 'null');
     } catch (error) {
-      throw translateSqlError(error);
+      throw notAtHome(error, call.schema) ?? translateSqlError(error);
     }
   }
 

@@ -7,8 +7,8 @@ import { HoldfastError } from '../errors.ts';
 import { DEFAULT_MAX_BYTES } from '../outbox/prepare.ts';
 import type { Database } from '../postgres/database.ts';
 import type { TransactionHandle } from '../postgres/executor.ts';
-import { assertSchema } from '../postgres/migrator.ts';
 import { createWaker } from '../postgres/wake-up.ts';
+import { checkStart } from '../postgres/start-checks.ts';
 import { systemClock, type Clock } from '../runtime/clock.ts';
 import { noCrash, type CrashPoint } from '../runtime/crash-point.ts';
 import { parseDuration, type Duration } from '../runtime/duration.ts';
@@ -200,7 +200,7 @@ export function createWorker(options: WorkerOptions): Worker {
 
   let starting: Promise<void> | null = null;
   const startParts = async (): Promise<void> => {
-    await assertSchema(database);
+    await checkStart(database, log);
     for (const saga of registry.all) {
       for (const { what, advice, ...remark } of reviewSaga(saga)) log.warn(remark, `a saga ${what}. ${advice}`);
     }

@@ -164,7 +164,7 @@ async function startWhenPossible(
   for (let attempt = 1; !soft.aborted; attempt += 1) {
     try {
       if (migrateFirst) {
-        const applied = await migrate(database);
+        const applied = await migrate(database, { onRepair: ({ what }) => log.warn({}, what) });
         for (const { version, name } of applied) log.info({ version, name }, 'migration applied');
       }
       // One after the other, so that the first that cannot be started is the one that is told of.

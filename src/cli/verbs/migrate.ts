@@ -12,10 +12,17 @@ export async function runMigrate(context: Context): Promise<Report> {
   const dryRun = context.flags['dryRun'] === true;
   const to = numberFlag(context, 'to', '--to');
   return withDatabase(context, async (database) => {
-    const migrations = await migrate(database, { dryRun, to });
+    const repairs: string[] = [];
+    const migrations = await migrate(database, { dryRun, to, onRepair: ({ what }) => void repairs.push(what) });
     const { schema } = database;
-    const json = { schema, dryRun, migrations: migrations.map(({ version, name }) => ({ version, name })) };
-    return { json, text: (ui) => formatMigrations(migrations, { schema, dryRun }, ui) };
+    const json = { schema, dryRun, migrations: migrations.map(({ version, name }) => ({ version, name })), repairs };
+    return {
+      json,
+      text: (ui) =>
+        [formatMigrations(migrations, { schema, dryRun }, ui), ...repairs.map((what) => ui.style.yellow(what))].join(
+          '\n',
+        ),
+    };
   });
 }
 

@@ -1,7 +1,8 @@
 /**
- * From times to places in the log. Used by lists and replays that are asked for by time.
+ * From times to places in the log. Used by lists and replays that are asked for by time, and by the replay after a
+ * failover.
  */
-import type { Database } from '../postgres/database.ts';
+import type { Queryable } from '../postgres/sequences.ts';
 import { quoteIdentifier } from '../postgres/quoting.ts';
 import { translateSqlError } from '../postgres/sql-state.ts';
 
@@ -12,21 +13,21 @@ const SLACK_MS = 10_000;
  * A seq so far down that every message written at or after `time` has it or a greater one. There is no index by time and none is
  * needed: the log is written in time order, near enough, so it is bisected along its primary key.
  */
-export async function seqBefore(database: Database, time: Date): Promise<number> {
-  return bisect(database, new Date(time.getTime() - SLACK_MS));
+export async function seqBefore(on: Queryable, schema: string, time: Date): Promise<number> {
+  return bisect(on, schema, new Date(time.getTime() - SLACK_MS));
 }
 
 /** A seq so far up that every message written before `time` has a smaller one. */
-export async function seqAfter(database: Database, time: Date): Promise<number> {
-  return bisect(database, new Date(time.getTime() + SLACK_MS));
+export async function seqAfter(on: Queryable, schema: string, time: Date): Promise<number> {
+  return bisect(on, schema, new Date(time.getTime() + SLACK_MS));
 }
 
 /** The place where messages written at or after `time` begin. */
-async function bisect(database: Database, time: Date): Promise<number> {
-  const outbox = `${quoteIdentifier(database.schema)}.outbox`;
+async function bisect(on: Queryable, schema: string, time: Date): Promise<number> {
+  const outbox = `${quoteIdentifier(schema)}.outbox`;
   // [low, high] holds the place. The probe is the first row from the middle on; where none is left below `high`, the place is at
   // the middle or before.
-  const { rows } = await database
+  const { rows } = await on
     .query<{ place: string }>(
       `WITH RECURSIVE search (low, high) AS (
          SELECT coalesce(min(seq), 0), coalesce(max(seq), 0) + 1 FROM ${outbox}
