@@ -60,7 +60,10 @@ export function adviseStuck(runId: string, why: StuckWhy, call: string | null): 
       };
     case 'kills workers':
       return {
-        meaning: 'Every worker that ran its code was lost before it recorded anything.',
+        meaning:
+          call === null
+            ? 'Every worker that ran its code was lost before it recorded anything.'
+            : `Every worker that made an attempt of ${named} was lost during it.`,
         ways: [retry('deploy code without the endless loop, or whatever it is, then try again'), cancel],
       };
     case 'journal full':

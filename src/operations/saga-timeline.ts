@@ -106,6 +106,8 @@ function take(fold: Fold, event: JournalEvent, at: number): void {
       if (call !== undefined) call.lateReply = event.outcome;
       return note(fold, event, at);
     }
+    case 'trying':
+      return;
     case 'recovered':
     case 'signal':
     case 'refused':

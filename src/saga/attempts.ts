@@ -6,6 +6,7 @@ import { HoldfastError, isHoldfastError } from '../errors.ts';
 import { isPermanent } from '../runtime/retry.ts';
 import { encodeOutput } from './commands.ts';
 import { recordError } from './recorded-error.ts';
+import type { Uncounted } from './events.ts';
 import type { AttemptResult } from './facts.ts';
 import type { StepContext } from './steps.ts';
 
@@ -28,6 +29,8 @@ export interface AttemptOptions {
   readonly doubt: boolean;
   /** Whether nobody throws that on purpose. */
   readonly isBug: (error: unknown) => boolean;
+  /** Says of a failure that it is the infrastructure's. Default: none is. */
+  readonly cutShort?: (error: unknown) => Uncounted | undefined;
 }
 
 /** An attempt under way. */
@@ -63,6 +66,11 @@ export function startAttempt(
     cancelLimit = options.limits.add(GRACE_MS, () => settle(failed(reason, options)));
     context.abort(reason);
   };
+  const fail = (error: unknown): void => {
+    // What is said for certain counts, unless the time is up; any other error is only how it took the end.
+    const definite = isPermanent(error) && !isHoldfastError(ended, 'HF_STEP_TIMEOUT');
+    settle(failed(definite ? error : (ended ?? error), options));
+  };
   const succeed = (value: unknown): void => {
     // Late is late, or a time limit would mean nothing; what was aborted and is done all the same, is done.
     if (isHoldfastError(ended, 'HF_STEP_TIMEOUT')) settle(failed(ended, options));
@@ -73,10 +81,10 @@ export function startAttempt(
     cancelLimit = options.limits.add(options.timeoutMs, () => abort(timedOut(options)));
   try {
     const result = fn(context);
-    if (isThenable(result)) result.then(succeed, (error: unknown) => settle(failed(ended ?? error, options)));
+    if (isThenable(result)) result.then(succeed, fail);
     else succeed(result);
   } catch (error) {
-    settle(failed(error, options));
+    fail(error);
   }
   return { abort };
 }
@@ -96,9 +104,13 @@ function outputOf(value: unknown, options: AttemptOptions): AttemptResult {
   }
 }
 
-function failed(error: unknown, { doubt, isBug }: AttemptOptions): Extract<AttemptResult, { kind: 'failed' }> {
+function failed(error: unknown, options: AttemptOptions): Extract<AttemptResult, { kind: 'failed' }> {
+  const { doubt, isBug, cutShort } = options;
   const permanent = isPermanent(error);
-  return { kind: 'failed', error: recordError(error), permanent, doubt: doubt && !permanent, bug: isBug(error) };
+  // Whoever must let go says so by this code (engine.ts).
+  const uncounted = isHoldfastError(error, 'HF_STOPPED') ? 'stopped' : permanent ? undefined : cutShort?.(error);
+  const cut = uncounted === undefined ? { bug: isBug(error) } : { uncounted };
+  return { kind: 'failed', error: recordError(error), permanent, doubt: doubt && !permanent, ...cut };
 }
 
 function timedOut({ where, timeoutMs }: AttemptOptions): HoldfastError {

@@ -2,7 +2,7 @@
  * The way back: a run that is undone is driven by its journal and its declared steps alone. Also the end of a run that completes:
  * what it was told had failed, and yet may have happened, is undone first. Used by the engine, forward.ts and mail.ts.
  */
-import { decideRetry } from '../runtime/retry.ts';
+import { decideFailed, KILLS_WORKERS } from './budget.ts';
 import { prepareCompensation } from './commands.ts';
 import type { RecordedError } from './events.ts';
 import { recordError } from './recorded-error.ts';
@@ -49,7 +49,7 @@ export function isPivotAskedAfter({ state }: Run): boolean {
 }
 
 /** Whether it is among what has happened and has not been taken in how an attempt of the call ended. */
-function hasEnded(run: Run, call: CallState): boolean {
+export function hasEnded(run: Run, call: CallState): boolean {
   return run.facts.some((fact) => (fact.kind === 'attempt' || fact.kind === 'fallback') && fact.call === call);
 }
 
@@ -121,6 +121,8 @@ export async function advanceUndo(run: Run, scene: Scene, scope: 'all' | 'abando
         if (!settleWhatCan(run, move.calls, scene)) return false;
         break;
       case 'verify':
+        if ((move.call.asked.againAt ?? 0) > scene.now) return false;
+        move.call.asked.againAt = null;
         if (!run.effects.some((effect) => effect.kind === 'verify') && !run.inFlight.has(undoId(move.call))) {
           run.effects.push({ kind: 'verify', call: move.call });
         }
@@ -203,20 +205,23 @@ export function compensationFailed(
   const step = run.step(call.step);
   if (step === undefined || call.undo === null) return;
   const attempt = call.undo.attempts + 1;
-  const decision = decideRetry(step.compensation.retry, {
-    attempt,
-    elapsedMs: scene.now - call.undo.startedAt,
-    permanent: result.permanent,
+  const { error, permanent, uncounted } = result;
+  const decision = decideFailed(step.compensation.retry, call.undo.spent, {
+    attempts: call.undo.attempts,
+    since: call.undo.startedAt,
+    now: scene.now,
+    permanent,
+    uncounted,
     random: scene.random,
   });
-  const { error } = result;
   if (decision.kind === 'retry') {
-    const retryAt = Math.floor(scene.now + decision.delayMs);
-    run.record({ t: 'compensation failed', call: call.id, attempt, error, retryAt }, scene.now);
+    const { retryAt, note } = decision;
+    run.record({ t: 'compensation failed', call: call.id, attempt, error, retryAt, ...note }, scene.now);
     return;
   }
   run.record({ t: 'compensation failed', call: call.id, attempt, error }, scene.now);
-  run.recordStuck('compensation', call, error, scene.now);
+  if (decision.kind === 'kills workers') run.recordStuck('kills workers', call, KILLS_WORKERS, scene.now);
+  else run.recordStuck('compensation', call, error, scene.now);
 }
 
 /** After anything that may bring the undoing on: goes on, and ends the run when nothing is left. */

@@ -2,8 +2,8 @@
  * The timers of a run: when the next thing is due, and what happens then. Nothing is kept beside the journal, so a run that is loaded
  * anew has the same timers. Times are the store's. Used by the engine.
  */
-import { requestUndo, undoId } from './backward.ts';
-import { endDone, endFailed, tell } from './forward.ts';
+import { hasEnded, requestUndo, undoId } from './backward.ts';
+import { endDone, endFailed, stepOverdue, tell } from './forward.ts';
 import type { Scene } from './facts.ts';
 import { commandDue, compensationDue } from './resend.ts';
 import type { Run } from './run.ts';
@@ -21,8 +21,9 @@ export function nextDue(run: Run): number {
   // A run that goes forward has no compensations, and may have thousands of calls.
   if (state.phase === 'forward' && run.ending === null) return next;
   for (const call of state.calls.values()) {
-    if (call.undo?.state !== 'open' || run.inFlight.has(undoId(call))) continue;
-    next = Math.min(next, undoDue(call.undo));
+    if (run.inFlight.has(undoId(call))) continue;
+    if (call.undo?.state === 'open') next = Math.min(next, undoDue(call.undo));
+    else if (call.undo === null) next = Math.min(next, call.asked.againAt ?? Infinity);
   }
   return next;
 }
@@ -33,7 +34,9 @@ function undoDue(undo: UndoState): number {
 
 function callDue(run: Run, call: CallState): number {
   if (call.kind === 'step' || call.kind === 'transaction') {
-    return run.inFlight.has(call.id) ? Infinity : (call.retryAt ?? Infinity);
+    if (run.inFlight.has(call.id) || run.inFlight.has(undoId(call))) return Infinity;
+    const due = Math.min(call.retryAt ?? Infinity, call.asked.againAt ?? Infinity);
+    return call.until === null || hasEnded(run, call) ? due : Math.min(due, call.until);
   }
   // A command that is to be sent again, or whose reply is waited for.
   return call.retryAt ?? call.until ?? Infinity;
@@ -57,6 +60,11 @@ export async function takeDue(run: Run, scene: Scene): Promise<{ readonly told: 
     }
   }
   for (const call of state.calls.values()) {
+    if (call.undo === null && call.asked.againAt !== null && call.asked.againAt <= now) {
+      call.asked.againAt = null;
+      run.effects.push({ kind: 'verify', call });
+      return { told: false, more: true };
+    }
     if (call.undo?.state !== 'open' || undoDue(call.undo) > now || run.inFlight.has(undoId(call))) continue;
     const step = run.step(call.step);
     if (step?.kind === 'command') await compensationDue(run, call, scene);
@@ -96,6 +104,12 @@ async function callIsDue(run: Run, call: CallState, scene: Scene): Promise<boole
     case 'command':
       return commandDue(run, call, scene);
     default:
+      if (call.until !== null && call.until <= scene.now && !hasEnded(run, call)) return stepOverdue(run, call, scene);
+      if (call.asked.againAt !== null) {
+        call.asked.againAt = null;
+        run.effects.push({ kind: 'verify', call });
+        return false;
+      }
       call.retryAt = null;
       run.effects.push({ kind: 'attempt', call });
       return false;

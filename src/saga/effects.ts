@@ -3,16 +3,18 @@
  * them goes back to the run as facts. Used by the engine, after the commit that makes the intent durable.
  */
 import { isHoldfastError } from '../errors.ts';
-import { createBreaker, type Breaker } from '../runtime/breaker.ts';
+import { passesByItself, classifySqlError, sqlStateOf } from '../postgres/sql-state.ts';
 import type { Clock } from '../runtime/clock.ts';
+import { createAdmission, type Admitted } from './admission.ts';
 import { startAttempt, type AttemptOptions, type Limits } from './attempts.ts';
 import { undoId } from './backward.ts';
 import { isBug } from './bugs.ts';
 import { rebuildError, recordError } from './recorded-error.ts';
+import type { Uncounted } from './events.ts';
 import type { AttemptResult, Effect, Fact } from './facts.ts';
 import { transactionCommit, type Run } from './run.ts';
 import { valueOf, type CallState } from './state.ts';
-import type { LocalStep, StepContext, StepDefinition, TransactionContext, TransactionStep } from './steps.ts';
+import type { LocalStep, StepContext, TransactionContext, TransactionStep } from './steps.ts';
 import type { WorkerStore } from './store.ts';
 import { callKey, undoOf } from './undo.ts';
 
@@ -21,6 +23,7 @@ export interface EffectsOptions {
   readonly workerId: string;
   readonly clock: Clock;
   readonly limits: Limits;
+  readonly random: () => number;
   /** The store's time. */
   readonly now: () => number;
   /** Takes a fact in, and sees to it that it is looked at. */
@@ -33,25 +36,34 @@ export interface EffectsOptions {
   readonly onBroken: (error: unknown) => void;
 }
 
-/** How long an open breaker stays open before it lets one attempt through, in milliseconds. */
-const BREAKER_WAIT_MS = 5_000;
-
 export interface Effects {
   begin(run: Run, effect: Effect): void;
 }
 
 export function createEffects(options: EffectsOptions): Effects {
-  const { store, workerId, clock, limits, now, tell, quiet, pass } = options;
-  const breakers = new Map<string, Breaker>();
+  const { store, workerId, clock, limits, random, now, tell, quiet, pass } = options;
+  const admission = createAdmission({ clock, random });
 
-  function breakerOf(step: StepDefinition): Breaker | null {
-    if (step.kind !== 'step' || step.breaker === null) return null;
-    let breaker = breakers.get(step.breaker);
-    if (breaker === undefined) {
-      breaker = createBreaker({ name: step.breaker, halfOpenAfterMs: BREAKER_WAIT_MS, clock });
-      breakers.set(step.breaker, breaker);
+  /** Asks whether an attempt may begin; otherwise it is put off, or announced first. Null: it does not begin now. */
+  function admit(
+    run: Run,
+    call: CallState,
+    what: 'call' | 'undo',
+    breaker: string | null,
+  ): Extract<Admitted, { kind: 'begin' }> | null {
+    const timed = what === 'undo' ? call.undo : call;
+    if (timed === null) return null;
+    const admitted = admission.ask(run, what === 'undo' ? undoId(call) : call.id, timed.spent, breaker);
+    if (admitted.kind === 'begin') {
+      timed.spent.beganAt = now();
+      return admitted;
     }
-    return breaker;
+    if (admitted.kind === 'announce') tell(run, { kind: 'try', call });
+    else {
+      timed.retryAt = Math.ceil(now() + admitted.ms);
+      tell(run, { kind: 'due' });
+    }
+    return null;
   }
 
   function attemptOptions(
@@ -96,19 +108,18 @@ export function createEffects(options: EffectsOptions): Effects {
     if (!over) run.inFlight.set(key, started.abort);
   }
 
+  /** One attempt takes no longer than the step as a whole may. */
+  const attemptMs = (call: CallState, { timeoutMs }: LocalStep | TransactionStep): number =>
+    call.until === null ? timeoutMs : Math.max(1, Math.min(timeoutMs, call.until - now()));
+
   function attemptStep(run: Run, call: CallState, step: LocalStep): void {
-    const breaker = breakerOf(step);
-    if (breaker !== null && breaker.state === 'open' && breaker.openForMs > 0) {
-      // Put off without an attempt being burnt. Not recorded: after a crash it is simply tried.
-      call.retryAt = Math.ceil(now() + breaker.openForMs);
-      tell(run, { kind: 'due' });
-      return;
-    }
+    const admitted = admit(run, call, 'call', step.breaker);
+    if (admitted === null) return;
     const onEnd = (result: AttemptResult): void => {
-      if (breaker !== null) noteOutcome(breaker, result);
+      admitted.ended(result);
       tell(run, { kind: 'attempt', call, result });
     };
-    const attempt = attemptOptions(run, call, 'call', step.timeoutMs, true);
+    const attempt = attemptOptions(run, call, 'call', attemptMs(call, step), true);
     once(run, call.id, 'saga.step', attempt, (context) => step.run(valueOf(call.input), context), onEnd);
   }
 
@@ -116,13 +127,11 @@ export function createEffects(options: EffectsOptions): Effects {
   function transact(run: Run, call: CallState, step: TransactionStep, of: 'done' | 'compensated'): void {
     const key = of === 'done' ? call.id : undoId(call);
     const undoing = of === 'compensated';
-    const attempt = attemptOptions(
-      run,
-      call,
-      undoing ? 'undo' : 'call',
-      undoing ? step.compensation.timeoutMs : step.timeoutMs,
-      false,
-    );
+    const what = undoing ? 'undo' : 'call';
+    const admitted = admit(run, call, what, null);
+    if (admitted === null) return;
+    const timeoutMs = undoing ? step.compensation.timeoutMs : attemptMs(call, step);
+    const attempt = { ...attemptOptions(run, call, what, timeoutMs, false), cutShort };
     let aborted: Error | null = null;
     let abortAttempt: (reason: Error) => void = () => {};
     run.inFlight.set(key, (reason) => {
@@ -158,6 +167,7 @@ export function createEffects(options: EffectsOptions): Effects {
     store.transaction(workerId, body).then(
       () => {
         if (!pass('saga.transaction:after')) return;
+        admitted.ended({ kind: 'done', output });
         run.inFlight.delete(key);
         run.adopt(of, call, output, at);
         run.transacting = false;
@@ -169,17 +179,16 @@ export function createEffects(options: EffectsOptions): Effects {
         run.transacting = false;
         run.isBack();
         if (isHoldfastError(error, 'HF_LEASE_LOST')) return options.onBroken(error);
-        // Rolled back, all of it.
-        const result =
-          error instanceof AttemptFailed
-            ? error.result
-            : ({ kind: 'failed', error: recordError(error), permanent: false, doubt: false } as const);
+        const result = error instanceof AttemptFailed ? error.result : rolledBack(error);
+        admitted.ended(result);
         tell(run, of === 'done' ? { kind: 'attempt', call, result } : { kind: 'compensation', call, result });
       },
     );
   }
 
   function compensateStep(run: Run, call: CallState, step: LocalStep): void {
+    const admitted = admit(run, call, 'undo', null);
+    if (admitted === null) return;
     const attempt = attemptOptions(run, call, 'undo', step.compensation.timeoutMs, true);
     once(
       run,
@@ -187,7 +196,10 @@ export function createEffects(options: EffectsOptions): Effects {
       'saga.compensation',
       attempt,
       (context) => withoutResult(step.compensate?.(undoOf(run.id, call), context)),
-      (result) => tell(run, { kind: 'compensation', call, result }),
+      (result) => {
+        admitted.ended(result);
+        tell(run, { kind: 'compensation', call, result });
+      },
     );
   }
 
@@ -200,11 +212,15 @@ export function createEffects(options: EffectsOptions): Effects {
       attempt,
       (context) => step.verify?.(valueOf(call.input), context),
       (result) => {
-        if (result.kind === 'failed') return tell(run, { kind: 'verified', call, result: { error: result.error } });
+        if (result.kind === 'failed') {
+          const { error, permanent } = result;
+          return tell(run, { kind: 'verified', call, result: { error, passing: !permanent } });
+        }
         const verdict = (valueOf(result.output) ?? {}) as { readonly happened?: unknown; readonly output?: unknown };
         if (typeof verdict.happened !== 'boolean') {
           const message = 'verify returned neither { happened: true, output } nor { happened: false }.';
-          return tell(run, { kind: 'verified', call, result: { error: { name: 'HoldfastError', message } } });
+          const error = { name: 'HoldfastError', message };
+          return tell(run, { kind: 'verified', call, result: { error, passing: false } });
         }
         const output = verdict.output === undefined ? undefined : JSON.stringify(verdict.output);
         tell(run, { kind: 'verified', call, result: { happened: verdict.happened, output } });
@@ -282,10 +298,18 @@ function withTx(context: StepContext, tx: TransactionContext['tx']): Transaction
   };
 }
 
-/** A business refusal says nothing against the destination. */
-function noteOutcome(breaker: Breaker, result: AttemptResult): void {
-  const failed = result.kind === 'failed' && !result.permanent;
-  void breaker
-    .run(() => (failed ? Promise.reject(new Error(result.error.message)) : Promise.resolve()))
-    .catch(() => {});
+/** Of what a handler's own statements met: whether the database rolled the step back for no fault of it. Unknown counts. */
+function cutShort(error: unknown): Uncounted | undefined {
+  // An error of the network may be that of any service; of the database it has a SQLSTATE, or breaks our own statements as well.
+  if (sqlStateOf(error) === undefined || sqlStateOf(error) === '57014') return undefined;
+  const kind = classifySqlError(error);
+  return kind !== 'unknown' && passesByItself(error) ? 'database' : undefined;
+}
+
+/** The transaction could not be begun or committed, and nothing of it has happened. */
+function rolledBack(error: unknown): AttemptResult {
+  const failure = { kind: 'failed', error: recordError(error), permanent: false, doubt: false } as const;
+  if (isHoldfastError(error, 'HF_STOPPED')) return { ...failure, uncounted: 'stopped' };
+  const passing = isHoldfastError(error, 'HF_DATABASE_UNAVAILABLE') || passesByItself(error);
+  return passing ? { ...failure, uncounted: 'database' } : failure;
 }

@@ -5,6 +5,7 @@
  * A run has one commit in flight at a time, so the order of its journal is the order in which its code was told. What a commit makes
  * durable is begun after it; what its code asks for meanwhile goes into the next one.
  */
+import { HoldfastError } from '../errors.ts';
 import { afterwards } from './mail.ts';
 import { CommitQueue, takeEffects, type Committed } from './commit-queue.ts';
 import type { Saga } from './definition.ts';
@@ -359,7 +360,8 @@ export class Engine {
     );
     if (!this.#runs.holds(run)) return;
     this.#forget(run, false);
-    for (const abort of run.inFlight.values()) abort(new Error('The run cannot go on just now.'));
+    for (const abort of run.inFlight.values())
+      abort(new HoldfastError('HF_STOPPED', 'The run cannot go on here just now.'));
     // Of a run that came to grief before its first commit nothing is written, nor will be.
     const refused = !run.committing && this.#starts.refuse(run.id, error);
     if (stored && !refused) this.#commits.release(run, { now: this.#options.now(), delayMs: GIVEN_BACK_MS, error });

@@ -26,7 +26,7 @@ export type UndoReason = 'failed' | 'cancelled' | 'timed out';
  * - in doubt: whether the pivot happened is not known
  * - non-determinism, outside await: the code does not fit the journal, or waits for what is not a step
  * - undefined step: the code that would undo a step is not there any more
- * - kills workers: every worker that ran its code was lost
+ * - kills workers: every worker that ran its code, or made the attempt that is named, was lost
  * - journal full: its next calls would make its journal larger than it may be; they were not begun
  */
 export type StuckWhy =
@@ -40,6 +40,12 @@ export type StuckWhy =
   | 'kills workers'
   | 'journal full';
 
+/**
+ * Why an attempt counts for nothing: its worker was lost or was stopped, the database rolled it back for reasons of its own, or nobody
+ * was there when its answer was due.
+ */
+export type Uncounted = 'lost' | 'stopped' | 'database' | 'unattended';
+
 export type JournalEvent =
   | { readonly t: 'started'; readonly input: unknown; readonly deadlineAt?: number }
   /** Intent. `until`: when a sleep ends, or a wait for a signal gives up, in ms since the epoch on the database's clock. */
@@ -51,14 +57,16 @@ export type JournalEvent =
       readonly step: string;
       readonly input?: unknown;
       readonly until?: number;
-      /** Of a child: the run that was started. */
+      /** Of a step or a transaction, `until` is the end of its whole time, if that is limited. Of a child: the run that was started. */
       readonly child?: string;
       /** Once it is done, the run only goes forward. */
       readonly pivot?: true;
     }
   /**
-   * An attempt failed, or was lost with its worker; the next one begins at `retryAt`. It says the whole of what the ones before it said:
-   * of a call with more than ten, those in between are taken out again (folding.ts).
+   * An attempt failed, or was cut short; the next one begins at `retryAt`. `uncounted`: why no attempt is used up by it. `free`: how many
+   * have used up none until now, `lost` of them in a row with their workers. `idle`: how long until now, in ms, nobody ran the step although
+   * it was due; `within` does not count that. It says the whole of what the ones before it said: of a call with more than ten, those in
+   * between are taken out again (folding.ts).
    */
   | {
       readonly t: 'attempt failed';
@@ -66,7 +74,13 @@ export type JournalEvent =
       readonly attempt: number;
       readonly error: RecordedError;
       readonly retryAt: number;
+      readonly uncounted?: Uncounted;
+      readonly free?: number;
+      readonly lost?: number;
+      readonly idle?: number;
     }
+  /** Workers died with attempts of this call; the next one is announced, so that what only waits beside it is not blamed. */
+  | { readonly t: 'trying'; readonly call: string }
   /** `degraded`: the step gave up with this error and its fallback stood in. `doubt`: the step itself may have happened all the same. */
   | {
       readonly t: 'done';
@@ -113,6 +127,10 @@ export type JournalEvent =
       readonly attempt: number;
       readonly error: RecordedError;
       readonly retryAt?: number;
+      readonly uncounted?: Uncounted;
+      readonly free?: number;
+      readonly lost?: number;
+      readonly idle?: number;
     }
   | { readonly t: 'compensated'; readonly call: string }
   | { readonly t: 'stuck'; readonly why: StuckWhy; readonly call?: string; readonly error: RecordedError }

@@ -2,7 +2,7 @@
  * What happens to a run, and what a run has begun: the words between the engine, the decisions (forward.ts, backward.ts, mail.ts,
  * due.ts) and the attempts (effects.ts).
  */
-import type { RecordedError, UndoReason } from './events.ts';
+import type { RecordedError, Uncounted, UndoReason } from './events.ts';
 import type { CallState } from './state.ts';
 import type { Mail } from './store.ts';
 
@@ -18,12 +18,18 @@ export type AttemptResult =
       readonly doubt: boolean;
       /** Nobody throws that on purpose (bugs.ts). */
       readonly bug?: boolean;
+      /** The infrastructure cut it short: no attempt is used up. */
+      readonly uncounted?: Uncounted;
     };
 
 /** What verify() found out, or why it could not. */
 export type Verdict =
   | { readonly happened: boolean; readonly output: string | undefined }
-  | { readonly error: RecordedError };
+  | {
+      readonly error: RecordedError;
+      /** Asking again can help. */
+      readonly passing: boolean;
+    };
 
 /** What happened and has not been taken in. */
 export type Fact =
@@ -49,6 +55,8 @@ export type Fact =
     }
   | { readonly kind: 'mail'; readonly mail: Mail }
   | { readonly kind: 'due' }
+  /** An attempt with which workers died may be made now, once it is announced. */
+  | { readonly kind: 'try'; readonly call: CallState }
   /** The code of a new run has run up to its first await. */
   | { readonly kind: 'begun' };
 

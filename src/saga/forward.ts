@@ -2,18 +2,20 @@
  * The forward path: what becomes of the calls the code makes and of how they end. Records events and says what is to be begun;
  * nothing here waits for anything but a schema. Used by the engine.
  */
+import { HoldfastError } from '../errors.ts';
 import { messageId } from '../message/id.ts';
 import { encodePayload } from '../message/payload.ts';
 import { validate } from '../message/validate.ts';
-import { decideRetry, type RetryPolicy } from '../runtime/retry.ts';
+import type { RetryPolicy } from '../runtime/retry.ts';
 import { finishAbandoned, requestUndo, wishGranted } from './backward.ts';
+import { decideFailed, KILLS_WORKERS, noteOf } from './budget.ts';
 import { prepareCommand } from './commands.ts';
 import { isBug } from './bugs.ts';
 import type { RecordedError } from './events.ts';
 import { endingError, type NewCall, type Told } from './flow.ts';
 import { bytesOf, refuseCalls } from './growth.ts';
 import { rebuildError, recordError } from './recorded-error.ts';
-import type { AttemptResult, Effect, Scene, Verdict } from './facts.ts';
+import type { AttemptResult, Effect, Scene } from './facts.ts';
 import type { Run } from './run.ts';
 import { valueOf, type CallState } from './state.ts';
 import type { StepDefinition } from './steps.ts';
@@ -99,7 +101,10 @@ function recordCall(run: Run, call: NewCall, scene: Scene): Promise<boolean> | u
   const pivot = definition.pivot ? ({ pivot: true } as const) : {};
   if (definition.kind === 'command' || definition.kind === 'emit') return recordMessage(run, call, pivot, scene);
   if (definition.kind === 'child') return recordChild(run, call, pivot, scene);
-  begin(run, { kind: 'attempt', call: run.recordCalled({ call: id, kind, step, ...pivot }, input, scene.now) });
+  const { deadlineMs } = definition;
+  const until = deadlineMs === Infinity ? {} : { until: run.openRow(scene.now) + deadlineMs };
+  const state = run.recordCalled({ call: id, kind, step, ...pivot, ...until }, input, scene.now);
+  begin(run, { kind: 'attempt', call: state });
   return undefined;
 }
 
@@ -211,18 +216,65 @@ export function attemptEnded(run: Run, call: CallState, result: AttemptResult, s
   if (result.kind === 'done') return endDone(run, call, result.output, scene);
   const definition = run.step(call.step);
   if (definition === undefined) return false;
+  const { error, permanent, uncounted } = result;
   const attempt = call.attempts + 1;
-  const decision = decideRetry(isForwardOnly(run, definition) ? uncapped(definition.retry) : definition.retry, {
-    attempt,
-    elapsedMs: scene.now - call.calledAt,
-    permanent: result.permanent,
-    random: scene.random,
-  });
-  if (decision.kind === 'retry') {
-    const retryAt = Math.floor(scene.now + decision.delayMs);
-    run.record({ t: 'attempt failed', call: call.id, attempt, error: result.error, retryAt }, scene.now);
+  const decision = decideFailed(
+    isForwardOnly(run, definition) ? uncapped(definition.retry) : definition.retry,
+    call.spent,
+    {
+      attempts: call.attempts,
+      since: call.calledAt,
+      now: scene.now,
+      permanent,
+      uncounted,
+      random: scene.random,
+    },
+  );
+  if (decision.kind === 'retry' && !isOverdue(call, scene.now)) {
+    const { retryAt, note } = decision;
+    run.record({ t: 'attempt failed', call: call.id, attempt, error, retryAt, ...note }, scene.now);
     return false;
   }
+  if (decision.kind === 'kills workers') {
+    const retryAt = Math.floor(scene.now);
+    const note = noteOf(call.spent, 0, 'lost');
+    run.record({ t: 'attempt failed', call: call.id, attempt, error, retryAt, ...note }, scene.now);
+    run.recordStuck('kills workers', call, KILLS_WORKERS, scene.now);
+    return false;
+  }
+  return giveUp(run, call, definition, result, scene);
+}
+
+/** Whether the whole time of a step is up. What waits for an answer is decided upon elsewhere. */
+function isOverdue(call: CallState, now: number): boolean {
+  return (call.kind === 'step' || call.kind === 'transaction') && call.until !== null && call.until <= now;
+}
+
+/** The whole time of a step is up while no attempt of it is under way. */
+export function stepOverdue(run: Run, call: CallState, scene: Scene): Spoken {
+  const definition = run.step(call.step);
+  if (call.outcome !== 'open' || definition === undefined) return false;
+  const error = recordError(
+    new HoldfastError(
+      'HF_STEP_TIMEOUT',
+      `${run.saga.name}, ${call.id} was not done within ${definition.deadlineMs} ms.`,
+      {
+        details: { deadlineMs: definition.deadlineMs },
+        ...(call.error === null ? {} : { cause: new Error(call.error.message) }),
+      },
+    ),
+  );
+  return giveUp(run, call, definition, { kind: 'failed', error, permanent: true, doubt: false }, scene);
+}
+
+/** No further attempt is made: something stands in, somebody is asked, or the call fails. */
+function giveUp(
+  run: Run,
+  call: CallState,
+  definition: StepDefinition,
+  result: Extract<AttemptResult, { kind: 'failed' }>,
+  scene: Scene,
+): Spoken {
   const failure = { ...result, doubt: result.doubt || wasBegun(call) };
   if ('fallback' in definition && definition.fallback !== null) {
     begin(run, { kind: 'fallback', call, failure });
@@ -265,22 +317,6 @@ function uncapped(policy: RetryPolicy): RetryPolicy {
   return { ...policy, attempts: Infinity, withinMs: Infinity };
 }
 
-/** What verify() says of a pivot in doubt. When it cannot say either, a person must. */
-export function pivotVerified(run: Run, call: CallState, result: Verdict, scene: Scene): Spoken {
-  if (call.outcome !== 'open') return false;
-  const error = call.error ?? LOST_TRACK;
-  if ('error' in result) {
-    call.unverifiable = true;
-    run.recordStuck('in doubt', call, error, scene.now);
-    return false;
-  }
-  return result.happened
-    ? endDone(run, call, result.output, scene)
-    : endFailed(run, call, { error, doubt: false }, scene);
-}
-
-const LOST_TRACK: RecordedError = { name: 'Error', message: 'The step gave up.' };
-
 export function fallbackEnded(
   run: Run,
   call: CallState,
@@ -289,6 +325,11 @@ export function fallbackEnded(
   scene: Scene,
 ): Spoken {
   if (call.outcome !== 'open') return false;
+  if (result.kind === 'failed' && result.uncounted !== undefined) {
+    // It was stopped with its worker: whoever goes on with the run asks it again.
+    begin(run, { kind: 'fallback', call, failure });
+    return false;
+  }
   if (result.kind === 'failed') return endFailed(run, call, failure, scene);
   run.recordDegraded(call, result.output, failure.error, failure.doubt, scene.now);
   return told(run, call, { kind: 'done', value: valueOf(result.output) }, scene);

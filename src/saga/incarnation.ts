@@ -128,6 +128,7 @@ export async function beginIncarnation(options: IncarnationOptions): Promise<Inc
         workerId: id,
         clock,
         limits: options.limits,
+        random: options.random,
         now,
         tell: (run, fact) => own.tell(run, fact),
         quiet: (run) => own.quiet(run),

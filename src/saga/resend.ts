@@ -14,13 +14,17 @@ import { recordError } from './recorded-error.ts';
 import type { Run } from './run.ts';
 import type { CallState } from './state.ts';
 
+/** An answer that is missed so much later than it was due was not waited for, in milliseconds. */
+const UNATTENDED_MS = 5_000;
+
 /** A command is to be sent again, or was not answered. Returns whether the code was told something. */
 export async function commandDue(run: Run, call: CallState, scene: Scene): Promise<boolean> {
   if (call.retryAt !== null) return sendAgain(run, call, scene);
   const definition = run.step(call.step);
   if (definition?.kind !== 'command') return false;
   const error = unanswered(call.id, definition.timeoutMs);
-  const told = await attemptEnded(run, call, { kind: 'failed', error, permanent: false, doubt: true }, scene);
+  const late = unattended(call.until, scene);
+  const told = await attemptEnded(run, call, { kind: 'failed', error, permanent: false, doubt: true, ...late }, scene);
   call.until = null;
   if (call.outcome !== 'open' || call.retryAt === null || call.retryAt > scene.now) return told;
   return sendAgain(run, call, scene);
@@ -46,8 +50,9 @@ export async function compensationDue(run: Run, call: CallState, scene: Scene): 
   if (step?.kind !== 'command' || undo?.state !== 'open') return;
   if (undo.retryAt === null) {
     const error = unanswered(`the compensation of ${call.id}`, step.compensation.timeoutMs);
+    const late = unattended(undo.replyBy, scene);
     undo.replyBy = null;
-    compensationFailed(run, call, { kind: 'failed', error, permanent: false, doubt: true }, scene);
+    compensationFailed(run, call, { kind: 'failed', error, permanent: false, doubt: true, ...late }, scene);
     if (run.state.stuck !== null || (undo.retryAt ?? Infinity) > scene.now) return;
   }
   undo.retryAt = null;
@@ -61,6 +66,11 @@ export async function compensationDue(run: Run, call: CallState, scene: Scene): 
   }
   if (message !== null) run.send(message);
   replyBy(run, call, scene);
+}
+
+/** Nobody was there when the answer was due, so it may lie on its way to the one who was away: asking once more costs nothing. */
+function unattended(until: number | null, scene: Scene): { readonly uncounted?: 'unattended' } {
+  return until !== null && scene.now - until > UNATTENDED_MS ? { uncounted: 'unattended' } : {};
 }
 
 function unanswered(what: string, timeoutMs: number): RecordedError {

@@ -1,8 +1,9 @@
 /**
- * A run that is taken up from its journal: what was under way when it was left. An attempt of which nothing is known counts as one,
- * and is made again; timers follow from the journal. Used by the engine.
+ * A run that is taken up from its journal: what was under way when it was left. An attempt of which nothing is known is recorded
+ * as one that was lost, which uses up none, and is made again; timers follow from the journal. Used by the engine.
  */
 import type { JournalRow, RecordedError } from './events.ts';
+import { isSuspect, type Spent } from './budget.ts';
 import { createFlow } from './flow.ts';
 import { collectCalls, takeBufferedSignal } from './forward.ts';
 import { afterwards, takeMail } from './mail.ts';
@@ -17,6 +18,8 @@ const LOST: RecordedError = {
   code: 'HF_STEP_LOST',
   message: 'The worker was lost during this attempt; whether it happened is not known.',
 };
+
+const LOST_ATTEMPT = { kind: 'failed', error: LOST, permanent: false, uncounted: 'lost' } as const;
 
 /** Whether taking the run up means running its code. */
 export function runsCode({ state }: Run): boolean {
@@ -65,7 +68,7 @@ function resume(run: Run, scene: Scene): void {
   const crashed = run.lost > state.lost;
   if (crashed) run.record({ t: 'recovered', lost: run.lost }, scene.now);
   if (state.phase === 'forward') for (const call of state.open) resumeCall(run, call, crashed, scene);
-  for (const call of state.calls.values()) if (call.undo?.state === 'open') resumeUndo(run, call, scene);
+  for (const call of state.calls.values()) if (call.undo?.state === 'open') resumeUndo(run, call, crashed, scene);
 }
 
 function resumeCall(run: Run, call: CallState, crashed: boolean, scene: Scene): void {
@@ -87,17 +90,21 @@ function resumeCall(run: Run, call: CallState, crashed: boolean, scene: Scene): 
   if (call.kind === 'wait') takeBufferedSignal(run, call.step);
   if (call.kind !== 'step' && call.kind !== 'transaction') return;
   if (call.retryAt !== null && call.retryAt > scene.now) return;
-  if (crashed) {
+  if (crashed && mayHaveBegun(call)) {
     // A transaction that is not committed has not happened.
-    const result = { kind: 'failed', error: LOST, permanent: false, doubt: call.kind === 'step' } as const;
-    run.facts.push({ kind: 'attempt', call, result });
+    run.facts.push({ kind: 'attempt', call, result: { ...LOST_ATTEMPT, doubt: call.kind === 'step' } });
     return;
   }
   call.retryAt = null;
   run.effects.push({ kind: 'attempt', call });
 }
 
-function resumeUndo(run: Run, call: CallState, scene: Scene): void {
+/** A suspect attempt is announced before it begins: without that it has not begun. */
+function mayHaveBegun({ spent }: { readonly spent: Spent }): boolean {
+  return !isSuspect(spent) || spent.trying;
+}
+
+function resumeUndo(run: Run, call: CallState, crashed: boolean, scene: Scene): void {
   const definition = run.step(call.step);
   if (call.undo === null) return;
   if (definition?.kind === 'command') {
@@ -107,6 +114,10 @@ function resumeUndo(run: Run, call: CallState, scene: Scene): void {
     call.undo.replyBy = (retryAt ?? startedAt) + definition.compensation.timeoutMs;
     return;
   }
+  if (definition?.kind === 'child') return;
+  const due = (call.undo.retryAt ?? 0) <= scene.now;
   // Compensations bear being repeated: that is what they are for.
-  if (definition?.kind !== 'child') call.undo.retryAt ??= 0;
+  if (crashed && due && mayHaveBegun(call.undo))
+    run.facts.push({ kind: 'compensation', call, result: { ...LOST_ATTEMPT, doubt: true } });
+  else call.undo.retryAt ??= 0;
 }

@@ -37,6 +37,14 @@ export function reviewSaga(saga: AnySaga): readonly Remark[] {
           'Give it fewer attempts or a shorter timeout, or the saga a later deadline.',
         ),
       );
+    if (isAttempted(step) && step.retry.attempts > 1 && step.retry.withinMs < step.timeoutMs)
+      remarks.push(
+        about(
+          name,
+          `may take ${step.timeoutMs} ms an attempt (timeout), but none begins later than ${step.retry.withinMs} ms after the first (retry.within): one that takes its time is the last`,
+          'Raise retry.within to some attempts of that length, or say attempts: 1.',
+        ),
+      );
     if (step.kind === 'child' && !step.pivot && hasPivot(step.saga))
       remarks.push(
         about(
@@ -58,6 +66,10 @@ export function reviewSaga(saga: AnySaga): readonly Remark[] {
   return remarks;
 }
 
+function isAttempted({ kind }: StepDefinition): boolean {
+  return kind === 'step' || kind === 'transaction' || kind === 'command';
+}
+
 function canUndo(step: StepDefinition): boolean {
   return step.kind === 'child' || step.compensate !== null;
 }
@@ -69,8 +81,8 @@ function hasPivot(saga: ChildStep['saga']): boolean {
 }
 
 /** The longest that a step can take before it gives up. */
-function longestMs({ kind, retry, timeoutMs }: StepDefinition): number {
+function longestMs({ kind, retry, timeoutMs, deadlineMs }: StepDefinition): number {
   if (kind === 'emit' || kind === 'child') return timeoutMs === Infinity || kind === 'emit' ? 0 : timeoutMs;
   const attemptsMs = retry.attempts * timeoutMs + (retry.attempts - 1) * retry.capMs;
-  return Math.min(attemptsMs, retry.withinMs + timeoutMs);
+  return Math.min(attemptsMs, retry.withinMs + timeoutMs, deadlineMs);
 }

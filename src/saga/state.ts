@@ -2,6 +2,7 @@
  * What a run is, folded from its journal. Pure: the same events always give the same state, in a worker, in a replay check and on the
  * command line. Values stay JSON texts until somebody needs them, so that nobody can change what another one sees.
  */
+import { newSpent, spend, type Spent } from './budget.ts';
 import {
   WHOLE_RUN,
   type CallKind,
@@ -20,7 +21,7 @@ export interface CallState {
   readonly pivot: boolean;
   /** JSON; undefined: none was given. */
   readonly input: string | undefined;
-  /** When a sleep ends, or a wait, a command or a child is given up. Milliseconds since the epoch. */
+  /** When a sleep ends, or a wait, a command, a child, or a step with a deadline is given up. Milliseconds since the epoch. */
   until: number | null;
   /** The run that a child call started. */
   readonly child: string | null;
@@ -39,9 +40,13 @@ export interface CallState {
   calledAt: number;
   /** When the next attempt begins; null: none is put off. */
   retryAt: number | null;
+  /** Of the budget for attempts. */
+  spent: Spent;
   undo: UndoState | null;
   /** verify() could not say; the compensation must bear either. Not recorded. */
   unverifiable: boolean;
+  /** How often verify() failed, and when it is asked again. Not recorded. */
+  asked: { attempts: number; againAt: number | null };
 }
 
 export interface UndoState {
@@ -50,6 +55,7 @@ export interface UndoState {
   attempts: number;
   startedAt: number;
   retryAt: number | null;
+  spent: Spent;
   /** Until when a reply is waited for. Not recorded: it follows from the rest. */
   replyBy: number | null;
   /** A late reply said that it happened: one more round. */
@@ -142,6 +148,12 @@ export function apply(state: RunState, event: JournalEvent, at: number): void {
         call.attempts = event.attempt;
         call.retryAt = event.retryAt;
         call.error = event.error;
+        spend(call.spent, event);
+      });
+      return;
+    case 'trying':
+      withCall(state, event.call, (call) => {
+        (call.undo?.state === 'open' ? call.undo : call).spent.trying = true;
       });
       return;
     case 'done':
@@ -197,6 +209,7 @@ export function apply(state: RunState, event: JournalEvent, at: number): void {
       withUndo(state, event.call, (undo) => {
         undo.attempts = event.attempt;
         undo.retryAt = event.retryAt ?? null;
+        spend(undo.spent, event);
       });
       return;
     case 'compensated':
@@ -258,8 +271,10 @@ export function applyCalled(
     attempts: 0,
     calledAt: at,
     retryAt: null,
+    spent: newSpent(at),
     undo: null,
     unverifiable: false,
+    asked: { attempts: 0, againAt: null },
   };
   state.calls.set(call.id, call);
   state.open.push(call);
@@ -336,18 +351,21 @@ function applyRetried(state: RunState, at: number): void {
       call.undo.attempts = 0;
       call.undo.startedAt = at;
       call.undo.retryAt = null;
+      call.undo.spent = newSpent(at);
     } else if (call.outcome === 'open') {
       // The attempts are counted anew; that one of them may have happened is not forgotten.
       call.doubt ||= call.attempts > 0 || stuck.why === 'in doubt' || (stuck.why === 'code' && call.kind === 'step');
       call.attempts = 0;
       call.calledAt = at;
       call.retryAt = null;
+      call.spent = newSpent(at);
     }
   });
 }
 
 function newUndo(round: number, at: number): UndoState {
-  return { state: 'open', round, attempts: 0, startedAt: at, retryAt: null, replyBy: null, again: false };
+  const spent = newSpent(at);
+  return { state: 'open', round, attempts: 0, startedAt: at, retryAt: null, spent, replyBy: null, again: false };
 }
 
 function endUndo(state: RunState, id: string, at: number): void {

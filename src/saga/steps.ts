@@ -60,7 +60,10 @@ export interface CompensationOptions {
 }
 
 interface CommonOptions {
-  /** Default 5 attempts, base 200 ms, cap 10 s, within 1 m. Behind a pivot there is no cap but of the wait. */
+  /**
+   * Default 5 attempts, base 200 ms, cap 10 s, within 1 m. Behind a pivot there is no cap but of the wait. What the infrastructure cuts
+   * short (a worker that dies or stops, a transaction that the database rolls back by itself) uses up neither attempts nor time.
+   */
   readonly retry?: RetryOptions | undefined;
   /** Of one attempt; default '30s'. After it the attempt's outcome is unknown. */
   readonly timeout?: Duration | undefined;
@@ -69,7 +72,15 @@ interface CommonOptions {
   readonly compensation?: CompensationOptions | undefined;
 }
 
-export interface StepOptions<Input, Output> extends CommonOptions {
+interface AttemptedOptions extends CommonOptions {
+  /**
+   * From the call on, with all attempts, waits, and times in which no worker was there. Then the step gives up, also behind a pivot:
+   * what is under way is aborted, and in doubt. Default: none; `retry.within` counts only the time in which somebody ran the step.
+   */
+  readonly deadline?: Duration | undefined;
+}
+
+export interface StepOptions<Input, Output> extends AttemptedOptions {
   /**
    * Done at least once: a crash, a timeout or a lost connection leads to another attempt with the same key. Throw PermanentError or
    * Rejection when it has not happened and never will; every other error leaves open whether it has.
@@ -84,7 +95,7 @@ export interface StepOptions<Input, Output> extends CommonOptions {
   readonly breaker?: string | undefined;
 }
 
-export interface TransactionOptions<Input, Output> extends CommonOptions {
+export interface TransactionOptions<Input, Output> extends AttemptedOptions {
   /** Its writes through `tx`, its messages and its outcome commit together: exactly once. */
   readonly run: (input: Input, context: TransactionContext) => Output | Promise<Output>;
   /** In a transaction as well, together with the record that it is done. */
@@ -133,6 +144,8 @@ interface Common {
   readonly pivot: boolean;
   readonly retry: RetryPolicy;
   readonly timeoutMs: number;
+  /** Of a step as a whole; Infinity: none. */
+  readonly deadlineMs: number;
   readonly compensation: { readonly retry: RetryPolicy; readonly timeoutMs: number };
 }
 
@@ -202,7 +215,7 @@ const DEFAULT_TIMEOUT: Duration = '30s';
  */
 export function step<Input, Output>(options: StepOptions<Input, Output>): Step<Input, Output> {
   needsOptions(options, 'step', 'step({ run: async (input) => … })');
-  refuseUnknownOptions(options, ['run', 'compensate', 'verify', 'fallback', 'breaker', ...COMMON], 'step');
+  refuseUnknownOptions(options, ['run', 'compensate', 'verify', 'fallback', 'breaker', 'deadline', ...COMMON], 'step');
   needsFunction(options.run, 'step', 'run');
   const definition: LocalStep = {
     kind: 'step',
@@ -219,7 +232,7 @@ export function step<Input, Output>(options: StepOptions<Input, Output>): Step<I
 /** A step whose effect is in the saga's own database: exactly once. */
 export function transaction<Input, Output>(options: TransactionOptions<Input, Output>): Step<Input, Output> {
   needsOptions(options, 'transaction', 'transaction({ run: async (input, { tx }) => … })');
-  refuseUnknownOptions(options, ['run', 'compensate', 'fallback', ...COMMON], 'transaction');
+  refuseUnknownOptions(options, ['run', 'compensate', 'fallback', 'deadline', ...COMMON], 'transaction');
   needsFunction(options.run, 'transaction', 'run');
   const definition: TransactionStep = {
     kind: 'transaction',
@@ -308,7 +321,7 @@ export function child<Input, Result>(saga: ChildSaga<Input, Result>, options: Ch
 }
 
 function common(
-  options: CommonOptions & { readonly compensate?: unknown; readonly verify?: unknown; readonly fallback?: unknown },
+  options: AttemptedOptions & { readonly compensate?: unknown; readonly verify?: unknown; readonly fallback?: unknown },
   where: string,
   preset: RetryPolicy,
   durationOf: typeof attemptTimeout,
@@ -323,6 +336,7 @@ function common(
     pivot,
     retry: resolveRetry(options.retry, preset, `${where}.retry`),
     timeoutMs,
+    deadlineMs: options.deadline === undefined ? Infinity : positiveDuration(options.deadline, 'deadline', where),
     compensation: {
       retry: resolveRetry(undo.retry, DEFAULT_COMPENSATION_RETRY, `${where}.compensation.retry`),
       timeoutMs: undo.timeout === undefined ? timeoutMs : durationOf(undo.timeout, 'timeout', `${where}.compensation`),

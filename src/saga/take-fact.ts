@@ -3,10 +3,12 @@
  */
 import { compensationFailed, goOnUndoing, siblingEnded } from './backward.ts';
 import { takeDue } from './due.ts';
-import { attemptEnded, fallbackEnded, pivotVerified, transacted, tryComplete } from './forward.ts';
+import { attemptEnded, fallbackEnded, transacted, tryComplete } from './forward.ts';
 import { takeMail } from './mail.ts';
 import type { Fact, Scene } from './facts.ts';
 import type { Run } from './run.ts';
+import type { CallState } from './state.ts';
+import { pivotVerified, takeVerdict } from './verdict.ts';
 
 /** Whether the code was told something; a promise where a schema or a message has to be waited for. */
 export function takeFact(run: Run, fact: Fact, scene: Scene): boolean | Promise<boolean> {
@@ -25,6 +27,8 @@ export function takeFact(run: Run, fact: Fact, scene: Scene): boolean | Promise<
         if (more) run.facts.push({ kind: 'due' });
         return told;
       });
+    case 'try':
+      return announce(run, fact.call, scene);
     case 'attempt':
       if (run.state.phase === 'forward') return attemptEnded(run, fact.call, fact.result, scene);
       siblingEnded(run, fact.call, fact.result, scene);
@@ -42,20 +46,18 @@ export function takeFact(run: Run, fact: Fact, scene: Scene): boolean | Promise<
       return goOn(run, scene);
     case 'verified':
       if (fact.call.outcome === 'open') return pivotVerified(run, fact.call, fact.result, scene);
-      takeVerdict(run, fact, scene);
+      takeVerdict(run, fact.call, fact.result, scene);
       return goOn(run, scene);
   }
 }
 
-function takeVerdict(run: Run, { call, result }: Extract<Fact, { kind: 'verified' }>, scene: Scene): void {
-  if ('error' in result) {
-    call.unverifiable = true;
-    return;
-  }
-  // It may have been asked twice; the first answer is in the journal.
-  if (!call.doubt) return;
-  const output = result.output === undefined ? {} : { output: JSON.parse(result.output) as unknown };
-  run.record({ t: 'verified', call: call.id, outcome: result.happened ? 'done' : 'not done', ...output }, scene.now);
+/** That it is about to be made is durable before it begins. */
+function announce(run: Run, call: CallState, scene: Scene): false {
+  const undoing = call.undo?.state === 'open';
+  if (!undoing && (run.state.phase !== 'forward' || call.outcome !== 'open')) return false;
+  run.record({ t: 'trying', call: call.id }, scene.now);
+  run.effects.push({ kind: undoing ? 'compensate' : 'attempt', call });
+  return false;
 }
 
 /** Undoing goes on; or the completion that waited for what was given up to be undone. */

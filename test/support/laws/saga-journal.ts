@@ -161,6 +161,7 @@ class Reader {
       case 'undone':
         this.#ended = 'undone';
         return;
+      case 'trying':
       case 'recovered':
       case 'refused':
       case 'held':

@@ -1,0 +1,89 @@
+/** What attempts cost: the infrastructure's trouble nothing, the business's what it always cost. Pure. */
+import { describe, expect, it } from 'vitest';
+import {
+  companyOf,
+  decideFailed,
+  LOST_BEFORE_STUCK,
+  LOST_BEFORE_SUSPECT,
+  newSpent,
+  spend,
+  type Spent,
+} from '../../src/saga/budget.ts';
+import type { Uncounted } from '../../src/saga/events.ts';
+import type { RetryPolicy } from '../../src/runtime/retry.ts';
+
+const policy: RetryPolicy = { attempts: 2, baseMs: 100, capMs: 1_000, factor: 2, withinMs: 60_000 };
+const START = 1_000_000;
+
+/** Lets attempts fail one after the other, as they are decided and folded; returns the decisions. */
+function fail(spent: Spent, attempts: readonly { at: number; uncounted?: Uncounted; beganAt?: number }[]): unknown[] {
+  return attempts.map(({ at, uncounted, beganAt }, index) => {
+    if (beganAt !== undefined) spent.beganAt = START + beganAt;
+    const facts = { attempts: index, since: START, now: START + at, permanent: false, uncounted, random: () => 0 };
+    const decision = decideFailed(policy, spent, facts);
+    if (decision.kind !== 'retry') return decision.kind;
+    spend(spent, { retryAt: decision.retryAt, ...decision.note });
+    return decision.note;
+  });
+}
+
+describe('a budget of attempts', () => {
+  it('is spent by the business alone', () => {
+    const attempts = [
+      { at: 10, uncounted: 'lost' as const },
+      { at: 20, uncounted: 'stopped' as const },
+      { at: 30, uncounted: 'database' as const },
+      { at: 40 },
+      { at: 50, uncounted: 'lost' as const },
+      { at: 60 },
+    ];
+    expect(fail(newSpent(START), attempts).at(-1)).toBe('give up');
+    expect(fail(newSpent(START), attempts).slice(0, -1)).not.toContain('give up');
+  });
+
+  it('has its time stand still while nobody runs what is due', () => {
+    // Lost after two hours of work, then kept from beginning for an hour, then it fails as a step does.
+    const spent = newSpent(START);
+    const hour = 3_600_000;
+    expect(
+      fail(spent, [
+        { at: 2 * hour, uncounted: 'lost' },
+        { at: 3 * hour + 1_000, beganAt: 3 * hour },
+      ]),
+    ).toEqual([
+      { uncounted: 'lost', free: 1, lost: 1, idle: 2 * hour },
+      { free: 1, idle: 3 * hour },
+    ]);
+    expect(fail(spent, [{ at: 3 * hour + 61_000 }])).toEqual(['give up']);
+    // A journal of which all but the last attempts were taken out says the same.
+    const folded = newSpent(START);
+    spend(folded, { retryAt: spent.dueAt, free: 1, idle: 3 * hour });
+    expect(folded).toMatchObject({ uncounted: 1, idleMs: 3 * hour, lost: 0 });
+  });
+
+  it('counts the time that attempts take, and the waits between them', () => {
+    expect(fail(newSpent(START), [{ at: 59_000 }])).toEqual([{}]);
+    expect(fail(newSpent(START), [{ at: 61_000 }])).toEqual(['give up']);
+  });
+
+  it('ends for what loses every worker, in smaller and smaller company', () => {
+    const spent = newSpent(START);
+    const company: number[] = [];
+    const decisions = Array.from({ length: LOST_BEFORE_STUCK }, (_, index) => {
+      company.push(companyOf(spent));
+      return fail(spent, [{ at: index, uncounted: 'lost' }])[0];
+    });
+    expect(decisions.at(-1)).toBe('kills workers');
+    expect(decisions.slice(0, -1)).not.toContain('kills workers');
+    expect(company.slice(0, LOST_BEFORE_SUSPECT)).toEqual([Infinity, Infinity, Infinity]);
+    expect(company.slice(LOST_BEFORE_SUSPECT)).toEqual([8, 1, 1]);
+  });
+
+  it('takes anything else that ends an attempt for a proof of innocence', () => {
+    const spent = newSpent(START);
+    const lost = { at: 1, uncounted: 'lost' as const };
+    fail(spent, [lost, lost, lost, lost, lost, { at: 1, uncounted: 'stopped' }]);
+    expect(spent.lost).toBe(0);
+    expect(companyOf(spent)).toBe(Infinity);
+  });
+});
