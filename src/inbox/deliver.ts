@@ -2,6 +2,7 @@
  * What a consumer does with one delivery, from the broker's hand to the verdict. The decisions are decide.ts's; here they are
  * applied, with the waiting and counting between them. Used by consumer.ts as the receiver's handler.
  */
+import { isHoldfastError } from '../errors.ts';
 import type { Envelope } from '../message/envelope.ts';
 import type { Delivery, Verdict } from '../transport/port.ts';
 import { attemptOnce } from './attempt.ts';
@@ -112,7 +113,8 @@ export function createDeliverer<Tx>(room: Room<Tx>, since: () => Promise<number>
           return parkAndAcknowledge(delivery, incoming, {
             ...next,
             attempts: outcome.kind === 'awaiting' ? 0 : attempt,
-            marked: marks(handler),
+            // Its mark may be committed, with the part of its effect that came before: it is shown all the same.
+            marked: marks(handler) && !endedItsTransaction(next.error),
           });
         case 'again':
           if (next.because === 'hold') holds += 1;
@@ -342,6 +344,10 @@ function isReadable(incoming: Incoming): incoming is Readable {
 
 function marks(handler: { readonly kind: string }): boolean {
   return handler.kind === 'exactly-once' || handler.kind === 'at-most-once';
+}
+
+function endedItsTransaction(error: unknown): boolean {
+  return isHoldfastError(error, 'HF_PERMANENT') && error.details['transactionEnded'] === true;
 }
 
 function acknowledgedAs(outcome: Outcome): MessageOutcome {

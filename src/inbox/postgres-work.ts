@@ -9,7 +9,7 @@ import type { Database } from '../postgres/database.ts';
 import type { Row, SqlExecutor } from '../postgres/executor.ts';
 import type { CrashPoint } from '../runtime/crash-point.ts';
 import type { Deadlines } from './deadlines.ts';
-import { lend } from './lent-client.ts';
+import { lend } from '../postgres/lent-client.ts';
 import {
   SimulatedCrash,
   type Opened,
@@ -83,7 +83,8 @@ export function createPostgresWork({ database, deadlines, crash }: PostgresWorkO
       let phase: 'opening' | 'body' | 'commit' = 'opening';
       let client: PoolClient | null = null;
       let released = false;
-      // Anything but an orderly end destroys the connection: what state it is in cannot be known.
+      // Anything but an orderly end destroys the connection: what state it is in cannot be known. So does a handler that has changed
+      // the session: the next one's statements would run in another schema, under another role, or hold its locks.
       let reusable = false;
       const release = (destroy: boolean): void => {
         if (released || client === null) return;
@@ -116,19 +117,19 @@ export function createPostgresWork({ database, deadlines, crash }: PostgresWorkO
         if (released) return { kind: 'ended', value: ending.value };
         if (ending.end === 'rollback') {
           await within(own.query('ROLLBACK'), timeoutMs, 'ROLLBACK').then(
-            () => (reusable = true),
+            () => (reusable = !lent.leftTraces()),
             () => {},
           );
           return { kind: 'ended', value: ending.value };
         }
-        const trouble = transactionTrouble(own);
+        const trouble = lent.trouble() ?? transactionTrouble(own);
         if (trouble !== null) return { kind: 'failed', phase, error: trouble };
         phase = 'commit';
         crash(`${points}.commit:before`);
         const committed = await within(own.query('COMMIT'), timeoutMs, 'COMMIT');
         crash(`${points}.commit:after`);
         if (committed.command !== 'COMMIT') return { kind: 'failed', phase, error: aborted() };
-        reusable = true;
+        reusable = !lent.leftTraces();
         return { kind: 'ended', value: ending.value };
       } catch (error) {
         if (error instanceof SimulatedCrash) throw error;

@@ -32,6 +32,10 @@ import { readSagaCall, sagaReply, type SagaCall } from './wire.ts';
 export interface Lent<Tx> {
   readonly tx: Tx;
   readonly handle: TransactionHandle;
+  /** Why what was written must not be committed; see LentClient. */
+  trouble(): Error | null;
+  /** For the record of the call, which is written after the handler. */
+  restoreRole(): Promise<void>;
   takeBack(): void;
 }
 
@@ -249,11 +253,11 @@ async function runHandler<Tx>(work: Work<Tx>, saga: SagaCall | null, record: Rec
       saga === null ? message.id : `${saga.runId}:${saga.call}${saga.role === 'compensation' ? ':undo' : ''}`,
     ...record,
   };
-  try {
-    return await handler.run(payload, own);
-  } finally {
-    lent.takeBack();
-  }
+  const value = await (async () => handler.run(payload, own))().finally(() => lent.takeBack());
+  const trouble = lent.trouble();
+  if (trouble !== null) throw trouble;
+  await lent.restoreRole();
+  return value;
 }
 
 /** @throws HoldfastError HF_PERMANENT: a reply that does not fit its type is a mistake in the code, and no answer to anything */

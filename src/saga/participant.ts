@@ -12,7 +12,7 @@ import {
   type RunnerConsumerOptions,
 } from '../inbox/consumer-options.ts';
 import { on, type Handler } from '../inbox/handler.ts';
-import { lend } from '../inbox/lent-client.ts';
+import { isPgClient, lend } from '../postgres/lent-client.ts';
 import { DEFAULT_RETENTION } from '../inbox/retention.ts';
 import type { MessageType } from '../message/message-type.ts';
 import { assertTopic } from '../message/topic-pattern.ts';
@@ -106,7 +106,7 @@ function databaseAccess({ database }: DatabaseParticipantOptions): Access<PoolCl
     executorOf,
     lend(tx) {
       const lent = lend(tx);
-      return { tx: lent.tx, handle: lent.tx, takeBack: () => lent.takeBack() };
+      return { ...lent, handle: lent.tx };
     },
     transaction: (fn) => database.transaction((client) => fn(executorOf(client))),
     consumer: (name, handlers, rest) => consumer(name, { ...rest, database, handlers }),
@@ -122,11 +122,21 @@ function runnerAccess<Tx>({ runner, schema }: RunnerParticipantOptions<Tx>): Acc
     schema: schema ?? DEFAULT_SCHEMA,
     executorOf,
     lend(tx) {
+      if (isPgClient(tx)) {
+        const lent = lend(tx);
+        return { ...lent, handle: runner.execute === undefined ? (lent.tx as TransactionHandle) : executorOf(lent.tx) };
+      }
       // The ORM's own handle cannot be taken back; what is sent through the outbox can.
       const execute = executorOf(tx);
       let over = false;
       const handle: SqlExecutor = (sql, parameters) => (over ? Promise.reject(tooLate()) : execute(sql, parameters));
-      return { tx, handle, takeBack: () => (over = true) };
+      return {
+        tx,
+        handle,
+        trouble: () => null,
+        restoreRole: () => Promise.resolve(),
+        takeBack: () => (over = true),
+      };
     },
     transaction: (fn) => runner.transaction((tx) => fn(executorOf(tx))),
     consumer: (name, handlers, rest) => consumer<Tx>(name, { ...rest, runner, schema, handlers }),

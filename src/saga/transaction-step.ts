@@ -10,7 +10,7 @@
 import type pg from 'pg';
 import { HoldfastError, PermanentError } from '../errors.ts';
 import type { Database } from '../postgres/database.ts';
-import { lend } from '../inbox/lent-client.ts';
+import { lend, type LentClient } from '../postgres/lent-client.ts';
 import { quoteIdentifier } from '../postgres/quoting.ts';
 import { classifySqlError, sqlStateOf } from '../postgres/sql-state.ts';
 import type { CrashPoint } from '../runtime/crash-point.ts';
@@ -39,18 +39,20 @@ export async function runTransactionStep(options: TransactionStepOptions, worker
   const onError = (): void => {};
   // A checked-out client without a listener would end the process when its connection breaks. Queries reject by themselves.
   client.on('error', onError);
+  const lent = lend(client);
   let reusable = false;
   let doubt: RunCommit | null = null;
   try {
     // Several statements in one text: one round trip.
     await client.query(`BEGIN;SET LOCAL idle_in_transaction_session_timeout = ${Math.ceil(idleInTransactionMs)}`);
-    const commit = await attempt(client, body, async (lent) => {
+    const commit = await attempt(lent, body, async (written) => {
       refuseTrouble(client);
-      if (lent.journal === null)
+      if (written.journal === null)
         throw new TypeError('A transaction step without a journal row cannot be found out about.');
       crashPoint('saga.transaction:before');
+      await lent.restoreRole();
       // Without its name: a connection of the pool may be shared by a pooler that knows no named statements.
-      const { text, values } = commitStatement(database.schema, workerId, [lent]);
+      const { text, values } = commitStatement(database.schema, workerId, [written]);
       await client.query(text, values).catch((error: unknown) => {
         // The driver may not have heard of the failure yet when it was asked above.
         throw sqlStateOf(error) === '25P02' ? aborted() : explainRefusal(error);
@@ -75,7 +77,8 @@ export async function runTransactionStep(options: TransactionStepOptions, worker
     crashPoint('saga.transaction.commit:after');
   } finally {
     client.off('error', onError);
-    client.release(!reusable);
+    // What the step has changed of the session would hold for whatever comes next on this connection.
+    client.release(!reusable || lent.leftTraces());
   }
   if (doubt === null) return;
   if (!(await wasCommitted(options, doubt, pidOf(client))))
@@ -86,12 +89,13 @@ export async function runTransactionStep(options: TransactionStepOptions, worker
 }
 
 async function attempt(
-  client: pg.PoolClient,
+  lent: LentClient<pg.PoolClient>,
   body: Body,
   then: (commit: RunCommit) => Promise<void>,
 ): Promise<RunCommit> {
-  const lent = lend(client);
   const commit = await body(lent.tx).finally(() => lent.takeBack());
+  const trouble = lent.trouble();
+  if (trouble !== null) throw trouble;
   await then(commit);
   return commit;
 }

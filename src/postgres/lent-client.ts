@@ -1,0 +1,227 @@
+/**
+ * A client lent to code that is not ours (a handler, a step of a saga) for as long as it runs, inside a transaction of ours.
+ *
+ * The guest may open transactions of its own, as repositories and ORMs do: within ours they are savepoints. It cannot end ours: its
+ * COMMIT would keep the mark without the rest of the effect, its ROLLBACK would undo the mark and run on outside of any transaction.
+ * What it leaves running behind it (the other branches of a Promise.all that rejected, a call it forgot to await) would else write on
+ * the bare connection, or into the transaction of whoever has that connection next. And what it has changed of the session would be
+ * there for the next one: the host is told, and destroys the connection.
+ */
+import { HoldfastError, PermanentError } from '../errors.ts';
+import { quoteIdentifier } from './quoting.ts';
+import { inspectStatements, type Control, type Inspection } from './statements.ts';
+
+/** The part of a node-postgres client that matters here. */
+interface Lendable {
+  query(...given: never[]): unknown;
+}
+
+/** A Client or PoolClient of node-postgres, as a runner of the user's may hand on. */
+export function isPgClient<T>(tx: T): tx is T & Lendable {
+  return (
+    typeof tx === 'object' &&
+    tx !== null &&
+    'query' in tx &&
+    typeof tx.query === 'function' &&
+    'escapeIdentifier' in tx &&
+    'getTypeParser' in tx
+  );
+}
+
+export interface LentClient<C> {
+  readonly tx: C;
+  /** Why what was written through `tx` must not be committed: the guest tried to end the transaction, or left one of its own open. */
+  trouble(): Error | null;
+  /** Puts back the role that the guest has changed, for statements of the host's own. Sends nothing when it has changed none. */
+  restoreRole(): Promise<void>;
+  /** Whether the session may not be what it was, so that the connection must not serve anybody else. */
+  leftTraces(): boolean;
+  /** From now on every query through `tx` rejects with HF_NOT_IN_TRANSACTION. Queries sent before are not affected. */
+  takeBack(): void;
+}
+
+export function lend<C extends Lendable>(client: C): LentClient<C> {
+  let over = false;
+  let refused: Error | null = null;
+  let traces = false;
+  let roleBefore: Promise<string> | null = null;
+  /** Transactions of the guest's own that are open. */
+  let depth = 0;
+
+  const send = (...given: unknown[]): unknown => (client.query as (...all: unknown[]) => unknown).apply(client, given);
+
+  const refuse = (given: readonly unknown[], error: Error): unknown => {
+    // Whoever goes on reading from a cursor would wait for ever for a promise that is none.
+    if (isSubmittable(given[0])) throw error;
+    const callback = callbackOf(given);
+    if (callback === null) return Promise.reject(error);
+    queueMicrotask(() => callback(error));
+    return undefined;
+  };
+
+  /** Sent before the guest's statement, and answered before it. */
+  function askRole(): Promise<string> {
+    const asked = send("SELECT current_setting('role') AS role") as Promise<{ rows: readonly { role: string }[] }>;
+    return asked.then(
+      ({ rows }) => rows[0]?.role ?? 'none',
+      () => 'none',
+    );
+  }
+
+  /** The statement that does within our transaction what this one would do outside. Undefined: nothing can. */
+  function translate({ does, asks }: Control): string | undefined {
+    if (asks === 'isolation' || asks === 'chain' || asks === 'two phases') return undefined;
+    if (does === 'begin') {
+      depth += 1;
+      const savepoint = `SAVEPOINT ${nameOf(depth)}`;
+      return asks === 'read only' ? `${savepoint};SET TRANSACTION READ ONLY` : savepoint;
+    }
+    if (depth === 0) return undefined;
+    const name = nameOf(depth);
+    depth -= 1;
+    return does === 'commit' ? `RELEASE SAVEPOINT ${name}` : `ROLLBACK TO SAVEPOINT ${name};RELEASE SAVEPOINT ${name}`;
+  }
+
+  function sendControls(given: readonly unknown[], text: string, { controls, alone }: Inspection): unknown {
+    let rewritten = '';
+    let at = 0;
+    for (const control of controls) {
+      const instead = translate(control);
+      if (instead === undefined) {
+        refused ??= refusal(control);
+        return refuse(given, refused);
+      }
+      rewritten += text.slice(at, control.start) + instead;
+      at = control.end;
+    }
+    rewritten += text.slice(at);
+    // The driver sends it as it is: another statement than the one that stood behind a prepared name, and without values.
+    if (isSubmittable(given[0])) throw noCursor();
+    const callback = callbackOf(given);
+    const own = alone ? (controls[0] as Control).does.toUpperCase() : null;
+    if (callback === null) return (send(rewritten) as Promise<unknown>).then((result) => asAsked(result, own));
+    return send(rewritten, (error: unknown, result: unknown) => callback(error, asAsked(result, own)));
+  }
+
+  const query = (...given: unknown[]): unknown => {
+    if (over) return refuse(given, tooLate());
+    const text = textOf(given[0]);
+    if (text !== undefined) {
+      const inspection = inspectStatements(text);
+      traces ||= inspection.leavesTraces;
+      if (inspection.changesRole) roleBefore ??= askRole();
+      if (inspection.becomesReadOnly && depth === 0) {
+        refused ??= readOnly();
+        return refuse(given, refused);
+      }
+      if (inspection.controls.length > 0) return sendControls(given, text, inspection);
+    }
+    return send(...given);
+  };
+  const tx = new Proxy(client, {
+    get(target, property) {
+      if (property === 'query') return query;
+      if (property === 'release' || property === 'end') return refuseRelease;
+      return Reflect.get(target, property, target) as unknown;
+    },
+  });
+  return {
+    tx,
+    trouble: () => refused ?? (depth > 0 ? leftOpen() : null),
+    async restoreRole() {
+      if (roleBefore === null) return;
+      const role = await roleBefore;
+      await send(`SET LOCAL ROLE ${role === 'none' ? 'NONE' : quoteIdentifier(role)}`);
+    },
+    leftTraces: () => traces,
+    takeBack() {
+      over = true;
+    },
+  };
+}
+
+function nameOf(depth: number): string {
+  return `holdfast_nested_${depth}`;
+}
+
+/** Of a text, a configuration with one, or an object that submits itself: Query, pg-cursor, pg-query-stream. */
+function textOf(statement: unknown): string | undefined {
+  if (typeof statement === 'string') return statement;
+  if (typeof statement !== 'object' || statement === null) return undefined;
+  if ('text' in statement && typeof statement.text === 'string') return statement.text;
+  return 'cursor' in statement ? textOf(statement.cursor) : undefined;
+}
+
+function isSubmittable(statement: unknown): boolean {
+  return (
+    typeof statement === 'object' &&
+    statement !== null &&
+    'submit' in statement &&
+    typeof statement.submit === 'function'
+  );
+}
+
+type Callback = (error: unknown, result?: unknown) => void;
+
+function callbackOf(given: readonly unknown[]): Callback | null {
+  const last = given.findLast((each) => typeof each === 'function');
+  if (last !== undefined) return last as Callback;
+  const [first] = given;
+  if (typeof first === 'object' && first !== null && 'callback' in first && typeof first.callback === 'function')
+    return first.callback as Callback;
+  return null;
+}
+
+/** The result under the name of the statement that was asked for, if there was one alone. */
+function asAsked(result: unknown, command: string | null): unknown {
+  if (command === null) return result;
+  const last: unknown = Array.isArray(result) ? result.at(-1) : result;
+  return typeof last === 'object' && last !== null ? Object.assign(last, { command }) : last;
+}
+
+function refuseRelease(): never {
+  throw new PermanentError('The handler released the connection that Holdfast had opened for it.', {
+    advice: 'Leave tx to Holdfast.',
+  });
+}
+
+function refusal({ does, asks }: Control): PermanentError {
+  if (asks === 'isolation') {
+    return new PermanentError('A transaction within that of Holdfast cannot have another isolation level.', {
+      advice: 'Leave the level out of what is run with tx, or do that part in a transaction and connection of its own.',
+    });
+  }
+  const what = asks === 'two phases' ? 'PREPARE TRANSACTION' : does.toUpperCase();
+  return new PermanentError(
+    `${what} would end the transaction in which Holdfast keeps what is written together with its own record; it was not sent.`,
+    {
+      advice:
+        'Return to commit and throw to roll back; BEGIN, COMMIT and ROLLBACK of an ORM’s own are fine in pairs, and act as savepoints.',
+    },
+  );
+}
+
+function readOnly(): PermanentError {
+  return new PermanentError('SET TRANSACTION READ ONLY would keep Holdfast from writing its record; it was not sent.', {
+    advice:
+      'Leave it out, or read in a transaction of the ORM’s own (BEGIN READ ONLY), which ends before the handler does.',
+  });
+}
+
+function leftOpen(): PermanentError {
+  return new PermanentError('A transaction that was begun with tx was neither committed nor rolled back.', {
+    advice: 'Await the transaction of the ORM to its end, or leave BEGIN to Holdfast.',
+  });
+}
+
+function noCursor(): PermanentError {
+  return new PermanentError('A cursor or stream was given BEGIN, COMMIT or ROLLBACK.', {
+    advice: 'Send it by tx.query(text).',
+  });
+}
+
+function tooLate(): HoldfastError {
+  return new HoldfastError('HF_NOT_IN_TRANSACTION', 'The handler is over, and its transaction with it.', {
+    advice: 'Await all that uses tx before the handler ends; when a Promise.all rejects, its other branches go on.',
+  });
+}
