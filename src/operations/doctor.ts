@@ -6,6 +6,7 @@ import type { Database } from '../postgres/database.ts';
 import { migrationStatus } from '../postgres/migrator.ts';
 import { checkServer, checkSessions, checkTables } from './doctor-postgres.ts';
 import { checkRedis } from './doctor-redis.ts';
+import { checkRoles } from './doctor-roles.ts';
 import { checkFlow } from './doctor-flow.ts';
 import { checkSagas } from './doctor-sagas.ts';
 import type { Check, DoctorOptions, Finding } from './finding.ts';
@@ -25,9 +26,9 @@ export async function doctor(database: Database, options: DoctorOptions = {}): P
   findings.push(...(await checkServer(database, settled)), ...(await checkSessions(database, settled)));
   // The rest reads the tables.
   if (!schema.some(({ level }) => level === 'error')) {
-    checks.push('tables', 'flow', 'sagas');
+    checks.push('tables', 'flow', 'sagas', 'roles');
     findings.push(...(await checkTables(database, settled)), ...(await checkFlow(database, settled)));
-    findings.push(...(await checkSagas(database, settled)));
+    findings.push(...(await checkSagas(database, settled)), ...(await checkRoles(database, settled)));
   }
   findings.push(...(await checkRedis(database, settled)));
   const rank = { error: 0, warn: 1, note: 2 };

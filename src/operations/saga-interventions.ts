@@ -11,9 +11,9 @@ import type { Database } from '../postgres/database.ts';
 import { didYouMean } from '../runtime/options.ts';
 import type { AnySaga } from '../saga/definition.ts';
 import { WHOLE_RUN, type RunStatus, type StuckWhy } from '../saga/events.ts';
-import { createPostgresClientStore } from '../saga/postgres-client-store.ts';
+import { actOnRun } from '../saga/postgres-acts.ts';
 import type { MailBody } from '../saga/store.ts';
-import { assertReason, audited } from './interventions.ts';
+import { assertReason } from './interventions.ts';
 import { foldTimeline } from './saga-timeline.ts';
 import { assertRunId, noSuchRun, readJournal } from './sagas.ts';
 
@@ -234,22 +234,13 @@ async function send(
   assertRunId(id);
   // Bounded, and refused where it is no JSON, before anything is written.
   encodePayload(body, { maxBytes: DEFAULT_MAX_BYTES, where: `saga.${body.kind}` });
-  const store = createPostgresClientStore({ database });
-  return audited(database, async (client, audit) => {
-    const answer = await store.mail(client, id, body, statuses);
-    const { status } = answer;
-    if (status === null) throw noSuchRun(id);
-    if (!answer.accepted) throw refusal(id, body.kind, status, answer.pivoted);
-    const { actor, reason, bulk } = act;
-    const facts = {
-      status,
-      ...(bulk === undefined ? {} : { bulk }),
-      ...('call' in body ? { call: body.call } : {}),
-      ...details,
-    };
-    await audit({ actor, reason, action: `saga.${body.kind}`, subject: id, details: facts });
-    return { id, status };
-  });
+  const { actor, reason, bulk } = act;
+  const facts = { ...(bulk === undefined ? {} : { bulk }), ...('call' in body ? { call: body.call } : {}), ...details };
+  const answer = await actOnRun(database, { runId: id, body, statuses, actor, reason, details: facts });
+  const { status } = answer;
+  if (status === null) throw noSuchRun(id);
+  if (!answer.accepted) throw refusal(id, body.kind, status, answer.pivoted);
+  return { id, status };
 }
 
 function refusal(id: string, kind: MailBody['kind'], status: RunStatus, pivoted: boolean): HoldfastError {

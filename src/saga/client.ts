@@ -42,6 +42,14 @@ export interface Sagas<Tx = TransactionHandle> {
   start<S extends AnySaga>(tx: Tx, saga: S, input: SagaInput<S>, options?: StartOptions): Promise<HandleOf<S, Tx>>;
   /** For a run that was started elsewhere or before. Asks nobody whether it is there. Throws HF_SAGA_UNKNOWN, HF_NOT_FOUND. */
   handle<S extends AnySaga>(saga: S, id: string): HandleOf<S, Tx>;
+  /**
+   * The run of a saga, in whatever version, that was started with a key; null when there is none, or retention has removed it. Rejects with HF_SAGA_UNKNOWN and errors of the database.
+   *
+   * @example
+   * const run = await sagas.find(placeOrder, order.id);
+   * if (run !== null) await run.cancel('the customer called');
+   */
+  find<S extends AnySaga>(saga: S, key: string): Promise<HandleOf<S, Tx> | null>;
   /** A registered saga, its types forgotten: to start what is known by name only. Default: its newest version. Throws HF_SAGA_UNKNOWN. */
   byName(name: string, version?: number): Saga;
 }
@@ -120,6 +128,12 @@ export function createSagasOn<Tx>(
       if (!isUuid(id))
         throw new HoldfastError('HF_NOT_FOUND', `There is no run ${JSON.stringify(id) ?? typeof id}: ids are UUIDs.`);
       return runHandle(scene, saga, { id: id.toLowerCase(), created: false, ours: false });
+    },
+    async find(wanted: AnySaga, key: string) {
+      if (!isSaga(wanted)) throw noSaga('sagas.find', wanted, 'sagas.find(placeOrder, key)');
+      const saga = registered(registry, wanted);
+      const id = await store.find(saga.name, key);
+      return id === null ? null : runHandle(scene, saga, { id, created: false, ours: false });
     },
     byName: (name: string, version?: number) =>
       version === undefined ? registry.newest(name) : registered(registry, { name, version }),

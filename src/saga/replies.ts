@@ -38,7 +38,7 @@ export function sagaReplies(options: SagaRepliesOptions): Consumer {
     'Replies of participants by what became of them: delivered, or dropped because there is no such run.',
     ['outcome'],
   );
-  const sql = `SELECT ${quoteIdentifier(options.database?.schema ?? 'holdfast')}.send_saga_mail($1::uuid, 'reply', $2::text, $3::text[], false) AS answer`;
+  const sql = `SELECT ${quoteIdentifier(options.database?.schema ?? 'holdfast')}.post_saga_reply($1::uuid, $2::text, $3::text[], false) AS answer`;
   return consumer(destination, {
     ...rest,
     destination,

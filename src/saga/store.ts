@@ -234,6 +234,8 @@ export interface ClientStore<Tx> {
   mail(tx: Tx | null, runId: string, body: MailBody, statuses: readonly RunStatus[]): Promise<MailAnswer>;
   /** Runs by id; those that are not there are left out. */
   read(ids: readonly string[]): Promise<readonly RunView[]>;
+  /** The id of the run of a saga, in whatever version, that was started with that key; null: there is none. */
+  find(saga: string, key: string): Promise<string | null>;
   journal(id: string): Promise<readonly JournalRow[]>;
 }
 

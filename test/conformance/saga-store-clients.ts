@@ -114,6 +114,14 @@ export function clientsConformance<Tx>(bench: SagaStoreBench<Tx>): void {
   });
 
   describe('clients', () => {
+    it('finds a run by its saga and key', async () => {
+      const saga = uniqueSaga();
+      const request = requestOf(saga, { key: 'o-1' });
+      await bench.stores.client.start(null, [request, requestOf(uniqueSaga(), { key: 'o-1' })]);
+      expect(await bench.stores.client.find(saga.saga, 'o-1')).toBe(request.id);
+      expect(await bench.stores.client.find(saga.saga, 'o-2')).toBeNull();
+    });
+
     it('starts a run once for each key of a saga', async () => {
       const saga = uniqueSaga();
       const [first, second] = [requestOf(saga, { key: 'k' }), requestOf(saga, { key: 'k' })];

@@ -20,7 +20,7 @@ const Noted = message('note.taken', { schema: z.object({ n: z.number() }), key: 
 const outbox = createOutbox();
 // Roles belong to the whole server: names of our own.
 const prefix = uniquePrefix('role').replaceAll('-', '_');
-const ROLES = ['service', 'relay', 'consumer', 'starter', 'worker'];
+const ROLES = ['service', 'relay', 'consumer', 'starter', 'replies', 'participant', 'worker', 'viewer', 'operator'];
 let test: TestDatabase;
 
 beforeAll(async () => {
@@ -31,7 +31,7 @@ beforeAll(async () => {
   for (const role of ROLES) {
     await test.pool.query(`CREATE ROLE ${prefix}_${role} LOGIN PASSWORD 'test'`);
   }
-  await test.pool.query(grants.replaceAll(/ TO (\w+);/g, ` TO ${prefix}_$1;`));
+  await test.pool.query(grants.replaceAll(/ (TO|FROM) (\w+);/g, ` $1 ${prefix}_$2;`));
   await test.pool.query(`CREATE TABLE note (n int); GRANT INSERT ON note TO ${prefix}_consumer`);
 });
 afterAll(async () => {
@@ -96,13 +96,41 @@ describe('the grants of docs/roles.md', () => {
       commitOf(id, { journal: journalRow(2), update: update('completed', { result: '7' }) }),
     );
     expect(await client.read([id])).toMatchObject([{ status: 'completed', result: 7 }]);
-    expect(await client.journal(id)).toHaveLength(3);
+    expect(await client.find(saga.saga, 'k')).toBe(id);
+    expect(await createPostgresClientStore({ database: as('viewer') }).journal(id)).toHaveLength(3);
     await store.takeOver();
     await store.retire(worker);
   });
 
   it.each([
     ['service', 'SELECT * FROM holdfast.outbox'],
+    // A transaction id that no snapshot ever shows as done is read again and again, and never pruned.
+    [
+      'service',
+      `INSERT INTO holdfast.outbox (xid, id, topic, lane, payload, headers) VALUES ('9223372036854775807', gen_random_uuid(), 'a', 0, '1', '{}')`,
+    ],
+    [
+      'service',
+      `INSERT INTO holdfast.scheduled_message (id, due_at, topic, payload, headers) VALUES (gen_random_uuid(), now(), 'a', '1', '{}')`,
+    ],
+    ['service', `SELECT holdfast.allow_topics('${prefix}_service', '{}')`],
+    ['starter', 'SELECT * FROM holdfast.saga_run'],
+    ['starter', `INSERT INTO holdfast.saga_journal (saga_id, n, events) VALUES (gen_random_uuid(), 1, '[]')`],
+    [
+      'starter',
+      `INSERT INTO holdfast.saga_mail (saga_id, saga, version, kind, body) VALUES (gen_random_uuid(), 's', 1, 'resolve', '{}')`,
+    ],
+    ['starter', `SELECT holdfast.send_saga_mail(gen_random_uuid(), 'resolve', '{"kind":"resolve"}', '{stuck}', false)`],
+    ['starter', `SELECT holdfast.post_saga_mail(gen_random_uuid(), 'resolve', '{"kind":"resolve"}', '{stuck}', false)`],
+    ['starter', `SELECT holdfast.post_saga_mail(gen_random_uuid(), 'signal', '{"kind":"resolve"}', '{stuck}', false)`],
+    ['starter', `SELECT holdfast.act_on_saga_run(gen_random_uuid(), '{"kind":"retry"}', '{stuck}', 'me', null, '{}')`],
+    ['replies', `SELECT holdfast.post_saga_reply(gen_random_uuid(), '{"kind":"resolve"}', '{stuck}', false)`],
+    ['worker', `SELECT holdfast.act_on_saga_run(gen_random_uuid(), '{"kind":"retry"}', '{stuck}', 'me', null, '{}')`],
+    ['worker', 'INSERT INTO holdfast.outbox DEFAULT VALUES'],
+    ['operator', `UPDATE holdfast.audit SET actor = 'somebody else'`],
+    ['operator', 'DELETE FROM holdfast.audit'],
+    ['operator', 'UPDATE holdfast.saga_run SET pivoted = true'],
+    ['viewer', 'DELETE FROM holdfast.parked_message'],
     ['service', 'DELETE FROM holdfast.scheduled_message'],
     ['relay', 'SELECT * FROM holdfast.inbox'],
     ['starter', 'UPDATE holdfast.saga_run SET pivoted = true'],

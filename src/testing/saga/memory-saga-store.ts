@@ -243,6 +243,7 @@ export function createMemorySagaStore(options: MemorySagaStoreOptions = {}): Mem
 
     start: transactions.start,
     mail: transactions.mail,
+    find: async (saga, key) => tables.runWithKey(saga, key) ?? null,
     read: async (ids) => [...new Set(ids)].flatMap((id) => tables.runs.get(id) ?? []).map(viewOf),
     journal: async (id) => tables.journalOf(id),
 
