@@ -67,6 +67,7 @@ export const ERROR_CODES = {
   HF_REJECTED: 'The other side refused for good.',
   HF_NOT_ON_RECORD: 'A compensation asks for what the participant has no record of.',
   HF_REPLY_TOPIC: 'A message asks for its reply on a topic that the participant does not reply on.',
+  HF_REPLY_STRAY: 'A reply is for a run that is not in this database.',
   HF_CALL_REPEATED: 'A step was called a second time without an id.',
   HF_NON_DETERMINISM: 'The code of a saga does not do what its journal says it did.',
   HF_OUTSIDE_AWAIT: 'The code of a saga awaits something that is no step.',

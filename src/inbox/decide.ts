@@ -11,6 +11,8 @@ export const PARK_REASONS = {
   permanent: 'permanent error',
   undecodable: 'cannot be decoded',
   noHandler: 'no handler',
+  /** A reply whose run is not in this database. */
+  noRun: 'no such run here',
   crashed: 'crashed the consumer',
   predecessor: 'predecessor missing',
   behind: 'behind an earlier message of its key',
@@ -79,7 +81,7 @@ export interface Progress {
   /** Holds in a row before this outcome, and how long they have lasted. */
   readonly holds: number;
   readonly heldMs: number;
-  /** How long this process has been waiting for the predecessor. */
+  /** How long the predecessor has been waited for, or a process that the message is for. */
   readonly awaitedMs: number;
   readonly stopping: boolean;
 }
@@ -88,6 +90,8 @@ export interface Policies {
   readonly retry: RetryPolicy;
   readonly parkedRetry: RetryPolicy;
   readonly predecessorWaitMs: number;
+  /** How long a message may go back for a process that it is for. */
+  readonly handlerWaitMs: number;
   readonly random: () => number;
 }
 
@@ -125,8 +129,25 @@ export function decideNext(outcome: Outcome, progress: Progress, policies: Polic
       if (progress.conflicts <= FREE_CONFLICTS) return { do: 'again', delayMs: 0, because: 'conflict' };
       return afterFailure(outcome.error, progress, policies);
     case 'failed':
+      // Another process on the same queue may have what this one has not: its replies would be lost here.
+      if (isForOthers(outcome) && progress.awaitedMs < policies.handlerWaitMs)
+        return { do: 'later', delayMs: handOnMs(progress.awaitedMs, HAND_ON_ORDERED_CAP_MS) };
       return afterFailure(outcome.error, progress, policies);
   }
+}
+
+/** A message that this process has nothing to do with, as its handler found out. */
+export function isForOthers(outcome: Outcome): boolean {
+  return outcome.kind === 'failed' && isHoldfastError(outcome.error, 'HF_REPLY_STRAY');
+}
+
+function parkReasonOf(error: unknown): ParkReason {
+  if (isHoldfastError(error, 'HF_REPLY_STRAY')) return PARK_REASONS.noRun;
+  return isPermanent(error) ? PARK_REASONS.permanent : PARK_REASONS.gaveUp;
+}
+
+function handOnMs(waitedMs: number, capMs: number): number {
+  return Math.min(capMs, Math.max(HAND_ON_MS, waitedMs / 2));
 }
 
 function afterFailure(error: unknown, progress: Progress, policies: Policies): Next {
@@ -145,7 +166,7 @@ function afterFailure(error: unknown, progress: Progress, policies: Policies): N
   }
   return {
     do: 'park',
-    reason: isPermanent(error) ? PARK_REASONS.permanent : PARK_REASONS.gaveUp,
+    reason: parkReasonOf(error),
     error,
     retryInMs: firstRedriveMs(error, policies),
   };
@@ -202,7 +223,7 @@ export function decideUnhandled(facts: {
   if (facts.ignored) return { do: 'ignore' };
   if (facts.waitedMs >= facts.handlerWaitMs) return { do: 'park' };
   const capMs = facts.ordered ? HAND_ON_ORDERED_CAP_MS : HAND_ON_CAP_MS;
-  return { do: 'return', delayMs: Math.min(capMs, Math.max(HAND_ON_MS, facts.waitedMs / 2)) };
+  return { do: 'return', delayMs: handOnMs(facts.waitedMs, capMs) };
 }
 
 /** `attempts` counts the marks of a suspect, the one just made included; each earlier one is a death of the process. */
@@ -289,7 +310,7 @@ export function decideAfterRedrive(
         retryInMs: nextRedriveMs(redrives, null, policies),
       };
     case 'failed': {
-      const reason = isPermanent(outcome.error) ? PARK_REASONS.permanent : PARK_REASONS.gaveUp;
+      const reason = parkReasonOf(outcome.error);
       return { do: 'keep', reason, error: outcome.error, retryInMs: nextRedriveMs(redrives, outcome.error, policies) };
     }
   }

@@ -11,6 +11,7 @@ import {
   decideNext,
   decideSuspect,
   decideUnhandled,
+  isForOthers,
   PARK_REASONS,
   type Next,
   type Outcome,
@@ -154,7 +155,7 @@ export function createDeliverer<Tx>(room: Room<Tx>, since: () => Promise<number>
    * hold up other keys, and all that they sent meanwhile: counted from here alone, their waits would add up, key after key.
    */
   function awaited(incoming: Readable, outcome: Outcome, nowMs: number): number {
-    if (outcome.kind === 'awaiting') return waitedFor(incoming, nowMs);
+    if (outcome.kind === 'awaiting' || isForOthers(outcome)) return waitedFor(incoming, nowMs);
     if (awaitingSinceMs.size > 0 && outcome.kind !== 'unavailable' && outcome.kind !== 'busy')
       awaitingSinceMs.delete(incoming.id);
     return 0;
@@ -329,7 +330,8 @@ export function createDeliverer<Tx>(room: Room<Tx>, since: () => Promise<number>
   function report(incoming: Incoming, outcome: Outcome, next: Next, attempt: number): void {
     if (!('error' in outcome) || next.do === 'park') return;
     const fields = { id: incoming.id, topic: incoming.topic, attempt, err: outcome.error, next: next.do };
-    if (outcome.kind === 'lost') room.log.error(fields, 'an at-most-once handler failed: the message is lost');
+    if (isForOthers(outcome)) room.log.debug(fields, 'not for this process: the message goes back');
+    else if (outcome.kind === 'lost') room.log.error(fields, 'an at-most-once handler failed: the message is lost');
     else if (outcome.kind === 'unavailable') room.log.warn(fields, 'the database cannot be reached: the message waits');
     else if (outcome.kind === 'conflict') room.log.debug(fields, 'serialization conflict');
     else room.log.warn(fields, 'an attempt failed');

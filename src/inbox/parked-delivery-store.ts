@@ -4,7 +4,7 @@
  */
 import type { SqlExecutor } from '../postgres/executor.ts';
 import { quoteIdentifier } from '../postgres/quoting.ts';
-import { PARK_REASONS } from './decide.ts';
+import { PARK_REASONS, type ParkReason } from './decide.ts';
 
 export interface ParkedState {
   readonly state: 'failed' | 'behind';
@@ -64,6 +64,18 @@ export interface ParkedDeliveryStore {
   /** Gives the redrive back. */
   postpone(execute: SqlExecutor, messageId: string, delayMs: number): Promise<void>;
   count(execute: SqlExecutor): Promise<number>;
+  /** How many are parked for this reason. */
+  countFor(execute: SqlExecutor, reason: ParkReason): Promise<number>;
+  /** Deletes up to `limit` rows of a reason, those older than `olderThanMs` and those beyond the newest `most`. Resolves with how many. */
+  prune(
+    execute: SqlExecutor,
+    which: {
+      readonly reason: ParkReason;
+      readonly olderThanMs: number;
+      readonly most: number;
+      readonly limit: number;
+    },
+  ): Promise<number>;
 }
 
 /**
@@ -205,6 +217,27 @@ export function createParkedDeliveryStore(schema: string, consumer: string): Par
          WHERE consumer = $1 AND message_id = $2`,
         [consumer, messageId, delayMs],
       );
+    },
+    async countFor(execute, reason) {
+      const rows = await execute(`SELECT count(*)::int AS parked FROM ${table} WHERE consumer = $1 AND reason = $2`, [
+        consumer,
+        reason,
+      ]);
+      return (rows[0] as { parked: number }).parked;
+    },
+    async prune(execute, { reason, olderThanMs, most, limit }) {
+      const rows = await execute(
+        `WITH ranked AS (
+           SELECT message_id, parked_at, row_number() OVER (ORDER BY parked_at DESC) AS place FROM ${table}
+           WHERE consumer = $1 AND reason = $2),
+         old AS (
+           SELECT message_id FROM ranked
+           WHERE place > $4::int OR parked_at < now() - $3::float8 * interval '1 millisecond' LIMIT $5::int),
+         gone AS (DELETE FROM ${table} WHERE consumer = $1 AND message_id IN (SELECT message_id FROM old) RETURNING 1)
+         SELECT count(*)::int AS pruned FROM gone`,
+        [consumer, reason, olderThanMs, most, limit],
+      );
+      return (rows[0] as { pruned: number }).pruned;
     },
     async count(execute) {
       const rows = await execute(`SELECT count(*)::int AS parked FROM ${table} WHERE consumer = $1`, [consumer]);

@@ -5,12 +5,15 @@
 import { HoldfastError } from '../errors.ts';
 import type { SqlExecutor } from '../postgres/executor.ts';
 import { quoteIdentifier } from '../postgres/quoting.ts';
+import { PARK_REASONS } from './decide.ts';
 import { pruneIdempotencyKeys } from './idempotency.ts';
 import type { Room } from './room.ts';
 
 export const DEFAULT_RETENTION = '14d';
 /** Assumed when neither an option nor a subscription in the same database tells: the outbox's default retention. */
 export const ASSUMED_HORIZON_MS = 7 * 86_400_000;
+/** Replies for runs that are not here are kept as long as marks, and no more than this many: who sends them is not in our hands. */
+const MOST_STRAYS = 10_000;
 /** Rows per transaction: short, so that pruning holds no snapshot that keeps vacuum waiting. */
 const CHUNK = 1_000;
 
@@ -67,6 +70,14 @@ export async function pruneInbox<Tx>(
   await chunks((execute) =>
     pruneIdempotencyKeys(execute, { olderThanMs: idempotencyRetentionMs, limit: CHUNK, schema: room.work.schema }),
   );
+  const before = pruned;
+  const strays = { reason: PARK_REASONS.noRun, olderThanMs: room.retentionMs, most: MOST_STRAYS, limit: CHUNK };
+  await chunks((execute) => room.parked.prune(execute, strays));
+  if (pruned > before)
+    room.log.warn(
+      { pruned: pruned - before },
+      'parked replies for runs that are not here were kept long enough: deleted',
+    );
   await room.work.transaction((execute) => room.suspects.prune(execute, room.retentionMs));
   return pruned;
 }

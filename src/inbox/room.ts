@@ -67,6 +67,7 @@ export function policiesFor<Tx>(room: Room<Tx>, handler: ResolvedHandler<Tx> | u
     retry: handler?.retry ?? room.defaultRetry,
     parkedRetry: room.parkedRetry,
     predecessorWaitMs: room.predecessorWaitMs,
+    handlerWaitMs: room.handlerWaitMs,
     random: room.random,
   };
 }

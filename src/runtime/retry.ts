@@ -120,6 +120,7 @@ const PERMANENT_CODES: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'HF_NOT_IN_TRANSACTION',
   'HF_TX_UNSUPPORTED',
   'HF_IDEMPOTENCY_CONFLICT',
+  'HF_REPLY_STRAY',
 ]);
 
 /** True for failures that no retry can mend: PermanentError, refused messages, and what validation refuses. */

@@ -2,11 +2,16 @@
  * The way of replies into sagas: a consumer in the sagas' database that turns each reply into mail for its run, once. Workers embed
  * it when they are given `replies`; it can also run by itself.
  */
+import { HoldfastError } from '../errors.ts';
+import type { Logger } from '../runtime/log.ts';
 import { refuseUnknownOptions } from '../runtime/options.ts';
 import { safeLogger, safeMetrics } from '../runtime/observers.ts';
 import { consumer, type Consumer } from '../inbox/consumer.ts';
 import { KNOWN_OPTIONS, type CommonConsumerOptions, type DatabaseConsumerOptions } from '../inbox/consumer-options.ts';
+import { PARK_REASONS } from '../inbox/decide.ts';
 import { on } from '../inbox/handler.ts';
+import { createParkedDeliveryStore } from '../inbox/parked-delivery-store.ts';
+import type { Database } from '../postgres/database.ts';
 import { quoteIdentifier } from '../postgres/quoting.ts';
 import { MOVES } from './events.ts';
 import type { MailBody } from './store.ts';
@@ -25,7 +30,8 @@ export const DEFAULT_REPLY_DESTINATION = 'saga-replies';
 const ANY_STATUS = Object.keys(MOVES);
 
 /**
- * Opens nothing before `start`. Replies for runs that are not in this database are logged, counted and dropped.
+ * Opens nothing before `start`. Replies for runs that are not in this database go back to the queue for a minute (`handlerWait`), for
+ * workers of a database that has them; then they are parked, and deleted after `retention`.
  * @throws HoldfastError HF_CONFIG, HF_OPTION_UNKNOWN, HF_DURATION, HF_MESSAGE_TYPE; `start` rejects as a consumer's
  */
 export function sagaReplies(options: SagaRepliesOptions): Consumer {
@@ -35,28 +41,53 @@ export function sagaReplies(options: SagaRepliesOptions): Consumer {
   const log = safeLogger(options.log).child({ consumer: destination });
   const replies = safeMetrics(options.metrics, log).counter(
     'holdfast_saga_replies_total',
-    'Replies of participants by what became of them: delivered, or dropped because there is no such run.',
+    'Replies of participants by what became of them: delivered, or stray, for each look at one whose run is not here.',
     ['outcome'],
   );
   const sql = `SELECT ${quoteIdentifier(options.database?.schema ?? 'holdfast')}.post_saga_reply($1::uuid, $2::text, $3::text[], false) AS answer`;
-  return consumer(destination, {
+  const inner = consumer(destination, {
     ...rest,
     destination,
     handlers: [
-      on(sagaReply(topic), async (reply, { tx, message }) => {
+      on(sagaReply(topic), async (reply, { tx }) => {
         const { rows } = await tx.query<{ answer: { accepted: boolean } }>(sql, [
           reply.runId,
           JSON.stringify(mailOf(reply)),
           ANY_STATUS,
         ]);
         const delivered = rows[0]?.answer.accepted === true;
-        if (!delivered) {
-          const { runId, call, to } = reply;
-          log.warn({ id: message.id, runId, call, to }, 'a reply is for a run that is not here: it is dropped');
-        }
-        replies.inc({ outcome: delivered ? 'delivered' : 'dropped' });
+        replies.inc({ outcome: delivered ? 'delivered' : 'stray' });
+        if (!delivered) throw stray(destination, reply);
       }),
     ],
+  });
+  return {
+    ...inner,
+    async start() {
+      await inner.start();
+      await tellOfStrays(options.database, destination, log);
+    },
+  };
+}
+
+/** Whoever starts a worker is told that replies for others wait here: most likely two databases share the queue. */
+async function tellOfStrays(database: Database, queue: string, log: Logger): Promise<void> {
+  const strays = createParkedDeliveryStore(database.schema, queue);
+  const count = await strays
+    .countFor(async (sql, parameters) => (await database.query(sql, [...parameters])).rows, PARK_REASONS.noRun)
+    .catch(() => 0);
+  if (count > 0)
+    log.error(
+      { code: 'HF_REPLY_STRAY', queue, parked: count },
+      'replies for runs that are not in this database are parked: do workers of another database read the same reply queue?',
+    );
+}
+
+/** It goes back for a worker of another database, is parked when none takes it, and pruned as marks are; see the inbox. */
+function stray(queue: string, { runId, call, to }: SagaReply): HoldfastError {
+  return new HoldfastError('HF_REPLY_STRAY', `The run ${runId} is not in this database.`, {
+    advice: `If workers of another database read ${queue} as well, give each a reply queue and topic of its own. If the run was pruned, discard the reply.`,
+    details: { runId, call, to },
   });
 }
 

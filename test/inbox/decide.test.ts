@@ -28,6 +28,7 @@ const policies: Policies = {
   retry: DEFAULT_RETRY,
   parkedRetry: DEFAULT_PARKED_RETRY,
   predecessorWaitMs: 60_000,
+  handlerWaitMs: 60_000,
   random: () => 0.5,
 };
 const first: Progress = { attempt: 1, elapsedMs: 0, conflicts: 0, holds: 0, heldMs: 0, awaitedMs: 0, stopping: false };

@@ -2,15 +2,18 @@
  * Replies on their way into runs: each becomes one mail, in every status of the run.
  */
 import { randomUUID } from 'node:crypto';
-import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
+import { afterAll, beforeAll, beforeEach, expect, it, onTestFinished } from 'vitest';
 import type { Consumer } from '../../src/inbox/consumer.ts';
 import { INBOX_CRASH_POINTS } from '../../src/inbox/work.ts';
+import type { Logger } from '../../src/runtime/log.ts';
 import { noopMetrics, type Metrics } from '../../src/runtime/metrics.ts';
 import { MOVES, type RunStatus } from '../../src/saga/events.ts';
 import { sagaReplies, type SagaRepliesOptions } from '../../src/saga/replies.ts';
 import type { SagaReply } from '../../src/saga/wire.ts';
+import { bullmqTransport } from '../../src/transport/bullmq-redis.ts';
 import { memoryTransport } from '../../src/transport/memory.ts';
 import { delivery, openLab, wire, type Lab } from '../inbox/lab.ts';
+import { sharedRedisUrl, uniquePrefix } from '../support/servers.ts';
 
 let lab: Lab;
 beforeAll(async () => {
@@ -75,7 +78,7 @@ it('carries refusals with their error', async () => {
   expect(await mail()).toMatchObject([{ body: { to: 'compensation', outcome: 'rejected', error } }]);
 });
 
-it('drops what is for no run here, and counts it; parks what is no reply', async () => {
+it('parks what is for no run here, and counts it; parks what is no reply', async () => {
   const counted: string[] = [];
   const metrics: Metrics = {
     ...noopMetrics,
@@ -85,13 +88,87 @@ it('drops what is for no run here, and counts it; parks what is no reply', async
       },
     }),
   };
-  const consumer = replies({ metrics });
+  const consumer = replies({ metrics, handlerWait: 0 });
   await consumer.handle(delivery(reply(await run('waiting'))));
   await consumer.handle(delivery(reply(randomUUID())));
   await consumer.handle(delivery(reply('nobody')));
   expect(await mail()).toHaveLength(1);
-  expect(counted).toEqual(['delivered', 'dropped']);
-  expect(await lab.parked()).toMatchObject([{ topic: 'saga.reply', reason: 'permanent error' }]);
+  expect(counted).toEqual(['delivered', 'stray']);
+  expect(await lab.parked()).toMatchObject([
+    { topic: 'saga.reply', reason: 'no such run here', error: expect.stringContaining('HF_REPLY_STRAY') as string },
+    { topic: 'saga.reply', reason: 'permanent error' },
+  ]);
+});
+
+it('gives back what may be for another database on the same queue: each reply comes to its run', async () => {
+  const other = await openLab();
+  onTestFinished(() => other.dispose());
+  const redis = { connection: sharedRedisUrl(), prefix: uniquePrefix() };
+  const transport = bullmqTransport(redis);
+  onTestFinished(() => transport.close());
+  const runs = await Promise.all(
+    [lab, other].map(async ({ test }) => {
+      const ids = Array.from({ length: 20 }, () => randomUUID());
+      await test.pool.query(
+        `INSERT INTO holdfast.saga_run (id, saga, version, status) SELECT id, 'place-order', 1, 'waiting' FROM unnest($1::uuid[]) id`,
+        [ids],
+      );
+      return ids;
+    }),
+  );
+  const batch = runs.flat().map((runId) => {
+    const { id, text } = reply(runId);
+    return { id, topic: 'saga.reply', key: null, destination: 'saga-replies', wire: text, replayId: null };
+  });
+  await transport.publisher().publish(batch, { signal: new AbortController().signal });
+  for (const { database } of [lab, other]) {
+    const consumer = replies({ database, transport });
+    onTestFinished(() => consumer.stop());
+    await consumer.start();
+  }
+  const delivered = async (): Promise<number> =>
+    (await Promise.all([lab, other].map(({ test }) => test.pool.query('SELECT 1 FROM holdfast.saga_mail')))).reduce(
+      (sum, { rows }) => sum + rows.length,
+      0,
+    );
+  await expect.poll(delivered, { timeout: 60_000 }).toBe(40);
+  for (const [index, { test }] of [lab, other].entries()) {
+    const { rows } = await test.pool.query<{ saga_id: string }>('SELECT saga_id FROM holdfast.saga_mail');
+    expect(new Set(rows.map((row) => row.saga_id))).toEqual(new Set(runs[index]));
+  }
+  expect([...(await lab.parked()), ...(await other.parked())]).toEqual([]);
+});
+
+it('keeps strays for as long as marks, and no more than there is room for; a start tells of them', async () => {
+  const lines: string[] = [];
+  const say = (...[, text]: readonly unknown[]): void => void lines.push(String(text));
+  const log = { debug: say, info: say, warn: say, error: say, child: () => log } as unknown as Logger;
+  const consumer = replies({ handlerWait: 0, log, retention: '10d' });
+  await consumer.handle(delivery(reply(randomUUID())));
+  await consumer.handle(delivery(reply(randomUUID())));
+  onTestFinished(() => consumer.stop());
+  await consumer.start();
+  expect(lines).toContainEqual(expect.stringContaining('read the same reply queue?'));
+  await lab.test.pool.query(
+    `UPDATE holdfast.parked_delivery SET parked_at = now() - interval '11 days'
+     WHERE message_id = (SELECT message_id FROM holdfast.parked_delivery LIMIT 1)`,
+  );
+  await lab.test.pool.query(
+    `INSERT INTO holdfast.parked_delivery (consumer, message_id, topic, envelope, state, reason)
+     SELECT 'saga-replies', gen_random_uuid(), 'saga.reply', '{}', 'failed', 'no such run here' FROM generate_series(1, 11000)`,
+  );
+  await lab.test.pool.query(
+    `INSERT INTO holdfast.parked_delivery (consumer, message_id, topic, envelope, state, reason, parked_at)
+     VALUES ('saga-replies', gen_random_uuid(), 'saga.reply', '{}', 'failed', 'permanent error', now() - interval '30 days')`,
+  );
+  await consumer.tickPrune();
+  const { rows } = await lab.test.pool.query(
+    "SELECT reason, count(*)::int AS n, min(parked_at) > now() - interval '10 days' AS fresh FROM holdfast.parked_delivery GROUP BY 1 ORDER BY 1",
+  );
+  expect(rows).toEqual([
+    { reason: 'no such run here', n: 10_000, fresh: true },
+    { reason: 'permanent error', n: 1, fresh: false },
+  ]);
 });
 
 it('listens to the topic it is given', async () => {
