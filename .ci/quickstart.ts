@@ -107,7 +107,7 @@ function makeProject(folder: string, packed: string): void {
   const { devDependencies } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
     devDependencies: Record<string, string>;
   };
-  const tools = ['typescript', '@types/node', 'esbuild'].map((name) => `${name}@${devDependencies[name]}`);
+  const tools = ['typescript', '@types/node', 'esbuild', 'tsx'].map((name) => `${name}@${devDependencies[name]}`);
   const args = ['install', '--no-audit', '--no-fund', '--loglevel=error', packed, 'pg', 'zod', ...tools];
   const { status } = spawnSync('npm', args, { cwd: folder, stdio: ['ignore', 2, 2] });
   if (status !== 0) throw new Error('The packed package could not be installed in an empty project.');

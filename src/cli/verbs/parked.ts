@@ -48,14 +48,19 @@ export function formatParkedList(
     parked,
     [
       { title: 'STATE', value: ({ state }) => state, paint: (cell, { state }) => paint[state](cell) },
-      { title: 'WHERE', value: ({ kind, where }) => `${kind} ${where}`, shrink: 14 },
+      { title: 'WHERE', value: ({ kind, where }) => `${kind} ${where}`, shrink: 8 },
       { title: 'ID', value: ({ id }) => id, paint: style.dim },
-      { title: 'TOPIC', value: ({ topic }) => topic, shrink: 10, paint: style.cyan },
+      { title: 'TOPIC', value: ({ topic }) => topic, shrink: 8, paint: style.cyan },
       { title: 'KEY', value: ({ key }) => key ?? '-', shrink: 6 },
       { title: 'TRIES', value: ({ attempts }) => String(attempts), align: 'right', optional: true },
       { title: 'PARKED', value: ({ parkedForMs }) => formatMs(parkedForMs), align: 'right', optional: true },
       { title: 'NEXT', value: nextOf, align: 'right' },
-      { title: 'WHY', value: ({ error, reason }) => (error ?? reason).replace(/^HoldfastError: /, ''), shrink: 16 },
+      {
+        title: 'WHY',
+        value: ({ error, reason }) => (error ?? reason).replace(/^HoldfastError: /, ''),
+        shrink: 16,
+        optional: true,
+      },
     ],
     ui,
   );

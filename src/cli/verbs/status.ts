@@ -158,15 +158,26 @@ function formatReplays({ replays }: RelayStatus, ui: Ui): string {
     [
       { title: 'REPLAY', value: ({ id }) => id },
       { title: 'SUBSCRIPTION', value: ({ subscription }) => subscription, shrink: 12 },
-      { title: 'RANGE', value: ({ fromSeq, toSeq }) => `${formatCount(fromSeq)} … ${formatCount(toSeq)}` },
+      {
+        title: 'RANGE',
+        value: ({ fromSeq, toSeq }) => `${formatCount(fromSeq)} … ${formatCount(toSeq)}`,
+        shrink: 12,
+        optional: true,
+      },
       {
         title: 'ONLY',
         value: ({ topic, key }) =>
           [topic, key === null ? null : `key ${key}`].filter((part) => part !== null).join(', ') || '-',
         shrink: 8,
+        optional: true,
       },
       { title: 'PUBLISHED', value: ({ published }) => formatCount(published), align: 'right' },
-      { title: 'ASKED', value: ({ requestedAgoMs }) => `${formatMs(requestedAgoMs)} ago`, align: 'right' },
+      {
+        title: 'ASKED',
+        value: ({ requestedAgoMs }) => `${formatMs(requestedAgoMs)} ago`,
+        align: 'right',
+        optional: true,
+      },
     ],
     ui,
   );
