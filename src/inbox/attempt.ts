@@ -91,6 +91,11 @@ async function handleIn<Tx>(
     outbox: room.outbox,
     deadlines: room.deadlines,
     signal: attempt.signal,
+    onStray: (error) =>
+      room.log.error(
+        { err: error, id: attempt.incoming.id, topic: attempt.incoming.topic },
+        'a promise that a handler left behind was rejected, which counts for nothing: await it in the handler',
+      ),
   });
   room.counts.seconds.observe(
     { consumer: room.name, topic: attempt.incoming.topic },

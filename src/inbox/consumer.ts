@@ -12,6 +12,7 @@ import { parseDuration, type Duration } from '../runtime/duration.ts';
 import { createLoop } from '../runtime/loop.ts';
 import type { Metrics } from '../runtime/metrics.ts';
 import { safeLogger, safeMetrics } from '../runtime/observers.ts';
+import { inNoContext } from '../runtime/scope.ts';
 import { refuseUnknownOptions } from '../runtime/options.ts';
 import { backoffMs, resolveRetry } from '../runtime/retry.ts';
 import type { Service } from '../runtime/service.ts';
@@ -187,7 +188,8 @@ function assemble<Tx>(
     return firstRun;
   };
   const deliverer = createDeliverer(room, since);
-  const handle = (delivery: Delivery): Promise<Verdict> => deliverer.handle(delivery);
+  // Not in the context of the broker's client, or of who sends in the same process.
+  const handle = (delivery: Delivery): Promise<Verdict> => inNoContext(() => deliverer.handle(delivery));
   const redriver = createRedriver(room, since);
   const onError = (_error: unknown, failures: number): number => backoffMs(HOLD, failures, random);
   const parkedLoop = createLoop({

@@ -3,6 +3,7 @@
  * would cost more than the bookkeeping here. Used by attempts.
  */
 import type { Clock } from '../runtime/clock.ts';
+import { inNoContext } from '../runtime/scope.ts';
 
 export interface Deadlines {
   /** Calls `onExpire` once after `delayMs` milliseconds, unless the function returned is called before. Infinity: never. */
@@ -74,7 +75,7 @@ export function createDeadlines(clock: Clock): Deadlines {
       if (delayMs === Infinity) return () => {};
       const deadline = append(clock.monotonic() + delayMs, onExpire);
       // With equal timeouts, as is usual, a new deadline is never the next one, and nothing is to be done.
-      if (!watching) void watch();
+      if (!watching) void inNoContext(watch);
       else if (deadline.atMs < wakeAtMs) nap.abort();
       return () => remove(deadline);
     },

@@ -4,6 +4,7 @@
 import { HoldfastError } from '../errors.ts';
 import type { Envelope } from '../message/envelope.ts';
 import type { MessageType, PayloadInput } from '../message/message-type.ts';
+import { inScope } from '../runtime/scope.ts';
 import type { Deadlines } from './deadlines.ts';
 import type { TransactionHandle } from '../postgres/executor.ts';
 import type { HandlerContext, HandlerSendOptions, ResolvedHandler } from './handler.ts';
@@ -35,6 +36,8 @@ export interface HandlerRun<Tx> {
   readonly deadlines: Deadlines;
   /** Of the delivery: claim lost or hard stop. */
   readonly signal: AbortSignal;
+  /** Told of a promise that the handler has left behind and that was rejected. */
+  readonly onStray: (error: unknown) => void;
 }
 
 /** How long a handler whose signal has aborted may take to settle, in milliseconds. */
@@ -65,7 +68,7 @@ export function runHandler<Tx>(run: HandlerRun<Tx>): Promise<HandlerResult> {
     if (signal.aborted) return resolve({ kind: 'aborted', error: signal.reason, hung: false });
     signal.addEventListener('abort', onAbort);
     cancelDeadline = deadlines.add(handler.timeoutMs, () => end('timeout', timedOut(handler.topic, handler.timeoutMs)));
-    call(handler, run.payload, context).then(
+    inScope({ stray: run.onStray }, () => call(handler, run.payload, context)).then(
       // Done in spite of an abort is done: the mark protects it. Late is late, or a timeout would mean nothing.
       () => settle(ended === null || ended.kind === 'aborted' ? { kind: 'done' } : { ...ended, hung: false }),
       (error: unknown) => settle(ended === null ? { kind: 'failed', error } : { ...ended, hung: false }),

@@ -6,6 +6,7 @@ import { setMaxListeners } from 'node:events';
 import { isHoldfastError } from '../errors.ts';
 import type { Clock } from './clock.ts';
 import type { Logger } from './log.ts';
+import { inNoContext } from './scope.ts';
 import type { Service, StopOptions } from './service.ts';
 
 export interface LoopOptions {
@@ -103,7 +104,8 @@ export function createLoop(options: LoopOptions): Loop {
       if (running !== null) return;
       stopping = false;
       hard = new AbortController();
-      running = run();
+      // Its own, and not the context of whoever has started it.
+      running = inNoContext(run);
     },
     async stop({ signal }: StopOptions = {}) {
       stopping = true;

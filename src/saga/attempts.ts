@@ -4,6 +4,7 @@
  */
 import { HoldfastError, isHoldfastError } from '../errors.ts';
 import { isPermanent } from '../runtime/retry.ts';
+import { inScope } from '../runtime/scope.ts';
 import { encodeOutput } from './commands.ts';
 import { recordError } from './recorded-error.ts';
 import type { Uncounted } from './events.ts';
@@ -29,6 +30,8 @@ export interface AttemptOptions {
   readonly doubt: boolean;
   /** Whether nobody throws that on purpose. */
   readonly isBug: (error: unknown) => boolean;
+  /** Told of a promise that it has left behind and that was rejected. */
+  readonly onStray?: (error: unknown) => void;
   /** Says of a failure that it is the infrastructure's. Default: none is. */
   readonly cutShort?: (error: unknown) => Uncounted | undefined;
 }
@@ -80,7 +83,7 @@ export function startAttempt(
   if (options.timeoutMs !== Infinity)
     cancelLimit = options.limits.add(options.timeoutMs, () => abort(timedOut(options)));
   try {
-    const result = fn(context);
+    const result = inScope({ stray: options.onStray ?? nothing }, () => fn(context));
     if (isThenable(result)) result.then(succeed, fail);
     else succeed(result);
   } catch (error) {
@@ -119,6 +122,8 @@ function timedOut({ where, timeoutMs }: AttemptOptions): HoldfastError {
     details: { timeoutMs },
   });
 }
+
+function nothing(): void {}
 
 function isThenable(value: unknown): value is PromiseLike<unknown> {
   return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function';

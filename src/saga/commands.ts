@@ -7,6 +7,7 @@ import type { MessageType } from '../message/message-type.ts';
 import { laneOf } from '../outbox/lane.ts';
 import { messageText, prepareMessage } from '../outbox/prepare.ts';
 import type { JournalLimits } from './growth.ts';
+import type { Logger } from '../runtime/log.ts';
 import type { ErrorLists } from './bugs.ts';
 import { valueOf, type CallState } from './state.ts';
 import type { CommandStep, EmitStep } from './steps.ts';
@@ -27,6 +28,8 @@ export interface RunSettings extends JournalLimits {
   readonly replyTo: string;
   /** What counts as a bug where a saga does not say it itself. */
   readonly errors?: ErrorLists | null | undefined;
+  /** For what nobody else can be told. */
+  readonly log?: Logger | undefined;
 }
 
 export interface CommandRequest {

@@ -16,6 +16,7 @@ import { transactionCommit, type Run } from './run.ts';
 import { valueOf, type CallState } from './state.ts';
 import type { LocalStep, StepContext, TransactionContext, TransactionStep } from './steps.ts';
 import type { WorkerStore } from './store.ts';
+import { strayOfStep } from './strays.ts';
 import { callKey, undoOf } from './undo.ts';
 
 export interface EffectsOptions {
@@ -85,6 +86,7 @@ export function createEffects(options: EffectsOptions): Effects {
       maxBytes: run.settings.maxBytes,
       where: `${run.saga.name}, ${what === 'undo' ? 'compensation of ' : ''}${call.id}`,
       doubt,
+      onStray: strayOfStep(run, call, what),
       isBug: (error) => isBug(error, [run.saga.errors, run.settings.errors], 'step'),
     };
   }

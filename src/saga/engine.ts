@@ -5,6 +5,7 @@
  * A run has one commit in flight at a time, so the order of its journal is the order in which its code was told. What a commit makes
  * durable is begun after it; what its code asks for meanwhile goes into the next one.
  */
+import { inNoContext } from '../runtime/scope.ts';
 import { HoldfastError } from '../errors.ts';
 import { afterwards } from './mail.ts';
 import { CommitQueue, takeEffects, type Committed } from './commit-queue.ts';
@@ -22,6 +23,7 @@ import { Run } from './run.ts';
 import { valueOf } from './state.ts';
 import type { ClaimedRun, Mail, NewRun } from './store.ts';
 import { Starts } from './starts.ts';
+import { strayOfRun } from './strays.ts';
 import { takeFact } from './take-fact.ts';
 import { TakenMail } from './taken-mail.ts';
 import { createTimers } from './timers.ts';
@@ -150,7 +152,13 @@ export class Engine {
     run.startWith(start);
     const deadline = start.deadlineAt === null ? {} : { deadlineAt: start.deadlineAt };
     run.recordStarted(deadline, input, now);
-    run.flow = createFlow({ saga, runId: run.id, input: valueOf(input), maxBytes: this.#options.settings.maxBytes });
+    run.flow = createFlow({
+      saga,
+      runId: run.id,
+      input: valueOf(input),
+      maxBytes: this.#options.settings.maxBytes,
+      onStray: strayOfRun(run),
+    });
     this.#runs.add(run);
     const durable = this.#starts.wait(run.id);
     run.flow.begin(run.rowAt);
@@ -237,8 +245,11 @@ export class Engine {
   #wake(): void {
     if (this.#pumping || this.#dead) return;
     this.#pumping = true;
-    setImmediate(() => {
-      this.#pump().catch((error: unknown) => this.#options.onBroken(error));
+    // What it serves is everybody's: not to be done in the context of whoever has started a run just now.
+    inNoContext(() => {
+      setImmediate(() => {
+        this.#pump().catch((error: unknown) => this.#options.onBroken(error));
+      });
     });
   }
 

@@ -11,6 +11,8 @@ import { encodePayload } from '../message/payload.ts';
 import { parseDuration, type Duration } from '../runtime/duration.ts';
 import type { CallOptions, Saga, Signals, Steps, RunContext } from './definition.ts';
 import type { CallKind, RecordedError } from './events.ts';
+import { inScope, type Owner } from '../runtime/scope.ts';
+import { describeError } from '../runtime/describe-error.ts';
 import { recordError } from './recorded-error.ts';
 
 /** What the code asked for and nobody has looked at yet. */
@@ -55,6 +57,8 @@ export interface FlowOptions {
   readonly runId: string;
   readonly input: unknown;
   readonly maxBytes: number;
+  /** Told of a branch of the code that failed and that nobody awaits just then. */
+  readonly onStray?: (error: unknown) => void;
 }
 
 interface Pending {
@@ -78,6 +82,20 @@ export function createFlow(options: FlowOptions): Flow {
   let open = false;
   let at = 0;
   let draws = 0;
+  /** Branches of the code that failed, and that it has not awaited yet. */
+  let strays: Map<Promise<unknown>, unknown> | null = null;
+
+  const owner: Owner = {
+    stray(error, promise) {
+      options.onStray?.(error);
+      if (open) (strays ??= new Map()).set(promise, error);
+      else
+        violation ??= outside(
+          `has a branch that failed at a moment when it had been told nothing (${describeError(error)})`,
+        );
+    },
+    awaited: (promise) => void strays?.delete(promise),
+  };
 
   function outside(what: string): RecordedError {
     return {
@@ -227,7 +245,7 @@ export function createFlow(options: FlowOptions): Flow {
     begin(now) {
       open = true;
       at = now;
-      void run();
+      void inScope(owner, run);
     },
     tell(callId, told, now) {
       const waiting = made.get(callId);
@@ -243,6 +261,9 @@ export function createFlow(options: FlowOptions): Flow {
       open = false;
       const calls = fresh;
       if (calls.length > 0) fresh = [];
+      // What nobody has awaited by the end is not lost: the run fails with it.
+      if (ending?.kind === 'returned' && strays !== null && strays.size > 0)
+        ending = { kind: 'threw', error: [...strays.values()][0] };
       if (violation === null && ending === null && pending === 0)
         violation = outside('waits, but for none of its steps');
       return { calls, ending, violation };

@@ -110,7 +110,7 @@ export async function beginIncarnation(options: IncarnationOptions): Promise<Inc
     store,
     workerId: id,
     registry,
-    settings: options.settings,
+    settings: { ...options.settings, log },
     log,
     random: options.random,
     now,

@@ -11,6 +11,7 @@ import { replay } from './replay.ts';
 import type { Scene } from './facts.ts';
 import type { Run } from './run.ts';
 import { valueOf, type CallState } from './state.ts';
+import { strayOfRun } from './strays.ts';
 import { inTime, turn } from './turn.ts';
 
 const LOST: RecordedError = {
@@ -49,7 +50,13 @@ async function takeRevocation(run: Run, scene: Scene): Promise<void> {
 
 async function replayCode(run: Run, journal: readonly JournalRow[], scene: Scene): Promise<void> {
   const { maxBytes } = run.settings;
-  const flow = createFlow({ saga: run.saga, runId: run.id, input: valueOf(run.state.input), maxBytes });
+  const flow = createFlow({
+    saga: run.saga,
+    runId: run.id,
+    input: valueOf(run.state.input),
+    maxBytes,
+    onStray: strayOfRun(run),
+  });
   const fit = await replay(flow, journal, turn);
   if (fit.kind === 'misfit') {
     run.recordStuck(fit.why, null, fit.error, scene.now);
