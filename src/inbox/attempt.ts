@@ -143,7 +143,7 @@ function enterMarked<Tx>(room: Room<Tx>, attempt: Attempt<Tx>): Entry<Tx> {
   return {
     opening: room.inbox.orderedMarkStatements(arrival),
     async enter({ results, execute }) {
-      const locked = results[0]?.rows[0]?.['locked'] === true;
+      const locked = results[0]?.rows[0]?.['locked'] === 'true';
       if (locked && (results[1]?.count ?? 0) > 0) return 'enter';
       const facts = await room.inbox.orderedFacts(execute, arrival);
       const found = decideOrdered(incoming.id, { locked, ...facts });
@@ -172,7 +172,7 @@ function enterParked<Tx>(
   return {
     opening: arrival === null ? [] : [room.inbox.lockStatement(arrival.lock)],
     async enter({ results, execute }) {
-      if (arrival !== null && results[0]?.rows[0]?.['locked'] !== true) return 'busy';
+      if (arrival !== null && results[0]?.rows[0]?.['locked'] !== 'true') return 'busy';
       const row = await room.parked.lock(execute, incoming.id, room.ordered);
       if (row === null) return 'gone';
       if (arrival !== null && arrival.predecessorId !== null && row.reason !== PARK_REASONS.released) {

@@ -86,10 +86,10 @@ interface StoredAnswer {
 
 async function storedAnswer(execute: SqlExecutor, table: string, key: string): Promise<StoredAnswer> {
   const rows = await execute(
-    `SELECT fingerprint, answer IS NOT NULL AS answered, answer::text AS answer FROM ${table} WHERE key = $1::text FOR UPDATE`,
+    `SELECT fingerprint, (answer IS NOT NULL)::text AS answered, answer::text AS answer FROM ${table} WHERE key = $1::text FOR UPDATE`,
     [key],
   );
-  const row = rows[0] as { fingerprint: string; answered: boolean; answer: string | null } | undefined;
+  const row = rows[0] as { fingerprint: string; answered: string; answer: string | null } | undefined;
   if (row === undefined) {
     throw new HoldfastError('HF_NOT_FOUND', 'The idempotency key was pruned at this very moment.', {
       advice: 'Repeat the request.',
@@ -98,7 +98,7 @@ async function storedAnswer(execute: SqlExecutor, table: string, key: string): P
   }
   return {
     fingerprint: row.fingerprint,
-    answered: row.answered,
+    answered: row.answered === 'true',
     answer: row.answer === null ? null : (JSON.parse(row.answer) as unknown),
   };
 }
@@ -149,8 +149,8 @@ export async function pruneIdempotencyKeys(
     `WITH old AS (
        SELECT ctid FROM ${table} WHERE created_at < now() - $1::float8 * interval '1 millisecond' LIMIT $2::int FOR UPDATE SKIP LOCKED),
      gone AS (DELETE FROM ${table} WHERE ctid = ANY (ARRAY(SELECT ctid FROM old)) RETURNING 1)
-     SELECT count(*)::int AS pruned FROM gone`,
+     SELECT count(*)::text AS pruned FROM gone`,
     [olderThanMs, limit],
   );
-  return (rows[0] as { pruned: number }).pruned;
+  return Number(rows[0]?.['pruned']);
 }

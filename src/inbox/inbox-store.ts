@@ -2,6 +2,7 @@
  * The table `inbox`: one row per message that a consumer has taken charge of. The row commits together with the effect, or
  * together with the row in `parked_delivery`; so one INSERT tells duplicates of both. Used by attempts, parking and pruning.
  */
+import { readRows } from '../postgres/own-results.ts';
 import { createHash } from 'node:crypto';
 import { quoteIdentifier } from '../postgres/quoting.ts';
 import type { SqlExecutor } from '../postgres/executor.ts';
@@ -41,7 +42,7 @@ export interface OrderedArrival {
 export function createInboxStore(schema: string, consumer: string): InboxStore {
   const s = quoteIdentifier(schema);
   const markSql = `INSERT INTO ${s}.inbox (consumer, message_id) VALUES ($1, $2) ON CONFLICT DO NOTHING`;
-  const lockSql = 'SELECT pg_try_advisory_xact_lock($1::bigint) AS locked';
+  const lockSql = 'SELECT pg_try_advisory_xact_lock($1::bigint)::text AS locked';
   // Asked for the first by position instead of NOT EXISTS, for which the planner reads the whole table when one key fills much of it.
   const lineSql = `INSERT INTO ${s}.inbox (consumer, message_id) SELECT $1::text, $2::uuid
     WHERE (SELECT position FROM ${s}.parked_delivery WHERE consumer = $1::text AND key = $3 ORDER BY position LIMIT 1) IS NULL`;
@@ -65,28 +66,29 @@ export function createInboxStore(schema: string, consumer: string): InboxStore {
     },
 
     async orderedFacts(execute, { messageId, key, predecessorId, sentAt }) {
-      const [row] = await execute(
+      const [facts] = await readRows<{
+        handled: boolean;
+        predecessor: boolean;
+        found: boolean | null;
+        awaits: string | null;
+        later: boolean;
+      }>(
+        execute,
         `SELECT EXISTS (SELECT 1 FROM ${s}.inbox WHERE consumer = $1 AND message_id = $2::uuid) AS handled,
            $4::uuid IS NULL OR EXISTS (SELECT 1 FROM ${s}.inbox WHERE consumer = $1 AND message_id = $4::uuid) AS predecessor,
            head.found, head.awaits, head.awaits IS NOT NULL AND $6::text IS NOT NULL AND (
              SELECT position FROM ${s}.parked_delivery WHERE consumer = $1 AND key = $3
                AND coalesce(rtrim(envelope ->> 'time', 'Z'), '') COLLATE "C" <= $6::text COLLATE "C"
-             ORDER BY position LIMIT 1) IS NULL AS all_later
+             ORDER BY position LIMIT 1) IS NULL AS later
          FROM (SELECT 1) AS one LEFT JOIN LATERAL (
            SELECT true AS found, CASE WHEN reason = $5 THEN lower(envelope ->> 'predecessorid') END AS awaits
            FROM ${s}.parked_delivery WHERE consumer = $1 AND key = $3 ORDER BY position LIMIT 1) AS head ON true`,
         [consumer, messageId, key, predecessorId, PARK_REASONS.predecessor, sentAt],
       );
-      const facts = row as {
-        handled: boolean;
-        predecessor: boolean;
-        found: boolean | null;
-        awaits: string | null;
-        all_later: boolean;
-      };
+      if (facts === undefined) throw new TypeError('A SELECT without FROM returned no row.');
       return {
         handled: facts.handled,
-        head: facts.found === true ? { awaits: facts.awaits, allLater: facts.all_later } : null,
+        head: facts.found === true ? { awaits: facts.awaits, allLater: facts.later } : null,
         predecessorSeen: predecessorId === null ? null : facts.predecessor,
       };
     },
@@ -124,10 +126,10 @@ export function createInboxStore(schema: string, consumer: string): InboxStore {
              AND NOT EXISTS (SELECT 1 FROM ${s}.parked_delivery p WHERE p.consumer = i.consumer AND p.message_id = i.message_id)
            LIMIT $3::int FOR UPDATE OF i SKIP LOCKED),
          gone AS (DELETE FROM ${s}.inbox WHERE ctid = ANY (ARRAY(SELECT ctid FROM old)) RETURNING 1)
-         SELECT count(*)::int AS pruned FROM gone`,
+         SELECT count(*)::text AS pruned FROM gone`,
         [consumer, olderThanMs, limit],
       );
-      return (rows[0] as { pruned: number }).pruned;
+      return Number(rows[0]?.['pruned']);
     },
   };
 }

@@ -84,6 +84,8 @@ export function packWire(wire: unknown): string {
 
 /** The wire from a stored envelope. */
 export function unpackWire(stored: unknown): unknown {
+  // As PostgreSQL writes jsonb. Anything else goes on as the text it is: read and written again, large numbers would be others.
+  if (typeof stored === 'string' && stored.startsWith(`{"${PACKED}": `)) return unpackWire(JSON.parse(stored));
   if (typeof stored !== 'object' || stored === null || !Object.hasOwn(stored, PACKED)) return stored;
   return Buffer.from(String((stored as { readonly [PACKED]: unknown })[PACKED]), 'base64').toString();
 }

@@ -2,6 +2,7 @@
  * The table `parked_delivery`: messages whose handling gave up, and, for ordered consumers, those waiting behind them.
  * Used by parking.ts, redrive.ts and parked-operations.ts.
  */
+import { readRows } from '../postgres/own-results.ts';
 import type { SqlExecutor } from '../postgres/executor.ts';
 import { quoteIdentifier } from '../postgres/quoting.ts';
 import { PARK_REASONS, type ParkReason } from './decide.ts';
@@ -30,7 +31,8 @@ export interface ParkingRecord extends ParkedState {
 export interface ParkedRow {
   readonly messageId: string;
   readonly key: string | null;
-  readonly envelope: unknown;
+  /** JSON text. */
+  readonly envelope: string;
   readonly reason: string;
   readonly attempts: number;
   readonly redrives: number;
@@ -134,22 +136,23 @@ export function createParkedDeliveryStore(schema: string, consumer: string): Par
       );
     },
     async lockDue(execute, { limit, ordered, topics }) {
-      const rows = await execute(
-        `SELECT message_id, key, envelope, reason, attempts, redrives FROM ${table} p
+      const rows = await readRows<{
+        id: string;
+        key: string | null;
+        envelope: string;
+        reason: string;
+        attempts: number;
+        redrives: number;
+      }>(
+        execute,
+        `SELECT message_id AS id, key, envelope::text AS envelope, reason, attempts, redrives FROM ${table} p
          WHERE consumer = $1 AND next_attempt_at <= now()
            AND (topic = ANY (string_to_array($3, ' ')) OR reason IN ('${PARK_REASONS.undecodable}', '${PARK_REASONS.noHandler}'))
            ${ordered ? `AND (key IS NULL OR ${first})` : ''}
          ORDER BY next_attempt_at LIMIT $2::int FOR UPDATE OF p SKIP LOCKED`,
         [consumer, limit, topics.join(' ')],
       );
-      return rows.map((row) => ({
-        messageId: row['message_id'] as string,
-        key: row['key'] as string | null,
-        envelope: row['envelope'],
-        reason: row['reason'] as string,
-        attempts: row['attempts'] as number,
-        redrives: row['redrives'] as number,
-      }));
+      return rows.map(({ id, ...row }) => ({ messageId: id, ...row }));
     },
     async claim(execute, messageId, retryInMs) {
       await execute(
@@ -240,8 +243,8 @@ export function createParkedDeliveryStore(schema: string, consumer: string): Par
       return (rows[0] as { pruned: number }).pruned;
     },
     async count(execute) {
-      const rows = await execute(`SELECT count(*)::int AS parked FROM ${table} WHERE consumer = $1`, [consumer]);
-      return (rows[0] as { parked: number }).parked;
+      const rows = await execute(`SELECT count(*)::text AS parked FROM ${table} WHERE consumer = $1`, [consumer]);
+      return Number(rows[0]?.['parked']);
     },
   };
 }

@@ -2,6 +2,7 @@
  * What people do with parked deliveries: retry and discard. Each act commits together with its audit row. Used by the command line
  * and the dashboard; looking at them is operations/parked.ts. It needs no running consumer, whose redrive loop does the rest.
  */
+import { withOwnTypes } from '../postgres/own-results.ts';
 import { HoldfastError } from '../errors.ts';
 import { isUuid } from '../message/id.ts';
 import { recordAudit, type Act } from '../postgres/audit.ts';
@@ -28,7 +29,7 @@ export async function retryParked(
 ): Promise<number> {
   const table = `${quoteIdentifier(database.schema)}.parked_delivery`;
   return database.transaction(async (client) => {
-    const execute = toExecutor(client);
+    const execute = toExecutor(withOwnTypes(client));
     const rows = await execute(
       `UPDATE ${table} SET next_attempt_at = now(), reason = CASE WHEN $4::boolean AND reason = $5 THEN $6 ELSE reason END
        WHERE consumer = $1 AND state = 'failed' AND CASE
@@ -74,7 +75,7 @@ export async function discardParked(
   const where = 'WHERE consumer = $1 AND message_id = $2';
   const parameters = [consumer, assertId(id)];
   await database.transaction(async (client) => {
-    const execute = toExecutor(client);
+    const execute = toExecutor(withOwnTypes(client));
     const [peek] = await execute(`SELECT key FROM ${table} ${where}`, parameters);
     // A message that arrives now and finds its key parked must not line up behind the row that is leaving.
     const lock = typeof peek?.['key'] === 'string' ? keyLock(consumer, peek['key']) : null;

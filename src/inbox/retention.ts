@@ -48,8 +48,9 @@ function days(ms: number): string {
  * null when there are none. Asked through a function of the schema, because the table is the relay's.
  */
 export async function readRedeliveryHorizon(execute: SqlExecutor, schema: string): Promise<number | null> {
-  const rows = await execute(`SELECT ${quoteIdentifier(schema)}.redelivery_horizon_ms() AS horizon`, []);
-  return (rows[0]?.['horizon'] as number | null | undefined) ?? null;
+  const rows = await execute(`SELECT ${quoteIdentifier(schema)}.redelivery_horizon_ms()::text AS horizon`, []);
+  const horizon = rows[0]?.['horizon'] as string | null | undefined;
+  return horizon === null || horizon === undefined ? null : Number(horizon);
 }
 
 /** Prunes marks, attempts and idempotency keys, chunk by chunk, until nothing old is left or `signal` aborts. */

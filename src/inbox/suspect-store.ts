@@ -24,10 +24,10 @@ export function createSuspectStore(schema: string, consumer: string): SuspectSto
     async markAttempt(execute, messageId) {
       const rows = await execute(
         `INSERT INTO ${table} AS a (consumer, message_id, attempts) VALUES ($1, $2, 1)
-         ON CONFLICT (consumer, message_id) DO UPDATE SET attempts = a.attempts + 1, at = now() RETURNING attempts`,
+         ON CONFLICT (consumer, message_id) DO UPDATE SET attempts = a.attempts + 1, at = now() RETURNING attempts::text AS marked`,
         [consumer, messageId],
       );
-      return (rows[0] as { attempts: number }).attempts;
+      return Number(rows[0]?.['marked']);
     },
     async clear(execute, messageId) {
       await execute(`DELETE FROM ${table} WHERE consumer = $1 AND message_id = $2`, [consumer, messageId]);
@@ -41,10 +41,10 @@ export function createSuspectStore(schema: string, consumer: string): SuspectSto
     async firstRunAt(execute) {
       const rows = await execute(
         `INSERT INTO ${table} AS a (consumer, message_id, attempts) VALUES ($1, $2, 0)
-         ON CONFLICT (consumer, message_id) DO UPDATE SET attempts = a.attempts RETURNING (extract(epoch FROM at) * 1000)::float8 AS ms`,
+         ON CONFLICT (consumer, message_id) DO UPDATE SET attempts = a.attempts RETURNING (extract(epoch FROM at) * 1000)::text AS ms`,
         [consumer, FIRST_RUN],
       );
-      return new Date((rows[0] as { ms: number }).ms);
+      return new Date(Number(rows[0]?.['ms']));
     },
   };
 }

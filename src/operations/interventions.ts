@@ -2,6 +2,7 @@
  * What people do to the flow: retry, discard, replay, drop. Each act and its audit row commit together or not at all. Used by the
  * command line and the dashboard.
  */
+import { withOwnTypes } from '../postgres/own-results.ts';
 import { HoldfastError } from '../errors.ts';
 import {
   discardParked as discardParkedDelivery,
@@ -227,7 +228,10 @@ export async function audited<T>(
   act: (client: Transaction, audit: (entry: Entry) => Promise<void>) => Promise<T>,
 ): Promise<T> {
   return database
-    .transaction((client) => act(client, (entry) => recordAudit(toExecutor(client), database.schema, entry)))
+    .transaction((given) => {
+      const client = withOwnTypes(given);
+      return act(client, (entry) => recordAudit(toExecutor(client), database.schema, entry));
+    })
     .catch((error: unknown) => {
       throw translateSqlError(error);
     });

@@ -179,9 +179,9 @@ async function passages(database: Database, id: string): Promise<readonly Subscr
 
 async function consumerPassages(database: Database, id: string): Promise<readonly ConsumerPassage[]> {
   const s = quoteIdentifier(database.schema);
-  const handled = await database.query<{ consumer: string; at: Date }>(
+  const handled = await database.query<{ consumer: string; at: number }>(
     `WITH RECURSIVE ${consumersSql(database.schema)}
-     SELECT i.consumer, i.handled_at AS at FROM consumers c JOIN ${s}.inbox i ON i.consumer = c.consumer AND i.message_id = $1
+     SELECT i.consumer, extract(epoch FROM i.handled_at)::float8 * 1000 AS at FROM consumers c JOIN ${s}.inbox i ON i.consumer = c.consumer AND i.message_id = $1
      ORDER BY i.consumer`,
     [id],
   );

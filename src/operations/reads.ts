@@ -163,12 +163,19 @@ export function tables(database: Database): Kysely<HoldfastTables> {
   return builder.withSchema(database.schema);
 }
 
-/** Rejects with what translateSqlError makes of the driver's errors. */
+/**
+ * The row type is what Kysely inferred for the query, but for times, which are texts to make a Date of.
+ * Rejects with what translateSqlError makes of the driver's errors.
+ */
 export async function rows<O>(database: Database, query: Compilable<O>): Promise<readonly O[]> {
   const { sql: text, parameters } = query.compile();
   try {
-    // The row type is what Kysely inferred for the query.
-    return (await database.query(text, parameters)).rows as unknown as readonly O[];
+    // As JSON, times are ISO texts, whatever DateStyle and time zone the role has.
+    const found = await database.query<{ row: string }>(
+      `SELECT to_json(holdfast_row)::text AS row FROM (${text}) AS holdfast_row`,
+      parameters,
+    );
+    return found.rows.map(({ row }) => JSON.parse(row) as O);
   } catch (error) {
     throw translateSqlError(error);
   }

@@ -3,6 +3,7 @@
  * Used by the relay, consumers, the migrator and the operations; never by the writer, which works in the caller's transaction.
  */
 
+import { OWN_TYPES } from './own-results.ts';
 import pg from 'pg';
 import { HoldfastError } from '../errors.ts';
 import { parseDuration, type Duration } from '../runtime/duration.ts';
@@ -48,6 +49,7 @@ export interface DedicatedConnectionOptions {
 export interface Database {
   readonly schema: string;
   readonly pool: pg.Pool;
+  /** Of its columns, booleans, numbers, bigint (as text) and JSON are read as ever, whatever type parsers the process has set. */
   query<R extends pg.QueryResultRow = pg.QueryResultRow>(
     text: string,
     values?: readonly unknown[],
@@ -80,7 +82,9 @@ export function openDatabase(options: DatabaseOptions = {}): Database {
     schema,
     pool,
     async query<R extends pg.QueryResultRow>(text: string, values?: readonly unknown[]) {
-      return database.withConnection((client) => client.query<R>(text, values === undefined ? undefined : [...values]));
+      return database.withConnection((client) =>
+        client.query<R>({ text, ...(values === undefined ? {} : { values: [...values] }), types: OWN_TYPES }),
+      );
     },
     async withConnection(fn) {
       return withConnection(pool, fn);
@@ -214,6 +218,7 @@ async function dedicatedConnection(
 ): Promise<pg.Client> {
   const client = new pg.Client({
     ...pool.options,
+    types: OWN_TYPES,
     ...(options.queryTimeoutMs === undefined ? {} : { query_timeout: options.queryTimeoutMs }),
     // The pool hides the password from enumeration.
     ...(pool.options.password === undefined ? {} : { password: pool.options.password }),

@@ -6,6 +6,7 @@
  * look into the ledger again once they hold it, so the later one finds nothing to do.
  */
 
+import { withOwnTypes } from './own-results.ts';
 import { createHash } from 'node:crypto';
 import type pg from 'pg';
 import { HoldfastError } from '../errors.ts';
@@ -44,7 +45,7 @@ interface LedgerRow {
   readonly version: number;
   readonly name: string;
   readonly checksum: string;
-  readonly applied_at: Date;
+  readonly applied_ms: number;
   readonly applied_by: string;
 }
 
@@ -90,7 +91,7 @@ export async function migrationStatus(
     if (row === undefined)
       return { version, name, notes, checksum, state: 'pending', appliedAt: null, appliedBy: null };
     const state = row.checksum === checksum ? 'applied' : 'changed';
-    return { version, name, notes, checksum, state, appliedAt: row.applied_at, appliedBy: row.applied_by };
+    return { version, name, notes, checksum, state, appliedAt: new Date(row.applied_ms), appliedBy: row.applied_by };
   });
   const unknown = applied
     .filter((row) => row.version > files.length)
@@ -102,7 +103,7 @@ export async function migrationStatus(
         notes: '',
         checksum,
         state: 'unknown',
-        appliedAt: row.applied_at,
+        appliedAt: new Date(row.applied_ms),
         appliedBy: row.applied_by,
       };
     });
@@ -237,8 +238,8 @@ async function hasLedger(client: pg.PoolClient, schema: string): Promise<boolean
 
 async function readLedger(client: pg.PoolClient, schema: string): Promise<readonly LedgerRow[]> {
   if (!(await hasLedger(client, schema))) return [];
-  const { rows } = await client.query<LedgerRow>(
-    `SELECT version, name, checksum, applied_at, applied_by FROM ${ledger(schema)} ORDER BY version`,
+  const { rows } = await withOwnTypes(client).query<LedgerRow>(
+    `SELECT version, name, checksum, extract(epoch FROM applied_at)::float8 * 1000 AS applied_ms, applied_by FROM ${ledger(schema)} ORDER BY version`,
   );
   return rows;
 }
@@ -259,7 +260,7 @@ function checkLedger(applied: readonly LedgerRow[], files: readonly Migration[],
     if (file.checksum !== row.checksum) {
       throw new HoldfastError(
         'HF_MIGRATION_CHANGED',
-        `Migration ${fileName(file)} was applied on ${new Date(row.applied_at).toISOString()} and has been changed since.`,
+        `Migration ${fileName(file)} was applied on ${new Date(row.applied_ms).toISOString()} and has been changed since.`,
         {
           advice: 'Never edit a shipped migration; put back the file as it was, or reinstall the package.',
           details: { version: row.version, applied: row.checksum, shipped: file.checksum },

@@ -2,6 +2,7 @@
  * The table `subscription`: cursor, lease and probe of every reader of the log. Used by the subscription runner.
  * Every write is fenced by the lease epoch; all times are the database's.
  */
+import { withOwnTypes } from '../postgres/own-results.ts';
 import type { ClientBase, PoolClient } from 'pg';
 import { HoldfastError } from '../errors.ts';
 import type { Database } from '../postgres/database.ts';
@@ -143,7 +144,8 @@ export function createSubscriptionStore(database: Database): SubscriptionStore {
     async acquire(key, owner, leaseMs, failover = 'ignore') {
       const id = `${key.name}/${key.shard}`;
       const before = epochs.get(id) ?? [];
-      const acquisition = await database.transaction(async (client): Promise<Acquisition> => {
+      const acquisition = await database.transaction(async (given): Promise<Acquisition> => {
+        const client = withOwnTypes(given);
         await client.query(`SET LOCAL idle_in_transaction_session_timeout = ${Math.ceil(leaseMs / 2)}`);
         // Takeover counts as a stall when the owner before did not give the lease back; advance() sets the count to 0. Who comes
         // back to its own lease has not died, whatever it had marked as being published.

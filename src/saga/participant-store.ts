@@ -131,10 +131,10 @@ export function createParticipantStore(schema: string, participant: string): Par
            WHERE participant = $1::text AND ${PRUNED[kind]} AND at < now() - $2::float8 * interval '1 millisecond'
            LIMIT $3::int FOR UPDATE SKIP LOCKED),
          gone AS (DELETE FROM ${table} WHERE ctid = ANY (ARRAY(SELECT ctid FROM old)) RETURNING 1)
-         SELECT count(*)::int AS pruned FROM gone`,
+         SELECT count(*)::text AS pruned FROM gone`,
         [participant, olderThanMs, limit],
       );
-      return (rows[0] as { pruned: number }).pruned;
+      return Number(rows[0]?.['pruned']);
     },
   };
 }

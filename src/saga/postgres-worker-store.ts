@@ -2,6 +2,7 @@
  * The store of workers on PostgreSQL: leases, claims, mail, and what writes under a lease (group-commit.ts, transaction-step.ts).
  * The duties stand in store.ts, the tables and their functions in migrations/0003_saga.sql.
  */
+import { withOwnTypes } from '../postgres/own-results.ts';
 import { HoldfastError, isHoldfastError } from '../errors.ts';
 import type { Database } from '../postgres/database.ts';
 import { quoteIdentifier } from '../postgres/quoting.ts';
@@ -82,7 +83,7 @@ export function createPostgresWorkerStore(options: PostgresWorkerStoreOptions): 
     try {
       crashPoint('saga.claim:before');
       await database.transaction(async (client) => {
-        claimed = (await client.query<ClaimedRow>(sql, [...values])).rows;
+        claimed = (await withOwnTypes(client).query<ClaimedRow>(sql, [...values])).rows;
       });
       crashPoint('saga.claim:after');
     } catch (error) {
