@@ -66,6 +66,21 @@ BEGIN
   END IF;
 END $$;
 
+-- Whether JSON is nested deeper than consumers read it: 500 arrays and objects within one another, as src/message/json-limits.ts has it.
+CREATE FUNCTION "holdfast".is_too_deep(jsonb) RETURNS boolean
+  LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+  RETURN pg_catalog.jsonb_path_exists($1, 'strict $.**{500} ? (@.type() == "object" || @.type() == "array")', '{}', true);
+
+-- The payload as it is; refuses one that no consumer could read.
+CREATE FUNCTION "holdfast".readable(payload jsonb) RETURNS jsonb
+  LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
+BEGIN
+  IF "holdfast".is_too_deep(payload) THEN
+    RAISE EXCEPTION 'holdfast: the payload is nested more than 500 deep' USING ERRCODE = '22023', HINT = 'Send a flatter value.';
+  END IF;
+  RETURN payload;
+END $$;
+
 -- As in 0001, and before the first message in this cluster the sequences are compared with what they number.
 CREATE OR REPLACE FUNCTION "holdfast".write_message(
   id uuid, topic text, key text, lane smallint, payload jsonb, headers jsonb, require_transaction boolean
@@ -85,7 +100,8 @@ BEGIN
     PERFORM "holdfast".raise_sequences();
   END IF;
   INSERT INTO "holdfast".outbox (xid, id, topic, key, lane, payload, headers, bytes)
-  VALUES (writer, write_message.id, write_message.topic, write_message.key, write_message.lane, write_message.payload, write_message.headers,
+  VALUES (writer, write_message.id, write_message.topic, write_message.key, write_message.lane,
+    "holdfast".readable(write_message.payload), write_message.headers,
     octet_length(write_message.payload::text) + octet_length(write_message.headers::text));
   IF relays.asleep AND current_setting('holdfast.wake', true) IS DISTINCT FROM 'off' THEN
     PERFORM pg_notify('"holdfast".wake', '');
@@ -107,7 +123,7 @@ BEGIN
     PERFORM "holdfast".raise_sequences();
   END IF;
   INSERT INTO "holdfast".outbox (xid, id, topic, key, lane, payload, headers, bytes)
-  SELECT writer, m.id, m.topic, m.key, coalesce(m.lane, "holdfast".lane_of(coalesce(m.key, m.id::text))), coalesce(m.payload, 'null'),
+  SELECT writer, m.id, m.topic, m.key, coalesce(m.lane, "holdfast".lane_of(coalesce(m.key, m.id::text))), coalesce("holdfast".readable(m.payload), 'null'),
     coalesce(m.headers, '{}'), octet_length(coalesce(m.payload, 'null')::text) + octet_length(coalesce(m.headers, '{}')::text)
   FROM json_to_recordset(messages::json) AS m (id uuid, topic text, key text, lane smallint, payload jsonb, headers jsonb);
   IF (SELECT last_value FROM "holdfast".relay_asleep) = 2 AND current_setting('holdfast.wake', true) IS DISTINCT FROM 'off' THEN
@@ -124,7 +140,7 @@ BEGIN
     RETURN false;
   END IF;
   INSERT INTO "holdfast".scheduled_message (id, due_at, topic, key, payload, headers, bytes)
-  SELECT m.id, coalesce(m.due_at, clock_timestamp() + m.delay_ms * interval '1 millisecond'), m.topic, m.key, coalesce(m.payload, 'null'),
+  SELECT m.id, coalesce(m.due_at, clock_timestamp() + m.delay_ms * interval '1 millisecond'), m.topic, m.key, coalesce("holdfast".readable(m.payload), 'null'),
     coalesce(m.headers, '{}'), octet_length(coalesce(m.payload, 'null')::text) + octet_length(coalesce(m.headers, '{}')::text)
   FROM json_to_recordset(messages::json)
     AS m (id uuid, due_at timestamptz, delay_ms double precision, topic text, key text, payload jsonb, headers jsonb);

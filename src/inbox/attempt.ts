@@ -4,13 +4,14 @@
  */
 import type { Envelope } from '../message/envelope.ts';
 import type { SqlExecutor } from '../postgres/executor.ts';
-import { classifySqlError } from '../postgres/sql-state.ts';
+import { classifySqlError, passesByItself } from '../postgres/sql-state.ts';
 import { decideOrdered, PARK_REASONS, predecessorWaived, type Outcome } from './decide.ts';
 import { runHandler } from './handler-run.ts';
 import type { ResolvedHandler } from './handler.ts';
 import { keyLock, type OrderedArrival } from './inbox-store.ts';
 import { sentAt, wireText, type Incoming } from './incoming.ts';
 import type { Room } from './room.ts';
+import { isNotTheDatabase, isRefusedValue, isServerTrouble } from './trouble.ts';
 import type { Ending, Opened, Statement, WorkResult } from './work.ts';
 
 export interface Attempt<Tx> {
@@ -30,7 +31,7 @@ export async function attemptOnce<Tx>(room: Room<Tx>, attempt: Attempt<Tx>): Pro
   const { handler, incoming } = attempt;
   let payload: unknown;
   try {
-    payload = await handler.decode(incoming.envelope);
+    payload = await handler.decode(incoming.envelope, incoming.wire);
   } catch (error) {
     return { kind: 'failed', error };
   }
@@ -103,14 +104,7 @@ async function handleIn<Tx>(
   );
   room.crash(`${points}.handler:after`);
   if (result.kind === 'done') return { end: 'commit', value: { kind: 'handled' } };
-  if (result.kind === 'failed') {
-    return {
-      end: 'rollback',
-      value: isConflict(result.error)
-        ? { kind: 'conflict', error: result.error }
-        : { kind: 'failed', error: result.error },
-    };
-  }
+  if (result.kind === 'failed') return { end: 'rollback', value: handlerOutcome(result.error) };
   if (result.hung) await opened.sever();
   return {
     end: 'rollback',
@@ -119,14 +113,26 @@ async function handleIn<Tx>(
   };
 }
 
+function handlerOutcome(error: unknown): Outcome {
+  if (isConflict(error)) return { kind: 'conflict', error };
+  return { kind: isServerTrouble(error) ? 'unavailable' : 'failed', error };
+}
+
 function outcomeOf(result: WorkResult<Outcome>): Outcome {
   if (result.kind === 'ended') return result.value;
   const { phase, error } = result;
   if (isConflict(error)) return { kind: 'conflict', error };
-  // Nothing was run, so nothing can be held against the message, except a value that PostgreSQL refuses.
-  if (phase === 'opening' && classifySqlError(error) !== 'data') return { kind: 'unavailable', error };
-  // A COMMIT whose connection broke may have happened; the next attempt's mark tells.
-  return { kind: 'failed', error };
+  switch (phase) {
+    case 'opening':
+      // Nothing was run, so nothing can be held against the message, except a value that PostgreSQL refuses, or what is not its doing.
+      return { kind: isRefusedValue(error) || isNotTheDatabase(error) ? 'failed' : 'unavailable', error };
+    case 'body':
+      // A statement of our own: what handlers throw does not come out this way.
+      return { kind: passesByItself(error) ? 'unavailable' : 'failed', error };
+    case 'commit':
+      // A COMMIT whose connection broke may have happened; the next attempt's mark tells. One that the server refused has not.
+      return handlerOutcome(error);
+  }
 }
 
 /** The mark decides; for ordered consumers, also the line of the key and the predecessor. */
@@ -229,7 +235,7 @@ async function atMostOnce<Tx>(room: Room<Tx>, attempt: Attempt<Tx>, payload: unk
   );
   const entered = outcomeOf(marked);
   // A mark whose COMMIT is in doubt counts as made: at most once.
-  if (marked.kind === 'failed' && marked.phase === 'commit' && entered.kind === 'failed')
+  if (marked.kind === 'failed' && marked.phase === 'commit' && 'error' in entered && entered.kind !== 'conflict')
     return { kind: 'lost', error: entered.error };
   if (entered.kind !== 'handled') return entered;
   const outcome = await inTransaction(room, { ...attempt, parked: false }, payload, {

@@ -21,6 +21,7 @@ import { noHandler, type ResolvedHandler } from './handler.ts';
 import { readIncoming, type Incoming } from './incoming.ts';
 import { park } from './parking.ts';
 import { policiesFor, topicLabel, type MessageOutcome, type Room } from './room.ts';
+import { describeTrouble } from './trouble.ts';
 import { SimulatedCrash } from './work.ts';
 
 const DONE: Verdict = { kind: 'done' };
@@ -332,7 +333,7 @@ export function createDeliverer<Tx>(room: Room<Tx>, since: () => Promise<number>
     const fields = { id: incoming.id, topic: incoming.topic, attempt, err: outcome.error, next: next.do };
     if (isForOthers(outcome)) room.log.debug(fields, 'not for this process: the message goes back');
     else if (outcome.kind === 'lost') room.log.error(fields, 'an at-most-once handler failed: the message is lost');
-    else if (outcome.kind === 'unavailable') room.log.warn(fields, 'the database cannot be reached: the message waits');
+    else if (outcome.kind === 'unavailable') room.log.warn(fields, describeTrouble(outcome.error));
     else if (outcome.kind === 'conflict') room.log.debug(fields, 'serialization conflict');
     else room.log.warn(fields, 'an attempt failed');
   }

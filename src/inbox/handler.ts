@@ -65,7 +65,8 @@ export interface Handler<Tx> {
   readonly topic: string;
   readonly kind: HandlerKind;
   readonly options: HandlerOptions;
-  decode(envelope: Envelope): Promise<unknown>;
+  /** `wire`: what the envelope was read from; it has numbers that `data` has lost. */
+  decode(envelope: Envelope, wire: unknown): Promise<unknown>;
   run(payload: unknown, context: HandlerContext<Tx>): unknown;
 }
 
@@ -108,7 +109,7 @@ function makeHandler<Output, Tx>(
     topic: type.topic,
     kind,
     options,
-    decode: (envelope) => decodePayload(type, envelope),
+    decode: (envelope, wire) => decodePayload(type, envelope, wire),
     run: (payload, context) => handle(payload as Output, context),
   };
 }

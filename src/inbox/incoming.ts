@@ -3,6 +3,7 @@
  * Used by deliver.ts and redrive.ts.
  */
 import { createHash } from 'node:crypto';
+import { inspect } from 'node:util';
 import { decodeEnvelope, type Envelope } from '../message/envelope.ts';
 import { isUuid } from '../message/id.ts';
 import { assertKey, assertStorableText, isStorableText, MAX_KEY_BYTES } from '../message/text.ts';
@@ -65,8 +66,15 @@ export function sentAt(wire: unknown): string | null {
   return typeof time === 'string' && /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$/.test(time) ? time.slice(0, -1) : null;
 }
 
+/** The wire as it came; for an adapter that parsed it, made anew. */
 export function wireText(wire: unknown): string {
-  return typeof wire === 'string' ? wire : (JSON.stringify(wire) ?? 'null');
+  if (typeof wire === 'string') return wire;
+  try {
+    return JSON.stringify(wire) ?? 'null';
+  } catch {
+    // Too deep for the stack, or not from JSON at all: it cannot be read again, but it can be looked at.
+    return inspect(wire, { depth: 10, maxArrayLength: 1_000, maxStringLength: 100_000 });
+  }
 }
 
 /** UUID version 8 (RFC 9562: custom) of a text. */
@@ -82,10 +90,10 @@ export function packWire(wire: unknown): string {
   return JSON.stringify({ [PACKED]: Buffer.from(wireText(wire)).toString('base64') });
 }
 
-/** The wire from a stored envelope. */
-export function unpackWire(stored: unknown): unknown {
-  // As PostgreSQL writes jsonb. Anything else goes on as the text it is: read and written again, large numbers would be others.
-  if (typeof stored === 'string' && stored.startsWith(`{"${PACKED}": `)) return unpackWire(JSON.parse(stored));
-  if (typeof stored !== 'object' || stored === null || !Object.hasOwn(stored, PACKED)) return stored;
-  return Buffer.from(String((stored as { readonly [PACKED]: unknown })[PACKED]), 'base64').toString();
+const PACKED_WIRE = new RegExp(`^\\{\\s*"${PACKED}"\\s*:\\s*"([A-Za-z0-9+/=]*)"\\s*\\}$`);
+
+/** The wire from a stored envelope, which was read as text: parsed, it would have lost what JavaScript's numbers cannot hold. */
+export function unpackWire(stored: string): string {
+  const packed = PACKED_WIRE.exec(stored)?.[1];
+  return packed === undefined ? stored : Buffer.from(packed, 'base64').toString();
 }

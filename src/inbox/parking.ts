@@ -4,11 +4,11 @@
  */
 import { describeError } from '../runtime/describe-error.ts';
 import type { SqlExecutor } from '../postgres/executor.ts';
-import { sqlStateOf } from '../postgres/sql-state.ts';
 import { keyLock } from './inbox-store.ts';
 import type { ParkReason } from './decide.ts';
 import { packWire, sentAt, wireText, type Incoming } from './incoming.ts';
 import type { Room } from './room.ts';
+import { isNotTheDatabase, isRefusedValue } from './trouble.ts';
 import { SimulatedCrash } from './work.ts';
 
 export interface Parking {
@@ -45,8 +45,10 @@ async function attemptParking<Tx>(room: Room<Tx>, parking: Parking): Promise<Par
   try {
     return await room.work.transaction((execute) => write(room, execute, parking, wireText(parking.incoming.wire)));
   } catch (error) {
-    // 22: the envelope holds what jsonb cannot (NUL, a number beyond measure, no JSON). 54: more than it can.
-    if (!/^(22|54)/.test(sqlStateOf(error) ?? '')) throw error;
+    if (error instanceof SimulatedCrash) throw error;
+    // The envelope holds what jsonb cannot (NUL, a number beyond measure, no JSON) or more than it can; or, on its way, something in
+    // this process ran over. As the bytes it came in, it asks nothing of anybody.
+    if (!isRefusedValue(error) && !isNotTheDatabase(error)) throw error;
     return room.work.transaction((execute) => write(room, execute, parking, packWire(parking.incoming.wire)));
   }
 }

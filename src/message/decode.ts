@@ -4,16 +4,20 @@
  */
 import { HoldfastError } from '../errors.ts';
 import type { Envelope } from './envelope.ts';
+import { memberText, parseExact } from './exact-json.ts';
+import { holdsInfinity } from './json-limits.ts';
 import type { MessageType } from './message-type.ts';
 import { validate } from './validate.ts';
 
 /**
+ * @param wire the envelope as it came, for types that ask for exact numbers: `data` has lost them
  * @throws HoldfastError HF_MESSAGE_VERSION when the version is newer than the type's, or older than its upcasts reach;
- * HF_PAYLOAD_INVALID when an upcast fails or the schema refuses
+ * HF_PAYLOAD_INVALID when an upcast fails, the schema refuses, or a number is infinite to JavaScript
  */
 export async function decodePayload<Output>(
   type: MessageType<string, unknown, Output>,
   envelope: Pick<Envelope, 'id' | 'version' | 'data'>,
+  wire?: unknown,
 ): Promise<Output> {
   const { version, id } = envelope;
   const details = { topic: type.topic, id, version, known: type.version };
@@ -27,7 +31,7 @@ export async function decodePayload<Output>(
       },
     );
   }
-  let payload = envelope.data;
+  let payload = numbersOf(type, envelope.data, wire, `${type.topic} ${id}`);
   for (let from = version; from < type.version; from += 1) {
     const upcast = type.upcasts.get(from);
     if (upcast === undefined) {
@@ -52,4 +56,17 @@ export async function decodePayload<Output>(
   }
   const validated = validate(type.schema, payload, `${type.topic} ${id}`);
   return validated instanceof Promise ? validated : validated.value;
+}
+
+function numbersOf(type: MessageType, data: unknown, wire: unknown, where: string): unknown {
+  const text = typeof wire === 'string' ? wire : undefined;
+  if (type.numbers !== null && text !== undefined) return parseExact(memberText(text, 'data') ?? 'null', type.numbers);
+  if (!holdsInfinity(data, text)) return data;
+  throw new HoldfastError(
+    'HF_PAYLOAD_INVALID',
+    `${where}: a number in the payload is beyond what JavaScript can hold.`,
+    {
+      advice: "Declare the message type with numbers: 'text', which gives such numbers as they are written.",
+    },
+  );
 }

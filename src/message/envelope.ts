@@ -5,6 +5,7 @@
  */
 import { HoldfastError } from '../errors.ts';
 import { isUuid } from './id.ts';
+import { isTooDeep, MAX_JSON_DEPTH } from './json-limits.ts';
 import { assertStorableText } from './text.ts';
 import { cleanTraceContext } from './trace-context.ts';
 
@@ -201,6 +202,8 @@ export function decodeEnvelope(wire: unknown): Envelope {
   if (typeof datacontenttype !== 'string' || !/^application\/json\s*(;|$)/i.test(datacontenttype))
     throw invalid('datacontenttype', 'is not application/json');
   if (!Object.hasOwn(event, 'data')) throw invalid('data', 'is missing');
+  if (isTooDeep(event['data'], typeof wire === 'string' ? wire : undefined))
+    throw invalid('data', `is nested more than ${MAX_JSON_DEPTH} deep`);
   return {
     id: id.toLowerCase(),
     topic: required(event, 'type'),

@@ -6,6 +6,7 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec';
 import { HoldfastError } from '../errors.ts';
 import { refuseUnknownOptions } from '../runtime/options.ts';
+import type { ExactNumbers } from './exact-json.ts';
 import { encodePayload } from './payload.ts';
 import { assertKey } from './text.ts';
 import { assertTopic } from './topic-pattern.ts';
@@ -19,6 +20,8 @@ export interface MessageType<Topic extends string = string, Input = unknown, Out
   readonly topic: Topic;
   readonly version: number;
   readonly schema: StandardSchemaV1<Input, Output>;
+  /** How numbers are read that a double would alter; null: as doubles, by JSON.parse. */
+  readonly numbers: ExactNumbers | null;
   /** By version, without gaps up to `version - 1`. */
   readonly upcasts: ReadonlyMap<number, Upcast>;
   /** The key of a validated payload; null when the type declares none. Not yet checked. */
@@ -39,6 +42,12 @@ export interface MessageOptions<Schema extends StandardSchemaV1> {
   readonly version?: number;
   /** For each older version that can still be on its way: how to turn it into the next one. */
   readonly upcast?: Readonly<Record<number, Upcast>>;
+  /**
+   * How the reader is given numbers that a double would alter, such as 9007199254740993 from another language; all others stay
+   * numbers. 'text': as they are written. 'bigint': whole ones as BigInt, others as text. So write `z.coerce.bigint()` or
+   * `z.coerce.string()` where they can come. Default: as JSON.parse reads them, rounded; what would be Infinity is refused.
+   */
+  readonly numbers?: ExactNumbers | undefined;
 }
 
 /**
@@ -51,8 +60,8 @@ export function message<const Topic extends string, Schema extends StandardSchem
 ): MessageType<Topic, StandardSchemaV1.InferInput<Schema>, StandardSchemaV1.InferOutput<Schema>> {
   assertTopic(topic);
   const where = `message('${topic}')`;
-  refuseUnknownOptions(options, ['schema', 'key', 'version', 'upcast'], where);
-  const { schema, key, version = 1, upcast = {} } = options;
+  refuseUnknownOptions(options, ['schema', 'key', 'version', 'upcast', 'numbers'], where);
+  const { schema, key, version = 1, upcast = {}, numbers = null } = options;
   if (typeof schema?.['~standard']?.validate !== 'function') {
     throw wrong(
       where,
@@ -64,10 +73,13 @@ export function message<const Topic extends string, Schema extends StandardSchem
     throw wrong(where, 'key is not a function', 'Write key: (payload) => payload.orderId.');
   if (!Number.isInteger(version) || version < 1 || version > 1_000_000)
     throw wrong(where, `version is ${version}`, 'Give a whole number from 1 on.');
+  if (numbers !== null && numbers !== 'text' && numbers !== 'bigint')
+    throw wrong(where, `numbers is ${JSON.stringify(numbers)}`, "Use 'text' or 'bigint', or leave it out.");
   return {
     topic,
     version,
     schema,
+    numbers,
     upcasts: checkUpcasts(upcast, version, where),
     keyOf: (payload) => (key === undefined ? null : key(payload)),
   };

@@ -5,6 +5,7 @@
  * The JSON comes back equal except that properties that are undefined are left out and -0 is 0.
  */
 import { HoldfastError } from '../errors.ts';
+import { MAX_JSON_DEPTH } from './json-limits.ts';
 import { isStorableText } from './text.ts';
 
 export interface EncodeOptions {
@@ -13,9 +14,6 @@ export interface EncodeOptions {
   /** What is being encoded, for errors, such as the topic. */
   readonly where: string;
 }
-
-/** PostgreSQL's own parser gives up at some thousands of levels, depending on its stack; real payloads have a dozen. */
-const MAX_DEPTH = 500;
 
 /** @throws HoldfastError HF_PAYLOAD_NOT_JSON, HF_PAYLOAD_TEXT, HF_PAYLOAD_TOO_LARGE; errors name the place, never the value */
 export function encodePayload(value: unknown, options: EncodeOptions): string {
@@ -58,7 +56,7 @@ function findProblem(value: unknown, depth: number): Problem | null {
       return found(`a ${typeof value}`, 'Send plain data only.');
   }
   if (value === null) return null;
-  if (depth >= MAX_DEPTH) return found(`nested more than ${MAX_DEPTH} deep`, 'Send a flatter value.');
+  if (depth >= MAX_JSON_DEPTH) return found(`nested more than ${MAX_JSON_DEPTH} deep`, 'Send a flatter value.');
   if (Array.isArray(value)) {
     for (let index = 0; index < value.length; index += 1) {
       const problem = findProblem(value[index], depth + 1);
@@ -106,7 +104,7 @@ function adviceFor(value: object): string {
 
 function notJson(problem: Problem, value: unknown, where: string): HoldfastError {
   const path = problem.path.toReversed();
-  if (path.length >= MAX_DEPTH && isCyclic(value, path)) {
+  if (path.length >= MAX_JSON_DEPTH && isCyclic(value, path)) {
     return new HoldfastError('HF_PAYLOAD_NOT_JSON', `${where}: the payload refers back to itself.`, {
       advice: 'Send ids instead of references to the parent.',
     });

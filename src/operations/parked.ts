@@ -157,11 +157,19 @@ async function deliveredData(database: Database, row: ParkedRow): Promise<unknow
       .selectFrom('parked_delivery')
       .where('consumer', '=', row.place)
       .where('message_id', '=', row.id)
-      .select('envelope'),
+      .select(sql<string>`envelope::text`.as('envelope')),
   );
-  const envelope = unpackWire(found?.envelope ?? null);
-  // What could not be decoded is shown as it came.
-  return typeof envelope === 'object' && envelope !== null && 'data' in envelope ? envelope.data : envelope;
+  return found === undefined ? null : dataOf(unpackWire(found.envelope));
+}
+
+/** What could not be decoded is shown as it came. */
+function dataOf(wire: string): unknown {
+  try {
+    const envelope: unknown = JSON.parse(wire);
+    return typeof envelope === 'object' && envelope !== null && 'data' in envelope ? envelope.data : envelope;
+  } catch {
+    return wire;
+  }
 }
 
 function toSummary(row: ParkedRow): ParkedSummary {

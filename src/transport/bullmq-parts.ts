@@ -76,6 +76,8 @@ export interface BullmqBroker {
   readonly kind: string;
   openPublishLink(settings: BullmqSettings): PublishLink;
   openReceiveLink(settings: BullmqSettings): ReceiveLink;
+  /** What a job's data is to be for an envelope, so that the broker hands it out unaltered: the envelope itself, or a JSON text of it. */
+  dataOf(wire: string): string;
   /** True when this error is about one message (its size, its content) and not about the broker. */
   isMessageFault(error: Error): boolean;
 }
@@ -166,9 +168,10 @@ export function jobId(message: Pick<OutboundMessage, 'id' | 'replayId'>): string
   return id.includes(':') ? id.replaceAll(':', '%3A') : id;
 }
 
-/** A job as the backend stores it. The envelope goes in as the text it is: neither parsed nor written again. */
+/** A job as the backend stores it. The envelope goes in as text, in what `dataOf` makes of it. */
 export function jobEntry(
   message: OutboundMessage,
+  data: string,
   options: JobsOptions,
   nowMs: number,
 ): { job: JobJson; jobId: string } {
@@ -176,7 +179,7 @@ export function jobEntry(
   const job: JobJson = {
     id,
     name: message.topic,
-    data: message.wire,
+    data,
     opts: options,
     timestamp: nowMs,
     progress: 0,

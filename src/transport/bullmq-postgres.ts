@@ -72,6 +72,8 @@ export function bullmqPostgresTransport(options: BullmqPostgresTransportOptions)
     kind: 'bullmq-postgres',
     openPublishLink: (used) => publishLink(config, schema, prepare, used),
     openReceiveLink: (used) => receiveLink(config, schema, prepare, used),
+    // BullMQ's driver parses the column and writes it out again, with JavaScript's numbers. A text it leaves as it is.
+    dataOf: (wire) => JSON.stringify(wire),
     isMessageFault,
   };
   return transportOf(

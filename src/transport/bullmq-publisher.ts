@@ -82,7 +82,9 @@ export function bullmqPublisher(broker: BullmqBroker, settings: BullmqSettings):
   ): Promise<void> {
     const backend = await queueBackend(name, signal);
     const nowMs = Date.now();
-    const entries = chunk.map(({ message }) => jobEntry(message, settings.jobOptions, nowMs));
+    const entries = chunk.map(({ message }) =>
+      jobEntry(message, broker.dataOf(message.wire), settings.jobOptions, nowMs),
+    );
     let ids: readonly unknown[];
     try {
       ids = await roundTrip(backend.addJobs(entries));

@@ -53,6 +53,7 @@ export function bullmqTransport(options: BullmqTransportOptions): Transport {
     kind: 'bullmq-redis',
     openPublishLink: (used) => publishLink(options.connection, prefix, used),
     openReceiveLink: (used) => receiveLink(options.connection, prefix, used),
+    dataOf: (wire) => wire,
     isMessageFault: (error) => MESSAGE_FAULT.test(error.message),
   };
   return transportOf(

@@ -73,24 +73,24 @@ export function makeWorker(name: string, setup: WorkerSetup): QueueWorker {
 
 class ReceivingWorker extends Worker<unknown, void, string, IQueueBackend> {
   protected override createJob(json: JobJson, jobId: string): QueueJob {
-    const job = this.#read(json, jobId);
+    // BullMQ would parse the data before anybody can see it: numbers that JavaScript rounds would be lost, and a job that is no JSON
+    // would stay taken, come back, and be taken again without end. As text it reaches the handler, who knows what to do with either.
+    const job = super.createJob({ ...json, data: 'null' }, jobId);
+    job.data = wireOf(json.data);
     // Should a step of BullMQ's own go wrong (a refused write while completing, say), the job goes back to the queue at once: it is
     // Holdfast that counts attempts and parks. What the job carries is for workers that are not ours.
     job.opts.attempts = UNLIMITED;
     delete job.opts.backoff;
     return job;
   }
+}
 
-  /**
-   * BullMQ parses a job's data before anybody can see it. A job that is no JSON would stay taken, come back, and be taken again without
-   * end. As a JSON text of itself it reaches the handler, who refuses it as it does all that is no envelope.
-   */
-  #read(json: JobJson, jobId: string): QueueJob {
-    try {
-      return super.createJob(json, jobId);
-    } catch (error) {
-      if (!(error instanceof SyntaxError)) throw error;
-      return super.createJob({ ...json, data: JSON.stringify(json.data) }, jobId);
-    }
+/** The envelope as it was published: the data itself, or, where the broker would alter it, the text that the data holds. */
+function wireOf(data: string | undefined): string {
+  if (data?.startsWith('"') !== true) return data ?? 'null';
+  try {
+    return JSON.parse(data) as string;
+  } catch {
+    return data;
   }
 }

@@ -49,7 +49,10 @@ export interface Publisher {
 
 /** One delivery of a message to a consumer. */
 export interface Delivery {
-  /** The envelope, as JSON text or as the value parsed from it, whichever the adapter has at hand. Not yet validated. */
+  /**
+   * The envelope as the JSON text that was published, unaltered. The value parsed from it will do where an adapter has no text, but
+   * numbers that JavaScript cannot hold are lost in it. Not yet validated.
+   */
   readonly wire: unknown;
   /**
    * How often this message was handed out before without any verdict coming back (crash or hard stop of a consumer), as far as the

@@ -31,6 +31,23 @@ export function itStandsStrangers({
     expect(numbers(got.seen).filter((n) => n === 1)).toHaveLength(1);
   });
 
+  it('hands out the text that was published, with what JavaScript cannot hold', async () => {
+    const transport = make();
+    const destination = destinationName();
+    const wires = [
+      '{"data":{"n":9007199254740993, "x": 1e400,"t":"\\" }}',
+      `{"data":${'['.repeat(3_000)}${']'.repeat(3_000)}}`,
+    ];
+    const batch = wires.map((wire, n) => outbound(destination, n, { wire }));
+    expect(await transport.publisher().publish(batch, { signal: NEVER })).toEqual(
+      wires.map(() => ({ kind: 'published' })),
+    );
+    const got = recorder();
+    await receive(transport, destination, got.handle);
+    await got.until((seen) => seen.length === wires.length);
+    expect(new Set(got.seen.map(({ delivery }) => delivery.wire))).toEqual(new Set(wires));
+  });
+
   it.each([
     [4, 1],
     [1, 4],

@@ -25,7 +25,7 @@ describeTransport('bullmq-postgres', async () => {
     refusing: () => ({
       transport: bullmqPostgresTransport({ connection: database.url, ...SHORT }),
       // jsonb has no place for NUL: found by PostgreSQL itself, which refuses the whole chunk for it.
-      spoil: (message) => ({ ...message, wire: '{"data":"\\u0000"}' }),
+      spoil: (message) => ({ ...message, wire: '{"data":"\ud800"}' }),
     }),
     // jsonb holds no text that is no JSON, but any JSON: here one that is a text.
     async plant(destination, text, publisher) {

@@ -1,0 +1,39 @@
+/**
+ * What JSON may be here, wherever it comes in: as deep as MAX_JSON_DEPTH, and without numbers that JavaScript would take for infinite.
+ * The encoder, the decoder and the SQL functions (migrations/0004_outbox_guards.sql) share the one limit; what passes it cannot
+ * overflow a stack, ours, a schema's or PostgreSQL's. Used by payload.ts, envelope.ts and decode.ts.
+ */
+
+/** Arrays and objects within one another. PostgreSQL's own parser gives up at some thousands; real payloads have a dozen. */
+export const MAX_JSON_DEPTH = 500;
+
+/** A text with fewer characters cannot be deeper than that: each level takes two. */
+const TOO_SHORT = 2 * MAX_JSON_DEPTH;
+
+/** Whether a value that JSON.parse made is nested deeper than `limit`. `text`, where there is one, spares short values the walk. */
+export function isTooDeep(value: unknown, text?: string, limit = MAX_JSON_DEPTH): boolean {
+  return (text === undefined || text.length > TOO_SHORT) && isDeeper(value, limit);
+}
+
+function isDeeper(value: unknown, levels: number): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  if (levels === 0) return true;
+  if (Array.isArray(value)) return value.some((each) => isDeeper(each, levels - 1));
+  for (const key of Object.keys(value))
+    if (isDeeper((value as Readonly<Record<string, unknown>>)[key], levels - 1)) return true;
+  return false;
+}
+
+/** What every number beyond the range of a double has: that many digits, or an exponent of three. Also many a text, so only a hint. */
+const PERHAPS_INFINITE = /\d{309}|[eE]\+?\d{3}/;
+
+/** Whether JSON.parse made Infinity of a number. Of values that are not too deep. */
+export function holdsInfinity(value: unknown, text?: string): boolean {
+  return (text === undefined || PERHAPS_INFINITE.test(text)) && isInfiniteWithin(value);
+}
+
+function isInfiniteWithin(value: unknown): boolean {
+  if (typeof value === 'number') return !Number.isFinite(value);
+  if (typeof value !== 'object' || value === null) return false;
+  return Object.values(value).some(isInfiniteWithin);
+}
