@@ -114,7 +114,7 @@ describe('an attempt that ends with its worker', () => {
 
   it('is found out when it is the attempt that ends the workers; those beside it go on', async () => {
     let workerId = '';
-    let dying = false;
+    let dead = '';
     let begun = 0;
     const mixed = saga({
       name: 'mixed',
@@ -126,12 +126,13 @@ describe('an attempt that ends with its worker', () => {
             // Workers are lost until those beside the killer are suspects as well.
             if (!kills) return context.attempt > 3 ? 'done' : untilAborted(context);
             // A commit under way may hold it up.
-            for (let taken = false; !taken;)
-              taken = await lab.takeOver(workerId).then(
+            const taken = workerId;
+            for (let gone = false; !gone;)
+              gone = await lab.takeOver(taken).then(
                 () => true,
                 () => false,
               );
-            dying = true;
+            dead = taken;
             return untilAborted(context);
           },
           retry: { attempts: 1, base: 0 },
@@ -142,9 +143,7 @@ describe('an attempt that ends with its worker', () => {
     const worker = await lab.worker([mixed], {
       crashPoint() {
         workerId = worker.id;
-        if (!dying) return;
-        dying = false;
-        throw new Error('killed');
+        if (workerId === dead) throw new Error('killed');
       },
     });
     const beside = await Promise.all(Array.from({ length: 10 }, () => worker.sagas.start(mixed, false)));
