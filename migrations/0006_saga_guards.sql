@@ -74,9 +74,11 @@ BEGIN
         'bytes', coalesce(j.bytes, octet_length(j.events::text))) ORDER BY j.n)
       FROM "holdfast".saga_journal j WHERE j.saga_id = r.id),
     -- As much as may be on its way at the door; what else there is comes by the look for mail.
-    (SELECT json_agg(json_build_object('id', m.id::text, 'body', m.body, 'bytes', m.size) ORDER BY m.id)
-      FROM (SELECT x.id, x.body, x.size, sum(x.size) OVER (ORDER BY x.id ROWS UNBOUNDED PRECEDING) AS so_far
-        FROM (SELECT y.id, y.body, coalesce(y.bytes, octet_length(y.body::text)) AS size FROM "holdfast".saga_mail y
+    -- With the time at which it came, by which it is told before or after a timer.
+    (SELECT json_agg(json_build_object('id', m.id::text, 'body', m.body, 'bytes', m.size,
+        'at', floor(extract(epoch FROM m.at) * 1000)) ORDER BY m.id)
+      FROM (SELECT x.id, x.body, x.size, x.at, sum(x.size) OVER (ORDER BY x.id ROWS UNBOUNDED PRECEDING) AS so_far
+        FROM (SELECT y.id, y.body, y.at, coalesce(y.bytes, octet_length(y.body::text)) AS size FROM "holdfast".saga_mail y
           WHERE y.saga_id = r.id ORDER BY y.id) AS x) AS m
       WHERE m.so_far - m.size < 33554432)
   FROM unnest(ids) WITH ORDINALITY AS i (id, place)
@@ -201,7 +203,7 @@ END $$;
 
 -- As in 0003, up to `most_bytes` of what is for the worker's own runs, and one piece at least unless that is 0.
 CREATE FUNCTION "holdfast".pending_saga_mail(worker uuid, sagas text[], versions integer[], taken bigint[], page integer, most_bytes bigint)
-  RETURNS TABLE (id bigint, saga_id uuid, held boolean, body json, bytes integer)
+  RETURNS TABLE (id bigint, saga_id uuid, held boolean, body json, bytes integer, at double precision)
   LANGUAGE plpgsql STABLE
   SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET enable_bitmapscan = off
   SET plan_cache_mode = force_generic_plan SET jit = off
@@ -209,9 +211,10 @@ AS $$
 BEGIN
   FOR i IN 1 .. cardinality(sagas) LOOP
     RETURN QUERY
-      SELECT p.id, p.saga_id, p.held, CASE WHEN p.held THEN p.body END, p.size
+      SELECT p.id, p.saga_id, p.held, CASE WHEN p.held THEN p.body END, p.size,
+        floor(extract(epoch FROM p.at) * 1000)::double precision
       FROM (SELECT q.*, sum(q.size) OVER (ORDER BY q.id ROWS UNBOUNDED PRECEDING) AS so_far
-      FROM (SELECT m.id, m.saga_id, r.worker IS NOT NULL AS held, m.body,
+      FROM (SELECT m.id, m.saga_id, r.worker IS NOT NULL AS held, m.body, m.at,
         CASE WHEN r.worker IS NULL THEN 0 ELSE coalesce(m.bytes, octet_length(m.body::text)) END AS size
       FROM "holdfast".saga_mail m
       CROSS JOIN LATERAL (SELECT x.worker FROM "holdfast".saga_run x WHERE x.id = m.saga_id OFFSET 0) AS r
@@ -220,6 +223,24 @@ BEGIN
       ORDER BY m.id LIMIT page) AS q) AS p
       WHERE NOT p.held OR p.so_far - p.size < most_bytes;
   END LOOP;
+END $$;
+
+-- The mail of some runs, oldest first: up to `page` pieces and one more, and the bodies up to `most_bytes`; null beyond that. For runs of
+-- which a timer is due: what came before it is told before it.
+CREATE FUNCTION "holdfast".saga_mail_of(runs uuid[], taken bigint[], page integer, most_bytes bigint)
+  RETURNS TABLE (id bigint, saga_id uuid, body json, bytes integer, at double precision)
+  LANGUAGE plpgsql STABLE
+  SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET plan_cache_mode = force_generic_plan SET jit = off
+AS $$
+BEGIN
+  RETURN QUERY
+    SELECT p.id, p.saga_id, CASE WHEN p.so_far - p.size < most_bytes THEN p.body END, p.size,
+      floor(extract(epoch FROM p.at) * 1000)::double precision
+    FROM (SELECT q.*, sum(q.size) OVER (ORDER BY q.id ROWS UNBOUNDED PRECEDING) AS so_far
+      FROM (SELECT m.id, m.saga_id, m.body, m.at, coalesce(m.bytes, octet_length(m.body::text)) AS size
+        FROM unnest(runs) AS u (id)
+        CROSS JOIN LATERAL (SELECT * FROM "holdfast".saga_mail x WHERE x.saga_id = u.id OFFSET 0) AS m
+        WHERE NOT m.id = ANY (taken) ORDER BY m.id LIMIT page + 1) AS q) AS p;
 END $$;
 
 -- As in 0003, with the figures that runs keep beside their journals, and `folded`: rows of the journal that go with this commit, because

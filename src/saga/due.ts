@@ -7,7 +7,7 @@ import { endDone, endFailed, stepOverdue, tell } from './forward.ts';
 import type { Scene } from './facts.ts';
 import { commandDue, compensationDue } from './resend.ts';
 import type { Run } from './run.ts';
-import type { CallState, UndoState } from './state.ts';
+import { signalFor, type CallState, type UndoState } from './state.ts';
 
 /** When anything of the run is due next, in milliseconds since the epoch; Infinity: nothing is. */
 export function nextDue(run: Run): number {
@@ -47,17 +47,23 @@ export async function takeDue(run: Run, scene: Scene): Promise<{ readonly told: 
   const { state } = run;
   const nothing = { told: false, more: false };
   // The row that is being filled may have been opened before: what is told in it is told at its time, and now() must not be earlier
-  // than the end of a sleep.
-  const now = Math.min(scene.now, run.openRow(scene.now));
+  // than the end of a sleep. And what had come before the timer was due is told before it.
+  const now = Math.min(scene.now, run.openRow(scene.now), run.mailKnownAt);
   if (nextDue(run) > now) return nothing;
   if (state.phase === 'forward') {
-    if (state.deadlineAt !== null && state.deadlineAt <= now && !state.deadlineRefused && run.wish === null) {
+    const first = firstDue(run);
+    const { deadlineAt } = state;
+    if (
+      deadlineAt !== null &&
+      deadlineAt <= now &&
+      !state.deadlineRefused &&
+      run.wish === null &&
+      deadlineAt <= first.at
+    ) {
       deadline(run, scene);
       return { told: false, more: true };
     }
-    for (const call of state.open) {
-      if (callDue(run, call) <= now) return { told: await callIsDue(run, call, scene), more: true };
-    }
+    if (first.call !== null && first.at <= now) return { told: await callIsDue(run, first.call, scene), more: true };
   }
   for (const call of state.calls.values()) {
     if (call.undo === null && call.asked.againAt !== null && call.asked.againAt <= now) {
@@ -77,6 +83,16 @@ export async function takeDue(run: Run, scene: Scene): Promise<{ readonly told: 
   return nothing;
 }
 
+/** The open call that is due first; of several the one that was called first. */
+function firstDue(run: Run): { readonly call: CallState | null; readonly at: number } {
+  let first: { call: CallState | null; at: number } = { call: null, at: Infinity };
+  for (const call of run.state.open) {
+    const at = callDue(run, call);
+    if (at < first.at) first = { call, at };
+  }
+  return first;
+}
+
 function deadline(run: Run, scene: Scene): void {
   if (run.state.pivoted) {
     run.record({ t: 'refused', what: 'deadline' }, scene.now);
@@ -90,9 +106,13 @@ async function callIsDue(run: Run, call: CallState, scene: Scene): Promise<boole
   switch (call.kind) {
     case 'sleep':
       return endDone(run, call, undefined, scene);
-    case 'wait':
+    case 'wait': {
+      const signal = signalFor(run.state, call);
+      // It was there before the time was up.
+      if (signal !== undefined) return endDone(run, call, signal.payload, scene);
       run.record({ t: 'timed out', call: call.id }, scene.now);
       return tell(run, call, { kind: 'done', value: null });
+    }
     case 'child': {
       const error = {
         name: 'HoldfastError',

@@ -166,9 +166,9 @@ export class Engine {
     return durable;
   }
 
-  /** Takes up runs that were claimed. */
-  take(claimed: readonly ClaimedRun[]): Promise<void> {
-    return this.#intake.take(claimed);
+  /** Takes up runs that were claimed, by a look that began then. */
+  take(claimed: readonly ClaimedRun[], at: number): Promise<void> {
+    return this.#intake.take(claimed, at);
   }
 
   /** Mail for a run that is here. */
@@ -200,9 +200,20 @@ export class Engine {
     this.#wake();
   }
 
-  /** Takes in all timers that are due. */
-  fireTimers(): void {
-    for (const run of this.#timers.take(this.#options.now())) this.tell(run, { kind: 'due' });
+  /** The runs of which a timer is due by then. To be given to fireTimers after a look for their mail. */
+  takeTimers(at: number): readonly Run[] {
+    return this.#timers.take(at);
+  }
+
+  /** All mail that had come by then is here, but for that of the runs that are `unread`: their timers wait for another look. */
+  fireTimers(due: readonly Run[], at: number, unread: readonly string[]): void {
+    const waiting = new Set(unread);
+    for (const run of due) {
+      if (!this.#runs.holds(run)) continue;
+      run.mailKnownAt = waiting.has(run.id) ? run.mailKnownAt : Math.max(run.mailKnownAt, at);
+      if (waiting.has(run.id)) this.#arm(run);
+      else this.tell(run, { kind: 'due' });
+    }
   }
 
   /** From now on nothing is begun any more that another worker can begin. */
@@ -274,7 +285,7 @@ export class Engine {
     const slow: Promise<void>[] = [];
     for (const run of ready) {
       run.queued = false;
-      const fact = run.transacting || run.leaving || run.gone || run.rowIsFull ? undefined : run.facts.shift();
+      const fact = run.takesNothing || run.gone ? undefined : run.facts.shift();
       if (fact === undefined) continue;
       run.inHand = true;
       const result = this.#guard(run, () => takeFact(run, fact, scene));
@@ -320,7 +331,7 @@ export class Engine {
 
   /** After anything happened to a run: what is to be committed, begun, or waited for. */
   #settled(run: Run): void {
-    if (run.facts.length > 0 && !run.transacting && !run.leaving && !run.rowIsFull) this.#enqueue(run);
+    if (run.facts.length > 0 && !run.takesNothing) this.#enqueue(run);
     // One that has come to a wait without anything to record is looked at as well: it may leave.
     const toBegin = run.effects.length > 0 && !run.committing;
     if (run.dirty || run.over || run.stale || (run.idle && !run.resting)) this.#commits.add(run);

@@ -192,7 +192,10 @@ export function takeBufferedSignal(run: Run, name: string): void {
   for (const call of run.state.open) {
     if (call.kind !== 'wait' || call.step !== name) continue;
     if (run.facts.some((fact) => fact.kind === 'attempt' && fact.call === call)) continue;
-    run.facts.push({ kind: 'attempt', call, result: { kind: 'done', output: undefined } });
+    // Before timers that were due after it came, and mail that came after it.
+    const behind = run.facts.findIndex((fact) => fact.kind !== 'attempt' || fact.call.kind !== 'wait');
+    const promised = { kind: 'attempt', call, result: { kind: 'done', output: undefined } } as const;
+    run.facts.splice(behind < 0 ? run.facts.length : behind, 0, promised);
     return;
   }
 }

@@ -170,7 +170,6 @@ export async function beginIncarnation(options: IncarnationOptions): Promise<Inc
       end(leaseOver(id));
       return 0;
     }
-    engine.fireTimers();
     if (!pass('saga.collect:before')) return 0;
     // Runs are counted and weighed: a few may hold more than a thousand others.
     const bytes = engine.inMemory === 0 ? MOST_BYTES : MOST_BYTES - engine.bytes;
@@ -178,10 +177,21 @@ export async function beginIncarnation(options: IncarnationOptions): Promise<Inc
     const open = bytes > 0 ? room() : 0;
     const taken = engine.lookingForMail();
     const mailBytes = Math.max(0, MOST_MAIL_BYTES - engine.mailBytes);
-    const { mail, claimed } = await store.collect(id, { sagas, limit: open, taken, room: { bytes }, mailBytes });
+    // What came before a timer was due is told before it: so the look begins after that, and the timer is told after the look.
+    const lookedAt = now();
+    const timers = engine.takeTimers(lookedAt);
+    const ids = timers.map((run) => run.id);
+    const collected = await store
+      .collect(id, { sagas, limit: open, taken, room: { bytes }, mailBytes, due: ids })
+      .catch((error: unknown) => {
+        engine.fireTimers(timers, lookedAt, ids);
+        throw error;
+      });
     if (!pass('saga.collect:after')) return 0;
+    const { mail, claimed } = collected;
     for (const each of mail) engine.deliver(each);
-    await engine.take(claimed);
+    engine.fireTimers(timers, lookedAt, collected.unread);
+    await engine.take(claimed, lookedAt);
     if (engine.isLeaving) return mail.length + claimed.length;
     // Each gets its part of the room, so that all together do not take more than there is, and none takes all.
     const part = Math.ceil(room() / registry.all.length);
@@ -194,9 +204,10 @@ export async function beginIncarnation(options: IncarnationOptions): Promise<Inc
     const freed = await orphans.look();
     const found = mail.length + claimed.length + freed;
     if (wanted.length === 0 || !pass('saga.claim:before')) return found;
+    const claimingAt = now();
     const due = await store.claim(id, wanted, { bytes: left });
     if (!pass('saga.claim:after')) return 0;
-    await engine.take(due);
+    await engine.take(due, claimingAt);
     return found + due.length;
   }
 

@@ -36,24 +36,25 @@ export interface IntakeOptions {
 export class Intake {
   readonly #options: IntakeOptions;
   /** Claimed again before it was known here that the commit which let them go had been made. */
-  readonly #again = new Map<string, ClaimedRun>();
+  readonly #again = new Map<string, { readonly claimed: ClaimedRun; readonly at: number }>();
 
   constructor(options: IntakeOptions) {
     this.#options = options;
   }
 
-  async take(claimed: readonly ClaimedRun[]): Promise<void> {
+  /** `at`: when the look began that found them, and their mail. */
+  async take(claimed: readonly ClaimedRun[], at: number): Promise<void> {
     const suspects: ClaimedRun[] = [];
     await Promise.all(
       claimed.map(async (each) => {
-        if (suspicionOf(each) === 'none') await this.#takeOne(each, 'none');
+        if (suspicionOf(each) === 'none') await this.#takeOne(each, 'none', at);
         else suspects.push(each);
       }),
     );
     // The most suspect last: what dies beside it is then less and less.
     for (const each of suspects.toSorted((a, b) => deadlyTrials(a) - deadlyTrials(b))) {
       if (this.#options.isLeaving()) return;
-      await this.#takeOne(each, suspicionOf(each));
+      await this.#takeOne(each, suspicionOf(each), at);
     }
   }
 
@@ -61,15 +62,15 @@ export class Intake {
   left(run: Run): void {
     const again = this.#again.get(run.id);
     this.#again.delete(run.id);
-    if (again !== undefined) void this.#takeOne(again, suspicionOf(again));
+    if (again !== undefined) void this.#takeOne(again.claimed, suspicionOf(again.claimed), again.at);
   }
 
-  async #takeOne(claimed: ClaimedRun, suspicion: Suspicion): Promise<void> {
+  async #takeOne(claimed: ClaimedRun, suspicion: Suspicion, at: number): Promise<void> {
     const { runs, registry, settings, scene, addMail, giveBack, onTaken } = this.#options;
     const saga = registry.find(claimed.saga, claimed.version);
     if (saga === undefined || this.#options.isDead()) return;
     if (runs.get(claimed.id) !== undefined) {
-      this.#again.set(claimed.id, claimed);
+      this.#again.set(claimed.id, { claimed, at });
       return;
     }
     const run = new Run(saga as Saga, claimed, claimed.status, settings);
@@ -77,6 +78,7 @@ export class Intake {
     run.queued = true;
     runs.add(run);
     run.load(claimed);
+    run.mailKnownAt = at;
     for (const mail of claimed.mail) addMail(run, mail);
     const onTrial = suspicion === 'suspect' && runsCode(run);
     try {
@@ -85,7 +87,7 @@ export class Intake {
         if (onTrial) await this.#beginTrial(run, claimed.journal);
         if (runs.holds(run)) await takeUp(run, claimed.journal, scene());
         // Told before the first commit, so that a timer whose code kills is not accounted for before.
-        if (nextDue(run) <= scene().now) run.facts.push({ kind: 'due' });
+        if (nextDue(run) <= Math.min(scene().now, at)) run.facts.push({ kind: 'due' });
       }
     } catch (error) {
       giveBack(run, error);

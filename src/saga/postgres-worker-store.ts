@@ -252,18 +252,20 @@ export function createPostgresWorkerStore(options: PostgresWorkerStoreOptions): 
       }
     },
 
-    async collect(workerId, { sagas, limit, taken, room, mailBytes = MAIL_BYTES }) {
+    async collect(workerId, { sagas, limit, taken, room, mailBytes = MAIL_BYTES, due = [] }) {
       const pending = await rows<PendingMail>(
-        `SELECT id, saga_id, held, body, bytes
-         FROM ${s}.pending_saga_mail($1, $2::text[], $3::int[], $4::bigint[], ${MAIL_PAGE}, $5)`,
-        [workerId, ...versionArrays(sagas), taken, Math.floor(mailBytes / Math.max(1, sagas.length))],
+        `SELECT id, saga_id, held, body, bytes, at, false AS due
+         FROM ${s}.pending_saga_mail($1, $2::text[], $3::int[], $4::bigint[], ${MAIL_PAGE}, $5)
+         ${due.length === 0 ? '' : `UNION ALL SELECT id, saga_id, true, body, bytes, at, true FROM ${s}.saga_mail_of($6::uuid[], $4::bigint[], ${MAIL_PAGE}, $7)`}`,
+        [
+          workerId,
+          ...versionArrays(sagas),
+          taken,
+          Math.floor(mailBytes / Math.max(1, sagas.length)),
+          ...(due.length === 0 ? [] : [due, mailBytes]),
+        ],
       );
-      const mail: Mail[] = [];
-      const ids = new Set<string>();
-      for (const each of pending) {
-        if (each.body !== null) mail.push({ id: each.id, runId: each.saga_id, body: each.body, bytes: each.bytes });
-        else if (ids.size < limit) ids.add(each.saga_id);
-      }
+      const { mail, ids, unread } = sortMail(pending, limit, due);
       const claimed: ClaimedRun[] = [];
       const wanted = [...ids];
       let bytes = room?.bytes ?? CLAIM_BYTES;
@@ -276,7 +278,7 @@ export function createPostgresWorkerStore(options: PostgresWorkerStoreOptions): 
         });
         if (!goOn) break;
       }
-      return { mail, claimed };
+      return { mail, claimed, unread };
     },
 
     commit: (workerId, runs) => (group.pending > other.pending ? other : group).commit(workerId, runs),
@@ -297,9 +299,32 @@ interface PendingMail {
   readonly id: string;
   readonly saga_id: string;
   readonly held: boolean;
-  /** Null: for a run that nobody holds. */
+  /** Null: for a run that nobody holds, or beyond what may be loaded. */
   readonly body: MailBody | null;
   readonly bytes: number;
+  readonly at: number;
+  /** Found because a timer of its run is due; it may have been found among the rest as well. */
+  readonly due: boolean;
+}
+
+/** What is for runs of the worker, the runs of others that have some, and the runs of which not all is here. */
+function sortMail(pending: readonly PendingMail[], limit: number, due: readonly string[]) {
+  const mail = new Map<string, Mail>();
+  const ids = new Set<string>();
+  const unread = new Set<string>();
+  let found = 0;
+  for (const { id, saga_id: runId, held, body, bytes, at, due: isDue } of pending) {
+    if (isDue) found += 1;
+    if (body !== null) mail.set(id, { id, runId, at, body, bytes });
+    else if (held) unread.add(runId);
+    else if (ids.size < limit) ids.add(runId);
+  }
+  return {
+    // By the order in which it came, which is that of the ids for each run.
+    mail: [...mail.values()].toSorted((one, other) => Number(BigInt(one.id) - BigInt(other.id))),
+    ids,
+    unread: found > MAIL_PAGE ? due : [...unread],
+  };
 }
 
 /** What was loaded with them, in bytes. */

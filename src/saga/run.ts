@@ -58,6 +58,10 @@ export class Run {
   stale = false;
   /** It is taken up alone, and its code has not been run yet (intake.ts). */
   onTrial = false;
+  /** All mail that had come by then, on the store's clock, is here or has been taken in. */
+  mailKnownAt = -Infinity;
+  /** What happened next belongs into the row after the one that is being filled. */
+  waitsForRow = false;
   /** In the list of runs that have facts. */
   queued = false;
   /** In the list of runs that have something to commit, or may leave memory. */
@@ -253,6 +257,11 @@ export class Run {
     );
   }
 
+  /** Nothing is taken in just now: a transaction, or the row that is being filled, has to be committed first. */
+  get takesNothing(): boolean {
+    return this.transacting || this.leaving || this.waitsForRow || this.rowIsFull;
+  }
+
   /** No attempt is under way or about to begin, and nothing waits to be taken in. */
   get idle(): boolean {
     return this.inFlight.size === 0 && this.effects.length === 0 && this.facts.length === 0 && !this.transacting;
@@ -332,6 +341,7 @@ export class Run {
     this.status = status;
     this.pivotStored = state.pivoted;
     this.reasonStored = state.reason;
+    this.waitsForRow = false;
     this.#start = null;
     this.#events = [];
     this.#messages = [];

@@ -121,7 +121,9 @@ export interface ClaimedRow {
   readonly parent: string | null;
   readonly parent_call: string | null;
   readonly journal: readonly JournalRow[] | null;
-  readonly mail: readonly { readonly id: string; readonly body: MailBody; readonly bytes?: number }[] | null;
+  readonly mail:
+    | readonly { readonly id: string; readonly at: number; readonly body: MailBody; readonly bytes?: number }[]
+    | null;
 }
 
 export function claimedRun(row: ClaimedRow): ClaimedRun {

@@ -309,6 +309,12 @@ function settle(state: RunState, call: CallState, outcome: CallState['outcome'])
   if (index >= 0) state.open.splice(index, 1);
 }
 
+/** The signal that an open wait will be given, if there is one: each is for one wait, in the order of both. */
+export function signalFor(state: RunState, wait: CallState): BufferedSignal | undefined {
+  const ahead = state.open.filter(({ kind, step }) => kind === 'wait' && step === wait.step).indexOf(wait);
+  return state.signals.filter(({ name }) => name === wait.step)[ahead];
+}
+
 /** The oldest signal of that name goes to the wait that is done. */
 function takeSignal(state: RunState, name: string): void {
   const index = state.signals.findIndex((signal) => signal.name === name);

@@ -80,6 +80,8 @@ export type MailBody =
 export interface Mail {
   readonly id: string;
   readonly runId: string;
+  /** When it came, in whole milliseconds: what came before a timer was due, or just then, is told before it. */
+  readonly at: number;
   readonly body: MailBody;
   /** UTF-8 bytes of the body as JSON, where that is known. */
   readonly bytes?: number;
@@ -178,8 +180,15 @@ export interface WorkerStore {
       readonly room?: ClaimRoom;
       /** About how many bytes of mail, and one piece at least unless that is 0. Default: 32 MiB. */
       readonly mailBytes?: number;
+      /** Runs of the worker of which a timer is due: all their mail is wanted, whatever else there is. */
+      readonly due?: readonly string[];
     },
-  ): Promise<{ readonly mail: readonly Mail[]; readonly claimed: readonly ClaimedRun[] }>;
+  ): Promise<{
+    readonly mail: readonly Mail[];
+    readonly claimed: readonly ClaimedRun[];
+    /** Those of `due` that have more mail than is given here. */
+    readonly unread: readonly string[];
+  }>;
   /** One commit for many runs. An unanswered commit is found out about, and made again if it did not happen. */
   commit(workerId: string, runs: readonly RunCommit[]): Promise<void>;
   /**

@@ -2,7 +2,7 @@
  * One thing that happened to a run, taken in: to the path it belongs to, forward or back. Used by the engine.
  */
 import { compensationFailed, goOnUndoing, siblingEnded } from './backward.ts';
-import { takeDue } from './due.ts';
+import { nextDue, takeDue } from './due.ts';
 import { attemptEnded, fallbackEnded, transacted, tryComplete } from './forward.ts';
 import { takeMail } from './mail.ts';
 import type { Fact, Scene } from './facts.ts';
@@ -15,12 +15,15 @@ export function takeFact(run: Run, fact: Fact, scene: Scene): boolean | Promise<
   switch (fact.kind) {
     case 'begun':
       return true;
-    case 'mail':
+    case 'mail': {
+      const due = nextDue(run);
+      if (due < fact.mail.at) return timerFirst(run, fact, due, scene);
       return takeMail(run, fact.mail, scene).then(async (spoken) => {
         // It may have answered what a run that is about to complete had taken back.
         if (!spoken && run.ending !== null) await tryComplete(run, scene);
         return spoken;
       });
+    }
     case 'due':
       return takeDue(run, scene).then(({ told, more }) => {
         // One after the other: the code may answer to each.
@@ -49,6 +52,23 @@ export function takeFact(run: Run, fact: Fact, scene: Scene): boolean | Promise<
       takeVerdict(run, fact.call, fact.result, scene);
       return goOn(run, scene);
   }
+}
+
+/** A timer was due before this came: it is told before, as it would have been had anybody looked. */
+function timerFirst(
+  run: Run,
+  fact: Extract<Fact, { kind: 'mail' }>,
+  due: number,
+  scene: Scene,
+): boolean | Promise<boolean> {
+  run.facts.unshift(fact);
+  // What is told in a row is told at its time, which the timer must not be ahead of.
+  if (run.rowIsOpen && due > run.rowAt) {
+    run.waitsForRow = true;
+    return false;
+  }
+  run.mailKnownAt = Math.max(run.mailKnownAt, fact.mail.at - 1);
+  return takeDue(run, { ...scene, now: Math.max(scene.now, due) }).then(({ told }) => told);
 }
 
 /** That it is about to be made is durable before it begins. */

@@ -17,13 +17,34 @@ export function clientsConformance<Tx>(bench: SagaStoreBench<Tx>): void {
       const { mail, claimed } = await bench.stores.worker.collect(worker, options);
       expect(mail.map(({ body }) => body.kind === 'signal' && body.name)).toEqual(['a', 'b', 'c']);
       expect(claimed).toEqual([]);
-      expect(await bench.stores.other.collect(rival, options)).toEqual({ mail: [], claimed: [] });
+      expect(await bench.stores.other.collect(rival, options)).toEqual({ mail: [], claimed: [], unread: [] });
       const taken = mail.slice(0, 2).map((each) => each.id);
       expect((await bench.stores.worker.collect(worker, { ...options, taken })).mail).toMatchObject([
         { body: { name: 'c' } },
       ]);
       await bench.stores.worker.commit(worker, [commitOf(id, { journal: journalRow(1), mailDone: taken })]);
       expect((await bench.stores.worker.collect(worker, options)).mail).toMatchObject([{ body: { name: 'c' } }]);
+    });
+
+    it('says when it came, and which runs that are due have more than it gives', async () => {
+      const saga = uniqueSaga();
+      const worker = await bench.registered([saga]);
+      const [due, other] = [await bench.held(worker, saga), await bench.held(worker, saga)];
+      const before = Math.floor(await bench.stores.worker.now());
+      await bench.stores.client.mail(null, due, { kind: 'signal', name: 'a' }, ['running']);
+      await bench.stores.client.mail(null, due, { kind: 'signal', name: 'b' }, ['running']);
+      const look = (mailBytes: number, taken: readonly string[] = []) =>
+        bench.stores.worker.collect(worker, { sagas: [saga], limit: 5, taken, mailBytes, due: [due, other] });
+      const all = await look(1_000_000);
+      expect(all).toMatchObject({ mail: [{ body: { name: 'a' } }, { body: { name: 'b' } }], claimed: [], unread: [] });
+      for (const { at } of all.mail) {
+        expect(Number.isInteger(at)).toBe(true);
+        expect(at).toBeGreaterThanOrEqual(before);
+        expect(at).toBeLessThanOrEqual(await bench.stores.worker.now());
+      }
+      const some = await look(1);
+      expect(some).toMatchObject({ mail: [{ body: { name: 'a' } }], unread: [due] });
+      expect(await look(1, [some.mail[0]?.id ?? ''])).toMatchObject({ mail: [{ body: { name: 'b' } }], unread: [] });
     });
 
     it('is brought by weight: about so many bytes, one piece at least, and none of no bytes', async () => {

@@ -101,7 +101,7 @@ export function commitsConformance<Tx>(bench: SagaStoreBench<Tx>): void {
       ]);
       expect(await bench.view(id)).toMatchObject({ status: 'completed' });
       expect(await bench.stores.client.journal(id)).toHaveLength(3);
-      expect(await bench.stores.worker.collect(worker, options)).toEqual({ mail: [], claimed: [] });
+      expect(await bench.stores.worker.collect(worker, options)).toEqual({ mail: [], claimed: [], unread: [] });
       expect(await bench.stores.worker.claim(worker, [{ ...saga, limit: 5 }])).toEqual([]);
     });
 

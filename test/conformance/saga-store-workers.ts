@@ -212,7 +212,7 @@ export function workersConformance<Tx>(bench: SagaStoreBench<Tx>): void {
         commitOf(id, { update: update('waiting', { release: { wakeAt: null } }) }),
       ]);
       expect(await bench.stores.worker.claim(worker, [{ ...saga, limit: 5 }])).toEqual([]);
-      const nothing = { mail: [], claimed: [] };
+      const nothing = { mail: [], claimed: [], unread: [] };
       const options = { sagas: [saga], limit: 5, taken: [] };
       expect(await bench.stores.worker.collect(worker, options)).toEqual(nothing);
       await bench.stores.client.mail(null, id, { kind: 'undo' }, ['waiting']);

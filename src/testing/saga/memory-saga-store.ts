@@ -198,7 +198,7 @@ export function createMemorySagaStore(options: MemorySagaStoreOptions = {}): Mem
         .toSorted((one, other) => one.wakeAt - other.wakeAt);
       return fitting(due, room).map((run) => claim(workerId, run));
     },
-    async collect(workerId, { sagas, limit, taken, room, mailBytes = Infinity }) {
+    async collect(workerId, { sagas, limit, taken, room, mailBytes = Infinity, due = [] }) {
       holdLease(workerId);
       const seen = new Set(taken);
       const wanted = (run: SagaVersion): boolean => sagas.some((of) => isOf(run, of));
@@ -211,7 +211,9 @@ export function createMemorySagaStore(options: MemorySagaStoreOptions = {}): Mem
       const claimed = fitting(addressed.filter((run) => run.worker === null && wanted(run)).slice(0, limit), room).map(
         (run) => claim(workerId, run),
       );
-      return { mail: upTo(mailBytes, mail), claimed };
+      const some = upTo(mailBytes, mail);
+      const left = new Set(mail.slice(some.length).map((letter) => letter.runId));
+      return { mail: some, claimed, unread: due.filter((id) => left.has(id)) };
     },
     async commit(workerId, runs) {
       holdLease(workerId);

@@ -55,6 +55,12 @@ export interface MemoryMessage {
   readonly headers: Readonly<Record<string, unknown>>;
 }
 
+/** A piece of mail; the body is JSON text. */
+interface Letter {
+  readonly at: number;
+  readonly body: string;
+}
+
 export interface MemoryTables {
   readonly runs: ReadonlyMap<string, StoredRun>;
   readonly workers: ReadonlyMap<string, StoredWorker>;
@@ -74,7 +80,7 @@ export interface MemoryWrites {
   forgetWorker(id: string): void;
   run(run: StoredRun): void;
   start(request: StartRequest, at: number): void;
-  mail(runId: string, body: MailBody): void;
+  mail(runId: string, body: MailBody, at: number): void;
   /** What some runs put into one commit of the worker. Returns their messages. */
   commit(worker: string, commits: readonly RunCommit[], at: number): readonly MemoryMessage[];
 }
@@ -84,7 +90,7 @@ export function createMemoryTables(): MemoryTables {
   const workers = new Map<string, StoredWorker>();
   const keys = new Map<string, string>();
   const journals = new Map<string, Map<number, { readonly at: number; readonly events: string }>>();
-  const mail = new Map<string, Map<number, string>>();
+  const mail = new Map<string, Map<number, Letter>>();
   const sent = new Map<string, true>();
   let mailSerial = 0;
   let undo: (() => void)[] = [];
@@ -172,12 +178,12 @@ export function createMemoryTables(): MemoryTables {
       };
       journal(request.id, 0, at, JSON.stringify([started]));
     },
-    mail(runId, body) {
+    mail(runId, body, at) {
       // What is for no run is dropped.
       if (!runs.has(runId)) return;
-      const box = mail.get(runId) ?? new Map<number, string>();
+      const box = mail.get(runId) ?? new Map<number, Letter>();
       put(mail, runId, box);
-      put(box, (mailSerial += 1), storedJson(JSON.stringify(body)));
+      put(box, (mailSerial += 1), { at: Math.floor(at), body: storedJson(JSON.stringify(body)) });
     },
     commit(worker, commits, at) {
       for (const { start, children, journal: row } of commits) {
@@ -192,7 +198,7 @@ export function createMemoryTables(): MemoryTables {
         if (commit.update !== null) update(worker, commit.runId, commit.update, at);
         for (const id of commit.mailDone) takeIn(Number(id));
       }
-      for (const letter of commits.flatMap((commit) => commit.mail)) writes.mail(letter.runId, letter.body);
+      for (const letter of commits.flatMap((commit) => commit.mail)) writes.mail(letter.runId, letter.body, at);
       return commits.flatMap((commit) => commit.messages).map(send);
     },
   };
@@ -213,9 +219,15 @@ export function createMemoryTables(): MemoryTables {
     mailOf: (runId) =>
       [...(mail.get(runId) ?? [])]
         .toSorted(([one], [other]) => one - other)
-        .map(([id, body]) => ({ id: String(id), runId, body: JSON.parse(body) as MailBody, bytes: body.length })),
+        .map(([id, { at, body }]) => ({
+          id: String(id),
+          runId,
+          at,
+          body: JSON.parse(body) as MailBody,
+          bytes: body.length,
+        })),
     get addressed() {
-      const oldest = (box: ReadonlyMap<number, string>): number => Math.min(...box.keys());
+      const oldest = (box: ReadonlyMap<number, Letter>): number => Math.min(...box.keys());
       return [...mail].toSorted(([, one], [, other]) => oldest(one) - oldest(other)).map(([runId]) => runId);
     },
     atomically(change) {

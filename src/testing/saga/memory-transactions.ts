@@ -17,7 +17,7 @@ export interface MemoryTx {
 interface OpenTx extends MemoryTx {
   open: boolean;
   readonly starts: { readonly request: StartRequest; readonly at: number }[];
-  readonly mail: { readonly runId: string; readonly body: MailBody }[];
+  readonly mail: { readonly runId: string; readonly at: number; readonly body: MailBody }[];
   readonly ended: Promise<void>;
 }
 
@@ -53,7 +53,7 @@ export function createMemoryTransactions(
         if (!close() || (tx.starts.length === 0 && tx.mail.length === 0)) return;
         tables.atomically((write) => {
           for (const { request, at } of tx.starts) write.start(request, at);
-          for (const { runId, body } of tx.mail) write.mail(runId, body);
+          for (const { runId, at, body } of tx.mail) write.mail(runId, body, at);
         });
         changed();
       },
@@ -133,7 +133,7 @@ export function createMemoryTransactions(
           return { accepted: false, status, pivoted };
         if (body.kind === 'signal' && isFull(inside, runId, body))
           return { accepted: false, status, pivoted, full: true };
-        inside.mail.push({ runId, body: JSON.parse(JSON.stringify(body)) as MailBody });
+        inside.mail.push({ runId, at: now(), body: JSON.parse(JSON.stringify(body)) as MailBody });
         return { accepted: true, status };
       }),
   };

@@ -90,9 +90,9 @@ export function createTestWorker(options: TestWorkerOptions): TestWorker {
         return claimed;
       },
       async collect(...given) {
-        const { mail, claimed } = await store.collect(...given);
-        found = mail.length + claimed.length;
-        return { mail, claimed };
+        const collected = await store.collect(...given);
+        found = collected.mail.length + collected.claimed.length;
+        return collected;
       },
     },
     clientStore: store,
