@@ -97,6 +97,7 @@ const FUNCTIONS: typeof TABLES = {
   'read_runs/1': { starter: 'X', worker: 'X' },
   'redelivery_horizon_ms/0': { consumer: 'X', worker: 'X' },
   'refuse_saga_move/0': { worker: 'X' },
+  'saga_mail_of/4': { worker: 'X' },
   'schedule_messages/2': { service: 'X', worker: 'X' },
   'send/6': { service: 'X', worker: 'X' },
   'send_saga_mail/5': { worker: 'X' },
