@@ -10,7 +10,6 @@ import { HoldfastError } from '../errors.ts';
 import { afterwards } from './mail.ts';
 import { CommitQueue, takeEffects, type Committed } from './commit-queue.ts';
 import type { Saga } from './definition.ts';
-import { nextDue } from './due.ts';
 import type { Effects } from './effects.ts';
 import type { EngineOptions } from './engine-options.ts';
 import { collect } from './forward.ts';
@@ -26,7 +25,7 @@ import { Starts } from './starts.ts';
 import { strayOfRun } from './strays.ts';
 import { takeFact } from './take-fact.ts';
 import { TakenMail } from './taken-mail.ts';
-import { createTimers } from './timers.ts';
+import { RunTimers } from './run-timers.ts';
 import { inTime, turn, turnOrAbort } from './turn.ts';
 
 /** When a run is tried again that could not go on, in milliseconds. */
@@ -36,7 +35,7 @@ export class Engine {
   readonly #options: EngineOptions;
   readonly #effects: Effects;
   readonly #runs = new Residents();
-  readonly #timers = createTimers<Run>();
+  readonly #timers = new RunTimers();
   readonly #commits: CommitQueue;
   readonly #mail = new TakenMail();
   readonly #intake: Intake;
@@ -205,15 +204,10 @@ export class Engine {
     return this.#timers.take(at);
   }
 
-  /** All mail that had come by then is here, but for that of the runs that are `unread`: their timers wait for another look. */
+  /** All mail that had come by then is here, but for that of the runs that are `unread`. */
   fireTimers(due: readonly Run[], at: number, unread: readonly string[]): void {
-    const waiting = new Set(unread);
-    for (const run of due) {
-      if (!this.#runs.holds(run)) continue;
-      run.mailKnownAt = waiting.has(run.id) ? run.mailKnownAt : Math.max(run.mailKnownAt, at);
-      if (waiting.has(run.id)) this.#arm(run);
-      else this.tell(run, { kind: 'due' });
-    }
+    const here = due.filter((run) => this.#runs.holds(run));
+    for (const run of this.#timers.fire(here, at, unread)) this.tell(run, { kind: 'due' });
   }
 
   /** From now on nothing is begun any more that another worker can begin. */
@@ -338,15 +332,7 @@ export class Engine {
     // It leaves as it is, and what it asks for is begun by another worker: one that was claimed while this one stops.
     else if (toBegin && this.#leaving) this.#commits.add(run);
     else if (toBegin) this.#begin(run, takeEffects(run));
-    this.#arm(run);
-  }
-
-  #arm(run: Run): void {
-    const before = this.#timers.next;
-    const due = nextDue(run);
-    // What is due after the row was opened that is being filled comes into the next one, and is armed when this one is committed.
-    this.#timers.set(run, run.rowIsOpen && due > run.rowAt ? Infinity : due);
-    if (this.#timers.next < before) this.#options.onTimer();
+    if (this.#timers.arm(run)) this.#options.onTimer();
   }
 
   #begin(run: Run, effects: readonly Effect[]): void {

@@ -58,7 +58,7 @@ export async function openLab(): Promise<Lab> {
     CREATE TABLE move (run uuid, was text, becomes text);
     CREATE FUNCTION note_move() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN
-      IF OLD.status <> NEW.status THEN INSERT INTO move VALUES (NEW.id, OLD.status, NEW.status); END IF;
+      IF OLD.status <> NEW.status THEN INSERT INTO public.move VALUES (NEW.id, OLD.status, NEW.status); END IF;
       RETURN NEW;
     END $$;
     CREATE TRIGGER note_move AFTER UPDATE ON holdfast.saga_run FOR EACH ROW EXECUTE FUNCTION note_move()`);
