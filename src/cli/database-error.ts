@@ -4,9 +4,20 @@
 import { HoldfastError, isHoldfastError } from '../errors.ts';
 import { classifySqlError, sqlStateOf, translateSqlError } from '../postgres/sql-state.ts';
 
-/** Worth waiting for: the server is down, starting, or behind a network that is not up yet. */
-export function isUnreachable(error: unknown): boolean {
-  return isHoldfastError(error, 'HF_DATABASE_UNAVAILABLE') || classifySqlError(error) === 'connection';
+/**
+ * Worth waiting for, as a running daemon waits for it: the server is down, starting, behind a network that is not up yet, a standby that
+ * is about to be promoted, or out of connections. What is unknown is told at once: at a start somebody is there to read it.
+ */
+export function isWorthWaitingFor(error: unknown): boolean {
+  if (isHoldfastError(error, 'HF_DATABASE_UNAVAILABLE') || isHoldfastError(error, 'HF_DATABASE_READ_ONLY')) return true;
+  return ['connection', 'read-only', 'busy'].includes(classifySqlError(error));
+}
+
+/** What ails a database that is worth waiting for, as the end of `the database …`. */
+export function whatIsAwaited(error: unknown): string {
+  const kind = classifySqlError(error);
+  if (kind === 'read-only' || isHoldfastError(error, 'HF_DATABASE_READ_ONLY')) return 'takes no writes';
+  return kind === 'busy' ? 'has no room' : 'cannot be reached';
 }
 
 /** Anything else is returned as it is. */

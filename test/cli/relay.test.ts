@@ -213,6 +213,23 @@ describe('holdfast relay', () => {
     }
   });
 
+  it('waits for a database that takes no writes yet', async () => {
+    const own = await createTestDatabase({ migrate: true });
+    const name = new URL(own.url).pathname.slice(1);
+    try {
+      await database.query(`ALTER DATABASE ${name} SET default_transaction_read_only = on`);
+      const relay = await start(['--route', `**=${queue}`], { ...env, DATABASE_URL: own.url });
+      await relay.line('the database takes no writes');
+      await database.query(`ALTER DATABASE ${name} RESET default_transaction_read_only`);
+      await database.query('SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1', [name]);
+      await relay.line('subscription taken');
+      relay.child.kill('SIGTERM');
+      expect(await relay.exit).toBe(0);
+    } finally {
+      await own.drop();
+    }
+  });
+
   it('waits for a database that is not there yet; can be stopped meanwhile', async () => {
     const server = await startPostgres();
     const own = await createDatabaseOn(server.adminUrl, { migrate: true });

@@ -14,7 +14,7 @@ import { backoffMs } from '../../runtime/retry.ts';
 import type { Service } from '../../runtime/service.ts';
 import type { Transport } from '../../transport/port.ts';
 import type { ProcessSettings } from '../config/process.ts';
-import { explainDatabaseError, isUnreachable } from '../database-error.ts';
+import { explainDatabaseError, isWorthWaitingFor, whatIsAwaited } from '../database-error.ts';
 import { EXIT } from '../exit-codes.ts';
 import { databaseTrouble } from './database-trouble.ts';
 import type { Gauges } from './gauges.ts';
@@ -173,7 +173,7 @@ async function startWhenPossible(
       if (attempt > 1) log.info({ attempt }, 'the database answers');
       return true;
     } catch (error) {
-      if (!isUnreachable(error)) {
+      if (!isWorthWaitingFor(error)) {
         await Promise.allSettled(services.map((service) => service.stop()));
         throw explainDatabaseError(error);
       }
@@ -181,7 +181,7 @@ async function startWhenPossible(
       if (systemClock.monotonic() - toldAtMs >= TELL_EVERY_MS) {
         toldAtMs = systemClock.monotonic();
         const reason = error instanceof Error && error.message !== '' ? error.message : String(error);
-        log.warn({ reason, attempt }, 'the database cannot be reached; waiting for it');
+        log.warn({ reason, attempt }, `the database ${whatIsAwaited(error)}; waiting for it`);
       }
       await systemClock.sleep(delayMs, soft);
     }
