@@ -23,7 +23,7 @@ export function createLogger(options: LoggerOptions = {}): Logger {
   const settings = {
     level,
     base: null,
-    serializers: { err: stdSerializers.errWithCause, error: stdSerializers.errWithCause },
+    serializers: { err: serializeError, error: serializeError },
   };
   const target = { write: (line: string): void => void stream.write(visibleJson(line)) };
   if (!pretty)
@@ -44,6 +44,24 @@ export function createLogger(options: LoggerOptions = {}): Logger {
   });
   return pino(settings, lines);
 }
+
+/** What PostgreSQL adds to an error that quotes rows: `Key (email)=(ann@…) already exists`, the failing row, the text of a statement. */
+const QUOTES_ROWS = new Set(['detail', 'where', 'internalQuery', 'query', 'parameters']);
+
+/** An error and its causes, without the values of rows: logs are read and kept by more people than the tables. */
+function serializeError(error: unknown): unknown {
+  return withoutRows(error instanceof Error ? stdSerializers.errWithCause(error) : error);
+}
+
+function withoutRows(value: unknown): unknown {
+  if (typeof value !== 'object' || value === null) return value;
+  if (Array.isArray(value)) return value.map(withoutRows);
+  const kept = Object.entries(value).filter(([name]) => !QUOTES_ROWS.has(name));
+  return Object.fromEntries(
+    kept.map(([name, each]) => [name, NESTED.has(name) ? withoutRows(each) : (each as unknown)]),
+  );
+}
+const NESTED = new Set(['cause', 'errors', 'aggregateErrors']);
 
 const META = new Set(['level', 'time', 'pid', 'hostname', 'v', 'err', 'error']);
 const ERROR_LEVEL = 50;

@@ -37,3 +37,21 @@ test('pino itself is a Logger, and silentLogger says nothing', () => {
   expect(lines).toHaveLength(1);
   expect(silentLogger.child({ a: 1 })).toBe(silentLogger);
 });
+
+test('errors of PostgreSQL are logged without the rows that they quote, also as a cause or one of several', () => {
+  const lines: string[] = [];
+  const log = createLogger({ pretty: false, stream: { write: (line) => lines.push(line) } });
+  const duplicate = () =>
+    Object.assign(new Error('duplicate key value violates unique constraint "customer_email"'), {
+      code: '23505',
+      constraint: 'customer_email',
+      detail: 'Key (email)=(ann@example.com) already exists.',
+      where: 'COPY customer, line 1: "ann@example.com"',
+    });
+  log.error({ err: duplicate() }, 'direct');
+  log.error({ err: new Error('wrapped', { cause: duplicate() }) }, 'as a cause');
+  log.error({ error: new AggregateError([duplicate()], 'several') }, 'one of several');
+  expect(lines).toHaveLength(3);
+  expect(lines.join('')).not.toContain('ann@example.com');
+  expect(lines.join('').match(/customer_email/g)?.length).toBeGreaterThanOrEqual(3);
+});
