@@ -158,3 +158,6 @@ EXCEPTION WHEN others THEN
 END $$;
 -- The timeline in which a cursor was stored last; null: not known.
 ALTER TABLE "holdfast".subscription ADD COLUMN timeline integer;
+
+-- When the last message of the key was sent to the broker: what an ordered consumer compares with its own beginning.
+ALTER TABLE "holdfast".key_head ADD COLUMN sent_at timestamptz;

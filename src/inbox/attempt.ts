@@ -267,6 +267,8 @@ function orderedArrival<Tx>(room: Room<Tx>, { incoming, sinceMs }: Attempt<Tx>, 
     predecessor === null ||
     predecessorWaived({
       atMs: predecessor.at.getTime(),
+      sentMs: predecessor.sentAt?.getTime() ?? null,
+      followedMs: predecessor.followedAt?.getTime() ?? null,
       nowMs: room.clock.now(),
       retentionMs: room.retentionMs,
       sinceMs,

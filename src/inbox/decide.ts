@@ -258,17 +258,24 @@ export function decideOrdered(id: string, facts: OrderedFacts): 'enter' | 'dupli
 }
 
 /**
- * Whether a message need not wait for its predecessor: the mark of one so old may be pruned, or it was published before this
- * consumer first ran, so that there never was one.
+ * Whether a message need not wait for its predecessor: the mark of one so old may be pruned, or it was the last of its key that was
+ * published before this consumer first ran, so that another may have handled it. What lay in the queue by then is this consumer's: its
+ * messages have to wait for each other. Without the relay's word for when they were sent, only the time of writing tells, more loosely.
  */
 export function predecessorWaived(facts: {
   readonly atMs: number;
   readonly nowMs: number;
   readonly retentionMs: number;
   readonly sinceMs: number;
+  /** When the relay sent the predecessor, and the message that names it; null: it does not say. */
+  readonly sentMs: number | null;
+  readonly followedMs: number | null;
 }): boolean {
   const marginMs = Math.min(3_600_000, facts.retentionMs / 10);
-  return facts.atMs < facts.sinceMs || facts.atMs < facts.nowMs - (facts.retentionMs - marginMs);
+  const { sentMs, followedMs, sinceMs } = facts;
+  const beforeFirstRun =
+    sentMs === null || followedMs === null ? facts.atMs < sinceMs : sentMs < sinceMs && followedMs >= sinceMs;
+  return beforeFirstRun || facts.atMs < facts.nowMs - (facts.retentionMs - marginMs);
 }
 
 /** What becomes of a parked row after an attempt to run it. */

@@ -37,9 +37,19 @@ export interface Envelope {
   /** Set when it was published again on request: the id of the replay. */
   readonly replayId: string | null;
   /** The message of the same key before this one, on ordered destinations. */
-  readonly predecessor: { readonly id: string; readonly at: Date } | null;
+  readonly predecessor: Predecessor | null;
   /** The payload, not yet validated. */
   readonly data: unknown;
+}
+
+/** The message of the same key before another, on an ordered destination. */
+export interface Predecessor {
+  readonly id: string;
+  /** When it was written. */
+  readonly at: Date;
+  /** When the relay sent it to the broker, and when the message that names it; null when the relay did not say. By the relay's database. */
+  readonly sentAt: Date | null;
+  readonly followedAt: Date | null;
 }
 
 /** What the column `headers` of the outbox holds. Absent attributes are left out. */
@@ -146,7 +156,15 @@ export interface LogRow {
 
 export interface WireExtra {
   readonly replayId?: string | undefined;
-  readonly predecessor?: { readonly id: string; /** RFC 3339 */ readonly at: string } | undefined;
+  readonly predecessor?:
+    | {
+        readonly id: string;
+        /** RFC 3339, as the times below */ readonly at: string;
+        readonly sentAt?: string | null | undefined;
+      }
+    | undefined;
+  /** When it is sent; told beside a predecessor. */
+  readonly sentAt?: string | null | undefined;
   /** Used when the row names none. Default `holdfast`. */
   readonly source?: string | undefined;
 }
@@ -165,8 +183,12 @@ export function encodeWire(row: LogRow, extra: WireExtra = {}): string {
   if (row.key !== null) wire += `,"subject":${JSON.stringify(row.key)}`;
   wire += `,"time":"${row.time}","datacontenttype":"application/json"`;
   if (extra.replayId !== undefined) wire += `,"replayid":${JSON.stringify(extra.replayId)}`;
-  if (extra.predecessor !== undefined)
-    wire += `,"predecessorid":${JSON.stringify(extra.predecessor.id)},"predecessorat":${JSON.stringify(extra.predecessor.at)}`;
+  if (extra.predecessor !== undefined) {
+    const { id, at, sentAt } = extra.predecessor;
+    wire += `,"predecessorid":${JSON.stringify(id)},"predecessorat":${JSON.stringify(at)}`;
+    if (typeof sentAt === 'string') wire += `,"predecessorsentat":"${sentAt}"`;
+    if (typeof extra.sentAt === 'string') wire += `,"sentat":"${extra.sentAt}"`;
+  }
   // Joined into one flat text: a text that is a tree of its parts, as `+` makes it, costs the garbage collector a third of a drain.
   return [wire, ',"data":', row.payload, '}'].join('');
 }
@@ -216,7 +238,7 @@ export function decodeEnvelope(wire: unknown): Envelope {
     ...cleanTraceContext(optional(event, 'traceparent'), optional(event, 'tracestate')),
     headers: headersOf(event['headers']),
     replayId: optional(event, 'replayid'),
-    predecessor: predecessorOf(event['predecessorid'], event['predecessorat']),
+    predecessor: predecessorOf(event),
     data: event['data'],
   };
 }
@@ -284,8 +306,15 @@ function headersOf(value: unknown): Readonly<Record<string, string>> {
   return value as Readonly<Record<string, string>>;
 }
 
-function predecessorOf(id: unknown, at: unknown): Envelope['predecessor'] {
+function predecessorOf(event: Attributes): Predecessor | null {
+  const { predecessorid: id } = event;
   if (id === undefined || id === null) return null;
   if (!isUuid(id)) throw invalid('predecessorid', 'is not a UUID');
-  return { id: id.toLowerCase(), at: timeOf(at, 'predecessorat') };
+  const known = (name: string): Date | null => (event[name] === undefined ? null : timeOf(event[name], name));
+  return {
+    id: id.toLowerCase(),
+    at: timeOf(event['predecessorat'], 'predecessorat'),
+    sentAt: known('predecessorsentat'),
+    followedAt: known('sentat'),
+  };
 }

@@ -115,6 +115,7 @@ export async function publishEntries(
     characters = 0;
   };
   const unrouted: LogEntry[] = [];
+  const sentAt = session.reader.databaseTime();
   if (replayId === undefined) await loadHeads(context, session, entries);
   for (const entry of entries) {
     const destinations = router.destinations(entry.topic);
@@ -124,9 +125,13 @@ export async function publishEntries(
     for (const { name, ordered } of destinations) {
       const predecessor =
         ordered && entry.key !== null && replayId === undefined
-          ? session.heads.follow({ destination: name, key: entry.key, id: entry.id, at: entry.time }, { again })
+          ? session.heads.follow({ destination: name, key: entry.key, id: entry.id, at: entry.time, sentAt }, { again })
           : undefined;
-      const outbound = toOutbound(entry, name, replayId === undefined ? { source, predecessor } : { source, replayId });
+      const outbound = toOutbound(
+        entry,
+        name,
+        replayId === undefined ? { source, predecessor, sentAt } : { source, replayId },
+      );
       // A page is bounded by its bytes; what goes to ten destinations is ten times that.
       if (characters > 0 && characters + outbound.wire.length > BATCH_CHARACTERS) await send();
       batch.push(outbound);

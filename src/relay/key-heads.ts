@@ -55,15 +55,22 @@ export function createKeyHeads(schema: string, subscription: string): KeyHeads {
         wanted.filter((message) => !heads.has(idOf(message))).map((message) => [idOf(message), message]),
       );
       if (missing.size === 0) return;
-      const found = await client.query<{ destination: string; key: string; id: string; at: string }>(
+      const found = await client.query<{
+        destination: string;
+        key: string;
+        id: string;
+        at: string;
+        sent_at: string | null;
+      }>(
         `SELECT h.destination, h.key, h.message_id AS id,
-           to_char(h.published_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS at
+           to_char(h.published_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS at,
+           to_char(h.sent_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS sent_at
          FROM json_to_recordset($2::json) AS w (destination text, key text)
          JOIN ${s}.key_head h ON h.subscription = $1 AND h.destination = w.destination AND h.key = w.key`,
         [subscription, JSON.stringify([...missing.values()])],
       );
       for (const id of missing.keys()) heads.set(id, null);
-      for (const row of found.rows) heads.set(idOf(row), { id: row.id, at: row.at });
+      for (const row of found.rows) heads.set(idOf(row), { id: row.id, at: row.at, sentAt: row.sent_at });
     },
 
     follow(message, { again } = { again: false }) {
@@ -75,7 +82,7 @@ export function createKeyHeads(schema: string, subscription: string): KeyHeads {
       if (before?.id === message.id || (again && before !== null && isLater(before.at, message.at))) return undefined;
       followed.set(`${message.destination}\n${message.id}`, before);
       page.set(id, { head: message, before });
-      return before === null ? undefined : { id: before.id, at: before.at };
+      return before === null ? undefined : { id: before.id, at: before.at, sentAt: before.sentAt };
     },
 
     unfollow(message) {
@@ -88,7 +95,7 @@ export function createKeyHeads(schema: string, subscription: string): KeyHeads {
 
     settle() {
       for (const [id, { head }] of page) {
-        heads.set(id, { id: head.id, at: head.at });
+        heads.set(id, { id: head.id, at: head.at, sentAt: head.sentAt });
         dirty.set(id, head);
       }
       page.clear();
@@ -102,9 +109,11 @@ export function createKeyHeads(schema: string, subscription: string): KeyHeads {
     async persist(client) {
       const writing = new Map(dirty);
       await client.query(
-        `INSERT INTO ${s}.key_head (subscription, destination, key, message_id, published_at)
-         SELECT $1, destination, key, id, at FROM json_to_recordset($2::json) AS h (destination text, key text, id uuid, at timestamptz)
-         ON CONFLICT (subscription, destination, key) DO UPDATE SET message_id = excluded.message_id, published_at = excluded.published_at`,
+        `INSERT INTO ${s}.key_head (subscription, destination, key, message_id, published_at, sent_at)
+         SELECT $1, destination, key, id, at, "sentAt"
+         FROM json_to_recordset($2::json) AS h (destination text, key text, id uuid, at timestamptz, "sentAt" timestamptz)
+         ON CONFLICT (subscription, destination, key) DO UPDATE SET message_id = excluded.message_id, published_at = excluded.published_at,
+           sent_at = excluded.sent_at`,
         [subscription, JSON.stringify([...writing.values()])],
       );
       return () => {

@@ -43,6 +43,8 @@ export interface LogFilter {
 
 export interface LogReader {
   read(cursor: Cursor, limit: number): Promise<LogPage>;
+  /** Now, by the database's clock as the last page told it, RFC 3339 to the millisecond; null before the first. */
+  databaseTime(): string | null;
   /** Id and topic of a row, which may be too large to be read. */
   identify(seq: number): Promise<{ readonly id: string; readonly topic: string } | undefined>;
   /** These rows, by seq; those that are not there are left out, and the last ones when all together would be too large. */
@@ -97,7 +99,11 @@ export function createLogReader(client: Client, schema: string, filter: LogFilte
     rowMode: 'array' as const,
     types: asText,
   };
+  let told: { readonly databaseMs: number; readonly atMs: number } | null = null;
   return {
+    databaseTime: () =>
+      told === null ? null : new Date(told.databaseMs + performance.now() - told.atMs).toISOString(),
+
     async read(cursor, limit) {
       const { xmax, xip } = parseSnapshot(cursor.snapshot);
       const result = await client.query<(string | null)[]>({
@@ -112,6 +118,7 @@ export function createLogReader(client: Client, schema: string, filter: LogFilte
           PAGE_BYTES,
         ],
       });
+      told = { databaseMs: Number(result.rows[0]?.[0]), atMs: performance.now() };
       return toPage(cursor, result.rows);
     },
 
@@ -202,7 +209,7 @@ function rfc3339(timestamp: string): string {
 }
 
 /**
- * A header row (snapshot, the last seqs of low and of high, the last seq drawn, whether low and high were cut off), then low, then
+ * A header row (the time in milliseconds, snapshot, the last seqs of low and of high, the last seq drawn, whether low and high were cut off), then low, then
  * high, each by seq.
  * $1 xip(P), $2 xmax(P), $3 high, $4 read low above this seq, $5 the catch-up snapshot or null, $6 page size, $7 page size in bytes.
  *
@@ -253,7 +260,7 @@ function logQuery(schema: string, filter: LogFilter): string {
       SELECT max(seq) FILTER (WHERE bytes_before < $7) AS last, count(*) FILTER (WHERE bytes_before < $7) AS rows, count(*) AS scanned
       FROM high_scan
     )
-    SELECT NULL::bigint, pg_current_snapshot()::text, low_facts.last::text, high_facts.last::text,
+    SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint, pg_current_snapshot()::text, low_facts.last::text, high_facts.last::text,
       (SELECT last_value::text FROM ${s}.outbox_seq_seq), low_facts.cut::text,
       (high_facts.rows + low_facts.rows >= $6::int OR high_facts.rows < high_facts.scanned)::text, NULL
     FROM low_facts, high_facts

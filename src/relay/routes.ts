@@ -74,21 +74,24 @@ export function createRouter(routes: readonly Route[], where: string): Router {
 
 export interface Predecessor {
   readonly id: string;
-  /** RFC 3339. */
+  /** When it was written, RFC 3339. */
   readonly at: string;
+  /** When it was sent, RFC 3339; null: not known. */
+  readonly sentAt: string | null;
 }
 
 export interface OutboundContext {
   readonly source: string;
   readonly replayId?: string;
   readonly predecessor?: Predecessor | undefined;
+  readonly sentAt?: string | null;
 }
 
 /** An entry that is in memory whole. */
 export type LoadedEntry = LogEntry & { readonly payload: string };
 
 export function toOutbound(entry: LoadedEntry, destination: string, context: OutboundContext): OutboundMessage {
-  const { predecessor, replayId, source } = context;
+  const { predecessor, replayId, source, sentAt } = context;
   return {
     id: entry.id,
     topic: entry.topic,
@@ -97,7 +100,7 @@ export function toOutbound(entry: LoadedEntry, destination: string, context: Out
     wire: encodeWire(entry, {
       source,
       ...(replayId === undefined ? {} : { replayId }),
-      ...(predecessor === undefined ? {} : { predecessor }),
+      ...(predecessor === undefined ? {} : { predecessor, sentAt }),
     }),
     replayId: replayId ?? null,
   };

@@ -202,14 +202,24 @@ describe('in order', () => {
   });
 
   const day = 86_400_000;
+  const early = { atMs: 97 * day, sinceMs: 98 * day + 1 };
   it.each([
     ['recent', { atMs: 99 * day, sinceMs: 0 }, false],
     ['as old as the retention', { atMs: 86 * day, sinceMs: 0 }, true],
     ['within the margin of an hour', { atMs: 86 * day + 3_599_999, sinceMs: 0 }, true],
     ['outside of it', { atMs: 86 * day + 3_600_001, sinceMs: 0 }, false],
     ['before the consumer', { atMs: 99 * day, sinceMs: 99 * day + 1 }, true],
+    ['sent before the consumer, as the last of its key', { ...early, sentMs: 98 * day, followedMs: 99 * day }, true],
+    [
+      'sent before the consumer, with its successor',
+      { ...early, sentMs: 98 * day - 2, followedMs: 98 * day - 1 },
+      false,
+    ],
+    ['written before the consumer, but sent after', { ...early, sentMs: 99 * day, followedMs: 99 * day + 1 }, false],
   ])('a predecessor is waived when it is %s', (_name, rest, waived) => {
-    expect(predecessorWaived({ nowMs: 100 * day, retentionMs: 14 * day, ...rest })).toBe(waived);
+    expect(
+      predecessorWaived({ nowMs: 100 * day, retentionMs: 14 * day, sentMs: null, followedMs: null, ...rest }),
+    ).toBe(waived);
   });
 });
 

@@ -22,7 +22,12 @@ export const Shipped = message('order.shipped', { schema: z.object({ orderId: z.
 export interface WireOptions {
   readonly id?: string;
   readonly key?: string | null;
-  readonly predecessor?: { readonly id: string; readonly at?: Date };
+  readonly predecessor?: {
+    readonly id: string;
+    readonly at?: Date;
+    readonly sentAt?: Date;
+    readonly followedAt?: Date;
+  };
   readonly type?: string;
   readonly time?: Date;
   readonly data?: unknown;
@@ -50,7 +55,12 @@ export function wire(options: WireOptions = {}): { readonly id: string; readonly
     datacontenttype: 'application/json',
     ...(predecessor === undefined
       ? {}
-      : { predecessorid: predecessor.id, predecessorat: (predecessor.at ?? new Date()).toISOString() }),
+      : {
+          predecessorid: predecessor.id,
+          predecessorat: (predecessor.at ?? new Date()).toISOString(),
+          ...(predecessor.sentAt === undefined ? {} : { predecessorsentat: predecessor.sentAt.toISOString() }),
+          ...(predecessor.followedAt === undefined ? {} : { sentat: predecessor.followedAt.toISOString() }),
+        }),
     data,
   });
   return { id, text };

@@ -35,7 +35,9 @@ describe('encodeWire and decodeEnvelope', () => {
       trace: fc.option(fc.constantFrom('vendor=1', null)),
       headers: fc.dictionary(text, text, { maxKeys: 5 }),
       replayId: fc.option(fc.uuid()),
-      predecessor: fc.option(fc.record({ id: fc.uuid(), at: time })),
+      predecessor: fc.option(
+        fc.record({ id: fc.uuid(), at: time, sentAt: fc.option(time), followedAt: fc.option(time) }),
+      ),
       relaySource: fc.option(text),
     });
     fc.assert(
@@ -58,7 +60,11 @@ describe('encodeWire and decodeEnvelope', () => {
           },
           {
             replayId: sent.replayId ?? undefined,
-            predecessor: predecessor === null ? undefined : { id: predecessor.id, at: predecessor.at.toISOString() },
+            predecessor:
+              predecessor === null
+                ? undefined
+                : { id: predecessor.id, at: predecessor.at.toISOString(), sentAt: predecessor.sentAt?.toISOString() },
+            sentAt: predecessor?.followedAt?.toISOString(),
             source: sent.relaySource ?? undefined,
           },
         );

@@ -44,6 +44,7 @@ it('is over when its transaction was rolled back because something else had fail
     destination: 'all',
     key: 'a',
     id: '00000000-0000-7000-8000-000000000001',
+    sentAt: null,
     at: '2026-01-02T03:04:05Z',
   };
   await session.heads.load(session.writeClient, [message]);
