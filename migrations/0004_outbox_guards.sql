@@ -161,3 +161,62 @@ ALTER TABLE "holdfast".subscription ADD COLUMN timeline integer;
 
 -- When the last message of the key was sent to the broker: what an ordered consumer compares with its own beginning.
 ALTER TABLE "holdfast".key_head ADD COLUMN sent_at timestamptz;
+
+-- Messages that were written in this cluster behind all cursors go to the end of the log, in the order in which they were written: all
+-- that were written since a moment, in ms since the epoch, but those that are parked. The xid of a row's writer and that of its version
+-- are the same, or not far apart when it was written under a savepoint; where the row came with the table, they have nothing to do with
+-- each other. The caller holds a lock that keeps writers away.
+CREATE FUNCTION "holdfast".unseen_messages(written_after double precision, up_to bigint) RETURNS SETOF bigint
+  LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+  SELECT o.seq FROM "holdfast".outbox o
+  WHERE o.seq <= up_to AND o.created_at > to_timestamp(written_after / 1000)
+    AND mod(o.xmin::text::bigint - (o.xid::text::bigint & 4294967295) + 4294967296, 4294967296) < 1048576
+    AND NOT EXISTS (SELECT 1 FROM "holdfast".parked_message p WHERE p.seq = o.seq)
+$$;
+CREATE FUNCTION "holdfast".move_to_end(written_after double precision) RETURNS bigint
+  LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+  WITH here AS (
+    DELETE FROM "holdfast".outbox o WHERE o.seq IN (SELECT "holdfast".unseen_messages(written_after, 9223372036854775807)) RETURNING o.*),
+  written AS (
+    INSERT INTO "holdfast".outbox (xid, id, topic, key, lane, payload, headers, bytes, created_at)
+    SELECT pg_current_xact_id(), h.id, h.topic, h.key, h.lane, h.payload, h.headers, h.bytes, h.created_at FROM here h ORDER BY h.created_at, h.seq
+    RETURNING 1)
+  SELECT count(*) FROM written
+$$;
+
+-- Whose tables these are, so that a copy of them does not go on with what the original does: known by a name that the configuration
+-- gives, and by where they are. One row, from the first start on.
+CREATE TABLE "holdfast".environment (
+  single            boolean     PRIMARY KEY DEFAULT true CHECK (single),
+  -- Null: known by its place alone.
+  name              text        CHECK (name <> ''),
+  system_identifier bigint      NOT NULL,
+  database          oid         NOT NULL,
+  -- As it was when a person, or the first start, said that this is the place.
+  timeline          integer,
+  since             timestamptz NOT NULL DEFAULT now()
+);
+
+-- What is known, and where this is. The first to ask is who it belongs to; who has its name may bring it to another place; who is in its
+-- place may name it.
+CREATE FUNCTION "holdfast".claim_environment(given text) RETURNS TABLE (name text, same_place boolean)
+  LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  here_system bigint := (SELECT c.system_identifier FROM pg_control_system() c);
+  here_database oid := (SELECT d.oid FROM pg_database d WHERE d.datname = current_database());
+BEGIN
+  INSERT INTO "holdfast".environment AS e (name, system_identifier, database, timeline)
+  VALUES (given, here_system, here_database, "holdfast".server_timeline())
+  ON CONFLICT (single) DO UPDATE SET name = given, system_identifier = here_system, database = here_database, since = now()
+  WHERE given IS NOT NULL AND CASE WHEN e.name IS NULL THEN (e.system_identifier, e.database) = (here_system, here_database)
+    ELSE e.name = given AND (e.system_identifier, e.database) <> (here_system, here_database) END;
+  RETURN QUERY SELECT e.name, (e.system_identifier, e.database) = (here_system, here_database) FROM "holdfast".environment e;
+END $$;
+
+-- Whether a person, or the first start, said of this server, on this timeline, that all goes on here.
+CREATE FUNCTION "holdfast".is_adopted() RETURNS boolean
+  LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+  SELECT EXISTS (SELECT 1 FROM "holdfast".environment e
+    WHERE e.system_identifier = (SELECT c.system_identifier FROM pg_control_system() c)
+      AND e.timeline IS NOT DISTINCT FROM "holdfast".server_timeline())
+$$;

@@ -28,6 +28,7 @@ export const ERROR_CODES = {
   HF_MIGRATION_CHANGED: 'An applied migration differs from its file.',
   HF_MIGRATION_FAILED: 'A migration failed.',
   HF_SCHEMA_MOVED: 'The functions of the schema write into the tables of another one.',
+  HF_ENVIRONMENT: 'The tables belong to another environment.',
   HF_SEQUENCE_BEHIND: 'A sequence is behind the table whose rows it numbers.',
   HF_DATABASE_UNAVAILABLE: 'The database cannot be reached.',
   HF_DATABASE_READ_ONLY: 'The database takes no writes: a standby, or a read-only transaction.',

@@ -41,6 +41,10 @@ const USAGE: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
 
 const DATABASE: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'HF_SCHEMA_MISSING',
+  'HF_SCHEMA_MOVED',
+  'HF_SEQUENCE_BEHIND',
+  'HF_ENVIRONMENT',
+  'HF_FAILOVER',
   'HF_SCHEMA_NEWER',
   'HF_MIGRATION_CHANGED',
   'HF_MIGRATION_FAILED',

@@ -236,6 +236,16 @@ function createProgram({ print, ended, errOutput }: ProgramHooks): Command {
     'required',
   );
 
+  addActOptions(
+    verb(
+      program,
+      'adopt',
+      'all goes on here: after a restore, a move, or for a copy that is to live on its own',
+      async () => (await import('./verbs/adopt.ts')).runAdopt,
+    ),
+    'required',
+  );
+
   addSagaVerbs({ program, verb, group, setUp, ended });
 
   verb(

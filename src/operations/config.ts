@@ -52,6 +52,8 @@ export interface HoldfastConfig {
   };
   /** Schema of the Holdfast tables. Default 'holdfast'. */
   readonly schema?: string | undefined;
+  /** Whose tables these are, such as 'production': a copy of them is refused. Default: known by cluster and database. */
+  readonly environment?: string | undefined;
   readonly redis?: {
     /** redis:// or rediss:// URL. */
     readonly url?: string | undefined;

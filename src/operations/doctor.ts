@@ -9,6 +9,7 @@ import { checkRedis } from './doctor-redis.ts';
 import { checkRoles } from './doctor-roles.ts';
 import { checkFlow } from './doctor-flow.ts';
 import { checkSagas } from './doctor-sagas.ts';
+import { checkEnvironment } from './environment.ts';
 import type { Check, DoctorOptions, Finding } from './finding.ts';
 
 export interface Diagnosis {
@@ -26,7 +27,8 @@ export async function doctor(database: Database, options: DoctorOptions = {}): P
   findings.push(...(await checkServer(database, settled)), ...(await checkSessions(database, settled)));
   // The rest reads the tables.
   if (!schema.some(({ level }) => level === 'error')) {
-    checks.push('tables', 'flow', 'sagas', 'roles');
+    checks.push('environment', 'tables', 'flow', 'sagas', 'roles');
+    findings.push(...(await checkEnvironment(database, settled)));
     findings.push(...(await checkTables(database, settled)), ...(await checkFlow(database, settled)));
     findings.push(...(await checkSagas(database, settled)), ...(await checkRoles(database, settled)));
   }

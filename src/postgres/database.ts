@@ -19,6 +19,11 @@ export interface DatabaseOptions {
   readonly pool?: pg.Pool | pg.PoolConfig | undefined;
   /** Schema of the Holdfast tables; default 'holdfast'. */
   readonly schema?: string | undefined;
+  /**
+   * Names whose tables these are, such as 'production': stored beside them at the first start; a relay, worker or consumer with another
+   * name refuses to start (HF_ENVIRONMENT), so that a copy does not go on with what the original does. Default: known by cluster and database.
+   */
+  readonly environment?: string | undefined;
   /** Shown in pg_stat_activity; default 'holdfast'. */
   readonly applicationName?: string | undefined;
   /** Most connections in the pool; default 10. */
@@ -48,6 +53,7 @@ export interface DedicatedConnectionOptions {
 /** Rejects with the driver's own errors, unless said otherwise; classifySqlError and translateSqlError tell what they mean. */
 export interface Database {
   readonly schema: string;
+  readonly environment?: string | undefined;
   readonly pool: pg.Pool;
   /** Of its columns, booleans, numbers, bigint (as text) and JSON are read as ever, whatever type parsers the process has set. */
   query<R extends pg.QueryResultRow = pg.QueryResultRow>(
@@ -71,6 +77,7 @@ export interface Database {
 export function openDatabase(options: DatabaseOptions = {}): Database {
   refuseUnknownOptions(options, KNOWN_OPTIONS, 'openDatabase');
   const schema = assertSchemaName(options.schema ?? DEFAULT_SCHEMA);
+  const environment = assertEnvironmentName(options.environment);
   const given = isPool(options.pool) ? options.pool : undefined;
   const pool = given ?? new pg.Pool(poolConfig(options));
   const onIdleError = safeHook(options.onIdleError, 'onIdleError of openDatabase');
@@ -80,6 +87,7 @@ export function openDatabase(options: DatabaseOptions = {}): Database {
 
   const database: Database = {
     schema,
+    environment,
     pool,
     async query<R extends pg.QueryResultRow>(text: string, values?: readonly unknown[]) {
       return database.withConnection((client) =>
@@ -170,10 +178,19 @@ export function beginStatement(options: TransactionOptions = {}): string {
 
 const ISOLATION_LEVELS: readonly string[] = ['read committed', 'repeatable read', 'serializable'];
 
+/** Throws HF_CONFIG. */
+export function assertEnvironmentName(name: string | undefined): string | undefined {
+  if (name === undefined || (typeof name === 'string' && /^[\w.:-]{1,100}$/.test(name))) return name;
+  throw new HoldfastError('HF_CONFIG', `${JSON.stringify(name)} cannot be the name of an environment.`, {
+    advice: "Give 1 to 100 letters, digits, '-', '_', '.' or ':', such as 'production'.",
+  });
+}
+
 const KNOWN_OPTIONS = [
   'url',
   'pool',
   'schema',
+  'environment',
   'applicationName',
   'max',
   'connectTimeout',

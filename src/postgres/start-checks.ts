@@ -1,19 +1,22 @@
 /**
  * What everything that starts on a database checks before it reads or writes: that the tables are there, that the functions of the
- * schema are its own, and that no sequence is behind its table. Used by relays, workers and consumers.
+ * schema are its own, that this is no copy of somebody else's tables, and that no sequence is behind its table. Used by relays,
+ * workers and consumers.
  */
 import type { Logger } from '../runtime/log.ts';
 import type { Database } from './database.ts';
 import { assertSchema } from './migrator.ts';
 import { assertAtHome } from './at-home.ts';
+import { claimEnvironment } from './environment.ts';
 import { raiseSequences } from './sequences.ts';
 import { translateSqlError } from './sql-state.ts';
 
-/** Rejects with HF_SCHEMA_MISSING or HF_SCHEMA_MOVED. Sequences that are behind are raised, and told of. */
+/** Rejects with HF_SCHEMA_MISSING, HF_SCHEMA_MOVED or HF_ENVIRONMENT. Sequences that are behind are raised, and told of. */
 export async function checkStart(database: Database, log: Logger): Promise<void> {
   await assertSchema(database);
   try {
     await assertAtHome(database, database.schema);
+    await claimEnvironment(database, log);
     for (const { name, last, needed } of await raiseSequences(database, database.schema)) {
       log.error({ sequence: name, last, needed }, 'a sequence was behind its table, and has been raised');
     }

@@ -55,7 +55,8 @@ export async function settleCursor(
   policy: FailoverPolicy,
 ): Promise<Settled> {
   const change = serverChange(row);
-  if (change !== 'none' && policy === 'hold') throw heldAfterFailover(key, change);
+  if (change !== 'none' && policy === 'hold' && !(await isAdopted(client, schema)))
+    throw heldAfterFailover(key, change);
   const replay =
     change !== 'none' && typeof policy === 'object'
       ? await replayWhatMayBeLost(client, schema, key, policy.replayMs)
@@ -123,39 +124,31 @@ export function unseenRows(row: SubscriptionRow, change: ServerChange): UnseenRo
   return { upTo: Math.max(Number(row.high), Number(row.floor)), writtenAfterMs: advancedMs - CLOCKS_MS };
 }
 
-/**
- * How far the xid of a row's writer and that of its version may lie apart when both are of this cluster: they are the same, unless the
- * row was written under a savepoint, whose xid was given out later. Rows that came with the tables have the xid of another cluster, which
- * has nothing to do with that of their version. Should one be taken for the other, it is published twice, and never not at all.
- */
-const SAME_TRANSACTION = 1 << 20;
-
-function unseenSql(schema: string): string {
-  const s = quoteIdentifier(schema);
-  return `${s}.outbox o WHERE seq <= $1 AND created_at > to_timestamp($2::float8 / 1000)
-    AND mod(xmin::text::bigint - (xid::text::bigint & 4294967295) + 4294967296, 4294967296) < ${SAME_TRANSACTION}
-    AND NOT EXISTS (SELECT 1 FROM ${s}.parked_message p WHERE p.seq = o.seq)`;
-}
-
 async function areThere(client: PoolClient, schema: string, { upTo, writtenAfterMs }: UnseenRows): Promise<boolean> {
   if (upTo <= 0) return false;
-  const { rowCount } = await client.query(`SELECT 1 FROM ${unseenSql(schema)} LIMIT 1`, [upTo, writtenAfterMs]);
+  const { rowCount } = await client.query(`SELECT FROM ${quoteIdentifier(schema)}.unseen_messages($1, $2) LIMIT 1`, [
+    writtenAfterMs,
+    upTo,
+  ]);
   return rowCount !== 0;
 }
 
 /**
- * All that was written here since goes to the end of the log, so that what can be seen does not pass what could not. By time, for numbers
- * say nothing any more. The caller holds the lock, and has seen to the sequence.
+ * All that was written here since, so that what can be seen does not pass what could not. By time, for numbers say nothing any more. The
+ * caller holds the lock, and has seen to the sequence.
  */
 async function moveToEnd(client: PoolClient, schema: string, writtenAfterMs: number): Promise<number> {
-  const columns = 'id, topic, key, lane, payload, headers, bytes, created_at';
-  const { rowCount } = await client.query(
-    `WITH here AS (DELETE FROM ${unseenSql(schema)} RETURNING seq, ${columns})
-     INSERT INTO ${quoteIdentifier(schema)}.outbox (xid, ${columns})
-     SELECT pg_current_xact_id(), ${columns} FROM here ORDER BY created_at, seq`,
-    [Number.MAX_SAFE_INTEGER, writtenAfterMs],
+  const { rows } = await client.query<{ moved: string }>(`SELECT ${quoteIdentifier(schema)}.move_to_end($1) AS moved`, [
+    writtenAfterMs,
+  ]);
+  return Number(rows[0]?.moved);
+}
+
+async function isAdopted(client: PoolClient, schema: string): Promise<boolean> {
+  const { rows } = await client.query<{ adopted: boolean }>(
+    `SELECT ${quoteIdentifier(schema)}.is_adopted() AS adopted`,
   );
-  return rowCount ?? 0;
+  return rows[0]?.adopted === true;
 }
 
 /**

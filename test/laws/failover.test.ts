@@ -9,6 +9,7 @@ import { z } from 'zod';
 import { consumer } from '../../src/inbox/consumer.ts';
 import { on } from '../../src/inbox/handler.ts';
 import { message } from '../../src/message/message-type.ts';
+import { adopt } from '../../src/operations/environment.ts';
 import { createOutbox } from '../../src/outbox/outbox.ts';
 import { openDatabase, type Database } from '../../src/postgres/database.ts';
 import { migrate } from '../../src/postgres/migrator.ts';
@@ -115,6 +116,9 @@ describe('after a failover', () => {
     await database.transaction((tx) => outbox.send(tx, Noted, { n: 31 }));
     await expect(relay.tick()).rejects.toMatchObject({ code: 'HF_FAILOVER' });
     expect(transport.sent).toEqual([]);
+    await adopt(database, { actor: 'ann', reason: 'checked' });
+    for (let round = 0; round < 2; round += 1) await relay.tick();
+    expect(transport.data<{ n: number }>().map(({ n }) => n)).toEqual([31]);
     await relay.stop();
   });
 });

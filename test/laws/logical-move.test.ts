@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { z } from 'zod';
 import { message } from '../../src/message/message-type.ts';
+import { adopt } from '../../src/operations/environment.ts';
 import { createOutbox } from '../../src/outbox/outbox.ts';
 import { openDatabase, type Database } from '../../src/postgres/database.ts';
 import { migrate } from '../../src/postgres/migrator.ts';
@@ -69,6 +70,8 @@ it('loses none of the messages that are sent after the move, and takes each', { 
   await fresh.database.query('DROP SUBSCRIPTION move');
 
   const after = relayOn(fresh.database);
+  await expect(after.relay.prepare()).rejects.toMatchObject({ code: 'HF_ENVIRONMENT' });
+  await adopt(fresh.database, { actor: 'ann', reason: 'moved' });
   await after.relay.prepare();
   await after.relay.tick();
   await send(fresh.database, 51, 110);

@@ -33,7 +33,17 @@ describe('doctor', () => {
     const { findings, checks } = await doctor(database);
     expect(names(findings)).not.toContain('error schema.pending');
     expect(names(findings)).toContain('warn flow.no-subscription');
-    expect(checks).toEqual(['schema', 'server', 'sessions', 'redis', 'tables', 'flow', 'sagas', 'roles']);
+    expect(checks).toEqual([
+      'schema',
+      'server',
+      'sessions',
+      'redis',
+      'environment',
+      'tables',
+      'flow',
+      'sagas',
+      'roles',
+    ]);
   });
 
   it('finds a subscription without a lease', async () => {

@@ -81,6 +81,12 @@ export const COMMON = {
     text,
   ),
   schema: setting('--schema <name>', ['HOLDFAST_SCHEMA'], "schema of the Holdfast tables (default: 'holdfast')", text),
+  environment: setting(
+    '--environment <name>',
+    ['HOLDFAST_ENVIRONMENT'],
+    "whose tables these are, such as 'production' (default: known by cluster and database)",
+    text,
+  ),
 } as const;
 
 /** For verbs that ask for, or are, the broker. */

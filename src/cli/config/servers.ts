@@ -22,6 +22,7 @@ export function resolveDatabase(given: Given, config: HoldfastConfig, env: Env):
   return {
     url,
     schema: given.schema ?? config.schema,
+    environment: given.environment ?? config.environment,
     max: config.database?.max ?? 5,
     applicationName: 'holdfast',
   };
