@@ -30,12 +30,15 @@ export {
   type OutboundMessage,
   type Publisher,
   type PublishOutcome,
+  type QueueRemark,
+  type QueueState,
   type Receiver,
   type ReceiveOptions,
   type Transport,
   type Verdict,
 } from './transport/port.ts';
 
+export type { BrokerHealth } from './inbox/broker-watch.ts';
 export { consumer, type Consumer } from './inbox/consumer.ts';
 export { type DatabaseConsumerOptions, type Handlers, type RunnerConsumerOptions } from './inbox/consumer-options.ts';
 export {

@@ -17,6 +17,7 @@ import { refuseUnknownOptions } from '../runtime/options.ts';
 import { backoffMs, resolveRetry } from '../runtime/retry.ts';
 import type { Service } from '../runtime/service.ts';
 import type { Delivery, Receiver, Verdict } from '../transport/port.ts';
+import { createBrokerWatch, type BrokerHealth } from './broker-watch.ts';
 import {
   checkConcurrency,
   checkIgnored,
@@ -57,6 +58,8 @@ export interface Consumer extends Service {
   tickParked(): Promise<void>;
   /** Prunes, now. */
   tickPrune(): Promise<void>;
+  /** Whether the broker hands out, and what lies in the queue, as of the last look, some seconds ago at most. */
+  brokerHealth(): BrokerHealth;
 }
 
 /**
@@ -131,6 +134,7 @@ function assemble<Tx>(
     preset: Duration,
   ): number => parseDuration(options[option] ?? preset, `${where}.${option}`);
   const log = safeLogger(options.log).child({ consumer: name });
+  const metrics = safeMetrics(options.metrics, log);
   const ordered = options.ordered ?? false;
   const resolved = resolveHandlers(handlers, { retry: options.retry, timeout: options.timeout ?? '30s', where });
   const horizonMs =
@@ -170,7 +174,7 @@ function assemble<Tx>(
     clock,
     random,
     log,
-    counts: consumerMetrics(safeMetrics(options.metrics, log)),
+    counts: consumerMetrics(metrics),
     crash: tools.crash,
     stopping: () => stopping.signal,
   };
@@ -238,6 +242,7 @@ function assemble<Tx>(
     if (refusal !== null) throw refusal;
   }
 
+  const watch = createBrokerWatch({ name, destination, clock, log, metrics });
   let receiver: Receiver | null = null;
   let starting: Promise<void> | null = null;
 
@@ -248,8 +253,9 @@ function assemble<Tx>(
     stopping = new AbortController();
     receiver = transport.receiver(destination, handle, { concurrency, ordered });
     await receiver.start();
-    await Promise.all([parkedLoop.start(), pruneLoop.start()]);
-    log.info({ destination, ordered, concurrency, topics: [...resolved.keys()] }, 'consumer started');
+    await Promise.all([parkedLoop.start(), pruneLoop.start(), watch.start(receiver)]);
+    const { reachable } = watch.health();
+    log.info({ destination, ordered, concurrency, reachable, topics: [...resolved.keys()] }, 'consumer started');
   }
 
   return {
@@ -257,6 +263,7 @@ function assemble<Tx>(
     handle,
     tickParked: () => parkedLoop.tick(),
     tickPrune: () => pruneLoop.tick(),
+    brokerHealth: () => watch.health(),
     start() {
       starting ??= startParts().catch((error: unknown) => {
         starting = null;
@@ -268,7 +275,8 @@ function assemble<Tx>(
       if (starting === null) return;
       await starting.catch(() => {});
       stopping.abort();
-      await Promise.all([receiver?.stop(stopOptions), parkedLoop.stop(stopOptions), pruneLoop.stop(stopOptions)]);
+      const parts = [receiver, parkedLoop, pruneLoop, watch];
+      await Promise.all(parts.map(async (part) => part?.stop(stopOptions)));
       tools.deadlines.close();
       receiver = null;
       starting = null;

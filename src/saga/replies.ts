@@ -15,6 +15,7 @@ import type { Database } from '../postgres/database.ts';
 import { quoteIdentifier } from '../postgres/quoting.ts';
 import { MOVES } from './events.ts';
 import type { MailBody } from './store.ts';
+import type { Transport } from '../transport/port.ts';
 import { DEFAULT_REPLY_TOPIC, sagaReply, type SagaReply } from './wire.ts';
 
 export interface SagaRepliesOptions
@@ -45,8 +46,17 @@ export function sagaReplies(options: SagaRepliesOptions): Consumer {
     ['outcome'],
   );
   const sql = `SELECT ${quoteIdentifier(options.database?.schema ?? 'holdfast')}.post_saga_reply($1::uuid, $2::text, $3::text[], false) AS answer`;
+  /** Known from the start on: which database takes replies from the queue. */
+  let owner: string | undefined;
+  const { transport } = rest;
+  const own: Transport = {
+    ...transport,
+    receiver: (queue, handle, receive) =>
+      transport.receiver(queue, handle, owner === undefined ? receive : { ...receive, owner }),
+  };
   const inner = consumer(destination, {
     ...rest,
+    ...(typeof transport?.receiver === 'function' ? { transport: own } : {}),
     destination,
     handlers: [
       on(sagaReply(topic), async (reply, { tx }) => {
@@ -64,10 +74,20 @@ export function sagaReplies(options: SagaRepliesOptions): Consumer {
   return {
     ...inner,
     async start() {
+      owner ??= await ownerOf(options.database);
       await inner.start();
       await tellOfStrays(options.database, destination, log);
     },
   };
+}
+
+/** The same for all workers of one database and schema, and for no others'. Undefined where it may not be asked. */
+async function ownerOf(database: Database): Promise<string | undefined> {
+  const sql = `SELECT (SELECT system_identifier FROM pg_control_system())::text || '/' || oid::text AS owner
+    FROM pg_database WHERE datname = current_database()`;
+  const found = await database.query<{ owner: string }>(sql).catch(() => null);
+  const [row] = found?.rows ?? [];
+  return row === undefined ? undefined : `${row.owner}/${database.schema}`;
 }
 
 /** Whoever starts a worker is told that replies for others wait here: most likely two databases share the queue. */

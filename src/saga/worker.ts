@@ -26,6 +26,7 @@ import { createPostgresClientStore } from './postgres-client-store.ts';
 import { createPostgresWorkerStore } from './postgres-worker-store.ts';
 import { DEFAULT_JOURNAL_LIMITS, LARGEST_READABLE_BYTES, MOST_JOURNAL_BYTES } from './growth.ts';
 import { pruneSagas } from './prune-sagas.ts';
+import type { BrokerHealth } from '../inbox/broker-watch.ts';
 import { sagaReplies } from './replies.ts';
 import { reviewSaga } from './review.ts';
 import { createWorkerCore, type WorkerProgress } from './worker-core.ts';
@@ -77,6 +78,8 @@ export interface Worker extends Service {
   /** Starts and speaks to runs. Starts outside a transaction go with the worker's own commits: the fastest way in. */
   readonly sagas: Sagas;
   readonly progress: WorkerProgress;
+  /** How the way of replies stands with its broker; null without `replies`. */
+  repliesHealth(): BrokerHealth | null;
   /** One look at the database: timers, mail, claims. */
   tick(): Promise<void>;
 }
@@ -218,6 +221,7 @@ export function createWorker(options: WorkerOptions): Worker {
     get progress() {
       return core.progress;
     },
+    repliesHealth: () => replyConsumer?.brokerHealth() ?? null,
     tick: () => core.tick(),
     start() {
       starting ??= startParts().catch((error: unknown) => {

@@ -7,6 +7,7 @@ import { HoldfastError } from '../errors.ts';
 import { safeHook } from '../runtime/observers.ts';
 import { refuseUnknownOptions } from '../runtime/options.ts';
 import type { OutboundMessage } from './port.ts';
+import { sayRarely } from './say-rarely.ts';
 
 /** How one destination is laid out. Publisher and consumers must be given the same. */
 export interface QueueLayout {
@@ -31,7 +32,10 @@ export interface BullmqOptions {
   readonly removeOnComplete?: boolean | number;
   /** A message whose envelope is larger than this many bytes is refused for good. Default 256 MiB, below what either broker can store. */
   readonly maxMessageBytes?: number;
-  /** Told about failures in the background, which have no caller: lost connections, rejected handlers, unsafe broker settings. */
+  /**
+   * Told about failures in the background, which have no caller: lost connections, rejected handlers, unsafe broker settings. One that
+   * comes again and again is told at once, then after 2 s, 4 s and so on, up to every 10 minutes.
+   */
   readonly onError?: (error: Error) => void;
 }
 
@@ -61,6 +65,10 @@ export interface PublishLink {
 export interface ReceiveLink {
   /** Resolves once workers can be made: the broker has answered, or will be waited for by the workers themselves. */
   ready(): Promise<void>;
+  /** Resolves when there is a connection; rejects soon, with the reason, when there is none. */
+  reach(): Promise<void>;
+  /** Whether the broker knows its clients by the names that BullMQ gives them. */
+  readonly seesWorkers: boolean;
   readonly connection: object;
   readonly prefix: string | undefined;
   readonly factory: BackendFactory;
@@ -129,7 +137,7 @@ export function resolveBullmqOptions(options: BullmqOptions, where: string): Bul
     publishTimeoutMs: positive('publishTimeoutMs', 5000),
     jobOptions: { ...FOREIGN_RETRIES, removeOnComplete: options.removeOnComplete ?? true },
     maxMessageBytes: positive('maxMessageBytes', 256 * 1024 * 1024),
-    onError: safeHook(options.onError, 'onError of a transport'),
+    onError: sayRarely(safeHook(options.onError, 'onError of a transport')),
   };
 }
 

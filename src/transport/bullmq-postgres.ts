@@ -190,14 +190,18 @@ function receiveLink(
   settings: BullmqSettings,
 ): ReceiveLink {
   let preparing: Promise<void> | undefined;
+  const ready = (): Promise<void> => {
+    preparing ??= prepare().catch((error: unknown) => {
+      preparing = undefined;
+      throw error;
+    });
+    return preparing;
+  };
   return {
-    ready() {
-      preparing ??= prepare().catch((error: unknown) => {
-        preparing = undefined;
-        throw error;
-      });
-      return preparing;
-    },
+    ready,
+    reach: ready,
+    // Names of sessions are cut off at 63 characters.
+    seesWorkers: false,
     connection: {
       ...config,
       schema,

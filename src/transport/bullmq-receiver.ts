@@ -12,12 +12,15 @@ import { systemClock } from '../runtime/clock.ts';
 import { ORDER_MARK, partitionsBeyond } from './bullmq-layout.ts';
 import { assertDestination, type BullmqBroker, type BullmqSettings, queueName } from './bullmq-parts.ts';
 import { makeWorker, type QueueJob, type QueueWorker, REST_MS } from './bullmq-worker.ts';
-import type { Delivery, ReceiveOptions, Receiver, Verdict } from './port.ts';
+import { lookAtQueue } from './bullmq-look.ts';
+import type { Delivery, QueueState, ReceiveOptions, Receiver, Verdict } from './port.ts';
 import { createSemaphore } from './semaphore.ts';
-import { untilStopped } from './shared.ts';
+import { settledOrAborted, untilStopped } from './shared.ts';
 
 type Handle = (delivery: Delivery) => Promise<Verdict>;
 
+/** Answers of a broker that can be reached and does not let us work. */
+const REFUSAL = /NOPERM|NOAUTH|WRONGPASS|READONLY|MISCONF|\bOOM\b|permission denied/;
 /** How long a message waits whose handler threw instead of giving a verdict. */
 const REJECTED_LATER_MS = 1000;
 /** After a hard stop: how long handlers that obey their signal have to hand back a verdict. */
@@ -55,10 +58,15 @@ export function bullmqReceiver(
       // A second stop may have been waiting for the same run; only the run that was stopped is forgotten.
       if (run === stopping) run = undefined;
     },
+    async look({ signal }) {
+      if (run === undefined) throw new HoldfastError('HF_STOPPED', `The receiver of ${destination} is not running.`);
+      return run.look(signal);
+    },
   };
 }
 
 interface Run {
+  look(signal: AbortSignal): Promise<QueueState>;
   stop(signal: AbortSignal | undefined): Promise<void>;
 }
 
@@ -82,6 +90,13 @@ function startRun(
   let stopped: Promise<void> | undefined;
   /** The number of partitions that somebody else goes by, and that was said. */
   let told: number | null = null;
+  let looking: Promise<QueueState> | undefined;
+  /** The last failure of a worker: the broker may answer and still refuse to hand out. */
+  let failure: { readonly error: Error; readonly atMs: number } | undefined;
+  const onError = (error: Error): void => {
+    failure = { error, atMs: performance.now() };
+    settings.onError(error);
+  };
 
   // Rounded up: the slots bound the whole, so that a busy partition may use what an idle one does not.
   const concurrency = options.ordered ? 1 : Math.ceil(options.concurrency / partitions);
@@ -170,7 +185,7 @@ function startRun(
           concurrency,
           stopping: stopping.signal,
           process,
-          onError: settings.onError,
+          onError,
           onLost: (ids) => onLost(name, ids),
           onRenewed: (ids) => onRenewed(name, ids),
         });
@@ -183,7 +198,7 @@ function startRun(
         return;
       } catch (error) {
         if (stopping.signal.aborted) return;
-        settings.onError(error instanceof Error ? error : new Error(String(error)));
+        onError(error instanceof Error ? error : new Error(String(error)));
         // BullMQ remembers a failed start for ever, so the next try needs a new worker.
         if (worker !== undefined) {
           workers.delete(worker);
@@ -230,6 +245,37 @@ function startRun(
       if (opened.has(partition) || stopping.signal.aborted) continue;
       opened.add(partition);
       opening.push(openWorker(partition));
+    }
+  }
+
+  async function lookNow(): Promise<QueueState> {
+    await link.reach();
+    const first = [...workers].find(({ name }) => name === destination);
+    if (first === undefined) throw failure?.error ?? new Error('its workers are not made yet');
+    await first.waitUntilReady();
+    const { owner = null } = options;
+    const state = await lookAtQueue(first.getBackend(), destination, {
+      partitions,
+      owner,
+      seesWorkers: link.seesWorkers,
+    });
+    if (failure !== undefined && performance.now() - failure.atMs < 2 * REST_MS && REFUSAL.test(failure.error.message))
+      throw failure.error;
+    return state;
+  }
+
+  async function look(signal: AbortSignal): Promise<QueueState> {
+    // One at a time: what hangs must not gather.
+    looking ??= lookNow().finally(() => (looking = undefined));
+    try {
+      return await settledOrAborted(looking, signal);
+    } catch (error) {
+      const cause = signal.aborted && failure !== undefined ? failure.error : error;
+      const why = cause instanceof Error ? cause.message.replace(/\.$/, '') : String(cause);
+      throw new HoldfastError('HF_TRANSPORT_UNAVAILABLE', `The broker (${broker.kind}) does not hand out: ${why}.`, {
+        advice: 'Check that it runs, and address, password and rights of the role.',
+        cause,
+      });
     }
   }
 
@@ -282,6 +328,7 @@ function startRun(
   }
 
   return {
+    look,
     stop(signal) {
       stopped ??= stop();
       // Every caller may lose patience: a second stop can make the first one hard.

@@ -34,6 +34,9 @@ export const DEFAULT_PREFIX = 'holdfast';
 /** The default before; BullMQ's own. */
 const FORMER_PREFIX = 'bull';
 
+/** For what ends by itself. */
+const FOREVER = new AbortController().signal;
+
 /** The longest a client waits before it tries to connect again, in milliseconds. */
 const RECONNECT_CAP_MS = 1000;
 
@@ -166,6 +169,10 @@ function receiveLink(connection: string | RedisOptions, prefix: string, settings
   client.once('ready', () => void warnOfEviction(client, settings));
   return {
     ready: () => Promise.resolve(),
+    async reach() {
+      if (client.status !== 'ready') await untilReady(client, FOREVER, settings.publishTimeoutMs);
+    },
+    seesWorkers: true,
     connection: client,
     prefix,
     factory: createRedisBackend,

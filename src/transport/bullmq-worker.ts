@@ -4,6 +4,7 @@
  */
 import { type IQueueBackend, type Job, type JobJson, Worker } from 'bullmq';
 import { systemClock } from '../runtime/clock.ts';
+import { WORKER_NAME } from './bullmq-look.ts';
 import type { BullmqSettings, ReceiveLink } from './bullmq-parts.ts';
 
 export type QueueWorker = Worker<unknown, void, string, IQueueBackend>;
@@ -38,6 +39,7 @@ export function makeWorker(name: string, setup: WorkerSetup): QueueWorker {
     (job: QueueJob, token?: string) => setup.process(worker, job, token ?? ''),
     {
       connection: link.connection,
+      name: WORKER_NAME,
       ...(link.prefix === undefined ? {} : { prefix: link.prefix }),
       autorun: false,
       concurrency: setup.concurrency,

@@ -74,6 +74,33 @@ export interface ReceiveOptions {
   readonly concurrency: number;
   /** Deliver messages of one key one at a time, in the order they were published. */
   readonly ordered: boolean;
+  /** Who alone is to read the destination: one database, for the replies to its sagas. Another one shows in `look`. */
+  readonly owner?: string;
+}
+
+/** Something about a destination in the broker that people should know. */
+export interface QueueRemark {
+  readonly check: 'queue.paused' | 'queue.foreign' | 'queue.shared' | 'queue.failed' | 'queue.unread';
+  readonly what: string;
+  readonly advice: string;
+}
+
+/** What lies in a destination, as the broker says. */
+export interface QueueState {
+  readonly waiting: number;
+  /** Handed out, without a verdict yet. */
+  readonly active: number;
+  /** Handed out again later. */
+  readonly delayed: number;
+  /** Given up by somebody else: Holdfast's consumers leave nothing there. */
+  readonly failed: number;
+  /** Nothing is handed out, because somebody said so. */
+  readonly paused: boolean;
+  /** Connected to it; null: cannot be told. */
+  readonly consumers: number | null;
+  /** Those that are not Holdfast's. */
+  readonly foreign: number | null;
+  readonly remarks: readonly QueueRemark[];
 }
 
 /**
@@ -91,6 +118,12 @@ export interface ReceiveOptions {
 export interface Receiver {
   start(): Promise<void>;
   stop(options?: { readonly signal?: AbortSignal }): Promise<void>;
+  /**
+   * Asks the broker how the destination stands, while the receiver runs. Rejects with HF_TRANSPORT_UNAVAILABLE and the reason when the
+   * broker cannot be reached, refuses to hand out, or has not answered when `signal` aborts. Leaves nothing behind that waits for it.
+   * Absent where there is no broker to ask.
+   */
+  look?(options: { readonly signal: AbortSignal }): Promise<QueueState>;
 }
 
 /** A transport makes publishers for relays and receivers for consumers. It opens no connection before one of them is used. */

@@ -85,11 +85,14 @@ export function judgeReadiness({ phase, databaseTrouble, parts }: ReadinessFacts
 }
 
 export function workerReadiness(
-  { id, progress: { inMemory, waiting } }: Pick<Worker, 'id' | 'progress'>,
+  { id, progress: { inMemory, waiting }, repliesHealth }: Pick<Worker, 'id' | 'progress' | 'repliesHealth'>,
   sagas: readonly string[],
 ): PartReadiness {
+  const health = repliesHealth();
+  // Said, but no reason not to be ready, as with the relay's broker.
+  const replies = health === null ? null : { broker: health.trouble ?? 'ok', remarks: health.queue?.remarks ?? [] };
   return {
     reasons: id === '' ? ['the worker has no lease'] : [],
-    body: { worker: { id, inMemory, waiting, sagas } },
+    body: { worker: { id, inMemory, waiting, sagas, ...(replies === null ? {} : { replies }) } },
   };
 }
