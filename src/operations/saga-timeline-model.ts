@@ -46,6 +46,8 @@ export interface TimelineCall {
   readonly input: unknown;
   readonly output: unknown;
   readonly error: RecordedError | null;
+  /** What its fallback failed with. */
+  readonly fallbackError: RecordedError | null;
   /** When a sleep ends, or a wait, a command or a child is given up. */
   readonly until: number | null;
   /** When the next attempt begins. */

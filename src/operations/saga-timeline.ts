@@ -129,6 +129,7 @@ function newCall(event: Extract<JournalEvent, { t: 'called' }>, at: number, plac
     input: event.input,
     output: undefined,
     error: null,
+    fallbackError: null,
     until: event.until ?? null,
     retryAt: null,
     child: event.child ?? null,
@@ -161,6 +162,7 @@ function takeOutcome(fold: Fold, event: OutcomeEvent, at: number): void {
   else if (event.t === 'failed') {
     call.attempts = Math.max(1, event.attempts);
     call.error = event.error;
+    call.fallbackError = event.fallback ?? null;
     call.state = event.outcome === 'unknown' ? 'in doubt' : 'failed';
   } else {
     call.attempts = tries;

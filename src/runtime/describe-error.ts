@@ -5,6 +5,7 @@
 
 /** Name, code, message and causes in one line, without the stack, at most 2 kB, in text that PostgreSQL can store. */
 export function describeError(error: unknown): string {
+  if (error === undefined || error === null) return `thrown: ${String(error)}`;
   let text = '';
   const seen = new Set<unknown>();
   for (
@@ -25,8 +26,19 @@ export function storableText(text: string): string {
 
 function oneLine(part: unknown): string {
   if (!(part instanceof Error)) return `thrown: ${safeString(part)}`;
-  const code = 'code' in part && typeof part.code === 'string' ? `[${part.code}] ` : '';
-  return `${part.name}: ${code}${part.message}`;
+  const has = 'code' in part && (typeof part.code === 'string' || typeof part.code === 'number');
+  const code = has ? `[${String(part.code)}] ` : '';
+  return `${part.name}: ${code}${part.message}${partsOf(part)}`;
+}
+
+/** What an AggregateError is made of: "All promises were rejected" alone helps nobody. */
+function partsOf(error: Error): string {
+  const errors: unknown = 'errors' in error ? error.errors : undefined;
+  if (!Array.isArray(errors) || errors.length === 0) return '';
+  const parts = errors
+    .slice(0, 5)
+    .map((each: unknown) => (each instanceof Error ? `${each.name}: ${each.message}` : safeString(each)));
+  return ` (${parts.join('; ')}${errors.length > 5 ? `; and ${errors.length - 5} more` : ''})`;
 }
 
 /** Anything can be thrown, also what cannot be turned into text. */

@@ -6,8 +6,7 @@ import { HoldfastError, isHoldfastError } from '../errors.ts';
 import { isPermanent } from '../runtime/retry.ts';
 import { inScope } from '../runtime/scope.ts';
 import { encodeOutput } from './commands.ts';
-import { recordError } from './recorded-error.ts';
-import type { Uncounted } from './events.ts';
+import type { RecordedError, Uncounted } from './events.ts';
 import type { AttemptResult } from './facts.ts';
 import type { StepContext } from './steps.ts';
 
@@ -30,6 +29,8 @@ export interface AttemptOptions {
   readonly doubt: boolean;
   /** Whether nobody throws that on purpose. */
   readonly isBug: (error: unknown) => boolean;
+  /** What is kept of an error. */
+  readonly record: (error: unknown) => RecordedError;
   /** Told of a promise that it has left behind and that was rejected. */
   readonly onStray?: (error: unknown) => void;
   /** Says of a failure that it is the infrastructure's. Default: none is. */
@@ -99,7 +100,7 @@ function outputOf(value: unknown, options: AttemptOptions): AttemptResult {
     // It has happened, and what came of it cannot be recorded: no further attempt can change that.
     return {
       kind: 'failed',
-      error: recordError(error),
+      error: options.record(error),
       permanent: true,
       doubt: options.doubt,
       bug: options.isBug(error),
@@ -113,7 +114,7 @@ function failed(error: unknown, options: AttemptOptions): Extract<AttemptResult,
   // Whoever must let go says so by this code (engine.ts).
   const uncounted = isHoldfastError(error, 'HF_STOPPED') ? 'stopped' : permanent ? undefined : cutShort?.(error);
   const cut = uncounted === undefined ? { bug: isBug(error) } : { uncounted };
-  return { kind: 'failed', error: recordError(error), permanent, doubt: doubt && !permanent, ...cut };
+  return { kind: 'failed', error: options.record(error), permanent, doubt: doubt && !permanent, ...cut };
 }
 
 function timedOut({ where, timeoutMs }: AttemptOptions): HoldfastError {

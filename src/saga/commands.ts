@@ -9,6 +9,7 @@ import { messageText, prepareMessage } from '../outbox/prepare.ts';
 import type { JournalLimits } from './growth.ts';
 import type { Logger } from '../runtime/log.ts';
 import type { ErrorLists } from './bugs.ts';
+import type { RecordedError } from './events.ts';
 import { valueOf, type CallState } from './state.ts';
 import type { CommandStep, EmitStep } from './steps.ts';
 import { knownAsDone, undoOf } from './undo.ts';
@@ -28,6 +29,8 @@ export interface RunSettings extends JournalLimits {
   readonly replyTo: string;
   /** What counts as a bug where a saga does not say it itself. */
   readonly errors?: ErrorLists | null | undefined;
+  /** What is left of an error before it is recorded; default: all that recordError keeps. */
+  readonly redactError?: ((error: RecordedError) => RecordedError) | undefined;
   /** For what nobody else can be told. */
   readonly log?: Logger | undefined;
 }

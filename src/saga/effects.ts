@@ -9,7 +9,7 @@ import { createAdmission, type Admitted } from './admission.ts';
 import { startAttempt, type AttemptOptions, type Limits } from './attempts.ts';
 import { undoId } from './backward.ts';
 import { isBug } from './bugs.ts';
-import { rebuildError, recordError } from './recorded-error.ts';
+import { rebuildError } from './recorded-error.ts';
 import type { Uncounted } from './events.ts';
 import type { AttemptResult, Effect, Fact } from './facts.ts';
 import { transactionCommit, type Run } from './run.ts';
@@ -86,6 +86,7 @@ export function createEffects(options: EffectsOptions): Effects {
       maxBytes: run.settings.maxBytes,
       where: `${run.saga.name}, ${what === 'undo' ? 'compensation of ' : ''}${call.id}`,
       doubt,
+      record: (error) => run.errorOf(error),
       onStray: strayOfStep(run, call, what),
       isBug: (error) => isBug(error, [run.saga.errors, run.settings.errors], 'step'),
     };
@@ -181,7 +182,7 @@ export function createEffects(options: EffectsOptions): Effects {
         run.transacting = false;
         run.isBack();
         if (isHoldfastError(error, 'HF_LEASE_LOST')) return options.onBroken(error);
-        const result = error instanceof AttemptFailed ? error.result : rolledBack(error);
+        const result = error instanceof AttemptFailed ? error.result : rolledBack(run, error);
         admitted.ended(result);
         tell(run, of === 'done' ? { kind: 'attempt', call, result } : { kind: 'compensation', call, result });
       },
@@ -309,8 +310,8 @@ function cutShort(error: unknown): Uncounted | undefined {
 }
 
 /** The transaction could not be begun or committed, and nothing of it has happened. */
-function rolledBack(error: unknown): AttemptResult {
-  const failure = { kind: 'failed', error: recordError(error), permanent: false, doubt: false } as const;
+function rolledBack(run: Run, error: unknown): AttemptResult {
+  const failure = { kind: 'failed', error: run.errorOf(error), permanent: false, doubt: false } as const;
   if (isHoldfastError(error, 'HF_STOPPED')) return { ...failure, uncounted: 'stopped' };
   const passing = isHoldfastError(error, 'HF_DATABASE_UNAVAILABLE') || passesByItself(error);
   return passing ? { ...failure, uncounted: 'database' } : failure;

@@ -10,8 +10,16 @@ export type CallKind = 'step' | 'transaction' | 'command' | 'emit' | 'child' | '
 /** An error as it is recorded, and as it is rebuilt for the run's code at every replay. */
 export interface RecordedError {
   readonly name: string;
+  /** With those of its causes, and of the errors of an aggregate. */
   readonly message: string;
-  readonly code?: string;
+  readonly code?: string | number;
+  /** Of HTTP, where the error says one. */
+  readonly status?: number;
+  /** The first frames, where it was thrown. */
+  readonly stack?: string;
+  readonly cause?: RecordedError;
+  /** Of an AggregateError, the first few. */
+  readonly errors?: readonly RecordedError[];
   readonly details?: Readonly<Record<string, unknown>>;
 }
 
@@ -95,6 +103,8 @@ export type JournalEvent =
       readonly call: string;
       readonly attempts: number;
       readonly error: RecordedError;
+      /** What the fallback failed with that was to stand in. */
+      readonly fallback?: RecordedError;
       readonly outcome: 'definite' | 'unknown';
     }
   /** A wait for a signal gave up. */

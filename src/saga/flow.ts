@@ -13,7 +13,6 @@ import type { CallOptions, Saga, Signals, Steps, RunContext } from './definition
 import type { CallKind, RecordedError } from './events.ts';
 import { inScope, type Owner } from '../runtime/scope.ts';
 import { describeError } from '../runtime/describe-error.ts';
-import { recordError } from './recorded-error.ts';
 
 /** What the code asked for and nobody has looked at yet. */
 export interface NewCall {
@@ -293,9 +292,4 @@ function formatUuid(bytes: Buffer): string {
   bytes.writeUInt8((bytes.readUInt8(8) & 0x3f) | 0x80, 8);
   const hex = bytes.toString('hex', 0, 16);
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
-}
-
-/** The error of the code, as it is recorded. */
-export function endingError(ending: Extract<Ending, { kind: 'threw' }>): RecordedError {
-  return recordError(ending.error);
 }

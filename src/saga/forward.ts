@@ -12,13 +12,14 @@ import { decideFailed, KILLS_WORKERS, noteOf } from './budget.ts';
 import { prepareCommand } from './commands.ts';
 import { isBug } from './bugs.ts';
 import type { RecordedError } from './events.ts';
-import { endingError, type NewCall, type Told } from './flow.ts';
+import type { NewCall, Told } from './flow.ts';
 import { bytesOf, refuseCalls } from './growth.ts';
 import { rebuildError, recordError } from './recorded-error.ts';
 import type { AttemptResult, Effect, Scene } from './facts.ts';
 import type { Run } from './run.ts';
 import { valueOf, type CallState } from './state.ts';
 import type { StepDefinition } from './steps.ts';
+import { logGivenUp } from './tell-log.ts';
 import { turn } from './turn.ts';
 import { canCompensate, isStep, wasBegun } from './undo.ts';
 
@@ -130,7 +131,7 @@ async function recordMessage(run: Run, call: NewCall, pivot: { pivot?: true }, s
 
 /** A call that cannot be made has failed in the row that records it; the calls made beside it are recorded after that. */
 function refuseCall(run: Run, asked: NewCall, pivot: { pivot?: true }, cause: unknown, scene: Scene): boolean {
-  const error = recordError(cause);
+  const error = run.errorOf(cause);
   if (isBug(cause, [run.saga.errors, run.settings.errors], 'run')) {
     // Not recorded, nor are those behind it: code that is mended makes the call anew.
     run.recordStuck('code', null, error, scene.now);
@@ -333,7 +334,11 @@ export function fallbackEnded(
     begin(run, { kind: 'fallback', call, failure });
     return false;
   }
-  if (result.kind === 'failed') return endFailed(run, call, failure, scene);
+  if (result.kind === 'failed') {
+    const bug = failure.bug === true ? failure.error : result.bug === true ? result.error : null;
+    if (bug !== null && run.wish === null) return stopAtBug(run, call, bug, scene);
+    return endFailed(run, call, { ...failure, fallback: result.error }, scene);
+  }
   run.recordDegraded(call, result.output, failure.error, failure.doubt, scene.now);
   return told(run, call, { kind: 'done', value: valueOf(result.output) }, scene);
 }
@@ -346,14 +351,17 @@ export function endDone(run: Run, call: CallState, output: string | undefined, s
 export function endFailed(
   run: Run,
   call: CallState,
-  failure: { readonly error: RecordedError; readonly doubt: boolean },
+  failure: { readonly error: RecordedError; readonly doubt: boolean; readonly fallback?: RecordedError },
   scene: Scene,
 ): Spoken {
-  const { error } = failure;
+  const { error, fallback } = failure;
+  const outcome = failure.doubt ? 'unknown' : 'definite';
+  const attempts = call.attempts + 1;
   run.record(
-    { t: 'failed', call: call.id, attempts: call.attempts + 1, error, outcome: failure.doubt ? 'unknown' : 'definite' },
+    { t: 'failed', call: call.id, attempts, error, ...(fallback === undefined ? {} : { fallback }), outcome },
     scene.now,
   );
+  logGivenUp(run, call, { error, fallback, attempts, outcome });
   return told(run, call, { kind: 'failed', error: rebuildError(error, call.step) }, scene);
 }
 
@@ -375,9 +383,10 @@ export function tryComplete(run: Run, scene: Scene): Promise<void> | undefined {
   if (ending === null || state.phase !== 'forward' || state.stuck !== null || state.held || run.wish !== null)
     return undefined;
   if (ending.kind === 'threw') {
+    const error = run.errorOf(ending.error);
     if (isBug(ending.error, [run.saga.errors, run.settings.errors], 'run'))
-      run.recordStuck('code', null, endingError(ending), scene.now);
-    else fail(run, endingError(ending), scene);
+      run.recordStuck('code', null, error, scene.now);
+    else fail(run, error, scene);
     return undefined;
   }
   for (const call of state.open) if (isStep(call)) return undefined;

@@ -15,7 +15,7 @@ export function refusal(error: unknown): Extract<Answer, { outcome: 'rejected' }
     error: {
       name,
       message,
-      ...(code === undefined ? {} : { code }),
+      ...(code === undefined ? {} : { code: String(code) }),
       ...(details === undefined ? {} : { details: { ...details } }),
     },
   };

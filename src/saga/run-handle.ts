@@ -10,7 +10,7 @@ import { didYouMean, refuseUnknownOptions } from '../runtime/options.ts';
 import { withTimeout } from '../runtime/timeout.ts';
 import type { AnySaga, Signals } from './definition.ts';
 import type { RecordedError } from './events.ts';
-import { rebuildError } from './recorded-error.ts';
+import { asThrown, rebuildError } from './recorded-error.ts';
 import { notFound, type ResultWatch } from './result-watch.ts';
 import { assertShortText, encodeOutput } from './start-request.ts';
 import { MOST_SIGNALS, type ClientStore, type MailAnswer, type MailBody, type RunView } from './store.ts';
@@ -265,11 +265,5 @@ function causeOf({ error }: RunView): Error | undefined {
   const rebuilt = rebuildError(recorded);
   if (rebuilt.code !== 'HF_STEP_FAILED' || isHoldfastError(Object.assign(new Error(), recorded), 'HF_STEP_FAILED'))
     return rebuilt;
-  const { name, message, code, details } = recorded;
-  return Object.assign(
-    new Error(message),
-    { name },
-    code === undefined ? {} : { code },
-    details === undefined ? {} : { details },
-  );
+  return asThrown(recorded);
 }

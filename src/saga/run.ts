@@ -11,6 +11,7 @@ import type { Effect, Fact, UndoWish } from './facts.ts';
 import type { Ending, Flow } from './flow.ts';
 import { Gauge } from './gauge.ts';
 import type { JournalSize } from './growth.ts';
+import { recordError, redacted } from './recorded-error.ts';
 import type { Timer } from './timers.ts';
 import { apply, applyCalled, applyDone, emptyState, type CallState, type RunState } from './state.ts';
 import type { StepDefinition } from './steps.ts';
@@ -28,6 +29,8 @@ export class Run {
   readonly claims: number;
   readonly parent: Identity['parent'];
   readonly settings: RunSettings;
+  /** What the database had as its status when it came into memory. */
+  readonly loadedAs: RunStatus;
   readonly state: RunState = emptyState();
   /** The code that goes forward; null while it is being undone, is stuck, or has ended. */
   flow: Flow | null = null;
@@ -49,6 +52,8 @@ export class Run {
   pivotStored = false;
   /** What the database has as the reason of its undoing. */
   reasonStored: UndoReason | null = null;
+  /** It has become stuck in this memory, and was not loaded as such. */
+  stuckNow = false;
   committing = false;
   /** Its code has been told something and has not been looked at since: nobody can say what it waits for. */
   inHand = false;
@@ -93,6 +98,7 @@ export class Run {
     this.claims = identity.claims;
     this.parent = identity.parent;
     this.status = status;
+    this.loadedAs = status;
     this.settings = settings;
     this.#gauge = new Gauge(this.state, settings);
   }
@@ -226,6 +232,12 @@ export class Run {
   recordStuck(why: StuckWhy, call: CallState | null, error: RecordedError, now: number): void {
     this.record({ t: 'stuck', why, error, ...(call === null ? {} : { call: call.id }) }, now);
     this.flow = null;
+    this.stuckNow = true;
+  }
+
+  /** An error of the user's, as it is recorded and as the code is told it. */
+  errorOf(error: unknown): RecordedError {
+    return redacted(recordError(error), this.settings.redactError);
   }
 
   takeIn(mail: Mail): void {

@@ -11,7 +11,7 @@
  * - finished runs stay finished; their journals may grow (late replies), their status may not change
  */
 import type { PoolClient } from 'pg';
-import type { JournalEvent, JournalRow, RunStatus, UndoReason } from './events.ts';
+import type { JournalEvent, JournalRow, RecordedError, RunStatus, UndoReason } from './events.ts';
 
 /** A saga in one of its versions. */
 export interface SagaVersion {
@@ -59,7 +59,7 @@ export type MailBody =
       readonly call: string;
       readonly outcome: 'done' | 'compensated' | 'refused';
       readonly output?: unknown;
-      readonly error?: { readonly name: string; readonly message: string; readonly code?: string };
+      readonly error?: RecordedError;
     }
   | { readonly kind: 'cancel'; readonly actor?: string; readonly reason?: string }
   /** From a parent: undo yourself. */

@@ -17,6 +17,7 @@ import type { Registry, Saga } from './definition.ts';
 import { beginIncarnation, type Incarnation } from './incarnation.ts';
 import type { Run } from './run.ts';
 import { valueOf } from './state.ts';
+import { logEnd } from './tell-log.ts';
 import type { ClientStore, WorkerStore } from './store.ts';
 
 export interface WorkerProgress {
@@ -122,6 +123,7 @@ export function createWorkerCore<Tx>(options: WorkerCoreOptions<Tx>): WorkerOn<T
     inMemory.set({}, life?.engine.inMemory ?? 0);
     if (stored && run.over) {
       ended.inc({ saga: run.saga.name, status: run.status });
+      logEnd(log, run);
       tellEnd(run);
     }
     // Room for another one; those that wait for it should not wait for the next look.

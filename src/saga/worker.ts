@@ -21,6 +21,7 @@ import type { Service } from '../runtime/service.ts';
 import type { Transport } from '../transport/port.ts';
 import { checkErrorLists, type ErrorLists } from './bugs.ts';
 import type { Sagas } from './client.ts';
+import type { RecordedError } from './events.ts';
 import { createRegistry, type AnySaga } from './definition.ts';
 import { createPostgresClientStore } from './postgres-client-store.ts';
 import { createPostgresWorkerStore } from './postgres-worker-store.ts';
@@ -63,6 +64,11 @@ export interface WorkerOptions {
   readonly maxJournalBytes?: number | undefined;
   /** Which errors are bugs, that make a run stuck, and which are meant, that undo it, where a saga does not say so; see its `errors`. */
   readonly errors?: ErrorLists | undefined;
+  /**
+   * Takes out of an error what must not stand in a journal (its message, stack, cause and details), before it is recorded; what it leaves
+   * is also what `run` catches. Default: nothing is taken out. When it throws, only the name is recorded.
+   */
+  readonly redactError?: ((error: RecordedError) => RecordedError) | undefined;
   readonly log?: Logger | undefined;
   readonly metrics?: Metrics | undefined;
   readonly clock?: Clock | undefined;
@@ -98,6 +104,7 @@ const KNOWN = [
   'maxEvents',
   'maxJournalBytes',
   'errors',
+  'redactError',
   'log',
   'metrics',
   'clock',
@@ -145,6 +152,7 @@ export function createWorker(options: WorkerOptions): Worker {
     maxEvents: wholeNumber(options.maxEvents, DEFAULT_JOURNAL_LIMITS.maxEvents, 10, `${where}.maxEvents`),
     maxJournalBytes: journalBytes(options.maxJournalBytes, `${where}.maxJournalBytes`),
     errors: checkErrorLists(options.errors, where, 'HF_CONFIG'),
+    redactError: options.redactError,
   };
   const store = createPostgresWorkerStore({
     database,

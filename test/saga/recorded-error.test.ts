@@ -5,6 +5,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { HoldfastError, PermanentError, Rejection } from '../../src/errors.ts';
 import { isStorableText } from '../../src/message/text.ts';
+import type { RecordedError } from '../../src/saga/events.ts';
 import { rebuildError, recordError } from '../../src/saga/recorded-error.ts';
 
 /** All that user code can tell errors apart by. */
@@ -19,10 +20,15 @@ function seen(error: HoldfastError): unknown {
   };
 }
 
+/** Without the place, which is another at each line of this file. */
+function placeless({ stack: _, ...rest }: RecordedError): Omit<RecordedError, 'stack'> {
+  return rest;
+}
+
 describe('recordError', () => {
   test('keeps name, message, code and details', () => {
     const error = Object.assign(new TypeError('no such card'), { code: 'card_unknown', details: { last4: '1881' } });
-    expect(recordError(error)).toEqual({
+    expect(placeless(recordError(error))).toEqual({
       name: 'TypeError',
       message: 'no such card',
       code: 'card_unknown',
@@ -40,7 +46,10 @@ describe('recordError', () => {
 
   test('leaves out details that are not JSON, not storable, or large', () => {
     for (const details of [{ at: new Date() }, { text: '\0' }, { text: 'x'.repeat(2_048) }, ['a'], 'text', {}]) {
-      expect(recordError(Object.assign(new Error('x'), { details }))).toEqual({ name: 'Error', message: 'x' });
+      expect(placeless(recordError(Object.assign(new Error('x'), { details })))).toEqual({
+        name: 'Error',
+        message: 'x',
+      });
     }
   });
 
@@ -52,6 +61,20 @@ describe('recordError', () => {
       code: 'HF_REJECTED',
       details: { reason: 'sold out' },
     });
+  });
+
+  test('keeps the first frames, a cause that has causes, and where a status stands', () => {
+    const deep = new Error('a', { cause: new Error('b', { cause: new Error('c', { cause: new Error('d') }) }) });
+    const recorded = recordError(Object.assign(deep, { statusCode: 503 }));
+    expect(recorded.stack?.split('\n').length).toBeLessThanOrEqual(10);
+    expect(recorded.stack).toMatch(/^\s+at .*recorded-error\.test/);
+    expect(recorded).toMatchObject({
+      status: 503,
+      cause: { message: 'b', cause: { message: 'c', cause: { message: 'd' } } },
+    });
+    expect(recordError(Object.assign(new Error('x'), { status: 'open' })).status).toBeUndefined();
+    expect(recordError(Object.assign(new Error('x'), { code: NaN })).code).toBeUndefined();
+    expect(recordError(new Rejection('sold out')).stack).toBeUndefined();
   });
 
   test('takes anything', () => {
@@ -66,10 +89,11 @@ describe('recordError', () => {
     );
     expect(recordError(trap)).toEqual({ name: 'Error', message: 'An error that cannot be described.' });
     expect(recordError('no')).toEqual({ name: 'Error', message: 'thrown: no' });
-    expect(recordError(undefined)).toMatchObject({ name: 'Error' });
+    expect(recordError(undefined)).toEqual({ name: 'Error', message: 'thrown: undefined' });
+    expect(recordError(null)).toEqual({ name: 'Error', message: 'thrown: null' });
     const circular = new Error('round');
     circular.cause = circular;
-    expect(recordError(circular)).toEqual({ name: 'Error', message: 'round' });
+    expect(placeless(recordError(circular))).toEqual({ name: 'Error', message: 'round' });
   });
 
   test('property: the record is small JSON that PostgreSQL can store', () => {
@@ -77,8 +101,8 @@ describe('recordError', () => {
       fc.property(anyThrown, (thrown) => {
         const recorded = recordError(thrown);
         expect(JSON.parse(JSON.stringify(recorded))).toEqual(recorded);
-        expect(Buffer.byteLength(JSON.stringify(recorded))).toBeLessThan(20_000);
-        for (const text of [recorded.name, recorded.message, recorded.code ?? ''])
+        expect(Buffer.byteLength(JSON.stringify(recorded))).toBeLessThan(40_000);
+        for (const text of [recorded.name, recorded.message, String(recorded.code ?? '')])
           expect(isStorableText(text)).toBe(true);
       }),
     );
@@ -116,6 +140,7 @@ describe('rebuildError', () => {
       code: 'HF_STEP_FAILED',
       message: 'Step charge gave up: TypeError: [card_unknown] no',
       details: { step: 'charge', name: 'TypeError', code: 'card_unknown', last4: '1881' },
+      cause: { name: 'TypeError', message: 'no', code: 'card_unknown', details: { last4: '1881' } },
     });
   });
 

@@ -69,13 +69,14 @@ function describeCall(call: TimelineCall, now: number): Described {
       return {
         glyph: '✘',
         paint: 'red',
-        outcome: error?.code === 'HF_REJECTED' ? errorText(error) : `failed: ${errorText(error)}`,
+        outcome:
+          (error?.code === 'HF_REJECTED' ? errorText(error) : `failed: ${errorText(error)}`) + fallbackText(call),
       };
     case 'in doubt':
       return {
         glyph: '?',
         paint: 'yellow',
-        outcome: `in doubt, it may have happened${error === null ? '' : `: ${errorText(error)}`}`,
+        outcome: `in doubt, it may have happened${error === null ? '' : `: ${errorText(error)}`}${fallbackText(call)}`,
       };
     case 'timed out':
       return { glyph: '✘', paint: 'yellow', outcome: 'timed out, no signal came' };
@@ -236,9 +237,13 @@ export function errorText(error: RecordedError | null): string {
   if (error === null) return 'unknown';
   const message = error.message.trim();
   if (error.code === 'HF_REJECTED') return `rejected: ${message}`;
-  const name = error.code ?? error.name;
+  const name = String(error.code ?? error.name);
   if (name === 'Error' || name === 'HF_PERMANENT' || message.startsWith(name)) return message === '' ? name : message;
   return message === '' ? name : `${name}: ${message}`;
+}
+
+function fallbackText({ fallbackError }: TimelineCall): string {
+  return fallbackError === null ? '' : `; its fallback failed as well: ${errorText(fallbackError)}`;
 }
 
 function reasonText(reason: string | undefined): string {

@@ -218,7 +218,7 @@ function unsettled(busy: readonly string[], withinMs: number): HoldfastError {
   });
 }
 
-/** What the engine reports as an error is one of the test, or of the engine. */
+/** What the engine reports as an error is one of the test, or of the engine, but for a run that is stuck: that is an end, to be looked at. */
 function faultLog(faults: unknown[]): Logger {
   const nothing = (): void => {};
   const log: Logger = {
@@ -226,7 +226,8 @@ function faultLog(faults: unknown[]): Logger {
     info: nothing,
     warn: nothing,
     error: (fields: object, message: string) => {
-      const { err } = fields as { readonly err?: unknown };
+      const { err, why } = fields as { readonly err?: unknown; readonly why?: unknown };
+      if (why !== undefined) return;
       faults.push(err ?? new Error(message));
     },
     child: () => log,
