@@ -8,6 +8,7 @@ import { isUuid } from '../message/id.ts';
 import { recordAudit, type Act } from '../postgres/audit.ts';
 import type { Database } from '../postgres/database.ts';
 import { toExecutor } from '../postgres/executor.ts';
+import { patientTransaction } from '../postgres/lock-wait.ts';
 import { quoteIdentifier } from '../postgres/quoting.ts';
 import { createInboxStore, keyLock } from './inbox-store.ts';
 import { PARK_REASONS } from './decide.ts';
@@ -28,7 +29,7 @@ export async function retryParked(
   act: Act & { readonly withoutPredecessor?: boolean | undefined },
 ): Promise<number> {
   const table = `${quoteIdentifier(database.schema)}.parked_delivery`;
-  return database.transaction(async (client) => {
+  return patientTransaction(database, NOT_DONE, async (client) => {
     const execute = toExecutor(withOwnTypes(client));
     const rows = await execute(
       `UPDATE ${table} SET next_attempt_at = now(), reason = CASE WHEN $4::boolean AND reason = $5 THEN $6 ELSE reason END
@@ -74,7 +75,7 @@ export async function discardParked(
   const table = `${quoteIdentifier(database.schema)}.parked_delivery`;
   const where = 'WHERE consumer = $1 AND message_id = $2';
   const parameters = [consumer, assertId(id)];
-  await database.transaction(async (client) => {
+  await patientTransaction(database, NOT_DONE, async (client) => {
     const execute = toExecutor(withOwnTypes(client));
     const [peek] = await execute(`SELECT key FROM ${table} ${where}`, parameters);
     // A message that arrives now and finds its key parked must not line up behind the row that is leaving.
@@ -96,6 +97,8 @@ export async function discardParked(
     });
   });
 }
+
+const NOT_DONE = { doing: 'What was asked for is not done', tables: ['inbox', 'parked_delivery', 'audit'] };
 
 /** The parameters $2 (id) and $3 (key). */
 function place(target: ParkedTarget): [string | null, string | null] {

@@ -4,6 +4,7 @@
  */
 import { describeError } from '../runtime/describe-error.ts';
 import type { SqlExecutor } from '../postgres/executor.ts';
+import { PATIENT_LOCK_SQL } from '../postgres/lock-wait.ts';
 import { keyLock } from './inbox-store.ts';
 import type { ParkReason } from './decide.ts';
 import { packWire, sentAt, wireText, type Incoming } from './incoming.ts';
@@ -62,7 +63,7 @@ async function write<Tx>(
   const { incoming, reason, error, attempts, retryInMs, marked } = parking;
   if (room.ordered && incoming.key !== null) {
     // Behind this lock nobody of the key decides anything on what it saw before.
-    await execute('SELECT pg_advisory_xact_lock($1::bigint)', [keyLock(room.name, incoming.key)]);
+    await execute(PATIENT_LOCK_SQL, [keyLock(room.name, incoming.key)]);
   }
   // Waits for whoever is writing the same mark: a COMMIT that was cut off may still be on its way.
   if (marked && !(await room.inbox.tryMark(execute, incoming.id))) return { kind: 'duplicate' };

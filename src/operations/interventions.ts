@@ -12,6 +12,7 @@ import {
 import { topicMatches } from '../message/topic-pattern.ts';
 import { recordAudit, type Act } from '../postgres/audit.ts';
 import type { Database } from '../postgres/database.ts';
+import { patientTransaction } from '../postgres/lock-wait.ts';
 import { toExecutor } from '../postgres/executor.ts';
 import { translateSqlError } from '../postgres/sql-state.ts';
 import { dropSubscription as dropSubscriptionRows, type DroppedSubscription } from '../relay/drop-subscription.ts';
@@ -227,14 +228,12 @@ export async function audited<T>(
   database: Database,
   act: (client: Transaction, audit: (entry: Entry) => Promise<void>) => Promise<T>,
 ): Promise<T> {
-  return database
-    .transaction((given) => {
-      const client = withOwnTypes(given);
-      return act(client, (entry) => recordAudit(toExecutor(client), database.schema, entry));
-    })
-    .catch((error: unknown) => {
-      throw translateSqlError(error);
-    });
+  return patientTransaction(database, { doing: 'What was asked for is not done' }, (given) => {
+    const client = withOwnTypes(given);
+    return act(client, (entry) => recordAudit(toExecutor(client), database.schema, entry));
+  }).catch((error: unknown) => {
+    throw translateSqlError(error);
+  });
 }
 
 /** Throws HF_CONFIG. */

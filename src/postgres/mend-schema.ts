@@ -5,6 +5,7 @@
 import type pg from 'pg';
 import { bringHome, strayFunctions } from './at-home.ts';
 import { runTransaction } from './database.ts';
+import { SET_LOCAL_LOCK_PATIENCE } from './lock-wait.ts';
 import { raiseSequences, sequencesBehind } from './sequences.ts';
 
 export interface Repair {
@@ -18,6 +19,7 @@ export async function mendSchema(client: pg.PoolClient, schema: string, lock: st
   const repairs: Repair[] = [];
   if ((await strayFunctions(client, schema)).length > 0) {
     const names = await runTransaction(client, 'BEGIN', async () => {
+      await client.query(SET_LOCAL_LOCK_PATIENCE);
       await client.query('SELECT pg_advisory_xact_lock($1)', [lock]);
       return bringHome(client, schema);
     });

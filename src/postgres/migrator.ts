@@ -13,6 +13,14 @@ import { HoldfastError } from '../errors.ts';
 import { refuseUnknownOptions } from '../runtime/options.ts';
 import { runTransaction, type Database } from './database.ts';
 import { mendSchema, type Repair } from './mend-schema.ts';
+import { systemClock } from '../runtime/clock.ts';
+import {
+  explainingLockWaits,
+  explainLockWait,
+  LOCK_NOT_AVAILABLE,
+  LOCK_PATIENCE_MS,
+  SET_LOCAL_LOCK_PATIENCE,
+} from './lock-wait.ts';
 import { readMigrations, type Migration } from './migration-files.ts';
 import { quoteIdentifier } from './quoting.ts';
 import { classifySqlError, sqlStateOf, translateSqlError } from './sql-state.ts';
@@ -65,10 +73,12 @@ export async function migrate(database: Database, options: MigrateOptions = {}):
       if (options.dryRun === true) return pending;
       const done: Migration[] = [];
       for (const file of pending) {
-        if (await applyOne(client, database.schema, file, files)) done.push(file);
+        if (await applyPatiently(database, client, file, files)) done.push(file);
       }
-      for (const repair of await mendSchema(client, database.schema, lockKey(database.schema)))
-        options.onRepair?.(repair);
+      const lock = lockKey(database.schema);
+      const wait = { doing: 'The schema was not mended', advisory: lock };
+      const repairs = await explainingLockWaits(database, wait, () => mendSchema(client, database.schema, lock));
+      for (const repair of repairs) options.onRepair?.(repair);
       return done;
     });
   } catch (error) {
@@ -138,6 +148,44 @@ export async function assertSchema(database: Database): Promise<void> {
   });
 }
 
+/**
+ * Asks for locks for a moment only, again and again: behind a request that waits, every service would. Rejects with HF_LOCK_WAIT,
+ * which says who has them, after a minute. False when another migrator was faster.
+ */
+async function applyPatiently(
+  database: Database,
+  client: pg.PoolClient,
+  file: Migration,
+  files: readonly Migration[],
+): Promise<boolean> {
+  const { schema } = database;
+  const endsAtMs = systemClock.monotonic() + LOCKS_WITHIN_MS;
+  for (;;) {
+    try {
+      return await applyOne(client, schema, file, files);
+    } catch (error) {
+      if (sqlStateOf(error) !== LOCK_NOT_AVAILABLE || systemClock.monotonic() > endsAtMs) {
+        const doing = `Migration ${fileName(file)} was not applied`;
+        throw await explainLockWait(database, error, { doing, advisory: lockKey(schema) });
+      }
+      await systemClock.sleep(LOCK_PATIENCE_MS * (0.2 + 0.2 * Math.random()));
+    }
+  }
+}
+
+/** How long locks are asked for in all, in milliseconds. */
+const LOCKS_WITHIN_MS = 60_000;
+
+async function takeTurn(
+  client: pg.PoolClient,
+  how: 'pg_try_advisory_xact_lock' | 'pg_try_advisory_lock',
+  lock: string,
+) {
+  const { rows } = await client.query<{ mine: boolean }>(`SELECT ${how}($1) AS mine`, [lock]);
+  if (rows[0]?.mine === true) return;
+  throw Object.assign(new Error('another migrator is at work'), { code: LOCK_NOT_AVAILABLE });
+}
+
 /** False when another migrator was faster. */
 async function applyOne(
   client: pg.PoolClient,
@@ -161,8 +209,8 @@ async function applyOne(
 
   if (file.transaction) {
     return runTransaction(client, 'BEGIN', async () => {
-      await client.query('SET LOCAL statement_timeout = 0');
-      await client.query('SELECT pg_advisory_xact_lock($1)', [lock]);
+      await client.query(`SET LOCAL statement_timeout = 0; ${SET_LOCAL_LOCK_PATIENCE}`);
+      await takeTurn(client, 'pg_try_advisory_xact_lock', lock);
       if (!(await isPending())) return false;
       await createLedger(client, schema);
       await runFile(client, file);
@@ -171,7 +219,7 @@ async function applyOne(
     });
   }
   // Outside a transaction only a lock of the session can span lock, statement and record.
-  await client.query('SELECT pg_advisory_lock($1)', [lock]);
+  await takeTurn(client, 'pg_try_advisory_lock', lock);
   try {
     if (!(await isPending())) return false;
     await createLedger(client, schema);

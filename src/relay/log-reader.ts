@@ -4,6 +4,7 @@
  */
 import type { Client } from 'pg';
 import { topicPatternToRegex } from '../message/topic-pattern.ts';
+import { LOCK_PATIENCE_MS } from '../postgres/lock-wait.ts';
 import { quoteIdentifier } from '../postgres/quoting.ts';
 import { BYTES_SQL } from './row-bytes.ts';
 import { cursorAfter, parseSnapshot, type Cursor } from './cursor.ts';
@@ -75,7 +76,7 @@ export interface LogRange {
 export const LOG_READER_SETTINGS = `
   SET TimeZone = 'UTC'; SET DateStyle = 'ISO'; SET enable_seqscan = off; SET enable_bitmapscan = off; SET jit = off;
   SET plan_cache_mode = force_generic_plan; SET max_parallel_workers_per_gather = 0;
-  SET default_transaction_read_only = on`;
+  SET default_transaction_read_only = on; SET lock_timeout = ${LOCK_PATIENCE_MS}`;
 
 /** The bytes of JSON text after which a page is closed: at the default limits a page of large messages would otherwise take a gigabyte. */
 export const PAGE_BYTES = 8 * 1_048_576;

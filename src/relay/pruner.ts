@@ -3,6 +3,7 @@
  * Runs in every relay; used by operations as well. What is parked, or wanted by an open replay, stays.
  */
 import type { Database } from '../postgres/database.ts';
+import { patientTransaction } from '../postgres/lock-wait.ts';
 import { quoteIdentifier } from '../postgres/quoting.ts';
 
 export interface PruneStep {
@@ -10,6 +11,8 @@ export interface PruneStep {
   /** Go on after this seq; null when the end of what is old enough was reached. */
   readonly after: number | null;
 }
+
+const WAIT = { doing: 'Pruning the log', tables: ['outbox', 'key_head', 'replay', 'parked_message', 'subscription'] };
 
 /** Rows looked at per transaction: bounds its locks, its WAL, and how long it keeps vacuum from cleaning up. */
 const CHUNK = 5_000;
@@ -20,8 +23,9 @@ const CHUNK = 5_000;
  */
 export async function pruneChunk(database: Database, after: number): Promise<PruneStep> {
   const s = quoteIdentifier(database.schema);
-  const result = await database.query<{ deleted: string; last: string | null; looked: string; young: boolean | null }>(
-    `WITH bound AS MATERIALIZED (
+  const row = await patientTransaction(database, WAIT, async (client) => {
+    const result = await client.query<{ deleted: string; last: string | null; looked: string; young: boolean | null }>(
+      `WITH bound AS MATERIALIZED (
        SELECT min(high) AS high, clock_timestamp() - max(retention) AS before FROM ${s}.subscription),
      chunk AS MATERIALIZED (
        SELECT o.seq, o.xid, o.created_at >= (SELECT before FROM bound) AS young FROM ${s}.outbox o
@@ -36,9 +40,10 @@ export async function pruneChunk(database: Database, after: number): Promise<Pru
            AND NOT EXISTS (SELECT 1 FROM ${s}.replay r WHERE r.finished_at IS NULL AND c.seq BETWEEN r.position AND r.to_seq))
        RETURNING 1)
      SELECT (SELECT count(*) FROM gone) AS deleted, max(seq) AS last, count(*) AS looked, bool_or(young) AS young FROM chunk`,
-    [after],
-  );
-  const row = result.rows[0];
+      [after],
+    );
+    return result.rows[0];
+  });
   const end = row === undefined || row.last === null || row.young === true || Number(row.looked) < CHUNK;
   return { deleted: Number(row?.deleted ?? 0), after: end ? null : Number(row.last) };
 }
@@ -46,9 +51,11 @@ export async function pruneChunk(database: Database, after: number): Promise<Pru
 /** Forgets heads of keys that were silent for longer than the retention, and replays that ended long ago. */
 export async function pruneRecords(database: Database): Promise<void> {
   const s = quoteIdentifier(database.schema);
-  await database.query(
-    `DELETE FROM ${s}.key_head h USING (SELECT name, max(retention) AS retention FROM ${s}.subscription GROUP BY name) u
+  await patientTransaction(database, WAIT, async (client) => {
+    await client.query(
+      `DELETE FROM ${s}.key_head h USING (SELECT name, max(retention) AS retention FROM ${s}.subscription GROUP BY name) u
      WHERE h.subscription = u.name AND h.published_at < clock_timestamp() - u.retention`,
-  );
-  await database.query(`DELETE FROM ${s}.replay WHERE finished_at < clock_timestamp() - interval '90 days'`);
+    );
+    await client.query(`DELETE FROM ${s}.replay WHERE finished_at < clock_timestamp() - interval '90 days'`);
+  });
 }

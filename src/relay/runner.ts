@@ -5,6 +5,7 @@
  */
 import { isHoldfastError } from '../errors.ts';
 import type { Database } from '../postgres/database.ts';
+import { explainLockWait } from '../postgres/lock-wait.ts';
 import { sequenceBehind } from '../postgres/sequences.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { CrashPoint } from '../runtime/crash-point.ts';
@@ -275,7 +276,10 @@ export function createSubscriptionRunner(options: RunnerOptions): SubscriptionRu
         const stopped = isHoldfastError(error, 'HF_STOPPED');
         await drop(stopped).catch(() => {});
         if (stopped) return 0;
-        throw error;
+        throw await explainLockWait(database, error, {
+          doing: `Reading or writing for subscription '${subscription.name}'`,
+          tables: ['subscription', 'parked_message', 'key_head', 'replay', 'outbox'],
+        });
       } finally {
         alive();
       }

@@ -3,7 +3,7 @@
  * the order in which they became due, so that others wait for it at the first one, and so they enter the log in that order.
  */
 import type { Database } from '../postgres/database.ts';
-import { explainLockWait, LOCK_PATIENCE_CTE } from '../postgres/lock-wait.ts';
+import { patientTransaction } from '../postgres/lock-wait.ts';
 import { quoteIdentifier } from '../postgres/quoting.ts';
 import { classifySqlError } from '../postgres/sql-state.ts';
 import { systemClock, type Clock } from '../runtime/clock.ts';
@@ -28,6 +28,7 @@ export interface Scheduler {
 }
 
 const BATCH = 500;
+const WAIT = { doing: 'Moving scheduled messages that are due', tables: ['scheduled_message', 'outbox'] };
 /** How long one that the log refuses is left alone, in milliseconds. */
 const REFUSED_FOR_MS = 60_000;
 
@@ -44,9 +45,8 @@ export function createScheduler(database: Database, clock: Clock = systemClock):
   const refusedUntil = new Map<string, number>();
   // statement_timestamp(), because an index is no use to a comparison with clock_timestamp(), which may change from row to row:
   // every look would read all that is scheduled. Once all rows of a batch are locked, their bytes say how many of them it takes.
-  const due = `WHERE (SELECT set FROM patience) IS NOT NULL AND due_at <= statement_timestamp() AND id <> ALL ($1::uuid[])`;
-  const move = `WITH ${LOCK_PATIENCE_CTE},
-    locked AS MATERIALIZED (SELECT id, due_at, ${BYTES_SQL} AS bytes FROM ${s}.scheduled_message
+  const due = `WHERE due_at <= statement_timestamp() AND id <> ALL ($1::uuid[])`;
+  const move = `WITH locked AS MATERIALIZED (SELECT id, due_at, ${BYTES_SQL} AS bytes FROM ${s}.scheduled_message
       ${due} AND ($3::uuid IS NULL OR id = $3) ORDER BY due_at, id LIMIT $2::int FOR UPDATE),
     summed AS MATERIALIZED (
       SELECT id, sum(bytes) OVER (ORDER BY due_at, id ROWS UNBOUNDED PRECEDING) - bytes AS bytes_before FROM locked),
@@ -65,7 +65,8 @@ export function createScheduler(database: Database, clock: Clock = systemClock):
     FROM batch`;
 
   async function step(limit: number, only: string | null): Promise<SchedulerStep> {
-    const { rows } = await database.query<Row>(move, [[...refusedUntil.keys()], limit, only]);
+    const values = [[...refusedUntil.keys()], limit, only];
+    const { rows } = await patientTransaction(database, WAIT, (client) => client.query<Row>(move, values));
     const [row] = rows;
     return {
       moved: Number(row?.moved ?? 0),
@@ -79,7 +80,7 @@ export function createScheduler(database: Database, clock: Clock = systemClock):
   /** The first one due is what the log refuses, when it is refused alone; otherwise it is moved, and the rest is looked at later. */
   async function first(): Promise<SchedulerStep> {
     const { rows } = await database.query<{ id: string }>(
-      `WITH ${LOCK_PATIENCE_CTE} SELECT id::text AS id FROM ${s}.scheduled_message ${due} ORDER BY due_at, id LIMIT 1`,
+      `SELECT id::text AS id FROM ${s}.scheduled_message ${due} ORDER BY due_at, id LIMIT 1`,
       [[...refusedUntil.keys()]],
     );
     const id = rows[0]?.id;
@@ -97,16 +98,11 @@ export function createScheduler(database: Database, clock: Clock = systemClock):
     async moveDue() {
       for (const [id, untilMs] of refusedUntil) if (untilMs <= clock.monotonic()) refusedUntil.delete(id);
       try {
-        return await step(BATCH, null).catch(async (error: unknown) => {
-          // One that is refused must not keep all others from the log.
-          if (speaksOfData(error)) return first();
-          throw error;
-        });
+        return await step(BATCH, null);
       } catch (error) {
-        throw await explainLockWait(database, error, {
-          doing: 'Moving scheduled messages that are due',
-          tables: ['scheduled_message', 'outbox'],
-        });
+        // One that is refused must not keep all others from the log.
+        if (speaksOfData(error)) return first();
+        throw error;
       }
     },
   };

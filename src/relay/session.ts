@@ -9,6 +9,7 @@ import type { Client } from 'pg';
 import type { Clock } from '../runtime/clock.ts';
 import type { CrashPoint } from '../runtime/crash-point.ts';
 import { runTransaction, type Database } from '../postgres/database.ts';
+import { LOCK_PATIENCE_MS } from '../postgres/lock-wait.ts';
 import { inTurn } from '../postgres/in-turn.ts';
 import type { Cursor } from './cursor.ts';
 import { createKeyHeads, type KeyHeads } from './key-heads.ts';
@@ -85,7 +86,9 @@ export async function openSession(options: SessionOptions): Promise<Session> {
     // is written before the cursor passes it, in the same log, and so cannot be lost alone.
     await writeClient.query('SET synchronous_commit = off');
     // A process that is stopped inside a transaction must not hold the row of the subscription against its successor.
-    await writeClient.query(`SET idle_in_transaction_session_timeout = ${Math.ceil(leaseMs / 2)}`);
+    await writeClient.query(
+      `SET idle_in_transaction_session_timeout = ${Math.ceil(leaseMs / 2)}; SET lock_timeout = ${LOCK_PATIENCE_MS}`,
+    );
   } catch (error) {
     await readClient.end().catch(() => {});
     throw error;

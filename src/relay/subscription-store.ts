@@ -6,6 +6,7 @@ import { withOwnTypes } from '../postgres/own-results.ts';
 import type { ClientBase, PoolClient } from 'pg';
 import { HoldfastError } from '../errors.ts';
 import type { Database } from '../postgres/database.ts';
+import { explainingLockWaits, SET_LOCAL_LOCK_PATIENCE } from '../postgres/lock-wait.ts';
 import { quoteIdentifier } from '../postgres/quoting.ts';
 import { mergeCursors, type Cursor } from './cursor.ts';
 import { leaseLost, type SubscriptionKey } from './fence.ts';
@@ -112,41 +113,38 @@ export function createSubscriptionStore(database: Database): SubscriptionStore {
 
   return {
     async ensure(name, { shards, from, retentionMs, topics = ['**'], failover = 'ignore' }) {
-      await database.transaction(async (client) => {
+      const wait = { doing: `Preparing subscription '${name}'`, tables: ['subscription', 'outbox'] };
+      const write = async (client: PoolClient) => {
+        const high = from === 'beginning' ? '0' : `(SELECT coalesce(max(seq), 0) FROM ${s}.outbox)`;
+        // A row that is visible bears a later xid than the snapshot's last only if it came from another cluster.
+        const foreign = `(SELECT max(seq + 0) FROM ${s}.outbox WHERE xid >= pg_snapshot_xmax(pg_current_snapshot()))`;
+        const floor = `CASE WHEN (SELECT xid FROM ${s}.outbox ORDER BY xid DESC LIMIT 1) >= pg_snapshot_xmax(pg_current_snapshot())
+          THEN coalesce(${foreign}, 0) ELSE 0 END`;
         // A process that is stopped in here must not keep others from the row for ever.
-        await client.query(`SET LOCAL idle_in_transaction_session_timeout = '10s'`);
-        await client.query(`SELECT pg_advisory_xact_lock(hashtextextended($1, 0))`, [
-          `${database.schema}/subscription/${name}`,
-        ]);
-        const found = await client.query<SubscriptionRow & { shard: number; shards: number; held: boolean }>(
-          `SELECT ${ROW}, shard, shards, lease_until > clock_timestamp() AND lease_owner IS NOT NULL AS held
-           FROM ${s}.subscription WHERE name = $1 ORDER BY shard FOR UPDATE`,
-          [name],
-        );
-        const first = found.rows[0];
-        if (first === undefined) {
-          const high = from === 'beginning' ? '0' : `(SELECT coalesce(max(seq), 0) FROM ${s}.outbox)`;
-          // A row that is visible bears a later xid than the snapshot's last only if it came from another cluster.
-          const foreign = `(SELECT max(seq + 0) FROM ${s}.outbox WHERE xid >= pg_snapshot_xmax(pg_current_snapshot()))`;
-          const floor = `CASE WHEN (SELECT xid FROM ${s}.outbox ORDER BY xid DESC LIMIT 1) >= pg_snapshot_xmax(pg_current_snapshot())
-            THEN coalesce(${foreign}, 0) ELSE 0 END`;
-          await insertShards(client, name, shards, `pg_current_snapshot(), ${high}, ${floor}, 0`, []);
-        } else if (first.shards !== shards) {
-          await reshard(client, name, { shards, failover }, found.rows);
+        await client.query(`SET LOCAL idle_in_transaction_session_timeout = '10s'; ${SET_LOCAL_LOCK_PATIENCE}`);
+        // Another relay may be making its rows at the same time, perhaps in another number of parts; then they are looked at again.
+        for (let attempt = 1; ; attempt += 1) {
+          const found = await lockShards(client, name);
+          if (found.length === shards && found.every((row) => row.shards === shards)) break;
+          if (found.length > 0) await reshard(client, name, { shards, failover }, found, attempt);
+          else await insertShards(client, name, shards, `pg_current_snapshot(), ${high}, ${floor}, 0`, []);
         }
         await client.query(
           `UPDATE ${s}.subscription SET retention = $2 * interval '1 millisecond', topics = $3 WHERE name = $1`,
           [name, retentionMs, topics],
         );
-      });
+      };
+      await explainingLockWaits(database, wait, () => database.transaction(write));
     },
 
     async acquire(key, owner, leaseMs, failover = 'ignore') {
       const id = `${key.name}/${key.shard}`;
       const before = epochs.get(id) ?? [];
-      const acquisition = await database.transaction(async (given): Promise<Acquisition> => {
+      const take = async (given: PoolClient): Promise<Acquisition> => {
         const client = withOwnTypes(given);
-        await client.query(`SET LOCAL idle_in_transaction_session_timeout = ${Math.ceil(leaseMs / 2)}`);
+        await client.query(
+          `SET LOCAL idle_in_transaction_session_timeout = ${Math.ceil(leaseMs / 2)}; ${SET_LOCAL_LOCK_PATIENCE}`,
+        );
         // Takeover counts as a stall when the owner before did not give the lease back; advance() sets the count to 0. Who comes
         // back to its own lease has not died, whatever it had marked as being published.
         const own = `(lease_owner = $3 AND lease_epoch = ANY ($5::bigint[]))`;
@@ -173,7 +171,9 @@ export function createSubscriptionStore(database: Database): SubscriptionStore {
           published: Number(row.published),
         };
         return { kind: 'acquired', lease };
-      });
+      };
+      const wait = { doing: `Taking subscription '${key.name}'`, tables: ['subscription', 'outbox'] };
+      const acquisition = await explainingLockWaits(database, wait, () => database.transaction(take));
       if (acquisition.kind === 'acquired') epochs.set(id, [acquisition.lease.epoch]);
       return acquisition;
     },
@@ -226,6 +226,17 @@ export function createSubscriptionStore(database: Database): SubscriptionStore {
     },
   };
 
+  /** Its rows, locked; none when it is new. */
+  async function lockShards(client: PoolClient, name: string) {
+    const found = await client.query<SubscriptionRow & { shard: number; shards: number; held: boolean }>(
+      `SELECT ${ROW}, shard, shards, lease_until > clock_timestamp() AND lease_owner IS NOT NULL AS held
+       FROM ${s}.subscription WHERE name = $1 ORDER BY shard FOR UPDATE`,
+      [name],
+    );
+    return found.rows;
+  }
+
+  /** Rows that are there already stay as they are. */
   async function insertShards(
     client: PoolClient,
     name: string,
@@ -236,7 +247,7 @@ export function createSubscriptionStore(database: Database): SubscriptionStore {
     await client.query(
       `INSERT INTO ${s}.subscription (name, shard, shards, snapshot, high, floor, lease_epoch, system_identifier)
        SELECT $1, shard, $2, ${cursorSql}, (SELECT system_identifier FROM pg_control_system())
-       FROM generate_series(0, $2::int - 1) AS shard`,
+       FROM generate_series(0, $2::int - 1) AS shard ON CONFLICT DO NOTHING`,
       [name, shards, ...values],
     );
   }
@@ -246,8 +257,9 @@ export function createSubscriptionStore(database: Database): SubscriptionStore {
     name: string,
     { shards, failover }: Required<Pick<EnsureOptions, 'shards' | 'failover'>>,
     rows: (SubscriptionRow & { shard: number; shards: number; held: boolean })[],
+    attempt: number,
   ) {
-    if (rows.some((row) => row.held)) {
+    if (rows.some((row) => row.held) || attempt > 5) {
       throw new HoldfastError(
         'HF_SHARDS_MISMATCH',
         `Subscription '${name}' is running with ${rows[0]?.shards} shards, not ${shards}.`,

@@ -121,7 +121,9 @@ async function keepPlaces(client: Client, schema: string): Promise<void> {
   if (there.rowCount !== 0) return;
   await client.query(`
     begin;
-    select pg_advisory_xact_lock(hashtext('holdfast_keep_place'));
+    -- The lock that the trigger needs, taken before the function is written, so that those who start at once take turns.
+    set local lock_timeout = '2s';
+    lock table ${schema}.job in share row exclusive mode;
     create or replace function ${schema}.holdfast_keep_place() returns trigger language plpgsql as $$
     begin
       if exists (select 1 from ${schema}.meta where queue = new.queue and field = 'holdfastOrdered') then

@@ -40,7 +40,7 @@ async function rowsLookedAt(table: string, work: (client: PoolClient) => Promise
 /** A database whose statements all run on this client. */
 const on = (client: PoolClient) => ({
   ...lab.database,
-  query: ((text: string, values?: unknown[]) => client.query(text, values)) as typeof lab.database.query,
+  transaction: (async (work) => work(client)) as typeof lab.database.transaction,
 });
 
 const fillLog = () =>
