@@ -19,6 +19,20 @@ export async function decodePayload<Output>(
   envelope: Pick<Envelope, 'id' | 'version' | 'data'>,
   wire?: unknown,
 ): Promise<Output> {
+  const payload = raisePayload(type, envelope, wire);
+  const validated = validate(type.schema, payload, `${type.topic} ${envelope.id}`);
+  return validated instanceof Promise ? validated : validated.value;
+}
+
+/**
+ * The payload in the type's own version, not validated. `wire` as above.
+ * @throws HoldfastError HF_MESSAGE_VERSION, HF_PAYLOAD_INVALID when an upcast fails
+ */
+export function raisePayload(
+  type: MessageType,
+  envelope: Pick<Envelope, 'id' | 'version' | 'data'>,
+  wire?: unknown,
+): unknown {
   const { version, id } = envelope;
   const details = { topic: type.topic, id, version, known: type.version };
   if (version > type.version) {
@@ -54,8 +68,7 @@ export async function decodePayload<Output>(
       );
     }
   }
-  const validated = validate(type.schema, payload, `${type.topic} ${id}`);
-  return validated instanceof Promise ? validated : validated.value;
+  return payload;
 }
 
 function numbersOf(type: MessageType, data: unknown, wire: unknown, where: string): unknown {

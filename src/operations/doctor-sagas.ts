@@ -34,6 +34,14 @@ export function judgeSagas({ unrunnable, stuck, workers }: SagaHealth): readonly
       advice: `holdfast saga ls --stuck --saga ${saga}; then holdfast saga show ID says what to do.`,
     });
   }
+  for (const [offer, names] of twoCodes(workers)) {
+    findings.push({
+      level: 'warn',
+      check: 'sagas.two-codes',
+      what: `Workers offer ${offer} with different code: ${names.join(' and ')}. A run that fits only one of them is left to that one.`,
+      advice: 'End the deployment that is under way; changed code under which old runs go on wants a new version.',
+    });
+  }
   for (const { name, live, runs } of workers) {
     if (live) continue;
     findings.push({
@@ -44,6 +52,21 @@ export function judgeSagas({ unrunnable, stuck, workers }: SagaHealth): readonly
     });
   }
   return findings;
+}
+
+/** What live workers offer under one name with another fingerprint, and one worker for each of these. */
+function twoCodes(workers: SagaHealth['workers']): ReadonlyMap<string, readonly string[]> {
+  const byOffer = new Map<string, Map<string, string>>();
+  for (const { name, live, codes } of workers) {
+    if (!live) continue;
+    for (const [offer, code] of Object.entries(codes)) {
+      const found = byOffer.get(offer) ?? new Map<string, string>();
+      byOffer.set(offer, found.set(code, found.get(code) ?? name));
+    }
+  }
+  return new Map(
+    [...byOffer].filter(([, names]) => names.size > 1).map(([offer, names]) => [offer, [...names.values()]]),
+  );
 }
 
 function seconds(ms: number): string {

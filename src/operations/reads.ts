@@ -111,6 +111,7 @@ export interface HoldfastTables {
     id: string;
     name: string;
     sagas: readonly string[];
+    codes: Readonly<Record<string, string>>;
     lease_until: Date;
     draining: boolean;
     started_at: Date;

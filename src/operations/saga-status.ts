@@ -15,6 +15,8 @@ export interface WorkerStatus {
   readonly name: string;
   /** 'place-order@1', ... */
   readonly sagas: readonly string[];
+  /** Fingerprints of what it declares under these names. */
+  readonly codes: Readonly<Record<string, string>>;
   /** Its lease lasts. */
   readonly live: boolean;
   /** 0 when it has run out. */
@@ -115,6 +117,7 @@ export async function listWorkers(database: Database): Promise<readonly WorkerSt
         'w.id',
         'w.name',
         'w.sagas',
+        'w.codes',
         'w.draining',
         'w.started_at',
         untilMs<number>('w.lease_until').as('lease_ms'),
@@ -140,6 +143,7 @@ export async function listWorkers(database: Database): Promise<readonly WorkerSt
     id: row.id,
     name: row.name,
     sagas: row.sagas,
+    codes: row.codes,
     live: row.lease_ms > 0,
     leaseMs: Math.max(0, row.lease_ms),
     draining: row.draining,

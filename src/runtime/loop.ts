@@ -2,6 +2,8 @@
  * The one loop that every long-running part is made of: a tick, a wait, and a stop that is soft first and hard second.
  * Used by the relay, the pruner, and the consumers' background work.
  */
+// By name, so that a test's fake timers, which replace the globals, do not stop what is to move them.
+import { setImmediate } from 'node:timers';
 import { setMaxListeners } from 'node:events';
 import { isHoldfastError } from '../errors.ts';
 import type { Clock } from './clock.ts';

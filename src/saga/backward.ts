@@ -110,7 +110,7 @@ function endCall(run: Run, call: CallState, failure: { error: RecordedError; dou
 
 /** Goes on undoing as far as it can without waiting; `scope` as in nextUndo. Resolves whether nothing is left to undo. */
 export async function advanceUndo(run: Run, scene: Scene, scope: 'all' | 'abandoned'): Promise<boolean> {
-  while (run.state.stuck === null) {
+  while (run.state.stuck === null && run.misfit === null) {
     const move = nextUndo(run.state, (name) => run.step(name), scope);
     switch (move.kind) {
       case 'finished':
@@ -134,7 +134,7 @@ export async function advanceUndo(run: Run, scene: Scene, scope: 'all' | 'abando
         run.recordStuck('forward', move.call, pivotHappened(move.call), scene.now);
         return false;
       case 'undefined':
-        run.recordStuck('undefined step', move.call, undefinedStep(run, move.call), scene.now);
+        run.doesNotFit({ why: 'undefined step', call: move.call, error: undefinedStep(run, move.call) });
         return false;
       case 'compensate':
         if (!(await compensate(run, move.call, move.round, scene))) return false;
@@ -287,12 +287,18 @@ function pivotHappened(call: CallState): RecordedError {
   };
 }
 
-function undefinedStep(run: Run, call: CallState): RecordedError {
+/** What would undo the call is not declared here. */
+export function undefinedStep(run: Run, call: CallState): RecordedError {
+  const { saga } = run;
+  const what =
+    run.step(call.step)?.kind === call.kind
+      ? `declares the ${call.kind} ${call.step} without what undoes it, which it had when ${call.id} was called`
+      : `declares no ${call.kind} ${call.step} any more`;
   return {
     name: 'HoldfastError',
     code: 'HF_SAGA_DEFINITION',
     message:
-      `${run.saga.name} version ${run.saga.version} declares no ${call.kind} ${call.step} any more, and ${call.id} is to be undone. ` +
-      'Deploy it with that step and retry, or skip it.',
+      `${saga.name} version ${saga.version} ${what}, and ${call.id} is to be undone. ` +
+      'Deploy it with that and retry, or skip it.',
   };
 }

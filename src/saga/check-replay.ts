@@ -10,6 +10,7 @@ import type { History } from './histories.ts';
 import { replay } from './replay.ts';
 import { apply, emptyState, valueOf, type CallState, type RunState } from './state.ts';
 import { turn } from './turn.ts';
+import { breaksPromise } from './promises.ts';
 import { mayHaveHappened } from './undo.ts';
 
 export type ReplayVerdict =
@@ -50,7 +51,7 @@ export async function checkReplay(saga: AnySaga, history: History): Promise<Repl
     input: valueOf(state.input),
     maxBytes: DEFAULT_MAX_BYTES,
   });
-  const fit = await replay(flow, history.journal, turn);
+  const fit = await replay(saga, flow, history.journal, turn);
   if (fit.kind === 'fits') return { kind: 'fits', next: fit.calls.map(({ id }) => id), ended: fit.ending !== null };
   const { message } = fit.error;
   return {
@@ -62,19 +63,24 @@ export async function checkReplay(saga: AnySaga, history: History): Promise<Repl
   };
 }
 
-/** A call that would have to be undone if the run were, and whose step is not declared. */
+/** A call that would have to be undone if the run were, and whose step is not declared, or no longer with what undoes it. */
 function undefinedStep(saga: AnySaga, state: RunState): CallState | undefined {
   if (state.phase === 'completed' || state.phase === 'undone') return undefined;
   for (const call of state.calls.values()) {
     if (call.kind === 'sleep' || call.kind === 'wait' || call.undo?.state === 'done') continue;
-    if ((call.outcome === 'open' || mayHaveHappened(call)) && stepOf(saga, call.step)?.kind !== call.kind) return call;
+    if (call.outcome !== 'open' && !mayHaveHappened(call)) continue;
+    const step = stepOf(saga, call.step);
+    if (step?.kind !== call.kind || breaksPromise(call, step)) return call;
   }
   return undefined;
 }
 
 function undefinedVerdict(saga: AnySaga, call: CallState): ReplayVerdict {
   const journal = `has the call ${call.id} of the ${call.kind} ${call.step}`;
-  const code = `declares no ${call.kind} ${call.step}`;
+  const code =
+    stepOf(saga, call.step)?.kind === call.kind
+      ? `declares it without what undoes it, which it had when it was called`
+      : `declares no ${call.kind} ${call.step}`;
   return {
     kind: 'misfit',
     why: 'undefined step',

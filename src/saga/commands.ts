@@ -10,6 +10,7 @@ import type { JournalLimits } from './growth.ts';
 import type { Logger } from '../runtime/log.ts';
 import type { ErrorLists } from './bugs.ts';
 import type { RecordedError } from './events.ts';
+import { raisedInput } from './recorded-values.ts';
 import { valueOf, type CallState } from './state.ts';
 import type { CommandStep, EmitStep } from './steps.ts';
 import { knownAsDone, undoOf } from './undo.ts';
@@ -40,6 +41,8 @@ export interface CommandRequest {
   readonly definition: CommandStep | EmitStep;
   /** JSON of the call's input. */
   readonly input: string | undefined;
+  /** Under which it was recorded; absent: just now. */
+  readonly version?: number | null;
 }
 
 /** JSON text for write_outbox. Rejects with what is wrong with the payload. */
@@ -56,7 +59,7 @@ export async function prepareCommand(sender: Sender, request: CommandRequest): P
           outcome: null,
         })
       : undefined;
-  return prepare(sender, type, valueOf(input), headers);
+  return prepare(sender, type, raisedInput(definition, request.version ?? null, valueOf(input)), headers);
 }
 
 /** The message that undoes a call. Rejects as well with what the user's `payload` throws. */
@@ -67,7 +70,7 @@ export async function prepareCompensation(
 ): Promise<string | null> {
   if (definition.compensate === null) return null;
   const done = knownAsDone(call);
-  const payload = definition.compensate.payload(undoOf(sender.id, call));
+  const payload = definition.compensate.payload(undoOf(sender.id, call, definition));
   const headers =
     definition.kind === 'command'
       ? writeSagaCall({

@@ -7,15 +7,18 @@ import { passesByItself, classifySqlError, sqlStateOf } from '../postgres/sql-st
 import type { Clock } from '../runtime/clock.ts';
 import { createAdmission, type Admitted } from './admission.ts';
 import { startAttempt, type AttemptOptions, type Limits } from './attempts.ts';
-import { undoId } from './backward.ts';
+import { undefinedStep, undoId } from './backward.ts';
 import { isBug } from './bugs.ts';
 import { rebuildError } from './recorded-error.ts';
 import type { Uncounted } from './events.ts';
 import type { AttemptResult, Effect, Fact } from './facts.ts';
-import { transactionCommit, type Run } from './run.ts';
+import type { Run } from './run.ts';
+import { transactionCommit } from './transaction-commit.ts';
+import { raisedInput } from './recorded-values.ts';
 import { valueOf, type CallState } from './state.ts';
 import type { LocalStep, StepContext, TransactionContext, TransactionStep } from './steps.ts';
 import type { WorkerStore } from './store.ts';
+import { canCompensate } from './promises.ts';
 import { strayOfStep } from './strays.ts';
 import { callKey, undoOf } from './undo.ts';
 
@@ -151,7 +154,7 @@ export function createEffects(options: EffectsOptions): Effects {
             if (aborted !== null) throw aborted;
             const own = withTx(context, tx);
             if (of === 'done') return step.run(valueOf(call.input), own);
-            return withoutResult(step.compensate?.(undoOf(run.id, call), own));
+            return withoutResult(step.compensate?.(undoOf(run.id, call, step), own));
           },
           resolve,
         ).abort;
@@ -198,7 +201,7 @@ export function createEffects(options: EffectsOptions): Effects {
       undoId(call),
       'saga.compensation',
       attempt,
-      (context) => withoutResult(step.compensate?.(undoOf(run.id, call), context)),
+      (context) => withoutResult(step.compensate?.(undoOf(run.id, call, step), context)),
       (result) => {
         admitted.ended(result);
         tell(run, { kind: 'compensation', call, result });
@@ -243,7 +246,12 @@ export function createEffects(options: EffectsOptions): Effects {
           else if (step.kind === 'transaction') transact(run, call, step, 'done');
           return;
         case 'compensate':
-          if (step.kind === 'step') compensateStep(run, call, step);
+          // A declaration that has lost it must not be taken for an undoing that is done.
+          if (!canCompensate(step)) {
+            if (run.misfit !== null || run.state.stuck !== null) return;
+            const result = { kind: 'failed', error: undefinedStep(run, call), permanent: true, doubt: false } as const;
+            tell(run, { kind: 'compensation', call, result });
+          } else if (step.kind === 'step') compensateStep(run, call, step);
           else if (step.kind === 'transaction') transact(run, call, step, 'compensated');
           return;
         case 'verify':
@@ -258,7 +266,8 @@ export function createEffects(options: EffectsOptions): Effects {
             call.id,
             'saga.fallback',
             attempt,
-            () => fallback?.(valueOf(call.input), rebuildError(failure.error, call.step)),
+            () =>
+              fallback?.(raisedInput(step, call.version, valueOf(call.input)), rebuildError(failure.error, call.step)),
             (result) => tell(run, { kind: 'fallback', call, failure, result }),
           );
         }

@@ -3,7 +3,7 @@
  */
 import type { Logger } from '../runtime/log.ts';
 import type { RunSettings } from './commands.ts';
-import type { Registry } from './definition.ts';
+import type { AnySaga, Registry } from './definition.ts';
 import type { Effects } from './effects.ts';
 import type { Fact } from './facts.ts';
 import type { Run } from './run.ts';
@@ -20,6 +20,8 @@ export interface EngineOptions {
   readonly workerId: string;
   readonly registry: Registry;
   readonly settings: RunSettings;
+  /** Fingerprint of what a saga declares here. */
+  readonly codeOf: (saga: AnySaga) => string;
   readonly log: Logger;
   readonly random: () => number;
   /** The store's time. */

@@ -15,6 +15,7 @@ import type { EngineOptions } from './engine-options.ts';
 import { collect } from './forward.ts';
 import { createFlow } from './flow.ts';
 import { Intake } from './intake.ts';
+import { Misfits } from './misfits.ts';
 import { releaseOf } from './release.ts';
 import type { Effect, Fact, Scene } from './facts.ts';
 import { Residents } from './residents.ts';
@@ -39,6 +40,7 @@ export class Engine {
   readonly #commits: CommitQueue;
   readonly #mail = new TakenMail();
   readonly #intake: Intake;
+  readonly #misfits: Misfits;
   readonly #starts = new Starts();
   #ready: Run[] = [];
   #pumping = false;
@@ -51,11 +53,7 @@ export class Engine {
     this.#options = options;
     this.#effects = options.effects(this);
     this.#commits = new CommitQueue({
-      store: options.store,
-      workerId: options.workerId,
-      log: options.log,
-      pass: options.pass,
-      pause: options.pause,
+      ...options,
       releaseOf: (run) => this.#releaseOf(run),
       onNothing: (run) => {
         if (run.idle) this.#runs.rests(run, true);
@@ -66,13 +64,16 @@ export class Engine {
         // What is ready to be committed need not wait for what has just been begun.
         if (this.#ready.length === 0) this.#commits.commitSoon();
       },
-      onBroken: options.onBroken,
+    });
+    this.#misfits = new Misfits({
+      ...options,
+      holds: (run) => this.#runs.holds(run),
+      onDecided: (run) => (this.#settled(run), this.#wake()),
+      giveBack: (run, error) => this.#giveBack(run, error, true),
     });
     this.#intake = new Intake({
+      ...options,
       runs: this.#runs,
-      registry: options.registry,
-      settings: options.settings,
-      log: options.log,
       scene: () => this.#scene(),
       addMail: (run, mail) => this.#addMail(run, mail),
       onTaken: (run) => {
@@ -98,9 +99,7 @@ export class Engine {
 
   /** Of the journals of all runs here, in bytes: about what they take in memory. */
   get bytes(): number {
-    let bytes = 0;
-    for (const run of this.#runs.all()) bytes += run.size.bytes;
-    return bytes;
+    return this.#runs.bytes;
   }
 
   /** Of mail that was brought and is not yet known to be taken in, in bytes. */
@@ -252,9 +251,9 @@ export class Engine {
     this.#pumping = true;
     // What it serves is everybody's: not to be done in the context of whoever has started a run just now.
     inNoContext(() => {
-      setImmediate(() => {
-        this.#pump().catch((error: unknown) => this.#options.onBroken(error));
-      });
+      turn()
+        .then(() => this.#pump())
+        .catch((error: unknown) => this.#options.onBroken(error));
     });
   }
 
@@ -279,7 +278,7 @@ export class Engine {
     const slow: Promise<void>[] = [];
     for (const run of ready) {
       run.queued = false;
-      const fact = run.takesNothing || run.gone ? undefined : run.facts.shift();
+      const fact = run.takesNothing ? undefined : run.facts.shift();
       if (fact === undefined) continue;
       run.inHand = true;
       const result = this.#guard(run, () => takeFact(run, fact, scene));
@@ -325,10 +324,12 @@ export class Engine {
 
   /** After anything happened to a run: what is to be committed, begun, or waited for. */
   #settled(run: Run): void {
-    if (run.facts.length > 0 && !run.takesNothing) this.#enqueue(run);
+    if (run.misfit !== null) this.#misfits.decide(run);
+    else if (run.facts.length > 0 && !run.takesNothing) this.#enqueue(run);
     // One that has come to a wait without anything to record is looked at as well: it may leave.
     const toBegin = run.effects.length > 0 && !run.committing;
-    if (run.dirty || run.over || run.stale || (run.idle && !run.resting)) this.#commits.add(run);
+    if (run.dirty || run.over || run.stale || run.handedBack !== null || (run.idle && !run.resting))
+      this.#commits.add(run);
     // It leaves as it is, and what it asks for is begun by another worker: one that was claimed while this one stops.
     else if (toBegin && this.#leaving) this.#commits.add(run);
     else if (toBegin) this.#begin(run, takeEffects(run));

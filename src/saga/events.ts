@@ -69,6 +69,10 @@ export type JournalEvent =
       readonly child?: string;
       /** Once it is done, the run only goes forward. */
       readonly pivot?: true;
+      /** It was declared with what undoes it: code that has nothing for that does not fit. Absent also where older code wrote it. */
+      readonly undoable?: true;
+      /** Of the message type that a command or an emitted message was given for; of a child's saga. */
+      readonly version?: number;
     }
   /**
    * An attempt failed, or was cut short; the next one begins at `retryAt`. `uncounted`: why no attempt is used up by it. `free`: how many
@@ -96,6 +100,8 @@ export type JournalEvent =
       readonly output?: unknown;
       readonly degraded?: RecordedError;
       readonly doubt?: true;
+      /** Of the reply type, for the output of a command. */
+      readonly version?: number;
     }
   /** `unknown`: it may have happened all the same, and is compensated. `definite`: it has not. */
   | {

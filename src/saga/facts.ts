@@ -2,7 +2,7 @@
  * What happens to a run, and what a run has begun: the words between the engine, the decisions (forward.ts, backward.ts, mail.ts,
  * due.ts) and the attempts (effects.ts).
  */
-import type { RecordedError, Uncounted, UndoReason } from './events.ts';
+import type { RecordedError, StuckWhy, Uncounted, UndoReason } from './events.ts';
 import type { CallState } from './state.ts';
 import type { Mail } from './store.ts';
 
@@ -30,6 +30,13 @@ export type Verdict =
       /** Asking again can help. */
       readonly passing: boolean;
     };
+
+/** Why a run cannot go on with this code. */
+export interface Misfit {
+  readonly why: Extract<StuckWhy, 'non-determinism' | 'outside await' | 'undefined step'>;
+  readonly call: CallState | null;
+  readonly error: RecordedError;
+}
 
 /** What happened and has not been taken in. */
 export type Fact =

@@ -3,25 +3,26 @@
  * nothing here waits for anything but a schema. Used by the engine.
  */
 import { HoldfastError } from '../errors.ts';
-import { messageId } from '../message/id.ts';
 import { encodePayload } from '../message/payload.ts';
 import { validate } from '../message/validate.ts';
 import type { RetryPolicy } from '../runtime/retry.ts';
 import { finishAbandoned, requestUndo, wishGranted } from './backward.ts';
 import { decideFailed, KILLS_WORKERS, noteOf } from './budget.ts';
+import { childRunId } from './child-id.ts';
 import { prepareCommand } from './commands.ts';
 import { isBug } from './bugs.ts';
 import type { RecordedError } from './events.ts';
 import type { NewCall, Told } from './flow.ts';
 import { bytesOf, refuseCalls } from './growth.ts';
 import { rebuildError, recordError } from './recorded-error.ts';
+import { canCompensate, promiseOf, type Promised } from './promises.ts';
 import type { AttemptResult, Effect, Scene } from './facts.ts';
 import type { Run } from './run.ts';
 import { valueOf, type CallState } from './state.ts';
 import type { StepDefinition } from './steps.ts';
 import { logGivenUp } from './tell-log.ts';
 import { turn } from './turn.ts';
-import { canCompensate, isStep, wasBegun } from './undo.ts';
+import { isStep, wasBegun } from './undo.ts';
 
 /** Whether the code was told something; a promise where the run goes on, or comes to its end, by messages that are made ready. */
 export type Spoken = boolean | Promise<boolean>;
@@ -99,18 +100,18 @@ function recordCall(run: Run, call: NewCall, scene: Scene): Promise<boolean> | u
   }
   const definition = run.step(step);
   if (definition === undefined) return undefined;
-  const pivot = definition.pivot ? ({ pivot: true } as const) : {};
-  if (definition.kind === 'command' || definition.kind === 'emit') return recordMessage(run, call, pivot, scene);
-  if (definition.kind === 'child') return recordChild(run, call, pivot, scene);
+  const promise = promiseOf(definition);
+  if (definition.kind === 'command' || definition.kind === 'emit') return recordMessage(run, call, promise, scene);
+  if (definition.kind === 'child') return recordChild(run, call, promise, scene);
   const { deadlineMs } = definition;
   const until = deadlineMs === Infinity ? {} : { until: run.openRow(scene.now) + deadlineMs };
-  const state = run.recordCalled({ call: id, kind, step, ...pivot, ...until }, input, scene.now);
+  const state = run.recordCalled({ call: id, kind, step, ...promise, ...until }, input, scene.now);
   begin(run, { kind: 'attempt', call: state });
   return undefined;
 }
 
 /** A command or an emitted message leaves in the commit that records the call. */
-async function recordMessage(run: Run, call: NewCall, pivot: { pivot?: true }, scene: Scene): Promise<boolean> {
+async function recordMessage(run: Run, call: NewCall, promise: Promised, scene: Scene): Promise<boolean> {
   const definition = run.step(call.step);
   if (definition?.kind !== 'command' && definition?.kind !== 'emit') return false;
   const { id, kind, step, input } = call;
@@ -118,10 +119,10 @@ async function recordMessage(run: Run, call: NewCall, pivot: { pivot?: true }, s
   try {
     message = await prepareCommand(run, { call: id, definition, input });
   } catch (error) {
-    return refuseCall(run, call, pivot, error, scene);
+    return refuseCall(run, call, promise, error, scene);
   }
   const until = definition.kind === 'command' ? { until: run.openRow(scene.now) + definition.timeoutMs } : {};
-  const state = run.recordCalled({ call: id, kind, step, ...pivot, ...until }, input, scene.now);
+  const state = run.recordCalled({ call: id, kind, step, ...promise, ...until }, input, scene.now);
   run.send(message);
   // Nobody answers an emitted message: it is done when it is written. Told by the next fact, in its place in the journal.
   if (definition.kind === 'emit')
@@ -130,7 +131,7 @@ async function recordMessage(run: Run, call: NewCall, pivot: { pivot?: true }, s
 }
 
 /** A call that cannot be made has failed in the row that records it; the calls made beside it are recorded after that. */
-function refuseCall(run: Run, asked: NewCall, pivot: { pivot?: true }, cause: unknown, scene: Scene): boolean {
+function refuseCall(run: Run, asked: NewCall, promise: Promised, cause: unknown, scene: Scene): boolean {
   const error = run.errorOf(cause);
   if (isBug(cause, [run.saga.errors, run.settings.errors], 'run')) {
     // Not recorded, nor are those behind it: code that is mended makes the call anew.
@@ -138,13 +139,13 @@ function refuseCall(run: Run, asked: NewCall, pivot: { pivot?: true }, cause: un
     return false;
   }
   const { id, kind, step, input } = asked;
-  const call = run.recordCalled({ call: id, kind, step, ...pivot }, input, scene.now);
+  const call = run.recordCalled({ call: id, kind, step, ...promise }, input, scene.now);
   run.record({ t: 'failed', call: id, attempts: 1, error, outcome: 'definite' }, scene.now);
   return tell(run, call, { kind: 'failed', error: rebuildError(error, step) });
 }
 
 /** The child is started in the commit that records the call. */
-async function recordChild(run: Run, call: NewCall, pivot: { pivot?: true }, scene: Scene): Promise<boolean> {
+async function recordChild(run: Run, call: NewCall, promise: Promised, scene: Scene): Promise<boolean> {
   const definition = run.step(call.step);
   if (definition?.kind !== 'child') return false;
   let input: string;
@@ -154,13 +155,13 @@ async function recordChild(run: Run, call: NewCall, pivot: { pivot?: true }, sce
     const value = validated instanceof Promise ? await validated : validated.value;
     input = encodePayload(value, { maxBytes: run.settings.maxBytes, where });
   } catch (error) {
-    return refuseCall(run, call, pivot, error, scene);
+    return refuseCall(run, call, promise, error, scene);
   }
-  const childId = messageId();
+  const childId = childRunId(run.id, call.id);
   const at = run.openRow(scene.now);
   const until = Number.isFinite(definition.timeoutMs) ? { until: at + definition.timeoutMs } : {};
   run.recordCalled(
-    { call: call.id, kind: 'child', step: call.step, child: childId, ...until, ...pivot },
+    { call: call.id, kind: 'child', step: call.step, child: childId, ...until, ...promise },
     call.input,
     scene.now,
   );

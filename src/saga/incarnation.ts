@@ -13,6 +13,7 @@ import type { Limits } from './attempts.ts';
 import type { RunSettings } from './commands.ts';
 import type { AnySaga, Registry } from './definition.ts';
 import { createEffects } from './effects.ts';
+import { fingerprintOf } from './fingerprint.ts';
 import { Engine } from './engine.ts';
 import { createOrphanWatch } from './orphans.ts';
 import type { Run } from './run.ts';
@@ -74,11 +75,22 @@ export async function beginIncarnation(options: IncarnationOptions): Promise<Inc
   const { store, registry, leaseMs, clock, log } = options;
   const id = randomUUID();
   const sagas: readonly SagaVersion[] = registry.all.map(({ name, version }) => ({ saga: name, version }));
+  const codes = Object.fromEntries(registry.all.map((saga) => [offerOf(saga), fingerprintOf(saga)]));
   let over = false;
   /** The store's time at a moment of our own clock. The answer was given before it arrived, so this is never ahead. */
   let known = { storeMs: 0, ownMs: 0 };
   let confirmedAtMs = clock.monotonic();
-  known = { storeMs: await store.register({ id, name: options.name, sagas, leaseMs }), ownMs: clock.monotonic() };
+  known = {
+    storeMs: await store.register({
+      id,
+      name: options.name,
+      sagas,
+      leaseMs,
+      codes,
+      maxBytes: options.settings.maxBytes,
+    }),
+    ownMs: clock.monotonic(),
+  };
 
   const now = (): number => known.storeMs + (clock.monotonic() - known.ownMs);
 
@@ -111,6 +123,7 @@ export async function beginIncarnation(options: IncarnationOptions): Promise<Inc
     workerId: id,
     registry,
     settings: { ...options.settings, log },
+    codeOf: (saga) => codes[offerOf(saga)] ?? '',
     log,
     random: options.random,
     now,
@@ -226,6 +239,10 @@ export async function beginIncarnation(options: IncarnationOptions): Promise<Inc
       return over;
     },
   };
+}
+
+function offerOf({ name, version }: AnySaga): string {
+  return `${name}@${version}`;
 }
 
 function leaseOver(id: string): HoldfastError {

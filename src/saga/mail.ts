@@ -21,7 +21,8 @@ import type { Scene } from './facts.ts';
 import type { Run } from './run.ts';
 import { signalId, textOf, type CallState } from './state.ts';
 import type { Mail, MailBody } from './store.ts';
-import { canCompensate, knownAsDone } from './undo.ts';
+import { canCompensate } from './promises.ts';
+import { knownAsDone } from './undo.ts';
 
 type Body<Kind extends MailBody['kind']> = Extract<MailBody, { kind: Kind }>;
 

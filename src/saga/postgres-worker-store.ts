@@ -146,11 +146,19 @@ export function createPostgresWorkerStore(options: PostgresWorkerStoreOptions): 
       closing.abort();
     },
 
-    async register({ id, name, sagas, leaseMs }) {
+    async register({ id, name, sagas, leaseMs, codes = {}, maxBytes = null }) {
       const [row] = await rows<{ now: number }>(
-        `INSERT INTO ${s}.worker (id, name, sagas, lease_until)
-         VALUES ($1, $2, $3::text::jsonb, clock_timestamp() + $4::float8 * interval '1 millisecond') RETURNING ${NOW} AS now`,
-        [id, name, JSON.stringify(sagas.map(({ saga, version }) => `${saga}@${version}`)), leaseMs],
+        `INSERT INTO ${s}.worker (id, name, sagas, lease_until, codes, max_bytes)
+         VALUES ($1, $2, $3::text::jsonb, clock_timestamp() + $4::float8 * interval '1 millisecond', $5::text::jsonb, $6)
+         RETURNING ${NOW} AS now`,
+        [
+          id,
+          name,
+          JSON.stringify(sagas.map(({ saga, version }) => `${saga}@${version}`)),
+          leaseMs,
+          JSON.stringify(codes),
+          maxBytes,
+        ],
       );
       return row?.now ?? 0;
     },
@@ -163,6 +171,17 @@ export function createPostgresWorkerStore(options: PostgresWorkerStoreOptions): 
       );
       if (row === undefined) throw leaseLost();
       return row.now;
+    },
+
+    async offeredElsewhere(workerId, runId) {
+      const [row] = await rows<{ elsewhere: boolean }>(
+        `SELECT EXISTS (SELECT 1 FROM ${s}.worker w WHERE w.id <> $1 AND w.lease_until > clock_timestamp() AND NOT w.draining
+           AND w.sagas ? o.name AND (w.codes ->> o.name = ANY (r.misfits || ARRAY[own.codes ->> o.name])) IS NOT TRUE) AS elsewhere
+         FROM ${s}.saga_run r CROSS JOIN LATERAL (SELECT r.saga || '@' || r.version AS name) o
+         LEFT JOIN ${s}.worker own ON own.id = $1 WHERE r.id = $2`,
+        [workerId, runId],
+      );
+      return row?.elsewhere ?? false;
     },
 
     async takeOver() {

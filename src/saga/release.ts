@@ -22,6 +22,9 @@ export function releaseOf(run: Run, scene: ReleaseScene): { readonly wakeAt: num
   const { now, leaving, full } = scene;
   // Its code has yet to be run.
   if (run.onTrial) return null;
+  // Whether another worker is to have it is being found out; then it leaves for that one.
+  if (run.misfit !== null && run.handedBack === null) return null;
+  if (run.handedBack !== null) return run.inFlight.size === 0 ? { wakeAt: now } : null;
   // What is still under way beside it ends first, and is recorded.
   const settled = run.inFlight.size === 0 && run.facts.length === 0;
   // A wish to undo is not in the journal, and would be forgotten with the run, only to be taken up again at once.

@@ -6,7 +6,9 @@ import { isDeepStrictEqual } from 'node:util';
 import { describeError } from '../runtime/describe-error.ts';
 import type { JournalEvent, JournalRow, RecordedError, StuckWhy } from './events.ts';
 import type { Ending, Flow, NewCall } from './flow.ts';
+import { stepOf, type AnySaga } from './definition.ts';
 import { rebuildError } from './recorded-error.ts';
+import { raisedInput, raisedOutput } from './recorded-values.ts';
 import { valueOf } from './state.ts';
 
 export type Fit =
@@ -25,8 +27,16 @@ export interface Sides {
   readonly code: string;
 }
 
-/** @param turn resolves after a turn of the event loop; one may serve many replays at once */
-export async function replay(flow: Flow, journal: readonly JournalRow[], turn: () => Promise<void>): Promise<Fit> {
+/**
+ * Values of commands are raised to the types that `saga` declares, if they were recorded in older versions of them.
+ * @param turn resolves after a turn of the event loop; one may serve many replays at once
+ */
+export async function replay(
+  saga: AnySaga,
+  flow: Flow,
+  journal: readonly JournalRow[],
+  turn: () => Promise<void>,
+): Promise<Fit> {
   const steps = new Map<string, string>();
   const asked: NewCall[] = [];
   let ending: Ending | null = null;
@@ -49,10 +59,10 @@ export async function replay(flow: Flow, journal: readonly JournalRow[], turn: (
       if (event.t === 'undoing') return { kind: 'fits', calls: [], ending };
       if (event.t === 'called') {
         const call = asked.shift();
-        const sides = compare(event, call, ending);
+        const sides = compare(saga, event, call, ending);
         if (sides !== null) return { kind: 'misfit', why: 'non-determinism', error: misfit(sides), sides };
         steps.set(event.call, event.step);
-      } else if (ending === null && tellRecorded(flow, event, at, steps)) await look();
+      } else if (ending === null && tellRecorded(saga, flow, event, at, steps)) await look();
     }
   }
   if (outside !== null) return { kind: 'misfit', why: 'outside await', error: outside, sides: null };
@@ -60,9 +70,18 @@ export async function replay(flow: Flow, journal: readonly JournalRow[], turn: (
 }
 
 /** Whether the event is something the code is told. */
-function tellRecorded(flow: Flow, event: JournalEvent, at: number, steps: ReadonlyMap<string, string>): boolean {
-  if (event.t === 'done') flow.tell(event.call, { kind: 'done', value: event.output }, at);
-  else if (event.t === 'timed out') flow.tell(event.call, { kind: 'done', value: null }, at);
+function tellRecorded(
+  saga: AnySaga,
+  flow: Flow,
+  event: JournalEvent,
+  at: number,
+  steps: ReadonlyMap<string, string>,
+): boolean {
+  if (event.t === 'done') {
+    const step = stepOf(saga, steps.get(event.call) ?? '');
+    const value = orAsItIs(event.output, (output) => raisedOutput(step, event.version ?? null, output));
+    flow.tell(event.call, { kind: 'done', value }, at);
+  } else if (event.t === 'timed out') flow.tell(event.call, { kind: 'done', value: null }, at);
   else if (event.t === 'failed')
     flow.tell(event.call, { kind: 'failed', error: rebuildError(event.error, steps.get(event.call)) }, at);
   else return false;
@@ -72,7 +91,7 @@ function tellRecorded(flow: Flow, event: JournalEvent, at: number, steps: Readon
 type Called = Extract<JournalEvent, { t: 'called' }>;
 
 /** Null when the call is the one that is recorded; otherwise both sides. */
-function compare(recorded: Called, call: NewCall | undefined, ending: Ending | null): Sides | null {
+function compare(saga: AnySaga, recorded: Called, call: NewCall | undefined, ending: Ending | null): Sides | null {
   const journal = `has the call ${show(recorded)}`;
   if (call === undefined) {
     if (ending === null) return { journal, code: 'makes no call there' };
@@ -86,10 +105,21 @@ function compare(recorded: Called, call: NewCall | undefined, ending: Ending | n
     return { journal, code: `calls ${show({ ...call, call: call.id, input })}` };
   }
   if (isDeepStrictEqual(input, recorded.input)) return null;
+  const raise = (old: unknown): unknown => raisedInput(stepOf(saga, call.step), recorded.version ?? null, old);
+  if (isDeepStrictEqual(input, orAsItIs(recorded.input, raise))) return null;
   return {
     journal: `has the call ${recorded.call} with the input ${brief(recorded.input)}`,
     code: `calls it with ${brief(input)}`,
   };
+}
+
+/** What no upcast reaches, or an upcast fails for, is shown as it is. */
+function orAsItIs(recorded: unknown, raise: (recorded: unknown) => unknown): unknown {
+  try {
+    return raise(recorded);
+  } catch {
+    return recorded;
+  }
 }
 
 function misfit({ journal, code }: Sides): RecordedError {

@@ -35,7 +35,7 @@ async function sendAgain(run: Run, call: CallState, scene: Scene): Promise<boole
   if (definition?.kind !== 'command') return false;
   call.retryAt = null;
   try {
-    run.send(await prepareCommand(run, { call: call.id, definition, input: call.input }));
+    run.send(await prepareCommand(run, { call: call.id, definition, input: call.input, version: call.version }));
   } catch (cause) {
     return endFailed(run, call, { error: recordError(cause), doubt: true }, scene);
   }

@@ -17,6 +17,13 @@ export class Residents {
     return this.#resting;
   }
 
+  /** Of their journals. */
+  get bytes(): number {
+    let bytes = 0;
+    for (const run of this.#runs.values()) bytes += run.size.bytes;
+    return bytes;
+  }
+
   get(id: string): Run | undefined {
     return this.#runs.get(id);
   }

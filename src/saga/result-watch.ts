@@ -2,6 +2,8 @@
  * Waits for runs to end, for all handles of one client together: one query for all of them, asked ever more seldom, and none when the
  * worker in this process says first how a run ended.
  */
+// By name, so that a test's fake timers, which replace the globals, do not stop what is to move them.
+import { clearTimeout, setTimeout } from 'node:timers';
 import { HoldfastError } from '../errors.ts';
 import { passesByItself } from '../postgres/sql-state.ts';
 import { systemClock, type Clock } from '../runtime/clock.ts';

@@ -57,9 +57,9 @@ async function replayCode(run: Run, journal: readonly JournalRow[], scene: Scene
     maxBytes,
     onStray: strayOfRun(run),
   });
-  const fit = await replay(flow, journal, turn);
+  const fit = await replay(run.saga, flow, journal, turn);
   if (fit.kind === 'misfit') {
-    run.recordStuck(fit.why, null, fit.error, scene.now);
+    run.doesNotFit({ why: fit.why, call: null, error: fit.error });
     return;
   }
   run.flow = fit.ending === null ? flow : null;

@@ -7,11 +7,12 @@ import type { RunSettings } from './commands.ts';
 import { stepOf, type Saga } from './definition.ts';
 import { calledText, doneText, withText } from './event-text.ts';
 import type { JournalEvent, RecordedError, RunStatus, StuckWhy, UndoReason } from './events.ts';
-import type { Effect, Fact, UndoWish } from './facts.ts';
+import type { Effect, Fact, Misfit, UndoWish } from './facts.ts';
 import type { Ending, Flow } from './flow.ts';
 import { Gauge } from './gauge.ts';
 import type { JournalSize } from './growth.ts';
 import { recordError, redacted } from './recorded-error.ts';
+import { outputVersionOf } from './recorded-values.ts';
 import type { Timer } from './timers.ts';
 import { apply, applyCalled, applyDone, emptyState, type CallState, type RunState } from './state.ts';
 import type { StepDefinition } from './steps.ts';
@@ -61,6 +62,10 @@ export class Run {
   transacting = false;
   /** Its memory no longer fits its journal: it is to be loaded anew. */
   stale = false;
+  /** The code does not fit it; what becomes of it is being found out (misfits.ts), and nothing is told meanwhile. */
+  misfit: Misfit | null = null;
+  /** It leaves for a worker with another code than this one, of which the fingerprint is given. */
+  handedBack: string | null = null;
   /** It is taken up alone, and its code has not been run yet (intake.ts). */
   onTrial = false;
   /** All mail that had come by then, on the store's clock, is here or has been taken in. */
@@ -151,10 +156,6 @@ export class Run {
     return this.#gauge.growth;
   }
 
-  get rowIsFull(): boolean {
-    return this.#gauge.rowIsFull;
-  }
-
   #push(text: string): void {
     this.#events.push(text);
     this.#gauge.wrote(text);
@@ -189,9 +190,10 @@ export class Run {
 
   recordDone(call: CallState, output: string | undefined, now: number): void {
     this.openRow(now);
-    this.#push(doneText(call.id, output));
+    const version = output === undefined ? null : outputVersionOf(this.step(call.step));
+    this.#push(doneText(call.id, output, version));
     this.state.events += 1;
-    applyDone(this.state, call.id, output);
+    applyDone(this.state, call.id, output, undefined, false, version);
   }
 
   /** A fallback stands in. `doubt`: the step itself may have happened all the same. */
@@ -227,6 +229,12 @@ export class Run {
     this.#push(withText({ t: event }, 'result', result));
     apply(this.state, { t: event }, at);
     this.state.result = result;
+  }
+
+  /** It cannot go on with this code. */
+  doesNotFit(misfit: Misfit): void {
+    this.misfit = misfit;
+    this.flow = null;
   }
 
   recordStuck(why: StuckWhy, call: CallState | null, error: RecordedError, now: number): void {
@@ -269,9 +277,13 @@ export class Run {
     );
   }
 
-  /** Nothing is taken in just now: a transaction, or the row that is being filled, has to be committed first. */
+  /**
+   * Nothing is taken in just now: it is gone, or about to go; a transaction, or the row that is being filled, has to be committed first;
+   * or nobody knows yet who goes on with it.
+   */
   get takesNothing(): boolean {
-    return this.transacting || this.leaving || this.waitsForRow || this.rowIsFull;
+    const { transacting, leaving, gone, waitsForRow, misfit } = this;
+    return transacting || leaving || gone || waitsForRow || misfit !== null || this.#gauge.rowIsFull;
   }
 
   /** No attempt is under way or about to begin, and nothing waits to be taken in. */
@@ -330,6 +342,7 @@ export class Run {
             result: state.phase === 'completed' ? (state.result ?? null) : null,
             error: errorColumn(state),
             ...figures,
+            ...(this.handedBack === null ? {} : { misfit: this.handedBack }),
           }
         : null;
     // A run cannot start as finished: it is then started and finished in one commit.
@@ -339,7 +352,10 @@ export class Run {
       start,
       journal: this.#events.length === 0 ? null : { n: this.n, at: this.#rowAt, events: `[${this.#events.join(',')}]` },
       // A start says the status itself.
-      update: start !== null && release === null && status === start.status && !state.pivoted ? null : update,
+      update:
+        start !== null && release === null && status === start.status && !state.pivoted && figures === null
+          ? null
+          : update,
       mailDone: this.#mailDone,
       mail: this.#mail,
       children: this.#children,
@@ -363,32 +379,6 @@ export class Run {
     this.#changed = false;
     return commit;
   }
-}
-
-/**
- * The commit of a transaction step, which stands beside the run's own: nothing is recorded before it is known to have happened.
- * The run must have nothing else to commit, and nothing in commit.
- */
-export function transactionCommit(
-  run: Run,
-  event: 'done' | 'compensated',
-  call: CallState,
-  output: string | undefined,
-  at: number,
-): RunCommit {
-  return {
-    runId: run.id,
-    start: null,
-    journal: { n: run.n, at, events: `[${withText({ t: event, call: call.id }, 'output', output)}]` },
-    update:
-      event === 'done' && call.pivot && !run.pivotStored
-        ? { status: run.status, reason: run.state.reason, pivoted: true, release: null, result: null, error: null }
-        : null,
-    mailDone: [],
-    mail: [],
-    children: [],
-    messages: [],
-  };
 }
 
 function errorColumn(state: RunState): string | null {

@@ -94,7 +94,7 @@ function startText({ id, saga, version, held, status, deadlineAt, parent }: NewR
 
 /** What is null or false is left out: the server reads it as null. */
 function updateText(id: string, update: RunUpdate): string {
-  const { status, reason, pivoted, release, result, error, growth, signals, folded } = update;
+  const { status, reason, pivoted, release, result, error, growth, signals, folded, misfit } = update;
   let text = `{"id":"${id}","status":"${status}"`;
   if (reason !== null) text += `,"reason":"${reason}"`;
   if (pivoted) text += ',"pivoted":true';
@@ -103,6 +103,7 @@ function updateText(id: string, update: RunUpdate): string {
   if (error !== null) text += `,"error":${error}`;
   if (growth !== undefined) text += `,"growth":${growth}`;
   if (signals !== undefined) text += `,"signals":${signals.count},"signal_bytes":${signals.bytes}`;
+  if (misfit !== undefined) text += `,"misfit":"${misfit}"`;
   if (folded !== undefined) text += `,"folded":[${folded.join(',')}]`;
   return `${text}}`;
 }

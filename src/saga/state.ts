@@ -11,7 +11,7 @@ import {
   type StuckWhy,
   type UndoReason,
 } from './events.ts';
-import { bytesOf } from './growth.ts';
+import { keepSignal, takeSignal, type BufferedSignal } from './kept-signals.ts';
 
 export interface CallState {
   readonly id: string;
@@ -19,6 +19,10 @@ export interface CallState {
   /** Declared name. */
   readonly step: string;
   readonly pivot: boolean;
+  /** It was recorded as one that can be undone. */
+  readonly undoable: boolean;
+  /** Of its message type, or of the child's saga, when it was recorded; null: not known. */
+  readonly version: number | null;
   /** JSON; undefined: none was given. */
   readonly input: string | undefined;
   /** When a sleep ends, or a wait, a command, a child, or a step with a deadline is given up. Milliseconds since the epoch. */
@@ -31,6 +35,8 @@ export interface CallState {
   /** The run was told that it failed, whatever came to light later. */
   givenUp: boolean;
   output: string | undefined;
+  /** Of the reply type, when the output was recorded; null: not known. */
+  outputVersion: number | null;
   /** A fallback stands in for it; `doubt` says whether the step itself may have happened. */
   degraded: boolean;
   error: RecordedError | null;
@@ -60,11 +66,6 @@ export interface UndoState {
   replyBy: number | null;
   /** A late reply said that it happened: one more round. */
   again: boolean;
-}
-
-export interface BufferedSignal {
-  readonly name: string;
-  readonly payload: string | undefined;
 }
 
 export interface RunState {
@@ -157,7 +158,7 @@ export function apply(state: RunState, event: JournalEvent, at: number): void {
       });
       return;
     case 'done':
-      applyDone(state, event.call, textOf(event.output), event.degraded, event.doubt);
+      applyDone(state, event.call, textOf(event.output), event.degraded, event.doubt, event.version);
       return;
     case 'failed':
       withCall(state, event.call, (call) => {
@@ -250,7 +251,10 @@ export function apply(state: RunState, event: JournalEvent, at: number): void {
 /** `called` with its input as text; the hot path of a worker, which has the text and not the value. */
 export function applyCalled(
   state: RunState,
-  event: Pick<Extract<JournalEvent, { t: 'called' }>, 'call' | 'kind' | 'step' | 'until' | 'child' | 'pivot'>,
+  event: Pick<
+    Extract<JournalEvent, { t: 'called' }>,
+    'call' | 'kind' | 'step' | 'until' | 'child' | 'pivot' | 'undoable' | 'version'
+  >,
   input: string | undefined,
   at: number,
 ): CallState {
@@ -259,6 +263,8 @@ export function applyCalled(
     kind: event.kind,
     step: event.step,
     pivot: event.pivot === true,
+    undoable: event.undoable === true,
+    version: event.version ?? null,
     input,
     until: event.until ?? null,
     child: event.child ?? null,
@@ -266,6 +272,7 @@ export function applyCalled(
     doubt: false,
     givenUp: false,
     output: undefined,
+    outputVersion: null,
     degraded: false,
     error: null,
     attempts: 0,
@@ -288,10 +295,12 @@ export function applyDone(
   output: string | undefined,
   degraded?: RecordedError,
   doubt = false,
+  version: number | null = null,
 ): void {
   withCall(state, id, (call) => {
     settle(state, call, 'done');
     call.output = output;
+    call.outputVersion = version;
     call.doubt = doubt;
     if (degraded !== undefined) {
       call.degraded = true;
@@ -315,19 +324,6 @@ export function signalFor(state: RunState, wait: CallState): BufferedSignal | un
   return state.signals.filter(({ name }) => name === wait.step)[ahead];
 }
 
-/** The oldest signal of that name goes to the wait that is done. */
-function takeSignal(state: RunState, name: string): void {
-  const index = state.signals.findIndex((signal) => signal.name === name);
-  if (index < 0) return;
-  const [taken] = state.signals.splice(index, 1);
-  state.signalBytes -= bytesOf(taken?.payload);
-}
-
-function keepSignal(state: RunState, signal: BufferedSignal): void {
-  state.signals.push(signal);
-  state.signalBytes += bytesOf(signal.payload);
-}
-
 function applyLateReply(call: CallState, event: Extract<JournalEvent, { t: 'late reply' }>): void {
   if (event.outcome === 'rejected') {
     // A definite no, unless a compensation for it is on its way already: then that one ends it.
@@ -346,6 +342,7 @@ function cameToLight(call: CallState, output: unknown): void {
   call.outcome = 'done';
   call.doubt = false;
   call.output = textOf(output);
+  call.outputVersion = null;
 }
 
 function applyRetried(state: RunState, at: number): void {

@@ -117,6 +117,8 @@ export interface RunUpdate {
   readonly folded?: readonly number[];
   /** How full its journal is, in percent of its limits. Absent: as before. */
   readonly growth?: number;
+  /** Fingerprint of a code that it does not fit: added to those it is known not to fit. */
+  readonly misfit?: string;
   /** About what it keeps; those at the door are counted with it. Absent: as before. */
   readonly signals?: KeptSignals;
 }
@@ -150,9 +152,15 @@ export interface WorkerStore {
     readonly name: string;
     readonly sagas: readonly SagaVersion[];
     readonly leaseMs: number;
+    /** Fingerprints of their declarations, by `name@version`. */
+    readonly codes?: Readonly<Record<string, string>>;
+    /** Most UTF-8 bytes of one value that it takes. */
+    readonly maxBytes?: number;
   }): Promise<number>;
   /** Prolongs the lease from now. Resolves with the store's time; rejects with HF_LEASE_LOST. */
   renew(workerId: string, leaseMs: number): Promise<number>;
+  /** Whether another live worker offers the saga and version of the run with a code that the run is not known not to fit. */
+  offeredElsewhere(workerId: string, runId: string): Promise<boolean>;
   /** Ends every worker whose lease is over, and frees its runs, due at once. Waits for none that is still writing. */
   takeOver(): Promise<{ readonly workers: number; readonly runs: number }>;
   /** Frees the runs a worker still holds, due at once, and forgets it. Nothing happens when it is gone. */

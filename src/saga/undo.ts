@@ -2,6 +2,8 @@
  * What is to be undone next. The decision alone, pure; backward.ts carries it out. Nothing but the journal and the declared steps is
  * asked: the run's code may have changed, or be gone.
  */
+import { breaksPromise, canCompensate } from './promises.ts';
+import { raisedInput, raisedOutput } from './recorded-values.ts';
 import { valueOf, type CallState, type RunState } from './state.ts';
 import type { StepDefinition, Undo } from './steps.ts';
 
@@ -35,15 +37,18 @@ export function nextUndo(
   const calls = [...state.calls.values()];
   // Also before one that was started later, when a late reply has made that necessary meanwhile.
   const open = calls.find((call) => call.undo?.state === 'open');
-  if (open !== undefined)
-    return stepOf(open.step) === undefined ? { kind: 'undefined', call: open } : { kind: 'under way', call: open };
+  if (open !== undefined) {
+    const step = stepOf(open.step);
+    const canGoOn = step !== undefined && step.kind === open.kind && canCompensate(step);
+    return canGoOn ? { kind: 'under way', call: open } : { kind: 'undefined', call: open };
+  }
   for (let index = calls.length - 1; index >= 0; index -= 1) {
     const call = calls[index];
     if (call === undefined || !isStep(call)) continue;
     if (call.undo?.state === 'done' && !call.undo.again) continue;
     if (!mayHaveHappened(call) || (scope === 'abandoned' && !call.doubt && !call.givenUp)) continue;
     const step = stepOf(call.step);
-    if (step === undefined || step.kind !== call.kind) return { kind: 'undefined', call };
+    if (step === undefined || step.kind !== call.kind || breaksPromise(call, step)) return { kind: 'undefined', call };
     if (!canCompensate(step)) {
       // Behind a pivot that has happened there is no way back, and whether it has nobody knows.
       if (call.pivot && call.doubt && !canVerify(call, step)) return { kind: 'in doubt', call };
@@ -77,11 +82,12 @@ export function knownAsDone(call: CallState): boolean {
   return call.outcome === 'done' && !call.degraded;
 }
 
-/** What a compensation is told of the call. */
-export function undoOf(runId: string, call: CallState): Undo<unknown, unknown> {
-  const [input, key] = [valueOf(call.input), callKey(runId, call)];
+/** What a compensation is told of the call. Throws when what was recorded cannot be raised to the types of today. */
+export function undoOf(runId: string, call: CallState, step: StepDefinition): Undo<unknown, unknown> {
+  const key = callKey(runId, call);
+  const input = raisedInput(step, call.version, valueOf(call.input));
   if (!knownAsDone(call)) return { input, key, outcome: 'unknown', output: undefined };
-  return { input, key, outcome: 'done', output: valueOf(call.output) };
+  return { input, key, outcome: 'done', output: raisedOutput(step, call.outputVersion, valueOf(call.output)) };
 }
 
 /** The idempotency key of a call: the same at every attempt. */
@@ -91,10 +97,6 @@ export function callKey(runId: string, call: CallState): string {
 
 function canVerify(call: CallState, step: StepDefinition): boolean {
   return step.kind === 'step' && step.verify !== null && call.undo === null && !call.unverifiable;
-}
-
-export function canCompensate(step: StepDefinition): boolean {
-  return step.kind === 'child' || step.compensate !== null;
 }
 
 /** Sleeps and waits have no effect and are just left. */

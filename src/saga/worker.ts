@@ -30,6 +30,7 @@ import { pruneSagas } from './prune-sagas.ts';
 import type { BrokerHealth } from '../inbox/broker-watch.ts';
 import { sagaReplies } from './replies.ts';
 import { reviewSaga } from './review.ts';
+import { reviewUnderWay } from './start-review.ts';
 import { createWorkerCore, type WorkerProgress } from './worker-core.ts';
 import { DEFAULT_REPLY_TOPIC } from './wire.ts';
 
@@ -218,6 +219,7 @@ export function createWorker(options: WorkerOptions): Worker {
     await store.open();
     await waker.start();
     await core.start();
+    void reviewUnderWay(database, registry.all, core.id, log);
     await Promise.all([replyConsumer?.start(), pruneLoop.start()]);
   };
 

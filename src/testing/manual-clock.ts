@@ -2,6 +2,8 @@
  * A clock that stands still until a test moves it. Part of the public test kit (`holdfast/testing`): give it to anything
  * that takes a Clock, and no test has to sleep.
  */
+// By name, so that a test's fake timers, which replace the globals, do not stop what is to move them.
+import { setImmediate } from 'node:timers';
 import type { Clock } from '../runtime/clock.ts';
 import { parseDuration, type Duration } from '../runtime/duration.ts';
 

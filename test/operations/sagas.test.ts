@@ -145,7 +145,16 @@ describe('sagaStatus', () => {
 
   it('counts a draining worker as none', () => {
     const due = { saga: 'a', version: 1, runs: 2, atLeast: false, oldestMs: 5 };
-    const worker = { id: '', name: '', sagas: ['a@1'], live: true, leaseMs: 1, startedAt: new Date(), runs: 0 };
+    const worker = {
+      id: '',
+      name: '',
+      sagas: ['a@1'],
+      codes: {},
+      live: true,
+      leaseMs: 1,
+      startedAt: new Date(),
+      runs: 0,
+    };
     expect(findUnrunnable([due], [{ ...worker, draining: false }])).toEqual([]);
     expect(findUnrunnable([due, { ...due, runs: 3, oldestMs: 1 }], [{ ...worker, draining: true }])).toEqual([
       { ...due, runs: 3 },

@@ -13,6 +13,8 @@ const fields: { readonly [Field in keyof Required<Called>]: fc.Arbitrary<Called[
   step: fc.string(),
   until: fc.integer(),
   child: fc.uuid(),
+  undoable: fc.option(fc.constant(true as const), { nil: undefined }),
+  version: fc.option(fc.nat(), { nil: undefined }),
   pivot: fc.constant(true),
 };
 const called = fc.record(fields, { requiredKeys: ['call', 'kind', 'step'] }) as fc.Arbitrary<Called>;

@@ -10,7 +10,7 @@ import { createFlow } from '../../saga/flow.ts';
 import { replay } from '../../saga/replay.ts';
 import { apply, emptyState, valueOf, type CallState, type RunState } from '../../saga/state.ts';
 import { turn } from '../../saga/turn.ts';
-import { canCompensate } from '../../saga/undo.ts';
+import { canCompensate } from '../../saga/promises.ts';
 import type { TestEffect } from './effects-log.ts';
 import type { MemoryRun } from './memory-saga-store.ts';
 import type { MemoryMessage } from './memory-tables.ts';
@@ -151,7 +151,7 @@ async function checkReplay({ saga, run }: CheckedRun): Promise<string[]> {
   if (first?.t !== 'started') return ['its journal does not begin with its start'];
   if (events.some((event) => event.t === 'resolved')) return [];
   const flow = createFlow({ saga: saga as Saga, runId: run.id, input: first.input, maxBytes: DEFAULT_MAX_BYTES });
-  const fit = await replay(flow, run.journal, turn);
+  const fit = await replay(saga, flow, run.journal, turn);
   if (fit.kind === 'misfit')
     return run.status === 'stuck' ? [] : [`its journal cannot be replayed: ${fit.error.message}`];
   if (run.status !== 'completed') return [];

@@ -167,6 +167,8 @@ export function createMemorySagaStore(options: MemorySagaStoreOptions = {}): Mem
         tables.atomically((writes) => writes.worker({ ...worker, leaseUntil: clock.now() + leaseMs }));
       return clock.now();
     },
+    /** One code a version: there is nobody with another one. */
+    offeredElsewhere: async () => false,
     async takeOver() {
       const over = [...tables.workers.values()].filter((worker) => worker.leaseUntil <= clock.now());
       const runs = over.reduce((sum, worker) => sum + free(worker.id, 1), 0);

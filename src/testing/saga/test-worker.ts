@@ -2,6 +2,8 @@
  * The worker of a saga under test: the engine of production on the store in memory and a clock that is moved by hand, with crashes
  * where the test wants them, and the ways to let time pass until everything that can go on has gone on. Used by saga-test.ts.
  */
+// By name, so that a test's fake timers, which replace the globals, do not stop what is to move them.
+import { setImmediate, setTimeout } from 'node:timers';
 import { HoldfastError } from '../../errors.ts';
 import { DEFAULT_MAX_BYTES } from '../../outbox/prepare.ts';
 import type { Logger } from '../../runtime/log.ts';
@@ -58,6 +60,8 @@ export interface TestWorker {
   advanceUntil(done: () => boolean, withinMs: number): Promise<boolean>;
 }
 
+/** The real time, whatever a test makes of it. */
+const realNow = performance.now.bind(performance);
 /** So many rounds in which nothing happens are the end of a settling. */
 const QUIET_ROUNDS = 3;
 /** Turns of the event loop in a round; the longest silence of the engine between two things that can be seen is shorter. */
@@ -147,7 +151,9 @@ export function createTestWorker(options: TestWorkerOptions): TestWorker {
   }
 
   async function settle(): Promise<void> {
-    const beganAt = performance.now();
+    const beganAt = realNow();
+    /** When something that takes real time was first seen under way, by both clocks. */
+    let since: { readonly real: number; readonly test: number } | null = null;
     let quiet = 0;
     for (let round = 0; quiet < QUIET_ROUNDS; round += 1) {
       const before = happened;
@@ -157,11 +163,18 @@ export function createTestWorker(options: TestWorkerOptions): TestWorker {
       if (faults.length > 0) throw faults.shift();
       const busy = options.busy();
       quiet = happened === before && busy.length === 0 ? quiet + 1 : 0;
+      if (busy.length === 0) since = null;
+      else since ??= { real: realNow(), test: clock.monotonic() };
       if (happened !== before) continue;
-      if (round > MOST_ROUNDS || (busy.length > 0 && performance.now() - beganAt > options.settleWithinMs))
+      if (round > MOST_ROUNDS || (busy.length > 0 && realNow() - beganAt > options.settleWithinMs))
         throw unsettled(busy, options.settleWithinMs);
-      // Something outside: its timers and sockets need real time.
-      if (busy.length > 0) await new Promise((resolve) => setTimeout(resolve, 1));
+      if (since === null) continue;
+      // Something outside: its timers and sockets need real time. What is due before it has ended wins the race, as it would anywhere.
+      const dueMs = clock.nextDueMs;
+      if (dueMs <= since.test + (realNow() - since.real)) {
+        await clock.advance(Math.max(0, dueMs - clock.monotonic()));
+        note();
+      } else await new Promise((resolve) => setTimeout(resolve, 1));
     }
   }
 

@@ -154,9 +154,10 @@ export async function beginWorker(options: MortalWorkerOptions): Promise<MortalW
       ),
     commit: (...given) => gate(() => store.commit(...given)),
     transaction: (...given) => gate(() => store.transaction(...given)),
-    nextDue: (sagas) =>
+    offeredElsewhere: (...given) => gate(() => store.offeredElsewhere(...given)),
+    nextDue: (...given) =>
       gate(
-        () => store.nextDue(sagas),
+        () => store.nextDue(...given),
         () => false,
       ),
     now: () => gate(() => store.now()),

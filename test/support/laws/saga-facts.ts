@@ -94,7 +94,7 @@ export async function misfitOf(saga: Saga, run: Pick<RunFacts, 'id' | 'journal'>
   const started = run.journal[0]?.events[0];
   const input = started?.t === 'started' ? started.input : undefined;
   const flow = createFlow({ saga, runId: run.id, input, maxBytes: 1_048_576 });
-  const fit = await replay(flow, run.journal, turn);
+  const fit = await replay(saga, flow, run.journal, turn);
   return fit.kind === 'misfit' ? fit.error.message : null;
 }
 
