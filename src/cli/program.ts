@@ -140,12 +140,12 @@ function createProgram({ print, ended, errOutput }: ProgramHooks): Command {
   const statusCommand = setUp(program.command('status')).description(
     'lag, rate, leases, parked messages, and how sagas are doing',
   );
-  addSettings(statusCommand, [])
+  addSettings(statusCommand, ['redisUrl'])
     .option('-w, --watch', 'again and again, until Ctrl-C')
     .option('--interval <duration>', 'with --watch (default: 2s)')
     .action(async () => {
       const { status, watchStatus } = await import('./verbs/status.ts');
-      const context = await contextOf(statusCommand, []);
+      const context = await contextOf(statusCommand, ['redisUrl']);
       if (context.flags['watch'] !== true) return print(await status(context));
       await watchStatus(context, {
         intervalMs: intervalOf(context),

@@ -1,13 +1,55 @@
 /**
- * The doctor's look at Redis as a broker: whether it answers, forgets by itself, or forgets everything when it restarts.
+ * The doctor's look at Redis as a broker: whether it answers, forgets by itself, or forgets everything when it restarts; and what stands
+ * out about the queues in it.
  */
 import { Redis } from 'ioredis';
+import { queuesOnRedis } from '../transport/bullmq-queues.ts';
+import type { QueueRemark } from '../transport/port.ts';
+import { explainRedisError, usesTls } from '../transport/redis-connect.ts';
 import type { Check, Finding } from './finding.ts';
 
 const TIMEOUT_MS = 3_000;
 
-export const checkRedis: Check = async (_database, { redisUrls }) =>
-  (await Promise.all(redisUrls.map(checkOne))).flat();
+export const checkRedis: Check = async (_database, { redisUrls, redisPrefix }) =>
+  (
+    await Promise.all(
+      redisUrls.map(async (url) => {
+        const findings = await checkOne(url);
+        return findings.some(({ check }) => check === 'redis.reach')
+          ? findings
+          : [...findings, ...(await checkQueues(url, redisPrefix))];
+      }),
+    )
+  ).flat();
+
+async function checkQueues(url: string, prefix: string | undefined): Promise<readonly Finding[]> {
+  try {
+    const { queues, complete } = await queuesOnRedis(url, { prefix, timeoutMs: TIMEOUT_MS });
+    const findings = queues.flatMap(({ state }) => state.remarks.map(findingOf));
+    if (!complete)
+      findings.push({
+        level: 'note',
+        check: 'queue.search',
+        what: `Redis at ${withoutSecrets(url)} holds so much else that not all queues were looked at.`,
+        advice: 'Give Holdfast a Redis of its own.',
+      });
+    return findings;
+  } catch (error) {
+    return [
+      {
+        level: 'warn',
+        check: 'queue.look',
+        what: `The queues on Redis at ${withoutSecrets(url)} cannot be looked at: ${error instanceof Error ? error.message : String(error)}`,
+        advice: 'docs/transports.md lists the rights that the role needs.',
+      },
+    ];
+  }
+}
+
+function findingOf({ check, what, advice }: QueueRemark): Finding {
+  // Messages that strangers take are gone; the rest only waits.
+  return { level: check === 'queue.foreign' ? 'error' : 'warn', check, what, advice };
+}
 
 async function checkOne(url: string): Promise<readonly Finding[]> {
   const where = withoutSecrets(url);
@@ -18,7 +60,8 @@ async function checkOne(url: string): Promise<readonly Finding[]> {
     retryStrategy: () => null,
     maxRetriesPerRequest: 0,
   });
-  client.on('error', () => {});
+  let failure: Error | undefined;
+  client.on('error', (error: Error) => void (failure = error));
   try {
     await client.connect();
     const info = `${await client.info('memory')}\n${await client.info('persistence')}`;
@@ -26,7 +69,9 @@ async function checkOne(url: string): Promise<readonly Finding[]> {
     const save = await client.call('CONFIG', 'GET', 'save').then(configValue, () => null);
     return judgeRedis(where, parseInfo(info), save);
   } catch (error) {
-    const why = error instanceof Error ? error.message : String(error);
+    // What connect rejects with says no more than that the connection is closed.
+    const cause = failure ?? (error instanceof Error ? error : new Error(String(error)));
+    const why = explainRedisError(cause, usesTls(url)).message;
     return [
       {
         level: 'error',

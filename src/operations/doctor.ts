@@ -20,7 +20,11 @@ export interface Diagnosis {
 
 /** Rejects only when the database cannot be asked at all: HF_DATABASE_UNAVAILABLE, HF_PERMISSION. */
 export async function doctor(database: Database, options: DoctorOptions = {}): Promise<Diagnosis> {
-  const settled = { redisUrls: options.redisUrls ?? [], longTransactionMs: options.longTransactionMs ?? 300_000 };
+  const settled = {
+    ...options,
+    redisUrls: options.redisUrls ?? [],
+    longTransactionMs: options.longTransactionMs ?? 300_000,
+  };
   const schema = await checkSchema(database, settled);
   const findings: Finding[] = [...schema];
   const checks = ['schema', 'server', 'sessions', 'redis'];

@@ -15,8 +15,13 @@ export interface Finding {
 export interface DoctorOptions {
   /** Redis servers that carry messages. */
   readonly redisUrls?: readonly string[];
+  /** Prefix of their queues. Default 'holdfast'. */
+  readonly redisPrefix?: string;
   /** Age from which an open transaction counts as a burden, in milliseconds. Default 5 minutes. */
   readonly longTransactionMs?: number;
 }
 
-export type Check = (database: Database, options: Required<DoctorOptions>) => Promise<readonly Finding[]>;
+/** With defaults. */
+export type SettledOptions = Required<Omit<DoctorOptions, 'redisPrefix'>> & Pick<DoctorOptions, 'redisPrefix'>;
+
+export type Check = (database: Database, options: SettledOptions) => Promise<readonly Finding[]>;

@@ -67,6 +67,8 @@ export interface ReceiveLink {
   ready(): Promise<void>;
   /** Resolves when there is a connection; rejects soon, with the reason, when there is none. */
   reach(): Promise<void>;
+  /** What it may be about when there is no answer at all. */
+  readonly hint?: string;
   /** Whether the broker knows its clients by the names that BullMQ gives them. */
   readonly seesWorkers: boolean;
   readonly connection: object;

@@ -270,8 +270,10 @@ function startRun(
     try {
       return await settledOrAborted(looking, signal);
     } catch (error) {
-      const cause = signal.aborted && failure !== undefined ? failure.error : error;
-      const why = cause instanceof Error ? cause.message.replace(/\.$/, '') : String(cause);
+      const silent = signal.aborted && error === signal.reason;
+      const cause = silent ? failure?.error : error;
+      const silence = `no answer yet${link.hint === undefined ? '' : `; ${link.hint}`}`;
+      const why = cause instanceof Error ? cause.message.replace(/\.$/, '') : silence;
       throw new HoldfastError('HF_TRANSPORT_UNAVAILABLE', `The broker (${broker.kind}) does not hand out: ${why}.`, {
         advice: 'Check that it runs, and address, password and rights of the role.',
         cause,

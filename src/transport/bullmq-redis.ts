@@ -18,7 +18,8 @@ import {
 import { bullmqPublisher } from './bullmq-publisher.ts';
 import { bullmqReceiver } from './bullmq-receiver.ts';
 import type { Transport } from './port.ts';
-import { abortReason, transportOf } from './shared.ts';
+import { untilReady, usesTls } from './redis-connect.ts';
+import { transportOf } from './shared.ts';
 
 export interface BullmqTransportOptions extends BullmqOptions {
   /** `redis://…` or `rediss://…`, or options of ioredis. Reconnecting, offline queue and retries are set by the transport. */
@@ -128,32 +129,6 @@ function publishLink(connection: string | RedisOptions, prefix: string, settings
   };
 }
 
-/** Resolves when the client is ready; rejects at its next failure to become so, on abort, or after `timeoutMs`. */
-function untilReady(client: Redis, signal: AbortSignal, timeoutMs: number): Promise<void> {
-  return new Promise((resolve, reject) => {
-    let lastError: Error | undefined;
-    const settle = (error?: Error): void => {
-      clearTimeout(timer);
-      client.off('ready', onReady);
-      client.off('error', onError);
-      client.off('close', onClose);
-      signal.removeEventListener('abort', onAbort);
-      if (error === undefined) resolve();
-      else reject(error);
-    };
-    const onReady = (): void => settle();
-    const onError = (error: Error): void => void (lastError = error);
-    const onClose = (): void => settle(lastError ?? new Error('the connection was closed'));
-    const onAbort = (): void => settle(abortReason(signal));
-    const timer = setTimeout(() => settle(lastError ?? new Error(`no connection within ${timeoutMs} ms`)), timeoutMs);
-    client.on('ready', onReady);
-    client.on('error', onError);
-    client.on('close', onClose);
-    signal.addEventListener('abort', onAbort);
-    if (signal.aborted) onAbort();
-  });
-}
-
 function receiveLink(connection: string | RedisOptions, prefix: string, settings: BullmqSettings): ReceiveLink {
   // A worker's commands wait for Redis to come back, however long that takes; BullMQ asks for exactly this.
   const client = connect(connection, settings, { maxRetriesPerRequest: null });
@@ -172,6 +147,7 @@ function receiveLink(connection: string | RedisOptions, prefix: string, settings
     async reach() {
       if (client.status !== 'ready') await untilReady(client, FOREVER, settings.publishTimeoutMs);
     },
+    ...(usesTls(connection) ? { hint: 'TLS was asked for (rediss://), and a port without it never answers' } : {}),
     seesWorkers: true,
     connection: client,
     prefix,

@@ -11,13 +11,18 @@ import { withDatabase, type Context } from '../verb.ts';
 
 export async function runDoctor(context: Context): Promise<Report> {
   const redisUrls = resolveRedisUrls(context.given, context.config);
-  const diagnosis = await withDatabase(context, (database) => doctor(database, { redisUrls }));
+  const diagnosis = await withDatabase(context, (database) => doctor(database, { redisUrls, ...prefixOf(context) }));
   const errors = diagnosis.findings.some(({ level }) => level === 'error');
   return {
     json: { ok: !errors, ...diagnosis },
     exitCode: errors ? EXIT.findings : EXIT.ok,
     text: (ui) => formatDiagnosis(diagnosis, redisUrls.length > 0, ui),
   };
+}
+
+function prefixOf({ config }: Context): { readonly redisPrefix?: string } {
+  const prefix = config.redis?.prefix;
+  return prefix === undefined ? {} : { redisPrefix: prefix };
 }
 
 function formatDiagnosis({ findings, checks }: Diagnosis, redis: boolean, { style }: Ui): string {

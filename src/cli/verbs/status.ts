@@ -15,10 +15,12 @@ import { formatCount, formatMs, formatRate, plural } from '../output/format.ts';
 import type { Report, Ui } from '../output/report.ts';
 import { formatTable } from '../output/table.ts';
 import { withDatabase, type Context } from '../verb.ts';
+import { resolveRedisUrls } from '../config/servers.ts';
+import type { QueuesStatus } from './status-queues.ts';
 import { formatSagas } from './status-sagas.ts';
 
 export async function status(context: Context): Promise<Report> {
-  return withDatabase(context, async (database) => toReport(await look(database)));
+  return withDatabase(context, async (database) => toReport(await look(database, context)));
 }
 
 export interface Watch {
@@ -30,7 +32,7 @@ export interface Watch {
 export async function watchStatus(context: Context, { intervalMs, print }: Watch): Promise<never> {
   return withDatabase(context, async (database) => {
     for (;;) {
-      print(toReport(await look(database)));
+      print(toReport(await look(database, context)));
       await sleep(intervalMs);
     }
   });
@@ -40,17 +42,37 @@ interface Found {
   readonly relay: RelayStatus;
   /** Null for a role that may not read them. */
   readonly sagas: SagaStatus | null;
+  /** Paragraphs and JSON about the broker; null where no Redis is known. */
+  readonly broker: { readonly json: QueuesStatus; readonly text: (ui: Ui) => readonly string[] } | null;
 }
 
-async function look(database: Database): Promise<Found> {
-  const [relay, sagas] = await Promise.all([relayStatus(database), sagaStatus(database)]);
-  return { relay, sagas };
+async function look(database: Database, context: Context): Promise<Found> {
+  const [relay, sagas, broker] = await Promise.all([
+    relayStatus(database),
+    sagaStatus(database),
+    lookAtBroker(context),
+  ]);
+  return { relay, sagas, broker };
 }
 
-function toReport({ relay, sagas }: Found): Report {
+/** Whoever has no Redis need not load what speaks to it. */
+async function lookAtBroker({ given, config }: Context): Promise<Found['broker']> {
+  const urls = resolveRedisUrls(given, config);
+  if (urls.length === 0) return null;
+  const { formatQueues, readQueues } = await import('./status-queues.ts');
+  const json = await readQueues(urls, config.redis?.prefix);
+  return { json, text: (ui) => formatQueues(json, ui) };
+}
+
+function toReport({ relay, sagas, broker }: Found): Report {
   return {
-    json: { ...relay, sagas },
-    text: (ui) => [formatStatus(relay, ui), ...(sagas === null ? [] : formatSagas(sagas, ui))].join('\n\n'),
+    json: { ...relay, sagas, broker: broker?.json ?? null },
+    text: (ui) =>
+      [
+        formatStatus(relay, ui),
+        ...(broker === null ? [] : broker.text(ui)),
+        ...(sagas === null ? [] : formatSagas(sagas, ui)),
+      ].join('\n\n'),
   };
 }
 

@@ -1,0 +1,87 @@
+/**
+ * All queues of Holdfast's on a Redis, as they stand: for `holdfast doctor` and `holdfast status`, which are told of no destinations.
+ */
+import { createRedisBackend } from 'bullmq';
+import { Redis } from 'ioredis';
+import { layoutOf } from './bullmq-layout.ts';
+import { lookAtQueue } from './bullmq-look.ts';
+import { DEFAULT_PREFIX } from './bullmq-redis.ts';
+import type { QueueState } from './port.ts';
+import { untilReady } from './redis-connect.ts';
+
+export interface FoundQueue {
+  readonly destination: string;
+  readonly state: QueueState;
+}
+
+export interface FoundQueues {
+  readonly queues: readonly FoundQueue[];
+  /** False when Redis holds too much else to be searched in the time given. */
+  readonly complete: boolean;
+}
+
+export interface QueuesOptions {
+  /** Default 'holdfast'. */
+  readonly prefix?: string | undefined;
+  readonly timeoutMs: number;
+}
+
+/** More are not of use to anybody who reads. */
+const MOST = 500;
+
+/** Rejects when Redis cannot be reached, or may not be asked, or does not answer in time. */
+export async function queuesOnRedis(
+  url: string,
+  { prefix = DEFAULT_PREFIX, timeoutMs }: QueuesOptions,
+): Promise<FoundQueues> {
+  const client = new Redis(url, {
+    connectTimeout: timeoutMs,
+    commandTimeout: timeoutMs,
+    retryStrategy: () => null,
+    maxRetriesPerRequest: 0,
+    enableOfflineQueue: false,
+    replyMapping: 'legacy' as const,
+  });
+  client.on('error', () => {});
+  try {
+    await untilReady(client, new AbortController().signal, timeoutMs);
+    const { names, complete } = await findQueues(client, prefix, performance.now() + timeoutMs);
+    const root = createRedisBackend('holdfast', { connection: client, prefix, skipVersionCheck: true } as never);
+    root.on('error', () => {});
+    await root.waitUntilReady();
+    const queues: FoundQueue[] = [];
+    for (const destination of names) {
+      const base = root.forQueue(destination);
+      const partitions = layoutOf(await base.getQueueMeta()).partitions;
+      // Without it the queue is none of ours.
+      if (partitions === null) continue;
+      const state = await lookAtQueue(base, destination, { partitions, owner: null, seesWorkers: true });
+      queues.push({ destination, state });
+    }
+    await root.close();
+    return { queues, complete };
+  } finally {
+    client.disconnect();
+  }
+}
+
+async function findQueues(
+  client: Redis,
+  prefix: string,
+  untilMs: number,
+): Promise<{ names: string[]; complete: boolean }> {
+  const names = new Set<string>();
+  const literal = prefix.replaceAll(/[\\*?[\]]/g, '\\$&');
+  let cursor = '0';
+  do {
+    // oxlint-disable-next-line no-await-in-loop
+    const [next, keys] = await client.scan(cursor, 'MATCH', `${literal}:*:meta`, 'COUNT', 1000);
+    for (const key of keys) {
+      const name = key.slice(prefix.length + 1, -':meta'.length);
+      // Partitions but the first are counted with it.
+      if (!name.includes('#') && !name.includes(':')) names.add(name);
+    }
+    cursor = next;
+  } while (cursor !== '0' && names.size < MOST && performance.now() < untilMs);
+  return { names: [...names].toSorted().slice(0, MOST), complete: cursor === '0' };
+}

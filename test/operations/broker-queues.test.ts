@@ -1,0 +1,125 @@
+/**
+ * What doctor and status tell of the queues in Redis, without being told which there are.
+ */
+import { Queue, Worker } from 'bullmq';
+import { Redis } from 'ioredis';
+import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
+import { checkRedis } from '../../src/operations/doctor-redis.ts';
+import type { Finding } from '../../src/operations/finding.ts';
+import type { Database } from '../../src/postgres/database.ts';
+import { queuesOnRedis } from '../../src/transport/bullmq-queues.ts';
+import { bullmqTransport } from '../../src/transport/bullmq-redis.ts';
+import { explainRedisError } from '../../src/transport/redis-connect.ts';
+import { holdfast } from '../cli/process.ts';
+import { NEVER, outbound, recorder } from '../conformance/transport-kit.ts';
+import { createTestDatabase, type RedisServer, startRedis } from '../support/servers.ts';
+
+let server: RedisServer;
+let admin: Redis;
+beforeAll(async () => {
+  server = await startRedis();
+  admin = new Redis(server.url);
+});
+beforeEach(async () => void (await admin.flushall()));
+afterAll(async () => {
+  admin.disconnect();
+  await server.dispose();
+});
+
+/** Nothing of it asks the database. */
+const check = async (url: string, more: object = {}): Promise<readonly Finding[]> =>
+  checkRedis(null as unknown as Database, { redisUrls: [url], longTransactionMs: 1, ...more });
+const ofQueues = (findings: readonly Finding[]): readonly string[] =>
+  findings.filter((finding) => finding.check.startsWith('queue.')).map(({ level, check: name }) => `${level} ${name}`);
+
+async function publish(destination: string, prefix?: string): Promise<void> {
+  const transport = bullmqTransport({
+    connection: server.url,
+    queues: { [destination]: { partitions: 2 } },
+    ...(prefix === undefined ? {} : { prefix }),
+  });
+  onTestFinished(() => transport.close());
+  const batch = [1, 2, 3, 4].map((n) => outbound(destination, n, { key: `k${n}` }));
+  await transport.publisher().publish(batch, { signal: NEVER });
+}
+
+describe('the doctor', () => {
+  it('finds queues that nobody reads, with all their partitions, and none that are not ours', async () => {
+    await publish('orders');
+    const foreign = new Queue('foreign', { connection: { url: server.url }, prefix: 'holdfast' });
+    onTestFinished(() => foreign.close());
+    await foreign.add('x', {});
+    const findings = await check(server.url);
+    expect(ofQueues(findings)).toEqual(['warn queue.unread']);
+    expect(findings.find((finding) => finding.check === 'queue.unread')?.what).toMatch(
+      /^4 messages wait in the queue orders/,
+    );
+  });
+
+  it('finds a pause, strangers, and queues under a prefix of its own', async () => {
+    await publish('orders', 'mine');
+    const options = { connection: { url: server.url, maxRetriesPerRequest: null }, prefix: 'mine' };
+    const queue = new Queue('orders', options);
+    await queue.pause();
+    const plain = new Worker('orders', () => new Promise(() => {}), options);
+    await plain.waitUntilReady();
+    onTestFinished(async () => {
+      await plain.close(true);
+      await queue.close();
+    });
+    expect(ofQueues(await check(server.url))).toEqual([]);
+    const found = async (): Promise<readonly string[]> => ofQueues(await check(server.url, { redisPrefix: 'mine' }));
+    await expect.poll(found).toEqual(['warn queue.paused', 'error queue.foreign']);
+  });
+
+  it('is content with a queue that is read', async () => {
+    await publish('orders');
+    const transport = bullmqTransport({ connection: server.url });
+    const got = recorder();
+    await transport.receiver('orders', got.handle, { concurrency: 2, ordered: false }).start();
+    await got.until((seen) => seen.length === 4);
+    onTestFinished(() => transport.close());
+    expect(ofQueues(await check(server.url))).toEqual([]);
+    expect((await queuesOnRedis(server.url, { timeoutMs: 10_000 })).queues).toMatchObject([
+      { destination: 'orders', state: { waiting: 0, foreign: 0 } },
+    ]);
+  });
+
+  it('says that a port does not speak TLS', async () => {
+    const findings = await check(server.url.replace('redis:', 'rediss:'));
+    expect(findings).toMatchObject([{ check: 'redis.reach', what: expect.stringContaining('TLS') as string }]);
+  });
+});
+
+it('a publisher says so, too', async () => {
+  const transport = bullmqTransport({ connection: server.url.replace('redis:', 'rediss:'), publishTimeoutMs: 500 });
+  onTestFinished(() => transport.close());
+  await expect(transport.publisher().check({ signal: NEVER })).rejects.toMatchObject({
+    code: 'HF_TRANSPORT_UNAVAILABLE',
+    message: expect.stringContaining('TLS') as string,
+  });
+});
+
+it.each([
+  ['connect ETIMEDOUT', true, /does this port speak it/],
+  ['write EPROTO … wrong version number', true, /does this port speak it/],
+  ['read ECONNRESET', false, /does this port want TLS/],
+  ['connect ECONNREFUSED 127.0.0.1:1', true, /^connect ECONNREFUSED 127.0.0.1:1$/],
+  ['WRONGPASS invalid username-password pair', false, /^WRONGPASS/],
+])('%s, TLS %s', (message, tls, expected) => {
+  expect(explainRedisError(new Error(message), tls).message).toMatch(expected);
+});
+
+it('status shows the queues, and goes on without Redis', async () => {
+  const test = await createTestDatabase({ migrate: true });
+  onTestFinished(() => test.drop());
+  await publish('orders');
+  const env = { DATABASE_URL: test.url, REDIS_URL: server.url };
+  expect((await holdfast(['status'], { env })).stdout).toMatch(/orders +4 +0 +0 +0[\s\S]*no consumer is connected/);
+  const { stdout } = await holdfast(['status', '--json'], { env });
+  expect(JSON.parse(stdout)).toMatchObject({
+    broker: { trouble: null, queues: [{ destination: 'orders', state: { waiting: 4 } }] },
+  });
+  const away = await holdfast(['status'], { env: { ...env, REDIS_URL: 'redis://127.0.0.1:1' } });
+  expect(away).toMatchObject({ code: 0, stdout: expect.stringContaining('ECONNREFUSED') as string });
+});
