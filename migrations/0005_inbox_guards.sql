@@ -7,3 +7,9 @@
 -- src/inbox/parked-delivery-store.ts.
 CREATE INDEX parked_delivery_unhandled ON "holdfast".parked_delivery (consumer, topic)
   WHERE reason = 'no handler' AND next_attempt_at IS NULL AND redrives = 0;
+
+-- The answer as it was given: jsonb puts its keys into another order. Null for rows of before, and of processes of before.
+ALTER TABLE "holdfast".idempotency_key ADD COLUMN answer_text text;
+
+-- In a row of its own for each consumer (message_id 00000000-0000-0000-0000-000000000001): the queues that its name stands for, as JSON.
+ALTER TABLE "holdfast".delivery_attempt ADD COLUMN destinations text;

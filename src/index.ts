@@ -49,7 +49,8 @@ export {
   type HandlerKind,
   type HandlerOptions,
 } from './inbox/handler.ts';
-export { fingerprintOf, idempotent, pruneIdempotencyKeys } from './inbox/idempotency.ts';
+export { fingerprintOf } from './inbox/fingerprint.ts';
+export { idempotent, pruneIdempotencyKeys } from './inbox/idempotency.ts';
 export { type Runner } from './inbox/runner-work.ts';
 export { createMemoryWindow, type DedupWindow } from './inbox/window.ts';
 export { createRedisWindow } from './inbox/window-redis.ts';

@@ -24,6 +24,11 @@ export interface CommonConsumerOptions {
   readonly transport: Transport;
   /** Queue to receive from; default: the consumer's name. */
   readonly destination?: string | undefined;
+  /**
+   * Queues that this consumer has received from before. The queues of a name are stored; with another one, `start` rejects with
+   * HF_CONSUMER_NAME, unless one of those named here is among the stored ones. Needed for one deployment, and harmless after it.
+   */
+  readonly formerDestinations?: readonly string[] | undefined;
   /** Messages handled at once; default 16, but no more than leaves two connections of the pool free. */
   readonly concurrency?: number | undefined;
   /** Keep the order per key, end to end: a message that gives up parks the later ones of its key behind it. Default false. */
@@ -86,6 +91,7 @@ export interface RunnerConsumerOptions<Tx> extends CommonConsumerOptions {
 export const KNOWN_OPTIONS = [
   'transport',
   'destination',
+  'formerDestinations',
   'concurrency',
   'ordered',
   'retry',

@@ -4,6 +4,7 @@
  */
 import { isStorableText } from '../message/text.ts';
 import type { Database } from '../postgres/database.ts';
+import { translateSqlError } from '../postgres/sql-state.ts';
 import { assertSchemaName, DEFAULT_SCHEMA } from '../postgres/quoting.ts';
 import { checkStart } from '../postgres/start-checks.ts';
 import { systemClock } from '../runtime/clock.ts';
@@ -34,6 +35,7 @@ import { DEFAULT_PARKED_RETRY, DEFAULT_RETRY, HOLD, longestRetryMs } from './dec
 import { createDeliverer } from './deliver.ts';
 import { handlersFor, resolveHandlers, type Handler } from './handler.ts';
 import { leftAtHardStop } from './hard-stop.ts';
+import { assertIdentity } from './identity.ts';
 import { createInboxStore } from './inbox-store.ts';
 import { createParkedDeliveryStore } from './parked-delivery-store.ts';
 import { createPostgresWork } from './postgres-work.ts';
@@ -65,9 +67,11 @@ export interface Consumer extends Service {
 /**
  * A consumer with a name of its own: its marks, parked messages and retries are kept under it, so never rename one lightly.
  * Opens nothing before `start`.
- * @throws HoldfastError HF_CONFIG, HF_OPTION_UNKNOWN, HF_DURATION; `start` rejects with HF_INBOX_RETENTION and HF_SCHEMA_MISSING
+ * @throws HoldfastError HF_CONFIG, HF_OPTION_UNKNOWN, HF_DURATION; `start` rejects with HF_INBOX_RETENTION, HF_CONSUMER_NAME,
+ * HF_SCHEMA_MISSING and HF_DATABASE_READ_ONLY
  */
 export function consumer(name: string, options: DatabaseConsumerOptions): Consumer;
+/** With a runner, write what it opens, `consumer<Transaction<DB>>(…)`: a runner that is written in place does not tell it. */
 export function consumer<Tx>(name: string, options: RunnerConsumerOptions<Tx>): Consumer;
 export function consumer<Tx>(name: string, options: DatabaseConsumerOptions | RunnerConsumerOptions<Tx>): Consumer {
   if (typeof name !== 'string' || name === '' || name.length > 200 || !isStorableText(name)) {
@@ -121,7 +125,13 @@ function assemble<Tx>(
   work: Work<Tx>,
   tools: Tools,
 ): Consumer {
-  const { transport, destination = name, clock = systemClock, random = Math.random } = options;
+  const {
+    transport,
+    destination = name,
+    formerDestinations: former = [],
+    clock = systemClock,
+    random = Math.random,
+  } = options;
   const duration = (
     option:
       | 'timeout'
@@ -249,6 +259,7 @@ function assemble<Tx>(
   async function startParts(): Promise<void> {
     if (tools.database !== null) await checkStart(tools.database, log);
     await checkRetention();
+    await assertIdentity((fn) => work.transaction(fn), room.suspects, { consumer: name, destination, former });
     if (ordered) await since();
     stopping = new AbortController();
     receiver = transport.receiver(destination, handle, { concurrency, ordered });
@@ -267,7 +278,7 @@ function assemble<Tx>(
     start() {
       starting ??= startParts().catch((error: unknown) => {
         starting = null;
-        throw error;
+        throw translateSqlError(error);
       });
       return starting;
     },

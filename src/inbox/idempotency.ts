@@ -2,13 +2,14 @@
  * Idempotency keys for commands that come by HTTP or RPC: the answer is stored in the transaction of the effect, and given again for
  * a repeated key. Used by services in their request handlers.
  */
-import { createHash } from 'node:crypto';
 import { HoldfastError } from '../errors.ts';
 import { encodePayload } from '../message/payload.ts';
 import { assertStorableText } from '../message/text.ts';
-import { toExecutor, type SqlExecutor, type TransactionHandle } from '../postgres/executor.ts';
+import { toExecutor, type Row, type SqlExecutor, type TransactionHandle } from '../postgres/executor.ts';
 import { assertSchemaName, DEFAULT_SCHEMA, quoteIdentifier } from '../postgres/quoting.ts';
+import { sqlStateOf } from '../postgres/sql-state.ts';
 import { refuseUnknownOptions } from '../runtime/options.ts';
+import { readBeside } from './answer-beside.ts';
 
 export interface IdempotentOptions {
   /** Schema of the Holdfast tables; default 'holdfast'. */
@@ -23,7 +24,11 @@ const MAX_KEY_BYTES = 512;
  * Runs `fn` once for each `key` and stores its answer in `tx`; for a repeated key, resolves with the stored answer and does not run
  * it. A second call with the same key waits for the first one's transaction: if that commits it gets the answer, if it rolls
  * back, it runs `fn` itself. The answer must be JSON (`undefined` becomes null) and comes back as JSON carries it, the first
- * time as well. When `fn` rejects, nothing is stored: let the rejection out, so that the transaction rolls back.
+ * time as well, with its keys in the order they were given. When `fn` rejects, nothing is stored: let the rejection out, so that the transaction rolls back.
+ *
+ * Under REPEATABLE READ and SERIALIZABLE, PostgreSQL does not show the transaction what was committed after its snapshot. The answer of a
+ * first call that committed since is then read by a connection of its own, which is opened for it as `tx` was (node-postgres); with other
+ * clients the call rejects with PostgreSQL's 40001, as any other statement there: run the transaction again.
  *
  * `key` is one namespace for the whole database: put the tenant or user before what clients choose. `fingerprint` says which request
  * it stands for; see `fingerprintOf`. Keys are pruned by any running consumer, after `idempotencyRetention` (default '24h').
@@ -45,8 +50,8 @@ export async function idempotent<Answer>(
   const table = `${quoteIdentifier(assertSchemaName(options.schema ?? DEFAULT_SCHEMA))}.idempotency_key`;
   const execute = toExecutor(tx);
 
-  if (!(await insertKey(execute, table, key, fingerprint))) {
-    const stored = await storedAnswer(execute, table, key);
+  const stored = await claimKey(tx, execute, table, key, fingerprint);
+  if (stored !== null) {
     if (stored.fingerprint !== fingerprint) {
       throw new HoldfastError('HF_IDEMPOTENCY_CONFLICT', 'The idempotency key was used for another request.', {
         advice: 'Use a new key for a new request.',
@@ -65,17 +70,12 @@ export async function idempotent<Answer>(
     await execute(`DELETE FROM ${table} WHERE key = $1::text`, [key]).catch(() => {});
     throw error;
   }
-  await execute(`UPDATE ${table} SET answer = $2::text::jsonb WHERE key = $1::text`, [key, answer]);
+  // As jsonb as well, for processes of before, which know no other.
+  await execute(`UPDATE ${table} SET answer = $2::text::jsonb, answer_text = $2::text WHERE key = $1::text`, [
+    key,
+    answer,
+  ]);
   return JSON.parse(answer) as Answer;
-}
-
-/** Waits for a transaction that is inserting the same key. True when the key is new. */
-async function insertKey(execute: SqlExecutor, table: string, key: string, fingerprint: string): Promise<boolean> {
-  const rows = await execute(
-    `INSERT INTO ${table} (key, fingerprint) VALUES ($1::text, $2::text) ON CONFLICT (key) DO NOTHING RETURNING 1 AS inserted`,
-    [key, fingerprint],
-  );
-  return rows.length > 0;
 }
 
 interface StoredAnswer {
@@ -84,23 +84,71 @@ interface StoredAnswer {
   readonly answer: unknown;
 }
 
-async function storedAnswer(execute: SqlExecutor, table: string, key: string): Promise<StoredAnswer> {
-  const rows = await execute(
-    `SELECT fingerprint, (answer IS NOT NULL)::text AS answered, answer::text AS answer FROM ${table} WHERE key = $1::text FOR UPDATE`,
-    [key],
+/** Waits for a transaction that is inserting the same key. null when the key is new and ours, else what is stored. */
+async function claimKey(
+  tx: TransactionHandle,
+  execute: SqlExecutor,
+  table: string,
+  key: string,
+  fingerprint: string,
+): Promise<StoredAnswer | null> {
+  const insert = `INSERT INTO ${table} (key, fingerprint) SELECT $1::text, $2::text`;
+  const unlessThere = 'ON CONFLICT (key) DO NOTHING RETURNING 1 AS inserted';
+  const inserted = await execute(
+    `${insert} WHERE current_setting('transaction_isolation') LIKE 'read%' ${unlessThere}`,
+    [key, fingerprint],
   );
-  const row = rows[0] as { fingerprint: string; answered: string; answer: string | null } | undefined;
-  if (row === undefined) {
-    throw new HoldfastError('HF_NOT_FOUND', 'The idempotency key was pruned at this very moment.', {
-      advice: 'Repeat the request.',
-      details: { key },
-    });
+  if (inserted.length > 0) return null;
+  const stored = await execute(`${storedSql(table)} FOR UPDATE`, [key]);
+  if (stored.length > 0) return answerOf(stored[0] as Row);
+  const [session] = await execute("SELECT current_setting('transaction_isolation') AS isolation", []);
+  if (String(session?.['isolation']).startsWith('read')) throw pruned(key);
+  return claimInSnapshot(tx, execute, table, key, () => execute(`${insert} ${unlessThere}`, [key, fingerprint]));
+}
+
+/**
+ * REPEATABLE READ and SERIALIZABLE: the transaction sees the rows of its snapshot only, and PostgreSQL refuses (40001) a key that another
+ * one has committed since. That one's answer is read beside the transaction, which goes on from before its attempt.
+ */
+async function claimInSnapshot(
+  tx: TransactionHandle,
+  execute: SqlExecutor,
+  table: string,
+  key: string,
+  insert: () => Promise<readonly Row[]>,
+): Promise<StoredAnswer | null> {
+  await execute('SAVEPOINT holdfast_key', []);
+  try {
+    const inserted = await insert();
+    await execute('RELEASE SAVEPOINT holdfast_key', []);
+    if (inserted.length === 0) throw pruned(key);
+    return null;
+  } catch (error) {
+    if (sqlStateOf(error) !== '40001') throw error;
+    await execute('ROLLBACK TO SAVEPOINT holdfast_key', []);
+    const row = await readBeside(tx, storedSql(table), [key]).catch(() => null);
+    const stored = row === null ? null : answerOf(row);
+    // Without an answer the transaction must be run again, as always after this error.
+    if (stored?.answered !== true) throw error;
+    return stored;
   }
-  return {
-    fingerprint: row.fingerprint,
-    answered: row.answered === 'true',
-    answer: row.answer === null ? null : (JSON.parse(row.answer) as unknown),
-  };
+}
+
+/** The text of the answer as it was given; of rows of before, what jsonb made of it. */
+function storedSql(table: string): string {
+  return `SELECT fingerprint, coalesce(answer_text, answer::text) AS answer FROM ${table} WHERE key = $1::text`;
+}
+
+function answerOf(row: Row): StoredAnswer {
+  const { fingerprint, answer } = row as { readonly fingerprint: string; readonly answer: string | null };
+  return { fingerprint, answered: answer !== null, answer: answer === null ? null : (JSON.parse(answer) as unknown) };
+}
+
+function pruned(key: string): HoldfastError {
+  return new HoldfastError('HF_NOT_FOUND', 'The idempotency key was pruned at this very moment.', {
+    advice: 'Repeat the request.',
+    details: { key },
+  });
 }
 
 function assertText(value: string, name: string): void {
@@ -117,22 +165,6 @@ function assertText(value: string, name: string): void {
       advice: 'Use a hash; fingerprintOf makes one.',
     });
   }
-}
-
-/** SHA-256 of a request as JSON, whatever the order of its properties. Give it all that makes the request what it is. */
-export function fingerprintOf(request: unknown): string {
-  const canonical = (value: unknown): unknown => {
-    if (Array.isArray(value)) return value.map(canonical);
-    if (typeof value !== 'object' || value === null || 'toJSON' in value) return value;
-    return Object.fromEntries(
-      Object.entries(value)
-        .toSorted(([a], [b]) => (a < b ? -1 : 1))
-        .map(([name, each]) => [name, canonical(each)]),
-    );
-  };
-  return createHash('sha256')
-    .update(JSON.stringify(canonical(request)) ?? 'undefined')
-    .digest('hex');
 }
 
 /** Deletes up to `limit` keys older than `olderThanMs`; resolves with how many. Consumers call it; so can a job of your own. */

@@ -1,12 +1,14 @@
 /**
  * The table `delivery_attempt`: attempts marked, in a commit of their own, before they are made. Only messages that came back from a
- * process that died are marked, so the usual message pays nothing. Also holds, under the nil UUID, when an ordered consumer
- * first ran. Used by deliver.ts, parking.ts and consumer.ts.
+ * process that died are marked, so the usual message pays nothing. Also holds what is known of the consumer itself, under ids that no
+ * message has: when an ordered one first ran, and the queues that its name stands for. Used by deliver.ts, parking.ts, identity.ts and
+ * consumer.ts.
  */
 import type { SqlExecutor } from '../postgres/executor.ts';
 import { quoteIdentifier } from '../postgres/quoting.ts';
 
 const FIRST_RUN = '00000000-0000-0000-0000-000000000000';
+const IDENTITY = '00000000-0000-0000-0000-000000000001';
 
 export interface SuspectStore {
   /** Counts an attempt that is about to be made; resolves with how many are marked, this one included. */
@@ -16,6 +18,10 @@ export interface SuspectStore {
   prune(execute: SqlExecutor, olderThanMs: number): Promise<void>;
   /** When this consumer first ran, by the database's clock: now, at the first call of all. */
   firstRunAt(execute: SqlExecutor): Promise<Date>;
+  /** JSON; null before its first start. */
+  destinations(execute: SqlExecutor): Promise<string | null>;
+  /** Resolves with false, and has done nothing, when what is stored is no longer `known`. */
+  storeDestinations(execute: SqlExecutor, known: string | null, next: string): Promise<boolean>;
 }
 
 export function createSuspectStore(schema: string, consumer: string): SuspectStore {
@@ -34,8 +40,8 @@ export function createSuspectStore(schema: string, consumer: string): SuspectSto
     },
     async prune(execute, olderThanMs) {
       await execute(
-        `DELETE FROM ${table} WHERE consumer = $1 AND message_id <> $2 AND at < now() - $3::float8 * interval '1 millisecond'`,
-        [consumer, FIRST_RUN, olderThanMs],
+        `DELETE FROM ${table} WHERE consumer = $1 AND message_id <> ALL ($2::uuid[]) AND at < now() - $3::float8 * interval '1 millisecond'`,
+        [consumer, `{${FIRST_RUN},${IDENTITY}}`, olderThanMs],
       );
     },
     async firstRunAt(execute) {
@@ -45,6 +51,22 @@ export function createSuspectStore(schema: string, consumer: string): SuspectSto
         [consumer, FIRST_RUN],
       );
       return new Date(Number(rows[0]?.['ms']));
+    },
+    async destinations(execute) {
+      const rows = await execute(`SELECT destinations FROM ${table} WHERE consumer = $1 AND message_id = $2`, [
+        consumer,
+        IDENTITY,
+      ]);
+      return (rows[0]?.['destinations'] as string | null | undefined) ?? null;
+    },
+    async storeDestinations(execute, known, next) {
+      const rows = await execute(
+        `INSERT INTO ${table} AS a (consumer, message_id, attempts, destinations) VALUES ($1, $2, 0, $4::text)
+         ON CONFLICT (consumer, message_id) DO UPDATE SET destinations = $4::text WHERE a.destinations IS NOT DISTINCT FROM $3::text
+         RETURNING 1 AS stored`,
+        [consumer, IDENTITY, known, next],
+      );
+      return rows.length > 0;
     },
   };
 }

@@ -70,6 +70,7 @@ const PRUNE_AGAIN_MS = 60_000;
  * @throws HoldfastError HF_SAGA_DEFINITION, HF_CONFIG, HF_OPTION_UNKNOWN, HF_DURATION; `start` rejects as a consumer's
  */
 export function participant(name: string, options: DatabaseParticipantOptions): Participant;
+/** With a runner, write what it opens, `participant<Transaction<DB>>(…)`: a runner that is written in place does not tell it. */
 export function participant<Tx>(name: string, options: RunnerParticipantOptions<Tx>): Participant;
 export function participant<Tx>(
   name: string,

@@ -1,7 +1,7 @@
 /**
  * What the compiler knows in a handler, without an annotation.
  */
-import type { Transaction } from 'kysely';
+import type { Kysely, Transaction } from 'kysely';
 import type { PoolClient } from 'pg';
 import { expectTypeOf } from 'vitest';
 import { z } from 'zod';
@@ -10,6 +10,7 @@ import { handlersFor, on } from '../../src/inbox/handler.ts';
 import type { Runner } from '../../src/inbox/runner-work.ts';
 import type { Envelope } from '../../src/message/envelope.ts';
 import { message } from '../../src/message/message-type.ts';
+import { participant } from '../../src/saga/participant.ts';
 import { createOutbox } from '../../src/outbox/outbox.ts';
 import type { Database } from '../../src/postgres/database.ts';
 import type { Transport } from '../../src/transport/port.ts';
@@ -23,6 +24,7 @@ const Placed = message('order.placed', {
 const Shipped = message('order.shipped', { schema: z.object({ n: z.number().default(1) }) });
 declare const database: Database;
 declare const transport: Transport;
+declare const db: Kysely<Tables>;
 declare const runner: Runner<Transaction<Tables>>;
 
 // With a database: the payload is the schema's output, tx a PoolClient.
@@ -77,3 +79,35 @@ const pgHandler = on(Placed, async (_order, { tx }) => void (await tx.query('SEL
 consumer('d', { runner, transport, handlers: [pgHandler] });
 // @ts-expect-error neither database nor runner
 consumer('e', { transport, handlers: [] });
+
+// As the documentation writes it: the runner in place, what it opens named once.
+consumer<Transaction<Tables>>('f', {
+  runner: { transaction: (fn) => db.transaction().execute(fn) },
+  transport,
+  handlers: (onTransaction) => [
+    onTransaction(Placed, async (order, { tx, attempt }) => {
+      expectTypeOf(order.at).toEqualTypeOf<Date>();
+      expectTypeOf(attempt).toEqualTypeOf<number>();
+      expectTypeOf(tx).toEqualTypeOf<Transaction<Tables>>();
+      await tx.insertInto('effect').values({ id: 'i' }).execute();
+      // @ts-expect-error no such column
+      await tx.insertInto('effect').values({ n: 1 }).execute();
+    }),
+  ],
+});
+participant<Transaction<Tables>>('g', {
+  runner: { transaction: (fn) => db.transaction().execute(fn) },
+  transport,
+  handlers: (handle) => [
+    handle(Placed, { reply: Shipped }, async (_order, { tx }) => {
+      expectTypeOf(tx).toEqualTypeOf<Transaction<Tables>>();
+      return {};
+    }),
+  ],
+});
+// Where it is not named, tx is not guessed at.
+consumer('h', {
+  runner: { transaction: (fn) => db.transaction().execute(fn) },
+  transport,
+  handlers: (onTransaction) => [onTransaction(Placed, (_order, { tx }) => expectTypeOf(tx).toBeUnknown())],
+});

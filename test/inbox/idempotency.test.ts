@@ -1,9 +1,11 @@
 /**
  * Idempotency keys: one run a key, one answer for all who ask.
  */
+import { createHash } from 'node:crypto';
 import type { PoolClient } from 'pg';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { fingerprintOf, idempotent } from '../../src/inbox/idempotency.ts';
+import { fingerprintOf } from '../../src/inbox/fingerprint.ts';
+import { idempotent } from '../../src/inbox/idempotency.ts';
 import { eventually } from '../support/eventually.ts';
 import { clean, openLab, signal, type Lab } from './lab.ts';
 
@@ -50,14 +52,51 @@ it('refuses the same key for another request', async () => {
   });
 });
 
-describe('two at the same moment', () => {
+it('keeps the order of keys in an answer', async () => {
+  const call = () => inTx((tx) => idempotent(tx, 'key-1', 'f', () => ({ zebra: 1, a: { z: 1, b: 2 }, aa: 3 })));
+  const texts = [await call(), await call()].map((answer) => JSON.stringify(answer));
+  expect(texts).toEqual(Array(2).fill('{"zebra":1,"a":{"z":1,"b":2},"aa":3}'));
+});
+
+describe.each(['read committed', 'repeatable read', 'serializable'])('two at the same moment, %s', (isolation) => {
+  const inIsolation = <T>(fn: (tx: PoolClient) => Promise<T>): Promise<T> =>
+    lab.database.transaction(async (tx) => {
+      await tx.query(`SET TRANSACTION ISOLATION LEVEL ${isolation}`);
+      await tx.query('SELECT 1');
+      const result = await fn(tx);
+      // The transaction is as good as before.
+      await tx.query("INSERT INTO effect (id, note) VALUES (gen_random_uuid(), 'after')");
+      return result;
+    });
+
+  it('are told apart by their fingerprints', async () => {
+    const started = signal();
+    const goOn = signal();
+    const one = inIsolation((tx) =>
+      idempotent(tx, 'key-1', 'f', () => (started.fire(), goOn.promise.then(() => 'first'))),
+    );
+    await started.promise;
+    const two = inIsolation((tx) => idempotent(tx, 'key-1', 'g', () => 'second'));
+    await eventually('the second one to wait for the first', async () => {
+      const { rows } = await lab.test.pool.query(
+        "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'",
+      );
+      return rows.length > 0;
+    });
+    goOn.fire();
+    expect(await Promise.allSettled([one, two])).toMatchObject([
+      { value: 'first' },
+      { reason: { code: 'HF_IDEMPOTENCY_CONFLICT' } },
+    ]);
+  });
+
   async function race(
     first: (goOn: Promise<void>) => Promise<string>,
   ): Promise<{ readonly answers: readonly PromiseSettledResult<string>[]; readonly runs: number }> {
     let runs = 0;
     const started = signal();
     const goOn = signal();
-    const one = inTx((tx) =>
+    const one = inIsolation((tx) =>
       idempotent(tx, 'key-1', 'f', () => {
         runs += 1;
         started.fire();
@@ -65,7 +104,7 @@ describe('two at the same moment', () => {
       }),
     );
     await started.promise;
-    const two = inTx((tx) =>
+    const two = inIsolation((tx) =>
       idempotent(tx, 'key-1', 'f', async () => {
         runs += 1;
         return 'second';
@@ -133,8 +172,91 @@ it('refuses a client that is in no transaction', async () => {
   });
 });
 
-it('makes fingerprints that do not depend on the order of properties', () => {
-  expect(fingerprintOf({ a: 1, b: { c: [1, 2], d: 'x' } })).toBe(fingerprintOf({ b: { d: 'x', c: [1, 2] }, a: 1 }));
-  expect(fingerprintOf({ a: [1, 2] })).not.toBe(fingerprintOf({ a: [2, 1] }));
-  expect(fingerprintOf({ a: 1 })).not.toBe(fingerprintOf({ a: '1' }));
+describe('fingerprints', () => {
+  it('do not depend on the order of properties', () => {
+    expect(fingerprintOf({ a: 1, b: { c: [1, 2], d: 'x' } })).toBe(fingerprintOf({ b: { d: 'x', c: [1, 2] }, a: 1 }));
+    const [one, two] = [
+      new Map<unknown, unknown>([
+        ['a', 1],
+        [{ k: 1 }, new Set([1, 2])],
+      ]),
+      new Map<unknown, unknown>([
+        [{ k: 1 }, new Set([2, 1])],
+        ['a', 1],
+      ]),
+    ];
+    expect(fingerprintOf(one)).toBe(fingerprintOf(two));
+  });
+
+  it('stay what they were for what JSON carries', () => {
+    const request = {
+      b: [1, null, 'x', { z: 1, a: true }],
+      a: 1.5,
+      10: 'ten',
+      9: 'nine',
+      at: new Date(0),
+      gone: undefined,
+    };
+    const was = createHash('sha256')
+      .update('{"9":"nine","10":"ten","a":1.5,"at":"1970-01-01T00:00:00.000Z","b":[1,null,"x",{"a":true,"z":1}]}')
+      .digest('hex');
+    expect(fingerprintOf(request)).toBe(was);
+    expect(fingerprintOf(undefined)).toBe(createHash('sha256').update('undefined').digest('hex'));
+  });
+
+  it('differ for whatever differs', () => {
+    const requests = [
+      null,
+      'null',
+      undefined,
+      [undefined],
+      [null],
+      [],
+      {},
+      NaN,
+      Infinity,
+      -Infinity,
+      'NaN',
+      0,
+      '0',
+      0n,
+      1n,
+      '1n',
+      9007199254740993n,
+      new Map(),
+      new Map([['a', 1]]),
+      new Map([['a', 2]]),
+      new Map([[1, 'a']]),
+      new Map([['1', 'a']]),
+      { a: 1 },
+      { a: '1' },
+      new Set(),
+      new Set([1]),
+      new Set(['1']),
+      [1],
+      [1, 2],
+      [2, 1],
+      new Date(NaN),
+      new Date(0),
+      new Date(1),
+      { a: new Date(NaN) },
+      { a: null },
+    ];
+    expect(new Set(requests.map(fingerprintOf)).size).toBe(requests.length);
+  });
+
+  it('are refused for what shows nothing of itself', () => {
+    const self: { me?: unknown } = {};
+    self.me = self;
+    for (const request of [
+      () => 1,
+      Symbol('s'),
+      new URLSearchParams('a=1'),
+      new Error('x'),
+      /x/,
+      self,
+      { deep: new WeakMap() },
+    ])
+      expect(() => fingerprintOf(request)).toThrow(/HF_CONFIG|fingerprintOf/);
+  });
 });

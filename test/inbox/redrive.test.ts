@@ -7,6 +7,7 @@ import { on, type HandlerContext } from '../../src/inbox/handler.ts';
 import { retryParked } from '../../src/inbox/parked-operations.ts';
 import { createMemoryWindow } from '../../src/inbox/window.ts';
 import { noopMetrics, type Metrics } from '../../src/runtime/metrics.ts';
+import { failingLogger, failingMetrics } from '../support/failing-observers.ts';
 import { clean, delivery, manualClock, openLab, Placed, wire, type Lab } from './lab.ts';
 
 let lab: Lab;
@@ -79,4 +80,34 @@ it('counts what is parked seldom when counting takes long', async () => {
   nowMs += 60_000;
   await consumer.tickParked();
   expect(counted).toEqual([0, 0]);
+});
+
+it('runs a handler as often as without observers when every one of them fails', async () => {
+  let runs = 0;
+  const consumer = lab.make({
+    log: failingLogger('throws'),
+    metrics: failingMetrics(),
+    retry: { attempts: 2 },
+    ignore: ['order.ignored'],
+    handlerWait: 0,
+    handlers: [
+      on(Placed, async (order, context) => {
+        runs += 1;
+        await moody(order, context);
+      }),
+    ],
+  });
+  const done = { kind: 'done' };
+  const sent = wire();
+  works = false;
+  expect(await consumer.handle(delivery(sent))).toEqual(done);
+  works = true;
+  await retryParked(lab.database, 'shipping', { id: sent.id }, { actor: 'ann' });
+  await consumer.tickParked();
+  for (const each of [sent, wire(), wire({ type: 'order.ignored' }), wire({ type: 'order.unheard' }), 'no json'])
+    expect(await consumer.handle(delivery(each))).toEqual(done);
+  await consumer.tickPrune();
+  expect(runs).toBe(4);
+  expect(await lab.effects()).toHaveLength(2);
+  expect(await lab.parked()).toMatchObject([{ reason: 'no handler' }, { reason: 'cannot be decoded' }]);
 });

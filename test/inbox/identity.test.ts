@@ -1,0 +1,87 @@
+/**
+ * What the name of a consumer stands for: two services under one name are told apart by their queues, a deployment that renames a queue is not.
+ */
+import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
+import { on } from '../../src/inbox/handler.ts';
+import { judgeIdentity } from '../../src/inbox/identity.ts';
+import { createSuspectStore } from '../../src/inbox/suspect-store.ts';
+import { toExecutor } from '../../src/postgres/executor.ts';
+import { clean, openLab, Placed, type Lab } from './lab.ts';
+
+let lab: Lab;
+beforeAll(async () => {
+  lab = await openLab();
+});
+beforeEach(() => clean(lab));
+afterAll(() => lab.dispose());
+
+const make = (destination: string, formerDestinations: readonly string[] = []) =>
+  lab.make({ destination, formerDestinations, handlers: [on(Placed, () => {})] });
+
+it('refuses a second service with the same name and a queue of its own, also when both start at once', async () => {
+  const both = [make('shop-orders'), make('billing-orders')];
+  const started = await Promise.allSettled(both.map((consumer) => consumer.start()));
+  const refused = started.findIndex(({ status }) => status === 'rejected');
+  expect(started[refused]).toMatchObject({ reason: { code: 'HF_CONSUMER_NAME' } });
+  expect(started[1 - refused]).toMatchObject({ status: 'fulfilled' });
+  // Refused is not broken: it is the same the next time.
+  await expect(both[refused]?.start()).rejects.toMatchObject({ code: 'HF_CONSUMER_NAME' });
+  await Promise.all(both.map((consumer) => consumer.stop()));
+});
+
+it('lets old and new processes of a consumer run beside each other while its queue is renamed', async () => {
+  const before = make('shipping');
+  await before.start();
+  const after = make('shipping-v2', ['shipping']);
+  await after.start();
+  // A restart of the old release, as a deployment that goes slowly has it.
+  const again = make('shipping');
+  await again.start();
+  const third = make('shipping-v3', ['never-heard-of']);
+  await expect(third.start()).rejects.toThrow(/receives from "shipping" and "shipping-v2", not from "shipping-v3"/);
+  await Promise.all([before, after, again].map((consumer) => consumer.stop()));
+});
+
+it('outlives pruning', async () => {
+  const consumer = make('shipping');
+  await consumer.start();
+  await consumer.stop();
+  await lab.test.pool.query("UPDATE holdfast.delivery_attempt SET at = now() - interval '1 year'");
+  await lab.database.transaction((tx) => createSuspectStore('holdfast', 'shipping').prune(toExecutor(tx), 1));
+  await expect(make('other').start()).rejects.toMatchObject({ code: 'HF_CONSUMER_NAME' });
+});
+
+it('starts on a read-only database when it has run before, and says what is wrong when it has not', async () => {
+  const name = new URL(lab.test.url).pathname.slice(1);
+  const readOnly = async (yes: boolean): Promise<void> => {
+    await lab.test.pool.query(`ALTER DATABASE ${name} SET default_transaction_read_only = ${yes ? 'on' : 'off'}`);
+    await lab.test.pool.query(
+      'SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()',
+    );
+  };
+  const known = make('shipping');
+  await known.start();
+  await known.stop();
+  await readOnly(true);
+  try {
+    const fresh = lab.make({ ordered: true, handlers: [on(Placed, () => {})] }, 'fresh');
+    await expect(fresh.start()).rejects.toMatchObject({ code: 'HF_DATABASE_READ_ONLY' });
+    await known.start();
+    await known.stop();
+  } finally {
+    const client = await lab.test.pool.connect();
+    await client.query('SET default_transaction_read_only = off');
+    await client.query(`ALTER DATABASE ${name} RESET default_transaction_read_only`);
+    client.release(true);
+    await readOnly(false).catch(() => {});
+  }
+});
+
+it('decides by what is stored', () => {
+  const identity = { consumer: 'c', destination: 'q', former: ['old'] };
+  expect(judgeIdentity(identity, null)).toEqual(['q']);
+  expect(judgeIdentity(identity, ['q'])).toBeNull();
+  expect(judgeIdentity(identity, ['old'])).toEqual(['old', 'q']);
+  expect(judgeIdentity(identity, ['old', 'q'])).toBeNull();
+  expect(() => judgeIdentity(identity, ['other'])).toThrow(/formerDestinations/);
+});
