@@ -89,6 +89,9 @@ const PASSING: ReadonlySet<SqlErrorKind> = new Set([
   'unknown',
 ]);
 
+/** invalid_catalog_name: the server is there, and the database is not. */
+export const NO_DATABASE = '3D000';
+
 /** What PostgreSQL says of a prepared statement whose tables were changed; its SQLSTATE is 0A000. */
 const STALE_PLAN = /^cached plan must not change result type/;
 
@@ -150,6 +153,12 @@ export function translateSqlError(error: unknown): Error {
         advice: 'Check that the server runs and that host, port and network are right.',
       });
     case 'schema':
+      if (sqlStateOf(error) === NO_DATABASE) {
+        return new HoldfastError('HF_DATABASE_UNAVAILABLE', `PostgreSQL answers, but ${messageOf(error)}.`, {
+          ...options,
+          advice: 'Check the name at the end of the database URL, or create it (createdb).',
+        });
+      }
       return new HoldfastError(
         'HF_SCHEMA_MISSING',
         `The Holdfast tables are missing or too old: ${messageOf(error)}.`,
