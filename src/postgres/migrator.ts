@@ -69,6 +69,7 @@ export async function migrate(database: Database, options: MigrateOptions = {}):
     return await database.withConnection(async (client) => {
       const applied = await readLedger(client, database.schema);
       checkLedger(applied, files, database.schema);
+      if (applied.length === 0) await refuseEmptiedLedger(client, database.schema);
       const pending = wanted.filter((file) => !applied.some((row) => row.version === file.version));
       if (options.dryRun === true) return pending;
       const done: Migration[] = [];
@@ -290,6 +291,23 @@ async function readLedger(client: pg.PoolClient, schema: string): Promise<readon
     `SELECT version, name, checksum, extract(epoch FROM applied_at)::float8 * 1000 AS applied_ms, applied_by FROM ${ledger(schema)} ORDER BY version`,
   );
   return rows;
+}
+
+/** Rejects with HF_MIGRATION_FAILED when the tables are there and the ledger has no row: somebody has emptied it along with them. */
+async function refuseEmptiedLedger(client: pg.PoolClient, schema: string): Promise<void> {
+  const { rowCount } = await client.query(
+    `SELECT 1 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = 'outbox'`,
+    [schema],
+  );
+  if (rowCount === 0) return;
+  throw new HoldfastError(
+    'HF_MIGRATION_FAILED',
+    `The tables are in ${quoteIdentifier(schema)}, but their ledger ${ledger(schema)} is empty: it was emptied, or not copied with them.`,
+    {
+      advice: `Bring its rows back from where they are (a backup, the original), and leave it out of TRUNCATE. In a test, drop the schema.`,
+      details: { schema },
+    },
+  );
 }
 
 function checkLedger(applied: readonly LedgerRow[], files: readonly Migration[], schema: string): void {

@@ -14,6 +14,7 @@ import { createLoop } from '../runtime/loop.ts';
 import { backoffMs } from '../runtime/retry.ts';
 import type { Service, StopOptions } from '../runtime/service.ts';
 import type { Publisher } from '../transport/port.ts';
+import type { Cursor } from './cursor.ts';
 import { deliver, type DeliveryContext } from './delivery.ts';
 import { createDispatcher } from './dispatcher.ts';
 import type { LogPage } from './log-reader.ts';
@@ -32,7 +33,7 @@ import { redrive } from './redrive.ts';
 import { replayPage } from './replay.ts';
 import { openSession, type Session } from './session.ts';
 import { tellSettled } from './tell-settled.ts';
-import type { SubscriptionStore } from './subscription-store.ts';
+import type { Acquisition, SubscriptionStore } from './subscription-store.ts';
 
 export interface RunnerOptions {
   readonly database: Database;
@@ -59,7 +60,8 @@ export interface Sleeper {
 export interface RunnerState {
   readonly subscription: string;
   readonly shard: number;
-  readonly role: 'active' | 'standby' | 'starting';
+  /** ended: there is no such shard any more; only a new start of the process helps. */
+  readonly role: 'active' | 'standby' | 'starting' | 'ended';
   readonly breaker: 'closed' | 'open' | 'half-open';
   /** Monotonic milliseconds of the last sign of life: a tick that ended, well or not, or a try at a broker that is away. */
   readonly lastTickAtMs: number;
@@ -114,11 +116,13 @@ export function createSubscriptionRunner(options: RunnerOptions): SubscriptionRu
   let asleep = false;
   /** Relays died before this one without progress, perhaps of a parked message. */
   let careful = false;
+  /** Where this runner was last, should the row of the subscription vanish under it. */
+  let place: { readonly cursor: Cursor; readonly server: string } | null = null;
 
   async function takeLease(): Promise<Session | number> {
     const leasedAtMs = clock.monotonic();
     crashPoint('relay.acquire:before');
-    const acquisition = await store.acquire(key, owner, subscription.leaseMs, subscription.failover);
+    const acquisition = await acquire();
     crashPoint('relay.acquire:after');
     if (acquisition.kind === 'held') {
       if (role !== 'standby')
@@ -129,6 +133,7 @@ export function createSubscriptionRunner(options: RunnerOptions): SubscriptionRu
       return Math.min(acquisition.retryInMs + random() * 100, subscription.leaseMs / 10 + random() * 100);
     }
     const { lease } = acquisition;
+    place = { cursor: lease.cursor, server: lease.server };
     careful = lease.stalls >= STALLS_BEFORE_CAREFUL_REDRIVE;
     const opened = await openSession({ database, store, subscription, key, lease, leasedAtMs, clock, crashPoint });
     tellSettled(log, lease.settled);
@@ -144,6 +149,27 @@ export function createSubscriptionRunner(options: RunnerOptions): SubscriptionRu
     log.info({ epoch: lease.epoch, high: lease.cursor.high, parkedKeys: opened.blocked.size }, 'subscription taken');
     role = 'active';
     return opened;
+  }
+
+  /**
+   * The row of a subscription that runs is gone when somebody has emptied the tables, as test suites do. It is put back where this runner
+   * was, for the numbers of the log go on. Where others have the subscription with another number of shards, there is no place for it.
+   */
+  async function acquire(): Promise<Acquisition> {
+    const ask = () => store.acquire(key, owner, subscription.leaseMs, subscription.failover);
+    try {
+      return await ask();
+    } catch (error) {
+      if (!isHoldfastError(error, 'HF_SUBSCRIPTION_UNKNOWN')) throw error;
+      if (
+        !(await store.restore(key, { ...subscription, cursor: place?.cursor ?? null, server: place?.server ?? null }))
+      ) {
+        role = 'ended';
+        throw error;
+      }
+      log.error({ high: place?.cursor.high }, 'the row of the subscription was gone (TRUNCATE?); it was put back');
+      return ask();
+    }
   }
 
   /** After takeovers without progress: smaller batches, and at last the culprit parked. */
@@ -174,7 +200,7 @@ export function createSubscriptionRunner(options: RunnerOptions): SubscriptionRu
     const closing = session;
     session = null;
     prefetched = null;
-    role = 'starting';
+    if (role !== 'ended') role = 'starting';
     await closing?.close({ release });
   }
 
@@ -230,6 +256,7 @@ export function createSubscriptionRunner(options: RunnerOptions): SubscriptionRu
     if (held.probe !== null) held.probe = afterSuccess(held.probe, page.entries.length, page.more);
     else if (!moved) return;
     held.advance(page.next, counts.published);
+    if (place !== null) place = { ...place, cursor: page.next };
     // The mark must be gone before anything else is published, also when it was the last: whoever takes over from a relay that dies
     // of the next page would blame what is marked.
     if (marked) await held.flush();

@@ -12,7 +12,7 @@ import { mergeCursors, type Cursor } from './cursor.ts';
 import { leaseLost, type SubscriptionKey } from './fence.ts';
 import type { ProbeState } from './poison.ts';
 import { settleCursor, type FailoverPolicy, type Settled } from './settle-cursor.ts';
-import { subscriptionColumns, type SubscriptionRow } from './subscription-row.ts';
+import { serverSql, subscriptionColumns, type SubscriptionRow } from './subscription-row.ts';
 
 export interface Lease {
   readonly epoch: number;
@@ -22,6 +22,8 @@ export interface Lease {
   /** Takeovers in a row from owners that died without having advanced. */
   readonly stalls: number;
   readonly probe: ProbeState | null;
+  /** Which server's log the cursor belongs to. */
+  readonly server: string;
   /** Messages published so far, over the life of the subscription. */
   readonly published: number;
 }
@@ -70,6 +72,14 @@ export interface SubscriptionStore {
   ): Promise<void>;
   /** Gives the lease back, so that a standby takes over at once. Never rejects for a lost lease. */
   release(client: ClientBase, key: SubscriptionKey, epoch: number): Promise<void>;
+  /**
+   * Puts a shard's row back that has vanished, at `cursor`, or as a new subscription begins when that is null. Resolves with false when
+   * the subscription is there with another number of shards.
+   */
+  restore(
+    key: SubscriptionKey,
+    options: EnsureOptions & { readonly cursor: Cursor | null; readonly server: string | null },
+  ): Promise<boolean>;
   /** Marks what is about to be published while probing, in a commit of its own. Rejects with HF_LEASE_LOST. */
   markProbe(client: ClientBase, key: SubscriptionKey, epoch: number, probe: ProbeState): Promise<void>;
 }
@@ -115,19 +125,16 @@ export function createSubscriptionStore(database: Database): SubscriptionStore {
     async ensure(name, { shards, from, retentionMs, topics = ['**'], failover = 'ignore' }) {
       const wait = { doing: `Preparing subscription '${name}'`, tables: ['subscription', 'outbox'] };
       const write = async (client: PoolClient) => {
-        const high = from === 'beginning' ? '0' : `(SELECT coalesce(max(seq), 0) FROM ${s}.outbox)`;
-        // A row that is visible bears a later xid than the snapshot's last only if it came from another cluster.
-        const foreign = `(SELECT max(seq + 0) FROM ${s}.outbox WHERE xid >= pg_snapshot_xmax(pg_current_snapshot()))`;
-        const floor = `CASE WHEN (SELECT xid FROM ${s}.outbox ORDER BY xid DESC LIMIT 1) >= pg_snapshot_xmax(pg_current_snapshot())
-          THEN coalesce(${foreign}, 0) ELSE 0 END`;
         // A process that is stopped in here must not keep others from the row for ever.
         await client.query(`SET LOCAL idle_in_transaction_session_timeout = '10s'; ${SET_LOCAL_LOCK_PATIENCE}`);
         // Another relay may be making its rows at the same time, perhaps in another number of parts; then they are looked at again.
         for (let attempt = 1; ; attempt += 1) {
           const found = await lockShards(client, name);
           if (found.length === shards && found.every((row) => row.shards === shards)) break;
-          if (found.length > 0) await reshard(client, name, { shards, failover }, found, attempt);
-          else await insertShards(client, name, shards, `pg_current_snapshot(), ${high}, ${floor}, 0`, []);
+          // None: it is new. Some of its own: the others have vanished.
+          if (found.every((row) => row.shards === shards))
+            await insertShards(client, name, shards, `${beginning(from)}, 0`, []);
+          else await reshard(client, name, { shards, failover }, found, attempt);
         }
         await client.query(
           `UPDATE ${s}.subscription SET retention = $2 * interval '1 millisecond', topics = $3 WHERE name = $1`,
@@ -135,6 +142,39 @@ export function createSubscriptionStore(database: Database): SubscriptionStore {
         );
       };
       await explainingLockWaits(database, wait, () => database.transaction(write));
+    },
+
+    async restore(key, { shards, from, retentionMs, topics = ['**'], cursor, server }) {
+      return database.transaction(async (client) => {
+        await client.query(SET_LOCAL_LOCK_PATIENCE);
+        const found = await client.query<{ shards: number }>(`SELECT shards FROM ${s}.subscription WHERE name = $1`, [
+          key.name,
+        ]);
+        if (found.rows.some((row) => row.shards !== shards)) return false;
+        // A place in one server's log says nothing in another's. And a relay that slept through this must not find its epoch.
+        const place = `CASE WHEN ${serverSql(database.schema)} = $6 THEN`;
+        await client.query(
+          `INSERT INTO ${s}.subscription (name, shard, shards, retention, topics, snapshot, high, floor, lease_epoch, system_identifier)
+           SELECT $1, $2, $3, $4 * interval '1 millisecond', $5,
+             ${place} coalesce($7::pg_snapshot, b.snapshot) ELSE b.snapshot END, ${place} coalesce($8::bigint, b.high) ELSE b.high END,
+             ${place} coalesce($9::bigint, b.floor) ELSE b.floor END, extract(epoch FROM clock_timestamp())::bigint,
+             (SELECT system_identifier FROM pg_control_system())
+           FROM (SELECT ${beginning(from)}) AS b (snapshot, high, floor)
+           ON CONFLICT DO NOTHING`,
+          [
+            key.name,
+            key.shard,
+            shards,
+            retentionMs,
+            topics,
+            server,
+            cursor?.snapshot ?? null,
+            cursor?.high ?? null,
+            cursor?.floor ?? null,
+          ],
+        );
+        return true;
+      });
     },
 
     async acquire(key, owner, leaseMs, failover = 'ignore') {
@@ -169,6 +209,7 @@ export function createSubscriptionStore(database: Database): SubscriptionStore {
           stalls: row.stalls,
           probe: row.probe,
           published: Number(row.published),
+          server: row.server,
         };
         return { kind: 'acquired', lease };
       };
@@ -234,6 +275,16 @@ export function createSubscriptionStore(database: Database): SubscriptionStore {
       [name],
     );
     return found.rows;
+  }
+
+  /** Snapshot, high and floor of a subscription that begins now. */
+  function beginning(from: EnsureOptions['from']): string {
+    const high = from === 'beginning' ? '0::bigint' : `(SELECT coalesce(max(seq), 0) FROM ${s}.outbox)`;
+    // A row that is visible bears a later xid than the snapshot's last only if it came from another cluster.
+    const foreign = `(SELECT max(seq + 0) FROM ${s}.outbox WHERE xid >= pg_snapshot_xmax(pg_current_snapshot()))`;
+    const floor = `CASE WHEN (SELECT xid FROM ${s}.outbox ORDER BY xid DESC LIMIT 1) >= pg_snapshot_xmax(pg_current_snapshot())
+      THEN coalesce(${foreign}, 0) ELSE 0 END`;
+    return `pg_current_snapshot(), ${high}, ${floor}`;
   }
 
   /** Rows that are there already stay as they are. */

@@ -54,6 +54,16 @@ async function catalog(of: Database = database): Promise<unknown> {
 }
 
 describe('migrate', () => {
+  test('says so when the ledger was emptied under the tables', async () => {
+    await migrate(database);
+    await database.query('TRUNCATE holdfast.migration');
+    const failed = migrate(database);
+    await expect(failed).rejects.toMatchObject({
+      code: 'HF_MIGRATION_FAILED',
+      message: expect.stringContaining('is empty'),
+    });
+  });
+
   test('applies every file once and writes it down', async () => {
     const applied = await migrate(database);
     expect(applied.map((migration) => migration.name)).toEqual(SHIPPED);

@@ -17,7 +17,7 @@ export interface Verdict {
 export function judgeLiveness(states: readonly RunnerState[], nowMs: number): Verdict {
   const runners = states.map(({ subscription, shard, role, lastTickAtMs, patienceMs }) => {
     const silentMs = Math.max(0, Math.round(nowMs - lastTickAtMs));
-    return { subscription, shard, role, silentMs, hangs: silentMs > patienceMs };
+    return { subscription, shard, role, silentMs, hangs: silentMs > patienceMs || role === 'ended' };
   });
   const ok = !runners.some(({ hangs }) => hangs);
   return { ok, body: { status: ok ? 'alive' : 'hangs', runners } };
