@@ -5,6 +5,7 @@ import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
 import { on } from '../../src/inbox/handler.ts';
 import { judgeIdentity } from '../../src/inbox/identity.ts';
 import { createSuspectStore } from '../../src/inbox/suspect-store.ts';
+import { openDatabase } from '../../src/postgres/database.ts';
 import { toExecutor } from '../../src/postgres/executor.ts';
 import { clean, openLab, Placed, type Lab } from './lab.ts';
 
@@ -51,29 +52,15 @@ it('outlives pruning', async () => {
   await expect(make('other').start()).rejects.toMatchObject({ code: 'HF_CONSUMER_NAME' });
 });
 
-it('starts on a read-only database when it has run before, and says what is wrong when it has not', async () => {
-  const name = new URL(lab.test.url).pathname.slice(1);
-  const readOnly = async (yes: boolean): Promise<void> => {
-    await lab.test.pool.query(`ALTER DATABASE ${name} SET default_transaction_read_only = ${yes ? 'on' : 'off'}`);
-    await lab.test.pool.query(
-      'SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()',
-    );
-  };
-  const known = make('shipping');
-  await known.start();
-  await known.stop();
-  await readOnly(true);
+it.each([false, true])('says what is wrong when it starts on a read-only database, ordered: %s', async (ordered) => {
+  const url = new URL(lab.test.url);
+  url.searchParams.set('options', '-c default_transaction_read_only=on');
+  const database = openDatabase({ url: url.href });
   try {
-    const fresh = lab.make({ ordered: true, handlers: [on(Placed, () => {})] }, 'fresh');
+    const fresh = lab.make({ database, ordered, handlers: [on(Placed, () => {})] }, 'fresh');
     await expect(fresh.start()).rejects.toMatchObject({ code: 'HF_DATABASE_READ_ONLY' });
-    await known.start();
-    await known.stop();
   } finally {
-    const client = await lab.test.pool.connect();
-    await client.query('SET default_transaction_read_only = off');
-    await client.query(`ALTER DATABASE ${name} RESET default_transaction_read_only`);
-    client.release(true);
-    await readOnly(false).catch(() => {});
+    await database.close();
   }
 });
 
