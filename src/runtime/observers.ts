@@ -5,6 +5,7 @@
  *
  * A failure of a metric, a tracer or a hook is said in the log. A logger's own has no log to be said in: it is a warning of the process.
  */
+import { boundedLabels } from './bounded-labels.ts';
 import { silentLogger, type Logger } from './log.ts';
 import { noopMetrics, type Counter, type Gauge, type Histogram, type Labels, type Metrics } from './metrics.ts';
 
@@ -54,7 +55,8 @@ export function safeMetrics(given: Metrics | undefined, log: Logger): Metrics {
     counter<Name extends string>(name: string, help: string, labels?: readonly Name[]): Counter<Name> {
       const report = reporterOf(name);
       const counter = outcomeOf(() => given.counter(name, help, labels), report);
-      return { inc: (values: Labels<Name>, by?: number) => watched(() => counter?.inc(values, by), report) };
+      const bounded = boundedLabels<Name>();
+      return { inc: (values: Labels<Name>, by?: number) => watched(() => counter?.inc(bounded(values), by), report) };
     },
     gauge<Name extends string>(name: string, help: string, labels?: readonly Name[]): Gauge<Name> {
       const report = reporterOf(name);
@@ -72,7 +74,8 @@ export function safeMetrics(given: Metrics | undefined, log: Logger): Metrics {
     ): Histogram<Name> {
       const report = reporterOf(name);
       const histogram = outcomeOf(() => given.histogram(name, help, labels, buckets), report);
-      return { observe: (values, value) => watched(() => histogram?.observe(values, value), report) };
+      const bounded = boundedLabels<Name>();
+      return { observe: (values, value) => watched(() => histogram?.observe(bounded(values), value), report) };
     },
   };
   safe.add(metrics);

@@ -32,6 +32,19 @@ describe('topicMatches', () => {
     expect(new RegExp(topicPatternToRegex(pattern)).test(topic)).toBe(expected);
   });
 
+  test.each([
+    ['**.a', 40],
+    ['**.*', 40],
+    ['*.**', 40],
+    ['a.**.a', 25],
+  ])('comes back soon from a pattern that can be divided in very many ways: %s, %d times', (part, times) => {
+    const pattern = Array.from({ length: times }, () => part).join('.');
+    const topic = Array.from({ length: 95 }, () => 'a').join('.');
+    expect(topicMatches(pattern, topic)).toBe(true);
+    expect(topicMatches(`${pattern}.z`, topic)).toBe(false);
+    expect(topicMatches(pattern, `${topic}.z`)).toBe(part === '**.*' || part === '*.**');
+  });
+
   test('agrees with the regular expression', () => {
     const segment = fc.constantFrom('a', 'b', 'order', 'x-1', '_');
     const pattern = fc

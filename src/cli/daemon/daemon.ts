@@ -2,14 +2,14 @@
  * The process of a daemon: puts database, parts (relay, worker), pages and signals together, and decides how it ends. Used by
  * `holdfast relay`, `worker` and `start`.
  */
-import { collectDefaultMetrics, Registry } from 'prom-client';
+import { Registry } from 'prom-client';
 import { migrate } from '../../postgres/migrator.ts';
 import { openDatabase, type Database, type DatabaseOptions } from '../../postgres/database.ts';
 import { systemClock } from '../../runtime/clock.ts';
 import type { Logger } from '../../runtime/log.ts';
 import type { Metrics } from '../../runtime/metrics.ts';
 import { safeLogger, safeMetrics } from '../../runtime/observers.ts';
-import { promMetrics } from '../../runtime/prom-metrics.ts';
+import { collectProcessMetrics, promMetrics } from '../../runtime/prom-metrics.ts';
 import { backoffMs } from '../../runtime/retry.ts';
 import type { Service } from '../../runtime/service.ts';
 import type { Transport } from '../../transport/port.ts';
@@ -81,7 +81,7 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
     onIdleError: (error) => log.debug({ err: error }, 'an idle connection was lost'),
   });
   const registry = new Registry();
-  collectDefaultMetrics({ register: registry });
+  collectProcessMetrics(registry);
   let http: Service | null = null;
 
   try {

@@ -28,22 +28,33 @@ export interface GaugesOptions {
 
 export function createGauges({ registry, database, states, clock }: GaugesOptions): Gauges {
   const gauge = <Label extends string>(name: string, help: string, labelNames: readonly Label[]) =>
-    new Gauge({ name: `holdfast_${name}`, help, labelNames, registers: [registry] });
+    new Gauge({ name, help, labelNames, registers: [registry] });
   const shard = ['subscription', 'shard'] as const;
-  const up = gauge('database_up', '1 while the database answers.', []);
-  const lag = gauge('relay_lag_messages', 'Distance from the newest message of the log, at most.', shard);
-  const oldest = gauge('relay_oldest_unpublished_seconds', 'Age of the oldest message not yet read; 0: none.', shard);
-  const stalls = gauge('relay_stalls', 'Takeovers in a row after which nothing had advanced.', shard);
-  const served = gauge('relay_subscription_served', '1 while some relay holds the subscription.', shard);
-  const parked = gauge('parked_messages', 'Messages a relay took out of the flow.', [...shard, 'state'] as const);
-  const deliveries = gauge('parked_deliveries', 'Messages that consumers of this database gave up.', [
+  const up = gauge('holdfast_database_up', '1 while the database answers.', []);
+  const lag = gauge('holdfast_relay_lag_messages', 'Distance from the newest message of the log, at most.', shard);
+  const oldest = gauge(
+    'holdfast_relay_oldest_unpublished_seconds',
+    'Age of the oldest message not yet read; 0: none.',
+    shard,
+  );
+  const stalls = gauge('holdfast_relay_stalls', 'Takeovers in a row after which nothing had advanced.', shard);
+  const served = gauge('holdfast_relay_subscription_served', '1 while some relay holds the subscription.', shard);
+  const parked = gauge('holdfast_parked_messages', 'Messages a relay took out of the flow.', [
+    ...shard,
+    'state',
+  ] as const);
+  const deliveries = gauge('holdfast_parked_deliveries', 'Messages that consumers of this database gave up.', [
     'consumer',
     'state',
   ] as const);
-  const scheduled = gauge('scheduled_messages', 'Messages whose time has not come.', []);
-  const replays = gauge('replays_open', 'Replays not finished.', []);
-  const active = gauge('relay_active', '1 while this process holds the subscription.', shard);
-  const breaker = gauge('relay_breaker_open', '1 while the circuit breaker to the broker is not closed.', shard);
+  const scheduled = gauge('holdfast_scheduled_messages', 'Messages whose time has not come.', []);
+  const replays = gauge('holdfast_replays_open', 'Replays not finished.', []);
+  const active = gauge('holdfast_relay_active', '1 while this process holds the subscription.', shard);
+  const breaker = gauge(
+    'holdfast_relay_breaker_open',
+    '1 while the circuit breaker to the broker is not closed.',
+    shard,
+  );
   const ofDatabase = [lag, oldest, stalls, served, parked, deliveries, scheduled, replays];
 
   function setCounts(set: (state: string, count: number) => void, { failed, behind, dead }: ParkedCounts): void {

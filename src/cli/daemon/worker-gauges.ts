@@ -18,13 +18,17 @@ export interface WorkerGaugesOptions {
 
 export function createWorkerGauges({ registry, database, clock }: WorkerGaugesOptions): Gauges {
   const gauge = <Label extends string>(name: string, help: string, labelNames: readonly Label[]) =>
-    new Gauge({ name: `holdfast_${name}`, help, labelNames, registers: [registry] });
+    new Gauge({ name, help, labelNames, registers: [registry] });
   const version = ['saga', 'version'] as const;
-  const stuck = gauge('saga_stuck_runs', 'Runs that need a person.', ['saga'] as const);
-  const due = gauge('saga_due_runs', 'Runs that could be taken up now; counted up to 10,000.', version);
-  const oldest = gauge('saga_oldest_due_seconds', 'For how long the oldest of them has been due.', version);
-  const unrunnable = gauge('saga_unrunnable_runs', 'Due runs whose saga and version no live worker has.', version);
-  const workers = gauge('saga_workers', 'Workers whose lease lasts.', []);
+  const stuck = gauge('holdfast_saga_stuck_runs', 'Runs that need a person.', ['saga'] as const);
+  const due = gauge('holdfast_saga_due_runs', 'Runs that could be taken up now; counted up to 10,000.', version);
+  const oldest = gauge('holdfast_saga_oldest_due_seconds', 'For how long the oldest of them has been due.', version);
+  const unrunnable = gauge(
+    'holdfast_saga_unrunnable_runs',
+    'Due runs whose saga and version no live worker has.',
+    version,
+  );
+  const workers = gauge('holdfast_saga_workers', 'Workers whose lease lasts.', []);
   const all = [stuck, due, oldest, unrunnable, workers];
 
   function show(health: SagaHealth): void {
