@@ -26,7 +26,10 @@ export type Steps = Readonly<Record<string, StepDefinition>>;
 export type Signals = Readonly<Record<string, StandardSchemaV1>>;
 
 export interface CallOptions {
-  /** Names this call. Needed from the second call of a step on, so that calls keep their identity when the code around them changes. */
+  /**
+   * Names this call. Needed from the second call of a step on, so that calls keep their identity when the code around them changes. Any
+   * text that is not empty, also from data: what is not A-Z a-z 0-9 _ - . is escaped in journals and keys (`M4/20` is `M4%2F20`).
+   */
   readonly id?: string | undefined;
 }
 

@@ -9,6 +9,7 @@ import { createHash } from 'node:crypto';
 import { HoldfastError } from '../errors.ts';
 import { encodePayload } from '../message/payload.ts';
 import { parseDuration, type Duration } from '../runtime/duration.ts';
+import { callIdOf } from './call-id.ts';
 import type { CallOptions, Saga, Signals, Steps, RunContext } from './definition.ts';
 import type { CallKind, RecordedError } from './events.ts';
 import { inScope, type Owner } from '../runtime/scope.ts';
@@ -136,15 +137,15 @@ export function createFlow(options: FlowOptions): Flow {
     input: unknown,
     callOptions: CallOptions | undefined,
   ): Promise<unknown> {
-    const suffix = callOptions?.id;
-    if (suffix !== undefined && !/^[A-Za-z0-9_.-]{1,100}$/.test(suffix)) {
+    const given = callOptions?.id;
+    const id = callIdOf(name, given);
+    if (id === null) {
       return refuse(
-        new HoldfastError('HF_CONFIG', `${saga.name}: ${JSON.stringify(suffix)} is no id for a call of ${name}.`, {
-          advice: 'Use A-Z a-z 0-9 _ - . only, at most 100 characters.',
+        new HoldfastError('HF_CONFIG', `${saga.name}: ${JSON.stringify(given)} is no id for a call of ${name}.`, {
+          advice: 'Give any text that is not empty, such as the id of an order line.',
         }),
       );
     }
-    const id = suffix === undefined ? name : `${name}:${suffix}`;
     let text: string | undefined;
     try {
       text =

@@ -8,8 +8,9 @@ import { openTransaction, type TransactionHandle } from '../postgres/executor.ts
 import { callInTransaction, transactionalCall, type TransactionalCall } from '../postgres/in-transaction.ts';
 import { quoteIdentifier } from '../postgres/quoting.ts';
 import { classifySqlError, translateSqlError } from '../postgres/sql-state.ts';
+import { skippedOf } from './end-error.ts';
 import type { JournalRow, RunStatus } from './events.ts';
-import type { ClientStore, MailAnswer, RunView, StartRequest } from './store.ts';
+import type { ClientStore, MailAnswer, RunView, StartedRun, StartRequest } from './store.ts';
 
 const ms = (column: string): string => `round(extract(epoch FROM ${column}) * 1000)::float8`;
 
@@ -54,8 +55,12 @@ export function createPostgresClientStore({
         // Nothing or all of it has happened, and the second time finds the runs by their ids.
         if (tx === null && classifySqlError(error) === 'connection') return ask(tx, startRuns, parameters);
         throw error;
-      })) as readonly { readonly id: string; readonly created: boolean }[];
-      return started.map(({ id, created }) => ({ id, created }));
+      })) as readonly (StartedRun & { readonly other_input?: boolean })[];
+      return started.map(({ id, created, other_input: other }) => ({
+        id,
+        created,
+        ...(other === true ? { otherInput: true } : {}),
+      }));
     },
 
     async mail(tx, runId, body, statuses) {
@@ -72,7 +77,9 @@ export function createPostgresClientStore({
     },
 
     async read(ids) {
-      return JSON.parse((await answerOf(`SELECT ${s}.read_runs($1::uuid[]) AS answer`, [ids])) ?? '[]') as RunView[];
+      const answer = await answerOf(`SELECT ${s}.read_runs($1::uuid[]) AS answer`, [ids]);
+      const runs = JSON.parse(answer ?? '[]') as readonly Omit<RunView, 'skipped'>[];
+      return runs.map((run) => ({ ...run, skipped: skippedOf(run.error) }));
     },
 
     async find(saga, key) {

@@ -13,7 +13,14 @@ import type { RecordedError } from './events.ts';
 import { asThrown, rebuildError } from './recorded-error.ts';
 import { notFound, type ResultWatch } from './result-watch.ts';
 import { assertShortText, encodeOutput } from './start-request.ts';
-import { MOST_SIGNALS, type ClientStore, type MailAnswer, type MailBody, type RunView } from './store.ts';
+import {
+  MOST_SIGNALS,
+  type ClientStore,
+  type MailAnswer,
+  type MailBody,
+  type RunView,
+  type StartedRun,
+} from './store.ts';
 
 export interface ResultOptions {
   /** Then it rejects with HF_RESULT_TIMEOUT, and the run goes on. Default: no limit. */
@@ -48,6 +55,11 @@ export interface RunHandle<Result = unknown, Sig extends Signals = Signals, Tx =
   readonly id: string;
   /** Whether the call that gave this handle started the run; false when there was one with its key already. */
   readonly created: boolean;
+  /**
+   * False when the call that gave this handle asked for another input than the run with its key was started with: nothing was started,
+   * and the run goes on with the input that it has. Compare it where a key is given again on purpose.
+   */
+  readonly sameInput: boolean;
   /** Rejects with HF_NOT_FOUND. */
   status(): Promise<RunView>;
   /**
@@ -82,7 +94,7 @@ export interface HandleScene<Tx> {
 export function runHandle<Tx>(
   scene: HandleScene<Tx>,
   saga: AnySaga,
-  { id, created, ours }: { readonly id: string; readonly created: boolean; readonly ours: boolean },
+  { id, created, ours, otherInput = false }: StartedRun & { readonly ours: boolean },
 ): RunHandle<unknown, Signals, Tx> {
   const { store, watch, clock = systemClock, maxBytes } = scene;
   let checked = ours;
@@ -119,6 +131,7 @@ export function runHandle<Tx>(
   return {
     id,
     created,
+    sameInput: !otherInput,
     async status() {
       const [run] = await store.read([id]);
       if (run === undefined) throw notFound(id);
@@ -232,9 +245,11 @@ const UNDONE = {
 
 function undone(run: RunView): HoldfastError {
   const cause = causeOf(run);
+  const { skipped } = run;
   const how = run.reason === null ? 'was undone' : UNDONE[run.reason];
-  return new HoldfastError('HF_SAGA_UNDONE', `Run ${run.id} of ${run.saga} ${how}${because(cause)}`, {
-    details: { run: run.id, saga: run.saga, reason: run.reason },
+  const but = skipped.length === 0 ? '' : `, but for ${skipped.join(', ')}, whose undoing was skipped`;
+  return new HoldfastError('HF_SAGA_UNDONE', `Run ${run.id} of ${run.saga} ${how}${but}${because(cause)}`, {
+    details: { run: run.id, saga: run.saga, reason: run.reason, ...(skipped.length === 0 ? {} : { skipped }) },
     cause,
   });
 }

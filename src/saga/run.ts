@@ -6,6 +6,7 @@ import { IdMap } from '../runtime/id-map.ts';
 import type { RunSettings } from './commands.ts';
 import { stepOf, type Saga } from './definition.ts';
 import { calledText, doneText, withText } from './event-text.ts';
+import { endError } from './end-error.ts';
 import type { JournalEvent, RecordedError, RunStatus, StuckWhy, UndoReason } from './events.ts';
 import type { Effect, Fact, Misfit, UndoWish } from './facts.ts';
 import type { Ending, Flow } from './flow.ts';
@@ -382,6 +383,6 @@ export class Run {
 }
 
 function errorColumn(state: RunState): string | null {
-  if (state.stuck !== null) return JSON.stringify(state.stuck.error);
-  return state.error === null ? null : JSON.stringify(state.error);
+  const error = endError(state);
+  return error === null ? null : JSON.stringify(error);
 }

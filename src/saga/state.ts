@@ -86,6 +86,8 @@ export interface RunState {
   /** Why it is being undone. */
   error: RecordedError | null;
   pivoted: boolean;
+  /** Calls whose undoing a person had left out. */
+  readonly skipped: string[];
   /** JSON. */
   input: string | undefined;
   result: string | undefined;
@@ -109,6 +111,7 @@ export function emptyState(): RunState {
     reason: null,
     error: null,
     pivoted: false,
+    skipped: [],
     input: undefined,
     result: undefined,
     deadlineAt: null,
@@ -226,6 +229,7 @@ export function apply(state: RunState, event: JournalEvent, at: number): void {
       return;
     case 'skipped':
       state.stuck = null;
+      state.skipped.push(event.call);
       endUndo(state, event.call, at);
       return;
     case 'resolved':

@@ -25,6 +25,21 @@ export function needsFunction(value: unknown, where: string, name: string): void
     throw wrong(where, `has a ${name} that is no function`, `Write ${where}({ ${name}: async (input) => … }).`);
 }
 
+/**
+ * What undoes a step, checks it or stands in for it is given or left out. Given as undefined it is mostly a function that was meant to be
+ * there: a wrong import, a cycle of modules, and the step would be one that cannot be undone.
+ */
+export function refuseUndefined(options: object, names: readonly string[], where: string): void {
+  for (const name of names) {
+    if (!Object.hasOwn(options, name) || (options as Readonly<Record<string, unknown>>)[name] !== undefined) continue;
+    throw wrong(
+      where,
+      `has a ${name} that is undefined`,
+      `Look where it comes from, or leave it out: ...(undo === undefined ? {} : { ${name}: undo }).`,
+    );
+  }
+}
+
 /** The function, or null when it is left out. */
 export function optionalFunction(value: unknown, where: string, name: string): unknown {
   if (value === undefined) return null;

@@ -20,6 +20,7 @@ import {
   optionalFunction,
   positiveDuration,
   refuseOnEmit,
+  refuseUndefined,
   wrong,
 } from './step-checks.ts';
 
@@ -217,6 +218,7 @@ export function step<Input, Output>(options: StepOptions<Input, Output>): Step<I
   needsOptions(options, 'step', 'step({ run: async (input) => … })');
   refuseUnknownOptions(options, ['run', 'compensate', 'verify', 'fallback', 'breaker', 'deadline', ...COMMON], 'step');
   needsFunction(options.run, 'step', 'run');
+  refuseUndefined(options, ['compensate', 'verify', 'fallback'], 'step');
   const definition: LocalStep = {
     kind: 'step',
     ...common(options, 'step', DEFAULT_STEP_RETRY, attemptTimeout),
@@ -234,6 +236,7 @@ export function transaction<Input, Output>(options: TransactionOptions<Input, Ou
   needsOptions(options, 'transaction', 'transaction({ run: async (input, { tx }) => … })');
   refuseUnknownOptions(options, ['run', 'compensate', 'fallback', 'deadline', ...COMMON], 'transaction');
   needsFunction(options.run, 'transaction', 'run');
+  refuseUndefined(options, ['compensate', 'fallback'], 'transaction');
   const definition: TransactionStep = {
     kind: 'transaction',
     ...common(options, 'transaction', DEFAULT_STEP_RETRY, attemptTimeout),
@@ -256,6 +259,7 @@ export function command<
   const where = needsMessage(message, 'command');
   needsOptions(options, where, `command(${message.topic}, { reply: …, compensate: … })`);
   refuseUnknownOptions(options, ['reply', 'compensate', 'fallback', ...COMMON], where);
+  refuseUndefined(options, ['reply', 'compensate', 'fallback'], where);
   if (options.reply !== undefined) needsMessage(options.reply, `${where}.reply`);
   const definition: CommandStep = {
     kind: 'command',
@@ -277,6 +281,7 @@ export function emit<Type extends MessageType, Undoing extends MessageType = Mes
   needsOptions(options, where, `emit(${message.topic}, { compensate: … })`);
   refuseOnEmit(options, where);
   refuseUnknownOptions(options, ['compensate'], where);
+  refuseUndefined(options, ['compensate'], where);
   const definition: EmitStep = {
     kind: 'emit',
     ...common({}, where, DEFAULT_STEP_RETRY, positiveDuration),

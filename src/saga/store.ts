@@ -223,6 +223,8 @@ export interface RunView extends SagaVersion {
   readonly finishedAt: number | null;
   /** How full its journal is, in percent of its limits: 0, 50, 80 or 100. At 100 it makes no more calls. */
   readonly growth: number;
+  /** Ids of calls that were not undone although the run was, because a person had that skipped. */
+  readonly skipped: readonly string[];
 }
 
 export interface StartRequest extends SagaVersion {
@@ -241,12 +243,16 @@ export type MailAnswer =
 /** Most signals of a run that its code has not waited for: those in its journal and those on their way. The next one is refused. */
 export const MOST_SIGNALS = { count: 1_000, bytes: 16 * 1024 * 1024 } as const;
 
+export interface StartedRun {
+  readonly id: string;
+  readonly created: boolean;
+  /** It was there already, and was started with another input. */
+  readonly otherInput?: boolean;
+}
+
 /** What clients need. `tx`: the caller's transaction; null: one of its own. Rejects with HF_NOT_IN_TRANSACTION. */
 export interface ClientStore<Tx> {
-  start(
-    tx: Tx | null,
-    requests: readonly StartRequest[],
-  ): Promise<readonly { readonly id: string; readonly created: boolean }[]>;
+  start(tx: Tx | null, requests: readonly StartRequest[]): Promise<readonly StartedRun[]>;
   /** Writes the mail if the run's status is one of `statuses` (and, for a cancel, no pivot has been passed). */
   mail(tx: Tx | null, runId: string, body: MailBody, statuses: readonly RunStatus[]): Promise<MailAnswer>;
   /** Runs by id; those that are not there are left out. */

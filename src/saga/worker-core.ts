@@ -14,6 +14,7 @@ import { createDeadlines } from '../inbox/deadlines.ts';
 import { createSagasOn, type Sagas } from './client.ts';
 import type { RunSettings } from './commands.ts';
 import type { Registry, Saga } from './definition.ts';
+import { endError } from './end-error.ts';
 import { beginIncarnation, type Incarnation } from './incarnation.ts';
 import type { Run } from './run.ts';
 import { valueOf } from './state.ts';
@@ -142,7 +143,8 @@ export function createWorkerCore<Tx>(options: WorkerCoreOptions<Tx>): WorkerOn<T
       reason: state.reason,
       pivoted: state.pivoted,
       result: valueOf(state.result),
-      error: state.stuck?.error ?? state.error,
+      error: endError(state),
+      skipped: state.skipped,
       startedAt: 0,
       finishedAt: run.status === 'stuck' ? null : run.rowAt,
       growth: run.growth,

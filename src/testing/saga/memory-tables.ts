@@ -3,6 +3,7 @@
  * of migrations/0003_saga.sql. Values are kept as JSON text and parsed anew for every reader, so that nobody holds what is stored.
  */
 import { HoldfastError } from '../../errors.ts';
+import { skippedOf } from '../../saga/end-error.ts';
 import type { JournalEvent, JournalRow, RunStatus, UndoReason } from '../../saga/events.ts';
 import type {
   KeptSignals,
@@ -250,7 +251,21 @@ export function viewOf(run: StoredRun): RunView {
   const { id, saga, version, key, status, reason, pivoted, startedAt, finishedAt, growth } = run;
   const parsed = (text: string | null): unknown => (text === null ? null : JSON.parse(text));
   const [result, error] = [parsed(run.result), parsed(run.error)];
-  return { id, saga, version, key, status, reason, pivoted, result, error, startedAt, finishedAt, growth };
+  return {
+    id,
+    saga,
+    version,
+    key,
+    status,
+    reason,
+    pivoted,
+    result,
+    error,
+    startedAt,
+    finishedAt,
+    growth,
+    skipped: skippedOf(error),
+  };
 }
 
 function newRun(run: NewRun, worker: string, at: number): StoredRun {

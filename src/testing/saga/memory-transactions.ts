@@ -2,8 +2,9 @@
  * Transactions of clients on the in-memory store: what is started and sent in one is seen by nobody else before it commits. Two that
  * start the same key wait for each other, as on PostgreSQL.
  */
+import { isDeepStrictEqual } from 'node:util';
 import { HoldfastError } from '../../errors.ts';
-import { MOST_SIGNALS, type ClientStore, type MailBody, type StartRequest } from '../../saga/store.ts';
+import { MOST_SIGNALS, type ClientStore, type MailBody, type StartedRun, type StartRequest } from '../../saga/store.ts';
 import type { MemoryTables } from './memory-tables.ts';
 
 /** A transaction of the in-memory store; made by its `begin()`. */
@@ -82,10 +83,7 @@ export function createMemoryTransactions(
     }
   }
 
-  async function startOne(
-    tx: OpenTx,
-    request: StartRequest,
-  ): Promise<{ readonly id: string; readonly created: boolean }> {
+  async function startOne(tx: OpenTx, request: StartRequest): Promise<StartedRun> {
     const { key, saga } = request;
     const same = ({ request: other }: OpenTx['starts'][number]): boolean => other.saga === saga && other.key === key;
     if (key !== null) {
@@ -95,15 +93,23 @@ export function createMemoryTransactions(
         await holder.ended;
       }
       const there = tables.runWithKey(saga, key) ?? tx.starts.find(same)?.request.id;
-      if (there !== undefined) return { id: there, created: false };
+      if (there !== undefined) return already(tx, request, there);
     }
     const twin = tables.runs.get(request.id) ?? tx.starts.find((other) => other.request.id === request.id)?.request;
     if (twin !== undefined) {
-      if (twin.saga === saga && twin.key === key) return { id: request.id, created: false };
+      if (twin.saga === saga && twin.key === key) return already(tx, request, request.id);
       throw new Error(`The id ${request.id} belongs to another run.`);
     }
     tx.starts.push({ request: { ...request }, at: now() });
     return { id: request.id, created: true };
+  }
+
+  /** A run that is there, perhaps with another input. */
+  function already(tx: OpenTx, request: StartRequest, id: string): StartedRun {
+    const own = tx.starts.find((each) => each.request.id === id)?.request.input;
+    const [first] = tables.journalOf(id)[0]?.events ?? [];
+    const input: unknown = own === undefined ? first?.t === 'started' && first.input : JSON.parse(own);
+    return { id, created: false, ...(isDeepStrictEqual(input, JSON.parse(request.input)) ? {} : { otherInput: true }) };
   }
 
   /** Signals on their way, and those that the run keeps: as send_saga_mail counts them. */
@@ -119,7 +125,7 @@ export function createMemoryTransactions(
     begin,
     start: (tx, requests) =>
       within(tx, async (inside) => {
-        const started: { readonly id: string; readonly created: boolean }[] = [];
+        const started: StartedRun[] = [];
         for (const request of requests) started.push(await startOne(inside, request));
         return started;
       }),
