@@ -42,10 +42,19 @@ export interface BrokerWatchOptions {
   readonly destination: string;
   readonly clock: Clock;
   readonly log: Logger;
+  /** Nobody listens to the log: a first contact that fails is a warning of the process. */
+  readonly unheard: boolean;
   readonly metrics: Metrics;
 }
 
-export function createBrokerWatch({ name, destination, clock, log, metrics }: BrokerWatchOptions): BrokerWatch {
+export function createBrokerWatch({
+  name,
+  destination,
+  clock,
+  log,
+  unheard,
+  metrics,
+}: BrokerWatchOptions): BrokerWatch {
   const gauges = {
     up: metrics.gauge('holdfast_consumer_broker_up', '1 while the broker hands out to the consumer.', ['consumer']),
     messages: metrics.gauge('holdfast_queue_messages', 'Messages in the queue of a consumer, by state.', [
@@ -99,6 +108,12 @@ export function createBrokerWatch({ name, destination, clock, log, metrics }: Br
     for (const state of STATES) gauges.messages.remove({ ...labels, state });
   }
 
+  function warnProcess(trouble: string): void {
+    process.emitWarning(`Holdfast: consumer ${name} receives nothing. ${trouble}`, {
+      code: 'HF_TRANSPORT_UNAVAILABLE',
+    });
+  }
+
   async function look(patienceMs: number): Promise<void> {
     if (receiver?.look === undefined) return;
     try {
@@ -124,6 +139,7 @@ export function createBrokerWatch({ name, destination, clock, log, metrics }: Br
       receiver = of;
       if (of.look === undefined) return;
       await look(FIRST_PATIENCE_MS);
+      if (unheard && health.trouble !== null) warnProcess(health.trouble);
       await loop.start();
     },
     async stop(options) {

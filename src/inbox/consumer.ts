@@ -252,7 +252,14 @@ function assemble<Tx>(
     if (refusal !== null) throw refusal;
   }
 
-  const watch = createBrokerWatch({ name, destination, clock, log, metrics });
+  const watch = createBrokerWatch({
+    name,
+    destination,
+    clock,
+    log,
+    unheard: options.log === undefined,
+    metrics,
+  });
   let receiver: Receiver | null = null;
   let starting: Promise<void> | null = null;
 

@@ -80,6 +80,11 @@ async function inQueue(name: string): Promise<number> {
 }
 
 describe('holdfast relay', () => {
+  it('says at once that the broker is away, also when there is nothing to publish', async () => {
+    const relay = await start(['--route', `order.**=${queue}`], { ...env, REDIS_URL: 'redis://127.0.0.1:1' });
+    expect(await relay.line('the broker cannot be reached yet')).toMatchObject({ transport: 'bullmq-redis' });
+  });
+
   it('publishes to Redis, tells how it is, and gives the lease back at SIGTERM', async () => {
     await send('order.placed', 'o-1');
     const relay = await start(['--route', `order.**=${queue}`, '--lease', '5s', '--idle-poll', '100ms']);

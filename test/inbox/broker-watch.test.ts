@@ -75,6 +75,22 @@ it('without a broker it starts, and has said what is wrong; with it, it says tha
   expect(listener.gauges.get('holdfast_consumer_broker_up away')).toBe(1);
 });
 
+it('without a log, a first contact that fails is a warning of the process', async () => {
+  const warnings: string[] = [];
+  const onWarning = (warning: Error): void => void warnings.push(warning.message);
+  process.on('warning', onWarning);
+  onTestFinished(() => void process.off('warning', onWarning));
+  const unheard = consumer('unheard', {
+    database: lab.database,
+    transport: bullmqTransport({ connection: 'redis://127.0.0.1:1' }),
+    handlers: [],
+    redeliveryHorizon: '1d',
+  });
+  onTestFinished(() => unheard.stop({ signal: AbortSignal.abort() }));
+  await unheard.start();
+  await expect.poll(() => warnings).toEqual([expect.stringMatching(/consumer unheard receives nothing.*ECONNREFUSED/)]);
+});
+
 it('with a wrong password it says so', async () => {
   const server = await startRedis({ args: ['--requirepass', 'secret'] });
   onTestFinished(() => server.dispose());

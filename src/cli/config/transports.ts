@@ -1,9 +1,10 @@
 /**
  * The transports that the configuration names, each made once, when it is first asked for. Used by the daemons.
  */
-import { HoldfastError } from '../../errors.ts';
+import { HoldfastError, isHoldfastError } from '../../errors.ts';
 import type { HoldfastConfig } from '../../operations/config.ts';
 import type { DatabaseOptions } from '../../postgres/database.ts';
+import type { Logger } from '../../runtime/log.ts';
 import { didYouMean } from '../../runtime/options.ts';
 import { bullmqPostgresTransport } from '../../transport/bullmq-postgres.ts';
 import { bullmqTransport } from '../../transport/bullmq-redis.ts';
@@ -78,4 +79,30 @@ export function createTransports({ given, config, database, onTransportError: on
     all: () => [...used],
     hasDefault: redisUrl !== undefined,
   };
+}
+
+/** A first contact is waited for no longer. */
+const FIRST_PATIENCE_MS = 2_000;
+
+/**
+ * Says which of the transports cannot be reached, once, without holding anything up: a relay without messages would go to its broker with
+ * the first one only, and a wrong address stay unnoticed until then. Never rejects.
+ */
+export async function sayUnreachable(transports: readonly Transport[], log: Logger): Promise<void> {
+  await Promise.all(
+    transports.map(async (transport) => {
+      const publisher = transport.publisher();
+      try {
+        await publisher.check({ signal: AbortSignal.timeout(FIRST_PATIENCE_MS) });
+      } catch (error) {
+        if (!isHoldfastError(error, 'HF_STOPPED'))
+          log.error(
+            { transport: transport.kind, err: error },
+            'the broker cannot be reached yet: messages wait in the outbox until it can',
+          );
+      } finally {
+        await publisher.close().catch(() => {});
+      }
+    }),
+  );
 }

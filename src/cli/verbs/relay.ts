@@ -5,7 +5,7 @@ import type { Logger } from '../../runtime/log.ts';
 import { createLogger } from '../../runtime/pino-logger.ts';
 import { resolveProcess, type ProcessSettings } from '../config/process.ts';
 import { resolveRelay } from '../config/resolve.ts';
-import { createTransports } from '../config/transports.ts';
+import { createTransports, sayUnreachable } from '../config/transports.ts';
 import { runDaemon } from '../daemon/daemon.ts';
 import { relayPart } from '../daemon/relay-daemon.ts';
 import type { Context } from '../verb.ts';
@@ -20,6 +20,7 @@ export async function relay(context: Context): Promise<number> {
   const settings = resolveProcess({ given, config, noHttp: flags['http'] === false });
   const log = daemonLogger(settings, json);
   warn = (error) => log.warn({ err: error }, 'the transport has trouble');
+  void sayUnreachable(transports.all(), log);
   return runDaemon({
     name: 'holdfast-relay',
     settings,

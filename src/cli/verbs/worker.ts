@@ -8,7 +8,7 @@ import { loadSagas } from '../config/load-sagas.ts';
 import { resolveProcess } from '../config/process.ts';
 import { resolveRelay } from '../config/resolve.ts';
 import { resolveWorker } from '../config/resolve-worker.ts';
-import { createTransports } from '../config/transports.ts';
+import { createTransports, sayUnreachable } from '../config/transports.ts';
 import { daemonLogger } from './relay.ts';
 import type { Context } from '../verb.ts';
 
@@ -33,6 +33,8 @@ async function run(context: Context, withRelay: boolean): Promise<number> {
   const sagas = await loadSagas(path, process.cwd());
   const log = daemonLogger(settings, json);
   warn = (error) => log.warn({ err: error }, 'the transport has trouble');
+  // What a worker takes replies from says so by itself.
+  if (withRelay) void sayUnreachable(transports.all(), log);
   return runDaemon({
     name: withRelay ? 'holdfast' : 'holdfast-worker',
     settings,
