@@ -5,6 +5,7 @@
  */
 import pg, { type PoolClient } from 'pg';
 import { HoldfastError, PermanentError } from '../errors.ts';
+import { giveBack, noteSilence, takeConnection } from '../postgres/checkout.ts';
 import type { Database } from '../postgres/database.ts';
 import type { Row, SqlExecutor } from '../postgres/executor.ts';
 import type { CrashPoint } from '../runtime/crash-point.ts';
@@ -19,6 +20,9 @@ import {
   type WorkResult,
 } from './work.ts';
 
+/** How long transactions of our own may take (parking, claiming for a redrive, pruning a chunk), in milliseconds. */
+const OWN_TIMEOUT_MS = 30_000;
+
 /** Clients that have our listener; several consumers may share a pool. */
 const watched = new WeakSet<PoolClient>();
 
@@ -32,7 +36,7 @@ export function createPostgresWork({ database, deadlines, crash }: PostgresWorkO
   const { pool } = database;
 
   async function connect(): Promise<PoolClient> {
-    const client = await pool.connect();
+    const client = await takeConnection(pool);
     // A checked-out client without a listener would end the process when its connection breaks. Queries reject by themselves.
     if (!watched.has(client)) {
       watched.add(client);
@@ -44,9 +48,10 @@ export function createPostgresWork({ database, deadlines, crash }: PostgresWorkO
   /** Settles as the promise does, or rejects when the time is up; the caller then destroys the client. */
   function within<T>(promise: Promise<T>, timeoutMs: number, what: string): Promise<T> {
     return new Promise((resolve, reject) => {
-      const cancel = deadlines.add(timeoutMs, () =>
-        reject(new HoldfastError('HF_DATABASE_UNAVAILABLE', `${what} took longer than ${timeoutMs} ms.`)),
-      );
+      const cancel = deadlines.add(timeoutMs, () => {
+        noteSilence(pool);
+        reject(new HoldfastError('HF_DATABASE_UNAVAILABLE', `${what} took longer than ${timeoutMs} ms.`));
+      });
       promise.then(
         (value) => {
           cancel();
@@ -66,6 +71,7 @@ export function createPostgresWork({ database, deadlines, crash }: PostgresWorkO
       await database.query(
         'SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = $1 AND usename = current_user AND datname = current_database()',
         [pid],
+        { timeoutMs: OWN_TIMEOUT_MS },
       );
     } catch {
       // The connection is cut all the same; its backend ends as soon as it tries to answer.
@@ -89,7 +95,7 @@ export function createPostgresWork({ database, deadlines, crash }: PostgresWorkO
       const release = (destroy: boolean): void => {
         if (released || client === null) return;
         released = true;
-        client.release(destroy);
+        giveBack(client, destroy);
       };
       try {
         client = await connect();
@@ -139,7 +145,7 @@ export function createPostgresWork({ database, deadlines, crash }: PostgresWorkO
       }
     },
 
-    transaction: (fn) => database.transaction((client) => fn(executorOf(client))),
+    transaction: (fn) => database.transaction((client) => fn(executorOf(client)), { timeoutMs: OWN_TIMEOUT_MS }),
   };
 }
 

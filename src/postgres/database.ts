@@ -3,6 +3,7 @@
  * Used by the relay, consumers, the migrator and the operations; never by the writer, which works in the caller's transaction.
  */
 
+import { cutAfter, destroySocket, giveBack, takeConnection } from './checkout.ts';
 import { OWN_TYPES } from './own-results.ts';
 import pg from 'pg';
 import { HoldfastError } from '../errors.ts';
@@ -36,7 +37,15 @@ export interface DatabaseOptions {
   readonly onIdleError?: ((error: Error) => void) | undefined;
 }
 
-export interface TransactionOptions {
+export interface TimeLimit {
+  /**
+   * How long the whole may take by the clock of this process, in milliseconds. Then the connection is cut, and what was under way
+   * rejects as when it breaks: the way out when the peer falls silent.
+   */
+  readonly timeoutMs?: number | undefined;
+}
+
+export interface TransactionOptions extends TimeLimit {
   readonly isolation?: 'read committed' | 'repeatable read' | 'serializable' | undefined;
   readonly readOnly?: boolean | undefined;
 }
@@ -55,13 +64,14 @@ export interface Database {
   readonly schema: string;
   readonly environment?: string | undefined;
   readonly pool: pg.Pool;
-  /** Of its columns, booleans, numbers, bigint (as text) and JSON are read as ever, whatever type parsers the process has set. */
+  /** Of its columns, booleans, numbers, bigint (as text) and JSON are read as ever, whatever type parsers the process has set. Limit: a minute. */
   query<R extends pg.QueryResultRow = pg.QueryResultRow>(
     text: string,
     values?: readonly unknown[],
+    limit?: TimeLimit,
   ): Promise<pg.QueryResult<R>>;
   /** One connection for several statements. It is destroyed, not reused, if `fn` failed with an error of the connection. */
-  withConnection<T>(fn: (client: pg.PoolClient) => Promise<T>): Promise<T>;
+  withConnection<T>(fn: (client: pg.PoolClient) => Promise<T>, limit?: TimeLimit): Promise<T>;
   /**
    * BEGIN, `fn`, COMMIT; ROLLBACK when `fn` rejects. Never retries. Rejects with HF_COMMIT_IN_DOUBT when the connection broke
    * after COMMIT was sent: the transaction may have been committed.
@@ -89,17 +99,21 @@ export function openDatabase(options: DatabaseOptions = {}): Database {
     schema,
     environment,
     pool,
-    async query<R extends pg.QueryResultRow>(text: string, values?: readonly unknown[]) {
-      return database.withConnection((client) =>
-        client.query<R>({ text, ...(values === undefined ? {} : { values: [...values] }), types: OWN_TYPES }),
+    async query<R extends pg.QueryResultRow>(text: string, values?: readonly unknown[], limit: TimeLimit = {}) {
+      return database.withConnection(
+        (client) =>
+          client.query<R>({ text, ...(values === undefined ? {} : { values: [...values] }), types: OWN_TYPES }),
+        { timeoutMs: limit.timeoutMs ?? QUERY_TIMEOUT_MS },
       );
     },
-    async withConnection(fn) {
-      return withConnection(pool, fn);
+    async withConnection(fn, { timeoutMs } = {}) {
+      return withConnection(pool, (client) => cutAfter({ pool, client }, timeoutMs, () => fn(client)));
     },
     async transaction(fn, transactionOptions = {}) {
       const begin = beginStatement(transactionOptions);
-      return withConnection(pool, async (client) => runTransaction(client, begin, fn));
+      return withConnection(pool, async (client) =>
+        cutAfter({ pool, client }, transactionOptions.timeoutMs, () => runTransaction(client, begin, fn)),
+      );
     },
     async dedicatedConnection(connectionOptions) {
       return dedicatedConnection(pool, connectionOptions, options.applicationName);
@@ -165,7 +179,7 @@ export async function runTransaction<C extends pg.ClientBase, T>(
 
 /** BEGIN with the given options. */
 export function beginStatement(options: TransactionOptions = {}): string {
-  refuseUnknownOptions(options, ['isolation', 'readOnly'], 'transaction');
+  refuseUnknownOptions(options, ['isolation', 'readOnly', 'timeoutMs'], 'transaction');
   const { isolation, readOnly } = options;
   if (isolation !== undefined && !ISOLATION_LEVELS.includes(isolation)) {
     throw new HoldfastError('HF_CONFIG', `Unknown isolation level ${JSON.stringify(isolation)}.`, {
@@ -186,6 +200,9 @@ export function assertEnvironmentName(name: string | undefined): string | undefi
   });
 }
 
+/** For connections of our own on a pool that says nothing of it, in milliseconds. */
+const CONNECT_TIMEOUT_MS = 10_000;
+
 const KNOWN_OPTIONS = [
   'url',
   'pool',
@@ -198,8 +215,11 @@ const KNOWN_OPTIONS = [
   'onIdleError',
 ] as const;
 
+/** Longer than any single statement of ours takes, in milliseconds; those under a lease have less. */
+const QUERY_TIMEOUT_MS = 60_000;
+
 async function withConnection<T>(pool: pg.Pool, fn: (client: pg.PoolClient) => Promise<T>): Promise<T> {
-  const client = await pool.connect();
+  const client = await takeConnection(pool);
   let broken = false;
   // While a client is checked out the pool does not listen, and an unheard 'error' would end the process.
   const onError = () => {
@@ -216,17 +236,12 @@ async function withConnection<T>(pool: pg.Pool, fn: (client: pg.PoolClient) => P
     client.off('error', onError);
     // Neither a dead connection nor one with an open transaction may serve the next caller.
     const status = client.getTransactionStatus();
-    client.release(broken || (status !== 'I' && status !== null));
+    giveBack(client, broken || (status !== 'I' && status !== null));
   }
 }
 
 /** How long a server may take to close a connection that is ended, in milliseconds. */
 const END_TIMEOUT_MS = 2_000;
-
-function destroySocket(client: pg.Client): void {
-  const { connection } = client as unknown as { readonly connection?: { readonly stream?: { destroy(): void } } };
-  connection?.stream?.destroy();
-}
 
 async function dedicatedConnection(
   pool: pg.Pool,
@@ -235,6 +250,7 @@ async function dedicatedConnection(
 ): Promise<pg.Client> {
   const client = new pg.Client({
     ...pool.options,
+    connectionTimeoutMillis: pool.options.connectionTimeoutMillis || CONNECT_TIMEOUT_MS,
     types: OWN_TYPES,
     ...(options.queryTimeoutMs === undefined ? {} : { query_timeout: options.queryTimeoutMs }),
     // The pool hides the password from enumeration.

@@ -5,6 +5,7 @@
 import type pg from 'pg';
 import { HoldfastError } from '../errors.ts';
 import type { Database } from './database.ts';
+import { withOwnTypes } from './own-results.ts';
 import { sqlStateOf } from './sql-state.ts';
 
 /** How long one request for a lock waits, in milliseconds; transactions of our own are over long before. */
@@ -27,7 +28,12 @@ export interface LockWait {
   readonly tables?: readonly string[];
   /** The advisory lock that it needs. */
   readonly advisory?: string;
+  /** How long the whole may take by our own clock, in milliseconds; default a minute. */
+  readonly timeoutMs?: number;
 }
+
+/** Longer than a transaction of ours takes, in milliseconds; only a peer that has fallen silent needs it. */
+const TRANSACTION_MS = 60_000;
 
 /** Runs what locks these tables; its rejection says who holds them, when that was the reason. */
 export async function explainingLockWaits<T>(database: Database, wait: LockWait, work: () => Promise<T>): Promise<T> {
@@ -45,10 +51,13 @@ export async function patientTransaction<T>(
   work: (client: pg.PoolClient) => Promise<T>,
 ): Promise<T> {
   return explainingLockWaits(database, wait, () =>
-    database.transaction(async (client) => {
-      await client.query(SET_LOCAL_LOCK_PATIENCE);
-      return work(client);
-    }),
+    database.transaction(
+      async (client) => {
+        await client.query(SET_LOCAL_LOCK_PATIENCE);
+        return work(withOwnTypes(client));
+      },
+      { timeoutMs: wait.timeoutMs ?? TRANSACTION_MS },
+    ),
   );
 }
 

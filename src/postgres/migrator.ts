@@ -66,7 +66,8 @@ export async function migrate(database: Database, options: MigrateOptions = {}):
   const files = await readMigrations(database.schema, options.directory);
   const wanted = upTo(files, options.to);
   try {
-    return await database.withConnection(async (client) => {
+    return await database.withConnection(async (given) => {
+      const client = withOwnTypes(given);
       const applied = await readLedger(client, database.schema);
       checkLedger(applied, files, database.schema);
       if (applied.length === 0) await refuseEmptiedLedger(client, database.schema);

@@ -43,6 +43,10 @@ export interface Waker extends Service {
 
 const RECONNECT: RetryPolicy = { attempts: Infinity, baseMs: 100, capMs: 5_000, factor: 2, withinMs: Infinity };
 
+/** How long an answer is waited for, and how often it is asked whether the other end is still there, in milliseconds. */
+const ANSWER_MS = 10_000;
+const LOOK_EVERY_MS = 15_000;
+
 const AWAKE = 1;
 const ASLEEP = 2;
 
@@ -64,6 +68,7 @@ export function createWaker(wakerOptions: WakerOptions): Waker {
 
   const connect = async (): Promise<void> => {
     const next = await database.dedicatedConnection({
+      queryTimeoutMs: ANSWER_MS,
       onLost: (error) => {
         if (client !== next) return;
         client = undefined;
@@ -84,14 +89,25 @@ export function createWaker(wakerOptions: WakerOptions): Waker {
     else onWake();
   };
 
+  /** A connection whose other end fell silent brings no notification and no error either. */
+  const stillThere = async (asked: pg.Client): Promise<void> => {
+    try {
+      await asked.query('SELECT 1');
+    } catch (error) {
+      if (client === asked) await end();
+      throw error;
+    }
+  };
+
   const loop = createLoop({
     name: 'wake-up',
     clock,
     log,
     tick: async (signal) => {
+      if (stopped) return Infinity;
       // A hard stop does not wait for a server that does not answer; `connect` cleans up by itself once it is told.
-      if (client === undefined && !stopped) await Promise.race([connect(), aborted(signal)]);
-      return Infinity;
+      await unlessAborted(signal, client === undefined ? connect() : stillThere(client));
+      return LOOK_EVERY_MS;
     },
     onError: (_error, failures) => backoffMs(RECONNECT, failures, Math.random),
   });
@@ -111,14 +127,19 @@ export function createWaker(wakerOptions: WakerOptions): Waker {
     },
     async setAsleep(asleep) {
       const value = asleep ? ASLEEP : AWAKE;
-      await database.query(`SELECT setval('${sequence}', $1) FROM ${sequence} WHERE last_value <> $1`, [value]);
+      await database.query(`SELECT setval('${sequence}', $1) FROM ${sequence} WHERE last_value <> $1`, [value], {
+        timeoutMs: ANSWER_MS,
+      });
     },
   };
 }
 
-function aborted(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) resolve();
-    signal.addEventListener('abort', () => resolve(), { once: true });
+/** Resolves with the promise, or when the signal aborts. Leaves no listener behind: one loop has one signal for all its reconnecting. */
+async function unlessAborted(signal: AbortSignal, promise: Promise<void>): Promise<void> {
+  if (signal.aborted) return;
+  await new Promise<void>((resolve, reject) => {
+    const onAbort = (): void => resolve();
+    signal.addEventListener('abort', onAbort, { once: true });
+    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort));
   });
 }

@@ -4,6 +4,7 @@
  * One tick is one page. Any error of the database or the lease drops the session whole; the next tick begins anew from what is stored.
  */
 import { isHoldfastError } from '../errors.ts';
+import { noteSilence } from '../postgres/checkout.ts';
 import type { Database } from '../postgres/database.ts';
 import { explainLockWait } from '../postgres/lock-wait.ts';
 import { sequenceBehind } from '../postgres/sequences.ts';
@@ -85,6 +86,8 @@ const CHORES_AT_LEAST_EVERY_MS = 60_000;
 const CHORE_MESSAGES = 200;
 /** For connecting, queries and backoff, in milliseconds; see RunnerState.patienceMs. */
 const SLACK_MS = 20_000;
+/** Longer than any read of the log takes, in milliseconds. */
+const LONGEST_READ_MS = 120_000;
 const RECONNECT = { attempts: Infinity, baseMs: 100, capMs: 5_000, factor: 2, withinMs: Infinity };
 
 export function createSubscriptionRunner(options: RunnerOptions): SubscriptionRunner {
@@ -114,6 +117,8 @@ export function createSubscriptionRunner(options: RunnerOptions): SubscriptionRu
   /** Parked for killing relays, perhaps with the cursor still before them. */
   let killers: ReadonlySet<number> = new Set();
   let asleep = false;
+  /** Doubled while reads have no answer: that may be a dead connection, or a read that takes its time. */
+  let readTimeoutMs = 0;
   /** Relays died before this one without progress, perhaps of a parked message. */
   let careful = false;
   /** Where this runner was last, should the row of the subscription vanish under it. */
@@ -135,7 +140,17 @@ export function createSubscriptionRunner(options: RunnerOptions): SubscriptionRu
     const { lease } = acquisition;
     place = { cursor: lease.cursor, server: lease.server };
     careful = lease.stalls >= STALLS_BEFORE_CAREFUL_REDRIVE;
-    const opened = await openSession({ database, store, subscription, key, lease, leasedAtMs, clock, crashPoint });
+    const opened = await openSession({
+      database,
+      store,
+      subscription,
+      key,
+      lease,
+      leasedAtMs,
+      clock,
+      crashPoint,
+      readTimeoutMs,
+    });
     tellSettled(log, lease.settled);
     try {
       await suspect(opened, lease.stalls);
@@ -217,6 +232,7 @@ export function createSubscriptionRunner(options: RunnerOptions): SubscriptionRu
     const limit = session.probe?.size ?? subscription.batchSize;
     crashPoint('relay.read:before');
     const page = await (prefetched ?? session.reader.read(session.cursor, limit));
+    readTimeoutMs = 0;
     crashPoint('relay.read:after');
     prefetched = null;
     // Then what is written next could lie behind the cursor. The next session mends it before it reads.
@@ -301,6 +317,11 @@ export function createSubscriptionRunner(options: RunnerOptions): SubscriptionRu
         // Given back when stopped during an outage. Otherwise kept: this process takes it up again itself, and a broken connection
         // could not give it back anyway.
         const stopped = isHoldfastError(error, 'HF_STOPPED');
+        if (isReadTimeout(error)) {
+          noteSilence(database.pool);
+          const least = Math.max(readTimeoutMs, subscription.leaseMs);
+          readTimeoutMs = Math.min(2 * least, LONGEST_READ_MS);
+        }
         await drop(stopped).catch(() => {});
         if (stopped) return 0;
         throw await explainLockWait(database, error, {
@@ -343,6 +364,11 @@ export function createSubscriptionRunner(options: RunnerOptions): SubscriptionRu
       };
     },
   };
+}
+
+/** As the driver says it. */
+function isReadTimeout(error: unknown): boolean {
+  return error instanceof Error && error.message === 'Query read timeout';
 }
 
 const NONE = { published: 0, parked: 0, unrouted: 0 };

@@ -28,7 +28,11 @@ export interface Scheduler {
 }
 
 const BATCH = 500;
-const WAIT = { doing: 'Moving scheduled messages that are due', tables: ['scheduled_message', 'outbox'] };
+const WAIT = {
+  doing: 'Moving scheduled messages that are due',
+  tables: ['scheduled_message', 'outbox'],
+  timeoutMs: 15_000,
+};
 /** How long one that the log refuses is left alone, in milliseconds. */
 const REFUSED_FOR_MS = 60_000;
 
@@ -82,6 +86,7 @@ export function createScheduler(database: Database, clock: Clock = systemClock):
     const { rows } = await database.query<{ id: string }>(
       `SELECT id::text AS id FROM ${s}.scheduled_message ${due} ORDER BY due_at, id LIMIT 1`,
       [[...refusedUntil.keys()]],
+      { timeoutMs: WAIT.timeoutMs },
     );
     const id = rows[0]?.id;
     if (id === undefined) return { moved: 0, duplicates: [], nextInMs: null, more: false, refused: null };

@@ -57,15 +57,14 @@ export interface SessionOptions {
   readonly leasedAtMs: number;
   readonly clock: Clock;
   readonly crashPoint: CrashPoint;
+  /** How long a read of the log may take, in milliseconds, if that is more than the lease allows. */
+  readonly readTimeoutMs?: number | undefined;
 }
 
 /** Least time between two writes of the cursor, in milliseconds: bounds the writes at a trickle, and the duplicates after a crash. */
 const PERSIST_EVERY_MS = 20;
-/**
- * Longer than any statement of a relay takes, the first read after a long absence included. The lease is gone long before, so this
- * bounds only how long a relay cut off from its database takes to notice.
- */
-const QUERY_TIMEOUT_MS = 120_000;
+/** How long an answer is waited for on the way to a lost lease: what takes longer loses it anyway. A part of the lease. */
+const PATIENCE = 0.75;
 /** The part of the lease at whose end nothing is published any more, against clocks that run apart and calls that take their time. */
 const SAFETY = 0.25;
 
@@ -76,12 +75,16 @@ export async function openSession(options: SessionOptions): Promise<Session> {
   const onLost = (error: Error) => {
     failure ??= error;
   };
-  const connection = { onLost, queryTimeoutMs: QUERY_TIMEOUT_MS };
-  const readClient = await database.dedicatedConnection(connection);
+  const queryTimeoutMs = Math.ceil(leaseMs * PATIENCE);
+  // The first read after a long absence may take longer than a lease, which the other connection holds meanwhile.
+  const readClient = await database.dedicatedConnection({
+    onLost,
+    queryTimeoutMs: Math.max(queryTimeoutMs, options.readTimeoutMs ?? 0),
+  });
   let writeClient: Client;
   try {
     await readClient.query(LOG_READER_SETTINGS);
-    writeClient = inTurn(await database.dedicatedConnection(connection));
+    writeClient = inTurn(await database.dedicatedConnection({ onLost, queryTimeoutMs }));
     // Losing the last moments of the cursor with the server means duplicates, so it need not wait for the disk. What is parked
     // is written before the cursor passes it, in the same log, and so cannot be lost alone.
     await writeClient.query('SET synchronous_commit = off');

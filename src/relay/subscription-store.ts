@@ -84,6 +84,9 @@ export interface SubscriptionStore {
   markProbe(client: ClientBase, key: SubscriptionKey, epoch: number, probe: ProbeState): Promise<void>;
 }
 
+/** How long taking a lease may last, in milliseconds: finding the place to go on from looks at the log. */
+const ACQUIRE_MS = 20_000;
+
 export function createSubscriptionStore(database: Database): SubscriptionStore {
   const s = quoteIdentifier(database.schema);
   const ROW = subscriptionColumns(database.schema);
@@ -124,7 +127,8 @@ export function createSubscriptionStore(database: Database): SubscriptionStore {
   return {
     async ensure(name, { shards, from, retentionMs, topics = ['**'], failover = 'ignore' }) {
       const wait = { doing: `Preparing subscription '${name}'`, tables: ['subscription', 'outbox'] };
-      const write = async (client: PoolClient) => {
+      const write = async (given: PoolClient) => {
+        const client = withOwnTypes(given);
         // A process that is stopped in here must not keep others from the row for ever.
         await client.query(`SET LOCAL idle_in_transaction_session_timeout = '10s'; ${SET_LOCAL_LOCK_PATIENCE}`);
         // Another relay may be making its rows at the same time, perhaps in another number of parts; then they are looked at again.
@@ -214,7 +218,9 @@ export function createSubscriptionStore(database: Database): SubscriptionStore {
         return { kind: 'acquired', lease };
       };
       const wait = { doing: `Taking subscription '${key.name}'`, tables: ['subscription', 'outbox'] };
-      const acquisition = await explainingLockWaits(database, wait, () => database.transaction(take));
+      const acquisition = await explainingLockWaits(database, wait, () =>
+        database.transaction(take, { timeoutMs: Math.max(leaseMs, ACQUIRE_MS) }),
+      );
       if (acquisition.kind === 'acquired') epochs.set(id, [acquisition.lease.epoch]);
       return acquisition;
     },

@@ -97,6 +97,9 @@ interface Access<Tx> {
   readonly consumer: (name: string, handlers: readonly Handler<Tx>[], rest: CommonConsumerOptions) => Consumer;
 }
 
+/** How long a chunk of pruning may take, in milliseconds. */
+const PRUNE_TIMEOUT_MS = 30_000;
+
 function databaseAccess({ database }: DatabaseParticipantOptions): Access<PoolClient> {
   const executorOf =
     (tx: PoolClient): SqlExecutor =>
@@ -109,7 +112,7 @@ function databaseAccess({ database }: DatabaseParticipantOptions): Access<PoolCl
       const lent = lend(tx);
       return { ...lent, handle: lent.tx };
     },
-    transaction: (fn) => database.transaction((client) => fn(executorOf(client))),
+    transaction: (fn) => database.transaction((client) => fn(executorOf(client)), { timeoutMs: PRUNE_TIMEOUT_MS }),
     consumer: (name, handlers, rest) => consumer(name, { ...rest, database, handlers }),
   };
 }

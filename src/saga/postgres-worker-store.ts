@@ -2,6 +2,8 @@
  * The store of workers on PostgreSQL: leases, claims, mail, and what writes under a lease (group-commit.ts, transaction-step.ts).
  * The duties stand in store.ts, the tables and their functions in migrations/0003_saga.sql.
  */
+import { createOwnConnection } from '../postgres/own-connection.ts';
+import type pg from 'pg';
 import { withOwnTypes } from '../postgres/own-results.ts';
 import { HoldfastError, isHoldfastError } from '../errors.ts';
 import type { Database } from '../postgres/database.ts';
@@ -59,6 +61,9 @@ export function createPostgresWorkerStore(options: PostgresWorkerStoreOptions): 
   const { idleInTransactionMs = 7_500, queryTimeoutMs = 10_000 } = options;
   const { largestJournalBytes: largest = LARGEST_JOURNAL_BYTES } = options;
   const s = quoteIdentifier(database.schema);
+  const inTime = { timeoutMs: queryTimeoutMs };
+  // The lease must not wait for a connection of the pool, which handlers may hold for as long as they like.
+  const lease = createOwnConnection(database, { queryTimeoutMs });
   const closing = new AbortController();
   const patience: Patience = { clock, log, closed: closing.signal };
   const transacting = createSlots(Math.max(1, (database.pool.options.max ?? 10) - KEPT_FREE));
@@ -66,9 +71,18 @@ export function createPostgresWorkerStore(options: PostgresWorkerStoreOptions): 
   const committer = () => createGroupCommitter({ ...patience, database, crashPoint, queryTimeoutMs });
   const [group, other] = [committer(), committer()];
 
+  async function leaseRows<R extends pg.QueryResultRow>(
+    sql: string,
+    values: readonly unknown[],
+  ): Promise<readonly R[]> {
+    return lease.query<R>(sql, values).catch((error: unknown) => {
+      throw translate(error);
+    });
+  }
+
   async function rows<R extends object>(sql: string, values: readonly unknown[]): Promise<readonly R[]> {
     try {
-      return (await database.query(sql, values)).rows as R[];
+      return (await database.query(sql, values, inTime)).rows as R[];
     } catch (error) {
       throw translate(error);
     }
@@ -84,7 +98,7 @@ export function createPostgresWorkerStore(options: PostgresWorkerStoreOptions): 
       crashPoint('saga.claim:before');
       await database.transaction(async (client) => {
         claimed = (await withOwnTypes(client).query<ClaimedRow>(sql, [...values])).rows;
-      });
+      }, inTime);
       crashPoint('saga.claim:after');
     } catch (error) {
       if (!isHoldfastError(error, 'HF_COMMIT_IN_DOUBT')) throw translate(error);
@@ -100,6 +114,7 @@ export function createPostgresWorkerStore(options: PostgresWorkerStoreOptions): 
       const { rows: held } = await database.query<{ id: string }>(
         `SELECT id FROM ${s}.saga_run WHERE id = ANY ($1::uuid[]) AND worker = $2 FOR NO KEY UPDATE`,
         [claimed.map(({ id }) => id), workerId],
+        inTime,
       );
       return new Set(held.map(({ id }) => id));
     });
@@ -141,13 +156,13 @@ export function createPostgresWorkerStore(options: PostgresWorkerStoreOptions): 
 
     async close() {
       const patienceIsOver = setTimeout(() => closing.abort(), CLOSE_MS);
-      await Promise.all([group.close(), other.close()]);
+      await Promise.all([group.close(), other.close(), lease.close()]);
       clearTimeout(patienceIsOver);
       closing.abort();
     },
 
     async register({ id, name, sagas, leaseMs, codes = {}, maxBytes = null }) {
-      const [row] = await rows<{ now: number }>(
+      const [row] = await leaseRows<{ now: number }>(
         `INSERT INTO ${s}.worker (id, name, sagas, lease_until, codes, max_bytes)
          VALUES ($1, $2, $3::text::jsonb, clock_timestamp() + $4::float8 * interval '1 millisecond', $5::text::jsonb, $6)
          RETURNING ${NOW} AS now`,
@@ -164,7 +179,7 @@ export function createPostgresWorkerStore(options: PostgresWorkerStoreOptions): 
     },
 
     async renew(workerId, leaseMs) {
-      const [row] = await rows<{ now: number }>(
+      const [row] = await leaseRows<{ now: number }>(
         `UPDATE ${s}.worker SET lease_until = clock_timestamp() + $2::float8 * interval '1 millisecond'
          WHERE id = $1 AND lease_until > clock_timestamp() RETURNING ${NOW} AS now`,
         [workerId, leaseMs],
@@ -200,7 +215,7 @@ export function createPostgresWorkerStore(options: PostgresWorkerStoreOptions): 
             // The runs are nobody's any more but for this transaction: what still locks one of them is only looking.
             await client.query('SET LOCAL lock_timeout = 0');
             return gone.rowCount === 0 ? null : (await client.query(freeSql(s, 1), [id])).rowCount;
-          });
+          }, inTime);
           if (freed === null) continue;
           workers += 1;
           runs += freed;
@@ -221,7 +236,7 @@ export function createPostgresWorkerStore(options: PostgresWorkerStoreOptions): 
           if (gone.rowCount === 0) return;
           const { rowCount } = await client.query(freeSql(s, 0), [workerId]);
           if ((rowCount ?? 0) > 0) await client.query(`SELECT ${s}.wake_workers()`);
-        });
+        }, inTime);
       } catch (error) {
         throw translate(error);
       }
@@ -303,7 +318,9 @@ export function createPostgresWorkerStore(options: PostgresWorkerStoreOptions): 
     commit: (workerId, runs) => (group.pending > other.pending ? other : group).commit(workerId, runs),
 
     transaction: (workerId, body) =>
-      transacting(() => runTransactionStep({ ...patience, database, crashPoint, idleInTransactionMs }, workerId, body)),
+      transacting(() =>
+        runTransactionStep({ ...patience, database, crashPoint, idleInTransactionMs, queryTimeoutMs }, workerId, body),
+      ),
 
     nextDue: async (sagas, workerId) => (await nextDue(sagas, workerId)).due,
 

@@ -9,6 +9,7 @@
  */
 import type pg from 'pg';
 import { HoldfastError, PermanentError } from '../errors.ts';
+import { cutAfter, giveBack, takeConnection } from '../postgres/checkout.ts';
 import type { Database } from '../postgres/database.ts';
 import { lend, type LentClient } from '../postgres/lent-client.ts';
 import { quoteIdentifier } from '../postgres/quoting.ts';
@@ -24,6 +25,8 @@ export interface TransactionStepOptions extends Patience {
   readonly crashPoint: CrashPoint;
   /** After this long without a statement the server ends the transaction, in milliseconds: its locks must not outlive a frozen worker. */
   readonly idleInTransactionMs: number;
+  /** How long each of our own statements waits for its answer, in milliseconds. */
+  readonly queryTimeoutMs: number;
 }
 
 /** How long ROLLBACK may wait for a statement that is under way before its backend is ended, in milliseconds. */
@@ -34,17 +37,21 @@ const PROBE_LOCK_MS = 1_000;
 export type Body = (tx: pg.PoolClient) => Promise<RunCommit>;
 
 export async function runTransactionStep(options: TransactionStepOptions, workerId: string, body: Body): Promise<void> {
-  const { database, crashPoint, idleInTransactionMs } = options;
-  const client = await database.pool.connect();
+  const { database, crashPoint, idleInTransactionMs, queryTimeoutMs } = options;
+  const client = await takeConnection(database.pool);
   const onError = (): void => {};
   // A checked-out client without a listener would end the process when its connection breaks. Queries reject by themselves.
   client.on('error', onError);
   const lent = lend(client);
+  const inTime = <T>(act: () => Promise<T>): Promise<T> =>
+    cutAfter({ pool: database.pool, client }, queryTimeoutMs, act);
   let reusable = false;
   let doubt: RunCommit | null = null;
   try {
     // Several statements in one text: one round trip.
-    await client.query(`BEGIN;SET LOCAL idle_in_transaction_session_timeout = ${Math.ceil(idleInTransactionMs)}`);
+    await inTime(() =>
+      client.query(`BEGIN;SET LOCAL idle_in_transaction_session_timeout = ${Math.ceil(idleInTransactionMs)}`),
+    );
     const commit = await attempt(lent, body, async (written) => {
       refuseTrouble(client);
       if (written.journal === null)
@@ -53,7 +60,7 @@ export async function runTransactionStep(options: TransactionStepOptions, worker
       await lent.restoreRole();
       // Without its name: a connection of the pool may be shared by a pooler that knows no named statements.
       const { text, values } = commitStatement(database.schema, workerId, [written]);
-      await client.query(text, values).catch((error: unknown) => {
+      await inTime(() => client.query(text, values)).catch((error: unknown) => {
         // The driver may not have heard of the failure yet when it was asked above.
         throw sqlStateOf(error) === '25P02' ? aborted() : explainRefusal(error);
       });
@@ -63,7 +70,7 @@ export async function runTransactionStep(options: TransactionStepOptions, worker
     });
     crashPoint('saga.transaction.commit:before');
     try {
-      const { command } = await client.query('COMMIT');
+      const { command } = await inTime(() => client.query('COMMIT'));
       reusable = true;
       if (command !== 'COMMIT') throw aborted();
     } catch (error) {
@@ -78,7 +85,7 @@ export async function runTransactionStep(options: TransactionStepOptions, worker
   } finally {
     client.off('error', onError);
     // What the step has changed of the session would hold for whatever comes next on this connection.
-    client.release(!reusable || lent.leftTraces());
+    giveBack(client, !reusable || lent.leftTraces());
   }
   if (doubt === null) return;
   if (!(await wasCommitted(options, doubt, pidOf(client))))
@@ -137,26 +144,29 @@ async function rolledBack(client: pg.PoolClient, database: Database): Promise<bo
 }
 
 async function wasCommitted(options: TransactionStepOptions, commit: RunCommit, pid: number | null): Promise<boolean> {
-  const { database } = options;
+  const { database, queryTimeoutMs } = options;
   const { journal, runId } = commit;
   if (journal === null) return false;
   return untilAnswered('the COMMIT of a transaction step', options, async (tries) => {
     if (tries > 0) await endBackend(database, pid);
-    return database.withConnection(async (client) => {
-      await client.query(`BEGIN;SET LOCAL lock_timeout = ${PROBE_LOCK_MS}`);
-      try {
-        await client.query(
-          `INSERT INTO ${quoteIdentifier(database.schema)}.saga_journal (saga_id, n, events, at) VALUES ($1, $2, '[]', now())`,
-          [runId, journal.n],
-        );
-        return false;
-      } catch (error) {
-        if (sqlStateOf(error) === '23505') return true;
-        throw error;
-      } finally {
-        await client.query('ROLLBACK').catch(() => undefined);
-      }
-    });
+    return database.withConnection(
+      async (client) => {
+        await client.query(`BEGIN;SET LOCAL lock_timeout = ${PROBE_LOCK_MS}`);
+        try {
+          await client.query(
+            `INSERT INTO ${quoteIdentifier(database.schema)}.saga_journal (saga_id, n, events, at) VALUES ($1, $2, '[]', now())`,
+            [runId, journal.n],
+          );
+          return false;
+        } catch (error) {
+          if (sqlStateOf(error) === '23505') return true;
+          throw error;
+        } finally {
+          await client.query('ROLLBACK').catch(() => undefined);
+        }
+      },
+      { timeoutMs: queryTimeoutMs },
+    );
   });
 }
 

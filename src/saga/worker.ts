@@ -161,6 +161,7 @@ export function createWorker(options: WorkerOptions): Worker {
     clock,
     ...(options.crashPoint === undefined ? {} : { crashPoint: options.crashPoint }),
     idleInTransactionMs: Math.ceil(leaseMs / 2),
+    queryTimeoutMs: Math.min(10_000, Math.ceil((leaseMs * 2) / 3)),
     // Outcomes of what was under way are recorded also beyond the limit.
     largestJournalBytes: Math.min(2 * settings.maxJournalBytes, LARGEST_READABLE_BYTES),
   });

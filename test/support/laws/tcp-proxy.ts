@@ -20,6 +20,8 @@ export interface TcpProxy {
   /** Connections cut so far. */
   readonly cuts: { before: number; after: number };
   readonly stalled: boolean;
+  /** From now on nothing more comes through the connections there are, in either direction, and none of them ends; new ones are fine. */
+  darken(): void;
   /** Cuts all connections; new ones are taken. */
   cutAll(): void;
   close(): Promise<void>;
@@ -27,13 +29,13 @@ export interface TcpProxy {
 
 export async function startTcpProxy(serverUrl: string): Promise<TcpProxy> {
   const target = new URL(serverUrl);
-  const pairs = new Set<{ readonly client: Socket; readonly server: Socket }>();
+  const pairs = new Set<{ readonly client: Socket; readonly server: Socket; dark: boolean }>();
   const cuts = { before: 0, after: 0 };
   let stalled = false;
 
   const listener = createServer((client) => {
     const server = connect({ host: target.hostname, port: Number(target.port) });
-    const pair = { client, server };
+    const pair = { client, server, dark: false };
     pairs.add(pair);
     let answerIsLost = false;
     const end = (): void => {
@@ -47,6 +49,7 @@ export async function startTcpProxy(serverUrl: string): Promise<TcpProxy> {
       socket.on('close', end);
     }
     client.on('data', (bytes) => {
+      if (pair.dark) return;
       const fate = stalled ? 'stall' : proxy.judge(bytes);
       if (fate === 'stall') {
         stalled = true;
@@ -60,7 +63,7 @@ export async function startTcpProxy(serverUrl: string): Promise<TcpProxy> {
       server.write(bytes);
     });
     server.on('data', (bytes) => {
-      if (stalled) return;
+      if (stalled || pair.dark) return;
       if (!answerIsLost) return client.write(bytes);
       cuts.after += 1;
       return end();
@@ -82,6 +85,9 @@ export async function startTcpProxy(serverUrl: string): Promise<TcpProxy> {
     cuts,
     get stalled() {
       return stalled;
+    },
+    darken() {
+      for (const pair of pairs) pair.dark = true;
     },
     cutAll,
     async close() {
