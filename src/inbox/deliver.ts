@@ -42,6 +42,11 @@ export function createDeliverer<Tx>(room: Room<Tx>, since: () => Promise<number>
   let suspectLane: Promise<unknown> = Promise.resolve();
   const awaitingSinceMs = new Map<string, number>();
   const unknownTopics = new Set<string>();
+  /**
+   * Topics of which nobody took a message in time. Those that come after it are parked at once: in an ordered queue each would else hold
+   * up others for as long again, and a process that has the handler takes them up from there just as well.
+   */
+  const untakenTopics = new Set<string>();
 
   function count(incoming: Incoming, outcome: MessageOutcome): void {
     room.counts.messages.inc({ consumer: room.name, topic: topicLabel(room, incoming.topic), outcome });
@@ -240,7 +245,7 @@ export function createDeliverer<Tx>(room: Room<Tx>, since: () => Promise<number>
     const next = decideUnhandled({
       ignored: room.ignores(topic),
       waitedMs: waitedFor(incoming, room.clock.monotonic()),
-      handlerWaitMs: room.handlerWaitMs,
+      handlerWaitMs: untakenTopics.has(topic) ? 0 : room.handlerWaitMs,
       ordered: room.ordered,
     });
     if (next.do === 'return') {
@@ -252,6 +257,7 @@ export function createDeliverer<Tx>(room: Room<Tx>, since: () => Promise<number>
     }
     awaitingSinceMs.delete(id);
     if (next.do === 'park') {
+      if (untakenTopics.size < MAX_NAMED_TOPICS) untakenTopics.add(topic);
       const error = noHandler(room.name, topic);
       const parking = { do: 'park', reason: PARK_REASONS.noHandler, error, retryInMs: null } as const;
       return parkAndAcknowledge(delivery, incoming, { ...parking, attempts: 0, marked: true });

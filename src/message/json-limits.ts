@@ -24,12 +24,15 @@ function isDeeper(value: unknown, levels: number): boolean {
   return false;
 }
 
-/** What every number beyond the range of a double has: that many digits, or an exponent of three. Also many a text, so only a hint. */
+/**
+ * What every number beyond the range of a double has: that many digits, or an exponent of three. Also many a text, so only a hint, and
+ * for short texts only: over runs of 308 digits it would take its time.
+ */
 const PERHAPS_INFINITE = /\d{309}|[eE]\+?\d{3}/;
 
 /** Whether JSON.parse made Infinity of a number. Of values that are not too deep. */
 export function holdsInfinity(value: unknown, text?: string): boolean {
-  return (text === undefined || PERHAPS_INFINITE.test(text)) && isInfiniteWithin(value);
+  return (text === undefined || text.length > TOO_SHORT || PERHAPS_INFINITE.test(text)) && isInfiniteWithin(value);
 }
 
 function isInfiniteWithin(value: unknown): boolean {

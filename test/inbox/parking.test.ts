@@ -191,6 +191,11 @@ describe('topics without a handler', () => {
     expect(await consumer.handle(delivery(sent))).toEqual({ kind: 'done' });
     expect(await lab.parked()).toMatchObject([{ reason: 'no handler', redrives: 0, next_attempt_at: null }]);
     expect((await lab.parked())[0]?.error).toMatch(/HF_NO_HANDLER/);
+    // The next one of that topic holds nobody up.
+    const next = wire({ type: 'order.cancelled', time: new Date(clock.now()) });
+    expect(await consumer.handle(delivery(next))).toEqual({ kind: 'done' });
+    const other = wire({ type: 'order.returned', time: new Date(clock.now()) });
+    expect(await consumer.handle(delivery(other))).toEqual({ kind: 'later', delayMs: 100 });
   });
 });
 
