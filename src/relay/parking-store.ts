@@ -33,8 +33,15 @@ export interface ParkingStore {
   unpark(client: ClientBase, epoch: number, seqs: readonly number[]): Promise<void>;
   /** Parked messages that killed relays: the cursor may still be before them, and they must not be sent again for that. */
   killers(client: ClientBase): Promise<ReadonlySet<number>>;
-  /** Keys that have parked messages. */
+  /** Keys that have parked messages. Of all of them, so for the beginning of a session. */
   blockedKeys(client: ClientBase): Promise<Set<string>>;
+  /** Which of these keys have parked messages. */
+  stillBlocked(client: ClientBase, keys: readonly string[]): Promise<ReadonlySet<string>>;
+  /**
+   * Makes due what waits behind nothing any more. Whoever takes a message out makes the next of its key due, but does not see one that
+   * is being parked at that moment. It looks at all keys, so it is for the beginning of a session, and for once in a while.
+   */
+  releaseOrphans(client: ClientBase): Promise<void>;
   /**
    * The messages to publish next: those due whose key has no earlier one parked, each with the ones waiting right behind it up to
    * the next that failed itself. In log order, at most `limit`.
@@ -57,14 +64,10 @@ export function createParkingStore(scope: ParkingScope): ParkingStore {
   const fence = fenceSql(scope.schema);
   const ofShard = `lane % ${scope.shards} = ${scope.shard}`;
   const mine = `subscription = $1 AND ${ofShard}`;
-  // The first parked message of every key, from key to key by the index: a key may have a million messages waiting, and this is
-  // asked every second, and after each batch of them.
-  const headColumns = 'key, seq, lane, state, next_attempt_at';
-  const heads = `head AS (
-    (SELECT ${headColumns} FROM ${s}.parked_message WHERE subscription = $1 AND key IS NOT NULL ORDER BY key, seq LIMIT 1)
-    UNION ALL
-    SELECT following.* FROM head CROSS JOIN LATERAL (
-      SELECT ${headColumns} FROM ${s}.parked_message WHERE subscription = $1 AND key > head.key ORDER BY key, seq LIMIT 1) AS following)`;
+  const table = `${s}.parked_message`;
+  /** The first parked message of a row's key. */
+  const first = (row: string) =>
+    `(SELECT q.seq FROM ${table} q WHERE q.subscription = $1 AND q.key = ${row}.key ORDER BY q.seq LIMIT 1)`;
 
   return {
     async park(client, epoch, records) {
@@ -74,13 +77,16 @@ export function createParkingStore(scope: ParkingScope): ParkingStore {
          written AS (
            INSERT INTO ${s}.parked_message AS p
              (subscription, seq, id, topic, key, lane, state, reason, error, attempts, next_attempt_at)
-           SELECT $1, o.seq, o.id, o.topic, o.key, o.lane, r.state, r.reason, r.error, r.attempts,
-             clock_timestamp() + r."retryInMs" * interval '1 millisecond'
+           SELECT $1, o.seq, o.id, o.topic, o.key, o.lane, r.state, r.reason, r.error, r.attempts, CASE
+               WHEN r.state = 'failed' THEN clock_timestamp() + r."retryInMs" * interval '1 millisecond'
+               -- What it was to wait behind was taken out meanwhile.
+               WHEN row_number() OVER (PARTITION BY o.key ORDER BY o.seq) = 1 AND coalesce(${first('o')} > o.seq, true) THEN clock_timestamp() END
            FROM fence, json_to_recordset($4::json)
              AS r (seq bigint, state text, reason text, error text, attempts int, "retryInMs" float8)
            JOIN ${s}.outbox o USING (seq)
            ON CONFLICT (subscription, seq) DO UPDATE SET state = excluded.state, reason = excluded.reason, error = excluded.error,
-             attempts = excluded.attempts, next_attempt_at = excluded.next_attempt_at
+             attempts = excluded.attempts, next_attempt_at = CASE
+               WHEN excluded.state = 'failed' THEN excluded.next_attempt_at ELSE coalesce(p.next_attempt_at, excluded.next_attempt_at) END
            -- A page that is read again finds its refused message in a blocked key; what is known of it stays.
            WHERE excluded.state = 'failed' OR p.state = 'behind')
          SELECT EXISTS (SELECT 1 FROM fence) AS held`,
@@ -93,7 +99,8 @@ export function createParkingStore(scope: ParkingScope): ParkingStore {
       if (seqs.length === 0) return;
       const result = await client.query<{ held: boolean }>(
         `WITH fence AS MATERIALIZED (${fence}),
-         gone AS (DELETE FROM ${s}.parked_message USING fence WHERE subscription = $1 AND seq = ANY ($4::bigint[]))
+         gone AS (DELETE FROM ${table} USING fence WHERE subscription = $1 AND seq = ANY ($4::bigint[]) RETURNING subscription, key, seq),
+         ${nextDueSql(scope.schema)}
          SELECT EXISTS (SELECT 1 FROM fence) AS held`,
         [scope.name, scope.shard, epoch, seqs],
       );
@@ -110,29 +117,62 @@ export function createParkingStore(scope: ParkingScope): ParkingStore {
 
     async blockedKeys(client) {
       if (!scope.keepsOrder) return new Set();
-      const result = await client.query<{ key: string }>(
-        `WITH RECURSIVE ${heads} SELECT key FROM head WHERE ${ofShard}`,
+      // From key to key by the index, for one may have a million messages waiting; where there are very many keys, all rows at once.
+      const few = await client.query<{ key: string; mine: boolean }>(
+        `WITH RECURSIVE head AS (
+           (SELECT key, lane FROM ${table} WHERE subscription = $1 AND key IS NOT NULL ORDER BY key, seq LIMIT 1)
+           UNION ALL
+           SELECT following.* FROM head CROSS JOIN LATERAL (
+             SELECT key, lane FROM ${table} WHERE subscription = $1 AND key > head.key ORDER BY key, seq LIMIT 1) AS following)
+         SELECT key, ${ofShard} AS mine FROM head LIMIT ${FEW_KEYS}`,
         [scope.name],
+      );
+      if (few.rows.length < FEW_KEYS) return new Set(few.rows.flatMap((row) => (row.mine ? [row.key] : [])));
+      const { rows } = await client.query<{ key: string }>(
+        `SELECT DISTINCT key FROM ${table} WHERE ${mine} AND key IS NOT NULL`,
+        [scope.name],
+      );
+      return new Set(rows.map((row) => row.key));
+    },
+
+    async stillBlocked(client, keys) {
+      if (!scope.keepsOrder || keys.length === 0) return new Set();
+      const result = await client.query<{ key: string }>(
+        `SELECT key FROM unnest($2::text[]) AS asked (key)
+         WHERE EXISTS (SELECT 1 FROM ${table} p WHERE p.subscription = $1 AND p.key = asked.key)`,
+        [scope.name, keys],
       );
       return new Set(result.rows.map((row) => row.key));
     },
 
+    async releaseOrphans(client) {
+      const orphans = scope.keepsOrder
+        ? `seq IN (SELECT min(seq) FROM ${table} WHERE ${mine} AND key IS NOT NULL GROUP BY key)`
+        : 'true';
+      await client.query(
+        `UPDATE ${table} SET next_attempt_at = clock_timestamp()
+         WHERE ${mine} AND state = 'behind' AND next_attempt_at IS NULL AND ${orphans}`,
+        [scope.name],
+      );
+    },
+
     async redrivable(client, limit) {
-      // Heads: nothing earlier of the key is parked. A head that is `behind` lost the one before it (published or discarded).
+      // Due are failed messages whose time has come, and those that wait behind nothing any more: found by an index, however much
+      // waits beside them. Then the first ones of each key from there.
       // `free`: everything from the head up to the next failed message that is not due, or never will be: bool_and skips nulls.
+      const due = `SELECT seq, key, attempts, parked_at, next_attempt_at FROM ${table} p
+        WHERE ${mine} AND next_attempt_at <= statement_timestamp()`;
       const order = scope.keepsOrder
         ? `SELECT p.* FROM head CROSS JOIN LATERAL (
              SELECT seq, key, attempts, parked_at,
                bool_and(state = 'behind' OR coalesce(next_attempt_at <= statement_timestamp(), false)) OVER (ORDER BY seq) AS free
-             FROM (SELECT * FROM ${s}.parked_message WHERE subscription = $1 AND key = head.key ORDER BY seq LIMIT $2) AS first) AS p
-           WHERE ${ofShard} AND (state = 'behind' OR next_attempt_at <= statement_timestamp())
+             FROM (SELECT * FROM ${table} WHERE subscription = $1 AND key = head.key ORDER BY seq LIMIT $2) AS first) AS p
            UNION ALL
-           SELECT seq, key, attempts, parked_at, true FROM ${s}.parked_message
-           WHERE ${mine} AND key IS NULL AND next_attempt_at <= statement_timestamp()`
-        : `SELECT seq, key, attempts, parked_at, next_attempt_at <= statement_timestamp() OR state = 'behind' AS free
-           FROM ${s}.parked_message WHERE ${mine}`;
+           (SELECT seq, key, attempts, parked_at, true FROM (${due} AND key IS NULL ORDER BY next_attempt_at LIMIT $2) AS keyless)`
+        : `SELECT seq, key, attempts, parked_at, true AS free FROM head`;
+      const heads = scope.keepsOrder ? `${due} AND key IS NOT NULL AND ${first('p')} = seq` : due;
       const result = await client.query<{ seq: string; key: string | null; attempts: number; parked_for_ms: number }>(
-        `WITH RECURSIVE ${heads}
+        `WITH head AS MATERIALIZED (${heads} ORDER BY next_attempt_at LIMIT $2)
          SELECT seq, key, attempts, extract(epoch FROM clock_timestamp() - parked_at)::float8 * 1000 AS parked_for_ms
          FROM (${order}) AS candidate WHERE free ORDER BY seq LIMIT $2`,
         [scope.name, limit],
@@ -145,6 +185,26 @@ export function createParkingStore(scope: ParkingScope): ParkingStore {
       }));
     },
   };
+}
+
+/** As many keys are gone through one by one. */
+const FEW_KEYS = 1_000;
+
+/**
+ * A CTE `released`: of the rows that leave, `gone (subscription, key, seq)`, makes due what waited right behind them. In the snapshot of
+ * the statement they are still there.
+ */
+function nextDueSql(schema: string): string {
+  const table = `${quoteIdentifier(schema)}.parked_message`;
+  return `released AS (
+    UPDATE ${table} p SET next_attempt_at = clock_timestamp()
+    FROM (SELECT DISTINCT subscription, key FROM gone WHERE key IS NOT NULL) AS k
+    CROSS JOIN LATERAL (
+      SELECT q.seq, q.state FROM ${table} q
+      WHERE q.subscription = k.subscription AND q.key = k.key
+        AND NOT EXISTS (SELECT 1 FROM gone g WHERE g.subscription = q.subscription AND g.seq = q.seq)
+      ORDER BY q.seq LIMIT 1) AS n
+    WHERE p.subscription = k.subscription AND p.seq = n.seq AND n.state = 'behind' RETURNING 1)`;
 }
 
 /** Which parked messages a person means; what is left out does not narrow. */
@@ -223,7 +283,9 @@ export async function discardParked(
   selection: ParkedSelection,
 ): Promise<readonly ParkedReference[]> {
   const result = await client.query<ReferenceRow>(
-    `DELETE FROM ${quoteIdentifier(schema)}.parked_message WHERE ${SELECTED} RETURNING ${REFERENCE}`,
+    `WITH gone AS (DELETE FROM ${quoteIdentifier(schema)}.parked_message WHERE ${SELECTED} RETURNING *),
+     ${nextDueSql(schema)}
+     SELECT ${REFERENCE} FROM gone`,
     selectionValues(selection),
   );
   return result.rows.map(toReference);

@@ -77,7 +77,10 @@ export async function redrive(
   const first = await publishWave(heads);
   const ready = new Set(first.map((entry) => entry.key));
   const second = await publishWave(followers.filter((entry) => ready.has(entry.key)));
-  session.blocked = await parking.blockedKeys(session.writeClient);
+  // Only of what was touched: there may be very many others.
+  const touched = [...new Set(entries.flatMap(({ key }) => (key === null ? [] : [key])))];
+  const blocked = await parking.stillBlocked(session.writeClient, touched);
+  for (const key of touched) if (!blocked.has(key)) session.blocked.delete(key);
   return first.length + second.length;
 }
 

@@ -80,6 +80,8 @@ export interface SubscriptionRunner extends Service {
 
 /** How often parked messages and replays are looked for while the log is busy, in milliseconds. */
 const CHORES_EVERY_MS = 1_000;
+/** How often parked messages are looked for that were released unseen, in milliseconds: it looks at all keys. */
+const ORPHANS_EVERY_MS = 60_000;
 /** ... and at least, however long it took, in milliseconds. */
 const CHORES_AT_LEAST_EVERY_MS = 60_000;
 /** Messages per batch of them: they are read whole, whatever their size, and the live log waits meanwhile. */
@@ -114,6 +116,7 @@ export function createSubscriptionRunner(options: RunnerOptions): SubscriptionRu
   let expectation: Expectation = NOTHING_EXPECTED;
   let lastTickAtMs = clock.monotonic();
   let choresDueAtMs = 0;
+  let orphansDueAtMs = 0;
   /** Parked for killing relays, perhaps with the cursor still before them. */
   let killers: ReadonlySet<number> = new Set();
   let asleep = false;
@@ -154,6 +157,8 @@ export function createSubscriptionRunner(options: RunnerOptions): SubscriptionRu
     tellSettled(log, lease.settled);
     try {
       await suspect(opened, lease.stalls);
+      await parking.releaseOrphans(opened.writeClient);
+      orphansDueAtMs = clock.monotonic() + ORPHANS_EVERY_MS;
       opened.blocked = await parking.blockedKeys(opened.writeClient);
       killers = await parking.killers(opened.writeClient);
     } catch (error) {
@@ -282,6 +287,10 @@ export function createSubscriptionRunner(options: RunnerOptions): SubscriptionRu
     if (clock.monotonic() < choresDueAtMs || held.probe !== null) return false;
     const limit = Math.min(subscription.batchSize, CHORE_MESSAGES);
     const startedAtMs = clock.monotonic();
+    if (startedAtMs >= orphansDueAtMs) {
+      await parking.releaseOrphans(held.writeClient);
+      orphansDueAtMs = startedAtMs + ORPHANS_EVERY_MS;
+    }
     const redriven = await redrive(context, held, limit, signal, { careful });
     const replaying = shard === 0 && (await replayPage(context, held, database.schema, limit, signal));
     const busy = redriven > 0 || replaying;
