@@ -31,6 +31,8 @@ export interface AttemptOptions {
   readonly isBug: (error: unknown) => boolean;
   /** What is kept of an error. */
   readonly record: (error: unknown) => RecordedError;
+  /** Told when its code kept the event loop for itself, for so many milliseconds. */
+  readonly onHeld?: (ms: number) => void;
   /** Told of a promise that it has left behind and that was rejected. */
   readonly onStray?: (error: unknown) => void;
   /** Says of a failure that it is the infrastructure's. Default: none is. */
@@ -45,6 +47,9 @@ export interface Attempt {
 
 /** How long a step whose signal has aborted may take to settle, in milliseconds. */
 export const GRACE_MS = 1_000;
+
+/** Code that returns to the event loop within this is not in the way of others, in milliseconds. */
+const WORTH_NAMING_MS = 100;
 
 /** Calls `fn` and, once, `onEnd`: perhaps at once. What the step does after that is nobody's result. */
 export function startAttempt(
@@ -84,7 +89,7 @@ export function startAttempt(
   if (options.timeoutMs !== Infinity)
     cancelLimit = options.limits.add(options.timeoutMs, () => abort(timedOut(options)));
   try {
-    const result = inScope({ stray: options.onStray ?? nothing }, () => fn(context));
+    const result = inScope({ stray: options.onStray ?? nothing }, () => measured(() => fn(context), options));
     if (isThenable(result)) result.then(succeed, fail);
     else succeed(result);
   } catch (error) {
@@ -122,6 +127,16 @@ function timedOut({ where, timeoutMs }: AttemptOptions): HoldfastError {
     advice: 'Raise timeout, or pass signal on to what it waits for.',
     details: { timeoutMs },
   });
+}
+
+function measured<T>(fn: () => T, { onHeld }: AttemptOptions): T {
+  const since = performance.now();
+  try {
+    return fn();
+  } finally {
+    const heldMs = performance.now() - since;
+    if (heldMs > WORTH_NAMING_MS) onHeld?.(heldMs);
+  }
 }
 
 function nothing(): void {}

@@ -11,6 +11,7 @@ import type { Logger } from '../runtime/log.ts';
 import type { ErrorLists } from './bugs.ts';
 import type { RecordedError } from './events.ts';
 import { raisedInput } from './recorded-values.ts';
+import type { Holder } from './lease-keeper.ts';
 import { valueOf, type CallState } from './state.ts';
 import type { CommandStep, EmitStep } from './steps.ts';
 import { knownAsDone, undoOf } from './undo.ts';
@@ -32,6 +33,8 @@ export interface RunSettings extends JournalLimits {
   readonly errors?: ErrorLists | null | undefined;
   /** What is left of an error before it is recorded; default: all that recordError keeps. */
   readonly redactError?: ((error: RecordedError) => RecordedError) | undefined;
+  /** Told of a step that kept the event loop for itself. */
+  readonly onHeld?: ((holder: Holder) => void) | undefined;
   /** For what nobody else can be told. */
   readonly log?: Logger | undefined;
 }

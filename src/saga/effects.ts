@@ -90,6 +90,7 @@ export function createEffects(options: EffectsOptions): Effects {
       where: `${run.saga.name}, ${what === 'undo' ? 'compensation of ' : ''}${call.id}`,
       doubt,
       record: (error) => run.errorOf(error),
+      onHeld: (ms) => run.settings.onHeld?.({ run: run.id, saga: run.saga.name, call: call.id, ms: Math.round(ms) }),
       onStray: strayOfStep(run, call, what),
       isBug: (error) => isBug(error, [run.saga.errors, run.settings.errors], 'step'),
     };

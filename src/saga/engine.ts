@@ -5,7 +5,6 @@
  * A run has one commit in flight at a time, so the order of its journal is the order in which its code was told. What a commit makes
  * durable is begun after it; what its code asks for meanwhile goes into the next one.
  */
-import { inNoContext } from '../runtime/scope.ts';
 import { HoldfastError } from '../errors.ts';
 import { afterwards } from './mail.ts';
 import { CommitQueue, takeEffects, type Committed } from './commit-queue.ts';
@@ -27,7 +26,7 @@ import { strayOfRun } from './strays.ts';
 import { takeFact } from './take-fact.ts';
 import { TakenMail } from './taken-mail.ts';
 import { RunTimers } from './run-timers.ts';
-import { inTime, turn, turnOrAbort } from './turn.ts';
+import { inTime, turn, turnOrAbort, nextTurn } from './turn.ts';
 
 /** When a run is tried again that could not go on, in milliseconds. */
 const GIVEN_BACK_MS = 30_000;
@@ -91,6 +90,11 @@ export class Engine {
 
   get inMemory(): number {
     return this.#runs.size;
+  }
+
+  /** Attempts that are under way, as `run call`. */
+  get underWay(): readonly string[] {
+    return this.#runs.all().flatMap((run) => run.inFlight.entries().map(([call]) => `${run.id} ${call}`));
   }
 
   get waiting(): number {
@@ -249,12 +253,7 @@ export class Engine {
   #wake(): void {
     if (this.#pumping || this.#dead) return;
     this.#pumping = true;
-    // What it serves is everybody's: not to be done in the context of whoever has started a run just now.
-    inNoContext(() => {
-      turn()
-        .then(() => this.#pump())
-        .catch((error: unknown) => this.#options.onBroken(error));
-    });
+    nextTurn(() => this.#pump()).catch((error: unknown) => this.#options.onBroken(error));
   }
 
   async #pump(): Promise<void> {

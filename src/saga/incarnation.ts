@@ -15,6 +15,7 @@ import type { AnySaga, Registry } from './definition.ts';
 import { createEffects } from './effects.ts';
 import { fingerprintOf } from './fingerprint.ts';
 import { Engine } from './engine.ts';
+import type { LeaseKeeper } from './lease-keeper.ts';
 import { createOrphanWatch } from './orphans.ts';
 import type { Run } from './run.ts';
 import type { SagaVersion, WorkerStore } from './store.ts';
@@ -41,6 +42,8 @@ export interface IncarnationOptions {
   readonly random: () => number;
   readonly log: Logger;
   readonly crashPoint: CrashPoint;
+  /** What else prolongs the lease. */
+  readonly keeper: LeaseKeeper | null;
   readonly onLeft: (run: Run, stored: boolean) => void;
   /** Something is due earlier than was thought. */
   readonly onTimer: () => void;
@@ -94,9 +97,15 @@ export async function beginIncarnation(options: IncarnationOptions): Promise<Inc
 
   const now = (): number => known.storeMs + (clock.monotonic() - known.ownMs);
 
+  options.keeper?.keep(id);
+  /** By the own clock; a keeper may have prolonged it while the event loop stood still. */
+  const isOver = (): boolean =>
+    clock.monotonic() - confirmedAtMs >= leaseMs && (options.keeper?.sinceKeptMs() ?? Infinity) >= leaseMs;
+
   function end(error: Error): void {
     if (over) return;
     over = true;
+    options.keeper?.keep(null);
     engine.die(error);
     options.onOver(error);
   }
@@ -104,7 +113,7 @@ export async function beginIncarnation(options: IncarnationOptions): Promise<Inc
   function pass(point: string): boolean {
     if (over) return false;
     // A process that was stopped and goes on must not begin anything before it has looked whether it is still meant to.
-    if (clock.monotonic() - confirmedAtMs >= leaseMs) {
+    if (isOver()) {
       end(leaseOver(id));
       return false;
     }
@@ -122,7 +131,7 @@ export async function beginIncarnation(options: IncarnationOptions): Promise<Inc
     store,
     workerId: id,
     registry,
-    settings: { ...options.settings, log },
+    settings: { ...options.settings, log, onHeld: (holder) => options.keeper?.held(holder) },
     codeOf: (saga) => codes[offerOf(saga)] ?? '',
     log,
     random: options.random,
@@ -173,13 +182,13 @@ export async function beginIncarnation(options: IncarnationOptions): Promise<Inc
     } catch (error) {
       if (error instanceof HoldfastError && error.code === 'HF_LEASE_LOST') return end(error);
       // By the own clock: a store that does not answer does not tell that the lease is over either.
-      if (clock.monotonic() - confirmedAtMs >= leaseMs) end(leaseOver(id));
+      if (isOver()) end(leaseOver(id));
       throw error;
     }
   }
 
   async function poll(): Promise<number> {
-    if (clock.monotonic() - confirmedAtMs >= leaseMs) {
+    if (isOver()) {
       end(leaseOver(id));
       return 0;
     }

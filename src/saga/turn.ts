@@ -4,6 +4,12 @@
 // By name, so that a test's fake timers, which replace the globals, do not stop what is to move them.
 import { clearTimeout, setImmediate, setTimeout } from 'node:timers';
 import { HoldfastError } from '../errors.ts';
+import { inNoContext } from '../runtime/scope.ts';
+
+/** What one worker does for all its runs is done in nobody's async context, whoever has started a run just now. */
+export function nextTurn(act: () => Promise<void>): Promise<void> {
+  return inNoContext(() => turn().then(act));
+}
 
 /** Resolves when everything that can go on by microtasks has gone on. */
 export function turn(): Promise<void> {

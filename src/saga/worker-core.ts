@@ -16,6 +16,7 @@ import type { RunSettings } from './commands.ts';
 import type { Registry, Saga } from './definition.ts';
 import { endError } from './end-error.ts';
 import { beginIncarnation, type Incarnation } from './incarnation.ts';
+import type { LeaseKeeper } from './lease-keeper.ts';
 import type { Run } from './run.ts';
 import { valueOf } from './state.ts';
 import { logEnd } from './tell-log.ts';
@@ -55,6 +56,8 @@ export interface WorkerCoreOptions<Tx> {
   readonly log: Logger;
   readonly metrics: Metrics;
   readonly crashPoint: CrashPoint;
+  /** Made at each start: prolongs the lease while the event loop stands still. Default: nothing does. */
+  readonly keeper?: ((underWay: () => readonly string[]) => LeaseKeeper) | undefined;
   /** Longest wait between two looks at the store when nothing happens, in milliseconds. */
   readonly idlePollMs: number;
   /** Asks to be woken, or not any more; resolves whether it will be. */
@@ -79,6 +82,7 @@ export function createWorkerCore<Tx>(options: WorkerCoreOptions<Tx>): WorkerOn<T
   const commits = options.metrics.counter('holdfast_saga_commits_total', 'Group commits.');
   const inMemory = options.metrics.gauge('holdfast_saga_in_memory', 'Runs in memory.');
   let life: Incarnation | null = null;
+  let keeper: LeaseKeeper | null = null;
   let lastAliveAtMs = clock.monotonic();
   let commitCount = 0;
   let quietSinceMs = clock.monotonic();
@@ -93,6 +97,7 @@ export function createWorkerCore<Tx>(options: WorkerCoreOptions<Tx>): WorkerOn<T
   async function begin(): Promise<void> {
     const next = await beginIncarnation({
       ...options,
+      keeper,
       limits,
       onLeft,
       onTimer: () => pollLoop.wake(),
@@ -266,6 +271,7 @@ export function createWorkerCore<Tx>(options: WorkerCoreOptions<Tx>): WorkerOn<T
       running = true;
       stopping = false;
       quietSinceMs = clock.monotonic();
+      keeper ??= options.keeper?.(() => life?.engine.underWay ?? []) ?? null;
       await begin();
       await Promise.all([leaseLoop.start(), takeoverLoop.start(), pollLoop.start()]);
     },
@@ -285,6 +291,8 @@ export function createWorkerCore<Tx>(options: WorkerCoreOptions<Tx>): WorkerOn<T
         });
       }
       limits.close();
+      await keeper?.close();
+      keeper = null;
       running = false;
       log.info({}, 'worker stopped');
     },

@@ -23,6 +23,7 @@ import { checkErrorLists, type ErrorLists } from './bugs.ts';
 import type { Sagas } from './client.ts';
 import type { RecordedError } from './events.ts';
 import { createRegistry, type AnySaga } from './definition.ts';
+import { startLeaseKeeper } from './lease-keeper.ts';
 import { createPostgresClientStore } from './postgres-client-store.ts';
 import { createPostgresWorkerStore } from './postgres-worker-store.ts';
 import { DEFAULT_JOURNAL_LIMITS, LARGEST_READABLE_BYTES, MOST_JOURNAL_BYTES } from './growth.ts';
@@ -44,6 +45,11 @@ export interface WorkerOptions {
   readonly lease?: Duration | undefined;
   /** Most runs at work at once; default 1000. Runs that wait do not count. */
   readonly concurrency?: number | undefined;
+  /**
+   * For how long its event loop may stand still at most, while a step computes, before its runs go to others; a thread keeps the lease
+   * meanwhile. Default: four times the lease.
+   */
+  readonly standstill?: Duration | undefined;
   /** Most runs kept in memory although they only wait, so that a reply finds them there; default 1000. */
   readonly waiting?: number | undefined;
   /** Where replies of participants come in. Without it, something else must feed them: sagaReplies(). */
@@ -97,6 +103,7 @@ const KNOWN = [
   'name',
   'lease',
   'concurrency',
+  'standstill',
   'waiting',
   'replies',
   'retention',
@@ -146,6 +153,8 @@ export function createWorker(options: WorkerOptions): Worker {
   if (registry.all.length === 0) throw wrong(where, 'has no sagas', 'Give sagas: [placeOrder].');
   const leaseMs = parseDuration(options.lease ?? '15s', `${where}.lease`);
   if (leaseMs < 1_000) throw wrong(where, `has a lease of ${leaseMs} ms`, 'Give at least a second.');
+  const standstillMs =
+    options.standstill === undefined ? 4 * leaseMs : parseDuration(options.standstill, `${where}.standstill`);
   const retentionMs = parseDuration(options.retention ?? '30d', `${where}.retention`);
   const settings = {
     maxBytes: wholeNumber(options.maxBytes, DEFAULT_MAX_BYTES, 2, `${where}.maxBytes`),
@@ -179,6 +188,10 @@ export function createWorker(options: WorkerOptions): Worker {
     log,
     metrics,
     crashPoint: options.crashPoint ?? noCrash,
+    // A clock that is moved by hand knows no standstill.
+    ...(clock === systemClock && standstillMs > leaseMs
+      ? { keeper: (underWay) => startLeaseKeeper({ database, leaseMs, standstillMs, log, underWay }) }
+      : {}),
     idlePollMs: parseDuration(options.idlePoll ?? '1s', `${where}.idlePoll`),
     async setAsleep(asleep) {
       if (asleep && !waker.listening) return false;
