@@ -220,3 +220,7 @@ CREATE FUNCTION "holdfast".is_adopted() RETURNS boolean
     WHERE e.system_identifier = (SELECT c.system_identifier FROM pg_control_system() c)
       AND e.timeline IS NOT DISTINCT FROM "holdfast".server_timeline())
 $$;
+
+-- What all relays of a subscription must have alike: its routes, what becomes of refused messages, its retention. As the relay that was
+-- started last has it; one with others takes the subscription no more. Null: not known.
+ALTER TABLE "holdfast".subscription ADD COLUMN settings jsonb;

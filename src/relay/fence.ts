@@ -30,3 +30,11 @@ export function leaseLost(key: SubscriptionKey): HoldfastError {
     },
   );
 }
+
+export function subscriptionGone(key: SubscriptionKey): HoldfastError {
+  return new HoldfastError(
+    'HF_SUBSCRIPTION_UNKNOWN',
+    `There is no subscription '${key.name}' with shard ${key.shard}.`,
+    { advice: 'It was dropped, or resharded by another relay; start this relay again.', details: { ...key } },
+  );
+}

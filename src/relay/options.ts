@@ -9,6 +9,7 @@ import { resolveRetry, type RetryOptions, type RetryPolicy } from '../runtime/re
 import type { Transport } from '../transport/port.ts';
 import { createRouter, type Route, type Router } from './routes.ts';
 import type { FailoverPolicy } from './settle-cursor.ts';
+import { sharedSettings, type SharedSettings } from './shared-settings.ts';
 
 export interface SubscriptionOptions {
   /** Unique name of this reader of the log: letters, digits, `-`, `_`, `.`; at most 100. */
@@ -69,6 +70,8 @@ export interface ResolvedSubscription {
   readonly failover: FailoverPolicy;
   readonly idlePollMs: number;
   readonly source: string;
+  /** What it must have in common with the other relays of this subscription. */
+  readonly shared: SharedSettings;
 }
 
 const KNOWN = [
@@ -110,10 +113,12 @@ export function resolveSubscription(options: SubscriptionOptions): ResolvedSubsc
   refuseUnknownOptions(options.breaker ?? {}, ['consecutiveFailures', 'halfOpenAfter'], `${where}.breaker`);
   const topics = options.routes.flatMap((route) => route.topics);
   for (const topic of topics) assertTopicPattern(topic);
+  const retentionMs = duration(options.retention, 7 * 86_400_000, 'retention');
+  const router = createRouter(options.routes, where);
   return {
     name: options.name,
     transport: options.transport,
-    router: createRouter(options.routes, where),
+    router,
     topics: topics.includes('**') ? undefined : topics,
     from: options.from ?? 'beginning',
     shards: whole(options.shards ?? 1, 1, 64, `${where}.shards`),
@@ -127,7 +132,8 @@ export function resolveSubscription(options: SubscriptionOptions): ResolvedSubsc
       consecutiveFailures: options.breaker?.consecutiveFailures ?? 5,
       halfOpenAfterMs: duration(options.breaker?.halfOpenAfter, 2_000, 'breaker.halfOpenAfter'),
     },
-    retentionMs: duration(options.retention, 7 * 86_400_000, 'retention'),
+    retentionMs,
+    shared: sharedSettings(options.routes, { onRefused: options.onRefused ?? 'park-key', retentionMs }),
     failover: failoverPolicy(options.failoverReplay ?? '1h', where),
     idlePollMs: duration(options.idlePoll, 1_000, 'idlePoll'),
     source: options.source ?? 'holdfast',

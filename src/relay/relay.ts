@@ -19,6 +19,7 @@ import type { Publisher, Transport } from '../transport/port.ts';
 import { createRelayMetrics } from './metrics.ts';
 import { resolveSubscription, type SubscriptionOptions } from './options.ts';
 import { pruneChunk, pruneRecords } from './pruner.ts';
+import { differences } from './shared-settings.ts';
 import { createSubscriptionRunner, type RunnerState, type SubscriptionRunner } from './runner.ts';
 import { createScheduler, schedulerWaitMs, type SchedulerStep } from './scheduler.ts';
 import { createSubscriptionStore } from './subscription-store.ts';
@@ -155,7 +156,17 @@ export function createRelay(options: RelayOptions): Relay {
 
   async function prepare(): Promise<void> {
     await checkStart(database, log);
-    for (const { name, ...subscription } of subscriptions) await store.ensure(name, subscription);
+    for (const { name, ...subscription } of subscriptions) {
+      const superseded = await store.ensure(name, subscription);
+      if (superseded === null) continue;
+      const { before, held } = superseded;
+      log.warn(
+        { subscription: name, changed: differences(before, subscription.shared) },
+        held
+          ? 'another relay ran this subscription with other settings: it is taken over with these'
+          : 'the settings of this subscription have changed: relays with those of before do not take it any more',
+      );
+    }
   }
 
   return {

@@ -124,6 +124,8 @@ export function createSubscriptionRunner(options: RunnerOptions): SubscriptionRu
   let readTimeoutMs = 0;
   /** Relays died before this one without progress, perhaps of a parked message. */
   let careful = false;
+  /** Another relay was started later with other settings. */
+  let superseded = false;
   /** Where this runner was last, should the row of the subscription vanish under it. */
   let place: { readonly cursor: Cursor; readonly server: string } | null = null;
 
@@ -132,6 +134,13 @@ export function createSubscriptionRunner(options: RunnerOptions): SubscriptionRu
     crashPoint('relay.acquire:before');
     const acquisition = await acquire();
     crashPoint('relay.acquire:after');
+    superseded = acquisition.kind === 'superseded';
+    if (acquisition.kind === 'superseded') {
+      if (role !== 'standby')
+        log.warn({}, 'standing by for good: a relay with other settings of this subscription was started later');
+      role = 'standby';
+      return acquisition.retryInMs;
+    }
     if (acquisition.kind === 'held') {
       if (role !== 'standby')
         log.info({ holder: acquisition.owner }, 'standing by: another relay holds the subscription');
@@ -176,7 +185,7 @@ export function createSubscriptionRunner(options: RunnerOptions): SubscriptionRu
    * was, for the numbers of the log go on. Where others have the subscription with another number of shards, there is no place for it.
    */
   async function acquire(): Promise<Acquisition> {
-    const ask = () => store.acquire(key, owner, subscription.leaseMs, subscription.failover);
+    const ask = () => store.acquire(key, owner, subscription.leaseMs, subscription);
     try {
       return await ask();
     } catch (error) {
@@ -369,7 +378,7 @@ export function createSubscriptionRunner(options: RunnerOptions): SubscriptionRu
         breaker: dispatcher.breaker.state,
         lastTickAtMs,
         patienceMs: subscription.leaseMs + subscription.publishTimeoutMs + subscription.idlePollMs + SLACK_MS,
-        trouble: session?.trouble ?? null,
+        trouble: superseded ? 'a relay with other settings was started later' : (session?.trouble ?? null),
       };
     },
   };

@@ -9,9 +9,10 @@ import type { Database } from '../postgres/database.ts';
 import { explainingLockWaits, SET_LOCAL_LOCK_PATIENCE } from '../postgres/lock-wait.ts';
 import { quoteIdentifier } from '../postgres/quoting.ts';
 import { mergeCursors, type Cursor } from './cursor.ts';
-import { leaseLost, type SubscriptionKey } from './fence.ts';
+import { leaseLost, subscriptionGone, type SubscriptionKey } from './fence.ts';
 import type { ProbeState } from './poison.ts';
 import { settleCursor, type FailoverPolicy, type Settled } from './settle-cursor.ts';
+import type { SharedSettings, Superseded } from './shared-settings.ts';
 import { serverSql, subscriptionColumns, type SubscriptionRow } from './subscription-row.ts';
 
 export interface Lease {
@@ -30,6 +31,8 @@ export interface Lease {
 
 export type Acquisition =
   | { readonly kind: 'acquired'; readonly lease: Lease }
+  /** A relay with other settings was started later: it is not for this one any more, held or not. */
+  | { readonly kind: 'superseded'; readonly retryInMs: number }
   /** Somebody else holds it; it ends (unless renewed) in about `retryInMs` milliseconds. */
   | { readonly kind: 'held'; readonly owner: string; readonly retryInMs: number };
 
@@ -50,16 +53,23 @@ export interface EnsureOptions {
   readonly topics?: readonly string[] | undefined;
   /** Default 'ignore', as in acquire. */
   readonly failover?: FailoverPolicy;
+  /** Default: not known, and so like any other. */
+  readonly shared?: SharedSettings;
 }
 
+export type AcquireOptions = Pick<EnsureOptions, 'failover' | 'shared'>;
+
 export interface SubscriptionStore {
-  /** Creates the rows of a new subscription, or brings an existing one to `shards` when nobody holds it. */
-  ensure(name: string, options: EnsureOptions): Promise<void>;
+  /**
+   * Creates the rows of a new subscription, or brings an existing one to `shards` when nobody holds it. With other settings than those
+   * stored, takes it from whoever holds it, and resolves with these.
+   */
+  ensure(name: string, options: EnsureOptions): Promise<Superseded | null>;
   /**
    * Takes the lease when it is free, over, or was taken through this store and not given back (who lost its connection, say). A name
    * alone proves nothing: two relays may have been given the same, or one that died may come back under it.
    */
-  acquire(key: SubscriptionKey, owner: string, leaseMs: number, failover?: FailoverPolicy): Promise<Acquisition>;
+  acquire(key: SubscriptionKey, owner: string, leaseMs: number, options?: AcquireOptions): Promise<Acquisition>;
   /** Writes progress and renews the lease. Rejects with HF_LEASE_LOST when the epoch is not ours any more. */
   advance(client: ClientBase, key: SubscriptionKey, epoch: number, leaseMs: number, advance: Advance): Promise<void>;
   /** Renews the lease only. Rejects with HF_LEASE_LOST. */
@@ -125,7 +135,7 @@ export function createSubscriptionStore(database: Database): SubscriptionStore {
   }
 
   return {
-    async ensure(name, { shards, from, retentionMs, topics = ['**'], failover = 'ignore' }) {
+    async ensure(name, { shards, from, retentionMs, topics = ['**'], failover = 'ignore', shared }) {
       const wait = { doing: `Preparing subscription '${name}'`, tables: ['subscription', 'outbox'] };
       const write = async (given: PoolClient) => {
         const client = withOwnTypes(given);
@@ -140,15 +150,28 @@ export function createSubscriptionStore(database: Database): SubscriptionStore {
             await insertShards(client, name, shards, `${beginning(from)}, 0`, []);
           else await reshard(client, name, { shards, failover }, found, attempt);
         }
-        await client.query(
-          `UPDATE ${s}.subscription SET retention = $2 * interval '1 millisecond', topics = $3 WHERE name = $1`,
-          [name, retentionMs, topics],
+        const settings = shared === undefined ? null : JSON.stringify(shared);
+        const other = await client.query<{ before: string; held: boolean }>(
+          `SELECT settings::text AS before, coalesce(lease_until > clock_timestamp(), false) AS held FROM ${s}.subscription
+           WHERE name = $1 AND settings <> $2::jsonb ORDER BY held DESC LIMIT 1`,
+          [name, settings],
         );
+        // Whoever holds it with other settings finds its epoch gone at its next write.
+        await client.query(
+          `UPDATE ${s}.subscription SET retention = $2 * interval '1 millisecond', topics = $3, settings = coalesce($4::jsonb, settings),
+             lease_owner = CASE WHEN settings <> $4::jsonb THEN NULL ELSE lease_owner END,
+             lease_until = CASE WHEN settings <> $4::jsonb THEN NULL ELSE lease_until END,
+             lease_epoch = CASE WHEN settings <> $4::jsonb THEN lease_epoch + 1 ELSE lease_epoch END
+           WHERE name = $1`,
+          [name, retentionMs, topics, settings],
+        );
+        const [row] = other.rows;
+        return row === undefined ? null : { before: JSON.parse(row.before) as SharedSettings, held: row.held };
       };
-      await explainingLockWaits(database, wait, () => database.transaction(write));
+      return explainingLockWaits(database, wait, () => database.transaction(write));
     },
 
-    async restore(key, { shards, from, retentionMs, topics = ['**'], cursor, server }) {
+    async restore(key, { shards, from, retentionMs, topics = ['**'], shared, cursor, server }) {
       return database.transaction(async (client) => {
         await client.query(SET_LOCAL_LOCK_PATIENCE);
         const found = await client.query<{ shards: number }>(`SELECT shards FROM ${s}.subscription WHERE name = $1`, [
@@ -158,8 +181,9 @@ export function createSubscriptionStore(database: Database): SubscriptionStore {
         // A place in one server's log says nothing in another's. And a relay that slept through this must not find its epoch.
         const place = `CASE WHEN ${serverSql(database.schema)} = $6 THEN`;
         await client.query(
-          `INSERT INTO ${s}.subscription (name, shard, shards, retention, topics, snapshot, high, floor, lease_epoch, system_identifier)
-           SELECT $1, $2, $3, $4 * interval '1 millisecond', $5,
+          `INSERT INTO ${s}.subscription (name, shard, shards, retention, topics, settings, snapshot, high, floor, lease_epoch,
+             system_identifier)
+           SELECT $1, $2, $3, $4 * interval '1 millisecond', $5, $10::jsonb,
              ${place} coalesce($7::pg_snapshot, b.snapshot) ELSE b.snapshot END, ${place} coalesce($8::bigint, b.high) ELSE b.high END,
              ${place} coalesce($9::bigint, b.floor) ELSE b.floor END, extract(epoch FROM clock_timestamp())::bigint,
              (SELECT system_identifier FROM pg_control_system())
@@ -175,13 +199,15 @@ export function createSubscriptionStore(database: Database): SubscriptionStore {
             cursor?.snapshot ?? null,
             cursor?.high ?? null,
             cursor?.floor ?? null,
+            shared === undefined ? null : JSON.stringify(shared),
           ],
         );
         return true;
       });
     },
 
-    async acquire(key, owner, leaseMs, failover = 'ignore') {
+    async acquire(key, owner, leaseMs, { failover = 'ignore', shared } = {}) {
+      const settings = shared === undefined ? null : JSON.stringify(shared);
       const id = `${key.name}/${key.shard}`;
       const before = epochs.get(id) ?? [];
       const take = async (given: PoolClient): Promise<Acquisition> => {
@@ -198,11 +224,12 @@ export function createSubscriptionStore(database: Database): SubscriptionStore {
              stalls = CASE WHEN lease_owner IS NULL OR ${own} THEN stalls ELSE stalls + 1 END,
              probe = CASE WHEN ${own} AND probe IS NOT NULL THEN jsonb_set(probe, '{mark}', 'null') ELSE probe END
            WHERE name = $1 AND shard = $2 AND (lease_owner IS NULL OR ${own} OR lease_until < clock_timestamp())
+             AND coalesce(settings = $6::jsonb, true)
            RETURNING ${ROW}`,
-          [key.name, key.shard, owner, leaseMs, before],
+          [key.name, key.shard, owner, leaseMs, before, settings],
         );
         const row = taken.rows[0];
-        if (row === undefined) return whoHolds(client, key);
+        if (row === undefined) return whoHolds(client, key, { settings, leaseMs });
         // Noted before COMMIT, whose answer may get lost: if it happened, the lease is known again by this.
         epochs.set(id, [...new Set([...before, Number(row.lease_epoch)])]);
         const settled = await settleCursor(client, database.schema, key, row, failover);
@@ -345,23 +372,20 @@ export function createSubscriptionStore(database: Database): SubscriptionStore {
     ]);
   }
 
-  async function whoHolds(client: PoolClient, key: SubscriptionKey): Promise<Acquisition> {
-    const found = await client.query<{ owner: string | null; in_ms: number | null }>(
-      `SELECT lease_owner AS owner, extract(epoch FROM lease_until - clock_timestamp())::float8 * 1000 AS in_ms
+  async function whoHolds(
+    client: PoolClient,
+    key: SubscriptionKey,
+    { settings, leaseMs }: { readonly settings: string | null; readonly leaseMs: number },
+  ): Promise<Acquisition> {
+    const found = await client.query<{ owner: string | null; in_ms: number | null; other: boolean }>(
+      `SELECT lease_owner AS owner, extract(epoch FROM lease_until - clock_timestamp())::float8 * 1000 AS in_ms,
+         coalesce(settings <> $3::jsonb, false) AS other
        FROM ${s}.subscription WHERE name = $1 AND shard = $2`,
-      [key.name, key.shard],
+      [key.name, key.shard, settings],
     );
     const row = found.rows[0];
-    if (row === undefined) {
-      throw new HoldfastError(
-        'HF_SUBSCRIPTION_UNKNOWN',
-        `There is no subscription '${key.name}' with shard ${key.shard}.`,
-        {
-          advice: 'It was dropped, or resharded by another relay; start this relay again.',
-          details: { ...key },
-        },
-      );
-    }
+    if (row === undefined) throw subscriptionGone(key);
+    if (row.other) return { kind: 'superseded', retryInMs: leaseMs / 2 };
     return { kind: 'held', owner: row.owner ?? 'nobody', retryInMs: Math.max(0, row.in_ms ?? 0) };
   }
 }
