@@ -76,6 +76,8 @@ export interface ReceiveLink {
   readonly factory: BackendFactory;
   /** Looks at a queue for what its consumer should know when it starts, and tells it by onError. Never rejects. */
   greet?(queue: string): Promise<void>;
+  /** Makes readable what BullMQ itself cannot read of the jobs that were taken from a queue, so that they can be handed out. Never rejects. */
+  mend?(queue: string): Promise<void>;
   /** Cuts every connection at once; workers that are closing stop waiting for the broker. */
   cut(): void;
   close(): Promise<void>;

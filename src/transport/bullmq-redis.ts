@@ -152,6 +152,7 @@ function receiveLink(connection: string | RedisOptions, prefix: string, settings
     connection: client,
     prefix,
     factory: createRedisBackend,
+    mend: (queue) => mendActive(client, `${prefix}:${queue}`),
     async greet(queue) {
       if (prefix === DEFAULT_PREFIX) await warnOfFormerPrefix(client, queue, settings);
     },
@@ -222,4 +223,35 @@ async function warnOfFormerPrefix(client: Redis, queue: string, settings: Bullmq
       },
     ),
   );
+}
+
+/** Jobs that are taken at one time, over all consumers of a queue; more are looked at the next time. */
+const MOST_ACTIVE = 1000;
+/** What BullMQ parses beside the data, and what stands for it where it cannot be parsed. */
+const PARSED = { opts: '{}', progress: '0', parent: '' } as const;
+
+/** BullMQ reads these before it hands a job out. The job itself comes back once its claim has run out. Never fails. */
+async function mendActive(client: Redis, key: string): Promise<void> {
+  const fields = Object.keys(PARSED) as (keyof typeof PARSED)[];
+  const mend = async (id: string): Promise<void> => {
+    const values = await client.hmget(`${key}:${id}`, ...fields);
+    const broken = fields.filter((_, index) => !isJsonOrNothing(values[index] ?? null));
+    if (broken.length > 0) await client.hset(`${key}:${id}`, ...broken.flatMap((field) => [field, PARSED[field]]));
+  };
+  try {
+    const ids = await client.lrange(`${key}:active`, 0, MOST_ACTIVE - 1);
+    await Promise.all(ids.map(mend));
+  } catch {
+    // Tried again with the next error.
+  }
+}
+
+function isJsonOrNothing(text: string | null): boolean {
+  if (text === null || text === '') return true;
+  try {
+    JSON.parse(text);
+    return true;
+  } catch {
+    return false;
+  }
 }

@@ -56,6 +56,8 @@ export function makeWorker(name: string, setup: WorkerSetup): QueueWorker {
   worker.on('error', (error) => {
     if (stopping.aborted) return;
     onError(error);
+    // What BullMQ keeps beside the data of a job may be no JSON either, and it does not say of which job.
+    if (error instanceof SyntaxError) void link.mend?.(name);
     if (resting || /Missing (lock|key)|could not renew lock/i.test(error.message)) return;
     resting = true;
     void worker

@@ -211,6 +211,21 @@ describe('bullmqTransport', () => {
     await transport.close();
   });
 
+  it('hands out a job of which even what BullMQ keeps beside the data is no JSON', async () => {
+    const transport = make();
+    const destination = destinationName();
+    const [broken, sound] = [outbound(destination, 1), outbound(destination, 2)];
+    await transport.publisher().publish([broken, sound], { signal: NEVER });
+    const admin = new Redis(server.url);
+    await admin.hset(`${PREFIX}:${destination}:${broken.id}`, 'opts', '{"attempts', 'progress', 'half');
+    admin.disconnect();
+    const got = recorder();
+    await transport.receiver(destination, got.handle, { concurrency: 1, ordered: false }).start();
+    await got.until((seen) => seen.length === 2);
+    expect(new Set(got.seen.map(({ n }) => n))).toEqual(new Set([1, 2]));
+    await transport.close();
+  });
+
   it('has a plain BullMQ worker that fails a job try it again after a pause, and not for ever', async () => {
     const transport = make();
     const destination = destinationName();
