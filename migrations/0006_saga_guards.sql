@@ -21,6 +21,21 @@ ALTER TABLE "holdfast".worker
   -- Most UTF-8 bytes of one value that it takes; null: not known.
   ADD COLUMN max_bytes integer;
 
+-- Most bytes of one value that every live worker of a saga takes, if a text has more; null: it has not, or none is known. Short texts are
+-- not asked about.
+CREATE FUNCTION "holdfast".value_limit(saga text, version integer, value text) RETURNS integer
+  LANGUAGE plpgsql STABLE AS $$
+DECLARE
+  most integer;
+BEGIN
+  IF octet_length(value) <= 16384 THEN
+    RETURN NULL;
+  END IF;
+  SELECT min(w.max_bytes) INTO most FROM "holdfast".worker w
+    WHERE w.lease_until > clock_timestamp() AND w.sagas ? (saga || '@' || version);
+  RETURN CASE WHEN octet_length(value) > most THEN most END;
+END $$;
+
 -- As in 0003, with signals counted at the door, in number and in bytes: `full` says that this is why it was refused. 1,000 and 16 MiB,
 -- as in src/saga/store.ts.
 CREATE OR REPLACE FUNCTION "holdfast".send_saga_mail(saga_id uuid, kind text, body text, statuses text[], require_transaction boolean) RETURNS jsonb
@@ -32,6 +47,7 @@ DECLARE
   run record;
   refused boolean;
   is_full boolean := false;
+  most integer;
   size integer := octet_length(send_saga_mail.body);
 BEGIN
   IF require_transaction AND pg_current_xact_id_if_assigned() IS NULL THEN
@@ -50,14 +66,15 @@ BEGIN
       INTO is_full
       FROM (SELECT x.bytes, x.body FROM "holdfast".saga_mail x
         WHERE x.saga_id = send_saga_mail.saga_id AND x.kind = 'signal' ORDER BY x.id LIMIT 1000) AS m;
-    refused := is_full;
+    most := "holdfast".value_limit(run.saga, run.version, send_saga_mail.body::json ->> 'payload');
+    refused := is_full OR most IS NOT NULL;
   END IF;
   IF NOT refused THEN
     INSERT INTO "holdfast".saga_mail (saga_id, saga, version, kind, body, bytes)
     VALUES (send_saga_mail.saga_id, run.saga, run.version, send_saga_mail.kind, send_saga_mail.body::json, size);
     PERFORM "holdfast".wake_workers();
   END IF;
-  RETURN jsonb_build_object('status', run.status, 'pivoted', run.pivoted, 'accepted', NOT refused, 'full', is_full);
+  RETURN jsonb_build_object('status', run.status, 'pivoted', run.pivoted, 'accepted', NOT refused, 'full', is_full, 'limit', most);
 END $$;
 
 -- As in 0003, with the bytes of each row of the journal, and with no more mail than fits into memory.
@@ -339,6 +356,7 @@ DECLARE
   started jsonb := '[]';
   run record;
   found_id uuid;
+  most integer;
   -- What the run is told is milliseconds; what the table says must be the same.
   starting timestamptz := date_trunc('milliseconds', clock_timestamp());
   deadline timestamptz;
@@ -352,6 +370,12 @@ BEGIN
     SELECT * FROM json_to_recordset(runs::json)
       AS r (id uuid, saga text, version integer, key text, input json, deadline_ms double precision)
   LOOP
+    -- What no worker would take is not started, and the caller's transaction goes on.
+    most := "holdfast".value_limit(run.saga, run.version, run.input::text);
+    IF most IS NOT NULL THEN
+      started := started || jsonb_build_object('id', run.id, 'created', false, 'limit', most);
+      CONTINUE;
+    END IF;
     deadline := starting + run.deadline_ms * interval '1 millisecond';
     LOOP
       INSERT INTO "holdfast".saga_run AS r (id, saga, version, key, status, wake_at, deadline_at)

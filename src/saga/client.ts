@@ -21,7 +21,7 @@ import {
 import { createPostgresClientStore } from './postgres-client-store.ts';
 import { createResultWatch, type ResultWatch } from './result-watch.ts';
 import { runHandle, type RunHandle } from './run-handle.ts';
-import { isSaga, registered, startRequest, type StartOptions } from './start-request.ts';
+import { isSaga, registered, startRequest, tooLargeForWorkers, type StartOptions } from './start-request.ts';
 import type { ClientStore, StartRequest } from './store.ts';
 
 /** The schemas of a saga's signals. */
@@ -117,6 +117,7 @@ export function createSagasOn<Tx>(
     }
     const [started] = await store.start(tx, [request]);
     if (started === undefined) throw new Error('The store did not say what it started.');
+    if (started.limit !== undefined) throw tooLargeForWorkers(`start of ${saga.name}`, started.limit);
     return runHandle(scene, saga, { ...started, ours: true });
   }
 

@@ -56,9 +56,10 @@ export function createPostgresClientStore({
         if (tx === null && classifySqlError(error) === 'connection') return ask(tx, startRuns, parameters);
         throw error;
       })) as readonly (StartedRun & { readonly other_input?: boolean })[];
-      return started.map(({ id, created, other_input: other }) => ({
+      return started.map(({ id, created, other_input: other, limit }) => ({
         id,
         created,
+        ...(typeof limit === 'number' ? { limit } : {}),
         ...(other === true ? { otherInput: true } : {}),
       }));
     },
@@ -66,14 +67,21 @@ export function createPostgresClientStore({
     async mail(tx, runId, body, statuses) {
       const call = body.kind === 'signal' || body.kind === 'cancel' ? postMail : sendMail;
       const answer = await ask(tx, call, [runId, body.kind, JSON.stringify(body), `{${statuses.join(',')}}`]);
-      const { accepted, status, pivoted, full } = answer as {
+      const { accepted, status, pivoted, full, limit } = answer as {
         readonly accepted: boolean;
         readonly status: RunStatus | null;
         readonly pivoted: boolean;
         readonly full?: boolean;
+        readonly limit?: number | null;
       };
       if (accepted) return { accepted, status } as MailAnswer;
-      return { accepted, status, pivoted, ...(full === true ? { full } : {}) };
+      return {
+        accepted,
+        status,
+        pivoted,
+        ...(full === true ? { full } : {}),
+        ...(typeof limit === 'number' ? { limit } : {}),
+      };
     },
 
     async read(ids) {

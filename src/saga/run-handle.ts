@@ -12,7 +12,7 @@ import type { AnySaga, Signals } from './definition.ts';
 import type { RecordedError } from './events.ts';
 import { asThrown, rebuildError } from './recorded-error.ts';
 import { notFound, type ResultWatch } from './result-watch.ts';
-import { assertShortText, encodeOutput } from './start-request.ts';
+import { assertShortText, encodeOutput, tooLargeForWorkers } from './start-request.ts';
 import {
   MOST_SIGNALS,
   type ClientStore,
@@ -162,6 +162,7 @@ export function runHandle<Tx>(
         throw new HoldfastError('HF_SAGA_UNDONE', `Run ${id} of ${saga.name} is being undone and takes no signals.`, {
           details: { run: id },
         });
+      if (answer.limit !== undefined) throw tooLargeForWorkers(where, answer.limit);
       if (answer.full === true) throw signalsFull(id, saga, name);
       throw refused(answer, id, saga, 'takes no signals');
     },

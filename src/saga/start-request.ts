@@ -1,7 +1,7 @@
 /**
  * What a start is checked for before anything is written. Used by clients, and so by workers and the test kit.
  */
-import { HoldfastError } from '../errors.ts';
+import { HoldfastError, isHoldfastError } from '../errors.ts';
 import { isUuid, messageId } from '../message/id.ts';
 import { encodePayload } from '../message/payload.ts';
 import { assertStorableText } from '../message/text.ts';
@@ -60,7 +60,31 @@ export async function encodeOutput(
 ): Promise<string | undefined> {
   const validated = validate(schema, value, options.where);
   const output = validated instanceof Promise ? await validated : validated.value;
-  return output === undefined && options.optional === true ? undefined : encodePayload(output, options);
+  if (output === undefined && options.optional === true) return undefined;
+  try {
+    return encodePayload(output, options);
+  } catch (error) {
+    throw isHoldfastError(error, 'HF_PAYLOAD_NOT_JSON') ? madeBySchema(error, value, options) : error;
+  }
+}
+
+/** What the caller gave was JSON, and its schema has made something else of it: no other value of the caller's can help. */
+function madeBySchema(
+  error: HoldfastError,
+  given: unknown,
+  options: { readonly maxBytes: number; readonly where: string },
+): HoldfastError {
+  try {
+    encodePayload(given, { ...options, maxBytes: Infinity });
+  } catch {
+    return error;
+  }
+  return new HoldfastError('HF_PAYLOAD_NOT_JSON', `${error.message} The schema has made it; what was given is JSON.`, {
+    advice:
+      'What a schema gives out is recorded as JSON and read back as such. Take one that gives out JSON, such as z.iso.datetime() for ' +
+      'z.coerce.date(), and make the rest of it in run: new Date(input.at).',
+    details: error.details,
+  });
 }
 
 /**
@@ -83,6 +107,14 @@ export function assertShortText(text: unknown, what: string, maxLength: number):
         details: { limit: maxLength },
       },
     );
+}
+
+/** A client may have been given a larger maxBytes than the workers have: what they would not take is refused to the sender. */
+export function tooLargeForWorkers(where: string, limit: number): HoldfastError {
+  return new HoldfastError('HF_PAYLOAD_TOO_LARGE', `${where}: the workers of it take at most ${limit} bytes of JSON.`, {
+    advice: 'Give the workers the same maxBytes as the client, or store large data elsewhere and send its address.',
+    details: { limit },
+  });
 }
 
 /** The saga as it was registered. @throws HoldfastError HF_SAGA_UNKNOWN */

@@ -2,6 +2,7 @@
  * The kinds of steps a saga is declared with, and what each can do and undo. `step`, `transaction`, `command`, `emit` and `child` are
  * for users; the interfaces with their types forgotten (`StepDefinition`) are for the engine.
  */
+import type { JsonOnly } from './json-only.ts';
 import type { StandardSchemaV1 } from '@standard-schema/spec';
 import type { PoolClient } from 'pg';
 import type { MessageType, PayloadInput, PayloadOf } from '../message/message-type.ts';
@@ -214,7 +215,7 @@ const DEFAULT_TIMEOUT: Duration = '30s';
  * A step in this process: an HTTP call, a mail, whatever is no transaction here.
  * @throws HoldfastError HF_SAGA_DEFINITION, HF_OPTION_UNKNOWN, HF_DURATION, HF_CONFIG, as all the kinds of steps
  */
-export function step<Input, Output>(options: StepOptions<Input, Output>): Step<Input, Output> {
+export function step<Input, Output>(options: StepOptions<Input, Output> & JsonOnly<Output>): Step<Input, Output> {
   needsOptions(options, 'step', 'step({ run: async (input) => … })');
   refuseUnknownOptions(options, ['run', 'compensate', 'verify', 'fallback', 'breaker', 'deadline', ...COMMON], 'step');
   needsFunction(options.run, 'step', 'run');
@@ -232,7 +233,9 @@ export function step<Input, Output>(options: StepOptions<Input, Output>): Step<I
 }
 
 /** A step whose effect is in the saga's own database: exactly once. */
-export function transaction<Input, Output>(options: TransactionOptions<Input, Output>): Step<Input, Output> {
+export function transaction<Input, Output>(
+  options: TransactionOptions<Input, Output> & JsonOnly<Output>,
+): Step<Input, Output> {
   needsOptions(options, 'transaction', 'transaction({ run: async (input, { tx }) => … })');
   refuseUnknownOptions(options, ['run', 'compensate', 'fallback', 'deadline', ...COMMON], 'transaction');
   needsFunction(options.run, 'transaction', 'run');

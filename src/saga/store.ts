@@ -238,7 +238,13 @@ export interface StartRequest extends SagaVersion {
 export type MailAnswer =
   | { readonly accepted: true; readonly status: RunStatus }
   /** `status` null: there is no such run. `full`: it keeps as many signals as a run may. */
-  | { readonly accepted: false; readonly status: RunStatus | null; readonly pivoted: boolean; readonly full?: boolean };
+  | {
+      readonly accepted: false;
+      readonly status: RunStatus | null;
+      readonly pivoted: boolean;
+      readonly full?: boolean;
+      readonly limit?: number;
+    };
 
 /** Most signals of a run that its code has not waited for: those in its journal and those on their way. The next one is refused. */
 export const MOST_SIGNALS = { count: 1_000, bytes: 16 * 1024 * 1024 } as const;
@@ -248,6 +254,8 @@ export interface StartedRun {
   readonly created: boolean;
   /** It was there already, and was started with another input. */
   readonly otherInput?: boolean;
+  /** It was not started: its input has more bytes than this, which is what workers of it take. */
+  readonly limit?: number;
 }
 
 /** What clients need. `tx`: the caller's transaction; null: one of its own. Rejects with HF_NOT_IN_TRANSACTION. */

@@ -134,6 +134,7 @@ const FUNCTIONS: typeof TABLES = {
   'start_runs/2': { starter: 'X', worker: 'X' },
   'unseen_messages/2': { relay: 'X', worker: 'X' },
   'uuid_v7/0': { worker: 'X' },
+  'value_limit/3': { worker: 'X' },
   'wake_workers/0': { worker: 'X' },
   'write_message/7': { service: 'X', worker: 'X' },
   'write_outbox/2': { relay: 'X', service: 'X', worker: 'X' },

@@ -224,3 +224,31 @@ step({ run: (id: string) => id, fallback: () => 1 });
 child('book-trip');
 // @ts-expect-error an emit is no pivot
 emit(OrderConfirmed, { pivot: true });
+
+// What a step gives out is recorded as JSON.
+// @ts-expect-error a Date
+step({ run: () => new Date() });
+// @ts-expect-error a Map within
+step({ run: async () => ({ found: new Map<string, number>() }) });
+// @ts-expect-error a bigint in a list
+step({ run: async () => [{ id: 1n }] });
+// @ts-expect-error an object with methods
+step({ run: () => ({ close(): void {} }) });
+// @ts-expect-error of a transaction as well
+transaction({ run: async () => ({ at: new Date() }) });
+interface Tree {
+  readonly name: string;
+  readonly children?: readonly Tree[] | undefined;
+}
+type Branded = string & { readonly brand: 'order' };
+step({ run: (): Tree => ({ name: 'root', children: [{ name: 'leaf' }] }), compensate: ({ output }) => output?.name });
+step({ run: (): { readonly id: Branded; readonly of?: 'a' | 1 | null } => ({ id: 'o' as Branded }) });
+step({ run: (id: string): unknown => id });
+step({ run: () => {} });
+step({ run: (): [number, string] => [1, 'a'] });
+step({ run: (): Record<string, readonly number[]> => ({}) });
+step({
+  run: (): never => {
+    throw new Error('no');
+  },
+});

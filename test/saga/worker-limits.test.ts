@@ -1,6 +1,7 @@
 /** What a run may hold, in number and in bytes: limits refuse at the door, and never undo what is under way. On PostgreSQL. */
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
+import { createSagas } from '../../src/saga/client.ts';
 import { saga } from '../../src/saga/definition.ts';
 import { step } from '../../src/saga/steps.ts';
 import { eventually } from '../support/eventually.ts';
@@ -259,5 +260,32 @@ describe('a journal that is too large to be read', () => {
     await lab.mail(large.id, retry);
     await lab.until(large.id, 'completed');
     expect(await large.result({ timeout: '30s' })).toBe('large');
+  });
+});
+
+describe('a client with a larger maxBytes than the workers', () => {
+  it('is refused, and its transaction goes on', async () => {
+    const sized = saga({
+      name: 'sized',
+      input: z.string(),
+      signals: { note: z.string() },
+      steps: {},
+      async run({ waitFor }) {
+        return (await waitFor('note')).length;
+      },
+    });
+    await lab.worker([sized], { maxBytes: 50_000 });
+    const client = createSagas({ database: lab.database, sagas: [sized], maxBytes: 5_000_000 });
+    const large = 'x'.repeat(100_000);
+    const refused = { code: 'HF_PAYLOAD_TOO_LARGE', details: { limit: 50_000 } };
+    const run = await lab.database.transaction(async (tx) => {
+      await expect(client.start(tx, sized, large)).rejects.toMatchObject(refused);
+      return client.start(tx, sized, 'small');
+    });
+    await expect(run.signal('note', large)).rejects.toMatchObject(refused);
+    await run.signal('note', 'y'.repeat(40_000));
+    expect(await run.result({ timeout: '30s' })).toBe(40_000);
+    const { rows } = await lab.test.pool.query(`SELECT 1 FROM holdfast.saga_run WHERE saga = 'sized'`);
+    expect(rows).toHaveLength(1);
   });
 });

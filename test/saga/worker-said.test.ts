@@ -161,3 +161,23 @@ it('what undoes a step is given or left out, not undefined', () => {
   ])
     expect(make).toThrow(/has a (compensate|fallback) that is undefined/);
 });
+
+it('an input that its schema turns into what is no JSON is refused with advice that can be followed', async () => {
+  const at = (when: z.ZodType) =>
+    saga({
+      name: 'at',
+      input: z.object({ when }),
+      steps: {},
+      run: async ({ input }) => new Date(String(input.when)).getTime(),
+    });
+  const coerced = at(z.coerce.date());
+  const refusal = await lab
+    .client([coerced])
+    .start(coerced, { when: '2026-01-01T00:00:00Z' })
+    .catch((error: unknown) => error);
+  expect(refusal).toMatchObject({ code: 'HF_PAYLOAD_NOT_JSON', advice: expect.stringContaining('z.iso.datetime()') });
+  const plain = at(z.iso.datetime());
+  const worker = await lab.worker([plain]);
+  const run = await worker.sagas.start(plain, { when: '2026-01-01T00:00:00Z' });
+  expect(await run.result({ timeout: '30s' })).toBe(Date.UTC(2026, 0, 1));
+});
