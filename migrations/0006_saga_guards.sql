@@ -54,6 +54,11 @@ BEGIN
     PERFORM pg_current_xact_id();
     RETURN NULL;
   END IF;
+  -- Accepted means that it takes effect, so the run must not end between this look and the end of this transaction. In the transaction of
+  -- a service, which may last, nothing is held: there it may come too late, which the run then records.
+  IF send_saga_mail.kind = 'cancel' AND NOT require_transaction THEN
+    PERFORM 1 FROM "holdfast".saga_run r WHERE r.id = send_saga_mail.saga_id FOR SHARE;
+  END IF;
   SELECT r.saga, r.version, r.status, r.pivoted, coalesce(r.signals, 0) AS signals,
     coalesce(r.signal_bytes, 0) AS signal_bytes INTO run FROM "holdfast".saga_run r WHERE r.id = send_saga_mail.saga_id;
   IF NOT FOUND THEN
@@ -260,8 +265,11 @@ BEGIN
         WHERE NOT m.id = ANY (taken) ORDER BY m.id LIMIT page + 1) AS q) AS p;
 END $$;
 
+-- Who was told that a run is cancelled must not see it complete: asked for at each end, and empty nearly always.
+CREATE INDEX saga_mail_revoking ON "holdfast".saga_mail (saga_id) WHERE kind IN ('cancel', 'undo');
+
 -- As in 0003, with the figures that runs keep beside their journals, and `folded`: rows of the journal that go with this commit, because
--- a new one says what they said.
+-- a new one says what they said. `guarded`: the run ends, or begins its pivot, and must not while it is to be undone: HF003 names those.
 CREATE OR REPLACE FUNCTION "holdfast".commit_runs(
   worker uuid, starts json,
   journal_ids uuid[], journal_ns integer[], journal_ats double precision[], journal_events json[],
@@ -273,6 +281,7 @@ CREATE OR REPLACE FUNCTION "holdfast".commit_runs(
 AS $$
 DECLARE
   changed integer;
+  revoked text;
 BEGIN
   PERFORM 1 FROM "holdfast".worker w WHERE w.id = commit_runs.worker AND w.lease_until > clock_timestamp() FOR KEY SHARE;
   IF NOT FOUND THEN
@@ -331,6 +340,16 @@ BEGIN
   END IF;
   IF mail_done IS NOT NULL THEN
     DELETE FROM "holdfast".saga_mail m WHERE m.id = ANY (mail_done);
+  END IF;
+  -- After the rows of the runs were changed: who cancels holds the row of the run until that is written (send_saga_mail), so either it is
+  -- seen here, or the run is seen there as it has become.
+  IF updates IS NOT NULL AND EXISTS (SELECT FROM "holdfast".saga_mail m WHERE m.kind IN ('cancel', 'undo')) THEN
+    SELECT string_agg(x.id::text, ',') INTO revoked
+    FROM json_to_recordset(updates) AS x (id uuid, guarded boolean)
+    WHERE x.guarded AND EXISTS (SELECT FROM "holdfast".saga_mail m WHERE m.saga_id = x.id AND m.kind IN ('cancel', 'undo'));
+    IF revoked IS NOT NULL THEN
+      RAISE EXCEPTION 'runs are to be undone that were about to go on' USING ERRCODE = 'HF003', DETAIL = revoked;
+    END IF;
   END IF;
   IF mail IS NOT NULL THEN
     INSERT INTO "holdfast".saga_mail (saga_id, saga, version, kind, body, bytes)

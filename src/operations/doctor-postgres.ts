@@ -22,7 +22,7 @@ export const checkServer: Check = async (database) => {
       await ask<{ name: string; setting: string }>(
         database,
         `SELECT name, setting FROM pg_settings WHERE name IN ('server_version_num', 'fsync', 'full_page_writes', 'synchronous_commit',
-           'autovacuum', 'default_transaction_read_only', 'max_connections', 'idle_in_transaction_session_timeout', 'server_version')`,
+           'autovacuum', 'default_transaction_read_only', 'max_connections', 'idle_in_transaction_session_timeout', 'server_version', 'server_encoding')`,
       )
     ).map(({ name, setting }) => [name, setting]),
   );
@@ -60,6 +60,15 @@ export function judgeServer(
       'postgres.read-only',
       'default_transaction_read_only is on.',
       'Turn it off for the roles of services and relays.',
+    );
+  }
+  const encoding = settings.get('server_encoding') ?? 'UTF8';
+  if (encoding !== 'UTF8') {
+    add(
+      'warn',
+      'postgres.encoding',
+      `The database is in ${encoding}: what it cannot write, such as an emoji, is refused, and makes a run stuck.`,
+      "Move to a database in UTF8 (CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0), or keep such text out of messages and runs.",
     );
   }
   if (settings.get('fsync') === 'off') {

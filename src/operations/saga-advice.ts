@@ -71,6 +71,12 @@ export function adviseStuck(runId: string, why: StuckWhy, call: string | null): 
         meaning: 'Its next calls would make its journal larger than the workers allow. None of them was begun.',
         ways: [retry('start the workers with a higher maxEvents or maxJournalBytes, then go on'), cancel],
       };
+    case 'unrecordable':
+      return {
+        meaning:
+          'The database refuses what is to be recorded, for its data. What it had done by then may be done again.',
+        ways: [retry('mend the value or the database (`holdfast doctor` reads its encoding), then try again'), cancel],
+      };
     case 'undefined step':
       return {
         meaning: `The step that ${named} called is not declared any more, so that nothing can undo it.`,

@@ -206,6 +206,7 @@ export function compensationFailed(
   if (step === undefined || call.undo === null) return;
   const attempt = call.undo.attempts + 1;
   const { error, permanent, uncounted } = result;
+  if (result.unrecordable === true) return run.recordStuck('unrecordable', call, error, scene.now);
   const decision = decideFailed(step.compensation.retry, call.undo.spent, {
     attempts: call.undo.attempts,
     since: call.undo.startedAt,

@@ -2,9 +2,10 @@
  * What a store answers when it refuses what single runs want to record: whose commits failed and why. Thrown by stores, read by the
  * worker, which has to deal with those runs while all others go on.
  */
-import { HoldfastError } from '../errors.ts';
+import { HoldfastError, isHoldfastError } from '../errors.ts';
 import { sequenceBehind } from '../postgres/sequences.ts';
-import { sqlStateOf, translateSqlError } from '../postgres/sql-state.ts';
+import type { RecordedError } from './events.ts';
+import { classifySqlError, sqlStateOf, translateSqlError } from '../postgres/sql-state.ts';
 
 /** The commits of all runs that are not named here are done. */
 export class GroupCommitError extends HoldfastError {
@@ -22,6 +23,14 @@ export class GroupCommitError extends HoldfastError {
       },
     );
     this.failures = failures;
+  }
+}
+
+/** The run was about to end, or to begin its pivot, and is to be undone: what it has not seen yet says so. */
+export class RevokedError extends HoldfastError {
+  override readonly name = 'RevokedError';
+  constructor() {
+    super('HF_COMMIT_REFUSED', 'The run is to be undone: that came before what it was about to record.');
   }
 }
 
@@ -47,6 +56,28 @@ export function explainRefusal(error: unknown): Error {
     default:
   }
   return translateSqlError(error);
+}
+
+/** What makes a run stuck whose commit was refused for its data: the same again would be refused again. Null: it may pass. */
+export function unrecordable(error: unknown): RecordedError | null {
+  if (!(error instanceof Error) || isHoldfastError(error) || classifySqlError(error) !== 'data') return null;
+  // Of what the database will not have nothing may stand in what says so.
+  const message = error.message.replaceAll(/[^\x20-\x7e]/g, '?');
+  return {
+    name: 'HoldfastError',
+    code: 'HF_COMMIT_REFUSED',
+    message: `The database refuses what is to be recorded: ${message}. Mend the value, or the database (its encoding, its limits), then have the run retried.`,
+    details: { sqlState: sqlStateOf(error) ?? null },
+  };
+}
+
+/** The record of a transaction step is refused for its data. */
+export class UnrecordableError extends Error {
+  readonly recorded: RecordedError;
+  constructor(recorded: RecordedError, cause: unknown) {
+    super(recorded.message, { cause });
+    this.recorded = recorded;
+  }
 }
 
 export function leaseLost(cause?: unknown): HoldfastError {

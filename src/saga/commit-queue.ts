@@ -6,6 +6,7 @@ import { describeError } from '../runtime/describe-error.ts';
 import type { Logger } from '../runtime/log.ts';
 import { recordError } from './recorded-error.ts';
 import type { Effect } from './facts.ts';
+import { handBackRow, type GivenBack } from './hand-back.ts';
 import type { Run } from './run.ts';
 import type { RunCommit, WorkerStore } from './store.ts';
 
@@ -34,15 +35,9 @@ export interface CommitQueueOptions {
   readonly onNothing: (run: Run) => void;
   readonly onCommitted: (committed: Committed) => void;
   readonly onBatch: (runs: number) => void;
+  /** A run was given back, and can be taken up again. */
+  readonly onFreed: () => void;
   readonly onBroken: (error: unknown) => void;
-}
-
-/** A run that leaves memory because it cannot go on: since when, for how long, and why. */
-export interface GivenBack {
-  /** The store's time. */
-  readonly now: number;
-  readonly delayMs: number;
-  readonly error: unknown;
 }
 
 /** Most runs in one commit: beyond that the next one had better begin. */
@@ -212,6 +207,7 @@ export class CommitQueue {
         const refused = await this.#releaseNow(run, why);
         // What it says of itself is refused. Without it, it is free all the same.
         if (refused !== undefined) await store.letGo(workerId, [run.id], why.delayMs);
+        if (why.delayMs === 0) this.#options.onFreed();
         return;
       } catch (error) {
         if (isHoldfastError(error, 'HF_LEASE_LOST')) return;
@@ -226,16 +222,17 @@ export class CommitQueue {
   }
 
   /** Why the store refuses this very commit; rejects when nothing is known. */
-  async #releaseNow(run: Run, { now, delayMs, error }: GivenBack): Promise<Error | undefined> {
+  async #releaseNow(run: Run, { now, delayMs, error, refused, stuck }: GivenBack): Promise<Error | undefined> {
     const update = {
-      status: run.status,
+      status: stuck === null ? run.status : ('stuck' as const),
       reason: run.reasonStored,
       pivoted: run.pivotStored,
-      release: { wakeAt: now + delayMs },
+      release: { wakeAt: stuck === null ? now + delayMs : null },
       result: null,
-      error: JSON.stringify(recordError(error)),
+      error: JSON.stringify(stuck ?? recordError(error)),
     };
-    const nothing = { start: null, journal: null, mailDone: [], mail: [], children: [], messages: [] };
+    const journal = handBackRow(run, refused, stuck, now);
+    const nothing = { start: null, journal, mailDone: [], mail: [], children: [], messages: [] };
     try {
       await this.#options.store.commit(this.#options.workerId, [{ runId: run.id, ...nothing, update }]);
       return undefined;

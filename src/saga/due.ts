@@ -3,8 +3,10 @@
  * anew has the same timers. Times are the store's. Used by the engine.
  */
 import { hasEnded, requestUndo, undoId } from './backward.ts';
-import { endDone, endFailed, stepOverdue, tell } from './forward.ts';
+import { endDone, endFailed, giveUp, tell, type Spoken } from './forward.ts';
 import type { Scene } from './facts.ts';
+import { HoldfastError } from '../errors.ts';
+import { recordError } from './recorded-error.ts';
 import { commandDue, compensationDue } from './resend.ts';
 import type { Run } from './run.ts';
 import { signalFor, type CallState, type UndoState } from './state.ts';
@@ -134,4 +136,21 @@ async function callIsDue(run: Run, call: CallState, scene: Scene): Promise<boole
       run.effects.push({ kind: 'attempt', call });
       return false;
   }
+}
+
+/** The whole time of a step is up while no attempt of it is under way. */
+function stepOverdue(run: Run, call: CallState, scene: Scene): Spoken {
+  const definition = run.step(call.step);
+  if (call.outcome !== 'open' || definition === undefined) return false;
+  const error = recordError(
+    new HoldfastError(
+      'HF_STEP_TIMEOUT',
+      `${run.saga.name}, ${call.id} was not done within ${definition.deadlineMs} ms.`,
+      {
+        details: { deadlineMs: definition.deadlineMs },
+        ...(call.error === null ? {} : { cause: new Error(call.error.message) }),
+      },
+    ),
+  );
+  return giveUp(run, call, definition, { kind: 'failed', error, permanent: true, doubt: false }, scene);
 }

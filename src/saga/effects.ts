@@ -9,6 +9,7 @@ import { createAdmission, type Admitted } from './admission.ts';
 import { startAttempt, type AttemptOptions, type Limits } from './attempts.ts';
 import { undefinedStep, undoId } from './backward.ts';
 import { isBug } from './bugs.ts';
+import { UnrecordableError } from './commit-error.ts';
 import { rebuildError } from './recorded-error.ts';
 import type { Uncounted } from './events.ts';
 import type { AttemptResult, Effect, Fact } from './facts.ts';
@@ -322,6 +323,7 @@ function cutShort(error: unknown): Uncounted | undefined {
 /** The transaction could not be begun or committed, and nothing of it has happened. */
 function rolledBack(run: Run, error: unknown): AttemptResult {
   const failure = { kind: 'failed', error: run.errorOf(error), permanent: false, doubt: false } as const;
+  if (error instanceof UnrecordableError) return { ...failure, error: error.recorded, unrecordable: true };
   if (isHoldfastError(error, 'HF_STOPPED')) return { ...failure, uncounted: 'stopped' };
   const passing = isHoldfastError(error, 'HF_DATABASE_UNAVAILABLE') || passesByItself(error);
   return passing ? { ...failure, uncounted: 'database' } : failure;

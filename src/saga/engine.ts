@@ -6,6 +6,7 @@
  * durable is begun after it; what its code asks for meanwhile goes into the next one.
  */
 import { HoldfastError } from '../errors.ts';
+import { givenBack } from './hand-back.ts';
 import { afterwards } from './mail.ts';
 import { CommitQueue, takeEffects, type Committed } from './commit-queue.ts';
 import type { Saga } from './definition.ts';
@@ -20,16 +21,13 @@ import type { Effect, Fact, Scene } from './facts.ts';
 import { Residents } from './residents.ts';
 import { Run } from './run.ts';
 import { valueOf } from './state.ts';
-import type { ClaimedRun, Mail, NewRun } from './store.ts';
+import type { ClaimedRun, Mail, NewRun, RunCommit } from './store.ts';
 import { Starts } from './starts.ts';
 import { strayOfRun } from './strays.ts';
 import { takeFact } from './take-fact.ts';
 import { TakenMail } from './taken-mail.ts';
 import { RunTimers } from './run-timers.ts';
 import { inTime, turn, turnOrAbort, nextTurn } from './turn.ts';
-
-/** When a run is tried again that could not go on, in milliseconds. */
-const GIVEN_BACK_MS = 30_000;
 
 export class Engine {
   readonly #options: EngineOptions;
@@ -58,6 +56,7 @@ export class Engine {
         if (run.idle) this.#runs.rests(run, true);
       },
       onCommitted: (committed) => this.#committed(committed),
+      onFreed: options.onPosted,
       onBatch: (runs) => {
         options.onCommit(runs);
         // What is ready to be committed need not wait for what has just been begun.
@@ -346,7 +345,7 @@ export class Engine {
     if (failure !== undefined) {
       const wasStart = this.#starts.refuse(run.id, failure);
       run.refused();
-      this.#giveBack(run, failure, !wasStart);
+      this.#giveBack(run, failure, !wasStart, commit);
     } else {
       this.#starts.made(run.id);
       // It broke while its commit was under way, and has been given back.
@@ -361,18 +360,15 @@ export class Engine {
   }
 
   /** Nobody can go on with this run just now, for a reason of its own: out with it, and it is tried again from its journal later. */
-  #giveBack(run: Run, error: unknown, stored: boolean): void {
-    this.#options.log.error(
-      { err: error, run: run.id, saga: run.saga.name },
-      'a run cannot go on; it is tried again later',
-    );
+  #giveBack(run: Run, error: unknown, stored: boolean, refused: RunCommit | null = null): void {
+    const why = givenBack(run, error, refused, this.#options);
     if (!this.#runs.holds(run)) return;
     this.#forget(run, false);
     for (const abort of run.inFlight.values())
       abort(new HoldfastError('HF_STOPPED', 'The run cannot go on here just now.'));
     // Of a run that came to grief before its first commit nothing is written, nor will be.
-    const refused = !run.committing && this.#starts.refuse(run.id, error);
-    if (stored && !refused) this.#commits.release(run, { now: this.#options.now(), delayMs: GIVEN_BACK_MS, error });
+    const isRefused = !run.committing && this.#starts.refuse(run.id, error);
+    if (stored && !isRefused) this.#commits.release(run, why);
   }
 
   /** `stored`: what it is has been committed, and can be told. */

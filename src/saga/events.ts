@@ -35,6 +35,7 @@ export type UndoReason = 'failed' | 'cancelled' | 'timed out';
  * - non-determinism, outside await: the code does not fit the journal, or waits for what is not a step
  * - undefined step: the code that would undo a step is not there any more
  * - kills workers: every worker that ran its code, or made the attempt that is named, was lost
+ * - unrecordable: the database refuses what is to be recorded, for its data
  * - journal full: its next calls would make its journal larger than it may be; they were not begun
  */
 export type StuckWhy =
@@ -46,7 +47,8 @@ export type StuckWhy =
   | 'outside await'
   | 'undefined step'
   | 'kills workers'
-  | 'journal full';
+  | 'journal full'
+  | 'unrecordable';
 
 /**
  * Why an attempt counts for nothing: its worker was lost or was stopped, the database rolled it back for reasons of its own, or nobody
@@ -130,7 +132,14 @@ export type JournalEvent =
       readonly output?: unknown;
     }
   /** Cancellation or a deadline that came after the pivot: nothing is undone. */
-  | { readonly t: 'refused'; readonly what: 'cancel' | 'deadline'; readonly reason?: string; readonly actor?: string }
+  /** Or what came when it could take no effect any more: `name` of a signal. */
+  | {
+      readonly t: 'refused';
+      readonly what: 'cancel' | 'deadline' | 'signal' | 'retry' | 'skip' | 'resolve';
+      readonly name?: string;
+      readonly reason?: string;
+      readonly actor?: string;
+    }
   /** From here on the run's code is not run any more. */
   | { readonly t: 'undoing'; readonly reason: UndoReason; readonly error?: RecordedError; readonly actor?: string }
   /** What verify() found out about a step in doubt. */

@@ -20,6 +20,8 @@ export type AttemptResult =
       readonly bug?: boolean;
       /** The infrastructure cut it short: no attempt is used up. */
       readonly uncounted?: Uncounted;
+      /** The database refuses its record, for its data. */
+      readonly unrecordable?: boolean;
     };
 
 /** What verify() found out, or why it could not. */
@@ -66,6 +68,11 @@ export type Fact =
   | { readonly kind: 'try'; readonly call: CallState }
   /** The code of a new run has run up to its first await. */
   | { readonly kind: 'begun' };
+
+/** A cancellation, or a parent that takes its child back. */
+export function isRevocation(fact: Fact): boolean {
+  return fact.kind === 'mail' && (fact.mail.body.kind === 'cancel' || fact.mail.body.kind === 'undo');
+}
 
 /** What is begun once the intent is durable. */
 export type Effect =

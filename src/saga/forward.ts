@@ -2,7 +2,6 @@
  * The forward path: what becomes of the calls the code makes and of how they end. Records events and says what is to be begun;
  * nothing here waits for anything but a schema. Used by the engine.
  */
-import { HoldfastError } from '../errors.ts';
 import { encodePayload } from '../message/payload.ts';
 import { validate } from '../message/validate.ts';
 import type { RetryPolicy } from '../runtime/retry.ts';
@@ -14,9 +13,9 @@ import { isBug } from './bugs.ts';
 import type { RecordedError } from './events.ts';
 import type { NewCall, Told } from './flow.ts';
 import { bytesOf, refuseCalls } from './growth.ts';
-import { rebuildError, recordError } from './recorded-error.ts';
+import { rebuildError } from './recorded-error.ts';
 import { canCompensate, promiseOf, type Promised } from './promises.ts';
-import type { AttemptResult, Effect, Scene } from './facts.ts';
+import { isRevocation, type AttemptResult, type Effect, type Scene } from './facts.ts';
 import type { Run } from './run.ts';
 import { valueOf, type CallState } from './state.ts';
 import type { StepDefinition } from './steps.ts';
@@ -222,6 +221,10 @@ export function attemptEnded(run: Run, call: CallState, result: AttemptResult, s
   const definition = run.step(call.step);
   if (definition === undefined) return false;
   const { error, permanent, uncounted } = result;
+  if (result.unrecordable === true) {
+    run.recordStuck('unrecordable', call, error, scene.now);
+    return false;
+  }
   const attempt = call.attempts + 1;
   const decision = decideFailed(
     isForwardOnly(run, definition) ? uncapped(definition.retry) : definition.retry,
@@ -255,25 +258,8 @@ function isOverdue(call: CallState, now: number): boolean {
   return (call.kind === 'step' || call.kind === 'transaction') && call.until !== null && call.until <= now;
 }
 
-/** The whole time of a step is up while no attempt of it is under way. */
-export function stepOverdue(run: Run, call: CallState, scene: Scene): Spoken {
-  const definition = run.step(call.step);
-  if (call.outcome !== 'open' || definition === undefined) return false;
-  const error = recordError(
-    new HoldfastError(
-      'HF_STEP_TIMEOUT',
-      `${run.saga.name}, ${call.id} was not done within ${definition.deadlineMs} ms.`,
-      {
-        details: { deadlineMs: definition.deadlineMs },
-        ...(call.error === null ? {} : { cause: new Error(call.error.message) }),
-      },
-    ),
-  );
-  return giveUp(run, call, definition, { kind: 'failed', error, permanent: true, doubt: false }, scene);
-}
-
 /** No further attempt is made: something stands in, somebody is asked, or the call fails. */
-function giveUp(
+export function giveUp(
   run: Run,
   call: CallState,
   definition: StepDefinition,
@@ -381,6 +367,8 @@ function told(run: Run, call: CallState, what: Told, scene: Scene): Spoken {
 /** Completes the run when its code has ended and nothing that it began is open. */
 export function tryComplete(run: Run, scene: Scene): Promise<void> | undefined {
   const { ending, state } = run;
+  // What is about to be taken in may be that it is not wanted any more.
+  if (run.facts.some(isRevocation)) return undefined;
   if (ending === null || state.phase !== 'forward' || state.stuck !== null || state.held || run.wish !== null)
     return undefined;
   if (ending.kind === 'threw') {

@@ -16,7 +16,7 @@ import {
   type SqlErrorKind,
 } from '../postgres/sql-state.ts';
 import type { CrashPoint } from '../runtime/crash-point.ts';
-import { explainRefusal, GroupCommitError, leaseLost } from './commit-error.ts';
+import { explainRefusal, GroupCommitError, leaseLost, RevokedError } from './commit-error.ts';
 import { untilAnswered, type Patience } from './reconnect.ts';
 import { commitParameters } from './saga-rows.ts';
 import type { RunCommit } from './store.ts';
@@ -153,6 +153,13 @@ export function createGroupCommitter(options: GroupCommitOptions): GroupCommitte
       await commitGroup(workerId, runs);
     } catch (error) {
       if (!isRefusal(error)) throw verdict(error);
+      const revoked = revokedBy(error);
+      if (revoked.size > 0) {
+        for (const id of revoked) failures.set(id, new RevokedError());
+        const rest = runs.filter(({ runId }) => !revoked.has(runId));
+        if (rest.length > 0 && rest.length < runs.length) return commitApart(workerId, rest, failures);
+        if (rest.length === 0) return;
+      }
       const [only] = runs;
       if (only !== undefined && runs.length === 1) {
         failures.set(only.runId, explainRefusal(error));
@@ -196,6 +203,12 @@ export function createGroupCommitter(options: GroupCommitOptions): GroupCommitte
 function isRefusal(error: unknown): boolean {
   const state = sqlStateOf(error);
   return classifySqlError(error) === 'data' || (state !== 'HF001' && state?.startsWith('HF') === true);
+}
+
+/** The runs that are to be undone, and were about to go on. */
+function revokedBy(error: unknown): ReadonlySet<string> {
+  const detail = error instanceof Error && 'detail' in error ? error.detail : undefined;
+  return new Set(sqlStateOf(error) === 'HF003' && typeof detail === 'string' ? detail.split(',') : []);
 }
 
 function verdict(error: unknown): Error {

@@ -66,7 +66,11 @@ export async function takeMail(run: Run, mail: Mail, scene: Scene): Promise<bool
 }
 
 function takeSignal(run: Run, body: Body<'signal'>, scene: Scene): void {
-  if (run.state.phase !== 'forward') return;
+  if (run.state.phase !== 'forward') {
+    // It came too late, and is not forgotten without a word.
+    run.record({ t: 'refused', what: 'signal', name: body.name }, scene.now);
+    return;
+  }
   if (body.id !== undefined && run.state.signalIds?.has(signalId(body.name, body.id)) === true) return;
   const { name, payload, id } = body;
   run.record(
@@ -78,9 +82,11 @@ function takeSignal(run: Run, body: Body<'signal'>, scene: Scene): void {
 
 function takeCancel(run: Run, mail: Mail, body: Body<'cancel'>, scene: Scene): void {
   const { reason, actor } = body;
-  if (run.state.phase !== 'forward' || run.state.held) return run.takeIn(mail);
-  // While nobody knows whether the pivot has happened, nobody can say whether the run may be undone: that is resolved first.
-  if (run.state.pivoted || isPivotAskedAfter(run)) {
+  // It is being undone, or is undone: that is what was wanted.
+  if (run.state.phase === 'undoing' || run.state.phase === 'undone') return run.takeIn(mail);
+  // Behind the end or the pivot it comes too late; what is done and waits for its parent is undone with that one. While nobody knows
+  // whether the pivot has happened, nobody can say whether the run may be undone: that is resolved first.
+  if (run.state.phase === 'completed' || run.state.held || run.state.pivoted || isPivotAskedAfter(run)) {
     run.takeIn(mail);
     run.record(
       {
@@ -210,11 +216,17 @@ function takeChild(run: Run, body: Body<'child'>, scene: Scene): Spoken {
   return endFailed(run, call, { error, doubt: false }, scene);
 }
 
-/** What a person decided about a stuck run. What no longer fits is dropped; the audit keeps it. */
+/** What a person decided about a stuck run. What no longer fits is recorded as refused. */
 function takeAct(run: Run, body: Body<'retry'> | Body<'skip'> | Body<'resolve'>, scene: Scene): void {
   const { stuck, phase } = run.state;
-  if (stuck === null) return;
   const { actor } = body;
+  if (stuck === null) {
+    run.record(
+      { t: 'refused', what: body.kind, actor, ...(body.reason === undefined ? {} : { reason: body.reason }) },
+      scene.now,
+    );
+    return;
+  }
   if (body.kind === 'retry') {
     run.record({ t: 'retried', actor, ...(body.reason === undefined ? {} : { reason: body.reason }) }, scene.now);
     if (phase === 'forward') run.stale = true;

@@ -8,7 +8,7 @@ import { createFlow } from './flow.ts';
 import { collectCalls, takeBufferedSignal } from './forward.ts';
 import { afterwards, takeMail } from './mail.ts';
 import { replay } from './replay.ts';
-import type { Scene } from './facts.ts';
+import { isRevocation, type Scene } from './facts.ts';
 import type { Run } from './run.ts';
 import { valueOf, type CallState } from './state.ts';
 import { strayOfRun } from './strays.ts';
@@ -41,7 +41,7 @@ export async function takeUp(run: Run, journal: readonly JournalRow[], scene: Sc
 /** A cancellation, or a parent that takes its child back, if there is one among the mail. */
 async function takeRevocation(run: Run, scene: Scene): Promise<void> {
   for (const [index, fact] of run.facts.entries()) {
-    if (fact.kind !== 'mail' || (fact.mail.body.kind !== 'cancel' && fact.mail.body.kind !== 'undo')) continue;
+    if (fact.kind !== 'mail' || !isRevocation(fact)) continue;
     run.facts.splice(index, 1);
     await inTime(takeMail(run, fact.mail, scene));
     return;
@@ -65,6 +65,9 @@ async function replayCode(run: Run, journal: readonly JournalRow[], scene: Scene
   run.flow = fit.ending === null ? flow : null;
   run.ending = fit.ending;
   resume(run, scene);
+  // Nor does what comes next begin: not a pivot, which could not be taken back, and not the end.
+  if (fit.calls.length > 0 || fit.ending !== null) await takeRevocation(run, scene);
+  if (run.state.phase !== 'forward') return;
   const later = collectCalls(run, fit.calls, scene);
   if (later !== undefined) await inTime(later);
 }

@@ -96,7 +96,9 @@ export class Run {
   #children: (NewRun & { journal: string })[] = [];
   #start: NewRun | null = null;
   #changed = false;
-  #before: { status: RunStatus; pivoted: boolean; reason: UndoReason | null } | null = null;
+  /** The row that is being filled has the call of a pivot. */
+  #pivots = false;
+  #before: { status: RunStatus; pivoted: boolean; reason: UndoReason | null; n: number } | null = null;
 
   constructor(saga: Saga, identity: Identity, status: RunStatus, settings: RunSettings) {
     this.saga = saga;
@@ -142,6 +144,11 @@ export class Run {
     return this.#events.length === 0 ? this.#at : this.#rowAt;
   }
 
+  /** The events of the row that is being filled, as JSON. */
+  get unwritten(): readonly string[] {
+    return this.#events;
+  }
+
   /** Whether something stands in the row that is being filled. */
   get rowIsOpen(): boolean {
     return this.#events.length > 0;
@@ -183,6 +190,7 @@ export class Run {
     input: string | undefined,
     now: number,
   ): CallState {
+    if (event.pivot === true) this.#pivots = true;
     const at = this.openRow(now);
     this.#push(calledText(event, input));
     this.state.events += 1;
@@ -312,6 +320,7 @@ export class Run {
     this.status = this.#before.status;
     this.pivotStored = this.#before.pivoted;
     this.reasonStored = this.#before.reason;
+    this.n = this.#before.n;
   }
 
   /** Calls `act` once no commit and no transaction of the run is under way: at once, or when that is said to be so. */
@@ -333,8 +342,9 @@ export class Run {
     const { state } = this;
     const status = this.wantedStatus;
     const figures = this.#gauge.closeRow(this.n);
+    const guarded = this.#pivots || (state.phase === 'completed' && status !== this.status);
     const update =
-      status !== this.status || release !== null || state.pivoted !== this.pivotStored || figures !== null
+      status !== this.status || release !== null || state.pivoted !== this.pivotStored || figures !== null || guarded
         ? {
             status,
             reason: state.reason,
@@ -344,6 +354,7 @@ export class Run {
             error: errorColumn(state),
             ...figures,
             ...(this.handedBack === null ? {} : { misfit: this.handedBack }),
+            ...(guarded ? { guarded } : {}),
           }
         : null;
     // A run cannot start as finished: it is then started and finished in one commit.
@@ -362,15 +373,16 @@ export class Run {
       children: this.#children,
       messages: this.#messages,
     };
+    this.#before = { status: this.status, pivoted: this.pivotStored, reason: this.reasonStored, n: this.n };
     if (commit.journal !== null) {
       this.n += 1;
       this.#at = this.#rowAt;
     }
-    this.#before = { status: this.status, pivoted: this.pivotStored, reason: this.reasonStored };
     this.status = status;
     this.pivotStored = state.pivoted;
     this.reasonStored = state.reason;
     this.waitsForRow = false;
+    this.#pivots = false;
     this.#start = null;
     this.#events = [];
     this.#messages = [];

@@ -98,6 +98,7 @@ function updateText(id: string, update: RunUpdate): string {
   let text = `{"id":"${id}","status":"${status}"`;
   if (reason !== null) text += `,"reason":"${reason}"`;
   if (pivoted) text += ',"pivoted":true';
+  if (update.guarded === true) text += ',"guarded":true';
   if (release !== null) text += `,"release":true,"wake_at":${release.wakeAt}`;
   if (result !== null) text += `,"result":${result}`;
   if (error !== null) text += `,"error":${error}`;

@@ -104,6 +104,8 @@ export interface KeptSignals {
 }
 
 export interface RunUpdate {
+  /** It ends, or begins its pivot: refused with a RevokedError while there is mail that wants it undone, but for what is taken in. */
+  readonly guarded?: boolean;
   readonly status: RunStatus;
   readonly reason: UndoReason | null;
   readonly pivoted: boolean;

@@ -15,7 +15,7 @@ import { lend, type LentClient } from '../postgres/lent-client.ts';
 import { quoteIdentifier } from '../postgres/quoting.ts';
 import { classifySqlError, sqlStateOf } from '../postgres/sql-state.ts';
 import type { CrashPoint } from '../runtime/crash-point.ts';
-import { explainRefusal } from './commit-error.ts';
+import { explainRefusal, UnrecordableError, unrecordable } from './commit-error.ts';
 import { commitStatement } from './group-commit.ts';
 import { untilAnswered, type Patience } from './reconnect.ts';
 import type { RunCommit } from './store.ts';
@@ -62,7 +62,10 @@ export async function runTransactionStep(options: TransactionStepOptions, worker
       const { text, values } = commitStatement(database.schema, workerId, [written]);
       await inTime(() => client.query(text, values)).catch((error: unknown) => {
         // The driver may not have heard of the failure yet when it was asked above.
-        throw sqlStateOf(error) === '25P02' ? aborted() : explainRefusal(error);
+        if (sqlStateOf(error) === '25P02') throw aborted();
+        const refusal = explainRefusal(error);
+        const recorded = unrecordable(refusal);
+        throw recorded === null ? refusal : new UnrecordableError(recorded, error);
       });
     }).catch(async (error: unknown) => {
       reusable = await rolledBack(client, database);

@@ -106,6 +106,7 @@ describe('judgeServer', () => {
 
   it.each([
     ['fsync', 'off', 'error postgres.fsync'],
+    ['server_encoding', 'LATIN1', 'warn postgres.encoding'],
     ['server_version_num', '130012', 'error postgres.version'],
     ['synchronous_commit', 'off', 'warn postgres.synchronous-commit'],
     ['full_page_writes', 'off', 'warn postgres.full-page-writes'],

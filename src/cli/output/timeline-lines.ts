@@ -227,9 +227,11 @@ function ordinal(count: number): string {
   return `${count}${['th', 'st', 'nd', 'rd'][count < 4 ? count : 0]}`;
 }
 
-function refusedText({ what, actor, reason }: Extract<TimelineNote['event'], { t: 'refused' }>): string {
+function refusedText({ what, name, actor, reason }: Extract<TimelineNote['event'], { t: 'refused' }>): string {
   if (what === 'deadline') return 'its deadline passed behind the pivot: it goes on';
-  return `cancel${actor === undefined ? '' : ` by ${actor}`} refused behind the pivot${reasonText(reason)}`;
+  const who = actor === undefined ? '' : ` by ${actor}`;
+  if (what === 'cancel') return `cancel${who} refused behind the pivot or the end${reasonText(reason)}`;
+  return `${what}${name === undefined ? '' : ` ${name}`}${who} came too late${reasonText(reason)}`;
 }
 
 /** 'HF_STEP_TIMEOUT: …', 'SoldOut: none left', 'rejected: none left', or, for what is only an Error, 'none left'. */

@@ -17,7 +17,7 @@ import type {
   WorkerStore,
 } from '../../saga/store.ts';
 import type { JournalRow } from '../../saga/events.ts';
-import { GroupCommitError } from '../../saga/commit-error.ts';
+import { GroupCommitError, RevokedError } from '../../saga/commit-error.ts';
 import { createMemoryTables, isFinished, viewOf, type MemoryMessage, type StoredRun } from './memory-tables.ts';
 import { createMemoryTransactions, type MemoryTx } from './memory-transactions.ts';
 
@@ -93,6 +93,12 @@ export function createMemorySagaStore(options: MemorySagaStoreOptions = {}): Mem
   /** All of it, with `last` as its last act, or nothing. */
   function write(workerId: string, runs: readonly RunCommit[], last: () => void = () => {}): void {
     holdLease(workerId);
+    const isUnwanted = ({ runId, update, mailDone }: RunCommit): boolean =>
+      update?.guarded === true &&
+      tables
+        .mailOf(runId)
+        .some(({ id, body }) => (body.kind === 'cancel' || body.kind === 'undo') && !mailDone.includes(id));
+    if (runs.some(isUnwanted)) throw new RevokedError();
     const written = tables.atomically((writes) => {
       const sent = writes.commit(workerId, runs, clock.now());
       last();

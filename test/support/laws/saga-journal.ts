@@ -171,7 +171,11 @@ class Reader {
 
   /** A late reply, and what it makes necessary. */
   #mayFollow(event: JournalEvent): boolean {
-    return event.t === 'late reply' || (this.#late && /^compensat(ing|ed|ion failed)$/.test(event.t));
+    return (
+      event.t === 'late reply' ||
+      event.t === 'refused' ||
+      (this.#late && /^compensat(ing|ed|ion failed)$/.test(event.t))
+    );
   }
 
   #with(id: string, act: (call: CallHistory) => void): void {

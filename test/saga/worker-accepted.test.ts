@@ -1,0 +1,206 @@
+/** What was accepted takes effect, or it is said that it came too late; what the database refuses stops a run once. On PostgreSQL. */
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { z } from 'zod';
+import { saga } from '../../src/saga/definition.ts';
+import { step, transaction } from '../../src/saga/steps.ts';
+import { eventually } from '../support/eventually.ts';
+import { gate, openLab, type Lab } from './lab.ts';
+
+let lab: Lab;
+beforeAll(async () => {
+  lab = await openLab();
+});
+afterEach(() => lab.settle());
+afterAll(() => lab.dispose());
+
+/** A saga whose last step ends when it is told to, and is undone by saying so. */
+function ending(pivot = false) {
+  const began = gate();
+  const over = gate();
+  const undone: string[] = [];
+  const done: string[] = [];
+  const last = saga({
+    name: 'last',
+    input: z.null(),
+    signals: { go: z.null() },
+    steps: {
+      work: step({
+        async run() {
+          began.open();
+          await over.promise;
+        },
+        compensate: () => void undone.push('work'),
+      }),
+      seal: step({ run: () => void done.push('sealed'), pivot }),
+    },
+    async run({ steps }) {
+      await steps.work();
+      if (pivot) await steps.seal();
+      return 'done';
+    },
+  });
+  return { last, began, over, undone, done };
+}
+
+describe('a cancellation that was accepted', () => {
+  it('is not lost when the run is about to end and has not seen it', async () => {
+    const { last, began, over, undone } = ending();
+    const worker = await lab.worker([last], { idlePoll: '1h' });
+    const run = await worker.sagas.start(last, null);
+    await began.promise;
+    // As cancel writes it, without waking anybody: the worker does not look before the run is over.
+    await lab.test.pool.query(
+      `INSERT INTO holdfast.saga_mail (saga_id, saga, version, kind, body) VALUES ($1, 'last', 1, 'cancel', '{"kind":"cancel"}')`,
+      [run.id],
+    );
+    over.open();
+    await lab.until(run.id, 'compensated');
+    expect(undone).toEqual(['work']);
+  });
+
+  it('is not lost when the run is about to begin its pivot', async () => {
+    const { last, began, over, undone, done } = ending(true);
+    const worker = await lab.worker([last], { idlePoll: '1h' });
+    const run = await worker.sagas.start(last, null);
+    await began.promise;
+    await lab.test.pool.query(
+      `INSERT INTO holdfast.saga_mail (saga_id, saga, version, kind, body) VALUES ($1, 'last', 1, 'cancel', '{"kind":"cancel"}')`,
+      [run.id],
+    );
+    over.open();
+    await lab.until(run.id, 'compensated');
+    expect([undone, done]).toEqual([['work'], []]);
+  });
+
+  it('waits for the end that is being written, and is told of it', async () => {
+    const { last, began, over } = ending();
+    const worker = await lab.worker([last], { idlePoll: '1h' });
+    const run = await worker.sagas.start(last, null);
+    await began.promise;
+    const waits = (statement: string) =>
+      eventually(`${statement} to wait`, async () => {
+        const { rows } = await lab.test.pool.query(
+          `SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE $1`,
+          [`%.${statement}(%`],
+        );
+        return rows.length > 0;
+      });
+    // Holds the commit up between the change of the run's row and its end.
+    const client = await lab.test.pool.connect();
+    let cancelled: Promise<string> | undefined;
+    try {
+      await client.query('BEGIN; LOCK TABLE holdfast.saga_mail IN ACCESS EXCLUSIVE MODE');
+      over.open();
+      await waits('commit_runs');
+      cancelled = run.cancel().then(
+        () => 'accepted',
+        (error: unknown) => (error as { code: string }).code,
+      );
+      await waits('post_saga_mail');
+    } finally {
+      await client.query('COMMIT');
+      client.release();
+    }
+    expect(await cancelled).toBe('HF_SAGA_FINISHED');
+    expect(await lab.view(run.id)).toMatchObject({ status: 'completed' });
+  });
+});
+
+it('what comes after the end stands in the journal', async () => {
+  const { last, over } = ending();
+  const worker = await lab.worker([last]);
+  over.open();
+  const run = await worker.sagas.start(last, null);
+  await run.result();
+  for (const [kind, name] of [['signal', 'go'] as const, ['cancel', null] as const])
+    await lab.test.pool.query(
+      `INSERT INTO holdfast.saga_mail (saga_id, saga, version, kind, body) VALUES ($1, 'last', 1, $2, $3)`,
+      [run.id, kind, JSON.stringify({ kind, ...(name === null ? {} : { name }) })],
+    );
+  const refused = await eventually('both to be refused', async () => {
+    const events = (await lab.events(run.id)).filter(({ t }) => t === 'refused');
+    return events.length === 2 && events;
+  });
+  expect(refused).toMatchObject([{ what: 'signal', name: 'go' }, { what: 'cancel' }]);
+});
+
+describe('what the database refuses for its data', () => {
+  it('makes the run stuck with the reason, and its effect is not repeated by itself', async () => {
+    let charged = 0;
+    const paying = saga({
+      name: 'paying',
+      input: z.null(),
+      steps: {
+        charge: step({
+          run: () => {
+            charged += 1;
+            return 'thanks';
+          },
+          compensate: () => {},
+        }),
+      },
+      run: ({ steps }) => steps.charge(),
+    });
+    // A database that cannot keep some value, as one in LATIN1 cannot keep an emoji.
+    await lab.test.pool.query(
+      `ALTER TABLE holdfast.saga_journal ADD CONSTRAINT plain CHECK (events::text NOT LIKE '%thanks%')`,
+    );
+    const worker = await lab.worker([paying]);
+    const run = await worker.sagas.start(paying, null);
+    expect(await lab.stuck(run.id)).toMatchObject({ why: 'unrecordable' });
+    expect(charged).toBe(1);
+    // Whether it happened is not known to the journal, so it is in doubt.
+    expect(await lab.story(run.id)).toEqual(['called charge', 'attempt failed charge', 'stuck']);
+    await lab.test.pool.query('ALTER TABLE holdfast.saga_journal DROP CONSTRAINT plain');
+    await lab.mail(run.id, { kind: 'retry', actor: 'ann' });
+    expect(await lab.until(run.id, 'completed')).toMatchObject({ result: 'thanks' });
+    expect(charged).toBe(2);
+  });
+
+  it('makes it stuck at a transaction as well, which is rolled back', async () => {
+    const booking = saga({
+      name: 'booking',
+      input: z.null(),
+      steps: {
+        book: transaction({
+          async run(_: void, { tx }) {
+            await tx.query(`INSERT INTO effect (what) VALUES ('booked')`);
+            return 'thanks';
+          },
+        }),
+      },
+      run: ({ steps }) => steps.book(),
+    });
+    await lab.test.pool.query(
+      `ALTER TABLE holdfast.saga_journal ADD CONSTRAINT plain CHECK (events::text NOT LIKE '%thanks%')`,
+    );
+    const worker = await lab.worker([booking]);
+    const run = await worker.sagas.start(booking, null);
+    expect(await lab.stuck(run.id)).toMatchObject({ why: 'unrecordable', call: 'book' });
+    await lab.test.pool.query('ALTER TABLE holdfast.saga_journal DROP CONSTRAINT plain');
+    expect((await lab.test.pool.query('SELECT what FROM effect')).rows).toEqual([]);
+  });
+
+  it('is refused before anything begins where it can be known: waits beyond all calendars', async () => {
+    let charged = 0;
+    const forever = saga({
+      name: 'forever',
+      input: z.null(),
+      signals: { go: z.null() },
+      steps: { charge: step({ run: () => void (charged += 1), compensate: () => {} }) },
+      async run({ steps, sleep, waitFor }) {
+        await steps.charge();
+        await waitFor('go', { timeout: 1e16 }).catch(() => {});
+        await sleep(1e16);
+      },
+    });
+    const worker = await lab.worker([forever]);
+    const run = await worker.sagas.start(forever, null);
+    await eventually('it to be undone or stuck', async () => {
+      const { status } = await lab.view(run.id);
+      return status === 'compensated' || status === 'stuck';
+    });
+    expect((await lab.view(run.id)).error).toMatchObject({ code: 'HF_DURATION' });
+    expect(charged).toBe(1);
+  });
+});
