@@ -7,17 +7,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { Cursor } from '../../src/relay/cursor.ts';
-import { deliver, type DeliveryContext } from '../../src/relay/delivery.ts';
-import { createDispatcher } from '../../src/relay/dispatcher.ts';
 import { createLogReader, LOG_READER_SETTINGS, PAGE_BYTES, type LogReader } from '../../src/relay/log-reader.ts';
-import { resolveSubscription } from '../../src/relay/options.ts';
-import { createParkingStore } from '../../src/relay/parking-store.ts';
 import { createScheduler } from '../../src/relay/scheduler.ts';
-import type { Session } from '../../src/relay/session.ts';
-import { systemClock } from '../../src/runtime/clock.ts';
-import { silentLogger } from '../../src/runtime/log.ts';
 import { endChildren, startChild } from '../support/laws/child.ts';
-import { published, recordingTransport } from '../support/recording-transport.ts';
+import { published } from '../support/recording-transport.ts';
 import { createRelayLab, type RelayLab } from '../support/relay-lab.ts';
 
 const MIB = 1_048_576;
@@ -120,35 +113,21 @@ it('a message that no process should take into memory is parked unread, and its 
 });
 
 it('a batch to the broker is bounded by bytes, however many destinations a message has', async () => {
-  const transport = recordingTransport();
+  const routes = Array.from({ length: 10 }, (_, index) => ({ topics: '**', to: `queue-${index}` }));
+  const { relay, transport } = await lab.relay({ routes });
   const batches: number[] = [];
   transport.respond = async (batch) => {
     batches.push(batch.reduce((sum, { wire }) => sum + wire.length, 0));
     return batch.map(() => published);
   };
-  const subscription = resolveSubscription({
-    name: 'main',
-    transport,
-    routes: Array.from({ length: 10 }, (_, index) => ({ topics: '**', to: `queue-${index}` })),
-  });
-  const shared = { subscription, clock: systemClock, random: Math.random, log: silentLogger, crashPoint: () => {} };
-  const dispatcher = createDispatcher({
-    ...shared,
-    publisher: transport.publisher(),
-    stopping: () => new AbortController().signal,
-    onAttempt: () => {},
-  });
-  const parking = createParkingStore({ name: 'main', shard: 0, shards: 1, schema: 'holdfast', keepsOrder: true });
-  const context: DeliveryContext = { ...shared, dispatcher, parking };
-  const session = { blocked: new Set(), trouble: null, leaseLeftMs: async () => 10_000, heads: { settle: () => {} } };
   await writeLarge(4);
-  const { entries } = await withReader((reader) => reader.read(START, 1000));
-  await deliver(context, session as unknown as Session, entries, new AbortController().signal);
+  await relay.tick();
   expect(transport.sent).toHaveLength(40);
   expect(Math.max(...batches)).toBeLessThan(9 * MIB);
   // In order for each destination.
-  const order = transport.sent.filter(({ destination }) => destination === 'queue-3').map(({ id }) => id);
-  expect(order).toEqual(entries.map(({ id }) => id));
+  const { rows } = await lab.database.query<{ id: string }>('SELECT id::text AS id FROM holdfast.outbox ORDER BY seq');
+  const order = transport.sent.filter(({ destination }) => destination === 'queue-3').map(({ id }) => ({ id }));
+  expect(order).toEqual(rows);
 });
 
 it('a relay with a small heap brings out hundreds of mebibytes', async () => {
