@@ -54,11 +54,11 @@ export const WITNESS = `
   CREATE TABLE law_tampered (what text);
   CREATE FUNCTION law_witness() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
     IF TG_OP = 'INSERT' THEN
-      INSERT INTO law_witness SELECT NEW.saga_id, NEW.n, clock_timestamp(),
+      INSERT INTO public.law_witness SELECT NEW.saga_id, NEW.n, clock_timestamp(),
         CASE WHEN r.worker IS NULL THEN 'none' WHEN EXISTS (SELECT 1 FROM holdfast.worker w WHERE w.id = r.worker) THEN 'alive' ELSE 'gone' END
         FROM holdfast.saga_run r WHERE r.id = NEW.saga_id;
     ELSE
-      INSERT INTO law_tampered VALUES (TG_OP || ' of row ' || OLD.n || ' of ' || OLD.saga_id);
+      INSERT INTO public.law_tampered VALUES (TG_OP || ' of row ' || OLD.n || ' of ' || OLD.saga_id);
     END IF;
     RETURN NULL;
   END $$;
