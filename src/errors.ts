@@ -31,6 +31,8 @@ export const ERROR_CODES = {
   HF_ENVIRONMENT: 'The tables belong to another environment.',
   HF_SEQUENCE_BEHIND: 'A sequence is behind the table whose rows it numbers.',
   HF_DATABASE_UNAVAILABLE: 'The database cannot be reached.',
+  HF_DATABASE_TLS: 'The encrypted connection to the database is not trusted, or cannot be had.',
+  HF_DATABASE_POOLED: 'A pooler gives each transaction another session, and this part needs one of its own.',
   HF_DATABASE_READ_ONLY: 'The database takes no writes: a standby, or a read-only transaction.',
   HF_PERMISSION: 'The role may not do this in the database.',
   HF_TRANSACTION_ABORTED: 'COMMIT rolled back, because a statement had failed before.',

@@ -52,7 +52,7 @@ export function judgeServer(
       'error',
       'postgres.standby',
       'This server is a standby: it takes no writes.',
-      'Connect to the primary (target_session_attrs=read-write).',
+      'Connect to the server that takes writes, by a name or proxy that follows the primary.',
     );
   } else if (settings.get('default_transaction_read_only') === 'on') {
     add(

@@ -89,6 +89,7 @@ export function openDatabase(options: DatabaseOptions = {}): Database {
   const schema = assertSchemaName(options.schema ?? DEFAULT_SCHEMA);
   const environment = assertEnvironmentName(options.environment);
   const given = isPool(options.pool) ? options.pool : undefined;
+  refuseSeveralHosts(options);
   const pool = given ?? new pg.Pool(poolConfig(options));
   const onIdleError = safeHook(options.onIdleError, 'onIdleError of openDatabase');
   // An idle connection that breaks is dropped by the pool, which emits 'error'; unheard, that would end the process.
@@ -217,6 +218,22 @@ const KNOWN_OPTIONS = [
 
 /** Longer than any single statement of ours takes, in milliseconds; those under a lease have less. */
 const QUERY_TIMEOUT_MS = 60_000;
+
+/** The driver takes a list of hosts for the name of one, and looks for it in vain for ever. */
+function refuseSeveralHosts({ url, pool }: DatabaseOptions): void {
+  const config = pool === undefined || isPool(pool) ? {} : pool;
+  const texts = [url, config.connectionString].filter((text) => text !== undefined);
+  const several = texts.some(
+    (text) =>
+      /^[a-z]+:\/\/([^/?#]*)/i.exec(text)?.[1]?.split('@').at(-1)?.includes(',') === true ||
+      /[?&]host=[^&]*(?:,|%2C)/i.test(text),
+  );
+  if (!several && config.host?.includes(',') !== true) return;
+  throw new HoldfastError('HF_CONFIG', 'The database URL names several hosts, of which the driver would use none.', {
+    advice:
+      'Give one: a name or a proxy that follows the primary (HAProxy, a service of the cluster, a virtual address).',
+  });
+}
 
 async function withConnection<T>(pool: pg.Pool, fn: (client: pg.PoolClient) => Promise<T>): Promise<T> {
   const client = await takeConnection(pool);

@@ -146,6 +146,13 @@ export function translateSqlError(error: unknown): Error {
   if (!(error instanceof Error)) return new Error(String(error));
   if (isHoldfastError(error)) return error;
   const options = { cause: error, details: { sqlState: sqlStateOf(error) ?? null } };
+  if (isTlsError(error)) {
+    return new HoldfastError('HF_DATABASE_TLS', `The encrypted connection to PostgreSQL fails: ${messageOf(error)}.`, {
+      ...options,
+      advice:
+        "Give the certificate of its authority (sslrootcert=/path/ca.pem in the URL) or mend the server's; sslmode=no-verify encrypts without knowing to whom, sslmode=disable not at all.",
+    });
+  }
   switch (classifySqlError(error)) {
     case 'connection':
       return new HoldfastError('HF_DATABASE_UNAVAILABLE', `PostgreSQL cannot be reached: ${messageOf(error)}.`, {
@@ -187,6 +194,17 @@ export function translateSqlError(error: unknown): Error {
     case 'other':
       return error;
   }
+}
+
+/** Codes of Node's TLS, and what the driver says when the server knows none. */
+function isTlsError(error: unknown): boolean {
+  for (const each of causes(error)) {
+    const code = 'code' in each && typeof each.code === 'string' ? each.code : '';
+    if (/^(?:ERR_(?:TLS|SSL)_|DEPTH_ZERO_SELF_SIGNED|SELF_SIGNED_CERT|UNABLE_TO_(?:VERIFY|GET)_|CERT_)/.test(code))
+      return true;
+    if (each.message.startsWith('The server does not support SSL connections')) return true;
+  }
+  return false;
 }
 
 function classifyOne(error: Error): SqlErrorKind {

@@ -6,6 +6,7 @@ import { randomUUID } from 'node:crypto';
 import { HoldfastError } from '../errors.ts';
 import type { Database } from '../postgres/database.ts';
 import { createWaker } from '../postgres/wake-up.ts';
+import { refuseTransactionPooler } from '../postgres/pooler.ts';
 import { checkStart } from '../postgres/start-checks.ts';
 import { systemClock, type Clock } from '../runtime/clock.ts';
 import { noCrash, type CrashPoint } from '../runtime/crash-point.ts';
@@ -156,6 +157,7 @@ export function createRelay(options: RelayOptions): Relay {
 
   async function prepare(): Promise<void> {
     await checkStart(database, log);
+    await refuseTransactionPooler(database, 'The relay');
     for (const { name, ...subscription } of subscriptions) {
       const superseded = await store.ensure(name, subscription);
       if (superseded === null) continue;

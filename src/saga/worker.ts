@@ -9,6 +9,7 @@ import type { Database } from '../postgres/database.ts';
 import type { TransactionHandle } from '../postgres/executor.ts';
 import { createWaker } from '../postgres/wake-up.ts';
 import { checkStart } from '../postgres/start-checks.ts';
+import { refuseTransactionPooler } from '../postgres/pooler.ts';
 import { systemClock, type Clock } from '../runtime/clock.ts';
 import { noCrash, type CrashPoint } from '../runtime/crash-point.ts';
 import { parseDuration, type Duration } from '../runtime/duration.ts';
@@ -230,6 +231,7 @@ export function createWorker(options: WorkerOptions): Worker {
     for (const saga of registry.all) {
       for (const { what, advice, ...remark } of reviewSaga(saga)) log.warn(remark, `a saga ${what}. ${advice}`);
     }
+    await refuseTransactionPooler(database, 'The worker');
     await store.open();
     await waker.start();
     await core.start();
