@@ -92,7 +92,13 @@ export {
 } from './saga/participant.ts';
 export { handle, type CommandContext, type CompensationContext, type ParticipantHandler } from './saga/handle.ts';
 export { sagaReplies, type SagaRepliesOptions } from './saga/replies.ts';
-export { type JournalEvent, type JournalRow, type RecordedError, type RunStatus } from './saga/events.ts';
+export {
+  type CallAnew,
+  type JournalEvent,
+  type JournalRow,
+  type RecordedError,
+  type RunStatus,
+} from './saga/events.ts';
 export { type RunView } from './saga/store.ts';
 
 export { defineConfig, type HoldfastConfig, type SubscriptionConfig } from './operations/config.ts';

@@ -99,6 +99,12 @@ function take(fold: Fold, event: JournalEvent, at: number): void {
     case 'retried': {
       const gaveUp = fold.undos.find(({ state }) => state === 'gave up');
       if (gaveUp !== undefined) Object.assign(gaveUp, { state: 'running', endedAt: null });
+      for (const { call: id, until = null, child } of event.anew ?? []) {
+        const call = find(fold, id);
+        if (call === undefined) continue;
+        const state = call.kind === 'step' || call.kind === 'transaction' ? 'running' : 'waiting';
+        Object.assign(call, { state, endedAt: null, to: null, until, child: child ?? call.child });
+      }
       return note(fold, event, at);
     }
     case 'late reply': {

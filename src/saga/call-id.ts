@@ -8,6 +8,19 @@ import { createHash } from 'node:crypto';
 const MOST_CHARACTERS = 200;
 const KEPT_CHARACTERS = 150;
 
+/**
+ * How participants know a call. One that they have refused has their answer on record: when a person has it tried again, it is asked for
+ * under another name. No id of a call has an exclamation mark.
+ */
+export function wireCall({ id, round }: { readonly id: string; readonly round: number }): string {
+  return round === 1 ? id : `${id}!${round}`;
+}
+
+export function readWireCall(name: string): { readonly id: string; readonly round: number } {
+  const mark = name.lastIndexOf('!');
+  return mark < 0 ? { id: name, round: 1 } : { id: name.slice(0, mark), round: Number(name.slice(mark + 1)) };
+}
+
 /** Null for what names nothing: no text, or an empty one. */
 export function callIdOf(step: string, name: unknown): string | null {
   if (name === undefined) return step;

@@ -6,6 +6,7 @@ import { encodePayload } from '../message/payload.ts';
 import type { MessageType } from '../message/message-type.ts';
 import { laneOf } from '../outbox/lane.ts';
 import { messageText, prepareMessage } from '../outbox/prepare.ts';
+import { wireCall } from './call-id.ts';
 import type { JournalLimits } from './growth.ts';
 import type { Logger } from '../runtime/log.ts';
 import type { ErrorLists } from './bugs.ts';
@@ -78,7 +79,7 @@ export async function prepareCompensation(
     definition.kind === 'command'
       ? writeSagaCall({
           runId: sender.id,
-          call: call.id,
+          call: wireCall(call),
           role: 'compensation',
           replyTo: sender.settings.replyTo,
           outcome: done ? 'done' : 'unknown',

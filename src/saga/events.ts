@@ -56,6 +56,17 @@ export type StuckWhy =
  */
 export type Uncounted = 'lost' | 'stopped' | 'database' | 'unattended';
 
+/**
+ * A call that is made once more. `round`: participants know it by another name from the second one on (`ship!2`), for under the first one
+ * they have their refusal on record. `until` and `child` as in `called`.
+ */
+export interface CallAnew {
+  readonly call: string;
+  readonly round?: number;
+  readonly until?: number;
+  readonly child?: string;
+}
+
 export type JournalEvent =
   | { readonly t: 'started'; readonly input: unknown; readonly deadlineAt?: number }
   /** Intent. `until`: when a sleep ends, or a wait for a signal gives up, in ms since the epoch on the database's clock. */
@@ -159,8 +170,8 @@ export type JournalEvent =
     }
   | { readonly t: 'compensated'; readonly call: string }
   | { readonly t: 'stuck'; readonly why: StuckWhy; readonly call?: string; readonly error: RecordedError }
-  /** A person had it tried again. */
-  | { readonly t: 'retried'; readonly actor: string; readonly reason?: string }
+  /** A person had it tried again. `anew`: the calls behind the pivot of which the last failure is taken back, and the code not told any more. */
+  | { readonly t: 'retried'; readonly actor: string; readonly reason?: string; readonly anew?: readonly CallAnew[] }
   /** A person had a compensation left out. */
   | { readonly t: 'skipped'; readonly call: string; readonly actor: string; readonly reason: string }
   /** A person settled by hand what a step or a compensation is. */

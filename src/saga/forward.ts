@@ -2,12 +2,11 @@
  * The forward path: what becomes of the calls the code makes and of how they end. Records events and says what is to be begun;
  * nothing here waits for anything but a schema. Used by the engine.
  */
-import { encodePayload } from '../message/payload.ts';
-import { validate } from '../message/validate.ts';
 import type { RetryPolicy } from '../runtime/retry.ts';
 import { finishAbandoned, requestUndo, wishGranted } from './backward.ts';
 import { decideFailed, KILLS_WORKERS, noteOf } from './budget.ts';
 import { childRunId } from './child-id.ts';
+import { childInput, startChild } from './children.ts';
 import { prepareCommand } from './commands.ts';
 import { isBug } from './bugs.ts';
 import type { RecordedError } from './events.ts';
@@ -149,10 +148,7 @@ async function recordChild(run: Run, call: NewCall, promise: Promised, scene: Sc
   if (definition?.kind !== 'child') return false;
   let input: string;
   try {
-    const where = `${run.saga.name}, input of ${call.id}`;
-    const validated = validate(definition.saga.input, valueOf(call.input), where);
-    const value = validated instanceof Promise ? await validated : validated.value;
-    input = encodePayload(value, { maxBytes: run.settings.maxBytes, where });
+    input = await childInput(run, definition, call);
   } catch (error) {
     return refuseCall(run, call, promise, error, scene);
   }
@@ -164,21 +160,7 @@ async function recordChild(run: Run, call: NewCall, promise: Promised, scene: Sc
     call.input,
     scene.now,
   );
-  const { deadlineMs } = definition.saga;
-  const deadlineAt = deadlineMs === null ? null : at + deadlineMs;
-  const started = `[{"t":"started"${deadlineAt === null ? '' : `,"deadlineAt":${deadlineAt}`},"input":${input}}]`;
-  run.startChild(
-    {
-      id: childId,
-      saga: definition.saga.name,
-      version: definition.saga.version,
-      held: false,
-      status: 'pending',
-      deadlineAt,
-      parent: { id: run.id, call: call.id },
-    },
-    started,
-  );
+  startChild(run, definition, { id: childId, call: call.id, input, at });
   return false;
 }
 

@@ -3,6 +3,8 @@
  * to, or at once when it changes nothing: a duplicate, or one that comes too late. Used by the engine.
  */
 import { decodePayload } from '../message/decode.ts';
+import { makeAnew, type MadeAnew } from './anew.ts';
+import { readWireCall } from './call-id.ts';
 import {
   compensate,
   compensationFailed,
@@ -35,9 +37,12 @@ export async function takeMail(run: Run, mail: Mail, scene: Scene): Promise<bool
       return false;
     case 'reply': {
       // Read before anything is recorded: a schema may be asynchronous.
-      const reply = body.to === 'command' && body.outcome === 'done' ? await readReply(run, body) : null;
+      const answer = answerOf(run, body);
+      const isDone = answer?.to === 'command' && answer.outcome === 'done';
+      const reply = isDone ? await readReply(run, answer) : null;
       run.takeIn(mail);
-      return body.to === 'command' ? takeReply(run, body, reply, scene) : takeCompensationReply(run, body, scene);
+      if (answer === null) return false;
+      return answer.to === 'command' ? takeReply(run, answer, reply, scene) : takeCompensationReply(run, answer, scene);
     }
     case 'child':
       run.takeIn(mail);
@@ -56,7 +61,13 @@ export async function takeMail(run: Run, mail: Mail, scene: Scene): Promise<bool
         releaseChildren(run);
       }
       return false;
-    case 'retry':
+    case 'retry': {
+      // Messages are made ready before anything is recorded.
+      const made = await makeAnew(run, scene);
+      run.takeIn(mail);
+      takeAct(run, body, scene, made);
+      return false;
+    }
     case 'skip':
     case 'resolve':
       run.takeIn(mail);
@@ -119,6 +130,13 @@ function takeUndo(run: Run, mail: Mail, scene: Scene): void {
   if (parent === null || state.phase === 'undoing') return;
   const outcome = state.phase === 'undone' ? ('compensated' as const) : ('refused' as const);
   run.post(parent.id, { kind: 'child', call: parent.call, outcome });
+}
+
+/** Of the call as it was made last, under its own name; null: to one that was made before, of which the answer has been taken. */
+function answerOf(run: Run, body: Body<'reply'>): Body<'reply'> | null {
+  const { id, round } = readWireCall(body.call);
+  const call = run.state.calls.get(id);
+  return call === undefined || call.round === round ? { ...body, call: id } : null;
 }
 
 type ReadReply =
@@ -217,7 +235,12 @@ function takeChild(run: Run, body: Body<'child'>, scene: Scene): Spoken {
 }
 
 /** What a person decided about a stuck run. What no longer fits is recorded as refused. */
-function takeAct(run: Run, body: Body<'retry'> | Body<'skip'> | Body<'resolve'>, scene: Scene): void {
+function takeAct(
+  run: Run,
+  body: Body<'retry'> | Body<'skip'> | Body<'resolve'>,
+  scene: Scene,
+  made: readonly MadeAnew[] = [],
+): void {
   const { stuck, phase } = run.state;
   const { actor } = body;
   if (stuck === null) {
@@ -228,7 +251,12 @@ function takeAct(run: Run, body: Body<'retry'> | Body<'skip'> | Body<'resolve'>,
     return;
   }
   if (body.kind === 'retry') {
-    run.record({ t: 'retried', actor, ...(body.reason === undefined ? {} : { reason: body.reason }) }, scene.now);
+    const anew = made.length === 0 ? {} : { anew: made.map((each) => each.anew) };
+    run.record(
+      { t: 'retried', actor, ...(body.reason === undefined ? {} : { reason: body.reason }), ...anew },
+      scene.now,
+    );
+    for (const { send } of made) send();
     if (phase === 'forward') run.stale = true;
     else beginAgain(run, stuck.call);
     return;

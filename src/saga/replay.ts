@@ -8,6 +8,7 @@ import type { JournalEvent, JournalRow, RecordedError, StuckWhy } from './events
 import type { Ending, Flow, NewCall } from './flow.ts';
 import { stepOf, type AnySaga } from './definition.ts';
 import { rebuildError } from './recorded-error.ts';
+import { takenBack } from './retried.ts';
 import { raisedInput, raisedOutput } from './recorded-values.ts';
 import { valueOf } from './state.ts';
 
@@ -50,6 +51,7 @@ export async function replay(
     outside ??= looked.violation;
   };
 
+  const past = takenBack(journal);
   flow.begin(journal[0]?.at ?? 0);
   await look();
   for (const { at, events } of journal) {
@@ -62,7 +64,7 @@ export async function replay(
         const sides = compare(saga, event, call, ending);
         if (sides !== null) return { kind: 'misfit', why: 'non-determinism', error: misfit(sides), sides };
         steps.set(event.call, event.step);
-      } else if (ending === null && tellRecorded(saga, flow, event, at, steps)) await look();
+      } else if (ending === null && !past.has(event) && tellRecorded(saga, flow, event, at, steps)) await look();
     }
   }
   if (outside !== null) return { kind: 'misfit', why: 'outside await', error: outside, sides: null };

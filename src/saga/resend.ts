@@ -5,6 +5,7 @@
  * When the next one is due stands in the journal (`retryAt`); until when a reply is waited for follows from it, so a run that is
  * loaded anew goes on waiting where it was.
  */
+import { wireCall } from './call-id.ts';
 import { compensationFailed, replyBy } from './backward.ts';
 import { prepareCommand, prepareCompensation } from './commands.ts';
 import type { RecordedError } from './events.ts';
@@ -35,7 +36,7 @@ async function sendAgain(run: Run, call: CallState, scene: Scene): Promise<boole
   if (definition?.kind !== 'command') return false;
   call.retryAt = null;
   try {
-    run.send(await prepareCommand(run, { call: call.id, definition, input: call.input, version: call.version }));
+    run.send(await prepareCommand(run, { call: wireCall(call), definition, input: call.input, version: call.version }));
   } catch (cause) {
     return endFailed(run, call, { error: recordError(cause), doubt: true }, scene);
   }

@@ -5,12 +5,14 @@
 import { newSpent, spend, type Spent } from './budget.ts';
 import {
   WHOLE_RUN,
+  type CallAnew,
   type CallKind,
   type JournalEvent,
   type RecordedError,
   type StuckWhy,
   type UndoReason,
 } from './events.ts';
+import { attemptAgain, openAnew } from './retried.ts';
 import { keepSignal, takeSignal, type BufferedSignal } from './kept-signals.ts';
 
 export interface CallState {
@@ -28,7 +30,9 @@ export interface CallState {
   /** When a sleep ends, or a wait, a command, a child, or a step with a deadline is given up. Milliseconds since the epoch. */
   until: number | null;
   /** The run that a child call started. */
-  readonly child: string | null;
+  child: string | null;
+  /** How often it has been made; under which name participants know it (call-id.ts). */
+  round: number;
   outcome: 'open' | 'done' | 'failed' | 'timed out';
   /** Of a failure, or of a success by fallback: whether it may have happened all the same. While it is open: by an earlier attempt. */
   doubt: boolean;
@@ -73,6 +77,8 @@ export interface RunState {
   readonly calls: Map<string, CallState>;
   /** Those without an outcome, in the same order. */
   readonly open: CallState[];
+  /** What failed since the code made its last call. */
+  failedSince: string[];
   readonly signals: BufferedSignal[];
   /** Of their payloads. */
   signalBytes: number;
@@ -102,6 +108,7 @@ export function emptyState(): RunState {
   return {
     calls: new Map(),
     open: [],
+    failedSince: [],
     signals: [],
     signalBytes: 0,
     signalIds: null,
@@ -166,6 +173,7 @@ export function apply(state: RunState, event: JournalEvent, at: number): void {
     case 'failed':
       withCall(state, event.call, (call) => {
         settle(state, call, 'failed');
+        state.failedSince.push(call.id);
         call.givenUp = true;
         call.attempts = event.attempts;
         call.error = event.error;
@@ -225,7 +233,7 @@ export function apply(state: RunState, event: JournalEvent, at: number): void {
       state.stuck = { why: event.why, call: event.call ?? null, error: event.error };
       return;
     case 'retried':
-      applyRetried(state, at);
+      applyRetried(state, event.anew ?? [], at);
       return;
     case 'skipped':
       state.stuck = null;
@@ -272,6 +280,7 @@ export function applyCalled(
     input,
     until: event.until ?? null,
     child: event.child ?? null,
+    round: 1,
     outcome: 'open',
     doubt: false,
     givenUp: false,
@@ -289,6 +298,7 @@ export function applyCalled(
   };
   state.calls.set(call.id, call);
   state.open.push(call);
+  if (state.failedSince.length > 0) state.failedSince = [];
   return call;
 }
 
@@ -349,24 +359,19 @@ function cameToLight(call: CallState, output: unknown): void {
   call.outputVersion = null;
 }
 
-function applyRetried(state: RunState, at: number): void {
+function applyRetried(state: RunState, anew: readonly CallAnew[], at: number): void {
   const { stuck } = state;
   state.stuck = null;
+  for (const each of anew) withCall(state, each.call, (call) => openAnew(call, each, at));
+  if (anew.length > 0) {
+    state.open.splice(0, Infinity, ...[...state.calls.values()].filter(({ outcome }) => outcome === 'open'));
+    state.failedSince = state.failedSince.filter((id) => !anew.some(({ call }) => call === id));
+  }
   if (stuck?.call === null || stuck === null) return;
   withCall(state, stuck.call, (call) => {
     if (call.undo?.state === 'open') {
-      call.undo.attempts = 0;
-      call.undo.startedAt = at;
-      call.undo.retryAt = null;
-      call.undo.spent = newSpent(at);
-    } else if (call.outcome === 'open') {
-      // The attempts are counted anew; that one of them may have happened is not forgotten.
-      call.doubt ||= call.attempts > 0 || stuck.why === 'in doubt' || (stuck.why === 'code' && call.kind === 'step');
-      call.attempts = 0;
-      call.calledAt = at;
-      call.retryAt = null;
-      call.spent = newSpent(at);
-    }
+      Object.assign(call.undo, { attempts: 0, startedAt: at, retryAt: null, spent: newSpent(at) });
+    } else if (call.outcome === 'open') attemptAgain(call, stuck.why, at);
   });
 }
 

@@ -209,7 +209,8 @@ export function noteLine({ at, event }: TimelineNote): Line {
         ...line,
         glyph: '↻',
         paint: 'yellow',
-        outcome: `tried again by ${event.actor}${reasonText(event.reason)}`,
+        outcome:
+          `${event.anew?.map(({ call }) => call).join(', ') ?? ''} tried again by ${event.actor}${reasonText(event.reason)}`.trimStart(),
       };
     case 'resolved':
       return {

@@ -1,0 +1,68 @@
+/**
+ * A run that failed behind its pivot and is retried: the calls whose failure its code could not bear are made anew, each as if it had not
+ * been made. Which these are: those that failed since the code made its last call, for after that it asked for nothing more but its end.
+ * Used by mail.ts.
+ */
+import { childRunId } from './child-id.ts';
+import { childInput, startChild } from './children.ts';
+import { wireCall } from './call-id.ts';
+import { prepareCommand } from './commands.ts';
+import type { CallAnew } from './events.ts';
+import type { Scene } from './facts.ts';
+import type { Run } from './run.ts';
+import type { CallState } from './state.ts';
+import { mayHaveHappened } from './undo.ts';
+
+/** A call that is made anew: what is recorded of it, and what leaves with that. */
+export interface MadeAnew {
+  readonly anew: CallAnew;
+  readonly send: () => void;
+}
+
+/** Records nothing. What can still not be made is left out: the code is told once more that it failed. */
+export async function makeAnew(run: Run, scene: Scene): Promise<readonly MadeAnew[]> {
+  const { stuck, phase, failedSince, calls } = run.state;
+  if (stuck?.why !== 'forward' || phase !== 'forward') return [];
+  const made: MadeAnew[] = [];
+  for (const id of failedSince) {
+    const call = calls.get(id);
+    if (call === undefined || call.undo !== null) continue;
+    const each = await make(run, call, scene).catch(() => null);
+    if (each !== null) made.push(each);
+  }
+  return made;
+}
+
+async function make(run: Run, call: CallState, scene: Scene): Promise<MadeAnew | null> {
+  const definition = run.step(call.step);
+  if (definition === undefined || definition.kind !== call.kind) return null;
+  // Whoever has refused it has that on record; whoever may have done it is asked under the same name, and does it no second time.
+  const round = mayHaveHappened(call) ? call.round : call.round + 1;
+  const name = wireCall({ id: call.id, round });
+  const at = run.openRow(scene.now);
+  switch (definition.kind) {
+    case 'step':
+    case 'transaction': {
+      const { deadlineMs } = definition;
+      return { anew: { call: call.id, ...(deadlineMs === Infinity ? {} : { until: at + deadlineMs }) }, send() {} };
+    }
+    case 'command':
+    case 'emit': {
+      const { input, version } = call;
+      const message = await prepareCommand(run, { call: name, definition, input, version });
+      const until = definition.kind === 'command' ? { until: at + definition.timeoutMs } : {};
+      return { anew: { call: call.id, round, ...until }, send: () => run.send(message) };
+    }
+    case 'child': {
+      const until = Number.isFinite(definition.timeoutMs) ? { until: at + definition.timeoutMs } : {};
+      // It was not done in time, and perhaps is by now.
+      if (round === call.round) return { anew: { call: call.id, ...until }, send() {} };
+      const input = await childInput(run, definition, call);
+      const child = childRunId(run.id, name);
+      return {
+        anew: { call: call.id, round, child, ...until },
+        send: () => startChild(run, definition, { id: child, call: call.id, input, at }),
+      };
+    }
+  }
+}

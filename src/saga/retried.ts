@@ -1,0 +1,63 @@
+/**
+ * What becomes of a call when a person has its run retried: its attempts begin anew, and where the code had been told that it failed, that
+ * is taken back. Pure. Used by the fold of the journal (state.ts) and by the replay.
+ */
+import { newSpent, type Spent } from './budget.ts';
+import type { CallAnew, CallKind, JournalEvent, JournalRow, StuckWhy } from './events.ts';
+
+interface Attempted {
+  readonly kind: CallKind;
+  outcome: 'open' | 'done' | 'failed' | 'timed out';
+  doubt: boolean;
+  givenUp: boolean;
+  attempts: number;
+  calledAt: number;
+  retryAt: number | null;
+  until: number | null;
+  child: string | null;
+  round: number;
+  spent: Spent;
+}
+
+/** Of a call that is still open. */
+export function attemptAgain(call: Attempted, why: StuckWhy, at: number): void {
+  const { kind, until } = call;
+  // That an attempt may have happened is not forgotten.
+  call.doubt ||= call.attempts > 0 || why === 'in doubt' || (why === 'code' && kind === 'step');
+  // Its whole time has stood still with it.
+  if (until !== null && (kind === 'step' || kind === 'transaction')) call.until = until + at - call.calledAt;
+  countAnew(call, at);
+}
+
+/** Of one that had failed. */
+export function openAnew(call: Attempted, anew: CallAnew, at: number): void {
+  // What came to light afterwards was never told; whoever is asked again says it once more.
+  call.doubt ||= call.outcome === 'done';
+  call.outcome = 'open';
+  call.givenUp = false;
+  call.until = anew.until ?? null;
+  call.child = anew.child ?? call.child;
+  call.round = anew.round ?? call.round;
+  countAnew(call, at);
+}
+
+function countAnew(call: Attempted, at: number): void {
+  call.attempts = 0;
+  call.calledAt = at;
+  call.retryAt = null;
+  call.spent = newSpent(at);
+}
+
+/** The failures that were taken back later: the code is not told them any more. */
+export function takenBack(journal: readonly JournalRow[]): ReadonlySet<JournalEvent> {
+  const failures = new Set<JournalEvent>();
+  if (!journal.some(({ events }) => events.some(({ t }) => t === 'retried'))) return failures;
+  const anew = new Set<string>();
+  for (const { events } of journal.toReversed()) {
+    for (const event of events.toReversed()) {
+      if (event.t === 'retried') for (const { call } of event.anew ?? []) anew.add(call);
+      else if (event.t === 'failed' && anew.delete(event.call)) failures.add(event);
+    }
+  }
+  return failures;
+}
