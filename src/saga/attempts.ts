@@ -35,6 +35,8 @@ export interface AttemptOptions {
   readonly onHeld?: (ms: number) => void;
   /** Told of a promise that it has left behind and that was rejected. */
   readonly onStray?: (error: unknown) => void;
+  /** Told when it is done after it had been given up. */
+  readonly onLate?: () => void;
   /** Says of a failure that it is the infrastructure's. Default: none is. */
   readonly cutShort?: (error: unknown) => Uncounted | undefined;
 }
@@ -81,6 +83,7 @@ export function startAttempt(
     settle(failed(definite ? error : (ended ?? error), options));
   };
   const succeed = (value: unknown): void => {
+    if (settled) return options.onLate?.();
     // Late is late, or a time limit would mean nothing; what was aborted and is done all the same, is done.
     if (isHoldfastError(ended, 'HF_STEP_TIMEOUT')) settle(failed(ended, options));
     else settle(outputOf(value, options));

@@ -21,6 +21,7 @@ import type { LocalStep, StepContext, TransactionContext, TransactionStep } from
 import type { WorkerStore } from './store.ts';
 import { canCompensate } from './promises.ts';
 import { strayOfStep } from './strays.ts';
+import { logLate } from './tell-log.ts';
 import { callKey, undoOf } from './undo.ts';
 
 export interface EffectsOptions {
@@ -93,6 +94,7 @@ export function createEffects(options: EffectsOptions): Effects {
       record: (error) => run.errorOf(error),
       onHeld: (ms) => run.settings.onHeld?.({ run: run.id, saga: run.saga.name, call: call.id, ms: Math.round(ms) }),
       onStray: strayOfStep(run, call, what),
+      onLate: () => logLate(run, call, what),
       isBug: (error) => isBug(error, [run.saga.errors, run.settings.errors], 'step'),
     };
   }

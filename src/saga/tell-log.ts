@@ -24,6 +24,18 @@ export function logGivenUp(
   run.settings.log?.warn({ ...fields, ...standIn, err: asThrown(error) }, 'a step gave up');
 }
 
+/**
+ * A step that was deaf to its signal is done after all. What it was taken for stays: nobody knows whether its compensation came before its
+ * effect or after it, and to undo it once more could undo it twice. Of commands the participant knows that, and they are undone once more.
+ */
+export function logLate(run: Run, call: CallState, what: 'call' | 'undo'): void {
+  const undone = call.undo === null ? 'no' : call.undo.state === 'open' ? 'under way' : 'yes';
+  run.settings.log?.warn(
+    { run: run.id, saga: run.saga.name, call: call.id, of: what === 'undo' ? 'compensation' : 'step', undone },
+    'what had been given up was done after all, deaf to its signal; this changes nothing: if it was compensated before, look whether its effect still stands, and pass the signal on',
+  );
+}
+
 /** Once it is stored: what became of it. Nothing is said of what went well, nor of what somebody asked for. */
 export function logEnd(log: Logger, run: Run): void {
   const { state, id, status } = run;

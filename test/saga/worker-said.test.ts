@@ -1,11 +1,14 @@
 /** What a run is called by, started with, and ends as, said as it is. On PostgreSQL. */
+import { isDeepStrictEqual } from 'node:util';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
+import type { Logger } from '../../src/runtime/log.ts';
 import { callIdOf } from '../../src/saga/call-id.ts';
 import { saga } from '../../src/saga/definition.ts';
 import { command, emit, step, transaction } from '../../src/saga/steps.ts';
 import { message } from '../../src/message/message-type.ts';
-import { openLab, type Lab } from './lab.ts';
+import { eventually } from '../support/eventually.ts';
+import { gate, openLab, type Lab } from './lab.ts';
 
 let lab: Lab;
 beforeAll(async () => {
@@ -180,4 +183,37 @@ it('an input that its schema turns into what is no JSON is refused with advice t
   const worker = await lab.worker([plain]);
   const run = await worker.sagas.start(plain, { when: '2026-01-01T00:00:00Z' });
   expect(await run.result({ timeout: '30s' })).toBe(Date.UTC(2026, 0, 1));
+});
+
+describe('a step that is deaf to its signal', () => {
+  it('and done after it was compensated is told of in the log, and not undone a second time', async () => {
+    const deaf = gate();
+    const told: unknown[] = [];
+    const note = (fields: unknown): void => void told.push(fields);
+    const log: Logger = { debug() {}, info() {}, warn: note, error() {}, child: () => log };
+    let undone = 0;
+    const deafening = saga({
+      name: 'deafening',
+      input: z.null(),
+      steps: {
+        pay: step({
+          timeout: '10ms',
+          retry: { attempts: 1 },
+          run: () => deaf.promise,
+          compensate: () => void (undone += 1),
+        }),
+      },
+      run: ({ steps }) => steps.pay(),
+    });
+    const worker = await lab.worker([deafening], { log });
+    const run = await worker.sagas.start(deafening, null);
+    await lab.until(run.id, 'compensated');
+    deaf.open();
+    await eventually('the log to tell of it', async () =>
+      told.find((each) =>
+        isDeepStrictEqual(each, { run: run.id, saga: 'deafening', call: 'pay', of: 'step', undone: 'yes' }),
+      ),
+    );
+    expect(undone).toBe(1);
+  });
 });
