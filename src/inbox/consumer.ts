@@ -10,6 +10,7 @@ import { checkStart } from '../postgres/start-checks.ts';
 import { systemClock } from '../runtime/clock.ts';
 import { noCrash, type CrashPoint } from '../runtime/crash-point.ts';
 import { parseDuration, type Duration } from '../runtime/duration.ts';
+import { createLifecycle } from '../runtime/lifecycle.ts';
 import { createLoop } from '../runtime/loop.ts';
 import type { Metrics } from '../runtime/metrics.ts';
 import { safeLogger, safeMetrics } from '../runtime/observers.ts';
@@ -159,7 +160,6 @@ function assemble<Tx>(
   if (typeof transport?.receiver !== 'function')
     throw wrong(where, 'has no transport', 'Give transport: bullmqTransport({ … }), or another one.');
 
-  let stopping = new AbortController();
   const room: Room<Tx> = {
     name,
     ordered,
@@ -186,7 +186,7 @@ function assemble<Tx>(
     log,
     counts: consumerMetrics(metrics),
     crash: tools.crash,
-    stopping: () => stopping.signal,
+    stopping: () => lifecycle.run.stopping.signal,
   };
 
   let firstRun: Promise<number> | null = null;
@@ -260,20 +260,32 @@ function assemble<Tx>(
     unheard: options.log === undefined,
     metrics,
   });
-  let receiver: Receiver | null = null;
-  let starting: Promise<void> | null = null;
+  const lifecycle = createLifecycle({
+    make: () => ({ stopping: new AbortController(), receiver: null as Receiver | null }),
+    async start(run) {
+      await checkBeginning().catch((error: unknown) => {
+        throw translateSqlError(error);
+      });
+      run.receiver = transport.receiver(destination, handle, { concurrency, ordered });
+      await run.receiver.start();
+      await Promise.all([parkedLoop.start(), pruneLoop.start(), watch.start(run.receiver)]);
+      const { reachable } = watch.health();
+      log.info({ destination, ordered, concurrency, reachable, topics: [...resolved.keys()] }, 'consumer started');
+    },
+    async stop({ stopping, receiver }, stopOptions) {
+      stopping.abort();
+      const parts = [receiver, parkedLoop, pruneLoop, watch];
+      await Promise.all(parts.map(async (part) => part?.stop(stopOptions)));
+      tools.deadlines.close();
+      log.info({}, 'consumer stopped');
+    },
+  });
 
-  async function startParts(): Promise<void> {
+  async function checkBeginning(): Promise<void> {
     if (tools.database !== null) await checkStart(tools.database, log);
     await checkRetention();
     await assertIdentity((fn) => work.transaction(fn), room.suspects, { consumer: name, destination, former });
     if (ordered) await since();
-    stopping = new AbortController();
-    receiver = transport.receiver(destination, handle, { concurrency, ordered });
-    await receiver.start();
-    await Promise.all([parkedLoop.start(), pruneLoop.start(), watch.start(receiver)]);
-    const { reachable } = watch.health();
-    log.info({ destination, ordered, concurrency, reachable, topics: [...resolved.keys()] }, 'consumer started');
   }
 
   return {
@@ -282,24 +294,8 @@ function assemble<Tx>(
     tickParked: () => parkedLoop.tick(),
     tickPrune: () => pruneLoop.tick(),
     brokerHealth: () => watch.health(),
-    start() {
-      starting ??= startParts().catch((error: unknown) => {
-        starting = null;
-        throw translateSqlError(error);
-      });
-      return starting;
-    },
-    async stop(stopOptions = {}) {
-      if (starting === null) return;
-      await starting.catch(() => {});
-      stopping.abort();
-      const parts = [receiver, parkedLoop, pruneLoop, watch];
-      await Promise.all(parts.map(async (part) => part?.stop(stopOptions)));
-      tools.deadlines.close();
-      receiver = null;
-      starting = null;
-      log.info({}, 'consumer stopped');
-    },
+    start: lifecycle.start,
+    stop: lifecycle.stop,
   };
 }
 

@@ -8,6 +8,7 @@
 import type pg from 'pg';
 import { systemClock, type Clock } from '../runtime/clock.ts';
 import type { Logger } from '../runtime/log.ts';
+import { createLifecycle } from '../runtime/lifecycle.ts';
 import { createLoop } from '../runtime/loop.ts';
 import { backoffMs, type RetryPolicy } from '../runtime/retry.ts';
 import type { Service } from '../runtime/service.ts';
@@ -112,19 +113,25 @@ export function createWaker(wakerOptions: WakerOptions): Waker {
     onError: (_error, failures) => backoffMs(RECONNECT, failures, Math.random),
   });
 
-  return {
-    get listening() {
-      return client !== undefined;
-    },
+  const { start, stop } = createLifecycle({
+    make: () => null,
     async start() {
       stopped = false;
       await loop.start();
     },
-    async stop(options) {
+    async stop(_run, options) {
       stopped = true;
       await end();
       await loop.stop(options);
     },
+  });
+
+  return {
+    get listening() {
+      return client !== undefined;
+    },
+    start,
+    stop,
     async setAsleep(asleep) {
       const value = asleep ? ASLEEP : AWAKE;
       await database.query(`SELECT setval('${sequence}', $1) FROM ${sequence} WHERE last_value <> $1`, [value], {

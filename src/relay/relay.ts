@@ -5,12 +5,13 @@ import { hostname } from 'node:os';
 import { randomUUID } from 'node:crypto';
 import { HoldfastError } from '../errors.ts';
 import type { Database } from '../postgres/database.ts';
-import { createWaker } from '../postgres/wake-up.ts';
 import { refuseTransactionPooler } from '../postgres/pooler.ts';
+import { createWaker, type Waker } from '../postgres/wake-up.ts';
 import { checkStart } from '../postgres/start-checks.ts';
 import { systemClock, type Clock } from '../runtime/clock.ts';
 import { noCrash, type CrashPoint } from '../runtime/crash-point.ts';
 import type { Logger } from '../runtime/log.ts';
+import { createLifecycle } from '../runtime/lifecycle.ts';
 import { createLoop, type Loop } from '../runtime/loop.ts';
 import type { Metrics } from '../runtime/metrics.ts';
 import { safeLogger, safeMetrics } from '../runtime/observers.ts';
@@ -51,6 +52,13 @@ export interface Relay extends Service {
   readonly states: readonly RunnerState[];
 }
 
+/** From a start to its stop. */
+interface Run {
+  readonly publishers: ReadonlyMap<Transport, Publisher>;
+  readonly waker: Waker;
+  readonly runners: readonly SubscriptionRunner[];
+}
+
 const PRUNE_EVERY_MS = 60_000;
 /** Records beside the log are few and stay for days. */
 const PRUNE_RECORDS_EVERY_MS = 3_600_000;
@@ -76,43 +84,6 @@ export function createRelay(options: RelayOptions): Relay {
   const store = createSubscriptionStore(database);
   const scheduler = createScheduler(database, clock);
   const metrics = createRelayMetrics(safeMetrics(options.metrics, log));
-  const publishers = new Map<Transport, Publisher>();
-  const waker = createWaker({
-    database,
-    log,
-    onWake() {
-      for (const runner of runners) runner.wake();
-      void waker
-        .setAsleep(false)
-        .catch((error: unknown) => log.debug({ err: error }, 'could not unset the sleep flag'));
-    },
-  });
-  const sleeper = {
-    get canSleep() {
-      return waker.listening;
-    },
-    declareSleep: () => waker.setAsleep(true),
-  };
-  const runners: SubscriptionRunner[] = subscriptions.flatMap((subscription) => {
-    let publisher = publishers.get(subscription.transport);
-    if (publisher === undefined)
-      publishers.set(subscription.transport, (publisher = subscription.transport.publisher()));
-    const shared = {
-      database,
-      store,
-      subscription,
-      publisher,
-      owner,
-      sleeper,
-      clock,
-      random,
-      log,
-      metrics,
-      crashPoint,
-    };
-    return Array.from({ length: subscription.shards }, (_, shard) => createSubscriptionRunner({ ...shared, shard }));
-  });
-
   const loop = (name: string, tick: () => Promise<number>): Loop =>
     createLoop({ name, clock, log, tick, onError: () => 5_000 });
   const scheduling = loop('relay scheduler', async () => schedulerWaitMs(await moveDue()));
@@ -171,32 +142,80 @@ export function createRelay(options: RelayOptions): Relay {
     }
   }
 
-  return {
-    prepare,
-    async start() {
+  /** What a stop uses up, or ought not to outlive it: publishers, breakers, what each runner remembers of its place. */
+  function makeRun(): Run {
+    const publishers = new Map<Transport, Publisher>();
+    const waker = createWaker({
+      database,
+      log,
+      onWake() {
+        for (const runner of runners) runner.wake();
+        void stayAwake(waker);
+      },
+    });
+    const sleeper = {
+      get canSleep() {
+        return waker.listening;
+      },
+      declareSleep: () => waker.setAsleep(true),
+    };
+    const runners = subscriptions.flatMap((subscription) => {
+      let publisher = publishers.get(subscription.transport);
+      if (publisher === undefined)
+        publishers.set(subscription.transport, (publisher = subscription.transport.publisher()));
+      const shared = {
+        database,
+        store,
+        subscription,
+        publisher,
+        owner,
+        sleeper,
+        clock,
+        random,
+        log,
+        metrics,
+        crashPoint,
+      };
+      return Array.from({ length: subscription.shards }, (_, shard) => createSubscriptionRunner({ ...shared, shard }));
+    });
+    return { publishers, waker, runners };
+  }
+
+  async function stayAwake(waker: Waker): Promise<void> {
+    await waker.setAsleep(false).catch((error: unknown) => log.debug({ err: error }, 'could not unset the sleep flag'));
+  }
+
+  const lifecycle = createLifecycle<Run>({
+    make: makeRun,
+    async start({ waker, runners }) {
       stopping = false;
       await prepare();
       await waker.start();
       for (const service of [...runners, scheduling, pruning]) await service.start();
       log.info({ owner, subscriptions: names }, 'relay started');
     },
-    async stop(stop) {
+    async stop({ publishers, waker, runners }, stop) {
       stopping = true;
       await Promise.all([...runners, scheduling, pruning].map((service) => service.stop(stop)));
       // So that writers do not notify nobody. Others that sleep say so again at their next idle poll.
-      await waker
-        .setAsleep(false)
-        .catch((error: unknown) => log.debug({ err: error }, 'could not unset the sleep flag'));
+      await stayAwake(waker);
       await waker.stop(stop);
       await Promise.all([...publishers.values()].map((publisher) => publisher.close()));
     },
+  });
+
+  return {
+    prepare,
+    start: lifecycle.start,
+    stop: lifecycle.stop,
     async tick() {
+      const { runners } = lifecycle.use();
       await moveDue();
       for (const runner of runners) await runner.tick();
     },
     prune: () => prune({ ended: () => false, records: true }),
     get states() {
-      return runners.map((runner) => runner.state);
+      return lifecycle.run.runners.map((runner) => runner.state);
     },
   };
 }

@@ -4,12 +4,12 @@
  */
 // By name, so that a test's fake timers, which replace the globals, do not stop what is to move them.
 import { setImmediate } from 'node:timers';
-import { setMaxListeners } from 'node:events';
 import { isHoldfastError } from '../errors.ts';
 import type { Clock } from './clock.ts';
+import { createLifecycle } from './lifecycle.ts';
 import type { Logger } from './log.ts';
 import { inNoContext } from './scope.ts';
-import type { Service, StopOptions } from './service.ts';
+import type { Service } from './service.ts';
 
 export interface LoopOptions {
   /** For logs. */
@@ -40,18 +40,16 @@ const FALLBACK_DELAY_MS = 1000;
 
 export function createLoop(options: LoopOptions): Loop {
   const { name, clock, log } = options;
-  let running: Promise<void> | null = null;
-  let stopping = false;
   let woken = false;
   let failures = 0;
   let wait = new AbortController();
-  let hard = new AbortController();
   /** The tail of the queue of ticks; never rejects. */
   let lastTick: Promise<unknown> = Promise.resolve();
 
   type Outcome = { readonly delayMs: number; readonly failure: { readonly error: unknown } | null };
 
   async function oneTick(): Promise<Outcome> {
+    const { hard } = lifecycle.run;
     woken = false;
     try {
       const delayMs = await options.tick(hard.signal);
@@ -89,46 +87,44 @@ export function createLoop(options: LoopOptions): Loop {
   async function pause(delayMs: number): Promise<void> {
     // Always through the event loop, so that ticks without a wait cannot starve timers and sockets.
     if (!(delayMs > 0)) return void (await new Promise((resolve) => setImmediate(resolve)));
-    if (woken || stopping) return;
+    if (woken || lifecycle.run.stopping) return;
     wait = new AbortController();
     await clock.sleep(delayMs, wait.signal);
   }
 
-  async function run(): Promise<void> {
-    while (!stopping) {
+  async function go(run: Run): Promise<void> {
+    while (!run.stopping) {
       const { delayMs } = await queueTick();
-      if (!stopping) await pause(delayMs);
+      if (!run.stopping) await pause(delayMs);
     }
   }
 
-  return {
-    async start() {
-      if (running !== null) return;
-      stopping = false;
-      hard = new AbortController();
-      // Its own, and not the context of whoever has started it.
-      running = inNoContext(run);
+  const lifecycle = createLifecycle<Run>({
+    make: () => ({ hard: new AbortController(), stopping: false, ticking: null }),
+    async start(run) {
+      // Its own context, and not that of whoever has started it.
+      run.ticking = inNoContext(() => go(run));
     },
-    async stop({ signal }: StopOptions = {}) {
-      stopping = true;
+    async stop(run, { signal }) {
+      run.stopping = true;
       wait.abort();
-      const abort = (): void => hard.abort(signal?.reason);
-      if (signal?.aborted === true) abort();
-      if (signal !== undefined) {
-        // One signal stops many loops; that is no leak to warn of.
-        setMaxListeners(0, signal);
-        signal.addEventListener('abort', abort, { once: true });
-      }
+      const abort = (): void => run.hard.abort(signal.reason);
+      if (signal.aborted) abort();
+      signal.addEventListener('abort', abort, { once: true });
       try {
-        await running;
+        await run.ticking;
         await lastTick;
-        running = null;
       } finally {
-        signal?.removeEventListener('abort', abort);
+        signal.removeEventListener('abort', abort);
       }
     },
+  });
+
+  return {
+    start: lifecycle.start,
+    stop: lifecycle.stop,
     async tick() {
-      if (running === null && hard.signal.aborted) hard = new AbortController();
+      lifecycle.use();
       const { failure } = await queueTick();
       if (failure !== null) throw failure.error;
     },
@@ -137,4 +133,11 @@ export function createLoop(options: LoopOptions): Loop {
       wait.abort();
     },
   };
+}
+
+/** From a start to its stop. */
+interface Run {
+  readonly hard: AbortController;
+  stopping: boolean;
+  ticking: Promise<void> | null;
 }

@@ -7,7 +7,11 @@ export interface StopOptions {
   readonly signal?: AbortSignal;
 }
 
-/** Starting twice, stopping twice and stopping before start are all fine and do nothing the second time. */
+/**
+ * Starting twice, stopping twice and stopping before start are all fine and do nothing the second time. It can be started again after a
+ * stop, and after a start that was rejected. Overlapping calls take effect in the order in which they are made: a start during a stop
+ * waits for it, a stop during a start waits for that and then ends it.
+ */
 export interface Service {
   start(): Promise<void>;
   stop(options?: StopOptions): Promise<void>;

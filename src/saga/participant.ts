@@ -22,6 +22,7 @@ import { toExecutor, type Row, type SqlExecutor, type TransactionHandle } from '
 import { DEFAULT_SCHEMA } from '../postgres/quoting.ts';
 import { systemClock } from '../runtime/clock.ts';
 import { parseDuration, type Duration } from '../runtime/duration.ts';
+import { createLifecycle } from '../runtime/lifecycle.ts';
 import { createLoop } from '../runtime/loop.ts';
 import { safeLogger, safeMetrics } from '../runtime/observers.ts';
 import { refuseUnknownOptions } from '../runtime/options.ts';
@@ -203,19 +204,24 @@ function assemble<Tx>(
     },
     onError: () => PRUNE_AGAIN_MS,
   });
+  const lifecycle = createLifecycle({
+    make: () => null,
+    async start() {
+      await inner.start();
+      await pruneLoop.start();
+    },
+    async stop(_run, stopOptions) {
+      await Promise.all([inner.stop(stopOptions), pruneLoop.stop(stopOptions)]);
+    },
+  });
   return {
     ...inner,
     async tickPrune() {
       await inner.tickPrune();
       await pruneLoop.tick();
     },
-    async start() {
-      await inner.start();
-      await pruneLoop.start();
-    },
-    async stop(stopOptions) {
-      await Promise.all([inner.stop(stopOptions), pruneLoop.stop(stopOptions)]);
-    },
+    start: lifecycle.start,
+    stop: lifecycle.stop,
   };
 }
 

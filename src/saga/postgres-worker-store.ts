@@ -17,7 +17,8 @@ import { leaseLost } from './commit-error.ts';
 import { createGroupCommitter } from './group-commit.ts';
 import { untilAnswered, type Patience } from './reconnect.ts';
 import { claimedRun, type ClaimedRow } from './saga-rows.ts';
-import type { ClaimedRun, Mail, MailBody, SagaVersion, WorkerStore } from './store.ts';
+import { MAIL_PAGE, sortMail, type PendingMail } from './pending-mail.ts';
+import type { ClaimedRun, SagaVersion, WorkerStore } from './store.ts';
 import { createSlots } from './slots.ts';
 import { runTransactionStep } from './transaction-step.ts';
 
@@ -34,13 +35,11 @@ export interface PostgresWorkerStoreOptions {
   readonly largestJournalBytes?: number | undefined;
 }
 
-/** `open` checks that the database answers; `close` waits for the commit under way, and ends what cannot reach the database. */
+/** `open` checks that the database answers, also after a `close`, which waits for the commit under way and ends what cannot reach the database. */
 export type PostgresWorkerStore = WorkerStore & { open(): Promise<void>; close(): Promise<void> };
 
 /** Runs claimed in one transaction, with their journals: bounds its time and the memory it takes. */
 const CLAIM_CHUNK = 200;
-/** Mail looked at in one call, for each version. */
-const MAIL_PAGE = 1_000;
 /** Of journals and mail that one statement loads, about, in bytes. */
 const CLAIM_BYTES = 32 * 1024 * 1024;
 const MAIL_BYTES = 32 * 1024 * 1024;
@@ -62,20 +61,30 @@ export function createPostgresWorkerStore(options: PostgresWorkerStoreOptions): 
   const { largestJournalBytes: largest = LARGEST_JOURNAL_BYTES } = options;
   const s = quoteIdentifier(database.schema);
   const inTime = { timeoutMs: queryTimeoutMs };
-  // The lease must not wait for a connection of the pool, which handlers may hold for as long as they like.
-  const lease = createOwnConnection(database, { queryTimeoutMs });
-  const closing = new AbortController();
-  const patience: Patience = { clock, log, closed: closing.signal };
   const transacting = createSlots(Math.max(1, (database.pool.options.max ?? 10) - KEPT_FREE));
-  // Two, because a worker has two commits under way: while one waits for the disk, the other goes on.
-  const committer = () => createGroupCommitter({ ...patience, database, crashPoint, queryTimeoutMs });
-  const [group, other] = [committer(), committer()];
+  let parts = openParts();
+
+  /** What `close` uses up. */
+  function openParts() {
+    const closing = new AbortController();
+    const patience: Patience = { clock, log, closed: closing.signal };
+    // Two, because a worker has two commits under way: while one waits for the disk, the other goes on.
+    const committer = () => createGroupCommitter({ ...patience, database, crashPoint, queryTimeoutMs });
+    return {
+      closing,
+      patience,
+      // The lease must not wait for a connection of the pool, which handlers may hold for as long as they like.
+      lease: createOwnConnection(database, { queryTimeoutMs }),
+      group: committer(),
+      other: committer(),
+    };
+  }
 
   async function leaseRows<R extends pg.QueryResultRow>(
     sql: string,
     values: readonly unknown[],
   ): Promise<readonly R[]> {
-    return lease.query<R>(sql, values).catch((error: unknown) => {
+    return parts.lease.query<R>(sql, values).catch((error: unknown) => {
       throw translate(error);
     });
   }
@@ -110,7 +119,7 @@ export function createPostgresWorkerStore(options: PostgresWorkerStoreOptions): 
 
   /** Waits for the locks of a claim whose outcome is not known, and tells which of its runs it got. */
   async function heldOf(workerId: string, claimed: readonly ClaimedRow[]): Promise<ReadonlySet<string>> {
-    return untilAnswered('a claim of runs', patience, async () => {
+    return untilAnswered('a claim of runs', parts.patience, async () => {
       const { rows: held } = await database.query<{ id: string }>(
         `SELECT id FROM ${s}.saga_run WHERE id = ANY ($1::uuid[]) AND worker = $2 FOR NO KEY UPDATE`,
         [claimed.map(({ id }) => id), workerId],
@@ -151,10 +160,12 @@ export function createPostgresWorkerStore(options: PostgresWorkerStoreOptions): 
 
   return {
     async open() {
+      if (parts.closing.signal.aborted) parts = openParts();
       await rows('SELECT 1', []);
     },
 
     async close() {
+      const { closing, group, other, lease } = parts;
       const patienceIsOver = setTimeout(() => closing.abort(), CLOSE_MS);
       await Promise.all([group.close(), other.close(), lease.close()]);
       clearTimeout(patienceIsOver);
@@ -315,11 +326,18 @@ export function createPostgresWorkerStore(options: PostgresWorkerStoreOptions): 
       return { mail, claimed, unread };
     },
 
-    commit: (workerId, runs) => (group.pending > other.pending ? other : group).commit(workerId, runs),
+    commit(workerId, runs) {
+      const { group, other } = parts;
+      return (group.pending > other.pending ? other : group).commit(workerId, runs);
+    },
 
     transaction: (workerId, body) =>
       transacting(() =>
-        runTransactionStep({ ...patience, database, crashPoint, idleInTransactionMs, queryTimeoutMs }, workerId, body),
+        runTransactionStep(
+          { ...parts.patience, database, crashPoint, idleInTransactionMs, queryTimeoutMs },
+          workerId,
+          body,
+        ),
       ),
 
     nextDue: async (sagas, workerId) => (await nextDue(sagas, workerId)).due,
@@ -328,38 +346,6 @@ export function createPostgresWorkerStore(options: PostgresWorkerStoreOptions): 
       const [row] = await rows<{ now: number }>(`SELECT ${NOW} AS now`, []);
       return row?.now ?? 0;
     },
-  };
-}
-
-interface PendingMail {
-  readonly id: string;
-  readonly saga_id: string;
-  readonly held: boolean;
-  /** Null: for a run that nobody holds, or beyond what may be loaded. */
-  readonly body: MailBody | null;
-  readonly bytes: number;
-  readonly at: number;
-  /** Found because a timer of its run is due; it may have been found among the rest as well. */
-  readonly due: boolean;
-}
-
-/** What is for runs of the worker, the runs of others that have some, and the runs of which not all is here. */
-function sortMail(pending: readonly PendingMail[], limit: number, due: readonly string[]) {
-  const mail = new Map<string, Mail>();
-  const ids = new Set<string>();
-  const unread = new Set<string>();
-  let found = 0;
-  for (const { id, saga_id: runId, held, body, bytes, at, due: isDue } of pending) {
-    if (isDue) found += 1;
-    if (body !== null) mail.set(id, { id, runId, at, body, bytes });
-    else if (held) unread.add(runId);
-    else if (ids.size < limit) ids.add(runId);
-  }
-  return {
-    // By the order in which it came, which is that of the ids for each run.
-    mail: [...mail.values()].toSorted((one, other) => Number(BigInt(one.id) - BigInt(other.id))),
-    ids,
-    unread: found > MAIL_PAGE ? due : [...unread],
   };
 }
 

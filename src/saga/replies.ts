@@ -4,6 +4,7 @@
  */
 import { HoldfastError } from '../errors.ts';
 import type { Logger } from '../runtime/log.ts';
+import { createLifecycle } from '../runtime/lifecycle.ts';
 import { refuseUnknownOptions } from '../runtime/options.ts';
 import { safeLogger, safeMetrics } from '../runtime/observers.ts';
 import { consumer, type Consumer } from '../inbox/consumer.ts';
@@ -71,14 +72,16 @@ export function sagaReplies(options: SagaRepliesOptions): Consumer {
       }),
     ],
   });
-  return {
-    ...inner,
+  const lifecycle = createLifecycle({
+    make: () => null,
     async start() {
       owner ??= await ownerOf(options.database);
       await inner.start();
       await tellOfStrays(options.database, destination, log);
     },
-  };
+    stop: (_run, stopOptions) => inner.stop(stopOptions),
+  });
+  return { ...inner, start: lifecycle.start, stop: lifecycle.stop };
 }
 
 /** The same for all workers of one database and schema, and for no others'. Undefined where it may not be asked. */

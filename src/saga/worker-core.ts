@@ -5,6 +5,7 @@
 import type { Clock } from '../runtime/clock.ts';
 import type { CrashPoint } from '../runtime/crash-point.ts';
 import type { Logger } from '../runtime/log.ts';
+import { createLifecycle } from '../runtime/lifecycle.ts';
 import { createLoop } from '../runtime/loop.ts';
 import type { Metrics } from '../runtime/metrics.ts';
 import { backoffMs, type RetryPolicy } from '../runtime/retry.ts';
@@ -88,7 +89,6 @@ export function createWorkerCore<Tx>(options: WorkerCoreOptions<Tx>): WorkerOn<T
   let quietSinceMs = clock.monotonic();
   let asleep = false;
   let stopping = false;
-  let running = false;
 
   const alive = (): void => {
     lastAliveAtMs = clock.monotonic();
@@ -248,6 +248,37 @@ export function createWorkerCore<Tx>(options: WorkerCoreOptions<Tx>): WorkerOn<T
     onError,
   });
 
+  const lifecycle = createLifecycle({
+    make: () => null,
+    async start() {
+      stopping = false;
+      asleep = false;
+      quietSinceMs = clock.monotonic();
+      keeper = options.keeper?.(() => life?.engine.underWay ?? []) ?? null;
+      await begin();
+      await Promise.all([leaseLoop.start(), takeoverLoop.start(), pollLoop.start()]);
+    },
+    async stop(_run, stopOptions) {
+      stopping = true;
+      life?.engine.stopBeginning();
+      await Promise.all([pollLoop.stop(stopOptions), takeoverLoop.stop(stopOptions)]);
+      if (life !== null) await handOver(life, stopOptions.signal);
+      await leaseLoop.stop(stopOptions);
+      const last = life;
+      life = null;
+      if (last !== null) {
+        last.end(new HoldfastError('HF_STOPPED', 'The worker is stopped.'));
+        await store.retire(last.id).catch((error: unknown) => {
+          log.warn({ err: error, worker: last.id }, 'could not sign off; the lease will end by itself');
+        });
+      }
+      limits.close();
+      await keeper?.close();
+      keeper = null;
+      log.info({}, 'worker stopped');
+    },
+  });
+
   return {
     get id() {
       return life?.id ?? '';
@@ -266,42 +297,13 @@ export function createWorkerCore<Tx>(options: WorkerCoreOptions<Tx>): WorkerOn<T
       quietSinceMs = clock.monotonic();
       pollLoop.wake();
     },
-    async start() {
-      if (running) return;
-      running = true;
-      stopping = false;
-      quietSinceMs = clock.monotonic();
-      keeper ??= options.keeper?.(() => life?.engine.underWay ?? []) ?? null;
-      await begin();
-      await Promise.all([leaseLoop.start(), takeoverLoop.start(), pollLoop.start()]);
-    },
-    async stop(stopOptions = {}) {
-      if (!running) return;
-      stopping = true;
-      life?.engine.stopBeginning();
-      await Promise.all([pollLoop.stop(stopOptions), takeoverLoop.stop(stopOptions)]);
-      if (life !== null) await handOver(life, stopOptions.signal);
-      await leaseLoop.stop(stopOptions);
-      const last = life;
-      life = null;
-      if (last !== null) {
-        last.end(new HoldfastError('HF_STOPPED', 'The worker is stopped.'));
-        await store.retire(last.id).catch((error: unknown) => {
-          log.warn({ err: error, worker: last.id }, 'could not sign off; the lease will end by itself');
-        });
-      }
-      limits.close();
-      await keeper?.close();
-      keeper = null;
-      running = false;
-      log.info({}, 'worker stopped');
-    },
+    start: lifecycle.start,
+    stop: lifecycle.stop,
   };
 
   /** Steps under way may end; then, or when the deadline of the stop has passed, everything is given back. */
-  async function handOver(ending: Incarnation, signal: AbortSignal | undefined): Promise<void> {
-    const never = new AbortController();
-    await ending.engine.leave(signal ?? never.signal);
+  async function handOver(ending: Incarnation, signal: AbortSignal): Promise<void> {
+    await ending.engine.leave(signal);
     if (ending.over || ending.engine.inMemory === 0) return;
     ending.engine.abort(new HoldfastError('HF_STOPPED', 'The worker is stopping.'));
     const grace = new AbortController();

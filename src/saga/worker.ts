@@ -14,6 +14,7 @@ import { systemClock, type Clock } from '../runtime/clock.ts';
 import { noCrash, type CrashPoint } from '../runtime/crash-point.ts';
 import { parseDuration, type Duration } from '../runtime/duration.ts';
 import type { Logger } from '../runtime/log.ts';
+import { createLifecycle } from '../runtime/lifecycle.ts';
 import { createLoop } from '../runtime/loop.ts';
 import type { Metrics } from '../runtime/metrics.ts';
 import { safeLogger, safeMetrics } from '../runtime/observers.ts';
@@ -225,19 +226,26 @@ export function createWorker(options: WorkerOptions): Worker {
     onError: () => PRUNE_EVERY_MS / 10,
   });
 
-  let starting: Promise<void> | null = null;
-  const startParts = async (): Promise<void> => {
-    await checkStart(database, log);
-    for (const saga of registry.all) {
-      for (const { what, advice, ...remark } of reviewSaga(saga)) log.warn(remark, `a saga ${what}. ${advice}`);
-    }
-    await refuseTransactionPooler(database, 'The worker');
-    await store.open();
-    await waker.start();
-    await core.start();
-    void reviewUnderWay(database, registry.all, core.id, log);
-    await Promise.all([replyConsumer?.start(), pruneLoop.start()]);
-  };
+  const lifecycle = createLifecycle({
+    make: () => null,
+    async start() {
+      await checkStart(database, log);
+      for (const saga of registry.all) {
+        for (const { what, advice, ...remark } of reviewSaga(saga)) log.warn(remark, `a saga ${what}. ${advice}`);
+      }
+      await refuseTransactionPooler(database, 'The worker');
+      await store.open();
+      await waker.start();
+      await core.start();
+      void reviewUnderWay(database, registry.all, core.id, log);
+      await Promise.all([replyConsumer?.start(), pruneLoop.start()]);
+    },
+    async stop(_run, stopOptions) {
+      await Promise.all([core.stop(stopOptions), replyConsumer?.stop(stopOptions), pruneLoop.stop(stopOptions)]);
+      await waker.stop(stopOptions);
+      await store.close();
+    },
+  });
 
   return {
     get id() {
@@ -249,21 +257,8 @@ export function createWorker(options: WorkerOptions): Worker {
     },
     repliesHealth: () => replyConsumer?.brokerHealth() ?? null,
     tick: () => core.tick(),
-    start() {
-      starting ??= startParts().catch((error: unknown) => {
-        starting = null;
-        throw error;
-      });
-      return starting;
-    },
-    async stop(stopOptions = {}) {
-      if (starting === null) return;
-      await starting.catch(() => {});
-      await Promise.all([core.stop(stopOptions), replyConsumer?.stop(stopOptions), pruneLoop.stop(stopOptions)]);
-      await waker.stop(stopOptions);
-      await store.close();
-      starting = null;
-    },
+    start: lifecycle.start,
+    stop: lifecycle.stop,
   };
 }
 

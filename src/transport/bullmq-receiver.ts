@@ -9,6 +9,7 @@
 import { DelayedError, WaitingError, Worker } from 'bullmq';
 import { HoldfastError } from '../errors.ts';
 import { systemClock } from '../runtime/clock.ts';
+import { createLifecycle } from '../runtime/lifecycle.ts';
 import { ORDER_MARK, partitionsBeyond } from './bullmq-layout.ts';
 import { assertDestination, type BullmqBroker, type BullmqSettings, queueName } from './bullmq-parts.ts';
 import { makeWorker, type QueueJob, type QueueWorker, REST_MS } from './bullmq-worker.ts';
@@ -47,20 +48,23 @@ export function bullmqReceiver(
 ): Receiver {
   // A worker that cannot be made would be tried again for ever, in the background.
   assertDestination(destination);
-  let run: Run | undefined;
+  const lifecycle = createLifecycle({
+    make: () => ({ running: null as Run | null }),
+    async start(run) {
+      run.running = startRun(broker, settings, destination, handle, options);
+    },
+    async stop(run, { signal }) {
+      await run.running?.stop(signal);
+      run.running = null;
+    },
+  });
   return {
-    async start() {
-      run ??= startRun(broker, settings, destination, handle, options);
-    },
-    async stop({ signal } = {}) {
-      const stopping = run;
-      await stopping?.stop(signal);
-      // A second stop may have been waiting for the same run; only the run that was stopped is forgotten.
-      if (run === stopping) run = undefined;
-    },
+    start: lifecycle.start,
+    stop: lifecycle.stop,
     async look({ signal }) {
-      if (run === undefined) throw new HoldfastError('HF_STOPPED', `The receiver of ${destination} is not running.`);
-      return run.look(signal);
+      const { running } = lifecycle.run;
+      if (running === null) throw new HoldfastError('HF_STOPPED', `The receiver of ${destination} is not running.`);
+      return running.look(signal);
     },
   };
 }

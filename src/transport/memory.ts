@@ -4,6 +4,7 @@
  */
 import { HoldfastError, isHoldfastError } from '../errors.ts';
 import { type Clock, systemClock } from '../runtime/clock.ts';
+import { createLifecycle } from '../runtime/lifecycle.ts';
 import { refuseUnknownOptions } from '../runtime/options.ts';
 import type {
   Delivery,
@@ -134,17 +135,17 @@ function memoryPublisher(broker: MemoryBroker, faults: MemoryFaults): Publisher 
 }
 
 function memoryReceiver(line: Line, handle: Handle, options: ReceiveOptions, clock: Clock): Receiver {
-  let stop: ((signal: AbortSignal | undefined) => Promise<void>) | undefined;
-  return {
-    async start() {
-      stop ??= startTaking(line, handle, options, clock);
+  type Stop = (signal: AbortSignal) => Promise<void>;
+  const { start, stop } = createLifecycle({
+    make: () => ({ stop: null as Stop | null }),
+    async start(run) {
+      run.stop = startTaking(line, handle, options, clock);
     },
-    async stop({ signal } = {}) {
-      const stopping = stop;
-      await stopping?.(signal);
-      if (stop === stopping) stop = undefined;
+    async stop(run, { signal }) {
+      await run.stop?.(signal);
     },
-  };
+  });
+  return { start, stop };
 }
 
 /** Takes messages until the returned function stops it. */
@@ -153,7 +154,7 @@ function startTaking(
   handle: Handle,
   options: ReceiveOptions,
   clock: Clock,
-): (signal: AbortSignal | undefined) => Promise<void> {
+): (signal: AbortSignal) => Promise<void> {
   const inFlight = new Map<Stored, { readonly controller: AbortController; readonly settled: Promise<void> }>();
   const hard = new AbortController();
   let stopped: Promise<void> | undefined;

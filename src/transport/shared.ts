@@ -24,7 +24,14 @@ export function transportOf(
       assertOpen();
       const publisher = makePublisher();
       publishers.add(publisher);
-      return publisher;
+      return {
+        ...publisher,
+        async close() {
+          await publisher.close();
+          // Relays and consumers that are started again and again make one each time.
+          publishers.delete(publisher);
+        },
+      };
     },
     receiver(destination, handle, options) {
       assertOpen();
@@ -35,7 +42,17 @@ export function transportOf(
       }
       const receiver = makeReceiver(destination, handle, options);
       receivers.add(receiver);
-      return receiver;
+      return {
+        ...receiver,
+        async start() {
+          await receiver.start();
+          receivers.add(receiver);
+        },
+        async stop(stopOptions) {
+          await receiver.stop(stopOptions);
+          receivers.delete(receiver);
+        },
+      };
     },
     close() {
       closing ??= (async () => {

@@ -77,7 +77,7 @@ export function describeTransport(name: string, open: () => Promise<TransportHar
       expect(outcomes).toEqual(batch.map(() => ({ kind: 'published' })));
       const got = recorder();
       for (const destination of destinations) await receive(transport, destination, got.handle, { concurrency: 10 });
-      await got.until((seen) => seen.length >= 600);
+      await got.until((seen) => new Set(seen.map(({ wire }) => (wire as { id: string }).id)).size >= 600);
       const byId = new Map(got.seen.map(({ wire, delivery }) => [(wire as { id: string }).id, delivery.wire]));
       expect(byId.size).toBe(600);
       for (const message of batch) expect(byId.get(message.id)).toBe(message.wire);

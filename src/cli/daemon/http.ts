@@ -6,6 +6,7 @@ import { createAdaptorServer } from '@hono/node-server';
 import { Hono } from 'hono';
 import { HoldfastError } from '../../errors.ts';
 import type { Logger } from '../../runtime/log.ts';
+import { createLifecycle } from '../../runtime/lifecycle.ts';
 import type { Service } from '../../runtime/service.ts';
 import type { Verdict } from './health.ts';
 
@@ -50,10 +51,9 @@ export interface HttpOptions {
 
 /** `start` rejects with HF_CONFIG when the address cannot be had. */
 export function createHttpServer({ app, host, port, log }: HttpOptions): Service {
-  const server = createAdaptorServer({ fetch: app.fetch });
-  return {
-    async start() {
-      if (server.listening) return;
+  const { start, stop } = createLifecycle({
+    make: () => createAdaptorServer({ fetch: app.fetch }),
+    async start(server) {
       await new Promise<void>((resolve, reject) => {
         const failed = (error: NodeJS.ErrnoException): void => {
           const taken = error.code === 'EADDRINUSE';
@@ -77,12 +77,13 @@ export function createHttpServer({ app, host, port, log }: HttpOptions): Service
       const url = `http://${shown.includes(':') ? `[${shown}]` : shown}:${address.port}`;
       log.info({ url, pages: ['/livez', '/readyz', '/metrics'] }, 'listening');
     },
-    async stop() {
+    async stop(server) {
       if (!server.listening) return;
       await new Promise<void>((resolve) => {
         server.close(() => resolve());
         if ('closeAllConnections' in server) server.closeAllConnections();
       });
     },
-  };
+  });
+  return { start, stop };
 }
