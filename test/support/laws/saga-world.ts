@@ -2,6 +2,7 @@
  * A whole world for a law of sagas: a database that is saga's and participant's alike, the ledger outside, a broker, any number of
  * workers, participants and relays in this process or in others. Everything is ended by `close`.
  */
+import { queuesOnRedis } from '../../../src/transport/bullmq-queues.ts';
 import type pg from 'pg';
 import { openDatabase, type Database } from '../../../src/postgres/database.ts';
 import type { SubscriptionOptions } from '../../../src/relay/options.ts';
@@ -148,6 +149,8 @@ export async function createSagaWorld(options: SagaWorldOptions = {}): Promise<S
               ...(await unfinishedRuns(client)),
               ...(messages ? await unfinished(client) : []),
             ]);
+            // What a queue still holds can become mail for a run that has ended.
+            if (messages && left.length === 0) left = await inQueues(redis);
             return left.length === 0;
           },
           // A parked delivery whose redrive died with its process is taken up again after more than a minute.
@@ -177,4 +180,18 @@ export async function createSagaWorld(options: SagaWorldOptions = {}): Promise<S
     },
   };
   return world;
+}
+
+/** The queues that hold messages, in words. */
+async function inQueues({
+  url,
+  prefix,
+}: {
+  readonly url: string;
+  readonly prefix: string;
+}): Promise<readonly string[]> {
+  const { queues } = await queuesOnRedis(url, { prefix, timeoutMs: 10_000 });
+  return queues
+    .filter(({ state }) => state.waiting + state.active + state.delayed > 0)
+    .map(({ destination }) => `the queue ${destination} holds messages`);
 }
