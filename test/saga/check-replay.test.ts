@@ -93,8 +93,9 @@ describe('checkReplay', () => {
 
   it('names what is awaited and is no step', async () => {
     const outside = code(async () => {
+      // Longer than a turn of the event loop takes on whatever machine.
       await new Promise((resolve) => {
-        setTimeout(resolve, 1);
+        setTimeout(resolve, 1_000);
       });
     });
     expect(await checkReplay(outside, history(started))).toMatchObject({
