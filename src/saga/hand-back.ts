@@ -4,7 +4,7 @@
  * Used by the queue of commits.
  */
 import type { Logger } from '../runtime/log.ts';
-import { noteOf } from './budget.ts';
+import { newSpent, noteOf } from './budget.ts';
 import { RevokedError, unrecordable } from './commit-error.ts';
 import type { JournalEvent, RecordedError } from './events.ts';
 import type { Run } from './run.ts';
@@ -64,13 +64,11 @@ export function handBackRow(
     attempt,
     error: UNRECORDED,
     retryAt: Math.floor(now),
-    ...noteOf(run.state.calls.get(call)?.spent ?? NOTHING, 0, 'stopped'),
+    ...noteOf(run.state.calls.get(call)?.spent ?? newSpent(0), 0, 'stopped'),
   }));
   if (stuck !== null) events.push({ t: 'stuck', why: 'unrecordable', error: stuck });
   return events.length === 0 ? null : { n: run.n, at: Math.max(run.rowAt, now), events: JSON.stringify(events) };
 }
-
-const NOTHING = { uncounted: 0, lost: 0, trying: false, idleMs: 0, dueAt: 0, beganAt: null };
 
 /** Calls of steps with the number of the attempt that nobody knows about. A transaction that did not commit has not happened. */
 function attemptsInDoubt(run: Run, refused: RunCommit | null): readonly (readonly [call: string, attempt: number])[] {
