@@ -24,6 +24,12 @@ export function storableText(text: string): string {
   return cut(text.replace(/\p{Surrogate}|\0/gu, '\uFFFD'));
 }
 
+/** Whether it was too long for storableText, so that nothing that is added to it would be kept. */
+export function isCut(text: string): boolean {
+  // Four bytes fewer than the most that cutting leaves: it may have met the middle of a character.
+  return text.endsWith('...') && Buffer.byteLength(text) > MAX_ERROR_BYTES - 10;
+}
+
 function oneLine(part: unknown): string {
   if (!(part instanceof Error)) return `thrown: ${safeString(part)}`;
   const has = 'code' in part && (typeof part.code === 'string' || typeof part.code === 'number');

@@ -5,7 +5,7 @@
  */
 import { ERROR_CODES, HoldfastError, PermanentError, Rejection, type ErrorCode } from '../errors.ts';
 import { encodePayload } from '../message/payload.ts';
-import { describeError, storableText } from '../runtime/describe-error.ts';
+import { describeError, isCut, storableText } from '../runtime/describe-error.ts';
 import type { RecordedError } from './events.ts';
 
 /** Most bytes of JSON that the details of a user's error may have. */
@@ -183,7 +183,8 @@ function errorsOf({ errors }: ErrorLike): readonly RecordedError[] | undefined {
 }
 
 function brief(text: string): string {
-  return storableText(text.slice(0, MAX_PART_LENGTH));
+  // Not in the midst of a pair: what replaces half of one would not be found again in the message that tells it whole.
+  return storableText(text.slice(0, MAX_PART_LENGTH).replace(/[\uD800-\uDBFF]$/, ''));
 }
 
 /** With the causes, because "fetch failed" alone helps nobody, and with what an aggregate is made of. */
@@ -200,9 +201,14 @@ function messageOf(error: ErrorLike): string {
   }
   const { cause } = error;
   if (cause === undefined || cause === null || cause === error) return message;
-  // An error that was rebuilt tells its cause in its own message.
-  if (isErrorLike(cause) && cause.message !== '' && message.includes(cause.message)) return message;
+  // An error that was rebuilt tells its cause in its own message, or had no room for it.
+  if (error.code === 'HF_STEP_FAILED' || isCut(message)) return message;
+  if (isErrorLike(cause) && tells(message, cause.message)) return message;
   return `${message}; caused by ${describeError(cause)}`;
+}
+
+function tells(message: string, cause: string): boolean {
+  return cause === '' ? message.includes('; caused by ') : message.includes(cause);
 }
 
 function detailsOf(error: ErrorLike, code: string | number | undefined): RecordedError['details'] {

@@ -17,6 +17,7 @@ import type { SubscriptionOptions } from '../../src/relay/options.ts';
 import { createRelay, type Relay } from '../../src/relay/relay.ts';
 import { startPostgres, type PostgresServer } from '../../src/testing/servers/postgres.ts';
 import { memoryTransport } from '../../src/transport/memory.ts';
+import { eventually } from '../support/eventually.ts';
 import { recordingTransport, type RecordingTransport } from '../support/recording-transport.ts';
 
 const Noted = message('note.taken', { schema: z.object({ n: z.number() }), key: ({ n }) => `k${n % 3}` });
@@ -71,7 +72,17 @@ async function promote(): Promise<void> {
   await server.stop();
   writeFileSync(join(rows[0]?.data_directory ?? '', 'recovery.signal'), '', { mode: 0o666 });
   await server.start();
-  await database.query('SELECT 1').catch(() => undefined);
+  // It answers while it is still in recovery, and takes no writes then.
+  await eventually(
+    'the server to be promoted',
+    async () => {
+      const { rows } = await database
+        .query<{ waits: boolean }>('SELECT pg_is_in_recovery() AS waits')
+        .catch(() => ({ rows: [] }));
+      return rows[0]?.waits === false;
+    },
+    60_000,
+  );
 }
 
 /** 30 messages, published and handled; then the server loses what was handled last, and writes another timeline. */

@@ -164,6 +164,7 @@ const text = fc.oneof(
   fc.constant('\uD800x'),
   fc.constant(''),
   fc.string({ unit: fc.constantFrom('é', '😀', 'a'), minLength: 400, maxLength: 1_100 }),
+  fc.string({ unit: fc.constantFrom('é', '😀'), minLength: 450, maxLength: 550 }),
 );
 const details = fc.option(
   fc.oneof(
@@ -193,10 +194,11 @@ const anyThrown: fc.Arbitrary<unknown> = fc.oneof(
       }),
   ),
   fc.record({ message: text }).map(({ message }) => new PermanentError(message)),
-  fc.record({ message: text, details }).map(
+  fc.record({ message: text, details, cause: fc.oneof(fc.constant(undefined), text, text.map(Error)) }).map(
     (made) =>
       new HoldfastError('HF_STEP_TIMEOUT', made.message, {
         details: (made.details ?? {}) as Record<string, unknown>,
+        ...(made.cause === undefined ? {} : { cause: made.cause }),
       }),
   ),
 );

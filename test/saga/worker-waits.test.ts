@@ -5,6 +5,7 @@ import { message } from '../../src/message/message-type.ts';
 import { saga } from '../../src/saga/definition.ts';
 import { command, step } from '../../src/saga/steps.ts';
 import { createManualClock } from '../../src/testing/manual-clock.ts';
+import { eventually } from '../support/eventually.ts';
 import { gate, openLab, type Lab } from './lab.ts';
 
 let lab: Lab;
@@ -81,7 +82,11 @@ it('every wait leaves memory where none may stay', async () => {
   const worker = await lab.worker([waits], { waiting: 0, concurrency: 2 });
   const runs = await Promise.all(Array.from({ length: 6 }, () => worker.sagas.start(waits, null)));
   for (const { id } of runs) await lab.untilFree(id);
-  expect(worker.progress).toMatchObject({ inMemory: 0, waiting: 0 });
+  // The database knows it a moment before the worker does.
+  const { inMemory, waiting } = await eventually('the worker to let go', () =>
+    Promise.resolve(worker.progress.inMemory === 0 && worker.progress),
+  );
+  expect({ inMemory, waiting }).toEqual({ inMemory: 0, waiting: 0 });
   for (const run of runs) await run.signal('go', null);
   for (const run of runs) await run.result({ timeout: '20s' });
 });
