@@ -14,9 +14,11 @@ ALTER TABLE "holdfast".saga_run
   ADD COLUMN signals integer,
   ADD COLUMN signal_bytes bigint,
   -- Fingerprints of declarations that it was found not to fit. Workers that have one of these leave it to those that have another.
-  ADD COLUMN misfits text[];
+  ADD COLUMN misfits text[],
+  -- What came for it too late and has changed nothing, the last of it: [{"what": "cancel"}]; null: nothing.
+  ADD COLUMN refused json;
 ALTER TABLE "holdfast".worker
-  -- What it has declared, as fingerprints by saga and version: {"place-order@1": "…"}.
+  -- What it has declared, as fingerprints by saga and version: {"place-order@1": "0f3a"}.
   ADD COLUMN codes jsonb NOT NULL DEFAULT '{}',
   -- Most UTF-8 bytes of one value that it takes; null: not known.
   ADD COLUMN max_bytes integer;
@@ -36,8 +38,24 @@ BEGIN
   RETURN CASE WHEN octet_length(value) > most THEN most END;
 END $$;
 
+-- Whether a cancellation may still come too late although it is let in: the run's pivot is under way, or it is a child that has done its
+-- work and waits for its parent. Asked for each cancellation, so it reads the journal and costs nothing else.
+CREATE FUNCTION "holdfast".is_undecided(saga_id uuid) RETURNS boolean
+  LANGUAGE plpgsql STABLE
+  SET enable_seqscan = off SET plan_cache_mode = force_generic_plan SET jit = off
+AS $$
+BEGIN
+  RETURN EXISTS (
+    SELECT FROM "holdfast".saga_journal j CROSS JOIN LATERAL json_array_elements(j.events) AS e (event)
+    WHERE j.saga_id = is_undecided.saga_id AND (j.events::text LIKE '%"pivot":true%' OR j.events::text LIKE '%"t":"held"%')
+      AND (e.event ->> 't' = 'held' OR (e.event ->> 't' = 'called' AND e.event ->> 'pivot' = 'true' AND NOT EXISTS (
+        SELECT FROM "holdfast".saga_journal f CROSS JOIN LATERAL json_array_elements(f.events) AS x (event)
+        WHERE f.saga_id = is_undecided.saga_id AND f.n >= j.n AND f.events::text LIKE '%"t":"failed"%'
+          AND x.event ->> 't' = 'failed' AND x.event ->> 'call' = e.event ->> 'call'))));
+END $$;
+
 -- As in 0003, with signals counted at the door, in number and in bytes: `full` says that this is why it was refused. 1,000 and 16 MiB,
--- as in src/saga/store.ts.
+-- as in src/saga/store.ts. `undecided`: a cancellation that was let in may come too late all the same.
 CREATE OR REPLACE FUNCTION "holdfast".send_saga_mail(saga_id uuid, kind text, body text, statuses text[], require_transaction boolean) RETURNS jsonb
   LANGUAGE plpgsql
   -- Without jit = off the price of a forbidden scan (of the sequence in wake_workers, say) has the server compile each statement.
@@ -47,6 +65,7 @@ DECLARE
   run record;
   refused boolean;
   is_full boolean := false;
+  undecided boolean := false;
   most integer;
   size integer := octet_length(send_saga_mail.body);
 BEGIN
@@ -78,8 +97,12 @@ BEGIN
     INSERT INTO "holdfast".saga_mail (saga_id, saga, version, kind, body, bytes)
     VALUES (send_saga_mail.saga_id, run.saga, run.version, send_saga_mail.kind, send_saga_mail.body::json, size);
     PERFORM "holdfast".wake_workers();
+    IF send_saga_mail.kind = 'cancel' THEN
+      undecided := require_transaction OR "holdfast".is_undecided(send_saga_mail.saga_id);
+    END IF;
   END IF;
-  RETURN jsonb_build_object('status', run.status, 'pivoted', run.pivoted, 'accepted', NOT refused, 'full', is_full, 'limit', most);
+  RETURN jsonb_build_object('status', run.status, 'pivoted', run.pivoted, 'accepted', NOT refused, 'full', is_full, 'limit', most,
+    'undecided', undecided);
 END $$;
 
 -- As in 0003, with the bytes of each row of the journal, and with no more mail than fits into memory.
@@ -269,7 +292,7 @@ END $$;
 CREATE INDEX saga_mail_revoking ON "holdfast".saga_mail (saga_id) WHERE kind IN ('cancel', 'undo');
 
 -- As in 0003, with the figures that runs keep beside their journals, and `folded`: rows of the journal that go with this commit, because
--- a new one says what they said. `guarded`: the run ends, or begins its pivot, and must not while it is to be undone: HF003 names those.
+-- a new one says what they said. `guarded`: the run ends, or begins its pivot, and must not while it is to be undone: HF004 names those.
 CREATE OR REPLACE FUNCTION "holdfast".commit_runs(
   worker uuid, starts json,
   journal_ids uuid[], journal_ns integer[], journal_ats double precision[], journal_events json[],
@@ -317,13 +340,16 @@ BEGIN
       signals = coalesce(u.signals, r.signals),
       signal_bytes = coalesce(u.signal_bytes, r.signal_bytes),
       misfits = CASE WHEN u.misfit IS NULL THEN r.misfits ELSE array_append(r.misfits, u.misfit) END,
+      refused = coalesce(u.refused, r.refused),
       updated_at = clock_timestamp(),
       finished_at = CASE WHEN u.ended THEN coalesce(r.finished_at, clock_timestamp()) END
     FROM (
       SELECT x.id, x.status, x.reason, coalesce(x.pivoted, false) AS pivoted, coalesce(x.release, false) AS release, x.wake_at, x.result,
-        x.error, x.status IN ('completed', 'compensated') AS ended, x.growth, x.signals, x.signal_bytes, x.misfit, held.tid
+        x.error, x.status IN ('completed', 'compensated') AS ended, x.growth, x.signals, x.signal_bytes, x.misfit, x.refused,
+        held.tid
       FROM json_to_recordset(updates) AS x (id uuid, status text, reason text, pivoted boolean, release boolean,
-        wake_at double precision, result json, error json, growth smallint, signals integer, signal_bytes bigint, misfit text)
+        wake_at double precision, result json, error json, growth smallint, signals integer, signal_bytes bigint, misfit text,
+        refused json)
       CROSS JOIN LATERAL (SELECT y.ctid AS tid FROM "holdfast".saga_run y WHERE y.id = x.id OFFSET 0) AS held
     ) AS u
     WHERE r.ctid = u.tid AND r.worker IS NOT DISTINCT FROM commit_runs.worker;
@@ -348,7 +374,7 @@ BEGIN
     FROM json_to_recordset(updates) AS x (id uuid, guarded boolean)
     WHERE x.guarded AND EXISTS (SELECT FROM "holdfast".saga_mail m WHERE m.saga_id = x.id AND m.kind IN ('cancel', 'undo'));
     IF revoked IS NOT NULL THEN
-      RAISE EXCEPTION 'runs are to be undone that were about to go on' USING ERRCODE = 'HF003', DETAIL = revoked;
+      RAISE EXCEPTION 'runs are to be undone that were about to go on' USING ERRCODE = 'HF004', DETAIL = revoked;
     END IF;
   END IF;
   IF mail IS NOT NULL THEN

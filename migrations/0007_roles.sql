@@ -87,7 +87,8 @@ AS $$
 BEGIN
   RETURN (
     SELECT json_agg(json_build_object('id', r.id, 'saga', r.saga, 'version', r.version, 'key', r.key, 'status', r.status, 'reason', r.reason,
-        'pivoted', r.pivoted, 'growth', coalesce(r.growth, 0), 'result', r.result, 'error', r.error, 'startedAt', round(extract(epoch FROM r.started_at) * 1000),
+        'pivoted', r.pivoted, 'growth', coalesce(r.growth, 0), 'result', r.result, 'error', r.error,
+        'refused', coalesce(r.refused, '[]'), 'startedAt', round(extract(epoch FROM r.started_at) * 1000),
         'finishedAt', round(extract(epoch FROM r.finished_at) * 1000)) ORDER BY i.place)
     FROM unnest(ids) WITH ORDINALITY AS i (id, place)
     CROSS JOIN LATERAL (SELECT * FROM "holdfast".saga_run x WHERE x.id = i.id OFFSET 0) AS r);

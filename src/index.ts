@@ -79,7 +79,7 @@ export {
 
 export { type ErrorClass, type ErrorLists } from './saga/bugs.ts';
 export { createSagas, type HandleOf, type Sagas, type SagasOptions, type SagaSignals } from './saga/client.ts';
-export { type RunHandle } from './saga/run-handle.ts';
+export { type CancelAnswer, type RunHandle } from './saga/run-handle.ts';
 export { type StartOptions } from './saga/start-request.ts';
 export { createWorker, SAGA_CRASH_POINTS, type Worker, type WorkerOptions } from './saga/worker.ts';
 export { checkReplay, type ReplayVerdict } from './saga/check-replay.ts';
@@ -99,7 +99,7 @@ export {
   type RecordedError,
   type RunStatus,
 } from './saga/events.ts';
-export { type RunView } from './saga/store.ts';
+export { type RefusedAct, type RunView } from './saga/store.ts';
 
 export { defineConfig, type HoldfastConfig, type SubscriptionConfig } from './operations/config.ts';
 export { discardParked, dropSubscription, retryParked } from './operations/interventions.ts';

@@ -28,6 +28,8 @@ interface PartOfBulk {
 export interface Accepted {
   readonly id: string;
   readonly status: RunStatus;
+  /** Of a cancellation: its pivot is under way, or it is a child that has done its work, so this may come too late all the same. */
+  readonly undecided?: boolean;
 }
 
 export type Settlement = 'done' | 'not done' | 'compensated';
@@ -240,7 +242,7 @@ async function send(
   const { status } = answer;
   if (status === null) throw noSuchRun(id);
   if (!answer.accepted) throw refusal(id, body.kind, status, answer.pivoted);
-  return { id, status };
+  return { id, status, ...(answer.undecided === true ? { undecided: true } : {}) };
 }
 
 function refusal(id: string, kind: MailBody['kind'], status: RunStatus, pivoted: boolean): HoldfastError {

@@ -15,19 +15,22 @@ export interface TransactionalCall {
   readonly asking: string;
   /** The same, failing before they do anything where the functions of the schema write elsewhere: for the first time that it is called. */
   readonly guarded: { readonly shown: string; readonly asking: string };
+  /** Also of a handle that shows its transaction: for a function that does something else in the caller's transaction. */
+  readonly asksAlways: boolean;
   /** Set once the database has answered it. */
   atHome: boolean;
 }
 
 /**
  * A call of a function whose last parameter is `require_transaction`. `casts` are the types of the others. `result` is a cast of what
- * it returns: drivers and ORMs differ in what they make of anything but texts and booleans.
+ * it returns: drivers and ORMs differ in what they make of anything but texts and booleans. `asksAlways`: as in TransactionalCall.
  */
 export function transactionalCall(
   schema: string,
   name: string,
   casts: readonly string[],
   result: '' | '::text' = '',
+  asksAlways = false,
 ): TransactionalCall {
   const call = (parameters: readonly string[], required: boolean): string =>
     `${quoteIdentifier(schema)}.${name}(${[...parameters, required].join(', ')})${result}`;
@@ -49,6 +52,7 @@ export function transactionalCall(
     shown: plain(shown),
     asking: plain(asking),
     guarded: { shown: guarded(shown), asking: guarded(asking) },
+    asksAlways,
     atHome: false,
   };
 }
@@ -67,7 +71,7 @@ export async function callInTransaction(
 ): Promise<unknown> {
   try {
     // Asked just before the statement: validation may have taken a while.
-    const shown = transaction.showsTransaction();
+    const shown = transaction.showsTransaction() && !call.asksAlways;
     for (let turn = 1; turn <= 2; turn++) {
       const forms = call.atHome ? call : call.guarded;
       const [row] = await transaction.execute(shown ? forms.shown : forms.asking, parameters);

@@ -1,7 +1,8 @@
 /**
  * A run that failed behind its pivot and is retried: the calls whose failure its code could not bear are made anew, each as if it had not
- * been made. Which these are: those that failed since the code made its last call, for after that it asked for nothing more but its end.
- * Used by mail.ts.
+ * been made. Which these are: those that failed since the code made its last call, for after that it asked for nothing more but its end;
+ * and those with whose failure it ended, although it had made further calls in answer to that (it caught the error, told somebody, and
+ * threw it again). Used by mail.ts.
  */
 import { childRunId } from './child-id.ts';
 import { childInput, startChild } from './children.ts';
@@ -10,7 +11,7 @@ import { prepareCommand } from './commands.ts';
 import type { CallAnew } from './events.ts';
 import type { Scene } from './facts.ts';
 import type { Run } from './run.ts';
-import type { CallState } from './state.ts';
+import type { CallState, RunState } from './state.ts';
 import { mayHaveHappened } from './undo.ts';
 
 /** A call that is made anew: what is recorded of it, and what leaves with that. */
@@ -21,16 +22,29 @@ export interface MadeAnew {
 
 /** Records nothing. What can still not be made is left out: the code is told once more that it failed. */
 export async function makeAnew(run: Run, scene: Scene): Promise<readonly MadeAnew[]> {
-  const { stuck, phase, failedSince, calls } = run.state;
-  if (stuck?.why !== 'forward' || phase !== 'forward') return [];
+  if (run.state.stuck?.why !== 'forward' || run.state.phase !== 'forward') return [];
   const made: MadeAnew[] = [];
-  for (const id of failedSince) {
-    const call = calls.get(id);
-    if (call === undefined || call.undo !== null) continue;
+  for (const call of failed(run.state)) {
     const each = await make(run, call, scene).catch(() => null);
     if (each !== null) made.push(each);
   }
   return made;
+}
+
+/** Pure. */
+function failed({ stuck, failedSince, calls, open }: RunState): readonly CallState[] {
+  const named = (ids: readonly string[]): CallState[] =>
+    ids.flatMap((id) => {
+      const call = calls.get(id);
+      return call === undefined || call.undo !== null ? [] : [call];
+    });
+  // What it called in answer is left as it is, and may be called once more. Not while that is open: two of one name would be under way.
+  const ended = named(stuck?.of ?? []).filter(
+    ({ id, outcome, failedPlace }) =>
+      outcome !== 'open' && !failedSince.includes(id) && !open.some(({ place }) => place > failedPlace),
+  );
+  const first = Math.min(...ended.map(({ failedPlace }) => failedPlace));
+  return [...ended, ...named(failedSince).filter(({ place }) => place < first)];
 }
 
 async function make(run: Run, call: CallState, scene: Scene): Promise<MadeAnew | null> {

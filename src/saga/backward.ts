@@ -6,9 +6,11 @@ import { decideFailed, KILLS_WORKERS } from './budget.ts';
 import { prepareCompensation } from './commands.ts';
 import type { RecordedError } from './events.ts';
 import { recordError } from './recorded-error.ts';
+import { refuse } from './too-late.ts';
 import type { AttemptResult, Scene, UndoWish } from './facts.ts';
 import type { Run } from './run.ts';
 import type { CallState } from './state.ts';
+import type { MailBody, RefusedAct } from './store.ts';
 import { isAnythingAbandoned, nextUndo, wasBegun } from './undo.ts';
 
 /** Why attempts of a run that is being undone are aborted. */
@@ -18,14 +20,13 @@ export class BeingUndone extends Error {
 
 /** Undoes the run, now or, while a pivot is in flight, once it is known whether it happened. */
 export function requestUndo(run: Run, wish: UndoWish, scene: Scene): void {
-  if (run.wish !== null && wish.mail?.body.kind === 'undo') {
-    // A parent waits for an answer; whoever wished before does not.
-    if (run.wish.mail !== null) run.takeIn(run.wish.mail);
-    run.wish = wish;
+  if (run.state.phase !== 'forward') {
+    if (wish.mail !== null) run.takeIn(wish.mail);
     return;
   }
-  if (run.state.phase !== 'forward' || run.wish !== null) {
-    if (wish.mail !== null) run.takeIn(wish.mail);
+  if (run.wish !== null) {
+    // Each of them is answered once that is known.
+    run.wish = { ...wish, before: run.wish };
     return;
   }
   if (run.state.open.some((call) => call.pivot && mayBeHappening(run, call))) run.wish = wish;
@@ -59,20 +60,39 @@ export function wishGranted(run: Run, scene: Scene): void {
   if (wish === null) return;
   run.wish = null;
   if (!run.state.pivoted) return beginUndo(run, wish, scene);
-  if (wish.mail !== null) run.takeIn(wish.mail);
-  if (wish.mail?.body.kind === 'undo' && run.parent !== null)
-    run.post(run.parent.id, { kind: 'child', call: run.parent.call, outcome: 'refused' });
-  if (wish.reason === 'failed') {
-    run.recordStuck('forward', null, wish.error ?? { name: 'Error', message: 'The run failed.' }, scene.now);
-    return;
+  let failure: RecordedError | null = null;
+  for (const each of wishesOf(wish)) {
+    if (each.mail !== null) run.takeIn(each.mail);
+    if (each.mail?.body.kind === 'undo') {
+      if (run.parent !== null) run.post(run.parent.id, { kind: 'child', call: run.parent.call, outcome: 'refused' });
+    } else if (each.reason === 'failed') failure = each.error ?? { name: 'Error', message: 'The run failed.' };
+    else if (each.mail?.body.kind === 'cancel') refuse(run, cancelOf(each.mail.body), scene);
+    else refuse(run, { what: 'deadline' }, scene);
   }
-  const actor = wish.actor === undefined ? {} : { actor: wish.actor };
-  run.record({ t: 'refused', what: wish.reason === 'cancelled' ? 'cancel' : 'deadline', ...actor }, scene.now);
+  if (failure !== null) run.recordStuck('forward', null, failure, scene.now);
+}
+
+/** A wish and those that wait with it, oldest first. */
+export function wishesOf(last: UndoWish | null): readonly UndoWish[] {
+  const wishes: UndoWish[] = [];
+  for (let wish = last; wish !== null; wish = wish.before ?? null) wishes.unshift(wish);
+  return wishes;
+}
+
+/** A cancellation, as it is recorded when it comes too late. */
+export function cancelOf({ reason, actor }: Extract<MailBody, { kind: 'cancel' }>): RefusedAct {
+  return {
+    what: 'cancel',
+    ...(reason === undefined ? {} : { reason }),
+    ...(actor === undefined ? {} : { actor }),
+  };
 }
 
 function beginUndo(run: Run, wish: UndoWish, scene: Scene): void {
-  const { reason, error, actor, mail } = wish;
-  if (mail !== null) run.takeIn(mail);
+  const wishes = wishesOf(wish);
+  for (const { mail } of wishes) if (mail !== null) run.takeIn(mail);
+  // The first one is the reason, unless a parent waits for an answer.
+  const { reason, error, actor } = wishes.find(({ mail }) => mail?.body.kind === 'undo') ?? wishes[0] ?? wish;
   // A child that was done and held, or a run that was stuck on its way forward, is taken back like any other.
   run.record(
     { t: 'undoing', reason, ...(error === undefined ? {} : { error }), ...(actor === undefined ? {} : { actor }) },

@@ -225,8 +225,8 @@ export class CommitQueue {
   async #releaseNow(run: Run, { now, delayMs, error, refused, stuck }: GivenBack): Promise<Error | undefined> {
     const update = {
       status: stuck === null ? run.status : ('stuck' as const),
-      reason: run.reasonStored,
-      pivoted: run.pivotStored,
+      reason: run.stored.reason,
+      pivoted: run.stored.pivoted,
       release: { wakeAt: stuck === null ? now + delayMs : null },
       result: null,
       error: JSON.stringify(stuck ?? recordError(error)),

@@ -7,9 +7,12 @@ import { endDone, endFailed, giveUp, tell, type Spoken } from './forward.ts';
 import type { Scene } from './facts.ts';
 import { HoldfastError } from '../errors.ts';
 import { recordError } from './recorded-error.ts';
+import type { BufferedSignal } from './kept-signals.ts';
+import { refuse } from './too-late.ts';
 import { commandDue, compensationDue } from './resend.ts';
 import type { Run } from './run.ts';
-import { signalFor, type CallState, type UndoState } from './state.ts';
+import type { CallState, RunState } from './state.ts';
+import type { UndoState } from './undo-state.ts';
 
 /** When anything of the run is due next, in milliseconds since the epoch; Infinity: nothing is. */
 export function nextDue(run: Run): number {
@@ -97,7 +100,7 @@ function firstDue(run: Run): { readonly call: CallState | null; readonly at: num
 
 function deadline(run: Run, scene: Scene): void {
   if (run.state.pivoted) {
-    run.record({ t: 'refused', what: 'deadline' }, scene.now);
+    refuse(run, { what: 'deadline' }, scene);
     return;
   }
   const error = { name: 'HoldfastError', code: 'HF_SAGA_UNDONE', message: 'The deadline of the run has passed.' };
@@ -153,4 +156,10 @@ function stepOverdue(run: Run, call: CallState, scene: Scene): Spoken {
     ),
   );
   return giveUp(run, call, definition, { kind: 'failed', error, permanent: true, doubt: false }, scene);
+}
+
+/** The signal that an open wait will be given, if there is one: each is for one wait, in the order of both. */
+function signalFor(state: RunState, wait: CallState): BufferedSignal | undefined {
+  const ahead = state.open.filter(({ kind, step }) => kind === 'wait' && step === wait.step).indexOf(wait);
+  return state.signals.filter(({ name }) => name === wait.step)[ahead];
 }

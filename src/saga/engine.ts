@@ -6,6 +6,7 @@
  * durable is begun after it; what its code asks for meanwhile goes into the next one.
  */
 import { HoldfastError } from '../errors.ts';
+import { wishesOf } from './backward.ts';
 import { givenBack } from './hand-back.ts';
 import { afterwards } from './mail.ts';
 import { CommitQueue, takeEffects, type Committed } from './commit-queue.ts';
@@ -378,8 +379,7 @@ export class Engine {
     this.#commits.drop(run);
     this.#timers.forget(run);
     for (const fact of run.facts) if (fact.kind === 'mail') this.#mail.forget(fact.mail.id);
-    const wished = run.wish?.mail?.id;
-    if (wished !== undefined) this.#mail.forget(wished);
+    for (const { mail } of wishesOf(run.wish)) if (mail !== null) this.#mail.forget(mail.id);
     this.#options.onLeft(run, stored);
     this.#intake.left(run);
   }

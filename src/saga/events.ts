@@ -142,8 +142,7 @@ export type JournalEvent =
       readonly outcome: 'done' | 'rejected';
       readonly output?: unknown;
     }
-  /** Cancellation or a deadline that came after the pivot: nothing is undone. */
-  /** Or what came when it could take no effect any more: `name` of a signal. */
+  /** A cancellation or a deadline that came after the pivot, or what else came when it could take no effect any more: `name` of a signal. */
   | {
       readonly t: 'refused';
       readonly what: 'cancel' | 'deadline' | 'signal' | 'retry' | 'skip' | 'resolve';
@@ -169,8 +168,18 @@ export type JournalEvent =
       readonly idle?: number;
     }
   | { readonly t: 'compensated'; readonly call: string }
-  | { readonly t: 'stuck'; readonly why: StuckWhy; readonly call?: string; readonly error: RecordedError }
-  /** A person had it tried again. `anew`: the calls behind the pivot of which the last failure is taken back, and the code not told any more. */
+  /** `of`: the code ended with the failures of these calls, perhaps after further ones. */
+  | {
+      readonly t: 'stuck';
+      readonly why: StuckWhy;
+      readonly call?: string;
+      readonly error: RecordedError;
+      readonly of?: readonly string[];
+    }
+  /**
+   * A person had it tried again. `anew`: the calls behind the pivot of which the last failure is taken back, and the code not told any more.
+   * What it had called in answer to such a failure it may call once more: the second `called` of that id then counts.
+   */
   | { readonly t: 'retried'; readonly actor: string; readonly reason?: string; readonly anew?: readonly CallAnew[] }
   /** A person had a compensation left out. */
   | { readonly t: 'skipped'; readonly call: string; readonly actor: string; readonly reason: string }

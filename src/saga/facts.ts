@@ -91,6 +91,8 @@ export interface UndoWish {
   readonly actor: string | undefined;
   /** The mail that asked for it; taken in when the wish is granted. */
   readonly mail: Mail | null;
+  /** What was wished before it, and waits with it. */
+  readonly before?: UndoWish | null;
 }
 
 /** What decisions are given beside the run. */

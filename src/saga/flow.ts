@@ -34,7 +34,8 @@ export type Told =
 
 export type Ending =
   | { readonly kind: 'returned'; readonly result: string | undefined }
-  | { readonly kind: 'threw'; readonly error: unknown };
+  /** `of`: the calls whose failures it threw, as they were told or as causes of its own error. */
+  | { readonly kind: 'threw'; readonly error: unknown; readonly of: readonly string[] };
 
 export interface Flow {
   /** Runs the code up to its first await. `at`: what now() gives. */
@@ -84,6 +85,9 @@ export function createFlow(options: FlowOptions): Flow {
   let draws = 0;
   /** Branches of the code that failed, and that it has not awaited yet. */
   let strays: Map<Promise<unknown>, unknown> | null = null;
+  /** What it was told that failed, by the error it was told. */
+  let failures: Map<unknown, string> | null = null;
+  const threw = (error: unknown): Ending => ({ kind: 'threw', error, of: callsBehind(error, failures) });
 
   const owner: Owner = {
     stray(error, promise) {
@@ -224,7 +228,7 @@ export function createFlow(options: FlowOptions): Flow {
         result: result === undefined ? undefined : encodePayload(result, { maxBytes, where: `${saga.name}, result` }),
       }));
     } catch (error) {
-      end(() => ({ kind: 'threw', error }));
+      end(() => threw(error));
     }
   }
 
@@ -237,7 +241,7 @@ export function createFlow(options: FlowOptions): Flow {
       ending = how();
     } catch (error) {
       // A result that JSON cannot carry.
-      ending = { kind: 'threw', error };
+      ending = threw(error);
     }
   }
 
@@ -255,20 +259,40 @@ export function createFlow(options: FlowOptions): Flow {
       open = true;
       at = now;
       if (told.kind === 'done') waiting.resolve(told.value);
-      else waiting.reject(told.error);
+      else {
+        (failures ??= new Map()).set(told.error, callId);
+        waiting.reject(told.error);
+      }
     },
     look() {
       open = false;
       const calls = fresh;
       if (calls.length > 0) fresh = [];
       // What nobody has awaited by the end is not lost: the run fails with it.
-      if (ending?.kind === 'returned' && strays !== null && strays.size > 0)
-        ending = { kind: 'threw', error: [...strays.values()][0] };
+      if (ending?.kind === 'returned' && strays !== null && strays.size > 0) ending = threw([...strays.values()][0]);
       if (violation === null && ending === null && pending === 0)
         violation = outside('waits, but for none of its steps');
       return { calls, ending, violation };
     },
   };
+}
+
+/** How deep causes and aggregates are looked into. */
+const MOST_CAUSES = 10;
+
+/** The calls of which an error is the failure, itself, by its causes, or as one of an aggregate. */
+function callsBehind(error: unknown, failures: ReadonlyMap<unknown, string> | null, depth = 0): readonly string[] {
+  if (failures === null || typeof error !== 'object' || error === null || depth > MOST_CAUSES) return [];
+  const call = failures.get(error);
+  if (call !== undefined) return [call];
+  try {
+    const { cause, errors } = error as { readonly cause?: unknown; readonly errors?: unknown };
+    const within: readonly unknown[] = [cause, ...(Array.isArray(errors) ? (errors as unknown[]) : [])];
+    return [...new Set(within.flatMap((each) => callsBehind(each, failures, depth + 1)))];
+  } catch {
+    // Getters and proxies may do anything.
+    return [];
+  }
 }
 
 /** Code that does not await a call must not end the process when the call fails: nobody awaits it, nobody is told. */

@@ -5,6 +5,7 @@
 import type { RetryPolicy } from '../runtime/retry.ts';
 import { finishAbandoned, requestUndo, wishGranted } from './backward.ts';
 import { decideFailed, KILLS_WORKERS, noteOf } from './budget.ts';
+import { wireCall } from './call-id.ts';
 import { childRunId } from './child-id.ts';
 import { childInput, startChild } from './children.ts';
 import { prepareCommand } from './commands.ts';
@@ -115,7 +116,7 @@ async function recordMessage(run: Run, call: NewCall, promise: Promised, scene: 
   const { id, kind, step, input } = call;
   let message: string;
   try {
-    message = await prepareCommand(run, { call: id, definition, input });
+    message = await prepareCommand(run, { call: nextWireCall(run, id), definition, input });
   } catch (error) {
     return refuseCall(run, call, promise, error, scene);
   }
@@ -142,6 +143,11 @@ function refuseCall(run: Run, asked: NewCall, promise: Promised, cause: unknown,
   return tell(run, call, { kind: 'failed', error: rebuildError(error, step) });
 }
 
+/** Of a call that is about to be recorded: once more, where a failure was taken back that it had answered. */
+function nextWireCall(run: Run, id: string): string {
+  return wireCall({ id, round: (run.state.calls.get(id)?.round ?? 0) + 1 });
+}
+
 /** The child is started in the commit that records the call. */
 async function recordChild(run: Run, call: NewCall, promise: Promised, scene: Scene): Promise<boolean> {
   const definition = run.step(call.step);
@@ -152,7 +158,7 @@ async function recordChild(run: Run, call: NewCall, promise: Promised, scene: Sc
   } catch (error) {
     return refuseCall(run, call, promise, error, scene);
   }
-  const childId = childRunId(run.id, call.id);
+  const childId = childRunId(run.id, nextWireCall(run, call.id));
   const at = run.openRow(scene.now);
   const until = Number.isFinite(definition.timeoutMs) ? { until: at + definition.timeoutMs } : {};
   run.recordCalled(
@@ -357,14 +363,14 @@ export function tryComplete(run: Run, scene: Scene): Promise<void> | undefined {
     const error = run.errorOf(ending.error);
     if (isBug(ending.error, [run.saga.errors, run.settings.errors], 'run'))
       run.recordStuck('code', null, error, scene.now);
-    else fail(run, error, scene);
+    else fail(run, error, ending.of, scene);
     return undefined;
   }
   for (const call of state.open) if (isStep(call)) return undefined;
   return finishAbandoned(run, scene, ending.result);
 }
 
-function fail(run: Run, error: RecordedError, scene: Scene): void {
-  if (run.state.pivoted) run.recordStuck('forward', null, error, scene.now);
+function fail(run: Run, error: RecordedError, of: readonly string[], scene: Scene): void {
+  if (run.state.pivoted) run.recordStuck('forward', null, error, scene.now, of);
   else requestUndo(run, { reason: 'failed', error, actor: undefined, mail: null }, scene);
 }

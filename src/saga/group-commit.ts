@@ -208,7 +208,7 @@ function isRefusal(error: unknown): boolean {
 /** The runs that are to be undone, and were about to go on. */
 function revokedBy(error: unknown): ReadonlySet<string> {
   const detail = error instanceof Error && 'detail' in error ? error.detail : undefined;
-  return new Set(sqlStateOf(error) === 'HF003' && typeof detail === 'string' ? detail.split(',') : []);
+  return new Set(sqlStateOf(error) === 'HF004' && typeof detail === 'string' ? detail.split(',') : []);
 }
 
 function verdict(error: unknown): Error {

@@ -6,6 +6,7 @@ import { decodePayload } from '../message/decode.ts';
 import { makeAnew, type MadeAnew } from './anew.ts';
 import { readWireCall } from './call-id.ts';
 import {
+  cancelOf,
   compensate,
   compensationFailed,
   endUndone,
@@ -19,6 +20,7 @@ import { encodeOutput } from './commands.ts';
 import { WHOLE_RUN } from './events.ts';
 import { endDone, endFailed, takeBufferedSignal, type Spoken } from './forward.ts';
 import { recordError } from './recorded-error.ts';
+import { refuse } from './too-late.ts';
 import type { Scene } from './facts.ts';
 import type { Run } from './run.ts';
 import { signalId, textOf, type CallState } from './state.ts';
@@ -78,9 +80,7 @@ export async function takeMail(run: Run, mail: Mail, scene: Scene): Promise<bool
 
 function takeSignal(run: Run, body: Body<'signal'>, scene: Scene): void {
   if (run.state.phase !== 'forward') {
-    // It came too late, and is not forgotten without a word.
-    run.record({ t: 'refused', what: 'signal', name: body.name }, scene.now);
-    return;
+    return refuse(run, { what: 'signal', name: body.name }, scene);
   }
   if (body.id !== undefined && run.state.signalIds?.has(signalId(body.name, body.id)) === true) return;
   const { name, payload, id } = body;
@@ -99,16 +99,7 @@ function takeCancel(run: Run, mail: Mail, body: Body<'cancel'>, scene: Scene): v
   // whether the pivot has happened, nobody can say whether the run may be undone: that is resolved first.
   if (run.state.phase === 'completed' || run.state.held || run.state.pivoted || isPivotAskedAfter(run)) {
     run.takeIn(mail);
-    run.record(
-      {
-        t: 'refused',
-        what: 'cancel',
-        ...(reason === undefined ? {} : { reason }),
-        ...(actor === undefined ? {} : { actor }),
-      },
-      scene.now,
-    );
-    return;
+    return refuse(run, cancelOf(body), scene);
   }
   const error = {
     name: 'HoldfastError',
@@ -243,13 +234,11 @@ function takeAct(
 ): void {
   const { stuck, phase } = run.state;
   const { actor } = body;
-  if (stuck === null) {
-    run.record(
-      { t: 'refused', what: body.kind, actor, ...(body.reason === undefined ? {} : { reason: body.reason }) },
-      scene.now,
-    );
-    return;
-  }
+  const tooLate = (): void => {
+    const reason = body.reason === undefined ? {} : { reason: body.reason };
+    refuse(run, { what: body.kind, actor, ...reason }, scene);
+  };
+  if (stuck === null) return tooLate();
   if (body.kind === 'retry') {
     const anew = made.length === 0 ? {} : { anew: made.map((each) => each.anew) };
     run.record(
@@ -261,19 +250,19 @@ function takeAct(
     else beginAgain(run, stuck.call);
     return;
   }
-  if (body.call !== WHOLE_RUN && body.call !== stuck.call) return;
+  if (body.call !== WHOLE_RUN && body.call !== stuck.call) return tooLate();
   const { call, reason } = body;
   // A run that was about to complete, and undoes what it had given up, is on its way forward.
   const undoing = phase === 'undoing' || run.state.calls.get(call)?.undo?.state === 'open';
   if (body.kind === 'skip') {
-    if (!undoing || call === WHOLE_RUN) return;
+    if (!undoing || call === WHOLE_RUN) return tooLate();
     run.record({ t: 'skipped', call, actor, reason }, scene.now);
     letChildGo(run, call);
     run.stale = phase === 'forward';
     return;
   }
   // A run as a whole ends completed, while it goes forward, or as one that is undone.
-  if (call === WHOLE_RUN && body.as !== 'compensated' && (body.as !== 'done' || phase !== 'forward')) return;
+  if (call === WHOLE_RUN && body.as !== 'compensated' && (body.as !== 'done' || phase !== 'forward')) return tooLate();
   const output = body.output === undefined ? {} : { output: body.output };
   run.record({ t: 'resolved', call, as: body.as, ...output, actor, reason }, scene.now);
   if (call === WHOLE_RUN) endByHand(run, body, scene);

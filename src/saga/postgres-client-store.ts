@@ -21,10 +21,12 @@ export function createPostgresClientStore({
 }): ClientStore<TransactionHandle> {
   const s = quoteIdentifier(database.schema);
   const startRuns = transactionalCall(database.schema, 'start_runs', ['text'], '::text');
-  const mailCall = (name: string): TransactionalCall =>
-    transactionalCall(database.schema, name, ['uuid', 'text', 'text', 'text[]'], '::text');
+  const mailCall = (name: string, asksAlways = false): TransactionalCall =>
+    transactionalCall(database.schema, name, ['uuid', 'text', 'text', 'text[]'], '::text', asksAlways);
   // The door that every client may use; the other is for roles that own the tables.
   const [postMail, sendMail] = [mailCall('post_saga_mail'), mailCall('send_saga_mail')];
+  // At once it holds the run's row until it is stored; in the caller's transaction, which may last, it must not.
+  const cancelMail = mailCall('post_saga_mail', true);
 
   async function ask(
     tx: TransactionHandle | null,
@@ -65,16 +67,17 @@ export function createPostgresClientStore({
     },
 
     async mail(tx, runId, body, statuses) {
-      const call = body.kind === 'signal' || body.kind === 'cancel' ? postMail : sendMail;
+      const call = body.kind === 'signal' ? postMail : body.kind === 'cancel' ? cancelMail : sendMail;
       const answer = await ask(tx, call, [runId, body.kind, JSON.stringify(body), `{${statuses.join(',')}}`]);
-      const { accepted, status, pivoted, full, limit } = answer as {
+      const { accepted, status, pivoted, full, limit, undecided } = answer as {
         readonly accepted: boolean;
         readonly status: RunStatus | null;
         readonly pivoted: boolean;
         readonly full?: boolean;
         readonly limit?: number | null;
+        readonly undecided?: boolean;
       };
-      if (accepted) return { accepted, status } as MailAnswer;
+      if (accepted) return { accepted, status, ...(undecided === true ? { undecided } : {}) } as MailAnswer;
       return {
         accepted,
         status,

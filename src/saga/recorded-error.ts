@@ -12,6 +12,8 @@ import type { RecordedError } from './events.ts';
 const MAX_DETAILS_BYTES = 2_048;
 /** Holdfast's own are facts of known size, and rebuildError adds some to a user's. */
 const MAX_OWN_DETAILS_BYTES = 2 * MAX_DETAILS_BYTES;
+/** More than anything that record() leaves. */
+const MAX_REDACTED_BYTES = 65_536;
 const MAX_NAME_LENGTH = 100;
 /** Of the stack, which tells the place. */
 const MOST_FRAMES = 10;
@@ -43,8 +45,9 @@ export function redacted(
   if (redact === undefined) return recorded;
   try {
     const left = redact(recorded);
+    // A hook that cuts texts may leave what cannot be stored.
     if (typeof left.name === 'string' && typeof left.message === 'string')
-      return JSON.parse(JSON.stringify(left)) as RecordedError;
+      return JSON.parse(encodePayload(left, { maxBytes: MAX_REDACTED_BYTES, where: 'redactError' })) as RecordedError;
   } catch {
     // What should have been left out must not be recorded because the hook fails.
   }

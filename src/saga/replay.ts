@@ -52,6 +52,10 @@ export async function replay(
   };
 
   const past = takenBack(journal);
+  // Called in answer to a failure that was taken back: the code does not ask for it now, and is not told of it.
+  const aside = new Set<string>();
+  const isToBeTold = (event: JournalEvent): boolean =>
+    !past.failures.has(event) && !('call' in event && event.call !== undefined && aside.has(event.call));
   flow.begin(journal[0]?.at ?? 0);
   await look();
   for (const { at, events } of journal) {
@@ -59,12 +63,18 @@ export async function replay(
       if (outside !== null) return { kind: 'misfit', why: 'outside await', error: outside, sides: null };
       // From there on the code was not run.
       if (event.t === 'undoing') return { kind: 'fits', calls: [], ending };
-      if (event.t === 'called') {
+      if (event.t === 'called' && past.calls.has(event)) {
+        const place = asked.findIndex((call) => compare(saga, event, call, ending) === null);
+        if (place < 0) aside.add(event.call);
+        else asked.splice(place, 1);
+        steps.set(event.call, event.step);
+      } else if (event.t === 'called') {
+        aside.delete(event.call);
         const call = asked.shift();
         const sides = compare(saga, event, call, ending);
         if (sides !== null) return { kind: 'misfit', why: 'non-determinism', error: misfit(sides), sides };
         steps.set(event.call, event.step);
-      } else if (ending === null && !past.has(event) && tellRecorded(saga, flow, event, at, steps)) await look();
+      } else if (ending === null && isToBeTold(event) && tellRecorded(saga, flow, event, at, steps)) await look();
     }
   }
   if (outside !== null) return { kind: 'misfit', why: 'outside await', error: outside, sides: null };

@@ -48,16 +48,24 @@ function countAnew(call: Attempted, at: number): void {
   call.spent = newSpent(at);
 }
 
-/** The failures that were taken back later: the code is not told them any more. */
-export function takenBack(journal: readonly JournalRow[]): ReadonlySet<JournalEvent> {
+export interface TakenBack {
+  /** The failures that were taken back later: the code is not told them any more. */
+  readonly failures: ReadonlySet<JournalEvent>;
+  /** What it had called between such a failure and the retry: in answer to that, or all the same. */
+  readonly calls: ReadonlySet<JournalEvent>;
+}
+
+export function takenBack(journal: readonly JournalRow[]): TakenBack {
   const failures = new Set<JournalEvent>();
-  if (!journal.some(({ events }) => events.some(({ t }) => t === 'retried'))) return failures;
+  const calls = new Set<JournalEvent>();
+  if (!journal.some(({ events }) => events.some(({ t }) => t === 'retried'))) return { failures, calls };
   const anew = new Set<string>();
   for (const { events } of journal.toReversed()) {
     for (const event of events.toReversed()) {
       if (event.t === 'retried') for (const { call } of event.anew ?? []) anew.add(call);
       else if (event.t === 'failed' && anew.delete(event.call)) failures.add(event);
+      else if (event.t === 'called' && anew.size > 0) calls.add(event);
     }
   }
-  return failures;
+  return { failures, calls };
 }

@@ -46,6 +46,13 @@ export interface CancelOptions<Tx> extends InTransaction<Tx> {
   readonly actor?: string | undefined;
 }
 
+/**
+ * `undoing`: the run is being undone, or will be, whatever happens. `undecided`: it may come too late all the same, because the pivot is
+ * under way, a child has done its work, or the caller's transaction has yet to commit. If it does, the run goes on, and `refused` of its
+ * status, its journal and the worker's log say so.
+ */
+export type CancelAnswer = 'undoing' | 'undecided';
+
 type SignalArguments<Payload, Tx> = undefined extends Payload
   ? [payload?: Payload, options?: SignalOptions<Tx>]
   : [payload: Payload, options?: SignalOptions<Tx>];
@@ -77,10 +84,13 @@ export interface RunHandle<Result = unknown, Sig extends Signals = Signals, Tx =
     ...rest: SignalArguments<StandardSchemaV1.InferInput<Sig[Name]>, Tx>
   ): Promise<void>;
   /**
-   * Has the run undone. Resolves when that is recorded, or was under way already. Rejects with HF_SAGA_FINISHED, HF_SAGA_PIVOTED,
-   * HF_NOT_FOUND; nothing is written then.
+   * Has the run undone. Resolves when that is stored, or was under way already, with what is certain by then. Rejects with
+   * HF_SAGA_FINISHED, HF_SAGA_PIVOTED, HF_NOT_FOUND; nothing is written then.
+   *
+   * @example
+   * if ((await run.cancel()) === 'undecided') await run.result().catch(() => {}); // then run.status() has `refused`, or is compensated
    */
-  cancel(options?: CancelOptions<Tx>): Promise<void>;
+  cancel(options?: CancelOptions<Tx>): Promise<CancelAnswer>;
 }
 
 export interface HandleScene<Tx> {
@@ -179,7 +189,8 @@ export function runHandle<Tx>(
         ...(actor === undefined ? {} : { actor }),
       };
       const answer = await store.mail(openTx(options), id, body, ['pending', 'running', 'waiting', 'stuck']);
-      if (answer.accepted || answer.status === 'compensating') return;
+      if (answer.accepted) return answer.undecided === true ? 'undecided' : 'undoing';
+      if (answer.status === 'compensating') return 'undoing';
       throw refused(answer, id, saga, 'cannot be cancelled');
     },
   };

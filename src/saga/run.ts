@@ -7,7 +7,7 @@ import type { RunSettings } from './commands.ts';
 import { stepOf, type Saga } from './definition.ts';
 import { calledText, doneText, withText } from './event-text.ts';
 import { endError } from './end-error.ts';
-import type { JournalEvent, RecordedError, RunStatus, StuckWhy, UndoReason } from './events.ts';
+import type { JournalEvent, RecordedError, RunStatus, StuckWhy } from './events.ts';
 import type { Effect, Fact, Misfit, UndoWish } from './facts.ts';
 import type { Ending, Flow } from './flow.ts';
 import { Gauge } from './gauge.ts';
@@ -17,13 +17,15 @@ import { outputVersionOf } from './recorded-values.ts';
 import type { Timer } from './timers.ts';
 import { apply, applyCalled, applyDone, emptyState, type CallState, type RunState } from './state.ts';
 import type { StepDefinition } from './steps.ts';
-import type { ClaimedRun, Mail, MailBody, NewRun, RunCommit } from './store.ts';
+import type { ClaimedRun, Mail, MailBody, NewRun, RunCommit, RunView } from './store.ts';
 
 export interface Identity {
   readonly id: string;
   readonly claims: number;
   readonly parent: { readonly id: string; readonly call: string } | null;
 }
+
+type Stored = Pick<RunView, 'pivoted' | 'reason' | 'refused'>;
 
 export class Run {
   readonly saga: Saga;
@@ -50,10 +52,8 @@ export class Run {
   lost = 0;
   /** What the database has as its status. */
   status: RunStatus;
-  /** Whether the database knows that the pivot is passed. */
-  pivotStored = false;
-  /** What the database has as the reason of its undoing. */
-  reasonStored: UndoReason | null = null;
+  /** What the database has beside it: whether the pivot is passed, why it is undone, what came too late. */
+  stored: Stored = { pivoted: false, reason: null, refused: this.state.refused };
   /** It has become stuck in this memory, and was not loaded as such. */
   stuckNow = false;
   committing = false;
@@ -96,9 +96,9 @@ export class Run {
   #children: (NewRun & { journal: string })[] = [];
   #start: NewRun | null = null;
   #changed = false;
-  /** The row that is being filled has the call of a pivot. */
-  #pivots = false;
-  #before: { status: RunStatus; pivoted: boolean; reason: UndoReason | null; n: number } | null = null;
+  /** The row that is being filled has the call of a pivot, or the end: what wants the run undone must come before it. */
+  #guards = false;
+  #before: { readonly status: RunStatus; readonly stored: Stored; readonly n: number } | null = null;
 
   constructor(saga: Saga, identity: Identity, status: RunStatus, settings: RunSettings) {
     this.saga = saga;
@@ -121,8 +121,7 @@ export class Run {
     }
     this.#gauge.loaded();
     this.lost = claimed.lost;
-    this.pivotStored = claimed.pivoted;
-    this.reasonStored = claimed.reason;
+    this.stored = { pivoted: claimed.pivoted, reason: claimed.reason, refused: this.state.refused };
   }
 
   /** Puts the start of the run into its first commit. */
@@ -190,7 +189,7 @@ export class Run {
     input: string | undefined,
     now: number,
   ): CallState {
-    if (event.pivot === true) this.#pivots = true;
+    if (event.pivot === true) this.#guards = true;
     const at = this.openRow(now);
     this.#push(calledText(event, input));
     this.state.events += 1;
@@ -227,7 +226,7 @@ export class Run {
     this.#at = at;
     if (event === 'done') {
       applyDone(this.state, call.id, output);
-      this.pivotStored ||= call.pivot;
+      if (call.pivot) this.stored = { ...this.stored, pivoted: true };
       this.state.events += 1;
     } else apply(this.state, { t: 'compensated', call: call.id }, at);
   }
@@ -235,6 +234,7 @@ export class Run {
   /** The end, or for a child the end that waits for its parent. */
   recordEnd(event: 'held' | 'completed', result: string | undefined, now: number): void {
     const at = this.openRow(now);
+    this.#guards = true;
     this.#push(withText({ t: event }, 'result', result));
     apply(this.state, { t: event }, at);
     this.state.result = result;
@@ -246,8 +246,9 @@ export class Run {
     this.flow = null;
   }
 
-  recordStuck(why: StuckWhy, call: CallState | null, error: RecordedError, now: number): void {
-    this.record({ t: 'stuck', why, error, ...(call === null ? {} : { call: call.id }) }, now);
+  recordStuck(why: StuckWhy, call: CallState | null, error: RecordedError, now: number, of?: readonly string[]): void {
+    const ended = of === undefined || of.length === 0 ? {} : { of };
+    this.record({ t: 'stuck', why, error, ...(call === null ? {} : { call: call.id }), ...ended }, now);
     this.flow = null;
     this.stuckNow = true;
   }
@@ -282,7 +283,7 @@ export class Run {
       this.#events.length > 0 ||
       this.#changed ||
       this.wantedStatus !== this.status ||
-      this.state.pivoted !== this.pivotStored
+      this.state.pivoted !== this.stored.pivoted
     );
   }
 
@@ -318,8 +319,7 @@ export class Run {
   refused(): void {
     if (this.#before === null) return;
     this.status = this.#before.status;
-    this.pivotStored = this.#before.pivoted;
-    this.reasonStored = this.#before.reason;
+    this.stored = this.#before.stored;
     this.n = this.#before.n;
   }
 
@@ -342,17 +342,21 @@ export class Run {
     const { state } = this;
     const status = this.wantedStatus;
     const figures = this.#gauge.closeRow(this.n);
-    const guarded = this.#pivots || (state.phase === 'completed' && status !== this.status);
+    const guarded = this.#guards;
+    const error = endError(state);
+    const refused = state.refused === this.stored.refused ? {} : { refused: state.refused };
+    const changed = status !== this.status || state.pivoted !== this.stored.pivoted || 'refused' in refused;
     const update =
-      status !== this.status || release !== null || state.pivoted !== this.pivotStored || figures !== null || guarded
+      changed || release !== null || figures !== null || guarded
         ? {
             status,
             reason: state.reason,
             pivoted: state.pivoted,
             release,
             result: state.phase === 'completed' ? (state.result ?? null) : null,
-            error: errorColumn(state),
+            error: error === null ? null : JSON.stringify(error),
             ...figures,
+            ...refused,
             ...(this.handedBack === null ? {} : { misfit: this.handedBack }),
             ...(guarded ? { guarded } : {}),
           }
@@ -373,16 +377,15 @@ export class Run {
       children: this.#children,
       messages: this.#messages,
     };
-    this.#before = { status: this.status, pivoted: this.pivotStored, reason: this.reasonStored, n: this.n };
+    this.#before = { status: this.status, stored: this.stored, n: this.n };
     if (commit.journal !== null) {
       this.n += 1;
       this.#at = this.#rowAt;
     }
     this.status = status;
-    this.pivotStored = state.pivoted;
-    this.reasonStored = state.reason;
+    this.stored = { pivoted: state.pivoted, reason: state.reason, refused: state.refused };
     this.waitsForRow = false;
-    this.#pivots = false;
+    this.#guards = false;
     this.#start = null;
     this.#events = [];
     this.#messages = [];
@@ -392,9 +395,4 @@ export class Run {
     this.#changed = false;
     return commit;
   }
-}
-
-function errorColumn(state: RunState): string | null {
-  const error = endError(state);
-  return error === null ? null : JSON.stringify(error);
 }

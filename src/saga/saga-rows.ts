@@ -94,7 +94,7 @@ function startText({ id, saga, version, held, status, deadlineAt, parent }: NewR
 
 /** What is null or false is left out: the server reads it as null. */
 function updateText(id: string, update: RunUpdate): string {
-  const { status, reason, pivoted, release, result, error, growth, signals, folded, misfit } = update;
+  const { status, reason, pivoted, release, result, error, growth, signals, folded, misfit, refused } = update;
   let text = `{"id":"${id}","status":"${status}"`;
   if (reason !== null) text += `,"reason":"${reason}"`;
   if (pivoted) text += ',"pivoted":true';
@@ -105,6 +105,7 @@ function updateText(id: string, update: RunUpdate): string {
   if (growth !== undefined) text += `,"growth":${growth}`;
   if (signals !== undefined) text += `,"signals":${signals.count},"signal_bytes":${signals.bytes}`;
   if (misfit !== undefined) text += `,"misfit":"${misfit}"`;
+  if (refused !== undefined) text += `,"refused":${JSON.stringify(refused)}`;
   if (folded !== undefined) text += `,"folded":[${folded.join(',')}]`;
   return `${text}}`;
 }

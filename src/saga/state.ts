@@ -12,8 +12,11 @@ import {
   type StuckWhy,
   type UndoReason,
 } from './events.ts';
+import { withRefused } from './refused.ts';
 import { attemptAgain, openAnew } from './retried.ts';
 import { keepSignal, takeSignal, type BufferedSignal } from './kept-signals.ts';
+import type { RefusedAct } from './store.ts';
+import { newUndo, type UndoState } from './undo-state.ts';
 
 export interface CallState {
   readonly id: string;
@@ -31,6 +34,9 @@ export interface CallState {
   until: number | null;
   /** The run that a child call started. */
   child: string | null;
+  /** Where it was called, and failed, in the order of all events. */
+  readonly place: number;
+  failedPlace: number;
   /** How often it has been made; under which name participants know it (call-id.ts). */
   round: number;
   outcome: 'open' | 'done' | 'failed' | 'timed out';
@@ -59,17 +65,12 @@ export interface CallState {
   asked: { attempts: number; againAt: number | null };
 }
 
-export interface UndoState {
-  state: 'open' | 'done';
-  round: number;
-  attempts: number;
-  startedAt: number;
-  retryAt: number | null;
-  spent: Spent;
-  /** Until when a reply is waited for. Not recorded: it follows from the rest. */
-  replyBy: number | null;
-  /** A late reply said that it happened: one more round. */
-  again: boolean;
+interface Stuck {
+  readonly why: StuckWhy;
+  readonly call: string | null;
+  readonly error: RecordedError;
+  /** Calls with whose failures the code ended. */
+  readonly of: readonly string[];
 }
 
 export interface RunState {
@@ -87,13 +88,15 @@ export interface RunState {
   phase: 'forward' | 'undoing' | 'completed' | 'undone';
   /** A child that is done and waits for its parent. */
   held: boolean;
-  stuck: { readonly why: StuckWhy; readonly call: string | null; readonly error: RecordedError } | null;
+  stuck: Stuck | null;
   reason: UndoReason | null;
   /** Why it is being undone. */
   error: RecordedError | null;
   pivoted: boolean;
   /** Calls whose undoing a person had left out. */
   readonly skipped: string[];
+  /** What came too late, the last of it. Replaced, never changed. */
+  refused: readonly RefusedAct[];
   /** JSON. */
   input: string | undefined;
   result: string | undefined;
@@ -119,6 +122,7 @@ export function emptyState(): RunState {
     error: null,
     pivoted: false,
     skipped: [],
+    refused: [],
     input: undefined,
     result: undefined,
     deadlineAt: null,
@@ -174,6 +178,7 @@ export function apply(state: RunState, event: JournalEvent, at: number): void {
       withCall(state, event.call, (call) => {
         settle(state, call, 'failed');
         state.failedSince.push(call.id);
+        call.failedPlace = state.events;
         call.givenUp = true;
         call.attempts = event.attempts;
         call.error = event.error;
@@ -196,6 +201,7 @@ export function apply(state: RunState, event: JournalEvent, at: number): void {
       return;
     case 'refused':
       if (event.what === 'deadline') state.deadlineRefused = true;
+      state.refused = withRefused(state.refused, event);
       return;
     case 'undoing':
       state.phase = 'undoing';
@@ -230,7 +236,7 @@ export function apply(state: RunState, event: JournalEvent, at: number): void {
       endUndo(state, event.call, at);
       return;
     case 'stuck':
-      state.stuck = { why: event.why, call: event.call ?? null, error: event.error };
+      state.stuck = { why: event.why, call: event.call ?? null, error: event.error, of: event.of ?? [] };
       return;
     case 'retried':
       applyRetried(state, event.anew ?? [], at);
@@ -280,7 +286,9 @@ export function applyCalled(
     input,
     until: event.until ?? null,
     child: event.child ?? null,
-    round: 1,
+    place: state.events,
+    failedPlace: 0,
+    round: (state.calls.get(event.call)?.round ?? 0) + 1,
     outcome: 'open',
     doubt: false,
     givenUp: false,
@@ -332,12 +340,6 @@ function settle(state: RunState, call: CallState, outcome: CallState['outcome'])
   if (index >= 0) state.open.splice(index, 1);
 }
 
-/** The signal that an open wait will be given, if there is one: each is for one wait, in the order of both. */
-export function signalFor(state: RunState, wait: CallState): BufferedSignal | undefined {
-  const ahead = state.open.filter(({ kind, step }) => kind === 'wait' && step === wait.step).indexOf(wait);
-  return state.signals.filter(({ name }) => name === wait.step)[ahead];
-}
-
 function applyLateReply(call: CallState, event: Extract<JournalEvent, { t: 'late reply' }>): void {
   if (event.outcome === 'rejected') {
     // A definite no, unless a compensation for it is on its way already: then that one ends it.
@@ -373,11 +375,6 @@ function applyRetried(state: RunState, anew: readonly CallAnew[], at: number): v
       Object.assign(call.undo, { attempts: 0, startedAt: at, retryAt: null, spent: newSpent(at) });
     } else if (call.outcome === 'open') attemptAgain(call, stuck.why, at);
   });
-}
-
-function newUndo(round: number, at: number): UndoState {
-  const spent = newSpent(at);
-  return { state: 'open', round, attempts: 0, startedAt: at, retryAt: null, spent, replyBy: null, again: false };
 }
 
 function endUndo(state: RunState, id: string, at: number): void {

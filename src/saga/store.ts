@@ -97,6 +97,19 @@ export interface NewRun extends SagaVersion {
   readonly parent: { readonly id: string; readonly call: string } | null;
 }
 
+/**
+ * What was let in and then came too late, so that it has changed nothing: a cancellation or a deadline behind the pivot or the end, a signal
+ * after the end, an act of a person on what was no longer stuck there.
+ */
+export interface RefusedAct {
+  readonly what: 'cancel' | 'deadline' | 'signal' | 'retry' | 'skip' | 'resolve';
+  /** Of a signal. */
+  readonly name?: string;
+  readonly reason?: string;
+  /** Who wanted it. */
+  readonly actor?: string;
+}
+
 /** Signals that the run has taken in, and that its code has not waited for. */
 export interface KeptSignals {
   readonly count: number;
@@ -123,6 +136,8 @@ export interface RunUpdate {
   readonly misfit?: string;
   /** About what it keeps; those at the door are counted with it. Absent: as before. */
   readonly signals?: KeptSignals;
+  /** What came too late, the last of it. Absent: as before. */
+  readonly refused?: readonly RefusedAct[];
 }
 
 /** What one run puts into a commit. JSON is passed as text, because it was encoded when it was checked. */
@@ -227,6 +242,8 @@ export interface RunView extends SagaVersion {
   readonly growth: number;
   /** Ids of calls that were not undone although the run was, because a person had that skipped. */
   readonly skipped: readonly string[];
+  /** What came too late and has changed nothing, oldest first; the last twenty. All of it stands in the journal. */
+  readonly refused: readonly RefusedAct[];
 }
 
 export interface StartRequest extends SagaVersion {
@@ -238,7 +255,8 @@ export interface StartRequest extends SagaVersion {
 }
 
 export type MailAnswer =
-  | { readonly accepted: true; readonly status: RunStatus }
+  /** `undecided`: a cancellation that may come too late all the same, since the caller's transaction or the pivot is not over. */
+  | { readonly accepted: true; readonly status: RunStatus; readonly undecided?: boolean }
   /** `status` null: there is no such run. `full`: it keeps as many signals as a run may. */
   | {
       readonly accepted: false;

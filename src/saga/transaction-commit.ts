@@ -20,7 +20,7 @@ export function transactionCommit(
     start: null,
     journal: { n: run.n, at, events: `[${withText({ t: event, call: call.id }, 'output', output)}]` },
     update:
-      event === 'done' && call.pivot && !run.pivotStored
+      event === 'done' && call.pivot && !run.stored.pivoted
         ? { status: run.status, reason: run.state.reason, pivoted: true, release: null, result: null, error: null }
         : null,
     mailDone: [],

@@ -2,6 +2,7 @@
  * What is to be undone next. The decision alone, pure; backward.ts carries it out. Nothing but the journal and the declared steps is
  * asked: the run's code may have changed, or be gone.
  */
+import { wireCall } from './call-id.ts';
 import { breaksPromise, canCompensate } from './promises.ts';
 import { raisedInput, raisedOutput } from './recorded-values.ts';
 import { valueOf, type CallState, type RunState } from './state.ts';
@@ -90,9 +91,10 @@ export function undoOf(runId: string, call: CallState, step: StepDefinition): Un
   return { input, key, outcome: 'done', output: raisedOutput(step, call.outputVersion, valueOf(call.output)) };
 }
 
-/** The idempotency key of a call: the same at every attempt. */
+/** The idempotency key of a call: the same at every attempt. A step that is called once more, for another reason, has another. */
 export function callKey(runId: string, call: CallState): string {
-  return `${runId}:${call.id}`;
+  const local = call.kind === 'step' || call.kind === 'transaction';
+  return `${runId}:${local ? wireCall(call) : call.id}`;
 }
 
 function canVerify(call: CallState, step: StepDefinition): boolean {

@@ -150,6 +150,7 @@ export function createWorkerCore<Tx>(options: WorkerCoreOptions<Tx>): WorkerOn<T
       result: valueOf(state.result),
       error: endError(state),
       skipped: state.skipped,
+      refused: state.refused,
       startedAt: 0,
       finishedAt: run.status === 'stuck' ? null : run.rowAt,
       growth: run.growth,

@@ -1,6 +1,7 @@
 /** Mail, and what clients do: a part of test/conformance/saga-store.ts. */
 import { randomUUID } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
+import type { JournalEvent } from '../../src/saga/events.ts';
 import type { StartRequest } from '../../src/saga/store.ts';
 import { commitOf, journalRow, requestOf, uniqueSaga, update, type SagaStoreBench } from './saga-store-kit.ts';
 
@@ -131,6 +132,28 @@ export function clientsConformance<Tx>(bench: SagaStoreBench<Tx>): void {
         status: 'running',
       });
       expect(await bench.stores.mailCount(id)).toBe(1);
+    });
+  });
+
+  describe('a cancellation', () => {
+    it('is undecided while a pivot is under way, or a child has done its work', async () => {
+      const saga = uniqueSaga();
+      const worker = await bench.registered([saga]);
+      const id = await bench.held(worker, saga);
+      const cancel = () => bench.stores.client.mail(null, id, { kind: 'cancel' }, ['running', 'waiting']);
+      const row = (n: number, event: JournalEvent) =>
+        bench.stores.worker.commit(worker, [commitOf(id, { journal: journalRow(n, [event]) })]);
+      const error = { name: 'E', message: 'no' };
+      expect(await cancel()).toEqual({ accepted: true, status: 'running' });
+      await row(1, { t: 'called', call: 'pay', kind: 'step', step: 'pay', pivot: true });
+      expect(await cancel()).toEqual({ accepted: true, status: 'running', undecided: true });
+      await row(2, { t: 'failed', call: 'pay', attempts: 1, error, outcome: 'definite' });
+      expect(await cancel()).toEqual({ accepted: true, status: 'running' });
+      await row(3, { t: 'called', call: 'pay:2', kind: 'step', step: 'pay', pivot: true });
+      expect(await cancel()).toEqual({ accepted: true, status: 'running', undecided: true });
+      await row(4, { t: 'failed', call: 'pay:2', attempts: 1, error, outcome: 'definite' });
+      await row(5, { t: 'held', result: 1 });
+      expect(await cancel()).toEqual({ accepted: true, status: 'running', undecided: true });
     });
   });
 

@@ -29,6 +29,21 @@ export function commitsConformance<Tx>(bench: SagaStoreBench<Tx>): void {
       expect(await bench.view(run.runId)).toMatchObject({ growth: 80 });
     });
 
+    it('tells what came too late, until it is told otherwise', async () => {
+      const saga = uniqueSaga();
+      const worker = await bench.registered([saga]);
+      const run = startOf(saga);
+      await bench.stores.worker.commit(worker, [run]);
+      expect(await bench.view(run.runId)).toMatchObject({ refused: [] });
+      const refused = [{ what: 'cancel', actor: 'ada', reason: 'changed "my" mind' }] as const;
+      const late = commitOf(run.runId, { journal: journalRow(1), update: update('running', { refused }) });
+      await bench.stores.worker.commit(worker, [late]);
+      await bench.stores.worker.commit(worker, [
+        commitOf(run.runId, { journal: journalRow(2), update: update('waiting') }),
+      ]);
+      expect(await bench.view(run.runId)).toMatchObject({ status: 'waiting', refused });
+    });
+
     it('writes all parts for many runs', async () => {
       const saga = uniqueSaga();
       const worker = await bench.registered([saga]);

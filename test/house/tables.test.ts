@@ -27,6 +27,10 @@ describe('the tables of the migrations', () => {
     expect(tables.length).toBeGreaterThan(10);
   });
 
+  it('are in ASCII, comments too: a database in any encoding takes them', () => {
+    expect(migrations.split('\n').filter((line) => /[^\t -~]/.test(line))).toEqual([]);
+  });
+
   it.each(tables)('%s is spoken to by one room', (table) => {
     const rooms = roomsThat(new RegExp(named(table)));
     expect(

@@ -93,7 +93,7 @@ function startTraffic(
   const rolledBack: string[] = [];
   let stopping = false;
   let n = 0;
-  const politely = async (act: Promise<void>): Promise<void> => {
+  const politely = async (act: Promise<unknown>): Promise<void> => {
     await act.catch((error: unknown) => {
       if (!TOO_LATE.some((code) => isHoldfastError(error, code))) throw error;
     });

@@ -78,6 +78,7 @@ const FUNCTIONS: typeof TABLES = {
   'hold_worker_lease/1': { worker: 'X' },
   'is_adopted/0': { relay: 'X', worker: 'X' },
   'is_too_deep/1': { worker: 'X' },
+  'is_undecided/1': { worker: 'X' },
   'keep_audit/0': { worker: 'X' },
   'lane_of/1': { worker: 'X' },
   'load_runs/1': { worker: 'X' },

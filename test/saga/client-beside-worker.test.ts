@@ -45,6 +45,7 @@ describe('a client beside a worker', () => {
     startedAt: 0,
     finishedAt: 1,
     growth: 0,
+    refused: [],
     skipped: [],
   };
 

@@ -49,8 +49,9 @@ export interface Lab {
   dispose(): Promise<void>;
 }
 
-export async function openLab(): Promise<Lab> {
-  const test = await createTestDatabase();
+/** `encoding` of the database; default: that of the server. */
+export async function openLab(encoding?: 'LATIN1'): Promise<Lab> {
+  const test = await createTestDatabase(encoding === undefined ? {} : { encoding });
   const database = openDatabase({ url: test.url, max: 10 });
   await migrate(database);
   await test.pool.query(`

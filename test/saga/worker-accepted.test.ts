@@ -2,7 +2,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { saga } from '../../src/saga/definition.ts';
-import { step, transaction } from '../../src/saga/steps.ts';
+import { child, step, transaction } from '../../src/saga/steps.ts';
 import { eventually } from '../support/eventually.ts';
 import { gate, openLab, type Lab } from './lab.ts';
 
@@ -70,6 +70,28 @@ describe('a cancellation that was accepted', () => {
     over.open();
     await lab.until(run.id, 'compensated');
     expect([undone, done]).toEqual([['work'], []]);
+  });
+
+  it('is not lost when a child is about to have done its work', async () => {
+    const { last, began, over, undone } = ending();
+    const whole = saga({
+      name: 'whole',
+      input: z.null(),
+      steps: { part: child(last) },
+      run: ({ steps }) => steps.part(null),
+    });
+    const worker = await lab.worker([whole, last], { idlePoll: '1h' });
+    const run = await worker.sagas.start(whole, null);
+    await began.promise;
+    const { child: id = '' } = await lab.untilEvent(run.id, 'called', 'part');
+    await lab.test.pool.query(
+      `INSERT INTO holdfast.saga_mail (saga_id, saga, version, kind, body) VALUES ($1, 'last', 1, 'cancel', '{"kind":"cancel"}')`,
+      [id],
+    );
+    over.open();
+    await lab.until(id, 'compensated');
+    expect(undone).toEqual(['work']);
+    await lab.until(run.id, 'compensated');
   });
 
   it('waits for the end that is being written, and is told of it', async () => {

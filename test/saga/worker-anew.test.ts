@@ -244,7 +244,7 @@ describe('a command behind the pivot', () => {
       return 'shipped';
     },
   });
-  const sent = async (): Promise<readonly unknown[]> =>
+  const asked = async (): Promise<readonly unknown[]> =>
     (
       await lab.test.pool.query<{ call: string }>(
         `SELECT headers -> 'headers' ->> '${SAGA_HEADERS.call}' AS call FROM holdfast.outbox WHERE topic = 'ship' ORDER BY seq`,
@@ -259,7 +259,7 @@ describe('a command behind the pivot', () => {
     await stuckBehindPivot(id);
     await again(id);
     await lab.untilEvent(id, 'retried');
-    expect(await sent()).toEqual(['ship', 'ship!2']);
+    expect(await asked()).toEqual(['ship', 'ship!2']);
     // The first answer, come twice, is no answer to the second question.
     await lab.mail(id, { kind: 'reply', call: 'ship', to: 'command', outcome: 'rejected' });
     await lab.mail(id, { kind: 'reply', call: 'ship!2', to: 'command', outcome: 'done' });

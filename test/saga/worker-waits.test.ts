@@ -132,7 +132,7 @@ describe.each(['cancel', 'deadline'] as const)('%s', (how) => {
     const { id } = await sagas.start(flow, input, how === 'deadline' ? { deadline: '10m' } : {});
     await worker.tick();
     const run = sagas.handle(flow, id);
-    const strike = async (): Promise<void> => {
+    const strike = async (): Promise<unknown> => {
       if (how === 'cancel') return run.cancel({ reason: 'changed my mind', actor: 'ann' });
       await clock.advance('11m');
       await lab.test.pool.query('UPDATE holdfast.saga_run SET wake_at = now() WHERE worker IS NULL');

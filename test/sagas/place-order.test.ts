@@ -171,7 +171,7 @@ describe('an order whose worker dies, wherever that is', () => {
     const options = {
       ...common,
       failStep: { reserve: 'hang' as const },
-      drive: (_: unknown, run: { cancel(): Promise<void> }) => run.cancel(),
+      drive: (_: unknown, run: { cancel(): Promise<unknown> }) => run.cancel(),
     };
     const report = await everyCrashPoint(placeOrder, order, allOrNothing, options);
     expect(report.statuses).toEqual({ compensated: report.tries });

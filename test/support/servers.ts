@@ -19,18 +19,25 @@ export interface TestDatabase {
   drop(): Promise<void>;
 }
 
+export interface TestDatabaseOptions {
+  readonly migrate?: boolean;
+  /** Default: the server's. */
+  readonly encoding?: 'LATIN1';
+}
+
 /** A database of the caller's own: call it once per test file in beforeAll, and drop() in afterAll. */
-export async function createTestDatabase(options: { readonly migrate?: boolean } = {}): Promise<TestDatabase> {
+export async function createTestDatabase(options: TestDatabaseOptions = {}): Promise<TestDatabase> {
   return createDatabaseOn(inject('postgresAdminUrl'), options);
 }
 
 /** The same on a server that the test started itself. */
-export async function createDatabaseOn(
-  adminUrl: string,
-  options: { readonly migrate?: boolean } = {},
-): Promise<TestDatabase> {
+export async function createDatabaseOn(adminUrl: string, options: TestDatabaseOptions = {}): Promise<TestDatabase> {
   const name = `test_${randomBytes(6).toString('hex')}`;
-  await asAdmin(adminUrl, (client) => client.query(`CREATE DATABASE ${name}`));
+  const encoding =
+    options.encoding === undefined
+      ? ''
+      : `ENCODING '${options.encoding}' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'`;
+  await asAdmin(adminUrl, (client) => client.query(`CREATE DATABASE ${name} ${encoding}`));
   const url = Object.assign(new URL(adminUrl), { pathname: `/${name}` }).href;
   const pool = new Pool({ connectionString: url, max: 10 });
   // Connections that a test cuts while they are idle must not end the test process.

@@ -116,7 +116,7 @@ describe('everyCrashPoint', () => {
     });
     expect(sent.statuses).toEqual({ completed: sent.tries });
     const stuck = {
-      drive: (test: { failCompensation(name: string, error: Error): void }, run: { cancel(): Promise<void> }) => (
+      drive: (test: { failCompensation(name: string, error: Error): void }, run: { cancel(): Promise<unknown> }) => (
         test.failCompensation('pay', new Error('no')),
         run.cancel()
       ),

@@ -80,7 +80,12 @@ export async function sagaSignal(context: Context, [run = '', name = '']: readon
 export async function sagaCancel(context: Context, [name]: readonly string[]): Promise<Report> {
   if (wantsAll(context, name)) return actOnAll(context, { kind: 'cancel' });
   const accepted = await onRun(context, name, (database, id) => cancelRun(database, id, actOf(context)));
-  return toReport(accepted, `Cancelled: ${accepted.id} will be undone.`);
+  return toReport(
+    accepted,
+    accepted.undecided === true
+      ? `Sent: ${accepted.id} is undone unless its pivot, which is under way, is done first.`
+      : `Cancelled: ${accepted.id} will be undone.`,
+  );
 }
 
 export async function sagaRetry(context: Context, [name]: readonly string[]): Promise<Report> {

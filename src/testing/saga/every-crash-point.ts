@@ -30,7 +30,7 @@ export interface CrashPointOptions<S extends AnySaga = AnySaga, Tx = unknown> ex
   /** Called before each try: puts the world that the steps work on back to its beginning. */
   readonly prepare?: (() => void) | undefined;
   /** What happens to the run from outside: signals, a cancel, time. Default: nothing; time passes as far as it is needed. */
-  readonly drive?: ((test: SagaTest, run: TestRun<S>) => Promise<void>) | undefined;
+  readonly drive?: ((test: SagaTest, run: TestRun<S>) => Promise<unknown>) | undefined;
   /** Also accept runs that end stuck. Default false. */
   readonly allowStuck?: boolean | undefined;
   /** So many tries more, each with a second crash while the first is recovered from. Default 0. */

@@ -10,6 +10,7 @@ import type {
   Mail,
   MailBody,
   NewRun,
+  RefusedAct,
   RunCommit,
   RunUpdate,
   RunView,
@@ -38,6 +39,7 @@ export interface StoredRun extends SagaVersion {
   readonly finishedAt: number | null;
   readonly growth: number;
   readonly signals: KeptSignals;
+  readonly refused: readonly RefusedAct[];
 }
 
 export interface StoredWorker {
@@ -124,7 +126,7 @@ export function createMemoryTables(): MemoryTables {
     const run = runs.get(runId);
     if (run === undefined || run.worker !== worker)
       throw new HoldfastError('HF_LEASE_LOST', `The worker does not hold run ${runId}, which it wants to change.`);
-    const { status, reason, pivoted, release, result, error, folded = [], growth, signals } = changed;
+    const { status, reason, pivoted, release, result, error, folded = [], growth, signals, refused } = changed;
     const rows = journals.get(runId);
     if (rows !== undefined) for (const n of folded) put(rows, n, undefined);
     if (isFinished(run.status) && status !== run.status)
@@ -142,6 +144,7 @@ export function createMemoryTables(): MemoryTables {
       finishedAt: isFinished(status) ? (run.finishedAt ?? at) : null,
       growth: growth ?? run.growth,
       signals: signals ?? run.signals,
+      refused: refused ?? run.refused,
     });
   }
 
@@ -248,7 +251,7 @@ export function isFinished(status: RunStatus): boolean {
 }
 
 export function viewOf(run: StoredRun): RunView {
-  const { id, saga, version, key, status, reason, pivoted, startedAt, finishedAt, growth } = run;
+  const { id, saga, version, key, status, reason, pivoted, startedAt, finishedAt, growth, refused } = run;
   const parsed = (text: string | null): unknown => (text === null ? null : JSON.parse(text));
   const [result, error] = [parsed(run.result), parsed(run.error)];
   return {
@@ -265,6 +268,7 @@ export function viewOf(run: StoredRun): RunView {
     finishedAt,
     growth,
     skipped: skippedOf(error),
+    refused: [...refused],
   };
 }
 
@@ -280,6 +284,7 @@ function newRun(run: NewRun, worker: string, at: number): StoredRun {
     finishedAt: isFinished(run.status) ? at : null,
     growth: 0,
     signals: { count: 0, bytes: 0 },
+    refused: [],
   };
   return {
     ...fresh,

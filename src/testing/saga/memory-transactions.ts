@@ -5,6 +5,8 @@
 import { isDeepStrictEqual } from 'node:util';
 import { HoldfastError } from '../../errors.ts';
 import { MOST_SIGNALS, type ClientStore, type MailBody, type StartedRun, type StartRequest } from '../../saga/store.ts';
+import type { JournalRow } from '../../saga/events.ts';
+import { apply, emptyState } from '../../saga/state.ts';
 import type { MemoryTables } from './memory-tables.ts';
 
 /** A transaction of the in-memory store; made by its `begin()`. */
@@ -140,9 +142,17 @@ export function createMemoryTransactions(
         if (body.kind === 'signal' && isFull(inside, runId, body))
           return { accepted: false, status, pivoted, full: true };
         inside.mail.push({ runId, at: now(), body: JSON.parse(JSON.stringify(body)) as MailBody });
-        return { accepted: true, status };
+        const undecided = body.kind === 'cancel' && (tx !== null || isUndecided(tables.journalOf(runId)));
+        return { accepted: true, status, ...(undecided ? { undecided } : {}) };
       }),
   };
+}
+
+/** As is_undecided in the database: a pivot is under way, or a child has done its work. */
+function isUndecided(journal: readonly JournalRow[]): boolean {
+  const state = emptyState();
+  for (const row of journal) for (const event of row.events) apply(state, event, row.at);
+  return state.held || state.open.some(({ pivot }) => pivot);
 }
 
 function sizeOf(body: MailBody): number {

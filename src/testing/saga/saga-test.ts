@@ -226,8 +226,9 @@ export function createSagaTest<Tx>(options: SagaTestOptions<Tx>, onCrash: (point
         await settle();
       },
       async cancel(cancelOptions) {
-        await handle.cancel(cancelOptions);
+        const answer = await handle.cancel(cancelOptions);
         await settle();
+        return answer;
       },
       history: async () => (await store.journal(handle.id)).flatMap(({ events }) => events),
     };

@@ -1,0 +1,20 @@
+/** How far the undoing of one call is. Folded from the journal as part of its state (state.ts). */
+import { newSpent, type Spent } from './budget.ts';
+
+export interface UndoState {
+  state: 'open' | 'done';
+  round: number;
+  attempts: number;
+  startedAt: number;
+  retryAt: number | null;
+  spent: Spent;
+  /** Until when a reply is waited for. Not recorded: it follows from the rest. */
+  replyBy: number | null;
+  /** A late reply said that it happened: one more round. */
+  again: boolean;
+}
+
+export function newUndo(round: number, at: number): UndoState {
+  const spent = newSpent(at);
+  return { state: 'open', round, attempts: 0, startedAt: at, retryAt: null, spent, replyBy: null, again: false };
+}
