@@ -76,10 +76,10 @@ async function promote(): Promise<void> {
   await eventually(
     'the server to be promoted',
     async () => {
-      const { rows } = await database
+      const { rows: answer } = await database
         .query<{ waits: boolean }>('SELECT pg_is_in_recovery() AS waits')
         .catch(() => ({ rows: [] }));
-      return rows[0]?.waits === false;
+      return answer[0]?.waits === false;
     },
     60_000,
   );
