@@ -1,5 +1,5 @@
 /**
- * Errors of the database as the command line tells them. Used by the daemon and the program.
+ * Errors of the database, and of a broker at a start, as the command line tells them. Used by the daemon and the program.
  */
 import { isHoldfastError } from '../errors.ts';
 import { classifySqlError, NO_DATABASE, sqlStateOf, translateSqlError } from '../postgres/sql-state.ts';
@@ -10,15 +10,17 @@ import { classifySqlError, NO_DATABASE, sqlStateOf, translateSqlError } from '..
  */
 export function isWorthWaitingFor(error: unknown): boolean {
   if (sqlStateOf(error) === NO_DATABASE) return false;
+  if (isHoldfastError(error, 'HF_TRANSPORT_UNAVAILABLE')) return true;
   if (isHoldfastError(error, 'HF_DATABASE_UNAVAILABLE') || isHoldfastError(error, 'HF_DATABASE_READ_ONLY')) return true;
   return ['connection', 'read-only', 'busy'].includes(classifySqlError(error));
 }
 
-/** What ails a database that is worth waiting for, as the end of `the database …`. */
+/** Who is worth waiting for, and what ails it. */
 export function whatIsAwaited(error: unknown): string {
+  if (isHoldfastError(error, 'HF_TRANSPORT_UNAVAILABLE')) return 'the broker cannot be reached';
   const kind = classifySqlError(error);
-  if (kind === 'read-only' || isHoldfastError(error, 'HF_DATABASE_READ_ONLY')) return 'takes no writes';
-  return kind === 'busy' ? 'has no room' : 'cannot be reached';
+  if (kind === 'read-only' || isHoldfastError(error, 'HF_DATABASE_READ_ONLY')) return 'the database takes no writes';
+  return kind === 'busy' ? 'the database has no room' : 'the database cannot be reached';
 }
 
 /** Anything else is returned as it is. */

@@ -3,9 +3,7 @@
  */
 import { HoldfastError, isHoldfastError } from '../errors.ts';
 import { classifySqlError, sqlStateOf } from '../postgres/sql-state.ts';
-
-/** What JavaScript throws when code is wrong or a stack runs over; no driver says so of a server. */
-const DEFECTS = [TypeError, RangeError, SyntaxError, ReferenceError, URIError, EvalError];
+import { defectOf } from '../runtime/defect.ts';
 
 /**
  * Whether an error of a statement or a transaction of ours has nothing to do with the database, so that waiting for the database
@@ -15,7 +13,7 @@ const DEFECTS = [TypeError, RangeError, SyntaxError, ReferenceError, URIError, E
 export function isNotTheDatabase(error: unknown): boolean {
   if (classifySqlError(error) !== 'other' || sqlStateOf(error) !== undefined) return false;
   if (error instanceof HoldfastError || isHoldfastError(error)) return !error.code.startsWith('HF_DATABASE');
-  return DEFECTS.some((kind) => error instanceof kind);
+  return defectOf(error) !== null;
 }
 
 /** Whether the server refuses a value: the same message is refused again, however often it comes. */

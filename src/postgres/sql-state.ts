@@ -3,7 +3,7 @@
  * counting or explaining.
  */
 
-import { HoldfastError, isHoldfastError } from '../errors.ts';
+import { HoldfastError, isHoldfastError, type ErrorCode } from '../errors.ts';
 
 /**
  * connection: the connection or the server is gone, reconnect; a statement that was under way may or may not have run.
@@ -115,10 +115,18 @@ const SYSTEM_CODES = new Set([
 const CONNECTION_MESSAGES =
   /^(Connection terminated|timeout exceeded when trying to connect|timeout expired|Query read timeout|Client has encountered a connection error|Client was closed and is not queryable)/;
 
+/** What these are caused by, a refused connection say, is not the database's. */
+const SPEAKS_OF_OTHERS: ReadonlySet<ErrorCode> = new Set([
+  'HF_PERMANENT',
+  'HF_REJECTED',
+  'HF_TRANSPORT_UNAVAILABLE',
+  'HF_MESSAGE_REFUSED',
+]);
+
 /** Libraries wrap the driver's error; deeper than this nobody does. */
 const MAX_CAUSES = 5;
 
-/** Never throws. A PermanentError or a Rejection is meant, whatever its cause was: 'other'. */
+/** Never throws. A PermanentError or a Rejection is meant, and trouble of a broker is the broker's, whatever the cause was: 'other'. */
 export function classifySqlError(error: unknown): SqlErrorKind {
   for (const each of causes(error)) {
     const kind = classifyOne(each);
@@ -232,7 +240,7 @@ function stateOfOne(error: Error): string | undefined {
 function* causes(error: unknown): Generator<Error> {
   let current = error;
   for (let depth = 0; depth < MAX_CAUSES && current instanceof Error; depth++) {
-    if (isHoldfastError(current, 'HF_PERMANENT') || isHoldfastError(current, 'HF_REJECTED')) return;
+    if (isHoldfastError(current) && SPEAKS_OF_OTHERS.has(current.code)) return;
     yield current;
     // Several addresses of one host, all refused.
     if (current instanceof AggregateError) yield* current.errors.filter((each) => each instanceof Error);

@@ -3,6 +3,7 @@
  */
 import { HoldfastError } from '../errors.ts';
 import type { Clock } from '../runtime/clock.ts';
+import { defectOf } from '../runtime/defect.ts';
 import { describeError } from '../runtime/describe-error.ts';
 import type { CrashPoint } from '../runtime/crash-point.ts';
 import type { Logger } from '../runtime/log.ts';
@@ -51,18 +52,14 @@ export async function deliver(
 
   const records: ParkedRecord[] = held.map(behind);
   for (const [entry, refusal] of failed) {
-    records.push(
-      failedRecord(subscription.parkedRetry, entry.seq, refusal, {
-        attempts: 1,
-        parkedForMs: 0,
-        random: context.random,
-      }),
-    );
+    const facts = { attempts: 1, parkedForMs: 0, random: context.random };
+    const record = failedRecord(subscription.parkedRetry, entry.seq, refusal, facts);
+    records.push(record);
     forgetHead(context, session, entry);
     if (subscription.keepsOrder && entry.key !== null) session.blocked.add(entry.key);
     context.log.error(
       { messageId: entry.id, topic: entry.topic, err: refusal.error },
-      'message parked: the broker refuses it',
+      `message parked: ${record.reason}`,
     );
   }
   session.heads.settle();
@@ -171,11 +168,16 @@ export function failedRecord(
   return {
     seq,
     state: 'failed',
-    reason: permanent ? 'the broker refuses it for good' : 'the broker refuses it for now',
+    reason: reasonOf({ permanent, error }),
     error: describeError(error),
     attempts: facts.attempts,
     retryInMs: decision.kind === 'retry' ? decision.delayMs : null,
   };
+}
+
+function reasonOf({ permanent, error }: Pick<Refusal, 'permanent' | 'error'>): string {
+  if (defectOf(error.cause) !== null) return 'the code of the transport fails on it';
+  return permanent ? 'the broker refuses it for good' : 'the broker refuses it for now';
 }
 
 /** Tries messages that were refused for now again, a few times; what is left is to be parked. */

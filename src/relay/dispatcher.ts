@@ -11,7 +11,9 @@ import type { Logger } from '../runtime/log.ts';
 import { backoffMs, type RetryPolicy } from '../runtime/retry.ts';
 import { withTimeout } from '../runtime/timeout.ts';
 import type { OutboundMessage, Publisher, PublishOutcome } from '../transport/port.ts';
+import { isTransportDefect } from '../transport/shared.ts';
 import type { ResolvedSubscription } from './options.ts';
+import { publishApart } from './publish-apart.ts';
 import type { Session } from './session.ts';
 
 export interface Dispatcher {
@@ -42,17 +44,19 @@ const OUTAGE: RetryPolicy = { attempts: Infinity, baseMs: 50, capMs: 5_000, fact
 export function createDispatcher(options: DispatcherOptions): Dispatcher {
   const { publisher, subscription, stopping, onAttempt, clock, random, log, crashPoint } = options;
   const { publishTimeoutMs } = subscription;
+  const probe = (): Promise<void> =>
+    withTimeout((signal) => publisher.check({ signal }), {
+      timeoutMs: publishTimeoutMs,
+      clock,
+      onTimeout: () => timedOut('check', publishTimeoutMs),
+    });
   const breaker = createBreaker({
     name: `The broker of subscription '${subscription.name}'`,
     consecutiveFailures: subscription.breaker.consecutiveFailures,
     halfOpenAfterMs: subscription.breaker.halfOpenAfterMs,
     clock,
-    probe: () =>
-      withTimeout((signal) => publisher.check({ signal }), {
-        timeoutMs: publishTimeoutMs,
-        clock,
-        onTimeout: () => timedOut('check', publishTimeoutMs),
-      }),
+    probe,
+    isFailure: (error) => !isTransportDefect(error),
   });
   breaker.onStateChange((state, previous) => {
     // The tries of a long outage are not worth a line each.
@@ -88,22 +92,43 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     return outcomes;
   }
 
+  function answered(session: Session): void {
+    if (session.trouble !== null) log.info({}, 'the broker answers again');
+    session.trouble = null;
+  }
+
   return {
     breaker,
     async send(batch, session, signal) {
       if (batch.length === 0) return [];
+      /** Rejects when the call is over with it: stopped hard, or the lease is gone. */
+      const unlessOver = (error: unknown): null => {
+        signal.throwIfAborted();
+        session.assertAlive();
+        if (isHoldfastError(error, 'HF_LEASE_LOST')) throw error;
+        return null;
+      };
       for (let failures = 1; ; failures += 1) {
         onAttempt();
         await session.leaseLeftMs();
         try {
           const outcomes = await breaker.run(() => attempt(batch, session, signal));
-          if (session.trouble !== null) log.info({}, 'the broker answers again');
-          session.trouble = null;
+          answered(session);
           return outcomes;
         } catch (error) {
-          signal.throwIfAborted();
-          session.assertAlive();
-          if (isHoldfastError(error, 'HF_LEASE_LOST')) throw error;
+          unlessOver(error);
+          if (isTransportDefect(error)) {
+            log.warn(
+              { err: error },
+              'the transport fails by an error of its code, not of the broker: publishing one by one',
+            );
+            const each = (message: OutboundMessage) => attempt([message], session, signal);
+            const outcomes = await publishApart(batch, { check: probe, publish: each, onAttempt }).catch(unlessOver);
+            if (outcomes !== null) {
+              answered(session);
+              return outcomes;
+            }
+          }
           if (session.trouble === null) log.warn({ err: error }, 'cannot publish; waiting for the broker');
           // What an open breaker says of itself would hide why it is open.
           session.trouble = describeError(isBreakerOpen(error) ? (breaker.lastFailure ?? error) : error);

@@ -30,6 +30,8 @@ export type PublishOutcome =
  * - `publish` resolves with one outcome per message, in the order given. `published` is said only once the broker has acknowledged it.
  * - When the broker as a whole cannot be reached, times out, or refuses every write (read-only, out of memory), `publish`
  *   rejects with HoldfastError HF_TRANSPORT_UNAVAILABLE: the outcome of every message of the batch is then unknown.
+ * - An error of its own code (a TypeError, a stack that overflows), thrown as it is or as the cause of that, is no outage while `check`
+ *   resolves: the relay then publishes one by one, and parks what the code fails on.
  * - Messages of one key and destination reach the broker in the order given, within one call; two calls at once are not ordered
  *   against each other. After a refused message of a key, later ones of the
  *   same key in the batch may have been published; the relay decides what that means.
@@ -130,6 +132,11 @@ export interface Receiver {
 export interface Transport {
   /** Short name for logs and metrics: 'bullmq-redis', 'bullmq-postgres', 'memory'. */
   readonly kind: string;
+  /**
+   * Where its broker is, and what else two processes must have alike to meet there (a prefix, a schema), as one text without secrets: for
+   * comparing what processes were told. Absent: nothing to compare.
+   */
+  readonly address?: string | undefined;
   publisher(): Publisher;
   receiver(destination: string, handle: (delivery: Delivery) => Promise<Verdict>, options: ReceiveOptions): Receiver;
   /** Stops its receivers softly (stop them before, with a signal, to bound that) and closes its publishers. Idempotent. */

@@ -1,7 +1,8 @@
 /**
  * What every transport does alike: it remembers what it made, closes it, and stops softly until told otherwise. Used by the adapters beside this file.
  */
-import { HoldfastError } from '../errors.ts';
+import { HoldfastError, isHoldfastError } from '../errors.ts';
+import { defectOf } from '../runtime/defect.ts';
 import type { Delivery, Publisher, Receiver, ReceiveOptions, Transport, Verdict } from './port.ts';
 
 type Handle = (delivery: Delivery) => Promise<Verdict>;
@@ -11,6 +12,7 @@ export function transportOf(
   kind: string,
   makePublisher: () => Publisher,
   makeReceiver: (destination: string, handle: Handle, options: ReceiveOptions) => Receiver,
+  address?: string,
 ): Transport {
   const publishers = new Set<Publisher>();
   const receivers = new Set<Receiver>();
@@ -20,6 +22,7 @@ export function transportOf(
   };
   return {
     kind,
+    address,
     publisher() {
       assertOpen();
       const publisher = makePublisher();
@@ -62,6 +65,15 @@ export function transportOf(
       return closing;
     },
   };
+}
+
+/**
+ * Whether the code of an adapter has failed, and not its broker; also when the adapter has wrapped the error as the broker's. A SyntaxError
+ * does not say so: it may be what the broker answered that does not parse.
+ */
+export function isTransportDefect(error: unknown): boolean {
+  const name = defectOf(isHoldfastError(error, 'HF_TRANSPORT_UNAVAILABLE') ? error.cause : error);
+  return name !== null && name !== 'SyntaxError';
 }
 
 /** Resolves with `stopped`, and makes the stop hard when `signal` aborts before. */

@@ -29,6 +29,11 @@ describe('an error', () => {
     ['a stack that ran over', new RangeError('Maximum call stack size exceeded'), true],
     ['a mistake in code', new TypeError('x is not a function'), true],
     ['an error of ours', new HoldfastError('HF_PAYLOAD_TEXT', 'x'), true],
+    [
+      'a Redis that holds the window and is away',
+      new HoldfastError('HF_TRANSPORT_UNAVAILABLE', 'x', { cause: withState('ECONNREFUSED') }),
+      true,
+    ],
     ['a database that does not answer', new HoldfastError('HF_DATABASE_UNAVAILABLE', 'x'), false],
     ['a wrapped word of the server', new TypeError('x', { cause: withState('53300') }), false],
     ['a pool with an error of its own', new Error('Knex: Timeout acquiring a connection'), false],

@@ -92,6 +92,10 @@ describe('classifySqlError', () => {
   test('what somebody means is not read by its cause', () => {
     expect(passesByItself(new PermanentError('meant', { cause: server('40001') }))).toBe(false);
     expect(passesByItself(new Rejection('sold out', { cause: server('57P01') }))).toBe(false);
+    // A broker that refuses connections is not the database that cannot be reached.
+    const refused = Object.assign(new Error('connect ECONNREFUSED'), { code: 'ECONNREFUSED' });
+    expect(classifySqlError(refused)).toBe('connection');
+    expect(classifySqlError(new HoldfastError('HF_TRANSPORT_UNAVAILABLE', 'away', { cause: refused }))).toBe('other');
   });
 
   test('a circle of causes ends', () => {

@@ -9,6 +9,7 @@ import { didYouMean } from '../../runtime/options.ts';
 import { bullmqPostgresTransport } from '../../transport/bullmq-postgres.ts';
 import { bullmqTransport } from '../../transport/bullmq-redis.ts';
 import type { Transport } from '../../transport/port.ts';
+import { isTransportDefect } from '../../transport/shared.ts';
 import type { Given } from './options.ts';
 import { resolveRedisUrls } from './servers.ts';
 
@@ -98,7 +99,9 @@ export async function sayUnreachable(transports: readonly Transport[], log: Logg
         if (!isHoldfastError(error, 'HF_STOPPED'))
           log.error(
             { transport: transport.kind, err: error },
-            'the broker cannot be reached yet: messages wait in the outbox until it can',
+            isTransportDefect(error)
+              ? 'the code of the transport fails, whatever its broker does: mend it, messages wait in the outbox'
+              : 'the broker cannot be reached yet: messages wait in the outbox until it can',
           );
       } finally {
         await publisher.close().catch(() => {});

@@ -170,7 +170,7 @@ async function startWhenPossible(
       // One after the other, so that the first that cannot be started is the one that is told of.
       // oxlint-disable-next-line no-await-in-loop
       for (const service of services) await service.start();
-      if (attempt > 1) log.info({ attempt }, 'the database answers');
+      if (attempt > 1) log.info({ attempt }, 'started: what was waited for is there');
       return true;
     } catch (error) {
       if (!isWorthWaitingFor(error)) {
@@ -181,7 +181,7 @@ async function startWhenPossible(
       if (systemClock.monotonic() - toldAtMs >= TELL_EVERY_MS) {
         toldAtMs = systemClock.monotonic();
         const reason = error instanceof Error && error.message !== '' ? error.message : String(error);
-        log.warn({ reason, attempt }, `the database ${whatIsAwaited(error)}; waiting for it`);
+        log.warn({ reason, attempt }, `${whatIsAwaited(error)}; waiting for it`);
       }
       await systemClock.sleep(delayMs, soft);
     }

@@ -6,8 +6,10 @@ import { Gauge, type Registry } from 'prom-client';
 import { HoldfastError } from '../../errors.ts';
 import { relayStatus, type ParkedCounts, type RelayStatus } from '../../operations/relay-status.ts';
 import type { Database } from '../../postgres/database.ts';
-import type { RunnerState } from '../../relay/runner.ts';
+import type { RunnerState } from '../../relay/runner-state.ts';
 import type { Clock } from '../../runtime/clock.ts';
+import { defectOf } from '../../runtime/defect.ts';
+import type { Logger } from '../../runtime/log.ts';
 import { withTimeout } from '../../runtime/timeout.ts';
 
 export interface Gauges {
@@ -24,9 +26,10 @@ export interface GaugesOptions {
   readonly database: Database;
   readonly states: () => readonly RunnerState[];
   readonly clock: Clock;
+  readonly log: Logger;
 }
 
-export function createGauges({ registry, database, states, clock }: GaugesOptions): Gauges {
+export function createGauges({ registry, database, states, clock, log }: GaugesOptions): Gauges {
   const gauge = <Label extends string>(name: string, help: string, labelNames: readonly Label[]) =>
     new Gauge({ name, help, labelNames, registers: [registry] });
   const shard = ['subscription', 'shard'] as const;
@@ -55,6 +58,7 @@ export function createGauges({ registry, database, states, clock }: GaugesOption
     '1 while the circuit breaker to the broker is not closed.',
     shard,
   );
+  const tellDefect = defectTeller(log);
   const ofDatabase = [lag, oldest, stalls, served, parked, deliveries, scheduled, replays];
 
   function setCounts(set: (state: string, count: number) => void, { failed, behind, dead }: ParkedCounts): void {
@@ -91,10 +95,11 @@ export function createGauges({ registry, database, states, clock }: GaugesOption
       for (const each of ofDatabase) each.reset();
       show(status);
       up.set(1);
-    } catch {
+    } catch (error) {
       // No figure is better than one of before.
       for (const each of ofDatabase) each.reset();
-      up.set(0);
+      if (tellDefect(error)) up.remove();
+      else up.set(0);
     }
   }
 
@@ -108,6 +113,17 @@ export function createGauges({ registry, database, states, clock }: GaugesOption
       }
       await cached.refresh();
     },
+  };
+}
+
+/** Says once what is no trouble of the database, which figures that are absent would be taken for. False for everything else. */
+export function defectTeller(log: Logger): (error: unknown) => boolean {
+  let told = false;
+  return (error) => {
+    if (defectOf(error) === null) return false;
+    if (!told) log.error({ err: error }, 'figures for /metrics are missing, and not because of the database');
+    told = true;
+    return true;
   };
 }
 

@@ -15,7 +15,7 @@ export function relayPart(subscriptions: readonly SubscriptionOptions[]): (kit: 
       service: relay,
       live: (nowMs) => judgeLiveness(relay.states, nowMs),
       ready: () => relayReadiness(relay.states),
-      gauges: createGauges({ registry, database, states: () => relay.states, clock: systemClock }),
+      gauges: createGauges({ registry, database, states: () => relay.states, clock: systemClock, log }),
       whenForced: 'what was in flight will be published again',
     };
   };

@@ -22,11 +22,11 @@ export function workerPart(options: Omit<WorkerOptions, 'database' | 'log' | 'me
       async live(nowMs) {
         const verdict = judgeWorkerLiveness(worker.progress, { nowMs, patienceMs });
         // Signs of life need the database; without it a restart would not help.
-        if (verdict.ok || (await databaseTrouble(database)) === null) return verdict;
-        return { ...verdict, ok: true };
+        const trouble = verdict.ok ? null : await databaseTrouble(database);
+        return trouble === null ? verdict : { ok: true, body: { ...verdict.body, status: 'alive', database: trouble } };
       },
       ready: () => workerReadiness(worker, sagas),
-      gauges: createWorkerGauges({ registry, database, clock: systemClock }),
+      gauges: createWorkerGauges({ registry, database, clock: systemClock, log }),
       whenForced: 'attempts that were under way are in doubt, and their runs go on elsewhere',
     };
   };

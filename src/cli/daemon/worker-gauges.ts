@@ -7,16 +7,19 @@ import { HoldfastError } from '../../errors.ts';
 import { sagaHealth, type SagaHealth } from '../../operations/saga-status.ts';
 import type { Database } from '../../postgres/database.ts';
 import type { Clock } from '../../runtime/clock.ts';
+import type { Logger } from '../../runtime/log.ts';
 import { withTimeout } from '../../runtime/timeout.ts';
-import { cachedGauges, GAUGE_TIMEOUT_MS, type Gauges } from './gauges.ts';
+import { cachedGauges, defectTeller, GAUGE_TIMEOUT_MS, type Gauges } from './gauges.ts';
 
 export interface WorkerGaugesOptions {
   readonly registry: Registry;
   readonly database: Database;
   readonly clock: Clock;
+  readonly log: Logger;
 }
 
-export function createWorkerGauges({ registry, database, clock }: WorkerGaugesOptions): Gauges {
+export function createWorkerGauges({ registry, database, clock, log }: WorkerGaugesOptions): Gauges {
+  const tellDefect = defectTeller(log);
   const gauge = <Label extends string>(name: string, help: string, labelNames: readonly Label[]) =>
     new Gauge({ name, help, labelNames, registers: [registry] });
   const version = ['saga', 'version'] as const;
@@ -49,7 +52,10 @@ export function createWorkerGauges({ registry, database, clock }: WorkerGaugesOp
       clock,
       onTimeout: () =>
         new HoldfastError('HF_DATABASE_UNAVAILABLE', `The database did not answer within ${GAUGE_TIMEOUT_MS} ms.`),
-    }).catch(() => null);
+    }).catch((error: unknown) => {
+      tellDefect(error);
+      return null;
+    });
     // What is gone must go from the page as well, and no figure is better than one of before.
     for (const each of all) each.reset();
     if (health === null) workers.remove();

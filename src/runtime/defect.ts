@@ -1,0 +1,30 @@
+/**
+ * Which errors are those of code, and speak of nobody else: not of a database, a broker or the network. Pure; used by whatever would
+ * otherwise wait for somebody who is not at fault.
+ */
+
+/** What JavaScript throws by itself when code is wrong, a value is not what it seemed, or a stack runs over. */
+const DEFECTS: ReadonlySet<string> = new Set([
+  'TypeError',
+  'RangeError',
+  'ReferenceError',
+  'SyntaxError',
+  'URIError',
+  'EvalError',
+  'AssertionError',
+]);
+
+/** The name of its class, or null for any other error. By name, since there are errors of other realms. Never throws. */
+export function defectOf(error: unknown): string | null {
+  try {
+    if (typeof error !== 'object' || error === null) return null;
+    const { constructor, cause } = error as { readonly constructor?: unknown; readonly cause?: unknown };
+    const name = typeof constructor === 'function' ? constructor.name : '';
+    if (!DEFECTS.has(name)) return null;
+    // `fetch failed` is a TypeError, whose cause is the network.
+    return cause === undefined || cause === null || defectOf(cause) !== null ? name : null;
+  } catch {
+    // Getters and proxies may do anything.
+    return null;
+  }
+}
