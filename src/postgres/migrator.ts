@@ -11,7 +11,7 @@ import { createHash } from 'node:crypto';
 import type pg from 'pg';
 import { HoldfastError } from '../errors.ts';
 import { refuseUnknownOptions } from '../runtime/options.ts';
-import { runTransaction, type Database } from './database.ts';
+import { runTransaction, type Database, type TimeLimit } from './database.ts';
 import { mendSchema, type Repair } from './mend-schema.ts';
 import { systemClock } from '../runtime/clock.ts';
 import {
@@ -126,13 +126,15 @@ export async function migrationStatus(
  * Rejects with HF_SCHEMA_MISSING unless every migration this package ships has been applied. One cheap query, for every start.
  * Tables newer than the package are fine here: migrations keep running services working, so that they can go first.
  */
-export async function assertSchema(database: Database): Promise<void> {
+export async function assertSchema(database: Database, limit: TimeLimit = {}): Promise<void> {
   const { schema } = database;
   const needed = (await readMigrations(schema)).length;
   let version: number;
   try {
     const { rows } = await database.query<{ version: number }>(
       `SELECT coalesce(max(version), 0) AS version FROM ${ledger(schema)}`,
+      [],
+      limit,
     );
     version = rows[0]?.version ?? 0;
   } catch (error) {

@@ -29,6 +29,8 @@ export interface WakerOptions {
   readonly onWake: () => void;
   readonly log: Logger;
   readonly clock?: Clock | undefined;
+  /** How long the other end may take to answer, in milliseconds; for tests. Default 10,000. */
+  readonly answerMs?: number | undefined;
 }
 
 /** `start` resolves without waiting for the connection; it reconnects by itself until stopped. */
@@ -52,7 +54,7 @@ const AWAKE = 1;
 const ASLEEP = 2;
 
 export function createWaker(wakerOptions: WakerOptions): Waker {
-  const { database, sleeper = 'relay', onWake, log, clock = systemClock } = wakerOptions;
+  const { database, sleeper = 'relay', onWake, log, clock = systemClock, answerMs = ANSWER_MS } = wakerOptions;
   const { channel, asleep: flag } = SLEEPERS[sleeper];
   const schema = quoteIdentifier(database.schema);
   // The channel's name has double quotes in it, because the migrator replaces "holdfast" inside the NOTIFY as well.
@@ -69,7 +71,7 @@ export function createWaker(wakerOptions: WakerOptions): Waker {
 
   const connect = async (): Promise<void> => {
     const next = await database.dedicatedConnection({
-      queryTimeoutMs: ANSWER_MS,
+      queryTimeoutMs: answerMs,
       onLost: (error) => {
         if (client !== next) return;
         client = undefined;

@@ -10,6 +10,7 @@ import { explainLockWait } from '../postgres/lock-wait.ts';
 import { sequenceBehind } from '../postgres/sequences.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { CrashPoint } from '../runtime/crash-point.ts';
+import { describeError } from '../runtime/describe-error.ts';
 import type { Logger } from '../runtime/log.ts';
 import { createLoop } from '../runtime/loop.ts';
 import { backoffMs } from '../runtime/retry.ts';
@@ -32,6 +33,7 @@ import {
 } from './poison.ts';
 import { redrive } from './redrive.ts';
 import { replayPage } from './replay.ts';
+import type { RunnerState } from './runner-state.ts';
 import { openSession, type Session } from './session.ts';
 import { tellSettled } from './tell-settled.ts';
 import type { Acquisition, SubscriptionStore } from './subscription-store.ts';
@@ -56,19 +58,6 @@ export interface RunnerOptions {
 export interface Sleeper {
   readonly canSleep: boolean;
   declareSleep(): Promise<void>;
-}
-
-export interface RunnerState {
-  readonly subscription: string;
-  readonly shard: number;
-  /** ended: there is no such shard any more; only a new start of the process helps. */
-  readonly role: 'active' | 'standby' | 'starting' | 'ended';
-  readonly breaker: 'closed' | 'open' | 'half-open';
-  /** Monotonic milliseconds of the last sign of life: a tick that ended, well or not, or a try at a broker that is away. */
-  readonly lastTickAtMs: number;
-  /** A runner without a sign of life for longer than this hangs. It covers its waits and the time limits of its calls. */
-  readonly patienceMs: number;
-  readonly trouble: string | null;
 }
 
 export interface SubscriptionRunner extends Service {
@@ -124,6 +113,8 @@ export function createSubscriptionRunner(options: RunnerOptions): SubscriptionRu
   let readTimeoutMs = 0;
   /** Relays died before this one without progress, perhaps of a parked message. */
   let careful = false;
+  /** Of the last tick. */
+  let failure: string | null = null;
   /** Another relay was started later with other settings. */
   let superseded = false;
   /** Where this runner was last, should the row of the subscription vanish under it. */
@@ -330,8 +321,11 @@ export function createSubscriptionRunner(options: RunnerOptions): SubscriptionRu
     log,
     async tick(signal) {
       try {
-        return await work(signal);
+        const restMs = await work(signal);
+        failure = null;
+        return restMs;
       } catch (error) {
+        failure = describeError(error);
         // Given back when stopped during an outage. Otherwise kept: this process takes it up again itself, and a broken connection
         // could not give it back anyway.
         const stopped = isHoldfastError(error, 'HF_STOPPED');
@@ -377,8 +371,10 @@ export function createSubscriptionRunner(options: RunnerOptions): SubscriptionRu
         role,
         breaker: dispatcher.breaker.state,
         lastTickAtMs,
-        patienceMs: subscription.leaseMs + subscription.publishTimeoutMs + subscription.idlePollMs + SLACK_MS,
+        patienceMs:
+          subscription.leaseMs + subscription.publishTimeoutMs + subscription.idlePollMs + readTimeoutMs + SLACK_MS,
         trouble: superseded ? 'a relay with other settings was started later' : (session?.trouble ?? null),
+        failure,
       };
     },
   };

@@ -4,6 +4,7 @@
  */
 import type { Clock } from '../runtime/clock.ts';
 import type { CrashPoint } from '../runtime/crash-point.ts';
+import { describeError } from '../runtime/describe-error.ts';
 import type { Logger } from '../runtime/log.ts';
 import { createLifecycle } from '../runtime/lifecycle.ts';
 import { createLoop } from '../runtime/loop.ts';
@@ -30,6 +31,8 @@ export interface WorkerProgress {
   readonly inMemory: number;
   readonly waiting: number;
   readonly commits: number;
+  /** Why the store did not answer as it should; null once it has answered again. */
+  readonly failure: string | null;
 }
 
 export interface WorkerOn<Tx> extends Service {
@@ -86,12 +89,14 @@ export function createWorkerCore<Tx>(options: WorkerCoreOptions<Tx>): WorkerOn<T
   let keeper: LeaseKeeper | null = null;
   let lastAliveAtMs = clock.monotonic();
   let commitCount = 0;
+  let failure: string | null = null;
   let quietSinceMs = clock.monotonic();
   let asleep = false;
   let stopping = false;
 
   const alive = (): void => {
     lastAliveAtMs = clock.monotonic();
+    failure = null;
   };
 
   async function begin(): Promise<void> {
@@ -113,6 +118,7 @@ export function createWorkerCore<Tx>(options: WorkerCoreOptions<Tx>): WorkerOn<T
       onOver(error) {
         if (life === next) life = null;
         if (stopping) return;
+        failure = describeError(error);
         log.warn({ err: error, worker: next.id }, 'this life of the worker is over; it begins another');
         leaseLoop.wake();
       },
@@ -215,6 +221,7 @@ export function createWorkerCore<Tx>(options: WorkerCoreOptions<Tx>): WorkerOn<T
   }
 
   const onError = (error: unknown, failures: number): number => {
+    failure = describeError(error);
     log.warn({ err: error }, 'the store of runs does not answer as it should; trying again');
     return backoffMs(RECONNECT, failures, random);
   };
@@ -291,6 +298,7 @@ export function createWorkerCore<Tx>(options: WorkerCoreOptions<Tx>): WorkerOn<T
         inMemory: life?.engine.inMemory ?? 0,
         waiting: life?.engine.waiting ?? 0,
         commits: commitCount,
+        failure,
       };
     },
     tick: () => pollLoop.tick(),

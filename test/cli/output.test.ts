@@ -13,7 +13,7 @@ import {
   relayReadiness,
   type ReadinessFacts,
 } from '../../src/cli/daemon/health.ts';
-import type { RunnerState } from '../../src/relay/runner.ts';
+import type { RunnerState } from '../../src/relay/runner-state.ts';
 
 const plain = createStyle(false);
 
@@ -121,6 +121,7 @@ describe('probes', () => {
     lastTickAtMs: 1_000,
     patienceMs: 500,
     trouble: null,
+    failure: null,
   };
 
   it('liveness is about hanging alone', () => {

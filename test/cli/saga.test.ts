@@ -7,6 +7,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { openDatabase, type Database } from '../../src/postgres/database.ts';
 import { emptySagas, mailOf, seedRun, seedWorker, STUCK_IN_DOUBT, STUCK_UNDOING } from '../operations/saga-lab.ts';
 import { eventually } from '../support/eventually.ts';
+import { startTcpProxy } from '../support/laws/tcp-proxy.ts';
 import { createTestDatabase, type TestDatabase } from '../support/servers.ts';
 import { daemon, holdfast, type Daemon } from './process.ts';
 
@@ -267,5 +268,40 @@ describe('holdfast start', () => {
     });
     both.child.kill('SIGTERM');
     expect(await both.exit).toBe(0);
+  });
+
+  it('says on /livez that the database has fallen silent, and goes on by itself when it answers again', async () => {
+    const proxy = await startTcpProxy(test.url);
+    try {
+      const args = ['--sagas', SAGAS, '--route', '**=all', '--transport', 'postgres', '--lease', '1s'];
+      const both = await daemon(args, { env: { ...env, DATABASE_URL: proxy.url }, verb: 'start' });
+      running.push(both);
+      await eventually('it to be ready', async () => (await page(both, '/readyz')).status === 200);
+      const livez = async () => {
+        const { status, body } = await page(both, '/livez');
+        const { runners, worker } = body as { runners: { failure: unknown }[]; worker: { failure: unknown } };
+        return { status, said: [runners[0]?.failure, worker.failure] };
+      };
+      expect(await livez()).toEqual({ status: 200, said: [null, null] });
+      // Not one connection breaks, and new ones get no answer.
+      proxy.blackOut();
+      // Both at once, and no reason to be killed: a process started anew would meet the same silence.
+      const silent = await eventually('relay and worker to say so', async () => {
+        const answer = await livez();
+        return answer.said.every((failure) => typeof failure === 'string') && answer;
+      });
+      expect(silent.status).toBe(200);
+      expect(await page(both, '/readyz')).toMatchObject({
+        status: 503,
+        body: { reasons: expect.arrayContaining([expect.stringMatching(/^database: /)]) },
+      });
+      proxy.lighten();
+      await eventually('both to be well', async () => (await livez()).said.every((failure) => failure === null));
+      await eventually('it to be ready', async () => (await page(both, '/readyz')).status === 200);
+      const { id } = await startRun({ id: '1' });
+      await becomes(String(id), 'completed');
+    } finally {
+      await proxy.close();
+    }
   });
 });

@@ -2,24 +2,34 @@
  * Nothing depends on what a service has told its driver or its sessions: type parsers of the whole process, a DateStyle, IntervalStyle,
  * bytea_output and time zone of the database, a client that renames columns.
  */
-import { CamelCasePlugin, Kysely, PostgresDialect } from 'kysely';
+import { randomUUID } from 'node:crypto';
+import { CamelCasePlugin, Kysely, PostgresDialect, type Transaction } from 'kysely';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { consumer } from '../../src/inbox/consumer.ts';
 import { idempotent } from '../../src/inbox/idempotency.ts';
+import { decodeEnvelope } from '../../src/message/envelope.ts';
 import { message } from '../../src/message/message-type.ts';
+import { doctor } from '../../src/operations/doctor.ts';
 import { listMessages, showMessage } from '../../src/operations/messages.ts';
 import { listParked } from '../../src/operations/parked.ts';
+import { relayStatus } from '../../src/operations/relay-status.ts';
+import { requestReplay } from '../../src/operations/replays.ts';
+import { sagaStatus } from '../../src/operations/saga-status.ts';
 import { listRuns, showRun } from '../../src/operations/sagas.ts';
 import { createOutbox } from '../../src/outbox/outbox.ts';
 import { openDatabase, type Database } from '../../src/postgres/database.ts';
 import { migrationStatus, migrate } from '../../src/postgres/migrator.ts';
+import { createRelay } from '../../src/relay/relay.ts';
 import { saga } from '../../src/saga/definition.ts';
+import { participant } from '../../src/saga/participant.ts';
 import { step } from '../../src/saga/steps.ts';
 import { createWorker } from '../../src/saga/worker.ts';
 import { memoryTransport } from '../../src/transport/memory.ts';
 import { delivery, wire } from '../inbox/lab.ts';
+import { sent } from '../saga/participant-lab.ts';
+import { recordingTransport } from '../support/recording-transport.ts';
 import { createTestDatabase, type TestDatabase } from '../support/servers.ts';
 
 let test: TestDatabase;
@@ -29,7 +39,7 @@ beforeAll(async () => {
   test = await createTestDatabase();
   const name = new URL(test.url).pathname.slice(1);
   await test.pool
-    .query(`ALTER DATABASE ${name} SET DateStyle = 'SQL, DMY'; ALTER DATABASE ${name} SET TimeZone = 'Asia/Kolkata';
+    .query(`ALTER DATABASE ${name} SET DateStyle = 'German'; ALTER DATABASE ${name} SET TimeZone = 'Asia/Kolkata';
     ALTER DATABASE ${name} SET IntervalStyle = 'iso_8601'; ALTER DATABASE ${name} SET bytea_output = 'escape'`);
   const asText = (text: string): string => text;
   const { BOOL, INT2, INT4, INT8, JSON, JSONB, FLOAT8, TIMESTAMP, TIMESTAMPTZ } = pg.types.builtins;
@@ -82,6 +92,52 @@ describe('a process with type parsers of its own, on a database with formats of 
     expect(recent(first?.appliedAt)).toBe(true);
   });
 
+  it('relays, replays and schedules, with the times as they are', async () => {
+    const transport = recordingTransport();
+    const routes = [{ topics: 'some.**', to: 'all', ordered: true }];
+    const prepared = async () => {
+      const relay = createRelay({ database, subscriptions: [{ name: 'main', transport, routes }] });
+      await relay.prepare();
+      return relay;
+    };
+    const first = await prepared();
+    const outbox = createOutbox();
+    const Sent = message('some.note', { schema: z.object({ n: z.number() }), key: () => 'k' });
+    await database.transaction(async (tx) => {
+      await outbox.send(tx, Sent, { n: 1 });
+      await outbox.send(tx, Sent, { n: 2 }, { deliverAt: new Date(Date.now() - 1_000) });
+    });
+    for (let n = 0; n < 3; n += 1) await first.tick();
+    await first.stop();
+    const notes = transport.sent.flatMap(({ topic, wire: text }) => (topic === Sent.topic ? decodeEnvelope(text) : []));
+    expect(notes.map(({ data, time }) => [data, recent(time)])).toEqual([
+      [{ n: 1 }, true],
+      [{ n: 2 }, true],
+    ]);
+    const predecessor = notes[1]?.predecessor;
+    expect([predecessor?.at, predecessor?.sentAt, predecessor?.followedAt].map(recent)).toEqual([true, true, true]);
+    const since = new Date(Date.now() - 600_000);
+    const replay = await requestReplay(
+      database,
+      { subscription: 'main', since, topic: 'some.note' },
+      { actor: 'ann', reason: 'lost' },
+    );
+    expect([replay.messages, recent(replay.oldest), recent(replay.newest)]).toEqual([2, true, true]);
+    const [status] = (await relayStatus(database)).replays;
+    expect(status).toMatchObject({ id: replay.id });
+    // A new one looks for replays at once.
+    const relay = await prepared();
+    for (let n = 0; n < 2; n += 1) await relay.tick();
+    expect(transport.sent.filter(({ replayId }) => replayId === replay.id)).toHaveLength(2);
+    const [subscription] = (await relayStatus(database)).subscriptions;
+    expect(subscription).toMatchObject({ live: true, behind: 0, retentionMs: 7 * 86_400_000 });
+    expect(subscription?.lease?.remainingMs).toBeGreaterThan(0);
+    await relay.stop();
+    // Whatever it finds, it reads nothing wrong and stumbles over nothing.
+    expect((await doctor(database)).checks).toContain('roles');
+    expect(await sagaStatus(database)).toMatchObject({ workers: [] });
+  });
+
   it('reads the answers of idempotency keys', async () => {
     const answers: unknown[] = [];
     for (let time = 0; time < 2; time += 1)
@@ -90,11 +146,43 @@ describe('a process with type parsers of its own, on a database with formats of 
   });
 });
 
-it('a runner that renames columns, in both directions, parks and redrives with the payload as it was', async () => {
-  const db = new Kysely<object>({
+/** Kysely that renames columns and the keys of what is read, in both directions. */
+const renaming = () =>
+  new Kysely<object>({
     dialect: new PostgresDialect({ pool: new pg.Pool({ connectionString: test.url, max: 4 }) }),
     plugins: [new CamelCasePlugin()],
   });
+
+it('a participant with a runner that renames columns answers and undoes by what it recorded', async () => {
+  const db = renaming();
+  const Reserve = message('stock.reserve', { schema: z.object({ sku_code: z.string() }) });
+  const Release = message('stock.release', { schema: z.object({ sku_code: z.string() }) });
+  const Reserved = message('stock.reserved', { schema: z.object({ stock_id: z.string() }) });
+  const undone: unknown[] = [];
+  const stock = participant<Transaction<object>>('stock', {
+    runner: { transaction: (fn) => db.transaction().execute(fn) },
+    transport: memoryTransport(),
+    random: () => 0,
+    redeliveryHorizon: '1d',
+    handlers: (handle) => [
+      handle(Reserve, { reply: Reserved }, async () => ({ stock_id: 's-1' })),
+      handle(Release, { compensates: Reserve, reply: Reserved }, async (_release, { command, reply }) => {
+        undone.push(command, reply);
+      }),
+    ],
+  });
+  const [id, data] = [randomUUID(), { sku_code: 'a' }];
+  // Once more by a process that takes over from one that died.
+  for (const redeliveries of [0, 1])
+    expect(await stock.handle(sent({ id, data }, { redeliveries }))).toEqual({ kind: 'done' });
+  expect(await stock.handle(sent({ role: 'compensation', outcome: 'done', data }))).toEqual({ kind: 'done' });
+  expect(undone).toEqual([{ sku_code: 'a' }, { stock_id: 's-1' }]);
+  expect(await listParked(database, { where: 'stock' })).toEqual([]);
+  await db.destroy();
+});
+
+it('a runner that renames columns, in both directions, parks and redrives with the payload as it was', async () => {
+  const db = renaming();
   const Placed = message('order.placed', { schema: z.record(z.string(), z.unknown()) });
   const seen: unknown[] = [];
   let works = false;

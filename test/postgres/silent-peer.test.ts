@@ -2,7 +2,8 @@
  * Connections to PostgreSQL whose other end falls silent: nothing comes, nothing breaks, for good. Every part gives them up by its own
  * clock, says so, and goes on by new ones.
  */
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { getEventListeners } from 'node:events';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { z } from 'zod';
 import { on } from '../../src/inbox/handler.ts';
 import { openDatabase, type Database } from '../../src/postgres/database.ts';
@@ -129,6 +130,26 @@ describe('a relay', () => {
     await lab.close();
     await close();
   });
+
+  it('says what its last try met, and is not taken for one that hangs while it waits longer for a slow read', async () => {
+    const lab = await createRelayLab();
+    await open(lab.url);
+    const { relay, transport } = await lab.relay({ lease: '1s' }, { database, log });
+    await relay.start();
+    await lab.write({ n: 1 });
+    await lab.until(async () => lab.numbers(transport).length === 1);
+    const [well] = relay.states;
+    expect(well).toMatchObject({ role: 'active', failure: null });
+    proxy.blackOut();
+    // A read had no answer, so the next one gets twice the lease or more, and a look at its liveness as much more patience.
+    await lab.until(async () => (relay.states[0]?.patienceMs ?? 0) > (well?.patienceMs ?? 0));
+    expect(relay.states[0]?.failure).toEqual(expect.any(String));
+    proxy.lighten();
+    await lab.until(async () => relay.states[0]?.failure === null && relay.states[0]?.role === 'active');
+    expect(relay.states[0]).toMatchObject({ patienceMs: well?.patienceMs, trouble: null });
+    await lab.close();
+    await close();
+  });
 });
 
 describe('a consumer', () => {
@@ -193,18 +214,27 @@ describe('a consumer', () => {
           signal?.addEventListener('abort', () => resolve(), { once: true });
         }),
     };
-    const waker = createWaker({ database, onWake: () => void (wakes += 1), log, clock });
+    const waker = createWaker({ database, onWake: () => void (wakes += 1), log, clock, answerMs: 500 });
+    const listening = vi.spyOn(EventTarget.prototype, 'addEventListener');
     const warnings: Error[] = [];
     const onWarning = (warning: Error): void => void warnings.push(warning);
     process.on('warning', onWarning);
     await waker.start();
     for (let round = 1; round <= 12; round += 1) {
       await eventually(`connection ${round}`, async () => wakes >= round && sleeps.length > 0);
-      proxy.cutAll();
-      await eventually('the loss to be noticed', async () => !waker.listening || wakes > round);
-      sleeps.splice(0).forEach((wake) => wake());
+      if (round === 1) proxy.darken();
+      else proxy.cutAll();
+      // Its time to look, and to try again, has come.
+      await eventually('another connection', async () => {
+        sleeps.splice(0).forEach((wake) => wake());
+        return wakes > round;
+      });
     }
     await eventually('the last connection', async () => waker.listening);
+    const signals = [...new Set<unknown>(listening.mock.contexts)].filter((target) => target instanceof AbortSignal);
+    expect(signals.length).toBeGreaterThan(0);
+    expect(Math.max(...signals.map((signal) => getEventListeners(signal, 'abort').length))).toBeLessThan(4);
+    listening.mockRestore();
     expect(warnings.filter(({ name }) => name === 'MaxListenersExceededWarning')).toEqual([]);
     process.off('warning', onWarning);
     await waker.stop();

@@ -2,10 +2,10 @@
  * What the probes answer. Pure judgements; used by the daemon's HTTP pages.
  *
  * Liveness asks whether a restart would help: whether some runner hangs. A standby, a broker that is away, a database that is down
- * are no reason to be killed. Readiness asks whether this process does its part now.
+ * or silent are no reason to be killed, but are said. Readiness asks whether this process does its part now.
  */
 import type { Worker } from '../../saga/worker.ts';
-import type { RunnerState } from '../../relay/runner.ts';
+import type { RunnerState } from '../../relay/runner-state.ts';
 
 export interface Verdict {
   readonly ok: boolean;
@@ -15,9 +15,9 @@ export interface Verdict {
 
 /** `nowMs` on the same monotonic clock as the states. */
 export function judgeLiveness(states: readonly RunnerState[], nowMs: number): Verdict {
-  const runners = states.map(({ subscription, shard, role, lastTickAtMs, patienceMs }) => {
+  const runners = states.map(({ subscription, shard, role, lastTickAtMs, patienceMs, failure }) => {
     const silentMs = Math.max(0, Math.round(nowMs - lastTickAtMs));
-    return { subscription, shard, role, silentMs, hangs: silentMs > patienceMs || role === 'ended' };
+    return { subscription, shard, role, silentMs, hangs: silentMs > patienceMs || role === 'ended', failure };
   });
   const ok = !runners.some(({ hangs }) => hangs);
   return { ok, body: { status: ok ? 'alive' : 'hangs', runners } };
@@ -30,12 +30,12 @@ export interface Patience {
 }
 
 export function judgeWorkerLiveness(
-  { lastAliveAtMs, inMemory, waiting }: Worker['progress'],
+  { lastAliveAtMs, inMemory, waiting, failure }: Worker['progress'],
   { nowMs, patienceMs }: Patience,
 ): Verdict {
   const silentMs = Math.max(0, Math.round(nowMs - lastAliveAtMs));
   const ok = silentMs <= patienceMs;
-  return { ok, body: { status: ok ? 'alive' : 'hangs', worker: { silentMs, hangs: !ok, inMemory, waiting } } };
+  return { ok, body: { status: ok ? 'alive' : 'hangs', worker: { silentMs, hangs: !ok, failure, inMemory, waiting } } };
 }
 
 /** Of several parts: all of them, or not alive. Nothing runs yet: alive. */

@@ -22,6 +22,9 @@ export interface TcpProxy {
   readonly stalled: boolean;
   /** From now on nothing more comes through the connections there are, in either direction, and none of them ends; new ones are fine. */
   darken(): void;
+  /** The same, and connections that are made from now on get no answer either, until `lighten`: these then go on, as TCP has it. */
+  blackOut(): void;
+  lighten(): void;
   /** Cuts all connections; new ones are taken. */
   cutAll(): void;
   close(): Promise<void>;
@@ -32,11 +35,13 @@ export async function startTcpProxy(serverUrl: string): Promise<TcpProxy> {
   const pairs = new Set<{ readonly client: Socket; readonly server: Socket; dark: boolean }>();
   const cuts = { before: 0, after: 0 };
   let stalled = false;
+  let blackedOut = false;
 
   const listener = createServer((client) => {
     const server = connect({ host: target.hostname, port: Number(target.port) });
     const pair = { client, server, dark: false };
     pairs.add(pair);
+    if (blackedOut) client.pause();
     let answerIsLost = false;
     const end = (): void => {
       pairs.delete(pair);
@@ -88,6 +93,14 @@ export async function startTcpProxy(serverUrl: string): Promise<TcpProxy> {
     },
     darken() {
       for (const pair of pairs) pair.dark = true;
+    },
+    blackOut() {
+      blackedOut = true;
+      proxy.darken();
+    },
+    lighten() {
+      blackedOut = false;
+      for (const { client } of pairs) client.resume();
     },
     cutAll,
     async close() {
