@@ -224,3 +224,6 @@ $$;
 -- What all relays of a subscription must have alike: its routes, what becomes of refused messages, its retention. As the relay that was
 -- started last has it; one with others takes the subscription no more. Null: not known.
 ALTER TABLE "holdfast".subscription ADD COLUMN settings jsonb;
+
+-- Where it publishes, as the relay that was started last calls it, without secrets. Null: not known.
+ALTER TABLE "holdfast".subscription ADD COLUMN broker text;

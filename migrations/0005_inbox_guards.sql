@@ -11,5 +11,6 @@ CREATE INDEX parked_delivery_unhandled ON "holdfast".parked_delivery (consumer, 
 -- The answer as it was given: jsonb puts its keys into another order. Null for rows of before, and of processes of before.
 ALTER TABLE "holdfast".idempotency_key ADD COLUMN answer_text text;
 
--- In a row of its own for each consumer (message_id 00000000-0000-0000-0000-000000000001): the queues that its name stands for, as JSON.
-ALTER TABLE "holdfast".delivery_attempt ADD COLUMN destinations text;
+-- In a row of its own for each consumer (message_id 00000000-0000-0000-0000-000000000001): the queues that its name stands for, and the
+-- broker and the retention of the process that was started last, as JSON.
+ALTER TABLE "holdfast".delivery_attempt ADD COLUMN identity text;

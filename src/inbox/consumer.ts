@@ -284,7 +284,14 @@ function assemble<Tx>(
   async function checkBeginning(): Promise<void> {
     if (tools.database !== null) await checkStart(tools.database, log);
     await checkRetention();
-    await assertIdentity((fn) => work.transaction(fn), room.suspects, { consumer: name, destination, former });
+    const told = { retentionMs: room.retentionMs, broker: transport.address ?? null };
+    const identity = { consumer: name, destination, former, ...told };
+    const differs = await assertIdentity((fn) => work.transaction(fn), room.suspects, identity);
+    if (differs.length > 0)
+      log.warn(
+        { differs },
+        'the process of this consumer that was started last was told otherwise: give all of them the same',
+      );
     if (ordered) await since();
   }
 

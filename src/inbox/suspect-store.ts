@@ -1,7 +1,7 @@
 /**
  * The table `delivery_attempt`: attempts marked, in a commit of their own, before they are made. Only messages that came back from a
  * process that died are marked, so the usual message pays nothing. Also holds what is known of the consumer itself, under ids that no
- * message has: when an ordered one first ran, and the queues that its name stands for. Used by deliver.ts, parking.ts, identity.ts and
+ * message has: when an ordered one first ran, and what its name stands for. Used by deliver.ts, parking.ts, identity.ts and
  * consumer.ts.
  */
 import type { SqlExecutor } from '../postgres/executor.ts';
@@ -18,10 +18,10 @@ export interface SuspectStore {
   prune(execute: SqlExecutor, olderThanMs: number): Promise<void>;
   /** When this consumer first ran, by the database's clock: now, at the first call of all. */
   firstRunAt(execute: SqlExecutor): Promise<Date>;
-  /** JSON; null before its first start. */
-  destinations(execute: SqlExecutor): Promise<string | null>;
+  /** What its name stands for, as JSON; null before its first start. */
+  identity(execute: SqlExecutor): Promise<string | null>;
   /** Resolves with false, and has done nothing, when what is stored is no longer `known`. */
-  storeDestinations(execute: SqlExecutor, known: string | null, next: string): Promise<boolean>;
+  storeIdentity(execute: SqlExecutor, known: string | null, next: string): Promise<boolean>;
 }
 
 export function createSuspectStore(schema: string, consumer: string): SuspectStore {
@@ -52,17 +52,17 @@ export function createSuspectStore(schema: string, consumer: string): SuspectSto
       );
       return new Date(Number(rows[0]?.['ms']));
     },
-    async destinations(execute) {
-      const rows = await execute(`SELECT destinations FROM ${table} WHERE consumer = $1 AND message_id = $2`, [
+    async identity(execute) {
+      const rows = await execute(`SELECT identity FROM ${table} WHERE consumer = $1 AND message_id = $2`, [
         consumer,
         IDENTITY,
       ]);
-      return (rows[0]?.['destinations'] as string | null | undefined) ?? null;
+      return (rows[0]?.['identity'] as string | null | undefined) ?? null;
     },
-    async storeDestinations(execute, known, next) {
+    async storeIdentity(execute, known, next) {
       const rows = await execute(
-        `INSERT INTO ${table} AS a (consumer, message_id, attempts, destinations) VALUES ($1, $2, 0, $4::text)
-         ON CONFLICT (consumer, message_id) DO UPDATE SET destinations = $4::text WHERE a.destinations IS NOT DISTINCT FROM $3::text
+        `INSERT INTO ${table} AS a (consumer, message_id, attempts, identity) VALUES ($1, $2, 0, $4::text)
+         ON CONFLICT (consumer, message_id) DO UPDATE SET identity = $4::text WHERE a.identity IS NOT DISTINCT FROM $3::text
          RETURNING 1 AS stored`,
         [consumer, IDENTITY, known, next],
       );

@@ -1,6 +1,8 @@
 /**
  * The doctor's look at the flow: subscriptions nobody serves, lag, dead letters, and retention that is held up or too short.
  */
+import { isHoldfastError } from '../errors.ts';
+import { PARK_REASONS } from '../inbox/decide.ts';
 import type { Database } from '../postgres/database.ts';
 import { quoteIdentifier } from '../postgres/quoting.ts';
 import { translateSqlError } from '../postgres/sql-state.ts';
@@ -12,12 +14,46 @@ const LATE_MS = 60_000;
 const DAY_MS = 86_400_000;
 
 export const checkFlow: Check = async (database) => {
-  const [status, short] = await Promise.all([relayStatus(database), shortInboxes(database)]);
-  return judgeFlow(status, short);
+  const [status, short, unhandled, apart] = await Promise.all([
+    relayStatus(database),
+    shortInboxes(database),
+    parkedUnhandled(database),
+    apartFromRelay(database),
+  ]);
+  return [...judgeFlow(status, short, unhandled), ...apart.map(brokersDiffer)];
 };
 
+/** Messages of a consumer that were parked because no process of it had a handler in time. */
+export interface Unhandled {
+  readonly consumer: string;
+  readonly count: number;
+  /** Some of them. */
+  readonly topics: readonly string[];
+}
+
+/** A consumer whose queue a subscription of this database publishes to, at another broker. */
+interface Apart {
+  readonly consumer: string;
+  readonly consumes: string;
+  readonly subscription: string;
+  readonly publishes: string;
+}
+
+function brokersDiffer({ consumer, consumes, subscription, publishes }: Apart): Finding {
+  return {
+    level: 'warn',
+    check: 'flow.brokers',
+    what: `Consumer ${consumer} receives from ${consumes}, but subscription ${subscription} publishes to its queue at ${publishes}.`,
+    advice: 'Give relay and consumer the same broker and the same prefix or schema, unless these are two names of one.',
+  };
+}
+
 /** Pure. */
-export function judgeFlow(status: RelayStatus, shortInboxConsumers: readonly string[]): readonly Finding[] {
+export function judgeFlow(
+  status: RelayStatus,
+  shortInboxConsumers: readonly string[],
+  unhandled: readonly Unhandled[] = [],
+): readonly Finding[] {
   const { subscriptions, log } = status;
   const findings: Finding[] = subscriptions.flatMap(judgeSubscription);
   if (subscriptions.length === 0) {
@@ -47,6 +83,15 @@ export function judgeFlow(status: RelayStatus, shortInboxConsumers: readonly str
   }
   for (const { consumer, dead } of status.consumers) {
     if (dead > 0) findings.push(deadLetters(`Consumer ${consumer}`, dead));
+  }
+  for (const { consumer, count, topics } of unhandled) {
+    findings.push({
+      level: 'warn',
+      check: 'flow.no-handler',
+      what: `Consumer ${consumer} has ${count} parked ${count === 1 ? 'message' : 'messages'} that none of its processes has a handler for: ${topics.join(', ')}.`,
+      advice:
+        'Start a process that has one: it takes them up by itself, in order. Topics that it need not read belong into its `ignore`, or out of the route.',
+    });
   }
   for (const consumer of shortInboxConsumers) {
     findings.push({
@@ -128,6 +173,47 @@ async function shortInboxes(database: Database): Promise<readonly string[]> {
       throw translateSqlError(error);
     });
   return rows.map(({ consumer }) => consumer);
+}
+
+async function parkedUnhandled(database: Database): Promise<readonly Unhandled[]> {
+  const rows = await ofConsumers<{ consumer: string; count: string; topics: readonly string[] }>(
+    database,
+    `SELECT consumer, count(*) AS count, to_json((array_agg(DISTINCT topic))[1:5]) AS topics
+     FROM ${quoteIdentifier(database.schema)}.parked_delivery
+     WHERE state = 'failed' AND reason = $1 GROUP BY consumer ORDER BY consumer`,
+    [PARK_REASONS.noHandler],
+  );
+  return rows.map(({ consumer, count, topics }) => ({ consumer, count: Number(count), topics }));
+}
+
+/** None when another subscription publishes where it receives. */
+async function apartFromRelay(database: Database): Promise<readonly Apart[]> {
+  const s = quoteIdentifier(database.schema);
+  return ofConsumers<Apart>(
+    database,
+    `SELECT consumer, consumes, min(subscription) AS subscription, min(publishes) AS publishes FROM (
+       SELECT c.consumer, c.identity::jsonb ->> 'broker' AS consumes, s.name AS subscription, s.broker AS publishes
+       FROM ${s}.delivery_attempt c JOIN ${s}.subscription s ON s.shard = 0 AND s.broker IS NOT NULL
+       WHERE c.identity::jsonb ->> 'broker' IS NOT NULL AND EXISTS (
+         SELECT 1 FROM jsonb_array_elements(s.settings -> 'routes') AS route
+         WHERE c.identity::jsonb -> 'queues' ? (route ->> 'to'))) AS pair
+     GROUP BY consumer, consumes HAVING bool_and(publishes <> consumes) ORDER BY consumer`,
+  );
+}
+
+/** A relay's role need not see what consumers keep: then nothing is known of it. */
+async function ofConsumers<R extends object>(
+  database: Database,
+  text: string,
+  values: readonly unknown[] = [],
+): Promise<readonly R[]> {
+  try {
+    return (await database.query(text, values)).rows as R[];
+  } catch (error) {
+    const translated = translateSqlError(error);
+    if (isHoldfastError(translated, 'HF_PERMISSION')) return [];
+    throw translated;
+  }
 }
 
 function name({ name: own, shard, shards }: SubscriptionStatus): string {

@@ -4,8 +4,8 @@
  */
 import { Redis } from 'ioredis';
 import { queuesOnRedis } from '../transport/bullmq-queues.ts';
-import type { QueueRemark } from '../transport/port.ts';
 import { explainRedisError, usesTls } from '../transport/redis-connect.ts';
+import { findingOf } from './doctor-queues.ts';
 import type { Check, Finding } from './finding.ts';
 
 const TIMEOUT_MS = 3_000;
@@ -44,11 +44,6 @@ async function checkQueues(url: string, prefix: string | undefined): Promise<rea
       },
     ];
   }
-}
-
-function findingOf({ check, what, advice }: QueueRemark): Finding {
-  // Messages that strangers take are gone; the rest only waits.
-  return { level: check === 'queue.foreign' ? 'error' : 'warn', check, what, advice };
 }
 
 async function checkOne(url: string): Promise<readonly Finding[]> {

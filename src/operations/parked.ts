@@ -4,6 +4,7 @@
  */
 import { sql } from 'kysely';
 import { HoldfastError } from '../errors.ts';
+import { PARK_REASONS } from '../inbox/decide.ts';
 import { unpackWire } from '../inbox/incoming.ts';
 import { assertTopicPattern, topicPatternToRegex } from '../message/topic-pattern.ts';
 import type { Database } from '../postgres/database.ts';
@@ -99,7 +100,7 @@ export async function showParked(database: Database, id: string): Promise<readon
 
 /** Both tables as one. PostgreSQL pushes conditions down into either side. */
 function parkedQuery(database: Database) {
-  const state = sql<ParkedState>`case when state = 'failed' and next_attempt_at is null and reason <> 'no handler' then 'dead' else state end`;
+  const state = sql<ParkedState>`case when state = 'failed' and next_attempt_at is null and reason <> ${PARK_REASONS.noHandler} then 'dead' else state end`;
   const times = [ageMs('parked_at').as('age_ms'), untilMs('next_attempt_at').as('retry_ms')] as const;
   const relay = tables(database)
     .selectFrom('parked_message')

@@ -4,6 +4,7 @@
  */
 import { sql } from 'kysely';
 import { isHoldfastError } from '../errors.ts';
+import { PARK_REASONS } from '../inbox/decide.ts';
 import type { Database } from '../postgres/database.ts';
 import { ageMs, firstRow, rows, tables, untilMs } from './reads.ts';
 
@@ -184,9 +185,11 @@ function subscriptionsQuery(database: Database) {
     .orderBy('s.shard');
 }
 
-const countFailed = sql<Count>`count(*) filter (where p.state = 'failed' and p.next_attempt_at is not null)`;
+// One without a handler is taken up by the first process that has it, so it is no dead letter, as `parked ls` has it too.
+const dead = sql`p.next_attempt_at is null and p.reason <> ${PARK_REASONS.noHandler}`;
+const countFailed = sql<Count>`count(*) filter (where p.state = 'failed' and not (${dead}))`;
 const countBehind = sql<Count>`count(*) filter (where p.state = 'behind')`;
-const countDead = sql<Count>`count(*) filter (where p.state = 'failed' and p.next_attempt_at is null)`;
+const countDead = sql<Count>`count(*) filter (where p.state = 'failed' and ${dead})`;
 
 type Count = string | number | bigint;
 

@@ -22,7 +22,8 @@ import { createRelayMetrics } from './metrics.ts';
 import { resolveSubscription, type SubscriptionOptions } from './options.ts';
 import { pruneChunk, pruneRecords } from './pruner.ts';
 import { differences } from './shared-settings.ts';
-import { createSubscriptionRunner, type RunnerState, type SubscriptionRunner } from './runner.ts';
+import { createSubscriptionRunner, type SubscriptionRunner } from './runner.ts';
+import type { RunnerState } from './runner-state.ts';
 import { createScheduler, schedulerWaitMs, type SchedulerStep } from './scheduler.ts';
 import { createSubscriptionStore } from './subscription-store.ts';
 
@@ -130,9 +131,16 @@ export function createRelay(options: RelayOptions): Relay {
     await checkStart(database, log);
     await refuseTransactionPooler(database, 'The relay');
     for (const { name, ...subscription } of subscriptions) {
-      const superseded = await store.ensure(name, subscription);
+      const address = subscription.transport.address;
+      const superseded = await store.ensure(name, { ...subscription, broker: address });
       if (superseded === null) continue;
-      const { before, held } = superseded;
+      const { before, broker, held } = superseded;
+      if (broker !== null)
+        log.warn(
+          { subscription: name, broker: address, before: broker },
+          'the last relay of this subscription was told another broker: what it published there is received there only',
+        );
+      if (before === null) continue;
       log.warn(
         { subscription: name, changed: differences(before, subscription.shared) },
         held

@@ -10,9 +10,12 @@ export interface SharedSettings {
   readonly retentionMs: number;
 }
 
-/** The settings that were changed by a start, and whether another relay was serving with them. */
+/** What was changed by a start, and whether another relay was serving with it. */
 export interface Superseded {
-  readonly before: SharedSettings;
+  /** Null: the settings are the same. */
+  readonly before: SharedSettings | null;
+  /** Where it published; null: there as well, or not known. One broker may have two names, so this keeps nobody from the subscription. */
+  readonly broker: string | null;
   readonly held: boolean;
 }
 

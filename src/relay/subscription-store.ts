@@ -55,6 +55,8 @@ export interface EnsureOptions {
   readonly failover?: FailoverPolicy;
   /** Default: not known, and so like any other. */
   readonly shared?: SharedSettings;
+  /** Where it publishes; default as above. */
+  readonly broker?: string | undefined;
 }
 
 export type AcquireOptions = Pick<EnsureOptions, 'failover' | 'shared'>;
@@ -62,7 +64,7 @@ export type AcquireOptions = Pick<EnsureOptions, 'failover' | 'shared'>;
 export interface SubscriptionStore {
   /**
    * Creates the rows of a new subscription, or brings an existing one to `shards` when nobody holds it. With other settings than those
-   * stored, takes it from whoever holds it, and resolves with these.
+   * stored, takes it from whoever holds it, and resolves with these; also with the broker, when that was another one.
    */
   ensure(name: string, options: EnsureOptions): Promise<Superseded | null>;
   /**
@@ -135,7 +137,7 @@ export function createSubscriptionStore(database: Database): SubscriptionStore {
   }
 
   return {
-    async ensure(name, { shards, from, retentionMs, topics = ['**'], failover = 'ignore', shared }) {
+    async ensure(name, { shards, from, retentionMs, topics = ['**'], failover = 'ignore', shared, broker }) {
       const wait = { doing: `Preparing subscription '${name}'`, tables: ['subscription', 'outbox'] };
       const write = async (given: PoolClient) => {
         const client = withOwnTypes(given);
@@ -151,22 +153,24 @@ export function createSubscriptionStore(database: Database): SubscriptionStore {
           else await reshard(client, name, { shards, failover }, found, attempt);
         }
         const settings = shared === undefined ? null : JSON.stringify(shared);
-        const other = await client.query<{ before: string; held: boolean }>(
-          `SELECT settings::text AS before, coalesce(lease_until > clock_timestamp(), false) AS held FROM ${s}.subscription
-           WHERE name = $1 AND settings <> $2::jsonb ORDER BY held DESC LIMIT 1`,
-          [name, settings],
+        const other = await client.query<{ before: string | null; broker: string | null; held: boolean }>(
+          `SELECT CASE WHEN settings <> $2::jsonb THEN settings END::text AS before, CASE WHEN broker <> $3 THEN broker END AS broker,
+             coalesce(lease_until > clock_timestamp(), false) AS held
+           FROM ${s}.subscription WHERE name = $1 AND (settings <> $2::jsonb OR broker <> $3) ORDER BY held DESC LIMIT 1`,
+          [name, settings, broker ?? null],
         );
         // Whoever holds it with other settings finds its epoch gone at its next write.
         await client.query(
           `UPDATE ${s}.subscription SET retention = $2 * interval '1 millisecond', topics = $3, settings = coalesce($4::jsonb, settings),
+             broker = coalesce($5, broker),
              lease_owner = CASE WHEN settings <> $4::jsonb THEN NULL ELSE lease_owner END,
              lease_until = CASE WHEN settings <> $4::jsonb THEN NULL ELSE lease_until END,
              lease_epoch = CASE WHEN settings <> $4::jsonb THEN lease_epoch + 1 ELSE lease_epoch END
            WHERE name = $1`,
-          [name, retentionMs, topics, settings],
+          [name, retentionMs, topics, settings, broker ?? null],
         );
         const [row] = other.rows;
-        return row === undefined ? null : { before: JSON.parse(row.before) as SharedSettings, held: row.held };
+        return row === undefined ? null : { ...row, before: JSON.parse(row.before ?? 'null') as SharedSettings | null };
       };
       return explainingLockWaits(database, wait, () => database.transaction(write));
     },

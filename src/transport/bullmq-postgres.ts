@@ -80,7 +80,17 @@ export function bullmqPostgresTransport(options: BullmqPostgresTransportOptions)
     broker.kind,
     () => bullmqPublisher(broker, settings),
     (destination, handle, receive) => bullmqReceiver(broker, settings, destination, handle, receive),
+    addressOf(config, schema),
   );
+}
+
+/** As it was given, without secrets; undefined where the driver takes it from the environment. */
+function addressOf({ connectionString, host, port = 5432, database }: PoolConfig, schema: string): string | undefined {
+  if (connectionString === undefined)
+    return host === undefined ? undefined : `postgres ${host}:${port}/${database ?? ''} schema ${schema}`;
+  if (!URL.canParse(connectionString)) return undefined;
+  const url = new URL(connectionString);
+  return `postgres ${url.hostname}:${url.port || 5432}${url.pathname} schema ${schema}`;
 }
 
 /** Data exceptions (text that jsonb cannot hold) and program limits (too large for jsonb) are about one message. */

@@ -64,7 +64,27 @@ export function bullmqTransport(options: BullmqTransportOptions): Transport {
     broker.kind,
     () => bullmqPublisher(broker, settings),
     (destination, handle, receive) => bullmqReceiver(broker, settings, destination, handle, receive),
+    addressOf(options.connection, prefix),
   );
+}
+
+/** As it was given: names of hosts are not looked up. */
+function addressOf(connection: string | RedisOptions, prefix: string): string | undefined {
+  const place = typeof connection === 'string' ? placeOfUrl(connection) : placeOf(connection);
+  return place === undefined ? undefined : `redis ${place} prefix ${prefix}`;
+}
+
+function placeOfUrl(url: string): string | undefined {
+  if (!URL.canParse(url)) return undefined;
+  const { hostname, port, pathname } = new URL(url);
+  return hostname === ''
+    ? undefined
+    : placeOf({ host: hostname, port: Number(port || 6379), db: Number(pathname.slice(1)) });
+}
+
+function placeOf({ host = 'localhost', port = 6379, db = 0, path, name }: RedisOptions): string {
+  // Behind Sentinel it is known by its name.
+  return path ?? (name === undefined ? `${host}:${port}/${Number.isInteger(db) ? db : 0}` : `sentinel ${name}`);
 }
 
 /** Everything else Redis answers (OOM, READONLY, LOADING, MISCONF, NOAUTH, NOPERM, CLUSTERDOWN, …) is about the broker as a whole. */

@@ -56,6 +56,7 @@ describe('flags and variables', () => {
 
   it.each([
     [{ lease: '2 weeks' }, /--lease/],
+    [{ failoverReplay: 'perhaps' }, /--failover-replay/],
     [{ batchSize: 'many' }, /--batch-size is "many"/],
     [{ from: 'middle' }, /beginning, now/],
     [{ route: ['orders'] }, /not a route/],
@@ -137,6 +138,11 @@ describe('resolveRelay', () => {
     const flagged = relay(given({ lease: '2s', httpPort: '2', logLevel: 'debug', shutdownDeadline: '9s' }), config);
     expect(flagged.subscriptions).toMatchObject([{ lease: '2s', batchSize: 7 }, { lease: '2s' }]);
     expect(flagged).toMatchObject({ http: { port: 2 }, logLevel: 'debug', shutdownDeadlineMs: 9_000 });
+    for (const failoverReplay of ['2h', 'hold', 'never'])
+      expect(relay(given({}, { HOLDFAST_FAILOVER_REPLAY: failoverReplay }), config).subscriptions).toMatchObject([
+        { failoverReplay },
+        { failoverReplay },
+      ]);
   });
 
   it('picks subscriptions of the file, and refuses routes beside them', () => {

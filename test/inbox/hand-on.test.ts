@@ -8,7 +8,9 @@ import { z } from 'zod';
 import { on, type HandlerContext } from '../../src/inbox/handler.ts';
 import { retryParked } from '../../src/inbox/parked-operations.ts';
 import { message } from '../../src/message/message-type.ts';
+import { doctor } from '../../src/operations/doctor.ts';
 import { listParked } from '../../src/operations/parked.ts';
+import { relayStatus } from '../../src/operations/relay-status.ts';
 import { memoryBroker, memoryTransport } from '../../src/transport/memory.ts';
 import { eventually } from '../support/eventually.ts';
 import { clean, delivery, openLab, Placed, wire, type Lab } from './lab.ts';
@@ -116,4 +118,22 @@ it('a retry by hand where nobody has the handler leaves the message to the first
   expect(await lab.parked()).toMatchObject([{ reason: 'no handler', redrives: 0, attempts: 0 }]);
   await lab.make({ handlers: current }).tickParked();
   expect(await lab.effects()).toHaveLength(1);
+});
+
+it('what no process has a handler for is found by the doctor, with its topics, and is no dead letter', async () => {
+  const older = lab.make({ handlers: old, handlerWait: 0 });
+  for (const type of ['order.cancelled', 'order.lost', 'order.lost']) await older.handle(delivery(wire({ type })));
+  expect(
+    (await doctor(lab.database)).findings.filter(({ check }) => check.startsWith('flow.no-handler')),
+  ).toMatchObject([
+    {
+      level: 'warn',
+      what: expect.stringMatching(/shipping has 3 parked messages .*: order\.cancelled, order\.lost\.$/),
+    },
+  ]);
+  // As `parked ls` says it: it goes on by itself as soon as somebody can.
+  expect((await relayStatus(lab.database)).consumers).toMatchObject([{ consumer: 'shipping', failed: 3, dead: 0 }]);
+  const handlers = [...current, on(message('order.lost', { schema: z.unknown() }), () => {})];
+  await lab.make({ handlers }).tickParked();
+  expect((await doctor(lab.database)).findings.map(({ check }) => check)).not.toContain('flow.no-handler');
 });

@@ -2,11 +2,16 @@
  * What the name of a consumer stands for: two services under one name are told apart by their queues, a deployment that renames a queue is not.
  */
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
+import type { Consumer } from '../../src/inbox/consumer.ts';
 import { on } from '../../src/inbox/handler.ts';
 import { judgeIdentity } from '../../src/inbox/identity.ts';
 import { createSuspectStore } from '../../src/inbox/suspect-store.ts';
+import { doctor } from '../../src/operations/doctor.ts';
 import { openDatabase } from '../../src/postgres/database.ts';
 import { toExecutor } from '../../src/postgres/executor.ts';
+import { createRelay } from '../../src/relay/relay.ts';
+import { silentLogger, type Logger } from '../../src/runtime/log.ts';
+import { memoryTransport } from '../../src/transport/memory.ts';
 import { clean, openLab, Placed, type Lab } from './lab.ts';
 
 let lab: Lab;
@@ -64,11 +69,60 @@ it.each([false, true])('says what is wrong when it starts on a read-only databas
   }
 });
 
+it('is told when the process started last has another broker or another retention, and is not kept from starting', async () => {
+  const told: unknown[] = [];
+  const log: Logger = {
+    ...silentLogger,
+    warn: (fields) => void told.push((fields as { differs: unknown }).differs),
+    child: () => log,
+  };
+  const start = async (address: string, retention: '20d' | '30d'): Promise<Consumer> => {
+    const transport = { ...memoryTransport(), address };
+    const consumer = lab.make({ transport, retention, log, handlers: [on(Placed, () => {})] });
+    await consumer.start();
+    return consumer;
+  };
+  const all = [await start('redis a', '20d'), await start('redis a', '20d')];
+  expect(told).toEqual([]);
+  all.push(await start('redis b', '30d'), await start('redis b', '30d'));
+  const days = (n: number): number => n * 86_400_000;
+  expect(told).toEqual([
+    [
+      'broker redis b instead of redis a',
+      `retention ${days(30)} ms instead of ${days(20)} ms, of which the shorter one counts`,
+    ],
+  ]);
+  // A relay that publishes to that queue at another place would fill it for nobody.
+  const relay = createRelay({
+    database: lab.database,
+    subscriptions: [
+      {
+        name: 'main',
+        transport: { ...memoryTransport(), address: 'redis a' },
+        routes: [{ topics: '**', to: 'shipping' }],
+      },
+    ],
+  });
+  await relay.prepare();
+  const apart = async () => (await doctor(lab.database)).findings.filter(({ check }) => check === 'flow.brokers');
+  expect(await apart()).toMatchObject([
+    { what: expect.stringMatching(/shipping receives from redis b, .*main .*redis a/) },
+  ]);
+  all.push(await start('redis a', '30d'));
+  expect(await apart()).toEqual([]);
+  await relay.stop();
+  await Promise.all(all.map((consumer) => consumer.stop()));
+});
+
 it('decides by what is stored', () => {
-  const identity = { consumer: 'c', destination: 'q', former: ['old'] };
-  expect(judgeIdentity(identity, null)).toEqual(['q']);
-  expect(judgeIdentity(identity, ['q'])).toBeNull();
-  expect(judgeIdentity(identity, ['old'])).toEqual(['old', 'q']);
-  expect(judgeIdentity(identity, ['old', 'q'])).toBeNull();
-  expect(() => judgeIdentity(identity, ['other'])).toThrow(/formerDestinations/);
+  const identity = { consumer: 'c', destination: 'q', former: ['old'], retentionMs: 1, broker: 'b' };
+  const known = (...queues: string[]) => ({ queues, retentionMs: 1, broker: 'b' });
+  expect(judgeIdentity(identity, null)).toEqual({ next: known('q'), differs: [] });
+  expect(judgeIdentity(identity, known('q'))).toEqual({ next: null, differs: [] });
+  expect(judgeIdentity(identity, known('old'))).toEqual({ next: known('old', 'q'), differs: [] });
+  expect(judgeIdentity(identity, known('old', 'q')).next).toBeNull();
+  expect(() => judgeIdentity(identity, known('other'))).toThrow(/formerDestinations/);
+  // A transport that does not say where it is changes nothing of what is known.
+  expect(judgeIdentity({ ...identity, broker: null }, known('q'))).toEqual({ next: null, differs: [] });
+  expect(judgeIdentity(identity, { ...known('q'), broker: null })).toEqual({ next: known('q'), differs: [] });
 });

@@ -4,9 +4,12 @@
 import { Queue, Worker } from 'bullmq';
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
+import { doctor } from '../../src/operations/doctor.ts';
 import { checkRedis } from '../../src/operations/doctor-redis.ts';
 import type { Finding } from '../../src/operations/finding.ts';
-import type { Database } from '../../src/postgres/database.ts';
+import { openDatabase, type Database } from '../../src/postgres/database.ts';
+import { queuesOnPostgres } from '../../src/operations/postgres-queues.ts';
+import { bullmqPostgresTransport } from '../../src/transport/bullmq-postgres.ts';
 import { queuesOnRedis } from '../../src/transport/bullmq-queues.ts';
 import { bullmqTransport } from '../../src/transport/bullmq-redis.ts';
 import { explainRedisError } from '../../src/transport/redis-connect.ts';
@@ -108,6 +111,24 @@ it.each([
   ['WRONGPASS invalid username-password pair', false, /^WRONGPASS/],
 ])('%s, TLS %s', (message, tls, expected) => {
   expect(explainRedisError(new Error(message), tls).message).toMatch(expected);
+});
+
+it('queues in the database itself are shown and looked at as well, and where there are none nothing is said', async () => {
+  const test = await createTestDatabase({ migrate: true });
+  onTestFinished(() => test.drop());
+  const database = openDatabase({ url: test.url });
+  onTestFinished(() => database.close());
+  expect(await queuesOnPostgres(database)).toEqual([]);
+  const env = { DATABASE_URL: test.url };
+  expect(JSON.parse((await holdfast(['status', '--json'], { env })).stdout)).toMatchObject({ broker: null });
+
+  const transport = bullmqPostgresTransport({ connection: test.url, queues: { orders: { partitions: 2 } } });
+  onTestFinished(() => transport.close());
+  const batch = [1, 2, 3, 4].map((n) => outbound('orders', n, { key: `k${n}` }));
+  await transport.publisher().publish(batch, { signal: NEVER });
+  await database.query("INSERT INTO bullmq.meta VALUES ('orders', 'paused', '1'), ('foreign', 'paused', '1')");
+  expect((await holdfast(['status'], { env })).stdout).toMatch(/orders +4 +0 +0 +\?[\s\S]*orders is paused/);
+  expect(ofQueues((await doctor(database)).findings)).toEqual(['warn queue.paused']);
 });
 
 it('status shows the queues, and goes on without Redis', async () => {

@@ -188,6 +188,12 @@ describe('judgeFlow', () => {
     expect(findings[1]?.what).toMatch(/subscription old/);
   });
 
+  it('finds what nobody has a handler for', () => {
+    const findings = judgeFlow(status({}), [], [{ consumer: 'billing', count: 1, topics: ['order.lost'] }]);
+    expect(names(findings)).toEqual(['warn flow.no-handler']);
+    expect(findings[0]?.what).toMatch(/billing has 1 parked message .*order\.lost/);
+  });
+
   it('notes short inboxes', () => {
     expect(names(judgeFlow(status({}), ['billing']))).toEqual(['note flow.inbox-retention']);
   });

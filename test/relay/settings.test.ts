@@ -1,6 +1,8 @@
 /** What the relays of one subscription must have alike: the one that was started last says what counts. */
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { differences, sharedSettings } from '../../src/relay/shared-settings.ts';
+import { silentLogger, type Logger } from '../../src/runtime/log.ts';
+import { recordingTransport } from '../support/recording-transport.ts';
 import { createRelayLab, type RelayLab } from '../support/relay-lab.ts';
 
 let lab: RelayLab;
@@ -61,6 +63,20 @@ describe('two relays with different routes', () => {
     await second.relay.tick();
     expect([first.relay.states[0]?.role, second.relay.states[0]?.role]).toEqual(['active', 'standby']);
   });
+});
+
+it('a relay that was told another broker says so, and is not kept from the subscription', async () => {
+  const said: unknown[] = [];
+  const log: Logger = { ...silentLogger, warn: (fields) => void said.push(fields), child: () => log };
+  const start = (address: string) => lab.relay({}, { log }, { ...recordingTransport(), address });
+  const first = await start('redis a');
+  await first.relay.tick();
+  await start('redis a');
+  expect(said).toEqual([]);
+  await start('redis b');
+  expect(said).toEqual([{ subscription: 'main', broker: 'redis b', before: 'redis a' }]);
+  await first.relay.tick();
+  expect(first.relay.states[0]?.role).toBe('active');
 });
 
 it('what differs is told in words', () => {

@@ -1,5 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { bullmqPostgresTransport } from '../../src/transport/bullmq-postgres.ts';
+import { bullmqTransport } from '../../src/transport/bullmq-redis.ts';
 import { jobId, partitionOf, queueName } from '../../src/transport/bullmq-parts.ts';
 import { createSemaphore } from '../../src/transport/semaphore.ts';
 
@@ -82,5 +84,29 @@ describe('createSemaphore', () => {
     keep!();
     expect(await slots.acquire(stop.signal)).toBeUndefined();
     expect(await slots.acquire(new AbortController().signal)).toBeTypeOf('function');
+  });
+});
+
+describe('the address of a transport', () => {
+  it.each([
+    ['redis://me:secret@one:7000/2', 'redis one:7000/2 prefix holdfast'],
+    ['rediss://one', 'redis one:6379/0 prefix holdfast'],
+    [{ host: 'one', password: 'secret' }, 'redis one:6379/0 prefix holdfast'],
+    [{ sentinels: [{ host: 'a', port: 1 }], name: 'main' }, 'redis sentinel main prefix holdfast'],
+    ['/run/redis.sock', undefined],
+  ])('on Redis: %j', (connection, address) => {
+    expect(bullmqTransport({ connection }).address).toBe(address);
+  });
+
+  it('on Redis differs by prefix', () => {
+    expect(bullmqTransport({ connection: 'redis://one', prefix: 'mine' }).address).toBe('redis one:6379/0 prefix mine');
+  });
+
+  it.each([
+    ['postgres://me:secret@one/shop', 'postgres one:5432/shop schema bullmq'],
+    [{ host: 'one', port: 1, database: 'shop', password: 'secret' }, 'postgres one:1/shop schema bullmq'],
+    [{}, undefined],
+  ])('on PostgreSQL: %j', (connection, address) => {
+    expect(bullmqPostgresTransport({ connection }).address).toBe(address);
   });
 });

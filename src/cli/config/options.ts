@@ -168,6 +168,12 @@ export const RELAY = {
     'when a message cannot be published: park-key (default) holds back its key, skip does not',
     oneOf('park-key', 'skip'),
   ),
+  failoverReplay: setting(
+    '--failover-replay <policy>',
+    ['HOLDFAST_FAILOVER_REPLAY'],
+    'after a failover or a restore, publish again what went out within this duration (default: 1h); hold waits for `holdfast adopt`, never goes on',
+    (value, where) => (value === 'hold' || value === 'never' ? value : duration(value, where)),
+  ),
   httpHost: setting(
     '--http-host <address>',
     ['HOLDFAST_HTTP_HOST'],

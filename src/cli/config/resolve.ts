@@ -85,6 +85,7 @@ const OVERRIDES = [
   'idlePoll',
   'retention',
   'onRefused',
+  'failoverReplay',
 ] as const;
 
 /** Flags and variables apply to every subscription. */

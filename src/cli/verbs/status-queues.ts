@@ -1,7 +1,9 @@
 /**
- * The part of `holdfast status` about what lies in the broker. Loaded where a Redis is known only.
+ * The part of `holdfast status` about what lies in the broker: in Redis, where one is known, and in the database itself.
  */
-import { type FoundQueue, queuesOnRedis } from '../../transport/bullmq-queues.ts';
+import type { Database } from '../../postgres/database.ts';
+import { queuesOnPostgres } from '../../operations/postgres-queues.ts';
+import type { FoundQueue } from '../../transport/bullmq-queues.ts';
 import { formatCount } from '../output/format.ts';
 import type { Ui } from '../output/report.ts';
 import { formatTable } from '../output/table.ts';
@@ -14,9 +16,23 @@ export interface QueuesStatus {
 
 const TIMEOUT_MS = 2_000;
 
+/** Null where there are no queues to be known of. */
+export async function readQueues(
+  database: Database,
+  urls: readonly string[],
+  prefix: string | undefined,
+): Promise<QueuesStatus | null> {
+  const [own, redis] = await Promise.all([queuesOnPostgres(database), readRedis(urls, prefix)]);
+  if (own.length === 0 && urls.length === 0) return null;
+  return { queues: [...redis.queues, ...own], trouble: redis.trouble };
+}
+
 /** Never rejects: the rest of the status is of use without it. */
-export async function readQueues(urls: readonly string[], prefix: string | undefined): Promise<QueuesStatus> {
+async function readRedis(urls: readonly string[], prefix: string | undefined): Promise<QueuesStatus> {
+  if (urls.length === 0) return { queues: [], trouble: null };
   try {
+    // Whoever has no Redis need not load what speaks to it.
+    const { queuesOnRedis } = await import('../../transport/bullmq-queues.ts');
     const found = await Promise.all(urls.map((url) => queuesOnRedis(url, { prefix, timeoutMs: TIMEOUT_MS })));
     return { queues: found.flatMap(({ queues }) => queues), trouble: null };
   } catch (error) {
@@ -27,8 +43,8 @@ export async function readQueues(urls: readonly string[], prefix: string | undef
 /** Paragraphs. */
 export function formatQueues({ queues, trouble }: QueuesStatus, ui: Ui): readonly string[] {
   const { style } = ui;
-  if (trouble !== null) return [` ${style.red('!')} Redis cannot be asked what lies in its queues: ${trouble}`];
-  if (queues.length === 0) return [];
+  const away = trouble === null ? [] : [` ${style.red('!')} Redis cannot be asked what lies in its queues: ${trouble}`];
+  if (queues.length === 0) return away;
   const count = (value: number | null): string => (value === null ? '?' : formatCount(value));
   const table = formatTable(
     queues,
@@ -44,5 +60,5 @@ export function formatQueues({ queues, trouble }: QueuesStatus, ui: Ui): readonl
   const remarks = queues.flatMap(({ state }) =>
     state.remarks.map(({ what, advice }) => ` ${style.yellow('!')} ${what} ${advice}`),
   );
-  return [`In the broker\n${table}`, ...(remarks.length === 0 ? [] : [remarks.join('\n')])];
+  return [...away, `In the broker\n${table}`, ...(remarks.length === 0 ? [] : [remarks.join('\n')])];
 }

@@ -16,7 +16,7 @@ import type { Report, Ui } from '../output/report.ts';
 import { formatTable } from '../output/table.ts';
 import { withDatabase, type Context } from '../verb.ts';
 import { resolveRedisUrls } from '../config/servers.ts';
-import type { QueuesStatus } from './status-queues.ts';
+import { formatQueues, readQueues, type QueuesStatus } from './status-queues.ts';
 import { formatSagas } from './status-sagas.ts';
 
 export async function status(context: Context): Promise<Report> {
@@ -42,35 +42,26 @@ interface Found {
   readonly relay: RelayStatus;
   /** Null for a role that may not read them. */
   readonly sagas: SagaStatus | null;
-  /** Paragraphs and JSON about the broker; null where no Redis is known. */
-  readonly broker: { readonly json: QueuesStatus; readonly text: (ui: Ui) => readonly string[] } | null;
+  /** Null where no queues are known of. */
+  readonly broker: QueuesStatus | null;
 }
 
 async function look(database: Database, context: Context): Promise<Found> {
   const [relay, sagas, broker] = await Promise.all([
     relayStatus(database),
     sagaStatus(database),
-    lookAtBroker(context),
+    readQueues(database, resolveRedisUrls(context.given, context.config), context.config.redis?.prefix),
   ]);
   return { relay, sagas, broker };
 }
 
-/** Whoever has no Redis need not load what speaks to it. */
-async function lookAtBroker({ given, config }: Context): Promise<Found['broker']> {
-  const urls = resolveRedisUrls(given, config);
-  if (urls.length === 0) return null;
-  const { formatQueues, readQueues } = await import('./status-queues.ts');
-  const json = await readQueues(urls, config.redis?.prefix);
-  return { json, text: (ui) => formatQueues(json, ui) };
-}
-
 function toReport({ relay, sagas, broker }: Found): Report {
   return {
-    json: { ...relay, sagas, broker: broker?.json ?? null },
+    json: { ...relay, sagas, broker },
     text: (ui) =>
       [
         formatStatus(relay, ui),
-        ...(broker === null ? [] : broker.text(ui)),
+        ...(broker === null ? [] : formatQueues(broker, ui)),
         ...(sagas === null ? [] : formatSagas(sagas, ui)),
       ].join('\n\n'),
   };
