@@ -110,7 +110,8 @@ async function measure(contestant: Contestant, transport: Transport, messages: n
 
 function startConsumer(database: Database): Contestant['start'] {
   return async (transport, queue, handled) => {
-    const shipping = consumer('shipping', {
+    // A name stands for one queue, and each round has a queue of its own.
+    const shipping = consumer(`shipping-${queue}`, {
       transport,
       database,
       destination: queue,

@@ -5,6 +5,7 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
+import type { Programs } from '../.ci/compile-programs.ts';
 import { DIE_AT_WORK, WORKERS, type ProcessName } from './chaos.ts';
 import type { Report, Settings } from './processes/link.ts';
 
@@ -42,7 +43,12 @@ interface Child {
   expected: boolean;
 }
 
-export function launchFleet(settings: Settings): Fleet {
+/** What the processes run, compiled: one that was killed is back sooner. */
+export const PROGRAMS = ['relay', 'worker', 'service'].map((name) =>
+  fileURLToPath(new URL(`processes/${name}.ts`, import.meta.url)),
+);
+
+export function launchFleet(settings: Settings, programs: Programs): Fleet {
   const children = new Map<ProcessName, Child>();
   const counts = new Map<string, number>();
   let failAll: (error: Error) => void;
@@ -57,8 +63,7 @@ export function launchFleet(settings: Settings): Fleet {
 
   function launch(name: ProcessName): Promise<void> {
     const script = name === 'relay' ? 'relay' : WORKERS.some((worker) => worker === name) ? 'worker' : 'service';
-    const path = fileURLToPath(new URL(`processes/${script}.ts`, import.meta.url));
-    const child = spawn(process.execPath, ['--import', 'tsx', path, name], {
+    const child = spawn(process.execPath, [programs.path(`${script}.ts`), name], {
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
     });
     const entry: Child = { process: child, exited: once(child, 'exit'), expected: false };

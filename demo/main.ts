@@ -3,6 +3,7 @@
  *
  * What it looks like with Holdfast: sagas/place-order.ts, services/orders.ts and its neighbours. How the demo goes: here, then run.ts.
  */
+import { compilePrograms } from '../.ci/compile-programs.ts';
 import { formatTimeline } from '../src/cli/output/timeline.ts';
 import { showRun } from '../src/operations/sagas.ts';
 import { audit, type Audit } from './audit.ts';
@@ -10,7 +11,7 @@ import { readBooks, type Books, type Databases } from './audit/books.ts';
 import { mostEventful } from './audit/runs.ts';
 import { openBacklog } from './broker.ts';
 import { WORKERS } from './chaos.ts';
-import { launchFleet, type Fleet } from './fleet.ts';
+import { launchFleet, PROGRAMS, type Fleet } from './fleet.ts';
 import { readOptions, USAGE, type Options } from './options.ts';
 import { runOrders, Stalled } from './run.ts';
 import { openScreen } from './screen.ts';
@@ -67,7 +68,9 @@ async function demo({ orders, seed, transport }: Options): Promise<number> {
     () => 'of the services, with outbox and inbox beside',
   );
 
-  const fleet = launchFleet({ world: { orders, seed }, databases: urls, broker });
+  const programs = await compilePrograms(PROGRAMS);
+  cleanUps.push(() => programs.dispose());
+  const fleet = launchFleet({ world: { orders, seed }, databases: urls, broker }, programs);
   cleanUps.push(() => fleet.dispose());
   const all = Promise.all([...SERVICE_NAMES, ...WORKERS, 'relay' as const].map((name) => fleet.start(name)));
   await screen.phase('processes', all, () => `${SERVICE_NAMES.join(', ')}, two workers, and the relay`);

@@ -2,31 +2,34 @@
  * The command line as a child process, as users have it. Used by the tests of this folder.
  */
 import { execFile, spawn, type ChildProcess } from 'node:child_process';
-import { rmSync, symlinkSync } from 'node:fs';
-import { mkdtemp } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { existsSync, mkdirSync, renameSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { inject } from 'vitest';
+import { eventually } from '../support/eventually.ts';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 
-/** Compiled as it is shipped, once for each test file: that starts in a fraction of the time that a loader takes. */
+/** Compiled as it is shipped, once for all test files: that starts in a fraction of the time that a loader takes. */
 let compiled: Promise<string> | undefined;
 
 async function compile(): Promise<string> {
-  const folder = await mkdtemp(join(tmpdir(), 'holdfast-cli-'));
-  process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
+  const folder = join(inject('commandLine'), 'holdfast');
+  const dist = join(folder, 'dist');
+  try {
+    mkdirSync(folder);
+  } catch {
+    // Another test file was first.
+    await eventually('the command line to be compiled', () => Promise.resolve(existsSync(dist)));
+    return join(dist, 'cli', 'main.js');
+  }
   for (const name of ['node_modules', 'migrations', 'package.json']) symlinkSync(join(ROOT, name), join(folder, name));
   const tsc = join(ROOT, 'node_modules', 'typescript', 'bin', 'tsc');
-  await promisify(execFile)(process.execPath, [
-    tsc,
-    '-p',
-    join(ROOT, 'tsconfig.build.json'),
-    '--outDir',
-    join(folder, 'dist'),
-  ]);
-  return join(folder, 'dist', 'cli', 'main.js');
+  const half = join(folder, 'half');
+  await promisify(execFile)(process.execPath, [tsc, '-p', join(ROOT, 'tsconfig.build.json'), '--outDir', half]);
+  renameSync(half, dist);
+  return join(dist, 'cli', 'main.js');
 }
 
 export interface RunOptions {

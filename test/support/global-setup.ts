@@ -1,7 +1,13 @@
 /**
- * Vitest's global setup: one PostgreSQL and one Redis for the whole run. Tests reach them through servers.ts.
+ * Vitest's global setup: one PostgreSQL and one Redis for the whole run, which tests reach through servers.ts, and the programs that
+ * they start as processes (laws/child.ts).
  */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import type { TestProject } from 'vitest/node';
+import { compilePrograms } from '../../.ci/compile-programs.ts';
 import { findOrStartPostgres } from '../../src/testing/servers/postgres.ts';
 import { findOrStartRedis } from '../../src/testing/servers/redis.ts';
 
@@ -10,19 +16,37 @@ declare module 'vitest' {
     postgresAdminUrl: string;
     postgresVersion: string;
     redisUrl: string;
+    /** Folder of the compiled programs, for as long as the run lasts. */
+    programs: string;
+    /** Folder in which the command line is compiled by the first test that needs it. */
+    commandLine: string;
   }
 }
 
+const PROGRAMS = [
+  'laws/relay-child.ts',
+  'laws/consumer-child.ts',
+  'laws/saga-child.ts',
+  'laws/saga-poison-child.ts',
+  'laws/reference-child.ts',
+  '../transport/hanging-consumer.ts',
+].map((path) => fileURLToPath(new URL(path, import.meta.url)));
+
 export async function setup(project: TestProject): Promise<() => Promise<void>> {
+  const programs = await compilePrograms(PROGRAMS);
   const postgres = await findOrStartPostgres();
   const redis = await findOrStartRedis().catch(async (error: unknown) => {
     await postgres.dispose();
     throw error;
   });
+  const commandLine = await mkdtemp(join(tmpdir(), 'holdfast-cli-'));
+  project.provide('programs', programs.folder);
+  project.provide('commandLine', commandLine);
   project.provide('postgresAdminUrl', postgres.adminUrl);
   project.provide('postgresVersion', postgres.version);
   project.provide('redisUrl', redis.url);
   return async () => {
-    await Promise.all([postgres.dispose(), redis.dispose()]);
+    await Promise.all([postgres.dispose(), redis.dispose(), programs.dispose()]);
+    await rm(commandLine, { recursive: true, force: true });
   };
 }

@@ -14,6 +14,7 @@ import {
   rejection,
   silentServer,
 } from '../conformance/transport-kit.ts';
+import { programPath } from '../support/programs.ts';
 import { type RedisServer, sharedRedisUrl, startRedis, uniquePrefix } from '../support/servers.ts';
 
 /** Claims that run out soon, so that a test need not wait long for what a dead consumer held. Patient with a slow broker. */
@@ -189,9 +190,7 @@ describe('bullmqTransport', () => {
       .publisher()
       .publish([outbound(destination, 1, { key: 'k' }), outbound(destination, 2, { key: 'k' })], { signal: NEVER });
     for (let death = 0; death < 2; death += 1) {
-      const child = fork(new URL('./hanging-consumer.ts', import.meta.url), [server.url, destination], {
-        execArgv: ['--import', 'tsx'],
-      });
+      const child = fork(programPath('hanging-consumer.ts'), [server.url, destination]);
       const [message] = await once(child, 'message');
       expect(message).toEqual({ redeliveries: death });
       child.kill('SIGKILL');

@@ -5,7 +5,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
-import { fileURLToPath } from 'node:url';
+import { programPath } from '../programs.ts';
 
 export interface ChildEvent {
   readonly event: string;
@@ -37,10 +37,10 @@ type ChildProgram =
   | 'saga-poison-child.ts'
   | 'reference-child.ts';
 
-/** `program` stands beside this file; `node` are options of Node itself. */
+/** `program` stands beside this file, and is started as it was compiled; `node` are options of Node itself. */
 export function startChild(program: ChildProgram, settings: object, node: readonly string[] = []): Child {
-  const file = fileURLToPath(new URL(program, import.meta.url));
-  const started = spawn(process.execPath, [...node, '--import', 'tsx', file, JSON.stringify(settings)], {
+  const file = programPath(program);
+  const started = spawn(process.execPath, [...node, file, JSON.stringify(settings)], {
     stdio: ['pipe', 'pipe', 'pipe'],
   });
   started.stdin.on('error', () => {});

@@ -1,7 +1,7 @@
 /**
  * The clock of a database, in the hand of a test: it stands still until it is moved, so a month passes in a moment and nothing is due
- * by the slowness of a machine. Leases, timers and due times go by it, since the functions of Holdfast ask for clock_timestamp()
- * without saying whose: a function of that name stands before the server's own in the search path of the whole database.
+ * by the slowness of a machine. Leases, timers and due times go by it, since statements and functions of Holdfast ask for
+ * clock_timestamp() without saying whose: a function of that name stands before the server's own in every search path.
  */
 import type pg from 'pg';
 
@@ -22,6 +22,20 @@ export async function installClock(pool: pg.Pool): Promise<void> {
     CREATE FUNCTION moved.clock_timestamp() RETURNS timestamptz LANGUAGE sql VOLATILE AS 'SELECT at FROM moved.clock';
     DO $$ BEGIN
       EXECUTE format('ALTER DATABASE %I SET search_path TO moved, pg_catalog, public', current_database());
+    END $$`);
+}
+
+/** To be called after the migrations, whose functions have search paths of their own. */
+export async function adoptClock(pool: pg.Pool): Promise<void> {
+  await pool.query(`
+    DO $$ DECLARE f record; BEGIN
+      FOR f IN
+        SELECT p.oid::regprocedure AS name, substring(setting FROM '^search_path=(.*)$') AS path
+        FROM pg_proc p, unnest(p.proconfig) AS setting
+        WHERE p.pronamespace = 'holdfast'::regnamespace AND setting LIKE 'search_path=%'
+      LOOP
+        EXECUTE format('ALTER FUNCTION %s SET search_path TO moved, %s', f.name, f.path);
+      END LOOP;
     END $$`);
 }
 

@@ -24,6 +24,12 @@ export function everyDeathTwice(points: readonly string[]): readonly Deaths[] {
   return everyDeath(points).map((death) => ({ ...death, again: 'there' }));
 }
 
+/** Some of them. */
+export function sampleOfDeathsTwice(points: readonly string[], size: number, random: Random): readonly Deaths[] {
+  const all = everyDeathTwice(points);
+  return Array.from({ length: size }, () => random.pick(all));
+}
+
 /** Two deaths in a run: the first anywhere, the second anywhere after it. */
 export function sampleOfTwo(points: readonly string[], size: number, random: Random): readonly Deaths[] {
   const firsts = everyDeath(points);

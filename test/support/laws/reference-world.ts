@@ -11,10 +11,10 @@ import { createPostgresClientStore } from '../../../src/saga/postgres-client-sto
 import { createPostgresWorkerStore } from '../../../src/saga/postgres-worker-store.ts';
 import { sagaReplies } from '../../../src/saga/replies.ts';
 import { eventually } from '../eventually.ts';
-import { startChild } from './child.ts';
+import type { startChild } from './child.ts';
 import { createHandPost } from './hand-post.ts';
 import { beginWorker, type MortalWorker } from './mortal-worker.ts';
-import { installClock, openClock } from './moved-clock.ts';
+import { adoptClock, installClock, openClock } from './moved-clock.ts';
 import type { ReferenceChildSettings } from './reference-child.ts';
 import { counter, type Deaths } from './reference-deaths.ts';
 import { judgeRun } from './reference-judge.ts';
@@ -53,12 +53,20 @@ export async function prepareReferenceDatabase(url: string, pool: pg.Pool): Prom
   await installClock(pool);
   const database = openDatabase({ url, max: 2 });
   await migrate(database);
+  await adoptClock(pool);
   await database.query(`${REFERENCE_TABLES}; ${VISITS}`);
   await database.close();
 }
 
-/** @param ledger path of the file that is the memory of third parties */
-export async function openReferenceWorld(url: string, ledger: string): Promise<ReferenceWorld> {
+/**
+ * @param ledger path of the file that is the memory of third parties
+ * @param start starts the processes that are killed; one of these has none to start
+ */
+export async function openReferenceWorld(
+  url: string,
+  ledger: string,
+  start?: typeof startChild,
+): Promise<ReferenceWorld> {
   const database = openDatabase({ url, max: 10 });
   const { pool } = database;
   const clock = await openClock(pool);
@@ -107,7 +115,8 @@ export async function openReferenceWorld(url: string, ledger: string): Promise<R
   /** Resolves whether it died where it was meant to, and not at the end. */
   async function killProcess(scenario: Scenario, id: string, death: Deaths): Promise<boolean> {
     const settings: ReferenceChildSettings = { url, ledger, scenario: scenario.name, id, death };
-    const child = startChild('reference-child.ts', settings);
+    if (start === undefined) throw new Error('There is nobody to start a process.');
+    const child = start('reference-child.ts', settings);
     const { signal } = await child.exit;
     if (signal !== 'SIGKILL') throw new Error(`The process that was to be killed ended by itself.\n${child.log}`);
     await clock.read();
