@@ -99,7 +99,8 @@ export {
   type RecordedError,
   type RunStatus,
 } from './saga/events.ts';
-export { type RefusedAct, type RunView } from './saga/store.ts';
+export { type RefusedAct } from './saga/refused.ts';
+export { type RunView } from './saga/store.ts';
 
 export { defineConfig, type HoldfastConfig, type SubscriptionConfig } from './operations/config.ts';
 export { discardParked, dropSubscription, retryParked } from './operations/interventions.ts';

@@ -10,7 +10,8 @@ import { refuse } from './too-late.ts';
 import type { AttemptResult, Scene, UndoWish } from './facts.ts';
 import type { Run } from './run.ts';
 import type { CallState } from './state.ts';
-import type { MailBody, RefusedAct } from './store.ts';
+import type { RefusedAct } from './refused.ts';
+import type { MailBody } from './store.ts';
 import { isAnythingAbandoned, nextUndo, wasBegun } from './undo.ts';
 
 /** Why attempts of a run that is being undone are aborted. */

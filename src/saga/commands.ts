@@ -7,12 +7,7 @@ import type { MessageType } from '../message/message-type.ts';
 import { laneOf } from '../outbox/lane.ts';
 import { messageText, prepareMessage } from '../outbox/prepare.ts';
 import { wireCall } from './call-id.ts';
-import type { JournalLimits } from './growth.ts';
-import type { Logger } from '../runtime/log.ts';
-import type { ErrorLists } from './bugs.ts';
-import type { RecordedError } from './events.ts';
 import { raisedInput } from './recorded-values.ts';
-import type { Holder } from './lease-keeper.ts';
 import { valueOf, type CallState } from './state.ts';
 import type { CommandStep, EmitStep } from './steps.ts';
 import { knownAsDone, undoOf } from './undo.ts';
@@ -21,23 +16,12 @@ import { writeSagaCall } from './wire.ts';
 /** What is needed to know of the run. */
 export interface Sender {
   readonly id: string;
-  readonly settings: RunSettings;
-}
-
-/** The same for all runs of a worker. */
-export interface RunSettings extends JournalLimits {
-  /** Most UTF-8 bytes of one value as JSON. */
-  readonly maxBytes: number;
-  /** The topic on which replies are expected. */
-  readonly replyTo: string;
-  /** What counts as a bug where a saga does not say it itself. */
-  readonly errors?: ErrorLists | null | undefined;
-  /** What is left of an error before it is recorded; default: all that recordError keeps. */
-  readonly redactError?: ((error: RecordedError) => RecordedError) | undefined;
-  /** Told of a step that kept the event loop for itself. */
-  readonly onHeld?: ((holder: Holder) => void) | undefined;
-  /** For what nobody else can be told. */
-  readonly log?: Logger | undefined;
+  readonly settings: {
+    /** Most UTF-8 bytes of one value as JSON. */
+    readonly maxBytes: number;
+    /** The topic on which replies are expected. */
+    readonly replyTo: string;
+  };
 }
 
 export interface CommandRequest {

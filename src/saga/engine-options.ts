@@ -2,7 +2,7 @@
  * What the engine is given: the store, the time, and whom it tells of what happens. Used by the engine and by whoever makes one.
  */
 import type { Logger } from '../runtime/log.ts';
-import type { RunSettings } from './commands.ts';
+import type { RunSettings } from './run-settings.ts';
 import type { AnySaga, Registry } from './definition.ts';
 import type { Effects } from './effects.ts';
 import type { Fact } from './facts.ts';

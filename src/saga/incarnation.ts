@@ -10,7 +10,7 @@ import type { CrashPoint } from '../runtime/crash-point.ts';
 import type { Logger } from '../runtime/log.ts';
 import { backoffMs, type RetryPolicy } from '../runtime/retry.ts';
 import type { Limits } from './attempts.ts';
-import type { RunSettings } from './commands.ts';
+import type { RunSettings } from './run-settings.ts';
 import type { AnySaga, Registry } from './definition.ts';
 import { createEffects } from './effects.ts';
 import { fingerprintOf } from './fingerprint.ts';

@@ -3,7 +3,7 @@
  * the other. Used by the engine.
  */
 import type { Logger } from '../runtime/log.ts';
-import type { RunSettings } from './commands.ts';
+import type { RunSettings } from './run-settings.ts';
 import type { Registry, Saga } from './definition.ts';
 import { nextDue } from './due.ts';
 import type { JournalRow } from './events.ts';

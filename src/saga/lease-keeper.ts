@@ -11,14 +11,7 @@ import type { Database } from '../postgres/database.ts';
 import { quoteIdentifier } from '../postgres/quoting.ts';
 import type { Logger } from '../runtime/log.ts';
 import { inNoContext } from '../runtime/scope.ts';
-
-/** What held the event loop, and how long, in milliseconds. */
-export interface Holder {
-  readonly run: string;
-  readonly saga: string;
-  readonly call: string;
-  readonly ms: number;
-}
+import type { Holder } from './run-settings.ts';
 
 export interface LeaseKeeper {
   /** Whose lease is to be kept from now on; null: nobody's. */

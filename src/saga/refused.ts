@@ -1,6 +1,18 @@
 /** What was let in and came too late, as it is kept beside the run for whoever asks how it is doing. Pure. Used by the fold (state.ts). */
 import type { JournalEvent } from './events.ts';
-import type { RefusedAct } from './store.ts';
+
+/**
+ * What was let in and then came too late, so that it has changed nothing: a cancellation or a deadline behind the pivot or the end, a signal
+ * after the end, an act of a person on what was no longer stuck there.
+ */
+export interface RefusedAct {
+  readonly what: 'cancel' | 'deadline' | 'signal' | 'retry' | 'skip' | 'resolve';
+  /** Of a signal. */
+  readonly name?: string;
+  readonly reason?: string;
+  /** Who wanted it. */
+  readonly actor?: string;
+}
 
 /** Most of it that is told of beside the journal. */
 const MOST_REFUSED = 20;

@@ -3,7 +3,7 @@
  * backward.ts, mail.ts and due.ts decide what is recorded; the engine commits.
  */
 import { IdMap } from '../runtime/id-map.ts';
-import type { RunSettings } from './commands.ts';
+import type { RunSettings } from './run-settings.ts';
 import { stepOf, type Saga } from './definition.ts';
 import { calledText, doneText, withText } from './event-text.ts';
 import { endError } from './end-error.ts';

@@ -12,10 +12,9 @@ import {
   type StuckWhy,
   type UndoReason,
 } from './events.ts';
-import { withRefused } from './refused.ts';
+import { withRefused, type RefusedAct } from './refused.ts';
 import { attemptAgain, openAnew } from './retried.ts';
 import { keepSignal, takeSignal, type BufferedSignal } from './kept-signals.ts';
-import type { RefusedAct } from './store.ts';
 import { newUndo, type UndoState } from './undo-state.ts';
 
 export interface CallState {

@@ -12,6 +12,7 @@
  */
 import type { PoolClient } from 'pg';
 import type { JournalEvent, JournalRow, RecordedError, RunStatus, UndoReason } from './events.ts';
+import type { RefusedAct } from './refused.ts';
 
 /** A saga in one of its versions. */
 export interface SagaVersion {
@@ -95,19 +96,6 @@ export interface NewRun extends SagaVersion {
   readonly status: RunStatus;
   readonly deadlineAt: number | null;
   readonly parent: { readonly id: string; readonly call: string } | null;
-}
-
-/**
- * What was let in and then came too late, so that it has changed nothing: a cancellation or a deadline behind the pivot or the end, a signal
- * after the end, an act of a person on what was no longer stuck there.
- */
-export interface RefusedAct {
-  readonly what: 'cancel' | 'deadline' | 'signal' | 'retry' | 'skip' | 'resolve';
-  /** Of a signal. */
-  readonly name?: string;
-  readonly reason?: string;
-  /** Who wanted it. */
-  readonly actor?: string;
 }
 
 /** Signals that the run has taken in, and that its code has not waited for. */

@@ -1,7 +1,7 @@
 /** What was let in and came too late: recorded, and said in the log once. Used by what takes mail in, and by the way back. */
 import type { Scene } from './facts.ts';
 import type { Run } from './run.ts';
-import type { RefusedAct } from './store.ts';
+import type { RefusedAct } from './refused.ts';
 
 /** It changes nothing, and is not forgotten without a word. */
 export function refuse(run: Run, act: RefusedAct, scene: Scene): void {

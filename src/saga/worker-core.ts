@@ -14,7 +14,7 @@ import type { Service } from '../runtime/service.ts';
 import { HoldfastError } from '../errors.ts';
 import { createDeadlines } from '../inbox/deadlines.ts';
 import { createSagasOn, type Sagas } from './client.ts';
-import type { RunSettings } from './commands.ts';
+import type { RunSettings } from './run-settings.ts';
 import type { Registry, Saga } from './definition.ts';
 import { endError } from './end-error.ts';
 import { beginIncarnation, type Incarnation } from './incarnation.ts';

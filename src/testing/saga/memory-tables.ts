@@ -5,12 +5,12 @@
 import { HoldfastError } from '../../errors.ts';
 import { skippedOf } from '../../saga/end-error.ts';
 import type { JournalEvent, JournalRow, RunStatus, UndoReason } from '../../saga/events.ts';
+import type { RefusedAct } from '../../saga/refused.ts';
 import type {
   KeptSignals,
   Mail,
   MailBody,
   NewRun,
-  RefusedAct,
   RunCommit,
   RunUpdate,
   RunView,
