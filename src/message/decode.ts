@@ -4,7 +4,7 @@
  */
 import { HoldfastError } from '../errors.ts';
 import type { Envelope } from './envelope.ts';
-import { memberText, parseExact } from './exact-json.ts';
+import { altersNumbers, memberText, parseExact } from './exact-json.ts';
 import { holdsInfinity } from './json-limits.ts';
 import type { MessageType } from './message-type.ts';
 import { validate } from './validate.ts';
@@ -22,6 +22,25 @@ export async function decodePayload<Output>(
   const payload = raisePayload(type, envelope, wire);
   const validated = validate(type.schema, payload, `${type.topic} ${envelope.id}`);
   return validated instanceof Promise ? validated : validated.value;
+}
+
+/** The same, of a payload that was kept by itself, as JSON text. */
+export async function decodePayloadText<Output>(
+  type: MessageType<string, unknown, Output>,
+  envelope: Pick<Envelope, 'id' | 'version'>,
+  text: string,
+): Promise<Output> {
+  return decodePayload(type, { ...envelope, data: JSON.parse(text) as unknown }, `{"data":${text}}`);
+}
+
+/** The payload as it stands in the envelope, as JSON text, when JSON.parse would alter a number of it; otherwise undefined. */
+export function exactText(wire: unknown): string | undefined {
+  return typeof wire === 'string' && altersNumbers(wire) ? memberText(wire, 'data') : undefined;
+}
+
+/** The payload as JSON text, with the numbers that stand in the envelope; where an adapter has parsed that, with what it left of them. */
+export function payloadText({ data }: Pick<Envelope, 'data'>, wire: unknown): string {
+  return exactText(wire) ?? JSON.stringify(data) ?? 'null';
 }
 
 /**
@@ -73,7 +92,8 @@ export function raisePayload(
 
 function numbersOf(type: MessageType, data: unknown, wire: unknown, where: string): unknown {
   const text = typeof wire === 'string' ? wire : undefined;
-  if (type.numbers !== null && text !== undefined) return parseExact(memberText(text, 'data') ?? 'null', type.numbers);
+  const exact = type.numbers === null ? undefined : exactText(wire);
+  if (type.numbers !== null && exact !== undefined) return parseExact(exact, type.numbers);
   if (!holdsInfinity(data, text)) return data;
   throw new HoldfastError(
     'HF_PAYLOAD_INVALID',

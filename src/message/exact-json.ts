@@ -1,6 +1,6 @@
 /**
  * JSON whose numbers are not altered. JSON.parse makes a double of each number: 9007199254740993 becomes …992, and 1e400 Infinity.
- * For message types that ask for it, such a number is read as a text or a BigInt instead. Used by decode.ts.
+ * For message types that ask for it, such a number is read as a text or a BigInt instead. Used by decode.ts, and where a payload is kept.
  */
 import { randomBytes } from 'node:crypto';
 
@@ -30,6 +30,13 @@ export function parseExact(text: string, numbers: ExactNumbers): unknown {
   }
   const value: unknown = JSON.parse(exact + text.slice(doneTo));
   return whole ? withBigints(value) : value;
+}
+
+/** Whether JSON.parse would read another number than stands there. @param text JSON, known to be valid */
+export function altersNumbers(text: string): boolean {
+  if (!PERHAPS_INEXACT.test(text)) return false;
+  for (const [start, end] of numberPlaces(text)) if (!isExact(text.slice(start, end))) return true;
+  return false;
 }
 
 /** Before the digits of what is to be a BigInt. Random, so that no text that somebody sends begins with it. */

@@ -2,7 +2,7 @@
  * What comes to a run from outside, and what becomes of it. Each piece is taken in (deleted) by the commit that records what it led
  * to, or at once when it changes nothing: a duplicate, or one that comes too late. Used by the engine.
  */
-import { decodePayload } from '../message/decode.ts';
+import { decodePayload, decodePayloadText } from '../message/decode.ts';
 import { makeAnew, type MadeAnew } from './anew.ts';
 import { readWireCall } from './call-id.ts';
 import {
@@ -139,8 +139,11 @@ async function readReply(run: Run, body: Body<'reply'>): Promise<ReadReply> {
   const step = call === undefined ? undefined : run.step(call.step);
   if (step?.kind !== 'command' || step.reply === null) return { kind: 'read', output: undefined };
   try {
-    const version = body.outputVersion ?? step.reply.version;
-    const value = await decodePayload(step.reply, { id: `to ${run.id}:${body.call}`, version, data: body.output });
+    const { output: data, outputText, outputVersion: version = step.reply.version } = body;
+    const id = `to ${run.id}:${body.call}`;
+    const value = await (outputText === undefined
+      ? decodePayload(step.reply, { id, version, data })
+      : decodePayloadText(step.reply, { id, version }, outputText));
     return {
       kind: 'read',
       output: encodeOutput(value, run.settings.maxBytes, `${run.saga.name}, reply to ${body.call}`),

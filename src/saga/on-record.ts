@@ -2,7 +2,7 @@
  * Whether a compensation asks for no more than the participant has on record of its call. The message came through a broker, which
  * others may write to; the record is the participant's own. Pure; used by participant-work.ts.
  */
-import type { Answer, StoredCommand } from './participant-store.ts';
+import type { Answer } from './participant-store.ts';
 
 /** Names of properties that a compensation may say freely; 'all': it is taken at its word. */
 export type Trusted = readonly string[] | 'all';
@@ -11,12 +11,13 @@ export type Trusted = readonly string[] | 'all';
  * Names of the properties of `payload` whose values the record does not bear. A value is borne when the record has the property of that
  * name with that value; or, where the record has no property of that name, when the value stands anywhere in it. Which is how
  * compensations are made up: from input and output of what they undo.
- * @param payload as it came in the message, before any schema
+ * @param payload as it came in the message, before any schema, with exact numbers
+ * @param record the payload of the command, with exact numbers (undefined: none is on record), and what it was answered with
  * @param known further values that the participant knows by itself, such as the run and the call
  */
 export function notOnRecord(
   payload: unknown,
-  record: { readonly command: StoredCommand | null; readonly reply: Answer | null },
+  record: { readonly command: unknown; readonly reply: Answer | null },
   known: readonly string[],
   trusted: Trusted,
 ): readonly string[] {
@@ -29,7 +30,7 @@ export function notOnRecord(
     if (values === undefined) byName.set(name, new Set([leaf]));
     else values.add(leaf);
   };
-  eachLeaf(record.command?.data, note);
+  eachLeaf(record.command, note);
   if (record.reply?.outcome === 'done') eachLeaf(record.reply.output, note);
   const free = new Set(trusted);
   const strange = new Set<string>();

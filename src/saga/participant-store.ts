@@ -4,6 +4,7 @@
  * Used by participant.ts and what stands behind it.
  */
 import { HoldfastError } from '../errors.ts';
+import { memberText } from '../message/exact-json.ts';
 import type { SqlExecutor } from '../postgres/executor.ts';
 import { quoteIdentifier } from '../postgres/quoting.ts';
 
@@ -23,8 +24,8 @@ export interface CallId {
 export interface StoredCommand {
   readonly topic: string;
   readonly version: number;
-  /** The payload as it came. */
-  readonly data: unknown;
+  /** The payload as it came, as JSON text: parsed, its numbers may be others. */
+  readonly text: string;
 }
 
 /** The part of a reply that is the answer. */
@@ -79,7 +80,7 @@ export function createParticipantStore(schema: string, participant: string): Par
         `INSERT INTO ${table} (participant, saga_id, call, state, command)
          VALUES ($1::text, $2::text::uuid, $3::text, 'done', $4::text::jsonb)
          ON CONFLICT (participant, saga_id, call) DO NOTHING RETURNING 1 AS claimed`,
-        [participant, runId, call, JSON.stringify(command)],
+        [participant, runId, call, writeCommand(command)],
       );
       return rows.length > 0;
     },
@@ -119,7 +120,7 @@ export function createParticipantStore(schema: string, participant: string): Par
       if (row === undefined) return null;
       return {
         state: row.state,
-        command: row.command === null ? null : (JSON.parse(row.command) as StoredCommand),
+        command: row.command === null ? null : readCommand(row.command),
         reply: row.reply === null ? null : (JSON.parse(row.reply) as Answer),
       };
     },
@@ -137,6 +138,15 @@ export function createParticipantStore(schema: string, participant: string): Par
       return Number(rows[0]?.['pruned']);
     },
   };
+}
+
+function writeCommand({ topic, version, text }: StoredCommand): string {
+  return `{"topic":${JSON.stringify(topic)},"version":${version},"data":${text}}`;
+}
+
+function readCommand(row: string): StoredCommand {
+  const { topic, version } = JSON.parse(row) as { readonly topic: string; readonly version: number };
+  return { topic, version, text: memberText(row, 'data') ?? 'null' };
 }
 
 function gone(call: string): HoldfastError {

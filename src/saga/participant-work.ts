@@ -5,7 +5,8 @@
 import { HoldfastError, isHoldfastError, PermanentError } from '../errors.ts';
 import type { OutboxPort } from '../inbox/handler-run.ts';
 import type { HandlerContext } from '../inbox/handler.ts';
-import { decodePayload } from '../message/decode.ts';
+import { decodePayload, decodePayloadText } from '../message/decode.ts';
+import { parseExact } from '../message/exact-json.ts';
 import { encodeForSend, type MessageType } from '../message/message-type.ts';
 import type { SqlExecutor, TransactionHandle } from '../postgres/executor.ts';
 import { sqlStateOf } from '../postgres/sql-state.ts';
@@ -58,10 +59,17 @@ export interface Participation<Tx> {
   readonly calls: Counter<'participant' | 'topic' | 'outcome'>;
 }
 
-interface Work<Tx> {
+/** The payload of a message. */
+export interface Received {
+  /** As its handler gets it. */
+  readonly payload: unknown;
+  /** As it came, as JSON text. */
+  readonly text: string;
+}
+
+interface Work<Tx> extends Received {
   readonly shared: Participation<Tx>;
   readonly handler: ParticipantHandler<Tx>;
-  readonly payload: unknown;
   readonly context: HandlerContext<Tx>;
   readonly execute: SqlExecutor;
 }
@@ -73,11 +81,11 @@ const UNDO = 'ROLLBACK TO SAVEPOINT holdfast_call';
 export async function answerMessage<Tx>(
   shared: Participation<Tx>,
   handler: ParticipantHandler<Tx>,
-  payload: unknown,
+  received: Received,
   context: HandlerContext<Tx>,
 ): Promise<void> {
   const saga = readSagaCall(context.message.headers);
-  const work: Work<Tx> = { shared, handler, payload, context, execute: shared.executorOf(context.tx) };
+  const work: Work<Tx> = { ...received, shared, handler, context, execute: shared.executorOf(context.tx) };
   if (saga === null) {
     // No call, so no record of one: what it would undo is told by the message alone.
     if (handler.compensates !== null && handler.withoutRecord === 'refuse') throw forGood(noRecord(handler.topic));
@@ -96,15 +104,15 @@ export async function answerMessage<Tx>(
 type Answered = readonly [Answer, CallOutcome];
 
 async function answerCommand<Tx>(work: Work<Tx>, saga: SagaCall): Promise<Answered> {
-  const { shared, handler, context, execute } = work;
+  const { shared, handler, context, execute, text } = work;
   const { store } = shared;
-  const { topic, version, data } = context.message;
+  const { topic, version } = context.message;
   if (handler.compensates !== null) {
     const error = notACommand(shared.name, topic);
     shared.log.error({ err: error, runId: saga.runId, call: saga.call }, 'a command cannot be carried out');
     return [refusal(error), 'rejected'];
   }
-  if (!(await store.claim(execute, saga, { topic, version, data }))) {
+  if (!(await store.claim(execute, saga, { topic, version, text }))) {
     return [decideRepeated(await lockExisting(work, saga), handler.topic), 'repeated'];
   }
   await execute(SAVEPOINT, []);
@@ -160,11 +168,14 @@ async function answerCompensation<Tx>(work: Work<Tx>, saga: SagaCall): Promise<A
 type Undoing = Exclude<CompensationDecision, { readonly do: 'answer' | 'bury' }>;
 
 /** Why a compensation is not carried out: what it asks for is not what was recorded. Null when it is. */
-function misfitOf<Tx>({ handler, context }: Work<Tx>, saga: SagaCall, decision: Undoing): HoldfastError | null {
+function misfitOf<Tx>({ handler, text }: Work<Tx>, saga: SagaCall, decision: Undoing): HoldfastError | null {
   if (decision.do === 'undo blind') return handler.withoutRecord === 'undo' ? null : noRecord(handler.topic);
   const { runId, call } = saga;
   const known = [runId, call, `${runId}:${call}`];
-  const strange = notOnRecord(context.message.data, decision, known, handler.fromMessage);
+  const { command, reply } = decision;
+  // As doubles, two amounts beyond 2^53 could pass for one.
+  const record = { command: command === null ? undefined : parseExact(command.text, 'text'), reply };
+  const strange = notOnRecord(parseExact(text, 'text'), record, known, handler.fromMessage);
   return strange.length === 0 ? null : strangePayload(handler.topic, strange);
 }
 
@@ -197,7 +208,10 @@ async function recordFor<Tx>(
   const stored = decision.command;
   const reply = decision.reply?.outcome === 'done' ? decision.reply : null;
   return {
-    command: stored === null || command === undefined ? null : await decodePayload(command.type, { id, ...stored }),
+    command:
+      stored === null || command === undefined
+        ? null
+        : await decodePayloadText(command.type, { id, version: stored.version }, stored.text),
     reply:
       reply?.outputVersion === undefined || command === undefined || command.reply === null
         ? null

@@ -14,6 +14,7 @@ import {
 import { on, type Handler } from '../inbox/handler.ts';
 import { isPgClient, lend } from '../postgres/lent-client.ts';
 import { DEFAULT_RETENTION } from '../inbox/retention.ts';
+import { payloadText } from '../message/decode.ts';
 import type { MessageType } from '../message/message-type.ts';
 import { assertTopic } from '../message/topic-pattern.ts';
 import { createOutbox } from '../outbox/outbox.ts';
@@ -28,7 +29,7 @@ import { safeLogger, safeMetrics } from '../runtime/observers.ts';
 import { refuseUnknownOptions } from '../runtime/options.ts';
 import { handleFor, type Handle, type ParticipantHandler } from './handle.ts';
 import { createParticipantStore, type ParticipantStore } from './participant-store.ts';
-import { answerMessage, type Lent, type Participation } from './participant-work.ts';
+import { answerMessage, type Lent, type Participation, type Received } from './participant-work.ts';
 import { DEFAULT_REPLY_TOPIC } from './wire.ts';
 
 /** Handlers as a list, or as a function that is given `handle` for the transactions of this participant. */
@@ -232,7 +233,14 @@ function consumable<Tx>(shared: Participation<Tx>, handler: ParticipantHandler<T
     ...(options.retry === undefined ? {} : { retry: options.retry }),
     ...(options.timeout === undefined ? {} : { timeout: options.timeout }),
   });
-  return { ...made, run: (payload, context) => answerMessage(shared, handler, payload, context) };
+  return {
+    ...made,
+    decode: async (envelope, wire): Promise<Received> => ({
+      payload: await made.decode(envelope, wire),
+      text: payloadText(envelope, wire),
+    }),
+    run: (received, context) => answerMessage(shared, handler, received as Received, context),
+  };
 }
 
 function checkReplyTopics(where: string, topics: readonly string[]): void {

@@ -2,6 +2,7 @@
  * The way of replies into sagas: a consumer in the sagas' database that turns each reply into mail for its run, once. Workers embed
  * it when they are given `replies`; it can also run by itself.
  */
+import type { PoolClient } from 'pg';
 import { HoldfastError } from '../errors.ts';
 import type { Logger } from '../runtime/log.ts';
 import { createLifecycle } from '../runtime/lifecycle.ts';
@@ -10,8 +11,10 @@ import { safeLogger, safeMetrics } from '../runtime/observers.ts';
 import { consumer, type Consumer } from '../inbox/consumer.ts';
 import { KNOWN_OPTIONS, type CommonConsumerOptions, type DatabaseConsumerOptions } from '../inbox/consumer-options.ts';
 import { PARK_REASONS } from '../inbox/decide.ts';
-import { on } from '../inbox/handler.ts';
+import { on, type Handler, type HandlerContext } from '../inbox/handler.ts';
 import { createParkedDeliveryStore } from '../inbox/parked-delivery-store.ts';
+import { exactText } from '../message/decode.ts';
+import { altersNumbers, memberText } from '../message/exact-json.ts';
 import type { Database } from '../postgres/database.ts';
 import { quoteIdentifier } from '../postgres/quoting.ts';
 import { MOVES } from './events.ts';
@@ -60,7 +63,7 @@ export function sagaReplies(options: SagaRepliesOptions): Consumer {
     ...(typeof transport?.receiver === 'function' ? { transport: own } : {}),
     destination,
     handlers: [
-      on(sagaReply(topic), async (reply, { tx }) => {
+      onReply(topic, async (reply, { tx }) => {
         const { rows } = await tx.query<{ answer: { accepted: boolean } }>(sql, [
           reply.runId,
           JSON.stringify(mailOf(reply)),
@@ -82,6 +85,24 @@ export function sagaReplies(options: SagaRepliesOptions): Consumer {
     stop: (_run, stopOptions) => inner.stop(stopOptions),
   });
   return { ...inner, start: lifecycle.start, stop: lifecycle.stop };
+}
+
+/** A reply with what JSON.parse would alter of its output as JSON text: the type of its step says how that is read. */
+type ReadReply = SagaReply & { readonly outputText?: string };
+
+function onReply(
+  topic: string,
+  handle: (reply: ReadReply, context: HandlerContext<PoolClient>) => Promise<void>,
+): Handler<PoolClient> {
+  const made = on(sagaReply(topic), handle);
+  return {
+    ...made,
+    async decode(envelope, wire): Promise<ReadReply> {
+      const reply = (await made.decode(envelope, wire)) as SagaReply;
+      const outputText = memberText(exactText(wire) ?? '{}', 'output');
+      return outputText === undefined || !altersNumbers(outputText) ? reply : { ...reply, outputText };
+    },
+  };
 }
 
 /** The same for all workers of one database and schema, and for no others'. Undefined where it may not be asked. */
@@ -114,13 +135,13 @@ function stray(queue: string, { runId, call, to }: SagaReply): HoldfastError {
   });
 }
 
-function mailOf({ call, to, outcome, output, outputVersion, error }: SagaReply): MailBody {
+function mailOf({ call, to, outcome, output, outputText, outputVersion, error }: ReadReply): MailBody {
   return {
     kind: 'reply',
     call,
     to,
     outcome,
-    ...(output === undefined ? {} : { output }),
+    ...(outputText === undefined ? (output === undefined ? {} : { output }) : { outputText }),
     ...(outputVersion === undefined ? {} : { outputVersion }),
     ...(error === undefined
       ? {}

@@ -46,6 +46,8 @@ export type MailBody =
       readonly to: 'command' | 'compensation';
       readonly outcome: 'done' | 'rejected';
       readonly output?: unknown;
+      /** Instead of `output`, as JSON text, where JSON.parse would alter its numbers. */
+      readonly outputText?: string;
       /** Of the reply type; older ones are raised by its upcasts. */
       readonly outputVersion?: number;
       readonly error?: {

@@ -2,7 +2,7 @@
  * What travels between a saga and its participants: the headers of a command and of its compensation, and the reply. Documented in
  * docs/wire-format.md, so that participants can be written in any language.
  */
-import { z } from 'zod';
+import type { StandardSchemaV1 } from '@standard-schema/spec';
 import { HoldfastError } from '../errors.ts';
 import { isUuid } from '../message/id.ts';
 import { message, type MessageType } from '../message/message-type.ts';
@@ -85,27 +85,85 @@ function invalid(header: string, what: string): HoldfastError {
 /** The topic of replies unless a worker is given another one: route it to where the workers listen. */
 export const DEFAULT_REPLY_TOPIC = 'saga.reply';
 
-const schema = z.object({
-  runId: z.uuid(),
-  call: z.string().min(1),
-  to: z.enum(['command', 'compensation']),
+/** The reply to a command or a compensation. */
+export interface SagaReply {
+  readonly runId: string;
+  readonly call: string;
+  readonly to: Role;
   /** rejected: a definite no, and nothing has happened. */
-  outcome: z.enum(['done', 'rejected']),
+  readonly outcome: 'done' | 'rejected';
   /** Payload of the reply type, in this version of it. */
-  output: z.unknown().optional(),
-  outputVersion: z.int().min(1).optional(),
-  error: z
-    .object({
-      name: z.string(),
-      message: z.string(),
-      code: z.string().optional(),
-      details: z.record(z.string(), z.unknown()).optional(),
-    })
-    .optional(),
-});
+  readonly output?: unknown;
+  readonly outputVersion?: number | undefined;
+  readonly error?: ReplyError | undefined;
+}
+
+interface ReplyError {
+  readonly name: string;
+  readonly message: string;
+  readonly code?: string | undefined;
+  readonly details?: Record<string, unknown> | undefined;
+}
+
+/** What a property must be, and how that is said. */
+type Rules<Of> = Readonly<Record<keyof Of, readonly [fits: (value: unknown) => boolean, must: string]>>;
+
+const isText = (value: unknown): boolean => typeof value === 'string';
+const isRecord = (value: unknown): boolean => typeof value === 'object' && value !== null && !Array.isArray(value);
+const orNone =
+  (fits: (value: unknown) => boolean) =>
+  (value: unknown): boolean =>
+    value === undefined || fits(value);
+
+const ERROR: Rules<ReplyError> = {
+  name: [isText, 'must be a text'],
+  message: [isText, 'must be a text'],
+  code: [orNone(isText), 'must be a text'],
+  details: [orNone(isRecord), 'must be an object'],
+};
+const REPLY: Rules<SagaReply> = {
+  runId: [isUuid, 'must be a UUID'],
+  call: [(value) => isText(value) && value !== '', 'must be a text that is not empty'],
+  to: [(value) => value === 'command' || value === 'compensation', "must be 'command' or 'compensation'"],
+  outcome: [(value) => value === 'done' || value === 'rejected', "must be 'done' or 'rejected'"],
+  output: [() => true, ''],
+  outputVersion: [
+    orNone((value) => Number.isSafeInteger(value) && Number(value) >= 1),
+    'must be a whole number from 1',
+  ],
+  error: [orNone(isRecord), 'must be an object'],
+};
+
+type Issue = StandardSchemaV1.Issue;
+
+/** The properties that have a rule and are there; what breaks its rule goes to `issues`. */
+function keep<Of>(given: object, rules: Rules<Of>, issues: Issue[], under: readonly string[] = []): Partial<Of> {
+  const kept: Partial<Record<keyof Of, unknown>> = {};
+  for (const name of Object.keys(rules) as (keyof Of & string)[]) {
+    const value: unknown = Object.hasOwn(given, name) ? (given as Partial<Of>)[name] : undefined;
+    const [fits, must] = rules[name];
+    if (!fits(value)) issues.push({ message: must, path: [...under, name] });
+    if (value !== undefined) kept[name] = value;
+  }
+  return kept as Partial<Of>;
+}
+
+function readReply(given: unknown): StandardSchemaV1.Result<SagaReply> {
+  if (typeof given !== 'object' || given === null) return { issues: [{ message: 'must be an object' }] };
+  const issues: Issue[] = [];
+  const reply = keep(given, REPLY, issues) as SagaReply;
+  if (issues.length === 0 && reply.error !== undefined) {
+    const error = keep(reply.error, ERROR, issues, ['error']) as ReplyError;
+    if (issues.length === 0) return { value: { ...reply, error } };
+  }
+  return issues.length === 0 ? { value: reply } : { issues };
+}
+
+/** By hand, so that a library of schemas is loaded only by those who have chosen one. */
+const schema: StandardSchemaV1<SagaReply> = {
+  '~standard': { version: 1, vendor: 'holdfast', validate: readReply },
+};
 
 /** The reply to a command or a compensation, on the given topic. Ordered by run. */
 export const sagaReply = (topic: string = DEFAULT_REPLY_TOPIC): MessageType<string, SagaReply, SagaReply> =>
-  message(topic, { schema, key: (reply) => reply.runId });
-
-export type SagaReply = z.infer<typeof schema>;
+  message(topic, { schema, key: (reply) => reply.runId, numbers: 'text' });

@@ -154,6 +154,11 @@ describe('holdfast saga start', () => {
     expect(await refused('order@3', '--sagas', SAGAS, '--input', '{}')).toMatchObject({ code: 'HF_SAGA_UNKNOWN' });
     expect(await refused('order', '--sagas', SAGAS, '--input', '{}')).toMatchObject({ code: 'HF_PAYLOAD_INVALID' });
     expect(await refused('order', '--sagas', SAGAS, '--input', '{id}')).toMatchObject({ code: 'HF_CONFIG' });
+    for (const number of ['9007199254740993', '1e400'])
+      expect(await refused('order', '--sagas', SAGAS, '--input', `{"id": ${number}}`)).toMatchObject({
+        code: 'HF_CONFIG',
+        message: expect.stringContaining('would alter') as string,
+      });
     expect(await refused('order', '--input', '{}')).toMatchObject({
       code: 'HF_CONFIG',
       advice: expect.stringMatching(/--sagas/),

@@ -138,7 +138,7 @@ describe('the topic of the reply', () => {
 
 describe('notOnRecord', () => {
   const record = (data: unknown, output?: unknown): Parameters<typeof notOnRecord>[1] => ({
-    command: { topic: 't', version: 1, data },
+    command: data,
     reply: output === undefined ? null : { outcome: 'done', output, outputVersion: 1 },
   });
   it.each<[string, unknown, Parameters<typeof notOnRecord>[1], readonly string[]]>([

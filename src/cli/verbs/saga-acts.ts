@@ -3,6 +3,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { HoldfastError } from '../../errors.ts';
+import { altersNumbers } from '../../message/exact-json.ts';
 import {
   cancelRun,
   resolveCall,
@@ -175,7 +176,8 @@ function jsonFlag(context: Context, name: string, flag: string): unknown {
     );
   }
   try {
-    return JSON.parse(source) as unknown;
+    const value = JSON.parse(source) as unknown;
+    if (!altersNumbers(source)) return value;
   } catch (error) {
     throw new HoldfastError(
       'HF_CONFIG',
@@ -186,6 +188,9 @@ function jsonFlag(context: Context, name: string, flag: string): unknown {
       },
     );
   }
+  throw new HoldfastError('HF_CONFIG', `${flag} holds a number that JavaScript would alter.`, {
+    advice: 'What a saga is given is recorded as JavaScript reads it: give such a number as a text, in quotes.',
+  });
 }
 
 function durationFlag(context: Context, name: string, flag: string): Duration | undefined {

@@ -77,7 +77,11 @@ export function createScriptedParticipants(options: ScriptedParticipantsOptions)
       const { topic, payload } = message;
       const { answer } = scripted;
       const version = responders.get(topic)?.type.version ?? 1;
-      records.set(key, { state: answer.outcome, command: { topic, version, data: payload }, reply: answer });
+      records.set(key, {
+        state: answer.outcome,
+        command: { topic, version, text: JSON.stringify(payload) },
+        reply: answer,
+      });
       return reply(call, scripted);
     }
     const undone = [...declared].find(([, { undoneBy }]) => undoneBy === message.topic)?.[0] ?? '';
