@@ -103,21 +103,24 @@ export { type RefusedAct } from './saga/refused.ts';
 export { type RunView } from './saga/store.ts';
 
 export { defineConfig, type HoldfastConfig, type SubscriptionConfig } from './operations/config.ts';
-export { discardParked, dropSubscription, retryParked } from './operations/interventions.ts';
-export { relayStatus } from './operations/relay-status.ts';
-export { requestReplay } from './operations/replays.ts';
-export { findRunId } from './operations/find-run.ts';
 export {
   actOnRuns,
+  cancelRun,
+  discardParked,
+  dropSubscription,
+  findRunId,
+  listRuns,
   planBulk,
-  type BulkAct,
-  type BulkOptions,
-  type BulkPlan,
-  type BulkResult,
-  type RunSelection,
-} from './operations/saga-bulk.ts';
-export { cancelRun, resolveCall, retryRun, signalRun, skipCall } from './operations/saga-interventions.ts';
-export { listRuns, showRun } from './operations/sagas.ts';
+  relayStatus,
+  requestReplay,
+  resolveCall,
+  retryParked,
+  retryRun,
+  showRun,
+  signalRun,
+  skipCall,
+} from './operations/on-demand.ts';
+export type { BulkAct, BulkOptions, BulkPlan, BulkResult, RunSelection } from './operations/saga-bulk.ts';
 
 export { type Duration } from './runtime/duration.ts';
 export { type Clock } from './runtime/clock.ts';

@@ -5,7 +5,7 @@ import { hostname, userInfo } from 'node:os';
 import { Option, type Command } from 'commander';
 import { HoldfastError } from '../errors.ts';
 import type { HoldfastConfig } from '../operations/config.ts';
-import { openDatabase, type Database, type DatabaseOptions } from '../postgres/database.ts';
+import type { Database, DatabaseOptions } from '../postgres/database.ts';
 import { parseDuration, type Duration } from '../runtime/duration.ts';
 import { loadConfig } from './config/load.ts';
 import { ALL, COMMON, readGiven, type Given, type SettingName } from './config/options.ts';
@@ -50,6 +50,7 @@ export async function contextOf(command: Command, names: readonly SettingName[])
 
 /** Opens the database for one verb. Rejects with errors that say what to do. */
 export async function withDatabase<T>(context: Context, use: (database: Database) => Promise<T>): Promise<T> {
+  const { openDatabase } = await import('../postgres/database.ts');
   const database = openDatabase({ ...context.database, applicationName: 'holdfast-cli' });
   try {
     return await use(database);

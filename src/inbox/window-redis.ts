@@ -1,7 +1,7 @@
 /**
  * Recently seen message ids in Redis, shared by all processes of a consumer. One key an id, which Redis expires.
  */
-import { Redis } from 'ioredis';
+import type { Redis } from 'ioredis';
 import { HoldfastError } from '../errors.ts';
 import type { Duration } from '../runtime/duration.ts';
 import { refuseUnknownOptions } from '../runtime/options.ts';
@@ -31,22 +31,22 @@ export function createRedisWindow(options: RedisWindowOptions): DedupWindow {
   refuseUnknownOptions(options, ['connection', 'ttl', 'prefix'], 'createRedisWindow');
   const { connection, prefix = 'holdfast:window:' } = options;
   const ttlMs = Math.max(1, Math.round(windowTtl(options.ttl ?? '1h')));
-  let own: Redis | null = null;
-  let client: RedisWindowConnection;
-  if (typeof connection === 'string') {
-    // Commands fail at once while Redis is away, rather than queue up: the consumer holds its message and asks again.
-    own = new Redis(connection, {
-      lazyConnect: true,
-      enableOfflineQueue: true,
-      maxRetriesPerRequest: 1,
-      commandTimeout: 5_000,
-    });
-    own.on('error', () => {});
-    client = own;
-  } else client = connection;
-  const reach = async <T>(command: Promise<T>): Promise<T> => {
+  let own: Promise<Redis> | undefined;
+  let closed = false;
+  async function client(): Promise<RedisWindowConnection> {
+    if (closed) throw new Error('the window is closed');
+    if (typeof connection !== 'string') return connection;
+    if (own === undefined) {
+      const attempt = openRedis(connection);
+      own = attempt;
+      // What could not be loaded is tried again by the next command.
+      attempt.catch(() => void (own = undefined));
+    }
+    return own;
+  }
+  const reach = async <T>(command: (client: RedisWindowConnection) => Promise<T>): Promise<T> => {
     try {
-      return await command;
+      return await command(await client());
     } catch (cause) {
       throw new HoldfastError(
         'HF_TRANSPORT_UNAVAILABLE',
@@ -57,10 +57,26 @@ export function createRedisWindow(options: RedisWindowOptions): DedupWindow {
   };
   const key = (consumer: string, messageId: string): string => `${prefix}${consumer}:${messageId}`;
   return {
-    seen: async (consumer, messageId) => (await reach(client.exists(key(consumer, messageId)))) === 1,
-    mark: async (consumer, messageId) => void (await reach(client.set(key(consumer, messageId), '1', 'PX', ttlMs))),
+    seen: async (consumer, messageId) => (await reach(async (redis) => redis.exists(key(consumer, messageId)))) === 1,
+    mark: async (consumer, messageId) =>
+      void (await reach(async (redis) => redis.set(key(consumer, messageId), '1', 'PX', ttlMs))),
     async close() {
-      own?.disconnect();
+      closed = true;
+      (await own?.catch(() => undefined))?.disconnect();
     },
   };
+}
+
+/** ioredis is loaded by the first command: most consumers have no such window. */
+async function openRedis(url: string): Promise<Redis> {
+  const { Redis } = await import('ioredis');
+  // Commands fail at once while Redis is away, rather than queue up: the consumer holds its message and asks again.
+  const redis = new Redis(url, {
+    lazyConnect: true,
+    enableOfflineQueue: true,
+    maxRetriesPerRequest: 1,
+    commandTimeout: 5_000,
+  });
+  redis.on('error', () => {});
+  return redis;
 }

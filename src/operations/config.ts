@@ -5,7 +5,7 @@
 import type { SubscriptionOptions } from '../relay/options.ts';
 import type { Route } from '../relay/routes.ts';
 import type { Duration } from '../runtime/duration.ts';
-import type { LogLevel } from '../runtime/pino-logger.ts';
+import type { LogLevel } from '../runtime/json-logger.ts';
 import type { Transport } from '../transport/port.ts';
 
 /** 'redis' and 'postgres' are BullMQ on what `redis` and `database` say; other names are those of `transports`. */

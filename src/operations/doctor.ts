@@ -6,7 +6,6 @@ import type { Database } from '../postgres/database.ts';
 import { migrationStatus } from '../postgres/migrator.ts';
 import { checkServer, checkSessions, checkTables } from './doctor-postgres.ts';
 import { checkOwnQueues } from './doctor-queues.ts';
-import { checkRedis } from './doctor-redis.ts';
 import { checkRoles } from './doctor-roles.ts';
 import { checkFlow } from './doctor-flow.ts';
 import { checkSagas } from './doctor-sagas.ts';
@@ -37,7 +36,12 @@ export async function doctor(database: Database, options: DoctorOptions = {}): P
     findings.push(...(await checkTables(database, settled)), ...(await checkFlow(database, settled)));
     findings.push(...(await checkSagas(database, settled)), ...(await checkRoles(database, settled)));
   }
-  findings.push(...(await checkRedis(database, settled)), ...(await checkOwnQueues(database, settled)));
+  // It brings the clients of brokers, which a doctor of the database alone need not load.
+  if (settled.redisUrls.length > 0) {
+    const { checkRedis } = await import('./doctor-redis.ts');
+    findings.push(...(await checkRedis(database, settled)));
+  }
+  findings.push(...(await checkOwnQueues(database, settled)));
   const rank = { error: 0, warn: 1, note: 2 };
   return { findings: findings.toSorted((a, b) => rank[a.level] - rank[b.level]), checks };
 }

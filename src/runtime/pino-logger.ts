@@ -2,12 +2,13 @@
  * The command line's logger: JSON lines, or coloured ones for people on a terminal. A file of its own, so that a service
  * that embeds Holdfast with its own logger, or none, does not load pino.
  */
-import { pino, stdSerializers, type LevelWithSilent } from 'pino';
+import { pino } from 'pino';
 import { PinoPretty } from 'pino-pretty';
+import { createJsonLogger, LOG_SETTINGS, type LogLevel } from './json-logger.ts';
 import type { Logger } from './log.ts';
-import { visible, visibleJson } from './terminal-text.ts';
+import { visible } from './terminal-text.ts';
 
-export type LogLevel = LevelWithSilent;
+export type { LogLevel };
 
 export interface LoggerOptions {
   /** Default `info`. */
@@ -20,17 +21,7 @@ export interface LoggerOptions {
 
 export function createLogger(options: LoggerOptions = {}): Logger {
   const { level = 'info', pretty = process.stdout.isTTY, stream = process.stdout } = options;
-  const settings = {
-    level,
-    base: null,
-    serializers: { err: serializeError, error: serializeError },
-  };
-  const target = { write: (line: string): void => void stream.write(visibleJson(line)) };
-  if (!pretty)
-    return pino(
-      { ...settings, timestamp: pino.stdTimeFunctions.isoTime, formatters: { level: (label) => ({ level: label }) } },
-      target,
-    );
+  if (!pretty) return createJsonLogger(options);
   const dim = process.stdout.isTTY && (process.env['NO_COLOR'] ?? '') === '';
   // In this thread, not in a worker: a line must not be lost when the process is killed the moment after.
   const lines = PinoPretty({
@@ -42,26 +33,8 @@ export function createLogger(options: LoggerOptions = {}): Logger {
     destination: stream as NodeJS.WritableStream,
     sync: true,
   });
-  return pino(settings, lines);
+  return pino({ level, ...LOG_SETTINGS }, lines);
 }
-
-/** What PostgreSQL adds to an error that quotes rows: `Key (email)=(ann@…) already exists`, the failing row, the text of a statement. */
-const QUOTES_ROWS = new Set(['detail', 'where', 'internalQuery', 'query', 'parameters']);
-
-/** An error and its causes, without the values of rows: logs are read and kept by more people than the tables. */
-function serializeError(error: unknown): unknown {
-  return withoutRows(error instanceof Error ? stdSerializers.errWithCause(error) : error);
-}
-
-function withoutRows(value: unknown): unknown {
-  if (typeof value !== 'object' || value === null) return value;
-  if (Array.isArray(value)) return value.map(withoutRows);
-  const kept = Object.entries(value).filter(([name]) => !QUOTES_ROWS.has(name));
-  return Object.fromEntries(
-    kept.map(([name, each]) => [name, NESTED.has(name) ? withoutRows(each) : (each as unknown)]),
-  );
-}
-const NESTED = new Set(['cause', 'errors', 'aggregateErrors']);
 
 const META = new Set(['level', 'time', 'pid', 'hostname', 'v', 'err', 'error']);
 const ERROR_LEVEL = 50;

@@ -83,11 +83,17 @@ export interface ReceiveLink {
   close(): Promise<void>;
 }
 
+/** The connections to one broker. */
+export interface BullmqLinks {
+  openPublishLink(settings: BullmqSettings): PublishLink;
+  openReceiveLink(settings: BullmqSettings): ReceiveLink;
+}
+
 /** What the two brokers do differently. */
 export interface BullmqBroker {
   readonly kind: string;
-  openPublishLink(settings: BullmqSettings): PublishLink;
-  openReceiveLink(settings: BullmqSettings): ReceiveLink;
+  /** Loads what speaks to the broker, which is most of what Holdfast would have to load; nothing before somebody publishes or receives. */
+  load(): Promise<BullmqLinks>;
   /** What a job's data is to be for an envelope, so that the broker hands it out unaltered: the envelope itself, or a JSON text of it. */
   dataOf(wire: string): string;
   /** True when this error is about one message (its size, its content) and not about the broker. */
@@ -105,6 +111,11 @@ export const BULLMQ_OPTIONS = [
 ] as const;
 
 const MAX_PARTITIONS = 1024;
+
+/** Default prefix of the Redis keys. */
+export const DEFAULT_PREFIX = 'holdfast';
+/** Schema of BullMQ's tables on PostgreSQL, BullMQ's own default. */
+export const DEFAULT_SCHEMA = 'bullmq';
 
 /**
  * For plain BullMQ workers that read our queues: a job that they fail is tried ten times, over about a quarter of an hour, and is then in
@@ -143,6 +154,19 @@ export function resolveBullmqOptions(options: BullmqOptions, where: string): Bul
     maxMessageBytes: positive('maxMessageBytes', 256 * 1024 * 1024),
     onError: sayRarely(safeHook(options.onError, 'onError of a transport')),
   };
+}
+
+/** Settles as `load` does, but says what failed. A later call tries again. */
+export async function loading<T>(kind: string, load: () => Promise<T>): Promise<T> {
+  try {
+    return await load();
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw new HoldfastError('HF_TRANSPORT_UNAVAILABLE', `The client of the broker (${kind}) cannot be loaded: ${why}`, {
+      advice: 'Install the dependencies of holdfast anew; a bundle must hold bullmq, ioredis and pg, or find them.',
+      cause,
+    });
+  }
 }
 
 /** @throws HoldfastError HF_CONFIG when BullMQ cannot have a queue of this name */

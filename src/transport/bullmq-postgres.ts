@@ -1,30 +1,21 @@
 /**
  * BullMQ on its PostgreSQL backend: for a service that has PostgreSQL and does not want Redis. Publishing and receiving are in
- * bullmq-publisher.ts and bullmq-receiver.ts; here are its connections, its tables, and what its errors mean.
+ * bullmq-publisher.ts and bullmq-receiver.ts, connections and tables in bullmq-postgres-links.ts and bullmq-postgres-tables.ts, which are
+ * loaded with the first publisher or receiver; here are its options and what its errors mean.
  *
  * Three things are not as on Redis. BullMQ puts the message of a dead consumer, or one that goes back, at the end of the line:
  * a trigger of ours keeps its place in ordered queues. Locks and delays go by the clocks of the clients, so these must agree to
  * well within the lock duration. A chunk is one transaction, so it arrives whole or not at all.
  */
-import {
-  assertSchemaCompatibility,
-  createPostgresBackend,
-  DEFAULT_SCHEMA,
-  type IQueueBackend,
-  quoteSchemaName,
-  runMigrations,
-  SchemaMigrationRequiredError,
-} from 'bullmq';
-import { Client, type ClientConfig, type PoolConfig } from 'pg';
+import type { ClientConfig, PoolConfig } from 'pg';
 import { HoldfastError } from '../errors.ts';
 import { refuseUnknownOptions } from '../runtime/options.ts';
 import {
   BULLMQ_OPTIONS,
   type BullmqBroker,
   type BullmqOptions,
-  type BullmqSettings,
-  type PublishLink,
-  type ReceiveLink,
+  DEFAULT_SCHEMA,
+  loading,
   resolveBullmqOptions,
 } from './bullmq-parts.ts';
 import { bullmqPublisher } from './bullmq-publisher.ts';
@@ -41,9 +32,8 @@ export interface BullmqPostgresTransportOptions extends BullmqOptions {
   readonly migrate?: boolean;
 }
 
-/** Connections of one publisher, and of one partition of a receiver (which has one more, to listen). */
-const PUBLISHER_CONNECTIONS = 4;
-const WORKER_CONNECTIONS = 2;
+/** What BullMQ takes. */
+const SCHEMA_NAME = /^[A-Za-z_][A-Za-z0-9_$]{0,62}$/;
 
 /**
  * Carries messages over BullMQ queues in PostgreSQL 14 or later.
@@ -55,23 +45,18 @@ export function bullmqPostgresTransport(options: BullmqPostgresTransportOptions)
   const config: PoolConfig =
     typeof options.connection === 'string' ? { connectionString: options.connection } : options.connection;
   const schema = options.schema ?? DEFAULT_SCHEMA;
-  try {
-    quoteSchemaName(schema);
-  } catch (cause) {
+  if (!SCHEMA_NAME.test(schema))
     throw new HoldfastError('HF_CONFIG', `${JSON.stringify(schema)} cannot be a schema of BullMQ.`, {
       advice: 'Use letters, digits and underscores.',
-      cause,
     });
-  }
-  const prepare =
-    options.migrate === false
-      ? (): Promise<void> => Promise.resolve()
-      : (): Promise<void> =>
-          migrateBullmqPostgres({ ...config, connectionTimeoutMillis: settings.publishTimeoutMs }, schema);
+  const kind = 'bullmq-postgres';
   const broker: BullmqBroker = {
-    kind: 'bullmq-postgres',
-    openPublishLink: (used) => publishLink(config, schema, prepare, used),
-    openReceiveLink: (used) => receiveLink(config, schema, prepare, used),
+    kind,
+    load: () =>
+      loading(kind, async () => {
+        const { postgresLinks } = await import('./bullmq-postgres-links.ts');
+        return postgresLinks(config, schema, options.migrate !== false);
+      }),
     // BullMQ's driver parses the column and writes it out again, with JavaScript's numbers. A text it leaves as it is.
     dataOf: (wire) => JSON.stringify(wire),
     isMessageFault,
@@ -107,125 +92,6 @@ export async function migrateBullmqPostgres(
   connection: string | ClientConfig,
   schema: string = DEFAULT_SCHEMA,
 ): Promise<void> {
-  const client = new Client(connection);
-  client.on('error', () => {}); // the query that meets the failure rejects
-  await client.connect();
-  try {
-    try {
-      await assertSchemaCompatibility(client, schema, { skipVersionCheck: true });
-    } catch (error) {
-      if (!(error instanceof SchemaMigrationRequiredError)) throw error;
-    }
-    // Reads its ledger under an advisory lock and returns at once when nothing is pending.
-    await runMigrations(client, schema, { skipVersionCheck: true });
-    await keepPlaces(client, quoteSchemaName(schema));
-  } finally {
-    await client.end();
-  }
-}
-
-async function keepPlaces(client: Client, schema: string): Promise<void> {
-  const there = await client.query(
-    `select 1 from pg_trigger where tgrelid = '${schema}.job'::regclass and tgname = 'holdfast_keep_place'`,
-  );
-  if (there.rowCount !== 0) return;
-  await client.query(`
-    begin;
-    -- The lock that the trigger needs, taken before the function is written, so that those who start at once take turns.
-    set local lock_timeout = '2s';
-    lock table ${schema}.job in share row exclusive mode;
-    create or replace function ${schema}.holdfast_keep_place() returns trigger language plpgsql as $$
-    begin
-      if exists (select 1 from ${schema}.meta where queue = new.queue and field = 'holdfastOrdered') then
-        new.seq := old.seq;
-      end if;
-      return new;
-    end $$;
-    create or replace trigger holdfast_keep_place before update on ${schema}.job
-      for each row when (old.state = 'active' and new.state = 'waiting') execute function ${schema}.holdfast_keep_place();
-    commit`);
-}
-
-function publishLink(
-  config: PoolConfig,
-  schema: string,
-  prepare: () => Promise<void>,
-  settings: BullmqSettings,
-): PublishLink {
-  let opening: Promise<IQueueBackend> | undefined;
-
-  async function open(): Promise<IQueueBackend> {
-    await prepare();
-    const connection = {
-      ...config,
-      schema,
-      max: config.max ?? PUBLISHER_CONNECTIONS,
-      keepAlive: true,
-      connectionTimeoutMillis: settings.publishTimeoutMs,
-      query_timeout: settings.publishTimeoutMs,
-    };
-    const backend = createPostgresBackend('holdfast', { connection } as never);
-    backend.on('error', (error: Error) => settings.onError(error));
-    try {
-      await backend.waitUntilReady();
-    } catch (error) {
-      await backend.close().catch(settings.onError);
-      throw error;
-    }
-    return backend;
-  }
-
-  return {
-    ready() {
-      if (opening === undefined) {
-        const attempt = open();
-        opening = attempt;
-        // A failed start is tried anew by the next call.
-        attempt.catch(() => void (opening = opening === attempt ? undefined : opening));
-      }
-      return opening;
-    },
-    ping: async () => void (await (await opening)?.getQueueMetaField('ping')),
-    // pg gives a connection up by itself when a query outlasts query_timeout.
-    drop: () => {},
-    async close() {
-      const backend = await opening?.catch(() => undefined);
-      await backend?.close();
-    },
-  };
-}
-
-function receiveLink(
-  config: PoolConfig,
-  schema: string,
-  prepare: () => Promise<void>,
-  settings: BullmqSettings,
-): ReceiveLink {
-  let preparing: Promise<void> | undefined;
-  const ready = (): Promise<void> => {
-    preparing ??= prepare().catch((error: unknown) => {
-      preparing = undefined;
-      throw error;
-    });
-    return preparing;
-  };
-  return {
-    ready,
-    reach: ready,
-    // Names of sessions are cut off at 63 characters.
-    seesWorkers: false,
-    connection: {
-      ...config,
-      schema,
-      max: WORKER_CONNECTIONS,
-      keepAlive: true,
-      connectionTimeoutMillis: settings.publishTimeoutMs,
-      // Bounds how long a server that does not answer can hold up a worker, and its stop.
-      query_timeout: Math.max(settings.lockDurationMs, settings.publishTimeoutMs),
-    },
-    prefix: undefined,
-    factory: createPostgresBackend as never,
-    cut: () => {},
-    close: () => Promise.resolve(),
-  };
+  const { migrateTables } = await import('./bullmq-postgres-tables.ts');
+  await migrateTables(connection, schema);
 }

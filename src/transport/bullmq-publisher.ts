@@ -33,20 +33,28 @@ interface Placed {
 }
 
 export function bullmqPublisher(broker: BullmqBroker, settings: BullmqSettings): Publisher {
-  let link: PublishLink | undefined;
+  let opening: Promise<PublishLink> | undefined;
   let closing: Promise<void> | undefined;
   const backends = new Map<string, { root: IQueueBackend; queue: IQueueBackend }>();
   /** Destinations on whose number of partitions all agree, and when that was last looked at. */
   const agreed = new Map<string, { readonly root: IQueueBackend; atMs: number }>();
 
-  const openLink = (): PublishLink => {
-    if (closing !== undefined) throw new HoldfastError('HF_STOPPED', 'The publisher is closed.');
-    link ??= broker.openPublishLink(settings);
+  async function openLink(): Promise<PublishLink> {
+    if (closing === undefined && opening === undefined) {
+      const attempt = broker.load().then((links) => links.openPublishLink(settings));
+      opening = attempt;
+      // What could not be loaded is tried again by the next call.
+      attempt.catch(() => void (opening = undefined));
+    }
+    const link = await opening;
+    if (closing !== undefined || link === undefined) throw new HoldfastError('HF_STOPPED', 'The publisher is closed.');
     return link;
-  };
+  }
+  // Nothing is opened by that, but the first message need not wait for it. Whoever publishes is told when it fails.
+  openLink().catch(() => {});
 
   async function queueBackend(name: string, signal: AbortSignal): Promise<IQueueBackend> {
-    const root = await openLink().ready(signal);
+    const root = await (await openLink()).ready(signal);
     let entry = backends.get(name);
     if (entry === undefined || entry.root !== root) {
       entry = { root, queue: root.forQueue(name) };
@@ -61,7 +69,7 @@ export function bullmqPublisher(broker: BullmqBroker, settings: BullmqSettings):
     const late = new Promise<never>((_, reject) => {
       timer = setTimeout(() => {
         reject(new Error(`no answer within ${settings.publishTimeoutMs} ms`));
-        link?.drop();
+        void opening?.then((link) => link.drop());
       }, settings.publishTimeoutMs);
     });
     // Both are awaited by the race; whichever settles second has nobody left to tell.
@@ -112,7 +120,7 @@ export function bullmqPublisher(broker: BullmqBroker, settings: BullmqSettings):
 
   /** Asked before the first message of a destination; after that, now and then, while messages go on. */
   async function settleLayout(destination: string, signal: AbortSignal): Promise<void> {
-    const root = await openLink().ready(signal);
+    const root = await (await openLink()).ready(signal);
     const own = settings.partitionsOf(destination);
     const known = agreed.get(destination);
     if (known === undefined || known.root !== root) {
@@ -171,12 +179,16 @@ export function bullmqPublisher(broker: BullmqBroker, settings: BullmqSettings):
     },
     async check({ signal }) {
       await guarded(broker.kind, signal, async () => {
-        await openLink().ready(signal);
-        await roundTrip(openLink().ping());
+        const link = await openLink();
+        await link.ready(signal);
+        await roundTrip(link.ping());
       });
     },
     close() {
-      closing ??= link === undefined ? Promise.resolve() : link.close();
+      closing ??= (async () => {
+        const link = await opening?.catch(() => undefined);
+        await link?.close();
+      })();
       return closing;
     },
   };

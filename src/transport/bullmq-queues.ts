@@ -5,7 +5,7 @@ import { createRedisBackend } from 'bullmq';
 import { Redis } from 'ioredis';
 import { layoutOf } from './bullmq-layout.ts';
 import { lookAtQueue } from './bullmq-look.ts';
-import { DEFAULT_PREFIX } from './bullmq-redis.ts';
+import { DEFAULT_PREFIX } from './bullmq-parts.ts';
 import type { QueueState } from './port.ts';
 import { untilReady } from './redis-connect.ts';
 

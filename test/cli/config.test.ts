@@ -27,6 +27,12 @@ const worker = (from: Given, config: HoldfastConfig = {}) =>
   resolveWorker({ given: from, config, transports: transportsOf(from, config) });
 const routes = [{ topics: '**', to: 'all' }];
 
+describe('the file', () => {
+  it('may say whose the tables are', () => {
+    expect(checkConfig({ environment: 'production' }, 'holdfast.config.ts')).toEqual({ environment: 'production' });
+  });
+});
+
 describe('flags and variables', () => {
   it('flags win, then the first variable, and an empty variable is none', () => {
     const env = { HOLDFAST_DATABASE_URL: 'postgres://env/1', DATABASE_URL: 'postgres://env/2', HOLDFAST_SCHEMA: '' };

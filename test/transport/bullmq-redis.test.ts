@@ -3,7 +3,8 @@ import { once } from 'node:events';
 import { Queue, Worker } from 'bullmq';
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { bullmqTransport, isFromReplica } from '../../src/transport/bullmq-redis.ts';
+import { bullmqTransport } from '../../src/transport/bullmq-redis.ts';
+import { isFromReplica } from '../../src/transport/bullmq-redis-links.ts';
 import { describeTransport } from '../conformance/transport.ts';
 import {
   destinationName,

@@ -61,19 +61,21 @@ const SHORT_FORMS: Readonly<Record<string, (part: unknown) => boolean>> = {
   sagas: (part) => typeof part === 'string',
 };
 
-const KEYS = [
-  'database',
-  'schema',
-  'redis',
-  'transport',
-  'transports',
-  'routes',
-  'subscriptions',
-  'sagas',
-  'http',
-  'log',
-  'shutdown',
-] as const;
+/** As a record, so that the compiler misses none. */
+const KEYS: Readonly<Record<keyof HoldfastConfig, true>> = {
+  database: true,
+  schema: true,
+  environment: true,
+  redis: true,
+  transport: true,
+  transports: true,
+  routes: true,
+  subscriptions: true,
+  sagas: true,
+  http: true,
+  log: true,
+  shutdown: true,
+};
 
 /** The outer shape; subscriptions are checked by the relay's own rules (resolveSubscription). Throws HF_CONFIG or HF_OPTION_UNKNOWN. */
 export function checkConfig(value: unknown, where: string): HoldfastConfig {
@@ -86,7 +88,7 @@ export function checkConfig(value: unknown, where: string): HoldfastConfig {
       },
     );
   }
-  refuseUnknownOptions(value, KEYS, where);
+  refuseUnknownOptions(value, Object.keys(KEYS), where);
   for (const [section, keys] of Object.entries(SECTIONS)) {
     const part = value[section];
     if (part === undefined || SHORT_FORMS[section]?.(part) === true) continue;

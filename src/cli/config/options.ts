@@ -4,7 +4,7 @@
  */
 import { HoldfastError } from '../../errors.ts';
 import { parseDuration, type Duration } from '../../runtime/duration.ts';
-import type { LogLevel } from '../../runtime/pino-logger.ts';
+import type { LogLevel } from '../../runtime/json-logger.ts';
 import type { Route } from '../../relay/routes.ts';
 
 export interface Setting<T> {

@@ -4,7 +4,7 @@
 import { HoldfastError } from '../../errors.ts';
 import type { HoldfastConfig } from '../../operations/config.ts';
 import { parseDuration } from '../../runtime/duration.ts';
-import type { LogLevel } from '../../runtime/pino-logger.ts';
+import type { LogLevel } from '../../runtime/json-logger.ts';
 import type { Given } from './options.ts';
 
 export interface ProcessSettings {

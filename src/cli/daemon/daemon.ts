@@ -19,7 +19,6 @@ import { EXIT } from '../exit-codes.ts';
 import { databaseTrouble } from './database-trouble.ts';
 import type { Gauges } from './gauges.ts';
 import { joinLiveness, judgeReadiness, type PartReadiness, type ReadinessFacts, type Verdict } from './health.ts';
-import { createHttpServer, createPages } from './http.ts';
 import { sharedAnswer } from './shared-answer.ts';
 import { listenForStop } from './stop-signals.ts';
 
@@ -102,8 +101,9 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
       PROBE_MS,
       () => clock.monotonic(),
     );
-    const app = createPages(
-      {
+    if (settings.http !== null) {
+      const { createHttpServer, createPages } = await import('./http.ts');
+      const pages = {
         name,
         // Before the start no part can show a sign of life; the start has its own patience.
         live: async () => {
@@ -115,11 +115,10 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
           return judgeReadiness({ phase, databaseTrouble: databaseAnswer, parts: parts.map((part) => part.ready()) });
         },
         metrics: figures,
-      },
-      log,
-    );
-    http = settings.http === null ? null : createHttpServer({ app, ...settings.http, log });
-    await http?.start();
+      };
+      http = createHttpServer({ app: createPages(pages, log), ...settings.http, log });
+      await http.start();
+    }
     if (!(await startWhenPossible(services, database, { migrateFirst, log, soft: stop.soft }))) return EXIT.ok;
     phase = 'running';
     await aborted(stop.soft);

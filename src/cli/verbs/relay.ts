@@ -2,7 +2,6 @@
  * `holdfast relay`: the daemon.
  */
 import type { Logger } from '../../runtime/log.ts';
-import { createLogger } from '../../runtime/pino-logger.ts';
 import { resolveProcess, type ProcessSettings } from '../config/process.ts';
 import { resolveRelay } from '../config/resolve.ts';
 import { createTransports, sayUnreachable } from '../config/transports.ts';
@@ -18,7 +17,7 @@ export async function relay(context: Context): Promise<number> {
   const transports = createTransports({ given, config, database, onTransportError: (error) => warn(error) });
   const { subscriptions } = resolveRelay({ given, config, transports });
   const settings = resolveProcess({ given, config, noHttp: flags['http'] === false });
-  const log = daemonLogger(settings, json);
+  const log = await daemonLogger(settings, json);
   warn = (error) => log.warn({ err: error }, 'the transport has trouble');
   void sayUnreachable(transports.all(), log);
   return runDaemon({
@@ -33,7 +32,8 @@ export async function relay(context: Context): Promise<number> {
 }
 
 /** Shared by the daemons. With --json, JSON lines on a terminal as well. */
-export function daemonLogger({ logLevel, logFormat }: ProcessSettings, json: boolean): Logger {
-  const format = json ? 'json' : logFormat;
-  return createLogger({ level: logLevel, ...(format === null ? {} : { pretty: format === 'pretty' }) });
+export async function daemonLogger({ logLevel: level, logFormat }: ProcessSettings, json: boolean): Promise<Logger> {
+  const format = json ? 'json' : (logFormat ?? (process.stdout.isTTY ? 'pretty' : 'json'));
+  if (format === 'json') return (await import('../../runtime/json-logger.ts')).createJsonLogger({ level });
+  return (await import('../../runtime/pino-logger.ts')).createLogger({ level, pretty: true });
 }

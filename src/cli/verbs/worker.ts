@@ -31,7 +31,7 @@ async function run(context: Context, withRelay: boolean): Promise<number> {
   const relay = withRelay ? resolveRelay({ given, config, transports }) : null;
   const { path, ...options } = resolveWorker({ given, config, transports });
   const sagas = await loadSagas(path, process.cwd());
-  const log = daemonLogger(settings, json);
+  const log = await daemonLogger(settings, json);
   warn = (error) => log.warn({ err: error }, 'the transport has trouble');
   // What a worker takes replies from says so by itself.
   if (withRelay) void sayUnreachable(transports.all(), log);

@@ -1,0 +1,48 @@
+/**
+ * The logger of a daemon that nobody watches: JSON lines. Apart from pino-logger.ts, because what makes lines for people is large.
+ */
+import { pino, stdSerializers, type LevelWithSilent } from 'pino';
+import type { Logger } from './log.ts';
+import { visibleJson } from './terminal-text.ts';
+
+export type LogLevel = LevelWithSilent;
+
+/** Of JSON lines and of those for people. */
+export const LOG_SETTINGS = { base: null, serializers: { err: serializeError, error: serializeError } };
+
+export interface JsonLoggerOptions {
+  /** Default `info`. */
+  readonly level?: LogLevel;
+  /** Where lines go. Default: stdout. */
+  readonly stream?: { write(line: string): unknown };
+}
+
+export function createJsonLogger({ level = 'info', stream = process.stdout }: JsonLoggerOptions = {}): Logger {
+  return pino(
+    {
+      level,
+      ...LOG_SETTINGS,
+      timestamp: pino.stdTimeFunctions.isoTime,
+      formatters: { level: (label) => ({ level: label }) },
+    },
+    { write: (line: string): void => void stream.write(visibleJson(line)) },
+  );
+}
+
+/** What PostgreSQL adds to an error that quotes rows: `Key (email)=(ann@…) already exists`, the failing row, the text of a statement. */
+const QUOTES_ROWS = new Set(['detail', 'where', 'internalQuery', 'query', 'parameters']);
+
+/** An error and its causes, without the values of rows: logs are read and kept by more people than the tables. */
+function serializeError(error: unknown): unknown {
+  return withoutRows(error instanceof Error ? stdSerializers.errWithCause(error) : error);
+}
+
+function withoutRows(value: unknown): unknown {
+  if (typeof value !== 'object' || value === null) return value;
+  if (Array.isArray(value)) return value.map(withoutRows);
+  const kept = Object.entries(value).filter(([name]) => !QUOTES_ROWS.has(name));
+  return Object.fromEntries(
+    kept.map(([name, each]) => [name, NESTED.has(name) ? withoutRows(each) : (each as unknown)]),
+  );
+}
+const NESTED = new Set(['cause', 'errors', 'aggregateErrors']);

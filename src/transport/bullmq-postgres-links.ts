@@ -1,0 +1,106 @@
+/**
+ * The connections of BullMQ on PostgreSQL. Loaded by bullmq-postgres.ts.
+ */
+import { createPostgresBackend, type IQueueBackend } from 'bullmq';
+import type { PoolConfig } from 'pg';
+import type { BullmqLinks, BullmqSettings, PublishLink, ReceiveLink } from './bullmq-parts.ts';
+import { migrateTables } from './bullmq-postgres-tables.ts';
+
+/** Connections of one publisher, and of one partition of a receiver (which has one more, to listen). */
+const PUBLISHER_CONNECTIONS = 4;
+const WORKER_CONNECTIONS = 2;
+
+/** @param migrate whether the tables are made, or brought up to date, before they are used */
+export function postgresLinks(config: PoolConfig, schema: string, migrate: boolean): BullmqLinks {
+  const prepare = async ({ publishTimeoutMs }: BullmqSettings): Promise<void> => {
+    if (migrate) await migrateTables({ ...config, connectionTimeoutMillis: publishTimeoutMs }, schema);
+  };
+  return {
+    openPublishLink: (settings) => publishLink(config, schema, () => prepare(settings), settings),
+    openReceiveLink: (settings) => receiveLink(config, schema, () => prepare(settings), settings),
+  };
+}
+
+function publishLink(
+  config: PoolConfig,
+  schema: string,
+  prepare: () => Promise<void>,
+  settings: BullmqSettings,
+): PublishLink {
+  let opening: Promise<IQueueBackend> | undefined;
+
+  async function open(): Promise<IQueueBackend> {
+    await prepare();
+    const connection = {
+      ...config,
+      schema,
+      max: config.max ?? PUBLISHER_CONNECTIONS,
+      keepAlive: true,
+      connectionTimeoutMillis: settings.publishTimeoutMs,
+      query_timeout: settings.publishTimeoutMs,
+    };
+    const backend = createPostgresBackend('holdfast', { connection } as never);
+    backend.on('error', (error: Error) => settings.onError(error));
+    try {
+      await backend.waitUntilReady();
+    } catch (error) {
+      await backend.close().catch(settings.onError);
+      throw error;
+    }
+    return backend;
+  }
+
+  return {
+    ready() {
+      if (opening === undefined) {
+        const attempt = open();
+        opening = attempt;
+        // A failed start is tried anew by the next call.
+        attempt.catch(() => void (opening = opening === attempt ? undefined : opening));
+      }
+      return opening;
+    },
+    ping: async () => void (await (await opening)?.getQueueMetaField('ping')),
+    // pg gives a connection up by itself when a query outlasts query_timeout.
+    drop: () => {},
+    async close() {
+      const backend = await opening?.catch(() => undefined);
+      await backend?.close();
+    },
+  };
+}
+
+function receiveLink(
+  config: PoolConfig,
+  schema: string,
+  prepare: () => Promise<void>,
+  settings: BullmqSettings,
+): ReceiveLink {
+  let preparing: Promise<void> | undefined;
+  const ready = (): Promise<void> => {
+    preparing ??= prepare().catch((error: unknown) => {
+      preparing = undefined;
+      throw error;
+    });
+    return preparing;
+  };
+  return {
+    ready,
+    reach: ready,
+    // Names of sessions are cut off at 63 characters.
+    seesWorkers: false,
+    connection: {
+      ...config,
+      schema,
+      max: WORKER_CONNECTIONS,
+      keepAlive: true,
+      connectionTimeoutMillis: settings.publishTimeoutMs,
+      // Bounds how long a server that does not answer can hold up a worker, and its stop.
+      query_timeout: Math.max(settings.lockDurationMs, settings.publishTimeoutMs),
+    },
+    prefix: undefined,
+    factory: createPostgresBackend as never,
+    cut: () => {},
+    close: () => Promise.resolve(),
+  };
+}
