@@ -9,7 +9,7 @@ import type { Database } from '../postgres/database.ts';
 import { quoteIdentifier } from '../postgres/quoting.ts';
 import type { Check } from './finding.ts';
 import { audited } from './interventions.ts';
-import { firstRow, tables } from './reads.ts';
+import { firstRow, rowsBySql, tables } from './reads.ts';
 import { relayStatus } from './relay-status.ts';
 
 export interface Adopted {
@@ -76,12 +76,13 @@ async function unfinishedRuns(database: Database): Promise<number> {
 /** The doctor's look: whether a relay or a worker would be refused here. */
 export const checkEnvironment: Check = async (database) => {
   const table = `${quoteIdentifier(database.schema)}.environment`;
-  const { rows } = await database.query<{ name: string | null; same_place: boolean }>(
+  const found = await rowsBySql<{ name: string | null; same_place: boolean }>(
+    database,
     `SELECT e.name, (e.system_identifier, e.database) = (c.system_identifier, d.oid) AS same_place
      FROM ${table} e, pg_control_system() c, pg_database d WHERE d.datname = current_database()`,
   );
   const given = database.environment ?? null;
-  return rows.flatMap(({ name, same_place: samePlace }) => {
+  return found.flatMap(({ name, same_place: samePlace }) => {
     const refusal = judgeEnvironment({ given, stored: name, samePlace });
     if (refusal === null) return [];
     return [

@@ -5,7 +5,7 @@ import { HoldfastError } from '../errors.ts';
 import { isUuid } from '../message/id.ts';
 import type { Database } from '../postgres/database.ts';
 import { quoteIdentifier } from '../postgres/quoting.ts';
-import { firstRow, tables } from './reads.ts';
+import { firstRow, rowsBySql, tables } from './reads.ts';
 
 /** More runs than these with one key are not listed: the advice names these and says that there are others. */
 const LISTED = 5;
@@ -51,7 +51,8 @@ interface FoundRun {
  */
 async function runsWithKey(database: Database, key: string): Promise<readonly FoundRun[]> {
   const runs = `${quoteIdentifier(database.schema)}.saga_run`;
-  const { rows: found } = await database.query<{ readonly runs: string | null }>(
+  const found = await rowsBySql<{ readonly runs: string | null }>(
+    database,
     `WITH RECURSIVE named (saga) AS (
        (SELECT r.saga FROM ${runs} r WHERE r.key IS NOT NULL ORDER BY r.saga LIMIT 1)
        UNION ALL
@@ -64,7 +65,8 @@ async function runsWithKey(database: Database, key: string): Promise<readonly Fo
   return JSON.parse(found[0]?.runs ?? '[]') as FoundRun[];
 }
 
-function noSuchRun(idOrKey: string, saga: string | undefined): HoldfastError {
+/** For whoever was given the id or key of a run that is not there. */
+export function noSuchRun(idOrKey: string, saga?: string): HoldfastError {
   const of = saga === undefined ? '' : ` of ${saga}`;
   return new HoldfastError(
     'HF_NOT_FOUND',

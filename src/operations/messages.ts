@@ -10,7 +10,7 @@ import type { Database } from '../postgres/database.ts';
 import { quoteIdentifier } from '../postgres/quoting.ts';
 import { refuseUnknownOptions } from '../runtime/options.ts';
 import { seqAfter, seqBefore } from '../relay/log-position.ts';
-import { ageMs, consumersSql, firstRow, rows, tables } from './reads.ts';
+import { ageMs, consumersSql, firstRow, rows, rowsBySql, tables } from './reads.ts';
 
 export interface MessageFilter {
   /** A topic pattern. */
@@ -179,7 +179,8 @@ async function passages(database: Database, id: string): Promise<readonly Subscr
 
 async function consumerPassages(database: Database, id: string): Promise<readonly ConsumerPassage[]> {
   const s = quoteIdentifier(database.schema);
-  const handled = await database.query<{ consumer: string; at: number }>(
+  const handled = await rowsBySql<{ consumer: string; at: number }>(
+    database,
     `WITH RECURSIVE ${consumersSql(database.schema)}
      SELECT i.consumer, extract(epoch FROM i.handled_at)::float8 * 1000 AS at FROM consumers c JOIN ${s}.inbox i ON i.consumer = c.consumer AND i.message_id = $1
      ORDER BY i.consumer`,
@@ -194,7 +195,7 @@ async function consumerPassages(database: Database, id: string): Promise<readonl
       .orderBy('consumer'),
   );
   return [
-    ...handled.rows.map(({ consumer, at }): ConsumerPassage => ({ consumer, state: 'handled', at: new Date(at) })),
+    ...handled.map(({ consumer, at }): ConsumerPassage => ({ consumer, state: 'handled', at: new Date(at) })),
     ...parked.map(({ consumer, at }): ConsumerPassage => ({ consumer, state: 'parked', at: new Date(at) })),
   ];
 }

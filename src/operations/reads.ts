@@ -170,13 +170,23 @@ export function tables(database: Database): Kysely<HoldfastTables> {
  */
 export async function rows<O>(database: Database, query: Compilable<O>): Promise<readonly O[]> {
   const { sql: text, parameters } = query.compile();
+  // As JSON, times are ISO texts, whatever DateStyle and time zone the role has.
+  const found = await rowsBySql<{ row: string }>(
+    database,
+    `SELECT to_json(holdfast_row)::text AS row FROM (${text}) AS holdfast_row`,
+    parameters,
+  );
+  return found.map(({ row }) => JSON.parse(row) as O);
+}
+
+/** Of a query that is written out, as the driver reads its columns. Rejects as `rows` does. */
+export async function rowsBySql<Row extends object>(
+  database: Database,
+  text: string,
+  parameters: readonly unknown[] = [],
+): Promise<readonly Row[]> {
   try {
-    // As JSON, times are ISO texts, whatever DateStyle and time zone the role has.
-    const found = await database.query<{ row: string }>(
-      `SELECT to_json(holdfast_row)::text AS row FROM (${text}) AS holdfast_row`,
-      parameters,
-    );
-    return found.rows.map(({ row }) => JSON.parse(row) as O);
+    return (await database.query<Row>(text, parameters)).rows;
   } catch (error) {
     throw translateSqlError(error);
   }

@@ -9,7 +9,7 @@ import { messageId } from '../message/id.ts';
 import type { Database } from '../postgres/database.ts';
 import { refuseUnknownOptions } from '../runtime/options.ts';
 import type { RunStatus } from '../saga/events.ts';
-import { rows, tables } from './reads.ts';
+import { rows, rowsBySql, tables } from './reads.ts';
 import { cancelRun, resolveCall, retryRun, skipCall, type ReasonedAct, type Resolution } from './saga-interventions.ts';
 
 /** What is left out does not narrow. */
@@ -208,7 +208,8 @@ function matchingRuns(database: Database, act: BulkAct, selection: RunSelection)
 
 /** By the database's clock: runs that start while it works are not its business. */
 async function databaseTime(database: Database): Promise<Date> {
-  const { rows: found } = await database.query<{ readonly now: number }>(
+  const found = await rowsBySql<{ readonly now: number }>(
+    database,
     'SELECT round(extract(epoch FROM clock_timestamp()) * 1000)::float8 AS now',
   );
   return new Date(found[0]?.now ?? 0);

@@ -13,9 +13,10 @@ import type { AnySaga } from '../saga/definition.ts';
 import { WHOLE_RUN, type RunStatus, type StuckWhy } from '../saga/events.ts';
 import { actOnRun } from '../saga/postgres-acts.ts';
 import type { MailBody } from '../saga/store.ts';
+import { noSuchRun } from './find-run.ts';
 import { assertReason } from './interventions.ts';
 import { foldTimeline } from './saga-timeline.ts';
-import { assertRunId, noSuchRun, readJournal } from './sagas.ts';
+import { assertRunId, readJournal } from './sagas.ts';
 
 export type ReasonedAct = Act & { readonly reason: string };
 

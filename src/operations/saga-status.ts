@@ -6,9 +6,8 @@ import { sql } from 'kysely';
 import { isHoldfastError } from '../errors.ts';
 import type { Database } from '../postgres/database.ts';
 import { quoteIdentifier } from '../postgres/quoting.ts';
-import { translateSqlError } from '../postgres/sql-state.ts';
 import type { RunStatus } from '../saga/events.ts';
-import { rows, tables, untilMs } from './reads.ts';
+import { rows, rowsBySql, tables, untilMs } from './reads.ts';
 
 export interface WorkerStatus {
   readonly id: string;
@@ -220,11 +219,7 @@ async function mailedRuns(database: Database): Promise<readonly DueRuns[]> {
 }
 
 async function dueQuery(database: Database, text: string): Promise<readonly DueRuns[]> {
-  const { rows: found } = await database
-    .query<{ saga: string; version: number; runs: string; oldest_ms: number }>(text)
-    .catch((error: unknown) => {
-      throw translateSqlError(error);
-    });
+  const found = await rowsBySql<{ saga: string; version: number; runs: string; oldest_ms: number }>(database, text);
   return found.map(({ saga, version, runs, oldest_ms: oldestMs }) => {
     const count = Number(runs);
     return {

@@ -9,6 +9,7 @@ import type { Database } from '../postgres/database.ts';
 import { refuseUnknownOptions } from '../runtime/options.ts';
 import type { JournalRow, RecordedError, RunStatus, UndoReason } from '../saga/events.ts';
 import type { MailBody } from '../saga/store.ts';
+import { noSuchRun } from './find-run.ts';
 import { checkLimit } from './messages.ts';
 import { ageMs, firstRow, rows, tables } from './reads.ts';
 
@@ -156,13 +157,6 @@ export async function readJournal(database: Database, id: string): Promise<reado
       .orderBy('n'),
   );
   return found.map(({ n, events, at_ms: at }) => ({ n, at, events }));
-}
-
-export function noSuchRun(id: string): HoldfastError {
-  return new HoldfastError('HF_NOT_FOUND', `There is no run ${id}.`, {
-    advice: '`holdfast saga ls` shows those that are; retention removes what has long ended.',
-    details: { run: id },
-  });
 }
 
 /** Throws HF_CONFIG: an id that is no UUID would only be an error of the database. */

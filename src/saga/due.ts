@@ -21,7 +21,7 @@ export function nextDue(run: Run): number {
   let next = Infinity;
   if (state.phase === 'forward') {
     if (state.deadlineAt !== null && !state.deadlineRefused && run.wish === null) next = state.deadlineAt;
-    for (const call of state.open) next = Math.min(next, callDue(run, call));
+    next = Math.min(next, firstDue(run).at);
   }
   // A run that goes forward has no compensations, and may have thousands of calls.
   if (state.phase === 'forward' && run.ending === null) return next;

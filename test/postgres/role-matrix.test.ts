@@ -2,10 +2,10 @@
  * Every table, sequence and function against every role of docs/roles.md, allowed and denied. A new one that nobody has thought of fails
  * here: grant it in docs/roles.md where it is needed, and write it down below.
  */
-import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { checkRoles } from '../../src/operations/doctor-roles.ts';
 import { openDatabase } from '../../src/postgres/database.ts';
+import { documentedGrants, documentedRoles } from '../support/documented-roles.ts';
 import { createTestDatabase, uniquePrefix, type TestDatabase } from '../support/servers.ts';
 
 /** What each role may: letters of SELECT, INSERT, UPDATE, DELETE, TRUNCATE, USAGE, EXECUTE (X). A role that is not named: nothing. */
@@ -162,16 +162,14 @@ const DOORS = [
 ];
 
 const prefix = uniquePrefix('matrix').replaceAll('-', '_');
-const page = readFileSync(new URL('../../docs/roles.md', import.meta.url), 'utf8');
-const grants = /<!-- roles: tested -->\s*```sql\n([\s\S]*?)\n```/.exec(page)?.[1] ?? '';
 /** Those of the page, and one that has nothing but a login. */
-const ROLES = [...new Set([...grants.matchAll(/ TO (\w+);/g)].map((match) => match[1] ?? '')), 'stranger'];
+const ROLES = [...documentedRoles(), 'stranger'];
 let test: TestDatabase;
 
 beforeAll(async () => {
   test = await createTestDatabase({ migrate: true });
   for (const role of ROLES) await test.pool.query(`CREATE ROLE ${prefix}_${role} LOGIN`);
-  await test.pool.query(grants.replaceAll(/ (TO|FROM) (\w+);/g, ` $1 ${prefix}_$2;`));
+  await test.pool.query(documentedGrants(prefix));
 });
 afterAll(async () => {
   for (const role of ROLES) await test.pool.query(`DROP OWNED BY ${prefix}_${role}; DROP ROLE ${prefix}_${role}`);

@@ -1,6 +1,5 @@
 /** The grants of docs/roles.md are enough for each part, and no part has more. */
 import { randomUUID } from 'node:crypto';
-import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { z } from 'zod';
 import { consumer } from '../../src/inbox/consumer.ts';
@@ -13,6 +12,7 @@ import { createPostgresClientStore } from '../../src/saga/postgres-client-store.
 import { createPostgresWorkerStore } from '../../src/saga/postgres-worker-store.ts';
 import { memoryTransport } from '../../src/transport/memory.ts';
 import { commitOf, journalRow, LEASE_MS, messageText, uniqueSaga, update } from '../conformance/saga-store-kit.ts';
+import { documentedGrants, documentedRoles } from '../support/documented-roles.ts';
 import { eventually } from '../support/eventually.ts';
 import { createTestDatabase, uniquePrefix, type TestDatabase } from '../support/servers.ts';
 
@@ -20,18 +20,15 @@ const Noted = message('note.taken', { schema: z.object({ n: z.number() }), key: 
 const outbox = createOutbox();
 // Roles belong to the whole server: names of our own.
 const prefix = uniquePrefix('role').replaceAll('-', '_');
-const ROLES = ['service', 'relay', 'consumer', 'starter', 'replies', 'participant', 'worker', 'viewer', 'operator'];
+const ROLES = documentedRoles();
 let test: TestDatabase;
 
 beforeAll(async () => {
   test = await createTestDatabase({ migrate: true });
-  const page = readFileSync(new URL('../../docs/roles.md', import.meta.url), 'utf8');
-  const grants = /<!-- roles: tested -->\s*```sql\n([\s\S]*?)\n```/.exec(page)?.[1] ?? '';
-  expect(grants).toContain('GRANT');
   for (const role of ROLES) {
     await test.pool.query(`CREATE ROLE ${prefix}_${role} LOGIN PASSWORD 'test'`);
   }
-  await test.pool.query(grants.replaceAll(/ (TO|FROM) (\w+);/g, ` $1 ${prefix}_$2;`));
+  await test.pool.query(documentedGrants(prefix));
   await test.pool.query(`CREATE TABLE note (n int); GRANT INSERT ON note TO ${prefix}_consumer`);
 });
 afterAll(async () => {
