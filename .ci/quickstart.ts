@@ -61,7 +61,7 @@ async function runBundled(folder: string, env: NodeJS.ProcessEnv): Promise<void>
   writeInto(
     folder,
     'bundled.js',
-    `import { createWorker, migrate, openDatabase, saga } from 'holdfast';
+    `import { bullmqTransport, createWorker, listRuns, migrate, openDatabase, saga } from 'holdfast';
 import { z } from 'zod';
 async function main() {
   const database = openDatabase({ url: process.env.DATABASE_URL, schema: process.env.BUNDLED_SCHEMA });
@@ -72,7 +72,12 @@ async function main() {
   const run = await worker.sagas.start(flow, {});
   if ((await run.result()) !== 'well') throw new Error('the run did not complete');
   await worker.stop();
+  // What is loaded with its first use is in the bundle as well.
+  if ((await listRuns(database)).length !== 1) throw new Error('the run is not listed');
   await database.close();
+  const transport = bullmqTransport({ connection: process.env.REDIS_URL });
+  await transport.publisher().check({ signal: AbortSignal.timeout(30_000) });
+  await transport.close();
 }
 main().catch((error) => { console.error(error); process.exitCode = 1; });`,
   );
