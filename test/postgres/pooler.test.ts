@@ -7,9 +7,18 @@ import { Client } from 'pg';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { on } from '../../src/inbox/handler.ts';
+import { idempotent } from '../../src/inbox/idempotency.ts';
+import { doctor } from '../../src/operations/doctor.ts';
+import { retryParked } from '../../src/operations/interventions.ts';
+import { listParked } from '../../src/operations/parked.ts';
+import { relayStatus } from '../../src/operations/relay-status.ts';
+import { sagaStatus } from '../../src/operations/saga-status.ts';
+import { createOutbox } from '../../src/outbox/outbox.ts';
 import { openDatabase } from '../../src/postgres/database.ts';
+import { migrate } from '../../src/postgres/migrator.ts';
 import { translateSqlError } from '../../src/postgres/sql-state.ts';
 import { createRelay } from '../../src/relay/relay.ts';
+import { createSagas } from '../../src/saga/client.ts';
 import { saga } from '../../src/saga/definition.ts';
 import { createWorker } from '../../src/saga/worker.ts';
 import { freePort, temporaryFolder, unprivilegedUser } from '../../src/testing/servers/machine.ts';
@@ -81,11 +90,39 @@ describe.skipIf(!existsSync(PGBOUNCER))('behind PgBouncer', () => {
     });
     await shipping.handle(delivery(wire()));
     expect(await lab.effects()).toHaveLength(1);
-    // The one session that all of them have shared.
-    const { rows } = await database.query<{ name: string }>(
-      "SELECT name FROM pg_settings WHERE source = 'session' AND name NOT IN ('application_name', 'client_encoding', 'DateStyle', 'TimeZone', 'standard_conforming_strings')",
+    // The one session that all of them have shared, and that a neighbour gets next.
+    const traces = async () =>
+      (
+        await database.query<{ trace: string }>(
+          `SELECT name AS trace FROM pg_settings WHERE source = 'session'
+             AND name NOT IN ('application_name', 'client_encoding', 'DateStyle', 'TimeZone', 'standard_conforming_strings')
+           UNION ALL SELECT name FROM pg_prepared_statements UNION ALL SELECT pg_listening_channels()
+           UNION ALL SELECT locktype FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()`,
+        )
+      ).rows;
+    expect(await traces()).toEqual([]);
+
+    // All else that is allowed there: parking, redrives, pruning, senders, starts of sagas, acts and looks of people, migrations.
+    const failing = lab.make(
+      {
+        database,
+        ordered: true,
+        retry: { attempts: 1 },
+        handlers: [on(Placed, () => Promise.reject(new Error('no')))],
+      },
+      'failing',
     );
-    expect(rows).toEqual([]);
+    await failing.handle(delivery(wire({ key: 'k' })));
+    await failing.tickParked();
+    await failing.tickPrune();
+    await retryParked(database, { all: true }, { actor: 'ann' });
+    await database.transaction((tx) => idempotent(tx, 'key', 'print', () => 'answer'));
+    await database.transaction((tx) => createOutbox().send(tx, Placed, { orderId: 'o', n: 1 }));
+    const sagas = createSagas({ database, sagas: [flow] });
+    await (await sagas.start(flow, null)).cancel();
+    await migrate(database);
+    await Promise.all([relayStatus(database), sagaStatus(database), listParked(database), doctor(database)]);
+    expect(await traces()).toEqual([]);
     await database.close();
   });
 
