@@ -260,9 +260,10 @@ describe.each(cases)('the %s', (_name, open) => {
 /** Resolves once no part is left that listens for wake-ups; the server takes a moment to see its connection off. */
 async function nothingListens(): Promise<void> {
   await eventually('the listening connections to be gone', async () => {
-    const { rowCount } = await lab.test.pool.query(
-      `SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN %'`,
-    );
-    return rowCount === 0;
+    const found = await lab.test.pool
+      .query(`SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN %'`)
+      // A connection that was cut before may be handed out once more, when this process has not yet read of it.
+      .catch(() => null);
+    return found?.rowCount === 0;
   });
 }
