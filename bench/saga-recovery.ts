@@ -10,7 +10,10 @@ import { monotonicMs } from './support/clock.ts';
 import { figure, median, round, type Benchmark } from './support/figure.ts';
 
 const RECOVERY = 'saga.recovery';
+/** In milliseconds. How long before the death it was prolonged is not known, which a long one would let weigh. */
 const LEASE_MS = 2_000;
+/** Where the figure is not for reading, and the machine may be so busy that a living worker would lose a short one. */
+const QUICK_LEASE_MS = 15_000;
 
 export const sagaRecovery: Benchmark = {
   names: [RECOVERY],
@@ -18,14 +21,15 @@ export const sagaRecovery: Benchmark = {
   async run({ quick, servers, note }) {
     const runs = quick ? 1_000 : 10_000;
     const rounds = quick ? 1 : 3;
+    const leaseMs = quick ? QUICK_LEASE_MS : LEASE_MS;
     const recovered: number[] = [];
     const afresh: number[] = [];
     for (let index = 0; index < rounds; index += 1) {
       const bench = await servers.database();
       try {
-        const rescuer = start('rescuer', bench.url, runs);
+        const rescuer = start('rescuer', bench.url, runs, leaseMs);
         await once(rescuer, 'message');
-        const victim = start('victim', bench.url, runs);
+        const victim = start('victim', bench.url, runs, leaseMs);
         await once(victim, 'message');
         await bench.settle();
         const rescue = once(rescuer, 'message') as Promise<[Rescue]>;
@@ -33,7 +37,7 @@ export const sagaRecovery: Benchmark = {
         const killedAt = monotonicMs();
         const [{ doneAtMs, afreshMs }] = await rescue;
         if (rescuer.exitCode === null) await once(rescuer, 'exit');
-        recovered.push((doneAtMs - killedAt - LEASE_MS) / 1000);
+        recovered.push((doneAtMs - killedAt - leaseMs) / 1000);
         afresh.push(afreshMs / 1000);
         const { rows } = await bench.database.query<{ count: string }>(
           `SELECT count(*) FROM holdfast.saga_run WHERE status <> 'completed'`,
@@ -57,16 +61,16 @@ export const sagaRecovery: Benchmark = {
           againstValue: median(afresh),
           target: { atMost: 2 },
         },
-        { runsPerSecond: round(runs / seconds), runs, rounds, leaseMs: LEASE_MS },
+        { runsPerSecond: round(runs / seconds), runs, rounds, leaseMs },
       ),
     ];
   },
 };
 
-function start(role: Role, url: string, runs: number): ChildProcess {
+function start(role: Role, url: string, runs: number, leaseMs: number): ChildProcess {
   const child = fork(
     fileURLToPath(new URL('saga-recovery-process.js', import.meta.url)),
-    [role, url, String(runs), String(LEASE_MS)],
+    [role, url, String(runs), String(leaseMs)],
     { stdio: ['ignore', 2, 2, 'ipc'] },
   );
   child.once('exit', (code, signal) => {
