@@ -147,6 +147,7 @@ describe('a relay', () => {
     proxy.lighten();
     await lab.until(async () => relay.states[0]?.failure === null && relay.states[0]?.role === 'active');
     expect(relay.states[0]).toMatchObject({ patienceMs: well?.patienceMs, trouble: null });
+    proxy.cutAll();
     await lab.close();
     await close();
   });
