@@ -119,3 +119,16 @@ describe('findRunId', () => {
     await expect(findRunId(database, 'o-9', 'book-trip')).rejects.toMatchObject({ code: 'HF_NOT_FOUND' });
   });
 });
+
+it('says what ails the database, and does not pass on what the driver says', async () => {
+  const gone = openDatabase({ url: 'postgres://127.0.0.1:1/none' });
+  const bare = openDatabase({ url: test.url, schema: 'nowhere' });
+  try {
+    const unavailable = { code: 'HF_DATABASE_UNAVAILABLE' };
+    await expect(findRunId(gone, 'o-1')).rejects.toMatchObject(unavailable);
+    await expect(actOnRuns(gone, { kind: 'retry' }, {}, by)).rejects.toMatchObject(unavailable);
+    await expect(findRunId(bare, 'o-1')).rejects.toMatchObject({ code: 'HF_SCHEMA_MISSING' });
+  } finally {
+    await Promise.all([gone.close(), bare.close()]);
+  }
+});
