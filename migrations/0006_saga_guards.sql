@@ -21,7 +21,10 @@ ALTER TABLE "holdfast".worker
   -- What it has declared, as fingerprints by saga and version: {"place-order@1": "0f3a"}.
   ADD COLUMN codes jsonb NOT NULL DEFAULT '{}',
   -- Most UTF-8 bytes of one value that it takes; null: not known.
-  ADD COLUMN max_bytes integer;
+  ADD COLUMN max_bytes integer,
+  -- What a journal may hold: beyond it a run makes no more calls.
+  ADD COLUMN max_events integer,
+  ADD COLUMN max_journal_bytes bigint;
 
 -- Most bytes of one value that every live worker of a saga takes, if a text has more; null: it has not, or none is known. Short texts are
 -- not asked about.
@@ -287,6 +290,9 @@ BEGIN
         CROSS JOIN LATERAL (SELECT * FROM "holdfast".saga_mail x WHERE x.saga_id = u.id OFFSET 0) AS m
         WHERE NOT m.id = ANY (taken) ORDER BY m.id LIMIT page + 1) AS q) AS p;
 END $$;
+
+-- Runs near what their journals may hold: few, and shown before they are full.
+CREATE INDEX saga_run_grown ON "holdfast".saga_run (id) WHERE growth > 0 AND finished_at IS NULL;
 
 -- Who was told that a run is cancelled must not see it complete: asked for at each end, and empty nearly always.
 CREATE INDEX saga_mail_revoking ON "holdfast".saga_mail (saga_id) WHERE kind IN ('cancel', 'undo');

@@ -82,7 +82,7 @@ export { createSagas, type HandleOf, type Sagas, type SagasOptions, type SagaSig
 export { type CancelAnswer, type RunHandle } from './saga/run-handle.ts';
 export { type StartOptions } from './saga/start-request.ts';
 export { createWorker, SAGA_CRASH_POINTS, type Worker, type WorkerOptions } from './saga/worker.ts';
-export { checkReplay, type ReplayVerdict } from './saga/check-replay.ts';
+export { checkReplay, type CheckReplayOptions, type ReplayVerdict } from './saga/check-replay.ts';
 export { parseHistory, readHistories, type History, type ReadHistoriesOptions } from './saga/histories.ts';
 export {
   participant,

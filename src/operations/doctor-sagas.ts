@@ -3,6 +3,7 @@
  */
 import { isHoldfastError } from '../errors.ts';
 import type { Check, Finding } from './finding.ts';
+import { describeLimits } from './saga-growth.ts';
 import { sagaHealth, type SagaHealth } from './saga-status.ts';
 
 export const checkSagas: Check = async (database) => {
@@ -19,13 +20,30 @@ export const checkSagas: Check = async (database) => {
 const UNNOTICED = 'No live worker has taken its runs over';
 
 /** Pure. */
-export function judgeSagas({ unrunnable, stuck, workers }: SagaHealth): readonly Finding[] {
+export function judgeSagas({ unrunnable, stuck, workers, childless, grown }: SagaHealth): readonly Finding[] {
   const findings: Finding[] = unrunnable.map(({ saga, version, runs, atLeast, oldestMs }) => ({
     level: 'error',
     check: 'sagas.nobody',
     what: `${atLeast ? 'More than ' : ''}${runs} due ${runs === 1 ? 'run' : 'runs'} of ${saga}@${version} wait${runs === 1 ? 's' : ''} for a worker, for up to ${seconds(oldestMs)}, and no live worker has that saga in that version.`,
     advice: `Start a worker that has ${saga}@${version}; keep old versions registered until their runs have ended.`,
   }));
+  for (const { saga, child, runs } of childless) {
+    findings.push({
+      level: 'error',
+      check: 'sagas.childless',
+      what: `Runs of ${saga} have started ${runs} ${runs === 1 ? 'child' : 'children'} of ${child} that ${runs === 1 ? 'has' : 'have'} not ended, and no live worker has that saga in that version: they neither go on nor are undone.`,
+      advice: `Start a worker that has ${child}; keep old versions of children registered until they have ended.`,
+    });
+  }
+  for (const { saga, version, runs, atLeast, percent, run, limits } of grown) {
+    findings.push({
+      level: 'warn',
+      check: 'sagas.journal',
+      what: `${atLeast ? 'More than ' : ''}${runs} ${runs === 1 ? 'run' : 'runs'} of ${saga}@${version} ${runs === 1 ? 'has' : 'have'} used up half of what a journal may hold (${describeLimits(limits)}) or more; the fullest, ${run}, ${percent} percent. A full one makes no more calls.`,
+      advice:
+        'Start the workers with a higher sagas.maxEvents or sagas.maxJournalBytes; then split long loops into runs that start their successor, or give pieces to children.',
+    });
+  }
   for (const { saga, runs, oldestMs } of stuck) {
     findings.push({
       level: 'warn',

@@ -79,9 +79,9 @@ export function adviseStuck(runId: string, why: StuckWhy, call: string | null): 
       };
     case 'undefined step':
       return {
-        meaning: `The step that ${named} called is not declared any more, so that nothing can undo it.`,
+        meaning: `What would undo ${named} is not declared any more; of a child: no worker offers its version.`,
         ways: [
-          retry('deploy code that declares it again, then try again'),
+          retry('deploy code that declares it again (of a child: that version beside the new one), then try again'),
           resolve('undone by hand', 'compensated'),
           skip,
         ],

@@ -8,6 +8,7 @@ import type { Database } from '../postgres/database.ts';
 import { quoteIdentifier } from '../postgres/quoting.ts';
 import type { RunStatus } from '../saga/events.ts';
 import { rows, rowsBySql, tables, untilMs } from './reads.ts';
+import { grownRuns, type GrownRuns } from './saga-growth.ts';
 
 export interface WorkerStatus {
   readonly id: string;
@@ -48,6 +49,20 @@ export interface SagaHealth {
   readonly workers: readonly WorkerStatus[];
   /** Due runs, and runs with mail, whose saga and version no live worker has. */
   readonly unrunnable: readonly DueRuns[];
+  /** Runs that have started children of a version that no live worker has. */
+  readonly childless: readonly Childless[];
+  /** Runs near what their journals may hold. */
+  readonly grown: readonly GrownRuns[];
+}
+
+/** Runs of one saga with unfinished children of one version. */
+export interface Childless {
+  /** Of the parents. */
+  readonly saga: string;
+  /** Of the children, as 'charge-card@1'. */
+  readonly child: string;
+  /** Children. */
+  readonly runs: number;
 }
 
 export interface SagaStatus extends SagaHealth {
@@ -62,6 +77,7 @@ export interface RunCounts {
 
 const COUNT_LIMIT = 100_000;
 const DUE_LIMIT = 10_000;
+const CHILD_LIMIT = 1_000;
 
 /** Null for a role that may not read the sagas (docs/roles.md). */
 export async function sagaStatus(database: Database): Promise<SagaStatus | null> {
@@ -76,13 +92,15 @@ export async function sagaStatus(database: Database): Promise<SagaStatus | null>
 
 /** Without the counts, which read far more than the rest: cheap enough to be asked every second. */
 export async function sagaHealth(database: Database): Promise<SagaHealth> {
-  const [stuck, due, mailed, workers] = await Promise.all([
+  const [stuck, due, mailed, workers, childless, grown] = await Promise.all([
     stuckRuns(database),
     dueRuns(database),
     mailedRuns(database),
     listWorkers(database),
+    childlessRuns(database),
+    grownRuns(database),
   ]);
-  return { stuck, due, workers, unrunnable: findUnrunnable([...due, ...mailed], workers) };
+  return { stuck, due, workers, unrunnable: findUnrunnable([...due, ...mailed], workers), childless, grown };
 }
 
 /** Newest runs first, up to 100,000. */
@@ -215,6 +233,21 @@ async function mailedRuns(database: Database): Promise<readonly DueRuns[]> {
      FROM (SELECT saga_id, at FROM ${s}.saga_mail ORDER BY id LIMIT ${DUE_LIMIT + 1}) m
      JOIN ${s}.saga_run r ON r.id = m.saga_id AND r.worker IS NULL
      GROUP BY r.saga, r.version ORDER BY r.saga, r.version`,
+  );
+}
+
+/** Of the children that were started last. Where a parent waits for one that nobody can go on with, nothing else would say so. */
+async function childlessRuns(database: Database): Promise<readonly Childless[]> {
+  const s = quoteIdentifier(database.schema);
+  return rowsBySql<Childless>(
+    database,
+    `SELECT p.saga, c.offer AS child, count(*)::int AS runs FROM (
+       SELECT parent, saga || '@' || version AS offer, finished_at FROM ${s}.saga_run
+       WHERE parent IS NOT NULL ORDER BY parent DESC LIMIT ${CHILD_LIMIT}) c
+     JOIN ${s}.saga_run p ON p.id = c.parent
+     WHERE c.finished_at IS NULL AND p.finished_at IS NULL AND NOT EXISTS (
+       SELECT 1 FROM ${s}.worker w WHERE w.lease_until > clock_timestamp() AND w.sagas ? c.offer)
+     GROUP BY 1, 2 ORDER BY 1, 2`,
   );
 }
 

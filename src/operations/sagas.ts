@@ -12,6 +12,7 @@ import type { MailBody } from '../saga/store.ts';
 import { noSuchRun } from './find-run.ts';
 import { checkLimit } from './messages.ts';
 import { ageMs, firstRow, rows, tables } from './reads.ts';
+import { journalFill, type JournalFill } from './saga-growth.ts';
 
 export interface RunFilter {
   readonly saga?: string | undefined;
@@ -71,6 +72,8 @@ export interface RunDetails {
   readonly mail: readonly PendingMail[];
   /** Runs that its child steps started, oldest first, at most 1000. */
   readonly children: readonly RunSummary[];
+  /** How much is in its journal. */
+  readonly fill: JournalFill;
   /** The database's time, in milliseconds. */
   readonly now: number;
 }
@@ -115,7 +118,7 @@ export async function listRuns(database: Database, filter: RunFilter = {}): Prom
 export async function showRun(database: Database, id: string): Promise<RunDetails> {
   assertRunId(id);
   const from = tables(database);
-  const [row, journal, mail, children] = await Promise.all([
+  const [row, journal, mail, children, fill] = await Promise.all([
     firstRow(
       database,
       runsQuery(database)
@@ -133,6 +136,7 @@ export async function showRun(database: Database, id: string): Promise<RunDetail
         .limit(100),
     ),
     rows(database, runsQuery(database).where('r.parent', '=', id).orderBy('r.started_at').orderBy('r.id').limit(1000)),
+    journalFill(database, id),
   ]);
   if (row === undefined) throw noSuchRun(id);
   return {
@@ -141,6 +145,7 @@ export async function showRun(database: Database, id: string): Promise<RunDetail
     journal,
     mail: mail.map((each) => ({ ...each, id: String(each.id), at: new Date(each.at) })),
     children: children.map(toSummary),
+    fill,
     now: row.now_ms,
   };
 }

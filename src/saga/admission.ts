@@ -47,6 +47,9 @@ interface Holder {
 /** For so long an attempt that was let in may take to be announced and begin, in milliseconds. */
 const ANNOUNCED_MS = 10_000;
 
+/** What nothing is against: nearly all attempts. */
+const FREE: Admitted = { kind: 'begin', ended() {} };
+
 export function createAdmission({ clock, random }: AdmissionOptions): Admission {
   const breakers = new Map<string, Breaker>();
   const probes = new Map<Breaker, Holder>();
@@ -80,6 +83,7 @@ export function createAdmission({ clock, random }: AdmissionOptions): Admission 
 
   return {
     ask(run, key, spent, name) {
+      if (name === null && !isSuspect(spent)) return FREE;
       const holder: Holder = { run, key, spent, sinceMs: clock.monotonic() };
       const breaker = name === null ? null : breakerOf(name);
       if (breaker !== null && breaker.state !== 'closed') {

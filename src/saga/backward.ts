@@ -9,6 +9,7 @@ import { recordError } from './recorded-error.ts';
 import { refuse } from './too-late.ts';
 import type { AttemptResult, Scene, UndoWish } from './facts.ts';
 import type { Run } from './run.ts';
+import { hasOtherChild } from './promises.ts';
 import type { CallState } from './state.ts';
 import type { RefusedAct } from './refused.ts';
 import type { MailBody } from './store.ts';
@@ -137,6 +138,7 @@ export async function advanceUndo(run: Run, scene: Scene, scope: 'all' | 'abando
       case 'finished':
         return true;
       case 'under way':
+        askForChild(run, move.call);
         return false;
       case 'settle':
         if (!settleWhatCan(run, move.calls, scene)) return false;
@@ -191,6 +193,7 @@ export async function compensate(run: Run, call: CallState, round: number, scene
   }
   if (step.kind === 'child') {
     if (call.child !== null) run.post(call.child, { kind: 'undo' });
+    askForChild(run, call);
     return false;
   }
   let message: string | null;
@@ -207,6 +210,21 @@ export async function compensate(run: Run, call: CallState, round: number, scene
   }
   run.record({ t: 'compensated', call: call.id }, scene.now);
   return true;
+}
+
+/** A child is asked to undo itself; that there is nobody to do it is not left unsaid (misfits.ts). */
+function askForChild(run: Run, call: CallState): void {
+  const step = run.step(call.step);
+  if (call.child === null || run.lookedAfter.has(call.id) || !hasOtherChild(call, step)) return;
+  const offer = step?.kind === 'child' ? `${step.saga.name} version ${String(call.version)}` : '';
+  const error = {
+    name: 'HoldfastError',
+    code: 'HF_SAGA_DEFINITION',
+    message:
+      `${run.saga.name}, ${call.id} is to be undone: its child ${call.child} is of ${offer}, which no worker offers any more. ` +
+      'Start a worker that has that version too, and the run goes on by itself; or undo the child by hand and skip it.',
+  };
+  run.doesNotFit({ why: 'undefined step', call, error, child: call.child });
 }
 
 /** Until when the reply to a compensating command is waited for. */

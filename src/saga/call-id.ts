@@ -35,6 +35,8 @@ export function callIdOf(step: string, name: unknown): string | null {
 
 /** `M4/20` is `M4%2F20`, by the bytes of UTF-8 as in a URL; half a surrogate pair, which has none, by its code. */
 function escapeName(name: string): string {
+  // Nearly all of them, and asked for each call at each replay.
+  if (/^[A-Za-z0-9_.-]+$/.test(name)) return name;
   return name.replaceAll(/[^A-Za-z0-9_.-]/gu, (character) => {
     const code = character.codePointAt(0) ?? 0;
     if (code >= 0xd800 && code <= 0xdfff) return `%u${code.toString(16).toUpperCase()}`;

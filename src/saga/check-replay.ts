@@ -4,13 +4,14 @@
  */
 import { HoldfastError } from '../errors.ts';
 import { DEFAULT_MAX_BYTES } from '../outbox/prepare.ts';
+import { refuseUnknownOptions } from '../runtime/options.ts';
 import { stepOf, type AnySaga, type Saga } from './definition.ts';
 import { createFlow } from './flow.ts';
 import type { History } from './histories.ts';
 import { replay } from './replay.ts';
 import { apply, emptyState, valueOf, type CallState, type RunState } from './state.ts';
 import { turn } from './turn.ts';
-import { breaksPromise } from './promises.ts';
+import { breaksPromise, hasOtherChild } from './promises.ts';
 import { mayHaveHappened } from './undo.ts';
 
 export type ReplayVerdict =
@@ -28,11 +29,24 @@ export type ReplayVerdict =
       readonly message: string;
     };
 
+export interface CheckReplayOptions {
+  /**
+   * Other sagas that the workers will offer. A child that was started in a version which `saga` no longer declares fits only when that
+   * version is among them. Default: none.
+   */
+  readonly beside?: readonly AnySaga[] | undefined;
+}
+
 /**
  * Checks one stored run against a saga. One that has ended is checked as well: others stand where it once stood. Runs of other sagas and versions are not told apart: give those that this code would run.
- * @throws HoldfastError HF_CONFIG: the journal does not begin with a start. Throws nothing else, whatever the code does.
+ * @throws HoldfastError HF_CONFIG: the journal does not begin with a start. HF_OPTION_UNKNOWN. Throws nothing else, whatever the code does.
  */
-export async function checkReplay(saga: AnySaga, history: History): Promise<ReplayVerdict> {
+export async function checkReplay(
+  saga: AnySaga,
+  history: History,
+  options: CheckReplayOptions = {},
+): Promise<ReplayVerdict> {
+  refuseUnknownOptions(options, ['beside'], 'checkReplay');
   const [first] = history.journal[0]?.events ?? [];
   if (first?.t !== 'started')
     throw new HoldfastError('HF_CONFIG', `The journal of run ${history.id} does not begin with its start.`, {
@@ -41,17 +55,18 @@ export async function checkReplay(saga: AnySaga, history: History): Promise<Repl
     });
   const state = emptyState();
   for (const { at, events } of history.journal) for (const event of events) apply(state, event, at);
-  const gone = undefinedStep(saga, state);
+  const gone = undefinedStep(saga, state, options.beside ?? []);
   if (gone !== undefined) return undefinedVerdict(saga, gone);
   // Its code is not run any more.
   if (state.phase === 'undoing') return { kind: 'fits', next: [], ended: false };
-  const flow = createFlow({
-    saga: saga as Saga,
-    runId: history.id,
-    input: valueOf(state.input),
-    maxBytes: DEFAULT_MAX_BYTES,
-  });
-  const fit = await replay(saga, flow, history.journal, turn);
+  const make = () =>
+    createFlow({
+      saga: saga as Saga,
+      runId: history.id,
+      input: valueOf(state.input),
+      maxBytes: DEFAULT_MAX_BYTES,
+    });
+  const { fit } = await replay(saga, make, history.journal, turn);
   if (fit.kind === 'fits') return { kind: 'fits', next: fit.calls.map(({ id }) => id), ended: fit.ending !== null };
   const { message } = fit.error;
   return {
@@ -64,23 +79,27 @@ export async function checkReplay(saga: AnySaga, history: History): Promise<Repl
 }
 
 /** A call that would have to be undone if the run were, and whose step is not declared, or no longer with what undoes it. */
-function undefinedStep(saga: AnySaga, state: RunState): CallState | undefined {
+function undefinedStep(saga: AnySaga, state: RunState, beside: readonly AnySaga[]): CallState | undefined {
   if (state.phase === 'completed' || state.phase === 'undone') return undefined;
   for (const call of state.calls.values()) {
     if (call.kind === 'sleep' || call.kind === 'wait' || call.undo?.state === 'done') continue;
     if (call.outcome !== 'open' && !mayHaveHappened(call)) continue;
     const step = stepOf(saga, call.step);
     if (step?.kind !== call.kind || breaksPromise(call, step)) return call;
+    const isOffered = (name: string): boolean =>
+      beside.some((each) => each.name === name && each.version === call.version);
+    if (step.kind === 'child' && hasOtherChild(call, step) && !isOffered(step.saga.name)) return call;
   }
   return undefined;
 }
 
 function undefinedVerdict(saga: AnySaga, call: CallState): ReplayVerdict {
   const journal = `has the call ${call.id} of the ${call.kind} ${call.step}`;
-  const code =
-    stepOf(saga, call.step)?.kind === call.kind
-      ? `declares it without what undoes it, which it had when it was called`
-      : `declares no ${call.kind} ${call.step}`;
+  const step = stepOf(saga, call.step);
+  let code = `declares no ${call.kind} ${call.step}`;
+  if (step?.kind === 'child' && hasOtherChild(call, step))
+    code = `declares ${step.saga.name} in version ${step.saga.version}, and that child is of version ${String(call.version)}, which must be offered beside it`;
+  else if (step?.kind === call.kind) code = `declares it without what undoes it, which it had when it was called`;
   return {
     kind: 'misfit',
     why: 'undefined step',

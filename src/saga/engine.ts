@@ -77,6 +77,7 @@ export class Engine {
       addMail: (run, mail) => this.#addMail(run, mail),
       onTaken: (run) => {
         this.#settled(run);
+        if (run.flow !== null) this.#misfits.remark(run);
         // It may have nothing to do here, and is then let go.
         if (run.idle) this.#commits.add(run);
         this.#wake();

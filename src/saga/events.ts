@@ -50,6 +50,11 @@ export type StuckWhy =
   | 'journal full'
   | 'unrecordable';
 
+/** Stuck at the undoing of a call, which may be answered after all. */
+export function isOfUndoing(why: StuckWhy | undefined): boolean {
+  return why === 'compensation' || why === 'undefined step';
+}
+
 /**
  * Why an attempt counts for nothing: its worker was lost or was stopped, the database rolled it back for reasons of its own, or nobody
  * was there when its answer was due.

@@ -38,6 +38,8 @@ export interface Misfit {
   readonly why: Extract<StuckWhy, 'non-determinism' | 'outside await' | 'undefined step'>;
   readonly call: CallState | null;
   readonly error: RecordedError;
+  /** Of a call that has started a child: it is none where any worker goes on with that. */
+  readonly child?: string;
 }
 
 /** What happened and has not been taken in. */

@@ -94,11 +94,13 @@ export class Gauge {
     const folded = this.#folded;
     if (folded.length > 0) this.#folded = [];
     const { growth } = this;
-    const kept = this.#kept();
     const grown = growth !== this.#growthStored;
-    const moved = isOtherwise(kept, this.#signalsStored);
+    const { signals } = this.#state;
+    const moved =
+      (signals.length > 0 || this.#signalsStored.count > 0) && isOtherwise(this.#kept(), this.#signalsStored);
     if (folded.length === 0 && !grown && !moved) return null;
     this.#growthStored = growth;
+    const kept = this.#kept();
     if (moved) this.#signalsStored = kept;
     return {
       ...(folded.length === 0 ? {} : { folded }),

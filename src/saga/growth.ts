@@ -63,11 +63,14 @@ function full(what: string, details: Readonly<Record<string, number>>): Recorded
 }
 
 /** From how much on it is said, in percent of a limit, each once. */
-const LEVELS = [50, 80, 100];
+const LEAST_LEVEL = 50;
+const LEVELS = [LEAST_LEVEL, 80, 100];
 
 /** How full a journal is, as the highest of those levels that it has reached; 0: below all. */
 export function growthOf(size: Pick<JournalSize, 'events' | 'bytes'>, limits: JournalLimits): number {
   const percent = 100 * Math.max(size.events / limits.maxEvents, size.bytes / limits.maxJournalBytes);
+  // Asked with each commit, and nearly always so.
+  if (percent < LEAST_LEVEL) return 0;
   return LEVELS.findLast((level) => percent >= level) ?? 0;
 }
 

@@ -91,6 +91,7 @@ export async function beginIncarnation(options: IncarnationOptions): Promise<Inc
       leaseMs,
       codes,
       maxBytes: options.settings.maxBytes,
+      limits: options.settings,
     }),
     ownMs: clock.monotonic(),
   };

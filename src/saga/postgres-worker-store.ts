@@ -172,10 +172,10 @@ export function createPostgresWorkerStore(options: PostgresWorkerStoreOptions): 
       closing.abort();
     },
 
-    async register({ id, name, sagas, leaseMs, codes = {}, maxBytes = null }) {
+    async register({ id, name, sagas, leaseMs, codes = {}, maxBytes = null, limits }) {
       const [row] = await leaseRows<{ now: number }>(
-        `INSERT INTO ${s}.worker (id, name, sagas, lease_until, codes, max_bytes)
-         VALUES ($1, $2, $3::text::jsonb, clock_timestamp() + $4::float8 * interval '1 millisecond', $5::text::jsonb, $6)
+        `INSERT INTO ${s}.worker (id, name, sagas, lease_until, codes, max_bytes, max_events, max_journal_bytes)
+         VALUES ($1, $2, $3::text::jsonb, clock_timestamp() + $4::float8 * interval '1 millisecond', $5::text::jsonb, $6, $7, $8)
          RETURNING ${NOW} AS now`,
         [
           id,
@@ -184,6 +184,8 @@ export function createPostgresWorkerStore(options: PostgresWorkerStoreOptions): 
           leaseMs,
           JSON.stringify(codes),
           maxBytes,
+          limits?.maxEvents ?? null,
+          limits?.maxJournalBytes ?? null,
         ],
       );
       return row?.now ?? 0;
@@ -208,6 +210,15 @@ export function createPostgresWorkerStore(options: PostgresWorkerStoreOptions): 
         [workerId, runId],
       );
       return row?.elsewhere ?? false;
+    },
+
+    async goesOn(runId) {
+      const [row] = await rows<{ lost: boolean }>(
+        `SELECT EXISTS (SELECT 1 FROM ${s}.saga_run r WHERE r.id = $1 AND r.finished_at IS NULL AND NOT EXISTS (
+           SELECT 1 FROM ${s}.worker w WHERE w.lease_until > clock_timestamp() AND w.sagas ? (r.saga || '@' || r.version))) AS lost`,
+        [runId],
+      );
+      return row?.lost !== true;
     },
 
     async takeOver() {

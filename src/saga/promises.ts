@@ -13,18 +13,34 @@ export interface Promised {
   readonly version?: number;
 }
 
+/** Made once for each declaration: every call asks for it. */
+const promises = new WeakMap<StepDefinition, Promised>();
+
 export function promiseOf(definition: StepDefinition): Promised {
-  const version = inputVersionOf(definition);
-  return {
-    ...(definition.pivot ? ({ pivot: true } as const) : {}),
-    ...(canCompensate(definition) ? ({ undoable: true } as const) : {}),
-    ...(version === null ? {} : { version }),
-  };
+  let promised = promises.get(definition);
+  if (promised === undefined) {
+    const version = inputVersionOf(definition);
+    promised = {
+      ...(definition.pivot ? ({ pivot: true } as const) : {}),
+      ...(canCompensate(definition) ? ({ undoable: true } as const) : {}),
+      ...(version === null ? {} : { version }),
+    };
+    promises.set(definition, promised);
+  }
+  return promised;
 }
 
 /** It was recorded as one that can be undone, and what is declared now cannot. */
 export function breaksPromise(call: CallState, step: StepDefinition): boolean {
   return call.undoable && !canCompensate(step);
+}
+
+/**
+ * The call has started a child, and the declaration has its saga in another version by now: who offers the one that was started is not
+ * said here any more.
+ */
+export function hasOtherChild(call: CallState, step: StepDefinition | undefined): boolean {
+  return step?.kind === 'child' && call.child !== null && call.version !== null && call.version !== step.saga.version;
 }
 
 export function canCompensate(step: StepDefinition): boolean {

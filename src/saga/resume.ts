@@ -50,14 +50,15 @@ async function takeRevocation(run: Run, scene: Scene): Promise<void> {
 
 async function replayCode(run: Run, journal: readonly JournalRow[], scene: Scene): Promise<void> {
   const { maxBytes } = run.settings;
-  const flow = createFlow({
-    saga: run.saga,
-    runId: run.id,
-    input: valueOf(run.state.input),
-    maxBytes,
-    onStray: strayOfRun(run),
-  });
-  const fit = await replay(run.saga, flow, journal, turn);
+  const make = () =>
+    createFlow({
+      saga: run.saga,
+      runId: run.id,
+      input: valueOf(run.state.input),
+      maxBytes,
+      onStray: strayOfRun(run),
+    });
+  const { fit, flow } = await replay(run.saga, make, journal, turn);
   if (fit.kind === 'misfit') {
     run.doesNotFit({ why: fit.why, call: null, error: fit.error });
     return;

@@ -65,6 +65,8 @@ export class Run {
   stale = false;
   /** The code does not fit it; what becomes of it is being found out (misfits.ts), and nothing is told meanwhile. */
   misfit: Misfit | null = null;
+  /** Calls whose children are of another version than is declared, and in the hands of some worker when that was asked. */
+  readonly lookedAfter = new Set<string>();
   /** It leaves for a worker with another code than this one, of which the fingerprint is given. */
   handedBack: string | null = null;
   /** It is taken up alone, and its code has not been run yet (intake.ts). */

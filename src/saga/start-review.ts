@@ -38,11 +38,59 @@ export function missing(saga: AnySaga, { step: name, kind, undoable, typeVersion
   return null;
 }
 
-/** How many of the newest runs are looked at, and how many rows of each journal. */
-const NEWEST = 1_000;
-const ROWS = 200;
+/** Pure. The version of a child, as `saga@version`, that was started and that this code declares otherwise by now; null: it does not. */
+export function otherChild(saga: AnySaga, { step: name, typeVersion }: CountedOn): string | null {
+  const step = stepOf(saga, name);
+  if (step?.kind !== 'child' || typeVersion === null || typeVersion === step.saga.version) return null;
+  return `${step.saga.name}@${typeVersion}`;
+}
 
-/** Never rejects: what cannot be asked is not said. */
+/** Those of the given `saga@version` that no live worker has. */
+async function offeredByNobody(database: Database, offers: readonly string[]): Promise<readonly string[]> {
+  if (offers.length === 0) return [];
+  const { rows } = await database.query<{ offer: string }>(
+    `SELECT o.offer FROM unnest($1::text[]) AS o (offer) WHERE NOT EXISTS (
+       SELECT 1 FROM ${quoteIdentifier(database.schema)}.worker w WHERE w.lease_until > clock_timestamp() AND w.sagas ? o.offer)
+     ORDER BY 1`,
+    [offers],
+  );
+  return rows.map(({ offer }) => offer);
+}
+
+/**
+ * How much is looked at: of the newest runs the first rows of each, short rows alone, and so many bytes in all. It is a sample, so that a
+ * start costs a few milliseconds of the server's time whatever there is.
+ */
+const NEWEST = 1_000;
+const ROWS_OF_RUN = 50;
+const ROWS = 5_000;
+const ROW_BYTES = 65_536;
+const BYTES = 8 * 1024 * 1024;
+/** How long the server may take for one of the questions, in milliseconds. */
+const PATIENCE_MS = 10_000;
+
+/** What the calls of runs under way count on, once each. */
+async function countedOn(database: Database): Promise<readonly CountedOn[]> {
+  const s = quoteIdentifier(database.schema);
+  // Weighed by the column, so that no row is read from where long ones are kept; only what is taken is parsed.
+  const { rows } = await database.query<CountedOn>(
+    `SELECT DISTINCT x.saga, x.version, e ->> 'step' AS step, e ->> 'kind' AS kind,
+       coalesce((e ->> 'undoable')::boolean, false) AS undoable, (e ->> 'version')::int AS "typeVersion"
+     FROM (SELECT j.saga, j.version, j.events, sum(j.bytes) OVER (ROWS UNBOUNDED PRECEDING) AS so_far
+       FROM (SELECT r.saga, r.version, j.events, j.bytes
+         FROM (SELECT id, saga, version, finished_at FROM ${s}.saga_run ORDER BY id DESC LIMIT ${NEWEST}) r
+         CROSS JOIN LATERAL (SELECT y.events, y.bytes FROM ${s}.saga_journal y
+           WHERE y.saga_id = r.id AND y.n < ${ROWS_OF_RUN} AND y.bytes < ${ROW_BYTES} ORDER BY y.n OFFSET 0) j
+         WHERE r.finished_at IS NULL LIMIT ${ROWS}) j) x
+     CROSS JOIN LATERAL json_array_elements(x.events) e
+     WHERE x.so_far <= ${BYTES} AND e ->> 't' = 'called' ORDER BY 1, 2, 3`,
+    [],
+    { timeoutMs: PATIENCE_MS },
+  );
+  return rows;
+}
+
+/** Never rejects: what cannot be asked is not said. Nobody waits for it. */
 export async function reviewUnderWay(
   database: Database,
   sagas: readonly AnySaga[],
@@ -51,22 +99,25 @@ export async function reviewUnderWay(
 ): Promise<void> {
   const s = quoteIdentifier(database.schema);
   try {
-    const { rows: counted } = await database.query<CountedOn>(
-      `SELECT DISTINCT r.saga, r.version, e ->> 'step' AS step, e ->> 'kind' AS kind,
-         coalesce((e ->> 'undoable')::boolean, false) AS undoable, (e ->> 'version')::int AS "typeVersion"
-       FROM (SELECT id, saga, version, finished_at FROM ${s}.saga_run ORDER BY id DESC LIMIT ${NEWEST}) r
-       JOIN ${s}.saga_journal j ON j.saga_id = r.id AND j.n < ${ROWS} AND j.bytes < 1000000
-       CROSS JOIN LATERAL json_array_elements(j.events) e
-       WHERE r.finished_at IS NULL AND e ->> 't' = 'called' ORDER BY 1, 2, 3`,
-    );
-    for (const each of counted) {
+    const children = new Map<string, CountedOn>();
+    for (const each of await countedOn(database)) {
       const saga = sagas.find(({ name, version }) => name === each.saga && version === each.version);
-      const what = saga === undefined ? null : missing(saga, each);
+      if (saga === undefined) continue;
+      const child = otherChild(saga, each);
+      if (child !== null) children.set(child, each);
+      const what = missing(saga, each);
       if (what !== null)
         log.warn(
           { saga: each.saga, version: each.version, step: each.step },
           `runs are under way that this code cannot undo or go on with: it ${what}. Keep it until they have ended, or raise the version`,
         );
+    }
+    for (const offer of await offeredByNobody(database, [...children.keys()])) {
+      const { saga, version, step } = children.get(offer) ?? {};
+      log.warn(
+        { saga, version, step, child: offer },
+        'runs are under way that have started children in a version that no worker offers: add that version to a worker until they have ended',
+      );
     }
     const { rows: others } = await database.query<{ name: string; offer: string }>(
       `SELECT o.name, mine.key AS offer FROM ${s}.worker me CROSS JOIN LATERAL jsonb_each_text(me.codes) AS mine (key, code)

@@ -4,6 +4,7 @@
  */
 import { newSpent, spend, type Spent } from './budget.ts';
 import {
+  isOfUndoing,
   WHOLE_RUN,
   type CallAnew,
   type CallKind,
@@ -230,8 +231,7 @@ export function apply(state: RunState, event: JournalEvent, at: number): void {
       });
       return;
     case 'compensated':
-      // The answer may come after the waiting for it was given up.
-      if (state.stuck?.why === 'compensation' && state.stuck.call === event.call) state.stuck = null;
+      if (isOfUndoing(state.stuck?.why) && state.stuck?.call === event.call) state.stuck = null;
       endUndo(state, event.call, at);
       return;
     case 'stuck':

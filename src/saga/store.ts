@@ -11,6 +11,7 @@
  * - finished runs stay finished; their journals may grow (late replies), their status may not change
  */
 import type { PoolClient } from 'pg';
+import type { JournalLimits } from './growth.ts';
 import type { JournalEvent, JournalRow, RecordedError, RunStatus, UndoReason } from './events.ts';
 import type { RefusedAct } from './refused.ts';
 
@@ -163,11 +164,15 @@ export interface WorkerStore {
     readonly codes?: Readonly<Record<string, string>>;
     /** Most UTF-8 bytes of one value that it takes. */
     readonly maxBytes?: number;
+    /** What a journal may hold. */
+    readonly limits?: JournalLimits;
   }): Promise<number>;
   /** Prolongs the lease from now. Resolves with the store's time; rejects with HF_LEASE_LOST. */
   renew(workerId: string, leaseMs: number): Promise<number>;
   /** Whether another live worker offers the saga and version of the run with a code that the run is not known not to fit. */
   offeredElsewhere(workerId: string, runId: string): Promise<boolean>;
+  /** Whether a live worker offers the saga and version of the run; true of one that has ended, or is not there any more. */
+  goesOn(runId: string): Promise<boolean>;
   /** Ends every worker whose lease is over, and frees its runs, due at once. Waits for none that is still writing. */
   takeOver(): Promise<{ readonly workers: number; readonly runs: number }>;
   /** Frees the runs a worker still holds, due at once, and forgets it. Nothing happens when it is gone. */

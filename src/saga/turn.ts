@@ -3,6 +3,7 @@
  */
 // By name, so that a test's fake timers, which replace the globals, do not stop what is to move them.
 import { clearTimeout, setImmediate, setTimeout } from 'node:timers';
+import { nextTick } from 'node:process';
 import { HoldfastError } from '../errors.ts';
 import { inNoContext } from '../runtime/scope.ts';
 
@@ -14,6 +15,14 @@ export function nextTurn(act: () => Promise<void>): Promise<void> {
 /** Resolves when everything that can go on by microtasks has gone on. */
 export function turn(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
+}
+
+/**
+ * The same without a turn of the event loop, which costs ten times as much. What the code has put off by nextTick may come after it, and
+ * so do rejections that nobody awaits; and nobody else is served meanwhile.
+ */
+export function quickTurn(): Promise<void> {
+  return new Promise((resolve) => queueMicrotask(() => nextTick(resolve)));
 }
 
 /** Between two looks at what others are busy with, in milliseconds. */

@@ -72,6 +72,8 @@ export interface WorkerCoreOptions<Tx> {
 const BUSY_POLL_MS = 5;
 /** While nothing does, and nobody would wake us. */
 const QUIET_POLL_MS = 50;
+/** What comes is not found later than it took to come, by more than this part of that. */
+const LATE_BY = 0.1;
 /** How long nothing must happen before the worker asks to be woken, in milliseconds. */
 const ASLEEP_AFTER_MS = 1_000;
 const RECONNECT: RetryPolicy = { attempts: Infinity, baseMs: 100, capMs: 5_000, factor: 2, withinMs: Infinity };
@@ -202,7 +204,7 @@ export function createWorkerCore<Tx>(options: WorkerCoreOptions<Tx>): WorkerOn<T
     }
     const untilTimer = life === null ? Infinity : Math.max(0, life.engine.nextTimer - life.now());
     const quietMs = clock.monotonic() - quietSinceMs;
-    if (quietMs < ASLEEP_AFTER_MS) return Math.min(untilTimer, quietMs < 100 ? BUSY_POLL_MS : QUIET_POLL_MS);
+    if (quietMs < ASLEEP_AFTER_MS) return Math.min(untilTimer, pollMs(quietMs));
     const wasAsleep = asleep;
     asleep = await options.setAsleep(true);
     // Whoever wrote just before does not wake us: one look more.
@@ -323,3 +325,8 @@ export function createWorkerCore<Tx>(options: WorkerCoreOptions<Tx>): WorkerOn<T
 
 /** What is left of a stop after its deadline: aborted steps may settle, and what is known is committed. Milliseconds. */
 const HARD_STOP_MS = 1_500;
+
+/** Pure. The wait for the next look when nothing has happened for so long, in milliseconds. */
+export function pollMs(quietMs: number): number {
+  return Math.min(QUIET_POLL_MS, Math.max(BUSY_POLL_MS, quietMs * LATE_BY));
+}

@@ -1,6 +1,10 @@
 /** What a run may hold, in number and in bytes: limits refuse at the door, and never undo what is under way. On PostgreSQL. */
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
+import { judgeSagas } from '../../src/operations/doctor-sagas.ts';
+import { sagaHealth } from '../../src/operations/saga-status.ts';
+import { showRun } from '../../src/operations/sagas.ts';
+import type { Logger } from '../../src/runtime/log.ts';
 import { createSagas } from '../../src/saga/client.ts';
 import { saga } from '../../src/saga/definition.ts';
 import { step } from '../../src/saga/steps.ts';
@@ -13,6 +17,12 @@ beforeAll(async () => {
 });
 afterEach(() => lab.settle());
 afterAll(() => lab.dispose());
+
+function silentLog(loud: Partial<Logger>): Logger {
+  const nothing = (): void => {};
+  const log: Logger = { debug: nothing, info: nothing, warn: nothing, error: nothing, child: () => log, ...loud };
+  return log;
+}
 
 const retry = { kind: 'retry', actor: 'ann' } as const;
 
@@ -42,6 +52,49 @@ describe('a journal that is full', () => {
     await lab.until(run.id, 'completed');
     expect(await run.result({ timeout: '30s' })).toBe('done');
     expect(did).toEqual(['pay']);
+  });
+
+  it('is told of before it is: in the log, by status, doctor and show, with the limit', async () => {
+    const growing = saga({
+      name: 'growing',
+      input: z.number(),
+      signals: { go: z.null() },
+      steps: { page: step({ run: (_: number) => null }) },
+      async run({ input, steps, waitFor }) {
+        for (let page = 0; page < input; page += 1) await steps.page(page, { id: `p${page}` });
+        await waitFor('go');
+      },
+    });
+    const warned: unknown[] = [];
+    const log = silentLog({ warn: (fields) => void warned.push(fields) });
+    const worker = await lab.worker([growing], { maxEvents: 40, log });
+    const small = await worker.sagas.start(growing, 2);
+    const large = await worker.sagas.start(growing, 17);
+    for (const { id } of [small, large]) await lab.untilEvent(id, 'called', 'wait:go#1');
+    expect(warned).toMatchObject([
+      { run: large.id, percent: 50 },
+      { run: large.id, percent: 80 },
+    ]);
+    const health = await sagaHealth(lab.database);
+    expect(health.grown).toEqual([
+      {
+        saga: 'growing',
+        version: 1,
+        runs: 1,
+        atLeast: false,
+        percent: 80,
+        run: large.id,
+        limits: { maxEvents: 40, maxJournalBytes: 64 * 1024 * 1024 },
+      },
+    ]);
+    expect(judgeSagas(health)).toMatchObject([
+      { level: 'warn', check: 'sagas.journal', what: expect.stringContaining('40 events') },
+    ]);
+    expect((await showRun(lab.database, large.id)).fill).toMatchObject({ events: 36, percent: 80 });
+    expect((await showRun(lab.database, small.id)).fill).toMatchObject({ events: 6, percent: 0 });
+    await large.signal('go', null);
+    await lab.until(large.id, 'completed');
+    expect((await sagaHealth(lab.database)).grown).toEqual([]);
   });
 
   it('also in bytes: a call that would make it larger is not begun', async () => {

@@ -278,12 +278,75 @@ describe('children', () => {
     await first.stop();
     const second = await lab.worker([outer(2), inner(2)]);
     await lab.mail(run.id, { kind: 'cancel' });
-    await lab.untilEvent(run.id, 'compensating', 'inner');
+    // It is undone, and says that there is nobody to do that.
+    const { why, call, message: text } = await lab.stuck(run.id);
+    expect([why, call]).toEqual(['undefined step', 'inner']);
+    expect(text).toContain('is of inner version 1, which no worker offers any more');
+    await lab.untilFree(run.id);
+    expect(judgeSagas(await sagaHealth(lab.database)).map(({ check }) => check)).toContain('sagas.childless');
     await second.stop();
     const { log, lines } = listening();
-    await lab.worker([outer(2), inner(2)], { log });
+    const third = await lab.worker([outer(2), inner(2)], { log });
     await eventually('the worker to tell of it', async () =>
       lines.some((line) => line.includes('"saga":"inner@1"') && line.includes('no worker offers')),
     );
+    // Nobody need have it retried: the child answers as soon as somebody goes on with it.
+    await lab.worker([inner(1)]);
+    await lab.until(run.id, 'compensated');
+    await third.stop();
+  });
+
+  it('in a version that another worker offers are undone by that one', async () => {
+    const first = await lab.worker([outer(1), inner(1)]);
+    const run = await first.sagas.start(outer(1), null as never);
+    await lab.untilEvent(run.id, 'called', 'wait:go#1');
+    await first.stop();
+    await lab.worker([inner(1)]);
+    await lab.worker([outer(2), inner(2)]);
+    await lab.mail(run.id, { kind: 'cancel' });
+    await lab.until(run.id, 'compensated');
+    expect((await lab.story(run.id)).filter((event) => event.startsWith('stuck'))).toEqual([]);
+  });
+
+  it('that are waited for, in a version that no worker offers, are told of when the run is taken up and at the start', async () => {
+    const slow = (version: number): AnySaga =>
+      saga({
+        name: 'slow',
+        version,
+        input: z.null(),
+        signals: { go: z.null() },
+        steps: {},
+        run: ({ waitFor }) => waitFor('go'),
+      });
+    const parent = (version: number): AnySaga =>
+      saga({
+        name: 'waits',
+        input: z.null(),
+        steps: { slow: child(slow(version) as never) },
+        run: ({ steps }) => (steps.slow as unknown as (input: null) => Promise<null>)(null),
+      });
+    const first = await lab.worker([parent(1), slow(1)]);
+    const run = await first.sagas.start(parent(1), null as never);
+    const id = (await lab.untilEvent(run.id, 'called', 'slow')).child ?? '';
+    await lab.untilEvent(id, 'called', 'wait:go#1');
+    await first.stop();
+    const stored = await history(run.id);
+    expect(await checkReplay(parent(2), stored)).toMatchObject({
+      kind: 'misfit',
+      why: 'undefined step',
+      code: expect.stringContaining('that child is of version 1, which must be offered beside it'),
+    });
+    expect(await checkReplay(parent(2), stored, { beside: [slow(1)] })).toMatchObject({ kind: 'fits' });
+    const { log, lines } = listening();
+    await lab.worker([parent(2), slow(2)], { log });
+    await lab.mail(run.id, { kind: 'signal', name: 'none' });
+    for (const said of ['a run waits for a child of a version', 'have started children in a version'])
+      await eventually(said, async () => lines.some((line) => line.includes(said)));
+    expect(judgeSagas(await sagaHealth(lab.database))).toEqual([
+      expect.objectContaining({ check: 'sagas.childless', what: expect.stringContaining('1 child of slow@1') }),
+    ]);
+    await lab.worker([slow(1)]);
+    await lab.mail(id, { kind: 'signal', name: 'go', payload: null });
+    await lab.until(run.id, 'completed');
   });
 });

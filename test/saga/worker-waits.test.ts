@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { message } from '../../src/message/message-type.ts';
 import { saga } from '../../src/saga/definition.ts';
 import { command, step } from '../../src/saga/steps.ts';
+import { pollMs } from '../../src/saga/worker-core.ts';
 import { createManualClock } from '../../src/testing/manual-clock.ts';
 import { eventually } from '../support/eventually.ts';
 import { gate, openLab, type Lab } from './lab.ts';
@@ -237,5 +238,50 @@ describe('a cancellation while the pivot is in flight', () => {
     expect(await lab.untilEvent(run.id, 'refused')).toMatchObject({ what: 'cancel', actor: 'ann' });
     await run.signal('go', null);
     expect(await run.result({ timeout: '20s' })).toBe('through');
+  });
+});
+
+describe('what a signal costs a run with a long journal', () => {
+  const STEPS = 300;
+  const looping = (timeout: '9s' | '1h') =>
+    saga({
+      name: 'looping',
+      input: z.null(),
+      signals: { go: z.number() },
+      steps: { page: step({ run: (page: number) => page }) },
+      async run({ steps, waitFor }) {
+        let told = 0;
+        for (let page = 0; page < STEPS; page += 1) await steps.page(page, { id: `p${page}` });
+        for (let round = 0; round < 3; round += 1) {
+          told += (await waitFor('go', { timeout })) ?? 0;
+          await steps.page(told, { id: `told${round}` });
+        }
+        return told;
+      },
+    });
+  async function claimsOf(timeout: '9s' | '1h', waiting: number): Promise<number> {
+    const of = looping(timeout);
+    const worker = await lab.worker([of], { waiting });
+    const run = await worker.sagas.start(of, null);
+    for (const round of [1, 2, 3]) {
+      await lab.untilEvent(run.id, 'called', `wait:go#${round}`);
+      if (timeout === '1h') await lab.untilFree(run.id);
+      await run.signal('go', round);
+    }
+    expect(await run.result({ timeout: '60s' })).toBe(6);
+    const { rows } = await lab.test.pool.query<{ claims: number }>('SELECT claims FROM holdfast.saga_run');
+    return rows[0]?.claims ?? 0;
+  }
+
+  it('is nothing that grows with the journal while it is in memory: it is not read again', async () => {
+    expect(await claimsOf('9s', 1_000)).toBe(1);
+  });
+
+  it('is one reading of it when it had left memory', async () => {
+    expect(await claimsOf('1h', 0)).toBe(4);
+  });
+
+  it('is found no later than by a tenth of the time it took to come, or as soon as the worker sleeps', () => {
+    expect([0, 50, 200, 400, 900].map(pollMs)).toEqual([5, 5, 20, 40, 50]);
   });
 });

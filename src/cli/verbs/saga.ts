@@ -4,6 +4,7 @@
 import { adviseStuck } from '../../operations/saga-advice.ts';
 import { findRunId } from '../../operations/find-run.ts';
 import { foldTimeline } from '../../operations/saga-timeline.ts';
+import { describeLimits } from '../../operations/saga-growth.ts';
 import { readJournal, showRun, type RunDetails } from '../../operations/sagas.ts';
 import type { JournalEvent, JournalRow } from '../../saga/events.ts';
 import { formatMs, oneLine, plural } from '../output/format.ts';
@@ -33,7 +34,7 @@ export async function sagaShow(context: Context, [name = '']: readonly string[])
   };
 }
 
-function formatRun({ run, journal, mail, children, now }: RunDetails, ui: Ui): string {
+function formatRun({ run, journal, mail, children, fill, now }: RunDetails, ui: Ui): string {
   const { style } = ui;
   const parts = [formatTimeline({ run, rows: journal, now }, ui)];
   if (children.length > 0) {
@@ -52,6 +53,12 @@ function formatRun({ run, journal, mail, children, now }: RunDetails, ui: Ui): s
       ui,
     );
     parts.push(table);
+  }
+  if (fill.percent > 0 && run.finishedAt === null) {
+    const paint = fill.percent < 100 ? style.yellow : style.red;
+    parts.push(
+      `${paint('!')} Its journal has ${plural(fill.events, 'event')} and ${plural(fill.bytes, 'byte')}, ${fill.percent} percent or more of what its workers allow (${describeLimits(fill.limits)}). A full one makes no more calls.`,
+    );
   }
   if (mail.length > 0) {
     const kinds = mail.map(

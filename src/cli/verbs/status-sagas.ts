@@ -2,13 +2,17 @@
  * The part of `holdfast status` about sagas: runs, workers, and what nobody runs.
  */
 import type { DueRuns, SagaStatus, WorkerStatus } from '../../operations/saga-status.ts';
+import { describeLimits } from '../../operations/saga-growth.ts';
 import { formatCount, formatMs, plural } from '../output/format.ts';
 import type { Ui } from '../output/report.ts';
 import { formatTable } from '../output/table.ts';
 import { formatCounts } from './saga-ls.ts';
 
 /** Paragraphs; none where no saga was ever started and no worker runs. */
-export function formatSagas({ counts, stuck, due, workers, unrunnable }: SagaStatus, ui: Ui): readonly string[] {
+export function formatSagas(
+  { counts, stuck, due, workers, unrunnable, childless, grown }: SagaStatus,
+  ui: Ui,
+): readonly string[] {
   const { style } = ui;
   if (counts.counts.length === 0 && workers.length === 0) return [];
   const parts = [`${style.bold('Sagas')}\n${counts.counts.length === 0 ? 'No run yet.' : formatCounts(counts, style)}`];
@@ -22,6 +26,14 @@ export function formatSagas({ counts, stuck, due, workers, unrunnable }: SagaSta
     ...unrunnable.map(
       (each) =>
         `${style.red('!')} ${each.saga}@${each.version}: no live worker has it; ${describeDue(each)}. Start one with it: holdfast worker --sagas …`,
+    ),
+    ...childless.map(
+      ({ saga, child, runs }) =>
+        `${style.red('!')} ${saga}: ${plural(runs, 'child', 'children')} of ${child} ${runs === 1 ? 'has' : 'have'} not ended, and no live worker has that version.`,
+    ),
+    ...grown.map(
+      ({ saga, version, runs, percent, run, limits }) =>
+        `${style[percent < 100 ? 'yellow' : 'red']('!')} ${saga}@${version}: ${plural(runs, 'journal is', 'journals are')} half full or more (${describeLimits(limits)}), the fullest ${percent} percent: holdfast saga show ${run}`,
     ),
     ...(oldest === undefined || oldest.oldestMs < LATE_MS || unrunnable.includes(oldest)
       ? []

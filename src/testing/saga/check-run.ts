@@ -8,7 +8,7 @@ import { stepOf, type AnySaga, type Saga } from '../../saga/definition.ts';
 import type { JournalEvent, JournalRow, RunStatus } from '../../saga/events.ts';
 import { createFlow } from '../../saga/flow.ts';
 import { replay } from '../../saga/replay.ts';
-import { apply, emptyState, valueOf, type CallState, type RunState } from '../../saga/state.ts';
+import { apply, emptyState, textOf, valueOf, type CallState, type RunState } from '../../saga/state.ts';
 import { turn } from '../../saga/turn.ts';
 import { canCompensate } from '../../saga/promises.ts';
 import type { TestEffect } from './effects-log.ts';
@@ -150,8 +150,10 @@ async function checkReplay({ saga, run }: CheckedRun): Promise<string[]> {
   const [first] = events;
   if (first?.t !== 'started') return ['its journal does not begin with its start'];
   if (events.some((event) => event.t === 'resolved')) return [];
-  const flow = createFlow({ saga: saga as Saga, runId: run.id, input: first.input, maxBytes: DEFAULT_MAX_BYTES });
-  const fit = await replay(saga, flow, run.journal, turn);
+  const input = textOf(first.input);
+  const make = () =>
+    createFlow({ saga: saga as Saga, runId: run.id, input: valueOf(input), maxBytes: DEFAULT_MAX_BYTES });
+  const { fit } = await replay(saga, make, run.journal, turn);
   if (fit.kind === 'misfit')
     return run.status === 'stuck' ? [] : [`its journal cannot be replayed: ${fit.error.message}`];
   if (run.status !== 'completed') return [];

@@ -175,6 +175,12 @@ export function createMemorySagaStore(options: MemorySagaStoreOptions = {}): Mem
     },
     /** One code a version: there is nobody with another one. */
     offeredElsewhere: async () => false,
+    async goesOn(runId) {
+      const run = tables.runs.get(runId);
+      if (run === undefined || run.finishedAt !== null) return true;
+      const live = [...tables.workers.values()].filter((worker) => worker.leaseUntil > clock.now());
+      return live.some(({ sagas }) => sagas.some((of) => isOf(run, of)));
+    },
     async takeOver() {
       const over = [...tables.workers.values()].filter((worker) => worker.leaseUntil <= clock.now());
       const runs = over.reduce((sum, worker) => sum + free(worker.id, 1), 0);

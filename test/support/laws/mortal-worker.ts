@@ -155,6 +155,7 @@ export async function beginWorker(options: MortalWorkerOptions): Promise<MortalW
     commit: (...given) => gate(() => store.commit(...given)),
     transaction: (...given) => gate(() => store.transaction(...given)),
     offeredElsewhere: (...given) => gate(() => store.offeredElsewhere(...given)),
+    goesOn: (...given) => gate(() => store.goesOn(...given)),
     nextDue: (...given) =>
       gate(
         () => store.nextDue(...given),

@@ -93,8 +93,8 @@ export async function collectSagaFacts(
 export async function misfitOf(saga: Saga, run: Pick<RunFacts, 'id' | 'journal'>): Promise<string | null> {
   const started = run.journal[0]?.events[0];
   const input = started?.t === 'started' ? started.input : undefined;
-  const flow = createFlow({ saga, runId: run.id, input, maxBytes: 1_048_576 });
-  const fit = await replay(saga, flow, run.journal, turn);
+  const make = () => createFlow({ saga, runId: run.id, input: structuredClone(input), maxBytes: 1_048_576 });
+  const { fit } = await replay(saga, make, run.journal, turn);
   return fit.kind === 'misfit' ? fit.error.message : null;
 }
 
