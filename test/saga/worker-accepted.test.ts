@@ -42,18 +42,41 @@ function ending(pivot = false) {
   return { last, began, over, undone, done };
 }
 
+/** Resolves once a statement waits for a lock that the test holds. */
+const waits = (statement: string): Promise<unknown> =>
+  eventually(`${statement} to wait`, async () => {
+    const { rows } = await lab.test.pool.query(
+      `SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE $1`,
+      [`%.${statement}(%`],
+    );
+    return rows.length > 0;
+  });
+
+/** The cancellation of a run of `last` becomes visible while the commit that `act` leads to is under way, and never before. */
+async function cancelWhileItCommits(id: string, act: () => void): Promise<void> {
+  const client = await lab.test.pool.connect();
+  try {
+    await client.query('BEGIN');
+    await client.query(
+      `INSERT INTO holdfast.saga_mail (saga_id, saga, version, kind, body) VALUES ($1, 'last', 1, 'cancel', '{"kind":"cancel"}')`,
+      [id],
+    );
+    await client.query('LOCK TABLE holdfast.saga_journal IN SHARE MODE');
+    act();
+    await waits('commit_runs');
+  } finally {
+    await client.query('COMMIT');
+    client.release();
+  }
+}
+
 describe('a cancellation that was accepted', () => {
   it('is not lost when the run is about to end and has not seen it', async () => {
     const { last, began, over, undone } = ending();
     const worker = await lab.worker([last], { idlePoll: '1h' });
     const run = await worker.sagas.start(last, null);
     await began.promise;
-    // As cancel writes it, without waking anybody: the worker does not look before the run is over.
-    await lab.test.pool.query(
-      `INSERT INTO holdfast.saga_mail (saga_id, saga, version, kind, body) VALUES ($1, 'last', 1, 'cancel', '{"kind":"cancel"}')`,
-      [run.id],
-    );
-    over.open();
+    await cancelWhileItCommits(run.id, () => over.open());
     await lab.until(run.id, 'compensated');
     expect(undone).toEqual(['work']);
   });
@@ -63,11 +86,7 @@ describe('a cancellation that was accepted', () => {
     const worker = await lab.worker([last], { idlePoll: '1h' });
     const run = await worker.sagas.start(last, null);
     await began.promise;
-    await lab.test.pool.query(
-      `INSERT INTO holdfast.saga_mail (saga_id, saga, version, kind, body) VALUES ($1, 'last', 1, 'cancel', '{"kind":"cancel"}')`,
-      [run.id],
-    );
-    over.open();
+    await cancelWhileItCommits(run.id, () => over.open());
     await lab.until(run.id, 'compensated');
     expect([undone, done]).toEqual([['work'], []]);
   });
@@ -84,11 +103,7 @@ describe('a cancellation that was accepted', () => {
     const run = await worker.sagas.start(whole, null);
     await began.promise;
     const { child: id = '' } = await lab.untilEvent(run.id, 'called', 'part');
-    await lab.test.pool.query(
-      `INSERT INTO holdfast.saga_mail (saga_id, saga, version, kind, body) VALUES ($1, 'last', 1, 'cancel', '{"kind":"cancel"}')`,
-      [id],
-    );
-    over.open();
+    await cancelWhileItCommits(id, () => over.open());
     await lab.until(id, 'compensated');
     expect(undone).toEqual(['work']);
     await lab.until(run.id, 'compensated');
@@ -99,14 +114,6 @@ describe('a cancellation that was accepted', () => {
     const worker = await lab.worker([last], { idlePoll: '1h' });
     const run = await worker.sagas.start(last, null);
     await began.promise;
-    const waits = (statement: string) =>
-      eventually(`${statement} to wait`, async () => {
-        const { rows } = await lab.test.pool.query(
-          `SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE $1`,
-          [`%.${statement}(%`],
-        );
-        return rows.length > 0;
-      });
     // Holds the commit up between the change of the run's row and its end.
     const client = await lab.test.pool.connect();
     let cancelled: Promise<string> | undefined;

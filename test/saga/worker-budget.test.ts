@@ -181,6 +181,38 @@ describe('a transaction that the database rolls back by itself', () => {
     expect((await lab.test.pool.query('SELECT what FROM effect')).rows).toEqual([{ what: 'booked' }]);
   });
 
+  it('only at its COMMIT is made again as well', async () => {
+    // As under SERIALIZABLE; a sequence counts also what is rolled back.
+    await lab.test.pool.query(`
+      CREATE SEQUENCE commits;
+      CREATE FUNCTION refuse_commit() RETURNS trigger LANGUAGE plpgsql AS $$
+      BEGIN
+        IF nextval('public.commits') < 4 THEN RAISE EXCEPTION 'conflict' USING ERRCODE = '40001'; END IF;
+        RETURN NULL;
+      END $$;
+      CREATE CONSTRAINT TRIGGER at_commit AFTER INSERT ON effect DEFERRABLE INITIALLY DEFERRED
+        FOR EACH ROW EXECUTE FUNCTION refuse_commit()`);
+    const late = saga({
+      name: 'late',
+      input: z.null(),
+      steps: {
+        book: transaction({
+          run: (_: void, { tx }) => tx.query(`INSERT INTO effect (what) VALUES ('booked')`).then(() => 'booked'),
+          retry: { attempts: 1 },
+        }),
+      },
+      run: ({ steps }) => steps.book(),
+    });
+    const worker = await lab.worker([late]);
+    try {
+      const run = await worker.sagas.start(late, null);
+      expect(await run.result({ timeout: '30s' })).toBe('booked');
+      expect((await lab.test.pool.query('SELECT what FROM effect')).rows).toEqual([{ what: 'booked' }]);
+    } finally {
+      await lab.test.pool.query('DROP TRIGGER at_commit ON effect');
+    }
+  });
+
   it('counts what it says against the step', async () => {
     const wrong = saga({
       name: 'wrong',
