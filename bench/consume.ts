@@ -6,7 +6,7 @@ import { randomUUID } from 'node:crypto';
 import { encodeWire } from '../src/message/envelope.ts';
 import { messageId } from '../src/message/id.ts';
 import { consumer } from '../src/inbox/consumer.ts';
-import { on } from '../src/inbox/handler.ts';
+import { on } from '../src/inbox/handlers/handler.ts';
 import { openDatabase, type Database } from '../src/postgres/database.ts';
 import { bullmqTransport } from '../src/transport/bullmq-redis.ts';
 import { memoryTransport } from '../src/transport/memory.ts';

@@ -5,10 +5,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 import { openDatabase } from '../src/postgres/database.ts';
-import { createSagas } from '../src/saga/client.ts';
-import { saga } from '../src/saga/definition.ts';
-import { step } from '../src/saga/steps.ts';
-import { createWorker } from '../src/saga/worker.ts';
+import { createSagas } from '../src/saga/client/client.ts';
+import { saga } from '../src/saga/definition/definition.ts';
+import { step } from '../src/saga/definition/steps.ts';
+import { createWorker } from '../src/saga/worker/worker.ts';
 import { serverCpuMs } from './support/server-cpu.ts';
 
 export interface WaitingSample {

@@ -5,7 +5,7 @@
  */
 import { compilePrograms } from '../.ci/compile-programs.ts';
 import { formatTimeline } from '../src/cli/output/timeline.ts';
-import { showRun } from '../src/operations/sagas.ts';
+import { showRun } from '../src/operations/sagas/sagas.ts';
 import { audit, type Audit } from './audit.ts';
 import { readBooks, type Books, type Databases } from './audit/books.ts';
 import { mostEventful } from './audit/runs.ts';

@@ -2,7 +2,7 @@
  * The saga of the demo: sagas/place-order.ts as it stands, with less patience, so that one sees it give up within some seconds.
  */
 import { createSagas, type Database, type Sagas } from '../src/index.ts';
-import type { StepDefinition } from '../src/saga/steps.ts';
+import type { StepDefinition } from '../src/saga/definition/steps.ts';
 import { placeOrder as unhurried } from '../sagas/place-order.ts';
 
 /** How long an answer is waited for, before the command is sent again; and before it is given up, three times that. */

@@ -155,7 +155,7 @@ BEGIN
   RETURN true;
 END $$;
 
--- One row per reader of the log (and shard of it). Spoken to by src/relay/subscription-store.ts.
+-- One row per reader of the log (and shard of it). Spoken to by src/relay/subscription/subscription-store.ts.
 CREATE TABLE "holdfast".subscription (
   name              text        NOT NULL,
   shard             smallint    NOT NULL DEFAULT 0,
@@ -188,7 +188,7 @@ CREATE TABLE "holdfast".subscription (
   CHECK ((catchup IS NULL) = (catchup_seq IS NULL))
 ) WITH (fillfactor = 40);
 
--- Messages taken out of the flow by a relay. Spoken to by src/relay/parking-store.ts.
+-- Messages taken out of the flow by a relay. Spoken to by src/relay/delivery/parking-store.ts.
 CREATE TABLE "holdfast".parked_message (
   subscription    text        NOT NULL,
   seq             bigint      NOT NULL,
@@ -210,7 +210,7 @@ CREATE INDEX parked_message_key ON "holdfast".parked_message (subscription, key,
 CREATE INDEX parked_message_due ON "holdfast".parked_message (subscription, next_attempt_at) WHERE next_attempt_at IS NOT NULL;
 CREATE INDEX parked_message_id ON "holdfast".parked_message (id);
 
--- Requests to publish part of the log again. Spoken to by src/relay/replay-store.ts.
+-- Requests to publish part of the log again. Spoken to by src/relay/delivery/replay-store.ts.
 CREATE TABLE "holdfast".replay (
   id           uuid        PRIMARY KEY,
   subscription text        NOT NULL,

@@ -4,7 +4,7 @@
 -- These tables live in the consumer's own database, beside the rows its handlers write.
 
 -- One row per (consumer, message) that the consumer has taken charge of: committed with its effect, or with its row in
--- parked_delivery, so that one insert tells duplicates of both. Spoken to by src/inbox/inbox-store.ts.
+-- parked_delivery, so that one insert tells duplicates of both. Spoken to by src/inbox/stores/inbox-store.ts.
 CREATE TABLE "holdfast".inbox (
   consumer   text        NOT NULL,
   message_id uuid        NOT NULL,
@@ -14,7 +14,7 @@ CREATE TABLE "holdfast".inbox (
 -- Rows come in time order, so a BRIN index serves pruning at almost no cost to inserts.
 CREATE INDEX inbox_handled_at ON "holdfast".inbox USING brin (handled_at) WITH (pages_per_range = 32);
 
--- Messages whose handling gave up, with their whole envelope. Spoken to by src/inbox/parked-delivery-store.ts.
+-- Messages whose handling gave up, with their whole envelope. Spoken to by src/inbox/stores/parked-delivery-store.ts.
 CREATE TABLE "holdfast".parked_delivery (
   consumer        text        NOT NULL,
   message_id      uuid        NOT NULL,
@@ -38,7 +38,7 @@ CREATE INDEX parked_delivery_key ON "holdfast".parked_delivery (consumer, key, p
 CREATE INDEX parked_delivery_due ON "holdfast".parked_delivery (consumer, next_attempt_at) WHERE next_attempt_at IS NOT NULL;
 
 -- Attempts marked before they are made, for messages that came back from a consumer that died. The row with the nil UUID says since
--- when an ordered consumer has run. Spoken to by src/inbox/suspect-store.ts.
+-- when an ordered consumer has run. Spoken to by src/inbox/stores/suspect-store.ts.
 CREATE TABLE "holdfast".delivery_attempt (
   consumer   text        NOT NULL,
   message_id uuid        NOT NULL,
@@ -47,7 +47,7 @@ CREATE TABLE "holdfast".delivery_attempt (
   PRIMARY KEY (consumer, message_id)
 );
 
--- Answers of commands that carry an idempotency key. Spoken to by src/inbox/idempotency.ts.
+-- Answers of commands that carry an idempotency key. Spoken to by src/inbox/idempotency/idempotency.ts.
 CREATE TABLE "holdfast".idempotency_key (
   key         text        PRIMARY KEY,
   fingerprint text        NOT NULL,

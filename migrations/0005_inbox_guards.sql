@@ -4,7 +4,7 @@
 -- changes for milliseconds and moves no data.
 
 -- Messages that were parked because no process had a handler for them, found by those that have one. The words are those of
--- src/inbox/parked-delivery-store.ts.
+-- src/inbox/stores/parked-delivery-store.ts.
 CREATE INDEX parked_delivery_unhandled ON "holdfast".parked_delivery (consumer, topic)
   WHERE reason = 'no handler' AND next_attempt_at IS NULL AND redrives = 0;
 

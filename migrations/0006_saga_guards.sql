@@ -58,7 +58,7 @@ BEGIN
 END $$;
 
 -- As in 0003, with signals counted at the door, in number and in bytes: `full` says that this is why it was refused. 1,000 and 16 MiB,
--- as in src/saga/store.ts. `undecided`: a cancellation that was let in may come too late all the same.
+-- as in src/saga/store/store.ts. `undecided`: a cancellation that was let in may come too late all the same.
 CREATE OR REPLACE FUNCTION "holdfast".send_saga_mail(saga_id uuid, kind text, body text, statuses text[], require_transaction boolean) RETURNS jsonb
   LANGUAGE plpgsql
   -- Without jit = off the price of a forbidden scan (of the sequence in wake_workers, say) has the server compile each statement.

@@ -15,8 +15,8 @@ export { createAtMostOnceSender, type AtMostOnceOptions, type AtMostOnceSender }
 export { type SendOptions } from './outbox/send-options.ts';
 
 export { createRelay, type Relay, type RelayOptions } from './relay/relay.ts';
-export { type SubscriptionOptions } from './relay/options.ts';
-export { type Route } from './relay/routes.ts';
+export { type SubscriptionOptions } from './relay/subscription/options.ts';
+export { type Route } from './relay/subscription/routes.ts';
 
 export { bullmqTransport, type BullmqTransportOptions } from './transport/bullmq-redis.ts';
 export {
@@ -38,7 +38,7 @@ export {
   type Verdict,
 } from './transport/port.ts';
 
-export type { BrokerHealth } from './inbox/broker-watch.ts';
+export type { BrokerHealth } from './inbox/delivery/broker-watch.ts';
 export { consumer, type Consumer } from './inbox/consumer.ts';
 export { type DatabaseConsumerOptions, type Handlers, type RunnerConsumerOptions } from './inbox/consumer-options.ts';
 export {
@@ -48,12 +48,12 @@ export {
   type HandlerContext,
   type HandlerKind,
   type HandlerOptions,
-} from './inbox/handler.ts';
-export { fingerprintOf } from './inbox/fingerprint.ts';
-export { idempotent, pruneIdempotencyKeys } from './inbox/idempotency.ts';
-export { type Runner } from './inbox/runner-work.ts';
-export { createMemoryWindow, type DedupWindow } from './inbox/window.ts';
-export { createRedisWindow } from './inbox/window-redis.ts';
+} from './inbox/handlers/handler.ts';
+export { fingerprintOf } from './inbox/idempotency/fingerprint.ts';
+export { idempotent, pruneIdempotencyKeys } from './inbox/idempotency/idempotency.ts';
+export { type Runner } from './inbox/handlers/runner-work.ts';
+export { createMemoryWindow, type DedupWindow } from './inbox/window/window.ts';
+export { createRedisWindow } from './inbox/window/window-redis.ts';
 
 export {
   saga,
@@ -63,7 +63,7 @@ export {
   type SagaInput,
   type SagaOptions,
   type SagaResult,
-} from './saga/definition.ts';
+} from './saga/definition/definition.ts';
 export {
   child,
   command,
@@ -75,32 +75,37 @@ export {
   type TransactionContext,
   type Undo,
   type Verified,
-} from './saga/steps.ts';
+} from './saga/definition/steps.ts';
 
-export { type ErrorClass, type ErrorLists } from './saga/bugs.ts';
-export { createSagas, type HandleOf, type Sagas, type SagasOptions, type SagaSignals } from './saga/client.ts';
-export { type CancelAnswer, type RunHandle } from './saga/run-handle.ts';
-export { type StartOptions } from './saga/start-request.ts';
-export { createWorker, SAGA_CRASH_POINTS, type Worker, type WorkerOptions } from './saga/worker.ts';
-export { checkReplay, type CheckReplayOptions, type ReplayVerdict } from './saga/check-replay.ts';
-export { parseHistory, readHistories, type History, type ReadHistoriesOptions } from './saga/histories.ts';
+export { type ErrorClass, type ErrorLists } from './saga/definition/bugs.ts';
+export { createSagas, type HandleOf, type Sagas, type SagasOptions, type SagaSignals } from './saga/client/client.ts';
+export { type CancelAnswer, type RunHandle } from './saga/client/run-handle.ts';
+export { type StartOptions } from './saga/client/start-request.ts';
+export { createWorker, SAGA_CRASH_POINTS, type Worker, type WorkerOptions } from './saga/worker/worker.ts';
+export { checkReplay, type CheckReplayOptions, type ReplayVerdict } from './saga/replay/check-replay.ts';
+export { parseHistory, readHistories, type History, type ReadHistoriesOptions } from './saga/journal/histories.ts';
 export {
   participant,
   type DatabaseParticipantOptions,
   type Participant,
   type RunnerParticipantOptions,
-} from './saga/participant.ts';
-export { handle, type CommandContext, type CompensationContext, type ParticipantHandler } from './saga/handle.ts';
-export { sagaReplies, type SagaRepliesOptions } from './saga/replies.ts';
+} from './saga/participant/participant.ts';
+export {
+  handle,
+  type CommandContext,
+  type CompensationContext,
+  type ParticipantHandler,
+} from './saga/participant/handle.ts';
+export { sagaReplies, type SagaRepliesOptions } from './saga/protocol/replies.ts';
 export {
   type CallAnew,
   type JournalEvent,
   type JournalRow,
   type RecordedError,
   type RunStatus,
-} from './saga/events.ts';
-export { type RefusedAct } from './saga/refused.ts';
-export { type RunView } from './saga/store.ts';
+} from './saga/journal/events.ts';
+export { type RefusedAct } from './saga/journal/refused.ts';
+export { type RunView } from './saga/store/store.ts';
 
 export { defineConfig, type HoldfastConfig, type SubscriptionConfig } from './operations/config.ts';
 export {
@@ -120,7 +125,7 @@ export {
   signalRun,
   skipCall,
 } from './operations/on-demand.ts';
-export type { BulkAct, BulkOptions, BulkPlan, BulkResult, RunSelection } from './operations/saga-bulk.ts';
+export type { BulkAct, BulkOptions, BulkPlan, BulkResult, RunSelection } from './operations/sagas/saga-bulk.ts';
 
 export { type Duration } from './runtime/duration.ts';
 export { type Clock } from './runtime/clock.ts';

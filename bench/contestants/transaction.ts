@@ -4,9 +4,9 @@
 import { randomUUID } from 'node:crypto';
 import type { ClientBase } from 'pg';
 import { z } from 'zod';
-import { saga } from '../../src/saga/definition.ts';
-import { transaction } from '../../src/saga/steps.ts';
-import { createWorker } from '../../src/saga/worker.ts';
+import { saga } from '../../src/saga/definition/definition.ts';
+import { transaction } from '../../src/saga/definition/steps.ts';
+import { createWorker } from '../../src/saga/worker/worker.ts';
 import type { Contestant, ContestantOptions } from '../contestant-process.ts';
 import { HAND_WRITTEN_SAGA_SCHEMA, runByHand, type SagaByHand } from '../rivals/hand-written-saga.ts';
 import { check } from './local.ts';

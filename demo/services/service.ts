@@ -3,7 +3,7 @@
  */
 import type { PoolClient } from 'pg';
 import type { Database, Logger, Metrics, Outbox, Service, Transport } from '../../src/index.ts';
-import type { CommandContext } from '../../src/saga/handle.ts';
+import type { CommandContext } from '../../src/saga/participant/handle.ts';
 import type { World } from '../world.ts';
 import type { Moods } from './moods.ts';
 

@@ -12,10 +12,10 @@ import type { Logger } from '../runtime/log.ts';
 import type { Metrics } from '../runtime/metrics.ts';
 import type { RetryOptions } from '../runtime/retry.ts';
 import type { Transport } from '../transport/port.ts';
-import type { OutboxPort } from './handler-run.ts';
-import type { Handler, On } from './handler.ts';
-import type { Runner } from './runner-work.ts';
-import type { DedupWindow } from './window.ts';
+import type { OutboxPort } from './handlers/handler-run.ts';
+import type { Handler, On } from './handlers/handler.ts';
+import type { Runner } from './handlers/runner-work.ts';
+import type { DedupWindow } from './window/window.ts';
 
 /** Handlers as a list, or as a function that is given `on` for the transactions of this consumer. */
 export type Handlers<Tx> = readonly Handler<Tx>[] | ((on: On<Tx>) => readonly Handler<Tx>[]);

@@ -19,7 +19,7 @@ import { refuseUnknownOptions } from '../runtime/options.ts';
 import { backoffMs, resolveRetry } from '../runtime/retry.ts';
 import type { Service } from '../runtime/service.ts';
 import type { Delivery, Receiver, Verdict } from '../transport/port.ts';
-import { createBrokerWatch, type BrokerHealth } from './broker-watch.ts';
+import { createBrokerWatch, type BrokerHealth } from './delivery/broker-watch.ts';
 import {
   checkConcurrency,
   checkIgnored,
@@ -31,27 +31,27 @@ import {
   type Handlers,
   type RunnerConsumerOptions,
 } from './consumer-options.ts';
-import { createDeadlines, type Deadlines } from './deadlines.ts';
-import { DEFAULT_PARKED_RETRY, DEFAULT_RETRY, HOLD, longestRetryMs } from './decide.ts';
-import { createDeliverer } from './deliver.ts';
-import { handlersFor, resolveHandlers, type Handler } from './handler.ts';
-import { leftAtHardStop } from './hard-stop.ts';
-import { assertIdentity } from './identity.ts';
-import { createInboxStore } from './inbox-store.ts';
-import { createParkedDeliveryStore } from './parked-delivery-store.ts';
-import { createPostgresWork } from './postgres-work.ts';
-import { createRedriver } from './redrive.ts';
+import { createDeadlines, type Deadlines } from './handlers/deadlines.ts';
+import { DEFAULT_PARKED_RETRY, DEFAULT_RETRY, HOLD, longestRetryMs } from './handlers/decide.ts';
+import { createDeliverer } from './delivery/deliver.ts';
+import { handlersFor, resolveHandlers, type Handler } from './handlers/handler.ts';
+import { leftAtHardStop } from './handlers/hard-stop.ts';
+import { assertIdentity } from './stores/identity.ts';
+import { createInboxStore } from './stores/inbox-store.ts';
+import { createParkedDeliveryStore } from './stores/parked-delivery-store.ts';
+import { createPostgresWork } from './handlers/postgres-work.ts';
+import { createRedriver } from './delivery/redrive.ts';
 import {
   ASSUMED_HORIZON_MS,
   DEFAULT_RETENTION,
   judgeRetention,
   pruneInbox,
   readRedeliveryHorizon,
-} from './retention.ts';
-import type { ConsumerMetrics, Room } from './room.ts';
-import { createRunnerWork } from './runner-work.ts';
-import { createSuspectStore } from './suspect-store.ts';
-import { guardCrashPoint, type Work } from './work.ts';
+} from './delivery/retention.ts';
+import type { ConsumerMetrics, Room } from './delivery/room.ts';
+import { createRunnerWork } from './handlers/runner-work.ts';
+import { createSuspectStore } from './stores/suspect-store.ts';
+import { guardCrashPoint, type Work } from './handlers/work.ts';
 
 export interface Consumer extends Service {
   readonly name: string;

@@ -2,8 +2,8 @@
  * What holdfast.config.ts says. Written by users with defineConfig, read by the command line; every key is optional, and flags and
  * environment variables win over it (docs/operations.md).
  */
-import type { SubscriptionOptions } from '../relay/options.ts';
-import type { Route } from '../relay/routes.ts';
+import type { SubscriptionOptions } from '../relay/subscription/options.ts';
+import type { Route } from '../relay/subscription/routes.ts';
 import type { Duration } from '../runtime/duration.ts';
 import type { LogLevel } from '../runtime/json-logger.ts';
 import type { Transport } from '../transport/port.ts';

@@ -18,14 +18,14 @@ import { safeLogger, safeMetrics } from '../runtime/observers.ts';
 import { refuseUnknownOptions } from '../runtime/options.ts';
 import type { Service } from '../runtime/service.ts';
 import type { Publisher, Transport } from '../transport/port.ts';
-import { createRelayMetrics } from './metrics.ts';
-import { resolveSubscription, type SubscriptionOptions } from './options.ts';
-import { pruneChunk, pruneRecords } from './pruner.ts';
-import { differences } from './shared-settings.ts';
-import { createSubscriptionRunner, type SubscriptionRunner } from './runner.ts';
-import type { RunnerState } from './runner-state.ts';
-import { createScheduler, schedulerWaitMs, type SchedulerStep } from './scheduler.ts';
-import { createSubscriptionStore } from './subscription-store.ts';
+import { createRelayMetrics } from './delivery/metrics.ts';
+import { resolveSubscription, type SubscriptionOptions } from './subscription/options.ts';
+import { pruneChunk, pruneRecords } from './maintenance/pruner.ts';
+import { differences } from './subscription/shared-settings.ts';
+import { createSubscriptionRunner, type SubscriptionRunner } from './delivery/runner.ts';
+import type { RunnerState } from './subscription/runner-state.ts';
+import { createScheduler, schedulerWaitMs, type SchedulerStep } from './maintenance/scheduler.ts';
+import { createSubscriptionStore } from './subscription/subscription-store.ts';
 
 export interface RelayOptions {
   readonly database: Database;

@@ -13,7 +13,7 @@ import {
   relayReadiness,
   type ReadinessFacts,
 } from '../../src/cli/daemon/health.ts';
-import type { RunnerState } from '../../src/relay/runner-state.ts';
+import type { RunnerState } from '../../src/relay/subscription/runner-state.ts';
 
 const plain = createStyle(false);
 

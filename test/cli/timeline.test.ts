@@ -4,8 +4,8 @@ import { createStyle } from '../../src/cli/output/style.ts';
 import { formatTimeline, type TimelineView } from '../../src/cli/output/timeline.ts';
 import { errorText } from '../../src/cli/output/timeline-lines.ts';
 import { formatHistory } from '../../src/cli/verbs/saga.ts';
-import { adviseStuck } from '../../src/operations/saga-advice.ts';
-import { foldTimeline } from '../../src/operations/saga-timeline.ts';
+import { adviseStuck } from '../../src/operations/sagas/saga-advice.ts';
+import { foldTimeline } from '../../src/operations/sagas/saga-timeline.ts';
 import * as samples from './sample-runs.ts';
 
 const { called, done, row, view } = samples;

@@ -1,9 +1,9 @@
 /**
- * The duties of src/inbox/window.ts as tests. test/inbox/window.test.ts runs them against every window.
+ * The duties of src/inbox/window/window.ts as tests. test/inbox/window.test.ts runs them against every window.
  */
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { DedupWindow } from '../../src/inbox/window.ts';
+import type { DedupWindow } from '../../src/inbox/window/window.ts';
 
 export interface WindowHarness {
   /** A window that keeps ids for an hour or longer. */

@@ -1,8 +1,8 @@
 /** Mail, and what clients do: a part of test/conformance/saga-store.ts. */
 import { randomUUID } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import type { JournalEvent } from '../../src/saga/events.ts';
-import type { StartRequest } from '../../src/saga/store.ts';
+import type { JournalEvent } from '../../src/saga/journal/events.ts';
+import type { StartRequest } from '../../src/saga/store/store.ts';
 import { commitOf, journalRow, requestOf, uniqueSaga, update, type SagaStoreBench } from './saga-store-kit.ts';
 
 export function clientsConformance<Tx>(bench: SagaStoreBench<Tx>): void {

@@ -1,7 +1,7 @@
 /** What a commit writes and what it refuses: a part of test/conformance/saga-store.ts. */
 import { randomUUID } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import { GroupCommitError } from '../../src/saga/commit-error.ts';
+import { GroupCommitError } from '../../src/saga/store/commit-error.ts';
 import {
   commitOf,
   journalRow,

@@ -3,7 +3,7 @@
  * suite and by the tests of each store.
  */
 import { randomUUID } from 'node:crypto';
-import type { JournalEvent } from '../../src/saga/events.ts';
+import type { JournalEvent } from '../../src/saga/journal/events.ts';
 import type {
   ClientStore,
   NewRun,
@@ -13,7 +13,7 @@ import type {
   SagaVersion,
   StartRequest,
   WorkerStore,
-} from '../../src/saga/store.ts';
+} from '../../src/saga/store/store.ts';
 
 /** One place where runs are kept, empty at first. */
 export interface SagaStores<Tx> {

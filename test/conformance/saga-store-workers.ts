@@ -1,7 +1,7 @@
 /** Leases, claims and transaction steps: the part of test/conformance/saga-store.ts about who may write. */
 import { randomUUID } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import type { SagaVersion } from '../../src/saga/store.ts';
+import type { SagaVersion } from '../../src/saga/store/store.ts';
 import {
   commitOf,
   journalRow,

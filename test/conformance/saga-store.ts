@@ -1,5 +1,5 @@
 /**
- * The duties of src/saga/store.ts as tests. test/saga/postgres-store.test.ts and the test of the memory store run them.
+ * The duties of src/saga/store/store.ts as tests. test/saga/postgres-store.test.ts and the test of the memory store run them.
  */
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe } from 'vitest';

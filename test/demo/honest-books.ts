@@ -17,7 +17,7 @@ import {
   ShipOrder,
 } from '../../sagas/messages/order.ts';
 import { createOutbox, openDatabase, type JournalEvent, type MessageType } from '../../src/index.ts';
-import { sagaReply } from '../../src/saga/wire.ts';
+import { sagaReply } from '../../src/saga/protocol/wire.ts';
 import { createTestDatabase } from '../support/servers.ts';
 
 export interface BookKeeper {

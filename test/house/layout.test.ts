@@ -16,12 +16,40 @@ const FLOORS: readonly (readonly string[])[] = [
   ['dashboard'],
   ['cli'],
 ];
+/** Rooms that have rooms, lowest first. What stands at the top of a room is above all of them: its doors. */
+const SUB_ROOMS: Readonly<Record<string, readonly string[]>> = {
+  relay: ['log', 'subscription', 'delivery', 'maintenance'],
+  inbox: ['handlers', 'window', 'idempotency', 'stores', 'delivery'],
+  saga: [
+    'definition',
+    'journal',
+    'replay',
+    'store',
+    'store/postgres',
+    'protocol',
+    'run',
+    'decide',
+    'engine',
+    'client',
+    'worker',
+    'participant',
+  ],
+  operations: ['reads', 'parked', 'relay', 'sagas', 'doctor'],
+};
 /** For users: the public names, and what their tests need. Nothing inside imports them. */
 const DOORS = new Set(['index', 'testing']);
 
 const files = sourceFiles('src');
 const roomOf = (path: string): string => /^src\/([^/.]+)/.exec(path)?.[1] ?? '';
 const floorOf = (room: string): number => FLOORS.findIndex((floor) => floor.includes(room));
+
+/** Null for rooms without rooms; -1 for one that is not in the plan. */
+function subRoomOf(path: string): { readonly room: string; readonly floor: number } | null {
+  const [, room = '', folder = ''] = /^src\/([^/.]+)\/(?:(.*)\/)?[^/]+$/.exec(path) ?? [];
+  const plan = SUB_ROOMS[room];
+  if (plan === undefined) return null;
+  return { room, floor: folder === '' ? plan.length : plan.indexOf(folder) };
+}
 
 describe('the layout of src', () => {
   it('has only rooms that stand in the plan', () => {
@@ -42,6 +70,25 @@ describe('the layout of src', () => {
         .map((target) => `${file.path} -> ${target}`);
     });
     expect(wrong).toEqual([]);
+  });
+
+  it('lets imports between the rooms of a room go down only', () => {
+    const wrong = files.flatMap((file) => {
+      const from = subRoomOf(file.path);
+      if (from === null) return [];
+      return relativeImports(file)
+        .filter((target) => {
+          const to = subRoomOf(target);
+          return to !== null && to.room === from.room && to.floor > from.floor;
+        })
+        .map((target) => `${file.path} -> ${target}`);
+    });
+    expect(wrong).toEqual([]);
+  });
+
+  it('has only rooms within rooms that stand in the plan', () => {
+    const strange = files.filter(({ path }) => subRoomOf(path)?.floor === -1);
+    expect(strange.map(({ path }) => path)).toEqual([]);
   });
 
   it('imports nothing from outside src', () => {

@@ -5,7 +5,7 @@ import type { PoolClient } from 'pg';
 import { Registry } from 'prom-client';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { consumer } from '../../src/inbox/consumer.ts';
-import { on, type HandlerContext } from '../../src/inbox/handler.ts';
+import { on, type HandlerContext } from '../../src/inbox/handlers/handler.ts';
 import { promMetrics } from '../../src/runtime/prom-metrics.ts';
 import { memoryBroker, memoryTransport } from '../../src/transport/memory.ts';
 import type { OutboundMessage } from '../../src/transport/port.ts';

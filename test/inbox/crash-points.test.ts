@@ -5,10 +5,10 @@
 import type { PoolClient } from 'pg';
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
 import type { Consumer } from '../../src/inbox/consumer.ts';
-import { on, type HandlerContext, type HandlerKind } from '../../src/inbox/handler.ts';
-import { retryParked } from '../../src/inbox/parked-operations.ts';
-import { createMemoryWindow } from '../../src/inbox/window.ts';
-import { INBOX_CRASH_POINTS } from '../../src/inbox/work.ts';
+import { on, type HandlerContext, type HandlerKind } from '../../src/inbox/handlers/handler.ts';
+import { retryParked } from '../../src/inbox/stores/parked-operations.ts';
+import { createMemoryWindow } from '../../src/inbox/window/window.ts';
+import { INBOX_CRASH_POINTS } from '../../src/inbox/handlers/work.ts';
 import { clean, delivery, openLab, Placed, wire, type Lab } from './lab.ts';
 
 let lab: Lab;

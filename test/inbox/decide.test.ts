@@ -22,7 +22,7 @@ import {
   type Outcome,
   type Policies,
   type Progress,
-} from '../../src/inbox/decide.ts';
+} from '../../src/inbox/handlers/decide.ts';
 
 const policies: Policies = {
   retry: DEFAULT_RETRY,

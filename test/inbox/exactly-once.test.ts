@@ -3,7 +3,7 @@
  */
 import type { PoolClient } from 'pg';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { on, type HandlerContext } from '../../src/inbox/handler.ts';
+import { on, type HandlerContext } from '../../src/inbox/handlers/handler.ts';
 import { clean, delivery, manualClock, openLab, Placed, signal, wire, type Lab } from './lab.ts';
 
 let lab: Lab;

@@ -2,9 +2,9 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { consumer, type Consumer } from '../../src/inbox/consumer.ts';
-import { on } from '../../src/inbox/handler.ts';
+import { on } from '../../src/inbox/handlers/handler.ts';
 import { message } from '../../src/message/message-type.ts';
-import { requestReplay } from '../../src/operations/replays.ts';
+import { requestReplay } from '../../src/operations/relay/replays.ts';
 import { memoryTransport } from '../../src/transport/memory.ts';
 import { createRelayLab, type RelayLab } from '../support/relay-lab.ts';
 import type { RecordingTransport } from '../support/recording-transport.ts';

@@ -1,7 +1,7 @@
 /** A process that stands still inside a transaction does not keep others from its messages for ever. */
 import type { PoolClient } from 'pg';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { on } from '../../src/inbox/handler.ts';
+import { on } from '../../src/inbox/handlers/handler.ts';
 import { delivery, openLab, Placed, wire, type Lab } from './lab.ts';
 
 let lab: Lab;

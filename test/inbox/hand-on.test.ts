@@ -5,12 +5,12 @@
 import type { PoolClient } from 'pg';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { z } from 'zod';
-import { on, type HandlerContext } from '../../src/inbox/handler.ts';
-import { retryParked } from '../../src/inbox/parked-operations.ts';
+import { on, type HandlerContext } from '../../src/inbox/handlers/handler.ts';
+import { retryParked } from '../../src/inbox/stores/parked-operations.ts';
 import { message } from '../../src/message/message-type.ts';
-import { doctor } from '../../src/operations/doctor.ts';
-import { listParked } from '../../src/operations/parked.ts';
-import { relayStatus } from '../../src/operations/relay-status.ts';
+import { doctor } from '../../src/operations/doctor/doctor.ts';
+import { listParked } from '../../src/operations/parked/parked.ts';
+import { relayStatus } from '../../src/operations/relay/relay-status.ts';
 import { memoryBroker, memoryTransport } from '../../src/transport/memory.ts';
 import { eventually } from '../support/eventually.ts';
 import { clean, delivery, openLab, Placed, wire, type Lab } from './lab.ts';

@@ -4,8 +4,8 @@
 import { createHash } from 'node:crypto';
 import type { PoolClient } from 'pg';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { fingerprintOf } from '../../src/inbox/fingerprint.ts';
-import { idempotent } from '../../src/inbox/idempotency.ts';
+import { fingerprintOf } from '../../src/inbox/idempotency/fingerprint.ts';
+import { idempotent } from '../../src/inbox/idempotency/idempotency.ts';
 import { eventually } from '../support/eventually.ts';
 import { clean, openLab, signal, type Lab } from './lab.ts';
 

@@ -3,10 +3,10 @@
  */
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
 import type { Consumer } from '../../src/inbox/consumer.ts';
-import { on } from '../../src/inbox/handler.ts';
-import { judgeIdentity } from '../../src/inbox/identity.ts';
-import { createSuspectStore } from '../../src/inbox/suspect-store.ts';
-import { doctor } from '../../src/operations/doctor.ts';
+import { on } from '../../src/inbox/handlers/handler.ts';
+import { judgeIdentity } from '../../src/inbox/stores/identity.ts';
+import { createSuspectStore } from '../../src/inbox/stores/suspect-store.ts';
+import { doctor } from '../../src/operations/doctor/doctor.ts';
 import { openDatabase } from '../../src/postgres/database.ts';
 import { toExecutor } from '../../src/postgres/executor.ts';
 import { createRelay } from '../../src/relay/relay.ts';

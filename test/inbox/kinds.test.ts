@@ -3,8 +3,8 @@
  */
 import type { PoolClient } from 'pg';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { on, type HandlerContext, type HandlerKind } from '../../src/inbox/handler.ts';
-import { createMemoryWindow, type DedupWindow } from '../../src/inbox/window.ts';
+import { on, type HandlerContext, type HandlerKind } from '../../src/inbox/handlers/handler.ts';
+import { createMemoryWindow, type DedupWindow } from '../../src/inbox/window/window.ts';
 import { createOutbox } from '../../src/outbox/outbox.ts';
 import { clean, delivery, manualClock, openLab, Placed, Shipped, wire, type Lab } from './lab.ts';
 

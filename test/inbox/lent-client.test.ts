@@ -3,7 +3,7 @@
  */
 import type { PoolClient } from 'pg';
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
-import { on } from '../../src/inbox/handler.ts';
+import { on } from '../../src/inbox/handlers/handler.ts';
 import { openDatabase } from '../../src/postgres/database.ts';
 import { clean, delivery, openLab, Placed, signal, wire, type Lab } from './lab.ts';
 

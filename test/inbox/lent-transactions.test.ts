@@ -5,7 +5,7 @@ import { Kysely, PostgresDialect, sql } from 'kysely';
 import { Pool, type PoolClient } from 'pg';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { consumer } from '../../src/inbox/consumer.ts';
-import { on } from '../../src/inbox/handler.ts';
+import { on } from '../../src/inbox/handlers/handler.ts';
 import type { Row } from '../../src/postgres/executor.ts';
 import { openDatabase } from '../../src/postgres/database.ts';
 import { memoryTransport } from '../../src/transport/memory.ts';

@@ -6,9 +6,9 @@ import type { PoolClient } from 'pg';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { Consumer } from '../../src/inbox/consumer.ts';
 import type { DatabaseConsumerOptions } from '../../src/inbox/consumer-options.ts';
-import { on, type HandlerContext } from '../../src/inbox/handler.ts';
-import { keyLock } from '../../src/inbox/inbox-store.ts';
-import { discardParked, retryParked } from '../../src/inbox/parked-operations.ts';
+import { on, type HandlerContext } from '../../src/inbox/handlers/handler.ts';
+import { keyLock } from '../../src/inbox/stores/inbox-store.ts';
+import { discardParked, retryParked } from '../../src/inbox/stores/parked-operations.ts';
 import { clean, delivery, manualClock, openLab, Placed, Shipped, signal, wire, type Lab } from './lab.ts';
 
 let lab: Lab;

@@ -4,8 +4,8 @@
 import type { PoolClient } from 'pg';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { PermanentError } from '../../src/errors.ts';
-import { on, type Handler } from '../../src/inbox/handler.ts';
-import { discardParked, retryParked } from '../../src/inbox/parked-operations.ts';
+import { on, type Handler } from '../../src/inbox/handlers/handler.ts';
+import { discardParked, retryParked } from '../../src/inbox/stores/parked-operations.ts';
 import { clean, delivery, manualClock, openLab, Placed, wire, type Lab } from './lab.ts';
 
 let lab: Lab;

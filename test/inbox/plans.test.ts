@@ -3,9 +3,9 @@
  * however large the table.
  */
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { PARK_REASONS } from '../../src/inbox/decide.ts';
-import { createInboxStore, type OrderedArrival } from '../../src/inbox/inbox-store.ts';
-import { createParkedDeliveryStore } from '../../src/inbox/parked-delivery-store.ts';
+import { PARK_REASONS } from '../../src/inbox/handlers/decide.ts';
+import { createInboxStore, type OrderedArrival } from '../../src/inbox/stores/inbox-store.ts';
+import { createParkedDeliveryStore } from '../../src/inbox/stores/parked-delivery-store.ts';
 import type { Row, SqlExecutor } from '../../src/postgres/executor.ts';
 import { openLab, type Lab } from './lab.ts';
 

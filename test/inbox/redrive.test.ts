@@ -3,9 +3,9 @@
  */
 import type { PoolClient } from 'pg';
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
-import { on, type HandlerContext } from '../../src/inbox/handler.ts';
-import { retryParked } from '../../src/inbox/parked-operations.ts';
-import { createMemoryWindow } from '../../src/inbox/window.ts';
+import { on, type HandlerContext } from '../../src/inbox/handlers/handler.ts';
+import { retryParked } from '../../src/inbox/stores/parked-operations.ts';
+import { createMemoryWindow } from '../../src/inbox/window/window.ts';
 import { noopMetrics, type Metrics } from '../../src/runtime/metrics.ts';
 import { failingLogger, failingMetrics } from '../support/failing-observers.ts';
 import { clean, delivery, manualClock, openLab, Placed, wire, type Lab } from './lab.ts';

@@ -2,9 +2,9 @@
  * Marks outlive duplicates, and do not stay for ever.
  */
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { on } from '../../src/inbox/handler.ts';
-import { discardParked } from '../../src/inbox/parked-operations.ts';
-import { judgeRetention } from '../../src/inbox/retention.ts';
+import { on } from '../../src/inbox/handlers/handler.ts';
+import { discardParked } from '../../src/inbox/stores/parked-operations.ts';
+import { judgeRetention } from '../../src/inbox/delivery/retention.ts';
 import { clean, delivery, openLab, Placed, wire, type Lab } from './lab.ts';
 
 let lab: Lab;

@@ -4,7 +4,7 @@
 import type { PoolClient } from 'pg';
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
 import type { Consumer } from '../../src/inbox/consumer.ts';
-import { on, type HandlerContext } from '../../src/inbox/handler.ts';
+import { on, type HandlerContext } from '../../src/inbox/handlers/handler.ts';
 import { clean, delivery, openLab, Placed, signal, wire, type Lab } from './lab.ts';
 
 let lab: Lab;

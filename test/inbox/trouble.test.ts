@@ -5,10 +5,10 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { HoldfastError, PermanentError } from '../../src/errors.ts';
-import { on } from '../../src/inbox/handler.ts';
-import { describeTrouble, isNotTheDatabase, isServerTrouble } from '../../src/inbox/trouble.ts';
+import { on } from '../../src/inbox/handlers/handler.ts';
+import { describeTrouble, isNotTheDatabase, isServerTrouble } from '../../src/inbox/handlers/trouble.ts';
 import { message } from '../../src/message/message-type.ts';
-import { showParked } from '../../src/operations/parked.ts';
+import { showParked } from '../../src/operations/parked/parked.ts';
 import { silentLogger, type Logger } from '../../src/runtime/log.ts';
 import { clean, delivery, manualClock, openLab, Placed, wire, type Lab } from './lab.ts';
 

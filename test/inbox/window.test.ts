@@ -3,8 +3,8 @@
  */
 import { randomUUID } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import { createRedisWindow } from '../../src/inbox/window-redis.ts';
-import { createMemoryWindow } from '../../src/inbox/window.ts';
+import { createRedisWindow } from '../../src/inbox/window/window-redis.ts';
+import { createMemoryWindow } from '../../src/inbox/window/window.ts';
 import { createManualClock } from '../../src/testing/manual-clock.ts';
 import { dedupWindowConformance } from '../conformance/dedup-window.ts';
 import { eventually } from '../support/eventually.ts';

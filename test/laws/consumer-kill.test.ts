@@ -5,8 +5,8 @@
  * takes the parked row out before its effect has committed.
  */
 import { afterEach, describe, expect, it } from 'vitest';
-import { createRedisWindow } from '../../src/inbox/window-redis.ts';
-import { INBOX_CRASH_POINTS } from '../../src/inbox/work.ts';
+import { createRedisWindow } from '../../src/inbox/window/window-redis.ts';
+import { INBOX_CRASH_POINTS } from '../../src/inbox/handlers/work.ts';
 import { eventually } from '../support/eventually.ts';
 import { breaches } from '../support/laws/checker.ts';
 import { endChildren, finishWhen, inParallel, startChild, type Child } from '../support/laws/child.ts';

@@ -8,9 +8,9 @@ import type pg from 'pg';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { isHoldfastError } from '../../src/errors.ts';
 import { openDatabase, type Database } from '../../src/postgres/database.ts';
-import { createParkingStore } from '../../src/relay/parking-store.ts';
-import { advanceReplay, requestReplay } from '../../src/relay/replay-store.ts';
-import { createSubscriptionStore } from '../../src/relay/subscription-store.ts';
+import { createParkingStore } from '../../src/relay/delivery/parking-store.ts';
+import { advanceReplay, requestReplay } from '../../src/relay/delivery/replay-store.ts';
+import { createSubscriptionStore } from '../../src/relay/subscription/subscription-store.ts';
 import { createDomainDatabase, writeTicks } from '../support/laws/domain.ts';
 import type { TestDatabase } from '../support/servers.ts';
 

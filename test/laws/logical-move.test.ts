@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { z } from 'zod';
 import { message } from '../../src/message/message-type.ts';
-import { adopt } from '../../src/operations/environment.ts';
+import { adopt } from '../../src/operations/doctor/environment.ts';
 import { createOutbox } from '../../src/outbox/outbox.ts';
 import { openDatabase, type Database } from '../../src/postgres/database.ts';
 import { migrate } from '../../src/postgres/migrator.ts';

@@ -6,8 +6,8 @@
  */
 import { afterEach, expect, it } from 'vitest';
 import { openDatabase } from '../../src/postgres/database.ts';
-import { createParkingStore, KILLED } from '../../src/relay/parking-store.ts';
-import { createSubscriptionStore } from '../../src/relay/subscription-store.ts';
+import { createParkingStore, KILLED } from '../../src/relay/delivery/parking-store.ts';
+import { createSubscriptionStore } from '../../src/relay/subscription/subscription-store.ts';
 import { breaches, collectFacts } from '../support/laws/checker.ts';
 import { endChildren, finishWhen, startChild } from '../support/laws/child.ts';
 import { createDomainDatabase, writeTicks } from '../support/laws/domain.ts';

@@ -9,7 +9,7 @@
 import { randomUUID } from 'node:crypto';
 import { Redis } from 'ioredis';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { requestReplay } from '../../src/relay/replay-store.ts';
+import { requestReplay } from '../../src/relay/delivery/replay-store.ts';
 import { eventually } from '../support/eventually.ts';
 import { writeTicks } from '../support/laws/domain.ts';
 import { createWorld, type World } from '../support/laws/world.ts';

@@ -6,7 +6,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import { afterEach, expect, it } from 'vitest';
-import { requestReplay } from '../../src/relay/replay-store.ts';
+import { requestReplay } from '../../src/relay/delivery/replay-store.ts';
 import { breaches, collectFacts } from '../support/laws/checker.ts';
 import { endChildren, finishWhen, inParallel, startChild, type Child } from '../support/laws/child.ts';
 import type { CrashPlan } from '../support/laws/crash-points.ts';

@@ -2,7 +2,7 @@
  * The judge of sagas is judged: a history without fault passes, and each way of breaking one is found and named.
  */
 import { describe, expect, it } from 'vitest';
-import type { JournalEvent } from '../../src/saga/events.ts';
+import type { JournalEvent } from '../../src/saga/journal/events.ts';
 import { sagaBreaches, type SagaExpectations } from '../support/laws/saga-checker.ts';
 import type { RowEffect, SagaFacts, StoredRow } from '../support/laws/saga-facts.ts';
 import type { OutsideEntry } from '../support/laws/saga-outside.ts';

@@ -11,10 +11,10 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { PermanentError } from '../../src/errors.ts';
 import { openDatabase, type Database } from '../../src/postgres/database.ts';
-import { saga, type RunContext, type Saga } from '../../src/saga/definition.ts';
-import type { JournalRow } from '../../src/saga/events.ts';
-import { step, transaction, type Step } from '../../src/saga/steps.ts';
-import { createWorker } from '../../src/saga/worker.ts';
+import { saga, type RunContext, type Saga } from '../../src/saga/definition/definition.ts';
+import type { JournalRow } from '../../src/saga/journal/events.ts';
+import { step, transaction, type Step } from '../../src/saga/definition/steps.ts';
+import { createWorker } from '../../src/saga/worker/worker.ts';
 import { eventually } from '../support/eventually.ts';
 import { createTestDatabase, type TestDatabase } from '../support/servers.ts';
 

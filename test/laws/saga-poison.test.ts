@@ -6,8 +6,8 @@
  */
 import { afterAll, expect, it } from 'vitest';
 import { openDatabase } from '../../src/postgres/database.ts';
-import { createSagas } from '../../src/saga/client.ts';
-import { LOST_BEFORE_SUSPECT, TRIALS_BEFORE_STUCK } from '../../src/saga/suspects.ts';
+import { createSagas } from '../../src/saga/client/client.ts';
+import { LOST_BEFORE_SUSPECT, TRIALS_BEFORE_STUCK } from '../../src/saga/decide/suspects.ts';
 import { endChildren, finishWhen, startChild } from '../support/laws/child.ts';
 import type { SagaPoisonChildSettings } from '../support/laws/saga-poison-child.ts';
 import { MOMENTS, poisonousSaga } from '../support/laws/saga-poison.ts';

@@ -6,7 +6,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { requestReplay } from '../../src/relay/replay-store.ts';
+import { requestReplay } from '../../src/relay/delivery/replay-store.ts';
 import { eventually } from '../support/eventually.ts';
 import { createRandom, seeded, seedOfRun, type Random } from '../support/laws/random.ts';
 import { drawPlan, plan, type Plan } from '../support/laws/saga-plan.ts';

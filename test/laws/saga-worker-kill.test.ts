@@ -6,9 +6,9 @@
  * deleted before it is journaled, or when a compensation is taken for done because it had begun.
  */
 import { afterEach, expect, it } from 'vitest';
-import { actOnRuns, planBulk } from '../../src/operations/saga-bulk.ts';
+import { actOnRuns, planBulk } from '../../src/operations/sagas/saga-bulk.ts';
 import { openDatabase } from '../../src/postgres/database.ts';
-import { SAGA_CRASH_POINTS } from '../../src/saga/worker.ts';
+import { SAGA_CRASH_POINTS } from '../../src/saga/worker/worker.ts';
 import { eventually } from '../support/eventually.ts';
 import { endChildren, inParallel, type Child } from '../support/laws/child.ts';
 import type { CrashPlan } from '../support/laws/crash-points.ts';

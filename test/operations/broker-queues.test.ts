@@ -4,11 +4,11 @@
 import { Queue, Worker } from 'bullmq';
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
-import { doctor } from '../../src/operations/doctor.ts';
-import { checkRedis } from '../../src/operations/doctor-redis.ts';
-import type { Finding } from '../../src/operations/finding.ts';
+import { doctor } from '../../src/operations/doctor/doctor.ts';
+import { checkRedis } from '../../src/operations/doctor/doctor-redis.ts';
+import type { Finding } from '../../src/operations/doctor/finding.ts';
 import { openDatabase, type Database } from '../../src/postgres/database.ts';
-import { queuesOnPostgres } from '../../src/operations/postgres-queues.ts';
+import { queuesOnPostgres } from '../../src/operations/doctor/postgres-queues.ts';
 import { bullmqPostgresTransport } from '../../src/transport/bullmq-postgres.ts';
 import { queuesOnRedis } from '../../src/transport/bullmq-queues.ts';
 import { bullmqTransport } from '../../src/transport/bullmq-redis.ts';

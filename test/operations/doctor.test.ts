@@ -1,12 +1,12 @@
 /** The doctor: its judgements are pure, its questions are asked of real servers. */
 import { Client } from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { doctor } from '../../src/operations/doctor.ts';
-import { judgeFlow } from '../../src/operations/doctor-flow.ts';
-import { judgeServer } from '../../src/operations/doctor-postgres.ts';
-import { judgeRedis, parseInfo } from '../../src/operations/doctor-redis.ts';
-import type { Finding } from '../../src/operations/finding.ts';
-import type { RelayStatus, SubscriptionStatus } from '../../src/operations/relay-status.ts';
+import { doctor } from '../../src/operations/doctor/doctor.ts';
+import { judgeFlow } from '../../src/operations/doctor/doctor-flow.ts';
+import { judgeServer } from '../../src/operations/doctor/doctor-postgres.ts';
+import { judgeRedis, parseInfo } from '../../src/operations/doctor/doctor-redis.ts';
+import type { Finding } from '../../src/operations/doctor/finding.ts';
+import type { RelayStatus, SubscriptionStatus } from '../../src/operations/relay/relay-status.ts';
 import { openDatabase, type Database } from '../../src/postgres/database.ts';
 import { migrate } from '../../src/postgres/migrator.ts';
 import { createRelay } from '../../src/relay/relay.ts';

@@ -1,9 +1,9 @@
 /** Acts of people: each leaves its audit row, or nothing at all. */
 import { describe, expect, it } from 'vitest';
-import { discardParked, dropSubscription, retryParked } from '../../src/operations/interventions.ts';
-import { listParked, showParked } from '../../src/operations/parked.ts';
-import { relayStatus } from '../../src/operations/relay-status.ts';
-import { planReplay, requestReplay } from '../../src/operations/replays.ts';
+import { discardParked, dropSubscription, retryParked } from '../../src/operations/parked/interventions.ts';
+import { listParked, showParked } from '../../src/operations/parked/parked.ts';
+import { relayStatus } from '../../src/operations/relay/relay-status.ts';
+import { planReplay, requestReplay } from '../../src/operations/relay/replays.ts';
 import { NOBODY, numberOf, useLab } from './lab.ts';
 
 const lab = useLab();

@@ -1,7 +1,7 @@
 /** What operations show is what is there. */
 import { describe, expect, it } from 'vitest';
-import { listMessages, showMessage } from '../../src/operations/messages.ts';
-import { fadedRate, relayStatus } from '../../src/operations/relay-status.ts';
+import { listMessages, showMessage } from '../../src/operations/reads/messages.ts';
+import { fadedRate, relayStatus } from '../../src/operations/relay/relay-status.ts';
 import { openDatabase } from '../../src/postgres/database.ts';
 import { NOBODY, Note, useLab } from './lab.ts';
 

@@ -1,7 +1,7 @@
 /** Rows as workers leave them, for tests of what operators see and do. Used by the tests of this folder and of the command line. */
 import { randomUUID } from 'node:crypto';
 import type { Database } from '../../src/postgres/database.ts';
-import type { JournalEvent, RunStatus } from '../../src/saga/events.ts';
+import type { JournalEvent, RunStatus } from '../../src/saga/journal/events.ts';
 
 export interface SeedRun {
   readonly id?: string;

@@ -1,13 +1,19 @@
 /** What operators read of sagas, and what they do to runs, on a real database. */
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { z } from 'zod';
-import { judgeSagas } from '../../src/operations/doctor-sagas.ts';
-import { cancelRun, resolveCall, retryRun, signalRun, skipCall } from '../../src/operations/saga-interventions.ts';
-import { findUnrunnable, sagaStatus } from '../../src/operations/saga-status.ts';
-import { listRuns, readJournal, showRun } from '../../src/operations/sagas.ts';
+import { judgeSagas } from '../../src/operations/doctor/doctor-sagas.ts';
+import {
+  cancelRun,
+  resolveCall,
+  retryRun,
+  signalRun,
+  skipCall,
+} from '../../src/operations/sagas/saga-interventions.ts';
+import { findUnrunnable, sagaStatus } from '../../src/operations/sagas/saga-status.ts';
+import { listRuns, readJournal, showRun } from '../../src/operations/sagas/sagas.ts';
 import { openDatabase, type Database } from '../../src/postgres/database.ts';
-import { saga } from '../../src/saga/definition.ts';
-import { step } from '../../src/saga/steps.ts';
+import { saga } from '../../src/saga/definition/definition.ts';
+import { step } from '../../src/saga/definition/steps.ts';
 import { createTestDatabase, type TestDatabase } from '../support/servers.ts';
 import { NOBODY } from './lab.ts';
 import { emptySagas, mailOf, seedRun, seedWorker, STUCK_IN_DOUBT, STUCK_UNDOING } from './saga-lab.ts';

@@ -2,12 +2,12 @@
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { z } from 'zod';
 import { message } from '../../src/message/message-type.ts';
-import { doctor } from '../../src/operations/doctor.ts';
+import { doctor } from '../../src/operations/doctor/doctor.ts';
 import { createOutbox } from '../../src/outbox/outbox.ts';
 import { openDatabase, type Database } from '../../src/postgres/database.ts';
 import { migrate } from '../../src/postgres/migrator.ts';
 import { createRelay } from '../../src/relay/relay.ts';
-import { createPostgresClientStore } from '../../src/saga/postgres-client-store.ts';
+import { createPostgresClientStore } from '../../src/saga/store/postgres/postgres-client-store.ts';
 import { recordingTransport } from '../support/recording-transport.ts';
 import { createTestDatabase, type TestDatabase } from '../support/servers.ts';
 

@@ -3,7 +3,7 @@
  * here: grant it in docs/roles.md where it is needed, and write it down below.
  */
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { checkRoles } from '../../src/operations/doctor-roles.ts';
+import { checkRoles } from '../../src/operations/doctor/doctor-roles.ts';
 import { openDatabase } from '../../src/postgres/database.ts';
 import { documentedGrants, documentedRoles } from '../support/documented-roles.ts';
 import { createTestDatabase, uniquePrefix, type TestDatabase } from '../support/servers.ts';

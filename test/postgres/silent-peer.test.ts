@@ -5,14 +5,14 @@
 import { getEventListeners } from 'node:events';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { z } from 'zod';
-import { on } from '../../src/inbox/handler.ts';
+import { on } from '../../src/inbox/handlers/handler.ts';
 import { openDatabase, type Database } from '../../src/postgres/database.ts';
 import { createOwnConnection } from '../../src/postgres/own-connection.ts';
 import { createWaker } from '../../src/postgres/wake-up.ts';
 import { systemClock } from '../../src/runtime/clock.ts';
 import { silentLogger, type Logger } from '../../src/runtime/log.ts';
-import { saga } from '../../src/saga/definition.ts';
-import { step, transaction } from '../../src/saga/steps.ts';
+import { saga } from '../../src/saga/definition/definition.ts';
+import { step, transaction } from '../../src/saga/definition/steps.ts';
 import { delivery, openLab as openInbox, Placed, wire, type Lab as InboxLab } from '../inbox/lab.ts';
 import { openLab as openSagas, gate, type Lab as SagaLab } from '../saga/lab.ts';
 import { eventually } from '../support/eventually.ts';

@@ -2,10 +2,10 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
 import type { PoolClient } from 'pg';
-import { createParkingStore } from '../../src/relay/parking-store.ts';
-import { pruneChunk } from '../../src/relay/pruner.ts';
-import { requestReplay } from '../../src/relay/replay-store.ts';
-import { createScheduler } from '../../src/relay/scheduler.ts';
+import { createParkingStore } from '../../src/relay/delivery/parking-store.ts';
+import { pruneChunk } from '../../src/relay/maintenance/pruner.ts';
+import { requestReplay } from '../../src/relay/delivery/replay-store.ts';
+import { createScheduler } from '../../src/relay/maintenance/scheduler.ts';
 import { createRelayLab, type RelayLab } from '../support/relay-lab.ts';
 
 const ROWS = 20_000;

@@ -1,7 +1,7 @@
 /** The cursor's arithmetic, against a model of transactions that begin, draw numbers and commit in any order. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { cursorAfter, mergeCursors, parseSnapshot, type Cursor } from '../../src/relay/cursor.ts';
+import { cursorAfter, mergeCursors, parseSnapshot, type Cursor } from '../../src/relay/log/cursor.ts';
 
 interface ModelRow {
   readonly seq: number;

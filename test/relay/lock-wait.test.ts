@@ -5,11 +5,11 @@
 import type { PoolClient } from 'pg';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { HoldfastError } from '../../src/errors.ts';
-import { retryParked } from '../../src/operations/interventions.ts';
+import { retryParked } from '../../src/operations/parked/interventions.ts';
 import { openDatabase } from '../../src/postgres/database.ts';
 import { migrate } from '../../src/postgres/migrator.ts';
-import { createScheduler } from '../../src/relay/scheduler.ts';
-import { createSubscriptionStore } from '../../src/relay/subscription-store.ts';
+import { createScheduler } from '../../src/relay/maintenance/scheduler.ts';
+import { createSubscriptionStore } from '../../src/relay/subscription/subscription-store.ts';
 import { createRelayLab, type RelayLab } from '../support/relay-lab.ts';
 import { createTestDatabase } from '../support/servers.ts';
 

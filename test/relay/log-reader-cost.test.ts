@@ -2,8 +2,8 @@
 import { afterAll, beforeAll, expect, it, onTestFinished } from 'vitest';
 import type { Client } from 'pg';
 import { openDatabase, type Database } from '../../src/postgres/database.ts';
-import type { Cursor } from '../../src/relay/cursor.ts';
-import { createLogReader, LOG_READER_SETTINGS, type LogReader } from '../../src/relay/log-reader.ts';
+import type { Cursor } from '../../src/relay/log/cursor.ts';
+import { createLogReader, LOG_READER_SETTINGS, type LogReader } from '../../src/relay/log/log-reader.ts';
 import { createTestDatabase, type TestDatabase } from '../support/servers.ts';
 
 const ROWS = 5_000;

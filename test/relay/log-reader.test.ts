@@ -1,12 +1,12 @@
 /**
  * The traps that make a reader of a growing table lose rows silently. Each of these was seen to fail with its guard taken out of
- * src/relay/log-reader.ts or src/relay/subscription-store.ts.
+ * src/relay/log/log-reader.ts or src/relay/subscription/subscription-store.ts.
  */
 import { randomBytes } from 'node:crypto';
 import type { PoolClient } from 'pg';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
-import { parseSnapshot } from '../../src/relay/cursor.ts';
-import { createLogReader } from '../../src/relay/log-reader.ts';
+import { parseSnapshot } from '../../src/relay/log/cursor.ts';
+import { createLogReader } from '../../src/relay/log/log-reader.ts';
 import { createRelayLab, type RelayLab } from '../support/relay-lab.ts';
 
 let lab: RelayLab;

@@ -1,8 +1,8 @@
 /** Very many parked keys cost the live log nothing: what is due is found by an index, and only what was touched is looked at again. */
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
 import type { PoolClient } from 'pg';
-import { discardParked } from '../../src/operations/interventions.ts';
-import { createParkingStore } from '../../src/relay/parking-store.ts';
+import { discardParked } from '../../src/operations/parked/interventions.ts';
+import { createParkingStore } from '../../src/relay/delivery/parking-store.ts';
 import type { PublishOutcome } from '../../src/transport/port.ts';
 import { createRelayLab, type RelayLab } from '../support/relay-lab.ts';
 

@@ -1,10 +1,10 @@
 /** What has no destination has not been delivered: nothing of it is taken out, counted as published, or promised. */
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { retryParked } from '../../src/operations/interventions.ts';
-import { showMessage } from '../../src/operations/messages.ts';
-import { planReplay, requestReplay } from '../../src/operations/replays.ts';
-import { requestReplay as insertReplay } from '../../src/relay/replay-store.ts';
+import { retryParked } from '../../src/operations/parked/interventions.ts';
+import { showMessage } from '../../src/operations/reads/messages.ts';
+import { planReplay, requestReplay } from '../../src/operations/relay/replays.ts';
+import { requestReplay as insertReplay } from '../../src/relay/delivery/replay-store.ts';
 import type { PublishOutcome } from '../../src/transport/port.ts';
 import { createRelayLab, type RelayLab } from '../support/relay-lab.ts';
 

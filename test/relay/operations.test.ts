@@ -1,7 +1,7 @@
 /** Replays, retention, ordered destinations: the relay's work beside the live log. */
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { requestReplay } from '../../src/relay/replay-store.ts';
+import { requestReplay } from '../../src/relay/delivery/replay-store.ts';
 import { createRelayLab, type RelayLab } from '../support/relay-lab.ts';
 import { published, type RecordingTransport } from '../support/recording-transport.ts';
 

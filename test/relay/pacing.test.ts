@@ -9,7 +9,7 @@ import {
   SLEEP_AFTER_MS,
   SLOW_MS,
   type Expectation,
-} from '../../src/relay/pacing.ts';
+} from '../../src/relay/subscription/pacing.ts';
 
 describe('pace', () => {
   const still = { more: false, expecting: false, idleForMs: 0, canSleep: true };

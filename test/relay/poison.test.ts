@@ -8,7 +8,7 @@ import {
   planAfterTakeover,
   STALLS_BEFORE_PROBING,
   type ProbeState,
-} from '../../src/relay/poison.ts';
+} from '../../src/relay/subscription/poison.ts';
 
 describe('planAfterTakeover', () => {
   it('changes nothing before the third takeover without progress', () => {

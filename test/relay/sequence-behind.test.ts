@@ -7,7 +7,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { createOutbox, item } from '../../src/outbox/outbox.ts';
 import { message } from '../../src/message/message-type.ts';
 import { z } from 'zod';
-import { doctor } from '../../src/operations/doctor.ts';
+import { doctor } from '../../src/operations/doctor/doctor.ts';
 import { migrate } from '../../src/postgres/migrator.ts';
 import { createRelayLab, type RelayLab } from '../support/relay-lab.ts';
 

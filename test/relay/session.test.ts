@@ -1,8 +1,8 @@
 /** What a held subscription writes arrives whole, or the session is over. */
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
-import { resolveSubscription } from '../../src/relay/options.ts';
-import { openSession } from '../../src/relay/session.ts';
-import { createSubscriptionStore } from '../../src/relay/subscription-store.ts';
+import { resolveSubscription } from '../../src/relay/subscription/options.ts';
+import { openSession } from '../../src/relay/subscription/session.ts';
+import { createSubscriptionStore } from '../../src/relay/subscription/subscription-store.ts';
 import { systemClock } from '../../src/runtime/clock.ts';
 import { noCrash } from '../../src/runtime/crash-point.ts';
 import { recordingTransport } from '../support/recording-transport.ts';

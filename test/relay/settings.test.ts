@@ -1,6 +1,6 @@
 /** What the relays of one subscription must have alike: the one that was started last says what counts. */
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { differences, sharedSettings } from '../../src/relay/shared-settings.ts';
+import { differences, sharedSettings } from '../../src/relay/subscription/shared-settings.ts';
 import { silentLogger, type Logger } from '../../src/runtime/log.ts';
 import { recordingTransport } from '../support/recording-transport.ts';
 import { createRelayLab, type RelayLab } from '../support/relay-lab.ts';

@@ -1,7 +1,7 @@
 /** What a relay finds when it takes a subscription: another cluster, other shards, its own name, a table that is not there. */
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { HoldfastError } from '../../src/errors.ts';
-import { createSubscriptionStore } from '../../src/relay/subscription-store.ts';
+import { createSubscriptionStore } from '../../src/relay/subscription/subscription-store.ts';
 import { createRelayLab, type RelayLab } from '../support/relay-lab.ts';
 
 let lab: RelayLab;

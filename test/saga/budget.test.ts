@@ -8,8 +8,8 @@ import {
   newSpent,
   spend,
   type Spent,
-} from '../../src/saga/budget.ts';
-import type { Uncounted } from '../../src/saga/events.ts';
+} from '../../src/saga/journal/budget.ts';
+import type { Uncounted } from '../../src/saga/journal/events.ts';
 import type { RetryPolicy } from '../../src/runtime/retry.ts';
 
 const policy: RetryPolicy = { attempts: 2, baseMs: 100, capMs: 1_000, factor: 2, withinMs: 60_000 };

@@ -4,8 +4,8 @@ import { runInNewContext } from 'node:vm';
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { HoldfastError, PermanentError, Rejection } from '../../src/errors.ts';
-import { checkErrorLists, isBug } from '../../src/saga/bugs.ts';
-import { saga } from '../../src/saga/definition.ts';
+import { checkErrorLists, isBug } from '../../src/saga/definition/bugs.ts';
+import { saga } from '../../src/saga/definition/definition.ts';
 
 class Invariant extends Error {}
 class Broken extends Invariant {}

@@ -10,8 +10,8 @@ import {
   type AnySaga,
   type RunContext,
 } from '../../src/index.ts';
-import { readJournal } from '../../src/operations/sagas.ts';
-import type { JournalEvent } from '../../src/saga/events.ts';
+import { readJournal } from '../../src/operations/sagas/sagas.ts';
+import type { JournalEvent } from '../../src/saga/journal/events.ts';
 import { openLab, type Lab } from './lab.ts';
 
 const steps = {

@@ -4,8 +4,8 @@
 import { randomUUID } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
-import { createSagasOn } from '../../src/saga/client.ts';
-import { createRegistry, saga } from '../../src/saga/definition.ts';
+import { createSagasOn } from '../../src/saga/client/client.ts';
+import { createRegistry, saga } from '../../src/saga/definition/definition.ts';
 import { createManualClock } from '../../src/testing/manual-clock.ts';
 import { createMemorySagaStore } from '../../src/testing/saga/memory-saga-store.ts';
 import { commitOf, LEASE_MS, update } from '../conformance/saga-store-kit.ts';

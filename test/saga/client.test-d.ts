@@ -4,9 +4,9 @@
 import type { PoolClient } from 'pg';
 import { expectTypeOf } from 'vitest';
 import { z } from 'zod';
-import type { Sagas } from '../../src/saga/client.ts';
-import { saga } from '../../src/saga/definition.ts';
-import type { RunHandle } from '../../src/saga/run-handle.ts';
+import type { Sagas } from '../../src/saga/client/client.ts';
+import { saga } from '../../src/saga/definition/definition.ts';
+import type { RunHandle } from '../../src/saga/client/run-handle.ts';
 
 const order = saga({
   name: 'order',

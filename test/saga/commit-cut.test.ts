@@ -2,7 +2,10 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { openDatabase, type Database } from '../../src/postgres/database.ts';
-import { createPostgresWorkerStore, type PostgresWorkerStore } from '../../src/saga/postgres-worker-store.ts';
+import {
+  createPostgresWorkerStore,
+  type PostgresWorkerStore,
+} from '../../src/saga/store/postgres/postgres-worker-store.ts';
 import {
   commitOf,
   journalRow,

@@ -4,8 +4,8 @@
 import { expectTypeOf } from 'vitest';
 import { z } from 'zod';
 import { message } from '../../src/message/message-type.ts';
-import { saga, type AnySaga, type SagaInput, type SagaResult } from '../../src/saga/definition.ts';
-import { child, command, emit, step, transaction } from '../../src/saga/steps.ts';
+import { saga, type AnySaga, type SagaInput, type SagaResult } from '../../src/saga/definition/definition.ts';
+import { child, command, emit, step, transaction } from '../../src/saga/definition/steps.ts';
 
 interface Charge {
   readonly orderId: string;

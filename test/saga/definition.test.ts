@@ -3,9 +3,9 @@ import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { HoldfastError } from '../../src/errors.ts';
 import { message } from '../../src/message/message-type.ts';
-import { createRegistry, saga, stepOf, type AnySaga } from '../../src/saga/definition.ts';
-import { reviewSaga } from '../../src/saga/review.ts';
-import { child, command, emit, step, transaction } from '../../src/saga/steps.ts';
+import { createRegistry, saga, stepOf, type AnySaga } from '../../src/saga/definition/definition.ts';
+import { reviewSaga } from '../../src/saga/definition/review.ts';
+import { child, command, emit, step, transaction } from '../../src/saga/definition/steps.ts';
 
 const input = z.object({ id: z.string() });
 const Reserve = message('stock.reserve', { schema: input });

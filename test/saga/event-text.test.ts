@@ -1,8 +1,8 @@
 /** Events written as text are those that JSON.stringify would write. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { calledText, doneText, withText } from '../../src/saga/event-text.ts';
-import type { JournalEvent } from '../../src/saga/events.ts';
+import { calledText, doneText, withText } from '../../src/saga/journal/event-text.ts';
+import type { JournalEvent } from '../../src/saga/journal/events.ts';
 
 type Called = Omit<Extract<JournalEvent, { t: 'called' }>, 't' | 'input'>;
 

@@ -5,10 +5,10 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { message } from '../../src/message/message-type.ts';
-import { saga } from '../../src/saga/definition.ts';
-import { handle } from '../../src/saga/handle.ts';
-import { sagaReplies } from '../../src/saga/replies.ts';
-import { command, step } from '../../src/saga/steps.ts';
+import { saga } from '../../src/saga/definition/definition.ts';
+import { handle } from '../../src/saga/participant/handle.ts';
+import { sagaReplies } from '../../src/saga/protocol/replies.ts';
+import { command, step } from '../../src/saga/definition/steps.ts';
 import { memoryTransport } from '../../src/transport/memory.ts';
 import { delivery, wire } from '../inbox/lab.ts';
 import { openLab, type Lab } from './lab.ts';

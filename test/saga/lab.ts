@@ -5,13 +5,13 @@
 import { expect } from 'vitest';
 import { openDatabase, type Database } from '../../src/postgres/database.ts';
 import { migrate } from '../../src/postgres/migrator.ts';
-import { createSagas, type Sagas } from '../../src/saga/client.ts';
-import type { AnySaga } from '../../src/saga/definition.ts';
-import { MOVES, type JournalEvent, type RunStatus, type StuckWhy } from '../../src/saga/events.ts';
-import { createPostgresClientStore } from '../../src/saga/postgres-client-store.ts';
-import { createPostgresWorkerStore } from '../../src/saga/postgres-worker-store.ts';
-import type { MailBody, RunView } from '../../src/saga/store.ts';
-import { createWorker, type Worker, type WorkerOptions } from '../../src/saga/worker.ts';
+import { createSagas, type Sagas } from '../../src/saga/client/client.ts';
+import type { AnySaga } from '../../src/saga/definition/definition.ts';
+import { MOVES, type JournalEvent, type RunStatus, type StuckWhy } from '../../src/saga/journal/events.ts';
+import { createPostgresClientStore } from '../../src/saga/store/postgres/postgres-client-store.ts';
+import { createPostgresWorkerStore } from '../../src/saga/store/postgres/postgres-worker-store.ts';
+import type { MailBody, RunView } from '../../src/saga/store/store.ts';
+import { createWorker, type Worker, type WorkerOptions } from '../../src/saga/worker/worker.ts';
 import { createTestDatabase, type TestDatabase } from '../support/servers.ts';
 import { eventually } from '../support/eventually.ts';
 

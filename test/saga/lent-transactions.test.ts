@@ -3,8 +3,8 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import type { PoolClient } from 'pg';
 import { openDatabase } from '../../src/postgres/database.ts';
-import { saga } from '../../src/saga/definition.ts';
-import { transaction } from '../../src/saga/steps.ts';
+import { saga } from '../../src/saga/definition/definition.ts';
+import { transaction } from '../../src/saga/definition/steps.ts';
 import { openLab, type Lab } from './lab.ts';
 
 let lab: Lab;

@@ -3,9 +3,9 @@
  */
 import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { Rejection } from '../../src/errors.ts';
-import { INBOX_CRASH_POINTS } from '../../src/inbox/work.ts';
-import { handle } from '../../src/saga/handle.ts';
-import type { Participant } from '../../src/saga/participant.ts';
+import { INBOX_CRASH_POINTS } from '../../src/inbox/handlers/work.ts';
+import { handle } from '../../src/saga/participant/handle.ts';
+import type { Participant } from '../../src/saga/participant/participant.ts';
 import { signal } from '../inbox/lab.ts';
 import { eventually } from '../support/eventually.ts';
 import {

@@ -5,8 +5,8 @@ import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { message } from '../../src/message/message-type.ts';
-import { handle } from '../../src/saga/handle.ts';
-import { notOnRecord } from '../../src/saga/on-record.ts';
+import { handle } from '../../src/saga/participant/handle.ts';
+import { notOnRecord } from '../../src/saga/participant/on-record.ts';
 import { note, openStockLab, Reserve, Reserved, RUN, sent, type StockLab } from './participant-lab.ts';
 
 const Charge = message('payment.charge', { schema: z.object({ customer: z.string(), amount: z.number() }) });

@@ -5,9 +5,13 @@ import { randomUUID } from 'node:crypto';
 import { z } from 'zod';
 import { message } from '../../src/message/message-type.ts';
 import type { Database } from '../../src/postgres/database.ts';
-import { handle, type ParticipantHandler } from '../../src/saga/handle.ts';
-import { participant, type DatabaseParticipantOptions, type Participant } from '../../src/saga/participant.ts';
-import { sagaReply, writeSagaCall, type Role, type SagaReply } from '../../src/saga/wire.ts';
+import { handle, type ParticipantHandler } from '../../src/saga/participant/handle.ts';
+import {
+  participant,
+  type DatabaseParticipantOptions,
+  type Participant,
+} from '../../src/saga/participant/participant.ts';
+import { sagaReply, writeSagaCall, type Role, type SagaReply } from '../../src/saga/protocol/wire.ts';
 import { memoryTransport } from '../../src/transport/memory.ts';
 import type { Delivery } from '../../src/transport/port.ts';
 import { delivery, openLab, type Lab } from '../inbox/lab.ts';

@@ -5,12 +5,12 @@ import type { Transaction } from 'kysely';
 import type { PoolClient } from 'pg';
 import { expectTypeOf } from 'vitest';
 import { z } from 'zod';
-import type { Runner } from '../../src/inbox/runner-work.ts';
+import type { Runner } from '../../src/inbox/handlers/runner-work.ts';
 import { message } from '../../src/message/message-type.ts';
 import type { Database } from '../../src/postgres/database.ts';
-import { handle } from '../../src/saga/handle.ts';
-import { participant } from '../../src/saga/participant.ts';
-import type { SagaCall } from '../../src/saga/wire.ts';
+import { handle } from '../../src/saga/participant/handle.ts';
+import { participant } from '../../src/saga/participant/participant.ts';
+import type { SagaCall } from '../../src/saga/protocol/wire.ts';
 import type { Transport } from '../../src/transport/port.ts';
 
 interface Tables {

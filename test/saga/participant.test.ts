@@ -6,7 +6,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { PermanentError, Rejection } from '../../src/errors.ts';
 import { message } from '../../src/message/message-type.ts';
-import { handle } from '../../src/saga/handle.ts';
+import { handle } from '../../src/saga/participant/handle.ts';
 import {
   note,
   openStockLab,

@@ -1,8 +1,8 @@
 /** The stores of sagas on a PostgreSQL database of their own, as the conformance suite and the tests of the stores need them. */
 import type { TransactionHandle } from '../../src/postgres/executor.ts';
 import { openDatabase, type Database } from '../../src/postgres/database.ts';
-import { createPostgresClientStore } from '../../src/saga/postgres-client-store.ts';
-import { createPostgresWorkerStore } from '../../src/saga/postgres-worker-store.ts';
+import { createPostgresClientStore } from '../../src/saga/store/postgres/postgres-client-store.ts';
+import { createPostgresWorkerStore } from '../../src/saga/store/postgres/postgres-worker-store.ts';
 import type { SagaStores } from '../conformance/saga-store-kit.ts';
 import { createTestDatabase, type TestDatabase } from '../support/servers.ts';
 

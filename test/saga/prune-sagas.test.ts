@@ -1,7 +1,7 @@
 /** Retention takes what ended long ago, whole, and nothing that is still needed. */
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { pruneParticipantCalls, pruneSagas } from '../../src/saga/prune-sagas.ts';
+import { pruneParticipantCalls, pruneSagas } from '../../src/saga/store/postgres/prune-sagas.ts';
 import { LEASE_MS, commitOf, journalRow, newRun, startOf, uniqueSaga, update } from '../conformance/saga-store-kit.ts';
 import { openPostgresStores, type PostgresStores } from './postgres-stores.ts';
 

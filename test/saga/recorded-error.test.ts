@@ -5,8 +5,8 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { HoldfastError, PermanentError, Rejection } from '../../src/errors.ts';
 import { isStorableText } from '../../src/message/text.ts';
-import type { RecordedError } from '../../src/saga/events.ts';
-import { rebuildError, recordError } from '../../src/saga/recorded-error.ts';
+import type { RecordedError } from '../../src/saga/journal/events.ts';
+import { rebuildError, recordError } from '../../src/saga/journal/recorded-error.ts';
 
 /** All that user code can tell errors apart by. */
 function seen(error: HoldfastError): unknown {

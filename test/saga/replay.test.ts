@@ -1,12 +1,12 @@
 /** What a replay does of work, and that replaying in haste comes to the same as replaying at the pace of the first time. */
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
-import { saga, type AnySaga, type Saga } from '../../src/saga/definition.ts';
-import type { JournalEvent, JournalRow } from '../../src/saga/events.ts';
-import { createFlow } from '../../src/saga/flow.ts';
-import { replay, type Replayed } from '../../src/saga/replay.ts';
-import { step } from '../../src/saga/steps.ts';
-import { turn } from '../../src/saga/turn.ts';
+import { saga, type AnySaga, type Saga } from '../../src/saga/definition/definition.ts';
+import type { JournalEvent, JournalRow } from '../../src/saga/journal/events.ts';
+import { createFlow } from '../../src/saga/replay/flow.ts';
+import { replay, type Replayed } from '../../src/saga/replay/replay.ts';
+import { step } from '../../src/saga/definition/steps.ts';
+import { turn } from '../../src/saga/replay/turn.ts';
 
 interface Work {
   readonly fit: Replayed['fit'];

@@ -4,12 +4,12 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, expect, it, onTestFinished } from 'vitest';
 import type { Consumer } from '../../src/inbox/consumer.ts';
-import { INBOX_CRASH_POINTS } from '../../src/inbox/work.ts';
+import { INBOX_CRASH_POINTS } from '../../src/inbox/handlers/work.ts';
 import type { Logger } from '../../src/runtime/log.ts';
 import { noopMetrics, type Metrics } from '../../src/runtime/metrics.ts';
-import { MOVES, type RunStatus } from '../../src/saga/events.ts';
-import { sagaReplies, type SagaRepliesOptions } from '../../src/saga/replies.ts';
-import type { SagaReply } from '../../src/saga/wire.ts';
+import { MOVES, type RunStatus } from '../../src/saga/journal/events.ts';
+import { sagaReplies, type SagaRepliesOptions } from '../../src/saga/protocol/replies.ts';
+import type { SagaReply } from '../../src/saga/protocol/wire.ts';
 import { bullmqTransport } from '../../src/transport/bullmq-redis.ts';
 import { memoryTransport } from '../../src/transport/memory.ts';
 import { delivery, openLab, wire, type Lab } from '../inbox/lab.ts';

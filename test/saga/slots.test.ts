@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { openDatabase } from '../../src/postgres/database.ts';
-import { saga } from '../../src/saga/definition.ts';
-import { createSlots } from '../../src/saga/slots.ts';
-import { transaction } from '../../src/saga/steps.ts';
+import { saga } from '../../src/saga/definition/definition.ts';
+import { createSlots } from '../../src/saga/store/postgres/slots.ts';
+import { transaction } from '../../src/saga/definition/steps.ts';
 import { gate, openLab, type Lab } from './lab.ts';
 
 describe('slots', () => {

@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Client } from 'pg';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { commitStatement } from '../../src/saga/group-commit.ts';
+import { commitStatement } from '../../src/saga/store/postgres/group-commit.ts';
 import { commitOf, journalRow, LEASE_MS, startOf, uniqueSaga, update } from '../conformance/saga-store-kit.ts';
 import { openPostgresStores, type PostgresStores } from './postgres-stores.ts';
 

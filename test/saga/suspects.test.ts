@@ -1,7 +1,7 @@
 /** When a run is suspected of killing its workers. */
 import { describe, expect, it } from 'vitest';
-import type { JournalEvent, JournalRow } from '../../src/saga/events.ts';
-import { deadlyTrials, LOST_BEFORE_SUSPECT, suspicionOf, TRIALS_BEFORE_STUCK } from '../../src/saga/suspects.ts';
+import type { JournalEvent, JournalRow } from '../../src/saga/journal/events.ts';
+import { deadlyTrials, LOST_BEFORE_SUSPECT, suspicionOf, TRIALS_BEFORE_STUCK } from '../../src/saga/decide/suspects.ts';
 
 const started: JournalEvent = { t: 'started', input: null };
 const recovered = (lost: number): JournalEvent => ({ t: 'recovered', lost });

@@ -4,10 +4,10 @@
 import { expect, it } from 'vitest';
 import { z } from 'zod';
 import { message } from '../../src/message/message-type.ts';
-import type { JournalEvent } from '../../src/saga/events.ts';
-import { apply, emptyState } from '../../src/saga/state.ts';
-import { command, step } from '../../src/saga/steps.ts';
-import { nextUndo } from '../../src/saga/undo.ts';
+import type { JournalEvent } from '../../src/saga/journal/events.ts';
+import { apply, emptyState } from '../../src/saga/journal/state.ts';
+import { command, step } from '../../src/saga/definition/steps.ts';
+import { nextUndo } from '../../src/saga/journal/undo.ts';
 
 const Reserve = message('stock.reserve', { schema: z.object({}) });
 const Release = message('stock.release', { schema: z.object({}) });

@@ -1,9 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { JournalEvent } from '../../src/saga/events.ts';
-import { apply, emptyState, type RunState } from '../../src/saga/state.ts';
-import { step, type StepDefinition } from '../../src/saga/steps.ts';
-import { isAnythingAbandoned, nextUndo } from '../../src/saga/undo.ts';
+import type { JournalEvent } from '../../src/saga/journal/events.ts';
+import { apply, emptyState, type RunState } from '../../src/saga/journal/state.ts';
+import { step, type StepDefinition } from '../../src/saga/definition/steps.ts';
+import { isAnythingAbandoned, nextUndo } from '../../src/saga/journal/undo.ts';
 
 const plain = step({ run: () => {} });
 const undoable = step({ run: () => {}, compensate: () => {} });

@@ -1,8 +1,8 @@
 /** What was accepted takes effect, or it is said that it came too late; what the database refuses stops a run once. On PostgreSQL. */
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
-import { saga } from '../../src/saga/definition.ts';
-import { child, step, transaction } from '../../src/saga/steps.ts';
+import { saga } from '../../src/saga/definition/definition.ts';
+import { child, step, transaction } from '../../src/saga/definition/steps.ts';
 import { eventually } from '../support/eventually.ts';
 import { gate, openLab, type Lab } from './lab.ts';
 

@@ -2,8 +2,8 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { Rejection } from '../../src/errors.ts';
-import { saga } from '../../src/saga/definition.ts';
-import { step, transaction, type StepContext } from '../../src/saga/steps.ts';
+import { saga } from '../../src/saga/definition/definition.ts';
+import { step, transaction, type StepContext } from '../../src/saga/definition/steps.ts';
 import { createManualClock } from '../../src/testing/manual-clock.ts';
 import { eventually } from '../support/eventually.ts';
 import { gate, openLab, type Lab } from './lab.ts';

@@ -2,9 +2,9 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { message } from '../../src/message/message-type.ts';
-import { retryRun } from '../../src/operations/saga-interventions.ts';
-import { saga } from '../../src/saga/definition.ts';
-import { emit, step, transaction } from '../../src/saga/steps.ts';
+import { retryRun } from '../../src/operations/sagas/saga-interventions.ts';
+import { saga } from '../../src/saga/definition/definition.ts';
+import { emit, step, transaction } from '../../src/saga/definition/steps.ts';
 import { openLab, type Lab } from './lab.ts';
 
 let lab: Lab;

@@ -1,8 +1,8 @@
 /** What is kept and said of errors, on PostgreSQL: the journal, the log, and what the code catches before and after a replay. */
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
-import { saga } from '../../src/saga/definition.ts';
-import { step, transaction } from '../../src/saga/steps.ts';
+import { saga } from '../../src/saga/definition/definition.ts';
+import { step, transaction } from '../../src/saga/definition/steps.ts';
 import { rememberingLogger } from '../support/failing-observers.ts';
 import { openLab, type Lab } from './lab.ts';
 

@@ -1,13 +1,13 @@
 /** What a run may hold, in number and in bytes: limits refuse at the door, and never undo what is under way. On PostgreSQL. */
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
-import { judgeSagas } from '../../src/operations/doctor-sagas.ts';
-import { sagaHealth } from '../../src/operations/saga-status.ts';
-import { showRun } from '../../src/operations/sagas.ts';
+import { judgeSagas } from '../../src/operations/doctor/doctor-sagas.ts';
+import { sagaHealth } from '../../src/operations/sagas/saga-status.ts';
+import { showRun } from '../../src/operations/sagas/sagas.ts';
 import type { Logger } from '../../src/runtime/log.ts';
-import { createSagas } from '../../src/saga/client.ts';
-import { saga } from '../../src/saga/definition.ts';
-import { step } from '../../src/saga/steps.ts';
+import { createSagas } from '../../src/saga/client/client.ts';
+import { saga } from '../../src/saga/definition/definition.ts';
+import { step } from '../../src/saga/definition/steps.ts';
 import { eventually } from '../support/eventually.ts';
 import { openLab, type Lab } from './lab.ts';
 

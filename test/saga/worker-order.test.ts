@@ -1,9 +1,9 @@
 /** What came first by the database's clock is told first, whatever the worker was doing when it came. On PostgreSQL. */
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
-import { command, step } from '../../src/saga/steps.ts';
+import { command, step } from '../../src/saga/definition/steps.ts';
 import { message } from '../../src/message/message-type.ts';
-import { saga } from '../../src/saga/definition.ts';
+import { saga } from '../../src/saga/definition/definition.ts';
 import { openLab, type Lab } from './lab.ts';
 
 let lab: Lab;

@@ -6,9 +6,9 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { Rejection } from '../../src/errors.ts';
 import { message } from '../../src/message/message-type.ts';
-import { doctor } from '../../src/operations/doctor.ts';
-import { saga } from '../../src/saga/definition.ts';
-import { child, command, emit, step, transaction } from '../../src/saga/steps.ts';
+import { doctor } from '../../src/operations/doctor/doctor.ts';
+import { saga } from '../../src/saga/definition/definition.ts';
+import { child, command, emit, step, transaction } from '../../src/saga/definition/steps.ts';
 import { openLab, type Lab } from './lab.ts';
 
 const Noted = message('noted', { schema: z.object({ text: z.string() }), key: ({ text }) => text });

@@ -1,8 +1,8 @@
 /** An event loop that stands still, on PostgreSQL: the lease is kept by a thread, and the step that held the loop is named. */
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
-import { saga } from '../../src/saga/definition.ts';
-import { step } from '../../src/saga/steps.ts';
+import { saga } from '../../src/saga/definition/definition.ts';
+import { step } from '../../src/saga/definition/steps.ts';
 import { eventually } from '../support/eventually.ts';
 import { rememberingLogger } from '../support/failing-observers.ts';
 import { openLab, type Lab } from './lab.ts';

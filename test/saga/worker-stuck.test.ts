@@ -2,8 +2,8 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { PermanentError } from '../../src/errors.ts';
-import { saga, type AnySaga } from '../../src/saga/definition.ts';
-import { child, step, transaction } from '../../src/saga/steps.ts';
+import { saga, type AnySaga } from '../../src/saga/definition/definition.ts';
+import { child, step, transaction } from '../../src/saga/definition/steps.ts';
 import { eventually } from '../support/eventually.ts';
 import { gate, openLab, type Lab } from './lab.ts';
 

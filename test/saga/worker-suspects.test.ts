@@ -7,9 +7,9 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { PermanentError } from '../../src/errors.ts';
 import { message } from '../../src/message/message-type.ts';
-import { saga } from '../../src/saga/definition.ts';
-import type { JournalEvent } from '../../src/saga/events.ts';
-import { emit, step } from '../../src/saga/steps.ts';
+import { saga } from '../../src/saga/definition/definition.ts';
+import type { JournalEvent } from '../../src/saga/journal/events.ts';
+import { emit, step } from '../../src/saga/definition/steps.ts';
 import { eventually } from '../support/eventually.ts';
 import { openLab, type Lab } from './lab.ts';
 

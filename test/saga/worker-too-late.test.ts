@@ -3,8 +3,8 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { PermanentError } from '../../src/errors.ts';
 import type { Logger } from '../../src/runtime/log.ts';
-import { saga } from '../../src/saga/definition.ts';
-import { child, step } from '../../src/saga/steps.ts';
+import { saga } from '../../src/saga/definition/definition.ts';
+import { child, step } from '../../src/saga/definition/steps.ts';
 import { gate, openLab, type Lab } from './lab.ts';
 
 let lab: Lab;

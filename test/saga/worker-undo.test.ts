@@ -3,8 +3,8 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { PermanentError, Rejection } from '../../src/errors.ts';
 import { message } from '../../src/message/message-type.ts';
-import { saga } from '../../src/saga/definition.ts';
-import { command, step, transaction } from '../../src/saga/steps.ts';
+import { saga } from '../../src/saga/definition/definition.ts';
+import { command, step, transaction } from '../../src/saga/definition/steps.ts';
 import { gate, openLab, type Lab } from './lab.ts';
 
 let lab: Lab;

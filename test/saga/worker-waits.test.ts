@@ -2,9 +2,9 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { message } from '../../src/message/message-type.ts';
-import { saga } from '../../src/saga/definition.ts';
-import { command, step } from '../../src/saga/steps.ts';
-import { pollMs } from '../../src/saga/worker-core.ts';
+import { saga } from '../../src/saga/definition/definition.ts';
+import { command, step } from '../../src/saga/definition/steps.ts';
+import { pollMs } from '../../src/saga/worker/worker-core.ts';
 import { createManualClock } from '../../src/testing/manual-clock.ts';
 import { eventually } from '../support/eventually.ts';
 import { gate, openLab, type Lab } from './lab.ts';

@@ -4,8 +4,8 @@ import { approveExpense } from '../../sagas/approve-expense.ts';
 import { bookTrip, type Agencies } from '../../sagas/book-trip.ts';
 import { placeOrder } from '../../sagas/place-order.ts';
 import { transferMoney } from '../../sagas/transfer-money.ts';
-import { createRegistry } from '../../src/saga/definition.ts';
-import { reviewSaga } from '../../src/saga/review.ts';
+import { createRegistry } from '../../src/saga/definition/definition.ts';
+import { reviewSaga } from '../../src/saga/definition/review.ts';
 
 const nobody = { book: fail, cancel: fail, find: fail };
 const agencies: Agencies = { flights: nobody, hotels: nobody, cars: nobody };

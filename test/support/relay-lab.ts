@@ -6,7 +6,7 @@ import { message } from '../../src/message/message-type.ts';
 import { createOutbox } from '../../src/outbox/outbox.ts';
 import type { TransactionHandle } from '../../src/postgres/executor.ts';
 import { openDatabase, type Database } from '../../src/postgres/database.ts';
-import type { SubscriptionOptions } from '../../src/relay/options.ts';
+import type { SubscriptionOptions } from '../../src/relay/subscription/options.ts';
 import { createRelay, type Relay, type RelayOptions } from '../../src/relay/relay.ts';
 import { systemClock, type Clock } from '../../src/runtime/clock.ts';
 import { eventually } from './eventually.ts';

@@ -5,7 +5,7 @@
 import { existsSync, readdirSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { HoldfastError, isHoldfastError } from '../../errors.ts';
-import type { AnySaga } from '../../saga/definition.ts';
+import type { AnySaga } from '../../saga/definition/definition.ts';
 
 const MODULE = /\.(?:ts|mts|js|mjs)$/;
 /** Beside the sagas, but none themselves. */

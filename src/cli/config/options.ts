@@ -5,7 +5,7 @@
 import { HoldfastError } from '../../errors.ts';
 import { parseDuration, type Duration } from '../../runtime/duration.ts';
 import type { LogLevel } from '../../runtime/json-logger.ts';
-import type { Route } from '../../relay/routes.ts';
+import type { Route } from '../../relay/subscription/routes.ts';
 
 export interface Setting<T> {
   readonly flag: string;

@@ -3,7 +3,7 @@
  */
 import { HoldfastError } from '../../errors.ts';
 import type { HoldfastConfig, SubscriptionConfig } from '../../operations/config.ts';
-import { resolveSubscription, type SubscriptionOptions } from '../../relay/options.ts';
+import { resolveSubscription, type SubscriptionOptions } from '../../relay/subscription/options.ts';
 import { didYouMean } from '../../runtime/options.ts';
 import type { Given } from './options.ts';
 import type { Transports } from './transports.ts';

@@ -4,9 +4,9 @@
  */
 import { Gauge, type Registry } from 'prom-client';
 import { HoldfastError } from '../../errors.ts';
-import type { ParkedCounts, RelayStatus } from '../../operations/relay-status.ts';
+import type { ParkedCounts, RelayStatus } from '../../operations/relay/relay-status.ts';
 import type { Database } from '../../postgres/database.ts';
-import type { RunnerState } from '../../relay/runner-state.ts';
+import type { RunnerState } from '../../relay/subscription/runner-state.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import { defectOf } from '../../runtime/defect.ts';
 import type { Logger } from '../../runtime/log.ts';
@@ -86,7 +86,7 @@ export function createGauges({ registry, database, states, clock, log }: GaugesO
   async function readDatabase(): Promise<void> {
     try {
       // Many a daemon is never asked for its figures, and so need not load the builder of their queries.
-      const { relayStatus } = await import('../../operations/relay-status.ts');
+      const { relayStatus } = await import('../../operations/relay/relay-status.ts');
       const status = await withTimeout(() => relayStatus(database), {
         timeoutMs: GAUGE_TIMEOUT_MS,
         clock,

@@ -4,8 +4,8 @@
  * Liveness asks whether a restart would help: whether some runner hangs. A standby, a broker that is away, a database that is down
  * or silent are no reason to be killed, but are said. Readiness asks whether this process does its part now.
  */
-import type { Worker } from '../../saga/worker.ts';
-import type { RunnerState } from '../../relay/runner-state.ts';
+import type { Worker } from '../../saga/worker/worker.ts';
+import type { RunnerState } from '../../relay/subscription/runner-state.ts';
 
 export interface Verdict {
   readonly ok: boolean;

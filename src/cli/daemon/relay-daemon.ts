@@ -2,7 +2,7 @@
  * The relay as a part of a daemon. Used by `holdfast relay` and `holdfast start`.
  */
 import { createRelay } from '../../relay/relay.ts';
-import type { SubscriptionOptions } from '../../relay/options.ts';
+import type { SubscriptionOptions } from '../../relay/subscription/options.ts';
 import { systemClock } from '../../runtime/clock.ts';
 import type { Kit, Part } from './daemon.ts';
 import { createGauges } from './gauges.ts';

@@ -3,7 +3,7 @@
  */
 import { parseDuration } from '../../runtime/duration.ts';
 import { systemClock } from '../../runtime/clock.ts';
-import { createWorker, type WorkerOptions } from '../../saga/worker.ts';
+import { createWorker, type WorkerOptions } from '../../saga/worker/worker.ts';
 import type { Kit, Part } from './daemon.ts';
 import { databaseTrouble } from './database-trouble.ts';
 import { judgeWorkerLiveness, workerReadiness } from './health.ts';

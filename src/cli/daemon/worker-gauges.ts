@@ -4,7 +4,7 @@
  */
 import { Gauge, type Registry } from 'prom-client';
 import { HoldfastError } from '../../errors.ts';
-import type { SagaHealth } from '../../operations/saga-status.ts';
+import type { SagaHealth } from '../../operations/sagas/saga-status.ts';
 import type { Database } from '../../postgres/database.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import type { Logger } from '../../runtime/log.ts';
@@ -48,7 +48,7 @@ export function createWorkerGauges({ registry, database, clock, log }: WorkerGau
 
   return cachedGauges(clock, async () => {
     // As in gauges.ts.
-    const { sagaHealth } = await import('../../operations/saga-status.ts');
+    const { sagaHealth } = await import('../../operations/sagas/saga-status.ts');
     const health = await withTimeout(() => sagaHealth(database), {
       timeoutMs: GAUGE_TIMEOUT_MS,
       clock,

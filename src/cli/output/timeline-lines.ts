@@ -1,8 +1,8 @@
 /**
  * The lines of a timeline, as data: what each call, compensation and note says. Pure; timeline.ts draws them.
  */
-import type { TimelineCall, TimelineNote, TimelineUndo } from '../../operations/saga-timeline-model.ts';
-import { WHOLE_RUN, type RecordedError } from '../../saga/events.ts';
+import type { TimelineCall, TimelineNote, TimelineUndo } from '../../operations/sagas/saga-timeline-model.ts';
+import { WHOLE_RUN, type RecordedError } from '../../saga/journal/events.ts';
 import { formatMs, formatTime } from './format.ts';
 import type { Style } from './style.ts';
 

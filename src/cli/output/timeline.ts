@@ -1,11 +1,11 @@
 /**
  * A run drawn as a timeline: the way forward, then the way back, a line for each call. Pure; used by `holdfast saga show`.
  */
-import { adviseStuck } from '../../operations/saga-advice.ts';
-import type { Timeline, TimelineNote } from '../../operations/saga-timeline-model.ts';
-import { foldTimeline } from '../../operations/saga-timeline.ts';
-import type { RunSummary } from '../../operations/sagas.ts';
-import type { JournalRow } from '../../saga/events.ts';
+import { adviseStuck } from '../../operations/sagas/saga-advice.ts';
+import type { Timeline, TimelineNote } from '../../operations/sagas/saga-timeline-model.ts';
+import { foldTimeline } from '../../operations/sagas/saga-timeline.ts';
+import type { RunSummary } from '../../operations/sagas/sagas.ts';
+import type { JournalRow } from '../../saga/journal/events.ts';
 import { formatMs, formatTime, oneLine, plural } from './format.ts';
 import type { Ui } from './report.ts';
 import {

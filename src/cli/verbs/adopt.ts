@@ -1,7 +1,7 @@
 /**
  * `holdfast adopt`: all goes on here, after a restore or a move.
  */
-import { adopt } from '../../operations/environment.ts';
+import { adopt } from '../../operations/doctor/environment.ts';
 import { plural } from '../output/format.ts';
 import type { Report } from '../output/report.ts';
 import { actorOf, textFlag, withDatabase, type Context } from '../verb.ts';

@@ -1,8 +1,8 @@
 /**
  * `holdfast doctor`: looks for what will hurt, and says what to do.
  */
-import { doctor, type Diagnosis } from '../../operations/doctor.ts';
-import type { Finding } from '../../operations/finding.ts';
+import { doctor, type Diagnosis } from '../../operations/doctor/doctor.ts';
+import type { Finding } from '../../operations/doctor/finding.ts';
 import { resolveRedisUrls } from '../config/servers.ts';
 import { EXIT } from '../exit-codes.ts';
 import { plural } from '../output/format.ts';

@@ -8,9 +8,9 @@ import {
   type MessageDetails,
   type MessageSummary,
   type ScheduledDetails,
-} from '../../operations/messages.ts';
-import { relayStatus } from '../../operations/relay-status.ts';
-import { planReplay, requestReplay, type ReplayPlan } from '../../operations/replays.ts';
+} from '../../operations/reads/messages.ts';
+import { relayStatus } from '../../operations/relay/relay-status.ts';
+import { planReplay, requestReplay, type ReplayPlan } from '../../operations/relay/replays.ts';
 import type { Database } from '../../postgres/database.ts';
 import { formatBytes, formatCount, formatMs, formatTime, plural } from '../output/format.ts';
 import type { Report, Ui } from '../output/report.ts';

@@ -2,14 +2,14 @@
  * `holdfast parked ls | show | retry | discard`: messages taken out of the flow, and what to do about them.
  */
 import { HoldfastError } from '../../errors.ts';
-import { discardParked, retryParked } from '../../operations/interventions.ts';
+import { discardParked, retryParked } from '../../operations/parked/interventions.ts';
 import {
   listParked,
   showParked,
   type ParkedDetails,
   type ParkedState,
   type ParkedSummary,
-} from '../../operations/parked.ts';
+} from '../../operations/parked/parked.ts';
 import { formatMs, formatTime, plural } from '../output/format.ts';
 import type { Report, Ui } from '../output/report.ts';
 import { formatFacts, formatTable } from '../output/table.ts';

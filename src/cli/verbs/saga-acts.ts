@@ -13,13 +13,13 @@ import {
   skipCall,
   type Accepted,
   type Settlement,
-} from '../../operations/saga-interventions.ts';
-import { findRunId } from '../../operations/find-run.ts';
-import { showRun } from '../../operations/sagas.ts';
+} from '../../operations/sagas/saga-interventions.ts';
+import { findRunId } from '../../operations/sagas/find-run.ts';
+import { showRun } from '../../operations/sagas/sagas.ts';
 import type { Database } from '../../postgres/database.ts';
 import { parseDuration, type Duration } from '../../runtime/duration.ts';
-import { createSagas } from '../../saga/client.ts';
-import { createRegistry, type AnySaga } from '../../saga/definition.ts';
+import { createSagas } from '../../saga/client/client.ts';
+import { createRegistry, type AnySaga } from '../../saga/definition/definition.ts';
 import { loadSagas } from '../config/load-sagas.ts';
 import { sagasPathOf } from '../config/sagas-path.ts';
 import type { Report } from '../output/report.ts';

@@ -2,7 +2,13 @@
  * `holdfast saga retry | cancel | skip | resolve --all`: one act on all runs that match. Counts and shows first; acts when --yes is said.
  */
 import { HoldfastError } from '../../errors.ts';
-import { actOnRuns, planBulk, type BulkAct, type BulkPlan, type RunSelection } from '../../operations/saga-bulk.ts';
+import {
+  actOnRuns,
+  planBulk,
+  type BulkAct,
+  type BulkPlan,
+  type RunSelection,
+} from '../../operations/sagas/saga-bulk.ts';
 import { formatCount, plural } from '../output/format.ts';
 import type { Report, Ui } from '../output/report.ts';
 import { formatTable } from '../output/table.ts';

@@ -2,9 +2,9 @@
  * `holdfast saga ls`: runs, newest first.
  */
 import { HoldfastError } from '../../errors.ts';
-import { runCounts, sagaHealth, type RunCounts } from '../../operations/saga-status.ts';
-import { listRuns, RUN_STATUSES, type RunSummary } from '../../operations/sagas.ts';
-import type { RunStatus } from '../../saga/events.ts';
+import { runCounts, sagaHealth, type RunCounts } from '../../operations/sagas/saga-status.ts';
+import { listRuns, RUN_STATUSES, type RunSummary } from '../../operations/sagas/sagas.ts';
+import type { RunStatus } from '../../saga/journal/events.ts';
 import { formatCount, formatMs } from '../output/format.ts';
 import type { Report, Ui } from '../output/report.ts';
 import type { Style } from '../output/style.ts';

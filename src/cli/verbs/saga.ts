@@ -1,12 +1,12 @@
 /**
  * `holdfast saga show | history`: one run, as a timeline or as its journal.
  */
-import { adviseStuck } from '../../operations/saga-advice.ts';
-import { findRunId } from '../../operations/find-run.ts';
-import { foldTimeline } from '../../operations/saga-timeline.ts';
-import { describeLimits } from '../../operations/saga-growth.ts';
-import { readJournal, showRun, type RunDetails } from '../../operations/sagas.ts';
-import type { JournalEvent, JournalRow } from '../../saga/events.ts';
+import { adviseStuck } from '../../operations/sagas/saga-advice.ts';
+import { findRunId } from '../../operations/sagas/find-run.ts';
+import { foldTimeline } from '../../operations/sagas/saga-timeline.ts';
+import { describeLimits } from '../../operations/sagas/saga-growth.ts';
+import { readJournal, showRun, type RunDetails } from '../../operations/sagas/sagas.ts';
+import type { JournalEvent, JournalRow } from '../../saga/journal/events.ts';
 import { formatMs, oneLine, plural } from '../output/format.ts';
 import type { Report, Ui } from '../output/report.ts';
 import type { Style } from '../output/style.ts';

@@ -2,7 +2,7 @@
  * The part of `holdfast status` about what lies in the broker: in Redis, where one is known, and in the database itself.
  */
 import type { Database } from '../../postgres/database.ts';
-import { queuesOnPostgres } from '../../operations/postgres-queues.ts';
+import { queuesOnPostgres } from '../../operations/doctor/postgres-queues.ts';
 import type { FoundQueue } from '../../transport/bullmq-queues.ts';
 import { formatCount } from '../output/format.ts';
 import type { Ui } from '../output/report.ts';

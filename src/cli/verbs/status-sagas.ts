@@ -1,8 +1,8 @@
 /**
  * The part of `holdfast status` about sagas: runs, workers, and what nobody runs.
  */
-import type { DueRuns, SagaStatus, WorkerStatus } from '../../operations/saga-status.ts';
-import { describeLimits } from '../../operations/saga-growth.ts';
+import type { DueRuns, SagaStatus, WorkerStatus } from '../../operations/sagas/saga-status.ts';
+import { describeLimits } from '../../operations/sagas/saga-growth.ts';
 import { formatCount, formatMs, plural } from '../output/format.ts';
 import type { Ui } from '../output/report.ts';
 import { formatTable } from '../output/table.ts';

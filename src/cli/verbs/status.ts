@@ -8,8 +8,8 @@ import {
   type ParkedCounts,
   type RelayStatus,
   type SubscriptionStatus,
-} from '../../operations/relay-status.ts';
-import { sagaStatus, type SagaStatus } from '../../operations/saga-status.ts';
+} from '../../operations/relay/relay-status.ts';
+import { sagaStatus, type SagaStatus } from '../../operations/sagas/saga-status.ts';
 import type { Database } from '../../postgres/database.ts';
 import { formatCount, formatMs, formatRate, plural } from '../output/format.ts';
 import type { Report, Ui } from '../output/report.ts';

@@ -1,8 +1,8 @@
 /**
  * `holdfast subscription ls | drop`.
  */
-import { dropSubscription } from '../../operations/interventions.ts';
-import { relayStatus } from '../../operations/relay-status.ts';
+import { dropSubscription } from '../../operations/parked/interventions.ts';
+import { relayStatus } from '../../operations/relay/relay-status.ts';
 import { formatCount, plural } from '../output/format.ts';
 import type { Report } from '../output/report.ts';
 import { actorOf, textFlag, withDatabase, type Context } from '../verb.ts';

@@ -4,13 +4,13 @@
  */
 import { isDeepStrictEqual } from 'node:util';
 import { DEFAULT_MAX_BYTES } from '../../outbox/prepare.ts';
-import { stepOf, type AnySaga, type Saga } from '../../saga/definition.ts';
-import type { JournalEvent, JournalRow, RunStatus } from '../../saga/events.ts';
-import { createFlow } from '../../saga/flow.ts';
-import { replay } from '../../saga/replay.ts';
-import { apply, emptyState, textOf, valueOf, type CallState, type RunState } from '../../saga/state.ts';
-import { turn } from '../../saga/turn.ts';
-import { canCompensate } from '../../saga/promises.ts';
+import { stepOf, type AnySaga, type Saga } from '../../saga/definition/definition.ts';
+import type { JournalEvent, JournalRow, RunStatus } from '../../saga/journal/events.ts';
+import { createFlow } from '../../saga/replay/flow.ts';
+import { replay } from '../../saga/replay/replay.ts';
+import { apply, emptyState, textOf, valueOf, type CallState, type RunState } from '../../saga/journal/state.ts';
+import { turn } from '../../saga/replay/turn.ts';
+import { canCompensate } from '../../saga/journal/promises.ts';
 import type { TestEffect } from './effects-log.ts';
 import type { MemoryRun } from './memory-saga-store.ts';
 import type { MemoryMessage } from './memory-tables.ts';

@@ -4,8 +4,8 @@
  */
 import { parseDuration, type Duration } from '../../runtime/duration.ts';
 import { refuseUnknownOptions } from '../../runtime/options.ts';
-import type { AnySaga, SagaInput, SagaResult } from '../../saga/definition.ts';
-import type { JournalEvent, JournalRow, RunStatus } from '../../saga/events.ts';
+import type { AnySaga, SagaInput, SagaResult } from '../../saga/definition/definition.ts';
+import type { JournalEvent, JournalRow, RunStatus } from '../../saga/journal/events.ts';
 import { checkRun } from './check-run.ts';
 import type { TestEffect } from './effects-log.ts';
 import type { Failure } from './fail-plan.ts';

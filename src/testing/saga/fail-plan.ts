@@ -4,8 +4,8 @@
  */
 import { HoldfastError } from '../../errors.ts';
 import { didYouMean } from '../../runtime/options.ts';
-import type { AnySaga } from '../../saga/definition.ts';
-import type { StepDefinition } from '../../saga/steps.ts';
+import type { AnySaga } from '../../saga/definition/definition.ts';
+import type { StepDefinition } from '../../saga/definition/steps.ts';
 
 /** An error to throw, or `hang`: it never ends, and so runs out of time. */
 export type Failure = Error | 'hang';

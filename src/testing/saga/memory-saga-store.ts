@@ -1,5 +1,5 @@
 /**
- * Runs kept in memory: the ports of src/saga/store.ts for tests, on a clock of the test's choice. Part of the public test kit
+ * Runs kept in memory: the ports of src/saga/store/store.ts for tests, on a clock of the test's choice. Part of the public test kit
  * (`holdfast/testing`); passes the same conformance suite as the PostgreSQL store. Nothing outlives the process.
  */
 import type { PoolClient } from 'pg';
@@ -15,9 +15,9 @@ import type {
   RunView,
   SagaVersion,
   WorkerStore,
-} from '../../saga/store.ts';
-import type { JournalRow } from '../../saga/events.ts';
-import { GroupCommitError, RevokedError } from '../../saga/commit-error.ts';
+} from '../../saga/store/store.ts';
+import type { JournalRow } from '../../saga/journal/events.ts';
+import { GroupCommitError, RevokedError } from '../../saga/store/commit-error.ts';
 import { createMemoryTables, isFinished, viewOf, type MemoryMessage, type StoredRun } from './memory-tables.ts';
 import { createMemoryTransactions, type MemoryTx } from './memory-transactions.ts';
 

@@ -3,9 +3,9 @@
  * of migrations/0003_saga.sql. Values are kept as JSON text and parsed anew for every reader, so that nobody holds what is stored.
  */
 import { HoldfastError } from '../../errors.ts';
-import { skippedOf } from '../../saga/end-error.ts';
-import type { JournalEvent, JournalRow, RunStatus, UndoReason } from '../../saga/events.ts';
-import type { RefusedAct } from '../../saga/refused.ts';
+import { skippedOf } from '../../saga/journal/end-error.ts';
+import type { JournalEvent, JournalRow, RunStatus, UndoReason } from '../../saga/journal/events.ts';
+import type { RefusedAct } from '../../saga/journal/refused.ts';
 import type {
   KeptSignals,
   Mail,
@@ -16,7 +16,7 @@ import type {
   RunView,
   SagaVersion,
   StartRequest,
-} from '../../saga/store.ts';
+} from '../../saga/store/store.ts';
 
 /** A run as it is stored. Replaced as a whole, never changed. */
 export interface StoredRun extends SagaVersion {

@@ -4,9 +4,15 @@
  */
 import { isDeepStrictEqual } from 'node:util';
 import { HoldfastError } from '../../errors.ts';
-import { MOST_SIGNALS, type ClientStore, type MailBody, type StartedRun, type StartRequest } from '../../saga/store.ts';
-import type { JournalRow } from '../../saga/events.ts';
-import { apply, emptyState } from '../../saga/state.ts';
+import {
+  MOST_SIGNALS,
+  type ClientStore,
+  type MailBody,
+  type StartedRun,
+  type StartRequest,
+} from '../../saga/store/store.ts';
+import type { JournalRow } from '../../saga/journal/events.ts';
+import { apply, emptyState } from '../../saga/journal/state.ts';
 import type { MemoryTables } from './memory-tables.ts';
 
 /** A transaction of the in-memory store; made by its `begin()`. */

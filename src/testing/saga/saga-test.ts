@@ -5,11 +5,11 @@
 import { HoldfastError } from '../../errors.ts';
 import { parseDuration, type Duration } from '../../runtime/duration.ts';
 import { refuseUnknownOptions } from '../../runtime/options.ts';
-import { createSagasOn, type HandleOf, type Sagas } from '../../saga/client.ts';
-import { createRegistry, type AnySaga, type SagaInput, type SagaResult } from '../../saga/definition.ts';
-import { MOVES, type JournalEvent, type RunStatus } from '../../saga/events.ts';
-import type { StartOptions } from '../../saga/start-request.ts';
-import type { RunView } from '../../saga/store.ts';
+import { createSagasOn, type HandleOf, type Sagas } from '../../saga/client/client.ts';
+import { createRegistry, type AnySaga, type SagaInput, type SagaResult } from '../../saga/definition/definition.ts';
+import { MOVES, type JournalEvent, type RunStatus } from '../../saga/journal/events.ts';
+import type { StartOptions } from '../../saga/client/start-request.ts';
+import type { RunView } from '../../saga/store/store.ts';
 import { createManualClock, type ManualClock } from '../manual-clock.ts';
 import { createEffectsLog, type TestCall, type TestEffect } from './effects-log.ts';
 import { createFailPlan, type FailOptions, type Failure } from './fail-plan.ts';

@@ -1,16 +1,16 @@
 /**
  * The participants of a saga under test: take its commands and compensations, keep a record of each call as real ones do (by the same
- * decisions, src/saga/participant-decide.ts), and send replies, as the test has scripted them. Used by saga-test.ts.
+ * decisions, src/saga/participant/participant-decide.ts), and send replies, as the test has scripted them. Used by saga-test.ts.
  */
 import { HoldfastError, isHoldfastError } from '../../errors.ts';
 import { decodePayload } from '../../message/decode.ts';
 import { encodeForSend, type MessageType } from '../../message/message-type.ts';
-import type { AnySaga } from '../../saga/definition.ts';
-import { decideCompensation, decideRepeated, DONE, refusal } from '../../saga/participant-decide.ts';
-import type { Answer, CallRow } from '../../saga/participant-store.ts';
-import type { CommandStep } from '../../saga/steps.ts';
-import type { MailBody } from '../../saga/store.ts';
-import { readSagaCall, type SagaCall } from '../../saga/wire.ts';
+import type { AnySaga } from '../../saga/definition/definition.ts';
+import { decideCompensation, decideRepeated, DONE, refusal } from '../../saga/participant/participant-decide.ts';
+import type { Answer, CallRow } from '../../saga/participant/participant-store.ts';
+import type { CommandStep } from '../../saga/definition/steps.ts';
+import type { MailBody } from '../../saga/store/store.ts';
+import { readSagaCall, type SagaCall } from '../../saga/protocol/wire.ts';
 import type { EffectsLog } from './effects-log.ts';
 import type { FailPlan, Planned } from './fail-plan.ts';
 import type { MemoryMessage } from './memory-tables.ts';

@@ -3,8 +3,8 @@
  * it. The saga's `run` and everything else of it stays as it is. Used by saga-test.ts.
  */
 import { HoldfastError } from '../../errors.ts';
-import type { AnySaga, Steps } from '../../saga/definition.ts';
-import type { StepContext, StepDefinition, Undo } from '../../saga/steps.ts';
+import type { AnySaga, Steps } from '../../saga/definition/definition.ts';
+import type { StepContext, StepDefinition, Undo } from '../../saga/definition/steps.ts';
 import type { EffectOf, EffectsLog } from './effects-log.ts';
 import { findSteps, type FailPlan, type Part, type Planned } from './fail-plan.ts';
 

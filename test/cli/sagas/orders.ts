@@ -1,8 +1,8 @@
 /** A saga for the tests of the command line: its input says how it goes. */
 import { z } from 'zod';
 import { PermanentError, Rejection } from '../../../src/errors.ts';
-import { saga } from '../../../src/saga/definition.ts';
-import { step } from '../../../src/saga/steps.ts';
+import { saga } from '../../../src/saga/definition/definition.ts';
+import { step } from '../../../src/saga/definition/steps.ts';
 
 export const order = saga({
   name: 'order',

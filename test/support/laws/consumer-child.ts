@@ -1,7 +1,7 @@
 /**
  * Consumers in a process of their own, to be killed: `exact`, which is ordered, and on demand `windowed`. Started by startChild.
  */
-import { createRedisWindow } from '../../../src/inbox/window-redis.ts';
+import { createRedisWindow } from '../../../src/inbox/window/window-redis.ts';
 import { openDatabase } from '../../../src/postgres/database.ts';
 import { bullmqTransport } from '../../../src/transport/bullmq-redis.ts';
 import { asked, settings, stderrLogger, tell } from './child-side.ts';

@@ -4,7 +4,7 @@
 import type { Database } from '../../../src/postgres/database.ts';
 import { consumer, type Consumer } from '../../../src/inbox/consumer.ts';
 import type { DatabaseConsumerOptions } from '../../../src/inbox/consumer-options.ts';
-import { on } from '../../../src/inbox/handler.ts';
+import { on } from '../../../src/inbox/handlers/handler.ts';
 import type { BullmqTransportOptions } from '../../../src/transport/bullmq-redis.ts';
 import { effect, Tick } from './domain.ts';
 

@@ -9,14 +9,14 @@ import { openDatabase, type Database } from '../../../src/postgres/database.ts';
 import type { TransactionHandle } from '../../../src/postgres/executor.ts';
 import type { Logger } from '../../../src/runtime/log.ts';
 import { noopMetrics } from '../../../src/runtime/metrics.ts';
-import { createRegistry, type AnySaga } from '../../../src/saga/definition.ts';
-import { createPostgresClientStore } from '../../../src/saga/postgres-client-store.ts';
-import { createPostgresWorkerStore } from '../../../src/saga/postgres-worker-store.ts';
-import type { WorkerStore } from '../../../src/saga/store.ts';
-import { turn } from '../../../src/saga/turn.ts';
-import { DEFAULT_JOURNAL_LIMITS } from '../../../src/saga/growth.ts';
-import { DEFAULT_REPLY_TOPIC } from '../../../src/saga/wire.ts';
-import { createWorkerCore } from '../../../src/saga/worker-core.ts';
+import { createRegistry, type AnySaga } from '../../../src/saga/definition/definition.ts';
+import { createPostgresClientStore } from '../../../src/saga/store/postgres/postgres-client-store.ts';
+import { createPostgresWorkerStore } from '../../../src/saga/store/postgres/postgres-worker-store.ts';
+import type { WorkerStore } from '../../../src/saga/store/store.ts';
+import { turn } from '../../../src/saga/replay/turn.ts';
+import { DEFAULT_JOURNAL_LIMITS } from '../../../src/saga/journal/growth.ts';
+import { DEFAULT_REPLY_TOPIC } from '../../../src/saga/protocol/wire.ts';
+import { createWorkerCore } from '../../../src/saga/worker/worker-core.ts';
 import { createManualClock } from '../../../src/testing/manual-clock.ts';
 
 export interface MortalWorkerOptions {

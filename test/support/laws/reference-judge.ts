@@ -3,9 +3,9 @@
  * the test kit and by its scenario. Empty is good.
  */
 import type pg from 'pg';
-import type { JournalRow } from '../../../src/saga/events.ts';
-import { stepOf } from '../../../src/saga/definition.ts';
-import type { ClientStore } from '../../../src/saga/store.ts';
+import type { JournalRow } from '../../../src/saga/journal/events.ts';
+import { stepOf } from '../../../src/saga/definition/definition.ts';
+import type { ClientStore } from '../../../src/saga/store/store.ts';
 import type { TransactionHandle } from '../../../src/postgres/executor.ts';
 import { checkRun } from '../../../src/testing/saga/check-run.ts';
 import type { TestEffect } from '../../../src/testing/saga/effects-log.ts';

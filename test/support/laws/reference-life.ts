@@ -3,7 +3,7 @@
  * and those who have a word for it come by.
  */
 import type pg from 'pg';
-import type { Sagas } from '../../../src/saga/client.ts';
+import type { Sagas } from '../../../src/saga/client/client.ts';
 import type { HandPost } from './hand-post.ts';
 import type { MortalWorker } from './mortal-worker.ts';
 import type { MovedClock } from './moved-clock.ts';

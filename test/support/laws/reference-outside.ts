@@ -4,7 +4,7 @@
  */
 import { closeSync, openSync, readFileSync, writeSync } from 'node:fs';
 import { Rejection } from '../../../src/errors.ts';
-import { turn } from '../../../src/saga/turn.ts';
+import { turn } from '../../../src/saga/replay/turn.ts';
 import type { Mailer } from '../../../sagas/approve-expense.ts';
 import type { Agencies, Agency, Booking } from '../../../sagas/book-trip.ts';
 

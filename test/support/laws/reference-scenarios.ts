@@ -4,8 +4,8 @@
  */
 import type pg from 'pg';
 import type { TransactionHandle } from '../../../src/postgres/executor.ts';
-import type { Sagas } from '../../../src/saga/client.ts';
-import type { AnySaga } from '../../../src/saga/definition.ts';
+import type { Sagas } from '../../../src/saga/client/client.ts';
+import type { AnySaga } from '../../../src/saga/definition/definition.ts';
 import { approveExpense } from '../../../sagas/approve-expense.ts';
 import { bookTrip } from '../../../sagas/book-trip.ts';
 import { placeOrder } from '../../../sagas/place-order.ts';

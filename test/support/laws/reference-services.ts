@@ -5,10 +5,10 @@
 import type pg from 'pg';
 import { Rejection } from '../../../src/errors.ts';
 import type { Database } from '../../../src/postgres/database.ts';
-import type { AnySaga } from '../../../src/saga/definition.ts';
-import { handle, type CommandContext } from '../../../src/saga/handle.ts';
-import { participant, type Participant } from '../../../src/saga/participant.ts';
-import type { StepDefinition, TransactionContext, TransactionStep } from '../../../src/saga/steps.ts';
+import type { AnySaga } from '../../../src/saga/definition/definition.ts';
+import { handle, type CommandContext } from '../../../src/saga/participant/handle.ts';
+import { participant, type Participant } from '../../../src/saga/participant/participant.ts';
+import type { StepDefinition, TransactionContext, TransactionStep } from '../../../src/saga/definition/steps.ts';
 import type { Transport } from '../../../src/transport/port.ts';
 import { EXPENSE_TABLES } from '../../../sagas/approve-expense.ts';
 import {

@@ -5,11 +5,11 @@
 import type pg from 'pg';
 import { openDatabase } from '../../../src/postgres/database.ts';
 import { migrate } from '../../../src/postgres/migrator.ts';
-import { createSagas } from '../../../src/saga/client.ts';
-import type { JournalRow } from '../../../src/saga/events.ts';
-import { createPostgresClientStore } from '../../../src/saga/postgres-client-store.ts';
-import { createPostgresWorkerStore } from '../../../src/saga/postgres-worker-store.ts';
-import { sagaReplies } from '../../../src/saga/replies.ts';
+import { createSagas } from '../../../src/saga/client/client.ts';
+import type { JournalRow } from '../../../src/saga/journal/events.ts';
+import { createPostgresClientStore } from '../../../src/saga/store/postgres/postgres-client-store.ts';
+import { createPostgresWorkerStore } from '../../../src/saga/store/postgres/postgres-worker-store.ts';
+import { sagaReplies } from '../../../src/saga/protocol/replies.ts';
 import { eventually } from '../eventually.ts';
 import type { startChild } from './child.ts';
 import { createHandPost } from './hand-post.ts';

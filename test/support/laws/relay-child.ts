@@ -2,7 +2,7 @@
  * A relay in a process of its own, to be killed and stopped. Started by startChild.
  */
 import { openDatabase } from '../../../src/postgres/database.ts';
-import type { SubscriptionOptions } from '../../../src/relay/options.ts';
+import type { SubscriptionOptions } from '../../../src/relay/subscription/options.ts';
 import { createRelay } from '../../../src/relay/relay.ts';
 import type { Transport } from '../../../src/transport/port.ts';
 import { asked, settings, stderrLogger, tell } from './child-side.ts';

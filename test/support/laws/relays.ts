@@ -3,7 +3,7 @@
  */
 import type pg from 'pg';
 import { openDatabase } from '../../../src/postgres/database.ts';
-import type { SubscriptionOptions } from '../../../src/relay/options.ts';
+import type { SubscriptionOptions } from '../../../src/relay/subscription/options.ts';
 import { createRelay } from '../../../src/relay/relay.ts';
 import { eventually } from '../eventually.ts';
 import { unfinished } from './checker.ts';

@@ -5,7 +5,7 @@
 import { openDatabase } from '../../../src/postgres/database.ts';
 import { createRelay } from '../../../src/relay/relay.ts';
 import type { Service } from '../../../src/runtime/service.ts';
-import { createWorker } from '../../../src/saga/worker.ts';
+import { createWorker } from '../../../src/saga/worker/worker.ts';
 import { bullmqTransport } from '../../../src/transport/bullmq-redis.ts';
 import { asked, settings, stderrLogger, tell } from './child-side.ts';
 import { LAW_BROKER } from './consumers.ts';

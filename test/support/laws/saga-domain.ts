@@ -7,9 +7,13 @@ import { PermanentError, Rejection } from '../../../src/errors.ts';
 import { message } from '../../../src/message/message-type.ts';
 import type { Database } from '../../../src/postgres/database.ts';
 import type { Duration } from '../../../src/runtime/duration.ts';
-import { saga, type Saga } from '../../../src/saga/definition.ts';
-import { handle } from '../../../src/saga/handle.ts';
-import { participant, type DatabaseParticipantOptions, type Participant } from '../../../src/saga/participant.ts';
+import { saga, type Saga } from '../../../src/saga/definition/definition.ts';
+import { handle } from '../../../src/saga/participant/handle.ts';
+import {
+  participant,
+  type DatabaseParticipantOptions,
+  type Participant,
+} from '../../../src/saga/participant/participant.ts';
 import {
   command,
   emit,
@@ -18,7 +22,7 @@ import {
   type StepContext,
   type TransactionContext,
   type Undo,
-} from '../../../src/saga/steps.ts';
+} from '../../../src/saga/definition/steps.ts';
 import { readOutside, type Outside } from './saga-outside.ts';
 import { fateOf, Plan, type Fate } from './saga-plan.ts';
 

@@ -3,11 +3,11 @@
  * every row of the journal, when the database itself stored it and whether the worker that had the run was still alive.
  */
 import type pg from 'pg';
-import type { Saga } from '../../../src/saga/definition.ts';
-import type { JournalEvent, JournalRow, RunStatus, UndoReason } from '../../../src/saga/events.ts';
-import { createFlow } from '../../../src/saga/flow.ts';
-import { replay } from '../../../src/saga/replay.ts';
-import { turn } from '../../../src/saga/turn.ts';
+import type { Saga } from '../../../src/saga/definition/definition.ts';
+import type { JournalEvent, JournalRow, RunStatus, UndoReason } from '../../../src/saga/journal/events.ts';
+import { createFlow } from '../../../src/saga/replay/flow.ts';
+import { replay } from '../../../src/saga/replay/replay.ts';
+import { turn } from '../../../src/saga/replay/turn.ts';
 import { inSnapshot, type Queryable } from './checker.ts';
 import type { OutsideEntry } from './saga-outside.ts';
 

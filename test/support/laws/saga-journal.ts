@@ -1,8 +1,8 @@
 /**
  * What a journal must be in itself: without gaps, each call once, each outcome once, no timer early, each signal once, undone in
- * reverse, ended once. Folded here anew and not by src/saga/state.ts, which is judged with it. Used by saga-checker.ts.
+ * reverse, ended once. Folded here anew and not by src/saga/journal/state.ts, which is judged with it. Used by saga-checker.ts.
  */
-import type { CallKind, JournalEvent } from '../../../src/saga/events.ts';
+import type { CallKind, JournalEvent } from '../../../src/saga/journal/events.ts';
 import type { RunFacts, StoredRow } from './saga-facts.ts';
 
 /** What has an effect in rows, what outside, and what is a message and its recall. All but the last two can be undone. */

@@ -1,7 +1,7 @@
 /**
  * Settings of workers and relays as the laws of sagas use them: short leases and polls, so that a takeover takes a moment.
  */
-import type { SubscriptionOptions } from '../../../src/relay/options.ts';
+import type { SubscriptionOptions } from '../../../src/relay/subscription/options.ts';
 
 /** A second is the shortest lease that there is. */
 export const LAW_WORKER = { lease: 1_000, idlePoll: 50 } as const;

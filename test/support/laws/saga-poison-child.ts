@@ -2,7 +2,7 @@
  * A worker in a process of its own that runs sagas whose code kills it. Started by startChild.
  */
 import { openDatabase } from '../../../src/postgres/database.ts';
-import { createWorker } from '../../../src/saga/worker.ts';
+import { createWorker } from '../../../src/saga/worker/worker.ts';
 import { asked, settings, stderrLogger, tell } from './child-side.ts';
 import { LAW_WORKER } from './saga-parts.ts';
 import { poisonousSaga } from './saga-poison.ts';

@@ -2,8 +2,8 @@
  * A saga whose code ends its process for some inputs, at one of the moments at which code runs.
  */
 import { z } from 'zod';
-import { saga, type Saga } from '../../../src/saga/definition.ts';
-import { step, transaction } from '../../../src/saga/steps.ts';
+import { saga, type Saga } from '../../../src/saga/definition/definition.ts';
+import { step, transaction } from '../../../src/saga/definition/steps.ts';
 
 export const MOMENTS = ['begin', 'replay', 'signal', 'timer'] as const;
 export type Moment = (typeof MOMENTS)[number];

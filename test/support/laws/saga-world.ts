@@ -5,13 +5,13 @@
 import { queuesOnRedis } from '../../../src/transport/bullmq-queues.ts';
 import type pg from 'pg';
 import { openDatabase, type Database } from '../../../src/postgres/database.ts';
-import type { SubscriptionOptions } from '../../../src/relay/options.ts';
+import type { SubscriptionOptions } from '../../../src/relay/subscription/options.ts';
 import { createRelay } from '../../../src/relay/relay.ts';
 import type { Service } from '../../../src/runtime/service.ts';
-import { createSagas, type Sagas } from '../../../src/saga/client.ts';
-import type { AnySaga, Saga } from '../../../src/saga/definition.ts';
-import type { DatabaseParticipantOptions } from '../../../src/saga/participant.ts';
-import { createWorker, type Worker, type WorkerOptions } from '../../../src/saga/worker.ts';
+import { createSagas, type Sagas } from '../../../src/saga/client/client.ts';
+import type { AnySaga, Saga } from '../../../src/saga/definition/definition.ts';
+import type { DatabaseParticipantOptions } from '../../../src/saga/participant/participant.ts';
+import { createWorker, type Worker, type WorkerOptions } from '../../../src/saga/worker/worker.ts';
 import { bullmqTransport } from '../../../src/transport/bullmq-redis.ts';
 import type { Transport } from '../../../src/transport/port.ts';
 import { eventually } from '../eventually.ts';

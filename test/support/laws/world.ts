@@ -6,7 +6,7 @@ import type pg from 'pg';
 import { openDatabase, type Database } from '../../../src/postgres/database.ts';
 import type { Consumer } from '../../../src/inbox/consumer.ts';
 import { createRelay, type Relay } from '../../../src/relay/relay.ts';
-import type { SubscriptionOptions } from '../../../src/relay/options.ts';
+import type { SubscriptionOptions } from '../../../src/relay/subscription/options.ts';
 import { bullmqTransport, type BullmqTransportOptions } from '../../../src/transport/bullmq-redis.ts';
 import type { Transport } from '../../../src/transport/port.ts';
 import { eventually } from '../eventually.ts';

@@ -1,0 +1,84 @@
+/**
+ * Taking a message out of the flow: mark and parked row in one commit, so that it is either still the broker's or visibly ours.
+ * Used by deliver.ts.
+ */
+import { describeError } from '../../runtime/describe-error.ts';
+import type { SqlExecutor } from '../../postgres/executor.ts';
+import { PATIENT_LOCK_SQL } from '../../postgres/lock-wait.ts';
+import { keyLock } from '../stores/inbox-store.ts';
+import type { ParkReason } from '../handlers/decide.ts';
+import { packWire, sentAt, wireText, type Incoming } from './incoming.ts';
+import type { Room } from './room.ts';
+import { isNotTheDatabase, isRefusedValue } from '../handlers/trouble.ts';
+import { SimulatedCrash } from '../handlers/work.ts';
+
+export interface Parking {
+  readonly incoming: Incoming;
+  readonly reason: ParkReason;
+  readonly error: unknown;
+  /** Handler runs so far. */
+  readonly attempts: number;
+  readonly retryInMs: number | null;
+  /** False for handlers that keep no marks: then a duplicate of it is run, not recognised. */
+  readonly marked: boolean;
+}
+
+export type ParkResult =
+  | { readonly kind: 'parked' }
+  /** A mark was there: handled after all (a COMMIT in doubt), or parked before. */
+  | { readonly kind: 'duplicate' }
+  | { readonly kind: 'unavailable'; readonly error: unknown };
+
+/** Rejects only for a simulated crash. */
+export async function park<Tx>(room: Room<Tx>, parking: Parking): Promise<ParkResult> {
+  room.crash('inbox.park:before');
+  try {
+    const result = await attemptParking(room, parking);
+    room.crash('inbox.park:after');
+    return result;
+  } catch (error) {
+    if (error instanceof SimulatedCrash) throw error;
+    return { kind: 'unavailable', error };
+  }
+}
+
+async function attemptParking<Tx>(room: Room<Tx>, parking: Parking): Promise<ParkResult> {
+  try {
+    return await room.work.transaction((execute) => write(room, execute, parking, wireText(parking.incoming.wire)));
+  } catch (error) {
+    if (error instanceof SimulatedCrash) throw error;
+    // The envelope holds what jsonb cannot (NUL, a number beyond measure, no JSON) or more than it can; or, on its way, something in
+    // this process ran over. As the bytes it came in, it asks nothing of anybody.
+    if (!isRefusedValue(error) && !isNotTheDatabase(error)) throw error;
+    return room.work.transaction((execute) => write(room, execute, parking, packWire(parking.incoming.wire)));
+  }
+}
+
+async function write<Tx>(
+  room: Room<Tx>,
+  execute: SqlExecutor,
+  parking: Parking,
+  envelope: string,
+): Promise<ParkResult> {
+  const { incoming, reason, error, attempts, retryInMs, marked } = parking;
+  if (room.ordered && incoming.key !== null) {
+    // Behind this lock nobody of the key decides anything on what it saw before.
+    await execute(PATIENT_LOCK_SQL, [keyLock(room.name, incoming.key)]);
+  }
+  // Waits for whoever is writing the same mark: a COMMIT that was cut off may still be on its way.
+  if (marked && !(await room.inbox.tryMark(execute, incoming.id))) return { kind: 'duplicate' };
+  await room.parked.insert(execute, {
+    messageId: incoming.id,
+    topic: incoming.topic,
+    key: incoming.key,
+    envelope,
+    state: 'failed',
+    reason,
+    error: (error ?? null) === null ? null : describeError(error),
+    attempts,
+    retryInMs,
+    line: room.ordered ? { sentAt: sentAt(incoming.wire) } : undefined,
+  });
+  await room.suspects.clear(execute, incoming.id);
+  return { kind: 'parked' };
+}

@@ -1,0 +1,73 @@
+/**
+ * What the parts of one consumer share: its settled options, stores and tools. Made by consumer.ts.
+ */
+import type { Clock } from '../../runtime/clock.ts';
+import type { CrashPoint } from '../../runtime/crash-point.ts';
+import type { Logger } from '../../runtime/log.ts';
+import type { Counter, Gauge, Histogram } from '../../runtime/metrics.ts';
+import type { RetryPolicy } from '../../runtime/retry.ts';
+import type { Deadlines } from '../handlers/deadlines.ts';
+import type { Policies } from '../handlers/decide.ts';
+import type { ResolvedHandler } from '../handlers/handler.ts';
+import type { OutboxPort } from '../handlers/handler-run.ts';
+import type { InboxStore } from '../stores/inbox-store.ts';
+import type { ParkedDeliveryStore } from '../stores/parked-delivery-store.ts';
+import type { SuspectStore } from '../stores/suspect-store.ts';
+import type { DedupWindow } from '../window/window.ts';
+import type { Work } from '../handlers/work.ts';
+
+export interface Room<Tx> {
+  readonly name: string;
+  readonly ordered: boolean;
+  /** Whether messages of a topic without a handler may be acknowledged unread. */
+  readonly ignores: (topic: string) => boolean;
+  /** How long a message may wait for a process that has a handler for it. */
+  readonly handlerWaitMs: number;
+  readonly handlers: ReadonlyMap<string, ResolvedHandler<Tx>>;
+  readonly parkedRetry: RetryPolicy;
+  /** For messages without a handler of their own. */
+  readonly defaultRetry: RetryPolicy;
+  readonly predecessorWaitMs: number;
+  readonly retentionMs: number;
+  /** The longest timeout of a handler. */
+  readonly longestTimeoutMs: number;
+  readonly work: Work<Tx>;
+  readonly inbox: InboxStore;
+  readonly parked: ParkedDeliveryStore;
+  readonly suspects: SuspectStore;
+  readonly window: DedupWindow | null;
+  readonly outbox: OutboxPort | null;
+  readonly deadlines: Deadlines;
+  readonly clock: Clock;
+  readonly random: () => number;
+  readonly log: Logger;
+  readonly counts: ConsumerMetrics;
+  readonly crash: CrashPoint;
+  /** Aborted by a soft stop: waits end, work goes on. */
+  stopping(): AbortSignal;
+}
+
+export type MessageOutcome = 'handled' | 'duplicate' | 'parked' | 'ignored' | 'later' | 'lost';
+
+export interface ConsumerMetrics {
+  readonly messages: Counter<'consumer' | 'topic' | 'outcome'>;
+  readonly retries: Counter<'consumer' | 'topic'>;
+  readonly redrives: Counter<'consumer' | 'topic' | 'outcome'>;
+  readonly seconds: Histogram<'consumer' | 'topic'>;
+  readonly parked: Gauge<'consumer'>;
+}
+
+/** As a label of metrics: topics come from outside, and a series for each of them would have no bound. */
+export function topicLabel<Tx>(room: Room<Tx>, topic: string): string {
+  return room.handlers.has(topic) ? topic : 'unhandled';
+}
+
+export function policiesFor<Tx>(room: Room<Tx>, handler: ResolvedHandler<Tx> | undefined): Policies {
+  return {
+    retry: handler?.retry ?? room.defaultRetry,
+    parkedRetry: room.parkedRetry,
+    predecessorWaitMs: room.predecessorWaitMs,
+    handlerWaitMs: room.handlerWaitMs,
+    random: room.random,
+  };
+}

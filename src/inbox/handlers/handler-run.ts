@@ -1,0 +1,129 @@
+/**
+ * Runs one handler once: its context, its time limit, and what to do when it takes no notice of either. Used by attempt.ts.
+ */
+import { HoldfastError } from '../../errors.ts';
+import type { Envelope } from '../../message/envelope.ts';
+import type { MessageType, PayloadInput } from '../../message/message-type.ts';
+import { inScope } from '../../runtime/scope.ts';
+import type { Deadlines } from './deadlines.ts';
+import type { TransactionHandle } from '../../postgres/executor.ts';
+import type { HandlerContext, HandlerSendOptions, ResolvedHandler } from './handler.ts';
+import type { Opened } from './work.ts';
+
+/** What a consumer needs of the outbox; `createOutbox()` fits. */
+export interface OutboxPort {
+  send<Type extends MessageType>(
+    tx: TransactionHandle,
+    type: Type,
+    payload: PayloadInput<Type>,
+    options?: HandlerSendOptions & { readonly causedBy?: Envelope | undefined },
+  ): Promise<{ readonly id: string }>;
+}
+
+export type HandlerResult =
+  | { readonly kind: 'done' }
+  | { readonly kind: 'failed'; readonly error: unknown }
+  /** `hung`: it did not settle within the grace after its signal aborted, and still runs. */
+  | { readonly kind: 'timeout' | 'aborted'; readonly error: unknown; readonly hung: boolean };
+
+export interface HandlerRun<Tx> {
+  readonly handler: ResolvedHandler<Tx>;
+  readonly payload: unknown;
+  readonly opened: Opened<Tx>;
+  readonly message: Envelope;
+  readonly attempt: number;
+  readonly outbox: OutboxPort | null;
+  readonly deadlines: Deadlines;
+  /** Of the delivery: claim lost or hard stop. */
+  readonly signal: AbortSignal;
+  /** Told of a promise that the handler has left behind and that was rejected. */
+  readonly onStray: (error: unknown) => void;
+}
+
+/** How long a handler whose signal has aborted may take to settle, in milliseconds. */
+export const GRACE_MS = 1_000;
+
+/** Never rejects. A handler that resolves after its time is up has failed: its transaction is to be rolled back. */
+export function runHandler<Tx>(run: HandlerRun<Tx>): Promise<HandlerResult> {
+  const { handler, deadlines, signal } = run;
+  const context = new Context(run);
+  return new Promise((resolve) => {
+    let ended: { readonly kind: 'timeout' | 'aborted'; readonly error: unknown } | null = null;
+    let cancelDeadline = (): void => {};
+
+    const settle = (result: HandlerResult): void => {
+      cancelDeadline();
+      signal.removeEventListener('abort', onAbort);
+      resolve(result);
+    };
+    const end = (kind: 'timeout' | 'aborted', error: unknown): void => {
+      if (ended !== null) return;
+      ended = { kind, error };
+      cancelDeadline();
+      cancelDeadline = deadlines.add(GRACE_MS, () => settle({ kind, error, hung: true }));
+      context.abort(error);
+    };
+    const onAbort = (): void => end('aborted', signal.reason);
+
+    if (signal.aborted) return resolve({ kind: 'aborted', error: signal.reason, hung: false });
+    signal.addEventListener('abort', onAbort);
+    cancelDeadline = deadlines.add(handler.timeoutMs, () => end('timeout', timedOut(handler.topic, handler.timeoutMs)));
+    inScope({ stray: run.onStray }, () => call(handler, run.payload, context)).then(
+      // Done in spite of an abort is done: the mark protects it. Late is late, or a timeout would mean nothing.
+      () => settle(ended === null || ended.kind === 'aborted' ? { kind: 'done' } : { ...ended, hung: false }),
+      (error: unknown) => settle(ended === null ? { kind: 'failed', error } : { ...ended, hung: false }),
+    );
+  });
+}
+
+/** Also turns a handler that throws at once into a rejection. */
+async function call<Tx>(handler: ResolvedHandler<Tx>, payload: unknown, context: HandlerContext<Tx>): Promise<void> {
+  await handler.run(payload, context);
+}
+
+function timedOut(topic: string, timeoutMs: number): HoldfastError {
+  return new HoldfastError('HF_HANDLER_TIMEOUT', `The handler of ${topic} did not finish within ${timeoutMs} ms.`, {
+    advice: 'Raise timeout, or pass signal on to what it waits for.',
+    details: { topic, timeoutMs },
+  });
+}
+
+class Context<Tx> implements HandlerContext<Tx> {
+  readonly tx: Tx;
+  readonly message: Envelope;
+  readonly attempt: number;
+  readonly send: HandlerContext<Tx>['send'];
+  #controller: AbortController | null = null;
+  #reason: { readonly error: unknown } | null = null;
+
+  constructor({ opened, message, attempt, outbox, handler }: HandlerRun<Tx>) {
+    this.tx = opened.tx;
+    this.message = message;
+    this.attempt = attempt;
+    // A property, not a method: handlers take the context apart.
+    this.send = async (type, payload, options) => {
+      if (outbox === null) throw noOutbox(handler.topic);
+      return outbox.send(opened.handle, type, payload, { causedBy: message, ...options });
+    };
+  }
+
+  /** Made when asked for: most handlers never look at it. */
+  get signal(): AbortSignal {
+    if (this.#controller === null) {
+      this.#controller = new AbortController();
+      if (this.#reason !== null) this.#controller.abort(this.#reason.error);
+    }
+    return this.#controller.signal;
+  }
+
+  abort(error: unknown): void {
+    this.#reason = { error };
+    this.#controller?.abort(error);
+  }
+}
+
+function noOutbox(topic: string): HoldfastError {
+  return new HoldfastError('HF_CONFIG', `The handler of ${topic} calls send, but its consumer has no outbox.`, {
+    advice: 'Give consumer(…) the option outbox: createOutbox().',
+  });
+}

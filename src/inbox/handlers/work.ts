@@ -1,0 +1,96 @@
+/**
+ * Units of work: a transaction opened by Holdfast around a handler. The port; postgres-work.ts and runner-work.ts implement it, and
+ * everything of a consumer that touches the database goes through it.
+ */
+import type { Row, SqlExecutor, TransactionHandle } from '../../postgres/executor.ts';
+import type { CrashPoint } from '../../runtime/crash-point.ts';
+
+/** With `$1`-style parameters; texts, because an implementation may put them into the SQL as literals. */
+export interface Statement {
+  readonly sql: string;
+  readonly parameters: readonly (string | null)[];
+  /** Only how many rows it wrote is asked; where clients report rows alone, one column is returned to be counted. */
+  readonly counted?: boolean;
+}
+
+export interface StatementResult {
+  /** Rows written or read. */
+  readonly count: number;
+  /** Empty for counted statements. */
+  readonly rows: readonly Row[];
+}
+
+export interface Opened<Tx> {
+  readonly tx: Tx;
+  /** The transaction as the outbox takes it. */
+  readonly handle: TransactionHandle;
+  readonly execute: SqlExecutor;
+  /** Of each opening statement. */
+  readonly results: readonly StatementResult[];
+  /**
+   * Cuts the connection under a handler that hangs, and ends its backend, so that its locks are free and nothing it does later can
+   * reach the database. Return `rollback` afterwards.
+   */
+  sever(): Promise<void>;
+}
+
+export interface Ending<T> {
+  readonly end: 'commit' | 'rollback';
+  readonly value: T;
+}
+
+export type WorkResult<T> =
+  | { readonly kind: 'ended'; readonly value: T }
+  /** opening: nothing was run. commit: rolled back, or, when the connection broke, perhaps committed. */
+  | { readonly kind: 'failed'; readonly phase: 'opening' | 'body' | 'commit'; readonly error: unknown };
+
+export interface WorkOptions {
+  /** Limit for the opening statements, and again for COMMIT, in milliseconds. */
+  readonly timeoutMs: number;
+  /** Names of the crash points around opening and COMMIT: 'inbox' gives inbox.begin, inbox.commit. */
+  readonly points: string;
+}
+
+export interface Work<Tx> {
+  readonly schema: string;
+  /** BEGIN and `opening` in one round trip, then `body`, then what it asks for. Rejects only for a simulated crash. */
+  run<T>(
+    opening: readonly Statement[],
+    body: (opened: Opened<Tx>) => Promise<Ending<T>>,
+    options: WorkOptions,
+  ): Promise<WorkResult<T>>;
+  /** A plain transaction for Holdfast's own statements. Rejects as the database does. */
+  transaction<T>(fn: (execute: SqlExecutor) => Promise<T>): Promise<T>;
+}
+
+/** What a test's crash point threw: it passes through everything, as the death of the process would. */
+export class SimulatedCrash extends Error {
+  override readonly name = 'SimulatedCrash';
+}
+
+/** Calls the hook; what it throws comes out as SimulatedCrash. */
+export function guardCrashPoint(crash: CrashPoint): CrashPoint {
+  return (point) => {
+    try {
+      crash(point);
+    } catch (cause) {
+      throw new SimulatedCrash(`stopped at ${point}`, { cause });
+    }
+  };
+}
+
+/** The I/O points of a consumer, each called with `:before` and `:after`; inbox.ack has only `:before`, the rest is the transport's. */
+export const INBOX_CRASH_POINTS = [
+  'inbox.begin',
+  'inbox.handler',
+  'inbox.commit',
+  'inbox.window',
+  'inbox.suspect',
+  'inbox.park',
+  'inbox.ack',
+  'parked.claim',
+  'parked.begin',
+  'parked.handler',
+  'parked.commit',
+  'parked.keep',
+] as const;

@@ -1,0 +1,188 @@
+/**
+ * Idempotency keys for commands that come by HTTP or RPC: the answer is stored in the transaction of the effect, and given again for
+ * a repeated key. Used by services in their request handlers.
+ */
+import { HoldfastError } from '../../errors.ts';
+import { encodePayload } from '../../message/payload.ts';
+import { assertStorableText } from '../../message/text.ts';
+import { toExecutor, type Row, type SqlExecutor, type TransactionHandle } from '../../postgres/executor.ts';
+import { assertSchemaName, DEFAULT_SCHEMA, quoteIdentifier } from '../../postgres/quoting.ts';
+import { sqlStateOf } from '../../postgres/sql-state.ts';
+import { refuseUnknownOptions } from '../../runtime/options.ts';
+import { readBeside } from './answer-beside.ts';
+
+export interface IdempotentOptions {
+  /** Schema of the Holdfast tables; default 'holdfast'. */
+  readonly schema?: string | undefined;
+  /** Most UTF-8 bytes of the answer as JSON; default 1 MiB. */
+  readonly maxBytes?: number | undefined;
+}
+
+const MAX_KEY_BYTES = 512;
+
+/**
+ * Runs `fn` once for each `key` and stores its answer in `tx`; for a repeated key, resolves with the stored answer and does not run
+ * it. A second call with the same key waits for the first one's transaction: if that commits it gets the answer, if it rolls
+ * back, it runs `fn` itself. The answer must be JSON (`undefined` becomes null) and comes back as JSON carries it, the first
+ * time as well, with its keys in the order they were given. When `fn` rejects, nothing is stored: let the rejection out, so that the transaction rolls back.
+ *
+ * Under REPEATABLE READ and SERIALIZABLE, PostgreSQL does not show the transaction what was committed after its snapshot. The answer of a
+ * first call that committed since is then read by a connection of its own, which is opened for it as `tx` was (node-postgres); with other
+ * clients the call rejects with PostgreSQL's 40001, as any other statement there: run the transaction again.
+ *
+ * `key` is one namespace for the whole database: put the tenant or user before what clients choose. `fingerprint` says which request
+ * it stands for; see `fingerprintOf`. Keys are pruned by any running consumer, after `idempotencyRetention` (default '24h').
+ *
+ * @throws HoldfastError HF_IDEMPOTENCY_CONFLICT (the key stands for another request), HF_CONFIG, HF_PAYLOAD_TEXT,
+ * HF_PAYLOAD_NOT_JSON, HF_PAYLOAD_TOO_LARGE, HF_TX_UNSUPPORTED, HF_NOT_IN_TRANSACTION
+ */
+export async function idempotent<Answer>(
+  tx: TransactionHandle,
+  key: string,
+  fingerprint: string,
+  fn: () => Promise<Answer> | Answer,
+  options: IdempotentOptions = {},
+): Promise<Answer> {
+  refuseUnknownOptions(options, ['schema', 'maxBytes'], 'idempotent');
+  const { maxBytes = 1_048_576 } = options;
+  assertText(key, 'key');
+  assertText(fingerprint, 'fingerprint');
+  const table = `${quoteIdentifier(assertSchemaName(options.schema ?? DEFAULT_SCHEMA))}.idempotency_key`;
+  const execute = toExecutor(tx);
+
+  const stored = await claimKey(tx, execute, table, key, fingerprint);
+  if (stored !== null) {
+    if (stored.fingerprint !== fingerprint) {
+      throw new HoldfastError('HF_IDEMPOTENCY_CONFLICT', 'The idempotency key was used for another request.', {
+        advice: 'Use a new key for a new request.',
+        details: { key },
+      });
+    }
+    if (stored.answered) return stored.answer as Answer;
+    // Somebody swallowed the rejection of `fn` and committed. We hold the row: the work is ours.
+  }
+
+  let answer: string;
+  try {
+    answer = encodePayload((await fn()) ?? null, { maxBytes, where: `the answer for idempotency key ${key}` });
+  } catch (error) {
+    // Usually the transaction is lost anyway and this with it; it matters to those who catch the error and commit.
+    await execute(`DELETE FROM ${table} WHERE key = $1::text`, [key]).catch(() => {});
+    throw error;
+  }
+  // As jsonb as well, for processes of before, which know no other.
+  await execute(`UPDATE ${table} SET answer = $2::text::jsonb, answer_text = $2::text WHERE key = $1::text`, [
+    key,
+    answer,
+  ]);
+  return JSON.parse(answer) as Answer;
+}
+
+interface StoredAnswer {
+  readonly fingerprint: string;
+  readonly answered: boolean;
+  readonly answer: unknown;
+}
+
+/** Waits for a transaction that is inserting the same key. null when the key is new and ours, else what is stored. */
+async function claimKey(
+  tx: TransactionHandle,
+  execute: SqlExecutor,
+  table: string,
+  key: string,
+  fingerprint: string,
+): Promise<StoredAnswer | null> {
+  const insert = `INSERT INTO ${table} (key, fingerprint) SELECT $1::text, $2::text`;
+  const unlessThere = 'ON CONFLICT (key) DO NOTHING RETURNING 1 AS inserted';
+  const inserted = await execute(
+    `${insert} WHERE current_setting('transaction_isolation') LIKE 'read%' ${unlessThere}`,
+    [key, fingerprint],
+  );
+  if (inserted.length > 0) return null;
+  const stored = await execute(`${storedSql(table)} FOR UPDATE`, [key]);
+  if (stored.length > 0) return answerOf(stored[0] as Row);
+  const [session] = await execute("SELECT current_setting('transaction_isolation') AS isolation", []);
+  if (String(session?.['isolation']).startsWith('read')) throw pruned(key);
+  return claimInSnapshot(tx, execute, table, key, () => execute(`${insert} ${unlessThere}`, [key, fingerprint]));
+}
+
+/**
+ * REPEATABLE READ and SERIALIZABLE: the transaction sees the rows of its snapshot only, and PostgreSQL refuses (40001) a key that another
+ * one has committed since. That one's answer is read beside the transaction, which goes on from before its attempt.
+ */
+async function claimInSnapshot(
+  tx: TransactionHandle,
+  execute: SqlExecutor,
+  table: string,
+  key: string,
+  insert: () => Promise<readonly Row[]>,
+): Promise<StoredAnswer | null> {
+  await execute('SAVEPOINT holdfast_key', []);
+  try {
+    const inserted = await insert();
+    await execute('RELEASE SAVEPOINT holdfast_key', []);
+    if (inserted.length === 0) throw pruned(key);
+    return null;
+  } catch (error) {
+    if (sqlStateOf(error) !== '40001') throw error;
+    await execute('ROLLBACK TO SAVEPOINT holdfast_key', []);
+    const row = await readBeside(tx, storedSql(table), [key]).catch(() => null);
+    const stored = row === null ? null : answerOf(row);
+    // Without an answer the transaction must be run again, as always after this error.
+    if (stored?.answered !== true) throw error;
+    return stored;
+  }
+}
+
+/** The text of the answer as it was given; of rows of before, what jsonb made of it. */
+function storedSql(table: string): string {
+  return `SELECT fingerprint, coalesce(answer_text, answer::text) AS answer FROM ${table} WHERE key = $1::text`;
+}
+
+function answerOf(row: Row): StoredAnswer {
+  const { fingerprint, answer } = row as { readonly fingerprint: string; readonly answer: string | null };
+  return { fingerprint, answered: answer !== null, answer: answer === null ? null : (JSON.parse(answer) as unknown) };
+}
+
+function pruned(key: string): HoldfastError {
+  return new HoldfastError('HF_NOT_FOUND', 'The idempotency key was pruned at this very moment.', {
+    advice: 'Repeat the request.',
+    details: { key },
+  });
+}
+
+function assertText(value: string, name: string): void {
+  if (typeof value !== 'string' || value === '') {
+    throw new HoldfastError(
+      'HF_CONFIG',
+      `idempotent: ${name} is ${value === '' ? 'empty' : `of type ${typeof value}`}.`,
+      { advice: 'Give a text.' },
+    );
+  }
+  assertStorableText(value, `idempotent: ${name}`);
+  if (Buffer.byteLength(value) > MAX_KEY_BYTES) {
+    throw new HoldfastError('HF_PAYLOAD_TOO_LARGE', `idempotent: ${name} is over ${MAX_KEY_BYTES} bytes.`, {
+      advice: 'Use a hash; fingerprintOf makes one.',
+    });
+  }
+}
+
+/** Deletes up to `limit` keys older than `olderThanMs`; resolves with how many. Consumers call it; so can a job of your own. */
+export async function pruneIdempotencyKeys(
+  execute: SqlExecutor,
+  {
+    olderThanMs,
+    limit = 1_000,
+    schema = DEFAULT_SCHEMA,
+  }: { readonly olderThanMs: number; readonly limit?: number; readonly schema?: string },
+): Promise<number> {
+  const table = `${quoteIdentifier(assertSchemaName(schema))}.idempotency_key`;
+  const rows = await execute(
+    `WITH old AS (
+       SELECT ctid FROM ${table} WHERE created_at < now() - $1::float8 * interval '1 millisecond' LIMIT $2::int FOR UPDATE SKIP LOCKED),
+     gone AS (DELETE FROM ${table} WHERE ctid = ANY (ARRAY(SELECT ctid FROM old)) RETURNING 1)
+     SELECT count(*)::text AS pruned FROM gone`,
+    [olderThanMs, limit],
+  );
+  return Number(rows[0]?.['pruned']);
+}

@@ -1,0 +1,87 @@
+/**
+ * What the name of a consumer stands for. Marks, parked messages and retries are kept under it: two services that chose the same name,
+ * each with a queue of its own, would take each other's messages for duplicates. So the queues of a name are stored at its first
+ * start, and whoever comes with another queue is refused, unless it says that it is the same consumer, moved. Broker and retention, which
+ * its processes should have alike as well, stand beside them, and who was told others says so. Used by consumer.ts.
+ */
+import { HoldfastError } from '../../errors.ts';
+import type { SqlExecutor } from '../../postgres/executor.ts';
+import type { SuspectStore } from './suspect-store.ts';
+
+export interface Identity {
+  readonly consumer: string;
+  readonly destination: string;
+  /** Queues it has received from before, as the one who starts it says. */
+  readonly former: readonly string[];
+  readonly retentionMs: number;
+  /** Address of its broker; null: not known. */
+  readonly broker: string | null;
+}
+
+/** What is stored. */
+export interface KnownIdentity {
+  readonly queues: readonly string[];
+  /** Of the process that was started last. */
+  readonly retentionMs: number;
+  readonly broker: string | null;
+}
+
+export interface Judgement {
+  /** To be stored; null: nothing new. */
+  readonly next: KnownIdentity | null;
+  /** What this process was told otherwise than the one that was started last, in words. */
+  readonly differs: readonly string[];
+}
+
+/**
+ * Pure. Processes of before and after a move run beside each other: both queues are then its own.
+ * @throws HoldfastError HF_CONSUMER_NAME
+ */
+export function judgeIdentity(identity: Identity, known: KnownIdentity | null): Judgement {
+  const { destination, retentionMs, broker } = identity;
+  const next = {
+    queues: queuesOf(identity, known?.queues ?? []),
+    retentionMs,
+    broker: broker ?? known?.broker ?? null,
+  };
+  if (known === null) return { next, differs: [] };
+  const differs = [
+    ...(known.broker === next.broker || known.broker === null
+      ? []
+      : [`broker ${next.broker} instead of ${known.broker}`]),
+    ...(known.retentionMs === retentionMs
+      ? []
+      : [`retention ${retentionMs} ms instead of ${known.retentionMs} ms, of which the shorter one counts`]),
+  ];
+  const same = differs.length === 0 && known.queues.includes(destination) && known.broker === next.broker;
+  return { next: same ? null : next, differs };
+}
+
+function queuesOf({ consumer, destination, former }: Identity, known: readonly string[]): readonly string[] {
+  if (known.includes(destination)) return known;
+  if (known.length === 0 || former.some((queue) => known.includes(queue))) return [...known, destination];
+  throw new HoldfastError(
+    'HF_CONSUMER_NAME',
+    `The consumer ${JSON.stringify(consumer)} of this schema receives from ${known.map((queue) => JSON.stringify(queue)).join(' and ')}, not from ${JSON.stringify(destination)}.`,
+    {
+      advice:
+        'If this is another consumer, give it a name of its own: they would take each other’s messages for duplicates. If it is the same one with another queue, say so once by formerDestinations.',
+      details: { consumer, destination, known },
+    },
+  );
+}
+
+/** Reads first: the usual start writes nothing. Resolves with what differs. Rejects with HF_CONSUMER_NAME. */
+export async function assertIdentity(
+  transaction: <T>(fn: (execute: SqlExecutor) => Promise<T>) => Promise<T>,
+  store: Pick<SuspectStore, 'identity' | 'storeIdentity'>,
+  identity: Identity,
+): Promise<readonly string[]> {
+  for (;;) {
+    const known = await transaction((execute) => store.identity(execute));
+    const { next, differs } = judgeIdentity(identity, known === null ? null : (JSON.parse(known) as KnownIdentity));
+    if (next === null) return differs;
+    // Not when another process has stored something since: then it is looked at again.
+    if (await transaction((execute) => store.storeIdentity(execute, known, JSON.stringify(next)))) return differs;
+  }
+}

@@ -1,0 +1,140 @@
+/**
+ * The table `inbox`: one row per message that a consumer has taken charge of. The row commits together with the effect, or
+ * together with the row in `parked_delivery`; so one INSERT tells duplicates of both. Used by attempts, parking and pruning.
+ */
+import { readRows } from '../../postgres/own-results.ts';
+import { createHash } from 'node:crypto';
+import { quoteIdentifier } from '../../postgres/quoting.ts';
+import type { SqlExecutor } from '../../postgres/executor.ts';
+import { PARK_REASONS, type OrderedFacts } from '../handlers/decide.ts';
+import type { Statement } from '../handlers/work.ts';
+
+export interface InboxStore {
+  /** Writes the mark. Counts one row when the message is new, none when it is a duplicate. */
+  markStatement(messageId: string): Statement;
+  /**
+   * For ordered consumers: first takes the lock of the key (`locked`), then writes the mark as above, but only if nothing of the key
+   * is parked and the predecessor is handled. No row: ask `orderedFacts`.
+   */
+  orderedMarkStatements(arrival: OrderedArrival): readonly Statement[];
+  orderedFacts(execute: SqlExecutor, arrival: OrderedArrival): Promise<Omit<OrderedFacts, 'locked'>>;
+  lockStatement(lock: string): Statement;
+  /** Writes the mark, whatever stands there; for messages that are in this consumer's hands already. */
+  mark(execute: SqlExecutor, messageId: string): Promise<void>;
+  /** True when the mark was written, false when there was one. Waits for a transaction that is writing the same mark. */
+  tryMark(execute: SqlExecutor, messageId: string): Promise<boolean>;
+  has(execute: SqlExecutor, messageId: string): Promise<boolean>;
+  /** Deletes up to `limit` marks older than `olderThanMs`; resolves with how many. */
+  prune(execute: SqlExecutor, olderThanMs: number, limit: number): Promise<number>;
+}
+
+export interface OrderedArrival {
+  readonly messageId: string;
+  readonly key: string;
+  /** The number of the key's advisory lock. */
+  readonly lock: string;
+  /** null: none, or none that must be waited for. */
+  readonly predecessorId: string | null;
+  /** When it was sent, from sentAt(); null when that cannot be compared. */
+  readonly sentAt: string | null;
+}
+
+export function createInboxStore(schema: string, consumer: string): InboxStore {
+  const s = quoteIdentifier(schema);
+  const markSql = `INSERT INTO ${s}.inbox (consumer, message_id) VALUES ($1, $2) ON CONFLICT DO NOTHING`;
+  const lockSql = 'SELECT pg_try_advisory_xact_lock($1::bigint)::text AS locked';
+  // Asked for the first by position instead of NOT EXISTS, for which the planner reads the whole table when one key fills much of it.
+  const lineSql = `INSERT INTO ${s}.inbox (consumer, message_id) SELECT $1::text, $2::uuid
+    WHERE (SELECT position FROM ${s}.parked_delivery WHERE consumer = $1::text AND key = $3 ORDER BY position LIMIT 1) IS NULL`;
+  const conflictSql = ' ON CONFLICT DO NOTHING';
+  const afterSql = ` AND EXISTS (SELECT 1 FROM ${s}.inbox WHERE consumer = $1::text AND message_id = $4::uuid)`;
+
+  return {
+    markStatement: (messageId) => ({ sql: markSql, parameters: [consumer, messageId], counted: true }),
+    lockStatement: (lock) => ({ sql: lockSql, parameters: [lock] }),
+
+    orderedMarkStatements({ messageId, key, lock, predecessorId }) {
+      const mark: Statement =
+        predecessorId === null
+          ? { sql: lineSql + conflictSql, parameters: [consumer, messageId, key], counted: true }
+          : {
+              sql: lineSql + afterSql + conflictSql,
+              parameters: [consumer, messageId, key, predecessorId],
+              counted: true,
+            };
+      return [{ sql: lockSql, parameters: [lock] }, mark];
+    },
+
+    async orderedFacts(execute, { messageId, key, predecessorId, sentAt }) {
+      const [facts] = await readRows<{
+        handled: boolean;
+        predecessor: boolean;
+        found: boolean | null;
+        awaits: string | null;
+        later: boolean;
+      }>(
+        execute,
+        `SELECT EXISTS (SELECT 1 FROM ${s}.inbox WHERE consumer = $1 AND message_id = $2::uuid) AS handled,
+           $4::uuid IS NULL OR EXISTS (SELECT 1 FROM ${s}.inbox WHERE consumer = $1 AND message_id = $4::uuid) AS predecessor,
+           head.found, head.awaits, head.awaits IS NOT NULL AND $6::text IS NOT NULL AND (
+             SELECT position FROM ${s}.parked_delivery WHERE consumer = $1 AND key = $3
+               AND coalesce(rtrim(envelope ->> 'time', 'Z'), '') COLLATE "C" <= $6::text COLLATE "C"
+             ORDER BY position LIMIT 1) IS NULL AS later
+         FROM (SELECT 1) AS one LEFT JOIN LATERAL (
+           SELECT true AS found, CASE WHEN reason = $5 THEN lower(envelope ->> 'predecessorid') END AS awaits
+           FROM ${s}.parked_delivery WHERE consumer = $1 AND key = $3 ORDER BY position LIMIT 1) AS head ON true`,
+        [consumer, messageId, key, predecessorId, PARK_REASONS.predecessor, sentAt],
+      );
+      if (facts === undefined) throw new TypeError('A SELECT without FROM returned no row.');
+      return {
+        handled: facts.handled,
+        head: facts.found === true ? { awaits: facts.awaits, allLater: facts.later } : null,
+        predecessorSeen: predecessorId === null ? null : facts.predecessor,
+      };
+    },
+
+    async mark(execute, messageId) {
+      await execute(
+        `INSERT INTO ${s}.inbox (consumer, message_id) VALUES ($1, $2)
+         ON CONFLICT (consumer, message_id) DO UPDATE SET handled_at = now()`,
+        [consumer, messageId],
+      );
+    },
+
+    async tryMark(execute, messageId) {
+      return (await execute(`${markSql} RETURNING 1 AS written`, [consumer, messageId])).length > 0;
+    },
+
+    async has(execute, messageId) {
+      return (
+        (
+          await execute(`SELECT 1 AS found FROM ${s}.inbox WHERE consumer = $1 AND message_id = $2`, [
+            consumer,
+            messageId,
+          ])
+        ).length > 0
+      );
+    },
+
+    async prune(execute, olderThanMs, limit) {
+      // By ctid, so that each chunk is found by the BRIN index on handled_at and deleted without looking up the primary key.
+      // Rows whose message is still parked stay: they are what a duplicate of it meets.
+      const rows = await execute(
+        `WITH old AS (
+           SELECT i.ctid FROM ${s}.inbox i
+           WHERE i.consumer = $1 AND i.handled_at < now() - $2::float8 * interval '1 millisecond'
+             AND NOT EXISTS (SELECT 1 FROM ${s}.parked_delivery p WHERE p.consumer = i.consumer AND p.message_id = i.message_id)
+           LIMIT $3::int FOR UPDATE OF i SKIP LOCKED),
+         gone AS (DELETE FROM ${s}.inbox WHERE ctid = ANY (ARRAY(SELECT ctid FROM old)) RETURNING 1)
+         SELECT count(*)::text AS pruned FROM gone`,
+        [consumer, olderThanMs, limit],
+      );
+      return Number(rows[0]?.['pruned']);
+    },
+  };
+}
+
+/** The number of the advisory lock of a key: 64 bits of a hash. A collision makes one key wait for another, no more. */
+export function keyLock(consumer: string, key: string): string {
+  return createHash('sha256').update(`holdfast.inbox\0${consumer}\0${key}`).digest().readBigInt64BE(0).toString();
+}

@@ -1,0 +1,82 @@
+/**
+ * Recently seen message ids in Redis, shared by all processes of a consumer. One key an id, which Redis expires.
+ */
+import type { Redis } from 'ioredis';
+import { HoldfastError } from '../../errors.ts';
+import type { Duration } from '../../runtime/duration.ts';
+import { refuseUnknownOptions } from '../../runtime/options.ts';
+import { windowTtl, type DedupWindow } from './window.ts';
+
+/** What is used of an ioredis client. */
+export interface RedisWindowConnection {
+  exists(key: string): Promise<number>;
+  set(key: string, value: string, unit: 'PX', milliseconds: number): Promise<unknown>;
+}
+
+export interface RedisWindowOptions {
+  /** redis:// URL, or a client of ioredis, which `close` leaves open. */
+  readonly connection: string | RedisWindowConnection;
+  /** How long an id is kept. Default '1h'. */
+  readonly ttl?: Duration | undefined;
+  /** Before every key. Default 'holdfast:window:'. */
+  readonly prefix?: string | undefined;
+}
+
+/**
+ * The window holds what Redis holds: after a failover, a flush, or an eviction (set maxmemory-policy noeviction), ids are forgotten
+ * and their duplicates are handled again. About 150 bytes of Redis memory an id.
+ * @throws HoldfastError HF_CONFIG, HF_DURATION, HF_OPTION_UNKNOWN
+ */
+export function createRedisWindow(options: RedisWindowOptions): DedupWindow {
+  refuseUnknownOptions(options, ['connection', 'ttl', 'prefix'], 'createRedisWindow');
+  const { connection, prefix = 'holdfast:window:' } = options;
+  const ttlMs = Math.max(1, Math.round(windowTtl(options.ttl ?? '1h')));
+  let own: Promise<Redis> | undefined;
+  let closed = false;
+  async function client(): Promise<RedisWindowConnection> {
+    if (closed) throw new Error('the window is closed');
+    if (typeof connection !== 'string') return connection;
+    if (own === undefined) {
+      const attempt = openRedis(connection);
+      own = attempt;
+      // What could not be loaded is tried again by the next command.
+      attempt.catch(() => void (own = undefined));
+    }
+    return own;
+  }
+  const reach = async <T>(command: (client: RedisWindowConnection) => Promise<T>): Promise<T> => {
+    try {
+      return await command(await client());
+    } catch (cause) {
+      throw new HoldfastError(
+        'HF_TRANSPORT_UNAVAILABLE',
+        'The Redis that holds the window of seen messages does not answer.',
+        { cause, advice: 'Messages wait until it does.' },
+      );
+    }
+  };
+  const key = (consumer: string, messageId: string): string => `${prefix}${consumer}:${messageId}`;
+  return {
+    seen: async (consumer, messageId) => (await reach(async (redis) => redis.exists(key(consumer, messageId)))) === 1,
+    mark: async (consumer, messageId) =>
+      void (await reach(async (redis) => redis.set(key(consumer, messageId), '1', 'PX', ttlMs))),
+    async close() {
+      closed = true;
+      (await own?.catch(() => undefined))?.disconnect();
+    },
+  };
+}
+
+/** ioredis is loaded by the first command: most consumers have no such window. */
+async function openRedis(url: string): Promise<Redis> {
+  const { Redis } = await import('ioredis');
+  // Commands fail at once while Redis is away, rather than queue up: the consumer holds its message and asks again.
+  const redis = new Redis(url, {
+    lazyConnect: true,
+    enableOfflineQueue: true,
+    maxRetriesPerRequest: 1,
+    commandTimeout: 5_000,
+  });
+  redis.on('error', () => {});
+  return redis;
+}

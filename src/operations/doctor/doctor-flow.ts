@@ -1,0 +1,225 @@
+/**
+ * The doctor's look at the flow: subscriptions nobody serves, lag, dead letters, and retention that is held up or too short.
+ */
+import { isHoldfastError } from '../../errors.ts';
+import { PARK_REASONS } from '../../inbox/handlers/decide.ts';
+import type { Database } from '../../postgres/database.ts';
+import { quoteIdentifier } from '../../postgres/quoting.ts';
+import { translateSqlError } from '../../postgres/sql-state.ts';
+import type { Check, Finding } from './finding.ts';
+import { consumersSql } from '../reads/reads.ts';
+import { relayStatus, type RelayStatus, type SubscriptionStatus } from '../relay/relay-status.ts';
+
+const LATE_MS = 60_000;
+const DAY_MS = 86_400_000;
+
+export const checkFlow: Check = async (database) => {
+  const [status, short, unhandled, apart] = await Promise.all([
+    relayStatus(database),
+    shortInboxes(database),
+    parkedUnhandled(database),
+    apartFromRelay(database),
+  ]);
+  return [...judgeFlow(status, short, unhandled), ...apart.map(brokersDiffer)];
+};
+
+/** Messages of a consumer that were parked because no process of it had a handler in time. */
+export interface Unhandled {
+  readonly consumer: string;
+  readonly count: number;
+  /** Some of them. */
+  readonly topics: readonly string[];
+}
+
+/** A consumer whose queue a subscription of this database publishes to, at another broker. */
+interface Apart {
+  readonly consumer: string;
+  readonly consumes: string;
+  readonly subscription: string;
+  readonly publishes: string;
+}
+
+function brokersDiffer({ consumer, consumes, subscription, publishes }: Apart): Finding {
+  return {
+    level: 'warn',
+    check: 'flow.brokers',
+    what: `Consumer ${consumer} receives from ${consumes}, but subscription ${subscription} publishes to its queue at ${publishes}.`,
+    advice: 'Give relay and consumer the same broker and the same prefix or schema, unless these are two names of one.',
+  };
+}
+
+/** Pure. */
+export function judgeFlow(
+  status: RelayStatus,
+  shortInboxConsumers: readonly string[],
+  unhandled: readonly Unhandled[] = [],
+): readonly Finding[] {
+  const { subscriptions, log } = status;
+  const findings: Finding[] = subscriptions.flatMap(judgeSubscription);
+  if (subscriptions.length === 0) {
+    findings.push({
+      level: 'warn',
+      check: 'flow.no-subscription',
+      what: 'No relay has run on this database yet: nothing is published, and nothing is pruned.',
+      advice: 'Start one: holdfast relay --route TOPICS=QUEUE.',
+    });
+  }
+
+  // The log is pruned up to the slowest subscription and the longest retention.
+  const retentionMs = Math.max(0, ...subscriptions.map((each) => each.retentionMs ?? 0));
+  const slowest = subscriptions.toSorted((a, b) => a.high - b.high)[0];
+  if (
+    slowest !== undefined &&
+    log.oldestAgeMs !== null &&
+    log.oldestAgeMs > retentionMs + DAY_MS &&
+    slowest.behind > 0
+  ) {
+    findings.push({
+      level: 'warn',
+      check: 'flow.retention-held-up',
+      what: `The log reaches back ${days(log.oldestAgeMs)}, although ${days(retentionMs)} are to be kept: ${name(slowest)} has not read it.`,
+      advice: `Start a relay with it, or drop it for good: holdfast subscription drop ${slowest.name} --reason '…'.`,
+    });
+  }
+  for (const { consumer, dead } of status.consumers) {
+    if (dead > 0) findings.push(deadLetters(`Consumer ${consumer}`, dead));
+  }
+  for (const { consumer, count, topics } of unhandled) {
+    findings.push({
+      level: 'warn',
+      check: 'flow.no-handler',
+      what: `Consumer ${consumer} has ${count} parked ${count === 1 ? 'message' : 'messages'} that none of its processes has a handler for: ${topics.join(', ')}.`,
+      advice:
+        'Start a process that has one: it takes them up by itself, in order. Topics that it need not read belong into its `ignore`, or out of the route.',
+    });
+  }
+  for (const consumer of shortInboxConsumers) {
+    findings.push({
+      level: 'note',
+      check: 'flow.inbox-retention',
+      what: `The inbox of ${consumer} does not reach back as far as the log: a replay from before could repeat effects.`,
+      advice: 'Fine for a new consumer; else keep its inbox longer than the log (retention of the consumer).',
+    });
+  }
+  return findings;
+}
+
+function judgeSubscription(subscription: SubscriptionStatus): readonly Finding[] {
+  const { live, lease, trouble, oldestUnpublishedAgeMs, stalls, probing, parked } = subscription;
+  const findings: Finding[] = [];
+  const who = name(subscription);
+  if (!live) {
+    findings.push({
+      level: 'error',
+      check: 'flow.no-lease',
+      what: `Nobody serves ${who}${lease === null ? '' : `; ${lease.owner} held it last`}.`,
+      advice: `Start a relay with it, or drop it for good: holdfast subscription drop ${subscription.name} --reason '…'.`,
+    });
+  }
+  if (live && trouble !== null) {
+    findings.push({
+      level: 'error',
+      check: 'flow.broker',
+      what: `${who} cannot publish: ${trouble}`,
+      advice: 'See to the broker; the relay goes on by itself, and nothing is lost.',
+    });
+  }
+  if (live && trouble === null && oldestUnpublishedAgeMs !== null && oldestUnpublishedAgeMs > LATE_MS) {
+    findings.push({
+      level: 'warn',
+      check: 'flow.lag',
+      what: `${who} is ${Math.round(oldestUnpublishedAgeMs / 1000)} s behind.`,
+      advice: 'Look at the load of relay, database and broker; `shards` shares the work among several relays.',
+    });
+  }
+  if (probing || stalls >= 2) {
+    findings.push({
+      level: 'warn',
+      check: 'flow.stalls',
+      what: `Relays died ${stalls} times in a row at the same place of ${who}.`,
+      advice:
+        'A message may be killing them: the relay looks for it by itself and parks it. See why they died (memory?).',
+    });
+  }
+  if (parked.dead > 0) findings.push(deadLetters(who, parked.dead));
+  return findings;
+}
+
+function deadLetters(where: string, count: number): Finding {
+  return {
+    level: 'warn',
+    check: 'flow.dead-letters',
+    what: `${where} has ${count} parked ${count === 1 ? 'message' : 'messages'} that no retry will take up.`,
+    advice: 'holdfast parked ls --state dead; then retry or discard them.',
+  };
+}
+
+/**
+ * Consumers of this database none of whose marks is as old as the log. The block-range index on handled_at makes both answers cheap:
+ * there are old blocks, or there are none.
+ */
+async function shortInboxes(database: Database): Promise<readonly string[]> {
+  const s = quoteIdentifier(database.schema);
+  const { rows } = await database
+    .query<{ consumer: string }>(
+      `WITH RECURSIVE ${consumersSql(database.schema)}
+       SELECT c.consumer FROM consumers c
+       WHERE c.consumer IS NOT NULL AND NOT EXISTS (
+         SELECT 1 FROM ${s}.inbox i WHERE i.consumer = c.consumer
+           AND i.handled_at < (SELECT created_at FROM ${s}.outbox ORDER BY seq LIMIT 1) + interval '1 day')
+         AND (SELECT created_at FROM ${s}.outbox ORDER BY seq LIMIT 1) < now() - interval '1 day'`,
+    )
+    .catch((error: unknown) => {
+      throw translateSqlError(error);
+    });
+  return rows.map(({ consumer }) => consumer);
+}
+
+async function parkedUnhandled(database: Database): Promise<readonly Unhandled[]> {
+  const rows = await ofConsumers<{ consumer: string; count: string; topics: readonly string[] }>(
+    database,
+    `SELECT consumer, count(*) AS count, to_json((array_agg(DISTINCT topic))[1:5]) AS topics
+     FROM ${quoteIdentifier(database.schema)}.parked_delivery
+     WHERE state = 'failed' AND reason = $1 GROUP BY consumer ORDER BY consumer`,
+    [PARK_REASONS.noHandler],
+  );
+  return rows.map(({ consumer, count, topics }) => ({ consumer, count: Number(count), topics }));
+}
+
+/** None when another subscription publishes where it receives. */
+async function apartFromRelay(database: Database): Promise<readonly Apart[]> {
+  const s = quoteIdentifier(database.schema);
+  return ofConsumers<Apart>(
+    database,
+    `SELECT consumer, consumes, min(subscription) AS subscription, min(publishes) AS publishes FROM (
+       SELECT c.consumer, c.identity::jsonb ->> 'broker' AS consumes, s.name AS subscription, s.broker AS publishes
+       FROM ${s}.delivery_attempt c JOIN ${s}.subscription s ON s.shard = 0 AND s.broker IS NOT NULL
+       WHERE c.identity::jsonb ->> 'broker' IS NOT NULL AND EXISTS (
+         SELECT 1 FROM jsonb_array_elements(s.settings -> 'routes') AS route
+         WHERE c.identity::jsonb -> 'queues' ? (route ->> 'to'))) AS pair
+     GROUP BY consumer, consumes HAVING bool_and(publishes <> consumes) ORDER BY consumer`,
+  );
+}
+
+/** A relay's role need not see what consumers keep: then nothing is known of it. */
+async function ofConsumers<R extends object>(
+  database: Database,
+  text: string,
+  values: readonly unknown[] = [],
+): Promise<readonly R[]> {
+  try {
+    return (await database.query(text, values)).rows as R[];
+  } catch (error) {
+    const translated = translateSqlError(error);
+    if (isHoldfastError(translated, 'HF_PERMISSION')) return [];
+    throw translated;
+  }
+}
+
+function name({ name: own, shard, shards }: SubscriptionStatus): string {
+  return `subscription ${own}${shards > 1 ? ` (shard ${shard} of ${shards})` : ''}`;
+}
+
+function days(ms: number): string {
+  return ms >= DAY_MS ? `${(ms / DAY_MS).toFixed(1)} days` : `${(ms / 3_600_000).toFixed(1)} hours`;
+}

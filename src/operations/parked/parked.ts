@@ -1,0 +1,211 @@
+/**
+ * Looking at parked messages: those that relays could not publish, and those that consumers could not handle. Used by
+ * `holdfast parked` and the dashboard.
+ */
+import { sql } from 'kysely';
+import { HoldfastError } from '../../errors.ts';
+import { PARK_REASONS } from '../../inbox/handlers/decide.ts';
+import { unpackWire } from '../../inbox/delivery/incoming.ts';
+import { assertTopicPattern, topicPatternToRegex } from '../../message/topic-pattern.ts';
+import type { Database } from '../../postgres/database.ts';
+import { refuseUnknownOptions } from '../../runtime/options.ts';
+import { assertMessageId, checkLimit } from '../reads/messages.ts';
+import { ageMs, firstRow, rows, tables, untilMs } from '../reads/reads.ts';
+
+/** relay: not published. consumer: not handled. */
+export type ParkedKind = 'relay' | 'consumer';
+
+/** failed: will be tried again by itself; one without a handler, as soon as a process has one. dead: only a person will. behind: waits for an earlier one of its key. */
+export type ParkedState = 'failed' | 'behind' | 'dead';
+
+export interface ParkedFilter {
+  /** Default both. */
+  readonly kind?: ParkedKind | undefined;
+  readonly id?: string | undefined;
+  /** Name of the subscription or consumer. */
+  readonly where?: string | undefined;
+  /** A topic pattern. */
+  readonly topic?: string | undefined;
+  readonly key?: string | undefined;
+  readonly state?: ParkedState | undefined;
+  /** 1 to 1000, default 50. */
+  readonly limit?: number | undefined;
+}
+
+export interface ParkedSummary {
+  readonly kind: ParkedKind;
+  /** The subscription or consumer. */
+  readonly where: string;
+  readonly id: string;
+  /** Place in the log; null for a consumer's, which keeps its own copy. */
+  readonly seq: number | null;
+  readonly topic: string;
+  readonly key: string | null;
+  readonly state: ParkedState;
+  readonly reason: string;
+  readonly error: string | null;
+  readonly attempts: number;
+  readonly parkedAt: Date;
+  readonly parkedForMs: number;
+  /** Until it is tried again by itself; 0 when it is due; null: not by itself. */
+  readonly retryInMs: number | null;
+}
+
+export interface ParkedDetails extends ParkedSummary {
+  /** Its payload. */
+  readonly data: unknown;
+  /** Messages of its key that wait behind it, in the same place. */
+  readonly waitingBehind: number;
+  /** The first parked message of its key, when that is another one: the one to deal with. */
+  readonly headId: string | null;
+}
+
+const FILTERS = ['kind', 'id', 'where', 'topic', 'key', 'state', 'limit'] as const;
+
+/** Oldest first; beyond `limit` the newest are left out. Throws HF_CONFIG or HF_OPTION_UNKNOWN for a filter that is not usable. */
+export async function listParked(database: Database, filter: ParkedFilter = {}): Promise<readonly ParkedSummary[]> {
+  refuseUnknownOptions(filter, FILTERS, 'listParked');
+  const { kind, id, where, topic, key, state } = filter;
+  let query = parkedQuery(database)
+    .orderBy('parked_at')
+    .orderBy('position')
+    .limit(checkLimit(filter.limit ?? 50));
+  if (kind !== undefined) query = query.where('kind', '=', kind);
+  if (id !== undefined) query = query.where('id', '=', id);
+  if (where !== undefined) query = query.where('place', '=', where);
+  if (key !== undefined) query = query.where('key', '=', key);
+  if (state !== undefined) query = query.where('state', '=', state);
+  if (topic !== undefined) {
+    assertTopicPattern(topic);
+    query = query.where('topic', '~', topicPatternToRegex(topic));
+  }
+  return (await rows(database, query)).map(toSummary);
+}
+
+/** A message can be parked in several places. Rejects with HF_NOT_FOUND when it is in none. */
+export async function showParked(database: Database, id: string): Promise<readonly ParkedDetails[]> {
+  assertMessageId(id);
+  const found = await rows(
+    database,
+    parkedQuery(database).where('id', '=', id).orderBy('kind', 'desc').orderBy('place'),
+  );
+  if (found.length === 0) {
+    throw new HoldfastError('HF_NOT_FOUND', `No message ${id} is parked.`, {
+      advice: '`holdfast parked ls` shows those that are; it may have gone on meanwhile.',
+      details: { id },
+    });
+  }
+  return Promise.all(found.map(async (row) => ({ ...toSummary(row), ...(await surroundings(database, row)) })));
+}
+
+/** Both tables as one. PostgreSQL pushes conditions down into either side. */
+function parkedQuery(database: Database) {
+  const state = sql<ParkedState>`case when state = 'failed' and next_attempt_at is null and reason <> ${PARK_REASONS.noHandler} then 'dead' else state end`;
+  const times = [ageMs('parked_at').as('age_ms'), untilMs('next_attempt_at').as('retry_ms')] as const;
+  const relay = tables(database)
+    .selectFrom('parked_message')
+    .select([sql<ParkedKind>`'relay'::text`.as('kind'), 'subscription as place', 'id', 'seq', 'seq as position'])
+    .select(['topic', 'key', state.as('state'), 'reason', 'error', 'attempts', 'parked_at', ...times]);
+  const consumer = tables(database)
+    .selectFrom('parked_delivery')
+    .select([sql<ParkedKind>`'consumer'::text`.as('kind'), 'consumer as place', 'message_id as id'])
+    .select([sql<Int8 | null>`null::bigint`.as('seq'), 'position'])
+    .select(['topic', 'key', state.as('state'), 'reason', 'error', 'attempts', 'parked_at', ...times]);
+  return tables(database)
+    .selectFrom(relay.$castTo<ParkedRow>().unionAll(consumer.$castTo<ParkedRow>()).as('p'))
+    .selectAll('p');
+}
+
+async function surroundings(
+  database: Database,
+  row: ParkedRow,
+): Promise<Pick<ParkedDetails, 'data' | 'waitingBehind' | 'headId'>> {
+  const data = row.kind === 'relay' ? await loggedData(database, row) : await deliveredData(database, row);
+  if (row.key === null) return { data, waitingBehind: 0, headId: null };
+  const ofKey = parkedQuery(database)
+    .where('kind', '=', row.kind)
+    .where('place', '=', row.place)
+    .where('key', '=', row.key);
+  const [head, waiting] = await Promise.all([
+    firstRow(database, ofKey.orderBy('position').limit(1)),
+    rows(
+      database,
+      ofKey
+        .where('position', '>', row.position)
+        .clearSelect()
+        .select(sql<Int8>`count(*)`.as('count')),
+    ),
+  ]);
+  return {
+    data,
+    waitingBehind: Number(waiting[0]?.count ?? 0),
+    headId: head === undefined || head.id === row.id ? null : head.id,
+  };
+}
+
+async function loggedData(database: Database, row: ParkedRow): Promise<unknown> {
+  const found = await firstRow(
+    database,
+    tables(database).selectFrom('outbox').where('id', '=', row.id).select('payload'),
+  );
+  return found?.payload ?? null;
+}
+
+async function deliveredData(database: Database, row: ParkedRow): Promise<unknown> {
+  const found = await firstRow(
+    database,
+    tables(database)
+      .selectFrom('parked_delivery')
+      .where('consumer', '=', row.place)
+      .where('message_id', '=', row.id)
+      .select(sql<string>`envelope::text`.as('envelope')),
+  );
+  return found === undefined ? null : dataOf(unpackWire(found.envelope));
+}
+
+/** What could not be decoded is shown as it came. */
+function dataOf(wire: string): unknown {
+  try {
+    const envelope: unknown = JSON.parse(wire);
+    return typeof envelope === 'object' && envelope !== null && 'data' in envelope ? envelope.data : envelope;
+  } catch {
+    return wire;
+  }
+}
+
+function toSummary(row: ParkedRow): ParkedSummary {
+  return {
+    kind: row.kind,
+    where: row.place,
+    id: row.id,
+    seq: row.seq === null ? null : Number(row.seq),
+    topic: row.topic,
+    key: row.key,
+    state: row.state,
+    reason: row.reason,
+    error: row.error,
+    attempts: row.attempts,
+    parkedAt: new Date(row.parked_at),
+    parkedForMs: row.age_ms,
+    retryInMs: row.retry_ms === null ? null : Math.max(0, row.retry_ms),
+  };
+}
+
+type Int8 = string | number | bigint;
+
+interface ParkedRow {
+  readonly kind: ParkedKind;
+  readonly place: string;
+  readonly id: string;
+  readonly seq: Int8 | null;
+  readonly position: Int8;
+  readonly topic: string;
+  readonly key: string | null;
+  readonly state: ParkedState;
+  readonly reason: string;
+  readonly error: string | null;
+  readonly attempts: number;
+  readonly parked_at: Date;
+  readonly age_ms: number;
+  readonly retry_ms: number | null;
+}

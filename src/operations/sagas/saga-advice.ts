@@ -1,0 +1,95 @@
+/**
+ * What to do about a stuck run: the meaning of each kind, and the commands that lead out of it. Pure; used by `holdfast saga show`
+ * and the dashboard. docs/operations.md says the same at length.
+ */
+import type { StuckWhy } from '../../saga/journal/events.ts';
+
+export interface StuckAdvice {
+  /** One sentence on what has happened. */
+  readonly meaning: string;
+  /** What to do first, then the command; the likeliest way out stands first. */
+  readonly ways: readonly { readonly when: string; readonly command: string }[];
+}
+
+export function adviseStuck(runId: string, why: StuckWhy, call: string | null): StuckAdvice {
+  const which = call === null ? '' : ` ${quoted(call)}`;
+  const named = call ?? 'the run';
+  const retry = (when: string) => ({ when, command: `holdfast saga retry ${runId}` });
+  const skip = { when: `leave undoing ${named} out`, command: `holdfast saga skip ${runId}${which} --reason '…'` };
+  const resolve = (when: string, as: string) => ({
+    when,
+    command: `holdfast saga resolve ${runId}${which} --as ${as} --reason '…'`,
+  });
+  const cancel = { when: 'have it undone', command: `holdfast saga cancel ${runId} --reason '…'` };
+  switch (why) {
+    case 'compensation':
+      return {
+        meaning: `Undoing ${named} gave up.`,
+        ways: [retry('mend the cause, then try again'), resolve('undone by hand', 'compensated'), skip],
+      };
+    case 'forward':
+      return {
+        meaning: 'It failed behind its pivot, where it can only go forward.',
+        ways: [retry('mend the cause, then try again'), resolve('finished by hand', 'done')],
+      };
+    case 'code':
+      return {
+        meaning:
+          call === null
+            ? 'The code of the saga threw what nobody throws on purpose.'
+            : `${named} threw what nobody throws on purpose; whether it has happened is not known.`,
+        ways: [
+          retry('deploy code that is mended, then try again'),
+          ...(call === null ? [] : [resolve('it has happened', 'done')]),
+          cancel,
+        ],
+      };
+    case 'in doubt':
+      return {
+        meaning: `Whether ${named}, its pivot, has happened is not known; find out on the other side.`,
+        ways: [resolve('it has', 'done'), resolve('it has not', 'not-done'), retry('ask again')],
+      };
+    case 'non-determinism':
+    case 'outside await':
+      return {
+        meaning:
+          why === 'non-determinism'
+            ? 'The code of the saga no longer does what the journal says it did.'
+            : 'The code of the saga waits for something that is no step.',
+        ways: [retry('deploy code that fits (changed code wants a new version), then try again'), cancel],
+      };
+    case 'kills workers':
+      return {
+        meaning:
+          call === null
+            ? 'Every worker that ran its code was lost before it recorded anything.'
+            : `Every worker that made an attempt of ${named} was lost during it.`,
+        ways: [retry('deploy code without the endless loop, or whatever it is, then try again'), cancel],
+      };
+    case 'journal full':
+      return {
+        meaning: 'Its next calls would make its journal larger than the workers allow. None of them was begun.',
+        ways: [retry('start the workers with a higher maxEvents or maxJournalBytes, then go on'), cancel],
+      };
+    case 'unrecordable':
+      return {
+        meaning:
+          'The database refuses what is to be recorded, for its data. What it had done by then may be done again.',
+        ways: [retry('mend the value or the database (`holdfast doctor` reads its encoding), then try again'), cancel],
+      };
+    case 'undefined step':
+      return {
+        meaning: `What would undo ${named} is not declared any more; of a child: no worker offers its version.`,
+        ways: [
+          retry('deploy code that declares it again (of a child: that version beside the new one), then try again'),
+          resolve('undone by hand', 'compensated'),
+          skip,
+        ],
+      };
+  }
+}
+
+/** Calls can hold what a shell would take for its own. */
+function quoted(call: string): string {
+  return /^[\w.:-]+$/.test(call) ? call : `'${call.replaceAll("'", String.raw`'\''`)}'`;
+}

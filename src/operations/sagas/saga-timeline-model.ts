@@ -1,0 +1,122 @@
+/**
+ * A run as a story: what its journal tells, as data. Made by saga-timeline.ts; shown by `holdfast saga show` and the dashboard.
+ */
+import type { CallKind, JournalEvent, RecordedError, StuckWhy, UndoReason } from '../../saga/journal/events.ts';
+
+/**
+ * - running, retrying (until `retryAt`), waiting (for a signal, a time, a reply or a child): under way
+ * - done; degraded: its fallback stood in
+ * - failed: has not happened; in doubt: it may have
+ * - timed out: a wait for a signal that gave up
+ * - dropped: the run went on, or ended, without it
+ * - halted: without an outcome, and not under way, because the run is stuck
+ */
+export type CallState =
+  | 'running'
+  | 'retrying'
+  | 'waiting'
+  | 'done'
+  | 'degraded'
+  | 'failed'
+  | 'in doubt'
+  | 'timed out'
+  | 'dropped'
+  | 'halted';
+
+/** What a person did to it. */
+export interface ByHand {
+  readonly actor: string;
+  readonly reason: string;
+}
+
+export interface TimelineCall {
+  /** Identity of the call in its run. */
+  readonly call: string;
+  readonly kind: CallKind;
+  /** Declared name of the step, or of the signal; 'sleep'. */
+  readonly step: string;
+  /** Once it is done, the run only goes forward. */
+  readonly pivot: boolean;
+  /** Milliseconds since the epoch, as all times here. */
+  readonly startedAt: number;
+  readonly endedAt: number | null;
+  /** As far as it is known: begun attempts of what failed and what is under way. */
+  readonly attempts: number;
+  readonly state: CallState;
+  readonly input: unknown;
+  readonly output: unknown;
+  readonly error: RecordedError | null;
+  /** What its fallback failed with. */
+  readonly fallbackError: RecordedError | null;
+  /** When a sleep ends, or a wait, a command or a child is given up. */
+  readonly until: number | null;
+  /** When the next attempt begins. */
+  readonly retryAt: number | null;
+  /** The run that a child call started. */
+  readonly child: string | null;
+  /** Calls of one group were under way at the same time; null: it was alone. */
+  readonly group: number | null;
+  /** Of a degraded one: it may have happened all the same. */
+  readonly doubt: boolean;
+  readonly verified: 'done' | 'not done' | null;
+  readonly lateReply: 'done' | 'rejected' | null;
+  readonly resolved: (ByHand & { readonly as: 'done' | 'not done' }) | null;
+}
+
+export type UndoState = 'running' | 'retrying' | 'compensated' | 'gave up' | 'skipped' | 'resolved';
+
+export interface TimelineUndo {
+  readonly call: string;
+  readonly kind: CallKind | null;
+  /** Over 1 when a late reply made it necessary again. */
+  readonly round: number;
+  readonly startedAt: number;
+  readonly endedAt: number | null;
+  readonly attempts: number;
+  readonly state: UndoState;
+  readonly error: RecordedError | null;
+  readonly retryAt: number | null;
+  readonly byHand: ByHand | null;
+}
+
+/** What happened to the run as a whole, between calls. */
+export interface TimelineNote {
+  readonly at: number;
+  /** Whether it belongs to the way forward or to the way back. */
+  readonly undoing: boolean;
+  /** How many calls, or compensations, come before it. */
+  readonly after: number;
+  readonly event: Extract<
+    JournalEvent,
+    { readonly t: 'signal' | 'recovered' | 'resolved' | 'late reply' | 'refused' | 'stuck' | 'retried' | 'held' }
+  >;
+}
+
+export interface Timeline {
+  readonly startedAt: number;
+  readonly input: unknown;
+  readonly calls: readonly TimelineCall[];
+  readonly notes: readonly TimelineNote[];
+  readonly undoing: {
+    readonly at: number;
+    readonly reason: UndoReason;
+    readonly error: RecordedError | null;
+    readonly actor: string | null;
+  } | null;
+  /** In the order of their beginnings. */
+  readonly undos: readonly TimelineUndo[];
+  /**
+   * Calls that are still to be undone, the next one first. The journal does not say which steps declare a compensation, so without
+   * `undoable` some of them may turn out to need none.
+   */
+  readonly remaining: readonly string[];
+  /** Why it needs a person now. */
+  readonly stuck: {
+    readonly at: number;
+    readonly why: StuckWhy;
+    readonly call: string | null;
+    readonly error: RecordedError;
+  } | null;
+  readonly result: unknown;
+  readonly endedAt: number | null;
+}

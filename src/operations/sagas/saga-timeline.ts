@@ -1,0 +1,276 @@
+/**
+ * A run as a story: the events of its journal folded into calls with a beginning, an end and an outcome, and into what was undone.
+ * Needs no code of the saga, so any history can be shown, wherever its worker runs. Pure; used by `holdfast saga show` and the
+ * dashboard. The engine's own fold decides what happens next; this one only tells what happened.
+ */
+import { WHOLE_RUN, type JournalEvent, type JournalRow, type RunStatus } from '../../saga/journal/events.ts';
+import type { Timeline, TimelineCall, TimelineNote, TimelineUndo } from './saga-timeline-model.ts';
+import { numberGroups, remainingOf } from './saga-timeline-parts.ts';
+
+export interface TimelineOptions {
+  readonly status: RunStatus;
+  readonly rows: readonly JournalRow[];
+  /** Milliseconds since the epoch, on the database's clock. */
+  readonly now: number;
+  /** Whether a step declares how it is undone. Default: all but sleeps and waits. */
+  readonly undoable?: ((step: string) => boolean) | undefined;
+}
+
+type Mutable<T> = { -readonly [Key in keyof T]: T[Key] };
+/** `from` and `to`: places in the journal; what comes in one commit has an order as well. */
+type Call = Mutable<TimelineCall> & { readonly from: number; to: number | null };
+
+interface Fold {
+  place: number;
+  readonly calls: Call[];
+  readonly undos: Mutable<TimelineUndo>[];
+  readonly notes: TimelineNote[];
+  startedAt: number;
+  input: unknown;
+  undoing: Timeline['undoing'];
+  stuck: Timeline['stuck'];
+  result: unknown;
+  endedAt: number | null;
+}
+
+export function foldTimeline({ status, rows, now, undoable }: TimelineOptions): Timeline {
+  const fold: Fold = {
+    place: 0,
+    calls: [],
+    undos: [],
+    notes: [],
+    startedAt: rows[0]?.at ?? now,
+    input: undefined,
+    undoing: null,
+    stuck: null,
+    result: undefined,
+    endedAt: null,
+  };
+  for (const { at, events } of rows) {
+    for (const event of events) {
+      fold.place += 1;
+      take(fold, event, at);
+    }
+  }
+  settle(fold, status, now);
+  numberGroups(fold.calls);
+  const { startedAt, input, notes, undoing, undos, result, endedAt } = fold;
+  const calls = fold.calls.map(({ from: _from, to: _to, ...call }): TimelineCall => call);
+  const stuck = status === 'stuck' ? fold.stuck : null;
+  const ended = status === 'completed' || status === 'compensated';
+  const remaining = undoing === null || ended ? [] : remainingOf(calls, undos, undoable);
+  return { startedAt, input, calls, notes, undoing, undos, remaining, stuck, result, endedAt };
+}
+
+function take(fold: Fold, event: JournalEvent, at: number): void {
+  switch (event.t) {
+    case 'started':
+      fold.startedAt = at;
+      fold.input = event.input;
+      return;
+    case 'called':
+      fold.calls.push(newCall(event, at, fold.place));
+      return;
+    case 'attempt failed':
+    case 'done':
+    case 'failed':
+    case 'timed out':
+    case 'verified':
+      return takeOutcome(fold, event, at);
+    case 'compensating':
+    case 'compensation failed':
+    case 'compensated':
+    case 'skipped':
+    case 'resolved':
+      return takeUndo(fold, event, at);
+    case 'undoing':
+      fold.undoing = { at, reason: event.reason, error: event.error ?? null, actor: event.actor ?? null };
+      return;
+    case 'completed':
+      fold.result = event.result;
+      fold.endedAt = at;
+      return;
+    case 'undone':
+      fold.endedAt = at;
+      return;
+    case 'stuck':
+      fold.stuck = { at, why: event.why, call: event.call ?? null, error: event.error };
+      return note(fold, event, at);
+    case 'retried': {
+      const gaveUp = fold.undos.find(({ state }) => state === 'gave up');
+      if (gaveUp !== undefined) Object.assign(gaveUp, { state: 'running', endedAt: null });
+      for (const { call: id, until = null, child } of event.anew ?? []) {
+        const call = find(fold, id);
+        if (call === undefined) continue;
+        const state = call.kind === 'step' || call.kind === 'transaction' ? 'running' : 'waiting';
+        Object.assign(call, { state, endedAt: null, to: null, until, child: child ?? call.child });
+      }
+      return note(fold, event, at);
+    }
+    case 'late reply': {
+      const call = find(fold, event.call);
+      if (call !== undefined) call.lateReply = event.outcome;
+      return note(fold, event, at);
+    }
+    case 'trying':
+      return;
+    case 'recovered':
+    case 'signal':
+    case 'refused':
+    case 'held':
+      return note(fold, event, at);
+  }
+}
+
+function newCall(event: Extract<JournalEvent, { t: 'called' }>, at: number, place: number): Call {
+  return {
+    call: event.call,
+    kind: event.kind,
+    pivot: event.pivot === true,
+    step: event.step,
+    startedAt: at,
+    endedAt: null,
+    attempts: 1,
+    state: event.kind === 'step' || event.kind === 'transaction' ? 'running' : 'waiting',
+    input: event.input,
+    output: undefined,
+    error: null,
+    fallbackError: null,
+    until: event.until ?? null,
+    retryAt: null,
+    child: event.child ?? null,
+    group: null,
+    verified: null,
+    lateReply: null,
+    resolved: null,
+    doubt: false,
+    from: place,
+    to: null,
+  };
+}
+
+type OutcomeEvent = Extract<JournalEvent, { t: 'attempt failed' | 'done' | 'failed' | 'timed out' | 'verified' }>;
+
+function takeOutcome(fold: Fold, event: OutcomeEvent, at: number): void {
+  const call = find(fold, event.call);
+  if (call === undefined) return;
+  if (event.t === 'verified') {
+    call.verified = event.outcome;
+    return;
+  }
+  if (event.t === 'attempt failed') {
+    Object.assign(call, { attempts: event.attempt, error: event.error, retryAt: event.retryAt, state: 'retrying' });
+    return;
+  }
+  const tries = call.retryAt === null ? call.attempts : call.attempts + 1;
+  Object.assign(call, { endedAt: at, to: fold.place, retryAt: null });
+  if (event.t === 'timed out') call.state = 'timed out';
+  else if (event.t === 'failed') {
+    call.attempts = Math.max(1, event.attempts);
+    call.error = event.error;
+    call.fallbackError = event.fallback ?? null;
+    call.state = event.outcome === 'unknown' ? 'in doubt' : 'failed';
+  } else {
+    call.attempts = tries;
+    call.doubt = event.doubt === true;
+    call.output = event.output;
+    call.error = event.degraded ?? null;
+    call.state = event.degraded === undefined ? 'done' : 'degraded';
+  }
+}
+
+type UndoEvent = Extract<
+  JournalEvent,
+  { t: 'compensating' | 'compensation failed' | 'compensated' | 'skipped' | 'resolved' }
+>;
+
+function takeUndo(fold: Fold, event: UndoEvent, at: number): void {
+  if (event.t === 'resolved' && event.call === WHOLE_RUN) return note(fold, event, at);
+  if (event.t === 'resolved' && event.as !== 'compensated' && fold.undoing === null) {
+    const call = find(fold, event.call);
+    if (call === undefined) return;
+    const { as, actor, reason } = event;
+    Object.assign(call, { resolved: { as, actor, reason }, endedAt: call.endedAt ?? at, to: call.to ?? fold.place });
+    call.state = as === 'done' ? 'done' : 'failed';
+    if (as === 'done') call.output = event.output;
+    return;
+  }
+  const open = fold.undos.findLast(
+    ({ call, state }) => call === event.call && (state === 'running' || state === 'retrying' || state === 'gave up'),
+  );
+  if (event.t === 'compensating') {
+    if (open !== undefined && open.round === event.round) Object.assign(open, { state: 'running', endedAt: null });
+    else fold.undos.push(newUndo(fold, event.call, event.round, at));
+    return;
+  }
+  // What was resolved by hand is recorded as compensated as well.
+  const byHand = fold.undos.findLast(({ call }) => call === event.call)?.state === 'resolved';
+  if (open === undefined && event.t === 'compensated' && byHand) return;
+  const undo = open ?? newUndo(fold, event.call, 1, at);
+  if (open === undefined) fold.undos.push(undo);
+  if (event.t === 'compensation failed') {
+    const last = event.retryAt === undefined;
+    Object.assign(undo, {
+      attempts: event.attempt,
+      error: event.error,
+      retryAt: event.retryAt ?? null,
+      state: last ? 'gave up' : 'retrying',
+    });
+    if (last) undo.endedAt = at;
+    return;
+  }
+  // Begun by the failures that are recorded, and by the last one, which was not.
+  if (event.t === 'compensated' && undo.error !== null) undo.attempts += 1;
+  undo.retryAt = null;
+  undo.endedAt = at;
+  if (event.t === 'compensated') Object.assign(undo, { state: 'compensated', error: null });
+  else {
+    undo.state = event.t === 'skipped' ? 'skipped' : 'resolved';
+    undo.byHand = { actor: event.actor, reason: event.reason };
+  }
+}
+
+function newUndo(fold: Fold, call: string, round: number, at: number): Mutable<TimelineUndo> {
+  const kind = find(fold, call)?.kind ?? null;
+  return {
+    call,
+    kind,
+    round,
+    startedAt: at,
+    endedAt: null,
+    attempts: 1,
+    state: 'running',
+    error: null,
+    retryAt: null,
+    byHand: null,
+  };
+}
+
+function note(fold: Fold, event: TimelineNote['event'], at: number): void {
+  const undoing = fold.undoing !== null;
+  fold.notes.push({ at, undoing, after: undoing ? fold.undos.length : fold.calls.length, event });
+}
+
+function find(fold: Fold, call: string): Call | undefined {
+  return fold.calls.findLast((each) => each.call === call);
+}
+
+/** What has no outcome: under way, or given up. */
+function settle(fold: Fold, status: RunStatus, now: number): void {
+  const over = fold.endedAt !== null || fold.undoing !== null;
+  for (const call of fold.calls) {
+    if (call.endedAt !== null) continue;
+    const passive = call.kind === 'sleep' || call.kind === 'wait';
+    if (over) call.state = passive || fold.undoing === null ? 'dropped' : 'in doubt';
+    else if (status === 'stuck') call.state = 'halted';
+    else if (call.retryAt !== null && call.retryAt <= now) {
+      const state = call.kind === 'step' || call.kind === 'transaction' ? 'running' : 'waiting';
+      Object.assign(call, { state, attempts: call.attempts + 1, retryAt: null });
+    }
+  }
+  for (const undo of fold.undos) {
+    if (undo.state === 'retrying' && undo.retryAt !== null && undo.retryAt <= now && status !== 'stuck') {
+      Object.assign(undo, { state: 'running', attempts: undo.attempts + 1, retryAt: null });
+    }
+  }
+}

@@ -1,0 +1,235 @@
+/**
+ * Looking at runs of sagas: lists, and everything known about one. Used by `holdfast saga` and the dashboard. How the workers are
+ * doing is in saga-status.ts.
+ */
+import { sql } from 'kysely';
+import { HoldfastError } from '../../errors.ts';
+import { isUuid } from '../../message/id.ts';
+import type { Database } from '../../postgres/database.ts';
+import { refuseUnknownOptions } from '../../runtime/options.ts';
+import type { JournalRow, RecordedError, RunStatus, UndoReason } from '../../saga/journal/events.ts';
+import type { MailBody } from '../../saga/store/store.ts';
+import { noSuchRun } from './find-run.ts';
+import { checkLimit } from '../reads/messages.ts';
+import { ageMs, firstRow, rows, tables } from '../reads/reads.ts';
+import { journalFill, type JournalFill } from './saga-growth.ts';
+
+export interface RunFilter {
+  readonly saga?: string | undefined;
+  readonly version?: number | undefined;
+  readonly status?: readonly RunStatus[] | undefined;
+  readonly key?: string | undefined;
+  /** Only runs that need a person. */
+  readonly stuck?: boolean | undefined;
+  /** Started at or after. */
+  readonly since?: Date | undefined;
+  /** Runs with a smaller id: the next page. */
+  readonly before?: string | undefined;
+  /** 1 to 1000, default 50. */
+  readonly limit?: number | undefined;
+}
+
+export interface RunSummary {
+  readonly id: string;
+  readonly saga: string;
+  readonly version: number;
+  readonly key: string | null;
+  readonly status: RunStatus;
+  /** Why it is being undone, or was. */
+  readonly reason: UndoReason | null;
+  readonly pivoted: boolean;
+  /** Who has it in memory; the name is null when that worker is gone. */
+  readonly worker: { readonly id: string; readonly name: string | null } | null;
+  /** When a worker is to take it up; null: when mail comes, or never again. */
+  readonly wakeAt: Date | null;
+  readonly deadlineAt: Date | null;
+  readonly parent: { readonly id: string; readonly call: string } | null;
+  /** Workers that died while they had it. */
+  readonly lost: number;
+  /** Of a failure, a cancellation, or what it is stuck at. */
+  readonly error: RecordedError | null;
+  readonly startedAt: Date;
+  /** Its last change of status, worker or timer. */
+  readonly updatedAt: Date;
+  readonly finishedAt: Date | null;
+  /** Since its start, and since its last change; by the database's clock. */
+  readonly ageMs: number;
+  readonly quietMs: number;
+}
+
+export interface PendingMail {
+  readonly id: string;
+  readonly kind: MailBody['kind'];
+  readonly body: unknown;
+  readonly at: Date;
+}
+
+export interface RunDetails {
+  readonly run: RunSummary;
+  readonly result: unknown;
+  readonly journal: readonly JournalRow[];
+  /** What no worker has taken in yet, oldest first, at most 100. */
+  readonly mail: readonly PendingMail[];
+  /** Runs that its child steps started, oldest first, at most 1000. */
+  readonly children: readonly RunSummary[];
+  /** How much is in its journal. */
+  readonly fill: JournalFill;
+  /** The database's time, in milliseconds. */
+  readonly now: number;
+}
+
+export const RUN_STATUSES: readonly RunStatus[] = [
+  'pending',
+  'running',
+  'waiting',
+  'compensating',
+  'completed',
+  'compensated',
+  'stuck',
+];
+
+const FILTERS = ['saga', 'version', 'status', 'key', 'stuck', 'since', 'before', 'limit'] as const;
+
+/**
+ * Newest first, by id. Along the primary key, or, for stuck runs and keys, along their indexes; the journals are not touched.
+ * Throws HF_CONFIG or HF_OPTION_UNKNOWN for a filter that is not usable.
+ */
+export async function listRuns(database: Database, filter: RunFilter = {}): Promise<readonly RunSummary[]> {
+  refuseUnknownOptions(filter, FILTERS, 'listRuns');
+  const { saga, version, status, key, stuck, since, before } = filter;
+  let query = runsQuery(database)
+    .orderBy('r.id', 'desc')
+    .limit(checkLimit(filter.limit ?? 50));
+  if (saga !== undefined) query = query.where('r.saga', '=', saga);
+  if (version !== undefined) query = query.where('r.version', '=', version);
+  // Spelled out: the index of stuck runs serves only who asks for that status in so many words.
+  if (stuck === true) query = query.where(sql<boolean>`r.status = 'stuck'`);
+  if (status !== undefined) query = query.where('r.status', 'in', checkStatuses(status));
+  if (key !== undefined) query = query.where('r.key', '=', key);
+  if (since !== undefined) query = query.where('r.started_at', '>=', since);
+  if (before !== undefined) {
+    assertRunId(before);
+    query = query.where('r.id', '<', before);
+  }
+  return (await rows(database, query)).map(toSummary);
+}
+
+/** Rejects with HF_NOT_FOUND. */
+export async function showRun(database: Database, id: string): Promise<RunDetails> {
+  assertRunId(id);
+  const from = tables(database);
+  const [row, journal, mail, children, fill] = await Promise.all([
+    firstRow(
+      database,
+      runsQuery(database)
+        .where('r.id', '=', id)
+        .select(['r.result', sql<number>`extract(epoch from clock_timestamp())::float8 * 1000`.as('now_ms')]),
+    ),
+    readJournal(database, id),
+    rows(
+      database,
+      from
+        .selectFrom('saga_mail')
+        .where('saga_id', '=', id)
+        .select(['id', 'kind', 'body', 'at'])
+        .orderBy('id')
+        .limit(100),
+    ),
+    rows(database, runsQuery(database).where('r.parent', '=', id).orderBy('r.started_at').orderBy('r.id').limit(1000)),
+    journalFill(database, id),
+  ]);
+  if (row === undefined) throw noSuchRun(id);
+  return {
+    run: toSummary(row),
+    result: row.result,
+    journal,
+    mail: mail.map((each) => ({ ...each, id: String(each.id), at: new Date(each.at) })),
+    children: children.map(toSummary),
+    fill,
+    now: row.now_ms,
+  };
+}
+
+/** The rows as they are stored; none for a run that is not there. */
+export async function readJournal(database: Database, id: string): Promise<readonly JournalRow[]> {
+  assertRunId(id);
+  const found = await rows(
+    database,
+    tables(database)
+      .selectFrom('saga_journal')
+      .where('saga_id', '=', id)
+      .select(['n', 'events', sql<number>`round(extract(epoch from at) * 1000)::float8`.as('at_ms')])
+      .orderBy('n'),
+  );
+  return found.map(({ n, events, at_ms: at }) => ({ n, at, events }));
+}
+
+/** Throws HF_CONFIG: an id that is no UUID would only be an error of the database. */
+export function assertRunId(id: string): void {
+  if (isUuid(id)) return;
+  throw new HoldfastError('HF_CONFIG', `${JSON.stringify(id)} is not the id of a run.`, {
+    advice: 'Ids are UUIDs such as 0199f3a0-7b1c-7cc0-9d7e-3a4b5c6d7e8f; `holdfast saga ls` shows them.',
+  });
+}
+
+function checkStatuses(given: readonly RunStatus[]): readonly RunStatus[] {
+  const unknown = given.find((each) => !RUN_STATUSES.includes(each));
+  if (unknown === undefined && given.length > 0) return given;
+  throw new HoldfastError(
+    'HF_CONFIG',
+    unknown === undefined ? 'No status is given.' : `There is no status ${JSON.stringify(unknown)}.`,
+    {
+      advice: `Give some of: ${RUN_STATUSES.join(', ')}.`,
+    },
+  );
+}
+
+function runsQuery(database: Database) {
+  return tables(database)
+    .selectFrom('saga_run as r')
+    .leftJoin('worker as w', 'w.id', 'r.worker')
+    .select([
+      'r.id',
+      'r.saga',
+      'r.version',
+      'r.key',
+      'r.status',
+      'r.reason',
+      'r.pivoted',
+      'r.worker',
+      'w.name as worker_name',
+    ])
+    .select(['r.wake_at', 'r.deadline_at', 'r.parent', 'r.parent_call', 'r.lost', 'r.error'])
+    .select(['r.started_at', 'r.updated_at', 'r.finished_at'])
+    .select([ageMs('r.started_at').as('age_ms'), ageMs('r.updated_at').as('quiet_ms')]);
+}
+
+type RunRow = Awaited<ReturnType<ReturnType<typeof runsQuery>['execute']>>[number];
+
+function toSummary(row: RunRow): RunSummary {
+  return {
+    id: row.id,
+    saga: row.saga,
+    version: row.version,
+    key: row.key,
+    status: row.status,
+    reason: row.reason,
+    pivoted: row.pivoted,
+    // A finished run keeps the name of who finished it; nobody has it any more.
+    worker: row.worker === null || row.finished_at !== null ? null : { id: row.worker, name: row.worker_name },
+    wakeAt: toDate(row.wake_at),
+    deadlineAt: toDate(row.deadline_at),
+    parent: row.parent === null ? null : { id: row.parent, call: row.parent_call ?? '' },
+    lost: row.lost,
+    error: row.error as RecordedError | null,
+    startedAt: new Date(row.started_at),
+    updatedAt: new Date(row.updated_at),
+    finishedAt: toDate(row.finished_at),
+    ageMs: row.age_ms,
+    quietMs: row.quiet_ms,
+  };
+}
+
+function toDate(value: Date | null): Date | null {
+  return value === null ? null : new Date(value);
+}

@@ -1,0 +1,157 @@
+/**
+ * Hands batches to the broker and does not come back without an answer: an outage is waited out behind a circuit breaker, with
+ * backoff, however long it takes. Used by everything in the relay that publishes.
+ */
+import { HoldfastError, isHoldfastError } from '../../errors.ts';
+import { createBreaker, isBreakerOpen, type Breaker } from '../../runtime/breaker.ts';
+import type { Clock } from '../../runtime/clock.ts';
+import { describeError } from '../../runtime/describe-error.ts';
+import type { CrashPoint } from '../../runtime/crash-point.ts';
+import type { Logger } from '../../runtime/log.ts';
+import { backoffMs, type RetryPolicy } from '../../runtime/retry.ts';
+import { withTimeout } from '../../runtime/timeout.ts';
+import type { OutboundMessage, Publisher, PublishOutcome } from '../../transport/port.ts';
+import { isTransportDefect } from '../../transport/shared.ts';
+import type { ResolvedSubscription } from '../subscription/options.ts';
+import { publishApart } from './publish-apart.ts';
+import type { Session } from '../subscription/session.ts';
+
+export interface Dispatcher {
+  readonly breaker: Breaker;
+  /**
+   * One outcome per message, in order. Rejects with HF_LEASE_LOST, with the signal's reason, or with HF_STOPPED when a soft stop
+   * comes during an outage; the outcome of the batch is then unknown and it must be published again by whoever holds the lease.
+   */
+  send(batch: readonly OutboundMessage[], session: Session, signal: AbortSignal): Promise<readonly PublishOutcome[]>;
+}
+
+export interface DispatcherOptions {
+  readonly publisher: Publisher;
+  readonly subscription: ResolvedSubscription;
+  /** Aborted by a soft stop: work that goes well is finished, an outage is not waited out. */
+  readonly stopping: () => AbortSignal;
+  /** Called before each try, for an outage can keep one call here for hours that are no hang. */
+  readonly onAttempt: () => void;
+  readonly clock: Clock;
+  readonly random: () => number;
+  readonly log: Logger;
+  readonly crashPoint: CrashPoint;
+}
+
+/** Waits between tries while the broker is away. No cap on attempts: nothing of an outage is any message's fault. */
+const OUTAGE: RetryPolicy = { attempts: Infinity, baseMs: 50, capMs: 5_000, factor: 2, withinMs: Infinity };
+
+export function createDispatcher(options: DispatcherOptions): Dispatcher {
+  const { publisher, subscription, stopping, onAttempt, clock, random, log, crashPoint } = options;
+  const { publishTimeoutMs } = subscription;
+  const probe = (): Promise<void> =>
+    withTimeout((signal) => publisher.check({ signal }), {
+      timeoutMs: publishTimeoutMs,
+      clock,
+      onTimeout: () => timedOut('check', publishTimeoutMs),
+    });
+  const breaker = createBreaker({
+    name: `The broker of subscription '${subscription.name}'`,
+    consecutiveFailures: subscription.breaker.consecutiveFailures,
+    halfOpenAfterMs: subscription.breaker.halfOpenAfterMs,
+    clock,
+    probe,
+    isFailure: (error) => !isTransportDefect(error),
+  });
+  breaker.onStateChange((state, previous) => {
+    // The tries of a long outage are not worth a line each.
+    const said = state === 'half-open' || (previous === 'half-open' && state === 'open') ? 'debug' : 'info';
+    log[said]({ breaker: state }, `circuit breaker ${state}`);
+  });
+
+  async function attempt(
+    batch: readonly OutboundMessage[],
+    session: Session,
+    signal: AbortSignal,
+  ): Promise<readonly PublishOutcome[]> {
+    // A call that outlasts the lease could publish beside the next owner, so it is given up at the lease's end at the latest. Asked
+    // here, because the breaker may have spent a while on finding out whether the broker is back.
+    const timeoutMs = Math.min(publishTimeoutMs, await session.leaseLeftMs());
+    crashPoint('relay.publish:before');
+    const outcomes = await withTimeout((callSignal) => publisher.publish(batch, { signal: callSignal }), {
+      timeoutMs,
+      signal,
+      clock,
+      onTimeout: () => timedOut('publish', timeoutMs),
+    });
+    crashPoint('relay.publish:after');
+    if (outcomes.length !== batch.length) {
+      throw new HoldfastError(
+        'HF_TRANSPORT_UNAVAILABLE',
+        `The transport gave ${outcomes.length} outcomes for ${batch.length} messages.`,
+        {
+          advice: 'This is a defect of the transport adapter.',
+        },
+      );
+    }
+    return outcomes;
+  }
+
+  function answered(session: Session): void {
+    if (session.trouble !== null) log.info({}, 'the broker answers again');
+    session.trouble = null;
+  }
+
+  return {
+    breaker,
+    async send(batch, session, signal) {
+      if (batch.length === 0) return [];
+      /** Rejects when the call is over with it: stopped hard, or the lease is gone. */
+      const unlessOver = (error: unknown): null => {
+        signal.throwIfAborted();
+        session.assertAlive();
+        if (isHoldfastError(error, 'HF_LEASE_LOST')) throw error;
+        return null;
+      };
+      for (let failures = 1; ; failures += 1) {
+        onAttempt();
+        await session.leaseLeftMs();
+        try {
+          const outcomes = await breaker.run(() => attempt(batch, session, signal));
+          answered(session);
+          return outcomes;
+        } catch (error) {
+          unlessOver(error);
+          if (isTransportDefect(error)) {
+            log.warn(
+              { err: error },
+              'the transport fails by an error of its code, not of the broker: publishing one by one',
+            );
+            const each = (message: OutboundMessage) => attempt([message], session, signal);
+            const outcomes = await publishApart(batch, { check: probe, publish: each, onAttempt }).catch(unlessOver);
+            if (outcomes !== null) {
+              answered(session);
+              return outcomes;
+            }
+          }
+          if (session.trouble === null) log.warn({ err: error }, 'cannot publish; waiting for the broker');
+          // What an open breaker says of itself would hide why it is open.
+          session.trouble = describeError(isBreakerOpen(error) ? (breaker.lastFailure ?? error) : error);
+          if (stopping().aborted)
+            throw new HoldfastError(
+              'HF_STOPPED',
+              'Stopped while the broker was away; the batch is left for the next run.',
+              { cause: error },
+            );
+          const delayMs = isBreakerOpen(error) ? Math.max(1, breaker.openForMs) : backoffMs(OUTAGE, failures, random);
+          await clock.sleep(delayMs, AbortSignal.any([signal, stopping()]));
+        }
+      }
+    },
+  };
+}
+
+function timedOut(what: string, timeoutMs: number): HoldfastError {
+  return new HoldfastError(
+    'HF_TRANSPORT_UNAVAILABLE',
+    `The broker did not answer a ${what} within ${Math.round(timeoutMs)} ms.`,
+    {
+      advice: 'Its outcome is unknown; it is done again.',
+    },
+  );
+}

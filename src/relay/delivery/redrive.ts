@@ -1,0 +1,104 @@
+/**
+ * Publishes parked messages whose time has come, each key in order: the first of every key alone, and only when it went well the
+ * ones waiting behind it. Used by the subscription runner between pages.
+ */
+import { HoldfastError } from '../../errors.ts';
+import type { LogEntry } from '../log/log-reader.ts';
+import { failedRecord, forgetHead, publishEntries, type DeliveryContext, type Refusal } from './delivery.ts';
+import type { ParkedRecord, RedriveCandidate } from './parking-store.ts';
+import type { Session } from '../subscription/session.ts';
+
+/** What stands in the table while a message is taken up carefully, and after it, if that was the end of the relay. */
+const DIED: Refusal = { kind: 'refused', permanent: false, error: new Error('a relay died publishing it') };
+
+/** Its route went while it was parked. It stays, for nobody would have got it, and goes out when a route has its topic again. */
+const NO_ROUTE: Refusal = {
+  kind: 'refused',
+  permanent: false,
+  error: new HoldfastError('HF_CONFIG', 'No route of the subscription has its topic.', {
+    advice: 'Give its topic a route and restart the relay, then `holdfast parked retry`; or discard it.',
+  }),
+};
+
+/**
+ * Resolves with how many messages were published. `careful`, after deaths: one message at a time, and its attempt is counted before
+ * it is made, so that one that kills its relay is put off like one that is refused, and is a dead letter in the end.
+ */
+export async function redrive(
+  context: DeliveryContext,
+  session: Session,
+  limit: number,
+  signal: AbortSignal,
+  { careful }: { readonly careful: boolean },
+): Promise<number> {
+  const { parking, crashPoint } = context;
+  const candidates = new Map(
+    (await parking.redrivable(session.writeClient, careful ? 1 : limit)).map((candidate) => [candidate.seq, candidate]),
+  );
+  if (candidates.size === 0) return 0;
+  const afterFailure = (seq: number, refusal: Refusal): ParkedRecord => {
+    const { attempts, parkedForMs } = candidates.get(seq) as RedriveCandidate;
+    const facts = { attempts: attempts + 1, parkedForMs, random: context.random };
+    return failedRecord(context.subscription.parkedRetry, seq, refusal, facts);
+  };
+  if (careful) {
+    const marks = [...candidates.keys()].map((seq) => ({ ...afterFailure(seq, DIED), reason: DIED.error.message }));
+    await parking.park(session.writeClient, session.epoch, marks);
+  }
+  const entries = await session.reader.pick([...candidates.keys()]);
+  const { heads, followers } = waves(entries, context.subscription.keepsOrder);
+
+  /** Resolves with the entries that went out. */
+  const publishWave = async (batch: readonly LogEntry[]): Promise<readonly LogEntry[]> => {
+    if (batch.length === 0) return [];
+    const { refused, unrouted } = await publishEntries(context, session, batch, signal, { again: true });
+    const staying = new Set([...unrouted, ...refused.map(([entry]) => entry)]);
+    const gone = batch.filter((entry) => !staying.has(entry));
+    crashPoint('relay.redrive:before');
+    await parking.unpark(
+      session.writeClient,
+      session.epoch,
+      gone.map((entry) => entry.seq),
+    );
+    await parking.park(session.writeClient, session.epoch, [
+      ...refused.map(([entry, refusal]) => afterFailure(entry.seq, refusal)),
+      ...unrouted.map(({ seq }) => ({ ...afterFailure(seq, NO_ROUTE), reason: 'no route has its topic' })),
+    ]);
+    crashPoint('relay.redrive:after');
+    for (const { id, topic } of unrouted)
+      context.log.error(
+        { messageId: id, topic },
+        'parked message not published: no route has its topic; it stays parked',
+      );
+    for (const [entry] of refused) forgetHead(context, session, entry);
+    session.heads.settle();
+    return gone;
+  };
+  const first = await publishWave(heads);
+  const ready = new Set(first.map((entry) => entry.key));
+  const second = await publishWave(followers.filter((entry) => ready.has(entry.key)));
+  // Only of what was touched: there may be very many others.
+  const touched = [...new Set(entries.flatMap(({ key }) => (key === null ? [] : [key])))];
+  const blocked = await parking.stillBlocked(session.writeClient, touched);
+  for (const key of touched) if (!blocked.has(key)) session.blocked.delete(key);
+  return first.length + second.length;
+}
+
+/** The first message of each key, and the rest. Messages without a key depend on nothing. Pure. */
+export function waves(
+  entries: readonly LogEntry[],
+  keepsOrder: boolean,
+): { heads: readonly LogEntry[]; followers: readonly LogEntry[] } {
+  const seen = new Set<string>();
+  const heads: LogEntry[] = [];
+  const followers: LogEntry[] = [];
+  for (const entry of entries) {
+    if (keepsOrder && entry.key !== null && seen.has(entry.key)) {
+      followers.push(entry);
+    } else {
+      if (entry.key !== null) seen.add(entry.key);
+      heads.push(entry);
+    }
+  }
+  return { heads, followers };
+}

@@ -1,0 +1,67 @@
+/**
+ * Works off replays page by page, between pages of the live log, so that neither starves the other. Used by the subscription runner.
+ */
+import { publishEntries, type DeliveryContext } from './delivery.ts';
+import { advanceReplay, beginReplayPage, type ReplayCounts } from './replay-store.ts';
+import type { Session } from '../subscription/session.ts';
+
+/** A page begun so often has killed its relays, or one after the other was stopped in it. */
+const CAREFUL_FROM = 3;
+
+/**
+ * One page of the oldest open replay. Resolves with whether there is more to do. After deaths the page is one message, and the replay
+ * is past it before it is published: one that kills its relay is passed over.
+ */
+export async function replayPage(
+  context: DeliveryContext,
+  session: Session,
+  schema: string,
+  limit: number,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const { subscription, log, crashPoint } = context;
+  const replay = await beginReplayPage(session.writeClient, schema, subscription.name);
+  if (replay === null) return false;
+  const careful = replay.begunTimes >= CAREFUL_FROM;
+  const { topic, key, toSeq } = replay;
+  const wanted = { fromSeq: replay.position, toSeq, topic, key, limit: careful ? 1 : limit };
+  const { entries, next } = await session.reader.range(wanted);
+  const finished = next === null;
+  const passed = (counts: ReplayCounts) =>
+    advanceReplay(session.writeClient, schema, session.key, session.epoch, {
+      id: replay.id,
+      position: next ?? toSeq + 1,
+      finished,
+      ...counts,
+    });
+  if (careful) {
+    log.warn(
+      { replayId: replay.id, messageId: entries[0]?.id },
+      'relays ended here again and again: replaying one message at a time',
+    );
+    await passed({ published: entries.length, unrouted: 0, refused: 0 });
+  }
+  const { refused, unrouted } = await publishEntries(context, session, entries, signal, { replayId: replay.id });
+  for (const [entry, { error }] of refused) {
+    log.error({ replayId: replay.id, messageId: entry.id, err: error }, 'replayed message refused by the broker');
+  }
+  crashPoint('relay.replay:before');
+  const counts = {
+    published: entries.length - refused.length - unrouted.length,
+    unrouted: unrouted.length,
+    refused: refused.length,
+  };
+  // What was noted as published before it was, is put right.
+  const all = careful
+    ? await passed({ ...counts, published: counts.published - entries.length })
+    : await passed(counts);
+  crashPoint('relay.replay:after');
+  if (finished) {
+    const missed = all.unrouted + all.refused > 0;
+    log[missed ? 'warn' : 'info'](
+      { replayId: replay.id, ...all },
+      missed ? 'replay finished, and not everything went out: no route, or refused' : 'replay finished',
+    );
+  }
+  return true;
+}

@@ -1,0 +1,133 @@
+/**
+ * The last message sent per key to an ordered destination (table `key_head`), so that the next one can name its predecessor and an
+ * ordered consumer can hold back a message that overtook. Used by the subscription runner; costs nothing for other destinations.
+ *
+ * Heads are written together with the cursor: after a crash the log is read again from the stored cursor, and each message gets a
+ * predecessor that was published before it, if perhaps not the same one as the first time.
+ */
+import type { ClientBase } from 'pg';
+import { quoteIdentifier } from '../../postgres/quoting.ts';
+import type { Predecessor } from './routes.ts';
+
+export interface KeyHeads {
+  /** Brings the heads of these keys into memory. */
+  load(client: ClientBase, wanted: readonly KeyedMessage[]): Promise<void>;
+  /**
+   * The predecessor of this message, which becomes the head itself once the page is settled. With `again`, for a message that was
+   * parked: should later ones of its key have gone out in the batch that refused it, they name it, and so it must not name them.
+   */
+  follow(message: KeyedMessage & Predecessor, options?: { readonly again: boolean }): Predecessor | undefined;
+  /** The message was parked instead of published: it is nobody's predecessor. */
+  unfollow(message: KeyedMessage & { readonly id: string }): void;
+  /** The page was published: its heads are now to be written with the cursor behind it. */
+  settle(): void;
+  /** Whether `persist` has something to write. */
+  readonly dirty: boolean;
+  /** Writes the heads of settled pages, in the caller's transaction, which must also write the cursor: one without the other could
+   *  give two messages each other as predecessor. Returns what to call once that transaction is committed. */
+  persist(client: ClientBase): Promise<() => void>;
+}
+
+export interface KeyedMessage {
+  readonly destination: string;
+  readonly key: string;
+}
+
+/** Heads kept in memory; beyond that the ones already written are forgotten. */
+const MEMORY_LIMIT = 100_000;
+
+export function createKeyHeads(schema: string, subscription: string): KeyHeads {
+  const s = quoteIdentifier(schema);
+  const heads = new Map<string, Predecessor | null>();
+  const dirty = new Map<string, KeyedMessage & Predecessor>();
+  // The page under way: its heads, and what each was before.
+  const page = new Map<string, { head: KeyedMessage & Predecessor; before: Predecessor | null }>();
+  // Whom the messages of the page follow, by destination and id.
+  const followed = new Map<string, Predecessor | null>();
+  const idOf = (message: KeyedMessage) => `${message.destination}\n${message.key}`;
+
+  return {
+    async load(client, wanted) {
+      if (heads.size + wanted.length > MEMORY_LIMIT) {
+        for (const id of heads.keys()) if (!dirty.has(id)) heads.delete(id);
+      }
+      const missing = new Map(
+        wanted.filter((message) => !heads.has(idOf(message))).map((message) => [idOf(message), message]),
+      );
+      if (missing.size === 0) return;
+      const found = await client.query<{
+        destination: string;
+        key: string;
+        id: string;
+        at: string;
+        sent_at: string | null;
+      }>(
+        `SELECT h.destination, h.key, h.message_id AS id,
+           to_char(h.published_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS at,
+           to_char(h.sent_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS sent_at
+         FROM json_to_recordset($2::json) AS w (destination text, key text)
+         JOIN ${s}.key_head h ON h.subscription = $1 AND h.destination = w.destination AND h.key = w.key`,
+        [subscription, JSON.stringify([...missing.values()])],
+      );
+      for (const id of missing.keys()) heads.set(id, null);
+      for (const row of found.rows) heads.set(idOf(row), { id: row.id, at: row.at, sentAt: row.sent_at });
+    },
+
+    follow(message, { again } = { again: false }) {
+      const id = idOf(message);
+      // Sent again within its page: it follows whom it followed the first time.
+      const first = followed.get(`${message.destination}\n${message.id}`);
+      if (first !== undefined) return first ?? undefined;
+      const before = page.get(id)?.head ?? heads.get(id) ?? null;
+      if (before?.id === message.id || (again && before !== null && isLater(before.at, message.at))) return undefined;
+      followed.set(`${message.destination}\n${message.id}`, before);
+      page.set(id, { head: message, before });
+      return before === null ? undefined : { id: before.id, at: before.at, sentAt: before.sentAt };
+    },
+
+    unfollow(message) {
+      const id = idOf(message);
+      const entry = page.get(id);
+      if (entry?.head.id !== message.id) return;
+      if (entry.before === null) page.delete(id);
+      else page.set(id, { head: { ...message, ...entry.before }, before: null });
+    },
+
+    settle() {
+      for (const [id, { head }] of page) {
+        heads.set(id, { id: head.id, at: head.at, sentAt: head.sentAt });
+        dirty.set(id, head);
+      }
+      page.clear();
+      followed.clear();
+    },
+
+    get dirty() {
+      return dirty.size > 0;
+    },
+
+    async persist(client) {
+      const writing = new Map(dirty);
+      await client.query(
+        `INSERT INTO ${s}.key_head (subscription, destination, key, message_id, published_at, sent_at)
+         SELECT $1, destination, key, id, at, "sentAt"
+         FROM json_to_recordset($2::json) AS h (destination text, key text, id uuid, at timestamptz, "sentAt" timestamptz)
+         ON CONFLICT (subscription, destination, key) DO UPDATE SET message_id = excluded.message_id, published_at = excluded.published_at,
+           sent_at = excluded.sent_at`,
+        [subscription, JSON.stringify([...writing.values()])],
+      );
+      return () => {
+        for (const [id, head] of writing) if (dirty.get(id) === head) dirty.delete(id);
+      };
+    },
+  };
+}
+
+/** Of two RFC 3339 times in UTC, to the microsecond, perhaps without trailing zeros. */
+function isLater(one: string, other: string): boolean {
+  const comparable = (time: string) => {
+    const [seconds, fraction = ''] = time.slice(0, -1).split('.');
+    return `${seconds}.${fraction.padEnd(6, '0')}`;
+  };
+  return comparable(one) > comparable(other);
+}

@@ -1,0 +1,182 @@
+/**
+ * Waits for runs to end, for all handles of one client together: one query for all of them, asked ever more seldom, and none when the
+ * worker in this process says first how a run ended.
+ */
+// By name, so that a test's fake timers, which replace the globals, do not stop what is to move them.
+import { clearTimeout, setTimeout } from 'node:timers';
+import { HoldfastError } from '../../errors.ts';
+import { passesByItself } from '../../postgres/sql-state.ts';
+import { systemClock, type Clock } from '../../runtime/clock.ts';
+import { IdMap } from '../../runtime/id-map.ts';
+import type { ClientStore, RunView } from '../store/store.ts';
+
+const FIRST_DELAY_MS = 20;
+const LONGEST_DELAY_MS = 1_000;
+const GROWTH = 1.5;
+/** Runs asked for in one query. */
+const MOST_IDS = 1_000;
+/** Ends remembered that nobody was waiting for when a worker told them. */
+const MOST_RECENT = 1_000;
+
+export interface ResultWatch {
+  /** Resolves once the run has ended or is stuck; rejects with HF_NOT_FOUND, or when `signal` aborts. */
+  wait(id: string, signal?: AbortSignal): Promise<RunView>;
+  /** For a worker in the same process: whether somebody waits for the run. */
+  waitsFor(id: string): boolean;
+  /** For a worker in the same process: the run is as shown, and that is committed. Does nothing unless it has ended or is stuck. */
+  tell(run: RunView): void;
+  /** For a worker in the same process, about a run that nobody waits for: it has ended, whoever asks next can look at once. */
+  note(id: string): void;
+}
+
+interface Waiter {
+  readonly resolve: (run: RunView) => void;
+  readonly reject: (error: Error) => void;
+}
+
+interface Waited {
+  waiters: readonly Waiter[];
+  delayMs: number;
+  /** Monotonic. */
+  dueAt: number;
+}
+
+export interface ResultWatchOptions {
+  readonly clock?: Clock | undefined;
+  /**
+   * Whether a worker in this process has the run, and so will tell of its end: then nobody else is asked. With it, the first look is
+   * not taken at once.
+   */
+  readonly here?: ((id: string) => boolean) | undefined;
+}
+
+export function createResultWatch(
+  store: Pick<ClientStore<never>, 'read'>,
+  { clock = systemClock, here }: ResultWatchOptions = {},
+): ResultWatch {
+  const told = here !== undefined;
+  const waited = new IdMap<Waited>();
+  const recent = new Set<string>();
+  let looking = false;
+  let wake = new AbortController();
+  /** When the next look is taken; monotonic. */
+  let lookAt = -Infinity;
+
+  function settle(id: string, by: (waiter: Waiter) => void): void {
+    const waiters = waited.get(id)?.waiters ?? [];
+    waited.delete(id);
+    for (const waiter of waiters) by(waiter);
+  }
+
+  async function look(): Promise<void> {
+    // Whoever else begins to wait in this turn is asked for in the same query.
+    await Promise.resolve();
+    while (waited.size > 0) {
+      // One by one: a hundred thousand arguments are too many for one call.
+      let dueAt = Infinity;
+      for (const each of waited.values()) dueAt = Math.min(dueAt, each.dueAt);
+      const leftMs = dueAt - clock.monotonic();
+      if (leftMs > 0) {
+        wake = new AbortController();
+        lookAt = dueAt;
+        await sleep(clock, leftMs, wake.signal);
+        lookAt = -Infinity;
+        continue;
+      }
+      const now = clock.monotonic();
+      const due = waited
+        .entries()
+        .filter(([, each]) => each.dueAt <= now)
+        .slice(0, MOST_IDS);
+      const ids = due.flatMap(([id]) => (here?.(id) === true ? [] : [id]));
+      try {
+        const found = new Map(ids.length === 0 ? [] : (await store.read(ids)).map((run) => [run.id, run]));
+        for (const id of ids) {
+          const run = found.get(id);
+          if (run === undefined) settle(id, ({ reject }) => reject(notFound(id)));
+          else tell(run);
+        }
+      } catch (error) {
+        // A database that is away comes back; whoever does not want to wait for that gives a timeout.
+        if (!passesByItself(error)) for (const id of ids) settle(id, ({ reject }) => reject(asError(error)));
+      }
+      for (const [, each] of due) {
+        each.dueAt = clock.monotonic() + each.delayMs;
+        each.delayMs = Math.min(each.delayMs * GROWTH, LONGEST_DELAY_MS);
+      }
+    }
+  }
+
+  function tell(run: RunView): void {
+    if (run.status === 'completed' || run.status === 'compensated' || run.status === 'stuck')
+      settle(run.id, ({ resolve }) => resolve(run));
+  }
+
+  return {
+    wait: (id, signal) =>
+      new Promise((resolve, reject) => {
+        if (signal?.aborted === true) return reject(asError(signal.reason));
+        const later = told && !recent.delete(id);
+        const entry: Waited = waited.get(id) ?? { waiters: [], delayMs: FIRST_DELAY_MS, dueAt: 0 };
+        const onAbort = (): void => {
+          entry.waiters = entry.waiters.filter((each) => each !== waiter);
+          if (entry.waiters.length === 0 && waited.get(id) === entry) waited.delete(id);
+          if (waited.size === 0) wake.abort();
+          reject(asError(signal?.reason));
+        };
+        const leave = (): void => signal?.removeEventListener('abort', onAbort);
+        const waiter: Waiter = {
+          resolve: (run) => (leave(), resolve(run)),
+          reject: (error) => (leave(), reject(error)),
+        };
+        signal?.addEventListener('abort', onAbort);
+        entry.waiters = [...entry.waiters, waiter];
+        entry.delayMs = FIRST_DELAY_MS;
+        entry.dueAt = clock.monotonic() + (later ? FIRST_DELAY_MS : 0);
+        waited.set(id, entry);
+        // Usually somebody waits already for something that is due before.
+        if (entry.dueAt < lookAt) wake.abort();
+        if (looking) return;
+        looking = true;
+        void look().finally(() => {
+          looking = false;
+        });
+      }),
+    waitsFor: (id) => waited.has(id),
+    tell,
+    note(id) {
+      recent.add(id);
+      if (recent.size <= MOST_RECENT) return;
+      for (const oldest of recent) {
+        recent.delete(oldest);
+        break;
+      }
+    },
+  };
+}
+
+export function notFound(id: string): HoldfastError {
+  return new HoldfastError('HF_NOT_FOUND', `There is no run ${id}.`, {
+    advice:
+      'A run is there once the transaction that starts it has committed, until it is pruned some time after its end.',
+    details: { run: id },
+  });
+}
+
+function asError(reason: unknown): Error {
+  return reason instanceof Error ? reason : new Error(String(reason));
+}
+
+/** Keeps no process alive on the real clock. */
+function sleep(clock: Clock, delayMs: number, signal: AbortSignal): Promise<void> {
+  if (clock !== systemClock) return clock.sleep(delayMs, signal);
+  return new Promise((resolve) => {
+    const done = (): void => {
+      clearTimeout(timer);
+      resolve();
+    };
+    const timer = setTimeout(done, delayMs);
+    timer.unref();
+    signal.addEventListener('abort', done, { once: true });
+  });
+}

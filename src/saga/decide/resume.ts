@@ -1,0 +1,134 @@
+/**
+ * A run that is taken up from its journal: what was under way when it was left. An attempt of which nothing is known is recorded
+ * as one that was lost, which uses up none, and is made again; timers follow from the journal. Used by the engine.
+ */
+import type { JournalRow, RecordedError } from '../journal/events.ts';
+import { isSuspect, type Spent } from '../journal/budget.ts';
+import { createFlow } from '../replay/flow.ts';
+import { collectCalls, takeBufferedSignal } from './forward.ts';
+import { afterwards, takeMail } from './mail.ts';
+import { replay } from '../replay/replay.ts';
+import { isRevocation, type Scene } from '../run/facts.ts';
+import type { Run } from '../run/run.ts';
+import { valueOf, type CallState } from '../journal/state.ts';
+import { strayOfRun } from './strays.ts';
+import { inTime, turn } from '../replay/turn.ts';
+
+const LOST: RecordedError = {
+  name: 'HoldfastError',
+  code: 'HF_STEP_LOST',
+  message: 'The worker was lost during this attempt; whether it happened is not known.',
+};
+
+const LOST_ATTEMPT = { kind: 'failed', error: LOST, permanent: false, uncounted: 'lost' } as const;
+
+/** Whether taking the run up means running its code. */
+export function runsCode({ state }: Run): boolean {
+  return state.phase === 'forward' && state.stuck === null && !state.held;
+}
+
+/** Brings a loaded run to where it was left: its code replayed, and what was under way put on again. */
+export async function takeUp(run: Run, journal: readonly JournalRow[], scene: Scene): Promise<void> {
+  const { state } = run;
+  const forward = runsCode(run);
+  // What is not wanted any more before it has begun does not begin: not even its first message goes out.
+  if (forward && state.calls.size === 0) await takeRevocation(run, scene);
+  if (state.phase === 'forward' && forward) await replayCode(run, journal, scene);
+  else resume(run, scene);
+  await inTime(afterwards(run, scene));
+}
+
+/** A cancellation, or a parent that takes its child back, if there is one among the mail. */
+async function takeRevocation(run: Run, scene: Scene): Promise<void> {
+  for (const [index, fact] of run.facts.entries()) {
+    if (fact.kind !== 'mail' || !isRevocation(fact)) continue;
+    run.facts.splice(index, 1);
+    await inTime(takeMail(run, fact.mail, scene));
+    return;
+  }
+}
+
+async function replayCode(run: Run, journal: readonly JournalRow[], scene: Scene): Promise<void> {
+  const { maxBytes } = run.settings;
+  const make = () =>
+    createFlow({
+      saga: run.saga,
+      runId: run.id,
+      input: valueOf(run.state.input),
+      maxBytes,
+      onStray: strayOfRun(run),
+    });
+  const { fit, flow } = await replay(run.saga, make, journal, turn);
+  if (fit.kind === 'misfit') {
+    run.doesNotFit({ why: fit.why, call: null, error: fit.error });
+    return;
+  }
+  run.flow = fit.ending === null ? flow : null;
+  run.ending = fit.ending;
+  resume(run, scene);
+  // Nor does what comes next begin: not a pivot, which could not be taken back, and not the end.
+  if (fit.calls.length > 0 || fit.ending !== null) await takeRevocation(run, scene);
+  if (run.state.phase !== 'forward') return;
+  const later = collectCalls(run, fit.calls, scene);
+  if (later !== undefined) await inTime(later);
+}
+
+function resume(run: Run, scene: Scene): void {
+  const { state } = run;
+  if (state.phase === 'completed' || state.phase === 'undone' || state.stuck !== null) return;
+  const crashed = run.lost > state.lost;
+  if (crashed) run.record({ t: 'recovered', lost: run.lost }, scene.now);
+  if (state.phase === 'forward') for (const call of state.open) resumeCall(run, call, crashed, scene);
+  for (const call of state.calls.values()) if (call.undo?.state === 'open') resumeUndo(run, call, crashed, scene);
+}
+
+function resumeCall(run: Run, call: CallState, crashed: boolean, scene: Scene): void {
+  const definition = run.step(call.step);
+  if (call.kind === 'command') {
+    // Whether it was sent again then is not known; if not, its time will be up once more.
+    if (definition?.kind === 'command' && call.retryAt !== null && call.retryAt <= scene.now) {
+      call.until = call.retryAt + definition.timeoutMs;
+      call.retryAt = null;
+    } else if (call.retryAt !== null) call.until = null;
+    return;
+  }
+  if (call.kind === 'emit') {
+    // It is written with its call, and so is its outcome, unless the worker was lost just between.
+    run.facts.push({ kind: 'attempt', call, result: { kind: 'done', output: undefined } });
+    return;
+  }
+  // Its signal may be recorded, and the worker lost before the code was told.
+  if (call.kind === 'wait') takeBufferedSignal(run, call.step);
+  if (call.kind !== 'step' && call.kind !== 'transaction') return;
+  if (call.retryAt !== null && call.retryAt > scene.now) return;
+  if (crashed && mayHaveBegun(call)) {
+    // A transaction that is not committed has not happened.
+    run.facts.push({ kind: 'attempt', call, result: { ...LOST_ATTEMPT, doubt: call.kind === 'step' } });
+    return;
+  }
+  call.retryAt = null;
+  run.effects.push({ kind: 'attempt', call });
+}
+
+/** A suspect attempt is announced before it begins: without that it has not begun. */
+function mayHaveBegun({ spent }: { readonly spent: Spent }): boolean {
+  return !isSuspect(spent) || spent.trying;
+}
+
+function resumeUndo(run: Run, call: CallState, crashed: boolean, scene: Scene): void {
+  const definition = run.step(call.step);
+  if (call.undo === null) return;
+  if (definition?.kind === 'command') {
+    const { retryAt, startedAt } = call.undo;
+    if (retryAt !== null && retryAt > scene.now) return;
+    call.undo.retryAt = null;
+    call.undo.replyBy = (retryAt ?? startedAt) + definition.compensation.timeoutMs;
+    return;
+  }
+  if (definition?.kind === 'child') return;
+  const due = (call.undo.retryAt ?? 0) <= scene.now;
+  // Compensations bear being repeated: that is what they are for.
+  if (crashed && due && mayHaveBegun(call.undo))
+    run.facts.push({ kind: 'compensation', call, result: { ...LOST_ATTEMPT, doubt: true } });
+  else call.undo.retryAt ??= 0;
+}

@@ -1,0 +1,54 @@
+/**
+ * What is said of runs in the log, once each, with the ids to find them by: a step that gave up, a run that is stuck or was undone. Used
+ * by the forward path and by the worker.
+ */
+import type { Logger } from '../../runtime/log.ts';
+import type { RecordedError } from '../journal/events.ts';
+import { asThrown } from '../journal/recorded-error.ts';
+import type { Run } from '../run/run.ts';
+import type { CallState } from '../journal/state.ts';
+
+export function logGivenUp(
+  run: Run,
+  call: CallState,
+  failure: {
+    readonly error: RecordedError;
+    readonly fallback: RecordedError | undefined;
+    readonly attempts: number;
+    readonly outcome: 'definite' | 'unknown';
+  },
+): void {
+  const { error, fallback, ...rest } = failure;
+  const fields = { run: run.id, saga: run.saga.name, call: call.id, ...rest };
+  const standIn = fallback === undefined ? {} : { fallback: asThrown(fallback) };
+  run.settings.log?.warn({ ...fields, ...standIn, err: asThrown(error) }, 'a step gave up');
+}
+
+/**
+ * A step that was deaf to its signal is done after all. What it was taken for stays: nobody knows whether its compensation came before its
+ * effect or after it, and to undo it once more could undo it twice. Of commands the participant knows that, and they are undone once more.
+ */
+export function logLate(run: Run, call: CallState, what: 'call' | 'undo'): void {
+  const undone = call.undo === null ? 'no' : call.undo.state === 'open' ? 'under way' : 'yes';
+  run.settings.log?.warn(
+    { run: run.id, saga: run.saga.name, call: call.id, of: what === 'undo' ? 'compensation' : 'step', undone },
+    'what had been given up was done after all, deaf to its signal; this changes nothing: if it was compensated before, look whether its effect still stands, and pass the signal on',
+  );
+}
+
+/** Once it is stored: what became of it. Nothing is said of what went well, nor of what somebody asked for. */
+export function logEnd(log: Logger, run: Run): void {
+  const { state, id, status } = run;
+  const fields = { run: id, saga: run.saga.name, version: run.saga.version };
+  if (status === 'stuck' && state.stuck !== null && run.stuckNow) {
+    const { why, call, error } = state.stuck;
+    log.error(
+      { ...fields, why, ...(call === null ? {} : { call }), err: asThrown(error) },
+      'a run is stuck and needs a person',
+    );
+  } else if (status === 'compensated' && run.loadedAs !== status) {
+    const err = state.error === null ? {} : { err: asThrown(state.error) };
+    if (state.reason === 'cancelled') log.info({ ...fields, reason: state.reason, ...err }, 'a run was undone');
+    else log.warn({ ...fields, reason: state.reason, ...err }, 'a run was undone');
+  }
+}

@@ -1,0 +1,31 @@
+/** What a transaction step puts into the journal, together with its effect. Used by effects.ts. */
+import { withText } from '../journal/event-text.ts';
+import type { Run } from '../run/run.ts';
+import type { CallState } from '../journal/state.ts';
+import type { RunCommit } from '../store/store.ts';
+
+/**
+ * The commit of a transaction step, which stands beside the run's own: nothing is recorded before it is known to have happened.
+ * The run must have nothing else to commit, and nothing in commit.
+ */
+export function transactionCommit(
+  run: Run,
+  event: 'done' | 'compensated',
+  call: CallState,
+  output: string | undefined,
+  at: number,
+): RunCommit {
+  return {
+    runId: run.id,
+    start: null,
+    journal: { n: run.n, at, events: `[${withText({ t: event, call: call.id }, 'output', output)}]` },
+    update:
+      event === 'done' && call.pivot && !run.stored.pivoted
+        ? { status: run.status, reason: run.state.reason, pivoted: true, release: null, result: null, error: null }
+        : null,
+    mailDone: [],
+    mail: [],
+    children: [],
+    messages: [],
+  };
+}

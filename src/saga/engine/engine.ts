@@ -1,0 +1,393 @@
+/**
+ * The runs that a worker has in memory: takes in what happens to them, lets their code go on, and commits all of them together, as
+ * soon as the commit before is back. No timer holds anything up: one run alone pays one commit a step, a thousand share it.
+ *
+ * A run has one commit in flight at a time, so the order of its journal is the order in which its code was told. What a commit makes
+ * durable is begun after it; what its code asks for meanwhile goes into the next one.
+ */
+import { HoldfastError } from '../../errors.ts';
+import { wishesOf } from '../decide/backward.ts';
+import { givenBack } from '../decide/hand-back.ts';
+import { afterwards } from '../decide/mail.ts';
+import { CommitQueue, takeEffects, type Committed } from './commit-queue.ts';
+import type { Saga } from '../definition/definition.ts';
+import type { Effects } from './effects.ts';
+import type { EngineOptions } from './engine-options.ts';
+import { collect } from '../decide/forward.ts';
+import { createFlow } from '../replay/flow.ts';
+import { Intake } from './intake.ts';
+import { Misfits } from '../decide/misfits.ts';
+import { releaseOf } from '../decide/release.ts';
+import type { Effect, Fact, Scene } from '../run/facts.ts';
+import { Residents } from '../run/residents.ts';
+import { Run } from '../run/run.ts';
+import { valueOf } from '../journal/state.ts';
+import type { ClaimedRun, Mail, NewRun, RunCommit } from '../store/store.ts';
+import { Starts } from './starts.ts';
+import { strayOfRun } from '../decide/strays.ts';
+import { takeFact } from '../decide/take-fact.ts';
+import { TakenMail } from '../decide/taken-mail.ts';
+import { RunTimers } from './run-timers.ts';
+import { inTime, turn, turnOrAbort, nextTurn } from '../replay/turn.ts';
+
+export class Engine {
+  readonly #options: EngineOptions;
+  readonly #effects: Effects;
+  readonly #runs = new Residents();
+  readonly #timers = new RunTimers();
+  readonly #commits: CommitQueue;
+  readonly #mail = new TakenMail();
+  readonly #intake: Intake;
+  readonly #misfits: Misfits;
+  readonly #starts = new Starts();
+  #ready: Run[] = [];
+  #pumping = false;
+  #dead = false;
+  #crowded = false;
+  /** Runs leave memory as soon as nothing of them is under way. */
+  #leaving = false;
+
+  constructor(options: EngineOptions) {
+    this.#options = options;
+    this.#effects = options.effects(this);
+    this.#commits = new CommitQueue({
+      ...options,
+      releaseOf: (run) => this.#releaseOf(run),
+      onNothing: (run) => {
+        if (run.idle) this.#runs.rests(run, true);
+      },
+      onCommitted: (committed) => this.#committed(committed),
+      onFreed: options.onPosted,
+      onBatch: (runs) => {
+        options.onCommit(runs);
+        // What is ready to be committed need not wait for what has just been begun.
+        if (this.#ready.length === 0) this.#commits.commitSoon();
+      },
+    });
+    this.#misfits = new Misfits({
+      ...options,
+      holds: (run) => this.#runs.holds(run),
+      onDecided: (run) => (this.#settled(run), this.#wake()),
+      giveBack: (run, error) => this.#giveBack(run, error, true),
+    });
+    this.#intake = new Intake({
+      ...options,
+      runs: this.#runs,
+      scene: () => this.#scene(),
+      addMail: (run, mail) => this.#addMail(run, mail),
+      onTaken: (run) => {
+        this.#settled(run);
+        if (run.flow !== null) this.#misfits.remark(run);
+        // It may have nothing to do here, and is then let go.
+        if (run.idle) this.#commits.add(run);
+        this.#wake();
+      },
+      giveBack: (run, error) => this.#giveBack(run, error, true),
+      quiet: (run) => this.#commits.quiet(run),
+      isDead: () => this.#dead,
+      isLeaving: () => this.#leaving,
+    });
+  }
+
+  get inMemory(): number {
+    return this.#runs.size;
+  }
+
+  /** Attempts that are under way, as `run call`. */
+  get underWay(): readonly string[] {
+    return this.#runs.all().flatMap((run) => run.inFlight.entries().map(([call]) => `${run.id} ${call}`));
+  }
+
+  get waiting(): number {
+    return this.#runs.resting;
+  }
+
+  /** Of the journals of all runs here, in bytes: about what they take in memory. */
+  get bytes(): number {
+    return this.#runs.bytes;
+  }
+
+  /** Of mail that was brought and is not yet known to be taken in, in bytes. */
+  get mailBytes(): number {
+    return this.#mail.bytes;
+  }
+
+  /** While it is crowded, runs that only wait leave memory: their journals take more than there is for all. */
+  crowd(crowded: boolean): void {
+    this.#crowded = crowded;
+    if (!crowded) return;
+    for (const run of this.#runs.all()) if (run.resting) this.#commits.add(run);
+    this.#wake();
+  }
+
+  /** Whether the run is here and under way, so that its end will be told here. */
+  has(runId: string): boolean {
+    const run = this.#runs.get(runId);
+    return run !== undefined && run.state.stuck === null;
+  }
+
+  isInMemory(runId: string): boolean {
+    return this.#runs.get(runId) !== undefined;
+  }
+
+  /** Ids of mail that is here already; asked just before a look at the store, which then sees what has been deleted until now. */
+  lookingForMail(): readonly string[] {
+    return this.#mail.beginLook();
+  }
+
+  /** Nothing is begun any more that another worker can begin. */
+  get isLeaving(): boolean {
+    return this.#leaving;
+  }
+
+  get nextTimer(): number {
+    return this.#timers.next;
+  }
+
+  countOf(saga: string, version: number): number {
+    return this.#runs.busy(saga, version);
+  }
+
+  /** Starts a run in the next commit. Resolves once it is durable. */
+  start(saga: Saga, start: NewRun, input: string): Promise<void> {
+    const run = new Run(saga, { id: start.id, claims: 1, parent: start.parent }, 'running', this.#options.settings);
+    const now = this.#options.now();
+    run.startWith(start);
+    const deadline = start.deadlineAt === null ? {} : { deadlineAt: start.deadlineAt };
+    run.recordStarted(deadline, input, now);
+    run.flow = createFlow({
+      saga,
+      runId: run.id,
+      input: valueOf(input),
+      maxBytes: this.#options.settings.maxBytes,
+      onStray: strayOfRun(run),
+    });
+    this.#runs.add(run);
+    const durable = this.#starts.wait(run.id);
+    run.flow.begin(run.rowAt);
+    this.tell(run, { kind: 'begun' });
+    return durable;
+  }
+
+  /** Takes up runs that were claimed, by a look that began then. */
+  take(claimed: readonly ClaimedRun[], at: number): Promise<void> {
+    return this.#intake.take(claimed, at);
+  }
+
+  /** Mail for a run that is here. */
+  deliver(mail: Mail): void {
+    const run = this.#runs.get(mail.runId);
+    if (run === undefined || this.#mail.has(mail.id)) return;
+    this.#addMail(run, mail);
+    this.#enqueue(run);
+  }
+
+  #addMail(run: Run, mail: Mail): void {
+    this.#mail.add(mail.id, mail.bytes ?? 0);
+    run.facts.push({ kind: 'mail', mail });
+  }
+
+  tell(run: Run, fact: Fact): void {
+    if (this.#dead || !this.#runs.holds(run)) return;
+    // A transaction stands in the journal already, before whatever was told while it was committed.
+    if (fact.kind === 'transacted') run.facts.unshift(fact);
+    else run.facts.push(fact);
+    this.#enqueue(run);
+  }
+
+  #enqueue(run: Run): void {
+    this.#runs.rests(run, false);
+    if (run.queued) return;
+    run.queued = true;
+    this.#ready.push(run);
+    this.#wake();
+  }
+
+  /** The runs of which a timer is due by then. To be given to fireTimers after a look for their mail. */
+  takeTimers(at: number): readonly Run[] {
+    return this.#timers.take(at);
+  }
+
+  /** All mail that had come by then is here, but for that of the runs that are `unread`. */
+  fireTimers(due: readonly Run[], at: number, unread: readonly string[]): void {
+    const here = due.filter((run) => this.#runs.holds(run));
+    for (const run of this.#timers.fire(here, at, unread)) this.tell(run, { kind: 'due' });
+  }
+
+  /** From now on nothing is begun any more that another worker can begin. */
+  stopBeginning(): void {
+    this.#leaving = true;
+  }
+
+  /** Lets runs go as they come to a wait, and takes no new ones. Resolves when none is left, or the signal aborts. */
+  async leave(signal: AbortSignal): Promise<void> {
+    this.stopBeginning();
+    for (const run of this.#runs.all()) if (run.idle && !run.queued) this.#commits.add(run);
+    this.#wake();
+    while (this.#runs.size > 0 && !signal.aborted && !this.#dead) await turnOrAbort(signal);
+  }
+
+  /** Aborts what is under way; its outcomes are then recorded as unknown. */
+  abort(reason: Error): void {
+    for (const run of this.#runs.all()) for (const abort of run.inFlight.values()) abort(reason);
+  }
+
+  /** Forgets everything: the lease is gone, and whatever is still under way is nobody's any more. */
+  die(reason: Error): void {
+    this.#dead = true;
+    this.abort(reason);
+    this.#starts.die(reason);
+    this.#runs.clear();
+    this.#commits.die();
+    this.#ready = [];
+  }
+
+  /** Resolves once nothing of the run is in commit, or waits for one. */
+  quiet(run: Run): Promise<void> {
+    return this.#commits.quiet(run);
+  }
+
+  #scene(): Scene {
+    return { now: this.#options.now(), random: this.#options.random };
+  }
+
+  #wake(): void {
+    if (this.#pumping || this.#dead) return;
+    this.#pumping = true;
+    nextTurn(() => this.#pump()).catch((error: unknown) => this.#options.onBroken(error));
+  }
+
+  async #pump(): Promise<void> {
+    try {
+      do {
+        const ready = this.#ready;
+        this.#ready = [];
+        if (ready.length > 0) await this.#round(ready);
+        this.#commits.commitSoon();
+      } while (this.#ready.length > 0);
+    } finally {
+      this.#pumping = false;
+    }
+    if (this.#ready.length > 0) this.#wake();
+  }
+
+  /** One fact of each run, then a turn of the event loop for all their code, then what it did. */
+  async #round(ready: readonly Run[]): Promise<void> {
+    const scene = this.#scene();
+    const told: Run[] = [];
+    const slow: Promise<void>[] = [];
+    for (const run of ready) {
+      run.queued = false;
+      const fact = run.takesNothing ? undefined : run.facts.shift();
+      if (fact === undefined) continue;
+      run.inHand = true;
+      const result = this.#guard(run, () => takeFact(run, fact, scene));
+      if (result === true) told.push(run);
+      else if (result instanceof Promise)
+        slow.push(
+          inTime(result).then(
+            (spoken) => {
+              if (spoken) told.push(run);
+            },
+            (error: unknown) => this.#giveBack(run, error, true),
+          ),
+        );
+    }
+    if (slow.length > 0) await Promise.all(slow);
+    if (told.length > 0) await turn();
+    const later: Promise<unknown>[] = [];
+    for (const run of told) {
+      const collected = this.#guard(run, () => collect(run, scene));
+      if (collected instanceof Promise)
+        later.push(inTime(collected).catch((error: unknown) => this.#giveBack(run, error, true)));
+    }
+    if (later.length > 0) await Promise.all(later);
+    for (const run of ready) {
+      if (!this.#runs.holds(run)) continue;
+      // A wish granted, a sibling settled, a compensation done: what goes on without the code.
+      if (run.state.phase === 'undoing' || run.wish !== null)
+        await inTime(afterwards(run, scene)).catch((error: unknown) => this.#giveBack(run, error, true));
+      run.inHand = false;
+      if (this.#runs.holds(run)) this.#settled(run);
+    }
+  }
+
+  /** One run that breaks the rules of its own must not take all others down with it. */
+  #guard<T>(run: Run, act: () => T): T | undefined {
+    try {
+      return act();
+    } catch (error) {
+      this.#giveBack(run, error, true);
+      return undefined;
+    }
+  }
+
+  /** After anything happened to a run: what is to be committed, begun, or waited for. */
+  #settled(run: Run): void {
+    if (run.misfit !== null) this.#misfits.decide(run);
+    else if (run.facts.length > 0 && !run.takesNothing) this.#enqueue(run);
+    // One that has come to a wait without anything to record is looked at as well: it may leave.
+    const toBegin = run.effects.length > 0 && !run.committing;
+    if (run.dirty || run.over || run.stale || run.handedBack !== null || (run.idle && !run.resting))
+      this.#commits.add(run);
+    // It leaves as it is, and what it asks for is begun by another worker: one that was claimed while this one stops.
+    else if (toBegin && this.#leaving) this.#commits.add(run);
+    else if (toBegin) this.#begin(run, takeEffects(run));
+    if (this.#timers.arm(run)) this.#options.onTimer();
+  }
+
+  #begin(run: Run, effects: readonly Effect[]): void {
+    for (const effect of effects) if (!this.#dead) this.#effects.begin(run, effect);
+  }
+
+  #committed({ run, commit, effects, left, failure }: Committed): void {
+    // Known to be gone only to those who look from now on.
+    for (const id of commit.mailDone) this.#mail.deleted(id);
+    if (commit.mail.length > 0 || commit.children.length > 0) this.#options.onPosted();
+    if (failure !== undefined) {
+      const wasStart = this.#starts.refuse(run.id, failure);
+      run.refused();
+      this.#giveBack(run, failure, !wasStart, commit);
+    } else {
+      this.#starts.made(run.id);
+      // It broke while its commit was under way, and has been given back.
+      if (!this.#runs.holds(run)) return;
+      if (left) this.#forget(run, true);
+      else {
+        this.#begin(run, effects);
+        if (run.idle && !run.dirty) this.#runs.rests(run, true);
+        this.#settled(run);
+      }
+    }
+  }
+
+  /** Nobody can go on with this run just now, for a reason of its own: out with it, and it is tried again from its journal later. */
+  #giveBack(run: Run, error: unknown, stored: boolean, refused: RunCommit | null = null): void {
+    const why = givenBack(run, error, refused, this.#options);
+    if (!this.#runs.holds(run)) return;
+    this.#forget(run, false);
+    for (const abort of run.inFlight.values())
+      abort(new HoldfastError('HF_STOPPED', 'The run cannot go on here just now.'));
+    // Of a run that came to grief before its first commit nothing is written, nor will be.
+    const isRefused = !run.committing && this.#starts.refuse(run.id, error);
+    if (stored && !isRefused) this.#commits.release(run, why);
+  }
+
+  /** `stored`: what it is has been committed, and can be told. */
+  #forget(run: Run, stored: boolean): void {
+    run.gone = true;
+    this.#runs.remove(run);
+    this.#commits.drop(run);
+    this.#timers.forget(run);
+    for (const fact of run.facts) if (fact.kind === 'mail') this.#mail.forget(fact.mail.id);
+    for (const { mail } of wishesOf(run.wish)) if (mail !== null) this.#mail.forget(mail.id);
+    this.#options.onLeft(run, stored);
+    this.#intake.left(run);
+  }
+
+  #releaseOf(run: Run): { readonly wakeAt: number | null } | null {
+    const now = this.#options.now();
+    const full = this.#crowded || this.#runs.resting >= this.#options.mostWaiting;
+    return releaseOf(run, { now, leaving: this.#leaving, full });
+  }
+}

@@ -1,0 +1,131 @@
+/**
+ * Brings claimed runs into memory: all at the same time, but for those that are suspected of killing their workers, which come one after
+ * the other. Used by the engine.
+ */
+import type { Logger } from '../../runtime/log.ts';
+import type { RunSettings } from '../run/run-settings.ts';
+import type { Registry, Saga } from '../definition/definition.ts';
+import { nextDue } from '../decide/due.ts';
+import type { JournalRow } from '../journal/events.ts';
+import type { Scene } from '../run/facts.ts';
+import { afterwards } from '../decide/mail.ts';
+import type { Residents } from '../run/residents.ts';
+import { runsCode, takeUp } from '../decide/resume.ts';
+import { Run } from '../run/run.ts';
+import type { ClaimedRun, Mail } from '../store/store.ts';
+import { deadlyTrials, KILLS_WORKERS, suspicionOf, type Suspicion } from '../decide/suspects.ts';
+import { inTime, moment, turn } from '../replay/turn.ts';
+
+export interface IntakeOptions {
+  readonly runs: Residents;
+  readonly registry: Registry;
+  readonly settings: RunSettings;
+  readonly log: Logger;
+  readonly scene: () => Scene;
+  readonly addMail: (run: Run, mail: Mail) => void;
+  /** The run is there: what it has recorded is to be committed, and what is due to be begun. */
+  readonly onTaken: (run: Run) => void;
+  readonly giveBack: (run: Run, error: unknown) => void;
+  /** Resolves once nothing of the run is in commit or waits for one. */
+  readonly quiet: (run: Run) => Promise<void>;
+  readonly isDead: () => boolean;
+  /** What it has is being given away. */
+  readonly isLeaving: () => boolean;
+}
+
+export class Intake {
+  readonly #options: IntakeOptions;
+  /** Claimed again before it was known here that the commit which let them go had been made. */
+  readonly #again = new Map<string, { readonly claimed: ClaimedRun; readonly at: number }>();
+
+  constructor(options: IntakeOptions) {
+    this.#options = options;
+  }
+
+  /** `at`: when the look began that found them, and their mail. */
+  async take(claimed: readonly ClaimedRun[], at: number): Promise<void> {
+    const suspects: ClaimedRun[] = [];
+    await Promise.all(
+      claimed.map(async (each) => {
+        if (suspicionOf(each) === 'none') await this.#takeOne(each, 'none', at);
+        else suspects.push(each);
+      }),
+    );
+    // The most suspect last: what dies beside it is then less and less.
+    for (const each of suspects.toSorted((a, b) => deadlyTrials(a) - deadlyTrials(b))) {
+      if (this.#options.isLeaving()) return;
+      await this.#takeOne(each, suspicionOf(each), at);
+    }
+  }
+
+  /** The run has left memory. */
+  left(run: Run): void {
+    const again = this.#again.get(run.id);
+    this.#again.delete(run.id);
+    if (again !== undefined) void this.#takeOne(again.claimed, suspicionOf(again.claimed), again.at);
+  }
+
+  async #takeOne(claimed: ClaimedRun, suspicion: Suspicion, at: number): Promise<void> {
+    const { runs, registry, settings, scene, addMail, giveBack, onTaken } = this.#options;
+    const saga = registry.find(claimed.saga, claimed.version);
+    if (saga === undefined || this.#options.isDead()) return;
+    if (runs.get(claimed.id) !== undefined) {
+      this.#again.set(claimed.id, { claimed, at });
+      return;
+    }
+    const run = new Run(saga as Saga, claimed, claimed.status, settings);
+    // Not looked at before it is all there.
+    run.queued = true;
+    runs.add(run);
+    run.load(claimed);
+    run.mailKnownAt = at;
+    for (const mail of claimed.mail) addMail(run, mail);
+    const onTrial = suspicion === 'suspect' && runsCode(run);
+    try {
+      if (suspicion === 'proven' && runsCode(run)) await this.#condemn(run);
+      else {
+        if (onTrial) await this.#beginTrial(run, claimed.journal);
+        if (runs.holds(run)) await takeUp(run, claimed.journal, scene());
+        // Told before the first commit, so that a timer whose code kills is not accounted for before.
+        if (nextDue(run) <= Math.min(scene().now, at)) run.facts.push({ kind: 'due' });
+      }
+    } catch (error) {
+      giveBack(run, error);
+    }
+    run.queued = false;
+    if (!runs.holds(run)) return;
+    onTaken(run);
+    if (onTrial) await this.#endTrial(run);
+  }
+
+  /** That it is tried is durable before its code runs. */
+  async #beginTrial(run: Run, journal: readonly JournalRow[]): Promise<void> {
+    const { log, scene, quiet } = this.#options;
+    log.warn({ run: run.id, saga: run.saga.name, lost: run.lost }, 'workers died with this run: it is tried alone');
+    // One that came to nothing, because its worker was stopped in good order, is begun already.
+    const last = journal.at(-1)?.events.at(-1);
+    if (last?.t === 'recovered' && last.alone === true && last.lost === run.lost) return;
+    run.record({ t: 'recovered', lost: run.lost, alone: true }, scene().now);
+    run.onTrial = true;
+    await quiet(run);
+    run.onTrial = false;
+  }
+
+  /** Waits until it has been told all there was, and has committed what came of it: by `recovered` at least, which closes the trial. */
+  async #endTrial(run: Run): Promise<void> {
+    const { runs, quiet, isDead, isLeaving } = this.#options;
+    await turn();
+    while (runs.holds(run) && !isDead() && !isLeaving()) {
+      if (run.facts.length === 0 && !run.queued && !run.inHand) return quiet(run);
+      await moment();
+    }
+  }
+
+  async #condemn(run: Run): Promise<void> {
+    const { log, scene } = this.#options;
+    log.error({ run: run.id, saga: run.saga.name }, 'this run kills the workers that run its code: it is stuck');
+    const now = scene();
+    run.recordStuck('kills workers', null, KILLS_WORKERS, now.now);
+    await inTime(afterwards(run, now));
+  }
+}

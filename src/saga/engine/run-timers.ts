@@ -1,0 +1,43 @@
+/**
+ * When the runs of a worker are due. A timer is told only after a look for mail that began when it was due: what had come before it is
+ * then here, and told before. Used by the engine.
+ */
+import { nextDue } from '../decide/due.ts';
+import type { Run } from '../run/run.ts';
+import { createTimers } from '../run/timers.ts';
+
+export class RunTimers {
+  readonly #timers = createTimers<Run>();
+
+  get next(): number {
+    return this.#timers.next;
+  }
+
+  /** Returns whether it is the earliest now. */
+  arm(run: Run): boolean {
+    const before = this.#timers.next;
+    const due = nextDue(run);
+    // What is due after the row was opened that is being filled comes into the next one, and is armed when this one is committed.
+    this.#timers.set(run, run.rowIsOpen && due > run.rowAt ? Infinity : due);
+    return this.#timers.next < before;
+  }
+
+  /** Takes out the runs that are due by then. */
+  take(at: number): readonly Run[] {
+    return this.#timers.take(at);
+  }
+
+  /** The look that began then is done. The timers of `unread` runs, of which not all mail is here, wait for another look. */
+  fire(due: readonly Run[], at: number, unread: readonly string[]): readonly Run[] {
+    const waiting = new Set(unread);
+    return due.filter((run) => {
+      if (waiting.has(run.id)) return void this.arm(run);
+      run.mailKnownAt = Math.max(run.mailKnownAt, at);
+      return true;
+    });
+  }
+
+  forget(run: Run): void {
+    this.#timers.forget(run);
+  }
+}

@@ -1,0 +1,124 @@
+/**
+ * What an attempt costs: the budget of attempts and of time that a step, or a compensation, has for what may go wrong in the business.
+ * Trouble of the infrastructure spends none of it: an attempt that was lost with its worker, was stopped with it, or was rolled back by
+ * the database counts for nothing, and `within` stands still while nobody runs what is due. Pure. Used by the fold (state.ts) and by the
+ * decisions (forward.ts, backward.ts).
+ *
+ * What kills its worker is found all the same. An attempt that was lost in a row so often is suspect: it is made in small company, then
+ * alone, each time announced in the journal before (`trying`), so that what only waits beside it is not blamed; in the end it is given up
+ * on as one that kills workers, and the run is stuck.
+ */
+import { backoffMs, decideRetry, type RetryPolicy } from '../../runtime/retry.ts';
+import type { JournalEvent, RecordedError, Uncounted } from './events.ts';
+
+export interface Spent {
+  /** Attempts that the infrastructure cut short: they count for nothing. */
+  uncounted: number;
+  /** Of these, in a row until now, those that were lost with their worker. */
+  lost: number;
+  /** The attempt that is next was announced. */
+  trying: boolean;
+  /** How long nobody ran it although it was due, in milliseconds. */
+  idleMs: number;
+  /** When the attempt that is next, or under way, was due. */
+  dueAt: number;
+  /** When the attempt under way began. Not recorded. */
+  beganAt: number | null;
+}
+
+/** Attempts lost in a row after which the next ones are made in small company. */
+export const LOST_BEFORE_SUSPECT = 3;
+/** Attempts lost in a row after which nobody makes another one. */
+export const LOST_BEFORE_STUCK = 6;
+/** How many suspects a worker has under way at once when one is lost for the first time. */
+const SMALL_COMPANY = 8;
+/** An attempt that begins so much later than it was due was kept from beginning, in milliseconds. */
+const LATE_MS = 1_000;
+
+export const KILLS_WORKERS: RecordedError = {
+  name: 'HoldfastError',
+  code: 'HF_STEP_LOST',
+  message:
+    'Every worker that made this attempt was lost during it. Look for an endless loop, a process.exit or too large a value in the step, ' +
+    'or for what ends workers sooner than it takes; then have the run retried; or cancel it.',
+};
+
+export function newSpent(dueAt: number): Spent {
+  return { uncounted: 0, lost: 0, trying: false, idleMs: 0, dueAt, beganAt: null };
+}
+
+/** What is recorded of a failed attempt beside its error. */
+export type Note = Pick<Failed, 'uncounted' | 'free' | 'lost' | 'idle'>;
+type Failed = Extract<JournalEvent, { t: 'attempt failed' | 'compensation failed' }>;
+
+/** Folds a failed attempt in: it says the whole of what the ones before it said. */
+export function spend(spent: Spent, { free, lost, idle, retryAt }: Note & Pick<Failed, 'retryAt'>): void {
+  spent.uncounted = free ?? 0;
+  spent.lost = lost ?? 0;
+  spent.idleMs = idle ?? 0;
+  spent.dueAt = retryAt ?? spent.dueAt;
+  spent.beganAt = null;
+  spent.trying = false;
+}
+
+/** How many attempts like this one a worker may have under way at once. */
+export function companyOf({ lost }: Spent): number {
+  if (lost < LOST_BEFORE_SUSPECT) return Infinity;
+  return lost === LOST_BEFORE_SUSPECT ? SMALL_COMPANY : 1;
+}
+
+/** Whether the attempt is not to be made before it is announced. */
+export function isSuspect({ lost }: Spent): boolean {
+  return lost >= LOST_BEFORE_SUSPECT;
+}
+
+export interface FailedFacts {
+  /** Attempts that had failed before this one. */
+  readonly attempts: number;
+  /** When the first one was due. */
+  readonly since: number;
+  readonly now: number;
+  readonly permanent: boolean;
+  readonly uncounted: Uncounted | undefined;
+  readonly random: () => number;
+}
+
+export type FailedDecision =
+  | { readonly kind: 'retry'; readonly retryAt: number; readonly note: Note }
+  | { readonly kind: 'give up' }
+  | { readonly kind: 'kills workers' };
+
+/** What becomes of a step, or a compensation, of which an attempt failed. */
+export function decideFailed(policy: RetryPolicy, spent: Spent, facts: FailedFacts): FailedDecision {
+  const { attempts, since, now, permanent, uncounted, random } = facts;
+  if (uncounted !== undefined && !permanent) {
+    if (uncounted === 'lost' && spent.lost + 1 >= LOST_BEFORE_STUCK) return { kind: 'kills workers' };
+    // What a worker leaves behind goes on at once; what may hit the next attempt as well waits a little longer each time.
+    const delayMs = uncounted === 'stopped' ? 0 : backoffMs(policy, Math.min(spent.uncounted + 1, 30), random);
+    const retryAt = Math.floor(now + delayMs);
+    return { kind: 'retry', retryAt, note: noteOf(spent, retryAt - spent.dueAt, uncounted) };
+  }
+  const late = spent.beganAt === null ? 0 : Math.floor(spent.beganAt - spent.dueAt);
+  const idle = late < LATE_MS ? 0 : late;
+  const decision = decideRetry(policy, {
+    attempt: attempts + 1 - spent.uncounted,
+    elapsedMs: now - since - spent.idleMs - idle,
+    permanent,
+    random,
+  });
+  if (decision.kind === 'give-up') return { kind: 'give up' };
+  return { kind: 'retry', retryAt: Math.floor(now + decision.delayMs), note: noteOf(spent, idle) };
+}
+
+/** What is nothing is left out. */
+export function noteOf(spent: Spent, idleMs: number, uncounted?: Uncounted): Note {
+  const free = spent.uncounted + (uncounted === undefined ? 0 : 1);
+  const lost = uncounted === 'lost' ? spent.lost + 1 : 0;
+  const idle = spent.idleMs + Math.max(0, idleMs);
+  return {
+    ...(uncounted === undefined ? {} : { uncounted }),
+    ...(free > 0 ? { free } : {}),
+    ...(lost > 0 ? { lost } : {}),
+    ...(idle > 0 ? { idle } : {}),
+  };
+}

@@ -1,0 +1,35 @@
+/**
+ * Values of a call as its declaration of today takes them. A command's input and the reply to it were recorded in the versions that their
+ * types had then, and those versions with them; the upcasts of the types raise them. Pure. Used wherever what is recorded is needed
+ * again: at a replay, when a command is sent again, and when it is undone.
+ */
+import { raisePayload } from '../../message/decode.ts';
+import type { MessageType } from '../../message/message-type.ts';
+import type { StepDefinition } from '../definition/steps.ts';
+
+/** Of what has no types, or was recorded without a version, the value as it is. Throws HF_MESSAGE_VERSION and HF_PAYLOAD_INVALID. */
+export function raisedInput(step: StepDefinition | undefined, version: number | null, input: unknown): unknown {
+  const type = step?.kind === 'command' ? step.command : step?.kind === 'emit' ? step.message : null;
+  return raised(type, version, input);
+}
+
+export function raisedOutput(step: StepDefinition | undefined, version: number | null, output: unknown): unknown {
+  return raised(step?.kind === 'command' ? step.reply : null, version, output);
+}
+
+function raised(type: MessageType | null, version: number | null, value: unknown): unknown {
+  if (type === null || version === null || version === type.version || value === undefined) return value;
+  return raisePayload(type, { id: 'recorded', version, data: value });
+}
+
+/** The version under which an input is recorded: of the message, or of the child's saga. */
+export function inputVersionOf(step: StepDefinition): number | null {
+  if (step.kind === 'command') return step.command.version;
+  if (step.kind === 'emit') return step.message.version;
+  return step.kind === 'child' ? step.saga.version : null;
+}
+
+/** The version under which an output is recorded. */
+export function outputVersionOf(step: StepDefinition | undefined): number | null {
+  return step?.kind === 'command' ? (step.reply?.version ?? null) : null;
+}

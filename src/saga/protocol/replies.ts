@@ -1,0 +1,161 @@
+/**
+ * The way of replies into sagas: a consumer in the sagas' database that turns each reply into mail for its run, once. Workers embed
+ * it when they are given `replies`; it can also run by itself.
+ */
+import type { PoolClient } from 'pg';
+import { HoldfastError } from '../../errors.ts';
+import type { Logger } from '../../runtime/log.ts';
+import { createLifecycle } from '../../runtime/lifecycle.ts';
+import { refuseUnknownOptions } from '../../runtime/options.ts';
+import { safeLogger, safeMetrics } from '../../runtime/observers.ts';
+import { consumer, type Consumer } from '../../inbox/consumer.ts';
+import {
+  KNOWN_OPTIONS,
+  type CommonConsumerOptions,
+  type DatabaseConsumerOptions,
+} from '../../inbox/consumer-options.ts';
+import { PARK_REASONS } from '../../inbox/handlers/decide.ts';
+import { on, type Handler, type HandlerContext } from '../../inbox/handlers/handler.ts';
+import { createParkedDeliveryStore } from '../../inbox/stores/parked-delivery-store.ts';
+import { exactText } from '../../message/decode.ts';
+import { altersNumbers, memberText } from '../../message/exact-json.ts';
+import type { Database } from '../../postgres/database.ts';
+import { quoteIdentifier } from '../../postgres/quoting.ts';
+import { MOVES } from '../journal/events.ts';
+import type { MailBody } from '../store/store.ts';
+import type { Transport } from '../../transport/port.ts';
+import { DEFAULT_REPLY_TOPIC, sagaReply, type SagaReply } from './wire.ts';
+
+export interface SagaRepliesOptions
+  extends Omit<CommonConsumerOptions, 'window' | 'outbox'>, Pick<DatabaseConsumerOptions, 'database'> {
+  /** Queue to receive from; default 'saga-replies'. It is the name of the consumer as well. */
+  readonly destination?: string | undefined;
+  /** The topic that commands ask for replies on; default 'saga.reply'. */
+  readonly topic?: string | undefined;
+}
+
+export const DEFAULT_REPLY_DESTINATION = 'saga-replies';
+/** Also of finished runs: a late reply may tell that something has to be undone. */
+const ANY_STATUS = Object.keys(MOVES);
+
+/**
+ * Opens nothing before `start`. Replies for runs that are not in this database go back to the queue for a minute (`handlerWait`), for
+ * workers of a database that has them; then they are parked, and deleted after `retention`.
+ * @throws HoldfastError HF_CONFIG, HF_OPTION_UNKNOWN, HF_DURATION, HF_MESSAGE_TYPE; `start` rejects as a consumer's
+ */
+export function sagaReplies(options: SagaRepliesOptions): Consumer {
+  const known = KNOWN_OPTIONS.filter((name) => !['window', 'outbox', 'runner', 'schema', 'handlers'].includes(name));
+  refuseUnknownOptions(options, [...known, 'topic'], 'sagaReplies');
+  const { destination = DEFAULT_REPLY_DESTINATION, topic = DEFAULT_REPLY_TOPIC, ...rest } = options;
+  const log = safeLogger(options.log).child({ consumer: destination });
+  const replies = safeMetrics(options.metrics, log).counter(
+    'holdfast_saga_replies_total',
+    'Replies of participants by what became of them: delivered, or stray, for each look at one whose run is not here.',
+    ['outcome'],
+  );
+  const sql = `SELECT ${quoteIdentifier(options.database?.schema ?? 'holdfast')}.post_saga_reply($1::uuid, $2::text, $3::text[], false) AS answer`;
+  /** Known from the start on: which database takes replies from the queue. */
+  let owner: string | undefined;
+  const { transport } = rest;
+  const own: Transport = {
+    ...transport,
+    receiver: (queue, handle, receive) =>
+      transport.receiver(queue, handle, owner === undefined ? receive : { ...receive, owner }),
+  };
+  const inner = consumer(destination, {
+    ...rest,
+    ...(typeof transport?.receiver === 'function' ? { transport: own } : {}),
+    destination,
+    handlers: [
+      onReply(topic, async (reply, { tx }) => {
+        const { rows } = await tx.query<{ answer: { accepted: boolean } }>(sql, [
+          reply.runId,
+          JSON.stringify(mailOf(reply)),
+          ANY_STATUS,
+        ]);
+        const delivered = rows[0]?.answer.accepted === true;
+        replies.inc({ outcome: delivered ? 'delivered' : 'stray' });
+        if (!delivered) throw stray(destination, reply);
+      }),
+    ],
+  });
+  const lifecycle = createLifecycle({
+    make: () => null,
+    async start() {
+      owner ??= await ownerOf(options.database);
+      await inner.start();
+      await tellOfStrays(options.database, destination, log);
+    },
+    stop: (_run, stopOptions) => inner.stop(stopOptions),
+  });
+  return { ...inner, start: lifecycle.start, stop: lifecycle.stop };
+}
+
+/** A reply with what JSON.parse would alter of its output as JSON text: the type of its step says how that is read. */
+type ReadReply = SagaReply & { readonly outputText?: string };
+
+function onReply(
+  topic: string,
+  handle: (reply: ReadReply, context: HandlerContext<PoolClient>) => Promise<void>,
+): Handler<PoolClient> {
+  const made = on(sagaReply(topic), handle);
+  return {
+    ...made,
+    async decode(envelope, wire): Promise<ReadReply> {
+      const reply = (await made.decode(envelope, wire)) as SagaReply;
+      const outputText = memberText(exactText(wire) ?? '{}', 'output');
+      return outputText === undefined || !altersNumbers(outputText) ? reply : { ...reply, outputText };
+    },
+  };
+}
+
+/** The same for all workers of one database and schema, and for no others'. Undefined where it may not be asked. */
+async function ownerOf(database: Database): Promise<string | undefined> {
+  const sql = `SELECT (SELECT system_identifier FROM pg_control_system())::text || '/' || oid::text AS owner
+    FROM pg_database WHERE datname = current_database()`;
+  const found = await database.query<{ owner: string }>(sql).catch(() => null);
+  const [row] = found?.rows ?? [];
+  return row === undefined ? undefined : `${row.owner}/${database.schema}`;
+}
+
+/** Whoever starts a worker is told that replies for others wait here: most likely two databases share the queue. */
+async function tellOfStrays(database: Database, queue: string, log: Logger): Promise<void> {
+  const strays = createParkedDeliveryStore(database.schema, queue);
+  const count = await strays
+    .countFor(async (sql, parameters) => (await database.query(sql, [...parameters])).rows, PARK_REASONS.noRun)
+    .catch(() => 0);
+  if (count > 0)
+    log.error(
+      { code: 'HF_REPLY_STRAY', queue, parked: count },
+      'replies for runs that are not in this database are parked: do workers of another database read the same reply queue?',
+    );
+}
+
+/** It goes back for a worker of another database, is parked when none takes it, and pruned as marks are; see the inbox. */
+function stray(queue: string, { runId, call, to }: SagaReply): HoldfastError {
+  return new HoldfastError('HF_REPLY_STRAY', `The run ${runId} is not in this database.`, {
+    advice: `If workers of another database read ${queue} as well, give each a reply queue and topic of its own. If the run was pruned, discard the reply.`,
+    details: { runId, call, to },
+  });
+}
+
+function mailOf({ call, to, outcome, output, outputText, outputVersion, error }: ReadReply): MailBody {
+  return {
+    kind: 'reply',
+    call,
+    to,
+    outcome,
+    ...(outputText === undefined ? (output === undefined ? {} : { output }) : { outputText }),
+    ...(outputVersion === undefined ? {} : { outputVersion }),
+    ...(error === undefined
+      ? {}
+      : {
+          error: {
+            name: error.name,
+            message: error.message,
+            ...(error.code === undefined ? {} : { code: error.code }),
+            ...(error.details === undefined ? {} : { details: error.details }),
+          },
+        }),
+  };
+}

@@ -1,0 +1,105 @@
+/**
+ * What happens to a run, and what a run has begun: the words between the engine, the decisions (forward.ts, backward.ts, mail.ts,
+ * due.ts) and the attempts (effects.ts).
+ */
+import type { RecordedError, StuckWhy, Uncounted, UndoReason } from '../journal/events.ts';
+import type { CallState } from '../journal/state.ts';
+import type { Mail } from '../store/store.ts';
+
+/** How an attempt of a step ended. */
+export type AttemptResult =
+  | { readonly kind: 'done'; readonly output: string | undefined }
+  | {
+      readonly kind: 'failed';
+      readonly error: RecordedError;
+      /** No further attempt can help. */
+      readonly permanent: boolean;
+      /** Whether it may have happened all the same. */
+      readonly doubt: boolean;
+      /** Nobody throws that on purpose (bugs.ts). */
+      readonly bug?: boolean;
+      /** The infrastructure cut it short: no attempt is used up. */
+      readonly uncounted?: Uncounted;
+      /** The database refuses its record, for its data. */
+      readonly unrecordable?: boolean;
+    };
+
+/** What verify() found out, or why it could not. */
+export type Verdict =
+  | { readonly happened: boolean; readonly output: string | undefined }
+  | {
+      readonly error: RecordedError;
+      /** Asking again can help. */
+      readonly passing: boolean;
+    };
+
+/** Why a run cannot go on with this code. */
+export interface Misfit {
+  readonly why: Extract<StuckWhy, 'non-determinism' | 'outside await' | 'undefined step'>;
+  readonly call: CallState | null;
+  readonly error: RecordedError;
+  /** Of a call that has started a child: it is none where any worker goes on with that. */
+  readonly child?: string;
+}
+
+/** What happened and has not been taken in. */
+export type Fact =
+  | { readonly kind: 'attempt'; readonly call: CallState; readonly result: AttemptResult }
+  | {
+      readonly kind: 'fallback';
+      readonly call: CallState;
+      readonly failure: Extract<AttemptResult, { kind: 'failed' }>;
+      readonly result: AttemptResult;
+    }
+  | { readonly kind: 'compensation'; readonly call: CallState; readonly result: AttemptResult }
+  | {
+      readonly kind: 'verified';
+      readonly call: CallState;
+      readonly result: Verdict;
+    }
+  /** A transaction step is committed, with its row of the journal. */
+  | {
+      readonly kind: 'transacted';
+      readonly call: CallState;
+      readonly of: 'done' | 'compensated';
+      readonly output: string | undefined;
+    }
+  | { readonly kind: 'mail'; readonly mail: Mail }
+  | { readonly kind: 'due' }
+  /** An attempt with which workers died may be made now, once it is announced. */
+  | { readonly kind: 'try'; readonly call: CallState }
+  /** The code of a new run has run up to its first await. */
+  | { readonly kind: 'begun' };
+
+/** A cancellation, or a parent that takes its child back. */
+export function isRevocation(fact: Fact): boolean {
+  return fact.kind === 'mail' && (fact.mail.body.kind === 'cancel' || fact.mail.body.kind === 'undo');
+}
+
+/** What is begun once the intent is durable. */
+export type Effect =
+  | { readonly kind: 'attempt'; readonly call: CallState }
+  | {
+      readonly kind: 'fallback';
+      readonly call: CallState;
+      readonly failure: Extract<AttemptResult, { kind: 'failed' }>;
+    }
+  | { readonly kind: 'compensate'; readonly call: CallState }
+  | { readonly kind: 'verify'; readonly call: CallState };
+
+export interface UndoWish {
+  readonly reason: UndoReason;
+  readonly error: RecordedError | undefined;
+  readonly actor: string | undefined;
+  /** The mail that asked for it; taken in when the wish is granted. */
+  readonly mail: Mail | null;
+  /** What was wished before it, and waits with it. */
+  readonly before?: UndoWish | null;
+}
+
+/** What decisions are given beside the run. */
+export interface Scene {
+  /** The store's time. */
+  readonly now: number;
+  readonly random: () => number;
+}

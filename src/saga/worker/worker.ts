@@ -1,0 +1,283 @@
+/**
+ * A process that runs sagas: the public door. Claims runs, lets their code go on step by step, undoes what must be undone, and hands
+ * everything over when it stops.
+ */
+import { hostname } from 'node:os';
+import { HoldfastError } from '../../errors.ts';
+import { DEFAULT_MAX_BYTES } from '../../outbox/prepare.ts';
+import type { Database } from '../../postgres/database.ts';
+import type { TransactionHandle } from '../../postgres/executor.ts';
+import { createWaker } from '../../postgres/wake-up.ts';
+import { checkStart } from '../../postgres/start-checks.ts';
+import { refuseTransactionPooler } from '../../postgres/pooler.ts';
+import { systemClock, type Clock } from '../../runtime/clock.ts';
+import { noCrash, type CrashPoint } from '../../runtime/crash-point.ts';
+import { parseDuration, type Duration } from '../../runtime/duration.ts';
+import type { Logger } from '../../runtime/log.ts';
+import { createLifecycle } from '../../runtime/lifecycle.ts';
+import { createLoop } from '../../runtime/loop.ts';
+import type { Metrics } from '../../runtime/metrics.ts';
+import { safeLogger, safeMetrics } from '../../runtime/observers.ts';
+import { refuseUnknownOptions } from '../../runtime/options.ts';
+import type { Service } from '../../runtime/service.ts';
+import type { Transport } from '../../transport/port.ts';
+import { checkErrorLists, type ErrorLists } from '../definition/bugs.ts';
+import type { Sagas } from '../client/client.ts';
+import type { RecordedError } from '../journal/events.ts';
+import { createRegistry, type AnySaga } from '../definition/definition.ts';
+import { startLeaseKeeper } from './lease-keeper.ts';
+import { createPostgresClientStore } from '../store/postgres/postgres-client-store.ts';
+import { createPostgresWorkerStore } from '../store/postgres/postgres-worker-store.ts';
+import { DEFAULT_JOURNAL_LIMITS, LARGEST_READABLE_BYTES, MOST_JOURNAL_BYTES } from '../journal/growth.ts';
+import { pruneSagas } from '../store/postgres/prune-sagas.ts';
+import type { BrokerHealth } from '../../inbox/delivery/broker-watch.ts';
+import { sagaReplies } from '../protocol/replies.ts';
+import { reviewSaga } from '../definition/review.ts';
+import { reviewUnderWay } from './start-review.ts';
+import { createWorkerCore, type WorkerProgress } from './worker-core.ts';
+import { DEFAULT_REPLY_TOPIC } from '../protocol/wire.ts';
+
+export interface WorkerOptions {
+  readonly database: Database;
+  /** All that it can run; several versions of one saga may stand side by side. */
+  readonly sagas: readonly AnySaga[];
+  /** Shown in status; default: the host's name and the process id. */
+  readonly name?: string | undefined;
+  /** After a worker has died, its runs go on within this time; default '15s'. */
+  readonly lease?: Duration | undefined;
+  /** Most runs at work at once; default 1000. Runs that wait do not count. */
+  readonly concurrency?: number | undefined;
+  /**
+   * For how long its event loop may stand still at most, while a step computes, before its runs go to others; a thread keeps the lease
+   * meanwhile. Default: four times the lease.
+   */
+  readonly standstill?: Duration | undefined;
+  /** Most runs kept in memory although they only wait, so that a reply finds them there; default 1000. */
+  readonly waiting?: number | undefined;
+  /** Where replies of participants come in. Without it, something else must feed them: sagaReplies(). */
+  readonly replies?:
+    | { readonly transport: Transport; readonly destination?: string | undefined; readonly topic?: string | undefined }
+    | undefined;
+  /** How long finished runs and their journals are kept; default '30d'. */
+  readonly retention?: Duration | undefined;
+  /** Longest wait between two looks at the database when nothing happens; default '1s'. */
+  readonly idlePoll?: Duration | undefined;
+  /** Most UTF-8 bytes of one value as JSON; default 1 MiB. */
+  readonly maxBytes?: number | undefined;
+  /**
+   * Most events of one journal; default 10,000. A run whose next calls would need more is stuck, and goes on when it is retried under a
+   * higher limit.
+   */
+  readonly maxEvents?: number | undefined;
+  /** Most UTF-8 bytes of one journal, at most 256 MiB; default 64 MiB. As above. */
+  readonly maxJournalBytes?: number | undefined;
+  /** Which errors are bugs, that make a run stuck, and which are meant, that undo it, where a saga does not say so; see its `errors`. */
+  readonly errors?: ErrorLists | undefined;
+  /**
+   * Takes out of an error what must not stand in a journal (its message, stack, cause and details), before it is recorded; what it leaves
+   * is also what `run` catches. Default: nothing is taken out. When it throws, only the name is recorded.
+   */
+  readonly redactError?: ((error: RecordedError) => RecordedError) | undefined;
+  readonly log?: Logger | undefined;
+  readonly metrics?: Metrics | undefined;
+  readonly clock?: Clock | undefined;
+  /** Gives numbers in [0, 1). */
+  readonly random?: (() => number) | undefined;
+  /** For tests; see SAGA_CRASH_POINTS. */
+  readonly crashPoint?: CrashPoint | undefined;
+}
+
+export interface Worker extends Service {
+  /** Of its present lease; changes when one was lost. */
+  readonly id: string;
+  /** Starts and speaks to runs. Starts outside a transaction go with the worker's own commits: the fastest way in. */
+  readonly sagas: Sagas;
+  readonly progress: WorkerProgress;
+  /** How the way of replies stands with its broker; null without `replies`. */
+  repliesHealth(): BrokerHealth | null;
+  /** One look at the database: timers, mail, claims. */
+  tick(): Promise<void>;
+}
+
+const KNOWN = [
+  'database',
+  'sagas',
+  'name',
+  'lease',
+  'concurrency',
+  'standstill',
+  'waiting',
+  'replies',
+  'retention',
+  'idlePoll',
+  'maxBytes',
+  'maxEvents',
+  'maxJournalBytes',
+  'errors',
+  'redactError',
+  'log',
+  'metrics',
+  'clock',
+  'random',
+  'crashPoint',
+];
+
+/** The I/O points of a worker, each called with `:before` and `:after`. */
+export const SAGA_CRASH_POINTS = [
+  'saga.collect',
+  'saga.claim',
+  'saga.commit',
+  'saga.step',
+  'saga.transaction',
+  'saga.compensation',
+  'saga.verify',
+  'saga.fallback',
+] as const;
+
+/** Runs that one round deletes at most; it goes on with the next. */
+const MOST_PRUNED = 20_000;
+/** Between two rounds of pruning, in milliseconds. */
+const PRUNE_EVERY_MS = 600_000;
+
+/**
+ * Opens nothing before `start`.
+ * @throws HoldfastError HF_CONFIG, HF_OPTION_UNKNOWN, HF_DURATION, HF_SAGA_DEFINITION; `start` rejects with HF_SCHEMA_MISSING
+ */
+export function createWorker(options: WorkerOptions): Worker {
+  const where = 'createWorker';
+  refuseUnknownOptions(options, KNOWN, where);
+  const { database, clock = systemClock, random = Math.random, replies } = options;
+  if (typeof database?.transaction !== 'function')
+    throw wrong(where, 'has no database', 'Give database: openDatabase({ url }).');
+  const log = safeLogger(options.log).child({ part: 'worker' });
+  const metrics = safeMetrics(options.metrics, log);
+  const registry = createRegistry(options.sagas, where);
+  if (registry.all.length === 0) throw wrong(where, 'has no sagas', 'Give sagas: [placeOrder].');
+  const leaseMs = parseDuration(options.lease ?? '15s', `${where}.lease`);
+  if (leaseMs < 1_000) throw wrong(where, `has a lease of ${leaseMs} ms`, 'Give at least a second.');
+  const standstillMs =
+    options.standstill === undefined ? 4 * leaseMs : parseDuration(options.standstill, `${where}.standstill`);
+  const retentionMs = parseDuration(options.retention ?? '30d', `${where}.retention`);
+  const settings = {
+    maxBytes: wholeNumber(options.maxBytes, DEFAULT_MAX_BYTES, 2, `${where}.maxBytes`),
+    replyTo: replies?.topic ?? DEFAULT_REPLY_TOPIC,
+    maxEvents: wholeNumber(options.maxEvents, DEFAULT_JOURNAL_LIMITS.maxEvents, 10, `${where}.maxEvents`),
+    maxJournalBytes: journalBytes(options.maxJournalBytes, `${where}.maxJournalBytes`),
+    errors: checkErrorLists(options.errors, where, 'HF_CONFIG'),
+    redactError: options.redactError,
+  };
+  const store = createPostgresWorkerStore({
+    database,
+    log,
+    clock,
+    ...(options.crashPoint === undefined ? {} : { crashPoint: options.crashPoint }),
+    idleInTransactionMs: Math.ceil(leaseMs / 2),
+    queryTimeoutMs: Math.min(10_000, Math.ceil((leaseMs * 2) / 3)),
+    // Outcomes of what was under way are recorded also beyond the limit.
+    largestJournalBytes: Math.min(2 * settings.maxJournalBytes, LARGEST_READABLE_BYTES),
+  });
+  const core = createWorkerCore<TransactionHandle>({
+    store,
+    clientStore: createPostgresClientStore({ database }),
+    registry,
+    name: options.name ?? `${hostname()}:${process.pid}`,
+    leaseMs,
+    concurrency: wholeNumber(options.concurrency, 1_000, 1, `${where}.concurrency`),
+    mostWaiting: wholeNumber(options.waiting, 1_000, 0, `${where}.waiting`),
+    settings,
+    clock,
+    random,
+    log,
+    metrics,
+    crashPoint: options.crashPoint ?? noCrash,
+    // A clock that is moved by hand knows no standstill.
+    ...(clock === systemClock && standstillMs > leaseMs
+      ? { keeper: (underWay) => startLeaseKeeper({ database, leaseMs, standstillMs, log, underWay }) }
+      : {}),
+    idlePollMs: parseDuration(options.idlePoll ?? '1s', `${where}.idlePoll`),
+    async setAsleep(asleep) {
+      if (asleep && !waker.listening) return false;
+      await waker.setAsleep(asleep);
+      return asleep;
+    },
+  });
+  const waker = createWaker({ database, sleeper: 'worker', onWake: () => core.wake(), log, clock });
+  const replyConsumer =
+    replies === undefined
+      ? null
+      : sagaReplies({
+          database,
+          transport: replies.transport,
+          ...(replies.destination === undefined ? {} : { destination: replies.destination }),
+          ...(replies.topic === undefined ? {} : { topic: replies.topic }),
+          log,
+          metrics,
+          clock,
+        });
+  const pruneLoop = createLoop({
+    name: 'worker.prune',
+    clock,
+    log,
+    tick: async (signal) => {
+      const pruned = await pruneSagas(database, { olderThanMs: retentionMs, limit: MOST_PRUNED, signal });
+      if (pruned > 0) log.info({ pruned }, 'finished runs pruned');
+      return PRUNE_EVERY_MS;
+    },
+    onError: () => PRUNE_EVERY_MS / 10,
+  });
+
+  const lifecycle = createLifecycle({
+    make: () => null,
+    async start() {
+      await checkStart(database, log);
+      for (const saga of registry.all) {
+        for (const { what, advice, ...remark } of reviewSaga(saga)) log.warn(remark, `a saga ${what}. ${advice}`);
+      }
+      await refuseTransactionPooler(database, 'The worker');
+      await store.open();
+      await waker.start();
+      await core.start();
+      void reviewUnderWay(database, registry.all, core.id, log);
+      await Promise.all([replyConsumer?.start(), pruneLoop.start()]);
+    },
+    async stop(_run, stopOptions) {
+      await Promise.all([core.stop(stopOptions), replyConsumer?.stop(stopOptions), pruneLoop.stop(stopOptions)]);
+      await waker.stop(stopOptions);
+      await store.close();
+    },
+  });
+
+  return {
+    get id() {
+      return core.id;
+    },
+    sagas: core.sagas,
+    get progress() {
+      return core.progress;
+    },
+    repliesHealth: () => replyConsumer?.brokerHealth() ?? null,
+    tick: () => core.tick(),
+    start: lifecycle.start,
+    stop: lifecycle.stop,
+  };
+}
+
+function wholeNumber(given: number | undefined, preset: number, least: number, where: string): number {
+  if (given === undefined) return preset;
+  if (Number.isInteger(given) && given >= least) return given;
+  throw new HoldfastError('HF_CONFIG', `${where} is ${String(given)}.`, {
+    advice: `Give a whole number from ${least} on.`,
+  });
+}
+
+function journalBytes(given: number | undefined, where: string): number {
+  const bytes = wholeNumber(given, DEFAULT_JOURNAL_LIMITS.maxJournalBytes, 65_536, where);
+  if (bytes <= MOST_JOURNAL_BYTES) return bytes;
+  throw new HoldfastError('HF_CONFIG', `${where} is ${bytes}: more cannot be read back.`, {
+    advice: `Give at most ${MOST_JOURNAL_BYTES}, and keep large values elsewhere.`,
+  });
+}
+
+function wrong(where: string, what: string, advice: string): HoldfastError {
+  return new HoldfastError('HF_CONFIG', `${where} ${what}.`, { advice });
+}
