@@ -228,9 +228,10 @@ describe('children', () => {
     const run = await worker.sagas.start(hasty, null);
     expect(await run.result({ timeout: '20s' })).toBe('HF_STEP_TIMEOUT');
     expect((await lab.view(await childOf(run.id))).status).toBe('compensated');
-    // On a busy machine its time is up before it has begun.
-    const worked = (await lab.story(await childOf(run.id))).includes('done work');
-    expect(log).toEqual(worked ? ['undo inner'] : []);
+    // On a busy machine its time is up before it has begun, or in the midst of its work, which is in doubt then.
+    const story = await lab.story(await childOf(run.id));
+    expect(log).toEqual(story.includes('compensated work') ? ['undo inner'] : []);
+    if (story.includes('done work')) expect(log).toEqual(['undo inner']);
   });
 });
 
