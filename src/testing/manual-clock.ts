@@ -56,7 +56,9 @@ export function createManualClock(start: Date | number = Date.UTC(2026, 0, 1)): 
       return new Promise((resolve) => {
         if (signal?.aborted === true || !(delayMs > 0)) return resolve();
         const sleeper: Sleeper = {
-          dueMs: elapsedMs + delayMs,
+          // In whole milliseconds, as timers are: of fractions that are added and subtracted in two ways, one says that it is time and
+          // the other that it is not yet, and time does not go on by itself here.
+          dueMs: Math.ceil(elapsedMs + delayMs),
           wake() {
             sleepers.delete(sleeper);
             signal?.removeEventListener('abort', sleeper.wake);

@@ -44,6 +44,16 @@ describe('createManualClock', () => {
     expect(clock.monotonic()).toBe(35);
   });
 
+  test('a sleep of fractions of a millisecond lasts to the next whole one, as a timer does', async () => {
+    const clock = createManualClock();
+    let woken = 0;
+    for (const delayMs of [5 + 1 / 3, 0.1, 7.5]) {
+      void clock.sleep(delayMs).then(() => (woken += 1));
+      await clock.advance(clock.nextDueMs - clock.monotonic());
+    }
+    expect([woken, clock.monotonic()]).toEqual([3, 6 + 1 + 8]);
+  });
+
   test('a signal ends a sleep without moving the time, and no listener stays', async () => {
     const clock = createManualClock();
     const stop = new AbortController();
