@@ -14,9 +14,10 @@ it('does not wait for ever for a redrive or a pruning whose transaction hangs', 
     runner: {
       transaction: () => {
         transactions += 1;
-        // The start asks under which queue the name is known, and is answered.
-        if (transactions === 1) return Promise.resolve(JSON.stringify(['shipping']) as never);
-        if (transactions === 3) hanging.fire();
+        // The start asks what the name stands for, which nobody has said yet, and has it stored.
+        if (transactions === 1) return Promise.resolve(null as never);
+        if (transactions === 2) return Promise.resolve(true as never);
+        if (transactions === 4) hanging.fire();
         return new Promise<never>(() => {});
       },
     },

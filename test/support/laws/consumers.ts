@@ -17,7 +17,7 @@ export interface HandlerMisbehaviour {
 }
 
 /** Short, so that what a dead consumer held comes again within a second. */
-export const LAW_BROKER = { lockDurationMs: 600, stalledIntervalMs: 200 } satisfies Partial<BullmqTransportOptions>;
+export const LAW_BROKER = { lockDurationMs: 1_500, stalledIntervalMs: 300 } satisfies Partial<BullmqTransportOptions>;
 
 /** Retries of milliseconds instead of minutes; everything else as it is by default. */
 const FAST = {
