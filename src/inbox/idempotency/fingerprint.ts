@@ -1,5 +1,5 @@
 /**
- * Fingerprints of requests, by which idempotent.ts tells a repeated request from another one under the same key.
+ * Fingerprints of requests, by which idempotency.ts tells a repeated request from another one under the same key.
  */
 import { createHash } from 'node:crypto';
 import { HoldfastError } from '../../errors.ts';
