@@ -43,15 +43,19 @@ function heavy(ms: number) {
   return { flow, seen };
 }
 
+async function threadOf(log: ReturnType<typeof rememberingLogger>): Promise<void> {
+  await eventually('the thread is there', async () =>
+    log.lines.some(({ message }) => message.startsWith('a thread keeps the lease')),
+  );
+}
+
 describe('a step that computes for longer than the lease', () => {
   it('is made once: nobody can take its run over meanwhile; and it is named', async () => {
     const log = rememberingLogger();
     const { flow, seen } = heavy(6_000);
     const worker = await lab.worker([flow], { lease: '2s', standstill: '1m', log });
     const { id } = worker;
-    await eventually('the thread is there', async () =>
-      log.lines.some(({ message }) => message.startsWith('a thread keeps the lease')),
-    );
+    await threadOf(log);
     const run = await worker.sagas.start(flow, null);
     // Asked by the server, at a time when this process does nothing: another worker would take over then.
     const lasted = lab.test.pool.query(
@@ -69,9 +73,12 @@ describe('a step that computes for longer than the lease', () => {
   });
 
   it('for ever, or longer than `standstill`, has its run go to others, and costs it no attempt', async () => {
+    const log = rememberingLogger();
     const { flow, seen } = heavy(4_000);
-    const worker = await lab.worker([flow], { lease: '1s', standstill: '1500ms' });
+    const worker = await lab.worker([flow], { lease: '1s', standstill: '1500ms', log });
     const { id } = worker;
+    // Without the thread the lease would be over in any case.
+    await threadOf(log);
     const run = await worker.sagas.start(flow, null);
     expect(await run.result({ timeout: '30s' })).toBe('computed');
     expect(seen.attempts).toBe(2);
