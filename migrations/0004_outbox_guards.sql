@@ -89,6 +89,7 @@ CREATE OR REPLACE FUNCTION "holdfast".write_message(
 DECLARE
   writer xid8;
   relays record;
+  size integer := octet_length(write_message.payload::text);
 BEGIN
   IF require_transaction AND pg_current_xact_id_if_assigned() IS NULL THEN
     PERFORM pg_current_xact_id();
@@ -99,10 +100,14 @@ BEGIN
   IF NOT relays.sequences_well THEN
     PERFORM "holdfast".raise_sequences();
   END IF;
+  -- A payload that is nested too deep has two brackets for each of its levels.
+  IF size > 1000 THEN
+    PERFORM "holdfast".readable(write_message.payload);
+  END IF;
   INSERT INTO "holdfast".outbox (xid, id, topic, key, lane, payload, headers, bytes)
   VALUES (writer, write_message.id, write_message.topic, write_message.key, write_message.lane,
-    "holdfast".readable(write_message.payload), write_message.headers,
-    octet_length(write_message.payload::text) + octet_length(write_message.headers::text));
+    write_message.payload, write_message.headers,
+    size + octet_length(write_message.headers::text));
   IF relays.asleep AND current_setting('holdfast.wake', true) IS DISTINCT FROM 'off' THEN
     PERFORM pg_notify('"holdfast".wake', '');
   END IF;
