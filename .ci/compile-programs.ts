@@ -24,10 +24,8 @@ const places: Plugin = {
 };
 
 export interface Programs {
-  /** The compiled file of an entry, which is found by its own name, such as 'relay.ts'. */
-  readonly path: (entry: string) => string;
-  /** Where they all are. */
-  readonly folder: string;
+  /** The compiled file of each entry, by the name of its source, such as 'relay.ts'. */
+  readonly paths: Readonly<Record<string, string>>;
   readonly dispose: () => Promise<void>;
 }
 
@@ -53,8 +51,9 @@ export async function compilePrograms(entries: readonly string[]): Promise<Progr
     plugins: [places],
   });
   return {
-    path: (entry) => join(folder, basename(entry).replace(/ts$/, 'mjs')),
-    folder,
+    paths: Object.fromEntries(
+      entries.map((entry) => [basename(entry), join(folder, basename(entry).replace(/ts$/, 'mjs'))]),
+    ),
     dispose: () => rm(folder, { recursive: true, force: true }),
   };
 }

@@ -63,7 +63,7 @@ export function launchFleet(settings: Settings, programs: Programs): Fleet {
 
   function launch(name: ProcessName): Promise<void> {
     const script = name === 'relay' ? 'relay' : WORKERS.some((worker) => worker === name) ? 'worker' : 'service';
-    const child = spawn(process.execPath, [programs.path(`${script}.ts`), name], {
+    const child = spawn(process.execPath, [programs.paths[`${script}.ts`] as string, name], {
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
     });
     const entry: Child = { process: child, exited: once(child, 'exit'), expected: false };

@@ -14,15 +14,18 @@ const DEFECTS: ReadonlySet<string> = new Set([
   'AssertionError',
 ]);
 
-/** The name of its class, or null for any other error. By name, since there are errors of other realms. Never throws. */
-export function defectOf(error: unknown): string | null {
+/**
+ * The name of its class, or null for any other error. By name, since there are errors of other realms. Never throws.
+ * @param names of the classes that count; default: all that JavaScript throws by itself
+ */
+export function defectOf(error: unknown, names: ReadonlySet<string> = DEFECTS): string | null {
   try {
     if (typeof error !== 'object' || error === null) return null;
     const { constructor, cause } = error as { readonly constructor?: unknown; readonly cause?: unknown };
     const name = typeof constructor === 'function' ? constructor.name : '';
-    if (!DEFECTS.has(name)) return null;
+    if (!names.has(name)) return null;
     // `fetch failed` is a TypeError, whose cause is the network.
-    return cause === undefined || cause === null || defectOf(cause) !== null ? name : null;
+    return cause === undefined || cause === null || defectOf(cause, names) !== null ? name : null;
   } catch {
     // Getters and proxies may do anything.
     return null;

@@ -16,8 +16,8 @@ declare module 'vitest' {
     postgresAdminUrl: string;
     postgresVersion: string;
     redisUrl: string;
-    /** Folder of the compiled programs, for as long as the run lasts. */
-    programs: string;
+    /** Paths of the compiled programs, by the names of their sources. */
+    programs: Readonly<Record<string, string>>;
     /** Folder in which the command line is compiled by the first test that needs it. */
     commandLine: string;
   }
@@ -40,7 +40,7 @@ export async function setup(project: TestProject): Promise<() => Promise<void>> 
     throw error;
   });
   const commandLine = await mkdtemp(join(tmpdir(), 'holdfast-cli-'));
-  project.provide('programs', programs.folder);
+  project.provide('programs', programs.paths);
   project.provide('commandLine', commandLine);
   project.provide('postgresAdminUrl', postgres.adminUrl);
   project.provide('postgresVersion', postgres.version);

@@ -3,6 +3,7 @@
  * it goes on when the code is mended. Asked by the forward path of what `run` ends with, and by attempts of what a step fails with.
  */
 import { HoldfastError, isHoldfastError, type ErrorCode } from '../../errors.ts';
+import { defectOf } from '../../runtime/defect.ts';
 import { refuseUnknownOptions } from '../../runtime/options.ts';
 
 /** A class of errors; its subclasses count as well. */
@@ -24,6 +25,7 @@ const BUGS: ReadonlySet<string> = new Set([
   'SyntaxError',
   'AssertionError',
 ]);
+const STEP_BUGS: ReadonlySet<string> = new Set([...BUGS].filter((name) => name !== 'SyntaxError'));
 
 /** What Holdfast refuses that no data of the business can bring about, and what cannot be recorded. */
 const BUG_CODES: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
@@ -57,7 +59,7 @@ export function isBug(
       if (said !== undefined) return said === 'stuck';
     }
     if (isHoldfastError(error)) return BUG_CODES.has(error.code);
-    return isNativeBug(error, where);
+    return defectOf(error, where === 'run' ? BUGS : STEP_BUGS) !== null;
   } catch {
     // Getters and proxies may do anything.
     return false;
@@ -73,16 +75,6 @@ function saidOf(error: unknown, { stuck = [], undo = [] }: ErrorLists): 'stuck' 
     proto = Object.getPrototypeOf(proto) as object | null;
   }
   return undefined;
-}
-
-/** By name, since there are errors of other realms. */
-function isNativeBug(error: unknown, where: 'run' | 'step'): boolean {
-  if (typeof error !== 'object' || error === null) return false;
-  const { constructor, cause } = error as { readonly constructor?: unknown; readonly cause?: unknown };
-  const name = typeof constructor === 'function' ? constructor.name : '';
-  if (!BUGS.has(name) || (where === 'step' && name === 'SyntaxError')) return false;
-  // `fetch failed` is a TypeError, whose cause is the network.
-  return cause === undefined || cause === null || isNativeBug(cause, where);
 }
 
 /** @throws HoldfastError HF_OPTION_UNKNOWN, or `code`, for what is no list of classes, and for a class that is in both */
