@@ -7,7 +7,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { openDatabase, type Database } from '../../src/postgres/database.ts';
 import { emptySagas, mailOf, seedRun, seedWorker, STUCK_IN_DOUBT, STUCK_UNDOING } from '../operations/saga-lab.ts';
 import { eventually } from '../support/eventually.ts';
-import { startTcpProxy } from '../support/laws/tcp-proxy.ts';
+import { startTcpProxy } from '../support/faults/tcp-proxy.ts';
 import { createTestDatabase, type TestDatabase } from '../support/servers.ts';
 import { daemon, holdfast, type Daemon } from './process.ts';
 

@@ -1,5 +1,5 @@
 /**
- * The decisions of a consumer, as tables and as laws over everything that can happen.
+ * The decisions of a consumer, as tables and as properties over everything that can happen.
  */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';

@@ -16,7 +16,7 @@ import { step, transaction } from '../../src/saga/definition/steps.ts';
 import { delivery, openLab as openInbox, Placed, wire, type Lab as InboxLab } from '../inbox/lab.ts';
 import { openLab as openSagas, gate, type Lab as SagaLab } from '../saga/lab.ts';
 import { eventually } from '../support/eventually.ts';
-import { startTcpProxy, type TcpProxy } from '../support/laws/tcp-proxy.ts';
+import { startTcpProxy, type TcpProxy } from '../support/faults/tcp-proxy.ts';
 import { createRelayLab } from '../support/relay-lab.ts';
 
 let proxy: TcpProxy;

@@ -9,7 +9,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import type { Cursor } from '../../src/relay/log/cursor.ts';
 import { createLogReader, LOG_READER_SETTINGS, PAGE_BYTES, type LogReader } from '../../src/relay/log/log-reader.ts';
 import { createScheduler } from '../../src/relay/maintenance/scheduler.ts';
-import { endChildren, startChild } from '../support/laws/child.ts';
+import { endChildren, startChild } from '../support/faults/child.ts';
 import { published } from '../support/recording-transport.ts';
 import { createRelayLab, type RelayLab } from '../support/relay-lab.ts';
 

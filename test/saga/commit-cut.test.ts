@@ -15,7 +15,7 @@ import {
   uniqueSaga,
   update,
 } from '../conformance/saga-store-kit.ts';
-import { isCommit, startTcpProxy, type Fate, type TcpProxy } from '../support/laws/tcp-proxy.ts';
+import { isCommit, startTcpProxy, type Fate, type TcpProxy } from '../support/faults/tcp-proxy.ts';
 import { openPostgresStores, type PostgresStores } from './postgres-stores.ts';
 
 let stores: PostgresStores;

@@ -1,6 +1,6 @@
 /**
  * Runs that are suspected of killing their workers, and a schema that keeps its worker waiting, on PostgreSQL. That such runs are found
- * is shown with real processes in laws/saga-poison.test.ts; here, that nobody else is blamed and nothing is forgotten over it.
+ * is shown with real processes in faults/saga-poison.test.ts; here, that nobody else is blamed and nothing is forgotten over it.
  */
 import type { StandardSchemaV1 } from '@standard-schema/spec';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';

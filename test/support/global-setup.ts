@@ -1,6 +1,6 @@
 /**
  * Vitest's global setup: one PostgreSQL and one Redis for the whole run, which tests reach through servers.ts, and the programs that
- * they start as processes (laws/child.ts).
+ * they start as processes (faults/child.ts).
  */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -24,11 +24,11 @@ declare module 'vitest' {
 }
 
 const PROGRAMS = [
-  'laws/relay-child.ts',
-  'laws/consumer-child.ts',
-  'laws/saga-child.ts',
-  'laws/saga-poison-child.ts',
-  'laws/reference-child.ts',
+  'faults/relay-child.ts',
+  'faults/consumer-child.ts',
+  'faults/saga-child.ts',
+  'faults/saga-poison-child.ts',
+  'faults/reference-child.ts',
   '../transport/hanging-consumer.ts',
 ].map((path) => fileURLToPath(new URL(path, import.meta.url)));
 

@@ -1,0 +1,325 @@
+/**
+ * The judge of sagas is judged: a history without fault passes, and each way of breaking one is found and named.
+ */
+import { describe, expect, it } from 'vitest';
+import type { JournalEvent } from '../../src/saga/journal/events.ts';
+import { sagaBreaches, type SagaExpectations } from '../support/faults/saga-checker.ts';
+import type { RowEffect, SagaFacts, StoredRow } from '../support/faults/saga-facts.ts';
+import type { OutsideEntry } from '../support/faults/saga-outside.ts';
+
+const RUN = '0197a3c2-5b1e-7cc3-98c4-dc0c0c07398f';
+const error = { name: 'Error', message: 'no' };
+
+const started: JournalEvent = { t: 'started', input: {} };
+const called = (call: string, kind: 'step' | 'transaction' = 'step'): JournalEvent => ({
+  t: 'called',
+  call,
+  kind,
+  step: call,
+});
+const done = (call: string): JournalEvent => ({ t: 'done', call });
+const failed = (call: string, outcome: 'definite' | 'unknown'): JournalEvent => ({
+  t: 'failed',
+  call,
+  attempts: 1,
+  error,
+  outcome,
+});
+const undoing: JournalEvent = { t: 'undoing', reason: 'failed' };
+const compensating = (call: string): JournalEvent => ({ t: 'compensating', call, round: 1 });
+const compensated = (call: string): JournalEvent => ({ t: 'compensated', call });
+const completed: JournalEvent = { t: 'completed' };
+const undone: JournalEvent = { t: 'undone' };
+
+/** One row an event, a second apart, stored ten milliseconds after its time. */
+function rows(
+  events: readonly JournalEvent[],
+  change: (row: StoredRow) => Partial<StoredRow> = () => ({}),
+): StoredRow[] {
+  return events.map((event, n) => {
+    const row: StoredRow = { n, at: n * 1_000, storedAt: n * 1_000 + 10, holder: 'alive', events: [event] };
+    return { ...row, ...change(row) };
+  });
+}
+
+function entry(what: 'do' | 'undo', call: string, given: Partial<OutsideEntry> = {}): OutsideEntry {
+  const key = `${RUN}:${call}${what === 'undo' ? ':undo' : ''}`;
+  return { by: 'w', what, run: RUN, call, key, amount: 1, attempt: 1, token: 1, at: 1_000_000, ...given };
+}
+
+const effect = (what: 'do' | 'undo', call: string): RowEffect => ({ what, run: RUN, call, amount: 1 });
+
+interface Story {
+  readonly status?: 'completed' | 'compensated' | 'stuck' | 'running';
+  readonly journal: readonly StoredRow[];
+  readonly effects?: readonly RowEffect[];
+  readonly outside?: readonly OutsideEntry[];
+  readonly rest?: Partial<SagaFacts>;
+}
+
+function judge(
+  { status = 'completed', journal, effects = [], outside = [], rest = {} }: Story,
+  expectations: SagaExpectations = {},
+): string {
+  const reason = status === 'compensated' ? 'failed' : null;
+  const facts: SagaFacts = {
+    runs: [{ id: RUN, status, reason, held: false, journal }],
+    effects,
+    outside,
+    messages: [],
+    tampered: [],
+    misfits: [],
+    unfinished: [],
+    ...rest,
+  };
+  return sagaBreaches(facts, expectations).join('\n');
+}
+
+const forth = [started, called('debit', 'transaction'), done('debit'), called('gift'), done('gift')];
+const effects = [effect('do', 'debit')];
+const outside = [entry('do', 'gift')];
+const back = [undoing, compensating('gift'), compensated('gift'), compensating('debit'), compensated('debit'), undone];
+const whole = { journal: rows([...forth, completed]), effects, outside };
+const reverted = {
+  status: 'compensated',
+  journal: rows([...forth, ...back]),
+  effects: [...effects, effect('undo', 'debit')],
+  outside: [...outside, entry('undo', 'gift')],
+} as const;
+
+describe('passes', () => {
+  it('a run that has been undone, with what was repeated under its key', () => {
+    expect(
+      judge({
+        ...reverted,
+        outside: [entry('do', 'gift'), entry('do', 'gift', { attempt: 2 }), entry('undo', 'gift')],
+      }),
+    ).toBe('');
+  });
+  it('what came from a worker that had been replaced', () => {
+    const late = [
+      entry('do', 'gift', { token: 2 }),
+      entry('undo', 'gift', { token: 2 }),
+      entry('do', 'gift', { key: 'x', token: 1 }),
+    ];
+    expect(judge({ ...reverted, outside: late })).toBe('');
+  });
+  it('a step in doubt that never happened, and was compensated all the same', () => {
+    const journal = rows([
+      started,
+      called('gift'),
+      failed('gift', 'unknown'),
+      undoing,
+      compensating('gift'),
+      compensated('gift'),
+      undone,
+    ]);
+    expect(judge({ status: 'compensated', journal, outside: [entry('undo', 'gift')] })).toBe('');
+  });
+});
+
+const broken: readonly { name: string; breach: RegExp; story: Story; expectations?: SagaExpectations }[] = (
+  [
+    ['a start that is gone', /I5/, whole, { started: ['another'] }],
+    ['a start that was rolled back', /I2.*rolled back/, whole, { rolledBack: [RUN] }],
+    ['a run that is not there', /I2.*not there/, { ...whole, rest: { runs: [] } }],
+    ['a run that has not ended', /I13/, { ...whole, rest: { unfinished: ['run'] } }],
+    ['a run that is stuck', /I6.*stuck/, { journal: rows(forth), status: 'stuck' }],
+    ['a run that should be stuck', /I6.*should be stuck/, whole, { stuck: [RUN] }],
+    ['an end that the journal does not have', /I6.*not at an end/, { ...whole, journal: rows(forth) }],
+    ['an open call at the end', /I6.*is open/, { journal: rows([started, called('gift'), completed]), outside }],
+    ['a gap in the journal', /I10.*row 2/, { ...whole, journal: whole.journal.filter(({ n }) => n !== 1) }],
+    [
+      'a second outcome',
+      /I10.*gift was done/,
+      { ...whole, journal: rows([...forth, failed('gift', 'definite'), completed]) },
+    ],
+    ['a row that was changed', /I10: UPDATE/, { ...whole, rest: { tampered: ['UPDATE of row 1'] } }],
+    ['a history that the code does not repeat', /I10: misfit/, { ...whole, rest: { misfits: ['misfit'] } }],
+    [
+      'something after the end',
+      /I10.*after the end/,
+      { ...whole, journal: rows([...forth, completed, called('tip')]) },
+    ],
+    [
+      'time that goes back',
+      /I10.*older/,
+      { ...whole, journal: rows([...forth, completed], ({ n }) => (n === 3 ? { at: 0 } : {})) },
+    ],
+    [
+      'a row under a lost lease',
+      /I11/,
+      { ...whole, journal: rows([...forth, completed], ({ n }) => (n === 3 ? { holder: 'gone' } : {})) },
+    ],
+    [
+      'a row ahead of time',
+      /I12.*ahead/,
+      { ...whole, journal: rows([...forth, completed], ({ n }) => (n === 3 ? { storedAt: 2_900 } : {})) },
+    ],
+    [
+      'a sleep that was too short',
+      /I12.*early/,
+      {
+        ...whole,
+        journal: rows([
+          ...forth,
+          { t: 'called', call: 'sleep#1', kind: 'sleep', step: 'sleep', until: 7_000 },
+          done('sleep#1'),
+          completed,
+        ]),
+      },
+    ],
+    [
+      'a retry before its time',
+      /I12.*attempt 2/,
+      {
+        ...whole,
+        journal: rows([
+          ...forth.slice(0, 4),
+          { t: 'attempt failed', call: 'gift', attempt: 1, error, retryAt: 2_000_000 },
+          done('gift'),
+          completed,
+        ]),
+        outside: [entry('do', 'gift'), entry('do', 'gift', { attempt: 2 })],
+      },
+    ],
+    [
+      'a signal that two waits took',
+      /I12.*took a signal/,
+      {
+        ...whole,
+        journal: rows([
+          ...forth,
+          { t: 'called', call: 'wait:answer#1', kind: 'wait', step: 'answer' },
+          { t: 'called', call: 'wait:answer#2', kind: 'wait', step: 'answer' },
+          { t: 'signal', name: 'answer', payload: 1 },
+          { t: 'done', call: 'wait:answer#1', output: 1 },
+          { t: 'done', call: 'wait:answer#2', output: 1 },
+          completed,
+        ]),
+      },
+    ],
+    [
+      'a deadline that came early',
+      /I12.*deadline/,
+      {
+        ...reverted,
+        journal: rows([
+          { t: 'started', input: {}, deadlineAt: 1_000_000 },
+          ...forth.slice(1),
+          { t: 'undoing', reason: 'timed out' },
+          ...back.slice(1),
+        ]),
+      },
+    ],
+    ['an effect that is missing', /I7: gift is done, and has no effect/, { ...whole, outside: [] }],
+    ['a double row', /I7.*2 times/, { ...whole, effects: [...effects, ...effects] }],
+    [
+      'a double effect under two keys',
+      /I7.*2 keys/,
+      { ...whole, outside: [...outside, entry('do', 'gift', { key: 'other' })] },
+    ],
+    [
+      'an effect of a call that nobody made',
+      /I7.*no such call/,
+      { ...whole, outside: [...outside, entry('do', 'tip')] },
+    ],
+    ['an effect that nobody took back', /I8.*took back/, { ...reverted, outside }],
+    [
+      'an effect after its compensation',
+      /I8.*after its compensation/,
+      {
+        ...reverted,
+        journal: rows([
+          started,
+          called('gift'),
+          failed('gift', 'unknown'),
+          undoing,
+          compensating('gift'),
+          compensated('gift'),
+          undone,
+        ]),
+        effects: [],
+        outside: [entry('undo', 'gift'), entry('do', 'gift')],
+      },
+    ],
+    [
+      'a step in doubt that was not compensated',
+      /I8.*may have happened/,
+      {
+        status: 'compensated',
+        journal: rows([started, called('gift'), failed('gift', 'unknown'), undoing, undone]),
+      },
+    ],
+    [
+      'a compensation of what has not happened',
+      /I7.*has not happened/,
+      {
+        status: 'compensated',
+        journal: rows([
+          started,
+          called('gift'),
+          failed('gift', 'definite'),
+          undoing,
+          compensating('gift'),
+          compensated('gift'),
+          undone,
+        ]),
+      },
+    ],
+    [
+      'compensations in the order of starts',
+      /I7.*started before it/,
+      {
+        ...reverted,
+        journal: rows([
+          ...forth,
+          undoing,
+          compensating('debit'),
+          compensated('debit'),
+          compensating('gift'),
+          compensated('gift'),
+          undone,
+        ]),
+      },
+    ],
+    [
+      'two compensations at once',
+      /I7.*still is/,
+      {
+        ...reverted,
+        journal: rows([
+          ...forth,
+          undoing,
+          compensating('gift'),
+          compensating('debit'),
+          compensated('gift'),
+          compensated('debit'),
+          undone,
+        ]),
+      },
+    ],
+    [
+      'undoing behind the pivot',
+      /I7.*behind its pivot/,
+      {
+        ...reverted,
+        journal: rows([...forth, called('book', 'transaction'), done('book'), ...back]),
+      },
+    ],
+    ['sums that are not the same', /I9: charge/, whole],
+  ] as readonly (readonly [string, RegExp, Story, SagaExpectations?])[]
+).map(([name, breach, story, expectations = {}]) => ({ name, breach, story, expectations }));
+
+describe('finds', () => {
+  it.each(broken)('$name', ({ breach, story, expectations }) => {
+    expect(judge(story, expectations)).toMatch(breach);
+  });
+  it('nothing but sums amiss in the story that the broken ones are made of', () => {
+    // Nothing was charged or reserved in it, as a run that completes must.
+    expect(judge(whole)).toBe(
+      'I9: charge comes to 0, the runs that completed to 1\nI9: reserve comes to 0, the runs that completed to 1',
+    );
+    expect(judge(reverted)).toBe('');
+  });
+});
