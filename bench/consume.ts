@@ -8,7 +8,7 @@ import { messageId } from '../src/message/id.ts';
 import { consumer } from '../src/inbox/consumer.ts';
 import { on } from '../src/inbox/handlers/handler.ts';
 import { openDatabase, type Database } from '../src/postgres/database.ts';
-import { bullmqTransport } from '../src/transport/bullmq-redis.ts';
+import { bullmqTransport } from '../src/transport/bullmq/redis-transport.ts';
 import { memoryTransport } from '../src/transport/memory.ts';
 import type { OutboundMessage, Transport } from '../src/transport/port.ts';
 import { handleByHand, INBOX_SCHEMA, INBOX_TABLE } from './rivals/inbox-loop.ts';

@@ -18,12 +18,12 @@ export { createRelay, type Relay, type RelayOptions } from './relay/relay.ts';
 export { type SubscriptionOptions } from './relay/subscription/options.ts';
 export { type Route } from './relay/subscription/routes.ts';
 
-export { bullmqTransport, type BullmqTransportOptions } from './transport/bullmq-redis.ts';
+export { bullmqTransport, type BullmqTransportOptions } from './transport/bullmq/redis-transport.ts';
 export {
   bullmqPostgresTransport,
   migrateBullmqPostgres,
   type BullmqPostgresTransportOptions,
-} from './transport/bullmq-postgres.ts';
+} from './transport/bullmq/postgres-transport.ts';
 export { memoryTransport } from './transport/memory.ts';
 export {
   type Delivery,

@@ -15,7 +15,7 @@ import { handle } from '../../src/saga/participant/handle.ts';
 import { participant } from '../../src/saga/participant/participant.ts';
 import { command } from '../../src/saga/definition/steps.ts';
 import { createWorker } from '../../src/saga/worker/worker.ts';
-import { bullmqTransport } from '../../src/transport/bullmq-redis.ts';
+import { bullmqTransport } from '../../src/transport/bullmq/redis-transport.ts';
 import type { Contestant, ContestantOptions } from '../contestant-process.ts';
 import { HAND_WRITTEN_SAGA_SCHEMA, runByHand, type SagaByHand } from '../rivals/hand-written-saga.ts';
 import { INBOX_SCHEMA, INBOX_TABLE } from '../rivals/inbox-loop.ts';

@@ -1,6 +1,6 @@
 /**
  * Trouble in the background comes again with every attempt to connect, once a second for hours. Said at once, and then ever more rarely
- * for as long as it lasts. Used by the adapters for `onError`.
+ * for as long as it lasts.
  */
 
 /** The same trouble is passed on again after this, then after twice that, and so on. */

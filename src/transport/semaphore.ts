@@ -1,5 +1,5 @@
 /**
- * A bounded number of slots, given in the order they were asked for. Used by the receivers beside this file.
+ * A bounded number of slots, given in the order they were asked for.
  */
 
 export interface Semaphore {

@@ -1,5 +1,5 @@
 /**
- * What every transport does alike: it remembers what it made, closes it, and stops softly until told otherwise. Used by the adapters beside this file.
+ * What every transport does alike: it remembers what it made, closes it, and stops softly until told otherwise.
  */
 import { HoldfastError, isHoldfastError } from '../errors.ts';
 import { defectOf } from '../runtime/defect.ts';

@@ -16,8 +16,12 @@ const FLOORS: readonly (readonly string[])[] = [
   ['dashboard'],
   ['cli'],
 ];
-/** Rooms that have rooms, lowest first. What stands at the top of a room is above all of them: its doors. */
+/**
+ * Rooms that have rooms, lowest first. What stands at the top of a room is above all of them: its doors. Where the top is what its rooms
+ * share, it stands in the list itself, as ''.
+ */
 const SUB_ROOMS: Readonly<Record<string, readonly string[]>> = {
+  transport: ['', 'bullmq'],
   relay: ['log', 'subscription', 'delivery', 'maintenance'],
   inbox: ['handlers', 'window', 'idempotency', 'stores', 'delivery'],
   saga: [
@@ -48,7 +52,7 @@ function subRoomOf(path: string): { readonly room: string; readonly floor: numbe
   const [, room = '', folder = ''] = /^src\/([^/.]+)\/(?:(.*)\/)?[^/]+$/.exec(path) ?? [];
   const plan = SUB_ROOMS[room];
   if (plan === undefined) return null;
-  return { room, floor: folder === '' ? plan.length : plan.indexOf(folder) };
+  return { room, floor: folder === '' && !plan.includes('') ? plan.length : plan.indexOf(folder) };
 }
 
 describe('the layout of src', () => {

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, expect, it, onTestFinished } from 'vitest';
 import { consumer, type Consumer } from '../../src/inbox/consumer.ts';
 import type { Logger } from '../../src/runtime/log.ts';
 import { noopMetrics, type Metrics } from '../../src/runtime/metrics.ts';
-import { bullmqTransport } from '../../src/transport/bullmq-redis.ts';
+import { bullmqTransport } from '../../src/transport/bullmq/redis-transport.ts';
 import { memoryTransport } from '../../src/transport/memory.ts';
 import type { Transport } from '../../src/transport/port.ts';
 import { startRedis } from '../support/servers.ts';

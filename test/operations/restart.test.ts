@@ -14,7 +14,7 @@ import { saga } from '../../src/saga/definition/definition.ts';
 import { sagaReplies } from '../../src/saga/protocol/replies.ts';
 import { transaction } from '../../src/saga/definition/steps.ts';
 import { createWorker } from '../../src/saga/worker/worker.ts';
-import { bullmqTransport } from '../../src/transport/bullmq-redis.ts';
+import { bullmqTransport } from '../../src/transport/bullmq/redis-transport.ts';
 import { memoryBroker, memoryTransport } from '../../src/transport/memory.ts';
 import type { Transport } from '../../src/transport/port.ts';
 import { Placed, wire } from '../inbox/lab.ts';

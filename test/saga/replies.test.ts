@@ -10,7 +10,7 @@ import { noopMetrics, type Metrics } from '../../src/runtime/metrics.ts';
 import { MOVES, type RunStatus } from '../../src/saga/journal/events.ts';
 import { sagaReplies, type SagaRepliesOptions } from '../../src/saga/protocol/replies.ts';
 import type { SagaReply } from '../../src/saga/protocol/wire.ts';
-import { bullmqTransport } from '../../src/transport/bullmq-redis.ts';
+import { bullmqTransport } from '../../src/transport/bullmq/redis-transport.ts';
 import { memoryTransport } from '../../src/transport/memory.ts';
 import { delivery, openLab, wire, type Lab } from '../inbox/lab.ts';
 import { sharedRedisUrl, uniquePrefix } from '../support/servers.ts';

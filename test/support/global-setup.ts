@@ -29,7 +29,7 @@ const PROGRAMS = [
   'faults/saga-child.ts',
   'faults/saga-poison-child.ts',
   'faults/reference-child.ts',
-  '../transport/hanging-consumer.ts',
+  '../transport/bullmq/hanging-consumer.ts',
 ].map((path) => fileURLToPath(new URL(path, import.meta.url)));
 
 export async function setup(project: TestProject): Promise<() => Promise<void>> {

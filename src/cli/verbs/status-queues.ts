@@ -3,7 +3,7 @@
  */
 import type { Database } from '../../postgres/database.ts';
 import { queuesOnPostgres } from '../../operations/doctor/postgres-queues.ts';
-import type { FoundQueue } from '../../transport/bullmq-queues.ts';
+import type { FoundQueue } from '../../transport/bullmq/redis-queues.ts';
 import { formatCount } from '../output/format.ts';
 import type { Ui } from '../output/report.ts';
 import { formatTable } from '../output/table.ts';
@@ -32,7 +32,7 @@ async function readRedis(urls: readonly string[], prefix: string | undefined): P
   if (urls.length === 0) return { queues: [], trouble: null };
   try {
     // Whoever has no Redis need not load what speaks to it.
-    const { queuesOnRedis } = await import('../../transport/bullmq-queues.ts');
+    const { queuesOnRedis } = await import('../../transport/bullmq/redis-queues.ts');
     const found = await Promise.all(urls.map((url) => queuesOnRedis(url, { prefix, timeoutMs: TIMEOUT_MS })));
     return { queues: found.flatMap(({ queues }) => queues), trouble: null };
   } catch (error) {

@@ -3,8 +3,8 @@
  * out about the queues in it.
  */
 import { Redis } from 'ioredis';
-import { queuesOnRedis } from '../../transport/bullmq-queues.ts';
-import { explainRedisError, usesTls } from '../../transport/redis-connect.ts';
+import { queuesOnRedis } from '../../transport/bullmq/redis-queues.ts';
+import { explainRedisError, usesTls } from '../../transport/bullmq/redis-connect.ts';
 import { findingOf } from './doctor-queues.ts';
 import type { Check, Finding } from './finding.ts';
 

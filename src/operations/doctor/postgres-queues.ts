@@ -5,8 +5,8 @@
 import type { Database } from '../../postgres/database.ts';
 import { quoteIdentifier } from '../../postgres/quoting.ts';
 import { classifySqlError } from '../../postgres/sql-state.ts';
-import { judgeQueue } from '../../transport/bullmq-look.ts';
-import type { FoundQueue } from '../../transport/bullmq-queues.ts';
+import { judgeQueue } from '../../transport/bullmq/queue-state.ts';
+import type { FoundQueue } from '../../transport/bullmq/redis-queues.ts';
 
 /** BullMQ's own default; queues in another schema are not looked for. */
 const SCHEMA = 'bullmq';

@@ -3,7 +3,7 @@
  */
 import { createRedisWindow } from '../../../src/inbox/window/window-redis.ts';
 import { openDatabase } from '../../../src/postgres/database.ts';
-import { bullmqTransport } from '../../../src/transport/bullmq-redis.ts';
+import { bullmqTransport } from '../../../src/transport/bullmq/redis-transport.ts';
 import { asked, settings, stderrLogger, tell } from './child-side.ts';
 import { FAULTS_BROKER, testConsumer, type HandlerMisbehaviour } from './consumers.ts';
 import { crashPoints, type CrashPlan } from './crash-points.ts';

@@ -5,7 +5,7 @@ import type { Database } from '../../../src/postgres/database.ts';
 import { consumer, type Consumer } from '../../../src/inbox/consumer.ts';
 import type { DatabaseConsumerOptions } from '../../../src/inbox/consumer-options.ts';
 import { on } from '../../../src/inbox/handlers/handler.ts';
-import type { BullmqTransportOptions } from '../../../src/transport/bullmq-redis.ts';
+import type { BullmqTransportOptions } from '../../../src/transport/bullmq/redis-transport.ts';
 import { effect, Tick } from './domain.ts';
 
 /** What a handler does wrong, by the message it does it for. */

@@ -6,7 +6,7 @@ import { openDatabase } from '../../../src/postgres/database.ts';
 import { createRelay } from '../../../src/relay/relay.ts';
 import type { Service } from '../../../src/runtime/service.ts';
 import { createWorker } from '../../../src/saga/worker/worker.ts';
-import { bullmqTransport } from '../../../src/transport/bullmq-redis.ts';
+import { bullmqTransport } from '../../../src/transport/bullmq/redis-transport.ts';
 import { asked, settings, stderrLogger, tell } from './child-side.ts';
 import { FAULTS_BROKER } from './consumers.ts';
 import { crashPoints, type CrashPlan } from './crash-points.ts';

@@ -2,7 +2,7 @@
  * A whole world for a fault-injection test of sagas: a database that is saga's and participant's alike, the ledger outside, a broker, any number of
  * workers, participants and relays in this process or in others. Everything is ended by `close`.
  */
-import { queuesOnRedis } from '../../../src/transport/bullmq-queues.ts';
+import { queuesOnRedis } from '../../../src/transport/bullmq/redis-queues.ts';
 import type pg from 'pg';
 import { openDatabase, type Database } from '../../../src/postgres/database.ts';
 import type { SubscriptionOptions } from '../../../src/relay/subscription/options.ts';
@@ -12,7 +12,7 @@ import { createSagas, type Sagas } from '../../../src/saga/client/client.ts';
 import type { AnySaga, Saga } from '../../../src/saga/definition/definition.ts';
 import type { DatabaseParticipantOptions } from '../../../src/saga/participant/participant.ts';
 import { createWorker, type Worker, type WorkerOptions } from '../../../src/saga/worker/worker.ts';
-import { bullmqTransport } from '../../../src/transport/bullmq-redis.ts';
+import { bullmqTransport } from '../../../src/transport/bullmq/redis-transport.ts';
 import type { Transport } from '../../../src/transport/port.ts';
 import { eventually } from '../eventually.ts';
 import { createDatabaseOn, createTestDatabase, sharedRedisUrl, uniquePrefix } from '../servers.ts';

@@ -1,8 +1,8 @@
 /**
  * A consumer that takes one message, reports it to its parent and hangs, to be killed. Arguments: Redis URL, destination.
- * Run by bullmq-redis.test.ts.
+ * Run by redis-transport.test.ts.
  */
-import { bullmqTransport } from '../../src/transport/bullmq-redis.ts';
+import { bullmqTransport } from '../../../src/transport/bullmq/redis-transport.ts';
 
 const [url, destination] = process.argv.slice(2);
 const receiver = bullmqTransport({ connection: url!, lockDurationMs: 400, stalledIntervalMs: 150 }).receiver(

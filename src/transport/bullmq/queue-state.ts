@@ -1,11 +1,10 @@
 /**
  * What lies in a BullMQ queue, and what about it people should know: paused, read by strangers, shared by two databases, read by nobody.
- * Used by bullmq-receiver.ts, and by operations for doctor and status.
  */
 import type { IQueueBackend, JobType } from 'bullmq';
-import { layoutOf } from './bullmq-layout.ts';
-import { queueName } from './bullmq-parts.ts';
-import type { QueueRemark, QueueState } from './port.ts';
+import { layoutOf } from './partition-layout.ts';
+import { queueName } from './parts.ts';
+import type { QueueRemark, QueueState } from '../port.ts';
 
 /** Of our workers, behind the name of the queue; those of plain BullMQ have none or another. */
 export const WORKER_NAME = 'holdfast';

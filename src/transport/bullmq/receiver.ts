@@ -1,11 +1,11 @@
 /**
- * The Receiver of both BullMQ transports. What it does while it runs is in bullmq-receiver-run.ts, which is loaded by the first start.
+ * The Receiver of both BullMQ transports. What it does while it runs is in receiver-run.ts, which is loaded by the first start.
  */
-import { HoldfastError } from '../errors.ts';
-import { createLifecycle } from '../runtime/lifecycle.ts';
-import { assertDestination, type BullmqBroker, type BullmqSettings, loading } from './bullmq-parts.ts';
-import type { Run } from './bullmq-receiver-run.ts';
-import type { Delivery, ReceiveOptions, Receiver, Verdict } from './port.ts';
+import { HoldfastError } from '../../errors.ts';
+import { createLifecycle } from '../../runtime/lifecycle.ts';
+import { assertDestination, type BullmqBroker, type BullmqSettings, loading } from './parts.ts';
+import type { Run } from './receiver-run.ts';
+import type { Delivery, ReceiveOptions, Receiver, Verdict } from '../port.ts';
 
 export function bullmqReceiver(
   broker: BullmqBroker,
@@ -21,7 +21,7 @@ export function bullmqReceiver(
     async start(run) {
       const { kind } = broker;
       const links = await broker.load();
-      const { startRun } = await loading(kind, () => import('./bullmq-receiver-run.ts'));
+      const { startRun } = await loading(kind, () => import('./receiver-run.ts'));
       run.running = startRun({ kind, link: links.openReceiveLink(settings), settings, destination, handle, options });
     },
     async stop(run, { signal }) {

@@ -7,18 +7,18 @@
  * that goes back goes to the head of the line. `later` in an ordered partition puts the message back at the head and closes the
  * partition for that long, by the queue's rate limit: it outlives this process, and holds no lock meanwhile.
  *
- * Loaded by bullmq-receiver.ts.
+ * Loaded by the first start of a receiver (receiver.ts).
  */
 import { DelayedError, WaitingError, Worker } from 'bullmq';
-import { HoldfastError } from '../errors.ts';
-import { systemClock } from '../runtime/clock.ts';
-import { ORDER_MARK, partitionsBeyond } from './bullmq-layout.ts';
-import { type BullmqSettings, queueName, type ReceiveLink } from './bullmq-parts.ts';
-import { makeWorker, type QueueJob, type QueueWorker, REST_MS } from './bullmq-worker.ts';
-import { lookAtQueue } from './bullmq-look.ts';
-import type { Delivery, QueueState, ReceiveOptions, Verdict } from './port.ts';
-import { createSemaphore } from './semaphore.ts';
-import { settledOrAborted, untilStopped } from './shared.ts';
+import { HoldfastError } from '../../errors.ts';
+import { systemClock } from '../../runtime/clock.ts';
+import { ORDER_MARK, partitionsBeyond } from './partition-layout.ts';
+import { type BullmqSettings, queueName, type ReceiveLink } from './parts.ts';
+import { makeWorker, type QueueJob, type QueueWorker, REST_MS } from './worker.ts';
+import { lookAtQueue } from './queue-state.ts';
+import type { Delivery, QueueState, ReceiveOptions, Verdict } from '../port.ts';
+import { createSemaphore } from '../semaphore.ts';
+import { settledOrAborted, untilStopped } from '../shared.ts';
 
 type Handle = (delivery: Delivery) => Promise<Verdict>;
 

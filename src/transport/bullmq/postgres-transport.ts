@@ -1,15 +1,15 @@
 /**
  * BullMQ on its PostgreSQL backend: for a service that has PostgreSQL and does not want Redis. Publishing and receiving are in
- * bullmq-publisher.ts and bullmq-receiver.ts, connections and tables in bullmq-postgres-links.ts and bullmq-postgres-tables.ts, which are
- * loaded with the first publisher or receiver; here are its options and what its errors mean.
+ * publisher.ts and receiver.ts, connections and tables in postgres-links.ts and postgres-tables.ts, which are loaded with the first
+ * publisher or receiver; here are its options and what its errors mean.
  *
  * Three things are not as on Redis. BullMQ puts the message of a dead consumer, or one that goes back, at the end of the line:
  * a trigger of ours keeps its place in ordered queues. Locks and delays go by the clocks of the clients, so these must agree to
  * well within the lock duration. A chunk is one transaction, so it arrives whole or not at all.
  */
 import type { ClientConfig, PoolConfig } from 'pg';
-import { HoldfastError } from '../errors.ts';
-import { refuseUnknownOptions } from '../runtime/options.ts';
+import { HoldfastError } from '../../errors.ts';
+import { refuseUnknownOptions } from '../../runtime/options.ts';
 import {
   BULLMQ_OPTIONS,
   type BullmqBroker,
@@ -17,11 +17,11 @@ import {
   DEFAULT_SCHEMA,
   loading,
   resolveBullmqOptions,
-} from './bullmq-parts.ts';
-import { bullmqPublisher } from './bullmq-publisher.ts';
-import { bullmqReceiver } from './bullmq-receiver.ts';
-import type { Transport } from './port.ts';
-import { transportOf } from './shared.ts';
+} from './parts.ts';
+import { bullmqPublisher } from './publisher.ts';
+import { bullmqReceiver } from './receiver.ts';
+import type { Transport } from '../port.ts';
+import { transportOf } from '../shared.ts';
 
 export interface BullmqPostgresTransportOptions extends BullmqOptions {
   /** `postgres://…`, or options of a node-postgres pool. Timeouts, `max` and `options` for the schema are set by the transport. */
@@ -54,7 +54,7 @@ export function bullmqPostgresTransport(options: BullmqPostgresTransportOptions)
     kind,
     load: () =>
       loading(kind, async () => {
-        const { postgresLinks } = await import('./bullmq-postgres-links.ts');
+        const { postgresLinks } = await import('./postgres-links.ts');
         return postgresLinks(config, schema, options.migrate !== false);
       }),
     // BullMQ's driver parses the column and writes it out again, with JavaScript's numbers. A text it leaves as it is.
@@ -92,6 +92,6 @@ export async function migrateBullmqPostgres(
   connection: string | ClientConfig,
   schema: string = DEFAULT_SCHEMA,
 ): Promise<void> {
-  const { migrateTables } = await import('./bullmq-postgres-tables.ts');
+  const { migrateTables } = await import('./postgres-tables.ts');
   await migrateTables(connection, schema);
 }

@@ -1,6 +1,5 @@
 /**
- * BullMQ's tables in PostgreSQL, and the trigger of ours that keeps places in ordered queues. Used by bullmq-postgres.ts, which loads it,
- * and bullmq-postgres-links.ts.
+ * BullMQ's tables in PostgreSQL, and the trigger of ours that keeps places in ordered queues.
  */
 import { assertSchemaCompatibility, quoteSchemaName, runMigrations, SchemaMigrationRequiredError } from 'bullmq';
 import { Client, type ClientConfig } from 'pg';

@@ -1,10 +1,10 @@
 /**
- * The connections of BullMQ on PostgreSQL. Loaded by bullmq-postgres.ts.
+ * The connections of BullMQ on PostgreSQL. Loaded with the first publisher or receiver.
  */
 import { createPostgresBackend, type IQueueBackend } from 'bullmq';
 import type { PoolConfig } from 'pg';
-import type { BullmqLinks, BullmqSettings, PublishLink, ReceiveLink } from './bullmq-parts.ts';
-import { migrateTables } from './bullmq-postgres-tables.ts';
+import type { BullmqLinks, BullmqSettings, PublishLink, ReceiveLink } from './parts.ts';
+import { migrateTables } from './postgres-tables.ts';
 
 /** Connections of one publisher, and of one partition of a receiver (which has one more, to listen). */
 const PUBLISHER_CONNECTIONS = 4;

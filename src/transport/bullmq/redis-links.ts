@@ -1,17 +1,11 @@
 /**
  * What is Redis of BullMQ on Redis: connections that neither queue without bound nor crash the process, and what BullMQ does not say or
- * mend there. Loaded by bullmq-redis.ts.
+ * mend there. Loaded with the first publisher or receiver.
  */
 import { createRedisBackend, type IQueueBackend } from 'bullmq';
 import { Redis, type RedisOptions } from 'ioredis';
-import { HoldfastError } from '../errors.ts';
-import {
-  type BullmqLinks,
-  type BullmqSettings,
-  DEFAULT_PREFIX,
-  type PublishLink,
-  type ReceiveLink,
-} from './bullmq-parts.ts';
+import { HoldfastError } from '../../errors.ts';
+import { type BullmqLinks, type BullmqSettings, DEFAULT_PREFIX, type PublishLink, type ReceiveLink } from './parts.ts';
 import { untilReady, usesTls } from './redis-connect.ts';
 
 /** The default before; BullMQ's own. */

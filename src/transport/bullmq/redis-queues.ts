@@ -3,10 +3,10 @@
  */
 import { createRedisBackend } from 'bullmq';
 import { Redis } from 'ioredis';
-import { layoutOf } from './bullmq-layout.ts';
-import { lookAtQueue } from './bullmq-look.ts';
-import { DEFAULT_PREFIX } from './bullmq-parts.ts';
-import type { QueueState } from './port.ts';
+import { layoutOf } from './partition-layout.ts';
+import { lookAtQueue } from './queue-state.ts';
+import { DEFAULT_PREFIX } from './parts.ts';
+import type { QueueState } from '../port.ts';
 import { untilReady } from './redis-connect.ts';
 
 export interface FoundQueue {

@@ -1,10 +1,10 @@
 /**
- * BullMQ on Redis: the transport most services use. Publishing and receiving are in bullmq-publisher.ts and bullmq-receiver.ts, the
- * connections in bullmq-redis-links.ts, which is loaded with the first publisher or receiver: here are only its options.
+ * BullMQ on Redis: the transport most services use. Publishing and receiving are in publisher.ts and receiver.ts, the connections in
+ * redis-links.ts, which is loaded with the first publisher or receiver: here are only its options.
  */
 import type { RedisOptions } from 'ioredis';
-import { HoldfastError } from '../errors.ts';
-import { refuseUnknownOptions } from '../runtime/options.ts';
+import { HoldfastError } from '../../errors.ts';
+import { refuseUnknownOptions } from '../../runtime/options.ts';
 import {
   BULLMQ_OPTIONS,
   type BullmqBroker,
@@ -12,11 +12,11 @@ import {
   DEFAULT_PREFIX,
   loading,
   resolveBullmqOptions,
-} from './bullmq-parts.ts';
-import { bullmqPublisher } from './bullmq-publisher.ts';
-import { bullmqReceiver } from './bullmq-receiver.ts';
-import type { Transport } from './port.ts';
-import { transportOf } from './shared.ts';
+} from './parts.ts';
+import { bullmqPublisher } from './publisher.ts';
+import { bullmqReceiver } from './receiver.ts';
+import type { Transport } from '../port.ts';
+import { transportOf } from '../shared.ts';
 
 export interface BullmqTransportOptions extends BullmqOptions {
   /** `redis://…` or `rediss://…`, or options of ioredis. Reconnecting, offline queue and retries are set by the transport. */
@@ -43,8 +43,7 @@ export function bullmqTransport(options: BullmqTransportOptions): Transport {
   const kind = 'bullmq-redis';
   const broker: BullmqBroker = {
     kind,
-    load: () =>
-      loading(kind, async () => (await import('./bullmq-redis-links.ts')).redisLinks(options.connection, prefix)),
+    load: () => loading(kind, async () => (await import('./redis-links.ts')).redisLinks(options.connection, prefix)),
     dataOf: (wire) => wire,
     isMessageFault: (error) => MESSAGE_FAULT.test(error.message),
   };

@@ -3,9 +3,9 @@
  */
 import { Redis } from 'ioredis';
 import { expect, it, onTestFinished } from 'vitest';
-import { bullmqTransport } from '../../src/transport/bullmq-redis.ts';
-import { destinationName, NEVER, outbound, publishAtLast, recorder } from '../conformance/transport-kit.ts';
-import { startRedis } from '../support/servers.ts';
+import { bullmqTransport } from '../../../src/transport/bullmq/redis-transport.ts';
+import { destinationName, NEVER, outbound, publishAtLast, recorder } from '../../conformance/transport-kit.ts';
+import { startRedis } from '../../support/servers.ts';
 
 it('leaves no listeners behind with each of fifteen reconnects', async () => {
   const warnings: string[] = [];

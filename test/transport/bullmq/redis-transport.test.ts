@@ -3,9 +3,9 @@ import { once } from 'node:events';
 import { Queue, Worker } from 'bullmq';
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { bullmqTransport } from '../../src/transport/bullmq-redis.ts';
-import { isFromReplica } from '../../src/transport/bullmq-redis-links.ts';
-import { describeTransport } from '../conformance/transport.ts';
+import { bullmqTransport } from '../../../src/transport/bullmq/redis-transport.ts';
+import { isFromReplica } from '../../../src/transport/bullmq/redis-links.ts';
+import { describeTransport } from '../../conformance/transport.ts';
 import {
   destinationName,
   NEVER,
@@ -14,9 +14,9 @@ import {
   recorder,
   rejection,
   silentServer,
-} from '../conformance/transport-kit.ts';
-import { programPath } from '../support/programs.ts';
-import { type RedisServer, sharedRedisUrl, startRedis, uniquePrefix } from '../support/servers.ts';
+} from '../../conformance/transport-kit.ts';
+import { programPath } from '../../support/programs.ts';
+import { type RedisServer, sharedRedisUrl, startRedis, uniquePrefix } from '../../support/servers.ts';
 
 /** Claims that run out soon, so that a test need not wait long for what a dead consumer held. Patient with a slow broker. */
 const SHORT = { lockDurationMs: 400, stalledIntervalMs: 150, publishTimeoutMs: 60_000 };

@@ -1,13 +1,13 @@
 /**
  * What the BullMQ adapters (Redis and PostgreSQL) agree on: queue names, partitions, job ids, job options, and the seam
- * between the shared publisher and receiver (bullmq-publisher.ts, bullmq-receiver.ts) and the two brokers.
+ * between the shared publisher and receiver (publisher.ts, receiver.ts) and the two brokers.
  */
 import type { BackendFactory, IQueueBackend, JobJson, JobsOptions } from 'bullmq';
-import { HoldfastError } from '../errors.ts';
-import { safeHook } from '../runtime/observers.ts';
-import { refuseUnknownOptions } from '../runtime/options.ts';
-import type { OutboundMessage } from './port.ts';
-import { sayRarely } from './say-rarely.ts';
+import { HoldfastError } from '../../errors.ts';
+import { safeHook } from '../../runtime/observers.ts';
+import { refuseUnknownOptions } from '../../runtime/options.ts';
+import type { OutboundMessage } from '../port.ts';
+import { sayRarely } from '../say-rarely.ts';
 
 /** How one destination is laid out. Publisher and consumers must be given the same. */
 export interface QueueLayout {
@@ -119,7 +119,7 @@ export const DEFAULT_SCHEMA = 'bullmq';
 
 /**
  * For plain BullMQ workers that read our queues: a job that they fail is tried ten times, over about a quarter of an hour, and is then in
- * BullMQ's failed set. Holdfast's consumers retry and park by themselves and do not go by it (bullmq-worker.ts).
+ * BullMQ's failed set. Holdfast's consumers retry and park by themselves and do not go by it (worker.ts).
  */
 const FOREIGN_RETRIES = { attempts: 10, backoff: { type: 'exponential', delay: 1000 } } as const;
 

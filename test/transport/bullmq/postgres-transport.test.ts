@@ -1,7 +1,7 @@
 import { Client } from 'pg';
 import { afterAll, describe, expect, it } from 'vitest';
-import { bullmqPostgresTransport, migrateBullmqPostgres } from '../../src/transport/bullmq-postgres.ts';
-import { describeTransport } from '../conformance/transport.ts';
+import { bullmqPostgresTransport, migrateBullmqPostgres } from '../../../src/transport/bullmq/postgres-transport.ts';
+import { describeTransport } from '../../conformance/transport.ts';
 import {
   destinationName,
   NEVER,
@@ -10,8 +10,8 @@ import {
   recorder,
   rejection,
   silentServer,
-} from '../conformance/transport-kit.ts';
-import { createDatabaseOn, createTestDatabase, startPostgres, type TestDatabase } from '../support/servers.ts';
+} from '../../conformance/transport-kit.ts';
+import { createDatabaseOn, createTestDatabase, startPostgres, type TestDatabase } from '../../support/servers.ts';
 
 const SHORT = { lockDurationMs: 600, stalledIntervalMs: 200, publishTimeoutMs: 60_000 };
 

@@ -3,13 +3,13 @@
  * when they are closed or stopped meanwhile. On a real Redis.
  */
 import { expect, it, onTestFinished } from 'vitest';
-import { isHoldfastError } from '../../src/errors.ts';
-import { type BullmqBroker, loading, resolveBullmqOptions } from '../../src/transport/bullmq-parts.ts';
-import { bullmqPublisher } from '../../src/transport/bullmq-publisher.ts';
-import { bullmqReceiver } from '../../src/transport/bullmq-receiver.ts';
-import { redisLinks } from '../../src/transport/bullmq-redis-links.ts';
-import { destinationName, NEVER, outbound, recorder, rejection } from '../conformance/transport-kit.ts';
-import { sharedRedisUrl, uniquePrefix } from '../support/servers.ts';
+import { isHoldfastError } from '../../../src/errors.ts';
+import { type BullmqBroker, loading, resolveBullmqOptions } from '../../../src/transport/bullmq/parts.ts';
+import { bullmqPublisher } from '../../../src/transport/bullmq/publisher.ts';
+import { bullmqReceiver } from '../../../src/transport/bullmq/receiver.ts';
+import { redisLinks } from '../../../src/transport/bullmq/redis-links.ts';
+import { destinationName, NEVER, outbound, recorder, rejection } from '../../conformance/transport-kit.ts';
+import { sharedRedisUrl, uniquePrefix } from '../../support/servers.ts';
 
 const settings = resolveBullmqOptions({ publishTimeoutMs: 60_000 }, 'test');
 const kind = 'bullmq-redis';

@@ -1,11 +1,11 @@
 /**
  * The BullMQ worker of a partition, with what BullMQ's own does not do for us: it hands out jobs whose data is no JSON, it never gives
- * a job up by BullMQ's count, and it rests after an error instead of asking again at once. Used by bullmq-receiver.ts.
+ * a job up by BullMQ's count, and it rests after an error instead of asking again at once.
  */
 import { type IQueueBackend, type Job, type JobJson, Worker } from 'bullmq';
-import { systemClock } from '../runtime/clock.ts';
-import { WORKER_NAME } from './bullmq-look.ts';
-import type { BullmqSettings, ReceiveLink } from './bullmq-parts.ts';
+import { systemClock } from '../../runtime/clock.ts';
+import { WORKER_NAME } from './queue-state.ts';
+import type { BullmqSettings, ReceiveLink } from './parts.ts';
 
 export type QueueWorker = Worker<unknown, void, string, IQueueBackend>;
 export type QueueJob = Job<unknown, void>;

@@ -2,8 +2,8 @@
  * The Publisher of both BullMQ transports: a batch becomes chunks per queue, the chunks of one queue go one after another.
  */
 import type { IQueueBackend } from 'bullmq';
-import { HoldfastError, isHoldfastError } from '../errors.ts';
-import { agreeOnLayout } from './bullmq-layout.ts';
+import { HoldfastError, isHoldfastError } from '../../errors.ts';
+import { agreeOnLayout } from './partition-layout.ts';
 import {
   assertDestination,
   type BullmqBroker,
@@ -12,9 +12,9 @@ import {
   partitionOf,
   type PublishLink,
   queueName,
-} from './bullmq-parts.ts';
-import type { OutboundMessage, Publisher, PublishOutcome } from './port.ts';
-import { settledOrAborted } from './shared.ts';
+} from './parts.ts';
+import type { OutboundMessage, Publisher, PublishOutcome } from '../port.ts';
+import { settledOrAborted } from '../shared.ts';
 
 /** Jobs in one addJobs call; measured on a local Redis, 100 to 500 are alike and more only holds the event loop longer. */
 export const CHUNK_MESSAGES = 250;

@@ -4,11 +4,18 @@
 import { Queue, Worker } from 'bullmq';
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
-import { judgeQueue, type QueueFacts, workersOf } from '../../src/transport/bullmq-look.ts';
-import { bullmqTransport, type BullmqTransportOptions } from '../../src/transport/bullmq-redis.ts';
-import type { QueueState, Receiver, ReceiveOptions } from '../../src/transport/port.ts';
-import { destinationName, NEVER, outbound, recorder, rejection, silentServer } from '../conformance/transport-kit.ts';
-import { type RedisServer, startRedis } from '../support/servers.ts';
+import { judgeQueue, type QueueFacts, workersOf } from '../../../src/transport/bullmq/queue-state.ts';
+import { bullmqTransport, type BullmqTransportOptions } from '../../../src/transport/bullmq/redis-transport.ts';
+import type { QueueState, Receiver, ReceiveOptions } from '../../../src/transport/port.ts';
+import {
+  destinationName,
+  NEVER,
+  outbound,
+  recorder,
+  rejection,
+  silentServer,
+} from '../../conformance/transport-kit.ts';
+import { type RedisServer, startRedis } from '../../support/servers.ts';
 
 let server: RedisServer;
 beforeAll(async () => {
@@ -118,7 +125,7 @@ describe('a broker that does not hand out', () => {
 
 it('with the rights that docs/transports.md lists, and no more, everything works', async () => {
   const { readFile } = await import('node:fs/promises');
-  const page = await readFile(new URL('../../docs/transports.md', import.meta.url), 'utf8');
+  const page = await readFile(new URL('../../../docs/transports.md', import.meta.url), 'utf8');
   const rule = /^ACL SETUSER holdfast .*$/m.exec(page)?.[0].replace('>PASSWORD', '>secret').split(' ') ?? [];
   const admin = new Redis(server.url);
   onTestFinished(() => admin.disconnect());

@@ -1,8 +1,8 @@
 /**
- * Waiting for a connection to Redis, and what its failure is most likely about. Used by bullmq-redis.ts and bullmq-queues.ts.
+ * Waiting for a connection to Redis, and what its failure is most likely about.
  */
 import type { Redis, RedisOptions } from 'ioredis';
-import { abortReason } from './shared.ts';
+import { abortReason } from '../shared.ts';
 
 export function usesTls(connection: string | RedisOptions): boolean {
   return typeof connection === 'string'
