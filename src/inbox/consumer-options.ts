@@ -1,8 +1,7 @@
 /**
- * The options of a consumer and their checks. Used by consumer.ts.
+ * The options of a consumer and their checks.
  */
 import type { PoolClient } from 'pg';
-import { HoldfastError } from '../errors.ts';
 import { assertTopicPattern, topicMatches } from '../message/topic-pattern.ts';
 import type { Database } from '../postgres/database.ts';
 import type { Clock } from '../runtime/clock.ts';
@@ -10,6 +9,7 @@ import type { CrashPoint } from '../runtime/crash-point.ts';
 import type { Duration } from '../runtime/duration.ts';
 import type { Logger } from '../runtime/log.ts';
 import type { Metrics } from '../runtime/metrics.ts';
+import { badOption } from '../runtime/options.ts';
 import type { RetryOptions } from '../runtime/retry.ts';
 import type { Transport } from '../transport/port.ts';
 import type { OutboxPort } from './handlers/handler-run.ts';
@@ -129,7 +129,7 @@ export function checkConcurrency(
   const connections = database?.pool.options.max ?? Infinity;
   const concurrency = given ?? Math.min(DEFAULT_CONCURRENCY, Math.max(1, connections - 2));
   if (!Number.isInteger(concurrency) || concurrency < 1)
-    throw wrong(where, `has concurrency ${concurrency}`, 'Give a whole number from 1 on.');
+    throw badOption(where, `has concurrency ${concurrency}`, 'Give a whole number from 1 on.');
   if (concurrency > connections)
     log.warn(
       { concurrency, connections },
@@ -147,14 +147,14 @@ export function checkKinds<Tx>(
 ): void {
   for (const { topic, kind } of handlers) {
     if (kind === 'window' && window === undefined) {
-      throw wrong(
+      throw badOption(
         where,
         `handles ${topic} with kind 'window', but has no window`,
         'Give window: createRedisWindow({ … }) or createMemoryWindow().',
       );
     }
     if (ordered && (kind === 'window' || kind === 'idempotent')) {
-      throw wrong(
+      throw badOption(
         where,
         `is ordered, but handles ${topic} with kind '${kind}', which leaves no mark for the next of its key to see`,
         'Leave kind away, or use a consumer of its own that is not ordered.',
@@ -169,12 +169,9 @@ export function checkKinds<Tx>(
  */
 export function checkIgnored(where: string, patterns: readonly string[] | undefined): (topic: string) => boolean {
   if (patterns === undefined) return () => false;
-  if (!Array.isArray(patterns)) throw wrong(where, 'has an ignore that is no list', "Write ignore: ['order.audit.*'].");
+  if (!Array.isArray(patterns))
+    throw badOption(where, 'has an ignore that is no list', "Write ignore: ['order.audit.*'].");
   const list = patterns as readonly string[];
   for (const pattern of list) assertTopicPattern(pattern, `${where}.ignore`);
   return (topic) => list.some((pattern) => topicMatches(pattern, topic));
-}
-
-export function wrong(where: string, what: string, advice: string): HoldfastError {
-  return new HoldfastError('HF_CONFIG', `${where} ${what}.`, { advice });
 }

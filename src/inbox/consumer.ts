@@ -15,7 +15,7 @@ import { createLoop } from '../runtime/loop.ts';
 import type { Metrics } from '../runtime/metrics.ts';
 import { safeLogger, safeMetrics } from '../runtime/observers.ts';
 import { inNoContext } from '../runtime/scope.ts';
-import { refuseUnknownOptions } from '../runtime/options.ts';
+import { badOption, refuseUnknownOptions } from '../runtime/options.ts';
 import { backoffMs, resolveRetry } from '../runtime/retry.ts';
 import type { Service } from '../runtime/service.ts';
 import type { Delivery, Receiver, Verdict } from '../transport/port.ts';
@@ -25,13 +25,12 @@ import {
   checkIgnored,
   checkKinds,
   KNOWN_OPTIONS,
-  wrong,
   type CommonConsumerOptions,
   type DatabaseConsumerOptions,
   type Handlers,
   type RunnerConsumerOptions,
 } from './consumer-options.ts';
-import { createDeadlines, type Deadlines } from './handlers/deadlines.ts';
+import { createDeadlines, type Deadlines } from '../runtime/deadlines.ts';
 import { DEFAULT_PARKED_RETRY, DEFAULT_RETRY, HOLD, longestRetryMs } from './handlers/decide.ts';
 import { createDeliverer } from './delivery/deliver.ts';
 import { handlersFor, resolveHandlers, type Handler } from './handlers/handler.ts';
@@ -76,17 +75,17 @@ export function consumer(name: string, options: DatabaseConsumerOptions): Consum
 export function consumer<Tx>(name: string, options: RunnerConsumerOptions<Tx>): Consumer;
 export function consumer<Tx>(name: string, options: DatabaseConsumerOptions | RunnerConsumerOptions<Tx>): Consumer {
   if (typeof name !== 'string' || name === '' || name.length > 200 || !isStorableText(name)) {
-    throw wrong('consumer', 'needs a name of 1 to 200 characters', "Write consumer('shipping', { … }).");
+    throw badOption('consumer', 'needs a name of 1 to 200 characters', "Write consumer('shipping', { … }).");
   }
   const where = `consumer('${name}')`;
   refuseUnknownOptions(options, KNOWN_OPTIONS, where);
   if ('database' in options && 'runner' in options)
-    throw wrong(where, 'has both database and runner', 'Give the one that handlers are to write through.');
+    throw badOption(where, 'has both database and runner', 'Give the one that handlers are to write through.');
   const crash = guardCrashPoint(options.crashPoint ?? noCrash);
   const deadlines = createDeadlines(options.clock ?? systemClock);
   if ('runner' in options) {
     if (typeof options.runner?.transaction !== 'function')
-      throw wrong(
+      throw badOption(
         where,
         'has a runner without transaction',
         'Give { transaction: (fn) => db.transaction().execute(fn) }.',
@@ -99,7 +98,7 @@ export function consumer<Tx>(name: string, options: DatabaseConsumerOptions | Ru
     return assemble(name, where, options, handlerList(options.handlers), work, { crash, deadlines, database: null });
   }
   if (typeof options.database?.transaction !== 'function')
-    throw wrong(where, 'has no database', 'Give database: openDatabase({ url }), or a runner.');
+    throw badOption(where, 'has no database', 'Give database: openDatabase({ url }), or a runner.');
   const work = createPostgresWork({ database: options.database, deadlines, crash });
   return assemble(name, where, options, handlerList(options.handlers), work, {
     crash,
@@ -158,7 +157,7 @@ function assemble<Tx>(
   const concurrency = checkConcurrency(where, options.concurrency, tools.database, log);
   checkKinds(where, [...resolved.values()], ordered, options.window);
   if (typeof transport?.receiver !== 'function')
-    throw wrong(where, 'has no transport', 'Give transport: bullmqTransport({ … }), or another one.');
+    throw badOption(where, 'has no transport', 'Give transport: bullmqTransport({ … }), or another one.');
 
   const room: Room<Tx> = {
     name,

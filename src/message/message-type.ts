@@ -4,8 +4,8 @@
  * transforms and defaults apply once, at the reader.
  */
 import type { StandardSchemaV1 } from '@standard-schema/spec';
-import { HoldfastError } from '../errors.ts';
-import { refuseUnknownOptions } from '../runtime/options.ts';
+import type { HoldfastError } from '../errors.ts';
+import { badOption, refuseUnknownOptions } from '../runtime/options.ts';
 import type { ExactNumbers } from './exact-json.ts';
 import { encodePayload } from './payload.ts';
 import { assertKey } from './text.ts';
@@ -63,18 +63,18 @@ export function message<const Topic extends string, Schema extends StandardSchem
   refuseUnknownOptions(options, ['schema', 'key', 'version', 'upcast', 'numbers'], where);
   const { schema, key, version = 1, upcast = {}, numbers = null } = options;
   if (typeof schema?.['~standard']?.validate !== 'function') {
-    throw wrong(
+    throw badType(
       where,
       'schema is not a Standard Schema',
       'Use Zod from 3.24 on, Valibot, ArkType, or another one of https://standardschema.dev.',
     );
   }
   if (key !== undefined && typeof key !== 'function')
-    throw wrong(where, 'key is not a function', 'Write key: (payload) => payload.orderId.');
+    throw badType(where, 'key is not a function', 'Write key: (payload) => payload.orderId.');
   if (!Number.isInteger(version) || version < 1 || version > 1_000_000)
-    throw wrong(where, `version is ${version}`, 'Give a whole number from 1 on.');
+    throw badType(where, `version is ${version}`, 'Give a whole number from 1 on.');
   if (numbers !== null && numbers !== 'text' && numbers !== 'bigint')
-    throw wrong(where, `numbers is ${JSON.stringify(numbers)}`, "Use 'text' or 'bigint', or leave it out.");
+    throw badType(where, `numbers is ${JSON.stringify(numbers)}`, "Use 'text' or 'bigint', or leave it out.");
   return {
     topic,
     version,
@@ -95,21 +95,21 @@ function checkUpcasts(
   for (const [key, step] of Object.entries(upcast)) {
     const from = Number(key);
     if (!Number.isInteger(from) || from < 1)
-      throw wrong(where, `upcast has the key ${JSON.stringify(key)}`, 'Its keys are versions, from 1 on.');
+      throw badType(where, `upcast has the key ${JSON.stringify(key)}`, 'Its keys are versions, from 1 on.');
     if (from >= version)
-      throw wrong(
+      throw badType(
         where,
         `upcast ${from} starts at or above version ${version}`,
         `Raise version to ${from + 1}, or remove it.`,
       );
     if (typeof step !== 'function')
-      throw wrong(where, `upcast ${from} is not a function`, `Write ${from}: (old) => ({ ...old }).`);
+      throw badType(where, `upcast ${from} is not a function`, `Write ${from}: (old) => ({ ...old }).`);
     upcasts.set(from, step);
   }
   const lowest = Math.min(...upcasts.keys(), version);
   for (let from = lowest; from < version; from += 1) {
     if (!upcasts.has(from)) {
-      throw wrong(
+      throw badType(
         where,
         `upcast lacks version ${from}`,
         `Say how version ${from} becomes ${from + 1}; from ${lowest} up to ${version - 1} none may be missing.`,
@@ -119,8 +119,8 @@ function checkUpcasts(
   return upcasts;
 }
 
-function wrong(where: string, what: string, advice: string): HoldfastError {
-  return new HoldfastError('HF_MESSAGE_TYPE', `${where}: ${what}.`, { advice });
+function badType(where: string, what: string, advice: string): HoldfastError {
+  return badOption(`${where}:`, what, advice, 'HF_MESSAGE_TYPE');
 }
 
 /** A payload ready to be stored: checked, as JSON text, with its key. */

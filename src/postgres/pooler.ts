@@ -1,10 +1,11 @@
 /**
  * Whether a pooler stands between us and PostgreSQL that gives each transaction another session (PgBouncer in transaction mode, and its
  * like). What needs a session is refused there: settings would stay behind in sessions of other services, prepared statements and
- * LISTEN would be gone in the next transaction. Used at the start of relays and workers; leaves nothing behind.
+ * LISTEN would be gone in the next transaction. Leaves nothing behind.
  */
 import type pg from 'pg';
 import { HoldfastError } from '../errors.ts';
+import { pidOf } from './backend.ts';
 import type { Database } from './database.ts';
 import { translateSqlError } from './sql-state.ts';
 
@@ -21,7 +22,7 @@ async function isPooled(database: Database): Promise<boolean> {
   const one = await database.dedicatedConnection({ onLost: () => {}, queryTimeoutMs: PROBE_MS });
   try {
     // A pooler says a number of its own when a client connects.
-    if ((await backendOf(one)) === (one as { readonly processID?: unknown }).processID) return false;
+    if ((await backendOf(one)) === pidOf(one)) return false;
     const other = await database.dedicatedConnection({ onLost: () => {}, queryTimeoutMs: PROBE_MS });
     try {
       for (let look = 0; look < LOOKS; look += 1) if (await shareSessions(one, other)) return true;

@@ -10,7 +10,7 @@ import { systemClock, type Clock } from '../runtime/clock.ts';
 import type { Logger } from '../runtime/log.ts';
 import { createLifecycle } from '../runtime/lifecycle.ts';
 import { createLoop } from '../runtime/loop.ts';
-import { backoffMs, type RetryPolicy } from '../runtime/retry.ts';
+import { backoffMs, RECONNECT } from '../runtime/retry.ts';
 import type { Service } from '../runtime/service.ts';
 import type { Database } from './database.ts';
 import { quoteIdentifier } from './quoting.ts';
@@ -43,8 +43,6 @@ export interface Waker extends Service {
    */
   setAsleep(asleep: boolean): Promise<void>;
 }
-
-const RECONNECT: RetryPolicy = { attempts: Infinity, baseMs: 100, capMs: 5_000, factor: 2, withinMs: Infinity };
 
 /** How long an answer is waited for, and how often it is asked whether the other end is still there, in milliseconds. */
 const ANSWER_MS = 10_000;

@@ -1,8 +1,13 @@
 /**
- * Refuses options nobody knows, so that a typo is an error at start and not a silent default.
- * Used by everything that takes an options object.
+ * What is said about options that cannot be used. Options nobody knows are refused, so that a typo is an error at start and not a
+ * silent default.
  */
-import { HoldfastError } from '../errors.ts';
+import { HoldfastError, type ErrorCode } from '../errors.ts';
+
+/** The error for a call or a declaration that cannot be meant so, as one sentence: `where` (the call or the option) and `what` it has. */
+export function badOption(where: string, what: string, advice: string, code: ErrorCode = 'HF_CONFIG'): HoldfastError {
+  return new HoldfastError(code, `${where} ${what}.`, { advice });
+}
 
 /**
  * @param where what the options are for, such as `createRelay` or `relay.retry`

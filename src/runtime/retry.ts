@@ -1,14 +1,14 @@
 /**
  * The one retry policy: exponential backoff with full jitter, capped both in attempts and in total time.
- * Pure: time and randomness come in as arguments. Used by the relay and by consumers; one layer retries, never two.
+ * Pure: time and randomness come in as arguments. One layer retries, never two.
  *
  * Full jitter, `random(0, min(cap, base * factor^n))`, is from Marc Brooker, "Exponential Backoff And Jitter",
  * AWS Architecture Blog, 4 March 2015: of the jittered variants it did the least work for contending clients.
  * https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
  */
-import { HoldfastError, isHoldfastError, type ErrorCode } from '../errors.ts';
+import { isHoldfastError, type ErrorCode } from '../errors.ts';
 import { parseDuration, type Duration } from './duration.ts';
-import { refuseUnknownOptions } from './options.ts';
+import { badOption, refuseUnknownOptions } from './options.ts';
 
 /** A policy with everything settled. */
 export interface RetryPolicy {
@@ -23,6 +23,9 @@ export interface RetryPolicy {
   /** No attempt begins later than this after the first one began, in milliseconds. May be Infinity. */
   readonly withinMs: number;
 }
+
+/** For what must go on until its server answers again: reading the log, the lease of a worker, LISTEN, the start of a daemon. */
+export const RECONNECT: RetryPolicy = { attempts: Infinity, baseMs: 100, capMs: 5_000, factor: 2, withinMs: Infinity };
 
 /** What users write; what they leave out comes from the defaults of the place it is for. */
 export interface RetryOptions {
@@ -53,14 +56,18 @@ export function resolveRetry(options: RetryOptions | undefined, defaults: RetryP
     withinMs: given.within === undefined ? defaults.withinMs : parseDuration(given.within, `${where}.within`),
   };
   if (policy.attempts !== Infinity && !(Number.isInteger(policy.attempts) && policy.attempts >= 1)) {
-    throw wrong(`${where}.attempts`, policy.attempts, 'Give a whole number from 1 (no retry) on.');
+    throw badOption(`${where}.attempts`, `is ${policy.attempts}`, 'Give a whole number from 1 (no retry) on.');
   }
   if (!(Number.isFinite(policy.factor) && policy.factor >= 1)) {
-    throw wrong(`${where}.factor`, policy.factor, 'Give a number from 1 (waits do not grow) on; 2 is usual.');
+    throw badOption(
+      `${where}.factor`,
+      `is ${policy.factor}`,
+      'Give a number from 1 (waits do not grow) on; 2 is usual.',
+    );
   }
   if (policy.capMs < policy.baseMs) {
     if (given.cap !== undefined && given.base !== undefined)
-      throw wrong(`${where}.cap`, given.cap, `It must not be below base (${policy.baseMs} ms).`);
+      throw badOption(`${where}.cap`, `is ${given.cap}`, `It must not be below base (${policy.baseMs} ms).`);
     // Only one of the two is the user's: the default gives way.
     return given.cap === undefined ? { ...policy, capMs: policy.baseMs } : { ...policy, baseMs: policy.capMs };
   }
@@ -126,8 +133,4 @@ const PERMANENT_CODES: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
 /** True for failures that no retry can mend: PermanentError, refused messages, and what validation refuses. */
 export function isPermanent(error: unknown): boolean {
   return isHoldfastError(error) && PERMANENT_CODES.has(error.code);
-}
-
-function wrong(name: string, value: unknown, advice: string): HoldfastError {
-  return new HoldfastError('HF_CONFIG', `${name} is ${String(value)}.`, { advice, details: { name } });
 }

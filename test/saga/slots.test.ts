@@ -2,31 +2,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { openDatabase } from '../../src/postgres/database.ts';
 import { saga } from '../../src/saga/definition/definition.ts';
-import { createSlots } from '../../src/saga/store/postgres/slots.ts';
 import { transaction } from '../../src/saga/definition/steps.ts';
-import { gate, openLab, type Lab } from './lab.ts';
-
-describe('slots', () => {
-  it('are so many, and go to whoever waits longest, also when one fails', async () => {
-    const slots = createSlots(2);
-    const gates = [gate(), gate(), gate(), gate()];
-    const begun: number[] = [];
-    const all = gates.map(({ promise }, n) =>
-      slots(async () => {
-        begun.push(n);
-        await promise;
-        return n;
-      }).catch(() => -1),
-    );
-    expect(begun).toEqual([0, 1]);
-    gates[1]?.fail(new Error('broken'));
-    await all[1];
-    await Promise.resolve();
-    expect(begun).toEqual([0, 1, 2]);
-    for (const { open } of gates) open();
-    expect(await Promise.all(all)).toEqual([0, -1, 2, 3]);
-  });
-});
+import { openLab, type Lab } from './lab.ts';
 
 describe('many transaction steps at once', () => {
   let lab: Lab;

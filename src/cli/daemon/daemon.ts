@@ -10,7 +10,7 @@ import type { Logger } from '../../runtime/log.ts';
 import type { Metrics } from '../../runtime/metrics.ts';
 import { safeLogger, safeMetrics } from '../../runtime/observers.ts';
 import { collectProcessMetrics, promMetrics } from '../../runtime/prom-metrics.ts';
-import { backoffMs } from '../../runtime/retry.ts';
+import { backoffMs, RECONNECT } from '../../runtime/retry.ts';
 import type { Service } from '../../runtime/service.ts';
 import type { Transport } from '../../transport/port.ts';
 import type { ProcessSettings } from '../config/process.ts';
@@ -56,7 +56,6 @@ export interface DaemonOptions {
 
 /** After the hard stop, how long the pieces may take to let go, in milliseconds. */
 const LETTING_GO_MS = 3_000;
-const RECONNECT = { attempts: Infinity, baseMs: 200, capMs: 5_000, factor: 2, withinMs: Infinity };
 /** How long the pages give the same answer about the database, in milliseconds. */
 const PROBE_MS = 1_000;
 /** A database that stays away is told of this often, in milliseconds. */

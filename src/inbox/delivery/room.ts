@@ -6,7 +6,7 @@ import type { CrashPoint } from '../../runtime/crash-point.ts';
 import type { Logger } from '../../runtime/log.ts';
 import type { Counter, Gauge, Histogram } from '../../runtime/metrics.ts';
 import type { RetryPolicy } from '../../runtime/retry.ts';
-import type { Deadlines } from '../handlers/deadlines.ts';
+import type { Deadlines } from '../../runtime/deadlines.ts';
 import type { Policies } from '../handlers/decide.ts';
 import type { ResolvedHandler } from '../handlers/handler.ts';
 import type { OutboxPort } from '../handlers/handler-run.ts';

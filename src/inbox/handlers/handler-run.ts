@@ -5,7 +5,7 @@ import { HoldfastError } from '../../errors.ts';
 import type { Envelope } from '../../message/envelope.ts';
 import type { MessageType, PayloadInput } from '../../message/message-type.ts';
 import { inScope } from '../../runtime/scope.ts';
-import type { Deadlines } from './deadlines.ts';
+import type { Deadlines } from '../../runtime/deadlines.ts';
 import type { TransactionHandle } from '../../postgres/executor.ts';
 import type { HandlerContext, HandlerSendOptions, ResolvedHandler } from './handler.ts';
 import type { Opened } from './work.ts';

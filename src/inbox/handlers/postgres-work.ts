@@ -5,11 +5,12 @@
  */
 import pg, { type PoolClient } from 'pg';
 import { HoldfastError, PermanentError } from '../../errors.ts';
+import { endBackend, pidOf } from '../../postgres/backend.ts';
 import { giveBack, noteSilence, takeConnection } from '../../postgres/checkout.ts';
 import type { Database } from '../../postgres/database.ts';
 import type { Row, SqlExecutor } from '../../postgres/executor.ts';
 import type { CrashPoint } from '../../runtime/crash-point.ts';
-import type { Deadlines } from './deadlines.ts';
+import type { Deadlines } from '../../runtime/deadlines.ts';
 import { lend } from '../../postgres/lent-client.ts';
 import {
   SimulatedCrash,
@@ -65,14 +66,9 @@ export function createPostgresWork({ database, deadlines, crash }: PostgresWorkO
     });
   }
 
-  async function endBackend(pid: number | null): Promise<void> {
-    if (pid === null) return;
+  async function endSession(client: PoolClient): Promise<void> {
     try {
-      await database.query(
-        'SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = $1 AND usename = current_user AND datname = current_database()',
-        [pid],
-        { timeoutMs: OWN_TIMEOUT_MS },
-      );
+      await endBackend(database, pidOf(client), { timeoutMs: OWN_TIMEOUT_MS });
     } catch {
       // The connection is cut all the same; its backend ends as soon as it tries to answer.
     }
@@ -105,7 +101,7 @@ export function createPostgresWork({ database, deadlines, crash }: PostgresWorkO
           async (error: unknown) => {
             if (error instanceof HoldfastError) {
               release(true);
-              await endBackend(pidOf(own));
+              await endSession(own);
             }
             throw error;
           },
@@ -114,7 +110,7 @@ export function createPostgresWork({ database, deadlines, crash }: PostgresWorkO
         phase = 'body';
         const sever = async (): Promise<void> => {
           release(true);
-          await endBackend(pidOf(own));
+          await endSession(own);
         };
         const lent = lend(own);
         const ending = await body({ tx: lent.tx, handle: lent.tx, execute, results, sever }).finally(() =>
@@ -151,11 +147,6 @@ export function createPostgresWork({ database, deadlines, crash }: PostgresWorkO
 
 function executorOf(client: PoolClient): SqlExecutor {
   return async (sql, parameters) => (await client.query(sql, [...parameters])).rows as readonly Row[];
-}
-
-function pidOf(client: PoolClient): number | null {
-  const { processID } = client as { readonly processID?: unknown };
-  return typeof processID === 'number' ? processID : null;
 }
 
 /** A handler may have swallowed an error that aborted the transaction, or have ended the transaction itself. */

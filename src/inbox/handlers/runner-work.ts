@@ -3,6 +3,7 @@
  * The handler gets what the runner opens; Holdfast's statements run in it through toExecutor.
  */
 import { HoldfastError, isHoldfastError, PermanentError } from '../../errors.ts';
+import { END_BACKEND } from '../../postgres/backend.ts';
 import { toExecutor, type Row, type SqlExecutor, type TransactionHandle } from '../../postgres/executor.ts';
 import { isPgClient, lend } from '../../postgres/lent-client.ts';
 import type { CrashPoint } from '../../runtime/crash-point.ts';
@@ -55,13 +56,10 @@ export function createRunnerWork<Tx>({ runner, schema, crash }: RunnerWorkOption
     proved = true;
   }
 
-  async function endBackend(pid: number): Promise<void> {
+  async function endSession(pid: number): Promise<void> {
     try {
       await runner.transaction(async (tx) => {
-        await executorOf(tx)(
-          'SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = $1 AND usename = current_user AND datname = current_database()',
-          [pid],
-        );
+        await executorOf(tx)(END_BACKEND, [pid]);
       });
     } catch {
       // Then the connection lives on until its statement ends; the mark it holds keeps others from repeating its effect.
@@ -107,7 +105,7 @@ export function createRunnerWork<Tx>({ runner, schema, crash }: RunnerWorkOption
             const handle = runner.execute === undefined ? (own as TransactionHandle) : executorOf(own);
             const sever = (): Promise<void> => {
               severed = true;
-              return endBackend(Number(pid));
+              return endSession(Number(pid));
             };
             let severed = false;
             state.ending = await body({ tx: own, handle, execute, results, sever }).finally(() => lent?.takeBack());

@@ -13,7 +13,7 @@ import type { CrashPoint } from '../../runtime/crash-point.ts';
 import { describeError } from '../../runtime/describe-error.ts';
 import type { Logger } from '../../runtime/log.ts';
 import { createLoop } from '../../runtime/loop.ts';
-import { backoffMs } from '../../runtime/retry.ts';
+import { backoffMs, RECONNECT } from '../../runtime/retry.ts';
 import type { Service, StopOptions } from '../../runtime/service.ts';
 import type { Publisher } from '../../transport/port.ts';
 import type { Cursor } from '../log/cursor.ts';
@@ -79,7 +79,6 @@ const CHORE_MESSAGES = 200;
 const SLACK_MS = 20_000;
 /** Longer than any read of the log takes, in milliseconds. */
 const LONGEST_READ_MS = 120_000;
-const RECONNECT = { attempts: Infinity, baseMs: 100, capMs: 5_000, factor: 2, withinMs: Infinity };
 
 export function createSubscriptionRunner(options: RunnerOptions): SubscriptionRunner {
   const { database, store, subscription, shard, owner, sleeper, clock, random, crashPoint, metrics } = options;

@@ -2,9 +2,9 @@
  * Which errors nobody throws on purpose. A meant failure undoes a run; a bug, which a release may have brought, makes it stuck, so that
  * it goes on when the code is mended. Asked by the forward path of what `run` ends with, and by attempts of what a step fails with.
  */
-import { HoldfastError, isHoldfastError, type ErrorCode } from '../../errors.ts';
+import { isHoldfastError, type ErrorCode } from '../../errors.ts';
 import { defectOf } from '../../runtime/defect.ts';
-import { refuseUnknownOptions } from '../../runtime/options.ts';
+import { badOption, refuseUnknownOptions } from '../../runtime/options.ts';
 
 /** A class of errors; its subclasses count as well. */
 export type ErrorClass = abstract new (...args: never[]) => Error;
@@ -84,17 +84,21 @@ export function checkErrorLists(
   code: 'HF_SAGA_DEFINITION' | 'HF_CONFIG',
 ): ErrorLists | null {
   if (given === undefined) return null;
-  const wrong = (what: string, advice: string): HoldfastError =>
-    new HoldfastError(code, `${where}.errors ${what}.`, { advice });
   if (typeof given !== 'object' || given === null)
-    throw wrong('is no object', 'Write errors: { stuck: [InvariantError], undo: [] }.');
+    throw badOption(`${where}.errors`, 'is no object', 'Write errors: { stuck: [InvariantError], undo: [] }.', code);
   refuseUnknownOptions(given, ['stuck', 'undo'], `${where}.errors`);
   for (const name of ['stuck', 'undo'] as const) {
     const list: unknown = given[name] ?? [];
     if (!Array.isArray(list) || list.some((each) => typeof each !== 'function'))
-      throw wrong(`has a list ${name} that is not one of classes`, `Write errors: { ${name}: [InvariantError] }.`);
+      throw badOption(
+        `${where}.errors`,
+        `has a list ${name} that is not one of classes`,
+        `Write errors: { ${name}: [InvariantError] }.`,
+        code,
+      );
   }
   const twice = given.stuck?.find((each) => given.undo?.includes(each));
-  if (twice !== undefined) throw wrong(`has ${twice.name} in both lists`, 'Leave it in one of them.');
+  if (twice !== undefined)
+    throw badOption(`${where}.errors`, `has ${twice.name} in both lists`, 'Leave it in one of them.', code);
   return given;
 }

@@ -17,7 +17,7 @@ import {
   checkSteps,
   checkVersion,
 } from './saga-checks.ts';
-import { needsOptions, positiveDuration, wrong } from './step-checks.ts';
+import { needsOptions, positiveDuration, badDefinition } from './step-checks.ts';
 import type { ChildSaga, Step, StepDefinition } from './steps.ts';
 
 /** Steps by name. */
@@ -193,7 +193,7 @@ export function createRegistry(sagas: readonly AnySaga[], where: string): Regist
     const key = `${each.name}@${each.version}`;
     const twin = byKey.get(key);
     if (twin !== undefined && twin !== each)
-      throw wrong(
+      throw badDefinition(
         where,
         `is given two sagas ${each.name} of version ${each.version}`,
         'Give the newer one the next version.',
@@ -204,7 +204,7 @@ export function createRegistry(sagas: readonly AnySaga[], where: string): Regist
   for (const each of byKey.values()) {
     for (const [name, definition] of Object.entries(each.steps)) {
       if (definition.kind === 'child' && !byKey.has(`${definition.saga.name}@${definition.saga.version}`))
-        throw wrong(
+        throw badDefinition(
           where,
           `has ${each.name}, whose step ${name} starts ${definition.saga.name}, but not that one`,
           'Register the child as well.',

@@ -1,9 +1,9 @@
 /**
- * What can be known to be wrong with a saga before any run: names, kinds, schemas. Used by definition.ts; what one step can tell by
- * itself is checked in step-checks.ts.
+ * What can be known to be wrong with a saga before any run: names, kinds, schemas. What one step can tell by itself is
+ * checked in step-checks.ts.
  */
 import { didYouMean } from '../../runtime/options.ts';
-import { isMessage, shown, wrong } from './step-checks.ts';
+import { isMessage, shown, badDefinition } from './step-checks.ts';
 
 const SAGA_NAME = /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}$/;
 const STEP_NAME = /^[A-Za-z_][A-Za-z0-9_]{0,99}$/;
@@ -18,27 +18,32 @@ const KINDS = ['step', 'transaction', 'command', 'emit', 'child'];
 
 /** The words for this saga. */
 export function checkName(name: unknown): string {
-  if (typeof name !== 'string') throw wrong('saga', `has the name ${shown(name)}`, "Write name: 'place-order'.");
+  if (typeof name !== 'string')
+    throw badDefinition('saga', `has the name ${shown(name)}`, "Write name: 'place-order'.");
   if (!SAGA_NAME.test(name))
-    throw wrong('saga', `has the name ${shown(name)}`, 'Use A-Z a-z 0-9 _ - . only, at most 100 characters.');
+    throw badDefinition('saga', `has the name ${shown(name)}`, 'Use A-Z a-z 0-9 _ - . only, at most 100 characters.');
   return `saga('${name}')`;
 }
 
 export function checkVersion(version: unknown, where: string): void {
   // The database keeps it in an integer.
   if (!Number.isInteger(version) || (version as number) < 1 || (version as number) > 2_147_483_647)
-    throw wrong(where, `has the version ${shown(version)}`, 'Give a whole number from 1 on.');
+    throw badDefinition(where, `has the version ${shown(version)}`, 'Give a whole number from 1 on.');
 }
 
 export function checkConcurrency(concurrency: unknown, where: string): void {
   if (concurrency === undefined) return;
   if (!Number.isInteger(concurrency) || (concurrency as number) < 1)
-    throw wrong(where, `has the concurrency ${shown(concurrency)}`, 'Give a whole number from 1 on, or leave it out.');
+    throw badDefinition(
+      where,
+      `has the concurrency ${shown(concurrency)}`,
+      'Give a whole number from 1 on, or leave it out.',
+    );
 }
 
 export function checkSchema(input: unknown, where: string): void {
   if (!isSchema(input))
-    throw wrong(
+    throw badDefinition(
       where,
       'has an input that is no Standard Schema',
       'Use Zod, Valibot, ArkType, or another one of https://standardschema.dev.',
@@ -46,9 +51,9 @@ export function checkSchema(input: unknown, where: string): void {
 }
 
 export function checkRun(run: unknown, where: string): void {
-  if (typeof run !== 'function') throw wrong(where, 'has no run', 'Write async run({ input, steps }) { … }.');
+  if (typeof run !== 'function') throw badDefinition(where, 'has no run', 'Write async run({ input, steps }) { … }.');
   if (/Generator/.test(run.constructor.name))
-    throw wrong(
+    throw badDefinition(
       where,
       'has a run that is a generator',
       'Write async run({ input, steps }) { … }, and await the steps.',
@@ -57,7 +62,7 @@ export function checkRun(run: unknown, where: string): void {
 
 export function checkSteps(steps: unknown, where: string): void {
   if (typeof steps !== 'object' || steps === null || Array.isArray(steps))
-    throw wrong(where, 'has no steps by name', 'Write steps: { charge: step({ … }) }.');
+    throw badDefinition(where, 'has no steps by name', 'Write steps: { charge: step({ … }) }.');
   for (const [name, definition] of Object.entries(steps)) {
     checkStepName(name, where);
     checkStep(name, definition, where);
@@ -66,27 +71,31 @@ export function checkSteps(steps: unknown, where: string): void {
 
 function checkStepName(name: string, where: string): void {
   if (!STEP_NAME.test(name))
-    throw wrong(
+    throw badDefinition(
       where,
       `has a step with the name ${shown(name)}`,
       'Use a name that can be called: letters, digits and _, at most 100.',
     );
   if (NAMES_OF_WAITS.has(name))
-    throw wrong(
+    throw badDefinition(
       where,
       `has a step ${name}, a name that stands for waiting in the journal`,
       'Take a name that says what is done.',
     );
   if (NAMES_OF_LANGUAGE.has(name))
-    throw wrong(where, `has a step ${name}, a name that JavaScript uses itself`, 'Take a name that says what is done.');
+    throw badDefinition(
+      where,
+      `has a step ${name}, a name that JavaScript uses itself`,
+      'Take a name that says what is done.',
+    );
 }
 
 /** Whatever somebody may have put in the place of a step, and what to write instead. */
 function checkStep(name: string, given: unknown, where: string): void {
   if (typeof given === 'function')
-    throw wrong(where, `has a function as its step ${name}`, `Write ${name}: step({ run: … }).`);
+    throw badDefinition(where, `has a function as its step ${name}`, `Write ${name}: step({ run: … }).`);
   if (isMessage(given))
-    throw wrong(
+    throw badDefinition(
       where,
       `has a message type as its step ${name}`,
       `Write ${name}: command(${given.topic}) if somebody answers it, ${name}: emit(${given.topic}) if nobody does.`,
@@ -95,17 +104,21 @@ function checkStep(name: string, given: unknown, where: string): void {
   if (typeof some['kind'] === 'string') {
     if (KINDS.includes(some['kind']) && typeof some['timeoutMs'] === 'number') return;
     const near = didYouMean(some['kind'], KINDS);
-    throw wrong(
+    throw badDefinition(
       where,
       `has a step ${name} of the kind ${shown(some['kind'])}, which it did not get from Holdfast`,
       `Declare it with ${near ?? 'step, transaction, command, emit or child'}.`,
     );
   }
   if (isSchema(some['input']) && typeof some['run'] === 'function')
-    throw wrong(where, `has a saga as its step ${name}`, `Write ${name}: child(…).`);
+    throw badDefinition(where, `has a saga as its step ${name}`, `Write ${name}: child(…).`);
   if (typeof some['run'] === 'function')
-    throw wrong(where, `has plain options as its step ${name}`, `Write ${name}: step({ … }) or transaction({ … }).`);
-  throw wrong(
+    throw badDefinition(
+      where,
+      `has plain options as its step ${name}`,
+      `Write ${name}: step({ … }) or transaction({ … }).`,
+    );
+  throw badDefinition(
     where,
     `has a step ${name} that is none`,
     `Write ${name}: step({ … }), or transaction, command, emit, child.`,
@@ -114,26 +127,39 @@ function checkStep(name: string, given: unknown, where: string): void {
 
 export function checkSignals(signals: unknown, steps: object, where: string): void {
   if (typeof signals !== 'object' || signals === null || Array.isArray(signals))
-    throw wrong(where, 'has no signals by name', 'Write signals: { approved: z.object({ … }) }.');
+    throw badDefinition(where, 'has no signals by name', 'Write signals: { approved: z.object({ … }) }.');
   for (const [name, schema] of Object.entries(signals)) {
     if (!SIGNAL_NAME.test(name) || name === '__proto__')
-      throw wrong(where, `has a signal with the name ${shown(name)}`, 'Use letters, digits, _ - . only, at most 100.');
+      throw badDefinition(
+        where,
+        `has a signal with the name ${shown(name)}`,
+        'Use letters, digits, _ - . only, at most 100.',
+      );
     if (!isSchema(schema))
-      throw wrong(where, `has a signal ${name} without a schema`, `Write signals: { ${name}: z.object({ … }) }.`);
+      throw badDefinition(
+        where,
+        `has a signal ${name} without a schema`,
+        `Write signals: { ${name}: z.object({ … }) }.`,
+      );
     if (Object.hasOwn(steps, name))
-      throw wrong(where, `uses the name ${name} for a step and for a signal`, 'Give one of them another name.');
+      throw badDefinition(where, `uses the name ${name} for a step and for a signal`, 'Give one of them another name.');
   }
 }
 
 /** What workers and clients are given to run. */
 export function checkSagas(sagas: unknown, where: string): void {
-  if (!Array.isArray(sagas)) throw wrong(where, 'is given no list of sagas', 'Write sagas: [placeOrder, bookTrip].');
+  if (!Array.isArray(sagas))
+    throw badDefinition(where, 'is given no list of sagas', 'Write sagas: [placeOrder, bookTrip].');
   for (const each of sagas as readonly unknown[]) {
     if (typeof each === 'function')
-      throw wrong(where, 'is given a function among its sagas', 'If it makes a saga, call it: sagas: [bookTrip(…)].');
+      throw badDefinition(
+        where,
+        'is given a function among its sagas',
+        'If it makes a saga, call it: sagas: [bookTrip(…)].',
+      );
     const some = (typeof each === 'object' && each !== null ? each : {}) as Readonly<Record<string, unknown>>;
     if (typeof some['run'] !== 'function' || typeof some['name'] !== 'string' || typeof some['steps'] !== 'object')
-      throw wrong(where, 'is given something that is no saga', 'Pass what saga({ … }) returns.');
+      throw badDefinition(where, 'is given something that is no saga', 'Pass what saga({ … }) returns.');
   }
 }
 

@@ -1,28 +1,32 @@
 /**
- * What can be known to be wrong with a step before any run. Each refusal says what to write instead. Used by steps.ts; what needs the
- * whole saga is checked in saga-checks.ts.
+ * What can be known to be wrong with a step before any run. Each refusal says what to write instead. What needs the whole saga is
+ * checked in saga-checks.ts.
  */
-import { HoldfastError } from '../../errors.ts';
+import type { HoldfastError } from '../../errors.ts';
 import type { MessageType } from '../../message/message-type.ts';
 import { parseDuration, type Duration } from '../../runtime/duration.ts';
+import { badOption } from '../../runtime/options.ts';
 
 /** Longest attempt within a process: what a timer of Node can count. Longer ones would fire at once. */
 const MAX_ATTEMPT_MS = 2_147_483_647;
 
-export function wrong(where: string, what: string, advice: string): HoldfastError {
-  return new HoldfastError('HF_SAGA_DEFINITION', `${where} ${what}.`, { advice });
+/** The error for a saga, a step or a handler that is declared as nobody can mean it. */
+export function badDefinition(where: string, what: string, advice: string): HoldfastError {
+  return badOption(where, what, advice, 'HF_SAGA_DEFINITION');
 }
 
 /** An options object, and not, for example, the function that should stand in it. */
 export function needsOptions(options: unknown, where: string, example: string): void {
-  if (typeof options === 'function') throw wrong(where, 'is given a function', `Write ${example}.`);
-  if (typeof options !== 'object' || options === null) throw wrong(where, 'is given no options', `Write ${example}.`);
+  if (typeof options === 'function') throw badDefinition(where, 'is given a function', `Write ${example}.`);
+  if (typeof options !== 'object' || options === null)
+    throw badDefinition(where, 'is given no options', `Write ${example}.`);
 }
 
 export function needsFunction(value: unknown, where: string, name: string): void {
-  if (value === undefined) throw wrong(where, `has no ${name}`, `Write ${where}({ ${name}: async (input) => … }).`);
+  if (value === undefined)
+    throw badDefinition(where, `has no ${name}`, `Write ${where}({ ${name}: async (input) => … }).`);
   if (typeof value !== 'function')
-    throw wrong(where, `has a ${name} that is no function`, `Write ${where}({ ${name}: async (input) => … }).`);
+    throw badDefinition(where, `has a ${name} that is no function`, `Write ${where}({ ${name}: async (input) => … }).`);
 }
 
 /**
@@ -32,7 +36,7 @@ export function needsFunction(value: unknown, where: string, name: string): void
 export function refuseUndefined(options: object, names: readonly string[], where: string): void {
   for (const name of names) {
     if (!Object.hasOwn(options, name) || (options as Readonly<Record<string, unknown>>)[name] !== undefined) continue;
-    throw wrong(
+    throw badDefinition(
       where,
       `has a ${name} that is undefined`,
       `Look where it comes from, or leave it out: ...(undo === undefined ? {} : { ${name}: undo }).`,
@@ -44,16 +48,16 @@ export function refuseUndefined(options: object, names: readonly string[], where
 export function optionalFunction(value: unknown, where: string, name: string): unknown {
   if (value === undefined) return null;
   if (typeof value !== 'function')
-    throw wrong(where, `has a ${name} that is no function`, `Write ${name}: async (…) => ….`);
+    throw badDefinition(where, `has a ${name} that is no function`, `Write ${name}: async (…) => ….`);
   return value;
 }
 
 /** A pivot is done or not; nothing may stand in for it. */
 export function checkPivot(options: { readonly pivot?: unknown; readonly fallback?: unknown }, where: string): boolean {
   const { pivot = false, fallback } = options;
-  if (typeof pivot !== 'boolean') throw wrong(where, `has the pivot ${shown(pivot)}`, 'Give true or false.');
+  if (typeof pivot !== 'boolean') throw badDefinition(where, `has the pivot ${shown(pivot)}`, 'Give true or false.');
   if (pivot && fallback !== undefined)
-    throw wrong(
+    throw badDefinition(
       where,
       'is a pivot with a fallback, so that nobody could tell whether the run may still be undone',
       'Leave one of them out, or make what stands in for it a step of its own.',
@@ -73,9 +77,13 @@ export function checkUndo(
 ): void {
   if (options.compensate !== undefined) return;
   if (options.compensation !== undefined)
-    throw wrong(where, 'has options for a compensation, but no compensate', 'Add compensate, or remove compensation.');
+    throw badDefinition(
+      where,
+      'has options for a compensation, but no compensate',
+      'Add compensate, or remove compensation.',
+    );
   if (options.verify !== undefined && options.pivot !== true)
-    throw wrong(
+    throw badDefinition(
       where,
       'has a verify, but no compensate: what it finds out would change nothing',
       'Add compensate, or remove verify.',
@@ -85,7 +93,7 @@ export function checkUndo(
 /** Milliseconds of a timeout that something can be done in. */
 export function positiveDuration(value: Duration, name: string, where: string): number {
   const ms = parseDuration(value, `${where}.${name}`);
-  if (ms < 1) throw wrong(where, `has the ${name} ${shown(value)}`, 'Give at least 1 ms, for example 30s.');
+  if (ms < 1) throw badDefinition(where, `has the ${name} ${shown(value)}`, 'Give at least 1 ms, for example 30s.');
   return ms;
 }
 
@@ -93,7 +101,7 @@ export function positiveDuration(value: Duration, name: string, where: string): 
 export function attemptTimeout(value: Duration, name: string, where: string): number {
   const ms = positiveDuration(value, name, where);
   if (ms > MAX_ATTEMPT_MS)
-    throw wrong(
+    throw badDefinition(
       where,
       `has the ${name} ${shown(value)}: an attempt lives in one process and cannot last over 24 days`,
       'Wait for what takes so long with waitFor or sleep, or make it a command.',
@@ -105,7 +113,11 @@ export function attemptTimeout(value: Duration, name: string, where: string): nu
 export function checkBreaker(breaker: unknown, where: string): string | null {
   if (breaker === undefined) return null;
   if (typeof breaker !== 'string' || breaker === '' || breaker.length > 100)
-    throw wrong(where, `has the breaker ${shown(breaker)}`, "Give the name of what it protects, such as 'payments'.");
+    throw badDefinition(
+      where,
+      `has the breaker ${shown(breaker)}`,
+      "Give the name of what it protects, such as 'payments'.",
+    );
   return breaker;
 }
 
@@ -116,7 +128,7 @@ export function isMessage(value: unknown): value is MessageType {
 /** The words for a step of this message. */
 export function needsMessage(message: unknown, where: string): string {
   if (!isMessage(message))
-    throw wrong(where, 'is given no message type', "Declare one with message('topic', { schema }).");
+    throw badDefinition(where, 'is given no message type', "Declare one with message('topic', { schema }).");
   return `${where}('${message.topic}')`;
 }
 
@@ -124,7 +136,7 @@ export function needsMessage(message: unknown, where: string): string {
 export function refuseOnEmit(options: object, where: string): void {
   for (const name of ['pivot', 'retry', 'timeout', 'fallback', 'reply', 'compensation']) {
     if (!Object.hasOwn(options, name)) continue;
-    throw wrong(
+    throw badDefinition(
       where,
       `has the option ${name}, but an emit is answered by nobody: it leaves in the commit that records it`,
       name === 'pivot'

@@ -22,7 +22,7 @@ import {
   positiveDuration,
   refuseOnEmit,
   refuseUndefined,
-  wrong,
+  badDefinition,
 } from './step-checks.ts';
 
 /** What every attempt of a step, and of a compensation, is given. */
@@ -309,9 +309,9 @@ export interface ChildSaga<Input, Result> {
  */
 export function child<Input, Result>(saga: ChildSaga<Input, Result>, options: ChildOptions = {}): Step<Input, Result> {
   if (typeof saga === 'function')
-    throw wrong('child', 'is given a function', 'If it makes a saga, call it: child(bookHotel(…)).');
+    throw badDefinition('child', 'is given a function', 'If it makes a saga, call it: child(bookHotel(…)).');
   if (typeof saga?.name !== 'string' || typeof saga.version !== 'number')
-    throw wrong('child', 'is given no saga', 'Write child(bookHotel), with what saga({ … }) returned.');
+    throw badDefinition('child', 'is given no saga', 'Write child(bookHotel), with what saga({ … }) returned.');
   const where = `child('${saga.name}')`;
   needsOptions(options, where, 'child(bookHotel, { timeout: … })');
   refuseUnknownOptions(options, ['pivot', 'timeout'], where);
@@ -358,12 +358,16 @@ function compensatingMessage(undone: MessageType, given: unknown, where: string)
     ? { message: given, payload: ({ input }: Undo<unknown, unknown>) => input }
     : (given as CompensationMessage);
   if (!isMessage(made?.message) || typeof made.payload !== 'function')
-    throw wrong(
+    throw badDefinition(
       where,
       'has a compensate that is no message',
       'Give a message type, or { message: Type, payload: ({ input, output }) => … }.',
     );
   if (made.message.topic === undone.topic)
-    throw wrong(where, 'is compensated by itself: it would be done again', 'Give the message that takes it back.');
+    throw badDefinition(
+      where,
+      'is compensated by itself: it would be done again',
+      'Give the message that takes it back.',
+    );
   return made;
 }

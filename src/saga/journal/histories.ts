@@ -6,7 +6,7 @@ import { HoldfastError } from '../../errors.ts';
 import type { Database } from '../../postgres/database.ts';
 import { quoteIdentifier } from '../../postgres/quoting.ts';
 import { translateSqlError } from '../../postgres/sql-state.ts';
-import { refuseUnknownOptions } from '../../runtime/options.ts';
+import { badOption, refuseUnknownOptions } from '../../runtime/options.ts';
 import type { JournalRow } from './events.ts';
 
 /** A run as it is recorded. */
@@ -32,9 +32,12 @@ export interface ReadHistoriesOptions {
 export async function readHistories(database: Database, options: ReadHistoriesOptions): Promise<readonly History[]> {
   refuseUnknownOptions(options, ['saga', 'version', 'finished', 'limit'], 'readHistories');
   const { saga, version = 1, finished = false, limit = 1_000 } = options;
-  if (typeof saga !== 'string' || saga === '') throw wrong('saga', saga, 'Give the name of a saga.');
-  if (!Number.isInteger(version) || version < 1) throw wrong('version', version, 'Give a whole number from 1 on.');
-  if (!Number.isInteger(limit) || limit < 1) throw wrong('limit', limit, 'Give a whole number from 1 on.');
+  if (typeof saga !== 'string' || saga === '')
+    throw badOption('readHistories: saga', `is ${JSON.stringify(saga)}`, 'Give the name of a saga.');
+  if (!Number.isInteger(version) || version < 1)
+    throw badOption('readHistories: version', `is ${JSON.stringify(version)}`, 'Give a whole number from 1 on.');
+  if (!Number.isInteger(limit) || limit < 1)
+    throw badOption('readHistories: limit', `is ${JSON.stringify(limit)}`, 'Give a whole number from 1 on.');
   const s = quoteIdentifier(database.schema);
   const { rows } = await database
     .query<{ id: string; journal: JournalRow[] | null }>(
@@ -84,11 +87,5 @@ function notAHistory(what: string, cause?: unknown): HoldfastError {
   return new HoldfastError('HF_CONFIG', `The history ${what}.`, {
     advice: 'Make it with `holdfast saga history <id> --json > history.json`.',
     cause,
-  });
-}
-
-function wrong(option: string, given: unknown, advice: string): HoldfastError {
-  return new HoldfastError('HF_CONFIG', `readHistories: ${option} is ${JSON.stringify(given) ?? 'undefined'}.`, {
-    advice,
   });
 }

@@ -3,12 +3,12 @@
  * how it undoes them. Used by services; participant.ts takes what `handle` makes.
  */
 import type { PoolClient } from 'pg';
-import { HoldfastError } from '../../errors.ts';
 import type { HandlerContext } from '../../inbox/handlers/handler.ts';
 import type { MessageType, PayloadInput, PayloadOf } from '../../message/message-type.ts';
 import type { Duration } from '../../runtime/duration.ts';
 import { refuseUnknownOptions } from '../../runtime/options.ts';
 import type { RetryOptions } from '../../runtime/retry.ts';
+import { badDefinition, isMessage } from '../definition/step-checks.ts';
 import type { Trusted } from './on-record.ts';
 import type { SagaCall } from '../protocol/wire.ts';
 
@@ -132,24 +132,28 @@ interface GivenOptions extends CommonOptions {
 
 function makeHandler(type: MessageType, ...rest: readonly [unknown, unknown?]): ParticipantHandler<never> {
   if (!isMessage(type))
-    throw wrong('handle', 'is given no message type', "Declare one with message('topic', { schema }).");
+    throw badDefinition('handle', 'is given no message type', "Declare one with message('topic', { schema }).");
   const where = `handle('${type.topic}')`;
   const [options, run] = typeof rest[0] === 'function' ? [{}, rest[0]] : rest;
   if (typeof options !== 'object' || options === null || typeof run !== 'function')
-    throw wrong(where, 'has no handler', 'Write handle(Type, { reply: Reply }, async (command, { tx }) => …).');
+    throw badDefinition(where, 'has no handler', 'Write handle(Type, { reply: Reply }, async (command, { tx }) => …).');
   refuseUnknownOptions(options, ['reply', 'compensates', 'fromMessage', 'withoutRecord', 'retry', 'timeout'], where);
   const { reply, compensates, retry, timeout, ...ofUndo } = options as GivenOptions;
   for (const [name, given] of Object.entries({ reply, compensates })) {
     if (given !== undefined && !isMessage(given))
-      throw wrong(where, `has a ${name} that is no message type`, "Declare one with message('topic', { schema }).");
+      throw badDefinition(
+        where,
+        `has a ${name} that is no message type`,
+        "Declare one with message('topic', { schema }).",
+      );
   }
   const { fromMessage = [], withoutRecord = 'refuse' } = ofUndo;
   if (compensates === undefined && Object.values(ofUndo).some((given) => given !== undefined))
-    throw wrong(where, 'has fromMessage or withoutRecord, but no compensates', 'They belong to compensations.');
+    throw badDefinition(where, 'has fromMessage or withoutRecord, but no compensates', 'They belong to compensations.');
   if (!isTrusted(fromMessage))
-    throw wrong(where, 'has a fromMessage that is no list', "Give names of properties: ['reason'], or 'all'.");
+    throw badDefinition(where, 'has a fromMessage that is no list', "Give names of properties: ['reason'], or 'all'.");
   if (withoutRecord !== 'refuse' && withoutRecord !== 'undo')
-    throw wrong(where, `has withoutRecord ${JSON.stringify(withoutRecord)}`, "Use 'refuse' or 'undo'.");
+    throw badDefinition(where, `has withoutRecord ${JSON.stringify(withoutRecord)}`, "Use 'refuse' or 'undo'.");
   return {
     topic: type.topic,
     type,
@@ -164,12 +168,4 @@ function makeHandler(type: MessageType, ...rest: readonly [unknown, unknown?]): 
 
 function isTrusted(value: unknown): value is Trusted {
   return value === 'all' || (Array.isArray(value) && value.every((name) => typeof name === 'string'));
-}
-
-function isMessage(value: unknown): value is MessageType {
-  return typeof (value as MessageType | null | undefined)?.keyOf === 'function';
-}
-
-function wrong(where: string, what: string, advice: string): HoldfastError {
-  return new HoldfastError('HF_SAGA_DEFINITION', `${where} ${what}.`, { advice });
 }

@@ -30,6 +30,7 @@ import { refuseUnknownOptions } from '../../runtime/options.ts';
 import { handleFor, type Handle, type ParticipantHandler } from './handle.ts';
 import { createParticipantStore, type ParticipantStore } from './participant-store.ts';
 import { answerMessage, type Lent, type Participation, type Received } from './participant-work.ts';
+import { badDefinition } from '../definition/step-checks.ts';
 import { DEFAULT_REPLY_TOPIC } from '../protocol/wire.ts';
 
 /** Handlers as a list, or as a function that is given `handle` for the transactions of this participant. */
@@ -167,7 +168,7 @@ function assemble<Tx>(
   const effectMs = parseDuration(callRetention, `${where}.callRetention`);
   const briefMs = parseDuration(options.retention ?? DEFAULT_RETENTION, `${where}.retention`);
   if (effectMs < briefMs) {
-    throw wrong(
+    throw badDefinition(
       where,
       'keeps what it has done for a shorter time (callRetention) than its inbox (retention)',
       'Raise callRetention above the longest time that a run may wait before it is undone.',
@@ -245,7 +246,7 @@ function consumable<Tx>(shared: Participation<Tx>, handler: ParticipantHandler<T
 
 function checkReplyTopics(where: string, topics: readonly string[]): void {
   if (!Array.isArray(topics) || topics.length === 0)
-    throw wrong(where, 'has no replyTopics', `Leave them away for ['${DEFAULT_REPLY_TOPIC}'].`);
+    throw badDefinition(where, 'has no replyTopics', `Leave them away for ['${DEFAULT_REPLY_TOPIC}'].`);
   for (const topic of topics as readonly string[]) assertTopic(topic, `${where}: the reply topic`);
 }
 
@@ -254,17 +255,17 @@ function checkHandlers<Tx>(
   list: readonly ParticipantHandler<Tx>[],
 ): ReadonlyMap<string, ParticipantHandler<Tx>> {
   if (!Array.isArray(list) || list.length === 0)
-    throw wrong(where, 'has no handlers', 'Give handlers: [handle(Type, async (command, { tx }) => …)].');
+    throw badDefinition(where, 'has no handlers', 'Give handlers: [handle(Type, async (command, { tx }) => …)].');
   const byTopic = new Map<string, ParticipantHandler<Tx>>();
   for (const handler of list as readonly ParticipantHandler<Tx>[]) {
     if (typeof handler?.run !== 'function' || typeof handler.type?.keyOf !== 'function')
-      throw wrong(
+      throw badDefinition(
         where,
         'has a handler that was not made by handle',
         'Write handle(Type, …); on(…) belongs to consumers.',
       );
     if (byTopic.has(handler.topic))
-      throw wrong(
+      throw badDefinition(
         where,
         `handles ${handler.topic} twice`,
         'Leave one of them away, or make it a participant of its own.',
@@ -276,21 +277,21 @@ function checkHandlers<Tx>(
     if (compensates === null) continue;
     const command = byTopic.get(compensates.topic);
     if (command === undefined || command.compensates !== null)
-      throw wrong(
+      throw badDefinition(
         where,
         `has ${topic}, which compensates ${compensates.topic}, but does not handle that as a command`,
         'Handle both in one participant: they meet at its record of the call.',
       );
     const twin = undoneBy.get(compensates.topic);
     if (twin !== undefined)
-      throw wrong(
+      throw badDefinition(
         where,
         `has two compensations for ${compensates.topic}: ${twin} and ${topic}`,
         'Leave one of them away.',
       );
     undoneBy.set(compensates.topic, topic);
     if (reply !== null && !sameType(reply, command.reply))
-      throw wrong(
+      throw badDefinition(
         where,
         `has ${topic} with the reply ${reply.topic}, but ${compensates.topic} is answered with ${command.reply?.topic ?? 'nothing'}`,
         'In a compensation, reply is the reply type of the command that it undoes.',
@@ -326,8 +327,4 @@ function tooLate(): HoldfastError {
   return new HoldfastError('HF_NOT_IN_TRANSACTION', 'The handler is over, and its transaction with it.', {
     advice: 'Await all sends before the handler ends.',
   });
-}
-
-function wrong(where: string, what: string, advice: string): HoldfastError {
-  return new HoldfastError('HF_SAGA_DEFINITION', `${where} ${what}.`, { advice });
 }

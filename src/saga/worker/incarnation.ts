@@ -8,7 +8,7 @@ import { HoldfastError } from '../../errors.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import type { CrashPoint } from '../../runtime/crash-point.ts';
 import type { Logger } from '../../runtime/log.ts';
-import { backoffMs, type RetryPolicy } from '../../runtime/retry.ts';
+import { backoffMs, RECONNECT } from '../../runtime/retry.ts';
 import type { Limits } from '../engine/attempts.ts';
 import type { RunSettings } from '../run/run-settings.ts';
 import type { AnySaga, Registry } from '../definition/definition.ts';
@@ -72,7 +72,6 @@ export interface Incarnation {
 }
 
 /** Between tries to give a run back. */
-const AGAIN: RetryPolicy = { attempts: Infinity, baseMs: 100, capMs: 5_000, factor: 2, withinMs: Infinity };
 
 export async function beginIncarnation(options: IncarnationOptions): Promise<Incarnation> {
   const { store, registry, leaseMs, clock, log } = options;
@@ -140,7 +139,7 @@ export async function beginIncarnation(options: IncarnationOptions): Promise<Inc
     mostWaiting: options.mostWaiting,
     pass,
     onBroken: broken,
-    pause: (failures) => clock.sleep(backoffMs(AGAIN, failures, options.random)),
+    pause: (failures) => clock.sleep(backoffMs(RECONNECT, failures, options.random)),
     onLeft: options.onLeft,
     onTimer: options.onTimer,
     onCommit: options.onCommit,

@@ -9,10 +9,10 @@ import type { Logger } from '../../runtime/log.ts';
 import { createLifecycle } from '../../runtime/lifecycle.ts';
 import { createLoop } from '../../runtime/loop.ts';
 import type { Metrics } from '../../runtime/metrics.ts';
-import { backoffMs, type RetryPolicy } from '../../runtime/retry.ts';
+import { backoffMs, RECONNECT } from '../../runtime/retry.ts';
 import type { Service } from '../../runtime/service.ts';
 import { HoldfastError } from '../../errors.ts';
-import { createDeadlines } from '../../inbox/handlers/deadlines.ts';
+import { createDeadlines } from '../../runtime/deadlines.ts';
 import { createSagasOn, type Sagas } from '../client/client.ts';
 import type { RunSettings } from '../run/run-settings.ts';
 import type { Registry, Saga } from '../definition/definition.ts';
@@ -76,7 +76,6 @@ const QUIET_POLL_MS = 50;
 const LATE_BY = 0.1;
 /** How long nothing must happen before the worker asks to be woken, in milliseconds. */
 const ASLEEP_AFTER_MS = 1_000;
-const RECONNECT: RetryPolicy = { attempts: Infinity, baseMs: 100, capMs: 5_000, factor: 2, withinMs: Infinity };
 
 export function createWorkerCore<Tx>(options: WorkerCoreOptions<Tx>): WorkerOn<Tx> {
   const { store, registry, leaseMs, clock, log, random } = options;

@@ -18,7 +18,7 @@ import { createLifecycle } from '../../runtime/lifecycle.ts';
 import { createLoop } from '../../runtime/loop.ts';
 import type { Metrics } from '../../runtime/metrics.ts';
 import { safeLogger, safeMetrics } from '../../runtime/observers.ts';
-import { refuseUnknownOptions } from '../../runtime/options.ts';
+import { badOption, refuseUnknownOptions } from '../../runtime/options.ts';
 import type { Service } from '../../runtime/service.ts';
 import type { Transport } from '../../transport/port.ts';
 import { checkErrorLists, type ErrorLists } from '../definition/bugs.ts';
@@ -148,13 +148,13 @@ export function createWorker(options: WorkerOptions): Worker {
   refuseUnknownOptions(options, KNOWN, where);
   const { database, clock = systemClock, random = Math.random, replies } = options;
   if (typeof database?.transaction !== 'function')
-    throw wrong(where, 'has no database', 'Give database: openDatabase({ url }).');
+    throw badOption(where, 'has no database', 'Give database: openDatabase({ url }).');
   const log = safeLogger(options.log).child({ part: 'worker' });
   const metrics = safeMetrics(options.metrics, log);
   const registry = createRegistry(options.sagas, where);
-  if (registry.all.length === 0) throw wrong(where, 'has no sagas', 'Give sagas: [placeOrder].');
+  if (registry.all.length === 0) throw badOption(where, 'has no sagas', 'Give sagas: [placeOrder].');
   const leaseMs = parseDuration(options.lease ?? '15s', `${where}.lease`);
-  if (leaseMs < 1_000) throw wrong(where, `has a lease of ${leaseMs} ms`, 'Give at least a second.');
+  if (leaseMs < 1_000) throw badOption(where, `has a lease of ${leaseMs} ms`, 'Give at least a second.');
   const standstillMs =
     options.standstill === undefined ? 4 * leaseMs : parseDuration(options.standstill, `${where}.standstill`);
   const retentionMs = parseDuration(options.retention ?? '30d', `${where}.retention`);
@@ -276,8 +276,4 @@ function journalBytes(given: number | undefined, where: string): number {
   throw new HoldfastError('HF_CONFIG', `${where} is ${bytes}: more cannot be read back.`, {
     advice: `Give at most ${MOST_JOURNAL_BYTES}, and keep large values elsewhere.`,
   });
-}
-
-function wrong(where: string, what: string, advice: string): HoldfastError {
-  return new HoldfastError('HF_CONFIG', `${where} ${what}.`, { advice });
 }

@@ -17,7 +17,7 @@ import { type BullmqSettings, queueName, type ReceiveLink } from './parts.ts';
 import { makeWorker, type QueueJob, type QueueWorker, REST_MS } from './worker.ts';
 import { lookAtQueue } from './queue-state.ts';
 import type { Delivery, QueueState, ReceiveOptions, Verdict } from '../port.ts';
-import { createSemaphore } from '../semaphore.ts';
+import { createSemaphore } from '../../runtime/semaphore.ts';
 import { settledOrAborted, untilStopped } from '../shared.ts';
 
 type Handle = (delivery: Delivery) => Promise<Verdict>;

@@ -3,7 +3,6 @@ import { describe, expect, it } from 'vitest';
 import { bullmqPostgresTransport } from '../../../src/transport/bullmq/postgres-transport.ts';
 import { bullmqTransport } from '../../../src/transport/bullmq/redis-transport.ts';
 import { jobId, partitionOf, queueName } from '../../../src/transport/bullmq/parts.ts';
-import { createSemaphore } from '../../../src/transport/semaphore.ts';
 
 describe('partitionOf', () => {
   it('stays where it is: these places are on the wire', () => {
@@ -57,33 +56,6 @@ describe('names that BullMQ accepts', () => {
 
   it('gives the first partition the plain name', () => {
     expect([0, 1, 2].map((partition) => queueName('orders', partition))).toEqual(['orders', 'orders#1', 'orders#2']);
-  });
-});
-
-describe('createSemaphore', () => {
-  it('gives slots in turn, and none after the signal', async () => {
-    const stop = new AbortController();
-    const slots = createSemaphore(1);
-    const free = await slots.acquire(stop.signal);
-    const order: string[] = [];
-    const second = slots.acquire(stop.signal).then((got) => {
-      order.push('second');
-      got!();
-    });
-    const third = slots.acquire(stop.signal).then((got) => {
-      order.push('third');
-      keep = got;
-    });
-    let keep: (() => void) | undefined;
-    free!();
-    await Promise.all([second, third]);
-    expect(order).toEqual(['second', 'third']);
-    const fourth = slots.acquire(stop.signal);
-    stop.abort();
-    expect(await fourth).toBeUndefined();
-    keep!();
-    expect(await slots.acquire(stop.signal)).toBeUndefined();
-    expect(await slots.acquire(new AbortController().signal)).toBeTypeOf('function');
   });
 });
 

@@ -13,13 +13,13 @@ import { systemClock, type Clock } from '../../../runtime/clock.ts';
 import { noCrash, type CrashPoint } from '../../../runtime/crash-point.ts';
 import type { Logger } from '../../../runtime/log.ts';
 import { safeLogger } from '../../../runtime/observers.ts';
+import { createSemaphore } from '../../../runtime/semaphore.ts';
 import { leaseLost } from '../commit-error.ts';
 import { createGroupCommitter } from './group-commit.ts';
 import { untilAnswered, type Patience } from './reconnect.ts';
 import { claimedRun, type ClaimedRow } from './saga-rows.ts';
 import { MAIL_PAGE, sortMail, type PendingMail } from './pending-mail.ts';
 import type { ClaimedRun, SagaVersion, WorkerStore } from '../store.ts';
-import { createSlots } from './slots.ts';
 import { runTransactionStep } from './transaction-step.ts';
 
 export interface PostgresWorkerStoreOptions {
@@ -61,7 +61,7 @@ export function createPostgresWorkerStore(options: PostgresWorkerStoreOptions): 
   const { largestJournalBytes: largest = LARGEST_JOURNAL_BYTES } = options;
   const s = quoteIdentifier(database.schema);
   const inTime = { timeoutMs: queryTimeoutMs };
-  const transacting = createSlots(Math.max(1, (database.pool.options.max ?? 10) - KEPT_FREE));
+  const transacting = createSemaphore(Math.max(1, (database.pool.options.max ?? 10) - KEPT_FREE));
   let parts = openParts();
 
   /** What `close` uses up. */
@@ -343,7 +343,7 @@ export function createPostgresWorkerStore(options: PostgresWorkerStoreOptions): 
     },
 
     transaction: (workerId, body) =>
-      transacting(() =>
+      transacting.run(() =>
         runTransactionStep(
           { ...parts.patience, database, crashPoint, idleInTransactionMs, queryTimeoutMs },
           workerId,

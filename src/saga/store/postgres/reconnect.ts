@@ -1,14 +1,14 @@
 /**
- * Doing again what met a lost connection, until the database answers or the store is closed. Only for what may be done twice. Used by
- * the stores of PostgreSQL.
+ * Doing again what met a lost connection, until the database answers or the store is closed. Only for what may be done twice.
  */
 import { HoldfastError } from '../../../errors.ts';
 import { passesByItself } from '../../../postgres/sql-state.ts';
 import type { Clock } from '../../../runtime/clock.ts';
 import type { Logger } from '../../../runtime/log.ts';
-import { backoffMs, type RetryPolicy } from '../../../runtime/retry.ts';
+import { backoffMs, RECONNECT, type RetryPolicy } from '../../../runtime/retry.ts';
 
-const RECONNECT: RetryPolicy = { attempts: Infinity, baseMs: 50, capMs: 2_000, factor: 2, withinMs: Infinity };
+/** Sooner than others: a run, or its whole worker, waits for what became of a commit. */
+const SOON: RetryPolicy = { ...RECONNECT, baseMs: 50, capMs: 2_000 };
 
 export interface Patience {
   readonly clock: Clock;
@@ -30,7 +30,7 @@ export async function untilAnswered<T>(
       if (!passesByItself(error)) throw error;
       failures += 1;
       log.warn({ err: error, failures }, `${what}: no answer from the database; trying again`);
-      if (!closed.aborted) await clock.sleep(backoffMs(RECONNECT, failures, Math.random), closed);
+      if (!closed.aborted) await clock.sleep(backoffMs(SOON, failures, Math.random), closed);
       if (closed.aborted)
         throw new HoldfastError(
           'HF_STOPPED',

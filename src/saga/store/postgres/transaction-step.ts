@@ -9,6 +9,7 @@
  */
 import type pg from 'pg';
 import { HoldfastError, PermanentError } from '../../../errors.ts';
+import { endBackend, pidOf } from '../../../postgres/backend.ts';
 import { cutAfter, giveBack, takeConnection } from '../../../postgres/checkout.ts';
 import type { Database } from '../../../postgres/database.ts';
 import { lend, type LentClient } from '../../../postgres/lent-client.ts';
@@ -33,6 +34,8 @@ export interface TransactionStepOptions extends Patience {
 const ROLLBACK_MS = 2_000;
 /** How long the look after a COMMIT without answer waits before it ends the old backend, in milliseconds. */
 const PROBE_LOCK_MS = 1_000;
+/** The number of a backend may have gone to another one meanwhile; only one that is in a transaction as old as that is meant. */
+const IN_OURS = { olderThanMs: 500 };
 
 export type Body = (tx: pg.PoolClient) => Promise<RunCommit>;
 
@@ -142,7 +145,7 @@ async function rolledBack(client: pg.PoolClient, database: Database): Promise<bo
   const answer = await Promise.race([rollback, late]);
   clearTimeout(timer);
   // A statement that the step left behind is still running, with its locks.
-  if (answer === false) await endBackend(database, pidOf(client)).catch(() => undefined);
+  if (answer === false) await endBackend(database, pidOf(client), IN_OURS).catch(() => undefined);
   return answer === true;
 }
 
@@ -151,7 +154,7 @@ async function wasCommitted(options: TransactionStepOptions, commit: RunCommit, 
   const { journal, runId } = commit;
   if (journal === null) return false;
   return untilAnswered('the COMMIT of a transaction step', options, async (tries) => {
-    if (tries > 0) await endBackend(database, pid);
+    if (tries > 0) await endBackend(database, pid, IN_OURS);
     return database.withConnection(
       async (client) => {
         await client.query(`BEGIN;SET LOCAL lock_timeout = ${PROBE_LOCK_MS}`);
@@ -171,19 +174,4 @@ async function wasCommitted(options: TransactionStepOptions, commit: RunCommit, 
       { timeoutMs: queryTimeoutMs },
     );
   });
-}
-
-function pidOf(client: pg.PoolClient): number | null {
-  const { processID } = client as { readonly processID?: unknown };
-  return typeof processID === 'number' ? processID : null;
-}
-
-/** The number may have gone to another backend meanwhile; only one that is in a transaction of ours as old as that is meant. */
-async function endBackend(database: Database, pid: number | null): Promise<void> {
-  if (pid === null) return;
-  await database.query(
-    `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-     WHERE pid = $1 AND usename = current_user AND datname = current_database() AND xact_start < clock_timestamp() - interval '500 milliseconds'`,
-    [pid],
-  );
 }

@@ -1,9 +1,9 @@
 /**
  * Many timeouts behind one timer. A consumer starts and cancels three per message; a timer and an AbortController for each
- * would cost more than the bookkeeping here. Used by attempts.
+ * would cost more than the bookkeeping here.
  */
-import type { Clock } from '../../runtime/clock.ts';
-import { inNoContext } from '../../runtime/scope.ts';
+import type { Clock } from './clock.ts';
+import { inNoContext } from './scope.ts';
 
 export interface Deadlines {
   /** Calls `onExpire` once after `delayMs` milliseconds, unless the function returned is called before. Infinity: never. */

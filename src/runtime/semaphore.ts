@@ -1,10 +1,12 @@
 /**
- * A bounded number of slots, given in the order they were asked for.
+ * A bounded number of slots, given in the order in which they were asked for.
  */
 
 export interface Semaphore {
   /** Resolves with what frees the slot again, or with undefined when `signal` aborts first. */
   acquire(signal: AbortSignal): Promise<(() => void) | undefined>;
+  /** Runs `act` in a slot, which is free again when it has ended, well or badly. */
+  run<T>(act: () => Promise<T>): Promise<T>;
 }
 
 export function createSemaphore(slots: number): Semaphore {
@@ -12,6 +14,7 @@ export function createSemaphore(slots: number): Semaphore {
   const waiting = new Set<() => void>();
   function release(): void {
     free += 1;
+    // The first that waits takes the slot before this returns, so nobody who comes later gets in between.
     const [next] = waiting;
     next?.();
   }
@@ -29,6 +32,23 @@ export function createSemaphore(slots: number): Semaphore {
         waiting.add(settle);
         signal.addEventListener('abort', settle);
       });
+    },
+    async run(act) {
+      if (free > 0) free -= 1;
+      else
+        await new Promise<void>((resolve) => {
+          const settle = (): void => {
+            waiting.delete(settle);
+            free -= 1;
+            resolve();
+          };
+          waiting.add(settle);
+        });
+      try {
+        return await act();
+      } finally {
+        release();
+      }
     },
   };
 }

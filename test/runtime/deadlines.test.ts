@@ -2,7 +2,7 @@
  * Many timeouts behind one timer.
  */
 import { expect, it } from 'vitest';
-import { createDeadlines } from '../../src/inbox/handlers/deadlines.ts';
+import { createDeadlines } from '../../src/runtime/deadlines.ts';
 import { createManualClock } from '../../src/testing/manual-clock.ts';
 
 it('expires what is due, in time, and nothing that was cancelled', async () => {
