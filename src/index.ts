@@ -38,7 +38,7 @@ export {
   type Verdict,
 } from './transport/port.ts';
 
-export type { BrokerHealth } from './inbox/delivery/broker-watch.ts';
+export type { BrokerHealth } from './inbox/delivery/broker-monitor.ts';
 export { consumer, type Consumer } from './inbox/consumer.ts';
 export { type DatabaseConsumerOptions, type Handlers, type RunnerConsumerOptions } from './inbox/consumer-options.ts';
 export {
@@ -51,7 +51,7 @@ export {
 } from './inbox/handlers/handler.ts';
 export { fingerprintOf } from './inbox/idempotency/fingerprint.ts';
 export { idempotent, pruneIdempotencyKeys } from './inbox/idempotency/idempotency.ts';
-export { type Runner } from './inbox/handlers/runner-work.ts';
+export { type Runner } from './inbox/handlers/runner-unit-of-work.ts';
 export { createMemoryWindow, type DedupWindow } from './inbox/window/window.ts';
 export { createRedisWindow } from './inbox/window/window-redis.ts';
 

@@ -14,7 +14,7 @@ import type { RetryOptions } from '../runtime/retry.ts';
 import type { Transport } from '../transport/port.ts';
 import type { OutboxPort } from './handlers/handler-run.ts';
 import type { Handler, On } from './handlers/handler.ts';
-import type { Runner } from './handlers/runner-work.ts';
+import type { Runner } from './handlers/runner-unit-of-work.ts';
 import type { DedupWindow } from './window/window.ts';
 
 /** Handlers as a list, or as a function that is given `on` for the transactions of this consumer. */
@@ -120,7 +120,7 @@ export const KNOWN_OPTIONS = [
 const DEFAULT_CONCURRENCY = 16;
 
 /** The number given, or what the pool bears. */
-export function checkConcurrency(
+export function resolveConcurrency(
   where: string,
   given: number | undefined,
   database: Database | null,

@@ -19,9 +19,9 @@ import { badOption, refuseUnknownOptions } from '../runtime/options.ts';
 import { backoffMs, resolveRetry } from '../runtime/retry.ts';
 import type { Service } from '../runtime/service.ts';
 import type { Delivery, Receiver, Verdict } from '../transport/port.ts';
-import { createBrokerWatch, type BrokerHealth } from './delivery/broker-watch.ts';
+import { createBrokerMonitor, type BrokerHealth } from './delivery/broker-monitor.ts';
 import {
-  checkConcurrency,
+  resolveConcurrency,
   checkIgnored,
   checkKinds,
   KNOWN_OPTIONS,
@@ -34,23 +34,23 @@ import { createDeadlines, type Deadlines } from '../runtime/deadlines.ts';
 import { DEFAULT_PARKED_RETRY, DEFAULT_RETRY, HOLD, longestRetryMs } from './handlers/decide.ts';
 import { createDeliverer } from './delivery/deliver.ts';
 import { handlersFor, resolveHandlers, type Handler } from './handlers/handler.ts';
-import { leftAtHardStop } from './handlers/hard-stop.ts';
-import { assertIdentity } from './stores/identity.ts';
+import { abandonAtHardStop } from './handlers/hard-stop.ts';
+import { assertIdentity } from './stores/consumer-identity.ts';
 import { createInboxStore } from './stores/inbox-store.ts';
 import { createParkedDeliveryStore } from './stores/parked-delivery-store.ts';
-import { createPostgresWork } from './handlers/postgres-work.ts';
+import { createPostgresUnitOfWork } from './handlers/postgres-unit-of-work.ts';
 import { createRedriver } from './delivery/redrive.ts';
 import {
   ASSUMED_HORIZON_MS,
   DEFAULT_RETENTION,
-  judgeRetention,
+  checkInboxRetention,
   pruneInbox,
   readRedeliveryHorizon,
 } from './delivery/retention.ts';
-import type { ConsumerMetrics, Room } from './delivery/room.ts';
-import { createRunnerWork } from './handlers/runner-work.ts';
+import type { ConsumerMetrics, ConsumerContext } from './delivery/consumer-context.ts';
+import { createRunnerUnitOfWork } from './handlers/runner-unit-of-work.ts';
 import { createSuspectStore } from './stores/suspect-store.ts';
-import { guardCrashPoint, type Work } from './handlers/work.ts';
+import { guardCrashPoint, type UnitOfWork } from './handlers/unit-of-work.ts';
 
 export interface Consumer extends Service {
   readonly name: string;
@@ -90,7 +90,7 @@ export function consumer<Tx>(name: string, options: DatabaseConsumerOptions | Ru
         'has a runner without transaction',
         'Give { transaction: (fn) => db.transaction().execute(fn) }.',
       );
-    const work = createRunnerWork({
+    const work = createRunnerUnitOfWork({
       runner: options.runner,
       schema: assertSchemaName(options.schema ?? DEFAULT_SCHEMA),
       crash,
@@ -99,7 +99,7 @@ export function consumer<Tx>(name: string, options: DatabaseConsumerOptions | Ru
   }
   if (typeof options.database?.transaction !== 'function')
     throw badOption(where, 'has no database', 'Give database: openDatabase({ url }), or a runner.');
-  const work = createPostgresWork({ database: options.database, deadlines, crash });
+  const work = createPostgresUnitOfWork({ database: options.database, deadlines, crash });
   return assemble(name, where, options, handlerList(options.handlers), work, {
     crash,
     deadlines,
@@ -122,7 +122,7 @@ function assemble<Tx>(
   where: string,
   options: CommonConsumerOptions,
   handlers: readonly Handler<Tx>[],
-  work: Work<Tx>,
+  work: UnitOfWork<Tx>,
   tools: Tools,
 ): Consumer {
   const {
@@ -154,12 +154,12 @@ function assemble<Tx>(
   const idempotencyRetentionMs = duration('idempotencyRetention', '24h');
   const parkedPollMs = duration('parkedPoll', '1s');
   const pruneIntervalMs = duration('pruneInterval', '10m');
-  const concurrency = checkConcurrency(where, options.concurrency, tools.database, log);
+  const concurrency = resolveConcurrency(where, options.concurrency, tools.database, log);
   checkKinds(where, [...resolved.values()], ordered, options.window);
   if (typeof transport?.receiver !== 'function')
     throw badOption(where, 'has no transport', 'Give transport: bullmqTransport({ … }), or another one.');
 
-  const room: Room<Tx> = {
+  const context: ConsumerContext<Tx> = {
     name,
     ordered,
     ignores: checkIgnored(where, options.ignore),
@@ -192,7 +192,7 @@ function assemble<Tx>(
   /** Asked once; a failure is not remembered. */
   const since = (): Promise<number> => {
     firstRun ??= work
-      .transaction((execute) => room.suspects.firstRunAt(execute))
+      .transaction((execute) => context.suspects.firstRunAt(execute))
       .then((at) => at.getTime())
       .catch((error: unknown) => {
         firstRun = null;
@@ -200,17 +200,17 @@ function assemble<Tx>(
       });
     return firstRun;
   };
-  const deliverer = createDeliverer(room, since);
+  const deliverer = createDeliverer(context, since);
   // Not in the context of the broker's client, or of who sends in the same process.
   const handle = (delivery: Delivery): Promise<Verdict> => inNoContext(() => deliverer.handle(delivery));
-  const redriver = createRedriver(room, since);
+  const redriver = createRedriver(context, since);
   const onError = (_error: unknown, failures: number): number => backoffMs(HOLD, failures, random);
   const parkedLoop = createLoop({
     name: `${name}.parked`,
     clock,
     log,
     tick: async (signal) => {
-      await leftAtHardStop(redriver.redriveDue(signal), signal, clock);
+      await abandonAtHardStop(redriver.redriveDue(signal), signal, clock);
       return parkedPollMs;
     },
     onError,
@@ -220,7 +220,7 @@ function assemble<Tx>(
     clock,
     log,
     tick: async (signal) => {
-      const pruned = await leftAtHardStop(pruneInbox(room, idempotencyRetentionMs, signal), signal, clock);
+      const pruned = await abandonAtHardStop(pruneInbox(context, idempotencyRetentionMs, signal), signal, clock);
       if (pruned > 0) log.info({ pruned }, 'inbox pruned');
       return pruneIntervalMs;
     },
@@ -242,16 +242,16 @@ function assemble<Tx>(
           (Number.isFinite(handler.retry.attempts) ? handler.retry.attempts * handler.timeoutMs : 0),
       ),
     );
-    const refusal = judgeRetention({
+    const refusal = checkInboxRetention({
       consumer: name,
-      retentionMs: room.retentionMs,
+      retentionMs: context.retentionMs,
       horizonMs: known ?? ASSUMED_HORIZON_MS,
       retriesMs,
     });
     if (refusal !== null) throw refusal;
   }
 
-  const watch = createBrokerWatch({
+  const watch = createBrokerMonitor({
     name,
     destination,
     clock,
@@ -283,9 +283,9 @@ function assemble<Tx>(
   async function checkBeginning(): Promise<void> {
     if (tools.database !== null) await checkStart(tools.database, log);
     await checkRetention();
-    const told = { retentionMs: room.retentionMs, broker: transport.address ?? null };
+    const told = { retentionMs: context.retentionMs, broker: transport.address ?? null };
     const identity = { consumer: name, destination, former, ...told };
-    const differs = await assertIdentity((fn) => work.transaction(fn), room.suspects, identity);
+    const differs = await assertIdentity((fn) => work.transaction(fn), context.suspects, identity);
     if (differs.length > 0)
       log.warn(
         { differs },

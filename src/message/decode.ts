@@ -1,6 +1,5 @@
 /**
  * From a received envelope to the payload a handler gets: older versions raised one by one, then validated by the schema.
- * Used by consumers.
  */
 import { HoldfastError } from '../errors.ts';
 import type { Envelope } from './envelope.ts';
@@ -19,7 +18,7 @@ export async function decodePayload<Output>(
   envelope: Pick<Envelope, 'id' | 'version' | 'data'>,
   wire?: unknown,
 ): Promise<Output> {
-  const payload = raisePayload(type, envelope, wire);
+  const payload = upcastPayload(type, envelope, wire);
   const validated = validate(type.schema, payload, `${type.topic} ${envelope.id}`);
   return validated instanceof Promise ? validated : validated.value;
 }
@@ -47,7 +46,7 @@ export function payloadText({ data }: Pick<Envelope, 'data'>, wire: unknown): st
  * The payload in the type's own version, not validated. `wire` as above.
  * @throws HoldfastError HF_MESSAGE_VERSION, HF_PAYLOAD_INVALID when an upcast fails
  */
-export function raisePayload(
+export function upcastPayload(
   type: MessageType,
   envelope: Pick<Envelope, 'id' | 'version' | 'data'>,
   wire?: unknown,

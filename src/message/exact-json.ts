@@ -1,6 +1,7 @@
 /**
  * JSON whose numbers are not altered. JSON.parse makes a double of each number: 9007199254740993 becomes …992, and 1e400 Infinity.
- * For message types that ask for it, such a number is read as a text or a BigInt instead. Used by decode.ts, and where a payload is kept.
+ * For message types that ask for it, such a number is read as a text or a BigInt instead.
+ * What is stored as a text is parsed by it as well.
  */
 import { randomBytes } from 'node:crypto';
 

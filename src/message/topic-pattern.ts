@@ -2,7 +2,6 @@
  * Topics and the patterns that choose among them. A topic is dot-separated segments: `order.placed`.
  * In a pattern `*` stands for exactly one segment, `**` for any number of them, none included:
  * `order.*` matches `order.placed`; `order.**` matches `order`, `order.placed` and `order.item.added`; `**` matches all.
- * Used by message types, by the routes of the relay, and, as a regular expression, by its SQL.
  */
 import { HoldfastError } from '../errors.ts';
 

@@ -1,5 +1,5 @@
 /**
- * W3C Trace Context as text: https://www.w3.org/TR/trace-context/. Used by the envelope.
+ * W3C Trace Context as text: https://www.w3.org/TR/trace-context/.
  * A malformed one is dropped and not refused, as the specification asks: tracing must never cost a message.
  */
 

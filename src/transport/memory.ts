@@ -33,7 +33,7 @@ export interface MemoryBroker {
   /** Messages of a destination that are not done yet, in flight ones included. */
   pending(destination: string): number;
   /** @internal */
-  line(destination: string): Line;
+  queue(destination: string): MemoryQueue;
 }
 
 export interface MemoryTransportOptions {
@@ -47,7 +47,7 @@ export interface MemoryTransportOptions {
 /** How long a message waits whose handler threw instead of giving a verdict. */
 const REJECTED_LATER_MS = 1000;
 
-interface Stored {
+interface StoredMessage {
   readonly id: string;
   readonly key: string | null;
   readonly wire: string;
@@ -56,19 +56,19 @@ interface Stored {
 }
 
 /** One destination: its messages in the order they came, and who takes them. */
-interface Line {
+interface MemoryQueue {
   /** By broker id (message and replay), so that a message published twice while it is here stands once. */
-  readonly messages: Map<string, Stored>;
+  readonly messages: Map<string, StoredMessage>;
   readonly takers: Set<() => void>;
 }
 
 type Handle = (delivery: Delivery) => Promise<Verdict>;
 
 export function memoryBroker(): MemoryBroker {
-  const lines = new Map<string, Line>();
+  const lines = new Map<string, MemoryQueue>();
   return {
     pending: (destination) => lines.get(destination)?.messages.size ?? 0,
-    line(destination) {
+    queue(destination) {
       let line = lines.get(destination);
       if (line === undefined) lines.set(destination, (line = { messages: new Map(), takers: new Set() }));
       return line;
@@ -84,7 +84,7 @@ export function memoryTransport(options: MemoryTransportOptions = {}): Transport
   return transportOf(
     'memory',
     () => memoryPublisher(broker, options.faults ?? {}),
-    (destination, handle, receive) => memoryReceiver(broker.line(destination), handle, receive, clock),
+    (destination, handle, receive) => memoryReceiver(broker.queue(destination), handle, receive, clock),
   );
 }
 
@@ -114,13 +114,13 @@ function memoryPublisher(broker: MemoryBroker, faults: MemoryFaults): Publisher 
         const fault = refuse?.(message);
         if (fault !== undefined) return { kind: 'refused', permanent: fault.permanent ?? true, error: fault };
         const id = message.replayId === null ? message.id : `${message.id}.${message.replayId}`;
-        const { messages } = broker.line(message.destination);
+        const { messages } = broker.queue(message.destination);
         if (!messages.has(id))
           messages.set(id, { id, key: message.key, wire: message.wire, redeliveries: 0, state: 'ready' });
         return { kind: 'published' };
       });
       for (const destination of new Set(batch.map((message) => message.destination)))
-        broker.line(destination).takers.forEach((take) => take());
+        broker.queue(destination).takers.forEach((take) => take());
       await reach(acknowledge && (() => acknowledge(batch)), signal);
       return outcomes;
     },
@@ -134,7 +134,7 @@ function memoryPublisher(broker: MemoryBroker, faults: MemoryFaults): Publisher 
   };
 }
 
-function memoryReceiver(line: Line, handle: Handle, options: ReceiveOptions, clock: Clock): Receiver {
+function memoryReceiver(line: MemoryQueue, handle: Handle, options: ReceiveOptions, clock: Clock): Receiver {
   type Stop = (signal: AbortSignal) => Promise<void>;
   const { start, stop } = createLifecycle({
     make: () => ({ stop: null as Stop | null }),
@@ -150,12 +150,12 @@ function memoryReceiver(line: Line, handle: Handle, options: ReceiveOptions, clo
 
 /** Takes messages until the returned function stops it. */
 function startTaking(
-  line: Line,
+  line: MemoryQueue,
   handle: Handle,
   options: ReceiveOptions,
   clock: Clock,
 ): (signal: AbortSignal) => Promise<void> {
-  const inFlight = new Map<Stored, { readonly controller: AbortController; readonly settled: Promise<void> }>();
+  const inFlight = new Map<StoredMessage, { readonly controller: AbortController; readonly settled: Promise<void> }>();
   const hard = new AbortController();
   let stopped: Promise<void> | undefined;
 
@@ -170,7 +170,7 @@ function startTaking(
     }
   }
 
-  function deliver(message: Stored): void {
+  function deliver(message: StoredMessage): void {
     message.state = 'in-flight';
     const controller = new AbortController();
     const verdict = (async () =>
@@ -188,7 +188,7 @@ function startTaking(
   }
 
   /** Gives the message back, to be handed out again after `delayMs`. Independent of this receiver, like a broker's own clock. */
-  function hold(message: Stored, delayMs: number): void {
+  function hold(message: StoredMessage, delayMs: number): void {
     message.state = 'held';
     void clock.sleep(delayMs).then(() => {
       message.state = 'ready';

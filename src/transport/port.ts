@@ -1,7 +1,7 @@
 /**
  * The transport port: what carries messages between a relay and consumers.
- * Implemented by the adapters beside this file; used by the relay (Publisher) and the consumer (Receiver).
- * test/conformance/transport.ts runs the duties written here against every adapter.
+ * A relay publishes through a Publisher, a consumer reads through a Receiver. The comments below are the duties of an adapter;
+ * test/conformance/transport.ts checks them against every adapter.
  */
 
 /** One message on its way to one destination. `wire` is the whole CloudEvent as JSON text (see docs/wire-format.md). */
@@ -43,7 +43,7 @@ export interface Publisher {
     batch: readonly OutboundMessage[],
     options: { readonly signal: AbortSignal },
   ): Promise<readonly PublishOutcome[]>;
-  /** Rejects with HF_TRANSPORT_UNAVAILABLE when the broker does not answer. Used by the half-open breaker and by /readyz. */
+  /** Rejects with HF_TRANSPORT_UNAVAILABLE when the broker does not answer. The half-open circuit breaker and /readyz call it. */
   check(options: { readonly signal: AbortSignal }): Promise<void>;
   /** Idempotent. Later calls of publish and check reject with HF_STOPPED. */
   close(): Promise<void>;

@@ -6,7 +6,7 @@
  */
 import { afterEach, describe, expect, it } from 'vitest';
 import { createRedisWindow } from '../../src/inbox/window/window-redis.ts';
-import { INBOX_CRASH_POINTS } from '../../src/inbox/handlers/work.ts';
+import { INBOX_CRASH_POINTS } from '../../src/inbox/handlers/unit-of-work.ts';
 import { eventually } from '../support/eventually.ts';
 import { breaches } from '../support/faults/checker.ts';
 import { endChildren, finishWhen, inParallel, startChild, type Child } from '../support/faults/child.ts';

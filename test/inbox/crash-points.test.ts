@@ -6,9 +6,9 @@ import type { PoolClient } from 'pg';
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
 import type { Consumer } from '../../src/inbox/consumer.ts';
 import { on, type HandlerContext, type HandlerKind } from '../../src/inbox/handlers/handler.ts';
-import { retryParked } from '../../src/inbox/stores/parked-operations.ts';
+import { retryParkedDeliveries } from '../../src/inbox/stores/parked-operations.ts';
 import { createMemoryWindow } from '../../src/inbox/window/window.ts';
-import { INBOX_CRASH_POINTS } from '../../src/inbox/handlers/work.ts';
+import { INBOX_CRASH_POINTS } from '../../src/inbox/handlers/unit-of-work.ts';
 import { clean, delivery, openLab, Placed, wire, type Lab } from './lab.ts';
 
 let lab: Lab;
@@ -79,7 +79,7 @@ it.each(points.filter((point) => /park/.test(point)))('parking and redrive, kill
   await process(point)
     .tickParked()
     .catch(() => {});
-  await retryParked(lab.database, 'shipping', { all: true }, { actor: 'test' });
+  await retryParkedDeliveries(lab.database, 'shipping', { all: true }, { actor: 'test' });
   await process(null).tickParked();
   expect(await lab.effects()).toHaveLength(1);
   expect(await lab.parked()).toEqual([]);

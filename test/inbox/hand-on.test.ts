@@ -6,7 +6,7 @@ import type { PoolClient } from 'pg';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { on, type HandlerContext } from '../../src/inbox/handlers/handler.ts';
-import { retryParked } from '../../src/inbox/stores/parked-operations.ts';
+import { retryParkedDeliveries } from '../../src/inbox/stores/parked-operations.ts';
 import { message } from '../../src/message/message-type.ts';
 import { doctor } from '../../src/operations/doctor/doctor.ts';
 import { listParked } from '../../src/operations/parked/parked.ts';
@@ -98,7 +98,7 @@ it('a process without the handler neither takes up nor counts what another one p
   const sent = wire({ type: 'order.cancelled' });
   await newer.handle(delivery(sent));
   for (let n = 0; n < 20; n += 1) {
-    await retryParked(lab.database, 'shipping', { id: sent.id }, { actor: 'ann' });
+    await retryParkedDeliveries(lab.database, 'shipping', { id: sent.id }, { actor: 'ann' });
     await older.tickParked();
   }
   expect(await lab.parked()).toMatchObject([{ reason: 'gave up after retries', redrives: 0 }]);
@@ -112,7 +112,7 @@ it('a retry by hand where nobody has the handler leaves the message to the first
   const sent = wire({ type: 'order.cancelled' });
   await older.handle(delivery(sent));
   for (let n = 0; n < 20; n += 1) {
-    await retryParked(lab.database, 'shipping', { id: sent.id }, { actor: 'ann' });
+    await retryParkedDeliveries(lab.database, 'shipping', { id: sent.id }, { actor: 'ann' });
     await older.tickParked();
   }
   expect(await lab.parked()).toMatchObject([{ reason: 'no handler', redrives: 0, attempts: 0 }]);

@@ -7,7 +7,7 @@ import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
 import type { Consumer } from '../../src/inbox/consumer.ts';
 import type { DatabaseConsumerOptions } from '../../src/inbox/consumer-options.ts';
 import { on, type HandlerContext } from '../../src/inbox/handlers/handler.ts';
-import { discardParked, retryParked } from '../../src/inbox/stores/parked-operations.ts';
+import { discardParkedDelivery, retryParkedDeliveries } from '../../src/inbox/stores/parked-operations.ts';
 import { clean, delivery, openLab, Placed, wire, type Lab } from './lab.ts';
 
 let lab: Lab;
@@ -58,7 +58,7 @@ async function give(
 
 /** What a person would do, and time. */
 async function redriveAll(consumer: Consumer): Promise<void> {
-  await retryParked(lab.database, 'shipping', { all: true }, { actor: 'ann' });
+  await retryParkedDeliveries(lab.database, 'shipping', { all: true }, { actor: 'ann' });
   await consumer.tickParked();
 }
 
@@ -73,7 +73,7 @@ it('a predecessor that comes late and fails stands before the message that waits
   expect(await notes()).toEqual([]);
   broken.clear();
   // Only the first is made due: its success takes the others along, though the redrives of 2 had come to their end.
-  await retryParked(lab.database, 'shipping', { id: wires[0]?.id ?? '' }, { actor: 'ann' });
+  await retryParkedDeliveries(lab.database, 'shipping', { id: wires[0]?.id ?? '' }, { actor: 'ann' });
   await consumer.tickParked();
   expect(await notes()).toEqual(['1', '2', '3']);
 });
@@ -99,7 +99,7 @@ it('a predecessor that is discarded lets the message that waits for it go', asyn
   await consumer.tickParked();
   broken.add(1);
   await give(consumer, wires, 1);
-  await discardParked(lab.database, 'shipping', wires[0]?.id ?? '', { actor: 'ann', reason: 'test' });
+  await discardParkedDelivery(lab.database, 'shipping', wires[0]?.id ?? '', { actor: 'ann', reason: 'test' });
   await consumer.tickParked();
   expect(await notes()).toEqual(['2']);
 });

@@ -8,7 +8,7 @@ import type { Consumer } from '../../src/inbox/consumer.ts';
 import type { DatabaseConsumerOptions } from '../../src/inbox/consumer-options.ts';
 import { on, type HandlerContext } from '../../src/inbox/handlers/handler.ts';
 import { keyLock } from '../../src/inbox/stores/inbox-store.ts';
-import { discardParked, retryParked } from '../../src/inbox/stores/parked-operations.ts';
+import { discardParkedDelivery, retryParkedDeliveries } from '../../src/inbox/stores/parked-operations.ts';
 import { clean, delivery, manualClock, openLab, Placed, Shipped, signal, wire, type Lab } from './lab.ts';
 
 let lab: Lab;
@@ -95,7 +95,7 @@ describe('behind a failure', () => {
     broken.clear();
     await consumer.tickParked();
     expect(await notes()).toEqual(['1']);
-    await retryParked(lab.database, 'shipping', { all: true }, { actor: 'ann' });
+    await retryParkedDeliveries(lab.database, 'shipping', { all: true }, { actor: 'ann' });
     await consumer.tickParked();
     expect(await notes()).toEqual(['1', '2', '3', '4']);
   });
@@ -108,7 +108,7 @@ describe('behind a failure', () => {
     await Promise.all(consumers.map((consumer) => consumer.tickParked()));
     // One that found the line locked has put its row off for a second: it is made due by hand.
     for (let round = 0; (await lab.parked()).length > 0 && round < 20; round += 1) {
-      await retryParked(lab.database, 'shipping', { all: true }, { actor: 'test' });
+      await retryParkedDeliveries(lab.database, 'shipping', { all: true }, { actor: 'test' });
       await lab.test.pool.query(
         "UPDATE holdfast.parked_delivery SET next_attempt_at = now() WHERE state = 'behind' AND next_attempt_at IS NOT NULL",
       );
@@ -155,7 +155,7 @@ describe('behind a failure', () => {
       expect(await notes()).toEqual([]);
     });
     expect(await lab.parked()).toMatchObject([{ redrives: 0, attempts: 1 }]);
-    await retryParked(lab.database, 'shipping', { all: true }, { actor: 'ann' });
+    await retryParkedDeliveries(lab.database, 'shipping', { all: true }, { actor: 'ann' });
     await consumer.tickParked();
     expect(await notes()).toEqual(['1']);
   });
@@ -165,7 +165,7 @@ describe('behind a failure', () => {
     broken.add(1);
     const wires = [1, 2].map((n) => numbered(n));
     for (const sent of wires) await consumer.handle(delivery(sent));
-    await discardParked(lab.database, 'shipping', wires[0]?.id ?? '', { actor: 'ann', reason: 'hopeless' });
+    await discardParkedDelivery(lab.database, 'shipping', wires[0]?.id ?? '', { actor: 'ann', reason: 'hopeless' });
     await consumer.tickParked();
     expect(await notes()).toEqual(['2']);
   });
@@ -177,7 +177,7 @@ describe('behind a failure', () => {
     for (const sent of wires) await consumer.handle(delivery(sent));
     await consumer.tickParked();
     broken.clear();
-    expect(await retryParked(lab.database, 'shipping', { id: wires[1]?.id ?? '' }, { actor: 'ann' })).toBe(1);
+    expect(await retryParkedDeliveries(lab.database, 'shipping', { id: wires[1]?.id ?? '' }, { actor: 'ann' })).toBe(1);
     await consumer.tickParked();
     expect(await notes()).toEqual(['1', '2']);
   });
@@ -306,7 +306,12 @@ describe('predecessors', () => {
     await consumer.handle(delivery(second?.text ?? ''));
     await consumer.tickParked();
     expect(await lab.parked()).toMatchObject([{ reason: 'predecessor missing', redrives: 1, next_attempt_at: null }]);
-    await retryParked(lab.database, 'shipping', { id: second?.id ?? '' }, { actor: 'ann', withoutPredecessor: true });
+    await retryParkedDeliveries(
+      lab.database,
+      'shipping',
+      { id: second?.id ?? '' },
+      { actor: 'ann', withoutPredecessor: true },
+    );
     await consumer.tickParked();
     expect(await notes()).toEqual(['2']);
   });

@@ -5,7 +5,7 @@ import type { PoolClient } from 'pg';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { PermanentError } from '../../src/errors.ts';
 import { on, type Handler } from '../../src/inbox/handlers/handler.ts';
-import { discardParked, retryParked } from '../../src/inbox/stores/parked-operations.ts';
+import { discardParkedDelivery, retryParkedDeliveries } from '../../src/inbox/stores/parked-operations.ts';
 import { clean, delivery, manualClock, openLab, Placed, wire, type Lab } from './lab.ts';
 
 let lab: Lab;
@@ -228,7 +228,12 @@ describe('redrive', () => {
     await consumer.tickParked();
     expect(mood.attempts).toHaveLength(4);
     expect(
-      await retryParked(lab.database, 'shipping', { id: sent.id }, { actor: 'ann', reason: 'it is open again' }),
+      await retryParkedDeliveries(
+        lab.database,
+        'shipping',
+        { id: sent.id },
+        { actor: 'ann', reason: 'it is open again' },
+      ),
     ).toBe(1);
     await consumer.tickParked();
     expect(await lab.parked()).toEqual([]);
@@ -283,7 +288,7 @@ describe('what people do', () => {
     const consumer = lab.make({ handlers: [mood.handler], retry: { attempts: 1 } });
     const sent = wire();
     await consumer.handle(delivery(sent));
-    await discardParked(lab.database, 'shipping', sent.id, { actor: 'ann', reason: 'test order' });
+    await discardParkedDelivery(lab.database, 'shipping', sent.id, { actor: 'ann', reason: 'test order' });
     mood.works = true;
     await consumer.tickParked();
     await consumer.handle(delivery(sent));
@@ -298,20 +303,24 @@ describe('what people do', () => {
     const consumer = lab.make({ handlers: [handler] });
     for (const key of ['k1', 'k1', 'k2']) await consumer.handle(delivery(wire({ key })));
     const act = { actor: 'ann' };
-    expect(await retryParked(lab.database, 'shipping', { key: 'k1' }, act)).toBe(2);
-    expect(await retryParked(lab.database, 'shipping', { all: true }, act)).toBe(3);
-    expect(await retryParked(lab.database, 'shipping', { key: 'k9' }, act)).toBe(0);
+    expect(await retryParkedDeliveries(lab.database, 'shipping', { key: 'k1' }, act)).toBe(2);
+    expect(await retryParkedDeliveries(lab.database, 'shipping', { all: true }, act)).toBe(3);
+    expect(await retryParkedDeliveries(lab.database, 'shipping', { key: 'k9' }, act)).toBe(0);
   });
 
   it('refuse what is not there, and leave no audit row of it', async () => {
     const id = wire().id;
-    await expect(retryParked(lab.database, 'shipping', { id }, { actor: 'ann' })).rejects.toMatchObject({
+    await expect(retryParkedDeliveries(lab.database, 'shipping', { id }, { actor: 'ann' })).rejects.toMatchObject({
       code: 'HF_NOT_FOUND',
     });
-    await expect(discardParked(lab.database, 'shipping', id, { actor: 'ann', reason: 'x' })).rejects.toMatchObject({
+    await expect(
+      discardParkedDelivery(lab.database, 'shipping', id, { actor: 'ann', reason: 'x' }),
+    ).rejects.toMatchObject({
       code: 'HF_NOT_FOUND',
     });
-    await expect(discardParked(lab.database, 'shipping', id, { actor: 'ann', reason: ' ' })).rejects.toMatchObject({
+    await expect(
+      discardParkedDelivery(lab.database, 'shipping', id, { actor: 'ann', reason: ' ' }),
+    ).rejects.toMatchObject({
       code: 'HF_CONFIG',
     });
     expect(await lab.count('audit')).toBe(0);

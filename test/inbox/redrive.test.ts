@@ -4,7 +4,7 @@
 import type { PoolClient } from 'pg';
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
 import { on, type HandlerContext } from '../../src/inbox/handlers/handler.ts';
-import { retryParked } from '../../src/inbox/stores/parked-operations.ts';
+import { retryParkedDeliveries } from '../../src/inbox/stores/parked-operations.ts';
 import { createMemoryWindow } from '../../src/inbox/window/window.ts';
 import { noopMetrics, type Metrics } from '../../src/runtime/metrics.ts';
 import { failingLogger, failingMetrics } from '../support/failing-observers.ts';
@@ -39,11 +39,11 @@ it('remembers that a person let a message go without its predecessor, also when 
   });
   await consumer.handle(delivery(sent));
   works = false;
-  await retryParked(lab.database, 'shipping', { id: sent.id }, { actor: 'ann', withoutPredecessor: true });
+  await retryParkedDeliveries(lab.database, 'shipping', { id: sent.id }, { actor: 'ann', withoutPredecessor: true });
   await consumer.tickParked();
   expect(await lab.effects()).toEqual([]);
   works = true;
-  await retryParked(lab.database, 'shipping', { id: sent.id }, { actor: 'ann' });
+  await retryParkedDeliveries(lab.database, 'shipping', { id: sent.id }, { actor: 'ann' });
   await consumer.tickParked();
   expect(await lab.effects()).toHaveLength(1);
 });
@@ -59,7 +59,7 @@ it('does not repeat the effect of a window handler whose duplicate was handled w
   await consumer.handle(delivery(sent));
   works = true;
   await consumer.handle(delivery(sent));
-  await retryParked(lab.database, 'shipping', { id: sent.id }, { actor: 'ann' });
+  await retryParkedDeliveries(lab.database, 'shipping', { id: sent.id }, { actor: 'ann' });
   await consumer.tickParked();
   expect(await lab.effects()).toHaveLength(1);
   expect(await lab.parked()).toEqual([]);
@@ -102,7 +102,7 @@ it('runs a handler as often as without observers when every one of them fails', 
   works = false;
   expect(await consumer.handle(delivery(sent))).toEqual(done);
   works = true;
-  await retryParked(lab.database, 'shipping', { id: sent.id }, { actor: 'ann' });
+  await retryParkedDeliveries(lab.database, 'shipping', { id: sent.id }, { actor: 'ann' });
   await consumer.tickParked();
   for (const each of [sent, wire(), wire({ type: 'order.ignored' }), wire({ type: 'order.unheard' }), 'no json'])
     expect(await consumer.handle(delivery(each))).toEqual(done);

@@ -3,8 +3,8 @@
  */
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { on } from '../../src/inbox/handlers/handler.ts';
-import { discardParked } from '../../src/inbox/stores/parked-operations.ts';
-import { judgeRetention } from '../../src/inbox/delivery/retention.ts';
+import { discardParkedDelivery } from '../../src/inbox/stores/parked-operations.ts';
+import { checkInboxRetention } from '../../src/inbox/delivery/retention.ts';
 import { clean, delivery, openLab, Placed, wire, type Lab } from './lab.ts';
 
 let lab: Lab;
@@ -32,7 +32,7 @@ describe('the check at start', () => {
     { retentionMs: 1_000, fits: false },
     { retentionMs: 999, fits: false },
   ])('asks for more than horizon and retries together: $retentionMs', ({ retentionMs, fits }) => {
-    const refusal = judgeRetention({ consumer: 'c', retentionMs, horizonMs: 900, retriesMs: 100 });
+    const refusal = checkInboxRetention({ consumer: 'c', retentionMs, horizonMs: 900, retriesMs: 100 });
     expect(refusal === null).toBe(fits);
     if (refusal !== null) expect(refusal.code).toBe('HF_INBOX_RETENTION');
   });
@@ -105,7 +105,7 @@ describe('pruning', () => {
     const [discarded, late] = [wire(), wire()];
     for (const sent of [discarded, late]) await consumer.handle(delivery(sent));
     await lab.test.pool.query("UPDATE holdfast.inbox SET handled_at = now() - interval '1 year'");
-    await discardParked(lab.database, 'shipping', discarded.id, { actor: 'ann', reason: 'test order' });
+    await discardParkedDelivery(lab.database, 'shipping', discarded.id, { actor: 'ann', reason: 'test order' });
     works = true;
     await consumer.tickParked();
     await consumer.tickPrune();

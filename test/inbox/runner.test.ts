@@ -6,7 +6,7 @@ import { Pool } from 'pg';
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
 import { consumer, type Consumer } from '../../src/inbox/consumer.ts';
 import type { RunnerConsumerOptions } from '../../src/inbox/consumer-options.ts';
-import type { Runner } from '../../src/inbox/handlers/runner-work.ts';
+import type { Runner } from '../../src/inbox/handlers/runner-unit-of-work.ts';
 import { createOutbox } from '../../src/outbox/outbox.ts';
 import type { Row } from '../../src/postgres/executor.ts';
 import { memoryTransport } from '../../src/transport/memory.ts';

@@ -12,7 +12,7 @@ import { queuesOnPostgres } from '../../src/operations/doctor/postgres-queues.ts
 import { bullmqPostgresTransport } from '../../src/transport/bullmq/postgres-transport.ts';
 import { queuesOnRedis } from '../../src/transport/bullmq/redis-queues.ts';
 import { bullmqTransport } from '../../src/transport/bullmq/redis-transport.ts';
-import { explainRedisError } from '../../src/transport/bullmq/redis-connect.ts';
+import { explainRedisError } from '../../src/transport/bullmq/redis-client.ts';
 import { holdfast } from '../cli/process.ts';
 import { NEVER, outbound, recorder } from '../conformance/transport-kit.ts';
 import { createTestDatabase, type RedisServer, startRedis } from '../support/servers.ts';

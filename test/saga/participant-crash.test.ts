@@ -3,7 +3,7 @@
  */
 import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { Rejection } from '../../src/errors.ts';
-import { INBOX_CRASH_POINTS } from '../../src/inbox/handlers/work.ts';
+import { INBOX_CRASH_POINTS } from '../../src/inbox/handlers/unit-of-work.ts';
 import { handle } from '../../src/saga/participant/handle.ts';
 import type { Participant } from '../../src/saga/participant/participant.ts';
 import { signal } from '../inbox/lab.ts';

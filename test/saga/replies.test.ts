@@ -4,7 +4,7 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, expect, it, onTestFinished } from 'vitest';
 import type { Consumer } from '../../src/inbox/consumer.ts';
-import { INBOX_CRASH_POINTS } from '../../src/inbox/handlers/work.ts';
+import { INBOX_CRASH_POINTS } from '../../src/inbox/handlers/unit-of-work.ts';
 import type { Logger } from '../../src/runtime/log.ts';
 import { noopMetrics, type Metrics } from '../../src/runtime/metrics.ts';
 import { MOVES, type RunStatus } from '../../src/saga/journal/events.ts';

@@ -1,6 +1,6 @@
 /**
  * One attempt to handle a message, by the kind of its handler: the transaction, the mark, the handler, the commit, and what each
- * failure means. Used by deliver.ts for deliveries and by redrive.ts for parked messages.
+ * failure means. Deliveries and parked messages both come through here.
  */
 import type { Envelope } from '../../message/envelope.ts';
 import type { SqlExecutor } from '../../postgres/executor.ts';
@@ -10,11 +10,11 @@ import { runHandler } from '../handlers/handler-run.ts';
 import type { ResolvedHandler } from '../handlers/handler.ts';
 import { keyLock, type OrderedArrival } from '../stores/inbox-store.ts';
 import { sentAt, wireText, type Incoming } from './incoming.ts';
-import type { Room } from './room.ts';
-import { isNotTheDatabase, isRefusedValue, isServerTrouble } from '../handlers/trouble.ts';
-import type { Ending, Opened, Statement, WorkResult } from '../handlers/work.ts';
+import type { ConsumerContext } from './consumer-context.ts';
+import { isUnrelatedToDatabase, isRefusedValue, isServerFailure } from '../handlers/classify-error.ts';
+import type { TransactionEnd, OpenTransaction, Statement, UnitOfWorkResult } from '../handlers/unit-of-work.ts';
 
-export interface Attempt<Tx> {
+export interface DeliveryAttempt<Tx> {
   readonly incoming: Incoming & { readonly envelope: Envelope };
   readonly handler: ResolvedHandler<Tx>;
   /** Which attempt this is, from 1 on. */
@@ -27,7 +27,7 @@ export interface Attempt<Tx> {
 }
 
 /** Rejects only for a simulated crash. */
-export async function attemptOnce<Tx>(room: Room<Tx>, attempt: Attempt<Tx>): Promise<Outcome> {
+export async function attemptOnce<Tx>(context: ConsumerContext<Tx>, attempt: DeliveryAttempt<Tx>): Promise<Outcome> {
   const { handler, incoming } = attempt;
   let payload: unknown;
   try {
@@ -37,37 +37,37 @@ export async function attemptOnce<Tx>(room: Room<Tx>, attempt: Attempt<Tx>): Pro
   }
   switch (handler.kind) {
     case 'exactly-once':
-      return inTransaction(room, attempt, payload, enterMarked(room, attempt));
+      return inTransaction(context, attempt, payload, enterMarked(context, attempt));
     case 'idempotent':
-      return inTransaction(room, attempt, payload, enterUnmarked(room, attempt));
+      return inTransaction(context, attempt, payload, enterUnmarked(context, attempt));
     case 'window':
-      return inWindow(room, attempt, payload);
+      return inWindow(context, attempt, payload);
     case 'at-most-once':
-      return atMostOnce(room, attempt, payload);
+      return atMostOnce(context, attempt, payload);
   }
 }
 
 /** How a transaction begins, and what its first statements found: 'enter', or why not. */
 interface Entry<Tx> {
   readonly opening: readonly Statement[];
-  enter(opened: Opened<Tx>): Promise<'enter' | 'duplicate' | 'behind' | 'awaiting' | 'busy' | 'gone'>;
+  enter(opened: OpenTransaction<Tx>): Promise<'enter' | 'duplicate' | 'behind' | 'awaiting' | 'busy' | 'gone'>;
 }
 
 async function inTransaction<Tx>(
-  room: Room<Tx>,
-  attempt: Attempt<Tx>,
+  context: ConsumerContext<Tx>,
+  attempt: DeliveryAttempt<Tx>,
   payload: unknown,
   entry: Entry<Tx>,
 ): Promise<Outcome> {
   const points = attempt.parked ? 'parked' : 'inbox';
-  const result = await room.work.run<Outcome>(
+  const result = await context.work.run<Outcome>(
     entry.opening,
     async (opened) => {
       const found = await entry.enter(opened);
       if (found === 'behind' || (found === 'duplicate' && attempt.parked))
         return { end: 'commit', value: { kind: found } };
       if (found !== 'enter') return { end: 'rollback', value: { kind: found } };
-      return handleIn(room, attempt, payload, opened, points);
+      return handleIn(context, attempt, payload, opened, points);
     },
     { timeoutMs: attempt.handler.timeoutMs, points },
   );
@@ -75,34 +75,34 @@ async function inTransaction<Tx>(
 }
 
 async function handleIn<Tx>(
-  room: Room<Tx>,
-  attempt: Attempt<Tx>,
+  context: ConsumerContext<Tx>,
+  attempt: DeliveryAttempt<Tx>,
   payload: unknown,
-  opened: Opened<Tx>,
+  opened: OpenTransaction<Tx>,
   points: string,
-): Promise<Ending<Outcome>> {
-  room.crash(`${points}.handler:before`);
-  const startedMs = room.clock.monotonic();
+): Promise<TransactionEnd<Outcome>> {
+  context.crash(`${points}.handler:before`);
+  const startedMs = context.clock.monotonic();
   const result = await runHandler({
     handler: attempt.handler,
     payload,
     opened,
     message: attempt.incoming.envelope,
     attempt: attempt.attempt,
-    outbox: room.outbox,
-    deadlines: room.deadlines,
+    outbox: context.outbox,
+    deadlines: context.deadlines,
     signal: attempt.signal,
     onStray: (error) =>
-      room.log.error(
+      context.log.error(
         { err: error, id: attempt.incoming.id, topic: attempt.incoming.topic },
         'a promise that a handler left behind was rejected, which counts for nothing: await it in the handler',
       ),
   });
-  room.counts.seconds.observe(
-    { consumer: room.name, topic: attempt.incoming.topic },
-    (room.clock.monotonic() - startedMs) / 1000,
+  context.counts.seconds.observe(
+    { consumer: context.name, topic: attempt.incoming.topic },
+    (context.clock.monotonic() - startedMs) / 1000,
   );
-  room.crash(`${points}.handler:after`);
+  context.crash(`${points}.handler:after`);
   if (result.kind === 'done') return { end: 'commit', value: { kind: 'handled' } };
   if (result.kind === 'failed') return { end: 'rollback', value: handlerOutcome(result.error) };
   if (result.hung) await opened.sever();
@@ -115,17 +115,17 @@ async function handleIn<Tx>(
 
 function handlerOutcome(error: unknown): Outcome {
   if (isConflict(error)) return { kind: 'conflict', error };
-  return { kind: isServerTrouble(error) ? 'unavailable' : 'failed', error };
+  return { kind: isServerFailure(error) ? 'unavailable' : 'failed', error };
 }
 
-function outcomeOf(result: WorkResult<Outcome>): Outcome {
+function outcomeOf(result: UnitOfWorkResult<Outcome>): Outcome {
   if (result.kind === 'ended') return result.value;
   const { phase, error } = result;
   if (isConflict(error)) return { kind: 'conflict', error };
   switch (phase) {
     case 'opening':
       // Nothing was run, so nothing can be held against the message, except a value that PostgreSQL refuses, or what is not its doing.
-      return { kind: isRefusedValue(error) || isNotTheDatabase(error) ? 'failed' : 'unavailable', error };
+      return { kind: isRefusedValue(error) || isUnrelatedToDatabase(error) ? 'failed' : 'unavailable', error };
     case 'body':
       // A statement of our own: what handlers throw does not come out this way.
       return { kind: passesByItself(error) ? 'unavailable' : 'failed', error };
@@ -136,93 +136,102 @@ function outcomeOf(result: WorkResult<Outcome>): Outcome {
 }
 
 /** The mark decides; for ordered consumers, also the line of the key and the predecessor. */
-function enterMarked<Tx>(room: Room<Tx>, attempt: Attempt<Tx>): Entry<Tx> {
+function enterMarked<Tx>(context: ConsumerContext<Tx>, attempt: DeliveryAttempt<Tx>): Entry<Tx> {
   const { incoming, parked } = attempt;
-  const arrival = room.ordered && incoming.key !== null ? orderedArrival(room, attempt, incoming.key) : null;
-  if (parked) return enterParked(room, attempt, arrival);
+  const arrival = context.ordered && incoming.key !== null ? orderedArrival(context, attempt, incoming.key) : null;
+  if (parked) return enterParked(context, attempt, arrival);
   if (arrival === null) {
     return {
-      opening: [room.inbox.markStatement(incoming.id)],
+      opening: [context.inbox.markStatement(incoming.id)],
       enter: async ({ results }) => ((results[0]?.count ?? 0) > 0 ? 'enter' : 'duplicate'),
     };
   }
   return {
-    opening: room.inbox.orderedMarkStatements(arrival),
+    opening: context.inbox.orderedMarkStatements(arrival),
     async enter({ results, execute }) {
       const locked = results[0]?.rows[0]?.['locked'] === 'true';
       if (locked && (results[1]?.count ?? 0) > 0) return 'enter';
-      const facts = await room.inbox.orderedFacts(execute, arrival);
+      const facts = await context.inbox.orderedFacts(execute, arrival);
       const found = decideOrdered(incoming.id, { locked, ...facts });
       if (found === 'enter') {
-        if (!(await room.inbox.tryMark(execute, incoming.id))) return 'duplicate';
-        if (facts.head?.awaits === incoming.id) await room.parked.wakeSuccessor(execute, incoming.id, arrival.key);
+        if (!(await context.inbox.tryMark(execute, incoming.id))) return 'duplicate';
+        if (facts.head?.awaits === incoming.id) await context.parked.wakeSuccessor(execute, incoming.id, arrival.key);
         return 'enter';
       }
-      if (found === 'behind') await parkBehind(room, execute, incoming);
+      if (found === 'behind') await parkBehind(context, execute, incoming);
       return found;
     },
   };
 }
 
 /** Without a mark; a parked row still has to be taken. */
-function enterUnmarked<Tx>(room: Room<Tx>, attempt: Attempt<Tx>): Entry<Tx> {
-  return attempt.parked ? enterParked(room, attempt, null) : { opening: [], enter: async () => 'enter' };
+function enterUnmarked<Tx>(context: ConsumerContext<Tx>, attempt: DeliveryAttempt<Tx>): Entry<Tx> {
+  return attempt.parked ? enterParked(context, attempt, null) : { opening: [], enter: async () => 'enter' };
 }
 
 /** The row of a parked message is its token: whoever holds its lock runs it, and it leaves in the same commit. */
 function enterParked<Tx>(
-  room: Room<Tx>,
-  { incoming, handler }: Attempt<Tx>,
+  context: ConsumerContext<Tx>,
+  { incoming, handler }: DeliveryAttempt<Tx>,
   arrival: OrderedArrival | null,
 ): Entry<Tx> {
   return {
-    opening: arrival === null ? [] : [room.inbox.lockStatement(arrival.lock)],
+    opening: arrival === null ? [] : [context.inbox.lockStatement(arrival.lock)],
     async enter({ results, execute }) {
       if (arrival !== null && results[0]?.rows[0]?.['locked'] !== 'true') return 'busy';
-      const row = await room.parked.lock(execute, incoming.id, room.ordered);
+      const row = await context.parked.lock(execute, incoming.id, context.ordered);
       if (row === null) return 'gone';
       if (arrival !== null && arrival.predecessorId !== null && row.reason !== PARK_REASONS.released) {
-        if (!(await room.inbox.has(execute, arrival.predecessorId))) return 'awaiting';
+        if (!(await context.inbox.has(execute, arrival.predecessorId))) return 'awaiting';
       }
-      if (handler.kind === 'exactly-once') await room.inbox.mark(execute, incoming.id);
-      await room.parked.remove(execute, incoming.id);
+      if (handler.kind === 'exactly-once') await context.inbox.mark(execute, incoming.id);
+      await context.parked.remove(execute, incoming.id);
       return 'enter';
     },
   };
 }
 
-async function inWindow<Tx>(room: Room<Tx>, attempt: Attempt<Tx>, payload: unknown): Promise<Outcome> {
-  const { window } = room;
+async function inWindow<Tx>(
+  context: ConsumerContext<Tx>,
+  attempt: DeliveryAttempt<Tx>,
+  payload: unknown,
+): Promise<Outcome> {
+  const { window } = context;
   if (window === null) throw new TypeError('consumer() lets no window handler pass without a window');
   try {
-    if (await window.seen(room.name, attempt.incoming.id)) {
+    if (await window.seen(context.name, attempt.incoming.id)) {
       // Parked, and handled since by a duplicate, which this kind lets through.
-      if (attempt.parked) await room.work.transaction((execute) => room.parked.remove(execute, attempt.incoming.id));
+      if (attempt.parked)
+        await context.work.transaction((execute) => context.parked.remove(execute, attempt.incoming.id));
       return { kind: 'duplicate' };
     }
   } catch (error) {
     return { kind: 'unavailable', error };
   }
-  const outcome = await inTransaction(room, attempt, payload, enterUnmarked(room, attempt));
+  const outcome = await inTransaction(context, attempt, payload, enterUnmarked(context, attempt));
   if (outcome.kind !== 'handled') return outcome;
-  room.crash('inbox.window:before');
+  context.crash('inbox.window:before');
   try {
-    await window.mark(room.name, attempt.incoming.id);
+    await window.mark(context.name, attempt.incoming.id);
   } catch (error) {
     // The effect is committed; running it again for the sake of the mark would be the very thing to avoid.
-    room.log.warn(
+    context.log.warn(
       { err: error, id: attempt.incoming.id },
       'could not mark a handled message in the window: a duplicate of it would be handled again',
     );
   }
-  room.crash('inbox.window:after');
+  context.crash('inbox.window:after');
   return outcome;
 }
 
-async function atMostOnce<Tx>(room: Room<Tx>, attempt: Attempt<Tx>, payload: unknown): Promise<Outcome> {
+async function atMostOnce<Tx>(
+  context: ConsumerContext<Tx>,
+  attempt: DeliveryAttempt<Tx>,
+  payload: unknown,
+): Promise<Outcome> {
   const points = attempt.parked ? 'parked' : 'inbox';
-  const entry = enterMarked(room, { ...attempt, handler: { ...attempt.handler, kind: 'exactly-once' } });
-  const marked = await room.work.run<Outcome>(
+  const entry = enterMarked(context, { ...attempt, handler: { ...attempt.handler, kind: 'exactly-once' } });
+  const marked = await context.work.run<Outcome>(
     entry.opening,
     async (opened) => {
       const found = await entry.enter(opened);
@@ -238,16 +247,16 @@ async function atMostOnce<Tx>(room: Room<Tx>, attempt: Attempt<Tx>, payload: unk
   if (marked.kind === 'failed' && marked.phase === 'commit' && 'error' in entered && entered.kind !== 'conflict')
     return { kind: 'lost', error: entered.error };
   if (entered.kind !== 'handled') return entered;
-  const outcome = await inTransaction(room, { ...attempt, parked: false }, payload, {
+  const outcome = await inTransaction(context, { ...attempt, parked: false }, payload, {
     opening: [],
     enter: async () => 'enter',
   });
   return outcome.kind === 'handled' ? outcome : { kind: 'lost', error: 'error' in outcome ? outcome.error : undefined };
 }
 
-async function parkBehind<Tx>(room: Room<Tx>, execute: SqlExecutor, incoming: Incoming): Promise<void> {
-  await room.inbox.mark(execute, incoming.id);
-  await room.parked.insert(execute, {
+async function parkBehind<Tx>(context: ConsumerContext<Tx>, execute: SqlExecutor, incoming: Incoming): Promise<void> {
+  await context.inbox.mark(execute, incoming.id);
+  await context.parked.insert(execute, {
     messageId: incoming.id,
     topic: incoming.topic,
     key: incoming.key,
@@ -261,7 +270,11 @@ async function parkBehind<Tx>(room: Room<Tx>, execute: SqlExecutor, incoming: In
   });
 }
 
-function orderedArrival<Tx>(room: Room<Tx>, { incoming, sinceMs }: Attempt<Tx>, key: string): OrderedArrival {
+function orderedArrival<Tx>(
+  context: ConsumerContext<Tx>,
+  { incoming, sinceMs }: DeliveryAttempt<Tx>,
+  key: string,
+): OrderedArrival {
   const { predecessor } = incoming.envelope;
   const waived =
     predecessor === null ||
@@ -269,14 +282,14 @@ function orderedArrival<Tx>(room: Room<Tx>, { incoming, sinceMs }: Attempt<Tx>, 
       atMs: predecessor.at.getTime(),
       sentMs: predecessor.sentAt?.getTime() ?? null,
       followedMs: predecessor.followedAt?.getTime() ?? null,
-      nowMs: room.clock.now(),
-      retentionMs: room.retentionMs,
+      nowMs: context.clock.now(),
+      retentionMs: context.retentionMs,
       sinceMs,
     });
   return {
     messageId: incoming.id,
     key,
-    lock: keyLock(room.name, key),
+    lock: keyLock(context.name, key),
     predecessorId: waived ? null : predecessor.id,
     sentAt: sentAt(incoming.wire),
   };

@@ -1,6 +1,6 @@
 /**
  * What a consumer does with one delivery, from the broker's hand to the verdict. The decisions are decide.ts's; here they are
- * applied, with the waiting and counting between them. Used by consumer.ts as the receiver's handler.
+ * applied, with the waiting and counting between them.
  */
 import { isHoldfastError } from '../../errors.ts';
 import type { Envelope } from '../../message/envelope.ts';
@@ -13,16 +13,16 @@ import {
   decideUnhandled,
   isForOthers,
   PARK_REASONS,
-  type Next,
+  type NextDecision,
   type Outcome,
   type Progress,
 } from '../handlers/decide.ts';
 import { noHandler, type ResolvedHandler } from '../handlers/handler.ts';
 import { readIncoming, type Incoming } from './incoming.ts';
 import { park } from './parking.ts';
-import { policiesFor, topicLabel, type MessageOutcome, type Room } from './room.ts';
-import { describeTrouble } from '../handlers/trouble.ts';
-import { SimulatedCrash } from '../handlers/work.ts';
+import { policiesFor, topicLabel, type MessageOutcome, type ConsumerContext } from './consumer-context.ts';
+import { describeHold } from '../handlers/classify-error.ts';
+import { SimulatedCrash } from '../handlers/unit-of-work.ts';
 
 const DONE: Verdict = { kind: 'done' };
 /** Messages waiting for a predecessor that are remembered; beyond, the oldest wait is forgotten and begins anew. */
@@ -37,7 +37,7 @@ export interface Deliverer {
 }
 
 /** @param since resolves with when this consumer first ran, in milliseconds since the epoch; asked by ordered consumers only */
-export function createDeliverer<Tx>(room: Room<Tx>, since: () => Promise<number>): Deliverer {
+export function createDeliverer<Tx>(context: ConsumerContext<Tx>, since: () => Promise<number>): Deliverer {
   /** Suspects are run one at a time, so that a death can be laid at one message's door. */
   let suspectLane: Promise<unknown> = Promise.resolve();
   const awaitingSinceMs = new Map<string, number>();
@@ -49,12 +49,12 @@ export function createDeliverer<Tx>(room: Room<Tx>, since: () => Promise<number>
   const untakenTopics = new Set<string>();
 
   function count(incoming: Incoming, outcome: MessageOutcome): void {
-    room.counts.messages.inc({ consumer: room.name, topic: topicLabel(room, incoming.topic), outcome });
+    context.counts.messages.inc({ consumer: context.name, topic: topicLabel(context, incoming.topic), outcome });
   }
 
   function acknowledge(incoming: Incoming, outcome: MessageOutcome): Verdict {
     count(incoming, outcome);
-    room.crash('inbox.ack:before');
+    context.crash('inbox.ack:before');
     return DONE;
   }
 
@@ -65,8 +65,8 @@ export function createDeliverer<Tx>(room: Room<Tx>, since: () => Promise<number>
 
   async function handle(delivery: Delivery): Promise<Verdict> {
     const incoming = readIncoming(delivery.wire);
-    const handler = room.handlers.get(incoming.topic);
-    const policies = policiesFor(room, handler);
+    const handler = context.handlers.get(incoming.topic);
+    const policies = policiesFor(context, handler);
     const arrival = decideArrival({
       decodeError: incoming.error,
       hasHandler: handler !== undefined,
@@ -82,8 +82,8 @@ export function createDeliverer<Tx>(room: Room<Tx>, since: () => Promise<number>
 
   /** Attempt after attempt, until there is a verdict. */
   async function untilDecided(delivery: Delivery, incoming: Readable, handler: ResolvedHandler<Tx>): Promise<Verdict> {
-    const policies = policiesFor(room, handler);
-    const startedMs = room.clock.monotonic();
+    const policies = policiesFor(context, handler);
+    const startedMs = context.clock.monotonic();
     let attempt = 1;
     let conflicts = 0;
     let holds = 0;
@@ -92,7 +92,7 @@ export function createDeliverer<Tx>(room: Room<Tx>, since: () => Promise<number>
     for (;;) {
       if (delivery.signal.aborted) return later(incoming, 0);
       const outcome = await tryOnce(delivery, incoming, handler, attempt);
-      const nowMs = room.clock.monotonic();
+      const nowMs = context.clock.monotonic();
       if (outcome.kind === 'conflict') conflicts += 1;
       else conflicts = 0;
       if (outcome.kind !== 'unavailable') {
@@ -106,7 +106,7 @@ export function createDeliverer<Tx>(room: Room<Tx>, since: () => Promise<number>
         holds,
         heldMs: outcome.kind === 'unavailable' ? nowMs - holdStartedMs : 0,
         awaitedMs: awaited(incoming, outcome, nowMs),
-        stopping: room.stopping().aborted,
+        stopping: context.stopping().aborted,
       };
       const next = decideNext(outcome, progress, policies);
       report(incoming, outcome, next, attempt);
@@ -127,7 +127,7 @@ export function createDeliverer<Tx>(room: Room<Tx>, since: () => Promise<number>
           if (next.because === 'hold') holds += 1;
           if (next.because === 'failed') {
             attempt += 1;
-            room.counts.retries.inc({ consumer: room.name, topic: incoming.topic });
+            context.counts.retries.inc({ consumer: context.name, topic: incoming.topic });
           }
           if (next.delayMs > 0) await pause(next.delayMs, delivery.signal);
       }
@@ -141,19 +141,19 @@ export function createDeliverer<Tx>(room: Room<Tx>, since: () => Promise<number>
     attempt: number,
   ): Promise<Outcome> {
     let sinceMs = 0;
-    if (room.ordered && incoming.envelope.predecessor !== null) {
+    if (context.ordered && incoming.envelope.predecessor !== null) {
       try {
         sinceMs = await since();
       } catch (error) {
         return { kind: 'unavailable', error };
       }
     }
-    return attemptOnce(room, { incoming, handler, attempt, signal: delivery.signal, parked: false, sinceMs });
+    return attemptOnce(context, { incoming, handler, attempt, signal: delivery.signal, parked: false, sinceMs });
   }
 
   /** Ends early when the consumer stops or the delivery is taken away. */
   async function pause(delayMs: number, signal: AbortSignal): Promise<void> {
-    await room.clock.sleep(delayMs, AbortSignal.any([signal, room.stopping()]));
+    await context.clock.sleep(delayMs, AbortSignal.any([signal, context.stopping()]));
   }
 
   /**
@@ -168,7 +168,7 @@ export function createDeliverer<Tx>(room: Room<Tx>, since: () => Promise<number>
   }
 
   function waitedFor({ id, envelope }: Readable, nowMs: number): number {
-    const ageMs = Math.max(0, room.clock.now() - envelope.time.getTime());
+    const ageMs = Math.max(0, context.clock.now() - envelope.time.getTime());
     const sinceMs = awaitingSinceMs.get(id);
     if (sinceMs !== undefined) return Math.max(ageMs, nowMs - sinceMs);
     awaitingSinceMs.set(id, nowMs);
@@ -185,16 +185,16 @@ export function createDeliverer<Tx>(room: Room<Tx>, since: () => Promise<number>
   async function parkAndAcknowledge(
     delivery: Delivery,
     incoming: Incoming,
-    parking: Extract<Next, { do: 'park' }> & { readonly attempts: number; readonly marked: boolean },
+    parking: Extract<NextDecision, { do: 'park' }> & { readonly attempts: number; readonly marked: boolean },
   ): Promise<Verdict> {
     const verdict = await held(delivery, incoming, async () => {
-      const result = await park(room, { incoming, ...parking });
+      const result = await park(context, { incoming, ...parking });
       if (result.kind === 'unavailable') throw result.error;
       return result.kind;
     });
     if (typeof verdict !== 'string') return verdict;
     if (verdict === 'duplicate') return acknowledge(incoming, 'duplicate');
-    room.log.error(
+    context.log.error(
       {
         id: incoming.id,
         topic: incoming.topic,
@@ -215,7 +215,7 @@ export function createDeliverer<Tx>(room: Room<Tx>, since: () => Promise<number>
     incoming: Incoming,
     work: () => Promise<T>,
   ): Promise<T | Verdict> {
-    const startedMs = room.clock.monotonic();
+    const startedMs = context.clock.monotonic();
     for (let holds = 0; ; holds += 1) {
       try {
         return await work();
@@ -226,12 +226,12 @@ export function createDeliverer<Tx>(room: Room<Tx>, since: () => Promise<number>
           elapsedMs: 0,
           conflicts: 0,
           holds,
-          heldMs: room.clock.monotonic() - startedMs,
+          heldMs: context.clock.monotonic() - startedMs,
           awaitedMs: 0,
-          stopping: room.stopping().aborted || delivery.signal.aborted,
+          stopping: context.stopping().aborted || delivery.signal.aborted,
         };
         const outcome: Outcome = { kind: 'unavailable', error };
-        const next = decideNext(outcome, progress, policiesFor(room, undefined));
+        const next = decideNext(outcome, progress, policiesFor(context, undefined));
         report(incoming, outcome, next, 1);
         if (next.do !== 'again') return later(incoming, next.do === 'later' ? next.delayMs : 0);
         await pause(next.delayMs, delivery.signal);
@@ -243,10 +243,10 @@ export function createDeliverer<Tx>(room: Room<Tx>, since: () => Promise<number>
   async function withoutHandler(delivery: Delivery, incoming: Readable): Promise<Verdict> {
     const { id, topic } = incoming;
     const next = decideUnhandled({
-      ignored: room.ignores(topic),
-      waitedMs: waitedFor(incoming, room.clock.monotonic()),
-      handlerWaitMs: untakenTopics.has(topic) ? 0 : room.handlerWaitMs,
-      ordered: room.ordered,
+      ignored: context.ignores(topic),
+      waitedMs: waitedFor(incoming, context.clock.monotonic()),
+      handlerWaitMs: untakenTopics.has(topic) ? 0 : context.handlerWaitMs,
+      ordered: context.ordered,
     });
     if (next.do === 'return') {
       nameOnce(
@@ -258,7 +258,7 @@ export function createDeliverer<Tx>(room: Room<Tx>, since: () => Promise<number>
     awaitingSinceMs.delete(id);
     if (next.do === 'park') {
       if (untakenTopics.size < MAX_NAMED_TOPICS) untakenTopics.add(topic);
-      const error = noHandler(room.name, topic);
+      const error = noHandler(context.name, topic);
       const parking = { do: 'park', reason: PARK_REASONS.noHandler, error, retryInMs: null } as const;
       return parkAndAcknowledge(delivery, incoming, { ...parking, attempts: 0, marked: true });
     }
@@ -269,14 +269,14 @@ export function createDeliverer<Tx>(room: Room<Tx>, since: () => Promise<number>
   function nameOnce(topic: string, what: string): void {
     if (unknownTopics.has(topic) || unknownTopics.size >= MAX_NAMED_TOPICS) return;
     unknownTopics.add(topic);
-    room.log.warn({ topic, code: 'HF_NO_HANDLER' }, what);
+    context.log.warn({ topic, code: 'HF_NO_HANDLER' }, what);
   }
 
   /** Done with; an ordered consumer also marks it, since successors may name it. */
   async function ignore(delivery: Delivery, incoming: Incoming): Promise<Verdict> {
-    if (room.ordered && incoming.key !== null) {
+    if (context.ordered && incoming.key !== null) {
       const verdict = await held(delivery, incoming, async () => {
-        await room.work.transaction((execute) => room.inbox.tryMark(execute, incoming.id));
+        await context.work.transaction((execute) => context.inbox.tryMark(execute, incoming.id));
         return 'marked';
       });
       if (typeof verdict !== 'string') return verdict;
@@ -302,17 +302,17 @@ export function createDeliverer<Tx>(room: Room<Tx>, since: () => Promise<number>
     work: () => Promise<Verdict>,
   ): Promise<Verdict> {
     if (delivery.signal.aborted) return later(incoming, 0);
-    room.crash('inbox.suspect:before');
+    context.crash('inbox.suspect:before');
     const found = await held(delivery, incoming, () =>
-      room.work.transaction(async (execute) => {
-        if (marks(handler) && (await room.inbox.has(execute, incoming.id))) {
-          await room.suspects.clear(execute, incoming.id);
+      context.work.transaction(async (execute) => {
+        if (marks(handler) && (await context.inbox.has(execute, incoming.id))) {
+          await context.suspects.clear(execute, incoming.id);
           return 'duplicate';
         }
-        return decideSuspect(await room.suspects.markAttempt(execute, incoming.id));
+        return decideSuspect(await context.suspects.markAttempt(execute, incoming.id));
       }),
     );
-    room.crash('inbox.suspect:after');
+    context.crash('inbox.suspect:after');
     if (typeof found !== 'string') return found;
     if (found === 'duplicate') return acknowledge(incoming, 'duplicate');
     if (found === 'park') {
@@ -328,20 +328,20 @@ export function createDeliverer<Tx>(room: Room<Tx>, since: () => Promise<number>
     const verdict = await work();
     // This process lives, whatever came of the message.
     await held(delivery, incoming, async () => {
-      await room.work.transaction((execute) => room.suspects.clear(execute, incoming.id));
+      await context.work.transaction((execute) => context.suspects.clear(execute, incoming.id));
       return 'cleared';
     });
     return verdict;
   }
 
-  function report(incoming: Incoming, outcome: Outcome, next: Next, attempt: number): void {
+  function report(incoming: Incoming, outcome: Outcome, next: NextDecision, attempt: number): void {
     if (!('error' in outcome) || next.do === 'park') return;
     const fields = { id: incoming.id, topic: incoming.topic, attempt, err: outcome.error, next: next.do };
-    if (isForOthers(outcome)) room.log.debug(fields, 'not for this process: the message goes back');
-    else if (outcome.kind === 'lost') room.log.error(fields, 'an at-most-once handler failed: the message is lost');
-    else if (outcome.kind === 'unavailable') room.log.warn(fields, describeTrouble(outcome.error));
-    else if (outcome.kind === 'conflict') room.log.debug(fields, 'serialization conflict');
-    else room.log.warn(fields, 'an attempt failed');
+    if (isForOthers(outcome)) context.log.debug(fields, 'not for this process: the message goes back');
+    else if (outcome.kind === 'lost') context.log.error(fields, 'an at-most-once handler failed: the message is lost');
+    else if (outcome.kind === 'unavailable') context.log.warn(fields, describeHold(outcome.error));
+    else if (outcome.kind === 'conflict') context.log.debug(fields, 'serialization conflict');
+    else context.log.warn(fields, 'an attempt failed');
   }
 
   return { handle };

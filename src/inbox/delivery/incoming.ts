@@ -1,6 +1,5 @@
 /**
  * A delivery as the consumer sees it: decoded, or with the reason why it cannot be and enough to park it all the same.
- * Used by deliver.ts and redrive.ts.
  */
 import { createHash } from 'node:crypto';
 import { inspect } from 'node:util';

@@ -1,6 +1,5 @@
 /**
  * Taking a message out of the flow: mark and parked row in one commit, so that it is either still the broker's or visibly ours.
- * Used by deliver.ts.
  */
 import { describeError } from '../../runtime/describe-error.ts';
 import type { SqlExecutor } from '../../postgres/executor.ts';
@@ -8,9 +7,9 @@ import { PATIENT_LOCK_SQL } from '../../postgres/lock-wait.ts';
 import { keyLock } from '../stores/inbox-store.ts';
 import type { ParkReason } from '../handlers/decide.ts';
 import { packWire, sentAt, wireText, type Incoming } from './incoming.ts';
-import type { Room } from './room.ts';
-import { isNotTheDatabase, isRefusedValue } from '../handlers/trouble.ts';
-import { SimulatedCrash } from '../handlers/work.ts';
+import type { ConsumerContext } from './consumer-context.ts';
+import { isUnrelatedToDatabase, isRefusedValue } from '../handlers/classify-error.ts';
+import { SimulatedCrash } from '../handlers/unit-of-work.ts';
 
 export interface Parking {
   readonly incoming: Incoming;
@@ -30,11 +29,11 @@ export type ParkResult =
   | { readonly kind: 'unavailable'; readonly error: unknown };
 
 /** Rejects only for a simulated crash. */
-export async function park<Tx>(room: Room<Tx>, parking: Parking): Promise<ParkResult> {
-  room.crash('inbox.park:before');
+export async function park<Tx>(context: ConsumerContext<Tx>, parking: Parking): Promise<ParkResult> {
+  context.crash('inbox.park:before');
   try {
-    const result = await attemptParking(room, parking);
-    room.crash('inbox.park:after');
+    const result = await attemptParking(context, parking);
+    context.crash('inbox.park:after');
     return result;
   } catch (error) {
     if (error instanceof SimulatedCrash) throw error;
@@ -42,32 +41,34 @@ export async function park<Tx>(room: Room<Tx>, parking: Parking): Promise<ParkRe
   }
 }
 
-async function attemptParking<Tx>(room: Room<Tx>, parking: Parking): Promise<ParkResult> {
+async function attemptParking<Tx>(context: ConsumerContext<Tx>, parking: Parking): Promise<ParkResult> {
   try {
-    return await room.work.transaction((execute) => write(room, execute, parking, wireText(parking.incoming.wire)));
+    return await context.work.transaction((execute) =>
+      write(context, execute, parking, wireText(parking.incoming.wire)),
+    );
   } catch (error) {
     if (error instanceof SimulatedCrash) throw error;
     // The envelope holds what jsonb cannot (NUL, a number beyond measure, no JSON) or more than it can; or, on its way, something in
     // this process ran over. As the bytes it came in, it asks nothing of anybody.
-    if (!isRefusedValue(error) && !isNotTheDatabase(error)) throw error;
-    return room.work.transaction((execute) => write(room, execute, parking, packWire(parking.incoming.wire)));
+    if (!isRefusedValue(error) && !isUnrelatedToDatabase(error)) throw error;
+    return context.work.transaction((execute) => write(context, execute, parking, packWire(parking.incoming.wire)));
   }
 }
 
 async function write<Tx>(
-  room: Room<Tx>,
+  context: ConsumerContext<Tx>,
   execute: SqlExecutor,
   parking: Parking,
   envelope: string,
 ): Promise<ParkResult> {
   const { incoming, reason, error, attempts, retryInMs, marked } = parking;
-  if (room.ordered && incoming.key !== null) {
+  if (context.ordered && incoming.key !== null) {
     // Behind this lock nobody of the key decides anything on what it saw before.
-    await execute(PATIENT_LOCK_SQL, [keyLock(room.name, incoming.key)]);
+    await execute(PATIENT_LOCK_SQL, [keyLock(context.name, incoming.key)]);
   }
   // Waits for whoever is writing the same mark: a COMMIT that was cut off may still be on its way.
-  if (marked && !(await room.inbox.tryMark(execute, incoming.id))) return { kind: 'duplicate' };
-  await room.parked.insert(execute, {
+  if (marked && !(await context.inbox.tryMark(execute, incoming.id))) return { kind: 'duplicate' };
+  await context.parked.insert(execute, {
     messageId: incoming.id,
     topic: incoming.topic,
     key: incoming.key,
@@ -77,8 +78,8 @@ async function write<Tx>(
     error: (error ?? null) === null ? null : describeError(error),
     attempts,
     retryInMs,
-    line: room.ordered ? { sentAt: sentAt(incoming.wire) } : undefined,
+    line: context.ordered ? { sentAt: sentAt(incoming.wire) } : undefined,
   });
-  await room.suspects.clear(execute, incoming.id);
+  await context.suspects.clear(execute, incoming.id);
   return { kind: 'parked' };
 }

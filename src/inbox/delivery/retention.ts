@@ -1,13 +1,13 @@
 /**
  * How long marks are kept: pruning, and the check at start that a mark outlives every duplicate that can still come (else the effect
- * would be repeated). Used by consumer.ts.
+ * would be repeated).
  */
 import { HoldfastError } from '../../errors.ts';
 import type { SqlExecutor } from '../../postgres/executor.ts';
 import { quoteIdentifier } from '../../postgres/quoting.ts';
 import { PARK_REASONS } from '../handlers/decide.ts';
 import { pruneIdempotencyKeys } from '../idempotency/idempotency.ts';
-import type { Room } from './room.ts';
+import type { ConsumerContext } from './consumer-context.ts';
 
 export const DEFAULT_RETENTION = '14d';
 /** Assumed when neither an option nor a subscription in the same database tells: the outbox's default retention. */
@@ -26,7 +26,12 @@ export interface RetentionFacts {
 }
 
 /** null, or the error to refuse the start with. */
-export function judgeRetention({ consumer, retentionMs, horizonMs, retriesMs }: RetentionFacts): HoldfastError | null {
+export function checkInboxRetention({
+  consumer,
+  retentionMs,
+  horizonMs,
+  retriesMs,
+}: RetentionFacts): HoldfastError | null {
   const neededMs = horizonMs + retriesMs;
   if (retentionMs > neededMs) return null;
   return new HoldfastError(
@@ -55,30 +60,30 @@ export async function readRedeliveryHorizon(execute: SqlExecutor, schema: string
 
 /** Prunes marks, attempts and idempotency keys, chunk by chunk, until nothing old is left or `signal` aborts. */
 export async function pruneInbox<Tx>(
-  room: Room<Tx>,
+  context: ConsumerContext<Tx>,
   idempotencyRetentionMs: number,
   signal: AbortSignal,
 ): Promise<number> {
   let pruned = 0;
   const chunks = async (step: (execute: SqlExecutor) => Promise<number>): Promise<void> => {
-    while (!signal.aborted && !room.stopping().aborted) {
-      const count = await room.work.transaction(step);
+    while (!signal.aborted && !context.stopping().aborted) {
+      const count = await context.work.transaction(step);
       pruned += count;
       if (count < CHUNK) return;
     }
   };
-  await chunks((execute) => room.inbox.prune(execute, room.retentionMs, CHUNK));
+  await chunks((execute) => context.inbox.prune(execute, context.retentionMs, CHUNK));
   await chunks((execute) =>
-    pruneIdempotencyKeys(execute, { olderThanMs: idempotencyRetentionMs, limit: CHUNK, schema: room.work.schema }),
+    pruneIdempotencyKeys(execute, { olderThanMs: idempotencyRetentionMs, limit: CHUNK, schema: context.work.schema }),
   );
   const before = pruned;
-  const strays = { reason: PARK_REASONS.noRun, olderThanMs: room.retentionMs, most: MOST_STRAYS, limit: CHUNK };
-  await chunks((execute) => room.parked.prune(execute, strays));
+  const strays = { reason: PARK_REASONS.noRun, olderThanMs: context.retentionMs, most: MOST_STRAYS, limit: CHUNK };
+  await chunks((execute) => context.parked.prune(execute, strays));
   if (pruned > before)
-    room.log.warn(
+    context.log.warn(
       { pruned: pruned - before },
       'parked replies for runs that are not here were kept long enough: deleted',
     );
-  await room.work.transaction((execute) => room.suspects.prune(execute, room.retentionMs));
+  await context.work.transaction((execute) => context.suspects.prune(execute, context.retentionMs));
   return pruned;
 }

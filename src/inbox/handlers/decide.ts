@@ -1,5 +1,5 @@
 /**
- * What a consumer does next with a delivery: pure functions over facts, used by deliver.ts and redrive.ts, which apply them.
+ * What a consumer does next with a delivery: pure functions over facts. delivery/ applies what they decide.
  * Every number that shapes the behaviour of a consumer stands here or in the policies passed in.
  */
 import { isHoldfastError } from '../../errors.ts';
@@ -95,14 +95,14 @@ export interface Policies {
   readonly random: () => number;
 }
 
-export type Next =
+export type NextDecision =
   | { readonly do: 'acknowledge' }
   /** Try again in place. `counts`: it is a further attempt of the handler; `hold`: the database is waited for. */
   | { readonly do: 'again'; readonly delayMs: number; readonly because: 'failed' | 'conflict' | 'hold' }
   | { readonly do: 'later'; readonly delayMs: number }
   | { readonly do: 'park'; readonly reason: ParkReason; readonly error: unknown; readonly retryInMs: number | null };
 
-export function decideNext(outcome: Outcome, progress: Progress, policies: Policies): Next {
+export function decideNext(outcome: Outcome, progress: Progress, policies: Policies): NextDecision {
   const { random } = policies;
   switch (outcome.kind) {
     case 'handled':
@@ -150,7 +150,7 @@ function handOnMs(waitedMs: number, capMs: number): number {
   return Math.min(capMs, Math.max(HAND_ON_MS, waitedMs / 2));
 }
 
-function afterFailure(error: unknown, progress: Progress, policies: Policies): Next {
+function afterFailure(error: unknown, progress: Progress, policies: Policies): NextDecision {
   const permanent = isPermanent(error) || isHoldfastError(error, 'HF_MESSAGE_VERSION');
   const decision = decideRetry(policies.retry, {
     attempt: progress.attempt,
@@ -177,7 +177,7 @@ function firstRedriveMs(error: unknown, { parkedRetry, random }: Policies): numb
 }
 
 /** What to do with a delivery before anything is tried. */
-export type Arrival =
+export type ArrivalDecision =
   | {
       readonly do: 'run';
       /** Came back from a process that died: run it alone and marked. */ readonly suspect: boolean;
@@ -191,7 +191,7 @@ export function decideArrival(facts: {
   readonly hasHandler: boolean;
   readonly redeliveries: number;
   readonly policies: Policies;
-}): Arrival {
+}): ArrivalDecision {
   const { decodeError } = facts;
   if (decodeError !== null) {
     // A newer wire may be readable after the deployment that is under way; anything else never will be.
@@ -201,7 +201,7 @@ export function decideArrival(facts: {
   return facts.hasHandler ? { do: 'run', suspect: facts.redeliveries > 0 } : { do: 'hand on' };
 }
 
-export type Unhandled =
+export type UnhandledDecision =
   /** Somebody said that messages of this topic need not be read. */
   | { readonly do: 'ignore' }
   /** Back to the broker, for another process that has the handler. */
@@ -219,7 +219,7 @@ export function decideUnhandled(facts: {
   readonly waitedMs: number;
   readonly handlerWaitMs: number;
   readonly ordered: boolean;
-}): Unhandled {
+}): UnhandledDecision {
   if (facts.ignored) return { do: 'ignore' };
   if (facts.waitedMs >= facts.handlerWaitMs) return { do: 'park' };
   const capMs = facts.ordered ? HAND_ON_ORDERED_CAP_MS : HAND_ON_CAP_MS;
@@ -279,7 +279,7 @@ export function predecessorWaived(facts: {
 }
 
 /** What becomes of a parked row after an attempt to run it. */
-export type AfterRedrive =
+export type RedriveDecision =
   | { readonly do: 'nothing' }
   /** Not its fault: give the attempt back. */
   | { readonly do: 'postpone'; readonly delayMs: number }
@@ -292,7 +292,7 @@ export function decideAfterRedrive(
   outcome: Outcome,
   redrives: number,
   policies: Pick<Policies, 'parkedRetry' | 'random'>,
-): AfterRedrive {
+): RedriveDecision {
   switch (outcome.kind) {
     case 'handled':
     case 'duplicate':

@@ -1,5 +1,5 @@
 /**
- * Runs one handler once: its context, its time limit, and what to do when it takes no notice of either. Used by attempt.ts.
+ * Runs one handler once: its context, its time limit, and what to do when it takes no notice of either.
  */
 import { HoldfastError } from '../../errors.ts';
 import type { Envelope } from '../../message/envelope.ts';
@@ -8,7 +8,7 @@ import { inScope } from '../../runtime/scope.ts';
 import type { Deadlines } from '../../runtime/deadlines.ts';
 import type { TransactionHandle } from '../../postgres/executor.ts';
 import type { HandlerContext, HandlerSendOptions, ResolvedHandler } from './handler.ts';
-import type { Opened } from './work.ts';
+import type { OpenTransaction } from './unit-of-work.ts';
 
 /** What a consumer needs of the outbox; `createOutbox()` fits. */
 export interface OutboxPort {
@@ -29,7 +29,7 @@ export type HandlerResult =
 export interface HandlerRun<Tx> {
   readonly handler: ResolvedHandler<Tx>;
   readonly payload: unknown;
-  readonly opened: Opened<Tx>;
+  readonly opened: OpenTransaction<Tx>;
   readonly message: Envelope;
   readonly attempt: number;
   readonly outbox: OutboxPort | null;
@@ -41,7 +41,7 @@ export interface HandlerRun<Tx> {
 }
 
 /** How long a handler whose signal has aborted may take to settle, in milliseconds. */
-export const GRACE_MS = 1_000;
+export const HANDLER_GRACE_MS = 1_000;
 
 /** Never rejects. A handler that resolves after its time is up has failed: its transaction is to be rolled back. */
 export function runHandler<Tx>(run: HandlerRun<Tx>): Promise<HandlerResult> {
@@ -60,7 +60,7 @@ export function runHandler<Tx>(run: HandlerRun<Tx>): Promise<HandlerResult> {
       if (ended !== null) return;
       ended = { kind, error };
       cancelDeadline();
-      cancelDeadline = deadlines.add(GRACE_MS, () => settle({ kind, error, hung: true }));
+      cancelDeadline = deadlines.add(HANDLER_GRACE_MS, () => settle({ kind, error, hung: true }));
       context.abort(error);
     };
     const onAbort = (): void => end('aborted', signal.reason);

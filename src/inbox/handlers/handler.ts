@@ -1,5 +1,5 @@
 /**
- * Declaring handlers: `on(OrderPlaced, async (order, { tx }) => …)`. Used by services; consumer.ts takes what `on` makes.
+ * Declaring handlers: `on(OrderPlaced, async (order, { tx }) => …)`. consumer() takes what `on` makes.
  */
 import type { PoolClient } from 'pg';
 import { HoldfastError } from '../../errors.ts';

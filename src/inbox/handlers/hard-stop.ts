@@ -1,5 +1,5 @@
 /**
- * Lets go of background work that a hard stop cannot reach. Used by consumer.ts around the ticks of its loops.
+ * Stops waiting for background work that a hard stop cannot reach.
  */
 import { HoldfastError } from '../../errors.ts';
 import type { Clock } from '../../runtime/clock.ts';
@@ -11,7 +11,7 @@ const HARD_STOP_MS = 5_000;
  * Settles as `work` does, or rejects with HF_STOPPED some time after `signal` aborts: a server that has stopped answering keeps a
  * statement waiting for as long as TCP does. What was begun ends by itself: it is rolled back, or its mark tells.
  */
-export function leftAtHardStop<T>(work: Promise<T>, signal: AbortSignal, clock: Clock): Promise<T> {
+export function abandonAtHardStop<T>(work: Promise<T>, signal: AbortSignal, clock: Clock): Promise<T> {
   return new Promise((resolve, reject) => {
     const settled = new AbortController();
     const leave = async (): Promise<void> => {

@@ -1,6 +1,6 @@
 /**
  * Idempotency keys for commands that come by HTTP or RPC: the answer is stored in the transaction of the effect, and given again for
- * a repeated key. Used by services in their request handlers.
+ * a repeated key. Services call it in their request handlers.
  */
 import { HoldfastError } from '../../errors.ts';
 import { encodePayload } from '../../message/payload.ts';

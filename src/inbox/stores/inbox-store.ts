@@ -1,13 +1,13 @@
 /**
  * The table `inbox`: one row per message that a consumer has taken charge of. The row commits together with the effect, or
- * together with the row in `parked_delivery`; so one INSERT tells duplicates of both. Used by attempts, parking and pruning.
+ * together with the row in `parked_delivery`; so one INSERT tells duplicates of both.
  */
 import { readRows } from '../../postgres/own-results.ts';
 import { createHash } from 'node:crypto';
 import { quoteIdentifier } from '../../postgres/quoting.ts';
 import type { SqlExecutor } from '../../postgres/executor.ts';
 import { PARK_REASONS, type OrderedFacts } from '../handlers/decide.ts';
-import type { Statement } from '../handlers/work.ts';
+import type { Statement } from '../handlers/unit-of-work.ts';
 
 export interface InboxStore {
   /** Writes the mark. Counts one row when the message is new, none when it is a duplicate. */

@@ -1,13 +1,12 @@
 /**
  * The table `parked_delivery`: messages whose handling gave up, and, for ordered consumers, those waiting behind them.
- * Used by parking.ts, redrive.ts and parked-operations.ts.
  */
 import { readRows } from '../../postgres/own-results.ts';
 import type { SqlExecutor } from '../../postgres/executor.ts';
 import { quoteIdentifier } from '../../postgres/quoting.ts';
 import { PARK_REASONS, type ParkReason } from '../handlers/decide.ts';
 
-export interface ParkedState {
+export interface ParkingStatus {
   readonly state: 'failed' | 'behind';
   readonly reason: string;
   readonly error: string | null;
@@ -15,7 +14,7 @@ export interface ParkedState {
   readonly retryInMs: number | null;
 }
 
-export interface ParkingRecord extends ParkedState {
+export interface ParkingRecord extends ParkingStatus {
   readonly messageId: string;
   readonly topic: string;
   readonly key: string | null;
@@ -58,7 +57,7 @@ export interface ParkedDeliveryStore {
   /** Makes the first of the key due if it waits for this message as its predecessor, also when its redrives had come to their end. */
   wakeSuccessor(execute: SqlExecutor, messageId: string, key: string): Promise<void>;
   /** After a failed redrive. */
-  keep(execute: SqlExecutor, messageId: string, state: ParkedState): Promise<void>;
+  keep(execute: SqlExecutor, messageId: string, state: ParkingStatus): Promise<void>;
   /** Gives the redrive back and leaves the row to a process that has a handler for it. */
   handOn(execute: SqlExecutor, messageId: string, error: string): Promise<void>;
   /** Makes due what was parked for want of a handler and is of these topics; resolves with how many rows. */

@@ -1,6 +1,6 @@
 /**
- * What people do with parked deliveries: retry and discard. Each act commits together with its audit row. Used by the command line
- * and the dashboard; looking at them is operations/parked/parked.ts. It needs no running consumer, whose redrive loop does the rest.
+ * What people do with parked deliveries: retry and discard. Each act commits together with its audit row.
+ * operations/parked/parked.ts lists them. It needs no running consumer, whose redrive loop does the rest.
  */
 import { withOwnTypes } from '../../postgres/own-results.ts';
 import { HoldfastError } from '../../errors.ts';
@@ -22,7 +22,7 @@ export type ParkedTarget = { readonly id: string } | { readonly key: string } | 
  * first of its key: order is kept. With `withoutPredecessor`, one parked as 'predecessor missing' goes on without it.
  * Rejects with HF_NOT_FOUND when an id is not parked.
  */
-export async function retryParked(
+export async function retryParkedDeliveries(
   database: Database,
   consumer: string,
   target: ParkedTarget,
@@ -61,7 +61,7 @@ export async function retryParked(
  * Takes one parked message out for good: its handler will never run, and a duplicate of it is still recognised. The next of its key
  * becomes due. Rejects with HF_NOT_FOUND.
  */
-export async function discardParked(
+export async function discardParkedDelivery(
   database: Database,
   consumer: string,
   id: string,

@@ -4,7 +4,7 @@
  */
 import { Redis } from 'ioredis';
 import { queuesOnRedis } from '../../transport/bullmq/redis-queues.ts';
-import { explainRedisError, usesTls } from '../../transport/bullmq/redis-connect.ts';
+import { explainRedisError, usesTls } from '../../transport/bullmq/redis-client.ts';
 import { findingOf } from './doctor-queues.ts';
 import type { Check, Finding } from './finding.ts';
 

@@ -5,7 +5,7 @@
 import type { Database } from '../../postgres/database.ts';
 import { quoteIdentifier } from '../../postgres/quoting.ts';
 import { classifySqlError } from '../../postgres/sql-state.ts';
-import { judgeQueue } from '../../transport/bullmq/queue-state.ts';
+import { assessQueue } from '../../transport/bullmq/queue-state.ts';
 import type { FoundQueue } from '../../transport/bullmq/redis-queues.ts';
 
 /** BullMQ's own default; queues in another schema are not looked for. */
@@ -54,7 +54,7 @@ export async function queuesOnPostgres(database: Database): Promise<readonly Fou
       };
       return {
         destination,
-        state: judgeQueue({ destination, meta, ...facts, workers: null, owner: null, nowMs: Date.now() }),
+        state: assessQueue({ destination, meta, ...facts, workers: null, owner: null, nowMs: Date.now() }),
       };
     });
   } catch (error) {

@@ -5,8 +5,8 @@
 import { withOwnTypes } from '../../postgres/own-results.ts';
 import { HoldfastError } from '../../errors.ts';
 import {
-  discardParked as discardParkedDelivery,
-  retryParked as retryParkedDelivery,
+  discardParkedDelivery,
+  retryParkedDeliveries,
   type ParkedTarget,
 } from '../../inbox/stores/parked-operations.ts';
 import { topicMatches } from '../../message/topic-pattern.ts';
@@ -210,7 +210,7 @@ async function retryRelay(
 }
 
 async function retryConsumer(database: Database, { where, target }: Place, act: RetryAct): Promise<number> {
-  return retryParkedDelivery(database, where, target, act);
+  return retryParkedDeliveries(database, where, target, act);
 }
 
 async function parkedAt(

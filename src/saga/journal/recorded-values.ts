@@ -3,7 +3,7 @@
  * types had then, and those versions with them; the upcasts of the types raise them. Pure. Used wherever what is recorded is needed
  * again: at a replay, when a command is sent again, and when it is undone.
  */
-import { raisePayload } from '../../message/decode.ts';
+import { upcastPayload } from '../../message/decode.ts';
 import type { MessageType } from '../../message/message-type.ts';
 import type { StepDefinition } from '../definition/steps.ts';
 
@@ -19,7 +19,7 @@ export function raisedOutput(step: StepDefinition | undefined, version: number |
 
 function raised(type: MessageType | null, version: number | null, value: unknown): unknown {
   if (type === null || version === null || version === type.version || value === undefined) return value;
-  return raisePayload(type, { id: 'recorded', version, data: value });
+  return upcastPayload(type, { id: 'recorded', version, data: value });
 }
 
 /** The version under which an input is recorded: of the message, or of the child's saga. */

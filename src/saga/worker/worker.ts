@@ -30,7 +30,7 @@ import { createPostgresClientStore } from '../store/postgres/postgres-client-sto
 import { createPostgresWorkerStore } from '../store/postgres/postgres-worker-store.ts';
 import { DEFAULT_JOURNAL_LIMITS, LARGEST_READABLE_BYTES, MOST_JOURNAL_BYTES } from '../journal/growth.ts';
 import { pruneSagas } from '../store/postgres/prune-sagas.ts';
-import type { BrokerHealth } from '../../inbox/delivery/broker-watch.ts';
+import type { BrokerHealth } from '../../inbox/delivery/broker-monitor.ts';
 import { sagaReplies } from '../protocol/replies.ts';
 import { reviewSaga } from '../definition/review.ts';
 import { reviewUnderWay } from './start-review.ts';

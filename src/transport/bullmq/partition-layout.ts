@@ -16,7 +16,7 @@ const PARTITIONS = 'holdfastPartitions';
 /** The most there ever were: what lies beyond the present number may still hold something. */
 const WIDEST = 'holdfastWidest';
 
-export interface Layout {
+export interface PartitionLayout {
   /** Null: nobody has written it yet. */
   readonly partitions: number | null;
   readonly widest: number | null;
@@ -24,7 +24,7 @@ export interface Layout {
 }
 
 /** @param meta of the destination's first queue */
-export function layoutOf(meta: Readonly<Record<string, string | null>>): Layout {
+export function layoutOf(meta: Readonly<Record<string, string | null>>): PartitionLayout {
   return {
     partitions: numberOf(meta[PARTITIONS]),
     widest: numberOf(meta[WIDEST]),
@@ -37,13 +37,13 @@ function numberOf(text: string | null | undefined): number | null {
   return Number.isInteger(value) && value > 0 ? value : null;
 }
 
-async function readLayout(base: IQueueBackend): Promise<Layout> {
+async function readLayout(base: IQueueBackend): Promise<PartitionLayout> {
   const fields = [PARTITIONS, WIDEST, ORDER_MARK];
   const values = await base.getQueueMetaFields(fields);
   return layoutOf(Object.fromEntries(fields.map((field, index) => [field, values[index] ?? null])));
 }
 
-async function writeLayout(base: IQueueBackend, own: number, { widest, partitions }: Layout): Promise<void> {
+async function writeLayout(base: IQueueBackend, own: number, { widest, partitions }: PartitionLayout): Promise<void> {
   await base.setQueueMeta({ [PARTITIONS]: own, [WIDEST]: Math.max(own, widest ?? 0, partitions ?? 0) });
 }
 
@@ -78,7 +78,7 @@ export async function partitionsBeyond(
   base: IQueueBackend,
   destination: string,
   own: number,
-): Promise<{ readonly layout: Layout; readonly beyond: readonly number[] }> {
+): Promise<{ readonly layout: PartitionLayout; readonly beyond: readonly number[] }> {
   const layout = await readLayout(base);
   if (layout.partitions === null) await writeLayout(base, own, layout);
   const beyond: number[] = [];

@@ -7,7 +7,7 @@ import { HoldfastError } from '../../errors.ts';
 import { safeHook } from '../../runtime/observers.ts';
 import { refuseUnknownOptions } from '../../runtime/options.ts';
 import type { OutboundMessage } from '../port.ts';
-import { sayRarely } from '../say-rarely.ts';
+import { throttleErrors } from '../throttle-errors.ts';
 
 /** How one destination is laid out. Publisher and consumers must be given the same. */
 export interface QueueLayout {
@@ -51,7 +51,7 @@ export interface BullmqSettings {
 }
 
 /** A publisher's connection. */
-export interface PublishLink {
+export interface PublisherConnection {
   /** The backend to add jobs with. Rejects with any error while the broker is away; a later call may succeed. */
   ready(signal: AbortSignal): Promise<IQueueBackend>;
   /** One cheap round trip. */
@@ -62,7 +62,7 @@ export interface PublishLink {
 }
 
 /** A receiver's connections. */
-export interface ReceiveLink {
+export interface ReceiverConnection {
   /** Resolves once workers can be made: the broker has answered, or will be waited for by the workers themselves. */
   ready(): Promise<void>;
   /** Resolves when there is a connection; rejects soon, with the reason, when there is none. */
@@ -84,16 +84,16 @@ export interface ReceiveLink {
 }
 
 /** The connections to one broker. */
-export interface BullmqLinks {
-  openPublishLink(settings: BullmqSettings): PublishLink;
-  openReceiveLink(settings: BullmqSettings): ReceiveLink;
+export interface BullmqConnections {
+  openPublisherConnection(settings: BullmqSettings): PublisherConnection;
+  openReceiverConnection(settings: BullmqSettings): ReceiverConnection;
 }
 
 /** What the two brokers do differently. */
 export interface BullmqBroker {
   readonly kind: string;
   /** Loads what speaks to the broker, which is most of what Holdfast would have to load; nothing before somebody publishes or receives. */
-  load(): Promise<BullmqLinks>;
+  load(): Promise<BullmqConnections>;
   /** What a job's data is to be for an envelope, so that the broker hands it out unaltered: the envelope itself, or a JSON text of it. */
   dataOf(wire: string): string;
   /** True when this error is about one message (its size, its content) and not about the broker. */
@@ -115,7 +115,7 @@ const MAX_PARTITIONS = 1024;
 /** Default prefix of the Redis keys. */
 export const DEFAULT_PREFIX = 'holdfast';
 /** Schema of BullMQ's tables on PostgreSQL, BullMQ's own default. */
-export const DEFAULT_SCHEMA = 'bullmq';
+export const DEFAULT_BULLMQ_SCHEMA = 'bullmq';
 
 /**
  * For plain BullMQ workers that read our queues: a job that they fail is tried ten times, over about a quarter of an hour, and is then in
@@ -152,7 +152,7 @@ export function resolveBullmqOptions(options: BullmqOptions, where: string): Bul
     publishTimeoutMs: positive('publishTimeoutMs', 5000),
     jobOptions: { ...FOREIGN_RETRIES, removeOnComplete: options.removeOnComplete ?? true },
     maxMessageBytes: positive('maxMessageBytes', 256 * 1024 * 1024),
-    onError: sayRarely(safeHook(options.onError, 'onError of a transport')),
+    onError: throttleErrors(safeHook(options.onError, 'onError of a transport')),
   };
 }
 

@@ -1,6 +1,6 @@
 /**
  * BullMQ on its PostgreSQL backend: for a service that has PostgreSQL and does not want Redis. Publishing and receiving are in
- * publisher.ts and receiver.ts, connections and tables in postgres-links.ts and postgres-tables.ts, which are loaded with the first
+ * publisher.ts and receiver.ts, connections and tables in postgres-connections.ts and postgres-tables.ts, which are loaded with the first
  * publisher or receiver; here are its options and what its errors mean.
  *
  * Three things are not as on Redis. BullMQ puts the message of a dead consumer, or one that goes back, at the end of the line:
@@ -14,7 +14,7 @@ import {
   BULLMQ_OPTIONS,
   type BullmqBroker,
   type BullmqOptions,
-  DEFAULT_SCHEMA,
+  DEFAULT_BULLMQ_SCHEMA,
   loading,
   resolveBullmqOptions,
 } from './parts.ts';
@@ -44,7 +44,7 @@ export function bullmqPostgresTransport(options: BullmqPostgresTransportOptions)
   const settings = resolveBullmqOptions(options, 'bullmqPostgresTransport');
   const config: PoolConfig =
     typeof options.connection === 'string' ? { connectionString: options.connection } : options.connection;
-  const schema = options.schema ?? DEFAULT_SCHEMA;
+  const schema = options.schema ?? DEFAULT_BULLMQ_SCHEMA;
   if (!SCHEMA_NAME.test(schema))
     throw new HoldfastError('HF_CONFIG', `${JSON.stringify(schema)} cannot be a schema of BullMQ.`, {
       advice: 'Use letters, digits and underscores.',
@@ -54,8 +54,8 @@ export function bullmqPostgresTransport(options: BullmqPostgresTransportOptions)
     kind,
     load: () =>
       loading(kind, async () => {
-        const { postgresLinks } = await import('./postgres-links.ts');
-        return postgresLinks(config, schema, options.migrate !== false);
+        const { postgresConnections } = await import('./postgres-connections.ts');
+        return postgresConnections(config, schema, options.migrate !== false);
       }),
     // BullMQ's driver parses the column and writes it out again, with JavaScript's numbers. A text it leaves as it is.
     dataOf: (wire) => JSON.stringify(wire),
@@ -90,7 +90,7 @@ function isMessageFault(error: Error): boolean {
  */
 export async function migrateBullmqPostgres(
   connection: string | ClientConfig,
-  schema: string = DEFAULT_SCHEMA,
+  schema: string = DEFAULT_BULLMQ_SCHEMA,
 ): Promise<void> {
   const { migrateTables } = await import('./postgres-tables.ts');
   await migrateTables(connection, schema);

@@ -10,7 +10,7 @@ import {
   type BullmqSettings,
   jobEntry,
   partitionOf,
-  type PublishLink,
+  type PublisherConnection,
   queueName,
 } from './parts.ts';
 import type { OutboundMessage, Publisher, PublishOutcome } from '../port.ts';
@@ -33,15 +33,15 @@ interface Placed {
 }
 
 export function bullmqPublisher(broker: BullmqBroker, settings: BullmqSettings): Publisher {
-  let opening: Promise<PublishLink> | undefined;
+  let opening: Promise<PublisherConnection> | undefined;
   let closing: Promise<void> | undefined;
   const backends = new Map<string, { root: IQueueBackend; queue: IQueueBackend }>();
   /** Destinations on whose number of partitions all agree, and when that was last looked at. */
   const agreed = new Map<string, { readonly root: IQueueBackend; atMs: number }>();
 
-  async function openLink(): Promise<PublishLink> {
+  async function openLink(): Promise<PublisherConnection> {
     if (closing === undefined && opening === undefined) {
-      const attempt = broker.load().then((links) => links.openPublishLink(settings));
+      const attempt = broker.load().then((links) => links.openPublisherConnection(settings));
       opening = attempt;
       // What could not be loaded is tried again by the next call.
       attempt.catch(() => void (opening = undefined));

@@ -32,7 +32,7 @@ export interface QueueFacts {
 }
 
 /** Pure. */
-export function judgeQueue(facts: QueueFacts): QueueState {
+export function assessQueue(facts: QueueFacts): QueueState {
   const { destination, meta, waiting, active, delayed, failed, workers, owner, nowMs } = facts;
   const paused = meta['paused'] === '1';
   const foreign = workers?.filter((name) => !name.endsWith(OWN_WORKER)).length ?? null;
@@ -73,7 +73,7 @@ export function judgeQueue(facts: QueueFacts): QueueState {
 }
 
 /** @param base backend of the destination's first queue */
-export async function lookAtQueue(
+export async function readQueueState(
   base: IQueueBackend,
   destination: string,
   { partitions, owner, seesWorkers }: { partitions: number; owner: string | null; seesWorkers: boolean },
@@ -90,7 +90,7 @@ export async function lookAtQueue(
   ]);
   const sum = (state: (typeof STATES)[number]): number =>
     counts.reduce((total, each) => total + (each[STATES.indexOf(state)] ?? 0), 0);
-  return judgeQueue({
+  return assessQueue({
     destination,
     meta,
     waiting: sum('wait') + sum('paused') + sum('prioritized'),

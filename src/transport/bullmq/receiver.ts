@@ -1,10 +1,10 @@
 /**
- * The Receiver of both BullMQ transports. What it does while it runs is in receiver-run.ts, which is loaded by the first start.
+ * The Receiver of both BullMQ transports. What it does while it runs is in receiving.ts, which the first start loads.
  */
 import { HoldfastError } from '../../errors.ts';
 import { createLifecycle } from '../../runtime/lifecycle.ts';
 import { assertDestination, type BullmqBroker, type BullmqSettings, loading } from './parts.ts';
-import type { Run } from './receiver-run.ts';
+import type { RunningReceiver } from './receiving.ts';
 import type { Delivery, ReceiveOptions, Receiver, Verdict } from '../port.ts';
 
 export function bullmqReceiver(
@@ -17,12 +17,19 @@ export function bullmqReceiver(
   // A worker that cannot be made would be tried again for ever, in the background.
   assertDestination(destination);
   const lifecycle = createLifecycle({
-    make: () => ({ running: null as Run | null }),
+    make: () => ({ running: null as RunningReceiver | null }),
     async start(run) {
       const { kind } = broker;
       const links = await broker.load();
-      const { startRun } = await loading(kind, () => import('./receiver-run.ts'));
-      run.running = startRun({ kind, link: links.openReceiveLink(settings), settings, destination, handle, options });
+      const { startReceiving } = await loading(kind, () => import('./receiving.ts'));
+      run.running = startReceiving({
+        kind,
+        link: links.openReceiverConnection(settings),
+        settings,
+        destination,
+        handle,
+        options,
+      });
     },
     async stop(run, { signal }) {
       await run.running?.stop(signal);

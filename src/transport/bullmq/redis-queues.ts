@@ -4,10 +4,10 @@
 import { createRedisBackend } from 'bullmq';
 import { Redis } from 'ioredis';
 import { layoutOf } from './partition-layout.ts';
-import { lookAtQueue } from './queue-state.ts';
+import { readQueueState } from './queue-state.ts';
 import { DEFAULT_PREFIX } from './parts.ts';
 import type { QueueState } from '../port.ts';
-import { untilReady } from './redis-connect.ts';
+import { untilRedisReady } from './redis-client.ts';
 
 export interface FoundQueue {
   readonly destination: string;
@@ -44,7 +44,7 @@ export async function queuesOnRedis(
   });
   client.on('error', () => {});
   try {
-    await untilReady(client, new AbortController().signal, timeoutMs);
+    await untilRedisReady(client, new AbortController().signal, timeoutMs);
     const { names, complete } = await findQueues(client, prefix, performance.now() + timeoutMs);
     const root = createRedisBackend('holdfast', { connection: client, prefix, skipVersionCheck: true } as never);
     root.on('error', () => {});
@@ -55,7 +55,7 @@ export async function queuesOnRedis(
       const partitions = layoutOf(await base.getQueueMeta()).partitions;
       // Without it the queue is none of ours.
       if (partitions === null) continue;
-      const state = await lookAtQueue(base, destination, { partitions, owner: null, seesWorkers: true });
+      const state = await readQueueState(base, destination, { partitions, owner: null, seesWorkers: true });
       queues.push({ destination, state });
     }
     await root.close();

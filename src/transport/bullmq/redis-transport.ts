@@ -1,6 +1,6 @@
 /**
  * BullMQ on Redis: the transport most services use. Publishing and receiving are in publisher.ts and receiver.ts, the connections in
- * redis-links.ts, which is loaded with the first publisher or receiver: here are only its options.
+ * redis-connections.ts, which is loaded with the first publisher or receiver: here are only its options.
  */
 import type { RedisOptions } from 'ioredis';
 import { HoldfastError } from '../../errors.ts';
@@ -43,7 +43,8 @@ export function bullmqTransport(options: BullmqTransportOptions): Transport {
   const kind = 'bullmq-redis';
   const broker: BullmqBroker = {
     kind,
-    load: () => loading(kind, async () => (await import('./redis-links.ts')).redisLinks(options.connection, prefix)),
+    load: () =>
+      loading(kind, async () => (await import('./redis-connections.ts')).redisConnections(options.connection, prefix)),
     dataOf: (wire) => wire,
     isMessageFault: (error) => MESSAGE_FAULT.test(error.message),
   };

@@ -5,7 +5,7 @@
 import { type IQueueBackend, type Job, type JobJson, Worker } from 'bullmq';
 import { systemClock } from '../../runtime/clock.ts';
 import { WORKER_NAME } from './queue-state.ts';
-import type { BullmqSettings, ReceiveLink } from './parts.ts';
+import type { BullmqSettings, ReceiverConnection } from './parts.ts';
 
 export type QueueWorker = Worker<unknown, void, string, IQueueBackend>;
 export type QueueJob = Job<unknown, void>;
@@ -17,7 +17,7 @@ const UNLIMITED = 2_000_000_000;
 
 /** What a receiver tells its workers, and hears from them. */
 export interface WorkerSetup {
-  readonly link: ReceiveLink;
+  readonly link: ReceiverConnection;
   readonly settings: BullmqSettings;
   readonly ordered: boolean;
   readonly concurrency: number;

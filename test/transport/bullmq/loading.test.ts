@@ -7,7 +7,7 @@ import { isHoldfastError } from '../../../src/errors.ts';
 import { type BullmqBroker, loading, resolveBullmqOptions } from '../../../src/transport/bullmq/parts.ts';
 import { bullmqPublisher } from '../../../src/transport/bullmq/publisher.ts';
 import { bullmqReceiver } from '../../../src/transport/bullmq/receiver.ts';
-import { redisLinks } from '../../../src/transport/bullmq/redis-links.ts';
+import { redisConnections } from '../../../src/transport/bullmq/redis-connections.ts';
 import { destinationName, NEVER, outbound, recorder, rejection } from '../../conformance/transport-kit.ts';
 import { sharedRedisUrl, uniquePrefix } from '../../support/servers.ts';
 
@@ -16,7 +16,7 @@ const kind = 'bullmq-redis';
 
 /** A broker that is loaded as `load` says, and the connections that were opened and closed again. */
 function brokerOf(load: () => Promise<void>): { readonly broker: BullmqBroker; readonly open: () => number } {
-  const links = redisLinks(sharedRedisUrl(), uniquePrefix());
+  const links = redisConnections(sharedRedisUrl(), uniquePrefix());
   let open = 0;
   const counted = <Link extends { close(): Promise<void> }>(link: Link): Link => {
     open += 1;
@@ -34,8 +34,8 @@ function brokerOf(load: () => Promise<void>): { readonly broker: BullmqBroker; r
       loading(kind, async () => {
         await load();
         return {
-          openPublishLink: (used) => counted(links.openPublishLink(used)),
-          openReceiveLink: (used) => counted(links.openReceiveLink(used)),
+          openPublisherConnection: (used) => counted(links.openPublisherConnection(used)),
+          openReceiverConnection: (used) => counted(links.openReceiverConnection(used)),
         };
       }),
     dataOf: (wire) => wire,

@@ -4,7 +4,7 @@
 import { Queue, Worker } from 'bullmq';
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
-import { judgeQueue, type QueueFacts, workersOf } from '../../../src/transport/bullmq/queue-state.ts';
+import { assessQueue, type QueueFacts, workersOf } from '../../../src/transport/bullmq/queue-state.ts';
 import { bullmqTransport, type BullmqTransportOptions } from '../../../src/transport/bullmq/redis-transport.ts';
 import type { QueueState, Receiver, ReceiveOptions } from '../../../src/transport/port.ts';
 import {
@@ -176,7 +176,7 @@ describe('judgeQueue', () => {
       ['queue.shared'],
     ],
   ])('%s', (_, more, expected) => {
-    expect(judgeQueue(facts(more)).remarks.map(({ check }) => check)).toEqual(expected);
+    expect(assessQueue(facts(more)).remarks.map(({ check }) => check)).toEqual(expected);
   });
 
   it('knows workers by the names of their clients', () => {

@@ -4,7 +4,7 @@ import { Queue, Worker } from 'bullmq';
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { bullmqTransport } from '../../../src/transport/bullmq/redis-transport.ts';
-import { isFromReplica } from '../../../src/transport/bullmq/redis-links.ts';
+import { isFromReplica } from '../../../src/transport/bullmq/redis-connections.ts';
 import { describeTransport } from '../../conformance/transport.ts';
 import {
   destinationName,

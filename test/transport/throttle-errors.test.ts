@@ -1,10 +1,10 @@
 import { expect, it } from 'vitest';
-import { sayRarely } from '../../src/transport/say-rarely.ts';
+import { throttleErrors } from '../../src/transport/throttle-errors.ts';
 
 function heard(): { readonly at: number[]; readonly say: (text: string, atMs: number) => void } {
   const at: number[] = [];
   let now = 0;
-  const tell = sayRarely(
+  const tell = throttleErrors(
     () => void at.push(now),
     () => now,
   );

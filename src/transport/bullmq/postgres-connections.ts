@@ -3,7 +3,7 @@
  */
 import { createPostgresBackend, type IQueueBackend } from 'bullmq';
 import type { PoolConfig } from 'pg';
-import type { BullmqLinks, BullmqSettings, PublishLink, ReceiveLink } from './parts.ts';
+import type { BullmqConnections, BullmqSettings, PublisherConnection, ReceiverConnection } from './parts.ts';
 import { migrateTables } from './postgres-tables.ts';
 
 /** Connections of one publisher, and of one partition of a receiver (which has one more, to listen). */
@@ -11,13 +11,13 @@ const PUBLISHER_CONNECTIONS = 4;
 const WORKER_CONNECTIONS = 2;
 
 /** @param migrate whether the tables are made, or brought up to date, before they are used */
-export function postgresLinks(config: PoolConfig, schema: string, migrate: boolean): BullmqLinks {
+export function postgresConnections(config: PoolConfig, schema: string, migrate: boolean): BullmqConnections {
   const prepare = async ({ publishTimeoutMs }: BullmqSettings): Promise<void> => {
     if (migrate) await migrateTables({ ...config, connectionTimeoutMillis: publishTimeoutMs }, schema);
   };
   return {
-    openPublishLink: (settings) => publishLink(config, schema, () => prepare(settings), settings),
-    openReceiveLink: (settings) => receiveLink(config, schema, () => prepare(settings), settings),
+    openPublisherConnection: (settings) => publishLink(config, schema, () => prepare(settings), settings),
+    openReceiverConnection: (settings) => receiveLink(config, schema, () => prepare(settings), settings),
   };
 }
 
@@ -26,7 +26,7 @@ function publishLink(
   schema: string,
   prepare: () => Promise<void>,
   settings: BullmqSettings,
-): PublishLink {
+): PublisherConnection {
   let opening: Promise<IQueueBackend> | undefined;
 
   async function open(): Promise<IQueueBackend> {
@@ -75,7 +75,7 @@ function receiveLink(
   schema: string,
   prepare: () => Promise<void>,
   settings: BullmqSettings,
-): ReceiveLink {
+): ReceiverConnection {
   let preparing: Promise<void> | undefined;
   const ready = (): Promise<void> => {
     preparing ??= prepare().catch((error: unknown) => {

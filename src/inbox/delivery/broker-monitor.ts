@@ -1,6 +1,6 @@
 /**
- * A consumer's eye on its broker: whether it hands out, and what lies in the queue. Trouble goes into the log at once and then ever more
- * rarely, figures into the metrics. Used by consumer.ts.
+ * Watches the broker of a consumer: whether it hands out messages, and what lies in the queue. Trouble is logged at once, and then ever
+ * more rarely for as long as it lasts. The figures go into the metrics.
  */
 import type { Clock } from '../../runtime/clock.ts';
 import type { Logger } from '../../runtime/log.ts';
@@ -19,7 +19,7 @@ export interface BrokerHealth {
   readonly queue: QueueState | null;
 }
 
-export interface BrokerWatch {
+export interface BrokerMonitor {
   /** Resolves when the broker has answered, or with its trouble said: after a second at the latest. */
   start(receiver: Receiver): Promise<void>;
   stop(options?: StopOptions): Promise<void>;
@@ -37,7 +37,7 @@ const SAY_AGAIN_CAP_MS = 600_000;
 const STATES = ['waiting', 'active', 'delayed', 'failed'] as const;
 const UNKNOWN: BrokerHealth = { reachable: null, trouble: null, queue: null };
 
-export interface BrokerWatchOptions {
+export interface BrokerMonitorOptions {
   readonly name: string;
   readonly destination: string;
   readonly clock: Clock;
@@ -47,14 +47,14 @@ export interface BrokerWatchOptions {
   readonly metrics: Metrics;
 }
 
-export function createBrokerWatch({
+export function createBrokerMonitor({
   name,
   destination,
   clock,
   log,
   unheard,
   metrics,
-}: BrokerWatchOptions): BrokerWatch {
+}: BrokerMonitorOptions): BrokerMonitor {
   const gauges = {
     up: metrics.gauge('holdfast_consumer_broker_up', '1 while the broker hands out to the consumer.', ['consumer']),
     messages: metrics.gauge('holdfast_queue_messages', 'Messages in the queue of a consumer, by state.', [

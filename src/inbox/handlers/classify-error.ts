@@ -1,5 +1,5 @@
 /**
- * Whose fault an error is: the message's, or that of the database and the way to it. Pure; used by attempts and parking.
+ * Whose fault an error is: the message's, or that of the database and the way to it. Pure.
  */
 import { HoldfastError, isHoldfastError } from '../../errors.ts';
 import { classifySqlError, sqlStateOf } from '../../postgres/sql-state.ts';
@@ -10,7 +10,7 @@ import { defectOf } from '../../runtime/defect.ts';
  * would be waiting for nothing. Libraries have errors of their own for pools and connections: what is not known to be something else
  * is taken for the database's.
  */
-export function isNotTheDatabase(error: unknown): boolean {
+export function isUnrelatedToDatabase(error: unknown): boolean {
   if (classifySqlError(error) !== 'other' || sqlStateOf(error) !== undefined) return false;
   if (error instanceof HoldfastError || isHoldfastError(error)) return !error.code.startsWith('HF_DATABASE');
   return defectOf(error) !== null;
@@ -29,14 +29,15 @@ const SERVER_CANNOT = /^(53[0-3]|58|25006)/;
  * a refused connection may be that of a service the handler calls, and time limits, locks and the end of a connection are often the
  * handler's own doing.
  */
-export function isServerTrouble(error: unknown): boolean {
+export function isServerFailure(error: unknown): boolean {
   if (isHoldfastError(error, 'HF_PERMANENT') || isHoldfastError(error, 'HF_REJECTED')) return false;
   return SERVER_CANNOT.test(sqlStateOf(error) ?? '');
 }
 
 /** What to say of an error that holds a message up. */
-export function describeTrouble(error: unknown): string {
-  if (isNotTheDatabase(error)) return 'the message cannot be taken in hand, and not because of the database: it waits';
+export function describeHold(error: unknown): string {
+  if (isUnrelatedToDatabase(error))
+    return 'the message cannot be taken in hand, and not because of the database: it waits';
   switch (classifySqlError(error)) {
     case 'connection':
     case 'other':

@@ -21,7 +21,7 @@ export function explainRedisError(error: Error, tls: boolean): Error {
 }
 
 /** Resolves when the client is ready; rejects at its next failure to become so, on abort, or after `timeoutMs`. */
-export function untilReady(client: Redis, signal: AbortSignal, timeoutMs: number): Promise<void> {
+export function untilRedisReady(client: Redis, signal: AbortSignal, timeoutMs: number): Promise<void> {
   const tls = (client.options.tls ?? undefined) !== undefined;
   return new Promise((resolve, reject) => {
     let lastError: Error | undefined;

@@ -2,13 +2,13 @@
  * What the name of a consumer stands for. Marks, parked messages and retries are kept under it: two services that chose the same name,
  * each with a queue of its own, would take each other's messages for duplicates. So the queues of a name are stored at its first
  * start, and whoever comes with another queue is refused, unless it says that it is the same consumer, moved. Broker and retention, which
- * its processes should have alike as well, stand beside them, and who was told others says so. Used by consumer.ts.
+ * its processes should have alike as well, stand beside them, and who was told others says so.
  */
 import { HoldfastError } from '../../errors.ts';
 import type { SqlExecutor } from '../../postgres/executor.ts';
 import type { SuspectStore } from './suspect-store.ts';
 
-export interface Identity {
+export interface ConsumerIdentity {
   readonly consumer: string;
   readonly destination: string;
   /** Queues it has received from before, as the one who starts it says. */
@@ -19,16 +19,16 @@ export interface Identity {
 }
 
 /** What is stored. */
-export interface KnownIdentity {
+export interface StoredIdentity {
   readonly queues: readonly string[];
   /** Of the process that was started last. */
   readonly retentionMs: number;
   readonly broker: string | null;
 }
 
-export interface Judgement {
+export interface IdentityCheck {
   /** To be stored; null: nothing new. */
-  readonly next: KnownIdentity | null;
+  readonly next: StoredIdentity | null;
   /** What this process was told otherwise than the one that was started last, in words. */
   readonly differs: readonly string[];
 }
@@ -37,7 +37,7 @@ export interface Judgement {
  * Pure. Processes of before and after a move run beside each other: both queues are then its own.
  * @throws HoldfastError HF_CONSUMER_NAME
  */
-export function judgeIdentity(identity: Identity, known: KnownIdentity | null): Judgement {
+export function checkIdentity(identity: ConsumerIdentity, known: StoredIdentity | null): IdentityCheck {
   const { destination, retentionMs, broker } = identity;
   const next = {
     queues: queuesOf(identity, known?.queues ?? []),
@@ -57,7 +57,7 @@ export function judgeIdentity(identity: Identity, known: KnownIdentity | null): 
   return { next: same ? null : next, differs };
 }
 
-function queuesOf({ consumer, destination, former }: Identity, known: readonly string[]): readonly string[] {
+function queuesOf({ consumer, destination, former }: ConsumerIdentity, known: readonly string[]): readonly string[] {
   if (known.includes(destination)) return known;
   if (known.length === 0 || former.some((queue) => known.includes(queue))) return [...known, destination];
   throw new HoldfastError(
@@ -75,11 +75,11 @@ function queuesOf({ consumer, destination, former }: Identity, known: readonly s
 export async function assertIdentity(
   transaction: <T>(fn: (execute: SqlExecutor) => Promise<T>) => Promise<T>,
   store: Pick<SuspectStore, 'identity' | 'storeIdentity'>,
-  identity: Identity,
+  identity: ConsumerIdentity,
 ): Promise<readonly string[]> {
   for (;;) {
     const known = await transaction((execute) => store.identity(execute));
-    const { next, differs } = judgeIdentity(identity, known === null ? null : (JSON.parse(known) as KnownIdentity));
+    const { next, differs } = checkIdentity(identity, known === null ? null : (JSON.parse(known) as StoredIdentity));
     if (next === null) return differs;
     // Not when another process has stored something since: then it is looked at again.
     if (await transaction((execute) => store.storeIdentity(execute, known, JSON.stringify(next)))) return differs;

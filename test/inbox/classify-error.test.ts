@@ -6,7 +6,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { HoldfastError, PermanentError } from '../../src/errors.ts';
 import { on } from '../../src/inbox/handlers/handler.ts';
-import { describeTrouble, isNotTheDatabase, isServerTrouble } from '../../src/inbox/handlers/trouble.ts';
+import { describeHold, isUnrelatedToDatabase, isServerFailure } from '../../src/inbox/handlers/classify-error.ts';
 import { message } from '../../src/message/message-type.ts';
 import { showParked } from '../../src/operations/parked/parked.ts';
 import { silentLogger, type Logger } from '../../src/runtime/log.ts';
@@ -38,8 +38,8 @@ describe('an error', () => {
     ['a wrapped word of the server', new TypeError('x', { cause: withState('53300') }), false],
     ['a pool with an error of its own', new Error('Knex: Timeout acquiring a connection'), false],
   ])('%s', (_name, error, expected) => {
-    expect(isNotTheDatabase(error)).toBe(expected);
-    expect(describeTrouble(error).includes('not because of the database')).toBe(expected);
+    expect(isUnrelatedToDatabase(error)).toBe(expected);
+    expect(describeHold(error).includes('not because of the database')).toBe(expected);
   });
 
   it.each([
@@ -58,13 +58,13 @@ describe('an error', () => {
     ['57P01', false],
     ['23505', false],
   ])('of a handler, with %s', (state, expected) => {
-    expect(isServerTrouble(withState(state))).toBe(expected);
-    expect(isServerTrouble(new Error('wrapped', { cause: withState(state) }))).toBe(expected);
-    expect(isServerTrouble(new PermanentError('meant', { cause: withState(state) }))).toBe(false);
+    expect(isServerFailure(withState(state))).toBe(expected);
+    expect(isServerFailure(new Error('wrapped', { cause: withState(state) }))).toBe(expected);
+    expect(isServerFailure(new PermanentError('meant', { cause: withState(state) }))).toBe(false);
   });
 
   it('of a service that a handler calls is the handler’s', () => {
-    expect(isServerTrouble(Object.assign(new Error('refused'), { code: 'ECONNREFUSED', syscall: 'connect' }))).toBe(
+    expect(isServerFailure(Object.assign(new Error('refused'), { code: 'ECONNREFUSED', syscall: 'connect' }))).toBe(
       false,
     );
   });

@@ -1,6 +1,6 @@
 /**
- * Units of work: a transaction opened by Holdfast around a handler. The port; postgres-work.ts and runner-work.ts implement it, and
- * everything of a consumer that touches the database goes through it.
+ * A unit of work: the transaction that Holdfast opens around a handler. This is the port. postgres-unit-of-work.ts and
+ * runner-unit-of-work.ts implement it, and everything of a consumer that touches the database goes through it.
  */
 import type { Row, SqlExecutor, TransactionHandle } from '../../postgres/executor.ts';
 import type { CrashPoint } from '../../runtime/crash-point.ts';
@@ -20,7 +20,7 @@ export interface StatementResult {
   readonly rows: readonly Row[];
 }
 
-export interface Opened<Tx> {
+export interface OpenTransaction<Tx> {
   readonly tx: Tx;
   /** The transaction as the outbox takes it. */
   readonly handle: TransactionHandle;
@@ -34,31 +34,31 @@ export interface Opened<Tx> {
   sever(): Promise<void>;
 }
 
-export interface Ending<T> {
+export interface TransactionEnd<T> {
   readonly end: 'commit' | 'rollback';
   readonly value: T;
 }
 
-export type WorkResult<T> =
+export type UnitOfWorkResult<T> =
   | { readonly kind: 'ended'; readonly value: T }
   /** opening: nothing was run. commit: rolled back, or, when the connection broke, perhaps committed. */
   | { readonly kind: 'failed'; readonly phase: 'opening' | 'body' | 'commit'; readonly error: unknown };
 
-export interface WorkOptions {
+export interface UnitOfWorkOptions {
   /** Limit for the opening statements, and again for COMMIT, in milliseconds. */
   readonly timeoutMs: number;
   /** Names of the crash points around opening and COMMIT: 'inbox' gives inbox.begin, inbox.commit. */
   readonly points: string;
 }
 
-export interface Work<Tx> {
+export interface UnitOfWork<Tx> {
   readonly schema: string;
   /** BEGIN and `opening` in one round trip, then `body`, then what it asks for. Rejects only for a simulated crash. */
   run<T>(
     opening: readonly Statement[],
-    body: (opened: Opened<Tx>) => Promise<Ending<T>>,
-    options: WorkOptions,
-  ): Promise<WorkResult<T>>;
+    body: (opened: OpenTransaction<Tx>) => Promise<TransactionEnd<T>>,
+    options: UnitOfWorkOptions,
+  ): Promise<UnitOfWorkResult<T>>;
   /** A plain transaction for Holdfast's own statements. Rejects as the database does. */
   transaction<T>(fn: (execute: SqlExecutor) => Promise<T>): Promise<T>;
 }

@@ -9,14 +9,14 @@ import { isPgClient, lend } from '../../postgres/lent-client.ts';
 import type { CrashPoint } from '../../runtime/crash-point.ts';
 import {
   SimulatedCrash,
-  type Ending,
-  type Opened,
+  type TransactionEnd,
+  type OpenTransaction,
   type Statement,
   type StatementResult,
-  type Work,
-  type WorkOptions,
-  type WorkResult,
-} from './work.ts';
+  type UnitOfWork,
+  type UnitOfWorkOptions,
+  type UnitOfWorkResult,
+} from './unit-of-work.ts';
 
 export interface Runner<Tx> {
   /** Opens a transaction, commits it when `fn` resolves and rolls it back when `fn` rejects. Must not retry `fn`. */
@@ -25,7 +25,7 @@ export interface Runner<Tx> {
   execute?(tx: Tx, sql: string, parameters: readonly unknown[]): Promise<readonly Row[]>;
 }
 
-export interface RunnerWorkOptions<Tx> {
+export interface RunnerUnitOfWorkOptions<Tx> {
   readonly runner: Runner<Tx>;
   readonly schema: string;
   readonly crash: CrashPoint;
@@ -40,7 +40,7 @@ const PROBE = 'holdfast.in_transaction';
 /** Makes the runner roll back without anything having failed. */
 class RollBack extends Error {}
 
-export function createRunnerWork<Tx>({ runner, schema, crash }: RunnerWorkOptions<Tx>): Work<Tx> {
+export function createRunnerUnitOfWork<Tx>({ runner, schema, crash }: RunnerUnitOfWorkOptions<Tx>): UnitOfWork<Tx> {
   const executorOf = (tx: Tx): SqlExecutor =>
     runner.execute === undefined
       ? toExecutor(tx as TransactionHandle)
@@ -71,13 +71,13 @@ export function createRunnerWork<Tx>({ runner, schema, crash }: RunnerWorkOption
 
     async run<T>(
       opening: readonly Statement[],
-      body: (opened: Opened<Tx>) => Promise<Ending<T>>,
-      { points }: WorkOptions,
-    ): Promise<WorkResult<T>> {
+      body: (opened: OpenTransaction<Tx>) => Promise<TransactionEnd<T>>,
+      { points }: UnitOfWorkOptions,
+    ): Promise<UnitOfWorkResult<T>> {
       // Properties, because the compiler does not see what the callback does to variables.
       const state: {
         phase: 'opening' | 'body' | 'commit';
-        ending: Ending<T> | null;
+        ending: TransactionEnd<T> | null;
         crashed: SimulatedCrash | null;
         /** Why what the handler did cannot be committed, or not as a whole. */
         ended: Error | null;

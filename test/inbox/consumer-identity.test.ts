@@ -4,7 +4,7 @@
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
 import type { Consumer } from '../../src/inbox/consumer.ts';
 import { on } from '../../src/inbox/handlers/handler.ts';
-import { judgeIdentity } from '../../src/inbox/stores/identity.ts';
+import { checkIdentity } from '../../src/inbox/stores/consumer-identity.ts';
 import { createSuspectStore } from '../../src/inbox/stores/suspect-store.ts';
 import { doctor } from '../../src/operations/doctor/doctor.ts';
 import { openDatabase } from '../../src/postgres/database.ts';
@@ -117,12 +117,12 @@ it('is told when the process started last has another broker or another retentio
 it('decides by what is stored', () => {
   const identity = { consumer: 'c', destination: 'q', former: ['old'], retentionMs: 1, broker: 'b' };
   const known = (...queues: string[]) => ({ queues, retentionMs: 1, broker: 'b' });
-  expect(judgeIdentity(identity, null)).toEqual({ next: known('q'), differs: [] });
-  expect(judgeIdentity(identity, known('q'))).toEqual({ next: null, differs: [] });
-  expect(judgeIdentity(identity, known('old'))).toEqual({ next: known('old', 'q'), differs: [] });
-  expect(judgeIdentity(identity, known('old', 'q')).next).toBeNull();
-  expect(() => judgeIdentity(identity, known('other'))).toThrow(/formerDestinations/);
+  expect(checkIdentity(identity, null)).toEqual({ next: known('q'), differs: [] });
+  expect(checkIdentity(identity, known('q'))).toEqual({ next: null, differs: [] });
+  expect(checkIdentity(identity, known('old'))).toEqual({ next: known('old', 'q'), differs: [] });
+  expect(checkIdentity(identity, known('old', 'q')).next).toBeNull();
+  expect(() => checkIdentity(identity, known('other'))).toThrow(/formerDestinations/);
   // A transport that does not say where it is changes nothing of what is known.
-  expect(judgeIdentity({ ...identity, broker: null }, known('q'))).toEqual({ next: null, differs: [] });
-  expect(judgeIdentity(identity, { ...known('q'), broker: null })).toEqual({ next: known('q'), differs: [] });
+  expect(checkIdentity({ ...identity, broker: null }, known('q'))).toEqual({ next: null, differs: [] });
+  expect(checkIdentity(identity, { ...known('q'), broker: null })).toEqual({ next: known('q'), differs: [] });
 });

@@ -10,7 +10,7 @@ const LONGEST_GAP_MS = 600_000;
 const MOST = 100;
 
 /** @param nowMs monotonic, in milliseconds */
-export function sayRarely(
+export function throttleErrors(
   tell: (error: Error) => void,
   nowMs: () => number = () => performance.now(),
 ): (error: Error) => void {

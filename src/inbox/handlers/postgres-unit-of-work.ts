@@ -14,12 +14,12 @@ import type { Deadlines } from '../../runtime/deadlines.ts';
 import { lend } from '../../postgres/lent-client.ts';
 import {
   SimulatedCrash,
-  type Opened,
+  type OpenTransaction,
   type Statement,
   type StatementResult,
-  type Work,
-  type WorkResult,
-} from './work.ts';
+  type UnitOfWork,
+  type UnitOfWorkResult,
+} from './unit-of-work.ts';
 
 /** How long transactions of our own may take (parking, claiming for a redrive, pruning a chunk), in milliseconds. */
 const OWN_TIMEOUT_MS = 30_000;
@@ -27,13 +27,17 @@ const OWN_TIMEOUT_MS = 30_000;
 /** Clients that have our listener; several consumers may share a pool. */
 const watched = new WeakSet<PoolClient>();
 
-export interface PostgresWorkOptions {
+export interface PostgresUnitOfWorkOptions {
   readonly database: Database;
   readonly deadlines: Deadlines;
   readonly crash: CrashPoint;
 }
 
-export function createPostgresWork({ database, deadlines, crash }: PostgresWorkOptions): Work<PoolClient> {
+export function createPostgresUnitOfWork({
+  database,
+  deadlines,
+  crash,
+}: PostgresUnitOfWorkOptions): UnitOfWork<PoolClient> {
   const { pool } = database;
 
   async function connect(): Promise<PoolClient> {
@@ -79,9 +83,11 @@ export function createPostgresWork({ database, deadlines, crash }: PostgresWorkO
 
     async run<T>(
       opening: readonly Statement[],
-      body: (opened: Opened<PoolClient>) => Promise<{ readonly end: 'commit' | 'rollback'; readonly value: T }>,
+      body: (
+        opened: OpenTransaction<PoolClient>,
+      ) => Promise<{ readonly end: 'commit' | 'rollback'; readonly value: T }>,
       { timeoutMs, points }: { readonly timeoutMs: number; readonly points: string },
-    ): Promise<WorkResult<T>> {
+    ): Promise<UnitOfWorkResult<T>> {
       let phase: 'opening' | 'body' | 'commit' = 'opening';
       let client: PoolClient | null = null;
       let released = false;

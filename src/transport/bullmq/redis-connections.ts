@@ -5,8 +5,14 @@
 import { createRedisBackend, type IQueueBackend } from 'bullmq';
 import { Redis, type RedisOptions } from 'ioredis';
 import { HoldfastError } from '../../errors.ts';
-import { type BullmqLinks, type BullmqSettings, DEFAULT_PREFIX, type PublishLink, type ReceiveLink } from './parts.ts';
-import { untilReady, usesTls } from './redis-connect.ts';
+import {
+  type BullmqConnections,
+  type BullmqSettings,
+  DEFAULT_PREFIX,
+  type PublisherConnection,
+  type ReceiverConnection,
+} from './parts.ts';
+import { untilRedisReady, usesTls } from './redis-client.ts';
 
 /** The default before; BullMQ's own. */
 const FORMER_PREFIX = 'bull';
@@ -17,10 +23,10 @@ const FOREVER = new AbortController().signal;
 /** The longest a client waits before it tries to connect again, in milliseconds. */
 const RECONNECT_CAP_MS = 1000;
 
-export function redisLinks(connection: string | RedisOptions, prefix: string): BullmqLinks {
+export function redisConnections(connection: string | RedisOptions, prefix: string): BullmqConnections {
   return {
-    openPublishLink: (settings) => publishLink(connection, prefix, settings),
-    openReceiveLink: (settings) => receiveLink(connection, prefix, settings),
+    openPublisherConnection: (settings) => publishLink(connection, prefix, settings),
+    openReceiverConnection: (settings) => receiveLink(connection, prefix, settings),
   };
 }
 
@@ -51,7 +57,7 @@ function connect(
   return client;
 }
 
-function publishLink(connection: string | RedisOptions, prefix: string, settings: BullmqSettings): PublishLink {
+function publishLink(connection: string | RedisOptions, prefix: string, settings: BullmqSettings): PublisherConnection {
   let client: Redis | undefined;
   let root: IQueueBackend | undefined;
 
@@ -61,7 +67,7 @@ function publishLink(connection: string | RedisOptions, prefix: string, settings
       maxRetriesPerRequest: 0,
       autoResendUnfulfilledCommands: false,
     });
-    if (client.status !== 'ready') await untilReady(client, signal, settings.publishTimeoutMs);
+    if (client.status !== 'ready') await untilRedisReady(client, signal, settings.publishTimeoutMs);
     if (root === undefined) {
       // Made only on a ready client: BullMQ remembers the first failure of a connection for ever.
       root = createRedisBackend('holdfast', { connection: client, prefix, skipVersionCheck: true } as never);
@@ -83,7 +89,7 @@ function publishLink(connection: string | RedisOptions, prefix: string, settings
   };
 }
 
-function receiveLink(connection: string | RedisOptions, prefix: string, settings: BullmqSettings): ReceiveLink {
+function receiveLink(connection: string | RedisOptions, prefix: string, settings: BullmqSettings): ReceiverConnection {
   // A worker's commands wait for Redis to come back, however long that takes; BullMQ asks for exactly this.
   const client = connect(connection, settings, { maxRetriesPerRequest: null });
   const clients = [client];
@@ -99,7 +105,7 @@ function receiveLink(connection: string | RedisOptions, prefix: string, settings
   return {
     ready: () => Promise.resolve(),
     async reach() {
-      if (client.status !== 'ready') await untilReady(client, FOREVER, settings.publishTimeoutMs);
+      if (client.status !== 'ready') await untilRedisReady(client, FOREVER, settings.publishTimeoutMs);
     },
     ...(usesTls(connection) ? { hint: 'TLS was asked for (rediss://), and a port without it never answers' } : {}),
     seesWorkers: true,

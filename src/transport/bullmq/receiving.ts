@@ -13,9 +13,9 @@ import { DelayedError, WaitingError, Worker } from 'bullmq';
 import { HoldfastError } from '../../errors.ts';
 import { systemClock } from '../../runtime/clock.ts';
 import { ORDER_MARK, partitionsBeyond } from './partition-layout.ts';
-import { type BullmqSettings, queueName, type ReceiveLink } from './parts.ts';
+import { type BullmqSettings, queueName, type ReceiverConnection } from './parts.ts';
 import { makeWorker, type QueueJob, type QueueWorker, REST_MS } from './worker.ts';
-import { lookAtQueue } from './queue-state.ts';
+import { readQueueState } from './queue-state.ts';
 import type { Delivery, QueueState, ReceiveOptions, Verdict } from '../port.ts';
 import { createSemaphore } from '../../runtime/semaphore.ts';
 import { settledOrAborted, untilStopped } from '../shared.ts';
@@ -41,23 +41,30 @@ interface InFlight {
   claimedUntil: number;
 }
 
-export interface Run {
+export interface RunningReceiver {
   look(signal: AbortSignal): Promise<QueueState>;
   stop(signal: AbortSignal | undefined): Promise<void>;
 }
 
-export interface RunSetup {
+export interface ReceivingOptions {
   /** Of the transport, for errors. */
   readonly kind: string;
   /** Closed by the stop. */
-  readonly link: ReceiveLink;
+  readonly link: ReceiverConnection;
   readonly settings: BullmqSettings;
   readonly destination: string;
   readonly handle: Handle;
   readonly options: ReceiveOptions;
 }
 
-export function startRun({ kind, link, settings, destination, handle, options }: RunSetup): Run {
+export function startReceiving({
+  kind,
+  link,
+  settings,
+  destination,
+  handle,
+  options,
+}: ReceivingOptions): RunningReceiver {
   const partitions = settings.partitionsOf(destination);
   const slots = createSemaphore(options.concurrency);
   const inFlight = new Map<string, InFlight>();
@@ -234,7 +241,7 @@ export function startRun({ kind, link, settings, destination, handle, options }:
     if (first === undefined) throw failure?.error ?? new Error('its workers are not made yet');
     await first.waitUntilReady();
     const { owner = null } = options;
-    const state = await lookAtQueue(first.getBackend(), destination, {
+    const state = await readQueueState(first.getBackend(), destination, {
       partitions,
       owner,
       seesWorkers: link.seesWorkers,

@@ -1,5 +1,5 @@
 /**
- * What the parts of one consumer share: its settled options, stores and tools. Made by consumer.ts.
+ * What the parts of one consumer share: its settled options, stores and tools.
  */
 import type { Clock } from '../../runtime/clock.ts';
 import type { CrashPoint } from '../../runtime/crash-point.ts';
@@ -14,9 +14,9 @@ import type { InboxStore } from '../stores/inbox-store.ts';
 import type { ParkedDeliveryStore } from '../stores/parked-delivery-store.ts';
 import type { SuspectStore } from '../stores/suspect-store.ts';
 import type { DedupWindow } from '../window/window.ts';
-import type { Work } from '../handlers/work.ts';
+import type { UnitOfWork } from '../handlers/unit-of-work.ts';
 
-export interface Room<Tx> {
+export interface ConsumerContext<Tx> {
   readonly name: string;
   readonly ordered: boolean;
   /** Whether messages of a topic without a handler may be acknowledged unread. */
@@ -31,7 +31,7 @@ export interface Room<Tx> {
   readonly retentionMs: number;
   /** The longest timeout of a handler. */
   readonly longestTimeoutMs: number;
-  readonly work: Work<Tx>;
+  readonly work: UnitOfWork<Tx>;
   readonly inbox: InboxStore;
   readonly parked: ParkedDeliveryStore;
   readonly suspects: SuspectStore;
@@ -58,16 +58,16 @@ export interface ConsumerMetrics {
 }
 
 /** As a label of metrics: topics come from outside, and a series for each of them would have no bound. */
-export function topicLabel<Tx>(room: Room<Tx>, topic: string): string {
-  return room.handlers.has(topic) ? topic : 'unhandled';
+export function topicLabel<Tx>(context: ConsumerContext<Tx>, topic: string): string {
+  return context.handlers.has(topic) ? topic : 'unhandled';
 }
 
-export function policiesFor<Tx>(room: Room<Tx>, handler: ResolvedHandler<Tx> | undefined): Policies {
+export function policiesFor<Tx>(context: ConsumerContext<Tx>, handler: ResolvedHandler<Tx> | undefined): Policies {
   return {
-    retry: handler?.retry ?? room.defaultRetry,
-    parkedRetry: room.parkedRetry,
-    predecessorWaitMs: room.predecessorWaitMs,
-    handlerWaitMs: room.handlerWaitMs,
-    random: room.random,
+    retry: handler?.retry ?? context.defaultRetry,
+    parkedRetry: context.parkedRetry,
+    predecessorWaitMs: context.predecessorWaitMs,
+    handlerWaitMs: context.handlerWaitMs,
+    random: context.random,
   };
 }
