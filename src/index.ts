@@ -1,46 +1,103 @@
 /** The public API of Holdfast: named exports only. */
-export { ERROR_CODES, HoldfastError, isHoldfastError, PermanentError, Rejection, type ErrorCode } from './errors.ts';
+export {
+  ERROR_CODES,
+  HoldfastError,
+  isHoldfastError,
+  PermanentError,
+  Rejection,
+  type ErrorCode,
+  type HoldfastErrorOptions,
+} from './errors.ts';
 
-export { message, type MessageType, type PayloadInput, type PayloadOf } from './message/message-type.ts';
-export { decodeEnvelope, type Envelope } from './message/envelope.ts';
+export {
+  message,
+  type MessageOptions,
+  type MessageType,
+  type PayloadInput,
+  type PayloadOf,
+  type Upcast,
+} from './message/message-type.ts';
+export { decodeEnvelope, type Envelope, type Predecessor } from './message/envelope.ts';
+export type { ExactNumbers } from './message/exact-json.ts';
 export { decodePayload } from './message/decode.ts';
 
-export { openDatabase, type Database, type DatabaseOptions } from './postgres/database.ts';
-export { type SqlExecutor, type TransactionHandle } from './postgres/executor.ts';
-export { migrate, migrationStatus, type Migration, type MigrationStatus } from './postgres/migrator.ts';
+export type { Act } from './postgres/audit.ts';
+export {
+  openDatabase,
+  type Database,
+  type DatabaseOptions,
+  type DedicatedConnectionOptions,
+  type TimeLimit,
+  type TransactionOptions,
+} from './postgres/database.ts';
+export type {
+  KyselyTransactionHandle,
+  PgClientHandle,
+  Row,
+  SqlExecutor,
+  TransactionHandle,
+} from './postgres/executor.ts';
+export {
+  migrate,
+  migrationStatus,
+  type Migration,
+  type MigrateOptions,
+  type MigrationStatus,
+} from './postgres/migrator.ts';
 export type { Repair } from './postgres/mend-schema.ts';
 
-export { createOutbox, item, type Outbox, type OutboxOptions } from './outbox/outbox.ts';
+export {
+  createOutbox,
+  item,
+  type Outbox,
+  type OutboxItem,
+  type OutboxOptions,
+  type SentMessage,
+} from './outbox/outbox.ts';
 export { createAtMostOnceSender, type AtMostOnceOptions, type AtMostOnceSender } from './outbox/at-most-once.ts';
-export { type SendOptions } from './outbox/send-options.ts';
+export type { Cause, SendOptions } from './outbox/send-options.ts';
 
 export { createRelay, type Relay, type RelayOptions } from './relay/relay.ts';
-export { type SubscriptionOptions } from './relay/subscription/options.ts';
-export { type Route } from './relay/subscription/routes.ts';
+export type { DroppedSubscription } from './relay/maintenance/drop-subscription.ts';
+export type { SubscriptionOptions } from './relay/subscription/options.ts';
+export type { RunnerState } from './relay/subscription/runner-state.ts';
+export type { Route } from './relay/subscription/routes.ts';
 
+export type { BullmqOptions, QueueLayout } from './transport/bullmq/parts.ts';
 export { bullmqTransport, type BullmqTransportOptions } from './transport/bullmq/redis-transport.ts';
 export {
   bullmqPostgresTransport,
   migrateBullmqPostgres,
   type BullmqPostgresTransportOptions,
 } from './transport/bullmq/postgres-transport.ts';
-export { memoryTransport } from './transport/memory.ts';
 export {
-  type Delivery,
-  type OutboundMessage,
-  type Publisher,
-  type PublishOutcome,
-  type QueueRemark,
-  type QueueState,
-  type Receiver,
-  type ReceiveOptions,
-  type Transport,
-  type Verdict,
+  memoryTransport,
+  type MemoryFaults,
+  type MemoryBroker,
+  type MemoryTransportOptions,
+} from './transport/memory.ts';
+export type {
+  Delivery,
+  OutboundMessage,
+  Publisher,
+  PublishOutcome,
+  QueueRemark,
+  QueueState,
+  Receiver,
+  ReceiveOptions,
+  Transport,
+  Verdict,
 } from './transport/port.ts';
 
 export type { BrokerHealth } from './inbox/delivery/broker-monitor.ts';
 export { consumer, type Consumer } from './inbox/consumer.ts';
-export { type DatabaseConsumerOptions, type Handlers, type RunnerConsumerOptions } from './inbox/consumer-options.ts';
+export type {
+  CommonConsumerOptions,
+  DatabaseConsumerOptions,
+  Handlers,
+  RunnerConsumerOptions,
+} from './inbox/consumer-options.ts';
+export type { OutboxPort } from './inbox/handlers/handler-run.ts';
 export {
   handlersFor,
   on,
@@ -48,12 +105,14 @@ export {
   type HandlerContext,
   type HandlerKind,
   type HandlerOptions,
+  type HandlerSendOptions,
+  type On,
 } from './inbox/handlers/handler.ts';
 export { fingerprintOf } from './inbox/idempotency/fingerprint.ts';
-export { idempotent, pruneIdempotencyKeys } from './inbox/idempotency/idempotency.ts';
-export { type Runner } from './inbox/handlers/runner-unit-of-work.ts';
-export { createMemoryWindow, type DedupWindow } from './inbox/window/window.ts';
-export { createRedisWindow } from './inbox/window/window-redis.ts';
+export { idempotent, pruneIdempotencyKeys, type IdempotentOptions } from './inbox/idempotency/idempotency.ts';
+export type { Runner } from './inbox/handlers/runner-unit-of-work.ts';
+export { createMemoryWindow, type DedupWindow, type MemoryWindowOptions } from './inbox/window/window.ts';
+export { createRedisWindow, type RedisWindowConnection, type RedisWindowOptions } from './inbox/window/window-redis.ts';
 
 export {
   saga,
@@ -63,6 +122,10 @@ export {
   type SagaInput,
   type SagaOptions,
   type SagaResult,
+  type Signals,
+  type StepCalls,
+  type Steps,
+  type WaitFor,
 } from './saga/definition/definition.ts';
 export {
   child,
@@ -70,17 +133,25 @@ export {
   emit,
   step,
   transaction,
+  type ChildOptions,
+  type ChildSaga,
+  type CommandOptions,
+  type EmitOptions,
   type Step,
   type StepContext,
+  type StepDefinition,
+  type StepOptions,
   type TransactionContext,
   type Undo,
   type Verified,
 } from './saga/definition/steps.ts';
 
-export { type ErrorClass, type ErrorLists } from './saga/definition/bugs.ts';
+export type { JsonOnly } from './saga/definition/json-only.ts';
+export type { ErrorClass, ErrorLists } from './saga/definition/bugs.ts';
 export { createSagas, type HandleOf, type Sagas, type SagasOptions, type SagaSignals } from './saga/client/client.ts';
-export { type CancelAnswer, type RunHandle } from './saga/client/run-handle.ts';
-export { type StartOptions } from './saga/client/start-request.ts';
+export type { CancelAnswer, CancelOptions, ResultOptions, RunHandle } from './saga/client/run-handle.ts';
+export type { StartOptions } from './saga/client/start-request.ts';
+export type { WorkerProgress } from './saga/worker/worker-core.ts';
 export { createWorker, SAGA_CRASH_POINTS, type Worker, type WorkerOptions } from './saga/worker/worker.ts';
 export { checkReplay, type CheckReplayOptions, type ReplayVerdict } from './saga/replay/check-replay.ts';
 export { parseHistory, readHistories, type History, type ReadHistoriesOptions } from './saga/journal/histories.ts';
@@ -93,43 +164,113 @@ export {
 export {
   handle,
   type CommandContext,
+  type CommandHandlerOptions,
   type CompensationContext,
+  type CompensationHandlerOptions,
+  type Handle,
   type ParticipantHandler,
+  type SilentHandlerOptions,
 } from './saga/participant/handle.ts';
+export type { Trusted } from './saga/participant/on-record.ts';
+export type { SagaCall } from './saga/protocol/wire.ts';
 export { sagaReplies, type SagaRepliesOptions } from './saga/protocol/replies.ts';
-export {
-  type CallAnew,
-  type JournalEvent,
-  type JournalRow,
-  type RecordedError,
-  type RunStatus,
+export type {
+  CallAnew,
+  CallKind,
+  JournalEvent,
+  JournalRow,
+  RecordedError,
+  RunStatus,
+  StuckWhy,
+  Uncounted,
+  UndoReason,
 } from './saga/journal/events.ts';
-export { type RefusedAct } from './saga/journal/refused.ts';
-export { type RunView } from './saga/store/store.ts';
+export type { RefusedAct } from './saga/journal/refused.ts';
+export type { RunView, SagaVersion } from './saga/store/store.ts';
 
-export { defineConfig, type HoldfastConfig, type SubscriptionConfig } from './operations/config.ts';
+export {
+  defineConfig,
+  type HoldfastConfig,
+  type SagasConfig,
+  type SubscriptionConfig,
+  type TransportName,
+} from './operations/config.ts';
 export {
   actOnRuns,
+  adopt,
   cancelRun,
   discardParked,
+  doctor,
   dropSubscription,
   findRunId,
+  listMessages,
+  listParked,
   listRuns,
   planBulk,
+  planReplay,
   relayStatus,
   requestReplay,
   resolveCall,
   retryParked,
   retryRun,
+  sagaStatus,
+  showMessage,
+  showParked,
   showRun,
   signalRun,
   skipCall,
 } from './operations/on-demand.ts';
+export type { Diagnosis } from './operations/doctor/doctor.ts';
+export type { Adopted } from './operations/doctor/environment.ts';
+export type { DoctorOptions, Finding } from './operations/doctor/finding.ts';
+export type { DiscardSelection, RetriedPlace, RetryAct, RetrySelection } from './operations/parked/interventions.ts';
+export type {
+  ParkedDetails,
+  ParkedFilter,
+  ParkedKind,
+  ParkedState,
+  ParkedSummary,
+} from './operations/parked/parked.ts';
+export type {
+  ConsumerPassage,
+  MessageDetails,
+  MessageFilter,
+  MessageSummary,
+  ScheduledDetails,
+  SubscriptionPassage,
+} from './operations/reads/messages.ts';
+export type {
+  ConsumerParked,
+  ParkedCounts,
+  RelayStatus,
+  ReplayStatus,
+  SubscriptionStatus,
+} from './operations/relay/relay-status.ts';
+export type { ReplayOptions, ReplayPlan, RequestedReplay } from './operations/relay/replays.ts';
 export type { BulkAct, BulkOptions, BulkPlan, BulkResult, RunSelection } from './operations/sagas/saga-bulk.ts';
+export type { GrownRuns, GrowthLimits, JournalFill } from './operations/sagas/saga-growth.ts';
+export type {
+  Accepted,
+  ReasonedAct,
+  Resolution,
+  Settlement,
+  SignalRequest,
+} from './operations/sagas/saga-interventions.ts';
+export type {
+  Childless,
+  DueRuns,
+  RunCount,
+  RunCounts,
+  SagaHealth,
+  SagaStatus,
+  WorkerStatus,
+} from './operations/sagas/saga-status.ts';
+export type { PendingMail, RunDetails, RunFilter, RunSummary } from './operations/sagas/sagas.ts';
 
-export { type Duration } from './runtime/duration.ts';
-export { type Clock } from './runtime/clock.ts';
-export { type Logger } from './runtime/log.ts';
-export { type Metrics } from './runtime/metrics.ts';
-export { type RetryOptions } from './runtime/retry.ts';
-export { type Service, type StopOptions } from './runtime/service.ts';
+export type { Duration, DurationUnit } from './runtime/duration.ts';
+export type { Clock } from './runtime/clock.ts';
+export type { LogLevel } from './runtime/json-logger.ts';
+export type { Logger } from './runtime/log.ts';
+export type { Counter, Gauge, Histogram, Labels, Metrics } from './runtime/metrics.ts';
+export type { RetryOptions } from './runtime/retry.ts';
+export type { Service, StopOptions } from './runtime/service.ts';

@@ -3,111 +3,336 @@
  * a builder of queries, which a service that only sends, handles and runs sagas has no use for. The command line, of which each verb is
  * loaded by itself, imports the modules.
  */
-import type * as findRun from './sagas/find-run.ts';
-import type * as interventions from './parked/interventions.ts';
-import type * as relay from './relay/relay-status.ts';
-import type * as replays from './relay/replays.ts';
-import type * as bulk from './sagas/saga-bulk.ts';
-import type * as sagaActs from './sagas/saga-interventions.ts';
-import type * as sagas from './sagas/sagas.ts';
+import type { Act } from '../postgres/audit.ts';
+import type { Database } from '../postgres/database.ts';
+import type { DroppedSubscription } from '../relay/maintenance/drop-subscription.ts';
+import type { Diagnosis } from './doctor/doctor.ts';
+import type { Adopted } from './doctor/environment.ts';
+import type { DoctorOptions } from './doctor/finding.ts';
+import type { DiscardSelection, RetriedPlace, RetryAct, RetrySelection } from './parked/interventions.ts';
+import type { ParkedDetails, ParkedFilter, ParkedSummary } from './parked/parked.ts';
+import type { MessageDetails, MessageFilter, MessageSummary, ScheduledDetails } from './reads/messages.ts';
+import type { RelayStatus } from './relay/relay-status.ts';
+import type { ReplayOptions, ReplayPlan, RequestedReplay } from './relay/replays.ts';
+import type { BulkAct, BulkOptions, BulkPlan, BulkResult, RunSelection } from './sagas/saga-bulk.ts';
+import type { Accepted, ReasonedAct, Resolution, SignalRequest } from './sagas/saga-interventions.ts';
+import type { SagaStatus } from './sagas/saga-status.ts';
+import type { RunDetails, RunFilter, RunSummary } from './sagas/sagas.ts';
+
+/**
+ * Lag, rate, leases, parked messages and replays, read from the database alone: it answers whether or not a relay runs. Cheap enough to be
+ * asked every second.
+ *
+ * @throws HoldfastError HF_SCHEMA_MISSING, HF_DATABASE_UNAVAILABLE, HF_PERMISSION
+ * @example
+ * const { subscriptions } = await relayStatus(database);
+ * for (const { name, behind, parked } of subscriptions) console.log(name, behind, parked.failed);
+ */
+export async function relayStatus(database: Database): Promise<RelayStatus> {
+  return (await import('./relay/relay-status.ts')).relayStatus(database);
+}
+
+/**
+ * How the sagas are doing, read from the database alone: runs by state, what is stuck, what is due, and the workers. Null for a role that
+ * may not read the sagas (docs/roles.md).
+ *
+ * @throws HoldfastError HF_SCHEMA_MISSING, HF_DATABASE_UNAVAILABLE
+ * @example
+ * const status = await sagaStatus(database);
+ * for (const { saga: name, runs } of status?.stuck ?? []) console.log(`${runs} runs of ${name} need a person`);
+ */
+export async function sagaStatus(database: Database): Promise<SagaStatus | null> {
+  return (await import('./sagas/saga-status.ts')).sagaStatus(database);
+}
+
+/**
+ * Looks for what will hurt: settings, leases, sessions and retention that make messages late, lost or the database slow. Each finding says
+ * what to do.
+ *
+ * @throws HoldfastError HF_DATABASE_UNAVAILABLE, HF_PERMISSION: only when the database cannot be asked at all
+ * @example
+ * const { findings } = await doctor(database, { redisUrls: ['redis://localhost:6379'] });
+ * for (const { level, what, advice } of findings) console.log(level, what, advice);
+ */
+export async function doctor(database: Database, options?: DoctorOptions): Promise<Diagnosis> {
+  return (await import('./doctor/doctor.ts')).doctor(database, options);
+}
+
+/**
+ * Says that all goes on here: after a restore, a move, or for a copy that is to live on its own. Also ends the wait of subscriptions with
+ * `failoverReplay: 'hold'`.
+ *
+ * @throws HoldfastError HF_SCHEMA_MISSING, HF_PERMISSION, HF_DATABASE_UNAVAILABLE
+ * @example
+ * const { before, name } = await adopt(database, { actor: 'ada', reason: 'moved to the new cluster' });
+ * console.log(`was ${before}, is ${name}`);
+ */
+export async function adopt(database: Database, act: Act): Promise<Adopted> {
+  return (await import('./doctor/environment.ts')).adopt(database, act);
+}
+
+/**
+ * Messages of the outbox: newest first, or oldest first after a seq. Their payloads are in {@link showMessage}.
+ *
+ * @throws HoldfastError HF_CONFIG, HF_OPTION_UNKNOWN
+ * @example
+ * for (const { id, topic, ageMs } of await listMessages(database, { topic: 'order.*', limit: 20 })) console.log(id, topic, ageMs);
+ */
+export async function listMessages(database: Database, filter?: MessageFilter): Promise<readonly MessageSummary[]> {
+  return (await import('./reads/messages.ts')).listMessages(database, filter);
+}
+
+/**
+ * Everything known about one message: its envelope, and how far subscriptions and consumers are with it. Of one whose time has not come,
+ * what is scheduled.
+ *
+ * @throws HoldfastError HF_NOT_FOUND for what is neither in the log nor scheduled, HF_CONFIG for what is no id
+ * @example
+ * const found = await showMessage(database, '0197a1f0-7d1c-7cc3-98c4-dc0c0c07398f');
+ * if ('scheduled' in found) console.log('due at', found.scheduled.dueAt);
+ * else console.log(found.subscriptions);
+ */
+export async function showMessage(
+  database: Database,
+  id: string,
+): Promise<MessageDetails | { readonly scheduled: ScheduledDetails }> {
+  return (await import('./reads/messages.ts')).showMessage(database, id);
+}
+
+/**
+ * Messages that relays could not publish or consumers could not handle, oldest first.
+ *
+ * @throws HoldfastError HF_CONFIG, HF_OPTION_UNKNOWN
+ * @example
+ * for (const { id, where, error } of await listParked(database, { state: 'dead' })) console.log(id, where, error);
+ */
+export async function listParked(database: Database, filter?: ParkedFilter): Promise<readonly ParkedSummary[]> {
+  return (await import('./parked/parked.ts')).listParked(database, filter);
+}
+
+/**
+ * Everything known about one parked message, in each place where it is parked.
+ *
+ * @throws HoldfastError HF_NOT_FOUND, HF_CONFIG for what is no id
+ * @example
+ * const [place] = await showParked(database, '0197a1f0-7d1c-7cc3-98c4-dc0c0c07398f');
+ * console.log(place?.data, place?.waitingBehind);
+ */
+export async function showParked(database: Database, id: string): Promise<readonly ParkedDetails[]> {
+  return (await import('./parked/parked.ts')).showParked(database, id);
+}
 
 /**
  * Makes failed parked messages due now, dead letters included; relays and consumers take them up within a second or so, each key in
  * order. Without `subscription` or `consumer`: wherever they are parked.
- * Rejects with HF_CONFIG for a selection that says nothing or too much, and with HF_NOT_FOUND when nothing fits.
+ *
+ * @throws HoldfastError HF_CONFIG for a selection that says nothing or too much, HF_NOT_FOUND when nothing fits
+ * @example
+ * await retryParked(database, { all: true, consumer: 'billing' }, { actor: 'ada', reason: 'the bug is mended' });
  */
-export const retryParked: typeof interventions.retryParked = async (...given) =>
-  (await import('./parked/interventions.ts')).retryParked(...given);
+export async function retryParked(
+  database: Database,
+  selection: RetrySelection,
+  act: RetryAct,
+): Promise<readonly RetriedPlace[]> {
+  return (await import('./parked/interventions.ts')).retryParked(database, selection, act);
+}
 
 /**
  * Gives a parked message up for good: it will not be published, or not be handled. What waited behind it goes on. The reason is required.
- * Rejects with HF_CONFIG when it is parked in several places and the selection does not say which, and with HF_NOT_FOUND.
+ *
+ * @throws HoldfastError HF_CONFIG when it is parked in several places and the selection does not say which, HF_NOT_FOUND
+ * @example
+ * await discardParked(
+ *   database,
+ *   { id: '0197a1f0-7d1c-7cc3-98c4-dc0c0c07398f', consumer: 'billing' },
+ *   { actor: 'ada', reason: 'a test message' },
+ * );
  */
-export const discardParked: typeof interventions.discardParked = async (...given) =>
-  (await import('./parked/interventions.ts')).discardParked(...given);
+export async function discardParked(
+  database: Database,
+  selection: DiscardSelection,
+  act: ReasonedAct,
+): Promise<ParkedSummary> {
+  return (await import('./parked/interventions.ts')).discardParked(database, selection, act);
+}
 
 /**
- * Removes a subscription and gives up what it has not delivered. The reason is required. Rejects with HF_SUBSCRIPTION_UNKNOWN,
- * HF_SUBSCRIPTION_HELD, and HF_CONFIG when it has parked messages and `discardParked` is not set.
+ * Removes a subscription and gives up what it has not delivered. The reason is required.
+ *
+ * @throws HoldfastError HF_SUBSCRIPTION_UNKNOWN, HF_SUBSCRIPTION_HELD, and HF_CONFIG when it has parked messages and `discardParked` is
+ * not set
+ * @example
+ * await dropSubscription(database, 'old-search', { actor: 'ada', reason: 'search reads from the new one' });
  */
-export const dropSubscription: typeof interventions.dropSubscription = async (...given) =>
-  (await import('./parked/interventions.ts')).dropSubscription(...given);
+export async function dropSubscription(
+  database: Database,
+  name: string,
+  act: ReasonedAct & { readonly discardParked?: boolean | undefined },
+): Promise<DroppedSubscription> {
+  return (await import('./parked/interventions.ts')).dropSubscription(database, name, act);
+}
 
 /**
- * Lag, rate, leases, parked messages and replays, read from the database alone: it answers whether or not a relay runs. Cheap enough to be
- * asked every second. Rejects with HF_SCHEMA_MISSING, HF_DATABASE_UNAVAILABLE or HF_PERMISSION.
+ * What {@link requestReplay} would publish. Changes nothing.
+ *
+ * @throws HoldfastError as {@link requestReplay}
+ * @example
+ * const { messages, oldest } = await planReplay(database, { subscription: 'main', since: new Date('2026-01-01') });
+ * console.log(`${messages} messages, the oldest of ${oldest.toISOString()}`);
  */
-export const relayStatus: typeof relay.relayStatus = async (...given) =>
-  (await import('./relay/relay-status.ts')).relayStatus(...given);
+export async function planReplay(database: Database, options: ReplayOptions): Promise<ReplayPlan> {
+  return (await import('./relay/replays.ts')).planReplay(database, options);
+}
 
 /**
  * Asks the relays of the subscription for a replay; they work it off between live messages, and the id travels with each message as
- * `replayid`. Rejects with HF_SUBSCRIPTION_UNKNOWN, with HF_NOT_FOUND when no message fits, or none that the subscription has a route
- * for, and with HF_CONFIG for options that are not usable.
+ * `replayid`.
+ *
+ * @throws HoldfastError HF_SUBSCRIPTION_UNKNOWN, HF_NOT_FOUND when no message fits or none that the subscription has a route for, HF_CONFIG
+ * for options that are not usable
+ * @example
+ * await requestReplay(database, { subscription: 'main', topic: 'order.*' }, { actor: 'ada', reason: 'the broker lost its disk' });
  */
-export const requestReplay: typeof replays.requestReplay = async (...given) =>
-  (await import('./relay/replays.ts')).requestReplay(...given);
+export async function requestReplay(database: Database, options: ReplayOptions, act: Act): Promise<RequestedReplay> {
+  return (await import('./relay/replays.ts')).requestReplay(database, options, act);
+}
 
 /**
  * The id of the run that an id or a key names. A key that looks like an id finds its run when no run has that id.
- * Rejects with HF_NOT_FOUND, and with HF_CONFIG when runs of several sagas have the key and `saga` does not choose.
  *
+ * @throws HoldfastError HF_NOT_FOUND, HF_CONFIG when runs of several sagas have the key and `saga` does not choose
  * @example
  * const id = await findRunId(database, 'o-1', 'place-order');
  */
-export const findRunId: typeof findRun.findRunId = async (...given) =>
-  (await import('./sagas/find-run.ts')).findRunId(...given);
-
-/** Newest first, by id. Rejects with HF_CONFIG or HF_OPTION_UNKNOWN for a filter that is not usable. */
-export const listRuns: typeof sagas.listRuns = async (...given) =>
-  (await import('./sagas/sagas.ts')).listRuns(...given);
-
-/** Everything known about one run. Rejects with HF_NOT_FOUND, and with HF_CONFIG for what is no id. */
-export const showRun: typeof sagas.showRun = async (...given) => (await import('./sagas/sagas.ts')).showRun(...given);
+export async function findRunId(database: Database, idOrKey: string, saga?: string): Promise<string> {
+  return (await import('./sagas/find-run.ts')).findRunId(database, idOrKey, saga);
+}
 
 /**
- * Has a stuck run tried again where it stopped, with all its attempts anew. Rejects with HF_NOT_FOUND and HF_SAGA_NOT_STUCK.
+ * Runs of sagas, the newest first.
+ *
+ * @throws HoldfastError HF_CONFIG, HF_OPTION_UNKNOWN
+ * @example
+ * for (const { id, error } of await listRuns(database, { saga: 'place-order', stuck: true })) console.log(id, error?.message);
  */
-export const retryRun: typeof sagaActs.retryRun = async (...given) =>
-  (await import('./sagas/saga-interventions.ts')).retryRun(...given);
+export async function listRuns(database: Database, filter?: RunFilter): Promise<readonly RunSummary[]> {
+  return (await import('./sagas/sagas.ts')).listRuns(database, filter);
+}
 
 /**
- * Has the compensation that a run is stuck at left out: what the call did stays. `call`: null for whatever it is stuck at. Rejects with
- * HF_NOT_FOUND, with HF_SAGA_NOT_STUCK also when it is stuck elsewhere, and with HF_CONFIG without a reason.
+ * Everything known about one run: its state, its journal, its children, and what no worker has taken in yet.
+ *
+ * @throws HoldfastError HF_NOT_FOUND, HF_CONFIG for what is no id
+ * @example
+ * const { run, journal } = await showRun(database, await findRunId(database, 'o-1'));
+ * console.log(run.status, journal.length);
  */
-export const skipCall: typeof sagaActs.skipCall = async (...given) =>
-  (await import('./sagas/saga-interventions.ts')).skipCall(...given);
+export async function showRun(database: Database, id: string): Promise<RunDetails> {
+  return (await import('./sagas/sagas.ts')).showRun(database, id);
+}
 
 /**
- * Settles by hand what a run is stuck at. The reason is required. Rejects with HF_NOT_FOUND, with HF_SAGA_NOT_STUCK also when it is stuck
- * elsewhere, with HF_PAYLOAD_NOT_JSON, and with HF_CONFIG without a reason and for what makes no sense there.
+ * Has a stuck run tried again where it stopped, with all its attempts anew.
+ *
+ * @throws HoldfastError HF_NOT_FOUND, HF_SAGA_NOT_STUCK
+ * @example
+ * await retryRun(database, await findRunId(database, 'o-1'), { actor: 'ada', reason: 'the bank is back' });
  */
-export const resolveCall: typeof sagaActs.resolveCall = async (...given) =>
-  (await import('./sagas/saga-interventions.ts')).resolveCall(...given);
+export async function retryRun(database: Database, id: string, act: Act): Promise<Accepted> {
+  return (await import('./sagas/saga-interventions.ts')).retryRun(database, id, act);
+}
+
+/**
+ * Has the compensation that a run is stuck at left out: what the call did stays. `call`: null for whatever it is stuck at. The reason is
+ * required.
+ *
+ * @throws HoldfastError HF_NOT_FOUND, HF_SAGA_NOT_STUCK also when it is stuck elsewhere, HF_CONFIG without a reason
+ * @example
+ * await skipCall(database, await findRunId(database, 'o-1'), null, { actor: 'ada', reason: 'the hotel waived its fee' });
+ */
+export async function skipCall(
+  database: Database,
+  id: string,
+  call: string | null,
+  act: ReasonedAct,
+): Promise<Accepted> {
+  return (await import('./sagas/saga-interventions.ts')).skipCall(database, id, call, act);
+}
+
+/**
+ * Settles by hand what a run is stuck at. The reason is required.
+ *
+ * @throws HoldfastError HF_NOT_FOUND, HF_SAGA_NOT_STUCK also when it is stuck elsewhere, HF_PAYLOAD_NOT_JSON, HF_CONFIG without a reason and
+ * for what makes no sense there
+ * @example
+ * const id = await findRunId(database, 'o-1');
+ * await resolveCall(database, id, { call: null, as: 'not done' }, { actor: 'ada', reason: 'the bank has no such payment' });
+ */
+export async function resolveCall(
+  database: Database,
+  id: string,
+  resolution: Resolution,
+  act: ReasonedAct,
+): Promise<Accepted> {
+  return (await import('./sagas/saga-interventions.ts')).resolveCall(database, id, resolution, act);
+}
 
 /**
  * Has a run undone. One that is being undone already is left as it is.
- * Rejects with HF_NOT_FOUND, HF_SAGA_FINISHED and HF_SAGA_PIVOTED.
+ *
+ * @throws HoldfastError HF_NOT_FOUND, HF_SAGA_FINISHED, HF_SAGA_PIVOTED
+ * @example
+ * const { undecided } = await cancelRun(database, await findRunId(database, 'o-1'), { actor: 'ada' });
+ * if (undecided === true) console.log('its pivot is under way: this may come too late');
  */
-export const cancelRun: typeof sagaActs.cancelRun = async (...given) =>
-  (await import('./sagas/saga-interventions.ts')).cancelRun(...given);
+export async function cancelRun(database: Database, id: string, act: Act): Promise<Accepted> {
+  return (await import('./sagas/saga-interventions.ts')).cancelRun(database, id, act);
+}
 
 /**
- * Sends a signal. Without the saga's definition it goes unchecked.
- * Rejects with HF_NOT_FOUND, HF_SAGA_FINISHED, HF_SAGA_UNDONE, HF_SIGNAL_UNKNOWN, HF_PAYLOAD_INVALID and HF_PAYLOAD_NOT_JSON.
+ * Sends a signal to a run. Without the saga's definition it goes unchecked.
+ *
+ * @throws HoldfastError HF_NOT_FOUND, HF_SAGA_FINISHED, HF_SAGA_UNDONE, HF_SIGNAL_UNKNOWN, HF_PAYLOAD_INVALID, HF_PAYLOAD_NOT_JSON
+ * @example
+ * const id = await findRunId(database, 'e-7', 'approve-expense');
+ * await signalRun(database, id, { name: 'approved', payload: { by: 'ada' } }, { actor: 'ada' });
  */
-export const signalRun: typeof sagaActs.signalRun = async (...given) =>
-  (await import('./sagas/saga-interventions.ts')).signalRun(...given);
+export async function signalRun(database: Database, id: string, signal: SignalRequest, act: Act): Promise<Accepted> {
+  return (await import('./sagas/saga-interventions.ts')).signalRun(database, id, signal, act);
+}
 
 /**
- * What the act would meet now. Changes nothing. Rejects with HF_CONFIG or HF_OPTION_UNKNOWN for a selection that cannot be used.
+ * What {@link actOnRuns} would meet now. Changes nothing.
+ *
+ * @throws HoldfastError HF_CONFIG, HF_OPTION_UNKNOWN for a selection that cannot be used
+ * @example
+ * const { runs, groups } = await planBulk(database, { kind: 'retry' }, { saga: 'place-order' });
+ * console.log(runs, groups);
  */
-export const planBulk: typeof bulk.planBulk = async (...given) =>
-  (await import('./sagas/saga-bulk.ts')).planBulk(...given);
+export async function planBulk(database: Database, act: BulkAct, selection: RunSelection): Promise<BulkPlan> {
+  return (await import('./sagas/saga-bulk.ts')).planBulk(database, act, selection);
+}
 
 /**
  * Acts on each run that matches, oldest first, each once: on those that match when it comes to them and were there when it began.
  * What is refused for its state (it went on, it ended) is passed over. Any other failure ends it; calling it again does the rest.
+ *
+ * @throws HoldfastError HF_CONFIG, HF_OPTION_UNKNOWN for a selection that cannot be used
+ * @example
+ * const { done, passedOver } = await actOnRuns(
+ *   database,
+ *   { kind: 'retry' },
+ *   { saga: 'place-order', error: 'HF_HANDLER_TIMEOUT' },
+ *   { actor: 'ada', reason: 'the bank is back' },
+ * );
  */
-export const actOnRuns: typeof bulk.actOnRuns = async (...given) =>
-  (await import('./sagas/saga-bulk.ts')).actOnRuns(...given);
+export async function actOnRuns(
+  database: Database,
+  act: BulkAct,
+  selection: RunSelection,
+  by: ReasonedAct,
+  options?: BulkOptions,
+): Promise<BulkResult> {
+  return (await import('./sagas/saga-bulk.ts')).actOnRuns(database, act, selection, by, options);
+}

@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { emit, message, saga, step, transaction, type JournalEvent } from '../../src/index.ts';
-import { testSagas } from '../../src/testing/index.ts';
+import { createSagaTest } from '../../src/testing/saga/saga-test.ts';
 import { checkRun, type CheckedRun } from '../../src/testing/saga/check-run.ts';
 
 const News = message('news', { schema: z.string() });
@@ -23,7 +23,7 @@ const flow = saga({
 });
 
 async function ended(how: 'completed' | 'compensated'): Promise<CheckedRun> {
-  const test = testSagas({ sagas: [flow] });
+  const test = createSagaTest({ sagas: [flow] }, () => {});
   const handle = await test.start(flow, 'a');
   const earlier = [test.store.snapshot().runs[0]?.journal ?? []];
   await (how === 'completed' ? handle.signal('end', 'now') : handle.cancel());

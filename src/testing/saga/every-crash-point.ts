@@ -164,7 +164,7 @@ function describe(planned: readonly PassedPoint[], again: number | null): string
 }
 
 /** The error with what one needs to find its cause. */
-function told(error: unknown, where: string | null, test: SagaTest): Error {
+function told(error: unknown, where: string | null, test: SagaTestInside): Error {
   const reason = error instanceof Error ? error.message : String(error);
   const run = test.store.snapshot().runs.find(({ id }) => id === RUN_ID);
   const rows = (run?.journal ?? []).map(

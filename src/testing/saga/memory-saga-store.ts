@@ -53,17 +53,21 @@ export interface MemorySnapshot {
   readonly workers: readonly { readonly id: string; readonly name: string; readonly leaseUntil: number }[];
 }
 
-export interface MemorySagaStore extends WorkerStore, ClientStore<MemoryTx> {
+/** What a test may do with the store of its runs. */
+export interface TestStore {
+  /** Opens a transaction for `start`, `signal` and `cancel`. End it with its `commit()` or `rollback()`. */
+  begin(): MemoryTx;
+  /** `begin`, `fn`, and `commit`; `rollback` when `fn` rejects. */
+  inTransaction<T>(fn: (tx: MemoryTx) => Promise<T>): Promise<T>;
+}
+
+export interface MemorySagaStore extends WorkerStore, ClientStore<MemoryTx>, TestStore {
   /** Outbox messages of all commits, oldest first. */
   readonly messages: readonly MemoryMessage[];
   /** All runs without their journals, in the order in which they were started. */
   readonly views: readonly RunView[];
   /** Copies of everything, as it is now. */
   snapshot(): MemorySnapshot;
-  /** Opens a transaction for `start` and `mail`. End it with its `commit()` or `rollback()`. */
-  begin(): MemoryTx;
-  /** `begin`, `fn`, and `commit`; `rollback` when `fn` rejects. */
-  inTransaction<T>(fn: (tx: MemoryTx) => Promise<T>): Promise<T>;
   /** Resolves at the next change that a worker or a client could care for: a commit, a start, mail, freed runs. */
   whenChanged(): Promise<void>;
   /** Calls `listener` after each such change, until the function it returns is called. */

@@ -13,7 +13,7 @@ import type { RunView } from '../../saga/store/store.ts';
 import { createManualClock, type ManualClock } from '../manual-clock.ts';
 import { createEffectsLog, type TestCall, type TestEffect } from './effects-log.ts';
 import { createFailPlan, type FailOptions, type Failure } from './fail-plan.ts';
-import { createMemorySagaStore, type MemorySagaStore } from './memory-saga-store.ts';
+import { createMemorySagaStore, type MemorySagaStore, type TestStore } from './memory-saga-store.ts';
 import type { MemoryMessage } from './memory-tables.ts';
 import type { MemoryTx } from './memory-transactions.ts';
 import type { Responder } from './respond.ts';
@@ -53,14 +53,18 @@ export interface TestRun<S extends AnySaga> extends HandleOf<S, MemoryTx> {
 }
 
 /** A message that has left through the outbox. */
-export interface TestMessage extends Pick<MemoryMessage, 'id' | 'topic' | 'key' | 'payload'> {
+export interface TestMessage {
+  readonly id: string;
+  readonly topic: string;
+  readonly key: string | null;
+  readonly payload: unknown;
   /** The run that sent it. */
   readonly runId: string | null;
 }
 
 export interface SagaTest {
   readonly clock: ManualClock;
-  readonly store: MemorySagaStore;
+  readonly store: TestStore;
   /** The client as services have it: settles nothing by itself. Transactions: `store.inTransaction`. */
   readonly sagas: Sagas<MemoryTx>;
   /** Starts a run and settles. */
@@ -100,6 +104,7 @@ export interface SagaTest {
 
 /** What every-crash-point.ts needs beside. */
 export interface SagaTestInside extends SagaTest {
+  readonly store: MemorySagaStore;
   readonly worker: TestWorker;
   /** As they are run, with their steps noted. */
   readonly scripted: readonly AnySaga[];

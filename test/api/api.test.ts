@@ -1,0 +1,135 @@
+/**
+ * The public surface: what docs/api says of it is what it is, the examples of docstrings compile, and a project of a user with strict options can pass on whatever it is given.
+ */
+import { spawnSync } from 'node:child_process';
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { ROOT } from '../house/source-files.ts';
+import { declaredNames, examplesOf, exportsOf, type PublicExport } from './models.ts';
+
+const SLOW_MS = 300_000;
+const REPORTS = join(ROOT, 'docs/api');
+const folder = mkdtempSync(join(tmpdir(), 'holdfast-api-'));
+
+beforeAll(() => {
+  const { status } = spawnSync(process.execPath, [join(ROOT, '.ci/api.mjs'), folder]);
+  if (status === null) throw new Error('.ci/api.mjs was killed.');
+}, SLOW_MS);
+
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+describe('reports', () => {
+  it('say what the surface is', () => {
+    const [made, kept] = [join(folder, 'reports'), REPORTS].map((where) => readdirSync(where).toSorted());
+    expect(kept).toEqual(made);
+    for (const file of made ?? []) {
+      const changed = changedLines(read(REPORTS, file), read(join(folder, 'reports'), file));
+      expect(changed, `docs/api/${file}: if the surface is meant to change, run \`npm run api\``).toEqual([]);
+    }
+  });
+});
+
+describe('a project of a user', () => {
+  it.each(['nodenext', 'bundler'])(
+    'compiles what it was given, with declarations of its own: %s',
+    (mode) => {
+      expect(compile(mode)).toEqual([]);
+    },
+    SLOW_MS,
+  );
+});
+
+function read(...path: readonly string[]): string {
+  return readFileSync(join(...path), 'utf8');
+}
+
+/** Lines that only one of them has. */
+function changedLines(before: string, after: string): readonly string[] {
+  const left = new Map<string, number>();
+  for (const line of before.split('\n')) left.set(line, (left.get(line) ?? 0) + 1);
+  const added = after.split('\n').filter((line) => {
+    const count = left.get(line) ?? 0;
+    left.set(line, count - 1);
+    return count <= 0;
+  });
+  const gone = [...left].filter(([, count]) => count > 0).map(([line]) => line);
+  return [...gone.map((line) => `- ${line}`), ...added.map((line) => `+ ${line}`)];
+}
+
+/** Compiles test/api/consumer and the examples against the declarations. Returns what the compiler says. */
+function compile(mode: string): readonly string[] {
+  const project = join(folder, mode);
+  mkdirSync(join(project, 'node_modules'), { recursive: true });
+  cpSync(join(folder, 'package'), join(project, 'node_modules/holdfast'), { recursive: true });
+  cpSync(join(ROOT, 'test/api/consumer'), join(project, 'src'), { recursive: true });
+  writeExamples(join(project, 'src'));
+  const modules = mode === 'bundler' ? { module: 'esnext', moduleResolution: 'bundler' } : { module: mode };
+  const compilerOptions = {
+    ...modules,
+    target: 'es2023',
+    lib: ['es2023'],
+    types: ['node'],
+    strict: true,
+    exactOptionalPropertyTypes: true,
+    noUncheckedIndexedAccess: true,
+    declaration: true,
+    rewriteRelativeImportExtensions: true,
+    outDir: 'out',
+    rootDir: 'src',
+  };
+  writeFileSync(join(project, 'package.json'), JSON.stringify({ name: 'consumer', private: true, type: 'module' }));
+  writeFileSync(join(project, 'tsconfig.json'), JSON.stringify({ compilerOptions, include: ['src'] }));
+  const tsc = join(ROOT, 'node_modules/typescript/bin/tsc');
+  const { status, stdout } = spawnSync(process.execPath, [tsc, '-p', project], { cwd: project, encoding: 'utf8' });
+  return status === 0 ? [] : stdout.split('\n').filter((line) => line !== '');
+}
+
+/** Each example becomes a module, which exports what it declares: so it is a test of the declarations as well. */
+function writeExamples(into: string): void {
+  const world = declaredNames(read(into, 'world.ts'));
+  const entries = ['index', 'testing', 'pino', 'prometheus'].map((name) => ({
+    from: name === 'index' ? 'holdfast' : `holdfast/${name}`,
+    exports: exportsOf(join(folder, 'models', `${name}.api.json`)),
+  }));
+  for (const { from, exports } of entries) {
+    for (const each of exports) {
+      for (const [index, example] of examplesOf(each).entries()) {
+        writeFileSync(join(into, fileOf(from, each, index)), moduleOf(example, world, entries));
+      }
+    }
+  }
+}
+
+function fileOf(from: string, { name }: PublicExport, index: number): string {
+  return `example.${from.replace('/', '.')}.${name}${index === 0 ? '' : `.${index}`}.ts`;
+}
+
+function moduleOf(
+  example: string,
+  world: ReadonlySet<string>,
+  entries: readonly { readonly from: string; readonly exports: readonly PublicExport[] }[],
+): string {
+  const words = new Set(example.match(/[A-Za-z_]\w*/g));
+  const own = new Set([...declaredNames(example), ...importedNames(example)]);
+  const imports: string[] = [];
+  const take = (from: string, names: Iterable<string>): void => {
+    const wanted = [...new Set(names)].filter((name) => words.has(name) && !own.has(name));
+    for (const name of wanted) own.add(name);
+    if (wanted.length > 0) imports.push(`import { ${wanted.join(', ')} } from '${from}';`);
+  };
+  for (const { from, exports } of entries) {
+    take(
+      from,
+      exports.map(({ name }) => name),
+    );
+  }
+  take('./world.ts', world);
+  const exported = example.replaceAll(/^(const|class|interface|type|function|async function) /gm, 'export $1 ');
+  return `${imports.join('\n')}\n${exported}\nexport {};\n`;
+}
+
+function importedNames(example: string): readonly string[] {
+  return [...example.matchAll(/^import \{([^}]*)\}/gm)].flatMap(([, names = '']) => names.match(/\w+/g) ?? []);
+}
