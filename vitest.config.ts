@@ -1,15 +1,23 @@
 import { defineConfig } from 'vitest/config';
+import { testSuites } from './test/support/suites.ts';
 
-// Two workers, because every test file drives real servers and often further processes. No timing is asserted anywhere;
+const { unit, integration, faults } = testSuites();
+const globalSetup = ['test/support/global-setup.ts'];
+
+// Two workers, because most test files drive real servers and often further processes. No timing is asserted anywhere;
 // the timeouts only end what hangs, on a machine that is busy with other things as well.
 export default defineConfig({
   test: {
-    include: ['test/**/*.test.ts'],
-    globalSetup: ['test/support/global-setup.ts'],
     pool: 'forks',
     maxWorkers: 2,
     testTimeout: 300_000,
     hookTimeout: 300_000,
     teardownTimeout: 30_000,
+    projects: [
+      // One module graph for all files of a worker: most of the time of these tests would go into loading the same modules again.
+      { extends: true, test: { name: 'unit', include: [...unit], isolate: false } },
+      { extends: true, test: { name: 'integration', include: [...integration], globalSetup } },
+      { extends: true, test: { name: 'faults', include: [...faults], globalSetup } },
+    ],
   },
 });

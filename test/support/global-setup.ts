@@ -1,11 +1,12 @@
 /**
- * Vitest's global setup: one PostgreSQL and one Redis for the whole run, which tests reach through servers.ts, and the programs that
- * they start as processes (faults/child.ts).
+ * Vitest's global setup of the suites that need servers: one PostgreSQL and one Redis for the whole run, which tests reach through
+ * servers.ts, and the programs that they start as processes (faults/child.ts).
  */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import type { ProvidedContext } from 'vitest';
 import type { TestProject } from 'vitest/node';
 import { compilePrograms } from '../../.ci/compile-programs.ts';
 import { findOrStartPostgres } from '../../src/testing/servers/postgres.ts';
@@ -32,7 +33,29 @@ const PROGRAMS = [
   '../transport/bullmq/hanging-consumer.ts',
 ].map((path) => fileURLToPath(new URL(path, import.meta.url)));
 
+interface Shared {
+  readonly context: ProvidedContext;
+  close(): Promise<void>;
+}
+
+/** Each suite loads this file for itself, in one process: what they share must stand where all of them find it. */
+const run = globalThis as typeof globalThis & {
+  holdfastTestRun?: { suites: number; readonly shared: Promise<Shared> };
+};
+
 export async function setup(project: TestProject): Promise<() => Promise<void>> {
+  run.holdfastTestRun ??= { suites: 0, shared: start() };
+  const mine = run.holdfastTestRun;
+  mine.suites += 1;
+  const { context, close } = await mine.shared;
+  for (const [name, value] of Object.entries(context)) project.provide(name as keyof ProvidedContext, value);
+  return async () => {
+    mine.suites -= 1;
+    if (mine.suites === 0) await close();
+  };
+}
+
+async function start(): Promise<Shared> {
   const programs = await compilePrograms(PROGRAMS);
   const postgres = await findOrStartPostgres();
   const redis = await findOrStartRedis().catch(async (error: unknown) => {
@@ -40,13 +63,17 @@ export async function setup(project: TestProject): Promise<() => Promise<void>> 
     throw error;
   });
   const commandLine = await mkdtemp(join(tmpdir(), 'holdfast-cli-'));
-  project.provide('programs', programs.paths);
-  project.provide('commandLine', commandLine);
-  project.provide('postgresAdminUrl', postgres.adminUrl);
-  project.provide('postgresVersion', postgres.version);
-  project.provide('redisUrl', redis.url);
-  return async () => {
-    await Promise.all([postgres.dispose(), redis.dispose(), programs.dispose()]);
-    await rm(commandLine, { recursive: true, force: true });
+  return {
+    context: {
+      programs: programs.paths,
+      commandLine,
+      postgresAdminUrl: postgres.adminUrl,
+      postgresVersion: postgres.version,
+      redisUrl: redis.url,
+    },
+    async close() {
+      await Promise.all([postgres.dispose(), redis.dispose(), programs.dispose()]);
+      await rm(commandLine, { recursive: true, force: true });
+    },
   };
 }

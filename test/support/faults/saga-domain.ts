@@ -42,7 +42,7 @@ const QUICK = { retry: { attempts: 4, base: 1, cap: 20, within: '10m' }, compens
 const ATTEMPT_MS = 500;
 
 export const FAULTS_TABLES = `
-  CREATE TABLE law_effect (position bigint GENERATED ALWAYS AS IDENTITY, what text, run uuid, call text, key text, amount integer,
+  CREATE TABLE fault_effect (position bigint GENERATED ALWAYS AS IDENTITY, what text, run uuid, call text, key text, amount integer,
     token integer, at timestamptz DEFAULT clock_timestamp())`;
 
 export interface TestSagaOptions {
@@ -168,7 +168,7 @@ async function rowWork(fate: Fate, { attempt }: StepContext, act: () => Promise<
   if (fate.kind === 'fails' && attempt <= fate.times) throw new Error('not now');
 }
 
-const INSERT = 'INSERT INTO law_effect (what, run, call, key, amount, token) VALUES ($1, $2, $3, $4, $5, $6)';
+const INSERT = 'INSERT INTO fault_effect (what, run, call, key, amount, token) VALUES ($1, $2, $3, $4, $5, $6)';
 
 function row(context: TransactionContext, what: string, amount: number): Promise<unknown> {
   const { tx, runId, idempotencyKey, fencingToken } = context;

@@ -50,19 +50,19 @@ export interface SagaFacts {
 }
 
 export const WITNESS = `
-  CREATE TABLE law_witness (run uuid, n integer, at timestamptz, holder text, PRIMARY KEY (run, n));
-  CREATE TABLE law_tampered (what text);
-  CREATE FUNCTION law_witness() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+  CREATE TABLE fault_witness (run uuid, n integer, at timestamptz, holder text, PRIMARY KEY (run, n));
+  CREATE TABLE fault_tampered (what text);
+  CREATE FUNCTION fault_witness() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
     IF TG_OP = 'INSERT' THEN
-      INSERT INTO public.law_witness SELECT NEW.saga_id, NEW.n, clock_timestamp(),
+      INSERT INTO public.fault_witness SELECT NEW.saga_id, NEW.n, clock_timestamp(),
         CASE WHEN r.worker IS NULL THEN 'none' WHEN EXISTS (SELECT 1 FROM holdfast.worker w WHERE w.id = r.worker) THEN 'alive' ELSE 'gone' END
         FROM holdfast.saga_run r WHERE r.id = NEW.saga_id;
     ELSE
-      INSERT INTO public.law_tampered VALUES (TG_OP || ' of row ' || OLD.n || ' of ' || OLD.saga_id);
+      INSERT INTO public.fault_tampered VALUES (TG_OP || ' of row ' || OLD.n || ' of ' || OLD.saga_id);
     END IF;
     RETURN NULL;
   END $$;
-  CREATE TRIGGER law_witness AFTER INSERT OR UPDATE OR DELETE ON holdfast.saga_journal FOR EACH ROW EXECUTE FUNCTION law_witness()`;
+  CREATE TRIGGER fault_witness AFTER INSERT OR UPDATE OR DELETE ON holdfast.saga_journal FOR EACH ROW EXECUTE FUNCTION fault_witness()`;
 
 /** What is not at its end, in words: empty when everybody is done. Runs that are stuck are at an end of a kind. */
 export async function unfinishedRuns(client: Queryable): Promise<readonly string[]> {
@@ -121,14 +121,14 @@ async function factsIn(
   }>(
     `SELECT j.saga_id::text AS run, j.n, round(extract(epoch FROM j.at) * 1000)::float8 AS at,
        extract(epoch FROM w.at)::float8 * 1000 AS "storedAt", w.holder, j.events
-     FROM holdfast.saga_journal j LEFT JOIN law_witness w ON w.run = j.saga_id AND w.n = j.n ORDER BY j.saga_id, j.n`,
+     FROM holdfast.saga_journal j LEFT JOIN fault_witness w ON w.run = j.saga_id AND w.n = j.n ORDER BY j.saga_id, j.n`,
   );
   const byRun = grouped(journal);
-  const effects = await rows<RowEffect>('SELECT what, run::text, call, amount FROM law_effect ORDER BY position');
+  const effects = await rows<RowEffect>('SELECT what, run::text, call, amount FROM fault_effect ORDER BY position');
   const messages = await rows<{ topic: string; run: string }>(
     `SELECT topic, headers ->> 'correlationid' AS run FROM holdfast.outbox ORDER BY seq`,
   );
-  const tampered = await rows<{ what: string }>('SELECT what FROM law_tampered');
+  const tampered = await rows<{ what: string }>('SELECT what FROM fault_tampered');
   return {
     runs: runs.map((run) => ({ ...run, journal: byRun.get(run.id) ?? [] })),
     effects,

@@ -1,6 +1,6 @@
 /**
  * What a journal must be in itself: without gaps, each call once, each outcome once, no timer early, each signal once, undone in
- * reverse, ended once. Folded here anew and not by src/saga/journal/state.ts, which is judged with it. Used by saga-checker.ts.
+ * reverse, ended once. Folded here anew and not by src/saga/journal/state.ts, which is judged with it.
  */
 import type { CallKind, JournalEvent } from '../../../src/saga/journal/events.ts';
 import type { RunFacts, StoredRow } from './saga-facts.ts';

@@ -1,6 +1,6 @@
 /**
- * What happens to a run of a fault-injection test, drawn from a seed and carried in its input, so that every process that has to do with the run
- * does the same: which steps are refused, fail a few times, hang, or are done and say nothing. Used by saga-domain.ts.
+ * What happens to a run of a fault-injection test, drawn from a seed and carried in its input, so that every process that has to
+ * do with the run does the same: which steps are refused, fail a few times, hang, or are done and say nothing.
  */
 import { z } from 'zod';
 import type { Random } from './random.ts';
