@@ -1,6 +1,6 @@
 /**
- * Programs of ours that are started as processes, compiled into one file each: that starts in a fraction of the time that a loader of
- * TypeScript takes, which is most of what a killed process needs to come back. Used by the tests and by the demo.
+ * Programs of ours that are started as processes, compiled into one file each: that starts in a fraction of the time that a loader
+ * of TypeScript takes, which is most of what a killed process needs to come back.
  */
 import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { basename, join } from 'node:path';

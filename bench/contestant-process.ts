@@ -5,24 +5,12 @@
  */
 import { once } from 'node:events';
 import { commandByHand, commandSaga } from './contestants/command.ts';
+import type { Contestant, ContestantName, ContestantOptions } from './contestants/contestant.ts';
 import { localByHand, localSaga } from './contestants/local.ts';
 import { transactionByHand, transactionSaga } from './contestants/transaction.ts';
-import { openDatabase, type Database } from '../src/postgres/database.ts';
+import { openDatabase } from '../src/postgres/database.ts';
 import { closedLoop } from './support/closed-loop.ts';
 import type { ContestTask } from './support/contest.ts';
-
-export interface Contestant {
-  /** Starts run number n and resolves when its result is known and right. */
-  readonly run: (n: number) => Promise<void>;
-  /** Commits of runs until now; 0 for those who do not count them. */
-  readonly commits: () => number;
-  readonly close: () => Promise<void>;
-}
-
-export interface ContestantOptions {
-  readonly database: Database;
-  readonly redisUrl: string | null;
-}
 
 const CONTESTANTS = {
   local: localSaga,
@@ -31,9 +19,7 @@ const CONTESTANTS = {
   'transaction-by-hand': transactionByHand,
   command: commandSaga,
   'command-by-hand': commandByHand,
-} satisfies Record<string, (options: ContestantOptions) => Promise<Contestant>>;
-
-export type ContestantName = keyof typeof CONTESTANTS;
+} satisfies Record<ContestantName, (options: ContestantOptions) => Promise<Contestant>>;
 
 /** Connections; what the peers are given as well. */
 const POOL = 20;

@@ -1,6 +1,5 @@
 /**
  * The audit: holds the tables of all four services against each other after the dust has settled, and says what it found.
- * Used by main.ts and by test/demo.
  */
 import type { Books } from './audit/books.ts';
 import { outOfOrder, undelivered } from './audit/messages.ts';

@@ -1,6 +1,6 @@
 /**
  * The child processes: the four services, the workers and the relay. Starts them, counts what they report, kills them, stops them.
- * A child that ends without being told to fails the whole demo, with the last lines of its log. Used by main.ts.
+ * A child that ends without being told to fails the whole demo, with the last lines of its log.
  */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';

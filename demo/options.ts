@@ -1,5 +1,5 @@
 /**
- * The command line of the demo. Used by main.ts.
+ * The command line of the demo.
  */
 import { parseArgs } from 'node:util';
 

@@ -1,5 +1,5 @@
 /**
- * How far things are, read from the tables while the demo runs. Used by run.ts.
+ * How far things are, read from the tables while the demo runs.
  */
 import type { Databases } from './audit/books.ts';
 import { SERVICES } from './services/all.ts';

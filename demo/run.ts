@@ -1,6 +1,5 @@
 /**
  * The run itself: watches the orders on their way, has processes killed in the middle, and waits until nothing is left to do.
- * Used by main.ts.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { readBooks, type Databases } from './audit/books.ts';

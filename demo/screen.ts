@@ -1,6 +1,6 @@
 /**
- * What the demo shows: on a terminal a bar that moves and carries a mark for every kill, elsewhere a plain line every second.
- * At the end a story of one run, and the scoreboard. Used by main.ts.
+ * What the demo shows: on a terminal a bar that moves and carries a mark for every kill, elsewhere a plain line every second. At
+ * the end a story of one run, and the scoreboard.
  */
 import type { WriteStream } from 'node:tty';
 import { createStyle, type Style } from '../src/cli/output/style.ts';

@@ -1,6 +1,6 @@
 /**
- * The servers of the demo and what is on them: one PostgreSQL with a database for each service, and a broker. All of it is
- * private to this run and temporary. Used by main.ts.
+ * The servers of the demo and what is on them: one PostgreSQL with a database for each service, and a broker. All of it is private
+ * to this run and temporary.
  */
 import { isHoldfastError, migrate, openDatabase } from '../src/index.ts';
 import { startPostgres, type PostgresServer } from '../src/testing/servers/postgres.ts';

@@ -1,6 +1,6 @@
 /**
- * The world of the demo in numbers: who orders what, how much there is of everything, and how often something goes wrong.
- * All of it follows from the seed. Used by the services.
+ * The world of the demo in numbers: who orders what, how much there is of everything, and how often something goes wrong. All of
+ * it follows from the seed.
  */
 import { createHash } from 'node:crypto';
 

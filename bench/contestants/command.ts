@@ -1,6 +1,6 @@
 /**
  * Three commands, one after the other, to a participant behind BullMQ on Redis, which writes a row exactly once for each and answers.
- * Both sides, and what is between them, are in one process and one database. Used by contestant-process.ts.
+ * Both sides, and what is between them, are in one process and one database.
  */
 import { randomUUID } from 'node:crypto';
 import { Queue, Worker } from 'bullmq';
@@ -16,7 +16,7 @@ import { participant } from '../../src/saga/participant/participant.ts';
 import { command } from '../../src/saga/definition/steps.ts';
 import { createWorker } from '../../src/saga/worker/worker.ts';
 import { bullmqTransport } from '../../src/transport/bullmq/redis-transport.ts';
-import type { Contestant, ContestantOptions } from '../contestant-process.ts';
+import type { Contestant, ContestantOptions } from './contestant.ts';
 import { HAND_WRITTEN_SAGA_SCHEMA, runByHand, type SagaByHand } from '../rivals/hand-written-saga.ts';
 import { INBOX_SCHEMA, INBOX_TABLE } from '../rivals/inbox-loop.ts';
 import { check } from './local.ts';

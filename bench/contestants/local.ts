@@ -1,13 +1,12 @@
 /**
  * Three local steps that do nothing, one after the other, each with a small JSON value that has to be remembered: what bench/peers runs.
- * Used by contestant-process.ts.
  */
 import { randomUUID } from 'node:crypto';
 import { z } from 'zod';
 import { saga } from '../../src/saga/definition/definition.ts';
 import { step } from '../../src/saga/definition/steps.ts';
 import { createWorker } from '../../src/saga/worker/worker.ts';
-import type { Contestant, ContestantOptions } from '../contestant-process.ts';
+import type { Contestant, ContestantOptions } from './contestant.ts';
 import { HAND_WRITTEN_SAGA_SCHEMA, runByHand, type SagaByHand } from '../rivals/hand-written-saga.ts';
 
 interface Done {

@@ -1,5 +1,5 @@
 /**
- * Three transactional steps, each of which writes a row of the service in the same commit as its result. Used by contestant-process.ts.
+ * Three transactional steps, each of which writes a row of the service in the same commit as its result.
  */
 import { randomUUID } from 'node:crypto';
 import type { ClientBase } from 'pg';
@@ -7,7 +7,7 @@ import { z } from 'zod';
 import { saga } from '../../src/saga/definition/definition.ts';
 import { transaction } from '../../src/saga/definition/steps.ts';
 import { createWorker } from '../../src/saga/worker/worker.ts';
-import type { Contestant, ContestantOptions } from '../contestant-process.ts';
+import type { Contestant, ContestantOptions } from './contestant.ts';
 import { HAND_WRITTEN_SAGA_SCHEMA, runByHand, type SagaByHand } from '../rivals/hand-written-saga.ts';
 import { check } from './local.ts';
 

@@ -1,5 +1,5 @@
 /**
- * Where absurd's tables and functions are read from. Used by run.mjs, which asks whether they are there, and by absurd.mjs.
+ * Where absurd's tables and functions are read from.
  */
 import { fileURLToPath } from 'node:url';
 

@@ -1,5 +1,5 @@
 /**
- * Keeps so many runs in flight for a while and measures what comes out. Used by measure.mjs for every peer alike.
+ * Keeps so many runs in flight for a while and measures what comes out.
  */
 
 /**

@@ -1,6 +1,5 @@
 /**
- * What every peer runs: three steps that do nothing, each with a small JSON value that the library has to remember. Used by the
- * adapters (dbos.mjs, openworkflow.mjs, absurd.mjs).
+ * What every peer runs: three steps that do nothing, each with a small JSON value that the library has to remember.
  */
 
 export const STEPS = ['reserve', 'charge', 'ship'];

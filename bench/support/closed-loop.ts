@@ -1,6 +1,6 @@
 /**
- * Keeps so many runs in flight for a while and measures what comes out: the loop of bench/peers/closed-loop.mjs, so that figures of sagas
- * here and there are the same thing. Used by contestant-process.ts.
+ * Keeps so many runs in flight for a while and measures what comes out: the loop of bench/peers/closed-loop.mjs, so that figures
+ * of sagas here and there are the same thing.
  */
 import { percentile } from './figure.ts';
 

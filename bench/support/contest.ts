@@ -1,11 +1,11 @@
 /**
- * Measures one contestant of the saga benchmarks in a process and a database of its own, so that none finds what another left behind:
- * neither rows nor compiled code. Used by saga-local.ts, saga-transaction.ts and saga-command.ts.
+ * Measures one contestant of the saga benchmarks in a process and a database of its own, so that none finds what another left
+ * behind: neither rows nor compiled code.
  */
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
-import type { ContestantName } from '../contestant-process.ts';
+import type { ContestantName } from '../contestants/contestant.ts';
 import type { LoopFigures, LoopLength } from './closed-loop.ts';
 import { alternate, median, round, type BenchContext } from './figure.ts';
 

@@ -1,6 +1,6 @@
 /**
- * Metrics that tell of one counter and forget the rest: how a benchmark learns what happened inside of a service without looking at it.
- * Used by saga-recovery-process.ts.
+ * Metrics that tell of one counter and forget the rest: how a benchmark learns what happened inside of a service without looking
+ * at it.
  */
 import { noopMetrics, type Metrics } from '../../src/runtime/metrics.ts';
 

@@ -1,5 +1,5 @@
 /**
- * What a benchmark is, and the figures it gives. Used by every file of this folder.
+ * What a benchmark is, and the figures it gives.
  */
 import type { Servers } from './servers.ts';
 

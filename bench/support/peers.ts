@@ -1,6 +1,6 @@
 /**
- * The figures of other libraries on the server of this bench run, when they are installed (bench/peers). Used by the benchmarks of
- * sagas. Each library runs in processes and databases of its own; see bench/peers/README.md.
+ * The figures of other libraries on the server of this bench run, when they are installed (bench/peers). Each library runs in
+ * processes and databases of its own; see bench/peers/README.md.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';

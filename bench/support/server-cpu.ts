@@ -1,5 +1,5 @@
 /**
- * How much processor time a PostgreSQL server on this machine has taken, from /proc. Used by saga-waiting-process.ts.
+ * How much processor time a PostgreSQL server on this machine has taken, from /proc.
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import type { Database } from '../../src/postgres/database.ts';

@@ -1,5 +1,5 @@
 /**
- * The servers of one bench run: private, temporary, started when first asked for. Used by every benchmark.
+ * The servers of one bench run: private, temporary, started when first asked for.
  */
 import { randomBytes } from 'node:crypto';
 import { Client } from 'pg';

@@ -1,5 +1,5 @@
 /**
- * What travels in the benchmarks: an order of about 250 bytes, keyed by customer. Used by every benchmark and rival.
+ * What travels in the benchmarks: an order of about 250 bytes, keyed by customer.
  */
 import { z } from 'zod';
 import { message } from '../../src/message/message-type.ts';

@@ -1,5 +1,5 @@
 /**
- * The child's end of the line to demo/main.ts: settings come in, readiness and counts go out. Used by the files beside this one.
+ * The child's end of the line to demo/main.ts: settings come in, readiness and counts go out.
  */
 import type { Metrics, Service } from '../../src/index.ts';
 import { createLogger } from '../../src/runtime/pino-logger.ts';

@@ -1,5 +1,5 @@
 /**
- * Errors of the database, and of a broker at a start, as the command line tells them. Used by the daemon and the program.
+ * Errors of the database, and of a broker at a start, as the command line tells them.
  */
 import { isHoldfastError } from '../errors.ts';
 import { classifySqlError, NO_DATABASE, sqlStateOf, translateSqlError } from '../postgres/sql-state.ts';

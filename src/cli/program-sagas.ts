@@ -1,5 +1,5 @@
 /**
- * The verbs about sagas, their flags and help. Used by program.ts.
+ * The verbs about sagas, their flags and help.
  */
 import type { Command } from 'commander';
 import { BROKER, RELAY, SAGAS, WORKER, type SettingName } from './config/options.ts';

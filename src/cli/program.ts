@@ -1,5 +1,5 @@
 /**
- * The verbs of the command line, their flags and help; runs one and prints what it hands back. Used by main.ts.
+ * The verbs of the command line, their flags and help; runs one and prints what it hands back.
  */
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';

@@ -1,5 +1,5 @@
 /**
- * What every verb starts from: settings, the configuration file, a database, who is asking. Used by the files in verbs/.
+ * What every verb starts from: settings, the configuration file, a database, who is asking.
  */
 import { hostname, userInfo } from 'node:os';
 import { Option, type Command } from 'commander';

@@ -1,5 +1,5 @@
 /**
- * The command line as a child process, as users have it. Used by the tests of this folder.
+ * The command line as a child process, as users have it.
  */
 import { execFile, spawn, type ChildProcess } from 'node:child_process';
 import { existsSync, mkdirSync, renameSync, symlinkSync } from 'node:fs';

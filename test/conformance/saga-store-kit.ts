@@ -1,6 +1,5 @@
 /**
- * What a store of sagas brings to the suite of test/conformance/saga-store.ts, and short ways to write down commits. Used by the
- * suite and by the tests of each store.
+ * What a store of sagas brings to the suite of test/conformance/saga-store.ts, and short ways to write down commits.
  */
 import { randomUUID } from 'node:crypto';
 import type { JournalEvent } from '../../src/saga/journal/events.ts';

@@ -1,12 +1,35 @@
-/** What tests of transports are made of: destinations, messages, a handler that remembers. Used by the conformance suite and beside it. */
+/**
+ * What tests of transports are made of: destinations, messages, a handler that remembers.
+ */
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer, type Socket } from 'node:net';
 import { isHoldfastError } from '../../src/errors.ts';
-import type { Delivery, OutboundMessage, Publisher, Verdict } from '../../src/transport/port.ts';
+import type { Delivery, OutboundMessage, Publisher, Receiver, Transport, Verdict } from '../../src/transport/port.ts';
 
 export const NEVER = new AbortController().signal;
 export const DONE: Verdict = { kind: 'done' };
+
+export interface TransportHarness {
+  /** A transport on the working broker; all of them share it. Claims run out within a second or so. `queues` asks for partitions. */
+  make(options?: { readonly queues?: Record<string, { partitions: number }> }): Transport;
+  /** A transport whose broker is not there. */
+  unreachable(): Transport;
+  /** A transport whose broker accepts everything and answers nothing. */
+  hanging(): Transport;
+  /** A transport on the working broker, and a message that its broker refuses for good when given this one. */
+  refusing(): { readonly transport: Transport; readonly spoil: (message: OutboundMessage) => OutboundMessage };
+  /** Puts a text that is no JSON where the destination's messages lie, as a foreign writer may. `publisher` may be used for it. */
+  plant(destination: string, text: string, publisher: Publisher): Promise<void>;
+  dispose(): Promise<void>;
+}
+
+export type Receive = (
+  transport: Transport,
+  destination: string,
+  handle: (delivery: Delivery) => Promise<Verdict>,
+  options?: { concurrency?: number; ordered?: boolean },
+) => Promise<Receiver>;
 
 let serial = 0;
 /** A destination nobody else uses. */

@@ -4,8 +4,17 @@
  */
 import { expect, it } from 'vitest';
 import type { OutboundMessage } from '../../src/transport/port.ts';
-import { DONE, destinationName, NEVER, numbers, outbound, publishAtLast, recorder } from './transport-kit.ts';
-import type { Receive, TransportHarness } from './transport.ts';
+import {
+  DONE,
+  destinationName,
+  NEVER,
+  numbers,
+  outbound,
+  publishAtLast,
+  recorder,
+  type Receive,
+  type TransportHarness,
+} from './transport-kit.ts';
 
 /** Inside the describe of an adapter. */
 export function itStandsStrangers({

@@ -4,30 +4,18 @@
  */
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { isHoldfastError } from '../../src/errors.ts';
-import type { Delivery, OutboundMessage, Publisher, Receiver, Transport, Verdict } from '../../src/transport/port.ts';
-import { DONE, destinationName, NEVER, numbers, outbound, recorder, rejection } from './transport-kit.ts';
+import type { Delivery, Receiver, Transport, Verdict } from '../../src/transport/port.ts';
+import {
+  DONE,
+  destinationName,
+  NEVER,
+  numbers,
+  outbound,
+  recorder,
+  rejection,
+  type TransportHarness,
+} from './transport-kit.ts';
 import { itStandsStrangers } from './transport-strangers.ts';
-
-export interface TransportHarness {
-  /** A transport on the working broker; all of them share it. Claims run out within a second or so. `queues` asks for partitions. */
-  make(options?: { readonly queues?: Record<string, { partitions: number }> }): Transport;
-  /** A transport whose broker is not there. */
-  unreachable(): Transport;
-  /** A transport whose broker accepts everything and answers nothing. */
-  hanging(): Transport;
-  /** A transport on the working broker, and a message that its broker refuses for good when given this one. */
-  refusing(): { readonly transport: Transport; readonly spoil: (message: OutboundMessage) => OutboundMessage };
-  /** Puts a text that is no JSON where the destination's messages lie, as a foreign writer may. `publisher` may be used for it. */
-  plant(destination: string, text: string, publisher: Publisher): Promise<void>;
-  dispose(): Promise<void>;
-}
-
-export type Receive = (
-  transport: Transport,
-  destination: string,
-  handle: (delivery: Delivery) => Promise<Verdict>,
-  options?: { concurrency?: number; ordered?: boolean },
-) => Promise<Receiver>;
 
 const isUnavailable = (error: unknown): boolean => isHoldfastError(error, 'HF_TRANSPORT_UNAVAILABLE');
 const aborted = (): AbortSignal => AbortSignal.abort(new Error('stop'));

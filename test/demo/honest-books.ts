@@ -1,6 +1,6 @@
 /**
- * The tables of the demo's four services as they are after two orders of one customer: the first was carried out, the second cancelled
- * when all but the shipment was done. Used by audit.test.ts, which breaks them.
+ * The tables of the demo's four services as they are after two orders of one customer: the first was carried out, the second
+ * cancelled when all but the shipment was done.
  */
 import { randomUUID } from 'node:crypto';
 import type { Databases } from '../../demo/audit/books.ts';

@@ -1,10 +1,12 @@
 /**
  * The suites: each test file is run by exactly one of them, and the unit tests need nothing.
  */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import config from '../../vitest.config.ts';
 import { suiteOf, SUITES, testSuites } from '../support/suites.ts';
-import { sourceFiles, type SourceFile } from './source-files.ts';
+import { ROOT, sourceFiles, type SourceFile } from './source-files.ts';
 
 const projects = (config.test?.projects ?? []) as readonly {
   readonly test: {
@@ -17,6 +19,11 @@ const files = sourceFiles('test').filter(({ path }) => path.endsWith('.test.ts')
 
 describe('the suites', () => {
   it('are those that package.json has scripts for', () => {
+    const { scripts } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { scripts: object };
+    const run = Object.entries(scripts).flatMap(([name, text]) =>
+      name.startsWith('test:') ? [[name.slice('test:'.length), /--project (\w+)$/.exec(String(text))?.[1]]] : [],
+    );
+    expect(run).toEqual(SUITES.map((suite) => [suite, suite]));
     expect(projects.map(({ test }) => test.name)).toEqual([...SUITES]);
   });
 

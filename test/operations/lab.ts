@@ -1,4 +1,6 @@
-/** A database with the Holdfast tables, relays on it, and ways to get messages parked. Used by the tests of this folder. */
+/**
+ * A database with the Holdfast tables, relays on it, and ways to get messages parked.
+ */
 import { afterAll, beforeAll, beforeEach } from 'vitest';
 import { z } from 'zod';
 import { message } from '../../src/message/message-type.ts';

@@ -1,4 +1,6 @@
-/** Rows as workers leave them, for tests of what operators see and do. Used by the tests of this folder and of the command line. */
+/**
+ * Rows as workers leave them, for tests of what operators see and do.
+ */
 import { randomUUID } from 'node:crypto';
 import type { Database } from '../../src/postgres/database.ts';
 import type { JournalEvent, RunStatus } from '../../src/saga/journal/events.ts';

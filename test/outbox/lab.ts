@@ -1,4 +1,6 @@
-/** A migrated database, one connection of the test's own, and what ended up in the tables. Used by the tests of the writer. */
+/**
+ * A migrated database, one connection of the test's own, and what ended up in the tables.
+ */
 import pg from 'pg';
 import { afterAll, afterEach, beforeAll, beforeEach } from 'vitest';
 import { z } from 'zod';

@@ -1,4 +1,7 @@
-/** A stand-in for what an OpenTelemetry SDK registers. Used by tests of traces; undo it with `context.disable()`. */
+/**
+ * A stand-in for what an OpenTelemetry SDK registers.
+ * Undo it with `context.disable()`.
+ */
 import { context, type Context, type ContextManager } from '@opentelemetry/api';
 
 /** What an SDK registers, as far as it matters here: something that remembers the active context. */

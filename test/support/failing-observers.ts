@@ -1,4 +1,6 @@
-/** Loggers and metrics that fail at everything, each in its own way, and a logger that remembers. Used by tests of every part. */
+/**
+ * Loggers and metrics that fail at everything, each in its own way, and a logger that remembers.
+ */
 import type { Logger } from '../../src/runtime/log.ts';
 import type { Metrics } from '../../src/runtime/metrics.ts';
 

@@ -1,6 +1,5 @@
 /**
- * A transport that remembers what it was given and does what the test says. Used by the relay's tests, where the broker's own
- * behaviour is not the point.
+ * A transport that remembers what it was given and does what the test says.
  */
 import type { OutboundMessage, PublishOutcome, Publisher, Transport } from '../../src/transport/port.ts';
 

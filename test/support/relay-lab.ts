@@ -1,5 +1,5 @@
 /**
- * A database with an outbox, relays on it, and a transport that remembers. Used by the relay's tests.
+ * A database with an outbox, relays on it, and a transport that remembers.
  */
 import { z } from 'zod';
 import { message } from '../../src/message/message-type.ts';

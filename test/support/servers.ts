@@ -1,6 +1,6 @@
 /**
- * The servers of the tests: a fresh database on the run's shared PostgreSQL, the shared Redis with a prefix of one's
- * own, and private servers for tests that stop or kill them. Used by every test that needs one.
+ * The servers of the tests: a fresh database on the run's shared PostgreSQL, the shared Redis with a prefix of one's own, and
+ * private servers for tests that stop or kill them.
  */
 import { randomBytes } from 'node:crypto';
 import { Client, Pool } from 'pg';

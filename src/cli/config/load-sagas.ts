@@ -1,6 +1,6 @@
 /**
- * Loads the sagas of a folder or a file: whatever its modules export that saga({ … }) made. Used by the verbs that run, start or
- * check sagas. TypeScript is read by jiti, as the configuration file is.
+ * Loads the sagas of a folder or a file: whatever its modules export that saga({ … }) made. TypeScript is read by jiti, as the
+ * configuration file is.
  */
 import { existsSync, readdirSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';

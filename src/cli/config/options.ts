@@ -1,6 +1,6 @@
 /**
  * Every setting that flags and environment variables can give: one row each, from which flags, their help, the reading of the
- * environment and docs/operations.md are made. Used by the program and by resolve.ts.
+ * environment and docs/operations.md are made.
  */
 import { HoldfastError } from '../../errors.ts';
 import { parseDuration, type Duration } from '../../runtime/duration.ts';

@@ -1,5 +1,5 @@
 /**
- * Flags over environment over configuration file over defaults: what the worker is to do. Used by `holdfast worker` and `start`.
+ * Flags over environment over configuration file over defaults: what the worker is to do.
  */
 import { HoldfastError } from '../../errors.ts';
 import type { HoldfastConfig } from '../../operations/config.ts';

@@ -1,5 +1,5 @@
 /**
- * Flags over environment over configuration file over defaults: what the relay is to do. Used by `holdfast relay` and `start`.
+ * Flags over environment over configuration file over defaults: what the relay is to do.
  */
 import { HoldfastError } from '../../errors.ts';
 import type { HoldfastConfig, SubscriptionConfig } from '../../operations/config.ts';

@@ -1,6 +1,6 @@
 /**
- * Flags over environment over configuration file: where database and Redis are. Used by every verb; apart from resolve.ts, so that
- * most of them need not load the transports.
+ * Flags over environment over configuration file: where database and Redis are.
+ * Apart from resolve.ts, so that most verbs need not load the transports.
  */
 import { HoldfastError } from '../../errors.ts';
 import type { HoldfastConfig } from '../../operations/config.ts';

@@ -1,5 +1,5 @@
 /**
- * The transports that the configuration names, each made once, when it is first asked for. Used by the daemons.
+ * The transports that the configuration names, each made once, when it is first asked for.
  */
 import { HoldfastError, isHoldfastError } from '../../errors.ts';
 import type { HoldfastConfig } from '../../operations/config.ts';

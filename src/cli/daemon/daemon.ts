@@ -1,6 +1,5 @@
 /**
- * The process of a daemon: puts database, parts (relay, worker), pages and signals together, and decides how it ends. Used by
- * `holdfast relay`, `worker` and `start`.
+ * The process of a daemon: puts database, parts (relay, worker), pages and signals together, and decides how it ends.
  */
 import { Registry } from 'prom-client';
 import { migrate } from '../../postgres/migrator.ts';

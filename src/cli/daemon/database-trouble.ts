@@ -1,5 +1,5 @@
 /**
- * Whether the database answers and has the tables. Used by the probes of the daemons.
+ * Whether the database answers and has the tables.
  */
 import { HoldfastError } from '../../errors.ts';
 import type { Database } from '../../postgres/database.ts';

@@ -1,6 +1,6 @@
 /**
  * Gauges that are read when they are asked for: lag and parked messages from the database, roles and breakers from this process.
- * Used by /metrics; the names are documented in docs/operations.md.
+ * The names are documented in docs/operations.md.
  */
 import { Gauge, type Registry } from 'prom-client';
 import { HoldfastError } from '../../errors.ts';

@@ -1,6 +1,6 @@
 /**
- * Notices that the npx or npm script that started this process has ended. They run it below a shell of their own; a SIGTERM sent to
- * them ends them and that shell, and reaches nobody else, so that the daemon would go on for ever, unseen. Used by the daemon.
+ * Notices that the npx or npm script that started this process has ended. They run it below a shell of their own; a SIGTERM sent
+ * to them ends them and that shell, and reaches nobody else, so that the daemon would go on for ever, unseen.
  */
 
 /** How often the parent is looked at, in milliseconds. */

@@ -1,5 +1,5 @@
 /**
- * The relay as a part of a daemon. Used by `holdfast relay` and `holdfast start`.
+ * The relay as a part of a daemon.
  */
 import { createRelay } from '../../relay/relay.ts';
 import type { SubscriptionOptions } from '../../relay/subscription/options.ts';

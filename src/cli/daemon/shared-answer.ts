@@ -1,6 +1,5 @@
 /**
- * One answer for all who ask within a while: whoever can reach a page must not be able to keep the database busy with it. Used by the
- * daemon's probes.
+ * One answer for all who ask within a while: whoever can reach a page must not be able to keep the database busy with it.
  */
 
 /** Asks at most once in `forMs` milliseconds; those who come meanwhile, or while the question is open, get the same answer. */

@@ -1,6 +1,6 @@
 /**
  * From SIGTERM to the end: the first signal asks for a soft stop and starts the deadline, after which the stop is hard; a second
- * signal ends the process at once. The end of the npx that started it counts as a signal. Used by the daemon.
+ * signal ends the process at once. The end of the npx that started it counts as a signal.
  */
 import type { Clock } from '../../runtime/clock.ts';
 import type { Logger } from '../../runtime/log.ts';

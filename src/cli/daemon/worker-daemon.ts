@@ -1,5 +1,5 @@
 /**
- * The worker of sagas as a part of a daemon. Used by `holdfast worker` and `holdfast start`.
+ * The worker of sagas as a part of a daemon.
  */
 import { parseDuration } from '../../runtime/duration.ts';
 import { systemClock } from '../../runtime/clock.ts';

@@ -1,6 +1,6 @@
 /**
- * Gauges of the sagas that are read from the database when they are asked for. Used by /metrics of workers; the names are documented
- * in docs/operations.md.
+ * Gauges of the sagas that are read from the database when they are asked for.
+ * The names are documented in docs/operations.md.
  */
 import { Gauge, type Registry } from 'prom-client';
 import { HoldfastError } from '../../errors.ts';

@@ -1,5 +1,5 @@
 /**
- * What a verb hands back, and how it is printed: one JSON document on stdout, or text for people. Used by the program.
+ * What a verb hands back, and how it is printed: one JSON document on stdout, or text for people.
  */
 import { isHoldfastError } from '../../errors.ts';
 import type { Style } from './style.ts';

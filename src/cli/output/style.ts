@@ -1,5 +1,5 @@
 /**
- * Colours, when they are wanted. Used by everything that prints for people.
+ * Colours, when they are wanted.
  */
 
 export interface Style {

@@ -1,6 +1,6 @@
 /**
- * Looks for what will hurt: settings, leases, sessions and retention that make messages late, lost or the database slow. Used by
- * `holdfast doctor`. Every finding says what to do.
+ * Looks for what will hurt: settings, leases, sessions and retention that make messages late, lost or the database slow. Every
+ * finding says what to do.
  */
 import type { Database } from '../../postgres/database.ts';
 import { migrationStatus } from '../../postgres/migrator.ts';

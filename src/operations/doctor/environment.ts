@@ -1,6 +1,5 @@
 /**
- * Taking over tables that came from another place: after a restore, a move, or for a copy that is to live on its own. Used by
- * `holdfast adopt` and the doctor.
+ * Taking over tables that came from another place: after a restore, a move, or for a copy that is to live on its own.
  */
 import { sql } from 'kysely';
 import { judgeEnvironment } from '../../postgres/environment.ts';

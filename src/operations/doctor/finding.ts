@@ -1,5 +1,5 @@
 /**
- * What the doctor finds, and what a check is. Used by doctor.ts and its checks.
+ * What the doctor finds, and what a check is.
  */
 import type { Database } from '../../postgres/database.ts';
 

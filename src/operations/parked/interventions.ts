@@ -1,6 +1,5 @@
 /**
- * What people do to the flow: retry, discard, replay, drop. Each act and its audit row commit together or not at all. Used by the
- * command line and the dashboard.
+ * What people do to the flow: retry, discard, replay, drop. Each act and its audit row commit together or not at all.
  */
 import { withOwnTypes } from '../../postgres/own-results.ts';
 import { HoldfastError } from '../../errors.ts';

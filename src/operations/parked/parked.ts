@@ -1,6 +1,5 @@
 /**
- * Looking at parked messages: those that relays could not publish, and those that consumers could not handle. Used by
- * `holdfast parked` and the dashboard.
+ * Looking at parked messages: those that relays could not publish, and those that consumers could not handle.
  */
 import { sql } from 'kysely';
 import { HoldfastError } from '../../errors.ts';

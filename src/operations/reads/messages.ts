@@ -1,5 +1,5 @@
 /**
- * Looking into the outbox: lists of messages, and everything known about one. Used by `holdfast outbox` and the dashboard.
+ * Looking into the outbox: lists of messages, and everything known about one.
  */
 import { sql } from 'kysely';
 import { HoldfastError } from '../../errors.ts';

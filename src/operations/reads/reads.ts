@@ -1,6 +1,7 @@
 /**
  * How operations read: the tables as types, and queries built by Kysely but run through Database, whose connections survive being
- * cut while in use. Used by everything in this folder; none of these types leaves it.
+ * cut while in use.
+ * None of these types leaves operations/.
  */
 import {
   DummyDriver,

@@ -1,6 +1,6 @@
 /**
  * Which topics the subscriptions have routes for, as the relays that started last noted them: what is published again or retried
- * without one would go nowhere. Used by replays and by retries of parked messages.
+ * without one would go nowhere.
  */
 import type { Database } from '../../postgres/database.ts';
 import { rows, tables } from './reads.ts';

@@ -1,6 +1,5 @@
 /**
- * How the relay is doing, read from the database alone: it answers whether or not a relay runs. Used by `holdfast status`, the
- * metrics of the daemon and the dashboard.
+ * How the relay is doing, read from the database alone: it answers whether or not a relay runs.
  */
 import { sql } from 'kysely';
 import { isHoldfastError } from '../../errors.ts';

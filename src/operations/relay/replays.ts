@@ -1,6 +1,7 @@
 /**
  * Publishing part of the log again: after a broker lost its memory, or for a consumer that must see it once more. Inboxes make it
- * harmless. Used by `holdfast outbox replay` and the dashboard; the relay does the work (src/relay/delivery/replay.ts).
+ * harmless.
+ * The relay does the work (src/relay/delivery/replay.ts).
  */
 import { sql } from 'kysely';
 import { HoldfastError } from '../../errors.ts';

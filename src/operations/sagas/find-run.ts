@@ -1,5 +1,5 @@
 /**
- * A run by what people have in hand: its id, or the key it was started with. Used by the verbs about runs and by the dashboard.
+ * A run by what people have in hand: its id, or the key it was started with.
  */
 import { HoldfastError } from '../../errors.ts';
 import { isUuid } from '../../message/id.ts';

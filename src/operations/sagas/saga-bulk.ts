@@ -1,7 +1,7 @@
 /**
- * One act on all runs that match: retry, cancel, skip or resolve, with a count and a preview before. Each run has its own transaction
- * and its own audit row, as if it had been done alone, and all rows name the same bulk act; a run that has moved on meanwhile is passed
- * over and told. Used by the command line and the dashboard.
+ * One act on all runs that match: retry, cancel, skip or resolve, with a count and a preview before. Each run has its own
+ * transaction and its own audit row, as if it had been done alone, and all rows name the same bulk act; a run that has moved on
+ * meanwhile is passed over and told.
  */
 import { sql } from 'kysely';
 import { HoldfastError, isHoldfastError, type ErrorCode } from '../../errors.ts';

@@ -1,6 +1,6 @@
 /**
- * Runs near what their journals may hold: at 100 percent they make no more calls and are stuck. Used by `holdfast status`, the doctor and
- * `holdfast saga show`. The percentage is what their workers have written down; the limits are those of the workers that are live.
+ * Runs near what their journals may hold: at 100 percent they make no more calls and are stuck. The percentage is what their
+ * workers have written down; the limits are those of the workers that are live.
  */
 import type { Database } from '../../postgres/database.ts';
 import { quoteIdentifier } from '../../postgres/quoting.ts';

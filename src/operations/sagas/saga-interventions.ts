@@ -1,6 +1,6 @@
 /**
- * What people do to runs: signal, cancel, and, when a run is stuck, retry, skip and resolve. Each act is mail for the run, which the
- * next worker carries out, and commits together with its audit row or not at all. Used by the command line and the dashboard.
+ * What people do to runs: signal, cancel, and, when a run is stuck, retry, skip and resolve. Each act is mail for the run, which
+ * the next worker carries out, and commits together with its audit row or not at all.
  */
 import { HoldfastError } from '../../errors.ts';
 import { encodePayload } from '../../message/payload.ts';

@@ -1,6 +1,6 @@
 /**
- * How the sagas are doing, read from the database alone: it answers whether or not a worker runs. Used by `holdfast status`, the
- * doctor, the metrics of the daemons and the dashboard. Each question goes along an index, or is capped.
+ * How the sagas are doing, read from the database alone: it answers whether or not a worker runs. Each question goes along an
+ * index, or is capped.
  */
 import { sql } from 'kysely';
 import { isHoldfastError } from '../../errors.ts';

@@ -1,6 +1,5 @@
 /**
- * Looking at runs of sagas: lists, and everything known about one. Used by `holdfast saga` and the dashboard. How the workers are
- * doing is in saga-status.ts.
+ * Looking at runs of sagas: lists, and everything known about one. How the workers are doing is in saga-status.ts.
  */
 import { sql } from 'kysely';
 import { HoldfastError } from '../../errors.ts';

@@ -3,18 +3,8 @@
  * the run has ended. Started by startChild.
  */
 import { settings, tell } from './child-side.ts';
-import { counter, type Deaths } from './reference-deaths.ts';
+import { counter, type ReferenceChildSettings } from './reference-deaths.ts';
 import { openReferenceWorld } from './reference-world.ts';
-
-export interface ReferenceChildSettings {
-  readonly url: string;
-  readonly ledger: string;
-  /** The name of the scenario. */
-  readonly scenario: string;
-  /** The run. */
-  readonly id: string;
-  readonly death: Deaths;
-}
 
 const { url, ledger, scenario, id, death } = settings() as ReferenceChildSettings;
 const world = await openReferenceWorld(url, ledger);

@@ -11,6 +11,17 @@ export interface Deaths {
   readonly again?: number | 'there';
 }
 
+/** What reference-child.ts is told. */
+export interface ReferenceChildSettings {
+  readonly url: string;
+  readonly ledger: string;
+  /** The name of the scenario. */
+  readonly scenario: string;
+  /** The run. */
+  readonly id: string;
+  readonly death: Deaths;
+}
+
 /** So many points, at most, are passed in a recovery that the run would not have passed without it. */
 const OF_RECOVERY = 6;
 
