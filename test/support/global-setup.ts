@@ -35,7 +35,7 @@ const PROGRAMS = [
 
 interface Shared {
   readonly context: ProvidedContext;
-  close(): Promise<void>;
+  readonly close: () => Promise<void>;
 }
 
 /** Each suite loads this file for itself, in one process: what they share must stand where all of them find it. */
@@ -71,7 +71,7 @@ async function start(): Promise<Shared> {
       postgresVersion: postgres.version,
       redisUrl: redis.url,
     },
-    async close() {
+    close: async () => {
       await Promise.all([postgres.dispose(), redis.dispose(), programs.dispose()]);
       await rm(commandLine, { recursive: true, force: true });
     },
