@@ -2,20 +2,19 @@
  * One attempt to handle a message, by the kind of its handler: the transaction, the mark, the handler, the commit, and what each
  * failure means. Deliveries and parked messages both come through here.
  */
-import type { Envelope } from '../../message/envelope.ts';
 import type { SqlExecutor } from '../../postgres/executor.ts';
 import { classifySqlError, passesByItself } from '../../postgres/sql-state.ts';
 import { decideOrdered, PARK_REASONS, predecessorWaived, type Outcome } from '../handlers/decide.ts';
 import { runHandler } from '../handlers/handler-run.ts';
 import type { ResolvedHandler } from '../handlers/handler.ts';
 import { keyLock, type OrderedArrival } from '../stores/inbox-store.ts';
-import { sentAt, wireText, type Incoming } from './incoming.ts';
+import { sentAt, wireText, type Incoming, type ReadableIncoming } from './incoming.ts';
 import type { ConsumerContext } from './consumer-context.ts';
 import { isUnrelatedToDatabase, isRefusedValue, isServerFailure } from '../handlers/classify-error.ts';
 import type { TransactionEnd, OpenTransaction, Statement, UnitOfWorkResult } from '../handlers/unit-of-work.ts';
 
 export interface DeliveryAttempt<Tx> {
-  readonly incoming: Incoming & { readonly envelope: Envelope };
+  readonly incoming: ReadableIncoming;
   readonly handler: ResolvedHandler<Tx>;
   /** Which attempt this is, from 1 on. */
   readonly attempt: number;

@@ -4,7 +4,6 @@
 import type { Clock } from '../../runtime/clock.ts';
 import type { CrashPoint } from '../../runtime/crash-point.ts';
 import type { Logger } from '../../runtime/log.ts';
-import type { Counter, Gauge, Histogram } from '../../runtime/metrics.ts';
 import type { RetryPolicy } from '../../runtime/retry.ts';
 import type { Deadlines } from '../../runtime/deadlines.ts';
 import type { Policies } from '../handlers/decide.ts';
@@ -13,6 +12,7 @@ import type { OutboxPort } from '../handlers/handler-run.ts';
 import type { InboxStore } from '../stores/inbox-store.ts';
 import type { ParkedDeliveryStore } from '../stores/parked-delivery-store.ts';
 import type { SuspectStore } from '../stores/suspect-store.ts';
+import type { ConsumerMetrics } from './consumer-metrics.ts';
 import type { DedupWindow } from '../window/window.ts';
 import type { UnitOfWork } from '../handlers/unit-of-work.ts';
 
@@ -35,6 +35,8 @@ export interface ConsumerContext<Tx> {
   readonly inbox: InboxStore;
   readonly parked: ParkedDeliveryStore;
   readonly suspects: SuspectStore;
+  /** When this consumer first ran, in milliseconds since the epoch. Asked by ordered consumers only. */
+  readonly firstRunMs: () => Promise<number>;
   readonly window: DedupWindow | null;
   readonly outbox: OutboxPort | null;
   readonly deadlines: Deadlines;
@@ -44,17 +46,7 @@ export interface ConsumerContext<Tx> {
   readonly counts: ConsumerMetrics;
   readonly crash: CrashPoint;
   /** Aborted by a soft stop: waits end, work goes on. */
-  stopping(): AbortSignal;
-}
-
-export type MessageOutcome = 'handled' | 'duplicate' | 'parked' | 'ignored' | 'later' | 'lost';
-
-export interface ConsumerMetrics {
-  readonly messages: Counter<'consumer' | 'topic' | 'outcome'>;
-  readonly retries: Counter<'consumer' | 'topic'>;
-  readonly redrives: Counter<'consumer' | 'topic' | 'outcome'>;
-  readonly seconds: Histogram<'consumer' | 'topic'>;
-  readonly parked: Gauge<'consumer'>;
+  readonly stopping: () => AbortSignal;
 }
 
 /** As a label of metrics: topics come from outside, and a series for each of them would have no bound. */

@@ -17,6 +17,13 @@ export interface Incoming {
   readonly wire: unknown;
 }
 
+/** A delivery that could be decoded. */
+export type ReadableIncoming = Incoming & { readonly envelope: Envelope };
+
+export function isReadable(incoming: Incoming): incoming is ReadableIncoming {
+  return incoming.envelope !== null;
+}
+
 export function readIncoming(wire: unknown): Incoming {
   try {
     const envelope = decodeEnvelope(wire);

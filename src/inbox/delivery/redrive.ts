@@ -3,12 +3,12 @@
  * made, so a message that kills the process is not tried for ever.
  */
 import { describeError } from '../../runtime/describe-error.ts';
+import { decideAfterRedrive, PARK_REASONS, type Outcome, type RedriveDecision } from '../handlers/decide.ts';
+import { noHandler, type ResolvedHandler } from '../handlers/handler.ts';
+import type { ParkedRow, ParkingStatus } from '../stores/parked-delivery-store.ts';
 import { attemptOnce } from './attempt.ts';
-import { decideAfterRedrive, PARK_REASONS, type Outcome } from '../handlers/decide.ts';
-import { noHandler } from '../handlers/handler.ts';
-import { readIncoming, unpackWire } from './incoming.ts';
-import type { ParkedRow } from '../stores/parked-delivery-store.ts';
 import { policiesFor, topicLabel, type ConsumerContext } from './consumer-context.ts';
+import { isReadable, readIncoming, unpackWire, type Incoming } from './incoming.ts';
 
 export interface Redriver {
   /** Runs what is due until nothing is, or `signal` aborts. Resolves with how many messages were run. */
@@ -23,117 +23,155 @@ const CLAIM_MARGIN_MS = 60_000;
 /** Counting what is parked reads all of it, so it is done at most this share of the time: a hundredth. */
 const REST_PER_COUNT = 99;
 
-export function createRedriver<Tx>(context: ConsumerContext<Tx>, since: () => Promise<number>): Redriver {
-  let countAgainMs = -Infinity;
-  const topics = [...context.handlers.keys()];
+export function createRedriver<Tx>(context: ConsumerContext<Tx>): Redriver {
+  return new ParkedRedriver(context);
+}
 
-  async function claimDue(): Promise<readonly ParkedRow[]> {
-    context.crash('parked.claim:before');
-    const rows = await context.work.transaction(async (execute) => {
-      const due = await context.parked.lockDue(execute, { limit: BATCH, ordered: context.ordered, topics });
+class ParkedRedriver<Tx> implements Redriver {
+  readonly #context: ConsumerContext<Tx>;
+  readonly #topics: readonly string[];
+  /** Monotonic milliseconds. */
+  #countAgainMs = -Infinity;
+
+  constructor(context: ConsumerContext<Tx>) {
+    this.#context = context;
+    this.#topics = [...context.handlers.keys()];
+  }
+
+  async redriveDue(signal: AbortSignal): Promise<number> {
+    const { work, parked, stopping } = this.#context;
+    let ran = 0;
+    while (!signal.aborted && !stopping().aborted) {
+      const rows = await this.#claimDue();
+      if (rows.length === 0) {
+        // Asked only when there is nothing else to do: what others parked for want of a handler that this process has.
+        const woken = await work.transaction((execute) => parked.wakeHandled(execute, this.#topics));
+        if (woken === 0) break;
+        continue;
+      }
+      ran += rows.length;
+      // All of them settle before an error is passed on, so that no handler runs on behind a stopped loop.
+      const results = await Promise.allSettled(rows.map((row) => this.#redrive(row, signal)));
+      for (const result of results) if (result.status === 'rejected') throw result.reason;
+    }
+    await this.#countParked();
+    return ran;
+  }
+
+  async #claimDue(): Promise<readonly ParkedRow[]> {
+    const { work, parked, ordered, parkedRetry, longestTimeoutMs, crash } = this.#context;
+    crash('parked.claim:before');
+    const rows = await work.transaction(async (execute) => {
+      const due = await parked.lockDue(execute, { limit: BATCH, ordered, topics: this.#topics });
       for (const row of due) {
-        const last = row.redrives + 1 >= context.parkedRetry.attempts;
-        await context.parked.claim(execute, row.messageId, last ? null : context.longestTimeoutMs + CLAIM_MARGIN_MS);
+        const last = row.redrives + 1 >= parkedRetry.attempts;
+        await parked.claim(execute, row.messageId, last ? null : longestTimeoutMs + CLAIM_MARGIN_MS);
       }
       return due;
     });
-    context.crash('parked.claim:after');
+    crash('parked.claim:after');
     return rows;
   }
 
-  async function run(row: ParkedRow, signal: AbortSignal): Promise<void> {
+  async #redrive(row: ParkedRow, signal: AbortSignal): Promise<void> {
+    const context = this.#context;
     const incoming = readIncoming(unpackWire(row.envelope));
-    const handler = context.handlers.get(incoming.topic);
-    let outcome: Outcome;
-    if (incoming.envelope === null) outcome = { kind: 'failed', error: incoming.error };
-    else if (handler === undefined) outcome = { kind: 'unhandled' };
-    else {
-      const sinceMs = context.ordered && incoming.envelope.predecessor !== null ? await since() : 0;
-      outcome = await attemptOnce(context, {
-        incoming: { ...incoming, envelope: incoming.envelope },
-        handler,
-        attempt: row.attempts + 1,
-        signal,
-        parked: true,
-        sinceMs,
-      });
-    }
+    const { topic } = incoming;
+    const handler = context.handlers.get(topic);
+    const outcome = await this.#attempt(row, incoming, handler, signal);
     context.counts.redrives.inc({
       consumer: context.name,
-      topic: topicLabel(context, incoming.topic),
+      topic: topicLabel(context, topic),
       outcome: outcome.kind,
     });
-    const after = decideAfterRedrive(outcome, row.redrives + 1, policiesFor(context, handler));
-    const fields = { id: row.messageId, topic: incoming.topic, key: row.key, redrive: row.redrives + 1 };
-    if (after.do === 'nothing') {
-      if (outcome.kind !== 'gone')
-        context.log.info(
-          fields,
-          outcome.kind === 'lost' ? 'parked at-most-once message failed and is lost' : 'parked message handled',
+    const decision = decideAfterRedrive(outcome, row.redrives + 1, policiesFor(context, handler));
+    this.#report(row, topic, outcome, decision);
+    await this.#apply(row, incoming, decision);
+  }
+
+  async #attempt(
+    row: ParkedRow,
+    incoming: Incoming,
+    handler: ResolvedHandler<Tx> | undefined,
+    signal: AbortSignal,
+  ): Promise<Outcome> {
+    const context = this.#context;
+    if (!isReadable(incoming)) return { kind: 'failed', error: incoming.error };
+    if (handler === undefined) return { kind: 'unhandled' };
+    const sinceMs = context.ordered && incoming.envelope.predecessor !== null ? await context.firstRunMs() : 0;
+    const attempt = row.attempts + 1;
+    return attemptOnce(context, { incoming, handler, attempt, signal, parked: true, sinceMs });
+  }
+
+  #report(row: ParkedRow, topic: string, outcome: Outcome, decision: RedriveDecision): void {
+    const { log, name } = this.#context;
+    const fields = { id: row.messageId, topic, key: row.key, redrive: row.redrives + 1 };
+    switch (decision.do) {
+      case 'nothing':
+        if (outcome.kind === 'lost') log.info(fields, 'parked at-most-once message failed and is lost');
+        else if (outcome.kind !== 'gone') log.info(fields, 'parked message handled');
+        return;
+      case 'hand on':
+        log.warn(
+          { ...fields, err: noHandler(name, topic) },
+          'no handler for a parked message here: it waits for a process that has one',
         );
-      return;
-    }
-    if (after.do === 'hand on') {
-      const error = noHandler(context.name, incoming.topic);
-      context.log.warn(
-        { ...fields, err: error },
-        'no handler for a parked message here: it waits for a process that has one',
-      );
-      await context.work.transaction((execute) => context.parked.handOn(execute, row.messageId, error.message));
-      return;
-    }
-    if (after.do === 'keep')
-      context.log.error(
-        { ...fields, err: after.error, reason: after.reason, retryInMs: after.retryInMs },
-        'parked message failed again',
-      );
-    context.crash('parked.keep:before');
-    await context.work.transaction((execute) =>
-      after.do === 'postpone'
-        ? context.parked.postpone(execute, row.messageId, after.delayMs)
-        : context.parked.keep(execute, row.messageId, {
-            state: 'failed',
-            // Undecodable messages keep saying so; only what the handler did is news.
-            reason:
-              incoming.envelope === null
-                ? PARK_REASONS.undecodable
-                : row.reason === PARK_REASONS.released
-                  ? // What a person allowed holds for the next attempt as well.
-                    PARK_REASONS.released
-                  : after.reason,
-            error: (after.error ?? null) === null ? null : describeError(after.error),
-            retryInMs: after.retryInMs,
-          }),
-    );
-    context.crash('parked.keep:after');
-  }
-
-  async function countParked(): Promise<void> {
-    const startedMs = context.clock.monotonic();
-    if (startedMs < countAgainMs) return;
-    const parked = await context.work.transaction((execute) => context.parked.count(execute));
-    context.counts.parked.set({ consumer: context.name }, parked);
-    const nowMs = context.clock.monotonic();
-    countAgainMs = nowMs + REST_PER_COUNT * (nowMs - startedMs);
-  }
-
-  return {
-    async redriveDue(signal) {
-      let ran = 0;
-      while (!signal.aborted && !context.stopping().aborted) {
-        const rows = await claimDue();
-        if (rows.length === 0) {
-          // Asked only when there is nothing else to do: what others parked for want of a handler that this process has.
-          if ((await context.work.transaction((execute) => context.parked.wakeHandled(execute, topics))) === 0) break;
-          continue;
-        }
-        ran += rows.length;
-        // All of them settle before an error is passed on, so that no handler runs on behind a stopped loop.
-        const results = await Promise.allSettled(rows.map((row) => run(row, signal)));
-        for (const result of results) if (result.status === 'rejected') throw result.reason;
+        return;
+      case 'keep': {
+        const { error, reason, retryInMs } = decision;
+        log.error({ ...fields, err: error, reason, retryInMs }, 'parked message failed again');
+        return;
       }
-      await countParked();
-      return ran;
-    },
+      case 'postpone':
+    }
+  }
+
+  async #apply(row: ParkedRow, incoming: Incoming, decision: RedriveDecision): Promise<void> {
+    const { work, parked, name, crash } = this.#context;
+    const { messageId } = row;
+    if (decision.do === 'nothing') return;
+    if (decision.do === 'hand on') {
+      const { message } = noHandler(name, incoming.topic);
+      await work.transaction((execute) => parked.handOn(execute, messageId, message));
+      return;
+    }
+    crash('parked.keep:before');
+    await work.transaction((execute) =>
+      decision.do === 'postpone'
+        ? parked.postpone(execute, messageId, decision.delayMs)
+        : parked.keep(execute, messageId, statusAfter(row, incoming, decision)),
+    );
+    crash('parked.keep:after');
+  }
+
+  async #countParked(): Promise<void> {
+    const { clock, work, parked, counts, name } = this.#context;
+    const startedMs = clock.monotonic();
+    if (startedMs < this.#countAgainMs) return;
+    const count = await work.transaction((execute) => parked.count(execute));
+    counts.parked.set({ consumer: name }, count);
+    const nowMs = clock.monotonic();
+    this.#countAgainMs = nowMs + REST_PER_COUNT * (nowMs - startedMs);
+  }
+}
+
+/** What stands in the row after a redrive that failed. Pure. */
+function statusAfter(
+  row: ParkedRow,
+  incoming: Incoming,
+  { reason, error, retryInMs }: Extract<RedriveDecision, { do: 'keep' }>,
+): ParkingStatus {
+  return {
+    state: 'failed',
+    reason: reasonAfter(row, incoming, reason),
+    error: (error ?? null) === null ? null : describeError(error),
+    retryInMs,
   };
+}
+
+function reasonAfter(row: ParkedRow, incoming: Incoming, reason: string): string {
+  // Undecodable messages keep saying so; only what the handler did is news.
+  if (incoming.envelope === null) return PARK_REASONS.undecodable;
+  // What a person allowed holds for the next attempt as well.
+  return row.reason === PARK_REASONS.released ? PARK_REASONS.released : reason;
 }

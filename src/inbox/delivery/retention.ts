@@ -5,7 +5,8 @@
 import { HoldfastError } from '../../errors.ts';
 import type { SqlExecutor } from '../../postgres/executor.ts';
 import { quoteIdentifier } from '../../postgres/quoting.ts';
-import { PARK_REASONS } from '../handlers/decide.ts';
+import { longestRetryMs, PARK_REASONS } from '../handlers/decide.ts';
+import type { ResolvedHandler } from '../handlers/handler.ts';
 import { pruneIdempotencyKeys } from '../idempotency/idempotency.ts';
 import type { ConsumerContext } from './consumer-context.ts';
 
@@ -41,6 +42,17 @@ export function checkInboxRetention({
       advice: 'Raise retention, or set redeliveryHorizon if the outbox keeps its messages for a shorter time.',
       details: { retentionMs, horizonMs, retriesMs },
     },
+  );
+}
+
+/** The longest time that the attempts of these handlers, in place, can be spread over; handling included. In milliseconds. */
+export function longestRetriesMs<Tx>(handlers: readonly ResolvedHandler<Tx>[]): number {
+  return Math.max(
+    0,
+    ...handlers.map(
+      ({ retry, timeoutMs }) =>
+        longestRetryMs(retry) + (Number.isFinite(retry.attempts) ? retry.attempts * timeoutMs : 0),
+    ),
   );
 }
 

@@ -76,6 +76,11 @@ export type On<Tx> = <Output>(
   options?: HandlerOptions,
 ) => Handler<Tx>;
 
+/** Whether the inbox has a mark for each message that a handler of this kind has handled. */
+export function keepsMarks({ kind }: { readonly kind: HandlerKind }): boolean {
+  return kind === 'exactly-once' || kind === 'at-most-once';
+}
+
 const KINDS: readonly HandlerKind[] = ['exactly-once', 'idempotent', 'window', 'at-most-once'];
 
 /**

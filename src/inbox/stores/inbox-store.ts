@@ -39,99 +39,123 @@ export interface OrderedArrival {
   readonly sentAt: string | null;
 }
 
+const LOCK_SQL = 'SELECT pg_try_advisory_xact_lock($1::bigint)::text AS locked';
+const ON_CONFLICT = ' ON CONFLICT DO NOTHING';
+
 export function createInboxStore(schema: string, consumer: string): InboxStore {
-  const s = quoteIdentifier(schema);
-  const markSql = `INSERT INTO ${s}.inbox (consumer, message_id) VALUES ($1, $2) ON CONFLICT DO NOTHING`;
-  const lockSql = 'SELECT pg_try_advisory_xact_lock($1::bigint)::text AS locked';
-  // Asked for the first by position instead of NOT EXISTS, for which the planner reads the whole table when one key fills much of it.
-  const lineSql = `INSERT INTO ${s}.inbox (consumer, message_id) SELECT $1::text, $2::uuid
+  return new InboxTable(schema, consumer);
+}
+
+class InboxTable implements InboxStore {
+  readonly #consumer: string;
+  /** Quoted. */
+  readonly #schema: string;
+  readonly #markSql: string;
+  /** Writes the mark if nothing of the key is parked; goes on with `#afterSql` or ON_CONFLICT. */
+  readonly #lineSql: string;
+  /** And if the predecessor is handled. */
+  readonly #afterSql: string;
+
+  constructor(schema: string, consumer: string) {
+    const s = quoteIdentifier(schema);
+    this.#consumer = consumer;
+    this.#schema = s;
+    this.#markSql = `INSERT INTO ${s}.inbox (consumer, message_id) VALUES ($1, $2)${ON_CONFLICT}`;
+    // Asked for the first by position instead of NOT EXISTS, for which the planner reads the whole table when one key fills much of it.
+    this.#lineSql = `INSERT INTO ${s}.inbox (consumer, message_id) SELECT $1::text, $2::uuid
     WHERE (SELECT position FROM ${s}.parked_delivery WHERE consumer = $1::text AND key = $3 ORDER BY position LIMIT 1) IS NULL`;
-  const conflictSql = ' ON CONFLICT DO NOTHING';
-  const afterSql = ` AND EXISTS (SELECT 1 FROM ${s}.inbox WHERE consumer = $1::text AND message_id = $4::uuid)`;
+    this.#afterSql = ` AND EXISTS (SELECT 1 FROM ${s}.inbox WHERE consumer = $1::text AND message_id = $4::uuid)`;
+  }
 
-  return {
-    markStatement: (messageId) => ({ sql: markSql, parameters: [consumer, messageId], counted: true }),
-    lockStatement: (lock) => ({ sql: lockSql, parameters: [lock] }),
+  markStatement(messageId: string): Statement {
+    return { sql: this.#markSql, parameters: [this.#consumer, messageId], counted: true };
+  }
 
-    orderedMarkStatements({ messageId, key, lock, predecessorId }) {
-      const mark: Statement =
-        predecessorId === null
-          ? { sql: lineSql + conflictSql, parameters: [consumer, messageId, key], counted: true }
-          : {
-              sql: lineSql + afterSql + conflictSql,
-              parameters: [consumer, messageId, key, predecessorId],
-              counted: true,
-            };
-      return [{ sql: lockSql, parameters: [lock] }, mark];
-    },
+  lockStatement(lock: string): Statement {
+    return { sql: LOCK_SQL, parameters: [lock] };
+  }
 
-    async orderedFacts(execute, { messageId, key, predecessorId, sentAt }) {
-      const [facts] = await readRows<{
-        handled: boolean;
-        predecessor: boolean;
-        found: boolean | null;
-        awaits: string | null;
-        later: boolean;
-      }>(
-        execute,
-        `SELECT EXISTS (SELECT 1 FROM ${s}.inbox WHERE consumer = $1 AND message_id = $2::uuid) AS handled,
-           $4::uuid IS NULL OR EXISTS (SELECT 1 FROM ${s}.inbox WHERE consumer = $1 AND message_id = $4::uuid) AS predecessor,
-           head.found, head.awaits, head.awaits IS NOT NULL AND $6::text IS NOT NULL AND (
-             SELECT position FROM ${s}.parked_delivery WHERE consumer = $1 AND key = $3
-               AND coalesce(rtrim(envelope ->> 'time', 'Z'), '') COLLATE "C" <= $6::text COLLATE "C"
-             ORDER BY position LIMIT 1) IS NULL AS later
-         FROM (SELECT 1) AS one LEFT JOIN LATERAL (
-           SELECT true AS found, CASE WHEN reason = $5 THEN lower(envelope ->> 'predecessorid') END AS awaits
-           FROM ${s}.parked_delivery WHERE consumer = $1 AND key = $3 ORDER BY position LIMIT 1) AS head ON true`,
-        [consumer, messageId, key, predecessorId, PARK_REASONS.predecessor, sentAt],
-      );
-      if (facts === undefined) throw new TypeError('A SELECT without FROM returned no row.');
-      return {
-        handled: facts.handled,
-        head: facts.found === true ? { awaits: facts.awaits, allLater: facts.later } : null,
-        predecessorSeen: predecessorId === null ? null : facts.predecessor,
-      };
-    },
+  orderedMarkStatements({ messageId, key, lock, predecessorId }: OrderedArrival): readonly Statement[] {
+    const mark: Statement =
+      predecessorId === null
+        ? { sql: this.#lineSql + ON_CONFLICT, parameters: [this.#consumer, messageId, key], counted: true }
+        : {
+            sql: this.#lineSql + this.#afterSql + ON_CONFLICT,
+            parameters: [this.#consumer, messageId, key, predecessorId],
+            counted: true,
+          };
+    return [{ sql: LOCK_SQL, parameters: [lock] }, mark];
+  }
 
-    async mark(execute, messageId) {
-      await execute(
-        `INSERT INTO ${s}.inbox (consumer, message_id) VALUES ($1, $2)
-         ON CONFLICT (consumer, message_id) DO UPDATE SET handled_at = now()`,
-        [consumer, messageId],
-      );
-    },
+  async orderedFacts(
+    execute: SqlExecutor,
+    { messageId, key, predecessorId, sentAt }: OrderedArrival,
+  ): Promise<Omit<OrderedFacts, 'locked'>> {
+    const [facts] = await readRows<{
+      handled: boolean;
+      predecessor: boolean;
+      found: boolean | null;
+      awaits: string | null;
+      later: boolean;
+    }>(
+      execute,
+      `SELECT EXISTS (SELECT 1 FROM ${this.#schema}.inbox WHERE consumer = $1 AND message_id = $2::uuid) AS handled,
+         $4::uuid IS NULL OR EXISTS (SELECT 1 FROM ${this.#schema}.inbox WHERE consumer = $1 AND message_id = $4::uuid) AS predecessor,
+         head.found, head.awaits, head.awaits IS NOT NULL AND $6::text IS NOT NULL AND (
+           SELECT position FROM ${this.#schema}.parked_delivery WHERE consumer = $1 AND key = $3
+             AND coalesce(rtrim(envelope ->> 'time', 'Z'), '') COLLATE "C" <= $6::text COLLATE "C"
+           ORDER BY position LIMIT 1) IS NULL AS later
+       FROM (SELECT 1) AS one LEFT JOIN LATERAL (
+         SELECT true AS found, CASE WHEN reason = $5 THEN lower(envelope ->> 'predecessorid') END AS awaits
+         FROM ${this.#schema}.parked_delivery WHERE consumer = $1 AND key = $3 ORDER BY position LIMIT 1) AS head ON true`,
+      [this.#consumer, messageId, key, predecessorId, PARK_REASONS.predecessor, sentAt],
+    );
+    if (facts === undefined) throw new TypeError('A SELECT without FROM returned no row.');
+    return {
+      handled: facts.handled,
+      head: facts.found === true ? { awaits: facts.awaits, allLater: facts.later } : null,
+      predecessorSeen: predecessorId === null ? null : facts.predecessor,
+    };
+  }
 
-    async tryMark(execute, messageId) {
-      return (await execute(`${markSql} RETURNING 1 AS written`, [consumer, messageId])).length > 0;
-    },
+  async mark(execute: SqlExecutor, messageId: string): Promise<void> {
+    await execute(
+      `INSERT INTO ${this.#schema}.inbox (consumer, message_id) VALUES ($1, $2)
+       ON CONFLICT (consumer, message_id) DO UPDATE SET handled_at = now()`,
+      [this.#consumer, messageId],
+    );
+  }
 
-    async has(execute, messageId) {
-      return (
-        (
-          await execute(`SELECT 1 AS found FROM ${s}.inbox WHERE consumer = $1 AND message_id = $2`, [
-            consumer,
-            messageId,
-          ])
-        ).length > 0
-      );
-    },
+  async tryMark(execute: SqlExecutor, messageId: string): Promise<boolean> {
+    return (await execute(`${this.#markSql} RETURNING 1 AS written`, [this.#consumer, messageId])).length > 0;
+  }
 
-    async prune(execute, olderThanMs, limit) {
-      // By ctid, so that each chunk is found by the BRIN index on handled_at and deleted without looking up the primary key.
-      // Rows whose message is still parked stay: they are what a duplicate of it meets.
-      const rows = await execute(
-        `WITH old AS (
-           SELECT i.ctid FROM ${s}.inbox i
-           WHERE i.consumer = $1 AND i.handled_at < now() - $2::float8 * interval '1 millisecond'
-             AND NOT EXISTS (SELECT 1 FROM ${s}.parked_delivery p WHERE p.consumer = i.consumer AND p.message_id = i.message_id)
-           LIMIT $3::int FOR UPDATE OF i SKIP LOCKED),
-         gone AS (DELETE FROM ${s}.inbox WHERE ctid = ANY (ARRAY(SELECT ctid FROM old)) RETURNING 1)
-         SELECT count(*)::text AS pruned FROM gone`,
-        [consumer, olderThanMs, limit],
-      );
-      return Number(rows[0]?.['pruned']);
-    },
-  };
+  async has(execute: SqlExecutor, messageId: string): Promise<boolean> {
+    return (
+      (
+        await execute(`SELECT 1 AS found FROM ${this.#schema}.inbox WHERE consumer = $1 AND message_id = $2`, [
+          this.#consumer,
+          messageId,
+        ])
+      ).length > 0
+    );
+  }
+
+  async prune(execute: SqlExecutor, olderThanMs: number, limit: number): Promise<number> {
+    // By ctid, so that each chunk is found by the BRIN index on handled_at and deleted without looking up the primary key.
+    // Rows whose message is still parked stay: they are what a duplicate of it meets.
+    const rows = await execute(
+      `WITH old AS (
+         SELECT i.ctid FROM ${this.#schema}.inbox i
+         WHERE i.consumer = $1 AND i.handled_at < now() - $2::float8 * interval '1 millisecond'
+           AND NOT EXISTS (SELECT 1 FROM ${this.#schema}.parked_delivery p WHERE p.consumer = i.consumer AND p.message_id = i.message_id)
+         LIMIT $3::int FOR UPDATE OF i SKIP LOCKED),
+       gone AS (DELETE FROM ${this.#schema}.inbox WHERE ctid = ANY (ARRAY(SELECT ctid FROM old)) RETURNING 1)
+       SELECT count(*)::text AS pruned FROM gone`,
+      [this.#consumer, olderThanMs, limit],
+    );
+    return Number(rows[0]?.['pruned']);
+  }
 }
 
 /** The number of the advisory lock of a key: 64 bits of a hash. A collision makes one key wait for another, no more. */

@@ -37,6 +37,19 @@ export interface ParkedRow {
   readonly redrives: number;
 }
 
+export interface DueOptions {
+  readonly limit: number;
+  readonly ordered: boolean;
+  readonly topics: readonly string[];
+}
+
+export interface PruneOptions {
+  readonly reason: ParkReason;
+  readonly olderThanMs: number;
+  readonly most: number;
+  readonly limit: number;
+}
+
 export interface ParkedDeliveryStore {
   /** Does nothing when the message is parked already. */
   insert(execute: SqlExecutor, record: ParkingRecord): Promise<void>;
@@ -44,10 +57,7 @@ export interface ParkedDeliveryStore {
    * Locks up to `limit` rows that are due, skipping those that others work on and those of topics that are not in `topics`: another
    * process has their handlers. With `ordered`, only the first of each key.
    */
-  lockDue(
-    execute: SqlExecutor,
-    options: { readonly limit: number; readonly ordered: boolean; readonly topics: readonly string[] },
-  ): Promise<readonly ParkedRow[]>;
+  lockDue(execute: SqlExecutor, options: DueOptions): Promise<readonly ParkedRow[]>;
   /** Counts a redrive that is about to be made, and says when to try again if nothing is heard of it. */
   claim(execute: SqlExecutor, messageId: string, retryInMs: number | null): Promise<void>;
   /** Locks one row for its redrive; null when it is gone, taken, or (`ordered`) no longer the first of its key. */
@@ -68,15 +78,7 @@ export interface ParkedDeliveryStore {
   /** How many are parked for this reason. */
   countFor(execute: SqlExecutor, reason: ParkReason): Promise<number>;
   /** Deletes up to `limit` rows of a reason, those older than `olderThanMs` and those beyond the newest `most`. Resolves with how many. */
-  prune(
-    execute: SqlExecutor,
-    which: {
-      readonly reason: ParkReason;
-      readonly olderThanMs: number;
-      readonly most: number;
-      readonly limit: number;
-    },
-  ): Promise<number>;
+  prune(execute: SqlExecutor, which: PruneOptions): Promise<number>;
 }
 
 /**
@@ -90,160 +92,191 @@ const WAKE_AT_ONCE = 1_000;
 
 const IN_MS = (parameter: string): string => `now() + ${parameter}::float8 * interval '1 millisecond'`;
 
+/** Whether message $3, sent at $4, comes before a row that waits for a predecessor. */
+function precedes(row: string): string {
+  return `${row}.reason = $5 AND (lower(${row}.envelope ->> 'predecessorid') = $3 OR $4 COLLATE "C" < rtrim(${row}.envelope ->> 'time', 'Z') COLLATE "C")`;
+}
+
 export function createParkedDeliveryStore(schema: string, consumer: string): ParkedDeliveryStore {
-  const table = `${quoteIdentifier(schema)}.parked_delivery`;
-  const first = `NOT EXISTS (SELECT 1 FROM ${table} e WHERE e.consumer = p.consumer AND e.key = p.key AND e.position < p.position)`;
-  /** Whether message $3, sent at $4, comes before a row that waits for a predecessor. */
-  const precedes = (row: string): string =>
-    `${row}.reason = $5 AND (lower(${row}.envelope ->> 'predecessorid') = $3 OR $4 COLLATE "C" < rtrim(${row}.envelope ->> 'time', 'Z') COLLATE "C")`;
+  return new ParkedDeliveryTable(schema, consumer);
+}
+
+class ParkedDeliveryTable implements ParkedDeliveryStore {
+  readonly #consumer: string;
+  readonly #table: string;
+  /** Whether row `p` is the first parked message of its key. */
+  readonly #first: string;
+
+  constructor(schema: string, consumer: string) {
+    const table = `${quoteIdentifier(schema)}.parked_delivery`;
+    this.#consumer = consumer;
+    this.#table = table;
+    this.#first = `NOT EXISTS (SELECT 1 FROM ${table} e WHERE e.consumer = p.consumer AND e.key = p.key AND e.position < p.position)`;
+  }
+
+  async insert(execute: SqlExecutor, record: ParkingRecord): Promise<void> {
+    const position = await this.#placeAhead(execute, record);
+    await execute(
+      `INSERT INTO ${this.#table} (consumer, message_id, topic, key, envelope, state, reason, error, attempts, next_attempt_at${position === null ? '' : ', position'})
+       ${position === null ? '' : 'OVERRIDING SYSTEM VALUE'} VALUES ($1, $2, $3, $4, $5::text::jsonb, $6, $7, $8, $9, ${IN_MS('$10')}${position === null ? '' : ', $11::bigint'})
+       ON CONFLICT (consumer, message_id) DO NOTHING`,
+      [
+        this.#consumer,
+        record.messageId,
+        record.topic,
+        record.key,
+        record.envelope,
+        record.state,
+        record.reason,
+        record.error,
+        record.attempts,
+        record.retryInMs,
+        ...(position === null ? [] : [position]),
+      ],
+    );
+  }
+
+  async lockDue(execute: SqlExecutor, { limit, ordered, topics }: DueOptions): Promise<readonly ParkedRow[]> {
+    const rows = await readRows<{
+      id: string;
+      key: string | null;
+      envelope: string;
+      reason: string;
+      attempts: number;
+      redrives: number;
+    }>(
+      execute,
+      `SELECT message_id AS id, key, envelope::text AS envelope, reason, attempts, redrives FROM ${this.#table} p
+       WHERE consumer = $1 AND next_attempt_at <= now()
+         AND (topic = ANY (string_to_array($3, ' ')) OR reason IN ('${PARK_REASONS.undecodable}', '${PARK_REASONS.noHandler}'))
+         ${ordered ? `AND (key IS NULL OR ${this.#first})` : ''}
+       ORDER BY next_attempt_at LIMIT $2::int FOR UPDATE OF p SKIP LOCKED`,
+      [this.#consumer, limit, topics.join(' ')],
+    );
+    return rows.map(({ id, ...row }) => ({ messageId: id, ...row }));
+  }
+
+  async claim(execute: SqlExecutor, messageId: string, retryInMs: number | null): Promise<void> {
+    await execute(
+      `UPDATE ${this.#table} SET redrives = redrives + 1, attempts = attempts + 1, next_attempt_at = ${IN_MS('$3')} WHERE consumer = $1 AND message_id = $2`,
+      [this.#consumer, messageId, retryInMs],
+    );
+  }
+
+  async lock(execute: SqlExecutor, messageId: string, ordered: boolean): Promise<{ readonly reason: string } | null> {
+    const rows = await execute(
+      `SELECT reason FROM ${this.#table} p WHERE consumer = $1 AND message_id = $2 ${ordered ? `AND (key IS NULL OR ${this.#first})` : ''} FOR UPDATE SKIP LOCKED`,
+      [this.#consumer, messageId],
+    );
+    return rows.length === 0 ? null : { reason: rows[0]?.['reason'] as string };
+  }
+
+  async remove(execute: SqlExecutor, messageId: string): Promise<void> {
+    await execute(
+      `WITH gone AS (DELETE FROM ${this.#table} WHERE consumer = $1 AND message_id = $2 RETURNING key)
+       UPDATE ${this.#table} SET next_attempt_at = now() WHERE consumer = $1 AND message_id = (
+         SELECT next.message_id FROM gone CROSS JOIN LATERAL (
+           SELECT r.message_id, r.state, r.reason FROM ${this.#table} r
+           WHERE r.consumer = $1 AND r.key = gone.key AND r.message_id <> $2 ORDER BY r.position LIMIT 1) AS next
+         WHERE next.state = 'behind' OR next.reason = $3)`,
+      [this.#consumer, messageId, PARK_REASONS.predecessor],
+    );
+  }
+
+  async wakeSuccessor(execute: SqlExecutor, messageId: string, key: string): Promise<void> {
+    await execute(
+      `UPDATE ${this.#table} SET next_attempt_at = now() WHERE consumer = $1 AND message_id = (
+         SELECT head.message_id FROM (
+           SELECT message_id, reason, envelope FROM ${this.#table} WHERE consumer = $1 AND key = $2 ORDER BY position LIMIT 1) AS head
+         WHERE head.reason = $3 AND lower(head.envelope ->> 'predecessorid') = $4)`,
+      [this.#consumer, key, PARK_REASONS.predecessor, messageId],
+    );
+  }
+
+  async keep(
+    execute: SqlExecutor,
+    messageId: string,
+    { state, reason, error, retryInMs }: ParkingStatus,
+  ): Promise<void> {
+    await execute(
+      `UPDATE ${this.#table} SET state = $3, reason = $4, error = $5, next_attempt_at = ${IN_MS('$6')} WHERE consumer = $1 AND message_id = $2`,
+      [this.#consumer, messageId, state, reason, error, retryInMs],
+    );
+  }
+
+  async handOn(execute: SqlExecutor, messageId: string, error: string): Promise<void> {
+    await execute(
+      `UPDATE ${this.#table} SET redrives = greatest(redrives - 1, 0), attempts = greatest(attempts - 1, 0), reason = $3, error = $4,
+         next_attempt_at = NULL
+       WHERE consumer = $1 AND message_id = $2`,
+      [this.#consumer, messageId, PARK_REASONS.noHandler, error],
+    );
+  }
+
+  async wakeHandled(execute: SqlExecutor, topics: readonly string[]): Promise<number> {
+    // The words of the partial index parked_delivery_unhandled. One that was taken up before (redrives) is another's to decide on.
+    const rows = await execute(
+      `UPDATE ${this.#table} SET next_attempt_at = now() WHERE ctid = ANY (ARRAY(
+         SELECT ctid FROM ${this.#table}
+         WHERE consumer = $1 AND topic = ANY (string_to_array($2, ' ')) AND reason = '${PARK_REASONS.noHandler}' AND next_attempt_at IS NULL
+           AND redrives = 0
+         LIMIT ${WAKE_AT_ONCE} FOR UPDATE SKIP LOCKED))
+       RETURNING 1 AS woken`,
+      [this.#consumer, topics.join(' ')],
+    );
+    return rows.length;
+  }
+
+  async postpone(execute: SqlExecutor, messageId: string, delayMs: number): Promise<void> {
+    await execute(
+      `UPDATE ${this.#table} SET redrives = greatest(redrives - 1, 0), attempts = greatest(attempts - 1, 0), next_attempt_at = ${IN_MS('$3')}
+       WHERE consumer = $1 AND message_id = $2`,
+      [this.#consumer, messageId, delayMs],
+    );
+  }
+
+  async countFor(execute: SqlExecutor, reason: ParkReason): Promise<number> {
+    const rows = await execute(
+      `SELECT count(*)::int AS parked FROM ${this.#table} WHERE consumer = $1 AND reason = $2`,
+      [this.#consumer, reason],
+    );
+    return (rows[0] as { parked: number }).parked;
+  }
+
+  async prune(execute: SqlExecutor, { reason, olderThanMs, most, limit }: PruneOptions): Promise<number> {
+    const rows = await execute(
+      `WITH ranked AS (
+         SELECT message_id, parked_at, row_number() OVER (ORDER BY parked_at DESC) AS place FROM ${this.#table}
+         WHERE consumer = $1 AND reason = $2),
+       old AS (
+         SELECT message_id FROM ranked
+         WHERE place > $4::int OR parked_at < now() - $3::float8 * interval '1 millisecond' LIMIT $5::int),
+       gone AS (DELETE FROM ${this.#table} WHERE consumer = $1 AND message_id IN (SELECT message_id FROM old) RETURNING 1)
+       SELECT count(*)::int AS pruned FROM gone`,
+      [this.#consumer, reason, olderThanMs, most, limit],
+    );
+    return (rows[0] as { pruned: number }).pruned;
+  }
+
+  async count(execute: SqlExecutor): Promise<number> {
+    const rows = await execute(`SELECT count(*)::text AS parked FROM ${this.#table} WHERE consumer = $1`, [
+      this.#consumer,
+    ]);
+    return Number(rows[0]?.['parked']);
+  }
 
   /** The position of a message that must not go to the end of the line; else null. */
-  async function placeAhead(execute: SqlExecutor, { messageId, key, line }: ParkingRecord): Promise<string | null> {
+  async #placeAhead(execute: SqlExecutor, { messageId, key, line }: ParkingRecord): Promise<string | null> {
     if (line === undefined || key === null) return null;
     const rows = await execute(
-      `WITH line AS NOT MATERIALIZED (SELECT position, reason, envelope FROM ${table} WHERE consumer = $1 AND key = $2),
+      `WITH line AS NOT MATERIALIZED (SELECT position, reason, envelope FROM ${this.#table} WHERE consumer = $1 AND key = $2),
          head AS (SELECT * FROM line ORDER BY position LIMIT 1),
          waiting AS (SELECT * FROM line WHERE position > 0 ORDER BY position LIMIT 1)
        SELECT (CASE WHEN head.position < 0 AND ${precedes('head')} THEN head.position - 1
          WHEN ${precedes('waiting')} THEN coalesce((SELECT max(position) FROM line WHERE position < 0), ${AHEAD}) + 1 END)::text AS position
        FROM head LEFT JOIN waiting ON true`,
-      [consumer, key, messageId, line.sentAt, PARK_REASONS.predecessor],
+      [this.#consumer, key, messageId, line.sentAt, PARK_REASONS.predecessor],
     );
     return (rows[0]?.['position'] as string | null | undefined) ?? null;
   }
-
-  return {
-    async insert(execute, record) {
-      const position = await placeAhead(execute, record);
-      await execute(
-        `INSERT INTO ${table} (consumer, message_id, topic, key, envelope, state, reason, error, attempts, next_attempt_at${position === null ? '' : ', position'})
-         ${position === null ? '' : 'OVERRIDING SYSTEM VALUE'} VALUES ($1, $2, $3, $4, $5::text::jsonb, $6, $7, $8, $9, ${IN_MS('$10')}${position === null ? '' : ', $11::bigint'})
-         ON CONFLICT (consumer, message_id) DO NOTHING`,
-        [
-          consumer,
-          record.messageId,
-          record.topic,
-          record.key,
-          record.envelope,
-          record.state,
-          record.reason,
-          record.error,
-          record.attempts,
-          record.retryInMs,
-          ...(position === null ? [] : [position]),
-        ],
-      );
-    },
-    async lockDue(execute, { limit, ordered, topics }) {
-      const rows = await readRows<{
-        id: string;
-        key: string | null;
-        envelope: string;
-        reason: string;
-        attempts: number;
-        redrives: number;
-      }>(
-        execute,
-        `SELECT message_id AS id, key, envelope::text AS envelope, reason, attempts, redrives FROM ${table} p
-         WHERE consumer = $1 AND next_attempt_at <= now()
-           AND (topic = ANY (string_to_array($3, ' ')) OR reason IN ('${PARK_REASONS.undecodable}', '${PARK_REASONS.noHandler}'))
-           ${ordered ? `AND (key IS NULL OR ${first})` : ''}
-         ORDER BY next_attempt_at LIMIT $2::int FOR UPDATE OF p SKIP LOCKED`,
-        [consumer, limit, topics.join(' ')],
-      );
-      return rows.map(({ id, ...row }) => ({ messageId: id, ...row }));
-    },
-    async claim(execute, messageId, retryInMs) {
-      await execute(
-        `UPDATE ${table} SET redrives = redrives + 1, attempts = attempts + 1, next_attempt_at = ${IN_MS('$3')} WHERE consumer = $1 AND message_id = $2`,
-        [consumer, messageId, retryInMs],
-      );
-    },
-    async lock(execute, messageId, ordered) {
-      const rows = await execute(
-        `SELECT reason FROM ${table} p WHERE consumer = $1 AND message_id = $2 ${ordered ? `AND (key IS NULL OR ${first})` : ''} FOR UPDATE SKIP LOCKED`,
-        [consumer, messageId],
-      );
-      return rows.length === 0 ? null : { reason: rows[0]?.['reason'] as string };
-    },
-    async remove(execute, messageId) {
-      await execute(
-        `WITH gone AS (DELETE FROM ${table} WHERE consumer = $1 AND message_id = $2 RETURNING key)
-         UPDATE ${table} SET next_attempt_at = now() WHERE consumer = $1 AND message_id = (
-           SELECT next.message_id FROM gone CROSS JOIN LATERAL (
-             SELECT r.message_id, r.state, r.reason FROM ${table} r
-             WHERE r.consumer = $1 AND r.key = gone.key AND r.message_id <> $2 ORDER BY r.position LIMIT 1) AS next
-           WHERE next.state = 'behind' OR next.reason = $3)`,
-        [consumer, messageId, PARK_REASONS.predecessor],
-      );
-    },
-    async wakeSuccessor(execute, messageId, key) {
-      await execute(
-        `UPDATE ${table} SET next_attempt_at = now() WHERE consumer = $1 AND message_id = (
-           SELECT head.message_id FROM (
-             SELECT message_id, reason, envelope FROM ${table} WHERE consumer = $1 AND key = $2 ORDER BY position LIMIT 1) AS head
-           WHERE head.reason = $3 AND lower(head.envelope ->> 'predecessorid') = $4)`,
-        [consumer, key, PARK_REASONS.predecessor, messageId],
-      );
-    },
-    async keep(execute, messageId, { state, reason, error, retryInMs }) {
-      await execute(
-        `UPDATE ${table} SET state = $3, reason = $4, error = $5, next_attempt_at = ${IN_MS('$6')} WHERE consumer = $1 AND message_id = $2`,
-        [consumer, messageId, state, reason, error, retryInMs],
-      );
-    },
-    async handOn(execute, messageId, error) {
-      await execute(
-        `UPDATE ${table} SET redrives = greatest(redrives - 1, 0), attempts = greatest(attempts - 1, 0), reason = $3, error = $4,
-           next_attempt_at = NULL
-         WHERE consumer = $1 AND message_id = $2`,
-        [consumer, messageId, PARK_REASONS.noHandler, error],
-      );
-    },
-    async wakeHandled(execute, topics) {
-      // The words of the partial index parked_delivery_unhandled. One that was taken up before (redrives) is another's to decide on.
-      const rows = await execute(
-        `UPDATE ${table} SET next_attempt_at = now() WHERE ctid = ANY (ARRAY(
-           SELECT ctid FROM ${table}
-           WHERE consumer = $1 AND topic = ANY (string_to_array($2, ' ')) AND reason = '${PARK_REASONS.noHandler}' AND next_attempt_at IS NULL
-             AND redrives = 0
-           LIMIT ${WAKE_AT_ONCE} FOR UPDATE SKIP LOCKED))
-         RETURNING 1 AS woken`,
-        [consumer, topics.join(' ')],
-      );
-      return rows.length;
-    },
-    async postpone(execute, messageId, delayMs) {
-      await execute(
-        `UPDATE ${table} SET redrives = greatest(redrives - 1, 0), attempts = greatest(attempts - 1, 0), next_attempt_at = ${IN_MS('$3')}
-         WHERE consumer = $1 AND message_id = $2`,
-        [consumer, messageId, delayMs],
-      );
-    },
-    async countFor(execute, reason) {
-      const rows = await execute(`SELECT count(*)::int AS parked FROM ${table} WHERE consumer = $1 AND reason = $2`, [
-        consumer,
-        reason,
-      ]);
-      return (rows[0] as { parked: number }).parked;
-    },
-    async prune(execute, { reason, olderThanMs, most, limit }) {
-      const rows = await execute(
-        `WITH ranked AS (
-           SELECT message_id, parked_at, row_number() OVER (ORDER BY parked_at DESC) AS place FROM ${table}
-           WHERE consumer = $1 AND reason = $2),
-         old AS (
-           SELECT message_id FROM ranked
-           WHERE place > $4::int OR parked_at < now() - $3::float8 * interval '1 millisecond' LIMIT $5::int),
-         gone AS (DELETE FROM ${table} WHERE consumer = $1 AND message_id IN (SELECT message_id FROM old) RETURNING 1)
-         SELECT count(*)::int AS pruned FROM gone`,
-        [consumer, reason, olderThanMs, most, limit],
-      );
-      return (rows[0] as { pruned: number }).pruned;
-    },
-    async count(execute) {
-      const rows = await execute(`SELECT count(*)::text AS parked FROM ${table} WHERE consumer = $1`, [consumer]);
-      return Number(rows[0]?.['parked']);
-    },
-  };
 }

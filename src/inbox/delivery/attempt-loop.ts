@@ -1,0 +1,104 @@
+/**
+ * Tries to handle a message, attempt after attempt, until there is a verdict. handlers/decide.ts decides after each attempt; here the
+ * decision is carried out.
+ */
+import { isHoldfastError } from '../../errors.ts';
+import type { Verdict } from '../../transport/port.ts';
+import { decideNext, isForOthers, type Outcome } from '../handlers/decide.ts';
+import { DeliveryProgress } from '../handlers/delivery-progress.ts';
+import { keepsMarks, type ResolvedHandler } from '../handlers/handler.ts';
+import { attemptOnce } from './attempt.ts';
+import { policiesFor, type ConsumerContext } from './consumer-context.ts';
+import type { MessageOutcome } from './consumer-metrics.ts';
+import type { ReadableIncoming } from './incoming.ts';
+import type { Settlement } from './settlement.ts';
+import type { WaitingMessages } from './waiting-messages.ts';
+
+export class AttemptLoop<Tx> {
+  readonly #context: ConsumerContext<Tx>;
+  readonly #settlement: Settlement<Tx>;
+  readonly #waiting: WaitingMessages;
+
+  constructor(context: ConsumerContext<Tx>, settlement: Settlement<Tx>, waiting: WaitingMessages) {
+    this.#context = context;
+    this.#settlement = settlement;
+    this.#waiting = waiting;
+  }
+
+  async run(incoming: ReadableIncoming, handler: ResolvedHandler<Tx>, signal: AbortSignal): Promise<Verdict> {
+    const context = this.#context;
+    const settlement = this.#settlement;
+    const policies = policiesFor(context, handler);
+    const progress = new DeliveryProgress(context.clock.monotonic());
+    for (;;) {
+      if (signal.aborted) return settlement.later(incoming, 0);
+      const outcome = await this.#tryOnce(incoming, handler, signal, progress.attempt);
+      const nowMs = context.clock.monotonic();
+      progress.note(outcome, nowMs, this.#awaitedMs(incoming, outcome, nowMs), context.stopping().aborted);
+      const next = decideNext(outcome, progress, policies);
+      settlement.report(incoming, outcome, next, progress.attempt);
+      switch (next.do) {
+        case 'acknowledge':
+          return settlement.acknowledge(incoming, acknowledgedAs(outcome));
+        case 'later':
+          return settlement.later(incoming, next.delayMs);
+        case 'park': {
+          this.#waiting.forget(incoming.id);
+          const { reason, error, retryInMs } = next;
+          const attempts = outcome.kind === 'awaiting' ? 0 : progress.attempt;
+          // The mark may be committed, with the part of its effect that came before: the message is shown all the same.
+          const marked = keepsMarks(handler) && !hasEndedTransaction(error);
+          return settlement.park({ incoming, reason, error, retryInMs, attempts, marked }, signal);
+        }
+        case 'again':
+          progress.repeat(next.because);
+          if (next.because === 'failed') context.counts.retries.inc({ consumer: context.name, topic: incoming.topic });
+          if (next.delayMs > 0) await settlement.pause(next.delayMs, signal);
+      }
+    }
+  }
+
+  async #tryOnce(
+    incoming: ReadableIncoming,
+    handler: ResolvedHandler<Tx>,
+    signal: AbortSignal,
+    attempt: number,
+  ): Promise<Outcome> {
+    const context = this.#context;
+    let sinceMs = 0;
+    if (context.ordered && incoming.envelope.predecessor !== null) {
+      try {
+        sinceMs = await context.firstRunMs();
+      } catch (error) {
+        return { kind: 'unavailable', error };
+      }
+    }
+    return attemptOnce(context, { incoming, handler, attempt, signal, parked: false, sinceMs });
+  }
+
+  /** How long the message has waited for its predecessor, or for another process that it is for; 0 when it waits for neither. */
+  #awaitedMs(incoming: ReadableIncoming, outcome: Outcome, nowMs: number): number {
+    if (outcome.kind === 'awaiting' || isForOthers(outcome)) return this.#waiting.waitedMs(incoming, nowMs);
+    if (outcome.kind !== 'unavailable' && outcome.kind !== 'busy') this.#waiting.forget(incoming.id);
+    return 0;
+  }
+}
+
+/** The handler itself ended the transaction that was opened for it. */
+function hasEndedTransaction(error: unknown): boolean {
+  return isHoldfastError(error, 'HF_PERMANENT') && error.details['transactionEnded'] === true;
+}
+
+function acknowledgedAs(outcome: Outcome): MessageOutcome {
+  switch (outcome.kind) {
+    case 'duplicate':
+    case 'gone':
+      return 'duplicate';
+    case 'behind':
+      return 'parked';
+    case 'lost':
+      return 'lost';
+    default:
+      return 'handled';
+  }
+}

@@ -1,0 +1,39 @@
+/**
+ * The figures of a consumer.
+ */
+import type { Counter, Gauge, Histogram, Metrics } from '../../runtime/metrics.ts';
+
+export type MessageOutcome = 'handled' | 'duplicate' | 'parked' | 'ignored' | 'later' | 'lost';
+
+export interface ConsumerMetrics {
+  readonly messages: Counter<'consumer' | 'topic' | 'outcome'>;
+  readonly retries: Counter<'consumer' | 'topic'>;
+  readonly redrives: Counter<'consumer' | 'topic' | 'outcome'>;
+  readonly seconds: Histogram<'consumer' | 'topic'>;
+  readonly parked: Gauge<'consumer'>;
+}
+
+const HANDLER_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
+
+export function consumerMetrics(metrics: Metrics): ConsumerMetrics {
+  return {
+    messages: metrics.counter('holdfast_consumer_messages_total', 'Deliveries by outcome.', [
+      'consumer',
+      'topic',
+      'outcome',
+    ]),
+    retries: metrics.counter('holdfast_consumer_retries_total', 'Attempts beyond the first.', ['consumer', 'topic']),
+    redrives: metrics.counter('holdfast_consumer_redrives_total', 'Attempts of parked messages by outcome.', [
+      'consumer',
+      'topic',
+      'outcome',
+    ]),
+    seconds: metrics.histogram(
+      'holdfast_consumer_handler_seconds',
+      'Time in handlers.',
+      ['consumer', 'topic'],
+      HANDLER_SECONDS,
+    ),
+    parked: metrics.gauge('holdfast_consumer_parked', 'Messages parked.', ['consumer']),
+  };
+}

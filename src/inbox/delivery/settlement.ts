@@ -1,0 +1,103 @@
+/**
+ * How a delivery is settled: acknowledged, given back to the broker, or parked and then acknowledged. What an acknowledgement stands for is
+ * committed before it; while the database is away this waits, and then gives the message back.
+ */
+import type { Verdict } from '../../transport/port.ts';
+import { describeHold } from '../handlers/classify-error.ts';
+import { decideNext, isForOthers, type NextDecision, type Outcome, type Progress } from '../handlers/decide.ts';
+import { SimulatedCrash } from '../handlers/unit-of-work.ts';
+import { policiesFor, topicLabel, type ConsumerContext } from './consumer-context.ts';
+import type { MessageOutcome } from './consumer-metrics.ts';
+import type { Incoming } from './incoming.ts';
+import { park, type Parking } from './parking.ts';
+
+const DONE: Verdict = { kind: 'done' };
+
+export class Settlement<Tx> {
+  readonly #context: ConsumerContext<Tx>;
+
+  constructor(context: ConsumerContext<Tx>) {
+    this.#context = context;
+  }
+
+  acknowledge(incoming: Incoming, outcome: MessageOutcome): Verdict {
+    this.#count(incoming, outcome);
+    this.#context.crash('inbox.ack:before');
+    return DONE;
+  }
+
+  later(incoming: Incoming, delayMs: number): Verdict {
+    this.#count(incoming, 'later');
+    return { kind: 'later', delayMs };
+  }
+
+  /** Acknowledges once the message is parked. */
+  async park(parking: Parking, signal: AbortSignal): Promise<Verdict> {
+    const { incoming } = parking;
+    const stored = await this.untilStored(incoming, signal, async () => {
+      const result = await park(this.#context, parking);
+      if (result.kind === 'unavailable') throw result.error;
+      return result.kind;
+    });
+    if (typeof stored !== 'string') return stored;
+    if (stored === 'duplicate') return this.acknowledge(incoming, 'duplicate');
+    const { id, topic, key } = incoming;
+    const { reason, attempts, retryInMs, error } = parking;
+    this.#context.log.error({ id, topic, key, reason, attempts, retryInMs, err: error }, 'message parked');
+    return this.acknowledge(incoming, 'parked');
+  }
+
+  /** Runs what must not fail, again and again while the database is away. Resolves with its result, or with the verdict `later`. */
+  async untilStored<T extends string>(
+    incoming: Incoming,
+    signal: AbortSignal,
+    work: () => Promise<T>,
+  ): Promise<T | Verdict> {
+    const context = this.#context;
+    const startedMs = context.clock.monotonic();
+    for (let holds = 0; ; holds += 1) {
+      try {
+        return await work();
+      } catch (error) {
+        if (error instanceof SimulatedCrash) throw error;
+        const progress: Progress = {
+          attempt: 1,
+          elapsedMs: 0,
+          conflicts: 0,
+          holds,
+          heldMs: context.clock.monotonic() - startedMs,
+          awaitedMs: 0,
+          stopping: context.stopping().aborted || signal.aborted,
+        };
+        const outcome: Outcome = { kind: 'unavailable', error };
+        const next = decideNext(outcome, progress, policiesFor(context, undefined));
+        this.report(incoming, outcome, next, 1);
+        if (next.do !== 'again') return this.later(incoming, next.do === 'later' ? next.delayMs : 0);
+        await this.pause(next.delayMs, signal);
+      }
+    }
+  }
+
+  /** Ends early when the consumer stops or the delivery is taken away. */
+  async pause(delayMs: number, signal: AbortSignal): Promise<void> {
+    const { clock, stopping } = this.#context;
+    await clock.sleep(delayMs, AbortSignal.any([signal, stopping()]));
+  }
+
+  /** Logs what an attempt met; a message that is parked is logged by `park`. */
+  report(incoming: Incoming, outcome: Outcome, next: NextDecision, attempt: number): void {
+    if (!('error' in outcome) || next.do === 'park') return;
+    const { log } = this.#context;
+    const fields = { id: incoming.id, topic: incoming.topic, attempt, err: outcome.error, next: next.do };
+    if (isForOthers(outcome)) log.debug(fields, 'not for this process: the message goes back');
+    else if (outcome.kind === 'lost') log.error(fields, 'an at-most-once handler failed: the message is lost');
+    else if (outcome.kind === 'unavailable') log.warn(fields, describeHold(outcome.error));
+    else if (outcome.kind === 'conflict') log.debug(fields, 'serialization conflict');
+    else log.warn(fields, 'an attempt failed');
+  }
+
+  #count({ topic }: Incoming, outcome: MessageOutcome): void {
+    const { counts, name } = this.#context;
+    counts.messages.inc({ consumer: name, topic: topicLabel(this.#context, topic), outcome });
+  }
+}

@@ -1,0 +1,53 @@
+import { expect, it } from 'vitest';
+import type { Outcome } from '../../src/inbox/handlers/decide.ts';
+import { DeliveryProgress } from '../../src/inbox/handlers/delivery-progress.ts';
+
+const failed: Outcome = { kind: 'failed', error: new Error('no') };
+const conflict: Outcome = { kind: 'conflict', error: new Error('40001') };
+const away: Outcome = { kind: 'unavailable', error: new Error('away') };
+
+it('counts attempts by failures only', () => {
+  const progress = new DeliveryProgress(1_000);
+  progress.note(conflict, 1_010, 0, false);
+  progress.repeat('conflict');
+  progress.note(away, 1_020, 0, false);
+  progress.repeat('hold');
+  expect(progress.attempt).toBe(1);
+  progress.note(failed, 1_030, 0, false);
+  progress.repeat('failed');
+  expect(progress.attempt).toBe(2);
+});
+
+it('counts conflicts in a row', () => {
+  const progress = new DeliveryProgress(0);
+  progress.note(conflict, 1, 0, false);
+  progress.note(conflict, 2, 0, false);
+  expect(progress.conflicts).toBe(2);
+  progress.note(failed, 3, 0, false);
+  expect(progress.conflicts).toBe(0);
+  progress.note(conflict, 4, 0, false);
+  expect(progress.conflicts).toBe(1);
+});
+
+it('does not count the time for which the database was away', () => {
+  const progress = new DeliveryProgress(0);
+  progress.note(away, 100, 0, false);
+  expect(progress).toMatchObject({ holds: 0, heldMs: 0, elapsedMs: 100 });
+  progress.repeat('hold');
+  progress.note(away, 600, 0, false);
+  expect(progress).toMatchObject({ holds: 1, heldMs: 500 });
+  progress.repeat('hold');
+  progress.note(failed, 1_100, 0, false);
+  expect(progress).toMatchObject({ holds: 0, heldMs: 0, elapsedMs: 100 });
+  progress.repeat('failed');
+  progress.note(away, 1_200, 0, false);
+  progress.repeat('hold');
+  progress.note(failed, 1_900, 0, false);
+  expect(progress).toMatchObject({ elapsedMs: 200 });
+});
+
+it('takes over what was found beside the outcome', () => {
+  const progress = new DeliveryProgress(0);
+  progress.note({ kind: 'awaiting' }, 5, 70, true);
+  expect(progress).toMatchObject({ awaitedMs: 70, stopping: true });
+});
