@@ -9,7 +9,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import { isHoldfastError } from '../../src/errors.ts';
 import { openDatabase, type Database } from '../../src/postgres/database.ts';
 import { createParkingStore } from '../../src/relay/delivery/parking-store.ts';
-import { advanceReplay, requestReplay } from '../../src/relay/delivery/replay-store.ts';
+import { advanceReplay, insertReplay } from '../../src/relay/delivery/replay-store.ts';
 import { createSubscriptionStore } from '../../src/relay/subscription/subscription-store.ts';
 import { createDomainDatabase, writeTicks } from '../support/faults/domain.ts';
 import type { TestDatabase } from '../support/servers.ts';
@@ -33,12 +33,13 @@ it('lets the owner of before write nothing', async () => {
   const store = createSubscriptionStore(database);
   const parking = createParkingStore({ ...key, schema: 'holdfast', shards: 1, keepsOrder: true });
   await store.ensure('faults', { shards: 1, from: 'beginning', retentionMs: 60_000 });
-  const before = await store.acquire(key, 'before', LEASE_MS);
+  const before = await store.acquire(key, { owner: 'before', leaseMs: LEASE_MS });
   if (before.kind !== 'acquired') throw new Error('it was free');
   const { epoch, cursor } = before.lease;
   const client = await test.pool.connect();
+  const holder = { key, epoch, writeClient: client };
   const replay = randomUUID();
-  await requestReplay(client, 'holdfast', {
+  await insertReplay(client, 'holdfast', {
     id: replay,
     subscription: 'faults',
     fromSeq: 1,
@@ -46,24 +47,22 @@ it('lets the owner of before write nothing', async () => {
     topic: null,
     key: null,
   });
-  await parking.park(client, epoch, [
-    { seq: 1, state: 'failed', reason: 'test', error: null, attempts: 1, retryInMs: null },
-  ]);
+  await parking.park(holder, [{ seq: 1, state: 'failed', reason: 'test', error: null, attempts: 1, retryInMs: null }]);
   await test.pool.query(`UPDATE holdfast.subscription SET lease_until = now() - interval '1 second'`);
-  const after = await store.acquire(key, 'after', LEASE_MS);
+  const after = await store.acquire(key, { owner: 'after', leaseMs: LEASE_MS });
   expect(after).toMatchObject({ kind: 'acquired', lease: { stalls: 1 } });
 
   const state = await everything(test.pool);
   const parked = { seq: 2, state: 'failed', reason: 'late', error: null, attempts: 1, retryInMs: null } as const;
   const advance = { cursor: { ...cursor, high: 3 }, published: 3, rate: 0, probe: null, trouble: null };
   const writes: Readonly<Record<string, () => Promise<unknown>>> = {
-    advance: () => store.advance(client, key, epoch, LEASE_MS, advance),
-    renew: () => store.renew(client, key, epoch, LEASE_MS, null),
-    markProbe: () => store.markProbe(client, key, epoch, { size: 1, left: 1, mark: { seqs: [1], crashes: 0 } }),
-    park: () => parking.park(client, epoch, [parked]),
-    unpark: () => parking.unpark(client, epoch, [1]),
+    advance: () => store.advance(holder, LEASE_MS, advance),
+    renew: () => store.renew(holder, LEASE_MS, null),
+    markProbe: () => store.markProbe(holder, { size: 1, left: 1, mark: { seqs: [1], crashes: 0 } }),
+    park: () => parking.park(holder, [parked]),
+    unpark: () => parking.unpark(holder, [1]),
     advanceReplay: () =>
-      advanceReplay(client, 'holdfast', key, epoch, {
+      advanceReplay('holdfast', holder, {
         id: replay,
         position: 4,
         published: 3,
@@ -80,7 +79,7 @@ it('lets the owner of before write nothing', async () => {
     );
     if (isHoldfastError(error, 'HF_LEASE_LOST')) refused.push(name);
   }
-  await store.release(client, key, epoch);
+  await store.release(holder);
   client.release();
   expect(refused).toEqual(Object.keys(writes));
   expect(await everything(test.pool)).toEqual(state);

@@ -63,17 +63,18 @@ it.each(['park-key', 'skip'] as const)('is left alone by the relays that come af
   const key = { name: 'faults', shard: 0 };
   const store = createSubscriptionStore(holdfast);
   await store.ensure('faults', { shards: 1, from: 'beginning', retentionMs: 60_000 });
-  const acquired = await store.acquire(key, 'the one that found it', 60_000);
+  const acquired = await store.acquire(key, { owner: 'the one that found it', leaseMs: 60_000 });
   if (acquired.kind !== 'acquired') throw new Error('it was free');
   const { rows } = await database.pool.query<{ seq: string }>(
     `SELECT seq FROM holdfast.outbox WHERE payload @> '{"key": "b", "n": 4}'`,
   );
   const client = await database.pool.connect();
+  const holder = { key, epoch: acquired.lease.epoch, writeClient: client };
   const parking = createParkingStore({ ...key, schema: 'holdfast', shards: 1, keepsOrder: onRefused === 'park-key' });
-  await parking.park(client, acquired.lease.epoch, [
+  await parking.park(holder, [
     { seq: Number(rows[0]?.seq), state: 'failed', reason: KILLED, error: null, attempts: 2, retryInMs: null },
   ]);
-  await store.release(client, key, acquired.lease.epoch);
+  await store.release(holder);
   client.release();
   for (const by of ['second', 'third']) {
     await drain(database.url, database.pool, ledger.path, { by, subscription: { onRefused, batchSize: 6 } });

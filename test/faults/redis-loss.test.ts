@@ -9,7 +9,7 @@
 import { randomUUID } from 'node:crypto';
 import { Redis } from 'ioredis';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { requestReplay } from '../../src/relay/delivery/replay-store.ts';
+import { insertReplay } from '../../src/relay/delivery/replay-store.ts';
 import { eventually } from '../support/eventually.ts';
 import { writeTicks } from '../support/faults/domain.ts';
 import { createWorld, type World } from '../support/faults/world.ts';
@@ -41,7 +41,7 @@ async function replayAll(): Promise<string> {
   const id = randomUUID();
   const client = await world.pool.connect();
   const { rows } = await client.query<{ high: string }>('SELECT max(seq) AS high FROM holdfast.outbox');
-  await requestReplay(client, 'holdfast', {
+  await insertReplay(client, 'holdfast', {
     id,
     subscription: 'faults',
     fromSeq: 1,

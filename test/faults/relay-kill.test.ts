@@ -6,7 +6,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import { afterEach, expect, it } from 'vitest';
-import { requestReplay } from '../../src/relay/delivery/replay-store.ts';
+import { insertReplay } from '../../src/relay/delivery/replay-store.ts';
 import { breaches, collectFacts } from '../support/faults/checker.ts';
 import { endChildren, finishWhen, inParallel, startChild, type Child } from '../support/faults/child.ts';
 import type { CrashPlan } from '../support/faults/crash-points.ts';
@@ -90,7 +90,7 @@ async function prepare(): Promise<Run> {
   const ledger = temporaryLedger();
   await writeTicks(pool, KEYS, TIMES);
   const client = await pool.connect();
-  await requestReplay(client, 'holdfast', {
+  await insertReplay(client, 'holdfast', {
     id: randomUUID(),
     subscription: 'faults',
     fromSeq: 1,

@@ -6,7 +6,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { requestReplay } from '../../src/relay/delivery/replay-store.ts';
+import { insertReplay } from '../../src/relay/delivery/replay-store.ts';
 import { eventually } from '../support/eventually.ts';
 import { createRandom, seeded, seedOfRun, type Random } from '../support/faults/random.ts';
 import { drawPlan, plan, type Plan } from '../support/faults/saga-plan.ts';
@@ -42,7 +42,7 @@ async function replayed(random: Random): Promise<void> {
     const client = await world.pool.connect();
     const { rows } = await client.query<{ high: string }>('SELECT max(seq) AS high FROM holdfast.outbox');
     const range = { fromSeq: 1, toSeq: Number(rows[0]?.high), topic: null, key: null };
-    await requestReplay(client, 'holdfast', { id: randomUUID(), subscription: 'sagas', ...range });
+    await insertReplay(client, 'holdfast', { id: randomUUID(), subscription: 'sagas', ...range });
     client.release();
     await world.settled({ messages: true });
     expect(await world.statuses()).toEqual({ completed: plans.length });

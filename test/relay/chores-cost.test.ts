@@ -4,7 +4,7 @@ import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
 import type { PoolClient } from 'pg';
 import { createParkingStore } from '../../src/relay/delivery/parking-store.ts';
 import { pruneChunk } from '../../src/relay/maintenance/pruner.ts';
-import { requestReplay } from '../../src/relay/delivery/replay-store.ts';
+import { insertReplay } from '../../src/relay/delivery/replay-store.ts';
 import { createScheduler } from '../../src/relay/maintenance/scheduler.ts';
 import { createRelayLab, type RelayLab } from '../support/relay-lab.ts';
 
@@ -90,7 +90,7 @@ it('a replay of a rare key goes through the log in bounded steps, to the end', a
   await lab.write({ n: 1, who: 'rare' });
   await relay.tick();
   await lab.database.transaction((client) =>
-    requestReplay(client, 'holdfast', {
+    insertReplay(client, 'holdfast', {
       id: randomUUID(),
       subscription: 'main',
       fromSeq: 1,

@@ -50,7 +50,10 @@ describe('after a move to another cluster', () => {
     await relay.stop();
     await lab.database.query('UPDATE holdfast.subscription SET system_identifier = 1');
     await forgotten(`SELECT holdfast.send('note', '{}')`, async (client) => {
-      const acquire = createSubscriptionStore(lab.database).acquire({ name: 'main', shard: 0 }, 'me', 5_000);
+      const acquire = createSubscriptionStore(lab.database).acquire(
+        { name: 'main', shard: 0 },
+        { owner: 'me', leaseMs: 5_000 },
+      );
       const refused = acquire.catch((error: unknown) => error);
       await lab.write({ n: 2 });
       expect(await refused).toMatchObject(lockWait);

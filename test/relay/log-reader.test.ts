@@ -1,6 +1,6 @@
 /**
  * The traps that make a reader of a growing table lose rows silently. Each of these was seen to fail with its guard taken out of
- * src/relay/log/log-reader.ts or src/relay/subscription/subscription-store.ts.
+ * src/relay/log/log-reader.ts or src/relay/subscription/shard-rows.ts.
  */
 import { randomBytes } from 'node:crypto';
 import type { PoolClient } from 'pg';

@@ -107,15 +107,15 @@ it('what is parked behind one that has just been taken out is due at once; what 
     'SELECT lease_epoch::int AS epoch FROM holdfast.subscription',
   );
   const client = await lab.database.pool.connect();
+  const holder = { key: { name: 'main', shard: 0 }, epoch: rows[0]?.epoch ?? 0, writeClient: client };
   try {
     const behind = { state: 'behind', reason: '', error: null, attempts: 0, retryInMs: null } as const;
     await store().park(
-      client,
-      rows[0]?.epoch ?? 0,
+      holder,
       [1, 2, 3].map((seq) => ({ ...behind, seq })),
     );
     expect((await store().redrivable(client, 100)).map(({ seq }) => seq)).toEqual([1, 2, 3]);
-    await store().unpark(client, rows[0]?.epoch ?? 0, [1]);
+    await store().unpark(holder, [1]);
     expect((await store().redrivable(client, 100)).map(({ seq }) => seq)).toEqual([2, 3]);
     await client.query('UPDATE holdfast.parked_message SET next_attempt_at = NULL');
     expect(await store().redrivable(client, 100)).toEqual([]);

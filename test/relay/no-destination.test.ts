@@ -4,7 +4,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { retryParked } from '../../src/operations/parked/interventions.ts';
 import { showMessage } from '../../src/operations/reads/messages.ts';
 import { planReplay, requestReplay } from '../../src/operations/relay/replays.ts';
-import { requestReplay as insertReplay } from '../../src/relay/delivery/replay-store.ts';
+import { insertReplay } from '../../src/relay/delivery/replay-store.ts';
 import type { PublishOutcome } from '../../src/transport/port.ts';
 import { createRelayLab, type RelayLab } from '../support/relay-lab.ts';
 

@@ -1,7 +1,7 @@
 /** Replays, retention, ordered destinations: the relay's work beside the live log. */
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { requestReplay } from '../../src/relay/delivery/replay-store.ts';
+import { insertReplay } from '../../src/relay/delivery/replay-store.ts';
 import { createRelayLab, type RelayLab } from '../support/relay-lab.ts';
 import { published, type RecordingTransport } from '../support/recording-transport.ts';
 
@@ -26,7 +26,7 @@ describe('replay', () => {
     await first.relay.stop();
     const id = randomUUID();
     await lab.database.transaction((client) =>
-      requestReplay(client, 'holdfast', {
+      insertReplay(client, 'holdfast', {
         id,
         subscription: 'main',
         fromSeq: 2,
@@ -52,7 +52,7 @@ describe('a replay whose message kills the relay', () => {
     await first.relay.tick();
     await first.relay.stop();
     const replay = { id: randomUUID(), subscription: 'main', fromSeq: 1, toSeq: 3, topic: null, key: null };
-    await lab.database.transaction((client) => requestReplay(client, 'holdfast', replay));
+    await lab.database.transaction((client) => insertReplay(client, 'holdfast', replay));
     const replayed: number[] = [];
     for (let life = 1; life <= 8; life += 1) {
       const { relay, transport } = await lab.relay({}, { owner: `life ${life}` });
@@ -106,7 +106,7 @@ describe('retention', () => {
     await relay.tick();
     await stored();
     await lab.database.transaction((client) =>
-      requestReplay(client, 'holdfast', {
+      insertReplay(client, 'holdfast', {
         id: randomUUID(),
         subscription: 'main',
         fromSeq: 4,

@@ -20,7 +20,7 @@ it('is over when its transaction was rolled back because something else had fail
   const store = createSubscriptionStore(database);
   const key = { name: 'main', shard: 0 };
   await store.ensure('main', { shards: 1, from: 'beginning', retentionMs: 1_000 });
-  const acquired = await store.acquire(key, 'me', 60_000);
+  const acquired = await store.acquire(key, { owner: 'me', leaseMs: 60_000 });
   if (acquired.kind !== 'acquired') throw new Error('not acquired');
   const routes = [{ topics: '**', to: 'all', ordered: true }];
   const session = await openSession({

@@ -127,9 +127,14 @@ describe('taking a subscription', () => {
     await store.ensure('main', { shards: 1, from: 'beginning', retentionMs: 1_000 });
     answered = false;
     for (let cut = 0; cut < 2; cut += 1)
-      await expect(store.acquire(key, 'me', 60_000)).rejects.toMatchObject({ code: 'HF_COMMIT_IN_DOUBT' });
+      await expect(store.acquire(key, { owner: 'me', leaseMs: 60_000 })).rejects.toMatchObject({
+        code: 'HF_COMMIT_IN_DOUBT',
+      });
     answered = true;
-    expect(await store.acquire(key, 'me', 60_000)).toMatchObject({ kind: 'acquired', lease: { epoch: 3, stalls: 0 } });
+    expect(await store.acquire(key, { owner: 'me', leaseMs: 60_000 })).toMatchObject({
+      kind: 'acquired',
+      lease: { epoch: 3, stalls: 0 },
+    });
   });
 
   it('counts the death of a relay that comes back under its old name', async () => {

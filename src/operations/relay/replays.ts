@@ -9,7 +9,7 @@ import { messageId } from '../../message/id.ts';
 import { assertTopicPattern, topicPatternToRegex } from '../../message/topic-pattern.ts';
 import type { Act } from '../../postgres/audit.ts';
 import type { Database } from '../../postgres/database.ts';
-import { requestReplay as insertReplay } from '../../relay/delivery/replay-store.ts';
+import { insertReplay } from '../../relay/delivery/replay-store.ts';
 import { didYouMean, refuseUnknownOptions } from '../../runtime/options.ts';
 import { audited } from '../parked/interventions.ts';
 import { seqAfter, seqBefore } from '../../relay/log/log-position.ts';

@@ -1,5 +1,5 @@
 /**
- * Brings a page of the log out: every entry is published, parked, or for nobody. Used by the subscription runner.
+ * Brings a page of the log out: every entry is published, parked, or for nobody.
  */
 import { HoldfastError } from '../../errors.ts';
 import type { Clock } from '../../runtime/clock.ts';
@@ -26,6 +26,13 @@ export interface DeliveryContext {
   readonly crashPoint: CrashPoint;
 }
 
+/** The same under a lease, until it is lost or given back. */
+export interface LeasedDelivery extends DeliveryContext {
+  readonly session: Session;
+  /** The hard stop. */
+  readonly signal: AbortSignal;
+}
+
 export interface DeliveryCounts {
   readonly published: number;
   readonly parked: number;
@@ -39,31 +46,23 @@ const BATCH_CHARACTERS = 8 * 1_048_576;
 export type Refusal = Extract<PublishOutcome, { kind: 'refused' }>;
 
 /** Delivers in the order given. When it resolves, nothing of `entries` is left to do for the log's cursor. */
-export async function deliver(
-  context: DeliveryContext,
-  session: Session,
-  entries: readonly LogEntry[],
-  signal: AbortSignal,
-): Promise<DeliveryCounts> {
-  const { subscription } = context;
+export async function deliver(leased: LeasedDelivery, entries: readonly LogEntry[]): Promise<DeliveryCounts> {
+  const { subscription, session, random, log } = leased;
   const { free, held } = split(entries, session.blocked);
-  const { refused, unrouted } = await publishEntries(context, session, free, signal);
-  const failed = await retryInPlace(context, session, refused, signal);
+  const { refused, unrouted } = await publishEntries(leased, free);
+  const failed = await retryInPlace(leased, refused);
 
   const records: ParkedRecord[] = held.map(behind);
   for (const [entry, refusal] of failed) {
-    const facts = { attempts: 1, parkedForMs: 0, random: context.random };
+    const facts = { attempts: 1, parkedForMs: 0, random };
     const record = failedRecord(subscription.parkedRetry, entry.seq, refusal, facts);
     records.push(record);
-    forgetHead(context, session, entry);
+    forgetHead(leased, entry);
     if (subscription.keepsOrder && entry.key !== null) session.blocked.add(entry.key);
-    context.log.error(
-      { messageId: entry.id, topic: entry.topic, err: refusal.error },
-      `message parked: ${record.reason}`,
-    );
+    log.error({ messageId: entry.id, topic: entry.topic, err: refusal.error }, `message parked: ${record.reason}`);
   }
   session.heads.settle();
-  await writeParked(context, session, records);
+  await writeParked(leased, records);
   return {
     published: free.length - unrouted.length - failed.length,
     parked: records.length,
@@ -83,18 +82,21 @@ export function split(
   return { free, held };
 }
 
-/**
- * Publishes each entry to all its destinations; an entry counts as refused if one of them refuses it. One that no route has is
- * `unrouted`: nothing was published, which is not the same as delivered. `again`: they were parked.
- */
+export interface Published {
+  /** Refused by one of its destinations at least. */
+  readonly refused: readonly (readonly [LogEntry, Refusal])[];
+  /** No route has them: nothing was published, which is not the same as delivered. */
+  readonly unrouted: readonly LogEntry[];
+}
+
+/** Publishes each entry to all its destinations. `again`: they were parked. */
 export async function publishEntries(
-  context: DeliveryContext,
-  session: Session,
+  leased: LeasedDelivery,
   entries: readonly LogEntry[],
-  signal: AbortSignal,
   { replayId, again = false }: { readonly replayId?: string; readonly again?: boolean } = {},
-): Promise<{ refused: readonly (readonly [LogEntry, Refusal])[]; unrouted: readonly LogEntry[] }> {
-  const { router, source } = context.subscription;
+): Promise<Published> {
+  const { session, signal, dispatcher } = leased;
+  const { router, source } = leased.subscription;
   const refused = new Map<LogEntry, Refusal>();
   const refuse = (entry: LogEntry, refusal: Refusal) => {
     if (!(refused.get(entry)?.permanent ?? false)) refused.set(entry, refusal);
@@ -103,7 +105,7 @@ export async function publishEntries(
   let owners: LogEntry[] = [];
   let characters = 0;
   const send = async () => {
-    const outcomes = await context.dispatcher.send(batch, session, signal);
+    const outcomes = await dispatcher.send(batch, session, signal);
     for (const [index, outcome] of outcomes.entries()) {
       if (outcome.kind === 'refused') refuse(owners[index] as LogEntry, outcome);
     }
@@ -113,7 +115,7 @@ export async function publishEntries(
   };
   const unrouted: LogEntry[] = [];
   const sentAt = session.reader.databaseTime();
-  if (replayId === undefined) await loadHeads(context, session, entries);
+  if (replayId === undefined) await loadHeads(leased, entries);
   for (const entry of entries) {
     const destinations = router.destinations(entry.topic);
     if (destinations.length === 0) unrouted.push(entry);
@@ -181,13 +183,8 @@ function reasonOf({ permanent, error }: Pick<Refusal, 'permanent' | 'error'>): s
 }
 
 /** Tries messages that were refused for now again, a few times; what is left is to be parked. */
-async function retryInPlace(
-  context: DeliveryContext,
-  session: Session,
-  refused: readonly (readonly [LogEntry, Refusal])[],
-  signal: AbortSignal,
-): Promise<readonly (readonly [LogEntry, Refusal])[]> {
-  const { subscription, clock, random } = context;
+async function retryInPlace(leased: LeasedDelivery, refused: Published['refused']): Promise<Published['refused']> {
+  const { subscription, clock, random, signal } = leased;
   const given: (readonly [LogEntry, Refusal])[] = refused.filter(([, refusal]) => refusal.permanent);
   let pending = refused.filter(([, refusal]) => !refusal.permanent);
   const startedAtMs = clock.monotonic();
@@ -202,10 +199,8 @@ async function retryInPlace(
     await clock.sleep(decision.delayMs, signal);
     signal.throwIfAborted();
     const again = await publishEntries(
-      context,
-      session,
+      leased,
       pending.map(([entry]) => entry),
-      signal,
     );
     given.push(...again.refused.filter(([, refusal]) => refusal.permanent));
     pending = again.refused.filter(([, refusal]) => !refusal.permanent);
@@ -214,17 +209,18 @@ async function retryInPlace(
 }
 
 /** Brings the heads of all keys bound for ordered destinations into memory, in one query. */
-async function loadHeads(context: DeliveryContext, session: Session, entries: readonly LogEntry[]): Promise<void> {
-  if (!context.subscription.router.hasOrdered) return;
+async function loadHeads(leased: LeasedDelivery, entries: readonly LogEntry[]): Promise<void> {
+  const { session } = leased;
+  if (!leased.subscription.router.hasOrdered) return;
   const keyed = entries.flatMap((entry) =>
-    orderedDestinations(context, entry).map((destination) => ({ destination, key: entry.key as string })),
+    orderedDestinations(leased, entry).map((destination) => ({ destination, key: entry.key as string })),
   );
   if (keyed.length > 0) await session.heads.load(session.writeClient, keyed);
 }
 
-export function forgetHead(context: DeliveryContext, session: Session, entry: LogEntry): void {
-  for (const destination of orderedDestinations(context, entry)) {
-    session.heads.unfollow({ destination, key: entry.key as string, id: entry.id });
+export function forgetHead(leased: LeasedDelivery, entry: LogEntry): void {
+  for (const destination of orderedDestinations(leased, entry)) {
+    leased.session.heads.unfollow({ destination, key: entry.key as string, id: entry.id });
   }
 }
 
@@ -233,13 +229,10 @@ function orderedDestinations(context: DeliveryContext, entry: LogEntry): readonl
   return context.subscription.router.destinations(entry.topic).flatMap(({ name, ordered }) => (ordered ? [name] : []));
 }
 
-async function writeParked(
-  context: DeliveryContext,
-  session: Session,
-  records: readonly ParkedRecord[],
-): Promise<void> {
+async function writeParked(leased: LeasedDelivery, records: readonly ParkedRecord[]): Promise<void> {
+  const { session, parking, crashPoint } = leased;
   if (records.length === 0) return;
-  context.crashPoint('relay.park:before');
-  await context.parking.park(session.writeClient, session.epoch, records);
-  context.crashPoint('relay.park:after');
+  crashPoint('relay.park:before');
+  await parking.park(session, records);
+  crashPoint('relay.park:after');
 }

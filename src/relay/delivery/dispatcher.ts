@@ -1,6 +1,6 @@
 /**
  * Hands batches to the broker and does not come back without an answer: an outage is waited out behind a circuit breaker, with
- * backoff, however long it takes. Used by everything in the relay that publishes.
+ * backoff, however long it takes.
  */
 import { HoldfastError, isHoldfastError } from '../../errors.ts';
 import { createBreaker, isBreakerOpen, type Breaker } from '../../runtime/breaker.ts';
@@ -42,14 +42,114 @@ export interface DispatcherOptions {
 const OUTAGE: RetryPolicy = { attempts: Infinity, baseMs: 50, capMs: 5_000, factor: 2, withinMs: Infinity };
 
 export function createDispatcher(options: DispatcherOptions): Dispatcher {
-  const { publisher, subscription, stopping, onAttempt, clock, random, log, crashPoint } = options;
-  const { publishTimeoutMs } = subscription;
-  const probe = (): Promise<void> =>
-    withTimeout((signal) => publisher.check({ signal }), {
-      timeoutMs: publishTimeoutMs,
+  return new PatientDispatcher(options);
+}
+
+class PatientDispatcher implements Dispatcher {
+  readonly breaker: Breaker;
+  readonly #options: DispatcherOptions;
+
+  constructor(options: DispatcherOptions) {
+    this.#options = options;
+    this.breaker = createPublishBreaker(options, () => this.#probe());
+  }
+
+  async send(
+    batch: readonly OutboundMessage[],
+    session: Session,
+    signal: AbortSignal,
+  ): Promise<readonly PublishOutcome[]> {
+    if (batch.length === 0) return [];
+    const { onAttempt, log } = this.#options;
+    for (let failures = 1; ; failures += 1) {
+      onAttempt();
+      await session.leaseLeftMs();
+      try {
+        const outcomes = await this.breaker.run(() => this.#attempt(batch, session, signal));
+        this.#answered(session);
+        return outcomes;
+      } catch (error) {
+        throwIfOver(error, session, signal);
+        const outcomes = isTransportDefect(error) ? await this.#sendApart(batch, session, signal, error) : null;
+        if (outcomes !== null) return outcomes;
+        if (session.trouble === null) log.warn({ err: error }, 'cannot publish; waiting for the broker');
+        // What an open breaker says of itself would hide why it is open.
+        session.trouble = describeError(isBreakerOpen(error) ? (this.breaker.lastFailure ?? error) : error);
+        await this.#waitOut(error, failures, signal);
+      }
+    }
+  }
+
+  #probe(): Promise<void> {
+    const { publisher, subscription, clock } = this.#options;
+    const timeoutMs = subscription.publishTimeoutMs;
+    return withTimeout((signal) => publisher.check({ signal }), {
+      timeoutMs,
       clock,
-      onTimeout: () => timedOut('check', publishTimeoutMs),
+      onTimeout: () => timedOut('check', timeoutMs),
     });
+  }
+
+  /** One call of the broker. */
+  async #attempt(
+    batch: readonly OutboundMessage[],
+    session: Session,
+    signal: AbortSignal,
+  ): Promise<readonly PublishOutcome[]> {
+    const { publisher, subscription, clock, crashPoint } = this.#options;
+    // A call that outlasts the lease could publish beside the next owner, so it is given up at the lease's end at the latest. Asked
+    // here, because the breaker may have spent a while on finding out whether the broker is back.
+    const timeoutMs = Math.min(subscription.publishTimeoutMs, await session.leaseLeftMs());
+    crashPoint('relay.publish:before');
+    const outcomes = await withTimeout((callSignal) => publisher.publish(batch, { signal: callSignal }), {
+      timeoutMs,
+      signal,
+      clock,
+      onTimeout: () => timedOut('publish', timeoutMs),
+    });
+    crashPoint('relay.publish:after');
+    if (outcomes.length !== batch.length) throw wrongNumber(outcomes.length, batch.length);
+    return outcomes;
+  }
+
+  /** After a defect: which of the messages it is. Null when that could not be told. */
+  async #sendApart(
+    batch: readonly OutboundMessage[],
+    session: Session,
+    signal: AbortSignal,
+    defect: unknown,
+  ): Promise<readonly PublishOutcome[] | null> {
+    const { onAttempt, log } = this.#options;
+    log.warn({ err: defect }, 'the transport fails by an error of its code, not of the broker: publishing one by one');
+    const publish = (message: OutboundMessage) => this.#attempt([message], session, signal);
+    try {
+      const outcomes = await publishApart(batch, { check: () => this.#probe(), publish, onAttempt });
+      this.#answered(session);
+      return outcomes;
+    } catch (error) {
+      throwIfOver(error, session, signal);
+      return null;
+    }
+  }
+
+  #answered(session: Session): void {
+    if (session.trouble !== null) this.#options.log.info({}, 'the broker answers again');
+    session.trouble = null;
+  }
+
+  /** Until the next try. Rejects with HF_STOPPED after a soft stop. */
+  async #waitOut(error: unknown, failures: number, signal: AbortSignal): Promise<void> {
+    const { stopping, clock, random } = this.#options;
+    if (stopping().aborted)
+      throw new HoldfastError('HF_STOPPED', 'Stopped while the broker was away; the batch is left for the next run.', {
+        cause: error,
+      });
+    const delayMs = isBreakerOpen(error) ? Math.max(1, this.breaker.openForMs) : backoffMs(OUTAGE, failures, random);
+    await clock.sleep(delayMs, AbortSignal.any([signal, stopping()]));
+  }
+}
+
+function createPublishBreaker({ subscription, clock, log }: DispatcherOptions, probe: () => Promise<void>): Breaker {
   const breaker = createBreaker({
     name: `The broker of subscription '${subscription.name}'`,
     consecutiveFailures: subscription.breaker.consecutiveFailures,
@@ -63,87 +163,22 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     const said = state === 'half-open' || (previous === 'half-open' && state === 'open') ? 'debug' : 'info';
     log[said]({ breaker: state }, `circuit breaker ${state}`);
   });
+  return breaker;
+}
 
-  async function attempt(
-    batch: readonly OutboundMessage[],
-    session: Session,
-    signal: AbortSignal,
-  ): Promise<readonly PublishOutcome[]> {
-    // A call that outlasts the lease could publish beside the next owner, so it is given up at the lease's end at the latest. Asked
-    // here, because the breaker may have spent a while on finding out whether the broker is back.
-    const timeoutMs = Math.min(publishTimeoutMs, await session.leaseLeftMs());
-    crashPoint('relay.publish:before');
-    const outcomes = await withTimeout((callSignal) => publisher.publish(batch, { signal: callSignal }), {
-      timeoutMs,
-      signal,
-      clock,
-      onTimeout: () => timedOut('publish', timeoutMs),
-    });
-    crashPoint('relay.publish:after');
-    if (outcomes.length !== batch.length) {
-      throw new HoldfastError(
-        'HF_TRANSPORT_UNAVAILABLE',
-        `The transport gave ${outcomes.length} outcomes for ${batch.length} messages.`,
-        {
-          advice: 'This is a defect of the transport adapter.',
-        },
-      );
-    }
-    return outcomes;
-  }
+/** Throws when the whole call is over with it: stopped hard, or the lease is gone. */
+function throwIfOver(error: unknown, session: Session, signal: AbortSignal): void {
+  signal.throwIfAborted();
+  session.assertAlive();
+  if (isHoldfastError(error, 'HF_LEASE_LOST')) throw error;
+}
 
-  function answered(session: Session): void {
-    if (session.trouble !== null) log.info({}, 'the broker answers again');
-    session.trouble = null;
-  }
-
-  return {
-    breaker,
-    async send(batch, session, signal) {
-      if (batch.length === 0) return [];
-      /** Rejects when the call is over with it: stopped hard, or the lease is gone. */
-      const unlessOver = (error: unknown): null => {
-        signal.throwIfAborted();
-        session.assertAlive();
-        if (isHoldfastError(error, 'HF_LEASE_LOST')) throw error;
-        return null;
-      };
-      for (let failures = 1; ; failures += 1) {
-        onAttempt();
-        await session.leaseLeftMs();
-        try {
-          const outcomes = await breaker.run(() => attempt(batch, session, signal));
-          answered(session);
-          return outcomes;
-        } catch (error) {
-          unlessOver(error);
-          if (isTransportDefect(error)) {
-            log.warn(
-              { err: error },
-              'the transport fails by an error of its code, not of the broker: publishing one by one',
-            );
-            const each = (message: OutboundMessage) => attempt([message], session, signal);
-            const outcomes = await publishApart(batch, { check: probe, publish: each, onAttempt }).catch(unlessOver);
-            if (outcomes !== null) {
-              answered(session);
-              return outcomes;
-            }
-          }
-          if (session.trouble === null) log.warn({ err: error }, 'cannot publish; waiting for the broker');
-          // What an open breaker says of itself would hide why it is open.
-          session.trouble = describeError(isBreakerOpen(error) ? (breaker.lastFailure ?? error) : error);
-          if (stopping().aborted)
-            throw new HoldfastError(
-              'HF_STOPPED',
-              'Stopped while the broker was away; the batch is left for the next run.',
-              { cause: error },
-            );
-          const delayMs = isBreakerOpen(error) ? Math.max(1, breaker.openForMs) : backoffMs(OUTAGE, failures, random);
-          await clock.sleep(delayMs, AbortSignal.any([signal, stopping()]));
-        }
-      }
-    },
-  };
+function wrongNumber(outcomes: number, messages: number): HoldfastError {
+  return new HoldfastError(
+    'HF_TRANSPORT_UNAVAILABLE',
+    `The transport gave ${outcomes} outcomes for ${messages} messages.`,
+    { advice: 'This is a defect of the transport adapter.' },
+  );
 }
 
 function timedOut(what: string, timeoutMs: number): HoldfastError {

@@ -5,7 +5,7 @@
 import type { ClientBase } from 'pg';
 import { quoteIdentifier } from '../../postgres/quoting.ts';
 import type { LogEntry } from '../log/log-reader.ts';
-import { fenceSql, leaseLost, type SubscriptionKey } from '../subscription/fence.ts';
+import { fenceSql, subscriptionLeaseLost, type LeaseHolder, type SubscriptionKey } from '../subscription/fence.ts';
 
 export interface ParkedRecord {
   readonly seq: number;
@@ -28,9 +28,9 @@ export interface RedriveCandidate {
 
 export interface ParkingStore {
   /** Writes the rows, fenced by the lease; parking the same message again updates it. Rejects with HF_LEASE_LOST. */
-  park(client: ClientBase, epoch: number, records: readonly ParkedRecord[]): Promise<void>;
+  park(holder: LeaseHolder, records: readonly ParkedRecord[]): Promise<void>;
   /** Takes the rows out again after they were published. Rejects with HF_LEASE_LOST. */
-  unpark(client: ClientBase, epoch: number, seqs: readonly number[]): Promise<void>;
+  unpark(holder: LeaseHolder, seqs: readonly number[]): Promise<void>;
   /** Parked messages that killed relays: the cursor may still be before them, and they must not be sent again for that. */
   killers(client: ClientBase): Promise<ReadonlySet<number>>;
   /** Keys that have parked messages. Of all of them, so for the beginning of a session. */
@@ -70,9 +70,9 @@ export function createParkingStore(scope: ParkingScope): ParkingStore {
     `(SELECT q.seq FROM ${table} q WHERE q.subscription = $1 AND q.key = ${row}.key ORDER BY q.seq LIMIT 1)`;
 
   return {
-    async park(client, epoch, records) {
+    async park({ writeClient, epoch }, records) {
       if (records.length === 0) return;
-      const result = await client.query<{ held: boolean }>(
+      const result = await writeClient.query<{ held: boolean }>(
         `WITH fence AS MATERIALIZED (${fence}),
          written AS (
            INSERT INTO ${s}.parked_message AS p
@@ -92,19 +92,19 @@ export function createParkingStore(scope: ParkingScope): ParkingStore {
          SELECT EXISTS (SELECT 1 FROM fence) AS held`,
         [scope.name, scope.shard, epoch, JSON.stringify(records)],
       );
-      if (result.rows[0]?.held !== true) throw leaseLost(scope);
+      if (result.rows[0]?.held !== true) throw subscriptionLeaseLost(scope);
     },
 
-    async unpark(client, epoch, seqs) {
+    async unpark({ writeClient, epoch }, seqs) {
       if (seqs.length === 0) return;
-      const result = await client.query<{ held: boolean }>(
+      const result = await writeClient.query<{ held: boolean }>(
         `WITH fence AS MATERIALIZED (${fence}),
          gone AS (DELETE FROM ${table} USING fence WHERE subscription = $1 AND seq = ANY ($4::bigint[]) RETURNING subscription, key, seq),
          ${nextDueSql(scope.schema)}
          SELECT EXISTS (SELECT 1 FROM fence) AS held`,
         [scope.name, scope.shard, epoch, seqs],
       );
-      if (result.rows[0]?.held !== true) throw leaseLost(scope);
+      if (result.rows[0]?.held !== true) throw subscriptionLeaseLost(scope);
     },
 
     async killers(client) {

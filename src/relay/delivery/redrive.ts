@@ -1,12 +1,11 @@
 /**
  * Publishes parked messages whose time has come, each key in order: the first of every key alone, and only when it went well the
- * ones waiting behind it. Used by the subscription runner between pages.
+ * ones waiting behind it.
  */
 import { HoldfastError } from '../../errors.ts';
 import type { LogEntry } from '../log/log-reader.ts';
-import { failedRecord, forgetHead, publishEntries, type DeliveryContext, type Refusal } from './delivery.ts';
+import { failedRecord, forgetHead, publishEntries, type LeasedDelivery, type Refusal } from './delivery.ts';
 import type { ParkedRecord, RedriveCandidate } from './parking-store.ts';
-import type { Session } from '../subscription/session.ts';
 
 /** What stands in the table while a message is taken up carefully, and after it, if that was the end of the relay. */
 const DIED: Refusal = { kind: 'refused', permanent: false, error: new Error('a relay died publishing it') };
@@ -25,52 +24,46 @@ const NO_ROUTE: Refusal = {
  * it is made, so that one that kills its relay is put off like one that is refused, and is a dead letter in the end.
  */
 export async function redrive(
-  context: DeliveryContext,
-  session: Session,
+  leased: LeasedDelivery,
   limit: number,
-  signal: AbortSignal,
   { careful }: { readonly careful: boolean },
 ): Promise<number> {
-  const { parking, crashPoint } = context;
+  const { session, subscription, parking, random, log, crashPoint } = leased;
   const candidates = new Map(
     (await parking.redrivable(session.writeClient, careful ? 1 : limit)).map((candidate) => [candidate.seq, candidate]),
   );
   if (candidates.size === 0) return 0;
   const afterFailure = (seq: number, refusal: Refusal): ParkedRecord => {
     const { attempts, parkedForMs } = candidates.get(seq) as RedriveCandidate;
-    const facts = { attempts: attempts + 1, parkedForMs, random: context.random };
-    return failedRecord(context.subscription.parkedRetry, seq, refusal, facts);
+    const facts = { attempts: attempts + 1, parkedForMs, random };
+    return failedRecord(subscription.parkedRetry, seq, refusal, facts);
   };
   if (careful) {
     const marks = [...candidates.keys()].map((seq) => ({ ...afterFailure(seq, DIED), reason: DIED.error.message }));
-    await parking.park(session.writeClient, session.epoch, marks);
+    await parking.park(session, marks);
   }
   const entries = await session.reader.pick([...candidates.keys()]);
-  const { heads, followers } = waves(entries, context.subscription.keepsOrder);
+  const { heads, followers } = waves(entries, subscription.keepsOrder);
 
   /** Resolves with the entries that went out. */
   const publishWave = async (batch: readonly LogEntry[]): Promise<readonly LogEntry[]> => {
     if (batch.length === 0) return [];
-    const { refused, unrouted } = await publishEntries(context, session, batch, signal, { again: true });
+    const { refused, unrouted } = await publishEntries(leased, batch, { again: true });
     const staying = new Set([...unrouted, ...refused.map(([entry]) => entry)]);
     const gone = batch.filter((entry) => !staying.has(entry));
     crashPoint('relay.redrive:before');
     await parking.unpark(
-      session.writeClient,
-      session.epoch,
+      session,
       gone.map((entry) => entry.seq),
     );
-    await parking.park(session.writeClient, session.epoch, [
+    await parking.park(session, [
       ...refused.map(([entry, refusal]) => afterFailure(entry.seq, refusal)),
       ...unrouted.map(({ seq }) => ({ ...afterFailure(seq, NO_ROUTE), reason: 'no route has its topic' })),
     ]);
     crashPoint('relay.redrive:after');
     for (const { id, topic } of unrouted)
-      context.log.error(
-        { messageId: id, topic },
-        'parked message not published: no route has its topic; it stays parked',
-      );
-    for (const [entry] of refused) forgetHead(context, session, entry);
+      log.error({ messageId: id, topic }, 'parked message not published: no route has its topic; it stays parked');
+    for (const [entry] of refused) forgetHead(leased, entry);
     session.heads.settle();
     return gone;
   };

@@ -3,7 +3,7 @@
  */
 import type { ClientBase } from 'pg';
 import { quoteIdentifier } from '../../postgres/quoting.ts';
-import { fenceSql, leaseLost, type SubscriptionKey } from '../subscription/fence.ts';
+import { fenceSql, subscriptionLeaseLost, type LeaseHolder } from '../subscription/fence.ts';
 
 export interface Replay {
   readonly id: string;
@@ -34,7 +34,7 @@ export interface ReplayCounts {
 }
 
 /** Asks for a replay, in the caller's transaction. */
-export async function requestReplay(client: ClientBase, schema: string, request: ReplayRequest): Promise<void> {
+export async function insertReplay(client: ClientBase, schema: string, request: ReplayRequest): Promise<void> {
   await client.query(
     `INSERT INTO ${quoteIdentifier(schema)}.replay (id, subscription, from_seq, to_seq, topic, key, position) VALUES ($1, $2, $3, $4, $5, $6, $3)`,
     [request.id, request.subscription, request.fromSeq, request.toSeq, request.topic, request.key],
@@ -69,14 +69,12 @@ export async function beginReplayPage(
 
 /** Notes progress, fenced by the lease. Resolves with the counts of the whole replay so far. Rejects with HF_LEASE_LOST. */
 export async function advanceReplay(
-  client: ClientBase,
   schema: string,
-  key: SubscriptionKey,
-  epoch: number,
+  { key, epoch, writeClient }: LeaseHolder,
   progress: ReplayCounts & { readonly id: string; readonly position: number; readonly finished: boolean },
 ): Promise<ReplayCounts> {
   const { id, position, published, unrouted, refused, finished } = progress;
-  const result = await client.query<Record<keyof ReplayCounts, string>>(
+  const result = await writeClient.query<Record<keyof ReplayCounts, string>>(
     `WITH fence AS MATERIALIZED (${fenceSql(schema)})
      UPDATE ${quoteIdentifier(schema)}.replay SET position = $5, published = published + $6, unrouted = unrouted + $8, refused = refused + $9,
        finished_at = CASE WHEN $7 THEN clock_timestamp() END
@@ -84,6 +82,6 @@ export async function advanceReplay(
     [key.name, key.shard, epoch, id, position, published, finished, unrouted, refused],
   );
   const row = result.rows[0];
-  if (row === undefined) throw leaseLost(key);
+  if (row === undefined) throw subscriptionLeaseLost(key);
   return { published: Number(row.published), unrouted: Number(row.unrouted), refused: Number(row.refused) };
 }

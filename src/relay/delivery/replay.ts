@@ -1,9 +1,8 @@
 /**
- * Works off replays page by page, between pages of the live log, so that neither starves the other. Used by the subscription runner.
+ * Works off replays page by page, between pages of the live log, so that neither starves the other.
  */
-import { publishEntries, type DeliveryContext } from './delivery.ts';
+import { publishEntries, type LeasedDelivery } from './delivery.ts';
 import { advanceReplay, beginReplayPage, type ReplayCounts } from './replay-store.ts';
-import type { Session } from '../subscription/session.ts';
 
 /** A page begun so often has killed its relays, or one after the other was stopped in it. */
 const CAREFUL_FROM = 3;
@@ -12,14 +11,8 @@ const CAREFUL_FROM = 3;
  * One page of the oldest open replay. Resolves with whether there is more to do. After deaths the page is one message, and the replay
  * is past it before it is published: one that kills its relay is passed over.
  */
-export async function replayPage(
-  context: DeliveryContext,
-  session: Session,
-  schema: string,
-  limit: number,
-  signal: AbortSignal,
-): Promise<boolean> {
-  const { subscription, log, crashPoint } = context;
+export async function replayPage(leased: LeasedDelivery, schema: string, limit: number): Promise<boolean> {
+  const { session, subscription, log, crashPoint } = leased;
   const replay = await beginReplayPage(session.writeClient, schema, subscription.name);
   if (replay === null) return false;
   const careful = replay.begunTimes >= CAREFUL_FROM;
@@ -28,7 +21,7 @@ export async function replayPage(
   const { entries, next } = await session.reader.range(wanted);
   const finished = next === null;
   const passed = (counts: ReplayCounts) =>
-    advanceReplay(session.writeClient, schema, session.key, session.epoch, {
+    advanceReplay(schema, session, {
       id: replay.id,
       position: next ?? toSeq + 1,
       finished,
@@ -41,7 +34,7 @@ export async function replayPage(
     );
     await passed({ published: entries.length, unrouted: 0, refused: 0 });
   }
-  const { refused, unrouted } = await publishEntries(context, session, entries, signal, { replayId: replay.id });
+  const { refused, unrouted } = await publishEntries(leased, entries, { replayId: replay.id });
   for (const [entry, { error }] of refused) {
     log.error({ replayId: replay.id, messageId: entry.id, err: error }, 'replayed message refused by the broker');
   }

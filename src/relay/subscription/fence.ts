@@ -1,13 +1,20 @@
 /**
- * The fence of a subscription's lease: what stands in statements that only its holder may make, and the error when it is not. Used by
- * everything in the relay that writes under the lease.
+ * The fence of a subscription's lease: what stands in statements that only its holder may make, and the error when it is not.
  */
+import type { ClientBase } from 'pg';
 import { HoldfastError } from '../../errors.ts';
 import { quoteIdentifier } from '../../postgres/quoting.ts';
 
 export interface SubscriptionKey {
   readonly name: string;
   readonly shard: number;
+}
+
+/** Who holds a lease, as a statement needs it: the connection for all that is written under it, and the epoch that proves it. */
+export interface LeaseHolder {
+  readonly key: SubscriptionKey;
+  readonly epoch: number;
+  readonly writeClient: ClientBase;
 }
 
 /**
@@ -19,7 +26,7 @@ export function fenceSql(schema: string): string {
     WHERE name = $1 AND shard = $2 AND lease_epoch = $3 AND lease_owner IS NOT NULL FOR SHARE`;
 }
 
-export function leaseLost(key: SubscriptionKey): HoldfastError {
+export function subscriptionLeaseLost(key: SubscriptionKey): HoldfastError {
   return new HoldfastError(
     'HF_LEASE_LOST',
     `The lease of subscription '${key.name}' (shard ${key.shard}) went to another relay.`,

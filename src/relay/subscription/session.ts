@@ -1,27 +1,25 @@
 /**
- * A held subscription: its lease, its connections, and the cursor's way into the database. Used by the subscription runner, which
- * drops it whole (and takes it anew) whenever a connection or the lease is lost: nothing of its memory outlives the doubt.
- *
- * The cursor in memory runs ahead of the stored one by at most one write: while that is under way, progress gathers and goes with
- * the next. Dying in between means duplicates, never loss.
+ * A held subscription: its lease, its connections, and its progress. It is dropped whole, and taken anew, whenever a connection or the
+ * lease is lost: nothing of its memory outlives the doubt.
  */
 import type { Client } from 'pg';
+import { runTransaction, type Database } from '../../postgres/database.ts';
+import { inTurn } from '../../postgres/in-turn.ts';
+import { LOCK_PATIENCE_MS } from '../../postgres/lock-wait.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import type { CrashPoint } from '../../runtime/crash-point.ts';
-import { runTransaction, type Database } from '../../postgres/database.ts';
-import { LOCK_PATIENCE_MS } from '../../postgres/lock-wait.ts';
-import { inTurn } from '../../postgres/in-turn.ts';
 import type { Cursor } from '../log/cursor.ts';
-import { createKeyHeads, type KeyHeads } from './key-heads.ts';
 import { createLogReader, LOG_READER_SETTINGS, type LogReader } from '../log/log-reader.ts';
+import { subscriptionLeaseLost, type LeaseHolder, type SubscriptionKey } from './fence.ts';
+import { createKeyHeads, type KeyHeads } from './key-heads.ts';
+import { LeaseClock } from './lease-clock.ts';
+import type { Lease } from './lease-taker.ts';
 import type { ResolvedSubscription } from './options.ts';
 import type { ProbeState } from './poison.ts';
-import { leaseLost, type SubscriptionKey } from './fence.ts';
-import type { Lease, SubscriptionStore } from './subscription-store.ts';
+import { ProgressWriter, type Progress } from './progress.ts';
+import type { SubscriptionStore } from './subscription-store.ts';
 
-export interface Session {
-  readonly key: SubscriptionKey;
-  readonly epoch: number;
+export interface Session extends LeaseHolder {
   readonly reader: LogReader;
   readonly heads: KeyHeads;
   /** For reads of the log beside the reader's own. */
@@ -37,11 +35,11 @@ export interface Session {
   trouble: string | null;
   /** Milliseconds for which it is still safe to publish by this process's own clock. Rejects with HF_LEASE_LOST when it is not. */
   leaseLeftMs(): Promise<number>;
-  /** Progress: `count` messages went out and the cursor is now there. Rejects when an earlier write failed. */
+  /** Progress: `count` messages went out and the cursor is now there. Throws when an earlier write failed. */
   advance(cursor: Cursor, count: number): void;
   /** Resolves once all progress is stored. */
   flush(): Promise<void>;
-  /** Rejects soon after when the connection or the lease is gone. */
+  /** Throws soon after the connection or the lease is gone. */
   assertAlive(): void;
   /** Stores progress and gives the lease back, when it can, and closes the connections. */
   close(options: { readonly release: boolean }): Promise<void>;
@@ -61,27 +59,41 @@ export interface SessionOptions {
   readonly readTimeoutMs?: number | undefined;
 }
 
-/** Least time between two writes of the cursor, in milliseconds: bounds the writes at a trickle, and the duplicates after a crash. */
-const PERSIST_EVERY_MS = 20;
 /** How long an answer is waited for on the way to a lost lease: what takes longer loses it anyway. A part of the lease. */
 const PATIENCE = 0.75;
-/** The part of the lease at whose end nothing is published any more, against clocks that run apart and calls that take their time. */
-const SAFETY = 0.25;
 
 export async function openSession(options: SessionOptions): Promise<Session> {
-  const { database, store, subscription, key, lease, clock, crashPoint } = options;
+  const failure = new FirstFailure();
+  const session = new LeasedSession(options, await connect(options, failure), failure);
+  void session.keepLease();
+  return session;
+}
+
+/** The first thing that went wrong; what follows from it is not worth telling. */
+class FirstFailure {
+  error: Error | null = null;
+
+  note(error: unknown): void {
+    this.error ??= error instanceof Error ? error : new Error(String(error));
+  }
+}
+
+interface Connections {
+  readonly readClient: Client;
+  readonly writeClient: Client;
+}
+
+async function connect(options: SessionOptions, failure: FirstFailure): Promise<Connections> {
+  const { database, subscription } = options;
   const { leaseMs } = subscription;
-  let failure: Error | null = null;
-  const onLost = (error: Error) => {
-    failure ??= error;
-  };
+  const onLost = (error: Error) => failure.note(error);
   const queryTimeoutMs = Math.ceil(leaseMs * PATIENCE);
   // The first read after a long absence may take longer than a lease, which the other connection holds meanwhile.
   const readClient = await database.dedicatedConnection({
     onLost,
     queryTimeoutMs: Math.max(queryTimeoutMs, options.readTimeoutMs ?? 0),
   });
-  let writeClient: Client;
+  let writeClient: Client | null = null;
   try {
     await readClient.query(LOG_READER_SETTINGS);
     writeClient = inTurn(await database.dedicatedConnection({ onLost, queryTimeoutMs }));
@@ -92,160 +104,142 @@ export async function openSession(options: SessionOptions): Promise<Session> {
     await writeClient.query(
       `SET idle_in_transaction_session_timeout = ${Math.ceil(leaseMs / 2)}; SET lock_timeout = ${LOCK_PATIENCE_MS}`,
     );
+    return { readClient, writeClient };
   } catch (error) {
-    await readClient.end().catch(() => {});
+    await Promise.allSettled([readClient.end(), writeClient?.end()]);
     throw error;
   }
+}
 
-  const heads = createKeyHeads(database.schema, subscription.name);
-  let cursor = lease.cursor;
-  let published = lease.published;
-  let confirmedAtMs = options.leasedAtMs;
-  let dirty = false;
-  let writing: Promise<void> | null = null;
-  let lastWriteAtMs = -Infinity;
-  const rate = createRate(clock);
-  const closed = new AbortController();
+class LeasedSession implements Session {
+  readonly key: SubscriptionKey;
+  readonly epoch: number;
+  readonly reader: LogReader;
+  readonly heads: KeyHeads;
+  readonly readClient: Client;
+  readonly writeClient: Client;
+  probe: ProbeState | null;
+  blocked = new Set<string>();
+  trouble: string | null = null;
 
-  const leftMs = () => confirmedAtMs + leaseMs * (1 - SAFETY) - clock.monotonic();
+  readonly #options: SessionOptions;
+  readonly #failure: FirstFailure;
+  readonly #lease: LeaseClock;
+  readonly #progress: ProgressWriter;
+  readonly #closed = new AbortController();
 
-  async function confirm(write: () => Promise<void>): Promise<void> {
-    const sentAtMs = clock.monotonic();
-    await write();
-    confirmedAtMs = sentAtMs;
+  constructor(options: SessionOptions, { readClient, writeClient }: Connections, failure: FirstFailure) {
+    const { database, subscription, key, lease, clock } = options;
+    this.key = key;
+    this.epoch = lease.epoch;
+    this.reader = createLogReader(readClient, database.schema, {
+      topics: subscription.topics,
+      shard: key.shard,
+      shards: subscription.shards,
+    });
+    this.heads = createKeyHeads(database.schema, subscription.name);
+    this.readClient = readClient;
+    this.writeClient = writeClient;
+    this.probe = lease.probe;
+    this.#options = options;
+    this.#failure = failure;
+    this.#lease = new LeaseClock(clock, subscription.leaseMs, options.leasedAtMs);
+    this.#progress = new ProgressWriter({
+      clock,
+      stored: lease,
+      write: (progress) => this.#write(progress),
+      onError: (error) => failure.note(error),
+    });
   }
 
-  async function writeProgress(): Promise<void> {
-    const progress = { cursor, published, rate: rate.perSecond(), probe: session.probe, trouble: session.trouble };
+  get cursor(): Cursor {
+    return this.#progress.cursor;
+  }
+
+  get published(): number {
+    return this.#progress.published;
+  }
+
+  async leaseLeftMs(): Promise<number> {
+    this.assertAlive();
+    if (this.#lease.leftMs() > 0) return this.#lease.leftMs();
+    // Perhaps this process only slept, and nobody took over: ask.
+    await this.#renew();
+    if (this.#lease.leftMs() <= 0) throw subscriptionLeaseLost(this.key);
+    return this.#lease.leftMs();
+  }
+
+  advance(cursor: Cursor, count: number): void {
+    this.assertAlive();
+    this.#progress.advance(cursor, count);
+  }
+
+  async flush(): Promise<void> {
+    await this.#progress.flush();
+    this.assertAlive();
+  }
+
+  assertAlive(): void {
+    if (this.#failure.error !== null) throw this.#failure.error;
+  }
+
+  async close({ release }: { readonly release: boolean }): Promise<void> {
+    const { store, crashPoint } = this.#options;
+    this.#closed.abort();
+    try {
+      if (this.#failure.error === null) {
+        await this.flush();
+        if (release) {
+          crashPoint('relay.release:before');
+          await store.release(this);
+          crashPoint('relay.release:after');
+        }
+      }
+    } finally {
+      this.#failure.note(new Error('the session is closed'));
+      await Promise.allSettled([this.readClient.end(), this.writeClient.end()]);
+    }
+  }
+
+  /** Renews the lease while no progress does. Until the session is closed or has failed; never rejects. */
+  async keepLease(): Promise<void> {
+    const { clock, subscription, crashPoint } = this.#options;
+    const closed = this.#closed.signal;
+    while (!closed.aborted && this.#failure.error === null) {
+      await clock.sleep(subscription.leaseMs / 6, closed);
+      if (closed.aborted || !this.#lease.isRenewalDue() || this.#progress.isWriting) continue;
+      try {
+        crashPoint('relay.renew:before');
+        await this.#renew();
+        crashPoint('relay.renew:after');
+      } catch (error) {
+        this.#failure.note(error);
+      }
+    }
+  }
+
+  #renew(): Promise<void> {
+    const { store, subscription } = this.#options;
+    return this.#lease.confirm(() => store.renew(this, subscription.leaseMs, this.trouble));
+  }
+
+  async #write(progress: Progress): Promise<void> {
+    const { store, subscription, crashPoint } = this.#options;
+    const { heads, writeClient } = this;
+    const advance = () =>
+      store.advance(this, subscription.leaseMs, { ...progress, probe: this.probe, trouble: this.trouble });
     crashPoint('relay.advance:before');
-    await confirm(async () => {
-      if (!heads.dirty) return store.advance(writeClient, key, lease.epoch, leaseMs, progress);
+    await this.#lease.confirm(async () => {
+      if (!heads.dirty) return advance();
       // Something parked meanwhile may fall into this transaction. Should it fail, the session is over, and the stored cursor, which
       // is still before what was parked, brings it up again.
       const written = await runTransaction(writeClient, 'BEGIN', async () => {
         const persisted = await heads.persist(writeClient);
-        await store.advance(writeClient, key, lease.epoch, leaseMs, progress);
+        await advance();
         return persisted;
       });
       written();
     });
     crashPoint('relay.advance:after');
   }
-
-  async function writeWhileDirty(): Promise<void> {
-    try {
-      while (dirty) {
-        await clock.sleep(lastWriteAtMs + PERSIST_EVERY_MS - clock.monotonic(), flushing.signal);
-        dirty = false;
-        lastWriteAtMs = clock.monotonic();
-        await writeProgress();
-      }
-    } catch (error) {
-      failure ??= error instanceof Error ? error : new Error(String(error));
-    } finally {
-      writing = null;
-    }
-  }
-  let flushing = new AbortController();
-
-  async function keepLease(): Promise<void> {
-    while (!closed.signal.aborted && failure === null) {
-      await clock.sleep(leaseMs / 6, closed.signal);
-      if (closed.signal.aborted || clock.monotonic() - confirmedAtMs < leaseMs / 3 || writing !== null) continue;
-      try {
-        crashPoint('relay.renew:before');
-        await confirm(() => store.renew(writeClient, key, lease.epoch, leaseMs, session.trouble));
-        crashPoint('relay.renew:after');
-      } catch (error) {
-        failure ??= error instanceof Error ? error : new Error(String(error));
-      }
-    }
-  }
-
-  const session: Session = {
-    key,
-    epoch: lease.epoch,
-    reader: createLogReader(readClient, database.schema, {
-      topics: subscription.topics,
-      shard: key.shard,
-      shards: subscription.shards,
-    }),
-    heads,
-    readClient,
-    writeClient,
-    get cursor() {
-      return cursor;
-    },
-    get published() {
-      return published;
-    },
-    probe: lease.probe,
-    blocked: new Set(),
-    trouble: null,
-    async leaseLeftMs() {
-      session.assertAlive();
-      if (leftMs() > 0) return leftMs();
-      // Perhaps this process only slept, and nobody took over: ask.
-      await confirm(() => store.renew(writeClient, key, lease.epoch, leaseMs, session.trouble));
-      if (leftMs() <= 0) throw leaseLost(key);
-      return leftMs();
-    },
-    advance(next, count) {
-      session.assertAlive();
-      cursor = next;
-      published += count;
-      rate.add(count);
-      dirty = true;
-      writing ??= writeWhileDirty();
-    },
-    async flush() {
-      flushing.abort();
-      await writing;
-      flushing = new AbortController();
-      session.assertAlive();
-    },
-    assertAlive() {
-      if (failure !== null) throw failure;
-    },
-    async close({ release }) {
-      closed.abort();
-      try {
-        if (failure === null) {
-          await session.flush();
-          if (release) {
-            crashPoint('relay.release:before');
-            await store.release(writeClient, key, lease.epoch);
-            crashPoint('relay.release:after');
-          }
-        }
-      } finally {
-        failure ??= new Error('the session is closed');
-        await Promise.allSettled([readClient.end(), writeClient.end()]);
-      }
-    },
-  };
-  void keepLease();
-  return session;
-}
-
-/** Messages per second over the last few seconds, smoothed; for status only. */
-function createRate(clock: Clock): { add(count: number): void; perSecond(): number } {
-  const TAU_MS = 5_000;
-  let value = 0;
-  let atMs = clock.monotonic();
-  const decay = () => {
-    const nowMs = clock.monotonic();
-    value *= Math.exp(-(nowMs - atMs) / TAU_MS);
-    atMs = nowMs;
-  };
-  return {
-    add(count) {
-      decay();
-      value += count / (TAU_MS / 1000);
-    },
-    perSecond() {
-      decay();
-      return value;
-    },
-  };
 }

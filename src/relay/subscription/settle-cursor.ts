@@ -1,7 +1,7 @@
 /**
  * Makes a stored cursor good in the server that is there now, before anything is read by it: another cluster (restore, logical
  * migration, pg_upgrade), another timeline (a promoted standby, a restore to a point in time), a sequence that is behind the log.
- * Used by the subscription store, in the transaction that takes the lease.
+ * In the transaction that takes the lease.
  */
 import type { PoolClient } from 'pg';
 import { HoldfastError } from '../../errors.ts';
@@ -44,15 +44,18 @@ export function isSequenceBehind(row: Pick<SubscriptionRow, 'drawn' | 'newest' |
   return Number(row.drawn) < Math.max(Number(row.newest ?? 0), Number(row.high), Number(row.floor));
 }
 
-/**
- * Rejects with HF_FAILOVER under the policy 'hold'. `row` is the subscription's as it was just read, or taken, in this transaction.
- */
+export interface Unsettled {
+  readonly key: SubscriptionKey;
+  /** As it was just read, or taken, in this transaction. */
+  readonly row: SubscriptionRow;
+  readonly policy: FailoverPolicy;
+}
+
+/** Rejects with HF_FAILOVER under the policy 'hold'. */
 export async function settleCursor(
   client: PoolClient,
   schema: string,
-  key: SubscriptionKey,
-  row: SubscriptionRow,
-  policy: FailoverPolicy,
+  { key, row, policy }: Unsettled,
 ): Promise<Settled> {
   const change = serverChange(row);
   if (change !== 'none' && policy === 'hold' && !(await isAdopted(client, schema)))

@@ -1,5 +1,5 @@
 /**
- * A row of the table `subscription`, and the cursor in it. Used by subscription-store.ts and settle-cursor.ts.
+ * A row of the table `subscription`, and the cursor in it.
  */
 import { quoteIdentifier } from '../../postgres/quoting.ts';
 import type { Cursor } from '../log/cursor.ts';

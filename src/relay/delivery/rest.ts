@@ -1,0 +1,54 @@
+/**
+ * The rest between two looks at the log, and sleep: a runner that sleeps is woken by writers.
+ */
+import type { Clock } from '../../runtime/clock.ts';
+import { expectAfter, isExpecting, NOTHING_EXPECTED, pace, type Expectation } from '../subscription/pacing.ts';
+import type { PageFacts } from './held-shard.ts';
+import type { Sleeper } from './runner-context.ts';
+
+export interface RestOptions {
+  readonly clock: Clock;
+  readonly sleeper: Sleeper;
+  /** How long a sleeper waits for a wake-up before it looks by itself, in milliseconds. */
+  readonly idlePollMs: number;
+}
+
+export class Rest {
+  readonly #options: RestOptions;
+  #lastMessageAtMs: number;
+  #expectation: Expectation = NOTHING_EXPECTED;
+  /** Sleep was declared, and one more look was taken after that. */
+  #asleep = false;
+
+  constructor(options: RestOptions) {
+    this.#options = options;
+    this.#lastMessageAtMs = options.clock.monotonic();
+  }
+
+  wake(): void {
+    this.#asleep = false;
+  }
+
+  /** Resolves with the milliseconds until the next look; may declare sleep. */
+  async after({ found, more, drawn, high }: PageFacts): Promise<number> {
+    const { clock, sleeper, idlePollMs } = this.#options;
+    const nowMs = clock.monotonic();
+    if (found) this.#lastMessageAtMs = nowMs;
+    this.#expectation = expectAfter(this.#expectation, { drawn, high, found });
+    const next = pace({
+      more,
+      expecting: isExpecting(this.#expectation),
+      idleForMs: nowMs - this.#lastMessageAtMs,
+      canSleep: sleeper.canSleep,
+    });
+    if (next.kind === 'poll') {
+      this.#asleep = false;
+      return next.delayMs;
+    }
+    // Said again at every idle poll, since a relay that wakes may have unsaid it for all.
+    await sleeper.declareSleep();
+    if (this.#asleep) return idlePollMs;
+    this.#asleep = true;
+    return 0;
+  }
+}
