@@ -93,7 +93,7 @@ export function audit(books: Books, ordered: number): Audit {
     cancellationsRefused: cancels.refused,
     cancellationsLost: cancels.lost,
     ghosts: ghosts(books),
-    parked: books.parked + books.mail,
+    parked: books.parked + books.runMessage,
   };
   const sections = [
     { title: 'Messages', findings: messageFindings(figures) },
@@ -141,15 +141,19 @@ function sagaFindings(figures: Figures, ordered: number, why: string): readonly 
   ];
 }
 
-/** What the compensated runs were undone for. */
+/** What the compensated runs were compensated for. */
 function reasons({ runs }: Books): string {
   const counts = new Map<string, number>();
   for (const { status, events } of runs) {
     if (status !== 'compensated') continue;
-    const undoing = events.find((event) => event.t === 'undoing');
-    const error = undoing?.error;
+    const compensating = events.find((event) => event.t === 'undoing');
+    const error = compensating?.error;
     const reason =
-      undoing?.reason === 'failed' ? (error?.code === 'HF_REJECTED' ? error.message : 'no answer') : undoing?.reason;
+      compensating?.reason === 'failed'
+        ? error?.code === 'HF_REJECTED'
+          ? error.message
+          : 'no answer'
+        : compensating?.reason;
     counts.set(reason ?? 'unknown', (counts.get(reason ?? 'unknown') ?? 0) + 1);
   }
   const parts = [...counts].toSorted(([, a], [, b]) => b - a);

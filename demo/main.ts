@@ -90,12 +90,14 @@ async function demo({ orders, seed, transport }: Options): Promise<number> {
   return present(audit(books, orders), fleet, broker.kind) && complaint === undefined ? 0 : 1;
 }
 
-/** One of the runs that were undone, as `holdfast saga show` draws it. */
+/** One of the runs that were compensated, as `holdfast saga show` draws it. */
 async function tell({ runs }: Books, { orders }: Databases): Promise<void> {
   const run = mostEventful(runs);
   if (run === null) return;
   const { run: summary, journal, now } = await showRun(orders, run.id);
-  screen.story('One of the runs that were undone', (ui) => formatTimeline({ run: summary, rows: journal, now }, ui));
+  screen.story('One of the runs that were compensated', (ui) =>
+    formatTimeline({ run: summary, rows: journal, now }, ui),
+  );
 }
 
 /** Shows the audit. False when something in it is wrong. */
@@ -119,7 +121,7 @@ function present(result: Audit, fleet: Fleet, transport: string): boolean {
     ),
   );
   const verdict = ok
-    ? 'Every order is carried out or undone. Nothing lost, nothing twice.'
+    ? 'Every order is carried out or compensated. Nothing lost, nothing twice.'
     : 'Something is wrong: see above.';
   screen.verdict(ok, `${verdict} ${kills} kills, ${seconds} s.`);
   if (options.json) {

@@ -15,7 +15,7 @@ export const USAGE = `Usage: npm run demo -- [options]
 Some thousands of orders, each a saga over payment, stock and shipping: started in the transaction of the order, carried out by
 two workers, by commands through outbox, relay, BullMQ and inboxes. Cards are declined, goods run out, participants are slow or
 silent, customers change their minds, messages are delivered twice, and processes are killed with SIGKILL. In the end an audit
-reads the tables: every order is carried out or undone, nothing is lost and nothing done twice. Exit code 1 if anything is wrong.
+reads the tables: every order is carried out or compensated, nothing is lost and nothing done twice. Exit code 1 if anything is wrong.
 
 Options:
   --orders N        how many orders are placed, from 20 on (default 1500)

@@ -19,8 +19,8 @@ export interface Progress {
   /** Messages sent, and effects in the ledgers: they tell whether anything moves. */
   readonly sent: number;
   readonly effects: number;
-  /** Mail that no run has taken in. */
-  readonly mail: number;
+  /** Run messages that no run has taken in. */
+  readonly runMessage: number;
   /** Messages that a relay or a consumer has given up on. */
   readonly parked: number;
 }
@@ -41,7 +41,7 @@ export async function readProgress(databases: Databases): Promise<Progress> {
     'SELECT status, count(*)::integer AS count FROM holdfast.saga_run GROUP BY status',
   );
   const count = (status: string): number => runs.find((row) => row.status === status)?.count ?? 0;
-  const { rows: orders } = await databases.orders.query<{ placed: number; mail: number }>(
+  const { rows: orders } = await databases.orders.query<{ placed: number; runMessage: number }>(
     'SELECT (SELECT count(*) FROM orders)::integer AS placed, (SELECT count(*) FROM holdfast.saga_mail)::integer AS mail',
   );
   return {
@@ -55,7 +55,7 @@ export async function readProgress(databases: Databases): Promise<Progress> {
     stuck: count('stuck'),
     sent,
     effects,
-    mail: orders[0]?.mail ?? 0,
+    runMessage: orders[0]?.runMessage ?? 0,
     parked,
   };
 }

@@ -59,7 +59,12 @@ export async function runOrders({ fleet, databases, backlog, screen, orders }: R
       runsPerSecond: rate(done),
       down,
       counters: { completed, compensated },
-      flow: { 'under way': fresh + running, 'waiting for an answer': waiting, 'being undone': compensating, stuck },
+      flow: {
+        'under way': fresh + running,
+        'waiting for an answer': waiting,
+        'being compensated': compensating,
+        stuck,
+      },
       troubles: {
         kills: fleet.counted('killed'),
         'duplicates dropped': fleet.counted('duplicates'),
@@ -81,7 +86,7 @@ export async function runOrders({ fleet, databases, backlog, screen, orders }: R
     const backAfterMs = performance.now() - killedMs;
     screen.killed({ victim, part: ended(reached) / orders, pid, backAfterMs, atWork });
   }
-  const idle = async ({ mail }: Progress): Promise<boolean> => mail === 0 && (await backlog.count()) === 0;
+  const idle = async ({ runMessage }: Progress): Promise<boolean> => runMessage === 0 && (await backlog.count()) === 0;
   await reach(
     async (now) =>
       now.placed === orders &&
@@ -116,6 +121,6 @@ function missing(now: Progress, queued: number, orders: number): string {
   return [
     `Nothing has moved for ${STALLED_MS / 1000} s, and not everything is done:`,
     `${now.placed} of ${orders} orders placed, ${ended(now)} at their end, ${now.stuck} stuck;`,
-    `${queued} messages in queues, ${now.mail} unread, ${now.parked} parked.`,
+    `${queued} messages in queues, ${now.runMessage} unread, ${now.parked} parked.`,
   ].join('\n');
 }

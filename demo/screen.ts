@@ -90,7 +90,7 @@ export function openScreen(stream: WriteStream): Screen {
     const width = Math.max(10, Math.min(BAR_WIDTH, columns() - 36));
     const upTo = (part: number): number => Math.round(part * width);
     const marks = new Set(kills.map((kill) => Math.min(width - 1, Math.floor(kill * width))));
-    const [done, undone, begun] = [
+    const [done, takenBack, begun] = [
       upTo(completed),
       upTo(completed + compensated),
       upTo(completed + compensated + underWay),
@@ -98,7 +98,7 @@ export function openScreen(stream: WriteStream): Screen {
     const cell = (at: number): string => {
       if (marks.has(at)) return red('✗');
       if (at < done) return green('━');
-      if (at < undone) return yellow('━');
+      if (at < takenBack) return yellow('━');
       return at < begun ? cyan('╍') : dim('─');
     };
     return Array.from({ length: width }, (_, at) => cell(at)).join('');

@@ -15,7 +15,10 @@ import { saga, step, type Saga } from '../src/index.ts';
 
 /** The client of an agency. `book` throws `Rejection` when it has nothing left; any other error leaves open what has happened. */
 export interface Agency<Wish> {
-  book(wish: Wish, options: { readonly idempotencyKey: string; readonly signal: AbortSignal }): Promise<Booking>;
+  book(
+    pendingCompensation: Wish,
+    options: { readonly idempotencyKey: string; readonly signal: AbortSignal },
+  ): Promise<Booking>;
   cancel(tripId: string, options: { readonly idempotencyKey: string; readonly signal: AbortSignal }): Promise<void>;
   find(tripId: string, options: { readonly signal: AbortSignal }): Promise<Booking | null>;
 }
@@ -54,7 +57,7 @@ export function bookTrip({ flights, hotels, cars }: Agencies): Saga<z.input<type
     deadline: '1h',
     steps: {
       flight: step({
-        run: (wish: Flight, context) => flights.book(wish, context),
+        run: (pendingCompensation: Flight, context) => flights.book(pendingCompensation, context),
         // Cancelling costs a fee, so it is asked first whether there is anything to cancel.
         verify: async ({ tripId }, context) => {
           const found = await flights.find(tripId, context);
@@ -65,14 +68,14 @@ export function bookTrip({ flights, hotels, cars }: Agencies): Saga<z.input<type
         timeout: '20s',
       }),
       hotel: step({
-        run: (wish: Stay, context) => hotels.book(wish, context),
+        run: (pendingCompensation: Stay, context) => hotels.book(pendingCompensation, context),
         compensate: ({ input }, context) => hotels.cancel(input.tripId, context),
         breaker: 'hotels',
         timeout: '20s',
         retry: { attempts: 8, within: '10m' },
       }),
       car: step({
-        run: (wish: Stay, context) => cars.book(wish, context),
+        run: (pendingCompensation: Stay, context) => cars.book(pendingCompensation, context),
         compensate: ({ input }, context) => cars.cancel(input.tripId, context),
         // Recorded as degraded. A car whose booking is in doubt is cancelled all the same, at the latest when the run ends.
         fallback: ({ tripId }): Booking => ({ kind: 'train voucher', reference: `train-${tripId}` }),

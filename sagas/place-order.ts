@@ -3,7 +3,7 @@
  *
  * Shows: commands with replies and compensations, parallel steps, the pivot, and a status that follows the outcome by itself.
  *
- * - A declined card or missing stock is a `Rejection` of the participant: the run is undone, and what the other one did is taken back.
+ * - A declined card or missing stock is a `Rejection` of the participant: the run is compensated, and what the other one did is taken back.
  * - A participant that stays silent is asked three times, then the step is in doubt and is compensated as well: a refund that finds no
  *   payment leaves a mark, so that a charge coming late is refused. Money and stock are conserved either way.
  * - The order can be cancelled until it is shipped: `sagas.handle(placeOrder, id).cancel()`. If the run has not begun by then, nothing
@@ -31,7 +31,7 @@ export const placeOrder = saga({
   input: PlaceOrder,
   deadline: '15m',
   steps: {
-    // The first to be done is the last to be undone: the order is rejected when money and stock are back, whatever went wrong.
+    // The first to be done is the last to be compensated: the order is rejected when money and stock are back, whatever went wrong.
     accept: emit(OrderAccepted, { compensate: OrderRejected }),
     charge: command(ChargePayment, { reply: PaymentCharged, compensate: RefundPayment, timeout: '5s' }),
     reserve: command(ReserveStock, { reply: StockReserved, compensate: ReleaseStock, timeout: '5s' }),

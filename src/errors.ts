@@ -62,7 +62,7 @@ export const ERROR_CODES = {
   HF_SAGA_FINISHED: 'A run has ended already.',
   HF_SAGA_PIVOTED: 'A run has passed its pivot and only goes forward.',
   HF_SAGA_NOT_STUCK: 'A run is not stuck there.',
-  HF_SAGA_UNDONE: 'A run was undone: it failed, was cancelled or ran out of time.',
+  HF_SAGA_UNDONE: 'A run was compensated: it failed, was cancelled or ran out of time.',
   HF_SAGA_STUCK: 'A run is stuck and needs a person.',
   HF_RESULT_TIMEOUT: 'A run did not end within the time that was waited; it goes on.',
   HF_STEP_FAILED: 'A step gave up.',
@@ -122,7 +122,7 @@ export class PermanentError extends HoldfastError {
 
 /**
  * A definite no of the business: sold out, card declined. Throw it from a step or a participant's handler: nothing has happened, no
- * retry will help, and nothing needs to be undone.
+ * retry will help, and nothing needs to be compensated.
  */
 export class Rejection extends HoldfastError {
   override readonly name = 'Rejection';

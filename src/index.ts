@@ -142,7 +142,7 @@ export {
   type StepDefinition,
   type StepOptions,
   type TransactionContext,
-  type Undo,
+  type CompensatedCall,
   type Verified,
 } from './saga/definition/steps.ts';
 
@@ -175,7 +175,7 @@ export type { Trusted } from './saga/participant/on-record.ts';
 export type { SagaCall } from './saga/protocol/wire.ts';
 export { sagaReplies, type SagaRepliesOptions } from './saga/protocol/replies.ts';
 export type {
-  CallAnew,
+  CallReissue,
   CallKind,
   JournalEvent,
   JournalRow,
@@ -183,7 +183,7 @@ export type {
   RunStatus,
   StuckWhy,
   Uncounted,
-  UndoReason,
+  CompensationReason,
 } from './saga/journal/events.ts';
 export type { RefusedAct } from './saga/journal/refused.ts';
 export type { RunView, SagaVersion } from './saga/store/store.ts';
@@ -265,7 +265,7 @@ export type {
   SagaStatus,
   WorkerStatus,
 } from './operations/sagas/saga-status.ts';
-export type { PendingMail, RunDetails, RunFilter, RunSummary } from './operations/sagas/sagas.ts';
+export type { PendingRunMessage, RunDetails, RunFilter, RunSummary } from './operations/sagas/sagas.ts';
 
 export type { Duration, DurationUnit } from './runtime/duration.ts';
 export type { Clock } from './runtime/clock.ts';

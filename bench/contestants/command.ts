@@ -29,7 +29,7 @@ const Done = message('bench.done', { schema: z.object({ name: z.string(), cents:
 const commandType = (name: string) => message(`bench.${name}`, { schema: z.object({ run: z.number() }) });
 const [Reserve, Charge, Ship] = [commandType('reserve'), commandType('charge'), commandType('ship')];
 
-/** Nothing is undone here, so nothing needs a compensation: all three are behind the pivot that the first one is. */
+/** Nothing is compensated here, so nothing needs a compensation: all three are behind the pivot that the first one is. */
 const threeCommands = saga({
   name: 'three-commands',
   input: z.object({ run: z.number() }),

@@ -45,13 +45,13 @@ export interface Comparison {
 }
 
 /** The figure of a comparison, rounded for reading. */
-export function figure({ target, ...facts }: Comparison, more: Readonly<Record<string, unknown>> = {}): Figure {
-  const ratio = round(facts.value / facts.againstValue);
+export function figure({ target, ...runEvents }: Comparison, more: Readonly<Record<string, unknown>> = {}): Figure {
+  const ratio = round(runEvents.value / runEvents.againstValue);
   const met = 'atLeast' in target ? ratio >= target.atLeast : ratio <= target.atMost;
   return {
-    ...facts,
-    value: round(facts.value),
-    againstValue: round(facts.againstValue),
+    ...runEvents,
+    value: round(runEvents.value),
+    againstValue: round(runEvents.againstValue),
     ratio,
     target: 'atLeast' in target ? `>= ${target.atLeast}` : `<= ${target.atMost}`,
     met,

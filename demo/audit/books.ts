@@ -57,8 +57,8 @@ export interface Books {
   readonly runs: readonly Run[];
   /** Ids of replies that are marked as taken in; the mark and the mail for the run were one commit. */
   readonly repliesTaken: ReadonlySet<string>;
-  /** Mail that no worker has taken in. */
-  readonly mail: number;
+  /** Run messages that no worker has taken in. */
+  readonly runMessage: number;
   readonly parked: number;
   readonly money: {
     readonly initial: number;
@@ -119,7 +119,9 @@ export async function readBooks(databases: Databases): Promise<Books> {
     effects,
     runs: await readRuns(databases),
     repliesTaken: new Set(taken.map(({ id }) => id)),
-    mail: (await one<{ mail: number }>('orders', 'SELECT count(*)::integer AS mail FROM holdfast.saga_mail')).mail,
+    runMessage: (
+      await one<{ runMessage: number }>('orders', 'SELECT count(*)::integer AS mail FROM holdfast.saga_mail')
+    ).runMessage,
     parked,
     money: await one(
       'payment',

@@ -1,10 +1,10 @@
 /**
- * What became of the runs: that each came to one of its two ends, that its effects fit this end, and that it was undone backwards.
+ * What became of the runs: that each came to one of its two ends, that its effects fit this end, and that it was compensated backwards.
  * Pure; used by the audit.
  */
 import type { Books, Effect, Run } from './books.ts';
 
-/** What undoes what; shipments cannot be undone. */
+/** What compensates what; shipments cannot be compensated. */
 const UNDOES: Readonly<Record<string, string>> = { charge: 'refund', reserve: 'release' };
 /** What a completed run has done, once each. */
 const DONE = ['charge', 'reserve', 'ship'];
@@ -22,7 +22,7 @@ export function missingCompensations({ runs, effects }: Books): number {
   return runs.filter(({ id, status }) => {
     const done = byRun.get(id) ?? [];
     if (status === 'completed') return !isWhole(done);
-    return status === 'compensated' && !isUndone(done);
+    return status === 'compensated' && !isCompensated(done);
   }).length;
 }
 
@@ -31,18 +31,18 @@ function isWhole(effects: readonly Effect[]): boolean {
   return kinds.size === DONE.length && DONE.every((effect) => kinds.has(effect));
 }
 
-function isUndone(effects: readonly Effect[]): boolean {
+function isCompensated(effects: readonly Effect[]): boolean {
   const has = new Set(effects.map(({ call, effect }) => `${call} ${effect}`));
   const undoings = new Set(Object.values(UNDOES));
   return effects.every(({ call, effect }) => {
     if (undoings.has(effect)) return true;
-    const undoing = UNDOES[effect];
-    return undoing !== undefined && has.has(`${call} ${undoing}`);
+    const compensating = UNDOES[effect];
+    return compensating !== undefined && has.has(`${call} ${compensating}`);
   });
 }
 
 /**
- * Runs that were not undone in the reverse order of their beginnings. A late answer can make a second round of a compensation
+ * Runs that were not compensated in the reverse order of their beginnings. A late answer can make a second round of a compensation
  * necessary; that one comes when the answer does.
  */
 export function wrongOrderCompensations({ runs }: Books): number {
@@ -88,8 +88,8 @@ const LAST_MOMENT_MS = 1_000;
 
 export interface Cancellations {
   readonly asked: number;
-  /** Runs that were undone after it, whatever for. */
-  readonly undone: number;
+  /** Runs that were compensated after it, whatever for. */
+  readonly compensated: number;
   /** Refused at once, or by the run when it had passed its pivot. */
   readonly refused: number;
   /** Of these, refused because the parcel was on its way while the run was not at its end. */
@@ -101,10 +101,10 @@ export interface Cancellations {
 export function cancellations({ orders, runs, cancellations: asked }: Books): Cancellations {
   const runOf = new Map(orders.map(({ id, runId }) => [id, runId]));
   const byId = new Map(runs.map((run) => [run.id, run]));
-  const found = { asked: asked.length, undone: 0, refused: 0, pastPivot: 0, lost: 0 };
+  const found = { asked: asked.length, compensated: 0, refused: 0, pastPivot: 0, lost: 0 };
   for (const { orderId, answer, askedAt } of asked) {
     const run = byId.get(runOf.get(orderId) ?? '');
-    if (run?.status === 'compensated') found.undone += 1;
+    if (run?.status === 'compensated') found.compensated += 1;
     if (run?.status !== 'completed') continue;
     if (answer === 'HF_SAGA_PIVOTED' || run.events.some((event) => event.t === 'refused')) found.pastPivot += 1;
     else if (answer === 'taken' && (run.finishedAt ?? 0) > askedAt + LAST_MOMENT_MS) found.lost += 1;
@@ -117,6 +117,6 @@ export function cancellations({ orders, runs, cancellations: asked }: Books): Ca
 export function mostEventful(runs: readonly Run[]): Run | null {
   const weight = ({ events }: Run): number =>
     new Set(events.map(({ t }) => t)).size * 10 + Math.min(9, events.filter(({ t }) => t === 'attempt failed').length);
-  const undone = runs.filter(({ status }) => status === 'compensated');
-  return undone.toSorted((a, b) => weight(b) - weight(a))[0] ?? null;
+  const compensated = runs.filter(({ status }) => status === 'compensated');
+  return compensated.toSorted((a, b) => weight(b) - weight(a))[0] ?? null;
 }

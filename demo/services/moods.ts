@@ -9,7 +9,7 @@ import { moodOf, type World } from '../world.ts';
 export interface Moods {
   /** Before anything is written: a slow one answers after the command was sent again, a silent one after it was given up. */
   first(task: string, orderId: string): Promise<void>;
-  /** When all is written and everything must be undone: a clumsy one fails at its first attempt, and one that is to die does it here. */
+  /** When all is written and everything must be compensated: a clumsy one fails at its first attempt, and one that is to die does it here. */
   last(task: string, orderId: string, attempt: number): Promise<void>;
   /** From now on the next piece of work is the last one. */
   dieAtWork(): void;

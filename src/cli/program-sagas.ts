@@ -36,7 +36,7 @@ export function addSagaVerbs(shell: Shell): void {
     verb(
       saga,
       'show',
-      'one run as a timeline: what it did, what was undone, what to do about it',
+      'one run as a timeline: what it did, what was compensated, what to do about it',
       async () => (await sagaVerbs()).sagaShow,
     ).argument('<run>', RUN),
   );
@@ -50,7 +50,7 @@ export function addSagaVerbs(shell: Shell): void {
     .argument('<saga>', "its name; 'name@2' for another version than the newest")
     .requiredOption('--input <json>', 'JSON, @file, or - for standard input')
     .option('--key <key>', 'the same key gives the run that is there already')
-    .option('--deadline <duration>', 'undo it if it is not done by then');
+    .option('--deadline <duration>', 'compensate it if it is not done by then');
   addActOptions(
     ofOneRun(
       verb(saga, 'signal', 'send a signal to a run', async () => (await actVerbs()).sagaSignal, ['sagas'])
@@ -62,7 +62,7 @@ export function addSagaVerbs(shell: Shell): void {
     'optional',
   );
   ofManyRuns(
-    verb(saga, 'cancel', 'have a run undone, or all that match', async () => (await actVerbs()).sagaCancel)
+    verb(saga, 'cancel', 'have a run compensated, or all that match', async () => (await actVerbs()).sagaCancel)
       .argument('[run]', RUN)
       .option('--status <list>', 'with --all, only these: pending, running, waiting, stuck'),
     'optional',
@@ -79,14 +79,14 @@ export function addSagaVerbs(shell: Shell): void {
   ofManyRuns(
     verb(saga, 'skip', 'leave out the compensation that a run is stuck at', async () => (await actVerbs()).sagaSkip)
       .argument('[run]', RUN)
-      .argument('[call]', 'the call whose undoing is left out (default: where it is stuck)'),
+      .argument('[call]', 'the call whose compensating is left out (default: where it is stuck)'),
     'required',
   );
   ofManyRuns(
     verb(saga, 'resolve', 'say what became of what a run is stuck at', async () => (await actVerbs()).sagaResolve)
       .argument('[run]', RUN)
       .argument('[call]', "the call (default: where it is stuck); '*': the run as a whole, which then ends")
-      .requiredOption('--as <outcome>', 'done, not-done, or compensated (undone by hand)')
+      .requiredOption('--as <outcome>', 'done, not-done, or compensated (compensated by hand)')
       .option('--output <json>', 'with done: its output, as JSON, @file, or -'),
     'required',
   );

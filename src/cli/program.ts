@@ -95,7 +95,7 @@ function createProgram({ print, ended, errOutput }: ProgramHooks): Command {
 
   const program = setUp(new Command('holdfast'))
     .description(
-      'Messages that cannot be lost, and flows that finish or undo themselves: outbox, inbox and sagas on PostgreSQL.',
+      'Messages that cannot be lost, and flows that finish or compensate themselves: outbox, inbox and sagas on PostgreSQL.',
     )
     .version(readVersion(), '-V, --version')
     .addHelpText('after', EXAMPLES);

@@ -279,7 +279,7 @@ export async function resolveCall(
 }
 
 /**
- * Has a run undone. One that is being undone already is left as it is.
+ * Has a run compensated. One that is being compensated already is left as it is.
  *
  * @throws HoldfastError HF_NOT_FOUND, HF_SAGA_FINISHED, HF_SAGA_PIVOTED
  * @example

@@ -92,18 +92,18 @@ export function backoffMs(policy: RetryPolicy, attempt: number, random: () => nu
  */
 export function decideRetry(
   policy: RetryPolicy,
-  facts: {
+  runEvents: {
     readonly attempt: number;
     readonly elapsedMs: number;
     readonly permanent: boolean;
     readonly random: () => number;
   },
 ): RetryDecision {
-  if (facts.permanent) return { kind: 'give-up', because: 'permanent' };
-  if (facts.attempt >= policy.attempts) return { kind: 'give-up', because: 'attempts' };
-  const leftMs = policy.withinMs - facts.elapsedMs;
+  if (runEvents.permanent) return { kind: 'give-up', because: 'permanent' };
+  if (runEvents.attempt >= policy.attempts) return { kind: 'give-up', because: 'attempts' };
+  const leftMs = policy.withinMs - runEvents.elapsedMs;
   if (leftMs <= 0) return { kind: 'give-up', because: 'time' };
-  return { kind: 'retry', delayMs: Math.min(leftMs, backoffMs(policy, facts.attempt, facts.random)) };
+  return { kind: 'retry', delayMs: Math.min(leftMs, backoffMs(policy, runEvents.attempt, runEvents.random)) };
 }
 
 /**

@@ -13,7 +13,7 @@ export {
 } from '../transport/memory.ts';
 
 export { testSagas, type SagaTest, type SagaTestOptions, type TestMessage, type TestRun } from './saga/saga-test.ts';
-export type { ScriptContext, StepScript, UndoScript } from './saga/step-scripts.ts';
+export type { ScriptContext, StepScript, CompensationScript } from './saga/step-scripts.ts';
 export type { TestCall, TestEffect } from './saga/effects-log.ts';
 export type { FailOptions, Failure } from './saga/fail-plan.ts';
 export type { PassedPoint } from './saga/test-worker.ts';

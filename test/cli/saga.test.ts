@@ -5,7 +5,14 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { openDatabase, type Database } from '../../src/postgres/database.ts';
-import { emptySagas, mailOf, seedRun, seedWorker, STUCK_IN_DOUBT, STUCK_UNDOING } from '../operations/saga-lab.ts';
+import {
+  emptySagas,
+  runMessagesOf,
+  seedRun,
+  seedWorker,
+  STUCK_IN_DOUBT,
+  STUCK_UNDOING,
+} from '../operations/saga-lab.ts';
 import { eventually } from '../support/eventually.ts';
 import { startTcpProxy } from '../support/faults/tcp-proxy.ts';
 import { createTestDatabase, type TestDatabase } from '../support/servers.ts';
@@ -88,7 +95,7 @@ describe('holdfast saga ls, show, history', () => {
       },
     });
     expect((await text('saga', 'show', stuck)).stdout).toMatch(
-      new RegExp(`✘ charge +undo .*×20 +STUCK, gave up: no such payment[\\s\\S]*holdfast saga retry ${stuck}\\n`),
+      new RegExp(`✘ charge +compensate .*×20 +STUCK, gave up: no such payment[\\s\\S]*holdfast saga retry ${stuck}\\n`),
     );
     expect((await json(['saga', 'history', stuck])).data).toMatchObject({
       id: stuck,
@@ -103,27 +110,29 @@ describe('holdfast saga ls, show, history', () => {
 
 describe('holdfast saga retry, skip, resolve, cancel, signal', () => {
   it('leave mail and audit, and want reasons', async () => {
-    const undoing = await seedRun(database, STUCK_UNDOING);
+    const compensating = await seedRun(database, STUCK_UNDOING);
     const doubt = await seedRun(database, STUCK_IN_DOUBT);
     const waiting = await seedRun(database, { status: 'waiting' });
     expect(await json(['saga', 'retry', waiting])).toMatchObject({
       code: 2,
       data: { error: { code: 'HF_SAGA_NOT_STUCK' } },
     });
-    expect(await text('saga', 'skip', undoing)).toMatchObject({ code: 2 });
+    expect(await text('saga', 'skip', compensating)).toMatchObject({ code: 2 });
     expect(await text('saga', 'resolve', doubt, '--as', 'done')).toMatchObject({ code: 2 });
     expect(await text('saga', 'resolve', doubt, '--as', 'maybe', '--reason', 'x')).toMatchObject({ code: 2 });
-    expect(await mailOf(database)).toEqual([]);
+    expect(await runMessagesOf(database)).toEqual([]);
 
-    expect(await json(['saga', 'retry', undoing, '--reason', 'mended'])).toMatchObject({
+    expect(await json(['saga', 'retry', compensating, '--reason', 'mended'])).toMatchObject({
       code: 0,
-      data: { accepted: { id: undoing } },
+      data: { accepted: { id: compensating } },
     });
-    expect((await text('saga', 'skip', undoing, 'charge', '--reason', 'voucher')).stdout).toMatch(/Skipped: charge/);
+    expect((await text('saga', 'skip', compensating, 'charge', '--reason', 'voucher')).stdout).toMatch(
+      /Skipped: charge/,
+    );
     await json(['saga', 'resolve', doubt, '--as', 'not-done', '--reason', 'asked', '--actor', 'anna']);
     await json(['saga', 'signal', waiting, 'approved', '--payload', '-', '--id', 's-1'], '{"by": "anna"}');
-    expect((await text('saga', 'cancel', waiting)).stdout).toMatch(/will be undone/);
-    expect((await mailOf(database)).map(({ body }) => body)).toMatchObject([
+    expect((await text('saga', 'cancel', waiting)).stdout).toMatch(/will be compensated/);
+    expect((await runMessagesOf(database)).map(({ body }) => body)).toMatchObject([
       { kind: 'retry', actor: 'tester', reason: 'mended' },
       { kind: 'skip', call: 'charge', reason: 'voucher' },
       { kind: 'resolve', call: 'pay', as: 'not done', actor: 'anna' },
@@ -131,13 +140,15 @@ describe('holdfast saga retry, skip, resolve, cancel, signal', () => {
       { kind: 'cancel', actor: 'tester' },
     ]);
     expect(await audit()).toMatchObject([
-      { actor: 'tester', action: 'saga.retry', subject: undoing, reason: 'mended' },
+      { actor: 'tester', action: 'saga.retry', subject: compensating, reason: 'mended' },
       { action: 'saga.skip' },
       { actor: 'anna', action: 'saga.resolve', subject: doubt },
       { action: 'saga.signal', subject: waiting },
       { action: 'saga.cancel', subject: waiting },
     ]);
-    expect((await text('saga', 'show', undoing)).stdout).toMatch(/2 things came in and no worker has taken it up yet/);
+    expect((await text('saga', 'show', compensating)).stdout).toMatch(
+      /2 things came in and no worker has taken it up yet/,
+    );
   });
 });
 
@@ -200,13 +211,13 @@ describe('holdfast saga start', () => {
 });
 
 describe('holdfast worker', () => {
-  it('runs, waits, undoes and gets stuck; operators help; it tells how it is and stops in order', async () => {
+  it('runs, waits, compensates and gets stuck; operators help; it tells how it is and stops in order', async () => {
     const worker = await start('worker', '--worker-name', 'w-1', '--lease', '5s');
     await eventually('it to be ready', async () => (await page(worker, '/readyz')).status === 200);
     expect(await page(worker, '/readyz')).toMatchObject({ body: { status: 'ready', worker: { sagas: ['order@1'] } } });
     expect(await page(worker, '/livez')).toMatchObject({ status: 200, body: { worker: { hangs: false } } });
 
-    const [plain, undone, asking, stuck] = (
+    const [plain, compensated, asking, stuck] = (
       await Promise.all([
         startRun({ id: '1' }),
         startRun({ id: '2', soldOut: true }),
@@ -215,13 +226,13 @@ describe('holdfast worker', () => {
       ])
     ).map(({ id }) => String(id));
     await becomes(plain!, 'completed');
-    await becomes(undone!, 'compensated');
+    await becomes(compensated!, 'compensated');
     await becomes(stuck!, 'stuck');
     expect((await text('saga', 'show', plain!)).stdout).toMatch(
       /✔ charge +step[\s\S]*✔ ship +step[\s\S]*result {2}\{"payment":"p-1"\}/,
     );
-    expect((await text('saga', 'show', undone!)).stdout).toMatch(
-      /✘ ship .*rejected: sold out[\s\S]*↶ charge +undo .*compensated/,
+    expect((await text('saga', 'show', compensated!)).stdout).toMatch(
+      /✘ ship .*rejected: sold out[\s\S]*↶ charge +compensate .*compensated/,
     );
     expect(
       await json(['saga', 'signal', asking!, 'approved', '--sagas', SAGAS, '--payload', '{"by": "anna"}']),
@@ -236,7 +247,9 @@ describe('holdfast worker', () => {
     expect(metrics).toMatch(/^holdfast_saga_workers 1$/m);
     await json(['saga', 'skip', stuck!, '--reason', 'voucher sent']);
     await becomes(stuck!, 'compensated');
-    expect((await text('saga', 'show', stuck!)).stdout).toMatch(/⊘ charge +undo +.*skipped by tester: voucher sent/);
+    expect((await text('saga', 'show', stuck!)).stdout).toMatch(
+      /⊘ charge +compensate +.*skipped by tester: voucher sent/,
+    );
 
     worker.child.kill('SIGTERM');
     expect(await worker.exit).toBe(0);

@@ -47,20 +47,20 @@ describe('a run as a timeline', () => {
     );
   });
 
-  it('tells why it was undone, and what was', () => {
+  it('tells why it was compensated, and what was', () => {
     expect(draw(samples.compensated)).toBe(
       text(
         'place-order@1  0199f3a0-7b1c-7cc0-9d7e-3a4b5c6d7e8f',
         'compensated (failed) in 2.1 s · started 2026-01-02 03:04:05Z',
         'key o-1',
         '',
-        '    AT      CALL     KIND       TOOK      OUTCOME',
-        '  +0ms  ┌ ✔ charge   step     180 ms      done',
-        '  +0ms  ├ ✘ reserve  command  950 ms      rejected: sold out',
-        '  +0ms  └ ✔ notify   step      90 ms      done',
+        '    AT      CALL     KIND          TOOK      OUTCOME',
+        '  +0ms  ┌ ✔ charge   step        180 ms      done',
+        '  +0ms  ├ ✘ reserve  command     950 ms      rejected: sold out',
+        '  +0ms  └ ✔ notify   step         90 ms      done',
         '',
-        '+955ms    ↶ undone because it failed: rejected: sold out',
-        '+955ms    ↶ charge   undo      1.1 s  ×2  compensated',
+        '+955ms    ↶ compensated because it failed: rejected: sold out',
+        '+955ms    ↶ charge   compensate   1.1 s  ×2  compensated',
       ),
     );
   });
@@ -72,15 +72,15 @@ describe('a run as a timeline', () => {
         'compensating (failed) · started 2026-01-02 03:04:05Z (11 s ago)',
         'key o-1',
         '',
-        '    AT      CALL     KIND        TOOK      OUTCOME',
-        '  +0ms    ✔ reserve  command   310 ms      done',
-        '+310ms    ? charge   step        10 s  ×2  in doubt, it may have happened: HF_STEP_TIMEOUT: The',
-        '                                           attempt did not finish within 5 s.',
+        '    AT      CALL     KIND           TOOK      OUTCOME',
+        '  +0ms    ✔ reserve  command      310 ms      done',
+        '+310ms    ? charge   step           10 s  ×2  in doubt, it may have happened: HF_STEP_TIMEOUT: The',
+        '                                              attempt did not finish within 5 s.',
         '',
-        '  +11s    ↶ to be undone because it failed: HF_STEP_TIMEOUT: The attempt did not finish within 5 s.',
-        '  +11s    ↻ charge   undo     465 ms…      tried again in 2.0 s, after: connect ECONNREFUSED',
-        '                                           10.0.0.7:443',
-        '          · reserve  undo                  still to be undone',
+        '  +11s    ↶ to be compensated because it failed: HF_STEP_TIMEOUT: The attempt did not finish within…',
+        '  +11s    ↻ charge   compensate  465 ms…      tried again in 2.0 s, after: connect ECONNREFUSED',
+        '                                              10.0.0.7:443',
+        '          · reserve  compensate               still to be compensated',
       ),
     );
   });
@@ -110,21 +110,21 @@ describe('a run as a timeline', () => {
         'STUCK (cancelled) · started 2026-01-02 03:04:05Z (1h ago)',
         'key o-1',
         '',
-        '    AT      CALL     KIND       TOOK       OUTCOME',
-        '  +0ms    ✔ reserve  command  310 ms       done',
-        '+310ms    ✔ charge   step     170 ms       done',
-        '+480ms    ✘ ship     command  920 ms       rejected: sold out',
+        '    AT      CALL     KIND          TOOK       OUTCOME',
+        '  +0ms    ✔ reserve  command     310 ms       done',
+        '+310ms    ✔ charge   step        170 ms       done',
+        '+480ms    ✘ ship     command     920 ms       rejected: sold out',
         '',
-        '+900ms    ↶ to be undone because anna@desk cancelled it',
-        ' +1.4s    ✘ charge   undo     395 ms  ×20  STUCK, gave up: no such payment',
-        '          · reserve  undo                  still to be undone',
+        '+900ms    ↶ to be compensated because anna@desk cancelled it',
+        ' +1.4s    ✘ charge   compensate  395 ms  ×20  STUCK, gave up: no such payment',
+        '          · reserve  compensate               still to be compensated',
         '',
-        '■ STUCK for 59m 58s. Undoing charge gave up. no such payment',
+        '■ STUCK for 59m 58s. Compensating charge gave up. no such payment',
         '  → mend the cause, then try again:',
         '      holdfast saga retry 0199f3a0-7b1c-7cc0-9d7e-3a4b5c6d7e8f',
-        '    or undone by hand:',
+        '    or compensated by hand:',
         "      holdfast saga resolve 0199f3a0-7b1c-7cc0-9d7e-3a4b5c6d7e8f charge --as compensated --reason '…'",
-        '    or leave undoing charge out:',
+        '    or leave compensating charge out:',
         "      holdfast saga skip 0199f3a0-7b1c-7cc0-9d7e-3a4b5c6d7e8f charge --reason '…'",
       ),
     );
@@ -137,17 +137,18 @@ describe('a run as a timeline', () => {
         'compensated (cancelled) in 6m 41s · started 2026-01-02 03:04:05Z',
         'key o-1',
         '',
-        '     AT      CALL     KIND       TOOK  OUTCOME',
-        '   +0ms    ✔ reserve  command  310 ms  done',
-        ' +310ms    ✔ charge   step     170 ms  done',
-        ' +480ms    ✘ ship     command  920 ms  rejected: sold out',
+        '     AT      CALL     KIND          TOOK  OUTCOME',
+        '   +0ms    ✔ reserve  command     310 ms  done',
+        ' +310ms    ✔ charge   step        170 ms  done',
+        ' +480ms    ✘ ship     command     920 ms  rejected: sold out',
         '',
-        ' +900ms    ↶ undone because anna@desk cancelled it',
-        '  +1.4s    ⊘ charge   undo             skipped by bert@desk: refunded over the phone, voucher 7731',
+        ' +900ms    ↶ compensated because anna@desk cancelled it',
+        '  +1.4s    ⊘ charge   compensate          skipped by bert@desk: refunded over the phone, voucher',
+        '                                          7731',
         '  +1.8s    ■ stuck: no such payment',
         '    +5m    ↻ tried again by anna@desk: payments are back',
         ' +5m 1s    ■ stuck: no such payment',
-        '+6m 40s    ↶ reserve  undo      1.0 s  compensated',
+        '+6m 40s    ↶ reserve  compensate   1.0 s  compensated',
       ),
     );
   });
@@ -167,7 +168,7 @@ describe('a run as a timeline', () => {
         '  HF_NON_DETERMINISM: The code calls charge where the journal has reserve.',
         '  → deploy code that fits (changed code wants a new version), then try again:',
         '      holdfast saga retry 0199f3a0-7b1c-7cc0-9d7e-3a4b5c6d7e8f',
-        '    or have it undone:',
+        '    or have it compensated:',
         "      holdfast saga cancel 0199f3a0-7b1c-7cc0-9d7e-3a4b5c6d7e8f --reason '…'",
       ),
     );
@@ -200,7 +201,7 @@ describe('the fold of a journal', () => {
   const fold = (run: TimelineView, undoable?: (step: string) => boolean) =>
     foldTimeline({ status: run.run.status, rows: run.rows, now: run.now, undoable });
 
-  it('knows what is still to be undone, the next first, and leaves out what declares no compensation', () => {
+  it('knows what is still to be compensated, the next first, and leaves out what declares no compensation', () => {
     const rows = [
       row(0, 0, called('reserve', 'command')),
       row(1, 1, done('reserve'), called('note', 'emit'), done('note'), called('charge')),
@@ -232,7 +233,7 @@ describe('the fold of a journal', () => {
       ),
       row(4, 4, { t: 'compensated', call: 'reserve' }, { t: 'undone' }),
     ];
-    expect(fold(view('compensated', rows, 5)).undos).toMatchObject([
+    expect(fold(view('compensated', rows, 5)).compensations).toMatchObject([
       { round: 1, state: 'compensated' },
       { round: 2, state: 'compensated' },
     ]);
@@ -249,11 +250,13 @@ describe('the fold of a journal', () => {
     ];
     expect(fold(view('running', rows, 5)).calls).toMatchObject([{ state: 'done', resolved: { as: 'done', ...by } }]);
     expect(draw(view('running', rows, 5))).toMatch(/✔ pay.*done, says anna: asked the bank/);
-    const undone = [
+    const compensated = [
       ...samples.stuck.rows,
       row(7, 9_000, { t: 'resolved', call: 'charge', as: 'compensated', ...by }, { t: 'compensated', call: 'charge' }),
     ];
-    expect(fold(view('compensating', undone, 9_000)).undos).toMatchObject([{ state: 'resolved', byHand: by }]);
+    expect(fold(view('compensating', compensated, 9_000)).compensations).toMatchObject([
+      { state: 'resolved', byHand: by },
+    ]);
   });
 
   it('bears journals of nothing, and of calls it never saw begin', () => {
@@ -268,7 +271,7 @@ describe('the fold of a journal', () => {
         { t: 'late reply', call: 'ghost', outcome: 'done' },
       ),
     ];
-    expect(fold(view('running', rows, 5)).undos).toMatchObject([{ call: 'ghost', kind: null }]);
+    expect(fold(view('running', rows, 5)).compensations).toMatchObject([{ call: 'ghost', kind: null }]);
   });
 });
 

@@ -1,4 +1,4 @@
-/** Mail, and what clients do: a part of test/conformance/saga-store.ts. */
+/** Run messages, and what clients do: a part of test/conformance/saga-store.ts. */
 import { randomUUID } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import type { JournalEvent } from '../../src/saga/journal/events.ts';
@@ -13,18 +13,18 @@ export function clientsConformance<Tx>(bench: SagaStoreBench<Tx>): void {
       const rival = await bench.registered([saga]);
       const id = await bench.held(worker, saga);
       for (const name of ['a', 'b', 'c'])
-        await bench.stores.client.mail(null, id, { kind: 'signal', name }, ['running']);
+        await bench.stores.client.postRunMessage(null, id, { kind: 'signal', name }, ['running']);
       const options = { sagas: [saga], limit: 5, taken: [] };
-      const { mail, claimed } = await bench.stores.worker.collect(worker, options);
-      expect(mail.map(({ body }) => body.kind === 'signal' && body.name)).toEqual(['a', 'b', 'c']);
+      const { runMessages, claimed } = await bench.stores.worker.collect(worker, options);
+      expect(runMessages.map(({ body }) => body.kind === 'signal' && body.name)).toEqual(['a', 'b', 'c']);
       expect(claimed).toEqual([]);
-      expect(await bench.stores.other.collect(rival, options)).toEqual({ mail: [], claimed: [], unread: [] });
-      const taken = mail.slice(0, 2).map((each) => each.id);
-      expect((await bench.stores.worker.collect(worker, { ...options, taken })).mail).toMatchObject([
+      expect(await bench.stores.other.collect(rival, options)).toEqual({ runMessages: [], claimed: [], unread: [] });
+      const taken = runMessages.slice(0, 2).map((each) => each.id);
+      expect((await bench.stores.worker.collect(worker, { ...options, taken })).runMessages).toMatchObject([
         { body: { name: 'c' } },
       ]);
-      await bench.stores.worker.commit(worker, [commitOf(id, { journal: journalRow(1), mailDone: taken })]);
-      expect((await bench.stores.worker.collect(worker, options)).mail).toMatchObject([{ body: { name: 'c' } }]);
+      await bench.stores.worker.commit(worker, [commitOf(id, { journal: journalRow(1), runMessagesDone: taken })]);
+      expect((await bench.stores.worker.collect(worker, options)).runMessages).toMatchObject([{ body: { name: 'c' } }]);
     });
 
     it('says when it came, and which runs that are due have more than it gives', async () => {
@@ -32,20 +32,27 @@ export function clientsConformance<Tx>(bench: SagaStoreBench<Tx>): void {
       const worker = await bench.registered([saga]);
       const [due, other] = [await bench.held(worker, saga), await bench.held(worker, saga)];
       const before = Math.floor(await bench.stores.worker.now());
-      await bench.stores.client.mail(null, due, { kind: 'signal', name: 'a' }, ['running']);
-      await bench.stores.client.mail(null, due, { kind: 'signal', name: 'b' }, ['running']);
-      const look = (mailBytes: number, taken: readonly string[] = []) =>
-        bench.stores.worker.collect(worker, { sagas: [saga], limit: 5, taken, mailBytes, due: [due, other] });
+      await bench.stores.client.postRunMessage(null, due, { kind: 'signal', name: 'a' }, ['running']);
+      await bench.stores.client.postRunMessage(null, due, { kind: 'signal', name: 'b' }, ['running']);
+      const look = (runMessageBytes: number, taken: readonly string[] = []) =>
+        bench.stores.worker.collect(worker, { sagas: [saga], limit: 5, taken, runMessageBytes, due: [due, other] });
       const all = await look(1_000_000);
-      expect(all).toMatchObject({ mail: [{ body: { name: 'a' } }, { body: { name: 'b' } }], claimed: [], unread: [] });
-      for (const { at } of all.mail) {
+      expect(all).toMatchObject({
+        runMessages: [{ body: { name: 'a' } }, { body: { name: 'b' } }],
+        claimed: [],
+        unread: [],
+      });
+      for (const { at } of all.runMessages) {
         expect(Number.isInteger(at)).toBe(true);
         expect(at).toBeGreaterThanOrEqual(before);
         expect(at).toBeLessThanOrEqual(await bench.stores.worker.now());
       }
       const some = await look(1);
-      expect(some).toMatchObject({ mail: [{ body: { name: 'a' } }], unread: [due] });
-      expect(await look(1, [some.mail[0]?.id ?? ''])).toMatchObject({ mail: [{ body: { name: 'b' } }], unread: [] });
+      expect(some).toMatchObject({ runMessages: [{ body: { name: 'a' } }], unread: [due] });
+      expect(await look(1, [some.runMessages[0]?.id ?? ''])).toMatchObject({
+        runMessages: [{ body: { name: 'b' } }],
+        unread: [],
+      });
     });
 
     it('is brought by weight: about so many bytes, one piece at least, and none of no bytes', async () => {
@@ -54,9 +61,9 @@ export function clientsConformance<Tx>(bench: SagaStoreBench<Tx>): void {
       const id = await bench.held(worker, saga);
       const payload = 'x'.repeat(100_000);
       for (let n = 0; n < 4; n += 1)
-        await bench.stores.client.mail(null, id, { kind: 'signal', name: 'go', payload }, ['running']);
-      const collect = async (mailBytes: number, taken: readonly string[] = []) =>
-        (await bench.stores.worker.collect(worker, { sagas: [saga], limit: 5, taken, mailBytes })).mail;
+        await bench.stores.client.postRunMessage(null, id, { kind: 'signal', name: 'go', payload }, ['running']);
+      const collect = async (runMessageBytes: number, taken: readonly string[] = []) =>
+        (await bench.stores.worker.collect(worker, { sagas: [saga], limit: 5, taken, runMessageBytes })).runMessages;
       expect(await collect(0)).toEqual([]);
       const first = await collect(1);
       expect(first).toHaveLength(1);
@@ -70,7 +77,7 @@ export function clientsConformance<Tx>(bench: SagaStoreBench<Tx>): void {
       const id = await bench.held(worker, saga);
       const { client } = bench.stores;
       const signal = (payload: unknown) =>
-        client.mail(null, id, { kind: 'signal', name: 'go', payload }, ['running', 'waiting']);
+        client.postRunMessage(null, id, { kind: 'signal', name: 'go', payload }, ['running', 'waiting']);
       await bench.stores.worker.commit(worker, [
         commitOf(id, { update: update('waiting', { signals: { count: 998, bytes: 1_000 } }) }),
       ]);
@@ -84,24 +91,24 @@ export function clientsConformance<Tx>(bench: SagaStoreBench<Tx>): void {
       ]);
       expect(await signal('x'.repeat(2_000))).toMatchObject({ accepted: false, full: true });
       expect(await signal('small')).toMatchObject({ accepted: true });
-      expect(await client.mail(null, id, { kind: 'cancel' }, ['waiting'])).toMatchObject({ accepted: true });
+      expect(await client.postRunMessage(null, id, { kind: 'cancel' }, ['waiting'])).toMatchObject({ accepted: true });
     });
 
     it('is there for the next worker when the commit that takes it in fails', async () => {
       const saga = uniqueSaga();
       const worker = await bench.registered([saga]);
       const id = await bench.held(worker, saga);
-      await bench.stores.client.mail(null, id, { kind: 'cancel', actor: 'ada' }, ['running']);
-      const { mail } = await bench.stores.worker.collect(worker, { sagas: [saga], limit: 5, taken: [] });
+      await bench.stores.client.postRunMessage(null, id, { kind: 'cancel', actor: 'ada' }, ['running']);
+      const { runMessages } = await bench.stores.worker.collect(worker, { sagas: [saga], limit: 5, taken: [] });
       await bench.stores.expire(worker);
-      const mailDone = mail.map((each) => each.id);
+      const runMessagesDone = runMessages.map((each) => each.id);
       await expect(
-        bench.stores.worker.commit(worker, [commitOf(id, { journal: journalRow(1), mailDone })]),
+        bench.stores.worker.commit(worker, [commitOf(id, { journal: journalRow(1), runMessagesDone })]),
       ).rejects.toMatchObject({ code: 'HF_LEASE_LOST' });
       await bench.stores.other.takeOver();
       const next = await bench.registered([saga]);
       expect(await bench.stores.other.claim(next, [{ ...saga, limit: 1 }])).toMatchObject([
-        { id, mail: [{ body: { kind: 'cancel', actor: 'ada' } }] },
+        { id, runMessages: [{ body: { kind: 'cancel', actor: 'ada' } }] },
       ]);
     });
 
@@ -110,24 +117,24 @@ export function clientsConformance<Tx>(bench: SagaStoreBench<Tx>): void {
       const worker = await bench.registered([saga]);
       const id = await bench.held(worker, saga);
       const go = { kind: 'signal', name: 'go' } as const;
-      expect(await bench.stores.client.mail(null, id, go, ['waiting'])).toEqual({
+      expect(await bench.stores.client.postRunMessage(null, id, go, ['waiting'])).toEqual({
         accepted: false,
         status: 'running',
         pivoted: false,
       });
-      expect(await bench.stores.client.mail(null, randomUUID(), go, ['running'])).toEqual({
+      expect(await bench.stores.client.postRunMessage(null, randomUUID(), go, ['running'])).toEqual({
         accepted: false,
         status: null,
         pivoted: false,
       });
       await bench.stores.worker.commit(worker, [commitOf(id, { update: update('running', { pivoted: true }) })]);
-      expect(await bench.stores.client.mail(null, id, { kind: 'cancel' }, ['running'])).toEqual({
+      expect(await bench.stores.client.postRunMessage(null, id, { kind: 'cancel' }, ['running'])).toEqual({
         accepted: false,
         status: 'running',
         pivoted: true,
       });
       expect(await bench.stores.mailCount(id)).toBe(0);
-      expect(await bench.stores.client.mail(null, id, go, ['running', 'waiting'])).toEqual({
+      expect(await bench.stores.client.postRunMessage(null, id, go, ['running', 'waiting'])).toEqual({
         accepted: true,
         status: 'running',
       });
@@ -140,7 +147,7 @@ export function clientsConformance<Tx>(bench: SagaStoreBench<Tx>): void {
       const saga = uniqueSaga();
       const worker = await bench.registered([saga]);
       const id = await bench.held(worker, saga);
-      const cancel = () => bench.stores.client.mail(null, id, { kind: 'cancel' }, ['running', 'waiting']);
+      const cancel = () => bench.stores.client.postRunMessage(null, id, { kind: 'cancel' }, ['running', 'waiting']);
       const row = (n: number, event: JournalEvent) =>
         bench.stores.worker.commit(worker, [commitOf(id, { journal: journalRow(n, [event]) })]);
       const error = { name: 'E', message: 'no' };
@@ -200,7 +207,7 @@ export function clientsConformance<Tx>(bench: SagaStoreBench<Tx>): void {
       const [kept, lost] = [requestOf(saga), requestOf(saga)];
       const both = async (tx: Tx, one: StartRequest): Promise<void> => {
         await bench.stores.client.start(tx, [one]);
-        await bench.stores.client.mail(tx, id, { kind: 'signal', name: one.id }, ['running']);
+        await bench.stores.client.postRunMessage(tx, id, { kind: 'signal', name: one.id }, ['running']);
       };
       await bench.stores.transaction((tx) => both(tx, kept));
       const rolledBack = new Error('rolled back');
@@ -223,7 +230,7 @@ export function clientsConformance<Tx>(bench: SagaStoreBench<Tx>): void {
       const refused = { code: 'HF_NOT_IN_TRANSACTION' };
       await expect(bench.stores.client.start(bench.stores.outside, [started])).rejects.toMatchObject(refused);
       await expect(
-        bench.stores.client.mail(bench.stores.outside, id, { kind: 'undo' }, ['running']),
+        bench.stores.client.postRunMessage(bench.stores.outside, id, { kind: 'undo' }, ['running']),
       ).rejects.toMatchObject(refused);
       expect(await bench.stores.client.read([started.id])).toEqual([]);
       expect(await bench.stores.mailCount(id)).toBe(0);

@@ -99,24 +99,24 @@ export function commitsConformance<Tx>(bench: SagaStoreBench<Tx>): void {
       const worker = await bench.registered([saga]);
       const id = await bench.held(worker, saga);
       await bench.stores.worker.commit(worker, [commitOf(id, { journal: journalRow(1), update: update('completed') })]);
-      await bench.stores.client.mail(null, id, { kind: 'signal', name: 'late' }, ['completed']);
+      await bench.stores.client.postRunMessage(null, id, { kind: 'signal', name: 'late' }, ['completed']);
       const options = { sagas: [saga], limit: 5, taken: [] };
       const { claimed } = await bench.stores.worker.collect(worker, options);
-      expect(claimed).toMatchObject([{ id, status: 'completed', mail: [{ body: { name: 'late' } }] }]);
+      expect(claimed).toMatchObject([{ id, status: 'completed', runMessages: [{ body: { name: 'late' } }] }]);
       await expect(
         bench.stores.worker.commit(worker, [commitOf(id, { journal: journalRow(2), update: update('running') })]),
       ).rejects.toBeInstanceOf(Error);
-      const mailDone = (claimed[0]?.mail ?? []).map((mail) => mail.id);
+      const runMessagesDone = (claimed[0]?.runMessages ?? []).map((runMessage) => runMessage.id);
       await bench.stores.worker.commit(worker, [
         commitOf(id, {
           journal: journalRow(2),
-          mailDone,
+          runMessagesDone,
           update: update('completed', { release: { wakeAt: null } }),
         }),
       ]);
       expect(await bench.view(id)).toMatchObject({ status: 'completed' });
       expect(await bench.stores.client.journal(id)).toHaveLength(3);
-      expect(await bench.stores.worker.collect(worker, options)).toEqual({ mail: [], claimed: [], unread: [] });
+      expect(await bench.stores.worker.collect(worker, options)).toEqual({ runMessages: [], claimed: [], unread: [] });
       expect(await bench.stores.worker.claim(worker, [{ ...saga, limit: 5 }])).toEqual([]);
     });
 
@@ -176,7 +176,7 @@ export function commitsConformance<Tx>(bench: SagaStoreBench<Tx>): void {
         commitOf(id, {
           journal: journalRow(1),
           children: [{ ...child, journal: '[{"t":"started","input":7}]' }],
-          mail: [{ runId: child.id, body: { kind: 'undo' } }],
+          runMessages: [{ runId: child.id, body: { kind: 'undo' } }],
         }),
       ]);
       const [claimed] = await bench.stores.worker.claim(worker, [{ ...saga, limit: 5 }]);
@@ -186,19 +186,19 @@ export function commitsConformance<Tx>(bench: SagaStoreBench<Tx>): void {
         parent: { id, call: 'pay' },
         deadlineAt: 4_000_000_000_000,
         journal: [{ n: 0, events: [{ t: 'started', input: 7 }] }],
-        mail: [{ body: { kind: 'undo' } }],
+        runMessages: [{ body: { kind: 'undo' } }],
       });
       const news = { kind: 'child', call: 'pay', outcome: 'done', output: 1 } as const;
       await bench.stores.worker.commit(worker, [
         commitOf(child.id, {
           journal: journalRow(1),
-          mailDone: (claimed?.mail ?? []).map((mail) => mail.id),
-          mail: [{ runId: id, body: news }],
+          runMessagesDone: (claimed?.runMessages ?? []).map((runMessage) => runMessage.id),
+          runMessages: [{ runId: id, body: news }],
         }),
       ]);
       expect(await bench.stores.mailCount(child.id)).toBe(0);
-      const { mail } = await bench.stores.worker.collect(worker, { sagas: [saga], limit: 5, taken: [] });
-      expect(mail).toMatchObject([{ runId: id, body: news }]);
+      const { runMessages } = await bench.stores.worker.collect(worker, { sagas: [saga], limit: 5, taken: [] });
+      expect(runMessages).toMatchObject([{ runId: id, body: news }]);
     });
 
     it('drops mail for a run that is not there', async () => {
@@ -207,7 +207,7 @@ export function commitsConformance<Tx>(bench: SagaStoreBench<Tx>): void {
       const id = await bench.held(worker, saga);
       const nobody = randomUUID();
       await bench.stores.worker.commit(worker, [
-        commitOf(id, { journal: journalRow(1), mail: [{ runId: nobody, body: { kind: 'undo' } }] }),
+        commitOf(id, { journal: journalRow(1), runMessages: [{ runId: nobody, body: { kind: 'undo' } }] }),
       ]);
       expect(await bench.stores.mailCount(nobody)).toBe(0);
     });

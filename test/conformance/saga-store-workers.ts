@@ -28,7 +28,7 @@ export function workersConformance<Tx>(bench: SagaStoreBench<Tx>): void {
       const late = commitOf(run, {
         journal: journalRow(1),
         update: update('completed'),
-        mail: [{ runId: run, body: { kind: 'undo' } }],
+        runMessages: [{ runId: run, body: { kind: 'undo' } }],
         children: [{ ...child, journal: '[]' }],
         messages: [messageText(message)],
       });
@@ -127,7 +127,7 @@ export function workersConformance<Tx>(bench: SagaStoreBench<Tx>): void {
       const worker = await bench.registered([saga]);
       const started = requestOf(saga, { deadlineMs: 5_000 });
       await bench.stores.client.start(null, [started]);
-      await bench.stores.client.mail(null, started.id, { kind: 'signal', name: 'go', payload: { a: [1] } }, [
+      await bench.stores.client.postRunMessage(null, started.id, { kind: 'signal', name: 'go', payload: { a: [1] } }, [
         'pending',
       ]);
       const [run] = await bench.stores.worker.claim(worker, [{ ...saga, limit: 1 }]);
@@ -147,7 +147,7 @@ export function workersConformance<Tx>(bench: SagaStoreBench<Tx>): void {
       expect(run?.journal).toMatchObject([
         { n: 0, at: deadlineAt - 5_000, events: [{ t: 'started', input: { n: 1 }, deadlineAt }] },
       ]);
-      expect(run?.mail).toMatchObject([
+      expect(run?.runMessages).toMatchObject([
         { runId: started.id, body: { kind: 'signal', name: 'go', payload: { a: [1] } } },
       ]);
     });
@@ -212,15 +212,15 @@ export function workersConformance<Tx>(bench: SagaStoreBench<Tx>): void {
         commitOf(id, { update: update('waiting', { release: { wakeAt: null } }) }),
       ]);
       expect(await bench.stores.worker.claim(worker, [{ ...saga, limit: 5 }])).toEqual([]);
-      const nothing = { mail: [], claimed: [], unread: [] };
+      const nothing = { runMessages: [], claimed: [], unread: [] };
       const options = { sagas: [saga], limit: 5, taken: [] };
       expect(await bench.stores.worker.collect(worker, options)).toEqual(nothing);
-      await bench.stores.client.mail(null, id, { kind: 'undo' }, ['waiting']);
+      await bench.stores.client.postRunMessage(null, id, { kind: 'undo' }, ['waiting']);
       expect(await bench.stores.worker.collect(worker, { ...options, sagas: [uniqueSaga()] })).toEqual(nothing);
       expect(await bench.stores.worker.collect(worker, { ...options, limit: 0 })).toEqual(nothing);
       expect(await bench.stores.worker.collect(worker, options)).toMatchObject({
-        mail: [],
-        claimed: [{ id, claims: 2, mail: [{ body: { kind: 'undo' } }] }],
+        runMessages: [],
+        claimed: [{ id, claims: 2, runMessages: [{ body: { kind: 'undo' } }] }],
       });
     });
   });

@@ -118,7 +118,7 @@ describe('the audit of the demo', () => {
       { missingCompensations: 1, moneyConserved: false },
     ],
     [
-      'a parcel of an order that was undone',
+      'a parcel of an order that was compensated',
       'shipping',
       `UPDATE dispatch SET run_id = (SELECT gen_random_uuid())`,
       // The run that was completed lacks it now.
@@ -138,7 +138,7 @@ describe('the audit of the demo', () => {
       { missingCompensations: 1, stockConserved: false },
     ],
     [
-      'an undoing that went forward',
+      'a compensation that went forward',
       'orders',
       `UPDATE holdfast.saga_journal
        SET events = (CASE WHEN events::text LIKE '%"compensating","call":"reserve"%' THEN

@@ -6,7 +6,7 @@ import { text } from 'node:stream/consumers';
 import { describe, expect, it } from 'vitest';
 
 describe('npm run demo', () => {
-  it('carries out or undoes every order, loses nothing and doubles nothing, and says so in one line of JSON', async () => {
+  it('carries out or compensates every order, loses nothing and doubles nothing, and says so in one line of JSON', async () => {
     const { code, stdout, stderr } = await demo('--orders', '60', '--seed', '7', '--json');
     if (code !== 0) throw new Error(stderr);
     expect(stdout.trimEnd().split('\n')).toHaveLength(1);

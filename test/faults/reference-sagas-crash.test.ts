@@ -29,10 +29,10 @@ import { createTestDatabase, type TestDatabase } from '../support/servers.ts';
 /** The scenarios by name: they are made with the world, which is not there yet when the tests are named. */
 const NAMES = [
   'an order is placed',
-  'an order that cannot be shipped is undone',
+  'an order that cannot be shipped is compensated',
   'a trip is booked',
-  'a trip without a hotel is undone',
-  'a trip whose flight is in doubt is undone',
+  'a trip without a hotel is compensated',
+  'a trip whose flight is in doubt is compensated',
   'a transfer arrives',
   'a transfer to nobody comes back',
   'an expense is paid',

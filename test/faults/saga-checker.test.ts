@@ -25,11 +25,11 @@ const failed = (call: string, outcome: 'definite' | 'unknown'): JournalEvent => 
   error,
   outcome,
 });
-const undoing: JournalEvent = { t: 'undoing', reason: 'failed' };
+const revoked: JournalEvent = { t: 'undoing', reason: 'failed' };
 const compensating = (call: string): JournalEvent => ({ t: 'compensating', call, round: 1 });
 const compensated = (call: string): JournalEvent => ({ t: 'compensated', call });
 const completed: JournalEvent = { t: 'completed' };
-const undone: JournalEvent = { t: 'undone' };
+const takenBack: JournalEvent = { t: 'undone' };
 
 /** One row an event, a second apart, stored ten milliseconds after its time. */
 function rows(
@@ -42,12 +42,12 @@ function rows(
   });
 }
 
-function entry(what: 'do' | 'undo', call: string, given: Partial<OutsideEntry> = {}): OutsideEntry {
-  const key = `${RUN}:${call}${what === 'undo' ? ':undo' : ''}`;
+function entry(what: 'do' | 'compensate', call: string, given: Partial<OutsideEntry> = {}): OutsideEntry {
+  const key = `${RUN}:${call}${what === 'compensate' ? ':undo' : ''}`;
   return { by: 'w', what, run: RUN, call, key, amount: 1, attempt: 1, token: 1, at: 1_000_000, ...given };
 }
 
-const effect = (what: 'do' | 'undo', call: string): RowEffect => ({ what, run: RUN, call, amount: 1 });
+const effect = (what: 'do' | 'compensate', call: string): RowEffect => ({ what, run: RUN, call, amount: 1 });
 
 interface Story {
   readonly status?: 'completed' | 'compensated' | 'stuck' | 'running';
@@ -68,7 +68,7 @@ function judge(
     outside,
     messages: [],
     tampered: [],
-    misfits: [],
+    mismatches: [],
     unfinished: [],
     ...rest,
   };
@@ -78,28 +78,35 @@ function judge(
 const forth = [started, called('debit', 'transaction'), done('debit'), called('gift'), done('gift')];
 const effects = [effect('do', 'debit')];
 const outside = [entry('do', 'gift')];
-const back = [undoing, compensating('gift'), compensated('gift'), compensating('debit'), compensated('debit'), undone];
+const back = [
+  revoked,
+  compensating('gift'),
+  compensated('gift'),
+  compensating('debit'),
+  compensated('debit'),
+  takenBack,
+];
 const whole = { journal: rows([...forth, completed]), effects, outside };
 const reverted = {
   status: 'compensated',
   journal: rows([...forth, ...back]),
-  effects: [...effects, effect('undo', 'debit')],
-  outside: [...outside, entry('undo', 'gift')],
+  effects: [...effects, effect('compensate', 'debit')],
+  outside: [...outside, entry('compensate', 'gift')],
 } as const;
 
 describe('passes', () => {
-  it('a run that has been undone, with what was repeated under its key', () => {
+  it('a run that has been compensated, with what was repeated under its key', () => {
     expect(
       judge({
         ...reverted,
-        outside: [entry('do', 'gift'), entry('do', 'gift', { attempt: 2 }), entry('undo', 'gift')],
+        outside: [entry('do', 'gift'), entry('do', 'gift', { attempt: 2 }), entry('compensate', 'gift')],
       }),
     ).toBe('');
   });
   it('what came from a worker that had been replaced', () => {
     const late = [
       entry('do', 'gift', { token: 2 }),
-      entry('undo', 'gift', { token: 2 }),
+      entry('compensate', 'gift', { token: 2 }),
       entry('do', 'gift', { key: 'x', token: 1 }),
     ];
     expect(judge({ ...reverted, outside: late })).toBe('');
@@ -109,12 +116,12 @@ describe('passes', () => {
       started,
       called('gift'),
       failed('gift', 'unknown'),
-      undoing,
+      revoked,
       compensating('gift'),
       compensated('gift'),
-      undone,
+      takenBack,
     ]);
-    expect(judge({ status: 'compensated', journal, outside: [entry('undo', 'gift')] })).toBe('');
+    expect(judge({ status: 'compensated', journal, outside: [entry('compensate', 'gift')] })).toBe('');
   });
 });
 
@@ -135,7 +142,7 @@ const broken: readonly { name: string; breach: RegExp; story: Story; expectation
       { ...whole, journal: rows([...forth, failed('gift', 'definite'), completed]) },
     ],
     ['a row that was changed', /I10: UPDATE/, { ...whole, rest: { tampered: ['UPDATE of row 1'] } }],
-    ['a history that the code does not repeat', /I10: misfit/, { ...whole, rest: { misfits: ['misfit'] } }],
+    ['a history that the code does not repeat', /I10: misfit/, { ...whole, rest: { mismatches: ['misfit'] } }],
     [
       'something after the end',
       /I10.*after the end/,
@@ -234,13 +241,13 @@ const broken: readonly { name: string; breach: RegExp; story: Story; expectation
           started,
           called('gift'),
           failed('gift', 'unknown'),
-          undoing,
+          revoked,
           compensating('gift'),
           compensated('gift'),
-          undone,
+          takenBack,
         ]),
         effects: [],
-        outside: [entry('undo', 'gift'), entry('do', 'gift')],
+        outside: [entry('compensate', 'gift'), entry('do', 'gift')],
       },
     ],
     [
@@ -248,7 +255,7 @@ const broken: readonly { name: string; breach: RegExp; story: Story; expectation
       /I8.*may have happened/,
       {
         status: 'compensated',
-        journal: rows([started, called('gift'), failed('gift', 'unknown'), undoing, undone]),
+        journal: rows([started, called('gift'), failed('gift', 'unknown'), revoked, takenBack]),
       },
     ],
     [
@@ -260,10 +267,10 @@ const broken: readonly { name: string; breach: RegExp; story: Story; expectation
           started,
           called('gift'),
           failed('gift', 'definite'),
-          undoing,
+          revoked,
           compensating('gift'),
           compensated('gift'),
-          undone,
+          takenBack,
         ]),
       },
     ],
@@ -274,12 +281,12 @@ const broken: readonly { name: string; breach: RegExp; story: Story; expectation
         ...reverted,
         journal: rows([
           ...forth,
-          undoing,
+          revoked,
           compensating('debit'),
           compensated('debit'),
           compensating('gift'),
           compensated('gift'),
-          undone,
+          takenBack,
         ]),
       },
     ],
@@ -290,12 +297,12 @@ const broken: readonly { name: string; breach: RegExp; story: Story; expectation
         ...reverted,
         journal: rows([
           ...forth,
-          undoing,
+          revoked,
           compensating('gift'),
           compensating('debit'),
           compensated('gift'),
           compensated('debit'),
-          undone,
+          takenBack,
         ]),
       },
     ],

@@ -1,9 +1,9 @@
 /**
  * New code under old runs, at every step of them (I6, I7, I10): a run is left after each row of its journal and taken up by code that
- * has changed meanwhile. Legal changes go on; illegal ones make it stuck, with both sides named, and a cancel then undoes it from its
+ * has changed meanwhile. Legal changes go on; illegal ones make it stuck, with both sides named, and a cancel then compensates it from its
  * journal alone.
  *
- * Fails when a call is matched to the wrong record, when undoing needs the code of the run, and when what comes after a journal that
+ * Fails when a call is matched to the wrong record, when compensating needs the code of the run, and when what comes after a journal that
  * fits is refused.
  */
 import { randomUUID } from 'node:crypto';
@@ -29,7 +29,7 @@ afterAll(async () => {
   await test.drop();
 });
 
-/** What was done and undone, by run. */
+/** What was done and compensated, by run. */
 const seen = new Map<string, string[]>();
 const note = (run: string, what: string): void => void seen.set(run, [...(seen.get(run) ?? []), what]);
 
@@ -39,7 +39,7 @@ const local = (name: string): Step<number, number> =>
       note(runId, name);
       return value + 1;
     },
-    compensate: (_undo, { runId }) => note(runId, `undo ${name}`),
+    compensate: (_undo, { runId }) => note(runId, `compensate ${name}`),
   });
 
 const steps = {
@@ -51,7 +51,7 @@ const steps = {
       note(runId, 't');
       return value * 2;
     },
-    compensate: (_undo, { runId }) => note(runId, 'undo t'),
+    compensate: (_undo, { runId }) => note(runId, 'compensate t'),
   }),
   bad: step({
     run: (): void => {
@@ -130,7 +130,7 @@ async function leftBehind(rows: readonly JournalRow[]): Promise<readonly string[
       );
     for (const event of events) {
       if (event.t === 'done' && event.call !== 'sleep#1') note(id, event.call);
-      if (event.t === 'compensated') note(id, `undo ${event.call}`);
+      if (event.t === 'compensated') note(id, `compensate ${event.call}`);
     }
   }
   return ids;
@@ -204,7 +204,7 @@ describe('illegal changes', () => {
     },
     { what: 'a step less', code: async () => 8, both: /the call a \(step\) with 1; the code returns there/ },
   ];
-  it.each(illegal)('$what: every run is stuck, and a cancel undoes it', async ({ code, both }) => {
+  it.each(illegal)('$what: every run is stuck, and a cancel compensates it', async ({ code, both }) => {
     const left = await leftBehind(await history('well'));
     // Before its first call the run has nothing that the new code could contradict.
     const ids: string[] = [];
@@ -222,11 +222,11 @@ describe('illegal changes', () => {
         ids.map(() => 'compensated'),
       );
     });
-    for (const id of ids) expectUndone(seen.get(id) ?? []);
+    for (const id of ids) expectCompensated(seen.get(id) ?? []);
   });
 });
 
-it('a run that is being undone needs no code at all but its steps', async () => {
+it('a run that is being compensated needs no code at all but its steps', async () => {
   const ids = await leftBehind(await history('badly'));
   const far = ids.filter((id) => (seen.get(id) ?? []).length >= 4);
   expect(far.length).toBeGreaterThanOrEqual(3);
@@ -238,16 +238,16 @@ it('a run that is being undone needs no code at all but its steps', async () => 
   });
   for (const id of ids) {
     const { rows } = await database.query('SELECT status FROM holdfast.saga_run WHERE id = $1', [id]);
-    const wasUndoing = (await journalOf(id)).some(({ events }) => events.some(({ t }) => t === 'undone'));
-    if (wasUndoing) expectUndone(seen.get(id) ?? []);
-    expect(rows).toEqual([{ status: wasUndoing ? 'compensated' : 'stuck' }]);
+    const wasCompensating = (await journalOf(id)).some(({ events }) => events.some(({ t }) => t === 'undone'));
+    if (wasCompensating) expectCompensated(seen.get(id) ?? []);
+    expect(rows).toEqual([{ status: wasCompensating ? 'compensated' : 'stuck' }]);
   }
 });
 
-/** Everything that was done was undone, in reverse; what was in doubt may have been undone without having been done. */
-function expectUndone(notes: readonly string[]): void {
-  const did = new Set(notes.filter((each) => !each.startsWith('undo ')));
-  const undid = notes.filter((each) => each.startsWith('undo ')).map((each) => each.slice(5));
+/** Everything that was done was compensated, in reverse; what was in doubt may have been compensated without having been done. */
+function expectCompensated(notes: readonly string[]): void {
+  const did = new Set(notes.filter((each) => !each.startsWith('compensate ')));
+  const undid = notes.filter((each) => each.startsWith('compensate ')).map((each) => each.slice(5));
   for (const each of did) expect(undid).toContain(each);
   const order = ['c', 't', 'b', 'a'];
   const firsts = [...new Set(undid)];

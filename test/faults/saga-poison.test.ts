@@ -7,7 +7,7 @@
 import { afterAll, expect, it } from 'vitest';
 import { openDatabase } from '../../src/postgres/database.ts';
 import { createSagas } from '../../src/saga/client/client.ts';
-import { LOST_BEFORE_SUSPECT, TRIALS_BEFORE_STUCK } from '../../src/saga/decide/suspects.ts';
+import { LOST_BEFORE_TRIAL, TRIALS_BEFORE_STUCK } from '../../src/saga/decide/quarantine.ts';
 import { endChildren, finishWhen, startChild } from '../support/faults/child.ts';
 import type { SagaPoisonChildSettings } from '../support/faults/saga-poison-child.ts';
 import { MOMENTS, poisonousSaga } from '../support/faults/saga-poison.ts';
@@ -48,7 +48,7 @@ it.concurrent.each(MOMENTS)('is found and stuck, and the others complete (%s)', 
     }
     deaths += 1;
     // On a busy machine a trial may also end with a lease that was not renewed in time, or an innocent die beside it once more.
-    if (deaths > 3 * (LOST_BEFORE_SUSPECT + TRIALS_BEFORE_STUCK)) throw new Error(`it goes on killing\n${child.log}`);
+    if (deaths > 3 * (LOST_BEFORE_TRIAL + TRIALS_BEFORE_STUCK)) throw new Error(`it goes on killing\n${child.log}`);
   }
   expect(deaths).toBeGreaterThan(1);
   expect((await statuses()).filter(({ status }) => status !== 'completed')).toEqual([

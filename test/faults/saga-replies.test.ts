@@ -3,7 +3,7 @@
  * that come before their commands (I7-I10, I13).
  *
  * Fails when the second answer to a command counts, when a late one is dropped that says that something was done, and when a
- * participant does what was undone before it came.
+ * participant does what was compensated before it came.
  */
 import { expect, it } from 'vitest';
 import { eventually } from '../support/eventually.ts';
@@ -23,7 +23,7 @@ async function scenario(random: Random): Promise<void> {
     const gossip = startGossip(world, random.fork('gossip'));
     for (let from = 0; from < 80; from += 20) {
       await world.start(Array.from({ length: 20 }, (_, n) => drawPlan(from + n, random)));
-      // Mail comes all the time, so only the runs are looked at.
+      // Run messages come all the time, so only the runs are looked at.
       await eventually('the runs to end', async () => Object.keys(await world.statuses()).every(isEnd));
     }
     expect(await gossip.stop()).toBeGreaterThan(100);
@@ -100,7 +100,7 @@ async function isKnown(world: SagaWorld, { runId, to }: Reply): Promise<boolean>
   return (rowCount ?? 0) > 0;
 }
 
-it('a reply that cannot be read leaves it open what was done, and all of it is undone', async () => {
+it('a reply that cannot be read leaves it open what was done, and all of it is compensated', async () => {
   const world = await createSagaWorld();
   try {
     await world.worker('worker');

@@ -1,5 +1,5 @@
 /**
- * kill -9 of the worker at every named I/O point, before and after, on the way forward and while runs are being undone; each worker
+ * kill -9 of the worker at every named I/O point, before and after, on the way forward and while runs are being compensated; each worker
  * takes over from the one that was killed before it, and is killed in the middle of that (I6-I13).
  *
  * Fails, for example, when a step begins before its intent is durable, when an attempt that was lost is not in doubt, when mail is
@@ -41,11 +41,11 @@ const NO: Fate = { kind: 'no', times: 0, effect: false };
 const SILENT: Fate = { kind: 'fails', times: 6, effect: true };
 const ONCE: Fate = { kind: 'fails', times: 1, effect: true };
 
-/** Every point is passed by these: one that completes with a fallback, one that is undone, one that is verified and undone. */
+/** Every point is passed by these: one that completes with a fallback, one that is compensated, one that is verified and compensated. */
 function batch(first: number, random: Random): readonly Plan[] {
   return [
     plan(first, { fates: { tip: NO, gift: SILENT, charge: ONCE }, pauseMs: 5, lines: 1 }),
-    plan(first + 1, { fates: { close: NO }, undoes: { charge: ONCE, debit: ONCE, reserve: ONCE }, lines: 1 }),
+    plan(first + 1, { fates: { close: NO }, compensates: { charge: ONCE, debit: ONCE, reserve: ONCE }, lines: 1 }),
     plan(first + 2, { fates: { charge: SILENT } }),
     plan(first + 3, { fates: { reserve: NO } }),
     drawPlan(first + 4, random),
@@ -88,7 +88,7 @@ async function dieInTurn(plans: readonly Omit<CrashPlan, 'signal'>[], random: Ra
   const failures: string[] = [];
   try {
     for (const [index, crash] of plans.entries()) {
-      const name = `${index} ${crash.point} #${crash.occurrence}${crash.since === undefined ? '' : ' undoing'}`;
+      const name = `${index} ${crash.point} #${crash.occurrence}${crash.since === undefined ? '' : ' compensating'}`;
       await world.start(batch(index * BATCH, random));
       const child: Child = world.child(name, { parts: ['worker'], crash: { ...crash, signal: 'SIGKILL' } });
       await eventually(`${name} to die`, async () => child.gone, 60_000).catch(async (error: unknown) => {
@@ -113,7 +113,7 @@ async function dieInTurn(plans: readonly Omit<CrashPlan, 'signal'>[], random: Ra
 
 /**
  * Who kills workers in the middle of the same attempt six times over cannot be told from an attempt that kills them: such a run is stuck,
- * with nothing undone, and goes on when a person has it retried.
+ * with nothing compensated, and goes on when a person has it retried.
  */
 async function retryBlamed(world: SagaWorld): Promise<void> {
   const database = openDatabase({ pool: world.pool });

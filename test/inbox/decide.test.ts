@@ -143,7 +143,7 @@ describe('after an attempt', () => {
 });
 
 describe('at arrival', () => {
-  const facts = { decodeError: null, hasHandler: true, redeliveries: 0, policies };
+  const runEvents = { decodeError: null, hasHandler: true, redeliveries: 0, policies };
   it.each([
     ['the usual', {}, { do: 'run', suspect: false }],
     ['redelivered', { redeliveries: 1 }, { do: 'run', suspect: true }],
@@ -155,7 +155,7 @@ describe('at arrival', () => {
     ],
     ['a newer wire', { decodeError: new HoldfastError('HF_ENVELOPE_VERSION', 'x') }, { do: 'park', retryInMs: 30_000 }],
   ])('%s', (_name, rest, arrival) => {
-    expect(decideArrival({ ...facts, ...rest })).toMatchObject(arrival);
+    expect(decideArrival({ ...runEvents, ...rest })).toMatchObject(arrival);
   });
 
   it('parks a suspect at the mark after its last death', () => {
@@ -164,7 +164,7 @@ describe('at arrival', () => {
 });
 
 describe('without a handler', () => {
-  const facts = { ignored: false, waitedMs: 0, handlerWaitMs: 60_000, ordered: false };
+  const runEvents = { ignored: false, waitedMs: 0, handlerWaitMs: 60_000, ordered: false };
   it.each([
     ['just sent', {}, { do: 'return', delayMs: 100 }],
     ['for a while', { waitedMs: 4_000 }, { do: 'return', delayMs: 2_000 }],
@@ -173,7 +173,7 @@ describe('without a handler', () => {
     ['for too long', { waitedMs: 60_000 }, { do: 'park' }],
     ['ignored', { ignored: true, waitedMs: 60_000 }, { do: 'ignore' }],
   ])('%s', (_name, rest, next) => {
-    expect(decideUnhandled({ ...facts, ...rest })).toEqual(next);
+    expect(decideUnhandled({ ...runEvents, ...rest })).toEqual(next);
   });
 
   it('a redrive is given back, whatever was tried before', () => {

@@ -67,12 +67,12 @@ describe('a transaction inside', () => {
       await inner(tx, async () => {
         await write(tx, id, 'kept');
         await inner(tx, async () => {
-          await write(tx, id, 'undone');
+          await write(tx, id, 'compensated');
           await tx.query('SELECT 1 / 0');
         }).catch(() => {});
       });
       await inner(tx, async () => {
-        await write(tx, id, 'undone too');
+        await write(tx, id, 'compensated too');
         throw new Error('on purpose');
       }).catch(() => {});
     });

@@ -4,7 +4,7 @@ import { findRunId } from '../../src/operations/sagas/find-run.ts';
 import { actOnRuns, planBulk } from '../../src/operations/sagas/saga-bulk.ts';
 import { openDatabase, type Database } from '../../src/postgres/database.ts';
 import { createTestDatabase, type TestDatabase } from '../support/servers.ts';
-import { emptySagas, mailOf, seedRun, STUCK_IN_DOUBT } from './saga-lab.ts';
+import { emptySagas, runMessagesOf, seedRun, STUCK_IN_DOUBT } from './saga-lab.ts';
 
 let test: TestDatabase;
 let database: Database;
@@ -21,7 +21,8 @@ afterAll(async () => {
 const by = { actor: 'anna', reason: 'the bank is back' };
 const declined = { ...STUCK_IN_DOUBT, error: { name: 'HoldfastError', code: 'HF_STEP_TIMEOUT', message: 'no answer' } };
 const typo = { ...STUCK_IN_DOUBT, error: { name: 'TypeError', message: 'x is not a function' } };
-const retried = async () => (await mailOf(database)).map((mail) => (mail as { saga_id: string }).saga_id).toSorted();
+const retried = async () =>
+  (await runMessagesOf(database)).map((runMessage) => (runMessage as { saga_id: string }).saga_id).toSorted();
 
 describe('an act on all runs that match', () => {
   it('is counted and shown first, and changes nothing then', async () => {
@@ -39,7 +40,7 @@ describe('an act on all runs that match', () => {
     });
     expect(await planBulk(database, { kind: 'cancel' }, {})).toMatchObject({ runs: 6 });
     expect(await planBulk(database, { kind: 'cancel' }, { status: ['waiting'] })).toMatchObject({ runs: 1 });
-    expect(await mailOf(database)).toEqual([]);
+    expect(await runMessagesOf(database)).toEqual([]);
   });
 
   it('reaches each of them once, over several pages, with an audit row each, and no other', async () => {
@@ -75,7 +76,7 @@ describe('an act on all runs that match', () => {
     for (let n = 0; n < 5; n += 1) await seedRun(database, declined);
     const told = AbortSignal.abort();
     expect(await actOnRuns(database, { kind: 'retry' }, {}, by, { signal: told })).toMatchObject({ done: 0 });
-    expect(await mailOf(database)).toEqual([]);
+    expect(await runMessagesOf(database)).toEqual([]);
   });
 
   it('refuses a selection that makes no sense', async () => {

@@ -80,7 +80,7 @@ export async function seedWorker(
 const gone = { name: 'PermanentError', message: 'no such payment', code: 'HF_PERMANENT' };
 const step = (call: string): JournalEvent => ({ t: 'called', call, kind: 'step', step: call });
 
-/** Stuck at undoing `charge`. */
+/** Stuck at compensating `charge`. */
 export const STUCK_UNDOING: SeedRun = {
   status: 'stuck',
   reason: 'failed',
@@ -119,6 +119,6 @@ export async function emptySagas(database: Database): Promise<void> {
   );
 }
 
-export async function mailOf(database: Database): Promise<readonly Record<string, unknown>[]> {
+export async function runMessagesOf(database: Database): Promise<readonly Record<string, unknown>[]> {
   return (await database.query('SELECT saga_id, kind, body FROM holdfast.saga_mail ORDER BY id')).rows;
 }

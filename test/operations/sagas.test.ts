@@ -16,7 +16,7 @@ import { saga } from '../../src/saga/definition/definition.ts';
 import { step } from '../../src/saga/definition/steps.ts';
 import { createTestDatabase, type TestDatabase } from '../support/servers.ts';
 import { NOBODY } from './lab.ts';
-import { emptySagas, mailOf, seedRun, seedWorker, STUCK_IN_DOUBT, STUCK_UNDOING } from './saga-lab.ts';
+import { emptySagas, runMessagesOf, seedRun, seedWorker, STUCK_IN_DOUBT, STUCK_UNDOING } from './saga-lab.ts';
 
 let test: TestDatabase;
 let database: Database;
@@ -95,7 +95,7 @@ describe('showRun', () => {
     expect(found).toMatchObject({
       run: { id, status: 'stuck', error: { message: 'no such payment' }, parent: null },
       journal: [{ n: 0 }, { n: 1 }, { n: 2 }, { n: 3, events: [{ t: 'compensation failed' }, { t: 'stuck' }] }],
-      mail: [{ kind: 'retry', body: { kind: 'retry', actor: 'anna' } }],
+      runMessages: [{ kind: 'retry', body: { kind: 'retry', actor: 'anna' } }],
       children: [{ id: child, saga: 'ship-it', parent: { id, call: 'ship' } }],
     });
     expect(found.now - (found.journal[0]?.at ?? 0)).toBeGreaterThan(59_000);
@@ -114,8 +114,8 @@ describe('sagaStatus', () => {
     await seedRun(database, { wakeIn: 3_600, status: 'waiting' });
     await seedRun(database, { version: 2, wakeIn: -90 });
     await seedRun(database, STUCK_UNDOING);
-    const mailed = await seedRun(database, { saga: 'book-trip', status: 'waiting' });
-    await signalRun(database, mailed, { name: 'go' }, act);
+    const addressed = await seedRun(database, { saga: 'book-trip', status: 'waiting' });
+    await signalRun(database, addressed, { name: 'go' }, act);
     const status = await sagaStatus(database);
     expect(status).toMatchObject({
       counts: { atLeast: false },
@@ -175,7 +175,7 @@ describe('acts on runs', () => {
     await skipCall(database, id, 'charge', act);
     await resolveCall(database, id, { call: null, as: 'compensated' }, act);
     await cancelRun(database, id, { actor: 'bert' });
-    expect(await mailOf(database)).toMatchObject([
+    expect(await runMessagesOf(database)).toMatchObject([
       { saga_id: id, kind: 'retry', body: { kind: 'retry', actor: 'anna', reason: 'because' } },
       { kind: 'skip', body: { call: 'charge', actor: 'anna', reason: 'because' } },
       { kind: 'resolve', body: { call: 'charge', as: 'compensated' } },
@@ -190,7 +190,7 @@ describe('acts on runs', () => {
   });
 
   it('want a run that is stuck, and stuck there', async () => {
-    const undoing = await seedRun(database, STUCK_UNDOING);
+    const compensating = await seedRun(database, STUCK_UNDOING);
     const doubt = await seedRun(database, STUCK_IN_DOUBT);
     const running = await seedRun(database);
     const refused: readonly (readonly [() => Promise<unknown>, string])[] = [
@@ -198,38 +198,40 @@ describe('acts on runs', () => {
       [() => skipCall(database, running, 'charge', act), 'HF_SAGA_NOT_STUCK'],
       [() => retryRun(database, NOBODY, act), 'HF_NOT_FOUND'],
       [() => skipCall(database, NOBODY, 'charge', act), 'HF_NOT_FOUND'],
-      [() => skipCall(database, undoing, 'ship', act), 'HF_SAGA_NOT_STUCK'],
+      [() => skipCall(database, compensating, 'ship', act), 'HF_SAGA_NOT_STUCK'],
       [() => skipCall(database, doubt, 'pay', act), 'HF_SAGA_NOT_STUCK'],
-      [() => skipCall(database, undoing, 'charge', { actor: 'anna', reason: ' ' }), 'HF_CONFIG'],
-      [() => resolveCall(database, undoing, { call: 'ship', as: 'done' }, act), 'HF_SAGA_NOT_STUCK'],
-      [() => resolveCall(database, undoing, { call: 'charge', as: 'done' }, act), 'HF_CONFIG'],
-      [() => resolveCall(database, undoing, { call: '*', as: 'done' }, act), 'HF_CONFIG'],
+      [() => skipCall(database, compensating, 'charge', { actor: 'anna', reason: ' ' }), 'HF_CONFIG'],
+      [() => resolveCall(database, compensating, { call: 'ship', as: 'done' }, act), 'HF_SAGA_NOT_STUCK'],
+      [() => resolveCall(database, compensating, { call: 'charge', as: 'done' }, act), 'HF_CONFIG'],
+      [() => resolveCall(database, compensating, { call: '*', as: 'done' }, act), 'HF_CONFIG'],
       [() => resolveCall(database, doubt, { call: 'pay', as: 'compensated' }, act), 'HF_CONFIG'],
       [() => resolveCall(database, doubt, { call: 'pay', as: 'not done', output: 1 }, act), 'HF_CONFIG'],
       [() => resolveCall(database, doubt, { call: 'pay', as: 'done', output: 1n }, act), 'HF_PAYLOAD_NOT_JSON'],
       [() => resolveCall(database, doubt, { call: 'pay', as: 'done' }, { actor: 'anna', reason: '' }), 'HF_CONFIG'],
     ];
     for (const [attempt, code] of refused) await expect(attempt()).rejects.toMatchObject({ code });
-    expect(await mailOf(database)).toEqual([]);
+    expect(await runMessagesOf(database)).toEqual([]);
     expect(await audit()).toEqual([]);
     await resolveCall(database, doubt, { call: null, as: 'done', output: { id: 'p-1' } }, act);
-    await resolveCall(database, undoing, { call: '*', as: 'compensated' }, act);
-    expect(await mailOf(database)).toMatchObject([
+    await resolveCall(database, compensating, { call: '*', as: 'compensated' }, act);
+    expect(await runMessagesOf(database)).toMatchObject([
       { body: { kind: 'resolve', call: 'pay', as: 'done', output: { id: 'p-1' } } },
       { body: { call: '*', as: 'compensated' } },
     ]);
   });
 
-  it('come too late for what has ended, is being undone, or is past its pivot', async () => {
+  it('come too late for what has ended, is being compensated, or is past its pivot', async () => {
     const ended = await seedRun(database, { status: 'compensated' });
     const pivoted = await seedRun(database, { pivoted: true });
-    const undoing = await seedRun(database, { status: 'compensating' });
+    const compensating = await seedRun(database, { status: 'compensating' });
     await expect(cancelRun(database, ended, act)).rejects.toMatchObject({ code: 'HF_SAGA_FINISHED' });
     await expect(signalRun(database, ended, { name: 'go' }, act)).rejects.toMatchObject({ code: 'HF_SAGA_FINISHED' });
     await expect(retryRun(database, ended, act)).rejects.toMatchObject({ code: 'HF_SAGA_FINISHED' });
     await expect(cancelRun(database, pivoted, act)).rejects.toMatchObject({ code: 'HF_SAGA_PIVOTED' });
-    await expect(signalRun(database, undoing, { name: 'go' }, act)).rejects.toMatchObject({ code: 'HF_SAGA_UNDONE' });
-    expect(await cancelRun(database, undoing, act)).toMatchObject({ status: 'compensating' });
+    await expect(signalRun(database, compensating, { name: 'go' }, act)).rejects.toMatchObject({
+      code: 'HF_SAGA_UNDONE',
+    });
+    expect(await cancelRun(database, compensating, act)).toMatchObject({ status: 'compensating' });
   });
 
   it('check a signal against the definition, where there is one', async () => {
@@ -246,7 +248,7 @@ describe('acts on runs', () => {
     await expect(signal('aproved')).rejects.toThrow(/Did you mean "approved"/);
     await expect(signal('approved', { by: 3 })).rejects.toMatchObject({ code: 'HF_PAYLOAD_INVALID' });
     await signal('approved', {});
-    expect(await mailOf(database)).toMatchObject([
+    expect(await runMessagesOf(database)).toMatchObject([
       { kind: 'signal', body: { kind: 'signal', name: 'approved', payload: { by: 'nobody' }, id: 's-1' } },
     ]);
     expect(await audit()).toMatchObject([{ action: 'saga.signal', details: { signal: 'approved', signalId: 's-1' } }]);

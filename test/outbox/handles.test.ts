@@ -97,7 +97,7 @@ describe('a handle that tells nothing, in a transaction', () => {
     const controlled = await kysely.startTransaction().execute();
     await outbox.send(controlled, OrderPlaced, { orderId: 'o-3' });
     const savepoint = await controlled.savepoint('s').execute();
-    await outbox.send(savepoint, OrderPlaced, { orderId: 'undone' });
+    await outbox.send(savepoint, OrderPlaced, { orderId: 'compensated' });
     await savepoint.rollbackToSavepoint('s').execute();
     await controlled.commit().execute();
     await expect(outbox.send(controlled, OrderPlaced, { orderId: 'late' })).rejects.toMatchObject({

@@ -36,7 +36,7 @@ describe('send', () => {
     await client.query('BEGIN');
     await outbox.send(client, OrderPlaced, { orderId: 'before' });
     await client.query('SAVEPOINT s');
-    await outbox.send(client, OrderPlaced, { orderId: 'undone' });
+    await outbox.send(client, OrderPlaced, { orderId: 'compensated' });
     await client.query('ROLLBACK TO s');
     await outbox.send(client, OrderPlaced, { orderId: 'after' });
     await client.query('COMMIT');

@@ -153,12 +153,12 @@ const renaming = () =>
     plugins: [new CamelCasePlugin()],
   });
 
-it('a participant with a runner that renames columns answers and undoes by what it recorded', async () => {
+it('a participant with a runner that renames columns answers and compensates by what it recorded', async () => {
   const db = renaming();
   const Reserve = message('stock.reserve', { schema: z.object({ sku_code: z.string() }) });
   const Release = message('stock.release', { schema: z.object({ sku_code: z.string() }) });
   const Reserved = message('stock.reserved', { schema: z.object({ stock_id: z.string() }) });
-  const undone: unknown[] = [];
+  const compensated: unknown[] = [];
   const stock = participant<Transaction<object>>('stock', {
     runner: { transaction: (fn) => db.transaction().execute(fn) },
     transport: memoryTransport(),
@@ -167,7 +167,7 @@ it('a participant with a runner that renames columns answers and undoes by what 
     handlers: (handle) => [
       handle(Reserve, { reply: Reserved }, async () => ({ stock_id: 's-1' })),
       handle(Release, { compensates: Reserve, reply: Reserved }, async (_release, { command, reply }) => {
-        undone.push(command, reply);
+        compensated.push(command, reply);
       }),
     ],
   });
@@ -176,7 +176,7 @@ it('a participant with a runner that renames columns answers and undoes by what 
   for (const redeliveries of [0, 1])
     expect(await stock.handle(sent({ id, data }, { redeliveries }))).toEqual({ kind: 'done' });
   expect(await stock.handle(sent({ role: 'compensation', outcome: 'done', data }))).toEqual({ kind: 'done' });
-  expect(undone).toEqual([{ sku_code: 'a' }, { stock_id: 's-1' }]);
+  expect(compensated).toEqual([{ sku_code: 'a' }, { stock_id: 's-1' }]);
   expect(await listParked(database, { where: 'stock' })).toEqual([]);
   await db.destroy();
 });

@@ -292,7 +292,7 @@ it('a role that is limited to topics sends to these alone, now and later', async
       'saga.reply',
       'orders.placed',
       'payment',
-      'payment.charge.undo',
+      'payment.charge.compensate',
       'audits',
       'stock.moved.on',
       'order-placed',

@@ -79,15 +79,20 @@ describe('the grants of docs/roles.md', () => {
     onTestFinished(() => store.close());
     const [id, worker] = [randomUUID(), randomUUID()];
     await client.start(null, [{ ...saga, id, key: 'k', input: '1', deadlineMs: null }]);
-    await client.mail(null, id, { kind: 'signal', name: 'go' }, ['pending']);
+    await client.postRunMessage(null, id, { kind: 'signal', name: 'go' }, ['pending']);
     await store.register({ id: worker, name: 'test', sagas: [saga], leaseMs: LEASE_MS });
     const [run] = await store.claim(worker, [{ ...saga, limit: 1 }]);
-    expect(run?.mail).toHaveLength(1);
+    expect(run?.runMessages).toHaveLength(1);
     await store.collect(worker, { sagas: [saga], limit: 1, taken: [] });
     const messages = [messageText(randomUUID())];
-    const mailDone = (run?.mail ?? []).map((mail) => mail.id);
+    const runMessagesDone = (run?.runMessages ?? []).map((runMessage) => runMessage.id);
     await store.commit(worker, [
-      commitOf(id, { journal: journalRow(1), mailDone, messages, mail: [{ runId: id, body: { kind: 'undo' } }] }),
+      commitOf(id, {
+        journal: journalRow(1),
+        runMessagesDone,
+        messages,
+        runMessages: [{ runId: id, body: { kind: 'undo' } }],
+      }),
     ]);
     await store.transaction(worker, async () =>
       commitOf(id, { journal: journalRow(2), update: update('completed', { result: '7' }) }),

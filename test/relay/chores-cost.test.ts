@@ -16,7 +16,7 @@ beforeAll(async () => {
 beforeEach(() => lab.reset());
 afterAll(() => lab.close());
 
-/** Rows of a table that `work` looks at, wanted or not, in a transaction that is undone. */
+/** Rows of a table that `work` looks at, wanted or not, in a transaction that is compensated. */
 async function rowsLookedAt(table: string, work: (client: PoolClient) => Promise<unknown>): Promise<number> {
   const fetched = async (client: PoolClient) => {
     const { rows } = await client.query<{ fetched: string }>(

@@ -60,9 +60,9 @@ describe('by default', () => {
 describe('lists', () => {
   it('are by class, the nearest one deciding, the saga before the worker', () => {
     expect(isBug(new Broken(), [{ stuck: [Invariant] }], 'run')).toBe(true);
-    expect(isBug(new Broken(), [{ stuck: [Invariant], undo: [Broken] }], 'run')).toBe(false);
-    expect(isBug(new Broken(), [{ undo: [Invariant] }, { stuck: [Broken] }], 'run')).toBe(false);
-    expect(isBug(new TypeError('x'), [null, { undo: [TypeError] }], 'run')).toBe(false);
+    expect(isBug(new Broken(), [{ stuck: [Invariant], compensate: [Broken] }], 'run')).toBe(false);
+    expect(isBug(new Broken(), [{ compensate: [Invariant] }, { stuck: [Broken] }], 'run')).toBe(false);
+    expect(isBug(new TypeError('x'), [null, { compensate: [TypeError] }], 'run')).toBe(false);
     expect(isBug(new SyntaxError('x'), [{ stuck: [SyntaxError] }], 'step')).toBe(true);
     expect(isBug(new Error('x'), [{ stuck: [Error] }], 'run')).toBe(true);
     expect(isBug(new Rejection('sold out'), [{ stuck: [Error] }], 'run')).toBe(false);
@@ -73,9 +73,9 @@ describe('lists', () => {
       saga({ name: 'a', input: z.null(), steps: {}, errors: errors as never, run: async () => {} });
     expect(declare({ stuck: ['TypeError'] })).toThrow(/saga\('a'\).*list stuck/);
     expect(declare({ stuk: [] })).toThrow(/stuk/);
-    expect(declare({ stuck: [Invariant], undo: [Invariant] })).toThrow(/Invariant in both/);
+    expect(declare({ stuck: [Invariant], compensate: [Invariant] })).toThrow(/Invariant in both/);
     expect(declare(null)).toThrow(/no object/);
-    expect(() => checkErrorLists({ undo: TypeError } as never, 'createWorker', 'HF_CONFIG')).toThrow(
+    expect(() => checkErrorLists({ compensate: TypeError } as never, 'createWorker', 'HF_CONFIG')).toThrow(
       /createWorker\.errors/,
     );
     expect(checkErrorLists(undefined, 'createWorker', 'HF_CONFIG')).toBeNull();

@@ -87,7 +87,7 @@ describe('checkReplay', () => {
     ],
   ])('shows both sides of %s', async (_, saga_, journal, does) => {
     const verdict = await checkReplay(saga_, history(started, ...charged, waits));
-    expect(verdict).toMatchObject({ kind: 'misfit', why: 'non-determinism', journal, code: does });
+    expect(verdict).toMatchObject({ kind: 'mismatch', why: 'non-determinism', journal, code: does });
     expect(verdict).toMatchObject({ message: expect.stringContaining(`The journal ${journal}; the code ${does}.`) });
   });
 
@@ -105,15 +105,15 @@ describe('checkReplay', () => {
     });
   });
 
-  it('finds a step that would have to be undone and is declared no longer', async () => {
+  it('finds a step that would have to be compensated and is declared no longer', async () => {
     const { ship } = steps;
     const without = code(async () => {}, { ship });
-    const verdict = { kind: 'misfit', why: 'undefined step', code: 'declares no step charge' };
-    const undoing = { t: 'undoing', reason: 'cancelled' } as const;
-    expect(await checkReplay(without, history(started, ...charged, undoing))).toMatchObject(verdict);
+    const verdict = { kind: 'mismatch', why: 'undefined step', code: 'declares no step charge' };
+    const compensating = { t: 'undoing', reason: 'cancelled' } as const;
+    expect(await checkReplay(without, history(started, ...charged, compensating))).toMatchObject(verdict);
     expect(await checkReplay(without, history(started, ...charged))).toMatchObject(verdict);
     const compensated = { t: 'compensated', call: 'charge' } as const;
-    expect(await checkReplay(without, history(started, ...charged, undoing, compensated))).toMatchObject({
+    expect(await checkReplay(without, history(started, ...charged, compensating, compensated))).toMatchObject({
       kind: 'fits',
     });
   });
@@ -144,7 +144,10 @@ describe('histories', () => {
     const printed = parseHistory(JSON.stringify({ id: run.id, rows }));
     expect(printed).toEqual(read);
     expect(await checkReplay(asRecorded, printed)).toEqual({ kind: 'fits', next: [], ended: true });
-    expect(await checkReplay(asRecorded, { ...printed, id })).toMatchObject({ kind: 'misfit', why: 'non-determinism' });
+    expect(await checkReplay(asRecorded, { ...printed, id })).toMatchObject({
+      kind: 'mismatch',
+      why: 'non-determinism',
+    });
   });
 
   it('that are none are refused', async () => {

@@ -105,8 +105,8 @@ describe.each([
     await place.worker.commit(workerId, [commitOf(id, { update: update(status, parts) })]);
   }
   const inputOf = async (id: string) => (await place.store.journal(id))[0]?.events[0];
-  const mailOf = async (id: string) =>
-    (await place.worker.collect(workerId, { sagas: versions, limit: 0, taken: [] })).mail.filter(
+  const runMessagesOf = async (id: string) =>
+    (await place.worker.collect(workerId, { sagas: versions, limit: 0, taken: [] })).runMessages.filter(
       ({ runId }) => runId === id,
     );
 
@@ -205,7 +205,7 @@ describe.each([
       expect(await sagas.handle(order, handle.id.toUpperCase()).result({ timeout: '1m' })).toEqual({ ordered: 'o' });
     });
 
-    it('tells why a run was undone, with the error it failed with', async () => {
+    it('tells why a run was compensated, with the error it failed with', async () => {
       const handle = await sagas.start(order, { id: 'o' });
       await becomes(handle.id, 'compensating', { reason: 'failed' });
       const error = JSON.stringify(recordError(new Rejection('sold out')));
@@ -218,7 +218,7 @@ describe.each([
         details: { reason: 'failed', run: handle.id, saga: 'order' },
       });
       expect((refused as Error).cause).toBeInstanceOf(Rejection);
-      expect((refused as Error).message).toBe(`Run ${handle.id} of order failed and was undone: sold out.`);
+      expect((refused as Error).message).toBe(`Run ${handle.id} of order failed and was compensated: sold out.`);
     });
 
     it("keeps the name and code of a user's error", async () => {
@@ -271,7 +271,7 @@ describe.each([
       await becomes(handle.id, 'running');
       await handle.signal('approved', { by: 'me' }, { id: 's-1' });
       await sagas.handle(order, handle.id).signal('hurry');
-      expect((await mailOf(handle.id)).map(({ body }) => body)).toEqual([
+      expect((await runMessagesOf(handle.id)).map(({ body }) => body)).toEqual([
         { kind: 'signal', name: 'approved', payload: { by: 'me' }, id: 's-1' },
         { kind: 'signal', name: 'hurry' },
       ]);
@@ -288,9 +288,9 @@ describe.each([
       await expect(handle.signal('hurry', undefined, { tx: place.outside })).rejects.toMatchObject({
         code: 'HF_NOT_IN_TRANSACTION',
       });
-      expect(await mailOf(handle.id)).toEqual([]);
+      expect(await runMessagesOf(handle.id)).toEqual([]);
       await place.transaction((tx) => handle.signal('hurry', undefined, { tx }));
-      expect(await mailOf(handle.id)).toHaveLength(1);
+      expect(await runMessagesOf(handle.id)).toHaveLength(1);
     });
 
     it('is refused when it is not declared or badly formed', async () => {
@@ -305,10 +305,10 @@ describe.each([
       await expect(signal('approved', { by: 'x' }, { ids: '' })).rejects.toMatchObject({ code: 'HF_OPTION_UNKNOWN' });
       await expect(signal('approved', { by: 'x' }, { tx: null })).rejects.toMatchObject({ code: 'HF_TX_UNSUPPORTED' });
       await becomes(handle.id, 'running');
-      expect(await mailOf(handle.id)).toEqual([]);
+      expect(await runMessagesOf(handle.id)).toEqual([]);
     });
 
-    it('waits for a stuck run, and is refused by one that is being undone, has ended, or is not there', async () => {
+    it('waits for a stuck run, and is refused by one that is being compensated, has ended, or is not there', async () => {
       const handle = await sagas.start(order, { id: 'o' });
       await becomes(handle.id, 'stuck');
       await handle.signal('hurry');
@@ -325,7 +325,7 @@ describe.each([
       const handle = await sagas.start(order, { id: 'o' });
       await becomes(handle.id, 'waiting');
       await handle.cancel({ reason: 'changed mind', actor: 'customer' });
-      expect((await mailOf(handle.id)).map(({ body }) => body)).toEqual([
+      expect((await runMessagesOf(handle.id)).map(({ body }) => body)).toEqual([
         { kind: 'cancel', reason: 'changed mind', actor: 'customer' },
       ]);
       await expect(handle.cancel({ reason: 'x'.repeat(1_001) })).rejects.toMatchObject({
@@ -333,11 +333,11 @@ describe.each([
       });
     });
 
-    it('is content with a run that is being undone, and refused behind the pivot and after the end', async () => {
+    it('is content with a run that is being compensated, and refused behind the pivot and after the end', async () => {
       const handle = await sagas.start(order, { id: 'o' });
       await becomes(handle.id, 'compensating', { reason: 'failed' });
       await handle.cancel();
-      expect(await mailOf(handle.id)).toEqual([]);
+      expect(await runMessagesOf(handle.id)).toEqual([]);
       await becomes(handle.id, 'compensated', { reason: 'failed' });
       await expect(handle.cancel()).rejects.toMatchObject({ code: 'HF_SAGA_FINISHED' });
       const other = await sagas.start(order, { id: 'o' });

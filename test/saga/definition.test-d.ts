@@ -40,10 +40,10 @@ const placeOrder = saga({
         expectTypeOf(signal).toEqualTypeOf<AbortSignal>();
         return payments.charge(charge, { idempotencyKey });
       },
-      compensate: (undo, { idempotencyKey }) => {
-        expectTypeOf(undo.input).toEqualTypeOf<Charge>();
-        if (undo.outcome === 'done') expectTypeOf(undo.output).toEqualTypeOf<Payment>();
-        else expectTypeOf(undo.output).toEqualTypeOf<undefined>();
+      compensate: (compensation, { idempotencyKey }) => {
+        expectTypeOf(compensation.input).toEqualTypeOf<Charge>();
+        if (compensation.outcome === 'done') expectTypeOf(compensation.output).toEqualTypeOf<Payment>();
+        else expectTypeOf(compensation.output).toEqualTypeOf<undefined>();
         expectTypeOf(idempotencyKey).toBeString();
       },
       verify: async (input) => {

@@ -127,7 +127,7 @@ describe('steps', () => {
       'Add compensate',
     ],
     [
-      'verify, but nothing to undo',
+      'verify, but nothing to compensate',
       () => step({ run: () => 1, verify: () => ({ happened: false }) }),
       'verify, but no compensate',
       'remove verify',
@@ -162,7 +162,12 @@ describe('steps', () => {
       'a compensate that is no message',
       '{ message: Type, payload',
     ],
-    ['a command that undoes itself', () => command(Reserve, { compensate: Reserve }), 'done again', 'takes it back'],
+    [
+      'a command that compensates itself',
+      () => command(Reserve, { compensate: Reserve }),
+      'done again',
+      'takes it back',
+    ],
     ['a pivot on emit', () => forget(emit)(Confirmed, { pivot: true }), 'answered by nobody', 'Mark the step'],
     ['a timeout on emit', () => forget(emit)(Confirmed, { timeout: '1s' }), 'option timeout', 'or use command('],
     ['a child that is a text', () => forget(child)('book-trip'), 'child is given no saga', 'child(bookHotel)'],
@@ -179,7 +184,7 @@ describe('steps', () => {
     expect(refusal(() => command(Reserve, { timeout: timeout as number }))).toContain('HF_DURATION');
   });
 
-  it('let a pivot be undone while it is in doubt', () => {
+  it('let a pivot be compensated while it is in doubt', () => {
     const verify = () => ({ happened: false }) as const;
     expect(step({ run: () => 1, pivot: true, compensate: () => 1, verify })).toMatchObject({ pivot: true });
   });
@@ -191,7 +196,7 @@ describe('steps', () => {
     expect(child(saga(good), { timeout: '60d' })).toMatchObject({ timeoutMs: 5_184_000_000 });
   });
 
-  it('undo a command with its own payload, unless told otherwise', () => {
+  it('compensate a command with its own payload, unless told otherwise', () => {
     const plain = command(Reserve, { compensate: Release });
     const mapped = command(Reserve, { compensate: { message: Release, payload: () => ({ id: 'other' }) } });
     const payloadOf = (made: typeof plain): unknown =>
@@ -264,13 +269,13 @@ describe('a review', () => {
     expect(seen({ ...good, steps: { ...steps, ship }, deadline: '1h' })).toEqual([]);
   });
 
-  it('names a child with a pivot that the parent believes it can undo', () => {
+  it('names a child with a pivot that the parent believes it can compensate', () => {
     const inner = saga({ ...good, name: 'inner', steps: { ship: step({ run: () => 1, pivot: true }) } });
     expect(seen({ ...good, steps: { inner: child(inner) } })).toEqual(['inner']);
     expect(seen({ ...good, steps: { inner: child(inner, { pivot: true }) } })).toEqual([]);
   });
 
-  it('sees when nothing can be undone', () => {
+  it('sees when nothing can be compensated', () => {
     expect(seen({ ...good, steps: { a: noop, b: noop } })).toEqual([null]);
     expect(seen({ ...good, steps: { a: noop, confirm: emit(Confirmed) } })).toEqual([]);
   });

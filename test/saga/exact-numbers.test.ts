@@ -1,5 +1,5 @@
 /**
- * Numbers that a double would alter, on the ways of sagas: into a participant's handler, its record and its undoing, back in a reply,
+ * Numbers that a double would alter, on the ways of sagas: into a participant's handler, its record and its compensation, back in a reply,
  * and at the doors where values come in.
  */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
@@ -39,7 +39,7 @@ describe('a participant', () => {
     const { wire: text } = sent({ type, call: 'book', data: { id: 0 }, ...rest });
     return delivery(String(text).replace('"id":0', `"id":${number}`));
   };
-  const undo = (number: string) => carrying('ledger.unbook', number, { role: 'compensation' });
+  const compensation = (number: string) => carrying('ledger.unbook', number, { role: 'compensation' });
   const recorded = async (): Promise<unknown> =>
     (await lab.test.pool.query('SELECT command::text FROM holdfast.participant_call')).rows;
 
@@ -53,18 +53,18 @@ describe('a participant', () => {
   });
   afterAll(() => lab.dispose());
 
-  it('is given them, records them and undoes them as they came', async () => {
+  it('is given them, records them and compensates them as they came', async () => {
     const ledger = lab.participant({ handlers });
     await ledger.handle(carrying('ledger.book', BIG));
     expect(await recorded()).toEqual([{ command: expect.stringContaining(`"data": {"id": ${BIG}}`) as string }]);
-    await ledger.handle(undo(BIG));
+    await ledger.handle(compensation(BIG));
     expect(await lab.notes()).toEqual([`book ${BIG}`, `unbook ${BIG} ${BIG} e-${BIG}`]);
   });
 
   it('does not take another one for the recorded one, though a double holds them both', async () => {
     const ledger = lab.participant({ handlers });
     await ledger.handle(carrying('ledger.book', BIG));
-    await ledger.handle(undo('9007199254740992'));
+    await ledger.handle(compensation('9007199254740992'));
     expect(await lab.notes()).toEqual([`book ${BIG}`]);
     expect(await lab.replies()).toMatchObject([{}, { outcome: 'rejected', error: { code: 'HF_NOT_ON_RECORD' } }]);
   });
@@ -140,7 +140,7 @@ describe('a saga', () => {
     const worker = await lab.worker([asking]);
     const run = await worker.sagas.start(asking, which);
     await lab.untilEvent(run.id, 'called', which);
-    await lab.mail(run.id, { kind: 'reply', call: which, to: 'command', outcome: 'done', outputText });
+    await lab.postRunMessage(run.id, { kind: 'reply', call: which, to: 'command', outcome: 'done', outputText });
     return run.id;
   };
 

@@ -10,7 +10,7 @@ import type { AnySaga } from '../../src/saga/definition/definition.ts';
 import { MOVES, type JournalEvent, type RunStatus, type StuckWhy } from '../../src/saga/journal/events.ts';
 import { createPostgresClientStore } from '../../src/saga/store/postgres/postgres-client-store.ts';
 import { createPostgresWorkerStore } from '../../src/saga/store/postgres/postgres-worker-store.ts';
-import type { MailBody, RunView } from '../../src/saga/store/store.ts';
+import type { RunMessageBody, RunView } from '../../src/saga/store/store.ts';
 import { createWorker, type Worker, type WorkerOptions } from '../../src/saga/worker/worker.ts';
 import { createTestDatabase, type TestDatabase } from '../support/servers.ts';
 import { eventually } from '../support/eventually.ts';
@@ -34,8 +34,8 @@ export interface Lab {
   stuck(
     runId: string,
   ): Promise<{ readonly why: StuckWhy; readonly call: string | undefined; readonly message: string }>;
-  /** Mail as the operations write it. */
-  mail(runId: string, body: MailBody): Promise<void>;
+  /** Run messages as the operations write them. */
+  postRunMessage(runId: string, body: RunMessageBody): Promise<void>;
   /** Ticks until the promise is settled: for a worker whose clock stands still, and with it the looks it would take by itself. */
   ticking<T>(worker: Worker, promise: Promise<T>): Promise<T>;
   /** The lease of that worker ends, and what it held is free for others at once. */
@@ -127,8 +127,14 @@ export async function openLab(encoding?: 'LATIN1'): Promise<Lab> {
       if (event?.t !== 'stuck') throw new Error(`Run ${runId} is stuck, and its journal does not say why.`);
       return { why: event.why, call: event.call, message: event.error.message };
     },
-    async mail(runId, body) {
-      const answer = await store.mail(null, runId, body, ['pending', 'running', 'waiting', 'compensating', 'stuck']);
+    async postRunMessage(runId, body) {
+      const answer = await store.postRunMessage(null, runId, body, [
+        'pending',
+        'running',
+        'waiting',
+        'compensating',
+        'stuck',
+      ]);
       expect(answer.accepted).toBe(true);
     },
     async ticking(worker, promise) {

@@ -27,7 +27,7 @@ const Pay = message('payment.take', { schema: z.object({ amount: z.number() }) }
 const Ordered = message('order.placed', { schema: z.object({ n: z.number() }) });
 
 describe.each(['throws', 'rejects'] as const)('a logger that %s and metrics that throw', (how) => {
-  it('undo no run, end no worker, and have no handler run twice', async () => {
+  it('compensate no run, end no worker, and have no handler run twice', async () => {
     let attempts = 0;
     let handled = 0;
     const metrics = failingMetrics();

@@ -90,8 +90,8 @@ describe('command and compensation at the same moment', () => {
   };
 
   it.each([
-    ['done: it undoes', async () => reservation, ['held', 'released'], 'compensated'],
-    ['refused: nothing to undo', () => Promise.reject(new Rejection('no')), [], 'rejected'],
+    ['done: it compensates', async () => reservation, ['held', 'released'], 'compensated'],
+    ['refused: nothing to compensate', () => Promise.reject(new Rejection('no')), [], 'rejected'],
   ])('the compensation waits for a command under way; that one is %s', async (_, ending, notes, state) => {
     const begun = signal();
     const go = signal();
@@ -145,7 +145,7 @@ describe('command and compensation at the same moment', () => {
     ]);
   });
 
-  it('several compensations undo once', async () => {
+  it('several compensations compensate once', async () => {
     const begun = signal();
     const go = signal();
     const stock = lab.participant({
@@ -169,7 +169,7 @@ describe('command and compensation at the same moment', () => {
     expect(await lab.replies()).toMatchObject([{}, { outcome: 'done' }, { outcome: 'done' }]);
   });
 
-  it('many of both in any order: never an effect that stays, never an undo without one', async () => {
+  it('many of both in any order: never an effect that stays, never a compensation without one', async () => {
     const stock = lab.participant({ concurrency: 6 });
     const runs = Array.from({ length: 30 }, () => crypto.randomUUID());
     await Promise.all(

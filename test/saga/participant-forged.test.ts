@@ -1,5 +1,5 @@
 /**
- * Messages that no saga sent: a participant undoes what it has on record, and replies where it was told to, whatever a message asks for.
+ * Messages that no saga sent: a participant compensates what it has on record, and replies where it was told to, whatever a message asks for.
  */
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
@@ -63,8 +63,8 @@ describe('a compensation', () => {
   });
 
   it('may say freely what the handler names', async () => {
-    const [command, undo] = handlers as [(typeof handlers)[0], (typeof handlers)[0]];
-    const payment = lab.participant({ handlers: [command, { ...undo, fromMessage: ['reason'] }] });
+    const [command, compensation] = handlers as [(typeof handlers)[0], (typeof handlers)[0]];
+    const payment = lab.participant({ handlers: [command, { ...compensation, fromMessage: ['reason'] }] });
     await payment.handle(charge());
     await payment.handle(refund({ customer: 'ada', amount: 7, reason: 'late' }));
     await payment.handle(refund({ customer: 'ada', amount: 5, reason: 'late' }));
@@ -128,8 +128,8 @@ describe('the topic of the reply', () => {
   it('is checked when the participant is made', () => {
     expect(() => lab.participant({ replyTopics: [] })).toThrow('has no replyTopics');
     expect(() => lab.participant({ replyTopics: ['saga.**'] })).toThrow('is not a topic');
-    const undo = { fromMessage: ['reason'] } as never;
-    expect(() => handle(Reserve, undo, () => {})).toThrow('no compensates');
+    const compensation = { fromMessage: ['reason'] } as never;
+    expect(() => handle(Reserve, compensation, () => {})).toThrow('no compensates');
     expect(() => handle(Refund, { compensates: Charge, fromMessage: 'reason' as never }, () => {})).toThrow('no list');
     expect(() => handle(Refund, { compensates: Charge, withoutRecord: 'run' as never }, () => {})).toThrow('Use');
     expect(Reserved.topic).toBe('stock.reserved');

@@ -67,9 +67,9 @@ describe('refused at once', () => {
 
 it('the headers of a call come back as they were written', () => {
   const command = { runId: RUN, call: 'a:b', role: 'command', replyTo: 'x.y', outcome: null } as const;
-  const undo = { ...command, role: 'compensation', outcome: 'done' } as const;
+  const compensation = { ...command, role: 'compensation', outcome: 'done' } as const;
   expect(readSagaCall(writeSagaCall(command))).toEqual(command);
-  expect(readSagaCall(writeSagaCall(undo))).toEqual(undo);
+  expect(readSagaCall(writeSagaCall(compensation))).toEqual(compensation);
   expect(readSagaCall({ 'holdfast-saga': RUN, 'holdfast-call': 'c' })).toMatchObject({
     role: 'command',
     replyTo: 'saga.reply',
@@ -100,7 +100,7 @@ it('records of effects outlive those of none', async () => {
   expect(others.rows).toHaveLength(16);
 });
 
-it('the age of a record counts anew when its command is undone', async () => {
+it('the age of a record counts anew when its command is compensated', async () => {
   const stock = lab.participant();
   await stock.handle(sent());
   await lab.test.pool.query(`UPDATE holdfast.participant_call SET at = now() - interval '366 days'`);
@@ -151,11 +151,13 @@ it('a command travels to the participant and its answer back to the run, by rela
   const headers = writeSagaCall({ runId: RUN, call: 'reserve', role: 'command', replyTo: 'saga.reply', outcome: null });
   const command = { sku: 'book', count: 2 };
   await lab.database.transaction((tx) => createOutbox().send(tx, Reserve, command, { headers, correlationId: RUN }));
-  const mail = await eventually('mail for the run', async () => {
+  const runMessages = await eventually('mail for the run', async () => {
     const { rows } = await lab.test.pool.query<{ body: unknown }>('SELECT body FROM holdfast.saga_mail');
     return rows.length > 0 && rows;
   });
-  expect(mail).toMatchObject([{ body: { call: 'reserve', to: 'command', outcome: 'done', output: reservation } }]);
+  expect(runMessages).toMatchObject([
+    { body: { call: 'reserve', to: 'command', outcome: 'done', output: reservation } },
+  ]);
   expect(await lab.notes()).toEqual(['reserve book']);
 });
 
@@ -164,7 +166,7 @@ describe('on Kysely', () => {
     effect: { id: string; note: string };
   }
 
-  it('answers, refuses, undoes and buries as on node-postgres', async () => {
+  it('answers, refuses, compensates and buries as on node-postgres', async () => {
     const pool = new Pool({ connectionString: lab.test.url, max: 4 });
     const db = new Kysely<Tables>({ dialect: new PostgresDialect({ pool }) });
     onTestFinished(() => db.destroy());
@@ -182,7 +184,7 @@ describe('on Kysely', () => {
           return reservation;
         }),
         handleTx(Release, { compensates: Reserve, reply: Reserved }, (_release, { tx, reply }) =>
-          write(tx, `undo ${reply?.reservation}`),
+          write(tx, `compensate ${reply?.reservation}`),
         ),
       ],
     });
@@ -193,7 +195,7 @@ describe('on Kysely', () => {
     await stock.handle(sent({ call: 'other' }));
     await stock.handle(sent({ call: 'third', role: 'compensation' }));
     await stock.tickPrune();
-    expect(await lab.notes()).toEqual(['book', 'undo r-2']);
+    expect(await lab.notes()).toEqual(['book', 'compensate r-2']);
     expect((await lab.replies()).map(({ call, to, outcome }) => `${call} ${to} ${outcome}`)).toEqual([
       'reserve command done',
       'reserve command done',

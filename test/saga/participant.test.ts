@@ -28,9 +28,8 @@ beforeAll(async () => {
 });
 beforeEach(() => lab.clean());
 afterAll(() => lab.dispose());
-
 const answer = { runId: RUN, call: 'reserve', to: 'command', outcome: 'done', output: reservation, outputVersion: 1 };
-const undone = { runId: RUN, call: 'reserve', to: 'compensation', outcome: 'done' };
+const compensated = { runId: RUN, call: 'reserve', to: 'compensation', outcome: 'done' };
 const [reserve, release] = stockHandlers as [(typeof stockHandlers)[0], (typeof stockHandlers)[0]];
 
 describe('a command', () => {
@@ -129,7 +128,7 @@ describe('a definite no', () => {
       { code: 'HF_REJECTED', details: { left: 1, reason: 'sold out' } },
     ],
     ['PermanentError', () => new PermanentError('never'), { code: 'HF_PERMANENT' }],
-  ])('%s undoes the writes, is recorded, and answered in the same commit', async (name, make, error) => {
+  ])('%s takes the writes back, is recorded, and answered in the same commit', async (name, make, error) => {
     const stock = lab.participant({
       handlers: [
         handle(Reserve, { reply: Reserved }, async (_command, { tx }) => {
@@ -228,7 +227,7 @@ describe('what is no answer', () => {
     await stock.tickParked();
     expect(await lab.notes()).toEqual([]);
     expect(await lab.replies()).toMatchObject([
-      undone,
+      compensated,
       { to: 'command', outcome: 'rejected', error: { code: 'HF_REJECTED' } },
     ]);
   });
@@ -264,13 +263,13 @@ describe('what is no answer', () => {
 });
 
 describe('a compensation', () => {
-  it('undoes what was done, once, with the command and the reply it gave', async () => {
+  it('compensates what was done, once, with the command and the reply it gave', async () => {
     const stock = lab.participant();
     await stock.handle(sent());
     await stock.handle(sent({ role: 'compensation' }));
     await stock.handle(sent({ role: 'compensation' }));
     expect(await lab.notes()).toEqual(['reserve book', 'release book 2 r-2']);
-    expect(await lab.replies()).toEqual([answer, undone, undone]);
+    expect(await lab.replies()).toEqual([answer, compensated, compensated]);
     expect(await lab.calls()).toMatchObject([{ state: 'compensated' }]);
   });
 
@@ -293,27 +292,27 @@ describe('a compensation', () => {
     await stock.handle(sent());
     await stock.handle(sent({ role: 'compensation' }));
     expect(await lab.notes()).toEqual([]);
-    expect(await lab.replies()).toMatchObject([undone, { to: 'command', outcome: 'rejected' }, undone]);
+    expect(await lab.replies()).toMatchObject([compensated, { to: 'command', outcome: 'rejected' }, compensated]);
     expect(await lab.calls()).toMatchObject([{ state: 'tombstone' }]);
   });
 
-  it('has nothing to undo of a refused command', async () => {
+  it('has nothing to compensate of a refused command', async () => {
     const stock = lab.participant({
       handlers: [handle(Reserve, { reply: Reserved }, () => Promise.reject(new Rejection('no'))), release],
     });
     await stock.handle(sent());
     await stock.handle(sent({ role: 'compensation' }));
     expect(await lab.notes()).toEqual([]);
-    expect(await lab.replies()).toMatchObject([{ outcome: 'rejected' }, undone]);
+    expect(await lab.replies()).toMatchObject([{ outcome: 'rejected' }, compensated]);
     expect(await lab.calls()).toMatchObject([{ state: 'rejected' }]);
   });
 
   it('without a record is run with its payload alone, once, where the handler says so', async () => {
-    const stock = lab.participant({ handlers: [reserve, { ...release, withoutRecord: 'undo' }] });
+    const stock = lab.participant({ handlers: [reserve, { ...release, withoutRecord: 'compensate' }] });
     await stock.handle(sent({ role: 'compensation', outcome: 'done' }));
     await stock.handle(sent({ role: 'compensation', outcome: 'done' }));
     expect(await lab.notes()).toEqual(['release book ? ?']);
-    expect(await lab.replies()).toEqual([undone, undone]);
+    expect(await lab.replies()).toEqual([compensated, compensated]);
     expect(await lab.calls()).toMatchObject([{ state: 'compensated' }]);
   });
 
@@ -322,10 +321,14 @@ describe('a compensation', () => {
     const stock = lab.participant({
       handlers: [
         reserve,
-        handle(Release, { compensates: Reserve, withoutRecord: 'undo' }, async (_release, { tx, idempotencyKey }) => {
-          await note(tx, 'released');
-          if (refuses) throw new Rejection(`shipped already: ${idempotencyKey}`);
-        }),
+        handle(
+          Release,
+          { compensates: Reserve, withoutRecord: 'compensate' },
+          async (_, { tx, idempotencyKey: key }) => {
+            await note(tx, 'released');
+            if (refuses) throw new Rejection(`shipped already: ${key}`);
+          },
+        ),
       ],
     });
     await stock.handle(sent());
@@ -368,7 +371,7 @@ describe('a compensation', () => {
     expect(await lab.notes()).toEqual(['reserve book', 'book r-2']);
   });
 
-  it('is not taken for a command where it is handled as one, nor undone by what undoes another', async () => {
+  it('is not taken for a command where it is handled as one, nor compensated by what compensates another', async () => {
     const Other = message('stock.count', { schema: z.object({}) });
     const Recount = message('stock.recount', { schema: z.object({}) });
     const stock = lab.participant({
@@ -389,8 +392,8 @@ describe('a compensation', () => {
   });
 
   it('by hand runs with what its payload tells, where the handler says so', async () => {
-    const stock = lab.participant({ handlers: [reserve, { ...release, withoutRecord: 'undo' }] });
-    await stock.handle(sent({ type: 'stock.release', headers: {} }));
+    const handlers = [reserve, { ...release, withoutRecord: 'compensate' as const }];
+    await lab.participant({ handlers }).handle(sent({ type: 'stock.release', headers: {} }));
     expect(await lab.notes()).toEqual(['release book ? ?']);
     expect(await lab.replies()).toEqual([]);
   });

@@ -24,7 +24,7 @@ it('deletes old ended runs with journal and mail, and no child of a parent that 
     worker,
     [ended, recent, child].map(({ runId }) => commitOf(runId, { journal: journalRow(1), update: update('completed') })),
   );
-  await stores.client.mail(null, ended.runId, { kind: 'undo' }, ['completed']);
+  await stores.client.postRunMessage(null, ended.runId, { kind: 'undo' }, ['completed']);
   await stores.test.pool.query(
     `UPDATE holdfast.saga_run SET finished_at = now() - interval '2 hours' WHERE id = ANY ($1) AND finished_at IS NOT NULL`,
     [[ended.runId, child.runId]],

@@ -42,7 +42,7 @@ const pages = (count: number, output?: () => unknown): readonly JournalEvent[] =
   ]).flat();
 
 const make = (
-  run: (scene: { page: (index: number, input?: unknown) => Promise<unknown> }) => Promise<unknown>,
+  run: (context: { page: (index: number, input?: unknown) => Promise<unknown> }) => Promise<unknown>,
 ): AnySaga =>
   saga({
     name: 'long',
@@ -111,7 +111,7 @@ describe('a replay', () => {
       for (let index = 0; ; index += 1) await page(index === 150 ? 7_000 : index);
     });
     const { fit } = await work(other, rows(pages(200)));
-    expect(fit).toMatchObject({ kind: 'misfit', why: 'non-determinism' });
+    expect(fit).toMatchObject({ kind: 'mismatch', why: 'non-determinism' });
   });
 
   it('ends as the run did where a branch fails that nobody awaits', async () => {

@@ -50,7 +50,9 @@ function reply(runId: string, rest: Partial<SagaReply> = {}, type = 'saga.reply'
   return wire({ type, data: { runId, call: 'reserve', to: 'command', outcome: 'done', ...rest } });
 }
 
-async function mail(): Promise<readonly { readonly saga_id: string; readonly kind: string; readonly body: unknown }[]> {
+async function postRunMessage(): Promise<
+  readonly { readonly saga_id: string; readonly kind: string; readonly body: unknown }[]
+> {
   return (await lab.test.pool.query('SELECT saga_id, kind, body FROM holdfast.saga_mail ORDER BY id')).rows;
 }
 
@@ -68,14 +70,14 @@ it.each(Object.keys(MOVES) as RunStatus[])('reaches a run that is %s, once', asy
     output: { reservation: 'r' },
     outputVersion: 2,
   };
-  expect(await mail()).toEqual([{ saga_id: runId, kind: 'reply', body }]);
+  expect(await postRunMessage()).toEqual([{ saga_id: runId, kind: 'reply', body }]);
 });
 
 it('carries refusals with their error', async () => {
   const runId = await run('waiting');
   const error = { name: 'Rejection', message: 'no', code: 'HF_REJECTED', details: { reason: 'no' } };
   await replies().handle(delivery(reply(runId, { to: 'compensation', outcome: 'rejected', error })));
-  expect(await mail()).toMatchObject([{ body: { to: 'compensation', outcome: 'rejected', error } }]);
+  expect(await postRunMessage()).toMatchObject([{ body: { to: 'compensation', outcome: 'rejected', error } }]);
 });
 
 it('parks what is for no run here, and counts it; parks what is no reply', async () => {
@@ -92,7 +94,7 @@ it('parks what is for no run here, and counts it; parks what is no reply', async
   await consumer.handle(delivery(reply(await run('waiting'))));
   await consumer.handle(delivery(reply(randomUUID())));
   await consumer.handle(delivery(reply('nobody')));
-  expect(await mail()).toHaveLength(1);
+  expect(await postRunMessage()).toHaveLength(1);
   expect(counted).toEqual(['delivered', 'stray']);
   expect(await lab.parked()).toMatchObject([
     { topic: 'saga.reply', reason: 'no such run here', error: expect.stringContaining('HF_REPLY_STRAY') as string },
@@ -176,7 +178,7 @@ it('listens to the topic it is given', async () => {
   const runId = await run('waiting');
   await consumer.handle(delivery(reply(runId)));
   await consumer.handle(delivery(reply(runId, {}, 'orders.reply')));
-  expect(await mail()).toHaveLength(1);
+  expect(await postRunMessage()).toHaveLength(1);
 });
 
 it('killed at any point, it brings one mail', async () => {
@@ -191,7 +193,7 @@ it('killed at any point, it brings one mail', async () => {
     await dying.handle(delivery(sent, { redeliveries: 1 })).catch(() => {});
     await replies().handle(delivery(sent, { redeliveries: 2 }));
   }
-  expect(await mail()).toHaveLength(points.length * 2);
+  expect(await postRunMessage()).toHaveLength(points.length * 2);
 });
 
 it('refuses options it has no use for', () => {

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { createTimers, type Timed } from '../../src/saga/run/timers.ts';
+import { createTimers, type Timed } from '../../src/saga/run/timer-heap.ts';
 
 interface Owner extends Timed<Owner> {
   readonly n: number;

@@ -13,11 +13,11 @@ beforeAll(async () => {
 afterEach(() => lab.settle());
 afterAll(() => lab.dispose());
 
-/** A saga whose last step ends when it is told to, and is undone by saying so. */
+/** A saga whose last step ends when it is told to, and is compensated by saying so. */
 function ending(pivot = false) {
   const began = gate();
   const over = gate();
-  const undone: string[] = [];
+  const compensated: string[] = [];
   const done: string[] = [];
   const last = saga({
     name: 'last',
@@ -29,7 +29,7 @@ function ending(pivot = false) {
           began.open();
           await over.promise;
         },
-        compensate: () => void undone.push('work'),
+        compensate: () => void compensated.push('work'),
       }),
       seal: step({ run: () => void done.push('sealed'), pivot }),
     },
@@ -39,7 +39,7 @@ function ending(pivot = false) {
       return 'done';
     },
   });
-  return { last, began, over, undone, done };
+  return { last, began, over, compensated, done };
 }
 
 /** Resolves once a statement waits for a lock that the test holds. */
@@ -72,27 +72,27 @@ async function cancelWhileItCommits(id: string, act: () => void): Promise<void> 
 
 describe('a cancellation that was accepted', () => {
   it('is not lost when the run is about to end and has not seen it', async () => {
-    const { last, began, over, undone } = ending();
+    const { last, began, over, compensated } = ending();
     const worker = await lab.worker([last], { idlePoll: '1h' });
     const run = await worker.sagas.start(last, null);
     await began.promise;
     await cancelWhileItCommits(run.id, () => over.open());
     await lab.until(run.id, 'compensated');
-    expect(undone).toEqual(['work']);
+    expect(compensated).toEqual(['work']);
   });
 
   it('is not lost when the run is about to begin its pivot', async () => {
-    const { last, began, over, undone, done } = ending(true);
+    const { last, began, over, compensated, done } = ending(true);
     const worker = await lab.worker([last], { idlePoll: '1h' });
     const run = await worker.sagas.start(last, null);
     await began.promise;
     await cancelWhileItCommits(run.id, () => over.open());
     await lab.until(run.id, 'compensated');
-    expect([undone, done]).toEqual([['work'], []]);
+    expect([compensated, done]).toEqual([['work'], []]);
   });
 
   it('is not lost when a child is about to have done its work', async () => {
-    const { last, began, over, undone } = ending();
+    const { last, began, over, compensated } = ending();
     const whole = saga({
       name: 'whole',
       input: z.null(),
@@ -105,7 +105,7 @@ describe('a cancellation that was accepted', () => {
     const { child: id = '' } = await lab.untilEvent(run.id, 'called', 'part');
     await cancelWhileItCommits(id, () => over.open());
     await lab.until(id, 'compensated');
-    expect(undone).toEqual(['work']);
+    expect(compensated).toEqual(['work']);
     await lab.until(run.id, 'compensated');
   });
 
@@ -181,7 +181,7 @@ describe('what the database refuses for its data', () => {
     // Whether it happened is not known to the journal, so it is in doubt.
     expect(await lab.story(run.id)).toEqual(['called charge', 'attempt failed charge', 'stuck']);
     await lab.test.pool.query('ALTER TABLE holdfast.saga_journal DROP CONSTRAINT plain');
-    await lab.mail(run.id, { kind: 'retry', actor: 'ann' });
+    await lab.postRunMessage(run.id, { kind: 'retry', actor: 'ann' });
     expect(await lab.until(run.id, 'completed')).toMatchObject({ result: 'thanks' });
     expect(charged).toBe(2);
   });
@@ -225,7 +225,7 @@ describe('what the database refuses for its data', () => {
     });
     const worker = await lab.worker([forever]);
     const run = await worker.sagas.start(forever, null);
-    await eventually('it to be undone or stuck', async () => {
+    await eventually('it to be compensated or stuck', async () => {
       const { status } = await lab.view(run.id);
       return status === 'compensated' || status === 'stuck';
     });

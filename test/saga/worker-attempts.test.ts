@@ -123,7 +123,7 @@ describe('attempts', () => {
     const late = gate<string>();
     const began = gate();
     const reasons: unknown[] = [];
-    const undone: unknown[] = [];
+    const compensated: unknown[] = [];
     const hanging = saga({
       name: 'hanging',
       input: z.null(),
@@ -136,7 +136,7 @@ describe('attempts', () => {
           },
           timeout: '1m',
           retry: { attempts: 1 },
-          compensate: ({ outcome, output }) => void undone.push([outcome, output]),
+          compensate: ({ outcome, output }) => void compensated.push([outcome, output]),
         }),
       },
       run: ({ steps }) => steps.work(),
@@ -151,11 +151,11 @@ describe('attempts', () => {
     late.open('too late');
     const view = await lab.until(run.id, 'compensated');
     expect(view).toMatchObject({ error: { code: 'HF_STEP_TIMEOUT' } });
-    expect(undone).toEqual([['unknown', undefined]]);
+    expect(compensated).toEqual([['unknown', undefined]]);
   });
 
-  it('that gave up are stood in for by a fallback, and undone all the same when the run is', async () => {
-    const undone: unknown[] = [];
+  it('that gave up are stood in for by a fallback, and compensated all the same when the run is', async () => {
+    const compensated: unknown[] = [];
     const degrading = saga({
       name: 'degrading',
       input: z.boolean(),
@@ -164,7 +164,7 @@ describe('attempts', () => {
           run: (): Promise<string> => Promise.reject(new Error('away')),
           retry: { attempts: 2 },
           fallback: (_: void, error) => `instead of: ${error.message}`,
-          compensate: ({ outcome }) => void undone.push(outcome),
+          compensate: ({ outcome }) => void compensated.push(outcome),
         }),
         fails: step({
           run: (): void => {
@@ -184,7 +184,7 @@ describe('attempts', () => {
     expect(await lab.untilEvent(kept.id, 'done', 'work')).toMatchObject({ doubt: true, degraded: { message: 'away' } });
     const failed = await worker.sagas.start(degrading, true);
     await expect(failed.result({ timeout: '20s' })).rejects.toMatchObject({ code: 'HF_SAGA_UNDONE' });
-    expect(undone).toEqual(['unknown', 'unknown']);
+    expect(compensated).toEqual(['unknown', 'unknown']);
   });
 
   it('are not burnt while a breaker is open', async () => {

@@ -24,7 +24,7 @@ function untilAborted({ signal }: StepContext): Promise<never> {
 
 /** A saga of one step, whose first attempts do as they are told. */
 function working(attempts: readonly ((context: StepContext) => unknown)[], options: object = {}) {
-  const undone: unknown[] = [];
+  const compensated: unknown[] = [];
   const made: number[] = [];
   const work = saga({
     name: 'work',
@@ -36,7 +36,7 @@ function working(attempts: readonly ((context: StepContext) => unknown)[], optio
           await attempts[made.length - 1]?.(context);
           return 'done';
         },
-        compensate: ({ outcome }) => void undone.push(outcome),
+        compensate: ({ outcome }) => void compensated.push(outcome),
         timeout: '10m',
         retry: { attempts: 1, base: 0 },
         ...options,
@@ -44,13 +44,13 @@ function working(attempts: readonly ((context: StepContext) => unknown)[], optio
     },
     run: ({ steps }) => steps.work(),
   });
-  return { work, undone, made };
+  return { work, compensated, made };
 }
 
 describe('an attempt that ends with its worker', () => {
   it('uses up neither attempts nor time when the worker is stopped', async () => {
     const began = gate();
-    const { work, undone, made } = working([
+    const { work, compensated, made } = working([
       (context) => {
         began.open();
         return untilAborted(context);
@@ -64,12 +64,12 @@ describe('an attempt that ends with its worker', () => {
     await lab.worker([work]);
     expect(await lab.until(run.id, 'completed')).toMatchObject({ result: 'done' });
     expect(await lab.untilEvent(run.id, 'attempt failed', 'work')).toMatchObject({ uncounted: 'stopped' });
-    expect([made, undone]).toEqual([[1, 2], []]);
+    expect([made, compensated]).toEqual([[1, 2], []]);
   });
 
   it('uses up neither when the worker is lost, and is in doubt', async () => {
     const began = gate();
-    const { work, undone } = working([
+    const { work, compensated } = working([
       (context) => {
         began.open();
         return untilAborted(context);
@@ -89,12 +89,12 @@ describe('an attempt that ends with its worker', () => {
     expect(failed.idle).toBeGreaterThanOrEqual(65_000);
     // The refusal is definite, and yet the attempt that was lost may have happened.
     expect(await lab.untilEvent(run.id, 'failed', 'work')).toMatchObject({ outcome: 'unknown' });
-    expect(undone).toEqual(['unknown']);
+    expect(compensated).toEqual(['unknown']);
   });
 
   it('leaves the time between attempts as it was while no worker is there', async () => {
     const notYet = () => Promise.reject(new Error('not yet'));
-    const { work, undone, made } = working([notYet, notYet], {
+    const { work, compensated, made } = working([notYet, notYet], {
       retry: { attempts: 3, base: '1m', cap: '1m', within: '2m' },
     });
     const first = await lab.worker([work], { random: () => 0.9 });
@@ -109,7 +109,7 @@ describe('an attempt that ends with its worker', () => {
     await lab.test.pool.query(`UPDATE holdfast.saga_run SET wake_at = now()`);
     await lab.worker([work]);
     expect(await lab.until(run.id, 'completed')).toMatchObject({ result: 'done' });
-    expect([made, undone]).toEqual([[1, 2, 3], []]);
+    expect([made, compensated]).toEqual([[1, 2, 3], []]);
   });
 
   it('is found out when it is the attempt that ends the workers; those beside it go on', async () => {
@@ -155,7 +155,7 @@ describe('an attempt that ends with its worker', () => {
 });
 
 describe('a transaction that the database rolls back by itself', () => {
-  it('is made again, however often, and the run is not undone', async () => {
+  it('is made again, however often, and the run is not compensated', async () => {
     let attempts = 0;
     const contended = saga({
       name: 'contended',
@@ -233,7 +233,7 @@ describe('the deadline of a step', () => {
   it('holds over all its attempts and whatever else takes time', async () => {
     const clock = createManualClock(Date.now());
     const began = gate();
-    const { work, undone } = working(
+    const { work, compensated } = working(
       [
         (context) => {
           began.open();
@@ -247,7 +247,7 @@ describe('the deadline of a step', () => {
     await began.promise;
     await clock.advance('1m');
     await lab.ticking(worker, lab.until(run.id, 'compensated'));
-    expect(undone).toEqual(['unknown']);
+    expect(compensated).toEqual(['unknown']);
     expect(await lab.untilEvent(run.id, 'failed', 'work')).toMatchObject({ error: { code: 'HF_STEP_TIMEOUT' } });
   });
 

@@ -1,4 +1,4 @@
-/** What nobody throws on purpose makes a run stuck, from where it goes on when the code is mended; what is meant undoes it. */
+/** What nobody throws on purpose makes a run stuck, from where it goes on when the code is mended; what is meant compensates it. */
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { message } from '../../src/message/message-type.ts';
@@ -18,24 +18,24 @@ const retry = (id: string): Promise<unknown> => retryRun(lab.database, id, { act
 
 /** A release with a bug, and the one that mends it, which another worker has. */
 function release(run: () => unknown) {
-  const undone: string[] = [];
+  const compensated: string[] = [];
   const place = saga({
     name: 'place',
     input: z.null(),
-    steps: { reserve: step({ run: () => 'r', compensate: () => void undone.push('reserve') }) },
+    steps: { reserve: step({ run: () => 'r', compensate: () => void compensated.push('reserve') }) },
     async run({ steps }) {
       await steps.reserve();
       return run();
     },
   });
-  return { place, undone };
+  return { place, compensated };
 }
 
 describe('in `run`', () => {
-  it('a TypeError after a release undoes none of the runs; they go on when it is mended', async () => {
+  it('a TypeError after a release compensates none of the runs; they go on when it is mended', async () => {
     let mended = false;
     const order = { lines: undefined as unknown as number[] };
-    const { place, undone } = release(() => (mended ? 'placed' : order.lines.length));
+    const { place, compensated } = release(() => (mended ? 'placed' : order.lines.length));
     const worker = await lab.worker([place]);
     const runs = await Promise.all(Array.from({ length: 20 }, () => worker.sagas.start(place, null)));
     for (const { id } of runs) expect(await lab.stuck(id)).toMatchObject({ why: 'code', message: /undefined/ });
@@ -43,11 +43,11 @@ describe('in `run`', () => {
     for (const { id } of runs) await retry(id);
     for (const { id } of runs) await lab.until(id, 'completed');
     for (const run of runs) expect(await run.result()).toBe('placed');
-    expect(undone).toEqual([]);
+    expect(compensated).toEqual([]);
   });
 
-  it('can be undone all the same, when a person says so', async () => {
-    const { place, undone } = release(() => {
+  it('can be compensated all the same, when a person says so', async () => {
+    const { place, compensated } = release(() => {
       throw new ReferenceError('total is not defined');
     });
     const worker = await lab.worker([place]);
@@ -55,18 +55,18 @@ describe('in `run`', () => {
     await lab.stuck(run.id);
     await run.cancel({ reason: 'give up' });
     await lab.until(run.id, 'compensated');
-    expect(undone).toEqual(['reserve']);
+    expect(compensated).toEqual(['reserve']);
   });
 
   it.each([
     ['a duration that cannot be read', { sleep: '3 fortnights' }],
     ['a result that JSON cannot carry', { result: new Map() }],
   ])('%s is no failure of the business', async (_, { sleep, result }: { sleep?: string; result?: unknown }) => {
-    const undone: string[] = [];
+    const compensated: string[] = [];
     const odd = saga({
       name: 'odd',
       input: z.null(),
-      steps: { reserve: step({ run: () => 'r', compensate: () => void undone.push('reserve') }) },
+      steps: { reserve: step({ run: () => 'r', compensate: () => void compensated.push('reserve') }) },
       async run({ steps, ...context }) {
         await steps.reserve();
         if (sleep !== undefined) await context.sleep(sleep as never);
@@ -76,7 +76,7 @@ describe('in `run`', () => {
     const worker = await lab.worker([odd]);
     const run = await worker.sagas.start(odd, null);
     expect(await lab.stuck(run.id)).toMatchObject({ why: 'code' });
-    expect(undone).toEqual([]);
+    expect(compensated).toEqual([]);
   });
 
   it('a plain error is meant, and what the saga or its worker names as meant', async () => {
@@ -90,10 +90,10 @@ describe('in `run`', () => {
     const run = await worker.sagas.start(plain.place, null);
     await lab.until(run.id, 'compensated');
     await worker.stop();
-    const lenient = await lab.worker([named.place], { errors: { undo: [RangeError] } });
+    const lenient = await lab.worker([named.place], { errors: { compensate: [RangeError] } });
     const second = await lenient.sagas.start(named.place, null);
     await lab.until(second.id, 'compensated');
-    expect([...plain.undone, ...named.undone]).toEqual(['reserve', 'reserve']);
+    expect([...plain.compensated, ...named.compensated]).toEqual(['reserve', 'reserve']);
   });
 });
 
@@ -101,12 +101,12 @@ describe('in a step', () => {
   it('is tried again as often as any failure, then stuck, and attempted anew when it is mended', async () => {
     let mended = false;
     let attempts = 0;
-    const undone: string[] = [];
+    const compensated: string[] = [];
     const place = saga({
       name: 'place',
       input: z.null(),
       steps: {
-        reserve: step({ run: () => 'r', compensate: () => void undone.push('reserve') }),
+        reserve: step({ run: () => 'r', compensate: () => void compensated.push('reserve') }),
         pay: step({
           run() {
             attempts += 1;
@@ -114,7 +114,7 @@ describe('in a step', () => {
             throw new TypeError('gateway.charge is not a function');
           },
           retry: { attempts: 3, base: 1 },
-          compensate: () => void undone.push('pay'),
+          compensate: () => void compensated.push('pay'),
         }),
       },
       async run({ steps }) {
@@ -130,12 +130,12 @@ describe('in a step', () => {
     await retry(run.id);
     await lab.until(run.id, 'completed');
     expect(await run.result()).toBe('paid');
-    expect(undone).toEqual([]);
+    expect(compensated).toEqual([]);
   });
 
   it('an attempt that threw it may have happened: a later no of the step does not hide that', async () => {
     let mended = false;
-    const undone: unknown[] = [];
+    const compensated: unknown[] = [];
     const place = saga({
       name: 'place',
       input: z.null(),
@@ -146,7 +146,7 @@ describe('in a step', () => {
             throw new Error('meant');
           },
           retry: { attempts: 1 },
-          compensate: ({ outcome }) => void undone.push(outcome),
+          compensate: ({ outcome }) => void compensated.push(outcome),
         }),
       },
       run: ({ steps }) => steps.pay(),
@@ -157,7 +157,7 @@ describe('in a step', () => {
     mended = true;
     await retry(run.id);
     await lab.until(run.id, 'compensated');
-    expect(undone).toEqual(['unknown']);
+    expect(compensated).toEqual(['unknown']);
   });
 
   it('an output that cannot be recorded, and a bug in a transaction, stop at their calls', async () => {
@@ -275,7 +275,7 @@ describe('in a step', () => {
     const worker = await lab.worker([place]);
     const run = await worker.sagas.start(place, null);
     expect(await lab.stuck(run.id)).toMatchObject({ why: 'code', call: 'pay' });
-    await lab.mail(run.id, { kind: 'cancel', reason: 'too late' });
+    await lab.postRunMessage(run.id, { kind: 'cancel', reason: 'too late' });
     await lab.untilEvent(run.id, 'refused');
     expect((await lab.view(run.id)).status).toBe('stuck');
   });

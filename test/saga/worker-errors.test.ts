@@ -165,7 +165,7 @@ describe('an error of a step', () => {
 });
 
 describe('the log', () => {
-  it('says once that a step gave up, that a run was undone, and that one is stuck, with their ids and places', async () => {
+  it('says once that a step gave up, that a run was compensated, and that one is stuck, with their ids and places', async () => {
     const log = rememberingLogger();
     const flow = saga({
       name: 'said',
@@ -195,7 +195,7 @@ describe('the log', () => {
     const loud = log.lines.filter(({ level }) => level === 'warn' || level === 'error');
     expect(loud.map(({ level, message, fields }) => [level, message, fields['run']])).toEqual([
       ['warn', 'a step gave up', failed.id],
-      ['warn', 'a run was undone', failed.id],
+      ['warn', 'a run was compensated', failed.id],
       ['error', 'a run is stuck and needs a person', stuck.id],
     ]);
     expect(loud[0]?.fields).toMatchObject({ saga: 'said', call: 'work', attempts: 2, outcome: 'unknown' });

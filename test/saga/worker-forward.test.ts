@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { PermanentError, Rejection } from '../../src/errors.ts';
 import { message } from '../../src/message/message-type.ts';
 import { saga } from '../../src/saga/definition/definition.ts';
-import { emit, step, transaction, type Undo } from '../../src/saga/definition/steps.ts';
+import { emit, step, transaction, type CompensatedCall } from '../../src/saga/definition/steps.ts';
 import { gate, openLab, type Lab } from './lab.ts';
 
 let lab: Lab;
@@ -18,7 +18,7 @@ const same = step({ run: (value: unknown) => value });
 
 describe('code', () => {
   it('calls steps of all local kinds, in loops, branches and at the same time', async () => {
-    const Told = message('told', { schema: z.string() });
+    const Outcome = message('told', { schema: z.string() });
     const all = saga({
       name: 'all',
       input: z.array(z.number()),
@@ -31,7 +31,7 @@ describe('code', () => {
             return what.length;
           },
         }),
-        tell: emit(Told),
+        tell: emit(Outcome),
       },
       async run({ input, steps }) {
         const doubled: number[] = [];
@@ -176,9 +176,9 @@ describe('values', () => {
     ['undefined in a list', () => [undefined], 'HF_PAYLOAD_NOT_JSON'],
     ['a function', () => () => 1, 'HF_PAYLOAD_NOT_JSON'],
     ['what is too large', () => 'x'.repeat(2_000), 'HF_PAYLOAD_TOO_LARGE'],
-  ])('%s given by a step stops the run there, where cancel undoes it as in doubt', async (_, give, code) => {
+  ])('%s given by a step stops the run there, where cancel compensates it as in doubt', async (_, give, code) => {
     let attempts = 0;
-    const undone: string[] = [];
+    const compensated: string[] = [];
     const bad = saga({
       name: 'bad',
       input: z.null(),
@@ -188,7 +188,7 @@ describe('values', () => {
             attempts += 1;
             return give();
           },
-          compensate: ({ outcome }: Undo<unknown, unknown>) => void undone.push(outcome),
+          compensate: ({ outcome }: CompensatedCall<unknown, unknown>) => void compensated.push(outcome),
         }),
       },
       run: ({ steps }) => steps.give(),
@@ -196,10 +196,10 @@ describe('values', () => {
     const worker = await lab.worker([bad], { maxBytes: 1_000 });
     const run = await worker.sagas.start(bad, null);
     await expect(run.result({ timeout: '20s' })).rejects.toMatchObject({ code: 'HF_SAGA_STUCK', cause: { code } });
-    expect([attempts, undone]).toEqual([1, []]);
+    expect([attempts, compensated]).toEqual([1, []]);
     await run.cancel();
     await lab.until(run.id, 'compensated');
-    expect([attempts, undone]).toEqual([1, ['unknown']]);
+    expect([attempts, compensated]).toEqual([1, ['unknown']]);
   });
 
   it.each<[string, string, (steps: { same: (value?: unknown) => Promise<unknown> }) => Promise<unknown>]>([

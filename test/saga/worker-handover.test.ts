@@ -235,7 +235,7 @@ describe('a pivot that a person is asked about', () => {
       name: 'asked',
       input: z.null(),
       steps: {
-        first: step({ run: async () => 1, compensate: async () => void log.push('undo first') }),
+        first: step({ run: async () => 1, compensate: async () => void log.push('compensate first') }),
         ship: step({ run: pivot, pivot: true, retry: { attempts: 2, base: '1ms' } }),
       },
       async run({ steps }) {
@@ -249,10 +249,10 @@ describe('a pivot that a person is asked about', () => {
 
   it.each([
     ['done', 'completed', []],
-    ['not done', 'compensated', ['undo first']],
+    ['not done', 'compensated', ['compensate first']],
   ] as const)(
     'keeps a cancellation until it is settled as %s, and is not taken up over and over',
-    async (as, end, undone) => {
+    async (as, end, compensated) => {
       const log: string[] = [];
       const asked = make(fails, log);
       const worker = await lab.worker([asked]);
@@ -264,9 +264,9 @@ describe('a pivot that a person is asked about', () => {
       const { rows } = await lab.test.pool.query<{ claims: number }>('SELECT claims FROM holdfast.saga_run');
       expect(rows[0]?.claims).toBeLessThanOrEqual(3);
       expect(log).toEqual([]);
-      await lab.mail(run.id, { kind: 'resolve', call: 'ship', as, output: 'sent', ...ops });
+      await lab.postRunMessage(run.id, { kind: 'resolve', call: 'ship', as, output: 'sent', ...ops });
       await lab.until(run.id, end);
-      expect(log).toEqual(undone);
+      expect(log).toEqual(compensated);
     },
   );
 
@@ -282,14 +282,14 @@ describe('a pivot that a person is asked about', () => {
     await lab.until(run.id, 'stuck');
     refused = true;
     await lab.untilFree(run.id);
-    await lab.mail(run.id, { kind: 'retry', ...ops });
+    await lab.postRunMessage(run.id, { kind: 'retry', ...ops });
     await lab.untilEvent(run.id, 'retried');
     expect(await lab.stuck(run.id)).toMatchObject({ why: 'in doubt', call: 'ship' });
     expect(log).toEqual([]);
   });
 });
 
-describe('a child that is to be undone', () => {
+describe('a child that is to be compensated', () => {
   const parentOf = (kid: AnySaga, fail: Promise<void>) =>
     saga({
       name: 'parent',
@@ -329,7 +329,7 @@ describe('a child that is to be undone', () => {
     expect(await lab.stuck(run.id)).toMatchObject({ why: 'compensation', call: 'kid' });
   });
 
-  it('goes on being undone by another worker although it had been done', async () => {
+  it('goes on being compensated by another worker although it had been done', async () => {
     const began = gate();
     const fail = gate();
     let tries = 0;

@@ -1,4 +1,4 @@
-/** What a run may hold, in number and in bytes: limits refuse at the door, and never undo what is under way. On PostgreSQL. */
+/** What a run may hold, in number and in bytes: limits refuse at the door, and never compensate what is under way. On PostgreSQL. */
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { judgeSagas } from '../../src/operations/doctor/doctor-sagas.ts';
@@ -27,12 +27,12 @@ function silentLog(loud: Partial<Logger>): Logger {
 const retry = { kind: 'retry', actor: 'ann' } as const;
 
 describe('a journal that is full', () => {
-  it('stops a run where it goes on under a higher limit; nothing is undone', async () => {
+  it('stops a run where it goes on under a higher limit; nothing is compensated', async () => {
     const did: string[] = [];
     const long = saga({
       name: 'long',
       input: z.null(),
-      steps: { pay: step({ run: () => void did.push('pay'), compensate: () => void did.push('undo') }) },
+      steps: { pay: step({ run: () => void did.push('pay'), compensate: () => void did.push('compensate') }) },
       async run({ steps, sleep }) {
         await steps.pay();
         for (let round = 0; round < 30; round += 1) await sleep(0);
@@ -48,7 +48,7 @@ describe('a journal that is full', () => {
     await lab.untilFree(run.id);
     await small.stop();
     await lab.worker([long], { maxEvents: 100 });
-    await lab.mail(run.id, retry);
+    await lab.postRunMessage(run.id, retry);
     await lab.until(run.id, 'completed');
     expect(await run.result({ timeout: '30s' })).toBe('done');
     expect(did).toEqual(['pay']);
@@ -116,7 +116,7 @@ describe('a journal that is full', () => {
     await lab.untilFree(run.id);
     await small.stop();
     await lab.worker([wide]);
-    await lab.mail(run.id, retry);
+    await lab.postRunMessage(run.id, retry);
     await lab.until(run.id, 'completed');
     expect(await run.result({ timeout: '30s' })).toBe(200_000);
     expect(calls).toBe(10);
@@ -177,7 +177,7 @@ describe('a journal that is full', () => {
   });
 
   it('of a compensation as well, and what another worker makes of it is the same', async () => {
-    let undos = 0;
+    let compensations = 0;
     const back = saga({
       name: 'back',
       input: z.null(),
@@ -185,8 +185,8 @@ describe('a journal that is full', () => {
         pay: step({
           run: () => 'paid',
           compensate: () => {
-            undos += 1;
-            if (undos < 200) throw new Error('not now');
+            compensations += 1;
+            if (compensations < 200) throw new Error('not now');
           },
           compensation: { retry: { attempts: 100, within: '1h' } },
         }),
@@ -211,9 +211,9 @@ describe('a journal that is full', () => {
     expect(failed.length).toBeLessThan(15);
     await worker.stop();
     await lab.worker([back]);
-    await lab.mail(run.id, retry);
+    await lab.postRunMessage(run.id, retry);
     await lab.until(run.id, 'compensated');
-    expect(undos).toBe(200);
+    expect(compensations).toBe(200);
   });
 });
 
@@ -310,7 +310,7 @@ describe('a journal that is too large to be read', () => {
     expect((await lab.stuck(large.id)).message).toContain('set aside without being read');
     await small.stop();
     await lab.worker([bulky]);
-    await lab.mail(large.id, retry);
+    await lab.postRunMessage(large.id, retry);
     await lab.until(large.id, 'completed');
     expect(await large.result({ timeout: '30s' })).toBe('large');
   });

@@ -43,7 +43,7 @@ async function waiting() {
   return { run, until: await overdue(run.id, 'sleep#1') };
 }
 
-/** Mail that came at that time. */
+/** Run messages that came at that time. */
 async function cameAt(runId: string, at: number): Promise<void> {
   await lab.test.pool.query('UPDATE holdfast.saga_mail SET at = to_timestamp($2::float8 / 1000) WHERE saga_id = $1', [
     runId,
@@ -138,7 +138,7 @@ it('a reply that came in time counts, however late it is found', async () => {
   await lab.untilEvent(run.id, 'called', 'pay');
   await first.stop();
   const until = await overdue(run.id, 'pay');
-  await lab.mail(run.id, { kind: 'reply', call: 'pay', to: 'command', outcome: 'done' });
+  await lab.postRunMessage(run.id, { kind: 'reply', call: 'pay', to: 'command', outcome: 'done' });
   await cameAt(run.id, until);
   await lab.worker([paying]);
   expect(await run.result({ timeout: '30s' })).toBe('paid');

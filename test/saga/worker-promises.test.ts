@@ -52,35 +52,35 @@ describe('a compensation that a deployment dropped', () => {
   const whole = make({ compensate: () => void log.push('refund') });
   const without = make({});
 
-  it('makes the run stuck instead of undone, and is undone by code that has it again', async () => {
+  it('makes the run stuck instead of compensated, and is compensated by code that has it again', async () => {
     const first = await lab.worker([whole]);
     const run = await first.sagas.start(whole, null);
     await lab.untilEvent(run.id, 'called', 'wait:go#1');
     await first.stop();
     expect(await checkReplay(without, await history(run.id))).toMatchObject({
-      kind: 'misfit',
+      kind: 'mismatch',
       why: 'undefined step',
-      code: 'declares it without what undoes it, which it had when it was called',
+      code: 'declares it without what compensates it, which it had when it was called',
     });
     expect(await checkReplay(whole, await history(run.id))).toMatchObject({ kind: 'fits' });
     const { log: heard, lines } = listening();
     const second = await lab.worker([without], { log: heard });
     await eventually('the worker to say so at its start', async () =>
-      lines.some((line) => line.includes('declares the step pay without what undoes it')),
+      lines.some((line) => line.includes('declares the step pay without what compensates it')),
     );
     await run.cancel();
     const { why, call, message: text } = await lab.stuck(run.id);
     expect([why, call]).toEqual(['undefined step', 'pay']);
-    expect(text).toContain('without what undoes it, which it had when pay was called');
+    expect(text).toContain('without what compensates it, which it had when pay was called');
     await lab.untilFree(run.id);
     await second.stop();
     await lab.worker([whole]);
-    await lab.mail(run.id, { kind: 'retry', actor: 'ann' });
+    await lab.postRunMessage(run.id, { kind: 'retry', actor: 'ann' });
     await lab.until(run.id, 'compensated');
     expect(log).toEqual(['refund']);
   });
 
-  it('is not taken for done when the undoing had begun already', async () => {
+  it('is not taken for done when the compensation had begun already', async () => {
     let fail = true;
     const begun = make({
       compensate: () => {
@@ -98,7 +98,7 @@ describe('a compensation that a deployment dropped', () => {
     await lab.untilFree(run.id);
     await first.stop();
     const second = await lab.worker([without]);
-    await lab.mail(run.id, { kind: 'retry', actor: 'ann' });
+    await lab.postRunMessage(run.id, { kind: 'retry', actor: 'ann' });
     await eventually('stuck again', async () => {
       const events = await lab.events(run.id);
       return events.findLast((event) => event.t === 'stuck')?.why === 'undefined step';
@@ -106,7 +106,7 @@ describe('a compensation that a deployment dropped', () => {
     await second.stop();
     fail = false;
     await lab.worker([begun]);
-    await lab.mail(run.id, { kind: 'retry', actor: 'ann' });
+    await lab.postRunMessage(run.id, { kind: 'retry', actor: 'ann' });
     await lab.until(run.id, 'compensated');
     expect(log).toEqual(['refund']);
   });
@@ -158,13 +158,19 @@ describe('types of a command that were raised', () => {
     const first = await lab.worker([v1]);
     const run = await first.sagas.start(v1, 'pen');
     await lab.untilEvent(run.id, 'called', 'reserve');
-    await lab.mail(run.id, { kind: 'reply', call: 'reserve', to: 'command', outcome: 'done', output: { at: 'A3' } });
+    await lab.postRunMessage(run.id, {
+      kind: 'reply',
+      call: 'reserve',
+      to: 'command',
+      outcome: 'done',
+      output: { at: 'A3' },
+    });
     await lab.untilEvent(run.id, 'called', 'wait:go#1');
     await first.stop();
     return run;
   }
 
-  it('fit: the recorded input and reply travel with their versions, at the replay and in what undoes it', async () => {
+  it('fit: the recorded input and reply travel with their versions, at the replay and in what compensates it', async () => {
     const v2 = make(2);
     const forward = await underWay();
     expect(await checkReplay(v2, await history(forward.id))).toMatchObject({ kind: 'fits' });
@@ -175,7 +181,7 @@ describe('types of a command that were raised', () => {
 
     const back = await underWay();
     await lab.worker([v2]);
-    await lab.mail(back.id, { kind: 'cancel' });
+    await lab.postRunMessage(back.id, { kind: 'cancel' });
     await lab.untilEvent(back.id, 'compensating', 'reserve');
     const { rows } = await lab.test.pool.query(`SELECT payload::text FROM holdfast.outbox WHERE topic = 'stock.free'`);
     expect(rows.map(({ payload }) => JSON.parse(payload))).toEqual([{ items: ['pen'], place: 'A3' }]);
@@ -267,7 +273,7 @@ describe('children', () => {
     expect(childRunId(run.id, 'inner:2')).not.toBe(id);
     await lab.untilEvent(run.id, 'called', 'wait:go#1');
     expect(await lab.untilEvent(id, 'done', 'work')).toMatchObject({ output: `${id}:work` });
-    await lab.mail(run.id, { kind: 'signal', name: 'go', payload: null });
+    await lab.postRunMessage(run.id, { kind: 'signal', name: 'go', payload: null });
     expect(await run.result({ timeout: '30s' })).toBe(`${id}:work`);
   });
 
@@ -277,8 +283,8 @@ describe('children', () => {
     await lab.untilEvent(run.id, 'called', 'wait:go#1');
     await first.stop();
     const second = await lab.worker([outer(2), inner(2)]);
-    await lab.mail(run.id, { kind: 'cancel' });
-    // It is undone, and says that there is nobody to do that.
+    await lab.postRunMessage(run.id, { kind: 'cancel' });
+    // It is compensated, and says that there is nobody to do that.
     const { why, call, message: text } = await lab.stuck(run.id);
     expect([why, call]).toEqual(['undefined step', 'inner']);
     expect(text).toContain('is of inner version 1, which no worker offers any more');
@@ -296,14 +302,14 @@ describe('children', () => {
     await third.stop();
   });
 
-  it('in a version that another worker offers are undone by that one', async () => {
+  it('in a version that another worker offers are compensated by that one', async () => {
     const first = await lab.worker([outer(1), inner(1)]);
     const run = await first.sagas.start(outer(1), null as never);
     await lab.untilEvent(run.id, 'called', 'wait:go#1');
     await first.stop();
     await lab.worker([inner(1)]);
     await lab.worker([outer(2), inner(2)]);
-    await lab.mail(run.id, { kind: 'cancel' });
+    await lab.postRunMessage(run.id, { kind: 'cancel' });
     await lab.until(run.id, 'compensated');
     expect((await lab.story(run.id)).filter((event) => event.startsWith('stuck'))).toEqual([]);
   });
@@ -332,21 +338,21 @@ describe('children', () => {
     await first.stop();
     const stored = await history(run.id);
     expect(await checkReplay(parent(2), stored)).toMatchObject({
-      kind: 'misfit',
+      kind: 'mismatch',
       why: 'undefined step',
       code: expect.stringContaining('that child is of version 1, which must be offered beside it'),
     });
     expect(await checkReplay(parent(2), stored, { beside: [slow(1)] })).toMatchObject({ kind: 'fits' });
     const { log, lines } = listening();
     await lab.worker([parent(2), slow(2)], { log });
-    await lab.mail(run.id, { kind: 'signal', name: 'none' });
+    await lab.postRunMessage(run.id, { kind: 'signal', name: 'none' });
     for (const said of ['a run waits for a child of a version', 'have started children in a version'])
       await eventually(said, async () => lines.some((line) => line.includes(said)));
     expect(judgeSagas(await sagaHealth(lab.database))).toEqual([
       expect.objectContaining({ check: 'sagas.childless', what: expect.stringContaining('1 child of slow@1') }),
     ]);
     await lab.worker([slow(1)]);
-    await lab.mail(id, { kind: 'signal', name: 'go', payload: null });
+    await lab.postRunMessage(id, { kind: 'signal', name: 'go', payload: null });
     await lab.until(run.id, 'completed');
   });
 });

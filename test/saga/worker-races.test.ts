@@ -51,7 +51,7 @@ describe('while a commit is under way', () => {
       ran.push('second');
     };
     const compensate = async (): Promise<void> => {
-      ran.push('undo second');
+      ran.push('compensate second');
     };
     const two = saga({
       name: `two-${kind}s`,
@@ -198,7 +198,7 @@ describe('while a commit is under way', () => {
     expect(await lab.stuck(run.id)).toMatchObject({ why: 'unrecordable' });
     await lab.untilFree(run.id);
     await lab.test.pool.query('DROP TRIGGER refuse_end ON holdfast.saga_journal; DROP FUNCTION refuse_end');
-    await lab.mail(run.id, { kind: 'retry', actor: 'ann' });
+    await lab.postRunMessage(run.id, { kind: 'retry', actor: 'ann' });
     await lab.until(run.id, 'completed');
     expect(await run.result({ timeout: '20s' })).toBe(1);
   });

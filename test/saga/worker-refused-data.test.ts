@@ -140,7 +140,7 @@ describe('a database in LATIN1', () => {
     expect(made.filter((each) => each === 'charge')).toHaveLength(1);
     expect(made.filter((each) => each === 'talk').length).toBeLessThanOrEqual(1);
     expect((await lab.test.pool.query('SELECT what FROM effect')).rows).toEqual([]);
-    // A person may have it undone all the same.
+    // A person may have it compensated all the same.
     await worker.sagas.handle(sagas[kind], id).cancel();
     await lab.until(id, 'compensated');
     expect(made.filter((each) => each === 'refund')).toHaveLength(1);
@@ -216,7 +216,7 @@ describe.each([
     },
   );
 
-  it('in an error is replaced, and the run is undone as it was meant', async () => {
+  it('in an error is replaced, and the run is compensated as it was meant', async () => {
     const failing = saga({
       name: 'failing',
       input: z.null(),

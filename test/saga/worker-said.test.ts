@@ -60,7 +60,7 @@ describe('names of calls that come from data', () => {
     expect(callIdOf('pick', '%2F')).not.toBe(callIdOf('pick', '/'));
   });
 
-  it('twice the same is the error, and stops the run without undoing it', async () => {
+  it('twice the same is the error, and stops the run without compensating it', async () => {
     const twice = saga({
       name: 'twice',
       input: z.null(),
@@ -76,7 +76,7 @@ describe('names of calls that come from data', () => {
   });
 });
 
-it('a duration that is none stops a run, and undoes nothing', async () => {
+it('a duration that is none stops a run, and compensates nothing', async () => {
   const did: string[] = [];
   const slow = saga({
     name: 'slow',
@@ -112,7 +112,7 @@ it('a key that is given again with another input is said in the handle', async (
   expect([other.id, other.created, other.sameInput]).toEqual([first.id, false, false]);
 });
 
-it('an undoing that was skipped is said in the status and in the error', async () => {
+it('a compensation that was skipped is said in the status and in the error', async () => {
   const partly = saga({
     name: 'partly',
     input: z.null(),
@@ -141,17 +141,17 @@ it('an undoing that was skipped is said in the status and in the error', async (
   const worker = await lab.worker([partly]);
   const run = await worker.sagas.start(partly, null);
   await lab.stuck(run.id);
-  await lab.mail(run.id, { kind: 'skip', call: 'book', actor: 'ann', reason: 'keeps the room' });
+  await lab.postRunMessage(run.id, { kind: 'skip', call: 'book', actor: 'ann', reason: 'keeps the room' });
   await lab.until(run.id, 'compensated');
   expect(await run.status()).toMatchObject({ skipped: ['book'], error: { details: { skipped: ['book'] } } });
   await expect(run.result()).rejects.toMatchObject({
     code: 'HF_SAGA_UNDONE',
-    message: expect.stringContaining('but for book, whose undoing was skipped'),
+    message: expect.stringContaining('but for book, whose compensating was skipped'),
     details: { skipped: ['book'] },
   });
 });
 
-it('what undoes a step is given or left out, not undefined', () => {
+it('what compensates a step is given or left out, not undefined', () => {
   const nothing: undefined = undefined;
   const Type = message('thing.do', { schema: z.null() });
   const run = (): void => {};
@@ -186,12 +186,12 @@ it('an input that its schema turns into what is no JSON is refused with advice t
 });
 
 describe('a step that is deaf to its signal', () => {
-  it('and done after it was compensated is told of in the log, and not undone a second time', async () => {
+  it('and done after it was compensated is told of in the log, and not compensated a second time', async () => {
     const deaf = gate();
     const told: unknown[] = [];
     const note = (fields: unknown): void => void told.push(fields);
     const log: Logger = { debug() {}, info() {}, warn: note, error() {}, child: () => log };
-    let undone = 0;
+    let compensated = 0;
     const deafening = saga({
       name: 'deafening',
       input: z.null(),
@@ -200,7 +200,7 @@ describe('a step that is deaf to its signal', () => {
           timeout: '10ms',
           retry: { attempts: 1 },
           run: () => deaf.promise,
-          compensate: () => void (undone += 1),
+          compensate: () => void (compensated += 1),
         }),
       },
       run: ({ steps }) => steps.pay(),
@@ -211,9 +211,9 @@ describe('a step that is deaf to its signal', () => {
     deaf.open();
     await eventually('the log to tell of it', async () =>
       told.find((each) =>
-        isDeepStrictEqual(each, { run: run.id, saga: 'deafening', call: 'pay', of: 'step', undone: 'yes' }),
+        isDeepStrictEqual(each, { run: run.id, saga: 'deafening', call: 'pay', of: 'step', compensated: 'yes' }),
       ),
     );
-    expect(undone).toBe(1);
+    expect(compensated).toBe(1);
   });
 });

@@ -35,16 +35,16 @@ const Placed = message('order.placed', { schema: z.object({ n: z.number() }) });
 /** Two helpers, the second of which fails while the first is in a step; and how the code goes on. */
 function twoBranches(goOn: (a: Promise<string>, b: Promise<string>) => Promise<unknown>, error: () => Error) {
   const slow = gate();
-  const undone: string[] = [];
+  const compensated: string[] = [];
   return {
     slow,
-    undone,
+    compensated,
     flow: saga({
       name: 'branches',
       input: z.null(),
       steps: {
-        pick: step({ run: () => slow.promise.then(() => 'picked'), compensate: () => void undone.push('pick') }),
-        check: step({ run: () => 'checked', compensate: () => void undone.push('check') }),
+        pick: step({ run: () => slow.promise.then(() => 'picked'), compensate: () => void compensated.push('pick') }),
+        check: step({ run: () => 'checked', compensate: () => void compensated.push('check') }),
         last: step({ run: () => 'last' }),
       },
       async run({ steps }) {
@@ -66,7 +66,7 @@ function twoBranches(goOn: (a: Promise<string>, b: Promise<string>) => Promise<u
 describe('a branch that fails while nobody awaits it', () => {
   it('fails its run where it is awaited, and neither the process nor the runs beside it', async () => {
     const log = rememberingLogger();
-    const { flow, slow, undone } = twoBranches(
+    const { flow, slow, compensated } = twoBranches(
       async (a, b) => [await a, await b],
       () => new Error('no money'),
     );
@@ -85,7 +85,7 @@ describe('a branch that fails while nobody awaits it', () => {
     await lab.until(run.id, 'compensated');
     for (const other of others) expect(await other.result({ timeout: '30s' })).toBe('worked');
     expect(worker.id).toBe(id);
-    expect(undone).toEqual(['check', 'pick']);
+    expect(compensated).toEqual(['check', 'pick']);
     const said = log.lines.find(({ message: text }) => text.startsWith('a branch of the code'));
     expect(said?.fields).toMatchObject({ run: run.id, saga: 'branches', err: { message: 'no money' } });
   });
@@ -104,7 +104,7 @@ describe('a branch that fails while nobody awaits it', () => {
 
   it('and is never awaited, fails the run at its end; a bug makes it stuck, until it is mended', async () => {
     let mended = false;
-    const { flow, slow, undone } = twoBranches(
+    const { flow, slow, compensated } = twoBranches(
       async (a) => a,
       () => (mended ? (null as unknown as Error) : new TypeError('money.take is not a function')),
     );
@@ -112,11 +112,11 @@ describe('a branch that fails while nobody awaits it', () => {
     const run = await worker.sagas.start(flow, null);
     slow.open();
     expect(await lab.stuck(run.id)).toMatchObject({ why: 'code', message: 'money.take is not a function' });
-    expect(undone).toEqual([]);
+    expect(compensated).toEqual([]);
     mended = true;
     await run.cancel();
     await lab.until(run.id, 'compensated');
-    expect(undone).toEqual(['check', 'pick']);
+    expect(compensated).toEqual(['check', 'pick']);
   });
 
   it('fails the same at a replay', async () => {

@@ -15,14 +15,14 @@ afterEach(() => lab.settle());
 afterAll(() => lab.dispose());
 
 const ops = { actor: 'ann', reason: 'looked it up' };
-const undone = { code: 'HF_SAGA_UNDONE' };
+const compensated = { code: 'HF_SAGA_UNDONE' };
 
 describe('code that does not fit its journal', () => {
   const log: string[] = [];
   let others = gate();
   const steps = {
-    a: step({ run: (n: number) => n, compensate: ({ output }) => void log.push(`undo a ${output}`) }),
-    b: step({ run: (n: number) => n, compensate: ({ output }) => void log.push(`undo b ${output}`) }),
+    a: step({ run: (n: number) => n, compensate: ({ output }) => void log.push(`compensate a ${output}`) }),
+    b: step({ run: (n: number) => n, compensate: ({ output }) => void log.push(`compensate b ${output}`) }),
   };
   type Calls = { a: (n: number) => Promise<number>; b: (n: number) => Promise<number> };
   const make = (run: (calls: Calls) => Promise<unknown>) =>
@@ -82,7 +82,7 @@ describe('code that does not fit its journal', () => {
   ])('that calls %s is stuck with both sides, and goes on with fitting code', async (_, code, both) => {
     const { id, message, stop } = await under(code);
     expect(message).toContain(both);
-    await lab.mail(id, { kind: 'retry', ...ops });
+    await lab.postRunMessage(id, { kind: 'retry', ...ops });
     await lab.untilEvent(id, 'retried');
     await eventually(
       'the second time it is found',
@@ -94,15 +94,15 @@ describe('code that does not fit its journal', () => {
     await lab.untilFree(id);
     await stop();
     await lab.worker([old]);
-    await lab.mail(id, { kind: 'retry', ...ops });
+    await lab.postRunMessage(id, { kind: 'retry', ...ops });
     expect(await lab.until(id, 'completed')).toMatchObject({ result: [1, 2], error: null });
   });
 
-  it('is undone from the journal alone', async () => {
+  it('is compensated from the journal alone', async () => {
     const { id } = await under(make(async ({ b }) => b(9)));
     await lab.client([old]).handle(old, id).cancel();
     await lab.until(id, 'compensated');
-    expect(log).toEqual(['undo b 2', 'undo a 1']);
+    expect(log).toEqual(['compensate b 2', 'compensate a 1']);
   });
 
   it.each<[string, () => Promise<unknown>]>([
@@ -135,7 +135,7 @@ describe('children', () => {
     input: z.enum(['good', 'bad', 'pivot', 'waits']),
     signals: { go: z.null() },
     steps: {
-      work: step({ run: () => 'worked', compensate: () => void log.push('undo inner') }),
+      work: step({ run: () => 'worked', compensate: () => void log.push('compensate inner') }),
       pivot: step({ run: () => {}, pivot: true }),
       fails: step({
         run: (): void => {
@@ -156,9 +156,9 @@ describe('children', () => {
     input: z.enum(['good', 'bad', 'pivot', 'waits']),
     signals: { go: z.null() },
     steps: {
-      first: step({ run: () => {}, compensate: () => void log.push('undo first') }),
+      first: step({ run: () => {}, compensate: () => void log.push('compensate first') }),
       inner: child(inner),
-      last: step({ run: () => {}, compensate: () => void log.push('undo last') }),
+      last: step({ run: () => {}, compensate: () => void log.push('compensate last') }),
     },
     async run({ input, steps, waitFor }) {
       await steps.first();
@@ -186,20 +186,27 @@ describe('children', () => {
     expect(await lab.until(id, 'completed')).toMatchObject({ result: 'worked' });
   });
 
-  it('that fail undo themselves, and their parent with them', async () => {
+  it('that fail compensate themselves, and their parent with them', async () => {
     const run = await started('bad');
-    await expect(run.result({ timeout: '20s' })).rejects.toMatchObject({ ...undone, cause: { message: 'inside' } });
-    expect(log).toEqual(['undo inner', 'undo first']);
+    await expect(run.result({ timeout: '20s' })).rejects.toMatchObject({
+      ...compensated,
+      cause: { message: 'inside' },
+    });
+    expect(log).toEqual(['compensate inner', 'compensate first']);
   });
 
-  it.each(['good', 'waits'] as const)('that are %s are undone in their place with their parent', async (input) => {
+  it.each(['good', 'waits'] as const)('that are %s are compensated in their place with their parent', async (input) => {
     const run = await started(input);
     const id = await childOf(run.id);
     if (input === 'good') await lab.untilEvent(run.id, 'called', 'wait:go#1');
     else await lab.untilEvent(id, 'called', 'wait:go#1');
     await run.cancel();
-    await expect(run.result({ timeout: '20s' })).rejects.toMatchObject(undone);
-    expect(log).toEqual(input === 'good' ? ['undo last', 'undo inner', 'undo first'] : ['undo inner', 'undo first']);
+    await expect(run.result({ timeout: '20s' })).rejects.toMatchObject(compensated);
+    expect(log).toEqual(
+      input === 'good'
+        ? ['compensate last', 'compensate inner', 'compensate first']
+        : ['compensate inner', 'compensate first'],
+    );
     expect((await lab.view(id)).status).toBe('compensated');
   });
 
@@ -210,13 +217,13 @@ describe('children', () => {
     await run.cancel();
     expect(await lab.stuck(run.id)).toMatchObject({ why: 'compensation', call: 'inner' });
     await lab.untilFree(run.id);
-    await lab.mail(run.id, { kind: 'skip', call: 'inner', ...ops });
+    await lab.postRunMessage(run.id, { kind: 'skip', call: 'inner', ...ops });
     await lab.until(run.id, 'compensated');
-    expect(log).toEqual(['undo last', 'undo first']);
+    expect(log).toEqual(['compensate last', 'compensate first']);
     expect(await lab.until(id, 'completed')).toMatchObject({ result: 'worked' });
   });
 
-  it('that are not done in time are undone', async () => {
+  it('that are not done in time are compensated', async () => {
     const hasty = saga({
       name: 'hasty',
       input: z.null(),
@@ -230,8 +237,8 @@ describe('children', () => {
     expect((await lab.view(await childOf(run.id))).status).toBe('compensated');
     // On a busy machine its time is up before it has begun, or in the midst of its work, which is in doubt then.
     const story = await lab.story(await childOf(run.id));
-    expect(log).toEqual(story.includes('compensated work') ? ['undo inner'] : []);
-    if (story.includes('done work')) expect(log).toEqual(['undo inner']);
+    expect(log).toEqual(story.includes('compensated work') ? ['compensate inner'] : []);
+    if (story.includes('done work')) expect(log).toEqual(['compensate inner']);
   });
 });
 

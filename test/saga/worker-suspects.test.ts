@@ -68,7 +68,7 @@ describe('a suspect', () => {
   });
 
   it('that is condemned and tried again does not forget that a step may have happened', async () => {
-    const undone: string[] = [];
+    const compensated: string[] = [];
     const inFlight = saga({
       name: 'condemned',
       input: z.null(),
@@ -77,7 +77,7 @@ describe('a suspect', () => {
           run: () => {
             throw new PermanentError('no');
           },
-          compensate: ({ outcome }) => void undone.push(outcome),
+          compensate: ({ outcome }) => void compensated.push(outcome),
         }),
       },
       async run({ steps }) {
@@ -95,9 +95,9 @@ describe('a suspect', () => {
     await lab.worker([inFlight]);
     expect(await lab.stuck(run.id)).toMatchObject({ why: 'kills workers' });
     await lab.untilFree(run.id);
-    await lab.mail(run.id, { kind: 'retry', actor: 'ann' });
+    await lab.postRunMessage(run.id, { kind: 'retry', actor: 'ann' });
     await lab.until(run.id, 'compensated');
-    expect(undone).toEqual(['unknown']);
+    expect(compensated).toEqual(['unknown']);
   });
 });
 

@@ -97,7 +97,7 @@ describe('a cancellation while the pivot is under way', () => {
     expect(await early.cancel().catch((error: unknown) => (error as { code: string }).code)).toBe('HF_SAGA_FINISHED');
     // The code has caught that, and goes on.
     await lab.untilEvent(late.id, 'called', 'send');
-    expect(await late.cancel()).toBe('undoing');
+    expect(await late.cancel()).toBe('compensating');
     rest.open();
     expect(await lab.until(late.id, 'compensated')).toMatchObject({ reason: 'cancelled', refused: [] });
   });
@@ -116,7 +116,7 @@ describe('a cancellation while the pivot is under way', () => {
     const worker = await lab.worker([waiting]);
     const run = await worker.sagas.start(waiting, null);
     await lab.untilEvent(run.id, 'called');
-    expect(await run.cancel()).toBe('undoing');
+    expect(await run.cancel()).toBe('compensating');
     await lab.until(run.id, 'compensated');
   });
 });
@@ -190,9 +190,9 @@ it('an act of a person on what is no longer stuck there is not forgotten without
   await lab.stuck(run.id);
   const by = { actor: 'ann', reason: 'seen it' };
   // As two people write them who looked at the same moment: what the first one did is over when the second one's comes.
-  await lab.mail(run.id, { kind: 'skip', call: 'work', ...by });
-  await lab.mail(run.id, { kind: 'resolve', call: 'other', as: 'done', ...by });
-  await lab.mail(run.id, { kind: 'resolve', call: '*', as: 'not done', ...by });
+  await lab.postRunMessage(run.id, { kind: 'skip', call: 'work', ...by });
+  await lab.postRunMessage(run.id, { kind: 'resolve', call: 'other', as: 'done', ...by });
+  await lab.postRunMessage(run.id, { kind: 'resolve', call: '*', as: 'not done', ...by });
   await lab.untilEvent(run.id, 'refused');
   await lab.until(run.id, 'stuck');
   const refused = [

@@ -16,7 +16,7 @@ beforeAll(async () => {
 afterEach(() => lab.settle());
 afterAll(() => lab.dispose());
 
-const undone = (reason: string) => ({ code: 'HF_SAGA_UNDONE', details: { reason } });
+const compensated = (reason: string) => ({ code: 'HF_SAGA_UNDONE', details: { reason } });
 
 describe.each([
   ['kept in memory', 1_000],
@@ -101,7 +101,7 @@ describe.each(['cancel', 'deadline'] as const)('%s', (how) => {
     input: z.enum(['step', 'wait', 'behind']),
     signals: { go: z.null() },
     steps: {
-      first: step({ run: () => {}, compensate: () => void log.push('undo first') }),
+      first: step({ run: () => {}, compensate: () => void log.push('compensate first') }),
       hang: step({
         run: (_: void, { signal }) =>
           new Promise<void>((_resolve, reject) => {
@@ -111,7 +111,7 @@ describe.each(['cancel', 'deadline'] as const)('%s', (how) => {
         // Longer than the deadline: the clock that is moved past both would else meet attempt after attempt, as many as were
         // committed meanwhile, and with the last of them the step fails.
         timeout: '1h',
-        compensate: ({ outcome }) => void log.push(`undo hang ${outcome}`),
+        compensate: ({ outcome }) => void log.push(`compensate hang ${outcome}`),
       }),
       pivot: step({ run: () => {}, pivot: true }),
     },
@@ -148,7 +148,7 @@ describe.each(['cancel', 'deadline'] as const)('%s', (how) => {
     const run = await lab.client([flow]).start(flow, 'wait', how === 'deadline' ? { deadline: '1ms' } : {});
     if (how === 'cancel') await run.cancel();
     await lab.worker([flow]);
-    await expect(run.result({ timeout: '20s' })).rejects.toMatchObject(undone(reason));
+    await expect(run.result({ timeout: '20s' })).rejects.toMatchObject(compensated(reason));
     expect(log).toEqual([]);
     // A cancellation is taken before the code is run at all; a deadline, when the first step would begin.
     const story = await lab.story(run.id);
@@ -162,16 +162,16 @@ describe.each(['cancel', 'deadline'] as const)('%s', (how) => {
     const { run, strike, ticking } = await started('step');
     await began.promise;
     await strike();
-    await expect(ticking(run.result({ timeout: '20s' }))).rejects.toMatchObject(undone(reason));
-    expect(log).toEqual(['undo hang unknown', 'undo first']);
+    await expect(ticking(run.result({ timeout: '20s' }))).rejects.toMatchObject(compensated(reason));
+    expect(log).toEqual(['compensate hang unknown', 'compensate first']);
   });
 
   it('during a wait', async () => {
     const { run, strike, ticking } = await started('wait');
     await lab.untilEvent(run.id, 'called', 'wait:go#1');
     await strike();
-    await expect(ticking(run.result({ timeout: '20s' }))).rejects.toMatchObject(undone(reason));
-    expect(log).toEqual(['undo first']);
+    await expect(ticking(run.result({ timeout: '20s' }))).rejects.toMatchObject(compensated(reason));
+    expect(log).toEqual(['compensate first']);
     await expect(run.signal('go', null)).rejects.toMatchObject({ code: 'HF_SAGA_FINISHED' });
   });
 
@@ -193,7 +193,7 @@ describe.each(['cancel', 'deadline'] as const)('%s', (how) => {
     await lab.untilEvent(run.id, 'called', 'wait:go#1');
     await strike();
     await run.cancel().catch(() => {});
-    await expect(ticking(run.result({ timeout: '20s' }))).rejects.toMatchObject(undone(reason));
+    await expect(ticking(run.result({ timeout: '20s' }))).rejects.toMatchObject(compensated(reason));
     expect((await lab.story(run.id)).filter((event) => event === 'undoing')).toHaveLength(1);
   });
 });
@@ -230,9 +230,9 @@ describe('a cancellation while the pivot is in flight', () => {
     // It is not taken up and let go over and over.
     expect(worker.progress.commits - before).toBeLessThan(3);
     expect(await lab.story(run.id)).not.toContain('undoing');
-    await lab.mail(run.id, { kind: 'reply', call: 'ask', to: 'command', outcome });
+    await lab.postRunMessage(run.id, { kind: 'reply', call: 'ask', to: 'command', outcome });
     if (outcome === 'rejected') {
-      await expect(run.result({ timeout: '20s' })).rejects.toMatchObject(undone('cancelled'));
+      await expect(run.result({ timeout: '20s' })).rejects.toMatchObject(compensated('cancelled'));
       return;
     }
     expect(await lab.untilEvent(run.id, 'refused')).toMatchObject({ what: 'cancel', actor: 'ann' });

@@ -62,7 +62,7 @@ describe('a trip', () => {
       code: 'HF_SAGA_UNDONE',
       cause: { details: { reason: 'full' } },
     });
-    expect(test.story).toEqual(['flight', 'car', 'undo car', 'undo flight']);
+    expect(test.story).toEqual(['flight', 'car', 'compensate car', 'compensate flight']);
     expect(booked.size).toBe(0);
   });
 
@@ -82,7 +82,7 @@ describe('a trip', () => {
     const other = await away.start(saga, trip);
     await away.finish();
     expect(await other.history()).toContainEqual({ t: 'verified', call: 'flight', outcome: 'not done' });
-    expect([away.story.includes('undo flight'), cancellations]).toEqual([false, 2]);
+    expect([away.story.includes('compensate flight'), cancellations]).toEqual([false, 2]);
   });
 
   it('can be cancelled while agencies are slow', async () => {
@@ -93,7 +93,7 @@ describe('a trip', () => {
     // The request that is under way is given a second to end; then it is in doubt, and cancelled too.
     await test.advance('1s');
     expect((await run.status()).reason).toBe('cancelled');
-    expect(test.story.slice(2)).toEqual(['undo car', 'undo hotel', 'undo flight']);
+    expect(test.story.slice(2)).toEqual(['compensate car', 'compensate hotel', 'compensate flight']);
     expect(booked.size).toBe(0);
   });
 
@@ -106,7 +106,7 @@ describe('a trip', () => {
     const slow = office();
     slow.failStep('hotel', 'hang', { times: Infinity });
     const late = await slow.start(saga, trip, { deadline: '30s' });
-    // With time to undo what was booked.
+    // With time to compensate what was booked.
     await slow.advance('32s');
     expect(await late.status()).toMatchObject({ status: 'compensated', reason: 'timed out' });
   });
@@ -127,7 +127,7 @@ describe('a trip whose worker dies, wherever that is', () => {
   it.each([
     ['refuses', new Rejection('full')],
     ['hangs', 'hang' as const],
-  ])('is undone when the hotel %s', async (_, failure) => {
+  ])('is compensated when the hotel %s', async (_, failure) => {
     const report = await everyCrashPoint(saga, trip, allOrNothing, { ...options, failStep: { hotel: failure } });
     expect(report.statuses).toEqual({ compensated: report.tries });
   });

@@ -88,7 +88,7 @@ describe('an order', () => {
     expect((await run.status()).status).toBe('compensating');
     await test.advance('1m');
     expect((await run.status()).status).toBe('compensated');
-    expect([charged, test.story]).toEqual([0, ['reserve', 'undo reserve', 'charge', 'undo charge']]);
+    expect([charged, test.story]).toEqual([0, ['reserve', 'compensate reserve', 'charge', 'compensate charge']]);
   });
 
   it('whose answers get lost is done once', async () => {
@@ -122,7 +122,7 @@ describe('an order', () => {
     expect((await run.history()).find(({ t }) => t === 'refused')).toMatchObject({ what: 'cancel' });
   });
 
-  it('that cannot be shipped in time is undone once that is certain', async () => {
+  it('that cannot be shipped in time is compensated once that is certain', async () => {
     const test = shop(respond(ShipOrder, silence));
     const run = await test.start(placeOrder, order);
     test.failStep('ship', new Rejection('no van'), { nth: 2 });
@@ -156,18 +156,18 @@ describe('an order whose worker dies, wherever that is', () => {
     expect(report.statuses).toEqual({ completed: report.tries });
   });
 
-  it.each(['charge', 'reserve', 'ship'])('is undone when %s is refused', async (step) => {
+  it.each(['charge', 'reserve', 'ship'])('is compensated when %s is refused', async (step) => {
     const options = { ...common, failStep: { [step]: new Rejection('sorry') } };
     const report = await everyCrashPoint(placeOrder, order, allOrNothing, options);
     expect(report.statuses).toEqual({ compensated: report.tries });
   });
 
-  it('is undone when payment is silent', async () => {
+  it('is compensated when payment is silent', async () => {
     const report = await everyCrashPoint(placeOrder, order, allOrNothing, { ...common, failStep: { charge: 'hang' } });
     expect(report.statuses).toEqual({ compensated: report.tries });
   });
 
-  it('is undone when it is cancelled', async () => {
+  it('is compensated when it is cancelled', async () => {
     const options = {
       ...common,
       failStep: { reserve: 'hang' as const },

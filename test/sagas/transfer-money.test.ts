@@ -61,7 +61,11 @@ describe('a transfer', () => {
     const test = banks();
     test.failStep('deposit', new Rejection('no such account'));
     await test.start(transferMoney, transfer);
-    expect([ours, theirs, test.story]).toEqual([{ ada: 100, state: 'returned' }, 0, ['withdraw', 'undo withdraw']]);
+    expect([ours, theirs, test.story]).toEqual([
+      { ada: 100, state: 'returned' },
+      0,
+      ['withdraw', 'compensate withdraw'],
+    ]);
   });
 
   it('is asked for until the other bank answers, and is not cancelled meanwhile', async () => {

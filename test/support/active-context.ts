@@ -1,6 +1,6 @@
 /**
  * A stand-in for what an OpenTelemetry SDK registers.
- * Undo it with `context.disable()`.
+ * CompensatedCall it with `context.disable()`.
  */
 import { context, type Context, type ContextManager } from '@opentelemetry/api';
 

@@ -50,28 +50,28 @@ describe('the check of a run', () => {
 
   it.each<[string, 'completed' | 'compensated', (right: CheckedRun) => Partial<CheckedRun>]>([
     ['one is recorded as done, but never happened', 'completed', ({ effects }) => ({ effects: effects.slice(1) })],
-    ['one happened and was not undone', 'compensated', ({ effects }) => ({ effects: effects.slice(0, -1) })],
+    ['one happened and was not compensated', 'compensated', ({ effects }) => ({ effects: effects.slice(0, -1) })],
     [
-      'one was undone, but the run is completed',
+      'one was compensated, but the run is completed',
       'completed',
       ({ effects }) => ({
         effects: [
           ...effects,
-          ...effects.slice(0, 1).map((each) => ({ ...each, what: 'undone' as const, places: [9] })),
+          ...effects.slice(0, 1).map((each) => ({ ...each, what: 'compensated' as const, places: [9] })),
         ],
       }),
     ],
     [
-      'undone were one, two, in this order; the reverse of how they were started is two, one',
+      'compensated were one, two, in this order; the reverse of how they were started is two, one',
       'compensated',
       ({ effects }) => ({
         effects: effects.map((each) =>
-          each.what === 'undone' ? { ...each, places: [10 - (each.places[0] ?? 0)] } : each,
+          each.what === 'compensated' ? { ...each, places: [10 - (each.places[0] ?? 0)] } : each,
         ),
       }),
     ],
     [
-      'one happened after it was undone',
+      'one happened after it was compensated',
       'compensated',
       ({ effects }) => ({ effects: effects.map((each) => (each.name === 'one' ? { ...each, places: [1, 9] } : each)) }),
     ],

@@ -16,14 +16,14 @@ const once = (key: string, amount: number): void => {
   seen.add(key);
 };
 
-const pay = (undo: (key: string) => void, last: () => void = () => {}) =>
+const pay = (compensation: (key: string) => void, last: () => void = () => {}) =>
   saga({
     name: 'pay',
     input: z.string(),
     steps: {
       pay: step({
         run: (_: string, { idempotencyKey }) => once(idempotencyKey, 5),
-        compensate: (_, { idempotencyKey }) => undo(idempotencyKey),
+        compensate: (_, { idempotencyKey }) => compensation(idempotencyKey),
       }),
       last: step({ run: last }),
     },
@@ -69,7 +69,7 @@ describe('everyCrashPoint', () => {
   it('finds a compensation that does not bear to be repeated', async () => {
     const wrong = pay(() => void (balance -= 5));
     await expect(everyCrashPoint(wrong, 'a', sums, fails)).rejects.toThrow(
-      /^With a crash at saga\.compensation:after, occurrence 1: expected -5 to be \+?0[^]*Effects: pay, undo pay\.\nJournal of the run, which is compensated:\n {2}0 {2}\{"t":"started"/,
+      /^With a crash at saga\.compensation:after, occurrence 1: expected -5 to be \+?0[^]*Effects: pay, compensate pay\.\nJournal of the run, which is compensated:\n {2}0 {2}\{"t":"started"/,
     );
   });
 

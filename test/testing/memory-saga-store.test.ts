@@ -22,7 +22,7 @@ sagaStoreConformance({
       transaction: (fn) => store.inTransaction(fn),
       outside,
       messages: async () => store.messages.map(({ id }) => id),
-      mailCount: async (runId) => store.snapshot().runs.find(({ id }) => id === runId)?.mail.length ?? 0,
+      mailCount: async (runId) => store.snapshot().runs.find(({ id }) => id === runId)?.runMessages.length ?? 0,
       dispose: async () => {},
     };
   },
@@ -57,7 +57,7 @@ describe('what the in-memory store of sagas offers to tests', () => {
     const bad = commitOf(start.runId, {
       update: update('completed'),
       children: [{ ...newRun(saga), journal: '[]' }],
-      mail: [{ runId: start.runId, body: { kind: 'undo' } }],
+      runMessages: [{ runId: start.runId, body: { kind: 'undo' } }],
       messages: [messageText(randomUUID()), '{'],
     });
     await expect(store.commit(worker, [bad])).rejects.toMatchObject({ code: 'HF_COMMIT_REFUSED' });

@@ -8,7 +8,7 @@ const text = z.string();
 const Take = message('stock.take', { schema: z.object({ item: text }) });
 const GiveBack = message('stock.give-back', { schema: z.object({ item: text }) });
 const Taken = message('stock.taken', { schema: z.object({ shelf: text }) });
-const Told = message('news.told', { schema: z.object({ item: text }) });
+const Outcome = message('news.told', { schema: z.object({ item: text }) });
 
 const order = saga({
   name: 'order',
@@ -26,7 +26,7 @@ const order = saga({
       run: async (item: string, { tx }) => void (await tx.query('INSERT', [item])),
       compensate: async ({ input }, { tx }) => void (await tx.query('DELETE', [input])),
     }),
-    tell: emit(Told),
+    tell: emit(Outcome),
   },
   async run({ input, steps, waitFor, sleep }) {
     const paid = await steps.charge(input.item);
@@ -96,7 +96,7 @@ describe('a saga under test', () => {
     ]);
     expect(test.calls[0]).toMatchObject({ runId: run.id, saga: 'order', error: { message: 'busy' } });
     await run.cancel();
-    expect(test.story).toEqual(['charge', 'take', 'book', 'undo book', 'undo take', 'undo charge']);
+    expect(test.story).toEqual(['charge', 'take', 'book', 'compensate book', 'compensate take', 'compensate charge']);
     expect((await run.status()).reason).toBe('cancelled');
   });
 
@@ -119,13 +119,13 @@ describe('steps under test', () => {
         book: () => {},
       },
       compensations: {
-        charge: ({ output }: { output: string | undefined }) => void kept.set('undone', String(output)),
+        charge: ({ output }: { output: string | undefined }) => void kept.set('compensated', String(output)),
       },
     });
     test.failStep('book', new PermanentError('full'));
     const run = await test.start(order, chair);
     expect((await run.status()).status).toBe('compensated');
-    expect(kept.get('undone')).toBe('chair by charge');
+    expect(kept.get('compensated')).toBe('chair by charge');
   });
 
   it('are given the transaction of the test, whose effects come with its commit', async () => {
@@ -175,7 +175,7 @@ describe('steps under test', () => {
     const other = await again.start(order, chair);
     await again.finish();
     expect((await other.status()).status).toBe('compensated');
-    expect(again.story).toEqual(['charge', 'undo charge']);
+    expect(again.story).toEqual(['charge', 'compensate charge']);
     expect(again.effects[0]?.places).toHaveLength(3);
   });
 
@@ -185,7 +185,7 @@ describe('steps under test', () => {
     const run = await test.start(order, chair);
     await run.cancel({ reason: 'changed my mind' });
     await expect(run.result()).rejects.toMatchObject({ code: 'HF_SAGA_STUCK', details: { call: 'take' } });
-    expect(test.story).toEqual(['charge', 'take', 'book', 'undo book']);
+    expect(test.story).toEqual(['charge', 'take', 'book', 'compensate book']);
   });
 
   it('may take their time', async () => {
@@ -220,7 +220,7 @@ describe('participants under test', () => {
       code: 'HF_SAGA_UNDONE',
       cause: { details: { reason: 'sold out' } },
     });
-    expect(test.story).toEqual(['charge', 'undo charge']);
+    expect(test.story).toEqual(['charge', 'compensate charge']);
   });
 
   it('stay silent at first', async () => {
@@ -249,7 +249,7 @@ describe('participants under test', () => {
     expect([handled, await run.result()]).toMatchObject([1, { shelf: 's-9' }]);
   });
 
-  it('answer late, and then it is undone', async () => {
+  it('answer late, and then it is compensated', async () => {
     const test = shop({ participants: [respond(Take, () => later('1h', { shelf: 's' }))] });
     const run = await test.start(order, chair);
     await test.advance('10s');
@@ -274,16 +274,16 @@ describe('participants under test', () => {
     await run.cancel();
     expect((await run.status()).status).toBe('compensated');
     await release();
-    expect(test.story).toEqual(['charge', 'undo charge']);
+    expect(test.story).toEqual(['charge', 'compensate charge']);
     expect((await run.status()).status).toBe('compensated');
   });
 
-  it('undo by a script, with what they were sent', async () => {
-    const undone: unknown[] = [];
-    const test = shop({ participants: [takes, respond(GiveBack, (goods) => void undone.push(goods))] });
+  it('compensate by a script, with what they were sent', async () => {
+    const compensated: unknown[] = [];
+    const test = shop({ participants: [takes, respond(GiveBack, (goods) => void compensated.push(goods))] });
     const run = await test.start(order, chair);
     await run.cancel();
-    expect(undone).toEqual([chair]);
+    expect(compensated).toEqual([chair]);
   });
 
   it('whose reply does not fit its type fail the test', async () => {
@@ -333,7 +333,7 @@ describe('mistakes in a test', () => {
       'HF_CONFIG',
     ],
     ['a command that nobody answers', () => testSagas({ sagas: [order] }), 'HF_CONFIG'],
-    ['an answer that nobody asks for', () => shop({ participants: [takes, respond(Told, {})] }), 'HF_CONFIG'],
+    ['an answer that nobody asks for', () => shop({ participants: [takes, respond(Outcome, {})] }), 'HF_CONFIG'],
     ['a failing message', () => shop().failStep('tell', new Error('no')), 'HF_CONFIG'],
     ['a failing step that is not there', () => shop().failStep('order.char', new Error('no')), 'HF_OPTION_UNKNOWN'],
     ['no message type', () => respond(undefined as never, {}), 'HF_CONFIG'],

@@ -6,7 +6,7 @@
 /** How often the parent is looked at, in milliseconds. */
 const LOOK_EVERY_MS = 500;
 
-export interface ParentFacts {
+export interface ParentChange {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** The parent's process id now. */
   readonly parent: () => number;
@@ -19,7 +19,7 @@ export interface ParentFacts {
  */
 export function watchParent(
   onLost: () => void,
-  facts: ParentFacts = { env: process.env, parent: () => process.ppid },
+  facts: ParentChange = { env: process.env, parent: () => process.ppid },
 ): () => void {
   const first = facts.parent();
   if (!startedByNpm(facts.env) || first <= 1) return () => {};
@@ -32,6 +32,6 @@ export function watchParent(
   return () => clearInterval(timer);
 }
 
-function startedByNpm(env: ParentFacts['env']): boolean {
+function startedByNpm(env: ParentChange['env']): boolean {
   return ['npm_command', 'npm_lifecycle_event', 'npm_execpath'].some((name) => (env[name] ?? '') !== '');
 }

@@ -1,7 +1,7 @@
 /**
  * The lines of a timeline, as data: what each call, compensation and note says. Pure; timeline.ts draws them.
  */
-import type { TimelineCall, TimelineNote, TimelineUndo } from '../../operations/sagas/saga-timeline-model.ts';
+import type { TimelineCall, TimelineNote, TimelineCompensation } from '../../operations/sagas/saga-timeline-model.ts';
 import { WHOLE_RUN, type RecordedError } from '../../saga/journal/events.ts';
 import { formatMs, formatTime } from './format.ts';
 import type { Style } from './style.ts';
@@ -127,26 +127,28 @@ function addenda({ verified, lateReply }: TimelineCall): readonly string[] {
   ];
 }
 
-export function undoLine(undo: TimelineUndo, now: number): Line {
-  const open = undo.state === 'running' || undo.state === 'retrying';
-  const end = undo.endedAt ?? (open ? now : null);
-  const { glyph, paint, outcome } = describeUndo(undo, now);
+export function compensationLine(compensation: TimelineCompensation, now: number): Line {
+  const open = compensation.state === 'running' || compensation.state === 'retrying';
+  const end = compensation.endedAt ?? (open ? now : null);
+  const { glyph, paint, outcome } = describeCompensation(compensation, now);
   const took =
-    undo.state === 'skipped' || end === null ? '' : `${formatMs(Math.max(0, end - undo.startedAt))}${open ? '…' : ''}`;
+    compensation.state === 'skipped' || end === null
+      ? ''
+      : `${formatMs(Math.max(0, end - compensation.startedAt))}${open ? '…' : ''}`;
   return {
-    at: undo.startedAt,
+    at: compensation.startedAt,
     glyph,
     paint,
-    name: undo.call,
-    kind: 'undo',
+    name: compensation.call,
+    kind: 'compensate',
     took,
-    tries: undo.attempts,
-    outcome: `${outcome}${undo.round > 1 ? ` (round ${undo.round})` : ''}`,
+    tries: compensation.attempts,
+    outcome: `${outcome}${compensation.round > 1 ? ` (round ${compensation.round})` : ''}`,
     group: null,
   };
 }
 
-function describeUndo({ state, error, retryAt, byHand }: TimelineUndo, now: number): Described {
+function describeCompensation({ state, error, retryAt, byHand }: TimelineCompensation, now: number): Described {
   const who = byHand === null ? '' : ` by ${byHand.actor}: ${byHand.reason}`;
   switch (state) {
     case 'compensated':
@@ -163,7 +165,7 @@ function describeUndo({ state, error, retryAt, byHand }: TimelineUndo, now: numb
       return {
         glyph: '▸',
         paint: 'cyan',
-        outcome: error === null ? 'being undone' : `being undone again, after: ${errorText(error)}`,
+        outcome: error === null ? 'being compensated' : `being compensated again, after: ${errorText(error)}`,
       };
   }
 }
@@ -178,10 +180,10 @@ export function remainingLine(call: string): Line {
     glyph: '·',
     paint: 'dim',
     name: call,
-    kind: 'undo',
+    kind: 'compensate',
     took: '',
     tries: 1,
-    outcome: 'still to be undone',
+    outcome: 'still to be compensated',
     group: null,
   };
 }

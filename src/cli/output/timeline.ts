@@ -14,7 +14,7 @@ import {
   momentText,
   noteLine,
   remainingLine,
-  undoLine,
+  compensationLine,
   type Line,
   type Paint,
 } from './timeline-lines.ts';
@@ -24,7 +24,7 @@ export interface TimelineView {
   readonly rows: readonly JournalRow[];
   /** Milliseconds since the epoch, on the database's clock. */
   readonly now: number;
-  /** Whether a step declares how it is undone, where that is known. */
+  /** Whether a step declares how it is compensated, where that is known. */
   readonly undoable?: ((step: string) => boolean) | undefined;
 }
 
@@ -37,16 +37,16 @@ const MOST_NAME = 36;
 export function formatTimeline({ run, rows, now, undoable }: TimelineView, ui: Ui): string {
   const story = foldTimeline({ status: run.status, rows, now, undoable });
   const width = Math.min(ui.width, MOST_COLUMNS);
-  const notes = (undoing: boolean): readonly TimelineNote[] =>
+  const notes = (compensating: boolean): readonly TimelineNote[] =>
     story.notes.filter(
-      (note) => note.undoing === undoing && !(note.event.t === 'stuck' && note.at === story.stuck?.at),
+      (note) => note.compensating === compensating && !(note.event.t === 'stuck' && note.at === story.stuck?.at),
     );
   const forward = merge(
     story.calls.map((call) => callLine(call, { now })),
     notes(false),
   );
   const back = merge(
-    story.undos.map((undo) => undoLine(undo, now)),
+    story.compensations.map((compensation) => compensationLine(compensation, now)),
     notes(true),
   );
   const left = story.remaining.map((call) => remainingLine(call));
@@ -56,9 +56,11 @@ export function formatTimeline({ run, rows, now, undoable }: TimelineView, ui: U
   parts.push(
     forward.length === 0 ? ui.style.dim('Nothing has been called yet.') : [pen.titles, ...pen.draw(forward)].join('\n'),
   );
-  if (story.undoing !== null) {
-    const turn = turnText(story.undoing, story.endedAt !== null);
-    parts.push([pen.text(story.undoing.at, ui.style.yellow('↶'), turn), ...pen.draw([...back, ...left])].join('\n'));
+  if (story.compensating !== null) {
+    const turn = turnText(story.compensating, story.endedAt !== null);
+    parts.push(
+      [pen.text(story.compensating.at, ui.style.yellow('↶'), turn), ...pen.draw([...back, ...left])].join('\n'),
+    );
   }
   if (story.result !== undefined && run.status === 'completed') {
     parts.push(`${ui.style.dim('result')}  ${oneLine(JSON.stringify(story.result), width - 8)}`);
@@ -101,14 +103,14 @@ function header(run: RunSummary, story: Timeline, now: number, { style }: Ui): s
   ].join('\n');
 }
 
-function turnText({ reason, error, actor }: NonNullable<Timeline['undoing']>, over: boolean): string {
+function turnText({ reason, error, actor }: NonNullable<Timeline['compensating']>, over: boolean): string {
   const why = error === null ? '' : `: ${errorText(error)}`;
   const because = {
     failed: 'it failed',
     cancelled: actor === null ? 'it was cancelled' : `${actor} cancelled it`,
     'timed out': 'its time was up',
   };
-  return `${over ? 'undone' : 'to be undone'} because ${because[reason]}${why}`;
+  return `${over ? 'compensated' : 'to be compensated'} because ${because[reason]}${why}`;
 }
 
 function stuckText(

@@ -84,8 +84,8 @@ export async function sagaCancel(context: Context, [name]: readonly string[]): P
   return toReport(
     accepted,
     accepted.undecided === true
-      ? `Sent: ${accepted.id} is undone unless its pivot, which is under way, is done first.`
-      : `Cancelled: ${accepted.id} will be undone.`,
+      ? `Sent: ${accepted.id} is compensated unless its pivot, which is under way, is done first.`
+      : `Cancelled: ${accepted.id} will be compensated.`,
   );
 }
 
@@ -101,7 +101,7 @@ export async function sagaSkip(context: Context, [name, call]: readonly string[]
     skipCall(database, id, call ?? null, reasonedActOf(context)),
   );
   const what = call === undefined ? 'what it was stuck at' : call;
-  return toReport(accepted, `Skipped: ${what}, of ${accepted.id}, is not undone.`);
+  return toReport(accepted, `Skipped: ${what}, of ${accepted.id}, is not compensated.`);
 }
 
 export async function sagaResolve(context: Context, [name, call]: readonly string[]): Promise<Report> {

@@ -27,7 +27,7 @@ export function wantsAll(context: Context, name: string | undefined): boolean {
 
 const DOES = {
   retry: 'try again',
-  cancel: 'have undone',
+  cancel: 'have compensated',
   skip: 'leave out what is stuck in',
   resolve: 'resolve',
 } as const;

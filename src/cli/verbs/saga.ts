@@ -34,7 +34,7 @@ export async function sagaShow(context: Context, [name = '']: readonly string[])
   };
 }
 
-function formatRun({ run, journal, mail, children, fill, now }: RunDetails, ui: Ui): string {
+function formatRun({ run, journal, runMessages, children, fill, now }: RunDetails, ui: Ui): string {
   const { style } = ui;
   const parts = [formatTimeline({ run, rows: journal, now }, ui)];
   if (children.length > 0) {
@@ -60,11 +60,11 @@ function formatRun({ run, journal, mail, children, fill, now }: RunDetails, ui: 
       `${paint('!')} Its journal has ${plural(fill.events, 'event')} and ${plural(fill.bytes, 'byte')}, ${fill.percent} percent or more of what its workers allow (${describeLimits(fill.limits)}). A full one makes no more calls.`,
     );
   }
-  if (mail.length > 0) {
-    const kinds = mail.map(
+  if (runMessages.length > 0) {
+    const kinds = runMessages.map(
       ({ kind, at }) => `${kind} ${style.dim(`(${formatMs(Math.max(0, now - at.getTime()))} ago)`)}`,
     );
-    parts.push(`${plural(mail.length, 'thing')} came in and no worker has taken it up yet: ${kinds.join(', ')}`);
+    parts.push(`${plural(runMessages.length, 'thing')} came in and no worker has taken it up yet: ${kinds.join(', ')}`);
   }
   return parts.join('\n\n');
 }

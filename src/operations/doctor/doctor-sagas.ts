@@ -31,7 +31,7 @@ export function judgeSagas({ unrunnable, stuck, workers, childless, grown }: Sag
     findings.push({
       level: 'error',
       check: 'sagas.childless',
-      what: `Runs of ${saga} have started ${runs} ${runs === 1 ? 'child' : 'children'} of ${child} that ${runs === 1 ? 'has' : 'have'} not ended, and no live worker has that saga in that version: they neither go on nor are undone.`,
+      what: `Runs of ${saga} have started ${runs} ${runs === 1 ? 'child' : 'children'} of ${child} that ${runs === 1 ? 'has' : 'have'} not ended, and no live worker has that saga in that version: they neither go on nor are compensated.`,
       advice: `Start a worker that has ${child}; keep old versions of children registered until they have ended.`,
     });
   }

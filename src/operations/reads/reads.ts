@@ -16,8 +16,8 @@ import {
 import type { Database } from '../../postgres/database.ts';
 import { quoteIdentifier } from '../../postgres/quoting.ts';
 import { translateSqlError } from '../../postgres/sql-state.ts';
-import type { JournalEvent, RunStatus, UndoReason } from '../../saga/journal/events.ts';
-import type { MailBody } from '../../saga/store/store.ts';
+import type { JournalEvent, RunStatus, CompensationReason } from '../../saga/journal/events.ts';
+import type { RunMessageBody } from '../../saga/store/store.ts';
 
 /** bigint and xid8 come as texts from the driver, unless the service has told it otherwise. */
 type Int8 = string | number | bigint;
@@ -123,7 +123,7 @@ export interface HoldfastTables {
     version: number;
     key: string | null;
     status: RunStatus;
-    reason: UndoReason | null;
+    reason: CompensationReason | null;
     pivoted: boolean;
     worker: string | null;
     claims: number;
@@ -139,7 +139,7 @@ export interface HoldfastTables {
     finished_at: Date | null;
   };
   saga_journal: { saga_id: string; n: number; events: readonly JournalEvent[]; at: Date };
-  saga_mail: { id: Int8; saga_id: string; kind: MailBody['kind']; body: unknown; at: Date };
+  saga_mail: { id: Int8; saga_id: string; kind: RunMessageBody['kind']; body: unknown; at: Date };
   audit: {
     id: Int8;
     at: Date;

@@ -15,17 +15,17 @@ export function adviseStuck(runId: string, why: StuckWhy, call: string | null): 
   const which = call === null ? '' : ` ${quoted(call)}`;
   const named = call ?? 'the run';
   const retry = (when: string) => ({ when, command: `holdfast saga retry ${runId}` });
-  const skip = { when: `leave undoing ${named} out`, command: `holdfast saga skip ${runId}${which} --reason '…'` };
+  const skip = { when: `leave compensating ${named} out`, command: `holdfast saga skip ${runId}${which} --reason '…'` };
   const resolve = (when: string, as: string) => ({
     when,
     command: `holdfast saga resolve ${runId}${which} --as ${as} --reason '…'`,
   });
-  const cancel = { when: 'have it undone', command: `holdfast saga cancel ${runId} --reason '…'` };
+  const cancel = { when: 'have it compensated', command: `holdfast saga cancel ${runId} --reason '…'` };
   switch (why) {
     case 'compensation':
       return {
-        meaning: `Undoing ${named} gave up.`,
-        ways: [retry('mend the cause, then try again'), resolve('undone by hand', 'compensated'), skip],
+        meaning: `Compensating ${named} gave up.`,
+        ways: [retry('mend the cause, then try again'), resolve('compensated by hand', 'compensated'), skip],
       };
     case 'forward':
       return {
@@ -79,10 +79,10 @@ export function adviseStuck(runId: string, why: StuckWhy, call: string | null): 
       };
     case 'undefined step':
       return {
-        meaning: `What would undo ${named} is not declared any more; of a child: no worker offers its version.`,
+        meaning: `What would compensate ${named} is not declared any more; of a child: no worker offers its version.`,
         ways: [
           retry('deploy code that declares it again (of a child: that version beside the new one), then try again'),
-          resolve('undone by hand', 'compensated'),
+          resolve('compensated by hand', 'compensated'),
           skip,
         ],
       };

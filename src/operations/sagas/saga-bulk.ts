@@ -16,7 +16,7 @@ import { cancelRun, resolveCall, retryRun, skipCall, type ReasonedAct, type Reso
 export interface RunSelection {
   readonly saga?: string | undefined;
   readonly version?: number | undefined;
-  /** Of the error it is stuck at, or is being undone for: its code or name, or a part of its message. */
+  /** Of the error it is stuck at, or is being compensated for: its code or name, or a part of its message. */
   readonly error?: string | undefined;
   /** Started at or after; before. */
   readonly since?: Date | undefined;

@@ -12,7 +12,7 @@ import { didYouMean } from '../../runtime/options.ts';
 import type { AnySaga } from '../../saga/definition/definition.ts';
 import { WHOLE_RUN, type RunStatus, type StuckWhy } from '../../saga/journal/events.ts';
 import { actOnRun } from '../../saga/store/postgres/postgres-acts.ts';
-import type { MailBody } from '../../saga/store/store.ts';
+import type { RunMessageBody } from '../../saga/store/store.ts';
 import { noSuchRun } from './find-run.ts';
 import { assertReason } from '../parked/interventions.ts';
 import { foldTimeline } from './saga-timeline.ts';
@@ -73,14 +73,14 @@ export async function skipCall(
   }
   const target = call ?? place?.call ?? WHOLE_RUN;
   if (place !== null && target !== place.call)
-    throw notStuckThere(id, `undoing ${place.call}`, `Skip ${place.call} first.`);
+    throw notStuckThere(id, `compensating ${place.call}`, `Skip ${place.call} first.`);
   return send(database, id, { kind: 'skip', call: target, actor, reason }, { act, statuses: STUCK });
 }
 
 export interface Resolution {
   /** Null: whatever the run is stuck at. '*': the run as a whole, which then ends as it is resolved. */
   readonly call: string | null;
-  /** done, not done: of a step in doubt. compensated: undone by hand. */
+  /** done, not done: of a step in doubt. compensated: compensated by hand. */
   readonly as: Settlement;
   /** JSON value, of what is done. */
   readonly output?: unknown;
@@ -127,32 +127,32 @@ export async function resolveCall(
   return send(database, id, body, { act, statuses: STUCK, details: { as } });
 }
 
-/** Pure: what the engine can make of a resolution (src/saga/decide/mail.ts). */
-function settlements(whole: boolean, { undoing, compensating, why }: StuckPlace): readonly Settlement[] {
-  if (whole) return undoing ? ['compensated'] : ['done', 'compensated'];
-  if (why === 'in doubt') return undoing ? ['done', 'not done', 'compensated'] : ['done', 'not done'];
-  return compensating ? ['compensated', 'not done'] : ['done', 'not done'];
+/** Pure: what the engine can make of a resolution (src/saga/decide/inbound.ts). */
+function settlements(whole: boolean, { compensating, atCompensation, why }: StuckPlace): readonly Settlement[] {
+  if (whole) return compensating ? ['compensated'] : ['done', 'compensated'];
+  if (why === 'in doubt') return compensating ? ['done', 'not done', 'compensated'] : ['done', 'not done'];
+  return atCompensation ? ['compensated', 'not done'] : ['done', 'not done'];
 }
 
 interface StuckPlace {
   /** Null: the run as a whole. */
   readonly call: string | null;
   readonly why: StuckWhy;
-  /** The run as a whole is being undone. */
-  readonly undoing: boolean;
-  /** It is stuck at a compensation: also of a run that was about to complete, and undoes what it had given up. */
+  /** The run as a whole is being compensated. */
   readonly compensating: boolean;
+  /** It is stuck at a compensation: also of a run that was about to complete, and compensates what it had given up. */
+  readonly atCompensation: boolean;
 }
 
 /** Null for a run that has never been stuck; whether it is now, is asked when the act is written. */
 async function stuckPlace(database: Database, id: string): Promise<StuckPlace | null> {
   const rows = await readJournal(database, id);
   if (rows.length === 0) throw noSuchRun(id);
-  const { stuck, undoing } = foldTimeline({ status: 'stuck', rows, now: 0 });
+  const { stuck, compensating } = foldTimeline({ status: 'stuck', rows, now: 0 });
   if (stuck === null) return null;
   const { call, why } = stuck;
-  const compensating = undoing !== null || why === 'compensation' || why === 'undefined step';
-  return { call, why, undoing: undoing !== null, compensating };
+  const atCompensation = compensating !== null || why === 'compensation' || why === 'undefined step';
+  return { call, why, compensating: compensating !== null, atCompensation };
 }
 
 function notStuckThere(id: string, where: string, advice: string): HoldfastError {
@@ -163,12 +163,12 @@ function notStuckThere(id: string, where: string, advice: string): HoldfastError
 }
 
 /**
- * Has a run undone. One that is being undone already is left as it is.
+ * Has a run compensated. One that is being compensated already is left as it is.
  * Rejects with HF_NOT_FOUND, HF_SAGA_FINISHED and HF_SAGA_PIVOTED.
  */
 export async function cancelRun(database: Database, id: string, act: Act & PartOfBulk): Promise<Accepted> {
   const { actor, reason } = act;
-  const body: MailBody = { kind: 'cancel', actor, ...(reason === undefined ? {} : { reason }) };
+  const body: RunMessageBody = { kind: 'cancel', actor, ...(reason === undefined ? {} : { reason }) };
   return send(database, id, body, { act, statuses: [...FORWARD, 'compensating', 'stuck'] });
 }
 
@@ -193,7 +193,7 @@ export async function signalRun(
   act: Act,
 ): Promise<Accepted> {
   const checked = saga === undefined ? payload : await checkSignal(saga, name, payload);
-  const body: MailBody = {
+  const body: RunMessageBody = {
     kind: 'signal',
     name,
     ...(checked === undefined ? {} : { payload: checked }),
@@ -231,7 +231,7 @@ interface Sending {
 async function send(
   database: Database,
   id: string,
-  body: MailBody,
+  body: RunMessageBody,
   { act, statuses, details }: Sending,
 ): Promise<Accepted> {
   assertRunId(id);
@@ -246,7 +246,7 @@ async function send(
   return { id, status, ...(answer.undecided === true ? { undecided: true } : {}) };
 }
 
-function refusal(id: string, kind: MailBody['kind'], status: RunStatus, pivoted: boolean): HoldfastError {
+function refusal(id: string, kind: RunMessageBody['kind'], status: RunStatus, pivoted: boolean): HoldfastError {
   const details = { run: id, status };
   if (status === 'completed' || status === 'compensated') {
     return new HoldfastError('HF_SAGA_FINISHED', `Run ${id} is ${status}.`, {
@@ -261,7 +261,7 @@ function refusal(id: string, kind: MailBody['kind'], status: RunStatus, pivoted:
     });
   }
   if (kind === 'signal') {
-    return new HoldfastError('HF_SAGA_UNDONE', `Run ${id} is being undone, and takes no signals any more.`, {
+    return new HoldfastError('HF_SAGA_UNDONE', `Run ${id} is being compensated, and takes no signals any more.`, {
       details,
     });
   }

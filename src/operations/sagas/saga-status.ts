@@ -92,15 +92,15 @@ export async function sagaStatus(database: Database): Promise<SagaStatus | null>
 
 /** Without the counts, which read far more than the rest: cheap enough to be asked every second. */
 export async function sagaHealth(database: Database): Promise<SagaHealth> {
-  const [stuck, due, mailed, workers, childless, grown] = await Promise.all([
+  const [stuck, due, addressed, workers, childless, grown] = await Promise.all([
     stuckRuns(database),
     dueRuns(database),
-    mailedRuns(database),
+    addressedRuns(database),
     listWorkers(database),
     childlessRuns(database),
     grownRuns(database),
   ]);
-  return { stuck, due, workers, unrunnable: findUnrunnable([...due, ...mailed], workers), childless, grown };
+  return { stuck, due, workers, unrunnable: findUnrunnable([...due, ...addressed], workers), childless, grown };
 }
 
 /** Newest runs first, up to 100,000. */
@@ -225,7 +225,7 @@ async function dueRuns(database: Database): Promise<readonly DueRuns[]> {
 }
 
 /** Runs that nobody has and that mail has come for. There is little mail at any time. */
-async function mailedRuns(database: Database): Promise<readonly DueRuns[]> {
+async function addressedRuns(database: Database): Promise<readonly DueRuns[]> {
   const s = quoteIdentifier(database.schema);
   return dueQuery(
     database,

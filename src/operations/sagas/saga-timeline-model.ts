@@ -1,7 +1,7 @@
 /**
  * A run as a story: what its journal tells, as data. Made by saga-timeline.ts; shown by `holdfast saga show` and the dashboard.
  */
-import type { CallKind, JournalEvent, RecordedError, StuckWhy, UndoReason } from '../../saga/journal/events.ts';
+import type { CallKind, JournalEvent, RecordedError, StuckWhy, CompensationReason } from '../../saga/journal/events.ts';
 
 /**
  * - running, retrying (until `retryAt`), waiting (for a signal, a time, a reply or a child): under way
@@ -63,9 +63,9 @@ export interface TimelineCall {
   readonly resolved: (ByHand & { readonly as: 'done' | 'not done' }) | null;
 }
 
-export type UndoState = 'running' | 'retrying' | 'compensated' | 'gave up' | 'skipped' | 'resolved';
+export type CompensationState = 'running' | 'retrying' | 'compensated' | 'gave up' | 'skipped' | 'resolved';
 
-export interface TimelineUndo {
+export interface TimelineCompensation {
   readonly call: string;
   readonly kind: CallKind | null;
   /** Over 1 when a late reply made it necessary again. */
@@ -73,7 +73,7 @@ export interface TimelineUndo {
   readonly startedAt: number;
   readonly endedAt: number | null;
   readonly attempts: number;
-  readonly state: UndoState;
+  readonly state: CompensationState;
   readonly error: RecordedError | null;
   readonly retryAt: number | null;
   readonly byHand: ByHand | null;
@@ -83,7 +83,7 @@ export interface TimelineUndo {
 export interface TimelineNote {
   readonly at: number;
   /** Whether it belongs to the way forward or to the way back. */
-  readonly undoing: boolean;
+  readonly compensating: boolean;
   /** How many calls, or compensations, come before it. */
   readonly after: number;
   readonly event: Extract<
@@ -97,16 +97,16 @@ export interface Timeline {
   readonly input: unknown;
   readonly calls: readonly TimelineCall[];
   readonly notes: readonly TimelineNote[];
-  readonly undoing: {
+  readonly compensating: {
     readonly at: number;
-    readonly reason: UndoReason;
+    readonly reason: CompensationReason;
     readonly error: RecordedError | null;
     readonly actor: string | null;
   } | null;
   /** In the order of their beginnings. */
-  readonly undos: readonly TimelineUndo[];
+  readonly compensations: readonly TimelineCompensation[];
   /**
-   * Calls that are still to be undone, the next one first. The journal does not say which steps declare a compensation, so without
+   * Calls that are still to be compensated, the next one first. The journal does not say which steps declare a compensation, so without
    * `undoable` some of them may turn out to need none.
    */
   readonly remaining: readonly string[];

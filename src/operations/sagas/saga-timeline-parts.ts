@@ -1,9 +1,9 @@
 /**
- * What of a run's story has to be worked out: which calls were under way together, and what is still to be undone. Pure; used by
+ * What of a run's story has to be worked out: which calls were under way together, and what is still to be compensated. Pure; used by
  * saga-timeline.ts.
  */
 import type { CallKind } from '../../saga/journal/events.ts';
-import type { TimelineCall, TimelineUndo } from './saga-timeline-model.ts';
+import type { TimelineCall, TimelineCompensation } from './saga-timeline-model.ts';
 
 /** `from`, `to`: places of intent and outcome in the journal; what comes in one commit has an order as well. */
 export interface Placed {
@@ -46,11 +46,11 @@ export function numberGroups(calls: readonly Placed[]): void {
 /** The next one first. */
 export function remainingOf(
   calls: readonly TimelineCall[],
-  undos: readonly TimelineUndo[],
+  compensations: readonly TimelineCompensation[],
   undoable: (step: string) => boolean = () => true,
 ): readonly string[] {
-  const begun = new Set(undos.map(({ call }) => call));
-  // It goes backwards, so what began behind the earliest one that is being undone has been passed over: it declares no compensation.
+  const begun = new Set(compensations.map(({ call }) => call));
+  // It goes backwards, so what began behind the earliest one that is being compensated has been passed over: it declares no compensation.
   const earliest = calls.findIndex(({ call }) => begun.has(call));
   return calls
     .slice(0, earliest < 0 ? calls.length : earliest)

@@ -1,10 +1,10 @@
 /**
- * A run as a story: the events of its journal folded into calls with a beginning, an end and an outcome, and into what was undone.
+ * A run as a story: the events of its journal folded into calls with a beginning, an end and an outcome, and into what was compensated.
  * Needs no code of the saga, so any history can be shown, wherever its worker runs. Pure; used by `holdfast saga show` and the
  * dashboard. The engine's own fold decides what happens next; this one only tells what happened.
  */
 import { WHOLE_RUN, type JournalEvent, type JournalRow, type RunStatus } from '../../saga/journal/events.ts';
-import type { Timeline, TimelineCall, TimelineNote, TimelineUndo } from './saga-timeline-model.ts';
+import type { Timeline, TimelineCall, TimelineNote, TimelineCompensation } from './saga-timeline-model.ts';
 import { numberGroups, remainingOf } from './saga-timeline-parts.ts';
 
 export interface TimelineOptions {
@@ -12,7 +12,7 @@ export interface TimelineOptions {
   readonly rows: readonly JournalRow[];
   /** Milliseconds since the epoch, on the database's clock. */
   readonly now: number;
-  /** Whether a step declares how it is undone. Default: all but sleeps and waits. */
+  /** Whether a step declares how it is compensated. Default: all but sleeps and waits. */
   readonly undoable?: ((step: string) => boolean) | undefined;
 }
 
@@ -23,11 +23,11 @@ type Call = Mutable<TimelineCall> & { readonly from: number; to: number | null }
 interface Fold {
   place: number;
   readonly calls: Call[];
-  readonly undos: Mutable<TimelineUndo>[];
+  readonly compensations: Mutable<TimelineCompensation>[];
   readonly notes: TimelineNote[];
   startedAt: number;
   input: unknown;
-  undoing: Timeline['undoing'];
+  compensating: Timeline['compensating'];
   stuck: Timeline['stuck'];
   result: unknown;
   endedAt: number | null;
@@ -37,11 +37,11 @@ export function foldTimeline({ status, rows, now, undoable }: TimelineOptions): 
   const fold: Fold = {
     place: 0,
     calls: [],
-    undos: [],
+    compensations: [],
     notes: [],
     startedAt: rows[0]?.at ?? now,
     input: undefined,
-    undoing: null,
+    compensating: null,
     stuck: null,
     result: undefined,
     endedAt: null,
@@ -54,12 +54,12 @@ export function foldTimeline({ status, rows, now, undoable }: TimelineOptions): 
   }
   settle(fold, status, now);
   numberGroups(fold.calls);
-  const { startedAt, input, notes, undoing, undos, result, endedAt } = fold;
+  const { startedAt, input, notes, compensating, compensations, result, endedAt } = fold;
   const calls = fold.calls.map(({ from: _from, to: _to, ...call }): TimelineCall => call);
   const stuck = status === 'stuck' ? fold.stuck : null;
   const ended = status === 'completed' || status === 'compensated';
-  const remaining = undoing === null || ended ? [] : remainingOf(calls, undos, undoable);
-  return { startedAt, input, calls, notes, undoing, undos, remaining, stuck, result, endedAt };
+  const remaining = compensating === null || ended ? [] : remainingOf(calls, compensations, undoable);
+  return { startedAt, input, calls, notes, compensating, compensations, remaining, stuck, result, endedAt };
 }
 
 function take(fold: Fold, event: JournalEvent, at: number): void {
@@ -82,9 +82,9 @@ function take(fold: Fold, event: JournalEvent, at: number): void {
     case 'compensated':
     case 'skipped':
     case 'resolved':
-      return takeUndo(fold, event, at);
+      return takeCompensationEvent(fold, event, at);
     case 'undoing':
-      fold.undoing = { at, reason: event.reason, error: event.error ?? null, actor: event.actor ?? null };
+      fold.compensating = { at, reason: event.reason, error: event.error ?? null, actor: event.actor ?? null };
       return;
     case 'completed':
       fold.result = event.result;
@@ -97,7 +97,7 @@ function take(fold: Fold, event: JournalEvent, at: number): void {
       fold.stuck = { at, why: event.why, call: event.call ?? null, error: event.error };
       return note(fold, event, at);
     case 'retried': {
-      const gaveUp = fold.undos.find(({ state }) => state === 'gave up');
+      const gaveUp = fold.compensations.find(({ state }) => state === 'gave up');
       if (gaveUp !== undefined) Object.assign(gaveUp, { state: 'running', endedAt: null });
       for (const { call: id, until = null, child } of event.anew ?? []) {
         const call = find(fold, id);
@@ -179,14 +179,14 @@ function takeOutcome(fold: Fold, event: OutcomeEvent, at: number): void {
   }
 }
 
-type UndoEvent = Extract<
+type CompensationEvent = Extract<
   JournalEvent,
   { t: 'compensating' | 'compensation failed' | 'compensated' | 'skipped' | 'resolved' }
 >;
 
-function takeUndo(fold: Fold, event: UndoEvent, at: number): void {
+function takeCompensationEvent(fold: Fold, event: CompensationEvent, at: number): void {
   if (event.t === 'resolved' && event.call === WHOLE_RUN) return note(fold, event, at);
-  if (event.t === 'resolved' && event.as !== 'compensated' && fold.undoing === null) {
+  if (event.t === 'resolved' && event.as !== 'compensated' && fold.compensating === null) {
     const call = find(fold, event.call);
     if (call === undefined) return;
     const { as, actor, reason } = event;
@@ -195,42 +195,42 @@ function takeUndo(fold: Fold, event: UndoEvent, at: number): void {
     if (as === 'done') call.output = event.output;
     return;
   }
-  const open = fold.undos.findLast(
+  const open = fold.compensations.findLast(
     ({ call, state }) => call === event.call && (state === 'running' || state === 'retrying' || state === 'gave up'),
   );
   if (event.t === 'compensating') {
     if (open !== undefined && open.round === event.round) Object.assign(open, { state: 'running', endedAt: null });
-    else fold.undos.push(newUndo(fold, event.call, event.round, at));
+    else fold.compensations.push(newCompensation(fold, event.call, event.round, at));
     return;
   }
   // What was resolved by hand is recorded as compensated as well.
-  const byHand = fold.undos.findLast(({ call }) => call === event.call)?.state === 'resolved';
+  const byHand = fold.compensations.findLast(({ call }) => call === event.call)?.state === 'resolved';
   if (open === undefined && event.t === 'compensated' && byHand) return;
-  const undo = open ?? newUndo(fold, event.call, 1, at);
-  if (open === undefined) fold.undos.push(undo);
+  const compensation = open ?? newCompensation(fold, event.call, 1, at);
+  if (open === undefined) fold.compensations.push(compensation);
   if (event.t === 'compensation failed') {
     const last = event.retryAt === undefined;
-    Object.assign(undo, {
+    Object.assign(compensation, {
       attempts: event.attempt,
       error: event.error,
       retryAt: event.retryAt ?? null,
       state: last ? 'gave up' : 'retrying',
     });
-    if (last) undo.endedAt = at;
+    if (last) compensation.endedAt = at;
     return;
   }
   // Begun by the failures that are recorded, and by the last one, which was not.
-  if (event.t === 'compensated' && undo.error !== null) undo.attempts += 1;
-  undo.retryAt = null;
-  undo.endedAt = at;
-  if (event.t === 'compensated') Object.assign(undo, { state: 'compensated', error: null });
+  if (event.t === 'compensated' && compensation.error !== null) compensation.attempts += 1;
+  compensation.retryAt = null;
+  compensation.endedAt = at;
+  if (event.t === 'compensated') Object.assign(compensation, { state: 'compensated', error: null });
   else {
-    undo.state = event.t === 'skipped' ? 'skipped' : 'resolved';
-    undo.byHand = { actor: event.actor, reason: event.reason };
+    compensation.state = event.t === 'skipped' ? 'skipped' : 'resolved';
+    compensation.byHand = { actor: event.actor, reason: event.reason };
   }
 }
 
-function newUndo(fold: Fold, call: string, round: number, at: number): Mutable<TimelineUndo> {
+function newCompensation(fold: Fold, call: string, round: number, at: number): Mutable<TimelineCompensation> {
   const kind = find(fold, call)?.kind ?? null;
   return {
     call,
@@ -247,8 +247,8 @@ function newUndo(fold: Fold, call: string, round: number, at: number): Mutable<T
 }
 
 function note(fold: Fold, event: TimelineNote['event'], at: number): void {
-  const undoing = fold.undoing !== null;
-  fold.notes.push({ at, undoing, after: undoing ? fold.undos.length : fold.calls.length, event });
+  const compensating = fold.compensating !== null;
+  fold.notes.push({ at, compensating, after: compensating ? fold.compensations.length : fold.calls.length, event });
 }
 
 function find(fold: Fold, call: string): Call | undefined {
@@ -257,20 +257,25 @@ function find(fold: Fold, call: string): Call | undefined {
 
 /** What has no outcome: under way, or given up. */
 function settle(fold: Fold, status: RunStatus, now: number): void {
-  const over = fold.endedAt !== null || fold.undoing !== null;
+  const over = fold.endedAt !== null || fold.compensating !== null;
   for (const call of fold.calls) {
     if (call.endedAt !== null) continue;
     const passive = call.kind === 'sleep' || call.kind === 'wait';
-    if (over) call.state = passive || fold.undoing === null ? 'dropped' : 'in doubt';
+    if (over) call.state = passive || fold.compensating === null ? 'dropped' : 'in doubt';
     else if (status === 'stuck') call.state = 'halted';
     else if (call.retryAt !== null && call.retryAt <= now) {
       const state = call.kind === 'step' || call.kind === 'transaction' ? 'running' : 'waiting';
       Object.assign(call, { state, attempts: call.attempts + 1, retryAt: null });
     }
   }
-  for (const undo of fold.undos) {
-    if (undo.state === 'retrying' && undo.retryAt !== null && undo.retryAt <= now && status !== 'stuck') {
-      Object.assign(undo, { state: 'running', attempts: undo.attempts + 1, retryAt: null });
+  for (const compensation of fold.compensations) {
+    if (
+      compensation.state === 'retrying' &&
+      compensation.retryAt !== null &&
+      compensation.retryAt <= now &&
+      status !== 'stuck'
+    ) {
+      Object.assign(compensation, { state: 'running', attempts: compensation.attempts + 1, retryAt: null });
     }
   }
 }

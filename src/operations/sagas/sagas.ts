@@ -6,8 +6,8 @@ import { HoldfastError } from '../../errors.ts';
 import { isUuid } from '../../message/id.ts';
 import type { Database } from '../../postgres/database.ts';
 import { refuseUnknownOptions } from '../../runtime/options.ts';
-import type { JournalRow, RecordedError, RunStatus, UndoReason } from '../../saga/journal/events.ts';
-import type { MailBody } from '../../saga/store/store.ts';
+import type { JournalRow, RecordedError, RunStatus, CompensationReason } from '../../saga/journal/events.ts';
+import type { RunMessageBody } from '../../saga/store/store.ts';
 import { noSuchRun } from './find-run.ts';
 import { checkLimit } from '../reads/messages.ts';
 import { ageMs, firstRow, rows, tables } from '../reads/reads.ts';
@@ -34,8 +34,8 @@ export interface RunSummary {
   readonly version: number;
   readonly key: string | null;
   readonly status: RunStatus;
-  /** Why it is being undone, or was. */
-  readonly reason: UndoReason | null;
+  /** Why it is being compensated, or was. */
+  readonly reason: CompensationReason | null;
   readonly pivoted: boolean;
   /** Who has it in memory; the name is null when that worker is gone. */
   readonly worker: { readonly id: string; readonly name: string | null } | null;
@@ -56,9 +56,9 @@ export interface RunSummary {
   readonly quietMs: number;
 }
 
-export interface PendingMail {
+export interface PendingRunMessage {
   readonly id: string;
-  readonly kind: MailBody['kind'];
+  readonly kind: RunMessageBody['kind'];
   readonly body: unknown;
   readonly at: Date;
 }
@@ -68,7 +68,7 @@ export interface RunDetails {
   readonly result: unknown;
   readonly journal: readonly JournalRow[];
   /** What no worker has taken in yet, oldest first, at most 100. */
-  readonly mail: readonly PendingMail[];
+  readonly runMessages: readonly PendingRunMessage[];
   /** Runs that its child steps started, oldest first, at most 1000. */
   readonly children: readonly RunSummary[];
   /** How much is in its journal. */
@@ -117,7 +117,7 @@ export async function listRuns(database: Database, filter: RunFilter = {}): Prom
 export async function showRun(database: Database, id: string): Promise<RunDetails> {
   assertRunId(id);
   const from = tables(database);
-  const [row, journal, mail, children, fill] = await Promise.all([
+  const [row, journal, runMessages, children, fill] = await Promise.all([
     firstRow(
       database,
       runsQuery(database)
@@ -142,7 +142,7 @@ export async function showRun(database: Database, id: string): Promise<RunDetail
     run: toSummary(row),
     result: row.result,
     journal,
-    mail: mail.map((each) => ({ ...each, id: String(each.id), at: new Date(each.at) })),
+    runMessages: runMessages.map((each) => ({ ...each, id: String(each.id), at: new Date(each.at) })),
     children: children.map(toSummary),
     fill,
     now: row.now_ms,

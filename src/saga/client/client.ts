@@ -104,7 +104,7 @@ export function createSagasOn<Tx>(
     clock,
     here: startFast === undefined ? undefined : (here ?? (() => false)),
   });
-  const scene = { store, watch, clock, maxBytes };
+  const context = { store, watch, clock, maxBytes };
 
   async function start(...given: readonly unknown[]): Promise<RunHandle<unknown, Signals, Tx>> {
     const { tx, saga: wanted, input, options = {} } = startArguments<Tx>(given);
@@ -113,12 +113,12 @@ export function createSagasOn<Tx>(
     // A name that the caller gave may be that of a run which is there.
     if (tx === null && request.key === null && options.id === undefined && startFast !== undefined) {
       await startFast(request, saga);
-      return runHandle(scene, saga, { id: request.id, created: true, ours: true });
+      return runHandle(context, saga, { id: request.id, created: true, ours: true });
     }
     const [started] = await store.start(tx, [request]);
     if (started === undefined) throw new Error('The store did not say what it started.');
     if (started.limit !== undefined) throw tooLargeForWorkers(`start of ${saga.name}`, started.limit);
-    return runHandle(scene, saga, { ...started, ours: true });
+    return runHandle(context, saga, { ...started, ours: true });
   }
 
   const sagas = {
@@ -128,13 +128,13 @@ export function createSagasOn<Tx>(
       const saga = registered(registry, wanted);
       if (!isUuid(id))
         throw new HoldfastError('HF_NOT_FOUND', `There is no run ${JSON.stringify(id) ?? typeof id}: ids are UUIDs.`);
-      return runHandle(scene, saga, { id: id.toLowerCase(), created: false, ours: false });
+      return runHandle(context, saga, { id: id.toLowerCase(), created: false, ours: false });
     },
     async find(wanted: AnySaga, key: string) {
       if (!isSaga(wanted)) throw noSaga('sagas.find', wanted, 'sagas.find(placeOrder, key)');
       const saga = registered(registry, wanted);
       const id = await store.find(saga.name, key);
-      return id === null ? null : runHandle(scene, saga, { id, created: false, ours: false });
+      return id === null ? null : runHandle(context, saga, { id, created: false, ours: false });
     },
     byName: (name: string, version?: number) =>
       version === undefined ? registry.newest(name) : registered(registry, { name, version }),

@@ -124,10 +124,10 @@ export function createResultWatch(
           if (waited.size === 0) wake.abort();
           reject(asError(signal?.reason));
         };
-        const leave = (): void => signal?.removeEventListener('abort', onAbort);
+        const drain = (): void => signal?.removeEventListener('abort', onAbort);
         const waiter: Waiter = {
-          resolve: (run) => (leave(), resolve(run)),
-          reject: (error) => (leave(), reject(error)),
+          resolve: (run) => (drain(), resolve(run)),
+          reject: (error) => (drain(), reject(error)),
         };
         signal?.addEventListener('abort', onAbort);
         entry.waiters = [...entry.waiters, waiter];

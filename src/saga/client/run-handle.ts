@@ -12,12 +12,12 @@ import type { AnySaga, Signals } from '../definition/definition.ts';
 import type { RecordedError } from '../journal/events.ts';
 import { asThrown, rebuildError } from '../journal/recorded-error.ts';
 import { notFound, type ResultWatch } from './result-watch.ts';
-import { assertShortText, encodeOutput, tooLargeForWorkers } from './start-request.ts';
+import { assertShortText, encodeValidated, tooLargeForWorkers } from './start-request.ts';
 import {
   MOST_SIGNALS,
   type ClientStore,
-  type MailAnswer,
-  type MailBody,
+  type PostAnswer,
+  type RunMessageBody,
   type RunView,
   type StartedRun,
 } from '../store/store.ts';
@@ -47,11 +47,11 @@ export interface CancelOptions<Tx> extends InTransaction<Tx> {
 }
 
 /**
- * `undoing`: the run is being undone, or will be, whatever happens. `undecided`: it may come too late all the same, because the pivot is
+ * `compensating`: the run is being compensated, or will be, whatever happens. `undecided`: it may come too late all the same, because the pivot is
  * under way, a child has done its work, or the caller's transaction has yet to commit. If it does, the run goes on, and `refused` of its
  * status, its journal and the worker's log say so.
  */
-export type CancelAnswer = 'undoing' | 'undecided';
+export type CancelAnswer = 'compensating' | 'undecided';
 
 type SignalArguments<Payload, Tx> = undefined extends Payload
   ? [payload?: Payload, options?: SignalOptions<Tx>]
@@ -76,7 +76,7 @@ export interface RunHandle<Result = unknown, Sig extends Signals = Signals, Tx =
   result(options?: ResultOptions): Promise<Result>;
   /**
    * Leaves a signal for the run, which takes it in when its code waits for it. Rejects with HF_SIGNAL_UNKNOWN, HF_PAYLOAD_…,
-   * HF_NOT_FOUND, HF_SAGA_FINISHED, HF_SAGA_UNDONE (it is being undone), HF_SIGNALS_FULL (it keeps 1,000 or 16 MiB of signals that
+   * HF_NOT_FOUND, HF_SAGA_FINISHED, HF_SAGA_UNDONE (it is being compensated), HF_SIGNALS_FULL (it keeps 1,000 or 16 MiB of signals that
    * its code has not waited for); nothing is written then.
    */
   signal<Name extends keyof Sig & string>(
@@ -84,7 +84,7 @@ export interface RunHandle<Result = unknown, Sig extends Signals = Signals, Tx =
     ...rest: SignalArguments<StandardSchemaV1.InferInput<Sig[Name]>, Tx>
   ): Promise<void>;
   /**
-   * Has the run undone. Resolves when that is stored, or was under way already, with what is certain by then. Rejects with
+   * Has the run compensated. Resolves when that is stored, or was under way already, with what is certain by then. Rejects with
    * HF_SAGA_FINISHED, HF_SAGA_PIVOTED, HF_NOT_FOUND; nothing is written then.
    *
    * @example
@@ -93,7 +93,7 @@ export interface RunHandle<Result = unknown, Sig extends Signals = Signals, Tx =
   cancel(options?: CancelOptions<Tx>): Promise<CancelAnswer>;
 }
 
-export interface HandleScene<Tx> {
+export interface HandleContext<Tx> {
   readonly store: ClientStore<Tx>;
   readonly watch: ResultWatch;
   readonly clock: Clock | undefined;
@@ -102,11 +102,11 @@ export interface HandleScene<Tx> {
 
 /** The handle for a saga with its types forgotten. `ours`: the run is known to be of this saga. */
 export function runHandle<Tx>(
-  scene: HandleScene<Tx>,
+  context: HandleContext<Tx>,
   saga: AnySaga,
   { id, created, ours, otherInput = false }: StartedRun & { readonly ours: boolean },
 ): RunHandle<unknown, Signals, Tx> {
-  const { store, watch, clock = systemClock, maxBytes } = scene;
+  const { store, watch, clock = systemClock, maxBytes } = context;
   let checked = ours;
 
   function check(run: RunView): RunView {
@@ -150,7 +150,7 @@ export function runHandle<Tx>(
     async result(options = {}) {
       const run = check(await wait(options));
       if (run.status === 'completed') return run.result;
-      throw run.status === 'compensated' ? undone(run) : await stuck(run, store);
+      throw run.status === 'compensated' ? compensated(run) : await stuck(run, store);
     },
     async signal(name, ...[payload, options = {}]) {
       const where = `signal ${name} of ${saga.name}`;
@@ -158,20 +158,24 @@ export function runHandle<Tx>(
       const schema = Object.hasOwn(saga.signals, name) ? saga.signals[name] : undefined;
       if (schema === undefined) throw unknownSignal(saga, name);
       if (options.id !== undefined) assertShortText(options.id, `${where}: the id`, 200);
-      const text = await encodeOutput(schema, payload, { maxBytes, where: `${saga.name}.${name}`, optional: true });
+      const text = await encodeValidated(schema, payload, { maxBytes, where: `${saga.name}.${name}`, optional: true });
       await checkOnce();
-      const body: MailBody = {
+      const body: RunMessageBody = {
         kind: 'signal',
         name,
         ...(text === undefined ? {} : { payload: JSON.parse(text) as unknown }),
         ...(options.id === undefined ? {} : { id: options.id }),
       };
-      const answer = await store.mail(openTx(options), id, body, ['pending', 'running', 'waiting', 'stuck']);
+      const answer = await store.postRunMessage(openTx(options), id, body, ['pending', 'running', 'waiting', 'stuck']);
       if (answer.accepted) return;
       if (answer.status === 'compensating')
-        throw new HoldfastError('HF_SAGA_UNDONE', `Run ${id} of ${saga.name} is being undone and takes no signals.`, {
-          details: { run: id },
-        });
+        throw new HoldfastError(
+          'HF_SAGA_UNDONE',
+          `Run ${id} of ${saga.name} is being compensated and takes no signals.`,
+          {
+            details: { run: id },
+          },
+        );
       if (answer.limit !== undefined) throw tooLargeForWorkers(where, answer.limit);
       if (answer.full === true) throw signalsFull(id, saga, name);
       throw refused(answer, id, saga, 'takes no signals');
@@ -183,14 +187,14 @@ export function runHandle<Tx>(
       if (reason !== undefined) assertShortText(reason, `${where}: the reason`, 1_000);
       if (actor !== undefined) assertShortText(actor, `${where}: the actor`, 200);
       await checkOnce();
-      const body: MailBody = {
+      const body: RunMessageBody = {
         kind: 'cancel',
         ...(reason === undefined ? {} : { reason }),
         ...(actor === undefined ? {} : { actor }),
       };
-      const answer = await store.mail(openTx(options), id, body, ['pending', 'running', 'waiting', 'stuck']);
-      if (answer.accepted) return answer.undecided === true ? 'undecided' : 'undoing';
-      if (answer.status === 'compensating') return 'undoing';
+      const answer = await store.postRunMessage(openTx(options), id, body, ['pending', 'running', 'waiting', 'stuck']);
+      if (answer.accepted) return answer.undecided === true ? 'undecided' : 'compensating';
+      if (answer.status === 'compensating') return 'compensating';
       throw refused(answer, id, saga, 'cannot be cancelled');
     },
   };
@@ -206,7 +210,7 @@ function openTx<Tx>({ tx }: InTransaction<Tx>): Tx | null {
 }
 
 function refused(
-  answer: MailAnswer & { readonly accepted: false },
+  answer: PostAnswer & { readonly accepted: false },
   id: string,
   saga: AnySaga,
   what: string,
@@ -217,7 +221,7 @@ function refused(
   const ended = status === 'completed' || status === 'compensated';
   if (pivoted && !ended)
     return new HoldfastError('HF_SAGA_PIVOTED', `Run ${id} of ${saga.name} has passed its pivot and ${what}.`, {
-      advice: 'Let it end, and undo its effect in the business.',
+      advice: 'Let it end, and compensate its effect in the business.',
       details,
     });
   return new HoldfastError('HF_SAGA_FINISHED', `Run ${id} of ${saga.name} is ${status} and ${what}.`, {
@@ -249,17 +253,17 @@ function unknownSignal(saga: AnySaga, name: string): HoldfastError {
   });
 }
 
-const UNDONE = {
-  failed: 'failed and was undone',
-  cancelled: 'was cancelled and undone',
-  'timed out': 'ran out of time and was undone',
+const COMPENSATED = {
+  failed: 'failed and was compensated',
+  cancelled: 'was cancelled and compensated',
+  'timed out': 'ran out of time and was compensated',
 } as const;
 
-function undone(run: RunView): HoldfastError {
+function compensated(run: RunView): HoldfastError {
   const cause = causeOf(run);
   const { skipped } = run;
-  const how = run.reason === null ? 'was undone' : UNDONE[run.reason];
-  const but = skipped.length === 0 ? '' : `, but for ${skipped.join(', ')}, whose undoing was skipped`;
+  const how = run.reason === null ? 'was compensated' : COMPENSATED[run.reason];
+  const but = skipped.length === 0 ? '' : `, but for ${skipped.join(', ')}, whose compensating was skipped`;
   return new HoldfastError('HF_SAGA_UNDONE', `Run ${run.id} of ${run.saga} ${how}${but}${because(cause)}`, {
     details: { run: run.id, saga: run.saga, reason: run.reason, ...(skipped.length === 0 ? {} : { skipped }) },
     cause,

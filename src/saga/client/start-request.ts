@@ -1,5 +1,5 @@
 /**
- * What a start is checked for before anything is written. Used by clients, and so by workers and the test kit.
+ * What a start is checked for before anything is written.
  */
 import { HoldfastError, isHoldfastError } from '../../errors.ts';
 import { isUuid, messageId } from '../../message/id.ts';
@@ -17,7 +17,7 @@ export interface StartOptions {
    * version, starts nothing and gives the run that is there, even if it has ended.
    */
   readonly key?: string | undefined;
-  /** From now, by the database's clock; then the run is undone, unless it has passed its pivot. Default: the saga's. */
+  /** From now, by the database's clock; then the run is compensated, unless it has passed its pivot. Default: the saga's. */
   readonly deadline?: Duration | undefined;
   /** A UUID; default: a new one, of version 7. */
   readonly id?: string | undefined;
@@ -47,13 +47,13 @@ export async function startRequest(
     saga: name,
     version,
     key: key ?? null,
-    input: (await encodeOutput(definition.input, input, { maxBytes, where: name })) ?? '',
+    input: (await encodeValidated(definition.input, input, { maxBytes, where: name })) ?? '',
     deadlineMs,
   };
 }
 
 /** What the schema makes of a value, as JSON text. Undefined, where that may be missing, stays so. */
-export async function encodeOutput(
+export async function encodeValidated(
   schema: AnySaga['input'],
   value: unknown,
   options: { readonly maxBytes: number; readonly where: string; readonly optional?: boolean },

@@ -1,6 +1,6 @@
 /**
  * Whether an attempt may begin now. What stands behind an open breaker is held, and one alone is let through to see whether the other
- * side is back; what may kill its worker is made in small company, and announced before (budget.ts). Used by effects.ts.
+ * side is back; what may kill its worker is made in small company, and announced before (budget.ts).
  *
  * Whoever is held is put off in memory alone: no attempt is used up, nothing is recorded, and after a crash it simply asks again. They
  * come back spread over a while, or all that an outage has held up would fall on the other side at one instant.
@@ -8,7 +8,7 @@
 import { createBreaker, type Breaker } from '../../runtime/breaker.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import { companyOf, isSuspect, type Spent } from '../journal/budget.ts';
-import type { AttemptResult } from '../run/facts.ts';
+import type { AttemptResult } from '../run/run-events.ts';
 import type { Run } from '../run/run.ts';
 
 export type Admitted =

@@ -1,5 +1,5 @@
 /**
- * Runs that a run starts: in the commit that records the call. Used by the forward path, and where a call is made anew.
+ * Runs that a run starts: in the commit that records the call.
  */
 import { encodePayload } from '../../message/payload.ts';
 import { validate } from '../../message/validate.ts';

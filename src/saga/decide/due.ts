@@ -1,10 +1,10 @@
 /**
  * The timers of a run: when the next thing is due, and what happens then. Nothing is kept beside the journal, so a run that is loaded
- * anew has the same timers. Times are the store's. Used by the engine.
+ * anew has the same timers. Times are the store's.
  */
-import { hasEnded, requestUndo, undoId } from './backward.ts';
+import { hasEnded, requestCompensation, compensationId } from './compensate.ts';
 import { endDone, endFailed, giveUp, tell, type Spoken } from './forward.ts';
-import type { Scene } from '../run/facts.ts';
+import type { DecisionContext } from '../run/run-events.ts';
 import { HoldfastError } from '../../errors.ts';
 import { recordError } from '../journal/recorded-error.ts';
 import type { BufferedSignal } from '../journal/kept-signals.ts';
@@ -12,34 +12,36 @@ import { refuse } from './too-late.ts';
 import { commandDue, compensationDue } from './resend.ts';
 import type { Run } from '../run/run.ts';
 import type { CallState, RunState } from '../journal/state.ts';
-import type { UndoState } from '../journal/undo-state.ts';
+import type { CompensationState } from '../journal/compensation-state.ts';
 
 /** When anything of the run is due next, in milliseconds since the epoch; Infinity: nothing is. */
 export function nextDue(run: Run): number {
   const { state } = run;
-  if (state.phase === 'completed' || state.phase === 'undone' || state.stuck !== null || state.held) return Infinity;
+  if (state.phase === 'completed' || state.phase === 'compensated' || state.stuck !== null || state.held)
+    return Infinity;
   let next = Infinity;
   if (state.phase === 'forward') {
-    if (state.deadlineAt !== null && !state.deadlineRefused && run.wish === null) next = state.deadlineAt;
+    if (state.deadlineAt !== null && !state.deadlineRefused && run.pendingCompensation === null)
+      next = state.deadlineAt;
     next = Math.min(next, firstDue(run).at);
   }
   // A run that goes forward has no compensations, and may have thousands of calls.
   if (state.phase === 'forward' && run.ending === null) return next;
   for (const call of state.calls.values()) {
-    if (run.inFlight.has(undoId(call))) continue;
-    if (call.undo?.state === 'open') next = Math.min(next, undoDue(call.undo));
-    else if (call.undo === null) next = Math.min(next, call.asked.againAt ?? Infinity);
+    if (run.inFlight.has(compensationId(call))) continue;
+    if (call.compensation?.state === 'open') next = Math.min(next, compensationDueAt(call.compensation));
+    else if (call.compensation === null) next = Math.min(next, call.asked.againAt ?? Infinity);
   }
   return next;
 }
 
-function undoDue(undo: UndoState): number {
-  return undo.retryAt ?? undo.replyBy ?? Infinity;
+function compensationDueAt(compensation: CompensationState): number {
+  return compensation.retryAt ?? compensation.replyBy ?? Infinity;
 }
 
 function callDue(run: Run, call: CallState): number {
   if (call.kind === 'step' || call.kind === 'transaction') {
-    if (run.inFlight.has(call.id) || run.inFlight.has(undoId(call))) return Infinity;
+    if (run.inFlight.has(call.id) || run.inFlight.has(compensationId(call))) return Infinity;
     const due = Math.min(call.retryAt ?? Infinity, call.asked.againAt ?? Infinity);
     return call.until === null || hasEnded(run, call) ? due : Math.min(due, call.until);
   }
@@ -48,12 +50,15 @@ function callDue(run: Run, call: CallState): number {
 }
 
 /** Takes in the first thing that is due. Returns whether the code was told something; `more`: look again. */
-export async function takeDue(run: Run, scene: Scene): Promise<{ readonly told: boolean; readonly more: boolean }> {
+export async function takeDue(
+  run: Run,
+  context: DecisionContext,
+): Promise<{ readonly told: boolean; readonly more: boolean }> {
   const { state } = run;
   const nothing = { told: false, more: false };
   // The row that is being filled may have been opened before: what is told in it is told at its time, and now() must not be earlier
   // than the end of a sleep. And what had come before the timer was due is told before it.
-  const now = Math.min(scene.now, run.openRow(scene.now), run.mailKnownAt);
+  const now = Math.min(context.now, run.openRow(context.now), run.messagesKnownAt);
   if (nextDue(run) > now) return nothing;
   if (state.phase === 'forward') {
     const first = firstDue(run);
@@ -62,25 +67,30 @@ export async function takeDue(run: Run, scene: Scene): Promise<{ readonly told: 
       deadlineAt !== null &&
       deadlineAt <= now &&
       !state.deadlineRefused &&
-      run.wish === null &&
+      run.pendingCompensation === null &&
       deadlineAt <= first.at
     ) {
-      deadline(run, scene);
+      deadline(run, context);
       return { told: false, more: true };
     }
-    if (first.call !== null && first.at <= now) return { told: await callIsDue(run, first.call, scene), more: true };
+    if (first.call !== null && first.at <= now) return { told: await callIsDue(run, first.call, context), more: true };
   }
   for (const call of state.calls.values()) {
-    if (call.undo === null && call.asked.againAt !== null && call.asked.againAt <= now) {
+    if (call.compensation === null && call.asked.againAt !== null && call.asked.againAt <= now) {
       call.asked.againAt = null;
       run.effects.push({ kind: 'verify', call });
       return { told: false, more: true };
     }
-    if (call.undo?.state !== 'open' || undoDue(call.undo) > now || run.inFlight.has(undoId(call))) continue;
+    if (
+      call.compensation?.state !== 'open' ||
+      compensationDueAt(call.compensation) > now ||
+      run.inFlight.has(compensationId(call))
+    )
+      continue;
     const step = run.step(call.step);
-    if (step?.kind === 'command') await compensationDue(run, call, scene);
+    if (step?.kind === 'command') await compensationDue(run, call, context);
     else {
-      call.undo.retryAt = null;
+      call.compensation.retryAt = null;
       run.effects.push({ kind: 'compensate', call });
     }
     return { told: false, more: true };
@@ -98,24 +108,24 @@ function firstDue(run: Run): { readonly call: CallState | null; readonly at: num
   return first;
 }
 
-function deadline(run: Run, scene: Scene): void {
+function deadline(run: Run, context: DecisionContext): void {
   if (run.state.pivoted) {
-    refuse(run, { what: 'deadline' }, scene);
+    refuse(run, { what: 'deadline' }, context);
     return;
   }
   const error = { name: 'HoldfastError', code: 'HF_SAGA_UNDONE', message: 'The deadline of the run has passed.' };
-  requestUndo(run, { reason: 'timed out', error, actor: undefined, mail: null }, scene);
+  requestCompensation(run, { reason: 'timed out', error, actor: undefined, runMessage: null }, context);
 }
 
-async function callIsDue(run: Run, call: CallState, scene: Scene): Promise<boolean> {
+async function callIsDue(run: Run, call: CallState, context: DecisionContext): Promise<boolean> {
   switch (call.kind) {
     case 'sleep':
-      return endDone(run, call, undefined, scene);
+      return endDone(run, call, undefined, context);
     case 'wait': {
       const signal = signalFor(run.state, call);
       // It was there before the time was up.
-      if (signal !== undefined) return endDone(run, call, signal.payload, scene);
-      run.record({ t: 'timed out', call: call.id }, scene.now);
+      if (signal !== undefined) return endDone(run, call, signal.payload, context);
+      run.record({ t: 'timed out', call: call.id }, context.now);
       return tell(run, call, { kind: 'done', value: null });
     }
     case 'child': {
@@ -124,12 +134,13 @@ async function callIsDue(run: Run, call: CallState, scene: Scene): Promise<boole
         code: 'HF_STEP_TIMEOUT',
         message: `The child of ${call.id} was not done in time.`,
       };
-      return endFailed(run, call, { error, doubt: true }, scene);
+      return endFailed(run, call, { error, doubt: true }, context);
     }
     case 'command':
-      return commandDue(run, call, scene);
+      return commandDue(run, call, context);
     default:
-      if (call.until !== null && call.until <= scene.now && !hasEnded(run, call)) return stepOverdue(run, call, scene);
+      if (call.until !== null && call.until <= context.now && !hasEnded(run, call))
+        return stepOverdue(run, call, context);
       if (call.asked.againAt !== null) {
         call.asked.againAt = null;
         run.effects.push({ kind: 'verify', call });
@@ -142,7 +153,7 @@ async function callIsDue(run: Run, call: CallState, scene: Scene): Promise<boole
 }
 
 /** The whole time of a step is up while no attempt of it is under way. */
-function stepOverdue(run: Run, call: CallState, scene: Scene): Spoken {
+function stepOverdue(run: Run, call: CallState, context: DecisionContext): Spoken {
   const definition = run.step(call.step);
   if (call.outcome !== 'open' || definition === undefined) return false;
   const error = recordError(
@@ -155,7 +166,7 @@ function stepOverdue(run: Run, call: CallState, scene: Scene): Spoken {
       },
     ),
   );
-  return giveUp(run, call, definition, { kind: 'failed', error, permanent: true, doubt: false }, scene);
+  return giveUp(run, call, definition, { kind: 'failed', error, permanent: true, doubt: false }, context);
 }
 
 /** The signal that an open wait will be given, if there is one: each is for one wait, in the order of both. */

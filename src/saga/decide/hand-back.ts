@@ -1,7 +1,6 @@
 /**
  * What is recorded of a run that leaves memory because it cannot go on: attempts that were under way, or had ended without that being
  * recorded, are in doubt. Without such a row whoever takes the run up next would make them again as if they had never been made. Pure.
- * Used by the queue of commits.
  */
 import type { Logger } from '../../runtime/log.ts';
 import { newSpent, noteOf } from '../journal/budget.ts';
@@ -35,7 +34,7 @@ export function givenBack(
   const revoked = error instanceof RevokedError;
   const stuck = refused === null ? null : unrecordable(error);
   const about = { err: error, run: run.id, saga: run.saga.name };
-  if (revoked) log.info(about, 'a run is to be undone that was about to go on');
+  if (revoked) log.info(about, 'a run is to be compensated that was about to go on');
   else if (stuck === null) log.error(about, 'a run cannot go on; it is tried again later');
   else log.error(about, 'the database refuses what a run has to record: it is stuck');
   return { now: now(), delayMs: revoked ? 0 : GIVEN_BACK_MS, error, refused, stuck };
@@ -84,7 +83,9 @@ function attemptsInDoubt(run: Run, refused: RunCommit | null): readonly (readonl
     else if (event.t === 'failed') attempts.set(event.call, event.attempts);
     else if (event.t === 'done') attempts.set(event.call, (run.state.calls.get(event.call)?.attempts ?? 0) + 1);
   }
-  const ended = run.facts.flatMap((fact) => (fact.kind === 'attempt' || fact.kind === 'fallback' ? [fact.call] : []));
+  const ended = run.runEvents.flatMap((runEvent) =>
+    runEvent.kind === 'attempt' || runEvent.kind === 'fallback' ? [runEvent.call] : [],
+  );
   for (const call of [...run.state.open.filter(({ id }) => run.inFlight.has(id)), ...ended])
     if (!attempts.has(call.id)) attempts.set(call.id, call.attempts + 1);
   return [...attempts].filter(([id]) => run.state.calls.get(id)?.kind === 'step' && !unknown.has(id));

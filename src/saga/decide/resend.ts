@@ -1,15 +1,15 @@
 /**
  * Commands and compensations that are not answered in time: sent again after their backoff, under the same call, until the attempts
- * are used up. The participant recognises them. Used by due.ts.
+ * are used up. The participant recognises them.
  *
  * When the next one is due stands in the journal (`retryAt`); until when a reply is waited for follows from it, so a run that is
  * loaded anew goes on waiting where it was.
  */
 import { wireCall } from '../definition/call-id.ts';
-import { compensationFailed, replyBy } from './backward.ts';
+import { compensationFailed, replyBy } from './compensate.ts';
 import { prepareCommand, prepareCompensation } from '../protocol/commands.ts';
 import type { RecordedError } from '../journal/events.ts';
-import type { Scene } from '../run/facts.ts';
+import type { DecisionContext } from '../run/run-events.ts';
 import { attemptEnded, endFailed } from './forward.ts';
 import { recordError } from '../journal/recorded-error.ts';
 import type { Run } from '../run/run.ts';
@@ -19,59 +19,64 @@ import type { CallState } from '../journal/state.ts';
 const UNATTENDED_MS = 5_000;
 
 /** A command is to be sent again, or was not answered. Returns whether the code was told something. */
-export async function commandDue(run: Run, call: CallState, scene: Scene): Promise<boolean> {
-  if (call.retryAt !== null) return sendAgain(run, call, scene);
+export async function commandDue(run: Run, call: CallState, context: DecisionContext): Promise<boolean> {
+  if (call.retryAt !== null) return sendAgain(run, call, context);
   const definition = run.step(call.step);
   if (definition?.kind !== 'command') return false;
   const error = unanswered(call.id, definition.timeoutMs);
-  const late = unattended(call.until, scene);
-  const told = await attemptEnded(run, call, { kind: 'failed', error, permanent: false, doubt: true, ...late }, scene);
+  const late = unattended(call.until, context);
+  const told = await attemptEnded(
+    run,
+    call,
+    { kind: 'failed', error, permanent: false, doubt: true, ...late },
+    context,
+  );
   call.until = null;
-  if (call.outcome !== 'open' || call.retryAt === null || call.retryAt > scene.now) return told;
-  return sendAgain(run, call, scene);
+  if (call.outcome !== 'open' || call.retryAt === null || call.retryAt > context.now) return told;
+  return sendAgain(run, call, context);
 }
 
-async function sendAgain(run: Run, call: CallState, scene: Scene): Promise<boolean> {
+async function sendAgain(run: Run, call: CallState, context: DecisionContext): Promise<boolean> {
   const definition = run.step(call.step);
   if (definition?.kind !== 'command') return false;
   call.retryAt = null;
   try {
     run.send(await prepareCommand(run, { call: wireCall(call), definition, input: call.input, version: call.version }));
   } catch (cause) {
-    return endFailed(run, call, { error: recordError(cause), doubt: true }, scene);
+    return endFailed(run, call, { error: recordError(cause), doubt: true }, context);
   }
-  call.until = Math.floor(scene.now + definition.timeoutMs);
+  call.until = Math.floor(context.now + definition.timeoutMs);
   return false;
 }
 
 /** A compensating command is to be sent again, or was not answered. */
-export async function compensationDue(run: Run, call: CallState, scene: Scene): Promise<void> {
+export async function compensationDue(run: Run, call: CallState, context: DecisionContext): Promise<void> {
   const step = run.step(call.step);
-  const { undo } = call;
-  if (step?.kind !== 'command' || undo?.state !== 'open') return;
-  if (undo.retryAt === null) {
+  const { compensation } = call;
+  if (step?.kind !== 'command' || compensation?.state !== 'open') return;
+  if (compensation.retryAt === null) {
     const error = unanswered(`the compensation of ${call.id}`, step.compensation.timeoutMs);
-    const late = unattended(undo.replyBy, scene);
-    undo.replyBy = null;
-    compensationFailed(run, call, { kind: 'failed', error, permanent: false, doubt: true, ...late }, scene);
-    if (run.state.stuck !== null || (undo.retryAt ?? Infinity) > scene.now) return;
+    const late = unattended(compensation.replyBy, context);
+    compensation.replyBy = null;
+    compensationFailed(run, call, { kind: 'failed', error, permanent: false, doubt: true, ...late }, context);
+    if (run.state.stuck !== null || (compensation.retryAt ?? Infinity) > context.now) return;
   }
-  undo.retryAt = null;
+  compensation.retryAt = null;
   let message: string | null;
   try {
     message = await prepareCompensation(run, step, call);
   } catch (cause) {
     // What is wrong with the message lies in the code; sending it again does not mend that.
-    compensationFailed(run, call, { kind: 'failed', error: recordError(cause), permanent: true, doubt: true }, scene);
+    compensationFailed(run, call, { kind: 'failed', error: recordError(cause), permanent: true, doubt: true }, context);
     return;
   }
   if (message !== null) run.send(message);
-  replyBy(run, call, scene);
+  replyBy(run, call, context);
 }
 
 /** Nobody was there when the answer was due, so it may lie on its way to the one who was away: asking once more costs nothing. */
-function unattended(until: number | null, scene: Scene): { readonly uncounted?: 'unattended' } {
-  return until !== null && scene.now - until > UNATTENDED_MS ? { uncounted: 'unattended' } : {};
+function unattended(until: number | null, context: DecisionContext): { readonly uncounted?: 'unattended' } {
+  return until !== null && context.now - until > UNATTENDED_MS ? { uncounted: 'unattended' } : {};
 }
 
 function unanswered(what: string, timeoutMs: number): RecordedError {

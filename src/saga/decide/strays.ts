@@ -15,10 +15,16 @@ export function strayOfRun(run: Run): (error: unknown) => void {
 }
 
 /** The step has its outcome all the same: nobody can say what the promise was for. */
-export function strayOfStep(run: Run, call: CallState, what: 'call' | 'undo'): (error: unknown) => void {
+export function strayOfStep(run: Run, call: CallState, what: 'call' | 'compensation'): (error: unknown) => void {
   return (error) =>
     run.settings.log?.error(
-      { err: error, run: run.id, saga: run.saga.name, call: call.id, of: what === 'undo' ? 'compensation' : 'step' },
+      {
+        err: error,
+        run: run.id,
+        saga: run.saga.name,
+        call: call.id,
+        of: what === 'compensation' ? 'compensation' : 'step',
+      },
       'a promise that a step left behind was rejected, which counts for nothing: await it in the step',
     );
 }

@@ -1,5 +1,5 @@
 /**
- * What is said of runs in the log, once each, with the ids to find them by: a step that gave up, a run that is stuck or was undone. Used
+ * What is said of runs in the log, once each, with the ids to find them by: a step that gave up, a run that is stuck or was compensated. Used
  * by the forward path and by the worker.
  */
 import type { Logger } from '../../runtime/log.ts';
@@ -26,12 +26,18 @@ export function logGivenUp(
 
 /**
  * A step that was deaf to its signal is done after all. What it was taken for stays: nobody knows whether its compensation came before its
- * effect or after it, and to undo it once more could undo it twice. Of commands the participant knows that, and they are undone once more.
+ * effect or after it, and to compensate it once more could compensate it twice. Of commands the participant knows that, and they are compensated once more.
  */
-export function logLate(run: Run, call: CallState, what: 'call' | 'undo'): void {
-  const undone = call.undo === null ? 'no' : call.undo.state === 'open' ? 'under way' : 'yes';
+export function logLate(run: Run, call: CallState, what: 'call' | 'compensation'): void {
+  const compensated = call.compensation === null ? 'no' : call.compensation.state === 'open' ? 'under way' : 'yes';
   run.settings.log?.warn(
-    { run: run.id, saga: run.saga.name, call: call.id, of: what === 'undo' ? 'compensation' : 'step', undone },
+    {
+      run: run.id,
+      saga: run.saga.name,
+      call: call.id,
+      of: what === 'compensation' ? 'compensation' : 'step',
+      compensated,
+    },
     'what had been given up was done after all, deaf to its signal; this changes nothing: if it was compensated before, look whether its effect still stands, and pass the signal on',
   );
 }
@@ -48,7 +54,7 @@ export function logEnd(log: Logger, run: Run): void {
     );
   } else if (status === 'compensated' && run.loadedAs !== status) {
     const err = state.error === null ? {} : { err: asThrown(state.error) };
-    if (state.reason === 'cancelled') log.info({ ...fields, reason: state.reason, ...err }, 'a run was undone');
-    else log.warn({ ...fields, reason: state.reason, ...err }, 'a run was undone');
+    if (state.reason === 'cancelled') log.info({ ...fields, reason: state.reason, ...err }, 'a run was compensated');
+    else log.warn({ ...fields, reason: state.reason, ...err }, 'a run was compensated');
   }
 }

@@ -1,4 +1,4 @@
-/** What a transaction step puts into the journal, together with its effect. Used by effects.ts. */
+/** What a transaction step puts into the journal, together with its effect. */
 import { withText } from '../journal/event-text.ts';
 import type { Run } from '../run/run.ts';
 import type { CallState } from '../journal/state.ts';
@@ -23,8 +23,8 @@ export function transactionCommit(
       event === 'done' && call.pivot && !run.stored.pivoted
         ? { status: run.status, reason: run.state.reason, pivoted: true, release: null, result: null, error: null }
         : null,
-    mailDone: [],
-    mail: [],
+    runMessagesDone: [],
+    runMessages: [],
     children: [],
     messages: [],
   };

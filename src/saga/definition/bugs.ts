@@ -1,5 +1,5 @@
 /**
- * Which errors nobody throws on purpose. A meant failure undoes a run; a bug, which a release may have brought, makes it stuck, so that
+ * Which errors nobody throws on purpose. A meant failure compensates a run; a bug, which a release may have brought, makes it stuck, so that
  * it goes on when the code is mended. Asked by the forward path of what `run` ends with, and by attempts of what a step fails with.
  */
 import { isHoldfastError, type ErrorCode } from '../../errors.ts';
@@ -13,8 +13,8 @@ export type ErrorClass = abstract new (...args: never[]) => Error;
 export interface ErrorLists {
   /** Thrown by nobody on purpose: the run is stuck, and goes on when the code is mended. */
   readonly stuck?: readonly ErrorClass[] | undefined;
-  /** Meant: the run fails, and is undone. */
-  readonly undo?: readonly ErrorClass[] | undefined;
+  /** Meant: the run fails, and is compensated. */
+  readonly compensate?: readonly ErrorClass[] | undefined;
 }
 
 /** What Node and assertions throw; only these themselves, since who makes a subclass throws it on purpose. */
@@ -66,11 +66,11 @@ export function isBug(
   }
 }
 
-function saidOf(error: unknown, { stuck = [], undo = [] }: ErrorLists): 'stuck' | 'undo' | undefined {
+function saidOf(error: unknown, { stuck = [], compensate = [] }: ErrorLists): 'stuck' | 'compensate' | undefined {
   if (typeof error !== 'object' || error === null) return undefined;
   for (let proto: object | null = Object.getPrototypeOf(error) as object | null; proto !== null;) {
     const is = (listed: ErrorClass): boolean => (listed.prototype as unknown) === proto;
-    if (undo.some(is)) return 'undo';
+    if (compensate.some(is)) return 'compensate';
     if (stuck.some(is)) return 'stuck';
     proto = Object.getPrototypeOf(proto) as object | null;
   }
@@ -85,9 +85,14 @@ export function checkErrorLists(
 ): ErrorLists | null {
   if (given === undefined) return null;
   if (typeof given !== 'object' || given === null)
-    throw badOption(`${where}.errors`, 'is no object', 'Write errors: { stuck: [InvariantError], undo: [] }.', code);
-  refuseUnknownOptions(given, ['stuck', 'undo'], `${where}.errors`);
-  for (const name of ['stuck', 'undo'] as const) {
+    throw badOption(
+      `${where}.errors`,
+      'is no object',
+      'Write errors: { stuck: [InvariantError], compensate: [] }.',
+      code,
+    );
+  refuseUnknownOptions(given, ['stuck', 'compensate'], `${where}.errors`);
+  for (const name of ['stuck', 'compensate'] as const) {
     const list: unknown = given[name] ?? [];
     if (!Array.isArray(list) || list.some((each) => typeof each !== 'function'))
       throw badOption(
@@ -97,7 +102,7 @@ export function checkErrorLists(
         code,
       );
   }
-  const twice = given.stuck?.find((each) => given.undo?.includes(each));
+  const twice = given.stuck?.find((each) => given.compensate?.includes(each));
   if (twice !== undefined)
     throw badOption(`${where}.errors`, `has ${twice.name} in both lists`, 'Leave it in one of them.', code);
   return given;

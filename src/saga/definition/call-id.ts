@@ -1,6 +1,6 @@
 /**
  * The id of a call: the step's name, and what the code names the call by. That name often comes from data, such as an order's lines or an
- * address, so whatever it holds is taken; what is not plain is escaped, and two names that differ stay two. Pure. Used by flow.ts.
+ * address, so whatever it holds is taken; what is not plain is escaped, and two names that differ stay two. Pure.
  */
 import { createHash } from 'node:crypto';
 

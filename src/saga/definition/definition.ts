@@ -1,5 +1,5 @@
 /**
- * `saga({ … })`: a declared flow. Everything it can do and undo is known before it runs. The public door for those who write sagas;
+ * `saga({ … })`: a declared flow. Everything it can do and compensate is known before it runs. The public door for those who write sagas;
  * the engine takes what it returns.
  */
 import type { StandardSchemaV1 } from '@standard-schema/spec';
@@ -10,7 +10,7 @@ import { checkErrorLists, type ErrorLists } from './bugs.ts';
 import {
   checkConcurrency,
   checkName,
-  checkRun,
+  checkRunFunction,
   checkSagas,
   checkSchema,
   checkSignals,
@@ -85,15 +85,15 @@ export interface SagaOptions<
   readonly input: Schema;
   readonly steps: S;
   readonly signals?: Sig | undefined;
-  /** From the start; then the run is undone, unless it has passed its pivot. Default: none. */
+  /** From the start; then the run is compensated, unless it has passed its pivot. Default: none. */
   readonly deadline?: Duration | undefined;
   /** Most runs of it that one worker has in memory at once. Default: the worker's. */
   readonly concurrency?: number | undefined;
   /**
-   * Which errors are bugs, that make the run stuck until the code is mended, and which are meant failures, that undo it. Default:
+   * Which errors are bugs, that make the run stuck until the code is mended, and which are meant failures, that compensate it. Default:
    * TypeError, ReferenceError, RangeError, SyntaxError and AssertionError themselves are bugs; everything else is meant. Goes before what
    * the worker says.
-   * @example errors: { stuck: [InvariantError], undo: [RangeError] }
+   * @example errors: { stuck: [InvariantError], compensate: [RangeError] }
    */
   readonly errors?: ErrorLists | undefined;
   /** Ordinary code that awaits nothing but what its context gives: it is run again, against the journal, after every interruption. */
@@ -157,7 +157,7 @@ export function saga<
   checkSteps(steps, where);
   checkSignals(signals, steps, where);
   checkConcurrency(concurrency, where);
-  checkRun(run, where);
+  checkRunFunction(run, where);
   return {
     name,
     version,

@@ -28,8 +28,8 @@ export function reviewSaga(saga: AnySaga): readonly Remark[] {
   const pivoted = steps.some(([, step]) => step.pivot);
   const { deadlineMs } = saga;
   for (const [name, step] of steps) {
-    // Behind a pivot the deadline no longer counts, and which steps come behind it is not known. Those that can be undone do not.
-    if (deadlineMs !== null && (!pivoted || canUndo(step)) && longestMs(step) > deadlineMs)
+    // Behind a pivot the deadline no longer counts, and which steps come behind it is not known. Those that can be compensated do not.
+    if (deadlineMs !== null && (!pivoted || canCompensate(step)) && longestMs(step) > deadlineMs)
       remarks.push(
         about(
           name,
@@ -50,16 +50,16 @@ export function reviewSaga(saga: AnySaga): readonly Remark[] {
         about(
           name,
           `starts ${step.saga.name}, which has a pivot, but is none itself`,
-          'Behind its pivot the child cannot be undone with its parent: mark this step as a pivot as well, or take the pivot out of the child.',
+          'Behind its pivot the child cannot be compensated with its parent: mark this step as a pivot as well, or take the pivot out of the child.',
         ),
       );
   }
   const effects = steps.filter(([, step]) => step.kind !== 'emit');
-  if (effects.length > 1 && !pivoted && !steps.some(([, step]) => canUndo(step)))
+  if (effects.length > 1 && !pivoted && !steps.some(([, step]) => canCompensate(step)))
     remarks.push(
       about(
         null,
-        'has several steps, and none that can be undone',
+        'has several steps, and none that can be compensated',
         'A run that fails half-way keeps what it did: give steps a compensate, or mark the one as pivot after which it only goes forward.',
       ),
     );
@@ -70,7 +70,7 @@ function isAttempted({ kind }: StepDefinition): boolean {
   return kind === 'step' || kind === 'transaction' || kind === 'command';
 }
 
-function canUndo(step: StepDefinition): boolean {
+function canCompensate(step: StepDefinition): boolean {
   return step.kind === 'child' || step.compensate !== null;
 }
 

@@ -50,7 +50,7 @@ export function checkSchema(input: unknown, where: string): void {
     );
 }
 
-export function checkRun(run: unknown, where: string): void {
+export function checkRunFunction(run: unknown, where: string): void {
   if (typeof run !== 'function') throw badDefinition(where, 'has no run', 'Write async run({ input, steps }) { … }.');
   if (/Generator/.test(run.constructor.name))
     throw badDefinition(

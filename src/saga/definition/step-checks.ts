@@ -30,8 +30,8 @@ export function needsFunction(value: unknown, where: string, name: string): void
 }
 
 /**
- * What undoes a step, checks it or stands in for it is given or left out. Given as undefined it is mostly a function that was meant to be
- * there: a wrong import, a cycle of modules, and the step would be one that cannot be undone.
+ * What compensates a step, checks it or stands in for it is given or left out. Given as undefined it is mostly a function that was meant to be
+ * there: a wrong import, a cycle of modules, and the step would be one that cannot be compensated.
  */
 export function refuseUndefined(options: object, names: readonly string[], where: string): void {
   for (const name of names) {
@@ -39,7 +39,7 @@ export function refuseUndefined(options: object, names: readonly string[], where
     throw badDefinition(
       where,
       `has a ${name} that is undefined`,
-      `Look where it comes from, or leave it out: ...(undo === undefined ? {} : { ${name}: undo }).`,
+      `Look where it comes from, or leave it out: ...(compensate === undefined ? {} : { ${name}: compensate }).`,
     );
   }
 }
@@ -59,14 +59,14 @@ export function checkPivot(options: { readonly pivot?: unknown; readonly fallbac
   if (pivot && fallback !== undefined)
     throw badDefinition(
       where,
-      'is a pivot with a fallback, so that nobody could tell whether the run may still be undone',
+      'is a pivot with a fallback, so that nobody could tell whether the run may still be compensated',
       'Leave one of them out, or make what stands in for it a step of its own.',
     );
   return pivot;
 }
 
-/** What is said about undoing must have something to undo with. A pivot in doubt is verified also to go on. */
-export function checkUndo(
+/** What is said about compensating must have something to compensate with. A pivot in doubt is verified also to go on. */
+export function checkCompensation(
   options: {
     readonly compensate?: unknown;
     readonly compensation?: unknown;

@@ -1,5 +1,5 @@
 /**
- * The kinds of steps a saga is declared with, and what each can do and undo. `step`, `transaction`, `command`, `emit` and `child` are
+ * The kinds of steps a saga is declared with, and what each can do and compensate. `step`, `transaction`, `command`, `emit` and `child` are
  * for users; the interfaces with their types forgotten (`StepDefinition`) are for the engine.
  */
 import type { JsonOnly } from './json-only.ts';
@@ -13,7 +13,7 @@ import {
   attemptTimeout,
   checkBreaker,
   checkPivot,
-  checkUndo,
+  checkCompensation,
   isMessage,
   needsFunction,
   needsMessage,
@@ -29,7 +29,7 @@ import {
 export interface StepContext {
   /** The same at every attempt of this call, and at no other: pass it on to whatever takes one. */
   readonly idempotencyKey: string;
-  /** Aborts when the time is up, when the run is being undone, or when the worker must let go. */
+  /** Aborts when the time is up, when the run is being compensated, or when the worker must let go. */
   readonly signal: AbortSignal;
   /** From 1 on, over the whole life of the run. */
   readonly attempt: number;
@@ -45,9 +45,9 @@ export interface TransactionContext extends StepContext {
 
 /**
  * What a compensation is told. In doubt (`unknown`), it must bear that the step never happened. `key` is the idempotency key that the
- * step itself was called with, to find by it what there is to undo.
+ * step itself was called with, to find by it what there is to compensate.
  */
-export type Undo<Input, Output> =
+export type CompensatedCall<Input, Output> =
   | { readonly input: Input; readonly outcome: 'done'; readonly output: Output; readonly key: string }
   | { readonly input: Input; readonly outcome: 'unknown'; readonly output: undefined; readonly key: string };
 
@@ -88,7 +88,7 @@ export interface StepOptions<Input, Output> extends AttemptedOptions {
    * Rejection when it has not happened and never will; every other error leaves open whether it has.
    */
   readonly run: (input: Input, context: StepContext) => Output | Promise<Output>;
-  readonly compensate?: ((undo: Undo<Input, Output>, context: StepContext) => unknown) | undefined;
+  readonly compensate?: ((compensation: CompensatedCall<Input, Output>, context: StepContext) => unknown) | undefined;
   /** Asks the other side about a step in doubt, before it is compensated. */
   readonly verify?: ((input: Input, context: StepContext) => Verified<Output> | Promise<Verified<Output>>) | undefined;
   /** Stands in when the step gives up, for what may degrade; recorded as such. */
@@ -101,36 +101,41 @@ export interface TransactionOptions<Input, Output> extends AttemptedOptions {
   /** Its writes through `tx`, its messages and its outcome commit together: exactly once. */
   readonly run: (input: Input, context: TransactionContext) => Output | Promise<Output>;
   /** In a transaction as well, together with the record that it is done. */
-  readonly compensate?: ((undo: Undo<Input, Output>, context: TransactionContext) => unknown) | undefined;
+  readonly compensate?:
+    | ((compensation: CompensatedCall<Input, Output>, context: TransactionContext) => unknown)
+    | undefined;
   readonly fallback?: ((input: Input, error: Error) => Output | Promise<Output>) | undefined;
 }
 
 export interface CommandOptions<
   Command extends MessageType,
   Reply extends MessageType,
-  Undoing extends MessageType,
+  Compensating extends MessageType,
 > extends CommonOptions {
   /** What the participant answers with. Without it the answer is only that it is done. */
   readonly reply?: Reply | undefined;
-  /** The message that undoes it; answered like the command. */
-  readonly compensate?: CompensatingMessage<PayloadInput<Command>, PayloadOf<Reply>, Undoing> | undefined;
+  /** The message that compensates it; answered like the command. */
+  readonly compensate?: CompensatingMessage<PayloadInput<Command>, PayloadOf<Reply>, Compensating> | undefined;
   readonly fallback?:
     | ((input: PayloadInput<Command>, error: Error) => PayloadOf<Reply> | Promise<PayloadOf<Reply>>)
     | undefined;
 }
 
-/** A message type that takes the payload of what it undoes, or one with a payload of its own. */
-export type CompensatingMessage<Input, Output, Undoing extends MessageType> =
+/** A message type that takes the payload of what it compensates, or one with a payload of its own. */
+export type CompensatingMessage<Input, Output, Compensating extends MessageType> =
   | MessageType<string, Input>
-  | { readonly message: Undoing; readonly payload: (undo: Undo<Input, Output>) => PayloadInput<Undoing> };
+  | {
+      readonly message: Compensating;
+      readonly payload: (compensation: CompensatedCall<Input, Output>) => PayloadInput<Compensating>;
+    };
 
-export interface EmitOptions<Type extends MessageType, Undoing extends MessageType> {
+export interface EmitOptions<Type extends MessageType, Compensating extends MessageType> {
   /** A message that takes the first one back, for those who heard it. */
-  readonly compensate?: CompensatingMessage<PayloadInput<Type>, void, Undoing> | undefined;
+  readonly compensate?: CompensatingMessage<PayloadInput<Type>, void, Compensating> | undefined;
 }
 
 export interface ChildOptions extends Pick<CommonOptions, 'pivot'> {
-  /** Until when the child must be done; then it is undone and the call fails. Default: none. */
+  /** Until when the child must be done; then it is compensated and the call fails. Default: none. */
   readonly timeout?: Duration | undefined;
 }
 
@@ -154,7 +159,7 @@ interface Common {
 export interface LocalStep extends Common {
   readonly kind: 'step';
   readonly run: (input: unknown, context: StepContext) => unknown;
-  readonly compensate: ((undo: Undo<unknown, unknown>, context: StepContext) => unknown) | null;
+  readonly compensate: ((compensation: CompensatedCall<unknown, unknown>, context: StepContext) => unknown) | null;
   readonly verify: ((input: unknown, context: StepContext) => unknown) | null;
   readonly fallback: Fallback | null;
   readonly breaker: string | null;
@@ -163,14 +168,16 @@ export interface LocalStep extends Common {
 export interface TransactionStep extends Common {
   readonly kind: 'transaction';
   readonly run: (input: unknown, context: TransactionContext) => unknown;
-  readonly compensate: ((undo: Undo<unknown, unknown>, context: TransactionContext) => unknown) | null;
+  readonly compensate:
+    | ((compensation: CompensatedCall<unknown, unknown>, context: TransactionContext) => unknown)
+    | null;
   readonly fallback: Fallback | null;
 }
 
 /** A compensating message with its types forgotten. */
 export interface CompensationMessage {
   readonly message: MessageType;
-  readonly payload: (undo: Undo<unknown, unknown>) => unknown;
+  readonly payload: (compensation: CompensatedCall<unknown, unknown>) => unknown;
 }
 
 export interface CommandStep extends Common {
@@ -254,10 +261,10 @@ export function transaction<Input, Output>(
 export function command<
   Command extends MessageType,
   Reply extends MessageType = MessageType<string, unknown, void>,
-  Undoing extends MessageType = MessageType,
+  Compensating extends MessageType = MessageType,
 >(
   message: Command,
-  options: CommandOptions<Command, Reply, Undoing> = {},
+  options: CommandOptions<Command, Reply, Compensating> = {},
 ): Step<PayloadInput<Command>, PayloadOf<Reply>> {
   const where = needsMessage(message, 'command');
   needsOptions(options, where, `command(${message.topic}, { reply: …, compensate: … })`);
@@ -276,9 +283,9 @@ export function command<
 }
 
 /** A message that nobody answers. It leaves in the commit that records it. */
-export function emit<Type extends MessageType, Undoing extends MessageType = MessageType>(
+export function emit<Type extends MessageType, Compensating extends MessageType = MessageType>(
   message: Type,
-  options: EmitOptions<Type, Undoing> = {},
+  options: EmitOptions<Type, Compensating> = {},
 ): Step<PayloadInput<Type>, void> {
   const where = needsMessage(message, 'emit');
   needsOptions(options, where, `emit(${message.topic}, { compensate: … })`);
@@ -305,7 +312,7 @@ export interface ChildSaga<Input, Result> {
 
 /**
  * Another saga as a step. Done when the child is done; the child then waits, undoable, until the parent has ended. When the parent
- * is undone, so is the child.
+ * is compensated, so is the child.
  */
 export function child<Input, Result>(saga: ChildSaga<Input, Result>, options: ChildOptions = {}): Step<Input, Result> {
   if (typeof saga === 'function')
@@ -321,7 +328,7 @@ export function child<Input, Result>(saga: ChildSaga<Input, Result>, options: Ch
     kind: 'child',
     ...settled,
     timeoutMs: timeout === undefined ? Infinity : positiveDuration(timeout, 'timeout', where),
-    // Undoing it takes as long as its own compensations take.
+    // Compensating it takes as long as its own compensations take.
     compensation: { ...settled.compensation, timeoutMs: Infinity },
     saga,
   };
@@ -335,10 +342,10 @@ function common(
   durationOf: typeof attemptTimeout,
 ): Common {
   const pivot = checkPivot(options, where);
-  const undo = options.compensation ?? {};
-  needsOptions(undo, `${where}.compensation`, 'compensation: { retry: …, timeout: … }');
-  refuseUnknownOptions(undo, ['retry', 'timeout'], `${where}.compensation`);
-  checkUndo(options, where);
+  const compensation = options.compensation ?? {};
+  needsOptions(compensation, `${where}.compensation`, 'compensation: { retry: …, timeout: … }');
+  refuseUnknownOptions(compensation, ['retry', 'timeout'], `${where}.compensation`);
+  checkCompensation(options, where);
   const timeoutMs = durationOf(options.timeout ?? DEFAULT_TIMEOUT, 'timeout', where);
   return {
     pivot,
@@ -346,16 +353,19 @@ function common(
     timeoutMs,
     deadlineMs: options.deadline === undefined ? Infinity : positiveDuration(options.deadline, 'deadline', where),
     compensation: {
-      retry: resolveRetry(undo.retry, DEFAULT_COMPENSATION_RETRY, `${where}.compensation.retry`),
-      timeoutMs: undo.timeout === undefined ? timeoutMs : durationOf(undo.timeout, 'timeout', `${where}.compensation`),
+      retry: resolveRetry(compensation.retry, DEFAULT_COMPENSATION_RETRY, `${where}.compensation.retry`),
+      timeoutMs:
+        compensation.timeout === undefined
+          ? timeoutMs
+          : durationOf(compensation.timeout, 'timeout', `${where}.compensation`),
     },
   };
 }
 
-function compensatingMessage(undone: MessageType, given: unknown, where: string): CompensationMessage | null {
+function compensatingMessage(compensated: MessageType, given: unknown, where: string): CompensationMessage | null {
   if (given === undefined) return null;
   const made = isMessage(given)
-    ? { message: given, payload: ({ input }: Undo<unknown, unknown>) => input }
+    ? { message: given, payload: ({ input }: CompensatedCall<unknown, unknown>) => input }
     : (given as CompensationMessage);
   if (!isMessage(made?.message) || typeof made.payload !== 'function')
     throw badDefinition(
@@ -363,7 +373,7 @@ function compensatingMessage(undone: MessageType, given: unknown, where: string)
       'has a compensate that is no message',
       'Give a message type, or { message: Type, payload: ({ input, output }) => … }.',
     );
-  if (made.message.topic === undone.topic)
+  if (made.message.topic === compensated.topic)
     throw badDefinition(
       where,
       'is compensated by itself: it would be done again',

@@ -1,11 +1,11 @@
 /**
- * The commits of a worker: many runs in one, as soon as the one before is back. No timer holds anything up. Used by the engine.
+ * The commits of a worker: many runs in one, as soon as the one before is back. No timer holds anything up.
  */
 import { HoldfastError, isHoldfastError } from '../../errors.ts';
 import { describeError } from '../../runtime/describe-error.ts';
 import type { Logger } from '../../runtime/log.ts';
 import { recordError } from '../journal/recorded-error.ts';
-import type { Effect } from '../run/facts.ts';
+import type { Effect } from '../run/run-events.ts';
 import { handBackRow, type GivenBack } from '../decide/hand-back.ts';
 import type { Run } from '../run/run.ts';
 import type { RunCommit, WorkerStore } from '../store/store.ts';
@@ -232,7 +232,7 @@ export class CommitQueue {
       error: JSON.stringify(stuck ?? recordError(error)),
     };
     const journal = handBackRow(run, refused, stuck, now);
-    const nothing = { start: null, journal, mailDone: [], mail: [], children: [], messages: [] };
+    const nothing = { start: null, journal, runMessagesDone: [], runMessages: [], children: [], messages: [] };
     try {
       await this.#options.store.commit(this.#options.workerId, [{ runId: run.id, ...nothing, update }]);
       return undefined;

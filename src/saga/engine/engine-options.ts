@@ -1,17 +1,17 @@
 /**
- * What the engine is given: the store, the time, and whom it tells of what happens. Used by the engine and by whoever makes one.
+ * What the engine is given: the store, the time, and whom it tells of what happens.
  */
 import type { Logger } from '../../runtime/log.ts';
 import type { RunSettings } from '../run/run-settings.ts';
 import type { AnySaga, Registry } from '../definition/definition.ts';
-import type { Effects } from './effects.ts';
-import type { Fact } from '../run/facts.ts';
+import type { StepExecutor } from './step-executor.ts';
+import type { RunEvent } from '../run/run-events.ts';
 import type { Run } from '../run/run.ts';
 import type { WorkerStore } from '../store/store.ts';
 
 /** Where attempts hand in what came of them. */
-export interface EffectsSink {
-  tell(run: Run, fact: Fact): void;
+export interface StepExecutorSink {
+  tell(run: Run, runEvent: RunEvent): void;
   quiet(run: Run): Promise<void>;
 }
 
@@ -28,7 +28,7 @@ export interface EngineOptions {
   readonly now: () => number;
   /** Most runs kept in memory although they only wait. */
   readonly mostWaiting: number;
-  readonly effects: (engine: EffectsSink) => Effects;
+  readonly effects: (engine: StepExecutorSink) => StepExecutor;
   readonly pass: (point: string) => boolean;
   readonly onBroken: (error: unknown) => void;
   /** The wait before something is tried again that has failed so often. */
@@ -38,6 +38,6 @@ export interface EngineOptions {
   /** The earliest timer has changed. */
   readonly onTimer: () => void;
   readonly onCommit: (runs: number) => void;
-  /** Other runs were started, or have mail. */
+  /** Other runs were started, or have messages. */
   readonly onPosted: () => void;
 }

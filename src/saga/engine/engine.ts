@@ -6,46 +6,46 @@
  * durable is begun after it; what its code asks for meanwhile goes into the next one.
  */
 import { HoldfastError } from '../../errors.ts';
-import { wishesOf } from '../decide/backward.ts';
+import { pendingCompensationsOf } from '../decide/compensate.ts';
 import { givenBack } from '../decide/hand-back.ts';
-import { afterwards } from '../decide/mail.ts';
+import { afterwards } from '../decide/inbound.ts';
 import { CommitQueue, takeEffects, type Committed } from './commit-queue.ts';
 import type { Saga } from '../definition/definition.ts';
-import type { Effects } from './effects.ts';
+import type { StepExecutor } from './step-executor.ts';
 import type { EngineOptions } from './engine-options.ts';
 import { collect } from '../decide/forward.ts';
 import { createFlow } from '../replay/flow.ts';
-import { Intake } from './intake.ts';
-import { Misfits } from '../decide/misfits.ts';
+import { ClaimLoader } from './claim-loader.ts';
+import { Mismatches } from '../decide/mismatches.ts';
 import { releaseOf } from '../decide/release.ts';
-import type { Effect, Fact, Scene } from '../run/facts.ts';
-import { Residents } from '../run/residents.ts';
+import type { Effect, RunEvent, DecisionContext } from '../run/run-events.ts';
+import { RunCache } from '../run/run-cache.ts';
 import { Run } from '../run/run.ts';
 import { valueOf } from '../journal/state.ts';
-import type { ClaimedRun, Mail, NewRun, RunCommit } from '../store/store.ts';
-import { Starts } from './starts.ts';
+import type { ClaimedRun, RunMessage, NewRun, RunCommit } from '../store/store.ts';
+import { PendingStarts } from './pending-starts.ts';
 import { strayOfRun } from '../decide/strays.ts';
-import { takeFact } from '../decide/take-fact.ts';
-import { TakenMail } from '../decide/taken-mail.ts';
+import { takeRunEvent } from '../decide/take-run-event.ts';
+import { SeenMessages } from '../decide/seen-messages.ts';
 import { RunTimers } from './run-timers.ts';
 import { inTime, turn, turnOrAbort, nextTurn } from '../replay/turn.ts';
 
 export class Engine {
   readonly #options: EngineOptions;
-  readonly #effects: Effects;
-  readonly #runs = new Residents();
+  readonly #effects: StepExecutor;
+  readonly #runs = new RunCache();
   readonly #timers = new RunTimers();
   readonly #commits: CommitQueue;
-  readonly #mail = new TakenMail();
-  readonly #intake: Intake;
-  readonly #misfits: Misfits;
-  readonly #starts = new Starts();
+  readonly #runMessages = new SeenMessages();
+  readonly #claimLoader: ClaimLoader;
+  readonly #mismatches: Mismatches;
+  readonly #starts = new PendingStarts();
   #ready: Run[] = [];
   #pumping = false;
   #dead = false;
   #crowded = false;
   /** Runs leave memory as soon as nothing of them is under way. */
-  #leaving = false;
+  #draining = false;
 
   constructor(options: EngineOptions) {
     this.#options = options;
@@ -64,20 +64,20 @@ export class Engine {
         if (this.#ready.length === 0) this.#commits.commitSoon();
       },
     });
-    this.#misfits = new Misfits({
+    this.#mismatches = new Mismatches({
       ...options,
       holds: (run) => this.#runs.holds(run),
       onDecided: (run) => (this.#settled(run), this.#wake()),
       giveBack: (run, error) => this.#giveBack(run, error, true),
     });
-    this.#intake = new Intake({
+    this.#claimLoader = new ClaimLoader({
       ...options,
       runs: this.#runs,
-      scene: () => this.#scene(),
-      addMail: (run, mail) => this.#addMail(run, mail),
+      context: () => this.#context(),
+      addRunMessage: (run, runMessage) => this.#addRunMessage(run, runMessage),
       onTaken: (run) => {
         this.#settled(run);
-        if (run.flow !== null) this.#misfits.remark(run);
+        if (run.flow !== null) this.#mismatches.remark(run);
         // It may have nothing to do here, and is then let go.
         if (run.idle) this.#commits.add(run);
         this.#wake();
@@ -85,7 +85,7 @@ export class Engine {
       giveBack: (run, error) => this.#giveBack(run, error, true),
       quiet: (run) => this.#commits.quiet(run),
       isDead: () => this.#dead,
-      isLeaving: () => this.#leaving,
+      isDraining: () => this.#draining,
     });
   }
 
@@ -107,9 +107,9 @@ export class Engine {
     return this.#runs.bytes;
   }
 
-  /** Of mail that was brought and is not yet known to be taken in, in bytes. */
-  get mailBytes(): number {
-    return this.#mail.bytes;
+  /** Of messages that were brought and is not yet known to be taken in, in bytes. */
+  get runMessageBytes(): number {
+    return this.#runMessages.bytes;
   }
 
   /** While it is crowded, runs that only wait leave memory: their journals take more than there is for all. */
@@ -130,14 +130,14 @@ export class Engine {
     return this.#runs.get(runId) !== undefined;
   }
 
-  /** Ids of mail that is here already; asked just before a look at the store, which then sees what has been deleted until now. */
-  lookingForMail(): readonly string[] {
-    return this.#mail.beginLook();
+  /** Ids of messages that are here already; asked just before a look at the store, which then sees what has been deleted until now. */
+  lookingForMessages(): readonly string[] {
+    return this.#runMessages.beginLook();
   }
 
   /** Nothing is begun any more that another worker can begin. */
-  get isLeaving(): boolean {
-    return this.#leaving;
+  get isDraining(): boolean {
+    return this.#draining;
   }
 
   get nextTimer(): number {
@@ -171,27 +171,27 @@ export class Engine {
 
   /** Takes up runs that were claimed, by a look that began then. */
   take(claimed: readonly ClaimedRun[], at: number): Promise<void> {
-    return this.#intake.take(claimed, at);
+    return this.#claimLoader.take(claimed, at);
   }
 
-  /** Mail for a run that is here. */
-  deliver(mail: Mail): void {
-    const run = this.#runs.get(mail.runId);
-    if (run === undefined || this.#mail.has(mail.id)) return;
-    this.#addMail(run, mail);
+  /** Run messages for a run that is here. */
+  deliver(runMessage: RunMessage): void {
+    const run = this.#runs.get(runMessage.runId);
+    if (run === undefined || this.#runMessages.has(runMessage.id)) return;
+    this.#addRunMessage(run, runMessage);
     this.#enqueue(run);
   }
 
-  #addMail(run: Run, mail: Mail): void {
-    this.#mail.add(mail.id, mail.bytes ?? 0);
-    run.facts.push({ kind: 'mail', mail });
+  #addRunMessage(run: Run, runMessage: RunMessage): void {
+    this.#runMessages.add(runMessage.id, runMessage.bytes ?? 0);
+    run.runEvents.push({ kind: 'message', runMessage });
   }
 
-  tell(run: Run, fact: Fact): void {
+  tell(run: Run, runEvent: RunEvent): void {
     if (this.#dead || !this.#runs.holds(run)) return;
     // A transaction stands in the journal already, before whatever was told while it was committed.
-    if (fact.kind === 'transacted') run.facts.unshift(fact);
-    else run.facts.push(fact);
+    if (runEvent.kind === 'transacted') run.runEvents.unshift(runEvent);
+    else run.runEvents.push(runEvent);
     this.#enqueue(run);
   }
 
@@ -203,12 +203,12 @@ export class Engine {
     this.#wake();
   }
 
-  /** The runs of which a timer is due by then. To be given to fireTimers after a look for their mail. */
+  /** The runs of which a timer is due by then. To be given to fireTimers after a look for their run messages. */
   takeTimers(at: number): readonly Run[] {
     return this.#timers.take(at);
   }
 
-  /** All mail that had come by then is here, but for that of the runs that are `unread`. */
+  /** All messages that had come by then are here, but for that of the runs that are `unread`. */
   fireTimers(due: readonly Run[], at: number, unread: readonly string[]): void {
     const here = due.filter((run) => this.#runs.holds(run));
     for (const run of this.#timers.fire(here, at, unread)) this.tell(run, { kind: 'due' });
@@ -216,11 +216,11 @@ export class Engine {
 
   /** From now on nothing is begun any more that another worker can begin. */
   stopBeginning(): void {
-    this.#leaving = true;
+    this.#draining = true;
   }
 
   /** Lets runs go as they come to a wait, and takes no new ones. Resolves when none is left, or the signal aborts. */
-  async leave(signal: AbortSignal): Promise<void> {
+  async drain(signal: AbortSignal): Promise<void> {
     this.stopBeginning();
     for (const run of this.#runs.all()) if (run.idle && !run.queued) this.#commits.add(run);
     this.#wake();
@@ -247,7 +247,7 @@ export class Engine {
     return this.#commits.quiet(run);
   }
 
-  #scene(): Scene {
+  #context(): DecisionContext {
     return { now: this.#options.now(), random: this.#options.random };
   }
 
@@ -273,15 +273,15 @@ export class Engine {
 
   /** One fact of each run, then a turn of the event loop for all their code, then what it did. */
   async #round(ready: readonly Run[]): Promise<void> {
-    const scene = this.#scene();
+    const context = this.#context();
     const told: Run[] = [];
     const slow: Promise<void>[] = [];
     for (const run of ready) {
       run.queued = false;
-      const fact = run.takesNothing ? undefined : run.facts.shift();
-      if (fact === undefined) continue;
+      const runEvent = run.takesNothing ? undefined : run.runEvents.shift();
+      if (runEvent === undefined) continue;
       run.inHand = true;
-      const result = this.#guard(run, () => takeFact(run, fact, scene));
+      const result = this.#guard(run, () => takeRunEvent(run, runEvent, context));
       if (result === true) told.push(run);
       else if (result instanceof Promise)
         slow.push(
@@ -297,16 +297,16 @@ export class Engine {
     if (told.length > 0) await turn();
     const later: Promise<unknown>[] = [];
     for (const run of told) {
-      const collected = this.#guard(run, () => collect(run, scene));
+      const collected = this.#guard(run, () => collect(run, context));
       if (collected instanceof Promise)
         later.push(inTime(collected).catch((error: unknown) => this.#giveBack(run, error, true)));
     }
     if (later.length > 0) await Promise.all(later);
     for (const run of ready) {
       if (!this.#runs.holds(run)) continue;
-      // A wish granted, a sibling settled, a compensation done: what goes on without the code.
-      if (run.state.phase === 'undoing' || run.wish !== null)
-        await inTime(afterwards(run, scene)).catch((error: unknown) => this.#giveBack(run, error, true));
+      // A request to compensate granted, a sibling settled, a compensation done: what goes on without the code.
+      if (run.state.phase === 'compensating' || run.pendingCompensation !== null)
+        await inTime(afterwards(run, context)).catch((error: unknown) => this.#giveBack(run, error, true));
       run.inHand = false;
       if (this.#runs.holds(run)) this.#settled(run);
     }
@@ -324,14 +324,14 @@ export class Engine {
 
   /** After anything happened to a run: what is to be committed, begun, or waited for. */
   #settled(run: Run): void {
-    if (run.misfit !== null) this.#misfits.decide(run);
-    else if (run.facts.length > 0 && !run.takesNothing) this.#enqueue(run);
+    if (run.mismatch !== null) this.#mismatches.decide(run);
+    else if (run.runEvents.length > 0 && !run.takesNothing) this.#enqueue(run);
     // One that has come to a wait without anything to record is looked at as well: it may leave.
     const toBegin = run.effects.length > 0 && !run.committing;
     if (run.dirty || run.over || run.stale || run.handedBack !== null || (run.idle && !run.resting))
       this.#commits.add(run);
     // It leaves as it is, and what it asks for is begun by another worker: one that was claimed while this one stops.
-    else if (toBegin && this.#leaving) this.#commits.add(run);
+    else if (toBegin && this.#draining) this.#commits.add(run);
     else if (toBegin) this.#begin(run, takeEffects(run));
     if (this.#timers.arm(run)) this.#options.onTimer();
   }
@@ -342,8 +342,8 @@ export class Engine {
 
   #committed({ run, commit, effects, left, failure }: Committed): void {
     // Known to be gone only to those who look from now on.
-    for (const id of commit.mailDone) this.#mail.deleted(id);
-    if (commit.mail.length > 0 || commit.children.length > 0) this.#options.onPosted();
+    for (const id of commit.runMessagesDone) this.#runMessages.deleted(id);
+    if (commit.runMessages.length > 0 || commit.children.length > 0) this.#options.onPosted();
     if (failure !== undefined) {
       const wasStart = this.#starts.refuse(run.id, failure);
       run.refused();
@@ -379,15 +379,17 @@ export class Engine {
     this.#runs.remove(run);
     this.#commits.drop(run);
     this.#timers.forget(run);
-    for (const fact of run.facts) if (fact.kind === 'mail') this.#mail.forget(fact.mail.id);
-    for (const { mail } of wishesOf(run.wish)) if (mail !== null) this.#mail.forget(mail.id);
+    for (const runEvent of run.runEvents)
+      if (runEvent.kind === 'message') this.#runMessages.forget(runEvent.runMessage.id);
+    for (const { runMessage } of pendingCompensationsOf(run.pendingCompensation))
+      if (runMessage !== null) this.#runMessages.forget(runMessage.id);
     this.#options.onLeft(run, stored);
-    this.#intake.left(run);
+    this.#claimLoader.left(run);
   }
 
   #releaseOf(run: Run): { readonly wakeAt: number | null } | null {
     const now = this.#options.now();
     const full = this.#crowded || this.#runs.resting >= this.#options.mostWaiting;
-    return releaseOf(run, { now, leaving: this.#leaving, full });
+    return releaseOf(run, { now, draining: this.#draining, full });
   }
 }

@@ -1,10 +1,10 @@
 /**
- * When the runs of a worker are due. A timer is told only after a look for mail that began when it was due: what had come before it is
- * then here, and told before. Used by the engine.
+ * When the runs of a worker are due. A timer is told only after a look for run messages that began when it was due: what had come before it is
+ * then here, and told before.
  */
 import { nextDue } from '../decide/due.ts';
 import type { Run } from '../run/run.ts';
-import { createTimers } from '../run/timers.ts';
+import { createTimers } from '../run/timer-heap.ts';
 
 export class RunTimers {
   readonly #timers = createTimers<Run>();
@@ -27,12 +27,12 @@ export class RunTimers {
     return this.#timers.take(at);
   }
 
-  /** The look that began then is done. The timers of `unread` runs, of which not all mail is here, wait for another look. */
+  /** The look that began then is done. The timers of `unread` runs, of which not all messages are here, wait for another look. */
   fire(due: readonly Run[], at: number, unread: readonly string[]): readonly Run[] {
     const waiting = new Set(unread);
     return due.filter((run) => {
       if (waiting.has(run.id)) return void this.arm(run);
-      run.mailKnownAt = Math.max(run.mailKnownAt, at);
+      run.messagesKnownAt = Math.max(run.messagesKnownAt, at);
       return true;
     });
   }

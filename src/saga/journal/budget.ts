@@ -1,8 +1,7 @@
 /**
  * What an attempt costs: the budget of attempts and of time that a step, or a compensation, has for what may go wrong in the business.
  * Trouble of the infrastructure spends none of it: an attempt that was lost with its worker, was stopped with it, or was rolled back by
- * the database counts for nothing, and `within` stands still while nobody runs what is due. Pure. Used by the fold (state.ts) and by the
- * decisions (forward.ts, backward.ts).
+ * the database counts for nothing, and `within` stands still while nobody runs what is due. Pure.
  *
  * What kills its worker is found all the same. An attempt that was lost in a row so often is suspect: it is made in small company, then
  * alone, each time announced in the journal before (`trying`), so that what only waits beside it is not blamed; in the end it is given up
@@ -72,7 +71,7 @@ export function isSuspect({ lost }: Spent): boolean {
   return lost >= LOST_BEFORE_SUSPECT;
 }
 
-export interface FailedFacts {
+export interface FailedAttempt {
   /** Attempts that had failed before this one. */
   readonly attempts: number;
   /** When the first one was due. */
@@ -89,8 +88,8 @@ export type FailedDecision =
   | { readonly kind: 'kills workers' };
 
 /** What becomes of a step, or a compensation, of which an attempt failed. */
-export function decideFailed(policy: RetryPolicy, spent: Spent, facts: FailedFacts): FailedDecision {
-  const { attempts, since, now, permanent, uncounted, random } = facts;
+export function decideFailed(policy: RetryPolicy, spent: Spent, runEvents: FailedAttempt): FailedDecision {
+  const { attempts, since, now, permanent, uncounted, random } = runEvents;
   if (uncounted !== undefined && !permanent) {
     if (uncounted === 'lost' && spent.lost + 1 >= LOST_BEFORE_STUCK) return { kind: 'kills workers' };
     // What a worker leaves behind goes on at once; what may hit the next attempt as well waits a little longer each time.

@@ -1,5 +1,5 @@
 /**
- * Events as they stand in the journal, when their values are JSON text already. Pure. Used by what runs are made of (run.ts).
+ * Events as they stand in the journal, when their values are JSON text already. Pure.
  *
  * The two events that every step has are put together by hand: JSON.stringify of them took a worker three times as long.
  */

@@ -23,17 +23,17 @@ export interface RecordedError {
   readonly details?: Readonly<Record<string, unknown>>;
 }
 
-/** Why a run is being undone. */
-export type UndoReason = 'failed' | 'cancelled' | 'timed out';
+/** Why a run is being compensated. */
+export type CompensationReason = 'failed' | 'cancelled' | 'timed out';
 
 /**
  * Why a run needs a person.
  * - compensation: a compensation gave up
- * - forward: the run failed behind its pivot, where it cannot be undone
+ * - forward: the run failed behind its pivot, where it cannot be compensated
  * - code: its code, or a step, threw what nobody throws on purpose: it goes on when that is mended
  * - in doubt: whether the pivot happened is not known
  * - non-determinism, outside await: the code does not fit the journal, or waits for what is not a step
- * - undefined step: the code that would undo a step is not there any more
+ * - undefined step: the code that would compensate a step is not there any more
  * - kills workers: every worker that ran its code, or made the attempt that is named, was lost
  * - unrecordable: the database refuses what is to be recorded, for its data
  * - journal full: its next calls would make its journal larger than it may be; they were not begun
@@ -50,8 +50,8 @@ export type StuckWhy =
   | 'journal full'
   | 'unrecordable';
 
-/** Stuck at the undoing of a call, which may be answered after all. */
-export function isOfUndoing(why: StuckWhy | undefined): boolean {
+/** Stuck at the compensation of a call, which may be answered after all. */
+export function isOfCompensating(why: StuckWhy | undefined): boolean {
   return why === 'compensation' || why === 'undefined step';
 }
 
@@ -65,7 +65,7 @@ export type Uncounted = 'lost' | 'stopped' | 'database' | 'unattended';
  * A call that is made once more. `round`: participants know it by another name from the second one on (`ship!2`), for under the first one
  * they have their refusal on record. `until` and `child` as in `called`.
  */
-export interface CallAnew {
+export interface CallReissue {
   readonly call: string;
   readonly round?: number;
   readonly until?: number;
@@ -87,7 +87,7 @@ export type JournalEvent =
       readonly child?: string;
       /** Once it is done, the run only goes forward. */
       readonly pivot?: true;
-      /** It was declared with what undoes it: code that has nothing for that does not fit. Absent also where older code wrote it. */
+      /** It was declared with what compensates it: code that has nothing for that does not fit. Absent also where older code wrote it. */
       readonly undoable?: true;
       /** Of the message type that a command or an emitted message was given for; of a child's saga. */
       readonly version?: number;
@@ -156,7 +156,12 @@ export type JournalEvent =
       readonly actor?: string;
     }
   /** From here on the run's code is not run any more. */
-  | { readonly t: 'undoing'; readonly reason: UndoReason; readonly error?: RecordedError; readonly actor?: string }
+  | {
+      readonly t: 'undoing';
+      readonly reason: CompensationReason;
+      readonly error?: RecordedError;
+      readonly actor?: string;
+    }
   /** What verify() found out about a step in doubt. */
   | { readonly t: 'verified'; readonly call: string; readonly outcome: 'done' | 'not done'; readonly output?: unknown }
   /** `round` is over 1 when a late reply makes a compensation necessary again. */
@@ -185,7 +190,7 @@ export type JournalEvent =
    * A person had it tried again. `anew`: the calls behind the pivot of which the last failure is taken back, and the code not told any more.
    * What it had called in answer to such a failure it may call once more: the second `called` of that id then counts.
    */
-  | { readonly t: 'retried'; readonly actor: string; readonly reason?: string; readonly anew?: readonly CallAnew[] }
+  | { readonly t: 'retried'; readonly actor: string; readonly reason?: string; readonly anew?: readonly CallReissue[] }
   /** A person had a compensation left out. */
   | { readonly t: 'skipped'; readonly call: string; readonly actor: string; readonly reason: string }
   /** A person settled by hand what a step or a compensation is. */
@@ -197,7 +202,7 @@ export type JournalEvent =
       readonly actor: string;
       readonly reason: string;
     }
-  /** A child is done, and waits to be released or undone by its parent. */
+  /** A child is done, and waits to be released or compensated by its parent. */
   | { readonly t: 'held'; readonly result?: unknown }
   | { readonly t: 'completed'; readonly result?: unknown }
   | { readonly t: 'undone' };

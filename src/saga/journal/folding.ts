@@ -2,7 +2,7 @@
  * Which rows of a journal may go when a new one is written: those that hold nothing but failed attempts of calls of which a later one is
  * recorded. Each such event says the whole of what the ones before it said (how many attempts there were, when the next one is due), so
  * the state of the run is the same without them, and a call that is retried for weeks takes no more room than one that is retried for
- * minutes. Pure bookkeeping. Used by runs.
+ * minutes. Pure bookkeeping.
  */
 import type { JournalEvent } from './events.ts';
 

@@ -1,6 +1,5 @@
 /**
- * How large a run may grow, in events and in bytes, and what is said of it while it does. Pure. Used by the forward path, which asks
- * before anything is recorded, and by the engine, which warns early.
+ * How large a run may grow, in events and in bytes, and what is said of it while it does. Pure.
  *
  * A limit never destroys: a call beyond it is not begun, and the run is stuck where it can go on with a higher limit, or be cancelled.
  */

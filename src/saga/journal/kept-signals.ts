@@ -1,6 +1,5 @@
 /**
- * Signals that a run has taken in and that its code has not waited for, in the order of arrival, with what they weigh. Pure. Used by the
- * fold of the journal (state.ts).
+ * Signals that a run has taken in and that its code has not waited for, in the order of arrival, with what they weigh. Pure.
  */
 import { bytesOf } from './growth.ts';
 

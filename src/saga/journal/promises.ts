@@ -1,6 +1,6 @@
 /**
  * What a call promises when it is made. It is recorded with the call, because a deployment may change the declaration before the promise
- * is kept. Pure. Used by the forward path, which records it, and by the undoing and the checks, which ask whether it can be kept.
+ * is kept. Pure.
  */
 import { inputVersionOf } from './recorded-values.ts';
 import type { CallState } from './state.ts';
@@ -30,7 +30,7 @@ export function promiseOf(definition: StepDefinition): Promised {
   return promised;
 }
 
-/** It was recorded as one that can be undone, and what is declared now cannot. */
+/** It was recorded as one that can be compensated, and what is declared now cannot. */
 export function breaksPromise(call: CallState, step: StepDefinition): boolean {
   return call.undoable && !canCompensate(step);
 }

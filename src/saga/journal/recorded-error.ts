@@ -1,7 +1,6 @@
 /**
  * Errors in the journal. What a step failed with is recorded once and rebuilt at every replay, so that the run's code always
- * catches the same error, whether it was just thrown or is read from the journal. Used by the engine, and by clients for the
- * errors of runs.
+ * catches the same error, whether it was just thrown or is read from the journal.
  */
 import { ERROR_CODES, HoldfastError, PermanentError, Rejection, type ErrorCode } from '../../errors.ts';
 import { encodePayload } from '../../message/payload.ts';
@@ -116,13 +115,13 @@ function isErrorLike(value: unknown): value is ErrorLike {
 }
 
 function record(error: ErrorLike): RecordedError {
-  const facts = factsOf(error);
-  const details = detailsOf(error, facts.code);
+  const runEvents = runEventsOf(error);
+  const details = detailsOf(error, runEvents.code);
   const cause = causeOf(error, MOST_CAUSES, new Set([error]));
-  const stack = framesOf(error, facts.code);
+  const stack = framesOf(error, runEvents.code);
   const errors = errorsOf(error);
   return {
-    ...facts,
+    ...runEvents,
     message: storableText(messageOf(error)),
     ...(details === undefined ? {} : { details }),
     ...(stack === undefined ? {} : { stack }),
@@ -132,7 +131,7 @@ function record(error: ErrorLike): RecordedError {
 }
 
 /** What errors are told apart by. */
-function factsOf(error: ErrorLike): Pick<RecordedError, 'name' | 'code' | 'status'> {
+function runEventsOf(error: ErrorLike): Pick<RecordedError, 'name' | 'code' | 'status'> {
   const { code } = error;
   const kept =
     typeof code === 'string' ? short(code) : typeof code === 'number' && Number.isFinite(code) ? code : undefined;
@@ -164,11 +163,11 @@ function framesOf({ stack }: ErrorLike, code: string | number | undefined): stri
 function part(error: unknown, depth: number, seen: Set<unknown>): RecordedError {
   if (!isErrorLike(error)) return { name: 'Error', message: brief(describeError(error)) };
   seen.add(error);
-  const facts = factsOf(error);
+  const runEvents = runEventsOf(error);
   const cause = causeOf(error, depth, seen);
-  const stack = depth === MOST_CAUSES - 1 ? framesOf(error, facts.code) : undefined;
+  const stack = depth === MOST_CAUSES - 1 ? framesOf(error, runEvents.code) : undefined;
   return {
-    ...facts,
+    ...runEvents,
     message: brief(error.message),
     ...(stack === undefined ? {} : { stack }),
     ...(cause === undefined ? {} : { cause }),

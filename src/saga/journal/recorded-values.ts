@@ -1,7 +1,7 @@
 /**
  * Values of a call as its declaration of today takes them. A command's input and the reply to it were recorded in the versions that their
  * types had then, and those versions with them; the upcasts of the types raise them. Pure. Used wherever what is recorded is needed
- * again: at a replay, when a command is sent again, and when it is undone.
+ * again: at a replay, when a command is sent again, and when it is compensated.
  */
 import { upcastPayload } from '../../message/decode.ts';
 import type { MessageType } from '../../message/message-type.ts';

@@ -1,4 +1,4 @@
-/** What was let in and came too late, as it is kept beside the run for whoever asks how it is doing. Pure. Used by the fold (state.ts). */
+/** What was let in and came too late, as it is kept beside the run for whoever asks how it is doing. Pure. */
 import type { JournalEvent } from './events.ts';
 
 /**

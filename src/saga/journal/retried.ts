@@ -1,9 +1,9 @@
 /**
  * What becomes of a call when a person has its run retried: its attempts begin anew, and where the code had been told that it failed, that
- * is taken back. Pure. Used by the fold of the journal (state.ts) and by the replay.
+ * is taken back. Pure.
  */
 import { newSpent, type Spent } from './budget.ts';
-import type { CallAnew, CallKind, JournalEvent, JournalRow, StuckWhy } from './events.ts';
+import type { CallReissue, CallKind, JournalEvent, JournalRow, StuckWhy } from './events.ts';
 
 interface Attempted {
   readonly kind: CallKind;
@@ -26,11 +26,11 @@ export function attemptAgain(call: Attempted, why: StuckWhy, at: number): void {
   call.doubt ||= call.attempts > 0 || why === 'in doubt' || (why === 'code' && kind === 'step');
   // Its whole time has stood still with it.
   if (until !== null && (kind === 'step' || kind === 'transaction')) call.until = until + at - call.calledAt;
-  countAnew(call, at);
+  resetBudget(call, at);
 }
 
 /** Of one that had failed. */
-export function openAnew(call: Attempted, anew: CallAnew, at: number): void {
+export function reopen(call: Attempted, anew: CallReissue, at: number): void {
   // What came to light afterwards was never told; whoever is asked again says it once more.
   call.doubt ||= call.outcome === 'done';
   call.outcome = 'open';
@@ -38,10 +38,10 @@ export function openAnew(call: Attempted, anew: CallAnew, at: number): void {
   call.until = anew.until ?? null;
   call.child = anew.child ?? call.child;
   call.round = anew.round ?? call.round;
-  countAnew(call, at);
+  resetBudget(call, at);
 }
 
-function countAnew(call: Attempted, at: number): void {
+function resetBudget(call: Attempted, at: number): void {
   call.attempts = 0;
   call.calledAt = at;
   call.retryAt = null;

@@ -4,19 +4,19 @@
  */
 import { newSpent, spend, type Spent } from './budget.ts';
 import {
-  isOfUndoing,
+  isOfCompensating,
   WHOLE_RUN,
-  type CallAnew,
+  type CallReissue,
   type CallKind,
   type JournalEvent,
   type RecordedError,
   type StuckWhy,
-  type UndoReason,
+  type CompensationReason,
 } from './events.ts';
 import { withRefused, type RefusedAct } from './refused.ts';
-import { attemptAgain, openAnew } from './retried.ts';
+import { attemptAgain, reopen } from './retried.ts';
 import { keepSignal, takeSignal, type BufferedSignal } from './kept-signals.ts';
-import { newUndo, type UndoState } from './undo-state.ts';
+import { newCompensation, type CompensationState } from './compensation-state.ts';
 
 export interface CallState {
   readonly id: string;
@@ -24,7 +24,7 @@ export interface CallState {
   /** Declared name. */
   readonly step: string;
   readonly pivot: boolean;
-  /** It was recorded as one that can be undone. */
+  /** It was recorded as one that can be compensated. */
   readonly undoable: boolean;
   /** Of its message type, or of the child's saga, when it was recorded; null: not known. */
   readonly version: number | null;
@@ -58,7 +58,7 @@ export interface CallState {
   retryAt: number | null;
   /** Of the budget for attempts. */
   spent: Spent;
-  undo: UndoState | null;
+  compensation: CompensationState | null;
   /** verify() could not say; the compensation must bear either. Not recorded. */
   unverifiable: boolean;
   /** How often verify() failed, and when it is asked again. Not recorded. */
@@ -85,15 +85,15 @@ export interface RunState {
   signalBytes: number;
   /** Null until there is one. */
   signalIds: Set<string> | null;
-  phase: 'forward' | 'undoing' | 'completed' | 'undone';
+  phase: 'forward' | 'compensating' | 'completed' | 'compensated';
   /** A child that is done and waits for its parent. */
   held: boolean;
   stuck: Stuck | null;
-  reason: UndoReason | null;
-  /** Why it is being undone. */
+  reason: CompensationReason | null;
+  /** Why it is being compensated. */
   error: RecordedError | null;
   pivoted: boolean;
-  /** Calls whose undoing a person had left out. */
+  /** Calls whose compensating a person had left out. */
   readonly skipped: string[];
   /** What came too late, the last of it. Replaced, never changed. */
   refused: readonly RefusedAct[];
@@ -168,7 +168,7 @@ export function apply(state: RunState, event: JournalEvent, at: number): void {
       return;
     case 'trying':
       withCall(state, event.call, (call) => {
-        (call.undo?.state === 'open' ? call.undo : call).spent.trying = true;
+        (call.compensation?.state === 'open' ? call.compensation : call).spent.trying = true;
       });
       return;
     case 'done':
@@ -204,7 +204,7 @@ export function apply(state: RunState, event: JournalEvent, at: number): void {
       state.refused = withRefused(state.refused, event);
       return;
     case 'undoing':
-      state.phase = 'undoing';
+      state.phase = 'compensating';
       state.held = false;
       state.reason = event.reason;
       state.error = event.error ?? null;
@@ -220,19 +220,19 @@ export function apply(state: RunState, event: JournalEvent, at: number): void {
       return;
     case 'compensating':
       withCall(state, event.call, (call) => {
-        call.undo = newUndo(event.round, at);
+        call.compensation = newCompensation(event.round, at);
       });
       return;
     case 'compensation failed':
-      withUndo(state, event.call, (undo) => {
-        undo.attempts = event.attempt;
-        undo.retryAt = event.retryAt ?? null;
-        spend(undo.spent, event);
+      withCompensation(state, event.call, (compensation) => {
+        compensation.attempts = event.attempt;
+        compensation.retryAt = event.retryAt ?? null;
+        spend(compensation.spent, event);
       });
       return;
     case 'compensated':
-      if (isOfUndoing(state.stuck?.why) && state.stuck?.call === event.call) state.stuck = null;
-      endUndo(state, event.call, at);
+      if (isOfCompensating(state.stuck?.why) && state.stuck?.call === event.call) state.stuck = null;
+      endCompensation(state, event.call, at);
       return;
     case 'stuck':
       state.stuck = { why: event.why, call: event.call ?? null, error: event.error, of: event.of ?? [] };
@@ -243,12 +243,12 @@ export function apply(state: RunState, event: JournalEvent, at: number): void {
     case 'skipped':
       state.stuck = null;
       state.skipped.push(event.call);
-      endUndo(state, event.call, at);
+      endCompensation(state, event.call, at);
       return;
     case 'resolved':
       state.stuck = null;
       if (event.call === WHOLE_RUN) return;
-      if (event.as === 'compensated') endUndo(state, event.call, at);
+      if (event.as === 'compensated') endCompensation(state, event.call, at);
       return;
     case 'held':
       state.held = true;
@@ -260,7 +260,7 @@ export function apply(state: RunState, event: JournalEvent, at: number): void {
       if (event.result !== undefined) state.result = textOf(event.result);
       return;
     case 'undone':
-      state.phase = 'undone';
+      state.phase = 'compensated';
       return;
   }
 }
@@ -299,7 +299,7 @@ export function applyCalled(
     calledAt: at,
     retryAt: null,
     spent: newSpent(at),
-    undo: null,
+    compensation: null,
     unverifiable: false,
     asked: { attempts: 0, againAt: null },
   };
@@ -342,12 +342,12 @@ function settle(state: RunState, call: CallState, outcome: CallState['outcome'])
 function applyLateReply(call: CallState, event: Extract<JournalEvent, { t: 'late reply' }>): void {
   if (event.outcome === 'rejected') {
     // A definite no, unless a compensation for it is on its way already: then that one ends it.
-    if (call.undo === null && (call.outcome === 'failed' || call.degraded)) call.doubt = false;
+    if (call.compensation === null && (call.outcome === 'failed' || call.degraded)) call.doubt = false;
     return;
   }
   cameToLight(call, event.output);
-  // A compensation that came before what it was to undo may have found nothing.
-  if (call.undo !== null) call.undo.again = true;
+  // A compensation that came before what it was to compensate may have found nothing.
+  if (call.compensation !== null) call.compensation.again = true;
 }
 
 /** It happened after all. Where a fallback stood in, the run counts on that and not on this. */
@@ -360,27 +360,27 @@ function cameToLight(call: CallState, output: unknown): void {
   call.outputVersion = null;
 }
 
-function applyRetried(state: RunState, anew: readonly CallAnew[], at: number): void {
+function applyRetried(state: RunState, anew: readonly CallReissue[], at: number): void {
   const { stuck } = state;
   state.stuck = null;
-  for (const each of anew) withCall(state, each.call, (call) => openAnew(call, each, at));
+  for (const each of anew) withCall(state, each.call, (call) => reopen(call, each, at));
   if (anew.length > 0) {
     state.open.splice(0, Infinity, ...[...state.calls.values()].filter(({ outcome }) => outcome === 'open'));
     state.failedSince = state.failedSince.filter((id) => !anew.some(({ call }) => call === id));
   }
   if (stuck?.call === null || stuck === null) return;
   withCall(state, stuck.call, (call) => {
-    if (call.undo?.state === 'open') {
-      Object.assign(call.undo, { attempts: 0, startedAt: at, retryAt: null, spent: newSpent(at) });
+    if (call.compensation?.state === 'open') {
+      Object.assign(call.compensation, { attempts: 0, startedAt: at, retryAt: null, spent: newSpent(at) });
     } else if (call.outcome === 'open') attemptAgain(call, stuck.why, at);
   });
 }
 
-function endUndo(state: RunState, id: string, at: number): void {
+function endCompensation(state: RunState, id: string, at: number): void {
   withCall(state, id, (call) => {
-    call.undo ??= newUndo(1, at);
-    call.undo.state = 'done';
-    call.undo.retryAt = null;
+    call.compensation ??= newCompensation(1, at);
+    call.compensation.state = 'done';
+    call.compensation.retryAt = null;
   });
 }
 
@@ -389,8 +389,8 @@ function withCall(state: RunState, id: string, change: (call: CallState) => void
   if (call !== undefined) change(call);
 }
 
-function withUndo(state: RunState, id: string, change: (undo: UndoState) => void): void {
+function withCompensation(state: RunState, id: string, change: (compensation: CompensationState) => void): void {
   withCall(state, id, (call) => {
-    if (call.undo !== null) change(call.undo);
+    if (call.compensation !== null) change(call.compensation);
   });
 }

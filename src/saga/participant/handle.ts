@@ -1,6 +1,6 @@
 /**
  * Declaring how a participant answers commands: `handle(ReserveStock, { reply: StockReserved }, async (command, { tx }) => …)`, and
- * how it undoes them. Used by services; participant.ts takes what `handle` makes.
+ * how it compensates them.
  */
 import type { PoolClient } from 'pg';
 import type { HandlerContext } from '../../inbox/handlers/handler.ts';
@@ -21,7 +21,7 @@ export interface CommandContext<Tx> extends HandlerContext<Tx> {
 
 export interface CompensationContext<Tx, Command, Reply> extends CommandContext<Tx> {
   /**
-   * The command that is undone, as this participant recorded it. Null only with `withoutRecord: 'undo'`: what to undo must then be told
+   * The command that is compensated, as this participant recorded it. Null only with `withoutRecord: 'compensate'`: what to compensate must then be told
    * from the payload alone.
    */
   readonly command: Command | null;
@@ -51,7 +51,7 @@ export interface CompensationHandlerOptions<
   Command extends MessageType,
   Reply extends MessageType,
 > extends CommonOptions {
-  /** The command that it undoes. */
+  /** The command that it compensates. */
   readonly compensates: Command;
   /** The reply type of that command, for the type of `reply` in the context. */
   readonly reply?: Reply | undefined;
@@ -64,7 +64,7 @@ export interface CompensationHandlerOptions<
    * What to do with a compensation whose command is not on record, though its headers say that it was done, and with one that comes
    * without the headers of a saga: refuse it, or run the handler with the payload alone. Default 'refuse'.
    */
-  readonly withoutRecord?: 'refuse' | 'undo' | undefined;
+  readonly withoutRecord?: 'refuse' | 'compensate' | undefined;
 }
 
 /** A handler with its types forgotten; made by `handle`. */
@@ -76,7 +76,7 @@ export interface ParticipantHandler<Tx> {
   readonly compensates: MessageType | null;
   /** Of a compensation. */
   readonly fromMessage: Trusted;
-  readonly withoutRecord: 'refuse' | 'undo';
+  readonly withoutRecord: 'refuse' | 'compensate';
   readonly options: CommonOptions;
   readonly run: (payload: unknown, context: CompensationContext<Tx, unknown, unknown>) => unknown;
 }
@@ -84,12 +84,12 @@ export interface ParticipantHandler<Tx> {
 type Answer<Reply extends MessageType> = PayloadInput<Reply> | Promise<PayloadInput<Reply>>;
 
 export interface Handle<Tx> {
-  /** Undoes what a command did. It is run only when there is something to undo, and once. */
-  <Undoing extends MessageType, Command extends MessageType, Reply extends MessageType = MessageType>(
-    type: Undoing,
+  /** Compensates what a command did. It is run only when there is something to compensate, and once. */
+  <Compensating extends MessageType, Command extends MessageType, Reply extends MessageType = MessageType>(
+    type: Compensating,
     options: CompensationHandlerOptions<Command, Reply>,
     run: (
-      payload: PayloadOf<Undoing>,
+      payload: PayloadOf<Compensating>,
       context: CompensationContext<Tx, PayloadOf<Command>, PayloadOf<Reply>>,
     ) => unknown,
   ): ParticipantHandler<Tx>;
@@ -138,7 +138,7 @@ function makeHandler(type: MessageType, ...rest: readonly [unknown, unknown?]): 
   if (typeof options !== 'object' || options === null || typeof run !== 'function')
     throw badDefinition(where, 'has no handler', 'Write handle(Type, { reply: Reply }, async (command, { tx }) => …).');
   refuseUnknownOptions(options, ['reply', 'compensates', 'fromMessage', 'withoutRecord', 'retry', 'timeout'], where);
-  const { reply, compensates, retry, timeout, ...ofUndo } = options as GivenOptions;
+  const { reply, compensates, retry, timeout, ...ofCompensation } = options as GivenOptions;
   for (const [name, given] of Object.entries({ reply, compensates })) {
     if (given !== undefined && !isMessage(given))
       throw badDefinition(
@@ -147,13 +147,13 @@ function makeHandler(type: MessageType, ...rest: readonly [unknown, unknown?]): 
         "Declare one with message('topic', { schema }).",
       );
   }
-  const { fromMessage = [], withoutRecord = 'refuse' } = ofUndo;
-  if (compensates === undefined && Object.values(ofUndo).some((given) => given !== undefined))
+  const { fromMessage = [], withoutRecord = 'refuse' } = ofCompensation;
+  if (compensates === undefined && Object.values(ofCompensation).some((given) => given !== undefined))
     throw badDefinition(where, 'has fromMessage or withoutRecord, but no compensates', 'They belong to compensations.');
   if (!isTrusted(fromMessage))
     throw badDefinition(where, 'has a fromMessage that is no list', "Give names of properties: ['reason'], or 'all'.");
-  if (withoutRecord !== 'refuse' && withoutRecord !== 'undo')
-    throw badDefinition(where, `has withoutRecord ${JSON.stringify(withoutRecord)}`, "Use 'refuse' or 'undo'.");
+  if (withoutRecord !== 'refuse' && withoutRecord !== 'compensate')
+    throw badDefinition(where, `has withoutRecord ${JSON.stringify(withoutRecord)}`, "Use 'refuse' or 'compensate'.");
   return {
     topic: type.topic,
     type,

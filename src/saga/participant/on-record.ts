@@ -10,7 +10,7 @@ export type Trusted = readonly string[] | 'all';
 /**
  * Names of the properties of `payload` whose values the record does not bear. A value is borne when the record has the property of that
  * name with that value; or, where the record has no property of that name, when the value stands anywhere in it. Which is how
- * compensations are made up: from input and output of what they undo.
+ * compensations are made up: from input and output of what they compensate.
  * @param payload as it came in the message, before any schema, with exact numbers
  * @param record the payload of the command, with exact numbers (undefined: none is on record), and what it was answered with
  * @param known further values that the participant knows by itself, such as the run and the call

@@ -1,6 +1,5 @@
 /**
- * What a participant does with a command or a compensation whose record it has looked up: pure functions. Used by participant-work.ts,
- * which applies them.
+ * What a participant does with a command or a compensation whose record it has looked up: pure functions.
  */
 import { HoldfastError, Rejection } from '../../errors.ts';
 import type { Answer, CallRow, StoredCommand } from './participant-store.ts';
@@ -34,7 +33,7 @@ export function decideRepeated(row: CallRow, topic: string): Answer {
           advice:
             row.state === 'tombstone'
               ? 'Its compensation came first, and it must not happen any more.'
-              : 'It was done, and has been undone since.',
+              : 'It was done, and has been compensated since.',
         }),
       );
     case 'done':
@@ -46,16 +45,16 @@ export function decideRepeated(row: CallRow, topic: string): Answer {
 
 export type CompensationDecision =
   | { readonly do: 'answer'; readonly answer: Answer }
-  /** Undo what the record tells. */
-  | { readonly do: 'undo'; readonly command: StoredCommand | null; readonly reply: Answer | null }
-  /** The saga says that it has seen the command done, but there is no record of it: only the message tells what to undo. */
-  | { readonly do: 'undo blind' }
+  /** Compensate what the record tells. */
+  | { readonly do: 'compensate'; readonly command: StoredCommand | null; readonly reply: Answer | null }
+  /** The saga says that it has seen the command done, but there is no record of it: only the message tells what to compensate. */
+  | { readonly do: 'compensate blind' }
   /** The command has not come: see to it that it never will happen. */
   | { readonly do: 'bury' };
 
 /**
  * @param row null when there is none
- * @param compensates topic of the command that it undoes
+ * @param compensates topic of the command that it compensates
  * @param outcome what the saga knows of the command
  */
 export function decideCompensation(
@@ -63,12 +62,12 @@ export function decideCompensation(
   compensates: string,
   outcome: 'done' | 'unknown',
 ): CompensationDecision {
-  if (row === null) return { do: outcome === 'done' ? 'undo blind' : 'bury' };
+  if (row === null) return { do: outcome === 'done' ? 'compensate blind' : 'bury' };
   // The record is what has happened here, whatever the saga was told.
   if (row.state !== 'done') return { do: 'answer', answer: DONE };
   if (row.command !== null && row.command.topic !== compensates)
     return { do: 'answer', answer: refusal(otherCommand(compensates, row.command.topic)) };
-  return { do: 'undo', command: row.command, reply: row.reply };
+  return { do: 'compensate', command: row.command, reply: row.reply };
 }
 
 function otherCommand(topic: string, recorded: string): HoldfastError {
@@ -78,7 +77,7 @@ function otherCommand(topic: string, recorded: string): HoldfastError {
   });
 }
 
-/** A compensation that is handled as a command would find its own call on record, and undo nothing. */
+/** A compensation that is handled as a command would find its own call on record, and compensate nothing. */
 export function notACompensation(participant: string, topic: string): HoldfastError {
   return new HoldfastError(
     'HF_SAGA_DEFINITION',
@@ -87,11 +86,11 @@ export function notACompensation(participant: string, topic: string): HoldfastEr
   );
 }
 
-/** Nothing but the message says that there is something to undo, and messages can be forged. */
+/** Nothing but the message says that there is something to compensate, and messages can be forged. */
 export function noRecord(topic: string): HoldfastError {
-  return new HoldfastError('HF_NOT_ON_RECORD', `There is no record of the command that ${topic} is to undo.`, {
+  return new HoldfastError('HF_NOT_ON_RECORD', `There is no record of the command that ${topic} is to compensate.`, {
     advice:
-      'Undo it by hand and settle the call; raise callRetention when it was pruned. With handle(…, { withoutRecord: "undo" }) such messages are taken at their word.',
+      'Compensate it by hand and settle the call; raise callRetention when it was pruned. With handle(…, { withoutRecord: "compensate" }) such messages are taken at their word.',
     details: { topic },
   });
 }
@@ -101,7 +100,7 @@ export function strangePayload(topic: string, names: readonly string[]): Holdfas
   const shown = names.slice(0, 10).map((name) => JSON.stringify(name.slice(0, 100)));
   return new HoldfastError(
     'HF_NOT_ON_RECORD',
-    `${topic} asks for what the command that it undoes does not have on record: ${shown.join(', ')}.`,
+    `${topic} asks for what the command that it compensates does not have on record: ${shown.join(', ')}.`,
     {
       advice:
         'Take them from the command and reply of the context, or name in handle(…, { fromMessage: […] }) what the message may say freely.',
@@ -110,7 +109,7 @@ export function strangePayload(topic: string, names: readonly string[]): Holdfas
   );
 }
 
-/** A compensation's handler that is run for a command would undo what nobody has done. */
+/** A compensation's handler that is run for a command would compensate what nobody has done. */
 export function notACommand(participant: string, topic: string): HoldfastError {
   return new HoldfastError(
     'HF_SAGA_DEFINITION',

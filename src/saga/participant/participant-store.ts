@@ -1,7 +1,6 @@
 /**
  * The table `participant_call`: what a participant has done for a call of a run. Its primary key is what a command, its resends and its
  * compensation meet at: whoever comes second waits for the first one's transaction and then sees what came of it.
- * Used by participant.ts and what stands behind it.
  */
 import { HoldfastError } from '../../errors.ts';
 import { memberText } from '../../message/exact-json.ts';
@@ -11,7 +10,7 @@ import { quoteIdentifier } from '../../postgres/quoting.ts';
 /**
  * - done: the command had its effect
  * - rejected: it had none, for good
- * - compensated: it had one, which was undone
+ * - compensated: it had one, which was compensated
  * - tombstone: its compensation came first, so that it is refused when it comes
  */
 export type CallState = 'done' | 'rejected' | 'compensated' | 'tombstone';

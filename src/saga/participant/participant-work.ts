@@ -1,6 +1,6 @@
 /**
  * One command or compensation, within the transaction that a consumer has opened for it: the record of the call, the handler, the
- * answer. All of it commits together with the inbox mark, or not at all. Used by participant.ts.
+ * answer. All of it commits together with the inbox mark, or not at all.
  */
 import { HoldfastError, isHoldfastError, PermanentError } from '../../errors.ts';
 import type { OutboxPort } from '../../inbox/handlers/handler-run.ts';
@@ -40,7 +40,7 @@ export interface Lent<Tx> {
   takeBack(): void;
 }
 
-/** What came of a message: `repeated` was answered from the record, `nothing` had nothing to undo. */
+/** What came of a message: `repeated` was answered from the record, `nothing` had nothing to compensate. */
 export type CallOutcome = 'done' | 'rejected' | 'repeated' | 'compensated' | 'tombstone' | 'nothing' | 'by hand';
 
 /** What all messages of a participant share. */
@@ -87,7 +87,7 @@ export async function answerMessage<Tx>(
   const saga = readSagaCall(context.message.headers);
   const work: Work<Tx> = { ...received, shared, handler, context, execute: shared.executorOf(context.tx) };
   if (saga === null) {
-    // No call, so no record of one: what it would undo is told by the message alone.
+    // No call, so no record of one: what it would compensate is told by the message alone.
     if (handler.compensates !== null && handler.withoutRecord === 'refuse') throw forGood(noRecord(handler.topic));
     await runHandler(work, null, { command: null, reply: null });
     count(work, 'by hand');
@@ -148,10 +148,10 @@ async function answerCompensation<Tx>(work: Work<Tx>, saga: SagaCall): Promise<A
       );
     return [decision.answer, refused ? 'rejected' : 'nothing'];
   }
-  const misfit = misfitOf(work, saga, decision);
-  if (misfit !== null) {
-    shared.log.error({ err: misfit, runId: saga.runId, call: saga.call }, 'a compensation does not fit its call');
-    return [refusal(misfit), 'rejected'];
+  const mismatch = mismatchOf(work, saga, decision);
+  if (mismatch !== null) {
+    shared.log.error({ err: mismatch, runId: saga.runId, call: saga.call }, 'a compensation does not fit its call');
+    return [refusal(mismatch), 'rejected'];
   }
   await execute(SAVEPOINT, []);
   const record = await recordFor(work, saga, decision);
@@ -161,15 +161,16 @@ async function answerCompensation<Tx>(work: Work<Tx>, saga: SagaCall): Promise<A
     await execute(UNDO, []);
     return [refusal(result.error), 'rejected'];
   }
-  if (decision.do === 'undo') await settled(handler.topic, () => store.compensated(execute, saga));
+  if (decision.do === 'compensate') await settled(handler.topic, () => store.compensated(execute, saga));
   return [DONE, 'compensated'];
 }
 
-type Undoing = Exclude<CompensationDecision, { readonly do: 'answer' | 'bury' }>;
+type Compensating = Exclude<CompensationDecision, { readonly do: 'answer' | 'bury' }>;
 
 /** Why a compensation is not carried out: what it asks for is not what was recorded. Null when it is. */
-function misfitOf<Tx>({ handler, text }: Work<Tx>, saga: SagaCall, decision: Undoing): HoldfastError | null {
-  if (decision.do === 'undo blind') return handler.withoutRecord === 'undo' ? null : noRecord(handler.topic);
+function mismatchOf<Tx>({ handler, text }: Work<Tx>, saga: SagaCall, decision: Compensating): HoldfastError | null {
+  if (decision.do === 'compensate blind')
+    return handler.withoutRecord === 'compensate' ? null : noRecord(handler.topic);
   const { runId, call } = saga;
   const known = [runId, call, `${runId}:${call}`];
   const { command, reply } = decision;
@@ -193,13 +194,13 @@ interface Record {
 async function recordFor<Tx>(
   { shared, handler, execute }: Work<Tx>,
   saga: SagaCall,
-  decision: Undoing,
+  decision: Compensating,
 ): Promise<Record | null> {
-  if (decision.do === 'undo blind') {
+  if (decision.do === 'compensate blind') {
     if (!(await shared.store.bury(execute, saga, 'compensated'))) return null;
     shared.log.warn(
       { runId: saga.runId, call: saga.call },
-      'the record of a command is gone: it is undone from the payload alone',
+      'the record of a command is gone: it is compensated from the payload alone',
     );
     return { command: null, reply: null };
   }
@@ -237,7 +238,7 @@ type Result =
   | { readonly kind: 'returned'; readonly value: unknown }
   | { readonly kind: 'refused'; readonly error: unknown };
 
-/** A definite no, Rejection or PermanentError, becomes a result: what the handler wrote is to be undone and nothing else. */
+/** A definite no, Rejection or PermanentError, becomes a result: what the handler wrote is to be compensated and nothing else. */
 async function runRefusable<Tx>(work: Work<Tx>, saga: SagaCall, record: Record): Promise<Result> {
   try {
     return { kind: 'returned', value: await runHandler(work, saga, record) };

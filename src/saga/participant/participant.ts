@@ -41,7 +41,7 @@ export type ParticipantHandlers<Tx> =
 interface OwnOptions<Tx> {
   readonly handlers: ParticipantHandlers<Tx>;
   /**
-   * How long the record of a command that was done, and of its undoing, is kept; default '365d'. Must exceed the longest time that a
+   * How long the record of a command that was done, and of its compensation, is kept; default '365d'. Must exceed the longest time that a
    * run may lie between a command and its compensation. What had no effect is kept for `retention`, as the inbox is.
    */
   readonly callRetention?: Duration | undefined;
@@ -171,7 +171,7 @@ function assemble<Tx>(
     throw badDefinition(
       where,
       'keeps what it has done for a shorter time (callRetention) than its inbox (retention)',
-      'Raise callRetention above the longest time that a run may wait before it is undone.',
+      'Raise callRetention above the longest time that a run may wait before it is compensated.',
     );
   }
   const log = safeLogger(options.log).child({ consumer: name });
@@ -272,7 +272,7 @@ function checkHandlers<Tx>(
       );
     byTopic.set(handler.topic, handler);
   }
-  const undoneBy = new Map<string, string>();
+  const compensatedBy = new Map<string, string>();
   for (const { topic, compensates, reply } of byTopic.values()) {
     if (compensates === null) continue;
     const command = byTopic.get(compensates.topic);
@@ -282,19 +282,19 @@ function checkHandlers<Tx>(
         `has ${topic}, which compensates ${compensates.topic}, but does not handle that as a command`,
         'Handle both in one participant: they meet at its record of the call.',
       );
-    const twin = undoneBy.get(compensates.topic);
+    const twin = compensatedBy.get(compensates.topic);
     if (twin !== undefined)
       throw badDefinition(
         where,
         `has two compensations for ${compensates.topic}: ${twin} and ${topic}`,
         'Leave one of them away.',
       );
-    undoneBy.set(compensates.topic, topic);
+    compensatedBy.set(compensates.topic, topic);
     if (reply !== null && !sameType(reply, command.reply))
       throw badDefinition(
         where,
         `has ${topic} with the reply ${reply.topic}, but ${compensates.topic} is answered with ${command.reply?.topic ?? 'nothing'}`,
-        'In a compensation, reply is the reply type of the command that it undoes.',
+        'In a compensation, reply is the reply type of the command that it compensates.',
       );
   }
   return byTopic;

@@ -1,5 +1,5 @@
 /**
- * The id of a run that another run starts. Pure. Used by the forward path.
+ * The id of a run that another run starts. Pure.
  *
  * It follows from the parent and the call: after a restore to an earlier moment the parent starts the same child again, whose steps then
  * have the idempotency keys they had, and the other side recognises them.

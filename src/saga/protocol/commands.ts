@@ -1,6 +1,6 @@
 /**
  * The messages of a run: commands, compensations of commands, and what is emitted, made ready for the outbox with the headers that
- * participants answer by. Used by the forward path and by the undoing.
+ * participants answer by.
  */
 import { encodePayload } from '../../message/payload.ts';
 import type { MessageType } from '../../message/message-type.ts';
@@ -10,7 +10,7 @@ import { wireCall } from '../definition/call-id.ts';
 import { raisedInput } from '../journal/recorded-values.ts';
 import { valueOf, type CallState } from '../journal/state.ts';
 import type { CommandStep, EmitStep } from '../definition/steps.ts';
-import { knownAsDone, undoOf } from '../journal/undo.ts';
+import { knownAsDone, compensationOf } from '../journal/compensation.ts';
 import { writeSagaCall } from './wire.ts';
 
 /** What is needed to know of the run. */
@@ -50,7 +50,7 @@ export async function prepareCommand(sender: Sender, request: CommandRequest): P
   return prepare(sender, type, raisedInput(definition, request.version ?? null, valueOf(input)), headers);
 }
 
-/** The message that undoes a call. Rejects as well with what the user's `payload` throws. */
+/** The message that compensates a call. Rejects as well with what the user's `payload` throws. */
 export async function prepareCompensation(
   sender: Sender,
   definition: CommandStep | EmitStep,
@@ -58,7 +58,7 @@ export async function prepareCompensation(
 ): Promise<string | null> {
   if (definition.compensate === null) return null;
   const done = knownAsDone(call);
-  const payload = definition.compensate.payload(undoOf(sender.id, call, definition));
+  const payload = definition.compensate.payload(compensationOf(sender.id, call, definition));
   const headers =
     definition.kind === 'command'
       ? writeSagaCall({

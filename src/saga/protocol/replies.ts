@@ -1,5 +1,5 @@
 /**
- * The way of replies into sagas: a consumer in the sagas' database that turns each reply into mail for its run, once. Workers embed
+ * The way of replies into sagas: a consumer in the sagas' database that turns each reply into a message for its run, once. Workers embed
  * it when they are given `replies`; it can also run by itself.
  */
 import type { PoolClient } from 'pg';
@@ -22,7 +22,7 @@ import { altersNumbers, memberText } from '../../message/exact-json.ts';
 import type { Database } from '../../postgres/database.ts';
 import { quoteIdentifier } from '../../postgres/quoting.ts';
 import { MOVES } from '../journal/events.ts';
-import type { MailBody } from '../store/store.ts';
+import type { RunMessageBody } from '../store/store.ts';
 import type { Transport } from '../../transport/port.ts';
 import { DEFAULT_REPLY_TOPIC, sagaReply, type SagaReply } from './wire.ts';
 
@@ -35,7 +35,7 @@ export interface SagaRepliesOptions
 }
 
 export const DEFAULT_REPLY_DESTINATION = 'saga-replies';
-/** Also of finished runs: a late reply may tell that something has to be undone. */
+/** Also of finished runs: a late reply may tell that something has to be compensated. */
 const ANY_STATUS = Object.keys(MOVES);
 
 /**
@@ -70,7 +70,7 @@ export function sagaReplies(options: SagaRepliesOptions): Consumer {
       onReply(topic, async (reply, { tx }) => {
         const { rows } = await tx.query<{ answer: { accepted: boolean } }>(sql, [
           reply.runId,
-          JSON.stringify(mailOf(reply)),
+          JSON.stringify(runMessagesOf(reply)),
           ANY_STATUS,
         ]);
         const delivered = rows[0]?.answer.accepted === true;
@@ -139,7 +139,7 @@ function stray(queue: string, { runId, call, to }: SagaReply): HoldfastError {
   });
 }
 
-function mailOf({ call, to, outcome, output, outputText, outputVersion, error }: ReadReply): MailBody {
+function runMessagesOf({ call, to, outcome, output, outputText, outputVersion, error }: ReadReply): RunMessageBody {
   return {
     kind: 'reply',
     call,

@@ -12,14 +12,14 @@ import { replay } from './replay.ts';
 import { apply, emptyState, valueOf, type CallState, type RunState } from '../journal/state.ts';
 import { turn } from './turn.ts';
 import { breaksPromise, hasOtherChild } from '../journal/promises.ts';
-import { mayHaveHappened } from '../journal/undo.ts';
+import { mayHaveHappened } from '../journal/compensation.ts';
 
 export type ReplayVerdict =
   /** `next`: the calls that the code makes beyond the journal, by id. `ended`: it came to its end. */
   | { readonly kind: 'fits'; readonly next: readonly string[]; readonly ended: boolean }
   | {
-      readonly kind: 'misfit';
-      /** undefined step: the code may fit, and yet the run could not be undone any more. */
+      readonly kind: 'mismatch';
+      /** undefined step: the code may fit, and yet the run could not be compensated any more. */
       readonly why: 'non-determinism' | 'outside await' | 'undefined step';
       /** What the journal has. Null: it has nothing to do with it. */
       readonly journal: string | null;
@@ -58,7 +58,7 @@ export async function checkReplay(
   const gone = undefinedStep(saga, state, options.beside ?? []);
   if (gone !== undefined) return undefinedVerdict(saga, gone);
   // Its code is not run any more.
-  if (state.phase === 'undoing') return { kind: 'fits', next: [], ended: false };
+  if (state.phase === 'compensating') return { kind: 'fits', next: [], ended: false };
   const make = () =>
     createFlow({
       saga: saga as Saga,
@@ -70,7 +70,7 @@ export async function checkReplay(
   if (fit.kind === 'fits') return { kind: 'fits', next: fit.calls.map(({ id }) => id), ended: fit.ending !== null };
   const { message } = fit.error;
   return {
-    kind: 'misfit',
+    kind: 'mismatch',
     why: fit.why,
     journal: fit.sides?.journal ?? null,
     code: fit.sides?.code ?? message,
@@ -78,11 +78,11 @@ export async function checkReplay(
   };
 }
 
-/** A call that would have to be undone if the run were, and whose step is not declared, or no longer with what undoes it. */
+/** A call that would have to be compensated if the run were, and whose step is not declared, or no longer with what compensates it. */
 function undefinedStep(saga: AnySaga, state: RunState, beside: readonly AnySaga[]): CallState | undefined {
-  if (state.phase === 'completed' || state.phase === 'undone') return undefined;
+  if (state.phase === 'completed' || state.phase === 'compensated') return undefined;
   for (const call of state.calls.values()) {
-    if (call.kind === 'sleep' || call.kind === 'wait' || call.undo?.state === 'done') continue;
+    if (call.kind === 'sleep' || call.kind === 'wait' || call.compensation?.state === 'done') continue;
     if (call.outcome !== 'open' && !mayHaveHappened(call)) continue;
     const step = stepOf(saga, call.step);
     if (step?.kind !== call.kind || breaksPromise(call, step)) return call;
@@ -99,12 +99,12 @@ function undefinedVerdict(saga: AnySaga, call: CallState): ReplayVerdict {
   let code = `declares no ${call.kind} ${call.step}`;
   if (step?.kind === 'child' && hasOtherChild(call, step))
     code = `declares ${step.saga.name} in version ${step.saga.version}, and that child is of version ${String(call.version)}, which must be offered beside it`;
-  else if (step?.kind === call.kind) code = `declares it without what undoes it, which it had when it was called`;
+  else if (step?.kind === call.kind) code = `declares it without what compensates it, which it had when it was called`;
   return {
-    kind: 'misfit',
+    kind: 'mismatch',
     why: 'undefined step',
     journal,
     code,
-    message: `The journal ${journal}, which may have to be undone; ${saga.name} version ${saga.version} ${code}.`,
+    message: `The journal ${journal}, which may have to be compensated; ${saga.name} version ${saga.version} ${code}.`,
   };
 }

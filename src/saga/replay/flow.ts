@@ -28,11 +28,11 @@ export interface NewCall {
   readonly untilAt: number | null;
 }
 
-export type Told =
+export type Outcome =
   | { readonly kind: 'done'; readonly value: unknown }
   | { readonly kind: 'failed'; readonly error: Error };
 
-export type Ending =
+export type CodeEnding =
   | { readonly kind: 'returned'; readonly result: string | undefined }
   /** `of`: the calls whose failures it threw, as they were told or as causes of its own error. */
   | { readonly kind: 'threw'; readonly error: unknown; readonly of: readonly string[] };
@@ -41,14 +41,14 @@ export interface Flow {
   /** Runs the code up to its first await. `at`: what now() gives. */
   begin(at: number): void;
   /** Settles the call; the code goes on in the microtasks that follow. */
-  tell(callId: string, told: Told, at: number): void;
+  tell(callId: string, told: Outcome, at: number): void;
   /** After a turn of the event loop: what the code did. Closes the window in which it may act. */
   look(): Looked;
 }
 
 export interface Looked {
   readonly calls: readonly NewCall[];
-  readonly ending: Ending | null;
+  readonly ending: CodeEnding | null;
   /** It waits for something that is no step. */
   readonly violation: RecordedError | null;
 }
@@ -77,7 +77,7 @@ export function createFlow(options: FlowOptions): Flow {
   let pending = 0;
   let counters: Map<string, number> | null = null;
   let fresh: NewCall[] = [];
-  let ending: Ending | null = null;
+  let ending: CodeEnding | null = null;
   let violation: RecordedError | null = null;
   /** Whether it is the code's turn. */
   let open = false;
@@ -87,7 +87,7 @@ export function createFlow(options: FlowOptions): Flow {
   let strays: Map<Promise<unknown>, unknown> | null = null;
   /** What it was told that failed, by the error it was told. */
   let failures: Map<unknown, string> | null = null;
-  const threw = (error: unknown): Ending => ({ kind: 'threw', error, of: callsBehind(error, failures) });
+  const threw = (error: unknown): CodeEnding => ({ kind: 'threw', error, of: callsBehind(error, failures) });
 
   const owner: Owner = {
     stray(error, promise) {
@@ -232,7 +232,7 @@ export function createFlow(options: FlowOptions): Flow {
     }
   }
 
-  function end(how: () => Ending): void {
+  function end(how: () => CodeEnding): void {
     if (!open) {
       violation ??= outside('ended at a moment when it had been told nothing');
       return;

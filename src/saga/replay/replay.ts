@@ -1,11 +1,11 @@
 /**
  * Runs the code of a saga against a journal: every recorded outcome is told in its place, and every call the code makes must be the
- * one that is recorded there. Used by the engine when it takes up a run, and by the check of stored histories (check-replay.ts).
+ * one that is recorded there.
  */
 import { isDeepStrictEqual } from 'node:util';
 import { describeError } from '../../runtime/describe-error.ts';
 import type { JournalEvent, JournalRow, RecordedError, StuckWhy } from '../journal/events.ts';
-import type { Ending, Flow, NewCall } from './flow.ts';
+import type { CodeEnding, Flow, NewCall } from './flow.ts';
 import { stepOf, type AnySaga } from '../definition/definition.ts';
 import { rebuildError } from '../journal/recorded-error.ts';
 import { takenBack } from '../journal/retried.ts';
@@ -15,9 +15,9 @@ import { quickTurn } from './turn.ts';
 
 export type Fit =
   /** `calls`: what it asked for beyond the journal. `ending`: it came to its end. */
-  | { readonly kind: 'fits'; readonly calls: readonly NewCall[]; readonly ending: Ending | null }
+  | { readonly kind: 'fits'; readonly calls: readonly NewCall[]; readonly ending: CodeEnding | null }
   | {
-      readonly kind: 'misfit';
+      readonly kind: 'mismatch';
       readonly why: Extract<StuckWhy, 'non-determinism' | 'outside await'>;
       readonly error: RecordedError;
       /** What stands against what; null where the code does what it never may. */
@@ -80,7 +80,7 @@ async function replayAt(
 ): Promise<Replayed> {
   const steps = new Map<string, string>();
   const asked: NewCall[] = [];
-  let ending: Ending | null = null;
+  let ending: CodeEnding | null = null;
   let outside: RecordedError | null = null;
   let told = 0;
 
@@ -98,22 +98,22 @@ async function replayAt(
     }
     ending = looked.ending;
   };
-  const misfits = (fit: Omit<Extract<Fit, { kind: 'misfit' }>, 'kind'>): Replayed => ({
-    fit: { kind: 'misfit', ...fit },
+  const mismatches = (fit: Omit<Extract<Fit, { kind: 'mismatch' }>, 'kind'>): Replayed => ({
+    fit: { kind: 'mismatch', ...fit },
     flow,
   });
 
   const past = takenBack(journal);
   // Called in answer to a failure that was taken back: the code does not ask for it now, and is not told of it.
   const aside = new Set<string>();
-  const isToBeTold = (event: JournalEvent): boolean =>
+  const isToBeSettled = (event: JournalEvent): boolean =>
     !past.failures.has(event) && !('call' in event && event.call !== undefined && aside.has(event.call));
-  const last = journal.findLast(({ events }) => events.some(isTold))?.events.findLast(isTold);
+  const last = journal.findLast(({ events }) => events.some(isSettled))?.events.findLast(isSettled);
   flow.begin(journal[0]?.at ?? 0);
   await look(true);
   for (const { at, events } of journal) {
     for (const event of events) {
-      if (outside !== null) return misfits({ why: 'outside await', error: outside, sides: null });
+      if (outside !== null) return mismatches({ why: 'outside await', error: outside, sides: null });
       // From there on the code was not run.
       if (event.t === 'undoing') return { fit: { kind: 'fits', calls: [], ending }, flow };
       if (event.t === 'called' && past.calls.has(event)) {
@@ -125,32 +125,32 @@ async function replayAt(
         aside.delete(event.call);
         const call = asked.shift();
         const sides = compare(saga, event, call, ending);
-        if (sides !== null) return misfits({ why: 'non-determinism', error: misfit(sides), sides });
+        if (sides !== null) return mismatches({ why: 'non-determinism', error: mismatch(sides), sides });
         steps.set(event.call, event.step);
-      } else if (ending === null && isTold(event) && isToBeTold(event)) {
+      } else if (ending === null && isSettled(event) && isToBeSettled(event)) {
         // What the code does to a value must not be seen the second time.
         tellRecorded(saga, flow, haste && event.t === 'done' ? copyOf(event) : event, at, steps);
         await look(event === last);
       }
     }
   }
-  if (outside !== null) return misfits({ why: 'outside await', error: outside, sides: null });
+  if (outside !== null) return mismatches({ why: 'outside await', error: outside, sides: null });
   return { fit: { kind: 'fits', calls: asked, ending }, flow };
 }
 
-function copyOf(event: Extract<Told, { t: 'done' }>): Told {
+function copyOf(event: Extract<Outcome, { t: 'done' }>): Outcome {
   const { output } = event;
   return typeof output === 'object' && output !== null ? { ...event, output: valueOf(JSON.stringify(output)) } : event;
 }
 
-type Told = Extract<JournalEvent, { t: 'done' | 'timed out' | 'failed' }>;
+type Outcome = Extract<JournalEvent, { t: 'done' | 'timed out' | 'failed' }>;
 
 /** Whether the event is something the code is told. */
-function isTold(event: JournalEvent): event is Told {
+function isSettled(event: JournalEvent): event is Outcome {
   return event.t === 'done' || event.t === 'timed out' || event.t === 'failed';
 }
 
-function tellRecorded(saga: AnySaga, flow: Flow, event: Told, at: number, steps: ReadonlyMap<string, string>): void {
+function tellRecorded(saga: AnySaga, flow: Flow, event: Outcome, at: number, steps: ReadonlyMap<string, string>): void {
   if (event.t === 'done') {
     const step = stepOf(saga, steps.get(event.call) ?? '');
     const value = orAsItIs(event.output, (output) => raisedOutput(step, event.version ?? null, output));
@@ -162,7 +162,7 @@ function tellRecorded(saga: AnySaga, flow: Flow, event: Told, at: number, steps:
 type Called = Extract<JournalEvent, { t: 'called' }>;
 
 /** Null when the call is the one that is recorded; otherwise both sides. */
-function compare(saga: AnySaga, recorded: Called, call: NewCall | undefined, ending: Ending | null): Sides | null {
+function compare(saga: AnySaga, recorded: Called, call: NewCall | undefined, ending: CodeEnding | null): Sides | null {
   if (call === undefined) {
     const journal = `has the call ${show(recorded)}`;
     if (ending === null) return { journal, code: 'makes no call there' };
@@ -195,7 +195,7 @@ function orAsItIs(recorded: unknown, raise: (recorded: unknown) => unknown): unk
   }
 }
 
-function misfit({ journal, code }: Sides): RecordedError {
+function mismatch({ journal, code }: Sides): RecordedError {
   return {
     name: 'HoldfastError',
     code: 'HF_NON_DETERMINISM',

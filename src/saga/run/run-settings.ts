@@ -1,5 +1,5 @@
 /**
- * What is the same for all runs of a worker: limits, where replies are expected, and whom it tells. Used by the runs and the engine.
+ * What is the same for all runs of a worker: limits, where replies are expected, and whom it tells.
  */
 import type { Logger } from '../../runtime/log.ts';
 import type { ErrorLists } from '../definition/bugs.ts';

@@ -1,6 +1,6 @@
 /**
  * One run in a worker's memory: its state, what is to be committed next, and what is to be begun once that is durable. forward.ts,
- * backward.ts, mail.ts and due.ts decide what is recorded; the engine commits.
+ * compensate.ts, inbound.ts and due.ts decide what is recorded; the engine commits.
  */
 import { IdMap } from '../../runtime/id-map.ts';
 import type { RunSettings } from './run-settings.ts';
@@ -8,18 +8,18 @@ import { stepOf, type Saga } from '../definition/definition.ts';
 import { calledText, doneText, withText } from '../journal/event-text.ts';
 import { endError } from '../journal/end-error.ts';
 import type { JournalEvent, RecordedError, RunStatus, StuckWhy } from '../journal/events.ts';
-import type { Effect, Fact, Misfit, UndoWish } from './facts.ts';
-import type { Ending, Flow } from '../replay/flow.ts';
-import { Gauge } from './gauge.ts';
+import type { Effect, RunEvent, Mismatch, PendingCompensation } from './run-events.ts';
+import type { CodeEnding, Flow } from '../replay/flow.ts';
+import { JournalGauge } from './journal-gauge.ts';
 import type { JournalSize } from '../journal/growth.ts';
 import { recordError, redacted } from '../journal/recorded-error.ts';
 import { outputVersionOf } from '../journal/recorded-values.ts';
-import type { Timer } from './timers.ts';
+import type { Timer } from './timer-heap.ts';
 import { apply, applyCalled, applyDone, emptyState, type CallState, type RunState } from '../journal/state.ts';
 import type { StepDefinition } from '../definition/steps.ts';
-import type { ClaimedRun, Mail, MailBody, NewRun, RunCommit, RunView } from '../store/store.ts';
+import type { ClaimedRun, RunMessage, RunMessageBody, NewRun, RunCommit, RunView } from '../store/store.ts';
 
-export interface Identity {
+export interface RunIdentity {
   readonly id: string;
   readonly claims: number;
   readonly parent: { readonly id: string; readonly call: string } | null;
@@ -31,28 +31,28 @@ export class Run {
   readonly saga: Saga;
   readonly id: string;
   readonly claims: number;
-  readonly parent: Identity['parent'];
+  readonly parent: RunIdentity['parent'];
   readonly settings: RunSettings;
   /** What the database had as its status when it came into memory. */
   readonly loadedAs: RunStatus;
   readonly state: RunState = emptyState();
-  /** The code that goes forward; null while it is being undone, is stuck, or has ended. */
+  /** The code that goes forward; null while it is being compensated, is stuck, or has ended. */
   flow: Flow | null = null;
   /** How the code ended; it may still wait for calls it left behind. */
-  ending: Ending | null = null;
-  readonly facts: Fact[] = [];
+  ending: CodeEnding | null = null;
+  readonly runEvents: RunEvent[] = [];
   /** Attempts under way, by call id. */
   readonly inFlight = new IdMap<(reason: Error) => void>();
   /** Begun once the events recorded so far are durable. */
   effects: Effect[] = [];
-  /** A wish to undo that waits for a pivot in flight. */
-  wish: UndoWish | null = null;
+  /** A request to compensate that waits for a pivot in flight. */
+  pendingCompensation: PendingCompensation | null = null;
   /** The number of the next row. */
   n = 0;
   lost = 0;
   /** What the database has as its status. */
   status: RunStatus;
-  /** What the database has beside it: whether the pivot is passed, why it is undone, what came too late. */
+  /** What the database has beside it: whether the pivot is passed, why it is compensated, what came too late. */
   stored: Stored = { pivoted: false, reason: null, refused: this.state.refused };
   /** It has become stuck in this memory, and was not loaded as such. */
   stuckNow = false;
@@ -63,16 +63,16 @@ export class Run {
   transacting = false;
   /** Its memory no longer fits its journal: it is to be loaded anew. */
   stale = false;
-  /** The code does not fit it; what becomes of it is being found out (misfits.ts), and nothing is told meanwhile. */
-  misfit: Misfit | null = null;
+  /** The code does not fit it; what becomes of it is being found out (mismatches.ts), and nothing is told meanwhile. */
+  mismatch: Mismatch | null = null;
   /** Calls whose children are of another version than is declared, and in the hands of some worker when that was asked. */
   readonly lookedAfter = new Set<string>();
   /** It leaves for a worker with another code than this one, of which the fingerprint is given. */
   handedBack: string | null = null;
-  /** It is taken up alone, and its code has not been run yet (intake.ts). */
+  /** It is taken up alone, and its code has not been run yet (claim-loader.ts). */
   onTrial = false;
-  /** All mail that had come by then, on the store's clock, is here or has been taken in. */
-  mailKnownAt = -Infinity;
+  /** All messages that had come by then, on the store's clock, are here or have been taken in. */
+  messagesKnownAt = -Infinity;
   /** What happened next belongs into the row after the one that is being filled. */
   waitsForRow = false;
   /** In the list of runs that have facts. */
@@ -87,22 +87,22 @@ export class Run {
   /** It has left memory; what is still under way of it is nobody's. */
   gone = false;
 
-  readonly #gauge: Gauge;
+  readonly #gauge: JournalGauge;
   #whenBack: (() => void) | null = null;
   #at = 0;
   #events: string[] = [];
   #rowAt = 0;
   #messages: string[] = [];
-  #mail: { runId: string; body: MailBody }[] = [];
-  #mailDone: string[] = [];
+  #runMessages: { runId: string; body: RunMessageBody }[] = [];
+  #runMessagesDone: string[] = [];
   #children: (NewRun & { journal: string })[] = [];
   #start: NewRun | null = null;
   #changed = false;
-  /** The row that is being filled has the call of a pivot, or the end: what wants the run undone must come before it. */
+  /** The row that is being filled has the call of a pivot, or the end: what wants the run compensated must come before it. */
   #guards = false;
   #before: { readonly status: RunStatus; readonly stored: Stored; readonly n: number } | null = null;
 
-  constructor(saga: Saga, identity: Identity, status: RunStatus, settings: RunSettings) {
+  constructor(saga: Saga, identity: RunIdentity, status: RunStatus, settings: RunSettings) {
     this.saga = saga;
     this.id = identity.id;
     this.claims = identity.claims;
@@ -110,7 +110,7 @@ export class Run {
     this.status = status;
     this.loadedAs = status;
     this.settings = settings;
-    this.#gauge = new Gauge(this.state, settings);
+    this.#gauge = new JournalGauge(this.state, settings);
   }
 
   /** Folds a stored journal in. */
@@ -243,8 +243,8 @@ export class Run {
   }
 
   /** It cannot go on with this code. */
-  doesNotFit(misfit: Misfit): void {
-    this.misfit = misfit;
+  setMismatch(mismatch: Mismatch): void {
+    this.mismatch = mismatch;
     this.flow = null;
   }
 
@@ -260,8 +260,8 @@ export class Run {
     return redacted(recordError(error), this.settings.redactError);
   }
 
-  takeIn(mail: Mail): void {
-    this.#mailDone.push(mail.id);
+  takeIn(runMessage: RunMessage): void {
+    this.#runMessagesDone.push(runMessage.id);
     this.#changed = true;
   }
 
@@ -270,8 +270,8 @@ export class Run {
     this.#changed = true;
   }
 
-  post(runId: string, body: MailBody): void {
-    this.#mail.push({ runId, body });
+  post(runId: string, body: RunMessageBody): void {
+    this.#runMessages.push({ runId, body });
     this.#changed = true;
   }
 
@@ -294,27 +294,27 @@ export class Run {
    * or nobody knows yet who goes on with it.
    */
   get takesNothing(): boolean {
-    const { transacting, leaving, gone, waitsForRow, misfit } = this;
-    return transacting || leaving || gone || waitsForRow || misfit !== null || this.#gauge.rowIsFull;
+    const { transacting, leaving, gone, waitsForRow, mismatch } = this;
+    return transacting || leaving || gone || waitsForRow || mismatch !== null || this.#gauge.rowIsFull;
   }
 
   /** No attempt is under way or about to begin, and nothing waits to be taken in. */
   get idle(): boolean {
-    return this.inFlight.size === 0 && this.effects.length === 0 && this.facts.length === 0 && !this.transacting;
+    return this.inFlight.size === 0 && this.effects.length === 0 && this.runEvents.length === 0 && !this.transacting;
   }
 
   get wantedStatus(): RunStatus {
     const { state } = this;
     if (state.phase === 'completed') return 'completed';
-    if (state.phase === 'undone') return 'compensated';
+    if (state.phase === 'compensated') return 'compensated';
     if (state.stuck !== null) return 'stuck';
-    if (state.phase === 'undoing') return 'compensating';
+    if (state.phase === 'compensating') return 'compensating';
     return this.idle && (state.held || state.open.length > 0) ? 'waiting' : 'running';
   }
 
   /** Nothing is left to do for whoever has it in memory. */
   get over(): boolean {
-    return this.state.phase === 'completed' || this.state.phase === 'undone' || this.state.stuck !== null;
+    return this.state.phase === 'completed' || this.state.phase === 'compensated' || this.state.stuck !== null;
   }
 
   /** The last commit was refused: the database has what it had before. */
@@ -359,7 +359,7 @@ export class Run {
             error: error === null ? null : JSON.stringify(error),
             ...figures,
             ...refused,
-            ...(this.handedBack === null ? {} : { misfit: this.handedBack }),
+            ...(this.handedBack === null ? {} : { mismatch: this.handedBack }),
             ...(guarded ? { guarded } : {}),
           }
         : null;
@@ -374,8 +374,8 @@ export class Run {
         start !== null && release === null && status === start.status && !state.pivoted && figures === null
           ? null
           : update,
-      mailDone: this.#mailDone,
-      mail: this.#mail,
+      runMessagesDone: this.#runMessagesDone,
+      runMessages: this.#runMessages,
       children: this.#children,
       messages: this.#messages,
     };
@@ -391,8 +391,8 @@ export class Run {
     this.#start = null;
     this.#events = [];
     this.#messages = [];
-    this.#mail = [];
-    this.#mailDone = [];
+    this.#runMessages = [];
+    this.#runMessagesDone = [];
     this.#children = [];
     this.#changed = false;
     return commit;

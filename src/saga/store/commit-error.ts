@@ -26,11 +26,11 @@ export class GroupCommitError extends HoldfastError {
   }
 }
 
-/** The run was about to end, or to begin its pivot, and is to be undone: what it has not seen yet says so. */
+/** The run was about to end, or to begin its pivot, and is to be compensated: what it has not seen yet says so. */
 export class RevokedError extends HoldfastError {
   override readonly name = 'RevokedError';
   constructor() {
-    super('HF_COMMIT_REFUSED', 'The run is to be undone: that came before what it was about to record.');
+    super('HF_COMMIT_REFUSED', 'The run is to be compensated: that came before what it was about to record.');
   }
 }
 

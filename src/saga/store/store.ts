@@ -12,7 +12,7 @@
  */
 import type { PoolClient } from 'pg';
 import type { JournalLimits } from '../journal/growth.ts';
-import type { JournalEvent, JournalRow, RecordedError, RunStatus, UndoReason } from '../journal/events.ts';
+import type { JournalEvent, JournalRow, RecordedError, RunStatus, CompensationReason } from '../journal/events.ts';
 import type { RefusedAct } from '../journal/refused.ts';
 
 /** A saga in one of its versions. */
@@ -25,7 +25,7 @@ export interface SagaVersion {
 export interface ClaimedRun extends SagaVersion {
   readonly id: string;
   readonly status: RunStatus;
-  readonly reason: UndoReason | null;
+  readonly reason: CompensationReason | null;
   readonly pivoted: boolean;
   /** The fencing token: grows with each claim of the run. */
   readonly claims: number;
@@ -34,11 +34,11 @@ export interface ClaimedRun extends SagaVersion {
   readonly deadlineAt: number | null;
   readonly parent: { readonly id: string; readonly call: string } | null;
   readonly journal: readonly JournalRow[];
-  /** All mail that is there for it, oldest first. */
-  readonly mail: readonly Mail[];
+  /** All run messages that are there for it, oldest first. */
+  readonly runMessages: readonly RunMessage[];
 }
 
-export type MailBody =
+export type RunMessageBody =
   | { readonly kind: 'signal'; readonly name: string; readonly payload?: unknown; readonly id?: string }
   | {
       readonly kind: 'reply';
@@ -66,7 +66,7 @@ export type MailBody =
       readonly error?: RecordedError;
     }
   | { readonly kind: 'cancel'; readonly actor?: string; readonly reason?: string }
-  /** From a parent: undo yourself. */
+  /** From a parent: compensate yourself. */
   | { readonly kind: 'undo' }
   /** From a parent: you may end. */
   | { readonly kind: 'release' }
@@ -81,12 +81,12 @@ export type MailBody =
       readonly reason: string;
     };
 
-export interface Mail {
+export interface RunMessage {
   readonly id: string;
   readonly runId: string;
   /** When it came, in whole milliseconds: what came before a timer was due, or just then, is told before it. */
   readonly at: number;
-  readonly body: MailBody;
+  readonly body: RunMessageBody;
   /** UTF-8 bytes of the body as JSON, where that is known. */
   readonly bytes?: number;
 }
@@ -108,23 +108,23 @@ export interface KeptSignals {
 }
 
 export interface RunUpdate {
-  /** It ends, or begins its pivot: refused with a RevokedError while there is mail that wants it undone, but for what is taken in. */
+  /** It ends, or begins its pivot: refused with a RevokedError while there is a message that wants it compensated, but for what is taken in. */
   readonly guarded?: boolean;
   readonly status: RunStatus;
-  readonly reason: UndoReason | null;
+  readonly reason: CompensationReason | null;
   readonly pivoted: boolean;
-  /** Give it out of the hand; it can be claimed from `wakeAt` on (null: when mail comes). */
+  /** Give it out of the hand; it can be claimed from `wakeAt` on (null: when a message comes). */
   readonly release: { readonly wakeAt: number | null } | null;
   /** JSON text; null leaves what is there. */
   readonly result: string | null;
-  /** JSON text; null leaves what is there while the run is being undone or is stuck, and otherwise says that there is none any more. */
+  /** JSON text; null leaves what is there while the run is being compensated or is stuck, and otherwise says that there is none any more. */
   readonly error: string | null;
   /** Numbers of rows of its journal that go, because the new one says what they said. */
   readonly folded?: readonly number[];
   /** How full its journal is, in percent of its limits. Absent: as before. */
   readonly growth?: number;
   /** Fingerprint of a code that it does not fit: added to those it is known not to fit. */
-  readonly misfit?: string;
+  readonly mismatch?: string;
   /** About what it keeps; those at the door are counted with it. Absent: as before. */
   readonly signals?: KeptSignals;
   /** What came too late, the last of it. Absent: as before. */
@@ -138,9 +138,9 @@ export interface RunCommit {
   /** `events`: JSON text of an array of JournalEvent. */
   readonly journal: { readonly n: number; readonly at: number; readonly events: string } | null;
   readonly update: RunUpdate | null;
-  /** Ids of mail taken in. */
-  readonly mailDone: readonly string[];
-  readonly mail: readonly { readonly runId: string; readonly body: MailBody }[];
+  /** Ids of run messages taken in. */
+  readonly runMessagesDone: readonly string[];
+  readonly runMessages: readonly { readonly runId: string; readonly body: RunMessageBody }[];
   /** Other runs that are started with it. */
   readonly children: readonly (NewRun & { readonly journal: string })[];
   /** Outbox messages, each the JSON text of an object {id, topic, key, lane, payload, headers}. */
@@ -148,8 +148,8 @@ export interface RunCommit {
 }
 
 /** How much may be loaded: many runs may be due at once that hold a lot each. One is claimed at least. */
-export interface ClaimRoom {
-  /** About how many bytes of journals and mail in all. Default: 32 MiB. */
+export interface ClaimCapacity {
+  /** About how many bytes of journals and run messages in all. Default: 32 MiB. */
   readonly bytes: number;
 }
 
@@ -185,11 +185,11 @@ export interface WorkerStore {
   claim(
     workerId: string,
     wanted: readonly (SagaVersion & { readonly limit: number })[],
-    room?: ClaimRoom,
+    room?: ClaimCapacity,
   ): Promise<readonly ClaimedRun[]>;
   /**
-   * Mail for runs that the worker holds, except for `taken`, oldest first; and runs that nobody holds, of the given versions, which
-   * have mail, claimed (up to `limit` of them). Finished runs with mail are claimed as well.
+   * Run messages for runs that the worker holds, except for `taken`, oldest first; and runs that nobody holds, of the given versions, which
+   * have messages, claimed (up to `limit` of them). Finished runs with messages are claimed as well.
    */
   collect(
     workerId: string,
@@ -197,16 +197,16 @@ export interface WorkerStore {
       readonly sagas: readonly SagaVersion[];
       readonly limit: number;
       readonly taken: readonly string[];
-      readonly room?: ClaimRoom;
-      /** About how many bytes of mail, and one piece at least unless that is 0. Default: 32 MiB. */
-      readonly mailBytes?: number;
-      /** Runs of the worker of which a timer is due: all their mail is wanted, whatever else there is. */
+      readonly room?: ClaimCapacity;
+      /** About how many bytes of run messages, and one message at least unless that is 0. Default: 32 MiB. */
+      readonly runMessageBytes?: number;
+      /** Runs of the worker of which a timer is due: all their messages are wanted, whatever else there is. */
       readonly due?: readonly string[];
     },
   ): Promise<{
-    readonly mail: readonly Mail[];
+    readonly runMessages: readonly RunMessage[];
     readonly claimed: readonly ClaimedRun[];
-    /** Those of `due` that have more mail than is given here. */
+    /** Those of `due` that have more messages than are given here. */
     readonly unread: readonly string[];
   }>;
   /** One commit for many runs. An unanswered commit is found out about, and made again if it did not happen. */
@@ -227,7 +227,7 @@ export interface RunView extends SagaVersion {
   readonly id: string;
   readonly key: string | null;
   readonly status: RunStatus;
-  readonly reason: UndoReason | null;
+  readonly reason: CompensationReason | null;
   readonly pivoted: boolean;
   readonly result: unknown;
   readonly error: unknown;
@@ -235,7 +235,7 @@ export interface RunView extends SagaVersion {
   readonly finishedAt: number | null;
   /** How full its journal is, in percent of its limits: 0, 50, 80 or 100. At 100 it makes no more calls. */
   readonly growth: number;
-  /** Ids of calls that were not undone although the run was, because a person had that skipped. */
+  /** Ids of calls that were not compensated although the run was, because a person had that skipped. */
   readonly skipped: readonly string[];
   /** What came too late and has changed nothing, oldest first; the last twenty. All of it stands in the journal. */
   readonly refused: readonly RefusedAct[];
@@ -249,7 +249,7 @@ export interface StartRequest extends SagaVersion {
   readonly deadlineMs: number | null;
 }
 
-export type MailAnswer =
+export type PostAnswer =
   /** `undecided`: a cancellation that may come too late all the same, since the caller's transaction or the pivot is not over. */
   | { readonly accepted: true; readonly status: RunStatus; readonly undecided?: boolean }
   /** `status` null: there is no such run. `full`: it keeps as many signals as a run may. */
@@ -276,8 +276,13 @@ export interface StartedRun {
 /** What clients need. `tx`: the caller's transaction; null: one of its own. Rejects with HF_NOT_IN_TRANSACTION. */
 export interface ClientStore<Tx> {
   start(tx: Tx | null, requests: readonly StartRequest[]): Promise<readonly StartedRun[]>;
-  /** Writes the mail if the run's status is one of `statuses` (and, for a cancel, no pivot has been passed). */
-  mail(tx: Tx | null, runId: string, body: MailBody, statuses: readonly RunStatus[]): Promise<MailAnswer>;
+  /** Writes the message if the run's status is one of `statuses` (and, for a cancel, no pivot has been passed). */
+  postRunMessage(
+    tx: Tx | null,
+    runId: string,
+    body: RunMessageBody,
+    statuses: readonly RunStatus[],
+  ): Promise<PostAnswer>;
   /** Runs by id; those that are not there are left out. */
   read(ids: readonly string[]): Promise<readonly RunView[]>;
   /** The id of the run of a saga, in whatever version, that was started with that key; null: there is none. */

@@ -1,6 +1,5 @@
 /**
- * A short name for what a saga declares and for the code of its `run`, by which two codes under one version are told apart. Pure. Used by
- * workers, which register under it.
+ * A short name for what a saga declares and for the code of its `run`, by which two codes under one version are told apart. Pure.
  *
  * It is the source text that counts: the same code built in two ways has two fingerprints. So it only says that there may be another
  * code, and decides nothing by itself.

@@ -1,6 +1,6 @@
 /**
  * Keeps the lease of a worker while its event loop stands still: a step that computes, or parses something large, for longer than the
- * lease. Without that its runs would go to other workers, which begin the same step beside it. Used by worker.ts.
+ * lease. Without that its runs would go to other workers, which begin the same step beside it.
  *
  * A thread looks at a sign of life of the event loop, and only when that stays away opens a connection of its own and prolongs the lease;
  * not for ever, since code may also never come back. Afterwards the standstill is said in the log, with the step that held the loop.

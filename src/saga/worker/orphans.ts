@@ -1,6 +1,6 @@
 /**
  * Runs that the store says this worker holds, and that are in nobody's memory: an answer was lost, or giving them back did not succeed.
- * Nobody else may take them up for as long as the worker lives, so it looks from time to time, and lets them go. Used by incarnation.ts.
+ * Nobody else may take them up for as long as the worker lives, so it looks from time to time, and lets them go.
  */
 import type { Clock } from '../../runtime/clock.ts';
 import type { Logger } from '../../runtime/log.ts';

@@ -1,7 +1,7 @@
 /**
  * What a worker finds when it compares what it declares with what is under way: runs that count on what it no longer has, another worker
  * with another code under the same version, runs that nobody offers to go on with. Said in the log when it starts; nothing is refused or
- * changed for it, and a run that does not fit is found again when it is taken up. Used by worker.ts.
+ * changed for it, and a run that does not fit is found again when it is taken up.
  */
 import type { Database } from '../../postgres/database.ts';
 import { quoteIdentifier } from '../../postgres/quoting.ts';
@@ -27,7 +27,7 @@ export function missing(saga: AnySaga, { step: name, kind, undoable, typeVersion
   if (kind === 'sleep' || kind === 'wait') return null;
   const step = stepOf(saga, name);
   if (step === undefined || step.kind !== kind) return `declares no ${kind} ${name}`;
-  if (undoable && !canCompensate(step)) return `declares the ${kind} ${name} without what undoes it`;
+  if (undoable && !canCompensate(step)) return `declares the ${kind} ${name} without what compensates it`;
   const now = inputVersionOf(step);
   if (typeVersion === null || now === null || typeVersion === now || step.kind === 'child') return null;
   const type = step.kind === 'command' ? step.command : step.kind === 'emit' ? step.message : null;
@@ -109,7 +109,7 @@ export async function reviewUnderWay(
       if (what !== null)
         log.warn(
           { saga: each.saga, version: each.version, step: each.step },
-          `runs are under way that this code cannot undo or go on with: it ${what}. Keep it until they have ended, or raise the version`,
+          `runs are under way that this code cannot compensate or go on with: it ${what}. Keep it until they have ended, or raise the version`,
         );
     }
     for (const offer of await offeredByNobody(database, [...children.keys()])) {

@@ -1,5 +1,5 @@
 /**
- * The worker, on whatever keeps the runs: its loops (lease, claims and mail, takeovers), its client, and its stop. worker.ts makes it
+ * The worker, on whatever keeps the runs: its loops (lease, claims and run messages, takeovers), its client, and its stop. worker.ts makes it
  * for PostgreSQL, the test kit for memory.
  */
 import type { Clock } from '../../runtime/clock.ts';
@@ -17,7 +17,7 @@ import { createSagasOn, type Sagas } from '../client/client.ts';
 import type { RunSettings } from '../run/run-settings.ts';
 import type { Registry, Saga } from '../definition/definition.ts';
 import { endError } from '../journal/end-error.ts';
-import { beginIncarnation, type Incarnation } from './incarnation.ts';
+import { openLeaseSession, type LeaseSession } from './lease-session.ts';
 import type { LeaseKeeper } from './lease-keeper.ts';
 import type { Run } from '../run/run.ts';
 import { valueOf } from '../journal/state.ts';
@@ -40,7 +40,7 @@ export interface WorkerOn<Tx> extends Service {
   readonly id: string;
   readonly sagas: Sagas<Tx>;
   readonly progress: WorkerProgress;
-  /** One look at the store: timers, mail, claims. */
+  /** One look at the store: timers, run messages, claims. */
   tick(): Promise<void>;
   /** Looks at the store at once: something was written there. */
   wake(): void;
@@ -86,7 +86,7 @@ export function createWorkerCore<Tx>(options: WorkerCoreOptions<Tx>): WorkerOn<T
   ]);
   const commits = options.metrics.counter('holdfast_saga_commits_total', 'Group commits.');
   const inMemory = options.metrics.gauge('holdfast_saga_in_memory', 'Runs in memory.');
-  let life: Incarnation | null = null;
+  let life: LeaseSession | null = null;
   let keeper: LeaseKeeper | null = null;
   let lastAliveAtMs = clock.monotonic();
   let commitCount = 0;
@@ -101,7 +101,7 @@ export function createWorkerCore<Tx>(options: WorkerCoreOptions<Tx>): WorkerOn<T
   };
 
   async function begin(): Promise<void> {
-    const next = await beginIncarnation({
+    const next = await openLeaseSession({
       ...options,
       keeper,
       limits,
@@ -312,13 +312,13 @@ export function createWorkerCore<Tx>(options: WorkerCoreOptions<Tx>): WorkerOn<T
   };
 
   /** Steps under way may end; then, or when the deadline of the stop has passed, everything is given back. */
-  async function handOver(ending: Incarnation, signal: AbortSignal): Promise<void> {
-    await ending.engine.leave(signal);
+  async function handOver(ending: LeaseSession, signal: AbortSignal): Promise<void> {
+    await ending.engine.drain(signal);
     if (ending.over || ending.engine.inMemory === 0) return;
     ending.engine.abort(new HoldfastError('HF_STOPPED', 'The worker is stopping.'));
     const grace = new AbortController();
     void clock.sleep(HARD_STOP_MS).then(() => grace.abort());
-    await ending.engine.leave(grace.signal);
+    await ending.engine.drain(grace.signal);
   }
 }
 

@@ -1,5 +1,5 @@
 /**
- * A process that runs sagas: the public door. Claims runs, lets their code go on step by step, undoes what must be undone, and hands
+ * A process that runs sagas: the public door. Claims runs, lets their code go on step by step, compensates what must be compensated, and hands
  * everything over when it stops.
  */
 import { hostname } from 'node:os';
@@ -71,7 +71,7 @@ export interface WorkerOptions {
   readonly maxEvents?: number | undefined;
   /** Most UTF-8 bytes of one journal, at most 256 MiB; default 64 MiB. As above. */
   readonly maxJournalBytes?: number | undefined;
-  /** Which errors are bugs, that make a run stuck, and which are meant, that undo it, where a saga does not say so; see its `errors`. */
+  /** Which errors are bugs, that make a run stuck, and which are meant, that compensate it, where a saga does not say so; see its `errors`. */
   readonly errors?: ErrorLists | undefined;
   /**
    * Takes out of an error what must not stand in a journal (its message, stack, cause and details), before it is recorded; what it leaves
@@ -95,7 +95,7 @@ export interface Worker extends Service {
   readonly progress: WorkerProgress;
   /** How the way of replies stands with its broker; null without `replies`. */
   repliesHealth(): BrokerHealth | null;
-  /** One look at the database: timers, mail, claims. */
+  /** One look at the database: timers, run messages, claims. */
   tick(): Promise<void>;
 }
 

@@ -1,6 +1,6 @@
 /**
- * What must hold of every run however its workers died: it has ended, its effects are those of its journal, undone in reverse and never
- * done afterwards, nothing recorded has changed, and its journal folds and replays to what it is. Used by every-crash-point.ts.
+ * What must hold of every run however its workers died: it has ended, its effects are those of its journal, compensated in reverse and never
+ * done afterwards, nothing recorded has changed, and its journal folds and replays to what it is.
  */
 import { isDeepStrictEqual } from 'node:util';
 import { DEFAULT_MAX_BYTES } from '../../outbox/prepare.ts';
@@ -49,7 +49,7 @@ function checkEnd({ run, allowStuck }: CheckedRun, state: RunState): string[] {
   const folded =
     state.phase === 'completed'
       ? 'completed'
-      : state.phase === 'undone'
+      : state.phase === 'compensated'
         ? 'compensated'
         : state.stuck === null
           ? null
@@ -87,23 +87,25 @@ function checkEffects({ saga, run, effects }: CheckedRun, state: RunState): stri
   for (const call of state.calls.values()) {
     if (!['step', 'transaction', 'command'].includes(call.kind)) continue;
     const [done] = of(call.id, 'done');
-    const undone = of(call.id, 'undone');
+    const compensated = of(call.id, 'compensated');
     const succeeded = call.outcome === 'done' && !call.degraded;
     if (succeeded && done === undefined) wrong.push(`${call.id} is recorded as done, but never happened`);
-    if ((done?.places.at(-1) ?? -1) > (undone[0]?.places[0] ?? Infinity))
-      wrong.push(`${call.id} happened after it was undone`);
+    if ((done?.places.at(-1) ?? -1) > (compensated[0]?.places[0] ?? Infinity))
+      wrong.push(`${call.id} happened after it was compensated`);
     const step = stepOf(saga, call.step);
     if (done === undefined || step === undefined || !canCompensate(step)) continue;
-    if (run.status === 'compensated' && undone.length === 0) wrong.push(`${call.id} happened and was not undone`);
+    if (run.status === 'compensated' && compensated.length === 0)
+      wrong.push(`${call.id} happened and was not compensated`);
     if (run.status !== 'completed') continue;
-    if (succeeded && !call.givenUp && undone.length > 0) wrong.push(`${call.id} was undone, but the run is completed`);
-    if (call.outcome === 'failed' && undone.length === 0)
-      wrong.push(`${call.id} was given up, but happened and was not undone`);
+    if (succeeded && !call.givenUp && compensated.length > 0)
+      wrong.push(`${call.id} was compensated, but the run is completed`);
+    if (call.outcome === 'failed' && compensated.length === 0)
+      wrong.push(`${call.id} was given up, but happened and was not compensated`);
   }
   return wrong;
 }
 
-/** Reverse order of start; what came to light later is undone when it does. */
+/** Reverse order of start; what came to light later is compensated when it does. */
 function checkOrder({ run, effects }: CheckedRun, state: RunState): string[] {
   if (run.status === 'completed') return [];
   const started = [...state.calls.keys()];
@@ -111,13 +113,13 @@ function checkOrder({ run, effects }: CheckedRun, state: RunState): string[] {
     run.journal.flatMap(({ events }) => events.flatMap((event) => (event.t === 'late reply' ? [event.call] : []))),
   );
   const order = effects
-    .filter(({ what, call }) => what === 'undone' && !late.has(call))
+    .filter(({ what, call }) => what === 'compensated' && !late.has(call))
     .toSorted((one, other) => (one.places[0] ?? 0) - (other.places[0] ?? 0))
     .map(({ call }) => call);
   const expected = order.toSorted((one, other) => started.indexOf(other) - started.indexOf(one));
   if (isDeepStrictEqual(order, expected)) return [];
   return [
-    `undone were ${order.join(', ')}, in this order; the reverse of how they were started is ${expected.join(', ')}`,
+    `compensated were ${order.join(', ')}, in this order; the reverse of how they were started is ${expected.join(', ')}`,
   ];
 }
 
@@ -135,11 +137,11 @@ function checkEmitted({ saga, run, messages }: CheckedRun, state: RunState): str
   const wrong: string[] = [];
   for (const [topic, calls] of topics) {
     const sent = own.filter((message) => message.topic === topic).length;
-    const undoing = Object.values(saga.steps).some(
+    const compensating = Object.values(saga.steps).some(
       (step) =>
         'compensate' in step && (step.compensate as { message?: { topic: string } } | null)?.message?.topic === topic,
     );
-    if (sent !== calls.length && !undoing && !commands.has(topic))
+    if (sent !== calls.length && !compensating && !commands.has(topic))
       wrong.push(`${topic} was emitted ${sent} times for ${calls.length} calls`);
   }
   return wrong;
@@ -154,7 +156,7 @@ async function checkReplay({ saga, run }: CheckedRun): Promise<string[]> {
   const make = () =>
     createFlow({ saga: saga as Saga, runId: run.id, input: valueOf(input), maxBytes: DEFAULT_MAX_BYTES });
   const { fit } = await replay(saga, make, run.journal, turn);
-  if (fit.kind === 'misfit')
+  if (fit.kind === 'mismatch')
     return run.status === 'stuck' ? [] : [`its journal cannot be replayed: ${fit.error.message}`];
   if (run.status !== 'completed') return [];
   if (fit.ending?.kind !== 'returned') return ['it is completed, but its code, replayed, does not return'];

@@ -24,14 +24,14 @@ export interface TestCall {
 
 /** Something that happened in the world outside; what happens again under the same key is the same effect. */
 export interface TestEffect {
-  /** `charge`, or `undo charge`. */
+  /** `charge`, or `compensate charge`. */
   readonly name: string;
   readonly runId: string;
   readonly saga: string;
   readonly step: string;
   readonly call: string;
   readonly kind: CallKind;
-  readonly what: 'done' | 'undone';
+  readonly what: 'done' | 'compensated';
   readonly idempotencyKey: string;
   /** Its places among everything that happened, oldest first: more than one when it was asked for again. */
   readonly places: readonly number[];
@@ -94,7 +94,7 @@ export function createEffectsLog(onChange: () => void): EffectsLog {
       const known = effects.get(effect.idempotencyKey);
       if (known !== undefined) known.places.push(place);
       else {
-        const name = effect.what === 'undone' ? `undo ${effect.call}` : effect.call;
+        const name = effect.what === 'compensated' ? `compensate ${effect.call}` : effect.call;
         effects.set(effect.idempotencyKey, { ...effect, name, places: [place] });
       }
       onChange();

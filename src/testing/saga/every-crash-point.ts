@@ -48,7 +48,7 @@ export interface CrashTry<S extends AnySaga = AnySaga> {
   readonly error: unknown;
   readonly history: readonly JournalEvent[];
   readonly effects: readonly TestEffect[];
-  /** Names of the effects: `charge`, `undo charge`. */
+  /** Names of the effects: `charge`, `compensate charge`. */
   readonly story: readonly string[];
   /** Where the worker died; null for the try without a crash. */
   readonly point: string | null;

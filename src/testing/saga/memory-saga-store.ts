@@ -8,9 +8,9 @@ import { systemClock, type Clock } from '../../runtime/clock.ts';
 import { refuseUnknownOptions } from '../../runtime/options.ts';
 import type {
   ClaimedRun,
-  ClaimRoom,
+  ClaimCapacity,
   ClientStore,
-  Mail,
+  RunMessage,
   RunCommit,
   RunView,
   SagaVersion,
@@ -44,7 +44,7 @@ export interface MemoryRun extends RunView {
   readonly deadlineAt: number | null;
   readonly parent: { readonly id: string; readonly call: string } | null;
   readonly journal: readonly JournalRow[];
-  readonly mail: readonly Mail[];
+  readonly runMessages: readonly RunMessage[];
 }
 
 export interface MemorySnapshot {
@@ -97,11 +97,11 @@ export function createMemorySagaStore(options: MemorySagaStoreOptions = {}): Mem
   /** All of it, with `last` as its last act, or nothing. */
   function write(workerId: string, runs: readonly RunCommit[], last: () => void = () => {}): void {
     holdLease(workerId);
-    const isUnwanted = ({ runId, update, mailDone }: RunCommit): boolean =>
+    const isUnwanted = ({ runId, update, runMessagesDone }: RunCommit): boolean =>
       update?.guarded === true &&
       tables
-        .mailOf(runId)
-        .some(({ id, body }) => (body.kind === 'cancel' || body.kind === 'undo') && !mailDone.includes(id));
+        .runMessagesOf(runId)
+        .some(({ id, body }) => (body.kind === 'cancel' || body.kind === 'undo') && !runMessagesDone.includes(id));
     if (runs.some(isUnwanted)) throw new RevokedError();
     const written = tables.atomically((writes) => {
       const sent = writes.commit(workerId, runs, clock.now());
@@ -130,15 +130,15 @@ export function createMemorySagaStore(options: MemorySagaStoreOptions = {}): Mem
     const claimed: StoredRun = { ...run, worker: workerId, claims: run.claims + 1, wakeAt: null };
     tables.atomically((writes) => writes.run(claimed));
     const { id, saga, version, status, reason, pivoted, claims, lost, deadlineAt, parent } = claimed;
-    const [journal, mail] = [tables.journalOf(id), tables.mailOf(id)];
-    return { id, saga, version, status, reason, pivoted, claims, lost, deadlineAt, parent, journal, mail };
+    const [journal, runMessages] = [tables.journalOf(id), tables.runMessagesOf(id)];
+    return { id, saga, version, status, reason, pivoted, claims, lost, deadlineAt, parent, journal, runMessages };
   }
 
   /** As many as there is room for in memory, and one at least. */
-  function fitting<R extends StoredRun>(runs: readonly R[], room: ClaimRoom | undefined): readonly R[] {
+  function fitting<R extends StoredRun>(runs: readonly R[], room: ClaimCapacity | undefined): readonly R[] {
     let bytes = 0;
     return runs.filter(({ id }, index) => {
-      for (const each of [...tables.journalOf(id), ...tables.mailOf(id)]) bytes += each.bytes ?? 0;
+      for (const each of [...tables.journalOf(id), ...tables.runMessagesOf(id)]) bytes += each.bytes ?? 0;
       return index === 0 || bytes <= (room?.bytes ?? Infinity);
     });
   }
@@ -216,22 +216,22 @@ export function createMemorySagaStore(options: MemorySagaStoreOptions = {}): Mem
         .toSorted((one, other) => one.wakeAt - other.wakeAt);
       return fitting(due, room).map((run) => claim(workerId, run));
     },
-    async collect(workerId, { sagas, limit, taken, room, mailBytes = Infinity, due = [] }) {
+    async collect(workerId, { sagas, limit, taken, room, runMessageBytes = Infinity, due = [] }) {
       holdLease(workerId);
       const seen = new Set(taken);
       const wanted = (run: SagaVersion): boolean => sagas.some((of) => isOf(run, of));
       const addressed = tables.addressed.flatMap((id) => tables.runs.get(id) ?? []);
-      const mail = addressed
+      const runMessages = addressed
         .filter((run) => run.worker === workerId && wanted(run))
-        .flatMap((run) => tables.mailOf(run.id))
+        .flatMap((run) => tables.runMessagesOf(run.id))
         .filter((letter) => !seen.has(letter.id))
         .toSorted((one, other) => Number(one.id) - Number(other.id));
       const claimed = fitting(addressed.filter((run) => run.worker === null && wanted(run)).slice(0, limit), room).map(
         (run) => claim(workerId, run),
       );
-      const some = upTo(mailBytes, mail);
-      const left = new Set(mail.slice(some.length).map((letter) => letter.runId));
-      return { mail: some, claimed, unread: due.filter((id) => left.has(id)) };
+      const some = upTo(runMessageBytes, runMessages);
+      const left = new Set(runMessages.slice(some.length).map((letter) => letter.runId));
+      return { runMessages: some, claimed, unread: due.filter((id) => left.has(id)) };
     },
     async commit(workerId, runs) {
       holdLease(workerId);
@@ -262,7 +262,7 @@ export function createMemorySagaStore(options: MemorySagaStoreOptions = {}): Mem
     now: async () => clock.now(),
 
     start: transactions.start,
-    mail: transactions.mail,
+    postRunMessage: transactions.postRunMessage,
     find: async (saga, key) => tables.runWithKey(saga, key) ?? null,
     read: async (ids) => [...new Set(ids)].flatMap((id) => tables.runs.get(id) ?? []).map(viewOf),
     journal: async (id) => tables.journalOf(id),
@@ -276,8 +276,8 @@ export function createMemorySagaStore(options: MemorySagaStoreOptions = {}): Mem
     snapshot: () => ({
       runs: [...tables.runs.values()].map((run) => {
         const { worker, claims, lost, wakeAt, deadlineAt, parent } = run;
-        const [journal, mail] = [tables.journalOf(run.id), tables.mailOf(run.id)];
-        return { ...viewOf(run), worker, claims, lost, wakeAt, deadlineAt, parent, journal, mail };
+        const [journal, runMessages] = [tables.journalOf(run.id), tables.runMessagesOf(run.id)];
+        return { ...viewOf(run), worker, claims, lost, wakeAt, deadlineAt, parent, journal, runMessages };
       }),
       workers: [...tables.workers.values()].map(({ id, name, leaseUntil }) => ({ id, name, leaseUntil })),
     }),
@@ -309,9 +309,9 @@ export function createMemorySagaStore(options: MemorySagaStoreOptions = {}): Mem
 }
 
 /** Of a list, in its order: those that begin within so many bytes. */
-function upTo(most: number, mail: readonly Mail[]): readonly Mail[] {
+function upTo(most: number, runMessages: readonly RunMessage[]): readonly RunMessage[] {
   let before = 0;
-  return mail.filter(({ bytes = 0 }) => (before += bytes) - bytes < most);
+  return runMessages.filter(({ bytes = 0 }) => (before += bytes) - bytes < most);
 }
 
 function isOf(run: SagaVersion, of: SagaVersion): boolean {

@@ -1,15 +1,15 @@
 /**
- * What the in-memory store of sagas keeps, and the only place that changes it: runs, journals, mail, workers, messages, as the tables
+ * What the in-memory store of sagas keeps, and the only place that changes it: runs, journals, run messages, workers, messages, as the tables
  * of migrations/0003_saga.sql. Values are kept as JSON text and parsed anew for every reader, so that nobody holds what is stored.
  */
 import { HoldfastError } from '../../errors.ts';
 import { skippedOf } from '../../saga/journal/end-error.ts';
-import type { JournalEvent, JournalRow, RunStatus, UndoReason } from '../../saga/journal/events.ts';
+import type { JournalEvent, JournalRow, RunStatus, CompensationReason } from '../../saga/journal/events.ts';
 import type { RefusedAct } from '../../saga/journal/refused.ts';
 import type {
   KeptSignals,
-  Mail,
-  MailBody,
+  RunMessage,
+  RunMessageBody,
   NewRun,
   RunCommit,
   RunUpdate,
@@ -23,7 +23,7 @@ export interface StoredRun extends SagaVersion {
   readonly id: string;
   readonly key: string | null;
   readonly status: RunStatus;
-  readonly reason: UndoReason | null;
+  readonly reason: CompensationReason | null;
   readonly pivoted: boolean;
   readonly worker: string | null;
   readonly claims: number;
@@ -58,7 +58,7 @@ export interface MemoryMessage {
   readonly headers: Readonly<Record<string, unknown>>;
 }
 
-/** A piece of mail; the body is JSON text. */
+/** a run message; the body is JSON text. */
 interface Letter {
   readonly at: number;
   readonly body: string;
@@ -71,8 +71,8 @@ export interface MemoryTables {
   runWithKey(saga: string, key: string): string | undefined;
   journalOf(runId: string): readonly JournalRow[];
   /** Oldest first. */
-  mailOf(runId: string): readonly Mail[];
-  /** Ids of the runs that have mail; whose mail is oldest comes first. */
+  runMessagesOf(runId: string): readonly RunMessage[];
+  /** Ids of the runs that have messages; whose messages are the oldest come first. */
   readonly addressed: readonly string[];
   /** All of `change`, or, when it throws, nothing of it. */
   atomically<T>(change: (write: MemoryWrites) => T): T;
@@ -83,7 +83,7 @@ export interface MemoryWrites {
   forgetWorker(id: string): void;
   run(run: StoredRun): void;
   start(request: StartRequest, at: number): void;
-  mail(runId: string, body: MailBody, at: number): void;
+  postRunMessage(runId: string, body: RunMessageBody, at: number): void;
   /** What some runs put into one commit of the worker. Returns their messages. */
   commit(worker: string, commits: readonly RunCommit[], at: number): readonly MemoryMessage[];
 }
@@ -93,14 +93,14 @@ export function createMemoryTables(): MemoryTables {
   const workers = new Map<string, StoredWorker>();
   const keys = new Map<string, string>();
   const journals = new Map<string, Map<number, { readonly at: number; readonly events: string }>>();
-  const mail = new Map<string, Map<number, Letter>>();
+  const runMessages = new Map<string, Map<number, Letter>>();
   const sent = new Map<string, true>();
-  let mailSerial = 0;
-  let undo: (() => void)[] = [];
+  let runMessageSerial = 0;
+  let compensation: (() => void)[] = [];
 
   function put<K, V>(map: Map<K, V>, key: K, value: V | undefined): void {
     const before = map.get(key);
-    undo.push(() => void (before === undefined ? map.delete(key) : map.set(key, before)));
+    compensation.push(() => void (before === undefined ? map.delete(key) : map.set(key, before)));
     if (value === undefined) map.delete(key);
     else map.set(key, value);
   }
@@ -149,10 +149,10 @@ export function createMemoryTables(): MemoryTables {
   }
 
   function takeIn(id: number): void {
-    for (const [owner, box] of mail) {
+    for (const [owner, box] of runMessages) {
       if (!box.has(id)) continue;
       put(box, id, undefined);
-      if (box.size === 0) put(mail, owner, undefined);
+      if (box.size === 0) put(runMessages, owner, undefined);
     }
   }
 
@@ -182,12 +182,12 @@ export function createMemoryTables(): MemoryTables {
       };
       journal(request.id, 0, at, JSON.stringify([started]));
     },
-    mail(runId, body, at) {
+    postRunMessage(runId, body, at) {
       // What is for no run is dropped.
       if (!runs.has(runId)) return;
-      const box = mail.get(runId) ?? new Map<number, Letter>();
-      put(mail, runId, box);
-      put(box, (mailSerial += 1), { at: Math.floor(at), body: storedJson(JSON.stringify(body)) });
+      const box = runMessages.get(runId) ?? new Map<number, Letter>();
+      put(runMessages, runId, box);
+      put(box, (runMessageSerial += 1), { at: Math.floor(at), body: storedJson(JSON.stringify(body)) });
     },
     commit(worker, commits, at) {
       for (const { start, children, journal: row } of commits) {
@@ -200,9 +200,10 @@ export function createMemoryTables(): MemoryTables {
       for (const commit of commits) {
         if (commit.journal !== null) journal(commit.runId, commit.journal.n, commit.journal.at, commit.journal.events);
         if (commit.update !== null) update(worker, commit.runId, commit.update, at);
-        for (const id of commit.mailDone) takeIn(Number(id));
+        for (const id of commit.runMessagesDone) takeIn(Number(id));
       }
-      for (const letter of commits.flatMap((commit) => commit.mail)) writes.mail(letter.runId, letter.body, at);
+      for (const letter of commits.flatMap((commit) => commit.runMessages))
+        writes.postRunMessage(letter.runId, letter.body, at);
       return commits.flatMap((commit) => commit.messages).map(send);
     },
   };
@@ -220,26 +221,26 @@ export function createMemoryTables(): MemoryTables {
           events: JSON.parse(row.events) as readonly JournalEvent[],
           bytes: row.events.length,
         })),
-    mailOf: (runId) =>
-      [...(mail.get(runId) ?? [])]
+    runMessagesOf: (runId) =>
+      [...(runMessages.get(runId) ?? [])]
         .toSorted(([one], [other]) => one - other)
         .map(([id, { at, body }]) => ({
           id: String(id),
           runId,
           at,
-          body: JSON.parse(body) as MailBody,
+          body: JSON.parse(body) as RunMessageBody,
           bytes: body.length,
         })),
     get addressed() {
       const oldest = (box: ReadonlyMap<number, Letter>): number => Math.min(...box.keys());
-      return [...mail].toSorted(([, one], [, other]) => oldest(one) - oldest(other)).map(([runId]) => runId);
+      return [...runMessages].toSorted(([, one], [, other]) => oldest(one) - oldest(other)).map(([runId]) => runId);
     },
     atomically(change) {
-      undo = [];
+      compensation = [];
       try {
         return change(writes);
       } catch (error) {
-        for (const back of undo.toReversed()) back();
+        for (const back of compensation.toReversed()) back();
         throw error;
       }
     },

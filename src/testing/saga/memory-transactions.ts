@@ -7,7 +7,7 @@ import { HoldfastError } from '../../errors.ts';
 import {
   MOST_SIGNALS,
   type ClientStore,
-  type MailBody,
+  type RunMessageBody,
   type StartedRun,
   type StartRequest,
 } from '../../saga/store/store.ts';
@@ -26,11 +26,11 @@ export interface MemoryTx {
 interface OpenTx extends MemoryTx {
   open: boolean;
   readonly starts: { readonly request: StartRequest; readonly at: number }[];
-  readonly mail: { readonly runId: string; readonly at: number; readonly body: MailBody }[];
+  readonly runMessages: { readonly runId: string; readonly at: number; readonly body: RunMessageBody }[];
   readonly ended: Promise<void>;
 }
 
-export interface MemoryTransactions extends Pick<ClientStore<MemoryTx>, 'start' | 'mail'> {
+export interface MemoryTransactions extends Pick<ClientStore<MemoryTx>, 'start' | 'postRunMessage'> {
   begin(): MemoryTx;
 }
 
@@ -56,13 +56,13 @@ export function createMemoryTransactions(
     const tx: OpenTx = {
       open: true,
       starts: [],
-      mail: [],
+      runMessages: [],
       ended,
       commit() {
-        if (!close() || (tx.starts.length === 0 && tx.mail.length === 0)) return;
+        if (!close() || (tx.starts.length === 0 && tx.runMessages.length === 0)) return;
         tables.atomically((write) => {
           for (const { request, at } of tx.starts) write.start(request, at);
-          for (const { runId, at, body } of tx.mail) write.mail(runId, body, at);
+          for (const { runId, at, body } of tx.runMessages) write.postRunMessage(runId, body, at);
         });
         changed();
       },
@@ -121,8 +121,8 @@ export function createMemoryTransactions(
   }
 
   /** Signals on their way, and those that the run keeps: as send_saga_mail counts them. */
-  function isFull(tx: OpenTx, runId: string, body: MailBody): boolean {
-    const waiting = [...tables.mailOf(runId), ...tx.mail.filter((each) => each.runId === runId)];
+  function isFull(tx: OpenTx, runId: string, body: RunMessageBody): boolean {
+    const waiting = [...tables.runMessagesOf(runId), ...tx.runMessages.filter((each) => each.runId === runId)];
     const sizes = waiting.filter((each) => each.body.kind === 'signal').map((each) => sizeOf(each.body));
     const kept = tables.runs.get(runId)?.signals ?? { count: 0, bytes: 0 };
     const bytes = sizes.reduce((sum, size) => sum + size, kept.bytes + sizeOf(body));
@@ -137,7 +137,7 @@ export function createMemoryTransactions(
         for (const request of requests) started.push(await startOne(inside, request));
         return started;
       }),
-    mail: (tx, runId, body, statuses) =>
+    postRunMessage: (tx, runId, body, statuses) =>
       within(tx, (inside) => {
         const fresh = inside.starts.some(({ request }) => request.id === runId);
         const run = fresh ? { status: 'pending' as const, pivoted: false } : tables.runs.get(runId);
@@ -147,7 +147,7 @@ export function createMemoryTransactions(
           return { accepted: false, status, pivoted };
         if (body.kind === 'signal' && isFull(inside, runId, body))
           return { accepted: false, status, pivoted, full: true };
-        inside.mail.push({ runId, at: now(), body: JSON.parse(JSON.stringify(body)) as MailBody });
+        inside.runMessages.push({ runId, at: now(), body: JSON.parse(JSON.stringify(body)) as RunMessageBody });
         const undecided = body.kind === 'cancel' && (tx !== null || isUndecided(tables.journalOf(runId)));
         return { accepted: true, status, ...(undecided ? { undecided } : {}) };
       }),
@@ -161,6 +161,6 @@ function isUndecided(journal: readonly JournalRow[]): boolean {
   return state.held || state.open.some(({ pivot }) => pivot);
 }
 
-function sizeOf(body: MailBody): number {
+function sizeOf(body: RunMessageBody): number {
   return Buffer.byteLength(JSON.stringify(body));
 }

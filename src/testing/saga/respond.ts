@@ -26,7 +26,7 @@ export interface Responder {
 
 /**
  * Answers commands of a type, or compensations. The script is run as a participant's handler is: once for each call of a run, however
- * often it is asked for; a compensation only if there is something to undo, and a command that comes after its compensation never.
+ * often it is asked for; a compensation only if there is something to compensate, and a command that comes after its compensation never.
  * @param script a function, or the answer that is always given
  */
 export function respond<Type extends MessageType>(type: Type, script: Script<PayloadOf<Type>> | object): Responder {

@@ -18,7 +18,7 @@ import type { MemoryMessage } from './memory-tables.ts';
 import type { MemoryTx } from './memory-transactions.ts';
 import type { Responder } from './respond.ts';
 import { createScriptedParticipants } from './scripted-participants.ts';
-import { scriptSagas, type StagedTx, type StepScript, type UndoScript } from './step-scripts.ts';
+import { scriptSagas, type StagedTx, type StepScript, type CompensationScript } from './step-scripts.ts';
 import { createTestWorker, type PassedPoint, type TestWorker } from './test-worker.ts';
 
 export interface SagaTestOptions<Tx = unknown> {
@@ -29,7 +29,7 @@ export interface SagaTestOptions<Tx = unknown> {
   /** Stand for the `run` of local steps and transactions, by the step's name or by `saga.step`. */
   readonly steps?: Readonly<Record<string, StepScript<Tx>>> | undefined;
   /** Stand for their `compensate`. */
-  readonly compensations?: Readonly<Record<string, UndoScript<Tx>>> | undefined;
+  readonly compensations?: Readonly<Record<string, CompensationScript<Tx>>> | undefined;
   /** Makes the `tx` of transaction steps, one for each attempt. */
   readonly transaction?: (() => Tx) | undefined;
   /** Told how each ended, within the commit itself: make its effects here, or forget them. */
@@ -93,7 +93,7 @@ export interface SagaTest {
   readonly calls: readonly TestCall[];
   /** What has happened outside, each effect once, in the order in which they first happened. */
   readonly effects: readonly TestEffect[];
-  /** Their names in that order: `charge`, `undo charge`. */
+  /** Their names in that order: `charge`, `compensate charge`. */
   readonly story: readonly string[];
   /** All that has left through the outbox, oldest first. */
   readonly messages: readonly TestMessage[];
@@ -176,7 +176,7 @@ export function createSagaTest<Tx>(options: SagaTestOptions<Tx>, onCrash: (point
     log,
     plan,
     sagaOf: (runId) => store.views.find(({ id }) => id === runId)?.saga,
-    post: async (runId, body) => void (await store.mail(null, runId, body, ANY_STATUS)),
+    post: async (runId, body) => void (await store.postRunMessage(null, runId, body, ANY_STATUS)),
     sleep: (delayMs) => clock.sleep(delayMs).then(() => worker.note()),
   });
 

@@ -1,6 +1,6 @@
 /**
  * The participants of a saga under test: take its commands and compensations, keep a record of each call as real ones do (by the same
- * decisions, src/saga/participant/participant-decide.ts), and send replies, as the test has scripted them. Used by saga-test.ts.
+ * decisions, src/saga/participant/participant-decide.ts), and send replies, as the test has scripted them.
  */
 import { HoldfastError, isHoldfastError } from '../../errors.ts';
 import { decodePayload } from '../../message/decode.ts';
@@ -9,7 +9,7 @@ import type { AnySaga } from '../../saga/definition/definition.ts';
 import { decideCompensation, decideRepeated, DONE, refusal } from '../../saga/participant/participant-decide.ts';
 import type { Answer, CallRow } from '../../saga/participant/participant-store.ts';
 import type { CommandStep } from '../../saga/definition/steps.ts';
-import type { MailBody } from '../../saga/store/store.ts';
+import type { RunMessageBody } from '../../saga/store/store.ts';
 import { readSagaCall, type SagaCall } from '../../saga/protocol/wire.ts';
 import type { EffectsLog } from './effects-log.ts';
 import type { FailPlan, Planned } from './fail-plan.ts';
@@ -23,7 +23,7 @@ export interface ScriptedParticipantsOptions {
   readonly plan: FailPlan;
   /** The name of the saga of a run. */
   readonly sagaOf: (runId: string) => string | undefined;
-  readonly post: (runId: string, body: MailBody) => Promise<void>;
+  readonly post: (runId: string, body: RunMessageBody) => Promise<void>;
   readonly sleep: (delayMs: number) => Promise<void>;
 }
 
@@ -35,7 +35,7 @@ export interface ScriptedParticipants {
 /** What a saga declares of a command. */
 interface Declared {
   readonly step: CommandStep;
-  readonly undoneBy: string | null;
+  readonly compensatedBy: string | null;
 }
 
 /** What came of a script: an answer and how it gets back, or nothing at all. */
@@ -84,8 +84,8 @@ export function createScriptedParticipants(options: ScriptedParticipantsOptions)
       });
       return reply(call, scripted);
     }
-    const undone = [...declared].find(([, { undoneBy }]) => undoneBy === message.topic)?.[0] ?? '';
-    const decision = decideCompensation(row, undone, call.outcome ?? 'unknown');
+    const compensated = [...declared].find(([, { compensatedBy }]) => compensatedBy === message.topic)?.[0] ?? '';
+    const decision = decideCompensation(row, compensated, call.outcome ?? 'unknown');
     if (decision.do === 'answer') return reply(call, { answer: decision.answer, replies: 1, delayMs: 0 });
     if (decision.do === 'bury') {
       records.set(key, { state: 'tombstone', command: null, reply: null });
@@ -125,7 +125,7 @@ export function createScriptedParticipants(options: ScriptedParticipantsOptions)
       return null;
     }
     const done = scripted.answer.outcome === 'done';
-    if (done) log.note({ ...about, what: of === 'run' ? 'done' : 'undone' });
+    if (done) log.note({ ...about, what: of === 'run' ? 'done' : 'compensated' });
     open.end(done ? 'done' : 'failed', done ? undefined : scripted.answer);
     return planned?.after === true ? { ...scripted, replies: 0 } : scripted;
   }
@@ -152,7 +152,7 @@ export function createScriptedParticipants(options: ScriptedParticipantsOptions)
   }
 
   async function reply(call: SagaCall, { answer, replies, delayMs }: Scripted): Promise<void> {
-    const body = { kind: 'reply', call: call.call, to: call.role, ...answer } as MailBody;
+    const body = { kind: 'reply', call: call.call, to: call.role, ...answer } as RunMessageBody;
     if (delayMs > 0) {
       void sleep(delayMs).then(async () => {
         for (let n = 0; n < replies; n += 1) await post(call.runId, body);
@@ -195,7 +195,7 @@ function declaredCommands(sagas: readonly AnySaga[]): ReadonlyMap<string, Declar
   const declared = new Map<string, Declared>();
   for (const step of sagas.flatMap((saga) => Object.values(saga.steps))) {
     if (step.kind === 'command')
-      declared.set(step.command.topic, { step, undoneBy: step.compensate?.message.topic ?? null });
+      declared.set(step.command.topic, { step, compensatedBy: step.compensate?.message.topic ?? null });
   }
   return declared;
 }
@@ -205,7 +205,7 @@ function checkResponders(
   declared: ReadonlyMap<string, Declared>,
 ): ReadonlyMap<string, Responder> {
   const responders = new Map(given.map((responder) => [responder.type.topic, responder]));
-  const asked = new Set([...declared].flatMap(([topic, { undoneBy }]) => [topic, undoneBy]));
+  const asked = new Set([...declared].flatMap(([topic, { compensatedBy }]) => [topic, compensatedBy]));
   for (const [topic] of responders) {
     if (!asked.has(topic))
       throw new HoldfastError('HF_CONFIG', `participants: no saga here sends the command ${topic}.`, {

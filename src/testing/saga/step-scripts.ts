@@ -1,10 +1,10 @@
 /**
  * Sagas made ready for a test: each local step noted when it is run, replaced where the test has its own, failing where the test wants
- * it. The saga's `run` and everything else of it stays as it is. Used by saga-test.ts.
+ * it. The saga's `run` and everything else of it stays as it is.
  */
 import { HoldfastError } from '../../errors.ts';
 import type { AnySaga, Steps } from '../../saga/definition/definition.ts';
-import type { StepContext, StepDefinition, Undo } from '../../saga/definition/steps.ts';
+import type { StepContext, StepDefinition, CompensatedCall } from '../../saga/definition/steps.ts';
 import type { EffectOf, EffectsLog } from './effects-log.ts';
 import { findSteps, type FailPlan, type Part, type Planned } from './fail-plan.ts';
 
@@ -16,11 +16,14 @@ export interface ScriptContext<Tx> extends StepContext {
 /** Stands for the `run` of a declared step. */
 export type StepScript<Tx> = (input: never, context: ScriptContext<Tx>) => unknown;
 /** Stands for its `compensate`. */
-export type UndoScript<Tx> = (undo: Undo<never, never>, context: ScriptContext<Tx>) => unknown;
+export type CompensationScript<Tx> = (
+  compensation: CompensatedCall<never, never>,
+  context: ScriptContext<Tx>,
+) => unknown;
 
 export interface Scripts<Tx> {
   readonly steps: Readonly<Record<string, StepScript<Tx>>>;
-  readonly compensations: Readonly<Record<string, UndoScript<Tx>>>;
+  readonly compensations: Readonly<Record<string, CompensationScript<Tx>>>;
 }
 
 /** What the store hands out as `tx`: the test's own, and the effects that come with its commit. */
@@ -38,7 +41,11 @@ export function scriptSagas<Tx>(
   plan: FailPlan,
 ): readonly AnySaga[] {
   const steps = byStep<Run>(sagas, scripts.steps as unknown as Readonly<Record<string, Run>>, 'steps');
-  const undo = byStep<Run>(sagas, scripts.compensations as unknown as Readonly<Record<string, Run>>, 'compensations');
+  const compensation = byStep<Run>(
+    sagas,
+    scripts.compensations as unknown as Readonly<Record<string, Run>>,
+    'compensations',
+  );
 
   function noted(saga: string, name: string, kind: 'step' | 'transaction', part: Part, run: Run) {
     return async (input: unknown, context: StepContext & { readonly tx?: unknown }): Promise<unknown> => {
@@ -47,7 +54,7 @@ export function scriptSagas<Tx>(
       const staged = kind === 'transaction' ? (context.tx as StagedTx) : null;
       const open = log.begin({ runId, saga, step: name, call, of: part, kind, attempt, idempotencyKey, input });
       const planned = plan.take(saga, name, part);
-      const what = part === 'run' ? 'done' : 'undone';
+      const what = part === 'run' ? 'done' : 'compensated';
       const effect: EffectOf = { runId, saga, step: name, call, kind, what, idempotencyKey };
       try {
         if (planned?.after === false) await fail(planned, () => open.hang());
@@ -70,7 +77,7 @@ export function scriptSagas<Tx>(
   function scripted(saga: string, name: string, step: StepDefinition): StepDefinition {
     if (step.kind !== 'step' && step.kind !== 'transaction') return step;
     const own = step as { readonly run: Run; readonly compensate: Run | null };
-    const compensate = undo.get(`${saga}.${name}`) ?? own.compensate;
+    const compensate = compensation.get(`${saga}.${name}`) ?? own.compensate;
     return {
       ...step,
       run: noted(saga, name, step.kind, 'run', steps.get(`${saga}.${name}`) ?? own.run),

@@ -1,6 +1,6 @@
 /**
  * The worker of a saga under test: the engine of production on the store in memory and a clock that is moved by hand, with crashes
- * where the test wants them, and the ways to let time pass until everything that can go on has gone on. Used by saga-test.ts.
+ * where the test wants them, and the ways to let time pass until everything that can go on has gone on.
  */
 // By name, so that a test's fake timers, which replace the globals, do not stop what is to move them.
 import { setImmediate, setTimeout } from 'node:timers';
@@ -95,7 +95,7 @@ export function createTestWorker(options: TestWorkerOptions): TestWorker {
       },
       async collect(...given) {
         const collected = await store.collect(...given);
-        found = collected.mail.length + collected.claimed.length;
+        found = collected.runMessages.length + collected.claimed.length;
         return collected;
       },
     },

@@ -1,6 +1,5 @@
 /**
  * The last resort where neither binaries nor an installable package exist: a server in a container.
- * Used by postgres.ts and redis.ts.
  */
 import { keep, release, type Kept } from './keeper.ts';
 import { output, run } from './machine.ts';

@@ -1,7 +1,7 @@
 /**
  * Leaves nothing behind. Servers and temporary folders are registered with a small keeper process, which holds one end
  * of a pipe from this one. However this process ends (exit, Ctrl-C, SIGKILL, crash), the pipe closes, and the keeper
- * stops what is still registered and removes its folders. Used by the server starters of this folder only.
+ * stops what is still registered and removes its folders.
  */
 import { spawn } from 'node:child_process';
 import type { Socket } from 'node:net';

@@ -1,6 +1,5 @@
 /**
  * What the server starters need from the machine: a user to run as, a temporary folder, a free port, a command's output.
- * Used by this folder only.
  */
 import { execFileSync, spawnSync } from 'node:child_process';
 import { chownSync, mkdtempSync, rmSync } from 'node:fs';

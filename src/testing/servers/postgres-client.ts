@@ -1,5 +1,5 @@
 /**
- * Short questions to a PostgreSQL server, each over a connection of its own. Used by postgres.ts.
+ * Short questions to a PostgreSQL server, each over a connection of its own.
  */
 import { Client } from 'pg';
 

@@ -1,5 +1,5 @@
 /**
- * Finds a Redis or Valkey server binary; as root on Debian and its kin, installs one. Used by redis.ts.
+ * Finds a Redis or Valkey server binary; as root on Debian and its kin, installs one.
  */
 import { existsSync, rmSync, writeFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';

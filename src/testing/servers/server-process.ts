@@ -1,6 +1,6 @@
 /**
  * One server process on this machine: launched in a session of its own, registered with the keeper, its output in a log
- * file. Used by postgres.ts and redis.ts.
+ * file.
  */
 import { spawn } from 'node:child_process';
 import { closeSync, openSync, readFileSync } from 'node:fs';

@@ -150,7 +150,7 @@ export async function beginWorker(options: MortalWorkerOptions): Promise<MortalW
     collect: (...given) =>
       gate(
         () => store.collect(...given),
-        ({ mail, claimed }) => (found = mail.length + claimed.length) > 0,
+        ({ runMessages, claimed }) => (found = runMessages.length + claimed.length) > 0,
       ),
     commit: (...given) => gate(() => store.commit(...given)),
     transaction: (...given) => gate(() => store.transaction(...given)),

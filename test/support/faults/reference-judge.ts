@@ -46,7 +46,17 @@ export async function judgeRun(
   const effects = effectsOf(scenario, id, rows, own);
   const found = await checkRun({
     saga: scenario.saga,
-    run: { ...view, worker: null, claims: 0, lost: 0, wakeAt: null, deadlineAt: null, parent: null, journal, mail: [] },
+    run: {
+      ...view,
+      worker: null,
+      claims: 0,
+      lost: 0,
+      wakeAt: null,
+      deadlineAt: null,
+      parent: null,
+      journal,
+      runMessages: [],
+    },
     effects,
     messages,
     earlier,
@@ -64,7 +74,7 @@ export async function judgeRun(
 }
 
 /**
- * As the judge wants them: one effect for each key, with all its places. What a saga undoes is all of one kind in each of the four, so
+ * As the judge wants them: one effect for each key, with all its places. What a saga compensates is all of one kind in each of the four, so
  * the order of the rows and that of the notes are nowhere compared with each other.
  */
 function effectsOf(
@@ -84,7 +94,7 @@ function effectsOf(
     const call = callOf(key);
     const step = call.split(':')[0] ?? '';
     if (stepOf(saga, step) === undefined) throw new Error(`${key} is the key of no step of ${saga.name}.`);
-    const name = what === 'undone' ? `undo ${call}` : call;
+    const name = what === 'compensated' ? `compensate ${call}` : call;
     effects.set(key, { name, runId, saga: saga.name, step, call, kind, what, idempotencyKey: key, places: [place] });
   }
   return [...effects.values()];

@@ -9,7 +9,7 @@ import type { Mailer } from '../../../sagas/approve-expense.ts';
 import type { Agencies, Agency, Booking } from '../../../sagas/book-trip.ts';
 
 export interface OutsideNote {
-  readonly what: 'done' | 'undone';
+  readonly what: 'done' | 'compensated';
   /** The idempotency key. */
   readonly key: string;
   /** What it is about: `flight of t-1`, or the mail. */
@@ -52,7 +52,7 @@ export function openReferenceOutside(path: string): ReferenceOutside {
         return booking;
       },
       async cancel(tripId, { idempotencyKey }) {
-        note({ what: 'undone', key: idempotencyKey, of: placeOf(tripId) });
+        note({ what: 'compensated', key: idempotencyKey, of: placeOf(tripId) });
         await turn();
       },
       find: async (tripId) => (standing(notes()).has(placeOf(tripId)) ? booking : null),
@@ -72,7 +72,7 @@ export function openReferenceOutside(path: string): ReferenceOutside {
   };
 }
 
-/** What was done and not undone after it. */
+/** What was done and not compensated after it. */
 export function standing(notes: readonly OutsideNote[]): ReadonlySet<string> {
   const left = new Set<string>();
   for (const { what, of } of notes) {

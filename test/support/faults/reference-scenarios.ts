@@ -141,7 +141,7 @@ export function referenceScenarios({ agencies, mailer }: ReferenceOutside): read
     start: (sagas, of) => sagas.start(expense, { id: of, employee: 'ada', approver: 'eva', amount: 90 }, { key: of }),
     visits,
     audit({ expense: state, payouts, notes }) {
-      const mails = [...standing(notes)].length;
+      const runMessages = [...standing(notes)].length;
       // The request and a reminder before the answer, and the news of it; or the request and all five reminders.
       return visits.length > 0
         ? compare({
@@ -149,14 +149,14 @@ export function referenceScenarios({ agencies, mailer }: ReferenceOutside): read
               [state, payouts],
               ['paid', 1],
             ],
-            mails: [mails, 3],
+            runMessages: [runMessages, 3],
           })
         : compare({
             'the expense': [
               [state, payouts],
               ['lapsed', 0],
             ],
-            mails: [mails, 6],
+            runMessages: [runMessages, 6],
           });
     },
   });
@@ -167,10 +167,14 @@ export function referenceScenarios({ agencies, mailer }: ReferenceOutside): read
 
   return [
     { name: 'an order is placed', ends: 'completed', ...placed('chair') },
-    { name: 'an order that cannot be shipped is undone', ends: 'compensated', ...placed(UNSHIPPABLE) },
+    { name: 'an order that cannot be shipped is compensated', ends: 'compensated', ...placed(UNSHIPPABLE) },
     { name: 'a trip is booked', ends: 'completed', ...travelled('Oslo') },
-    { name: 'a trip without a hotel is undone', ends: 'compensated', ...travelled(`${FULL}erton`) },
-    { name: 'a trip whose flight is in doubt is undone', ends: 'compensated', ...travelled(`${SILENT} ${FULL}erton`) },
+    { name: 'a trip without a hotel is compensated', ends: 'compensated', ...travelled(`${FULL}erton`) },
+    {
+      name: 'a trip whose flight is in doubt is compensated',
+      ends: 'compensated',
+      ...travelled(`${SILENT} ${FULL}erton`),
+    },
     { name: 'a transfer arrives', ends: 'completed', ...moved('bob') },
     { name: 'a transfer to nobody comes back', ends: 'compensated', ...moved(NOBODY) },
     { name: 'an expense is paid', ends: 'completed', ...claimed([yes]) },

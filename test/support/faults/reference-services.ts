@@ -49,7 +49,7 @@ export const REFERENCE_TABLES = `
   ${EXPENSE_TABLES}`;
 
 export interface EffectRow {
-  readonly what: 'done' | 'undone';
+  readonly what: 'done' | 'compensated';
   /** The idempotency key. */
   readonly key: string;
   readonly kind: 'command' | 'transaction';
@@ -70,7 +70,7 @@ async function move(tx: Tx, of: string, from: string, to: string, amount: number
 export function referenceServices(database: Database, transport: Transport): Participant {
   const did = ({ tx, idempotencyKey }: CommandContext<pg.PoolClient>) => note(tx, 'done', idempotencyKey, 'command');
   const undid = ({ tx, idempotencyKey }: CommandContext<pg.PoolClient>) =>
-    note(tx, 'undone', idempotencyKey, 'command');
+    note(tx, 'compensated', idempotencyKey, 'command');
   return participant(SERVICES, {
     database,
     transport,
@@ -124,7 +124,8 @@ export function withEffectsNoted<S extends AnySaga>(saga: S): S {
     };
     const both: Pick<TransactionStep, 'run' | 'compensate'> = {
       run: (input, context) => after(run(input, context), 'done', context),
-      compensate: compensate && ((undo, context) => after(compensate(undo, context), 'undone', context)),
+      compensate:
+        compensate && ((compensation, context) => after(compensate(compensation, context), 'compensated', context)),
     };
     return { ...step, ...both };
   };

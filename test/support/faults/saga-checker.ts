@@ -51,7 +51,7 @@ export function sagaBreaches(facts: SagaFacts, expectations: SagaExpectations = 
       if (sums[step] !== sums.completed)
         found.push(`I9: ${step} comes to ${sums[step]}, the runs that completed to ${sums.completed}`);
   found.push(...facts.tampered.map((what) => `I10: ${what}`));
-  if (replayed) found.push(...facts.misfits.map((what) => `I10: ${what}`));
+  if (replayed) found.push(...facts.mismatches.map((what) => `I10: ${what}`));
   found.push(...facts.unfinished.map((what) => `I13: unfinished: ${what}`));
   return found;
 }
@@ -68,7 +68,7 @@ interface Seen {
   readonly outside: readonly OutsideEntry[];
 }
 
-/** What is left of each call must be what the journal says, and in the order that undoing must have. */
+/** What is left of each call must be what the journal says, and in the order that compensating must have. */
 function judgeEffects(run: RunFacts, history: RunHistory, seen: Seen, sums: Sums, say: (what: string) => void): void {
   const rows = countRows(seen.rows, say);
   const outside = countOutside(seen.outside, say);
@@ -77,8 +77,8 @@ function judgeEffects(run: RunFacts, history: RunHistory, seen: Seen, sums: Sums
   for (const call of history.calls.values()) {
     const isRow = SCENARIO_CALLS.rows.some((step) => step === call.step);
     if (!isRow && !SCENARIO_CALLS.outside.some((step) => step === call.step)) continue;
-    const count = (isRow ? rows : outside).get(call.id) ?? { done: 0, undone: 0, amount: 0 };
-    const left = count.done - count.undone;
+    const count = (isRow ? rows : outside).get(call.id) ?? { done: 0, compensated: 0, amount: 0 };
+    const left = count.done - count.compensated;
     if (call.step === 'debit' || call.step === 'charge' || call.step === 'reserve')
       sums[call.step] += left * count.amount;
     if (call.step === 'debit' && run.status === 'completed') sums.completed += count.amount;
@@ -89,12 +89,12 @@ function judgeEffects(run: RunFacts, history: RunHistory, seen: Seen, sums: Sums
   }
   judgeOrder(
     history,
-    [...seen.outside].filter(({ what }) => what === 'undo'),
+    [...seen.outside].filter(({ what }) => what === 'compensate'),
     say,
   );
   judgeOrder(
     history,
-    seen.rows.filter(({ what }) => what === 'undo'),
+    seen.rows.filter(({ what }) => what === 'compensate'),
     say,
   );
 }
@@ -102,22 +102,22 @@ function judgeEffects(run: RunFacts, history: RunHistory, seen: Seen, sums: Sums
 /** Compensations in reverse order of start, by what was seen of them: each call's first. */
 function judgeOrder(
   history: RunHistory,
-  undone: readonly { readonly call: string }[],
+  compensated: readonly { readonly call: string }[],
   say: (what: string) => void,
 ): void {
   let last = Infinity;
-  for (const call of new Set(undone.map((each) => each.call))) {
+  for (const call of new Set(compensated.map((each) => each.call))) {
     const known = history.calls.get(call);
     if (known === undefined || known.late) continue;
     const { place } = known;
-    if (place > last) say(`I7: ${call} was undone after one that was started before it`);
+    if (place > last) say(`I7: ${call} was compensated after one that was started before it`);
     last = place;
   }
 }
 
 interface Count {
   done: number;
-  undone: number;
+  compensated: number;
   amount: number;
 }
 
@@ -125,19 +125,20 @@ interface Count {
 function countRows(rows: readonly RowEffect[], say: (what: string) => void): ReadonlyMap<string, Count> {
   const counts = new Map<string, Count>();
   for (const { what, call, amount } of rows) {
-    const count = counts.get(call) ?? { done: 0, undone: 0, amount };
+    const count = counts.get(call) ?? { done: 0, compensated: 0, amount };
     counts.set(call, count);
-    if (what === 'undo') count.undone += 1;
+    if (what === 'compensate') count.compensated += 1;
     else count.done += 1;
-    if (what === 'do' && count.undone > 0) say(`I8: ${call} was done after its compensation`);
+    if (what === 'do' && count.compensated > 0) say(`I8: ${call} was done after its compensation`);
     if (count.done > 1) say(`I7: ${call} was done ${count.done} times`);
-    if (count.undone > count.done) say(`I7: ${call} was undone ${count.undone} times, and done ${count.done} times`);
+    if (count.compensated > count.done)
+      say(`I7: ${call} was compensated ${count.compensated} times, and done ${count.done} times`);
   }
   return counts;
 }
 
 /**
- * As the other side counts: each key once, and nothing from a worker that has been replaced. A compensation that finds nothing to undo
+ * As the other side counts: each key once, and nothing from a worker that has been replaced. A compensation that finds nothing to compensate
  * bears it.
  */
 function countOutside(entries: readonly OutsideEntry[], say: (what: string) => void): ReadonlyMap<string, Count> {
@@ -149,13 +150,13 @@ function countOutside(entries: readonly OutsideEntry[], say: (what: string) => v
     const { what, call, key, amount } = entry;
     if (entry.token < token) continue;
     token = entry.token;
-    const count = counts.get(call) ?? { done: 0, undone: 0, amount };
+    const count = counts.get(call) ?? { done: 0, compensated: 0, amount };
     counts.set(call, count);
     if (keys.has(key)) continue;
     keys.add(key);
-    if (what === 'undo') {
+    if (what === 'compensate') {
       over.add(call);
-      if (count.done > count.undone) count.undone += 1;
+      if (count.done > count.compensated) count.compensated += 1;
       continue;
     }
     if (over.has(call)) say(`I8: ${call} was done after its compensation`);

@@ -21,7 +21,7 @@ import {
   transaction,
   type StepContext,
   type TransactionContext,
-  type Undo,
+  type CompensatedCall,
 } from '../../../src/saga/definition/steps.ts';
 import { readOutside, type Outside } from './saga-outside.ts';
 import { fateOf, Plan, type Fate } from './saga-plan.ts';
@@ -61,8 +61,8 @@ export function testSaga({ outside, outsidePath, by, replyTimeout = '5s' }: Test
   const local = (call: string) => ({
     run: ({ plan, line }: Work, context: StepContext) =>
       outsideWork(fateOf(plan.fates, call), context, (late) => note('do', { plan, line }, context, late)),
-    compensate: ({ input }: Undo<Work, unknown>, context: StepContext) =>
-      outsideWork(fateOf(input.plan.undoes, call), context, () => note('undo', input, context, false)),
+    compensate: ({ input }: CompensatedCall<Work, unknown>, context: StepContext) =>
+      outsideWork(fateOf(input.plan.compensates, call), context, () => note('compensate', input, context, false)),
     timeout: ATTEMPT_MS,
     ...QUICK,
   });
@@ -71,12 +71,12 @@ export function testSaga({ outside, outsidePath, by, replyTimeout = '5s' }: Test
       await rowWork(fateOf(plan.fates, call), context, () => row(context, 'do', plan.amount));
       return { by };
     },
-    compensate: ({ input }: Undo<Work, unknown>, context: TransactionContext) =>
-      rowWork(fateOf(input.plan.undoes, call), context, () => row(context, 'undo', input.plan.amount)),
+    compensate: ({ input }: CompensatedCall<Work, unknown>, context: TransactionContext) =>
+      rowWork(fateOf(input.plan.compensates, call), context, () => row(context, 'compensate', input.plan.amount)),
     ...QUICK,
   });
 
-  function note(what: 'do' | 'undo', { plan }: Work, context: StepContext, late: boolean): void {
+  function note(what: 'do' | 'compensate', { plan }: Work, context: StepContext, late: boolean): void {
     const { runId: run, idempotencyKey: key, attempt, fencingToken: token } = context;
     const call = callOf(key);
     outside.append({
@@ -126,7 +126,7 @@ export function testSaga({ outside, outsidePath, by, replyTimeout = '5s' }: Test
       if (input.vainMs > 0 && (await waitFor('vain', { timeout: input.vainMs })) !== null) throw new Error('came');
       const answer = input.asks ? await waitFor('answer') : null;
       await steps.announce(work);
-      // What may be done without: given up, and undone at the end when it may have happened.
+      // What may be done without: given up, and compensated at the end when it may have happened.
       await steps.gift(work).catch(() => null);
       await steps.tip(work);
       if (random() < 0 || uuid() === '' || now().getTime() < before) throw new Error('the clock of the run went back');
@@ -202,8 +202,8 @@ export function testParticipant(
         Release,
         { compensates: Reserve, reply: Reserved },
         async ({ plan }, { tx, saga: call, idempotencyKey }) => {
-          await tx.query(INSERT, ['undo', call?.runId, call?.call, idempotencyKey, plan.amount, 0]);
-          const fate = fateOf(plan.undoes, 'reserve');
+          await tx.query(INSERT, ['compensate', call?.runId, call?.call, idempotencyKey, plan.amount, 0]);
+          const fate = fateOf(plan.compensates, 'reserve');
           if (fate.kind === 'fails' && isTry(idempotencyKey, fate.times)) throw new Error('not now');
         },
       ),

@@ -4,7 +4,7 @@
  */
 import type pg from 'pg';
 import type { Saga } from '../../../src/saga/definition/definition.ts';
-import type { JournalEvent, JournalRow, RunStatus, UndoReason } from '../../../src/saga/journal/events.ts';
+import type { JournalEvent, JournalRow, RunStatus, CompensationReason } from '../../../src/saga/journal/events.ts';
 import { createFlow } from '../../../src/saga/replay/flow.ts';
 import { replay } from '../../../src/saga/replay/replay.ts';
 import { turn } from '../../../src/saga/replay/turn.ts';
@@ -21,14 +21,14 @@ export interface StoredRow extends JournalRow {
 export interface RunFacts {
   readonly id: string;
   readonly status: RunStatus;
-  readonly reason: UndoReason | null;
+  readonly reason: CompensationReason | null;
   readonly held: boolean;
   readonly journal: readonly StoredRow[];
 }
 
 /** A row that a transactional step or the participant wrote. */
 export interface RowEffect {
-  readonly what: 'do' | 'undo';
+  readonly what: 'do' | 'compensate';
   readonly run: string;
   readonly call: string;
   readonly amount: number;
@@ -44,7 +44,7 @@ export interface SagaFacts {
   /** Rows of the journal that were changed or deleted. */
   readonly tampered: readonly string[];
   /** Histories that the code does not repeat, in words. */
-  readonly misfits: readonly string[];
+  readonly mismatches: readonly string[];
   /** What somebody should have finished, in words. */
   readonly unfinished: readonly string[];
 }
@@ -80,22 +80,22 @@ export async function collectSagaFacts(
   outside: readonly OutsideEntry[],
 ): Promise<SagaFacts> {
   const facts = await inSnapshot(pool, (client) => factsIn(client, outside));
-  const misfits: string[] = [];
+  const mismatches: string[] = [];
   for (const run of facts.runs) {
     const saga = sagas.find(({ name, version }) => name === run.saga && version === run.version);
-    const misfit = saga === undefined ? 'there is no code for it' : await misfitOf(saga, run);
-    if (misfit !== null) misfits.push(`${run.id}: ${misfit}`);
+    const mismatch = saga === undefined ? 'there is no code for it' : await mismatchOf(saga, run);
+    if (mismatch !== null) mismatches.push(`${run.id}: ${mismatch}`);
   }
-  return { ...facts, misfits };
+  return { ...facts, mismatches };
 }
 
 /** Why the code does not do again what the journal says it did; null: it does, and asks for nothing else. */
-export async function misfitOf(saga: Saga, run: Pick<RunFacts, 'id' | 'journal'>): Promise<string | null> {
+export async function mismatchOf(saga: Saga, run: Pick<RunFacts, 'id' | 'journal'>): Promise<string | null> {
   const started = run.journal[0]?.events[0];
   const input = started?.t === 'started' ? started.input : undefined;
   const make = () => createFlow({ saga, runId: run.id, input: structuredClone(input), maxBytes: 1_048_576 });
   const { fit } = await replay(saga, make, run.journal, turn);
-  return fit.kind === 'misfit' ? fit.error.message : null;
+  return fit.kind === 'mismatch' ? fit.error.message : null;
 }
 
 interface RunRow extends Omit<RunFacts, 'journal'> {
@@ -106,7 +106,7 @@ interface RunRow extends Omit<RunFacts, 'journal'> {
 async function factsIn(
   client: Queryable,
   outside: readonly OutsideEntry[],
-): Promise<Omit<SagaFacts, 'runs' | 'misfits'> & { readonly runs: readonly (RunRow & RunFacts)[] }> {
+): Promise<Omit<SagaFacts, 'runs' | 'mismatches'> & { readonly runs: readonly (RunRow & RunFacts)[] }> {
   const rows = async <T extends pg.QueryResultRow>(sql: string) => (await client.query<T>(sql)).rows;
   const runs = await rows<RunRow>(
     'SELECT id::text, saga, version, status, reason, worker IS NOT NULL AS held FROM holdfast.saga_run ORDER BY id',

@@ -1,11 +1,11 @@
 /**
- * What a journal must be in itself: without gaps, each call once, each outcome once, no timer early, each signal once, undone in
+ * What a journal must be in itself: without gaps, each call once, each outcome once, no timer early, each signal once, compensated in
  * reverse, ended once. Folded here anew and not by src/saga/journal/state.ts, which is judged with it.
  */
 import type { CallKind, JournalEvent } from '../../../src/saga/journal/events.ts';
 import type { RunFacts, StoredRow } from './saga-facts.ts';
 
-/** What has an effect in rows, what outside, and what is a message and its recall. All but the last two can be undone. */
+/** What has an effect in rows, what outside, and what is a message and its recall. All but the last two can be compensated. */
 export const SCENARIO_CALLS = {
   rows: ['debit', 'reserve', 'book'],
   outside: ['charge', 'gift', 'tip', 'line', 'close', 'thank'],
@@ -25,7 +25,7 @@ export interface CallHistory {
   /** The run was told that it failed. */
   givenUp: boolean;
   degraded: boolean;
-  /** A reply that came late said that it was done: it is undone when that is known. */
+  /** A reply that came late said that it was done: it is compensated when that is known. */
   late: boolean;
   compensating: boolean;
   compensated: boolean;
@@ -60,11 +60,11 @@ class Reader {
   readonly #signalIds = new Set<string>();
   #deadlineAt: number | null = null;
   #started = false;
-  #undoing = false;
+  #revoked = false;
   #ended: 'completed' | 'undone' | null = null;
   #pivoted = false;
   #underWay: CallHistory | null = null;
-  #lastUndone = Infinity;
+  #lastCompensated = Infinity;
   #late = false;
   #at = 0;
 
@@ -93,7 +93,7 @@ class Reader {
         return;
       case 'called':
         if (this.calls.has(event.call)) this.say(`I10: ${event.call} was called twice`);
-        if (this.#undoing) this.say(`I7: ${event.call} was called while it was being undone`);
+        if (this.#revoked) this.say(`I7: ${event.call} was called while it was being compensated`);
         this.calls.set(event.call, newCall(event, this.calls.size));
         return;
       case 'attempt failed':
@@ -120,11 +120,11 @@ class Reader {
         this.#signals.push({ name: event.name, payload: JSON.stringify(event.payload) });
         return;
       case 'undoing':
-        if (this.#undoing) this.say('I7: undoing began twice');
-        if (this.#pivoted) this.say('I7: it is undone behind its pivot');
+        if (this.#revoked) this.say('I7: compensating began twice');
+        if (this.#pivoted) this.say('I7: it is compensated behind its pivot');
         if (event.reason === 'timed out' && (this.#deadlineAt === null || row.storedAt + MS < this.#deadlineAt))
           this.say('I12: its deadline came early');
-        this.#undoing = true;
+        this.#revoked = true;
         return;
       case 'verified':
         this.#with(event.call, (call) => {
@@ -224,9 +224,9 @@ class Reader {
       else if (!call.doubt && (call.outcome !== 'done' || call.degraded))
         this.say(`I7: ${id} is compensated, and has not happened`);
       const inTurn = round === 1 && !call.late;
-      if (inTurn && call.place > this.#lastUndone)
+      if (inTurn && call.place > this.#lastCompensated)
         this.say(`I7: ${id} is compensated after one that was started before it`);
-      if (inTurn) this.#lastUndone = call.place;
+      if (inTurn) this.#lastCompensated = call.place;
       call.compensating = true;
       call.compensated = false;
       this.#underWay = call;
@@ -238,7 +238,7 @@ class Reader {
     const wanted = run.status === 'completed' || run.status === 'compensated' ? should[run.status] : null;
     if (wanted !== this.#ended)
       this.say(`I6: it is ${run.status}, and its journal is ${this.#ended ?? 'not at an end'}`);
-    if (run.status === 'compensated' && run.reason === null) this.say('I6: nobody says why it was undone');
+    if (run.status === 'compensated' && run.reason === null) this.say('I6: nobody says why it was compensated');
     if (wanted === null) return;
     for (const call of this.calls.values()) {
       if (call.kind === 'sleep' || call.kind === 'wait') continue;

@@ -7,7 +7,7 @@ import { closeSync, openSync, readFileSync, writeSync } from 'node:fs';
 export interface OutsideEntry {
   /** The process that wrote it. */
   readonly by: string;
-  readonly what: 'do' | 'undo';
+  readonly what: 'do' | 'compensate';
   readonly run: string;
   readonly call: string;
   /** The idempotency key. */

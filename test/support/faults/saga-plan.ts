@@ -29,7 +29,7 @@ export const Plan = z.object({
   lines: z.number(),
   fates: z.record(z.string(), fate),
   /** Of compensations, which always succeed in the end. */
-  undoes: z.record(z.string(), fate),
+  compensates: z.record(z.string(), fate),
 });
 export type Plan = z.infer<typeof Plan>;
 
@@ -41,7 +41,7 @@ export function fateOf(fates: Plan['fates'], step: string): Fate {
 
 /** A run in which nothing goes wrong, but for what is given. */
 export function plan(n: number, given: Partial<Omit<Plan, 'n'>> = {}): Plan {
-  return { n, amount: 1 + (n % 7), pauseMs: 0, asks: false, vainMs: 0, lines: 0, fates: {}, undoes: {}, ...given };
+  return { n, amount: 1 + (n % 7), pauseMs: 0, asks: false, vainMs: 0, lines: 0, fates: {}, compensates: {}, ...given };
 }
 
 export interface PlanOptions {
@@ -55,10 +55,11 @@ export interface PlanOptions {
 
 export function drawPlan(n: number, random: Random, { trouble = 0.25, hangs = 0, asks = 0 }: PlanOptions = {}): Plan {
   const fates: Record<string, Fate> = {};
-  const undoes: Record<string, Fate> = {};
+  const compensates: Record<string, Fate> = {};
   for (const step of STEPS) {
     if (random.chance(trouble)) fates[step] = drawFate(step, random, hangs);
-    if (random.chance(trouble)) undoes[step] = { kind: 'fails', times: random.whole(1, 2), effect: random.chance(0.5) };
+    if (random.chance(trouble))
+      compensates[step] = { kind: 'fails', times: random.whole(1, 2), effect: random.chance(0.5) };
   }
   return plan(n, {
     pauseMs: random.chance(0.3) ? random.whole(1, 60) : 0,
@@ -66,7 +67,7 @@ export function drawPlan(n: number, random: Random, { trouble = 0.25, hangs = 0,
     asks: random.chance(asks),
     lines: random.whole(0, 2),
     fates,
-    undoes,
+    compensates,
   });
 }
 

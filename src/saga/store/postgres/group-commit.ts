@@ -1,5 +1,5 @@
 /**
- * One commit for many runs, on a connection of its own: a single statement, which is a whole transaction. Used by the store of workers.
+ * One commit for many runs, on a connection of its own: a single statement, which is a whole transaction.
  *
  * When no answer comes, nobody knows whether the group was committed, and its old backend may even still be about to run it. Making it
  * again is safe whatever became of the first: both write the same primary keys of the journal, so one of the two fails as a whole. Which
@@ -205,7 +205,7 @@ function isRefusal(error: unknown): boolean {
   return classifySqlError(error) === 'data' || (state !== 'HF001' && state?.startsWith('HF') === true);
 }
 
-/** The runs that are to be undone, and were about to go on. */
+/** The runs that are to be compensated, and were about to go on. */
 function revokedBy(error: unknown): ReadonlySet<string> {
   const detail = error instanceof Error && 'detail' in error ? error.detail : undefined;
   return new Set(sqlStateOf(error) === 'HF004' && typeof detail === 'string' ? detail.split(',') : []);

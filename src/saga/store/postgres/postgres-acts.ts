@@ -1,17 +1,17 @@
 /**
- * What people do to runs, on PostgreSQL: the mail and the row of the audit in one statement, so that neither is there without the other,
- * also for roles that may write neither by themselves. Used by operations.
+ * What people do to runs, on PostgreSQL: the run messages and the row of the audit in one statement, so that neither is there without the other,
+ * also for roles that may write neither by themselves.
  */
 import type { Act } from '../../../postgres/audit.ts';
 import type { Database } from '../../../postgres/database.ts';
 import { quoteIdentifier } from '../../../postgres/quoting.ts';
 import { translateSqlError } from '../../../postgres/sql-state.ts';
 import type { RunStatus } from '../../journal/events.ts';
-import type { MailAnswer, MailBody } from '../store.ts';
+import type { PostAnswer, RunMessageBody } from '../store.ts';
 
 export interface RunAct extends Act {
   readonly runId: string;
-  readonly body: MailBody;
+  readonly body: RunMessageBody;
   /** The run is met in one of these, or the act is refused. */
   readonly statuses: readonly RunStatus[];
   /** Facts for the audit beside the status. */
@@ -19,14 +19,14 @@ export interface RunAct extends Act {
 }
 
 /** Rejects with what translateSqlError makes of the driver's errors. */
-export async function actOnRun(database: Database, act: RunAct): Promise<MailAnswer> {
+export async function actOnRun(database: Database, act: RunAct): Promise<PostAnswer> {
   const { runId, body, statuses, actor, reason, details } = act;
   try {
     const { rows } = await database.query<{ readonly answer: string }>(
       `SELECT ${quoteIdentifier(database.schema)}.act_on_saga_run($1::uuid, $2::text, $3::text[], $4::text, $5::text, $6::text)::text AS answer`,
       [runId, JSON.stringify(body), [...statuses], actor, reason ?? null, JSON.stringify(details)],
     );
-    return JSON.parse(rows[0]?.answer ?? 'null') as MailAnswer;
+    return JSON.parse(rows[0]?.answer ?? 'null') as PostAnswer;
   } catch (error) {
     throw translateSqlError(error);
   }

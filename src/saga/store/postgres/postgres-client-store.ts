@@ -1,5 +1,5 @@
 /**
- * The store of clients on PostgreSQL: starting runs and sending mail in the caller's transaction, in any client or ORM, and reading.
+ * The store of clients on PostgreSQL: starting runs and sending run messages in the caller's transaction, in any client or ORM, and reading.
  * The duties stand in store.ts.
  */
 import { notAtHome } from '../../../postgres/at-home.ts';
@@ -10,7 +10,7 @@ import { quoteIdentifier } from '../../../postgres/quoting.ts';
 import { classifySqlError, translateSqlError } from '../../../postgres/sql-state.ts';
 import { skippedOf } from '../../journal/end-error.ts';
 import type { JournalRow, RunStatus } from '../../journal/events.ts';
-import type { ClientStore, MailAnswer, RunView, StartedRun, StartRequest } from '../store.ts';
+import type { ClientStore, PostAnswer, RunView, StartedRun, StartRequest } from '../store.ts';
 
 const ms = (column: string): string => `round(extract(epoch FROM ${column}) * 1000)::float8`;
 
@@ -21,12 +21,12 @@ export function createPostgresClientStore({
 }): ClientStore<TransactionHandle> {
   const s = quoteIdentifier(database.schema);
   const startRuns = transactionalCall(database.schema, 'start_runs', ['text'], '::text');
-  const mailCall = (name: string, asksAlways = false): TransactionalCall =>
+  const runMessageCall = (name: string, asksAlways = false): TransactionalCall =>
     transactionalCall(database.schema, name, ['uuid', 'text', 'text', 'text[]'], '::text', asksAlways);
   // The door that every client may use; the other is for roles that own the tables.
-  const [postMail, sendMail] = [mailCall('post_saga_mail'), mailCall('send_saga_mail')];
+  const [postRunMessage, sendRunMessage] = [runMessageCall('post_saga_mail'), runMessageCall('send_saga_mail')];
   // At once it holds the run's row until it is stored; in the caller's transaction, which may last, it must not.
-  const cancelMail = mailCall('post_saga_mail', true);
+  const cancelMessage = runMessageCall('post_saga_mail', true);
 
   async function ask(
     tx: TransactionHandle | null,
@@ -66,8 +66,8 @@ export function createPostgresClientStore({
       }));
     },
 
-    async mail(tx, runId, body, statuses) {
-      const call = body.kind === 'signal' ? postMail : body.kind === 'cancel' ? cancelMail : sendMail;
+    async postRunMessage(tx, runId, body, statuses) {
+      const call = body.kind === 'signal' ? postRunMessage : body.kind === 'cancel' ? cancelMessage : sendRunMessage;
       const answer = await ask(tx, call, [runId, body.kind, JSON.stringify(body), `{${statuses.join(',')}}`]);
       const { accepted, status, pivoted, full, limit, undecided } = answer as {
         readonly accepted: boolean;
@@ -77,7 +77,7 @@ export function createPostgresClientStore({
         readonly limit?: number | null;
         readonly undecided?: boolean;
       };
-      if (accepted) return { accepted, status, ...(undecided === true ? { undecided } : {}) } as MailAnswer;
+      if (accepted) return { accepted, status, ...(undecided === true ? { undecided } : {}) } as PostAnswer;
       return {
         accepted,
         status,

@@ -1,5 +1,5 @@
 /**
- * The store of workers on PostgreSQL: leases, claims, mail, and what writes under a lease (group-commit.ts, transaction-step.ts).
+ * The store of workers on PostgreSQL: leases, claims, run messages, and what writes under a lease (group-commit.ts, transaction-step.ts).
  * The duties stand in store.ts, the tables and their functions in migrations/0003_saga.sql.
  */
 import { createOwnConnection } from '../../../postgres/own-connection.ts';
@@ -18,7 +18,7 @@ import { leaseLost } from '../commit-error.ts';
 import { createGroupCommitter } from './group-commit.ts';
 import { untilAnswered, type Patience } from './reconnect.ts';
 import { claimedRun, type ClaimedRow } from './saga-rows.ts';
-import { MAIL_PAGE, sortMail, type PendingMail } from './pending-mail.ts';
+import { RUN_MESSAGE_PAGE, sortRunMessages, type PendingRunMessage } from './pending-run-messages.ts';
 import type { ClaimedRun, SagaVersion, WorkerStore } from '../store.ts';
 import { runTransactionStep } from './transaction-step.ts';
 
@@ -40,7 +40,7 @@ export type PostgresWorkerStore = WorkerStore & { open(): Promise<void>; close()
 
 /** Runs claimed in one transaction, with their journals: bounds its time and the memory it takes. */
 const CLAIM_CHUNK = 200;
-/** Of journals and mail that one statement loads, about, in bytes. */
+/** Of journals and run messages that one statement loads, about, in bytes. */
 const CLAIM_BYTES = 32 * 1024 * 1024;
 const MAIL_BYTES = 32 * 1024 * 1024;
 const LARGEST_JOURNAL_BYTES = 128 * 1024 * 1024;
@@ -308,20 +308,20 @@ export function createPostgresWorkerStore(options: PostgresWorkerStoreOptions): 
       }
     },
 
-    async collect(workerId, { sagas, limit, taken, room, mailBytes = MAIL_BYTES, due = [] }) {
-      const pending = await rows<PendingMail>(
+    async collect(workerId, { sagas, limit, taken, room, runMessageBytes = MAIL_BYTES, due = [] }) {
+      const pending = await rows<PendingRunMessage>(
         `SELECT id, saga_id, held, body, bytes, at, false AS due
-         FROM ${s}.pending_saga_mail($1, $2::text[], $3::int[], $4::bigint[], ${MAIL_PAGE}, $5)
-         ${due.length === 0 ? '' : `UNION ALL SELECT id, saga_id, true, body, bytes, at, true FROM ${s}.saga_mail_of($6::uuid[], $4::bigint[], ${MAIL_PAGE}, $7)`}`,
+         FROM ${s}.pending_saga_mail($1, $2::text[], $3::int[], $4::bigint[], ${RUN_MESSAGE_PAGE}, $5)
+         ${due.length === 0 ? '' : `UNION ALL SELECT id, saga_id, true, body, bytes, at, true FROM ${s}.saga_mail_of($6::uuid[], $4::bigint[], ${RUN_MESSAGE_PAGE}, $7)`}`,
         [
           workerId,
           ...versionArrays(sagas),
           taken,
-          Math.floor(mailBytes / Math.max(1, sagas.length)),
-          ...(due.length === 0 ? [] : [due, mailBytes]),
+          Math.floor(runMessageBytes / Math.max(1, sagas.length)),
+          ...(due.length === 0 ? [] : [due, runMessageBytes]),
         ],
       );
-      const { mail, ids, unread } = sortMail(pending, limit, due);
+      const { runMessages, ids, unread } = sortRunMessages(pending, limit, due);
       const claimed: ClaimedRun[] = [];
       const wanted = [...ids];
       let bytes = room?.bytes ?? CLAIM_BYTES;
@@ -334,7 +334,7 @@ export function createPostgresWorkerStore(options: PostgresWorkerStoreOptions): 
         });
         if (!goOn) break;
       }
-      return { mail, claimed, unread };
+      return { runMessages, claimed, unread };
     },
 
     commit(workerId, runs) {
@@ -363,11 +363,12 @@ export function createPostgresWorkerStore(options: PostgresWorkerStoreOptions): 
 /** What was loaded with them, in bytes. */
 function sizeOf(runs: readonly ClaimedRun[]): number {
   let bytes = 0;
-  for (const { journal, mail } of runs) for (const each of [...journal, ...mail]) bytes += each.bytes ?? 0;
+  for (const { journal, runMessages } of runs)
+    for (const each of [...journal, ...runMessages]) bytes += each.bytes ?? 0;
   return bytes;
 }
 
-/** Due after the delay, but for what has ended or waits for a person: that is taken up when there is mail. */
+/** Due after the delay, but for what has ended or waits for a person: that is taken up when there is a message. */
 function freeSql(s: string, lost: 0 | 1, delayMs = 0): string {
   return `UPDATE ${s}.saga_run SET worker = NULL, lost = lost + ${lost},
     wake_at = CASE WHEN status NOT IN ('completed', 'compensated', 'stuck') THEN clock_timestamp() + interval '${delayMs} milliseconds' END WHERE worker = $1`;

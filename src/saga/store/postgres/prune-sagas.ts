@@ -1,6 +1,5 @@
 /**
- * Retention of runs: deletes those that ended long ago, with their journals and their mail, and what participants remember of calls.
- * Used by the worker's daemon and by operations.
+ * Retention of runs: deletes those that ended long ago, with their journals and their run messages, and what participants remember of calls.
  */
 import type { Database } from '../../../postgres/database.ts';
 import { quoteIdentifier } from '../../../postgres/quoting.ts';
@@ -18,7 +17,7 @@ export interface PruneSagasOptions {
 const CHUNK = 1_000;
 
 /**
- * A child stays as long as its parent has not ended, because the parent may still have to undo it; a run that a worker holds stays as
+ * A child stays as long as its parent has not ended, because the parent may still have to compensate it; a run that a worker holds stays as
  * well. Resolves with how many runs were deleted.
  */
 export async function pruneSagas(database: Database, options: PruneSagasOptions): Promise<number> {

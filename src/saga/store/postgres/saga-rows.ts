@@ -1,10 +1,10 @@
 /**
  * Runs as PostgreSQL takes and gives them (migrations/0003_saga.sql): commits put into the parameters of commit_runs, rows read as
- * runs. Pure. Used by the stores.
+ * runs. Pure.
  */
 import { float8Array, int4Array, jsonArray, uuidArray } from '../../../postgres/binary-array.ts';
-import type { JournalRow, RunStatus, UndoReason } from '../../journal/events.ts';
-import type { ClaimedRun, Mail, MailBody, NewRun, RunCommit, RunUpdate } from '../store.ts';
+import type { JournalRow, RunStatus, CompensationReason } from '../../journal/events.ts';
+import type { ClaimedRun, RunMessage, RunMessageBody, NewRun, RunCommit, RunUpdate } from '../store.ts';
 
 /**
  * The parameters of commit_runs behind the worker. JSON texts are joined, not serialised again. The journal, which is most of it, goes
@@ -18,7 +18,7 @@ export type CommitParameters = readonly [
   journalEvents: Buffer | null,
   updates: string | null,
   updated: number | null,
-  mailDone: string | null,
+  runMessagesDone: string | null,
   mail: string | null,
   messages: string | null,
   wake: boolean,
@@ -33,7 +33,7 @@ export function commitParameters(runs: readonly RunCommit[], unchecked = false):
   const events: string[] = [];
   let updates = '';
   let updated = 0;
-  let mailDone = '';
+  let runMessagesDone = '';
   let mail = '';
   let messages = '';
   let wake = false;
@@ -58,8 +58,8 @@ export function commitParameters(runs: readonly RunCommit[], unchecked = false):
       updates += `,${updateText(run.runId, run.update)}`;
       updated += 1;
     }
-    for (const id of run.mailDone) mailDone += `,${id}`;
-    for (const each of run.mail) {
+    for (const id of run.runMessagesDone) runMessagesDone += `,${id}`;
+    for (const each of run.runMessages) {
       mail += `,{"id":"${each.runId}","body":${JSON.stringify(each.body)}}`;
       wake = true;
     }
@@ -74,7 +74,7 @@ export function commitParameters(runs: readonly RunCommit[], unchecked = false):
     none ? null : jsonArray(events),
     arrayText(updates),
     unchecked ? null : updated,
-    mailDone === '' ? null : `{${mailDone.slice(1)}}`,
+    runMessagesDone === '' ? null : `{${runMessagesDone.slice(1)}}`,
     arrayText(mail),
     arrayText(messages),
     wake,
@@ -94,7 +94,7 @@ function startText({ id, saga, version, held, status, deadlineAt, parent }: NewR
 
 /** What is null or false is left out: the server reads it as null. */
 function updateText(id: string, update: RunUpdate): string {
-  const { status, reason, pivoted, release, result, error, growth, signals, folded, misfit, refused } = update;
+  const { status, reason, pivoted, release, result, error, growth, signals, folded, mismatch, refused } = update;
   let text = `{"id":"${id}","status":"${status}"`;
   if (reason !== null) text += `,"reason":"${reason}"`;
   if (pivoted) text += ',"pivoted":true';
@@ -104,7 +104,7 @@ function updateText(id: string, update: RunUpdate): string {
   if (error !== null) text += `,"error":${error}`;
   if (growth !== undefined) text += `,"growth":${growth}`;
   if (signals !== undefined) text += `,"signals":${signals.count},"signal_bytes":${signals.bytes}`;
-  if (misfit !== undefined) text += `,"misfit":"${misfit}"`;
+  if (mismatch !== undefined) text += `,"misfit":"${mismatch}"`;
   if (refused !== undefined) text += `,"refused":${JSON.stringify(refused)}`;
   if (folded !== undefined) text += `,"folded":[${folded.join(',')}]`;
   return `${text}}`;
@@ -116,7 +116,7 @@ export interface ClaimedRow {
   readonly saga: string;
   readonly version: number;
   readonly status: RunStatus;
-  readonly reason: UndoReason | null;
+  readonly reason: CompensationReason | null;
   readonly pivoted: boolean;
   readonly claims: number;
   readonly lost: number;
@@ -125,7 +125,7 @@ export interface ClaimedRow {
   readonly parent_call: string | null;
   readonly journal: readonly JournalRow[] | null;
   readonly mail:
-    | readonly { readonly id: string; readonly at: number; readonly body: MailBody; readonly bytes?: number }[]
+    | readonly { readonly id: string; readonly at: number; readonly body: RunMessageBody; readonly bytes?: number }[]
     | null;
 }
 
@@ -143,6 +143,6 @@ export function claimedRun(row: ClaimedRow): ClaimedRun {
     deadlineAt: row.deadline_at,
     parent: row.parent === null || row.parent_call === null ? null : { id: row.parent, call: row.parent_call },
     journal: journal ?? [],
-    mail: (mail ?? []).map((each): Mail => ({ ...each, runId: id })),
+    runMessages: (mail ?? []).map((each): RunMessage => ({ ...each, runId: id })),
   };
 }

@@ -1,5 +1,5 @@
 /**
- * Transaction steps: the handler's writes and the record of its outcome in one transaction. Used by the store of workers.
+ * Transaction steps: the handler's writes and the record of its outcome in one transaction.
  *
  * The fence is taken inside the last statement before COMMIT, so that a handler that hangs holds up nobody who takes over. When COMMIT
  * stays without an answer, whether it happened is found out by inserting the same journal row in another transaction, which is rolled

@@ -1,5 +1,5 @@
 /**
- * What is undone next, when a late reply makes something necessary while something else is being undone: one after the other.
+ * What is compensated next, when a late reply makes something necessary while something else is being compensated: one after the other.
  */
 import { expect, it } from 'vitest';
 import { z } from 'zod';
@@ -7,7 +7,7 @@ import { message } from '../../src/message/message-type.ts';
 import type { JournalEvent } from '../../src/saga/journal/events.ts';
 import { apply, emptyState } from '../../src/saga/journal/state.ts';
 import { command, step } from '../../src/saga/definition/steps.ts';
-import { nextUndo } from '../../src/saga/journal/undo.ts';
+import { nextCompensation } from '../../src/saga/journal/compensation.ts';
 
 const Reserve = message('stock.reserve', { schema: z.object({}) });
 const Release = message('stock.release', { schema: z.object({}) });
@@ -31,7 +31,7 @@ const history: readonly JournalEvent[] = [
 
 it('waits for the compensation that is under way', () => {
   const state = emptyState();
-  const next = () => nextUndo(state, (name) => steps.get(name));
+  const next = () => nextCompensation(state, (name) => steps.get(name));
   for (const event of history) apply(state, event, 0);
   expect(next()).toMatchObject({ kind: 'under way', call: { id: 'charge' } });
   apply(state, { t: 'compensated', call: 'charge' }, 0);

@@ -14,7 +14,7 @@ beforeAll(async () => {
 afterEach(() => lab.settle());
 afterAll(() => lab.dispose());
 
-const undone = { code: 'HF_SAGA_UNDONE' };
+const compensated = { code: 'HF_SAGA_UNDONE' };
 const ops = { actor: 'ann', reason: 'looked it up' };
 const fails = step({
   run: (): Promise<void> => {
@@ -40,11 +40,14 @@ describe('undoing', () => {
     });
     const worker = await lab.worker([order]);
     const run = await worker.sagas.start(order, null);
-    await expect(run.result({ timeout: '20s' })).rejects.toMatchObject({ ...undone, details: { reason: 'failed' } });
+    await expect(run.result({ timeout: '20s' })).rejects.toMatchObject({
+      ...compensated,
+      details: { reason: 'failed' },
+    });
     expect(log).toEqual(['c done', 'b done', 'a done']);
   });
 
-  it('settles siblings in flight before anything is undone', async () => {
+  it('settles siblings in flight before anything is compensated', async () => {
     const log: string[] = [];
     const inFlight = gate();
     const aborted = gate();
@@ -59,7 +62,7 @@ describe('undoing', () => {
             log.push('slow is done');
             return 7;
           },
-          compensate: ({ outcome, output }) => void log.push(`undo slow ${outcome} ${output}`),
+          compensate: ({ outcome, output }) => void log.push(`compensate slow ${outcome} ${output}`),
         }),
         fails,
       },
@@ -71,15 +74,15 @@ describe('undoing', () => {
     await lab.untilEvent(run.id, 'undoing');
     expect(log).toEqual([]);
     inFlight.open();
-    await expect(run.result({ timeout: '20s' })).rejects.toMatchObject(undone);
-    expect(log).toEqual(['slow is done', 'undo slow done 7']);
+    await expect(run.result({ timeout: '20s' })).rejects.toMatchObject(compensated);
+    expect(log).toEqual(['slow is done', 'compensate slow done 7']);
   });
 
   it.each([
-    ['that it happened', async () => ({ happened: true as const, output: 5 }), ['undo done 5']],
+    ['that it happened', async () => ({ happened: true as const, output: 5 }), ['compensate done 5']],
     ['that it did not', async () => ({ happened: false as const }), []],
-    ['nothing', () => Promise.reject(new Error('away')), ['undo unknown undefined']],
-    ['what makes no sense', async () => 'yes' as never, ['undo unknown undefined']],
+    ['nothing', () => Promise.reject(new Error('away')), ['compensate unknown undefined']],
+    ['what makes no sense', async () => 'yes' as never, ['compensate unknown undefined']],
   ])('asks verify about a step in doubt, which says %s', async (_, verify, expected) => {
     const log: string[] = [];
     const doubtful = saga({
@@ -92,19 +95,19 @@ describe('undoing', () => {
           },
           retry: { attempts: 2 },
           verify,
-          compensate: ({ outcome, output }) => void log.push(`undo ${outcome} ${output}`),
+          compensate: ({ outcome, output }) => void log.push(`compensate ${outcome} ${output}`),
         }),
       },
       run: ({ steps }) => steps.pay(),
     });
     const worker = await lab.worker([doubtful]);
     const run = await worker.sagas.start(doubtful, null);
-    await expect(run.result({ timeout: '20s' })).rejects.toMatchObject(undone);
+    await expect(run.result({ timeout: '20s' })).rejects.toMatchObject(compensated);
     expect(log).toEqual(expected);
   });
 
-  it('undoes nothing that has failed for sure', async () => {
-    let undo = 0;
+  it('compensates nothing that has failed for sure', async () => {
+    let compensation = 0;
     const sure = saga({
       name: 'sure',
       input: z.null(),
@@ -113,7 +116,7 @@ describe('undoing', () => {
           run: (): never => {
             throw new PermanentError('no such card');
           },
-          compensate: () => void (undo += 1),
+          compensate: () => void (compensation += 1),
         }),
         book: transaction({
           run: async (_: void, { tx }): Promise<void> => {
@@ -121,15 +124,15 @@ describe('undoing', () => {
             throw new Error('after all not');
           },
           retry: { attempts: 2 },
-          compensate: () => void (undo += 1),
+          compensate: () => void (compensation += 1),
         }),
       },
       run: ({ steps }) => Promise.allSettled([steps.pay(), steps.book()]).then(() => Promise.reject(new Error('both'))),
     });
     const worker = await lab.worker([sure]);
     const run = await worker.sagas.start(sure, null);
-    await expect(run.result({ timeout: '20s' })).rejects.toMatchObject(undone);
-    expect(undo).toBe(0);
+    await expect(run.result({ timeout: '20s' })).rejects.toMatchObject(compensated);
+    expect(compensation).toBe(0);
     expect((await lab.test.pool.query('SELECT 1 FROM effect')).rows).toEqual([]);
   });
 
@@ -156,7 +159,7 @@ describe('undoing', () => {
     });
     const worker = await lab.worker([booked]);
     const run = await worker.sagas.start(booked, null);
-    await expect(run.result({ timeout: '20s' })).rejects.toMatchObject(undone);
+    await expect(run.result({ timeout: '20s' })).rejects.toMatchObject(compensated);
     const { rows } = await lab.test.pool.query<{ what: string }>('SELECT what FROM effect ORDER BY id');
     expect(rows.map(({ what }) => what)).toEqual(['booked', 'unbooked']);
     expect(tries).toBe(3);
@@ -201,15 +204,15 @@ describe('a compensation that gives up', () => {
 
   it('is tried again with all its attempts', async () => {
     const { id, result } = await untilStuck();
-    await lab.mail(id, { kind: 'retry', ...ops });
+    await lab.postRunMessage(id, { kind: 'retry', ...ops });
     await lab.untilEvent(id, 'retried');
     await lab.untilFree(id);
     expect(await lab.stuck(id)).toMatchObject({ why: 'compensation', call: 'second' });
     expect(tries).toBe(4);
     broken = false;
-    await lab.mail(id, { kind: 'retry', ...ops });
+    await lab.postRunMessage(id, { kind: 'retry', ...ops });
     await lab.until(id, 'compensated');
-    await expect(result()).rejects.toMatchObject(undone);
+    await expect(result()).rejects.toMatchObject(compensated);
     expect((await lab.story(id)).slice(-4)).toEqual([
       'compensated second',
       'compensating first',
@@ -225,25 +228,25 @@ describe('a compensation that gives up', () => {
       { kind: 'resolve', call: 'second', as: 'compensated', ...ops } as const,
       'compensated second',
     ],
-  ])('%s, and the rest is undone', async (_, body, event) => {
+  ])('%s, and the rest is compensated', async (_, body, event) => {
     const { id, result } = await untilStuck();
-    await lab.mail(id, body);
+    await lab.postRunMessage(id, body);
     await expect(lab.until(id, 'compensated')).resolves.toBeDefined();
-    await expect(result()).rejects.toMatchObject(undone);
+    await expect(result()).rejects.toMatchObject(compensated);
     expect((await lab.story(id)).slice(-4)).toEqual([event, 'compensating first', 'compensated first', 'undone']);
   });
 
   it('is resolved with the run as a whole', async () => {
     const { id } = await untilStuck();
-    await lab.mail(id, { kind: 'resolve', call: '*', as: 'compensated', ...ops });
+    await lab.postRunMessage(id, { kind: 'resolve', call: '*', as: 'compensated', ...ops });
     await lab.until(id, 'compensated');
     expect((await lab.story(id)).slice(-2)).toEqual(['resolved *', 'undone']);
   });
 
   it('drops what is said about another call', async () => {
     const { id } = await untilStuck();
-    await lab.mail(id, { kind: 'skip', call: 'first', ...ops });
-    await lab.mail(id, { kind: 'skip', call: 'second', ...ops });
+    await lab.postRunMessage(id, { kind: 'skip', call: 'first', ...ops });
+    await lab.postRunMessage(id, { kind: 'skip', call: 'second', ...ops });
     await lab.until(id, 'compensated');
     expect(await lab.story(id)).not.toContain('skipped first');
   });
@@ -273,14 +276,14 @@ describe('what a run that completes had given up', () => {
     ['retried', { kind: 'retry', ...ops } as const],
     ['skipped', { kind: 'skip', call: 'maybe', ...ops } as const],
     ['resolved', { kind: 'resolve', call: 'maybe', as: 'compensated', ...ops } as const],
-  ])('is undone first; stuck there, it is %s, and the run completes', async (_, body) => {
+  ])('is compensated first; stuck there, it is %s, and the run completes', async (_, body) => {
     broken = true;
     const worker = await lab.worker([kept]);
     const run = await worker.sagas.start(kept, null);
     expect(await lab.stuck(run.id)).toMatchObject({ why: 'compensation', call: 'maybe' });
     await lab.untilFree(run.id);
     broken = false;
-    await lab.mail(run.id, body);
+    await lab.postRunMessage(run.id, body);
     await lab.until(run.id, 'completed');
     expect(await run.result({ timeout: '20s' })).toBe('all the same');
   });
@@ -312,7 +315,7 @@ describe('with other declarations than before', () => {
       expect(await lab.stuck(run.id)).toMatchObject({ why: 'undefined step', call: 'pay' });
       await second.stop();
       await lab.worker([old]);
-      await lab.mail(run.id, { kind: 'retry', ...ops });
+      await lab.postRunMessage(run.id, { kind: 'retry', ...ops });
     }
     await lab.until(run.id, 'compensated');
     expect(log).toEqual(['undone']);
@@ -335,7 +338,7 @@ describe('with other declarations than before', () => {
     expect(await lab.stuck(run.id)).toMatchObject({ why: 'undefined step', call: 'pay' });
     await second.stop();
     await lab.worker([make(true, () => {})]);
-    await lab.mail(run.id, { kind: 'retry', ...ops });
+    await lab.postRunMessage(run.id, { kind: 'retry', ...ops });
     await lab.until(run.id, 'compensated');
   });
 
@@ -378,7 +381,7 @@ describe('with other declarations than before', () => {
     expect(await other.result({ timeout: '20s' })).toBe(1);
     expect(worker.id).toBe(id);
     broken = false;
-    await lab.mail(run.id, { kind: 'retry', ...ops });
+    await lab.postRunMessage(run.id, { kind: 'retry', ...ops });
     await lab.untilEvent(run.id, 'compensation failed', 'pay');
     // Sent, and not answered yet; and once again what cannot be made.
     broken = true;

@@ -1,6 +1,6 @@
 /**
  * How large the journal of one run is: what is in it, what the row adds that is being filled, what may go because a later row says the
- * same, and which figures of it the database is to be told. Used by runs.
+ * same, and which figures of it the database is to be told.
  */
 import type { JournalEvent, JournalRow } from '../journal/events.ts';
 import { foldable, Folding } from '../journal/folding.ts';
@@ -13,7 +13,7 @@ const FULL_ROW_BYTES = 4 * 1024 * 1024;
 /** Of a row of a transaction step, beside its output: about. */
 const ROW_OVERHEAD_BYTES = 64;
 
-export class Gauge {
+export class JournalGauge {
   readonly #state: RunState;
   readonly #limits: JournalLimits;
   #bytes = 0;

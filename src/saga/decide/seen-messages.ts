@@ -1,10 +1,10 @@
 /**
- * Which mail a worker has in memory already, so that a look at the store does not bring it a second time. Used by the engine.
+ * Which run messages a worker has in memory already, so that a look at the store does not bring them a second time.
  *
- * Mail that was taken in is deleted by a commit; a look that began before that commit still sees it. So it is forgotten only when the next
+ * messages that were taken in is deleted by a commit; a look that began before that commit still sees it. So it is forgotten only when the next
  * look begins.
  */
-export class TakenMail {
+export class SeenMessages {
   /** With their sizes, in bytes. */
   readonly #ids = new Map<string, number>();
   #bytes = 0;

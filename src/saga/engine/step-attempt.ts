@@ -1,13 +1,13 @@
 /**
  * Runs what users wrote: one attempt of a step, of a compensation, of a check or a fallback, with its time limit, its signal and its
- * key. Says how it ended; never rejects. Used by the engine.
+ * key. Says how it ended; never rejects.
  */
 import { HoldfastError, isHoldfastError } from '../../errors.ts';
 import { isPermanent } from '../../runtime/retry.ts';
 import { inScope } from '../../runtime/scope.ts';
 import { encodeOutput } from '../protocol/commands.ts';
 import type { RecordedError, Uncounted } from '../journal/events.ts';
-import type { AttemptResult } from '../run/facts.ts';
+import type { AttemptResult } from '../run/run-events.ts';
 import type { StepContext } from '../definition/steps.ts';
 
 /** Time limits; createDeadlines of the inbox fits. */

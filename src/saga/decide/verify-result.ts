@@ -1,31 +1,36 @@
 /**
  * What verify() says of a step in doubt, and what becomes of it when it cannot say: it is asked again for a while, since one error of the
- * network decides nothing. Used by take-fact.ts.
+ * network decides nothing.
  */
 import { decideRetry } from '../../runtime/retry.ts';
 import type { RecordedError } from '../journal/events.ts';
-import type { Scene, Verdict } from '../run/facts.ts';
+import type { DecisionContext, Verdict } from '../run/run-events.ts';
 import { endDone, endFailed, type Spoken } from './forward.ts';
 import type { Run } from '../run/run.ts';
 import type { CallState } from '../journal/state.ts';
 
 /** What verify() says of a pivot in doubt. When it cannot say either, a person must. */
-export function pivotVerified(run: Run, call: CallState, result: Verdict, scene: Scene): Spoken {
+export function pivotVerified(run: Run, call: CallState, result: Verdict, context: DecisionContext): Spoken {
   if (call.outcome !== 'open') return false;
   const error = call.error ?? LOST_TRACK;
   if ('error' in result) {
-    if (isAskedAgain(run, call, result, scene)) return false;
+    if (isAskedAgain(run, call, result, context)) return false;
     call.unverifiable = true;
-    run.recordStuck('in doubt', call, error, scene.now);
+    run.recordStuck('in doubt', call, error, context.now);
     return false;
   }
   return result.happened
-    ? endDone(run, call, result.output, scene)
-    : endFailed(run, call, { error, doubt: false }, scene);
+    ? endDone(run, call, result.output, context)
+    : endFailed(run, call, { error, doubt: false }, context);
 }
 
 /** Whether verify(), which failed, is put off to be asked again: by the policy of compensations, whose place it takes. */
-function isAskedAgain(run: Run, call: CallState, failed: Extract<Verdict, { error: unknown }>, scene: Scene): boolean {
+function isAskedAgain(
+  run: Run,
+  call: CallState,
+  failed: Extract<Verdict, { error: unknown }>,
+  context: DecisionContext,
+): boolean {
   const definition = run.step(call.step);
   if (definition === undefined || !failed.passing) return false;
   call.asked.attempts += 1;
@@ -33,23 +38,23 @@ function isAskedAgain(run: Run, call: CallState, failed: Extract<Verdict, { erro
     attempt: call.asked.attempts,
     elapsedMs: 0,
     permanent: false,
-    random: scene.random,
+    random: context.random,
   });
   if (decision.kind === 'give-up') return false;
-  call.asked.againAt = Math.floor(scene.now + decision.delayMs);
+  call.asked.againAt = Math.floor(context.now + decision.delayMs);
   return true;
 }
 
 const LOST_TRACK: RecordedError = { name: 'Error', message: 'The step gave up.' };
 
-/** What verify() says of a step in doubt before it is undone. */
-export function takeVerdict(run: Run, call: CallState, result: Verdict, scene: Scene): void {
+/** What verify() says of a step in doubt before it is compensated. */
+export function takeVerdict(run: Run, call: CallState, result: Verdict, context: DecisionContext): void {
   if ('error' in result) {
-    call.unverifiable = !isAskedAgain(run, call, result, scene);
+    call.unverifiable = !isAskedAgain(run, call, result, context);
     return;
   }
   // It may have been asked twice; the first answer is in the journal.
   if (!call.doubt) return;
   const output = result.output === undefined ? {} : { output: JSON.parse(result.output) as unknown };
-  run.record({ t: 'verified', call: call.id, outcome: result.happened ? 'done' : 'not done', ...output }, scene.now);
+  run.record({ t: 'verified', call: call.id, outcome: result.happened ? 'done' : 'not done', ...output }, context.now);
 }

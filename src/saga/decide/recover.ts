@@ -1,14 +1,14 @@
 /**
  * A run that is taken up from its journal: what was under way when it was left. An attempt of which nothing is known is recorded
- * as one that was lost, which uses up none, and is made again; timers follow from the journal. Used by the engine.
+ * as one that was lost, which uses up none, and is made again; timers follow from the journal.
  */
 import type { JournalRow, RecordedError } from '../journal/events.ts';
 import { isSuspect, type Spent } from '../journal/budget.ts';
 import { createFlow } from '../replay/flow.ts';
 import { collectCalls, takeBufferedSignal } from './forward.ts';
-import { afterwards, takeMail } from './mail.ts';
+import { afterwards, takeRunMessage } from './inbound.ts';
 import { replay } from '../replay/replay.ts';
-import { isRevocation, type Scene } from '../run/facts.ts';
+import { isRevocation, type DecisionContext } from '../run/run-events.ts';
 import type { Run } from '../run/run.ts';
 import { valueOf, type CallState } from '../journal/state.ts';
 import { strayOfRun } from './strays.ts';
@@ -28,27 +28,27 @@ export function runsCode({ state }: Run): boolean {
 }
 
 /** Brings a loaded run to where it was left: its code replayed, and what was under way put on again. */
-export async function takeUp(run: Run, journal: readonly JournalRow[], scene: Scene): Promise<void> {
+export async function recover(run: Run, journal: readonly JournalRow[], context: DecisionContext): Promise<void> {
   const { state } = run;
   const forward = runsCode(run);
   // What is not wanted any more before it has begun does not begin: not even its first message goes out.
-  if (forward && state.calls.size === 0) await takeRevocation(run, scene);
-  if (state.phase === 'forward' && forward) await replayCode(run, journal, scene);
-  else resume(run, scene);
-  await inTime(afterwards(run, scene));
+  if (forward && state.calls.size === 0) await takeRevocation(run, context);
+  if (state.phase === 'forward' && forward) await replayCode(run, journal, context);
+  else resume(run, context);
+  await inTime(afterwards(run, context));
 }
 
-/** A cancellation, or a parent that takes its child back, if there is one among the mail. */
-async function takeRevocation(run: Run, scene: Scene): Promise<void> {
-  for (const [index, fact] of run.facts.entries()) {
-    if (fact.kind !== 'mail' || !isRevocation(fact)) continue;
-    run.facts.splice(index, 1);
-    await inTime(takeMail(run, fact.mail, scene));
+/** A cancellation, or a parent that takes its child back, if there is one among the run messages. */
+async function takeRevocation(run: Run, context: DecisionContext): Promise<void> {
+  for (const [index, runEvent] of run.runEvents.entries()) {
+    if (runEvent.kind !== 'message' || !isRevocation(runEvent)) continue;
+    run.runEvents.splice(index, 1);
+    await inTime(takeRunMessage(run, runEvent.runMessage, context));
     return;
   }
 }
 
-async function replayCode(run: Run, journal: readonly JournalRow[], scene: Scene): Promise<void> {
+async function replayCode(run: Run, journal: readonly JournalRow[], context: DecisionContext): Promise<void> {
   const { maxBytes } = run.settings;
   const make = () =>
     createFlow({
@@ -59,34 +59,35 @@ async function replayCode(run: Run, journal: readonly JournalRow[], scene: Scene
       onStray: strayOfRun(run),
     });
   const { fit, flow } = await replay(run.saga, make, journal, turn);
-  if (fit.kind === 'misfit') {
-    run.doesNotFit({ why: fit.why, call: null, error: fit.error });
+  if (fit.kind === 'mismatch') {
+    run.setMismatch({ why: fit.why, call: null, error: fit.error });
     return;
   }
   run.flow = fit.ending === null ? flow : null;
   run.ending = fit.ending;
-  resume(run, scene);
+  resume(run, context);
   // Nor does what comes next begin: not a pivot, which could not be taken back, and not the end.
-  if (fit.calls.length > 0 || fit.ending !== null) await takeRevocation(run, scene);
+  if (fit.calls.length > 0 || fit.ending !== null) await takeRevocation(run, context);
   if (run.state.phase !== 'forward') return;
-  const later = collectCalls(run, fit.calls, scene);
+  const later = collectCalls(run, fit.calls, context);
   if (later !== undefined) await inTime(later);
 }
 
-function resume(run: Run, scene: Scene): void {
+function resume(run: Run, context: DecisionContext): void {
   const { state } = run;
-  if (state.phase === 'completed' || state.phase === 'undone' || state.stuck !== null) return;
+  if (state.phase === 'completed' || state.phase === 'compensated' || state.stuck !== null) return;
   const crashed = run.lost > state.lost;
-  if (crashed) run.record({ t: 'recovered', lost: run.lost }, scene.now);
-  if (state.phase === 'forward') for (const call of state.open) resumeCall(run, call, crashed, scene);
-  for (const call of state.calls.values()) if (call.undo?.state === 'open') resumeUndo(run, call, crashed, scene);
+  if (crashed) run.record({ t: 'recovered', lost: run.lost }, context.now);
+  if (state.phase === 'forward') for (const call of state.open) resumeCall(run, call, crashed, context);
+  for (const call of state.calls.values())
+    if (call.compensation?.state === 'open') resumeCompensation(run, call, crashed, context);
 }
 
-function resumeCall(run: Run, call: CallState, crashed: boolean, scene: Scene): void {
+function resumeCall(run: Run, call: CallState, crashed: boolean, context: DecisionContext): void {
   const definition = run.step(call.step);
   if (call.kind === 'command') {
     // Whether it was sent again then is not known; if not, its time will be up once more.
-    if (definition?.kind === 'command' && call.retryAt !== null && call.retryAt <= scene.now) {
+    if (definition?.kind === 'command' && call.retryAt !== null && call.retryAt <= context.now) {
       call.until = call.retryAt + definition.timeoutMs;
       call.retryAt = null;
     } else if (call.retryAt !== null) call.until = null;
@@ -94,16 +95,16 @@ function resumeCall(run: Run, call: CallState, crashed: boolean, scene: Scene): 
   }
   if (call.kind === 'emit') {
     // It is written with its call, and so is its outcome, unless the worker was lost just between.
-    run.facts.push({ kind: 'attempt', call, result: { kind: 'done', output: undefined } });
+    run.runEvents.push({ kind: 'attempt', call, result: { kind: 'done', output: undefined } });
     return;
   }
   // Its signal may be recorded, and the worker lost before the code was told.
   if (call.kind === 'wait') takeBufferedSignal(run, call.step);
   if (call.kind !== 'step' && call.kind !== 'transaction') return;
-  if (call.retryAt !== null && call.retryAt > scene.now) return;
+  if (call.retryAt !== null && call.retryAt > context.now) return;
   if (crashed && mayHaveBegun(call)) {
     // A transaction that is not committed has not happened.
-    run.facts.push({ kind: 'attempt', call, result: { ...LOST_ATTEMPT, doubt: call.kind === 'step' } });
+    run.runEvents.push({ kind: 'attempt', call, result: { ...LOST_ATTEMPT, doubt: call.kind === 'step' } });
     return;
   }
   call.retryAt = null;
@@ -115,20 +116,20 @@ function mayHaveBegun({ spent }: { readonly spent: Spent }): boolean {
   return !isSuspect(spent) || spent.trying;
 }
 
-function resumeUndo(run: Run, call: CallState, crashed: boolean, scene: Scene): void {
+function resumeCompensation(run: Run, call: CallState, crashed: boolean, context: DecisionContext): void {
   const definition = run.step(call.step);
-  if (call.undo === null) return;
+  if (call.compensation === null) return;
   if (definition?.kind === 'command') {
-    const { retryAt, startedAt } = call.undo;
-    if (retryAt !== null && retryAt > scene.now) return;
-    call.undo.retryAt = null;
-    call.undo.replyBy = (retryAt ?? startedAt) + definition.compensation.timeoutMs;
+    const { retryAt, startedAt } = call.compensation;
+    if (retryAt !== null && retryAt > context.now) return;
+    call.compensation.retryAt = null;
+    call.compensation.replyBy = (retryAt ?? startedAt) + definition.compensation.timeoutMs;
     return;
   }
   if (definition?.kind === 'child') return;
-  const due = (call.undo.retryAt ?? 0) <= scene.now;
+  const due = (call.compensation.retryAt ?? 0) <= context.now;
   // Compensations bear being repeated: that is what they are for.
-  if (crashed && due && mayHaveBegun(call.undo))
-    run.facts.push({ kind: 'compensation', call, result: { ...LOST_ATTEMPT, doubt: true } });
-  else call.undo.retryAt ??= 0;
+  if (crashed && due && mayHaveBegun(call.compensation))
+    run.runEvents.push({ kind: 'compensation', call, result: { ...LOST_ATTEMPT, doubt: true } });
+  else call.compensation.retryAt ??= 0;
 }

@@ -1,18 +1,18 @@
 /**
  * Begins what the journal says is intended: attempts of steps and of compensations, checks, fallbacks, transactions. What comes of
- * them goes back to the run as facts. Used by the engine, after the commit that makes the intent durable.
+ * them goes back to the run as facts.
  */
 import { isHoldfastError } from '../../errors.ts';
 import { passesByItself, classifySqlError, sqlStateOf } from '../../postgres/sql-state.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import { createAdmission, type Admitted } from '../decide/admission.ts';
-import { startAttempt, type AttemptOptions, type Limits } from './attempts.ts';
-import { undefinedStep, undoId } from '../decide/backward.ts';
+import { startAttempt, type AttemptOptions, type Limits } from './step-attempt.ts';
+import { undefinedStep, compensationId } from '../decide/compensate.ts';
 import { isBug } from '../definition/bugs.ts';
 import { UnrecordableError } from '../store/commit-error.ts';
 import { rebuildError } from '../journal/recorded-error.ts';
 import type { Uncounted } from '../journal/events.ts';
-import type { AttemptResult, Effect, Fact } from '../run/facts.ts';
+import type { AttemptResult, Effect, RunEvent } from '../run/run-events.ts';
 import type { Run } from '../run/run.ts';
 import { transactionCommit } from '../decide/transaction-commit.ts';
 import { raisedInput } from '../journal/recorded-values.ts';
@@ -22,9 +22,9 @@ import type { WorkerStore } from '../store/store.ts';
 import { canCompensate } from '../journal/promises.ts';
 import { strayOfStep } from '../decide/strays.ts';
 import { logLate } from '../decide/tell-log.ts';
-import { callKey, undoOf } from '../journal/undo.ts';
+import { callKey, compensationOf } from '../journal/compensation.ts';
 
-export interface EffectsOptions {
+export interface StepExecutorOptions {
   readonly store: WorkerStore;
   readonly workerId: string;
   readonly clock: Clock;
@@ -33,7 +33,7 @@ export interface EffectsOptions {
   /** The store's time. */
   readonly now: () => number;
   /** Takes a fact in, and sees to it that it is looked at. */
-  readonly tell: (run: Run, fact: Fact) => void;
+  readonly tell: (run: Run, runEvent: RunEvent) => void;
   /** Resolves once nothing of the run is in commit or waits for one. */
   readonly quiet: (run: Run) => Promise<void>;
   /** Passes a crash point; false: the worker is dead. */
@@ -42,11 +42,11 @@ export interface EffectsOptions {
   readonly onBroken: (error: unknown) => void;
 }
 
-export interface Effects {
+export interface StepExecutor {
   begin(run: Run, effect: Effect): void;
 }
 
-export function createEffects(options: EffectsOptions): Effects {
+export function createStepExecutor(options: StepExecutorOptions): StepExecutor {
   const { store, workerId, clock, limits, random, now, tell, quiet, pass } = options;
   const admission = createAdmission({ clock, random });
 
@@ -54,12 +54,12 @@ export function createEffects(options: EffectsOptions): Effects {
   function admit(
     run: Run,
     call: CallState,
-    what: 'call' | 'undo',
+    what: 'call' | 'compensation',
     breaker: string | null,
   ): Extract<Admitted, { kind: 'begin' }> | null {
-    const timed = what === 'undo' ? call.undo : call;
+    const timed = what === 'compensation' ? call.compensation : call;
     if (timed === null) return null;
-    const admitted = admission.ask(run, what === 'undo' ? undoId(call) : call.id, timed.spent, breaker);
+    const admitted = admission.ask(run, what === 'compensation' ? compensationId(call) : call.id, timed.spent, breaker);
     if (admitted.kind === 'begin') {
       timed.spent.beganAt = now();
       return admitted;
@@ -75,21 +75,21 @@ export function createEffects(options: EffectsOptions): Effects {
   function attemptOptions(
     run: Run,
     call: CallState,
-    what: 'call' | 'undo',
+    what: 'call' | 'compensation',
     timeoutMs: number,
     doubt: boolean,
   ): AttemptOptions {
-    const round = call.undo?.round ?? 1;
-    const undone = `:undo${round > 1 ? `:${round}` : ''}`;
+    const round = call.compensation?.round ?? 1;
+    const compensated = `:undo${round > 1 ? `:${round}` : ''}`;
     return {
       runId: run.id,
-      idempotencyKey: `${callKey(run.id, call)}${what === 'undo' ? undone : ''}`,
-      attempt: (what === 'undo' ? (call.undo?.attempts ?? 0) : call.attempts) + 1,
+      idempotencyKey: `${callKey(run.id, call)}${what === 'compensation' ? compensated : ''}`,
+      attempt: (what === 'compensation' ? (call.compensation?.attempts ?? 0) : call.attempts) + 1,
       fencingToken: run.claims,
       timeoutMs,
       limits,
       maxBytes: run.settings.maxBytes,
-      where: `${run.saga.name}, ${what === 'undo' ? 'compensation of ' : ''}${call.id}`,
+      where: `${run.saga.name}, ${what === 'compensation' ? 'compensation of ' : ''}${call.id}`,
       doubt,
       record: (error) => run.errorOf(error),
       onHeld: (ms) => run.settings.onHeld?.({ run: run.id, saga: run.saga.name, call: call.id, ms: Math.round(ms) }),
@@ -135,12 +135,12 @@ export function createEffects(options: EffectsOptions): Effects {
 
   /** The effect and its row of the journal commit together, fenced by the lease as the last thing before COMMIT. */
   function transact(run: Run, call: CallState, step: TransactionStep, of: 'done' | 'compensated'): void {
-    const key = of === 'done' ? call.id : undoId(call);
-    const undoing = of === 'compensated';
-    const what = undoing ? 'undo' : 'call';
+    const key = of === 'done' ? call.id : compensationId(call);
+    const compensating = of === 'compensated';
+    const what = compensating ? 'compensation' : 'call';
     const admitted = admit(run, call, what, null);
     if (admitted === null) return;
-    const timeoutMs = undoing ? step.compensation.timeoutMs : attemptMs(call, step);
+    const timeoutMs = compensating ? step.compensation.timeoutMs : attemptMs(call, step);
     const attempt = { ...attemptOptions(run, call, what, timeoutMs, false), cutShort };
     let aborted: Error | null = null;
     let abortAttempt: (reason: Error) => void = () => {};
@@ -158,7 +158,7 @@ export function createEffects(options: EffectsOptions): Effects {
             if (aborted !== null) throw aborted;
             const own = withTx(context, tx);
             if (of === 'done') return step.run(valueOf(call.input), own);
-            return withoutResult(step.compensate?.(undoOf(run.id, call, step), own));
+            return withoutResult(step.compensate?.(compensationOf(run.id, call, step), own));
           },
           resolve,
         ).abort;
@@ -166,7 +166,7 @@ export function createEffects(options: EffectsOptions): Effects {
       if (result.kind === 'failed') throw new AttemptFailed(result);
       if (!pass('saga.transaction:before')) throw new Error('the worker is dead');
       await quiet(run);
-      // Nothing that could not be undone may commit behind the back of an undoing that has begun.
+      // Nothing that could not be compensated may commit behind the back of a compensation that has begun.
       if (aborted !== null) throw aborted;
       if (run.gone) throw new Error('the run is no longer here');
       run.transacting = true;
@@ -197,15 +197,15 @@ export function createEffects(options: EffectsOptions): Effects {
   }
 
   function compensateStep(run: Run, call: CallState, step: LocalStep): void {
-    const admitted = admit(run, call, 'undo', null);
+    const admitted = admit(run, call, 'compensation', null);
     if (admitted === null) return;
-    const attempt = attemptOptions(run, call, 'undo', step.compensation.timeoutMs, true);
+    const attempt = attemptOptions(run, call, 'compensation', step.compensation.timeoutMs, true);
     once(
       run,
-      undoId(call),
+      compensationId(call),
       'saga.compensation',
       attempt,
-      (context) => withoutResult(step.compensate?.(undoOf(run.id, call, step), context)),
+      (context) => withoutResult(step.compensate?.(compensationOf(run.id, call, step), context)),
       (result) => {
         admitted.ended(result);
         tell(run, { kind: 'compensation', call, result });
@@ -214,10 +214,10 @@ export function createEffects(options: EffectsOptions): Effects {
   }
 
   function verify(run: Run, call: CallState, step: LocalStep): void {
-    const attempt = attemptOptions(run, call, 'undo', step.compensation.timeoutMs, true);
+    const attempt = attemptOptions(run, call, 'compensation', step.compensation.timeoutMs, true);
     once(
       run,
-      undoId(call),
+      compensationId(call),
       'saga.verify',
       attempt,
       (context) => step.verify?.(valueOf(call.input), context),
@@ -250,16 +250,16 @@ export function createEffects(options: EffectsOptions): Effects {
           else if (step.kind === 'transaction') transact(run, call, step, 'done');
           return;
         case 'compensate':
-          // A declaration that has lost it must not be taken for an undoing that is done.
+          // A declaration that has lost it must not be taken for a compensation that is done.
           if (!canCompensate(step)) {
-            if (run.misfit !== null || run.state.stuck !== null) return;
+            if (run.mismatch !== null || run.state.stuck !== null) return;
             const result = { kind: 'failed', error: undefinedStep(run, call), permanent: true, doubt: false } as const;
             tell(run, { kind: 'compensation', call, result });
           } else if (step.kind === 'step') compensateStep(run, call, step);
           else if (step.kind === 'transaction') transact(run, call, step, 'compensated');
           return;
         case 'verify':
-          if (step.kind === 'step' && !run.inFlight.has(undoId(call))) verify(run, call, step);
+          if (step.kind === 'step' && !run.inFlight.has(compensationId(call))) verify(run, call, step);
           return;
         case 'fallback': {
           const { failure } = effect;
@@ -282,8 +282,8 @@ export function createEffects(options: EffectsOptions): Effects {
 
 /** Whether the run still means to do it. */
 function isWanted(run: Run, { kind, call }: Effect): boolean {
-  if (kind === 'compensate') return call.undo?.state === 'open';
-  if (kind === 'verify') return call.undo === null && (call.outcome === 'open' || call.doubt);
+  if (kind === 'compensate') return call.compensation?.state === 'open';
+  if (kind === 'verify') return call.compensation === null && (call.outcome === 'open' || call.doubt);
   return run.state.phase === 'forward' && call.outcome === 'open';
 }
 

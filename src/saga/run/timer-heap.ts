@@ -1,6 +1,6 @@
 /**
  * When which run is due: a heap, because a worker may hold thousands of timers and looks only at the first. A timer that was moved
- * leaves its old entry behind, which is passed over when it comes up, or thrown out with others when there are many. Used by the engine.
+ * leaves its old entry behind, which is passed over when it comes up, or thrown out with others when there are many.
  */
 export interface Timer<Owner> {
   readonly at: number;

@@ -1,7 +1,6 @@
 /**
  * Runs that do not fit the code of this worker: two codes stand side by side under one version, or a deployment is under way. Such a run
  * is handed back while another worker offers the same saga and version with another code, and is stuck, for a person, when none does.
- * Used by the engine.
  *
  * The code of a parent may also declare its child in another version than the one that was started. That fits as long as any worker
  * offers that one; when none does, the parent says so, and goes on by itself as soon as the child answers after all.
@@ -11,13 +10,13 @@
  */
 import type { Logger } from '../../runtime/log.ts';
 import type { AnySaga } from '../definition/definition.ts';
-import type { Misfit } from '../run/facts.ts';
+import type { Mismatch } from '../run/run-events.ts';
 import { hasOtherChild } from '../journal/promises.ts';
 import type { Run } from '../run/run.ts';
 import type { CallState } from '../journal/state.ts';
 import type { WorkerStore } from '../store/store.ts';
 
-export interface MisfitsOptions {
+export interface MismatchesOptions {
   readonly store: WorkerStore;
   readonly workerId: string;
   readonly codeOf: (saga: AnySaga) => string;
@@ -30,19 +29,19 @@ export interface MisfitsOptions {
   readonly giveBack: (run: Run, error: unknown) => void;
 }
 
-export class Misfits {
-  readonly #options: MisfitsOptions;
+export class Mismatches {
+  readonly #options: MismatchesOptions;
   readonly #asked = new Set<Run>();
 
-  constructor(options: MisfitsOptions) {
+  constructor(options: MismatchesOptions) {
     this.#options = options;
   }
 
-  /** Finds out about a run whose misfit has not been decided. */
+  /** Finds out about a run whose mismatch has not been decided. */
   decide(run: Run): void {
-    if (run.misfit === null || run.handedBack !== null || this.#asked.has(run)) return;
+    if (run.mismatch === null || run.handedBack !== null || this.#asked.has(run)) return;
     this.#asked.add(run);
-    this.#decide(run, run.misfit)
+    this.#decide(run, run.mismatch)
       .catch((error: unknown) => {
         if (this.#options.holds(run)) this.#options.giveBack(run, error);
       })
@@ -66,27 +65,27 @@ export class Misfits {
     );
   }
 
-  async #decide(run: Run, misfit: Misfit): Promise<void> {
+  async #decide(run: Run, mismatch: Mismatch): Promise<void> {
     const { store, workerId, codeOf, log, now, holds, onDecided } = this.#options;
-    if (misfit.child !== undefined && (await store.goesOn(misfit.child))) {
+    if (mismatch.child !== undefined && (await store.goesOn(mismatch.child))) {
       if (!holds(run)) return;
-      run.misfit = null;
-      if (misfit.call !== null) run.lookedAfter.add(misfit.call.id);
+      run.mismatch = null;
+      if (mismatch.call !== null) run.lookedAfter.add(mismatch.call.id);
       return onDecided(run);
     }
     // Whoever has the parent, nobody has the child.
-    const elsewhere = misfit.child === undefined && (await store.offeredElsewhere(workerId, run.id));
+    const elsewhere = mismatch.child === undefined && (await store.offeredElsewhere(workerId, run.id));
     if (!holds(run)) return;
     if (elsewhere) {
-      const { code, message } = misfit.error;
+      const { code, message } = mismatch.error;
       log.warn(
-        { run: run.id, saga: run.saga.name, version: run.saga.version, why: misfit.why, code, misfit: message },
+        { run: run.id, saga: run.saga.name, version: run.saga.version, why: mismatch.why, code, mismatch: message },
         'a run does not fit the code of this worker, and is left to another one that offers the same version with another code',
       );
       run.handedBack = codeOf(run.saga);
     } else {
-      run.misfit = null;
-      run.recordStuck(misfit.why, misfit.call, misfit.error, now());
+      run.mismatch = null;
+      run.recordStuck(mismatch.why, mismatch.call, mismatch.error, now());
     }
     onDecided(run);
   }

@@ -1,43 +1,43 @@
 /**
- * What is to be undone next. The decision alone, pure; backward.ts carries it out. Nothing but the journal and the declared steps is
+ * What is to be compensated next. The decision alone, pure; compensate.ts carries it out. Nothing but the journal and the declared steps is
  * asked: the run's code may have changed, or be gone.
  */
 import { wireCall } from '../definition/call-id.ts';
 import { breaksPromise, canCompensate } from './promises.ts';
 import { raisedInput, raisedOutput } from './recorded-values.ts';
 import { valueOf, type CallState, type RunState } from './state.ts';
-import type { StepDefinition, Undo } from '../definition/steps.ts';
+import type { StepDefinition, CompensatedCall } from '../definition/steps.ts';
 
-export type UndoMove =
+export type CompensationMove =
   /** Calls that were in flight must come to an end first. */
   | { readonly kind: 'settle'; readonly calls: readonly CallState[] }
   | { readonly kind: 'verify'; readonly call: CallState }
   | { readonly kind: 'compensate'; readonly call: CallState; readonly round: number }
-  /** A compensation is under way, or put off until `call.undo.retryAt`. */
+  /** A compensation is under way, or put off until `call.compensate.retryAt`. */
   | { readonly kind: 'under way'; readonly call: CallState }
-  /** The step that would have to be undone is not declared any more. */
+  /** The step that would have to be compensated is not declared any more. */
   | { readonly kind: 'undefined'; readonly call: CallState }
-  /** A pivot that cannot be undone, and nobody can say whether it happened. */
+  /** A pivot that cannot be compensated, and nobody can say whether it happened. */
   | { readonly kind: 'in doubt'; readonly call: CallState }
-  /** It turned out that such a pivot has happened: what came before it must not be undone behind its back. */
+  /** It turned out that such a pivot has happened: what came before it must not be compensated behind its back. */
   | { readonly kind: 'pivoted'; readonly call: CallState }
   | { readonly kind: 'finished' };
 
 /**
  * Reverse order of start, one after the other.
- * @param scope `all` when the run is being undone; `abandoned` when it is about to complete: then only what the run was told had
- * failed, and yet may have happened, is undone.
+ * @param scope `all` when the run is being compensated; `abandoned` when it is about to complete: then only what the run was told had
+ * failed, and yet may have happened, is compensated.
  */
-export function nextUndo(
+export function nextCompensation(
   state: RunState,
   stepOf: (name: string) => StepDefinition | undefined,
   scope: 'all' | 'abandoned' = 'all',
-): UndoMove {
+): CompensationMove {
   const unsettled = state.open.filter(isStep);
   if (unsettled.length > 0) return { kind: 'settle', calls: unsettled };
   const calls = [...state.calls.values()];
   // Also before one that was started later, when a late reply has made that necessary meanwhile.
-  const open = calls.find((call) => call.undo?.state === 'open');
+  const open = calls.find((call) => call.compensation?.state === 'open');
   if (open !== undefined) {
     const step = stepOf(open.step);
     const canGoOn = step !== undefined && step.kind === open.kind && canCompensate(step);
@@ -46,7 +46,7 @@ export function nextUndo(
   for (let index = calls.length - 1; index >= 0; index -= 1) {
     const call = calls[index];
     if (call === undefined || !isStep(call)) continue;
-    if (call.undo?.state === 'done' && !call.undo.again) continue;
+    if (call.compensation?.state === 'done' && !call.compensation.again) continue;
     if (!mayHaveHappened(call) || (scope === 'abandoned' && !call.doubt && !call.givenUp)) continue;
     const step = stepOf(call.step);
     if (step === undefined || step.kind !== call.kind || breaksPromise(call, step)) return { kind: 'undefined', call };
@@ -57,18 +57,18 @@ export function nextUndo(
       if (!call.pivot || !call.doubt) continue;
     }
     if (call.doubt && canVerify(call, step)) return { kind: 'verify', call };
-    return { kind: 'compensate', call, round: (call.undo?.round ?? 0) + 1 };
+    return { kind: 'compensate', call, round: (call.compensation?.round ?? 0) + 1 };
   }
   return { kind: 'finished' };
 }
 
 /** Whether nextUndo may find something within the scope `abandoned`. */
 export function isAnythingAbandoned(state: RunState): boolean {
-  for (const call of state.calls.values()) if (call.doubt || call.givenUp || call.undo !== null) return true;
+  for (const call of state.calls.values()) if (call.doubt || call.givenUp || call.compensation !== null) return true;
   return false;
 }
 
-/** Whether there is something to undo: it happened, or it is in doubt. */
+/** Whether there is something to compensate: it happened, or it is in doubt. */
 export function mayHaveHappened(call: CallState): boolean {
   return call.doubt || knownAsDone(call);
 }
@@ -84,7 +84,11 @@ export function knownAsDone(call: CallState): boolean {
 }
 
 /** What a compensation is told of the call. Throws when what was recorded cannot be raised to the types of today. */
-export function undoOf(runId: string, call: CallState, step: StepDefinition): Undo<unknown, unknown> {
+export function compensationOf(
+  runId: string,
+  call: CallState,
+  step: StepDefinition,
+): CompensatedCall<unknown, unknown> {
   const key = callKey(runId, call);
   const input = raisedInput(step, call.version, valueOf(call.input));
   if (!knownAsDone(call)) return { input, key, outcome: 'unknown', output: undefined };
@@ -98,7 +102,7 @@ export function callKey(runId: string, call: CallState): string {
 }
 
 function canVerify(call: CallState, step: StepDefinition): boolean {
-  return step.kind === 'step' && step.verify !== null && call.undo === null && !call.unverifiable;
+  return step.kind === 'step' && step.verify !== null && call.compensation === null && !call.unverifiable;
 }
 
 /** Sleeps and waits have no effect and are just left. */

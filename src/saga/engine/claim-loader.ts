@@ -1,28 +1,28 @@
 /**
  * Brings claimed runs into memory: all at the same time, but for those that are suspected of killing their workers, which come one after
- * the other. Used by the engine.
+ * the other.
  */
 import type { Logger } from '../../runtime/log.ts';
 import type { RunSettings } from '../run/run-settings.ts';
 import type { Registry, Saga } from '../definition/definition.ts';
 import { nextDue } from '../decide/due.ts';
 import type { JournalRow } from '../journal/events.ts';
-import type { Scene } from '../run/facts.ts';
-import { afterwards } from '../decide/mail.ts';
-import type { Residents } from '../run/residents.ts';
-import { runsCode, takeUp } from '../decide/resume.ts';
+import type { DecisionContext } from '../run/run-events.ts';
+import { afterwards } from '../decide/inbound.ts';
+import type { RunCache } from '../run/run-cache.ts';
+import { runsCode, recover } from '../decide/recover.ts';
 import { Run } from '../run/run.ts';
-import type { ClaimedRun, Mail } from '../store/store.ts';
-import { deadlyTrials, KILLS_WORKERS, suspicionOf, type Suspicion } from '../decide/suspects.ts';
+import type { ClaimedRun, RunMessage } from '../store/store.ts';
+import { deadlyTrials, RUN_KILLS_WORKERS, suspicionOf, type Suspicion } from '../decide/quarantine.ts';
 import { inTime, moment, turn } from '../replay/turn.ts';
 
-export interface IntakeOptions {
-  readonly runs: Residents;
+export interface ClaimLoaderOptions {
+  readonly runs: RunCache;
   readonly registry: Registry;
   readonly settings: RunSettings;
   readonly log: Logger;
-  readonly scene: () => Scene;
-  readonly addMail: (run: Run, mail: Mail) => void;
+  readonly context: () => DecisionContext;
+  readonly addRunMessage: (run: Run, runMessage: RunMessage) => void;
   /** The run is there: what it has recorded is to be committed, and what is due to be begun. */
   readonly onTaken: (run: Run) => void;
   readonly giveBack: (run: Run, error: unknown) => void;
@@ -30,19 +30,19 @@ export interface IntakeOptions {
   readonly quiet: (run: Run) => Promise<void>;
   readonly isDead: () => boolean;
   /** What it has is being given away. */
-  readonly isLeaving: () => boolean;
+  readonly isDraining: () => boolean;
 }
 
-export class Intake {
-  readonly #options: IntakeOptions;
+export class ClaimLoader {
+  readonly #options: ClaimLoaderOptions;
   /** Claimed again before it was known here that the commit which let them go had been made. */
   readonly #again = new Map<string, { readonly claimed: ClaimedRun; readonly at: number }>();
 
-  constructor(options: IntakeOptions) {
+  constructor(options: ClaimLoaderOptions) {
     this.#options = options;
   }
 
-  /** `at`: when the look began that found them, and their mail. */
+  /** `at`: when the look began that found them, and their run messages. */
   async take(claimed: readonly ClaimedRun[], at: number): Promise<void> {
     const suspects: ClaimedRun[] = [];
     await Promise.all(
@@ -53,7 +53,7 @@ export class Intake {
     );
     // The most suspect last: what dies beside it is then less and less.
     for (const each of suspects.toSorted((a, b) => deadlyTrials(a) - deadlyTrials(b))) {
-      if (this.#options.isLeaving()) return;
+      if (this.#options.isDraining()) return;
       await this.#takeOne(each, suspicionOf(each), at);
     }
   }
@@ -66,7 +66,7 @@ export class Intake {
   }
 
   async #takeOne(claimed: ClaimedRun, suspicion: Suspicion, at: number): Promise<void> {
-    const { runs, registry, settings, scene, addMail, giveBack, onTaken } = this.#options;
+    const { runs, registry, settings, context, addRunMessage, giveBack, onTaken } = this.#options;
     const saga = registry.find(claimed.saga, claimed.version);
     if (saga === undefined || this.#options.isDead()) return;
     if (runs.get(claimed.id) !== undefined) {
@@ -78,16 +78,16 @@ export class Intake {
     run.queued = true;
     runs.add(run);
     run.load(claimed);
-    run.mailKnownAt = at;
-    for (const mail of claimed.mail) addMail(run, mail);
+    run.messagesKnownAt = at;
+    for (const runMessage of claimed.runMessages) addRunMessage(run, runMessage);
     const onTrial = suspicion === 'suspect' && runsCode(run);
     try {
       if (suspicion === 'proven' && runsCode(run)) await this.#condemn(run);
       else {
         if (onTrial) await this.#beginTrial(run, claimed.journal);
-        if (runs.holds(run)) await takeUp(run, claimed.journal, scene());
+        if (runs.holds(run)) await recover(run, claimed.journal, context());
         // Told before the first commit, so that a timer whose code kills is not accounted for before.
-        if (nextDue(run) <= Math.min(scene().now, at)) run.facts.push({ kind: 'due' });
+        if (nextDue(run) <= Math.min(context().now, at)) run.runEvents.push({ kind: 'due' });
       }
     } catch (error) {
       giveBack(run, error);
@@ -100,12 +100,12 @@ export class Intake {
 
   /** That it is tried is durable before its code runs. */
   async #beginTrial(run: Run, journal: readonly JournalRow[]): Promise<void> {
-    const { log, scene, quiet } = this.#options;
+    const { log, context, quiet } = this.#options;
     log.warn({ run: run.id, saga: run.saga.name, lost: run.lost }, 'workers died with this run: it is tried alone');
     // One that came to nothing, because its worker was stopped in good order, is begun already.
     const last = journal.at(-1)?.events.at(-1);
     if (last?.t === 'recovered' && last.alone === true && last.lost === run.lost) return;
-    run.record({ t: 'recovered', lost: run.lost, alone: true }, scene().now);
+    run.record({ t: 'recovered', lost: run.lost, alone: true }, context().now);
     run.onTrial = true;
     await quiet(run);
     run.onTrial = false;
@@ -113,19 +113,19 @@ export class Intake {
 
   /** Waits until it has been told all there was, and has committed what came of it: by `recovered` at least, which closes the trial. */
   async #endTrial(run: Run): Promise<void> {
-    const { runs, quiet, isDead, isLeaving } = this.#options;
+    const { runs, quiet, isDead, isDraining } = this.#options;
     await turn();
-    while (runs.holds(run) && !isDead() && !isLeaving()) {
-      if (run.facts.length === 0 && !run.queued && !run.inHand) return quiet(run);
+    while (runs.holds(run) && !isDead() && !isDraining()) {
+      if (run.runEvents.length === 0 && !run.queued && !run.inHand) return quiet(run);
       await moment();
     }
   }
 
   async #condemn(run: Run): Promise<void> {
-    const { log, scene } = this.#options;
+    const { log, context } = this.#options;
     log.error({ run: run.id, saga: run.saga.name }, 'this run kills the workers that run its code: it is stuck');
-    const now = scene();
-    run.recordStuck('kills workers', null, KILLS_WORKERS, now.now);
+    const now = context();
+    run.recordStuck('kills workers', null, RUN_KILLS_WORKERS, now.now);
     await inTime(afterwards(run, now));
   }
 }

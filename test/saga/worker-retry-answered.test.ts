@@ -11,7 +11,7 @@ import { handle } from '../../src/saga/participant/handle.ts';
 import { participant } from '../../src/saga/participant/participant.ts';
 import { createPostgresClientStore } from '../../src/saga/store/postgres/postgres-client-store.ts';
 import { command, step } from '../../src/saga/definition/steps.ts';
-import type { MailBody } from '../../src/saga/store/store.ts';
+import type { RunMessageBody } from '../../src/saga/store/store.ts';
 import type { SagaReply } from '../../src/saga/protocol/wire.ts';
 import { memoryTransport } from '../../src/transport/memory.ts';
 import { eventually } from '../support/eventually.ts';
@@ -26,7 +26,7 @@ afterEach(() => lab.settle());
 afterAll(() => lab.dispose());
 
 const ops = { actor: 'ann', reason: 'mended' };
-const again = (id: string): Promise<void> => lab.mail(id, { kind: 'retry', ...ops });
+const again = (id: string): Promise<void> => lab.postRunMessage(id, { kind: 'retry', ...ops });
 const pay = step({ pivot: true, run: (_: null) => 'paid' });
 
 /** Stuck, and in nobody's memory. */
@@ -247,8 +247,8 @@ describe('a participant behind the pivot', () => {
         seen = seq;
         for (const messageId of [randomUUID(), randomUUID()]) {
           if (topic === 'saga.reply') {
-            const reply = { ...(payload as SagaReply), kind: 'reply' } as MailBody;
-            await createPostgresClientStore({ database: lab.database }).mail(
+            const reply = { ...(payload as SagaReply), kind: 'reply' } as RunMessageBody;
+            await createPostgresClientStore({ database: lab.database }).postRunMessage(
               null,
               id,
               reply,

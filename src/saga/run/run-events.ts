@@ -1,10 +1,10 @@
 /**
- * What happens to a run, and what a run has begun: the words between the engine, the decisions (forward.ts, backward.ts, mail.ts,
- * due.ts) and the attempts (effects.ts).
+ * What happens to a run, and what a run has begun: the words between the engine, the decisions (forward.ts, compensate.ts, inbound.ts,
+ * due.ts) and the attempts (step-executor.ts).
  */
-import type { RecordedError, StuckWhy, Uncounted, UndoReason } from '../journal/events.ts';
+import type { RecordedError, StuckWhy, Uncounted, CompensationReason } from '../journal/events.ts';
 import type { CallState } from '../journal/state.ts';
-import type { Mail } from '../store/store.ts';
+import type { RunMessage } from '../store/store.ts';
 
 /** How an attempt of a step ended. */
 export type AttemptResult =
@@ -34,7 +34,7 @@ export type Verdict =
     };
 
 /** Why a run cannot go on with this code. */
-export interface Misfit {
+export interface Mismatch {
   readonly why: Extract<StuckWhy, 'non-determinism' | 'outside await' | 'undefined step'>;
   readonly call: CallState | null;
   readonly error: RecordedError;
@@ -43,7 +43,7 @@ export interface Misfit {
 }
 
 /** What happened and has not been taken in. */
-export type Fact =
+export type RunEvent =
   | { readonly kind: 'attempt'; readonly call: CallState; readonly result: AttemptResult }
   | {
       readonly kind: 'fallback';
@@ -64,7 +64,7 @@ export type Fact =
       readonly of: 'done' | 'compensated';
       readonly output: string | undefined;
     }
-  | { readonly kind: 'mail'; readonly mail: Mail }
+  | { readonly kind: 'message'; readonly runMessage: RunMessage }
   | { readonly kind: 'due' }
   /** An attempt with which workers died may be made now, once it is announced. */
   | { readonly kind: 'try'; readonly call: CallState }
@@ -72,8 +72,11 @@ export type Fact =
   | { readonly kind: 'begun' };
 
 /** A cancellation, or a parent that takes its child back. */
-export function isRevocation(fact: Fact): boolean {
-  return fact.kind === 'mail' && (fact.mail.body.kind === 'cancel' || fact.mail.body.kind === 'undo');
+export function isRevocation(runEvent: RunEvent): boolean {
+  return (
+    runEvent.kind === 'message' &&
+    (runEvent.runMessage.body.kind === 'cancel' || runEvent.runMessage.body.kind === 'undo')
+  );
 }
 
 /** What is begun once the intent is durable. */
@@ -87,18 +90,18 @@ export type Effect =
   | { readonly kind: 'compensate'; readonly call: CallState }
   | { readonly kind: 'verify'; readonly call: CallState };
 
-export interface UndoWish {
-  readonly reason: UndoReason;
+export interface PendingCompensation {
+  readonly reason: CompensationReason;
   readonly error: RecordedError | undefined;
   readonly actor: string | undefined;
-  /** The mail that asked for it; taken in when the wish is granted. */
-  readonly mail: Mail | null;
+  /** The message that asked for it; taken in when it is granted. */
+  readonly runMessage: RunMessage | null;
   /** What was wished before it, and waits with it. */
-  readonly before?: UndoWish | null;
+  readonly before?: PendingCompensation | null;
 }
 
 /** What decisions are given beside the run. */
-export interface Scene {
+export interface DecisionContext {
   /** The store's time. */
   readonly now: number;
   readonly random: () => number;

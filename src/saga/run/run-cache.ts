@@ -1,10 +1,10 @@
 /**
- * The runs that a worker has in memory, and how many of them only wait. Used by the engine.
+ * The runs that a worker has in memory, and how many of them only wait.
  */
 import { IdMap } from '../../runtime/id-map.ts';
 import type { Run } from './run.ts';
 
-export class Residents {
+export class RunCache {
   readonly #runs = new IdMap<Run>();
   #resting = 0;
 

@@ -1,17 +1,17 @@
 /**
- * What a look at the mail brings, sorted by whom it is for. Used by postgres-worker-store.ts.
+ * What a look at the run messages brings, sorted by whom it is for.
  */
-import type { Mail, MailBody } from '../store.ts';
+import type { RunMessage, RunMessageBody } from '../store.ts';
 
-/** Mail looked at in one call, for each version. */
-export const MAIL_PAGE = 1_000;
+/** Run messages looked at in one call, for each version. */
+export const RUN_MESSAGE_PAGE = 1_000;
 
-export interface PendingMail {
+export interface PendingRunMessage {
   readonly id: string;
   readonly saga_id: string;
   readonly held: boolean;
   /** Null: for a run that nobody holds, or beyond what may be loaded. */
-  readonly body: MailBody | null;
+  readonly body: RunMessageBody | null;
   readonly bytes: number;
   readonly at: number;
   /** Found because a timer of its run is due; it may have been found among the rest as well. */
@@ -19,25 +19,29 @@ export interface PendingMail {
 }
 
 /** What is for runs of the worker, the runs of others that have some, and the runs of which not all is here. */
-export function sortMail(
-  pending: readonly PendingMail[],
+export function sortRunMessages(
+  pending: readonly PendingRunMessage[],
   limit: number,
   due: readonly string[],
-): { readonly mail: readonly Mail[]; readonly ids: ReadonlySet<string>; readonly unread: readonly string[] } {
-  const mail = new Map<string, Mail>();
+): {
+  readonly runMessages: readonly RunMessage[];
+  readonly ids: ReadonlySet<string>;
+  readonly unread: readonly string[];
+} {
+  const runMessages = new Map<string, RunMessage>();
   const ids = new Set<string>();
   const unread = new Set<string>();
   let found = 0;
   for (const { id, saga_id: runId, held, body, bytes, at, due: isDue } of pending) {
     if (isDue) found += 1;
-    if (body !== null) mail.set(id, { id, runId, at, body, bytes });
+    if (body !== null) runMessages.set(id, { id, runId, at, body, bytes });
     else if (held) unread.add(runId);
     else if (ids.size < limit) ids.add(runId);
   }
   return {
     // By the order in which it came, which is that of the ids for each run.
-    mail: [...mail.values()].toSorted((one, other) => Number(BigInt(one.id) - BigInt(other.id))),
+    runMessages: [...runMessages.values()].toSorted((one, other) => Number(BigInt(one.id) - BigInt(other.id))),
     ids,
-    unread: found > MAIL_PAGE ? due : [...unread],
+    unread: found > RUN_MESSAGE_PAGE ? due : [...unread],
   };
 }

@@ -21,7 +21,7 @@ afterEach(() => lab.settle());
 afterAll(() => lab.dispose());
 
 const ops = { actor: 'ann', reason: 'mended' };
-const again = (id: string): Promise<void> => lab.mail(id, { kind: 'retry', ...ops });
+const again = (id: string): Promise<void> => lab.postRunMessage(id, { kind: 'retry', ...ops });
 const pay = step({ pivot: true, run: (_: null) => 'paid' });
 
 /** Stuck, and in nobody's memory. */
@@ -255,14 +255,14 @@ describe('a command behind the pivot', () => {
     const { sagas } = await lab.worker([posting]);
     const { id } = await sagas.start(posting, null);
     await lab.untilEvent(id, 'called', 'ship');
-    await lab.mail(id, { kind: 'reply', call: 'ship', to: 'command', outcome: 'rejected' });
+    await lab.postRunMessage(id, { kind: 'reply', call: 'ship', to: 'command', outcome: 'rejected' });
     await stuckBehindPivot(id);
     await again(id);
     await lab.untilEvent(id, 'retried');
     expect(await asked()).toEqual(['ship', 'ship!2']);
     // The first answer, come twice, is no answer to the second question.
-    await lab.mail(id, { kind: 'reply', call: 'ship', to: 'command', outcome: 'rejected' });
-    await lab.mail(id, { kind: 'reply', call: 'ship!2', to: 'command', outcome: 'done' });
+    await lab.postRunMessage(id, { kind: 'reply', call: 'ship', to: 'command', outcome: 'rejected' });
+    await lab.postRunMessage(id, { kind: 'reply', call: 'ship!2', to: 'command', outcome: 'done' });
     expect((await lab.until(id, 'completed')).result).toBe('shipped');
     expect(await lab.story(id)).not.toContain('late reply ship');
     await fits(posting, id);
@@ -270,7 +270,7 @@ describe('a command behind the pivot', () => {
 });
 
 describe('a child behind the pivot', () => {
-  it('that was undone is started anew, as another run', async () => {
+  it('that was compensated is started anew, as another run', async () => {
     let runs = 0;
     const inner = saga({
       name: 'inner',

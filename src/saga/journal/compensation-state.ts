@@ -1,7 +1,7 @@
-/** How far the undoing of one call is. Folded from the journal as part of its state (state.ts). */
+/** How far the compensation of one call is. Folded from the journal as part of its state (state.ts). */
 import { newSpent, type Spent } from './budget.ts';
 
-export interface UndoState {
+export interface CompensationState {
   state: 'open' | 'done';
   round: number;
   attempts: number;
@@ -14,7 +14,7 @@ export interface UndoState {
   again: boolean;
 }
 
-export function newUndo(round: number, at: number): UndoState {
+export function newCompensation(round: number, at: number): CompensationState {
   const spent = newSpent(at);
   return { state: 'open', round, attempts: 0, startedAt: at, retryAt: null, spent, replyBy: null, again: false };
 }

@@ -1,4 +1,4 @@
-/** Those who have started a run in a worker and wait until that is durable. Used by the engine. */
+/** Those who have started a run in a worker and wait until that is durable. */
 import { IdMap } from '../../runtime/id-map.ts';
 import { startInDoubt } from '../store/commit-error.ts';
 
@@ -7,7 +7,7 @@ interface Waiting {
   readonly reject: (error: unknown) => void;
 }
 
-export class Starts {
+export class PendingStarts {
   readonly #waiting = new IdMap<Waiting>();
 
   /** Resolves once the run is durable; rejects when it is not, or when nobody knows. */

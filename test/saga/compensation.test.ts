@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import type { JournalEvent } from '../../src/saga/journal/events.ts';
 import { apply, emptyState, type RunState } from '../../src/saga/journal/state.ts';
 import { step, type StepDefinition } from '../../src/saga/definition/steps.ts';
-import { isAnythingAbandoned, nextUndo } from '../../src/saga/journal/undo.ts';
+import { isAnythingAbandoned, nextCompensation } from '../../src/saga/journal/compensation.ts';
 
 const plain = step({ run: () => {} });
 const undoable = step({ run: () => {}, compensate: () => {} });
@@ -30,10 +30,10 @@ function ended(call: string, outcome: Outcome): JournalEvent[] {
 }
 
 /** Carries out what is decided, as the engine does; resolves with the calls that were compensated, in their order. */
-function undo(state: RunState, calls: readonly SomeCall[], scope: 'all' | 'abandoned'): string[] {
+function compensation(state: RunState, calls: readonly SomeCall[], scope: 'all' | 'abandoned'): string[] {
   const compensated: string[] = [];
   for (let moves = 0; moves < 10 * calls.length + 10; moves += 1) {
-    const move = nextUndo(state, stepOf, scope);
+    const move = nextCompensation(state, stepOf, scope);
     if (move.kind === 'finished') return compensated;
     if (move.kind === 'settle')
       for (const { id } of move.calls)
@@ -46,7 +46,7 @@ function undo(state: RunState, calls: readonly SomeCall[], scope: 'all' | 'aband
     } else if (move.kind === 'compensate') {
       compensated.push(move.call.id);
       apply(state, { t: 'compensating', call: move.call.id, round: move.round }, 0);
-      expect(nextUndo(state, stepOf, scope)).toMatchObject({ kind: 'under way', call: { id: move.call.id } });
+      expect(nextCompensation(state, stepOf, scope)).toMatchObject({ kind: 'under way', call: { id: move.call.id } });
       apply(state, { t: 'compensated', call: move.call.id }, 0);
     } else throw new Error(`There is nothing to do for ${move.kind}.`);
   }
@@ -68,7 +68,7 @@ const scenes = fc.array(someCall, { maxLength: 8 }).chain((calls) =>
   }),
 );
 
-describe('what is undone', () => {
+describe('what is compensated', () => {
   it('is all that happened or may have, once each, in the reverse order of start, and nothing else', () => {
     fc.assert(
       fc.property(scenes, ({ calls, order }) => {
@@ -77,7 +77,7 @@ describe('what is undone', () => {
           const doubt = outcome !== 'done';
           return name === 'verified' && doubt && verdict === 'not done' ? [] : [String(id)];
         });
-        expect(undo(stateOf(calls, order), calls, 'all')).toEqual(expected.toReversed());
+        expect(compensation(stateOf(calls, order), calls, 'all')).toEqual(expected.toReversed());
       }),
     );
   });
@@ -92,8 +92,8 @@ describe('what is undone', () => {
         });
         const state = stateOf(settled, order);
         // What lets a run complete at once must not pass over anything.
-        if (!isAnythingAbandoned(state)) expect(nextUndo(state, stepOf, 'abandoned').kind).toBe('finished');
-        expect(undo(state, settled, 'abandoned')).toEqual(expected.toReversed());
+        if (!isAnythingAbandoned(state)) expect(nextCompensation(state, stepOf, 'abandoned').kind).toBe('finished');
+        expect(compensation(state, settled, 'abandoned')).toEqual(expected.toReversed());
       }),
     );
   });
@@ -101,7 +101,7 @@ describe('what is undone', () => {
   it('is the same after any interruption: the journal says it all', () => {
     fc.assert(
       fc.property(scenes, fc.nat({ max: 20 }), ({ calls, order }, cut) => {
-        const whole = undo(stateOf(calls, order), calls, 'all');
+        const whole = compensation(stateOf(calls, order), calls, 'all');
         const state = stateOf(calls, order);
         const done = whole.slice(0, cut);
         for (const [id, call] of calls.entries())
@@ -111,17 +111,17 @@ describe('what is undone', () => {
           apply(state, { t: 'compensating', call: id, round: 1 }, 0);
           apply(state, { t: 'compensated', call: id }, 0);
         }
-        expect([...done, ...undo(state, calls, 'all')]).toEqual(whole);
+        expect([...done, ...compensation(state, calls, 'all')]).toEqual(whole);
       }),
     );
   });
 
-  it('is undone once more when a late reply says that it happened', () => {
+  it('is compensated once more when a late reply says that it happened', () => {
     const state = stateOf([{ step: 'undoable', outcome: 'in doubt', verdict: 'cannot say' }], [0]);
     const call = { step: 'undoable', outcome: 'in doubt', verdict: 'cannot say' } as const;
-    expect(undo(state, [call], 'all')).toEqual(['0']);
+    expect(compensation(state, [call], 'all')).toEqual(['0']);
     apply(state, { t: 'late reply', call: '0', outcome: 'done', output: 1 }, 0);
-    expect(nextUndo(state, stepOf)).toMatchObject({ kind: 'compensate', round: 2 });
-    expect(undo(state, [call], 'all')).toEqual(['0']);
+    expect(nextCompensation(state, stepOf)).toMatchObject({ kind: 'compensate', round: 2 });
+    expect(compensation(state, [call], 'all')).toEqual(['0']);
   });
 });

@@ -1,22 +1,22 @@
 /**
- * Finding a run whose code kills or hangs the worker that takes it up: an endless loop, memory exhausted, process.exit. Pure. Used by
- * the engine. (Steps that kill are no concern of it: an attempt whose worker died counts as one, and attempts are capped.)
+ * Finding a run whose code kills or hangs the worker that takes it up: an endless loop, memory exhausted, process.exit. Pure.
+ * Steps that kill are no concern of it: an attempt whose worker died counts as one, and attempts are capped.
  *
  * The usual path pays nothing. Workers that died with a run are counted, and the first commit after a takeover accounts for them. Where
- * that commit did not come LOST_BEFORE_SUSPECT times in a row, the run is suspect, as are all that died beside it: they are tried one
+ * that commit did not come LOST_BEFORE_TRIAL times in a row, the run is suspect, as are all that died beside it: they are tried one
  * after the other, each trial recorded before the code is run and closed by whatever is recorded next. A run with whose trials
  * TRIALS_BEFORE_STUCK workers died is not run again.
  */
 import type { JournalRow, RecordedError } from '../journal/events.ts';
 import type { ClaimedRun } from '../store/store.ts';
 
-export const LOST_BEFORE_SUSPECT = 3;
+export const LOST_BEFORE_TRIAL = 3;
 export const TRIALS_BEFORE_STUCK = 3;
 
 export type Suspicion = 'none' | 'suspect' | 'proven';
 
 export function suspicionOf(run: Pick<ClaimedRun, 'journal' | 'lost'>): Suspicion {
-  if (run.lost < LOST_BEFORE_SUSPECT || run.lost - accountedFor(run.journal) < LOST_BEFORE_SUSPECT) return 'none';
+  if (run.lost < LOST_BEFORE_TRIAL || run.lost - accountedFor(run.journal) < LOST_BEFORE_TRIAL) return 'none';
   return deadlyTrials(run) >= TRIALS_BEFORE_STUCK ? 'proven' : 'suspect';
 }
 
@@ -40,7 +40,7 @@ function accountedFor(journal: readonly JournalRow[]): number {
   return accounted;
 }
 
-export const KILLS_WORKERS: RecordedError = {
+export const RUN_KILLS_WORKERS: RecordedError = {
   name: 'HoldfastError',
   code: 'HF_STEP_LOST',
   message:

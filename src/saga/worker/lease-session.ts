@@ -1,6 +1,6 @@
 /**
  * One life of a worker: from its registration to the end of its lease, with the runs it has in memory. When the lease is lost the life
- * is over, whatever is still under way in it is nobody's, and the worker begins another one. Used by worker-core.ts.
+ * is over, whatever is still under way in it is nobody's, and the worker begins another one.
  */
 import { randomUUID } from 'node:crypto';
 import { getHeapStatistics } from 'node:v8';
@@ -9,10 +9,10 @@ import type { Clock } from '../../runtime/clock.ts';
 import type { CrashPoint } from '../../runtime/crash-point.ts';
 import type { Logger } from '../../runtime/log.ts';
 import { backoffMs, RECONNECT } from '../../runtime/retry.ts';
-import type { Limits } from '../engine/attempts.ts';
+import type { Limits } from '../engine/step-attempt.ts';
 import type { RunSettings } from '../run/run-settings.ts';
 import type { AnySaga, Registry } from '../definition/definition.ts';
-import { createEffects } from '../engine/effects.ts';
+import { createStepExecutor } from '../engine/step-executor.ts';
 import { fingerprintOf } from './fingerprint.ts';
 import { Engine } from '../engine/engine.ts';
 import type { LeaseKeeper } from './lease-keeper.ts';
@@ -25,10 +25,10 @@ import type { SagaVersion, WorkerStore } from '../store/store.ts';
  * it is loaded, so a sixteenth of what the process may have.
  */
 const MOST_BYTES = Math.max(32 * 1024 * 1024, Math.floor(getHeapStatistics().heap_size_limit / 16));
-/** Of mail that is in memory and not yet taken in, in bytes. */
+/** Of messages that are in memory and not yet taken in, in bytes. */
 const MOST_MAIL_BYTES = 32 * 1024 * 1024;
 
-export interface IncarnationOptions {
+export interface LeaseSessionOptions {
   readonly store: WorkerStore;
   readonly name: string;
   readonly registry: Registry;
@@ -48,13 +48,13 @@ export interface IncarnationOptions {
   /** Something is due earlier than was thought. */
   readonly onTimer: () => void;
   readonly onCommit: (runs: number) => void;
-  /** Other runs were started, or have mail. */
+  /** Other runs were started, or have messages. */
   readonly onPosted: () => void;
   /** The life is over: the lease is lost, or nothing can be written any more. */
   readonly onOver: (error: unknown) => void;
 }
 
-export interface Incarnation {
+export interface LeaseSession {
   readonly id: string;
   readonly engine: Engine;
   /** How many more runs may be taken up. */
@@ -65,15 +65,13 @@ export interface Incarnation {
   now(): number;
   /** Prolongs the lease; ends the life when it cannot be done in time. */
   renew(): Promise<void>;
-  /** Claims what is due and collects mail. Resolves with how much came of it. */
+  /** Claims what is due and collects run messages. Resolves with how much came of it. */
   poll(): Promise<number>;
   end(error: Error): void;
   readonly over: boolean;
 }
 
-/** Between tries to give a run back. */
-
-export async function beginIncarnation(options: IncarnationOptions): Promise<Incarnation> {
+export async function openLeaseSession(options: LeaseSessionOptions): Promise<LeaseSession> {
   const { store, registry, leaseMs, clock, log } = options;
   const id = randomUUID();
   const sagas: readonly SagaVersion[] = registry.all.map(({ name, version }) => ({ saga: name, version }));
@@ -145,14 +143,14 @@ export async function beginIncarnation(options: IncarnationOptions): Promise<Inc
     onCommit: options.onCommit,
     onPosted: options.onPosted,
     effects: (own) =>
-      createEffects({
+      createStepExecutor({
         store,
         workerId: id,
         clock,
         limits: options.limits,
         random: options.random,
         now,
-        tell: (run, fact) => own.tell(run, fact),
+        tell: (run, runEvent) => own.tell(run, runEvent),
         quiet: (run) => own.quiet(run),
         pass,
         onBroken: broken,
@@ -197,34 +195,34 @@ export async function beginIncarnation(options: IncarnationOptions): Promise<Inc
     const bytes = engine.inMemory === 0 ? MOST_BYTES : MOST_BYTES - engine.bytes;
     engine.crowd(bytes <= 0);
     const open = bytes > 0 ? room() : 0;
-    const taken = engine.lookingForMail();
-    const mailBytes = Math.max(0, MOST_MAIL_BYTES - engine.mailBytes);
+    const taken = engine.lookingForMessages();
+    const runMessageBytes = Math.max(0, MOST_MAIL_BYTES - engine.runMessageBytes);
     // What came before a timer was due is told before it: so the look begins after that, and the timer is told after the look.
     const lookedAt = now();
     const timers = engine.takeTimers(lookedAt);
     const ids = timers.map((run) => run.id);
     const collected = await store
-      .collect(id, { sagas, limit: open, taken, room: { bytes }, mailBytes, due: ids })
+      .collect(id, { sagas, limit: open, taken, room: { bytes }, runMessageBytes, due: ids })
       .catch((error: unknown) => {
         engine.fireTimers(timers, lookedAt, ids);
         throw error;
       });
     if (!pass('saga.collect:after')) return 0;
-    const { mail, claimed } = collected;
-    for (const each of mail) engine.deliver(each);
+    const { runMessages, claimed } = collected;
+    for (const each of runMessages) engine.deliver(each);
     engine.fireTimers(timers, lookedAt, collected.unread);
     await engine.take(claimed, lookedAt);
-    if (engine.isLeaving) return mail.length + claimed.length;
+    if (engine.isDraining) return runMessages.length + claimed.length;
     // Each gets its part of the room, so that all together do not take more than there is, and none takes all.
     const part = Math.ceil(room() / registry.all.length);
     const left = engine.inMemory === 0 ? MOST_BYTES : MOST_BYTES - engine.bytes;
-    if (left <= 0) return mail.length + claimed.length;
+    if (left <= 0) return runMessages.length + claimed.length;
     const wanted = registry.all
       .map((saga) => ({ saga: saga.name, version: saga.version, limit: Math.min(part, roomFor(saga)) }))
       .filter(({ limit }) => limit > 0);
     // No claim is under way now, so what is held is in memory.
     const freed = await orphans.look();
-    const found = mail.length + claimed.length + freed;
+    const found = runMessages.length + claimed.length + freed;
     if (wanted.length === 0 || !pass('saga.claim:before')) return found;
     const claimingAt = now();
     const due = await store.claim(id, wanted, { bytes: left });
