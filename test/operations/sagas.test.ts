@@ -14,6 +14,7 @@ import { listRuns, readJournal, showRun } from '../../src/operations/sagas/sagas
 import { openDatabase, type Database } from '../../src/postgres/database.ts';
 import { saga } from '../../src/saga/definition/definition.ts';
 import { step } from '../../src/saga/definition/steps.ts';
+import { createPostgresWorkerStore } from '../../src/saga/store/postgres/postgres-worker-store.ts';
 import { createTestDatabase, type TestDatabase } from '../support/servers.ts';
 import { NOBODY } from './lab.ts';
 import { emptySagas, runMessagesOf, seedRun, seedWorker, STUCK_IN_DOUBT, STUCK_UNDOING } from './saga-lab.ts';
@@ -147,6 +148,14 @@ describe('sagaStatus', () => {
       'warn sagas.stuck',
       'note sagas.expired-worker',
     ]);
+  });
+
+  it('tells of a worker that it is draining once its lease was renewed so', async () => {
+    const id = await seedWorker(database, 'leaving');
+    const store = createPostgresWorkerStore({ database });
+    await store.renew(id, 15_000, true);
+    expect((await sagaStatus(database))?.workers).toMatchObject([{ name: 'leaving', draining: true }]);
+    await store.close();
   });
 
   it('counts a draining worker as none', () => {

@@ -167,8 +167,11 @@ export interface WorkerStore {
     /** What a journal may hold. */
     readonly limits?: JournalLimits;
   }): Promise<number>;
-  /** Prolongs the lease from now. Resolves with the store's time; rejects with HF_LEASE_LOST. */
-  renew(workerId: string, leaseMs: number): Promise<number>;
+  /**
+   * Prolongs the lease from now. Resolves with the store's time; rejects with HF_LEASE_LOST. `draining`: the worker takes no new runs and
+   * hands over those that it has, so nobody is to count on it.
+   */
+  renew(workerId: string, leaseMs: number, draining?: boolean): Promise<number>;
   /** Whether another live worker offers the saga and version of the run with a code that the run is not known not to fit. */
   offeredElsewhere(workerId: string, runId: string): Promise<boolean>;
   /** Whether a live worker offers the saga and version of the run; true of one that has ended, or is not there any more. */

@@ -174,7 +174,7 @@ export async function openLeaseSession(options: LeaseSessionOptions): Promise<Le
   async function renew(): Promise<void> {
     const sentAtMs = clock.monotonic();
     try {
-      const storeMs = await store.renew(id, leaseMs);
+      const storeMs = await store.renew(id, leaseMs, engine.isDraining);
       known = { storeMs, ownMs: clock.monotonic() };
       confirmedAtMs = sentAtMs;
     } catch (error) {

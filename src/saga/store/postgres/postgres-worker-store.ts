@@ -191,11 +191,11 @@ export function createPostgresWorkerStore(options: PostgresWorkerStoreOptions): 
       return row?.now ?? 0;
     },
 
-    async renew(workerId, leaseMs) {
+    async renew(workerId, leaseMs, draining = false) {
       const [row] = await leaseRows<{ now: number }>(
-        `UPDATE ${s}.worker SET lease_until = clock_timestamp() + $2::float8 * interval '1 millisecond'
+        `UPDATE ${s}.worker SET lease_until = clock_timestamp() + $2::float8 * interval '1 millisecond', draining = $3
          WHERE id = $1 AND lease_until > clock_timestamp() RETURNING ${NOW} AS now`,
-        [workerId, leaseMs],
+        [workerId, leaseMs, draining],
       );
       if (row === undefined) throw leaseLost();
       return row.now;
