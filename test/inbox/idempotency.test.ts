@@ -22,7 +22,7 @@ it('runs once and gives the stored answer again', async () => {
   let runs = 0;
   const call = () =>
     inTx((tx) =>
-      idempotent(tx, 'key-1', 'f', async () => {
+      idempotent(tx, { key: 'key-1', fingerprint: 'f' }, async () => {
         runs += 1;
         return { order: 'o-1', items: [1, 2], note: 'grüße' };
       }),
@@ -36,7 +36,7 @@ it.each([[null], [undefined], [false], [0], ['']])('stores %o as well', async (a
   let runs = 0;
   const call = () =>
     inTx((tx) =>
-      idempotent(tx, 'key-1', 'f', () => {
+      idempotent(tx, { key: 'key-1', fingerprint: 'f' }, () => {
         runs += 1;
         return answer;
       }),
@@ -46,14 +46,15 @@ it.each([[null], [undefined], [false], [0], ['']])('stores %o as well', async (a
 });
 
 it('refuses the same key for another request', async () => {
-  await inTx((tx) => idempotent(tx, 'key-1', 'f', () => 1));
-  await expect(inTx((tx) => idempotent(tx, 'key-1', 'g', () => 2))).rejects.toMatchObject({
+  await inTx((tx) => idempotent(tx, { key: 'key-1', fingerprint: 'f' }, () => 1));
+  await expect(inTx((tx) => idempotent(tx, { key: 'key-1', fingerprint: 'g' }, () => 2))).rejects.toMatchObject({
     code: 'HF_IDEMPOTENCY_CONFLICT',
   });
 });
 
 it('keeps the order of keys in an answer', async () => {
-  const call = () => inTx((tx) => idempotent(tx, 'key-1', 'f', () => ({ zebra: 1, a: { z: 1, b: 2 }, aa: 3 })));
+  const call = () =>
+    inTx((tx) => idempotent(tx, { key: 'key-1', fingerprint: 'f' }, () => ({ zebra: 1, a: { z: 1, b: 2 }, aa: 3 })));
   const texts = [await call(), await call()].map((answer) => JSON.stringify(answer));
   expect(texts).toEqual(Array(2).fill('{"zebra":1,"a":{"z":1,"b":2},"aa":3}'));
 });
@@ -73,10 +74,10 @@ describe.each(['read committed', 'repeatable read', 'serializable'])('two at the
     const started = signal();
     const goOn = signal();
     const one = inIsolation((tx) =>
-      idempotent(tx, 'key-1', 'f', () => (started.fire(), goOn.promise.then(() => 'first'))),
+      idempotent(tx, { key: 'key-1', fingerprint: 'f' }, () => (started.fire(), goOn.promise.then(() => 'first'))),
     );
     await started.promise;
-    const two = inIsolation((tx) => idempotent(tx, 'key-1', 'g', () => 'second'));
+    const two = inIsolation((tx) => idempotent(tx, { key: 'key-1', fingerprint: 'g' }, () => 'second'));
     await eventually('the second one to wait for the first', async () => {
       const { rows } = await lab.test.pool.query(
         "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'",
@@ -97,7 +98,7 @@ describe.each(['read committed', 'repeatable read', 'serializable'])('two at the
     const started = signal();
     const goOn = signal();
     const one = inIsolation((tx) =>
-      idempotent(tx, 'key-1', 'f', () => {
+      idempotent(tx, { key: 'key-1', fingerprint: 'f' }, () => {
         runs += 1;
         started.fire();
         return first(goOn.promise);
@@ -105,7 +106,7 @@ describe.each(['read committed', 'repeatable read', 'serializable'])('two at the
     );
     await started.promise;
     const two = inIsolation((tx) =>
-      idempotent(tx, 'key-1', 'f', async () => {
+      idempotent(tx, { key: 'key-1', fingerprint: 'f' }, async () => {
         runs += 1;
         return 'second';
       }),
@@ -144,7 +145,7 @@ describe.each(['read committed', 'repeatable read', 'serializable'])('two at the
 
 it('leaves no key behind when the failure is swallowed and committed', async () => {
   await inTx(async (tx) => {
-    await idempotent(tx, 'key-1', 'f', () => Promise.reject(new Error('no'))).catch(() => {});
+    await idempotent(tx, { key: 'key-1', fingerprint: 'f' }, () => Promise.reject(new Error('no'))).catch(() => {});
   });
   expect(await lab.count('idempotency_key')).toBe(0);
 });
@@ -155,11 +156,11 @@ it.each([
   ['NUL', 'a\0b', 'f', 'HF_PAYLOAD_TEXT'],
   ['a long key', 'k'.repeat(513), 'f', 'HF_PAYLOAD_TOO_LARGE'],
 ])('refuses %s', async (_name, key, fingerprint, code) => {
-  await expect(inTx((tx) => idempotent(tx, key, fingerprint, () => 1))).rejects.toMatchObject({ code });
+  await expect(inTx((tx) => idempotent(tx, { key, fingerprint }, () => 1))).rejects.toMatchObject({ code });
 });
 
 it('refuses an answer that JSON cannot carry', async () => {
-  await expect(inTx((tx) => idempotent(tx, 'k', 'f', () => new Date()))).rejects.toMatchObject({
+  await expect(inTx((tx) => idempotent(tx, { key: 'k', fingerprint: 'f' }, () => new Date()))).rejects.toMatchObject({
     code: 'HF_PAYLOAD_NOT_JSON',
   });
   expect(await lab.count('idempotency_key')).toBe(0);
@@ -168,7 +169,9 @@ it('refuses an answer that JSON cannot carry', async () => {
 it('refuses a client that is in no transaction', async () => {
   await lab.database.withConnection(async (client) => {
     await client.query('SELECT 1');
-    await expect(idempotent(client, 'k', 'f', () => 1)).rejects.toMatchObject({ code: 'HF_NOT_IN_TRANSACTION' });
+    await expect(idempotent(client, { key: 'k', fingerprint: 'f' }, () => 1)).rejects.toMatchObject({
+      code: 'HF_NOT_IN_TRANSACTION',
+    });
   });
 });
 

@@ -141,7 +141,9 @@ describe('a process with type parsers of its own, on a database with formats of 
   it('reads the answers of idempotency keys', async () => {
     const answers: unknown[] = [];
     for (let time = 0; time < 2; time += 1)
-      answers.push(await database.transaction((tx) => idempotent(tx, 'k', 'f', () => ({ a_b: 1 }))));
+      answers.push(
+        await database.transaction((tx) => idempotent(tx, { key: 'k', fingerprint: 'f' }, () => ({ a_b: 1 }))),
+      );
     expect(answers).toEqual([{ a_b: 1 }, { a_b: 1 }]);
   });
 });

@@ -116,7 +116,7 @@ describe.skipIf(!existsSync(PGBOUNCER))('behind PgBouncer', () => {
     await failing.tickParked();
     await failing.tickPrune();
     await retryParked(database, { all: true }, { actor: 'ann' });
-    await database.transaction((tx) => idempotent(tx, 'key', 'print', () => 'answer'));
+    await database.transaction((tx) => idempotent(tx, { key: 'key', fingerprint: 'print' }, () => 'answer'));
     await database.transaction((tx) => createOutbox().send(tx, Placed, { orderId: 'o', n: 1 }));
     const sagas = createSagas({ database, sagas: [flow] });
     await (await sagas.start(flow, null)).cancel();

@@ -1,5 +1,5 @@
 /**
- * Reads a stored answer by a connection of its own, for a transaction whose snapshot is older than the answer.
+ * Reads a stored answer on a separate connection, for a transaction whose snapshot is older than the answer.
  */
 import pg, { type ClientConfig } from 'pg';
 import type { TransactionHandle } from '../../postgres/executor.ts';

@@ -1,5 +1,5 @@
 /**
- * Fingerprints of requests, by which idempotency.ts tells a repeated request from another one under the same key.
+ * Fingerprints of requests: they tell a repeated request from a different one under the same key.
  */
 import { createHash } from 'node:crypto';
 import { HoldfastError } from '../../errors.ts';

@@ -1,6 +1,6 @@
 /**
- * Idempotency keys for commands that come by HTTP or RPC: the answer is stored in the transaction of the effect, and given again for
- * a repeated key. Services call it in their request handlers.
+ * Idempotency keys for commands that come by HTTP or RPC. The answer is stored in the transaction of the effect, and given again for a
+ * repeated key. Services call it in their request handlers.
  */
 import { HoldfastError } from '../../errors.ts';
 import { encodePayload } from '../../message/payload.ts';
@@ -12,6 +12,10 @@ import { refuseUnknownOptions } from '../../runtime/options.ts';
 import { readBeside } from './answer-beside.ts';
 
 export interface IdempotentOptions {
+  /** One namespace for the whole database: put the tenant or user before what clients choose. Up to 512 bytes. */
+  readonly key: string;
+  /** Which request the key stands for; see `fingerprintOf`. Up to 512 bytes. */
+  readonly fingerprint: string;
   /** Schema of the Holdfast tables; default 'holdfast'. */
   readonly schema?: string | undefined;
   /** Most UTF-8 bytes of the answer as JSON; default 1 MiB. */
@@ -30,27 +34,24 @@ const MAX_KEY_BYTES = 512;
  * first call that committed since is then read by a connection of its own, which is opened for it as `tx` was (node-postgres); with other
  * clients the call rejects with PostgreSQL's 40001, as any other statement there: run the transaction again.
  *
- * `key` is one namespace for the whole database: put the tenant or user before what clients choose. `fingerprint` says which request
- * it stands for; see `fingerprintOf`. Keys are pruned by any running consumer, after `idempotencyRetention` (default '24h').
+ * Keys are pruned by any running consumer, after `idempotencyRetention` (default '24h').
  *
  * @throws HoldfastError HF_IDEMPOTENCY_CONFLICT (the key stands for another request), HF_CONFIG, HF_PAYLOAD_TEXT,
  * HF_PAYLOAD_NOT_JSON, HF_PAYLOAD_TOO_LARGE, HF_TX_UNSUPPORTED, HF_NOT_IN_TRANSACTION
  */
 export async function idempotent<Answer>(
   tx: TransactionHandle,
-  key: string,
-  fingerprint: string,
+  options: IdempotentOptions,
   fn: () => Promise<Answer> | Answer,
-  options: IdempotentOptions = {},
 ): Promise<Answer> {
-  refuseUnknownOptions(options, ['schema', 'maxBytes'], 'idempotent');
-  const { maxBytes = 1_048_576 } = options;
+  refuseUnknownOptions(options, ['key', 'fingerprint', 'schema', 'maxBytes'], 'idempotent');
+  const { key, fingerprint, maxBytes = 1_048_576 } = options;
   assertText(key, 'key');
   assertText(fingerprint, 'fingerprint');
   const table = `${quoteIdentifier(assertSchemaName(options.schema ?? DEFAULT_SCHEMA))}.idempotency_key`;
   const execute = toExecutor(tx);
 
-  const stored = await claimKey(tx, execute, table, key, fingerprint);
+  const stored = await claimKey({ tx, execute, table }, key, fingerprint);
   if (stored !== null) {
     if (stored.fingerprint !== fingerprint) {
       throw new HoldfastError('HF_IDEMPOTENCY_CONFLICT', 'The idempotency key was used for another request.', {
@@ -84,14 +85,17 @@ interface StoredAnswer {
   readonly answer: unknown;
 }
 
+/** Where keys are claimed. */
+interface KeyTable {
+  readonly tx: TransactionHandle;
+  readonly execute: SqlExecutor;
+  /** Quoted. */
+  readonly table: string;
+}
+
 /** Waits for a transaction that is inserting the same key. null when the key is new and ours, else what is stored. */
-async function claimKey(
-  tx: TransactionHandle,
-  execute: SqlExecutor,
-  table: string,
-  key: string,
-  fingerprint: string,
-): Promise<StoredAnswer | null> {
+async function claimKey(keys: KeyTable, key: string, fingerprint: string): Promise<StoredAnswer | null> {
+  const { execute, table } = keys;
   const insert = `INSERT INTO ${table} (key, fingerprint) SELECT $1::text, $2::text`;
   const unlessThere = 'ON CONFLICT (key) DO NOTHING RETURNING 1 AS inserted';
   const inserted = await execute(
@@ -103,7 +107,7 @@ async function claimKey(
   if (stored.length > 0) return answerOf(stored[0] as Row);
   const [session] = await execute("SELECT current_setting('transaction_isolation') AS isolation", []);
   if (String(session?.['isolation']).startsWith('read')) throw pruned(key);
-  return claimInSnapshot(tx, execute, table, key, () => execute(`${insert} ${unlessThere}`, [key, fingerprint]));
+  return claimInSnapshot(keys, key, () => execute(`${insert} ${unlessThere}`, [key, fingerprint]));
 }
 
 /**
@@ -111,9 +115,7 @@ async function claimKey(
  * one has committed since. That one's answer is read beside the transaction, which goes on from before its attempt.
  */
 async function claimInSnapshot(
-  tx: TransactionHandle,
-  execute: SqlExecutor,
-  table: string,
+  { tx, execute, table }: KeyTable,
   key: string,
   insert: () => Promise<readonly Row[]>,
 ): Promise<StoredAnswer | null> {
