@@ -5,7 +5,7 @@
 import { Redis } from 'ioredis';
 import { openDatabase } from '../src/postgres/database.ts';
 import { createRelay } from '../src/relay/relay.ts';
-import { CHUNK_MESSAGES } from '../src/transport/bullmq/publisher.ts';
+import { CHUNK_MESSAGES } from '../src/transport/bullmq/batch.ts';
 import { bullmqTransport } from '../src/transport/bullmq/redis-transport.ts';
 import type { OutboundMessage, Transport } from '../src/transport/port.ts';
 import { addAllInBulk, type RawJob } from './rivals/add-bulk.ts';

@@ -63,7 +63,7 @@ export type { SubscriptionOptions } from './relay/subscription/options.ts';
 export type { RunnerState } from './relay/subscription/runner-state.ts';
 export type { Route } from './relay/subscription/routes.ts';
 
-export type { BullmqOptions, QueueLayout } from './transport/bullmq/parts.ts';
+export type { BullmqOptions, QueueLayout } from './transport/bullmq/options.ts';
 export { bullmqTransport, type BullmqTransportOptions } from './transport/bullmq/redis-transport.ts';
 export {
   bullmqPostgresTransport,

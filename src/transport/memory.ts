@@ -1,6 +1,6 @@
 /**
- * A broker inside the process: the transport for tests and demos of one process. It keeps the duties of the port in full
- * (test/conformance/transport.ts runs on it), and can be made to fail on purpose. What it holds is gone with the process.
+ * A broker inside the process: the transport for tests, and for demos of one process. It fulfils all duties of the port
+ * (test/conformance/transport.ts runs on it), and can be made to fail on purpose. What it holds is gone when the process ends.
  */
 import { HoldfastError, isHoldfastError } from '../errors.ts';
 import { type Clock, systemClock } from '../runtime/clock.ts';
@@ -55,23 +55,24 @@ interface StoredMessage {
   state: 'ready' | 'in-flight' | 'held';
 }
 
-/** One destination: its messages in the order they came, and who takes them. */
+/** One destination: its messages in the order they came, and who reads it. */
 interface MemoryQueue {
   /** By broker id (message and replay), so that a message published twice while it is here stands once. */
   readonly messages: Map<string, StoredMessage>;
-  readonly takers: Set<() => void>;
+  /** Told of each change. */
+  readonly readers: Set<() => void>;
 }
 
 type Handle = (delivery: Delivery) => Promise<Verdict>;
 
 export function memoryBroker(): MemoryBroker {
-  const lines = new Map<string, MemoryQueue>();
+  const queues = new Map<string, MemoryQueue>();
   return {
-    pending: (destination) => lines.get(destination)?.messages.size ?? 0,
+    pending: (destination) => queues.get(destination)?.messages.size ?? 0,
     queue(destination) {
-      let line = lines.get(destination);
-      if (line === undefined) lines.set(destination, (line = { messages: new Map(), takers: new Set() }));
-      return line;
+      let found = queues.get(destination);
+      if (found === undefined) queues.set(destination, (found = { messages: new Map(), readers: new Set() }));
+      return found;
     },
   };
 }
@@ -120,7 +121,7 @@ function memoryPublisher(broker: MemoryBroker, faults: MemoryFaults): Publisher 
         return { kind: 'published' };
       });
       for (const destination of new Set(batch.map((message) => message.destination)))
-        broker.queue(destination).takers.forEach((take) => take());
+        broker.queue(destination).readers.forEach((wake) => wake());
       await reach(acknowledge && (() => acknowledge(batch)), signal);
       return outcomes;
     },
@@ -134,90 +135,104 @@ function memoryPublisher(broker: MemoryBroker, faults: MemoryFaults): Publisher 
   };
 }
 
-function memoryReceiver(line: MemoryQueue, handle: Handle, options: ReceiveOptions, clock: Clock): Receiver {
-  type Stop = (signal: AbortSignal) => Promise<void>;
+function memoryReceiver(queue: MemoryQueue, handle: Handle, options: ReceiveOptions, clock: Clock): Receiver {
   const { start, stop } = createLifecycle({
-    make: () => ({ stop: null as Stop | null }),
+    make: () => ({ reading: null as MemoryReading | null }),
     async start(run) {
-      run.stop = startTaking(line, handle, options, clock);
+      run.reading = new MemoryReading(queue, handle, options, clock);
     },
     async stop(run, { signal }) {
-      await run.stop?.(signal);
+      await run.reading?.stop(signal);
     },
   });
   return { start, stop };
 }
 
-/** Takes messages until the returned function stops it. */
-function startTaking(
-  line: MemoryQueue,
-  handle: Handle,
-  options: ReceiveOptions,
-  clock: Clock,
-): (signal: AbortSignal) => Promise<void> {
-  const inFlight = new Map<StoredMessage, { readonly controller: AbortController; readonly settled: Promise<void> }>();
-  const hard = new AbortController();
-  let stopped: Promise<void> | undefined;
+/** Reads a queue from its making until its stop. */
+class MemoryReading {
+  readonly #queue: MemoryQueue;
+  readonly #handle: Handle;
+  readonly #options: ReceiveOptions;
+  readonly #clock: Clock;
+  readonly #inFlight = new Map<
+    StoredMessage,
+    { readonly controller: AbortController; readonly settled: Promise<void> }
+  >();
+  readonly #hard = new AbortController();
+  readonly #wake = (): void => this.#take();
+  #stopped: Promise<void> | undefined;
 
-  function take(): void {
+  constructor(queue: MemoryQueue, handle: Handle, options: ReceiveOptions, clock: Clock) {
+    this.#queue = queue;
+    this.#handle = handle;
+    this.#options = options;
+    this.#clock = clock;
+    queue.readers.add(this.#wake);
+    queueMicrotask(this.#wake);
+  }
+
+  stop(signal: AbortSignal): Promise<void> {
+    this.#stopped ??= this.#end();
+    return untilStopped(this.#stopped, signal, this.#hard);
+  }
+
+  #take(): void {
+    const { concurrency, ordered } = this.#options;
     // A key whose first message is out, or held back by a `later`, is closed for everybody.
     const closedKeys = new Set<string>();
-    for (const message of line.messages.values()) {
-      if (stopped !== undefined || inFlight.size >= options.concurrency) return;
-      if (message.state === 'ready' && !(options.ordered && message.key !== null && closedKeys.has(message.key)))
-        deliver(message);
+    for (const message of this.#queue.messages.values()) {
+      if (this.#stopped !== undefined || this.#inFlight.size >= concurrency) return;
+      if (message.state === 'ready' && !(ordered && message.key !== null && closedKeys.has(message.key)))
+        this.#deliver(message);
       if (message.key !== null) closedKeys.add(message.key);
     }
   }
 
-  function deliver(message: StoredMessage): void {
+  #deliver(message: StoredMessage): void {
     message.state = 'in-flight';
     const controller = new AbortController();
-    const verdict = (async () =>
-      handle({ wire: message.wire, redeliveries: message.redeliveries, signal: controller.signal }))().catch(
+    const { wire, redeliveries } = message;
+    const verdict = (async () => this.#handle({ wire, redeliveries, signal: controller.signal }))().catch(
       (): Verdict => ({ kind: 'later', delayMs: REJECTED_LATER_MS }),
     );
     const settled = verdict.then((given) => {
       // Not ours any more: a hard stop has given it back.
-      if (!inFlight.delete(message)) return;
-      if (given.kind === 'done') line.messages.delete(message.id);
-      else hold(message, given.delayMs);
-      line.takers.forEach((wake) => wake());
+      if (!this.#inFlight.delete(message)) return;
+      if (given.kind === 'done') this.#queue.messages.delete(message.id);
+      else this.#hold(message, given.delayMs);
+      this.#wakeAll();
     });
-    inFlight.set(message, { controller, settled });
+    this.#inFlight.set(message, { controller, settled });
   }
 
   /** Gives the message back, to be handed out again after `delayMs`. Independent of this receiver, like a broker's own clock. */
-  function hold(message: StoredMessage, delayMs: number): void {
+  #hold(message: StoredMessage, delayMs: number): void {
     message.state = 'held';
-    void clock.sleep(delayMs).then(() => {
+    void this.#clock.sleep(delayMs).then(() => {
       message.state = 'ready';
-      line.takers.forEach((wake) => wake());
+      this.#wakeAll();
     });
   }
 
-  async function stop(): Promise<void> {
-    line.takers.delete(take);
-    const allSettled = Promise.all([...inFlight.values()].map(({ settled }) => settled));
+  async #end(): Promise<void> {
+    this.#queue.readers.delete(this.#wake);
+    const allSettled = Promise.all([...this.#inFlight.values()].map(({ settled }) => settled));
     try {
-      await settledOrAborted(allSettled, hard.signal);
+      await settledOrAborted(allSettled, this.#hard.signal);
     } catch {
-      for (const { controller } of inFlight.values()) controller.abort(new Error('the receiver is stopped'));
+      for (const { controller } of this.#inFlight.values()) controller.abort(new Error('the receiver is stopped'));
       // What a handler that obeys its signal says at once still counts.
       await new Promise((resolve) => setImmediate(resolve));
-      for (const message of inFlight.keys()) {
+      for (const message of this.#inFlight.keys()) {
         message.redeliveries += 1;
         message.state = 'ready';
       }
-      inFlight.clear();
-      line.takers.forEach((wake) => wake());
+      this.#inFlight.clear();
+      this.#wakeAll();
     }
   }
 
-  line.takers.add(take);
-  queueMicrotask(take);
-  return (signal) => {
-    stopped ??= stop();
-    return untilStopped(stopped, signal, hard);
-  };
+  #wakeAll(): void {
+    this.#queue.readers.forEach((wake) => wake());
+  }
 }

@@ -1,5 +1,5 @@
 /**
- * What every transport does alike: it remembers what it made, closes it, and stops softly until told otherwise.
+ * What all transports do alike: remember the publishers and receivers they made, close them, and stop them softly first.
  */
 import { HoldfastError, isHoldfastError } from '../errors.ts';
 import { defectOf } from '../runtime/defect.ts';

@@ -1,6 +1,6 @@
 /**
- * Trouble in the background comes again with every attempt to connect, once a second for hours. Said at once, and then ever more rarely
- * for as long as it lasts.
+ * Limits how often the same background error is reported. An error that comes again with every attempt to connect is reported at once, and
+ * then less and less often for as long as it lasts.
  */
 
 /** The same trouble is passed on again after this, then after twice that, and so on. */

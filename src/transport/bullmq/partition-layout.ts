@@ -1,11 +1,11 @@
 /**
- * How many partitions a destination has, written beside its first queue, so that processes that were told different numbers find out:
- * publishers of an ordered destination wait until what was laid out otherwise is drained, and receivers read every partition that may
- * hold something.
+ * The number of partitions of a destination, written beside its first queue, so that processes that were configured with different numbers
+ * find out. A publisher of an ordered destination then waits until the messages of the other layout are drained. A receiver reads every
+ * partition that may hold something.
  */
 import type { IQueueBackend, JobType } from 'bullmq';
 import { HoldfastError } from '../../errors.ts';
-import { queueName } from './parts.ts';
+import { queueName } from './jobs.ts';
 
 /** Marks a queue whose global concurrency was set here, so that an unordered receiver takes back only our own setting. */
 export const ORDER_MARK = 'holdfastOrdered';

@@ -3,7 +3,8 @@
  */
 import { createPostgresBackend, type IQueueBackend } from 'bullmq';
 import type { PoolConfig } from 'pg';
-import type { BullmqConnections, BullmqSettings, PublisherConnection, ReceiverConnection } from './parts.ts';
+import type { BullmqConnections, PublisherConnection, ReceiverConnection } from './broker.ts';
+import type { BullmqSettings } from './options.ts';
 import { migrateTables } from './postgres-tables.ts';
 
 /** Connections of one publisher, and of one partition of a receiver (which has one more, to listen). */
@@ -16,12 +17,12 @@ export function postgresConnections(config: PoolConfig, schema: string, migrate:
     if (migrate) await migrateTables({ ...config, connectionTimeoutMillis: publishTimeoutMs }, schema);
   };
   return {
-    openPublisherConnection: (settings) => publishLink(config, schema, () => prepare(settings), settings),
-    openReceiverConnection: (settings) => receiveLink(config, schema, () => prepare(settings), settings),
+    openPublisherConnection: (settings) => publisherConnection(config, schema, () => prepare(settings), settings),
+    openReceiverConnection: (settings) => receiverConnection(config, schema, () => prepare(settings), settings),
   };
 }
 
-function publishLink(
+function publisherConnection(
   config: PoolConfig,
   schema: string,
   prepare: () => Promise<void>,
@@ -70,7 +71,7 @@ function publishLink(
   };
 }
 
-function receiveLink(
+function receiverConnection(
   config: PoolConfig,
   schema: string,
   prepare: () => Promise<void>,
@@ -89,7 +90,7 @@ function receiveLink(
     reach: ready,
     // Names of sessions are cut off at 63 characters.
     seesWorkers: false,
-    connection: {
+    workerConnection: {
       ...config,
       schema,
       max: WORKER_CONNECTIONS,
@@ -100,7 +101,7 @@ function receiveLink(
     },
     prefix: undefined,
     factory: createPostgresBackend as never,
-    cut: () => {},
+    disconnect: () => {},
     close: () => Promise.resolve(),
   };
 }

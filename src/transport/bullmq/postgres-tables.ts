@@ -1,5 +1,5 @@
 /**
- * BullMQ's tables in PostgreSQL, and the trigger of ours that keeps places in ordered queues.
+ * Creates the tables of BullMQ in PostgreSQL, and a trigger of ours that keeps the place of a message in an ordered queue.
  */
 import { assertSchemaCompatibility, quoteSchemaName, runMigrations, SchemaMigrationRequiredError } from 'bullmq';
 import { Client, type ClientConfig } from 'pg';

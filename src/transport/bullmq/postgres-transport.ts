@@ -1,23 +1,18 @@
 /**
- * BullMQ on its PostgreSQL backend: for a service that has PostgreSQL and does not want Redis. Publishing and receiving are in
- * publisher.ts and receiver.ts, connections and tables in postgres-connections.ts and postgres-tables.ts, which are loaded with the first
- * publisher or receiver; here are its options and what its errors mean.
+ * BullMQ on its PostgreSQL backend, for a service that has PostgreSQL and does not want Redis. Here are the options, and what errors mean.
+ * publisher.ts and receiver.ts do the work. postgres-connections.ts and postgres-tables.ts are loaded with the first publisher or receiver.
  *
- * Three things are not as on Redis. BullMQ puts the message of a dead consumer, or one that goes back, at the end of the line:
- * a trigger of ours keeps its place in ordered queues. Locks and delays go by the clocks of the clients, so these must agree to
- * well within the lock duration. A chunk is one transaction, so it arrives whole or not at all.
+ * Three things differ from Redis:
+ * - BullMQ puts a message that goes back, or that a dead consumer held, at the end of the queue. A trigger of ours keeps its place in
+ *   ordered queues.
+ * - Locks and delays go by the clocks of the clients. They must agree much more closely than the lock duration.
+ * - A chunk is one transaction: it arrives whole or not at all.
  */
 import type { ClientConfig, PoolConfig } from 'pg';
 import { HoldfastError } from '../../errors.ts';
 import { refuseUnknownOptions } from '../../runtime/options.ts';
-import {
-  BULLMQ_OPTIONS,
-  type BullmqBroker,
-  type BullmqOptions,
-  DEFAULT_BULLMQ_SCHEMA,
-  loading,
-  resolveBullmqOptions,
-} from './parts.ts';
+import { type BullmqBroker, loading } from './broker.ts';
+import { BULLMQ_OPTIONS, type BullmqOptions, DEFAULT_BULLMQ_SCHEMA, resolveBullmqOptions } from './options.ts';
 import { bullmqPublisher } from './publisher.ts';
 import { bullmqReceiver } from './receiver.ts';
 import type { Transport } from '../port.ts';
@@ -64,7 +59,7 @@ export function bullmqPostgresTransport(options: BullmqPostgresTransportOptions)
   return transportOf(
     broker.kind,
     () => bullmqPublisher(broker, settings),
-    (destination, handle, receive) => bullmqReceiver(broker, settings, destination, handle, receive),
+    (destination, handle, receive) => bullmqReceiver({ broker, settings, destination, handle, options: receive }),
     addressOf(config, schema),
   );
 }

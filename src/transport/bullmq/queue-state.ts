@@ -1,9 +1,10 @@
 /**
- * What lies in a BullMQ queue, and what about it people should know: paused, read by strangers, shared by two databases, read by nobody.
+ * The state of a BullMQ queue, and what people should know about it: that it is paused, read by foreign workers, shared by two databases,
+ * or read by nobody.
  */
 import type { IQueueBackend, JobType } from 'bullmq';
 import { layoutOf } from './partition-layout.ts';
-import { queueName } from './parts.ts';
+import { queueName } from './jobs.ts';
 import type { QueueRemark, QueueState } from '../port.ts';
 
 /** Of our workers, behind the name of the queue; those of plain BullMQ have none or another. */

@@ -3,33 +3,31 @@
  */
 import { HoldfastError } from '../../errors.ts';
 import { createLifecycle } from '../../runtime/lifecycle.ts';
-import { assertDestination, type BullmqBroker, type BullmqSettings, loading } from './parts.ts';
+import { type BullmqBroker, loading } from './broker.ts';
+import { assertDestination } from './jobs.ts';
+import type { BullmqSettings } from './options.ts';
 import type { RunningReceiver } from './receiving.ts';
 import type { Delivery, ReceiveOptions, Receiver, Verdict } from '../port.ts';
 
-export function bullmqReceiver(
-  broker: BullmqBroker,
-  settings: BullmqSettings,
-  destination: string,
-  handle: (delivery: Delivery) => Promise<Verdict>,
-  options: ReceiveOptions,
-): Receiver {
+export interface BullmqReceiverOptions {
+  readonly broker: BullmqBroker;
+  readonly settings: BullmqSettings;
+  readonly destination: string;
+  readonly handle: (delivery: Delivery) => Promise<Verdict>;
+  readonly options: ReceiveOptions;
+}
+
+export function bullmqReceiver({ broker, settings, destination, handle, options }: BullmqReceiverOptions): Receiver {
   // A worker that cannot be made would be tried again for ever, in the background.
   assertDestination(destination);
   const lifecycle = createLifecycle({
     make: () => ({ running: null as RunningReceiver | null }),
     async start(run) {
       const { kind } = broker;
-      const links = await broker.load();
+      const connections = await broker.load();
       const { startReceiving } = await loading(kind, () => import('./receiving.ts'));
-      run.running = startReceiving({
-        kind,
-        link: links.openReceiverConnection(settings),
-        settings,
-        destination,
-        handle,
-        options,
-      });
+      const connection = connections.openReceiverConnection(settings);
+      run.running = startReceiving({ kind, connection, settings, destination, handle, options });
     },
     async stop(run, { signal }) {
       await run.running?.stop(signal);

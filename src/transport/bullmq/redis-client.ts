@@ -1,5 +1,5 @@
 /**
- * Waiting for a connection to Redis, and what its failure is most likely about.
+ * Waits for a connection to Redis, and explains the most likely cause when there is none.
  */
 import type { Redis, RedisOptions } from 'ioredis';
 import { abortReason } from '../shared.ts';

@@ -1,17 +1,12 @@
 /**
- * What is Redis of BullMQ on Redis: connections that neither queue without bound nor crash the process, and what BullMQ does not say or
- * mend there. Loaded with the first publisher or receiver.
+ * The connections of BullMQ on Redis: they neither queue commands without bound nor crash the process. Also warns of settings of Redis that
+ * lose messages, and repairs jobs that BullMQ cannot read. Loaded with the first publisher or receiver.
  */
 import { createRedisBackend, type IQueueBackend } from 'bullmq';
 import { Redis, type RedisOptions } from 'ioredis';
 import { HoldfastError } from '../../errors.ts';
-import {
-  type BullmqConnections,
-  type BullmqSettings,
-  DEFAULT_PREFIX,
-  type PublisherConnection,
-  type ReceiverConnection,
-} from './parts.ts';
+import type { BullmqConnections, PublisherConnection, ReceiverConnection } from './broker.ts';
+import { type BullmqSettings, DEFAULT_PREFIX } from './options.ts';
 import { untilRedisReady, usesTls } from './redis-client.ts';
 
 /** The default before; BullMQ's own. */
@@ -25,8 +20,8 @@ const RECONNECT_CAP_MS = 1000;
 
 export function redisConnections(connection: string | RedisOptions, prefix: string): BullmqConnections {
   return {
-    openPublisherConnection: (settings) => publishLink(connection, prefix, settings),
-    openReceiverConnection: (settings) => receiveLink(connection, prefix, settings),
+    openPublisherConnection: (settings) => publisherConnection(connection, prefix, settings),
+    openReceiverConnection: (settings) => receiverConnection(connection, prefix, settings),
   };
 }
 
@@ -57,7 +52,11 @@ function connect(
   return client;
 }
 
-function publishLink(connection: string | RedisOptions, prefix: string, settings: BullmqSettings): PublisherConnection {
+function publisherConnection(
+  connection: string | RedisOptions,
+  prefix: string,
+  settings: BullmqSettings,
+): PublisherConnection {
   let client: Redis | undefined;
   let root: IQueueBackend | undefined;
 
@@ -89,11 +88,15 @@ function publishLink(connection: string | RedisOptions, prefix: string, settings
   };
 }
 
-function receiveLink(connection: string | RedisOptions, prefix: string, settings: BullmqSettings): ReceiverConnection {
+function receiverConnection(
+  connection: string | RedisOptions,
+  prefix: string,
+  settings: BullmqSettings,
+): ReceiverConnection {
   // A worker's commands wait for Redis to come back, however long that takes; BullMQ asks for exactly this.
   const client = connect(connection, settings, { maxRetriesPerRequest: null });
   const clients = [client];
-  // BullMQ makes each worker's blocking connection as a duplicate of this one. They are kept in hand so that cut() reaches them.
+  // BullMQ makes each worker's blocking connection as a duplicate of this one. They are kept in hand so that disconnect() reaches them.
   const duplicate = client.duplicate.bind(client);
   client.duplicate = (override) => {
     const copy = duplicate(override);
@@ -109,14 +112,14 @@ function receiveLink(connection: string | RedisOptions, prefix: string, settings
     },
     ...(usesTls(connection) ? { hint: 'TLS was asked for (rediss://), and a port without it never answers' } : {}),
     seesWorkers: true,
-    connection: client,
+    workerConnection: client,
     prefix,
     factory: createRedisBackend,
-    mend: (queue) => mendActive(client, `${prefix}:${queue}`),
-    async greet(queue) {
+    repairTakenJobs: (queue) => mendActive(client, `${prefix}:${queue}`),
+    async inspectQueue(queue) {
       if (prefix === DEFAULT_PREFIX) await warnOfFormerPrefix(client, queue, settings);
     },
-    cut: () => clients.forEach(end),
+    disconnect: () => clients.forEach(end),
     async close() {
       clients.forEach(end);
     },

@@ -1,11 +1,11 @@
 /**
- * All queues of Holdfast's on a Redis, as they stand: for `holdfast doctor` and `holdfast status`, which are told of no destinations.
+ * Finds all queues of Holdfast on a Redis, with their state: for `holdfast doctor` and `holdfast status`, which are given no destinations.
  */
 import { createRedisBackend } from 'bullmq';
 import { Redis } from 'ioredis';
 import { layoutOf } from './partition-layout.ts';
 import { readQueueState } from './queue-state.ts';
-import { DEFAULT_PREFIX } from './parts.ts';
+import { DEFAULT_PREFIX } from './options.ts';
 import type { QueueState } from '../port.ts';
 import { untilRedisReady } from './redis-client.ts';
 

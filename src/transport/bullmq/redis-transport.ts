@@ -1,18 +1,12 @@
 /**
- * BullMQ on Redis: the transport most services use. Publishing and receiving are in publisher.ts and receiver.ts, the connections in
- * redis-connections.ts, which is loaded with the first publisher or receiver: here are only its options.
+ * BullMQ on Redis: the transport that most services use. Here are its options. publisher.ts and receiver.ts do the work.
+ * redis-connections.ts is loaded with the first publisher or receiver.
  */
 import type { RedisOptions } from 'ioredis';
 import { HoldfastError } from '../../errors.ts';
 import { refuseUnknownOptions } from '../../runtime/options.ts';
-import {
-  BULLMQ_OPTIONS,
-  type BullmqBroker,
-  type BullmqOptions,
-  DEFAULT_PREFIX,
-  loading,
-  resolveBullmqOptions,
-} from './parts.ts';
+import { type BullmqBroker, loading } from './broker.ts';
+import { BULLMQ_OPTIONS, type BullmqOptions, DEFAULT_PREFIX, resolveBullmqOptions } from './options.ts';
 import { bullmqPublisher } from './publisher.ts';
 import { bullmqReceiver } from './receiver.ts';
 import type { Transport } from '../port.ts';
@@ -51,7 +45,7 @@ export function bullmqTransport(options: BullmqTransportOptions): Transport {
   return transportOf(
     broker.kind,
     () => bullmqPublisher(broker, settings),
-    (destination, handle, receive) => bullmqReceiver(broker, settings, destination, handle, receive),
+    (destination, handle, receive) => bullmqReceiver({ broker, settings, destination, handle, options: receive }),
     addressOf(options.connection, prefix),
   );
 }

@@ -1,11 +1,12 @@
 /**
- * The BullMQ worker of a partition, with what BullMQ's own does not do for us: it hands out jobs whose data is no JSON, it never gives
- * a job up by BullMQ's count, and it rests after an error instead of asking again at once.
+ * The BullMQ worker of a partition. It differs from BullMQ's own in three ways: it hands out jobs whose data is not JSON, it never gives a job
+ * up because of BullMQ's count, and after an error it pauses instead of asking again at once.
  */
 import { type IQueueBackend, type Job, type JobJson, Worker } from 'bullmq';
 import { systemClock } from '../../runtime/clock.ts';
 import { WORKER_NAME } from './queue-state.ts';
-import type { BullmqSettings, ReceiverConnection } from './parts.ts';
+import type { ReceiverConnection } from './broker.ts';
+import type { BullmqSettings } from './options.ts';
 
 export type QueueWorker = Worker<unknown, void, string, IQueueBackend>;
 export type QueueJob = Job<unknown, void>;
@@ -17,7 +18,7 @@ const UNLIMITED = 2_000_000_000;
 
 /** What a receiver tells its workers, and hears from them. */
 export interface WorkerSetup {
-  readonly link: ReceiverConnection;
+  readonly connection: ReceiverConnection;
   readonly settings: BullmqSettings;
   readonly ordered: boolean;
   readonly concurrency: number;
@@ -32,15 +33,15 @@ export interface WorkerSetup {
 
 /** Not running yet. */
 export function makeWorker(name: string, setup: WorkerSetup): QueueWorker {
-  const { link, settings, stopping, onError } = setup;
+  const { connection, settings, stopping, onError } = setup;
   const worker: QueueWorker = new ReceivingWorker(
     name,
     // Two parameters, not three: with a third BullMQ would make an AbortController of its own for every job.
     (job: QueueJob, token?: string) => setup.process(worker, job, token ?? ''),
     {
-      connection: link.connection,
+      connection: connection.workerConnection,
       name: WORKER_NAME,
-      ...(link.prefix === undefined ? {} : { prefix: link.prefix }),
+      ...(connection.prefix === undefined ? {} : { prefix: connection.prefix }),
       autorun: false,
       concurrency: setup.concurrency,
       lockDuration: settings.lockDurationMs,
@@ -50,14 +51,14 @@ export function makeWorker(name: string, setup: WorkerSetup): QueueWorker {
       // A limit nobody reaches, but without one BullMQ does not look at the rate limit that `later` sets.
       ...(setup.ordered ? { limiter: { max: UNLIMITED, duration: 1000 } } : {}),
     },
-    link.factory,
+    connection.factory,
   );
   let resting = false;
   worker.on('error', (error) => {
     if (stopping.aborted) return;
     onError(error);
     // What BullMQ keeps beside the data of a job may be no JSON either, and it does not say of which job.
-    if (error instanceof SyntaxError) void link.mend?.(name);
+    if (error instanceof SyntaxError) void connection.repairTakenJobs?.(name);
     if (resting || /Missing (lock|key)|could not renew lock/i.test(error.message)) return;
     resting = true;
     void worker

@@ -4,7 +4,8 @@
  */
 import { expect, it, onTestFinished } from 'vitest';
 import { isHoldfastError } from '../../../src/errors.ts';
-import { type BullmqBroker, loading, resolveBullmqOptions } from '../../../src/transport/bullmq/parts.ts';
+import { type BullmqBroker, loading } from '../../../src/transport/bullmq/broker.ts';
+import { resolveBullmqOptions } from '../../../src/transport/bullmq/options.ts';
 import { bullmqPublisher } from '../../../src/transport/bullmq/publisher.ts';
 import { bullmqReceiver } from '../../../src/transport/bullmq/receiver.ts';
 import { redisConnections } from '../../../src/transport/bullmq/redis-connections.ts';
@@ -91,7 +92,13 @@ it('a publisher that is closed while it is loaded publishes nothing and leaves n
 it('a receiver that could not be loaded does not start, and does when it is started again', async () => {
   const { broker, open } = brokerOf(failingOnce());
   const { handle } = recorder();
-  const receiver = bullmqReceiver(broker, settings, destinationName(), handle, { concurrency: 1, ordered: false });
+  const receiver = bullmqReceiver({
+    broker,
+    settings,
+    destination: destinationName(),
+    handle,
+    options: { concurrency: 1, ordered: false },
+  });
   onTestFinished(() => receiver.stop());
   expect(isHoldfastError(await rejection(receiver.start()), 'HF_TRANSPORT_UNAVAILABLE')).toBe(true);
   expect(isHoldfastError(await rejection(Promise.resolve(receiver.look?.({ signal: NEVER }))), 'HF_STOPPED')).toBe(
@@ -107,7 +114,13 @@ it('a receiver that is stopped while it is loaded ends with it, and can be start
   const { load, letGo } = heldUp();
   const { broker, open } = brokerOf(load);
   const { handle } = recorder();
-  const receiver = bullmqReceiver(broker, settings, destinationName(), handle, { concurrency: 1, ordered: false });
+  const receiver = bullmqReceiver({
+    broker,
+    settings,
+    destination: destinationName(),
+    handle,
+    options: { concurrency: 1, ordered: false },
+  });
   onTestFinished(() => receiver.stop());
   const started = receiver.start();
   const stopped = receiver.stop();

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { bullmqPostgresTransport } from '../../../src/transport/bullmq/postgres-transport.ts';
 import { bullmqTransport } from '../../../src/transport/bullmq/redis-transport.ts';
-import { jobId, partitionOf, queueName } from '../../../src/transport/bullmq/parts.ts';
+import { jobId, partitionOf, queueName } from '../../../src/transport/bullmq/jobs.ts';
 
 describe('partitionOf', () => {
   it('stays where it is: these places are on the wire', () => {

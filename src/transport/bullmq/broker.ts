@@ -1,0 +1,71 @@
+/**
+ * What Redis and PostgreSQL each implement: how to connect, and what BullMQ does differently there. The publisher and the receiver, which
+ * both brokers share, are written against these interfaces.
+ */
+import type { BackendFactory, IQueueBackend } from 'bullmq';
+import { HoldfastError } from '../../errors.ts';
+import type { BullmqSettings } from './options.ts';
+
+/** A publisher's connection. */
+export interface PublisherConnection {
+  /** The backend to add jobs with. Rejects with any error while the broker is away; a later call may succeed. */
+  ready(signal: AbortSignal): Promise<IQueueBackend>;
+  /** One cheap round trip. */
+  ping(): Promise<void>;
+  /** Gives up on the connection, so that what waits for an answer on it fails and nothing of it is sent later. */
+  drop(): void;
+  close(): Promise<void>;
+}
+
+/** A receiver's connections. */
+export interface ReceiverConnection {
+  /** Resolves once workers can be made: the broker has answered, or will be waited for by the workers themselves. */
+  ready(): Promise<void>;
+  /** Resolves when there is a connection; rejects soon, with the reason, when there is none. */
+  reach(): Promise<void>;
+  /** What it may be about when there is no answer at all. */
+  readonly hint?: string;
+  /** Whether the broker knows its clients by the names that BullMQ gives them. */
+  readonly seesWorkers: boolean;
+  /** As BullMQ takes it. */
+  readonly workerConnection: object;
+  readonly prefix: string | undefined;
+  readonly factory: BackendFactory;
+  /** Looks at a queue for what its consumer should know when it starts, and tells it by onError. Never rejects. */
+  inspectQueue?(queue: string): Promise<void>;
+  /** Makes readable what BullMQ itself cannot read of the jobs that were taken from a queue, so that they can be handed out. Never rejects. */
+  repairTakenJobs?(queue: string): Promise<void>;
+  /** Cuts every connection at once; workers that are closing stop waiting for the broker. */
+  disconnect(): void;
+  close(): Promise<void>;
+}
+
+/** The connections to one broker. */
+export interface BullmqConnections {
+  openPublisherConnection(settings: BullmqSettings): PublisherConnection;
+  openReceiverConnection(settings: BullmqSettings): ReceiverConnection;
+}
+
+/** What the two brokers do differently. */
+export interface BullmqBroker {
+  readonly kind: string;
+  /** Loads what speaks to the broker, which is most of what Holdfast would have to load; nothing before somebody publishes or receives. */
+  load(): Promise<BullmqConnections>;
+  /** What a job's data is to be for an envelope, so that the broker hands it out unaltered: the envelope itself, or a JSON text of it. */
+  dataOf(wire: string): string;
+  /** True when this error is about one message (its size, its content) and not about the broker. */
+  isMessageFault(error: Error): boolean;
+}
+
+/** Settles as `load` does, but says what failed. A later call tries again. */
+export async function loading<T>(kind: string, load: () => Promise<T>): Promise<T> {
+  try {
+    return await load();
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw new HoldfastError('HF_TRANSPORT_UNAVAILABLE', `The client of the broker (${kind}) cannot be loaded: ${why}`, {
+      advice: 'Install the dependencies of holdfast anew; a bundle must hold bullmq, ioredis and pg, or find them.',
+      cause,
+    });
+  }
+}

@@ -1,0 +1,123 @@
+/**
+ * Takes one BullMQ job to its verdict: waits for a slot, hands the message to the handler, and finishes the job or puts it back.
+ *
+ * In an ordered partition, `later` puts the message back at the head of the queue and closes the partition for that long, by the rate
+ * limit of the queue. The limit outlives this process, and no lock is held meanwhile.
+ */
+import { DelayedError, WaitingError, Worker } from 'bullmq';
+import { systemClock } from '../../runtime/clock.ts';
+import { createSemaphore, type Semaphore } from '../../runtime/semaphore.ts';
+import type { Delivery, Verdict } from '../port.ts';
+import type { InFlightDeliveries, InFlightDelivery } from './in-flight.ts';
+import { type QueueJob, type QueueWorker, REST_MS } from './worker.ts';
+
+/** How long a message waits whose handler threw instead of giving a verdict. */
+const REJECTED_LATER_MS = 1000;
+
+export interface JobProcessorOptions {
+  readonly handle: (delivery: Delivery) => Promise<Verdict>;
+  readonly ordered: boolean;
+  /** Over all partitions. */
+  readonly concurrency: number;
+  readonly inFlight: InFlightDeliveries;
+  readonly stopping: AbortSignal;
+  readonly onError: (error: Error) => void;
+}
+
+/** A job as a worker has taken it. */
+interface TakenJob {
+  readonly worker: QueueWorker;
+  readonly job: QueueJob;
+  readonly token: string;
+}
+
+export class JobProcessor {
+  readonly #options: JobProcessorOptions;
+  readonly #slots: Semaphore;
+
+  constructor(options: JobProcessorOptions) {
+    this.#options = options;
+    this.#slots = createSemaphore(options.concurrency);
+  }
+
+  /** Resolves when the job is done with; throws what tells BullMQ that the job is no longer its to finish. */
+  async process(worker: QueueWorker, job: QueueJob, token: string): Promise<void> {
+    const { inFlight, ordered, stopping } = this.#options;
+    const free = await this.#slots.acquire(stopping);
+    if (free === undefined) {
+      // Never handed to the handler, so it goes back as if nothing had been.
+      await job.moveToWait(token);
+      throw new WaitingError();
+    }
+    const id = `${worker.name}:${job.id}`;
+    const claim = inFlight.add(id);
+    try {
+      const verdict = await new Promise<Verdict | 'abandon'>((resolve) => {
+        claim.abandon = () => resolve('abandon');
+        const { signal } = claim.controller;
+        void this.#handleSafely({ wire: job.data, redeliveries: job.stalledCounter, signal }).then(resolve);
+      });
+      // Left as it stands: the lock runs out and the message comes again, counted as handed out without a verdict.
+      if (verdict === 'abandon') throw new DelayedError();
+      if (verdict.kind === 'done') {
+        // Should completing it fail, BullMQ puts it back; in an ordered queue that must be to the head.
+        job.opts.lifo = ordered;
+        return;
+      }
+      await this.#putBack({ worker, job, token }, verdict.delayMs, claim);
+    } finally {
+      inFlight.remove(id);
+      free();
+    }
+  }
+
+  /** Applies `later`, for as long as the claim lasts. Always throws. */
+  async #putBack(taken: TakenJob, delayMs: number, claim: InFlightDelivery): Promise<never> {
+    const wholeMs = Math.ceil(Math.max(0, delayMs));
+    while (!claim.lost) {
+      try {
+        await (this.#options.ordered ? putBackAtHead(taken, wholeMs) : putBackAnywhere(taken, wholeMs));
+      } catch (error) {
+        if (!(error instanceof Error) || isSignalToBullmq(error)) throw error;
+        this.#options.onError(error);
+        // The lock or the job is gone: somebody else has it, or nobody needs it.
+        if (/Missing (lock|key)|not in the active state/i.test(error.message)) break;
+        await systemClock.sleep(REST_MS);
+      }
+    }
+    throw new DelayedError();
+  }
+
+  /** The handler's verdict. One that throws, or gives no verdict, has not handled the message: later. */
+  async #handleSafely(delivery: Delivery): Promise<Verdict> {
+    try {
+      return await this.#options.handle(delivery);
+    } catch (error) {
+      this.#options.onError(error instanceof Error ? error : new Error(String(error)));
+      return { kind: 'later', delayMs: REJECTED_LATER_MS };
+    }
+  }
+}
+
+async function putBackAnywhere({ job, token }: TakenJob, delayMs: number): Promise<never> {
+  if (delayMs === 0) await job.moveToWait(token);
+  else await job.moveToDelayed(Date.now() + delayMs, token);
+  throw new DelayedError();
+}
+
+async function putBackAtHead({ worker, job, token }: TakenJob, delayMs: number): Promise<never> {
+  if (delayMs === 0) {
+    await job.moveToWait(token);
+    throw new WaitingError();
+  }
+  // First closed, then put back: in between nobody can take the message, and after a crash in between it is found stalled.
+  await worker.getBackend().setRateLimit(delayMs);
+  // BullMQ moves the job back to the head of the line when it sees this error.
+  throw Worker.RateLimitError();
+}
+
+function isSignalToBullmq(error: Error): boolean {
+  return (
+    error instanceof DelayedError || error instanceof WaitingError || error.message === Worker.RateLimitError().message
+  );
+}

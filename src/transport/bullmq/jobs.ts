@@ -1,0 +1,66 @@
+/**
+ * How messages are stored in BullMQ: names of queues, partitions, and jobs. Both brokers, and processes of different versions, must agree
+ * on this.
+ */
+import type { JobJson, JobsOptions } from 'bullmq';
+import { HoldfastError } from '../../errors.ts';
+import type { OutboundMessage } from '../port.ts';
+
+/** @throws HoldfastError HF_CONFIG when BullMQ cannot have a queue of this name */
+export function assertDestination(destination: string): void {
+  if (destination !== '' && !destination.includes(':') && !destination.includes('#')) return;
+  throw new HoldfastError('HF_CONFIG', `${JSON.stringify(destination)} cannot be the name of a BullMQ queue.`, {
+    advice: "Give a name that is not empty and has no ':' and no '#'.",
+  });
+}
+
+/** Partition 0 bears the plain name, so a destination that gets more partitions leaves nothing behind in a queue nobody reads. */
+export function queueName(destination: string, partition: number): string {
+  return partition === 0 ? destination : `${destination}#${partition}`;
+}
+
+/**
+ * The partition of a message: its key decides, and without a key its id, so that a message published twice meets itself.
+ * FNV-1a (32 bits, over UTF-16 code units) with the finish of MurmurHash3, modulo the number of partitions. Fixed for ever:
+ * publishers of different versions must agree.
+ */
+export function partitionOf(message: Pick<OutboundMessage, 'id' | 'key'>, partitions: number): number {
+  if (partitions === 1) return 0;
+  const text = message.key ?? message.id;
+  let hash = 0x811c9dc5;
+  for (let i = 0; i < text.length; i += 1) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193);
+  hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
+  hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
+  return ((hash ^ (hash >>> 16)) >>> 0) % partitions;
+}
+
+/** BullMQ refuses ids with ':' and takes ids of digits for its own; message ids are UUIDs, so both are theory. */
+export function jobId(message: Pick<OutboundMessage, 'id' | 'replayId'>): string {
+  const id = message.replayId === null ? message.id : `${message.id}.${message.replayId}`;
+  if (/^\d+$/.test(id)) return `id-${id}`;
+  return id.includes(':') ? id.replaceAll(':', '%3A') : id;
+}
+
+/** A job as the backend stores it. The envelope goes in as text, in what `dataOf` makes of it. */
+export function jobEntry(
+  message: OutboundMessage,
+  data: string,
+  options: JobsOptions,
+  nowMs: number,
+): { job: JobJson; jobId: string } {
+  const id = jobId(message);
+  const job: JobJson = {
+    id,
+    name: message.topic,
+    data,
+    opts: options,
+    timestamp: nowMs,
+    progress: 0,
+    attemptsMade: 0,
+    attemptsStarted: 0,
+    stalledCounter: 0,
+    failedReason: '',
+    returnvalue: 'null',
+  };
+  return { job, jobId: id };
+}
