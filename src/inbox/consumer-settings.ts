@@ -1,5 +1,5 @@
 /**
- * The options of a consumer, checked once: with their defaults, durations in milliseconds, and one entry a topic for the handlers.
+ * The options of a consumer after they were checked: defaults filled in, durations in milliseconds, handlers by topic.
  */
 import type { Database } from '../postgres/database.ts';
 import { systemClock, type Clock } from '../runtime/clock.ts';

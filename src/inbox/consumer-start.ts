@@ -1,5 +1,5 @@
 /**
- * What is checked when a consumer starts: the database, that marks are kept for long enough, and that the name stands for this consumer.
+ * Checks when a consumer starts: the database is fit, marks are kept for long enough, and the name belongs to this consumer.
  */
 import type { Database } from '../postgres/database.ts';
 import { checkStart } from '../postgres/start-checks.ts';

@@ -1,6 +1,6 @@
 /**
- * The consumer: receives messages from a transport and has each one's effect happen once. Puts the parts together: settings, stores,
- * the receiver, the redrive loop and the pruning loop. The public door for services.
+ * The public entry point for services: a consumer receives messages from a transport and makes the effect of each happen once. This file
+ * puts the parts together: settings, stores, the receiver, the redrive loop and the pruning loop.
  */
 import type { PoolClient } from 'pg';
 import { isStorableText } from '../message/text.ts';

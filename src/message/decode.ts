@@ -1,5 +1,6 @@
 /**
- * From a received envelope to the payload a handler gets: older versions raised one by one, then validated by the schema.
+ * Turns a received envelope into the payload that a handler gets. Payloads of older versions are raised version by version (upcast);
+ * then the schema validates the result.
  */
 import { HoldfastError } from '../errors.ts';
 import type { Envelope } from './envelope.ts';

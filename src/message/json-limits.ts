@@ -1,7 +1,7 @@
 /**
- * What JSON may be here, wherever it comes in: as deep as MAX_JSON_DEPTH, and without numbers that JavaScript would take for infinite.
- * The encoder, the decoder and the SQL functions (migrations/0004_outbox_guards.sql) share the one limit; what passes it cannot
- * overflow a stack, ours, a schema's or PostgreSQL's.
+ * Limits for JSON, wherever it comes in: how deep it may be (MAX_JSON_DEPTH), and no numbers that JavaScript would read as infinite.
+ * The encoder, the decoder and the SQL functions (migrations/0004_outbox_guards.sql) share one limit. What passes it cannot overflow a
+ * stack: not ours, not that of a schema, not PostgreSQL's.
  */
 
 /** Arrays and objects within one another. PostgreSQL's own parser gives up at some thousands; real payloads have a dozen. */

@@ -1,8 +1,8 @@
 /**
- * Payload to JSON text, refusing whatever would not come back the same or could not be stored. The hot path of
- * outbox.send: one walk that only looks at types, one native JSON.stringify, two native searches of its text.
+ * Turns a payload into JSON text. Refuses whatever would not come back equal, or could not be stored. This is the hot path of outbox.send:
+ * one walk that only looks at types, one native JSON.stringify, two native searches of its text.
  *
- * The JSON comes back equal except that properties that are undefined are left out and -0 is 0.
+ * The JSON comes back equal, with two exceptions: properties that are undefined are left out, and -0 becomes 0.
  */
 import { HoldfastError } from '../errors.ts';
 import { MAX_JSON_DEPTH } from './json-limits.ts';

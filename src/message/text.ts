@@ -1,5 +1,5 @@
 /**
- * Texts that PostgreSQL can store: no NUL, no lone surrogate. Used for everything that is not a payload (keys, headers).
+ * Texts that PostgreSQL can store: no NUL, no lone surrogate. For everything that is not a payload, such as keys and headers.
  */
 import { HoldfastError } from '../errors.ts';
 

@@ -1,6 +1,5 @@
 /**
- * Runs a Standard Schema and turns its issues into one error that names places but never values.
- * Used on both ends: by encodeForSend and by decodePayload.
+ * Runs a Standard Schema and turns its issues into one error that names places but never values. Sender and reader both validate.
  */
 import type { StandardSchemaV1 } from '@standard-schema/spec';
 import { HoldfastError } from '../errors.ts';

@@ -1,6 +1,6 @@
 /**
- * Tries to handle a message, attempt after attempt, until there is a verdict. handlers/decide.ts decides after each attempt; here the
- * decision is carried out.
+ * Tries to handle a message, attempt after attempt, until there is a verdict. handlers/decide.ts decides what comes next; this carries it
+ * out.
  */
 import { isHoldfastError } from '../../errors.ts';
 import type { Verdict } from '../../transport/port.ts';
@@ -11,15 +11,15 @@ import { attemptOnce } from './attempt.ts';
 import { policiesFor, type ConsumerContext } from './consumer-context.ts';
 import type { MessageOutcome } from './consumer-metrics.ts';
 import type { ReadableIncoming } from './incoming.ts';
-import type { Settlement } from './settlement.ts';
+import type { DeliverySettlement } from './settlement.ts';
 import type { WaitingMessages } from './waiting-messages.ts';
 
 export class AttemptLoop<Tx> {
   readonly #context: ConsumerContext<Tx>;
-  readonly #settlement: Settlement<Tx>;
+  readonly #settlement: DeliverySettlement<Tx>;
   readonly #waiting: WaitingMessages;
 
-  constructor(context: ConsumerContext<Tx>, settlement: Settlement<Tx>, waiting: WaitingMessages) {
+  constructor(context: ConsumerContext<Tx>, settlement: DeliverySettlement<Tx>, waiting: WaitingMessages) {
     this.#context = context;
     this.#settlement = settlement;
     this.#waiting = waiting;

@@ -1,6 +1,6 @@
 /**
- * One attempt to handle a message, by the kind of its handler: the transaction, the mark, the handler, the commit, and what each
- * failure means. Deliveries and parked messages both come through here.
+ * One attempt to handle a message: the transaction, the mark, the handler, the commit, and what each failure means. How, depends on the kind
+ * of the handler. Deliveries and parked messages both come through here.
  */
 import type { SqlExecutor } from '../../postgres/executor.ts';
 import { classifySqlError, passesByItself } from '../../postgres/sql-state.ts';
@@ -11,7 +11,7 @@ import { keyLock, type OrderedArrival } from '../stores/inbox-store.ts';
 import { sentAt, wireText, type Incoming, type ReadableIncoming } from './incoming.ts';
 import type { ConsumerContext } from './consumer-context.ts';
 import { isUnrelatedToDatabase, isRefusedValue, isServerFailure } from '../handlers/classify-error.ts';
-import type { TransactionEnd, OpenTransaction, Statement, UnitOfWorkResult } from '../handlers/unit-of-work.ts';
+import type { TransactionEnd, OpenUnitOfWork, Statement, UnitOfWorkResult } from '../handlers/unit-of-work.ts';
 
 export interface DeliveryAttempt<Tx> {
   readonly incoming: ReadableIncoming;
@@ -46,10 +46,15 @@ export async function attemptOnce<Tx>(context: ConsumerContext<Tx>, attempt: Del
   }
 }
 
+/** What the names of its crash points begin with. */
+function crashPointsOf({ parked }: { readonly parked: boolean }): string {
+  return parked ? 'parked' : 'inbox';
+}
+
 /** How a transaction begins, and what its first statements found: 'enter', or why not. */
 interface Entry<Tx> {
   readonly opening: readonly Statement[];
-  enter(opened: OpenTransaction<Tx>): Promise<'enter' | 'duplicate' | 'behind' | 'awaiting' | 'busy' | 'gone'>;
+  enter(opened: OpenUnitOfWork<Tx>): Promise<'enter' | 'duplicate' | 'behind' | 'awaiting' | 'busy' | 'gone'>;
 }
 
 async function inTransaction<Tx>(
@@ -58,7 +63,7 @@ async function inTransaction<Tx>(
   payload: unknown,
   entry: Entry<Tx>,
 ): Promise<Outcome> {
-  const points = attempt.parked ? 'parked' : 'inbox';
+  const points = crashPointsOf(attempt);
   const result = await context.work.run<Outcome>(
     entry.opening,
     async (opened) => {
@@ -66,7 +71,7 @@ async function inTransaction<Tx>(
       if (found === 'behind' || (found === 'duplicate' && attempt.parked))
         return { end: 'commit', value: { kind: found } };
       if (found !== 'enter') return { end: 'rollback', value: { kind: found } };
-      return handleIn(context, attempt, payload, opened, points);
+      return handleIn(context, attempt, payload, opened);
     },
     { timeoutMs: attempt.handler.timeoutMs, points },
   );
@@ -77,9 +82,9 @@ async function handleIn<Tx>(
   context: ConsumerContext<Tx>,
   attempt: DeliveryAttempt<Tx>,
   payload: unknown,
-  opened: OpenTransaction<Tx>,
-  points: string,
+  opened: OpenUnitOfWork<Tx>,
 ): Promise<TransactionEnd<Outcome>> {
+  const points = crashPointsOf(attempt);
   context.crash(`${points}.handler:before`);
   const startedMs = context.clock.monotonic();
   const result = await runHandler({
@@ -228,7 +233,7 @@ async function atMostOnce<Tx>(
   attempt: DeliveryAttempt<Tx>,
   payload: unknown,
 ): Promise<Outcome> {
-  const points = attempt.parked ? 'parked' : 'inbox';
+  const points = crashPointsOf(attempt);
   const entry = enterMarked(context, { ...attempt, handler: { ...attempt.handler, kind: 'exactly-once' } });
   const marked = await context.work.run<Outcome>(
     entry.opening,

@@ -1,11 +1,11 @@
 /**
- * Watches the broker of a consumer: whether it hands out messages, and what lies in the queue. Trouble is logged at once, and then ever
- * more rarely for as long as it lasts. The figures go into the metrics.
+ * Watches the broker of a consumer: whether it hands out messages, and what lies in the queue. Trouble is logged at once, and then less and
+ * less often for as long as it lasts. The figures go into the metrics.
  */
 import type { Clock } from '../../runtime/clock.ts';
 import type { Logger } from '../../runtime/log.ts';
-import { createLoop } from '../../runtime/loop.ts';
-import type { Metrics } from '../../runtime/metrics.ts';
+import { createLoop, type Loop } from '../../runtime/loop.ts';
+import type { Gauge, Metrics } from '../../runtime/metrics.ts';
 import type { StopOptions } from '../../runtime/service.ts';
 import type { QueueState, Receiver } from '../../transport/port.ts';
 
@@ -47,15 +47,122 @@ export interface BrokerMonitorOptions {
   readonly metrics: Metrics;
 }
 
-export function createBrokerMonitor({
-  name,
-  destination,
-  clock,
-  log,
-  unheard,
-  metrics,
-}: BrokerMonitorOptions): BrokerMonitor {
-  const gauges = {
+export function createBrokerMonitor(options: BrokerMonitorOptions): BrokerMonitor {
+  return new LoopingBrokerMonitor(options);
+}
+
+class LoopingBrokerMonitor implements BrokerMonitor {
+  readonly #options: BrokerMonitorOptions;
+  readonly #gauges: BrokerGauges;
+  readonly #log: RepeatedTrouble;
+  readonly #loop: Loop;
+  #receiver: Receiver | null = null;
+  #health = UNKNOWN;
+
+  constructor(options: BrokerMonitorOptions) {
+    const { name, clock, log, metrics } = options;
+    this.#options = options;
+    this.#gauges = brokerGauges(metrics);
+    this.#log = new RepeatedTrouble(clock);
+    this.#loop = createLoop({
+      name: `${name}.broker`,
+      clock,
+      log,
+      tick: async () => {
+        await this.#look(PATIENCE_MS);
+        return LOOK_EVERY_MS;
+      },
+      onError: () => LOOK_EVERY_MS,
+    });
+  }
+
+  async start(receiver: Receiver): Promise<void> {
+    this.#receiver = receiver;
+    if (receiver.look === undefined) return;
+    await this.#look(FIRST_PATIENCE_MS);
+    const { trouble } = this.#health;
+    if (this.#options.unheard && trouble !== null) warnProcess(this.#options.name, trouble);
+    await this.#loop.start();
+  }
+
+  async stop(options?: StopOptions): Promise<void> {
+    await this.#loop.stop(options);
+    if (this.#health !== UNKNOWN) clearGauges(this.#gauges, this.#options.name);
+    this.#receiver = null;
+    this.#health = UNKNOWN;
+    this.#log.clear();
+  }
+
+  health(): BrokerHealth {
+    return this.#health;
+  }
+
+  async #look(patienceMs: number): Promise<void> {
+    if (this.#receiver?.look === undefined) return;
+    try {
+      this.#reached(await this.#receiver.look({ signal: AbortSignal.timeout(patienceMs) }));
+    } catch (error) {
+      this.#missed(error);
+    }
+  }
+
+  #reached(queue: QueueState): void {
+    const { name, destination, log } = this.#options;
+    if (this.#health.reachable === false) log.info({ destination }, 'the broker answers again');
+    this.#health = { reachable: true, trouble: null, queue };
+    setGauges(this.#gauges, name, queue);
+    this.#log.keepOnly(queue.remarks.map(({ check }) => check));
+    for (const { check, what, advice } of queue.remarks)
+      if (this.#log.isDue(check)) log.warn({ destination, check }, `${what} ${advice}`);
+  }
+
+  #missed(error: unknown): void {
+    const { name, destination, log } = this.#options;
+    const trouble = error instanceof Error ? error.message : String(error);
+    this.#health = { ...this.#health, reachable: false, trouble };
+    this.#gauges.up.set({ consumer: name }, 0);
+    if (this.#log.isDue('broker'))
+      log.error({ destination, err: error }, 'nothing is received: the broker cannot be reached');
+  }
+}
+
+/** When trouble that lasts is to be logged: at once, then ever more rarely. */
+class RepeatedTrouble {
+  readonly #clock: Clock;
+  readonly #said = new Map<string, { readonly gapMs: number; readonly nextMs: number }>();
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  isDue(what: string): boolean {
+    const nowMs = this.#clock.monotonic();
+    const before = this.#said.get(what);
+    if (before !== undefined && nowMs < before.nextMs) return false;
+    const gapMs = before === undefined ? SAY_AGAIN_MS : Math.min(SAY_AGAIN_CAP_MS, before.gapMs * 2);
+    this.#said.set(what, { gapMs, nextMs: nowMs + gapMs });
+    return true;
+  }
+
+  /** All other trouble is over: it is logged at once when it comes back. */
+  keepOnly(present: readonly string[]): void {
+    for (const what of this.#said.keys()) if (!present.includes(what)) this.#said.delete(what);
+  }
+
+  clear(): void {
+    this.#said.clear();
+  }
+}
+
+interface BrokerGauges {
+  readonly up: Gauge<'consumer'>;
+  readonly messages: Gauge<'consumer' | 'state'>;
+  readonly paused: Gauge<'consumer'>;
+  readonly foreign: Gauge<'consumer'>;
+}
+
+function brokerGauges(metrics: Metrics): BrokerGauges {
+  return {
     up: metrics.gauge('holdfast_consumer_broker_up', '1 while the broker hands out to the consumer.', ['consumer']),
     messages: metrics.gauge('holdfast_queue_messages', 'Messages in the queue of a consumer, by state.', [
       'consumer',
@@ -66,89 +173,23 @@ export function createBrokerMonitor({
       'consumer',
     ]),
   };
-  let receiver: Receiver | null = null;
-  let health = UNKNOWN;
-  const said = new Map<string, { gapMs: number; nextMs: number }>();
+}
 
-  /** Whether it is time to say it: at once, then ever more rarely for as long as it lasts. */
-  function due(what: string): boolean {
-    const nowMs = clock.monotonic();
-    const before = said.get(what);
-    if (before !== undefined && nowMs < before.nextMs) return false;
-    const gapMs = before === undefined ? SAY_AGAIN_MS : Math.min(SAY_AGAIN_CAP_MS, before.gapMs * 2);
-    said.set(what, { gapMs, nextMs: nowMs + gapMs });
-    return true;
-  }
+function setGauges(gauges: BrokerGauges, consumer: string, queue: QueueState): void {
+  gauges.up.set({ consumer }, 1);
+  for (const state of STATES) gauges.messages.set({ consumer, state }, queue[state]);
+  gauges.paused.set({ consumer }, queue.paused ? 1 : 0);
+  if (queue.foreign !== null) gauges.foreign.set({ consumer }, queue.foreign);
+}
 
-  function reached(queue: QueueState): void {
-    if (health.reachable === false) log.info({ destination }, 'the broker answers again');
-    health = { reachable: true, trouble: null, queue };
-    said.delete('broker');
-    const labels = { consumer: name };
-    gauges.up.set(labels, 1);
-    for (const state of STATES) gauges.messages.set({ ...labels, state }, queue[state]);
-    gauges.paused.set(labels, queue.paused ? 1 : 0);
-    if (queue.foreign !== null) gauges.foreign.set(labels, queue.foreign);
-    const present = new Set<string>(queue.remarks.map(({ check }) => check));
-    for (const check of said.keys()) if (!present.has(check)) said.delete(check);
-    for (const { check, what, advice } of queue.remarks)
-      if (due(check)) log.warn({ destination, check }, `${what} ${advice}`);
-  }
+/** A consumer that is stopped says nothing of its broker any more. */
+function clearGauges(gauges: BrokerGauges, consumer: string): void {
+  for (const gauge of [gauges.up, gauges.paused, gauges.foreign]) gauge.remove({ consumer });
+  for (const state of STATES) gauges.messages.remove({ consumer, state });
+}
 
-  function missed(error: unknown): void {
-    const trouble = error instanceof Error ? error.message : String(error);
-    health = { ...health, reachable: false, trouble };
-    gauges.up.set({ consumer: name }, 0);
-    if (due('broker')) log.error({ destination, err: error }, 'nothing is received: the broker cannot be reached');
-  }
-
-  function takeOffThePage(): void {
-    const labels = { consumer: name };
-    for (const gauge of [gauges.up, gauges.paused, gauges.foreign]) gauge.remove(labels);
-    for (const state of STATES) gauges.messages.remove({ ...labels, state });
-  }
-
-  function warnProcess(trouble: string): void {
-    process.emitWarning(`Holdfast: consumer ${name} receives nothing. ${trouble}`, {
-      code: 'HF_TRANSPORT_UNAVAILABLE',
-    });
-  }
-
-  async function look(patienceMs: number): Promise<void> {
-    if (receiver?.look === undefined) return;
-    try {
-      reached(await receiver.look({ signal: AbortSignal.timeout(patienceMs) }));
-    } catch (error) {
-      missed(error);
-    }
-  }
-
-  const loop = createLoop({
-    name: `${name}.broker`,
-    clock,
-    log,
-    tick: async () => {
-      await look(PATIENCE_MS);
-      return LOOK_EVERY_MS;
-    },
-    onError: () => LOOK_EVERY_MS,
+function warnProcess(consumer: string, trouble: string): void {
+  process.emitWarning(`Holdfast: consumer ${consumer} receives nothing. ${trouble}`, {
+    code: 'HF_TRANSPORT_UNAVAILABLE',
   });
-
-  return {
-    async start(of) {
-      receiver = of;
-      if (of.look === undefined) return;
-      await look(FIRST_PATIENCE_MS);
-      if (unheard && health.trouble !== null) warnProcess(health.trouble);
-      await loop.start();
-    },
-    async stop(options) {
-      await loop.stop(options);
-      if (health !== UNKNOWN) takeOffThePage();
-      receiver = null;
-      health = UNKNOWN;
-      said.clear();
-    },
-    health: () => health,
-  };
 }

@@ -1,5 +1,5 @@
 /**
- * The figures of a consumer.
+ * The metrics of a consumer.
  */
 import type { Counter, Gauge, Histogram, Metrics } from '../../runtime/metrics.ts';
 

@@ -1,12 +1,12 @@
 /**
- * What a consumer does with one delivery, from the broker's hand to the verdict: reads it, and sends it the way that decideArrival chose.
+ * What a consumer does with a delivery: reads it, and sends it the way that decideArrival chose, until there is a verdict for the broker.
  */
 import type { Delivery, Verdict } from '../../transport/port.ts';
 import { decideArrival } from '../handlers/decide.ts';
 import { AttemptLoop } from './attempt-loop.ts';
 import { policiesFor, type ConsumerContext } from './consumer-context.ts';
 import { isReadable, readIncoming } from './incoming.ts';
-import { Settlement } from './settlement.ts';
+import { DeliverySettlement } from './settlement.ts';
 import { SuspectLane } from './suspect-lane.ts';
 import { UnhandledMessages } from './unhandled-messages.ts';
 import { WaitingMessages } from './waiting-messages.ts';
@@ -17,7 +17,7 @@ export interface Deliverer {
 
 export function createDeliverer<Tx>(context: ConsumerContext<Tx>): Deliverer {
   const waiting = new WaitingMessages(context.clock);
-  const settlement = new Settlement(context);
+  const settlement = new DeliverySettlement(context);
   const attempts = new AttemptLoop(context, settlement, waiting);
   const unhandled = new UnhandledMessages(context, settlement, waiting);
   const suspects = new SuspectLane(context, settlement);

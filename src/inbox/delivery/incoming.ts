@@ -1,5 +1,5 @@
 /**
- * A delivery as the consumer sees it: decoded, or with the reason why it cannot be and enough to park it all the same.
+ * A delivery as the consumer sees it: decoded, or with the reason why it cannot be decoded and enough to park it.
  */
 import { createHash } from 'node:crypto';
 import { inspect } from 'node:util';

@@ -1,5 +1,5 @@
 /**
- * Taking a message out of the flow: mark and parked row in one commit, so that it is either still the broker's or visibly ours.
+ * Parks a message: the mark and the parked row are one commit, so the message is either still with the broker or visibly ours.
  */
 import { describeError } from '../../runtime/describe-error.ts';
 import type { SqlExecutor } from '../../postgres/executor.ts';

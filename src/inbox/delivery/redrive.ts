@@ -1,6 +1,6 @@
 /**
- * Takes up parked messages when they are due and runs their handlers again. A redrive is counted in a commit of its own before it is
- * made, so a message that kills the process is not tried for ever.
+ * Redrives parked messages: runs their handlers again when they are due. A redrive is counted in a commit of its own before it begins, so a
+ * message that kills the process is not tried for ever.
  */
 import { describeError } from '../../runtime/describe-error.ts';
 import { decideAfterRedrive, PARK_REASONS, type Outcome, type RedriveDecision } from '../handlers/decide.ts';

@@ -1,6 +1,6 @@
 /**
- * How long marks are kept: pruning, and the check at start that a mark outlives every duplicate that can still come (else the effect
- * would be repeated).
+ * How long marks are kept: pruning, and the check at start that a mark outlives every duplicate that can still come. Otherwise the effect of
+ * a late duplicate would be repeated.
  */
 import { HoldfastError } from '../../errors.ts';
 import type { SqlExecutor } from '../../postgres/executor.ts';

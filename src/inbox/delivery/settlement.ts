@@ -1,6 +1,6 @@
 /**
- * How a delivery is settled: acknowledged, given back to the broker, or parked and then acknowledged. What an acknowledgement stands for is
- * committed before it; while the database is away this waits, and then gives the message back.
+ * Settles a delivery: acknowledges it, gives it back to the broker, or parks and then acknowledges it. What an acknowledgement stands for is
+ * committed first. While the database is away this waits, and then gives the message back.
  */
 import type { Verdict } from '../../transport/port.ts';
 import { describeHold } from '../handlers/classify-error.ts';
@@ -13,7 +13,7 @@ import { park, type Parking } from './parking.ts';
 
 const DONE: Verdict = { kind: 'done' };
 
-export class Settlement<Tx> {
+export class DeliverySettlement<Tx> {
   readonly #context: ConsumerContext<Tx>;
 
   constructor(context: ConsumerContext<Tx>) {

@@ -1,21 +1,21 @@
 /**
- * Suspects: messages that came back from a process that died. They are run one at a time, each attempt marked before it is made, so that
- * the next death can be laid at one message's door. After too many deaths the message is parked unread.
+ * Handles suspects: messages that came back because a process died. They run one at a time, and each attempt is marked before it begins, so
+ * that the next death can be blamed on one message. After too many deaths the message is parked unread.
  */
 import type { Verdict } from '../../transport/port.ts';
 import { decideSuspect, PARK_REASONS } from '../handlers/decide.ts';
 import { keepsMarks, type ResolvedHandler } from '../handlers/handler.ts';
 import type { ConsumerContext } from './consumer-context.ts';
 import type { ReadableIncoming } from './incoming.ts';
-import type { Settlement } from './settlement.ts';
+import type { DeliverySettlement } from './settlement.ts';
 
 export class SuspectLane<Tx> {
   readonly #context: ConsumerContext<Tx>;
-  readonly #settlement: Settlement<Tx>;
+  readonly #settlement: DeliverySettlement<Tx>;
   /** Settles when the last suspect in the lane is through. */
   #last: Promise<unknown> = Promise.resolve();
 
-  constructor(context: ConsumerContext<Tx>, settlement: Settlement<Tx>) {
+  constructor(context: ConsumerContext<Tx>, settlement: DeliverySettlement<Tx>) {
     this.#context = context;
     this.#settlement = settlement;
   }

@@ -1,13 +1,13 @@
 /**
- * Messages whose topic has no handler in this process: they go back to the queue, are parked when that has taken too long, or are ignored
- * where somebody said so.
+ * Handles messages whose topic has no handler in this process: they go back to the queue, are parked after too long a wait, or are ignored
+ * where the options say so.
  */
 import type { Verdict } from '../../transport/port.ts';
 import { decideUnhandled, PARK_REASONS } from '../handlers/decide.ts';
 import { noHandler } from '../handlers/handler.ts';
 import type { ConsumerContext } from './consumer-context.ts';
 import type { Incoming, ReadableIncoming } from './incoming.ts';
-import type { Settlement } from './settlement.ts';
+import type { DeliverySettlement } from './settlement.ts';
 import type { WaitingMessages } from './waiting-messages.ts';
 
 /** Topics that are remembered, here and for the log. */
@@ -15,7 +15,7 @@ const MAX_TOPICS = 1_000;
 
 export class UnhandledMessages<Tx> {
   readonly #context: ConsumerContext<Tx>;
-  readonly #settlement: Settlement<Tx>;
+  readonly #settlement: DeliverySettlement<Tx>;
   readonly #waiting: WaitingMessages;
   readonly #loggedTopics = new Set<string>();
   /**
@@ -24,7 +24,7 @@ export class UnhandledMessages<Tx> {
    */
   readonly #untakenTopics = new Set<string>();
 
-  constructor(context: ConsumerContext<Tx>, settlement: Settlement<Tx>, waiting: WaitingMessages) {
+  constructor(context: ConsumerContext<Tx>, settlement: DeliverySettlement<Tx>, waiting: WaitingMessages) {
     this.#context = context;
     this.#settlement = settlement;
     this.#waiting = waiting;

@@ -1,5 +1,5 @@
 /**
- * Since when messages wait for their predecessor, or for a process that has a handler for them.
+ * Remembers since when a message waits: for its predecessor, or for a process that has a handler for it.
  */
 import type { Clock } from '../../runtime/clock.ts';
 import type { ReadableIncoming } from './incoming.ts';

@@ -1,5 +1,5 @@
 /**
- * Whose fault an error is: the message's, or that of the database and the way to it. Pure.
+ * Classifies errors: whether the message is at fault, or the database and the way to it. Pure.
  */
 import { HoldfastError, isHoldfastError } from '../../errors.ts';
 import { classifySqlError, sqlStateOf } from '../../postgres/sql-state.ts';

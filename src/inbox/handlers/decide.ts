@@ -1,6 +1,6 @@
 /**
- * What a consumer does next with a delivery: pure functions over facts. delivery/ applies what they decide.
- * Every number that shapes the behaviour of a consumer stands here or in the policies passed in.
+ * Decides what a consumer does next with a delivery. Pure functions over facts; delivery/ carries the decisions out. Every number that shapes
+ * the behaviour of a consumer stands here or in the policies passed in.
  */
 import { isHoldfastError } from '../../errors.ts';
 import { backoffMs, decideRetry, isPermanent, type RetryPolicy } from '../../runtime/retry.ts';

@@ -1,6 +1,6 @@
 /**
- * How far a delivery has come, as the decisions count it: attempts, conflicts in a row, and time spent waiting for the database.
- * Does no I/O; the caller brings the time.
+ * How far a delivery has come: attempts, conflicts in a row, and time spent waiting for the database. The decisions are made from it. Does
+ * no I/O; the caller brings the time.
  */
 import type { NextDecision, Outcome, Progress } from './decide.ts';
 

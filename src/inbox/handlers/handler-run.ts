@@ -1,5 +1,5 @@
 /**
- * Runs one handler once: its context, its time limit, and what to do when it takes no notice of either.
+ * Runs one handler once: builds its context, sets its time limit, and deals with a handler that takes no notice of it.
  */
 import { HoldfastError } from '../../errors.ts';
 import type { Envelope } from '../../message/envelope.ts';
@@ -8,7 +8,7 @@ import { inScope } from '../../runtime/scope.ts';
 import type { Deadlines } from '../../runtime/deadlines.ts';
 import type { TransactionHandle } from '../../postgres/executor.ts';
 import type { HandlerContext, HandlerSendOptions, ResolvedHandler } from './handler.ts';
-import type { OpenTransaction } from './unit-of-work.ts';
+import type { OpenUnitOfWork } from './unit-of-work.ts';
 
 /** What a consumer needs of the outbox; `createOutbox()` fits. */
 export interface OutboxPort {
@@ -29,7 +29,7 @@ export type HandlerResult =
 export interface HandlerRun<Tx> {
   readonly handler: ResolvedHandler<Tx>;
   readonly payload: unknown;
-  readonly opened: OpenTransaction<Tx>;
+  readonly opened: OpenUnitOfWork<Tx>;
   readonly message: Envelope;
   readonly attempt: number;
   readonly outbox: OutboxPort | null;

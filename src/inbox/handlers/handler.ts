@@ -1,5 +1,5 @@
 /**
- * Declaring handlers: `on(OrderPlaced, async (order, { tx }) => …)`. consumer() takes what `on` makes.
+ * Declares handlers: `on(OrderPlaced, async (order, { tx }) => …)`. consumer() takes what `on` returns.
  */
 import type { PoolClient } from 'pg';
 import { HoldfastError } from '../../errors.ts';

@@ -10,7 +10,7 @@ import type { CrashPoint } from '../../runtime/crash-point.ts';
 import {
   SimulatedCrash,
   type TransactionEnd,
-  type OpenTransaction,
+  type OpenUnitOfWork,
   type Statement,
   type StatementResult,
   type UnitOfWork,
@@ -40,116 +40,198 @@ const PROBE = 'holdfast.in_transaction';
 /** Makes the runner roll back without anything having failed. */
 class RollBack extends Error {}
 
-export function createRunnerUnitOfWork<Tx>({ runner, schema, crash }: RunnerUnitOfWorkOptions<Tx>): UnitOfWork<Tx> {
-  const executorOf = (tx: Tx): SqlExecutor =>
-    runner.execute === undefined
-      ? toExecutor(tx as TransactionHandle)
-      : (sql, parameters) => (runner.execute as NonNullable<Runner<Tx>['execute']>)(tx, sql, parameters);
+export function createRunnerUnitOfWork<Tx>(options: RunnerUnitOfWorkOptions<Tx>): UnitOfWork<Tx> {
+  return new RunnerUnitOfWork(options);
+}
 
-  /** Until it has been seen once that the runner opens transactions: two statements more, before anything is written. */
-  let proved = false;
-  async function prove(execute: SqlExecutor): Promise<void> {
-    if (proved) return;
+class RunnerUnitOfWork<Tx> implements UnitOfWork<Tx> {
+  readonly schema: string;
+  readonly crash: CrashPoint;
+  readonly #runner: Runner<Tx>;
+  /** Whether it has been seen that the runner opens transactions. */
+  #proved = false;
+
+  constructor({ runner, schema, crash }: RunnerUnitOfWorkOptions<Tx>) {
+    this.schema = schema;
+    this.crash = crash;
+    this.#runner = runner;
+  }
+
+  async run<T>(
+    opening: readonly Statement[],
+    body: (opened: OpenUnitOfWork<Tx>) => Promise<TransactionEnd<T>>,
+    { points }: UnitOfWorkOptions,
+  ): Promise<UnitOfWorkResult<T>> {
+    const transaction = new RunnerTransaction<Tx, T>(this, body, points);
+    try {
+      this.crash(`${points}.begin:before`);
+      await this.#runner.transaction((tx) => transaction.carryOut(tx, opening));
+      this.crash(`${points}.commit:after`);
+    } catch (error) {
+      return transaction.resultOf(error);
+    }
+    return transaction.result();
+  }
+
+  transaction<T>(fn: (execute: SqlExecutor) => Promise<T>): Promise<T> {
+    return this.#runner.transaction(async (tx) => {
+      const execute = this.executorOf(tx);
+      await this.prove(execute);
+      return fn(execute);
+    });
+  }
+
+  executorOf(tx: Tx): SqlExecutor {
+    const runner = this.#runner;
+    if (runner.execute === undefined) return toExecutor(tx as TransactionHandle);
+    return (sql, parameters) => (runner.execute as NonNullable<Runner<Tx>['execute']>)(tx, sql, parameters);
+  }
+
+  /** The transaction as the outbox takes it. */
+  handleOf(tx: Tx): TransactionHandle {
+    return this.#runner.execute === undefined ? (tx as TransactionHandle) : this.executorOf(tx);
+  }
+
+  /** The first time only: two statements more, before anything is written. */
+  async prove(execute: SqlExecutor): Promise<void> {
+    if (this.#proved) return;
     await execute(`SELECT set_config('${PROBE}', 'yes', true) AS probe`, []);
     const [row] = await execute(`SELECT current_setting('${PROBE}', true) AS probe`, []);
     if (row?.['probe'] !== 'yes') throw noTransaction();
-    proved = true;
+    this.#proved = true;
   }
 
-  async function endSession(pid: number): Promise<void> {
+  /** Ends the server's process of a transaction that hangs. Never rejects. */
+  async endSession(pid: number): Promise<void> {
     try {
-      await runner.transaction(async (tx) => {
-        await executorOf(tx)(END_BACKEND, [pid]);
+      await this.#runner.transaction(async (tx) => {
+        await this.executorOf(tx)(END_BACKEND, [pid]);
       });
     } catch {
       // Then the connection lives on until its statement ends; the mark it holds keeps others from repeating its effect.
     }
   }
+}
 
-  return {
-    schema,
+/**
+ * One transaction of the runner, seen from inside the function that the runner calls. What becomes of it cannot be told from the error
+ * that comes out of the runner: runners wrap what they pass on, and a severed connection fails the rollback. So it is kept here.
+ */
+class RunnerTransaction<Tx, T> {
+  readonly #unit: RunnerUnitOfWork<Tx>;
+  readonly #body: (opened: OpenUnitOfWork<Tx>) => Promise<TransactionEnd<T>>;
+  readonly #points: string;
+  #phase: 'opening' | 'body' | 'commit' = 'opening';
+  /** What the body asked for. */
+  #asked: TransactionEnd<T> | null = null;
+  /** Why what the handler did cannot be committed, or not as a whole. */
+  #refusal: Error | null = null;
+  #crashed: SimulatedCrash | null = null;
+  #severed = false;
 
-    async run<T>(
-      opening: readonly Statement[],
-      body: (opened: OpenTransaction<Tx>) => Promise<TransactionEnd<T>>,
-      { points }: UnitOfWorkOptions,
-    ): Promise<UnitOfWorkResult<T>> {
-      // Properties, because the compiler does not see what the callback does to variables.
-      const state: {
-        phase: 'opening' | 'body' | 'commit';
-        ending: TransactionEnd<T> | null;
-        crashed: SimulatedCrash | null;
-        /** Why what the handler did cannot be committed, or not as a whole. */
-        ended: Error | null;
-      } = { phase: 'opening', ending: null, crashed: null, ended: null };
+  constructor(
+    unit: RunnerUnitOfWork<Tx>,
+    body: (opened: OpenUnitOfWork<Tx>) => Promise<TransactionEnd<T>>,
+    points: string,
+  ) {
+    this.#unit = unit;
+    this.#body = body;
+    this.#points = points;
+  }
+
+  /** What the runner is to commit if it resolves, and to roll back if it rejects. */
+  async carryOut(tx: Tx, opening: readonly Statement[]): Promise<void> {
+    const unit = this.#unit;
+    try {
+      const execute = unit.executorOf(tx);
+      await unit.prove(execute);
+      const { results, pid, xid } = await runOpening(execute, opening);
+      unit.crash(`${this.#points}.begin:after`);
+      this.#phase = 'body';
+      const lent = isPgClient(tx) ? lend(tx) : null;
+      const own = lent === null ? tx : lent.tx;
+      let asked: TransactionEnd<T>;
       try {
-        crash(`${points}.begin:before`);
-        await runner.transaction(async (tx) => {
-          try {
-            const execute = executorOf(tx);
-            await prove(execute);
-            const results: StatementResult[] = [];
-            let returnedSession: unknown;
-            for (const { sql, parameters, counted } of opening) {
-              const rows = await execute(counted === true ? `${sql} RETURNING ${SESSION} AS session` : sql, parameters);
-              returnedSession = rows[0]?.['session'] ?? returnedSession;
-              results.push({ rows: counted === true ? [] : rows, count: rows.length });
-            }
-            // Asked for beforehand: once the handler hangs in a statement, nothing more can be asked on its connection.
-            const session = returnedSession ?? (await execute(`SELECT ${SESSION} AS session`, []))[0]?.['session'];
-            const [pid, xid] = String(session).split(' ') as [string, string | undefined];
-            crash(`${points}.begin:after`);
-            state.phase = 'body';
-            const lent = isPgClient(tx) ? lend(tx) : null;
-            const own = lent === null ? tx : lent.tx;
-            const handle = runner.execute === undefined ? (own as TransactionHandle) : executorOf(own);
-            const sever = (): Promise<void> => {
-              severed = true;
-              return endSession(Number(pid));
-            };
-            let severed = false;
-            state.ending = await body({ tx: own, handle, execute, results, sever }).finally(() => lent?.takeBack());
-            // Fails when the handler swallowed an error that aborted the transaction: the ORM's COMMIT would not tell.
-            const look = async (): Promise<boolean> => {
-              const [row] = await execute('SELECT pg_current_xact_id_if_assigned()::text AS xid', []);
-              return xid === undefined || row?.['xid'] === xid;
-            };
-            if (state.ending.end === 'rollback') {
-              // Only a failure makes this look, and an aborted transaction, which cannot answer, is still ours.
-              if (!severed && !(await look().catch(() => true))) throw (state.ended = endedByHandler());
-              throw new RollBack();
-            }
-            const trouble = lent?.trouble() ?? null;
-            if (trouble !== null) throw (state.ended = trouble);
-            if (!(await look())) throw (state.ended = endedByHandler());
-            state.phase = 'commit';
-            crash(`${points}.commit:before`);
-          } catch (error) {
-            if (error instanceof SimulatedCrash) state.crashed = error;
-            throw error;
-          }
+        asked = await this.#body({
+          tx: own,
+          handle: unit.handleOf(own),
+          execute,
+          results,
+          sever: () => {
+            this.#severed = true;
+            return unit.endSession(pid);
+          },
         });
-        crash(`${points}.commit:after`);
-      } catch (error) {
-        if (state.crashed !== null) throw state.crashed;
-        if (error instanceof SimulatedCrash) throw error;
-        // Not told by the error: runners wrap what they pass on, and a severed connection fails the rollback.
-        if (state.ended !== null) return { kind: 'failed', phase: 'body', error: state.ended };
-        if (state.ending === null) return { kind: 'failed', phase: state.phase, error };
-        if (state.ending.end === 'rollback') return { kind: 'ended', value: state.ending.value };
-        return { kind: 'failed', phase: state.phase, error: state.phase === 'body' ? explain(error) : error };
+      } finally {
+        lent?.takeBack();
       }
-      if (state.ending === null) throw new TypeError('The runner resolved without running its function.');
-      return { kind: 'ended', value: state.ending.value };
-    },
+      this.#asked = asked;
+      if (asked.end === 'rollback') {
+        // Only a failure makes this look, and an aborted transaction, which cannot answer, is still ours.
+        if (!this.#severed && !(await isStillOpen(execute, xid).catch(() => true))) this.#refuse(endedByHandler());
+        throw new RollBack();
+      }
+      const trouble = lent?.trouble() ?? null;
+      if (trouble !== null) this.#refuse(trouble);
+      // Fails when the handler swallowed an error that aborted the transaction: the ORM's COMMIT would not tell.
+      if (!(await isStillOpen(execute, xid))) this.#refuse(endedByHandler());
+      this.#phase = 'commit';
+      unit.crash(`${this.#points}.commit:before`);
+    } catch (error) {
+      if (error instanceof SimulatedCrash) this.#crashed = error;
+      throw error;
+    }
+  }
 
-    transaction: (fn) =>
-      runner.transaction(async (tx) => {
-        const execute = executorOf(tx);
-        await prove(execute);
-        return fn(execute);
-      }),
-  };
+  /** After the runner resolved. */
+  result(): UnitOfWorkResult<T> {
+    if (this.#asked === null) throw new TypeError('The runner resolved without running its function.');
+    return { kind: 'ended', value: this.#asked.value };
+  }
+
+  /** After the runner rejected. Throws only for a simulated crash. */
+  resultOf(error: unknown): UnitOfWorkResult<T> {
+    if (this.#crashed !== null) throw this.#crashed;
+    if (error instanceof SimulatedCrash) throw error;
+    const phase = this.#phase;
+    if (this.#refusal !== null) return { kind: 'failed', phase: 'body', error: this.#refusal };
+    if (this.#asked === null) return { kind: 'failed', phase, error };
+    if (this.#asked.end === 'rollback') return { kind: 'ended', value: this.#asked.value };
+    return { kind: 'failed', phase, error: phase === 'body' ? explain(error) : error };
+  }
+
+  #refuse(error: Error): never {
+    this.#refusal = error;
+    throw error;
+  }
+}
+
+interface Opening {
+  readonly results: readonly StatementResult[];
+  /** Of the server's process. */
+  readonly pid: number;
+  /** undefined: the transaction has not written yet. */
+  readonly xid: string | undefined;
+}
+
+/** Runs the first statements, and asks whose session it is: once the handler hangs in a statement, nothing more can be asked. */
+async function runOpening(execute: SqlExecutor, opening: readonly Statement[]): Promise<Opening> {
+  const results: StatementResult[] = [];
+  let session: unknown;
+  for (const { sql, parameters, counted } of opening) {
+    const rows = await execute(counted === true ? `${sql} RETURNING ${SESSION} AS session` : sql, parameters);
+    session = rows[0]?.['session'] ?? session;
+    results.push({ rows: counted === true ? [] : rows, count: rows.length });
+  }
+  session ??= (await execute(`SELECT ${SESSION} AS session`, []))[0]?.['session'];
+  const [pid, xid] = String(session).split(' ') as [string, string | undefined];
+  return { results, pid: Number(pid), xid };
+}
+
+/** Whether this is still the transaction that the runner opened. Rejects in an aborted one. */
+async function isStillOpen(execute: SqlExecutor, xid: string | undefined): Promise<boolean> {
+  const [row] = await execute('SELECT pg_current_xact_id_if_assigned()::text AS xid', []);
+  return xid === undefined || row?.['xid'] === xid;
 }
 
 /** Of the last look before COMMIT. */

@@ -20,7 +20,7 @@ export interface StatementResult {
   readonly rows: readonly Row[];
 }
 
-export interface OpenTransaction<Tx> {
+export interface OpenUnitOfWork<Tx> {
   readonly tx: Tx;
   /** The transaction as the outbox takes it. */
   readonly handle: TransactionHandle;
@@ -56,7 +56,7 @@ export interface UnitOfWork<Tx> {
   /** BEGIN and `opening` in one round trip, then `body`, then what it asks for. Rejects only for a simulated crash. */
   run<T>(
     opening: readonly Statement[],
-    body: (opened: OpenTransaction<Tx>) => Promise<TransactionEnd<T>>,
+    body: (opened: OpenUnitOfWork<Tx>) => Promise<TransactionEnd<T>>,
     options: UnitOfWorkOptions,
   ): Promise<UnitOfWorkResult<T>>;
   /** A plain transaction for Holdfast's own statements. Rejects as the database does. */

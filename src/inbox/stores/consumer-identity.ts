@@ -1,8 +1,8 @@
 /**
- * What the name of a consumer stands for. Marks, parked messages and retries are kept under it: two services that chose the same name,
- * each with a queue of its own, would take each other's messages for duplicates. So the queues of a name are stored at its first
- * start, and whoever comes with another queue is refused, unless it says that it is the same consumer, moved. Broker and retention, which
- * its processes should have alike as well, stand beside them, and who was told others says so.
+ * Guards the name of a consumer. Marks, parked messages and retries are kept under it. Two services with the same name and different queues
+ * would take each other's messages for duplicates. So the queues of a name are stored at the first start. Another queue is refused
+ * later, unless the options say that the consumer has moved. Broker and retention, which all processes of a consumer should have
+ * alike, are stored too; a difference is logged.
  */
 import { HoldfastError } from '../../errors.ts';
 import type { SqlExecutor } from '../../postgres/executor.ts';

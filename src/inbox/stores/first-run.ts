@@ -1,5 +1,5 @@
 /**
- * When a consumer first ran: what an ordered one received before cannot have left a mark here.
+ * When a consumer first ran. What an ordered consumer's queue held before may have been handled by somebody else.
  */
 import type { UnitOfWork } from '../handlers/unit-of-work.ts';
 import type { SuspectStore } from './suspect-store.ts';

@@ -1,6 +1,6 @@
 /**
- * The table `inbox`: one row per message that a consumer has taken charge of. The row commits together with the effect, or
- * together with the row in `parked_delivery`; so one INSERT tells duplicates of both.
+ * The table `inbox`: one row (the mark) for each message that a consumer has taken charge of. The row commits together with the effect, or
+ * together with the row in `parked_delivery`. So one INSERT finds duplicates of both.
  */
 import { readRows } from '../../postgres/own-results.ts';
 import { createHash } from 'node:crypto';

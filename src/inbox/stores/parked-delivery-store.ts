@@ -1,5 +1,5 @@
 /**
- * The table `parked_delivery`: messages whose handling gave up, and, for ordered consumers, those waiting behind them.
+ * The table `parked_delivery`: messages whose handling gave up and, for ordered consumers, those waiting behind them.
  */
 import { readRows } from '../../postgres/own-results.ts';
 import type { SqlExecutor } from '../../postgres/executor.ts';

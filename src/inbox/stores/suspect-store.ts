@@ -1,7 +1,7 @@
 /**
- * The table `delivery_attempt`: attempts marked, in a commit of their own, before they are made. Only messages that came back from a
- * process that died are marked, so the usual message pays nothing. Also holds what is known of the consumer itself, under ids that no
- * message has: when an ordered one first ran, and what its name stands for.
+ * The table `delivery_attempt`: attempts, marked in a commit of their own before they are made. Only messages that came back because a
+ * process died are marked, so the usual message costs nothing. The table also holds what is known of the consumer itself, under ids
+ * that no message has: when an ordered one first ran, and the identity of its name.
  */
 import type { SqlExecutor } from '../../postgres/executor.ts';
 import { quoteIdentifier } from '../../postgres/quoting.ts';

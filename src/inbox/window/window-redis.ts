@@ -1,5 +1,5 @@
 /**
- * Recently seen message ids in Redis, shared by all processes of a consumer. One key an id, which Redis expires.
+ * Recently seen message ids in Redis, shared by all processes of a consumer. Each id is one key, which Redis expires.
  */
 import type { Redis } from 'ioredis';
 import { HoldfastError } from '../../errors.ts';

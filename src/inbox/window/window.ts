@@ -1,6 +1,6 @@
 /**
- * Recently seen message ids, for handlers of kind `window`. The port and its in-memory form; window-redis.ts has the shared one.
- * test/conformance/dedup-window.ts runs the duties against both.
+ * Recently seen message ids, for handlers of kind `window`: the port, and a window in memory. window-redis.ts has a shared one.
+ * test/conformance/dedup-window.ts checks the duties against both.
  */
 import { HoldfastError } from '../../errors.ts';
 import { systemClock, type Clock } from '../../runtime/clock.ts';
