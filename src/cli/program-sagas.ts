@@ -79,14 +79,14 @@ export function addSagaVerbs(shell: Shell): void {
   ofManyRuns(
     verb(saga, 'skip', 'leave out the compensation that a run is stuck at', async () => (await actVerbs()).sagaSkip)
       .argument('[run]', RUN)
-      .argument('[call]', 'the call whose compensating is left out (default: where it is stuck)'),
+      .argument('[call]', 'the call whose compensation is left out (default: where it is stuck)'),
     'required',
   );
   ofManyRuns(
     verb(saga, 'resolve', 'say what became of what a run is stuck at', async () => (await actVerbs()).sagaResolve)
       .argument('[run]', RUN)
       .argument('[call]', "the call (default: where it is stuck); '*': the run as a whole, which then ends")
-      .requiredOption('--as <outcome>', 'done, not-done, or compensated (compensated by hand)')
+      .requiredOption('--as <outcome>', 'done, not-done, or compensated (by hand)')
       .option('--output <json>', 'with done: its output, as JSON, @file, or -'),
     'required',
   );

@@ -2,7 +2,7 @@
  * A client lent to code that is not ours (a handler, a step of a saga) for as long as it runs, inside a transaction of ours.
  *
  * The guest may open transactions of its own, as repositories and ORMs do: within ours they are savepoints. It cannot end ours: its
- * COMMIT would keep the mark without the rest of the effect, its ROLLBACK would compensate the mark and run on outside of any transaction.
+ * COMMIT would keep the mark without the rest of the effect, its ROLLBACK would take back the mark and run on outside of any transaction.
  * What it leaves running behind it (the other branches of a Promise.all that rejected, a call it forgot to await) would else write on
  * the bare connection, or into the transaction of whoever has that connection next. And what it has changed of the session would be
  * there for the next one: the host is told, and destroys the connection.

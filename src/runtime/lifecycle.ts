@@ -26,7 +26,7 @@ export interface Lifecycle<Run> {
 }
 
 interface Call {
-  readonly wish: 'start' | 'stop';
+  readonly asked: 'start' | 'stop';
   readonly hard: AbortController;
   over: boolean;
   done: Promise<void>;
@@ -67,12 +67,12 @@ export function createLifecycle<Run>(parts: LifecycleParts<Run>): Lifecycle<Run>
     }
   }
 
-  function ask(wish: Call['wish']): Call {
+  function ask(asked: Call['asked']): Call {
     const hard = new AbortController();
     // One signal stops many parts; that is no leak to warn of.
     setMaxListeners(0, hard.signal);
-    const call: Call = { wish, hard, over: false, done: tail };
-    call.done = tail.then(() => (wish === 'start' ? begin(call) : end(hard.signal)));
+    const call: Call = { asked, hard, over: false, done: tail };
+    call.done = tail.then(() => (asked === 'start' ? begin(call) : end(hard.signal)));
     const settled = (): void => void (call.over = true);
     tail = call.done.then(settled, settled);
     last = call;
@@ -85,10 +85,10 @@ export function createLifecycle<Run>(parts: LifecycleParts<Run>): Lifecycle<Run>
     },
     use,
     start() {
-      return last?.wish === 'start' ? last.done : ask('start').done;
+      return last?.asked === 'start' ? last.done : ask('start').done;
     },
     async stop({ signal }: StopOptions = {}) {
-      const call = last?.wish === 'stop' && !last.over ? last : ask('stop');
+      const call = last?.asked === 'stop' && !last.over ? last : ask('stop');
       // Whoever stops it a second time, and hard, makes the first stop hard.
       const abort = (): void => call.hard.abort(signal?.reason);
       if (signal?.aborted === true) abort();

@@ -80,7 +80,7 @@ export async function skipCall(
 export interface Resolution {
   /** Null: whatever the run is stuck at. '*': the run as a whole, which then ends as it is resolved. */
   readonly call: string | null;
-  /** done, not done: of a step in doubt. compensated: compensated by hand. */
+  /** done, not done: of a step in doubt. compensated: by hand. */
   readonly as: Settlement;
   /** JSON value, of what is done. */
   readonly output?: unknown;

@@ -123,7 +123,7 @@ async function recordMessage(run: Run, call: NewCall, promise: Promised, context
   const until = definition.kind === 'command' ? { until: run.openRow(context.now) + definition.timeoutMs } : {};
   const state = run.recordCalled({ call: id, kind, step, ...promise, ...until }, input, context.now);
   run.send(message);
-  // Nobody answers an emitted message: it is done when it is written. Told by the next fact, in its place in the journal.
+  // Nobody answers an emitted message: it is done when it is written. Told by the next run event, in its place in the journal.
   if (definition.kind === 'emit')
     run.runEvents.push({ kind: 'attempt', call: state, result: { kind: 'done', output: undefined } });
   return false;
@@ -170,7 +170,7 @@ async function recordChild(run: Run, call: NewCall, promise: Promised, context: 
   return false;
 }
 
-/** A signal of that name, if there is one for it, is promised to the oldest wait without one; told by the next fact. */
+/** A signal of that name, if there is one for it, is promised to the oldest wait without one; told by the next run event. */
 export function takeBufferedSignal(run: Run, name: string): void {
   let left = run.state.signals.reduce((count, each) => count + (each.name === name ? 1 : 0), 0);
   if (left === 0) return;

@@ -271,7 +271,7 @@ export class Engine {
     if (this.#ready.length > 0) this.#wake();
   }
 
-  /** One fact of each run, then a turn of the event loop for all their code, then what it did. */
+  /** One run event of each run, then a turn of the event loop for all their code, then what it did. */
   async #round(ready: readonly Run[]): Promise<void> {
     const context = this.#context();
     const told: Run[] = [];

@@ -1,6 +1,6 @@
 /**
  * Begins what the journal says is intended: attempts of steps and of compensations, checks, fallbacks, transactions. What comes of
- * them goes back to the run as facts.
+ * them goes back to the run as run events.
  */
 import { isHoldfastError } from '../../errors.ts';
 import { passesByItself, classifySqlError, sqlStateOf } from '../../postgres/sql-state.ts';
@@ -32,7 +32,7 @@ export interface StepExecutorOptions {
   readonly random: () => number;
   /** The store's time. */
   readonly now: () => number;
-  /** Takes a fact in, and sees to it that it is looked at. */
+  /** Takes a run event in, and sees to it that it is looked at. */
   readonly tell: (run: Run, runEvent: RunEvent) => void;
   /** Resolves once nothing of the run is in commit or waits for one. */
   readonly quiet: (run: Run) => Promise<void>;

@@ -75,7 +75,7 @@ interface Work<Tx> extends Received {
 }
 
 const SAVEPOINT = 'SAVEPOINT holdfast_call';
-const UNDO = 'ROLLBACK TO SAVEPOINT holdfast_call';
+const ROLLBACK_CALL = 'ROLLBACK TO SAVEPOINT holdfast_call';
 
 /** Rejects with whatever is to fail the delivery; refusals that are answered are no failures. */
 export async function answerMessage<Tx>(
@@ -118,7 +118,7 @@ async function answerCommand<Tx>(work: Work<Tx>, saga: SagaCall): Promise<Answer
   await execute(SAVEPOINT, []);
   const result = await runRefusable(work, saga, { command: null, reply: null });
   const answer = result.kind === 'refused' ? refusal(result.error) : await encodeAnswer(work, result.value);
-  if (result.kind === 'refused') await execute(UNDO, []);
+  if (result.kind === 'refused') await execute(ROLLBACK_CALL, []);
   await settled(handler.topic, () => store.settle(execute, saga, answer.outcome, answer));
   return [answer, answer.outcome];
 }
@@ -158,7 +158,7 @@ async function answerCompensation<Tx>(work: Work<Tx>, saga: SagaCall): Promise<A
   if (record === null) throw movedOn(saga);
   const result = await runRefusable(work, saga, record);
   if (result.kind === 'refused') {
-    await execute(UNDO, []);
+    await execute(ROLLBACK_CALL, []);
     return [refusal(result.error), 'rejected'];
   }
   if (decision.do === 'compensate') await settled(handler.topic, () => store.compensated(execute, saga));

@@ -75,7 +75,7 @@ export class Run {
   messagesKnownAt = -Infinity;
   /** What happened next belongs into the row after the one that is being filled. */
   waitsForRow = false;
-  /** In the list of runs that have facts. */
+  /** In the list of runs that have run events. */
   queued = false;
   /** In the list of runs that have something to commit, or may leave memory. */
   toCommit = false;

@@ -26,7 +26,7 @@ import type { SagaVersion, WorkerStore } from '../store/store.ts';
  */
 const MOST_BYTES = Math.max(32 * 1024 * 1024, Math.floor(getHeapStatistics().heap_size_limit / 16));
 /** Of messages that are in memory and not yet taken in, in bytes. */
-const MOST_MAIL_BYTES = 32 * 1024 * 1024;
+const MOST_RUN_MESSAGE_BYTES = 32 * 1024 * 1024;
 
 export interface LeaseSessionOptions {
   readonly store: WorkerStore;
@@ -196,7 +196,7 @@ export async function openLeaseSession(options: LeaseSessionOptions): Promise<Le
     engine.crowd(bytes <= 0);
     const open = bytes > 0 ? room() : 0;
     const taken = engine.lookingForMessages();
-    const runMessageBytes = Math.max(0, MOST_MAIL_BYTES - engine.runMessageBytes);
+    const runMessageBytes = Math.max(0, MOST_RUN_MESSAGE_BYTES - engine.runMessageBytes);
     // What came before a timer was due is told before it: so the look begins after that, and the timer is told after the look.
     const lookedAt = now();
     const timers = engine.takeTimers(lookedAt);

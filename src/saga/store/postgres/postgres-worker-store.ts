@@ -42,7 +42,7 @@ export type PostgresWorkerStore = WorkerStore & { open(): Promise<void>; close()
 const CLAIM_CHUNK = 200;
 /** Of journals and run messages that one statement loads, about, in bytes. */
 const CLAIM_BYTES = 32 * 1024 * 1024;
-const MAIL_BYTES = 32 * 1024 * 1024;
+const RUN_MESSAGE_BYTES = 32 * 1024 * 1024;
 const LARGEST_JOURNAL_BYTES = 128 * 1024 * 1024;
 /** How long a takeover waits for a commit under way before it goes on with the next worker, in milliseconds. */
 const TAKEOVER_LOCK_MS = 300;
@@ -308,7 +308,7 @@ export function createPostgresWorkerStore(options: PostgresWorkerStoreOptions): 
       }
     },
 
-    async collect(workerId, { sagas, limit, taken, room, runMessageBytes = MAIL_BYTES, due = [] }) {
+    async collect(workerId, { sagas, limit, taken, room, runMessageBytes = RUN_MESSAGE_BYTES, due = [] }) {
       const pending = await rows<PendingRunMessage>(
         `SELECT id, saga_id, held, body, bytes, at, false AS due
          FROM ${s}.pending_saga_mail($1, $2::text[], $3::int[], $4::bigint[], ${RUN_MESSAGE_PAGE}, $5)
