@@ -15,7 +15,7 @@ export interface Broker {
 const PARTITIONS = 8;
 
 /** Much shorter than one would have them in earnest, so that messages of a killed process come again within two seconds. */
-const IMPATIENT = { lockDurationMs: 1_500, stalledIntervalMs: 500 } as const;
+const IMPATIENT = { lockDuration: 1_500, stalledInterval: 500 } as const;
 
 export function openTransport({ kind, url }: Broker, onError: (error: Error) => void): Transport {
   const options = { connection: url, queues: { orders: { partitions: PARTITIONS } }, ...IMPATIENT, onError };

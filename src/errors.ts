@@ -88,10 +88,10 @@ export type ErrorCode = keyof typeof ERROR_CODES;
 
 export interface HoldfastErrorOptions {
   /** What the reader can do about it, in one sentence. */
-  readonly advice?: string;
+  readonly advice?: string | undefined;
   readonly cause?: unknown;
   /** Facts for programs: names, limits, sizes. Never payloads. */
-  readonly details?: Readonly<Record<string, unknown>>;
+  readonly details?: Readonly<Record<string, unknown>> | undefined;
 }
 
 /** The one error class of Holdfast. `code` is stable; `message` ends with the advice. */

@@ -22,14 +22,7 @@ export type { ExactNumbers } from './message/exact-json.ts';
 export { decodePayload } from './message/decode.ts';
 
 export type { Act } from './postgres/audit.ts';
-export {
-  openDatabase,
-  type Database,
-  type DatabaseOptions,
-  type DedicatedConnectionOptions,
-  type TimeLimit,
-  type TransactionOptions,
-} from './postgres/database.ts';
+export { openDatabase, type Database, type DatabaseOptions, type TransactionOptions } from './postgres/database.ts';
 export type {
   KyselyTransactionHandle,
   PgClientHandle,
@@ -109,7 +102,12 @@ export {
   type On,
 } from './inbox/handlers/handler.ts';
 export { fingerprintOf } from './inbox/idempotency/fingerprint.ts';
-export { idempotent, pruneIdempotencyKeys, type IdempotentOptions } from './inbox/idempotency/idempotency.ts';
+export {
+  idempotent,
+  pruneIdempotencyKeys,
+  type IdempotentOptions,
+  type PruneKeysOptions,
+} from './inbox/idempotency/idempotency.ts';
 export type { Runner } from './inbox/handlers/runner-unit-of-work.ts';
 export { createMemoryWindow, type DedupWindow, type MemoryWindowOptions } from './inbox/window/window.ts';
 export { createRedisWindow, type RedisWindowConnection, type RedisWindowOptions } from './inbox/window/window-redis.ts';
@@ -152,7 +150,7 @@ export { createSagas, type HandleOf, type Sagas, type SagasOptions, type SagaSig
 export type { CancelAnswer, CancelOptions, ResultOptions, RunHandle } from './saga/client/run-handle.ts';
 export type { StartOptions } from './saga/client/start-request.ts';
 export type { WorkerProgress } from './saga/worker/worker-core.ts';
-export { createWorker, SAGA_CRASH_POINTS, type Worker, type WorkerOptions } from './saga/worker/worker.ts';
+export { createWorker, type Worker, type WorkerOptions } from './saga/worker/worker.ts';
 export { checkReplay, type CheckReplayOptions, type ReplayVerdict } from './saga/replay/check-replay.ts';
 export { parseHistory, readHistories, type History, type ReadHistoriesOptions } from './saga/journal/histories.ts';
 export {
@@ -268,7 +266,6 @@ export type {
 export type { PendingRunMessage, RunDetails, RunFilter, RunSummary } from './operations/sagas/sagas.ts';
 
 export type { Duration, DurationUnit } from './runtime/duration.ts';
-export type { Clock } from './runtime/clock.ts';
 export type { LogLevel } from './runtime/json-logger.ts';
 export type { Logger } from './runtime/log.ts';
 export type { Counter, Gauge, Histogram, Labels, Metrics } from './runtime/metrics.ts';

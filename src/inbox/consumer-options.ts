@@ -67,10 +67,11 @@ export interface CommonConsumerOptions {
   readonly outbox?: OutboxPort | undefined;
   readonly log?: Logger | undefined;
   readonly metrics?: Metrics | undefined;
+  /** @internal A seam of tests. */
   readonly clock?: Clock | undefined;
-  /** Gives numbers in [0, 1). */
+  /** @internal A seam of tests. */
   readonly random?: (() => number) | undefined;
-  /** For tests; see INBOX_CRASH_POINTS. */
+  /** @internal A seam of tests. */
   readonly crashPoint?: CrashPoint | undefined;
 }
 

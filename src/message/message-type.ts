@@ -37,11 +37,11 @@ export interface MessageOptions<Schema extends StandardSchemaV1> {
   /** Any Standard Schema: Zod, Valibot, ArkType, or your own. It may validate asynchronously. */
   readonly schema: Schema;
   /** Messages of one key keep their order. Gets the validated payload. Without it, no order is kept. */
-  readonly key?: (payload: StandardSchemaV1.InferOutput<Schema>) => string;
+  readonly key?: ((payload: StandardSchemaV1.InferOutput<Schema>) => string) | undefined;
   /** The version of the payload's shape, from 1 on (the default). Raise it with an upcast when old messages no longer fit the schema. */
-  readonly version?: number;
+  readonly version?: number | undefined;
   /** For each older version that can still be on its way: how to turn it into the next one. */
-  readonly upcast?: Readonly<Record<number, Upcast>>;
+  readonly upcast?: Readonly<Record<number, Upcast>> | undefined;
   /**
    * How the reader is given numbers that a double would alter, such as 9007199254740993 from another language; all others stay
    * numbers. 'text': as they are written. 'bigint': whole ones as BigInt, others as text. So write `z.coerce.bigint()` or

@@ -44,22 +44,26 @@ export interface SagasConfig {
 }
 
 export interface HoldfastConfig {
-  readonly database?: {
-    /** postgres:// URL. Default: the PG* variables of the environment, as psql has them. */
-    readonly url?: string | undefined;
-    /** Most connections of the pool, beside two for each subscription and shard. Default 5. */
-    readonly max?: number | undefined;
-  };
+  readonly database?:
+    | {
+        /** postgres:// URL. Default: the PG* variables of the environment, as psql has them. */
+        readonly url?: string | undefined;
+        /** Most connections of the pool, beside two for each subscription and shard. Default 5. */
+        readonly max?: number | undefined;
+      }
+    | undefined;
   /** Schema of the Holdfast tables. Default 'holdfast'. */
   readonly schema?: string | undefined;
   /** Whose tables these are, such as 'production': a copy of them is refused. Default: known by cluster and database. */
   readonly environment?: string | undefined;
-  readonly redis?: {
-    /** redis:// or rediss:// URL. */
-    readonly url?: string | undefined;
-    /** Prefix of the Redis keys of queues, the same for all that publish and consume. Default 'holdfast'. */
-    readonly prefix?: string | undefined;
-  };
+  readonly redis?:
+    | {
+        /** redis:// or rediss:// URL. */
+        readonly url?: string | undefined;
+        /** Prefix of the Redis keys of queues, the same for all that publish and consume. Default 'holdfast'. */
+        readonly prefix?: string | undefined;
+      }
+    | undefined;
   /** What carries messages. Default 'redis' when there is a Redis URL. */
   readonly transport?: Transport | TransportName | undefined;
   /** Transports that subscriptions call by name. */
@@ -71,16 +75,20 @@ export interface HoldfastConfig {
   readonly sagas?: string | SagasConfig | undefined;
   /** Where /livez, /readyz and /metrics are. Default port 9464 on all addresses; false: nowhere. */
   readonly http?: { readonly host?: string | undefined; readonly port?: number | undefined } | false | undefined;
-  readonly log?: {
-    /** Default 'info'. */
-    readonly level?: LogLevel | undefined;
-    /** Default 'pretty' on a terminal, 'json' elsewhere. */
-    readonly format?: 'pretty' | 'json' | undefined;
-  };
-  readonly shutdown?: {
-    /** How long work in flight may take after SIGTERM before it is cut off. Default '25s'. */
-    readonly deadline?: Duration | undefined;
-  };
+  readonly log?:
+    | {
+        /** Default 'info'. */
+        readonly level?: LogLevel | undefined;
+        /** Default 'pretty' on a terminal, 'json' elsewhere. */
+        readonly format?: 'pretty' | 'json' | undefined;
+      }
+    | undefined;
+  readonly shutdown?:
+    | {
+        /** How long work in flight may take after SIGTERM before it is cut off. Default '25s'. */
+        readonly deadline?: Duration | undefined;
+      }
+    | undefined;
 }
 
 /** Gives a configuration its type: `export default defineConfig({ … })`. It is checked when it is loaded. */

@@ -45,9 +45,14 @@ export interface TimeLimit {
   readonly timeoutMs?: number | undefined;
 }
 
-export interface TransactionOptions extends TimeLimit {
+/** How {@link Database.transaction} begins. */
+export interface TransactionOptions {
+  /** @defaultValue what the server has set: 'read committed', unless it was changed */
   readonly isolation?: 'read committed' | 'repeatable read' | 'serializable' | undefined;
+  /** @defaultValue false */
   readonly readOnly?: boolean | undefined;
+  /** @internal As in TimeLimit. */
+  readonly timeoutMs?: number | undefined;
 }
 
 export interface DedicatedConnectionOptions {
@@ -68,16 +73,23 @@ export interface Database {
   query<R extends pg.QueryResultRow = pg.QueryResultRow>(
     text: string,
     values?: readonly unknown[],
-    limit?: TimeLimit,
+  ): Promise<pg.QueryResult<R>>;
+  /** @internal With another limit. */
+  query<R extends pg.QueryResultRow = pg.QueryResultRow>(
+    text: string,
+    values: readonly unknown[] | undefined,
+    limit: TimeLimit | undefined,
   ): Promise<pg.QueryResult<R>>;
   /** One connection for several statements. It is destroyed, not reused, if `fn` failed with an error of the connection. */
-  withConnection<T>(fn: (client: pg.PoolClient) => Promise<T>, limit?: TimeLimit): Promise<T>;
+  withConnection<T>(fn: (client: pg.PoolClient) => Promise<T>): Promise<T>;
+  /** @internal In a given time. */
+  withConnection<T>(fn: (client: pg.PoolClient) => Promise<T>, limit: TimeLimit | undefined): Promise<T>;
   /**
    * BEGIN, `fn`, COMMIT; ROLLBACK when `fn` rejects. Never retries. Rejects with HF_COMMIT_IN_DOUBT when the connection broke
    * after COMMIT was sent: the transaction may have been committed.
    */
   transaction<T>(fn: (client: pg.PoolClient) => Promise<T>, options?: TransactionOptions): Promise<T>;
-  /** A connected client outside the pool, with the same settings; the caller ends it. */
+  /** @internal A connected client outside the pool, with the same settings; the caller ends it. */
   dedicatedConnection(options: DedicatedConnectionOptions): Promise<pg.Client>;
   /** Ends the pool, unless it was given. Idempotent. */
   close(): Promise<void>;
@@ -107,7 +119,7 @@ export function openDatabase(options: DatabaseOptions = {}): Database {
         { timeoutMs: limit.timeoutMs ?? QUERY_TIMEOUT_MS },
       );
     },
-    async withConnection(fn, { timeoutMs } = {}) {
+    async withConnection<T>(fn: (client: pg.PoolClient) => Promise<T>, { timeoutMs }: TimeLimit = {}): Promise<T> {
       return withConnection(pool, (client) => cutAfter({ pool, client }, timeoutMs, () => fn(client)));
     },
     async transaction(fn, transactionOptions = {}) {

@@ -31,16 +31,16 @@ export interface RelayOptions {
   readonly database: Database;
   readonly subscriptions: readonly SubscriptionOptions[];
   /** Names this process in leases; default host name, process id and a random part. Two relays must never share it. */
-  readonly owner?: string;
-  /** Default: silent. */
-  readonly log?: Logger;
-  readonly metrics?: Metrics;
-  /** For tests. */
-  readonly clock?: Clock;
-  /** For tests. */
-  readonly random?: () => number;
-  /** For tests. */
-  readonly crashPoint?: CrashPoint;
+  readonly owner?: string | undefined;
+  /** @defaultValue silent */
+  readonly log?: Logger | undefined;
+  readonly metrics?: Metrics | undefined;
+  /** @internal A seam of tests. */
+  readonly clock?: Clock | undefined;
+  /** @internal A seam of tests. */
+  readonly random?: (() => number) | undefined;
+  /** @internal A seam of tests. */
+  readonly crashPoint?: CrashPoint | undefined;
 }
 
 export interface Relay extends Service {

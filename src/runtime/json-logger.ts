@@ -12,9 +12,9 @@ export const LOG_SETTINGS = { base: null, serializers: { err: serializeError, er
 
 export interface JsonLoggerOptions {
   /** Default `info`. */
-  readonly level?: LogLevel;
+  readonly level?: LogLevel | undefined;
   /** Where lines go. Default: stdout. */
-  readonly stream?: { write(line: string): unknown };
+  readonly stream?: { write(line: string): unknown } | undefined;
 }
 
 export function createJsonLogger({ level = 'info', stream = process.stdout }: JsonLoggerOptions = {}): Logger {

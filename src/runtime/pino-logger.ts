@@ -12,11 +12,11 @@ export type { LogLevel };
 
 export interface LoggerOptions {
   /** Default `info`. */
-  readonly level?: LogLevel;
+  readonly level?: LogLevel | undefined;
   /** One line for people, with fields behind the message, instead of JSON. Default: whether stdout is a terminal. */
-  readonly pretty?: boolean;
+  readonly pretty?: boolean | undefined;
   /** Where lines go. Default: stdout. */
-  readonly stream?: { write(line: string): unknown };
+  readonly stream?: { write(line: string): unknown } | undefined;
 }
 
 export function createLogger(options: LoggerOptions = {}): Logger {

@@ -30,11 +30,11 @@ export const RECONNECT: RetryPolicy = { attempts: Infinity, baseMs: 100, capMs: 
 /** What users write; what they leave out comes from the defaults of the place it is for. */
 export interface RetryOptions {
   /** How often the work is done at most, the first time included; 1 means no retry. */
-  readonly attempts?: number;
-  readonly base?: Duration;
-  readonly cap?: Duration;
-  readonly factor?: number;
-  readonly within?: Duration;
+  readonly attempts?: number | undefined;
+  readonly base?: Duration | undefined;
+  readonly cap?: Duration | undefined;
+  readonly factor?: number | undefined;
+  readonly within?: Duration | undefined;
 }
 
 export type RetryDecision =

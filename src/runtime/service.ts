@@ -4,7 +4,7 @@
 
 export interface StopOptions {
   /** Soft until this aborts, then hard: work in flight is aborted and what is not finished stays for a later run. */
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /**

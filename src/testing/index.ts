@@ -2,6 +2,11 @@
 export type { MemoryTx } from './saga/memory-transactions.ts';
 export type { TestStore } from './saga/memory-saga-store.ts';
 export { createManualClock, type ManualClock } from './manual-clock.ts';
+export { withSeams, type Seams } from './seams.ts';
+export type { Clock } from '../runtime/clock.ts';
+export type { CrashPoint } from '../runtime/crash-point.ts';
+export { INBOX_CRASH_POINTS } from '../inbox/handlers/unit-of-work.ts';
+export { SAGA_CRASH_POINTS } from '../saga/worker/worker.ts';
 export { startPostgres, type PostgresOptions, type PostgresServer, type PostgresStopMode } from './servers/postgres.ts';
 export { startRedis, type RedisOptions, type RedisServer } from './servers/redis.ts';
 export {

@@ -21,11 +21,11 @@ import { settledOrAborted, transportOf, untilStopped } from './shared.ts';
 /** Ways to make it fail; all are looked at on every call, so a test may change them as it goes. */
 export interface MemoryFaults {
   /** Awaited before a batch is taken (and by `check`, with an empty batch). Rejecting means the broker is away; never settling, that it hangs. */
-  publish?: (batch: readonly OutboundMessage[]) => void | Promise<void>;
+  publish?: ((batch: readonly OutboundMessage[]) => void | Promise<void>) | undefined;
   /** Returns an error for a message that the broker is to refuse. `permanent` is true unless the error has `permanent: false`. */
   refuse?: (message: OutboundMessage) => (Error & { readonly permanent?: boolean }) | undefined;
   /** Like `publish`, but after the batch was taken: the acknowledgement is lost. */
-  acknowledge?: (batch: readonly OutboundMessage[]) => void | Promise<void>;
+  acknowledge?: ((batch: readonly OutboundMessage[]) => void | Promise<void>) | undefined;
 }
 
 /** What transports of one process can share, so that each can be closed on its own. */
@@ -38,10 +38,10 @@ export interface MemoryBroker {
 
 export interface MemoryTransportOptions {
   /** Default one of its own. */
-  readonly broker?: MemoryBroker;
-  /** What `later` is measured by. Default the system's. */
-  readonly clock?: Clock;
-  readonly faults?: MemoryFaults;
+  readonly broker?: MemoryBroker | undefined;
+  /** @internal A seam of tests: what `later` is measured by. */
+  readonly clock?: Clock | undefined;
+  readonly faults?: MemoryFaults | undefined;
 }
 
 /** How long a message waits whose handler threw instead of giving a verdict. */

@@ -77,7 +77,7 @@ export interface ReceiveOptions {
   /** Deliver messages of one key one at a time, in the order they were published. */
   readonly ordered: boolean;
   /** Who alone is to read the destination: one database, for the replies to its sagas. Another one shows in `look`. */
-  readonly owner?: string;
+  readonly owner?: string | undefined;
 }
 
 /** Something about a destination in the broker that people should know. */
@@ -119,7 +119,7 @@ export interface QueueState {
  */
 export interface Receiver {
   start(): Promise<void>;
-  stop(options?: { readonly signal?: AbortSignal }): Promise<void>;
+  stop(options?: { readonly signal?: AbortSignal | undefined }): Promise<void>;
   /**
    * Asks the broker how the destination stands, while the receiver runs. Rejects with HF_TRANSPORT_UNAVAILABLE and the reason when the
    * broker cannot be reached, refuses to hand out, or has not answered when `signal` aborts. Leaves nothing behind that waits for it.

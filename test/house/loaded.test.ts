@@ -87,7 +87,7 @@ it("import 'holdfast' loads nothing that not every service needs, and making its
 it('what publishes, and what reads runs, brings its own', async () => {
   const loaded = await packagesLoadedBy(
     ...evaluated(`
-      const transport = holdfast.bullmqTransport({ connection: 'redis://127.0.0.1:1', publishTimeoutMs: 100 });
+      const transport = holdfast.bullmqTransport({ connection: 'redis://127.0.0.1:1', publishTimeout: 100 });
       await transport.publisher().check({ signal: AbortSignal.timeout(30_000) }).catch(() => {});
       await transport.close();
       const database = holdfast.openDatabase({ url: 'postgres://127.0.0.1:1/none' });

@@ -95,7 +95,7 @@ describe('the doctor', () => {
 });
 
 it('a publisher says so, too', async () => {
-  const transport = bullmqTransport({ connection: server.url.replace('redis:', 'rediss:'), publishTimeoutMs: 500 });
+  const transport = bullmqTransport({ connection: server.url.replace('redis:', 'rediss:'), publishTimeout: 500 });
   onTestFinished(() => transport.close());
   await expect(transport.publisher().check({ signal: NEVER })).rejects.toMatchObject({
     code: 'HF_TRANSPORT_UNAVAILABLE',

@@ -62,7 +62,7 @@ describe('doctor', () => {
     const holder = new Client({ connectionString: test.url, application_name: 'report' });
     await holder.connect();
     await holder.query('BEGIN; SELECT pg_current_xact_id()');
-    const { findings } = await doctor(database, { longTransactionMs: 0 });
+    const { findings } = await doctor(database, { longTransaction: 0 });
     expect(findings.find(({ check }) => check === 'postgres.long-transaction')?.what).toMatch(/report/);
     await holder.end();
     expect(names((await doctor(database)).findings)).not.toContain('warn postgres.long-transaction');

@@ -86,7 +86,7 @@ export async function pruneInbox<Tx>(
   };
   await chunks((execute) => context.inbox.prune(execute, context.retentionMs, CHUNK));
   await chunks((execute) =>
-    pruneIdempotencyKeys(execute, { olderThanMs: idempotencyRetentionMs, limit: CHUNK, schema: context.work.schema }),
+    pruneIdempotencyKeys(execute, { olderThan: idempotencyRetentionMs, limit: CHUNK, schema: context.work.schema }),
   );
   const before = pruned;
   const strays = { reason: PARK_REASONS.noRun, olderThanMs: context.retentionMs, most: MOST_STRAYS, limit: CHUNK };

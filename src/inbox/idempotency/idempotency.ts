@@ -8,6 +8,7 @@ import { assertStorableText } from '../../message/text.ts';
 import { toExecutor, type Row, type SqlExecutor, type TransactionHandle } from '../../postgres/executor.ts';
 import { assertSchemaName, DEFAULT_SCHEMA, quoteIdentifier } from '../../postgres/quoting.ts';
 import { sqlStateOf } from '../../postgres/sql-state.ts';
+import { parseDuration, type Duration } from '../../runtime/duration.ts';
 import { refuseUnknownOptions } from '../../runtime/options.ts';
 import { readBeside } from './answer-beside.ts';
 
@@ -169,15 +170,33 @@ function assertText(value: string, name: string): void {
   }
 }
 
-/** Deletes up to `limit` keys older than `olderThanMs`; resolves with how many. Consumers call it; so can a job of your own. */
+/** What {@link pruneIdempotencyKeys} deletes. */
+export interface PruneKeysOptions {
+  readonly olderThan: Duration;
+  /**
+   * Most keys that one call deletes.
+   *
+   * @defaultValue 1000
+   */
+  readonly limit?: number | undefined;
+  /** @defaultValue 'holdfast' */
+  readonly schema?: string | undefined;
+}
+
+/**
+ * Deletes keys that are old enough, up to a limit; resolves with how many. Consumers do so by themselves; a service without one calls it
+ * now and then.
+ *
+ * @throws HoldfastError HF_DURATION
+ * @example
+ * const execute: SqlExecutor = async (sql, parameters) => (await pool.query(sql, [...parameters])).rows;
+ * const pruned = await pruneIdempotencyKeys(execute, { olderThan: '24h' });
+ */
 export async function pruneIdempotencyKeys(
   execute: SqlExecutor,
-  {
-    olderThanMs,
-    limit = 1_000,
-    schema = DEFAULT_SCHEMA,
-  }: { readonly olderThanMs: number; readonly limit?: number; readonly schema?: string },
+  { olderThan, limit = 1_000, schema = DEFAULT_SCHEMA }: PruneKeysOptions,
 ): Promise<number> {
+  const olderThanMs = parseDuration(olderThan, 'pruneIdempotencyKeys.olderThan');
   const table = `${quoteIdentifier(assertSchemaName(schema))}.idempotency_key`;
   const rows = await execute(
     `WITH old AS (

@@ -25,6 +25,7 @@ export interface MemoryWindowOptions {
   readonly size?: number | undefined;
   /** How long an id is kept. Default '1h'. */
   readonly ttl?: Duration | undefined;
+  /** @internal A seam of tests. */
   readonly clock?: Clock | undefined;
 }
 

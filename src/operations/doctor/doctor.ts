@@ -3,7 +3,9 @@
  * finding says what to do.
  */
 import type { Database } from '../../postgres/database.ts';
+import { parseDuration } from '../../runtime/duration.ts';
 import { migrationStatus } from '../../postgres/migrator.ts';
+import { refuseUnknownOptions } from '../../runtime/options.ts';
 import { checkServer, checkSessions, checkTables } from './doctor-postgres.ts';
 import { checkOwnQueues } from './doctor-queues.ts';
 import { checkRoles } from './doctor-roles.ts';
@@ -20,10 +22,11 @@ export interface Diagnosis {
 
 /** Rejects only when the database cannot be asked at all: HF_DATABASE_UNAVAILABLE, HF_PERMISSION. */
 export async function doctor(database: Database, options: DoctorOptions = {}): Promise<Diagnosis> {
+  refuseUnknownOptions(options, ['redisUrls', 'redisPrefix', 'longTransaction'], 'doctor');
   const settled = {
-    ...options,
+    redisPrefix: options.redisPrefix,
     redisUrls: options.redisUrls ?? [],
-    longTransactionMs: options.longTransactionMs ?? 300_000,
+    longTransactionMs: parseDuration(options.longTransaction ?? '5m', 'doctor.longTransaction'),
   };
   const schema = await checkSchema(database, settled);
   const findings: Finding[] = [...schema];

@@ -2,6 +2,7 @@
  * What the doctor finds, and what a check is.
  */
 import type { Database } from '../../postgres/database.ts';
+import type { Duration } from '../../runtime/duration.ts';
 
 export interface Finding {
   /** error: something is broken or will lose messages. warn: it will hurt. note: worth knowing. */
@@ -14,14 +15,25 @@ export interface Finding {
 
 export interface DoctorOptions {
   /** Redis servers that carry messages. */
-  readonly redisUrls?: readonly string[];
-  /** Prefix of their queues. Default 'holdfast'. */
-  readonly redisPrefix?: string;
-  /** Age from which an open transaction counts as a burden, in milliseconds. Default 5 minutes. */
-  readonly longTransactionMs?: number;
+  readonly redisUrls?: readonly string[] | undefined;
+  /**
+   * Prefix of their queues.
+   *
+   * @defaultValue 'holdfast'
+   */
+  readonly redisPrefix?: string | undefined;
+  /**
+   * Age from which an open transaction counts as a burden.
+   *
+   * @defaultValue '5m'
+   */
+  readonly longTransaction?: Duration | undefined;
 }
 
 /** With defaults. */
-export type SettledOptions = Required<Omit<DoctorOptions, 'redisPrefix'>> & Pick<DoctorOptions, 'redisPrefix'>;
+export interface SettledOptions extends Pick<DoctorOptions, 'redisPrefix'> {
+  readonly redisUrls: readonly string[];
+  readonly longTransactionMs: number;
+}
 
 export type Check = (database: Database, options: SettledOptions) => Promise<readonly Finding[]>;

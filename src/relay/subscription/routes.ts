@@ -14,7 +14,7 @@ export interface Route {
   /** The destination: name of a queue. */
   readonly to: string;
   /** Messages name their key's predecessor, so that an `ordered` consumer can hold one back that came too early. Default false. */
-  readonly ordered?: boolean;
+  readonly ordered?: boolean | undefined;
 }
 
 export interface Destination {

@@ -74,7 +74,7 @@ export interface SagaTest {
   /** Until nothing goes on any more without the clock. Rejects with HF_TEST_UNSETTLED, and with mistakes that scripts have made. */
   settle(): Promise<void>;
   /** Moves the clock on until every run has ended or is stuck; default within '365d'. Rejects with HF_RESULT_TIMEOUT. */
-  finish(options?: { readonly within?: Duration }): Promise<void>;
+  finish(options?: { readonly within?: Duration | undefined }): Promise<void>;
   /** For scripts that take their time: ends when the clock has been moved so far. */
   sleep(duration: Duration): Promise<void>;
   /** The next attempt of a step, or those that `options` say, fails or hangs; of a command: its participant. */
@@ -82,7 +82,7 @@ export interface SagaTest {
   /** The same for its compensation. */
   failCompensation(name: string, failure: Failure, options?: FailOptions): void;
   /** The worker dies when it passes this point (see SAGA_CRASH_POINTS) so many times from now on; default 1. */
-  crashAt(point: string, options?: { readonly occurrence?: number }): void;
+  crashAt(point: string, options?: { readonly occurrence?: number | undefined }): void;
   /** The worker dies now. Another one takes over when the lease has ended. */
   crash(): Promise<void>;
   /** Another worker takes over now: after a crash without waiting for the lease, or in place of the one that lives. */

@@ -20,11 +20,11 @@ export type PostgresStopMode = 'fast' | 'immediate';
 
 export interface PostgresOptions {
   /** Server settings; they override the defaults of this file. */
-  readonly settings?: Readonly<Record<string, string>>;
+  readonly settings?: Readonly<Record<string, string>> | undefined;
   /** The folder of `postgres` and `initdb` to use instead of looking for one. */
-  readonly binDir?: string;
+  readonly binDir?: string | undefined;
   /** Keep fsync and full_page_writes on, as in production. Default false: faster, and safe unless the machine crashes. */
-  readonly durable?: boolean;
+  readonly durable?: boolean | undefined;
 }
 
 export interface PostgresServer {

@@ -16,7 +16,7 @@ import { launch, tailOf, type ServerProcess } from './server-process.ts';
 
 export interface RedisOptions {
   /** More command line arguments, for example ['--maxmemory', '8mb']. */
-  readonly args?: readonly string[];
+  readonly args?: readonly string[] | undefined;
 }
 
 export interface RedisServer {

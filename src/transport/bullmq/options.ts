@@ -3,6 +3,7 @@
  */
 import type { JobsOptions } from 'bullmq';
 import { HoldfastError } from '../../errors.ts';
+import { parseDuration, type Duration } from '../../runtime/duration.ts';
 import { safeHook } from '../../runtime/observers.ts';
 import { refuseUnknownOptions } from '../../runtime/options.ts';
 import { throttleErrors } from '../throttle-errors.ts';
@@ -14,28 +15,48 @@ export interface QueueLayout {
    * Number of BullMQ queues that carry the destination, 1 to 1024. Default 1. An ordered receiver runs one delivery a partition,
    * so this is the most it can do at once. Changing it moves keys to other queues: drain the destination first.
    */
-  readonly partitions?: number;
+  readonly partitions?: number | undefined;
 }
 
 /** Options that both BullMQ transports have. */
 export interface BullmqOptions {
   /** Layout of destinations that need more than one partition. */
-  readonly queues?: Readonly<Record<string, QueueLayout>>;
-  /** How long a delivery belongs to its consumer without a sign of life, in milliseconds; renewed at half of it. Default 30000. */
-  readonly lockDurationMs?: number;
-  /** How often to look for deliveries of dead consumers, in milliseconds. They come again after at most lockDurationMs + 2 * this. Default 15000. */
-  readonly stalledIntervalMs?: number;
-  /** How long the broker may take to answer one chunk of a batch, or to be connected to, in milliseconds. Default 5000. */
-  readonly publishTimeoutMs?: number;
-  /** Forget a message once it is done. `false` keeps all of them, a number that many. Default true. */
-  readonly removeOnComplete?: boolean | number;
-  /** A message whose envelope is larger than this many bytes is refused for good. Default 256 MiB, below what either broker can store. */
-  readonly maxMessageBytes?: number;
+  readonly queues?: Readonly<Record<string, QueueLayout>> | undefined;
+  /**
+   * How long a delivery belongs to its consumer without a sign of life; renewed at half of it.
+   *
+   * @defaultValue '30s'
+   */
+  readonly lockDuration?: Duration | undefined;
+  /**
+   * How often to look for deliveries of dead consumers. They come again after at most `lockDuration` + 2 * this.
+   *
+   * @defaultValue '15s'
+   */
+  readonly stalledInterval?: Duration | undefined;
+  /**
+   * How long the broker may take to answer one chunk of a batch, or to be connected to.
+   *
+   * @defaultValue '5s'
+   */
+  readonly publishTimeout?: Duration | undefined;
+  /**
+   * Forget a message once it is done. `false` keeps all of them, a number that many.
+   *
+   * @defaultValue true
+   */
+  readonly removeOnComplete?: boolean | number | undefined;
+  /**
+   * A message whose envelope is larger than this many bytes is refused for good.
+   *
+   * @defaultValue 256 MiB, below what either broker can store
+   */
+  readonly maxMessageBytes?: number | undefined;
   /**
    * Told about failures in the background, which have no caller: lost connections, rejected handlers, unsafe broker settings. One that
    * comes again and again is told at once, then after 2 s, 4 s and so on, up to every 10 minutes.
    */
-  readonly onError?: (error: Error) => void;
+  readonly onError?: ((error: Error) => void) | undefined;
 }
 
 /** The same, checked and with defaults. */
@@ -51,9 +72,9 @@ export interface BullmqSettings {
 
 export const BULLMQ_OPTIONS = [
   'queues',
-  'lockDurationMs',
-  'stalledIntervalMs',
-  'publishTimeoutMs',
+  'lockDuration',
+  'stalledInterval',
+  'publishTimeout',
   'removeOnComplete',
   'maxMessageBytes',
   'onError',
@@ -86,21 +107,19 @@ export function resolveBullmqOptions(options: BullmqOptions, where: string): Bul
     assertDestination(destination);
     layouts.set(destination, partitions);
   }
-  const positive = (
-    name: 'lockDurationMs' | 'stalledIntervalMs' | 'publishTimeoutMs' | 'maxMessageBytes',
-    fallback: number,
-  ): number => {
-    const value = options[name] ?? fallback;
+  const positive = (name: string, value: number): number => {
     if (Number.isFinite(value) && value > 0) return value;
-    throw new HoldfastError('HF_CONFIG', `${where}: ${name} is ${value}.`, { advice: 'Give a positive number.' });
+    throw new HoldfastError('HF_CONFIG', `${where}: ${name} is ${value}.`, { advice: 'Give what is more than 0.' });
   };
+  const duration = (name: 'lockDuration' | 'stalledInterval' | 'publishTimeout', fallback: Duration): number =>
+    positive(name, parseDuration(options[name] ?? fallback, `${where}: ${name}`));
   return {
     partitionsOf: (destination) => layouts.get(destination) ?? 1,
-    lockDurationMs: positive('lockDurationMs', 30_000),
-    stalledIntervalMs: positive('stalledIntervalMs', 15_000),
-    publishTimeoutMs: positive('publishTimeoutMs', 5000),
+    lockDurationMs: duration('lockDuration', '30s'),
+    stalledIntervalMs: duration('stalledInterval', '15s'),
+    publishTimeoutMs: duration('publishTimeout', '5s'),
     jobOptions: { ...FOREIGN_RETRIES, removeOnComplete: options.removeOnComplete ?? true },
-    maxMessageBytes: positive('maxMessageBytes', 256 * 1024 * 1024),
+    maxMessageBytes: positive('maxMessageBytes', options.maxMessageBytes ?? 256 * 1024 * 1024),
     onError: throttleErrors(safeHook(options.onError, 'onError of a transport')),
   };
 }

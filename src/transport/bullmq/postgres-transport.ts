@@ -22,9 +22,9 @@ export interface BullmqPostgresTransportOptions extends BullmqOptions {
   /** `postgres://…`, or options of a node-postgres pool. Timeouts, `max` and `options` for the schema are set by the transport. */
   readonly connection: string | PoolConfig;
   /** Schema of BullMQ's tables. Default 'bullmq'. */
-  readonly schema?: string;
+  readonly schema?: string | undefined;
   /** Create and update BullMQ's tables on first use. Default true; with false, run migrateBullmqPostgres at deployment. */
-  readonly migrate?: boolean;
+  readonly migrate?: boolean | undefined;
 }
 
 /** What BullMQ takes. */

@@ -19,7 +19,7 @@ export interface BullmqTransportOptions extends BullmqOptions {
    * Prefix of every Redis key, the same for publishers and consumers. Default 'holdfast': under BullMQ's own default, 'bull', any plain
    * BullMQ worker on a queue of the same name would take our messages. docs/transports.md says how to move on from 'bull'.
    */
-  readonly prefix?: string;
+  readonly prefix?: string | undefined;
 }
 
 /**

@@ -18,8 +18,8 @@ export interface HandlerMisbehaviour {
 
 /** Short, so that what a dead consumer held comes again within a second. */
 export const FAULTS_BROKER = {
-  lockDurationMs: 1_500,
-  stalledIntervalMs: 300,
+  lockDuration: 1_500,
+  stalledInterval: 300,
 } satisfies Partial<BullmqTransportOptions>;
 
 /** Retries of milliseconds instead of minutes; everything else as it is by default. */

@@ -5,7 +5,7 @@
 import { bullmqTransport } from '../../../src/transport/bullmq/redis-transport.ts';
 
 const [url, destination] = process.argv.slice(2);
-const receiver = bullmqTransport({ connection: url!, lockDurationMs: 400, stalledIntervalMs: 150 }).receiver(
+const receiver = bullmqTransport({ connection: url!, lockDuration: 400, stalledInterval: 150 }).receiver(
   destination!,
   ({ redeliveries }) => {
     process.send!({ redeliveries });

@@ -12,7 +12,7 @@ import { redisConnections } from '../../../src/transport/bullmq/redis-connection
 import { destinationName, NEVER, outbound, recorder, rejection } from '../../conformance/transport-kit.ts';
 import { sharedRedisUrl, uniquePrefix } from '../../support/servers.ts';
 
-const settings = resolveBullmqOptions({ publishTimeoutMs: 60_000 }, 'test');
+const settings = resolveBullmqOptions({ publishTimeout: 60_000 }, 'test');
 const kind = 'bullmq-redis';
 
 /** A broker that is loaded as `load` says, and the connections that were opened and closed again. */

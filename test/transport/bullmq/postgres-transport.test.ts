@@ -13,7 +13,7 @@ import {
 } from '../../conformance/transport-kit.ts';
 import { createDatabaseOn, createTestDatabase, startPostgres, type TestDatabase } from '../../support/servers.ts';
 
-const SHORT = { lockDurationMs: 600, stalledIntervalMs: 200, publishTimeoutMs: 60_000 };
+const SHORT = { lockDuration: 600, stalledInterval: 200, publishTimeout: 60_000 };
 
 describeTransport('bullmq-postgres', async () => {
   const database = await createTestDatabase();
@@ -78,7 +78,7 @@ describe('bullmqPostgresTransport', () => {
     const server = await startPostgres();
     try {
       const database = await createDatabaseOn(server.adminUrl);
-      const transport = bullmqPostgresTransport({ connection: database.url, ...SHORT, publishTimeoutMs: 2000 });
+      const transport = bullmqPostgresTransport({ connection: database.url, ...SHORT, publishTimeout: 2000 });
       const publisher = transport.publisher();
       const destination = destinationName();
       const got = recorder();

@@ -24,7 +24,7 @@ beforeAll(async () => {
 afterAll(() => server.dispose());
 
 const PREFIX = 'holdfast';
-const SHORT = { lockDurationMs: 2000, stalledIntervalMs: 500 };
+const SHORT = { lockDuration: 2000, stalledInterval: 500 };
 
 async function receiving(
   destination: string,

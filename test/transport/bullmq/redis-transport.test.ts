@@ -19,11 +19,11 @@ import { programPath } from '../../support/programs.ts';
 import { type RedisServer, sharedRedisUrl, startRedis, uniquePrefix } from '../../support/servers.ts';
 
 /** Claims that run out soon, so that a test need not wait long for what a dead consumer held. Patient with a slow broker. */
-const SHORT = { lockDurationMs: 400, stalledIntervalMs: 150, publishTimeoutMs: 60_000 };
+const SHORT = { lockDuration: 400, stalledInterval: 150, publishTimeout: 60_000 };
 /** The default. */
 const PREFIX = 'holdfast';
 /** Where the broker is away, and its silence is waited for. */
-const IMPATIENT = { publishTimeoutMs: 2000 };
+const IMPATIENT = { publishTimeout: 2000 };
 
 describeTransport('bullmq-redis', async () => {
   const url = sharedRedisUrl();
@@ -325,6 +325,6 @@ describe('bullmqTransport', () => {
     expect(() => make({ queues: { 'a:b': {} } })).toThrow(expect.objectContaining({ code: 'HF_CONFIG' }));
     // BullMQ's scripts cannot work with it; without this check they would be tried, and fail, for ever.
     expect(() => make({ connection: { host: '127.0.0.1', keyPrefix: 'app:' } })).toThrow(/prefix/);
-    expect(() => make({ lockDurationMs: 0 })).toThrow(expect.objectContaining({ code: 'HF_CONFIG' }));
+    expect(() => make({ lockDuration: 0 })).toThrow(expect.objectContaining({ code: 'HF_CONFIG' }));
   });
 });
