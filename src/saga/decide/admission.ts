@@ -57,7 +57,7 @@ export function createAdmission({ clock, random }: AdmissionOptions): Admission 
 
   const wait = (ms: number): Admitted => ({ kind: 'wait', ms: ms + random() * SPREAD_MS });
   const isThere = ({ run, key, sinceMs }: Holder): boolean =>
-    !run.gone && (run.inFlight.has(key) || clock.monotonic() - sinceMs < ANNOUNCED_MS);
+    !run.isEvicted && (run.inFlight.has(key) || clock.monotonic() - sinceMs < ANNOUNCED_MS);
 
   function breakerOf(name: string): Breaker {
     let breaker = breakers.get(name);

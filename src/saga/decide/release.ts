@@ -21,7 +21,7 @@ export interface ReleaseContext {
 export function releaseOf(run: Run, context: ReleaseContext): { readonly wakeAt: number | null } | null {
   const { now, draining, full } = context;
   // Its code has yet to be run.
-  if (run.onTrial) return null;
+  if (run.stage === 'loading') return null;
   // Whether another worker is to have it is being found out; then it leaves for that one.
   if (run.mismatch !== null && run.handedBack === null) return null;
   if (run.handedBack !== null) return run.inFlight.size === 0 ? { wakeAt: now } : null;

@@ -66,7 +66,7 @@ function timerFirst(
   run.runEvents.unshift(runEvent);
   // What is told in a row is told at its time, which the timer must not be ahead of.
   if (run.rowIsOpen && due > run.rowAt) {
-    run.waitsForRow = true;
+    run.closeRow();
     return false;
   }
   run.messagesKnownAt = Math.max(run.messagesKnownAt, runEvent.runMessage.at - 1);

@@ -75,7 +75,6 @@ export class ClaimLoader {
     }
     const run = new Run(saga as Saga, claimed, claimed.status, settings);
     // Not looked at before it is all there.
-    run.queued = true;
     runs.add(run);
     run.load(claimed);
     run.messagesKnownAt = at;
@@ -92,8 +91,8 @@ export class ClaimLoader {
     } catch (error) {
       giveBack(run, error);
     }
-    run.queued = false;
     if (!runs.holds(run)) return;
+    run.finishLoading();
     onTaken(run);
     if (onTrial) await this.#endTrial(run);
   }
@@ -106,9 +105,7 @@ export class ClaimLoader {
     const last = journal.at(-1)?.events.at(-1);
     if (last?.t === 'recovered' && last.alone === true && last.lost === run.lost) return;
     run.record({ t: 'recovered', lost: run.lost, alone: true }, context().now);
-    run.onTrial = true;
     await quiet(run);
-    run.onTrial = false;
   }
 
   /** Waits until it has been told all there was, and has committed what came of it: by `recovered` at least, which closes the trial. */

@@ -67,7 +67,7 @@ export class CommitQueue {
   /** The run has something to commit, or may leave memory. */
   add(run: Run): void {
     if (run.toCommit) return;
-    run.toCommit = true;
+    markOf(run).toCommit = true;
     this.#dirty.push(run);
     this.#toCommit += 1;
   }
@@ -79,7 +79,7 @@ export class CommitQueue {
 
   #taken(run: Run): void {
     if (!run.toCommit) return;
-    run.toCommit = false;
+    markOf(run).toCommit = false;
     this.#toCommit -= 1;
   }
 
@@ -93,7 +93,7 @@ export class CommitQueue {
   /** Resolves once nothing of the run is in commit, or waits for one. */
   async quiet(run: Run): Promise<void> {
     // What is in hand may be told to the code before it is recorded, and so stands before what comes now.
-    while ((run.dirty || run.committing || run.inHand) && !run.gone && !this.#dead) {
+    while ((run.dirty || run.isCommitting || run.inHand) && !run.isEvicted && !this.#dead) {
       this.add(run);
       const woken = new Promise<void>((resolve) => this.#quiet.set(run, [...(this.#quiet.get(run) ?? []), resolve]));
       this.commitSoon();
@@ -126,7 +126,7 @@ export class CommitQueue {
     for (const run of dirty) {
       if (!run.toCommit) continue;
       // A run has one commit in flight at a time: the order of its journal is that in which its code was told.
-      if (batch.length >= most || bytes >= MOST_BYTES_IN_COMMIT || run.committing || run.transacting || run.inHand) {
+      if (batch.length >= most || bytes >= MOST_BYTES_IN_COMMIT || run.isWriting || run.inHand) {
         this.#dirty.push(run);
         continue;
       }
@@ -138,8 +138,7 @@ export class CommitQueue {
         continue;
       }
       const commit = run.flush(release);
-      run.committing = true;
-      run.leaving = release !== null;
+      run.beginCommit(release !== null);
       bytes += commit.journal?.events.length ?? 0;
       for (const message of commit.messages) bytes += message.length;
       batch.push({ run, commit, effects: takeEffects(run), left: release !== null, failure: undefined });
@@ -152,12 +151,12 @@ export class CommitQueue {
         this.#underWay -= 1;
         this.#runsUnderWay -= batch.length;
         for (const each of batch) {
-          each.run.committing = false;
-          each.run.leaving = false;
           const failure = failures.get(each.run.id);
+          // One that is given away is here no longer.
+          if (failure !== undefined || each.run.stage !== 'releasing') each.run.endWrite();
           if (failure === undefined) this.#sayGrowth(each);
           this.#options.onCommitted(failure === undefined ? each : { ...each, failure });
-          each.run.isBack();
+          each.run.tellWritten();
           this.#wakeQuiet(each.run);
         }
         this.#options.onBatch(batch.length);
@@ -194,7 +193,7 @@ export class CommitQueue {
    * row it would otherwise change at the same time, or not find yet.
    */
   release(run: Run, why: GivenBack): void {
-    run.whenBack(() => {
+    run.whenWritten(() => {
       void this.#releaseUntilKnown(run, why);
     });
   }
@@ -241,6 +240,11 @@ export class CommitQueue {
       return failure.failures.get(run.id);
     }
   }
+}
+
+/** What this file alone writes of a run. */
+function markOf(run: Run): { toCommit: boolean } {
+  return run;
 }
 
 /** What begins once the commit is there. */

@@ -19,6 +19,7 @@ import { ClaimLoader } from './claim-loader.ts';
 import { Mismatches } from '../decide/mismatches.ts';
 import { releaseOf } from '../decide/release.ts';
 import type { Effect, RunEvent, DecisionContext } from '../run/run-events.ts';
+import { ReadyQueue } from '../run/ready-queue.ts';
 import { RunCache } from '../run/run-cache.ts';
 import { Run } from '../run/run.ts';
 import { valueOf } from '../journal/state.ts';
@@ -40,7 +41,7 @@ export class Engine {
   readonly #claimLoader: ClaimLoader;
   readonly #mismatches: Mismatches;
   readonly #starts = new PendingStarts();
-  #ready: Run[] = [];
+  readonly #ready = new ReadyQueue();
   #pumping = false;
   #dead = false;
   #crowded = false;
@@ -61,7 +62,7 @@ export class Engine {
       onBatch: (runs) => {
         options.onCommit(runs);
         // What is ready to be committed need not wait for what has just been begun.
-        if (this.#ready.length === 0) this.#commits.commitSoon();
+        if (this.#ready.size === 0) this.#commits.commitSoon();
       },
     });
     this.#mismatches = new Mismatches({
@@ -150,7 +151,7 @@ export class Engine {
 
   /** Starts a run in the next commit. Resolves once it is durable. */
   start(saga: Saga, start: NewRun, input: string): Promise<void> {
-    const run = new Run(saga, { id: start.id, claims: 1, parent: start.parent }, 'running', this.#options.settings);
+    const run = new Run(saga, { id: start.id, claims: 1, parent: start.parent }, null, this.#options.settings);
     const now = this.#options.now();
     run.startWith(start);
     const deadline = start.deadlineAt === null ? {} : { deadlineAt: start.deadlineAt };
@@ -197,10 +198,9 @@ export class Engine {
 
   #enqueue(run: Run): void {
     this.#runs.rests(run, false);
-    if (run.queued) return;
-    run.queued = true;
-    this.#ready.push(run);
-    this.#wake();
+    // What happens to it while it is loaded is looked at afterwards.
+    if (run.isLoading) return;
+    if (this.#ready.add(run)) this.#wake();
   }
 
   /** The runs of which a timer is due by then. To be given to fireTimers after a look for their run messages. */
@@ -222,7 +222,7 @@ export class Engine {
   /** Lets runs go as they come to a wait, and takes no new ones. Resolves when none is left, or the signal aborts. */
   async drain(signal: AbortSignal): Promise<void> {
     this.stopBeginning();
-    for (const run of this.#runs.all()) if (run.idle && !run.queued) this.#commits.add(run);
+    for (const run of this.#runs.all()) if (run.idle && !run.queued && !run.isLoading) this.#commits.add(run);
     this.#wake();
     while (this.#runs.size > 0 && !signal.aborted && !this.#dead) await turnOrAbort(signal);
   }
@@ -239,7 +239,7 @@ export class Engine {
     this.#starts.die(reason);
     this.#runs.clear();
     this.#commits.die();
-    this.#ready = [];
+    this.#ready.clear();
   }
 
   /** Resolves once nothing of the run is in commit, or waits for one. */
@@ -260,15 +260,14 @@ export class Engine {
   async #pump(): Promise<void> {
     try {
       do {
-        const ready = this.#ready;
-        this.#ready = [];
+        const ready = this.#ready.take();
         if (ready.length > 0) await this.#round(ready);
         this.#commits.commitSoon();
-      } while (this.#ready.length > 0);
+      } while (this.#ready.size > 0);
     } finally {
       this.#pumping = false;
     }
-    if (this.#ready.length > 0) this.#wake();
+    if (this.#ready.size > 0) this.#wake();
   }
 
   /** One run event of each run, then a turn of the event loop for all their code, then what it did. */
@@ -277,10 +276,10 @@ export class Engine {
     const told: Run[] = [];
     const slow: Promise<void>[] = [];
     for (const run of ready) {
-      run.queued = false;
+      this.#ready.leave(run);
       const runEvent = run.takesNothing ? undefined : run.runEvents.shift();
       if (runEvent === undefined) continue;
-      run.inHand = true;
+      this.#ready.takeInHand(run);
       const result = this.#guard(run, () => takeRunEvent(run, runEvent, context));
       if (result === true) told.push(run);
       else if (result instanceof Promise)
@@ -307,7 +306,7 @@ export class Engine {
       // A request to compensate granted, a sibling settled, a compensation done: what goes on without the code.
       if (run.state.phase === 'compensating' || run.pendingCompensation !== null)
         await inTime(afterwards(run, context)).catch((error: unknown) => this.#giveBack(run, error, true));
-      run.inHand = false;
+      this.#ready.putDown(run);
       if (this.#runs.holds(run)) this.#settled(run);
     }
   }
@@ -327,7 +326,7 @@ export class Engine {
     if (run.mismatch !== null) this.#mismatches.decide(run);
     else if (run.runEvents.length > 0 && !run.takesNothing) this.#enqueue(run);
     // One that has come to a wait without anything to record is looked at as well: it may leave.
-    const toBegin = run.effects.length > 0 && !run.committing;
+    const toBegin = run.effects.length > 0 && !run.isCommitting;
     if (run.dirty || run.over || run.stale || run.handedBack !== null || (run.idle && !run.resting))
       this.#commits.add(run);
     // It leaves as it is, and what it asks for is begun by another worker: one that was claimed while this one stops.
@@ -352,8 +351,10 @@ export class Engine {
       this.#starts.made(run.id);
       // It broke while its commit was under way, and has been given back.
       if (!this.#runs.holds(run)) return;
-      if (left) this.#forget(run, true);
-      else {
+      if (left) {
+        run.enter('evicted');
+        this.#forget(run, true);
+      } else {
         this.#begin(run, effects);
         if (run.idle && !run.dirty) this.#runs.rests(run, true);
         this.#settled(run);
@@ -365,17 +366,18 @@ export class Engine {
   #giveBack(run: Run, error: unknown, stored: boolean, refused: RunCommit | null = null): void {
     const why = givenBack(run, error, refused, this.#options);
     if (!this.#runs.holds(run)) return;
+    const { isCommitting } = run;
+    run.evict();
     this.#forget(run, false);
     for (const abort of run.inFlight.values())
       abort(new HoldfastError('HF_STOPPED', 'The run cannot go on here just now.'));
     // Of a run that came to grief before its first commit nothing is written, nor will be.
-    const isRefused = !run.committing && this.#starts.refuse(run.id, error);
+    const isRefused = !isCommitting && this.#starts.refuse(run.id, error);
     if (stored && !isRefused) this.#commits.release(run, why);
   }
 
   /** `stored`: what it is has been committed, and can be told. */
   #forget(run: Run, stored: boolean): void {
-    run.gone = true;
     this.#runs.remove(run);
     this.#commits.drop(run);
     this.#timers.forget(run);

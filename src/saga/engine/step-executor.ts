@@ -150,6 +150,7 @@ export function createStepExecutor(options: StepExecutorOptions): StepExecutor {
     });
     let output: string | undefined;
     let at = 0;
+    let writes = false;
     const body = async (tx: TransactionContext['tx']): Promise<ReturnType<typeof transactionCommit>> => {
       const result = await new Promise<AttemptResult>((resolve) => {
         abortAttempt = startAttempt(
@@ -168,8 +169,9 @@ export function createStepExecutor(options: StepExecutorOptions): StepExecutor {
       await quiet(run);
       // Nothing that could not be compensated may commit behind the back of a compensation that has begun.
       if (aborted !== null) throw aborted;
-      if (run.gone) throw new Error('the run is no longer here');
-      run.transacting = true;
+      if (run.isEvicted) throw new Error('the run is no longer here');
+      run.enter('transacting');
+      writes = true;
       output = of === 'done' ? result.output : undefined;
       at = Math.max(run.rowAt, Math.floor(now()));
       return transactionCommit(run, of, call, output, at);
@@ -180,14 +182,14 @@ export function createStepExecutor(options: StepExecutorOptions): StepExecutor {
         admitted.ended({ kind: 'done', output });
         run.inFlight.delete(key);
         run.adopt(of, call, output, at);
-        run.transacting = false;
-        run.isBack();
+        if (writes) run.endWrite();
+        run.tellWritten();
         tell(run, { kind: 'transacted', call, of, output });
       },
       (error: unknown) => {
         run.inFlight.delete(key);
-        run.transacting = false;
-        run.isBack();
+        if (writes) run.endWrite();
+        run.tellWritten();
         if (isHoldfastError(error, 'HF_LEASE_LOST')) return options.onBroken(error);
         const result = error instanceof AttemptFailed ? error.result : rolledBack(run, error);
         admitted.ended(result);

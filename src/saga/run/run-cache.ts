@@ -56,7 +56,8 @@ export class RunCache {
 
   rests(run: Run, rests: boolean): void {
     if (run.resting === rests) return;
-    run.resting = rests;
+    const mark: { resting: boolean } = run;
+    mark.resting = rests;
     this.#resting += rests ? 1 : -1;
   }
 

@@ -17,7 +17,9 @@ import { outputVersionOf } from '../journal/recorded-values.ts';
 import type { Timer } from './timer-heap.ts';
 import { apply, applyCalled, applyDone, emptyState, type CallState, type RunState } from '../journal/state.ts';
 import type { StepDefinition } from '../definition/steps.ts';
-import type { ClaimedRun, RunMessage, RunMessageBody, NewRun, RunCommit, RunView } from '../store/store.ts';
+import type { ClaimedRun, RunMessage, RunMessageBody, NewRun, RunCommit, RunUpdate, RunView } from '../store/store.ts';
+import { OpenRow } from './open-row.ts';
+import { CachedRun } from './cached-run.ts';
 
 export interface RunIdentity {
   readonly id: string;
@@ -27,9 +29,8 @@ export interface RunIdentity {
 
 type Stored = Pick<RunView, 'pivoted' | 'reason' | 'refused'>;
 
-export class Run {
+export class Run extends CachedRun {
   readonly saga: Saga;
-  readonly id: string;
   readonly claims: number;
   readonly parent: RunIdentity['parent'];
   readonly settings: RunSettings;
@@ -56,11 +57,6 @@ export class Run {
   stored: Stored = { pivoted: false, reason: null, refused: this.state.refused };
   /** It has become stuck in this memory, and was not loaded as such. */
   stuckNow = false;
-  committing = false;
-  /** Its code has been told something and has not been looked at since: nobody can say what it waits for. */
-  inHand = false;
-  /** A transaction step has the next row for itself. */
-  transacting = false;
   /** Its memory no longer fits its journal: it is to be loaded anew. */
   stale = false;
   /** The code does not fit it; what becomes of it is being found out (mismatches.ts), and nothing is told meanwhile. */
@@ -69,46 +65,24 @@ export class Run {
   readonly lookedAfter = new Set<string>();
   /** It leaves for a worker with another code than this one, of which the fingerprint is given. */
   handedBack: string | null = null;
-  /** It is taken up alone, and its code has not been run yet (claim-loader.ts). */
-  onTrial = false;
   /** All messages that had come by then, on the store's clock, are here or have been taken in. */
   messagesKnownAt = -Infinity;
-  /** What happened next belongs into the row after the one that is being filled. */
-  waitsForRow = false;
-  /** In the list of runs that have run events. */
-  queued = false;
-  /** In the list of runs that have something to commit, or may leave memory. */
-  toCommit = false;
-  /** Nothing of it is under way: it only waits. */
-  resting = false;
-  timer: Timer<Run> | null = null;
-  /** The commit in flight gives it out of the hand: nothing is taken in any more that this memory would keep to itself. */
-  leaving = false;
-  /** It has left memory; what is still under way of it is nobody's. */
-  gone = false;
 
+  /** Of RunTimers. */
+  readonly timer: Timer<Run> | null = null;
+
+  readonly #row = new OpenRow();
   readonly #gauge: JournalGauge;
-  #whenBack: (() => void) | null = null;
-  #at = 0;
-  #events: string[] = [];
-  #rowAt = 0;
-  #messages: string[] = [];
-  #runMessages: { runId: string; body: RunMessageBody }[] = [];
-  #runMessagesDone: string[] = [];
-  #children: (NewRun & { journal: string })[] = [];
-  #start: NewRun | null = null;
-  #changed = false;
-  /** The row that is being filled has the call of a pivot, or the end: what wants the run compensated must come before it. */
-  #guards = false;
   #before: { readonly status: RunStatus; readonly stored: Stored; readonly n: number } | null = null;
 
-  constructor(saga: Saga, identity: RunIdentity, status: RunStatus, settings: RunSettings) {
+  /** `loadedAs`: the status of a run that is to be loaded from its journal; null: it is a new one. */
+  constructor(saga: Saga, identity: RunIdentity, loadedAs: RunStatus | null, settings: RunSettings) {
+    super(identity.id, loadedAs === null ? 'active' : 'loading');
     this.saga = saga;
-    this.id = identity.id;
     this.claims = identity.claims;
     this.parent = identity.parent;
-    this.status = status;
-    this.loadedAs = status;
+    this.status = loadedAs ?? 'running';
+    this.loadedAs = this.status;
     this.settings = settings;
     this.#gauge = new JournalGauge(this.state, settings);
   }
@@ -118,7 +92,7 @@ export class Run {
     for (const row of claimed.journal) {
       for (const event of row.events) apply(this.state, event, row.at);
       this.n = row.n + 1;
-      this.#at = Math.max(this.#at, row.at);
+      this.#row.follows(row.at);
       this.#gauge.load(row);
     }
     this.#gauge.loaded();
@@ -128,7 +102,7 @@ export class Run {
 
   /** Puts the start of the run into its first commit. */
   startWith(start: NewRun): void {
-    this.#start = start;
+    this.#row.startWith(start);
   }
 
   step(name: string): StepDefinition | undefined {
@@ -137,22 +111,26 @@ export class Run {
 
   /** The time of the row that is being filled: what now() gives to the code, and the same at every replay. */
   openRow(now: number): number {
-    if (this.#events.length === 0) this.#rowAt = Math.max(this.#at, Math.floor(now));
-    return this.#rowAt;
+    return this.#row.open(now);
   }
 
   get rowAt(): number {
-    return this.#events.length === 0 ? this.#at : this.#rowAt;
+    return this.#row.at;
   }
 
   /** The events of the row that is being filled, as JSON. */
   get unwritten(): readonly string[] {
-    return this.#events;
+    return this.#row.events;
   }
 
   /** Whether something stands in the row that is being filled. */
   get rowIsOpen(): boolean {
-    return this.#events.length > 0;
+    return this.#row.isOpen;
+  }
+
+  /** What happened next belongs into the row after the one that is being filled. */
+  closeRow(): void {
+    this.#row.close();
   }
 
   /** How large its journal is. */
@@ -166,7 +144,7 @@ export class Run {
   }
 
   #push(text: string): void {
-    this.#events.push(text);
+    this.#row.push(text);
     this.#gauge.wrote(text);
   }
 
@@ -191,7 +169,7 @@ export class Run {
     input: string | undefined,
     now: number,
   ): CallState {
-    if (event.pivot === true) this.#guards = true;
+    if (event.pivot === true) this.#row.guard();
     const at = this.openRow(now);
     this.#push(calledText(event, input));
     this.state.events += 1;
@@ -206,15 +184,15 @@ export class Run {
     applyDone(this.state, call.id, output, undefined, false, version);
   }
 
-  /** A fallback stands in. `doubt`: the step itself may have happened all the same. */
+  /** A fallback stands in. `failure.doubt`: the step itself may have happened all the same. */
   recordDegraded(
     call: CallState,
     output: string | undefined,
-    degraded: RecordedError,
-    doubt: boolean,
+    failure: { readonly error: RecordedError; readonly doubt: boolean },
     now: number,
   ): void {
     this.openRow(now);
+    const { error: degraded, doubt } = failure;
     const event = { t: 'done', call: call.id, degraded, ...(doubt ? { doubt } : {}) };
     this.#push(withText(event, 'output', output));
     this.state.events += 1;
@@ -225,7 +203,7 @@ export class Run {
   adopt(event: 'done' | 'compensated', call: CallState, output: string | undefined, at: number): void {
     this.n += 1;
     this.#gauge.adopted(output);
-    this.#at = at;
+    this.#row.follows(at);
     if (event === 'done') {
       applyDone(this.state, call.id, output);
       if (call.pivot) this.stored = { ...this.stored, pivoted: true };
@@ -236,7 +214,7 @@ export class Run {
   /** The end, or for a child the end that waits for its parent. */
   recordEnd(event: 'held' | 'completed', result: string | undefined, now: number): void {
     const at = this.openRow(now);
-    this.#guards = true;
+    this.#row.guard();
     this.#push(withText({ t: event }, 'result', result));
     apply(this.state, { t: event }, at);
     this.state.result = result;
@@ -248,9 +226,17 @@ export class Run {
     this.flow = null;
   }
 
-  recordStuck(why: StuckWhy, call: CallState | null, error: RecordedError, now: number, of?: readonly string[]): void {
-    const ended = of === undefined || of.length === 0 ? {} : { of };
-    this.record({ t: 'stuck', why, error, ...(call === null ? {} : { call: call.id }), ...ended }, now);
+  recordStuck(why: StuckWhy, call: CallState | null, error: RecordedError, now: number): void {
+    this.#stuck({ t: 'stuck', why, error, ...(call === null ? {} : { call: call.id }) }, now);
+  }
+
+  /** Its code threw `error` behind the pivot. `of`: the calls whose failures that is. */
+  recordStuckForward(error: RecordedError, of: readonly string[], now: number): void {
+    this.#stuck({ t: 'stuck', why: 'forward', error, ...(of.length === 0 ? {} : { of }) }, now);
+  }
+
+  #stuck(event: Extract<JournalEvent, { t: 'stuck' }>, now: number): void {
+    this.record(event, now);
     this.flow = null;
     this.stuckNow = true;
   }
@@ -261,46 +247,43 @@ export class Run {
   }
 
   takeIn(runMessage: RunMessage): void {
-    this.#runMessagesDone.push(runMessage.id);
-    this.#changed = true;
+    this.#row.takeIn(runMessage.id);
   }
 
   send(message: string): void {
-    this.#messages.push(message);
-    this.#changed = true;
+    this.#row.send(message);
   }
 
   post(runId: string, body: RunMessageBody): void {
-    this.#runMessages.push({ runId, body });
-    this.#changed = true;
+    this.#row.post(runId, body);
   }
 
   startChild(start: NewRun, journal: string): void {
-    this.#children.push({ ...start, journal });
+    this.#row.startChild(start, journal);
   }
 
   /** Whether there is anything that must be committed. */
   get dirty(): boolean {
-    return (
-      this.#events.length > 0 ||
-      this.#changed ||
-      this.wantedStatus !== this.status ||
-      this.state.pivoted !== this.stored.pivoted
-    );
+    return this.#row.isFilled || this.wantedStatus !== this.status || this.state.pivoted !== this.stored.pivoted;
   }
 
   /**
-   * Nothing is taken in just now: it is gone, or about to go; a transaction, or the row that is being filled, has to be committed first;
-   * or nobody knows yet who goes on with it.
+   * Nothing is taken in just now: it is not here, or about to go; a transaction, or the row that is being filled, has to be committed
+   * first; or nobody knows yet who goes on with it.
    */
   get takesNothing(): boolean {
-    const { transacting, leaving, gone, waitsForRow, mismatch } = this;
-    return transacting || leaving || gone || waitsForRow || mismatch !== null || this.#gauge.rowIsFull;
+    if (this.stage !== 'active' && this.stage !== 'committing') return true;
+    return this.#row.isClosed || this.#gauge.rowIsFull || this.mismatch !== null;
   }
 
   /** No attempt is under way or about to begin, and nothing waits to be taken in. */
   get idle(): boolean {
-    return this.inFlight.size === 0 && this.effects.length === 0 && this.runEvents.length === 0 && !this.transacting;
+    return (
+      this.inFlight.size === 0 &&
+      this.effects.length === 0 &&
+      this.runEvents.length === 0 &&
+      this.stage !== 'transacting'
+    );
   }
 
   get wantedStatus(): RunStatus {
@@ -325,76 +308,46 @@ export class Run {
     this.n = this.#before.n;
   }
 
-  /** Calls `act` once no commit and no transaction of the run is under way: at once, or when that is said to be so. */
-  whenBack(act: () => void): void {
-    if (this.committing || this.transacting) this.#whenBack = act;
-    else act();
-  }
-
-  /** A commit, or a transaction, is no longer under way. */
-  isBack(): void {
-    if (this.#whenBack === null || this.committing || this.transacting) return;
-    const act = this.#whenBack;
-    this.#whenBack = null;
-    act();
-  }
-
   /** What goes into the next commit. `release`: when it is to be claimed again, if it leaves memory now. */
   flush(release: { readonly wakeAt: number | null } | null): RunCommit {
     const { state } = this;
     const status = this.wantedStatus;
     const figures = this.#gauge.closeRow(this.n);
-    const guarded = this.#guards;
-    const error = endError(state);
-    const refused = state.refused === this.stored.refused ? {} : { refused: state.refused };
-    const changed = status !== this.status || state.pivoted !== this.stored.pivoted || 'refused' in refused;
-    const update =
-      changed || release !== null || figures !== null || guarded
-        ? {
-            status,
-            reason: state.reason,
-            pivoted: state.pivoted,
-            release,
-            result: state.phase === 'completed' ? (state.result ?? null) : null,
-            error: error === null ? null : JSON.stringify(error),
-            ...figures,
-            ...refused,
-            ...(this.handedBack === null ? {} : { mismatch: this.handedBack }),
-            ...(guarded ? { guarded } : {}),
-          }
-        : null;
     // A run cannot start as finished: it is then started and finished in one commit.
-    const start = this.#start === null ? null : { ...this.#start, status: this.over ? ('running' as const) : status };
-    const commit: RunCommit = {
-      runId: this.id,
-      start,
-      journal: this.#events.length === 0 ? null : { n: this.n, at: this.#rowAt, events: `[${this.#events.join(',')}]` },
-      // A start says the status itself.
-      update:
-        start !== null && release === null && status === start.status && !state.pivoted && figures === null
-          ? null
-          : update,
-      runMessagesDone: this.#runMessagesDone,
-      runMessages: this.#runMessages,
-      children: this.#children,
-      messages: this.#messages,
-    };
+    const startAs = this.over ? 'running' : status;
+    // A start says the status itself.
+    const saysAll = this.#row.isStart && release === null && status === startAs && !state.pivoted && figures === null;
+    const update = saysAll ? null : this.#updateTo(status, release, figures);
     this.#before = { status: this.status, stored: this.stored, n: this.n };
-    if (commit.journal !== null) {
-      this.n += 1;
-      this.#at = this.#rowAt;
-    }
+    const commit = this.#row.commit(this.id, this.n, update, startAs);
+    if (commit.journal !== null) this.n += 1;
     this.status = status;
     this.stored = { pivoted: state.pivoted, reason: state.reason, refused: state.refused };
-    this.waitsForRow = false;
-    this.#guards = false;
-    this.#start = null;
-    this.#events = [];
-    this.#messages = [];
-    this.#runMessages = [];
-    this.#runMessagesDone = [];
-    this.#children = [];
-    this.#changed = false;
     return commit;
+  }
+
+  #updateTo(
+    status: RunStatus,
+    release: RunUpdate['release'],
+    figures: ReturnType<JournalGauge['closeRow']>,
+  ): RunUpdate | null {
+    const { state } = this;
+    const guarded = this.#row.isGuarded;
+    const refused = state.refused === this.stored.refused ? {} : { refused: state.refused };
+    const changed = status !== this.status || state.pivoted !== this.stored.pivoted || 'refused' in refused;
+    if (!changed && release === null && figures === null && !guarded) return null;
+    const error = endError(state);
+    return {
+      status,
+      reason: state.reason,
+      pivoted: state.pivoted,
+      release,
+      result: state.phase === 'completed' ? (state.result ?? null) : null,
+      error: error === null ? null : JSON.stringify(error),
+      ...figures,
+      ...refused,
+      ...(this.handedBack === null ? {} : { mismatch: this.handedBack }),
+      ...(guarded ? { guarded } : {}),
+    };
   }
 }

@@ -1,0 +1,129 @@
+/**
+ * The row of its journal that a run fills, with all that is written in the same commit: messages, run messages, children, and the run
+ * messages that it has taken in. It begins anew with each commit.
+ */
+import type { NewRun, RunCommit, RunMessageBody, RunUpdate } from '../store/store.ts';
+import type { RunStatus } from '../journal/events.ts';
+
+export class OpenRow {
+  /** Of the row before: time does not go back in a journal. */
+  #lastAt = 0;
+  #at = 0;
+  #events: string[] = [];
+  #messages: string[] = [];
+  #runMessages: { runId: string; body: RunMessageBody }[] = [];
+  #runMessagesDone: string[] = [];
+  #children: (NewRun & { journal: string })[] = [];
+  #start: NewRun | null = null;
+  /** Something is to be written beside the events. */
+  #besides = false;
+  #guarded = false;
+  #closed = false;
+
+  /** A row that is there already was written then. */
+  follows(at: number): void {
+    this.#lastAt = Math.max(this.#lastAt, at);
+  }
+
+  /** The time of the row, given with its first event: what now() gives to the code, and the same at every replay. */
+  open(now: number): number {
+    if (this.#events.length === 0) this.#at = Math.max(this.#lastAt, Math.floor(now));
+    return this.#at;
+  }
+
+  /** The time of the row, or of the one before while there is nothing in it. */
+  get at(): number {
+    return this.#events.length === 0 ? this.#lastAt : this.#at;
+  }
+
+  /** Whether an event stands in it. */
+  get isOpen(): boolean {
+    return this.#events.length > 0;
+  }
+
+  /** Its events, as JSON. */
+  get events(): readonly string[] {
+    return this.#events;
+  }
+
+  /** Whether anything must be committed. */
+  get isFilled(): boolean {
+    return this.#events.length > 0 || this.#besides;
+  }
+
+  /** It has the call of a pivot, or the end: what wants the run compensated must come before it. */
+  get isGuarded(): boolean {
+    return this.#guarded;
+  }
+
+  /** What happens next belongs into the next row: nothing is told before this one is committed. */
+  get isClosed(): boolean {
+    return this.#closed;
+  }
+
+  guard(): void {
+    this.#guarded = true;
+  }
+
+  close(): void {
+    this.#closed = true;
+  }
+
+  /** The commit is that of a new run. */
+  startWith(start: NewRun): void {
+    this.#start = start;
+  }
+
+  /** Whether the commit is that of a new run. */
+  get isStart(): boolean {
+    return this.#start !== null;
+  }
+
+  push(event: string): void {
+    this.#events.push(event);
+  }
+
+  takeIn(runMessageId: string): void {
+    this.#runMessagesDone.push(runMessageId);
+    this.#besides = true;
+  }
+
+  send(message: string): void {
+    this.#messages.push(message);
+    this.#besides = true;
+  }
+
+  post(runId: string, body: RunMessageBody): void {
+    this.#runMessages.push({ runId, body });
+    this.#besides = true;
+  }
+
+  startChild(start: NewRun, journal: string): void {
+    this.#children.push({ ...start, journal });
+  }
+
+  /** The commit of what is in it, as row `n`. The next row begins. `startAs`: the status of a new run. */
+  commit(runId: string, n: number, update: RunUpdate | null, startAs: RunStatus): RunCommit {
+    const commit: RunCommit = {
+      runId,
+      start: this.#start === null ? null : { ...this.#start, status: startAs },
+      journal: this.#events.length === 0 ? null : { n, at: this.#at, events: `[${this.#events.join(',')}]` },
+      update,
+      runMessagesDone: this.#runMessagesDone,
+      runMessages: this.#runMessages,
+      children: this.#children,
+      messages: this.#messages,
+    };
+    if (commit.journal !== null) this.#lastAt = this.#at;
+    this.#closed = false;
+    this.#guarded = false;
+    this.#start = null;
+    this.#events = [];
+    this.#messages = [];
+    this.#runMessages = [];
+    this.#runMessagesDone = [];
+    this.#children = [];
+    this.#besides = false;
+    return commit;
+  }
+}
