@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { message } from '../../src/message/message-type.ts';
 import { saga } from '../../src/saga/definition/definition.ts';
 import { command, step } from '../../src/saga/definition/steps.ts';
-import { pollMs } from '../../src/saga/worker/worker-core.ts';
+import { pollMs } from '../../src/saga/worker/poll-pace.ts';
 import { createManualClock } from '../../src/testing/manual-clock.ts';
 import { eventually } from '../support/eventually.ts';
 import { gate, openLab, type Lab } from './lab.ts';

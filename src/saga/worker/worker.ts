@@ -15,7 +15,7 @@ import { noCrash, type CrashPoint } from '../../runtime/crash-point.ts';
 import { parseDuration, type Duration } from '../../runtime/duration.ts';
 import type { Logger } from '../../runtime/log.ts';
 import { createLifecycle } from '../../runtime/lifecycle.ts';
-import { createLoop } from '../../runtime/loop.ts';
+import { createLoop, type Loop } from '../../runtime/loop.ts';
 import type { Metrics } from '../../runtime/metrics.ts';
 import { safeLogger, safeMetrics } from '../../runtime/observers.ts';
 import { badOption, refuseUnknownOptions } from '../../runtime/options.ts';
@@ -24,7 +24,8 @@ import type { Transport } from '../../transport/port.ts';
 import { checkErrorLists, type ErrorLists } from '../definition/bugs.ts';
 import type { Sagas } from '../client/client.ts';
 import type { RecordedError } from '../journal/events.ts';
-import { createRegistry, type AnySaga } from '../definition/definition.ts';
+import { createRegistry, type AnySaga, type Registry } from '../definition/definition.ts';
+import type { RunSettings } from '../run/run-settings.ts';
 import { startLeaseKeeper } from './lease-keeper.ts';
 import { createPostgresClientStore } from '../store/postgres/postgres-client-store.ts';
 import { createPostgresWorkerStore } from '../store/postgres/postgres-worker-store.ts';
@@ -134,6 +135,8 @@ export const SAGA_CRASH_POINTS = [
   'saga.fallback',
 ] as const;
 
+/** What the options are called in errors. */
+const WHERE = 'createWorker';
 /** Runs that one round deletes at most; it goes on with the next. */
 const MOST_PRUNED = 20_000;
 /** Between two rounds of pruning, in milliseconds. */
@@ -144,35 +147,23 @@ const PRUNE_EVERY_MS = 600_000;
  * @throws HoldfastError HF_CONFIG, HF_OPTION_UNKNOWN, HF_DURATION, HF_SAGA_DEFINITION; `start` rejects with HF_SCHEMA_MISSING
  */
 export function createWorker(options: WorkerOptions): Worker {
-  const where = 'createWorker';
-  refuseUnknownOptions(options, KNOWN, where);
-  const { database, clock = systemClock, random = Math.random, replies } = options;
+  refuseUnknownOptions(options, KNOWN, WHERE);
+  const { database, clock = systemClock, replies } = options;
   if (typeof database?.transaction !== 'function')
-    throw badOption(where, 'has no database', 'Give database: openDatabase({ url }).');
+    throw badOption(WHERE, 'has no database', 'Give database: openDatabase({ url }).');
   const log = safeLogger(options.log).child({ part: 'worker' });
   const metrics = safeMetrics(options.metrics, log);
-  const registry = createRegistry(options.sagas, where);
-  if (registry.all.length === 0) throw badOption(where, 'has no sagas', 'Give sagas: [placeOrder].');
-  const leaseMs = parseDuration(options.lease ?? '15s', `${where}.lease`);
-  if (leaseMs < 1_000) throw badOption(where, `has a lease of ${leaseMs} ms`, 'Give at least a second.');
-  const standstillMs =
-    options.standstill === undefined ? 4 * leaseMs : parseDuration(options.standstill, `${where}.standstill`);
-  const retentionMs = parseDuration(options.retention ?? '30d', `${where}.retention`);
-  const settings = {
-    maxBytes: wholeNumber(options.maxBytes, DEFAULT_MAX_BYTES, 2, `${where}.maxBytes`),
-    replyTo: replies?.topic ?? DEFAULT_REPLY_TOPIC,
-    maxEvents: wholeNumber(options.maxEvents, DEFAULT_JOURNAL_LIMITS.maxEvents, 10, `${where}.maxEvents`),
-    maxJournalBytes: journalBytes(options.maxJournalBytes, `${where}.maxJournalBytes`),
-    errors: checkErrorLists(options.errors, where, 'HF_CONFIG'),
-    redactError: options.redactError,
-  };
+  const registry = createRegistry(options.sagas, WHERE);
+  if (registry.all.length === 0) throw badOption(WHERE, 'has no sagas', 'Give sagas: [placeOrder].');
+  const times = readTimes(options);
+  const settings = readSettings(options);
   const store = createPostgresWorkerStore({
     database,
     log,
     clock,
     ...(options.crashPoint === undefined ? {} : { crashPoint: options.crashPoint }),
-    idleInTransactionMs: Math.ceil(leaseMs / 2),
-    queryTimeoutMs: Math.min(10_000, Math.ceil((leaseMs * 2) / 3)),
+    idleInTransactionMs: Math.ceil(times.leaseMs / 2),
+    queryTimeoutMs: Math.min(10_000, Math.ceil((times.leaseMs * 2) / 3)),
     // Outcomes of what was under way are recorded also beyond the limit.
     largestJournalBytes: Math.min(2 * settings.maxJournalBytes, LARGEST_READABLE_BYTES),
   });
@@ -181,20 +172,20 @@ export function createWorker(options: WorkerOptions): Worker {
     clientStore: createPostgresClientStore({ database }),
     registry,
     name: options.name ?? `${hostname()}:${process.pid}`,
-    leaseMs,
-    concurrency: wholeNumber(options.concurrency, 1_000, 1, `${where}.concurrency`),
-    mostWaiting: wholeNumber(options.waiting, 1_000, 0, `${where}.waiting`),
+    leaseMs: times.leaseMs,
+    concurrency: wholeNumber(options.concurrency, 1_000, 1, `${WHERE}.concurrency`),
+    mostWaiting: wholeNumber(options.waiting, 1_000, 0, `${WHERE}.waiting`),
     settings,
     clock,
-    random,
+    random: options.random ?? Math.random,
     log,
     metrics,
     crashPoint: options.crashPoint ?? noCrash,
     // A clock that is moved by hand knows no standstill.
-    ...(clock === systemClock && standstillMs > leaseMs
-      ? { keeper: (underWay) => startLeaseKeeper({ database, leaseMs, standstillMs, log, underWay }) }
+    ...(clock === systemClock && times.standstillMs > times.leaseMs
+      ? { keeper: (underWay) => startLeaseKeeper({ ...times, database, log, underWay }) }
       : {}),
-    idlePollMs: parseDuration(options.idlePoll ?? '1s', `${where}.idlePoll`),
+    idlePollMs: times.idlePollMs,
     async setAsleep(asleep) {
       if (asleep && !waker.listening) return false;
       await waker.setAsleep(asleep);
@@ -202,37 +193,14 @@ export function createWorker(options: WorkerOptions): Worker {
     },
   });
   const waker = createWaker({ database, sleeper: 'worker', onWake: () => core.wake(), log, clock });
-  const replyConsumer =
-    replies === undefined
-      ? null
-      : sagaReplies({
-          database,
-          transport: replies.transport,
-          ...(replies.destination === undefined ? {} : { destination: replies.destination }),
-          ...(replies.topic === undefined ? {} : { topic: replies.topic }),
-          log,
-          metrics,
-          clock,
-        });
-  const pruneLoop = createLoop({
-    name: 'worker.prune',
-    clock,
-    log,
-    tick: async (signal) => {
-      const pruned = await pruneSagas(database, { olderThanMs: retentionMs, limit: MOST_PRUNED, signal });
-      if (pruned > 0) log.info({ pruned }, 'finished runs pruned');
-      return PRUNE_EVERY_MS;
-    },
-    onError: () => PRUNE_EVERY_MS / 10,
-  });
+  const replyConsumer = replies === undefined ? null : sagaReplies({ ...replies, database, log, metrics, clock });
+  const pruneLoop = createPruneLoop({ database, clock, log, retentionMs: times.retentionMs });
 
   const lifecycle = createLifecycle({
     make: () => null,
     async start() {
       await checkStart(database, log);
-      for (const saga of registry.all) {
-        for (const { what, advice, ...remark } of reviewSaga(saga)) log.warn(remark, `a saga ${what}. ${advice}`);
-      }
+      sayRemarks(registry, log);
       await refuseTransactionPooler(database, 'The worker');
       await store.open();
       await waker.start();
@@ -260,6 +228,67 @@ export function createWorker(options: WorkerOptions): Worker {
     start: lifecycle.start,
     stop: lifecycle.stop,
   };
+}
+
+/** In milliseconds. */
+interface WorkerTimes {
+  readonly leaseMs: number;
+  readonly standstillMs: number;
+  readonly retentionMs: number;
+  readonly idlePollMs: number;
+}
+
+function readTimes(options: WorkerOptions): WorkerTimes {
+  const { lease = '15s', standstill, retention = '30d', idlePoll = '1s' } = options;
+  const leaseMs = parseDuration(lease, `${WHERE}.lease`);
+  if (leaseMs < 1_000) throw badOption(WHERE, `has a lease of ${leaseMs} ms`, 'Give at least a second.');
+  return {
+    leaseMs,
+    standstillMs: standstill === undefined ? 4 * leaseMs : parseDuration(standstill, `${WHERE}.standstill`),
+    retentionMs: parseDuration(retention, `${WHERE}.retention`),
+    idlePollMs: parseDuration(idlePoll, `${WHERE}.idlePoll`),
+  };
+}
+
+function readSettings(options: WorkerOptions): RunSettings {
+  return {
+    maxBytes: wholeNumber(options.maxBytes, DEFAULT_MAX_BYTES, 2, `${WHERE}.maxBytes`),
+    replyTo: options.replies?.topic ?? DEFAULT_REPLY_TOPIC,
+    maxEvents: wholeNumber(options.maxEvents, DEFAULT_JOURNAL_LIMITS.maxEvents, 10, `${WHERE}.maxEvents`),
+    maxJournalBytes: journalBytes(options.maxJournalBytes, `${WHERE}.maxJournalBytes`),
+    errors: checkErrorLists(options.errors, WHERE, 'HF_CONFIG'),
+    redactError: options.redactError,
+  };
+}
+
+/** What is no mistake, and worth a second look. */
+function sayRemarks(registry: Registry, log: Logger): void {
+  for (const saga of registry.all)
+    for (const { what, advice, ...remark } of reviewSaga(saga)) log.warn(remark, `a saga ${what}. ${advice}`);
+}
+
+function createPruneLoop({
+  database,
+  clock,
+  log,
+  retentionMs,
+}: {
+  readonly database: Database;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly retentionMs: number;
+}): Loop {
+  return createLoop({
+    name: 'worker.prune',
+    clock,
+    log,
+    tick: async (signal) => {
+      const pruned = await pruneSagas(database, { olderThanMs: retentionMs, limit: MOST_PRUNED, signal });
+      if (pruned > 0) log.info({ pruned }, 'finished runs pruned');
+      return PRUNE_EVERY_MS;
+    },
+    onError: () => PRUNE_EVERY_MS / 10,
+  });
 }
 
 function wholeNumber(given: number | undefined, preset: number, least: number, where: string): number {

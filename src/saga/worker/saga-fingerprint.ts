@@ -9,7 +9,7 @@ import type { AnySaga } from '../definition/definition.ts';
 import type { StepDefinition } from '../definition/steps.ts';
 import { canCompensate } from '../journal/promises.ts';
 
-export function fingerprintOf(saga: AnySaga): string {
+export function sagaFingerprint(saga: AnySaga): string {
   const steps = Object.entries(saga.steps).map(([name, step]) => [
     name,
     step.kind,
