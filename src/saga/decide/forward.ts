@@ -314,7 +314,7 @@ export function fallbackEnded(
     if (bug !== null && run.pendingCompensation === null) return stopAtBug(run, call, bug, context);
     return endFailed(run, call, { ...failure, fallback: result.error }, context);
   }
-  run.recordDegraded(call, result.output, failure, context.now);
+  run.recordDegraded(call, result.output, failure.error, failure.doubt, context.now);
   return told(run, call, { kind: 'done', value: valueOf(result.output) }, context);
 }
 
@@ -377,6 +377,6 @@ export function tryComplete(run: Run, context: DecisionContext): Promise<void> |
 }
 
 function fail(run: Run, error: RecordedError, of: readonly string[], context: DecisionContext): void {
-  if (run.state.pivoted) run.recordStuckForward(error, of, context.now);
+  if (run.state.pivoted) run.recordStuck('forward', null, error, context.now, of);
   else requestCompensation(run, { reason: 'failed', error, actor: undefined, runMessage: null }, context);
 }

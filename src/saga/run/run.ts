@@ -184,15 +184,15 @@ export class Run extends CachedRun {
     applyDone(this.state, call.id, output, undefined, false, version);
   }
 
-  /** A fallback stands in. `failure.doubt`: the step itself may have happened all the same. */
+  /** A fallback stands in. `doubt`: the step itself may have happened all the same. */
   recordDegraded(
     call: CallState,
     output: string | undefined,
-    failure: { readonly error: RecordedError; readonly doubt: boolean },
+    degraded: RecordedError,
+    doubt: boolean,
     now: number,
   ): void {
     this.openRow(now);
-    const { error: degraded, doubt } = failure;
     const event = { t: 'done', call: call.id, degraded, ...(doubt ? { doubt } : {}) };
     this.#push(withText(event, 'output', output));
     this.state.events += 1;
@@ -226,17 +226,9 @@ export class Run extends CachedRun {
     this.flow = null;
   }
 
-  recordStuck(why: StuckWhy, call: CallState | null, error: RecordedError, now: number): void {
-    this.#stuck({ t: 'stuck', why, error, ...(call === null ? {} : { call: call.id }) }, now);
-  }
-
-  /** Its code threw `error` behind the pivot. `of`: the calls whose failures that is. */
-  recordStuckForward(error: RecordedError, of: readonly string[], now: number): void {
-    this.#stuck({ t: 'stuck', why: 'forward', error, ...(of.length === 0 ? {} : { of }) }, now);
-  }
-
-  #stuck(event: Extract<JournalEvent, { t: 'stuck' }>, now: number): void {
-    this.record(event, now);
+  recordStuck(why: StuckWhy, call: CallState | null, error: RecordedError, now: number, of?: readonly string[]): void {
+    const ended = of === undefined || of.length === 0 ? {} : { of };
+    this.record({ t: 'stuck', why, error, ...(call === null ? {} : { call: call.id }), ...ended }, now);
     this.flow = null;
     this.stuckNow = true;
   }
