@@ -7,7 +7,7 @@ import { AFTER_WRITE, assertMove, ON_EVICTION, STAGE_MOVES, type RunStage } from
 const STAGES = Object.keys(STAGE_MOVES) as RunStage[];
 const isAllowed = (from: RunStage, to: RunStage): boolean => STAGE_MOVES[from][to] === true;
 
-class Resident extends CachedRun {}
+class Cached extends CachedRun {}
 
 it('allows the moves that docs/states.md draws, and no others', () => {
   const drawing = readFileSync(new URL('../../docs/states.md', import.meta.url), 'utf8');
@@ -36,7 +36,7 @@ it('ends a write where there is one, and nowhere else', () => {
 });
 
 it('waits for what is in flight before an evicted run is given back', () => {
-  const run = new Resident('r1', 'active');
+  const run = new Cached('r1', 'active');
   const said: string[] = [];
   run.beginCommit(false);
   run.evict();
@@ -50,7 +50,7 @@ it('waits for what is in flight before an evicted run is given back', () => {
 });
 
 it('gives an evicted run back at once when nothing is in flight', () => {
-  const run = new Resident('r1', 'loading');
+  const run = new Cached('r1', 'loading');
   const said: string[] = [];
   run.evict();
   run.whenWritten(() => said.push('given back'));
@@ -58,7 +58,7 @@ it('gives an evicted run back at once when nothing is in flight', () => {
 });
 
 it('goes on loading after the commit that announces its trial', () => {
-  const run = new Resident('r1', 'loading');
+  const run = new Cached('r1', 'loading');
   run.beginCommit(false);
   expect([run.stage, run.isLoading]).toEqual(['announcing', true]);
   run.endWrite();
@@ -67,7 +67,7 @@ it('goes on loading after the commit that announces its trial', () => {
 });
 
 it('does not begin a second commit while one is in flight', () => {
-  const run = new Resident('r1', 'active');
+  const run = new Cached('r1', 'active');
   run.beginCommit(true);
   expect(() => run.beginCommit(false)).toThrow('is releasing and cannot become committing');
 });
