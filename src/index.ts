@@ -153,12 +153,8 @@ export type { WorkerProgress } from './saga/worker/worker-core.ts';
 export { createWorker, type Worker, type WorkerOptions } from './saga/worker/worker.ts';
 export { checkReplay, type CheckReplayOptions, type ReplayVerdict } from './saga/replay/check-replay.ts';
 export { parseHistory, readHistories, type History, type ReadHistoriesOptions } from './saga/journal/histories.ts';
-export {
-  participant,
-  type DatabaseParticipantOptions,
-  type Participant,
-  type RunnerParticipantOptions,
-} from './saga/participant/participant.ts';
+export { participant, type Participant } from './saga/participant/participant.ts';
+export type { DatabaseParticipantOptions, RunnerParticipantOptions } from './saga/participant/participant-options.ts';
 export {
   handle,
   type CommandContext,

@@ -120,7 +120,7 @@ export const KNOWN_OPTIONS = [
 ];
 const DEFAULT_CONCURRENCY = 16;
 
-/** The number given, or what the pool bears. */
+/** The number given, or what the pool has connections for. */
 export function resolveConcurrency(
   where: string,
   given: number | undefined,
@@ -139,7 +139,7 @@ export function resolveConcurrency(
   return concurrency;
 }
 
-/** What a kind needs of its consumer. */
+/** Checks that the consumer has what the kinds of its handlers need. */
 export function checkKinds<Tx>(
   where: string,
   handlers: readonly Handler<Tx>[],

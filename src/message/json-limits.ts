@@ -4,7 +4,7 @@
  * stack: not ours, not that of a schema, not PostgreSQL's.
  */
 
-/** Arrays and objects within one another. PostgreSQL's own parser gives up at some thousands; real payloads have a dozen. */
+/** The most levels of arrays and objects. PostgreSQL's own parser gives up at some thousands; real payloads have about ten. */
 export const MAX_JSON_DEPTH = 500;
 
 /** A text with fewer characters cannot be deeper than that: each level takes two. */

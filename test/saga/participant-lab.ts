@@ -6,11 +6,8 @@ import { z } from 'zod';
 import { message } from '../../src/message/message-type.ts';
 import type { Database } from '../../src/postgres/database.ts';
 import { handle, type ParticipantHandler } from '../../src/saga/participant/handle.ts';
-import {
-  participant,
-  type DatabaseParticipantOptions,
-  type Participant,
-} from '../../src/saga/participant/participant.ts';
+import { participant, type Participant } from '../../src/saga/participant/participant.ts';
+import type { DatabaseParticipantOptions } from '../../src/saga/participant/participant-options.ts';
 import { sagaReply, writeSagaCall, type Role, type SagaReply } from '../../src/saga/protocol/wire.ts';
 import { memoryTransport } from '../../src/transport/memory.ts';
 import type { Delivery } from '../../src/transport/port.ts';

@@ -128,7 +128,7 @@ function outcomeOf(result: UnitOfWorkResult<Outcome>): Outcome {
   if (isConflict(error)) return { kind: 'conflict', error };
   switch (phase) {
     case 'opening':
-      // Nothing was run, so nothing can be held against the message, except a value that PostgreSQL refuses, or what is not its doing.
+      // Nothing was run, so the message is not at fault, unless PostgreSQL refuses a value of it or the error is not the database's at all.
       return { kind: isRefusedValue(error) || isUnrelatedToDatabase(error) ? 'failed' : 'unavailable', error };
     case 'body':
       // A statement of our own: what handlers throw does not come out this way.
@@ -173,7 +173,7 @@ function enterUnmarked<Tx>(context: ConsumerContext<Tx>, attempt: DeliveryAttemp
   return attempt.parked ? enterParked(context, attempt, null) : { opening: [], enter: async () => 'enter' };
 }
 
-/** The row of a parked message is its token: whoever holds its lock runs it, and it leaves in the same commit. */
+/** Who holds the lock on the row of a parked message may run it. The row is deleted in the same commit. */
 function enterParked<Tx>(
   context: ConsumerContext<Tx>,
   { incoming, handler }: DeliveryAttempt<Tx>,
@@ -218,7 +218,7 @@ async function inWindow<Tx>(
   try {
     await window.mark(context.name, attempt.incoming.id);
   } catch (error) {
-    // The effect is committed; running it again for the sake of the mark would be the very thing to avoid.
+    // The effect is committed. To run it again because of the mark is exactly what must not happen.
     context.log.warn(
       { err: error, id: attempt.incoming.id },
       'could not mark a handled message in the window: a duplicate of it would be handled again',

@@ -72,7 +72,7 @@ export function sentAt(wire: unknown): string | null {
   return typeof time === 'string' && /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$/.test(time) ? time.slice(0, -1) : null;
 }
 
-/** The wire as it came; for an adapter that parsed it, made anew. */
+/** The wire as it came. When the adapter has parsed it, it is turned into text again. */
 export function wireText(wire: unknown): string {
   if (typeof wire === 'string') return wire;
   try {
@@ -89,7 +89,7 @@ function uuidOf(text: string): string {
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-8${hex.slice(13, 16)}-8${hex.slice(17, 20)}-${hex.slice(20, 32)}`;
 }
 
-/** A wire that the type jsonb cannot hold (not JSON at all, NUL, monstrous numbers) is stored as an object of this one property. */
+/** A wire that the type jsonb cannot hold (not JSON at all, NUL, numbers that are too large) is stored as an object of this one property. */
 const PACKED = 'holdfastbase64';
 
 export function packWire(wire: unknown): string {

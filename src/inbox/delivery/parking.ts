@@ -48,8 +48,8 @@ async function attemptParking<Tx>(context: ConsumerContext<Tx>, parking: Parking
     );
   } catch (error) {
     if (error instanceof SimulatedCrash) throw error;
-    // The envelope holds what jsonb cannot (NUL, a number beyond measure, no JSON) or more than it can; or, on its way, something in
-    // this process ran over. As the bytes it came in, it asks nothing of anybody.
+    // The envelope holds what jsonb cannot hold, or too much of it (NUL, a number too large, no JSON), or something in this process
+    // overflowed. The bytes as they came can always be stored.
     if (!isRefusedValue(error) && !isUnrelatedToDatabase(error)) throw error;
     return context.work.transaction((execute) => write(context, execute, parking, packWire(parking.incoming.wire)));
   }
@@ -63,10 +63,10 @@ async function write<Tx>(
 ): Promise<ParkResult> {
   const { incoming, reason, error, attempts, retryInMs, marked } = parking;
   if (context.ordered && incoming.key !== null) {
-    // Behind this lock nobody of the key decides anything on what it saw before.
+    // With this lock, nobody decides about a message of the key from what they read before.
     await execute(PATIENT_LOCK_SQL, [keyLock(context.name, incoming.key)]);
   }
-  // Waits for whoever is writing the same mark: a COMMIT that was cut off may still be on its way.
+  // Waits for a transaction that is writing the same mark: a COMMIT whose connection broke may still be running.
   if (marked && !(await context.inbox.tryMark(execute, incoming.id))) return { kind: 'duplicate' };
   await context.parked.insert(execute, {
     messageId: incoming.id,

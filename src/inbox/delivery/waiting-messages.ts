@@ -4,7 +4,7 @@
 import type { Clock } from '../../runtime/clock.ts';
 import type { ReadableIncoming } from './incoming.ts';
 
-/** Waiting messages that are remembered; beyond, the oldest wait is forgotten and begins anew. */
+/** The most waiting messages that are remembered. Beyond that the oldest is forgotten, and its wait begins again. */
 const MAX_WAITING = 10_000;
 
 export class WaitingMessages {
@@ -17,8 +17,8 @@ export class WaitingMessages {
   }
 
   /**
-   * How long the message has waited: since it was sent, or since this process knows of it. A message that waits can hold up other keys,
-   * and all that they sent meanwhile: counted from here alone, their waits would add up, key after key.
+   * How long the message has waited: since it was sent, or since this process knows of it. A waiting message can hold up messages of other
+   * keys. If each wait were counted from its arrival here alone, the waits would add up, key after key.
    * @param nowMs monotonic
    */
   waitedMs({ id, envelope }: ReadableIncoming, nowMs: number): number {
@@ -33,7 +33,7 @@ export class WaitingMessages {
     return ageMs;
   }
 
-  /** Asked for every message: costs next to nothing while none waits. */
+  /** Called for every message; costs next to nothing while none waits. */
   forget(id: string): void {
     if (this.#sinceMs.size > 0) this.#sinceMs.delete(id);
   }

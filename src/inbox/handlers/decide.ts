@@ -16,7 +16,7 @@ export const PARK_REASONS = {
   crashed: 'crashed the consumer',
   predecessor: 'predecessor missing',
   behind: 'behind an earlier message of its key',
-  /** An operator let it go on without its predecessor. */
+  /** An operator released it without its predecessor. */
   released: 'released without its predecessor',
 } as const;
 export type ParkReason = (typeof PARK_REASONS)[keyof typeof PARK_REASONS];
@@ -159,7 +159,7 @@ function afterFailure(error: unknown, progress: Progress, policies: Policies): N
     random: policies.random,
   });
   if (decision.kind === 'retry') {
-    // A stopping process does not sit out a wait that another one could.
+    // A stopping process leaves the wait to another one.
     return progress.stopping
       ? { do: 'later', delayMs: decision.delayMs }
       : { do: 'again', delayMs: decision.delayMs, because: 'failed' };
@@ -244,13 +244,13 @@ export interface OrderedFacts {
   readonly predecessorSeen: boolean | null;
 }
 
-/** Duplicates come first; then the line of the key; then the predecessor. */
+/** Checked in this order: duplicate, parked messages of the key, predecessor. */
 export function decideOrdered(id: string, facts: OrderedFacts): 'enter' | 'duplicate' | 'behind' | 'awaiting' | 'busy' {
   if (!facts.locked) return 'busy';
   if (facts.handled) return 'duplicate';
   if (facts.head !== null) {
-    // The very message that the head of the line waits for goes first, else both would wait for ever. So do those before it: when
-    // a broker lost its memory, a replay brings all that the head has missed, in order.
+    // The message that the first parked one waits for must go first, or both would wait for ever. So must those before it: after a
+    // broker has lost messages, a replay brings all that the first one has missed, in order.
     const { awaits, allLater } = facts.head;
     if (awaits !== id && !(awaits !== null && allLater)) return 'behind';
   }

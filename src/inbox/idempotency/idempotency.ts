@@ -113,7 +113,7 @@ async function claimKey(keys: KeyTable, key: string, fingerprint: string): Promi
 
 /**
  * REPEATABLE READ and SERIALIZABLE: the transaction sees the rows of its snapshot only, and PostgreSQL refuses (40001) a key that another
- * one has committed since. That one's answer is read beside the transaction, which goes on from before its attempt.
+ * one has committed since. The answer of that one is read on another connection; this transaction goes back to its savepoint.
  */
 async function claimInSnapshot(
   { tx, execute, table }: KeyTable,

@@ -34,7 +34,7 @@ export interface IdentityCheck {
 }
 
 /**
- * Pure. Processes of before and after a move run beside each other: both queues are then its own.
+ * Pure. During a move, processes of before and after it run at the same time: both queues then belong to the consumer.
  * @throws HoldfastError HF_CONSUMER_NAME
  */
 export function checkIdentity(identity: ConsumerIdentity, known: StoredIdentity | null): IdentityCheck {

@@ -82,8 +82,8 @@ export interface ParkedDeliveryStore {
 }
 
 /**
- * Positions below zero stand before all others of their key: for what comes late, and fails, while the first of the key waits for it
- * or for something after it. Behind that one it would wait for ever, and those after it would overtake it.
+ * Positions below zero come before all others of their key. They are for a message that comes late and fails, while the first of the key
+ * waits for it or for a message after it. Behind the first it would wait for ever, and later messages would overtake it.
  */
 const AHEAD = -1_000_000_000_000_000;
 

@@ -17,7 +17,7 @@ export interface SuspectStore {
   prune(execute: SqlExecutor, olderThanMs: number): Promise<void>;
   /** When this consumer first ran, by the database's clock: now, at the first call of all. */
   firstRunAt(execute: SqlExecutor): Promise<Date>;
-  /** What its name stands for, as JSON; null before its first start. */
+  /** The identity of its name, as JSON; null before its first start. */
   identity(execute: SqlExecutor): Promise<string | null>;
   /** Resolves with false, and has done nothing, when what is stored is no longer `known`. */
   storeIdentity(execute: SqlExecutor, known: string | null, next: string): Promise<boolean>;

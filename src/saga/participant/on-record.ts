@@ -1,6 +1,6 @@
 /**
- * Whether a compensation asks for no more than the participant has on record of its call. The message came through a broker, which
- * others may write to; the record is the participant's own. Pure; used by participant-work.ts.
+ * Checks that a compensation asks for no more than the participant has on record of its call. The message came through a broker, which
+ * others may write to; the record is the participant's own. Pure.
  */
 import type { Answer } from './participant-store.ts';
 
@@ -8,9 +8,9 @@ import type { Answer } from './participant-store.ts';
 export type Trusted = readonly string[] | 'all';
 
 /**
- * Names of the properties of `payload` whose values the record does not bear. A value is borne when the record has the property of that
- * name with that value; or, where the record has no property of that name, when the value stands anywhere in it. Which is how
- * compensations are made up: from input and output of what they compensate.
+ * Names of the properties of `payload` whose values are not on record. A value is on record when the record has a property of that name
+ * with that value; or, if it has no property of that name, when the value is anywhere in it. Compensations are built that way: from
+ * input and output of what they compensate.
  * @param payload as it came in the message, before any schema, with exact numbers
  * @param record the payload of the command, with exact numbers (undefined: none is on record), and what it was answered with
  * @param known further values that the participant knows by itself, such as the run and the call

@@ -1,5 +1,5 @@
 /**
- * What a participant does with a command or a compensation whose record it has looked up: pure functions.
+ * Decides what a participant does with a command or a compensation whose record it has read. Pure functions.
  */
 import { HoldfastError, Rejection } from '../../errors.ts';
 import type { Answer, CallRow, StoredCommand } from './participant-store.ts';
@@ -48,9 +48,9 @@ export type CompensationDecision =
   /** Compensate what the record tells. */
   | { readonly do: 'compensate'; readonly command: StoredCommand | null; readonly reply: Answer | null }
   /** The saga says that it has seen the command done, but there is no record of it: only the message tells what to compensate. */
-  | { readonly do: 'compensate blind' }
-  /** The command has not come: see to it that it never will happen. */
-  | { readonly do: 'bury' };
+  | { readonly do: 'compensate without record' }
+  /** The command has not come: write a tombstone, so that it is refused when it comes. */
+  | { readonly do: 'write tombstone' };
 
 /**
  * @param row null when there is none
@@ -62,7 +62,7 @@ export function decideCompensation(
   compensates: string,
   outcome: 'done' | 'unknown',
 ): CompensationDecision {
-  if (row === null) return { do: outcome === 'done' ? 'compensate blind' : 'bury' };
+  if (row === null) return { do: outcome === 'done' ? 'compensate without record' : 'write tombstone' };
   // The record is what has happened here, whatever the saga was told.
   if (row.state !== 'done') return { do: 'answer', answer: DONE };
   if (row.command !== null && row.command.topic !== compensates)

@@ -1,6 +1,6 @@
 /**
- * The table `participant_call`: what a participant has done for a call of a run. Its primary key is what a command, its resends and its
- * compensation meet at: whoever comes second waits for the first one's transaction and then sees what came of it.
+ * The table `participant_call`: what a participant has done for a call of a run. A command, its resends and its compensation all write the
+ * same primary key. So the one that comes second waits for the transaction of the first, and then sees its result.
  */
 import { HoldfastError } from '../../errors.ts';
 import { memberText } from '../../message/exact-json.ts';
@@ -13,7 +13,7 @@ import { quoteIdentifier } from '../../postgres/quoting.ts';
  * - compensated: it had one, which was compensated
  * - tombstone: its compensation came first, so that it is refused when it comes
  */
-export type CallState = 'done' | 'rejected' | 'compensated' | 'tombstone';
+export type ParticipantCallState = 'done' | 'rejected' | 'compensated' | 'tombstone';
 
 export interface CallId {
   readonly runId: string;
@@ -41,7 +41,7 @@ export type Answer =
     };
 
 export interface CallRow {
-  readonly state: CallState;
+  readonly state: ParticipantCallState;
   /** Null for what no command was seen of. */
   readonly command: StoredCommand | null;
   readonly reply: Answer | null;
@@ -53,7 +53,7 @@ export interface ParticipantStore {
   /** What came of a claimed command. */
   settle(execute: SqlExecutor, id: CallId, state: 'done' | 'rejected', reply: Answer): Promise<void>;
   /** Writes the row of a compensation that found none; false when there is one by now. Waits as `claim` does. */
-  bury(execute: SqlExecutor, id: CallId, state: 'compensated' | 'tombstone'): Promise<boolean>;
+  insertWithoutCommand(execute: SqlExecutor, id: CallId, state: 'compensated' | 'tombstone'): Promise<boolean>;
   compensated(execute: SqlExecutor, id: CallId): Promise<void>;
   /** The row, locked; null when there is none. */
   lock(execute: SqlExecutor, id: CallId): Promise<CallRow | null>;
@@ -92,7 +92,7 @@ export function createParticipantStore(schema: string, participant: string): Par
       if (rows.length === 0) throw gone(call);
     },
 
-    async bury(execute, { runId, call }, state) {
+    async insertWithoutCommand(execute, { runId, call }, state) {
       const rows = await execute(
         `INSERT INTO ${table} (participant, saga_id, call, state) VALUES ($1::text, $2::text::uuid, $3::text, $4::text)
          ON CONFLICT (participant, saga_id, call) DO NOTHING RETURNING 1 AS buried`,
@@ -115,7 +115,7 @@ export function createParticipantStore(schema: string, participant: string): Par
         `SELECT state, command::text AS command, reply::text AS reply FROM ${table} WHERE ${own} FOR UPDATE`,
         [participant, runId, call],
       );
-      const row = rows[0] as { state: CallState; command: string | null; reply: string | null } | undefined;
+      const row = rows[0] as { state: ParticipantCallState; command: string | null; reply: string | null } | undefined;
       if (row === undefined) return null;
       return {
         state: row.state,

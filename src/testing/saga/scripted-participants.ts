@@ -87,7 +87,7 @@ export function createScriptedParticipants(options: ScriptedParticipantsOptions)
     const compensated = [...declared].find(([, { compensatedBy }]) => compensatedBy === message.topic)?.[0] ?? '';
     const decision = decideCompensation(row, compensated, call.outcome ?? 'unknown');
     if (decision.do === 'answer') return reply(call, { answer: decision.answer, replies: 1, delayMs: 0 });
-    if (decision.do === 'bury') {
+    if (decision.do === 'write tombstone') {
       records.set(key, { state: 'tombstone', command: null, reply: null });
       return reply(call, { answer: DONE, replies: 1, delayMs: 0 });
     }

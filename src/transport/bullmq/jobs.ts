@@ -14,7 +14,7 @@ export function assertDestination(destination: string): void {
   });
 }
 
-/** Partition 0 bears the plain name, so a destination that gets more partitions leaves nothing behind in a queue nobody reads. */
+/** Partition 0 has the plain name, so that no message is left in an unread queue when a destination gets more partitions. */
 export function queueName(destination: string, partition: number): string {
   return partition === 0 ? destination : `${destination}#${partition}`;
 }

@@ -73,7 +73,7 @@ export async function agreeOnLayout(root: IQueueBackend, destination: string, ow
   await writeLayout(base, own, layout);
 }
 
-/** The partitions that a receiver of `own` partitions is to read beside its own: those written down, and older ones that hold something. */
+/** The further partitions that a receiver of `own` partitions must read: those written down, and older ones that hold messages. */
 export async function partitionsBeyond(
   base: IQueueBackend,
   destination: string,

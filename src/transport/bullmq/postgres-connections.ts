@@ -56,7 +56,7 @@ function publisherConnection(
       if (opening === undefined) {
         const attempt = open();
         opening = attempt;
-        // A failed start is tried anew by the next call.
+        // After a failed start the next call tries again.
         attempt.catch(() => void (opening = opening === attempt ? undefined : opening));
       }
       return opening;

@@ -18,7 +18,7 @@ export class LazyPublisherConnection {
   constructor(broker: BullmqBroker, settings: BullmqSettings) {
     this.#broker = broker;
     this.#settings = settings;
-    // Nothing is opened by that, but the first message need not wait for it. Whoever publishes is told when it fails.
+    // This opens nothing, but the first message need not wait for it. A failure is told to the first that publishes.
     this.open().catch(() => {});
   }
 
@@ -56,7 +56,7 @@ export class LazyPublisherConnection {
         void this.#opening?.then((connection) => connection.drop());
       }, publishTimeoutMs);
     });
-    // Both are awaited by the race; whichever settles second has nobody left to tell.
+    // The race awaits both. The one that settles second must not be an unhandled rejection.
     work.catch(() => {});
     late.catch(() => {});
     try {

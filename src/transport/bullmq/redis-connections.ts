@@ -190,7 +190,7 @@ async function warnOfFormerPrefix(client: Redis, queue: string, settings: Bullmq
 
 /** Jobs that are taken at one time, over all consumers of a queue; more are looked at the next time. */
 const MOST_ACTIVE = 1000;
-/** What BullMQ parses beside the data, and what stands for it where it cannot be parsed. */
+/** Further fields that BullMQ parses, and the value to use when one cannot be parsed. */
 const PARSED = { opts: '{}', progress: '0', parent: '' } as const;
 
 /** BullMQ reads these before it hands a job out. The job itself comes back once its claim has run out. Never fails. */

@@ -53,7 +53,7 @@ export async function queuesOnRedis(
     for (const destination of names) {
       const base = root.forQueue(destination);
       const partitions = layoutOf(await base.getQueueMeta()).partitions;
-      // Without it the queue is none of ours.
+      // Without it the queue is not Holdfast's.
       if (partitions === null) continue;
       const state = await readQueueState(base, destination, { partitions, owner: null, seesWorkers: true });
       queues.push({ destination, state });

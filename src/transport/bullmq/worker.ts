@@ -57,7 +57,7 @@ export function makeWorker(name: string, setup: WorkerSetup): QueueWorker {
   worker.on('error', (error) => {
     if (stopping.aborted) return;
     onError(error);
-    // What BullMQ keeps beside the data of a job may be no JSON either, and it does not say of which job.
+    // Other fields of a job may not be JSON either, and BullMQ does not say which job it is.
     if (error instanceof SyntaxError) void connection.repairTakenJobs?.(name);
     if (resting || /Missing (lock|key)|could not renew lock/i.test(error.message)) return;
     resting = true;

@@ -9,11 +9,8 @@ import type { Database } from '../../../src/postgres/database.ts';
 import type { Duration } from '../../../src/runtime/duration.ts';
 import { saga, type Saga } from '../../../src/saga/definition/definition.ts';
 import { handle } from '../../../src/saga/participant/handle.ts';
-import {
-  participant,
-  type DatabaseParticipantOptions,
-  type Participant,
-} from '../../../src/saga/participant/participant.ts';
+import { participant, type Participant } from '../../../src/saga/participant/participant.ts';
+import type { DatabaseParticipantOptions } from '../../../src/saga/participant/participant-options.ts';
 import {
   command,
   emit,

@@ -10,7 +10,7 @@ import { createRelay } from '../../../src/relay/relay.ts';
 import type { Service } from '../../../src/runtime/service.ts';
 import { createSagas, type Sagas } from '../../../src/saga/client/client.ts';
 import type { AnySaga, Saga } from '../../../src/saga/definition/definition.ts';
-import type { DatabaseParticipantOptions } from '../../../src/saga/participant/participant.ts';
+import type { DatabaseParticipantOptions } from '../../../src/saga/participant/participant-options.ts';
 import { createWorker, type Worker, type WorkerOptions } from '../../../src/saga/worker/worker.ts';
 import { bullmqTransport } from '../../../src/transport/bullmq/redis-transport.ts';
 import type { Transport } from '../../../src/transport/port.ts';

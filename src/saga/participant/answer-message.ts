@@ -1,6 +1,6 @@
 /**
- * One command or compensation, within the transaction that a consumer has opened for it: the record of the call, the handler, the
- * answer. All of it commits together with the inbox mark, or not at all.
+ * Answers one command or compensation, within the transaction that a consumer has opened for it: the record of the call, the handler, and
+ * the reply. All of it commits together with the inbox mark, or not at all.
  */
 import { HoldfastError, isHoldfastError, PermanentError } from '../../errors.ts';
 import type { OutboxPort } from '../../inbox/handlers/handler-run.ts';
@@ -30,7 +30,7 @@ import type { Answer, CallRow, ParticipantStore } from './participant-store.ts';
 import { readSagaCall, sagaReply, type SagaCall } from '../protocol/wire.ts';
 
 /** A transaction lent to a handler: what the handler leaves running behind it must not write after a refusal was recorded. */
-export interface Lent<Tx> {
+export interface LentTransaction<Tx> {
   readonly tx: Tx;
   readonly handle: TransactionHandle;
   /** Why what was written must not be committed; see LentClient. */
@@ -44,14 +44,14 @@ export interface Lent<Tx> {
 export type CallOutcome = 'done' | 'rejected' | 'repeated' | 'compensated' | 'tombstone' | 'nothing' | 'by hand';
 
 /** What all messages of a participant share. */
-export interface Participation<Tx> {
+export interface ParticipantContext<Tx> {
   readonly name: string;
   readonly store: ParticipantStore;
   readonly outbox: OutboxPort;
   /** By topic. */
   readonly handlers: ReadonlyMap<string, ParticipantHandler<Tx>>;
   readonly executorOf: (tx: Tx) => SqlExecutor;
-  readonly lend: (tx: Tx) => Lent<Tx>;
+  readonly lend: (tx: Tx) => LentTransaction<Tx>;
   readonly maxBytes: number;
   /** Topics that may be replied on. */
   readonly replyTopics: readonly string[];
@@ -60,15 +60,15 @@ export interface Participation<Tx> {
 }
 
 /** The payload of a message. */
-export interface Received {
+export interface ReceivedPayload {
   /** As its handler gets it. */
   readonly payload: unknown;
   /** As it came, as JSON text. */
   readonly text: string;
 }
 
-interface Work<Tx> extends Received {
-  readonly shared: Participation<Tx>;
+interface CallWork<Tx> extends ReceivedPayload {
+  readonly participant: ParticipantContext<Tx>;
   readonly handler: ParticipantHandler<Tx>;
   readonly context: HandlerContext<Tx>;
   readonly execute: SqlExecutor;
@@ -79,13 +79,19 @@ const ROLLBACK_CALL = 'ROLLBACK TO SAVEPOINT holdfast_call';
 
 /** Rejects with whatever is to fail the delivery; refusals that are answered are no failures. */
 export async function answerMessage<Tx>(
-  shared: Participation<Tx>,
+  participant: ParticipantContext<Tx>,
   handler: ParticipantHandler<Tx>,
-  received: Received,
+  received: ReceivedPayload,
   context: HandlerContext<Tx>,
 ): Promise<void> {
   const saga = readSagaCall(context.message.headers);
-  const work: Work<Tx> = { ...received, shared, handler, context, execute: shared.executorOf(context.tx) };
+  const work: CallWork<Tx> = {
+    ...received,
+    participant,
+    handler,
+    context,
+    execute: participant.executorOf(context.tx),
+  };
   if (saga === null) {
     // No call, so no record of one: what it would compensate is told by the message alone.
     if (handler.compensates !== null && handler.withoutRecord === 'refuse') throw forGood(noRecord(handler.topic));
@@ -93,8 +99,8 @@ export async function answerMessage<Tx>(
     count(work, 'by hand');
     return;
   }
-  if (!shared.replyTopics.includes(saga.replyTo))
-    throw forGood(foreignReplyTopic(shared.name, saga.replyTo, shared.replyTopics));
+  if (!participant.replyTopics.includes(saga.replyTo))
+    throw forGood(foreignReplyTopic(participant.name, saga.replyTo, participant.replyTopics));
   const [answer, outcome] =
     saga.role === 'command' ? await answerCommand(work, saga) : await answerCompensation(work, saga);
   await context.send(sagaReply(saga.replyTo), { runId: saga.runId, call: saga.call, to: saga.role, ...answer });
@@ -103,13 +109,13 @@ export async function answerMessage<Tx>(
 
 type Answered = readonly [Answer, CallOutcome];
 
-async function answerCommand<Tx>(work: Work<Tx>, saga: SagaCall): Promise<Answered> {
-  const { shared, handler, context, execute, text } = work;
-  const { store } = shared;
+async function answerCommand<Tx>(work: CallWork<Tx>, saga: SagaCall): Promise<Answered> {
+  const { participant, handler, context, execute, text } = work;
+  const { store } = participant;
   const { topic, version } = context.message;
   if (handler.compensates !== null) {
-    const error = notACommand(shared.name, topic);
-    shared.log.error({ err: error, runId: saga.runId, call: saga.call }, 'a command cannot be carried out');
+    const error = notACommand(participant.name, topic);
+    participant.log.error({ err: error, runId: saga.runId, call: saga.call }, 'a command cannot be carried out');
     return [refusal(error), 'rejected'];
   }
   if (!(await store.claim(execute, saga, { topic, version, text }))) {
@@ -123,26 +129,26 @@ async function answerCommand<Tx>(work: Work<Tx>, saga: SagaCall): Promise<Answer
   return [answer, answer.outcome];
 }
 
-async function answerCompensation<Tx>(work: Work<Tx>, saga: SagaCall): Promise<Answered> {
-  const { shared, handler, execute } = work;
-  const { store } = shared;
+async function answerCompensation<Tx>(work: CallWork<Tx>, saga: SagaCall): Promise<Answered> {
+  const { participant, handler, execute } = work;
+  const { store } = participant;
   if (handler.compensates === null) {
-    const error = notACompensation(shared.name, handler.topic);
-    shared.log.error({ err: error, runId: saga.runId, call: saga.call }, 'a compensation cannot be carried out');
+    const error = notACompensation(participant.name, handler.topic);
+    participant.log.error({ err: error, runId: saga.runId, call: saga.call }, 'a compensation cannot be carried out');
     return [refusal(error), 'rejected'];
   }
   const { topic } = handler.compensates;
   const known = saga.outcome ?? 'unknown';
   let decision = decideCompensation(await store.lock(execute, saga), topic, known);
-  if (decision.do === 'bury') {
-    if (await store.bury(execute, saga, 'tombstone')) return [DONE, 'tombstone'];
+  if (decision.do === 'write tombstone') {
+    if (await store.insertWithoutCommand(execute, saga, 'tombstone')) return [DONE, 'tombstone'];
     decision = decideCompensation(await lockExisting(work, saga), topic, known);
-    if (decision.do === 'bury') throw movedOn(saga);
+    if (decision.do === 'write tombstone') throw movedOn(saga);
   }
   if (decision.do === 'answer') {
     const refused = decision.answer.outcome === 'rejected';
     if (refused)
-      shared.log.error(
+      participant.log.error(
         { runId: saga.runId, call: saga.call, answer: decision.answer },
         'a compensation does not fit its call',
       );
@@ -150,7 +156,10 @@ async function answerCompensation<Tx>(work: Work<Tx>, saga: SagaCall): Promise<A
   }
   const mismatch = mismatchOf(work, saga, decision);
   if (mismatch !== null) {
-    shared.log.error({ err: mismatch, runId: saga.runId, call: saga.call }, 'a compensation does not fit its call');
+    participant.log.error(
+      { err: mismatch, runId: saga.runId, call: saga.call },
+      'a compensation does not fit its call',
+    );
     return [refusal(mismatch), 'rejected'];
   }
   await execute(SAVEPOINT, []);
@@ -165,11 +174,11 @@ async function answerCompensation<Tx>(work: Work<Tx>, saga: SagaCall): Promise<A
   return [DONE, 'compensated'];
 }
 
-type Compensating = Exclude<CompensationDecision, { readonly do: 'answer' | 'bury' }>;
+type Compensating = Exclude<CompensationDecision, { readonly do: 'answer' | 'write tombstone' }>;
 
 /** Why a compensation is not carried out: what it asks for is not what was recorded. Null when it is. */
-function mismatchOf<Tx>({ handler, text }: Work<Tx>, saga: SagaCall, decision: Compensating): HoldfastError | null {
-  if (decision.do === 'compensate blind')
+function mismatchOf<Tx>({ handler, text }: CallWork<Tx>, saga: SagaCall, decision: Compensating): HoldfastError | null {
+  if (decision.do === 'compensate without record')
     return handler.withoutRecord === 'compensate' ? null : noRecord(handler.topic);
   const { runId, call } = saga;
   const known = [runId, call, `${runId}:${call}`];
@@ -192,20 +201,20 @@ interface Record {
 
 /** What the handler is told of the command. Null when another transaction has meanwhile written the record that was missing. */
 async function recordFor<Tx>(
-  { shared, handler, execute }: Work<Tx>,
+  { participant, handler, execute }: CallWork<Tx>,
   saga: SagaCall,
   decision: Compensating,
 ): Promise<Record | null> {
-  if (decision.do === 'compensate blind') {
-    if (!(await shared.store.bury(execute, saga, 'compensated'))) return null;
-    shared.log.warn(
+  if (decision.do === 'compensate without record') {
+    if (!(await participant.store.insertWithoutCommand(execute, saga, 'compensated'))) return null;
+    participant.log.warn(
       { runId: saga.runId, call: saga.call },
       'the record of a command is gone: it is compensated from the payload alone',
     );
     return { command: null, reply: null };
   }
   const id = saga.runId;
-  const command = shared.handlers.get(handler.compensates?.topic ?? '');
+  const command = participant.handlers.get(handler.compensates?.topic ?? '');
   const stored = decision.command;
   const reply = decision.reply?.outcome === 'done' ? decision.reply : null;
   return {
@@ -221,8 +230,8 @@ async function recordFor<Tx>(
 }
 
 /** The record that a moment ago kept ours from being written. */
-async function lockExisting<Tx>({ shared, execute }: Work<Tx>, saga: SagaCall): Promise<CallRow> {
-  const row = await shared.store.lock(execute, saga);
+async function lockExisting<Tx>({ participant, execute }: CallWork<Tx>, saga: SagaCall): Promise<CallRow> {
+  const row = await participant.store.lock(execute, saga);
   if (row === null) throw movedOn(saga);
   return row;
 }
@@ -239,7 +248,7 @@ type Result =
   | { readonly kind: 'refused'; readonly error: unknown };
 
 /** A definite no, Rejection or PermanentError, becomes a result: what the handler wrote is to be compensated and nothing else. */
-async function runRefusable<Tx>(work: Work<Tx>, saga: SagaCall, record: Record): Promise<Result> {
+async function runRefusable<Tx>(work: CallWork<Tx>, saga: SagaCall, record: Record): Promise<Result> {
   try {
     return { kind: 'returned', value: await runHandler(work, saga, record) };
   } catch (error) {
@@ -249,10 +258,10 @@ async function runRefusable<Tx>(work: Work<Tx>, saga: SagaCall, record: Record):
   }
 }
 
-async function runHandler<Tx>(work: Work<Tx>, saga: SagaCall | null, record: Record): Promise<unknown> {
-  const { shared, handler, payload, context } = work;
+async function runHandler<Tx>(work: CallWork<Tx>, saga: SagaCall | null, record: Record): Promise<unknown> {
+  const { participant, handler, payload, context } = work;
   const { message } = context;
-  const lent = shared.lend(context.tx);
+  const lent = participant.lend(context.tx);
   const own: CompensationContext<Tx, unknown, unknown> = {
     tx: lent.tx,
     message,
@@ -262,7 +271,7 @@ async function runHandler<Tx>(work: Work<Tx>, saga: SagaCall | null, record: Rec
       return context.signal;
     },
     send: async (type, content, options) =>
-      shared.outbox.send(lent.handle, type, content, { causedBy: message, ...options }),
+      participant.outbox.send(lent.handle, type, content, { causedBy: message, ...options }),
     saga,
     idempotencyKey:
       saga === null ? message.id : `${saga.runId}:${saga.call}${saga.role === 'compensation' ? ':undo' : ''}`,
@@ -276,12 +285,12 @@ async function runHandler<Tx>(work: Work<Tx>, saga: SagaCall | null, record: Rec
 }
 
 /** @throws HoldfastError HF_PERMANENT: a reply that does not fit its type is a mistake in the code, and no answer to anything */
-async function encodeAnswer<Tx>({ shared, handler }: Work<Tx>, value: unknown): Promise<Answer> {
+async function encodeAnswer<Tx>({ participant, handler }: CallWork<Tx>, value: unknown): Promise<Answer> {
   // The reply type of a compensation is that of its command; it answers with nothing itself.
   if (handler.reply === null || handler.compensates !== null) return DONE;
   const reply: MessageType = handler.reply;
   try {
-    const { text } = await encodeForSend(reply, value, { maxBytes: shared.maxBytes, key: null });
+    const { text } = await encodeForSend(reply, value, { maxBytes: participant.maxBytes, key: null });
     return { outcome: 'done', output: JSON.parse(text), outputVersion: reply.version };
   } catch (cause) {
     throw new PermanentError(`The handler of ${handler.topic} returned what its reply ${reply.topic} does not take.`, {
@@ -305,6 +314,6 @@ async function settled(topic: string, write: () => Promise<void>): Promise<void>
   }
 }
 
-function count<Tx>({ shared, handler }: Work<Tx>, outcome: CallOutcome): void {
-  shared.calls.inc({ participant: shared.name, topic: handler.topic, outcome });
+function count<Tx>({ participant, handler }: CallWork<Tx>, outcome: CallOutcome): void {
+  participant.calls.inc({ participant: participant.name, topic: handler.topic, outcome });
 }

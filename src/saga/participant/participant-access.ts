@@ -1,0 +1,77 @@
+/**
+ * How a participant gets at the database: through a Database of Holdfast's, or through the runner of a client or ORM of the user's.
+ */
+import type { PoolClient } from 'pg';
+import { HoldfastError } from '../../errors.ts';
+import { consumer, type Consumer } from '../../inbox/consumer.ts';
+import type { CommonConsumerOptions } from '../../inbox/consumer-options.ts';
+import type { Handler } from '../../inbox/handlers/handler.ts';
+import { toExecutor, type Row, type SqlExecutor, type TransactionHandle } from '../../postgres/executor.ts';
+import { isPgClient, lend } from '../../postgres/lent-client.ts';
+import { DEFAULT_SCHEMA } from '../../postgres/quoting.ts';
+import type { LentTransaction } from './answer-message.ts';
+import type { DatabaseParticipantOptions, RunnerParticipantOptions } from './participant-options.ts';
+
+export interface ParticipantAccess<Tx> {
+  readonly schema: string;
+  readonly executorOf: (tx: Tx) => SqlExecutor;
+  readonly lend: (tx: Tx) => LentTransaction<Tx>;
+  readonly transaction: <T>(fn: (execute: SqlExecutor) => Promise<T>) => Promise<T>;
+  readonly consumer: (name: string, handlers: readonly Handler<Tx>[], rest: CommonConsumerOptions) => Consumer;
+}
+
+/** How long a chunk of pruning may take, in milliseconds. */
+const PRUNE_TIMEOUT_MS = 30_000;
+
+export function participantDatabaseAccess({ database }: DatabaseParticipantOptions): ParticipantAccess<PoolClient> {
+  const executorOf =
+    (tx: PoolClient): SqlExecutor =>
+    async (sql, parameters) =>
+      (await tx.query(sql, [...parameters])).rows as readonly Row[];
+  return {
+    schema: database?.schema ?? DEFAULT_SCHEMA,
+    executorOf,
+    lend(tx) {
+      const lent = lend(tx);
+      return { ...lent, handle: lent.tx };
+    },
+    transaction: (fn) => database.transaction((client) => fn(executorOf(client)), { timeoutMs: PRUNE_TIMEOUT_MS }),
+    consumer: (name, handlers, rest) => consumer(name, { ...rest, database, handlers }),
+  };
+}
+
+export function participantRunnerAccess<Tx>({ runner, schema }: RunnerParticipantOptions<Tx>): ParticipantAccess<Tx> {
+  const executorOf = (tx: Tx): SqlExecutor =>
+    runner.execute === undefined
+      ? toExecutor(tx as TransactionHandle)
+      : async (sql, parameters) => runner.execute?.(tx, sql, parameters) ?? [];
+  return {
+    schema: schema ?? DEFAULT_SCHEMA,
+    executorOf,
+    lend(tx) {
+      if (isPgClient(tx)) {
+        const lent = lend(tx);
+        return { ...lent, handle: runner.execute === undefined ? (lent.tx as TransactionHandle) : executorOf(lent.tx) };
+      }
+      // The ORM's own handle cannot be taken back; what is sent through the outbox can.
+      const execute = executorOf(tx);
+      let over = false;
+      const handle: SqlExecutor = (sql, parameters) => (over ? Promise.reject(tooLate()) : execute(sql, parameters));
+      return {
+        tx,
+        handle,
+        trouble: () => null,
+        restoreRole: () => Promise.resolve(),
+        takeBack: () => (over = true),
+      };
+    },
+    transaction: (fn) => runner.transaction((tx) => fn(executorOf(tx))),
+    consumer: (name, handlers, rest) => consumer<Tx>(name, { ...rest, runner, schema, handlers }),
+  };
+}
+
+function tooLate(): HoldfastError {
+  return new HoldfastError('HF_NOT_IN_TRANSACTION', 'The handler is over, and its transaction with it.', {
+    advice: 'Await all sends before the handler ends.',
+  });
+}
