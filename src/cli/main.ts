@@ -2,7 +2,7 @@
 /**
  * The executable `holdfast`. Everything else is in program.ts.
  */
-import { run } from './program.ts';
+import { runProgram } from './program.ts';
 
 const args = process.argv.slice(2);
 const isDaemon = ['relay', 'worker', 'start'].includes(args[0] ?? '');
@@ -16,6 +16,6 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
 });
 if (isDaemon) process.stderr.on('error', () => {});
 
-process.exitCode = await run(args);
+process.exitCode = await runProgram(args);
 // Whatever a broker's client or a connection that hangs still has open: a daemon that was told to stop is to be gone.
 if (isDaemon) process.exit();

@@ -11,7 +11,7 @@ import { loadConfig } from './config/load.ts';
 import { ALL, COMMON, readGiven, type Given, type SettingName } from './config/options.ts';
 import { resolveDatabase } from './config/servers.ts';
 import { explainDatabaseError } from './database-error.ts';
-import type { Report } from './output/report.ts';
+import type { VerbReport } from './output/report.ts';
 
 export interface Context {
   readonly given: Given;
@@ -61,16 +61,7 @@ export async function withDatabase<T>(context: Context, use: (database: Database
   }
 }
 
-export type Run = (context: Context, args: readonly string[]) => Promise<Report>;
-
-/** Adds a verb that hands back a report; `load` is called when it is asked for. */
-export type AddVerb = (
-  parent: Command,
-  name: string,
-  description: string,
-  load: () => Promise<Run>,
-  settings?: readonly SettingName[],
-) => Command;
+export type RunVerb = (context: Context, args: readonly string[]) => Promise<VerbReport>;
 
 /** A text flag of the verb. */
 export function textFlag(context: Context, name: string): string | undefined {

@@ -17,12 +17,12 @@ import { explainDatabaseError, isWorthWaitingFor, whatIsAwaited } from '../datab
 import { EXIT } from '../exit-codes.ts';
 import { databaseTrouble } from './database-trouble.ts';
 import type { Gauges } from './gauges.ts';
-import { joinLiveness, judgeReadiness, type PartReadiness, type ReadinessFacts, type Verdict } from './health.ts';
+import { joinLiveness, judgeReadiness, type PartReadiness, type ReadinessFacts, type ProbeAnswer } from './health.ts';
 import { sharedAnswer } from './shared-answer.ts';
 import { listenForStop } from './stop-signals.ts';
 
 /** What a part is given to be made of. */
-export interface Kit {
+export interface DaemonKit {
   readonly database: Database;
   readonly registry: Registry;
   readonly metrics: Metrics;
@@ -30,10 +30,10 @@ export interface Kit {
 }
 
 /** What a daemon runs. */
-export interface Part {
+export interface DaemonPart {
   readonly service: Service;
   /** Asked only between start and stop. `nowMs`: monotonic. */
-  live(nowMs: number): Verdict | Promise<Verdict>;
+  live(nowMs: number): ProbeAnswer | Promise<ProbeAnswer>;
   ready(): PartReadiness;
   readonly gauges: Gauges;
   /** What becomes of work that is cut off, for the last line of the log. */
@@ -50,7 +50,7 @@ export interface DaemonOptions {
   /** Apply pending migrations before the start. */
   readonly migrateFirst: boolean;
   readonly log: Logger;
-  readonly parts: readonly ((kit: Kit) => Part)[];
+  readonly parts: readonly ((kit: DaemonKit) => DaemonPart)[];
 }
 
 /** After the hard stop, how long the pieces may take to let go, in milliseconds. */
@@ -85,42 +85,12 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
     const kit = { database, registry, metrics: safeMetrics(promMetrics(registry), log), log };
     const parts = options.parts.map((make) => make(kit));
     const services = parts.map(({ service }) => service);
-    let phase: ReadinessFacts['phase'] = 'starting';
-    const trouble = sharedAnswer(
-      () => databaseTrouble(database),
-      PROBE_MS,
-      () => clock.monotonic(),
-    );
-    const figures = sharedAnswer(
-      async () => {
-        await Promise.all(parts.map(({ gauges }) => gauges.refresh()));
-        return { text: await registry.metrics(), contentType: registry.contentType };
-      },
-      PROBE_MS,
-      () => clock.monotonic(),
-    );
-    if (settings.http !== null) {
-      const { createHttpServer, createPages } = await import('./http.ts');
-      const pages = {
-        name,
-        // Before the start no part can show a sign of life; the start has its own patience.
-        live: async () => {
-          if (phase !== 'running') return joinLiveness([]);
-          return joinLiveness(await Promise.all(parts.map(async (part) => part.live(clock.monotonic()))));
-        },
-        ready: async () => {
-          const databaseAnswer = await trouble();
-          return judgeReadiness({ phase, databaseTrouble: databaseAnswer, parts: parts.map((part) => part.ready()) });
-        },
-        metrics: figures,
-      };
-      http = createHttpServer({ app: createPages(pages, log), ...settings.http, log });
-      await http.start();
-    }
+    const progress: Progress = { phase: 'starting' };
+    if (settings.http !== null) http = await startPages({ name, http: settings.http, kit, parts, progress });
     if (!(await startWhenPossible(services, database, { migrateFirst, log, soft: stop.soft }))) return EXIT.ok;
-    phase = 'running';
+    progress.phase = 'running';
     await aborted(stop.soft);
-    phase = 'stopping';
+    progress.phase = 'stopping';
     const startedAtMs = clock.monotonic();
     const drained = await drain(services, stop.hard);
     const tookMs = Math.round(clock.monotonic() - startedAtMs);
@@ -136,6 +106,55 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
     ]);
     await atMost(closed, LETTING_GO_MS);
   }
+}
+
+/** Where the daemon is in its life. Its pages look at it. */
+interface Progress {
+  phase: ReadinessFacts['phase'];
+}
+
+interface PagesOptions {
+  readonly name: string;
+  readonly http: NonNullable<ProcessSettings['http']>;
+  readonly kit: DaemonKit;
+  readonly parts: readonly DaemonPart[];
+  readonly progress: Progress;
+}
+
+/** Probes and figures. Resolves with the server that shows them, which listens. */
+async function startPages({ name, http, kit, parts, progress }: PagesOptions): Promise<Service> {
+  const { database, registry, log } = kit;
+  const now = (): number => systemClock.monotonic();
+  const trouble = sharedAnswer(() => databaseTrouble(database), PROBE_MS, now);
+  const figures = sharedAnswer(
+    async () => {
+      await Promise.all(parts.map(({ gauges }) => gauges.refresh()));
+      return { text: await registry.metrics(), contentType: registry.contentType };
+    },
+    PROBE_MS,
+    now,
+  );
+  const { createHttpServer, createPages } = await import('./http.ts');
+  const pages = createPages(
+    {
+      name,
+      // Before the start no part can show a sign of life; the start has its own patience.
+      live: async () =>
+        joinLiveness(
+          progress.phase === 'running' ? await Promise.all(parts.map(async (part) => part.live(now()))) : [],
+        ),
+      ready: async () => {
+        const answer = await trouble();
+        const { phase } = progress;
+        return judgeReadiness({ phase, databaseTrouble: answer, parts: parts.map((part) => part.ready()) });
+      },
+      metrics: figures,
+    },
+    log,
+  );
+  const server = createHttpServer({ app: pages, ...http, log });
+  await server.start();
+  return server;
 }
 
 /** Resolves when `work` does, or after `ms`; leaves no timer behind that would keep the process. */

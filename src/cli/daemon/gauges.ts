@@ -2,7 +2,7 @@
  * Gauges that are read when they are asked for: lag and parked messages from the database, roles and breakers from this process.
  * The names are documented in docs/operations.md.
  */
-import { Gauge, type Registry } from 'prom-client';
+import { Gauge as PromGauge, type Registry } from 'prom-client';
 import { HoldfastError } from '../../errors.ts';
 import type { ParkedCounts, RelayStatus } from '../../operations/relay/relay-status.ts';
 import type { Database } from '../../postgres/database.ts';
@@ -30,58 +30,16 @@ export interface GaugesOptions {
 }
 
 export function createGauges({ registry, database, states, clock, log }: GaugesOptions): Gauges {
-  const gauge = <Label extends string>(name: string, help: string, labelNames: readonly Label[]) =>
-    new Gauge({ name, help, labelNames, registers: [registry] });
-  const shard = ['subscription', 'shard'] as const;
+  const gauge = gaugesOn(registry);
+  const ofLog = logGauges(registry);
   const up = gauge('holdfast_database_up', '1 while the database answers.', []);
-  const lag = gauge('holdfast_relay_lag_messages', 'Distance from the newest message of the log, at most.', shard);
-  const oldest = gauge(
-    'holdfast_relay_oldest_unpublished_seconds',
-    'Age of the oldest message not yet read; 0: none.',
-    shard,
-  );
-  const stalls = gauge('holdfast_relay_stalls', 'Takeovers in a row after which nothing had advanced.', shard);
-  const served = gauge('holdfast_relay_subscription_served', '1 while some relay holds the subscription.', shard);
-  const parked = gauge('holdfast_parked_messages', 'Messages a relay took out of the flow.', [
-    ...shard,
-    'state',
-  ] as const);
-  const deliveries = gauge('holdfast_parked_deliveries', 'Messages that consumers of this database gave up.', [
-    'consumer',
-    'state',
-  ] as const);
-  const scheduled = gauge('holdfast_scheduled_messages', 'Messages whose time has not come.', []);
-  const replays = gauge('holdfast_replays_open', 'Replays not finished.', []);
-  const active = gauge('holdfast_relay_active', '1 while this process holds the subscription.', shard);
+  const active = gauge('holdfast_relay_active', '1 while this process holds the subscription.', SHARD);
   const breaker = gauge(
     'holdfast_relay_breaker_open',
     '1 while the circuit breaker to the broker is not closed.',
-    shard,
+    SHARD,
   );
   const tellDefect = defectTeller(log);
-  const ofDatabase = [lag, oldest, stalls, served, parked, deliveries, scheduled, replays];
-
-  function setCounts(set: (state: string, count: number) => void, { failed, behind, dead }: ParkedCounts): void {
-    set('failed', failed);
-    set('behind', behind);
-    set('dead', dead);
-  }
-
-  function show(status: RelayStatus): void {
-    for (const each of status.subscriptions) {
-      const labels = { subscription: each.name, shard: String(each.shard) };
-      lag.set(labels, each.behind);
-      oldest.set(labels, (each.oldestUnpublishedAgeMs ?? 0) / 1_000);
-      stalls.set(labels, each.stalls);
-      served.set(labels, each.live ? 1 : 0);
-      setCounts((state, count) => parked.set({ ...labels, state }, count), each.parked);
-    }
-    for (const { consumer, ...counts } of status.consumers) {
-      setCounts((state, count) => deliveries.set({ consumer, state }, count), counts);
-    }
-    scheduled.set(status.scheduled.count);
-    replays.set(status.replays.length);
-  }
 
   async function readDatabase(): Promise<void> {
     try {
@@ -94,12 +52,12 @@ export function createGauges({ registry, database, states, clock, log }: GaugesO
           new HoldfastError('HF_DATABASE_UNAVAILABLE', `The database did not answer within ${GAUGE_TIMEOUT_MS} ms.`),
       });
       // What is gone must go from the page as well.
-      for (const each of ofDatabase) each.reset();
-      show(status);
+      ofLog.reset();
+      ofLog.show(status);
       up.set(1);
     } catch (error) {
       // No figure is better than one of before.
-      for (const each of ofDatabase) each.reset();
+      ofLog.reset();
       if (tellDefect(error)) up.remove();
       else up.set(0);
     }
@@ -116,6 +74,70 @@ export function createGauges({ registry, database, states, clock, log }: GaugesO
       await cached.refresh();
     },
   };
+}
+
+const SHARD = ['subscription', 'shard'] as const;
+
+type MakeGauge = <Label extends string>(name: string, help: string, labelNames: readonly Label[]) => PromGauge<Label>;
+
+function gaugesOn(registry: Registry): MakeGauge {
+  return (name, help, labelNames) => new PromGauge({ name, help, labelNames, registers: [registry] });
+}
+
+interface LogGauges {
+  reset(): void;
+  show(status: RelayStatus): void;
+}
+
+/** What the tables say of log, subscriptions and parked messages. */
+function logGauges(registry: Registry): LogGauges {
+  const gauge = gaugesOn(registry);
+  const lag = gauge('holdfast_relay_lag_messages', 'Distance from the newest message of the log, at most.', SHARD);
+  const oldest = gauge(
+    'holdfast_relay_oldest_unpublished_seconds',
+    'Age of the oldest message not yet read; 0: none.',
+    SHARD,
+  );
+  const stalls = gauge('holdfast_relay_stalls', 'Takeovers in a row after which nothing had advanced.', SHARD);
+  const served = gauge('holdfast_relay_subscription_served', '1 while some relay holds the subscription.', SHARD);
+  const ofRelay = [...SHARD, 'state'] as const;
+  const parked = gauge('holdfast_parked_messages', 'Messages a relay took out of the flow.', ofRelay);
+  const ofConsumer = ['consumer', 'state'] as const;
+  const deliveries = gauge(
+    'holdfast_parked_deliveries',
+    'Messages that consumers of this database gave up.',
+    ofConsumer,
+  );
+  const scheduled = gauge('holdfast_scheduled_messages', 'Messages whose time has not come.', []);
+  const replays = gauge('holdfast_replays_open', 'Replays not finished.', []);
+  const all = [lag, oldest, stalls, served, parked, deliveries, scheduled, replays];
+
+  return {
+    reset() {
+      for (const each of all) each.reset();
+    },
+    show(status) {
+      for (const each of status.subscriptions) {
+        const labels = { subscription: each.name, shard: String(each.shard) };
+        lag.set(labels, each.behind);
+        oldest.set(labels, (each.oldestUnpublishedAgeMs ?? 0) / 1_000);
+        stalls.set(labels, each.stalls);
+        served.set(labels, each.live ? 1 : 0);
+        setCounts((state, count) => parked.set({ ...labels, state }, count), each.parked);
+      }
+      for (const { consumer, ...counts } of status.consumers) {
+        setCounts((state, count) => deliveries.set({ consumer, state }, count), counts);
+      }
+      scheduled.set(status.scheduled.count);
+      replays.set(status.replays.length);
+    },
+  };
+}
+
+function setCounts(set: (state: string, count: number) => void, { failed, behind, dead }: ParkedCounts): void {
+  set('failed', failed);
+  set('behind', behind);
+  set('dead', dead);
 }
 
 /** Says once what is no trouble of the database, which figures that are absent would be taken for. False for everything else. */

@@ -7,14 +7,14 @@
 import type { Worker } from '../../saga/worker/worker.ts';
 import type { RunnerState } from '../../relay/subscription/runner-state.ts';
 
-export interface Verdict {
+export interface ProbeAnswer {
   readonly ok: boolean;
   /** Shown as JSON. */
   readonly body: Readonly<Record<string, unknown>>;
 }
 
 /** `nowMs` on the same monotonic clock as the states. */
-export function judgeLiveness(states: readonly RunnerState[], nowMs: number): Verdict {
+export function judgeLiveness(states: readonly RunnerState[], nowMs: number): ProbeAnswer {
   const runners = states.map(({ subscription, shard, role, lastTickAtMs, patienceMs, failure }) => {
     const silentMs = Math.max(0, Math.round(nowMs - lastTickAtMs));
     return { subscription, shard, role, silentMs, hangs: silentMs > patienceMs || role === 'ended', failure };
@@ -23,7 +23,7 @@ export function judgeLiveness(states: readonly RunnerState[], nowMs: number): Ve
   return { ok, body: { status: ok ? 'alive' : 'hangs', runners } };
 }
 
-export interface Patience {
+export interface SilenceLimit {
   /** On the same monotonic clock as the signs of life. */
   readonly nowMs: number;
   readonly patienceMs: number;
@@ -31,18 +31,21 @@ export interface Patience {
 
 export function judgeWorkerLiveness(
   { lastAliveAtMs, inMemory, waiting, failure }: Worker['progress'],
-  { nowMs, patienceMs }: Patience,
-): Verdict {
+  { nowMs, patienceMs }: SilenceLimit,
+): ProbeAnswer {
   const silentMs = Math.max(0, Math.round(nowMs - lastAliveAtMs));
   const ok = silentMs <= patienceMs;
   return { ok, body: { status: ok ? 'alive' : 'hangs', worker: { silentMs, hangs: !ok, failure, inMemory, waiting } } };
 }
 
 /** Of several parts: all of them, or not alive. Nothing runs yet: alive. */
-export function joinLiveness(verdicts: readonly Verdict[]): Verdict {
+export function joinLiveness(verdicts: readonly ProbeAnswer[]): ProbeAnswer {
   const ok = verdicts.every((verdict) => verdict.ok);
   const bodies = verdicts.map(({ body }) => body);
-  return { ok, body: Object.assign({ runners: [] }, ...bodies, { status: ok ? 'alive' : 'hangs' }) as Verdict['body'] };
+  return {
+    ok,
+    body: Object.assign({ runners: [] }, ...bodies, { status: ok ? 'alive' : 'hangs' }) as ProbeAnswer['body'],
+  };
 }
 
 /** What a part has to say about whether it does its work. */
@@ -73,7 +76,7 @@ export function relayReadiness(states: readonly RunnerState[]): PartReadiness {
   };
 }
 
-export function judgeReadiness({ phase, databaseTrouble, parts }: ReadinessFacts): Verdict {
+export function judgeReadiness({ phase, databaseTrouble, parts }: ReadinessFacts): ProbeAnswer {
   const reasons = [
     ...(phase === 'running' ? [] : [phase]),
     ...(databaseTrouble === null ? [] : [`database: ${databaseTrouble}`]),
@@ -81,7 +84,7 @@ export function judgeReadiness({ phase, databaseTrouble, parts }: ReadinessFacts
   ];
   const ok = reasons.length === 0;
   const bodies = parts.map(({ body }) => body);
-  return { ok, body: Object.assign({ status: ok ? 'ready' : 'not ready', reasons }, ...bodies) as Verdict['body'] };
+  return { ok, body: Object.assign({ status: ok ? 'ready' : 'not ready', reasons }, ...bodies) as ProbeAnswer['body'] };
 }
 
 export function workerReadiness(

@@ -8,13 +8,13 @@ import { HoldfastError } from '../../errors.ts';
 import type { Logger } from '../../runtime/log.ts';
 import { createLifecycle } from '../../runtime/lifecycle.ts';
 import type { Service } from '../../runtime/service.ts';
-import type { Verdict } from './health.ts';
+import type { ProbeAnswer } from './health.ts';
 
 export interface Pages {
   /** What answers. */
   readonly name: string;
-  live(): Promise<Verdict>;
-  ready(): Promise<Verdict>;
+  live(): Promise<ProbeAnswer>;
+  ready(): Promise<ProbeAnswer>;
   /** Text in Prometheus' format, and its content type. */
   metrics(): Promise<{ readonly text: string; readonly contentType: string }>;
 }

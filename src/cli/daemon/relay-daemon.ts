@@ -4,11 +4,11 @@
 import { createRelay } from '../../relay/relay.ts';
 import type { SubscriptionOptions } from '../../relay/subscription/options.ts';
 import { systemClock } from '../../runtime/clock.ts';
-import type { Kit, Part } from './daemon.ts';
+import type { DaemonKit, DaemonPart } from './daemon.ts';
 import { createGauges } from './gauges.ts';
 import { judgeLiveness, relayReadiness } from './health.ts';
 
-export function relayPart(subscriptions: readonly SubscriptionOptions[]): (kit: Kit) => Part {
+export function relayPart(subscriptions: readonly SubscriptionOptions[]): (kit: DaemonKit) => DaemonPart {
   return ({ database, registry, metrics, log }) => {
     const relay = createRelay({ database, subscriptions, log, metrics });
     return {

@@ -4,7 +4,7 @@
 import { parseDuration } from '../../runtime/duration.ts';
 import { systemClock } from '../../runtime/clock.ts';
 import { createWorker, type WorkerOptions } from '../../saga/worker/worker.ts';
-import type { Kit, Part } from './daemon.ts';
+import type { DaemonKit, DaemonPart } from './daemon.ts';
 import { databaseTrouble } from './database-trouble.ts';
 import { judgeWorkerLiveness, workerReadiness } from './health.ts';
 import { createWorkerGauges } from './worker-gauges.ts';
@@ -12,7 +12,9 @@ import { createWorkerGauges } from './worker-gauges.ts';
 /** Beyond the lease, how long a worker may show no sign of life, in milliseconds. */
 const SILENCE_MS = 20_000;
 
-export function workerPart(options: Omit<WorkerOptions, 'database' | 'log' | 'metrics'>): (kit: Kit) => Part {
+export function workerPart(
+  options: Omit<WorkerOptions, 'database' | 'log' | 'metrics'>,
+): (kit: DaemonKit) => DaemonPart {
   return ({ database, registry, metrics, log }) => {
     const worker = createWorker({ ...options, database, log, metrics });
     const patienceMs = parseDuration(options.lease ?? '15s', 'lease') + SILENCE_MS;

@@ -10,7 +10,7 @@ export interface Ui {
   readonly width: number;
 }
 
-export interface Report {
+export interface VerbReport {
   /** What --json prints. */
   readonly json: unknown;
   readonly text: (ui: Ui) => string;

@@ -65,7 +65,7 @@ export function formatTimeline({ run, rows, now, undoable }: TimelineView, ui: U
   if (story.result !== undefined && run.status === 'completed') {
     parts.push(`${ui.style.dim('result')}  ${oneLine(JSON.stringify(story.result), width - 8)}`);
   }
-  if (story.stuck !== null) parts.push(stuckText(run, story.stuck, now, width, ui));
+  if (story.stuck !== null) parts.push(stuckText(run, story.stuck, { now, width, style: ui.style }));
   return parts.join('\n\n');
 }
 
@@ -116,9 +116,7 @@ function turnText({ reason, error, actor }: NonNullable<Timeline['compensating']
 function stuckText(
   run: RunSummary,
   { at, why, call, error }: NonNullable<Timeline['stuck']>,
-  now: number,
-  width: number,
-  { style }: Ui,
+  { now, width, style }: { readonly now: number; readonly width: number; readonly style: Ui['style'] },
 ): string {
   const { meaning, ways } = adviseStuck(run.id, why, call);
   const head = `STUCK for ${formatMs(Math.max(0, now - at))}. ${meaning} ${errorText(error)}`;

@@ -3,10 +3,10 @@
  */
 import { adopt } from '../../operations/doctor/environment.ts';
 import { plural } from '../output/format.ts';
-import type { Report } from '../output/report.ts';
+import type { VerbReport } from '../output/report.ts';
 import { actorOf, textFlag, withDatabase, type Context } from '../verb.ts';
 
-export async function runAdopt(context: Context): Promise<Report> {
+export async function runAdopt(context: Context): Promise<VerbReport> {
   const act = { actor: actorOf(context), reason: textFlag(context, 'reason') ?? '' };
   const adopted = await withDatabase(context, (database) => adopt(database, act));
   const { name, before, pending } = adopted;

@@ -6,10 +6,10 @@ import type { Finding } from '../../operations/doctor/finding.ts';
 import { resolveRedisUrls } from '../config/servers.ts';
 import { EXIT } from '../exit-codes.ts';
 import { plural } from '../output/format.ts';
-import type { Report, Ui } from '../output/report.ts';
+import type { VerbReport, Ui } from '../output/report.ts';
 import { withDatabase, type Context } from '../verb.ts';
 
-export async function runDoctor(context: Context): Promise<Report> {
+export async function runDoctor(context: Context): Promise<VerbReport> {
   const redisUrls = resolveRedisUrls(context.given, context.config);
   const diagnosis = await withDatabase(context, (database) => doctor(database, { redisUrls, ...prefixOf(context) }));
   const errors = diagnosis.findings.some(({ level }) => level === 'error');

@@ -4,11 +4,11 @@
 import { migrate, migrationStatus, type Migration, type MigrationStatus } from '../../postgres/migrator.ts';
 import { EXIT } from '../exit-codes.ts';
 import { formatTime, plural } from '../output/format.ts';
-import type { Report, Ui } from '../output/report.ts';
+import type { VerbReport, Ui } from '../output/report.ts';
 import { formatTable } from '../output/table.ts';
 import { numberFlag, withDatabase, type Context } from '../verb.ts';
 
-export async function runMigrate(context: Context): Promise<Report> {
+export async function runMigrate(context: Context): Promise<VerbReport> {
   const dryRun = context.flags['dryRun'] === true;
   const to = numberFlag(context, 'to', '--to');
   return withDatabase(context, async (database) => {
@@ -43,7 +43,7 @@ function formatMigrations(
   return [head, ...lines].join('\n');
 }
 
-export async function runMigrateStatus(context: Context): Promise<Report> {
+export async function runMigrateStatus(context: Context): Promise<VerbReport> {
   return withDatabase(context, async (database) => {
     const migrations = await migrationStatus(database);
     const behind = migrations.some(({ state }) => state === 'pending' || state === 'changed');

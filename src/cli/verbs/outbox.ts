@@ -13,11 +13,11 @@ import { relayStatus } from '../../operations/relay/relay-status.ts';
 import { planReplay, requestReplay, type ReplayPlan } from '../../operations/relay/replays.ts';
 import type { Database } from '../../postgres/database.ts';
 import { formatBytes, formatCount, formatMs, formatTime, plural } from '../output/format.ts';
-import type { Report, Ui } from '../output/report.ts';
+import type { VerbReport, Ui } from '../output/report.ts';
 import { formatFacts, formatTable } from '../output/table.ts';
 import { actorOf, numberFlag, textFlag, timeFlag, withDatabase, type Context } from '../verb.ts';
 
-export async function outboxLs(context: Context): Promise<Report> {
+export async function outboxLs(context: Context): Promise<VerbReport> {
   const filter = {
     topic: textFlag(context, 'topic'),
     key: textFlag(context, 'key'),
@@ -63,7 +63,7 @@ export function formatMessages(messages: readonly MessageSummary[], { filtered, 
   return `${table}\n\n${style.dim(`More: the same with ${flag}`)}`;
 }
 
-export async function outboxShow(context: Context, [id = '']: readonly string[]): Promise<Report> {
+export async function outboxShow(context: Context, [id = '']: readonly string[]): Promise<VerbReport> {
   const found = await withDatabase(context, (database) => showMessage(database, id));
   return {
     json: found,
@@ -124,7 +124,7 @@ export function indent(value: unknown): string {
   return (JSON.stringify(value, null, 2) ?? 'undefined').replaceAll(/^/gm, '  ');
 }
 
-export async function outboxReplay(context: Context): Promise<Report> {
+export async function outboxReplay(context: Context): Promise<VerbReport> {
   const { flags } = context;
   const range = {
     since: timeFlag(context, 'since', '--since'),

@@ -11,12 +11,12 @@ import {
   type ParkedSummary,
 } from '../../operations/parked/parked.ts';
 import { formatMs, formatTime, plural } from '../output/format.ts';
-import type { Report, Ui } from '../output/report.ts';
+import type { VerbReport, Ui } from '../output/report.ts';
 import { formatFacts, formatTable } from '../output/table.ts';
 import { actorOf, numberFlag, textFlag, withDatabase, type Context } from '../verb.ts';
 import { indent } from './outbox.ts';
 
-export async function parkedLs(context: Context): Promise<Report> {
+export async function parkedLs(context: Context): Promise<VerbReport> {
   const limit = numberFlag(context, 'limit', '--limit') ?? 50;
   const { kind, where } = placeOf(context);
   const filter = {
@@ -79,7 +79,7 @@ function nextOf({ state, retryInMs }: ParkedSummary): string {
   return retryInMs === 0 ? 'now' : formatMs(retryInMs);
 }
 
-export async function parkedShow(context: Context, [id = '']: readonly string[]): Promise<Report> {
+export async function parkedShow(context: Context, [id = '']: readonly string[]): Promise<VerbReport> {
   const places = await withDatabase(context, (database) => showParked(database, id));
   return { json: { parked: places }, text: (ui) => places.map((place) => formatDetails(place, ui)).join('\n\n\n') };
 }
@@ -114,7 +114,7 @@ function meaningOf({ state, retryInMs, headId }: ParkedDetails): string {
   return `failed: tried again ${retryInMs === null || retryInMs === 0 ? 'now' : `in ${formatMs(retryInMs)}`}`;
 }
 
-export async function parkedRetry(context: Context, [id]: readonly string[]): Promise<Report> {
+export async function parkedRetry(context: Context, [id]: readonly string[]): Promise<VerbReport> {
   const selection = {
     id,
     key: textFlag(context, 'key'),
@@ -147,7 +147,7 @@ export async function parkedRetry(context: Context, [id]: readonly string[]): Pr
   };
 }
 
-export async function parkedDiscard(context: Context, [id = '']: readonly string[]): Promise<Report> {
+export async function parkedDiscard(context: Context, [id = '']: readonly string[]): Promise<VerbReport> {
   const selection = { id, subscription: textFlag(context, 'subscription'), consumer: textFlag(context, 'consumer') };
   const act = { actor: actorOf(context), reason: textFlag(context, 'reason') ?? '' };
   const discarded = await withDatabase(context, (database) => discardParked(database, selection, act));

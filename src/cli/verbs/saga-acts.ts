@@ -22,11 +22,11 @@ import { createSagas } from '../../saga/client/client.ts';
 import { createRegistry, type AnySaga } from '../../saga/definition/definition.ts';
 import { loadSagas } from '../config/load-sagas.ts';
 import { sagasPathOf } from '../config/sagas-path.ts';
-import type { Report } from '../output/report.ts';
+import type { VerbReport } from '../output/report.ts';
 import { actOnAll, wantsAll } from './saga-bulk.ts';
 import { actorOf, textFlag, withDatabase, type Context } from '../verb.ts';
 
-export async function sagaStart(context: Context, [name = '']: readonly string[]): Promise<Report> {
+export async function sagaStart(context: Context, [name = '']: readonly string[]): Promise<VerbReport> {
   const path = sagasPathOf(context.given, context.config);
   if (path === undefined) {
     throw new HoldfastError('HF_CONFIG', 'Nothing says where the sagas are.', {
@@ -66,7 +66,7 @@ function chooseSaga(sagas: readonly AnySaga[], name: string): AnySaga {
   });
 }
 
-export async function sagaSignal(context: Context, [run = '', name = '']: readonly string[]): Promise<Report> {
+export async function sagaSignal(context: Context, [run = '', name = '']: readonly string[]): Promise<VerbReport> {
   const payload = jsonFlag(context, 'payload', '--payload');
   const path = sagasPathOf(context.given, context.config);
   const sagas = path === undefined ? [] : await loadSagas(path, process.cwd());
@@ -78,7 +78,7 @@ export async function sagaSignal(context: Context, [run = '', name = '']: readon
   return toReport(accepted, `Sent: the signal ${name} to ${accepted.id}.`);
 }
 
-export async function sagaCancel(context: Context, [name]: readonly string[]): Promise<Report> {
+export async function sagaCancel(context: Context, [name]: readonly string[]): Promise<VerbReport> {
   if (wantsAll(context, name)) return actOnAll(context, { kind: 'cancel' });
   const accepted = await onRun(context, name, (database, id) => cancelRun(database, id, actOf(context)));
   return toReport(
@@ -89,13 +89,13 @@ export async function sagaCancel(context: Context, [name]: readonly string[]): P
   );
 }
 
-export async function sagaRetry(context: Context, [name]: readonly string[]): Promise<Report> {
+export async function sagaRetry(context: Context, [name]: readonly string[]): Promise<VerbReport> {
   if (wantsAll(context, name)) return actOnAll(context, { kind: 'retry' });
   const accepted = await onRun(context, name, (database, id) => retryRun(database, id, actOf(context)));
   return toReport(accepted, `To be tried again: ${accepted.id}.`);
 }
 
-export async function sagaSkip(context: Context, [name, call]: readonly string[]): Promise<Report> {
+export async function sagaSkip(context: Context, [name, call]: readonly string[]): Promise<VerbReport> {
   if (wantsAll(context, name)) return actOnAll(context, { kind: 'skip' });
   const accepted = await onRun(context, name, (database, id) =>
     skipCall(database, id, call ?? null, reasonedActOf(context)),
@@ -104,7 +104,7 @@ export async function sagaSkip(context: Context, [name, call]: readonly string[]
   return toReport(accepted, `Skipped: ${what}, of ${accepted.id}, is not compensated.`);
 }
 
-export async function sagaResolve(context: Context, [name, call]: readonly string[]): Promise<Report> {
+export async function sagaResolve(context: Context, [name, call]: readonly string[]): Promise<VerbReport> {
   const as = settlementOf(context);
   const output = jsonFlag(context, 'output', '--output');
   const resolution = { call: call ?? null, as, output };
@@ -118,7 +118,7 @@ export async function sagaResolve(context: Context, [name, call]: readonly strin
   );
 }
 
-function toReport(accepted: Accepted, what: string): Report {
+function toReport(accepted: Accepted, what: string): VerbReport {
   return {
     json: { accepted },
     text: ({ style }) => {

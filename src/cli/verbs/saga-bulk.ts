@@ -10,7 +10,7 @@ import {
   type RunSelection,
 } from '../../operations/sagas/saga-bulk.ts';
 import { formatCount, plural } from '../output/format.ts';
-import type { Report, Ui } from '../output/report.ts';
+import type { VerbReport, Ui } from '../output/report.ts';
 import { formatTable } from '../output/table.ts';
 import { actorOf, numberFlag, textFlag, timeFlag, withDatabase, type Context } from '../verb.ts';
 import { paintStatus, statusesOf } from './saga-ls.ts';
@@ -32,7 +32,7 @@ const DOES = {
   resolve: 'resolve',
 } as const;
 
-export async function actOnAll(context: Context, act: BulkAct): Promise<Report> {
+export async function actOnAll(context: Context, act: BulkAct): Promise<VerbReport> {
   const selection: RunSelection = {
     saga: textFlag(context, 'saga'),
     version: numberFlag(context, 'sagaVersion', '--saga-version'),

@@ -6,13 +6,13 @@ import { runCounts, sagaHealth, type RunCounts } from '../../operations/sagas/sa
 import { listRuns, RUN_STATUSES, type RunSummary } from '../../operations/sagas/sagas.ts';
 import type { RunStatus } from '../../saga/journal/events.ts';
 import { formatCount, formatMs } from '../output/format.ts';
-import type { Report, Ui } from '../output/report.ts';
+import type { VerbReport, Ui } from '../output/report.ts';
 import type { Style } from '../output/style.ts';
 import { formatTable } from '../output/table.ts';
 import { errorText } from '../output/timeline-lines.ts';
 import { numberFlag, textFlag, timeFlag, withDatabase, type Context } from '../verb.ts';
 
-export async function sagaLs(context: Context): Promise<Report> {
+export async function sagaLs(context: Context): Promise<VerbReport> {
   const filter = {
     saga: textFlag(context, 'saga'),
     status: statusesOf(context),

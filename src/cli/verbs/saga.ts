@@ -8,14 +8,14 @@ import { describeLimits } from '../../operations/sagas/saga-growth.ts';
 import { readJournal, showRun, type RunDetails } from '../../operations/sagas/sagas.ts';
 import type { JournalEvent, JournalRow } from '../../saga/journal/events.ts';
 import { formatMs, oneLine, plural } from '../output/format.ts';
-import type { Report, Ui } from '../output/report.ts';
+import type { VerbReport, Ui } from '../output/report.ts';
 import type { Style } from '../output/style.ts';
 import { formatTable } from '../output/table.ts';
 import { formatTimeline } from '../output/timeline.ts';
 import { paintStatus } from './saga-ls.ts';
 import { textFlag, withDatabase, type Context } from '../verb.ts';
 
-export async function sagaShow(context: Context, [name = '']: readonly string[]): Promise<Report> {
+export async function sagaShow(context: Context, [name = '']: readonly string[]): Promise<VerbReport> {
   const found = await withDatabase(context, async (database) =>
     showRun(database, await findRunId(database, name, textFlag(context, 'saga'))),
   );
@@ -69,7 +69,7 @@ function formatRun({ run, journal, runMessages, children, fill, now }: RunDetail
   return parts.join('\n\n');
 }
 
-export async function sagaHistory(context: Context, [name = '']: readonly string[]): Promise<Report> {
+export async function sagaHistory(context: Context, [name = '']: readonly string[]): Promise<VerbReport> {
   const { id, rows } = await withDatabase(context, async (database) => {
     const found = await findRunId(database, name, textFlag(context, 'saga'));
     return { id: found, rows: await readJournal(database, found) };

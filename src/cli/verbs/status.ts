@@ -12,20 +12,20 @@ import {
 import { sagaStatus, type SagaStatus } from '../../operations/sagas/saga-status.ts';
 import type { Database } from '../../postgres/database.ts';
 import { formatCount, formatMs, formatRate, plural } from '../output/format.ts';
-import type { Report, Ui } from '../output/report.ts';
+import type { VerbReport, Ui } from '../output/report.ts';
 import { formatTable } from '../output/table.ts';
 import { withDatabase, type Context } from '../verb.ts';
 import { resolveRedisUrls } from '../config/servers.ts';
 import { formatQueues, readQueues, type QueuesStatus } from './status-queues.ts';
 import { formatSagas } from './status-sagas.ts';
 
-export async function status(context: Context): Promise<Report> {
+export async function status(context: Context): Promise<VerbReport> {
   return withDatabase(context, async (database) => toReport(await look(database, context)));
 }
 
 export interface Watch {
   readonly intervalMs: number;
-  readonly print: (report: Report) => void;
+  readonly print: (report: VerbReport) => void;
 }
 
 /** Until the process is ended. */
@@ -55,7 +55,7 @@ async function look(database: Database, context: Context): Promise<Found> {
   return { relay, sagas, broker };
 }
 
-function toReport({ relay, sagas, broker }: Found): Report {
+function toReport({ relay, sagas, broker }: Found): VerbReport {
   return {
     json: { ...relay, sagas, broker },
     text: (ui) =>

@@ -4,17 +4,17 @@
 import { dropSubscription } from '../../operations/parked/interventions.ts';
 import { relayStatus } from '../../operations/relay/relay-status.ts';
 import { formatCount, plural } from '../output/format.ts';
-import type { Report } from '../output/report.ts';
+import type { VerbReport } from '../output/report.ts';
 import { actorOf, textFlag, withDatabase, type Context } from '../verb.ts';
 import { formatStatus } from './status.ts';
 
-export async function subscriptionLs(context: Context): Promise<Report> {
+export async function subscriptionLs(context: Context): Promise<VerbReport> {
   const found = await withDatabase(context, (database) => relayStatus(database));
   const only = { ...found, consumers: [], replays: [] };
   return { json: { subscriptions: found.subscriptions }, text: (ui) => formatStatus(only, ui) };
 }
 
-export async function subscriptionDrop(context: Context, [name = '']: readonly string[]): Promise<Report> {
+export async function subscriptionDrop(context: Context, [name = '']: readonly string[]): Promise<VerbReport> {
   const act = {
     actor: actorOf(context),
     reason: textFlag(context, 'reason') ?? '',

@@ -34,85 +34,109 @@ export const checkServer: Check = async (database) => {
   return judgeServer(settings, facts ?? { standby: false, connections: 0 });
 };
 
+interface Weakness extends Finding {
+  readonly setting: string;
+}
+
+/** Settings that someone turned off, and what that does. */
+const WEAKNESSES: readonly Weakness[] = [
+  {
+    setting: 'fsync',
+    level: 'error',
+    check: 'postgres.fsync',
+    what: 'fsync is off: a power failure can corrupt or lose what was committed.',
+    advice: 'Turn it on: ALTER SYSTEM SET fsync = on.',
+  },
+  {
+    setting: 'full_page_writes',
+    level: 'warn',
+    check: 'postgres.full-page-writes',
+    what: 'full_page_writes is off: a power failure can tear pages.',
+    advice: 'Turn it on, unless the file system writes pages whole.',
+  },
+  {
+    setting: 'synchronous_commit',
+    level: 'warn',
+    check: 'postgres.synchronous-commit',
+    what: 'synchronous_commit is off: a crash of the server can take back the last commits, with their messages.',
+    advice: 'Turn it on for services that send messages. The relay turns it off by itself where that is safe.',
+  },
+  {
+    setting: 'autovacuum',
+    level: 'warn',
+    check: 'postgres.autovacuum',
+    what: 'autovacuum is off: pruned rows and moved cursors pile up.',
+    advice: 'Turn it on: ALTER SYSTEM SET autovacuum = on.',
+  },
+];
+
+interface ServerFacts {
+  readonly standby: boolean;
+  readonly connections: number;
+}
+
 /** Pure. */
-export function judgeServer(
-  settings: ReadonlyMap<string, string>,
-  facts: { readonly standby: boolean; readonly connections: number },
-): readonly Finding[] {
-  const findings: Finding[] = [];
-  const add = (level: Finding['level'], check: string, what: string, advice: string) =>
-    findings.push({ level, check, what, advice });
-  const major = Math.floor(Number(settings.get('server_version_num') ?? 0) / 10_000);
-  if (major < OLDEST_MAJOR) {
-    const version = settings.get('server_version') ?? 'of unknown version';
-    add('error', 'postgres.version', `PostgreSQL is ${version}.`, `Holdfast needs ${OLDEST_MAJOR} or later.`);
+export function judgeServer(settings: ReadonlyMap<string, string>, facts: ServerFacts): readonly Finding[] {
+  const weaknesses = WEAKNESSES.filter(({ setting }) => settings.get(setting) === 'off');
+  return [
+    judgeVersion(settings),
+    judgeWrites(settings, facts),
+    judgeEncoding(settings),
+    ...weaknesses.map(({ level, check, what, advice }): Finding => ({ level, check, what, advice })),
+    judgeConnections(settings, facts),
+  ].filter((finding) => finding !== null);
+}
+
+function judgeVersion(settings: ReadonlyMap<string, string>): Finding | null {
+  if (Math.floor(Number(settings.get('server_version_num') ?? 0) / 10_000) >= OLDEST_MAJOR) return null;
+  const version = settings.get('server_version') ?? 'of unknown version';
+  return {
+    level: 'error',
+    check: 'postgres.version',
+    what: `PostgreSQL is ${version}.`,
+    advice: `Holdfast needs ${OLDEST_MAJOR} or later.`,
+  };
+}
+
+function judgeWrites(settings: ReadonlyMap<string, string>, { standby }: ServerFacts): Finding | null {
+  if (standby) {
+    return {
+      level: 'error',
+      check: 'postgres.standby',
+      what: 'This server is a standby: it takes no writes.',
+      advice: 'Connect to the server that takes writes, by a name or proxy that follows the primary.',
+    };
   }
-  if (facts.standby) {
-    add(
-      'error',
-      'postgres.standby',
-      'This server is a standby: it takes no writes.',
-      'Connect to the server that takes writes, by a name or proxy that follows the primary.',
-    );
-  } else if (settings.get('default_transaction_read_only') === 'on') {
-    add(
-      'error',
-      'postgres.read-only',
-      'default_transaction_read_only is on.',
-      'Turn it off for the roles of services and relays.',
-    );
-  }
+  if (settings.get('default_transaction_read_only') !== 'on') return null;
+  return {
+    level: 'error',
+    check: 'postgres.read-only',
+    what: 'default_transaction_read_only is on.',
+    advice: 'Turn it off for the roles of services and relays.',
+  };
+}
+
+function judgeEncoding(settings: ReadonlyMap<string, string>): Finding | null {
   const encoding = settings.get('server_encoding') ?? 'UTF8';
-  if (encoding !== 'UTF8') {
-    add(
-      'warn',
-      'postgres.encoding',
-      `The database is in ${encoding}: what it cannot write, such as an emoji, is refused, and makes a run stuck.`,
+  if (encoding === 'UTF8') return null;
+  return {
+    level: 'warn',
+    check: 'postgres.encoding',
+    what: `The database is in ${encoding}: what it cannot write, such as an emoji, is refused, and makes a run stuck.`,
+    advice:
       "Move to a database in UTF8 (CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0), or keep such text out of messages and runs.",
-    );
-  }
-  if (settings.get('fsync') === 'off') {
-    add(
-      'error',
-      'postgres.fsync',
-      'fsync is off: a power failure can corrupt or lose what was committed.',
-      'Turn it on: ALTER SYSTEM SET fsync = on.',
-    );
-  }
-  if (settings.get('full_page_writes') === 'off') {
-    add(
-      'warn',
-      'postgres.full-page-writes',
-      'full_page_writes is off: a power failure can tear pages.',
-      'Turn it on, unless the file system writes pages whole.',
-    );
-  }
-  if (settings.get('synchronous_commit') === 'off') {
-    add(
-      'warn',
-      'postgres.synchronous-commit',
-      'synchronous_commit is off: a crash of the server can take back the last commits, with their messages.',
-      'Turn it on for services that send messages. The relay turns it off by itself where that is safe.',
-    );
-  }
-  if (settings.get('autovacuum') === 'off') {
-    add(
-      'warn',
-      'postgres.autovacuum',
-      'autovacuum is off: pruned rows and moved cursors pile up.',
-      'Turn it on: ALTER SYSTEM SET autovacuum = on.',
-    );
-  }
+  };
+}
+
+function judgeConnections(settings: ReadonlyMap<string, string>, { connections }: ServerFacts): Finding | null {
   const most = Number(settings.get('max_connections') ?? 0);
-  if (most > 0 && facts.connections > most * 0.85) {
-    add(
-      'warn',
-      'postgres.connections',
-      `${facts.connections} of ${most} connections are in use.`,
-      'Raise max_connections, or lower the pools; a relay uses two per subscription and shard, and a few more.',
-    );
-  }
-  return findings;
+  if (most === 0 || connections <= most * 0.85) return null;
+  return {
+    level: 'warn',
+    check: 'postgres.connections',
+    what: `${connections} of ${most} connections are in use.`,
+    advice: 'Raise max_connections, or lower the pools; a relay uses two per subscription and shard, and a few more.',
+  };
 }
 
 interface Holder {

@@ -6,7 +6,7 @@ import type { Check, Finding } from './finding.ts';
 import { describeLimits } from '../sagas/saga-growth.ts';
 import { sagaHealth, type SagaHealth } from '../sagas/saga-status.ts';
 
-export const checkSagas: Check = async (database) => {
+export const checkRuns: Check = async (database) => {
   try {
     return judgeSagas(await sagaHealth(database));
   } catch (error) {

@@ -10,7 +10,7 @@ import { checkServer, checkSessions, checkTables } from './doctor-postgres.ts';
 import { checkOwnQueues } from './doctor-queues.ts';
 import { checkRoles } from './doctor-roles.ts';
 import { checkFlow } from './doctor-flow.ts';
-import { checkSagas } from './doctor-sagas.ts';
+import { checkRuns } from './doctor-sagas.ts';
 import { checkEnvironment } from './environment.ts';
 import type { Check, DoctorOptions, Finding } from './finding.ts';
 
@@ -37,7 +37,7 @@ export async function doctor(database: Database, options: DoctorOptions = {}): P
     checks.push('environment', 'tables', 'flow', 'sagas', 'roles');
     findings.push(...(await checkEnvironment(database, settled)));
     findings.push(...(await checkTables(database, settled)), ...(await checkFlow(database, settled)));
-    findings.push(...(await checkSagas(database, settled)), ...(await checkRoles(database, settled)));
+    findings.push(...(await checkRuns(database, settled)), ...(await checkRoles(database, settled)));
   }
   // It brings the clients of brokers, which a doctor of the database alone need not load.
   if (settled.redisUrls.length > 0) {

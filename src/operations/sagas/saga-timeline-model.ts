@@ -11,7 +11,7 @@ import type { CallKind, JournalEvent, RecordedError, StuckWhy, CompensationReaso
  * - dropped: the run went on, or ended, without it
  * - halted: without an outcome, and not under way, because the run is stuck
  */
-export type CallState =
+export type TimelineCallState =
   | 'running'
   | 'retrying'
   | 'waiting'
@@ -42,7 +42,7 @@ export interface TimelineCall {
   readonly endedAt: number | null;
   /** As far as it is known: begun attempts of what failed and what is under way. */
   readonly attempts: number;
-  readonly state: CallState;
+  readonly state: TimelineCallState;
   readonly input: unknown;
   readonly output: unknown;
   readonly error: RecordedError | null;
@@ -63,7 +63,7 @@ export interface TimelineCall {
   readonly resolved: (ByHand & { readonly as: 'done' | 'not done' }) | null;
 }
 
-export type CompensationState = 'running' | 'retrying' | 'compensated' | 'gave up' | 'skipped' | 'resolved';
+export type TimelineCompensationState = 'running' | 'retrying' | 'compensated' | 'gave up' | 'skipped' | 'resolved';
 
 export interface TimelineCompensation {
   readonly call: string;
@@ -73,7 +73,7 @@ export interface TimelineCompensation {
   readonly startedAt: number;
   readonly endedAt: number | null;
   readonly attempts: number;
-  readonly state: CompensationState;
+  readonly state: TimelineCompensationState;
   readonly error: RecordedError | null;
   readonly retryAt: number | null;
   readonly byHand: ByHand | null;

@@ -1,0 +1,43 @@
+/**
+ * The verbs that run until they are stopped, their flags and help.
+ */
+import { BROKER, RELAY, SAGAS, WORKER, type SettingName } from '../config/options.ts';
+import { daemonOptions, type Shell } from './shell.ts';
+
+const namesOf = (...groups: readonly object[]): SettingName[] => groups.flatMap(Object.keys) as SettingName[];
+
+/** What a worker shares with the relay. */
+const PROCESS: readonly SettingName[] = ['lease', 'httpHost', 'httpPort', 'shutdownDeadline', 'logLevel', 'logFormat'];
+
+export function addRelayDaemon({ printing }: Shell): void {
+  const relay = printing(
+    {
+      name: 'relay',
+      description: 'publish every committed message; runs until it is stopped',
+      settings: namesOf(BROKER, RELAY),
+    },
+    async (context) => (await import('../verbs/relay.ts')).relay(context),
+  );
+  daemonOptions(relay);
+}
+
+export function addWorkerDaemons({ printing }: Shell): void {
+  const worker = printing(
+    {
+      name: 'worker',
+      description: 'run sagas; runs until it is stopped',
+      settings: [...namesOf(SAGAS, WORKER, BROKER), 'transport', ...PROCESS],
+    },
+    async (context) => (await import('../verbs/worker.ts')).worker(context),
+  );
+  daemonOptions(worker);
+  const start = printing(
+    {
+      name: 'start',
+      description: 'relay and worker in one process',
+      settings: namesOf(SAGAS, WORKER, BROKER, RELAY),
+    },
+    async (context) => (await import('../verbs/worker.ts')).start(context),
+  );
+  daemonOptions(start);
+}

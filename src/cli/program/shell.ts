@@ -1,0 +1,80 @@
+/**
+ * What the files of this folder build verbs with, and flags that several of them have.
+ */
+import { Command } from 'commander';
+import type { SettingName } from '../config/options.ts';
+import type { VerbReport } from '../output/report.ts';
+import type { Style } from '../output/style.ts';
+import { addSettings, contextOf, type Context, type RunVerb } from '../verb.ts';
+
+export interface ShellHooks {
+  readonly style: Style;
+  readonly print: (report: VerbReport) => void;
+  /** A verb that prints by itself has ended. */
+  readonly ended: (exitCode: number) => void;
+  readonly errOutput: (text: string) => void;
+}
+
+export interface VerbSpec {
+  readonly name: string;
+  readonly description: string;
+  /** Called when the verb is asked for: what it needs is loaded then. */
+  readonly load: () => Promise<RunVerb>;
+  /** What it reads beside what every verb reads. */
+  readonly settings?: readonly SettingName[];
+}
+
+export interface Shell {
+  readonly program: Command;
+  readonly print: (report: VerbReport) => void;
+  /** A verb that hands back a report. */
+  readonly verb: (parent: Command, spec: VerbSpec) => Command;
+  /** A verb that prints by itself and resolves with an exit code; null: `print` was told. */
+  readonly printing: (spec: Omit<VerbSpec, 'load'>, run: (context: Context) => Promise<number | null>) => Command;
+  /** A word with verbs of its own. */
+  readonly group: (name: string, description: string) => Command;
+}
+
+export function createShell({ style, print, ended, errOutput }: ShellHooks): Shell {
+  const setUp = (command: Command): Command =>
+    command
+      .exitOverride()
+      .showHelpAfterError('(--help shows what there is)')
+      .configureOutput({ writeErr: errOutput })
+      .configureHelp({ styleTitle: style.bold, styleCommandText: style.bold, sortOptions: false });
+  const program = setUp(new Command('holdfast'));
+
+  return {
+    program,
+    print,
+    verb(parent, { name, description, load, settings = [] }) {
+      const command = setUp(parent.command(name)).description(description);
+      addSettings(command, settings);
+      return command.action(async () => {
+        const context = await contextOf(command, settings);
+        print(await (await load())(context, command.args));
+      });
+    },
+    printing({ name, description, settings = [] }, run) {
+      const command = setUp(program.command(name)).description(description);
+      addSettings(command, settings);
+      return command.action(async () => {
+        const exitCode = await run(await contextOf(command, settings));
+        if (exitCode !== null) ended(exitCode);
+      });
+    },
+    group: (name, description) => setUp(program.command(name)).description(description),
+  };
+}
+
+export function filterOptions(command: Command): Command {
+  return command
+    .option('--topic <pattern>', "only these topics: 'order.placed', 'order.*', 'order.**'")
+    .option('--key <key>', 'only this key');
+}
+
+export function daemonOptions(command: Command): Command {
+  return command
+    .option('--no-http', 'no pages for probes and metrics')
+    .option('--migrate', 'apply pending migrations before the start');
+}
