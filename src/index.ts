@@ -22,7 +22,12 @@ export type { ExactNumbers } from './message/exact-json.ts';
 export { decodePayload } from './message/decode.ts';
 
 export type { Act } from './postgres/audit.ts';
-export { openDatabase, type Database, type DatabaseOptions, type TransactionOptions } from './postgres/database.ts';
+export {
+  openDatabase,
+  type Database,
+  type DatabaseOptions,
+  type DatabaseTransactionOptions,
+} from './postgres/database.ts';
 export type {
   KyselyTransactionHandle,
   PgClientHandle,

@@ -46,7 +46,7 @@ export interface TimeLimit {
 }
 
 /** How {@link Database.transaction} begins. */
-export interface TransactionOptions {
+export interface DatabaseTransactionOptions {
   /** @defaultValue what the server has set: 'read committed', unless it was changed */
   readonly isolation?: 'read committed' | 'repeatable read' | 'serializable' | undefined;
   /** @defaultValue false */
@@ -88,7 +88,7 @@ export interface Database {
    * BEGIN, `fn`, COMMIT; ROLLBACK when `fn` rejects. Never retries. Rejects with HF_COMMIT_IN_DOUBT when the connection broke
    * after COMMIT was sent: the transaction may have been committed.
    */
-  transaction<T>(fn: (client: pg.PoolClient) => Promise<T>, options?: TransactionOptions): Promise<T>;
+  transaction<T>(fn: (client: pg.PoolClient) => Promise<T>, options?: DatabaseTransactionOptions): Promise<T>;
   /** @internal A connected client outside the pool, with the same settings; the caller ends it. */
   dedicatedConnection(options: DedicatedConnectionOptions): Promise<pg.Client>;
   /** Ends the pool, unless it was given. Idempotent. */
@@ -191,7 +191,7 @@ export async function runTransaction<C extends pg.ClientBase, T>(
 }
 
 /** BEGIN with the given options. */
-export function beginStatement(options: TransactionOptions = {}): string {
+export function beginStatement(options: DatabaseTransactionOptions = {}): string {
   refuseUnknownOptions(options, ['isolation', 'readOnly', 'timeoutMs'], 'transaction');
   const { isolation, readOnly } = options;
   if (isolation !== undefined && !ISOLATION_LEVELS.includes(isolation)) {

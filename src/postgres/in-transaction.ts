@@ -21,16 +21,19 @@ export interface TransactionalCall {
   atHome: boolean;
 }
 
-/**
- * A call of a function whose last parameter is `require_transaction`. `casts` are the types of the others. `result` is a cast of what
- * it returns: drivers and ORMs differ in what they make of anything but texts and booleans. `asksAlways`: as in TransactionalCall.
- */
+export interface CallOptions {
+  /** A cast of what it returns: drivers and ORMs differ in what they make of anything but texts and booleans. Default: none. */
+  readonly result?: '' | '::text';
+  /** As in TransactionalCall. Default false. */
+  readonly asksAlways?: boolean;
+}
+
+/** A call of a function whose last parameter is `require_transaction`. `casts` are the types of the others. */
 export function transactionalCall(
   schema: string,
   name: string,
   casts: readonly string[],
-  result: '' | '::text' = '',
-  asksAlways = false,
+  { result = '', asksAlways = false }: CallOptions = {},
 ): TransactionalCall {
   const call = (parameters: readonly string[], required: boolean): string =>
     `${quoteIdentifier(schema)}.${name}(${[...parameters, required].join(', ')})${result}`;

@@ -19,7 +19,7 @@ export function safeLogger(given: Logger | undefined): Logger {
 }
 
 /** @param fields what a child of a logger that cannot make children adds to every line */
-function guardLogger(inner: Logger, fields: object, report: Report): Logger {
+function guardLogger(inner: Logger, fields: object, report: TellError): Logger {
   const line =
     (level: 'debug' | 'info' | 'warn' | 'error') =>
     (own: object, message: string): void =>
@@ -49,7 +49,7 @@ function isLogger(value: unknown): value is Logger {
 export function safeMetrics(given: Metrics | undefined, log: Logger): Metrics {
   if (given === undefined || given === null) return noopMetrics;
   if (safe.has(given) || given === noopMetrics) return given;
-  const reporterOf = (metric: string): Report =>
+  const reporterOf = (metric: string): TellError =>
     once((error) => log.error({ err: error, metric }, 'a metric fails: what it counts is not complete'));
   const metrics: Metrics = {
     counter<Name extends string>(name: string, help: string, labels?: readonly Name[]): Counter<Name> {
@@ -93,7 +93,7 @@ export function safeHook<Args extends readonly unknown[]>(
 }
 
 /** What `ask` answers, or undefined when it fails; said once for each `report`. For tracers, and whatever else is asked and not told. */
-export function outcomeOf<T>(ask: () => T, report: Report): T | undefined {
+export function outcomeOf<T>(ask: () => T, report: TellError): T | undefined {
   try {
     return ask();
   } catch (error) {
@@ -102,10 +102,10 @@ export function outcomeOf<T>(ask: () => T, report: Report): T | undefined {
   }
 }
 
-export type Report = (error: unknown) => void;
+export type TellError = (error: unknown) => void;
 
 /** Says the first failure as a warning of the process (it goes to stderr): for what cannot be said in a log. */
-export function warnOnce(name: string): Report {
+export function warnOnce(name: string): TellError {
   return once((error) => {
     process.emitWarning(`${name} given to Holdfast fails, which is taken no notice of from now on: ${textOf(error)}`, {
       type: 'HoldfastWarning',
@@ -113,7 +113,7 @@ export function warnOnce(name: string): Report {
   });
 }
 
-function watched(tell: () => unknown, report: Report): void {
+function watched(tell: () => unknown, report: TellError): void {
   try {
     const answer = tell();
     if (isThenable(answer)) answer.then(undefined, report);
@@ -122,7 +122,7 @@ function watched(tell: () => unknown, report: Report): void {
   }
 }
 
-function once(say: Report): Report {
+function once(say: TellError): TellError {
   let said = false;
   return (error) => {
     if (said) return;

@@ -14,11 +14,8 @@ import type { Database } from '../../postgres/database.ts';
 import { patientTransaction } from '../../postgres/lock-wait.ts';
 import { toExecutor } from '../../postgres/executor.ts';
 import { translateSqlError } from '../../postgres/sql-state.ts';
-import {
-  dropSubscription as dropSubscriptionRows,
-  type DroppedSubscription,
-} from '../../relay/maintenance/drop-subscription.ts';
-import { discardParked as discardParkedMessages, requestRetry } from '../../relay/delivery/parking-store.ts';
+import { dropSubscriptionRows, type DroppedSubscription } from '../../relay/maintenance/drop-subscription.ts';
+import { discardParkedMessages, requestRetry } from '../../relay/delivery/parked-selection.ts';
 import { refuseUnknownOptions } from '../../runtime/options.ts';
 import { assertMessageId } from '../reads/messages.ts';
 import { listParked, type ParkedSummary } from './parked.ts';

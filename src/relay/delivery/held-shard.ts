@@ -12,7 +12,7 @@ import type { ReadPatience } from './read-patience.ts';
 import type { RunnerContext } from './runner-context.ts';
 
 /** What was found, for the pace of the next look. */
-export interface PageFacts {
+export interface PageResult {
   readonly found: boolean;
   /** There is more to do at once. */
   readonly more: boolean;
@@ -54,7 +54,7 @@ export class HeldShard {
   }
 
   /** The next page, and before it what else is due. */
-  async page(): Promise<PageFacts> {
+  async page(): Promise<PageResult> {
     const { session } = this;
     session.assertAlive();
     const busy = session.probe === null && this.#chores.isDue && (await this.#chores.run());

@@ -3,7 +3,7 @@
  */
 import type { Clock } from '../../runtime/clock.ts';
 import { expectAfter, isExpecting, NOTHING_EXPECTED, pace, type Expectation } from '../subscription/pacing.ts';
-import type { PageFacts } from './held-shard.ts';
+import type { PageResult } from './held-shard.ts';
 import type { Sleeper } from './runner-context.ts';
 
 export interface RestOptions {
@@ -30,7 +30,7 @@ export class Rest {
   }
 
   /** Resolves with the milliseconds until the next look; may declare sleep. */
-  async after({ found, more, drawn, high }: PageFacts): Promise<number> {
+  async after({ found, more, drawn, high }: PageResult): Promise<number> {
     const { clock, sleeper, idlePollMs } = this.#options;
     const nowMs = clock.monotonic();
     if (found) this.#lastMessageAtMs = nowMs;

@@ -1,11 +1,11 @@
 /**
  * Removes a subscription that is gone for good, with everything the relay keeps for it, so that the log is no longer held back for
- * it. Used by operations.
+ * it.
  */
 import type { ClientBase } from 'pg';
 import { HoldfastError } from '../../errors.ts';
 import { quoteIdentifier } from '../../postgres/quoting.ts';
-import { discardAllParked } from '../delivery/parking-store.ts';
+import { discardAllParked } from '../delivery/parked-selection.ts';
 
 export interface DroppedSubscription {
   readonly name: string;
@@ -23,7 +23,7 @@ export interface DroppedSubscription {
  * In the caller's transaction. Rejects with HF_SUBSCRIPTION_UNKNOWN, HF_SUBSCRIPTION_HELD while a relay holds it, and HF_CONFIG when
  * it has parked messages and `discardParked` is not set.
  */
-export async function dropSubscription(
+export async function dropSubscriptionRows(
   client: ClientBase,
   schema: string,
   name: string,

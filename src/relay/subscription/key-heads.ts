@@ -7,7 +7,7 @@
  */
 import type { ClientBase } from 'pg';
 import { quoteIdentifier } from '../../postgres/quoting.ts';
-import type { Predecessor } from './routes.ts';
+import type { KeyHead } from './routes.ts';
 
 export interface KeyHeads {
   /** Brings the heads of these keys into memory. */
@@ -16,7 +16,7 @@ export interface KeyHeads {
    * The predecessor of this message, which becomes the head itself once the page is settled. With `again`, for a message that was
    * parked: should later ones of its key have gone out in the batch that refused it, they name it, and so it must not name them.
    */
-  follow(message: KeyedMessage & Predecessor, options?: { readonly again: boolean }): Predecessor | undefined;
+  follow(message: KeyedMessage & KeyHead, options?: { readonly again: boolean }): KeyHead | undefined;
   /** The message was parked instead of published: it is nobody's predecessor. */
   unfollow(message: KeyedMessage & { readonly id: string }): void;
   /** The page was published: its heads are now to be written with the cursor behind it. */
@@ -38,12 +38,12 @@ const MEMORY_LIMIT = 100_000;
 
 export function createKeyHeads(schema: string, subscription: string): KeyHeads {
   const s = quoteIdentifier(schema);
-  const heads = new Map<string, Predecessor | null>();
-  const dirty = new Map<string, KeyedMessage & Predecessor>();
+  const heads = new Map<string, KeyHead | null>();
+  const dirty = new Map<string, KeyedMessage & KeyHead>();
   // The page under way: its heads, and what each was before.
-  const page = new Map<string, { head: KeyedMessage & Predecessor; before: Predecessor | null }>();
+  const page = new Map<string, { head: KeyedMessage & KeyHead; before: KeyHead | null }>();
   // Whom the messages of the page follow, by destination and id.
-  const followed = new Map<string, Predecessor | null>();
+  const followed = new Map<string, KeyHead | null>();
   const idOf = (message: KeyedMessage) => `${message.destination}\n${message.key}`;
 
   return {

@@ -5,7 +5,7 @@
 import type { Clock } from '../../runtime/clock.ts';
 import type { Cursor } from '../log/cursor.ts';
 
-export interface Progress {
+export interface CursorProgress {
   readonly cursor: Cursor;
   /** Messages published so far, over the life of the subscription. */
   readonly published: number;
@@ -16,8 +16,8 @@ export interface Progress {
 export interface ProgressOptions {
   readonly clock: Clock;
   /** What is stored now. */
-  readonly stored: Pick<Progress, 'cursor' | 'published'>;
-  readonly write: (progress: Progress) => Promise<void>;
+  readonly stored: Pick<CursorProgress, 'cursor' | 'published'>;
+  readonly write: (progress: CursorProgress) => Promise<void>;
   /** Told of the first write that fails; none is made after it. */
   readonly onError: (error: unknown) => void;
 }

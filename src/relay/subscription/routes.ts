@@ -1,5 +1,5 @@
 /**
- * Which destinations a message goes to, and what it looks like on the wire. Pure; used by the subscription runner.
+ * Which destinations a message goes to, and what it looks like on the wire. Pure.
  */
 import { HoldfastError } from '../../errors.ts';
 import { encodeWire } from '../../message/envelope.ts';
@@ -72,7 +72,8 @@ export function createRouter(routes: readonly Route[], where: string): Router {
   };
 }
 
-export interface Predecessor {
+/** The last message that was sent of a key to an ordered destination: the predecessor of the next one. */
+export interface KeyHead {
   readonly id: string;
   /** When it was written, RFC 3339. */
   readonly at: string;
@@ -83,7 +84,7 @@ export interface Predecessor {
 export interface OutboundContext {
   readonly source: string;
   readonly replayId?: string;
-  readonly predecessor?: Predecessor | undefined;
+  readonly predecessor?: KeyHead | undefined;
   readonly sentAt?: string | null;
 }
 

@@ -16,7 +16,7 @@ import { LeaseClock } from './lease-clock.ts';
 import type { Lease } from './lease-taker.ts';
 import type { ResolvedSubscription } from './options.ts';
 import type { ProbeState } from './poison.ts';
-import { ProgressWriter, type Progress } from './progress.ts';
+import { ProgressWriter, type CursorProgress } from './progress.ts';
 import type { SubscriptionStore } from './subscription-store.ts';
 
 export interface Session extends LeaseHolder {
@@ -35,7 +35,7 @@ export interface Session extends LeaseHolder {
   trouble: string | null;
   /** Milliseconds for which it is still safe to publish by this process's own clock. Rejects with HF_LEASE_LOST when it is not. */
   leaseLeftMs(): Promise<number>;
-  /** Progress: `count` messages went out and the cursor is now there. Throws when an earlier write failed. */
+  /** CursorProgress: `count` messages went out and the cursor is now there. Throws when an earlier write failed. */
   advance(cursor: Cursor, count: number): void;
   /** Resolves once all progress is stored. */
   flush(): Promise<void>;
@@ -223,7 +223,7 @@ class LeasedSession implements Session {
     return this.#lease.confirm(() => store.renew(this, subscription.leaseMs, this.trouble));
   }
 
-  async #write(progress: Progress): Promise<void> {
+  async #write(progress: CursorProgress): Promise<void> {
     const { store, subscription, crashPoint } = this.#options;
     const { heads, writeClient } = this;
     const advance = () =>

@@ -20,9 +20,9 @@ export function createPostgresClientStore({
   readonly database: Database;
 }): ClientStore<TransactionHandle> {
   const s = quoteIdentifier(database.schema);
-  const startRuns = transactionalCall(database.schema, 'start_runs', ['text'], '::text');
+  const startRuns = transactionalCall(database.schema, 'start_runs', ['text'], { result: '::text' });
   const runMessageCall = (name: string, asksAlways = false): TransactionalCall =>
-    transactionalCall(database.schema, name, ['uuid', 'text', 'text', 'text[]'], '::text', asksAlways);
+    transactionalCall(database.schema, name, ['uuid', 'text', 'text', 'text[]'], { result: '::text', asksAlways });
   // The door that every client may use; the other is for roles that own the tables.
   const [postRunMessage, sendRunMessage] = [runMessageCall('post_saga_mail'), runMessageCall('send_saga_mail')];
   // At once it holds the run's row until it is stored; in the caller's transaction, which may last, it must not.
