@@ -1,5 +1,5 @@
 /**
- * Links of the pages: to what the package holds as well, because users read them there.
+ * Links and paths of the pages. What a page of the package links to is in the package as well, because users read it there.
  */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, normalize } from 'node:path';
@@ -9,9 +9,13 @@ import { ROOT } from './source-files.ts';
 const { files } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { files: readonly string[] };
 /** npm adds these by itself. */
 const packed = [...files, 'README.md', 'LICENSE', 'package.json'];
-const pages = ['README.md', 'CHANGELOG.md', ...readdirSync(join(ROOT, 'docs')).map((name) => `docs/${name}`)].filter(
-  (name) => name.endsWith('.md'),
-);
+const markdownIn = (folder: string): readonly string[] =>
+  readdirSync(join(ROOT, folder))
+    .filter((name) => name.endsWith('.md'))
+    .map((name) => `${folder}/${name}`);
+const pages = ['README.md', 'CHANGELOG.md', ...markdownIn('docs'), ...markdownIn('docs/adr')];
+/** For those who have the repository. */
+const OF_REPOSITORY = ['CONTRIBUTING.md', 'SECURITY.md'];
 
 function linksOf(page: string): readonly string[] {
   const text = readFileSync(join(ROOT, page), 'utf8').replaceAll(/```[\s\S]*?```/g, '');
@@ -33,5 +37,20 @@ describe('links', () => {
       (target) => !packed.some((entry) => target === entry || target.startsWith(`${entry}/`)),
     );
     expect(outside).toEqual([]);
+  });
+
+  it.each(OF_REPOSITORY)('of %s lead to what is there in the repository', (page) => {
+    expect(linksOf(page).filter((target) => !existsSync(join(ROOT, target)))).toEqual([]);
+  });
+
+  it('and the files that a contributor is sent to are there', () => {
+    const named = [...OF_REPOSITORY, ...markdownIn('docs/adr')].flatMap((page) =>
+      [...readFileSync(join(ROOT, page), 'utf8').matchAll(/`((?:\.ci|bench|demo|docs|src|test)\/[\w./-]+)`/g)].map(
+        (match) => match[1] ?? '',
+      ),
+    );
+    expect(named.length).toBeGreaterThan(20);
+    // NAME is for the reader to choose.
+    expect(named.filter((path) => !path.includes('NAME') && !existsSync(join(ROOT, path)))).toEqual([]);
   });
 });
