@@ -6,7 +6,7 @@
 import { z } from 'zod';
 import { openDatabase } from '../src/postgres/database.ts';
 import { saga } from '../src/saga/definition/definition.ts';
-import { step } from '../src/saga/definition/steps.ts';
+import { step } from '../src/saga/kinds/step.ts';
 import { createWorker } from '../src/saga/worker/worker.ts';
 import { monotonicMs } from './support/clock.ts';
 import { countingMetrics } from './support/counting-metrics.ts';

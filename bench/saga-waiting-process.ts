@@ -7,7 +7,7 @@ import { z } from 'zod';
 import { openDatabase } from '../src/postgres/database.ts';
 import { createSagas } from '../src/saga/client/client.ts';
 import { saga } from '../src/saga/definition/definition.ts';
-import { step } from '../src/saga/definition/steps.ts';
+import { step } from '../src/saga/kinds/step.ts';
 import { createWorker } from '../src/saga/worker/worker.ts';
 import { serverCpuMs } from './support/server-cpu.ts';
 

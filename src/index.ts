@@ -130,23 +130,19 @@ export {
   type Steps,
   type WaitFor,
 } from './saga/definition/definition.ts';
-export {
-  child,
-  command,
-  emit,
-  step,
-  transaction,
-  type ChildOptions,
-  type ChildSaga,
-  type CommandOptions,
-  type EmitOptions,
-  type Step,
-  type StepContext,
-  type StepDefinition,
-  type StepOptions,
-  type TransactionContext,
-  type CompensatedCall,
-  type Verified,
+export { child, type ChildOptions } from './saga/kinds/child.ts';
+export { command, type CommandOptions } from './saga/kinds/command.ts';
+export { emit, type EmitOptions } from './saga/kinds/emit.ts';
+export { step, type StepOptions } from './saga/kinds/step.ts';
+export { transaction, type SagaTransactionOptions } from './saga/kinds/transaction.ts';
+export type {
+  ChildSaga,
+  Step,
+  StepContext,
+  StepDefinition,
+  TransactionContext,
+  CompensatedCall,
+  Verified,
 } from './saga/definition/steps.ts';
 
 export type { JsonOnly } from './saga/definition/json-only.ts';
@@ -173,9 +169,9 @@ export {
 export type { Trusted } from './saga/participant/on-record.ts';
 export type { SagaCall } from './saga/protocol/wire.ts';
 export { sagaReplies, type SagaRepliesOptions } from './saga/protocol/replies.ts';
+export type { CallKind, StepKind } from './saga/definition/kind-names.ts';
 export type {
   CallReissue,
-  CallKind,
   JournalEvent,
   JournalRow,
   RecordedError,

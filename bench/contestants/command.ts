@@ -13,7 +13,7 @@ import { createRelay } from '../../src/relay/relay.ts';
 import { saga } from '../../src/saga/definition/definition.ts';
 import { handle } from '../../src/saga/participant/handle.ts';
 import { participant } from '../../src/saga/participant/participant.ts';
-import { command } from '../../src/saga/definition/steps.ts';
+import { command } from '../../src/saga/kinds/command.ts';
 import { createWorker } from '../../src/saga/worker/worker.ts';
 import { bullmqTransport } from '../../src/transport/bullmq/redis-transport.ts';
 import type { Contestant, ContestantOptions } from './contestant.ts';

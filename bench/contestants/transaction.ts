@@ -5,7 +5,7 @@ import { randomUUID } from 'node:crypto';
 import type { ClientBase } from 'pg';
 import { z } from 'zod';
 import { saga } from '../../src/saga/definition/definition.ts';
-import { transaction } from '../../src/saga/definition/steps.ts';
+import { transaction } from '../../src/saga/kinds/transaction.ts';
 import { createWorker } from '../../src/saga/worker/worker.ts';
 import type { Contestant, ContestantOptions } from './contestant.ts';
 import { HAND_WRITTEN_SAGA_SCHEMA, runByHand, type SagaByHand } from '../rivals/hand-written-saga.ts';

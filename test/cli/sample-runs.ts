@@ -1,7 +1,8 @@
 /** Histories as workers write them, for tests of how they are shown. */
 import type { TimelineView } from '../../src/cli/output/timeline.ts';
 import type { RunSummary } from '../../src/operations/sagas/sagas.ts';
-import type { CallKind, JournalEvent, JournalRow, RecordedError, RunStatus } from '../../src/saga/journal/events.ts';
+import type { CallKind } from '../../src/saga/definition/kind-names.ts';
+import type { JournalEvent, JournalRow, RecordedError, RunStatus } from '../../src/saga/journal/events.ts';
 
 export const RUN_ID = '0199f3a0-7b1c-7cc0-9d7e-3a4b5c6d7e8f';
 export const T0 = Date.UTC(2026, 0, 2, 3, 4, 5);

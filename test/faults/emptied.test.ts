@@ -10,7 +10,7 @@ import { openDatabase, type Database } from '../../src/postgres/database.ts';
 import { createRelay } from '../../src/relay/relay.ts';
 import { createSagas } from '../../src/saga/client/client.ts';
 import { saga } from '../../src/saga/definition/definition.ts';
-import { step } from '../../src/saga/definition/steps.ts';
+import { step } from '../../src/saga/kinds/step.ts';
 import { createWorker } from '../../src/saga/worker/worker.ts';
 import { memoryTransport } from '../../src/transport/memory.ts';
 import { eventually } from '../support/eventually.ts';

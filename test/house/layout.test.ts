@@ -27,10 +27,12 @@ const SUB_ROOMS: Readonly<Record<string, readonly string[]>> = {
   saga: [
     'definition',
     'journal',
-    'replay',
     'store',
     'store/postgres',
     'protocol',
+    'kinds',
+    'state',
+    'replay',
     'run',
     'decide',
     'engine',

@@ -12,7 +12,7 @@ import { createRelay } from '../../src/relay/relay.ts';
 import type { Service } from '../../src/runtime/service.ts';
 import { saga } from '../../src/saga/definition/definition.ts';
 import { sagaReplies } from '../../src/saga/protocol/replies.ts';
-import { transaction } from '../../src/saga/definition/steps.ts';
+import { transaction } from '../../src/saga/kinds/transaction.ts';
 import { createWorker } from '../../src/saga/worker/worker.ts';
 import { bullmqTransport } from '../../src/transport/bullmq/redis-transport.ts';
 import { memoryBroker, memoryTransport } from '../../src/transport/memory.ts';

@@ -13,7 +13,7 @@ import { findUnrunnable, sagaStatus } from '../../src/operations/sagas/saga-stat
 import { listRuns, readJournal, showRun } from '../../src/operations/sagas/sagas.ts';
 import { openDatabase, type Database } from '../../src/postgres/database.ts';
 import { saga } from '../../src/saga/definition/definition.ts';
-import { step } from '../../src/saga/definition/steps.ts';
+import { step } from '../../src/saga/kinds/step.ts';
 import { createPostgresWorkerStore } from '../../src/saga/store/postgres/postgres-worker-store.ts';
 import { createTestDatabase, type TestDatabase } from '../support/servers.ts';
 import { NOBODY } from './lab.ts';

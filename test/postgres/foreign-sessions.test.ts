@@ -24,7 +24,7 @@ import { migrationStatus, migrate } from '../../src/postgres/migrator.ts';
 import { createRelay } from '../../src/relay/relay.ts';
 import { saga } from '../../src/saga/definition/definition.ts';
 import { participant } from '../../src/saga/participant/participant.ts';
-import { step } from '../../src/saga/definition/steps.ts';
+import { step } from '../../src/saga/kinds/step.ts';
 import { createWorker } from '../../src/saga/worker/worker.ts';
 import { memoryTransport } from '../../src/transport/memory.ts';
 import { delivery, wire } from '../inbox/lab.ts';

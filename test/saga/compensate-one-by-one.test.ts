@@ -5,8 +5,10 @@ import { expect, it } from 'vitest';
 import { z } from 'zod';
 import { message } from '../../src/message/message-type.ts';
 import type { JournalEvent } from '../../src/saga/journal/events.ts';
-import { apply, emptyState } from '../../src/saga/journal/state.ts';
-import { command, step } from '../../src/saga/definition/steps.ts';
+import { emptyState } from '../../src/saga/journal/state.ts';
+import { apply } from '../../src/saga/state/fold.ts';
+import { command } from '../../src/saga/kinds/command.ts';
+import { step } from '../../src/saga/kinds/step.ts';
 import { nextCompensation } from '../../src/saga/journal/compensation.ts';
 
 const Reserve = message('stock.reserve', { schema: z.object({}) });

@@ -1,8 +1,10 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { JournalEvent } from '../../src/saga/journal/events.ts';
-import { apply, emptyState, type RunState } from '../../src/saga/journal/state.ts';
-import { step, type StepDefinition } from '../../src/saga/definition/steps.ts';
+import { emptyState, type RunState } from '../../src/saga/journal/state.ts';
+import { apply } from '../../src/saga/state/fold.ts';
+import { step } from '../../src/saga/kinds/step.ts';
+import type { StepDefinition } from '../../src/saga/definition/steps.ts';
 import { isAnythingAbandoned, nextCompensation } from '../../src/saga/journal/compensation.ts';
 
 const plain = step({ run: () => {} });

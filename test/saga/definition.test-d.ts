@@ -5,7 +5,11 @@ import { expectTypeOf } from 'vitest';
 import { z } from 'zod';
 import { message } from '../../src/message/message-type.ts';
 import { saga, type AnySaga, type SagaInput, type SagaResult } from '../../src/saga/definition/definition.ts';
-import { child, command, emit, step, transaction } from '../../src/saga/definition/steps.ts';
+import { child } from '../../src/saga/kinds/child.ts';
+import { command } from '../../src/saga/kinds/command.ts';
+import { emit } from '../../src/saga/kinds/emit.ts';
+import { step } from '../../src/saga/kinds/step.ts';
+import { transaction } from '../../src/saga/kinds/transaction.ts';
 
 interface Charge {
   readonly orderId: string;

@@ -4,8 +4,12 @@ import { z } from 'zod';
 import { HoldfastError } from '../../src/errors.ts';
 import { message } from '../../src/message/message-type.ts';
 import { createRegistry, saga, stepOf, type AnySaga } from '../../src/saga/definition/definition.ts';
-import { reviewSaga } from '../../src/saga/definition/review.ts';
-import { child, command, emit, step, transaction } from '../../src/saga/definition/steps.ts';
+import { reviewSaga } from '../../src/saga/kinds/review.ts';
+import { child } from '../../src/saga/kinds/child.ts';
+import { command, isCommand } from '../../src/saga/kinds/command.ts';
+import { emit } from '../../src/saga/kinds/emit.ts';
+import { step } from '../../src/saga/kinds/step.ts';
+import { transaction } from '../../src/saga/kinds/transaction.ts';
 
 const input = z.object({ id: z.string() });
 const Reserve = message('stock.reserve', { schema: input });
@@ -200,7 +204,7 @@ describe('steps', () => {
     const plain = command(Reserve, { compensate: Release });
     const mapped = command(Reserve, { compensate: { message: Release, payload: () => ({ id: 'other' }) } });
     const payloadOf = (made: typeof plain): unknown =>
-      made.kind === 'command' &&
+      isCommand(made) &&
       made.compensate?.payload({ input: { id: 'own' }, outcome: 'unknown', output: undefined, key: 'k' });
     expect(payloadOf(plain)).toEqual({ id: 'own' });
     expect(payloadOf(mapped)).toEqual({ id: 'other' });

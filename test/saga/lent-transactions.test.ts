@@ -4,7 +4,7 @@ import { z } from 'zod';
 import type { PoolClient } from 'pg';
 import { openDatabase } from '../../src/postgres/database.ts';
 import { saga } from '../../src/saga/definition/definition.ts';
-import { transaction } from '../../src/saga/definition/steps.ts';
+import { transaction } from '../../src/saga/kinds/transaction.ts';
 import { openLab, type Lab } from './lab.ts';
 
 let lab: Lab;

@@ -5,7 +5,7 @@ import { openDatabase } from '../../src/postgres/database.ts';
 import { systemClock } from '../../src/runtime/clock.ts';
 import { silentLogger, type Logger } from '../../src/runtime/log.ts';
 import { saga } from '../../src/saga/definition/definition.ts';
-import { step } from '../../src/saga/definition/steps.ts';
+import { step } from '../../src/saga/kinds/step.ts';
 import { gate, openLab, type Lab } from './lab.ts';
 
 let lab: Lab;

@@ -5,7 +5,7 @@ import { saga, type AnySaga, type Saga } from '../../src/saga/definition/definit
 import type { JournalEvent, JournalRow } from '../../src/saga/journal/events.ts';
 import { createFlow } from '../../src/saga/replay/flow.ts';
 import { replay, type Replayed } from '../../src/saga/replay/replay.ts';
-import { step } from '../../src/saga/definition/steps.ts';
+import { step } from '../../src/saga/kinds/step.ts';
 import { turn } from '../../src/saga/replay/turn.ts';
 
 interface Work {

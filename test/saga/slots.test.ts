@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { openDatabase } from '../../src/postgres/database.ts';
 import { saga } from '../../src/saga/definition/definition.ts';
-import { transaction } from '../../src/saga/definition/steps.ts';
+import { transaction } from '../../src/saga/kinds/transaction.ts';
 import { openLab, type Lab } from './lab.ts';
 
 describe('many transaction steps at once', () => {

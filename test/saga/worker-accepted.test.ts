@@ -2,7 +2,9 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { saga } from '../../src/saga/definition/definition.ts';
-import { child, step, transaction } from '../../src/saga/definition/steps.ts';
+import { child } from '../../src/saga/kinds/child.ts';
+import { step } from '../../src/saga/kinds/step.ts';
+import { transaction } from '../../src/saga/kinds/transaction.ts';
 import { eventually } from '../support/eventually.ts';
 import { gate, openLab, type Lab } from './lab.ts';
 

@@ -3,7 +3,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { Rejection } from '../../src/errors.ts';
 import { saga } from '../../src/saga/definition/definition.ts';
-import { step } from '../../src/saga/definition/steps.ts';
+import { step } from '../../src/saga/kinds/step.ts';
 import { createManualClock } from '../../src/testing/manual-clock.ts';
 import { eventually } from '../support/eventually.ts';
 import { gate, openLab, type Lab } from './lab.ts';

@@ -4,7 +4,9 @@ import { z } from 'zod';
 import { message } from '../../src/message/message-type.ts';
 import { retryRun } from '../../src/operations/sagas/saga-interventions.ts';
 import { saga } from '../../src/saga/definition/definition.ts';
-import { emit, step, transaction } from '../../src/saga/definition/steps.ts';
+import { emit } from '../../src/saga/kinds/emit.ts';
+import { step } from '../../src/saga/kinds/step.ts';
+import { transaction } from '../../src/saga/kinds/transaction.ts';
 import { openLab, type Lab } from './lab.ts';
 
 let lab: Lab;

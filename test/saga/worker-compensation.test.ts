@@ -4,7 +4,9 @@ import { z } from 'zod';
 import { PermanentError, Rejection } from '../../src/errors.ts';
 import { message } from '../../src/message/message-type.ts';
 import { saga } from '../../src/saga/definition/definition.ts';
-import { command, step, transaction } from '../../src/saga/definition/steps.ts';
+import { command } from '../../src/saga/kinds/command.ts';
+import { step } from '../../src/saga/kinds/step.ts';
+import { transaction } from '../../src/saga/kinds/transaction.ts';
 import { gate, openLab, type Lab } from './lab.ts';
 
 let lab: Lab;

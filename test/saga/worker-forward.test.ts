@@ -4,7 +4,10 @@ import { z } from 'zod';
 import { PermanentError, Rejection } from '../../src/errors.ts';
 import { message } from '../../src/message/message-type.ts';
 import { saga } from '../../src/saga/definition/definition.ts';
-import { emit, step, transaction, type CompensatedCall } from '../../src/saga/definition/steps.ts';
+import { emit } from '../../src/saga/kinds/emit.ts';
+import { step } from '../../src/saga/kinds/step.ts';
+import { transaction } from '../../src/saga/kinds/transaction.ts';
+import type { CompensatedCall } from '../../src/saga/definition/steps.ts';
 import { gate, openLab, type Lab } from './lab.ts';
 
 let lab: Lab;

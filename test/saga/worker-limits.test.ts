@@ -7,7 +7,7 @@ import { showRun } from '../../src/operations/sagas/sagas.ts';
 import type { Logger } from '../../src/runtime/log.ts';
 import { createSagas } from '../../src/saga/client/client.ts';
 import { saga } from '../../src/saga/definition/definition.ts';
-import { step } from '../../src/saga/definition/steps.ts';
+import { step } from '../../src/saga/kinds/step.ts';
 import { eventually } from '../support/eventually.ts';
 import { openLab, type Lab } from './lab.ts';
 

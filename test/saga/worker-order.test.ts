@@ -1,7 +1,8 @@
 /** What came first by the database's clock is told first, whatever the worker was doing when it came. On PostgreSQL. */
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
-import { command, step } from '../../src/saga/definition/steps.ts';
+import { command } from '../../src/saga/kinds/command.ts';
+import { step } from '../../src/saga/kinds/step.ts';
 import { message } from '../../src/message/message-type.ts';
 import { saga } from '../../src/saga/definition/definition.ts';
 import { openLab, type Lab } from './lab.ts';

@@ -8,7 +8,11 @@ import { Rejection } from '../../src/errors.ts';
 import { message } from '../../src/message/message-type.ts';
 import { doctor } from '../../src/operations/doctor/doctor.ts';
 import { saga } from '../../src/saga/definition/definition.ts';
-import { child, command, emit, step, transaction } from '../../src/saga/definition/steps.ts';
+import { child } from '../../src/saga/kinds/child.ts';
+import { command } from '../../src/saga/kinds/command.ts';
+import { emit } from '../../src/saga/kinds/emit.ts';
+import { step } from '../../src/saga/kinds/step.ts';
+import { transaction } from '../../src/saga/kinds/transaction.ts';
 import { openLab, type Lab } from './lab.ts';
 
 const Noted = message('noted', { schema: z.object({ text: z.string() }), key: ({ text }) => text });

@@ -2,7 +2,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { saga } from '../../src/saga/definition/definition.ts';
-import { step } from '../../src/saga/definition/steps.ts';
+import { step } from '../../src/saga/kinds/step.ts';
 import { eventually } from '../support/eventually.ts';
 import { rememberingLogger } from '../support/failing-observers.ts';
 import { openLab, type Lab } from './lab.ts';

@@ -9,7 +9,8 @@ import { PermanentError } from '../../src/errors.ts';
 import { message } from '../../src/message/message-type.ts';
 import { saga } from '../../src/saga/definition/definition.ts';
 import type { JournalEvent } from '../../src/saga/journal/events.ts';
-import { emit, step } from '../../src/saga/definition/steps.ts';
+import { emit } from '../../src/saga/kinds/emit.ts';
+import { step } from '../../src/saga/kinds/step.ts';
 import { eventually } from '../support/eventually.ts';
 import { openLab, type Lab } from './lab.ts';
 

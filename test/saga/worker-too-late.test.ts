@@ -4,7 +4,8 @@ import { z } from 'zod';
 import { PermanentError } from '../../src/errors.ts';
 import type { Logger } from '../../src/runtime/log.ts';
 import { saga } from '../../src/saga/definition/definition.ts';
-import { child, step } from '../../src/saga/definition/steps.ts';
+import { child } from '../../src/saga/kinds/child.ts';
+import { step } from '../../src/saga/kinds/step.ts';
 import { gate, openLab, type Lab } from './lab.ts';
 
 let lab: Lab;

@@ -5,7 +5,7 @@ import { bookTrip, type Agencies } from '../../sagas/book-trip.ts';
 import { placeOrder } from '../../sagas/place-order.ts';
 import { transferMoney } from '../../sagas/transfer-money.ts';
 import { createRegistry } from '../../src/saga/definition/definition.ts';
-import { reviewSaga } from '../../src/saga/definition/review.ts';
+import { reviewSaga } from '../../src/saga/kinds/review.ts';
 
 const nobody = { book: fail, cancel: fail, find: fail };
 const agencies: Agencies = { flights: nobody, hotels: nobody, cars: nobody };

@@ -3,6 +3,7 @@
  */
 import type { TimelineCall, TimelineNote, TimelineCompensation } from '../../operations/sagas/saga-timeline-model.ts';
 import { WHOLE_RUN, type RecordedError } from '../../saga/journal/events.ts';
+import { kindOf } from '../../saga/kinds/table.ts';
 import { formatMs, formatTime } from './format.ts';
 import type { Style } from './style.ts';
 
@@ -101,23 +102,9 @@ function describeCall(call: TimelineCall, now: number): Described {
   }
 }
 
-function waitingText({ kind, step, child, error }: TimelineCall, until: string | null): string {
-  const limit = until === null ? '' : `, ${until}`;
-  const again = error === null ? '' : `, again, after: ${errorText(error)}`;
-  switch (kind) {
-    case 'sleep':
-      return `sleeps ${until ?? ''}`;
-    case 'wait':
-      return `waits for the signal ${step}${limit}`;
-    case 'command':
-      return `waits for its reply${limit}${again}`;
-    case 'child':
-      return `waits for its child${limit}${child === null ? '' : ` (${child})`}`;
-    case 'emit':
-    case 'step':
-    case 'transaction':
-      return 'running';
-  }
+function waitingText(call: TimelineCall, until: string | null): string {
+  const again = call.error === null ? '' : `, again, after: ${errorText(call.error)}`;
+  return `${kindOf(call).waiting?.(call, until) ?? 'running'}${again}`;
 }
 
 function addenda({ verified, lateReply }: TimelineCall): readonly string[] {

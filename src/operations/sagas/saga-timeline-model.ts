@@ -1,7 +1,8 @@
 /**
  * A run as a story: what its journal tells, as data. Made by saga-timeline.ts; shown by `holdfast saga show` and the dashboard.
  */
-import type { CallKind, JournalEvent, RecordedError, StuckWhy, CompensationReason } from '../../saga/journal/events.ts';
+import type { CallKind } from '../../saga/definition/kind-names.ts';
+import type { JournalEvent, RecordedError, StuckWhy, CompensationReason } from '../../saga/journal/events.ts';
 
 /**
  * - running, retrying (until `retryAt`), waiting (for a signal, a time, a reply or a child): under way

@@ -2,7 +2,7 @@
  * What of a run's story has to be worked out: which calls were under way together, and what is still to be compensated. Pure; used by
  * saga-timeline.ts.
  */
-import type { CallKind } from '../../saga/journal/events.ts';
+import { hasEffect, type CallKind } from '../../saga/definition/kind-names.ts';
 import type { TimelineCall, TimelineCompensation } from './saga-timeline-model.ts';
 
 /** `from`, `to`: places of intent and outcome in the journal; what comes in one commit has an order as well. */
@@ -21,7 +21,7 @@ export function numberGroups(calls: readonly Placed[]): void {
   const outcomes = calls.flatMap(({ to }) => (to === null ? [] : [to])).toSorted((a, b) => a - b);
   const endOf = ({ kind, from, to }: Placed): number => {
     if (to !== null) return to;
-    if (kind !== 'sleep' && kind !== 'wait') return Infinity;
+    if (hasEffect(kind)) return Infinity;
     return outcomes.find((place) => place > from) ?? Infinity;
   };
   let members: Placed[] = [];
@@ -55,7 +55,7 @@ export function remainingOf(
   return calls
     .slice(0, earliest < 0 ? calls.length : earliest)
     .filter(({ call, kind, step, state, doubt, verified, lateReply }) => {
-      if (begun.has(call) || kind === 'sleep' || kind === 'wait' || !undoable(step)) return false;
+      if (begun.has(call) || !hasEffect(kind) || !undoable(step)) return false;
       if (state === 'done' || lateReply === 'done') return true;
       return (state === 'in doubt' || doubt) && verified !== 'not done';
     })

@@ -4,6 +4,8 @@
  * dashboard. The engine's own fold decides what happens next; this one only tells what happened.
  */
 import { WHOLE_RUN, type JournalEvent, type JournalRow, type RunStatus } from '../../saga/journal/events.ts';
+import { hasEffect } from '../../saga/definition/kind-names.ts';
+import { isAttempted } from '../../saga/kinds/table.ts';
 import type { Timeline, TimelineCall, TimelineNote, TimelineCompensation } from './saga-timeline-model.ts';
 import { numberGroups, remainingOf } from './saga-timeline-parts.ts';
 
@@ -102,7 +104,7 @@ function take(fold: Fold, event: JournalEvent, at: number): void {
       for (const { call: id, until = null, child } of event.anew ?? []) {
         const call = find(fold, id);
         if (call === undefined) continue;
-        const state = call.kind === 'step' || call.kind === 'transaction' ? 'running' : 'waiting';
+        const state = isAttempted(call) ? 'running' : 'waiting';
         Object.assign(call, { state, endedAt: null, to: null, until, child: child ?? call.child });
       }
       return note(fold, event, at);
@@ -131,7 +133,7 @@ function newCall(event: Extract<JournalEvent, { t: 'called' }>, at: number, plac
     startedAt: at,
     endedAt: null,
     attempts: 1,
-    state: event.kind === 'step' || event.kind === 'transaction' ? 'running' : 'waiting',
+    state: isAttempted(event) ? 'running' : 'waiting',
     input: event.input,
     output: undefined,
     error: null,
@@ -260,11 +262,11 @@ function settle(fold: Fold, status: RunStatus, now: number): void {
   const over = fold.endedAt !== null || fold.compensating !== null;
   for (const call of fold.calls) {
     if (call.endedAt !== null) continue;
-    const passive = call.kind === 'sleep' || call.kind === 'wait';
+    const passive = !hasEffect(call.kind);
     if (over) call.state = passive || fold.compensating === null ? 'dropped' : 'in doubt';
     else if (status === 'stuck') call.state = 'halted';
     else if (call.retryAt !== null && call.retryAt <= now) {
-      const state = call.kind === 'step' || call.kind === 'transaction' ? 'running' : 'waiting';
+      const state = isAttempted(call) ? 'running' : 'waiting';
       Object.assign(call, { state, attempts: call.attempts + 1, retryAt: null });
     }
   }

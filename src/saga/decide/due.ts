@@ -2,17 +2,19 @@
  * The timers of a run: when the next thing is due, and what happens then. Nothing is kept beside the journal, so a run that is loaded
  * anew has the same timers. Times are the store's.
  */
-import { hasEnded, requestCompensation, compensationId } from './compensate.ts';
-import { endDone, endFailed, giveUp, tell, type Spoken } from './forward.ts';
-import type { DecisionContext } from '../run/run-events.ts';
-import { HoldfastError } from '../../errors.ts';
-import { recordError } from '../journal/recorded-error.ts';
-import type { BufferedSignal } from '../journal/kept-signals.ts';
-import { refuse } from './too-late.ts';
-import { commandDue, compensationDue } from './resend.ts';
-import type { Run } from '../run/run.ts';
-import type { CallState, RunState } from '../journal/state.ts';
 import type { CompensationState } from '../journal/compensation-state.ts';
+import type { CallState } from '../journal/state.ts';
+import { isAttempted, kindOf } from '../kinds/table.ts';
+import type { DecisionContext } from '../run/run-events.ts';
+import type { Run } from '../run/run.ts';
+import { isCompensatedByMessage, makeCompensation } from './compensate.ts';
+import { compensationId } from './compensation-id.ts';
+import type { Made } from './made.ts';
+import { endDone, endFailed, giveUp, tell } from './outcomes.ts';
+import { refuse } from './refusal.ts';
+import { hasEnded, requestCompensation } from './request-compensation.ts';
+import { compensationDue, isSentAgain, makeCommand, sendAgain, unansweredCall } from './resend.ts';
+import { signalFor } from './signals.ts';
 
 /** When anything of the run is due next, in milliseconds since the epoch; Infinity: nothing is. */
 export function nextDue(run: Run): number {
@@ -21,9 +23,7 @@ export function nextDue(run: Run): number {
     return Infinity;
   let next = Infinity;
   if (state.phase === 'forward') {
-    if (state.deadlineAt !== null && !state.deadlineRefused && run.pendingCompensation === null)
-      next = state.deadlineAt;
-    next = Math.min(next, firstDue(run).at);
+    next = Math.min(deadlineOf(run), firstDue(run).at);
   }
   // A run that goes forward has no compensations, and may have thousands of calls.
   if (state.phase === 'forward' && run.ending === null) return next;
@@ -35,67 +35,24 @@ export function nextDue(run: Run): number {
   return next;
 }
 
+/** When the run as a whole is to be done; Infinity: it has no deadline, or that counts no longer. */
+function deadlineOf({ state, pendingCompensation }: Run): number {
+  if (state.deadlineRefused || pendingCompensation !== null) return Infinity;
+  return state.deadlineAt ?? Infinity;
+}
+
 function compensationDueAt(compensation: CompensationState): number {
   return compensation.retryAt ?? compensation.replyBy ?? Infinity;
 }
 
 function callDue(run: Run, call: CallState): number {
-  if (call.kind === 'step' || call.kind === 'transaction') {
+  if (isAttempted(call)) {
     if (run.inFlight.has(call.id) || run.inFlight.has(compensationId(call))) return Infinity;
     const due = Math.min(call.retryAt ?? Infinity, call.asked.againAt ?? Infinity);
     return call.until === null || hasEnded(run, call) ? due : Math.min(due, call.until);
   }
-  // A command that is to be sent again, or whose reply is waited for.
+  // A command that is to be sent again, or whatever is waited for.
   return call.retryAt ?? call.until ?? Infinity;
-}
-
-/** Takes in the first thing that is due. Returns whether the code was told something; `more`: look again. */
-export async function takeDue(
-  run: Run,
-  context: DecisionContext,
-): Promise<{ readonly told: boolean; readonly more: boolean }> {
-  const { state } = run;
-  const nothing = { told: false, more: false };
-  // The row that is being filled may have been opened before: what is told in it is told at its time, and now() must not be earlier
-  // than the end of a sleep. And what had come before the timer was due is told before it.
-  const now = Math.min(context.now, run.openRow(context.now), run.messagesKnownAt);
-  if (nextDue(run) > now) return nothing;
-  if (state.phase === 'forward') {
-    const first = firstDue(run);
-    const { deadlineAt } = state;
-    if (
-      deadlineAt !== null &&
-      deadlineAt <= now &&
-      !state.deadlineRefused &&
-      run.pendingCompensation === null &&
-      deadlineAt <= first.at
-    ) {
-      deadline(run, context);
-      return { told: false, more: true };
-    }
-    if (first.call !== null && first.at <= now) return { told: await callIsDue(run, first.call, context), more: true };
-  }
-  for (const call of state.calls.values()) {
-    if (call.compensation === null && call.asked.againAt !== null && call.asked.againAt <= now) {
-      call.asked.againAt = null;
-      run.effects.push({ kind: 'verify', call });
-      return { told: false, more: true };
-    }
-    if (
-      call.compensation?.state !== 'open' ||
-      compensationDueAt(call.compensation) > now ||
-      run.inFlight.has(compensationId(call))
-    )
-      continue;
-    const step = run.step(call.step);
-    if (step?.kind === 'command') await compensationDue(run, call, context);
-    else {
-      call.compensation.retryAt = null;
-      run.effects.push({ kind: 'compensate', call });
-    }
-    return { told: false, more: true };
-  }
-  return nothing;
 }
 
 /** The open call that is due first; of several the one that was called first. */
@@ -108,6 +65,74 @@ function firstDue(run: Run): { readonly call: CallState | null; readonly at: num
   return first;
 }
 
+/** The first thing that is due. */
+export type DueThing =
+  | { readonly kind: 'deadline' }
+  | { readonly kind: 'call'; readonly call: CallState }
+  | { readonly kind: 'verify'; readonly call: CallState }
+  | { readonly kind: 'compensation'; readonly call: CallState };
+
+/** Null: nothing is due by then. */
+export function dueThing(run: Run, context: DecisionContext): DueThing | null {
+  const { state } = run;
+  // The row that is being filled may have been opened before: what is told in it is told at its time, and now() must not be earlier
+  // than the end of a sleep. And what had come before the timer was due is told before it.
+  const now = Math.min(context.now, run.openRow(context.now), run.messagesKnownAt);
+  if (nextDue(run) > now) return null;
+  if (state.phase === 'forward') {
+    const first = firstDue(run);
+    const deadlineAt = deadlineOf(run);
+    if (deadlineAt <= now && deadlineAt <= first.at) return { kind: 'deadline' };
+    if (first.call !== null && first.at <= now) return { kind: 'call', call: first.call };
+  }
+  for (const call of state.calls.values()) {
+    const { compensation, asked } = call;
+    if (compensation === null && asked.againAt !== null && asked.againAt <= now) return { kind: 'verify', call };
+    if (compensation?.state !== 'open' || compensationDueAt(compensation) > now) continue;
+    if (!run.inFlight.has(compensationId(call))) return { kind: 'compensation', call };
+  }
+  return null;
+}
+
+/** Whether a message may have to be sent for it. */
+export function mayNeedMessage(run: Run, thing: DueThing): boolean {
+  if (thing.kind === 'call') return isSentAgain(run, thing.call);
+  return thing.kind === 'compensation' && isCompensatedByMessage(run, thing.call);
+}
+
+/** Makes that message ready; undefined: none is needed. */
+export function makeForDue(run: Run, thing: DueThing): Promise<Made<string | null>> | undefined {
+  if (thing.kind === 'call') return makeCommand(run, thing.call);
+  return thing.kind === 'compensation' ? makeCompensation(run, thing.call) : undefined;
+}
+
+/** Takes in what is due. Returns whether the code was told something. */
+export function takeDue(
+  run: Run,
+  thing: DueThing,
+  message: Made<string | null> | null,
+  context: DecisionContext,
+): boolean {
+  switch (thing.kind) {
+    case 'deadline':
+      deadline(run, context);
+      return false;
+    case 'call':
+      return callIsDue(run, thing.call, message, context);
+    case 'verify':
+      thing.call.asked.againAt = null;
+      run.effects.push({ kind: 'verify', call: thing.call });
+      return false;
+    case 'compensation':
+      if (message !== null) compensationDue(run, thing.call, message, context);
+      else {
+        if (thing.call.compensation !== null) thing.call.compensation.retryAt = null;
+        run.effects.push({ kind: 'compensate', call: thing.call });
+      }
+      return false;
+  }
+}
+
 function deadline(run: Run, context: DecisionContext): void {
   if (run.state.pivoted) {
     refuse(run, { what: 'deadline' }, context);
@@ -117,60 +142,32 @@ function deadline(run: Run, context: DecisionContext): void {
   requestCompensation(run, { reason: 'timed out', error, actor: undefined, runMessage: null }, context);
 }
 
-async function callIsDue(run: Run, call: CallState, context: DecisionContext): Promise<boolean> {
-  switch (call.kind) {
-    case 'sleep':
-      return endDone(run, call, undefined, context);
-    case 'wait': {
-      const signal = signalFor(run.state, call);
-      // It was there before the time was up.
-      if (signal !== undefined) return endDone(run, call, signal.payload, context);
-      run.record({ t: 'timed out', call: call.id }, context.now);
+function callIsDue(run: Run, call: CallState, message: Made<string | null> | null, context: DecisionContext): boolean {
+  const { saga, state } = run;
+  const { now } = context;
+  const ended = isAttempted(call) && hasEnded(run, call);
+  const due = kindOf(call).whenDue({ saga, call, now, ended, signal: signalFor(state, call) }, run.step(call.step));
+  switch (due.kind) {
+    case 'done':
+      return endDone(run, call, due.output, context);
+    case 'timed out':
+      run.record({ t: 'timed out', call: call.id }, now);
       return tell(run, call, { kind: 'done', value: null });
-    }
-    case 'child': {
-      const error = {
-        name: 'HoldfastError',
-        code: 'HF_STEP_TIMEOUT',
-        message: `The child of ${call.id} was not done in time.`,
-      };
-      return endFailed(run, call, { error, doubt: true }, context);
-    }
-    case 'command':
-      return commandDue(run, call, context);
-    default:
-      if (call.until !== null && call.until <= context.now && !hasEnded(run, call))
-        return stepOverdue(run, call, context);
-      if (call.asked.againAt !== null) {
-        call.asked.againAt = null;
-        run.effects.push({ kind: 'verify', call });
-        return false;
-      }
+    case 'failed':
+      return endFailed(run, call, { error: due.error, doubt: true }, context);
+    case 'overdue':
+      return giveUp(run, call, { kind: 'failed', error: due.error, permanent: true, doubt: false }, context);
+    case 'unanswered':
+      return unansweredCall(run, call, { ...due, message }, context);
+    case 'send again':
+      return sendAgain(run, call, message, context);
+    case 'verify':
+      call.asked.againAt = null;
+      run.effects.push({ kind: 'verify', call });
+      return false;
+    case 'attempt':
       call.retryAt = null;
       run.effects.push({ kind: 'attempt', call });
       return false;
   }
-}
-
-/** The whole time of a step is up while no attempt of it is under way. */
-function stepOverdue(run: Run, call: CallState, context: DecisionContext): Spoken {
-  const definition = run.step(call.step);
-  if (call.outcome !== 'open' || definition === undefined) return false;
-  const error = recordError(
-    new HoldfastError(
-      'HF_STEP_TIMEOUT',
-      `${run.saga.name}, ${call.id} was not done within ${definition.deadlineMs} ms.`,
-      {
-        details: { deadlineMs: definition.deadlineMs },
-        ...(call.error === null ? {} : { cause: new Error(call.error.message) }),
-      },
-    ),
-  );
-  return giveUp(run, call, definition, { kind: 'failed', error, permanent: true, doubt: false }, context);
-}
-
-/** The signal that an open wait will be given, if there is one: each is for one wait, in the order of both. */
-function signalFor(state: RunState, wait: CallState): BufferedSignal | undefined {
-  const ahead = state.open.filter(({ kind, step }) => kind === 'wait' && step === wait.step).indexOf(wait);
-  return state.signals.filter(({ name }) => name === wait.step)[ahead];
 }

@@ -6,6 +6,7 @@ import type { Logger } from '../../runtime/log.ts';
 import { newSpent, noteOf } from '../journal/budget.ts';
 import { RevokedError, unrecordable } from '../store/commit-error.ts';
 import type { JournalEvent, RecordedError } from '../journal/events.ts';
+import { canBeInDoubt } from '../kinds/table.ts';
 import type { Run } from '../run/run.ts';
 import type { RunCommit } from '../store/store.ts';
 
@@ -88,5 +89,8 @@ function attemptsInDoubt(run: Run, refused: RunCommit | null): readonly (readonl
   );
   for (const call of [...run.state.open.filter(({ id }) => run.inFlight.has(id)), ...ended])
     if (!attempts.has(call.id)) attempts.set(call.id, call.attempts + 1);
-  return [...attempts].filter(([id]) => run.state.calls.get(id)?.kind === 'step' && !unknown.has(id));
+  return [...attempts].filter(([id]) => {
+    const call = run.state.calls.get(id);
+    return call !== undefined && canBeInDoubt(call) && !unknown.has(id);
+  });
 }

@@ -85,7 +85,7 @@ export class Mismatches {
       run.handedBack = codeOf(run.saga);
     } else {
       run.mismatch = null;
-      run.recordStuck(mismatch.why, mismatch.call, mismatch.error, now());
+      run.recordStuck(mismatch, now());
     }
     onDecided(run);
   }

@@ -5,13 +5,15 @@
 import type { JournalRow, RecordedError } from '../journal/events.ts';
 import { isSuspect, type Spent } from '../journal/budget.ts';
 import { createFlow } from '../replay/flow.ts';
-import { collectCalls, takeBufferedSignal } from './forward.ts';
-import { afterwards, takeRunMessage } from './inbound.ts';
+import { afterwards } from './afterwards.ts';
+import { begin, collectCalls } from './calls.ts';
+import { takeRunMessage } from './inbound.ts';
 import { replay } from '../replay/replay.ts';
 import { isRevocation, type DecisionContext } from '../run/run-events.ts';
 import type { Run } from '../run/run.ts';
 import { valueOf, type CallState } from '../journal/state.ts';
-import { strayOfRun } from './strays.ts';
+import { canBeInDoubt, isAttempted, kindOf } from '../kinds/table.ts';
+import { logRejectionOfRun } from './unhandled-rejections.ts';
 import { inTime, turn } from '../replay/turn.ts';
 
 const LOST: RecordedError = {
@@ -32,18 +34,18 @@ export async function recover(run: Run, journal: readonly JournalRow[], context:
   const { state } = run;
   const forward = runsCode(run);
   // What is not wanted any more before it has begun does not begin: not even its first message goes out.
-  if (forward && state.calls.size === 0) await takeRevocation(run, context);
+  if (forward && state.calls.size === 0) takeRevocation(run, context);
   if (state.phase === 'forward' && forward) await replayCode(run, journal, context);
   else resume(run, context);
   await inTime(afterwards(run, context));
 }
 
 /** A cancellation, or a parent that takes its child back, if there is one among the run messages. */
-async function takeRevocation(run: Run, context: DecisionContext): Promise<void> {
+function takeRevocation(run: Run, context: DecisionContext): void {
   for (const [index, runEvent] of run.runEvents.entries()) {
     if (runEvent.kind !== 'message' || !isRevocation(runEvent)) continue;
     run.runEvents.splice(index, 1);
-    await inTime(takeRunMessage(run, runEvent.runMessage, context));
+    takeRunMessage(run, runEvent.runMessage, null, context);
     return;
   }
 }
@@ -56,7 +58,7 @@ async function replayCode(run: Run, journal: readonly JournalRow[], context: Dec
       runId: run.id,
       input: valueOf(run.state.input),
       maxBytes,
-      onStray: strayOfRun(run),
+      onStray: logRejectionOfRun(run),
     });
   const { fit, flow } = await replay(run.saga, make, journal, turn);
   if (fit.kind === 'mismatch') {
@@ -67,7 +69,7 @@ async function replayCode(run: Run, journal: readonly JournalRow[], context: Dec
   run.ending = fit.ending;
   resume(run, context);
   // Nor does what comes next begin: not a pivot, which could not be taken back, and not the end.
-  if (fit.calls.length > 0 || fit.ending !== null) await takeRevocation(run, context);
+  if (fit.calls.length > 0 || fit.ending !== null) takeRevocation(run, context);
   if (run.state.phase !== 'forward') return;
   const later = collectCalls(run, fit.calls, context);
   if (later !== undefined) await inTime(later);
@@ -84,31 +86,20 @@ function resume(run: Run, context: DecisionContext): void {
 }
 
 function resumeCall(run: Run, call: CallState, crashed: boolean, context: DecisionContext): void {
+  const kind = kindOf(call);
   const definition = run.step(call.step);
-  if (call.kind === 'command') {
-    // Whether it was sent again then is not known; if not, its time will be up once more.
-    if (definition?.kind === 'command' && call.retryAt !== null && call.retryAt <= context.now) {
-      call.until = call.retryAt + definition.timeoutMs;
-      call.retryAt = null;
-    } else if (call.retryAt !== null) call.until = null;
-    return;
-  }
-  if (call.kind === 'emit') {
-    // It is written with its call, and so is its outcome, unless the worker was lost just between.
-    run.runEvents.push({ kind: 'attempt', call, result: { kind: 'done', output: undefined } });
-    return;
-  }
-  // Its signal may be recorded, and the worker lost before the code was told.
-  if (call.kind === 'wait') takeBufferedSignal(run, call.step);
-  if (call.kind !== 'step' && call.kind !== 'transaction') return;
+  if (definition?.kind === call.kind) kind.recover?.(call, definition, context.now);
+  // Of what is written with its call the outcome is as well, unless the worker was lost just between; a signal may be recorded, and the
+  // worker lost before the code was told.
+  if (!isAttempted(call)) return begin(run, call);
   if (call.retryAt !== null && call.retryAt > context.now) return;
   if (crashed && mayHaveBegun(call)) {
     // A transaction that is not committed has not happened.
-    run.runEvents.push({ kind: 'attempt', call, result: { ...LOST_ATTEMPT, doubt: call.kind === 'step' } });
+    run.runEvents.push({ kind: 'attempt', call, result: { ...LOST_ATTEMPT, doubt: canBeInDoubt(call) } });
     return;
   }
   call.retryAt = null;
-  run.effects.push({ kind: 'attempt', call });
+  begin(run, call);
 }
 
 /** A suspect attempt is announced before it begins: without that it has not begun. */
@@ -117,19 +108,15 @@ function mayHaveBegun({ spent }: { readonly spent: Spent }): boolean {
 }
 
 function resumeCompensation(run: Run, call: CallState, crashed: boolean, context: DecisionContext): void {
-  const definition = run.step(call.step);
-  if (call.compensation === null) return;
-  if (definition?.kind === 'command') {
-    const { retryAt, startedAt } = call.compensation;
-    if (retryAt !== null && retryAt > context.now) return;
-    call.compensation.retryAt = null;
-    call.compensation.replyBy = (retryAt ?? startedAt) + definition.compensation.timeoutMs;
-    return;
-  }
-  if (definition?.kind === 'child') return;
-  const due = (call.compensation.retryAt ?? 0) <= context.now;
+  const { compensation } = call;
+  const kind = kindOf(call);
+  const step = run.step(call.step);
+  if (compensation === null) return;
+  if (step?.kind === call.kind && kind.recoverCompensation !== undefined)
+    return kind.recoverCompensation(compensation, step, context.now);
+  const due = (compensation.retryAt ?? 0) <= context.now;
   // Compensations bear being repeated: that is what they are for.
-  if (crashed && due && mayHaveBegun(call.compensation))
+  if (crashed && due && mayHaveBegun(compensation))
     run.runEvents.push({ kind: 'compensation', call, result: { ...LOST_ATTEMPT, doubt: true } });
-  else call.compensation.retryAt ??= 0;
+  else compensation.retryAt ??= 0;
 }

@@ -4,15 +4,12 @@
  * and those with whose failure it ended, although it had made further calls in answer to that (it caught the error, told somebody, and
  * threw it again).
  */
-import { childRunId } from '../protocol/child-id.ts';
-import { childInput, startChild } from './children.ts';
 import { wireCall } from '../definition/call-id.ts';
-import { prepareCommand } from '../protocol/commands.ts';
 import type { CallReissue } from '../journal/events.ts';
 import type { DecisionContext } from '../run/run-events.ts';
 import type { Run } from '../run/run.ts';
-import type { CallState, RunState } from '../journal/state.ts';
-import { mayHaveHappened } from '../journal/compensation.ts';
+import { mayHaveHappened, type CallState, type RunState } from '../journal/state.ts';
+import { kindOf } from '../kinds/table.ts';
 
 /** A call that is made anew: what is recorded of it, and what leaves with that. */
 export interface ReissuedCall {
@@ -48,35 +45,23 @@ function failed({ stuck, failedSince, calls, open }: RunState): readonly CallSta
 }
 
 async function make(run: Run, call: CallState, context: DecisionContext): Promise<ReissuedCall | null> {
+  const kind = kindOf(call);
   const definition = run.step(call.step);
-  if (definition === undefined || definition.kind !== call.kind) return null;
+  if (definition?.kind !== call.kind) return null;
+  const { id, input, version } = call;
+  const at = run.openRow(context.now);
+  const untilAt = kind.until(definition, at, null);
+  const until = untilAt === null ? {} : { until: untilAt };
   // Whoever has refused it has that on record; whoever may have done it is asked under the same name, and does it no second time.
   const round = mayHaveHappened(call) ? call.round : call.round + 1;
-  const name = wireCall({ id: call.id, round });
-  const at = run.openRow(context.now);
-  switch (definition.kind) {
-    case 'step':
-    case 'transaction': {
-      const { deadlineMs } = definition;
-      return { anew: { call: call.id, ...(deadlineMs === Infinity ? {} : { until: at + deadlineMs }) }, send() {} };
-    }
-    case 'command':
-    case 'emit': {
-      const { input, version } = call;
-      const message = await prepareCommand(run, { call: name, definition, input, version });
-      const until = definition.kind === 'command' ? { until: at + definition.timeoutMs } : {};
-      return { anew: { call: call.id, round, ...until }, send: () => run.send(message) };
-    }
-    case 'child': {
-      const until = Number.isFinite(definition.timeoutMs) ? { until: at + definition.timeoutMs } : {};
-      // It was not done in time, and perhaps is by now.
-      if (round === call.round) return { anew: { call: call.id, ...until }, send() {} };
-      const input = await childInput(run, definition, call);
-      const child = childRunId(run.id, name);
-      return {
-        anew: { call: call.id, round, child, ...until },
-        send: () => startChild(run, definition, { id: child, call: call.id, input, at }),
-      };
-    }
-  }
+  // What leaves nothing is begun again here; a child that was not done in time is perhaps by now.
+  if (kind.prepare === undefined || (kind.childId !== undefined && round === call.round))
+    return { anew: { call: id, ...until }, send() {} };
+  const name = wireCall({ id, round });
+  const ready = await kind.prepare(run, definition, { id, name, input, version });
+  const child = kind.childId?.(run.id, name);
+  return {
+    anew: { call: id, round, ...(child === undefined ? {} : { child }), ...until },
+    send: () => kind.leave?.(run, definition, { call: id, child: child ?? null, ready, at }),
+  };
 }

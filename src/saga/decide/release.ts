@@ -3,6 +3,7 @@
  * replayed when something comes for it. Pure; used by the engine with each commit.
  */
 import { nextDue } from './due.ts';
+import { isAnswered } from '../kinds/table.ts';
 import type { Run } from '../run/run.ts';
 
 /** Waits that are longer than this leave memory, in milliseconds. */
@@ -44,6 +45,6 @@ export function releaseOf(run: Run, context: ReleaseContext): { readonly wakeAt:
 
 /** Replies and children are usually not long in coming. */
 function expectsAnswer(run: Run): boolean {
-  for (const call of run.state.open) if (call.kind === 'command' || call.kind === 'child') return true;
+  for (const call of run.state.open) if (isAnswered(call)) return true;
   return run.state.phase === 'compensating';
 }

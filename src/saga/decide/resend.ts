@@ -6,79 +6,86 @@
  * loaded anew goes on waiting where it was.
  */
 import { wireCall } from '../definition/call-id.ts';
-import { compensationFailed, replyBy } from './compensate.ts';
-import { prepareCommand, prepareCompensation } from '../protocol/commands.ts';
-import type { RecordedError } from '../journal/events.ts';
-import type { DecisionContext } from '../run/run-events.ts';
-import { attemptEnded, endFailed } from './forward.ts';
 import { recordError } from '../journal/recorded-error.ts';
-import type { Run } from '../run/run.ts';
 import type { CallState } from '../journal/state.ts';
+import type { Unanswered } from '../kinds/kind.ts';
+import { kindOf } from '../kinds/table.ts';
+import type { DecisionContext, FailedResult } from '../run/run-events.ts';
+import type { Run } from '../run/run.ts';
+import { beginCompensation } from './compensate.ts';
+import { compensationFailed } from './compensation-outcome.ts';
+import { made, type Made } from './made.ts';
+import { attemptEnded, endFailed } from './outcomes.ts';
 
-/** An answer that is missed so much later than it was due was not waited for, in milliseconds. */
-const UNATTENDED_MS = 5_000;
-
-/** A command is to be sent again, or was not answered. Returns whether the code was told something. */
-export async function commandDue(run: Run, call: CallState, context: DecisionContext): Promise<boolean> {
-  if (call.retryAt !== null) return sendAgain(run, call, context);
-  const definition = run.step(call.step);
-  if (definition?.kind !== 'command') return false;
-  const error = unanswered(call.id, definition.timeoutMs);
-  const late = unattended(call.until, context);
-  const told = await attemptEnded(
-    run,
-    call,
-    { kind: 'failed', error, permanent: false, doubt: true, ...late },
-    context,
-  );
-  call.until = null;
-  if (call.outcome !== 'open' || call.retryAt === null || call.retryAt > context.now) return told;
-  return sendAgain(run, call, context);
+/** Whether the call is a message that is sent again while nobody answers it. */
+export function isSentAgain(run: Run, call: CallState): boolean {
+  return kindOf(call).isSentAgain === true && run.step(call.step)?.kind === call.kind;
 }
 
-async function sendAgain(run: Run, call: CallState, context: DecisionContext): Promise<boolean> {
+/** That message; undefined: there is none. */
+export function makeCommand(run: Run, call: CallState): Promise<Made<string>> | undefined {
+  const kind = kindOf(call);
   const definition = run.step(call.step);
-  if (definition?.kind !== 'command') return false;
+  if (!isSentAgain(run, call) || kind.prepare === undefined || definition === undefined) return undefined;
+  const { id, input, version } = call;
+  return made(kind.prepare(run, definition, { id, name: wireCall(call), input, version }));
+}
+
+/** Nobody answered. It is sent again now if no backoff stands before that. */
+export function unansweredCall(
+  run: Run,
+  call: CallState,
+  { message, ...unanswered }: Unanswered & { readonly message: Made<string | null> | null },
+  context: DecisionContext,
+): boolean {
+  const told = attemptEnded(run, call, noAnswer(unanswered), context);
+  call.until = null;
+  if (call.outcome !== 'open' || call.retryAt === null || call.retryAt > context.now) return told;
+  return sendAgain(run, call, message, context);
+}
+
+function noAnswer({ error, uncounted }: Unanswered): FailedResult {
+  const why = uncounted ? ({ uncounted: 'unattended' } as const) : {};
+  return { kind: 'failed', error, permanent: false, doubt: true, ...why };
+}
+
+export function sendAgain(
+  run: Run,
+  call: CallState,
+  message: Made<string | null> | null,
+  context: DecisionContext,
+): boolean {
+  const definition = run.step(call.step);
+  if (definition === undefined || message === null) return false;
   call.retryAt = null;
-  try {
-    run.send(await prepareCommand(run, { call: wireCall(call), definition, input: call.input, version: call.version }));
-  } catch (cause) {
-    return endFailed(run, call, { error: recordError(cause), doubt: true }, context);
-  }
-  call.until = Math.floor(context.now + definition.timeoutMs);
+  if ('cause' in message) return endFailed(run, call, { error: recordError(message.cause), doubt: true }, context);
+  if (message.value !== null) run.send(message.value);
+  const until = kindOf(call).until(definition, context.now, null);
+  call.until = until === null ? null : Math.floor(until);
   return false;
 }
 
-/** A compensating command is to be sent again, or was not answered. */
-export async function compensationDue(run: Run, call: CallState, context: DecisionContext): Promise<void> {
+/** A compensating message is to be sent again, or was not answered. */
+export function compensationDue(
+  run: Run,
+  call: CallState,
+  message: Made<string | null>,
+  context: DecisionContext,
+): void {
   const step = run.step(call.step);
   const { compensation } = call;
-  if (step?.kind !== 'command' || compensation?.state !== 'open') return;
-  if (compensation.retryAt === null) {
-    const error = unanswered(`the compensation of ${call.id}`, step.compensation.timeoutMs);
-    const late = unattended(compensation.replyBy, context);
+  if (step === undefined || compensation?.state !== 'open') return;
+  const unanswered =
+    compensation.retryAt === null ? kindOf(call).compensationUnanswered?.(call, step, context.now) : null;
+  if (unanswered !== null && unanswered !== undefined) {
     compensation.replyBy = null;
-    compensationFailed(run, call, { kind: 'failed', error, permanent: false, doubt: true, ...late }, context);
+    compensationFailed(run, call, noAnswer(unanswered), context);
     if (run.state.stuck !== null || (compensation.retryAt ?? Infinity) > context.now) return;
   }
   compensation.retryAt = null;
-  let message: string | null;
-  try {
-    message = await prepareCompensation(run, step, call);
-  } catch (cause) {
+  if ('cause' in message) {
     // What is wrong with the message lies in the code; sending it again does not mend that.
-    compensationFailed(run, call, { kind: 'failed', error: recordError(cause), permanent: true, doubt: true }, context);
-    return;
-  }
-  if (message !== null) run.send(message);
-  replyBy(run, call, context);
-}
-
-/** Nobody was there when the answer was due, so it may lie on its way to the one who was away: asking once more costs nothing. */
-function unattended(until: number | null, context: DecisionContext): { readonly uncounted?: 'unattended' } {
-  return until !== null && context.now - until > UNATTENDED_MS ? { uncounted: 'unattended' } : {};
-}
-
-function unanswered(what: string, timeoutMs: number): RecordedError {
-  return { name: 'HoldfastError', code: 'HF_STEP_TIMEOUT', message: `No reply to ${what} within ${timeoutMs} ms.` };
+    const error = recordError(message.cause);
+    compensationFailed(run, call, { kind: 'failed', error, permanent: true, doubt: true }, context);
+  } else beginCompensation(run, call, message.value, context);
 }

@@ -1,90 +1,141 @@
 /**
- * One thing that happened to a run, taken in: to the path it belongs to, forward or back.
+ * One thing that happened to a run, taken in: to the path it belongs to, forward or back. What has to be waited for (a schema, a message)
+ * is made ready before; the decision itself waits for nothing.
  */
-import { compensationFailed, continueCompensating, siblingEnded } from './compensate.ts';
-import { nextDue, takeDue } from './due.ts';
-import { attemptEnded, fallbackEnded, transacted, tryComplete } from './forward.ts';
-import { takeRunMessage } from './inbound.ts';
-import type { RunEvent, DecisionContext } from '../run/run-events.ts';
-import type { Run } from '../run/run.ts';
 import type { CallState } from '../journal/state.ts';
+import type { DecisionContext, RunEvent } from '../run/run-events.ts';
+import type { Run } from '../run/run.ts';
+import { compensationEnded } from './compensation-outcome.ts';
+import { dueThing, makeForDue, mayNeedMessage, nextDue, takeDue, type DueThing } from './due.ts';
+import { makeForMessage, takeRunMessage, type MadeForMessage } from './inbound.ts';
+import type { Made } from './made.ts';
+import { attemptEnded, fallbackEnded, transacted } from './outcomes.ts';
+import { siblingEnded } from './request-compensation.ts';
+import { takePromised } from './signals.ts';
 import { pivotVerified, takeVerdict } from './verify-result.ts';
 
-/** Whether the code was told something; a promise where a schema or a message has to be waited for. */
+type Message = Extract<RunEvent, { kind: 'message' }>;
+
+/** What was made ready before an event is taken in. */
+type Ready =
+  | { readonly kind: 'due'; readonly thing: DueThing; readonly message: Made<string | null> }
+  | { readonly kind: 'message'; readonly made: MadeForMessage };
+
+/** Whether the code was told something. A promise only where anything has to be made ready: the usual event pays for none. */
 export function takeRunEvent(run: Run, runEvent: RunEvent, context: DecisionContext): boolean | Promise<boolean> {
+  const making = makeReady(run, runEvent, context);
+  if (making === undefined) return decide(run, runEvent, null, context);
+  return making.then((ready) => decide(run, runEvent, ready, context));
+}
+
+function makeReady(run: Run, runEvent: RunEvent, context: DecisionContext): Promise<Ready> | undefined {
+  if (runEvent.kind === 'due') return makeThing(run, context);
+  if (runEvent.kind !== 'message') return undefined;
+  const first = timerBefore(run, runEvent, context);
+  if (first !== null) return first.waits ? undefined : makeThing(run, first.context);
+  return makeForMessage(run, runEvent.runMessage, context)?.then((made) => ({ kind: 'message', made }));
+}
+
+function makeThing(run: Run, context: DecisionContext): Promise<Ready> | undefined {
+  const thing = dueThing(run, context);
+  if (thing === null) return undefined;
+  return makeForDue(run, thing)?.then((message) => ({ kind: 'due', thing, message }));
+}
+
+function decide(run: Run, runEvent: RunEvent, ready: Ready | null, context: DecisionContext): boolean {
+  const forward = run.state.phase === 'forward';
   switch (runEvent.kind) {
     case 'begun':
       return true;
-    case 'message': {
-      const due = nextDue(run);
-      if (due < runEvent.runMessage.at) return timerFirst(run, runEvent, due, context);
-      return takeRunMessage(run, runEvent.runMessage, context).then(async (spoken) => {
-        // It may have answered what a run that is about to complete had taken back.
-        if (!spoken && run.ending !== null) await tryComplete(run, context);
-        return spoken;
-      });
-    }
+    case 'message':
+      return takeMessage(run, runEvent, ready, context);
     case 'due':
-      return takeDue(run, context).then(({ told, more }) => {
-        // One after the other: the code may answer to each.
-        if (more) run.runEvents.push({ kind: 'due' });
-        return told;
-      });
+      return takeTimer(run, runEvent, ready, context);
     case 'try':
-      return announce(run, runEvent.call, context);
+      announce(run, runEvent.call, context);
+      return false;
     case 'attempt':
-      if (run.state.phase === 'forward') return attemptEnded(run, runEvent.call, runEvent.result, context);
+      if (forward) return attemptEnded(run, runEvent.call, runEvent.result, context);
       siblingEnded(run, runEvent.call, runEvent.result, context);
       return false;
+    case 'sent':
+      if (forward) return attemptEnded(run, runEvent.call, SENT, context);
+      siblingEnded(run, runEvent.call, SENT, context);
+      return false;
+    case 'signalled':
+      return forward && takePromised(run, runEvent.call, context);
     case 'fallback':
-      if (run.state.phase === 'forward')
-        return fallbackEnded(run, runEvent.call, runEvent.failure, runEvent.result, context);
+      if (forward) return fallbackEnded(run, runEvent, context);
       siblingEnded(run, runEvent.call, runEvent.failure, context);
       return false;
     case 'transacted':
-      if (runEvent.of === 'done')
-        return run.state.phase === 'forward' && transacted(run, runEvent.call, runEvent.output, context);
-      return goOn(run, context);
+      return forward && runEvent.of === 'done' && transacted(run, runEvent.call, runEvent.output, context);
     case 'compensation':
-      if (runEvent.result.kind === 'done') run.record({ t: 'compensated', call: runEvent.call.id }, context.now);
-      else compensationFailed(run, runEvent.call, runEvent.result, context);
-      return goOn(run, context);
+      compensationEnded(run, runEvent.call, runEvent.result, context);
+      return false;
     case 'verified':
       if (runEvent.call.outcome === 'open') return pivotVerified(run, runEvent.call, runEvent.result, context);
       takeVerdict(run, runEvent.call, runEvent.result, context);
-      return goOn(run, context);
+      return false;
   }
 }
 
-/** A timer was due before this came: it is told before, as it would have been had anybody looked. */
-function timerFirst(
+/** The message is written with its call. */
+const SENT = { kind: 'done', output: undefined } as const;
+
+/** A timer that was due before a message came: it is told before, as it would have been had anybody looked. Null: there is none. */
+function timerBefore(
   run: Run,
-  runEvent: Extract<RunEvent, { kind: 'message' }>,
-  due: number,
+  { runMessage }: Message,
   context: DecisionContext,
-): boolean | Promise<boolean> {
-  run.runEvents.unshift(runEvent);
+): { readonly waits: boolean; readonly context: DecisionContext } | null {
+  const due = nextDue(run);
+  if (due >= runMessage.at) return null;
   // What is told in a row is told at its time, which the timer must not be ahead of.
-  if (run.rowIsOpen && due > run.rowAt) {
-    run.closeRow();
+  const waits = run.rowIsOpen && due > run.rowAt;
+  if (!waits) run.messagesKnownAt = Math.max(run.messagesKnownAt, runMessage.at - 1);
+  return { waits, context: { ...context, now: Math.max(context.now, due) } };
+}
+
+function takeMessage(run: Run, runEvent: Message, ready: Ready | null, context: DecisionContext): boolean {
+  const first = timerBefore(run, runEvent, context);
+  if (first === null) {
+    if (ready?.kind !== 'due') return takeRunMessage(run, runEvent.runMessage, ready?.made ?? null, context);
+    // The timer that was due before it is no longer: it is looked at anew.
+    run.runEvents.unshift(runEvent);
     return false;
   }
-  run.messagesKnownAt = Math.max(run.messagesKnownAt, runEvent.runMessage.at - 1);
-  return takeDue(run, { ...context, now: Math.max(context.now, due) }).then(({ told }) => told);
+  run.runEvents.unshift(runEvent);
+  if (first.waits) run.closeRow();
+  else return takeFirst(run, ready, first.context)?.told ?? false;
+  return false;
+}
+
+function takeTimer(run: Run, runEvent: RunEvent, ready: Ready | null, context: DecisionContext): boolean {
+  const taken = takeFirst(run, ready, context);
+  // One after the other: the code may answer to each.
+  if (taken !== null) run.runEvents.push(runEvent);
+  return taken?.told ?? false;
+}
+
+/** Takes in the first thing that is due, or has it looked at anew when that is not what was made ready for. Null: nothing is due. */
+function takeFirst(run: Run, ready: Ready | null, context: DecisionContext): { readonly told: boolean } | null {
+  const thing = dueThing(run, context);
+  if (thing === null) return null;
+  const message = ready?.kind === 'due' && isSame(ready.thing, thing) ? ready.message : null;
+  if (message === null && mayNeedMessage(run, thing)) return { told: false };
+  return { told: takeDue(run, thing, message, context) };
+}
+
+function isSame(one: DueThing, other: DueThing): boolean {
+  const call = 'call' in one ? one.call : null;
+  return one.kind === other.kind && call === ('call' in other ? other.call : null);
 }
 
 /** That it is about to be made is durable before it begins. */
-function announce(run: Run, call: CallState, context: DecisionContext): false {
+function announce(run: Run, call: CallState, context: DecisionContext): void {
   const compensating = call.compensation?.state === 'open';
-  if (!compensating && (run.state.phase !== 'forward' || call.outcome !== 'open')) return false;
+  if (!compensating && (run.state.phase !== 'forward' || call.outcome !== 'open')) return;
   run.record({ t: 'trying', call: call.id }, context.now);
   run.effects.push({ kind: compensating ? 'compensate' : 'attempt', call });
-  return false;
-}
-
-/** Compensating goes on; or the completion that waited for what was given up to be compensated. */
-async function goOn(run: Run, context: DecisionContext): Promise<boolean> {
-  if (run.state.phase === 'compensating') await continueCompensating(run, context);
-  else await tryComplete(run, context);
-  return false;
 }

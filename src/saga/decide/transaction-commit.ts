@@ -1,20 +1,13 @@
 /** What a transaction step puts into the journal, together with its effect. */
 import { withText } from '../journal/event-text.ts';
-import type { Run } from '../run/run.ts';
-import type { CallState } from '../journal/state.ts';
+import type { Run, TransactionOutcome } from '../run/run.ts';
 import type { RunCommit } from '../store/store.ts';
 
 /**
  * The commit of a transaction step, which stands beside the run's own: nothing is recorded before it is known to have happened.
  * The run must have nothing else to commit, and nothing in commit.
  */
-export function transactionCommit(
-  run: Run,
-  event: 'done' | 'compensated',
-  call: CallState,
-  output: string | undefined,
-  at: number,
-): RunCommit {
+export function transactionCommit(run: Run, { event, call, output, at }: TransactionOutcome): RunCommit {
   return {
     runId: run.id,
     start: null,

@@ -4,19 +4,19 @@
  */
 import { decideRetry } from '../../runtime/retry.ts';
 import type { RecordedError } from '../journal/events.ts';
-import type { DecisionContext, Verdict } from '../run/run-events.ts';
-import { endDone, endFailed, type Spoken } from './forward.ts';
+import type { DecisionContext, Verification } from '../run/run-events.ts';
+import { endDone, endFailed } from './outcomes.ts';
 import type { Run } from '../run/run.ts';
 import type { CallState } from '../journal/state.ts';
 
 /** What verify() says of a pivot in doubt. When it cannot say either, a person must. */
-export function pivotVerified(run: Run, call: CallState, result: Verdict, context: DecisionContext): Spoken {
+export function pivotVerified(run: Run, call: CallState, result: Verification, context: DecisionContext): boolean {
   if (call.outcome !== 'open') return false;
   const error = call.error ?? LOST_TRACK;
   if ('error' in result) {
     if (isAskedAgain(run, call, result, context)) return false;
     call.unverifiable = true;
-    run.recordStuck('in doubt', call, error, context.now);
+    run.recordStuck({ why: 'in doubt', call, error }, context.now);
     return false;
   }
   return result.happened
@@ -28,7 +28,7 @@ export function pivotVerified(run: Run, call: CallState, result: Verdict, contex
 function isAskedAgain(
   run: Run,
   call: CallState,
-  failed: Extract<Verdict, { error: unknown }>,
+  failed: Extract<Verification, { error: unknown }>,
   context: DecisionContext,
 ): boolean {
   const definition = run.step(call.step);
@@ -48,7 +48,7 @@ function isAskedAgain(
 const LOST_TRACK: RecordedError = { name: 'Error', message: 'The step gave up.' };
 
 /** What verify() says of a step in doubt before it is compensated. */
-export function takeVerdict(run: Run, call: CallState, result: Verdict, context: DecisionContext): void {
+export function takeVerdict(run: Run, call: CallState, result: Verification, context: DecisionContext): void {
   if ('error' in result) {
     call.unverifiable = !isAskedAgain(run, call, result, context);
     return;

@@ -11,7 +11,7 @@ import {
   checkConcurrency,
   checkName,
   checkRunFunction,
-  checkSagas,
+  checkSagaList,
   checkSchema,
   checkSignals,
   checkSteps,
@@ -186,7 +186,7 @@ export interface Registry {
 
 /** @throws HoldfastError HF_SAGA_DEFINITION for a name and version given twice, and for a child that is not among them */
 export function createRegistry(sagas: readonly AnySaga[], where: string): Registry {
-  checkSagas(sagas, where);
+  checkSagaList(sagas, where);
   const byKey = new Map<string, AnySaga>();
   const newest = new Map<string, AnySaga>();
   for (const each of sagas) {
@@ -203,7 +203,7 @@ export function createRegistry(sagas: readonly AnySaga[], where: string): Regist
   }
   for (const each of byKey.values()) {
     for (const [name, definition] of Object.entries(each.steps)) {
-      if (definition.kind === 'child' && !byKey.has(`${definition.saga.name}@${definition.saga.version}`))
+      if (definition.saga !== null && !byKey.has(`${definition.saga.name}@${definition.saga.version}`))
         throw badDefinition(
           where,
           `has ${each.name}, whose step ${name} starts ${definition.saga.name}, but not that one`,

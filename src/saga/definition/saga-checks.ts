@@ -3,6 +3,7 @@
  * checked in step-checks.ts.
  */
 import { didYouMean } from '../../runtime/options.ts';
+import { STEP_KINDS } from './kind-names.ts';
 import { isMessage, shown, badDefinition } from './step-checks.ts';
 
 const SAGA_NAME = /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}$/;
@@ -13,8 +14,6 @@ const SIGNAL_NAME = /^[A-Za-z_][A-Za-z0-9_.-]{0,99}$/;
 const NAMES_OF_WAITS = new Set(['sleep', 'wait', 'waitFor', 'sleepUntil']);
 /** `then` would make a promise of the object that carries the steps; the others exist on every object. */
 const NAMES_OF_LANGUAGE = new Set(['then', 'constructor', 'prototype', '__proto__', 'toString', 'toJSON', 'valueOf']);
-
-const KINDS = ['step', 'transaction', 'command', 'emit', 'child'];
 
 /** The words for this saga. */
 export function checkName(name: unknown): string {
@@ -102,12 +101,12 @@ function checkStep(name: string, given: unknown, where: string): void {
     );
   const some = (typeof given === 'object' && given !== null ? given : {}) as Readonly<Record<string, unknown>>;
   if (typeof some['kind'] === 'string') {
-    if (KINDS.includes(some['kind']) && typeof some['timeoutMs'] === 'number') return;
-    const near = didYouMean(some['kind'], KINDS);
+    if ((STEP_KINDS as readonly string[]).includes(some['kind']) && typeof some['timeoutMs'] === 'number') return;
+    const near = didYouMean(some['kind'], STEP_KINDS);
     throw badDefinition(
       where,
       `has a step ${name} of the kind ${shown(some['kind'])}, which it did not get from Holdfast`,
-      `Declare it with ${near ?? 'step, transaction, command, emit or child'}.`,
+      `Declare it with ${near ?? STEP_KINDS.join(', ')}.`,
     );
   }
   if (isSchema(some['input']) && typeof some['run'] === 'function')
@@ -121,7 +120,7 @@ function checkStep(name: string, given: unknown, where: string): void {
   throw badDefinition(
     where,
     `has a step ${name} that is none`,
-    `Write ${name}: step({ … }), or transaction, command, emit, child.`,
+    `Write ${name}: step({ … }), or ${STEP_KINDS.slice(1).join(', ')}.`,
   );
 }
 
@@ -147,7 +146,7 @@ export function checkSignals(signals: unknown, steps: object, where: string): vo
 }
 
 /** What workers and clients are given to run. */
-export function checkSagas(sagas: unknown, where: string): void {
+export function checkSagaList(sagas: unknown, where: string): void {
   if (!Array.isArray(sagas))
     throw badDefinition(where, 'is given no list of sagas', 'Write sagas: [placeOrder, bookTrip].');
   for (const each of sagas as readonly unknown[]) {

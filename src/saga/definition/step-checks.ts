@@ -132,20 +132,6 @@ export function needsMessage(message: unknown, where: string): string {
   return `${where}('${message.topic}')`;
 }
 
-/** An emit has no outcome, so most of what other steps can be told means nothing to it. */
-export function refuseOnEmit(options: object, where: string): void {
-  for (const name of ['pivot', 'retry', 'timeout', 'fallback', 'reply', 'compensation']) {
-    if (!Object.hasOwn(options, name)) continue;
-    throw badDefinition(
-      where,
-      `has the option ${name}, but an emit is answered by nobody: it leaves in the commit that records it`,
-      name === 'pivot'
-        ? 'Mark the step as the pivot that cannot be taken back.'
-        : `Remove it, or use command('…', { ${name} }) when somebody answers.`,
-    );
-  }
-}
-
 /** A value for a message, short. */
 export function shown(value: unknown): string {
   if (typeof value === 'string') return JSON.stringify(value);

@@ -8,7 +8,7 @@ import type { Registry, Saga } from '../definition/definition.ts';
 import { nextDue } from '../decide/due.ts';
 import type { JournalRow } from '../journal/events.ts';
 import type { DecisionContext } from '../run/run-events.ts';
-import { afterwards } from '../decide/inbound.ts';
+import { afterwards } from '../decide/afterwards.ts';
 import type { RunCache } from '../run/run-cache.ts';
 import { runsCode, recover } from '../decide/recover.ts';
 import { Run } from '../run/run.ts';
@@ -122,7 +122,7 @@ export class ClaimLoader {
     const { log, context } = this.#options;
     log.error({ run: run.id, saga: run.saga.name }, 'this run kills the workers that run its code: it is stuck');
     const now = context();
-    run.recordStuck('kills workers', null, RUN_KILLS_WORKERS, now.now);
+    run.recordStuck({ why: 'kills workers', call: null, error: RUN_KILLS_WORKERS }, now.now);
     await inTime(afterwards(run, now));
   }
 }

@@ -6,14 +6,14 @@
  * durable is begun after it; what its code asks for meanwhile goes into the next one.
  */
 import { HoldfastError } from '../../errors.ts';
-import { pendingCompensationsOf } from '../decide/compensate.ts';
+import { pendingCompensationsOf } from '../decide/request-compensation.ts';
 import { givenBack } from '../decide/hand-back.ts';
-import { afterwards } from '../decide/inbound.ts';
+import { afterwards, goesOnByItself } from '../decide/afterwards.ts';
 import { CommitQueue, takeEffects, type Committed } from './commit-queue.ts';
 import type { Saga } from '../definition/definition.ts';
 import type { StepExecutor } from './step-executor.ts';
 import type { EngineOptions } from './engine-options.ts';
-import { collect } from '../decide/forward.ts';
+import { collect } from '../decide/calls.ts';
 import { createFlow } from '../replay/flow.ts';
 import { ClaimLoader } from './claim-loader.ts';
 import { Mismatches } from '../decide/mismatches.ts';
@@ -25,7 +25,7 @@ import { Run } from '../run/run.ts';
 import { valueOf } from '../journal/state.ts';
 import type { ClaimedRun, RunMessage, NewRun, RunCommit } from '../store/store.ts';
 import { PendingStarts } from './pending-starts.ts';
-import { strayOfRun } from '../decide/strays.ts';
+import { logRejectionOfRun } from '../decide/unhandled-rejections.ts';
 import { takeRunEvent } from '../decide/take-run-event.ts';
 import { SeenMessages } from '../decide/seen-messages.ts';
 import { RunTimers } from './run-timers.ts';
@@ -161,7 +161,7 @@ export class Engine {
       runId: run.id,
       input: valueOf(input),
       maxBytes: this.#options.settings.maxBytes,
-      onStray: strayOfRun(run),
+      onStray: logRejectionOfRun(run),
     });
     this.#runs.add(run);
     const durable = this.#starts.wait(run.id);
@@ -304,7 +304,7 @@ export class Engine {
     for (const run of ready) {
       if (!this.#runs.holds(run)) continue;
       // A request to compensate granted, a sibling settled, a compensation done: what goes on without the code.
-      if (run.state.phase === 'compensating' || run.pendingCompensation !== null)
+      if (goesOnByItself(run))
         await inTime(afterwards(run, context)).catch((error: unknown) => this.#giveBack(run, error, true));
       this.#ready.putDown(run);
       if (this.#runs.holds(run)) this.#settled(run);

@@ -2,11 +2,10 @@
  * What is to be compensated next. The decision alone, pure; compensate.ts carries it out. Nothing but the journal and the declared steps is
  * asked: the run's code may have changed, or be gone.
  */
-import { wireCall } from '../definition/call-id.ts';
-import { breaksPromise, canCompensate } from './promises.ts';
-import { raisedInput, raisedOutput } from './recorded-values.ts';
-import { valueOf, type CallState, type RunState } from './state.ts';
-import type { StepDefinition, CompensatedCall } from '../definition/steps.ts';
+import { hasEffect } from '../definition/kind-names.ts';
+import { canCompensate, type StepDefinition } from '../definition/steps.ts';
+import { breaksPromise } from './promises.ts';
+import { knownAsDone, mayHaveHappened, type CallState, type RunState } from './state.ts';
 
 export type CompensationMove =
   /** Calls that were in flight must come to an end first. */
@@ -33,7 +32,7 @@ export function nextCompensation(
   stepOf: (name: string) => StepDefinition | undefined,
   scope: 'all' | 'abandoned' = 'all',
 ): CompensationMove {
-  const unsettled = state.open.filter(isStep);
+  const unsettled = state.open.filter(({ kind }) => hasEffect(kind));
   if (unsettled.length > 0) return { kind: 'settle', calls: unsettled };
   const calls = [...state.calls.values()];
   // Also before one that was started later, when a late reply has made that necessary meanwhile.
@@ -45,7 +44,7 @@ export function nextCompensation(
   }
   for (let index = calls.length - 1; index >= 0; index -= 1) {
     const call = calls[index];
-    if (call === undefined || !isStep(call)) continue;
+    if (call === undefined || !hasEffect(call.kind)) continue;
     if (call.compensation?.state === 'done' && !call.compensation.again) continue;
     if (!mayHaveHappened(call) || (scope === 'abandoned' && !call.doubt && !call.givenUp)) continue;
     const step = stepOf(call.step);
@@ -62,50 +61,12 @@ export function nextCompensation(
   return { kind: 'finished' };
 }
 
-/** Whether nextUndo may find something within the scope `abandoned`. */
+/** Whether nextCompensation may find something within the scope `abandoned`. */
 export function isAnythingAbandoned(state: RunState): boolean {
   for (const call of state.calls.values()) if (call.doubt || call.givenUp || call.compensation !== null) return true;
   return false;
 }
 
-/** Whether there is something to compensate: it happened, or it is in doubt. */
-export function mayHaveHappened(call: CallState): boolean {
-  return call.doubt || knownAsDone(call);
-}
-
-/** Whether an attempt of a step that has no outcome yet may have happened, before the next one has even begun. */
-export function wasBegun(call: CallState): boolean {
-  return call.kind === 'step' && (call.attempts > 0 || call.doubt);
-}
-
-/** Whether it is known to have happened, with its outcome. */
-export function knownAsDone(call: CallState): boolean {
-  return call.outcome === 'done' && !call.degraded;
-}
-
-/** What a compensation is told of the call. Throws when what was recorded cannot be raised to the types of today. */
-export function compensationOf(
-  runId: string,
-  call: CallState,
-  step: StepDefinition,
-): CompensatedCall<unknown, unknown> {
-  const key = callKey(runId, call);
-  const input = raisedInput(step, call.version, valueOf(call.input));
-  if (!knownAsDone(call)) return { input, key, outcome: 'unknown', output: undefined };
-  return { input, key, outcome: 'done', output: raisedOutput(step, call.outputVersion, valueOf(call.output)) };
-}
-
-/** The idempotency key of a call: the same at every attempt. A step that is called once more, for another reason, has another. */
-export function callKey(runId: string, call: CallState): string {
-  const local = call.kind === 'step' || call.kind === 'transaction';
-  return `${runId}:${local ? wireCall(call) : call.id}`;
-}
-
 function canVerify(call: CallState, step: StepDefinition): boolean {
-  return step.kind === 'step' && step.verify !== null && call.compensation === null && !call.unverifiable;
-}
-
-/** Sleeps and waits have no effect and are just left. */
-export function isStep(call: CallState): boolean {
-  return call.kind !== 'sleep' && call.kind !== 'wait';
+  return step.verify !== null && call.compensation === null && !call.unverifiable;
 }

@@ -4,8 +4,7 @@
  *
  * Values (`input`, `output`, `payload`, `result`) are JSON. A property that is missing stands for `undefined`.
  */
-
-export type CallKind = 'step' | 'transaction' | 'command' | 'emit' | 'child' | 'sleep' | 'wait';
+import type { CallKind } from '../definition/kind-names.ts';
 
 /** An error as it is recorded, and as it is rebuilt for the run's code at every replay. */
 export interface RecordedError {

@@ -4,7 +4,7 @@
  */
 import { inputVersionOf } from './recorded-values.ts';
 import type { CallState } from './state.ts';
-import type { StepDefinition } from '../definition/steps.ts';
+import { canCompensate, type StepDefinition } from '../definition/steps.ts';
 
 /** What the declaration says today and the run relies on later, when another one may be there: it is recorded with the call. */
 export interface Promised {
@@ -40,9 +40,6 @@ export function breaksPromise(call: CallState, step: StepDefinition): boolean {
  * said here any more.
  */
 export function hasOtherChild(call: CallState, step: StepDefinition | undefined): boolean {
-  return step?.kind === 'child' && call.child !== null && call.version !== null && call.version !== step.saga.version;
-}
-
-export function canCompensate(step: StepDefinition): boolean {
-  return step.kind === 'child' || step.compensate !== null;
+  const now = step?.saga?.version;
+  return now !== undefined && call.child !== null && call.version !== null && call.version !== now;
 }

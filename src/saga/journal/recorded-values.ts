@@ -9,12 +9,11 @@ import type { StepDefinition } from '../definition/steps.ts';
 
 /** Of what has no types, or was recorded without a version, the value as it is. Throws HF_MESSAGE_VERSION and HF_PAYLOAD_INVALID. */
 export function raisedInput(step: StepDefinition | undefined, version: number | null, input: unknown): unknown {
-  const type = step?.kind === 'command' ? step.command : step?.kind === 'emit' ? step.message : null;
-  return raised(type, version, input);
+  return raised(step?.inputType ?? null, version, input);
 }
 
 export function raisedOutput(step: StepDefinition | undefined, version: number | null, output: unknown): unknown {
-  return raised(step?.kind === 'command' ? step.reply : null, version, output);
+  return raised(step?.outputType ?? null, version, output);
 }
 
 function raised(type: MessageType | null, version: number | null, value: unknown): unknown {
@@ -23,13 +22,11 @@ function raised(type: MessageType | null, version: number | null, value: unknown
 }
 
 /** The version under which an input is recorded: of the message, or of the child's saga. */
-export function inputVersionOf(step: StepDefinition): number | null {
-  if (step.kind === 'command') return step.command.version;
-  if (step.kind === 'emit') return step.message.version;
-  return step.kind === 'child' ? step.saga.version : null;
+export function inputVersionOf({ inputType, saga }: StepDefinition): number | null {
+  return inputType?.version ?? saga?.version ?? null;
 }
 
 /** The version under which an output is recorded. */
 export function outputVersionOf(step: StepDefinition | undefined): number | null {
-  return step?.kind === 'command' ? (step.reply?.version ?? null) : null;
+  return step?.outputType?.version ?? null;
 }

@@ -1,22 +1,13 @@
 /**
- * What a run is, folded from its journal. Pure: the same events always give the same state, in a worker, in a replay check and on the
- * command line. Values stay JSON texts until somebody needs them, so that nobody can change what another one sees.
+ * What a run is, as its journal gives it (the fold stands in saga/state). Values stay JSON texts until somebody needs them, so that nobody
+ * can change what another one sees.
  */
-import { newSpent, spend, type Spent } from './budget.ts';
-import {
-  isOfCompensating,
-  WHOLE_RUN,
-  type CallReissue,
-  type CallKind,
-  type JournalEvent,
-  type RecordedError,
-  type StuckWhy,
-  type CompensationReason,
-} from './events.ts';
-import { withRefused, type RefusedAct } from './refused.ts';
-import { attemptAgain, reopen } from './retried.ts';
-import { keepSignal, takeSignal, type BufferedSignal } from './kept-signals.ts';
-import { newCompensation, type CompensationState } from './compensation-state.ts';
+import type { CallKind } from '../definition/kind-names.ts';
+import type { Spent } from './budget.ts';
+import type { CompensationState } from './compensation-state.ts';
+import type { CompensationReason, RecordedError, StuckWhy } from './events.ts';
+import type { BufferedSignal } from './kept-signals.ts';
+import type { RefusedAct } from './refused.ts';
 
 export interface CallState {
   readonly id: string;
@@ -61,6 +52,8 @@ export interface CallState {
   compensation: CompensationState | null;
   /** verify() could not say; the compensation must bear either. Not recorded. */
   unverifiable: boolean;
+  /** It came to light after the run had ended, and its compensation is about to begin. Not recorded: both are in one commit. */
+  owed: boolean;
   /** How often verify() failed, and when it is asked again. Not recorded. */
   asked: { attempts: number; againAt: number | null };
 }
@@ -147,250 +140,12 @@ export function valueOf(text: string | undefined): unknown {
   return text === undefined ? undefined : JSON.parse(text);
 }
 
-/** Folds one event in. `at`: the time of its row, in milliseconds. Unknown calls are ignored: a journal is never refused as such. */
-export function apply(state: RunState, event: JournalEvent, at: number): void {
-  state.events += 1;
-  switch (event.t) {
-    case 'started':
-      state.input = textOf(event.input);
-      state.deadlineAt = event.deadlineAt ?? null;
-      return;
-    case 'called':
-      applyCalled(state, event, textOf(event.input), at);
-      return;
-    case 'attempt failed':
-      withCall(state, event.call, (call) => {
-        call.attempts = event.attempt;
-        call.retryAt = event.retryAt;
-        call.error = event.error;
-        spend(call.spent, event);
-      });
-      return;
-    case 'trying':
-      withCall(state, event.call, (call) => {
-        (call.compensation?.state === 'open' ? call.compensation : call).spent.trying = true;
-      });
-      return;
-    case 'done':
-      applyDone(state, event.call, textOf(event.output), event.degraded, event.doubt, event.version);
-      return;
-    case 'failed':
-      withCall(state, event.call, (call) => {
-        settle(state, call, 'failed');
-        state.failedSince.push(call.id);
-        call.failedPlace = state.events;
-        call.givenUp = true;
-        call.attempts = event.attempts;
-        call.error = event.error;
-        call.doubt = event.outcome === 'unknown';
-      });
-      return;
-    case 'timed out':
-      withCall(state, event.call, (call) => settle(state, call, 'timed out'));
-      return;
-    case 'signal':
-      keepSignal(state, { name: event.name, payload: textOf(event.payload) });
-      if (event.id !== undefined) (state.signalIds ??= new Set()).add(signalId(event.name, event.id));
-      return;
-    case 'recovered':
-      // What was under way is still to be accounted for when a trial begins.
-      if (event.alone !== true) state.lost = event.lost;
-      return;
-    case 'late reply':
-      withCall(state, event.call, (call) => applyLateReply(call, event));
-      return;
-    case 'refused':
-      if (event.what === 'deadline') state.deadlineRefused = true;
-      state.refused = withRefused(state.refused, event);
-      return;
-    case 'undoing':
-      state.phase = 'compensating';
-      state.held = false;
-      state.reason = event.reason;
-      state.error = event.error ?? null;
-      state.stuck = null;
-      return;
-    case 'verified':
-      withCall(state, event.call, (call) => {
-        if (event.outcome === 'done') return cameToLight(call, event.output);
-        call.doubt = false;
-        call.outcome = 'failed';
-        call.output = undefined;
-      });
-      return;
-    case 'compensating':
-      withCall(state, event.call, (call) => {
-        call.compensation = newCompensation(event.round, at);
-      });
-      return;
-    case 'compensation failed':
-      withCompensation(state, event.call, (compensation) => {
-        compensation.attempts = event.attempt;
-        compensation.retryAt = event.retryAt ?? null;
-        spend(compensation.spent, event);
-      });
-      return;
-    case 'compensated':
-      if (isOfCompensating(state.stuck?.why) && state.stuck?.call === event.call) state.stuck = null;
-      endCompensation(state, event.call, at);
-      return;
-    case 'stuck':
-      state.stuck = { why: event.why, call: event.call ?? null, error: event.error, of: event.of ?? [] };
-      return;
-    case 'retried':
-      applyRetried(state, event.anew ?? [], at);
-      return;
-    case 'skipped':
-      state.stuck = null;
-      state.skipped.push(event.call);
-      endCompensation(state, event.call, at);
-      return;
-    case 'resolved':
-      state.stuck = null;
-      if (event.call === WHOLE_RUN) return;
-      if (event.as === 'compensated') endCompensation(state, event.call, at);
-      return;
-    case 'held':
-      state.held = true;
-      state.result = textOf(event.result);
-      return;
-    case 'completed':
-      state.phase = 'completed';
-      state.held = false;
-      if (event.result !== undefined) state.result = textOf(event.result);
-      return;
-    case 'undone':
-      state.phase = 'compensated';
-      return;
-  }
+/** Whether there is something to compensate: it happened, or it is in doubt. */
+export function mayHaveHappened(call: CallState): boolean {
+  return call.doubt || knownAsDone(call);
 }
 
-/** `called` with its input as text; the hot path of a worker, which has the text and not the value. */
-export function applyCalled(
-  state: RunState,
-  event: Pick<
-    Extract<JournalEvent, { t: 'called' }>,
-    'call' | 'kind' | 'step' | 'until' | 'child' | 'pivot' | 'undoable' | 'version'
-  >,
-  input: string | undefined,
-  at: number,
-): CallState {
-  const call: CallState = {
-    id: event.call,
-    kind: event.kind,
-    step: event.step,
-    pivot: event.pivot === true,
-    undoable: event.undoable === true,
-    version: event.version ?? null,
-    input,
-    until: event.until ?? null,
-    child: event.child ?? null,
-    place: state.events,
-    failedPlace: 0,
-    round: (state.calls.get(event.call)?.round ?? 0) + 1,
-    outcome: 'open',
-    doubt: false,
-    givenUp: false,
-    output: undefined,
-    outputVersion: null,
-    degraded: false,
-    error: null,
-    attempts: 0,
-    calledAt: at,
-    retryAt: null,
-    spent: newSpent(at),
-    compensation: null,
-    unverifiable: false,
-    asked: { attempts: 0, againAt: null },
-  };
-  state.calls.set(call.id, call);
-  state.open.push(call);
-  if (state.failedSince.length > 0) state.failedSince = [];
-  return call;
-}
-
-/** `done` with its output as text. */
-export function applyDone(
-  state: RunState,
-  id: string,
-  output: string | undefined,
-  degraded?: RecordedError,
-  doubt = false,
-  version: number | null = null,
-): void {
-  withCall(state, id, (call) => {
-    settle(state, call, 'done');
-    call.output = output;
-    call.outputVersion = version;
-    call.doubt = doubt;
-    if (degraded !== undefined) {
-      call.degraded = true;
-      call.error = degraded;
-    }
-    if (call.pivot) state.pivoted = true;
-    if (call.kind === 'wait') takeSignal(state, call.step);
-  });
-}
-
-function settle(state: RunState, call: CallState, outcome: CallState['outcome']): void {
-  call.outcome = outcome;
-  call.retryAt = null;
-  const index = state.open.indexOf(call);
-  if (index >= 0) state.open.splice(index, 1);
-}
-
-function applyLateReply(call: CallState, event: Extract<JournalEvent, { t: 'late reply' }>): void {
-  if (event.outcome === 'rejected') {
-    // A definite no, unless a compensation for it is on its way already: then that one ends it.
-    if (call.compensation === null && (call.outcome === 'failed' || call.degraded)) call.doubt = false;
-    return;
-  }
-  cameToLight(call, event.output);
-  // A compensation that came before what it was to compensate may have found nothing.
-  if (call.compensation !== null) call.compensation.again = true;
-}
-
-/** It happened after all. Where a fallback stood in, the run counts on that and not on this. */
-function cameToLight(call: CallState, output: unknown): void {
-  call.givenUp ||= call.degraded;
-  call.degraded = false;
-  call.outcome = 'done';
-  call.doubt = false;
-  call.output = textOf(output);
-  call.outputVersion = null;
-}
-
-function applyRetried(state: RunState, anew: readonly CallReissue[], at: number): void {
-  const { stuck } = state;
-  state.stuck = null;
-  for (const each of anew) withCall(state, each.call, (call) => reopen(call, each, at));
-  if (anew.length > 0) {
-    state.open.splice(0, Infinity, ...[...state.calls.values()].filter(({ outcome }) => outcome === 'open'));
-    state.failedSince = state.failedSince.filter((id) => !anew.some(({ call }) => call === id));
-  }
-  if (stuck?.call === null || stuck === null) return;
-  withCall(state, stuck.call, (call) => {
-    if (call.compensation?.state === 'open') {
-      Object.assign(call.compensation, { attempts: 0, startedAt: at, retryAt: null, spent: newSpent(at) });
-    } else if (call.outcome === 'open') attemptAgain(call, stuck.why, at);
-  });
-}
-
-function endCompensation(state: RunState, id: string, at: number): void {
-  withCall(state, id, (call) => {
-    call.compensation ??= newCompensation(1, at);
-    call.compensation.state = 'done';
-    call.compensation.retryAt = null;
-  });
-}
-
-function withCall(state: RunState, id: string, change: (call: CallState) => void): void {
-  const call = state.calls.get(id);
-  if (call !== undefined) change(call);
-}
-
-function withCompensation(state: RunState, id: string, change: (compensation: CompensationState) => void): void {
-  withCall(state, id, (call) => {
-    if (call.compensation !== null) change(call.compensation);
-  });
+/** Whether it is known to have happened, with its outcome. */
+export function knownAsDone(call: CallState): boolean {
+  return call.outcome === 'done' && !call.degraded;
 }

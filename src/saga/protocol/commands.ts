@@ -1,17 +1,8 @@
-/**
- * The messages of a run: commands, compensations of commands, and what is emitted, made ready for the outbox with the headers that
- * participants answer by.
- */
+/** The messages of a run, made ready for the outbox; and the outcomes of its calls as JSON. */
 import { encodePayload } from '../../message/payload.ts';
 import type { MessageType } from '../../message/message-type.ts';
 import { laneOf } from '../../outbox/lane.ts';
 import { messageText, prepareMessage } from '../../outbox/prepare.ts';
-import { wireCall } from '../definition/call-id.ts';
-import { raisedInput } from '../journal/recorded-values.ts';
-import { valueOf, type CallState } from '../journal/state.ts';
-import type { CommandStep, EmitStep } from '../definition/steps.ts';
-import { knownAsDone, compensationOf } from '../journal/compensation.ts';
-import { writeSagaCall } from './wire.ts';
 
 /** What is needed to know of the run. */
 export interface Sender {
@@ -19,65 +10,18 @@ export interface Sender {
   readonly settings: {
     /** Most UTF-8 bytes of one value as JSON. */
     readonly maxBytes: number;
-    /** The topic on which replies are expected. */
-    readonly replyTo: string;
   };
 }
 
-export interface CommandRequest {
-  readonly call: string;
-  readonly definition: CommandStep | EmitStep;
-  /** JSON of the call's input. */
-  readonly input: string | undefined;
-  /** Under which it was recorded; absent: just now. */
-  readonly version?: number | null;
+export interface SagaMessage {
+  readonly type: MessageType;
+  readonly payload: unknown;
+  /** By which participants answer; absent: nobody does. */
+  readonly headers?: Readonly<Record<string, string>>;
 }
 
 /** JSON text for write_outbox. Rejects with what is wrong with the payload. */
-export async function prepareCommand(sender: Sender, request: CommandRequest): Promise<string> {
-  const { definition, input } = request;
-  const type = definition.kind === 'command' ? definition.command : definition.message;
-  const headers =
-    definition.kind === 'command'
-      ? writeSagaCall({
-          runId: sender.id,
-          call: request.call,
-          role: 'command',
-          replyTo: sender.settings.replyTo,
-          outcome: null,
-        })
-      : undefined;
-  return prepare(sender, type, raisedInput(definition, request.version ?? null, valueOf(input)), headers);
-}
-
-/** The message that compensates a call. Rejects as well with what the user's `payload` throws. */
-export async function prepareCompensation(
-  sender: Sender,
-  definition: CommandStep | EmitStep,
-  call: CallState,
-): Promise<string | null> {
-  if (definition.compensate === null) return null;
-  const done = knownAsDone(call);
-  const payload = definition.compensate.payload(compensationOf(sender.id, call, definition));
-  const headers =
-    definition.kind === 'command'
-      ? writeSagaCall({
-          runId: sender.id,
-          call: wireCall(call),
-          role: 'compensation',
-          replyTo: sender.settings.replyTo,
-          outcome: done ? 'done' : 'unknown',
-        })
-      : undefined;
-  return prepare(sender, definition.compensate.message, payload, headers);
-}
-
-async function prepare(
-  sender: Sender,
-  type: MessageType,
-  payload: unknown,
-  headers: Readonly<Record<string, string>> | undefined,
-): Promise<string> {
+export async function prepareSagaMessage(sender: Sender, { type, payload, headers }: SagaMessage): Promise<string> {
   const options = { correlationId: sender.id, ...(headers === undefined ? {} : { headers }) };
   const prepared = await prepareMessage(
     { type, payload, options },

@@ -9,10 +9,11 @@ import { stepOf, type AnySaga, type Saga } from '../definition/definition.ts';
 import { createFlow } from './flow.ts';
 import type { History } from '../journal/histories.ts';
 import { replay } from './replay.ts';
-import { apply, emptyState, valueOf, type CallState, type RunState } from '../journal/state.ts';
+import { hasEffect } from '../definition/kind-names.ts';
+import { emptyState, mayHaveHappened, valueOf, type CallState, type RunState } from '../journal/state.ts';
+import { apply } from '../state/fold.ts';
 import { turn } from './turn.ts';
 import { breaksPromise, hasOtherChild } from '../journal/promises.ts';
-import { mayHaveHappened } from '../journal/compensation.ts';
 
 export type ReplayVerdict =
   /** `next`: the calls that the code makes beyond the journal, by id. `ended`: it came to its end. */
@@ -82,13 +83,13 @@ export async function checkReplay(
 function undefinedStep(saga: AnySaga, state: RunState, beside: readonly AnySaga[]): CallState | undefined {
   if (state.phase === 'completed' || state.phase === 'compensated') return undefined;
   for (const call of state.calls.values()) {
-    if (call.kind === 'sleep' || call.kind === 'wait' || call.compensation?.state === 'done') continue;
+    if (!hasEffect(call.kind) || call.compensation?.state === 'done') continue;
     if (call.outcome !== 'open' && !mayHaveHappened(call)) continue;
     const step = stepOf(saga, call.step);
     if (step?.kind !== call.kind || breaksPromise(call, step)) return call;
     const isOffered = (name: string): boolean =>
       beside.some((each) => each.name === name && each.version === call.version);
-    if (step.kind === 'child' && hasOtherChild(call, step) && !isOffered(step.saga.name)) return call;
+    if (step.saga !== null && hasOtherChild(call, step) && !isOffered(step.saga.name)) return call;
   }
   return undefined;
 }
@@ -97,7 +98,7 @@ function undefinedVerdict(saga: AnySaga, call: CallState): ReplayVerdict {
   const journal = `has the call ${call.id} of the ${call.kind} ${call.step}`;
   const step = stepOf(saga, call.step);
   let code = `declares no ${call.kind} ${call.step}`;
-  if (step?.kind === 'child' && hasOtherChild(call, step))
+  if (step !== undefined && step.saga !== null && hasOtherChild(call, step))
     code = `declares ${step.saga.name} in version ${step.saga.version}, and that child is of version ${String(call.version)}, which must be offered beside it`;
   else if (step?.kind === call.kind) code = `declares it without what compensates it, which it had when it was called`;
   return {

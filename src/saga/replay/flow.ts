@@ -8,27 +8,18 @@
 import { createHash } from 'node:crypto';
 import { HoldfastError } from '../../errors.ts';
 import { encodePayload } from '../../message/payload.ts';
-import { parseDuration, type Duration } from '../../runtime/duration.ts';
+import type { Duration } from '../../runtime/duration.ts';
 import { callIdOf } from '../definition/call-id.ts';
 import type { CallOptions, Saga, Signals, Steps, RunContext } from '../definition/definition.ts';
-import type { CallKind, RecordedError } from '../journal/events.ts';
+import type { CallKind } from '../definition/kind-names.ts';
+import type { RecordedError } from '../journal/events.ts';
+import type { NewCall } from '../kinds/kind.ts';
+import { sleepFor, sleepUntil } from '../kinds/sleep.ts';
+import { waitForSignal } from '../kinds/wait.ts';
 import { inScope, type Owner } from '../../runtime/scope.ts';
 import { describeError } from '../../runtime/describe-error.ts';
 
-/** What the code asked for and nobody has looked at yet. */
-export interface NewCall {
-  readonly id: string;
-  readonly kind: CallKind;
-  readonly step: string;
-  /** JSON. */
-  readonly input: string | undefined;
-  /** Of a sleep and a wait: how long; null: for ever. */
-  readonly waitMs: number | null;
-  /** Of a sleep until a time. */
-  readonly untilAt: number | null;
-}
-
-export type Outcome =
+export type CallOutcome =
   | { readonly kind: 'done'; readonly value: unknown }
   | { readonly kind: 'failed'; readonly error: Error };
 
@@ -41,7 +32,7 @@ export interface Flow {
   /** Runs the code up to its first await. `at`: what now() gives. */
   begin(at: number): void;
   /** Settles the call; the code goes on in the microtasks that follow. */
-  tell(callId: string, told: Outcome, at: number): void;
+  tell(callId: string, told: CallOutcome, at: number): void;
   /** After a turn of the event loop: what the code did. Closes the window in which it may act. */
   look(): Looked;
 }
@@ -66,9 +57,6 @@ interface Pending {
   readonly resolve: (value: unknown) => void;
   readonly reject: (error: Error) => void;
 }
-
-/** Names of its own calls that cannot be names of steps. */
-const SLEEP = 'sleep';
 
 export function createFlow(options: FlowOptions): Flow {
   const { saga, runId, maxBytes } = options;
@@ -168,16 +156,8 @@ export function createFlow(options: FlowOptions): Flow {
         }),
       );
     }
-    const waitMs =
-      waitOptions?.timeout === undefined ? null : parseDuration(waitOptions.timeout, `waitFor('${signal}').timeout`);
-    return call({
-      id: numbered(`wait:${signal}`),
-      kind: 'wait',
-      step: signal,
-      input: encodeWait(waitMs),
-      waitMs,
-      untilAt: null,
-    });
+    const asked = waitForSignal(signal, waitOptions?.timeout);
+    return call({ id: numbered(`wait:${signal}`), ...asked });
   }
 
   const draw = (): Buffer =>
@@ -196,21 +176,12 @@ export function createFlow(options: FlowOptions): Flow {
     input: options.input,
     steps: Object.freeze(steps) as RunContext<unknown, Steps, Signals>['steps'],
     sleep: async (duration) => {
-      const waitMs = parseDuration(duration, 'sleep');
-      await call({ id: numbered(SLEEP), kind: 'sleep', step: SLEEP, input: encodeWait(waitMs), waitMs, untilAt: null });
+      const asked = sleepFor(duration);
+      await call({ id: numbered(asked.step), ...asked });
     },
     sleepUntil: async (time) => {
-      const untilAt = time.getTime();
-      if (!Number.isFinite(untilAt))
-        throw new HoldfastError('HF_DURATION', 'sleepUntil is given no valid date.', { advice: 'Pass a Date.' });
-      await call({
-        id: numbered(SLEEP),
-        kind: 'sleep',
-        step: SLEEP,
-        input: JSON.stringify(time),
-        waitMs: null,
-        untilAt,
-      });
+      const asked = sleepUntil(time);
+      await call({ id: numbered(asked.step), ...asked });
     },
     waitFor: waitFor,
     now: () => new Date(at),
@@ -305,10 +276,6 @@ function nothing(): void {}
 
 function refuse(error: Error): Promise<never> {
   return looseEnd(Promise.reject(error));
-}
-
-function encodeWait(waitMs: number | null): string | undefined {
-  return waitMs === null ? undefined : String(waitMs);
 }
 
 /** RFC 9562 version 4, from the first 16 bytes. */

@@ -5,10 +5,11 @@
 import { isDeepStrictEqual } from 'node:util';
 import { describeError } from '../../runtime/describe-error.ts';
 import type { JournalEvent, JournalRow, RecordedError, StuckWhy } from '../journal/events.ts';
-import type { CodeEnding, Flow, NewCall } from './flow.ts';
+import type { NewCall } from '../kinds/kind.ts';
+import type { CodeEnding, Flow, CallOutcome } from './flow.ts';
 import { stepOf, type AnySaga } from '../definition/definition.ts';
 import { rebuildError } from '../journal/recorded-error.ts';
-import { takenBack } from '../journal/retried.ts';
+import { takenBack } from '../state/retried.ts';
 import { raisedInput, raisedOutput } from '../journal/recorded-values.ts';
 import { textOf, valueOf } from '../journal/state.ts';
 import { quickTurn } from './turn.ts';
@@ -129,7 +130,8 @@ async function replayAt(
         steps.set(event.call, event.step);
       } else if (ending === null && isSettled(event) && isToBeSettled(event)) {
         // What the code does to a value must not be seen the second time.
-        tellRecorded(saga, flow, haste && event.t === 'done' ? copyOf(event) : event, at, steps);
+        const seen = haste && event.t === 'done' ? copyOf(event) : event;
+        flow.tell(event.call, outcomeOf(saga, seen, steps), at);
         await look(event === last);
       }
     }
@@ -138,25 +140,25 @@ async function replayAt(
   return { fit: { kind: 'fits', calls: asked, ending }, flow };
 }
 
-function copyOf(event: Extract<Outcome, { t: 'done' }>): Outcome {
+function copyOf(event: Extract<OutcomeEvent, { t: 'done' }>): OutcomeEvent {
   const { output } = event;
   return typeof output === 'object' && output !== null ? { ...event, output: valueOf(JSON.stringify(output)) } : event;
 }
 
-type Outcome = Extract<JournalEvent, { t: 'done' | 'timed out' | 'failed' }>;
+type OutcomeEvent = Extract<JournalEvent, { t: 'done' | 'timed out' | 'failed' }>;
 
 /** Whether the event is something the code is told. */
-function isSettled(event: JournalEvent): event is Outcome {
+function isSettled(event: JournalEvent): event is OutcomeEvent {
   return event.t === 'done' || event.t === 'timed out' || event.t === 'failed';
 }
 
-function tellRecorded(saga: AnySaga, flow: Flow, event: Outcome, at: number, steps: ReadonlyMap<string, string>): void {
-  if (event.t === 'done') {
-    const step = stepOf(saga, steps.get(event.call) ?? '');
-    const value = orAsItIs(event.output, (output) => raisedOutput(step, event.version ?? null, output));
-    flow.tell(event.call, { kind: 'done', value }, at);
-  } else if (event.t === 'timed out') flow.tell(event.call, { kind: 'done', value: null }, at);
-  else flow.tell(event.call, { kind: 'failed', error: rebuildError(event.error, steps.get(event.call)) }, at);
+/** What the code is told of a recorded outcome. */
+function outcomeOf(saga: AnySaga, event: OutcomeEvent, steps: ReadonlyMap<string, string>): CallOutcome {
+  if (event.t === 'timed out') return { kind: 'done', value: null };
+  const name = steps.get(event.call);
+  if (event.t === 'failed') return { kind: 'failed', error: rebuildError(event.error, name) };
+  const step = stepOf(saga, name ?? '');
+  return { kind: 'done', value: orAsItIs(event.output, (output) => raisedOutput(step, event.version ?? null, output)) };
 }
 
 type Called = Extract<JournalEvent, { t: 'called' }>;

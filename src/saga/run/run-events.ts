@@ -1,6 +1,5 @@
 /**
- * What happens to a run, and what a run has begun: the words between the engine, the decisions (forward.ts, compensate.ts, inbound.ts,
- * due.ts) and the attempts (step-executor.ts).
+ * What happens to a run, and what a run has begun: the words between the engine, the decisions and the attempts.
  */
 import type { RecordedError, StuckWhy, Uncounted, CompensationReason } from '../journal/events.ts';
 import type { CallState } from '../journal/state.ts';
@@ -24,8 +23,10 @@ export type AttemptResult =
       readonly unrecordable?: boolean;
     };
 
+export type FailedResult = Extract<AttemptResult, { kind: 'failed' }>;
+
 /** What verify() found out, or why it could not. */
-export type Verdict =
+export type Verification =
   | { readonly happened: boolean; readonly output: string | undefined }
   | {
       readonly error: RecordedError;
@@ -45,17 +46,21 @@ export interface Mismatch {
 /** What happened and has not been taken in. */
 export type RunEvent =
   | { readonly kind: 'attempt'; readonly call: CallState; readonly result: AttemptResult }
+  /** A message that nobody answers is written with its call. */
+  | { readonly kind: 'sent'; readonly call: CallState }
+  /** A signal is kept for this wait. */
+  | { readonly kind: 'signalled'; readonly call: CallState }
   | {
       readonly kind: 'fallback';
       readonly call: CallState;
-      readonly failure: Extract<AttemptResult, { kind: 'failed' }>;
+      readonly failure: FailedResult;
       readonly result: AttemptResult;
     }
   | { readonly kind: 'compensation'; readonly call: CallState; readonly result: AttemptResult }
   | {
       readonly kind: 'verified';
       readonly call: CallState;
-      readonly result: Verdict;
+      readonly result: Verification;
     }
   /** A transaction step is committed, with its row of the journal. */
   | {
@@ -85,7 +90,7 @@ export type Effect =
   | {
       readonly kind: 'fallback';
       readonly call: CallState;
-      readonly failure: Extract<AttemptResult, { kind: 'failed' }>;
+      readonly failure: FailedResult;
     }
   | { readonly kind: 'compensate'; readonly call: CallState }
   | { readonly kind: 'verify'; readonly call: CallState };

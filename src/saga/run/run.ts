@@ -15,7 +15,9 @@ import type { JournalSize } from '../journal/growth.ts';
 import { recordError, redacted } from '../journal/recorded-error.ts';
 import { outputVersionOf } from '../journal/recorded-values.ts';
 import type { Timer } from './timer-heap.ts';
-import { apply, applyCalled, applyDone, emptyState, type CallState, type RunState } from '../journal/state.ts';
+import { emptyState, type CallState, type RunState } from '../journal/state.ts';
+import { apply } from '../state/fold.ts';
+import { applyCalled, applyDone } from '../state/fold-calls.ts';
 import type { StepDefinition } from '../definition/steps.ts';
 import type { ClaimedRun, RunMessage, RunMessageBody, NewRun, RunCommit, RunUpdate, RunView } from '../store/store.ts';
 import { OpenRow } from './open-row.ts';
@@ -25,6 +27,33 @@ export interface RunIdentity {
   readonly id: string;
   readonly claims: number;
   readonly parent: { readonly id: string; readonly call: string } | null;
+}
+
+/** What a run is stuck for. */
+export interface Standstill {
+  readonly why: StuckWhy;
+  /** Null: the run as a whole. */
+  readonly call: CallState | null;
+  readonly error: RecordedError;
+  /** Calls with whose failures the code ended. */
+  readonly of?: readonly string[];
+}
+
+/** What came of a transaction step: its row of the journal, which commits with its effect. */
+export interface TransactionOutcome {
+  readonly event: 'done' | 'compensated';
+  readonly call: CallState;
+  readonly output: string | undefined;
+  /** The time of the row. */
+  readonly at: number;
+}
+
+/** What a fallback gave, and for which error of the step. */
+interface Degraded {
+  readonly output: string | undefined;
+  readonly degraded: RecordedError;
+  /** The step itself may have happened all the same. */
+  readonly doubt: boolean;
 }
 
 type Stored = Pick<RunView, 'pivoted' | 'reason' | 'refused'>;
@@ -181,31 +210,25 @@ export class Run extends CachedRun {
     const version = output === undefined ? null : outputVersionOf(this.step(call.step));
     this.#push(doneText(call.id, output, version));
     this.state.events += 1;
-    applyDone(this.state, call.id, output, undefined, false, version);
+    applyDone(this.state, call.id, { output, version });
   }
 
-  /** A fallback stands in. `doubt`: the step itself may have happened all the same. */
-  recordDegraded(
-    call: CallState,
-    output: string | undefined,
-    degraded: RecordedError,
-    doubt: boolean,
-    now: number,
-  ): void {
+  /** A fallback stands in. */
+  recordDegraded(call: CallState, { output, degraded, doubt }: Degraded, now: number): void {
     this.openRow(now);
     const event = { t: 'done', call: call.id, degraded, ...(doubt ? { doubt } : {}) };
     this.#push(withText(event, 'output', output));
     this.state.events += 1;
-    applyDone(this.state, call.id, output, degraded, doubt);
+    applyDone(this.state, call.id, { output, degraded, doubt });
   }
 
   /** What transactionCommit has put into the journal. */
-  adopt(event: 'done' | 'compensated', call: CallState, output: string | undefined, at: number): void {
+  adopt({ event, call, output, at }: TransactionOutcome): void {
     this.n += 1;
     this.#gauge.adopted(output);
     this.#row.follows(at);
     if (event === 'done') {
-      applyDone(this.state, call.id, output);
+      applyDone(this.state, call.id, { output });
       if (call.pivot) this.stored = { ...this.stored, pivoted: true };
       this.state.events += 1;
     } else apply(this.state, { t: 'compensated', call: call.id }, at);
@@ -226,8 +249,8 @@ export class Run extends CachedRun {
     this.flow = null;
   }
 
-  recordStuck(why: StuckWhy, call: CallState | null, error: RecordedError, now: number, of?: readonly string[]): void {
-    const ended = of === undefined || of.length === 0 ? {} : { of };
+  recordStuck({ why, call, error, of = [] }: Standstill, now: number): void {
+    const ended = of.length === 0 ? {} : { of };
     this.record({ t: 'stuck', why, error, ...(call === null ? {} : { call: call.id }), ...ended }, now);
     this.flow = null;
     this.stuckNow = true;

@@ -4,7 +4,7 @@
 import type { Logger } from '../../runtime/log.ts';
 import type { Counter, Metrics } from '../../runtime/metrics.ts';
 import type { ResultWatch } from '../client/result-watch.ts';
-import { logEnd } from '../decide/tell-log.ts';
+import { logEnd } from '../decide/run-log.ts';
 import { endError } from '../journal/end-error.ts';
 import { valueOf } from '../journal/state.ts';
 import type { Run } from '../run/run.ts';

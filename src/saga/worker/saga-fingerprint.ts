@@ -6,8 +6,8 @@
  */
 import { createHash } from 'node:crypto';
 import type { AnySaga } from '../definition/definition.ts';
-import type { StepDefinition } from '../definition/steps.ts';
-import { canCompensate } from '../journal/promises.ts';
+import { canCompensate } from '../definition/steps.ts';
+import { kindOf } from '../kinds/table.ts';
 
 export function sagaFingerprint(saga: AnySaga): string {
   const steps = Object.entries(saga.steps).map(([name, step]) => [
@@ -15,18 +15,8 @@ export function sagaFingerprint(saga: AnySaga): string {
     step.kind,
     step.pivot,
     canCompensate(step),
-    typesOf(step),
+    kindOf(step).declares?.(step) ?? null,
   ]);
   const declared = [saga.name, saga.version, steps, Object.keys(saga.signals), saga.run.toString()];
   return createHash('sha256').update(JSON.stringify(declared)).digest('hex').slice(0, 16);
-}
-
-function typesOf(step: StepDefinition): unknown {
-  if (step.kind === 'command')
-    return [step.command, step.reply, step.compensate?.message ?? null].map(
-      (type) => type && [type.topic, type.version],
-    );
-  if (step.kind === 'emit')
-    return [step.message, step.compensate?.message ?? null].map((type) => type && [type.topic, type.version]);
-  return step.kind === 'child' ? [step.saga.name, step.saga.version] : null;
 }

@@ -7,9 +7,9 @@ import type { Database } from '../../postgres/database.ts';
 import { quoteIdentifier } from '../../postgres/quoting.ts';
 import type { Logger } from '../../runtime/log.ts';
 import { stepOf, type AnySaga } from '../definition/definition.ts';
-import type { CallKind } from '../journal/events.ts';
+import { hasEffect, type CallKind } from '../definition/kind-names.ts';
+import { canCompensate } from '../definition/steps.ts';
 import { inputVersionOf } from '../journal/recorded-values.ts';
-import { canCompensate } from '../journal/promises.ts';
 
 /** What calls under way of one step count on. */
 export interface CountedOn {
@@ -24,13 +24,13 @@ export interface CountedOn {
 
 /** Pure. What this code lacks of what is counted on; null: nothing. */
 export function missing(saga: AnySaga, { step: name, kind, undoable, typeVersion }: CountedOn): string | null {
-  if (kind === 'sleep' || kind === 'wait') return null;
+  if (!hasEffect(kind)) return null;
   const step = stepOf(saga, name);
   if (step === undefined || step.kind !== kind) return `declares no ${kind} ${name}`;
   if (undoable && !canCompensate(step)) return `declares the ${kind} ${name} without what compensates it`;
   const now = inputVersionOf(step);
-  if (typeVersion === null || now === null || typeVersion === now || step.kind === 'child') return null;
-  const type = step.kind === 'command' ? step.command : step.kind === 'emit' ? step.message : null;
+  if (typeVersion === null || now === null || typeVersion === now || step.saga !== null) return null;
+  const type = step.inputType;
   if (typeVersion > now)
     return `has ${type?.topic ?? name} in version ${now}, and it was recorded in version ${typeVersion}`;
   for (let from = typeVersion; from < now; from += 1)
@@ -41,8 +41,9 @@ export function missing(saga: AnySaga, { step: name, kind, undoable, typeVersion
 /** Pure. The version of a child, as `saga@version`, that was started and that this code declares otherwise by now; null: it does not. */
 export function otherChild(saga: AnySaga, { step: name, typeVersion }: CountedOn): string | null {
   const step = stepOf(saga, name);
-  if (step?.kind !== 'child' || typeVersion === null || typeVersion === step.saga.version) return null;
-  return `${step.saga.name}@${typeVersion}`;
+  const child = step?.saga ?? null;
+  if (child === null || typeVersion === null || typeVersion === child.version) return null;
+  return `${child.name}@${typeVersion}`;
 }
 
 /** Those of the given `saga@version` that no live worker has. */

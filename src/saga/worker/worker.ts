@@ -33,7 +33,7 @@ import { DEFAULT_JOURNAL_LIMITS, LARGEST_READABLE_BYTES, MOST_JOURNAL_BYTES } fr
 import { pruneSagas } from '../store/postgres/prune-sagas.ts';
 import type { BrokerHealth } from '../../inbox/delivery/broker-monitor.ts';
 import { sagaReplies } from '../protocol/replies.ts';
-import { reviewSaga } from '../definition/review.ts';
+import { reviewSaga } from '../kinds/review.ts';
 import { reviewUnderWay } from './start-review.ts';
 import { createWorkerCore, type WorkerProgress } from './worker-core.ts';
 import { DEFAULT_REPLY_TOPIC } from '../protocol/wire.ts';

@@ -4,13 +4,16 @@
  */
 import { isDeepStrictEqual } from 'node:util';
 import { DEFAULT_MAX_BYTES } from '../../outbox/prepare.ts';
+import { isCommand } from '../../saga/kinds/command.ts';
+import { isAttempted, kindOf } from '../../saga/kinds/table.ts';
 import { stepOf, type AnySaga, type Saga } from '../../saga/definition/definition.ts';
 import type { JournalEvent, JournalRow, RunStatus } from '../../saga/journal/events.ts';
 import { createFlow } from '../../saga/replay/flow.ts';
 import { replay } from '../../saga/replay/replay.ts';
-import { apply, emptyState, textOf, valueOf, type CallState, type RunState } from '../../saga/journal/state.ts';
+import { emptyState, textOf, valueOf, type CallState, type RunState } from '../../saga/journal/state.ts';
+import { apply } from '../../saga/state/fold.ts';
 import { turn } from '../../saga/replay/turn.ts';
-import { canCompensate } from '../../saga/journal/promises.ts';
+import { canCompensate } from '../../saga/definition/steps.ts';
 import type { TestEffect } from './effects-log.ts';
 import type { MemoryRun } from './memory-saga-store.ts';
 import type { MemoryMessage } from './memory-tables.ts';
@@ -85,7 +88,7 @@ function checkEffects({ saga, run, effects }: CheckedRun, state: RunState): stri
       wrong.push(`${effect.name} is a transaction and was committed ${effect.places.length} times`);
   }
   for (const call of state.calls.values()) {
-    if (!['step', 'transaction', 'command'].includes(call.kind)) continue;
+    if (!isAttempted(call) && kindOf(call).isSentAgain !== true) continue;
     const [done] = of(call.id, 'done');
     const compensated = of(call.id, 'compensated');
     const succeeded = call.outcome === 'done' && !call.degraded;
@@ -128,11 +131,12 @@ function checkEmitted({ saga, run, messages }: CheckedRun, state: RunState): str
   const own = messages.filter(({ headers }) => headers['correlationid'] === run.id);
   const topics = new Map<string, CallState[]>();
   const commands = new Set<string>();
-  for (const step of Object.values(saga.steps)) if (step.kind === 'command') commands.add(step.command.topic);
+  for (const step of Object.values(saga.steps)) if (isCommand(step)) commands.add(step.command.topic);
   for (const call of state.calls.values()) {
     const step = stepOf(saga, call.step);
-    if (step?.kind !== 'emit' || call.outcome !== 'done') continue;
-    topics.set(step.message.topic, [...(topics.get(step.message.topic) ?? []), call]);
+    if (step?.kind !== 'emit' || step.inputType === null || call.outcome !== 'done') continue;
+    const { topic } = step.inputType;
+    topics.set(topic, [...(topics.get(topic) ?? []), call]);
   }
   const wrong: string[] = [];
   for (const [topic, calls] of topics) {

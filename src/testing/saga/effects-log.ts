@@ -2,7 +2,7 @@
  * What the steps of a saga under test were asked to do, and what came of it: every attempt, and every effect by its idempotency key, as
  * the other side would see it. Filled by step-scripts.ts and scripted-participants.ts; shown to tests, and judged by check-run.ts.
  */
-import type { CallKind } from '../../saga/journal/events.ts';
+import type { CallKind } from '../../saga/definition/kind-names.ts';
 
 /** One attempt of a step or of a compensation. */
 export interface TestCall {

@@ -12,7 +12,8 @@ import {
   type StartRequest,
 } from '../../saga/store/store.ts';
 import type { JournalRow } from '../../saga/journal/events.ts';
-import { apply, emptyState } from '../../saga/journal/state.ts';
+import { emptyState } from '../../saga/journal/state.ts';
+import { apply } from '../../saga/state/fold.ts';
 import type { MemoryTables } from './memory-tables.ts';
 
 /** A transaction of the in-memory store; made by its `begin()`. */

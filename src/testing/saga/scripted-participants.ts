@@ -8,7 +8,7 @@ import { encodeForSend, type MessageType } from '../../message/message-type.ts';
 import type { AnySaga } from '../../saga/definition/definition.ts';
 import { decideCompensation, decideRepeated, DONE, refusal } from '../../saga/participant/participant-decide.ts';
 import type { Answer, CallRow } from '../../saga/participant/participant-store.ts';
-import type { CommandStep } from '../../saga/definition/steps.ts';
+import { isCommand, type CommandStep } from '../../saga/kinds/command.ts';
 import type { RunMessageBody } from '../../saga/store/store.ts';
 import { readSagaCall, type SagaCall } from '../../saga/protocol/wire.ts';
 import type { EffectsLog } from './effects-log.ts';
@@ -194,7 +194,7 @@ async function encodeReply(value: unknown, replyType: MessageType | null): Promi
 function declaredCommands(sagas: readonly AnySaga[]): ReadonlyMap<string, Declared> {
   const declared = new Map<string, Declared>();
   for (const step of sagas.flatMap((saga) => Object.values(saga.steps))) {
-    if (step.kind === 'command')
+    if (isCommand(step))
       declared.set(step.command.topic, { step, compensatedBy: step.compensate?.message.topic ?? null });
   }
   return declared;

@@ -76,13 +76,13 @@ export function scriptSagas<Tx>(
 
   function scripted(saga: string, name: string, step: StepDefinition): StepDefinition {
     if (step.kind !== 'step' && step.kind !== 'transaction') return step;
-    const own = step as { readonly run: Run; readonly compensate: Run | null };
+    const own = step as unknown as { readonly run: Run; readonly compensate: Run | null };
     const compensate = compensation.get(`${saga}.${name}`) ?? own.compensate;
-    return {
-      ...step,
+    const parts = {
       run: noted(saga, name, step.kind, 'run', steps.get(`${saga}.${name}`) ?? own.run),
       compensate: compensate === null ? null : noted(saga, name, step.kind, 'compensation', compensate),
     };
+    return { ...step, ...parts };
   }
 
   return sagas.map((saga) => ({

@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { PermanentError, Rejection } from '../../../src/errors.ts';
 import { saga } from '../../../src/saga/definition/definition.ts';
-import { step } from '../../../src/saga/definition/steps.ts';
+import { step } from '../../../src/saga/kinds/step.ts';
 
 export const order = saga({
   name: 'order',

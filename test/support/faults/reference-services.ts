@@ -8,7 +8,8 @@ import type { Database } from '../../../src/postgres/database.ts';
 import type { AnySaga } from '../../../src/saga/definition/definition.ts';
 import { handle, type CommandContext } from '../../../src/saga/participant/handle.ts';
 import { participant, type Participant } from '../../../src/saga/participant/participant.ts';
-import type { StepDefinition, TransactionContext, TransactionStep } from '../../../src/saga/definition/steps.ts';
+import type { StepDefinition, TransactionContext } from '../../../src/saga/definition/steps.ts';
+import type { TransactionStep } from '../../../src/saga/kinds/transaction.ts';
 import type { Transport } from '../../../src/transport/port.ts';
 import { EXPENSE_TABLES } from '../../../sagas/approve-expense.ts';
 import {
@@ -116,7 +117,7 @@ export function referenceServices(database: Database, transport: Transport): Par
 export function withEffectsNoted<S extends AnySaga>(saga: S): S {
   const noted = (step: StepDefinition): StepDefinition => {
     if (step.kind !== 'transaction') return step;
-    const { run, compensate } = step;
+    const { run, compensate } = step as TransactionStep;
     const after = async (output: unknown, what: EffectRow['what'], context: TransactionContext): Promise<unknown> => {
       const value = await output;
       await note(context.tx, what, context.idempotencyKey, 'transaction');

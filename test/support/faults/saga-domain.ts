@@ -11,15 +11,11 @@ import { saga, type Saga } from '../../../src/saga/definition/definition.ts';
 import { handle } from '../../../src/saga/participant/handle.ts';
 import { participant, type Participant } from '../../../src/saga/participant/participant.ts';
 import type { DatabaseParticipantOptions } from '../../../src/saga/participant/participant-options.ts';
-import {
-  command,
-  emit,
-  step,
-  transaction,
-  type StepContext,
-  type TransactionContext,
-  type CompensatedCall,
-} from '../../../src/saga/definition/steps.ts';
+import { command } from '../../../src/saga/kinds/command.ts';
+import { emit } from '../../../src/saga/kinds/emit.ts';
+import { step } from '../../../src/saga/kinds/step.ts';
+import { transaction } from '../../../src/saga/kinds/transaction.ts';
+import type { StepContext, TransactionContext, CompensatedCall } from '../../../src/saga/definition/steps.ts';
 import { readOutside, type Outside } from './saga-outside.ts';
 import { fateOf, Plan, type Fate } from './saga-plan.ts';
 

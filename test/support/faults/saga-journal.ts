@@ -1,8 +1,9 @@
 /**
  * What a journal must be in itself: without gaps, each call once, each outcome once, no timer early, each signal once, compensated in
- * reverse, ended once. Folded here anew and not by src/saga/journal/state.ts, which is judged with it.
+ * reverse, ended once. Folded here anew and not by src/saga/state/fold.ts, which is judged with it.
  */
-import type { CallKind, JournalEvent } from '../../../src/saga/journal/events.ts';
+import type { CallKind } from '../../../src/saga/definition/kind-names.ts';
+import type { JournalEvent } from '../../../src/saga/journal/events.ts';
 import type { RunFacts, StoredRow } from './saga-facts.ts';
 
 /** What has an effect in rows, what outside, and what is a message and its recall. All but the last two can be compensated. */

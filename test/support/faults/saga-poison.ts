@@ -3,7 +3,8 @@
  */
 import { z } from 'zod';
 import { saga, type Saga } from '../../../src/saga/definition/definition.ts';
-import { step, transaction } from '../../../src/saga/definition/steps.ts';
+import { step } from '../../../src/saga/kinds/step.ts';
+import { transaction } from '../../../src/saga/kinds/transaction.ts';
 
 export const MOMENTS = ['begin', 'replay', 'signal', 'timer'] as const;
 export type Moment = (typeof MOMENTS)[number];

@@ -1,12 +1,12 @@
 /**
  * Promises of a run's code or of a step that were rejected while nobody awaited them: what is said of them. The process lives on, and
- * everybody else's work with it (runtime/scope.ts). Used where flows and attempts are made.
+ * everybody else's work with it (runtime/scope.ts).
  */
 import type { Run } from '../run/run.ts';
 import type { CallState } from '../journal/state.ts';
 
 /** It may be awaited yet; the flow fails with it otherwise. */
-export function strayOfRun(run: Run): (error: unknown) => void {
+export function logRejectionOfRun(run: Run): (error: unknown) => void {
   return (error) =>
     run.settings.log?.warn(
       { err: error, run: run.id, saga: run.saga.name },
@@ -15,7 +15,7 @@ export function strayOfRun(run: Run): (error: unknown) => void {
 }
 
 /** The step has its outcome all the same: nobody can say what the promise was for. */
-export function strayOfStep(run: Run, call: CallState, what: 'call' | 'compensation'): (error: unknown) => void {
+export function logRejectionOfStep(run: Run, call: CallState, what: 'call' | 'compensation'): (error: unknown) => void {
   return (error) =>
     run.settings.log?.error(
       {

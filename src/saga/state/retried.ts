@@ -2,35 +2,23 @@
  * What becomes of a call when a person has its run retried: its attempts begin anew, and where the code had been told that it failed, that
  * is taken back. Pure.
  */
-import { newSpent, type Spent } from './budget.ts';
-import type { CallReissue, CallKind, JournalEvent, JournalRow, StuckWhy } from './events.ts';
-
-interface Attempted {
-  readonly kind: CallKind;
-  outcome: 'open' | 'done' | 'failed' | 'timed out';
-  doubt: boolean;
-  givenUp: boolean;
-  attempts: number;
-  calledAt: number;
-  retryAt: number | null;
-  until: number | null;
-  child: string | null;
-  round: number;
-  spent: Spent;
-}
+import { newSpent } from '../journal/budget.ts';
+import type { CallReissue, JournalEvent, JournalRow, StuckWhy } from '../journal/events.ts';
+import type { CallState } from '../journal/state.ts';
+import { canBeInDoubt, isAttempted } from '../kinds/table.ts';
 
 /** Of a call that is still open. */
-export function attemptAgain(call: Attempted, why: StuckWhy, at: number): void {
-  const { kind, until } = call;
+export function attemptAgain(call: CallState, why: StuckWhy, at: number): void {
+  const { until } = call;
   // That an attempt may have happened is not forgotten.
-  call.doubt ||= call.attempts > 0 || why === 'in doubt' || (why === 'code' && kind === 'step');
+  call.doubt ||= call.attempts > 0 || why === 'in doubt' || (why === 'code' && canBeInDoubt(call));
   // Its whole time has stood still with it.
-  if (until !== null && (kind === 'step' || kind === 'transaction')) call.until = until + at - call.calledAt;
+  if (until !== null && isAttempted(call)) call.until = until + at - call.calledAt;
   resetBudget(call, at);
 }
 
 /** Of one that had failed. */
-export function reopen(call: Attempted, anew: CallReissue, at: number): void {
+export function reopen(call: CallState, anew: CallReissue, at: number): void {
   // What came to light afterwards was never told; whoever is asked again says it once more.
   call.doubt ||= call.outcome === 'done';
   call.outcome = 'open';
@@ -41,7 +29,7 @@ export function reopen(call: Attempted, anew: CallReissue, at: number): void {
   resetBudget(call, at);
 }
 
-function resetBudget(call: Attempted, at: number): void {
+function resetBudget(call: CallState, at: number): void {
   call.attempts = 0;
   call.calledAt = at;
   call.retryAt = null;

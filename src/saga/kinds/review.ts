@@ -2,8 +2,9 @@
  * What is legal in a saga and yet hardly meant. Workers say it once, when they start; `doctor` can show it. Nothing is refused here:
  * refusals stand in step-checks.ts and saga-checks.ts.
  */
-import type { AnySaga } from './definition.ts';
-import type { ChildStep, StepDefinition } from './steps.ts';
+import type { AnySaga } from '../definition/definition.ts';
+import { canCompensate, type StartedSaga, type StepDefinition } from '../definition/steps.ts';
+import { isAttempted, kindOf } from './table.ts';
 
 /** A remark: what was seen, and what to do about it. */
 export interface Remark {
@@ -37,7 +38,7 @@ export function reviewSaga(saga: AnySaga): readonly Remark[] {
           'Give it fewer attempts or a shorter timeout, or the saga a later deadline.',
         ),
       );
-    if (isAttempted(step) && step.retry.attempts > 1 && step.retry.withinMs < step.timeoutMs)
+    if (isRepeated(step) && step.retry.attempts > 1 && step.retry.withinMs < step.timeoutMs)
       remarks.push(
         about(
           name,
@@ -45,7 +46,7 @@ export function reviewSaga(saga: AnySaga): readonly Remark[] {
           'Raise retry.within to some attempts of that length, or say attempts: 1.',
         ),
       );
-    if (step.kind === 'child' && !step.pivot && hasPivot(step.saga))
+    if (step.saga !== null && !step.pivot && hasPivot(step.saga))
       remarks.push(
         about(
           name,
@@ -54,7 +55,7 @@ export function reviewSaga(saga: AnySaga): readonly Remark[] {
         ),
       );
   }
-  const effects = steps.filter(([, step]) => step.kind !== 'emit');
+  const effects = steps.filter(([, step]) => kindOf(step).endsBy !== 'commit');
   if (effects.length > 1 && !pivoted && !steps.some(([, step]) => canCompensate(step)))
     remarks.push(
       about(
@@ -66,23 +67,18 @@ export function reviewSaga(saga: AnySaga): readonly Remark[] {
   return remarks;
 }
 
-function isAttempted({ kind }: StepDefinition): boolean {
-  return kind === 'step' || kind === 'transaction' || kind === 'command';
-}
-
-function canCompensate(step: StepDefinition): boolean {
-  return step.kind === 'child' || step.compensate !== null;
+/** Whether it is made, or sent, again when it fails. */
+function isRepeated(step: StepDefinition): boolean {
+  return isAttempted(step) || kindOf(step).isSentAgain === true;
 }
 
 /** A definition names a child by its shape; what it was given is the whole saga. */
-function hasPivot(saga: ChildStep['saga']): boolean {
+function hasPivot(saga: StartedSaga): boolean {
   const { steps = {} } = saga as Partial<AnySaga>;
   return Object.values(steps).some((step) => step.pivot);
 }
 
 /** The longest that a step can take before it gives up. */
-function longestMs({ kind, retry, timeoutMs, deadlineMs }: StepDefinition): number {
-  if (kind === 'emit' || kind === 'child') return timeoutMs === Infinity || kind === 'emit' ? 0 : timeoutMs;
-  const attemptsMs = retry.attempts * timeoutMs + (retry.attempts - 1) * retry.capMs;
-  return Math.min(attemptsMs, retry.withinMs + timeoutMs, deadlineMs);
+function longestMs(step: StepDefinition): number {
+  return kindOf(step).longestMs?.(step) ?? 0;
 }

@@ -1,6 +1,5 @@
 /**
- * What is said of runs in the log, once each, with the ids to find them by: a step that gave up, a run that is stuck or was compensated. Used
- * by the forward path and by the worker.
+ * What is said of runs in the log, once each, with the ids to find them by: a step that gave up, a run that is stuck or was compensated.
  */
 import type { Logger } from '../../runtime/log.ts';
 import type { RecordedError } from '../journal/events.ts';

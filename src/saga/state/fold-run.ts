@@ -1,0 +1,50 @@
+/** The fold of what is recorded of the run as a whole: its start, signals, its end, and what stopped it. */
+import { signalId, textOf, type RunState } from '../journal/state.ts';
+import { keepSignal } from '../journal/kept-signals.ts';
+import { withRefused } from '../journal/refused.ts';
+import type { EventOf, Folds } from './folds.ts';
+
+type RunEvents = 'started' | 'signal' | 'recovered' | 'refused' | 'undoing' | 'stuck' | 'held' | 'completed' | 'undone';
+
+export const RUN_FOLDS: Folds<RunEvents> = {
+  started(state, event) {
+    state.input = textOf(event.input);
+    state.deadlineAt = event.deadlineAt ?? null;
+  },
+  signal(state, { name, payload, id }) {
+    keepSignal(state, { name, payload: textOf(payload) });
+    if (id !== undefined) (state.signalIds ??= new Set()).add(signalId(name, id));
+  },
+  recovered(state, event) {
+    // What was under way is still to be accounted for when a trial begins.
+    if (event.alone !== true) state.lost = event.lost;
+  },
+  refused(state, event) {
+    if (event.what === 'deadline') state.deadlineRefused = true;
+    state.refused = withRefused(state.refused, event);
+  },
+  undoing(state, event) {
+    state.phase = 'compensating';
+    state.held = false;
+    state.reason = event.reason;
+    state.error = event.error ?? null;
+    state.stuck = null;
+  },
+  stuck(state, event) {
+    state.stuck = { why: event.why, call: event.call ?? null, error: event.error, of: event.of ?? [] };
+  },
+  held(state, event) {
+    state.held = true;
+    state.result = textOf(event.result);
+  },
+  completed: applyCompleted,
+  undone(state) {
+    state.phase = 'compensated';
+  },
+};
+
+function applyCompleted(state: RunState, event: EventOf<'completed'>): void {
+  state.phase = 'completed';
+  state.held = false;
+  if (event.result !== undefined) state.result = textOf(event.result);
+}

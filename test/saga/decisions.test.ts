@@ -1,0 +1,144 @@
+/**
+ * Decisions without an engine: a run is a recorder of its own, and what is decided stands in it.
+ */
+import { describe, expect, it } from 'vitest';
+import { z } from 'zod';
+import { message } from '../../src/message/message-type.ts';
+import { afterwards } from '../../src/saga/decide/afterwards.ts';
+import { collectCalls } from '../../src/saga/decide/calls.ts';
+import { takeRunEvent } from '../../src/saga/decide/take-run-event.ts';
+import { saga, type Saga } from '../../src/saga/definition/definition.ts';
+import type { JournalEvent } from '../../src/saga/journal/events.ts';
+import { DEFAULT_JOURNAL_LIMITS } from '../../src/saga/journal/growth.ts';
+import { command } from '../../src/saga/kinds/command.ts';
+import { emit } from '../../src/saga/kinds/emit.ts';
+import type { NewCall } from '../../src/saga/kinds/kind.ts';
+import { step } from '../../src/saga/kinds/step.ts';
+import type { RunEvent } from '../../src/saga/run/run-events.ts';
+import { Run } from '../../src/saga/run/run.ts';
+
+const RUN_ID = '01890a5d-ac96-774b-bcce-b302099a8057';
+const Announce = message('announce', { schema: z.object({ id: z.string() }) });
+const Withdraw = message('withdraw', { schema: z.object({ id: z.string() }) });
+const Reserve = message('reserve', { schema: z.object({ id: z.string() }) });
+
+/** What the payload of the compensating message throws, while it does. */
+let broken: Error | null = null;
+
+const order = saga({
+  name: 'order',
+  input: z.object({}),
+  steps: {
+    charge: step({ run: () => 'charged', compensate: () => {}, retry: { attempts: 2, base: 0, within: '1h' } }),
+    announce: emit(Announce, {
+      compensate: {
+        message: Withdraw,
+        payload: ({ input }) => {
+          if (broken !== null) throw broken;
+          return input;
+        },
+      },
+    }),
+    reserve: command(Reserve, { timeout: '10s' }),
+  },
+  signals: { paid: z.string() },
+  async run() {},
+});
+
+const context = (now: number) => ({ now, random: () => 0 });
+const settings = { maxBytes: 1_000_000, replyTo: 'replies', ...DEFAULT_JOURNAL_LIMITS };
+
+function newRun(): Run {
+  const run = new Run(order as unknown as Saga, { id: RUN_ID, claims: 1, parent: null }, null, settings);
+  run.recordStarted({}, '{}', 1_000);
+  run.messagesKnownAt = Infinity;
+  return run;
+}
+
+const asks = (kind: NewCall['kind'], name: string, more: Partial<NewCall> = {}): NewCall => ({
+  id: name,
+  kind,
+  step: name,
+  input: '{"id":"o1"}',
+  waitMs: null,
+  untilAt: null,
+  ...more,
+});
+
+function recorded(run: Run): readonly JournalEvent[] {
+  return run.unwritten.map((text) => JSON.parse(text) as JournalEvent);
+}
+const types = (run: Run): readonly string[] => recorded(run).map(({ t }) => t);
+
+async function take(run: Run, event: RunEvent, now: number): Promise<void> {
+  await takeRunEvent(run, event, context(now));
+  await afterwards(run, context(now));
+}
+
+describe('a call', () => {
+  it('of a step is recorded at once, and is to be attempted', () => {
+    const run = newRun();
+    expect(collectCalls(run, [asks('step', 'charge')], context(1_000))).toBeUndefined();
+    expect(types(run)).toEqual(['started', 'called']);
+    expect(run.effects).toMatchObject([{ kind: 'attempt', call: { id: 'charge' } }]);
+  });
+
+  it('of a message is recorded when that is made ready, with those beside it in their order', async () => {
+    const run = newRun();
+    const sleeps = asks('sleep', 'sleep', { id: 'sleep#1', input: '5', waitMs: 5 });
+    await collectCalls(run, [asks('step', 'charge'), asks('command', 'reserve'), sleeps], context(1_000));
+    expect(recorded(run).slice(1)).toMatchObject([
+      { call: 'charge' },
+      { call: 'reserve', until: 11_000 },
+      { call: 'sleep#1', until: 1_005 },
+    ]);
+    expect(run.flush(null).messages).toHaveLength(1);
+  });
+});
+
+describe('what happens', () => {
+  it('to an attempt that failed puts the next one off; the last one ends the call', async () => {
+    const run = newRun();
+    void collectCalls(run, [asks('step', 'charge')], context(1_000));
+    const [call] = run.state.open;
+    const result = {
+      kind: 'failed',
+      error: { name: 'Error', message: 'down' },
+      permanent: false,
+      doubt: true,
+    } as const;
+    if (call === undefined) throw new Error('It was not recorded.');
+    await take(run, { kind: 'attempt', call, result }, 1_000);
+    expect(recorded(run).at(-1)).toMatchObject({ t: 'attempt failed', attempt: 1, retryAt: 1_000 });
+    await take(run, { kind: 'attempt', call, result }, 1_000);
+    expect(recorded(run).at(-1)).toMatchObject({ t: 'failed', attempts: 2, outcome: 'unknown' });
+  });
+
+  it('is told by a signal and by a sent message in events of their own', async () => {
+    const run = newRun();
+    await collectCalls(run, [asks('emit', 'announce')], context(1_000));
+    void collectCalls(run, [asks('wait', 'paid', { id: 'wait:paid#1', input: undefined })], context(1_000));
+    run.record({ t: 'signal', name: 'paid', payload: 'yes' }, 1_000);
+    expect(run.runEvents).toMatchObject([{ kind: 'sent', call: { id: 'announce' } }]);
+    for (const event of run.runEvents.splice(0)) await take(run, event, 1_000);
+    expect(recorded(run).at(-1)).toMatchObject({ t: 'done', call: 'announce' });
+  });
+});
+
+describe('a compensating message that cannot be made', () => {
+  it('is made anew, for a message that nobody answers as well, when a person has it tried again', async () => {
+    const run = newRun();
+    await collectCalls(run, [asks('emit', 'announce')], context(1_000));
+    for (const event of run.runEvents.splice(0)) await take(run, event, 1_000);
+    broken = new Error('no template');
+    const cancel = { id: '1', runId: RUN_ID, at: 1_000, body: { kind: 'cancel' } } as const;
+    await take(run, { kind: 'message', runMessage: cancel }, 1_000);
+    expect(run.state.stuck).toMatchObject({ why: 'compensation', call: 'announce' });
+    broken = null;
+    const retry = { id: '2', runId: RUN_ID, at: 1_001, body: { kind: 'retry', actor: 'ops' } } as const;
+    await take(run, { kind: 'message', runMessage: retry }, 1_001);
+    await take(run, { kind: 'due' }, 1_002);
+    expect(types(run).slice(-2)).toEqual(['compensated', 'undone']);
+    expect(run.flush(null).messages).toHaveLength(2);
+  });
+});
