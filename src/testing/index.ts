@@ -17,11 +17,12 @@ export {
   type MemoryTransportOptions,
 } from '../transport/memory.ts';
 
-export { testSagas, type SagaTest, type SagaTestOptions, type TestMessage, type TestRun } from './saga/saga-test.ts';
+export { testSagas, type SagaTest, type TestMessage, type TestRun } from './saga/saga-test.ts';
+export type { SagaTestOptions } from './saga/saga-test-options.ts';
 export type { ScriptContext, StepScript, CompensationScript } from './saga/step-scripts.ts';
 export type { TestCall, TestEffect } from './saga/effects-log.ts';
 export type { FailOptions, Failure } from './saga/fail-plan.ts';
-export type { PassedPoint } from './saga/test-worker.ts';
+export type { PassedPoint } from './saga/crash-plan.ts';
 export {
   later,
   lost,

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { createTimers, type Timed } from '../../src/saga/run/timer-heap.ts';
+import { Timers, type Timed } from '../../src/saga/run/timer-heap.ts';
 
 interface Owner extends Timed<Owner> {
   readonly n: number;
@@ -20,7 +20,7 @@ describe('timers', () => {
   it('do what a plain map would do', () => {
     fc.assert(
       fc.property(fc.array(act, { maxLength: 60 }), (acts) => {
-        const timers = createTimers<Owner>();
+        const timers = new Timers<Owner>();
         const owners = Array.from({ length: OWNERS }, (_, n) => makeOwner(n));
         const model = new Map<number, number>();
         for (const each of acts) {
@@ -46,7 +46,7 @@ describe('timers', () => {
   });
 
   it('do not keep those that have been forgotten or moved', () => {
-    const timers = createTimers<Owner>();
+    const timers = new Timers<Owner>();
     const last = makeOwner(0);
     for (let n = 0; n < 100_000; n += 1) {
       const gone = makeOwner(n);

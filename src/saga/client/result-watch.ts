@@ -52,107 +52,138 @@ export interface ResultWatchOptions {
 
 export function createResultWatch(
   store: Pick<ClientStore<never>, 'read'>,
-  { clock = systemClock, here }: ResultWatchOptions = {},
+  options: ResultWatchOptions = {},
 ): ResultWatch {
-  const told = here !== undefined;
-  const waited = new IdMap<Waited>();
-  const recent = new Set<string>();
-  let looking = false;
-  let wake = new AbortController();
-  /** When the next look is taken; monotonic. */
-  let lookAt = -Infinity;
+  return new PollingResultWatch(store, options);
+}
 
-  function settle(id: string, by: (waiter: Waiter) => void): void {
-    const waiters = waited.get(id)?.waiters ?? [];
-    waited.delete(id);
-    for (const waiter of waiters) by(waiter);
+class PollingResultWatch implements ResultWatch {
+  readonly #store: Pick<ClientStore<never>, 'read'>;
+  readonly #clock: Clock;
+  readonly #here: ResultWatchOptions['here'];
+  readonly #waited = new IdMap<Waited>();
+  readonly #recent = new Set<string>();
+  #looking = false;
+  #wake = new AbortController();
+  /** When the next look is taken; monotonic. */
+  #lookAt = -Infinity;
+
+  constructor(store: Pick<ClientStore<never>, 'read'>, { clock = systemClock, here }: ResultWatchOptions) {
+    this.#store = store;
+    this.#clock = clock;
+    this.#here = here;
   }
 
-  async function look(): Promise<void> {
-    // Whoever else begins to wait in this turn is asked for in the same query.
-    await Promise.resolve();
-    while (waited.size > 0) {
-      // One by one: a hundred thousand arguments are too many for one call.
-      let dueAt = Infinity;
-      for (const each of waited.values()) dueAt = Math.min(dueAt, each.dueAt);
-      const leftMs = dueAt - clock.monotonic();
-      if (leftMs > 0) {
-        wake = new AbortController();
-        lookAt = dueAt;
-        await sleep(clock, leftMs, wake.signal);
-        lookAt = -Infinity;
-        continue;
-      }
-      const now = clock.monotonic();
-      const due = waited
-        .entries()
-        .filter(([, each]) => each.dueAt <= now)
-        .slice(0, MOST_IDS);
-      const ids = due.flatMap(([id]) => (here?.(id) === true ? [] : [id]));
-      try {
-        const found = new Map(ids.length === 0 ? [] : (await store.read(ids)).map((run) => [run.id, run]));
-        for (const id of ids) {
-          const run = found.get(id);
-          if (run === undefined) settle(id, ({ reject }) => reject(notFound(id)));
-          else tell(run);
-        }
-      } catch (error) {
-        // A database that is away comes back; whoever does not want to wait for that gives a timeout.
-        if (!passesByItself(error)) for (const id of ids) settle(id, ({ reject }) => reject(asError(error)));
-      }
-      for (const [, each] of due) {
-        each.dueAt = clock.monotonic() + each.delayMs;
-        each.delayMs = Math.min(each.delayMs * GROWTH, LONGEST_DELAY_MS);
-      }
+  wait(id: string, signal?: AbortSignal): Promise<RunView> {
+    return new Promise((resolve, reject) => {
+      if (signal?.aborted === true) return reject(asError(signal.reason));
+      const onAbort = (): void => {
+        this.#leave(id, waiter);
+        reject(asError(signal?.reason));
+      };
+      const stopListening = (): void => signal?.removeEventListener('abort', onAbort);
+      const waiter: Waiter = {
+        resolve: (run) => (stopListening(), resolve(run)),
+        reject: (error) => (stopListening(), reject(error)),
+      };
+      signal?.addEventListener('abort', onAbort);
+      this.#join(id, waiter);
+    });
+  }
+
+  waitsFor(id: string): boolean {
+    return this.#waited.has(id);
+  }
+
+  tell(run: RunView): void {
+    if (run.status === 'completed' || run.status === 'compensated' || run.status === 'stuck')
+      this.#settle(run.id, ({ resolve }) => resolve(run));
+  }
+
+  note(id: string): void {
+    this.#recent.add(id);
+    if (this.#recent.size <= MOST_RECENT) return;
+    for (const oldest of this.#recent) {
+      this.#recent.delete(oldest);
+      break;
     }
   }
 
-  function tell(run: RunView): void {
-    if (run.status === 'completed' || run.status === 'compensated' || run.status === 'stuck')
-      settle(run.id, ({ resolve }) => resolve(run));
+  #join(id: string, waiter: Waiter): void {
+    const later = this.#here !== undefined && !this.#recent.delete(id);
+    const entry: Waited = this.#waited.get(id) ?? { waiters: [], delayMs: FIRST_DELAY_MS, dueAt: 0 };
+    entry.waiters = [...entry.waiters, waiter];
+    entry.delayMs = FIRST_DELAY_MS;
+    entry.dueAt = this.#clock.monotonic() + (later ? FIRST_DELAY_MS : 0);
+    this.#waited.set(id, entry);
+    // Usually somebody waits already for something that is due before.
+    if (entry.dueAt < this.#lookAt) this.#wake.abort();
+    if (this.#looking) return;
+    this.#looking = true;
+    void this.#look();
   }
 
-  return {
-    wait: (id, signal) =>
-      new Promise((resolve, reject) => {
-        if (signal?.aborted === true) return reject(asError(signal.reason));
-        const later = told && !recent.delete(id);
-        const entry: Waited = waited.get(id) ?? { waiters: [], delayMs: FIRST_DELAY_MS, dueAt: 0 };
-        const onAbort = (): void => {
-          entry.waiters = entry.waiters.filter((each) => each !== waiter);
-          if (entry.waiters.length === 0 && waited.get(id) === entry) waited.delete(id);
-          if (waited.size === 0) wake.abort();
-          reject(asError(signal?.reason));
-        };
-        const drain = (): void => signal?.removeEventListener('abort', onAbort);
-        const waiter: Waiter = {
-          resolve: (run) => (drain(), resolve(run)),
-          reject: (error) => (drain(), reject(error)),
-        };
-        signal?.addEventListener('abort', onAbort);
-        entry.waiters = [...entry.waiters, waiter];
-        entry.delayMs = FIRST_DELAY_MS;
-        entry.dueAt = clock.monotonic() + (later ? FIRST_DELAY_MS : 0);
-        waited.set(id, entry);
-        // Usually somebody waits already for something that is due before.
-        if (entry.dueAt < lookAt) wake.abort();
-        if (looking) return;
-        looking = true;
-        void look().finally(() => {
-          looking = false;
-        });
-      }),
-    waitsFor: (id) => waited.has(id),
-    tell,
-    note(id) {
-      recent.add(id);
-      if (recent.size <= MOST_RECENT) return;
-      for (const oldest of recent) {
-        recent.delete(oldest);
-        break;
+  #leave(id: string, waiter: Waiter): void {
+    const entry = this.#waited.get(id);
+    if (entry === undefined) return;
+    entry.waiters = entry.waiters.filter((each) => each !== waiter);
+    if (entry.waiters.length === 0) this.#waited.delete(id);
+    if (this.#waited.size === 0) this.#wake.abort();
+  }
+
+  #settle(id: string, by: (waiter: Waiter) => void): void {
+    const waiters = this.#waited.get(id)?.waiters ?? [];
+    this.#waited.delete(id);
+    for (const waiter of waiters) by(waiter);
+  }
+
+  async #look(): Promise<void> {
+    // Whoever else begins to wait in this turn is asked for in the same query.
+    await Promise.resolve();
+    while (this.#waited.size > 0) await this.#lookOnce();
+    // At once: whoever begins to wait from now on has to begin a look.
+    this.#looking = false;
+  }
+
+  async #lookOnce(): Promise<void> {
+    // One by one: a hundred thousand arguments are too many for one call.
+    let dueAt = Infinity;
+    for (const each of this.#waited.values()) dueAt = Math.min(dueAt, each.dueAt);
+    const leftMs = dueAt - this.#clock.monotonic();
+    if (leftMs <= 0) return this.#askForDue();
+    this.#wake = new AbortController();
+    this.#lookAt = dueAt;
+    await sleep(this.#clock, leftMs, this.#wake.signal);
+    this.#lookAt = -Infinity;
+  }
+
+  /** One query for all that are due now. Each is due again later and later. */
+  async #askForDue(): Promise<void> {
+    const now = this.#clock.monotonic();
+    const due = this.#waited
+      .entries()
+      .filter(([, each]) => each.dueAt <= now)
+      .slice(0, MOST_IDS);
+    await this.#ask(due.flatMap(([id]) => (this.#here?.(id) === true ? [] : [id])));
+    for (const [, each] of due) {
+      each.dueAt = this.#clock.monotonic() + each.delayMs;
+      each.delayMs = Math.min(each.delayMs * GROWTH, LONGEST_DELAY_MS);
+    }
+  }
+
+  async #ask(ids: readonly string[]): Promise<void> {
+    try {
+      const found = new Map(ids.length === 0 ? [] : (await this.#store.read(ids)).map((run) => [run.id, run]));
+      for (const id of ids) {
+        const run = found.get(id);
+        if (run === undefined) this.#settle(id, ({ reject }) => reject(notFound(id)));
+        else this.tell(run);
       }
-    },
-  };
+    } catch (error) {
+      // A database that is away comes back; whoever does not want to wait for that gives a timeout.
+      if (!passesByItself(error)) for (const id of ids) this.#settle(id, ({ reject }) => reject(asError(error)));
+    }
+  }
 }
 
 export function notFound(id: string): HoldfastError {

@@ -4,10 +4,10 @@
  */
 import { nextDue } from '../decide/due.ts';
 import type { Run } from '../run/run.ts';
-import { createTimers } from '../run/timer-heap.ts';
+import { Timers } from '../run/timer-heap.ts';
 
 export class RunTimers {
-  readonly #timers = createTimers<Run>();
+  readonly #timers = new Timers<Run>();
 
   get next(): number {
     return this.#timers.next;

@@ -15,7 +15,7 @@ import { Engine } from '../engine/engine.ts';
 import type { Run } from '../run/run.ts';
 import type { SagaVersion, WorkerStore } from '../store/store.ts';
 import type { LeaseKeeper } from './lease-keeper.ts';
-import { Lease, leaseOver } from './lease.ts';
+import { WorkerLease, leaseOver } from './worker-lease.ts';
 import { createOrphanWatch, type OrphanWatch } from './orphans.ts';
 import { RunCapacity } from './run-capacity.ts';
 import { sagaFingerprint } from './saga-fingerprint.ts';
@@ -50,7 +50,7 @@ export interface LeaseSessionOptions {
 export async function openLeaseSession(options: LeaseSessionOptions): Promise<LeaseSession> {
   const { registry, name, settings } = options;
   const codes = Object.fromEntries(registry.all.map((saga) => [offerOf(saga), sagaFingerprint(saga)]));
-  const lease = new Lease(options);
+  const lease = new WorkerLease(options);
   await lease.register({ name, sagas: versionsOf(registry), codes, maxBytes: settings.maxBytes, limits: settings });
   options.keeper?.keep(lease.id);
   return new LeaseSession(options, lease, codes);
@@ -59,13 +59,13 @@ export async function openLeaseSession(options: LeaseSessionOptions): Promise<Le
 export class LeaseSession {
   readonly engine: Engine;
   readonly #options: LeaseSessionOptions;
-  readonly #lease: Lease;
+  readonly #lease: WorkerLease;
   readonly #capacity: RunCapacity;
   readonly #orphans: OrphanWatch;
   readonly #sagas: readonly SagaVersion[];
   #over = false;
 
-  constructor(options: LeaseSessionOptions, lease: Lease, codes: Readonly<Record<string, string>>) {
+  constructor(options: LeaseSessionOptions, lease: WorkerLease, codes: Readonly<Record<string, string>>) {
     this.#options = options;
     this.#lease = lease;
     this.#sagas = versionsOf(options.registry);

@@ -16,7 +16,7 @@ import { turn } from '../../saga/replay/turn.ts';
 import { canCompensate } from '../../saga/definition/steps.ts';
 import type { TestEffect } from './effects-log.ts';
 import type { MemoryRun } from './memory-saga-store.ts';
-import type { MemoryMessage } from './memory-tables.ts';
+import type { MemoryMessage } from './memory-rows.ts';
 
 export interface CheckedRun {
   readonly saga: AnySaga;

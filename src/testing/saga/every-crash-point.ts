@@ -9,15 +9,10 @@ import type { JournalEvent, JournalRow, RunStatus } from '../../saga/journal/eve
 import { checkRun } from './check-run.ts';
 import type { TestEffect } from './effects-log.ts';
 import type { Failure } from './fail-plan.ts';
-import {
-  createSagaTest,
-  KIT_OPTIONS,
-  type SagaTest,
-  type SagaTestInside,
-  type SagaTestOptions,
-  type TestRun,
-} from './saga-test.ts';
-import type { PassedPoint } from './test-worker.ts';
+import type { MemoryRun } from './memory-saga-store.ts';
+import { createSagaTest, type SagaTest, type SagaTestInside, type TestRun } from './saga-test.ts';
+import { KIT_OPTIONS, type SagaTestOptions } from './saga-test-options.ts';
+import type { PassedPoint } from './crash-plan.ts';
 
 export interface CrashPointOptions<S extends AnySaga = AnySaga, Tx = unknown> extends Omit<
   SagaTestOptions<Tx>,
@@ -107,7 +102,9 @@ export async function everyCrashPoint<S extends AnySaga, Tx = unknown>(
       );
       await test.settle();
       crashes += test.crashes;
-      await judge(test, journals, where, check, options.allowStuck === true, statuses);
+      const ended = await endedRun(test, journals, options.allowStuck === true);
+      statuses[ended.status] = (statuses[ended.status] ?? 0) + 1;
+      await check(tryOf<S>(test, ended, where));
     } catch (error) {
       throw told(error, where, test);
     }
@@ -124,14 +121,12 @@ export async function everyCrashPoint<S extends AnySaga, Tx = unknown>(
   return { points: points.length, tries, crashes, statuses };
 }
 
-async function judge<S extends AnySaga>(
+/** The run, once it ended as it must, and its children too. Rejects with all that is wrong. */
+async function endedRun(
   test: SagaTestInside,
   journals: readonly (readonly JournalRow[])[],
-  where: string | null,
-  check: (ended: CrashTry<S>) => void | Promise<void>,
   allowStuck: boolean,
-  statuses: Partial<Record<RunStatus, number>>,
-): Promise<void> {
+): Promise<MemoryRun> {
   const wrong: string[] = [];
   for (const run of test.store.snapshot().runs) {
     const saga = test.scripted.find(({ name, version }) => name === run.saga && version === run.version);
@@ -144,11 +139,14 @@ async function judge<S extends AnySaga>(
   if (wrong.length > 0) throw new Error(`${wrong.join('; ')}.`);
   const run = test.store.snapshot().runs.find(({ id }) => id === RUN_ID);
   if (run === undefined) throw new Error('the run is gone.');
-  statuses[run.status] = (statuses[run.status] ?? 0) + 1;
+  return run;
+}
+
+function tryOf<S extends AnySaga>(test: SagaTestInside, run: MemoryRun, point: string | null): CrashTry<S> {
   const { status, error } = run;
   const result = run.result as SagaResult<S> | null;
   const history = run.journal.flatMap(({ events }) => events);
-  await check({ status, result, error, history, effects: test.effects, story: test.story, point: where, test });
+  return { status, result, error, history, effects: test.effects, story: test.story, point, test };
 }
 
 function kitOptions<Tx>(saga: AnySaga, options: CrashPointOptions<never, Tx>): SagaTestOptions<Tx> {

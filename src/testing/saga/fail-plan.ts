@@ -29,13 +29,13 @@ interface Rule extends Planned {
   left: number;
 }
 
-export type Part = 'run' | 'compensation';
+export type StepPart = 'run' | 'compensation';
 
 export interface FailPlan {
   /** @param name of a step, or `saga.step` */
-  add(name: string, part: Part, failure: Failure, options?: FailOptions): void;
+  add(name: string, part: StepPart, failure: Failure, options?: FailOptions): void;
   /** What becomes of the attempt that begins now; null: nothing is planned for it. */
-  take(saga: string, step: string, part: Part): Planned | null;
+  take(saga: string, step: string, part: StepPart): Planned | null;
 }
 
 export function createFailPlan(sagas: readonly AnySaga[]): FailPlan {

@@ -5,44 +5,20 @@
 import { HoldfastError } from '../../errors.ts';
 import { parseDuration, type Duration } from '../../runtime/duration.ts';
 import { refuseUnknownOptions } from '../../runtime/options.ts';
-import { createSagasOn, type HandleOf, type Sagas } from '../../saga/client/client.ts';
-import { createRegistry, type AnySaga, type SagaInput, type SagaResult } from '../../saga/definition/definition.ts';
-import { MOVES, type JournalEvent, type RunStatus } from '../../saga/journal/events.ts';
+import type { HandleOf, Sagas } from '../../saga/client/client.ts';
+import type { AnySaga, SagaInput, SagaResult } from '../../saga/definition/definition.ts';
+import type { JournalEvent } from '../../saga/journal/events.ts';
 import type { StartOptions } from '../../saga/client/start-request.ts';
 import type { RunView } from '../../saga/store/store.ts';
-import { createManualClock, type ManualClock } from '../manual-clock.ts';
-import { createEffectsLog, type TestCall, type TestEffect } from './effects-log.ts';
-import { createFailPlan, type FailOptions, type Failure } from './fail-plan.ts';
-import { createMemorySagaStore, type MemorySagaStore, type TestStore } from './memory-saga-store.ts';
-import type { MemoryMessage } from './memory-tables.ts';
+import type { ManualClock } from '../manual-clock.ts';
+import type { TestCall, TestEffect } from './effects-log.ts';
+import type { FailOptions, Failure } from './fail-plan.ts';
+import type { MemorySagaStore, TestStore } from './memory-saga-store.ts';
 import type { MemoryTx } from './memory-transactions.ts';
-import type { Responder } from './respond.ts';
-import { createScriptedParticipants } from './scripted-participants.ts';
-import { scriptSagas, type StagedTx, type StepScript, type CompensationScript } from './step-scripts.ts';
-import { createTestWorker, type PassedPoint, type TestWorker } from './test-worker.ts';
-
-export interface SagaTestOptions<Tx = unknown> {
-  /** Those under test, and their children. */
-  readonly sagas: readonly AnySaga[];
-  /** One for each command: `respond(ReserveStock, (command) => ({ … }))`. Compensations that are not named are done. */
-  readonly participants?: readonly Responder[] | undefined;
-  /** Stand for the `run` of local steps and transactions, by the step's name or by `saga.step`. */
-  readonly steps?: Readonly<Record<string, StepScript<Tx>>> | undefined;
-  /** Stand for their `compensate`. */
-  readonly compensations?: Readonly<Record<string, CompensationScript<Tx>>> | undefined;
-  /** Makes the `tx` of transaction steps, one for each attempt. */
-  readonly transaction?: (() => Tx) | undefined;
-  /** Told how each ended, within the commit itself: make its effects here, or forget them. */
-  readonly endTransaction?: ((tx: Tx, outcome: 'commit' | 'rollback') => void) | undefined;
-  /** After a crash the next worker takes over within this time; default '15s'. */
-  readonly lease?: Duration | undefined;
-  /** In [0, 1), for the jitter of retries; default: always 0.5. */
-  readonly random?: (() => number) | undefined;
-  /** Where the clock begins; default 2026-01-01T00:00:00Z. */
-  readonly startAt?: Date | undefined;
-  /** How long, in real time, the test waits for what the clock has no say in; default '2s'. */
-  readonly settleWithin?: Duration | undefined;
-}
+import { KIT_OPTIONS, type SagaTestOptions } from './saga-test-options.ts';
+import type { PassedPoint } from './crash-plan.ts';
+import type { TestWorker } from './test-worker.ts';
+import { createTestWorld, type TestWorld } from './test-world.ts';
 
 /** A run under test. What it asks for settles before it resolves. */
 export interface TestRun<S extends AnySaga> extends HandleOf<S, MemoryTx> {
@@ -110,20 +86,6 @@ export interface SagaTestInside extends SagaTest {
   readonly scripted: readonly AnySaga[];
 }
 
-/** All options but the sagas. */
-export const KIT_OPTIONS: readonly string[] = [
-  'participants',
-  'steps',
-  'compensations',
-  'transaction',
-  'endTransaction',
-  'lease',
-  'random',
-  'startAt',
-  'settleWithin',
-];
-const ANY_STATUS = Object.keys(MOVES) as RunStatus[];
-
 /**
  * Nothing runs before the first `start`; nothing has to be closed.
  * @throws HoldfastError HF_CONFIG, HF_OPTION_UNKNOWN, HF_DURATION, HF_SAGA_DEFINITION
@@ -135,110 +97,9 @@ export function testSagas<Tx = unknown>(options: SagaTestOptions<Tx>): SagaTest 
 
 /** @param onCrash told at the moment of each */
 export function createSagaTest<Tx>(options: SagaTestOptions<Tx>, onCrash: (point: string) => void): SagaTestInside {
-  const { participants = [], steps = {}, compensations = {} } = options;
-  createRegistry(options.sagas, 'testSagas');
-  const clock = createManualClock(options.startAt);
-  const held = new Map<string, MemoryMessage[]>();
-  const arrived: MemoryMessage[] = [];
-  const faults: unknown[] = [];
-  const outside = new Set<Promise<unknown>>();
-  let sleepers = 0;
-
-  const log = createEffectsLog(() => worker.note());
-  const plan = createFailPlan(options.sagas);
-  const scripted = scriptSagas<Tx>(options.sagas, { steps, compensations }, log, plan);
-  const registry = createRegistry(scripted, 'testSagas');
-  const store = createMemorySagaStore({
-    clock,
-    transaction: (): StagedTx => ({
-      tx: options.transaction === undefined ? noTx() : options.transaction(),
-      effects: [],
-    }),
-    endTransaction(staged, outcome) {
-      const { tx, effects } = staged as StagedTx;
-      if (options.transaction !== undefined) options.endTransaction?.(tx as Tx, outcome);
-      if (outcome === 'commit') for (const effect of effects) log.note(effect);
-    },
-    onMessage(message) {
-      (held.get(message.topic) ?? arrived).push(message);
-      worker.note();
-    },
-  });
-  const sleep = async (delayMs: number): Promise<void> => {
-    sleepers += 1;
-    await clock.sleep(delayMs);
-    sleepers -= 1;
-    worker.note();
-  };
-  const responders = createScriptedParticipants({
-    sagas: options.sagas,
-    responders: participants,
-    log,
-    plan,
-    sagaOf: (runId) => store.views.find(({ id }) => id === runId)?.saga,
-    post: async (runId, body) => void (await store.postRunMessage(null, runId, body, ANY_STATUS)),
-    sleep: (delayMs) => clock.sleep(delayMs).then(() => worker.note()),
-  });
-
-  const worker = createTestWorker({
-    clock,
-    store,
-    registry,
-    leaseMs: parseDuration(options.lease ?? '15s', 'testSagas: lease'),
-    random: options.random ?? (() => 0.5),
-    settleWithinMs: parseDuration(options.settleWithin ?? '2s', 'testSagas: settleWithin'),
-    pump() {
-      for (const message of arrived.splice(0)) {
-        const work: Promise<unknown> = responders
-          .receive(message)
-          .catch((error: unknown) => faults.push(error))
-          .finally(() => (outside.delete(work), worker.note()));
-        outside.add(work);
-      }
-    },
-    // Those that sleep by the clock of the test are no reason to wait.
-    busy: () => {
-      const names = [...log.underWay].map(
-        ({ saga, call, of }) => `${of === 'run' ? '' : 'compensation of '}${call} of ${saga}`,
-      );
-      return names.length <= sleepers ? [] : names;
-    },
-    onCrash,
-  });
-
-  let started: Promise<void> | null = null;
-  const settle = async (): Promise<void> => {
-    started ??= worker.start();
-    await started;
-    await worker.settle();
-    if (faults.length > 0) throw faults.shift();
-  };
-  const { sagas } = createSagasOn<MemoryTx>(store, { registry, clock, where: 'testSagas' });
-  const isOver = ({ status }: Pick<RunView, 'status'>): boolean =>
-    ['completed', 'compensated', 'stuck'].includes(status);
-
-  function testRun<S extends AnySaga>(handle: HandleOf<S, MemoryTx>): TestRun<S> {
-    const own: Omit<TestRun<S>, 'signal'> & { signal(...given: readonly unknown[]): Promise<void> } = {
-      ...handle,
-      async result() {
-        await settle();
-        const run = await handle.status();
-        if (isOver(run)) return handle.result();
-        throw notOver([run]);
-      },
-      async signal(...given) {
-        await (handle.signal as (...all: readonly unknown[]) => Promise<void>)(...given);
-        await settle();
-      },
-      async cancel(cancelOptions) {
-        const answer = await handle.cancel(cancelOptions);
-        await settle();
-        return answer;
-      },
-      history: async () => (await store.journal(handle.id)).flatMap(({ events }) => events),
-    };
-    return own as TestRun<S>;
-  }
+  const world = createTestWorld(options, onCrash);
+  const { clock, store, sagas, log, plan, worker, delivery, scripted } = world;
+  const settle = (): Promise<void> => world.settle();
 
   return {
     clock,
@@ -247,7 +108,7 @@ export function createSagaTest<Tx>(options: SagaTestOptions<Tx>, onCrash: (point
     async start(saga, input, startOptions) {
       const handle = await sagas.start(saga, input, startOptions);
       await settle();
-      return testRun(handle);
+      return testRun(handle, world);
     },
     async advance(by) {
       const byMs = parseDuration(by, 'advance');
@@ -262,7 +123,7 @@ export function createSagaTest<Tx>(options: SagaTestOptions<Tx>, onCrash: (point
       await settle();
       if (!done) throw notOver(store.views.filter((run) => !isOver(run)));
     },
-    sleep: (duration) => sleep(parseDuration(duration, 'sleep')),
+    sleep: (duration) => world.sleep(parseDuration(duration, 'sleep')),
     failStep: (name, failure, failOptions) => plan.add(name, 'run', failure, failOptions),
     failCompensation: (name, failure, failOptions) => plan.add(name, 'compensation', failure, failOptions),
     crashAt(point, { occurrence = 1 } = {}) {
@@ -281,11 +142,9 @@ export function createSagaTest<Tx>(options: SagaTestOptions<Tx>, onCrash: (point
       await settle();
     },
     hold(topic) {
-      const kept: MemoryMessage[] = held.get(topic) ?? [];
-      held.set(topic, kept);
+      const letGo = delivery.hold(topic);
       return async () => {
-        held.delete(topic);
-        arrived.push(...kept.splice(0));
+        letGo();
         await settle();
       };
     },
@@ -299,13 +158,7 @@ export function createSagaTest<Tx>(options: SagaTestOptions<Tx>, onCrash: (point
       return log.effects.map(({ name }) => name);
     },
     get messages() {
-      return store.messages.map(({ id, topic, key, payload, headers }) => ({
-        id,
-        topic,
-        key,
-        payload,
-        runId: (headers['correlationid'] as string | undefined) ?? null,
-      }));
+      return messagesOf(store);
     },
     points: worker.points,
     get crashes() {
@@ -316,28 +169,46 @@ export function createSagaTest<Tx>(options: SagaTestOptions<Tx>, onCrash: (point
   };
 }
 
+function testRun<S extends AnySaga>(handle: HandleOf<S, MemoryTx>, { store, settle }: TestWorld): TestRun<S> {
+  const own: Omit<TestRun<S>, 'signal'> & { signal(...given: readonly unknown[]): Promise<void> } = {
+    ...handle,
+    async result() {
+      await settle();
+      const run = await handle.status();
+      if (isOver(run)) return handle.result();
+      throw notOver([run]);
+    },
+    async signal(...given) {
+      await (handle.signal as (...all: readonly unknown[]) => Promise<void>)(...given);
+      await settle();
+    },
+    async cancel(cancelOptions) {
+      const answer = await handle.cancel(cancelOptions);
+      await settle();
+      return answer;
+    },
+    history: async () => (await store.journal(handle.id)).flatMap(({ events }) => events),
+  };
+  return own as TestRun<S>;
+}
+
+function messagesOf(store: MemorySagaStore): readonly TestMessage[] {
+  return store.messages.map(({ id, topic, key, payload, headers }) => ({
+    id,
+    topic,
+    key,
+    payload,
+    runId: (headers['correlationid'] as string | undefined) ?? null,
+  }));
+}
+
+function isOver({ status }: Pick<RunView, 'status'>): boolean {
+  return ['completed', 'compensated', 'stuck'].includes(status);
+}
+
 function notOver(runs: readonly RunView[]): HoldfastError {
   const named = runs.map(({ id, saga, status }) => `run ${id} of ${saga} is ${status}`).join('; ');
   return new HoldfastError('HF_RESULT_TIMEOUT', `Not all has ended: ${named}.`, {
     advice: 'Move the clock with test.advance(), or send the signal that is waited for.',
   });
-}
-
-/** Says what is missing as soon as a transaction step touches its `tx`. */
-function noTx(): unknown {
-  return new Proxy(
-    {},
-    {
-      get(_, name) {
-        if (name === 'then' || typeof name === 'symbol') return undefined;
-        throw new HoldfastError(
-          'HF_TX_UNSUPPORTED',
-          `A transaction step used tx.${name}, but the test has no database.`,
-          {
-            advice: 'Replace the step by `steps`, or give `transaction: () => …` a stand-in.',
-          },
-        );
-      },
-    },
-  );
 }

@@ -13,7 +13,7 @@ import type { RunMessageBody } from '../../saga/store/store.ts';
 import { readSagaCall, type SagaCall } from '../../saga/protocol/wire.ts';
 import type { EffectsLog } from './effects-log.ts';
 import type { FailPlan, Planned } from './fail-plan.ts';
-import type { MemoryMessage } from './memory-tables.ts';
+import type { MemoryMessage } from './memory-rows.ts';
 import { scriptedAnswer, type Responder } from './respond.ts';
 
 export interface ScriptedParticipantsOptions {
@@ -25,11 +25,6 @@ export interface ScriptedParticipantsOptions {
   readonly sagaOf: (runId: string) => string | undefined;
   readonly post: (runId: string, body: RunMessageBody) => Promise<void>;
   readonly sleep: (delayMs: number) => Promise<void>;
-}
-
-export interface ScriptedParticipants {
-  /** Handles a message; resolves when its answer is on its way. Rejects with mistakes of the test. */
-  receive(message: MemoryMessage): Promise<void>;
 }
 
 /** What a saga declares of a command. */
@@ -46,76 +41,80 @@ interface Scripted {
 }
 
 /** @throws HoldfastError HF_CONFIG for a command that nobody answers, and for a script that no saga asks for */
-export function createScriptedParticipants(options: ScriptedParticipantsOptions): ScriptedParticipants {
-  const { sagas, log, plan, sagaOf, post, sleep } = options;
-  const declared = declaredCommands(sagas);
-  const responders = checkResponders(options.responders, declared);
-  const records = new Map<string, CallRow>();
-  const attempts = new Map<string, number>();
-  const queues = new Map<string, Promise<void>>();
+export class ScriptedParticipants {
+  readonly #options: ScriptedParticipantsOptions;
+  readonly #declared: ReturnType<typeof declaredCommands>;
+  readonly #responders: ReturnType<typeof checkResponders>;
+  readonly #records = new Map<string, CallRow>();
+  readonly #attempts = new Map<string, number>();
+  readonly #queues = new Map<string, Promise<void>>();
 
-  async function receive(message: MemoryMessage): Promise<void> {
+  constructor(options: ScriptedParticipantsOptions) {
+    this.#options = options;
+    this.#declared = declaredCommands(options.sagas);
+    this.#responders = checkResponders(options.responders, this.#declared);
+  }
+
+  /** Handles a message; resolves when its answer is on its way. Rejects with mistakes of the test. */
+  async receive(message: MemoryMessage): Promise<void> {
     const attributes = message.headers as { readonly headers?: Readonly<Record<string, string>> };
     const call = readSagaCall(attributes.headers ?? {});
     if (call === null) return;
     // One after the other for each call, as the lock on its record has it.
     const key = `${call.runId}:${call.call}`;
-    const work = (queues.get(key) ?? Promise.resolve()).then(() => handle(message, call, key));
-    queues.set(
+    const work = (this.#queues.get(key) ?? Promise.resolve()).then(() => this.#handle(message, call, key));
+    this.#queues.set(
       key,
       work.catch(() => {}),
     );
     await work;
   }
 
-  async function handle(message: MemoryMessage, call: SagaCall, key: string): Promise<void> {
-    const row = records.get(key) ?? null;
+  async #handle(message: MemoryMessage, call: SagaCall, key: string): Promise<void> {
+    const row = this.#records.get(key) ?? null;
     if (call.role === 'command') {
-      if (row !== null) return reply(call, { answer: decideRepeated(row, message.topic), replies: 1, delayMs: 0 });
-      const scripted = await runScript(message, call, 'run');
+      if (row !== null)
+        return this.#reply(call, { answer: decideRepeated(row, message.topic), replies: 1, delayMs: 0 });
+      const scripted = await this.#runScript(message, call, 'run');
       if (scripted === null) return;
       const { topic, payload } = message;
       const { answer } = scripted;
-      const version = responders.get(topic)?.type.version ?? 1;
-      records.set(key, {
+      const version = this.#responders.get(topic)?.type.version ?? 1;
+      this.#records.set(key, {
         state: answer.outcome,
         command: { topic, version, text: JSON.stringify(payload) },
         reply: answer,
       });
-      return reply(call, scripted);
+      return this.#reply(call, scripted);
     }
-    const compensated = [...declared].find(([, { compensatedBy }]) => compensatedBy === message.topic)?.[0] ?? '';
+    const compensated = [...this.#declared].find(([, { compensatedBy }]) => compensatedBy === message.topic)?.[0] ?? '';
     const decision = decideCompensation(row, compensated, call.outcome ?? 'unknown');
-    if (decision.do === 'answer') return reply(call, { answer: decision.answer, replies: 1, delayMs: 0 });
+    if (decision.do === 'answer') return this.#reply(call, { answer: decision.answer, replies: 1, delayMs: 0 });
     if (decision.do === 'write tombstone') {
-      records.set(key, { state: 'tombstone', command: null, reply: null });
-      return reply(call, { answer: DONE, replies: 1, delayMs: 0 });
+      this.#records.set(key, { state: 'tombstone', command: null, reply: null });
+      return this.#reply(call, { answer: DONE, replies: 1, delayMs: 0 });
     }
-    const scripted = await runScript(message, call, 'compensation');
+    const scripted = await this.#runScript(message, call, 'compensation');
     if (scripted === null) return;
     if (scripted.answer.outcome === 'done')
-      records.set(key, { command: null, reply: null, ...row, state: 'compensated' });
-    return reply(call, scripted);
+      this.#records.set(key, { command: null, reply: null, ...row, state: 'compensated' });
+    return this.#reply(call, scripted);
   }
 
   /** Null: nothing has happened, and nobody answers. */
-  async function runScript(
-    message: MemoryMessage,
-    call: SagaCall,
-    of: 'run' | 'compensation',
-  ): Promise<Scripted | null> {
+  async #runScript(message: MemoryMessage, call: SagaCall, of: 'run' | 'compensation'): Promise<Scripted | null> {
     const { runId } = call;
-    const saga = sagaOf(runId) ?? '';
+    const saga = this.#options.sagaOf(runId) ?? '';
     const step = call.call.split(':')[0] ?? '';
     const idempotencyKey = `${runId}:${call.call}${of === 'compensation' ? ':undo' : ''}`;
-    const attempt = (attempts.get(idempotencyKey) ?? 0) + 1;
-    attempts.set(idempotencyKey, attempt);
+    const attempt = (this.#attempts.get(idempotencyKey) ?? 0) + 1;
+    this.#attempts.set(idempotencyKey, attempt);
     const about = { runId, saga, step, call: call.call, kind: 'command', idempotencyKey } as const;
-    const open = log.begin({ ...about, of, attempt, input: message.payload });
-    const planned = plan.take(saga, step, of);
+    const open = this.#options.log.begin({ ...about, of, attempt, input: message.payload });
+    const planned = this.#options.plan.take(saga, step, of);
     const context = { attempt, runId, call: call.call, idempotencyKey };
     const scripted = await (
-      planned?.after === false ? Promise.resolve(failed(planned)) : script(message, context, of)
+      planned?.after === false ? Promise.resolve(failed(planned)) : this.#script(message, context, of)
     ).catch((error: unknown) => {
       open.end('failed', error);
       throw error;
@@ -125,22 +124,22 @@ export function createScriptedParticipants(options: ScriptedParticipantsOptions)
       return null;
     }
     const done = scripted.answer.outcome === 'done';
-    if (done) log.note({ ...about, what: of === 'run' ? 'done' : 'compensated' });
+    if (done) this.#options.log.note({ ...about, what: of === 'run' ? 'done' : 'compensated' });
     open.end(done ? 'done' : 'failed', done ? undefined : scripted.answer);
     return planned?.after === true ? { ...scripted, replies: 0 } : scripted;
   }
 
-  async function script(
+  async #script(
     message: MemoryMessage,
     context: Parameters<Responder['script']>[1],
     of: 'run' | 'compensation',
   ): Promise<Scripted | null> {
-    const responder = responders.get(message.topic);
+    const responder = this.#responders.get(message.topic);
     // Compensations that a test has nothing to say about are done.
     if (responder === undefined) return { answer: DONE, replies: 1, delayMs: 0 };
     const { version } = responder.type;
     const command = await decodePayload(responder.type, { id: message.id, version, data: message.payload });
-    const replyType = of === 'run' ? (declared.get(message.topic)?.step.reply ?? null) : null;
+    const replyType = of === 'run' ? (this.#declared.get(message.topic)?.step.reply ?? null) : null;
     let value: unknown;
     try {
       value = await responder.script(command, context);
@@ -151,18 +150,16 @@ export function createScriptedParticipants(options: ScriptedParticipantsOptions)
     return resolveAnswer(value, replyType);
   }
 
-  async function reply(call: SagaCall, { answer, replies, delayMs }: Scripted): Promise<void> {
+  async #reply(call: SagaCall, { answer, replies, delayMs }: Scripted): Promise<void> {
     const body = { kind: 'reply', call: call.call, to: call.role, ...answer } as RunMessageBody;
     if (delayMs > 0) {
-      void sleep(delayMs).then(async () => {
-        for (let n = 0; n < replies; n += 1) await post(call.runId, body);
+      void this.#options.sleep(delayMs).then(async () => {
+        for (let n = 0; n < replies; n += 1) await this.#options.post(call.runId, body);
       });
       return;
     }
-    for (let n = 0; n < replies; n += 1) await post(call.runId, body);
+    for (let n = 0; n < replies; n += 1) await this.#options.post(call.runId, body);
   }
-
-  return { receive };
 }
 
 function isRefusal(error: unknown): boolean {

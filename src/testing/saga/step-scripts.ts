@@ -6,7 +6,7 @@ import { HoldfastError } from '../../errors.ts';
 import type { AnySaga, Steps } from '../../saga/definition/definition.ts';
 import type { StepContext, StepDefinition, CompensatedCall } from '../../saga/definition/steps.ts';
 import type { EffectOf, EffectsLog } from './effects-log.ts';
-import { findSteps, type FailPlan, type Part, type Planned } from './fail-plan.ts';
+import { findSteps, type FailPlan, type StepPart, type Planned } from './fail-plan.ts';
 
 /** What a step of a test is given: `tx` is that of the `transaction` option, in transaction steps. */
 export interface ScriptContext<Tx> extends StepContext {
@@ -32,6 +32,13 @@ export interface StagedTx {
   readonly effects: EffectOf[];
 }
 
+interface Noted {
+  readonly saga: string;
+  readonly step: string;
+  readonly kind: 'step' | 'transaction';
+  readonly part: StepPart;
+}
+
 type Run = (input: unknown, context: ScriptContext<unknown>) => unknown;
 
 export function scriptSagas<Tx>(
@@ -47,7 +54,7 @@ export function scriptSagas<Tx>(
     'compensations',
   );
 
-  function noted(saga: string, name: string, kind: 'step' | 'transaction', part: Part, run: Run) {
+  function noted({ saga, step: name, kind, part }: Noted, run: Run) {
     return async (input: unknown, context: StepContext & { readonly tx?: unknown }): Promise<unknown> => {
       const { runId, attempt, idempotencyKey } = context;
       const call = callOf(context);
@@ -77,10 +84,11 @@ export function scriptSagas<Tx>(
   function scripted(saga: string, name: string, step: StepDefinition): StepDefinition {
     if (step.kind !== 'step' && step.kind !== 'transaction') return step;
     const own = step as unknown as { readonly run: Run; readonly compensate: Run | null };
+    const about = { saga, step: name, kind: step.kind };
     const compensate = compensation.get(`${saga}.${name}`) ?? own.compensate;
     const parts = {
-      run: noted(saga, name, step.kind, 'run', steps.get(`${saga}.${name}`) ?? own.run),
-      compensate: compensate === null ? null : noted(saga, name, step.kind, 'compensation', compensate),
+      run: noted({ ...about, part: 'run' }, steps.get(`${saga}.${name}`) ?? own.run),
+      compensate: compensate === null ? null : noted({ ...about, part: 'compensation' }, compensate),
     };
     return { ...step, ...parts };
   }

@@ -11,18 +11,12 @@ import { noopMetrics } from '../../runtime/metrics.ts';
 import type { Registry } from '../../saga/definition/definition.ts';
 import { DEFAULT_JOURNAL_LIMITS } from '../../saga/journal/growth.ts';
 import { DEFAULT_REPLY_TOPIC } from '../../saga/protocol/wire.ts';
-import { createWorkerCore } from '../../saga/worker/worker-core.ts';
+import type { WorkerStore } from '../../saga/store/store.ts';
+import { createWorkerCore, type WorkerOn } from '../../saga/worker/worker-core.ts';
 import type { ManualClock } from '../manual-clock.ts';
+import { CrashPlan, type PassedPoint } from './crash-plan.ts';
 import type { MemoryTx } from './memory-transactions.ts';
 import type { MemorySagaStore } from './memory-saga-store.ts';
-
-/** An I/O point that a worker has passed. */
-export interface PassedPoint {
-  /** As in SAGA_CRASH_POINTS, with `:before` or `:after`. */
-  readonly point: string;
-  /** From 1 on, counted for each point over the whole test. */
-  readonly occurrence: number;
-}
 
 export interface TestWorkerOptions {
   readonly clock: ManualClock;
@@ -72,152 +66,185 @@ const MOST_ROUNDS = 100_000;
 const LEASE_MS = 400 * 365 * 86_400_000;
 
 export function createTestWorker(options: TestWorkerOptions): TestWorker {
-  const { clock, store, registry } = options;
-  const counts = new Map<string, number>();
-  const points: PassedPoint[] = [];
-  const plans = new Set<(passed: PassedPoint) => boolean>();
-  const dead = new Set<string>();
-  const faults: unknown[] = [];
-  let dieNow = false;
-  let crashes = 0;
-  let happened = 0;
-  let found = 0;
-  const note = (): void => void (happened += 1);
-  store.onChange(note);
+  return new MemoryTestWorker(options);
+}
 
-  const core = createWorkerCore<MemoryTx>({
-    store: {
-      ...store,
-      async claim(...given) {
-        const claimed = await store.claim(...given);
-        found = claimed.length;
-        return claimed;
-      },
-      async collect(...given) {
-        const collected = await store.collect(...given);
-        found = collected.runMessages.length + collected.claimed.length;
-        return collected;
-      },
-    },
-    clientStore: store,
-    registry,
-    name: 'test',
-    leaseMs: LEASE_MS,
-    concurrency: 1_000,
-    mostWaiting: 1_000,
-    settings: { maxBytes: DEFAULT_MAX_BYTES, replyTo: DEFAULT_REPLY_TOPIC, ...DEFAULT_JOURNAL_LIMITS },
-    clock,
-    random: options.random,
-    log: faultLog(faults),
-    metrics: noopMetrics,
-    crashPoint: pass,
-    idlePollMs: Infinity,
-    setAsleep: async (asleep) => asleep,
-  });
-  store.onChange(() => core.wake());
+class MemoryTestWorker implements TestWorker {
+  readonly #options: TestWorkerOptions;
+  readonly #core: WorkerOn<MemoryTx>;
+  readonly #plan = new CrashPlan();
+  /** Ids of those that have died and whose lease is not over. */
+  readonly #dead = new Set<string>();
+  readonly #faults: unknown[] = [];
+  #happened = 0;
+  /** What the last look at the store found. */
+  #found = 0;
 
-  function pass(point: string): void {
-    // Looks at the store that find nothing are many, and nobody could tell a crash there from one before.
-    const look = point.startsWith('saga.collect') || point.startsWith('saga.claim');
-    if (look && !dieNow && (point.endsWith(':before') || found === 0)) return;
-    const occurrence = (counts.get(point) ?? 0) + 1;
-    const passed = { point, occurrence };
-    let planned = false;
-    if (!dieNow) {
-      counts.set(point, occurrence);
-      points.push(passed);
-      note();
-      for (const plan of plans) {
-        if (!plan(passed)) continue;
-        plans.delete(plan);
-        planned = true;
-      }
+  constructor(options: TestWorkerOptions) {
+    const { clock, store, registry } = options;
+    this.#options = options;
+    store.onChange(() => this.note());
+    this.#core = createWorkerCore<MemoryTx>({
+      store: this.#countingStore(),
+      clientStore: store,
+      registry,
+      name: 'test',
+      leaseMs: LEASE_MS,
+      concurrency: 1_000,
+      mostWaiting: 1_000,
+      settings: { maxBytes: DEFAULT_MAX_BYTES, replyTo: DEFAULT_REPLY_TOPIC, ...DEFAULT_JOURNAL_LIMITS },
+      clock,
+      random: options.random,
+      log: faultLog(this.#faults),
+      metrics: noopMetrics,
+      crashPoint: (point) => this.#pass(point),
+      idlePollMs: Infinity,
+      setAsleep: async (asleep) => asleep,
+    });
+    store.onChange(() => this.#core.wake());
+  }
+
+  get points(): readonly PassedPoint[] {
+    return this.#plan.points;
+  }
+
+  get crashes(): number {
+    return this.#plan.crashes;
+  }
+
+  get mourning(): boolean {
+    return this.#dead.size > 0;
+  }
+
+  planCrash(when: (passed: PassedPoint) => boolean): void {
+    this.#plan.add(when);
+  }
+
+  async crash(): Promise<void> {
+    this.#plan.setNow();
+    await this.#core.tick();
+  }
+
+  async expireDead(): Promise<void> {
+    for (const id of this.#dead) await this.#expire(id);
+  }
+
+  note(): void {
+    this.#happened += 1;
+  }
+
+  start(): Promise<void> {
+    return this.#core.start();
+  }
+
+  async settle(): Promise<void> {
+    const { busy, pump, settleWithinMs } = this.#options;
+    const beganAt = realNow();
+    const outside = new OutsideWait(this.#options.clock);
+    let quiet = 0;
+    for (let round = 0; quiet < QUIET_ROUNDS; round += 1) {
+      const before = this.#happened;
+      pump();
+      await this.#core.tick();
+      for (let n = 0; n < TURNS; n += 1) await new Promise((resolve) => setImmediate(resolve));
+      if (this.#faults.length > 0) throw this.#faults.shift();
+      const underWay = busy();
+      const nothing = this.#happened === before;
+      quiet = nothing && underWay.length === 0 ? quiet + 1 : 0;
+      outside.see(underWay.length > 0);
+      if (!nothing) continue;
+      if (round > MOST_ROUNDS || (underWay.length > 0 && realNow() - beganAt > settleWithinMs))
+        throw unsettled(underWay, settleWithinMs);
+      if (underWay.length > 0 && (await outside.wait())) this.note();
     }
-    if (!dieNow && !planned) return;
-    dieNow = false;
-    crashes += 1;
-    dead.add(core.id);
-    options.onCrash(point);
-    const id = core.id;
-    void clock.sleep(options.leaseMs).then(() => expire(id));
+  }
+
+  async advance(byMs: number): Promise<void> {
+    const { clock } = this.#options;
+    await this.settle();
+    const targetMs = clock.monotonic() + byMs;
+    while (clock.nextDueMs <= targetMs) await this.#jump(clock.nextDueMs);
+    await this.#jump(targetMs);
+  }
+
+  async advanceUntil(done: () => boolean, withinMs: number): Promise<boolean> {
+    const { clock } = this.#options;
+    await this.settle();
+    const lastMs = clock.monotonic() + withinMs;
+    while (!done()) {
+      if (clock.nextDueMs > lastMs) return false;
+      await this.#jump(clock.nextDueMs);
+    }
+    return true;
+  }
+
+  async #jump(toMs: number): Promise<void> {
+    const { clock } = this.#options;
+    if (toMs > clock.monotonic()) await clock.advance(toMs - clock.monotonic());
+    await this.settle();
+  }
+
+  #pass(point: string): void {
+    if (this.#plan.passesOver(point, this.#found) || !this.#plan.pass(point, () => this.note())) return;
+    const { id } = this.#core;
+    this.#dead.add(id);
+    this.#options.onCrash(point);
+    void this.#options.clock.sleep(this.#options.leaseMs).then(() => this.#expire(id));
     throw new Error(`The test has the worker die at ${point}.`);
   }
 
-  async function expire(id: string): Promise<void> {
-    if (!dead.delete(id)) return;
+  async #expire(id: string): Promise<void> {
+    const { store } = this.#options;
+    if (!this.#dead.delete(id)) return;
     await store.renew(id, 0).catch(() => undefined);
     await store.takeOver();
-    note();
+    this.note();
   }
 
-  async function settle(): Promise<void> {
-    const beganAt = realNow();
-    /** When something that takes real time was first seen under way, by both clocks. */
-    let since: { readonly real: number; readonly test: number } | null = null;
-    let quiet = 0;
-    for (let round = 0; quiet < QUIET_ROUNDS; round += 1) {
-      const before = happened;
-      options.pump();
-      await core.tick();
-      for (let n = 0; n < TURNS; n += 1) await new Promise((resolve) => setImmediate(resolve));
-      if (faults.length > 0) throw faults.shift();
-      const busy = options.busy();
-      quiet = happened === before && busy.length === 0 ? quiet + 1 : 0;
-      if (busy.length === 0) since = null;
-      else since ??= { real: realNow(), test: clock.monotonic() };
-      if (happened !== before) continue;
-      if (round > MOST_ROUNDS || (busy.length > 0 && realNow() - beganAt > options.settleWithinMs))
-        throw unsettled(busy, options.settleWithinMs);
-      if (since === null) continue;
-      // Something outside: its timers and sockets need real time. What is due before it has ended wins the race, as it would anywhere.
-      const dueMs = clock.nextDueMs;
-      if (dueMs <= since.test + (realNow() - since.real)) {
-        await clock.advance(Math.max(0, dueMs - clock.monotonic()));
-        note();
-      } else await new Promise((resolve) => setTimeout(resolve, 1));
+  #countingStore(): WorkerStore {
+    const { store } = this.#options;
+    return {
+      ...store,
+      claim: async (...given) => {
+        const claimed = await store.claim(...given);
+        this.#found = claimed.length;
+        return claimed;
+      },
+      collect: async (...given) => {
+        const collected = await store.collect(...given);
+        this.#found = collected.runMessages.length + collected.claimed.length;
+        return collected;
+      },
+    };
+  }
+}
+
+/** A wait for something outside, whose timers and sockets need real time. */
+class OutsideWait {
+  readonly #clock: ManualClock;
+  /** When it was first seen under way, by both clocks. */
+  #since: { readonly real: number; readonly test: number } | null = null;
+
+  constructor(clock: ManualClock) {
+    this.#clock = clock;
+  }
+
+  see(isUnderWay: boolean): void {
+    if (!isUnderWay) this.#since = null;
+    else this.#since ??= { real: realNow(), test: this.#clock.monotonic() };
+  }
+
+  /** Whether the clock of the test was moved: what is due before it has ended wins the race, as it would anywhere. */
+  async wait(): Promise<boolean> {
+    const { real, test } = this.#since ?? { real: realNow(), test: this.#clock.monotonic() };
+    const dueMs = this.#clock.nextDueMs;
+    if (dueMs > test + (realNow() - real)) {
+      await new Promise((resolve) => setTimeout(resolve, 1));
+      return false;
     }
+    await this.#clock.advance(Math.max(0, dueMs - this.#clock.monotonic()));
+    return true;
   }
-
-  async function jump(toMs: number): Promise<void> {
-    if (toMs > clock.monotonic()) await clock.advance(toMs - clock.monotonic());
-    await settle();
-  }
-
-  return {
-    points,
-    get crashes() {
-      return crashes;
-    },
-    get mourning() {
-      return dead.size > 0;
-    },
-    planCrash: (when) => void plans.add(when),
-    async crash() {
-      dieNow = true;
-      await core.tick();
-    },
-    async expireDead() {
-      for (const id of dead) await expire(id);
-    },
-    note,
-    start: () => core.start(),
-    settle,
-    async advance(byMs) {
-      await settle();
-      const targetMs = clock.monotonic() + byMs;
-      while (clock.nextDueMs <= targetMs) await jump(clock.nextDueMs);
-      await jump(targetMs);
-    },
-    async advanceUntil(done, withinMs) {
-      await settle();
-      const lastMs = clock.monotonic() + withinMs;
-      while (!done()) {
-        if (clock.nextDueMs > lastMs) return false;
-        await jump(clock.nextDueMs);
-      }
-      return true;
-    },
-  };
 }
 
 function unsettled(busy: readonly string[], withinMs: number): HoldfastError {

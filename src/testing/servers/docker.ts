@@ -2,7 +2,7 @@
  * The last resort where neither binaries nor an installable package exist: a server in a container.
  */
 import { keep, release, type Kept } from './keeper.ts';
-import { output, run } from './machine.ts';
+import { output, runCommand } from './machine.ts';
 
 /** True when a docker client is here and its engine answers. */
 export function dockerAnswers(): boolean {
@@ -29,7 +29,7 @@ export function startContainer(options: {
   const kept: Kept = { kind: 'container', id: name };
   const env = Object.entries(options.env ?? {}).flatMap(([key, value]) => ['-e', `${key}=${value}`]);
   keep(kept);
-  run(
+  runCommand(
     'docker',
     [
       'run',
@@ -49,14 +49,14 @@ export function startContainer(options: {
   return {
     signal(signal) {
       if (!this.running()) return;
-      run('docker', ['kill', '-s', signal, name]);
-      run('docker', ['wait', name]);
+      runCommand('docker', ['kill', '-s', signal, name]);
+      runCommand('docker', ['wait', name]);
     },
-    start: () => void run('docker', ['start', name]),
+    start: () => void runCommand('docker', ['start', name]),
     running: () => output('docker', ['inspect', '-f', '{{.State.Running}}', name]) === 'true',
     log: () => output('docker', ['logs', '--tail', '8', name]) ?? '',
     remove() {
-      run('docker', ['rm', '-f', '-v', name]);
+      runCommand('docker', ['rm', '-f', '-v', name]);
       release(kept);
     },
   };

@@ -39,7 +39,7 @@ export function output(command: string, args: readonly string[], runAs: RunAs = 
 }
 
 /** Runs a command to its end and throws with the end of its output when it fails. */
-export function run(
+export function runCommand(
   command: string,
   args: readonly string[],
   options: { runAs?: RunAs; env?: NodeJS.ProcessEnv; timeoutMs?: number } = {},

@@ -10,7 +10,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { HoldfastError } from '../../errors.ts';
 import { dockerAnswers, startContainer } from './docker.ts';
-import { freePort, run, temporaryFolder, unprivilegedUser, untilReady } from './machine.ts';
+import { freePort, runCommand, temporaryFolder, unprivilegedUser, untilReady } from './machine.ts';
 import { embeddedPostgres, postgresBinariesAt, systemPostgres, type PostgresBinaries } from './postgres-binaries.ts';
 import { answers, urlOf, versionOf, withClient } from './postgres-client.ts';
 import { launch, tailOf, type ServerProcess } from './server-process.ts';
@@ -110,7 +110,7 @@ async function startFromBinaries(
       '--no-locale',
       '--no-sync',
     ];
-    run(join(binDir, 'initdb'), initialise, { runAs });
+    runCommand(join(binDir, 'initdb'), initialise, { runAs });
   } catch (error) {
     folder.remove();
     throw new HoldfastError('HF_SERVER_MISSING', `PostgreSQL ${version} could not make its data folder.`, {

@@ -3,7 +3,7 @@
  */
 import { existsSync, rmSync, writeFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
-import { output, run } from './machine.ts';
+import { output, runCommand } from './machine.ts';
 
 const NAMES = ['redis-server', 'valkey-server'];
 const MORE_FOLDERS = ['/usr/bin', '/usr/local/bin', '/opt/homebrew/bin', '/home/linuxbrew/.linuxbrew/bin'];
@@ -26,7 +26,7 @@ const POLICY = '/usr/sbin/policy-rc.d';
 export function installRedisByApt(): string | undefined {
   const env = { DEBIAN_FRONTEND: 'noninteractive' };
   const apt = (...args: string[]): void =>
-    void run('apt-get', ['-o', 'DPkg::Lock::Timeout=300', '-qq', ...args], { env, timeoutMs: 600_000 });
+    void runCommand('apt-get', ['-o', 'DPkg::Lock::Timeout=300', '-qq', ...args], { env, timeoutMs: 600_000 });
   const policyIsOurs = !existsSync(POLICY);
   if (policyIsOurs) writeFileSync(POLICY, '#!/bin/sh\nexit 101\n', { mode: 0o755 });
   try {

@@ -9,7 +9,7 @@ import type { ClientStore } from '../../../src/saga/store/store.ts';
 import type { TransactionHandle } from '../../../src/postgres/executor.ts';
 import { checkRun } from '../../../src/testing/saga/check-run.ts';
 import type { TestEffect } from '../../../src/testing/saga/effects-log.ts';
-import type { MemoryMessage } from '../../../src/testing/saga/memory-tables.ts';
+import type { MemoryMessage } from '../../../src/testing/saga/memory-rows.ts';
 import { callOf } from './saga-domain.ts';
 import { unfinishedRuns } from './saga-facts.ts';
 import type { OutsideNote } from './reference-outside.ts';

@@ -4,9 +4,9 @@
 import type pg from 'pg';
 import type { Database } from '../../../postgres/database.ts';
 import { classifySqlError, type SqlErrorKind } from '../../../postgres/sql-state.ts';
-import type { Patience } from './reconnect.ts';
+import type { ReconnectOptions } from './reconnect.ts';
 
-export interface CommitConnectionOptions extends Patience {
+export interface CommitConnectionOptions extends ReconnectOptions {
   readonly database: Database;
   /** How long an answer is waited for, in milliseconds. */
   readonly queryTimeoutMs: number;

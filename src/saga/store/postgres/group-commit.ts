@@ -12,11 +12,11 @@ import { classifySqlError, passesByItself, sqlStateOf, translateSqlError } from 
 import type { CrashPoint } from '../../../runtime/crash-point.ts';
 import { explainRefusal, GroupCommitError, leaseLost, RevokedError } from '../commit-error.ts';
 import { CommitConnection } from './commit-connection.ts';
-import { untilAnswered, type Patience } from './reconnect.ts';
+import { untilAnswered, type ReconnectOptions } from './reconnect.ts';
 import { commitParameters } from './saga-rows.ts';
 import type { RunCommit } from '../store.ts';
 
-export interface GroupCommitOptions extends Patience {
+export interface GroupCommitOptions extends ReconnectOptions {
   readonly database: Database;
   readonly crashPoint: CrashPoint;
   /** How long an answer is waited for, in milliseconds. */

@@ -6,7 +6,7 @@ import type { RunMessage, RunMessageBody } from '../store.ts';
 /** Run messages looked at in one call, for each version. */
 export const RUN_MESSAGE_PAGE = 1_000;
 
-export interface PendingRunMessage {
+export interface PendingRunMessageRow {
   readonly id: string;
   readonly saga_id: string;
   readonly held: boolean;
@@ -20,7 +20,7 @@ export interface PendingRunMessage {
 
 /** What is for runs of the worker, the runs of others that have some, and the runs of which not all is here. */
 export function sortRunMessages(
-  pending: readonly PendingRunMessage[],
+  pending: readonly PendingRunMessageRow[],
   limit: number,
   due: readonly string[],
 ): {

@@ -10,7 +10,7 @@ import { backoffMs, RECONNECT, type RetryPolicy } from '../../../runtime/retry.t
 /** Sooner than others: a run, or its whole worker, waits for what became of a commit. */
 const SOON: RetryPolicy = { ...RECONNECT, baseMs: 50, capMs: 2_000 };
 
-export interface Patience {
+export interface ReconnectOptions {
   readonly clock: Clock;
   readonly log: Logger;
   /** Aborted when the store is closed. */
@@ -20,7 +20,7 @@ export interface Patience {
 /** Rejects with what is no passing trouble, and with HF_STOPPED once the store is closed. */
 export async function untilAnswered<T>(
   what: string,
-  { clock, log, closed }: Patience,
+  { clock, log, closed }: ReconnectOptions,
   attempt: (tries: number) => Promise<T>,
 ): Promise<T> {
   for (let failures = 0; ;) {

@@ -6,7 +6,7 @@ import { isHoldfastError } from '../../../errors.ts';
 import type { CrashPoint } from '../../../runtime/crash-point.ts';
 import type { Logger } from '../../../runtime/log.ts';
 import type { ClaimCapacity, ClaimedRun, SagaVersion, WorkerStore } from '../store.ts';
-import { RUN_MESSAGE_PAGE, sortRunMessages, type PendingRunMessage } from './pending-run-messages.ts';
+import { RUN_MESSAGE_PAGE, sortRunMessages, type PendingRunMessageRow } from './pending-run-messages.ts';
 import { untilAnswered } from './reconnect.ts';
 import { claimedRun, type ClaimedRow } from './saga-rows.ts';
 import type { StoreConnections } from './store-connections.ts';
@@ -84,7 +84,7 @@ export class RunClaims {
     { sagas, limit, taken, room, runMessageBytes = RUN_MESSAGE_BYTES, due = [] }: CollectOptions,
   ): Promise<Collected> {
     const { s } = this.#on;
-    const pending = await this.#on.rows<PendingRunMessage>(
+    const pending = await this.#on.rows<PendingRunMessageRow>(
       `SELECT id, saga_id, held, body, bytes, at, false AS due
        FROM ${s}.pending_saga_mail($1, $2::text[], $3::int[], $4::bigint[], ${RUN_MESSAGE_PAGE}, $5)
        ${due.length === 0 ? '' : `UNION ALL SELECT id, saga_id, true, body, bytes, at, true FROM ${s}.saga_mail_of($6::uuid[], $4::bigint[], ${RUN_MESSAGE_PAGE}, $7)`}`,

@@ -9,7 +9,7 @@ import type { CrashPoint } from '../../../runtime/crash-point.ts';
 import type { Logger } from '../../../runtime/log.ts';
 import type { RunCommit } from '../store.ts';
 import { GroupCommitter } from './group-commit.ts';
-import type { Patience } from './reconnect.ts';
+import type { ReconnectOptions } from './reconnect.ts';
 
 export interface StoreConnectionsOptions {
   readonly database: Database;
@@ -23,7 +23,7 @@ export interface StoreConnectionsOptions {
 /** What `close` uses up. */
 interface Parts {
   readonly closing: AbortController;
-  readonly patience: Patience;
+  readonly patience: ReconnectOptions;
   readonly lease: OwnConnection;
   readonly group: GroupCommitter;
   readonly other: GroupCommitter;
@@ -47,7 +47,7 @@ export class StoreConnections {
   }
 
   /** For what may have to be done again. */
-  get patience(): Patience {
+  get patience(): ReconnectOptions {
     return this.#parts.patience;
   }
 
@@ -73,7 +73,7 @@ export class StoreConnections {
 
 function openParts({ database, clock, log, crashPoint, queryTimeoutMs }: StoreConnectionsOptions): Parts {
   const closing = new AbortController();
-  const patience: Patience = { clock, log, closed: closing.signal };
+  const patience: ReconnectOptions = { clock, log, closed: closing.signal };
   // Two, because a worker has two commits under way: while one waits for the disk, the other goes on.
   const committer = () => new GroupCommitter({ ...patience, database, crashPoint, queryTimeoutMs });
   return {

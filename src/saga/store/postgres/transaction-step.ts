@@ -18,10 +18,10 @@ import { classifySqlError, sqlStateOf } from '../../../postgres/sql-state.ts';
 import type { CrashPoint } from '../../../runtime/crash-point.ts';
 import { explainRefusal, UnrecordableError, unrecordable } from '../commit-error.ts';
 import { commitStatement } from './group-commit.ts';
-import { untilAnswered, type Patience } from './reconnect.ts';
+import { untilAnswered, type ReconnectOptions } from './reconnect.ts';
 import type { RunCommit } from '../store.ts';
 
-export interface TransactionStepOptions extends Patience {
+export interface TransactionStepOptions extends ReconnectOptions {
   readonly database: Database;
   readonly crashPoint: CrashPoint;
   /** After this long without a statement the server ends the transaction, in milliseconds: its locks must not outlive a frozen worker. */

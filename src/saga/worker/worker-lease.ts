@@ -8,7 +8,7 @@ import type { Clock } from '../../runtime/clock.ts';
 import type { WorkerStore } from '../store/store.ts';
 import type { LeaseKeeper } from './lease-keeper.ts';
 
-export interface LeaseOptions {
+export interface WorkerLeaseOptions {
   readonly store: WorkerStore;
   readonly leaseMs: number;
   readonly clock: Clock;
@@ -16,15 +16,15 @@ export interface LeaseOptions {
   readonly keeper: LeaseKeeper | null;
 }
 
-export class Lease {
+export class WorkerLease {
   readonly id = randomUUID();
-  readonly #options: LeaseOptions;
+  readonly #options: WorkerLeaseOptions;
   /** The store's time at a moment of our own clock. The answer was given before it arrived, so this is never ahead. */
   #storeMs = 0;
   #ownMs = 0;
   #confirmedAtMs: number;
 
-  constructor(options: LeaseOptions) {
+  constructor(options: WorkerLeaseOptions) {
     this.#options = options;
     this.#confirmedAtMs = options.clock.monotonic();
   }
