@@ -331,8 +331,7 @@ export async function actOnRuns(
   database: Database,
   act: BulkAct,
   selection: RunSelection,
-  by: ReasonedAct,
-  options?: BulkOptions,
+  by: ReasonedAct & BulkOptions,
 ): Promise<BulkResult> {
-  return (await import('./sagas/saga-bulk.ts')).actOnRuns(database, act, selection, by, options);
+  return (await import('./sagas/saga-bulk.ts')).actOnRuns(database, act, selection, by);
 }

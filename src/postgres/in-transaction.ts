@@ -21,7 +21,7 @@ export interface TransactionalCall {
   atHome: boolean;
 }
 
-export interface CallOptions {
+export interface TransactionalCallOptions {
   /** A cast of what it returns: drivers and ORMs differ in what they make of anything but texts and booleans. Default: none. */
   readonly result?: '' | '::text';
   /** As in TransactionalCall. Default false. */
@@ -33,7 +33,7 @@ export function transactionalCall(
   schema: string,
   name: string,
   casts: readonly string[],
-  { result = '', asksAlways = false }: CallOptions = {},
+  { result = '', asksAlways = false }: TransactionalCallOptions = {},
 ): TransactionalCall {
   const call = (parameters: readonly string[], required: boolean): string =>
     `${quoteIdentifier(schema)}.${name}(${[...parameters, required].join(', ')})${result}`;

@@ -49,9 +49,15 @@ describe('an act on all runs that match', () => {
     await seedRun(database, typo);
     await seedRun(database, { status: 'waiting' });
     const progress: number[] = [];
-    const { bulk, done, passedOver } = await actOnRuns(database, { kind: 'retry' }, { error: 'HF_STEP_TIMEOUT' }, by, {
-      onProgress: ({ done: so }) => progress.push(so),
-    });
+    const { bulk, done, passedOver } = await actOnRuns(
+      database,
+      { kind: 'retry' },
+      { error: 'HF_STEP_TIMEOUT' },
+      {
+        ...by,
+        onProgress: ({ done: so }) => progress.push(so),
+      },
+    );
     expect({ done, passedOver }).toEqual({ done: 230, passedOver: {} });
     expect(progress).toEqual([200, 230]);
     expect(await retried()).toEqual(wanted.toSorted());
@@ -75,7 +81,7 @@ describe('an act on all runs that match', () => {
   it('can be told to end', async () => {
     for (let n = 0; n < 5; n += 1) await seedRun(database, declined);
     const told = AbortSignal.abort();
-    expect(await actOnRuns(database, { kind: 'retry' }, {}, by, { signal: told })).toMatchObject({ done: 0 });
+    expect(await actOnRuns(database, { kind: 'retry' }, {}, { ...by, signal: told })).toMatchObject({ done: 0 });
     expect(await runMessagesOf(database)).toEqual([]);
   });
 

@@ -113,8 +113,7 @@ export async function actOnRuns(
   database: Database,
   act: BulkAct,
   selection: RunSelection,
-  by: ReasonedAct,
-  { onProgress, signal }: BulkOptions = {},
+  { onProgress, signal, ...by }: ReasonedAct & BulkOptions,
 ): Promise<BulkResult> {
   const bulk = messageId();
   const passedOver: Partial<Record<ErrorCode, number>> = {};
