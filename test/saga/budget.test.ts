@@ -1,7 +1,7 @@
 /** What attempts cost: the infrastructure's trouble nothing, the business's what it always cost. Pure. */
 import { describe, expect, it } from 'vitest';
 import {
-  companyOf,
+  maxConcurrent,
   decideFailed,
   LOST_BEFORE_STUCK,
   LOST_BEFORE_SUSPECT,
@@ -66,17 +66,17 @@ describe('a budget of attempts', () => {
     expect(fail(newSpent(START), [{ at: 61_000 }])).toEqual(['give up']);
   });
 
-  it('ends for what loses every worker, in smaller and smaller company', () => {
+  it('ends for what loses every worker, in smaller and smaller concurrent', () => {
     const spent = newSpent(START);
-    const company: number[] = [];
+    const concurrent: number[] = [];
     const decisions = Array.from({ length: LOST_BEFORE_STUCK }, (_, index) => {
-      company.push(companyOf(spent));
+      concurrent.push(maxConcurrent(spent));
       return fail(spent, [{ at: index, uncounted: 'lost' }])[0];
     });
     expect(decisions.at(-1)).toBe('kills workers');
     expect(decisions.slice(0, -1)).not.toContain('kills workers');
-    expect(company.slice(0, LOST_BEFORE_SUSPECT)).toEqual([Infinity, Infinity, Infinity]);
-    expect(company.slice(LOST_BEFORE_SUSPECT)).toEqual([8, 1, 1]);
+    expect(concurrent.slice(0, LOST_BEFORE_SUSPECT)).toEqual([Infinity, Infinity, Infinity]);
+    expect(concurrent.slice(LOST_BEFORE_SUSPECT)).toEqual([8, 1, 1]);
   });
 
   it('takes anything else that ends an attempt for a proof of innocence', () => {
@@ -84,6 +84,6 @@ describe('a budget of attempts', () => {
     const lost = { at: 1, uncounted: 'lost' as const };
     fail(spent, [lost, lost, lost, lost, lost, { at: 1, uncounted: 'stopped' }]);
     expect(spent.lost).toBe(0);
-    expect(companyOf(spent)).toBe(Infinity);
+    expect(maxConcurrent(spent)).toBe(Infinity);
   });
 });

@@ -8,7 +8,7 @@ import type { RunMessageBody } from '../store/store.ts';
 import { beginCompensation } from './compensate.ts';
 import { refuse } from './refusal.ts';
 import type { ReissuedCall } from './reissue.ts';
-import { endCompensated, letChildGo, releaseChildren } from './run-end.ts';
+import { endCompensated, releaseChild, releaseChildren } from './run-end.ts';
 
 type Body<Kind extends RunMessageBody['kind']> = Extract<RunMessageBody, { kind: Kind }>;
 type Act = Body<'retry' | 'skip' | 'resolve'>;
@@ -71,7 +71,7 @@ function resolve(run: Run, body: Body<'resolve'>, context: DecisionContext): voi
 /** A call that a person has settled is not compensated any more; code that goes forward is loaded anew to go on. */
 function spare(run: Run, callId: string): void {
   const call = run.state.calls.get(callId);
-  if (call !== undefined) letChildGo(run, call);
+  if (call !== undefined) releaseChild(run, call);
   run.stale = run.state.phase === 'forward';
 }
 

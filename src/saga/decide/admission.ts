@@ -1,13 +1,14 @@
 /**
- * Whether an attempt may begin now. What stands behind an open breaker is held, and one alone is let through to see whether the other
- * side is back; what may kill its worker is made in small company, and announced before (budget.ts).
+ * Admission control: whether an attempt may begin now. While a circuit breaker is open its attempts wait, and one alone is let through to
+ * see whether the other side works again. Of attempts that may kill their worker only a few are under way at once, and each is recorded
+ * before it begins (budget.ts).
  *
- * Whoever is held is put off in memory alone: no attempt is used up, nothing is recorded, and after a crash it simply asks again. They
- * come back spread over a while, or all that an outage has held up would fall on the other side at one instant.
+ * An attempt that waits is put off in memory alone: no attempt is used up, nothing is recorded, and after a crash it asks again. Those that
+ * waited come back spread over a while. Otherwise everything that an outage has held up would reach the other side at the same instant.
  */
 import { createBreaker, type Breaker } from '../../runtime/breaker.ts';
 import type { Clock } from '../../runtime/clock.ts';
-import { companyOf, isSuspect, type Spent } from '../journal/budget.ts';
+import { maxConcurrent, isSuspect, type Spent } from '../journal/budget.ts';
 import type { AttemptResult } from '../run/run-events.ts';
 import type { Run } from '../run/run.ts';
 
@@ -47,7 +48,7 @@ interface Holder {
 /** For so long an attempt that was let in may take to be announced and begin, in milliseconds. */
 const ANNOUNCED_MS = 10_000;
 
-/** What nothing is against: nearly all attempts. */
+/** The answer to nearly all attempts. */
 const FREE: Admitted = { kind: 'begin', ended() {} };
 
 export function createAdmission({ clock, random }: AdmissionOptions): Admission {
@@ -69,12 +70,12 @@ export function createAdmission({ clock, random }: AdmissionOptions): Admission 
   }
 
   /** Null: nothing is against it. */
-  function askCompany(holder: Holder): Admitted | null {
+  function limitSuspects(holder: Holder): Admitted | null {
     const { run, key, spent } = holder;
     if (!isSuspect(spent)) return null;
     suspects = suspects.filter((each) => isThere(each) && !(each.run === run && each.key === key));
     if (!spent.trying) {
-      const most = Math.min(companyOf(spent), ...suspects.map((each) => companyOf(each.spent)));
+      const most = Math.min(maxConcurrent(spent), ...suspects.map((each) => maxConcurrent(each.spent)));
       if (suspects.length >= most) return wait(PROBE_MS);
     }
     suspects.push(holder);
@@ -91,8 +92,8 @@ export function createAdmission({ clock, random }: AdmissionOptions): Admission 
         const probe = probes.get(breaker);
         if (probe !== undefined && isThere(probe) && !(probe.run === run && probe.key === key)) return wait(PROBE_MS);
       }
-      const company = askCompany(holder);
-      if (company !== null) return company;
+      const limited = limitSuspects(holder);
+      if (limited !== null) return limited;
       if (breaker !== null && breaker.state !== 'closed') probes.set(breaker, holder);
       const over = (): void => {
         suspects = suspects.filter((each) => each !== holder);

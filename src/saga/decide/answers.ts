@@ -8,9 +8,9 @@ import type { DecisionContext } from '../run/run-events.ts';
 import type { Run } from '../run/run.ts';
 import { compensationFailed } from './compensation-outcome.ts';
 import { endDone, endFailed } from './outcomes.ts';
-import { letChildGo } from './run-end.ts';
+import { releaseChild } from './run-end.ts';
 
-export type MadeAnswer = ReadAnswer | null;
+export type PreparedAnswer = ReadAnswer | null;
 
 /** The call that is answered, as it was made last; undefined: one that was made before, whose answer has been taken, or none. */
 function answeredCall(run: Run, body: AnswerBody): { readonly call: CallState; readonly body: AnswerBody } | undefined {
@@ -21,7 +21,7 @@ function answeredCall(run: Run, body: AnswerBody): { readonly call: CallState; r
 }
 
 /** Reads what the answer holds; undefined: there is nothing to be read. */
-export function makeAnswer(run: Run, body: AnswerBody): Promise<MadeAnswer> | undefined {
+export function prepareAnswer(run: Run, body: AnswerBody): Promise<PreparedAnswer> | undefined {
   const answered = answeredCall(run, body);
   if (answered === undefined) return undefined;
   const step = run.step(answered.call.step);
@@ -30,7 +30,7 @@ export function makeAnswer(run: Run, body: AnswerBody): Promise<MadeAnswer> | un
 }
 
 /** Returns whether the code was told something. */
-export function takeAnswer(run: Run, body: AnswerBody, read: MadeAnswer, context: DecisionContext): boolean {
+export function takeAnswer(run: Run, body: AnswerBody, read: PreparedAnswer, context: DecisionContext): boolean {
   const answered = answeredCall(run, body);
   if (answered === undefined) return false;
   const { call } = answered;
@@ -51,7 +51,7 @@ export function takeAnswer(run: Run, body: AnswerBody, read: MadeAnswer, context
         compensationFailed(run, call, { kind: 'failed', error: answer.error, permanent: true, doubt: false }, context);
       return false;
     case 'spared':
-      letChildGo(run, call);
+      releaseChild(run, call);
       return false;
     case undefined:
       return false;
@@ -71,5 +71,5 @@ function takeLate(
   const { phase } = run.state;
   const step = run.step(call.step);
   if (outcome === 'rejected' || step?.kind !== call.kind || !canCompensate(step)) return;
-  call.owed = phase === 'compensated' || (phase === 'completed' && call.givenUp);
+  call.lateSuccess = phase === 'compensated' || (phase === 'completed' && call.givenUp);
 }

@@ -6,7 +6,7 @@ import { wireCall } from '../definition/call-id.ts';
 import { isBug } from '../definition/bugs.ts';
 import { hasEffect } from '../definition/kind-names.ts';
 import { bytesOf, refuseCalls } from '../journal/growth.ts';
-import { promiseOf } from '../journal/promises.ts';
+import { contractOf } from '../journal/call-contract.ts';
 import { rebuildError } from '../journal/recorded-error.ts';
 import type { CallState } from '../journal/state.ts';
 import type { NewCall } from '../kinds/kind.ts';
@@ -15,9 +15,9 @@ import { turn } from '../replay/turn.ts';
 import type { DecisionContext } from '../run/run-events.ts';
 import type { Run } from '../run/run.ts';
 import { tryComplete } from './completion.ts';
-import { made, type Made } from './made.ts';
+import { prepared, type Prepared } from './prepared.ts';
 import { tell } from './outcomes.ts';
-import { promiseSignal } from './signals.ts';
+import { assignSignal } from './signals.ts';
 
 /** What the code did since it was told something. A promise where anything has to be made ready for what it asks for. */
 export function collect(run: Run, context: DecisionContext): Promise<void> | undefined {
@@ -38,7 +38,7 @@ export function collect(run: Run, context: DecisionContext): Promise<void> | und
 /** As collect, of calls that are known. */
 export function collectCalls(run: Run, calls: readonly NewCall[], context: DecisionContext): Promise<void> | undefined {
   if (calls.length > 0 && isFull(run, calls, context)) return undefined;
-  const making = makeReady(run, calls);
+  const making = prepareAhead(run, calls);
   if (making === undefined) {
     recordCalls(run, calls, null, context);
     return undefined;
@@ -61,20 +61,20 @@ function isFull(run: Run, calls: readonly NewCall[], context: DecisionContext): 
   return true;
 }
 
-type ReadyCalls = readonly (Made<string> | undefined)[];
+type ReadyCalls = readonly (Prepared<string> | undefined)[];
 
 /** Makes ready what leaves with the calls, by their places; undefined: nothing does. */
-function makeReady(run: Run, calls: readonly NewCall[]): Promise<ReadyCalls> | undefined {
+function prepareAhead(run: Run, calls: readonly NewCall[]): Promise<ReadyCalls> | undefined {
   if (!calls.some((call) => kindOf(call).prepare !== undefined)) return undefined;
-  return Promise.all(calls.map(async (call) => makeCall(run, call)));
+  return Promise.all(calls.map(async (call) => prepareCall(run, call)));
 }
 
-function makeCall(run: Run, call: NewCall): Promise<Made<string>> | undefined {
+function prepareCall(run: Run, call: NewCall): Promise<Prepared<string>> | undefined {
   const kind = kindOf(call);
   const definition = run.step(call.step);
   if (kind.prepare === undefined || definition === undefined) return undefined;
   const { id, input } = call;
-  return made(kind.prepare(run, definition, { id, name: nextWireCall(run, id), input }));
+  return prepared(kind.prepare(run, definition, { id, name: nextWireCall(run, id), input }));
 }
 
 /** Records calls and the end of the code. Returns whether the code was told at once that a call cannot be made. */
@@ -103,7 +103,7 @@ function recordCall(run: Run, asked: NewCall, ready: string | undefined, context
       call: id,
       kind,
       step,
-      ...(definition === undefined ? {} : promiseOf(definition)),
+      ...(definition === undefined ? {} : contractOf(definition)),
       ...(until === null ? {} : { until }),
       ...(child === undefined ? {} : { child }),
     },
@@ -121,7 +121,7 @@ export function begin(run: Run, call: CallState): void {
   if (isAttempted(call)) run.effects.push({ kind: 'attempt', call });
   // Nobody answers it. Told by the next event, in its place in the journal.
   else if (endsBy === 'commit') run.runEvents.push({ kind: 'sent', call });
-  else if (endsBy === 'signal') promiseSignal(run, call.step);
+  else if (endsBy === 'signal') assignSignal(run, call.step);
 }
 
 /** A call that cannot be made has failed in the row that records it; the calls made beside it are recorded after that. */
@@ -134,7 +134,7 @@ function refuseCall(run: Run, asked: NewCall, cause: unknown, context: DecisionC
   }
   const { id, kind, step, input } = asked;
   const definition = run.step(step);
-  const promised = definition === undefined ? {} : promiseOf(definition);
+  const promised = definition === undefined ? {} : contractOf(definition);
   const call = run.recordCalled({ call: id, kind, step, ...promised }, input, context.now);
   run.record({ t: 'failed', call: id, attempts: 1, error, outcome: 'definite' }, context.now);
   return tell(run, call, { kind: 'failed', error: rebuildError(error, step) });

@@ -4,7 +4,7 @@
  */
 import { nextCompensation, type CompensationMove } from '../journal/compensation.ts';
 import type { RecordedError } from '../journal/events.ts';
-import { hasOtherChild } from '../journal/promises.ts';
+import { hasOtherChild } from '../journal/call-contract.ts';
 import { recordError } from '../journal/recorded-error.ts';
 import type { CallState } from '../journal/state.ts';
 import { kindOf } from '../kinds/table.ts';
@@ -12,22 +12,22 @@ import type { DecisionContext } from '../run/run-events.ts';
 import type { Run } from '../run/run.ts';
 import { compensationId } from './compensation-id.ts';
 import { compensationFailed } from './compensation-outcome.ts';
-import { made, type Made } from './made.ts';
+import { prepared, type Prepared } from './prepared.ts';
 import { BeingCompensated, endCall, hasEnded } from './request-compensation.ts';
 
 /** The message that compensates a call, made ready; null: the call is not compensated by one. */
-export type MadeCompensation = Made<string | null> | null;
+export type PreparedCompensation = Prepared<string | null> | null;
 
 export function isCompensatedByMessage(run: Run, call: CallState): boolean {
   return kindOf(call).prepareCompensation !== undefined && run.step(call.step)?.kind === call.kind;
 }
 
 /** That message; undefined: there is none. */
-export function makeCompensation(run: Run, call: CallState): Promise<Made<string | null>> | undefined {
+export function prepareCompensationOf(run: Run, call: CallState): Promise<Prepared<string | null>> | undefined {
   const kind = kindOf(call);
   const step = run.step(call.step);
   if (step?.kind !== call.kind || kind.prepareCompensation === undefined) return undefined;
-  return made(kind.prepareCompensation(run, step, call));
+  return prepared(kind.prepareCompensation(run, step, call));
 }
 
 /**
@@ -43,13 +43,13 @@ export async function advanceCompensation(
   while (run.state.stuck === null && run.mismatch === null) {
     const move = nextCompensation(run.state, (name) => run.step(name), scope);
     if (move.kind === 'finished') return true;
-    const making: Promise<Ready> | undefined = ready?.call === callOf(move) ? undefined : makeReady(run, move);
+    const making: Promise<Ready> | undefined = ready?.call === callOf(move) ? undefined : prepareAhead(run, move);
     if (making !== undefined) {
       // What is to be compensated next may be another call by then.
       ready = await making;
       continue;
     }
-    const message: MadeCompensation = ready?.message ?? null;
+    const message: PreparedCompensation = ready?.message ?? null;
     ready = null;
     if (!makeMove(run, move, message, context)) return false;
   }
@@ -60,27 +60,27 @@ type Move = Exclude<CompensationMove, { kind: 'finished' }>;
 
 interface Ready {
   readonly call: CallState;
-  readonly message: MadeCompensation;
+  readonly message: PreparedCompensation;
 }
 
 function callOf(move: Move): CallState | null {
   return move.kind === 'compensate' ? move.call : null;
 }
 
-function makeReady(run: Run, move: Move): Promise<Ready> | undefined {
+function prepareAhead(run: Run, move: Move): Promise<Ready> | undefined {
   const call = callOf(move);
-  return call === null ? undefined : makeCompensation(run, call)?.then((message) => ({ call, message }));
+  return call === null ? undefined : prepareCompensationOf(run, call)?.then((message) => ({ call, message }));
 }
 
 /** Returns whether there may be more to do just now. */
-function makeMove(run: Run, move: Move, message: MadeCompensation, context: DecisionContext): boolean {
+function makeMove(run: Run, move: Move, message: PreparedCompensation, context: DecisionContext): boolean {
   switch (move.kind) {
     case 'compensate':
       return compensate(run, move, message, context);
     case 'settle':
-      return settleWhatCan(run, move.calls, context);
+      return settleOpenCalls(run, move.calls, context);
     case 'under way':
-      askForChild(run, move.call);
+      checkChildOffered(run, move.call);
       return false;
     case 'verify':
       askVerify(run, move.call, context);
@@ -105,7 +105,7 @@ function askVerify(run: Run, call: CallState, context: DecisionContext): void {
 }
 
 /** Attempts under way are waited for; everything else that is open is in doubt. Returns whether anything changed. */
-function settleWhatCan(run: Run, calls: readonly CallState[], context: DecisionContext): boolean {
+function settleOpenCalls(run: Run, calls: readonly CallState[], context: DecisionContext): boolean {
   let changed = false;
   for (const call of calls) {
     // Under way, or over and not yet taken in.
@@ -124,7 +124,7 @@ function settleWhatCan(run: Run, calls: readonly CallState[], context: DecisionC
 export function compensate(
   run: Run,
   { call, round }: { readonly call: CallState; readonly round: number },
-  message: MadeCompensation,
+  message: PreparedCompensation,
   context: DecisionContext,
 ): boolean {
   run.record({ t: 'compensating', call: call.id, round }, context.now);
@@ -154,13 +154,13 @@ export function beginCompensation(
       return true;
     case 'waits':
     case undefined:
-      askForChild(run, call);
+      checkChildOffered(run, call);
       return false;
   }
 }
 
 /** A child is asked to compensate itself; that there is nobody to do it is not left unsaid (mismatches.ts). */
-function askForChild(run: Run, call: CallState): void {
+function checkChildOffered(run: Run, call: CallState): void {
   const step = run.step(call.step);
   if (call.child === null || run.lookedAfter.has(call.id) || !hasOtherChild(call, step)) return;
   const offer = `${step?.saga?.name ?? ''} version ${String(call.version)}`;

@@ -7,13 +7,13 @@ import type { CallState } from '../journal/state.ts';
 import { isAttempted, kindOf } from '../kinds/table.ts';
 import type { DecisionContext } from '../run/run-events.ts';
 import type { Run } from '../run/run.ts';
-import { isCompensatedByMessage, makeCompensation } from './compensate.ts';
+import { isCompensatedByMessage, prepareCompensationOf } from './compensate.ts';
 import { compensationId } from './compensation-id.ts';
-import type { Made } from './made.ts';
+import type { Prepared } from './prepared.ts';
 import { endDone, endFailed, giveUp, tell } from './outcomes.ts';
 import { refuse } from './refusal.ts';
 import { hasEnded, requestCompensation } from './request-compensation.ts';
-import { compensationDue, isSentAgain, makeCommand, sendAgain, unansweredCall } from './resend.ts';
+import { compensationDue, isSentAgain, prepareResend, sendAgain, unansweredCall } from './resend.ts';
 import { signalFor } from './signals.ts';
 
 /** When anything of the run is due next, in milliseconds since the epoch; Infinity: nothing is. */
@@ -66,14 +66,14 @@ function firstDue(run: Run): { readonly call: CallState | null; readonly at: num
 }
 
 /** The first thing that is due. */
-export type DueThing =
+export type DueItem =
   | { readonly kind: 'deadline' }
   | { readonly kind: 'call'; readonly call: CallState }
   | { readonly kind: 'verify'; readonly call: CallState }
   | { readonly kind: 'compensation'; readonly call: CallState };
 
 /** Null: nothing is due by then. */
-export function dueThing(run: Run, context: DecisionContext): DueThing | null {
+export function firstDueItem(run: Run, context: DecisionContext): DueItem | null {
   const { state } = run;
   // The row that is being filled may have been opened before: what is told in it is told at its time, and now() must not be earlier
   // than the end of a sleep. And what had come before the timer was due is told before it.
@@ -95,39 +95,39 @@ export function dueThing(run: Run, context: DecisionContext): DueThing | null {
 }
 
 /** Whether a message may have to be sent for it. */
-export function mayNeedMessage(run: Run, thing: DueThing): boolean {
-  if (thing.kind === 'call') return isSentAgain(run, thing.call);
-  return thing.kind === 'compensation' && isCompensatedByMessage(run, thing.call);
+export function needsPreparing(run: Run, item: DueItem): boolean {
+  if (item.kind === 'call') return isSentAgain(run, item.call);
+  return item.kind === 'compensation' && isCompensatedByMessage(run, item.call);
 }
 
 /** Makes that message ready; undefined: none is needed. */
-export function makeForDue(run: Run, thing: DueThing): Promise<Made<string | null>> | undefined {
-  if (thing.kind === 'call') return makeCommand(run, thing.call);
-  return thing.kind === 'compensation' ? makeCompensation(run, thing.call) : undefined;
+export function prepareDueItem(run: Run, item: DueItem): Promise<Prepared<string | null>> | undefined {
+  if (item.kind === 'call') return prepareResend(run, item.call);
+  return item.kind === 'compensation' ? prepareCompensationOf(run, item.call) : undefined;
 }
 
 /** Takes in what is due. Returns whether the code was told something. */
 export function takeDue(
   run: Run,
-  thing: DueThing,
-  message: Made<string | null> | null,
+  item: DueItem,
+  message: Prepared<string | null> | null,
   context: DecisionContext,
 ): boolean {
-  switch (thing.kind) {
+  switch (item.kind) {
     case 'deadline':
       deadline(run, context);
       return false;
     case 'call':
-      return callIsDue(run, thing.call, message, context);
+      return callIsDue(run, item.call, message, context);
     case 'verify':
-      thing.call.asked.againAt = null;
-      run.effects.push({ kind: 'verify', call: thing.call });
+      item.call.asked.againAt = null;
+      run.effects.push({ kind: 'verify', call: item.call });
       return false;
     case 'compensation':
-      if (message !== null) compensationDue(run, thing.call, message, context);
+      if (message !== null) compensationDue(run, item.call, message, context);
       else {
-        if (thing.call.compensation !== null) thing.call.compensation.retryAt = null;
-        run.effects.push({ kind: 'compensate', call: thing.call });
+        if (item.call.compensation !== null) item.call.compensation.retryAt = null;
+        run.effects.push({ kind: 'compensate', call: item.call });
       }
       return false;
   }
@@ -142,7 +142,12 @@ function deadline(run: Run, context: DecisionContext): void {
   requestCompensation(run, { reason: 'timed out', error, actor: undefined, runMessage: null }, context);
 }
 
-function callIsDue(run: Run, call: CallState, message: Made<string | null> | null, context: DecisionContext): boolean {
+function callIsDue(
+  run: Run,
+  call: CallState,
+  message: Prepared<string | null> | null,
+  context: DecisionContext,
+): boolean {
   const { saga, state } = run;
   const { now } = context;
   const ended = isAttempted(call) && hasEnded(run, call);

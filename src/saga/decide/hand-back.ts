@@ -1,6 +1,6 @@
 /**
- * What is recorded of a run that leaves memory because it cannot go on: attempts that were under way, or had ended without that being
- * recorded, are in doubt. Without such a row whoever takes the run up next would make them again as if they had never been made. Pure.
+ * What is recorded of a run that leaves memory because it cannot go on: attempts that were under way, or whose end is not recorded, are in
+ * doubt. Without this row the next worker would make them again as if they had never been made. Pure.
  */
 import type { Logger } from '../../runtime/log.ts';
 import { newSpent, noteOf } from '../journal/budget.ts';

@@ -7,30 +7,30 @@ import type { DecisionContext } from '../run/run-events.ts';
 import type { Run } from '../run/run.ts';
 import type { RunMessage, RunMessageBody } from '../store/store.ts';
 import { takeAct } from './acts.ts';
-import { makeAnswer, takeAnswer, type MadeAnswer } from './answers.ts';
+import { prepareAnswer, takeAnswer, type PreparedAnswer } from './answers.ts';
 import { reissueCalls, type ReissuedCall } from './reissue.ts';
 import { refuse } from './refusal.ts';
-import { cancelOf, isPivotAskedAfter, requestCompensation } from './request-compensation.ts';
+import { cancelOf, isPivotInDoubt, requestCompensation } from './request-compensation.ts';
 import { complete } from './run-end.ts';
-import { promiseSignal } from './signals.ts';
+import { assignSignal } from './signals.ts';
 
 type Body<Kind extends RunMessageBody['kind']> = Extract<RunMessageBody, { kind: Kind }>;
 
 /** What was made ready for a message before it is taken in: a schema may be asynchronous. */
-export type MadeForMessage =
-  | { readonly kind: 'answer'; readonly answer: MadeAnswer }
+export type PreparedForMessage =
+  | { readonly kind: 'answer'; readonly answer: PreparedAnswer }
   | { readonly kind: 'reissued'; readonly calls: readonly ReissuedCall[] };
 
 /** Undefined: nothing has to be made ready. */
-export function makeForMessage(
+export function prepareForMessage(
   run: Run,
   { body }: RunMessage,
   context: DecisionContext,
-): Promise<MadeForMessage> | undefined {
+): Promise<PreparedForMessage> | undefined {
   switch (body.kind) {
     case 'reply':
     case 'child':
-      return makeAnswer(run, body)?.then((answer) => ({ kind: 'answer', answer }));
+      return prepareAnswer(run, body)?.then((answer) => ({ kind: 'answer', answer }));
     case 'retry':
       return reissueCalls(run, context).then((calls) => ({ kind: 'reissued', calls }));
     default:
@@ -42,7 +42,7 @@ export function makeForMessage(
 export function takeRunMessage(
   run: Run,
   runMessage: RunMessage,
-  ready: MadeForMessage | null,
+  ready: PreparedForMessage | null,
   context: DecisionContext,
 ): boolean {
   const { body } = runMessage;
@@ -84,7 +84,7 @@ function takeSignal(run: Run, body: Body<'signal'>, context: DecisionContext): v
     { t: 'signal', name, ...(payload === undefined ? {} : { payload }), ...(id === undefined ? {} : { id }) },
     context.now,
   );
-  promiseSignal(run, name);
+  assignSignal(run, name);
 }
 
 function takeCancel(run: Run, runMessage: RunMessage, body: Body<'cancel'>, context: DecisionContext): void {
@@ -93,7 +93,7 @@ function takeCancel(run: Run, runMessage: RunMessage, body: Body<'cancel'>, cont
   if (run.state.phase === 'compensating' || run.state.phase === 'compensated') return run.takeIn(runMessage);
   // Behind the end or the pivot it comes too late; what is done and waits for its parent is compensated with that one. While nobody knows
   // whether the pivot has happened, nobody can say whether the run may be compensated: that is resolved first.
-  if (run.state.phase === 'completed' || run.state.held || run.state.pivoted || isPivotAskedAfter(run)) {
+  if (run.state.phase === 'completed' || run.state.held || run.state.pivoted || isPivotInDoubt(run)) {
     run.takeIn(runMessage);
     return refuse(run, cancelOf(body), context);
   }

@@ -1,6 +1,6 @@
 /**
- * Runs that do not fit the code of this worker: two codes stand side by side under one version, or a deployment is under way. Such a run
- * is handed back while another worker offers the same saga and version with another code, and is stuck, for a person, when none does.
+ * Runs that do not fit the code of this worker: two workers have different code under one version, or a deployment is under way. Such a run
+ * is handed back while another worker offers the same saga and version with other code. When none does, it is stuck, for a person.
  *
  * The code of a parent may also declare its child in another version than the one that was started. That fits as long as any worker
  * offers that one; when none does, the parent says so, and goes on by itself as soon as the child answers after all.
@@ -11,7 +11,7 @@
 import type { Logger } from '../../runtime/log.ts';
 import type { AnySaga } from '../definition/definition.ts';
 import type { Mismatch } from '../run/run-events.ts';
-import { hasOtherChild } from '../journal/promises.ts';
+import { hasOtherChild } from '../journal/call-contract.ts';
 import type { Run } from '../run/run.ts';
 import type { CallState } from '../journal/state.ts';
 import type { WorkerStore } from '../store/store.ts';

@@ -1,9 +1,9 @@
-/** What was let in and came too late: recorded, and said in the log once. */
+/** What was accepted and then came too late: it is recorded, and logged once. */
 import type { DecisionContext } from '../run/run-events.ts';
 import type { Run } from '../run/run.ts';
 import type { RefusedAct } from '../journal/refused.ts';
 
-/** It changes nothing, and is not forgotten without a word. */
+/** It changes nothing else. */
 export function refuse(run: Run, act: RefusedAct, context: DecisionContext): void {
   run.record({ t: 'refused', ...act }, context.now);
   const fields = { run: run.id, saga: run.saga.name, ...act };

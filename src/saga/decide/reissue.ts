@@ -1,8 +1,7 @@
 /**
- * A run that failed behind its pivot and is retried: the calls whose failure its code could not bear are made anew, each as if it had not
- * been made. Which these are: those that failed since the code made its last call, for after that it asked for nothing more but its end;
- * and those with whose failure it ended, although it had made further calls in answer to that (it caught the error, told somebody, and
- * threw it again).
+ * A run that failed behind its pivot and is retried: the calls whose failure ended it are made anew, as if they had not been made. These are
+ * the calls that failed since the code made its last call, and the calls whose errors the code ended with, even if it had made further calls
+ * after the error (it caught the error, told somebody, and threw it again).
  */
 import { wireCall } from '../definition/call-id.ts';
 import type { CallReissue } from '../journal/events.ts';

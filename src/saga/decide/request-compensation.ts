@@ -43,12 +43,12 @@ function mayBeHappening(run: Run, call: CallState): boolean {
   if (run.inFlight.has(call.id) || isAnswered(call)) return true;
   // It was under way when a worker was lost.
   if (hasEnded(run, call)) return true;
-  if (isPivotAskedAfter(run) && run.state.stuck?.call === call.id) return true;
+  if (isPivotInDoubt(run) && run.state.stuck?.call === call.id) return true;
   return wasBegun(call) || run.inFlight.has(compensationId(call));
 }
 
 /** Whether a person is asked if the pivot has happened: until that is known, nobody can say whether the run may be compensated. */
-export function isPivotAskedAfter({ state }: Run): boolean {
+export function isPivotInDoubt({ state }: Run): boolean {
   if (state.stuck?.why !== 'code' || state.stuck.call === null) return state.stuck?.why === 'in doubt';
   const call = state.calls.get(state.stuck.call);
   return call?.pivot === true && canBeInDoubt(call);
@@ -132,7 +132,7 @@ function beginCompensation(run: Run, pendingCompensation: PendingCompensation, c
 }
 
 /** How an attempt ended that was under way when the compensation began. */
-export function siblingEnded(run: Run, call: CallState, result: AttemptResult, context: DecisionContext): void {
+export function attemptEndedLate(run: Run, call: CallState, result: AttemptResult, context: DecisionContext): void {
   if (call.outcome !== 'open') return;
   if (result.kind === 'done') run.recordDone(call, result.output, context.now);
   else endCall(run, call, { error: result.error, doubt: result.doubt || wasBegun(call) }, context);

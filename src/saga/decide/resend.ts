@@ -14,7 +14,7 @@ import type { DecisionContext, FailedResult } from '../run/run-events.ts';
 import type { Run } from '../run/run.ts';
 import { beginCompensation } from './compensate.ts';
 import { compensationFailed } from './compensation-outcome.ts';
-import { made, type Made } from './made.ts';
+import { prepared, type Prepared } from './prepared.ts';
 import { attemptEnded, endFailed } from './outcomes.ts';
 
 /** Whether the call is a message that is sent again while nobody answers it. */
@@ -23,19 +23,19 @@ export function isSentAgain(run: Run, call: CallState): boolean {
 }
 
 /** That message; undefined: there is none. */
-export function makeCommand(run: Run, call: CallState): Promise<Made<string>> | undefined {
+export function prepareResend(run: Run, call: CallState): Promise<Prepared<string>> | undefined {
   const kind = kindOf(call);
   const definition = run.step(call.step);
   if (!isSentAgain(run, call) || kind.prepare === undefined || definition === undefined) return undefined;
   const { id, input, version } = call;
-  return made(kind.prepare(run, definition, { id, name: wireCall(call), input, version }));
+  return prepared(kind.prepare(run, definition, { id, name: wireCall(call), input, version }));
 }
 
 /** Nobody answered. It is sent again now if no backoff stands before that. */
 export function unansweredCall(
   run: Run,
   call: CallState,
-  { message, ...unanswered }: Unanswered & { readonly message: Made<string | null> | null },
+  { message, ...unanswered }: Unanswered & { readonly message: Prepared<string | null> | null },
   context: DecisionContext,
 ): boolean {
   const told = attemptEnded(run, call, noAnswer(unanswered), context);
@@ -52,7 +52,7 @@ function noAnswer({ error, uncounted }: Unanswered): FailedResult {
 export function sendAgain(
   run: Run,
   call: CallState,
-  message: Made<string | null> | null,
+  message: Prepared<string | null> | null,
   context: DecisionContext,
 ): boolean {
   const definition = run.step(call.step);
@@ -69,7 +69,7 @@ export function sendAgain(
 export function compensationDue(
   run: Run,
   call: CallState,
-  message: Made<string | null>,
+  message: Prepared<string | null>,
   context: DecisionContext,
 ): void {
   const step = run.step(call.step);

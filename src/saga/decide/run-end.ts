@@ -35,6 +35,6 @@ export function endCompensated(run: Run, context: DecisionContext): void {
 }
 
 /** A child that is not compensated any more may end when it is done. */
-export function letChildGo(run: Run, { child }: CallState): void {
+export function releaseChild(run: Run, { child }: CallState): void {
   if (child !== null) run.post(child, { kind: 'release' });
 }

@@ -1,5 +1,5 @@
 /**
- * What is said of runs in the log, once each, with the ids to find them by: a step that gave up, a run that is stuck or was compensated.
+ * Log lines about runs, each written once and with the ids to find the run by: a step gave up, a run is stuck or was compensated.
  */
 import type { Logger } from '../../runtime/log.ts';
 import type { RecordedError } from '../journal/events.ts';
@@ -24,8 +24,8 @@ export function logGivenUp(
 }
 
 /**
- * A step that was deaf to its signal is done after all. What it was taken for stays: nobody knows whether its compensation came before its
- * effect or after it, and to compensate it once more could compensate it twice. Of commands the participant knows that, and they are compensated once more.
+ * A step that ignored its abort signal is done after all. Its recorded outcome stays: nobody knows whether its compensation came before or
+ * after its effect, and a second compensation could be one too many. A command is compensated once more, because its participant knows.
  */
 export function logLate(run: Run, call: CallState, what: 'call' | 'compensation'): void {
   const compensated = call.compensation === null ? 'no' : call.compensation.state === 'open' ? 'under way' : 'yes';
@@ -41,7 +41,7 @@ export function logLate(run: Run, call: CallState, what: 'call' | 'compensation'
   );
 }
 
-/** Once it is stored: what became of it. Nothing is said of what went well, nor of what somebody asked for. */
+/** Once the end of a run is stored. Runs that went well are not logged. */
 export function logEnd(log: Logger, run: Run): void {
   const { state, id, status } = run;
   const fields = { run: id, saga: run.saga.name, version: run.saga.version };

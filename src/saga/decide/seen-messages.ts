@@ -1,8 +1,8 @@
 /**
  * Which run messages a worker has in memory already, so that a look at the store does not bring them a second time.
  *
- * messages that were taken in is deleted by a commit; a look that began before that commit still sees it. So it is forgotten only when the next
- * look begins.
+ * A message that was taken in is deleted by a commit. A look that began before that commit still sees it, so it is forgotten only when the
+ * next look begins.
  */
 export class SeenMessages {
   /** With their sizes, in bytes. */

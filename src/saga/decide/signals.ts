@@ -1,5 +1,5 @@
 /** Signals that came before the code waits for them, or while it does: each is for one wait, in the order of both. */
-import type { BufferedSignal } from '../journal/kept-signals.ts';
+import type { BufferedSignal } from '../journal/signal-buffer.ts';
 import type { CallState, RunState } from '../journal/state.ts';
 import { kindOf } from '../kinds/table.ts';
 import type { DecisionContext } from '../run/run-events.ts';
@@ -11,7 +11,7 @@ function waitsFor(call: CallState, name: string): boolean {
 }
 
 /** A signal of that name, if there is one for it, is promised to the oldest wait without one; told by an event of its own. */
-export function promiseSignal(run: Run, name: string): void {
+export function assignSignal(run: Run, name: string): void {
   let left = run.state.signals.reduce((count, each) => count + (each.name === name ? 1 : 0), 0);
   if (left === 0) return;
   for (const each of run.runEvents) if (each.kind === 'signalled' && each.call.step === name) left -= 1;
@@ -27,10 +27,10 @@ export function promiseSignal(run: Run, name: string): void {
 }
 
 /** The oldest signal is taken now: the time of another wait may have been up since it was promised. */
-export function takePromised(run: Run, call: CallState, context: DecisionContext): boolean {
+export function takeAssigned(run: Run, call: CallState, context: DecisionContext): boolean {
   const signal = run.state.signals.find(({ name }) => name === call.step);
   if (call.outcome === 'open' && signal !== undefined) return endDone(run, call, signal.payload, context);
-  promiseSignal(run, call.step);
+  assignSignal(run, call.step);
   return false;
 }
 

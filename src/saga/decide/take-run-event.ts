@@ -6,40 +6,40 @@ import type { CallState } from '../journal/state.ts';
 import type { DecisionContext, RunEvent } from '../run/run-events.ts';
 import type { Run } from '../run/run.ts';
 import { compensationEnded } from './compensation-outcome.ts';
-import { dueThing, makeForDue, mayNeedMessage, nextDue, takeDue, type DueThing } from './due.ts';
-import { makeForMessage, takeRunMessage, type MadeForMessage } from './inbound.ts';
-import type { Made } from './made.ts';
+import { firstDueItem, prepareDueItem, needsPreparing, nextDue, takeDue, type DueItem } from './due.ts';
+import { prepareForMessage, takeRunMessage, type PreparedForMessage } from './inbound.ts';
+import type { Prepared } from './prepared.ts';
 import { attemptEnded, fallbackEnded, transacted } from './outcomes.ts';
-import { siblingEnded } from './request-compensation.ts';
-import { takePromised } from './signals.ts';
-import { pivotVerified, takeVerdict } from './verify-result.ts';
+import { attemptEndedLate } from './request-compensation.ts';
+import { takeAssigned } from './signals.ts';
+import { pivotVerified, takeVerification } from './verify-result.ts';
 
 type Message = Extract<RunEvent, { kind: 'message' }>;
 
 /** What was made ready before an event is taken in. */
 type Ready =
-  | { readonly kind: 'due'; readonly thing: DueThing; readonly message: Made<string | null> }
-  | { readonly kind: 'message'; readonly made: MadeForMessage };
+  | { readonly kind: 'due'; readonly item: DueItem; readonly message: Prepared<string | null> }
+  | { readonly kind: 'message'; readonly prepared: PreparedForMessage };
 
 /** Whether the code was told something. A promise only where anything has to be made ready: the usual event pays for none. */
 export function takeRunEvent(run: Run, runEvent: RunEvent, context: DecisionContext): boolean | Promise<boolean> {
-  const making = makeReady(run, runEvent, context);
+  const making = prepareAhead(run, runEvent, context);
   if (making === undefined) return decide(run, runEvent, null, context);
   return making.then((ready) => decide(run, runEvent, ready, context));
 }
 
-function makeReady(run: Run, runEvent: RunEvent, context: DecisionContext): Promise<Ready> | undefined {
-  if (runEvent.kind === 'due') return makeThing(run, context);
+function prepareAhead(run: Run, runEvent: RunEvent, context: DecisionContext): Promise<Ready> | undefined {
+  if (runEvent.kind === 'due') return prepareItem(run, context);
   if (runEvent.kind !== 'message') return undefined;
   const first = timerBefore(run, runEvent, context);
-  if (first !== null) return first.waits ? undefined : makeThing(run, first.context);
-  return makeForMessage(run, runEvent.runMessage, context)?.then((made) => ({ kind: 'message', made }));
+  if (first !== null) return first.waits ? undefined : prepareItem(run, first.context);
+  return prepareForMessage(run, runEvent.runMessage, context)?.then((prepared) => ({ kind: 'message', prepared }));
 }
 
-function makeThing(run: Run, context: DecisionContext): Promise<Ready> | undefined {
-  const thing = dueThing(run, context);
-  if (thing === null) return undefined;
-  return makeForDue(run, thing)?.then((message) => ({ kind: 'due', thing, message }));
+function prepareItem(run: Run, context: DecisionContext): Promise<Ready> | undefined {
+  const item = firstDueItem(run, context);
+  if (item === null) return undefined;
+  return prepareDueItem(run, item)?.then((message) => ({ kind: 'due', item, message }));
 }
 
 function decide(run: Run, runEvent: RunEvent, ready: Ready | null, context: DecisionContext): boolean {
@@ -56,17 +56,17 @@ function decide(run: Run, runEvent: RunEvent, ready: Ready | null, context: Deci
       return false;
     case 'attempt':
       if (forward) return attemptEnded(run, runEvent.call, runEvent.result, context);
-      siblingEnded(run, runEvent.call, runEvent.result, context);
+      attemptEndedLate(run, runEvent.call, runEvent.result, context);
       return false;
     case 'sent':
       if (forward) return attemptEnded(run, runEvent.call, SENT, context);
-      siblingEnded(run, runEvent.call, SENT, context);
+      attemptEndedLate(run, runEvent.call, SENT, context);
       return false;
     case 'signalled':
-      return forward && takePromised(run, runEvent.call, context);
+      return forward && takeAssigned(run, runEvent.call, context);
     case 'fallback':
       if (forward) return fallbackEnded(run, runEvent, context);
-      siblingEnded(run, runEvent.call, runEvent.failure, context);
+      attemptEndedLate(run, runEvent.call, runEvent.failure, context);
       return false;
     case 'transacted':
       return forward && runEvent.of === 'done' && transacted(run, runEvent.call, runEvent.output, context);
@@ -75,7 +75,7 @@ function decide(run: Run, runEvent: RunEvent, ready: Ready | null, context: Deci
       return false;
     case 'verified':
       if (runEvent.call.outcome === 'open') return pivotVerified(run, runEvent.call, runEvent.result, context);
-      takeVerdict(run, runEvent.call, runEvent.result, context);
+      takeVerification(run, runEvent.call, runEvent.result, context);
       return false;
   }
 }
@@ -100,7 +100,7 @@ function timerBefore(
 function takeMessage(run: Run, runEvent: Message, ready: Ready | null, context: DecisionContext): boolean {
   const first = timerBefore(run, runEvent, context);
   if (first === null) {
-    if (ready?.kind !== 'due') return takeRunMessage(run, runEvent.runMessage, ready?.made ?? null, context);
+    if (ready?.kind !== 'due') return takeRunMessage(run, runEvent.runMessage, ready?.prepared ?? null, context);
     // The timer that was due before it is no longer: it is looked at anew.
     run.runEvents.unshift(runEvent);
     return false;
@@ -120,14 +120,14 @@ function takeTimer(run: Run, runEvent: RunEvent, ready: Ready | null, context: D
 
 /** Takes in the first thing that is due, or has it looked at anew when that is not what was made ready for. Null: nothing is due. */
 function takeFirst(run: Run, ready: Ready | null, context: DecisionContext): { readonly told: boolean } | null {
-  const thing = dueThing(run, context);
-  if (thing === null) return null;
-  const message = ready?.kind === 'due' && isSame(ready.thing, thing) ? ready.message : null;
-  if (message === null && mayNeedMessage(run, thing)) return { told: false };
-  return { told: takeDue(run, thing, message, context) };
+  const item = firstDueItem(run, context);
+  if (item === null) return null;
+  const message = ready?.kind === 'due' && isSame(ready.item, item) ? ready.message : null;
+  if (message === null && needsPreparing(run, item)) return { told: false };
+  return { told: takeDue(run, item, message, context) };
 }
 
-function isSame(one: DueThing, other: DueThing): boolean {
+function isSame(one: DueItem, other: DueItem): boolean {
   const call = 'call' in one ? one.call : null;
   return one.kind === other.kind && call === ('call' in other ? other.call : null);
 }

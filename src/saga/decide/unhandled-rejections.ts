@@ -1,6 +1,6 @@
 /**
- * Promises of a run's code or of a step that were rejected while nobody awaited them: what is said of them. The process lives on, and
- * everybody else's work with it (runtime/scope.ts).
+ * Unhandled rejections of a run's code or of a step: promises that were rejected while nothing awaited them. They are logged, and the process
+ * and all other runs go on (runtime/scope.ts).
  */
 import type { Run } from '../run/run.ts';
 import type { CallState } from '../journal/state.ts';

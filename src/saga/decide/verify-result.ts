@@ -1,6 +1,5 @@
 /**
- * What verify() says of a step in doubt, and what becomes of it when it cannot say: it is asked again for a while, since one error of the
- * network decides nothing.
+ * What verify() says of a step in doubt. When it fails it is asked again for a while, because one network error decides nothing.
  */
 import { decideRetry } from '../../runtime/retry.ts';
 import type { RecordedError } from '../journal/events.ts';
@@ -48,7 +47,7 @@ function isAskedAgain(
 const LOST_TRACK: RecordedError = { name: 'Error', message: 'The step gave up.' };
 
 /** What verify() says of a step in doubt before it is compensated. */
-export function takeVerdict(run: Run, call: CallState, result: Verification, context: DecisionContext): void {
+export function takeVerification(run: Run, call: CallState, result: Verification, context: DecisionContext): void {
   if ('error' in result) {
     call.unverifiable = !isAskedAgain(run, call, result, context);
     return;

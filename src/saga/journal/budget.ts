@@ -3,9 +3,9 @@
  * Trouble of the infrastructure spends none of it: an attempt that was lost with its worker, was stopped with it, or was rolled back by
  * the database counts for nothing, and `within` stands still while nobody runs what is due. Pure.
  *
- * What kills its worker is found all the same. An attempt that was lost in a row so often is suspect: it is made in small company, then
- * alone, each time announced in the journal before (`trying`), so that what only waits beside it is not blamed; in the end it is given up
- * on as one that kills workers, and the run is stuck.
+ * What kills its worker is found all the same. An attempt that was lost several times in a row is suspect: only a few suspects are under
+ * way at once, then one alone, and each is recorded before it begins (`trying`), so that what only waits beside it is not blamed. In the end
+ * it counts as one that kills workers, and the run is stuck.
  */
 import { backoffMs, decideRetry, type RetryPolicy } from '../../runtime/retry.ts';
 import type { JournalEvent, RecordedError, Uncounted } from './events.ts';
@@ -25,12 +25,12 @@ export interface Spent {
   beganAt: number | null;
 }
 
-/** Attempts lost in a row after which the next ones are made in small company. */
+/** Attempts lost in a row after which only a few such attempts are under way at once. */
 export const LOST_BEFORE_SUSPECT = 3;
 /** Attempts lost in a row after which nobody makes another one. */
 export const LOST_BEFORE_STUCK = 6;
 /** How many suspects a worker has under way at once when one is lost for the first time. */
-const SMALL_COMPANY = 8;
+const SUSPECTS_AT_ONCE = 8;
 /** An attempt that begins so much later than it was due was kept from beginning, in milliseconds. */
 const LATE_MS = 1_000;
 
@@ -61,9 +61,9 @@ export function spend(spent: Spent, { free, lost, idle, retryAt }: Note & Pick<F
 }
 
 /** How many attempts like this one a worker may have under way at once. */
-export function companyOf({ lost }: Spent): number {
+export function maxConcurrent({ lost }: Spent): number {
   if (lost < LOST_BEFORE_SUSPECT) return Infinity;
-  return lost === LOST_BEFORE_SUSPECT ? SMALL_COMPANY : 1;
+  return lost === LOST_BEFORE_SUSPECT ? SUSPECTS_AT_ONCE : 1;
 }
 
 /** Whether the attempt is not to be made before it is announced. */

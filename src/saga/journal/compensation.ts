@@ -4,7 +4,7 @@
  */
 import { hasEffect } from '../definition/kind-names.ts';
 import { canCompensate, type StepDefinition } from '../definition/steps.ts';
-import { breaksPromise } from './promises.ts';
+import { breaksContract } from './call-contract.ts';
 import { knownAsDone, mayHaveHappened, type CallState, type RunState } from './state.ts';
 
 export type CompensationMove =
@@ -48,7 +48,7 @@ export function nextCompensation(
     if (call.compensation?.state === 'done' && !call.compensation.again) continue;
     if (!mayHaveHappened(call) || (scope === 'abandoned' && !call.doubt && !call.givenUp)) continue;
     const step = stepOf(call.step);
-    if (step === undefined || step.kind !== call.kind || breaksPromise(call, step)) return { kind: 'undefined', call };
+    if (step === undefined || step.kind !== call.kind || breaksContract(call, step)) return { kind: 'undefined', call };
     if (!canCompensate(step)) {
       // Behind a pivot that has happened there is no way back, and whether it has nobody knows.
       if (call.pivot && call.doubt && !canVerify(call, step)) return { kind: 'in doubt', call };

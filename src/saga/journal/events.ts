@@ -95,7 +95,7 @@ export type JournalEvent =
    * An attempt failed, or was cut short; the next one begins at `retryAt`. `uncounted`: why no attempt is used up by it. `free`: how many
    * have used up none until now, `lost` of them in a row with their workers. `idle`: how long until now, in ms, nobody ran the step although
    * it was due; `within` does not count that. It says the whole of what the ones before it said: of a call with more than ten, those in
-   * between are taken out again (folding.ts).
+   * between are taken out again (compaction.ts).
    */
   | {
       readonly t: 'attempt failed';

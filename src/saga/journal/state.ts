@@ -6,7 +6,7 @@ import type { CallKind } from '../definition/kind-names.ts';
 import type { Spent } from './budget.ts';
 import type { CompensationState } from './compensation-state.ts';
 import type { CompensationReason, RecordedError, StuckWhy } from './events.ts';
-import type { BufferedSignal } from './kept-signals.ts';
+import type { BufferedSignal } from './signal-buffer.ts';
 import type { RefusedAct } from './refused.ts';
 
 export interface CallState {
@@ -53,7 +53,7 @@ export interface CallState {
   /** verify() could not say; the compensation must bear either. Not recorded. */
   unverifiable: boolean;
   /** It came to light after the run had ended, and its compensation is about to begin. Not recorded: both are in one commit. */
-  owed: boolean;
+  lateSuccess: boolean;
   /** How often verify() failed, and when it is asked again. Not recorded. */
   asked: { attempts: number; againAt: number | null };
 }

@@ -22,7 +22,7 @@
 import type { RecordedError } from '../journal/events.ts';
 import type { CallKind } from '../definition/kind-names.ts';
 import type { CompensationState } from '../journal/compensation-state.ts';
-import type { BufferedSignal } from '../journal/kept-signals.ts';
+import type { BufferedSignal } from '../journal/signal-buffer.ts';
 import type { CallState, RunState } from '../journal/state.ts';
 import type { StepContext, StepDefinition } from '../definition/steps.ts';
 import type { NewRun, RunMessageBody } from '../store/store.ts';

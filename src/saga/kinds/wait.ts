@@ -2,7 +2,7 @@
  * A durable wait for a signal. Each signal is for one wait, in the order of both; one that came before is kept until a wait takes it.
  */
 import { parseDuration, type Duration } from '../../runtime/duration.ts';
-import { takeSignal } from '../journal/kept-signals.ts';
+import { takeSignal } from '../journal/signal-buffer.ts';
 import type { Kind, NewCall } from './kind.ts';
 
 /** What a wait asks for; `id` is given by the code's own counter. */

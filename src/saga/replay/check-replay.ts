@@ -13,7 +13,7 @@ import { hasEffect } from '../definition/kind-names.ts';
 import { emptyState, mayHaveHappened, valueOf, type CallState, type RunState } from '../journal/state.ts';
 import { apply } from '../state/fold.ts';
 import { turn } from './turn.ts';
-import { breaksPromise, hasOtherChild } from '../journal/promises.ts';
+import { breaksContract, hasOtherChild } from '../journal/call-contract.ts';
 
 export type ReplayVerdict =
   /** `next`: the calls that the code makes beyond the journal, by id. `ended`: it came to its end. */
@@ -86,7 +86,7 @@ function undefinedStep(saga: AnySaga, state: RunState, beside: readonly AnySaga[
     if (!hasEffect(call.kind) || call.compensation?.state === 'done') continue;
     if (call.outcome !== 'open' && !mayHaveHappened(call)) continue;
     const step = stepOf(saga, call.step);
-    if (step?.kind !== call.kind || breaksPromise(call, step)) return call;
+    if (step?.kind !== call.kind || breaksContract(call, step)) return call;
     const isOffered = (name: string): boolean =>
       beside.some((each) => each.name === name && each.version === call.version);
     if (step.saga !== null && hasOtherChild(call, step) && !isOffered(step.saga.name)) return call;

@@ -3,7 +3,7 @@
  * same, and which figures of it the database is to be told.
  */
 import type { JournalEvent, JournalRow } from '../journal/events.ts';
-import { foldable, Folding } from '../journal/folding.ts';
+import { compactionKey, Compaction } from '../journal/compaction.ts';
 import { bytesOf, growthOf, type JournalLimits } from '../journal/growth.ts';
 import type { RunState } from '../journal/state.ts';
 import type { KeptSignals, RunUpdate } from '../store/store.ts';
@@ -19,7 +19,7 @@ export class JournalGauge {
   #bytes = 0;
   #rowBytes = 0;
   #rowEvents = 0;
-  #folding: Folding | null = null;
+  #folding: Compaction | null = null;
   /** What the row that is being filled says of attempts that a later one may stand for. */
   #foldable: string[] = [];
   #folded: number[] = [];
@@ -50,7 +50,7 @@ export class JournalGauge {
   load(row: JournalRow): void {
     const bytes = row.bytes ?? 0;
     this.#bytes += bytes;
-    this.#fold(row.n, row.events.map(foldable), bytes);
+    this.#fold(row.n, row.events.map(compactionKey), bytes);
   }
 
   /** All rows are loaded: what the last holder of the run has told the database of them is taken to be about that. */
@@ -73,7 +73,7 @@ export class JournalGauge {
 
   /** As above; what it is may be one that stands for others. */
   noted(event: JournalEvent): void {
-    const key = foldable(event);
+    const key = compactionKey(event);
     if (key !== null) this.#foldable.push(key);
   }
 
@@ -111,7 +111,7 @@ export class JournalGauge {
 
   #fold(n: number, keys: readonly (string | null)[], bytes: number): void {
     if (keys.every((key) => key === null)) return;
-    this.#folding ??= new Folding();
+    this.#folding ??= new Compaction();
     for (const row of this.#folding.add(n, keys, bytes)) {
       this.#folded.push(row.n);
       this.#state.events -= row.events;

@@ -1,6 +1,6 @@
 /**
- * One run in a worker's memory: its state, what is to be committed next, and what is to be begun once that is durable. forward.ts,
- * compensate.ts, inbound.ts and due.ts decide what is recorded; the engine commits.
+ * One run in a worker's memory: its state, what is to be committed next, and what is to be begun once that is durable.
+ * The decisions (saga/decide) say what is recorded; the engine commits.
  */
 import { IdMap } from '../../runtime/id-map.ts';
 import type { RunSettings } from './run-settings.ts';
@@ -30,7 +30,7 @@ export interface RunIdentity {
 }
 
 /** What a run is stuck for. */
-export interface Standstill {
+export interface StuckReason {
   readonly why: StuckWhy;
   /** Null: the run as a whole. */
   readonly call: CallState | null;
@@ -249,7 +249,7 @@ export class Run extends CachedRun {
     this.flow = null;
   }
 
-  recordStuck({ why, call, error, of = [] }: Standstill, now: number): void {
+  recordStuck({ why, call, error, of = [] }: StuckReason, now: number): void {
     const ended = of.length === 0 ? {} : { of };
     this.record({ t: 'stuck', why, error, ...(call === null ? {} : { call: call.id }), ...ended }, now);
     this.flow = null;

@@ -75,7 +75,7 @@ export function applyCalled(state: RunState, event: CalledEvent, input: string |
     spent: newSpent(at),
     compensation: null,
     unverifiable: false,
-    owed: false,
+    lateSuccess: false,
     asked: { attempts: 0, againAt: null },
   };
   state.calls.set(call.id, call);

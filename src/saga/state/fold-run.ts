@@ -1,6 +1,6 @@
 /** The fold of what is recorded of the run as a whole: its start, signals, its end, and what stopped it. */
 import { signalId, textOf, type RunState } from '../journal/state.ts';
-import { keepSignal } from '../journal/kept-signals.ts';
+import { bufferSignal } from '../journal/signal-buffer.ts';
 import { withRefused } from '../journal/refused.ts';
 import type { EventOf, Folds } from './folds.ts';
 
@@ -12,7 +12,7 @@ export const RUN_FOLDS: Folds<RunEvents> = {
     state.deadlineAt = event.deadlineAt ?? null;
   },
   signal(state, { name, payload, id }) {
-    keepSignal(state, { name, payload: textOf(payload) });
+    bufferSignal(state, { name, payload: textOf(payload) });
     if (id !== undefined) (state.signalIds ??= new Set()).add(signalId(name, id));
   },
   recovered(state, event) {

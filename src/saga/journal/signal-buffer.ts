@@ -1,5 +1,5 @@
 /**
- * Signals that a run has taken in and that its code has not waited for, in the order of arrival, with what they weigh. Pure.
+ * Signals that a run has taken in and that its code has not waited for, in the order of arrival, with their size. Pure.
  */
 import { bytesOf } from './growth.ts';
 
@@ -13,7 +13,7 @@ export interface SignalBuffer {
   signalBytes: number;
 }
 
-export function keepSignal(buffer: SignalBuffer, signal: BufferedSignal): void {
+export function bufferSignal(buffer: SignalBuffer, signal: BufferedSignal): void {
   buffer.signals.push(signal);
   buffer.signalBytes += bytesOf(signal.payload);
 }

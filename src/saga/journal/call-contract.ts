@@ -1,37 +1,37 @@
 /**
- * What a call promises when it is made. It is recorded with the call, because a deployment may change the declaration before the promise
- * is kept. Pure.
+ * The contract of a call: what the declaration says when the call is made, and the run relies on later. It is recorded with the call, because
+ * a deployment may change the declaration meanwhile. Pure.
  */
 import { inputVersionOf } from './recorded-values.ts';
 import type { CallState } from './state.ts';
 import { canCompensate, type StepDefinition } from '../definition/steps.ts';
 
 /** What the declaration says today and the run relies on later, when another one may be there: it is recorded with the call. */
-export interface Promised {
+export interface CallContract {
   readonly pivot?: true;
   readonly undoable?: true;
   readonly version?: number;
 }
 
 /** Made once for each declaration: every call asks for it. */
-const promises = new WeakMap<StepDefinition, Promised>();
+const contracts = new WeakMap<StepDefinition, CallContract>();
 
-export function promiseOf(definition: StepDefinition): Promised {
-  let promised = promises.get(definition);
-  if (promised === undefined) {
+export function contractOf(definition: StepDefinition): CallContract {
+  let contract = contracts.get(definition);
+  if (contract === undefined) {
     const version = inputVersionOf(definition);
-    promised = {
+    contract = {
       ...(definition.pivot ? ({ pivot: true } as const) : {}),
       ...(canCompensate(definition) ? ({ undoable: true } as const) : {}),
       ...(version === null ? {} : { version }),
     };
-    promises.set(definition, promised);
+    contracts.set(definition, contract);
   }
-  return promised;
+  return contract;
 }
 
 /** It was recorded as one that can be compensated, and what is declared now cannot. */
-export function breaksPromise(call: CallState, step: StepDefinition): boolean {
+export function breaksContract(call: CallState, step: StepDefinition): boolean {
   return call.undoable && !canCompensate(step);
 }
 

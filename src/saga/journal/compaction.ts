@@ -10,13 +10,13 @@ import type { JournalEvent } from './events.ts';
 export const ATTEMPTS_KEPT = 10;
 
 /** What an event says of an attempt, if it is one that a later one may stand for. */
-export function foldable(event: Pick<JournalEvent, 't'>): string | null {
+export function compactionKey(event: Pick<JournalEvent, 't'>): string | null {
   if (event.t !== 'attempt failed' && event.t !== 'compensation failed') return null;
   const { call, attempt } = event as Extract<JournalEvent, { t: 'attempt failed' | 'compensation failed' }>;
   return attempt > ATTEMPTS_KEPT ? `${event.t} ${call}` : null;
 }
 
-export class Folding {
+export class Compaction {
   /** By what the event is about: the row that holds the last one. */
   readonly #rowOf = new Map<string, number>();
   /** By row: how many of its events are still the last ones of their kind. */
@@ -25,9 +25,9 @@ export class Folding {
   /**
    * A row is in the journal, or about to be. `keys`: what foldable says of each of its events. Returns the rows that it stands for.
    */
-  add(n: number, keys: readonly (string | null)[], bytes: number): readonly FoldedRow[] {
+  add(n: number, keys: readonly (string | null)[], bytes: number): readonly CompactedRow[] {
     if (keys.every((key) => key === null)) return [];
-    const folded: FoldedRow[] = [];
+    const folded: CompactedRow[] = [];
     for (const key of keys) {
       if (key === null) continue;
       const row = this.#rowOf.get(key);
@@ -49,7 +49,7 @@ export class Folding {
   }
 }
 
-export interface FoldedRow {
+export interface CompactedRow {
   readonly n: number;
   readonly events: number;
   readonly bytes: number;
