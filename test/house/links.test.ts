@@ -43,6 +43,17 @@ describe('links', () => {
     expect(linksOf(page).filter((target) => !existsSync(join(ROOT, target)))).toEqual([]);
   });
 
+  it('and the tests that stand behind the guarantees are there', () => {
+    const guarantees = readFileSync(join(ROOT, 'docs/guarantees.md'), 'utf8');
+    const named = [...guarantees.matchAll(/`((?:[a-z]+\/)+[\w.*-]+)`/g)].map((match) => match[1] ?? '');
+    expect(named.length).toBeGreaterThan(50);
+    const isThere = (name: string): boolean =>
+      existsSync(join(ROOT, name)) ||
+      existsSync(join(ROOT, `test/${name}.test.ts`)) ||
+      (name.endsWith('/*') && existsSync(join(ROOT, 'test', dirname(name))));
+    expect(named.filter((name) => !isThere(name))).toEqual([]);
+  });
+
   it('and the files that a contributor is sent to are there', () => {
     const named = [...OF_REPOSITORY, ...markdownIn('docs/adr')].flatMap((page) =>
       [...readFileSync(join(ROOT, page), 'utf8').matchAll(/`((?:\.ci|bench|demo|docs|src|test)\/[\w./-]+)`/g)].map(
