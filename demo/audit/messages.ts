@@ -1,5 +1,5 @@
 /**
- * What became of the messages: delivered and acted on, in order. Pure; used by the audit, and to see when the demo is over.
+ * What became of the messages: delivered and acted on, in order. Pure.
  */
 import { OrderAccepted, OrderConfirmed, OrderRejected } from '../../sagas/messages/order.ts';
 import { participantFor, REPLY_TOPIC } from '../messages.ts';

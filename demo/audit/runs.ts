@@ -1,6 +1,6 @@
 /**
- * What became of the runs: that each came to one of its two ends, that its effects fit this end, and that it was compensated backwards.
- * Pure; used by the audit.
+ * What became of the runs: that each came to one of its two ends, that its effects fit this end, and that it was compensated
+ * backwards. Pure.
  */
 import type { Books, Effect, Run } from './books.ts';
 

@@ -13,7 +13,6 @@ const FLOORS: readonly (readonly string[])[] = [
   ['outbox', 'inbox'],
   ['relay', 'saga'],
   ['operations'],
-  ['dashboard'],
   ['cli'],
 ];
 /**

@@ -1,5 +1,5 @@
 /**
- * What the probes answer. Pure judgements; used by the daemon's HTTP pages.
+ * What the probes answer. Pure judgements.
  *
  * Liveness asks whether a restart would help: whether some runner hangs. A standby, a broker that is away, a database that is down
  * or silent are no reason to be killed, but are said. Readiness asks whether this process does its part now.

@@ -1,5 +1,5 @@
 /**
- * Numbers, times and texts as people read them. Pure; used by the verbs.
+ * Numbers, times and texts as people read them. Pure.
  */
 import { visible } from '../../runtime/terminal-text.ts';
 

@@ -1,5 +1,5 @@
 /**
- * Tables for terminals: aligned, and no wider than the terminal. Pure; used by the verbs.
+ * Tables for terminals: aligned, and no wider than the terminal. Pure.
  */
 import { stripVTControlCharacters } from 'node:util';
 import { oneLine } from './format.ts';

@@ -1,5 +1,5 @@
 /**
- * A run drawn as a timeline: the way forward, then the way back, a line for each call. Pure; used by `holdfast saga show`.
+ * A run drawn as a timeline: the way forward, then the way back, a line for each call. Pure.
  */
 import { adviseStuck } from '../../operations/sagas/saga-advice.ts';
 import type { Timeline, TimelineNote } from '../../operations/sagas/saga-timeline-model.ts';

@@ -1,6 +1,5 @@
 /**
- * What to do about a stuck run: the meaning of each kind, and the commands that lead out of it. Pure; used by `holdfast saga show`
- * and the dashboard. docs/operations.md says the same at length.
+ * What to do about a stuck run: the meaning of each kind, and the commands that lead out of it. Pure.
  */
 import type { StuckWhy } from '../../saga/journal/events.ts';
 

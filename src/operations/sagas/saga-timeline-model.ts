@@ -1,5 +1,5 @@
 /**
- * A run as a story: what its journal tells, as data. Made by saga-timeline.ts; shown by `holdfast saga show` and the dashboard.
+ * A run as a story: what its journal tells, as data. Made by saga-timeline.ts.
  */
 import type { CallKind } from '../../saga/definition/kind-names.ts';
 import type { JournalEvent, RecordedError, StuckWhy, CompensationReason } from '../../saga/journal/events.ts';

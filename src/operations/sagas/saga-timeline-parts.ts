@@ -1,6 +1,5 @@
 /**
- * What of a run's story has to be worked out: which calls were under way together, and what is still to be compensated. Pure; used by
- * saga-timeline.ts.
+ * What of a run's story has to be worked out: which calls were under way together, and what is still to be compensated. Pure.
  */
 import { hasEffect, type CallKind } from '../../saga/definition/kind-names.ts';
 import type { TimelineCall, TimelineCompensation } from './saga-timeline-model.ts';

@@ -1,7 +1,7 @@
 /**
- * A run as a story: the events of its journal folded into calls with a beginning, an end and an outcome, and into what was compensated.
- * Needs no code of the saga, so any history can be shown, wherever its worker runs. Pure; used by `holdfast saga show` and the
- * dashboard. The engine's own fold decides what happens next; this one only tells what happened.
+ * A run as a story: the events of its journal folded into calls with a beginning, an end and an outcome, and into what was
+ * compensated. Needs no code of the saga, so any history can be shown, wherever its worker runs. Pure. The engine's own fold
+ * decides what happens next; this one only tells what happened.
  */
 import { WHOLE_RUN, type JournalEvent, type JournalRow, type RunStatus } from '../../saga/journal/events.ts';
 import { hasEffect } from '../../saga/definition/kind-names.ts';

@@ -41,7 +41,7 @@ export interface LentTransaction<Tx> {
 }
 
 /** What came of a message: `repeated` was answered from the record, `nothing` had nothing to compensate. */
-export type CallOutcome = 'done' | 'rejected' | 'repeated' | 'compensated' | 'tombstone' | 'nothing' | 'by hand';
+export type AnswerOutcome = 'done' | 'rejected' | 'repeated' | 'compensated' | 'tombstone' | 'nothing' | 'by hand';
 
 /** What all messages of a participant share. */
 export interface ParticipantContext<Tx> {
@@ -107,7 +107,7 @@ export async function answerMessage<Tx>(
   count(work, outcome);
 }
 
-type Answered = readonly [Answer, CallOutcome];
+type Answered = readonly [Answer, AnswerOutcome];
 
 async function answerCommand<Tx>(work: CallWork<Tx>, saga: SagaCall): Promise<Answered> {
   const { participant, handler, context, execute, text } = work;
@@ -314,6 +314,6 @@ async function settled(topic: string, write: () => Promise<void>): Promise<void>
   }
 }
 
-function count<Tx>({ participant, handler }: CallWork<Tx>, outcome: CallOutcome): void {
+function count<Tx>({ participant, handler }: CallWork<Tx>, outcome: AnswerOutcome): void {
   participant.calls.inc({ participant: participant.name, topic: handler.topic, outcome });
 }
