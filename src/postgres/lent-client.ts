@@ -41,56 +41,83 @@ export interface LentClient<C> {
 }
 
 export function lend<C extends Lendable>(client: C): LentClient<C> {
-  let over = false;
-  let refused: Error | null = null;
-  let traces = false;
-  let roleBefore: Promise<string> | null = null;
+  return new Loan(client);
+}
+
+class Loan<C extends Lendable> implements LentClient<C> {
+  readonly tx: C;
+  readonly #client: C;
+  #over = false;
+  #refused: Error | null = null;
+  #traces = false;
+  #roleBefore: Promise<string> | null = null;
   /** Transactions of the guest's own that are open. */
-  let depth = 0;
+  #depth = 0;
 
-  const send = (...given: unknown[]): unknown => (client.query as (...all: unknown[]) => unknown).apply(client, given);
+  constructor(client: C) {
+    this.#client = client;
+    const query = (...given: unknown[]): unknown => this.#query(given);
+    this.tx = new Proxy(client, {
+      get(target, property) {
+        if (property === 'query') return query;
+        if (property === 'release' || property === 'end') return refuseRelease;
+        return Reflect.get(target, property, target) as unknown;
+      },
+    });
+  }
 
-  const refuse = (given: readonly unknown[], error: Error): unknown => {
-    // Whoever goes on reading from a cursor would wait for ever for a promise that is none.
-    if (isSubmittable(given[0])) throw error;
-    const callback = callbackOf(given);
-    if (callback === null) return Promise.reject(error);
-    queueMicrotask(() => callback(error));
-    return undefined;
-  };
+  trouble(): Error | null {
+    return this.#refused ?? (this.#depth > 0 ? leftOpen() : null);
+  }
+
+  async restoreRole(): Promise<void> {
+    if (this.#roleBefore === null) return;
+    const role = await this.#roleBefore;
+    await this.#send(`SET LOCAL ROLE ${role === 'none' ? 'NONE' : quoteIdentifier(role)}`);
+  }
+
+  leftTraces(): boolean {
+    return this.#traces;
+  }
+
+  takeBack(): void {
+    this.#over = true;
+  }
+
+  #query(given: readonly unknown[]): unknown {
+    if (this.#over) return refuse(given, tooLate());
+    const text = textOf(given[0]);
+    if (text !== undefined) {
+      const inspection = inspectStatements(text);
+      this.#traces ||= inspection.leavesTraces;
+      if (inspection.changesRole) this.#roleBefore ??= this.#askRole();
+      if (inspection.becomesReadOnly && this.#depth === 0) return refuse(given, (this.#refused ??= readOnly()));
+      if (inspection.controls.length > 0) return this.#sendControls(given, text, inspection);
+    }
+    return this.#send(...given);
+  }
+
+  #send(...given: readonly unknown[]): unknown {
+    return (this.#client.query as (...all: readonly unknown[]) => unknown).apply(this.#client, given as unknown[]);
+  }
 
   /** Sent before the guest's statement, and answered before it. */
-  function askRole(): Promise<string> {
-    const asked = send("SELECT current_setting('role') AS role") as Promise<{ rows: readonly { role: string }[] }>;
+  #askRole(): Promise<string> {
+    const asked = this.#send("SELECT current_setting('role') AS role") as Promise<{
+      rows: readonly { role: string }[];
+    }>;
     return asked.then(
       ({ rows }) => rows[0]?.role ?? 'none',
       () => 'none',
     );
   }
 
-  /** The statement that does within our transaction what this one would do outside. Undefined: nothing can. */
-  function translate({ does, asks }: Control): string | undefined {
-    if (asks === 'isolation' || asks === 'chain' || asks === 'two phases') return undefined;
-    if (does === 'begin') {
-      depth += 1;
-      const savepoint = `SAVEPOINT ${nameOf(depth)}`;
-      return asks === 'read only' ? `${savepoint};SET TRANSACTION READ ONLY` : savepoint;
-    }
-    if (depth === 0) return undefined;
-    const name = nameOf(depth);
-    depth -= 1;
-    return does === 'commit' ? `RELEASE SAVEPOINT ${name}` : `ROLLBACK TO SAVEPOINT ${name};RELEASE SAVEPOINT ${name}`;
-  }
-
-  function sendControls(given: readonly unknown[], text: string, { controls, alone }: Inspection): unknown {
+  #sendControls(given: readonly unknown[], text: string, { controls, alone }: Inspection): unknown {
     let rewritten = '';
     let at = 0;
     for (const control of controls) {
-      const instead = translate(control);
-      if (instead === undefined) {
-        refused ??= refusal(control);
-        return refuse(given, refused);
-      }
+      const instead = this.#translate(control);
+      if (instead === undefined) return refuse(given, (this.#refused ??= refusal(control)));
       rewritten += text.slice(at, control.start) + instead;
       at = control.end;
     }
@@ -99,45 +126,33 @@ export function lend<C extends Lendable>(client: C): LentClient<C> {
     if (isSubmittable(given[0])) throw noCursor();
     const callback = callbackOf(given);
     const own = alone ? (controls[0] as Control).does.toUpperCase() : null;
-    if (callback === null) return (send(rewritten) as Promise<unknown>).then((result) => asAsked(result, own));
-    return send(rewritten, (error: unknown, result: unknown) => callback(error, asAsked(result, own)));
+    if (callback === null) return (this.#send(rewritten) as Promise<unknown>).then((result) => asAsked(result, own));
+    return this.#send(rewritten, (error: unknown, result: unknown) => callback(error, asAsked(result, own)));
   }
 
-  const query = (...given: unknown[]): unknown => {
-    if (over) return refuse(given, tooLate());
-    const text = textOf(given[0]);
-    if (text !== undefined) {
-      const inspection = inspectStatements(text);
-      traces ||= inspection.leavesTraces;
-      if (inspection.changesRole) roleBefore ??= askRole();
-      if (inspection.becomesReadOnly && depth === 0) {
-        refused ??= readOnly();
-        return refuse(given, refused);
-      }
-      if (inspection.controls.length > 0) return sendControls(given, text, inspection);
+  /** The statement that does within our transaction what this one would do outside. Undefined: nothing can. */
+  #translate({ does, asks }: Control): string | undefined {
+    if (asks === 'isolation' || asks === 'chain' || asks === 'two phases') return undefined;
+    if (does === 'begin') {
+      this.#depth += 1;
+      const savepoint = `SAVEPOINT ${nameOf(this.#depth)}`;
+      return asks === 'read only' ? `${savepoint};SET TRANSACTION READ ONLY` : savepoint;
     }
-    return send(...given);
-  };
-  const tx = new Proxy(client, {
-    get(target, property) {
-      if (property === 'query') return query;
-      if (property === 'release' || property === 'end') return refuseRelease;
-      return Reflect.get(target, property, target) as unknown;
-    },
-  });
-  return {
-    tx,
-    trouble: () => refused ?? (depth > 0 ? leftOpen() : null),
-    async restoreRole() {
-      if (roleBefore === null) return;
-      const role = await roleBefore;
-      await send(`SET LOCAL ROLE ${role === 'none' ? 'NONE' : quoteIdentifier(role)}`);
-    },
-    leftTraces: () => traces,
-    takeBack() {
-      over = true;
-    },
-  };
+    if (this.#depth === 0) return undefined;
+    const name = nameOf(this.#depth);
+    this.#depth -= 1;
+    return does === 'commit' ? `RELEASE SAVEPOINT ${name}` : `ROLLBACK TO SAVEPOINT ${name};RELEASE SAVEPOINT ${name}`;
+  }
+}
+
+/** In the way in which the guest asked: by throwing, by its callback, or by a promise. */
+function refuse(given: readonly unknown[], error: Error): unknown {
+  // Whoever goes on reading from a cursor would wait for ever for a promise that is none.
+  if (isSubmittable(given[0])) throw error;
+  const callback = callbackOf(given);
+  if (callback === null) return Promise.reject(error);
+  queueMicrotask(() => callback(error));
+  return undefined;
 }
 
 function nameOf(depth: number): string {

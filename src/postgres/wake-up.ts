@@ -1,6 +1,5 @@
 /**
- * Lets a relay or a worker sleep without polling fast: writers NOTIFY only while it says that it is asleep.
- * Used by both. A missed wake-up costs no more than the idle poll interval.
+ * Lets a relay or a worker sleep without polling fast: writers NOTIFY only while it says that it is asleep. A missed wake-up costs no more than the idle poll interval.
  *
  * How to sleep: setAsleep(true), poll once more (a writer may have looked just before), then wait for onWake or the interval.
  */
@@ -8,10 +7,10 @@
 import type pg from 'pg';
 import { systemClock, type Clock } from '../runtime/clock.ts';
 import type { Logger } from '../runtime/log.ts';
-import { createLifecycle } from '../runtime/lifecycle.ts';
-import { createLoop } from '../runtime/loop.ts';
+import { createLifecycle, type Lifecycle } from '../runtime/lifecycle.ts';
+import { createLoop, type Loop } from '../runtime/loop.ts';
 import { backoffMs, RECONNECT } from '../runtime/retry.ts';
-import type { Service } from '../runtime/service.ts';
+import type { Service, StopOptions } from '../runtime/service.ts';
 import type { Database } from './database.ts';
 import { quoteIdentifier } from './quoting.ts';
 
@@ -51,94 +50,113 @@ const LOOK_EVERY_MS = 15_000;
 const AWAKE = 1;
 const ASLEEP = 2;
 
-export function createWaker(wakerOptions: WakerOptions): Waker {
-  const { database, sleeper = 'relay', onWake, log, clock = systemClock, answerMs = ANSWER_MS } = wakerOptions;
-  const { channel, asleep: flag } = SLEEPERS[sleeper];
-  const schema = quoteIdentifier(database.schema);
-  // The channel's name has double quotes in it, because the migrator replaces "holdfast" inside the NOTIFY as well.
-  const listen = `LISTEN ${quoteIdentifier(`${schema}.${channel}`)}`;
-  const sequence = `${schema}.${flag}`;
-  let client: pg.Client | undefined;
-  let stopped = false;
+export function createWaker(options: WakerOptions): Waker {
+  return new ListeningWaker(options);
+}
 
-  const end = async (): Promise<void> => {
-    const last = client;
-    client = undefined;
-    await last?.end().catch(() => undefined);
-  };
+class ListeningWaker implements Waker {
+  readonly #options: WakerOptions;
+  /** In which it is said who sleeps. */
+  readonly #sequence: string;
+  readonly #listen: string;
+  readonly #loop: Loop;
+  readonly #lifecycle: Lifecycle<null>;
+  #client: pg.Client | undefined;
+  #stopped = false;
 
-  const connect = async (): Promise<void> => {
+  constructor(options: WakerOptions) {
+    const { database, sleeper = 'relay', log, clock = systemClock } = options;
+    const { channel, asleep } = SLEEPERS[sleeper];
+    const schema = quoteIdentifier(database.schema);
+    this.#options = options;
+    // The channel's name has double quotes in it, because the migrator replaces "holdfast" inside the NOTIFY as well.
+    this.#listen = `LISTEN ${quoteIdentifier(`${schema}.${channel}`)}`;
+    this.#sequence = `${schema}.${asleep}`;
+    this.#loop = createLoop({
+      name: 'wake-up',
+      clock,
+      log,
+      tick: (signal) => this.#look(signal),
+      onError: (_error, failures) => backoffMs(RECONNECT, failures, Math.random),
+    });
+    this.#lifecycle = createLifecycle({
+      make: () => null,
+      start: async () => {
+        this.#stopped = false;
+        await this.#loop.start();
+      },
+      stop: async (_run, stop) => {
+        this.#stopped = true;
+        await this.#end();
+        await this.#loop.stop(stop);
+      },
+    });
+  }
+
+  get listening(): boolean {
+    return this.#client !== undefined;
+  }
+
+  start(): Promise<void> {
+    return this.#lifecycle.start();
+  }
+
+  stop(options?: StopOptions): Promise<void> {
+    return this.#lifecycle.stop(options);
+  }
+
+  async setAsleep(asleep: boolean): Promise<void> {
+    const value = asleep ? ASLEEP : AWAKE;
+    const text = `SELECT setval('${this.#sequence}', $1) FROM ${this.#sequence} WHERE last_value <> $1`;
+    await this.#options.database.query(text, [value], { timeoutMs: ANSWER_MS });
+  }
+
+  async #look(signal: AbortSignal): Promise<number> {
+    if (this.#stopped) return Infinity;
+    // A hard stop does not wait for a server that does not answer; #connect cleans up by itself once it is told.
+    await unlessAborted(signal, this.#client === undefined ? this.#connect() : this.#stillThere(this.#client));
+    return LOOK_EVERY_MS;
+  }
+
+  async #connect(): Promise<void> {
+    const { database, onWake, log, answerMs = ANSWER_MS } = this.#options;
     const next = await database.dedicatedConnection({
       queryTimeoutMs: answerMs,
       onLost: (error) => {
-        if (client !== next) return;
-        client = undefined;
+        if (this.#client !== next) return;
+        this.#client = undefined;
         log.warn({ err: error }, 'the listening connection was lost; reconnecting');
-        loop.wake();
+        this.#loop.wake();
       },
     });
     next.on('notification', onWake);
     try {
-      await next.query(listen);
+      await next.query(this.#listen);
     } catch (error) {
       await next.end().catch(() => undefined);
       throw error;
     }
-    client = next;
+    this.#client = next;
     // Stopped meanwhile: nobody else would end it.
-    if (stopped) await end();
+    if (this.#stopped) await this.#end();
     else onWake();
-  };
+  }
 
   /** A connection whose other end fell silent brings no notification and no error either. */
-  const stillThere = async (asked: pg.Client): Promise<void> => {
+  async #stillThere(asked: pg.Client): Promise<void> {
     try {
       await asked.query('SELECT 1');
     } catch (error) {
-      if (client === asked) await end();
+      if (this.#client === asked) await this.#end();
       throw error;
     }
-  };
+  }
 
-  const loop = createLoop({
-    name: 'wake-up',
-    clock,
-    log,
-    tick: async (signal) => {
-      if (stopped) return Infinity;
-      // A hard stop does not wait for a server that does not answer; `connect` cleans up by itself once it is told.
-      await unlessAborted(signal, client === undefined ? connect() : stillThere(client));
-      return LOOK_EVERY_MS;
-    },
-    onError: (_error, failures) => backoffMs(RECONNECT, failures, Math.random),
-  });
-
-  const { start, stop } = createLifecycle({
-    make: () => null,
-    async start() {
-      stopped = false;
-      await loop.start();
-    },
-    async stop(_run, options) {
-      stopped = true;
-      await end();
-      await loop.stop(options);
-    },
-  });
-
-  return {
-    get listening() {
-      return client !== undefined;
-    },
-    start,
-    stop,
-    async setAsleep(asleep) {
-      const value = asleep ? ASLEEP : AWAKE;
-      await database.query(`SELECT setval('${sequence}', $1) FROM ${sequence} WHERE last_value <> $1`, [value], {
-        timeoutMs: ANSWER_MS,
-      });
-    },
-  };
+  async #end(): Promise<void> {
+    const last = this.#client;
+    this.#client = undefined;
+    await last?.end().catch(() => undefined);
+  }
 }
 
 /** Resolves with the promise, or when the signal aborts. Leaves no listener behind: one loop has one signal for all its reconnecting. */

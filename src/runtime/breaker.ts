@@ -1,6 +1,6 @@
 /**
  * The circuit breaker in front of each destination: after failures in a row it lets nothing through for a while,
- * then tries with one call (half-open) before it lets everybody in again. Used by the relay.
+ * then tries with one call (half-open) before it lets everybody in again.
  * cockatiel does the work; its types stay in this file.
  */
 import {
@@ -9,10 +9,12 @@ import {
   ConsecutiveBreaker,
   circuitBreaker,
   handleWhen,
+  type CircuitBreakerPolicy,
   type IBackoffFactory,
 } from 'cockatiel';
 import { HoldfastError } from '../errors.ts';
 import { systemClock, type Clock } from './clock.ts';
+import { badOption } from './options.ts';
 
 export type BreakerState = 'closed' | 'open' | 'half-open';
 
@@ -70,83 +72,98 @@ export function isBreakerOpen(error: unknown): boolean {
 
 /** @throws HoldfastError HF_CONFIG */
 export function createBreaker(options: BreakerOptions): Breaker {
-  const {
-    name,
-    halfOpenAfterMs,
-    consecutiveFailures = 5,
-    probe,
-    isFailure = () => true,
-    clock = systemClock,
-  } = options;
+  const { name, halfOpenAfterMs, consecutiveFailures = 5 } = options;
   if (!(halfOpenAfterMs >= 0))
-    throw new HoldfastError('HF_CONFIG', `Breaker ${name}: halfOpenAfterMs is ${halfOpenAfterMs}.`, {
-      advice: 'Give milliseconds from 0 on.',
-    });
-  if (!Number.isInteger(consecutiveFailures) || consecutiveFailures < 1) {
-    throw new HoldfastError('HF_CONFIG', `Breaker ${name}: consecutiveFailures is ${consecutiveFailures}.`, {
-      advice: 'Give a whole number from 1 on.',
+    throw badOption(`Breaker ${name}:`, `halfOpenAfterMs is ${halfOpenAfterMs}`, 'Give milliseconds from 0 on.');
+  if (!Number.isInteger(consecutiveFailures) || consecutiveFailures < 1)
+    throw badOption(
+      `Breaker ${name}:`,
+      `consecutiveFailures is ${consecutiveFailures}`,
+      'Give a whole number from 1 on.',
+    );
+  return new CockatielBreaker(options, consecutiveFailures);
+}
+
+class CockatielBreaker implements Breaker {
+  readonly name: string;
+  readonly #options: BreakerOptions;
+  readonly #clock: Clock;
+  readonly #policy: CircuitBreakerPolicy;
+  #openedAtMs = 0;
+  #lastFailure: unknown;
+
+  constructor(options: BreakerOptions, consecutiveFailures: number) {
+    const { isFailure = () => true } = options;
+    this.name = options.name;
+    this.#options = options;
+    this.#clock = options.clock ?? systemClock;
+    this.#policy = circuitBreaker(
+      handleWhen((error) => isFailure(error)),
+      { halfOpenAfter: this.#byOurClock(), breaker: new ConsecutiveBreaker(consecutiveFailures) },
+    );
+    this.#policy.onBreak((reason) => {
+      this.#openedAtMs = this.#clock.monotonic();
+      this.#lastFailure = 'error' in reason ? reason.error : undefined;
     });
   }
 
-  let openedAtMs = 0;
-  let lastFailure: unknown;
-  const openForMs = (): number =>
-    policy.state === CircuitState.Open ? Math.max(0, openedAtMs + halfOpenAfterMs - clock.monotonic()) : 0;
+  get state(): BreakerState {
+    return stateOf(this.#policy.state);
+  }
 
-  // cockatiel compares `Date.now() - openedAt` with the duration of this backoff. Answering "long ago" or "never"
-  // makes it follow our clock instead, which never jumps and which tests move by hand.
-  const byOurClock: IBackoffFactory<unknown> & { readonly duration: number } = {
-    get duration() {
-      return openForMs() === 0 ? -Infinity : Infinity;
-    },
-    next: () => byOurClock,
-  };
-  const policy = circuitBreaker(
-    handleWhen((error) => isFailure(error)),
-    { halfOpenAfter: byOurClock, breaker: new ConsecutiveBreaker(consecutiveFailures) },
-  );
-  policy.onBreak((reason) => {
-    openedAtMs = clock.monotonic();
-    lastFailure = 'error' in reason ? reason.error : undefined;
-  });
+  get openForMs(): number {
+    if (this.#policy.state !== CircuitState.Open) return 0;
+    return Math.max(0, this.#openedAtMs + this.#options.halfOpenAfterMs - this.#clock.monotonic());
+  }
 
-  const execute = async <T>(fn: () => Promise<T>): Promise<T> => {
+  get lastFailure(): unknown {
+    return this.#lastFailure;
+  }
+
+  async run<T>(fn: () => Promise<T>): Promise<T> {
+    const { probe } = this.#options;
+    if (probe !== undefined && this.#policy.state === CircuitState.Open && this.openForMs === 0)
+      await this.#execute(probe);
+    return this.#execute(fn);
+  }
+
+  onStateChange(listener: (state: BreakerState, previous: BreakerState) => void): void {
+    let previous = this.state;
+    this.#policy.onStateChange((changed) => {
+      const from = previous;
+      previous = stateOf(changed);
+      // A listener that throws would otherwise reject the call that happened to change the state.
+      try {
+        listener(previous, from);
+      } catch {
+        // Listeners log and count; there is nobody to tell.
+      }
+    });
+  }
+
+  async #execute<T>(fn: () => Promise<T>): Promise<T> {
     try {
-      return await policy.execute(fn);
+      return await this.#policy.execute(fn);
     } catch (error) {
-      if (error instanceof BrokenCircuitError) throw new BreakerOpenError(name, openForMs(), lastFailure);
+      if (error instanceof BrokenCircuitError) throw new BreakerOpenError(this.name, this.openForMs, this.#lastFailure);
       throw error;
     }
-  };
-  return {
-    name,
-    get state() {
-      return stateOf(policy.state);
-    },
-    get openForMs() {
-      return openForMs();
-    },
-    get lastFailure() {
-      return lastFailure;
-    },
-    async run(fn) {
-      if (probe !== undefined && policy.state === CircuitState.Open && openForMs() === 0) await execute(probe);
-      return execute(fn);
-    },
-    onStateChange(listener) {
-      let previous = stateOf(policy.state);
-      policy.onStateChange((changed) => {
-        const from = previous;
-        previous = stateOf(changed);
-        // A listener that throws would otherwise reject the call that happened to change the state.
-        try {
-          listener(previous, from);
-        } catch {
-          // Listeners log and count; there is nobody to tell.
-        }
-      });
-    },
-  };
+  }
+
+  /**
+   * cockatiel compares `Date.now() - openedAt` with the duration of this backoff. Answering "long ago" or "never" makes it follow our
+   * clock instead, which never jumps and which tests move by hand.
+   */
+  #byOurClock(): IBackoffFactory<unknown> & { readonly duration: number } {
+    const isOver = () => this.openForMs === 0;
+    const backoff = {
+      get duration() {
+        return isOver() ? -Infinity : Infinity;
+      },
+      next: () => backoff,
+    };
+    return backoff;
+  }
 }
 
 function stateOf(state: CircuitState): BreakerState {

@@ -1,15 +1,14 @@
 /**
  * The one loop that every long-running part is made of: a tick, a wait, and a stop that is soft first and hard second.
- * Used by the relay, the pruner, and the consumers' background work.
  */
 // By name, so that a test's fake timers, which replace the globals, do not stop what is to move them.
 import { setImmediate } from 'node:timers';
 import { isHoldfastError } from '../errors.ts';
 import type { Clock } from './clock.ts';
-import { createLifecycle } from './lifecycle.ts';
+import { createLifecycle, type Lifecycle } from './lifecycle.ts';
 import type { Logger } from './log.ts';
 import { inNoContext } from './scope.ts';
-import type { Service } from './service.ts';
+import type { Service, StopOptions } from './service.ts';
 
 export interface LoopOptions {
   /** For logs. */
@@ -39,105 +38,125 @@ export interface Loop extends Service {
 const FALLBACK_DELAY_MS = 1000;
 
 export function createLoop(options: LoopOptions): Loop {
-  const { name, clock, log } = options;
-  let woken = false;
-  let failures = 0;
-  let wait = new AbortController();
+  return new TickingLoop(options);
+}
+
+/** From a start to its stop. */
+interface LoopRun {
+  readonly hard: AbortController;
+  stopping: boolean;
+  ticking: Promise<void> | null;
+}
+
+interface Outcome {
+  readonly delayMs: number;
+  readonly failure: { readonly error: unknown } | null;
+}
+
+class TickingLoop implements Loop {
+  readonly #options: LoopOptions;
+  readonly #lifecycle: Lifecycle<LoopRun>;
+  /** Woken since the last tick began. */
+  #woken = false;
+  /** In a row. */
+  #failures = 0;
+  #wait = new AbortController();
   /** The tail of the queue of ticks; never rejects. */
-  let lastTick: Promise<unknown> = Promise.resolve();
+  #lastTick: Promise<unknown> = Promise.resolve();
 
-  type Outcome = { readonly delayMs: number; readonly failure: { readonly error: unknown } | null };
+  constructor(options: LoopOptions) {
+    this.#options = options;
+    this.#lifecycle = createLifecycle<LoopRun>({
+      make: () => ({ hard: new AbortController(), stopping: false, ticking: null }),
+      start: async (run) => {
+        // Its own context, and not that of whoever has started it.
+        run.ticking = inNoContext(() => this.#go(run));
+      },
+      stop: (run, { signal }) => this.#stopRun(run, signal),
+    });
+  }
 
-  async function oneTick(): Promise<Outcome> {
-    const { hard } = lifecycle.run;
-    woken = false;
+  start(): Promise<void> {
+    return this.#lifecycle.start();
+  }
+
+  stop(options?: StopOptions): Promise<void> {
+    return this.#lifecycle.stop(options);
+  }
+
+  async tick(): Promise<void> {
+    this.#lifecycle.use();
+    const { failure } = await this.#queueTick();
+    if (failure !== null) throw failure.error;
+  }
+
+  wake(): void {
+    this.#woken = true;
+    this.#wait.abort();
+  }
+
+  async #go(run: LoopRun): Promise<void> {
+    while (!run.stopping) {
+      const { delayMs } = await this.#queueTick();
+      if (!run.stopping) await this.#pause(delayMs);
+    }
+  }
+
+  #queueTick(): Promise<Outcome> {
+    const outcome = this.#lastTick.then(() => this.#tick());
+    this.#lastTick = outcome;
+    return outcome;
+  }
+
+  async #tick(): Promise<Outcome> {
+    const { name, log, tick } = this.#options;
+    const { hard } = this.#lifecycle.run;
+    this.#woken = false;
     try {
-      const delayMs = await options.tick(hard.signal);
-      failures = 0;
+      const delayMs = await tick(hard.signal);
+      this.#failures = 0;
       return { delayMs, failure: null };
     } catch (error) {
       if (hard.signal.aborted) {
         log.debug({ loop: name, err: error }, 'tick aborted by a hard stop');
         return { delayMs: 0, failure: { error } };
       }
-      failures += 1;
-      log.error(
-        { loop: name, err: error, code: isHoldfastError(error) ? error.code : undefined, failures },
-        'tick failed',
-      );
-      return { delayMs: delayAfter(error), failure: { error } };
+      this.#failures += 1;
+      const code = isHoldfastError(error) ? error.code : undefined;
+      log.error({ loop: name, err: error, code, failures: this.#failures }, 'tick failed');
+      return { delayMs: this.#delayAfter(error), failure: { error } };
     }
   }
 
-  function delayAfter(error: unknown): number {
+  #delayAfter(error: unknown): number {
+    const { name, log, onError } = this.#options;
     try {
-      return options.onError(error, failures);
+      return onError(error, this.#failures);
     } catch (second) {
       log.error({ loop: name, err: second }, 'the error handler of the loop failed');
       return FALLBACK_DELAY_MS;
     }
   }
 
-  function queueTick(): Promise<Outcome> {
-    const outcome = lastTick.then(oneTick);
-    lastTick = outcome;
-    return outcome;
-  }
-
-  async function pause(delayMs: number): Promise<void> {
+  async #pause(delayMs: number): Promise<void> {
     // Always through the event loop, so that ticks without a wait cannot starve timers and sockets.
     if (!(delayMs > 0)) return void (await new Promise((resolve) => setImmediate(resolve)));
-    if (woken || lifecycle.run.stopping) return;
-    wait = new AbortController();
-    await clock.sleep(delayMs, wait.signal);
+    if (this.#woken || this.#lifecycle.run.stopping) return;
+    this.#wait = new AbortController();
+    await this.#options.clock.sleep(delayMs, this.#wait.signal);
   }
 
-  async function go(run: Run): Promise<void> {
-    while (!run.stopping) {
-      const { delayMs } = await queueTick();
-      if (!run.stopping) await pause(delayMs);
+  async #stopRun(run: LoopRun, signal: AbortSignal): Promise<void> {
+    run.stopping = true;
+    this.#wait.abort();
+    const abort = (): void => run.hard.abort(signal.reason);
+    if (signal.aborted) abort();
+    signal.addEventListener('abort', abort, { once: true });
+    try {
+      await run.ticking;
+      await this.#lastTick;
+    } finally {
+      signal.removeEventListener('abort', abort);
     }
   }
-
-  const lifecycle = createLifecycle<Run>({
-    make: () => ({ hard: new AbortController(), stopping: false, ticking: null }),
-    async start(run) {
-      // Its own context, and not that of whoever has started it.
-      run.ticking = inNoContext(() => go(run));
-    },
-    async stop(run, { signal }) {
-      run.stopping = true;
-      wait.abort();
-      const abort = (): void => run.hard.abort(signal.reason);
-      if (signal.aborted) abort();
-      signal.addEventListener('abort', abort, { once: true });
-      try {
-        await run.ticking;
-        await lastTick;
-      } finally {
-        signal.removeEventListener('abort', abort);
-      }
-    },
-  });
-
-  return {
-    start: lifecycle.start,
-    stop: lifecycle.stop,
-    async tick() {
-      lifecycle.use();
-      const { failure } = await queueTick();
-      if (failure !== null) throw failure.error;
-    },
-    wake() {
-      woken = true;
-      wait.abort();
-    },
-  };
-}
-
-/** From a start to its stop. */
-interface Run {
-  readonly hard: AbortController;
-  stopping: boolean;
-  ticking: Promise<void> | null;
 }

@@ -151,10 +151,9 @@ test('a worker is woken by runs and mail, and not by messages', async () => {
       JSON.stringify([{ id: run, saga: 's', version: 1, input: null }]),
     ]);
     await wakeUp(2);
-    await server.pool.query(
-      `SELECT "Own-Schema".send_saga_mail($1, 'compensate', '{"kind":"compensate"}', '{pending}', false)`,
-      [run],
-    );
+    await server.pool.query(`SELECT "Own-Schema".send_saga_mail($1, 'undo', '{"kind":"undo"}', '{pending}', false)`, [
+      run,
+    ]);
     await wakeUp(3);
     await worker.setAsleep(false);
     expect(wakes).toBe(3);

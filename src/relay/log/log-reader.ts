@@ -146,17 +146,7 @@ export function createLogReader(client: Client, schema: string, filter: LogFilte
 
     async range({ fromSeq, toSeq, topic, key, limit }) {
       const result = await client.query<(string | null)[]>({
-        text: `WITH looked_at AS MATERIALIZED (
-                 SELECT seq, id, topic, key, created_at, payload, headers, bytes FROM ${quoteIdentifier(schema)}.outbox
-                 WHERE seq BETWEEN $1 AND $2 ORDER BY seq LIMIT ${RANGE_ROWS}),
-               wanted AS MATERIALIZED (
-                 SELECT *, sum(${BYTES_SQL}) OVER (ORDER BY seq) - ${BYTES_SQL} AS bytes_before FROM (
-                   SELECT * FROM looked_at WHERE ($3::text IS NULL OR topic ~ $3) AND ($4::text IS NULL OR key = $4)
-                   ORDER BY seq LIMIT $5) AS first)
-               SELECT NULL::bigint, CASE WHEN count(*) = ${RANGE_ROWS} THEN max(seq)::text END,
-                 (SELECT count(*)::text FROM wanted), NULL, NULL, NULL, NULL, NULL FROM looked_at
-               UNION ALL
-               SELECT * FROM (SELECT ${TEXTS} FROM wanted WHERE bytes_before < $6 ORDER BY seq) AS entries`,
+        text: rangeQuery(schema),
         values: [fromSeq, toSeq, topic === null ? null : topicPatternToRegex(topic), key, limit, PAGE_BYTES],
         rowMode: 'array',
         types: asText,
@@ -267,6 +257,24 @@ function logQuery(schema: string, filter: LogFilter): string {
     FROM low_facts, high_facts
     UNION ALL ${part('low', 'low', 'true')}
     UNION ALL ${part('high', `${s}.outbox`, 'seq > $3::bigint AND seq <= (SELECT last FROM high_facts)')}`;
+}
+
+/**
+ * A header row (the last seq looked at, if there may be more behind it, and how many rows are wanted), then these, by seq.
+ * $1 from seq, $2 to seq, $3 a regular expression for the topic or null, $4 the key or null, $5 page size, $6 page size in bytes.
+ */
+function rangeQuery(schema: string): string {
+  return `WITH looked_at AS MATERIALIZED (
+      SELECT seq, id, topic, key, created_at, payload, headers, bytes FROM ${quoteIdentifier(schema)}.outbox
+      WHERE seq BETWEEN $1 AND $2 ORDER BY seq LIMIT ${RANGE_ROWS}),
+    wanted AS MATERIALIZED (
+      SELECT *, sum(${BYTES_SQL}) OVER (ORDER BY seq) - ${BYTES_SQL} AS bytes_before FROM (
+        SELECT * FROM looked_at WHERE ($3::text IS NULL OR topic ~ $3) AND ($4::text IS NULL OR key = $4)
+        ORDER BY seq LIMIT $5) AS first)
+    SELECT NULL::bigint, CASE WHEN count(*) = ${RANGE_ROWS} THEN max(seq)::text END,
+      (SELECT count(*)::text FROM wanted), NULL, NULL, NULL, NULL, NULL FROM looked_at
+    UNION ALL
+    SELECT * FROM (SELECT ${TEXTS} FROM wanted WHERE bytes_before < $6 ORDER BY seq) AS entries`;
 }
 
 function wantedSql(filter: LogFilter): string {

@@ -1,6 +1,6 @@
 /**
  * The last message sent per key to an ordered destination (table `key_head`), so that the next one can name its predecessor and an
- * ordered consumer can hold back a message that overtook. Used by the subscription runner; costs nothing for other destinations.
+ * ordered consumer can hold back a message that overtook. Costs nothing for other destinations.
  *
  * Heads are written together with the cursor: after a crash the log is read again from the stored cursor, and each message gets a
  * predecessor that was published before it, if perhaps not the same one as the first time.
@@ -37,91 +37,103 @@ export interface KeyedMessage {
 const MEMORY_LIMIT = 100_000;
 
 export function createKeyHeads(schema: string, subscription: string): KeyHeads {
-  const s = quoteIdentifier(schema);
-  const heads = new Map<string, KeyHead | null>();
-  const dirty = new Map<string, KeyedMessage & KeyHead>();
-  // The page under way: its heads, and what each was before.
-  const page = new Map<string, { head: KeyedMessage & KeyHead; before: KeyHead | null }>();
-  // Whom the messages of the page follow, by destination and id.
-  const followed = new Map<string, KeyHead | null>();
-  const idOf = (message: KeyedMessage) => `${message.destination}\n${message.key}`;
-
-  return {
-    async load(client, wanted) {
-      if (heads.size + wanted.length > MEMORY_LIMIT) {
-        for (const id of heads.keys()) if (!dirty.has(id)) heads.delete(id);
-      }
-      const missing = new Map(
-        wanted.filter((message) => !heads.has(idOf(message))).map((message) => [idOf(message), message]),
-      );
-      if (missing.size === 0) return;
-      const found = await client.query<{
-        destination: string;
-        key: string;
-        id: string;
-        at: string;
-        sent_at: string | null;
-      }>(
-        `SELECT h.destination, h.key, h.message_id AS id,
-           to_char(h.published_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS at,
-           to_char(h.sent_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS sent_at
-         FROM json_to_recordset($2::json) AS w (destination text, key text)
-         JOIN ${s}.key_head h ON h.subscription = $1 AND h.destination = w.destination AND h.key = w.key`,
-        [subscription, JSON.stringify([...missing.values()])],
-      );
-      for (const id of missing.keys()) heads.set(id, null);
-      for (const row of found.rows) heads.set(idOf(row), { id: row.id, at: row.at, sentAt: row.sent_at });
-    },
-
-    follow(message, { again } = { again: false }) {
-      const id = idOf(message);
-      // Sent again within its page: it follows whom it followed the first time.
-      const first = followed.get(`${message.destination}\n${message.id}`);
-      if (first !== undefined) return first ?? undefined;
-      const before = page.get(id)?.head ?? heads.get(id) ?? null;
-      if (before?.id === message.id || (again && before !== null && isLater(before.at, message.at))) return undefined;
-      followed.set(`${message.destination}\n${message.id}`, before);
-      page.set(id, { head: message, before });
-      return before === null ? undefined : { id: before.id, at: before.at, sentAt: before.sentAt };
-    },
-
-    unfollow(message) {
-      const id = idOf(message);
-      const entry = page.get(id);
-      if (entry?.head.id !== message.id) return;
-      if (entry.before === null) page.delete(id);
-      else page.set(id, { head: { ...message, ...entry.before }, before: null });
-    },
-
-    settle() {
-      for (const [id, { head }] of page) {
-        heads.set(id, { id: head.id, at: head.at, sentAt: head.sentAt });
-        dirty.set(id, head);
-      }
-      page.clear();
-      followed.clear();
-    },
-
-    get dirty() {
-      return dirty.size > 0;
-    },
-
-    async persist(client) {
-      const writing = new Map(dirty);
-      await client.query(
-        `INSERT INTO ${s}.key_head (subscription, destination, key, message_id, published_at, sent_at)
-         SELECT $1, destination, key, id, at, "sentAt"
-         FROM json_to_recordset($2::json) AS h (destination text, key text, id uuid, at timestamptz, "sentAt" timestamptz)
-         ON CONFLICT (subscription, destination, key) DO UPDATE SET message_id = excluded.message_id, published_at = excluded.published_at,
-           sent_at = excluded.sent_at`,
-        [subscription, JSON.stringify([...writing.values()])],
-      );
-      return () => {
-        for (const [id, head] of writing) if (dirty.get(id) === head) dirty.delete(id);
-      };
-    },
-  };
+  return new KeyHeadTable(schema, subscription);
 }
+
+class KeyHeadTable implements KeyHeads {
+  readonly #table: string;
+  readonly #subscription: string;
+  /** As far as they are known; null: there is none. */
+  readonly #heads = new Map<string, KeyHead | null>();
+  /** Of settled pages, and not written yet. */
+  readonly #dirty = new Map<string, KeyedMessage & KeyHead>();
+  /** The page under way: its heads, and what each was before. */
+  readonly #page = new Map<string, { head: KeyedMessage & KeyHead; before: KeyHead | null }>();
+  /** Whom the messages of the page follow, by destination and id. */
+  readonly #followed = new Map<string, KeyHead | null>();
+
+  constructor(schema: string, subscription: string) {
+    this.#table = `${quoteIdentifier(schema)}.key_head`;
+    this.#subscription = subscription;
+  }
+
+  async load(client: ClientBase, wanted: readonly KeyedMessage[]): Promise<void> {
+    const heads = this.#heads;
+    if (heads.size + wanted.length > MEMORY_LIMIT) {
+      for (const id of heads.keys()) if (!this.#dirty.has(id)) heads.delete(id);
+    }
+    const missing = new Map(
+      wanted.filter((message) => !heads.has(idOf(message))).map((message) => [idOf(message), message]),
+    );
+    if (missing.size === 0) return;
+    const found = await client.query<HeadRow>(
+      `SELECT h.destination, h.key, h.message_id AS id,
+         to_char(h.published_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS at,
+         to_char(h.sent_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS sent_at
+       FROM json_to_recordset($2::json) AS w (destination text, key text)
+       JOIN ${this.#table} h ON h.subscription = $1 AND h.destination = w.destination AND h.key = w.key`,
+      [this.#subscription, JSON.stringify([...missing.values()])],
+    );
+    for (const id of missing.keys()) heads.set(id, null);
+    for (const row of found.rows) heads.set(idOf(row), { id: row.id, at: row.at, sentAt: row.sent_at });
+  }
+
+  follow(message: KeyedMessage & KeyHead, { again } = { again: false }): KeyHead | undefined {
+    const id = idOf(message);
+    // Sent again within its page: it follows whom it followed the first time.
+    const first = this.#followed.get(`${message.destination}\n${message.id}`);
+    if (first !== undefined) return first ?? undefined;
+    const before = this.#page.get(id)?.head ?? this.#heads.get(id) ?? null;
+    if (before?.id === message.id || (again && before !== null && isLater(before.at, message.at))) return undefined;
+    this.#followed.set(`${message.destination}\n${message.id}`, before);
+    this.#page.set(id, { head: message, before });
+    return before === null ? undefined : { id: before.id, at: before.at, sentAt: before.sentAt };
+  }
+
+  unfollow(message: KeyedMessage & { readonly id: string }): void {
+    const id = idOf(message);
+    const entry = this.#page.get(id);
+    if (entry?.head.id !== message.id) return;
+    if (entry.before === null) this.#page.delete(id);
+    else this.#page.set(id, { head: { ...message, ...entry.before }, before: null });
+  }
+
+  settle(): void {
+    for (const [id, { head }] of this.#page) {
+      this.#heads.set(id, { id: head.id, at: head.at, sentAt: head.sentAt });
+      this.#dirty.set(id, head);
+    }
+    this.#page.clear();
+    this.#followed.clear();
+  }
+
+  get dirty(): boolean {
+    return this.#dirty.size > 0;
+  }
+
+  async persist(client: ClientBase): Promise<() => void> {
+    const writing = new Map(this.#dirty);
+    await client.query(
+      `INSERT INTO ${this.#table} (subscription, destination, key, message_id, published_at, sent_at)
+       SELECT $1, destination, key, id, at, "sentAt"
+       FROM json_to_recordset($2::json) AS h (destination text, key text, id uuid, at timestamptz, "sentAt" timestamptz)
+       ON CONFLICT (subscription, destination, key) DO UPDATE SET message_id = excluded.message_id, published_at = excluded.published_at,
+         sent_at = excluded.sent_at`,
+      [this.#subscription, JSON.stringify([...writing.values()])],
+    );
+    return () => {
+      for (const [id, head] of writing) if (this.#dirty.get(id) === head) this.#dirty.delete(id);
+    };
+  }
+}
+
+interface HeadRow extends KeyedMessage {
+  readonly id: string;
+  readonly at: string;
+  readonly sent_at: string | null;
+}
+
+const idOf = ({ destination, key }: KeyedMessage): string => `${destination}\n${key}`;
 
 /** Of two RFC 3339 times in UTC, to the microsecond, perhaps without trailing zeros. */
 function isLater(one: string, other: string): boolean {
