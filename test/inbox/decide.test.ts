@@ -19,9 +19,9 @@ import {
   longestRetryMs,
   nextRedriveMs,
   predecessorWaived,
-  type Outcome,
+  type AttemptOutcome,
   type Policies,
-  type Progress,
+  type AttemptProgress,
 } from '../../src/inbox/handlers/decide.ts';
 
 const policies: Policies = {
@@ -31,11 +31,19 @@ const policies: Policies = {
   handlerWaitMs: 60_000,
   random: () => 0.5,
 };
-const first: Progress = { attempt: 1, elapsedMs: 0, conflicts: 0, holds: 0, heldMs: 0, awaitedMs: 0, stopping: false };
+const first: AttemptProgress = {
+  attempt: 1,
+  elapsedMs: 0,
+  conflicts: 0,
+  holds: 0,
+  heldMs: 0,
+  awaitedMs: 0,
+  stopping: false,
+};
 const error = new Error('no');
 
 describe('after an attempt', () => {
-  it.each<[string, Outcome, Partial<Progress>, object]>([
+  it.each<[string, AttemptOutcome, Partial<AttemptProgress>, object]>([
     ['handled', { kind: 'handled' }, {}, { do: 'acknowledge' }],
     ['a duplicate', { kind: 'duplicate' }, {}, { do: 'acknowledge' }],
     ['lost, as agreed', { kind: 'lost', error }, {}, { do: 'acknowledge' }],
@@ -91,7 +99,7 @@ describe('after an attempt', () => {
   });
 
   const outcomes = fc.oneof(
-    fc.constantFrom<Outcome>(
+    fc.constantFrom<AttemptOutcome>(
       { kind: 'handled' },
       { kind: 'duplicate' },
       { kind: 'behind' },
@@ -110,7 +118,7 @@ describe('after an attempt', () => {
       error: fc.constantFrom<unknown>(error, new PermanentError('x'), 'text', undefined),
     }),
   );
-  const progresses: fc.Arbitrary<Progress> = fc.record({
+  const progresses: fc.Arbitrary<AttemptProgress> = fc.record({
     attempt: fc.integer({ min: 1, max: 20 }),
     elapsedMs: fc.nat(100_000),
     conflicts: fc.nat(10),
@@ -224,7 +232,7 @@ describe('in order', () => {
 });
 
 describe('after a redrive', () => {
-  it.each<[string, Outcome, number, object]>([
+  it.each<[string, AttemptOutcome, number, object]>([
     ['handled', { kind: 'handled' }, 1, { do: 'nothing' }],
     ['taken by another', { kind: 'gone' }, 1, { do: 'nothing' }],
     ['failed', { kind: 'failed', error }, 1, { do: 'keep', reason: 'gave up after retries', retryInMs: 60_000 }],

@@ -1,10 +1,10 @@
 import { expect, it } from 'vitest';
-import type { Outcome } from '../../src/inbox/handlers/decide.ts';
+import type { AttemptOutcome } from '../../src/inbox/handlers/decide.ts';
 import { DeliveryProgress } from '../../src/inbox/handlers/delivery-progress.ts';
 
-const failed: Outcome = { kind: 'failed', error: new Error('no') };
-const conflict: Outcome = { kind: 'conflict', error: new Error('40001') };
-const away: Outcome = { kind: 'unavailable', error: new Error('away') };
+const failed: AttemptOutcome = { kind: 'failed', error: new Error('no') };
+const conflict: AttemptOutcome = { kind: 'conflict', error: new Error('40001') };
+const away: AttemptOutcome = { kind: 'unavailable', error: new Error('away') };
 
 it('counts attempts by failures only', () => {
   const progress = new DeliveryProgress(1_000);

@@ -4,7 +4,7 @@
  */
 import { isHoldfastError } from '../../errors.ts';
 import type { Verdict } from '../../transport/port.ts';
-import { decideNext, isForOthers, type Outcome } from '../handlers/decide.ts';
+import { decideNext, isForOthers, type AttemptOutcome } from '../handlers/decide.ts';
 import { DeliveryProgress } from '../handlers/delivery-progress.ts';
 import { keepsMarks, type ResolvedHandler } from '../handlers/handler.ts';
 import { attemptOnce } from './attempt.ts';
@@ -63,7 +63,7 @@ export class AttemptLoop<Tx> {
     handler: ResolvedHandler<Tx>,
     signal: AbortSignal,
     attempt: number,
-  ): Promise<Outcome> {
+  ): Promise<AttemptOutcome> {
     const context = this.#context;
     let sinceMs = 0;
     if (context.ordered && incoming.envelope.predecessor !== null) {
@@ -77,7 +77,7 @@ export class AttemptLoop<Tx> {
   }
 
   /** How long the message has waited for its predecessor, or for another process that it is for; 0 when it waits for neither. */
-  #awaitedMs(incoming: ReadableIncoming, outcome: Outcome, nowMs: number): number {
+  #awaitedMs(incoming: ReadableIncoming, outcome: AttemptOutcome, nowMs: number): number {
     if (outcome.kind === 'awaiting' || isForOthers(outcome)) return this.#waiting.waitedMs(incoming, nowMs);
     if (outcome.kind !== 'unavailable' && outcome.kind !== 'busy') this.#waiting.forget(incoming.id);
     return 0;
@@ -89,7 +89,7 @@ function hasEndedTransaction(error: unknown): boolean {
   return isHoldfastError(error, 'HF_PERMANENT') && error.details['transactionEnded'] === true;
 }
 
-function acknowledgedAs(outcome: Outcome): MessageOutcome {
+function acknowledgedAs(outcome: AttemptOutcome): MessageOutcome {
   switch (outcome.kind) {
     case 'duplicate':
     case 'gone':

@@ -4,7 +4,7 @@
  */
 import type { SqlExecutor } from '../../postgres/executor.ts';
 import { classifySqlError, passesByItself } from '../../postgres/sql-state.ts';
-import { decideOrdered, PARK_REASONS, predecessorWaived, type Outcome } from '../handlers/decide.ts';
+import { decideOrdered, PARK_REASONS, predecessorWaived, type AttemptOutcome } from '../handlers/decide.ts';
 import { runHandler } from '../handlers/handler-run.ts';
 import type { ResolvedHandler } from '../handlers/handler.ts';
 import { keyLock, type OrderedArrival } from '../stores/inbox-store.ts';
@@ -26,7 +26,10 @@ export interface DeliveryAttempt<Tx> {
 }
 
 /** Rejects only for a simulated crash. */
-export async function attemptOnce<Tx>(context: ConsumerContext<Tx>, attempt: DeliveryAttempt<Tx>): Promise<Outcome> {
+export async function attemptOnce<Tx>(
+  context: ConsumerContext<Tx>,
+  attempt: DeliveryAttempt<Tx>,
+): Promise<AttemptOutcome> {
   const { handler, incoming } = attempt;
   let payload: unknown;
   try {
@@ -62,9 +65,9 @@ async function inTransaction<Tx>(
   attempt: DeliveryAttempt<Tx>,
   payload: unknown,
   entry: Entry<Tx>,
-): Promise<Outcome> {
+): Promise<AttemptOutcome> {
   const points = crashPointsOf(attempt);
-  const result = await context.work.run<Outcome>(
+  const result = await context.work.run<AttemptOutcome>(
     entry.opening,
     async (opened) => {
       const found = await entry.enter(opened);
@@ -83,7 +86,7 @@ async function handleIn<Tx>(
   attempt: DeliveryAttempt<Tx>,
   payload: unknown,
   opened: OpenUnitOfWork<Tx>,
-): Promise<TransactionEnd<Outcome>> {
+): Promise<TransactionEnd<AttemptOutcome>> {
   const points = crashPointsOf(attempt);
   context.crash(`${points}.handler:before`);
   const startedMs = context.clock.monotonic();
@@ -117,12 +120,12 @@ async function handleIn<Tx>(
   };
 }
 
-function handlerOutcome(error: unknown): Outcome {
+function handlerOutcome(error: unknown): AttemptOutcome {
   if (isConflict(error)) return { kind: 'conflict', error };
   return { kind: isServerFailure(error) ? 'unavailable' : 'failed', error };
 }
 
-function outcomeOf(result: UnitOfWorkResult<Outcome>): Outcome {
+function outcomeOf(result: UnitOfWorkResult<AttemptOutcome>): AttemptOutcome {
   if (result.kind === 'ended') return result.value;
   const { phase, error } = result;
   if (isConflict(error)) return { kind: 'conflict', error };
@@ -199,7 +202,7 @@ async function inWindow<Tx>(
   context: ConsumerContext<Tx>,
   attempt: DeliveryAttempt<Tx>,
   payload: unknown,
-): Promise<Outcome> {
+): Promise<AttemptOutcome> {
   const { window } = context;
   if (window === null) throw new TypeError('consumer() lets no window handler pass without a window');
   try {
@@ -232,10 +235,10 @@ async function atMostOnce<Tx>(
   context: ConsumerContext<Tx>,
   attempt: DeliveryAttempt<Tx>,
   payload: unknown,
-): Promise<Outcome> {
+): Promise<AttemptOutcome> {
   const points = crashPointsOf(attempt);
   const entry = enterMarked(context, { ...attempt, handler: { ...attempt.handler, kind: 'exactly-once' } });
-  const marked = await context.work.run<Outcome>(
+  const marked = await context.work.run<AttemptOutcome>(
     entry.opening,
     async (opened) => {
       const found = await entry.enter(opened);

@@ -3,7 +3,7 @@
  * message that kills the process is not tried for ever.
  */
 import { describeError } from '../../runtime/describe-error.ts';
-import { decideAfterRedrive, PARK_REASONS, type Outcome, type RedriveDecision } from '../handlers/decide.ts';
+import { decideAfterRedrive, PARK_REASONS, type AttemptOutcome, type RedriveDecision } from '../handlers/decide.ts';
 import { noHandler, type ResolvedHandler } from '../handlers/handler.ts';
 import type { ParkedRow, ParkingStatus } from '../stores/parked-delivery-store.ts';
 import { attemptOnce } from './attempt.ts';
@@ -94,7 +94,7 @@ class ParkedRedriver<Tx> implements Redriver {
     incoming: Incoming,
     handler: ResolvedHandler<Tx> | undefined,
     signal: AbortSignal,
-  ): Promise<Outcome> {
+  ): Promise<AttemptOutcome> {
     const context = this.#context;
     if (!isReadable(incoming)) return { kind: 'failed', error: incoming.error };
     if (handler === undefined) return { kind: 'unhandled' };
@@ -103,7 +103,7 @@ class ParkedRedriver<Tx> implements Redriver {
     return attemptOnce(context, { incoming, handler, attempt, signal, parked: true, sinceMs });
   }
 
-  #report(row: ParkedRow, topic: string, outcome: Outcome, decision: RedriveDecision): void {
+  #report(row: ParkedRow, topic: string, outcome: AttemptOutcome, decision: RedriveDecision): void {
     const { log, name } = this.#context;
     const fields = { id: row.messageId, topic, key: row.key, redrive: row.redrives + 1 };
     switch (decision.do) {

@@ -4,7 +4,13 @@
  */
 import type { Verdict } from '../../transport/port.ts';
 import { describeHold } from '../handlers/classify-error.ts';
-import { decideNext, isForOthers, type NextDecision, type Outcome, type Progress } from '../handlers/decide.ts';
+import {
+  decideNext,
+  isForOthers,
+  type NextDecision,
+  type AttemptOutcome,
+  type AttemptProgress,
+} from '../handlers/decide.ts';
 import { SimulatedCrash } from '../handlers/unit-of-work.ts';
 import { policiesFor, topicLabel, type ConsumerContext } from './consumer-context.ts';
 import type { MessageOutcome } from './consumer-metrics.ts';
@@ -60,7 +66,7 @@ export class DeliverySettlement<Tx> {
         return await work();
       } catch (error) {
         if (error instanceof SimulatedCrash) throw error;
-        const progress: Progress = {
+        const progress: AttemptProgress = {
           attempt: 1,
           elapsedMs: 0,
           conflicts: 0,
@@ -69,7 +75,7 @@ export class DeliverySettlement<Tx> {
           awaitedMs: 0,
           stopping: context.stopping().aborted || signal.aborted,
         };
-        const outcome: Outcome = { kind: 'unavailable', error };
+        const outcome: AttemptOutcome = { kind: 'unavailable', error };
         const next = decideNext(outcome, progress, policiesFor(context, undefined));
         this.report(incoming, outcome, next, 1);
         if (next.do !== 'again') return this.later(incoming, next.do === 'later' ? next.delayMs : 0);
@@ -85,7 +91,7 @@ export class DeliverySettlement<Tx> {
   }
 
   /** Logs what an attempt met; a message that is parked is logged by `park`. */
-  report(incoming: Incoming, outcome: Outcome, next: NextDecision, attempt: number): void {
+  report(incoming: Incoming, outcome: AttemptOutcome, next: NextDecision, attempt: number): void {
     if (!('error' in outcome) || next.do === 'park') return;
     const { log } = this.#context;
     const fields = { id: incoming.id, topic: incoming.topic, attempt, err: outcome.error, next: next.do };

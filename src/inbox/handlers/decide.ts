@@ -49,7 +49,7 @@ const HAND_ON_ORDERED_CAP_MS = 500;
 export const CRASHES_TO_PARK = 3;
 
 /** How one attempt to handle a message ended. */
-export type Outcome =
+export type AttemptOutcome =
   | { readonly kind: 'handled' }
   | { readonly kind: 'duplicate' }
   /** Parked behind an earlier message of its key, in the same transaction that found that one. */
@@ -71,7 +71,7 @@ export type Outcome =
   /** The delivery was taken away, or the consumer is stopped hard. */
   | { readonly kind: 'aborted'; readonly error: unknown };
 
-export interface Progress {
+export interface AttemptProgress {
   /** Which attempt this was, from 1 on; conflicts and holds are not counted. */
   readonly attempt: number;
   /** Since the first attempt began, holds not included. */
@@ -102,7 +102,7 @@ export type NextDecision =
   | { readonly do: 'later'; readonly delayMs: number }
   | { readonly do: 'park'; readonly reason: ParkReason; readonly error: unknown; readonly retryInMs: number | null };
 
-export function decideNext(outcome: Outcome, progress: Progress, policies: Policies): NextDecision {
+export function decideNext(outcome: AttemptOutcome, progress: AttemptProgress, policies: Policies): NextDecision {
   const { random } = policies;
   switch (outcome.kind) {
     case 'handled':
@@ -137,7 +137,7 @@ export function decideNext(outcome: Outcome, progress: Progress, policies: Polic
 }
 
 /** A message that this process has nothing to do with, as its handler found out. */
-export function isForOthers(outcome: Outcome): boolean {
+export function isForOthers(outcome: AttemptOutcome): boolean {
   return outcome.kind === 'failed' && isHoldfastError(outcome.error, 'HF_REPLY_STRAY');
 }
 
@@ -150,7 +150,7 @@ function handOnMs(waitedMs: number, capMs: number): number {
   return Math.min(capMs, Math.max(HAND_ON_MS, waitedMs / 2));
 }
 
-function afterFailure(error: unknown, progress: Progress, policies: Policies): NextDecision {
+function afterFailure(error: unknown, progress: AttemptProgress, policies: Policies): NextDecision {
   const permanent = isPermanent(error) || isHoldfastError(error, 'HF_MESSAGE_VERSION');
   const decision = decideRetry(policies.retry, {
     attempt: progress.attempt,
@@ -289,7 +289,7 @@ export type RedriveDecision =
 
 /** `redrives` counts this one. */
 export function decideAfterRedrive(
-  outcome: Outcome,
+  outcome: AttemptOutcome,
   redrives: number,
   policies: Pick<Policies, 'parkedRetry' | 'random'>,
 ): RedriveDecision {

@@ -2,10 +2,10 @@
  * How far a delivery has come: attempts, conflicts in a row, and time spent waiting for the database. The decisions are made from it. Does
  * no I/O; the caller brings the time.
  */
-import type { NextDecision, Outcome, Progress } from './decide.ts';
+import type { NextDecision, AttemptOutcome, AttemptProgress } from './decide.ts';
 
 /** One object for the whole delivery, because it is looked at after every attempt. */
-export class DeliveryProgress implements Progress {
+export class DeliveryProgress implements AttemptProgress {
   attempt = 1;
   elapsedMs = 0;
   conflicts = 0;
@@ -24,7 +24,7 @@ export class DeliveryProgress implements Progress {
   }
 
   /** Takes in how an attempt ended, before the decision is made. */
-  note(outcome: Outcome, nowMs: number, awaitedMs: number, stopping: boolean): void {
+  note(outcome: AttemptOutcome, nowMs: number, awaitedMs: number, stopping: boolean): void {
     this.conflicts = outcome.kind === 'conflict' ? this.conflicts + 1 : 0;
     if (outcome.kind === 'unavailable') {
       if (this.holds === 0) this.#holdStartedMs = nowMs;
