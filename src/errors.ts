@@ -3,7 +3,12 @@
  * Used everywhere; depends on nothing. docs/errors.md documents each code, and a test checks that it does.
  */
 
-/** The stable codes; match on these, never on messages. Each is documented in docs/errors.md. */
+/**
+ * The stable codes; match on these, never on messages. Each is documented in docs/errors.md.
+ *
+ * @example
+ * for (const [code, meaning] of Object.entries(ERROR_CODES)) console.log(code, meaning);
+ */
 export const ERROR_CODES = {
   // configuration and bad input: refused before anything is written
   HF_CONFIG: 'The configuration is not usable.',
@@ -84,8 +89,10 @@ export const ERROR_CODES = {
   HF_TEST_UNSETTLED: 'A saga under test waits for something that the clock of the test has no part in.',
 } as const;
 
+/** A stable code of {@link ERROR_CODES}. */
 export type ErrorCode = keyof typeof ERROR_CODES;
 
+/** Options of a {@link HoldfastError}. */
 export interface HoldfastErrorOptions {
   /** What the reader can do about it, in one sentence. */
   readonly advice?: string | undefined;
@@ -94,7 +101,17 @@ export interface HoldfastErrorOptions {
   readonly details?: Readonly<Record<string, unknown>> | undefined;
 }
 
-/** The one error class of Holdfast. `code` is stable; `message` ends with the advice. */
+/**
+ * The one error class of Holdfast. `code` is stable; `message` ends with the advice.
+ *
+ * @example
+ * try {
+ *   await migrate(database);
+ * } catch (error) {
+ *   if (error instanceof HoldfastError) console.error(error.code, error.advice);
+ *   throw error;
+ * }
+ */
 export class HoldfastError extends Error {
   override readonly name: string = 'HoldfastError';
   readonly code: ErrorCode;
@@ -112,7 +129,14 @@ export class HoldfastError extends Error {
   }
 }
 
-/** Throw this from a handler when no retry can help: the message is parked at once. */
+/**
+ * Throw this from a handler when no retry can help: the message is parked at once.
+ *
+ * @example
+ * const handler = on(OrderPlaced, (order) => {
+ *   if (order.total < 0) throw new PermanentError('An order costs no less than nothing.');
+ * });
+ */
 export class PermanentError extends HoldfastError {
   override readonly name = 'PermanentError';
   constructor(message: string, options: HoldfastErrorOptions = {}) {
@@ -123,6 +147,14 @@ export class PermanentError extends HoldfastError {
 /**
  * A definite no of the business: sold out, card declined. Throw it from a step or a participant's handler: nothing has happened, no
  * retry will help, and nothing needs to be compensated.
+ *
+ * @example
+ * const reserve = step({
+ *   run: async (orderId: string) => {
+ *     if (orderId === '') throw new Rejection('sold out');
+ *     return { shelf: 'a' };
+ *   },
+ * });
  */
 export class Rejection extends HoldfastError {
   override readonly name = 'Rejection';
@@ -134,7 +166,15 @@ export class Rejection extends HoldfastError {
   }
 }
 
-/** True for a HoldfastError, of the given code when one is given. Works across copies of the package. */
+/**
+ * True for a HoldfastError, of the given code when one is given. Works across copies of the package.
+ *
+ * @example
+ * const run = await showRun(database, 'no such run').catch((error: unknown) => {
+ *   if (isHoldfastError(error, 'HF_NOT_FOUND')) return null;
+ *   throw error;
+ * });
+ */
 export function isHoldfastError(error: unknown, code?: ErrorCode): error is HoldfastError {
   if (!(error instanceof Error) || !('code' in error) || typeof error.code !== 'string') return false;
   return Object.hasOwn(ERROR_CODES, error.code) && (code === undefined || error.code === code);

@@ -126,7 +126,11 @@ export {
   type SagaOptions,
   type SagaResult,
   type Signals,
+  type CallArguments,
+  type CallOptions,
   type StepCalls,
+  type StepInput,
+  type StepOutput,
   type Steps,
   type WaitFor,
 } from './saga/definition/definition.ts';
@@ -136,7 +140,13 @@ export { emit, type EmitOptions } from './saga/kinds/emit.ts';
 export { step, type StepOptions } from './saga/kinds/step.ts';
 export { transaction, type SagaTransactionOptions } from './saga/kinds/transaction.ts';
 export type {
+  AttemptedStepOptions,
   ChildSaga,
+  CommonStepOptions,
+  CompensatingMessage,
+  CompensationOptions,
+  Fallback,
+  StartedSaga,
   Step,
   StepContext,
   StepDefinition,
@@ -144,21 +154,35 @@ export type {
   CompensatedCall,
   Verified,
 } from './saga/definition/steps.ts';
-
-export type { JsonOnly } from './saga/definition/json-only.ts';
+export type { JsonOnly, NotJson } from './saga/definition/json-only.ts';
 export type { ErrorClass, ErrorLists } from './saga/definition/bugs.ts';
 export { createSagas, type HandleOf, type Sagas, type SagasOptions, type SagaSignals } from './saga/client/client.ts';
-export type { CancelAnswer, CancelOptions, ResultOptions, RunHandle } from './saga/client/run-handle.ts';
+export type {
+  CancelAnswer,
+  CancelOptions,
+  InTransaction,
+  ResultOptions,
+  RunHandle,
+  SignalArguments,
+  SignalOptions,
+} from './saga/client/run-handle.ts';
 export type { StartOptions } from './saga/client/start-request.ts';
 export type { WorkerProgress } from './saga/worker/worker-core.ts';
 export { createWorker, type Worker, type WorkerOptions } from './saga/worker/worker.ts';
 export { checkReplay, type CheckReplayOptions, type ReplayVerdict } from './saga/replay/check-replay.ts';
 export { parseHistory, readHistories, type History, type ReadHistoriesOptions } from './saga/journal/histories.ts';
 export { participant, type Participant } from './saga/participant/participant.ts';
-export type { DatabaseParticipantOptions, RunnerParticipantOptions } from './saga/participant/participant-options.ts';
+export type {
+  DatabaseParticipantOptions,
+  ParticipantHandlers,
+  ParticipantOwnOptions,
+  RunnerParticipantOptions,
+} from './saga/participant/participant-options.ts';
 export {
   handle,
   type CommandContext,
+  type CommandAnswer,
+  type CommonHandlerOptions,
   type CommandHandlerOptions,
   type CompensationContext,
   type CompensationHandlerOptions,
@@ -167,7 +191,7 @@ export {
   type SilentHandlerOptions,
 } from './saga/participant/handle.ts';
 export type { Trusted } from './saga/participant/on-record.ts';
-export type { SagaCall } from './saga/protocol/wire.ts';
+export type { CallRole, SagaCall } from './saga/protocol/wire.ts';
 export { sagaReplies, type SagaRepliesOptions } from './saga/protocol/replies.ts';
 export type { CallKind, StepKind } from './saga/definition/kind-names.ts';
 export type {
@@ -266,5 +290,5 @@ export type { Duration, DurationUnit } from './runtime/duration.ts';
 export type { LogLevel } from './runtime/json-logger.ts';
 export type { Logger } from './runtime/log.ts';
 export type { Counter, Gauge, Histogram, Labels, Metrics } from './runtime/metrics.ts';
-export type { RetryOptions } from './runtime/retry.ts';
+export type { RetryOptions, RetryPolicy } from './runtime/retry.ts';
 export type { Service, StopOptions } from './runtime/service.ts';

@@ -20,46 +20,100 @@ import type { DedupWindow } from './window/window.ts';
 /** Handlers as a list, or as a function that is given `on` for the transactions of this consumer. */
 export type Handlers<Tx> = readonly Handler<Tx>[] | ((on: On<Tx>) => readonly Handler<Tx>[]);
 
+/** Options that every `consumer` takes. */
 export interface CommonConsumerOptions {
   readonly transport: Transport;
-  /** Queue to receive from; default: the consumer's name. */
+  /**
+   * Queue to receive from.
+   *
+   * @defaultValue the consumer's name
+   */
   readonly destination?: string | undefined;
   /**
    * Queues that this consumer has received from before. The queues of a name are stored; with another one, `start` rejects with
    * HF_CONSUMER_NAME, unless one of those named here is among the stored ones. Needed for one deployment, and harmless after it.
    */
   readonly formerDestinations?: readonly string[] | undefined;
-  /** Messages handled at once; default 16, but no more than leaves two connections of the pool free. */
+  /**
+   * Messages handled at once.
+   *
+   * @defaultValue 16, but no more than leaves two connections of the pool free
+   */
   readonly concurrency?: number | undefined;
-  /** Keep the order per key, end to end: a message that gives up parks the later ones of its key behind it. Default false. */
+  /**
+   * Keep the order per key, end to end: a message that gives up parks the later ones of its key behind it.
+   *
+   * @defaultValue false
+   */
   readonly ordered?: boolean | undefined;
-  /** In place, before a message is parked. Default 5 attempts, base 100 ms, cap 5 s, within 30 s. */
+  /**
+   * In place, before a message is parked.
+   *
+   * @defaultValue 5 attempts, base 100 ms, cap 5 s, within 30 s
+   */
   readonly retry?: RetryOptions | undefined;
-  /** Of parked messages; when it ends, they wait for a person. Default 8 attempts, base 1 m, cap 1 h. */
+  /**
+   * Of parked messages; when it ends, they wait for a person.
+   *
+   * @defaultValue 8 attempts, base 1 m, cap 1 h
+   */
   readonly parkedRetry?: RetryOptions | undefined;
-  /** Longest run of a handler; default '30s'. */
+  /**
+   * Longest run of a handler.
+   *
+   * @defaultValue '30s'
+   */
   readonly timeout?: Duration | undefined;
   /**
-   * Patterns of topics whose messages are acknowledged unread when there is no handler for them; default none. Everything else
-   * that comes without a handler goes back to the queue for processes that have one, and is parked when nobody takes it in time.
+   * Patterns of topics whose messages are acknowledged unread when there is no handler for them. Everything else that
+   * comes without a handler goes back to the queue for processes that have one, and is parked when nobody takes it in
+   * time.
+   *
+   * @defaultValue none
    */
   readonly ignore?: readonly string[] | undefined;
   /**
-   * How long after it was sent a message still goes back for a process that has a handler for it; then it is parked, and taken up
-   * by such a process as soon as there is one. Default '1m'; 0 parks at once.
+   * How long after it was sent a message still goes back for a process that has a handler for it; then it is parked,
+   * and taken up by such a process as soon as there is one. 0 parks at once.
+   *
+   * @defaultValue '1m'
    */
   readonly handlerWait?: Duration | undefined;
-  /** How long marks are kept; must exceed the time within which a message can come again. Default '14d'. */
+  /**
+   * How long marks are kept; must exceed the time within which a message can come again.
+   *
+   * @defaultValue '14d'
+   */
   readonly retention?: Duration | undefined;
-  /** That time. Default: the longest retention of the subscriptions in this database, or 7 days if there are none. */
+  /**
+   * That time.
+   *
+   * @defaultValue the longest retention of the subscriptions in this database, or 7 days if there are none
+   */
   readonly redeliveryHorizon?: Duration | undefined;
-  /** How long idempotency keys are kept; default '24h'. */
+  /**
+   * How long idempotency keys are kept.
+   *
+   * @defaultValue '24h'
+   */
   readonly idempotencyRetention?: Duration | undefined;
-  /** Ordered consumers: how long after it was sent a message still waits for its predecessor; then it is parked. Default '1m'. */
+  /**
+   * Ordered consumers: how long after it was sent a message still waits for its predecessor; then it is parked.
+   *
+   * @defaultValue '1m'
+   */
   readonly predecessorWait?: Duration | undefined;
-  /** How often to look for parked messages that are due; default '1s'. */
+  /**
+   * How often to look for parked messages that are due.
+   *
+   * @defaultValue '1s'
+   */
   readonly parkedPoll?: Duration | undefined;
-  /** How often to prune; default '10m'. */
+  /**
+   * How often to prune.
+   *
+   * @defaultValue '10m'
+   */
   readonly pruneInterval?: Duration | undefined;
   /** For handlers of kind 'window'. */
   readonly window?: DedupWindow | undefined;
@@ -75,16 +129,22 @@ export interface CommonConsumerOptions {
   readonly crashPoint?: CrashPoint | undefined;
 }
 
+/** Options of a `consumer` whose handlers get a client of node-postgres. */
 export interface DatabaseConsumerOptions extends CommonConsumerOptions {
   /** Where inbox and effects are. Handlers get a PoolClient. */
   readonly database: Database;
   readonly handlers: Handlers<PoolClient>;
 }
 
+/** Options of a `consumer` whose handlers get a transaction of your own client or ORM. */
 export interface RunnerConsumerOptions<Tx> extends CommonConsumerOptions {
   /** How to open a transaction with your own client or ORM. Handlers get what it opens. */
   readonly runner: Runner<Tx>;
-  /** Schema of the Holdfast tables; default 'holdfast'. */
+  /**
+   * Schema of the Holdfast tables.
+   *
+   * @defaultValue 'holdfast'
+   */
   readonly schema?: string | undefined;
   readonly handlers: Handlers<Tx>;
 }

@@ -43,6 +43,7 @@ import { createInboxStore } from './stores/inbox-store.ts';
 import { createParkedDeliveryStore } from './stores/parked-delivery-store.ts';
 import { createSuspectStore } from './stores/suspect-store.ts';
 
+/** Receives messages and runs handlers for them. Made by `consumer`. */
 export interface Consumer extends Service {
   readonly name: string;
   /** One delivery, as the receiver hands it over; for tests and for transports of your own. */
@@ -58,8 +59,20 @@ export interface Consumer extends Service {
 /**
  * A consumer with a name of its own: its marks, parked messages and retries are kept under it, so never rename one lightly.
  * Opens nothing before `start`.
+ *
  * @throws HoldfastError HF_CONFIG, HF_OPTION_UNKNOWN, HF_DURATION; `start` rejects with HF_INBOX_RETENTION, HF_CONSUMER_NAME,
  * HF_SCHEMA_MISSING and HF_DATABASE_READ_ONLY
+ * @example
+ * const billing = consumer('billing', {
+ *   database,
+ *   transport,
+ *   handlers: [
+ *     on(OrderPlaced, async (order, { tx }) => {
+ *       await tx.query('INSERT INTO invoice (order_id, total) VALUES ($1, $2)', [order.orderId, order.total]);
+ *     }),
+ *   ],
+ * });
+ * await billing.start();
  */
 export function consumer(name: string, options: DatabaseConsumerOptions): Consumer;
 /** With a runner, write what it opens, `consumer<Transaction<DB>>(…)`: a runner that is written in place does not tell it. */

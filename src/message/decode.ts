@@ -13,6 +13,10 @@ import { validate } from './validate.ts';
  * @param wire the envelope as it came, for types that ask for exact numbers: `data` has lost them
  * @throws HoldfastError HF_MESSAGE_VERSION when the version is newer than the type's, or older than its upcasts reach;
  * HF_PAYLOAD_INVALID when an upcast fails, the schema refuses, or a number is infinite to JavaScript
+ * @example
+ * const envelope = decodeEnvelope('{"specversion":"1.0"}');
+ * const order = await decodePayload(OrderPlaced, envelope);
+ * console.log(order.total);
  */
 export async function decodePayload<Output>(
   type: MessageType<string, unknown, Output>,

@@ -201,7 +201,10 @@ function namesSource(headers: string): boolean {
 
 /**
  * Reads the wire: JSON text, or the value parsed from it. Unknown attributes are ignored, so that later versions can add some.
+ *
  * @throws HoldfastError HF_ENVELOPE_VERSION for a later version of the wire, HF_ENVELOPE_INVALID for everything else
+ * @example
+ * const { id, topic, key } = decodeEnvelope('{"specversion":"1.0"}');
  */
 export function decodeEnvelope(wire: unknown): Envelope {
   const event = parse(wire);

@@ -33,6 +33,7 @@ export type PayloadInput<Type extends MessageType> = StandardSchemaV1.InferInput
 /** What handlers of a message type get. */
 export type PayloadOf<Type extends MessageType> = StandardSchemaV1.InferOutput<Type['schema']>;
 
+/** Options of {@link message}. */
 export interface MessageOptions<Schema extends StandardSchemaV1> {
   /** Any Standard Schema: Zod, Valibot, ArkType, or your own. It may validate asynchronously. */
   readonly schema: Schema;
@@ -43,16 +44,24 @@ export interface MessageOptions<Schema extends StandardSchemaV1> {
   /** For each older version that can still be on its way: how to turn it into the next one. */
   readonly upcast?: Readonly<Record<number, Upcast>> | undefined;
   /**
-   * How the reader is given numbers that a double would alter, such as 9007199254740993 from another language; all others stay
-   * numbers. 'text': as they are written. 'bigint': whole ones as BigInt, others as text. So write `z.coerce.bigint()` or
-   * `z.coerce.string()` where they can come. Default: as JSON.parse reads them, rounded; what would be Infinity is refused.
+   * How the reader is given numbers that a double would alter, such as 9007199254740993 from another language; all
+   * others stay numbers. 'text': as they are written. 'bigint': whole ones as BigInt, others as text. So write
+   * `z.coerce.bigint()` or `z.coerce.string()` where they can come. What would be Infinity is refused.
+   *
+   * @defaultValue as JSON.parse reads them, rounded
    */
   readonly numbers?: ExactNumbers | undefined;
 }
 
 /**
  * Declares a message type.
+ *
  * @throws HoldfastError HF_MESSAGE_TYPE, HF_OPTION_UNKNOWN
+ * @example
+ * const OrderPlaced = message('order.placed', {
+ *   schema: z.object({ orderId: z.string(), total: z.number() }),
+ *   key: (order) => order.orderId,
+ * });
  */
 export function message<const Topic extends string, Schema extends StandardSchemaV1>(
   topic: Topic,

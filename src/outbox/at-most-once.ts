@@ -12,18 +12,32 @@ import type { Transport } from '../transport/port.ts';
 import { DEFAULT_MAX_BYTES, prepareMessage } from './prepare.ts';
 import type { SendOptions } from './send-options.ts';
 
+/** Options of {@link createAtMostOnceSender}. */
 export interface AtMostOnceOptions {
   readonly transport: Transport;
   /** The destination; the relay's routes play no part. */
   readonly to: string;
-  /** CloudEvents `source`; default 'holdfast'. */
+  /**
+   * CloudEvents `source`.
+   *
+   * @defaultValue 'holdfast'
+   */
   readonly source?: string | undefined;
-  /** Largest payload in bytes; default 1 MiB. */
+  /**
+   * Largest payload in bytes.
+   *
+   * @defaultValue 1 MiB
+   */
   readonly maxBytes?: number | undefined;
-  /** How long to wait for the broker; default '1s'. */
+  /**
+   * How long to wait for the broker.
+   *
+   * @defaultValue '1s'
+   */
   readonly timeout?: Duration | undefined;
 }
 
+/** Sends messages past the outbox, at most once. Made by {@link createAtMostOnceSender}. */
 export interface AtMostOnceSender {
   /**
    * Sends now, whatever becomes of any transaction. Resolves when the broker has taken it. Rejects with HF_TRANSPORT_UNAVAILABLE or
@@ -38,7 +52,14 @@ export interface AtMostOnceSender {
   close(): Promise<void>;
 }
 
-/** Throws HF_CONFIG, HF_DURATION or HF_OPTION_UNKNOWN for what is not usable. */
+/**
+ * Throws HF_CONFIG, HF_DURATION or HF_OPTION_UNKNOWN for what is not usable.
+ *
+ * @example
+ * const sender = createAtMostOnceSender({ transport, to: 'metrics' });
+ * await sender.sendAtMostOnce(OrderPlaced, { orderId: 'o-1', total: 12 });
+ * await sender.close();
+ */
 export function createAtMostOnceSender(options: AtMostOnceOptions): AtMostOnceSender {
   const name = 'createAtMostOnceSender';
   refuseUnknownOptions(options, ['transport', 'to', 'source', 'maxBytes', 'timeout'], name);

@@ -13,12 +13,25 @@ import { refuseUnknownOptions } from '../runtime/options.ts';
 import { DEFAULT_MAX_BYTES, messageText, prepareMessage, type PreparedMessage } from './prepare.ts';
 import { checkSendOptions, type SendOptions } from './send-options.ts';
 
+/** Options of {@link createOutbox}. */
 export interface OutboxOptions {
-  /** Schema of the Holdfast tables; default 'holdfast'. */
+  /**
+   * Schema of the Holdfast tables.
+   *
+   * @defaultValue 'holdfast'
+   */
   readonly schema?: string | undefined;
-  /** Who sends, the CloudEvents source: by convention the service's name. Default: what the relay is configured with. */
+  /**
+   * Who sends, the CloudEvents source: by convention the service's name.
+   *
+   * @defaultValue what the relay is configured with
+   */
   readonly source?: string | undefined;
-  /** Most UTF-8 bytes of one payload as JSON; default 1 MiB. */
+  /**
+   * Most UTF-8 bytes of one payload as JSON.
+   *
+   * @defaultValue 1 MiB
+   */
   readonly maxBytes?: number | undefined;
 }
 
@@ -29,6 +42,7 @@ export interface OutboxItem {
   readonly options?: SendOptions | undefined;
 }
 
+/** What {@link Outbox.send} gives back. */
 export interface SentMessage {
   /** The message id, a UUID. */
   readonly id: string;
@@ -55,7 +69,14 @@ export interface Outbox {
 /** JSON of one batch, above which PostgreSQL, whose limit is 1 GiB for one value, is not troubled. */
 const MAX_BATCH_BYTES = 256 * 1_048_576;
 
-/** A message for sendAll, its payload checked against the type by the compiler. */
+/**
+ * A message for sendAll, its payload checked against the type by the compiler.
+ *
+ * @example
+ * await database.transaction((tx) =>
+ *   outbox.sendAll(tx, [item(OrderPlaced, { orderId: 'o-1', total: 12 }), item(ReserveStock, { orderId: 'o-1' })]),
+ * );
+ */
 export function item<Type extends MessageType>(
   type: Type,
   payload: PayloadInput<Type>,
@@ -64,7 +85,16 @@ export function item<Type extends MessageType>(
   return { type, payload, options };
 }
 
-/** Opens no connection. Throws HF_CONFIG and HF_OPTION_UNKNOWN on bad options. */
+/**
+ * Opens no connection. Throws HF_CONFIG and HF_OPTION_UNKNOWN on bad options.
+ *
+ * @example
+ * const outbox = createOutbox();
+ * await database.transaction(async (tx) => {
+ *   await tx.query('INSERT INTO orders (id) VALUES ($1)', ['o-1']);
+ *   await outbox.send(tx, OrderPlaced, { orderId: 'o-1', total: 12 });
+ * });
+ */
 export function createOutbox(options: OutboxOptions = {}): Outbox {
   refuseUnknownOptions(options, ['schema', 'source', 'maxBytes'], 'createOutbox');
   const { source, maxBytes = DEFAULT_MAX_BYTES } = options;

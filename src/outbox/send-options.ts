@@ -12,18 +12,31 @@ import { currentTraceContext } from '../runtime/telemetry.ts';
 /** What the message that is being handled passes on to those it causes. An Envelope fits. */
 export type Cause = Pick<Envelope, 'id' | 'correlationId' | 'traceparent' | 'tracestate'>;
 
+/** Options of {@link Outbox.send}. */
 export interface SendOptions {
-  /** Messages of one key keep their order. Default: the key of the message type; null: no order. At most 1024 bytes. */
+  /**
+   * Messages of one key keep their order. Null: no order. At most 1024 bytes.
+   *
+   * @defaultValue the key of the message type
+   */
   readonly key?: string | null | undefined;
   /** Own headers, texts by name; names of lower-case letters, digits, '-', '_' and '.', at most 100. Together at most 16 KiB. */
   readonly headers?: Readonly<Record<string, string>> | undefined;
-  /** A UUID; default: a new UUIDv7. The same id twice is refused, so it can carry your own idempotency. */
+  /**
+   * A UUID. The same id twice is refused, so it can carry your own idempotency.
+   *
+   * @defaultValue a new UUIDv7
+   */
   readonly id?: string | undefined;
   /** The message being handled: sets causationId, correlationId and the trace, unless they are given as well. */
   readonly causedBy?: Cause | undefined;
   readonly correlationId?: string | undefined;
   readonly causationId?: string | undefined;
-  /** W3C trace context; dropped when malformed. Default: that of `causedBy`, else of the active OpenTelemetry span, if there is one. */
+  /**
+   * W3C trace context; dropped when malformed.
+   *
+   * @defaultValue that of `causedBy`, else of the active OpenTelemetry span, if there is one
+   */
   readonly traceparent?: string | undefined;
   readonly tracestate?: string | undefined;
   /** Not before this time, on the database's clock. Not together with `delay`. */

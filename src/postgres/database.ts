@@ -13,27 +13,55 @@ import { refuseUnknownOptions } from '../runtime/options.ts';
 import { assertSchemaName, DEFAULT_SCHEMA } from './quoting.ts';
 import { classifySqlError, sqlStateOf } from './sql-state.ts';
 
+/** Options of {@link openDatabase}. */
 export interface DatabaseOptions {
   /** postgres:// URL. Without it, and without `pool`, the PG* environment variables of the driver apply. */
   readonly url?: string | undefined;
   /** An existing pool, which `close` leaves open, or the driver's own settings for a new one. */
   readonly pool?: pg.Pool | pg.PoolConfig | undefined;
-  /** Schema of the Holdfast tables; default 'holdfast'. */
+  /**
+   * Schema of the Holdfast tables.
+   *
+   * @defaultValue 'holdfast'
+   */
   readonly schema?: string | undefined;
   /**
-   * Names whose tables these are, such as 'production': stored beside them at the first start; a relay, worker or consumer with another
-   * name refuses to start (HF_ENVIRONMENT), so that a copy does not go on with what the original does. Default: known by cluster and database.
+   * Names whose tables these are, such as 'production': stored beside them at the first start; a relay, worker or
+   * consumer with another name refuses to start (HF_ENVIRONMENT), so that a copy does not go on with what the original
+   * does.
+   *
+   * @defaultValue known by cluster and database
    */
   readonly environment?: string | undefined;
-  /** Shown in pg_stat_activity; default 'holdfast'. */
+  /**
+   * Shown in pg_stat_activity.
+   *
+   * @defaultValue 'holdfast'
+   */
   readonly applicationName?: string | undefined;
-  /** Most connections in the pool; default 10. */
+  /**
+   * Most connections in the pool.
+   *
+   * @defaultValue 10
+   */
   readonly max?: number | undefined;
-  /** Longest wait for a connection; default '10s'. */
+  /**
+   * Longest wait for a connection.
+   *
+   * @defaultValue '10s'
+   */
   readonly connectTimeout?: Duration | undefined;
-  /** Longest run of one statement, enforced by the server; default none. */
+  /**
+   * Longest run of one statement, enforced by the server.
+   *
+   * @defaultValue none
+   */
   readonly statementTimeout?: Duration | undefined;
-  /** Told of errors on idle connections, which are dropped and replaced; default: nothing. */
+  /**
+   * Told of errors on idle connections, which are dropped and replaced.
+   *
+   * @defaultValue nothing
+   */
   readonly onIdleError?: ((error: Error) => void) | undefined;
 }
 
@@ -95,7 +123,14 @@ export interface Database {
   close(): Promise<void>;
 }
 
-/** Opens nothing before the first use. Throws HF_CONFIG on bad options. */
+/**
+ * Opens nothing before the first use. Throws HF_CONFIG on bad options.
+ *
+ * @example
+ * const database = openDatabase({ url: process.env['DATABASE_URL'], max: 20 });
+ * await migrate(database);
+ * await database.close();
+ */
 export function openDatabase(options: DatabaseOptions = {}): Database {
   refuseUnknownOptions(options, KNOWN_OPTIONS, 'openDatabase');
   const schema = assertSchemaName(options.schema ?? DEFAULT_SCHEMA);

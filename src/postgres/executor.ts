@@ -5,6 +5,7 @@
 
 import { HoldfastError } from '../errors.ts';
 
+/** A row of a result, by the names of its columns. */
 export type Row = Readonly<Record<string, unknown>>;
 
 /** Runs one statement with `$1`-style parameters and resolves with its rows. */

@@ -8,6 +8,7 @@ import { runTransaction } from './database.ts';
 import { SET_LOCAL_LOCK_PATIENCE } from './lock-wait.ts';
 import { raiseSequences, sequencesBehind } from './sequences.ts';
 
+/** What {@link migrate} mends beside what it applies. */
 export interface Repair {
   readonly kind: 'functions' | 'sequence';
   /** In a sentence. */

@@ -9,6 +9,7 @@ import { readMigrationTexts } from './migration-folder.ts';
 import { assertSchemaName, quoteIdentifier } from './quoting.ts';
 import { shippedMigrations } from './shipped-migrations.ts';
 
+/** A migration that this package ships. */
 export interface Migration {
   readonly version: number;
   readonly name: string;

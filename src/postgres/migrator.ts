@@ -27,17 +27,27 @@ import { classifySqlError, sqlStateOf, translateSqlError } from './sql-state.ts'
 
 export type { Migration } from './migration-files.ts';
 
+/** Options of {@link migrate}. */
 export interface MigrateOptions {
-  /** Go up to this version; default: the newest. Never down. */
+  /**
+   * Go up to this version. Never down.
+   *
+   * @defaultValue the newest
+   */
   readonly to?: number | undefined;
   /** Change nothing, return what would be run. */
   readonly dryRun?: boolean | undefined;
   /** Told of what was mended beside: functions that wrote into another schema, sequences behind their tables. */
   readonly onRepair?: ((repair: Repair) => void) | undefined;
-  /** Where the files are, for tests; default: those of the package. */
+  /**
+   * Where the files are, for tests.
+   *
+   * @defaultValue those of the package
+   */
   readonly directory?: URL | undefined;
 }
 
+/** A migration and how far it is. See {@link migrationStatus}. */
 export interface MigrationStatus {
   readonly version: number;
   readonly name: string;
@@ -60,6 +70,9 @@ interface LedgerRow {
 /**
  * Applies what is pending and returns it. Each file has a transaction of its own, so a failure leaves the earlier ones applied.
  * Rejects with HF_MIGRATION_CHANGED and HF_SCHEMA_NEWER before anything is run, with HF_MIGRATION_FAILED naming file and line.
+ *
+ * @example
+ * const done = await migrate(database);
  */
 export async function migrate(database: Database, options: MigrateOptions = {}): Promise<readonly Migration[]> {
   refuseUnknownOptions(options, ['to', 'dryRun', 'onRepair', 'directory'], 'migrate');
@@ -88,7 +101,12 @@ export async function migrate(database: Database, options: MigrateOptions = {}):
   }
 }
 
-/** One entry per file, in order, then what the ledger knows beyond them. Works on a database without the tables. */
+/**
+ * One entry per file, in order, then what the ledger knows beyond them. Works on a database without the tables.
+ *
+ * @example
+ * for (const { name, state } of await migrationStatus(database)) console.log(name, state);
+ */
 export async function migrationStatus(
   database: Database,
   options: { readonly directory?: URL | undefined } = {},

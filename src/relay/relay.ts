@@ -20,10 +20,15 @@ import { resolveSubscription, type ResolvedSubscription, type SubscriptionOption
 import type { RunnerState } from './subscription/runner-state.ts';
 import { createSubscriptionStore } from './subscription/subscription-store.ts';
 
+/** Options of {@link createRelay}. */
 export interface RelayOptions {
   readonly database: Database;
   readonly subscriptions: readonly SubscriptionOptions[];
-  /** Names this process in leases; default host name, process id and a random part. Two relays must never share it. */
+  /**
+   * Names this process in leases. Two relays must never share it.
+   *
+   * @defaultValue host name, process id and a random part
+   */
   readonly owner?: string | undefined;
   /** @defaultValue silent */
   readonly log?: Logger | undefined;
@@ -36,6 +41,7 @@ export interface RelayOptions {
   readonly crashPoint?: CrashPoint | undefined;
 }
 
+/** Publishes the messages of the outbox. Made by {@link createRelay}. */
 export interface Relay extends Service {
   /** Checks the schema and creates the subscriptions that do not exist; `start` does so by itself. */
   prepare(): Promise<void>;
@@ -48,7 +54,15 @@ export interface Relay extends Service {
 
 /**
  * Makes a relay; it opens nothing before `start`.
+ *
  * @throws HoldfastError HF_CONFIG, HF_OPTION_UNKNOWN, HF_DURATION; `start` rejects with HF_SCHEMA_MISSING or HF_SHARDS_MISMATCH
+ * @example
+ * const relay = createRelay({
+ *   database,
+ *   subscriptions: [{ name: 'main', transport, routes: [{ topics: 'order.*', to: 'billing' }] }],
+ * });
+ * await relay.start();
+ * process.once('SIGTERM', () => void relay.stop());
  */
 export function createRelay(options: RelayOptions): Relay {
   const settings = settle(options);

@@ -3,6 +3,7 @@
  * (src/testing/manual-clock.ts).
  */
 
+/** Time as a dependency: the system's, or that of a test ({@link createManualClock}). */
 export interface Clock {
   /** Milliseconds since the epoch. For people and records; may jump. */
   now(): number;

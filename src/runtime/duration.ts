@@ -4,6 +4,7 @@
  */
 import { HoldfastError } from '../errors.ts';
 
+/** Milliseconds, seconds, minutes, hours, days. */
 export type DurationUnit = 'ms' | 's' | 'm' | 'h' | 'd';
 
 /** Milliseconds as a number, or text such as `'250ms'`, `'30s'`, `'1.5m'`, `'2h'`, `'7d'`. */

@@ -5,6 +5,7 @@ import { pino, stdSerializers, type LevelWithSilent } from 'pino';
 import type { Logger } from './log.ts';
 import { visibleJson } from './terminal-text.ts';
 
+/** From `trace` to `silent`. */
 export type LogLevel = LevelWithSilent;
 
 /** Of JSON lines and of those for people. */

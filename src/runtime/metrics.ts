@@ -6,17 +6,20 @@
 /** One value for every label name; `{}` for a metric without labels. */
 export type Labels<Name extends string> = Readonly<Record<Name, string>>;
 
+/** Counts up. See {@link Metrics}. */
 export interface Counter<Name extends string = never> {
   /** `by` defaults to 1. */
   inc(labels: Labels<Name>, by?: number): void;
 }
 
+/** A value that goes up and down. See {@link Metrics}. */
 export interface Gauge<Name extends string = never> {
   set(labels: Labels<Name>, value: number): void;
   /** Takes the series off the page, for what this process no longer holds. */
   remove(labels: Labels<Name>): void;
 }
 
+/** Counts values by size. See {@link Metrics}. */
 export interface Histogram<Name extends string = never> {
   observe(labels: Labels<Name>, value: number): void;
 }

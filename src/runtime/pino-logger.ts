@@ -10,15 +10,31 @@ import { visible } from './terminal-text.ts';
 
 export type { LogLevel };
 
+/** Options of {@link createLogger}. */
 export interface LoggerOptions {
-  /** Default `info`. */
+  /** @defaultValue `info` */
   readonly level?: LogLevel | undefined;
-  /** One line for people, with fields behind the message, instead of JSON. Default: whether stdout is a terminal. */
+  /**
+   * One line for people, with fields behind the message, instead of JSON.
+   *
+   * @defaultValue whether stdout is a terminal
+   */
   readonly pretty?: boolean | undefined;
-  /** Where lines go. Default: stdout. */
+  /**
+   * Where lines go.
+   *
+   * @defaultValue stdout
+   */
   readonly stream?: { write(line: string): unknown } | undefined;
 }
 
+/**
+ * A logger on pino: lines for people on a terminal, JSON elsewhere.
+ *
+ * @example
+ * const log = createLogger({ level: 'debug' });
+ * const worker = createWorker({ database, sagas: [placeOrder], log });
+ */
 export function createLogger(options: LoggerOptions = {}): Logger {
   const { level = 'info', pretty = process.stdout.isTTY, stream = process.stdout } = options;
   if (!pretty) return createJsonLogger(options);

@@ -15,6 +15,10 @@ import type { Counter, Gauge, Histogram, Metrics } from './metrics.ts';
 /**
  * Figures of the process and of Node itself. prom-client counts handles, requests and resources in gauges that are named as if they were
  * counters (`_total`), which Prometheus' own check complains of; the same figures by type are there without them.
+ *
+ * @example
+ * const registry = new Registry();
+ * collectProcessMetrics(registry);
  */
 export function collectProcessMetrics(registry: Registry): void {
   collectDefaultMetrics({ register: registry });
@@ -23,7 +27,14 @@ export function collectProcessMetrics(registry: Registry): void {
   }
 }
 
-/** Metrics in a prom-client registry. */
+/**
+ * Metrics in a prom-client registry.
+ *
+ * @example
+ * const registry = new Registry();
+ * const worker = createWorker({ database, sagas: [placeOrder], metrics: promMetrics(registry) });
+ * console.log(await registry.metrics());
+ */
 export function promMetrics(registry: Registry): Metrics {
   const known = <Metric>(name: string, kind: new (...args: never) => Metric): Metric | undefined => {
     if (!name.startsWith('holdfast_'))

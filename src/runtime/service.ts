@@ -2,6 +2,7 @@
  * The lifecycle that every long-running part of Holdfast shares (relay, consumer, pruner, HTTP server).
  */
 
+/** Options of {@link Service.stop}. */
 export interface StopOptions {
   /** Soft until this aborts, then hard: work in flight is aborted and what is not finished stays for a later run. */
   readonly signal?: AbortSignal | undefined;

@@ -7,6 +7,7 @@ import { setImmediate } from 'node:timers';
 import type { Clock } from '../runtime/clock.ts';
 import { parseDuration, type Duration } from '../runtime/duration.ts';
 
+/** A clock that a test moves. Made by {@link createManualClock}. */
 export interface ManualClock extends Clock {
   /**
    * Moves the time on and wakes the sleepers that become due, earliest first, each at its own moment. After each it gives
@@ -27,7 +28,13 @@ interface Sleeper {
   readonly wake: () => void;
 }
 
-/** @param start where `now()` begins; default 2026-01-01T00:00:00Z. `monotonic()` begins at 0. */
+/**
+ * @param start where `now()` begins; default 2026-01-01T00:00:00Z. `monotonic()` begins at 0.
+ * @example
+ * const clock = createManualClock(new Date('2026-01-01'));
+ * await clock.advance('2h');
+ * console.log(new Date(clock.now()));
+ */
 export function createManualClock(start: Date | number = Date.UTC(2026, 0, 1)): ManualClock {
   const startMs = typeof start === 'number' ? start : start.getTime();
   let elapsedMs = 0;

@@ -32,7 +32,7 @@ export interface Seams {
  * await clock.advance('2h');
  * console.log(await window.seen('billing', 'a')); // false
  */
-export function withSeams<Options extends object>(options: Options, seams: Seams): Options {
+export function withSeams<const Options extends object>(options: Options, seams: Seams): Options {
   refuseUnknownOptions(seams, ['clock', 'random', 'crashPoint'], 'withSeams');
   return { ...options, ...seams };
 }

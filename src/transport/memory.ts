@@ -36,8 +36,9 @@ export interface MemoryBroker {
   queue(destination: string): MemoryQueue;
 }
 
+/** Options of {@link memoryTransport}. */
 export interface MemoryTransportOptions {
-  /** Default one of its own. */
+  /** @defaultValue one of its own */
   readonly broker?: MemoryBroker | undefined;
   /** @internal A seam of tests: what `later` is measured by. */
   readonly clock?: Clock | undefined;
@@ -65,6 +66,15 @@ interface MemoryQueue {
 
 type Handle = (delivery: Delivery) => Promise<Verdict>;
 
+/**
+ * A broker in memory, for several transports of one process.
+ *
+ * @example
+ * const broker = memoryBroker();
+ * const relaySide = memoryTransport({ broker });
+ * const consumerSide = memoryTransport({ broker });
+ * console.log(broker.pending('billing'));
+ */
 export function memoryBroker(): MemoryBroker {
   const queues = new Map<string, MemoryQueue>();
   return {
@@ -77,7 +87,12 @@ export function memoryBroker(): MemoryBroker {
   };
 }
 
-/** @throws HoldfastError HF_OPTION_UNKNOWN */
+/**
+ * @throws HoldfastError HF_OPTION_UNKNOWN
+ * @example
+ * const transport = memoryTransport();
+ * const billing = consumer('billing', { database, transport, handlers: [on(OrderPlaced, () => {})] });
+ */
 export function memoryTransport(options: MemoryTransportOptions = {}): Transport {
   refuseUnknownOptions(options, ['broker', 'clock', 'faults'], 'memoryTransport');
   const broker = options.broker ?? memoryBroker();

@@ -65,12 +65,14 @@ export interface Delivery {
   readonly signal: AbortSignal;
 }
 
+/** What a consumer says of a delivery. See {@link Transport}. */
 export type Verdict =
   /** Done with (handled, duplicate, or parked in the consumer's own database): the broker may forget it. */
   | { readonly kind: 'done' }
   /** Hand it out again, not before `delayMs` (milliseconds) have passed. */
   | { readonly kind: 'later'; readonly delayMs: number };
 
+/** How a receiver is to receive. See {@link Transport}. */
 export interface ReceiveOptions {
   /** How many deliveries may be in flight at once in this receiver. With `ordered`, at most one per key. */
   readonly concurrency: number;

@@ -1,5 +1,5 @@
 /**
- * The public surface: what docs/api says of it is what it is, the examples of docstrings compile, and a project of a user with strict options can pass on whatever it is given.
+ * The public surface: what docs/api says of it is what it is, every type in it is exported, every export is explained, the examples of docstrings compile, and a project of a user with strict options can pass on whatever it is given.
  */
 import { spawnSync } from 'node:child_process';
 import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -7,14 +7,18 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ROOT } from '../house/source-files.ts';
-import { declaredNames, examplesOf, exportsOf, type PublicExport } from './models.ts';
+import { declaredNames, examplesOf, exportsOf, type PublicExport, type PublicMember } from './models.ts';
 
 const SLOW_MS = 300_000;
+const ENTRIES = ['index', 'testing', 'pino', 'prometheus'] as const;
 const REPORTS = join(ROOT, 'docs/api');
 const folder = mkdtempSync(join(tmpdir(), 'holdfast-api-'));
+/** What `npm run api` found wrong, a line each. */
+let faults: readonly string[] = [];
 
 beforeAll(() => {
-  const { status } = spawnSync(process.execPath, [join(ROOT, '.ci/api.mjs'), folder]);
+  const { status, stderr } = spawnSync(process.execPath, [join(ROOT, '.ci/api.mjs'), folder], { encoding: 'utf8' });
+  faults = stderr.split('\n').filter((line) => line !== '');
   if (status === null) throw new Error('.ci/api.mjs was killed.');
 }, SLOW_MS);
 
@@ -31,6 +35,36 @@ describe('reports', () => {
   });
 });
 
+describe('the surface', () => {
+  it('exports every type that is in it, and its links lead somewhere', () => {
+    expect(faults).toEqual([]);
+  });
+
+  it('takes undefined for every option that may be left out', () => {
+    expect(surface().flatMap(({ name, members }) => (isGiven(name) ? members.filter(refusesUndefined) : []))).toEqual(
+      [],
+    );
+  });
+
+  it('has no seams of tests among the options', () => {
+    const seams = new Set(['clock', 'random', 'crashPoint']);
+    const options = exportsOf(join(folder, 'models/index.api.json')).filter(({ name }) => name.endsWith('Options'));
+    expect(options.flatMap(({ members }) => members.filter(({ name }) => seams.has(name)))).toEqual([]);
+  });
+});
+
+describe('docstrings', () => {
+  it('are there for every export', () => {
+    expect(surface().filter(({ doc }) => doc === '')).toEqual([]);
+  });
+
+  it('show an example of everything that can be called', () => {
+    const called = surface().filter(({ kind }) => kind === 'Function' || kind === 'Class' || kind === 'Variable');
+    const shown = new Set(called.filter((each) => examplesOf(each).length > 0).map(({ name }) => name));
+    expect(called.filter(({ name }) => !shown.has(name)).map(({ name, file }) => `${file}: ${name}`)).toEqual([]);
+  });
+});
+
 describe('a project of a user', () => {
   it.each(['nodenext', 'bundler'])(
     'compiles what it was given, with declarations of its own: %s',
@@ -40,6 +74,19 @@ describe('a project of a user', () => {
     SLOW_MS,
   );
 });
+
+function surface(): readonly PublicExport[] {
+  return ENTRIES.flatMap((name) => exportsOf(join(folder, 'models', `${name}.api.json`)));
+}
+
+/** Interfaces that users fill in. What is only handed out may leave properties out. */
+function isGiven(name: string): boolean {
+  return /(Options|Config|Filter|Selection|Request|Layout|Faults|(?<!Refused)Act|Route|Resolution|Seams)$/.test(name);
+}
+
+function refusesUndefined({ optional, type }: PublicMember): boolean {
+  return optional && !/\bundefined\b|: unknown;$/.test(type);
+}
 
 function read(...path: readonly string[]): string {
   return readFileSync(join(...path), 'utf8');
@@ -89,7 +136,7 @@ function compile(mode: string): readonly string[] {
 /** Each example becomes a module, which exports what it declares: so it is a test of the declarations as well. */
 function writeExamples(into: string): void {
   const world = declaredNames(read(into, 'world.ts'));
-  const entries = ['index', 'testing', 'pino', 'prometheus'].map((name) => ({
+  const entries = ENTRIES.map((name) => ({
     from: name === 'index' ? 'holdfast' : `holdfast/${name}`,
     exports: exportsOf(join(folder, 'models', `${name}.api.json`)),
   }));
@@ -125,6 +172,8 @@ function moduleOf(
       exports.map(({ name }) => name),
     );
   }
+  take('zod', ['z']);
+  take('prom-client', ['Registry']);
   take('./world.ts', world);
   const exported = example.replaceAll(/^(const|class|interface|type|function|async function) /gm, 'export $1 ');
   return `${imports.join('\n')}\n${exported}\nexport {};\n`;

@@ -18,6 +18,8 @@ export interface PublicMember {
   readonly name: string;
   readonly doc: string;
   readonly optional: boolean;
+  /** As it is declared. */
+  readonly type: string;
 }
 
 interface ModelItem {
@@ -26,6 +28,7 @@ interface ModelItem {
   readonly docComment?: string;
   readonly fileUrlPath?: string;
   readonly isOptional?: boolean;
+  readonly excerptTokens?: readonly { readonly text: string }[];
   readonly members?: readonly ModelItem[];
 }
 
@@ -40,6 +43,7 @@ export function exportsOf(model: string): readonly PublicExport[] {
       name: member.name ?? '',
       doc: plain(member.docComment),
       optional: member.isOptional === true,
+      type: (member.excerptTokens ?? []).map(({ text }) => text).join(''),
     })),
   }));
 }

@@ -8,7 +8,7 @@ import type { Database } from '../../src/postgres/database.ts';
 import { handle, type ParticipantHandler } from '../../src/saga/participant/handle.ts';
 import { participant, type Participant } from '../../src/saga/participant/participant.ts';
 import type { DatabaseParticipantOptions } from '../../src/saga/participant/participant-options.ts';
-import { sagaReply, writeSagaCall, type Role, type SagaReply } from '../../src/saga/protocol/wire.ts';
+import { sagaReply, writeSagaCall, type CallRole, type SagaReply } from '../../src/saga/protocol/wire.ts';
 import { memoryTransport } from '../../src/transport/memory.ts';
 import type { Delivery } from '../../src/transport/port.ts';
 import { delivery, openLab, type Lab } from '../inbox/lab.ts';
@@ -22,7 +22,7 @@ export interface CommandOptions {
   readonly id?: string;
   readonly runId?: string;
   readonly call?: string;
-  readonly role?: Role;
+  readonly role?: CallRole;
   readonly outcome?: 'done' | 'unknown';
   readonly type?: string;
   readonly data?: unknown;

@@ -32,6 +32,7 @@ export interface HandlerSendOptions {
   readonly delay?: Duration | undefined;
 }
 
+/** What a handler is given, beside the payload. See {@link on}. */
 export interface HandlerContext<Tx> {
   /** The transaction that commits when the handler resolves. Do not end it yourself, and use it no longer than the handler runs. */
   readonly tx: Tx;
@@ -51,12 +52,21 @@ export interface HandlerContext<Tx> {
   ) => Promise<{ readonly id: string }>;
 }
 
+/** Options of {@link on}. */
 export interface HandlerOptions {
-  /** Default 'exactly-once'. */
+  /** @defaultValue 'exactly-once' */
   readonly kind?: HandlerKind | undefined;
-  /** In place, before the message is parked. Default: the consumer's. */
+  /**
+   * In place, before the message is parked.
+   *
+   * @defaultValue the consumer's
+   */
   readonly retry?: RetryOptions | undefined;
-  /** Longest run of the handler. Default: the consumer's. */
+  /**
+   * Longest run of the handler.
+   *
+   * @defaultValue the consumer's
+   */
   readonly timeout?: Duration | undefined;
 }
 
@@ -70,6 +80,7 @@ export interface Handler<Tx> {
   run(payload: unknown, context: HandlerContext<Tx>): unknown;
 }
 
+/** The type of {@link on}, for the transactions of a runner. */
 export type On<Tx> = <Output>(
   type: MessageType<string, unknown, Output>,
   handle: (payload: Output, context: HandlerContext<Tx>) => unknown,
@@ -85,11 +96,29 @@ const KINDS: readonly HandlerKind[] = ['exactly-once', 'idempotent', 'window', '
 
 /**
  * Handles messages of one type in a transaction of node-postgres. For another client or ORM use `handlersFor`.
+ *
  * @throws HoldfastError HF_CONFIG, HF_OPTION_UNKNOWN
+ * @example
+ * const handler = on(
+ *   OrderPlaced,
+ *   async (order, { tx, message }) => {
+ *     await tx.query('INSERT INTO invoice (id, order_id) VALUES ($1, $2)', [message.id, order.orderId]);
+ *   },
+ *   { timeout: '10s' },
+ * );
  */
 export const on: On<PoolClient> = makeHandler;
 
-/** `on` for the transactions of your own runner: `const on = handlersFor<Transaction<DB>>()`. */
+/**
+ * `on` for the transactions of your own runner: `const on = handlersFor<Transaction<DB>>()`.
+ *
+ * @example
+ * interface MyTransaction {
+ *   insert(table: string, row: object): Promise<void>;
+ * }
+ * const on = handlersFor<MyTransaction>();
+ * const handler = on(OrderPlaced, (order, { tx }) => tx.insert('invoice', { orderId: order.orderId }));
+ */
 export function handlersFor<Tx>(): On<Tx> {
   return makeHandler;
 }

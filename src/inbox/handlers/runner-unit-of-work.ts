@@ -18,6 +18,7 @@ import {
   type UnitOfWorkResult,
 } from './unit-of-work.ts';
 
+/** How to open a transaction with a client or ORM of your own. */
 export interface Runner<Tx> {
   /** Opens a transaction, commits it when `fn` resolves and rolls it back when `fn` rejects. Must not retry `fn`. */
   transaction<T>(fn: (tx: Tx) => Promise<T>): Promise<T>;

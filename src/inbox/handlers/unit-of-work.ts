@@ -79,7 +79,12 @@ export function guardCrashPoint(crash: CrashPoint): CrashPoint {
   };
 }
 
-/** The I/O points of a consumer, each called with `:before` and `:after`; inbox.ack has only `:before`, the rest is the transport's. */
+/**
+ * The I/O points of a consumer, each called with `:before` and `:after`; inbox.ack has only `:before`, the rest is the transport's.
+ *
+ * @example
+ * for (const point of INBOX_CRASH_POINTS) console.log(`${point}:before`, `${point}:after`);
+ */
 export const INBOX_CRASH_POINTS = [
   'inbox.begin',
   'inbox.handler',

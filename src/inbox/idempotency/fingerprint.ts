@@ -14,6 +14,8 @@ import { MAX_JSON_DEPTH } from '../../message/json-limits.ts';
  *
  * @throws HoldfastError HF_CONFIG for what cannot be told apart from others of its kind (functions, symbols, objects that show nothing
  * of what they hold, such as URLSearchParams), and for what refers back to itself or is nested more than 500 deep
+ * @example
+ * const fingerprint = fingerprintOf({ method: 'POST', path: '/orders', body: { orderId: 'o-1' } });
  */
 export function fingerprintOf(request: unknown): string {
   return createHash('sha256').update(canonical(request, 0)).digest('hex');

@@ -12,14 +12,23 @@ import { parseDuration, type Duration } from '../../runtime/duration.ts';
 import { refuseUnknownOptions } from '../../runtime/options.ts';
 import { readBeside } from './answer-beside.ts';
 
+/** Options of {@link idempotent}. */
 export interface IdempotentOptions {
   /** One namespace for the whole database: put the tenant or user before what clients choose. Up to 512 bytes. */
   readonly key: string;
   /** Which request the key stands for; see `fingerprintOf`. Up to 512 bytes. */
   readonly fingerprint: string;
-  /** Schema of the Holdfast tables; default 'holdfast'. */
+  /**
+   * Schema of the Holdfast tables.
+   *
+   * @defaultValue 'holdfast'
+   */
   readonly schema?: string | undefined;
-  /** Most UTF-8 bytes of the answer as JSON; default 1 MiB. */
+  /**
+   * Most UTF-8 bytes of the answer as JSON.
+   *
+   * @defaultValue 1 MiB
+   */
   readonly maxBytes?: number | undefined;
 }
 
@@ -39,6 +48,14 @@ const MAX_KEY_BYTES = 512;
  *
  * @throws HoldfastError HF_IDEMPOTENCY_CONFLICT (the key stands for another request), HF_CONFIG, HF_PAYLOAD_TEXT,
  * HF_PAYLOAD_NOT_JSON, HF_PAYLOAD_TOO_LARGE, HF_TX_UNSUPPORTED, HF_NOT_IN_TRANSACTION
+ * @example
+ * const request = { orderId: 'o-1' };
+ * const answer = await database.transaction((tx) =>
+ *   idempotent(tx, { key: 'tenant-1:abc', fingerprint: fingerprintOf(request) }, async () => {
+ *     await tx.query('INSERT INTO orders (id) VALUES ($1)', [request.orderId]);
+ *     return { accepted: true };
+ *   }),
+ * );
  */
 export async function idempotent<Answer>(
   tx: TransactionHandle,

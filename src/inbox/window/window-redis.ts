@@ -13,19 +13,32 @@ export interface RedisWindowConnection {
   set(key: string, value: string, unit: 'PX', milliseconds: number): Promise<unknown>;
 }
 
+/** Options of {@link createRedisWindow}. */
 export interface RedisWindowOptions {
   /** redis:// URL, or a client of ioredis, which `close` leaves open. */
   readonly connection: string | RedisWindowConnection;
-  /** How long an id is kept. Default '1h'. */
+  /**
+   * How long an id is kept.
+   *
+   * @defaultValue '1h'
+   */
   readonly ttl?: Duration | undefined;
-  /** Before every key. Default 'holdfast:window:'. */
+  /**
+   * Before every key.
+   *
+   * @defaultValue 'holdfast:window:'
+   */
   readonly prefix?: string | undefined;
 }
 
 /**
  * The window holds what Redis holds: after a failover, a flush, or an eviction (set maxmemory-policy noeviction), ids are forgotten
  * and their duplicates are handled again. About 150 bytes of Redis memory an id.
+ *
  * @throws HoldfastError HF_CONFIG, HF_DURATION, HF_OPTION_UNKNOWN
+ * @example
+ * const window = createRedisWindow({ connection: 'redis://localhost:6379', ttl: '1h' });
+ * const mails = consumer('mails', { database, transport, window, handlers: [on(OrderPlaced, () => {}, { kind: 'window' })] });
  */
 export function createRedisWindow(options: RedisWindowOptions): DedupWindow {
   refuseUnknownOptions(options, ['connection', 'ttl', 'prefix'], 'createRedisWindow');

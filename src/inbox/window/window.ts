@@ -20,10 +20,19 @@ export interface DedupWindow {
   close(): Promise<void>;
 }
 
+/** Options of {@link createMemoryWindow}. */
 export interface MemoryWindowOptions {
-  /** Most ids kept; the oldest go first. Default 100,000 (about 15 MB). */
+  /**
+   * Most ids kept; the oldest go first.
+   *
+   * @defaultValue 100,000 (about 15 MB)
+   */
   readonly size?: number | undefined;
-  /** How long an id is kept. Default '1h'. */
+  /**
+   * How long an id is kept.
+   *
+   * @defaultValue '1h'
+   */
   readonly ttl?: Duration | undefined;
   /** @internal A seam of tests. */
   readonly clock?: Clock | undefined;
@@ -31,7 +40,10 @@ export interface MemoryWindowOptions {
 
 /**
  * A window of this process alone: it forgets everything with a restart, and another process does not know what this one has seen.
+ *
  * @throws HoldfastError HF_CONFIG, HF_DURATION, HF_OPTION_UNKNOWN
+ * @example
+ * const window = createMemoryWindow({ size: 100_000, ttl: '1h' });
  */
 export function createMemoryWindow(options: MemoryWindowOptions = {}): DedupWindow {
   refuseUnknownOptions(options, ['size', 'ttl', 'clock'], 'createMemoryWindow');

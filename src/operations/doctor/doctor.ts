@@ -14,6 +14,7 @@ import { checkRuns } from './doctor-sagas.ts';
 import { checkEnvironment } from './environment.ts';
 import type { Check, DoctorOptions, Finding } from './finding.ts';
 
+/** What {@link doctor} found. */
 export interface Diagnosis {
   readonly findings: readonly Finding[];
   /** Names of all the checks that were made. */

@@ -11,6 +11,7 @@ import { audited } from '../parked/interventions.ts';
 import { firstRow, rowsBySql, tables } from '../reads/reads.ts';
 import { relayStatus } from '../relay/relay-status.ts';
 
+/** What {@link adopt} has done. */
 export interface Adopted {
   /** The name they had, and the one they have now; null: known by their place alone. */
   readonly before: string | null;

@@ -4,6 +4,7 @@
 import type { Database } from '../../postgres/database.ts';
 import type { Duration } from '../../runtime/duration.ts';
 
+/** One thing that {@link doctor} found. */
 export interface Finding {
   /** error: something is broken or will lose messages. warn: it will hurt. note: worth knowing. */
   readonly level: 'error' | 'warn' | 'note';
@@ -13,6 +14,7 @@ export interface Finding {
   readonly advice: string;
 }
 
+/** Options of {@link doctor}. */
 export interface DoctorOptions {
   /** Redis servers that carry messages. */
   readonly redisUrls?: readonly string[] | undefined;

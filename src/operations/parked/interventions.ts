@@ -22,6 +22,7 @@ import { listParked, type ParkedSummary } from './parked.ts';
 import { rows, tables } from '../reads/reads.ts';
 import { routedTopics } from '../reads/routed-topics.ts';
 
+/** Who retries, and how. See {@link retryParked}. */
 export interface RetryAct extends Act {
   /** Consumers: a message parked as 'predecessor missing' goes on without it. */
   readonly withoutPredecessor?: boolean | undefined;
@@ -36,6 +37,7 @@ export interface RetrySelection {
   readonly consumer?: string | undefined;
 }
 
+/** What {@link retryParked} has made due, in one place. */
 export interface RetriedPlace {
   readonly kind: 'relay' | 'consumer';
   readonly where: string;
@@ -68,6 +70,7 @@ export async function retryParked(
   return done;
 }
 
+/** Which message {@link discardParked} gives up. */
 export interface DiscardSelection {
   readonly id: string;
   readonly subscription?: string | undefined;

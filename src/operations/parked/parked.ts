@@ -17,8 +17,9 @@ export type ParkedKind = 'relay' | 'consumer';
 /** failed: will be tried again by itself; one without a handler, as soon as a process has one. dead: only a person will. behind: waits for an earlier one of its key. */
 export type ParkedState = 'failed' | 'behind' | 'dead';
 
+/** Which parked messages {@link listParked} lists. */
 export interface ParkedFilter {
-  /** Default both. */
+  /** @defaultValue both */
   readonly kind?: ParkedKind | undefined;
   readonly id?: string | undefined;
   /** Name of the subscription or consumer. */
@@ -27,10 +28,15 @@ export interface ParkedFilter {
   readonly topic?: string | undefined;
   readonly key?: string | undefined;
   readonly state?: ParkedState | undefined;
-  /** 1 to 1000, default 50. */
+  /**
+   * 1 to 1000.
+   *
+   * @defaultValue 50
+   */
   readonly limit?: number | undefined;
 }
 
+/** A parked message, as {@link listParked} lists it. */
 export interface ParkedSummary {
   readonly kind: ParkedKind;
   /** The subscription or consumer. */
@@ -50,6 +56,7 @@ export interface ParkedSummary {
   readonly retryInMs: number | null;
 }
 
+/** Everything known about one parked message. See {@link showParked}. */
 export interface ParkedDetails extends ParkedSummary {
   /** Its payload. */
   readonly data: unknown;

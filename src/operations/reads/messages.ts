@@ -12,6 +12,7 @@ import { refuseUnknownOptions } from '../../runtime/options.ts';
 import { seqAfter, seqBefore } from '../../relay/log/log-position.ts';
 import { ageMs, consumersSql, firstRow, rows, rowsBySql, tables } from './reads.ts';
 
+/** Which messages {@link listMessages} lists. */
 export interface MessageFilter {
   /** A topic pattern. */
   readonly topic?: string | undefined;
@@ -24,10 +25,15 @@ export interface MessageFilter {
   readonly afterSeq?: number | undefined;
   /** Newest first, before this seq: the next page of a list. */
   readonly beforeSeq?: number | undefined;
-  /** 1 to 1000, default 50. */
+  /**
+   * 1 to 1000.
+   *
+   * @defaultValue 50
+   */
   readonly limit?: number | undefined;
 }
 
+/** A message, as {@link listMessages} lists it. */
 export interface MessageSummary {
   readonly seq: number;
   readonly id: string;
@@ -50,12 +56,14 @@ export interface SubscriptionPassage {
   readonly state: 'passed' | 'parked' | 'waiting' | 'unrouted';
 }
 
+/** What one consumer has to do with one message. */
 export interface ConsumerPassage {
   readonly consumer: string;
   readonly state: 'handled' | 'parked';
   readonly at: Date;
 }
 
+/** Everything known about one message of the log. See {@link showMessage}. */
 export interface MessageDetails extends MessageSummary {
   readonly lane: number;
   /** The transaction that wrote it. */
@@ -67,6 +75,7 @@ export interface MessageDetails extends MessageSummary {
   readonly consumers: readonly ConsumerPassage[];
 }
 
+/** A message whose time has not come. See {@link showMessage}. */
 export interface ScheduledDetails {
   readonly id: string;
   readonly topic: string;

@@ -7,6 +7,7 @@ import { PARK_REASONS } from '../../inbox/handlers/decide.ts';
 import type { Database } from '../../postgres/database.ts';
 import { ageMs, firstRow, rows, tables, untilMs } from '../reads/reads.ts';
 
+/** How many messages are parked, by what they wait for. */
 export interface ParkedCounts {
   /** Could not go on by themselves and will be tried again. */
   readonly failed: number;
@@ -16,6 +17,7 @@ export interface ParkedCounts {
   readonly dead: number;
 }
 
+/** How one shard of one subscription is doing. */
 export interface SubscriptionStatus {
   readonly name: string;
   readonly shard: number;
@@ -48,11 +50,13 @@ export interface SubscriptionStatus {
   readonly parked: ParkedCounts;
 }
 
+/** What a consumer has parked, as {@link relayStatus} counts it. */
 export interface ConsumerParked extends ParkedCounts {
   readonly consumer: string;
   readonly oldestAgeMs: number;
 }
 
+/** How far a replay is. */
 export interface ReplayStatus {
   readonly id: string;
   readonly subscription: string;
@@ -69,6 +73,7 @@ export interface ReplayStatus {
   readonly requestedAgoMs: number;
 }
 
+/** What {@link relayStatus} found. */
 export interface RelayStatus {
   readonly schema: string;
   readonly log: {

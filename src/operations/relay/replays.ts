@@ -16,6 +16,7 @@ import { seqAfter, seqBefore } from '../../relay/log/log-position.ts';
 import { firstRow, tables } from '../reads/reads.ts';
 import { routedTopics } from '../reads/routed-topics.ts';
 
+/** What is to be published again. See {@link requestReplay}. */
 export interface ReplayOptions {
   readonly subscription: string;
   /** Messages written at or after. */
@@ -30,6 +31,7 @@ export interface ReplayOptions {
   readonly key?: string | undefined;
 }
 
+/** What {@link planReplay} found. */
 export interface ReplayPlan {
   readonly subscription: string;
   readonly fromSeq: number;
@@ -43,6 +45,7 @@ export interface ReplayPlan {
   readonly newest: Date;
 }
 
+/** What {@link requestReplay} has asked for. */
 export interface RequestedReplay extends ReplayPlan {
   readonly id: string;
 }

@@ -25,12 +25,14 @@ export interface RunSelection {
   readonly status?: readonly RunStatus[] | undefined;
 }
 
+/** What {@link actOnRuns} does to each run. */
 export type BulkAct =
   | { readonly kind: 'retry' }
   | { readonly kind: 'cancel' }
   | { readonly kind: 'skip' }
   | { readonly kind: 'resolve'; readonly resolution: Resolution };
 
+/** What {@link planBulk} found. */
 export interface BulkPlan {
   /** Runs that match now; `atLeast`: counting stopped there. */
   readonly runs: number;
@@ -47,6 +49,7 @@ export interface BulkPlan {
   readonly sample: readonly string[];
 }
 
+/** What {@link actOnRuns} has done. */
 export interface BulkResult {
   /** Stands in the audit row of each run. */
   readonly bulk: string;
@@ -98,6 +101,7 @@ export async function planBulk(database: Database, act: BulkAct, selection: RunS
   };
 }
 
+/** Options of {@link actOnRuns}. */
 export interface BulkOptions {
   /** Told after each page how many are done and passed over until then. */
   readonly onProgress?: ((progress: { readonly done: number; readonly passedOver: number }) => void) | undefined;

@@ -21,6 +21,7 @@ export interface GrownRuns {
   readonly limits: GrowthLimits | null;
 }
 
+/** How much the journal of a run may hold, as its worker has it. */
 export interface GrowthLimits {
   readonly maxEvents: number;
   readonly maxJournalBytes: number;

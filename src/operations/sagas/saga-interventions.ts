@@ -18,6 +18,7 @@ import { assertReason } from '../parked/interventions.ts';
 import { foldTimeline } from './saga-timeline.ts';
 import { assertRunId, readJournal } from './sagas.ts';
 
+/** Who acts, and why; the reason is required. */
 export type ReasonedAct = Act & { readonly reason: string };
 
 /** An act that is one of many, done at once: the id they share stands in their audit rows. */
@@ -33,6 +34,7 @@ export interface Accepted {
   readonly undecided?: boolean;
 }
 
+/** How a call can be settled by hand. See {@link resolveCall}. */
 export type Settlement = 'done' | 'not done' | 'compensated';
 export const SETTLEMENTS: readonly Settlement[] = ['done', 'not done', 'compensated'];
 
@@ -77,6 +79,7 @@ export async function skipCall(
   return send(database, id, { kind: 'skip', call: target, actor, reason }, { act, statuses: STUCK });
 }
 
+/** How {@link resolveCall} settles a call. */
 export interface Resolution {
   /** Null: whatever the run is stuck at. '*': the run as a whole, which then ends as it is resolved. */
   readonly call: string | null;
@@ -172,6 +175,7 @@ export async function cancelRun(database: Database, id: string, act: Act & PartO
   return send(database, id, body, { act, statuses: [...FORWARD, 'compensating', 'stuck'] });
 }
 
+/** What {@link signalRun} sends. */
 export interface SignalRequest {
   readonly name: string;
   /** JSON value. */

@@ -10,6 +10,7 @@ import type { RunStatus } from '../../saga/journal/events.ts';
 import { rows, rowsBySql, tables, untilMs } from '../reads/reads.ts';
 import { grownRuns, type GrownRuns } from './saga-growth.ts';
 
+/** How one worker is doing. See {@link sagaStatus}. */
 export interface WorkerStatus {
   readonly id: string;
   readonly name: string;
@@ -37,12 +38,14 @@ export interface DueRuns {
   readonly oldestMs: number;
 }
 
+/** How many runs of one saga have one status. */
 export interface RunCount {
   readonly saga: string;
   readonly status: RunStatus;
   readonly runs: number;
 }
 
+/** What of {@link sagaStatus} is cheap enough to be asked every second. */
 export interface SagaHealth {
   readonly stuck: readonly { readonly saga: string; readonly runs: number; readonly oldestMs: number }[];
   readonly due: readonly DueRuns[];
@@ -65,10 +68,12 @@ export interface Childless {
   readonly runs: number;
 }
 
+/** What {@link sagaStatus} found. */
 export interface SagaStatus extends SagaHealth {
   readonly counts: RunCounts;
 }
 
+/** How many runs there are. See {@link sagaStatus}. */
 export interface RunCounts {
   readonly counts: readonly RunCount[];
   /** Only the newest 100,000 runs have been counted: there are more. */

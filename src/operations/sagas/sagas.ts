@@ -7,12 +7,12 @@ import { isUuid } from '../../message/id.ts';
 import type { Database } from '../../postgres/database.ts';
 import { refuseUnknownOptions } from '../../runtime/options.ts';
 import type { JournalRow, RecordedError, RunStatus, CompensationReason } from '../../saga/journal/events.ts';
-import type { RunMessageBody } from '../../saga/store/store.ts';
 import { noSuchRun } from './find-run.ts';
 import { checkLimit } from '../reads/messages.ts';
 import { ageMs, firstRow, rows, tables } from '../reads/reads.ts';
 import { journalFill, type JournalFill } from './saga-growth.ts';
 
+/** Which runs {@link listRuns} lists. */
 export interface RunFilter {
   readonly saga?: string | undefined;
   readonly version?: number | undefined;
@@ -24,10 +24,15 @@ export interface RunFilter {
   readonly since?: Date | undefined;
   /** Runs with a smaller id: the next page. */
   readonly before?: string | undefined;
-  /** 1 to 1000, default 50. */
+  /**
+   * 1 to 1000.
+   *
+   * @defaultValue 50
+   */
   readonly limit?: number | undefined;
 }
 
+/** A run, as {@link listRuns} lists it. */
 export interface RunSummary {
   readonly id: string;
   readonly saga: string;
@@ -56,13 +61,16 @@ export interface RunSummary {
   readonly quietMs: number;
 }
 
+/** A message to a run that no worker has taken in yet. */
 export interface PendingRunMessage {
   readonly id: string;
-  readonly kind: RunMessageBody['kind'];
+  /** What it is: a signal, a cancellation, a retry … */
+  readonly kind: string;
   readonly body: unknown;
   readonly at: Date;
 }
 
+/** Everything known about one run. See {@link showRun}. */
 export interface RunDetails {
   readonly run: RunSummary;
   readonly result: unknown;

@@ -7,6 +7,7 @@ import { HoldfastError } from '../../errors.ts';
 import { quoteIdentifier } from '../../postgres/quoting.ts';
 import { discardAllParked } from '../delivery/parked-selection.ts';
 
+/** What {@link dropSubscription} has removed. */
 export interface DroppedSubscription {
   readonly name: string;
   readonly shards: number;

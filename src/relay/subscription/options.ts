@@ -11,6 +11,7 @@ import { createRouter, type Route, type Router } from './routes.ts';
 import type { FailoverPolicy } from './settle-cursor.ts';
 import { sharedSettings, type SharedSettings } from './shared-settings.ts';
 
+/** A subscription: who reads the log, and where its messages go. See {@link createRelay}. */
 export interface SubscriptionOptions {
   /** Unique name of this reader of the log: letters, digits, `-`, `_`, `.`; at most 100. */
   readonly name: string;
@@ -20,26 +21,58 @@ export interface SubscriptionOptions {
   readonly routes: readonly Route[];
   /** Where a new subscription begins: with the oldest message still in the log (default), or with those written from now on. */
   readonly from?: 'beginning' | 'now' | undefined;
-  /** In how many parts, by key, the log is read, so that several relays can share the work. 1 to 64, default 1. */
+  /**
+   * In how many parts, by key, the log is read, so that several relays can share the work. 1 to 64.
+   *
+   * @defaultValue 1
+   */
   readonly shards?: number | undefined;
-  /** Messages per page of the log and batch to the broker. Default 1000. */
+  /**
+   * Messages per page of the log and batch to the broker.
+   *
+   * @defaultValue 1000
+   */
   readonly batchSize?: number | undefined;
-  /** How long the subscription is held without renewal, and so how long a takeover after a crash takes. Default '15s'. */
+  /**
+   * How long the subscription is held without renewal, and so how long a takeover after a crash takes.
+   *
+   * @defaultValue '15s'
+   */
   readonly lease?: Duration | undefined;
-  /** How long one batch may take before its outcome counts as unknown and it is sent again. Default '10s'. */
+  /**
+   * How long one batch may take before its outcome counts as unknown and it is sent again.
+   *
+   * @defaultValue '10s'
+   */
   readonly publishTimeout?: Duration | undefined;
   /** When a message cannot be published: hold its key's later messages behind it, in order (default), or let them pass. */
   readonly onRefused?: 'park-key' | 'skip' | undefined;
-  /** Retries in place of a message the broker refuses for now. Default 5 attempts, 50ms base, 2s cap, within 10s. Outages of the
-   *  broker are waited out, without a cap, and park nothing. */
+  /**
+   * Retries in place of a message the broker refuses for now. Outages of the broker are waited out, without a cap, and
+   * park nothing.
+   *
+   * @defaultValue 5 attempts, 50ms base, 2s cap, within 10s
+   */
   readonly retry?: RetryOptions | undefined;
-  /** Slow retries of a parked message. Default 8 attempts, 1m base, 1h cap, within 24h; after that it is a dead letter. */
+  /**
+   * Slow retries of a parked message. After that it is a dead letter.
+   *
+   * @defaultValue 8 attempts, 1m base, 1h cap, within 24h
+   */
   readonly parkedRetry?: RetryOptions | undefined;
-  /** When the breaker opens, and how long it waits before it tries again. Default 5 failures in a row, '2s'. */
+  /**
+   * When the breaker opens, and how long it waits before it tries again.
+   *
+   * @defaultValue 5 failures in a row, '2s'
+   */
   readonly breaker?:
     | { readonly consecutiveFailures?: number | undefined; readonly halfOpenAfter?: Duration | undefined }
     | undefined;
-  /** How long delivered messages stay in the log for replay. Default '7d'. */
+  /**
+   * How long delivered messages stay in the log for replay.
+   *
+   * @defaultValue '7d'
+   */
   readonly retention?: Duration | undefined;
   /**
    * What to do when the database is another server than before, or a promoted standby: what consumers had handled last may be forgotten
@@ -47,9 +80,17 @@ export interface SubscriptionOptions {
    * '1h'); inboxes know what they have handled. 'hold': nothing is published until `holdfast adopt`. 'never': go on.
    */
   readonly failoverReplay?: Duration | 'hold' | 'never' | undefined;
-  /** The longest wait of a relay that found nothing to do, and the cost of a missed wake-up. Default '1s'. */
+  /**
+   * The longest wait of a relay that found nothing to do, and the cost of a missed wake-up.
+   *
+   * @defaultValue '1s'
+   */
   readonly idlePoll?: Duration | undefined;
-  /** CloudEvents `source` of messages whose writer gave none. Default 'holdfast'. */
+  /**
+   * CloudEvents `source` of messages whose writer gave none.
+   *
+   * @defaultValue 'holdfast'
+   */
   readonly source?: string | undefined;
 }
 

@@ -8,12 +8,17 @@ import { refuseUnknownOptions } from '../../runtime/options.ts';
 import type { OutboundMessage } from '../../transport/port.ts';
 import type { LogEntry } from '../log/log-reader.ts';
 
+/** Which topics go to which destination. */
 export interface Route {
   /** One topic pattern or several: `order.placed`, `order.*` (one segment), `order.**` (any number). */
   readonly topics: string | readonly string[];
   /** The destination: name of a queue. */
   readonly to: string;
-  /** Messages name their key's predecessor, so that an `ordered` consumer can hold one back that came too early. Default false. */
+  /**
+   * Messages name their key's predecessor, so that an `ordered` consumer can hold one back that came too early.
+   *
+   * @defaultValue false
+   */
   readonly ordered?: boolean | undefined;
 }
 

@@ -2,6 +2,7 @@
  * What a runner tells of itself: for health pages, gauges and tests.
  */
 
+/** How one shard of one subscription is doing in this process. See {@link Relay}. */
 export interface RunnerState {
   readonly subscription: string;
   readonly shard: number;

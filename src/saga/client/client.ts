@@ -54,19 +54,29 @@ export interface Sagas<Tx = TransactionHandle> {
   byName(name: string, version?: number): Saga;
 }
 
+/** Options of {@link createSagas}. */
 export interface SagasOptions {
   readonly database: Database;
   /** All that is started or spoken to through this client, and the children of these. */
   readonly sagas: readonly AnySaga[];
-  /** Most UTF-8 bytes of an input or of a signal's payload as JSON; default 1 MiB. */
+  /**
+   * Most UTF-8 bytes of an input or of a signal's payload as JSON.
+   *
+   * @defaultValue 1 MiB
+   */
   readonly maxBytes?: number | undefined;
-  /** For the waits of `result()`; default: the system's. */
+  /** @internal A seam of tests. */
   readonly clock?: Clock | undefined;
 }
 
 /**
  * Opens no connection and runs nothing by itself.
+ *
  * @throws HoldfastError HF_SAGA_DEFINITION, HF_CONFIG, HF_OPTION_UNKNOWN
+ * @example
+ * const sagas = createSagas({ database, sagas: [placeOrder] });
+ * const run = await database.transaction((tx) => sagas.start(tx, placeOrder, { orderId: 'o-1' }, { key: 'o-1' }));
+ * const { length } = await run.result({ timeout: '1m' });
  */
 export function createSagas(options: SagasOptions): Sagas {
   refuseUnknownOptions(options, ['database', 'sagas', 'maxBytes', 'clock'], 'createSagas');

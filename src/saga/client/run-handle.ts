@@ -22,23 +22,35 @@ import {
   type StartedRun,
 } from '../store/store.ts';
 
+/** Options of {@link RunHandle.result}. */
 export interface ResultOptions {
-  /** Then it rejects with HF_RESULT_TIMEOUT, and the run goes on. Default: no limit. */
+  /**
+   * Then it rejects with HF_RESULT_TIMEOUT, and the run goes on.
+   *
+   * @defaultValue no limit
+   */
   readonly timeout?: Duration | undefined;
   /** Gives up waiting with the signal's reason; the run goes on. */
   readonly signal?: AbortSignal | undefined;
 }
 
-interface InTransaction<Tx> {
+/** In whose transaction something is sent to a run. */
+export interface InTransaction<Tx> {
   /** The caller's open transaction; then it is sent if, and only if, that commits. Default: sent at once. */
   readonly tx?: Tx | undefined;
 }
 
+/** Options of {@link RunHandle.signal}. */
 export interface SignalOptions<Tx> extends InTransaction<Tx> {
-  /** A second signal of this name and id is dropped. 1 to 200 characters. Default: every signal counts. */
+  /**
+   * A second signal of this name and id is dropped. 1 to 200 characters.
+   *
+   * @defaultValue every signal counts
+   */
   readonly id?: string | undefined;
 }
 
+/** Options of {@link RunHandle.cancel}. */
 export interface CancelOptions<Tx> extends InTransaction<Tx> {
   /** Kept in the journal, at most 1,000 characters. */
   readonly reason?: string | undefined;
@@ -53,10 +65,12 @@ export interface CancelOptions<Tx> extends InTransaction<Tx> {
  */
 export type CancelAnswer = 'compensating' | 'undecided';
 
-type SignalArguments<Payload, Tx> = undefined extends Payload
+/** What follows the name of a signal: its payload, if it has one, and options. */
+export type SignalArguments<Payload, Tx> = undefined extends Payload
   ? [payload?: Payload, options?: SignalOptions<Tx>]
   : [payload: Payload, options?: SignalOptions<Tx>];
 
+/** A run as its starter holds it. Given by {@link createSagas} and {@link createWorker}. */
 export interface RunHandle<Result = unknown, Sig extends Signals = Signals, Tx = TransactionHandle> {
   /** The run's id, a UUID. */
   readonly id: string;

@@ -11,6 +11,7 @@ import { refuseUnknownOptions } from '../../runtime/options.ts';
 import type { AnySaga, Registry } from '../definition/definition.ts';
 import type { StartRequest } from '../store/store.ts';
 
+/** Options of `Sagas.start`. */
 export interface StartOptions {
   /**
    * What the run is about, such as the order's id, 1 to 200 characters: a second start of this saga with this key, in whatever
@@ -19,7 +20,11 @@ export interface StartOptions {
   readonly key?: string | undefined;
   /** From now, by the database's clock; then the run is compensated, unless it has passed its pivot. Default: the saga's. */
   readonly deadline?: Duration | undefined;
-  /** A UUID; default: a new one, of version 7. */
+  /**
+   * A UUID.
+   *
+   * @defaultValue a new one, of version 7
+   */
   readonly id?: string | undefined;
 }
 

@@ -25,6 +25,7 @@ export type Steps = Readonly<Record<string, StepDefinition>>;
 /** Schemas of signals by name. */
 export type Signals = Readonly<Record<string, StandardSchemaV1>>;
 
+/** Options of a call of a step. */
 export interface CallOptions {
   /**
    * Names this call. Needed from the second call of a step on, so that calls keep their identity when the code around them changes. Any
@@ -33,17 +34,25 @@ export interface CallOptions {
   readonly id?: string | undefined;
 }
 
-type InputOf<S> = S extends Step<infer Input, unknown> ? Input : never;
-type OutputOf<S> = S extends { readonly '~types'?: { readonly output: infer Output } | undefined } ? Output : never;
-type Arguments<Input> = undefined extends Input
+/** What a declared step is called with. */
+export type StepInput<S> = S extends Step<infer Input, unknown> ? Input : never;
+
+/** What a declared step gives out. */
+export type StepOutput<S> = S extends { readonly '~types'?: { readonly output: infer Output } | undefined }
+  ? Output
+  : never;
+
+/** The arguments of a call: a step without input is called with none. */
+export type CallArguments<Input> = undefined extends Input
   ? [input?: Input, options?: CallOptions]
   : [input: Input, options?: CallOptions];
 
 /** How `run` calls a declared step. */
 export type StepCalls<S extends Steps> = {
-  readonly [Name in keyof S]: (...args: Arguments<InputOf<S[Name]>>) => Promise<OutputOf<S[Name]>>;
+  readonly [Name in keyof S]: (...args: CallArguments<StepInput<S[Name]>>) => Promise<StepOutput<S[Name]>>;
 };
 
+/** What the code of a {@link saga} is given. */
 export interface RunContext<Input, S extends Steps, Sig extends Signals> {
   readonly input: Input;
   readonly steps: StepCalls<S>;
@@ -62,6 +71,7 @@ export interface RunContext<Input, S extends Steps, Sig extends Signals> {
   readonly runId: string;
 }
 
+/** Waits for a signal. See {@link RunContext}. */
 export interface WaitFor<Sig extends Signals> {
   <Name extends keyof Sig & string>(signal: Name): Promise<StandardSchemaV1.InferOutput<Sig[Name]>>;
   <Name extends keyof Sig & string>(
@@ -70,6 +80,7 @@ export interface WaitFor<Sig extends Signals> {
   ): Promise<StandardSchemaV1.InferOutput<Sig[Name]> | null>;
 }
 
+/** Options of {@link saga}. */
 export interface SagaOptions<
   Name extends string,
   Schema extends StandardSchemaV1,
@@ -79,20 +90,33 @@ export interface SagaOptions<
 > {
   /** A-Z a-z 0-9 _ - . : at most 100 characters. Runs are kept under it. */
   readonly name: Name;
-  /** Default 1. Raise it when runs under way would no longer fit the code; several versions can run side by side. */
+  /**
+   * Raise it when runs under way would no longer fit the code; several versions can run side by side.
+   *
+   * @defaultValue 1
+   */
   readonly version?: number | undefined;
   /** Any Standard Schema. What it gives out is recorded, and so must be JSON. */
   readonly input: Schema;
   readonly steps: S;
   readonly signals?: Sig | undefined;
-  /** From the start; then the run is compensated, unless it has passed its pivot. Default: none. */
+  /**
+   * From the start; then the run is compensated, unless it has passed its pivot.
+   *
+   * @defaultValue none
+   */
   readonly deadline?: Duration | undefined;
-  /** Most runs of it that one worker has in memory at once. Default: the worker's. */
+  /**
+   * Most runs of it that one worker has in memory at once.
+   *
+   * @defaultValue the worker's
+   */
   readonly concurrency?: number | undefined;
   /**
-   * Which errors are bugs, that make the run stuck until the code is mended, and which are meant failures, that compensate it. Default:
-   * TypeError, ReferenceError, RangeError, SyntaxError and AssertionError themselves are bugs; everything else is meant. Goes before what
-   * the worker says.
+   * Which errors are bugs, that make the run stuck until the code is mended, and which are meant failures, that compensate it. Goes
+   * before what the worker says.
+   *
+   * @defaultValue TypeError, ReferenceError, RangeError, SyntaxError and AssertionError themselves are bugs; everything else is meant
    * @example errors: { stuck: [InvariantError], compensate: [RangeError] }
    */
   readonly errors?: ErrorLists | undefined;
@@ -129,7 +153,22 @@ export type SagaResult<S extends AnySaga> = S extends {
 
 /**
  * Declares a saga.
+ *
  * @throws HoldfastError HF_SAGA_DEFINITION, HF_OPTION_UNKNOWN, HF_DURATION
+ * @example
+ * const order = saga({
+ *   name: 'order',
+ *   input: z.object({ orderId: z.string() }),
+ *   signals: { paid: z.object({ by: z.string() }) },
+ *   steps: { reserve: command(ReserveStock, { reply: StockReserved, compensate: ReleaseStock }), news: emit(OrderPlaced) },
+ *   async run({ input, steps, waitFor }) {
+ *     const { shelf } = await steps.reserve({ orderId: input.orderId });
+ *     const paid = await waitFor('paid', { timeout: '2d' });
+ *     if (paid === null) throw new Rejection('nobody paid');
+ *     await steps.news({ orderId: input.orderId, total: 12 });
+ *     return { shelf };
+ *   },
+ * });
  */
 export function saga<
   const Name extends string,

@@ -4,7 +4,7 @@
  */
 
 /** The places of a value that JSON cannot carry; never: it can carry all of it, or nothing is known of it. Five levels deep: types may contain themselves. */
-type NotJson<Value, Depth extends readonly unknown[] = []> = 0 extends 1 & Value
+export type NotJson<Value, Depth extends readonly unknown[] = []> = 0 extends 1 & Value
   ? never
   : Depth['length'] extends 5
     ? never

@@ -32,6 +32,7 @@ export interface StepContext {
   readonly fencingToken: number;
 }
 
+/** What the code of a {@link transaction} is given. */
 export interface TransactionContext extends StepContext {
   /** Commits together with the step's outcome. Do not end it yourself, and use it no longer than the step runs. */
   readonly tx: PoolClient;
@@ -48,30 +49,54 @@ export type CompensatedCall<Input, Output> =
 /** What `verify` found out. */
 export type Verified<Output> = { readonly happened: true; readonly output: Output } | { readonly happened: false };
 
+/** How a compensation is attempted. */
 export interface CompensationOptions {
-  /** Default 20 attempts, base 500 ms, cap 1 m, within 1 h; then the run is stuck. */
+  /**
+   * Then the run is stuck.
+   *
+   * @defaultValue 20 attempts, base 500 ms, cap 1 m, within 1 h
+   */
   readonly retry?: RetryOptions | undefined;
-  /** Of one attempt. Default: the step's. */
+  /**
+   * Of one attempt.
+   *
+   * @defaultValue the step's
+   */
   readonly timeout?: Duration | undefined;
 }
 
-export interface CommonOptions {
+/** What every kind of step takes that is carried out. */
+export interface CommonStepOptions {
   /**
-   * Default 5 attempts, base 200 ms, cap 10 s, within 1 m. Behind a pivot there is no cap but of the wait. What the infrastructure cuts
-   * short (a worker that dies or stops, a transaction that the database rolls back by itself) uses up neither attempts nor time.
+   * Behind a pivot there is no cap but of the wait. What the infrastructure cuts short (a worker that dies or stops, a
+   * transaction that the database rolls back by itself) uses up neither attempts nor time.
+   *
+   * @defaultValue 5 attempts, base 200 ms, cap 10 s, within 1 m
    */
   readonly retry?: RetryOptions | undefined;
-  /** Of one attempt; default '30s'. After it the attempt's outcome is unknown. */
+  /**
+   * Of one attempt. After it the attempt's outcome is unknown.
+   *
+   * @defaultValue '30s'
+   */
   readonly timeout?: Duration | undefined;
-  /** Once it is done, the run only goes forward. Default false. */
+  /**
+   * Once it is done, the run only goes forward.
+   *
+   * @defaultValue false
+   */
   readonly pivot?: boolean | undefined;
   readonly compensation?: CompensationOptions | undefined;
 }
 
-export interface AttemptedOptions extends CommonOptions {
+/** What steps take that are attempted in this process. */
+export interface AttemptedStepOptions extends CommonStepOptions {
   /**
-   * From the call on, with all attempts, waits, and times in which no worker was there. Then the step gives up, also behind a pivot:
-   * what is under way is aborted, and in doubt. Default: none; `retry.within` counts only the time in which somebody ran the step.
+   * From the call on, with all attempts, waits, and times in which no worker was there. Then the step gives up, also
+   * behind a pivot: what is under way is aborted, and in doubt. `retry.within` counts only the time in which somebody
+   * ran the step.
+   *
+   * @defaultValue none
    */
   readonly deadline?: Duration | undefined;
 }
@@ -123,6 +148,7 @@ export function canCompensate({ compensate }: StepDefinition): boolean {
   return compensate !== null;
 }
 
+/** Stands in for a step that gave up. */
 export type Fallback = (input: unknown, error: Error) => unknown;
 
 /** Default retry of steps and commands. */
@@ -151,7 +177,7 @@ export interface ChildSaga<Input, Result> {
   readonly '~types'?: { readonly input: (input: Input) => void; readonly result: Result } | undefined;
 }
 
-interface CommonInput extends AttemptedOptions {
+interface CommonInput extends AttemptedStepOptions {
   readonly compensate?: unknown;
   readonly verify?: unknown;
   readonly fallback?: unknown;

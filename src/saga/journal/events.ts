@@ -71,6 +71,7 @@ export interface CallReissue {
   readonly child?: string;
 }
 
+/** One thing that a journal records. */
 export type JournalEvent =
   | { readonly t: 'started'; readonly input: unknown; readonly deadlineAt?: number }
   /** Intent. `until`: when a sleep ends, or a wait for a signal gives up, in ms since the epoch on the database's clock. */
@@ -219,6 +220,7 @@ export interface JournalRow {
 /** Stands for the run as a whole where a call is named. */
 export const WHOLE_RUN = '*';
 
+/** Where a run is; docs/sagas.md draws it. */
 export type RunStatus = 'pending' | 'running' | 'waiting' | 'compensating' | 'completed' | 'compensated' | 'stuck';
 
 /** The legal moves. The database refuses to leave `completed` and `compensated` (migrations/0003_saga.sql). */

@@ -15,19 +15,31 @@ export interface History {
   readonly journal: readonly JournalRow[];
 }
 
+/** Options of {@link readHistories}. */
 export interface ReadHistoriesOptions {
   readonly saga: string;
-  /** Default 1. */
+  /** @defaultValue 1 */
   readonly version?: number | undefined;
-  /** Whether runs that have ended are read as well: samples of what others do. Default false. */
+  /**
+   * Whether runs that have ended are read as well: samples of what others do.
+   *
+   * @defaultValue false
+   */
   readonly finished?: boolean | undefined;
-  /** Most runs, the newest first; default 1000. */
+  /**
+   * Most runs, the newest first.
+   *
+   * @defaultValue 1000
+   */
   readonly limit?: number | undefined;
 }
 
 /**
  * The newest runs of one version of a saga.
  * Rejects with HF_CONFIG, HF_OPTION_UNKNOWN, HF_SCHEMA_MISSING, HF_DATABASE_UNAVAILABLE.
+ *
+ * @example
+ * const histories = await readHistories(database, { saga: 'place-order', limit: 100 });
  */
 export async function readHistories(database: Database, options: ReadHistoriesOptions): Promise<readonly History[]> {
   refuseUnknownOptions(options, ['saga', 'version', 'finished', 'limit'], 'readHistories');
@@ -57,7 +69,11 @@ export async function readHistories(database: Database, options: ReadHistoriesOp
 
 /**
  * What `holdfast saga history --json` printed.
+ *
  * @throws HoldfastError HF_CONFIG
+ * @example
+ * const history = parseHistory('{"saga":"place-order","version":1,"journal":[]}');
+ * console.log(await checkReplay(placeOrder, history));
  */
 export function parseHistory(text: string): History {
   let value: unknown;

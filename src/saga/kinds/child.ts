@@ -11,7 +11,7 @@ import {
   commonOf,
   DEFAULT_STEP_RETRY,
   type ChildSaga,
-  type CommonOptions,
+  type CommonStepOptions,
   type StartedSaga,
   type Step,
   type StepDefinition,
@@ -20,8 +20,13 @@ import { textOf, valueOf, type CallState } from '../journal/state.ts';
 import { childRunId } from '../protocol/child-id.ts';
 import type { CallAnswer, AnswerBody, Kind } from './kind.ts';
 
-export interface ChildOptions extends Pick<CommonOptions, 'pivot'> {
-  /** Until when the child must be done; then it is compensated and the call fails. Default: none. */
+/** Options of {@link child}. */
+export interface ChildOptions extends Pick<CommonStepOptions, 'pivot'> {
+  /**
+   * Until when the child must be done; then it is compensated and the call fails.
+   *
+   * @defaultValue none
+   */
   readonly timeout?: Duration | undefined;
 }
 
@@ -33,6 +38,9 @@ export interface ChildStep extends StepDefinition {
 /**
  * Another saga as a step. Done when the child is done; the child then waits, undoable, until the parent has ended. When the parent
  * is compensated, so is the child.
+ *
+ * @example
+ * const ordered = child(placeOrder, { timeout: '1h' });
  */
 export function child<Input, Result>(saga: ChildSaga<Input, Result>, options: ChildOptions = {}): Step<Input, Result> {
   if (typeof saga === 'function')

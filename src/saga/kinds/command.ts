@@ -18,7 +18,7 @@ import {
   commonOf,
   compensatingMessage,
   DEFAULT_COMMAND_RETRY,
-  type CommonOptions,
+  type CommonStepOptions,
   type CompensatingMessage,
   type CompensationMessage,
   type Fallback,
@@ -35,11 +35,12 @@ import { writeSagaCall } from '../protocol/wire.ts';
 import { longestAttemptsMs } from './attempted.ts';
 import type { CallAnswer, AnswerBody, CallDue, DueCall, Kind, ReadAnswer } from './kind.ts';
 
+/** Options of {@link command}. */
 export interface CommandOptions<
   Command extends MessageType,
   Reply extends MessageType,
   Compensating extends MessageType,
-> extends CommonOptions {
+> extends CommonStepOptions {
   /** What the participant answers with. Without it the answer is only that it is done. */
   readonly reply?: Reply | undefined;
   /** The message that compensates it; answered like the command. */
@@ -56,7 +57,12 @@ export interface CommandStep extends StepDefinition {
   readonly compensate: CompensationMessage | null;
 }
 
-/** A message to a participant, and a durable wait for its answer. */
+/**
+ * A message to a participant, and a durable wait for its answer.
+ *
+ * @example
+ * const reserve = command(ReserveStock, { reply: StockReserved, compensate: ReleaseStock, timeout: '30s' });
+ */
 export function command<
   Command extends MessageType,
   Reply extends MessageType = MessageType<string, unknown, void>,

@@ -23,6 +23,7 @@ import { valueOf } from '../journal/state.ts';
 import { prepareSagaMessage } from '../protocol/commands.ts';
 import type { Kind } from './kind.ts';
 
+/** Options of {@link emit}. */
 export interface EmitOptions<Type extends MessageType, Compensating extends MessageType> {
   /** A message that takes the first one back, for those who heard it. */
   readonly compensate?: CompensatingMessage<PayloadInput<Type>, void, Compensating> | undefined;
@@ -34,7 +35,12 @@ export interface EmitStep extends StepDefinition {
   readonly compensate: CompensationMessage | null;
 }
 
-/** A message that nobody answers. It leaves in the commit that records it. */
+/**
+ * A message that nobody answers. It leaves in the commit that records it.
+ *
+ * @example
+ * const news = emit(OrderPlaced);
+ */
 export function emit<Type extends MessageType, Compensating extends MessageType = MessageType>(
   message: Type,
   options: EmitOptions<Type, Compensating> = {},

@@ -15,7 +15,7 @@ import {
   COMMON_OPTIONS,
   commonOf,
   DEFAULT_STEP_RETRY,
-  type AttemptedOptions,
+  type AttemptedStepOptions,
   type CompensatedCall,
   type Fallback,
   type Step,
@@ -29,7 +29,8 @@ import { refuseUnknownOptions } from '../../runtime/options.ts';
 import { attemptDue, attemptKey, deadlineOf, longestAttemptsMs } from './attempted.ts';
 import type { Kind } from './kind.ts';
 
-export interface StepOptions<Input, Output> extends AttemptedOptions {
+/** Options of {@link step}. */
+export interface StepOptions<Input, Output> extends AttemptedStepOptions {
   /**
    * Done at least once: a crash, a timeout or a lost connection leads to another attempt with the same key. Throw PermanentError or
    * Rejection when it has not happened and never will; every other error leaves open whether it has.
@@ -53,7 +54,20 @@ export interface LocalStep extends StepDefinition {
 
 /**
  * A step in this process: an HTTP call, a mail, whatever is no transaction here.
+ *
  * @throws HoldfastError HF_SAGA_DEFINITION, HF_OPTION_UNKNOWN, HF_DURATION, HF_CONFIG, as all the kinds of steps
+ * @example
+ * const charge = step({
+ *   run: async (order: { readonly id: string; readonly total: number }, { idempotencyKey, signal }) => {
+ *     const headers = { 'idempotency-key': idempotencyKey };
+ *     const response = await fetch('https://bank.example/charges', { method: 'POST', body: JSON.stringify(order), headers, signal });
+ *     return { charge: response.headers.get('location') };
+ *   },
+ *   compensate: async ({ key }, { signal }) => {
+ *     await fetch(`https://bank.example/charges/${key}`, { method: 'DELETE', signal });
+ *   },
+ *   timeout: '10s',
+ * });
  */
 export function step<Input, Output>(options: StepOptions<Input, Output> & JsonOnly<Output>): Step<Input, Output> {
   needsOptions(options, 'step', 'step({ run: async (input) => … })');

@@ -14,7 +14,7 @@ import {
   COMMON_OPTIONS,
   commonOf,
   DEFAULT_STEP_RETRY,
-  type AttemptedOptions,
+  type AttemptedStepOptions,
   type CompensatedCall,
   type Fallback,
   type Step,
@@ -27,7 +27,8 @@ import { refuseUnknownOptions } from '../../runtime/options.ts';
 import { attemptDue, attemptKey, deadlineOf, longestAttemptsMs } from './attempted.ts';
 import type { Kind } from './kind.ts';
 
-export interface SagaTransactionOptions<Input, Output> extends AttemptedOptions {
+/** Options of {@link transaction}. */
+export interface SagaTransactionOptions<Input, Output> extends AttemptedStepOptions {
   /** Its writes through `tx`, its messages and its outcome commit together: exactly once. */
   readonly run: (input: Input, context: TransactionContext) => Output | Promise<Output>;
   /** In a transaction as well, together with the record that it is done. */
@@ -45,7 +46,19 @@ export interface TransactionStep extends StepDefinition {
     | null;
 }
 
-/** A step whose effect is in the saga's own database: exactly once. */
+/**
+ * A step whose effect is in the saga's own database: exactly once.
+ *
+ * @example
+ * const book = transaction({
+ *   run: async (amount: number, { tx, idempotencyKey }) => {
+ *     await tx.query('INSERT INTO booking (id, amount) VALUES ($1, $2)', [idempotencyKey, amount]);
+ *   },
+ *   compensate: async ({ key }, { tx }) => {
+ *     await tx.query('DELETE FROM booking WHERE id = $1', [key]);
+ *   },
+ * });
+ */
 export function transaction<Input, Output>(
   options: SagaTransactionOptions<Input, Output> & JsonOnly<Output>,
 ): Step<Input, Output> {

@@ -12,6 +12,7 @@ import { badDefinition, isMessage } from '../definition/step-checks.ts';
 import type { Trusted } from './on-record.ts';
 import type { SagaCall } from '../protocol/wire.ts';
 
+/** What the handler of a command is given, beside the command. See {@link handle}. */
 export interface CommandContext<Tx> extends HandlerContext<Tx> {
   /** Whose work it is; null when the message was not sent by a saga: then nobody is answered. */
   readonly saga: SagaCall | null;
@@ -19,6 +20,7 @@ export interface CommandContext<Tx> extends HandlerContext<Tx> {
   readonly idempotencyKey: string;
 }
 
+/** What the handler of a compensation is given. See {@link handle}. */
 export interface CompensationContext<Tx, Command, Reply> extends CommandContext<Tx> {
   /**
    * The command that is compensated, as this participant recorded it. Null only with `withoutRecord: 'compensate'`: what to compensate must then be told
@@ -29,40 +31,56 @@ export interface CompensationContext<Tx, Command, Reply> extends CommandContext<
   readonly reply: Reply | null;
 }
 
-interface CommonOptions {
-  /** In place, before the message is parked. Default: the participant's. */
+/** What every handler of a participant takes. */
+export interface CommonHandlerOptions {
+  /**
+   * In place, before the message is parked.
+   *
+   * @defaultValue the participant's
+   */
   readonly retry?: RetryOptions | undefined;
-  /** Longest run of the handler. Default: the participant's. */
+  /**
+   * Longest run of the handler.
+   *
+   * @defaultValue the participant's
+   */
   readonly timeout?: Duration | undefined;
 }
 
-export interface CommandHandlerOptions<Reply extends MessageType> extends CommonOptions {
+/** Options of {@link handle} for a command with a reply. */
+export interface CommandHandlerOptions<Reply extends MessageType> extends CommonHandlerOptions {
   /** What the handler's return value is checked by and sent as. */
   readonly reply: Reply;
   readonly compensates?: undefined;
 }
 
-export interface SilentHandlerOptions extends CommonOptions {
+/** Options of {@link handle} for a command without a reply. */
+export interface SilentHandlerOptions extends CommonHandlerOptions {
   readonly reply?: undefined;
   readonly compensates?: undefined;
 }
 
+/** Options of {@link handle} for a compensation. */
 export interface CompensationHandlerOptions<
   Command extends MessageType,
   Reply extends MessageType,
-> extends CommonOptions {
+> extends CommonHandlerOptions {
   /** The command that it compensates. */
   readonly compensates: Command;
   /** The reply type of that command, for the type of `reply` in the context. */
   readonly reply?: Reply | undefined;
   /**
-   * Names of properties of the payload that the message may say freely, such as a reason or a computed amount; 'all': everything. All
-   * other values must be those of the recorded command or its reply, or the compensation is refused. Default none.
+   * Names of properties of the payload that the message may say freely, such as a reason or a computed amount; 'all':
+   * everything. All other values must be those of the recorded command or its reply, or the compensation is refused.
+   *
+   * @defaultValue none
    */
   readonly fromMessage?: Trusted | undefined;
   /**
-   * What to do with a compensation whose command is not on record, though its headers say that it was done, and with one that comes
-   * without the headers of a saga: refuse it, or run the handler with the payload alone. Default 'refuse'.
+   * What to do with a compensation whose command is not on record, though its headers say that it was done, and with
+   * one that comes without the headers of a saga: refuse it, or run the handler with the payload alone.
+   *
+   * @defaultValue 'refuse'
    */
   readonly withoutRecord?: 'refuse' | 'compensate' | undefined;
 }
@@ -77,12 +95,14 @@ export interface ParticipantHandler<Tx> {
   /** Of a compensation. */
   readonly fromMessage: Trusted;
   readonly withoutRecord: 'refuse' | 'compensate';
-  readonly options: CommonOptions;
+  readonly options: CommonHandlerOptions;
   readonly run: (payload: unknown, context: CompensationContext<Tx, unknown, unknown>) => unknown;
 }
 
-type Answer<Reply extends MessageType> = PayloadInput<Reply> | Promise<PayloadInput<Reply>>;
+/** What a handler gives back: the payload of its reply. */
+export type CommandAnswer<Reply extends MessageType> = PayloadInput<Reply> | Promise<PayloadInput<Reply>>;
 
+/** The type of {@link handle}, for the transactions of a runner. */
 export interface Handle<Tx> {
   /** Compensates what a command did. It is run only when there is something to compensate, and once. */
   <Compensating extends MessageType, Command extends MessageType, Reply extends MessageType = MessageType>(
@@ -97,7 +117,7 @@ export interface Handle<Tx> {
   <Command extends MessageType, Reply extends MessageType>(
     type: Command,
     options: CommandHandlerOptions<Reply>,
-    run: (command: PayloadOf<Command>, context: CommandContext<Tx>) => Answer<Reply>,
+    run: (command: PayloadOf<Command>, context: CommandContext<Tx>) => CommandAnswer<Reply>,
   ): ParticipantHandler<Tx>;
   /** Answers a command with no more than that it is done. */
   <Command extends MessageType>(
@@ -114,7 +134,13 @@ export interface Handle<Tx> {
 /**
  * Handles commands of one type in a transaction of node-postgres. Throw `Rejection` for a definite no of the business.
  * For another client or ORM use the argument of `handlers: (handle) => […]`.
+ *
  * @throws HoldfastError HF_SAGA_DEFINITION, HF_OPTION_UNKNOWN
+ * @example
+ * const reserve = handle(ReserveStock, { reply: StockReserved }, () => ({ shelf: 'a' }));
+ * const release = handle(ReleaseStock, { compensates: ReserveStock, reply: StockReserved }, async (_message, { tx, command }) => {
+ *   await tx.query('UPDATE stock SET held_for = NULL WHERE held_for = $1', [command?.orderId]);
+ * });
  */
 export const handle = makeHandler as Handle<PoolClient>;
 
@@ -123,7 +149,7 @@ export function handleFor<Tx>(): Handle<Tx> {
   return makeHandler as Handle<Tx>;
 }
 
-interface GivenOptions extends CommonOptions {
+interface GivenOptions extends CommonHandlerOptions {
   readonly reply?: unknown;
   readonly compensates?: unknown;
   readonly fromMessage?: unknown;

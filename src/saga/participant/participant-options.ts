@@ -22,16 +22,22 @@ export type ParticipantHandlers<Tx> =
   | readonly ParticipantHandler<Tx>[]
   | ((handle: Handle<Tx>) => readonly ParticipantHandler<Tx>[]);
 
+/** What a participant takes beside the options of a consumer. */
 export interface ParticipantOwnOptions<Tx> {
   readonly handlers: ParticipantHandlers<Tx>;
   /**
-   * How long the record of a command that was done, and of its compensation, is kept; default '365d'. Must exceed the longest time that a
-   * run may lie between a command and its compensation. What had no effect is kept for `retention`, as the inbox is.
+   * How long the record of a command that was done, and of its compensation, is kept. Must exceed the longest time
+   * that a run may lie between a command and its compensation. What had no effect is kept for `retention`, as the
+   * inbox is.
+   *
+   * @defaultValue '365d'
    */
   readonly callRetention?: Duration | undefined;
   /**
-   * Topics that replies may go to; default ['saga.reply']. A message that asks for its reply elsewhere is parked, and its handler is not
-   * run: it would have this participant write there with its own rights.
+   * Topics that replies may go to. A message that asks for its reply elsewhere is parked, and its handler is not run:
+   * it would have this participant write there with its own rights.
+   *
+   * @defaultValue ['saga.reply']
    */
   readonly replyTopics?: readonly string[] | undefined;
 }
@@ -43,6 +49,7 @@ export interface DatabaseParticipantOptions
     Pick<DatabaseConsumerOptions, 'database'>,
     ParticipantOwnOptions<PoolClient> {}
 
+/** Options of a `participant` whose handlers get a transaction of your own client or ORM. */
 export interface RunnerParticipantOptions<Tx>
   extends
     Omit<CommonConsumerOptions, 'window'>,

@@ -35,7 +35,22 @@ const PRUNE_AGAIN_MS = 60_000;
 /**
  * A participant with a name of its own: inbox, parked messages and the records of calls are kept under it, so never rename one lightly.
  * Opens nothing before `start`.
+ *
  * @throws HoldfastError HF_SAGA_DEFINITION, HF_CONFIG, HF_OPTION_UNKNOWN, HF_DURATION; `start` rejects as a consumer's
+ * @example
+ * const stock = participant('stock', {
+ *   database,
+ *   transport,
+ *   handlers: [
+ *     handle(ReserveStock, { reply: StockReserved }, async ({ orderId }, { tx }) => {
+ *       const { rows } = await tx.query<{ shelf: string }>('UPDATE stock SET held_for = $1 RETURNING shelf', [orderId]);
+ *       const [found] = rows;
+ *       if (found === undefined) throw new Rejection('sold out');
+ *       return { shelf: found.shelf };
+ *     }),
+ *   ],
+ * });
+ * await stock.start();
  */
 export function participant(name: string, options: DatabaseParticipantOptions): Participant;
 /** With a runner, write what it opens, `participant<Transaction<DB>>(…)`: a runner that is written in place does not tell it. */

@@ -26,11 +26,20 @@ import type { RunMessageBody } from '../store/store.ts';
 import type { Transport } from '../../transport/port.ts';
 import { DEFAULT_REPLY_TOPIC, sagaReply, type SagaReply } from './wire.ts';
 
+/** Options of {@link sagaReplies}. */
 export interface SagaRepliesOptions
   extends Omit<CommonConsumerOptions, 'window' | 'outbox'>, Pick<DatabaseConsumerOptions, 'database'> {
-  /** Queue to receive from; default 'saga-replies'. It is the name of the consumer as well. */
+  /**
+   * Queue to receive from. It is the name of the consumer as well.
+   *
+   * @defaultValue 'saga-replies'
+   */
   readonly destination?: string | undefined;
-  /** The topic that commands ask for replies on; default 'saga.reply'. */
+  /**
+   * The topic that commands ask for replies on.
+   *
+   * @defaultValue 'saga.reply'
+   */
   readonly topic?: string | undefined;
 }
 
@@ -41,7 +50,11 @@ const ANY_STATUS = Object.keys(MOVES);
 /**
  * Opens nothing before `start`. Replies for runs that are not in this database go back to the queue for a minute (`handlerWait`), for
  * workers of a database that has them; then they are parked, and deleted after `retention`.
+ *
  * @throws HoldfastError HF_CONFIG, HF_OPTION_UNKNOWN, HF_DURATION, HF_MESSAGE_TYPE; `start` rejects as a consumer's
+ * @example
+ * const replies = sagaReplies({ database, transport });
+ * await replies.start();
  */
 export function sagaReplies(options: SagaRepliesOptions): Consumer {
   const known = KNOWN_OPTIONS.filter((name) => !['window', 'outbox', 'runner', 'schema', 'handlers'].includes(name));

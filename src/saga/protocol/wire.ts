@@ -24,13 +24,14 @@ export const SAGA_HEADERS = {
   outcome: 'holdfast-outcome',
 } as const;
 
-export type Role = 'command' | 'compensation';
+/** Whether a message to a participant is a command or its compensation. */
+export type CallRole = 'command' | 'compensation';
 
 /** A piece of work, as the headers of a command or a compensation name it. */
 export interface SagaCall {
   readonly runId: string;
   readonly call: string;
-  readonly role: Role;
+  readonly role: CallRole;
   readonly replyTo: string;
   /** Of a compensation; null for commands. */
   readonly outcome: 'done' | 'unknown' | null;
@@ -89,7 +90,7 @@ export const DEFAULT_REPLY_TOPIC = 'saga.reply';
 export interface SagaReply {
   readonly runId: string;
   readonly call: string;
-  readonly to: Role;
+  readonly to: CallRole;
   /** rejected: a definite no, and nothing has happened. */
   readonly outcome: 'done' | 'rejected';
   /** Payload of the reply type, in this version of it. */

@@ -15,6 +15,7 @@ import { apply } from '../state/fold.ts';
 import { turn } from './turn.ts';
 import { breaksContract, hasOtherChild } from '../journal/call-contract.ts';
 
+/** What {@link checkReplay} found. */
 export type ReplayVerdict =
   /** `next`: the calls that the code makes beyond the journal, by id. `ended`: it came to its end. */
   | { readonly kind: 'fits'; readonly next: readonly string[]; readonly ended: boolean }
@@ -30,17 +31,26 @@ export type ReplayVerdict =
       readonly message: string;
     };
 
+/** Options of {@link checkReplay}. */
 export interface CheckReplayOptions {
   /**
-   * Other sagas that the workers will offer. A child that was started in a version which `saga` no longer declares fits only when that
-   * version is among them. Default: none.
+   * Other sagas that the workers will offer. A child that was started in a version which `saga` no longer declares
+   * fits only when that version is among them.
+   *
+   * @defaultValue none
    */
   readonly beside?: readonly AnySaga[] | undefined;
 }
 
 /**
  * Checks one stored run against a saga. One that has ended is checked as well: others stand where it once stood. Runs of other sagas and versions are not told apart: give those that this code would run.
+ *
  * @throws HoldfastError HF_CONFIG: the journal does not begin with a start. HF_OPTION_UNKNOWN. Throws nothing else, whatever the code does.
+ * @example
+ * for (const history of await readHistories(database, { saga: 'place-order' })) {
+ *   const verdict = await checkReplay(placeOrder, history);
+ *   console.log(history, verdict);
+ * }
  */
 export async function checkReplay(
   saga: AnySaga,

@@ -226,6 +226,7 @@ export interface WorkerStore {
   now(): Promise<number>;
 }
 
+/** How a run is doing, as {@link RunHandle.status} tells it. */
 export interface RunView extends SagaVersion {
   readonly id: string;
   readonly key: string | null;

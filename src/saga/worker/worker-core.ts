@@ -23,6 +23,7 @@ import { PollPace } from './poll-pace.ts';
 import type { Run } from '../run/run.ts';
 import type { ClientStore, StartRequest, WorkerStore } from '../store/store.ts';
 
+/** What a worker has under way. */
 export interface WorkerProgress {
   /** Monotonic time of the last commit, renewal of the lease or look at the store that succeeded, in milliseconds. */
   readonly lastAliveAtMs: number;

@@ -38,56 +38,97 @@ import { reviewUnderWay } from './start-review.ts';
 import { createWorkerCore, type WorkerProgress } from './worker-core.ts';
 import { DEFAULT_REPLY_TOPIC } from '../protocol/wire.ts';
 
+/** Options of {@link createWorker}. */
 export interface WorkerOptions {
   readonly database: Database;
   /** All that it can run; several versions of one saga may stand side by side. */
   readonly sagas: readonly AnySaga[];
-  /** Shown in status; default: the host's name and the process id. */
+  /**
+   * Shown in status.
+   *
+   * @defaultValue the host's name and the process id
+   */
   readonly name?: string | undefined;
-  /** After a worker has died, its runs go on within this time; default '15s'. */
+  /**
+   * After a worker has died, its runs go on within this time.
+   *
+   * @defaultValue '15s'
+   */
   readonly lease?: Duration | undefined;
-  /** Most runs at work at once; default 1000. Runs that wait do not count. */
+  /**
+   * Most runs at work at once. Runs that wait do not count.
+   *
+   * @defaultValue 1000
+   */
   readonly concurrency?: number | undefined;
   /**
-   * For how long its event loop may stand still at most, while a step computes, before its runs go to others; a thread keeps the lease
-   * meanwhile. Default: four times the lease.
+   * For how long its event loop may stand still at most, while a step computes, before its runs go to others; a thread
+   * keeps the lease meanwhile.
+   *
+   * @defaultValue four times the lease
    */
   readonly standstill?: Duration | undefined;
-  /** Most runs kept in memory although they only wait, so that a reply finds them there; default 1000. */
+  /**
+   * Most runs kept in memory although they only wait, so that a reply finds them there.
+   *
+   * @defaultValue 1000
+   */
   readonly waiting?: number | undefined;
   /** Where replies of participants come in. Without it, something else must feed them: sagaReplies(). */
   readonly replies?:
     | { readonly transport: Transport; readonly destination?: string | undefined; readonly topic?: string | undefined }
     | undefined;
-  /** How long finished runs and their journals are kept; default '30d'. */
+  /**
+   * How long finished runs and their journals are kept.
+   *
+   * @defaultValue '30d'
+   */
   readonly retention?: Duration | undefined;
-  /** Longest wait between two looks at the database when nothing happens; default '1s'. */
+  /**
+   * Longest wait between two looks at the database when nothing happens.
+   *
+   * @defaultValue '1s'
+   */
   readonly idlePoll?: Duration | undefined;
-  /** Most UTF-8 bytes of one value as JSON; default 1 MiB. */
+  /**
+   * Most UTF-8 bytes of one value as JSON.
+   *
+   * @defaultValue 1 MiB
+   */
   readonly maxBytes?: number | undefined;
   /**
-   * Most events of one journal; default 10,000. A run whose next calls would need more is stuck, and goes on when it is retried under a
-   * higher limit.
+   * Most events of one journal. A run whose next calls would need more is stuck, and goes on when it is retried under
+   * a higher limit.
+   *
+   * @defaultValue 10,000
    */
   readonly maxEvents?: number | undefined;
-  /** Most UTF-8 bytes of one journal, at most 256 MiB; default 64 MiB. As above. */
+  /**
+   * Most UTF-8 bytes of one journal, at most 256 MiB. As above.
+   *
+   * @defaultValue 64 MiB
+   */
   readonly maxJournalBytes?: number | undefined;
   /** Which errors are bugs, that make a run stuck, and which are meant, that compensate it, where a saga does not say so; see its `errors`. */
   readonly errors?: ErrorLists | undefined;
   /**
-   * Takes out of an error what must not stand in a journal (its message, stack, cause and details), before it is recorded; what it leaves
-   * is also what `run` catches. Default: nothing is taken out. When it throws, only the name is recorded.
+   * Takes out of an error what must not stand in a journal (its message, stack, cause and details), before it is
+   * recorded; what it leaves is also what `run` catches. When it throws, only the name is recorded.
+   *
+   * @defaultValue nothing is taken out
    */
   readonly redactError?: ((error: RecordedError) => RecordedError) | undefined;
   readonly log?: Logger | undefined;
   readonly metrics?: Metrics | undefined;
+  /** @internal A seam of tests. */
   readonly clock?: Clock | undefined;
-  /** Gives numbers in [0, 1). */
+  /** @internal A seam of tests. */
   readonly random?: (() => number) | undefined;
-  /** For tests; see SAGA_CRASH_POINTS. */
+  /** @internal A seam of tests. */
   readonly crashPoint?: CrashPoint | undefined;
 }
 
+/** Runs sagas. Made by {@link createWorker}. */
 export interface Worker extends Service {
   /** Of its present lease; changes when one was lost. */
   readonly id: string;
@@ -123,7 +164,13 @@ const KNOWN = [
   'crashPoint',
 ];
 
-/** The I/O points of a worker, each called with `:before` and `:after`. */
+/**
+ * The I/O points of a worker, each called with `:before` and `:after`.
+ *
+ * @example
+ * const test = testSagas({ sagas: [placeOrder] });
+ * for (const point of SAGA_CRASH_POINTS) test.crashAt(`${point}:after`);
+ */
 export const SAGA_CRASH_POINTS = [
   'saga.collect',
   'saga.claim',
@@ -144,7 +191,14 @@ const PRUNE_EVERY_MS = 600_000;
 
 /**
  * Opens nothing before `start`.
+ *
  * @throws HoldfastError HF_CONFIG, HF_OPTION_UNKNOWN, HF_DURATION, HF_SAGA_DEFINITION; `start` rejects with HF_SCHEMA_MISSING
+ * @example
+ * const worker = createWorker({ database, sagas: [placeOrder], replies: { transport } });
+ * await worker.start();
+ * const run = await worker.sagas.start(placeOrder, { orderId: 'o-1' });
+ * console.log(await run.result());
+ * await worker.stop();
  */
 export function createWorker(options: WorkerOptions): Worker {
   refuseUnknownOptions(options, KNOWN, WHERE);

@@ -14,6 +14,7 @@ import { createSagaTest, type SagaTest, type SagaTestInside, type TestRun } from
 import { KIT_OPTIONS, type SagaTestOptions } from './saga-test-options.ts';
 import type { PassedPoint } from './crash-plan.ts';
 
+/** Options of {@link everyCrashPoint}. */
 export interface CrashPointOptions<S extends AnySaga = AnySaga, Tx = unknown> extends Omit<
   SagaTestOptions<Tx>,
   'sagas'
@@ -24,15 +25,35 @@ export interface CrashPointOptions<S extends AnySaga = AnySaga, Tx = unknown> ex
   readonly failStep?: Readonly<Record<string, Failure>> | undefined;
   /** Called before each try: puts the world that the steps work on back to its beginning. */
   readonly prepare?: (() => void) | undefined;
-  /** What happens to the run from outside: signals, a cancel, time. Default: nothing; time passes as far as it is needed. */
+  /**
+   * What happens to the run from outside: signals, a cancel, time. Time passes as far as it is needed.
+   *
+   * @defaultValue nothing
+   */
   readonly drive?: ((test: SagaTest, run: TestRun<S>) => Promise<unknown>) | undefined;
-  /** Also accept runs that end stuck. Default false. */
+  /**
+   * Also accept runs that end stuck.
+   *
+   * @defaultValue false
+   */
   readonly allowStuck?: boolean | undefined;
-  /** So many tries more, each with a second crash while the first is recovered from. Default 0. */
+  /**
+   * So many tries more, each with a second crash while the first is recovered from.
+   *
+   * @defaultValue 0
+   */
   readonly secondCrash?: number | undefined;
-  /** Chooses where the second crashes are; default 1. */
+  /**
+   * Chooses where the second crashes are.
+   *
+   * @defaultValue 1
+   */
   readonly seed?: number | undefined;
-  /** Longest life of a run, by the clock of the test; default '365d'. */
+  /**
+   * Longest life of a run, by the clock of the test.
+   *
+   * @defaultValue '365d'
+   */
   readonly within?: Duration | undefined;
 }
 
@@ -50,6 +71,7 @@ export interface CrashTry<S extends AnySaga = AnySaga> {
   readonly test: SagaTest;
 }
 
+/** What {@link everyCrashPoint} has tried. */
 export interface CrashReport {
   /** Places at which a crash was tried. */
   readonly points: number;
@@ -66,6 +88,11 @@ const OWN = ['children', 'failStep', 'prepare', 'drive', 'allowStuck', 'secondCr
 /**
  * @param check called after each try; what it throws fails the whole, with the place of the crash and the history of the run
  * @throws HoldfastError HF_CONFIG, HF_OPTION_UNKNOWN, HF_DURATION; Error when a try does not end as it must
+ * @example
+ * const report = await everyCrashPoint(placeOrder, { orderId: 'o-1' }, ({ status }) => {
+ *   if (status !== 'completed') throw new Error(`it ended ${status}`);
+ * });
+ * console.log(report);
  */
 export async function everyCrashPoint<S extends AnySaga, Tx = unknown>(
   saga: S,

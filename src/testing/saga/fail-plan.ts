@@ -10,12 +10,25 @@ import type { StepDefinition } from '../../saga/definition/steps.ts';
 /** An error to throw, or `hang`: it never ends, and so runs out of time. */
 export type Failure = Error | 'hang';
 
+/** Which attempts fail. See {@link SagaTest.failStep}. */
 export interface FailOptions {
-  /** From this attempt on, counted from now; default 1, the next one. */
+  /**
+   * From this attempt on, counted from now.
+   *
+   * @defaultValue 1, the next one
+   */
   readonly nth?: number | undefined;
-  /** So many attempts; default 1. Infinity: all of them. */
+  /**
+   * So many attempts. Infinity: all of them.
+   *
+   * @defaultValue 1
+   */
   readonly times?: number | undefined;
-  /** It fails after it has had its effect: the answer is lost. Default false. */
+  /**
+   * It fails after it has had its effect: the answer is lost.
+   *
+   * @defaultValue false
+   */
   readonly after?: boolean | undefined;
 }
 

@@ -6,6 +6,7 @@ import { HoldfastError, Rejection } from '../../errors.ts';
 import type { MessageType, PayloadOf } from '../../message/message-type.ts';
 import { parseDuration, type Duration } from '../../runtime/duration.ts';
 
+/** What a scripted participant is given. See {@link respond}. */
 export interface RespondContext {
   /** How often this piece of work has reached the script, from 1 on. */
   readonly attempt: number;
@@ -27,7 +28,10 @@ export interface Responder {
 /**
  * Answers commands of a type, or compensations. The script is run as a participant's handler is: once for each call of a run, however
  * often it is asked for; a compensation only if there is something to compensate, and a command that comes after its compensation never.
+ *
  * @param script a function, or the answer that is always given
+ * @example
+ * const stock = respond(ReserveStock, ({ orderId }) => (orderId === 'o-1' ? { shelf: 'a' } : reject('sold out')));
  */
 export function respond<Type extends MessageType>(type: Type, script: Script<PayloadOf<Type>> | object): Responder {
   if (typeof type?.keyOf !== 'function')
@@ -52,27 +56,52 @@ interface Marked {
 
 const marked = (answer: ScriptedAnswer): object => ({ [ANSWER]: answer }) satisfies Marked;
 
-/** A definite no; nothing has happened. The same as throwing a Rejection. */
+/**
+ * A definite no; nothing has happened. The same as throwing a Rejection.
+ *
+ * @example
+ * const stock = respond(ReserveStock, () => reject('sold out'));
+ */
 export function reject(reason: string): object {
   return marked({ kind: 'reject', error: new Rejection(reason) });
 }
 
-/** The message got lost on its way, or nobody is there: nothing has happened and nothing is answered. */
+/**
+ * The message got lost on its way, or nobody is there: nothing has happened and nothing is answered.
+ *
+ * @example
+ * const stock = respond(ReserveStock, () => silence());
+ */
 export function silence(): object {
   return marked({ kind: 'silence' });
 }
 
-/** Done, or refused, but this once the reply gets lost. The next one for the same call is answered from the record. */
+/**
+ * Done, or refused, but this once the reply gets lost. The next one for the same call is answered from the record.
+ *
+ * @example
+ * const stock = respond(ReserveStock, () => lost({ shelf: 'a' }));
+ */
 export function lost(answer?: unknown): object {
   return marked({ kind: 'lost', answer });
 }
 
-/** Done, or refused, now; the reply comes after `delay`. */
+/**
+ * Done, or refused, now; the reply comes after `delay`.
+ *
+ * @example
+ * const stock = respond(ReserveStock, () => later('1h', { shelf: 'a' }));
+ */
 export function later(delay: Duration, answer?: unknown): object {
   return marked({ kind: 'later', delayMs: parseDuration(delay, 'later'), answer });
 }
 
-/** The reply comes twice. */
+/**
+ * The reply comes twice.
+ *
+ * @example
+ * const stock = respond(ReserveStock, () => twice({ shelf: 'a' }));
+ */
 export function twice(answer?: unknown): object {
   return marked({ kind: 'twice', answer });
 }

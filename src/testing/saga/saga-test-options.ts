@@ -4,6 +4,7 @@ import type { AnySaga } from '../../saga/definition/definition.ts';
 import type { Responder } from './respond.ts';
 import type { CompensationScript, StepScript } from './step-scripts.ts';
 
+/** Options of {@link testSagas}. */
 export interface SagaTestOptions<Tx = unknown> {
   /** Those under test, and their children. */
   readonly sagas: readonly AnySaga[];
@@ -17,13 +18,29 @@ export interface SagaTestOptions<Tx = unknown> {
   readonly transaction?: (() => Tx) | undefined;
   /** Told how each ended, within the commit itself: make its effects here, or forget them. */
   readonly endTransaction?: ((tx: Tx, outcome: 'commit' | 'rollback') => void) | undefined;
-  /** After a crash the next worker takes over within this time; default '15s'. */
+  /**
+   * After a crash the next worker takes over within this time.
+   *
+   * @defaultValue '15s'
+   */
   readonly lease?: Duration | undefined;
-  /** In [0, 1), for the jitter of retries; default: always 0.5. */
+  /**
+   * In [0, 1), for the jitter of retries.
+   *
+   * @defaultValue always 0.5
+   */
   readonly random?: (() => number) | undefined;
-  /** Where the clock begins; default 2026-01-01T00:00:00Z. */
+  /**
+   * Where the clock begins.
+   *
+   * @defaultValue 2026-01-01T00:00:00Z
+   */
   readonly startAt?: Date | undefined;
-  /** How long, in real time, the test waits for what the clock has no say in; default '2s'. */
+  /**
+   * How long, in real time, the test waits for what the clock has no say in.
+   *
+   * @defaultValue '2s'
+   */
   readonly settleWithin?: Duration | undefined;
 }
 

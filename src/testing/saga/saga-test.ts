@@ -38,6 +38,7 @@ export interface TestMessage {
   readonly runId: string | null;
 }
 
+/** Sagas under test. Made by {@link testSagas}. */
 export interface SagaTest {
   readonly clock: ManualClock;
   readonly store: TestStore;
@@ -88,7 +89,12 @@ export interface SagaTestInside extends SagaTest {
 
 /**
  * Nothing runs before the first `start`; nothing has to be closed.
+ *
  * @throws HoldfastError HF_CONFIG, HF_OPTION_UNKNOWN, HF_DURATION, HF_SAGA_DEFINITION
+ * @example
+ * const test = testSagas({ sagas: [placeOrder], participants: [respond(ReserveStock, () => ({ shelf: 'a' }))] });
+ * const run = await test.start(placeOrder, { orderId: 'o-1' });
+ * console.log(await run.result(), test.story);
  */
 export function testSagas<Tx = unknown>(options: SagaTestOptions<Tx>): SagaTest {
   refuseUnknownOptions(options, ['sagas', ...KIT_OPTIONS], 'testSagas');

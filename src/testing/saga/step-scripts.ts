@@ -4,7 +4,7 @@
  */
 import { HoldfastError } from '../../errors.ts';
 import type { AnySaga, Steps } from '../../saga/definition/definition.ts';
-import type { StepContext, StepDefinition, CompensatedCall } from '../../saga/definition/steps.ts';
+import type { CompensatedCall, StepContext, StepDefinition } from '../../saga/definition/steps.ts';
 import type { EffectOf, EffectsLog } from './effects-log.ts';
 import { findSteps, type FailPlan, type StepPart, type Planned } from './fail-plan.ts';
 

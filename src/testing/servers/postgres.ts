@@ -18,15 +18,21 @@ import { launch, tailOf, type ServerProcess } from './server-process.ts';
 /** fast: roll back what is open, then end. immediate: end at once, as in a crash; the next start recovers. */
 export type PostgresStopMode = 'fast' | 'immediate';
 
+/** Options of {@link startPostgres}. */
 export interface PostgresOptions {
   /** Server settings; they override the defaults of this file. */
   readonly settings?: Readonly<Record<string, string>> | undefined;
   /** The folder of `postgres` and `initdb` to use instead of looking for one. */
   readonly binDir?: string | undefined;
-  /** Keep fsync and full_page_writes on, as in production. Default false: faster, and safe unless the machine crashes. */
+  /**
+   * Keep fsync and full_page_writes on, as in production.
+   *
+   * @defaultValue false: faster, and safe unless the machine crashes
+   */
   readonly durable?: boolean | undefined;
 }
 
+/** A private PostgreSQL server. Made by {@link startPostgres}. */
 export interface PostgresServer {
   /** An empty database named `holdfast`, as the superuser. */
   readonly url: string;
@@ -56,7 +62,16 @@ export async function findOrStartPostgres(options: PostgresOptions = {}): Promis
   return given === undefined || given === '' ? startPostgres(options) : givenServer(given);
 }
 
-/** A private server, whatever the environment gives. HF_SERVER_MISSING when none can be found or started. */
+/**
+ * A private server, whatever the environment gives. HF_SERVER_MISSING when none can be found or started.
+ *
+ * @example
+ * const server = await startPostgres();
+ * const database = openDatabase({ url: server.url });
+ * await migrate(database);
+ * await database.close();
+ * await server.dispose();
+ */
 export async function startPostgres(options: PostgresOptions = {}): Promise<PostgresServer> {
   const only = process.env['HOLDFAST_TEST_POSTGRES'];
   const settings = { ...DEFAULT_SETTINGS, ...(options.durable === true ? {} : SPEED_SETTINGS), ...options.settings };

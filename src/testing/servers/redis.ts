@@ -14,11 +14,13 @@ import { freePort, temporaryFolder, unprivilegedUser, untilReady } from './machi
 import { aptIsOurs, installRedisByApt, systemRedis } from './redis-binaries.ts';
 import { launch, tailOf, type ServerProcess } from './server-process.ts';
 
+/** Options of {@link startRedis}. */
 export interface RedisOptions {
   /** More command line arguments, for example ['--maxmemory', '8mb']. */
   readonly args?: readonly string[] | undefined;
 }
 
+/** A private Redis server. Made by {@link startRedis}. */
 export interface RedisServer {
   readonly url: string;
   readonly port: number;
@@ -43,7 +45,15 @@ export async function findOrStartRedis(options: RedisOptions = {}): Promise<Redi
   return given === undefined || given === '' ? startRedis(options) : givenServer(given);
 }
 
-/** A private server, whatever the environment gives. HF_SERVER_MISSING when none can be found or started. */
+/**
+ * A private server, whatever the environment gives. HF_SERVER_MISSING when none can be found or started.
+ *
+ * @example
+ * const server = await startRedis();
+ * const transport = bullmqTransport({ connection: server.url });
+ * await transport.close();
+ * await server.dispose();
+ */
 export async function startRedis(options: RedisOptions = {}): Promise<RedisServer> {
   const only = process.env['HOLDFAST_TEST_REDIS'];
   const args = [...BASE_ARGS, ...(options.args ?? [])];

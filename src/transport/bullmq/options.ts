@@ -12,8 +12,10 @@ import { assertDestination } from './jobs.ts';
 /** How one destination is laid out. Publisher and consumers must be given the same. */
 export interface QueueLayout {
   /**
-   * Number of BullMQ queues that carry the destination, 1 to 1024. Default 1. An ordered receiver runs one delivery a partition,
+   * Number of BullMQ queues that carry the destination, 1 to 1024. An ordered receiver runs one delivery a partition,
    * so this is the most it can do at once. Changing it moves keys to other queues: drain the destination first.
+   *
+   * @defaultValue 1
    */
   readonly partitions?: number | undefined;
 }

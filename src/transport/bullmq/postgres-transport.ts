@@ -18,12 +18,21 @@ import { bullmqReceiver } from './receiver.ts';
 import type { Transport } from '../port.ts';
 import { transportOf } from '../shared.ts';
 
+/** Options of {@link bullmqPostgresTransport}. */
 export interface BullmqPostgresTransportOptions extends BullmqOptions {
   /** `postgres://…`, or options of a node-postgres pool. Timeouts, `max` and `options` for the schema are set by the transport. */
   readonly connection: string | PoolConfig;
-  /** Schema of BullMQ's tables. Default 'bullmq'. */
+  /**
+   * Schema of BullMQ's tables.
+   *
+   * @defaultValue 'bullmq'
+   */
   readonly schema?: string | undefined;
-  /** Create and update BullMQ's tables on first use. Default true; with false, run migrateBullmqPostgres at deployment. */
+  /**
+   * Create and update BullMQ's tables on first use. With false, run migrateBullmqPostgres at deployment.
+   *
+   * @defaultValue true
+   */
   readonly migrate?: boolean | undefined;
 }
 
@@ -32,7 +41,10 @@ const SCHEMA_NAME = /^[A-Za-z_][A-Za-z0-9_$]{0,62}$/;
 
 /**
  * Carries messages over BullMQ queues in PostgreSQL 14 or later.
+ *
  * @throws HoldfastError HF_CONFIG, HF_OPTION_UNKNOWN
+ * @example
+ * const transport = bullmqPostgresTransport({ connection: 'postgres://localhost/app' });
  */
 export function bullmqPostgresTransport(options: BullmqPostgresTransportOptions): Transport {
   refuseUnknownOptions(options, ['connection', 'schema', 'migrate', ...BULLMQ_OPTIONS], 'bullmqPostgresTransport');
@@ -82,6 +94,9 @@ function isMessageFault(error: Error): boolean {
 /**
  * Creates BullMQ's tables in `schema`, or brings them up to date, and adds the trigger that ordered queues need.
  * Does nothing when all is there; several processes may call it at once.
+ *
+ * @example
+ * await migrateBullmqPostgres('postgres://localhost/app');
  */
 export async function migrateBullmqPostgres(
   connection: string | ClientConfig,

@@ -12,6 +12,7 @@ import { bullmqReceiver } from './receiver.ts';
 import type { Transport } from '../port.ts';
 import { transportOf } from '../shared.ts';
 
+/** Options of {@link bullmqTransport}. */
 export interface BullmqTransportOptions extends BullmqOptions {
   /** `redis://…` or `rediss://…`, or options of ioredis. Reconnecting, offline queue and retries are set by the transport. */
   readonly connection: string | RedisOptions;
@@ -24,7 +25,14 @@ export interface BullmqTransportOptions extends BullmqOptions {
 
 /**
  * Carries messages over BullMQ queues on Redis 6.2 or later (or Valkey).
+ *
  * @throws HoldfastError HF_CONFIG, HF_OPTION_UNKNOWN
+ * @example
+ * const transport = bullmqTransport({
+ *   connection: 'redis://localhost:6379',
+ *   queues: { billing: { partitions: 8 } },
+ *   lockDuration: '30s',
+ * });
  */
 export function bullmqTransport(options: BullmqTransportOptions): Transport {
   refuseUnknownOptions(options, ['connection', 'prefix', ...BULLMQ_OPTIONS], 'bullmqTransport');
