@@ -8,28 +8,25 @@
 import { HoldfastError } from '../../errors.ts';
 import { pendingCompensationsOf } from '../decide/request-compensation.ts';
 import { givenBack } from '../decide/hand-back.ts';
-import { afterwards, goesOnByItself } from '../decide/afterwards.ts';
 import { CommitQueue, takeEffects, type Committed } from './commit-queue.ts';
 import type { Saga } from '../definition/definition.ts';
 import type { StepExecutor } from './step-executor.ts';
 import type { EngineOptions } from './engine-options.ts';
-import { collect } from '../decide/calls.ts';
 import { createFlow } from '../replay/flow.ts';
 import { ClaimLoader } from './claim-loader.ts';
 import { Mismatches } from '../decide/mismatches.ts';
 import { releaseOf } from '../decide/release.ts';
 import type { Effect, RunEvent, DecisionContext } from '../run/run-events.ts';
-import { ReadyQueue } from '../run/ready-queue.ts';
 import { RunCache } from '../run/run-cache.ts';
 import { Run } from '../run/run.ts';
 import { valueOf } from '../journal/state.ts';
 import type { ClaimedRun, RunMessage, NewRun, RunCommit } from '../store/store.ts';
 import { PendingStarts } from './pending-starts.ts';
 import { logRejectionOfRun } from '../decide/unhandled-rejections.ts';
-import { takeRunEvent } from '../decide/take-run-event.ts';
 import { SeenMessages } from '../decide/seen-messages.ts';
+import { Rounds } from './rounds.ts';
 import { RunTimers } from './run-timers.ts';
-import { inTime, turn, turnOrAbort, nextTurn } from '../replay/turn.ts';
+import { turnOrAbort } from '../replay/turn.ts';
 
 export class Engine {
   readonly #options: EngineOptions;
@@ -41,8 +38,7 @@ export class Engine {
   readonly #claimLoader: ClaimLoader;
   readonly #mismatches: Mismatches;
   readonly #starts = new PendingStarts();
-  readonly #ready = new ReadyQueue();
-  #pumping = false;
+  readonly #rounds: Rounds;
   #dead = false;
   #crowded = false;
   /** Runs leave memory as soon as nothing of them is under way. */
@@ -62,13 +58,21 @@ export class Engine {
       onBatch: (runs) => {
         options.onCommit(runs);
         // What is ready to be committed need not wait for what has just been begun.
-        if (this.#ready.size === 0) this.#commits.commitSoon();
+        if (this.#rounds.waiting === 0) this.#commits.commitSoon();
       },
+    });
+    this.#rounds = new Rounds({
+      ...options,
+      runs: this.#runs,
+      context: () => this.#context(),
+      onSettled: (run) => this.#settled(run),
+      giveBack: (run, error) => this.#giveBack(run, error, true),
+      onRound: () => this.#commits.commitSoon(),
     });
     this.#mismatches = new Mismatches({
       ...options,
       holds: (run) => this.#runs.holds(run),
-      onDecided: (run) => (this.#settled(run), this.#wake()),
+      onDecided: (run) => (this.#settled(run), this.#rounds.wake()),
       giveBack: (run, error) => this.#giveBack(run, error, true),
     });
     this.#claimLoader = new ClaimLoader({
@@ -81,7 +85,7 @@ export class Engine {
         if (run.flow !== null) this.#mismatches.remark(run);
         // It may have nothing to do here, and is then let go.
         if (run.idle) this.#commits.add(run);
-        this.#wake();
+        this.#rounds.wake();
       },
       giveBack: (run, error) => this.#giveBack(run, error, true),
       quiet: (run) => this.#commits.quiet(run),
@@ -118,7 +122,7 @@ export class Engine {
     this.#crowded = crowded;
     if (!crowded) return;
     for (const run of this.#runs.all()) if (run.resting) this.#commits.add(run);
-    this.#wake();
+    this.#rounds.wake();
   }
 
   /** Whether the run is here and under way, so that its end will be told here. */
@@ -200,7 +204,7 @@ export class Engine {
     this.#runs.rests(run, false);
     // What happens to it while it is loaded is looked at afterwards.
     if (run.isLoading) return;
-    if (this.#ready.add(run)) this.#wake();
+    this.#rounds.add(run);
   }
 
   /** The runs of which a timer is due by then. To be given to fireTimers after a look for their run messages. */
@@ -223,7 +227,7 @@ export class Engine {
   async drain(signal: AbortSignal): Promise<void> {
     this.stopBeginning();
     for (const run of this.#runs.all()) if (run.idle && !run.queued && !run.isLoading) this.#commits.add(run);
-    this.#wake();
+    this.#rounds.wake();
     while (this.#runs.size > 0 && !signal.aborted && !this.#dead) await turnOrAbort(signal);
   }
 
@@ -239,7 +243,7 @@ export class Engine {
     this.#starts.die(reason);
     this.#runs.clear();
     this.#commits.die();
-    this.#ready.clear();
+    this.#rounds.die();
   }
 
   /** Resolves once nothing of the run is in commit, or waits for one. */
@@ -249,76 +253,6 @@ export class Engine {
 
   #context(): DecisionContext {
     return { now: this.#options.now(), random: this.#options.random };
-  }
-
-  #wake(): void {
-    if (this.#pumping || this.#dead) return;
-    this.#pumping = true;
-    nextTurn(() => this.#pump()).catch((error: unknown) => this.#options.onBroken(error));
-  }
-
-  async #pump(): Promise<void> {
-    try {
-      do {
-        const ready = this.#ready.take();
-        if (ready.length > 0) await this.#round(ready);
-        this.#commits.commitSoon();
-      } while (this.#ready.size > 0);
-    } finally {
-      this.#pumping = false;
-    }
-    if (this.#ready.size > 0) this.#wake();
-  }
-
-  /** One run event of each run, then a turn of the event loop for all their code, then what it did. */
-  async #round(ready: readonly Run[]): Promise<void> {
-    const context = this.#context();
-    const told: Run[] = [];
-    const slow: Promise<void>[] = [];
-    for (const run of ready) {
-      this.#ready.leave(run);
-      const runEvent = run.takesNothing ? undefined : run.runEvents.shift();
-      if (runEvent === undefined) continue;
-      this.#ready.takeInHand(run);
-      const result = this.#guard(run, () => takeRunEvent(run, runEvent, context));
-      if (result === true) told.push(run);
-      else if (result instanceof Promise)
-        slow.push(
-          inTime(result).then(
-            (spoken) => {
-              if (spoken) told.push(run);
-            },
-            (error: unknown) => this.#giveBack(run, error, true),
-          ),
-        );
-    }
-    if (slow.length > 0) await Promise.all(slow);
-    if (told.length > 0) await turn();
-    const later: Promise<unknown>[] = [];
-    for (const run of told) {
-      const collected = this.#guard(run, () => collect(run, context));
-      if (collected instanceof Promise)
-        later.push(inTime(collected).catch((error: unknown) => this.#giveBack(run, error, true)));
-    }
-    if (later.length > 0) await Promise.all(later);
-    for (const run of ready) {
-      if (!this.#runs.holds(run)) continue;
-      // A request to compensate granted, a sibling settled, a compensation done: what goes on without the code.
-      if (goesOnByItself(run))
-        await inTime(afterwards(run, context)).catch((error: unknown) => this.#giveBack(run, error, true));
-      this.#ready.putDown(run);
-      if (this.#runs.holds(run)) this.#settled(run);
-    }
-  }
-
-  /** One run that breaks the rules of its own must not take all others down with it. */
-  #guard<T>(run: Run, act: () => T): T | undefined {
-    try {
-      return act();
-    } catch (error) {
-      this.#giveBack(run, error, true);
-      return undefined;
-    }
   }
 
   /** After anything happened to a run: what is to be committed, begun, or waited for. */
