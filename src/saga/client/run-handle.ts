@@ -144,11 +144,7 @@ export function runHandle<Tx>(
     const { timeout, signal } = options;
     if (timeout === undefined) return watch.wait(id, signal);
     const timeoutMs = parseDuration(timeout, `result of ${saga.name}: timeout`);
-    const onTimeout = (): HoldfastError =>
-      new HoldfastError('HF_RESULT_TIMEOUT', `Run ${id} of ${saga.name} did not end within ${timeoutMs} ms.`, {
-        advice: 'It goes on: ask again with sagas.handle(saga, id).result().',
-        details: { run: id, timeoutMs },
-      });
+    const onTimeout = (): HoldfastError => notInTime(id, saga, timeoutMs);
     return withTimeout((inTime) => watch.wait(id, inTime), { timeoutMs, signal, onTimeout, clock });
   }
 
@@ -182,17 +178,7 @@ export function runHandle<Tx>(
       };
       const answer = await store.postRunMessage(openTx(options), id, body, ['pending', 'running', 'waiting', 'stuck']);
       if (answer.accepted) return;
-      if (answer.status === 'compensating')
-        throw new HoldfastError(
-          'HF_SAGA_UNDONE',
-          `Run ${id} of ${saga.name} is being compensated and takes no signals.`,
-          {
-            details: { run: id },
-          },
-        );
-      if (answer.limit !== undefined) throw tooLargeForWorkers(where, answer.limit);
-      if (answer.full === true) throw signalsFull(id, saga, name);
-      throw refused(answer, id, saga, 'takes no signals');
+      throw signalRefused(answer, id, saga, name);
     },
     async cancel(options = {}) {
       const where = `cancel of ${saga.name}`;
@@ -221,6 +207,27 @@ function openTx<Tx>({ tx }: InTransaction<Tx>): Tx | null {
       advice: 'Leave `tx` out to send at once.',
     });
   return tx ?? null;
+}
+
+function notInTime(id: string, saga: AnySaga, timeoutMs: number): HoldfastError {
+  return new HoldfastError('HF_RESULT_TIMEOUT', `Run ${id} of ${saga.name} did not end within ${timeoutMs} ms.`, {
+    advice: 'It goes on: ask again with sagas.handle(saga, id).result().',
+    details: { run: id, timeoutMs },
+  });
+}
+
+function signalRefused(
+  answer: PostAnswer & { readonly accepted: false },
+  id: string,
+  saga: AnySaga,
+  name: string,
+): HoldfastError {
+  if (answer.status === 'compensating')
+    return new HoldfastError('HF_SAGA_UNDONE', `Run ${id} of ${saga.name} is being compensated and takes no signals.`, {
+      details: { run: id },
+    });
+  if (answer.limit !== undefined) return tooLargeForWorkers(`signal ${name} of ${saga.name}`, answer.limit);
+  return answer.full === true ? signalsFull(id, saga, name) : refused(answer, id, saga, 'takes no signals');
 }
 
 function refused(

@@ -108,24 +108,9 @@ async function startFromBinaries(
   const folder = temporaryFolder('holdfast-postgres', runAs);
   const data = join(folder.path, 'data');
   const logFile = join(folder.path, 'log');
-  const passwordFile = join(folder.path, 'password');
   const password = randomBytes(12).toString('hex');
-  writeFileSync(passwordFile, password, { mode: 0o644 });
   try {
-    const initialise = [
-      '-D',
-      data,
-      '-U',
-      'postgres',
-      '-A',
-      'scram-sha-256',
-      `--pwfile=${passwordFile}`,
-      '-E',
-      'UTF8',
-      '--no-locale',
-      '--no-sync',
-    ];
-    runCommand(join(binDir, 'initdb'), initialise, { runAs });
+    makeDataFolder({ binDir, data, runAs, password, passwordFile: join(folder.path, 'password') });
   } catch (error) {
     folder.remove();
     throw new HoldfastError('HF_SERVER_MISSING', `PostgreSQL ${version} could not make its data folder.`, {
@@ -179,6 +164,25 @@ async function startFromBinaries(
     }
   }
   return finish(driver, { port, version, password });
+}
+
+function makeDataFolder({
+  binDir,
+  data,
+  runAs,
+  password,
+  passwordFile,
+}: {
+  readonly binDir: string;
+  readonly data: string;
+  readonly runAs: ReturnType<typeof unprivilegedUser>;
+  readonly password: string;
+  readonly passwordFile: string;
+}): void {
+  writeFileSync(passwordFile, password, { mode: 0o644 });
+  const login = ['-U', 'postgres', '-A', 'scram-sha-256', `--pwfile=${passwordFile}`];
+  const args = ['-D', data, ...login, '-E', 'UTF8', '--no-locale', '--no-sync'];
+  runCommand(join(binDir, 'initdb'), args, { runAs });
 }
 
 /** Unix socket paths have about 107 bytes; without room for one, TCP alone does. */

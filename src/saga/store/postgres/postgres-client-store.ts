@@ -53,38 +53,18 @@ export function createPostgresClientStore({
     async start(tx, requests) {
       if (requests.length === 0) return [];
       const parameters = [`[${requests.map(requestText).join(',')}]`];
-      const started = (await ask(tx, startRuns, parameters).catch((error: unknown) => {
+      const started = await ask(tx, startRuns, parameters).catch((error: unknown) => {
         // Nothing or all of it has happened, and the second time finds the runs by their ids.
         if (tx === null && classifySqlError(error) === 'connection') return ask(tx, startRuns, parameters);
         throw error;
-      })) as readonly (StartedRun & { readonly other_input?: boolean })[];
-      return started.map(({ id, created, other_input: other, limit }) => ({
-        id,
-        created,
-        ...(typeof limit === 'number' ? { limit } : {}),
-        ...(other === true ? { otherInput: true } : {}),
-      }));
+      });
+      return (started as readonly StartedAnswer[]).map(startedRun);
     },
 
     async postRunMessage(tx, runId, body, statuses) {
       const call = body.kind === 'signal' ? postRunMessage : body.kind === 'cancel' ? cancelMessage : sendRunMessage;
       const answer = await ask(tx, call, [runId, body.kind, JSON.stringify(body), `{${statuses.join(',')}}`]);
-      const { accepted, status, pivoted, full, limit, undecided } = answer as {
-        readonly accepted: boolean;
-        readonly status: RunStatus | null;
-        readonly pivoted: boolean;
-        readonly full?: boolean;
-        readonly limit?: number | null;
-        readonly undecided?: boolean;
-      };
-      if (accepted) return { accepted, status, ...(undecided === true ? { undecided } : {}) } as PostAnswer;
-      return {
-        accepted,
-        status,
-        pivoted,
-        ...(full === true ? { full } : {}),
-        ...(typeof limit === 'number' ? { limit } : {}),
-      };
+      return postAnswer(answer as PostedAnswer);
     },
 
     async read(ids) {
@@ -108,6 +88,39 @@ export function createPostgresClientStore({
         });
       return rows.map(({ n, at, events }) => ({ n, at, events }));
     },
+  };
+}
+
+/** What start_runs says of each. */
+type StartedAnswer = StartedRun & { readonly other_input?: boolean };
+
+function startedRun({ id, created, other_input: other, limit }: StartedAnswer): StartedRun {
+  return {
+    id,
+    created,
+    ...(typeof limit === 'number' ? { limit } : {}),
+    ...(other === true ? { otherInput: true } : {}),
+  };
+}
+
+/** What the functions say that post run messages. */
+interface PostedAnswer {
+  readonly accepted: boolean;
+  readonly status: RunStatus | null;
+  readonly pivoted: boolean;
+  readonly full?: boolean;
+  readonly limit?: number | null;
+  readonly undecided?: boolean;
+}
+
+function postAnswer({ accepted, status, pivoted, full, limit, undecided }: PostedAnswer): PostAnswer {
+  if (accepted) return { accepted, status, ...(undecided === true ? { undecided } : {}) } as PostAnswer;
+  return {
+    accepted,
+    status,
+    pivoted,
+    ...(full === true ? { full } : {}),
+    ...(typeof limit === 'number' ? { limit } : {}),
   };
 }
 
