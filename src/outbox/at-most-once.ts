@@ -1,6 +1,6 @@
 /**
  * Sending a message straight to the broker, past the outbox: for what may be lost (a hint to refresh a cache, a live position).
- * One try, no transaction, no retry. Used by services; consumers get the same envelope either way.
+ * One try, no transaction, no retry.
  */
 import { HoldfastError } from '../errors.ts';
 import { encodeWire } from '../message/envelope.ts';

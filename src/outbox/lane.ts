@@ -1,5 +1,5 @@
 /**
- * The lane of a key: which shard of a subscription reads its messages. Used by the writer, and stored with each row.
+ * The lane of a key: which shard of a subscription reads its messages.
  */
 
 import { hash } from 'node:crypto';

@@ -1,6 +1,5 @@
 /**
- * Everything that can be checked and encoded about a message before it is handed to a database or a broker. Used by the writer,
- * by the at-most-once sender and by sagas.
+ * Everything that can be checked and encoded about a message before it is handed to a database or a broker.
  */
 import { HoldfastError } from '../errors.ts';
 import { messageId } from '../message/id.ts';

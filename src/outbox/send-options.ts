@@ -1,5 +1,5 @@
 /**
- * The options of outbox.send, checked and turned into what is stored. Pure; used by the writer.
+ * The options of outbox.send, checked and turned into what is stored. Pure.
  */
 
 import { HoldfastError } from '../errors.ts';

@@ -1,6 +1,6 @@
 /**
  * Whether the functions of a schema write into its own tables. They name them with the schema they were made for, so after a rename or
- * a copy of the schema they write into the original. Used by everything that starts, by the migrator, the writer and the doctor.
+ * a copy of the schema they write into the original.
  */
 import { HoldfastError } from '../errors.ts';
 import { quoteIdentifier } from './quoting.ts';

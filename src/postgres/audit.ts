@@ -1,6 +1,6 @@
 /**
  * The table `audit`: what people did to messages and subscriptions. Written in the same transaction as the act itself, so that
- * neither is there without the other. Used by operations, and by whatever else lets a person intervene.
+ * neither is there without the other.
  */
 import type { SqlExecutor } from './executor.ts';
 import { quoteIdentifier } from './quoting.ts';

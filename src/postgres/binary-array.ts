@@ -1,6 +1,6 @@
 /**
  * Arrays in PostgreSQL's binary format, as parameters: the server copies their elements where it would have to parse a text. For what is
- * sent in bulk; used by the commits of sagas.
+ * sent in bulk.
  *
  * The format (array_recv in the server's arrayfuncs.c): number of dimensions, whether there are nulls, the element's type, then for each
  * dimension its size and lower bound, then each element behind its length in bytes, -1 for null. All of them 32 bits, big-endian.

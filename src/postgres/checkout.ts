@@ -1,7 +1,7 @@
 /**
  * Taking connections from a pool and giving them back. When one of them has fallen silent, so have most likely all that lie idle beside
  * it (a firewall that forgot them, a host that is gone): they are replaced, instead of being found out about one time limit after the
- * other. Used by whatever takes connections from the pool.
+ * other.
  */
 import type pg from 'pg';
 

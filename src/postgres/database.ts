@@ -1,6 +1,5 @@
 /**
  * Holdfast's own access to PostgreSQL: a pool, transactions, and connections kept outside the pool.
- * Used by the relay, consumers, the migrator and the operations; never by the writer, which works in the caller's transaction.
  */
 
 import { cutAfter, destroySocket, giveBack, takeConnection } from './checkout.ts';

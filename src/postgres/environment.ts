@@ -1,6 +1,6 @@
 /**
  * Whose tables these are: a copy of a database, started by mistake, would publish what was pending and go on with the runs of the
- * original. Used by everything that starts.
+ * original.
  */
 import { HoldfastError } from '../errors.ts';
 import type { Logger } from '../runtime/log.ts';

@@ -1,6 +1,5 @@
 /**
- * Calls of SQL functions that write in the caller's transaction, and the proof that there is one. Used by the outbox and by clients
- * of sagas.
+ * Calls of SQL functions that write in the caller's transaction, and the proof that there is one.
  */
 import { HoldfastError } from '../errors.ts';
 import { atHomeSql, notAtHome } from './at-home.ts';

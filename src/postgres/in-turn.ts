@@ -1,6 +1,6 @@
 /**
  * A connection that several parts of a process write on: its statements wait for each other here, and not in the driver, which
- * deprecates that. Used by the relay's session, whose cursor is written while the runner parks, redrives and replays.
+ * deprecates that.
  */
 import type pg from 'pg';
 

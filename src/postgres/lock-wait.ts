@@ -1,6 +1,6 @@
 /**
  * No lock of ours is waited for longer than a moment: behind a request that waits, everybody else's wait as well. Who asks again says
- * whom it waited for. Used by whatever locks rows or tables outside a user's own transaction.
+ * whom it waited for.
  */
 import type pg from 'pg';
 import { HoldfastError } from '../errors.ts';

@@ -1,6 +1,6 @@
 /**
  * What the migrator mends beside applying files: functions that write into another schema's tables, after a rename or a copy, and
- * sequences that are behind their tables, after a logical replication. Used by migrator.ts.
+ * sequences that are behind their tables, after a logical replication.
  */
 import type pg from 'pg';
 import { bringHome, strayFunctions } from './at-home.ts';

@@ -1,6 +1,6 @@
 /**
  * The migrations this package ships: migrations/NNNN_name.sql, read, checked and with the configured schema in place.
- * Used by migrator.ts. Knows no database and, but for tests, no folder.
+ * Knows no database and, but for tests, no folder.
  */
 
 import { createHash } from 'node:crypto';

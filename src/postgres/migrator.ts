@@ -1,6 +1,5 @@
 /**
  * Brings the Holdfast tables to the version this package needs.
- * Used by `holdfast migrate`, by services at deployment, and by tests; assertSchema by everything that starts.
  *
  * The ledger, <schema>.migration, has one row per applied file. Migrators that run at once take turns by an advisory lock and
  * look into the ledger again once they hold it, so the later one finds nothing to do.

@@ -1,6 +1,6 @@
 /**
  * A connection of its own for what must not wait behind work: leases and heartbeats. Connects when it is first used, and again after it
- * was lost or has fallen silent. Used by the stores that hold leases.
+ * was lost or has fallen silent.
  */
 import type pg from 'pg';
 import type { Database } from './database.ts';

@@ -1,7 +1,7 @@
 /**
  * Results that look the same whatever the service has told its driver, and however its sessions are set up. A process may have type
  * parsers of its own (JSON as text, bigint as BigInt), a client may rename columns (CamelCasePlugin, postgres.js transform), a role or a
- * database may have any DateStyle. Used by everything that reads for Holdfast itself.
+ * database may have any DateStyle.
  *
  * Times never travel as PostgreSQL writes them: as milliseconds, or as text made by the query.
  */

@@ -1,6 +1,5 @@
 /**
  * Names that go into SQL text: quoting them, and what the configured schema may be called.
- * Used by everything that builds SQL.
  */
 
 import { HoldfastError } from '../errors.ts';

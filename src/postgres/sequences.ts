@@ -1,6 +1,6 @@
 /**
  * Sequences that have fallen behind the tables they number, as after a logical replication, which carries none: finding them, raising
- * them, and what it means when a number is taken. Used by everything that starts, by the migrator, the writer and the doctor.
+ * them, and what it means when a number is taken.
  */
 import type pg from 'pg';
 import { HoldfastError } from '../errors.ts';

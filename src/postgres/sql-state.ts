@@ -1,6 +1,5 @@
 /**
- * What an error of the PostgreSQL driver means: the one table of SQLSTATEs. Pure; used by whatever decides on retrying, reconnecting,
- * counting or explaining.
+ * What an error of the PostgreSQL driver means: the one table of SQLSTATEs. Pure.
  */
 
 import { HoldfastError, isHoldfastError, type ErrorCode } from '../errors.ts';

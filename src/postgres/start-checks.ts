@@ -1,7 +1,6 @@
 /**
  * What everything that starts on a database checks before it reads or writes: that the tables are there, that the functions of the
- * schema are its own, that this is no copy of somebody else's tables, and that no sequence is behind its table. Used by relays,
- * workers and consumers.
+ * schema are its own, that this is no copy of somebody else's tables, and that no sequence is behind its table.
  */
 import type { Logger } from '../runtime/log.ts';
 import type { Database } from './database.ts';

@@ -1,6 +1,5 @@
 /**
- * What a text of SQL does to the transaction and the session it is sent in, as far as the text shows. Pure; used by lent-client.ts to
- * keep a guest's statements from ending its host's transaction, and to know what they may leave behind.
+ * What a text of SQL does to the transaction and the session it is sent in, as far as the text shows. Pure.
  *
  * What functions do inside cannot be seen; PostgreSQL lets none of them end a transaction that was opened outside.
  */

@@ -1,6 +1,5 @@
 /**
- * Which errors are those of code, and speak of nobody else: not of a database, a broker or the network. Pure; used by whatever would
- * otherwise wait for somebody who is not at fault.
+ * Which errors are those of code, and speak of nobody else: not of a database, a broker or the network. Pure.
  */
 
 /** What JavaScript throws by itself when code is wrong, a value is not what it seemed, or a stack runs over. */

@@ -1,6 +1,5 @@
 /**
- * An error as text for a column or a status: what is parked, and what ails a subscription. Used by the relay, by consumers and for
- * the journals of sagas.
+ * An error as text for a column or a status: what is parked, and what ails a subscription.
  */
 
 /** Name, code, message and causes in one line, without the stack, at most 2 kB, in text that PostgreSQL can store. */

@@ -1,6 +1,5 @@
 /**
  * Durations at the border: options take `'30s'` or plain milliseconds, everything inside counts milliseconds.
- * Used by every room that takes options.
  */
 import { HoldfastError } from '../errors.ts';
 

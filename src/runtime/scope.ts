@@ -3,9 +3,7 @@
  *
  * A promise that is rejected while nobody awaits it is its owner's to deal with, and does not end the process with everybody else's work
  * in it. And code runs in no async context (AsyncLocalStorage) but its own: one commit serves many runs, and what is begun after it must
- * not see the context of whoever happened to trigger it.
- *
- * Used by the engine of sagas, by consumers and by loops. The owner is kept in an AsyncLocalStorage, which promises carry along.
+ * not see the context of whoever happened to trigger it. The owner is kept in an AsyncLocalStorage, which promises carry along.
  */
 import { AsyncLocalStorage } from 'node:async_hooks';
 

@@ -1,5 +1,5 @@
 /**
- * The trace a message is sent in, for its envelope. Used by the writer. With no OpenTelemetry SDK registered this is
+ * The trace a message is sent in, for its envelope. With no OpenTelemetry SDK registered this is
  * one function call that finds nothing.
  */
 import { isSpanContextValid, trace } from '@opentelemetry/api';

@@ -19,6 +19,10 @@ describe('style', () => {
     expect(silent.map(({ path }) => path)).toEqual([]);
   });
 
+  it('keeps no lists of users by hand, which nobody keeps right', () => {
+    expect(linesWhere(src, (line) => /(?:^|\s)Used by\b/.test(line))).toEqual([]);
+  });
+
   it('leaves no notes to self', () => {
     const note = /\b(?:T[O]DO|FIX[M]E|X[X]X|HAC[K])\b/;
     expect(linesWhere(everything, (line) => note.test(line))).toEqual([]);

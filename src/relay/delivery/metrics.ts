@@ -1,5 +1,5 @@
 /**
- * What a relay counts. Used by the subscription runner; the names are documented in docs/operations.md.
+ * What a relay counts.
  */
 import type { Metrics } from '../../runtime/metrics.ts';
 import type { DeliveryCounts } from './delivery.ts';

@@ -1,6 +1,6 @@
 /**
  * Finds the messages of a batch that the transport's code fails on (a codec that throws, a stack that overflows), by publishing each
- * alone. They are refused for now, so that they are parked and everything else goes on. Used by the dispatcher.
+ * alone. They are refused for now, so that they are parked and everything else goes on.
  */
 import { HoldfastError, isHoldfastError } from '../../errors.ts';
 import { describeError } from '../../runtime/describe-error.ts';

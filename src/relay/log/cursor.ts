@@ -1,5 +1,5 @@
 /**
- * The relay's place in the log. Pure; used by the log reader and the subscription store.
+ * The relay's place in the log. Pure.
  *
  * A cursor (snapshot P, high h) means: delivered is every row that is visible in P and has seq <= h. What is left is then
  *   low:  rows with seq <= h that P does not show, because their transaction committed after P was taken;

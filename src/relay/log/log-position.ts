@@ -1,6 +1,5 @@
 /**
- * From times to places in the log. Used by lists and replays that are asked for by time, and by the replay after a
- * failover.
+ * From times to places in the log.
  */
 import type { Queryable } from '../../postgres/sequences.ts';
 import { quoteIdentifier } from '../../postgres/quoting.ts';

@@ -1,5 +1,5 @@
 /**
- * Reads the outbox as a log: one statement gives the next page after a cursor. Used by the subscription runner.
+ * Reads the outbox as a log: one statement gives the next page after a cursor.
  * Owns the reading side of the table `outbox`; the writing side is in the SQL function write_outbox.
  */
 import type { Client } from 'pg';

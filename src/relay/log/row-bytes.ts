@@ -1,6 +1,5 @@
 /**
- * How large a message of the log is in memory, said by the database without touching the message. Used by whatever takes several of
- * them at once.
+ * How large a message of the log is in memory, said by the database without touching the message.
  */
 
 /**

@@ -1,6 +1,6 @@
 /**
  * Retention of the log: deletes messages that every subscription has delivered and that are older than the retention, in chunks.
- * Runs in every relay; used by operations as well. What is parked, or wanted by an open replay, stays.
+ * Runs in every relay. What is parked, or wanted by an open replay, stays.
  */
 import type { Database } from '../../postgres/database.ts';
 import { patientTransaction } from '../../postgres/lock-wait.ts';

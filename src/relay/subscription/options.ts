@@ -1,5 +1,5 @@
 /**
- * What a subscription can be told, and its defaults: checked once, at start. Used by the relay and by the configuration file.
+ * What a subscription can be told, and its defaults: checked once, at start.
  */
 import { HoldfastError } from '../../errors.ts';
 import { assertTopicPattern } from '../../message/topic-pattern.ts';

@@ -1,5 +1,5 @@
 /**
- * How long a relay waits before it looks at the log again. Pure; used by the subscription runner.
+ * How long a relay waits before it looks at the log again. Pure.
  *
  * A poll of an unchanged log costs the database about 50 microseconds, so while messages come the relay polls every millisecond and
  * no commit has to pay for a NOTIFY. When nothing comes it slows down, and after SLEEP_AFTER_MS it says that it is asleep: from

@@ -1,6 +1,5 @@
 /**
- * Finding a message that kills the relay's process (a crash in a codec, memory exhausted by its size). Pure; used by the
- * subscription runner.
+ * Finding a message that kills the relay's process (a crash in a codec, memory exhausted by its size). Pure.
  *
  * The happy path pays nothing: suspicion arises only when the lease was taken over STALLS_BEFORE_PROBING times in a row without
  * progress. From then on the relay marks what it is about to publish, in a commit of its own, before it does. A mark found at a

@@ -1,6 +1,6 @@
 /**
  * What all relays of one subscription must have alike: with two sets of routes, what becomes of a message would depend on who holds the
- * lease when it comes by. Pure; used by options.ts and the subscription store.
+ * lease when it comes by. Pure.
  */
 import type { Route } from './routes.ts';
 

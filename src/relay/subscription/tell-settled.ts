@@ -1,5 +1,5 @@
 /**
- * Says what had to be done to a cursor before it was good in the server that is there now. Used by the subscription runner.
+ * Says what had to be done to a cursor before it was good in the server that is there now.
  */
 import type { Logger } from '../../runtime/log.ts';
 import type { Settled } from './settle-cursor.ts';

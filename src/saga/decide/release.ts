@@ -1,6 +1,6 @@
 /**
  * When a run leaves a worker's memory. A waiting run costs nothing then, however many there are; the price is that it is read and
- * replayed when something comes for it. Pure; used by the engine with each commit.
+ * replayed when something comes for it. Pure.
  */
 import { nextDue } from './due.ts';
 import { isAnswered } from '../kinds/table.ts';
