@@ -1,5 +1,5 @@
 /**
- * The lane of a key: which shard of a subscription reads its messages.
+ * The lane of a key. The lane decides which shard of a subscription reads its messages.
  */
 
 import { hash } from 'node:crypto';

@@ -47,7 +47,7 @@ export function makeRelayRun({ subscriptions, ...shared }: RelayRunOptions): Rel
   const stayAwake = async (): Promise<void> => {
     await waker.setAsleep(false).catch((error: unknown) => log.debug({ err: error }, 'could not unset the sleep flag'));
   };
-  const sleeper = {
+  const sleepFlag = {
     get canSleep() {
       return waker.listening;
     },
@@ -56,7 +56,7 @@ export function makeRelayRun({ subscriptions, ...shared }: RelayRunOptions): Rel
   const publishers = publishersOf(subscriptions);
   const runners = subscriptions.flatMap((subscription) => {
     const publisher = publishers.get(subscription.transport) as Publisher;
-    const options = { ...shared, subscription, publisher, sleeper };
+    const options = { ...shared, subscription, publisher, sleepFlag };
     return Array.from({ length: subscription.shards }, (_, shard) => createSubscriptionRunner({ ...options, shard }));
   });
   return { publishers: [...publishers.values()], waker, runners, stayAwake };

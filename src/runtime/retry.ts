@@ -87,23 +87,23 @@ export function backoffMs(policy: RetryPolicy, attempt: number, random: () => nu
 /**
  * What to do after a failure.
  * A wait is cut short so that the last attempt still begins within the total time.
- * @param facts.attempt how many attempts have failed: 1 after the first failure
- * @param facts.elapsedMs since the first attempt began
+ * @param failure.attempt how many attempts have failed: 1 after the first failure
+ * @param failure.elapsedMs since the first attempt began
  */
 export function decideRetry(
   policy: RetryPolicy,
-  runEvents: {
+  failure: {
     readonly attempt: number;
     readonly elapsedMs: number;
     readonly permanent: boolean;
     readonly random: () => number;
   },
 ): RetryDecision {
-  if (runEvents.permanent) return { kind: 'give-up', because: 'permanent' };
-  if (runEvents.attempt >= policy.attempts) return { kind: 'give-up', because: 'attempts' };
-  const leftMs = policy.withinMs - runEvents.elapsedMs;
+  if (failure.permanent) return { kind: 'give-up', because: 'permanent' };
+  if (failure.attempt >= policy.attempts) return { kind: 'give-up', because: 'attempts' };
+  const leftMs = policy.withinMs - failure.elapsedMs;
   if (leftMs <= 0) return { kind: 'give-up', because: 'time' };
-  return { kind: 'retry', delayMs: Math.min(leftMs, backoffMs(policy, runEvents.attempt, runEvents.random)) };
+  return { kind: 'retry', delayMs: Math.min(leftMs, backoffMs(policy, failure.attempt, failure.random)) };
 }
 
 /**

@@ -10,8 +10,8 @@ import { takeRunEvent } from '../../src/saga/decide/take-run-event.ts';
 import { saga, type Saga } from '../../src/saga/definition/definition.ts';
 import type { JournalEvent } from '../../src/saga/journal/events.ts';
 import { DEFAULT_JOURNAL_LIMITS } from '../../src/saga/journal/growth.ts';
-import { command } from '../../src/saga/kinds/command.ts';
-import { emit } from '../../src/saga/kinds/emit.ts';
+import { command, COMMAND, type CommandStep } from '../../src/saga/kinds/command.ts';
+import { emit, EMIT, type EmitStep } from '../../src/saga/kinds/emit.ts';
 import type { NewCall } from '../../src/saga/kinds/kind.ts';
 import { step } from '../../src/saga/kinds/step.ts';
 import type { RunEvent } from '../../src/saga/run/run-events.ts';
@@ -80,7 +80,7 @@ describe('a call', () => {
     const run = newRun();
     expect(collectCalls(run, [asks('step', 'charge')], context(1_000))).toBeUndefined();
     expect(types(run)).toEqual(['started', 'called']);
-    expect(run.effects).toMatchObject([{ kind: 'attempt', call: { id: 'charge' } }]);
+    expect(run.intents).toMatchObject([{ kind: 'attempt', call: { id: 'charge' } }]);
   });
 
   it('of a message is recorded when that is made ready, with those beside it in their order', async () => {
@@ -140,5 +140,36 @@ describe('a compensating message that cannot be made', () => {
     await take(run, { kind: 'due' }, 1_002);
     expect(types(run).slice(-2)).toEqual(['compensated', 'undone']);
     expect(run.flush(null).messages).toHaveLength(2);
+  });
+});
+
+describe('the key that a compensating message is told', () => {
+  const told: string[] = [];
+  const compensate = {
+    message: Withdraw,
+    payload: ({ key }: { readonly key: string }) => {
+      told.push(key);
+      return { id: key };
+    },
+  };
+
+  it.each([
+    ['command', COMMAND, command(Reserve, { compensate })],
+    ['emit', EMIT, emit(Announce, { compensate })],
+  ] as const)('of a %s is that of the call as it was made last', async (_kind, kind, declared) => {
+    const run = newRun();
+    await collectCalls(run, [asks('command', 'reserve')], context(1_000));
+    const [call] = run.state.open;
+    if (call === undefined) throw new Error('It was not recorded.');
+    const prepare = kind.prepareCompensation?.bind(kind) as (
+      of: Run,
+      step: CommandStep | EmitStep,
+      made: typeof call,
+    ) => Promise<string>;
+    told.length = 0;
+    await prepare(run, declared as never, call);
+    // A person had it tried again: participants know it by another name since.
+    await prepare(run, declared as never, { ...call, round: 2 });
+    expect(told).toEqual([`${RUN_ID}:reserve`, `${RUN_ID}:reserve!2`]);
   });
 });

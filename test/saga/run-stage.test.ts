@@ -32,7 +32,7 @@ it('can be evicted from every stage in which it is here', () => {
 
 it('ends a write where there is one, and nowhere else', () => {
   const writing = STAGES.filter((stage) => isAllowed(stage, AFTER_WRITE[stage]));
-  expect(writing.toSorted()).toEqual(['announcing', 'committing', 'evicting', 'releasing', 'transacting']);
+  expect(writing.toSorted()).toEqual(['trialing', 'committing', 'evicting', 'releasing', 'transacting']);
 });
 
 it('waits for what is in flight before an evicted run is given back', () => {
@@ -60,7 +60,7 @@ it('gives an evicted run back at once when nothing is in flight', () => {
 it('goes on loading after the commit that announces its trial', () => {
   const run = new Cached('r1', 'loading');
   run.beginCommit(false);
-  expect([run.stage, run.isLoading]).toEqual(['announcing', true]);
+  expect([run.stage, run.isLoading]).toEqual(['trialing', true]);
   run.endWrite();
   run.finishLoading();
   expect([run.stage, run.isLoading]).toEqual(['active', false]);

@@ -180,7 +180,7 @@ function firstRedriveMs(error: unknown, { parkedRetry, random }: Policies): numb
 export type ArrivalDecision =
   | {
       readonly do: 'run';
-      /** Came back from a process that died: run it alone and marked. */ readonly suspect: boolean;
+      /** Came back from a process that died: run it alone, its attempt counted before. */ readonly suspect: boolean;
     }
   /** No handler here; see decideUnhandled. */
   | { readonly do: 'hand on' }

@@ -110,7 +110,7 @@ class InboxTable implements InboxStore {
          FROM ${this.#schema}.parked_delivery WHERE consumer = $1 AND key = $3 ORDER BY position LIMIT 1) AS head ON true`,
       [this.#consumer, messageId, key, predecessorId, PARK_REASONS.predecessor, sentAt],
     );
-    if (facts === undefined) throw new TypeError('A SELECT without FROM returned no row.');
+    if (facts === undefined) throw new TypeError('The query for the facts of an ordered message returned no row.');
     return {
       handled: facts.handled,
       head: facts.found === true ? { awaits: facts.awaits, allLater: facts.later } : null,

@@ -51,7 +51,7 @@ class PatientDispatcher implements Dispatcher {
 
   constructor(options: DispatcherOptions) {
     this.#options = options;
-    this.breaker = createPublishBreaker(options, () => this.#probe());
+    this.breaker = createPublishBreaker(options, () => this.#checkBroker());
   }
 
   async send(
@@ -80,7 +80,7 @@ class PatientDispatcher implements Dispatcher {
     }
   }
 
-  #probe(): Promise<void> {
+  #checkBroker(): Promise<void> {
     const { publisher, subscription, clock } = this.#options;
     const timeoutMs = subscription.publishTimeoutMs;
     return withTimeout((signal) => publisher.check({ signal }), {
@@ -123,7 +123,7 @@ class PatientDispatcher implements Dispatcher {
     log.warn({ err: defect }, 'the transport fails by an error of its code, not of the broker: publishing one by one');
     const publish = (message: OutboundMessage) => this.#attempt([message], session, signal);
     try {
-      const outcomes = await publishApart(batch, { check: () => this.#probe(), publish, onAttempt });
+      const outcomes = await publishApart(batch, { check: () => this.#checkBroker(), publish, onAttempt });
       this.#answered(session);
       return outcomes;
     } catch (error) {

@@ -4,12 +4,12 @@
 import type { Clock } from '../../runtime/clock.ts';
 import { expectAfter, isExpecting, NOTHING_EXPECTED, pace, type Expectation } from '../subscription/pacing.ts';
 import type { PageResult } from './held-shard.ts';
-import type { Sleeper } from './runner-context.ts';
+import type { SleepFlag } from './runner-context.ts';
 
 export interface RestOptions {
   readonly clock: Clock;
-  readonly sleeper: Sleeper;
-  /** How long a sleeper waits for a wake-up before it looks by itself, in milliseconds. */
+  readonly sleepFlag: SleepFlag;
+  /** How long a sleepFlag waits for a wake-up before it looks by itself, in milliseconds. */
   readonly idlePollMs: number;
 }
 
@@ -31,7 +31,7 @@ export class Rest {
 
   /** Resolves with the milliseconds until the next look; may declare sleep. */
   async after({ found, more, drawn, high }: PageResult): Promise<number> {
-    const { clock, sleeper, idlePollMs } = this.#options;
+    const { clock, sleepFlag, idlePollMs } = this.#options;
     const nowMs = clock.monotonic();
     if (found) this.#lastMessageAtMs = nowMs;
     this.#expectation = expectAfter(this.#expectation, { drawn, high, found });
@@ -39,14 +39,14 @@ export class Rest {
       more,
       expecting: isExpecting(this.#expectation),
       idleForMs: nowMs - this.#lastMessageAtMs,
-      canSleep: sleeper.canSleep,
+      canSleep: sleepFlag.canSleep,
     });
     if (next.kind === 'poll') {
       this.#asleep = false;
       return next.delayMs;
     }
     // Said again at every idle poll, since a relay that wakes may have unsaid it for all.
-    await sleeper.declareSleep();
+    await sleepFlag.declareSleep();
     if (this.#asleep) return idlePollMs;
     this.#asleep = true;
     return 0;

@@ -17,12 +17,12 @@ export interface RunnerOptions extends Omit<DeliveryContext, 'dispatcher' | 'par
   readonly publisher: Publisher;
   /** Names this process in the lease. */
   readonly owner: string;
-  readonly sleeper: Sleeper;
+  readonly sleepFlag: SleepFlag;
   readonly metrics: RelayMetrics;
 }
 
 /** Where a runner says that it goes to sleep; the relay shares one among its runners. */
-export interface Sleeper {
+export interface SleepFlag {
   readonly canSleep: boolean;
   declareSleep(): Promise<void>;
 }

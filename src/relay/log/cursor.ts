@@ -1,7 +1,7 @@
 /**
  * The relay's place in the log. Pure.
  *
- * A cursor (snapshot P, high h) means: delivered is every row that is visible in P and has seq <= h. What is left is then
+ * A cursor (snapshot P, high h) means: every row that is visible in P and has seq <= h is dealt with: published, parked, or for nobody. What is left is then
  *   low:  rows with seq <= h that P does not show, because their transaction committed after P was taken;
  *   high: rows with seq > h.
  * Reading both under a newer snapshot C and delivering them gives the cursor (C, h'), whether or not other people's

@@ -1,6 +1,6 @@
 /**
  * Reads the outbox as a log: one statement gives the next page after a cursor.
- * Owns the reading side of the table `outbox`; the writing side is in the SQL function write_outbox.
+ * Owns the reading side of the table `outbox`; the writing side is in the SQL functions write_message (one) and write_outbox (many).
  */
 import type { Client } from 'pg';
 import { topicPatternToRegex } from '../../message/topic-pattern.ts';

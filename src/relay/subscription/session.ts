@@ -35,7 +35,7 @@ export interface Session extends LeaseHolder {
   trouble: string | null;
   /** Milliseconds for which it is still safe to publish by this process's own clock. Rejects with HF_LEASE_LOST when it is not. */
   leaseLeftMs(): Promise<number>;
-  /** CursorProgress: `count` messages went out and the cursor is now there. Throws when an earlier write failed. */
+  /** `count` messages went out, and the cursor is now there. Throws when an earlier write failed. */
   advance(cursor: Cursor, count: number): void;
   /** Resolves once all progress is stored. */
   flush(): Promise<void>;

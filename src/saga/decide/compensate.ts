@@ -100,8 +100,8 @@ function makeMove(run: Run, move: Move, message: PreparedCompensation, context: 
 function askVerify(run: Run, call: CallState, context: DecisionContext): void {
   if ((call.asked.againAt ?? 0) > context.now) return;
   call.asked.againAt = null;
-  if (run.effects.some((effect) => effect.kind === 'verify') || run.inFlight.has(compensationId(call))) return;
-  run.effects.push({ kind: 'verify', call });
+  if (run.intents.some((intent) => intent.kind === 'verify') || run.inFlight.has(compensationId(call))) return;
+  run.intents.push({ kind: 'verify', call });
 }
 
 /** Attempts under way are waited for; everything else that is open is in doubt. Returns whether anything changed. */
@@ -147,7 +147,7 @@ export function beginCompensation(
   if (step === undefined) return false;
   switch (kindOf(call).compensate?.(run, step, { call, message, now: context.now })) {
     case 'attempt':
-      run.effects.push({ kind: 'compensate', call });
+      run.intents.push({ kind: 'compensate', call });
       return false;
     case 'done':
       run.record({ t: 'compensated', call: call.id }, context.now);

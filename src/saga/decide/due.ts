@@ -121,13 +121,13 @@ export function takeDue(
       return callIsDue(run, item.call, message, context);
     case 'verify':
       item.call.asked.againAt = null;
-      run.effects.push({ kind: 'verify', call: item.call });
+      run.intents.push({ kind: 'verify', call: item.call });
       return false;
     case 'compensation':
       if (message !== null) compensationDue(run, item.call, message, context);
       else {
         if (item.call.compensation !== null) item.call.compensation.retryAt = null;
-        run.effects.push({ kind: 'compensate', call: item.call });
+        run.intents.push({ kind: 'compensate', call: item.call });
       }
       return false;
   }
@@ -168,11 +168,11 @@ function callIsDue(
       return sendAgain(run, call, message, context);
     case 'verify':
       call.asked.againAt = null;
-      run.effects.push({ kind: 'verify', call });
+      run.intents.push({ kind: 'verify', call });
       return false;
     case 'attempt':
       call.retryAt = null;
-      run.effects.push({ kind: 'attempt', call });
+      run.intents.push({ kind: 'attempt', call });
       return false;
   }
 }

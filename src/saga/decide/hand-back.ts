@@ -1,6 +1,6 @@
 /**
  * What is recorded of a run that leaves memory because it cannot go on: attempts that were under way, or whose end is not recorded, are in
- * doubt. Without this row the next worker would make them again as if they had never been made. Pure.
+ * doubt. Without this row the next worker would make them again as if they had never been made.
  */
 import type { Logger } from '../../runtime/log.ts';
 import { newSpent, noteOf } from '../journal/budget.ts';
@@ -25,7 +25,7 @@ export interface GivenBack {
   readonly stuck: RecordedError | null;
 }
 
-/** Says so in the log. */
+/** Why a run is given back, and when it may be claimed again. Writes that to the log. */
 export function givenBack(
   run: Run,
   error: unknown,

@@ -61,14 +61,14 @@ export function giveUp(run: Run, call: CallState, result: FailedResult, context:
   if (definition === undefined) return false;
   const failure = { ...result, doubt: result.doubt || wasBegun(call) };
   if (definition.fallback !== null) {
-    run.effects.push({ kind: 'fallback', call, failure });
+    run.intents.push({ kind: 'fallback', call, failure });
     return false;
   }
   if (result.bug === true && run.pendingCompensation === null) return stopAtBug(run, call, failure.error, context);
   if (call.pivot && failure.doubt && !canCompensate(definition)) {
     if (definition.verify !== null && !call.unverifiable) {
       call.error = failure.error;
-      run.effects.push({ kind: 'verify', call });
+      run.intents.push({ kind: 'verify', call });
       return false;
     }
     // It may have happened, and can neither be compensated nor be counted on: only a person can find out.
@@ -104,7 +104,7 @@ export function fallbackEnded(
   if (call.outcome !== 'open') return false;
   if (result.kind === 'failed' && result.uncounted !== undefined) {
     // It was stopped with its worker: whoever goes on with the run asks it again.
-    run.effects.push({ kind: 'fallback', call, failure });
+    run.intents.push({ kind: 'fallback', call, failure });
     return false;
   }
   if (result.kind === 'failed') {

@@ -1,6 +1,7 @@
 /**
  * Finding a run whose code kills or hangs the worker that takes it up: an endless loop, memory exhausted, process.exit. Pure.
- * Steps that kill are no concern of it: an attempt whose worker died counts as one, and attempts are capped.
+ * Steps that kill are no concern of it: an attempt that was lost with its worker is counted by itself
+ * (journal/budget.ts).
  *
  * The usual path pays nothing. Workers that died with a run are counted, and the first commit after a takeover accounts for them. Where
  * that commit did not come LOST_BEFORE_TRIAL times in a row, the run is suspect, as are all that died beside it: they are tried one

@@ -32,10 +32,11 @@ export function runsCode({ state }: Run): boolean {
 /** Brings a loaded run to where it was left: its code replayed, and what was under way put on again. */
 export async function recover(run: Run, journal: readonly JournalRow[], context: DecisionContext): Promise<void> {
   const { state } = run;
-  const forward = runsCode(run);
+  const willRunCode = runsCode(run);
   // What is not wanted any more before it has begun does not begin: not even its first message goes out.
-  if (forward && state.calls.size === 0) takeRevocation(run, context);
-  if (state.phase === 'forward' && forward) await replayCode(run, journal, context);
+  if (willRunCode && state.calls.size === 0) takeRevocation(run, context);
+  // The revocation may have turned it back just now.
+  if (willRunCode && state.phase === 'forward') await replayCode(run, journal, context);
   else resume(run, context);
   await inTime(afterwards(run, context));
 }

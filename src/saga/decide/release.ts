@@ -33,7 +33,7 @@ export function releaseOf(run: Run, context: ReleaseContext): { readonly wakeAt:
   if (run.over) return settled || run.state.stuck === null ? { wakeAt: null } : null;
   if (run.stale) return settled ? { wakeAt: now } : null;
   // What has not begun is begun by whoever takes the run up next.
-  if (draining && settled && run.effects.length > 0) return { wakeAt: now };
+  if (draining && settled && run.intents.length > 0) return { wakeAt: now };
   if (!run.idle) return null;
   if (run.pendingCompensation !== null && !draining) return null;
   const due = nextDue(run);

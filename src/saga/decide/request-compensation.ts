@@ -7,7 +7,7 @@ import type { RecordedError } from '../journal/events.ts';
 import { recordError } from '../journal/recorded-error.ts';
 import type { RefusedAct } from '../journal/refused.ts';
 import type { CallState } from '../journal/state.ts';
-import type { AttemptResult, DecisionContext, PendingCompensation } from '../run/run-events.ts';
+import type { AttemptResult, DecisionContext, CompensationRequest } from '../run/run-events.ts';
 import type { Run } from '../run/run.ts';
 import type { RunMessageBody } from '../store/store.ts';
 import { compensationId } from './compensation-id.ts';
@@ -21,7 +21,7 @@ export class BeingCompensated extends Error {
 /** Compensates the run, now or, while a pivot is in flight, once it is known whether it happened. */
 export function requestCompensation(
   run: Run,
-  pendingCompensation: PendingCompensation,
+  pendingCompensation: CompensationRequest,
   context: DecisionContext,
 ): void {
   if (run.state.phase !== 'forward') {
@@ -35,7 +35,7 @@ export function requestCompensation(
   }
   if (run.state.open.some((call) => call.pivot && mayBeHappening(run, call)))
     run.pendingCompensation = pendingCompensation;
-  else beginCompensation(run, pendingCompensation, context);
+  else turnBack(run, pendingCompensation, context);
 }
 
 /** Whether nobody can say just now that the call has not happened, and will not. */
@@ -66,7 +66,7 @@ export function grantCompensation(run: Run, context: DecisionContext): void {
   const { pendingCompensation } = run;
   if (pendingCompensation === null) return;
   run.pendingCompensation = null;
-  if (!run.state.pivoted) return beginCompensation(run, pendingCompensation, context);
+  if (!run.state.pivoted) return turnBack(run, pendingCompensation, context);
   let failure: RecordedError | null = null;
   for (const each of pendingCompensationsOf(pendingCompensation)) {
     if (each.runMessage !== null) run.takeIn(each.runMessage);
@@ -80,8 +80,8 @@ export function grantCompensation(run: Run, context: DecisionContext): void {
 }
 
 /** A request to compensate and those that wait with it, oldest first. */
-export function pendingCompensationsOf(last: PendingCompensation | null): readonly PendingCompensation[] {
-  const pendingCompensations: PendingCompensation[] = [];
+export function pendingCompensationsOf(last: CompensationRequest | null): readonly CompensationRequest[] {
+  const pendingCompensations: CompensationRequest[] = [];
   for (
     let pendingCompensation = last;
     pendingCompensation !== null;
@@ -100,7 +100,7 @@ export function cancelOf({ reason, actor }: Extract<RunMessageBody, { kind: 'can
   };
 }
 
-function beginCompensation(run: Run, pendingCompensation: PendingCompensation, context: DecisionContext): void {
+function turnBack(run: Run, pendingCompensation: CompensationRequest, context: DecisionContext): void {
   const pendingCompensations = pendingCompensationsOf(pendingCompensation);
   for (const { runMessage } of pendingCompensations) if (runMessage !== null) run.takeIn(runMessage);
   // The first one is the reason, unless a parent waits for an answer.
@@ -116,9 +116,9 @@ function beginCompensation(run: Run, pendingCompensation: PendingCompensation, c
   run.flow = null;
   run.ending = null;
   // What has not begun will not begin.
-  const unbegun = new Set(run.effects.flatMap((effect) => (effect.kind === 'attempt' ? [effect.call] : [])));
+  const unbegun = new Set(run.intents.flatMap((intent) => (intent.kind === 'attempt' ? [intent.call] : [])));
   // A compensation that is recorded goes on: of a run that was about to complete.
-  run.effects = run.effects.filter((effect) => effect.kind === 'compensate');
+  run.intents = run.intents.filter((intent) => intent.kind === 'compensate');
   for (const call of unbegun) {
     if (wasBegun(call) || call.attempts > 0) continue;
     endCall(

@@ -137,5 +137,5 @@ function announce(run: Run, call: CallState, context: DecisionContext): void {
   const compensating = call.compensation?.state === 'open';
   if (!compensating && (run.state.phase !== 'forward' || call.outcome !== 'open')) return;
   run.record({ t: 'trying', call: call.id }, context.now);
-  run.effects.push({ kind: compensating ? 'compensate' : 'attempt', call });
+  run.intents.push({ kind: compensating ? 'compensate' : 'attempt', call });
 }

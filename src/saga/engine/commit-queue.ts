@@ -5,7 +5,7 @@ import { HoldfastError, isHoldfastError } from '../../errors.ts';
 import { describeError } from '../../runtime/describe-error.ts';
 import type { Logger } from '../../runtime/log.ts';
 import { recordError } from '../journal/recorded-error.ts';
-import type { Effect } from '../run/run-events.ts';
+import type { Intent } from '../run/run-events.ts';
 import { handBackRow, type GivenBack } from '../decide/hand-back.ts';
 import type { Run } from '../run/run.ts';
 import type { RunCommit, WorkerStore } from '../store/store.ts';
@@ -15,7 +15,7 @@ export interface Committed {
   readonly run: Run;
   readonly commit: RunCommit;
   /** What may begin now. */
-  readonly effects: readonly Effect[];
+  readonly intents: readonly Intent[];
   /** It has left this worker's memory with the commit. */
   readonly left: boolean;
   /** Nothing of it was written; all others are. */
@@ -141,7 +141,7 @@ export class CommitQueue {
       run.beginCommit(release !== null);
       bytes += commit.journal?.events.length ?? 0;
       for (const message of commit.messages) bytes += message.length;
-      batch.push({ run, commit, effects: takeEffects(run), left: release !== null, failure: undefined });
+      batch.push({ run, commit, intents: takeIntents(run), left: release !== null, failure: undefined });
     }
     if (batch.length === 0) return false;
     this.#underWay += 1;
@@ -248,10 +248,10 @@ function markOf(run: Run): { toCommit: boolean } {
 }
 
 /** What begins once the commit is there. */
-export function takeEffects(run: Run): Effect[] {
-  const { effects } = run;
-  run.effects = [];
-  return effects;
+export function takeIntents(run: Run): Intent[] {
+  const { intents } = run;
+  run.intents = [];
+  return intents;
 }
 
 /** What a store rejects with when it could commit some of a group, and which not. */

@@ -28,7 +28,7 @@ export interface EngineOptions {
   readonly now: () => number;
   /** Most runs kept in memory although they only wait. */
   readonly mostWaiting: number;
-  readonly effects: (engine: StepExecutorSink) => StepExecutor;
+  readonly createExecutor: (engine: StepExecutorSink) => StepExecutor;
   readonly pass: (point: string) => boolean;
   readonly onBroken: (error: unknown) => void;
   /** The wait before something is tried again that has failed so often. */

@@ -8,7 +8,7 @@
 import { HoldfastError } from '../../errors.ts';
 import { pendingCompensationsOf } from '../decide/request-compensation.ts';
 import { givenBack } from '../decide/hand-back.ts';
-import { CommitQueue, takeEffects, type Committed } from './commit-queue.ts';
+import { CommitQueue, takeIntents, type Committed } from './commit-queue.ts';
 import type { Saga } from '../definition/definition.ts';
 import type { StepExecutor } from './step-executor.ts';
 import type { EngineOptions } from './engine-options.ts';
@@ -16,7 +16,7 @@ import { createFlow } from '../replay/flow.ts';
 import { ClaimLoader } from './claim-loader.ts';
 import { Mismatches } from '../decide/mismatches.ts';
 import { releaseOf } from '../decide/release.ts';
-import type { Effect, RunEvent, DecisionContext } from '../run/run-events.ts';
+import type { Intent, RunEvent, DecisionContext } from '../run/run-events.ts';
 import { RunCache } from '../run/run-cache.ts';
 import { Run } from '../run/run.ts';
 import { valueOf } from '../journal/state.ts';
@@ -26,11 +26,11 @@ import { logRejectionOfRun } from '../decide/unhandled-rejections.ts';
 import { SeenMessages } from '../decide/seen-messages.ts';
 import { Rounds } from './rounds.ts';
 import { RunTimers } from './run-timers.ts';
-import { turnOrAbort } from '../replay/turn.ts';
+import { momentOrAbort } from '../replay/turn.ts';
 
 export class Engine {
   readonly #options: EngineOptions;
-  readonly #effects: StepExecutor;
+  readonly #executor: StepExecutor;
   readonly #runs = new RunCache();
   readonly #timers = new RunTimers();
   readonly #commits: CommitQueue;
@@ -46,7 +46,7 @@ export class Engine {
 
   constructor(options: EngineOptions) {
     this.#options = options;
-    this.#effects = options.effects(this);
+    this.#executor = options.createExecutor(this);
     this.#commits = new CommitQueue({
       ...options,
       releaseOf: (run) => this.#releaseOf(run),
@@ -112,7 +112,7 @@ export class Engine {
     return this.#runs.bytes;
   }
 
-  /** Of messages that were brought and is not yet known to be taken in, in bytes. */
+  /** Of run messages that were brought and are not yet known to be taken in, in bytes. */
   get runMessageBytes(): number {
     return this.#runMessages.bytes;
   }
@@ -212,7 +212,7 @@ export class Engine {
     return this.#timers.take(at);
   }
 
-  /** All messages that had come by then are here, but for that of the runs that are `unread`. */
+  /** All run messages that had come by then are here, but for those of the runs that are `unread`. */
   fireTimers(due: readonly Run[], at: number, unread: readonly string[]): void {
     const here = due.filter((run) => this.#runs.holds(run));
     for (const run of this.#timers.fire(here, at, unread)) this.tell(run, { kind: 'due' });
@@ -228,7 +228,7 @@ export class Engine {
     this.stopBeginning();
     for (const run of this.#runs.all()) if (run.idle && !run.queued && !run.isLoading) this.#commits.add(run);
     this.#rounds.wake();
-    while (this.#runs.size > 0 && !signal.aborted && !this.#dead) await turnOrAbort(signal);
+    while (this.#runs.size > 0 && !signal.aborted && !this.#dead) await momentOrAbort(signal);
   }
 
   /** Aborts what is under way; its outcomes are then recorded as unknown. */
@@ -260,26 +260,26 @@ export class Engine {
     if (run.mismatch !== null) this.#mismatches.decide(run);
     else if (run.runEvents.length > 0 && !run.takesNothing) this.#enqueue(run);
     // One that has come to a wait without anything to record is looked at as well: it may leave.
-    const toBegin = run.effects.length > 0 && !run.isCommitting;
+    const toBegin = run.intents.length > 0 && !run.isCommitting;
     if (run.dirty || run.over || run.stale || run.handedBack !== null || (run.idle && !run.resting))
       this.#commits.add(run);
     // It leaves as it is, and what it asks for is begun by another worker: one that was claimed while this one stops.
     else if (toBegin && this.#draining) this.#commits.add(run);
-    else if (toBegin) this.#begin(run, takeEffects(run));
+    else if (toBegin) this.#begin(run, takeIntents(run));
     if (this.#timers.arm(run)) this.#options.onTimer();
   }
 
-  #begin(run: Run, effects: readonly Effect[]): void {
-    for (const effect of effects) if (!this.#dead) this.#effects.begin(run, effect);
+  #begin(run: Run, intents: readonly Intent[]): void {
+    for (const intent of intents) if (!this.#dead) this.#executor.begin(run, intent);
   }
 
-  #committed({ run, commit, effects, left, failure }: Committed): void {
+  #committed({ run, commit, intents, left, failure }: Committed): void {
     // Known to be gone only to those who look from now on.
     for (const id of commit.runMessagesDone) this.#runMessages.deleted(id);
     if (commit.runMessages.length > 0 || commit.children.length > 0) this.#options.onPosted();
     if (failure !== undefined) {
       const wasStart = this.#starts.refuse(run.id, failure);
-      run.refused();
+      run.commitRefused();
       this.#giveBack(run, failure, !wasStart, commit);
     } else {
       this.#starts.made(run.id);
@@ -289,7 +289,7 @@ export class Engine {
         run.enter('evicted');
         this.#forget(run, true);
       } else {
-        this.#begin(run, effects);
+        this.#begin(run, intents);
         if (run.idle && !run.dirty) this.#runs.rests(run, true);
         this.#settled(run);
       }

@@ -10,7 +10,7 @@ import type { RecordedError, Uncounted } from '../journal/events.ts';
 import type { AttemptResult } from '../run/run-events.ts';
 import type { StepContext } from '../definition/steps.ts';
 
-/** Time limits; createDeadlines of the inbox fits. */
+/** Time limits; createDeadlines (runtime/deadlines.ts) fits. */
 export interface Limits {
   add(delayMs: number, onDue: () => void): () => void;
 }
@@ -119,7 +119,7 @@ function outputOf(value: unknown, options: AttemptOptions): AttemptResult {
 function failed(error: unknown, options: AttemptOptions): Extract<AttemptResult, { kind: 'failed' }> {
   const { doubt, isBug, cutShort } = options;
   const permanent = isPermanent(error);
-  // Whoever must let go says so by this code (engine.ts).
+  // Aborted with HF_STOPPED: by the engine or the worker, which stop or give the run back.
   const uncounted = isHoldfastError(error, 'HF_STOPPED') ? 'stopped' : permanent ? undefined : cutShort?.(error);
   const cut = uncounted === undefined ? { bug: isBug(error) } : { uncounted };
   return { kind: 'failed', error: options.record(error), permanent, doubt: doubt && !permanent, ...cut };

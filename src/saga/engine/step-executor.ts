@@ -1,6 +1,6 @@
 /**
  * Begins what the journal says is intended: attempts of steps and of compensations, checks, fallbacks, transactions. What comes of
- * them goes back to the run as events.
+ * them goes back to the run as run events.
  */
 import type { Clock } from '../../runtime/clock.ts';
 import { createAdmission, type Admission } from '../decide/admission.ts';
@@ -11,7 +11,7 @@ import { rebuildError } from '../journal/recorded-error.ts';
 import { raisedInput } from '../journal/recorded-values.ts';
 import { valueOf, type CallState } from '../journal/state.ts';
 import { kindOf } from '../kinds/table.ts';
-import type { AttemptResult, Effect, Verification } from '../run/run-events.ts';
+import type { AttemptResult, Intent, Verification } from '../run/run-events.ts';
 import type { Run } from '../run/run.ts';
 import { attemptMs, attemptOptions, flightId, type AttemptedPart } from './attempted-part.ts';
 import { startAttempt, type Limits } from './step-attempt.ts';
@@ -24,7 +24,7 @@ export interface StepExecutorOptions extends TransactionAttemptOptions {
 }
 
 export interface StepExecutor {
-  begin(run: Run, effect: Effect): void;
+  begin(run: Run, intent: Intent): void;
 }
 
 export function createStepExecutor(options: StepExecutorOptions): StepExecutor {
@@ -40,12 +40,12 @@ class Executor implements StepExecutor {
     this.#admission = createAdmission(options);
   }
 
-  begin(run: Run, effect: Effect): void {
-    const { call } = effect;
+  begin(run: Run, intent: Intent): void {
+    const { call } = intent;
     const step = run.step(call.step);
     // It may have been settled while the commit that made it an intent was under way.
-    if (step?.kind !== call.kind || !isWanted(run, effect)) return;
-    switch (effect.kind) {
+    if (step?.kind !== call.kind || !isWanted(run, intent)) return;
+    switch (intent.kind) {
       case 'attempt':
         this.#attempt({ run, call, step, of: 'call' });
         return;
@@ -58,7 +58,7 @@ class Executor implements StepExecutor {
         this.#verify(run, call, step);
         return;
       case 'fallback':
-        this.#fallback(run, effect, step);
+        this.#fallback(run, intent, step);
         return;
     }
   }
@@ -139,7 +139,7 @@ class Executor implements StepExecutor {
     );
   }
 
-  #fallback(run: Run, { call, failure }: Extract<Effect, { kind: 'fallback' }>, step: StepDefinition): void {
+  #fallback(run: Run, { call, failure }: Extract<Intent, { kind: 'fallback' }>, step: StepDefinition): void {
     this.#once(
       { run, call, step, of: 'call', timeoutMs: step.timeoutMs, point: 'saga.fallback' },
       () =>
@@ -150,7 +150,7 @@ class Executor implements StepExecutor {
 }
 
 /** Whether the run still means to do it. */
-function isWanted(run: Run, { kind, call }: Effect): boolean {
+function isWanted(run: Run, { kind, call }: Intent): boolean {
   if (kind === 'compensate') return call.compensation?.state === 'open';
   if (kind === 'verify') return call.compensation === null && (call.outcome === 'open' || call.doubt);
   return run.state.phase === 'forward' && call.outcome === 'open';

@@ -88,8 +88,8 @@ export type FailedDecision =
   | { readonly kind: 'kills workers' };
 
 /** What becomes of a step, or a compensation, of which an attempt failed. */
-export function decideFailed(policy: RetryPolicy, spent: Spent, runEvents: FailedAttempt): FailedDecision {
-  const { attempts, since, now, permanent, uncounted, random } = runEvents;
+export function decideFailed(policy: RetryPolicy, spent: Spent, failed: FailedAttempt): FailedDecision {
+  const { attempts, since, now, permanent, uncounted, random } = failed;
   if (uncounted !== undefined && !permanent) {
     if (uncounted === 'lost' && spent.lost + 1 >= LOST_BEFORE_STUCK) return { kind: 'kills workers' };
     // What a worker leaves behind goes on at once; what may hit the next attempt as well waits a little longer each time.

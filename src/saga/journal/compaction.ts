@@ -23,7 +23,7 @@ export class Compaction {
   readonly #alive = new Map<number, { left: number; readonly events: number; readonly bytes: number }>();
 
   /**
-   * A row is in the journal, or about to be. `keys`: what foldable says of each of its events. Returns the rows that it stands for.
+   * A row is in the journal, or about to be. `keys`: the compactionKey of each of its events. Returns the rows that it stands for.
    */
   add(n: number, keys: readonly (string | null)[], bytes: number): readonly CompactedRow[] {
     if (keys.every((key) => key === null)) return [];

@@ -12,7 +12,7 @@ export type CompensationMove =
   | { readonly kind: 'settle'; readonly calls: readonly CallState[] }
   | { readonly kind: 'verify'; readonly call: CallState }
   | { readonly kind: 'compensate'; readonly call: CallState; readonly round: number }
-  /** A compensation is under way, or put off until `call.compensate.retryAt`. */
+  /** A compensation is under way, or put off until `call.compensation.retryAt`. */
   | { readonly kind: 'under way'; readonly call: CallState }
   /** The step that would have to be compensated is not declared any more. */
   | { readonly kind: 'undefined'; readonly call: CallState }

@@ -115,13 +115,13 @@ function isErrorLike(value: unknown): value is ErrorLike {
 }
 
 function record(error: ErrorLike): RecordedError {
-  const runEvents = runEventsOf(error);
-  const details = detailsOf(error, runEvents.code);
+  const identity = identityOf(error);
+  const details = detailsOf(error, identity.code);
   const cause = causeOf(error, MOST_CAUSES, new Set([error]));
-  const stack = framesOf(error, runEvents.code);
+  const stack = framesOf(error, identity.code);
   const errors = errorsOf(error);
   return {
-    ...runEvents,
+    ...identity,
     message: storableText(messageOf(error)),
     ...(details === undefined ? {} : { details }),
     ...(stack === undefined ? {} : { stack }),
@@ -131,7 +131,7 @@ function record(error: ErrorLike): RecordedError {
 }
 
 /** What errors are told apart by. */
-function runEventsOf(error: ErrorLike): Pick<RecordedError, 'name' | 'code' | 'status'> {
+function identityOf(error: ErrorLike): Pick<RecordedError, 'name' | 'code' | 'status'> {
   const { code } = error;
   const kept =
     typeof code === 'string' ? short(code) : typeof code === 'number' && Number.isFinite(code) ? code : undefined;
@@ -163,11 +163,11 @@ function framesOf({ stack }: ErrorLike, code: string | number | undefined): stri
 function part(error: unknown, depth: number, seen: Set<unknown>): RecordedError {
   if (!isErrorLike(error)) return { name: 'Error', message: brief(describeError(error)) };
   seen.add(error);
-  const runEvents = runEventsOf(error);
+  const identity = identityOf(error);
   const cause = causeOf(error, depth, seen);
-  const stack = depth === MOST_CAUSES - 1 ? framesOf(error, runEvents.code) : undefined;
+  const stack = depth === MOST_CAUSES - 1 ? framesOf(error, identity.code) : undefined;
   return {
-    ...runEvents,
+    ...identity,
     message: brief(error.message),
     ...(stack === undefined ? {} : { stack }),
     ...(cause === undefined ? {} : { cause }),

@@ -36,7 +36,7 @@ export interface ChildStep extends StepDefinition {
 }
 
 /**
- * Another saga as a step. Done when the child is done; the child then waits, undoable, until the parent has ended. When the parent
+ * Another saga as a step. Done when the child is done; the child is then held until the parent has ended. When the parent
  * is compensated, so is the child.
  *
  * @example

@@ -32,7 +32,7 @@ import { raisedInput } from '../journal/recorded-values.ts';
 import { knownAsDone, valueOf, type CallState } from '../journal/state.ts';
 import { encodeOutput, prepareSagaMessage } from '../protocol/commands.ts';
 import { writeSagaCall } from '../protocol/wire.ts';
-import { longestAttemptsMs } from './attempted.ts';
+import { attemptKey, longestAttemptsMs } from './attempted.ts';
 import type { CallAnswer, AnswerBody, CallDue, DueCall, Kind, ReadAnswer } from './kind.ts';
 
 /** Options of {@link command}. */
@@ -172,7 +172,7 @@ export const COMMAND: Kind<CommandStep> = {
   async prepareCompensation(run, step, call) {
     if (step.compensate === null) return null;
     const outcome = knownAsDone(call) ? 'done' : 'unknown';
-    const payload = step.compensate.payload(compensatedCall(call, step, `${run.id}:${call.id}`));
+    const payload = step.compensate.payload(compensatedCall(call, step, attemptKey(run.id, call)));
     const { replyTo } = run.settings;
     const headers = writeSagaCall({ runId: run.id, call: wireCall(call), role: 'compensation', replyTo, outcome });
     return prepareSagaMessage(run, { type: step.compensate.message, payload, headers });

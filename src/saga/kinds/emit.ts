@@ -21,6 +21,7 @@ import { compensatedCall } from '../journal/compensated-call.ts';
 import { raisedInput } from '../journal/recorded-values.ts';
 import { valueOf } from '../journal/state.ts';
 import { prepareSagaMessage } from '../protocol/commands.ts';
+import { attemptKey } from './attempted.ts';
 import type { Kind } from './kind.ts';
 
 /** Options of {@link emit}. */
@@ -87,7 +88,7 @@ export const EMIT: Kind<EmitStep> = {
   whenDue: () => ({ kind: 'done', output: undefined }),
   async prepareCompensation(run, step, call) {
     if (step.compensate === null) return null;
-    const payload = step.compensate.payload(compensatedCall(call, step, `${run.id}:${call.id}`));
+    const payload = step.compensate.payload(compensatedCall(call, step, attemptKey(run.id, call)));
     return prepareSagaMessage(run, { type: step.compensate.message, payload });
   },
   compensate(run, _step, { message }) {

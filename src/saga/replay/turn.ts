@@ -34,7 +34,7 @@ export function moment(): Promise<void> {
 }
 
 /** A short while, ended early by the signal. */
-export function turnOrAbort(signal: AbortSignal): Promise<void> {
+export function momentOrAbort(signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     const done = (): void => {
       clearTimeout(timer);

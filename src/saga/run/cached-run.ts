@@ -36,7 +36,7 @@ export abstract class CachedRun {
 
   /** A commit of it is in flight, and it is still here. */
   get isCommitting(): boolean {
-    return this.#stage === 'committing' || this.#stage === 'releasing' || this.#stage === 'announcing';
+    return this.#stage === 'committing' || this.#stage === 'releasing' || this.#stage === 'trialing';
   }
 
   /** A commit of it, or a transaction, is in flight, and it is still here. */
@@ -51,17 +51,17 @@ export abstract class CachedRun {
 
   /** It is being brought into memory: nothing is told to it before it is all there. */
   get isLoading(): boolean {
-    return this.#stage === 'loading' || this.#stage === 'announcing';
+    return this.#stage === 'loading' || this.#stage === 'trialing';
   }
 
   /** It is all there. */
   finishLoading(): void {
-    this.enter(this.#stage === 'announcing' ? 'committing' : 'active');
+    this.enter(this.#stage === 'trialing' ? 'committing' : 'active');
   }
 
   /** A commit of it begins. `gives`: it leaves memory with that. */
   beginCommit(gives: boolean): void {
-    this.enter(gives ? 'releasing' : this.#stage === 'loading' ? 'announcing' : 'committing');
+    this.enter(gives ? 'releasing' : this.#stage === 'loading' ? 'trialing' : 'committing');
   }
 
   /** Its commit, or its transaction, is not in flight any more. */

@@ -85,7 +85,7 @@ export function isRevocation(runEvent: RunEvent): boolean {
 }
 
 /** What is begun once the intent is durable. */
-export type Effect =
+export type Intent =
   | { readonly kind: 'attempt'; readonly call: CallState }
   | {
       readonly kind: 'fallback';
@@ -95,14 +95,14 @@ export type Effect =
   | { readonly kind: 'compensate'; readonly call: CallState }
   | { readonly kind: 'verify'; readonly call: CallState };
 
-export interface PendingCompensation {
+export interface CompensationRequest {
   readonly reason: CompensationReason;
   readonly error: RecordedError | undefined;
   readonly actor: string | undefined;
   /** The message that asked for it; taken in when it is granted. */
   readonly runMessage: RunMessage | null;
-  /** What was wished before it, and waits with it. */
-  readonly before?: PendingCompensation | null;
+  /** The request before it, which waits with it. */
+  readonly before?: CompensationRequest | null;
 }
 
 /** What decisions are given beside the run. */

@@ -3,10 +3,10 @@
  * time, and only the moves below are allowed; docs/states.md draws them.
  */
 export type RunStage =
-  /** Its journal is being read and its code replayed; nothing else is told to it. */
+  /** Its journal is being folded and its code replayed; nothing else is told to it. */
   | 'loading'
   /** As loading, with a commit in flight that says that it is tried alone: it killed workers. */
-  | 'announcing'
+  | 'trialing'
   /** It takes in what happens, and collects what goes into its next commit. */
   | 'active'
   /** As active, with a commit in flight. */
@@ -23,8 +23,8 @@ export type RunStage =
 type Moves = Readonly<Record<RunStage, Readonly<Partial<Record<RunStage, true>>>>>;
 
 export const STAGE_MOVES: Moves = {
-  loading: { announcing: true, active: true, evicted: true },
-  announcing: { loading: true, committing: true, evicting: true },
+  loading: { trialing: true, active: true, evicted: true },
+  trialing: { loading: true, committing: true, evicting: true },
   active: { committing: true, releasing: true, transacting: true, evicted: true },
   committing: { active: true, evicting: true },
   releasing: { active: true, evicting: true, evicted: true },
@@ -36,7 +36,7 @@ export const STAGE_MOVES: Moves = {
 /** Where a run goes on once its commit, or its transaction, is no longer in flight. */
 export const AFTER_WRITE: Readonly<Record<RunStage, RunStage>> = {
   loading: 'loading',
-  announcing: 'loading',
+  trialing: 'loading',
   active: 'active',
   committing: 'active',
   releasing: 'active',
@@ -48,7 +48,7 @@ export const AFTER_WRITE: Readonly<Record<RunStage, RunStage>> = {
 /** Where a run goes that leaves memory because it cannot go on: what is in flight of it is waited for. */
 export const ON_EVICTION: Readonly<Record<RunStage, RunStage>> = {
   loading: 'evicted',
-  announcing: 'evicting',
+  trialing: 'evicting',
   active: 'evicted',
   committing: 'evicting',
   releasing: 'evicting',

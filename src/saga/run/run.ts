@@ -8,7 +8,7 @@ import { stepOf, type Saga } from '../definition/definition.ts';
 import { calledText, doneText, withText } from '../journal/event-text.ts';
 import { endError } from '../journal/end-error.ts';
 import type { JournalEvent, RecordedError, RunStatus, StuckWhy } from '../journal/events.ts';
-import type { Effect, RunEvent, Mismatch, PendingCompensation } from './run-events.ts';
+import type { Intent, RunEvent, Mismatch, CompensationRequest } from './run-events.ts';
 import type { CodeEnding, Flow } from '../replay/flow.ts';
 import { JournalGauge } from './journal-gauge.ts';
 import type { JournalSize } from '../journal/growth.ts';
@@ -74,9 +74,9 @@ export class Run extends CachedRun {
   /** Attempts under way, by call id. */
   readonly inFlight = new IdMap<(reason: Error) => void>();
   /** Begun once the events recorded so far are durable. */
-  effects: Effect[] = [];
+  intents: Intent[] = [];
   /** A request to compensate that waits for a pivot in flight. */
-  pendingCompensation: PendingCompensation | null = null;
+  pendingCompensation: CompensationRequest | null = null;
   /** The number of the next row. */
   n = 0;
   lost = 0;
@@ -295,7 +295,7 @@ export class Run extends CachedRun {
   get idle(): boolean {
     return (
       this.inFlight.size === 0 &&
-      this.effects.length === 0 &&
+      this.intents.length === 0 &&
       this.runEvents.length === 0 &&
       this.stage !== 'transacting'
     );
@@ -316,7 +316,7 @@ export class Run extends CachedRun {
   }
 
   /** The last commit was refused: the database has what it had before. */
-  refused(): void {
+  commitRefused(): void {
     if (this.#before === null) return;
     this.status = this.#before.status;
     this.stored = this.#before.stored;

@@ -16,7 +16,7 @@ import type { Holder } from '../run/run-settings.ts';
 export interface LeaseKeeper {
   /** Whose lease is to be kept from now on; null: nobody's. */
   keep(workerId: string | null): void;
-  /** Since the lease was last prolonged by the thread, in milliseconds; Infinity: never in this life. */
+  /** Since the lease was last prolonged by the thread, in milliseconds; Infinity: never in this lease session. */
   sinceKeptMs(): number;
   /** Code of a step that did not return to the event loop for so long. */
   held(holder: Holder): void;

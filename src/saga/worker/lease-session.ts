@@ -200,7 +200,7 @@ export class LeaseSession {
       settings: { ...settings, log, onHeld: (holder) => keeper?.held(holder) },
       codeOf: (saga) => codes[offerOf(saga)] ?? '',
       pause: (failures) => clock.sleep(backoffMs(RECONNECT, failures, random)),
-      effects: (engine) =>
+      createExecutor: (engine) =>
         createStepExecutor({
           ...own,
           store,

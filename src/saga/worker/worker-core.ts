@@ -36,7 +36,7 @@ export interface WorkerProgress {
 }
 
 export interface WorkerOn<Tx> extends Service {
-  /** Of the present life; changes when a lease was lost. Empty while there is none. */
+  /** Of the present lease session; changes when the lease was lost. Empty while there is none. */
   readonly id: string;
   readonly sagas: Sagas<Tx>;
   readonly progress: WorkerProgress;
@@ -206,7 +206,7 @@ class WorkerCore<Tx> implements WorkerOn<Tx> {
         if (this.#session === next) this.#session = null;
         if (this.#stopping) return;
         this.#failure = describeError(error);
-        log.warn({ err: error, worker: next.id }, 'this life of the worker is over; it begins another');
+        log.warn({ err: error, worker: next.id }, 'the lease session of the worker is over; it opens a new one');
         this.#leaseLoop.wake();
       },
     });
@@ -256,7 +256,7 @@ class WorkerCore<Tx> implements WorkerOn<Tx> {
     return this.#pace.afterNothing(this.#untilTimer(), () => this.#untilDue());
   }
 
-  /** Until something is due in memory, in milliseconds; Infinity when the life has ended meanwhile. */
+  /** Until something is due in memory, in milliseconds; Infinity when the lease session has ended meanwhile. */
   #untilTimer(): number {
     return this.#session === null ? Infinity : Math.max(0, this.#session.engine.nextTimer - this.#session.now());
   }

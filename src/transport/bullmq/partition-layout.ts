@@ -10,7 +10,7 @@ import { queueName } from './jobs.ts';
 /** Marks a queue whose global concurrency was set here, so that an unordered receiver takes back only our own setting. */
 export const ORDER_MARK = 'holdfastOrdered';
 /** The states of what is not done. On PostgreSQL, what waits in a paused queue is 'paused', which BullMQ's type forgets. */
-const COMPENSATED = ['wait', 'paused', 'active', 'delayed', 'prioritized'] as readonly JobType[];
+const UNFINISHED = ['wait', 'paused', 'active', 'delayed', 'prioritized'] as readonly JobType[];
 /** By how many partitions messages are spread now. */
 const PARTITIONS = 'holdfastPartitions';
 /** The most there ever were: what lies beyond the present number may still hold something. */
@@ -92,6 +92,6 @@ export async function partitionsBeyond(
 /** How many messages lie in partitions `from` to before `to`, in flight ones included. */
 async function messagesIn(root: IQueueBackend, destination: string, from: number, to: number): Promise<number> {
   const names = Array.from({ length: Math.max(0, to - from) }, (_, index) => queueName(destination, from + index));
-  const counts = await Promise.all(names.map((name) => root.forQueue(name).getCounts([...COMPENSATED])));
+  const counts = await Promise.all(names.map((name) => root.forQueue(name).getCounts([...UNFINISHED])));
   return counts.flat().reduce((sum, count) => sum + count, 0);
 }
