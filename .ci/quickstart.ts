@@ -61,7 +61,7 @@ async function runBundled(folder: string, env: NodeJS.ProcessEnv): Promise<void>
   writeInto(
     folder,
     'bundled.js',
-    `import { bullmqTransport, createWorker, listRuns, migrate, openDatabase, saga } from 'holdfast';
+    `import { createBullmqTransport, createWorker, listRuns, migrate, openDatabase, saga } from 'holdfast';
 import { z } from 'zod';
 async function main() {
   const database = openDatabase({ url: process.env.DATABASE_URL, schema: process.env.BUNDLED_SCHEMA });
@@ -75,7 +75,7 @@ async function main() {
   // What is loaded with its first use is in the bundle as well.
   if ((await listRuns(database)).length !== 1) throw new Error('the run is not listed');
   await database.close();
-  const transport = bullmqTransport({ connection: process.env.REDIS_URL });
+  const transport = createBullmqTransport({ connection: process.env.REDIS_URL });
   await transport.publisher().check({ signal: AbortSignal.timeout(30_000) });
   await transport.close();
 }

@@ -5,11 +5,11 @@
 import { randomUUID } from 'node:crypto';
 import { encodeWire } from '../src/message/envelope.ts';
 import { messageId } from '../src/message/id.ts';
-import { consumer } from '../src/inbox/consumer.ts';
+import { createConsumer } from '../src/inbox/consumer.ts';
 import { on } from '../src/inbox/handlers/handler.ts';
 import { openDatabase, type Database } from '../src/postgres/database.ts';
-import { bullmqTransport } from '../src/transport/bullmq/redis-transport.ts';
-import { memoryTransport } from '../src/transport/memory.ts';
+import { createBullmqTransport } from '../src/transport/bullmq/redis-transport.ts';
+import { createMemoryTransport } from '../src/transport/memory.ts';
 import type { OutboundMessage, Transport } from '../src/transport/port.ts';
 import { handleByHand, INBOX_SCHEMA, INBOX_TABLE } from './rivals/inbox-loop.ts';
 import { alternate, figure, median, round, type Benchmark } from './support/figure.ts';
@@ -52,7 +52,8 @@ export const consume: Benchmark = {
         for (let index = -1; index < rounds; index += 1) {
           for (const contestant of alternate(contestants, Math.abs(index))) {
             await database.query(`TRUNCATE holdfast.inbox, ${INBOX_TABLE}, public.shipment`);
-            const transport = kind === 'memory' ? memoryTransport() : bullmqTransport({ connection: redis.url });
+            const transport =
+              kind === 'memory' ? createMemoryTransport() : createBullmqTransport({ connection: redis.url });
             // The first round warms up.
             const count = index < 0 ? Math.min(messages, 2_000) : messages;
             const rate = await measure(contestant, transport, count);
@@ -111,7 +112,7 @@ async function measure(contestant: Contestant, transport: Transport, messages: n
 function startConsumer(database: Database): Contestant['start'] {
   return async (transport, queue, handled) => {
     // A name stands for one queue, and each round has a queue of its own.
-    const shipping = consumer(`shipping-${queue}`, {
+    const shipping = createConsumer(`shipping-${queue}`, {
       transport,
       database,
       destination: queue,

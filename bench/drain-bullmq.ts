@@ -6,7 +6,7 @@ import { Redis } from 'ioredis';
 import { openDatabase } from '../src/postgres/database.ts';
 import { createRelay } from '../src/relay/relay.ts';
 import { CHUNK_MESSAGES } from '../src/transport/bullmq/batch.ts';
-import { bullmqTransport } from '../src/transport/bullmq/redis-transport.ts';
+import { createBullmqTransport } from '../src/transport/bullmq/redis-transport.ts';
 import type { OutboundMessage, Transport } from '../src/transport/port.ts';
 import { addAllInBulk, type RawJob } from './rivals/add-bulk.ts';
 import { alternate, figure, median, round, type Benchmark } from './support/figure.ts';
@@ -30,7 +30,7 @@ export const drainBullmq: Benchmark = {
       await bench.settle();
       const jobs = await rawJobs(bench.url, messages);
       const byRelay = async (subscription: string): Promise<void> => {
-        const transport = bullmqTransport({ connection: redis.url, prefix: 'bull' });
+        const transport = createBullmqTransport({ connection: redis.url, prefix: 'bull' });
         await drainInto(counting(transport, messages), bench.url, subscription);
         await transport.close();
       };

@@ -2,7 +2,7 @@
  * The message broker: BullMQ on Redis, or on PostgreSQL where there is no Redis. All processes are given the same settings.
  */
 import { createPostgresBackend, Queue } from 'bullmq';
-import { bullmqPostgresTransport, bullmqTransport, type Transport } from '../src/index.ts';
+import { createBullmqPostgresTransport, createBullmqTransport, type Transport } from '../src/index.ts';
 import { REPLIES } from './messages.ts';
 import { SERVICE_NAMES } from './world.ts';
 
@@ -19,7 +19,7 @@ const IMPATIENT = { lockDuration: 1_500, stalledInterval: 500 } as const;
 
 export function openTransport({ kind, url }: Broker, onError: (error: Error) => void): Transport {
   const options = { connection: url, queues: { orders: { partitions: PARTITIONS } }, ...IMPATIENT, onError };
-  return kind === 'redis' ? bullmqTransport(options) : bullmqPostgresTransport(options);
+  return kind === 'redis' ? createBullmqTransport(options) : createBullmqPostgresTransport(options);
 }
 
 export interface Backlog {

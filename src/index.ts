@@ -62,14 +62,14 @@ export type { RunnerState } from './relay/subscription/runner-state.ts';
 export type { Route } from './relay/subscription/routes.ts';
 
 export type { BullmqOptions, QueueLayout } from './transport/bullmq/options.ts';
-export { bullmqTransport, type BullmqTransportOptions } from './transport/bullmq/redis-transport.ts';
+export { createBullmqTransport, type BullmqTransportOptions } from './transport/bullmq/redis-transport.ts';
 export {
-  bullmqPostgresTransport,
+  createBullmqPostgresTransport,
   migrateBullmqPostgres,
   type BullmqPostgresTransportOptions,
 } from './transport/bullmq/postgres-transport.ts';
 export {
-  memoryTransport,
+  createMemoryTransport,
   type MemoryFaults,
   type MemoryBroker,
   type MemoryTransportOptions,
@@ -88,7 +88,7 @@ export type {
 } from './transport/port.ts';
 
 export type { BrokerHealth } from './inbox/delivery/broker-monitor.ts';
-export { consumer, type Consumer } from './inbox/consumer.ts';
+export { createConsumer, type Consumer } from './inbox/consumer.ts';
 export type {
   CommonConsumerOptions,
   DatabaseConsumerOptions,
@@ -171,7 +171,7 @@ export type { WorkerProgress } from './saga/worker/worker-core.ts';
 export { createWorker, type Worker, type WorkerOptions } from './saga/worker/worker.ts';
 export { checkReplay, type CheckReplayOptions, type ReplayVerdict } from './saga/replay/check-replay.ts';
 export { parseHistory, readHistories, type History, type ReadHistoriesOptions } from './saga/journal/histories.ts';
-export { participant, type Participant } from './saga/participant/participant.ts';
+export { createParticipant, type Participant } from './saga/participant/participant.ts';
 export type {
   DatabaseParticipantOptions,
   ParticipantHandlers,
@@ -192,7 +192,7 @@ export {
 } from './saga/participant/handle.ts';
 export type { Trusted } from './saga/participant/on-record.ts';
 export type { CallRole, SagaCall } from './saga/protocol/wire.ts';
-export { sagaReplies, type SagaRepliesOptions } from './saga/protocol/replies.ts';
+export { createSagaReplies, type SagaRepliesOptions } from './saga/protocol/replies.ts';
 export type { CallKind, StepKind } from './saga/definition/kind-names.ts';
 export type {
   CallReissue,

@@ -12,10 +12,10 @@ import type { Database } from '../../src/postgres/database.ts';
 import { createRelay } from '../../src/relay/relay.ts';
 import { saga } from '../../src/saga/definition/definition.ts';
 import { handle } from '../../src/saga/participant/handle.ts';
-import { participant } from '../../src/saga/participant/participant.ts';
+import { createParticipant } from '../../src/saga/participant/participant.ts';
 import { command } from '../../src/saga/kinds/command.ts';
 import { createWorker } from '../../src/saga/worker/worker.ts';
-import { bullmqTransport } from '../../src/transport/bullmq/redis-transport.ts';
+import { createBullmqTransport } from '../../src/transport/bullmq/redis-transport.ts';
 import type { Contestant, ContestantOptions } from './contestant.ts';
 import { HAND_WRITTEN_SAGA_SCHEMA, runByHand, type SagaByHand } from '../rivals/hand-written-saga.ts';
 import { INBOX_SCHEMA, INBOX_TABLE } from '../rivals/inbox-loop.ts';
@@ -48,11 +48,11 @@ const threeCommands = saga({
 
 export async function commandSaga({ database, redisUrl }: ContestantOptions): Promise<Contestant> {
   await database.query(ENTRIES);
-  const transport = bullmqTransport({ connection: redisOf(redisUrl) });
+  const transport = createBullmqTransport({ connection: redisOf(redisUrl) });
   const [commands, replies] = [`commands-${randomUUID()}`, `replies-${randomUUID()}`];
   const answer = (type: typeof Reserve, name: string) =>
     handle(type, { reply: Done }, ({ run }, { tx }) => writeEntry(tx, name, run));
-  const services = participant('services', {
+  const services = createParticipant('services', {
     transport,
     database,
     destination: commands,

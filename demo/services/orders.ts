@@ -4,7 +4,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { PoolClient } from 'pg';
-import { consumer, isHoldfastError, on, type Envelope, type Sagas } from '../../src/index.ts';
+import { createConsumer, isHoldfastError, on, type Envelope, type Sagas } from '../../src/index.ts';
 import { OrderAccepted, OrderConfirmed, OrderRejected } from '../../sagas/messages/order.ts';
 import { openSagas, placeOrder } from '../saga.ts';
 import { chance, orderAt, regretOf, type Order } from '../world.ts';
@@ -34,7 +34,7 @@ export const orders: DemoService = {
   listen: (kit) => {
     const { database, transport, log, metrics } = kit;
     const sagas = openSagas(database);
-    return consumer('orders', {
+    return createConsumer('orders', {
       database,
       transport,
       log,

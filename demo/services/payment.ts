@@ -2,7 +2,7 @@
  * The payment service, a participant: moves money from the customer to the merchant, and back.
  */
 import type { PoolClient } from 'pg';
-import { handle, participant, Rejection } from '../../src/index.ts';
+import { handle, createParticipant, Rejection } from '../../src/index.ts';
 import { ChargePayment, PaymentCharged, RefundPayment } from '../../sagas/messages/order.ts';
 import { accounts, chance, tillOf } from '../world.ts';
 import { PAUSES } from './moods.ts';
@@ -22,7 +22,7 @@ export const payment: DemoService = {
     ),
 
   listen: ({ database, outbox, transport, world, log, metrics, moods }) =>
-    participant('payment', {
+    createParticipant('payment', {
       database,
       outbox,
       transport,

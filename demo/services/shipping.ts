@@ -1,7 +1,7 @@
 /**
  * The shipping service, a participant: sends parcels. There is no calling them back.
  */
-import { handle, participant } from '../../src/index.ts';
+import { handle, createParticipant } from '../../src/index.ts';
 import { OrderShipped, ShipOrder } from '../../sagas/messages/order.ts';
 import { PAUSES } from './moods.ts';
 import { CONCURRENCY, entry, LEDGER, RETRY, type DemoService } from './service.ts';
@@ -13,7 +13,7 @@ export const shipping: DemoService = {
   ledger: 'dispatch',
 
   listen: ({ database, outbox, transport, log, metrics, moods }) =>
-    participant('shipping', {
+    createParticipant('shipping', {
       database,
       outbox,
       transport,

@@ -2,7 +2,7 @@
  * The stock service, a participant: sets goods aside for an order, and puts them back.
  */
 import type { PoolClient } from 'pg';
-import { handle, participant, Rejection } from '../../src/index.ts';
+import { handle, createParticipant, Rejection } from '../../src/index.ts';
 import { ReleaseStock, ReserveStock, StockReserved } from '../../sagas/messages/order.ts';
 import { products } from '../world.ts';
 import { PAUSES } from './moods.ts';
@@ -23,7 +23,7 @@ export const stock: DemoService = {
     ),
 
   listen: ({ database, outbox, transport, log, metrics, moods }) =>
-    participant('stock', {
+    createParticipant('stock', {
       database,
       outbox,
       transport,

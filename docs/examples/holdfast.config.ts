@@ -1,11 +1,11 @@
-import { bullmqTransport, defineConfig } from 'holdfast';
+import { createBullmqTransport, defineConfig } from 'holdfast';
 
 // The configuration of `holdfast relay`, `holdfast worker` and `holdfast start`. docs/operations.md tells of every key, and of the flags
 // and variables that win over it.
 export default defineConfig({
   database: { url: process.env.DATABASE_URL ?? 'postgres://holdfast:holdfast@localhost:5432/holdfast' },
   transports: {
-    events: bullmqTransport({
+    events: createBullmqTransport({
       connection: process.env.REDIS_URL ?? 'redis://localhost:6379',
       // An ordered consumer runs one message a partition at a time.
       queues: { shipping: { partitions: 8 } },

@@ -20,7 +20,7 @@ import type { DedupWindow } from './window/window.ts';
 /** Handlers as a list, or as a function that is given `on` for the transactions of this consumer. */
 export type Handlers<Tx> = readonly Handler<Tx>[] | ((on: On<Tx>) => readonly Handler<Tx>[]);
 
-/** Options that every `consumer` takes. */
+/** Options that every `createConsumer` takes. */
 export interface CommonConsumerOptions {
   readonly transport: Transport;
   /**
@@ -129,14 +129,14 @@ export interface CommonConsumerOptions {
   readonly crashPoint?: CrashPoint | undefined;
 }
 
-/** Options of a `consumer` whose handlers get a client of node-postgres. */
+/** Options of a `createConsumer` whose handlers get a client of node-postgres. */
 export interface DatabaseConsumerOptions extends CommonConsumerOptions {
   /** Where inbox and effects are. Handlers get a PoolClient. */
   readonly database: Database;
   readonly handlers: Handlers<PoolClient>;
 }
 
-/** Options of a `consumer` whose handlers get a transaction of your own client or ORM. */
+/** Options of a `createConsumer` whose handlers get a transaction of your own client or ORM. */
 export interface RunnerConsumerOptions<Tx> extends CommonConsumerOptions {
   /** How to open a transaction with your own client or ORM. Handlers get what it opens. */
   readonly runner: Runner<Tx>;

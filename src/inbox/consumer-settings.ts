@@ -80,7 +80,7 @@ export function resolveConsumer<Tx>(
   const concurrency = resolveConcurrency(where, options.concurrency, database, log);
   checkKinds(where, [...handlers.values()], ordered, options.window);
   if (typeof transport?.receiver !== 'function')
-    throw badOption(where, 'has no transport', 'Give transport: bullmqTransport({ … }), or another one.');
+    throw badOption(where, 'has no transport', 'Give transport: createBullmqTransport({ … }), or another one.');
   return {
     name,
     transport,

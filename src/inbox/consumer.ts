@@ -43,7 +43,7 @@ import { createInboxStore } from './stores/inbox-store.ts';
 import { createParkedDeliveryStore } from './stores/parked-delivery-store.ts';
 import { createSuspectStore } from './stores/suspect-store.ts';
 
-/** Receives messages and runs handlers for them. Made by `consumer`. */
+/** Receives messages and runs handlers for them. Made by `createConsumer`. */
 export interface Consumer extends Service {
   readonly name: string;
   /** One delivery, as the receiver hands it over; for tests and for transports of your own. */
@@ -63,7 +63,7 @@ export interface Consumer extends Service {
  * @throws HoldfastError HF_CONFIG, HF_OPTION_UNKNOWN, HF_DURATION; `start` rejects with HF_INBOX_RETENTION, HF_CONSUMER_NAME,
  * HF_SCHEMA_MISSING and HF_DATABASE_READ_ONLY
  * @example
- * const billing = consumer('billing', {
+ * const billing = createConsumer('billing', {
  *   database,
  *   transport,
  *   handlers: [
@@ -74,12 +74,15 @@ export interface Consumer extends Service {
  * });
  * await billing.start();
  */
-export function consumer(name: string, options: DatabaseConsumerOptions): Consumer;
+export function createConsumer(name: string, options: DatabaseConsumerOptions): Consumer;
 /** With a runner, write what it opens, `consumer<Transaction<DB>>(…)`: a runner that is written in place does not tell it. */
-export function consumer<Tx>(name: string, options: RunnerConsumerOptions<Tx>): Consumer;
-export function consumer<Tx>(name: string, options: DatabaseConsumerOptions | RunnerConsumerOptions<Tx>): Consumer {
+export function createConsumer<Tx>(name: string, options: RunnerConsumerOptions<Tx>): Consumer;
+export function createConsumer<Tx>(
+  name: string,
+  options: DatabaseConsumerOptions | RunnerConsumerOptions<Tx>,
+): Consumer {
   if (typeof name !== 'string' || name === '' || name.length > 200 || !isStorableText(name)) {
-    throw badOption('consumer', 'needs a name of 1 to 200 characters', "Write consumer('shipping', { … }).");
+    throw badOption('consumer', 'needs a name of 1 to 200 characters', "Write createConsumer('shipping', { … }).");
   }
   const where = whereOf(name);
   refuseUnknownOptions(options, KNOWN_OPTIONS, where);

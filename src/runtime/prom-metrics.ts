@@ -32,10 +32,10 @@ export function collectProcessMetrics(registry: Registry): void {
  *
  * @example
  * const registry = new Registry();
- * const worker = createWorker({ database, sagas: [placeOrder], metrics: promMetrics(registry) });
+ * const worker = createWorker({ database, sagas: [placeOrder], metrics: createPromMetrics(registry) });
  * console.log(await registry.metrics());
  */
-export function promMetrics(registry: Registry): Metrics {
+export function createPromMetrics(registry: Registry): Metrics {
   const known = <Metric>(name: string, kind: new (...args: never) => Metric): Metric | undefined => {
     if (!name.startsWith('holdfast_'))
       throw new HoldfastError('HF_CONFIG', `Metric ${name} does not begin with holdfast_.`);

@@ -10,8 +10,8 @@ export { SAGA_CRASH_POINTS } from '../saga/worker/worker.ts';
 export { startPostgres, type PostgresOptions, type PostgresServer, type PostgresStopMode } from './servers/postgres.ts';
 export { startRedis, type RedisOptions, type RedisServer } from './servers/redis.ts';
 export {
-  memoryBroker,
-  memoryTransport,
+  createMemoryBroker,
+  createMemoryTransport,
   type MemoryBroker,
   type MemoryFaults,
   type MemoryTransportOptions,

@@ -36,7 +36,7 @@ export interface MemoryBroker {
   queue(destination: string): MemoryQueue;
 }
 
-/** Options of {@link memoryTransport}. */
+/** Options of {@link createMemoryTransport}. */
 export interface MemoryTransportOptions {
   /** @defaultValue one of its own */
   readonly broker?: MemoryBroker | undefined;
@@ -70,12 +70,12 @@ type Handle = (delivery: Delivery) => Promise<Verdict>;
  * A broker in memory, for several transports of one process.
  *
  * @example
- * const broker = memoryBroker();
- * const relaySide = memoryTransport({ broker });
- * const consumerSide = memoryTransport({ broker });
+ * const broker = createMemoryBroker();
+ * const relaySide = createMemoryTransport({ broker });
+ * const consumerSide = createMemoryTransport({ broker });
  * console.log(broker.pending('billing'));
  */
-export function memoryBroker(): MemoryBroker {
+export function createMemoryBroker(): MemoryBroker {
   const queues = new Map<string, MemoryQueue>();
   return {
     pending: (destination) => queues.get(destination)?.messages.size ?? 0,
@@ -90,12 +90,12 @@ export function memoryBroker(): MemoryBroker {
 /**
  * @throws HoldfastError HF_OPTION_UNKNOWN
  * @example
- * const transport = memoryTransport();
- * const billing = consumer('billing', { database, transport, handlers: [on(OrderPlaced, () => {})] });
+ * const transport = createMemoryTransport();
+ * const billing = createConsumer('billing', { database, transport, handlers: [on(OrderPlaced, () => {})] });
  */
-export function memoryTransport(options: MemoryTransportOptions = {}): Transport {
+export function createMemoryTransport(options: MemoryTransportOptions = {}): Transport {
   refuseUnknownOptions(options, ['broker', 'clock', 'faults'], 'memoryTransport');
-  const broker = options.broker ?? memoryBroker();
+  const broker = options.broker ?? createMemoryBroker();
   const clock = options.clock ?? systemClock;
   return transportOf(
     'memory',

@@ -11,7 +11,7 @@ import { resolveRelay } from '../../src/cli/config/resolve.ts';
 import { resolveDatabase } from '../../src/cli/config/servers.ts';
 import { createTransports } from '../../src/cli/config/transports.ts';
 import type { HoldfastConfig } from '../../src/operations/config.ts';
-import { memoryTransport } from '../../src/transport/memory.ts';
+import { createMemoryTransport } from '../../src/transport/memory.ts';
 
 const names = Object.keys(ALL) as SettingName[];
 const given = (flags: Record<string, unknown>, env: Record<string, string> = {}): Given =>
@@ -123,7 +123,7 @@ describe('resolveRelay', () => {
   });
 
   it('lets flags win over the file, for every subscription', () => {
-    const transport = memoryTransport();
+    const transport = createMemoryTransport();
     const config: HoldfastConfig = {
       transport,
       subscriptions: [
@@ -153,7 +153,7 @@ describe('resolveRelay', () => {
 
   it('picks subscriptions of the file, and refuses routes beside them', () => {
     const config: HoldfastConfig = {
-      transport: memoryTransport(),
+      transport: createMemoryTransport(),
       subscriptions: [
         { name: 'orders', routes },
         { name: 'audit', routes },
@@ -167,7 +167,7 @@ describe('resolveRelay', () => {
   it('shares one transport of a name, and knows typos in it', () => {
     const config: HoldfastConfig = {
       redis: { url: 'redis://r' },
-      transports: { events: memoryTransport() },
+      transports: { events: createMemoryTransport() },
       subscriptions: [
         { name: 'a', routes },
         { name: 'b', routes },
@@ -183,16 +183,16 @@ describe('resolveRelay', () => {
 
   it('checks every subscription by the rules of the relay', () => {
     expect(() =>
-      relay({}, { transport: memoryTransport(), subscriptions: [{ name: 'a', routes, batchsize: 3 } as never] }),
+      relay({}, { transport: createMemoryTransport(), subscriptions: [{ name: 'a', routes, batchsize: 3 } as never] }),
     ).toThrow(/Did you mean "batchSize"/);
     expect(() =>
-      relay({}, { transport: memoryTransport(), subscriptions: [{ name: 'a', routes, batchSize: 0 }] }),
+      relay({}, { transport: createMemoryTransport(), subscriptions: [{ name: 'a', routes, batchSize: 0 }] }),
     ).toThrow(/batchSize is 0/);
     expect(() => relay({}, { transport: {} as never, routes })).toThrow(/is not one/);
   });
 
   it('serves no pages when told so', () => {
-    const config = { transport: memoryTransport(), routes };
+    const config = { transport: createMemoryTransport(), routes };
     expect(relay({}, { ...config, http: false }).http).toBeNull();
     expect(relay({ httpPort: 0 }, { ...config, http: false }).http).toEqual({ host: '127.0.0.1', port: 0 });
     expect(() => relay({ httpPort: 70_000 }, config)).toThrow(/HTTP port/);
@@ -260,7 +260,7 @@ describe('resolveWorker', () => {
   });
 
   it('takes replies from the broker where there is one, and from where it is told', () => {
-    const memory = memoryTransport();
+    const memory = createMemoryTransport();
     expect(worker({}, { sagas: 'x', transport: memory }).replies).toEqual({ transport: memory });
     expect(worker({}, { sagas: { path: 'x', replies: false }, transport: memory }).replies).toBeUndefined();
     const replies = { transport: 'mine', destination: 'answers', topic: 'shop.reply' };

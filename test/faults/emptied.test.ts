@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, beforeEach, expect, it, onTestFinished } from 'vitest';
 import { z } from 'zod';
 import { judgeLiveness } from '../../src/cli/daemon/health.ts';
-import { consumer } from '../../src/inbox/consumer.ts';
+import { createConsumer } from '../../src/inbox/consumer.ts';
 import { on } from '../../src/inbox/handlers/handler.ts';
 import { message } from '../../src/message/message-type.ts';
 import { createOutbox } from '../../src/outbox/outbox.ts';
@@ -12,7 +12,7 @@ import { createSagas } from '../../src/saga/client/client.ts';
 import { saga } from '../../src/saga/definition/definition.ts';
 import { step } from '../../src/saga/kinds/step.ts';
 import { createWorker } from '../../src/saga/worker/worker.ts';
-import { memoryTransport } from '../../src/transport/memory.ts';
+import { createMemoryTransport } from '../../src/transport/memory.ts';
 import { eventually } from '../support/eventually.ts';
 import { recordingTransport } from '../support/recording-transport.ts';
 import { createTestDatabase, type TestDatabase } from '../support/servers.ts';
@@ -107,9 +107,9 @@ it('a worker runs what is started after it, and a consumer handles what comes', 
   await client.start(count, { n: 2 });
   await eventually('the run after it', async () => done.includes(2));
 
-  const notes = consumer('notes', {
+  const notes = createConsumer('notes', {
     database,
-    transport: memoryTransport(),
+    transport: createMemoryTransport(),
     ordered: true,
     handlers: [on(Noted, async ({ n }) => void done.push(n))],
   });

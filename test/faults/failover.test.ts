@@ -6,7 +6,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { z } from 'zod';
-import { consumer } from '../../src/inbox/consumer.ts';
+import { createConsumer } from '../../src/inbox/consumer.ts';
 import { on } from '../../src/inbox/handlers/handler.ts';
 import { message } from '../../src/message/message-type.ts';
 import { adopt } from '../../src/operations/doctor/environment.ts';
@@ -16,7 +16,7 @@ import { migrate } from '../../src/postgres/migrator.ts';
 import type { SubscriptionOptions } from '../../src/relay/subscription/options.ts';
 import { createRelay, type Relay } from '../../src/relay/relay.ts';
 import { startPostgres, type PostgresServer } from '../../src/testing/servers/postgres.ts';
-import { memoryTransport } from '../../src/transport/memory.ts';
+import { createMemoryTransport } from '../../src/transport/memory.ts';
 import { eventually } from '../support/eventually.ts';
 import { recordingTransport, type RecordingTransport } from '../support/recording-transport.ts';
 
@@ -56,9 +56,9 @@ async function relayOf(
 
 /** Handles what the broker has, as it comes. */
 async function handleAll({ sent }: RecordingTransport): Promise<void> {
-  const notes = consumer('notes', {
+  const notes = createConsumer('notes', {
     database,
-    transport: memoryTransport(),
+    transport: createMemoryTransport(),
     handlers: [on(Noted, async ({ n }, { tx }) => tx.query('INSERT INTO effect (n) VALUES ($1)', [n]))],
   });
   for (const { wire } of sent)

@@ -72,9 +72,9 @@ it("import 'holdfast' loads nothing that not every service needs, and making its
     ...evaluated(`
       const database = holdfast.openDatabase({ url: 'postgres://127.0.0.1:1/none' });
       holdfast.createRedisWindow({ connection: 'redis://127.0.0.1:1' });
-      const transport = holdfast.bullmqTransport({ connection: 'redis://127.0.0.1:1' });
-      holdfast.bullmqPostgresTransport({ connection: 'postgres://127.0.0.1:1/none' });
-      holdfast.consumer('quiet', { database, transport, handlers: [], ignore: ['**'] });
+      const transport = holdfast.createBullmqTransport({ connection: 'redis://127.0.0.1:1' });
+      holdfast.createBullmqPostgresTransport({ connection: 'postgres://127.0.0.1:1/none' });
+      holdfast.createConsumer('quiet', { database, transport, handlers: [], ignore: ['**'] });
       holdfast.createWorker({ database, sagas: [holdfast.saga({ name: 'one', input: {
         '~standard': { version: 1, vendor: 'none', validate: (value) => ({ value }) },
       }, steps: {}, run: async () => null })] });
@@ -87,7 +87,7 @@ it("import 'holdfast' loads nothing that not every service needs, and making its
 it('what publishes, and what reads runs, brings its own', async () => {
   const loaded = await packagesLoadedBy(
     ...evaluated(`
-      const transport = holdfast.bullmqTransport({ connection: 'redis://127.0.0.1:1', publishTimeout: 100 });
+      const transport = holdfast.createBullmqTransport({ connection: 'redis://127.0.0.1:1', publishTimeout: 100 });
       await transport.publisher().check({ signal: AbortSignal.timeout(30_000) }).catch(() => {});
       await transport.close();
       const database = holdfast.openDatabase({ url: 'postgres://127.0.0.1:1/none' });

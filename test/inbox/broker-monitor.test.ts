@@ -3,11 +3,11 @@
  */
 import { Queue } from 'bullmq';
 import { afterAll, beforeAll, expect, it, onTestFinished } from 'vitest';
-import { consumer, type Consumer } from '../../src/inbox/consumer.ts';
+import { createConsumer, type Consumer } from '../../src/inbox/consumer.ts';
 import type { Logger } from '../../src/runtime/log.ts';
 import { noopMetrics, type Metrics } from '../../src/runtime/metrics.ts';
-import { bullmqTransport } from '../../src/transport/bullmq/redis-transport.ts';
-import { memoryTransport } from '../../src/transport/memory.ts';
+import { createBullmqTransport } from '../../src/transport/bullmq/redis-transport.ts';
+import { createMemoryTransport } from '../../src/transport/memory.ts';
 import type { Transport } from '../../src/transport/port.ts';
 import { startRedis } from '../support/servers.ts';
 import { openLab, type Lab } from './lab.ts';
@@ -44,7 +44,7 @@ function listening(transport: Transport, destination: string): Consumer & Heard 
       remove: () => {},
     }),
   };
-  const made = consumer(destination, {
+  const made = createConsumer(destination, {
     database: lab.database,
     transport,
     handlers: [],
@@ -63,7 +63,7 @@ it('without a broker it starts, and has said what is wrong; with it, it says tha
   const server = await startRedis();
   onTestFinished(() => server.dispose());
   await server.stop();
-  const transport = bullmqTransport({ connection: server.url });
+  const transport = createBullmqTransport({ connection: server.url });
   const listener = listening(transport, 'away');
   await listener.start();
   expect(errors(listener)).toEqual([expect.stringMatching(/cannot be reached.*ECONNREFUSED/)]);
@@ -80,9 +80,9 @@ it('without a log, a first contact that fails is a warning of the process', asyn
   const onWarning = (warning: Error): void => void warnings.push(warning.message);
   process.on('warning', onWarning);
   onTestFinished(() => void process.off('warning', onWarning));
-  const unheard = consumer('unheard', {
+  const unheard = createConsumer('unheard', {
     database: lab.database,
-    transport: bullmqTransport({ connection: 'redis://127.0.0.1:1' }),
+    transport: createBullmqTransport({ connection: 'redis://127.0.0.1:1' }),
     handlers: [],
     redeliveryHorizon: '1d',
   });
@@ -95,7 +95,7 @@ it('with a wrong password it says so', async () => {
   const server = await startRedis({ args: ['--requirepass', 'secret'] });
   onTestFinished(() => server.dispose());
   const { host } = new URL(server.url);
-  const listener = listening(bullmqTransport({ connection: `redis://:wrong@${host}` }), 'locked');
+  const listener = listening(createBullmqTransport({ connection: `redis://:wrong@${host}` }), 'locked');
   await listener.start();
   expect(errors(listener)).toEqual([expect.stringMatching(/WRONGPASS|NOAUTH/)]);
 });
@@ -107,7 +107,7 @@ it('of a paused queue it warns, and counts what waits', async () => {
   onTestFinished(() => queue.close());
   await queue.pause();
   await queue.add('x', {});
-  const listener = listening(bullmqTransport({ connection: server.url }), 'held');
+  const listener = listening(createBullmqTransport({ connection: server.url }), 'held');
   await listener.start();
   await expect.poll(() => listener.brokerHealth().queue).toMatchObject({ paused: true, waiting: 1 });
   expect(listener.lines).toContainEqual({ level: 'warn', text: expect.stringContaining('is paused') });
@@ -116,7 +116,7 @@ it('of a paused queue it warns, and counts what waits', async () => {
 });
 
 it('asks nothing where there is no broker to ask', async () => {
-  const listener = listening(memoryTransport(), 'inside');
+  const listener = listening(createMemoryTransport(), 'inside');
   await listener.start();
   expect(listener.brokerHealth()).toEqual({ reachable: null, trouble: null, queue: null });
 });

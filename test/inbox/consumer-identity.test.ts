@@ -11,7 +11,7 @@ import { openDatabase } from '../../src/postgres/database.ts';
 import { toExecutor } from '../../src/postgres/executor.ts';
 import { createRelay } from '../../src/relay/relay.ts';
 import { silentLogger, type Logger } from '../../src/runtime/log.ts';
-import { memoryTransport } from '../../src/transport/memory.ts';
+import { createMemoryTransport } from '../../src/transport/memory.ts';
 import { clean, openLab, Placed, type Lab } from './lab.ts';
 
 let lab: Lab;
@@ -77,7 +77,7 @@ it('is told when the process started last has another broker or another retentio
     child: () => log,
   };
   const start = async (address: string, retention: '20d' | '30d'): Promise<Consumer> => {
-    const transport = { ...memoryTransport(), address };
+    const transport = { ...createMemoryTransport(), address };
     const consumer = lab.make({ transport, retention, log, handlers: [on(Placed, () => {})] });
     await consumer.start();
     return consumer;
@@ -98,7 +98,7 @@ it('is told when the process started last has another broker or another retentio
     subscriptions: [
       {
         name: 'main',
-        transport: { ...memoryTransport(), address: 'redis a' },
+        transport: { ...createMemoryTransport(), address: 'redis a' },
         routes: [{ topics: '**', to: 'shipping' }],
       },
     ],

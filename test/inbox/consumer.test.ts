@@ -4,10 +4,10 @@
 import type { PoolClient } from 'pg';
 import { Registry } from 'prom-client';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { consumer } from '../../src/inbox/consumer.ts';
+import { createConsumer } from '../../src/inbox/consumer.ts';
 import { on, type HandlerContext } from '../../src/inbox/handlers/handler.ts';
-import { promMetrics } from '../../src/runtime/prom-metrics.ts';
-import { memoryBroker, memoryTransport } from '../../src/transport/memory.ts';
+import { createPromMetrics } from '../../src/runtime/prom-metrics.ts';
+import { createMemoryBroker, createMemoryTransport } from '../../src/transport/memory.ts';
 import type { OutboundMessage } from '../../src/transport/port.ts';
 import { eventually } from '../support/eventually.ts';
 import { clean, delivery, openLab, Placed, signal, wire, type Lab } from './lab.ts';
@@ -30,8 +30,8 @@ function outbound(n: number, key: string | null = null): OutboundMessage {
 
 describe('on a transport', () => {
   it('handles everything once, in order per key, and forgets nothing at a stop', async () => {
-    const broker = memoryBroker();
-    const transport = memoryTransport({ broker });
+    const broker = createMemoryBroker();
+    const transport = createMemoryTransport({ broker });
     const messages = Array.from({ length: 60 }, (_, n) => outbound(n, `k${n % 5}`));
     await transport.publisher().publish(messages, { signal: new AbortController().signal });
     let handled = 0;
@@ -65,7 +65,7 @@ describe('on a transport', () => {
   });
 
   it('redrives by itself', async () => {
-    const transport = memoryTransport();
+    const transport = createMemoryTransport();
     let works = false;
     const parked = signal();
     const shipping = lab.make({
@@ -100,8 +100,8 @@ describe('on a transport', () => {
   });
 
   it('cuts short what is under way at a hard stop, and the message comes again', async () => {
-    const broker = memoryBroker();
-    const transport = memoryTransport({ broker });
+    const broker = createMemoryBroker();
+    const transport = createMemoryTransport({ broker });
     const running = signal();
     const shipping = lab.make({
       transport,
@@ -126,7 +126,7 @@ describe('on a transport', () => {
 });
 
 describe('options', () => {
-  const good = () => ({ database: lab.database, transport: memoryTransport(), handlers: [on(Placed, effect)] });
+  const good = () => ({ database: lab.database, transport: createMemoryTransport(), handlers: [on(Placed, effect)] });
   it.each<[string, object, string | RegExp]>([
     ['a typo', { concurency: 3 }, /Did you mean "concurrency"/],
     ['a typo in retry', { retry: { attempt: 3 } }, /Did you mean "attempts"/],
@@ -143,11 +143,11 @@ describe('options', () => {
       /two handlers for order.placed/,
     ],
   ])('refuses %s', (_name, bad, error) => {
-    expect(() => consumer('shipping', { ...good(), ...bad })).toThrow(error);
+    expect(() => createConsumer('shipping', { ...good(), ...bad })).toThrow(error);
   });
 
   it.each(['', 'a\0b', 'x'.repeat(201)])('refuses the name %o', (name) => {
-    expect(() => consumer(name, good())).toThrow(/name/);
+    expect(() => createConsumer(name, good())).toThrow(/name/);
   });
 
   it('refuses a wrong handler', () => {
@@ -168,7 +168,7 @@ describe('options', () => {
 it('counts what it does', async () => {
   const registry = new Registry();
   const shipping = lab.make({
-    metrics: promMetrics(registry),
+    metrics: createPromMetrics(registry),
     retry: { attempts: 2 },
     ignore: ['order.cancelled'],
     handlers: [

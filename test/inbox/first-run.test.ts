@@ -1,11 +1,11 @@
 /** What an ordered consumer may do without when it first runs: no more than the last message of a key that went out before. */
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { z } from 'zod';
-import { consumer, type Consumer } from '../../src/inbox/consumer.ts';
+import { createConsumer, type Consumer } from '../../src/inbox/consumer.ts';
 import { on } from '../../src/inbox/handlers/handler.ts';
 import { message } from '../../src/message/message-type.ts';
 import { requestReplay } from '../../src/operations/relay/replays.ts';
-import { memoryTransport } from '../../src/transport/memory.ts';
+import { createMemoryTransport } from '../../src/transport/memory.ts';
 import { createRelayLab, type RelayLab } from '../support/relay-lab.ts';
 import type { RecordingTransport } from '../support/recording-transport.ts';
 
@@ -25,9 +25,9 @@ beforeEach(async () => {
 afterAll(() => lab.close());
 
 const make = (): Consumer =>
-  consumer('notes', {
+  createConsumer('notes', {
     database: lab.database,
-    transport: memoryTransport(),
+    transport: createMemoryTransport(),
     ordered: true,
     predecessorWait: 0,
     handlers: [on(Noted, async ({ n }) => void handled.push(n))],

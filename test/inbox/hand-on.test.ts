@@ -11,7 +11,7 @@ import { message } from '../../src/message/message-type.ts';
 import { doctor } from '../../src/operations/doctor/doctor.ts';
 import { listParked } from '../../src/operations/parked/parked.ts';
 import { relayStatus } from '../../src/operations/relay/relay-status.ts';
-import { memoryBroker, memoryTransport } from '../../src/transport/memory.ts';
+import { createMemoryBroker, createMemoryTransport } from '../../src/transport/memory.ts';
 import { eventually } from '../support/eventually.ts';
 import { clean, delivery, openLab, Placed, wire, type Lab } from './lab.ts';
 
@@ -34,10 +34,10 @@ const current = [on(Placed, effect), on(Cancelled, effect)];
 
 describe.each([false, true])('an old and a new process on one queue, ordered: %s', (ordered) => {
   it('have all of it handled once, by whoever can', async () => {
-    const broker = memoryBroker();
+    const broker = createMemoryBroker();
     const both = [old, current].map((handlers) =>
       // This broker gives what came back to whoever asked first, again and again: some of it will have to be parked.
-      lab.make({ handlers, ordered, handlerWait: 500, parkedPoll: 20, transport: memoryTransport({ broker }) }),
+      lab.make({ handlers, ordered, handlerWait: 500, parkedPoll: 20, transport: createMemoryTransport({ broker }) }),
     );
     await Promise.all(both.map((consumer) => consumer.start()));
     const batch = Array.from({ length: 50 }, (_, n) => {
@@ -46,7 +46,7 @@ describe.each([false, true])('an old and a new process on one queue, ordered: %s
       const sent = wire({ key, type: topic, data: { orderId: 'o', n } });
       return { id: sent.id, topic, key, destination: 'shipping', wire: sent.text, replayId: null };
     });
-    await memoryTransport({ broker }).publisher().publish(batch, { signal: new AbortController().signal });
+    await createMemoryTransport({ broker }).publisher().publish(batch, { signal: new AbortController().signal });
     await eventually('all to be handled', async () => (await lab.effects()).length === batch.length);
     await eventually('the queue to be empty', async () => broker.pending('shipping') === 0);
     await Promise.all(both.map((consumer) => consumer.stop()));

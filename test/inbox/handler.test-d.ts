@@ -5,12 +5,12 @@ import type { Kysely, Transaction } from 'kysely';
 import type { PoolClient } from 'pg';
 import { expectTypeOf } from 'vitest';
 import { z } from 'zod';
-import { consumer } from '../../src/inbox/consumer.ts';
+import { createConsumer } from '../../src/inbox/consumer.ts';
 import { handlersFor, on } from '../../src/inbox/handlers/handler.ts';
 import type { Runner } from '../../src/inbox/handlers/runner-unit-of-work.ts';
 import type { Envelope } from '../../src/message/envelope.ts';
 import { message } from '../../src/message/message-type.ts';
-import { participant } from '../../src/saga/participant/participant.ts';
+import { createParticipant } from '../../src/saga/participant/participant.ts';
 import { createOutbox } from '../../src/outbox/outbox.ts';
 import type { Database } from '../../src/postgres/database.ts';
 import type { Transport } from '../../src/transport/port.ts';
@@ -28,7 +28,7 @@ declare const db: Kysely<Tables>;
 declare const runner: Runner<Transaction<Tables>>;
 
 // With a database: the payload is the schema's output, tx a PoolClient.
-consumer('a', {
+createConsumer('a', {
   database,
   transport,
   outbox: createOutbox(),
@@ -57,7 +57,7 @@ consumer('a', {
 });
 
 // With a runner: tx is what it opens.
-consumer('b', {
+createConsumer('b', {
   runner,
   transport,
   handlers: (onTrx) => [
@@ -68,7 +68,7 @@ consumer('b', {
   ],
 });
 const onTrx = handlersFor<Transaction<Tables>>();
-consumer('c', {
+createConsumer('c', {
   runner,
   transport,
   handlers: [onTrx(Placed, (_order, { tx }) => expectTypeOf(tx).toEqualTypeOf<Transaction<Tables>>())],
@@ -76,12 +76,12 @@ consumer('c', {
 
 const pgHandler = on(Placed, async (_order, { tx }) => void (await tx.query('SELECT 1')));
 // @ts-expect-error a handler for PoolClients does not fit a consumer on Kysely
-consumer('d', { runner, transport, handlers: [pgHandler] });
+createConsumer('d', { runner, transport, handlers: [pgHandler] });
 // @ts-expect-error neither database nor runner
-consumer('e', { transport, handlers: [] });
+createConsumer('e', { transport, handlers: [] });
 
 // As the documentation writes it: the runner in place, what it opens named once.
-consumer<Transaction<Tables>>('f', {
+createConsumer<Transaction<Tables>>('f', {
   runner: { transaction: (fn) => db.transaction().execute(fn) },
   transport,
   handlers: (onTransaction) => [
@@ -95,7 +95,7 @@ consumer<Transaction<Tables>>('f', {
     }),
   ],
 });
-participant<Transaction<Tables>>('g', {
+createParticipant<Transaction<Tables>>('g', {
   runner: { transaction: (fn) => db.transaction().execute(fn) },
   transport,
   handlers: (handle) => [
@@ -106,7 +106,7 @@ participant<Transaction<Tables>>('g', {
   ],
 });
 // Where it is not named, tx is not guessed at.
-consumer('h', {
+createConsumer('h', {
   runner: { transaction: (fn) => db.transaction().execute(fn) },
   transport,
   handlers: (onTransaction) => [onTransaction(Placed, (_order, { tx }) => expectTypeOf(tx).toBeUnknown())],

@@ -2,15 +2,15 @@
  * A hard stop ends a consumer whose database has stopped answering without closing the connection.
  */
 import { expect, it } from 'vitest';
-import { consumer } from '../../src/inbox/consumer.ts';
-import { memoryTransport } from '../../src/transport/memory.ts';
+import { createConsumer } from '../../src/inbox/consumer.ts';
+import { createMemoryTransport } from '../../src/transport/memory.ts';
 import { manualClock, Placed, signal } from './lab.ts';
 
 it('does not wait for ever for a redrive or a pruning whose transaction hangs', async () => {
   const clock = manualClock();
   const hanging = signal();
   let transactions = 0;
-  const shipping = consumer('shipping', {
+  const shipping = createConsumer('shipping', {
     runner: {
       transaction: () => {
         transactions += 1;
@@ -22,7 +22,7 @@ it('does not wait for ever for a redrive or a pruning whose transaction hangs', 
       },
     },
     clock,
-    transport: memoryTransport(),
+    transport: createMemoryTransport(),
     redeliveryHorizon: '1d',
     handlers: (on) => [on(Placed, () => {})],
   });

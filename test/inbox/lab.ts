@@ -3,13 +3,13 @@
  */
 import { randomUUID } from 'node:crypto';
 import { z } from 'zod';
-import { consumer, type Consumer } from '../../src/inbox/consumer.ts';
+import { createConsumer, type Consumer } from '../../src/inbox/consumer.ts';
 import type { DatabaseConsumerOptions } from '../../src/inbox/consumer-options.ts';
 import { message } from '../../src/message/message-type.ts';
 import { openDatabase, type Database } from '../../src/postgres/database.ts';
 import { migrate } from '../../src/postgres/migrator.ts';
 import { createManualClock, type ManualClock } from '../../src/testing/manual-clock.ts';
-import { memoryTransport } from '../../src/transport/memory.ts';
+import { createMemoryTransport } from '../../src/transport/memory.ts';
 import type { Delivery } from '../../src/transport/port.ts';
 import { createTestDatabase, type TestDatabase } from '../support/servers.ts';
 
@@ -114,9 +114,9 @@ export async function openLab(): Promise<Lab> {
     test,
     database,
     make(options, consumerName = 'shipping') {
-      return consumer(consumerName, {
+      return createConsumer(consumerName, {
         database,
-        transport: memoryTransport(),
+        transport: createMemoryTransport(),
         random: () => 0,
         redeliveryHorizon: '1d',
         ...options,

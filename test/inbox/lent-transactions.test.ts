@@ -4,11 +4,11 @@
 import { Kysely, PostgresDialect, sql } from 'kysely';
 import { Pool, type PoolClient } from 'pg';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { consumer } from '../../src/inbox/consumer.ts';
+import { createConsumer } from '../../src/inbox/consumer.ts';
 import { on } from '../../src/inbox/handlers/handler.ts';
 import type { Row } from '../../src/postgres/executor.ts';
 import { openDatabase } from '../../src/postgres/database.ts';
-import { memoryTransport } from '../../src/transport/memory.ts';
+import { createMemoryTransport } from '../../src/transport/memory.ts';
 import { clean, delivery, openLab, Placed, wire, type Lab } from './lab.ts';
 
 let lab: Lab;
@@ -163,7 +163,7 @@ describe('a runner', () => {
     handle: (tx: PoolClient, id: string) => Promise<unknown>,
     own = false,
   ) =>
-    consumer<PoolClient>('shipping', {
+    createConsumer<PoolClient>('shipping', {
       runner: {
         async transaction(fn) {
           const client = await pool.connect();
@@ -181,7 +181,7 @@ describe('a runner', () => {
         },
         execute: async (tx, text, parameters) => (await tx.query(text, [...parameters])).rows as readonly Row[],
       },
-      transport: memoryTransport(),
+      transport: createMemoryTransport(),
       random: () => 0,
       retry: { attempts: 1 },
       handlers: (onTx) => [onTx(Placed, async (_order, { tx, message }) => void (await handle(tx, message.id)))],

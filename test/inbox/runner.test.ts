@@ -4,12 +4,12 @@
 import { Kysely, PostgresDialect, sql, type Transaction } from 'kysely';
 import { Pool } from 'pg';
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
-import { consumer, type Consumer } from '../../src/inbox/consumer.ts';
+import { createConsumer, type Consumer } from '../../src/inbox/consumer.ts';
 import type { RunnerConsumerOptions } from '../../src/inbox/consumer-options.ts';
 import type { Runner } from '../../src/inbox/handlers/runner-unit-of-work.ts';
 import { createOutbox } from '../../src/outbox/outbox.ts';
 import type { Row } from '../../src/postgres/executor.ts';
-import { memoryTransport } from '../../src/transport/memory.ts';
+import { createMemoryTransport } from '../../src/transport/memory.ts';
 import { clean, delivery, manualClock, openLab, Placed, Shipped, signal, wire, type Lab } from './lab.ts';
 
 interface Tables {
@@ -36,9 +36,9 @@ function make(
   handlers: RunnerConsumerOptions<Trx>['handlers'],
   rest: Partial<RunnerConsumerOptions<Trx>> = {},
 ): Consumer {
-  return consumer('shipping', {
+  return createConsumer('shipping', {
     runner: { transaction: (fn) => db.transaction().execute(fn) },
-    transport: memoryTransport(),
+    transport: createMemoryTransport(),
     random: () => 0,
     redeliveryHorizon: '1d',
     handlers,
@@ -156,9 +156,9 @@ it('takes a runner of any kind with execute', async () => {
       ),
     execute: (own, text, values) => own.run(text, values),
   };
-  const other = consumer('other', {
+  const other = createConsumer('other', {
     runner,
-    transport: memoryTransport(),
+    transport: createMemoryTransport(),
     outbox: createOutbox(),
     handlers: (onOwn) => [
       onOwn(Placed, async (order, { tx, message, send }) => {
@@ -175,8 +175,8 @@ it('is not taken together with a database', () => {
   const both = {
     runner: { transaction: () => {} },
     database: lab.database,
-    transport: memoryTransport(),
+    transport: createMemoryTransport(),
     handlers: [],
   };
-  expect(() => consumer('x', both as never)).toThrow(/both database and runner/);
+  expect(() => createConsumer('x', both as never)).toThrow(/both database and runner/);
 });

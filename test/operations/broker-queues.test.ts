@@ -9,9 +9,9 @@ import { checkRedis } from '../../src/operations/doctor/doctor-redis.ts';
 import type { Finding } from '../../src/operations/doctor/finding.ts';
 import { openDatabase, type Database } from '../../src/postgres/database.ts';
 import { queuesOnPostgres } from '../../src/operations/doctor/postgres-queues.ts';
-import { bullmqPostgresTransport } from '../../src/transport/bullmq/postgres-transport.ts';
+import { createBullmqPostgresTransport } from '../../src/transport/bullmq/postgres-transport.ts';
 import { queuesOnRedis } from '../../src/transport/bullmq/redis-queues.ts';
-import { bullmqTransport } from '../../src/transport/bullmq/redis-transport.ts';
+import { createBullmqTransport } from '../../src/transport/bullmq/redis-transport.ts';
 import { explainRedisError } from '../../src/transport/bullmq/redis-client.ts';
 import { holdfast } from '../cli/process.ts';
 import { NEVER, outbound, recorder } from '../conformance/transport-kit.ts';
@@ -36,7 +36,7 @@ const ofQueues = (findings: readonly Finding[]): readonly string[] =>
   findings.filter((finding) => finding.check.startsWith('queue.')).map(({ level, check: name }) => `${level} ${name}`);
 
 async function publish(destination: string, prefix?: string): Promise<void> {
-  const transport = bullmqTransport({
+  const transport = createBullmqTransport({
     connection: server.url,
     queues: { [destination]: { partitions: 2 } },
     ...(prefix === undefined ? {} : { prefix }),
@@ -77,7 +77,7 @@ describe('the doctor', () => {
 
   it('is content with a queue that is read', async () => {
     await publish('orders');
-    const transport = bullmqTransport({ connection: server.url });
+    const transport = createBullmqTransport({ connection: server.url });
     const got = recorder();
     await transport.receiver('orders', got.handle, { concurrency: 2, ordered: false }).start();
     await got.until((seen) => seen.length === 4);
@@ -95,7 +95,7 @@ describe('the doctor', () => {
 });
 
 it('a publisher says so, too', async () => {
-  const transport = bullmqTransport({ connection: server.url.replace('redis:', 'rediss:'), publishTimeout: 500 });
+  const transport = createBullmqTransport({ connection: server.url.replace('redis:', 'rediss:'), publishTimeout: 500 });
   onTestFinished(() => transport.close());
   await expect(transport.publisher().check({ signal: NEVER })).rejects.toMatchObject({
     code: 'HF_TRANSPORT_UNAVAILABLE',
@@ -122,7 +122,7 @@ it('queues in the database itself are shown and looked at as well, and where the
   const env = { DATABASE_URL: test.url };
   expect(JSON.parse((await holdfast(['status', '--json'], { env })).stdout)).toMatchObject({ broker: null });
 
-  const transport = bullmqPostgresTransport({ connection: test.url, queues: { orders: { partitions: 2 } } });
+  const transport = createBullmqPostgresTransport({ connection: test.url, queues: { orders: { partitions: 2 } } });
   onTestFinished(() => transport.close());
   const batch = [1, 2, 3, 4].map((n) => outbound('orders', n, { key: `k${n}` }));
   await transport.publisher().publish(batch, { signal: NEVER });

@@ -2,7 +2,7 @@
 import { Client } from 'pg';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { z } from 'zod';
-import { consumer } from '../../src/inbox/consumer.ts';
+import { createConsumer } from '../../src/inbox/consumer.ts';
 import { on } from '../../src/inbox/handlers/handler.ts';
 import { message } from '../../src/message/message-type.ts';
 import { doctor } from '../../src/operations/doctor/doctor.ts';
@@ -13,7 +13,7 @@ import { judgeEnvironment } from '../../src/postgres/environment.ts';
 import { createRelay, type Relay } from '../../src/relay/relay.ts';
 import { saga } from '../../src/saga/definition/definition.ts';
 import { createWorker } from '../../src/saga/worker/worker.ts';
-import { memoryTransport } from '../../src/transport/memory.ts';
+import { createMemoryTransport } from '../../src/transport/memory.ts';
 import { recordingTransport, type RecordingTransport } from '../support/recording-transport.ts';
 import { createTestDatabase, uniquePrefix, type TestDatabase } from '../support/servers.ts';
 
@@ -80,7 +80,11 @@ describe('on a copy of a database', () => {
       sagas: [saga({ name: 's', input: z.null(), steps: {}, run: async () => null })],
     });
     await expect(worker.start()).rejects.toMatchObject({ code: 'HF_ENVIRONMENT' });
-    const notes = consumer('notes', { database, transport: memoryTransport(), handlers: [on(Noted, async () => {})] });
+    const notes = createConsumer('notes', {
+      database,
+      transport: createMemoryTransport(),
+      handlers: [on(Noted, async () => {})],
+    });
     await expect(notes.start()).rejects.toMatchObject({ code: 'HF_ENVIRONMENT' });
     const found = (await doctor(database)).findings.find(({ check }) => check === 'schema.environment');
     expect(found).toMatchObject({ level: 'error' });

@@ -11,11 +11,11 @@ import { createOutbox } from '../../src/outbox/outbox.ts';
 import { createRelay } from '../../src/relay/relay.ts';
 import type { Service } from '../../src/runtime/service.ts';
 import { saga } from '../../src/saga/definition/definition.ts';
-import { sagaReplies } from '../../src/saga/protocol/replies.ts';
+import { createSagaReplies } from '../../src/saga/protocol/replies.ts';
 import { transaction } from '../../src/saga/kinds/transaction.ts';
 import { createWorker } from '../../src/saga/worker/worker.ts';
-import { bullmqTransport } from '../../src/transport/bullmq/redis-transport.ts';
-import { memoryBroker, memoryTransport } from '../../src/transport/memory.ts';
+import { createBullmqTransport } from '../../src/transport/bullmq/redis-transport.ts';
+import { createMemoryBroker, createMemoryTransport } from '../../src/transport/memory.ts';
 import type { Transport } from '../../src/transport/port.ts';
 import { Placed, wire } from '../inbox/lab.ts';
 import { note, openStockLab, Reserve, sent, type StockLab } from '../saga/participant-lab.ts';
@@ -96,7 +96,7 @@ async function worker(): Promise<Case> {
   const service = createWorker({
     database: lab.database,
     sagas: [greet],
-    replies: { transport: memoryTransport() },
+    replies: { transport: createMemoryTransport() },
     idlePoll: '20ms',
     random: () => 0,
   });
@@ -115,7 +115,7 @@ async function worker(): Promise<Case> {
 }
 
 async function consumer(): Promise<Case> {
-  const transport = memoryTransport();
+  const transport = createMemoryTransport();
   return {
     service: lab.make({
       transport,
@@ -135,7 +135,7 @@ async function consumer(): Promise<Case> {
 }
 
 async function participant(): Promise<Case> {
-  const transport = memoryTransport();
+  const transport = createMemoryTransport();
   return {
     service: lab.participant({ transport }),
     async work() {
@@ -147,9 +147,9 @@ async function participant(): Promise<Case> {
 }
 
 async function replies(): Promise<Case> {
-  const transport = memoryTransport();
+  const transport = createMemoryTransport();
   return {
-    service: sagaReplies({ database: lab.database, transport, redeliveryHorizon: '1d', random: () => 0 }),
+    service: createSagaReplies({ database: lab.database, transport, redeliveryHorizon: '1d', random: () => 0 }),
     async work() {
       const runId = randomUUID();
       await lab.test.pool.query(
@@ -167,15 +167,15 @@ const cases: readonly (readonly [string, () => Promise<Case>])[] = [
   [
     'relay to the memory transport',
     () => {
-      const broker = memoryBroker();
-      return relay(() => memoryTransport({ broker }));
+      const broker = createMemoryBroker();
+      return relay(() => createMemoryTransport({ broker }));
     },
   ],
   [
     'relay to BullMQ',
     () => {
       const prefix = uniquePrefix();
-      return relay(() => bullmqTransport({ connection: sharedRedisUrl(), prefix }));
+      return relay(() => createBullmqTransport({ connection: sharedRedisUrl(), prefix }));
     },
   ],
   ['worker', worker],

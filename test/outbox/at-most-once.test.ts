@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { decodeEnvelope } from '../../src/message/envelope.ts';
 import { message } from '../../src/message/message-type.ts';
 import { createAtMostOnceSender } from '../../src/outbox/at-most-once.ts';
-import { memoryTransport } from '../../src/transport/memory.ts';
+import { createMemoryTransport } from '../../src/transport/memory.ts';
 import { recordingTransport } from '../support/recording-transport.ts';
 
 const Moved = message('courier.moved', {
@@ -47,7 +47,7 @@ describe('sendAtMostOnce', () => {
 
   it('does not wait longer than told for a broker that hangs', async () => {
     const faults = { publish: () => new Promise<void>(() => {}) };
-    const sender = createAtMostOnceSender({ transport: memoryTransport({ faults }), to: 'map', timeout: 5 });
+    const sender = createAtMostOnceSender({ transport: createMemoryTransport({ faults }), to: 'map', timeout: 5 });
     await expect(sender.sendAtMostOnce(Moved, { courier: 'c1', x: 5 })).rejects.toMatchObject({
       code: 'HF_TRANSPORT_UNAVAILABLE',
     });

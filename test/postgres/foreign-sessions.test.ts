@@ -7,7 +7,7 @@ import { CamelCasePlugin, Kysely, PostgresDialect, type Transaction } from 'kyse
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
-import { consumer } from '../../src/inbox/consumer.ts';
+import { createConsumer } from '../../src/inbox/consumer.ts';
 import { idempotent } from '../../src/inbox/idempotency/idempotency.ts';
 import { decodeEnvelope } from '../../src/message/envelope.ts';
 import { message } from '../../src/message/message-type.ts';
@@ -23,10 +23,10 @@ import { openDatabase, type Database } from '../../src/postgres/database.ts';
 import { migrationStatus, migrate } from '../../src/postgres/migrator.ts';
 import { createRelay } from '../../src/relay/relay.ts';
 import { saga } from '../../src/saga/definition/definition.ts';
-import { participant } from '../../src/saga/participant/participant.ts';
+import { createParticipant } from '../../src/saga/participant/participant.ts';
 import { step } from '../../src/saga/kinds/step.ts';
 import { createWorker } from '../../src/saga/worker/worker.ts';
-import { memoryTransport } from '../../src/transport/memory.ts';
+import { createMemoryTransport } from '../../src/transport/memory.ts';
 import { delivery, wire } from '../inbox/lab.ts';
 import { sent } from '../saga/participant-lab.ts';
 import { recordingTransport } from '../support/recording-transport.ts';
@@ -161,9 +161,9 @@ it('a participant with a runner that renames columns answers and compensates by 
   const Release = message('stock.release', { schema: z.object({ sku_code: z.string() }) });
   const Reserved = message('stock.reserved', { schema: z.object({ stock_id: z.string() }) });
   const compensated: unknown[] = [];
-  const stock = participant<Transaction<object>>('stock', {
+  const stock = createParticipant<Transaction<object>>('stock', {
     runner: { transaction: (fn) => db.transaction().execute(fn) },
-    transport: memoryTransport(),
+    transport: createMemoryTransport(),
     random: () => 0,
     redeliveryHorizon: '1d',
     handlers: (handle) => [
@@ -188,9 +188,9 @@ it('a runner that renames columns, in both directions, parks and redrives with t
   const Placed = message('order.placed', { schema: z.record(z.string(), z.unknown()) });
   const seen: unknown[] = [];
   let works = false;
-  const shipping = consumer('renaming', {
+  const shipping = createConsumer('renaming', {
     runner: { transaction: (fn) => db.transaction().execute(fn) },
-    transport: memoryTransport(),
+    transport: createMemoryTransport(),
     random: () => 0,
     ordered: true,
     retry: { attempts: 1 },

@@ -22,7 +22,7 @@ import { createSagas } from '../../src/saga/client/client.ts';
 import { saga } from '../../src/saga/definition/definition.ts';
 import { createWorker } from '../../src/saga/worker/worker.ts';
 import { freePort, temporaryFolder, unprivilegedUser } from '../../src/testing/servers/machine.ts';
-import { memoryTransport } from '../../src/transport/memory.ts';
+import { createMemoryTransport } from '../../src/transport/memory.ts';
 import { delivery, openLab, Placed, wire, type Lab } from '../inbox/lab.ts';
 import { eventually } from '../support/eventually.ts';
 
@@ -77,7 +77,7 @@ describe.skipIf(!existsSync(PGBOUNCER))('behind PgBouncer', () => {
   it('in transaction mode, relays and workers are refused before they set anything; consumers work and leave no trace', async () => {
     const database = openDatabase({ url: await bounced('transaction') });
     const refused = { code: 'HF_DATABASE_POOLED' };
-    const subscriptions = [{ name: 'main', transport: memoryTransport(), routes: [{ topics: '**', to: 'all' }] }];
+    const subscriptions = [{ name: 'main', transport: createMemoryTransport(), routes: [{ topics: '**', to: 'all' }] }];
     await expect(createRelay({ database, subscriptions }).start()).rejects.toMatchObject(refused);
     await expect(createWorker({ database, sagas: [flow] }).start()).rejects.toMatchObject(refused);
     const shipping = lab.make({

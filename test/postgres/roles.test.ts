@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { z } from 'zod';
-import { consumer } from '../../src/inbox/consumer.ts';
+import { createConsumer } from '../../src/inbox/consumer.ts';
 import { on } from '../../src/inbox/handlers/handler.ts';
 import { message } from '../../src/message/message-type.ts';
 import { createOutbox } from '../../src/outbox/outbox.ts';
@@ -10,7 +10,7 @@ import { openDatabase, type Database } from '../../src/postgres/database.ts';
 import { createRelay } from '../../src/relay/relay.ts';
 import { createPostgresClientStore } from '../../src/saga/store/postgres/postgres-client-store.ts';
 import { createPostgresWorkerStore } from '../../src/saga/store/postgres/postgres-worker-store.ts';
-import { memoryTransport } from '../../src/transport/memory.ts';
+import { createMemoryTransport } from '../../src/transport/memory.ts';
 import { commitOf, journalRow, LEASE_MS, messageText, uniqueSaga, update } from '../conformance/saga-store-kit.ts';
 import { documentedGrants, documentedRoles } from '../support/documented-roles.ts';
 import { eventually } from '../support/eventually.ts';
@@ -47,7 +47,7 @@ function as(role: string): Database {
 
 describe('the grants of docs/roles.md', () => {
   it('let a service write, a relay publish and a consumer handle', async () => {
-    const transport = memoryTransport();
+    const transport = createMemoryTransport();
     const service = as('service');
     await service.transaction((tx) => outbox.send(tx, Noted, { n: 1 }));
     await service.transaction((tx) => outbox.send(tx, Noted, { n: 2 }, { delay: 0 }));
@@ -55,7 +55,7 @@ describe('the grants of docs/roles.md', () => {
       database: as('relay'),
       subscriptions: [{ name: 'main', transport, routes: [{ topics: '**', to: 'notes', ordered: true }] }],
     });
-    const notes = consumer('notes', {
+    const notes = createConsumer('notes', {
       database: as('consumer'),
       transport,
       ordered: true,

@@ -3,11 +3,11 @@ import { expect, test } from 'vitest';
 import { silentLogger } from '../../src/runtime/log.ts';
 import { noopMetrics } from '../../src/runtime/metrics.ts';
 import { safeMetrics } from '../../src/runtime/observers.ts';
-import { collectProcessMetrics, promMetrics } from '../../src/runtime/prom-metrics.ts';
+import { collectProcessMetrics, createPromMetrics } from '../../src/runtime/prom-metrics.ts';
 
 test('counters, gauges and histograms come out as Prometheus text', async () => {
   const registry = new Registry();
-  const metrics = promMetrics(registry);
+  const metrics = createPromMetrics(registry);
   const published = metrics.counter('holdfast_published_total', 'Messages published.', ['subscription']);
   published.inc({ subscription: 'main' });
   published.inc({ subscription: 'main' }, 4);
@@ -28,9 +28,9 @@ test('counters, gauges and histograms come out as Prometheus text', async () => 
 
 test('asking for a name again gives the same metric; another kind or another prefix is refused', async () => {
   const registry = new Registry();
-  const metrics = promMetrics(registry);
+  const metrics = createPromMetrics(registry);
   metrics.counter('holdfast_a_total', 'A.').inc({});
-  promMetrics(registry).counter('holdfast_a_total', 'A.').inc({});
+  createPromMetrics(registry).counter('holdfast_a_total', 'A.').inc({});
   expect(await registry.metrics()).toContain('holdfast_a_total 2');
   expect(() => metrics.gauge('holdfast_a_total', 'A.')).toThrowError(expect.objectContaining({ code: 'HF_CONFIG' }));
   expect(() => metrics.gauge('lag', 'Lag.')).toThrowError(expect.objectContaining({ code: 'HF_CONFIG' }));
@@ -49,7 +49,7 @@ test('no gauge of the process is named as if it were a counter', async () => {
 
 test('labels made from data do not grow the page without an end; nothing goes uncounted', async () => {
   const registry = new Registry();
-  const metrics = safeMetrics(promMetrics(registry), silentLogger);
+  const metrics = safeMetrics(createPromMetrics(registry), silentLogger);
   const messages = metrics.counter('holdfast_messages_total', 'Messages.', ['topic']);
   const seconds = metrics.histogram('holdfast_seconds', 'Time.', ['topic'], [1, 10]);
   for (let n = 0; n < 20_000; n += 1) {

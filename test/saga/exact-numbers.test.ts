@@ -7,10 +7,10 @@ import { z } from 'zod';
 import { message } from '../../src/message/message-type.ts';
 import { saga } from '../../src/saga/definition/definition.ts';
 import { handle } from '../../src/saga/participant/handle.ts';
-import { sagaReplies } from '../../src/saga/protocol/replies.ts';
+import { createSagaReplies } from '../../src/saga/protocol/replies.ts';
 import { command } from '../../src/saga/kinds/command.ts';
 import { step } from '../../src/saga/kinds/step.ts';
-import { memoryTransport } from '../../src/transport/memory.ts';
+import { createMemoryTransport } from '../../src/transport/memory.ts';
 import { delivery, wire } from '../inbox/lab.ts';
 import { openLab, type Lab } from './lab.ts';
 import { note, openStockLab, RUN, sent, type StockLab } from './participant-lab.ts';
@@ -98,7 +98,11 @@ describe('a participant', () => {
       `INSERT INTO holdfast.saga_run (id, saga, version, status) VALUES ($1, 'place-order', 1, 'waiting')`,
       [RUN],
     );
-    const replies = sagaReplies({ database: lab.database, transport: memoryTransport(), redeliveryHorizon: '1d' });
+    const replies = createSagaReplies({
+      database: lab.database,
+      transport: createMemoryTransport(),
+      redeliveryHorizon: '1d',
+    });
     const output = `{"id": ${BIG}, "most": 1e400}`;
     for (const [call, text] of Object.entries({ exact: output, plain: '{"id": 7}' })) {
       const data = { runId: RUN, call, to: 'command', outcome: 'done', output: 0, outputVersion: 1 };

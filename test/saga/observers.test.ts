@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
-import { consumer } from '../../src/inbox/consumer.ts';
+import { createConsumer } from '../../src/inbox/consumer.ts';
 import { on } from '../../src/inbox/handlers/handler.ts';
 import { message } from '../../src/message/message-type.ts';
 import { createOutbox } from '../../src/outbox/outbox.ts';
@@ -12,8 +12,8 @@ import { step } from '../../src/saga/kinds/step.ts';
 import { transaction } from '../../src/saga/kinds/transaction.ts';
 import { saga } from '../../src/saga/definition/definition.ts';
 import { handle } from '../../src/saga/participant/handle.ts';
-import { participant } from '../../src/saga/participant/participant.ts';
-import { memoryTransport } from '../../src/transport/memory.ts';
+import { createParticipant } from '../../src/saga/participant/participant.ts';
+import { createMemoryTransport } from '../../src/transport/memory.ts';
 import { eventually } from '../support/eventually.ts';
 import { failingLogger, failingMetrics, rememberingLogger } from '../support/failing-observers.ts';
 import { openLab, type Lab } from './lab.ts';
@@ -34,7 +34,7 @@ describe.each(['throws', 'rejects'] as const)('a logger that %s and metrics that
     let handled = 0;
     const metrics = failingMetrics();
     const watched = { log: failingLogger(how), metrics };
-    const transport = memoryTransport();
+    const transport = createMemoryTransport();
     const place = saga({
       name: 'place',
       input: z.object({ fails: z.boolean() }),
@@ -54,14 +54,14 @@ describe.each(['throws', 'rejects'] as const)('a logger that %s and metrics that
     });
     const worker = await lab.worker([place], { ...watched, replies: { transport } });
     const { id } = worker;
-    const shop = participant('shop', {
+    const shop = createParticipant('shop', {
       database: lab.database,
       transport,
       ...watched,
       redeliveryHorizon: '1d',
       handlers: [handle(Pay, async () => {})],
     });
-    const shipping = consumer('shipping', {
+    const shipping = createConsumer('shipping', {
       database: lab.database,
       transport,
       ...watched,
@@ -109,9 +109,9 @@ describe.each(['throws', 'rejects'] as const)('a logger that %s and metrics that
 
 it('metrics that throw are said in the log, once each', async () => {
   const log = rememberingLogger();
-  const shipping = consumer(`said-${randomUUID()}`, {
+  const shipping = createConsumer(`said-${randomUUID()}`, {
     database: lab.database,
-    transport: memoryTransport(),
+    transport: createMemoryTransport(),
     log,
     metrics: failingMetrics(),
     redeliveryHorizon: '1d',

@@ -6,10 +6,10 @@ import { z } from 'zod';
 import { message } from '../../src/message/message-type.ts';
 import type { Database } from '../../src/postgres/database.ts';
 import { handle, type ParticipantHandler } from '../../src/saga/participant/handle.ts';
-import { participant, type Participant } from '../../src/saga/participant/participant.ts';
+import { createParticipant, type Participant } from '../../src/saga/participant/participant.ts';
 import type { DatabaseParticipantOptions } from '../../src/saga/participant/participant-options.ts';
 import { sagaReply, writeSagaCall, type CallRole, type SagaReply } from '../../src/saga/protocol/wire.ts';
-import { memoryTransport } from '../../src/transport/memory.ts';
+import { createMemoryTransport } from '../../src/transport/memory.ts';
 import type { Delivery } from '../../src/transport/port.ts';
 import { delivery, openLab, type Lab } from '../inbox/lab.ts';
 import type { PoolClient } from 'pg';
@@ -108,9 +108,9 @@ export async function openStockLab(): Promise<StockLab> {
 }
 
 function stock(database: Database, options: Partial<DatabaseParticipantOptions>): Participant {
-  return participant('stock', {
+  return createParticipant('stock', {
     database,
-    transport: memoryTransport(),
+    transport: createMemoryTransport(),
     handlers: stockHandlers,
     random: () => 0,
     redeliveryHorizon: '1d',

@@ -10,11 +10,11 @@ import { on } from '../../src/inbox/handlers/handler.ts';
 import { createOutbox } from '../../src/outbox/outbox.ts';
 import { createRelay } from '../../src/relay/relay.ts';
 import { handle } from '../../src/saga/participant/handle.ts';
-import { participant } from '../../src/saga/participant/participant.ts';
+import { createParticipant } from '../../src/saga/participant/participant.ts';
 import type { DatabaseParticipantOptions } from '../../src/saga/participant/participant-options.ts';
-import { sagaReplies } from '../../src/saga/protocol/replies.ts';
+import { createSagaReplies } from '../../src/saga/protocol/replies.ts';
 import { readSagaCall, writeSagaCall } from '../../src/saga/protocol/wire.ts';
-import { memoryTransport } from '../../src/transport/memory.ts';
+import { createMemoryTransport } from '../../src/transport/memory.ts';
 import { eventually } from '../support/eventually.ts';
 import { openStockLab, Release, Reserve, reservation, Reserved, RUN, sent, type StockLab } from './participant-lab.ts';
 
@@ -111,7 +111,7 @@ it('the age of a record counts anew when its command is compensated', async () =
 });
 
 it('starts and stops as a service, and takes what comes by its transport', async () => {
-  const transport = memoryTransport();
+  const transport = createMemoryTransport();
   const stock = lab.participant({ transport });
   onTestFinished(() => stock.stop());
   await stock.stop();
@@ -128,7 +128,7 @@ it('starts and stops as a service, and takes what comes by its transport', async
 });
 
 it('a command travels to the participant and its answer back to the run, by relay and outbox', async () => {
-  const transport = memoryTransport();
+  const transport = createMemoryTransport();
   const relay = createRelay({
     database: lab.database,
     subscriptions: [
@@ -142,7 +142,7 @@ it('a command travels to the participant and its answer back to the run, by rela
       },
     ],
   });
-  const services = [lab.participant({ transport }), sagaReplies({ database: lab.database, transport }), relay];
+  const services = [lab.participant({ transport }), createSagaReplies({ database: lab.database, transport }), relay];
   onTestFinished(async () => void (await Promise.all(services.map((service) => service.stop()))));
   await lab.test.pool.query(
     `INSERT INTO holdfast.saga_run (id, saga, version, status) VALUES ($1, 's', 1, 'waiting')`,
@@ -174,9 +174,9 @@ describe('on Kysely', () => {
     let works = true;
     const write = (tx: Transaction<Tables>, note: string): Promise<unknown> =>
       tx.insertInto('effect').values({ id: crypto.randomUUID(), note }).execute();
-    const stock = participant<Transaction<Tables>>('stock', {
+    const stock = createParticipant<Transaction<Tables>>('stock', {
       runner: { transaction: (fn) => db.transaction().execute(fn) },
-      transport: memoryTransport(),
+      transport: createMemoryTransport(),
       handlers: (handleTx) => [
         handleTx(Reserve, { reply: Reserved }, async ({ sku }, { tx, send }) => {
           await write(tx, sku);

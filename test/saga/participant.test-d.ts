@@ -9,7 +9,7 @@ import type { Runner } from '../../src/inbox/handlers/runner-unit-of-work.ts';
 import { message } from '../../src/message/message-type.ts';
 import type { Database } from '../../src/postgres/database.ts';
 import { handle } from '../../src/saga/participant/handle.ts';
-import { participant } from '../../src/saga/participant/participant.ts';
+import { createParticipant } from '../../src/saga/participant/participant.ts';
 import type { SagaCall } from '../../src/saga/protocol/wire.ts';
 import type { Transport } from '../../src/transport/port.ts';
 
@@ -23,7 +23,7 @@ declare const database: Database;
 declare const transport: Transport;
 declare const runner: Runner<Transaction<Tables>>;
 
-participant('stock', {
+createParticipant('stock', {
   database,
   transport,
   callRetention: '400d',
@@ -63,7 +63,7 @@ handle(Reserve, { reply: Reserved }, async () => {});
 // @ts-expect-error no such property
 handle(Reserve, async ({ sku }) => sku.toFixed());
 
-participant('stock', {
+createParticipant('stock', {
   runner,
   transport,
   handlers: (handleTx) => [
@@ -73,5 +73,9 @@ participant('stock', {
     }),
   ],
 });
-// @ts-expect-error a handler for PoolClients does not fit a participant on Kysely
-participant('stock', { runner, transport, handlers: [handle(Reserve, (_command, { tx }) => tx.query('SELECT 1'))] });
+createParticipant('stock', {
+  // @ts-expect-error a handler for PoolClients does not fit a participant on Kysely
+  runner,
+  transport,
+  handlers: [handle(Reserve, (_command, { tx }) => tx.query('SELECT 1'))],
+});

@@ -8,10 +8,10 @@ import { INBOX_CRASH_POINTS } from '../../src/inbox/handlers/unit-of-work.ts';
 import type { Logger } from '../../src/runtime/log.ts';
 import { noopMetrics, type Metrics } from '../../src/runtime/metrics.ts';
 import { MOVES, type RunStatus } from '../../src/saga/journal/events.ts';
-import { sagaReplies, type SagaRepliesOptions } from '../../src/saga/protocol/replies.ts';
+import { createSagaReplies, type SagaRepliesOptions } from '../../src/saga/protocol/replies.ts';
 import type { SagaReply } from '../../src/saga/protocol/wire.ts';
-import { bullmqTransport } from '../../src/transport/bullmq/redis-transport.ts';
-import { memoryTransport } from '../../src/transport/memory.ts';
+import { createBullmqTransport } from '../../src/transport/bullmq/redis-transport.ts';
+import { createMemoryTransport } from '../../src/transport/memory.ts';
 import { delivery, openLab, wire, type Lab } from '../inbox/lab.ts';
 import { sharedRedisUrl, uniquePrefix } from '../support/servers.ts';
 
@@ -37,9 +37,9 @@ async function run(status: RunStatus): Promise<string> {
 }
 
 function replies(options: Partial<SagaRepliesOptions> = {}): Consumer {
-  return sagaReplies({
+  return createSagaReplies({
     database: lab.database,
-    transport: memoryTransport(),
+    transport: createMemoryTransport(),
     redeliveryHorizon: '1d',
     random: () => 0,
     ...options,
@@ -106,7 +106,7 @@ it('gives back what may be for another database on the same queue: each reply co
   const other = await openLab();
   onTestFinished(() => other.dispose());
   const redis = { connection: sharedRedisUrl(), prefix: uniquePrefix() };
-  const transport = bullmqTransport(redis);
+  const transport = createBullmqTransport(redis);
   onTestFinished(() => transport.close());
   const runs = await Promise.all(
     [lab, other].map(async ({ test }) => {
@@ -197,7 +197,11 @@ it('killed at any point, it brings one mail', async () => {
 });
 
 it('refuses options it has no use for', () => {
-  const bad = { database: lab.database, transport: memoryTransport(), handlers: [] } as unknown as SagaRepliesOptions;
-  expect(() => sagaReplies(bad)).toThrow(expect.objectContaining({ code: 'HF_OPTION_UNKNOWN' }));
+  const bad = {
+    database: lab.database,
+    transport: createMemoryTransport(),
+    handlers: [],
+  } as unknown as SagaRepliesOptions;
+  expect(() => createSagaReplies(bad)).toThrow(expect.objectContaining({ code: 'HF_OPTION_UNKNOWN' }));
   expect(() => replies({ topic: 'no topic' })).toThrow(expect.objectContaining({ code: 'HF_MESSAGE_TYPE' }));
 });

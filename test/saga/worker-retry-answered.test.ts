@@ -8,13 +8,13 @@ import { checkReplay } from '../../src/saga/replay/check-replay.ts';
 import { saga, type AnySaga } from '../../src/saga/definition/definition.ts';
 import { MOVES, type RunStatus } from '../../src/saga/journal/events.ts';
 import { handle } from '../../src/saga/participant/handle.ts';
-import { participant } from '../../src/saga/participant/participant.ts';
+import { createParticipant } from '../../src/saga/participant/participant.ts';
 import { createPostgresClientStore } from '../../src/saga/store/postgres/postgres-client-store.ts';
 import { command } from '../../src/saga/kinds/command.ts';
 import { step } from '../../src/saga/kinds/step.ts';
 import type { RunMessageBody } from '../../src/saga/store/store.ts';
 import type { SagaReply } from '../../src/saga/protocol/wire.ts';
-import { memoryTransport } from '../../src/transport/memory.ts';
+import { createMemoryTransport } from '../../src/transport/memory.ts';
 import { eventually } from '../support/eventually.ts';
 import { gate, openLab, type Lab } from './lab.ts';
 import { sent } from './participant-lab.ts';
@@ -214,9 +214,9 @@ describe('a participant behind the pivot', () => {
   it('acts once for each attempt that a person asks for, with a record of each, however often the commands come', async () => {
     let trucks = 0;
     const keys: string[] = [];
-    const dispatch = participant('dispatch', {
+    const dispatch = createParticipant('dispatch', {
       database: lab.database,
-      transport: memoryTransport(),
+      transport: createMemoryTransport(),
       redeliveryHorizon: '1d',
       handlers: [
         handle(Ship, async (_command, { tx, idempotencyKey }) => {

@@ -3,14 +3,14 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 import { randomUUID } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
-import { consumer } from '../../src/inbox/consumer.ts';
+import { createConsumer } from '../../src/inbox/consumer.ts';
 import { on } from '../../src/inbox/handlers/handler.ts';
 import { message } from '../../src/message/message-type.ts';
 import { retryRun } from '../../src/operations/sagas/saga-interventions.ts';
 import { saga } from '../../src/saga/definition/definition.ts';
 import { step } from '../../src/saga/kinds/step.ts';
 import { transaction } from '../../src/saga/kinds/transaction.ts';
-import { memoryTransport } from '../../src/transport/memory.ts';
+import { createMemoryTransport } from '../../src/transport/memory.ts';
 import { rememberingLogger } from '../support/failing-observers.ts';
 import { gate, openLab, type Lab } from './lab.ts';
 
@@ -218,9 +218,9 @@ describe('async contexts', () => {
   it('and stray promises of handlers are their own', async () => {
     const log = rememberingLogger();
     const seen: unknown[] = [];
-    const shipping = consumer(`contexts-${randomUUID()}`, {
+    const shipping = createConsumer(`contexts-${randomUUID()}`, {
       database: lab.database,
-      transport: memoryTransport(),
+      transport: createMemoryTransport(),
       log,
       redeliveryHorizon: '1d',
       handlers: [

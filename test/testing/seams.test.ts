@@ -1,6 +1,6 @@
 /** What tests put in place of time and chance reaches what is made; what has no such seam refuses it. */
 import { expect, it } from 'vitest';
-import { createAtMostOnceSender, createMemoryWindow, memoryTransport } from '../../src/index.ts';
+import { createAtMostOnceSender, createMemoryWindow, createMemoryTransport } from '../../src/index.ts';
 import { createManualClock, withSeams } from '../../src/testing/index.ts';
 
 it('puts a clock in place', async () => {
@@ -13,7 +13,7 @@ it('puts a clock in place', async () => {
 });
 
 it('is refused where there is no such seam, and for what is none', () => {
-  const options = { transport: memoryTransport(), to: 'orders' };
+  const options = { transport: createMemoryTransport(), to: 'orders' };
   const unknown = expect.objectContaining({ code: 'HF_OPTION_UNKNOWN' });
   expect(() => createAtMostOnceSender(withSeams(options, { random: () => 0 }))).toThrow(unknown);
   expect(() => withSeams(options, { tock: 1 } as never)).toThrow(unknown);

@@ -1,18 +1,19 @@
 import { describe, expect, it } from 'vitest';
 import type { Clock } from '../../src/runtime/clock.ts';
-import { memoryBroker, type MemoryFaults, memoryTransport } from '../../src/transport/memory.ts';
+import { createMemoryBroker, type MemoryFaults, createMemoryTransport } from '../../src/transport/memory.ts';
 import { describeTransport } from '../conformance/transport.ts';
 import { destinationName, NEVER, outbound, recorder, rejection } from '../conformance/transport-kit.ts';
 
 describeTransport('memory', async () => {
-  const broker = memoryBroker();
+  const broker = createMemoryBroker();
   const spoiled = new Set<string>();
   return {
-    make: () => memoryTransport({ broker }),
-    unreachable: () => memoryTransport({ faults: { publish: () => Promise.reject(new Error('connection refused')) } }),
-    hanging: () => memoryTransport({ faults: { publish: () => new Promise(() => {}) } }),
+    make: () => createMemoryTransport({ broker }),
+    unreachable: () =>
+      createMemoryTransport({ faults: { publish: () => Promise.reject(new Error('connection refused')) } }),
+    hanging: () => createMemoryTransport({ faults: { publish: () => new Promise(() => {}) } }),
     refusing: () => ({
-      transport: memoryTransport({
+      transport: createMemoryTransport({
         broker,
         faults: { refuse: (message) => (spoiled.has(message.id) ? new Error('too large') : undefined) },
       }),
@@ -31,8 +32,8 @@ describeTransport('memory', async () => {
 describe('memoryTransport', () => {
   it('delivers what was published when only the acknowledgement was lost', async () => {
     const faults: MemoryFaults = { acknowledge: () => Promise.reject(new Error('connection reset')) };
-    const broker = memoryBroker();
-    const transport = memoryTransport({ broker, faults });
+    const broker = createMemoryBroker();
+    const transport = createMemoryTransport({ broker, faults });
     const destination = destinationName();
     expect(await rejection(transport.publisher().publish([outbound(destination, 1)], { signal: NEVER }))).toMatchObject(
       { code: 'HF_TRANSPORT_UNAVAILABLE' },
@@ -50,8 +51,8 @@ describe('memoryTransport', () => {
       monotonic: () => 0,
       sleep: (delayMs) => new Promise((wake) => void sleeps.push({ delayMs, wake })),
     };
-    const broker = memoryBroker();
-    const transport = memoryTransport({ broker, clock });
+    const broker = createMemoryBroker();
+    const transport = createMemoryTransport({ broker, clock });
     const destination = destinationName();
     const got = recorder((_, all) => (all.length === 1 ? { kind: 'later', delayMs: 60_000 } : { kind: 'done' }));
     const receiver = transport.receiver(destination, got.handle, { concurrency: 1, ordered: true });
@@ -76,6 +77,6 @@ describe('memoryTransport', () => {
   });
 
   it('refuses an option it does not know', () => {
-    expect(() => memoryTransport({ fault: {} } as never)).toThrow(/Did you mean "faults"/);
+    expect(() => createMemoryTransport({ fault: {} } as never)).toThrow(/Did you mean "faults"/);
   });
 });

@@ -6,8 +6,8 @@ import type { HoldfastConfig } from '../../operations/config.ts';
 import type { DatabaseOptions } from '../../postgres/database.ts';
 import type { Logger } from '../../runtime/log.ts';
 import { didYouMean } from '../../runtime/options.ts';
-import { bullmqPostgresTransport } from '../../transport/bullmq/postgres-transport.ts';
-import { bullmqTransport } from '../../transport/bullmq/redis-transport.ts';
+import { createBullmqPostgresTransport } from '../../transport/bullmq/postgres-transport.ts';
+import { createBullmqTransport } from '../../transport/bullmq/redis-transport.ts';
 import type { Transport } from '../../transport/port.ts';
 import { isTransportDefect } from '../../transport/shared.ts';
 import type { Given } from './options.ts';
@@ -44,10 +44,10 @@ export function createTransports({ given, config, database, onTransportError: on
         });
       }
       const prefix = config.redis?.prefix;
-      return bullmqTransport({ connection: redisUrl, onError, ...(prefix === undefined ? {} : { prefix }) });
+      return createBullmqTransport({ connection: redisUrl, onError, ...(prefix === undefined ? {} : { prefix }) });
     }
     if (name === 'postgres') {
-      return bullmqPostgresTransport({ connection: database.url ?? {}, onError });
+      return createBullmqPostgresTransport({ connection: database.url ?? {}, onError });
     }
     const names = ['redis', 'postgres', ...made.keys()];
     const near = didYouMean(name, names);
@@ -68,7 +68,7 @@ export function createTransports({ given, config, database, onTransportError: on
       if (transport === undefined || typeof transport.publisher !== 'function') {
         if (typeof name !== 'string') {
           throw new HoldfastError('HF_CONFIG', `The transport of ${where} is not one.`, {
-            advice: 'Make it with bullmqTransport(…) or bullmqPostgresTransport(…), or give a name.',
+            advice: 'Make it with createBullmqTransport(…) or createBullmqPostgresTransport(…), or give a name.',
           });
         }
         transport = create(name, where);

@@ -8,7 +8,7 @@ import { systemClock } from '../../runtime/clock.ts';
 import type { Logger } from '../../runtime/log.ts';
 import type { Metrics } from '../../runtime/metrics.ts';
 import { safeLogger, safeMetrics } from '../../runtime/observers.ts';
-import { collectProcessMetrics, promMetrics } from '../../runtime/prom-metrics.ts';
+import { collectProcessMetrics, createPromMetrics } from '../../runtime/prom-metrics.ts';
 import { backoffMs, RECONNECT } from '../../runtime/retry.ts';
 import type { Service } from '../../runtime/service.ts';
 import type { Transport } from '../../transport/port.ts';
@@ -82,7 +82,7 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
   let http: Service | null = null;
 
   try {
-    const kit = { database, registry, metrics: safeMetrics(promMetrics(registry), log), log };
+    const kit = { database, registry, metrics: safeMetrics(createPromMetrics(registry), log), log };
     const parts = options.parts.map((make) => make(kit));
     const services = parts.map(({ service }) => service);
     const progress: Progress = { phase: 'starting' };

@@ -1,5 +1,5 @@
 /**
- * Declares handlers: `on(OrderPlaced, async (order, { tx }) => …)`. consumer() takes what `on` returns.
+ * Declares handlers: `on(OrderPlaced, async (order, { tx }) => …)`. createConsumer() takes what `on` returns.
  */
 import type { PoolClient } from 'pg';
 import { HoldfastError } from '../../errors.ts';

@@ -38,7 +38,7 @@ export interface RedisWindowOptions {
  * @throws HoldfastError HF_CONFIG, HF_DURATION, HF_OPTION_UNKNOWN
  * @example
  * const window = createRedisWindow({ connection: 'redis://localhost:6379', ttl: '1h' });
- * const mails = consumer('mails', { database, transport, window, handlers: [on(OrderPlaced, () => {}, { kind: 'window' })] });
+ * const mails = createConsumer('mails', { database, transport, window, handlers: [on(OrderPlaced, () => {}, { kind: 'window' })] });
  */
 export function createRedisWindow(options: RedisWindowOptions): DedupWindow {
   refuseUnknownOptions(options, ['connection', 'ttl', 'prefix'], 'createRedisWindow');

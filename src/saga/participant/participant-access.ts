@@ -3,7 +3,7 @@
  */
 import type { PoolClient } from 'pg';
 import { HoldfastError } from '../../errors.ts';
-import { consumer, type Consumer } from '../../inbox/consumer.ts';
+import { createConsumer, type Consumer } from '../../inbox/consumer.ts';
 import type { CommonConsumerOptions } from '../../inbox/consumer-options.ts';
 import type { Handler } from '../../inbox/handlers/handler.ts';
 import { toExecutor, type Row, type SqlExecutor, type TransactionHandle } from '../../postgres/executor.ts';
@@ -36,7 +36,7 @@ export function participantDatabaseAccess({ database }: DatabaseParticipantOptio
       return { ...lent, handle: lent.tx };
     },
     transaction: (fn) => database.transaction((client) => fn(executorOf(client)), { timeoutMs: PRUNE_TIMEOUT_MS }),
-    consumer: (name, handlers, rest) => consumer(name, { ...rest, database, handlers }),
+    consumer: (name, handlers, rest) => createConsumer(name, { ...rest, database, handlers }),
   };
 }
 
@@ -66,7 +66,7 @@ export function participantRunnerAccess<Tx>({ runner, schema }: RunnerParticipan
       };
     },
     transaction: (fn) => runner.transaction((tx) => fn(executorOf(tx))),
-    consumer: (name, handlers, rest) => consumer<Tx>(name, { ...rest, runner, schema, handlers }),
+    consumer: (name, handlers, rest) => createConsumer<Tx>(name, { ...rest, runner, schema, handlers }),
   };
 }
 

@@ -49,7 +49,7 @@ export interface DatabaseParticipantOptions
     Pick<DatabaseConsumerOptions, 'database'>,
     ParticipantOwnOptions<PoolClient> {}
 
-/** Options of a `participant` whose handlers get a transaction of your own client or ORM. */
+/** Options of a `createParticipant` whose handlers get a transaction of your own client or ORM. */
 export interface RunnerParticipantOptions<Tx>
   extends
     Omit<CommonConsumerOptions, 'window'>,

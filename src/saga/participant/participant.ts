@@ -38,7 +38,7 @@ const PRUNE_AGAIN_MS = 60_000;
  *
  * @throws HoldfastError HF_SAGA_DEFINITION, HF_CONFIG, HF_OPTION_UNKNOWN, HF_DURATION; `start` rejects as a consumer's
  * @example
- * const stock = participant('stock', {
+ * const stock = createParticipant('stock', {
  *   database,
  *   transport,
  *   handlers: [
@@ -52,10 +52,10 @@ const PRUNE_AGAIN_MS = 60_000;
  * });
  * await stock.start();
  */
-export function participant(name: string, options: DatabaseParticipantOptions): Participant;
+export function createParticipant(name: string, options: DatabaseParticipantOptions): Participant;
 /** With a runner, write what it opens, `participant<Transaction<DB>>(…)`: a runner that is written in place does not tell it. */
-export function participant<Tx>(name: string, options: RunnerParticipantOptions<Tx>): Participant;
-export function participant<Tx>(
+export function createParticipant<Tx>(name: string, options: RunnerParticipantOptions<Tx>): Participant;
+export function createParticipant<Tx>(
   name: string,
   options: DatabaseParticipantOptions | RunnerParticipantOptions<Tx>,
 ): Participant {

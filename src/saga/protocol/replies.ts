@@ -8,7 +8,7 @@ import type { Logger } from '../../runtime/log.ts';
 import { createLifecycle } from '../../runtime/lifecycle.ts';
 import { refuseUnknownOptions } from '../../runtime/options.ts';
 import { safeLogger, safeMetrics } from '../../runtime/observers.ts';
-import { consumer, type Consumer } from '../../inbox/consumer.ts';
+import { createConsumer, type Consumer } from '../../inbox/consumer.ts';
 import {
   KNOWN_OPTIONS,
   type CommonConsumerOptions,
@@ -26,7 +26,7 @@ import type { RunMessageBody } from '../store/store.ts';
 import type { Transport } from '../../transport/port.ts';
 import { DEFAULT_REPLY_TOPIC, sagaReply, type SagaReply } from './wire.ts';
 
-/** Options of {@link sagaReplies}. */
+/** Options of {@link createSagaReplies}. */
 export interface SagaRepliesOptions
   extends Omit<CommonConsumerOptions, 'window' | 'outbox'>, Pick<DatabaseConsumerOptions, 'database'> {
   /**
@@ -53,10 +53,10 @@ const ANY_STATUS = Object.keys(MOVES);
  *
  * @throws HoldfastError HF_CONFIG, HF_OPTION_UNKNOWN, HF_DURATION, HF_MESSAGE_TYPE; `start` rejects as a consumer's
  * @example
- * const replies = sagaReplies({ database, transport });
+ * const replies = createSagaReplies({ database, transport });
  * await replies.start();
  */
-export function sagaReplies(options: SagaRepliesOptions): Consumer {
+export function createSagaReplies(options: SagaRepliesOptions): Consumer {
   const known = KNOWN_OPTIONS.filter((name) => !['window', 'outbox', 'runner', 'schema', 'handlers'].includes(name));
   refuseUnknownOptions(options, [...known, 'topic'], 'sagaReplies');
   const { destination = DEFAULT_REPLY_DESTINATION, topic = DEFAULT_REPLY_TOPIC, ...rest } = options;
@@ -75,7 +75,7 @@ export function sagaReplies(options: SagaRepliesOptions): Consumer {
     receiver: (queue, handle, receive) =>
       transport.receiver(queue, handle, owner === undefined ? receive : { ...receive, owner }),
   };
-  const inner = consumer(destination, {
+  const inner = createConsumer(destination, {
     ...rest,
     ...(typeof transport?.receiver === 'function' ? { transport: own } : {}),
     destination,

@@ -4,7 +4,16 @@ import { bufferSignal } from '../journal/signal-buffer.ts';
 import { withRefused } from '../journal/refused.ts';
 import type { EventOf, Folds } from './folds.ts';
 
-type JournalEventsOfRun = 'started' | 'signal' | 'recovered' | 'refused' | 'undoing' | 'stuck' | 'held' | 'completed' | 'undone';
+type JournalEventsOfRun =
+  | 'started'
+  | 'signal'
+  | 'recovered'
+  | 'refused'
+  | 'undoing'
+  | 'stuck'
+  | 'held'
+  | 'completed'
+  | 'undone';
 
 export const RUN_FOLDS: Folds<JournalEventsOfRun> = {
   started(state, event) {

@@ -50,7 +50,7 @@ export async function findOrStartRedis(options: RedisOptions = {}): Promise<Redi
  *
  * @example
  * const server = await startRedis();
- * const transport = bullmqTransport({ connection: server.url });
+ * const transport = createBullmqTransport({ connection: server.url });
  * await transport.close();
  * await server.dispose();
  */

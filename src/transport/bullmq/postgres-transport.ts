@@ -18,7 +18,7 @@ import { bullmqReceiver } from './receiver.ts';
 import type { Transport } from '../port.ts';
 import { transportOf } from '../shared.ts';
 
-/** Options of {@link bullmqPostgresTransport}. */
+/** Options of {@link createBullmqPostgresTransport}. */
 export interface BullmqPostgresTransportOptions extends BullmqOptions {
   /** `postgres://…`, or options of a node-postgres pool. Timeouts, `max` and `options` for the schema are set by the transport. */
   readonly connection: string | PoolConfig;
@@ -44,11 +44,15 @@ const SCHEMA_NAME = /^[A-Za-z_][A-Za-z0-9_$]{0,62}$/;
  *
  * @throws HoldfastError HF_CONFIG, HF_OPTION_UNKNOWN
  * @example
- * const transport = bullmqPostgresTransport({ connection: 'postgres://localhost/app' });
+ * const transport = createBullmqPostgresTransport({ connection: 'postgres://localhost/app' });
  */
-export function bullmqPostgresTransport(options: BullmqPostgresTransportOptions): Transport {
-  refuseUnknownOptions(options, ['connection', 'schema', 'migrate', ...BULLMQ_OPTIONS], 'bullmqPostgresTransport');
-  const settings = resolveBullmqOptions(options, 'bullmqPostgresTransport');
+export function createBullmqPostgresTransport(options: BullmqPostgresTransportOptions): Transport {
+  refuseUnknownOptions(
+    options,
+    ['connection', 'schema', 'migrate', ...BULLMQ_OPTIONS],
+    'createBullmqPostgresTransport',
+  );
+  const settings = resolveBullmqOptions(options, 'createBullmqPostgresTransport');
   const config: PoolConfig =
     typeof options.connection === 'string' ? { connectionString: options.connection } : options.connection;
   const schema = options.schema ?? DEFAULT_BULLMQ_SCHEMA;

@@ -12,7 +12,7 @@ import { bullmqReceiver } from './receiver.ts';
 import type { Transport } from '../port.ts';
 import { transportOf } from '../shared.ts';
 
-/** Options of {@link bullmqTransport}. */
+/** Options of {@link createBullmqTransport}. */
 export interface BullmqTransportOptions extends BullmqOptions {
   /** `redis://…` or `rediss://…`, or options of ioredis. Reconnecting, offline queue and retries are set by the transport. */
   readonly connection: string | RedisOptions;
@@ -28,18 +28,18 @@ export interface BullmqTransportOptions extends BullmqOptions {
  *
  * @throws HoldfastError HF_CONFIG, HF_OPTION_UNKNOWN
  * @example
- * const transport = bullmqTransport({
+ * const transport = createBullmqTransport({
  *   connection: 'redis://localhost:6379',
  *   queues: { billing: { partitions: 8 } },
  *   lockDuration: '30s',
  * });
  */
-export function bullmqTransport(options: BullmqTransportOptions): Transport {
-  refuseUnknownOptions(options, ['connection', 'prefix', ...BULLMQ_OPTIONS], 'bullmqTransport');
-  const settings = resolveBullmqOptions(options, 'bullmqTransport');
+export function createBullmqTransport(options: BullmqTransportOptions): Transport {
+  refuseUnknownOptions(options, ['connection', 'prefix', ...BULLMQ_OPTIONS], 'createBullmqTransport');
+  const settings = resolveBullmqOptions(options, 'createBullmqTransport');
   const prefix = options.prefix ?? DEFAULT_PREFIX;
   if (typeof options.connection === 'object' && (options.connection.keyPrefix ?? '') !== '')
-    throw new HoldfastError('HF_CONFIG', 'bullmqTransport: connection.keyPrefix does not work with BullMQ.', {
+    throw new HoldfastError('HF_CONFIG', 'createBullmqTransport: connection.keyPrefix does not work with BullMQ.', {
       advice: 'Use the option prefix.',
     });
   const kind = 'bullmq-redis';

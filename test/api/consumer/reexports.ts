@@ -6,7 +6,7 @@ import { z } from 'zod';
 import * as holdfast from 'holdfast';
 import * as testing from 'holdfast/testing';
 import { createLogger } from 'holdfast/pino';
-import { promMetrics } from 'holdfast/prometheus';
+import { createPromMetrics } from 'holdfast/prometheus';
 import { client, database, OrderPlaced, placeOrder, ReserveStock, StockReserved, transport } from './world.ts';
 
 export const operations = {
@@ -34,8 +34,8 @@ export const started = () => sagas.start(placeOrder, { orderId: 'o' });
 export const handler = holdfast.on(OrderPlaced, (_order, { tx }) => tx.query('SELECT 1'));
 export const own = holdfast.handlersFor<{ readonly mine: true }>();
 export const commands = [holdfast.handle(ReserveStock, { reply: StockReserved }, () => ({ shelf: 'a' }))];
-export const billing = holdfast.consumer('billing', { database, transport, handlers: [handler] });
-export const stock = holdfast.participant('stock', { database, transport, handlers: commands });
+export const billing = holdfast.createConsumer('billing', { database, transport, handlers: [handler] });
+export const stock = holdfast.createParticipant('stock', { database, transport, handlers: commands });
 export const steps = {
   local: holdfast.step({ run: (input: { readonly a: string }) => input.a, compensate: () => {} }),
   remote: holdfast.command(ReserveStock, { reply: StockReserved }),
@@ -56,9 +56,9 @@ export class Orders {
   start = () => worker.sagas.start(flow, {});
 }
 export const window = holdfast.createRedisWindow({ connection: new Redis() });
-export const brokers = { redis: holdfast.bullmqTransport, postgres: holdfast.bullmqPostgresTransport };
+export const brokers = { redis: holdfast.createBullmqTransport, postgres: holdfast.createBullmqPostgresTransport };
 export const test = testing.testSagas({ sagas: [flow] });
 export const run = () => test.start(flow, {});
 export const answers = [testing.respond(ReserveStock, () => ({ shelf: 'a' }))];
 export const crashes = () => testing.everyCrashPoint(flow, {}, () => {});
-export const observers = { log: createLogger(), metrics: promMetrics };
+export const observers = { log: createLogger(), metrics: createPromMetrics };

@@ -3,7 +3,7 @@
  */
 import { createRedisWindow } from '../../../src/inbox/window/window-redis.ts';
 import { openDatabase } from '../../../src/postgres/database.ts';
-import { bullmqTransport } from '../../../src/transport/bullmq/redis-transport.ts';
+import { createBullmqTransport } from '../../../src/transport/bullmq/redis-transport.ts';
 import { asked, settings, stderrLogger, tell } from './child-side.ts';
 import { FAULTS_BROKER, testConsumer, type HandlerMisbehaviour } from './consumers.ts';
 import { crashPoints, type CrashPlan } from './crash-points.ts';
@@ -18,7 +18,7 @@ export interface ConsumerChildSettings {
 
 const { url, redis, crash, misbehaviour, windowed = false } = settings() as ConsumerChildSettings;
 const database = openDatabase({ url, max: 6 });
-const transport = bullmqTransport({ connection: redis.url, prefix: redis.prefix, ...FAULTS_BROKER });
+const transport = createBullmqTransport({ connection: redis.url, prefix: redis.prefix, ...FAULTS_BROKER });
 const crashPoint = crashPoints(crash, (point) => tell('point', { point }));
 const common = { database, transport, crashPoint, log: stderrLogger };
 const consumers = [

@@ -2,7 +2,7 @@
  * Consumers as the fault-injection tests use them: their effect is a row in the table `effect`, and they can be told to fail.
  */
 import type { Database } from '../../../src/postgres/database.ts';
-import { consumer, type Consumer } from '../../../src/inbox/consumer.ts';
+import { createConsumer, type Consumer } from '../../../src/inbox/consumer.ts';
 import type { DatabaseConsumerOptions } from '../../../src/inbox/consumer-options.ts';
 import { on } from '../../../src/inbox/handlers/handler.ts';
 import type { BullmqTransportOptions } from '../../../src/transport/bullmq/redis-transport.ts';
@@ -46,7 +46,7 @@ export function testConsumer({
 }: TestConsumerOptions): Consumer {
   const { failFor, dieOf } = misbehaviour;
   let failures = 0;
-  return consumer(name, {
+  return createConsumer(name, {
     ...FAST,
     ...options,
     handlers: [

@@ -7,7 +7,7 @@ import { Rejection } from '../../../src/errors.ts';
 import type { Database } from '../../../src/postgres/database.ts';
 import type { AnySaga } from '../../../src/saga/definition/definition.ts';
 import { handle, type CommandContext } from '../../../src/saga/participant/handle.ts';
-import { participant, type Participant } from '../../../src/saga/participant/participant.ts';
+import { createParticipant, type Participant } from '../../../src/saga/participant/participant.ts';
 import type { StepDefinition, TransactionContext } from '../../../src/saga/definition/steps.ts';
 import type { TransactionStep } from '../../../src/saga/kinds/transaction.ts';
 import type { Transport } from '../../../src/transport/port.ts';
@@ -72,7 +72,7 @@ export function referenceServices(database: Database, transport: Transport): Par
   const did = ({ tx, idempotencyKey }: CommandContext<pg.PoolClient>) => note(tx, 'done', idempotencyKey, 'command');
   const undid = ({ tx, idempotencyKey }: CommandContext<pg.PoolClient>) =>
     note(tx, 'compensated', idempotencyKey, 'command');
-  return participant(SERVICES, {
+  return createParticipant(SERVICES, {
     database,
     transport,
     handlers: [

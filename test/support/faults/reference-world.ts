@@ -9,7 +9,7 @@ import { createSagas } from '../../../src/saga/client/client.ts';
 import type { JournalRow } from '../../../src/saga/journal/events.ts';
 import { createPostgresClientStore } from '../../../src/saga/store/postgres/postgres-client-store.ts';
 import { createPostgresWorkerStore } from '../../../src/saga/store/postgres/postgres-worker-store.ts';
-import { sagaReplies } from '../../../src/saga/protocol/replies.ts';
+import { createSagaReplies } from '../../../src/saga/protocol/replies.ts';
 import { eventually } from '../eventually.ts';
 import type { startChild } from './child.ts';
 import { createHandPost } from './hand-post.ts';
@@ -76,7 +76,10 @@ export async function openReferenceWorld(
   const store = createPostgresClientStore({ database });
   const undertaker = createPostgresWorkerStore({ database });
   const post = createHandPost(database, SERVICE_ROUTES);
-  const services = [referenceServices(database, post.transport), sagaReplies({ database, transport: post.transport })];
+  const services = [
+    referenceServices(database, post.transport),
+    createSagaReplies({ database, transport: post.transport }),
+  ];
   for (const service of services) await service.start();
   let workers = 0;
   let attempts = 0;

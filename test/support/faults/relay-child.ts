@@ -26,8 +26,8 @@ const database = openDatabase({ url, max: 4 });
 /** BullMQ takes its time to load, so only who needs it does. */
 async function broker(): Promise<Transport | undefined> {
   if (redis === undefined) return undefined;
-  const { bullmqTransport } = await import('../../../src/transport/bullmq/redis-transport.ts');
-  return bullmqTransport({ connection: redis.url, prefix: redis.prefix });
+  const { createBullmqTransport } = await import('../../../src/transport/bullmq/redis-transport.ts');
+  return createBullmqTransport({ connection: redis.url, prefix: redis.prefix });
 }
 const inner = await broker();
 const relay = createRelay({

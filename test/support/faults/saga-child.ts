@@ -6,7 +6,7 @@ import { openDatabase } from '../../../src/postgres/database.ts';
 import { createRelay } from '../../../src/relay/relay.ts';
 import type { Service } from '../../../src/runtime/service.ts';
 import { createWorker } from '../../../src/saga/worker/worker.ts';
-import { bullmqTransport } from '../../../src/transport/bullmq/redis-transport.ts';
+import { createBullmqTransport } from '../../../src/transport/bullmq/redis-transport.ts';
 import { asked, settings, stderrLogger, tell } from './child-side.ts';
 import { FAULTS_BROKER } from './consumers.ts';
 import { crashPoints, type CrashPlan } from './crash-points.ts';
@@ -29,7 +29,7 @@ export interface SagaChildSettings {
 
 const { url, redis, outside, by, parts, crash, replyTimeout, lease } = settings() as SagaChildSettings;
 const database = openDatabase({ url, max: 8 });
-const transport = bullmqTransport({ connection: redis.url, prefix: redis.prefix, ...FAULTS_BROKER });
+const transport = createBullmqTransport({ connection: redis.url, prefix: redis.prefix, ...FAULTS_BROKER });
 const crashPoint = crashPoints(crash ?? null, (point) => tell('point', { point }));
 const log = stderrLogger;
 const saga = testSaga({

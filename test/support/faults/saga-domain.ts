@@ -9,7 +9,7 @@ import type { Database } from '../../../src/postgres/database.ts';
 import type { Duration } from '../../../src/runtime/duration.ts';
 import { saga, type Saga } from '../../../src/saga/definition/definition.ts';
 import { handle } from '../../../src/saga/participant/handle.ts';
-import { participant, type Participant } from '../../../src/saga/participant/participant.ts';
+import { createParticipant, type Participant } from '../../../src/saga/participant/participant.ts';
 import type { DatabaseParticipantOptions } from '../../../src/saga/participant/participant-options.ts';
 import { command } from '../../../src/saga/kinds/command.ts';
 import { emit } from '../../../src/saga/kinds/emit.ts';
@@ -178,7 +178,7 @@ export function testParticipant(
     tries.set(key, count);
     return count <= upTo;
   };
-  return participant('stock', {
+  return createParticipant('stock', {
     retry: { attempts: 2, base: 1, cap: 1 },
     parkedRetry: { attempts: 1_000, base: 1, cap: 20 },
     parkedPoll: 20,

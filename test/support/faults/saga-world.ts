@@ -12,7 +12,7 @@ import { createSagas, type Sagas } from '../../../src/saga/client/client.ts';
 import type { AnySaga, Saga } from '../../../src/saga/definition/definition.ts';
 import type { DatabaseParticipantOptions } from '../../../src/saga/participant/participant-options.ts';
 import { createWorker, type Worker, type WorkerOptions } from '../../../src/saga/worker/worker.ts';
-import { bullmqTransport } from '../../../src/transport/bullmq/redis-transport.ts';
+import { createBullmqTransport } from '../../../src/transport/bullmq/redis-transport.ts';
 import type { Transport } from '../../../src/transport/port.ts';
 import { eventually } from '../eventually.ts';
 import { createDatabaseOn, createTestDatabase, sharedRedisUrl, uniquePrefix } from '../servers.ts';
@@ -76,7 +76,7 @@ export async function createSagaWorld(options: SagaWorldOptions = {}): Promise<S
   const transports: Transport[] = [];
   const databases: Database[] = [];
   const broker = (): Transport => {
-    const transport = bullmqTransport({ connection: redis.url, prefix: redis.prefix, ...FAULTS_BROKER });
+    const transport = createBullmqTransport({ connection: redis.url, prefix: redis.prefix, ...FAULTS_BROKER });
     transports.push(transport);
     return transport;
   };

@@ -7,7 +7,7 @@ import { openDatabase, type Database } from '../../../src/postgres/database.ts';
 import type { Consumer } from '../../../src/inbox/consumer.ts';
 import { createRelay, type Relay } from '../../../src/relay/relay.ts';
 import type { SubscriptionOptions } from '../../../src/relay/subscription/options.ts';
-import { bullmqTransport, type BullmqTransportOptions } from '../../../src/transport/bullmq/redis-transport.ts';
+import { createBullmqTransport, type BullmqTransportOptions } from '../../../src/transport/bullmq/redis-transport.ts';
 import type { Transport } from '../../../src/transport/port.ts';
 import { eventually } from '../eventually.ts';
 import { createDatabaseOn, createTestDatabase, sharedRedisUrl, uniquePrefix } from '../servers.ts';
@@ -71,7 +71,7 @@ export async function createWorld(options: WorldOptions): Promise<World> {
   const transports: Transport[] = [];
   const databases: Database[] = [];
   const broker = (): Transport => {
-    const transport = bullmqTransport({
+    const transport = createBullmqTransport({
       connection: redis.url,
       prefix: redis.prefix,
       ...FAULTS_BROKER,

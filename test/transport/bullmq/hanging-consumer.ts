@@ -2,10 +2,10 @@
  * A consumer that takes one message, reports it to its parent and hangs, to be killed. Arguments: Redis URL, destination.
  * Run by redis-transport.test.ts.
  */
-import { bullmqTransport } from '../../../src/transport/bullmq/redis-transport.ts';
+import { createBullmqTransport } from '../../../src/transport/bullmq/redis-transport.ts';
 
 const [url, destination] = process.argv.slice(2);
-const receiver = bullmqTransport({ connection: url!, lockDuration: 400, stalledInterval: 150 }).receiver(
+const receiver = createBullmqTransport({ connection: url!, lockDuration: 400, stalledInterval: 150 }).receiver(
   destination!,
   ({ redeliveries }) => {
     process.send!({ redeliveries });

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { bullmqPostgresTransport } from '../../../src/transport/bullmq/postgres-transport.ts';
-import { bullmqTransport } from '../../../src/transport/bullmq/redis-transport.ts';
+import { createBullmqPostgresTransport } from '../../../src/transport/bullmq/postgres-transport.ts';
+import { createBullmqTransport } from '../../../src/transport/bullmq/redis-transport.ts';
 import { jobId, partitionOf, queueName } from '../../../src/transport/bullmq/jobs.ts';
 
 describe('partitionOf', () => {
@@ -67,11 +67,13 @@ describe('the address of a transport', () => {
     [{ sentinels: [{ host: 'a', port: 1 }], name: 'main' }, 'redis sentinel main prefix holdfast'],
     ['/run/redis.sock', undefined],
   ])('on Redis: %j', (connection, address) => {
-    expect(bullmqTransport({ connection }).address).toBe(address);
+    expect(createBullmqTransport({ connection }).address).toBe(address);
   });
 
   it('on Redis differs by prefix', () => {
-    expect(bullmqTransport({ connection: 'redis://one', prefix: 'mine' }).address).toBe('redis one:6379/0 prefix mine');
+    expect(createBullmqTransport({ connection: 'redis://one', prefix: 'mine' }).address).toBe(
+      'redis one:6379/0 prefix mine',
+    );
   });
 
   it.each([
@@ -79,6 +81,6 @@ describe('the address of a transport', () => {
     [{ host: 'one', port: 1, database: 'shop', password: 'secret' }, 'postgres one:1/shop schema bullmq'],
     [{}, undefined],
   ])('on PostgreSQL: %j', (connection, address) => {
-    expect(bullmqPostgresTransport({ connection }).address).toBe(address);
+    expect(createBullmqPostgresTransport({ connection }).address).toBe(address);
   });
 });

@@ -1,6 +1,9 @@
 import { Client } from 'pg';
 import { afterAll, describe, expect, it } from 'vitest';
-import { bullmqPostgresTransport, migrateBullmqPostgres } from '../../../src/transport/bullmq/postgres-transport.ts';
+import {
+  createBullmqPostgresTransport,
+  migrateBullmqPostgres,
+} from '../../../src/transport/bullmq/postgres-transport.ts';
 import { describeTransport } from '../../conformance/transport.ts';
 import {
   destinationName,
@@ -19,11 +22,11 @@ describeTransport('bullmq-postgres', async () => {
   const database = await createTestDatabase();
   const silent = await silentServer();
   return {
-    make: (options = {}) => bullmqPostgresTransport({ connection: database.url, ...SHORT, ...options }),
-    unreachable: () => bullmqPostgresTransport({ connection: { host: '127.0.0.1', port: 1 } }),
-    hanging: () => bullmqPostgresTransport({ connection: { host: '127.0.0.1', port: silent.port } }),
+    make: (options = {}) => createBullmqPostgresTransport({ connection: database.url, ...SHORT, ...options }),
+    unreachable: () => createBullmqPostgresTransport({ connection: { host: '127.0.0.1', port: 1 } }),
+    hanging: () => createBullmqPostgresTransport({ connection: { host: '127.0.0.1', port: silent.port } }),
     refusing: () => ({
-      transport: bullmqPostgresTransport({ connection: database.url, ...SHORT }),
+      transport: createBullmqPostgresTransport({ connection: database.url, ...SHORT }),
       // jsonb has no place for NUL: found by PostgreSQL itself, which refuses the whole chunk for it.
       spoil: (message) => ({ ...message, wire: '{"data":"\ud800"}' }),
     }),
@@ -44,7 +47,7 @@ describeTransport('bullmq-postgres', async () => {
   };
 });
 
-describe('bullmqPostgresTransport', () => {
+describe('createBullmqPostgresTransport', () => {
   const databases: TestDatabase[] = [];
   afterAll(() => Promise.all(databases.map((database) => database.drop())));
 
@@ -52,7 +55,12 @@ describe('bullmqPostgresTransport', () => {
     const database = await createTestDatabase();
     databases.push(database);
     await Promise.all([1, 2, 3].map(() => migrateBullmqPostgres(database.url, 'queues')));
-    const transport = bullmqPostgresTransport({ connection: database.url, schema: 'queues', migrate: false, ...SHORT });
+    const transport = createBullmqPostgresTransport({
+      connection: database.url,
+      schema: 'queues',
+      migrate: false,
+      ...SHORT,
+    });
     await transport.publisher().publish([outbound('here', 1)], { signal: NEVER });
     expect((await database.pool.query('select count(*)::int as n from queues.job')).rows).toEqual([{ n: 1 }]);
     expect(
@@ -64,7 +72,7 @@ describe('bullmqPostgresTransport', () => {
   it('says that the tables are missing when it may not make them', async () => {
     const database = await createTestDatabase();
     databases.push(database);
-    const transport = bullmqPostgresTransport({ connection: database.url, migrate: false });
+    const transport = createBullmqPostgresTransport({ connection: database.url, migrate: false });
     expect(await rejection(transport.publisher().publish([outbound('here', 1)], { signal: NEVER }))).toMatchObject({
       code: 'HF_TRANSPORT_UNAVAILABLE',
       message: expect.stringContaining('bullmq'),
@@ -78,7 +86,7 @@ describe('bullmqPostgresTransport', () => {
     const server = await startPostgres();
     try {
       const database = await createDatabaseOn(server.adminUrl);
-      const transport = bullmqPostgresTransport({ connection: database.url, ...SHORT, publishTimeout: 2000 });
+      const transport = createBullmqPostgresTransport({ connection: database.url, ...SHORT, publishTimeout: 2000 });
       const publisher = transport.publisher();
       const destination = destinationName();
       const got = recorder();
@@ -104,7 +112,7 @@ describe('bullmqPostgresTransport', () => {
   it('leaves nothing among the failed', async () => {
     const database = await createTestDatabase();
     databases.push(database);
-    const transport = bullmqPostgresTransport({ connection: database.url, ...SHORT });
+    const transport = createBullmqPostgresTransport({ connection: database.url, ...SHORT });
     const destination = destinationName();
     const got = recorder((_, all) =>
       all.length === 1 ? Promise.reject(new Error('handler broke')) : { kind: 'done' },
@@ -121,7 +129,7 @@ describe('bullmqPostgresTransport', () => {
   });
 
   it('refuses a schema that cannot be one', () => {
-    expect(() => bullmqPostgresTransport({ connection: 'postgres://localhost', schema: 'a"b' })).toThrow(
+    expect(() => createBullmqPostgresTransport({ connection: 'postgres://localhost', schema: 'a"b' })).toThrow(
       expect.objectContaining({ code: 'HF_CONFIG' }),
     );
   });

@@ -5,7 +5,7 @@ import { Queue, Worker } from 'bullmq';
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { assessQueue, type QueueFacts, workersOf } from '../../../src/transport/bullmq/queue-state.ts';
-import { bullmqTransport, type BullmqTransportOptions } from '../../../src/transport/bullmq/redis-transport.ts';
+import { createBullmqTransport, type BullmqTransportOptions } from '../../../src/transport/bullmq/redis-transport.ts';
 import type { QueueState, Receiver, ReceiveOptions } from '../../../src/transport/port.ts';
 import {
   destinationName,
@@ -32,7 +32,7 @@ async function receiving(
   receive: Partial<ReceiveOptions> = {},
   handle = recorder(() => new Promise(() => {})).handle,
 ): Promise<Receiver> {
-  const transport = bullmqTransport({ connection: server.url, ...SHORT, ...options });
+  const transport = createBullmqTransport({ connection: server.url, ...SHORT, ...options });
   const receiver = transport.receiver(destination, handle, { concurrency: 1, ordered: false, ...receive });
   onTestFinished(() => receiver.stop({ signal: AbortSignal.abort() }));
   await receiver.start();
@@ -47,7 +47,7 @@ describe('a look at the queue', () => {
   it('counts over all partitions, and tells of a pause and of strangers', async () => {
     const destination = destinationName();
     const queues = { [destination]: { partitions: 3 } };
-    const transport = bullmqTransport({ connection: server.url, queues });
+    const transport = createBullmqTransport({ connection: server.url, queues });
     onTestFinished(() => transport.close());
     const batch = Array.from({ length: 20 }, (_, n) => outbound(destination, n, { key: `k${n}` }));
     await transport.publisher().publish(batch, { signal: NEVER });
@@ -135,7 +135,7 @@ it('with the rights that docs/transports.md lists, and no more, everything works
   const connection = `redis://holdfast:secret@${host}`;
   const destination = destinationName();
   const queues = { [destination]: { partitions: 2 } };
-  const transport = bullmqTransport({ connection, queues, onError: (error) => void errors.push(error) });
+  const transport = createBullmqTransport({ connection, queues, onError: (error) => void errors.push(error) });
   await transport.publisher().publish(
     [1, 2, 3].map((n) => outbound(destination, n, { key: `k${n}` })),
     { signal: NEVER },

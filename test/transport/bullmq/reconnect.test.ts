@@ -3,7 +3,7 @@
  */
 import { Redis } from 'ioredis';
 import { expect, it, onTestFinished } from 'vitest';
-import { bullmqTransport } from '../../../src/transport/bullmq/redis-transport.ts';
+import { createBullmqTransport } from '../../../src/transport/bullmq/redis-transport.ts';
 import { destinationName, NEVER, outbound, publishAtLast, recorder } from '../../conformance/transport-kit.ts';
 import { startRedis } from '../../support/servers.ts';
 
@@ -14,7 +14,7 @@ it('leaves no listeners behind with each of fifteen reconnects', async () => {
   onTestFinished(() => void process.off('warning', onWarning));
   const server = await startRedis();
   onTestFinished(() => server.dispose());
-  const transport = bullmqTransport({ connection: server.url, stalledInterval: 200, lockDuration: 1000 });
+  const transport = createBullmqTransport({ connection: server.url, stalledInterval: 200, lockDuration: 1000 });
   onTestFinished(() => transport.close());
   const destination = destinationName();
   const got = recorder();

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { Queue, Worker } from 'bullmq';
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { bullmqTransport } from '../../../src/transport/bullmq/redis-transport.ts';
+import { createBullmqTransport } from '../../../src/transport/bullmq/redis-transport.ts';
 import { isFromReplica } from '../../../src/transport/bullmq/redis-connections.ts';
 import { describeTransport } from '../../conformance/transport.ts';
 import {
@@ -30,11 +30,11 @@ describeTransport('bullmq-redis', async () => {
   const prefix = uniquePrefix();
   const silent = await silentServer();
   return {
-    make: (options = {}) => bullmqTransport({ connection: url, prefix, ...SHORT, ...options }),
-    unreachable: () => bullmqTransport({ connection: { host: '127.0.0.1', port: 1 } }),
-    hanging: () => bullmqTransport({ connection: { host: '127.0.0.1', port: silent.port } }),
+    make: (options = {}) => createBullmqTransport({ connection: url, prefix, ...SHORT, ...options }),
+    unreachable: () => createBullmqTransport({ connection: { host: '127.0.0.1', port: 1 } }),
+    hanging: () => createBullmqTransport({ connection: { host: '127.0.0.1', port: silent.port } }),
     refusing: () => ({
-      transport: bullmqTransport({ connection: url, prefix, ...SHORT, maxMessageBytes: 2000 }),
+      transport: createBullmqTransport({ connection: url, prefix, ...SHORT, maxMessageBytes: 2000 }),
       spoil: (message) => ({ ...message, wire: JSON.stringify({ filler: 'x'.repeat(2000) }) }),
     }),
     async plant(destination, text, publisher) {
@@ -48,7 +48,7 @@ describeTransport('bullmq-redis', async () => {
   };
 });
 
-describe('bullmqTransport', () => {
+describe('createBullmqTransport', () => {
   let server: RedisServer;
   const errors: Error[] = [];
   beforeAll(async () => {
@@ -56,7 +56,7 @@ describe('bullmqTransport', () => {
   });
   afterAll(() => server.dispose());
   const make = (more: object = {}) =>
-    bullmqTransport({
+    createBullmqTransport({
       connection: server.url,
       ...SHORT,
       onError: (error) => void errors.push(error),
@@ -127,7 +127,7 @@ describe('bullmqTransport', () => {
   it('takes a full Redis for a broker that is away, not for a bad message', async () => {
     const full = await startRedis({ args: ['--maxmemory', '4mb'] });
     try {
-      const transport = bullmqTransport({ connection: full.url });
+      const transport = createBullmqTransport({ connection: full.url });
       const publisher = transport.publisher();
       const failure = (async () => {
         for (;;) {
@@ -159,7 +159,7 @@ describe('bullmqTransport', () => {
   it('takes a refused password for a broker that is away, and says why', async () => {
     const locked = await startRedis({ args: ['--requirepass', 'secret'] });
     try {
-      const transport = bullmqTransport({ connection: locked.url });
+      const transport = createBullmqTransport({ connection: locked.url });
       expect(await rejection(transport.publisher().publish([outbound('locked', 1)], { signal: NEVER }))).toMatchObject({
         code: 'HF_TRANSPORT_UNAVAILABLE',
         message: expect.stringContaining('NOAUTH'),
@@ -175,7 +175,7 @@ describe('bullmqTransport', () => {
     try {
       let tell: (error: Error) => void = () => {};
       const warning = new Promise<Error>((resolve) => void (tell = resolve));
-      const transport = bullmqTransport({ connection: evicting.url, onError: (error) => tell(error) });
+      const transport = createBullmqTransport({ connection: evicting.url, onError: (error) => tell(error) });
       await transport.publisher().check({ signal: NEVER });
       expect(await warning).toMatchObject({ code: 'HF_CONFIG', message: expect.stringContaining('allkeys-lru') });
       await transport.close();
@@ -318,7 +318,9 @@ describe('bullmqTransport', () => {
   });
 
   it('refuses options that cannot work', () => {
-    expect(() => bullmqTransport({ connection: server.url, prefx: 'a' } as never)).toThrow(/Did you mean "prefix"/);
+    expect(() => createBullmqTransport({ connection: server.url, prefx: 'a' } as never)).toThrow(
+      /Did you mean "prefix"/,
+    );
     for (const partitions of [0, 1.5, 5000]) {
       expect(() => make({ queues: { a: { partitions } } })).toThrow(expect.objectContaining({ code: 'HF_CONFIG' }));
     }
