@@ -32,7 +32,7 @@ it('can be evicted from every stage in which it is here', () => {
 
 it('ends a write where there is one, and nowhere else', () => {
   const writing = STAGES.filter((stage) => isAllowed(stage, AFTER_WRITE[stage]));
-  expect(writing.toSorted()).toEqual(['trialing', 'committing', 'evicting', 'releasing', 'transacting']);
+  expect(writing.toSorted()).toEqual(['committing', 'evicting', 'releasing', 'transacting', 'trialing']);
 });
 
 it('waits for what is in flight before an evicted run is given back', () => {
