@@ -12,7 +12,7 @@ export interface TransactionalCall {
   readonly schema: string;
   readonly shown: string;
   readonly asking: string;
-  /** The same, failing before they do anything where the functions of the schema write elsewhere: for the first time that it is called. */
+  /** The same with a check before it: fails when the functions of this schema write into another one. For the first call. */
   readonly guarded: { readonly shown: string; readonly asking: string };
   /** Also of a handle that shows its transaction: for a function that does something else in the caller's transaction. */
   readonly asksAlways: boolean;

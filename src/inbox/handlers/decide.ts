@@ -97,7 +97,10 @@ export interface Policies {
 
 export type NextDecision =
   | { readonly do: 'acknowledge' }
-  /** Try again in place. `counts`: it is a further attempt of the handler; `hold`: the database is waited for. */
+  /**
+   * Try again in place. `failed`: a further attempt of the handler; `conflict`: the transaction alone is run again; `hold`: the database
+   * is waited for.
+   */
   | { readonly do: 'again'; readonly delayMs: number; readonly because: 'failed' | 'conflict' | 'hold' }
   | { readonly do: 'later'; readonly delayMs: number }
   | { readonly do: 'park'; readonly reason: ParkReason; readonly error: unknown; readonly retryInMs: number | null };

@@ -19,6 +19,7 @@ export interface LogEntry {
   readonly time: string;
   /** Null for one of more than MAX_ENTRY_BYTES: it stays in the database, and `bytes` says how large it is. */
   readonly payload: string | null;
+  /** JSON text of WireAttributes; the sender's own headers are its member `headers`. */
   readonly headers: string;
   /** Of payload and headers as JSON text; near enough for a row written before they were noted. */
   readonly bytes: number;

@@ -54,7 +54,7 @@ export function isPivotInDoubt({ state }: Run): boolean {
   return call?.pivot === true && canBeInDoubt(call);
 }
 
-/** Whether it is among what has happened and has not been taken in how an attempt of the call ended. */
+/** Whether a run event that says how an attempt of the call ended waits to be taken in. */
 export function hasEnded(run: Run, call: CallState): boolean {
   return run.runEvents.some(
     (each) => (each.kind === 'attempt' || each.kind === 'fallback' || each.kind === 'sent') && each.call === call,

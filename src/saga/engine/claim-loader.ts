@@ -35,7 +35,7 @@ export interface ClaimLoaderOptions {
 
 export class ClaimLoader {
   readonly #options: ClaimLoaderOptions;
-  /** Claimed again before it was known here that the commit which let them go had been made. */
+  /** Claimed again while the commit that released them is not yet answered here: loaded when it is. */
   readonly #again = new Map<string, { readonly claimed: ClaimedRun; readonly at: number }>();
 
   constructor(options: ClaimLoaderOptions) {

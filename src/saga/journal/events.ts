@@ -82,8 +82,9 @@ export type JournalEvent =
       /** The declared name of the step; of the signal for a wait; 'sleep'. */
       readonly step: string;
       readonly input?: unknown;
+      /** When a sleep ends, a wait gives up, or the whole time of a step or a transaction is up, if that is limited. */
       readonly until?: number;
-      /** Of a step or a transaction, `until` is the end of its whole time, if that is limited. Of a child: the run that was started. */
+      /** The run that was started. */
       readonly child?: string;
       /** Once it is done, the run only goes forward. */
       readonly pivot?: true;

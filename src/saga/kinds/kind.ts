@@ -103,7 +103,7 @@ export interface DueCall {
   readonly saga: { readonly name: string };
   readonly call: CallState;
   readonly now: number;
-  /** How an attempt ended is among what has happened, and has not been taken in. */
+  /** A run event that says how an attempt of it ended waits to be taken in. */
   readonly ended: boolean;
   /** The signal that an open wait would be given. */
   readonly signal: BufferedSignal | undefined;

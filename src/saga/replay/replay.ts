@@ -57,7 +57,7 @@ export async function replay(
   return replayAt(saga, make(), journal, { turn, haste: false });
 }
 
-/** A journal of less events is replayed in no time; that of more bytes takes its time for its values. What was retried is seldom long. */
+/** Haste pays only for many events. With heavy values, parsing takes the time, not the turns. What was retried is replayed slowly. */
 const LONG_EVENTS = 100;
 const HEAVY_BYTES = 8 * 1024 * 1024;
 /** Between two turns of the event loop, so that others are served as well. */

@@ -71,7 +71,7 @@ export class Run extends CachedRun {
   /** How the code ended; it may still wait for calls it left behind. */
   ending: CodeEnding | null = null;
   readonly runEvents: RunEvent[] = [];
-  /** Attempts under way, by call id. */
+  /** Attempts under way, by the call's id, or by compensationId of it. */
   readonly inFlight = new IdMap<(reason: Error) => void>();
   /** Begun once the events recorded so far are durable. */
   intents: Intent[] = [];

@@ -108,7 +108,10 @@ export interface KeptSignals {
 }
 
 export interface RunUpdate {
-  /** It ends, or begins its pivot: refused with a RevokedError while there is a message that wants it compensated, but for what is taken in. */
+  /**
+   * It ends, or begins its pivot. Refused with a RevokedError while the store has a cancel or undo for the run that this commit does not
+   * take in.
+   */
   readonly guarded?: boolean;
   readonly status: RunStatus;
   readonly reason: CompensationReason | null;

@@ -1,6 +1,6 @@
 /**
- * One life of a worker: from its registration to the end of its lease, with the runs it has in memory. When the lease is lost the life
- * is over, whatever is still under way in it is nobody's, and the worker begins another one.
+ * A lease session: from the registration of a worker to the end of its lease, with the runs it has in memory. When the lease is lost the
+ * session is over, what is under way in it belongs to nobody, and the worker opens a new one.
  */
 import { HoldfastError } from '../../errors.ts';
 import type { Clock } from '../../runtime/clock.ts';
