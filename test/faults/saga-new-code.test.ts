@@ -249,7 +249,7 @@ it('a run that is being compensated needs no code at all but its steps', async (
 /** Everything that was done was compensated, in reverse; what was in doubt may have been compensated without having been done. */
 function expectCompensated(notes: readonly string[]): void {
   const did = new Set(notes.filter((each) => !each.startsWith('compensate ')));
-  const undid = notes.filter((each) => each.startsWith('compensate ')).map((each) => each.slice(5));
+  const undid = notes.filter((each) => each.startsWith('compensate ')).map((each) => each.slice('compensate '.length));
   for (const each of did) expect(undid).toContain(each);
   const order = ['c', 't', 'b', 'a'];
   const firsts = [...new Set(undid)];

@@ -149,7 +149,7 @@ it('a compensation that was skipped is said in the status and in the error', asy
   expect(await run.status()).toMatchObject({ skipped: ['book'], error: { details: { skipped: ['book'] } } });
   await expect(run.result()).rejects.toMatchObject({
     code: 'HF_SAGA_UNDONE',
-    message: expect.stringContaining('but for book, whose compensating was skipped'),
+    message: expect.stringContaining('but for book, whose compensation was skipped'),
     details: { skipped: ['book'] },
   });
 });

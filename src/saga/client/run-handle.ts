@@ -284,7 +284,7 @@ function compensated(run: RunView): HoldfastError {
   const cause = causeOf(run);
   const { skipped } = run;
   const how = run.reason === null ? 'was compensated' : COMPENSATED[run.reason];
-  const but = skipped.length === 0 ? '' : `, but for ${skipped.join(', ')}, whose compensating was skipped`;
+  const but = skipped.length === 0 ? '' : `, but for ${skipped.join(', ')}, whose compensation was skipped`;
   return new HoldfastError('HF_SAGA_UNDONE', `Run ${run.id} of ${run.saga} ${how}${but}${because(cause)}`, {
     details: { run: run.id, saga: run.saga, reason: run.reason, ...(skipped.length === 0 ? {} : { skipped }) },
     cause,

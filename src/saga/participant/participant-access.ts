@@ -7,7 +7,7 @@ import { createConsumer, type Consumer } from '../../inbox/consumer.ts';
 import type { CommonConsumerOptions } from '../../inbox/consumer-options.ts';
 import type { Handler } from '../../inbox/handlers/handler.ts';
 import { toExecutor, type Row, type SqlExecutor, type TransactionHandle } from '../../postgres/executor.ts';
-import { isPgClient, lend } from '../../postgres/lent-client.ts';
+import { isPgClient, lend, type LentClient } from '../../postgres/lent-client.ts';
 import { DEFAULT_SCHEMA } from '../../postgres/quoting.ts';
 import type { LentTransaction } from './answer-message.ts';
 import type { DatabaseParticipantOptions, RunnerParticipantOptions } from './participant-options.ts';
@@ -33,7 +33,7 @@ export function participantDatabaseAccess({ database }: DatabaseParticipantOptio
     executorOf,
     lend(tx) {
       const lent = lend(tx);
-      return { ...lent, handle: lent.tx };
+      return lentBy(lent, lent.tx);
     },
     transaction: (fn) => database.transaction((client) => fn(executorOf(client)), { timeoutMs: PRUNE_TIMEOUT_MS }),
     consumer: (name, handlers, rest) => createConsumer(name, { ...rest, database, handlers }),
@@ -51,7 +51,7 @@ export function participantRunnerAccess<Tx>({ runner, schema }: RunnerParticipan
     lend(tx) {
       if (isPgClient(tx)) {
         const lent = lend(tx);
-        return { ...lent, handle: runner.execute === undefined ? (lent.tx as TransactionHandle) : executorOf(lent.tx) };
+        return lentBy(lent, runner.execute === undefined ? (lent.tx as TransactionHandle) : executorOf(lent.tx));
       }
       // The ORM's own handle cannot be taken back; what is sent through the outbox can.
       const execute = executorOf(tx);
@@ -67,6 +67,17 @@ export function participantRunnerAccess<Tx>({ runner, schema }: RunnerParticipan
     },
     transaction: (fn) => runner.transaction((tx) => fn(executorOf(tx))),
     consumer: (name, handlers, rest) => createConsumer<Tx>(name, { ...rest, runner, schema, handlers }),
+  };
+}
+
+/** Each method by itself: what is lent is an object of a class, and a copy of its properties would have none. */
+function lentBy<Tx>(lent: LentClient<Tx>, handle: TransactionHandle): LentTransaction<Tx> {
+  return {
+    tx: lent.tx,
+    handle,
+    trouble: () => lent.trouble(),
+    restoreRole: () => lent.restoreRole(),
+    takeBack: () => lent.takeBack(),
   };
 }
 

@@ -70,14 +70,18 @@ export function createSagaReplies(options: SagaRepliesOptions): Consumer {
   /** Known from the start on: which database takes replies from the queue. */
   let owner: string | undefined;
   const { transport } = rest;
-  const own: Transport = {
-    ...transport,
+  // Each member by itself: a transport of the user's own may be an object of a class.
+  const own = (): Transport => ({
+    kind: transport.kind,
+    address: transport.address,
+    publisher: () => transport.publisher(),
     receiver: (queue, handle, receive) =>
       transport.receiver(queue, handle, owner === undefined ? receive : { ...receive, owner }),
-  };
+    close: () => transport.close(),
+  });
   const inner = createConsumer(destination, {
     ...rest,
-    ...(typeof transport?.receiver === 'function' ? { transport: own } : {}),
+    ...(typeof transport?.receiver === 'function' ? { transport: own() } : {}),
     destination,
     handlers: [
       onReply(topic, async (reply, { tx }) => {
