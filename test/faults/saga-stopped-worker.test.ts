@@ -69,7 +69,7 @@ async function sleepThroughLease(
     await world.start(Array.from({ length: 5 }, (_, n) => drawPlan(n + 10, random)));
     await eventually('the first worker to begin another life', async () => {
       if (first.gone) throw new Error(`it ended\n${first.log}`);
-      return first.log.includes('this life of the worker is over');
+      return first.log.includes('the lease session of the worker is over');
     });
     await world.settled({ messages: true });
     const breaches = await world.breaches();
