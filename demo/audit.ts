@@ -53,7 +53,7 @@ export interface Figures {
   readonly cancellationsLost: number;
   /** Runs, messages and effects of orders that were never committed. */
   readonly ghosts: number;
-  /** Messages given up on, and mail that no run has taken in. */
+  /** Messages given up on, and run messages that no run has taken in. */
   readonly parked: number;
 }
 
@@ -93,7 +93,7 @@ export function audit(books: Books, ordered: number): Audit {
     cancellationsRefused: cancels.refused,
     cancellationsLost: cancels.lost,
     ghosts: ghosts(books),
-    parked: books.parked + books.runMessage,
+    parked: books.parked + books.runMessages,
   };
   const sections = [
     { title: 'Messages', findings: messageFindings(figures) },

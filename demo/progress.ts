@@ -20,7 +20,7 @@ export interface Progress {
   readonly sent: number;
   readonly effects: number;
   /** Run messages that no run has taken in. */
-  readonly runMessage: number;
+  readonly runMessages: number;
   /** Messages that a relay or a consumer has given up on. */
   readonly parked: number;
 }
@@ -41,8 +41,8 @@ export async function readProgress(databases: Databases): Promise<Progress> {
     'SELECT status, count(*)::integer AS count FROM holdfast.saga_run GROUP BY status',
   );
   const count = (status: string): number => runs.find((row) => row.status === status)?.count ?? 0;
-  const { rows: orders } = await databases.orders.query<{ placed: number; runMessage: number }>(
-    'SELECT (SELECT count(*) FROM orders)::integer AS placed, (SELECT count(*) FROM holdfast.saga_mail)::integer AS mail',
+  const { rows: orders } = await databases.orders.query<{ placed: number; runMessages: number }>(
+    'SELECT (SELECT count(*) FROM orders)::integer AS placed, (SELECT count(*) FROM holdfast.saga_mail)::integer AS "runMessages"',
   );
   return {
     placed: orders[0]?.placed ?? 0,
@@ -55,7 +55,7 @@ export async function readProgress(databases: Databases): Promise<Progress> {
     stuck: count('stuck'),
     sent,
     effects,
-    runMessage: orders[0]?.runMessage ?? 0,
+    runMessages: orders[0]?.runMessages ?? 0,
     parked,
   };
 }

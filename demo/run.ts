@@ -86,7 +86,8 @@ export async function runOrders({ fleet, databases, backlog, screen, orders }: R
     const backAfterMs = performance.now() - killedMs;
     screen.killed({ victim, part: ended(reached) / orders, pid, backAfterMs, atWork });
   }
-  const idle = async ({ runMessage }: Progress): Promise<boolean> => runMessage === 0 && (await backlog.count()) === 0;
+  const idle = async ({ runMessages }: Progress): Promise<boolean> =>
+    runMessages === 0 && (await backlog.count()) === 0;
   await reach(
     async (now) =>
       now.placed === orders &&
@@ -121,6 +122,6 @@ function missing(now: Progress, queued: number, orders: number): string {
   return [
     `Nothing has moved for ${STALLED_MS / 1000} s, and not everything is done:`,
     `${now.placed} of ${orders} orders placed, ${ended(now)} at their end, ${now.stuck} stuck;`,
-    `${queued} messages in queues, ${now.runMessage} unread, ${now.parked} parked.`,
+    `${queued} messages in queues, ${now.runMessages} unread, ${now.parked} parked.`,
   ].join('\n');
 }

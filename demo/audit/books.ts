@@ -55,10 +55,10 @@ export interface Books {
   readonly sent: readonly SentMessage[];
   readonly effects: readonly Effect[];
   readonly runs: readonly Run[];
-  /** Ids of replies that are marked as taken in; the mark and the mail for the run were one commit. */
+  /** Ids of replies that are marked as taken in; the mark and the message for the run were one commit. */
   readonly repliesTaken: ReadonlySet<string>;
   /** Run messages that no worker has taken in. */
-  readonly runMessage: number;
+  readonly runMessages: number;
   readonly parked: number;
   readonly money: {
     readonly initial: number;
@@ -119,9 +119,9 @@ export async function readBooks(databases: Databases): Promise<Books> {
     effects,
     runs: await readRuns(databases),
     repliesTaken: new Set(taken.map(({ id }) => id)),
-    runMessage: (
-      await one<{ runMessage: number }>('orders', 'SELECT count(*)::integer AS mail FROM holdfast.saga_mail')
-    ).runMessage,
+    runMessages: (
+      await one<{ runMessages: number }>('orders', 'SELECT count(*)::integer AS "runMessages" FROM holdfast.saga_mail')
+    ).runMessages,
     parked,
     money: await one(
       'payment',

@@ -10,7 +10,7 @@ const NEWS: ReadonlySet<string> = new Set([OrderAccepted.topic, OrderRejected.to
 /**
  * The messages on which nobody has acted who should have.
  * - A command or a compensation is acted on when it is answered: effect and answer were one commit.
- * - An answer is, when its run's journal tells what came of the call, and no mail is left.
+ * - An answer is, when its run's journal tells what came of the call, and no run message is left.
  * - The news of an order is, when it stands in the order service's ledger.
  */
 export function undelivered(books: Books): readonly SentMessage[] {

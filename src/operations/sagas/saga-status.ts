@@ -50,7 +50,7 @@ export interface SagaHealth {
   readonly stuck: readonly { readonly saga: string; readonly runs: number; readonly oldestMs: number }[];
   readonly due: readonly DueRuns[];
   readonly workers: readonly WorkerStatus[];
-  /** Due runs, and runs with mail, whose saga and version no live worker has. */
+  /** Due runs, and runs with run messages, whose saga and version no live worker has. */
   readonly unrunnable: readonly DueRuns[];
   /** Runs that have started children of a version that no live worker has. */
   readonly childless: readonly Childless[];
@@ -174,7 +174,7 @@ export async function listWorkers(database: Database): Promise<readonly WorkerSt
   }));
 }
 
-/** Pure. What no live worker has; what is both due and has mail counts once, as the larger of both. */
+/** Pure. What no live worker has; what is both due and has run messages counts once, as the larger of both. */
 export function findUnrunnable(due: readonly DueRuns[], workers: readonly WorkerStatus[]): readonly DueRuns[] {
   const known = new Set(workers.filter(({ live, draining }) => live && !draining).flatMap(({ sagas }) => sagas));
   const found = new Map<string, DueRuns>();
@@ -229,7 +229,7 @@ async function dueRuns(database: Database): Promise<readonly DueRuns[]> {
   );
 }
 
-/** Runs that nobody has and that mail has come for. There is little mail at any time. */
+/** Runs that nobody has and that run messages have come for. There are few at any time. */
 async function addressedRuns(database: Database): Promise<readonly DueRuns[]> {
   const s = quoteIdentifier(database.schema);
   return dueQuery(

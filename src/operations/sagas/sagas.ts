@@ -44,7 +44,7 @@ export interface RunSummary {
   readonly pivoted: boolean;
   /** Who has it in memory; the name is null when that worker is gone. */
   readonly worker: { readonly id: string; readonly name: string | null } | null;
-  /** When a worker is to take it up; null: when mail comes, or never again. */
+  /** When a worker is to take it up; null: when a run message comes, or never again. */
   readonly wakeAt: Date | null;
   readonly deadlineAt: Date | null;
   readonly parent: { readonly id: string; readonly call: string } | null;
