@@ -9,7 +9,7 @@ import type { SleepFlag } from './runner-context.ts';
 export interface RestOptions {
   readonly clock: Clock;
   readonly sleepFlag: SleepFlag;
-  /** How long a sleepFlag waits for a wake-up before it looks by itself, in milliseconds. */
+  /** How long a sleeper waits for a wake-up before it looks by itself, in milliseconds. */
   readonly idlePollMs: number;
 }
 

@@ -9,7 +9,7 @@ import { nextDue } from '../decide/due.ts';
 import type { JournalRow } from '../journal/events.ts';
 import type { DecisionContext } from '../run/run-events.ts';
 import { afterwards } from '../decide/afterwards.ts';
-import type { RunCache } from '../run/run-cache.ts';
+import type { RunCache } from './run-cache.ts';
 import { runsCode, recover } from '../decide/recover.ts';
 import { Run } from '../run/run.ts';
 import type { ClaimedRun, RunMessage } from '../store/store.ts';

@@ -6,8 +6,8 @@ import { afterwards, goesOnByItself } from '../decide/afterwards.ts';
 import { collect } from '../decide/calls.ts';
 import { takeRunEvent } from '../decide/take-run-event.ts';
 import { inTime, nextTurn, turn } from '../replay/turn.ts';
-import { ReadyQueue } from '../run/ready-queue.ts';
-import type { RunCache } from '../run/run-cache.ts';
+import { ReadyQueue } from './ready-queue.ts';
+import type { RunCache } from './run-cache.ts';
 import type { DecisionContext } from '../run/run-events.ts';
 import type { Run } from '../run/run.ts';
 

@@ -3,7 +3,7 @@
  * them goes back to the run as run events.
  */
 import type { Clock } from '../../runtime/clock.ts';
-import { createAdmission, type Admission } from '../decide/admission.ts';
+import { createAdmission, type Admission } from './admission.ts';
 import { undefinedStep } from '../decide/compensate.ts';
 import { compensationId } from '../decide/compensation-id.ts';
 import { canCompensate, type StepContext, type StepDefinition } from '../definition/steps.ts';

@@ -2,7 +2,7 @@
  * The runs to which something has happened, each once, in the order in which it did; and which of them are in hand, that is, in the round
  * that is under way.
  */
-import type { Run } from './run.ts';
+import type { Run } from '../run/run.ts';
 
 /** What this file alone writes of a run. */
 interface Marks {

@@ -2,7 +2,7 @@
  * The runs that a worker has in memory, and how many of them only wait.
  */
 import { IdMap } from '../../runtime/id-map.ts';
-import type { Run } from './run.ts';
+import type { Run } from '../run/run.ts';
 
 export class RunCache {
   readonly #runs = new IdMap<Run>();
