@@ -7,6 +7,7 @@ import { classifySqlError, passesByItself } from '../../postgres/sql-state.ts';
 import { decideOrdered, PARK_REASONS, predecessorWaived, type AttemptOutcome } from '../handlers/decide.ts';
 import { runHandler } from '../handlers/handler-run.ts';
 import type { ResolvedHandler } from '../handlers/handler.ts';
+import type { EffectRefused } from '../handlers/recording.ts';
 import { keyLock, type OrderedArrival } from '../stores/inbox-store.ts';
 import { sentAt, wireText, type Incoming, type ReadableIncoming } from './incoming.ts';
 import type { ConsumerContext } from './consumer-context.ts';
@@ -23,6 +24,8 @@ export interface DeliveryAttempt<Tx> {
   readonly parked: boolean;
   /** Ordered consumers: messages published before this need no predecessor. Milliseconds since the epoch. */
   readonly sinceMs: number;
+  /** See OpenRecord. */
+  readonly refusal?: EffectRefused;
 }
 
 /** Rejects only for a simulated crash. */
@@ -39,7 +42,7 @@ export async function attemptOnce<Tx>(
   }
   switch (handler.kind) {
     case 'exactly-once':
-      return inTransaction(context, attempt, payload, enterMarked(context, attempt));
+      return inTransaction(context, attempt, payload, enterExactlyOnce(context, attempt, payload));
     case 'idempotent':
       return inTransaction(context, attempt, payload, enterUnmarked(context, attempt));
     case 'window':
@@ -54,11 +57,21 @@ function crashPointsOf({ parked }: { readonly parked: boolean }): string {
   return parked ? 'parked' : 'inbox';
 }
 
-/** How a transaction begins, and what its first statements found: 'enter', or why not. */
-interface Entry<Tx> {
+/** Why a message is not entered; see AttemptOutcome. */
+type NotEntered = 'duplicate' | 'behind' | 'awaiting' | 'busy' | 'gone';
+
+/** How a transaction begins, and what its first statements found: 'enter', or what its record was found to be, or why not. */
+interface Entry<Tx, Found = 'enter' | RecordFound> {
   readonly opening: readonly Statement[];
-  enter(opened: OpenUnitOfWork<Tx>): Promise<'enter' | 'duplicate' | 'behind' | 'awaiting' | 'busy' | 'gone'>;
+  enter(opened: OpenUnitOfWork<Tx>): Promise<Found | NotEntered>;
 }
+
+interface RecordFound {
+  readonly record: object;
+}
+
+/** Of a transaction: beside what may come of an attempt, that the refusal of its handler is to be recorded by another transaction. */
+type TransactionOutcome = AttemptOutcome | { readonly kind: 'refused'; readonly refusal: EffectRefused };
 
 async function inTransaction<Tx>(
   context: ConsumerContext<Tx>,
@@ -67,33 +80,49 @@ async function inTransaction<Tx>(
   entry: Entry<Tx>,
 ): Promise<AttemptOutcome> {
   const points = crashPointsOf(attempt);
-  const result = await context.work.run<AttemptOutcome>(
+  const result = await context.work.run<TransactionOutcome>(
     entry.opening,
     async (opened) => {
       const found = await entry.enter(opened);
       if (found === 'behind' || (found === 'duplicate' && attempt.parked))
         return { end: 'commit', value: { kind: found } };
-      if (found !== 'enter') return { end: 'rollback', value: { kind: found } };
-      return handleIn(context, attempt, payload, opened);
+      if (found === 'enter') return handleIn(context, { attempt, payload, record: null }, opened);
+      if (typeof found === 'string') return { end: 'rollback', value: { kind: found } };
+      return handleIn(context, { attempt, payload, record: found.record }, opened);
     },
     { timeoutMs: attempt.handler.timeoutMs, points },
   );
-  return outcomeOf(result);
+  const outcome = outcomeOf(result, attempt, payload);
+  if (outcome.kind !== 'refused') return outcome;
+  // With everything rolled back, and not to a savepoint, which each message would pay for: the mark and the record are written again.
+  // Whoever came in between is found by them.
+  return inTransaction(context, { ...attempt, refusal: outcome.refusal }, payload, entry);
+}
+
+interface Entered<Tx> {
+  readonly attempt: DeliveryAttempt<Tx>;
+  readonly payload: unknown;
+  /** What was found, of a handler that keeps records. */
+  readonly record: object | null;
 }
 
 async function handleIn<Tx>(
   context: ConsumerContext<Tx>,
-  attempt: DeliveryAttempt<Tx>,
-  payload: unknown,
+  { attempt, payload, record }: Entered<Tx>,
   opened: OpenUnitOfWork<Tx>,
-): Promise<TransactionEnd<AttemptOutcome>> {
+): Promise<TransactionEnd<TransactionOutcome>> {
   const points = crashPointsOf(attempt);
+  let closing: Statement[] | undefined;
   context.crash(`${points}.handler:before`);
   const startedMs = context.clock.monotonic();
   const result = await runHandler({
     handler: attempt.handler,
     payload,
     opened,
+    record:
+      record === null
+        ? null
+        : { found: record, refusal: attempt.refusal ?? null, close: (statement) => (closing ??= []).push(statement) },
     message: attempt.incoming.envelope,
     attempt: attempt.attempt,
     outbox: context.outbox,
@@ -110,7 +139,8 @@ async function handleIn<Tx>(
     (context.clock.monotonic() - startedMs) / 1000,
   );
   context.crash(`${points}.handler:after`);
-  if (result.kind === 'done') return { end: 'commit', value: { kind: 'handled' } };
+  if (result.kind === 'done') return { end: 'commit', value: { kind: 'handled' }, closing };
+  if (result.kind === 'refused') return { end: 'rollback', value: result };
   if (result.kind === 'failed') return { end: 'rollback', value: handlerOutcome(result.error) };
   if (result.hung) await opened.sever();
   return {
@@ -125,7 +155,11 @@ function handlerOutcome(error: unknown): AttemptOutcome {
   return { kind: isServerFailure(error) ? 'unavailable' : 'failed', error };
 }
 
-function outcomeOf(result: UnitOfWorkResult<AttemptOutcome>): AttemptOutcome {
+function outcomeOf<Tx, Outcome extends TransactionOutcome>(
+  result: UnitOfWorkResult<Outcome>,
+  { handler, incoming }: DeliveryAttempt<Tx>,
+  payload: unknown,
+): AttemptOutcome | Outcome {
   if (result.kind === 'ended') return result.value;
   const { phase, error } = result;
   if (isConflict(error)) return { kind: 'conflict', error };
@@ -136,14 +170,51 @@ function outcomeOf(result: UnitOfWorkResult<AttemptOutcome>): AttemptOutcome {
     case 'body':
       // A statement of our own: what handlers throw does not come out this way.
       return { kind: passesByItself(error) ? 'unavailable' : 'failed', error };
+    case 'closing': {
+      // A statement of our own, of which it is known that it did not run.
+      if (passesByItself(error)) return { kind: 'unavailable', error };
+      const { envelope } = incoming;
+      const explained = handler.recording?.explainClosing(error, { envelope, payload });
+      return { kind: 'failed', error: explained ?? error };
+    }
     case 'commit':
       // A COMMIT whose connection broke may have happened; the next attempt's mark tells. One that the server refused has not.
       return handlerOutcome(error);
   }
 }
 
+/** With the mark, and with the record where the handler keeps one: in one statement, unless the message is ordered or was parked. */
+function enterExactlyOnce<Tx>(context: ConsumerContext<Tx>, attempt: DeliveryAttempt<Tx>, payload: unknown): Entry<Tx> {
+  const { incoming, handler, parked } = attempt;
+  const { recording } = handler;
+  if (recording === null) return enterMarked(context, attempt);
+  const messages = [{ envelope: incoming.envelope, payload }];
+  if (!parked && (!context.ordered || incoming.key === null)) {
+    return {
+      opening: [recording.openStatement(messages, false)],
+      async enter({ results }) {
+        const record = results[0] === undefined ? null : (recording.readOpened(results[0])[0] ?? null);
+        return record === null ? 'duplicate' : { record };
+      },
+    };
+  }
+  const marked = enterMarked(context, attempt);
+  return {
+    opening: marked.opening,
+    async enter(opened) {
+      const found = await marked.enter(opened);
+      if (found !== 'enter') return found;
+      const { sql, parameters } = recording.openStatement(messages, true);
+      const rows = await opened.execute(sql, parameters);
+      const record = recording.readOpened({ rows, count: rows.length })[0] ?? null;
+      if (record === null) throw new TypeError('A record that goes with a mark was not opened.');
+      return { record };
+    },
+  };
+}
+
 /** The mark decides; for ordered consumers, also the line of the key and the predecessor. */
-function enterMarked<Tx>(context: ConsumerContext<Tx>, attempt: DeliveryAttempt<Tx>): Entry<Tx> {
+function enterMarked<Tx>(context: ConsumerContext<Tx>, attempt: DeliveryAttempt<Tx>): Entry<Tx, 'enter'> {
   const { incoming, parked } = attempt;
   const arrival = context.ordered && incoming.key !== null ? orderedArrival(context, attempt, incoming.key) : null;
   if (parked) return enterParked(context, attempt, arrival);
@@ -172,7 +243,7 @@ function enterMarked<Tx>(context: ConsumerContext<Tx>, attempt: DeliveryAttempt<
 }
 
 /** Without a mark; a parked row still has to be taken. */
-function enterUnmarked<Tx>(context: ConsumerContext<Tx>, attempt: DeliveryAttempt<Tx>): Entry<Tx> {
+function enterUnmarked<Tx>(context: ConsumerContext<Tx>, attempt: DeliveryAttempt<Tx>): Entry<Tx, 'enter'> {
   return attempt.parked ? enterParked(context, attempt, null) : { opening: [], enter: async () => 'enter' };
 }
 
@@ -181,7 +252,7 @@ function enterParked<Tx>(
   context: ConsumerContext<Tx>,
   { incoming, handler }: DeliveryAttempt<Tx>,
   arrival: OrderedArrival | null,
-): Entry<Tx> {
+): Entry<Tx, 'enter'> {
   return {
     opening: arrival === null ? [] : [context.inbox.lockStatement(arrival.lock)],
     async enter({ results, execute }) {
@@ -249,7 +320,7 @@ async function atMostOnce<Tx>(
     },
     { timeoutMs: attempt.handler.timeoutMs, points },
   );
-  const entered = outcomeOf(marked);
+  const entered = outcomeOf(marked, attempt, payload);
   // A mark whose COMMIT is in doubt counts as made: at most once.
   if (marked.kind === 'failed' && marked.phase === 'commit' && 'error' in entered && entered.kind !== 'conflict')
     return { kind: 'lost', error: entered.error };

@@ -34,6 +34,11 @@ export function isServerFailure(error: unknown): boolean {
   return SERVER_CANNOT.test(sqlStateOf(error) ?? '');
 }
 
+/** Whether the server itself refused a statement, so that it is known that it did not run. */
+export function saidByServer(error: unknown): boolean {
+  return sqlStateOf(error) !== undefined && classifySqlError(error) !== 'connection';
+}
+
 /** What to say of an error that holds a message up. */
 export function describeHold(error: unknown): string {
   if (isUnrelatedToDatabase(error))

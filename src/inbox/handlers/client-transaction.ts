@@ -88,10 +88,24 @@ export class ClientTransaction {
     } catch {}
   }
 
-  /** Resolves with false when the server rolled back instead, because a statement had failed. */
-  async commit(): Promise<boolean> {
-    const { command } = await this.#within(this.client.query('COMMIT'), 'COMMIT');
-    return command === 'COMMIT';
+  /**
+   * `closing` and COMMIT in one round trip: when one of the statements fails, the rest of the text is not run. Resolves with false when the
+   * server rolled back instead, because a statement had failed before.
+   */
+  async commit(closing: readonly Statement[] = []): Promise<boolean> {
+    let text = '';
+    for (const statement of closing) text += `${withLiterals(statement)};`;
+    try {
+      const results = (await this.#within(this.client.query(`${text}COMMIT`), 'COMMIT')) as unknown as
+        | DriverResult
+        | readonly DriverResult[];
+      const last = Array.isArray(results) ? (results as readonly DriverResult[]).at(-1) : (results as DriverResult);
+      return last?.command === 'COMMIT';
+    } catch (error) {
+      // A closing statement may still be waiting for a lock, and would commit when it has it.
+      if (text !== '' && error instanceof HoldfastError) await this.sever();
+      throw error;
+    }
   }
 
   /**
@@ -138,11 +152,12 @@ export function executorOf(client: PoolClient): SqlExecutor {
   return async (sql, parameters) => (await client.query(sql, [...parameters])).rows as readonly Row[];
 }
 
-export function abortedTransaction(): HoldfastError {
+export function abortedTransaction(cause?: unknown): HoldfastError {
   return new HoldfastError(
     'HF_TRANSACTION_ABORTED',
     'The handler resolved, but a statement in its transaction had failed, so nothing could be committed.',
     {
+      ...(cause === undefined ? {} : { cause }),
       advice: 'Let the error out of the handler, or put the statement into a savepoint.',
     },
   );
@@ -161,15 +176,21 @@ async function open(
   // A process that is stopped or starved inside a transaction keeps its mark and its locks, and another that gets the message would
   // wait for them without end. A living one never stands still for so long: the handler's time is up before.
   const frozenMs = Math.min(Math.ceil(timeoutMs) + FROZEN_MARGIN_MS, LONGEST_TIMEOUT_MS);
-  let text = `BEGIN;SET LOCAL idle_in_transaction_session_timeout = ${frozenMs}`;
-  for (const statement of opening) text += `;${withLiterals(statement)}`;
+  let own = 1;
+  let text = 'BEGIN';
+  if (!opening.some(({ limitsIdle }) => limitsIdle === true)) {
+    own = 2;
+    text += `;SET LOCAL idle_in_transaction_session_timeout = ${frozenMs}`;
+  }
+  for (const statement of opening) text += `;${withLiterals(statement, frozenMs)}`;
   // Several statements in one text come back as an array of results, which the driver's types do not say.
   const results = (await client.query(text)) as unknown as DriverResult | readonly DriverResult[];
   if (!Array.isArray(results)) return [];
-  return (results as readonly DriverResult[]).slice(2).map(({ rows, rowCount }) => ({ rows, count: rowCount ?? 0 }));
+  return (results as readonly DriverResult[]).slice(own).map(({ rows, rowCount }) => ({ rows, count: rowCount ?? 0 }));
 }
 
 interface DriverResult {
+  readonly command: string;
   readonly rows: readonly Row[];
   readonly rowCount: number | null;
 }
@@ -177,7 +198,7 @@ interface DriverResult {
 const pieces = new Map<string, readonly string[]>();
 
 /** The simple protocol, which alone takes several statements at once, has no parameters. */
-function withLiterals({ sql, parameters }: Statement): string {
+function withLiterals({ sql, parameters, limitsIdle }: Statement, frozenMs = 0): string {
   let parts = pieces.get(sql);
   if (parts === undefined) {
     // Odd places hold the numbers of parameters.
@@ -187,7 +208,9 @@ function withLiterals({ sql, parameters }: Statement): string {
   let text = '';
   for (let index = 0; index < parts.length; index += 1) {
     const part = parts[index] as string;
-    text += index % 2 === 0 ? part : literal(parameters[Number(part) - 1] ?? null);
+    if (index % 2 === 0) text += part;
+    else if (limitsIdle === true && Number(part) === parameters.length) text += `'${frozenMs}'`;
+    else text += literal(parameters[Number(part) - 1] ?? null);
   }
   return text;
 }

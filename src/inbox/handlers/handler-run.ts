@@ -8,6 +8,7 @@ import { inScope } from '../../runtime/scope.ts';
 import type { Deadlines } from '../../runtime/deadlines.ts';
 import type { TransactionHandle } from '../../postgres/executor.ts';
 import type { HandlerContext, HandlerSendOptions, ResolvedHandler } from './handler.ts';
+import { EffectRefused, type OpenRecord } from './recording.ts';
 import type { OpenUnitOfWork } from './unit-of-work.ts';
 
 /** What a consumer needs of the outbox; `createOutbox()` fits. */
@@ -23,13 +24,17 @@ export interface OutboxPort {
 export type HandlerResult =
   | { readonly kind: 'done' }
   | { readonly kind: 'failed'; readonly error: unknown }
+  /** Of a handler that keeps records: what it wrote is to be taken back, and the refusal recorded. */
+  | { readonly kind: 'refused'; readonly refusal: EffectRefused }
   /** `hung`: it did not settle within the grace after its signal aborted, and still runs. */
   | { readonly kind: 'timeout' | 'aborted'; readonly error: unknown; readonly hung: boolean };
 
 export interface HandlerRun<Tx> {
   readonly handler: ResolvedHandler<Tx>;
   readonly payload: unknown;
-  readonly opened: OpenUnitOfWork<Tx>;
+  readonly opened: Pick<OpenUnitOfWork<Tx>, 'tx' | 'handle'>;
+  /** Of a handler that keeps records; else null. */
+  readonly record: OpenRecord | null;
   readonly message: Envelope;
   readonly attempt: number;
   readonly outbox: OutboxPort | null;
@@ -68,17 +73,23 @@ export function runHandler<Tx>(run: HandlerRun<Tx>): Promise<HandlerResult> {
     if (signal.aborted) return resolve({ kind: 'aborted', error: signal.reason, hung: false });
     signal.addEventListener('abort', onAbort);
     cancelDeadline = deadlines.add(handler.timeoutMs, () => end('timeout', timedOut(handler.topic, handler.timeoutMs)));
-    inScope({ stray: run.onStray }, () => call(handler, run.payload, context)).then(
+    inScope({ stray: run.onStray }, () => call(run, context)).then(
       // Done in spite of an abort is done: the mark protects it. Late is late, or a timeout would mean nothing.
       () => settle(ended === null || ended.kind === 'aborted' ? { kind: 'done' } : { ...ended, hung: false }),
-      (error: unknown) => settle(ended === null ? { kind: 'failed', error } : { ...ended, hung: false }),
+      (error: unknown) => settle(ended === null ? failure(error) : { ...ended, hung: false }),
     );
   });
 }
 
 /** Also turns a handler that throws at once into a rejection. */
-async function call<Tx>(handler: ResolvedHandler<Tx>, payload: unknown, context: HandlerContext<Tx>): Promise<void> {
-  await handler.run(payload, context);
+async function call<Tx>({ handler, payload, record }: HandlerRun<Tx>, context: HandlerContext<Tx>): Promise<void> {
+  if (handler.recording === null) await handler.run(payload, context);
+  else if (record === null) throw new TypeError(`The record of a message for ${handler.topic} was not opened.`);
+  else await handler.recording.run(payload, context, record);
+}
+
+function failure(error: unknown): HandlerResult {
+  return error instanceof EffectRefused ? { kind: 'refused', refusal: error } : { kind: 'failed', error };
 }
 
 function timedOut(topic: string, timeoutMs: number): HoldfastError {

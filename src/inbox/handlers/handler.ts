@@ -10,6 +10,7 @@ import { parseDuration, type Duration } from '../../runtime/duration.ts';
 import { refuseUnknownOptions } from '../../runtime/options.ts';
 import { resolveRetry, type RetryOptions, type RetryPolicy } from '../../runtime/retry.ts';
 import { DEFAULT_RETRY } from './decide.ts';
+import type { Recording } from './recording.ts';
 
 /**
  * - `exactly-once` (default): the mark "handled" and everything written through `tx` commit together, so a duplicate has no second
@@ -148,10 +149,18 @@ function makeHandler<Output, Tx>(
   };
 }
 
+/** A handler that keeps records; its own `run` is not called, but that of the recording. */
+export interface RecordingHandler<Tx> extends Handler<Tx> {
+  readonly kind: 'exactly-once';
+  readonly recording: Recording<HandlerContext<Tx>>;
+}
+
 /** A handler with the consumer's defaults filled in. */
 export interface ResolvedHandler<Tx> extends Handler<Tx> {
   readonly retry: RetryPolicy;
   readonly timeoutMs: number;
+  /** null for handlers of users. */
+  readonly recording: Recording<HandlerContext<Tx>> | null;
 }
 
 /**
@@ -176,6 +185,7 @@ export function resolveHandlers<Tx>(
       ...handler,
       retry,
       timeoutMs: parseDuration(handler.options.timeout ?? defaults.timeout, `${where}.timeout`),
+      recording: (handler as Partial<RecordingHandler<Tx>>).recording ?? null,
     });
   }
   return resolved;

@@ -10,6 +10,7 @@ import type { SqlExecutor } from '../../postgres/executor.ts';
 import { lend } from '../../postgres/lent-client.ts';
 import type { CrashPoint } from '../../runtime/crash-point.ts';
 import type { Deadlines } from '../../runtime/deadlines.ts';
+import { saidByServer } from './classify-error.ts';
 import { abortedTransaction, ClientTransaction, executorOf } from './client-transaction.ts';
 import {
   SimulatedCrash,
@@ -18,6 +19,7 @@ import {
   type TransactionEnd,
   type UnitOfWork,
   type UnitOfWorkOptions,
+  type UnitOfWorkPhase,
   type UnitOfWorkResult,
 } from './unit-of-work.ts';
 
@@ -50,14 +52,14 @@ class PostgresUnitOfWork implements UnitOfWork<PoolClient> {
   ): Promise<UnitOfWorkResult<T>> {
     const { crash } = this.#options;
     const transaction = new ClientTransaction(this.#options, timeoutMs);
-    let phase: 'opening' | 'body' | 'commit' = 'opening';
+    let phase: UnitOfWorkPhase = 'opening';
+    let asked: TransactionEnd<T> | null = null;
     try {
       const results = await transaction.begin(opening, () => crash(`${points}.begin:before`));
       crash(`${points}.begin:after`);
       phase = 'body';
       const { client } = transaction;
       const lent = lend(client);
-      let asked: TransactionEnd<T>;
       try {
         asked = await body({
           tx: lent.tx,
@@ -78,14 +80,14 @@ class PostgresUnitOfWork implements UnitOfWork<PoolClient> {
       if (trouble !== null) return { kind: 'failed', phase, error: trouble };
       phase = 'commit';
       crash(`${points}.commit:before`);
-      const committed = await transaction.commit();
+      const committed = await transaction.commit(asked.closing);
       crash(`${points}.commit:after`);
       if (!committed) return { kind: 'failed', phase, error: abortedTransaction() };
       transaction.keepConnection(lent);
       return { kind: 'ended', value: asked.value };
     } catch (error) {
       if (error instanceof SimulatedCrash) throw error;
-      return { kind: 'failed', phase, error };
+      return { kind: 'failed', phase: phase === 'commit' && closingRefused(error, asked) ? 'closing' : phase, error };
     } finally {
       transaction.giveBack();
     }
@@ -94,6 +96,11 @@ class PostgresUnitOfWork implements UnitOfWork<PoolClient> {
   transaction<T>(fn: (execute: SqlExecutor) => Promise<T>): Promise<T> {
     return this.#options.database.transaction((client) => fn(executorOf(client)), { timeoutMs: OWN_TIMEOUT_MS });
   }
+}
+
+/** Whether it is known that nothing was committed: without the server's word, its COMMIT may have been heard. */
+function closingRefused<T>(error: unknown, asked: TransactionEnd<T> | null): boolean {
+  return (asked?.closing?.length ?? 0) > 0 && saidByServer(error);
 }
 
 /** A handler may have swallowed an error that aborted the transaction, or have ended the transaction itself. */

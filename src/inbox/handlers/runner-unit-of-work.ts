@@ -15,6 +15,7 @@ import {
   type StatementResult,
   type UnitOfWork,
   type UnitOfWorkOptions,
+  type UnitOfWorkPhase,
   type UnitOfWorkResult,
 } from './unit-of-work.ts';
 
@@ -122,7 +123,7 @@ class RunnerTransaction<Tx, T> {
   readonly #unit: RunnerUnitOfWork<Tx>;
   readonly #body: (opened: OpenUnitOfWork<Tx>) => Promise<TransactionEnd<T>>;
   readonly #points: string;
-  #phase: 'opening' | 'body' | 'commit' = 'opening';
+  #phase: UnitOfWorkPhase = 'opening';
   /** What the body asked for. */
   #asked: TransactionEnd<T> | null = null;
   /** Why what the handler did cannot be committed, or not as a whole. */
@@ -176,8 +177,10 @@ class RunnerTransaction<Tx, T> {
       if (trouble !== null) this.#refuse(trouble);
       // Fails when the handler swallowed an error that aborted the transaction: the ORM's COMMIT would not tell.
       if (!(await isStillOpen(execute, xid))) this.#refuse(endedByHandler());
-      this.#phase = 'commit';
+      this.#phase = asked.closing === undefined ? 'commit' : 'closing';
       unit.crash(`${this.#points}.commit:before`);
+      for (const { sql, parameters } of asked.closing ?? []) await execute(sql, parameters);
+      this.#phase = 'commit';
     } catch (error) {
       if (error instanceof SimulatedCrash) this.#crashed = error;
       throw error;

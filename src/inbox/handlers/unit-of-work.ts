@@ -11,6 +11,11 @@ export interface Statement {
   readonly parameters: readonly (string | null)[];
   /** Only how many rows it wrote is asked; where clients report rows alone, one column is returned to be counted. */
   readonly counted?: boolean;
+  /**
+   * Its last parameter, null as it stands, is for how long the transaction may stand idle, in milliseconds: an implementation that limits
+   * that puts it there, instead of sending a statement of its own.
+   */
+  readonly limitsIdle?: boolean;
 }
 
 export interface StatementResult {
@@ -37,12 +42,19 @@ export interface OpenUnitOfWork<Tx> {
 export interface TransactionEnd<T> {
   readonly end: 'commit' | 'rollback';
   readonly value: T;
+  /** Statements of ours that go out in one text with COMMIT: when one fails, nothing is committed. Only with `commit`. */
+  readonly closing?: readonly Statement[] | undefined;
 }
 
 export type UnitOfWorkResult<T> =
   | { readonly kind: 'ended'; readonly value: T }
-  /** opening: nothing was run. commit: rolled back, or, when the connection broke, perhaps committed. */
-  | { readonly kind: 'failed'; readonly phase: 'opening' | 'body' | 'commit'; readonly error: unknown };
+  | { readonly kind: 'failed'; readonly phase: UnitOfWorkPhase; readonly error: unknown };
+
+/**
+ * Where a unit of work failed. opening: nothing was run. closing: the server refused a closing statement, or the COMMIT in one text with it;
+ * it is rolled back. commit: rolled back, or, when the connection broke, perhaps committed.
+ */
+export type UnitOfWorkPhase = 'opening' | 'body' | 'closing' | 'commit';
 
 export interface UnitOfWorkOptions {
   /** Limit for the opening statements, and again for COMMIT, in milliseconds. */
@@ -53,7 +65,10 @@ export interface UnitOfWorkOptions {
 
 export interface UnitOfWork<Tx> {
   readonly schema: string;
-  /** BEGIN and `opening` in one round trip, then `body`, then what it asks for. Rejects only for a simulated crash. */
+  /**
+   * BEGIN and `opening` in one round trip, then `body`, then what it asks for, with its closing statements in the round trip of COMMIT.
+   * Rejects only for a simulated crash.
+   */
   run<T>(
     opening: readonly Statement[],
     body: (opened: OpenUnitOfWork<Tx>) => Promise<TransactionEnd<T>>,
