@@ -1,5 +1,5 @@
 /**
- * npm run bench -- [NAME…] [--quick]
+ * npm run bench -- [NAME…] [--quick] [--rtt 2ms]
  * Compiles the project as its package is compiled, and runs the benchmarks (run.ts) on that. What runs TypeScript directly adds a call
  * to every function that is made, which users do not pay and rivals of few functions pay less.
  */

@@ -3,6 +3,7 @@
  * figures mean.
  */
 import { parseArgs } from 'node:util';
+import { parseDuration, type Duration } from '../src/runtime/duration.ts';
 import { consume } from './consume.ts';
 import { drainBullmq } from './drain-bullmq.ts';
 import { drain } from './drain.ts';
@@ -14,8 +15,8 @@ import { sagaRecovery } from './saga-recovery.ts';
 import { sagaTransaction } from './saga-transaction.ts';
 import { sagaWaiting } from './saga-waiting.ts';
 import { send } from './send.ts';
-import type { Benchmark } from './support/figure.ts';
-import { benchServers } from './support/servers.ts';
+import { median, round, type Benchmark } from './support/figure.ts';
+import { benchServers, type Servers } from './support/servers.ts';
 
 const BENCHMARKS: readonly Benchmark[] = [
   drain,
@@ -37,17 +38,19 @@ process.exitCode = await main(process.argv.slice(2));
 async function main(args: string[]): Promise<number> {
   const asked = readArguments(args);
   if (typeof asked === 'string') {
-    console.error(`${asked}\nUsage: npm run bench -- [NAME…] [--quick]\nNames: ${NAMES.join(', ')}`);
+    console.error(`${asked}\nUsage: npm run bench -- [NAME…] [--quick] [--rtt 2ms]\nNames: ${NAMES.join(', ')}`);
     return 2;
   }
-  const servers = benchServers();
+  const servers = benchServers(asked.rttMs);
   const note = (text: string): void => console.error(text);
   try {
+    if (asked.rttMs > 0) note(`A round trip to PostgreSQL takes ${round(await roundTripMs(servers))} ms.`);
     for (const benchmark of BENCHMARKS) {
       const wanted = new Set(benchmark.names.filter((name) => asked.names.has(name)));
       if (wanted.size === 0) continue;
-      for (const figure of await benchmark.run({ quick: asked.quick, servers, note }, wanted))
-        console.log(JSON.stringify(figure));
+      const { quick, rttMs } = asked;
+      for (const figure of await benchmark.run({ quick, rttMs, servers, note }, wanted))
+        console.log(JSON.stringify(rttMs > 0 ? { ...figure, rttMs } : figure));
     }
   } finally {
     await servers.dispose();
@@ -55,18 +58,43 @@ async function main(args: string[]): Promise<number> {
   return 0;
 }
 
+interface Asked {
+  readonly names: ReadonlySet<string>;
+  readonly quick: boolean;
+  readonly rttMs: number;
+}
+
 /** What to run, or what is wrong with the arguments. */
-function readArguments(args: string[]): { readonly names: ReadonlySet<string>; readonly quick: boolean } | string {
+function readArguments(args: string[]): Asked | string {
   try {
     const { positionals, values } = parseArgs({
       args,
       allowPositionals: true,
-      options: { quick: { type: 'boolean', default: false } },
+      options: { quick: { type: 'boolean', default: false }, rtt: { type: 'string', default: '0ms' } },
     });
     const unknown = positionals.filter((name) => !NAMES.includes(name));
     if (unknown.length > 0) return `There is no benchmark ${unknown.map((name) => `'${name}'`).join(', ')}.`;
-    return { names: new Set(positionals.length === 0 ? NAMES : positionals), quick: values.quick };
+    return {
+      names: new Set(positionals.length === 0 ? NAMES : positionals),
+      quick: values.quick,
+      rttMs: parseDuration(values.rtt as Duration, '--rtt'),
+    };
   } catch (error) {
     return (error as Error).message;
   }
+}
+
+/** What contestants find: the median of some statements that do nothing. */
+async function roundTripMs(servers: Servers): Promise<number> {
+  const bench = await servers.database();
+  const client = await bench.connect();
+  const tookMs: number[] = [];
+  for (let n = 0; n < 50; n += 1) {
+    const from = performance.now();
+    await client.query('SELECT 1');
+    tookMs.push(performance.now() - from);
+  }
+  await client.end();
+  await bench.drop();
+  return median(tookMs);
 }

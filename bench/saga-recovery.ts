@@ -59,7 +59,7 @@ export const sagaRecovery: Benchmark = {
           unit: 's',
           against: 'afresh',
           againstValue: median(afresh),
-          target: { atMost: 2 },
+          target: { atMost: 1.5 },
         },
         { runsPerSecond: round(runs / seconds), runs, rounds, leaseMs },
       ),

@@ -1,39 +1,24 @@
 /**
- * saga.transaction.64: a saga of three transactional steps, each of which writes a row of the service in the same commit as its result. Against
- * the loop that people write by hand, which does the same.
+ * saga.transaction.1 and .64: a saga of three transactional steps, each of which writes a row of the service in the same commit as its
+ * result. Against the loop that people write by hand, which does the same.
  */
-import { contest, details } from './support/contest.ts';
-import { figure, type Benchmark } from './support/figure.ts';
+import { fight, type Duel } from './support/duel.ts';
+import type { Benchmark } from './support/figure.ts';
 
-const NAME = 'saga.transaction.64';
-const INFLIGHT = 64;
-const STEPS = 3;
+const [ALONE, MANY] = ['saga.transaction.1', 'saga.transaction.64'] as const;
+const RIVALS = { ours: 'transaction', byHand: 'transaction-by-hand' } as const;
+
+const DUELS: readonly Duel[] = [
+  { ...RIVALS, bench: ALONE, inflight: 1, of: 'p50', target: { atMost: 1 } },
+  { ...RIVALS, bench: MANY, inflight: 64, of: 'runs', target: { atLeast: 1 } },
+];
 
 export const sagaTransaction: Benchmark = {
-  names: [NAME],
-
-  async run(context) {
-    const [ours, byHand] = await contest(
+  names: [ALONE, MANY],
+  run: (context, wanted) =>
+    fight(
       context,
-      [
-        { contestant: 'transaction', inflight: INFLIGHT },
-        { contestant: 'transaction-by-hand', inflight: INFLIGHT },
-      ],
-      { redis: false },
-    );
-    if (ours === undefined || byHand === undefined) throw new Error('a contestant is missing');
-    return [
-      figure(
-        {
-          bench: NAME,
-          value: ours.perSecond,
-          unit: 'runs/s',
-          against: 'by-hand',
-          againstValue: byHand.perSecond,
-          target: { atLeast: 0.7 },
-        },
-        details(ours, STEPS),
-      ),
-    ];
-  },
+      DUELS.filter(({ bench }) => wanted.has(bench)),
+      { steps: 3 },
+    ),
 };

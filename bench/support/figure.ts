@@ -22,6 +22,8 @@ export interface Figure {
 export interface BenchContext {
   /** Small sizes and one round: shows that it works, not how fast it is. */
   readonly quick: boolean;
+  /** A round trip to PostgreSQL that is added to the machine's own; 0 without. */
+  readonly rttMs: number;
   readonly servers: Servers;
   /** For people: to stderr. */
   readonly note: (text: string) => void;
@@ -45,13 +47,13 @@ export interface Comparison {
 }
 
 /** The figure of a comparison, rounded for reading. */
-export function figure({ target, ...runEvents }: Comparison, more: Readonly<Record<string, unknown>> = {}): Figure {
-  const ratio = round(runEvents.value / runEvents.againstValue);
+export function figure({ target, ...compared }: Comparison, more: Readonly<Record<string, unknown>> = {}): Figure {
+  const ratio = round(compared.value / compared.againstValue);
   const met = 'atLeast' in target ? ratio >= target.atLeast : ratio <= target.atMost;
   return {
-    ...runEvents,
-    value: round(runEvents.value),
-    againstValue: round(runEvents.againstValue),
+    ...compared,
+    value: round(compared.value),
+    againstValue: round(compared.againstValue),
     ratio,
     target: 'atLeast' in target ? `>= ${target.atLeast}` : `<= ${target.atMost}`,
     met,

@@ -7,10 +7,12 @@ import { openDatabase, type Database } from '../../src/postgres/database.ts';
 import { migrate } from '../../src/postgres/migrator.ts';
 import { startPostgres, type PostgresServer } from '../../src/testing/servers/postgres.ts';
 import { startRedis, type RedisServer } from '../../src/testing/servers/redis.ts';
+import { startSlowWire, type SlowWire } from './slow-wire.ts';
 
 export interface BenchDatabase {
+  /** For contestants: behind the slow wire, if there is one. */
   readonly url: string;
-  /** For filling and looking; contestants open their own connections. */
+  /** For filling and looking, past the slow wire; contestants open their own connections. */
   readonly database: Database;
   /** A connection of a contestant's own. */
   connect(): Promise<Client>;
@@ -32,30 +34,37 @@ export interface Servers {
  */
 const SETTINGS = { shared_buffers: '512MB', max_wal_size: '8GB', checkpoint_timeout: '30min' };
 
-export function benchServers(): Servers {
+/** `rttMs`: the round trip of a network that is put before PostgreSQL; 0 for none. */
+export function benchServers(rttMs: number): Servers {
+  let wire: Promise<SlowWire> | undefined;
   let postgres: Promise<PostgresServer> | undefined;
   let redis: Promise<RedisServer> | undefined;
   return {
     async database() {
       postgres ??= startPostgres({ durable: true, settings: SETTINGS });
-      return createDatabase((await postgres).adminUrl);
+      const { adminUrl, port } = await postgres;
+      if (rttMs > 0) wire ??= startSlowWire({ port, rttMs });
+      return createDatabase(adminUrl, (await wire)?.port ?? port);
     },
     redis() {
       redis ??= startRedis();
       return redis;
     },
     async dispose() {
+      await (await wire)?.stop();
       await (await postgres)?.dispose();
       await (await redis)?.dispose();
     },
   };
 }
 
-async function createDatabase(adminUrl: string): Promise<BenchDatabase> {
+/** `port`: of what contestants connect to. */
+async function createDatabase(adminUrl: string, port: number): Promise<BenchDatabase> {
   const name = `bench_${randomBytes(4).toString('hex')}`;
   await asAdmin(adminUrl, `CREATE DATABASE ${name}`);
-  const url = Object.assign(new URL(adminUrl), { pathname: `/${name}` }).href;
-  const database = openDatabase({ url });
+  const own = { pathname: `/${name}` };
+  const database = openDatabase({ url: Object.assign(new URL(adminUrl), own).href });
+  const url = Object.assign(new URL(adminUrl), own, { port: String(port) }).href;
   await migrate(database);
   return {
     url,

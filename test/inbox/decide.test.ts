@@ -151,7 +151,7 @@ describe('after an attempt', () => {
 });
 
 describe('at arrival', () => {
-  const runEvents = { decodeError: null, hasHandler: true, redeliveries: 0, policies };
+  const usual = { decodeError: null, hasHandler: true, redeliveries: 0, policies };
   it.each([
     ['the usual', {}, { do: 'run', suspect: false }],
     ['redelivered', { redeliveries: 1 }, { do: 'run', suspect: true }],
@@ -163,7 +163,7 @@ describe('at arrival', () => {
     ],
     ['a newer wire', { decodeError: new HoldfastError('HF_ENVELOPE_VERSION', 'x') }, { do: 'park', retryInMs: 30_000 }],
   ])('%s', (_name, rest, arrival) => {
-    expect(decideArrival({ ...runEvents, ...rest })).toMatchObject(arrival);
+    expect(decideArrival({ ...usual, ...rest })).toMatchObject(arrival);
   });
 
   it('parks a suspect at the mark after its last death', () => {
@@ -172,7 +172,7 @@ describe('at arrival', () => {
 });
 
 describe('without a handler', () => {
-  const runEvents = { ignored: false, waitedMs: 0, handlerWaitMs: 60_000, ordered: false };
+  const usual = { ignored: false, waitedMs: 0, handlerWaitMs: 60_000, ordered: false };
   it.each([
     ['just sent', {}, { do: 'return', delayMs: 100 }],
     ['for a while', { waitedMs: 4_000 }, { do: 'return', delayMs: 2_000 }],
@@ -181,7 +181,7 @@ describe('without a handler', () => {
     ['for too long', { waitedMs: 60_000 }, { do: 'park' }],
     ['ignored', { ignored: true, waitedMs: 60_000 }, { do: 'ignore' }],
   ])('%s', (_name, rest, next) => {
-    expect(decideUnhandled({ ...runEvents, ...rest })).toEqual(next);
+    expect(decideUnhandled({ ...usual, ...rest })).toEqual(next);
   });
 
   it('a redrive is given back, whatever was tried before', () => {

@@ -75,18 +75,18 @@ describe('backoffMs', () => {
 });
 
 describe('decideRetry', () => {
-  const runEvents = { attempt: 1, elapsedMs: 0, permanent: false, random: () => 0.5 };
+  const failed = { attempt: 1, elapsedMs: 0, permanent: false, random: () => 0.5 };
 
   test('says why it gives up', () => {
-    expect(decideRetry(defaults, runEvents)).toEqual({ kind: 'retry', delayMs: 50 });
-    expect(decideRetry(defaults, { ...runEvents, permanent: true })).toEqual({ kind: 'give-up', because: 'permanent' });
-    expect(decideRetry(defaults, { ...runEvents, attempt: 4 }).kind).toBe('retry');
-    expect(decideRetry(defaults, { ...runEvents, attempt: 5 })).toEqual({ kind: 'give-up', because: 'attempts' });
-    expect(decideRetry(defaults, { ...runEvents, elapsedMs: 60_000 })).toEqual({ kind: 'give-up', because: 'time' });
+    expect(decideRetry(defaults, failed)).toEqual({ kind: 'retry', delayMs: 50 });
+    expect(decideRetry(defaults, { ...failed, permanent: true })).toEqual({ kind: 'give-up', because: 'permanent' });
+    expect(decideRetry(defaults, { ...failed, attempt: 4 }).kind).toBe('retry');
+    expect(decideRetry(defaults, { ...failed, attempt: 5 })).toEqual({ kind: 'give-up', because: 'attempts' });
+    expect(decideRetry(defaults, { ...failed, elapsedMs: 60_000 })).toEqual({ kind: 'give-up', because: 'time' });
   });
 
   test('cuts the last wait short, so that one more attempt begins in time', () => {
-    expect(decideRetry(defaults, { ...runEvents, attempt: 4, elapsedMs: 59_900, random: () => 1 })).toEqual({
+    expect(decideRetry(defaults, { ...failed, attempt: 4, elapsedMs: 59_900, random: () => 1 })).toEqual({
       kind: 'retry',
       delayMs: 100,
     });

@@ -19,8 +19,8 @@ const START = 1_000_000;
 function fail(spent: Spent, attempts: readonly { at: number; uncounted?: Uncounted; beganAt?: number }[]): unknown[] {
   return attempts.map(({ at, uncounted, beganAt }, index) => {
     if (beganAt !== undefined) spent.beganAt = START + beganAt;
-    const runEvents = { attempts: index, since: START, now: START + at, permanent: false, uncounted, random: () => 0 };
-    const decision = decideFailed(policy, spent, runEvents);
+    const failure = { attempts: index, since: START, now: START + at, permanent: false, uncounted, random: () => 0 };
+    const decision = decideFailed(policy, spent, failure);
     if (decision.kind !== 'retry') return decision.kind;
     spend(spent, { retryAt: decision.retryAt, ...decision.note });
     return decision.note;
