@@ -9,6 +9,9 @@
  */
 import { HoldfastError, PermanentError } from '../errors.ts';
 import { quoteIdentifier } from './quoting.ts';
+import { HeldCalls } from './held-calls.ts';
+import type { Pipeline } from './pipeline.ts';
+import { callbackOf, isSubmittable, needsConnection, refuseCall, statementText } from './query-call.ts';
 import { inspectStatements, type Control, type Inspection } from './statements.ts';
 
 /** The part of a node-postgres client that matters here. */
@@ -40,13 +43,17 @@ export interface LentClient<C> {
   takeBack(): void;
 }
 
-export function lend<C extends Lendable>(client: C): LentClient<C> {
-  return new Loan(client);
+/** `pipeline`: that of the client, ended by the host. What cannot share the connection, a cursor, pauses it. */
+export function lend<C extends Lendable>(client: C, pipeline: Pipeline | null = null): LentClient<C> {
+  return new Loan(client, pipeline);
 }
 
 class Loan<C extends Lendable> implements LentClient<C> {
   readonly tx: C;
   readonly #client: C;
+  readonly #pipeline: Pipeline | null;
+  /** Behind a cursor that waits for the connection. */
+  #held: HeldCalls | null = null;
   #over = false;
   #refused: Error | null = null;
   #traces = false;
@@ -54,8 +61,9 @@ class Loan<C extends Lendable> implements LentClient<C> {
   /** Transactions of the guest's own that are open. */
   #depth = 0;
 
-  constructor(client: C) {
+  constructor(client: C, pipeline: Pipeline | null) {
     this.#client = client;
+    this.#pipeline = pipeline;
     const query = (...given: unknown[]): unknown => this.#query(given);
     this.tx = new Proxy(client, {
       get(target, property) {
@@ -82,22 +90,51 @@ class Loan<C extends Lendable> implements LentClient<C> {
 
   takeBack(): void {
     this.#over = true;
+    if (this.#held === null) return;
+    // Were they sent now, they would come behind the end of the transaction.
+    this.#refused ??= stillHeld();
+    this.#held.refuse(tooLate());
+    this.#held = null;
   }
 
   #query(given: readonly unknown[]): unknown {
-    if (this.#over) return refuse(given, tooLate());
-    const text = textOf(given[0]);
+    if (this.#over) return refuseCall(given, tooLate());
+    const text = statementText(given[0]);
     if (text !== undefined) {
       const inspection = inspectStatements(text);
       this.#traces ||= inspection.leavesTraces;
       if (inspection.changesRole) this.#roleBefore ??= this.#askRole();
-      if (inspection.becomesReadOnly && this.#depth === 0) return refuse(given, (this.#refused ??= readOnly()));
+      if (inspection.becomesReadOnly && this.#depth === 0) return refuseCall(given, (this.#refused ??= readOnly()));
       if (inspection.controls.length > 0) return this.#sendControls(given, text, inspection);
     }
     return this.#send(...given);
   }
 
   #send(...given: readonly unknown[]): unknown {
+    if (this.#held !== null) return this.#held.add(given);
+    if (this.#pipeline?.isOn === true && needsConnection(given[0])) return this.#sendAlone(this.#pipeline, given);
+    return this.#sendNow(...given);
+  }
+
+  /** For the rest of the transaction its statements wait for each other, as without a pipeline. */
+  #sendAlone(pipeline: Pipeline, given: readonly unknown[]): unknown {
+    if (pipeline.canPause) {
+      pipeline.pause();
+      return this.#sendNow(...given);
+    }
+    const held = new HeldCalls((...call) => this.#sendNow(...call));
+    this.#held = held;
+    const answer = held.add(given);
+    pipeline.whenAnswered(() => {
+      if (this.#held !== held) return;
+      pipeline.pause();
+      this.#held = null;
+      held.send();
+    });
+    return answer;
+  }
+
+  #sendNow(...given: readonly unknown[]): unknown {
     return (this.#client.query as (...all: readonly unknown[]) => unknown).apply(this.#client, given as unknown[]);
   }
 
@@ -117,7 +154,7 @@ class Loan<C extends Lendable> implements LentClient<C> {
     let at = 0;
     for (const control of controls) {
       const instead = this.#translate(control);
-      if (instead === undefined) return refuse(given, (this.#refused ??= refusal(control)));
+      if (instead === undefined) return refuseCall(given, (this.#refused ??= refusal(control)));
       rewritten += text.slice(at, control.start) + instead;
       at = control.end;
     }
@@ -145,46 +182,8 @@ class Loan<C extends Lendable> implements LentClient<C> {
   }
 }
 
-/** In the way in which the guest asked: by throwing, by its callback, or by a promise. */
-function refuse(given: readonly unknown[], error: Error): unknown {
-  // Whoever goes on reading from a cursor would wait for ever for a promise that is none.
-  if (isSubmittable(given[0])) throw error;
-  const callback = callbackOf(given);
-  if (callback === null) return Promise.reject(error);
-  queueMicrotask(() => callback(error));
-  return undefined;
-}
-
 function nameOf(depth: number): string {
   return `holdfast_nested_${depth}`;
-}
-
-/** Of a text, a configuration with one, or an object that submits itself: Query, pg-cursor, pg-query-stream. */
-function textOf(statement: unknown): string | undefined {
-  if (typeof statement === 'string') return statement;
-  if (typeof statement !== 'object' || statement === null) return undefined;
-  if ('text' in statement && typeof statement.text === 'string') return statement.text;
-  return 'cursor' in statement ? textOf(statement.cursor) : undefined;
-}
-
-function isSubmittable(statement: unknown): boolean {
-  return (
-    typeof statement === 'object' &&
-    statement !== null &&
-    'submit' in statement &&
-    typeof statement.submit === 'function'
-  );
-}
-
-type Callback = (error: unknown, result?: unknown) => void;
-
-function callbackOf(given: readonly unknown[]): Callback | null {
-  const last = given.findLast((each) => typeof each === 'function');
-  if (last !== undefined) return last as Callback;
-  const [first] = given;
-  if (typeof first === 'object' && first !== null && 'callback' in first && typeof first.callback === 'function')
-    return first.callback as Callback;
-  return null;
 }
 
 /** The result under the name of the statement that was asked for, if there was one alone. */
@@ -226,6 +225,12 @@ function readOnly(): PermanentError {
 function leftOpen(): PermanentError {
   return new PermanentError('A transaction that was begun with tx was neither committed nor rolled back.', {
     advice: 'Await the transaction of the ORM to its end, or leave BEGIN to Holdfast.',
+  });
+}
+
+function stillHeld(): PermanentError {
+  return new PermanentError('The handler ended while statements of its own still waited behind a cursor.', {
+    advice: 'Await all that uses tx before the handler ends.',
   });
 }
 

@@ -13,6 +13,7 @@ import { endBackend, pidOf } from '../../../postgres/backend.ts';
 import { cutAfter, giveBack, takeConnection } from '../../../postgres/checkout.ts';
 import type { Database } from '../../../postgres/database.ts';
 import { lend, type LentClient } from '../../../postgres/lent-client.ts';
+import { Pipeline } from '../../../postgres/pipeline.ts';
 import { quoteIdentifier } from '../../../postgres/quoting.ts';
 import { classifySqlError, sqlStateOf } from '../../../postgres/sql-state.ts';
 import type { CrashPoint } from '../../../runtime/crash-point.ts';
@@ -45,7 +46,8 @@ export async function runTransactionStep(options: TransactionStepOptions, worker
   const onError = (): void => {};
   // A checked-out client without a listener would end the process when its connection breaks. Queries reject by themselves.
   client.on('error', onError);
-  const lent = lend(client);
+  const pipeline = new Pipeline(client);
+  const lent = lend(client, pipeline);
   const inTime = <T>(act: () => Promise<T>): Promise<T> =>
     cutAfter({ pool: database.pool, client }, queryTimeoutMs, act);
   let reusable = false;
@@ -91,7 +93,7 @@ export async function runTransactionStep(options: TransactionStepOptions, worker
   } finally {
     client.off('error', onError);
     // What the step has changed of the session would hold for whatever comes next on this connection.
-    giveBack(client, !reusable || lent.leftTraces());
+    giveBack(client, !pipeline.end() || !reusable || lent.leftTraces());
   }
   if (doubt === null) return;
   if (!(await wasCommitted(options, doubt, pidOf(client))))

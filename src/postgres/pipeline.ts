@@ -1,0 +1,116 @@
+/**
+ * Statements that are sent without waiting for the answers before, on one connection, for as long as a transaction of ours has it
+ * (node-postgres from 8.23 on). The answers come in the order of the statements; after a failed one the server refuses those behind it
+ * in the same transaction, and answers their COMMIT with ROLLBACK: that answer has to be read.
+ *
+ * The driver keeps what was sent in a list that it reads only in this mode, so the mode may only be left while that list is empty. A
+ * driver that has no such mode, or keeps other lists, is used as before: statements then wait for each other.
+ */
+import type pg from 'pg';
+
+/** Lists of the driver: sent, and behind the statement whose answer is being read; not sent yet. */
+const SENT = '_sentQueryQueue';
+const UNSENT = '_queryQueue';
+
+/** What is read and written of the driver's Client. */
+interface PipelinedClient {
+  pipeline: boolean;
+  readonly readyForQuery?: boolean;
+  readonly [SENT]: readonly unknown[];
+  readonly [UNSENT]: readonly unknown[];
+  readonly connectionParameters?: { readonly query_timeout?: unknown };
+  readonly connection?: { readonly stream?: { cork?(): void; uncork?(): void } };
+}
+
+export class Pipeline {
+  readonly #client: pg.ClientBase;
+  /** Null: this driver cannot, or the connection has a time limit that would cut it in this mode. */
+  readonly #driver: PipelinedClient | null;
+  readonly #before: boolean;
+
+  /** Switched on at once, if the client has nothing under way. */
+  constructor(client: pg.ClientBase) {
+    this.#client = client;
+    this.#driver = isCapable(client) ? client : null;
+    this.#before = this.#driver?.pipeline ?? false;
+    if (this.#driver !== null) this.#driver.pipeline = true;
+  }
+
+  /** Whether statements go out at once. While it is false, each has to be awaited before the next one is sent. */
+  get isOn(): boolean {
+    return this.#driver?.pipeline ?? false;
+  }
+
+  /** Whether at most one statement is without its answer. */
+  get canPause(): boolean {
+    return this.#driver === null || this.#driver[SENT].length === 0;
+  }
+
+  /** From now on one statement after the other, for what cannot share the connection: cursors. Only while `canPause`. */
+  pause(): void {
+    if (!this.canPause) throw new TypeError('Statements are under way.');
+    if (this.#driver !== null) this.#driver.pipeline = false;
+  }
+
+  /** Calls back once all that was sent is answered, or the connection is gone: what is sent then is refused by the driver. */
+  whenAnswered(then: () => void): void {
+    const client = this.#client;
+    const done = (): void => {
+      client.off('drain', look);
+      client.off('end', done);
+      then();
+    };
+    const look = (): void => {
+      if (this.#driver?.readyForQuery !== false && this.canPause) done();
+    };
+    client.on('drain', look);
+    client.on('end', done);
+  }
+
+  /** What `act` sends goes out as one piece. */
+  together<T>(act: () => T): T {
+    const stream = this.isOn ? this.#driver?.connection?.stream : undefined;
+    stream?.cork?.();
+    try {
+      return act();
+    } finally {
+      stream?.uncork?.();
+    }
+  }
+
+  /**
+   * Makes the client what it was before, for whoever has it next. False: something that was sent has no answer yet, and the connection
+   * must serve nobody else.
+   */
+  end(): boolean {
+    if (!this.canPause) return false;
+    if (this.#driver !== null) this.#driver.pipeline = this.#before;
+    return true;
+  }
+}
+
+function isCapable(client: unknown): client is PipelinedClient {
+  const driver = client as Partial<PipelinedClient>;
+  if (typeof driver.pipeline !== 'boolean' || !Array.isArray(driver[SENT])) return false;
+  if (!Array.isArray(driver[UNSENT]) || driver[UNSENT].length > 0) return false;
+  // In this mode the driver leaves a statement that takes too long by cutting the connection, and its backend would go on with it. Else
+  // the statement is left alone.
+  const hasLimit = Boolean(driver.connectionParameters?.query_timeout);
+  return driver.readyForQuery === true && !hasLimit;
+}
+
+/**
+ * Sends statements one behind the other, and resolves with what each of them came to, in their order. The first that rejects does not
+ * keep the others from being sent: in a transaction the server refuses them.
+ */
+export async function sendInOrder(
+  client: pg.ClientBase,
+  pipeline: Pipeline,
+  statements: readonly (string | pg.QueryConfig)[],
+): Promise<readonly PromiseSettledResult<pg.QueryResult>[]> {
+  const send = (statement: string | pg.QueryConfig): Promise<pg.QueryResult> => client.query(statement as string);
+  if (pipeline.isOn) return Promise.allSettled(pipeline.together(() => statements.map(send)));
+  const results: PromiseSettledResult<pg.QueryResult>[] = [];
+  for (const statement of statements) results.push(...(await Promise.allSettled([send(statement)])));
+  return results;
+}
