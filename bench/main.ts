@@ -1,6 +1,7 @@
 /**
  * npm run bench -- [NAME…] [--quick] [--rtt 2ms]
- * Compiles the project as its package is compiled, and runs the benchmarks (run.ts) on that. What runs TypeScript directly adds a call
+ * npm run trace -- …, see trace.ts
+ * Compiles the project as its package is compiled, and runs the benchmarks (run.ts), or the trace, on that. What runs TypeScript directly adds a call
  * to every function that is made, which users do not pay and rivals of few functions pay less.
  */
 import { spawn, spawnSync } from 'node:child_process';
@@ -13,8 +14,11 @@ import { fileURLToPath } from 'node:url';
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const compiled = join(root, 'node_modules/.cache/holdfast-bench');
 
+const [first, ...rest] = process.argv.slice(2);
+const [program, args] = first === 'trace' ? ['bench/trace.js', rest] : ['bench/run.js', process.argv.slice(2)];
+
 compile();
-const run = spawn(process.execPath, [join(compiled, 'bench/run.js'), ...process.argv.slice(2)], { stdio: 'inherit' });
+const run = spawn(process.execPath, [join(compiled, program), ...args], { stdio: 'inherit' });
 // Ctrl-C reaches it by the terminal; it ends by itself and takes its servers with it.
 process.on('SIGINT', () => {});
 process.on('SIGTERM', () => run.kill('SIGTERM'));

@@ -19,6 +19,7 @@ import { createBullmqTransport } from '../../src/transport/bullmq/redis-transpor
 import type { Contestant, ContestantOptions } from './contestant.ts';
 import { HAND_WRITTEN_SAGA_SCHEMA, runByHand, type SagaByHand } from '../rivals/hand-written-saga.ts';
 import { INBOX_SCHEMA, INBOX_TABLE } from '../rivals/inbox-loop.ts';
+import type { HopNotes } from '../support/hop-notes.ts';
 import { check } from './local.ts';
 import { ENTRIES, writeEntry } from './transaction.ts';
 
@@ -46,20 +47,30 @@ const threeCommands = saga({
   },
 });
 
-export async function commandSaga({ database, redisUrl }: ContestantOptions): Promise<Contestant> {
+/** With `notes` it tells when what happens (trace.ts). */
+export async function commandSaga({ database, redisUrl }: ContestantOptions, notes?: HopNotes): Promise<Contestant> {
   await database.query(ENTRIES);
-  const transport = createBullmqTransport({ connection: redisOf(redisUrl) });
+  const bullmq = createBullmqTransport({ connection: redisOf(redisUrl) });
+  const transport = notes?.over(bullmq) ?? bullmq;
+  const seams = notes === undefined ? {} : { crashPoint: notes.crashPoint };
   const [commands, replies] = [`commands-${randomUUID()}`, `replies-${randomUUID()}`];
   const answer = (type: typeof Reserve, name: string) =>
-    handle(type, { reply: Done }, ({ run }, { tx }) => writeEntry(tx, name, run));
+    handle(type, { reply: Done }, async ({ run }, { tx, message: { id } }) => {
+      notes?.note('handler:before', id);
+      const written = await writeEntry(tx, name, run);
+      notes?.note('handler:after', id);
+      return written;
+    });
   const services = createParticipant('services', {
     transport,
     database,
     destination: commands,
     concurrency: CONCURRENCY,
     handlers: [answer(Reserve, 'reserve'), answer(Charge, 'charge'), answer(Ship, 'ship')],
+    ...seams,
   });
   const relay = createRelay({
+    ...seams,
     database,
     subscriptions: [
       {
@@ -76,12 +87,15 @@ export async function commandSaga({ database, redisUrl }: ContestantOptions): Pr
     database,
     sagas: [threeCommands],
     replies: { transport, destination: replies },
+    ...seams,
   });
   await Promise.all([services.start(), relay.start(), worker.start()]);
   return {
     async run(n) {
+      notes?.note('run:started');
       const run = await worker.sagas.start(threeCommands, { run: n });
       check(await run.result(), n);
+      notes?.note('run:ended');
     },
     commits: () => worker.progress.commits,
     async close() {
