@@ -10,6 +10,7 @@ import { callInTransaction, transactionalCall, type TransactionalCall } from '..
 import { assertSchemaName, DEFAULT_SCHEMA } from '../postgres/quoting.ts';
 import { sequenceBehind, violated } from '../postgres/sequences.ts';
 import { refuseUnknownOptions } from '../runtime/options.ts';
+import { notePreparer } from './preparer.ts';
 import { DEFAULT_MAX_BYTES, messageText, prepareMessage, type PreparedMessage } from './prepare.ts';
 import { checkSendOptions, type SendOptions } from './send-options.ts';
 
@@ -111,7 +112,7 @@ export function createOutbox(options: OutboxOptions = {}): Outbox {
   const prepare = (each: OutboxItem, where: string): Promise<PreparedMessage> =>
     prepareMessage(each, { source, maxBytes, where });
 
-  return {
+  const outbox: Outbox = {
     async send(tx, type, payload, sendOptions = {}) {
       const transaction = openTransaction(tx);
       transaction.showsTransaction();
@@ -147,6 +148,10 @@ export function createOutbox(options: OutboxOptions = {}): Outbox {
       return messages.map(({ id }) => ({ id }));
     },
   };
+  return notePreparer(outbox, {
+    schema,
+    prepare: (type, payload, sendOptions) => prepare({ type, payload, options: sendOptions }, 'outbox.send'),
+  });
 }
 
 /** Array.isArray, which by its own type forgets what readonly arrays hold. */
@@ -176,8 +181,8 @@ async function write(
   await callInTransaction(transaction, call, parameters, explainTaken);
 }
 
-/** Undefined: it is not about something that is there already. */
-function explainTaken(error: unknown): Error | undefined {
+/** What to say when the server refuses to write messages. Undefined: it is not about something that is there already. */
+export function explainTaken(error: unknown): Error | undefined {
   switch (violated(error, ['outbox_id', 'scheduled_message_pkey', 'outbox_pkey'])) {
     case undefined:
       return undefined;

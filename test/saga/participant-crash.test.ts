@@ -84,7 +84,7 @@ it('all of them were reached', () => {
 describe('command and compensation at the same moment', () => {
   const lockWaits = async (): Promise<boolean> => {
     const { rows } = await lab.test.pool.query(
-      `SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%participant_call%'`,
+      `SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%enter_call%'`,
     );
     return rows.length > 0;
   };

@@ -112,7 +112,8 @@ async function handleIn<Tx>(
   opened: OpenUnitOfWork<Tx>,
 ): Promise<TransactionEnd<TransactionOutcome>> {
   const points = crashPointsOf(attempt);
-  let closing: Statement[] | undefined;
+  const { recording } = attempt.handler;
+  const closings: object[] = [];
   context.crash(`${points}.handler:before`);
   const startedMs = context.clock.monotonic();
   const result = await runHandler({
@@ -122,7 +123,7 @@ async function handleIn<Tx>(
     record:
       record === null
         ? null
-        : { found: record, refusal: attempt.refusal ?? null, close: (statement) => (closing ??= []).push(statement) },
+        : { found: record, refusal: attempt.refusal ?? null, close: (closing) => closings.push(closing) },
     message: attempt.incoming.envelope,
     attempt: attempt.attempt,
     outbox: context.outbox,
@@ -139,7 +140,10 @@ async function handleIn<Tx>(
     (context.clock.monotonic() - startedMs) / 1000,
   );
   context.crash(`${points}.handler:after`);
-  if (result.kind === 'done') return { end: 'commit', value: { kind: 'handled' }, closing };
+  if (result.kind === 'done') {
+    const closing = closings.length === 0 ? undefined : recording?.closeStatements(closings);
+    return { end: 'commit', value: { kind: 'handled' }, closing };
+  }
   if (result.kind === 'refused') return { end: 'rollback', value: result };
   if (result.kind === 'failed') return { end: 'rollback', value: handlerOutcome(result.error) };
   if (result.hung) await opened.sever();

@@ -152,10 +152,15 @@ export function executorOf(client: PoolClient): SqlExecutor {
   return async (sql, parameters) => (await client.query(sql, [...parameters])).rows as readonly Row[];
 }
 
-export function abortedTransaction(cause?: unknown): HoldfastError {
+export function abortedTransaction(): HoldfastError {
+  return abortedBy(null, undefined);
+}
+
+/** @param topic of the handler; null: the message is not known here */
+export function abortedBy(topic: string | null, cause: unknown): HoldfastError {
   return new HoldfastError(
     'HF_TRANSACTION_ABORTED',
-    'The handler resolved, but a statement in its transaction had failed, so nothing could be committed.',
+    `The handler${topic === null ? '' : ` of ${topic}`} resolved, but a statement in its transaction had failed, so nothing could be committed.`,
     {
       ...(cause === undefined ? {} : { cause }),
       advice: 'Let the error out of the handler, or put the statement into a savepoint.',

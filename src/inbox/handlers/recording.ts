@@ -12,7 +12,10 @@ export interface RecordedMessage {
   readonly payload: unknown;
 }
 
-/** @typeParam Context what handlers are given beside the payload */
+/**
+ * One object for all handlers whose messages may be recorded together.
+ * @typeParam Context what handlers are given beside the payload
+ */
 export interface Recording<Context> {
   /**
    * One statement that marks each message and opens its record. Of a message that has a mark already it writes nothing, because other
@@ -24,6 +27,8 @@ export interface Recording<Context> {
   readOpened(result: StatementResult): readonly (object | null)[];
   /** Messages with the same text must not share a transaction: the later one must find what the earlier one committed. Null: with any. */
   apartBy(message: RecordedMessage): string | null;
+  /** Statements that go out together with COMMIT, after everything else: for what was given to `close` by one message or by several. */
+  closeStatements(closings: readonly object[]): readonly Statement[];
   /** What has failed when a closing statement is refused; undefined: nothing more is known than the driver says. */
   explainClosing(error: unknown, message: RecordedMessage): Error | undefined;
   /** Rejects with EffectRefused when what was written is to be taken back, and the message is handled all the same. */
@@ -39,8 +44,8 @@ export interface OpenRecord {
    * now still lets it, and not to run the handler again.
    */
   readonly refusal: EffectRefused | null;
-  /** A statement that goes out together with COMMIT, after everything else. */
-  close(statement: Statement): void;
+  /** Has `closeStatements` write this. When the handler then rejects, it is not written. */
+  close(closing: object): void;
 }
 
 /** What a handler's `run` rejects with so that its effect is rolled back and the refusal recorded. */

@@ -1,15 +1,17 @@
 /**
  * Answers one command or compensation, within the transaction that a consumer has opened for it: the record of the call, the handler, and
- * the reply. All of it commits together with the inbox mark, or not at all.
+ * the reply. All of it commits together with the inbox mark, or not at all. The record was found, or written, in the statement of the mark;
+ * what becomes of it, and the reply, go out with COMMIT (call-recording.ts).
  */
-import { HoldfastError, isHoldfastError, PermanentError } from '../../errors.ts';
+import { isHoldfastError, PermanentError, type HoldfastError } from '../../errors.ts';
 import type { OutboxPort } from '../../inbox/handlers/handler-run.ts';
 import type { HandlerContext } from '../../inbox/handlers/handler.ts';
+import { EffectRefused, type OpenRecord } from '../../inbox/handlers/recording.ts';
 import { decodePayload, decodePayloadText } from '../../message/decode.ts';
 import { parseExact } from '../../message/exact-json.ts';
 import { encodeForSend, type MessageType } from '../../message/message-type.ts';
-import type { SqlExecutor, TransactionHandle } from '../../postgres/executor.ts';
-import { sqlStateOf } from '../../postgres/sql-state.ts';
+import type { Preparer } from '../../outbox/preparer.ts';
+import type { TransactionHandle } from '../../postgres/executor.ts';
 import type { Logger } from '../../runtime/log.ts';
 import type { Counter } from '../../runtime/metrics.ts';
 import type { CompensationContext, ParticipantHandler } from './handle.ts';
@@ -26,8 +28,8 @@ import {
   refusal,
   strangePayload,
 } from './participant-decide.ts';
-import type { Answer, CallRow, ParticipantStore } from './participant-store.ts';
-import { readSagaCall, sagaReply, type SagaCall } from '../protocol/wire.ts';
+import type { Answer, ClosingCall, EnteredCall, ParticipantStore } from './participant-store.ts';
+import { sagaReply, type SagaCall } from '../protocol/wire.ts';
 
 /** A transaction lent to a handler: what the handler leaves running behind it must not write after a refusal was recorded. */
 export interface LentTransaction<Tx> {
@@ -48,9 +50,10 @@ export interface ParticipantContext<Tx> {
   readonly name: string;
   readonly store: ParticipantStore;
   readonly outbox: OutboxPort;
+  /** Makes replies ready for the statement that ends the record; null: the outbox writes them, with an exchange of its own. */
+  readonly replies: Preparer | null;
   /** By topic. */
   readonly handlers: ReadonlyMap<string, ParticipantHandler<Tx>>;
-  readonly executorOf: (tx: Tx) => SqlExecutor;
   readonly lend: (tx: Tx) => LentTransaction<Tx>;
   readonly maxBytes: number;
   /** Topics that may be replied on. */
@@ -59,39 +62,33 @@ export interface ParticipantContext<Tx> {
   readonly calls: Counter<'participant' | 'topic' | 'outcome'>;
 }
 
-/** The payload of a message. */
-export interface ReceivedPayload {
+/** A message as its `decode` leaves it. */
+export interface ReceivedCall {
   /** As its handler gets it. */
   readonly payload: unknown;
-  /** As it came, as JSON text. */
+  /** The payload as it came, as JSON text. */
   readonly text: string;
+  /** Whose work it is; null: no saga has sent it. */
+  readonly saga: SagaCall | null;
 }
 
-interface CallWork<Tx> extends ReceivedPayload {
+interface CallWork<Tx> extends ReceivedCall {
   readonly participant: ParticipantContext<Tx>;
   readonly handler: ParticipantHandler<Tx>;
   readonly context: HandlerContext<Tx>;
-  readonly execute: SqlExecutor;
+  readonly record: OpenRecord;
+  /** What the record was found to be. */
+  readonly entered: EnteredCall;
 }
 
-const SAVEPOINT = 'SAVEPOINT holdfast_call';
-const ROLLBACK_CALL = 'ROLLBACK TO SAVEPOINT holdfast_call';
+/** Whether a message is one that the handler of its topic carries out; else it is answered without a look at the record. */
+export function fitsHandler(handler: { readonly compensates: unknown }, { role }: SagaCall): boolean {
+  return (role === 'compensation') === (handler.compensates !== null);
+}
 
 /** Rejects with whatever is to fail the delivery; refusals that are answered are no failures. */
-export async function answerMessage<Tx>(
-  participant: ParticipantContext<Tx>,
-  handler: ParticipantHandler<Tx>,
-  received: ReceivedPayload,
-  context: HandlerContext<Tx>,
-): Promise<void> {
-  const saga = readSagaCall(context.message.headers);
-  const work: CallWork<Tx> = {
-    ...received,
-    participant,
-    handler,
-    context,
-    execute: participant.executorOf(context.tx),
-  };
+export async function answerMessage<Tx>(work: CallWork<Tx>): Promise<void> {
+  const { participant, handler, saga } = work;
   if (saga === null) {
     // No call, so no record of one: what it would compensate is told by the message alone.
     if (handler.compensates !== null && handler.withoutRecord === 'refuse') throw forGood(noRecord(handler.topic));
@@ -101,50 +98,69 @@ export async function answerMessage<Tx>(
   }
   if (!participant.replyTopics.includes(saga.replyTo))
     throw forGood(foreignReplyTopic(participant.name, saga.replyTo, participant.replyTopics));
-  const [answer, outcome] =
-    saga.role === 'command' ? await answerCommand(work, saga) : await answerCompensation(work, saga);
-  await context.send(sagaReply(saga.replyTo), { runId: saga.runId, call: saga.call, to: saga.role, ...answer });
-  count(work, outcome);
+  const answered = saga.role === 'command' ? await answerCommand(work, saga) : await answerCompensation(work, saga);
+  await leave(work, saga, answered);
+  count(work, answered.outcome);
 }
 
-type Answered = readonly [Answer, AnswerOutcome];
+interface Answered {
+  readonly answer: Answer;
+  readonly outcome: AnswerOutcome;
+  readonly change: ClosingCall['change'];
+}
+
+/** With the record as it is. */
+function unchanged(answer: Answer, outcome: AnswerOutcome): Answered {
+  return { answer, outcome, change: null };
+}
+
+/** The record and the reply, with COMMIT. */
+async function leave<Tx>(
+  { participant, context, record }: CallWork<Tx>,
+  saga: SagaCall,
+  answered: Answered,
+): Promise<void> {
+  const { runId, call } = saga;
+  const { answer, change } = answered;
+  const type = sagaReply(saga.replyTo);
+  const payload = { runId, call, to: saga.role, ...answer };
+  if (participant.replies === null) {
+    await context.send(type, payload);
+    if (change !== null) record.close({ runId, call, change, reply: null } satisfies ClosingCall);
+    return;
+  }
+  const reply = await participant.replies.prepare(type, payload, { causedBy: context.message });
+  record.close({ runId, call, change, reply } satisfies ClosingCall);
+}
 
 async function answerCommand<Tx>(work: CallWork<Tx>, saga: SagaCall): Promise<Answered> {
-  const { participant, handler, context, execute, text } = work;
-  const { store } = participant;
-  const { topic, version } = context.message;
-  if (handler.compensates !== null) {
-    const error = notACommand(participant.name, topic);
+  const { participant, handler, context, entered, record } = work;
+  if (!fitsHandler(handler, saga)) {
+    const error = notACommand(participant.name, context.message.topic);
     participant.log.error({ err: error, runId: saga.runId, call: saga.call }, 'a command cannot be carried out');
-    return [refusal(error), 'rejected'];
+    return unchanged(refusal(error), 'rejected');
   }
-  if (!(await store.claim(execute, saga, { topic, version, text }))) {
-    return [decideRepeated(await lockExisting(work, saga), handler.topic), 'repeated'];
+  if (entered.finding === 'known') return unchanged(decideRepeated(entered.row, handler.topic), 'repeated');
+  if (record.refusal !== null) {
+    const answer = refusal(record.refusal.reason);
+    return { answer, outcome: 'rejected', change: { state: 'rejected', answer } };
   }
-  await execute(SAVEPOINT, []);
-  const result = await runRefusable(work, saga, { command: null, reply: null });
-  const answer = result.kind === 'refused' ? refusal(result.error) : await encodeAnswer(work, result.value);
-  if (result.kind === 'refused') await execute(ROLLBACK_CALL, []);
-  await settled(handler.topic, () => store.settle(execute, saga, answer.outcome, answer));
-  return [answer, answer.outcome];
+  const value = await runRefusable(work, saga, { command: null, reply: null });
+  const answer = await encodeAnswer(work, value);
+  return { answer, outcome: 'done', change: { state: 'done', answer } };
 }
 
 async function answerCompensation<Tx>(work: CallWork<Tx>, saga: SagaCall): Promise<Answered> {
-  const { participant, handler, execute } = work;
-  const { store } = participant;
-  if (handler.compensates === null) {
+  const { participant, handler, entered, record } = work;
+  if (!fitsHandler(handler, saga) || handler.compensates === null) {
     const error = notACompensation(participant.name, handler.topic);
     participant.log.error({ err: error, runId: saga.runId, call: saga.call }, 'a compensation cannot be carried out');
-    return [refusal(error), 'rejected'];
+    return unchanged(refusal(error), 'rejected');
   }
-  const { topic } = handler.compensates;
-  const known = saga.outcome ?? 'unknown';
-  let decision = decideCompensation(await store.lock(execute, saga), topic, known);
-  if (decision.do === 'write tombstone') {
-    if (await store.insertWithoutCommand(execute, saga, 'tombstone')) return [DONE, 'tombstone'];
-    decision = decideCompensation(await lockExisting(work, saga), topic, known);
-    if (decision.do === 'write tombstone') throw movedOn(saga);
-  }
+  const row = entered.finding === 'known' ? entered.row : null;
+  const decision = decideCompensation(row, handler.compensates.topic, saga.outcome ?? 'unknown');
+  // Written with the mark, where nothing was.
+  if (decision.do === 'write tombstone') return unchanged(DONE, 'tombstone');
   if (decision.do === 'answer') {
     const refused = decision.answer.outcome === 'rejected';
     if (refused)
@@ -152,7 +168,7 @@ async function answerCompensation<Tx>(work: CallWork<Tx>, saga: SagaCall): Promi
         { runId: saga.runId, call: saga.call, answer: decision.answer },
         'a compensation does not fit its call',
       );
-    return [decision.answer, refused ? 'rejected' : 'nothing'];
+    return unchanged(decision.answer, refused ? 'rejected' : 'nothing');
   }
   const mismatch = mismatchOf(work, saga, decision);
   if (mismatch !== null) {
@@ -160,18 +176,15 @@ async function answerCompensation<Tx>(work: CallWork<Tx>, saga: SagaCall): Promi
       { err: mismatch, runId: saga.runId, call: saga.call },
       'a compensation does not fit its call',
     );
-    return [refusal(mismatch), 'rejected'];
+    return unchanged(refusal(mismatch), 'rejected');
   }
-  await execute(SAVEPOINT, []);
-  const record = await recordFor(work, saga, decision);
-  if (record === null) throw movedOn(saga);
-  const result = await runRefusable(work, saga, record);
-  if (result.kind === 'refused') {
-    await execute(ROLLBACK_CALL, []);
-    return [refusal(result.error), 'rejected'];
+  const recorded = decision.do === 'compensate';
+  if (record.refusal !== null) {
+    const answer = refusal(record.refusal.reason);
+    return { answer, outcome: 'rejected', change: recorded ? null : { state: 'withdrawn' } };
   }
-  if (decision.do === 'compensate') await settled(handler.topic, () => store.compensated(execute, saga));
-  return [DONE, 'compensated'];
+  await runRefusable(work, saga, await recordFor(work, saga, decision));
+  return { answer: DONE, outcome: 'compensated', change: recorded ? { state: 'compensated' } : null };
 }
 
 type Compensating = Exclude<CompensationDecision, { readonly do: 'answer' | 'write tombstone' }>;
@@ -199,14 +212,13 @@ interface Record {
   readonly reply: unknown;
 }
 
-/** What the handler is told of the command. Null when another transaction has meanwhile written the record that was missing. */
+/** What the handler is told of the command. */
 async function recordFor<Tx>(
-  { participant, handler, execute }: CallWork<Tx>,
+  { participant, handler }: CallWork<Tx>,
   saga: SagaCall,
   decision: Compensating,
-): Promise<Record | null> {
+): Promise<Record> {
   if (decision.do === 'compensate without record') {
-    if (!(await participant.store.insertWithoutCommand(execute, saga, 'compensated'))) return null;
     participant.log.warn(
       { runId: saga.runId, call: saga.call },
       'the record of a command is gone: it is compensated from the payload alone',
@@ -229,31 +241,12 @@ async function recordFor<Tx>(
   };
 }
 
-/** The record that a moment ago kept ours from being written. */
-async function lockExisting<Tx>({ participant, execute }: CallWork<Tx>, saga: SagaCall): Promise<CallRow> {
-  const row = await participant.store.lock(execute, saga);
-  if (row === null) throw movedOn(saga);
-  return row;
-}
-
-/** Only pruning deletes records, and only a refused compensation takes one back: rare, and over at the next attempt. */
-function movedOn({ call }: SagaCall): HoldfastError {
-  return new HoldfastError('HF_NOT_FOUND', `The record of the call ${call} changed at this very moment.`, {
-    advice: 'Nothing is lost: the message is handled again.',
-  });
-}
-
-type Result =
-  | { readonly kind: 'returned'; readonly value: unknown }
-  | { readonly kind: 'refused'; readonly error: unknown };
-
-/** A definite no, Rejection or PermanentError, becomes a result: what the handler wrote is to be compensated and nothing else. */
-async function runRefusable<Tx>(work: CallWork<Tx>, saga: SagaCall, record: Record): Promise<Result> {
+/** A definite no, Rejection or PermanentError, is to be recorded, once what the handler wrote is rolled back. */
+async function runRefusable<Tx>(work: CallWork<Tx>, saga: SagaCall, record: Record): Promise<unknown> {
   try {
-    return { kind: 'returned', value: await runHandler(work, saga, record) };
+    return await runHandler(work, saga, record);
   } catch (error) {
-    if (isHoldfastError(error, 'HF_REJECTED') || isHoldfastError(error, 'HF_PERMANENT'))
-      return { kind: 'refused', error };
+    if (isHoldfastError(error, 'HF_REJECTED') || isHoldfastError(error, 'HF_PERMANENT')) throw new EffectRefused(error);
     throw error;
   }
 }
@@ -297,20 +290,6 @@ async function encodeAnswer<Tx>({ participant, handler }: CallWork<Tx>, value: u
       cause,
       advice: 'Nothing was committed. Mend the handler, then have the message handled again.',
     });
-  }
-}
-
-/** Says what went wrong when the handler swallowed an error that had aborted the transaction. */
-async function settled(topic: string, write: () => Promise<void>): Promise<void> {
-  try {
-    await write();
-  } catch (cause) {
-    if (sqlStateOf(cause) !== '25P02') throw cause;
-    throw new HoldfastError(
-      'HF_TRANSACTION_ABORTED',
-      `The handler of ${topic} resolved, but a statement in its transaction had failed, so nothing could be committed.`,
-      { cause, advice: 'Let the error out of the handler, or put the statement into a savepoint.' },
-    );
   }
 }
 

@@ -14,7 +14,6 @@ import type { DatabaseParticipantOptions, RunnerParticipantOptions } from './par
 
 export interface ParticipantAccess<Tx> {
   readonly schema: string;
-  readonly executorOf: (tx: Tx) => SqlExecutor;
   readonly lend: (tx: Tx) => LentTransaction<Tx>;
   readonly transaction: <T>(fn: (execute: SqlExecutor) => Promise<T>) => Promise<T>;
   readonly consumer: (name: string, handlers: readonly Handler<Tx>[], rest: CommonConsumerOptions) => Consumer;
@@ -30,7 +29,6 @@ export function participantDatabaseAccess({ database }: DatabaseParticipantOptio
       (await tx.query(sql, [...parameters])).rows as readonly Row[];
   return {
     schema: database?.schema ?? DEFAULT_SCHEMA,
-    executorOf,
     lend(tx) {
       const lent = lend(tx);
       return lentBy(lent, lent.tx);
@@ -47,7 +45,6 @@ export function participantRunnerAccess<Tx>({ runner, schema }: RunnerParticipan
       : async (sql, parameters) => runner.execute?.(tx, sql, parameters) ?? [];
   return {
     schema: schema ?? DEFAULT_SCHEMA,
-    executorOf,
     lend(tx) {
       if (isPgClient(tx)) {
         const lent = lend(tx);

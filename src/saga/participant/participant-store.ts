@@ -4,8 +4,12 @@
  */
 import { HoldfastError } from '../../errors.ts';
 import { memberText } from '../../message/exact-json.ts';
+import { messageText, type PreparedMessage } from '../../outbox/prepare.ts';
+import type { Statement, StatementResult } from '../../inbox/handlers/unit-of-work.ts';
+import { atHomeSql } from '../../postgres/at-home.ts';
 import type { SqlExecutor } from '../../postgres/executor.ts';
 import { quoteIdentifier } from '../../postgres/quoting.ts';
+import { sqlStateOf } from '../../postgres/sql-state.ts';
 
 /**
  * - done: the command had its effect
@@ -47,16 +51,49 @@ export interface CallRow {
   readonly reply: Answer | null;
 }
 
+/** A message that is entered: its mark, and the record of its call. */
+export interface EnteringCall {
+  readonly messageId: string;
+  /** Null with the role. */
+  readonly runId: string | null;
+  readonly call: string | null;
+  /** null: there is no call to record, so only the mark is written. */
+  readonly role: 'command' | 'compensation' | null;
+  /** Of a command. */
+  readonly command: StoredCommand | null;
+  /** Of a compensation: what is written when there is no row; null: nothing. */
+  readonly withoutRow: 'compensated' | 'tombstone' | null;
+}
+
+/**
+ * - new: a row was written, in this state (null: without a call, so none)
+ * - known: there was one, which is locked now
+ * - none: there is none, and none was written
+ */
+export type EnteredCall =
+  | { readonly finding: 'new'; readonly state: ParticipantCallState | null }
+  | { readonly finding: 'known'; readonly row: CallRow }
+  | { readonly finding: 'none' };
+
+/** What a message leaves behind: how its record changes (null: not at all), and its reply (null: written otherwise). */
+export interface ClosingCall extends CallId {
+  readonly change:
+    | { readonly state: 'done' | 'rejected'; readonly answer: Answer }
+    /** withdrawn: the row that this transaction has written is deleted. */
+    | { readonly state: 'compensated' | 'withdrawn' }
+    | null;
+  readonly reply: PreparedMessage | null;
+}
+
 export interface ParticipantStore {
-  /** Writes the row of a command that is about to be run; false when there is one. Waits for who is writing the same row. */
-  claim(execute: SqlExecutor, id: CallId, command: StoredCommand): Promise<boolean>;
-  /** What came of a claimed command. */
-  settle(execute: SqlExecutor, id: CallId, state: 'done' | 'rejected', reply: Answer): Promise<void>;
-  /** Writes the row of a compensation that found none; false when there is one by now. Waits as `claim` does. */
-  insertWithoutCommand(execute: SqlExecutor, id: CallId, state: 'compensated' | 'tombstone'): Promise<boolean>;
-  compensated(execute: SqlExecutor, id: CallId): Promise<void>;
-  /** The row, locked; null when there is none. */
-  lock(execute: SqlExecutor, id: CallId): Promise<CallRow | null>;
+  /**
+   * Marks messages and writes, or locks, the rows of their calls, each of another call. Waits for who is writing the same row.
+   * @param marked their marks are written by other statements of the transaction
+   */
+  enter(calls: readonly EnteringCall[], marked: boolean): Statement;
+  /** In the order of the calls; null for a duplicate. */
+  readEntered(result: StatementResult): readonly (EnteredCall | null)[];
+  end(calls: readonly ClosingCall[]): Statement;
   /**
    * Deletes up to `limit` rows older than `olderThanMs`: those without an effect (`rejected`, `tombstone`), or those with one.
    * Resolves with how many.
@@ -71,56 +108,51 @@ const PRUNED: Readonly<Record<'effect' | 'no effect', string>> = {
 };
 
 export function createParticipantStore(schema: string, participant: string): ParticipantStore {
-  const table = `${quoteIdentifier(schema)}.participant_call`;
-  const own = 'participant = $1::text AND saga_id = $2::text::uuid AND call = $3::text';
+  const s = quoteIdentifier(schema);
+  const table = `${s}.participant_call`;
+  const statements = statementsFor(schema);
+  /** Whether the functions were seen to write into tables of their own schema. */
+  let atHome = false;
   return {
-    async claim(execute, { runId, call }, command) {
-      const rows = await execute(
-        `INSERT INTO ${table} (participant, saga_id, call, state, command)
-         VALUES ($1::text, $2::text::uuid, $3::text, 'done', $4::text::jsonb)
-         ON CONFLICT (participant, saga_id, call) DO NOTHING RETURNING 1 AS claimed`,
-        [participant, runId, call, writeCommand(command)],
-      );
-      return rows.length > 0;
-    },
-
-    async settle(execute, { runId, call }, state, reply) {
-      const rows = await execute(
-        `UPDATE ${table} SET state = $4::text, reply = $5::text::jsonb WHERE ${own} RETURNING 1 AS settled`,
-        [participant, runId, call, state, JSON.stringify(reply)],
-      );
-      if (rows.length === 0) throw gone(call);
-    },
-
-    async insertWithoutCommand(execute, { runId, call }, state) {
-      const rows = await execute(
-        `INSERT INTO ${table} (participant, saga_id, call, state) VALUES ($1::text, $2::text::uuid, $3::text, $4::text)
-         ON CONFLICT (participant, saga_id, call) DO NOTHING RETURNING 1 AS buried`,
-        [participant, runId, call, state],
-      );
-      return rows.length > 0;
-    },
-
-    async compensated(execute, { runId, call }) {
-      // Its age counts from here: a compensation that comes again must still find it.
-      const rows = await execute(
-        `UPDATE ${table} SET state = 'compensated', at = clock_timestamp() WHERE ${own} RETURNING 1 AS compensated`,
-        [participant, runId, call],
-      );
-      if (rows.length === 0) throw gone(call);
-    },
-
-    async lock(execute, { runId, call }) {
-      const rows = await execute(
-        `SELECT state, command::text AS command, reply::text AS reply FROM ${table} WHERE ${own} FOR UPDATE`,
-        [participant, runId, call],
-      );
-      const row = rows[0] as { state: ParticipantCallState; command: string | null; reply: string | null } | undefined;
-      if (row === undefined) return null;
+    enter(calls, marked) {
+      const { one, many } = atHome ? statements.enter : statements.enterGuarded;
+      const [first] = calls;
+      if (first === undefined || calls.length > 1) {
+        const list = `[${calls.map(enteringText).join(',')}]`;
+        return { sql: many, parameters: [participant, list, String(marked), null], limitsIdle: true };
+      }
+      const { messageId, role, runId, call, command, withoutRow } = first;
+      const record = [runId, call, command === null ? null : writeCommand(command), withoutRow];
       return {
-        state: row.state,
-        command: row.command === null ? null : readCommand(row.command),
-        reply: row.reply === null ? null : (JSON.parse(row.reply) as Answer),
+        sql: one,
+        parameters: [participant, marked ? null : messageId, role, ...record, null],
+        limitsIdle: true,
+      };
+    },
+
+    readEntered({ rows }) {
+      atHome = true;
+      return (rows as unknown as readonly EnteredRow[]).map(readEnteredRow);
+    },
+
+    end(calls) {
+      const [first] = calls;
+      if (first === undefined || calls.length > 1) {
+        const replies = calls.flatMap(({ reply }) => (reply === null ? [] : [messageText(reply)]));
+        const list = `[${calls.map(closingText).join(',')}]`;
+        return {
+          sql: statements.endMany,
+          parameters: [participant, list, replies.length === 0 ? null : `[${replies.join(',')}]`],
+        };
+      }
+      const { runId, call, change, reply } = first;
+      const message =
+        reply === null
+          ? [null, null, null, null, null, null]
+          : [reply.id, reply.topic, reply.key, String(reply.lane), reply.payload, reply.attributes];
+      return {
+        sql: statements.endOne,
+        parameters: [participant, runId, call, change?.state ?? null, answerText(change), ...message],
       };
     },
 
@@ -139,6 +171,73 @@ export function createParticipantStore(schema: string, participant: string): Par
   };
 }
 
+interface StatementsOfStore {
+  readonly enter: { readonly one: string; readonly many: string };
+  /** The same; they fail when the functions write into another schema. */
+  readonly enterGuarded: { readonly one: string; readonly many: string };
+  readonly endOne: string;
+  readonly endMany: string;
+}
+
+/** Parameters are texts, cast in the statement: drivers and ORMs differ in what they make of anything else. */
+function statementsFor(schema: string): StatementsOfStore {
+  const s = quoteIdentifier(schema);
+  const columns = 'SELECT finding, state, command, reply FROM';
+  const entering = (name: string): StatementsOfStore['enter'] => ({
+    one: `${columns} ${s}.enter_call(${name}, $2::text::uuid, $3::text, $4::text::uuid, $5::text, $6::text::jsonb, $7::text, $8::text)`,
+    many: `${columns} ${s}.enter_calls(${name}, $2::text, $3::text::boolean, $4::text)`,
+  });
+  return {
+    enter: entering('$1::text'),
+    enterGuarded: entering(`CASE WHEN ${atHomeSql(schema)} THEN $1::text END`),
+    endOne: `SELECT ${s}.end_call($1::text, $2::text::uuid, $3::text, $4::text, $5::text::jsonb,
+      $6::text::uuid, $7::text, $8::text, $9::text::smallint, $10::text::jsonb, $11::text::jsonb)::text AS ended`,
+    endMany: `SELECT ${s}.end_calls($1::text, $2::text, $3::text)::text AS ended`,
+  };
+}
+
+interface EnteredRow {
+  readonly finding: 'duplicate' | 'new' | 'known' | 'none';
+  readonly state: ParticipantCallState | null;
+  readonly command: string | null;
+  readonly reply: string | null;
+}
+
+function readEnteredRow({ finding, state, command, reply }: EnteredRow): EnteredCall | null {
+  switch (finding) {
+    case 'duplicate':
+      return null;
+    case 'none':
+      return { finding };
+    case 'new':
+      return { finding, state };
+    case 'known':
+      return {
+        finding,
+        row: {
+          state: state as ParticipantCallState,
+          command: command === null ? null : readCommand(command),
+          reply: reply === null ? null : (JSON.parse(reply) as Answer),
+        },
+      };
+  }
+}
+
+function enteringText({ messageId, role, runId, call, command, withoutRow }: EnteringCall): string {
+  const fields = JSON.stringify({ message: messageId, role, run: runId, call, without: withoutRow });
+  return command === null ? fields : `${fields.slice(0, -1)},"payload":${writeCommand(command)}}`;
+}
+
+function closingText({ runId, call, change }: ClosingCall): string {
+  const fields = JSON.stringify({ run: runId, call, state: change?.state ?? null });
+  const answer = answerText(change);
+  return answer === null ? fields : `${fields.slice(0, -1)},"answer":${answer}}`;
+}
+
+function answerText(change: ClosingCall['change']): string | null {
+  return change !== null && 'answer' in change ? JSON.stringify(change.answer) : null;
+}
+
 function writeCommand({ topic, version, text }: StoredCommand): string {
   return `{"topic":${JSON.stringify(topic)},"version":${version},"data":${text}}`;
 }
@@ -148,12 +247,12 @@ function readCommand(row: string): StoredCommand {
   return { topic, version, text: memberText(row, 'data') ?? 'null' };
 }
 
-function gone(call: string): HoldfastError {
+/** Undefined: it is not that the record is gone that this transaction has written or locked. */
+export function explainGone(cause: unknown, call: string): HoldfastError | undefined {
+  if (sqlStateOf(cause) !== 'HF005') return undefined;
   return new HoldfastError(
     'HF_TRANSACTION_ABORTED',
     `The record of the call ${call} is gone within its own transaction.`,
-    {
-      advice: 'Leave COMMIT and ROLLBACK to Holdfast.',
-    },
+    { cause, advice: 'Leave COMMIT and ROLLBACK to Holdfast.' },
   );
 }

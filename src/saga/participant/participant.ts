@@ -4,17 +4,16 @@
  */
 import type { Consumer } from '../../inbox/consumer.ts';
 import { KNOWN_OPTIONS, type CommonConsumerOptions } from '../../inbox/consumer-options.ts';
-import { on, type Handler } from '../../inbox/handlers/handler.ts';
-import { payloadText } from '../../message/decode.ts';
 import { createOutbox } from '../../outbox/outbox.ts';
+import { preparerOf } from '../../outbox/preparer.ts';
 import { DEFAULT_MAX_BYTES } from '../../outbox/prepare.ts';
 import { systemClock } from '../../runtime/clock.ts';
 import { createLifecycle } from '../../runtime/lifecycle.ts';
 import { createLoop, type Loop } from '../../runtime/loop.ts';
 import { safeLogger, safeMetrics } from '../../runtime/observers.ts';
 import { refuseUnknownOptions } from '../../runtime/options.ts';
-import { answerMessage, type ParticipantContext, type ReceivedPayload } from './answer-message.ts';
-import type { ParticipantHandler } from './handle.ts';
+import type { ParticipantContext } from './answer-message.ts';
+import { consumable } from './call-recording.ts';
 import { participantDatabaseAccess, participantRunnerAccess, type ParticipantAccess } from './participant-access.ts';
 import {
   resolveParticipant,
@@ -79,12 +78,15 @@ function assemble<Tx>(
 ): Participant {
   const settings = resolveParticipant(where, options);
   const log = safeLogger(options.log).child({ consumer: name });
+  const outbox = options.outbox ?? createOutbox({ schema: access.schema });
+  const preparer = preparerOf(outbox);
   const context: ParticipantContext<Tx> = {
     name,
     store: createParticipantStore(access.schema, name),
-    outbox: options.outbox ?? createOutbox({ schema: access.schema }),
+    outbox,
+    // The statement that ends the record writes into the participant's own schema.
+    replies: preparer !== null && preparer.schema === access.schema ? preparer : null,
     handlers: settings.handlers,
-    executorOf: access.executorOf,
     lend: access.lend,
     maxBytes: DEFAULT_MAX_BYTES,
     replyTopics: settings.replyTopics,
@@ -95,8 +97,7 @@ function assemble<Tx>(
       ['participant', 'topic', 'outcome'],
     ),
   };
-  const consumed = [...settings.handlers.values()].map((handler) => consumable(context, handler));
-  const inner = access.consumer(name, consumed, { ...settings.consumerOptions, outbox: context.outbox });
+  const inner = access.consumer(name, consumable(context), { ...settings.consumerOptions, outbox: context.outbox });
   const pruneLoop = createLoop({
     name: `${name}.calls`,
     clock: options.clock ?? systemClock,
@@ -131,23 +132,6 @@ function withPruning(inner: Consumer, pruneLoop: Loop): Participant {
     },
     start: lifecycle.start,
     stop: lifecycle.stop,
-  };
-}
-
-/** The handler as a consumer takes it; there it is of kind exactly-once, which the record of the call is made for. */
-function consumable<Tx>(shared: ParticipantContext<Tx>, handler: ParticipantHandler<Tx>): Handler<Tx> {
-  const { type, options } = handler;
-  const made = on(type, () => undefined, {
-    ...(options.retry === undefined ? {} : { retry: options.retry }),
-    ...(options.timeout === undefined ? {} : { timeout: options.timeout }),
-  });
-  return {
-    ...made,
-    decode: async (envelope, wire): Promise<ReceivedPayload> => ({
-      payload: await made.decode(envelope, wire),
-      text: payloadText(envelope, wire),
-    }),
-    run: (received, context) => answerMessage(shared, handler, received as ReceivedPayload, context),
   };
 }
 

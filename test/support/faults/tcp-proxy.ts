@@ -114,7 +114,7 @@ export async function startTcpProxy(serverUrl: string): Promise<TcpProxy> {
   return proxy;
 }
 
-/** A COMMIT sent by the simple protocol. */
+/** A COMMIT sent by the simple protocol, alone or behind other statements in one text. */
 export function isCommit(bytes: Buffer): boolean {
-  return bytes[0] === 0x51 && /^COMMIT;?\0/i.test(bytes.toString('latin1', 5));
+  return bytes[0] === 0x51 && /(?:^|;)COMMIT;?\0/i.test(bytes.toString('latin1', 5));
 }
