@@ -90,6 +90,7 @@ export type {
 export type { BrokerHealth } from './inbox/delivery/broker-monitor.ts';
 export { createConsumer, type Consumer } from './inbox/consumer.ts';
 export type {
+  BatchOptions,
   CommonConsumerOptions,
   DatabaseConsumerOptions,
   Handlers,

@@ -6,12 +6,13 @@ import { assertTopicPattern, topicMatches } from '../message/topic-pattern.ts';
 import type { Database } from '../postgres/database.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { CrashPoint } from '../runtime/crash-point.ts';
-import type { Duration } from '../runtime/duration.ts';
+import { parseDuration, type Duration } from '../runtime/duration.ts';
 import type { Logger } from '../runtime/log.ts';
 import type { Metrics } from '../runtime/metrics.ts';
-import { badOption } from '../runtime/options.ts';
+import { badOption, refuseUnknownOptions } from '../runtime/options.ts';
 import type { RetryOptions } from '../runtime/retry.ts';
 import type { Transport } from '../transport/port.ts';
+import type { BatchSettings } from './delivery/batch-choice.ts';
 import type { OutboxPort } from './handlers/handler-run.ts';
 import type { Handler, On } from './handlers/handler.ts';
 import type { Runner } from './handlers/runner-unit-of-work.ts';
@@ -19,6 +20,22 @@ import type { DedupWindow } from './window/window.ts';
 
 /** Handlers as a list, or as a function that is given `on` for the transactions of this consumer. */
 export type Handlers<Tx> = readonly Handler<Tx>[] | ((on: On<Tx>) => readonly Handler<Tx>[]);
+
+/** How messages share transactions. See `batch` of {@link CommonConsumerOptions}. */
+export interface BatchOptions {
+  /**
+   * The most messages in one transaction, from 2 to 50. As few as have come are taken: nothing waits for more.
+   *
+   * @defaultValue 20
+   */
+  readonly size?: number | undefined;
+  /**
+   * After this long a transaction begins no more handlers, but commits; the messages whose turn did not come have the next one.
+   *
+   * @defaultValue '1s'
+   */
+  readonly within?: Duration | undefined;
+}
 
 /** Options that every `createConsumer` takes. */
 export interface CommonConsumerOptions {
@@ -46,6 +63,17 @@ export interface CommonConsumerOptions {
    * @defaultValue false
    */
   readonly ordered?: boolean | undefined;
+  /**
+   * Several messages in one transaction, with a savepoint each: under load far more of them are handled, and handlers may run again,
+   * because one transaction that fails is repeated message by message. Needs `database` and handlers of kind 'exactly-once'; messages
+   * for other handlers, those that have failed, and one that comes by itself have a transaction of their own. `concurrency` then counts
+   * transactions, and up to `size` times as many messages are in hand.
+   *
+   * @defaultValue false; true stands for the defaults of {@link BatchOptions}
+   * @example
+   * createConsumer('shipping', { database, transport, handlers, batch: { size: 50, within: '500ms' } });
+   */
+  readonly batch?: boolean | BatchOptions | undefined;
   /**
    * In place, before a message is parked.
    *
@@ -155,6 +183,7 @@ export const KNOWN_OPTIONS = [
   'formerDestinations',
   'concurrency',
   'ordered',
+  'batch',
   'retry',
   'parkedRetry',
   'timeout',
@@ -179,6 +208,12 @@ export const KNOWN_OPTIONS = [
   'handlers',
 ];
 const DEFAULT_CONCURRENCY = 16;
+const DEFAULT_BATCH_SIZE = 20;
+/**
+ * Each savepoint that writes is a subtransaction. PostgreSQL keeps 64 of a transaction in memory; with more, every other session has to look
+ * them up on disk.
+ */
+const MAX_BATCH_SIZE = 50;
 
 /** The number given, or what the pool has connections for. */
 export function resolveConcurrency(
@@ -197,6 +232,36 @@ export function resolveConcurrency(
       'the pool has fewer connections than messages are handled at once: some will wait',
     );
   return concurrency;
+}
+
+/**
+ * null: each message has a transaction of its own.
+ * @throws HoldfastError HF_CONFIG, HF_DURATION, HF_OPTION_UNKNOWN
+ */
+export function resolveBatch<Tx>(
+  where: string,
+  given: boolean | BatchOptions | undefined,
+  handlers: readonly Handler<Tx>[],
+): BatchSettings | null {
+  if (given === undefined || given === false) return null;
+  if (given !== true && (typeof given !== 'object' || given === null))
+    throw badOption(
+      where,
+      'has a batch that is neither true nor options',
+      'Write batch: true, or batch: { size: 50 }.',
+    );
+  const options = given === true ? {} : given;
+  refuseUnknownOptions(options, ['size', 'within'], `${where}.batch`);
+  const { size = DEFAULT_BATCH_SIZE, within = '1s' } = options;
+  if (!Number.isInteger(size) || size < 2 || size > MAX_BATCH_SIZE)
+    throw badOption(`${where}.batch`, `has size ${size}`, `Give a whole number from 2 to ${MAX_BATCH_SIZE}.`);
+  if (!handlers.some(({ kind }) => kind === 'exactly-once'))
+    throw badOption(
+      where,
+      "has batch, but no handler of kind 'exactly-once'",
+      'Leave batch away: messages of other kinds have a transaction of their own.',
+    );
+  return { size, withinMs: parseDuration(within, `${where}.batch.within`) };
 }
 
 /** Checks that the consumer has what the kinds of its handlers need. */

@@ -10,7 +10,14 @@ import { safeLogger, safeMetrics } from '../runtime/observers.ts';
 import { badOption } from '../runtime/options.ts';
 import { resolveRetry, type RetryPolicy } from '../runtime/retry.ts';
 import type { Transport } from '../transport/port.ts';
-import { checkIgnored, checkKinds, resolveConcurrency, type CommonConsumerOptions } from './consumer-options.ts';
+import {
+  checkIgnored,
+  checkKinds,
+  resolveBatch,
+  resolveConcurrency,
+  type CommonConsumerOptions,
+} from './consumer-options.ts';
+import type { BatchSettings } from './delivery/batch-choice.ts';
 import { DEFAULT_RETENTION } from './delivery/retention.ts';
 import { DEFAULT_PARKED_RETRY, DEFAULT_RETRY } from './handlers/decide.ts';
 import type { OutboxPort } from './handlers/handler-run.ts';
@@ -24,6 +31,7 @@ export interface ConsumerSettings<Tx> {
   readonly formerDestinations: readonly string[];
   readonly concurrency: number;
   readonly ordered: boolean;
+  readonly batch: BatchSettings | null;
   readonly handlers: ReadonlyMap<string, ResolvedHandler<Tx>>;
   readonly ignores: (topic: string) => boolean;
   readonly handlerWaitMs: number;
@@ -88,6 +96,7 @@ export function resolveConsumer<Tx>(
     formerDestinations: options.formerDestinations ?? [],
     concurrency,
     ordered,
+    batch: resolveBatch(where, options.batch, [...handlers.values()]),
     handlers,
     ignores: checkIgnored(where, options.ignore),
     handlerWaitMs: duration('handlerWait', '1m'),

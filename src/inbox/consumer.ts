@@ -32,9 +32,11 @@ import { consumerMetrics } from './delivery/consumer-metrics.ts';
 import { createDeliverer } from './delivery/deliver.ts';
 import { createRedriver } from './delivery/redrive.ts';
 import { pruneInbox } from './delivery/retention.ts';
+import type { RunBatch } from './handlers/batch-work.ts';
 import { HOLD } from './handlers/decide.ts';
 import { handlersFor, type Handler } from './handlers/handler.ts';
 import { abandonAtHardStop } from './handlers/hard-stop.ts';
+import { runPostgresBatch } from './handlers/postgres-batch.ts';
 import { createPostgresUnitOfWork } from './handlers/postgres-unit-of-work.ts';
 import { createRunnerUnitOfWork } from './handlers/runner-unit-of-work.ts';
 import { guardCrashPoint, type UnitOfWork } from './handlers/unit-of-work.ts';
@@ -90,7 +92,10 @@ export function createConsumer<Tx>(
     throw badOption(where, 'has both database and runner', 'Give the one that handlers are to write through.');
   if ('runner' in options) {
     const access = runnerAccess(where, options);
-    return assemble(resolveConsumer(name, options, handlerList(options.handlers), null), access);
+    const settings = resolveConsumer(name, options, handlerList(options.handlers), null);
+    if (settings.batch !== null)
+      throw badOption(where, 'has batch and a runner', 'Give database instead, or leave batch away.');
+    return assemble(settings, access);
   }
   const access = databaseAccess(where, options);
   return assemble(resolveConsumer(name, options, handlerList(options.handlers), access.database), access);
@@ -103,7 +108,8 @@ function handlerList<Tx>(handlers: Handlers<Tx>): readonly Handler<Tx>[] {
 /** How a consumer gets at its database. */
 interface DatabaseAccess<Tx> {
   readonly work: UnitOfWork<Tx>;
-  /** null for a consumer with a runner. */
+  /** Both null for a consumer with a runner. */
+  readonly runBatch: RunBatch<Tx> | null;
   readonly database: Database | null;
   readonly deadlines: Deadlines;
   readonly crash: CrashPoint;
@@ -119,7 +125,7 @@ function runnerAccess<Tx>(where: string, options: RunnerConsumerOptions<Tx>): Da
     );
   const tools = toolsOf(options);
   const work = createRunnerUnitOfWork({ runner, schema: assertSchemaName(schema), crash: tools.crash });
-  return { ...tools, work, database: null };
+  return { ...tools, work, runBatch: null, database: null };
 }
 
 function databaseAccess(where: string, options: DatabaseConsumerOptions): DatabaseAccess<PoolClient> {
@@ -127,7 +133,9 @@ function databaseAccess(where: string, options: DatabaseConsumerOptions): Databa
   if (typeof database?.transaction !== 'function')
     throw badOption(where, 'has no database', 'Give database: openDatabase({ url }), or a runner.');
   const tools = toolsOf(options);
-  return { ...tools, work: createPostgresUnitOfWork({ database, ...tools }), database };
+  const given = { database, ...tools };
+  const runBatch: RunBatch<PoolClient> = (opening, body, limits) => runPostgresBatch(given, opening, body, limits);
+  return { ...tools, work: createPostgresUnitOfWork(given), runBatch, database };
 }
 
 function toolsOf(options: CommonConsumerOptions): { readonly crash: CrashPoint; readonly deadlines: Deadlines } {
@@ -144,6 +152,7 @@ function assemble<Tx>(settings: ConsumerSettings<Tx>, access: DatabaseAccess<Tx>
   const context: ConsumerContext<Tx> = {
     ...settings,
     work,
+    runBatch: access.runBatch,
     inbox: createInboxStore(work.schema, name),
     parked: createParkedDeliveryStore(work.schema, name),
     suspects,
@@ -172,7 +181,8 @@ function assemble<Tx>(settings: ConsumerSettings<Tx>, access: DatabaseAccess<Tx>
       await checkConsumerStart(context, settings, database).catch((error: unknown) => {
         throw translateSqlError(error);
       });
-      run.receiver = transport.receiver(destination, handle, { concurrency, ordered });
+      const inHand = concurrency * (settings.batch?.size ?? 1);
+      run.receiver = transport.receiver(destination, handle, { concurrency: inHand, ordered });
       await run.receiver.start();
       await Promise.all([parkedLoop.start(), pruneLoop.start(), monitor.start(run.receiver)]);
       const { reachable } = monitor.health();
@@ -181,6 +191,7 @@ function assemble<Tx>(settings: ConsumerSettings<Tx>, access: DatabaseAccess<Tx>
     },
     async stop({ stopping, receiver }, stopOptions) {
       stopping.abort();
+      deliverer.stop();
       const parts = [receiver, parkedLoop, pruneLoop, monitor];
       await Promise.all(parts.map(async (part) => part?.stop(stopOptions)));
       deadlines.close();

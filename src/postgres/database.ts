@@ -140,6 +140,8 @@ export function openDatabase(options: DatabaseOptions = {}): Database {
   const onIdleError = safeHook(options.onIdleError, 'onIdleError of openDatabase');
   // An idle connection that breaks is dropped by the pool, which emits 'error'; unheard, that would end the process.
   pool.on('error', onIdleError);
+  // The pool lets go of a new client before whoever waits for it can listen, and its end may come in the same bytes as its beginning.
+  pool.on('connect', listenForErrors);
   let closing: Promise<void> | undefined;
 
   const database: Database = {
@@ -169,7 +171,7 @@ export function openDatabase(options: DatabaseOptions = {}): Database {
       closing ??= (async () => {
         // end() resolves before the sockets are closed, and a server that goes down in between still makes the pool emit 'error'.
         if (given === undefined) await pool.end();
-        else pool.off('error', onIdleError);
+        else pool.off('error', onIdleError).off('connect', listenForErrors);
       })();
       await closing;
     },
@@ -279,6 +281,11 @@ function refuseSeveralHosts({ url, pool }: DatabaseOptions): void {
     advice:
       'Give one: a name or a proxy that follows the primary (HAProxy, a service of the cluster, a virtual address).',
   });
+}
+
+/** An 'error' that nobody hears ends the process. Queries reject by themselves. */
+function listenForErrors(client: pg.PoolClient): void {
+  client.on('error', () => {});
 }
 
 async function withConnection<T>(pool: pg.Pool, fn: (client: pg.PoolClient) => Promise<T>): Promise<T> {

@@ -39,6 +39,8 @@ export interface LentClient<C> {
   restoreRole(): Promise<void>;
   /** Whether the session may not be what it was, so that the connection must not serve anybody else. */
   leftTraces(): boolean;
+  /** Whether something that it has set or made lasts until the transaction ends, for whoever else would run in it. */
+  changedTransaction(): boolean;
   /** From now on every query through `tx` rejects with HF_NOT_IN_TRANSACTION. Queries sent before are not affected. */
   takeBack(): void;
 }
@@ -57,6 +59,7 @@ class Loan<C extends Lendable> implements LentClient<C> {
   #over = false;
   #refused: Error | null = null;
   #traces = false;
+  #changed = false;
   #roleBefore: Promise<string> | null = null;
   /** Transactions of the guest's own that are open. */
   #depth = 0;
@@ -88,6 +91,10 @@ class Loan<C extends Lendable> implements LentClient<C> {
     return this.#traces;
   }
 
+  changedTransaction(): boolean {
+    return this.#changed;
+  }
+
   takeBack(): void {
     this.#over = true;
     if (this.#held === null) return;
@@ -103,6 +110,7 @@ class Loan<C extends Lendable> implements LentClient<C> {
     if (text !== undefined) {
       const inspection = inspectStatements(text);
       this.#traces ||= inspection.leavesTraces;
+      this.#changed ||= inspection.changesTransaction;
       if (inspection.changesRole) this.#roleBefore ??= this.#askRole();
       if (inspection.becomesReadOnly && this.#depth === 0) return refuseCall(given, (this.#refused ??= readOnly()));
       if (inspection.controls.length > 0) return this.#sendControls(given, text, inspection);

@@ -20,6 +20,8 @@ export interface Inspection {
   readonly alone: boolean;
   /** Whether it may change what lasts longer than the transaction: settings, role, locks, LISTEN, temporary tables, prepared statements. */
   readonly leavesTraces: boolean;
+  /** Whether it may change what lasts as long as the transaction, or longer: settings, also by SET LOCAL, and temporary tables. */
+  readonly changesTransaction: boolean;
   /** SET ROLE, also for the transaction only. */
   readonly changesRole: boolean;
   /** SET TRANSACTION READ ONLY. */
@@ -30,6 +32,7 @@ const HARMLESS: Inspection = {
   controls: [],
   alone: false,
   leavesTraces: false,
+  changesTransaction: false,
   changesRole: false,
   becomesReadOnly: false,
 };
@@ -60,6 +63,7 @@ function inspect(text: string): Inspection {
   const controls: Control[] = [];
   let statements = 0;
   let leavesTraces = false;
+  let changesTransaction = false;
   let changesRole = false;
   let becomesReadOnly = false;
   // The body of such a function has semicolons of its own.
@@ -75,6 +79,7 @@ function inspect(text: string): Inspection {
       if (control !== null) controls.push({ ...control, start, end: start + raw.length });
       else {
         leavesTraces ||= leaves(statement, raw);
+        changesTransaction ||= changesTheRest(statement, raw);
         changesRole ||=
           /^set\s+(?:local\s+|session\s+)?role\b/i.test(statement) || /\bset_config\s*\(\s*'role'/i.test(raw);
         becomesReadOnly ||= /^set\s+transaction\b.*\bread\s+only\b/is.test(statement);
@@ -86,6 +91,7 @@ function inspect(text: string): Inspection {
     controls,
     alone: statements === 1 && controls.length === 1,
     leavesTraces,
+    changesTransaction: leavesTraces || changesTransaction,
     changesRole,
     becomesReadOnly,
   };
@@ -127,6 +133,19 @@ const LASTING_IN_BODY = /\b(?:set\s+(?!local\b)|reset|listen|temp|temporary|set_
 
 function leaves(statement: string, raw: string): boolean {
   return LASTING.some((each) => each.test(statement)) || (/^do\b/i.test(statement) && LASTING_IN_BODY.test(raw));
+}
+
+/** Whatever is no trace, but still there for the next one in the same transaction. */
+const SETTING: readonly RegExp[] = [
+  /^set\b/i,
+  /^declare\b/i,
+  /^create\s+(?:or\s+replace\s+)?(?:(?:local|global)\s+)?temp(?:orary)?\b/i,
+  /\bset_config\s*\(/i,
+];
+const SETTING_IN_BODY = /\b(?:set|temp|temporary|set_config)\b/i;
+
+function changesTheRest(statement: string, raw: string): boolean {
+  return SETTING.some((each) => each.test(statement)) || (/^do\b/i.test(statement) && SETTING_IN_BODY.test(raw));
 }
 
 /** The text with blanks for all that is no code: comments, quoted texts and names. Every character left keeps its place. */

@@ -56,6 +56,13 @@ createConsumer('a', {
   ],
 });
 
+createConsumer('several', { database, transport, handlers: [on(Shipped, () => {})], batch: true });
+createConsumer('several', { database, transport, handlers: [on(Shipped, () => {})], batch: { size: 5, within: '1s' } });
+// @ts-expect-error no options of a batch
+createConsumer('several', { database, transport, handlers: [on(Shipped, () => {})], batch: 5 });
+// @ts-expect-error unknown option
+createConsumer('several', { database, transport, handlers: [on(Shipped, () => {})], batch: { count: 5 } });
+
 // With a runner: tx is what it opens.
 createConsumer('b', {
   runner,

@@ -11,6 +11,7 @@ import { attemptOnce } from './attempt.ts';
 import { policiesFor, type ConsumerContext } from './consumer-context.ts';
 import type { MessageOutcome } from './consumer-metrics.ts';
 import type { ReadableIncoming } from './incoming.ts';
+import type { TransactionSlots } from './transaction-slots.ts';
 import type { DeliverySettlement } from './settlement.ts';
 import type { WaitingMessages } from './waiting-messages.ts';
 
@@ -18,11 +19,19 @@ export class AttemptLoop<Tx> {
   readonly #context: ConsumerContext<Tx>;
   readonly #settlement: DeliverySettlement<Tx>;
   readonly #waiting: WaitingMessages;
+  /** null: the receiver hands out no more messages at once than there may be transactions. */
+  readonly #slots: TransactionSlots | null;
 
-  constructor(context: ConsumerContext<Tx>, settlement: DeliverySettlement<Tx>, waiting: WaitingMessages) {
+  constructor(
+    context: ConsumerContext<Tx>,
+    settlement: DeliverySettlement<Tx>,
+    waiting: WaitingMessages,
+    slots: TransactionSlots | null,
+  ) {
     this.#context = context;
     this.#settlement = settlement;
     this.#waiting = waiting;
+    this.#slots = slots;
   }
 
   async run(incoming: ReadableIncoming, handler: ResolvedHandler<Tx>, signal: AbortSignal): Promise<Verdict> {
@@ -73,7 +82,11 @@ export class AttemptLoop<Tx> {
         return { kind: 'unavailable', error };
       }
     }
-    return attemptOnce(context, { incoming, handler, attempt, signal, parked: false, sinceMs });
+    const given = { incoming, handler, attempt, signal, parked: false, sinceMs };
+    if (this.#slots === null) return attemptOnce(context, given);
+    return this.#slots.run(async () =>
+      signal.aborted ? { kind: 'aborted', error: signal.reason as unknown } : attemptOnce(context, given),
+    );
   }
 
   /** How long the message has waited for its predecessor, or for another process that it is for; 0 when it waits for neither. */

@@ -22,6 +22,8 @@ export interface DeliveryAttempt<Tx> {
   readonly signal: AbortSignal;
   /** A parked message, taken up again: its row is in this consumer's hands and leaves in the same commit. */
   readonly parked: boolean;
+  /** Other messages share its transaction. */
+  readonly batched?: boolean;
   /** Ordered consumers: messages published before this need no predecessor. Milliseconds since the epoch. */
   readonly sinceMs: number;
   /** See OpenRecord. */
@@ -53,7 +55,8 @@ export async function attemptOnce<Tx>(
 }
 
 /** What the names of its crash points begin with. */
-function crashPointsOf({ parked }: { readonly parked: boolean }): string {
+function crashPointsOf({ parked, batched }: { readonly parked: boolean; readonly batched?: boolean }): string {
+  if (batched === true) return 'batch';
   return parked ? 'parked' : 'inbox';
 }
 
@@ -106,7 +109,8 @@ interface Entered<Tx> {
   readonly record: object | null;
 }
 
-async function handleIn<Tx>(
+/** Runs the handler in a transaction that is open, and the message entered. */
+export async function handleIn<Tx>(
   context: ConsumerContext<Tx>,
   { attempt, payload, record }: Entered<Tx>,
   opened: OpenUnitOfWork<Tx>,
@@ -352,7 +356,7 @@ async function parkBehind<Tx>(context: ConsumerContext<Tx>, execute: SqlExecutor
   });
 }
 
-function orderedArrival<Tx>(
+export function orderedArrival<Tx>(
   context: ConsumerContext<Tx>,
   { incoming, sinceMs }: DeliveryAttempt<Tx>,
   key: string,
@@ -378,6 +382,6 @@ function orderedArrival<Tx>(
 }
 
 /** Serialization failure or deadlock: the transaction was rolled back and may be run again as it is. */
-function isConflict(error: unknown): boolean {
+export function isConflict(error: unknown): boolean {
   return classifySqlError(error) === 'conflict';
 }

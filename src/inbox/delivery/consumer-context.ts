@@ -6,9 +6,11 @@ import type { CrashPoint } from '../../runtime/crash-point.ts';
 import type { Logger } from '../../runtime/log.ts';
 import type { RetryPolicy } from '../../runtime/retry.ts';
 import type { Deadlines } from '../../runtime/deadlines.ts';
+import type { RunBatch } from '../handlers/batch-work.ts';
 import type { Policies } from '../handlers/decide.ts';
 import type { ResolvedHandler } from '../handlers/handler.ts';
 import type { OutboxPort } from '../handlers/handler-run.ts';
+import type { BatchSettings } from './batch-choice.ts';
 import type { InboxStore } from '../stores/inbox-store.ts';
 import type { ParkedDeliveryStore } from '../stores/parked-delivery-store.ts';
 import type { SuspectStore } from '../stores/suspect-store.ts';
@@ -19,6 +21,12 @@ import type { UnitOfWork } from '../handlers/unit-of-work.ts';
 export interface ConsumerContext<Tx> {
   readonly name: string;
   readonly ordered: boolean;
+  /** Transactions at once. */
+  readonly concurrency: number;
+  /** null: each message has a transaction of its own. */
+  readonly batch: BatchSettings | null;
+  /** How several messages share a transaction; null where it cannot be done. */
+  readonly runBatch: RunBatch<Tx> | null;
   /** Whether messages of a topic without a handler may be acknowledged unread. */
   readonly ignores: (topic: string) => boolean;
   /** How long a message may wait for a process that has a handler for it. */

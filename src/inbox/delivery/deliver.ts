@@ -4,6 +4,7 @@
 import type { Delivery, Verdict } from '../../transport/port.ts';
 import { decideArrival } from '../handlers/decide.ts';
 import { AttemptLoop } from './attempt-loop.ts';
+import { Batching } from './batching.ts';
 import { policiesFor, type ConsumerContext } from './consumer-context.ts';
 import { isReadable, readIncoming } from './incoming.ts';
 import { DeliverySettlement } from './settlement.ts';
@@ -13,12 +14,15 @@ import { WaitingMessages } from './waiting-messages.ts';
 
 export interface Deliverer {
   handle(delivery: Delivery): Promise<Verdict>;
+  /** Gives back what was not begun; called when the consumer stops. */
+  stop(): void;
 }
 
 export function createDeliverer<Tx>(context: ConsumerContext<Tx>): Deliverer {
   const waiting = new WaitingMessages(context.clock);
   const settlement = new DeliverySettlement(context);
-  const attempts = new AttemptLoop(context, settlement, waiting);
+  const batching = batchingOf(context, settlement, waiting);
+  const attempts = batching?.attempts ?? new AttemptLoop(context, settlement, waiting, null);
   const unhandled = new UnhandledMessages(context, settlement, waiting);
   const suspects = new SuspectLane(context, settlement);
   return {
@@ -37,8 +41,19 @@ export function createDeliverer<Tx>(context: ConsumerContext<Tx>): Deliverer {
       }
       if (!isReadable(incoming)) throw new TypeError('decideArrival parks what cannot be read');
       if (arrival.do === 'hand on' || handler === undefined) return unhandled.settle(incoming, signal);
-      if (!arrival.suspect) return attempts.run(incoming, handler, signal);
+      if (!arrival.suspect) return (batching ?? attempts).run(incoming, handler, signal);
       return suspects.run(incoming, handler, signal, () => attempts.run(incoming, handler, signal));
     },
+    stop: () => batching?.stop(),
   };
+}
+
+function batchingOf<Tx>(
+  context: ConsumerContext<Tx>,
+  settlement: DeliverySettlement<Tx>,
+  waiting: WaitingMessages,
+): Batching<Tx> | null {
+  const { batch, runBatch } = context;
+  if (batch === null || runBatch === null) return null;
+  return new Batching(context, { batch, runBatch, settlement, waiting });
 }

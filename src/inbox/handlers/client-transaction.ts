@@ -21,6 +21,9 @@ const watched = new WeakSet<PoolClient>();
 /** Where the connection is: not taken yet, ours, ours and fit to serve others, or gone from here. */
 type ConnectionState = 'none' | 'ours' | 'reusable' | 'given back';
 
+/** Whether a guest may have changed the session. */
+type Traces = Pick<LentClient<PoolClient>, 'leftTraces'>;
+
 export class ClientTransaction {
   readonly #database: Database;
   readonly #deadlines: Deadlines;
@@ -80,8 +83,13 @@ export class ClientTransaction {
     }
   }
 
+  /** One statement of our own, within the time limit. */
+  async ask(sql: string): Promise<void> {
+    await this.#within(this.client.query(sql), sql);
+  }
+
   /** Never rejects: a connection that does not answer is destroyed, and the server rolls back by itself. */
-  async rollBack(lent: LentClient<PoolClient>): Promise<void> {
+  async rollBack(lent: Traces): Promise<void> {
     try {
       await this.#within(this.client.query('ROLLBACK'), 'ROLLBACK');
       this.keepConnection(lent);
@@ -112,7 +120,7 @@ export class ClientTransaction {
    * After an orderly end the connection may serve others, unless the handler has changed its session: the next one's statements would run
    * in another schema, under another role, or hold its locks.
    */
-  keepConnection(lent: LentClient<PoolClient>): void {
+  keepConnection(lent: Traces): void {
     if (this.#state === 'ours' && !lent.leftTraces()) this.#state = 'reusable';
   }
 

@@ -4,14 +4,11 @@
  * instead of the four of a loop written by hand, which pays for everything else a consumer does.
  */
 import type { PoolClient } from 'pg';
-import { PermanentError } from '../../errors.ts';
-import type { Database } from '../../postgres/database.ts';
 import type { SqlExecutor } from '../../postgres/executor.ts';
 import { lend } from '../../postgres/lent-client.ts';
-import type { CrashPoint } from '../../runtime/crash-point.ts';
-import type { Deadlines } from '../../runtime/deadlines.ts';
 import { saidByServer } from './classify-error.ts';
 import { abortedTransaction, ClientTransaction, executorOf } from './client-transaction.ts';
+import { transactionTrouble, type PostgresUnitOfWorkOptions } from './postgres-tools.ts';
 import {
   SimulatedCrash,
   type OpenUnitOfWork,
@@ -25,12 +22,6 @@ import {
 
 /** How long transactions of our own may take (parking, claiming for a redrive, pruning a chunk), in milliseconds. */
 const OWN_TIMEOUT_MS = 30_000;
-
-export interface PostgresUnitOfWorkOptions {
-  readonly database: Database;
-  readonly deadlines: Deadlines;
-  readonly crash: CrashPoint;
-}
 
 export function createPostgresUnitOfWork(options: PostgresUnitOfWorkOptions): UnitOfWork<PoolClient> {
   return new PostgresUnitOfWork(options);
@@ -101,19 +92,4 @@ class PostgresUnitOfWork implements UnitOfWork<PoolClient> {
 /** Whether it is known that nothing was committed: without the server's word, its COMMIT may have been heard. */
 function closingRefused<T>(error: unknown, asked: TransactionEnd<T> | null): boolean {
   return (asked?.closing?.length ?? 0) > 0 && saidByServer(error);
-}
-
-/** A handler may have swallowed an error that aborted the transaction, or have ended the transaction itself. */
-function transactionTrouble(client: PoolClient): Error | null {
-  const { getTransactionStatus } = client as { readonly getTransactionStatus?: () => string | null };
-  switch (typeof getTransactionStatus === 'function' ? getTransactionStatus.call(client) : null) {
-    case 'E':
-      return abortedTransaction();
-    case 'I':
-      return new PermanentError('The handler ended the transaction that Holdfast had opened for it.', {
-        advice: 'Leave BEGIN, COMMIT and ROLLBACK to Holdfast.',
-      });
-    default:
-      return null;
-  }
 }

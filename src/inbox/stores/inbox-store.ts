@@ -18,6 +18,10 @@ export interface InboxStore {
    */
   orderedMarkStatements(arrival: OrderedArrival): readonly Statement[];
   orderedFacts(execute: SqlExecutor, arrival: OrderedArrival): Promise<Omit<OrderedFacts, 'locked'>>;
+  /** Writes marks; returns the ids of those that are new. */
+  markAllStatement(messageIds: readonly string[]): Statement;
+  /** Takes back marks that the same transaction has written. */
+  unmarkStatement(messageIds: readonly string[]): Statement;
   lockStatement(lock: string): Statement;
   /** Writes the mark, whatever stands there; for messages that are in this consumer's hands already. */
   mark(execute: SqlExecutor, messageId: string): Promise<void>;
@@ -69,6 +73,21 @@ class InboxTable implements InboxStore {
 
   markStatement(messageId: string): Statement {
     return { sql: this.#markSql, parameters: [this.#consumer, messageId], counted: true };
+  }
+
+  markAllStatement(messageIds: readonly string[]): Statement {
+    return {
+      sql: `INSERT INTO ${this.#schema}.inbox (consumer, message_id)
+    SELECT $1, id FROM unnest($2::uuid[]) AS id${ON_CONFLICT} RETURNING message_id::text AS id`,
+      parameters: [this.#consumer, `{${messageIds.join(',')}}`],
+    };
+  }
+
+  unmarkStatement(messageIds: readonly string[]): Statement {
+    return {
+      sql: `DELETE FROM ${this.#schema}.inbox WHERE consumer = $1 AND message_id = ANY ($2::uuid[])`,
+      parameters: [this.#consumer, `{${messageIds.join(',')}}`],
+    };
   }
 
   lockStatement(lock: string): Statement {
