@@ -6,6 +6,7 @@ import type { CallAnswer, AnswerBody, ReadAnswer } from '../kinds/kind.ts';
 import { kindOf } from '../kinds/table.ts';
 import type { DecisionContext } from '../run/run-events.ts';
 import type { Run } from '../run/run.ts';
+import type { RunMessageBody } from '../store/store.ts';
 import { compensationFailed } from './compensation-outcome.ts';
 import { endDone, endFailed } from './outcomes.ts';
 import { releaseChild } from './run-end.ts';
@@ -18,6 +19,12 @@ function answeredCall(run: Run, body: AnswerBody): { readonly call: CallState; r
   const call = run.state.calls.get(id);
   if (call === undefined || (round !== null && call.round !== round)) return undefined;
   return { call, body: { ...body, call: id } };
+}
+
+/** Whether it is the first answer to a command, and not to what compensates one. */
+export function answersOpenCall(run: Run, body: RunMessageBody): boolean {
+  if (body.kind !== 'reply' || body.to !== 'command') return false;
+  return answeredCall(run, body)?.call.outcome === 'open';
 }
 
 /** Reads what the answer holds; undefined: there is nothing to be read. */

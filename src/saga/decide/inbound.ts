@@ -4,10 +4,12 @@
  */
 import { signalId } from '../journal/state.ts';
 import type { DecisionContext } from '../run/run-events.ts';
+import { HandedReply } from '../run/handed-reply.ts';
 import type { Run } from '../run/run.ts';
 import type { RunMessage, RunMessageBody } from '../store/store.ts';
 import { takeAct } from './acts.ts';
 import { prepareAnswer, takeAnswer, type PreparedAnswer } from './answers.ts';
+import { isReadAnswer, mayTakeHanded } from './handed.ts';
 import { reissueCalls, type ReissuedCall } from './reissue.ts';
 import { refuse } from './refusal.ts';
 import { cancelOf, isPivotInDoubt, requestCompensation } from './request-compensation.ts';
@@ -46,6 +48,10 @@ export function takeRunMessage(
   context: DecisionContext,
 ): boolean {
   const { body } = runMessage;
+  if (runMessage instanceof HandedReply && !takesHanded(run, runMessage, ready)) {
+    runMessage.settle(false);
+    return false;
+  }
   switch (body.kind) {
     case 'cancel':
       takeCancel(run, runMessage, body, context);
@@ -72,6 +78,11 @@ export function takeRunMessage(
       takeAct(run, body, ready?.kind === 'reissued' ? ready.calls : [], context);
       return false;
   }
+}
+
+/** Much may have happened since it was handed in, and it is read only now. */
+function takesHanded(run: Run, reply: HandedReply, ready: PreparedForMessage | null): boolean {
+  return !reply.isSettled && mayTakeHanded(run, reply) && (ready?.kind !== 'answer' || isReadAnswer(ready.answer));
 }
 
 function takeSignal(run: Run, body: Body<'signal'>, context: DecisionContext): void {

@@ -4,6 +4,7 @@
  */
 import type { CallState } from '../journal/state.ts';
 import type { DecisionContext, RunEvent } from '../run/run-events.ts';
+import { HandedReply } from '../run/handed-reply.ts';
 import type { Run } from '../run/run.ts';
 import { compensationEnded } from './compensation-outcome.ts';
 import { firstDueItem, prepareDueItem, needsPreparing, nextDue, takeDue, type DueItem } from './due.ts';
@@ -89,6 +90,8 @@ function timerBefore(
   { runMessage }: Message,
   context: DecisionContext,
 ): { readonly waits: boolean; readonly context: DecisionContext } | null {
+  // One that was handed in tells nothing of what else has come: it goes by the store then (inbound.ts).
+  if (runMessage instanceof HandedReply) return null;
   const due = nextDue(run);
   if (due >= runMessage.at) return null;
   // What is told in a row is told at its time, which the timer must not be ahead of.

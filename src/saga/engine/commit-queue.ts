@@ -7,6 +7,7 @@ import type { Logger } from '../../runtime/log.ts';
 import { recordError } from '../journal/recorded-error.ts';
 import type { Intent } from '../run/run-events.ts';
 import { handBackRow, type GivenBack } from '../decide/hand-back.ts';
+import type { HandedReply } from '../run/handed-reply.ts';
 import type { Run } from '../run/run.ts';
 import type { RunCommit, WorkerStore } from '../store/store.ts';
 
@@ -16,6 +17,8 @@ export interface Committed {
   readonly commit: RunCommit;
   /** What may begin now. */
   readonly intents: readonly Intent[];
+  /** Replies that were handed in and are taken in by it. */
+  readonly handed: readonly HandedReply[];
   /** It has left this worker's memory with the commit. */
   readonly left: boolean;
   /** Nothing of it was written; all others are. */
@@ -141,7 +144,8 @@ export class CommitQueue {
       run.beginCommit(release !== null);
       bytes += commit.journal?.events.length ?? 0;
       for (const message of commit.messages) bytes += message.length;
-      batch.push({ run, commit, intents: takeIntents(run), left: release !== null, failure: undefined });
+      const handed = run.takeHanded();
+      batch.push({ run, commit, intents: takeIntents(run), handed, left: release !== null, failure: undefined });
     }
     if (batch.length === 0) return false;
     this.#underWay += 1;

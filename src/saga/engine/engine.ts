@@ -24,6 +24,7 @@ import type { ClaimedRun, RunMessage, NewRun, RunCommit } from '../store/store.t
 import { PendingStarts } from './pending-starts.ts';
 import { logRejectionOfRun } from '../decide/unhandled-rejections.ts';
 import { SeenMessages } from './seen-messages.ts';
+import { HandedReplies } from './handed-replies.ts';
 import { Rounds } from './rounds.ts';
 import { RunTimers } from './run-timers.ts';
 import { momentOrAbort } from '../replay/turn.ts';
@@ -38,6 +39,7 @@ export class Engine {
   readonly #claimLoader: ClaimLoader;
   readonly #mismatches: Mismatches;
   readonly #starts = new PendingStarts();
+  readonly #handed: HandedReplies;
   readonly #rounds: Rounds;
   #dead = false;
   #crowded = false;
@@ -74,6 +76,11 @@ export class Engine {
       holds: (run) => this.#runs.holds(run),
       onDecided: (run) => (this.#settled(run), this.#rounds.wake()),
       giveBack: (run, error) => this.#giveBack(run, error, true),
+    });
+    this.#handed = new HandedReplies({
+      runOf: (runId) => this.#runs.get(runId),
+      now: options.now,
+      onHanded: (run) => this.#enqueue(run),
     });
     this.#claimLoader = new ClaimLoader({
       ...options,
@@ -114,7 +121,7 @@ export class Engine {
 
   /** Of run messages that were brought and are not yet known to be taken in, in bytes. */
   get runMessageBytes(): number {
-    return this.#runMessages.bytes;
+    return this.#runMessages.bytes + this.#handed.bytes;
   }
 
   /** While it is crowded, runs that only wait leave memory: their journals take more than there is for all. */
@@ -187,6 +194,14 @@ export class Engine {
     this.#enqueue(run);
   }
 
+  /**
+   * Hands in a reply, whose body is given as JSON. Resolves with whether it is recorded, durably; null at once when its run is not here or
+   * cannot take it now.
+   */
+  takeReply(runId: string, text: string): Promise<boolean> | null {
+    return this.#dead || this.#draining ? null : this.#handed.take(runId, text);
+  }
+
   #addRunMessage(run: Run, runMessage: RunMessage): void {
     this.#runMessages.add(runMessage.id, runMessage.bytes ?? 0);
     run.runEvents.push({ kind: 'message', runMessage });
@@ -241,6 +256,7 @@ export class Engine {
     this.#dead = true;
     this.abort(reason);
     this.#starts.die(reason);
+    this.#handed.die();
     this.#runs.clear();
     this.#commits.die();
     this.#rounds.die();
@@ -273,7 +289,8 @@ export class Engine {
     for (const intent of intents) if (!this.#dead) this.#executor.begin(run, intent);
   }
 
-  #committed({ run, commit, intents, left, failure }: Committed): void {
+  #committed({ run, commit, intents, handed, left, failure }: Committed): void {
+    this.#handed.committed(handed, failure === undefined);
     // Known to be gone only to those who look from now on.
     for (const id of commit.runMessagesDone) this.#runMessages.deleted(id);
     if (commit.runMessages.length > 0 || commit.children.length > 0) this.#options.onPosted();
@@ -315,6 +332,7 @@ export class Engine {
     this.#runs.remove(run);
     this.#commits.drop(run);
     this.#timers.forget(run);
+    this.#handed.left(run);
     for (const runEvent of run.runEvents)
       if (runEvent.kind === 'message') this.#runMessages.forget(runEvent.runMessage.id);
     for (const { runMessage } of pendingCompensationsOf(run.pendingCompensation))

@@ -2,29 +2,30 @@
  * The way of replies into sagas: a consumer in the sagas' database that turns each reply into a message for its run, once. Workers embed
  * it when they are given `replies`; it can also run by itself.
  */
-import type { PoolClient } from 'pg';
 import { HoldfastError } from '../../errors.ts';
+import { noCrash } from '../../runtime/crash-point.ts';
 import type { Logger } from '../../runtime/log.ts';
 import { createLifecycle } from '../../runtime/lifecycle.ts';
 import { refuseUnknownOptions } from '../../runtime/options.ts';
 import { safeLogger, safeMetrics } from '../../runtime/observers.ts';
+import { inNoContext } from '../../runtime/scope.ts';
 import { createConsumer, type Consumer } from '../../inbox/consumer.ts';
 import {
   KNOWN_OPTIONS,
   type CommonConsumerOptions,
   type DatabaseConsumerOptions,
 } from '../../inbox/consumer-options.ts';
+import { consumerMetrics } from '../../inbox/delivery/consumer-metrics.ts';
 import { PARK_REASONS } from '../../inbox/handlers/decide.ts';
-import { on, type Handler, type HandlerContext } from '../../inbox/handlers/handler.ts';
 import { createParkedDeliveryStore } from '../../inbox/stores/parked-delivery-store.ts';
-import { exactText } from '../../message/decode.ts';
-import { altersNumbers, memberText } from '../../message/exact-json.ts';
 import type { Database } from '../../postgres/database.ts';
 import { quoteIdentifier } from '../../postgres/quoting.ts';
 import { MOVES } from '../journal/events.ts';
-import type { RunMessageBody } from '../store/store.ts';
-import type { Transport } from '../../transport/port.ts';
-import { DEFAULT_REPLY_TOPIC, sagaReply, type SagaReply } from './wire.ts';
+import type { Delivery, Transport, Verdict } from '../../transport/port.ts';
+import { onReply, runMessageOf } from './read-reply.ts';
+import type { ReplyDoor } from './reply-door.ts';
+import { createReplyRoute } from './reply-route.ts';
+import { DEFAULT_REPLY_TOPIC, type SagaReply } from './wire.ts';
 
 /** Options of {@link createSagaReplies}. */
 export interface SagaRepliesOptions
@@ -57,6 +58,11 @@ const ANY_STATUS = Object.keys(MOVES);
  * await replies.start();
  */
 export function createSagaReplies(options: SagaRepliesOptions): Consumer {
+  return createReplyConsumer(options, null);
+}
+
+/** As createSagaReplies. `door`: to the runs of a worker in this process; null: there is none. */
+export function createReplyConsumer(options: SagaRepliesOptions, door: ReplyDoor | null): Consumer {
   const known = KNOWN_OPTIONS.filter((name) => !['window', 'outbox', 'runner', 'schema', 'handlers'].includes(name));
   refuseUnknownOptions(options, [...known, 'topic'], 'sagaReplies');
   const { destination = DEFAULT_REPLY_DESTINATION, topic = DEFAULT_REPLY_TOPIC, ...rest } = options;
@@ -67,6 +73,16 @@ export function createSagaReplies(options: SagaRepliesOptions): Consumer {
     ['outcome'],
   );
   const sql = `SELECT ${quoteIdentifier(options.database?.schema ?? 'holdfast')}.post_saga_reply($1::uuid, $2::text, $3::text[], false) AS answer`;
+  const handler = onReply(topic, async (reply, { tx }) => {
+    const { rows } = await tx.query<{ answer: { accepted: boolean } }>(sql, [
+      reply.runId,
+      JSON.stringify(runMessageOf(reply)),
+      ANY_STATUS,
+    ]);
+    const delivered = rows[0]?.answer.accepted === true;
+    replies.inc({ outcome: delivered ? 'delivered' : 'stray' });
+    if (!delivered) throw stray(destination, reply);
+  });
   /** Known from the start on: which database takes replies from the queue. */
   let owner: string | undefined;
   const { transport } = rest;
@@ -75,7 +91,7 @@ export function createSagaReplies(options: SagaRepliesOptions): Consumer {
     kind: transport.kind,
     address: transport.address,
     publisher: () => transport.publisher(),
-    receiver: (queue, handle, receive) =>
+    receiver: (queue, _handle, receive) =>
       transport.receiver(queue, handle, owner === undefined ? receive : { ...receive, owner }),
     close: () => transport.close(),
   });
@@ -83,19 +99,25 @@ export function createSagaReplies(options: SagaRepliesOptions): Consumer {
     ...rest,
     ...(typeof transport?.receiver === 'function' ? { transport: own() } : {}),
     destination,
-    handlers: [
-      onReply(topic, async (reply, { tx }) => {
-        const { rows } = await tx.query<{ answer: { accepted: boolean } }>(sql, [
-          reply.runId,
-          JSON.stringify(runMessagesOf(reply)),
-          ANY_STATUS,
-        ]);
-        const delivered = rows[0]?.answer.accepted === true;
-        replies.inc({ outcome: delivered ? 'delivered' : 'stray' });
-        if (!delivered) throw stray(destination, reply);
-      }),
-    ],
+    handlers: [handler],
   });
+  const { messages } = consumerMetrics(safeMetrics(options.metrics, log));
+  const store = (delivery: Delivery): Promise<Verdict> => inner.handle(delivery);
+  const route =
+    door === null || options.ordered === true
+      ? store
+      : createReplyRoute({
+          handler,
+          door,
+          crash: options.crashPoint ?? noCrash,
+          store,
+          onTaken() {
+            replies.inc({ outcome: 'delivered' });
+            messages.inc({ consumer: destination, topic, outcome: 'handled' });
+          },
+        });
+  // Not in the context of the broker's client, or of who sends in the same process.
+  const handle = (delivery: Delivery): Promise<Verdict> => inNoContext(() => route(delivery));
   const lifecycle = createLifecycle({
     make: () => null,
     async start() {
@@ -105,25 +127,7 @@ export function createSagaReplies(options: SagaRepliesOptions): Consumer {
     },
     stop: (_run, stopOptions) => inner.stop(stopOptions),
   });
-  return { ...inner, start: lifecycle.start, stop: lifecycle.stop };
-}
-
-/** A reply with what JSON.parse would alter of its output as JSON text: the type of its step says how that is read. */
-type ReadReply = SagaReply & { readonly outputText?: string };
-
-function onReply(
-  topic: string,
-  handle: (reply: ReadReply, context: HandlerContext<PoolClient>) => Promise<void>,
-): Handler<PoolClient> {
-  const made = on(sagaReply(topic), handle);
-  return {
-    ...made,
-    async decode(envelope, wire): Promise<ReadReply> {
-      const reply = (await made.decode(envelope, wire)) as SagaReply;
-      const outputText = memberText(exactText(wire) ?? '{}', 'output');
-      return outputText === undefined || !altersNumbers(outputText) ? reply : { ...reply, outputText };
-    },
-  };
+  return { ...inner, handle, start: lifecycle.start, stop: lifecycle.stop };
 }
 
 /** The same for all workers of one database and schema, and for no others'. Undefined where it may not be asked. */
@@ -154,25 +158,4 @@ function stray(queue: string, { runId, call, to }: SagaReply): HoldfastError {
     advice: `If workers of another database read ${queue} as well, give each a reply queue and topic of its own. If the run was pruned, discard the reply.`,
     details: { runId, call, to },
   });
-}
-
-function runMessagesOf({ call, to, outcome, output, outputText, outputVersion, error }: ReadReply): RunMessageBody {
-  return {
-    kind: 'reply',
-    call,
-    to,
-    outcome,
-    ...(outputText === undefined ? (output === undefined ? {} : { output }) : { outputText }),
-    ...(outputVersion === undefined ? {} : { outputVersion }),
-    ...(error === undefined
-      ? {}
-      : {
-          error: {
-            name: error.name,
-            message: error.message,
-            ...(error.code === undefined ? {} : { code: error.code }),
-            ...(error.details === undefined ? {} : { details: error.details }),
-          },
-        }),
-  };
 }

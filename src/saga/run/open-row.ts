@@ -2,8 +2,12 @@
  * The row of its journal that a run fills, with all that is written in the same commit: messages, run messages, children, and the run
  * messages that it has taken in. It begins anew with each commit.
  */
-import type { NewRun, RunCommit, RunMessageBody, RunUpdate } from '../store/store.ts';
 import type { RunStatus } from '../journal/events.ts';
+import type { NewRun, RunCommit, RunMessage, RunMessageBody, RunUpdate } from '../store/store.ts';
+import { HandedReply } from './handed-reply.ts';
+
+/** Most rows have none. Never written to. */
+const NONE: HandedReply[] = [];
 
 export class OpenRow {
   /** Of the row before: time does not go back in a journal. */
@@ -13,6 +17,7 @@ export class OpenRow {
   #messages: string[] = [];
   #runMessages: { runId: string; body: RunMessageBody }[] = [];
   #runMessagesDone: string[] = [];
+  #handed: HandedReply[] = NONE;
   #children: (NewRun & { journal: string })[] = [];
   #start: NewRun | null = null;
   /** Something is to be written beside the events. */
@@ -83,9 +88,19 @@ export class OpenRow {
     this.#events.push(event);
   }
 
-  takeIn(runMessageId: string): void {
-    this.#runMessagesDone.push(runMessageId);
+  takeIn(runMessage: RunMessage): void {
+    if (!(runMessage instanceof HandedReply)) this.#runMessagesDone.push(runMessage.id);
+    else if (this.#handed === NONE) this.#handed = [runMessage];
+    else this.#handed.push(runMessage);
     this.#besides = true;
+  }
+
+  /** The replies without a row of their own that the commit just made has taken in. */
+  takeHanded(): readonly HandedReply[] {
+    const handed = this.#handed;
+    this.#handed = NONE;
+    for (const reply of handed) reply.inCommit = true;
+    return handed;
   }
 
   send(message: string): void {

@@ -20,6 +20,7 @@ import { apply } from '../state/fold.ts';
 import { applyCalled, applyDone } from '../state/fold-calls.ts';
 import type { StepDefinition } from '../definition/steps.ts';
 import type { ClaimedRun, RunMessage, RunMessageBody, NewRun, RunCommit, RunUpdate, RunView } from '../store/store.ts';
+import type { HandedReply } from './handed-reply.ts';
 import { OpenRow } from './open-row.ts';
 import { CachedRun } from './cached-run.ts';
 
@@ -262,7 +263,12 @@ export class Run extends CachedRun {
   }
 
   takeIn(runMessage: RunMessage): void {
-    this.#row.takeIn(runMessage.id);
+    this.#row.takeIn(runMessage);
+  }
+
+  /** Replies that the commit just made by `flush` has taken in. */
+  takeHanded(): readonly HandedReply[] {
+    return this.#row.takeHanded();
   }
 
   send(message: string): void {

@@ -113,6 +113,16 @@ export class LeaseSession {
     }
   }
 
+  /**
+   * Hands a reply to its run in memory; its body is given as JSON. Resolves with whether that is recorded, durably; null at once when it
+   * cannot be.
+   */
+  takeReply(runId: string, text: string): Promise<boolean> | null {
+    // Its commits would be refused; so it is not worth waiting for one.
+    if (this.#over || this.#lease.isOver || text.length > this.#capacity.messageBytes) return null;
+    return this.engine.takeReply(runId, text);
+  }
+
   /** Claims what is due and collects run messages. Resolves with how much came of it. */
   async poll(): Promise<number> {
     if (this.#lease.isOver) {

@@ -44,6 +44,8 @@ export interface WorkerOn<Tx> extends Service {
   tick(): Promise<void>;
   /** Looks at the store at once: something was written there. */
   wake(): void;
+  /** As `take` of ReplyDoor. */
+  takeReply(runId: string, text: string): Promise<boolean> | null;
 }
 
 export interface WorkerCoreOptions<Tx> {
@@ -146,6 +148,10 @@ class WorkerCore<Tx> implements WorkerOn<Tx> {
   wake(): void {
     this.#pace.stir();
     this.#pollLoop.wake();
+  }
+
+  takeReply(runId: string, text: string): Promise<boolean> | null {
+    return this.#session?.takeReply(runId, text) ?? null;
   }
 
   async #start(): Promise<void> {

@@ -32,7 +32,7 @@ import { createPostgresWorkerStore } from '../store/postgres/postgres-worker-sto
 import { DEFAULT_JOURNAL_LIMITS, LARGEST_READABLE_BYTES, MOST_JOURNAL_BYTES } from '../journal/growth.ts';
 import { pruneSagas } from '../store/postgres/prune-sagas.ts';
 import type { BrokerHealth } from '../../inbox/delivery/broker-monitor.ts';
-import { createSagaReplies } from '../protocol/replies.ts';
+import { createReplyConsumer } from '../protocol/replies.ts';
 import { reviewSaga } from '../kinds/review.ts';
 import { reviewUnderWay } from './start-review.ts';
 import { createWorkerCore, type WorkerProgress } from './worker-core.ts';
@@ -247,7 +247,13 @@ export function createWorker(options: WorkerOptions): Worker {
     },
   });
   const waker = createWaker({ database, sleeper: 'worker', onWake: () => core.wake(), log, clock });
-  const replyConsumer = replies === undefined ? null : createSagaReplies({ ...replies, database, log, metrics, clock });
+  const replyConsumer =
+    replies === undefined
+      ? null
+      : createReplyConsumer(
+          { ...replies, database, log, metrics, clock, crashPoint: options.crashPoint },
+          { take: (runId, body) => core.takeReply(runId, body), stored: () => core.wake() },
+        );
   const pruneLoop = createPruneLoop({ database, clock, log, retentionMs: times.retentionMs });
 
   const lifecycle = createLifecycle({
