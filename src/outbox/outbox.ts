@@ -5,6 +5,7 @@
 
 import { HoldfastError } from '../errors.ts';
 import type { MessageType, PayloadInput } from '../message/message-type.ts';
+import { noteMessages } from '../postgres/commit-hints.ts';
 import { openTransaction, type OpenTransaction, type TransactionHandle } from '../postgres/executor.ts';
 import { callInTransaction, transactionalCall, type TransactionalCall } from '../postgres/in-transaction.ts';
 import { assertSchemaName, DEFAULT_SCHEMA } from '../postgres/quoting.ts';
@@ -120,6 +121,7 @@ export function createOutbox(options: OutboxOptions = {}): Outbox {
       if (message.due === undefined) {
         const { id, topic, key, lane, payload: text, attributes } = message;
         await write(transaction, statements.one, [id, topic, key, String(lane), text, attributes]);
+        noteMessages(tx);
       } else {
         await write(transaction, statements.later, [batchText([message])]);
       }
@@ -145,6 +147,7 @@ export function createOutbox(options: OutboxOptions = {}): Outbox {
       ].filter((batch) => batch.messages.length > 0);
       const texts = batches.map((batch) => batchText(batch.messages));
       for (const [index, batch] of batches.entries()) await write(transaction, batch.statement, [texts[index] ?? '']);
+      if (now.length > 0) noteMessages(tx);
       return messages.map(({ id }) => ({ id }));
     },
   };

@@ -3,6 +3,7 @@
  */
 
 import { cutAfter, destroySocket, giveBack, takeConnection } from './checkout.ts';
+import { hintCommit, takeNoted } from './commit-hints.ts';
 import { OWN_TYPES } from './own-results.ts';
 import pg from 'pg';
 import { HoldfastError } from '../errors.ts';
@@ -161,7 +162,11 @@ export function openDatabase(options: DatabaseOptions = {}): Database {
     async transaction(fn, transactionOptions = {}) {
       const begin = beginStatement(transactionOptions);
       return withConnection(pool, async (client) =>
-        cutAfter({ pool, client }, transactionOptions.timeoutMs, () => runTransaction(client, begin, fn)),
+        cutAfter({ pool, client }, transactionOptions.timeoutMs, async () => {
+          const result = await runTransaction(client, begin, fn);
+          if (takeNoted(client)) hintCommit(database, 'messages');
+          return result;
+        }),
       );
     },
     async dedicatedConnection(connectionOptions) {

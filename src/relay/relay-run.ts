@@ -2,6 +2,7 @@
  * What a relay makes anew for each start, because a stop uses it up, or because it ought not to outlive one: publishers, breakers, what
  * each runner remembers of its place.
  */
+import { onCommitHint } from '../postgres/commit-hints.ts';
 import type { Database } from '../postgres/database.ts';
 import { createWaker, type Waker } from '../postgres/wake-up.ts';
 import type { Clock } from '../runtime/clock.ts';
@@ -32,6 +33,9 @@ export interface RelayRun {
   readonly runners: readonly SubscriptionRunner[];
   /** Writers do not notify any more, until somebody sleeps again. Never rejects. */
   readonly stayAwake: () => Promise<void>;
+  /** From now on the runners look at once when somebody of this process has committed messages, until they are told to ignore it. */
+  readonly hearHints: () => void;
+  readonly ignoreHints: () => void;
 }
 
 export function makeRelayRun({ subscriptions, ...shared }: RelayRunOptions): RelayRun {
@@ -59,7 +63,19 @@ export function makeRelayRun({ subscriptions, ...shared }: RelayRunOptions): Rel
     const options = { ...shared, subscription, publisher, sleepFlag };
     return Array.from({ length: subscription.shards }, (_, shard) => createSubscriptionRunner({ ...options, shard }));
   });
-  return { publishers: [...publishers.values()], waker, runners, stayAwake };
+  let ignoreHints = (): void => {};
+  return {
+    publishers: [...publishers.values()],
+    waker,
+    runners,
+    stayAwake,
+    hearHints() {
+      ignoreHints = onCommitHint(database, 'messages', () => {
+        for (const runner of runners) runner.hint();
+      });
+    },
+    ignoreHints: () => ignoreHints(),
+  };
 }
 
 /** One for each transport, whatever the number of its subscriptions. */

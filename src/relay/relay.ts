@@ -71,13 +71,15 @@ export function createRelay(options: RelayOptions): Relay {
 
   const lifecycle = createLifecycle<RelayRun>({
     make: () => makeRelayRun(settings),
-    async start({ waker, runners }) {
+    async start({ waker, runners, hearHints }) {
       await prepareRelay(settings);
       await waker.start();
+      hearHints();
       for (const service of [...runners, upkeep]) await service.start();
       log.info({ owner, subscriptions: subscriptions.map(({ name }) => name) }, 'relay started');
     },
-    async stop({ publishers, waker, runners, stayAwake }, stop) {
+    async stop({ publishers, waker, runners, stayAwake, ignoreHints }, stop) {
+      ignoreHints();
       await Promise.all([...runners, upkeep].map((service) => service.stop(stop)));
       // So that writers do not notify nobody. Others that sleep say so again at their next idle poll.
       await stayAwake();

@@ -66,7 +66,12 @@ it('runs by itself when started, woken by writers while it sleeps, and stores it
     async () =>
       (await lab.database.query('SELECT last_value FROM holdfast.relay_asleep')).rows[0]?.['last_value'] === '2',
   );
-  await lab.write({ n: 1 });
+  // As another process would, of whose commits this one is told by the database alone.
+  const client = await lab.database.pool.connect();
+  await client.query('BEGIN');
+  await lab.send(client, { n: 1 });
+  await client.query('COMMIT');
+  client.release(true);
   await lab.until(async () => transport.sent.length === 1);
   await relay.stop();
   const row = await lab.database.query('SELECT lease_owner, published FROM holdfast.subscription');

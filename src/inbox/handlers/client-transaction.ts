@@ -6,6 +6,7 @@ import pg, { type PoolClient } from 'pg';
 import { HoldfastError } from '../../errors.ts';
 import { endBackend, pidOf } from '../../postgres/backend.ts';
 import { giveBack, noteSilence, takeConnection } from '../../postgres/checkout.ts';
+import { hintCommit, takeNoted } from '../../postgres/commit-hints.ts';
 import type { Database } from '../../postgres/database.ts';
 import type { Row, SqlExecutor } from '../../postgres/executor.ts';
 import type { LentClient } from '../../postgres/lent-client.ts';
@@ -108,7 +109,10 @@ export class ClientTransaction {
         | DriverResult
         | readonly DriverResult[];
       const last = Array.isArray(results) ? (results as readonly DriverResult[]).at(-1) : (results as DriverResult);
-      return last?.command === 'COMMIT';
+      const committed = last?.command === 'COMMIT';
+      // What closes a transaction is the record of a call, and mostly its reply.
+      if (takeNoted(this.client) || closing.length > 0) hintCommit(this.#database, 'messages');
+      return committed;
     } catch (error) {
       // A closing statement may still be waiting for a lock, and would commit when it has it.
       if (text !== '' && error instanceof HoldfastError) await this.sever();

@@ -13,7 +13,8 @@ import type { RunnerContext } from './runner-context.ts';
 
 /** What was found, for the pace of the next look. */
 export interface PageResult {
-  readonly found: boolean;
+  /** Messages of the page. */
+  readonly size: number;
   /** There is more to do at once. */
   readonly more: boolean;
   /** The last number that the log has given out, and how far it is read. */
@@ -60,7 +61,7 @@ export class HeldShard {
     const busy = session.probe === null && this.#chores.isDue && (await this.#chores.run());
     const page = await this.#read();
     await this.#bringOut(page);
-    return { found: page.entries.length > 0, more: page.more || busy, drawn: page.drawn, high: page.next.high };
+    return { size: page.entries.length, more: page.more || busy, drawn: page.drawn, high: page.next.high };
   }
 
   async #read(): Promise<LogPage> {

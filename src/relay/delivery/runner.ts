@@ -22,6 +22,8 @@ export interface SubscriptionRunner extends Service {
   /** One page: for tests. */
   tick(): Promise<void>;
   wake(): void;
+  /** Somebody of this process has committed messages. */
+  hint(): void;
   readonly state: RunnerState;
 }
 
@@ -83,6 +85,11 @@ class Runner implements SubscriptionRunner {
   wake(): void {
     this.#rest.wake();
     this.#loop.wake();
+  }
+
+  hint(): void {
+    // Who waits for a lease, or after a failure, is not to be hurried.
+    if (this.#phase.kind === 'active' && this.#rest.hint()) this.#loop.wake();
   }
 
   get state(): RunnerState {

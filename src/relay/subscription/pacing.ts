@@ -13,6 +13,11 @@ export const FAST_MS = 1;
 export const SLOW_MS = 20;
 export const SLEEP_AFTER_MS = 1_000;
 
+/** A page of so many messages shows that they come faster than they are read one by one. */
+const CROWD = 8;
+/** Hints in a row that led to nothing, after which the runner waits for its own next look: they are about what others publish. */
+const MOST_FRUITLESS = 16;
+
 export type Pace =
   | { readonly kind: 'poll'; readonly delayMs: number }
   /** Declare sleep (again), look once more, then wait for a wake-up. */
@@ -51,6 +56,11 @@ export function expectAfter(before: Expectation, poll: { drawn: number; high: nu
 function learn({ polls, patience }: Expectation, found: boolean): number {
   if (polls > patience + 1) return Math.max(1, Math.floor(patience / 2));
   return found && polls > 0 ? Math.min(MOST_PATIENCE, patience * 2) : patience;
+}
+
+/** Whether somebody of this process who has committed messages is worth a look at once, instead of at the next poll. */
+export function welcomesHint({ lastPage, fruitless }: { lastPage: number; fruitless: number }): boolean {
+  return lastPage < CROWD && fruitless < MOST_FRUITLESS;
 }
 
 /** `expecting`: a message is about to be committed. `idleForMs`: since the last message. `canSleep`: wake-ups can arrive. */

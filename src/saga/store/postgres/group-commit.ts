@@ -6,6 +6,7 @@
  * one it was is read from the journal. Only when the second is refused for the lease must more be known: see `#happenedFinally`.
  */
 import type pg from 'pg';
+import { hintCommit } from '../../../postgres/commit-hints.ts';
 import type { Database } from '../../../postgres/database.ts';
 import { quoteIdentifier } from '../../../postgres/quoting.ts';
 import { classifySqlError, passesByItself, sqlStateOf, translateSqlError } from '../../../postgres/sql-state.ts';
@@ -72,6 +73,7 @@ export class GroupCommitter {
   async #commitAll(workerId: string, runs: readonly RunCommit[]): Promise<void> {
     const failures = new Map<string, Error>();
     await this.#commitApart(workerId, runs, failures);
+    if (runs.some(({ messages }) => messages.length > 0)) hintCommit(this.#options.database, 'messages');
     if (failures.size > 0) throw new GroupCommitError(failures);
   }
 

@@ -11,6 +11,7 @@ import type pg from 'pg';
 import { HoldfastError, PermanentError } from '../../../errors.ts';
 import { endBackend, pidOf } from '../../../postgres/backend.ts';
 import { cutAfter, giveBack, takeConnection } from '../../../postgres/checkout.ts';
+import { hintCommit, takeNoted } from '../../../postgres/commit-hints.ts';
 import type { Database } from '../../../postgres/database.ts';
 import { lend, type LentClient } from '../../../postgres/lent-client.ts';
 import { Pipeline } from '../../../postgres/pipeline.ts';
@@ -52,6 +53,7 @@ export async function runTransactionStep(options: TransactionStepOptions, worker
     cutAfter({ pool: database.pool, client }, queryTimeoutMs, act);
   let reusable = false;
   let doubt: RunCommit | null = null;
+  let wrote = false;
   try {
     // Several statements in one text: one round trip.
     await inTime(() =>
@@ -78,6 +80,7 @@ export async function runTransactionStep(options: TransactionStepOptions, worker
     });
     crashPoint('saga.transaction.commit:before');
     try {
+      wrote = takeNoted(client) || commit.messages.length > 0;
       const { command } = await inTime(() => client.query('COMMIT'));
       reusable = true;
       if (command !== 'COMMIT') throw aborted();
@@ -95,6 +98,7 @@ export async function runTransactionStep(options: TransactionStepOptions, worker
     // What the step has changed of the session would hold for whatever comes next on this connection.
     giveBack(client, !pipeline.end() || !reusable || lent.leftTraces());
   }
+  if (wrote) hintCommit(database, 'messages');
   if (doubt === null) return;
   if (!(await wasCommitted(options, doubt, pidOf(client))))
     throw new HoldfastError(
