@@ -7,6 +7,7 @@ import { parseDuration, type Duration } from '../src/runtime/duration.ts';
 import { consume } from './consume.ts';
 import { drainBullmq } from './drain-bullmq.ts';
 import { drain } from './drain.ts';
+import { growth } from './growth.ts';
 import { latency } from './latency.ts';
 import { memory } from './memory.ts';
 import { sagaCommand } from './saga-command.ts';
@@ -15,7 +16,8 @@ import { sagaRecovery } from './saga-recovery.ts';
 import { sagaTransaction } from './saga-transaction.ts';
 import { sagaWaiting } from './saga-waiting.ts';
 import { send } from './send.ts';
-import { median, round, type Benchmark } from './support/figure.ts';
+import { steady } from './steady.ts';
+import { median, round, type Benchmark, type BenchContext } from './support/figure.ts';
 import { benchServers, type Servers } from './support/servers.ts';
 
 const BENCHMARKS: readonly Benchmark[] = [
@@ -30,6 +32,8 @@ const BENCHMARKS: readonly Benchmark[] = [
   sagaCommand,
   sagaRecovery,
   sagaWaiting,
+  steady,
+  growth,
 ];
 const NAMES = BENCHMARKS.flatMap((benchmark) => benchmark.names);
 
@@ -38,7 +42,9 @@ process.exitCode = await main(process.argv.slice(2));
 async function main(args: string[]): Promise<number> {
   const asked = readArguments(args);
   if (typeof asked === 'string') {
-    console.error(`${asked}\nUsage: npm run bench -- [NAME…] [--quick] [--rtt 2ms]\nNames: ${NAMES.join(', ')}`);
+    console.error(
+      `${asked}\nUsage: npm run bench -- [NAME…] [--quick] [--rtt 2ms] [--minutes N] [--per-second N] [--scale N]\nNames: ${NAMES.join(', ')}`,
+    );
     return 2;
   }
   const servers = benchServers(asked.rttMs);
@@ -48,8 +54,8 @@ async function main(args: string[]): Promise<number> {
     for (const benchmark of BENCHMARKS) {
       const wanted = new Set(benchmark.names.filter((name) => asked.names.has(name)));
       if (wanted.size === 0) continue;
-      const { quick, rttMs } = asked;
-      for (const figure of await benchmark.run({ quick, rttMs, servers, note }, wanted))
+      const { rttMs } = asked;
+      for (const figure of await benchmark.run({ ...asked, servers, note }, wanted))
         console.log(JSON.stringify(rttMs > 0 ? { ...figure, rttMs } : figure));
     }
   } finally {
@@ -58,10 +64,8 @@ async function main(args: string[]): Promise<number> {
   return 0;
 }
 
-interface Asked {
+interface Asked extends Pick<BenchContext, 'quick' | 'rttMs' | 'minutes' | 'perSecond' | 'scale'> {
   readonly names: ReadonlySet<string>;
-  readonly quick: boolean;
-  readonly rttMs: number;
 }
 
 /** What to run, or what is wrong with the arguments. */
@@ -70,14 +74,24 @@ function readArguments(args: string[]): Asked | string {
     const { positionals, values } = parseArgs({
       args,
       allowPositionals: true,
-      options: { quick: { type: 'boolean', default: false }, rtt: { type: 'string', default: '0ms' } },
+      options: {
+        quick: { type: 'boolean', default: false },
+        rtt: { type: 'string', default: '0ms' },
+        minutes: { type: 'string' },
+        'per-second': { type: 'string' },
+        scale: { type: 'string' },
+      },
     });
     const unknown = positionals.filter((name) => !NAMES.includes(name));
     if (unknown.length > 0) return `There is no benchmark ${unknown.map((name) => `'${name}'`).join(', ')}.`;
+    const number = (text: string | undefined): number | undefined => (text === undefined ? undefined : Number(text));
     return {
       names: new Set(positionals.length === 0 ? NAMES : positionals),
       quick: values.quick,
       rttMs: parseDuration(values.rtt as Duration, '--rtt'),
+      minutes: number(values.minutes),
+      perSecond: number(values['per-second']),
+      scale: number(values.scale),
     };
   } catch (error) {
     return (error as Error).message;

@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url';
 import type { ContestantName } from '../contestants/contestant.ts';
 import type { LoopFigures, LoopLength } from './closed-loop.ts';
 import { alternate, median, round, type BenchContext } from './figure.ts';
+import type { BenchDatabase } from './servers.ts';
 
 export interface ContestTask {
   readonly contestant: ContestantName;
@@ -20,6 +21,8 @@ export interface ContestTask {
 export interface Entry {
   readonly contestant: ContestantName;
   readonly inflight: number;
+  /** Undefined: a fresh database of its own. */
+  readonly on?: BenchDatabase | undefined;
 }
 
 export interface ContestOptions {
@@ -82,10 +85,10 @@ export function details({ perSecond, p50, p99, runs, inflight }: Standing, steps
 
 async function measureOne(
   { quick, servers }: BenchContext,
-  { contestant, inflight }: Entry,
+  { contestant, inflight, on }: Entry,
   redis: boolean,
 ): Promise<LoopFigures> {
-  const bench = await servers.database();
+  const bench = on ?? (await servers.database());
   try {
     const redisUrl = redis ? (await servers.redis()).url : null;
     const length = quick
@@ -93,7 +96,7 @@ async function measureOne(
       : { warmUpMs: 1_000, measureMs: 4_000, minRuns: 3 * inflight };
     return await inProcess({ contestant, url: bench.url, redisUrl, loop: { inflight, ...length } });
   } finally {
-    await bench.drop();
+    if (on === undefined) await bench.drop();
   }
 }
 

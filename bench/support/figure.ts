@@ -24,6 +24,11 @@ export interface BenchContext {
   readonly quick: boolean;
   /** A round trip to PostgreSQL that is added to the machine's own; 0 without. */
   readonly rttMs: number;
+  /** Of `steady`: how long it takes, and messages a second. Undefined: as its target says. */
+  readonly minutes?: number | undefined;
+  readonly perSecond?: number | undefined;
+  /** Of `growth`: the part of the rows that its target names. Undefined: all. */
+  readonly scale?: number | undefined;
   readonly servers: Servers;
   /** For people: to stderr. */
   readonly note: (text: string) => void;

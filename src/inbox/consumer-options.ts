@@ -138,7 +138,7 @@ export interface CommonConsumerOptions {
    */
   readonly parkedPoll?: Duration | undefined;
   /**
-   * How often to prune.
+   * How often to prune at least; a round that finds much is followed by the next one sooner.
    *
    * @defaultValue '10m'
    */

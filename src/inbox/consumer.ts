@@ -11,6 +11,7 @@ import { systemClock } from '../runtime/clock.ts';
 import { noCrash, type CrashPoint } from '../runtime/crash-point.ts';
 import { createDeadlines, type Deadlines } from '../runtime/deadlines.ts';
 import { createLifecycle } from '../runtime/lifecycle.ts';
+import { nextRoundMs } from '../runtime/paced.ts';
 import { createLoop, type Loop } from '../runtime/loop.ts';
 import { badOption, refuseUnknownOptions } from '../runtime/options.ts';
 import { backoffMs } from '../runtime/retry.ts';
@@ -31,7 +32,7 @@ import type { ConsumerContext } from './delivery/consumer-context.ts';
 import { consumerMetrics } from './delivery/consumer-metrics.ts';
 import { createDeliverer } from './delivery/deliver.ts';
 import { createRedriver } from './delivery/redrive.ts';
-import { pruneInbox } from './delivery/retention.ts';
+import { INBOX_PRUNE_CHUNK, pruneInbox } from './delivery/retention.ts';
 import type { RunBatch } from './handlers/batch-work.ts';
 import { HOLD } from './handlers/decide.ts';
 import { handlersFor, type Handler } from './handlers/handler.ts';
@@ -228,6 +229,8 @@ function redriveLoop<Tx>(context: ConsumerContext<Tx>, pollMs: number): Loop {
 function pruningLoop<Tx>(context: ConsumerContext<Tx>, settings: ConsumerSettings<Tx>): Loop {
   const { name, clock, log } = context;
   const { idempotencyRetentionMs, pruneIntervalMs } = settings;
+  const bounds = { leastMs: Math.min(1_000, pruneIntervalMs), mostMs: pruneIntervalMs, enough: 4 * INBOX_PRUNE_CHUNK };
+  let waitMs = pruneIntervalMs;
   return createLoop({
     name: `${name}.prune`,
     clock,
@@ -235,7 +238,8 @@ function pruningLoop<Tx>(context: ConsumerContext<Tx>, settings: ConsumerSetting
     tick: async (signal) => {
       const pruned = await abandonAtHardStop(pruneInbox(context, idempotencyRetentionMs, signal), signal, clock);
       if (pruned > 0) log.info({ pruned }, 'inbox pruned');
-      return pruneIntervalMs;
+      waitMs = nextRoundMs(waitMs, pruned, bounds);
+      return waitMs;
     },
     onError: backOff(context),
   });

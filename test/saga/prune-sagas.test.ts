@@ -1,7 +1,11 @@
-/** Retention takes what ended long ago, whole, and nothing that is still needed. */
+/** Retention takes what ended long ago, whole, however much it is, and nothing that is still needed. */
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { systemClock } from '../../src/runtime/clock.ts';
+import { silentLogger } from '../../src/runtime/log.ts';
 import { pruneParticipantCalls, pruneSagas } from '../../src/saga/store/postgres/prune-sagas.ts';
+import { createSagaPruneLoop, sagaPruneRounds } from '../../src/saga/worker/prune-loop.ts';
+import { eventually } from '../support/eventually.ts';
 import { LEASE_MS, commitOf, journalRow, newRun, startOf, uniqueSaga, update } from '../conformance/saga-store-kit.ts';
 import { openPostgresStores, type PostgresStores } from './postgres-stores.ts';
 
@@ -48,4 +52,48 @@ it('deletes what participants remember by its age', async () => {
   );
   expect(await pruneParticipantCalls(stores.database, { olderThanMs: HOUR_MS, limit: 1 })).toBe(1);
   expect(await pruneParticipantCalls(stores.database, { olderThanMs: HOUR_MS, limit: 10 })).toBe(1);
+});
+
+async function insertEnded(rows: number): Promise<void> {
+  await stores.test.pool.query(
+    `WITH ended AS (
+       INSERT INTO holdfast.saga_run (id, saga, version, status, finished_at)
+       SELECT gen_random_uuid(), 'ended', 1, 'completed', now() - interval '2 hours' FROM generate_series(1, $1::int) RETURNING id)
+     INSERT INTO holdfast.saga_journal (saga_id, n, events, at) SELECT id, 0, '[]', now() FROM ended`,
+    [rows],
+  );
+}
+
+async function countEnded(): Promise<number> {
+  const { rows } = await stores.test.pool.query<{ n: number }>(
+    `SELECT count(*)::int AS n FROM holdfast.saga_run WHERE saga = 'ended'`,
+  );
+  return rows[0]?.n ?? 0;
+}
+
+const pruneLoop = () =>
+  createSagaPruneLoop({ database: stores.database, clock: systemClock, log: silentLogger, retentionMs: HOUR_MS });
+
+it('takes all that is old enough in one round, by however many workers at once', async () => {
+  // More than a round took once, whatever the rate at which runs ended.
+  await insertEnded(25_000);
+  await Promise.all([pruneLoop().tick(), pruneLoop().tick()]);
+  expect(await countEnded()).toBe(0);
+});
+
+it('does not keep a worker from stopping: the rest goes next time', async () => {
+  await insertEnded(25_000);
+  const loop = pruneLoop();
+  await loop.start();
+  await eventually('it has begun', async () => (await countEnded()) < 25_000);
+  await loop.stop();
+  const left = await countEnded();
+  expect(left).toBeGreaterThan(0);
+  await loop.tick();
+  expect(await countEnded()).toBe(0);
+});
+
+it('comes back sooner when runs are kept briefly', () => {
+  expect(sagaPruneRounds(30 * 24 * HOUR_MS).mostMs).toBe(600_000);
+  expect(sagaPruneRounds(60_000).mostMs).toBe(3_000);
 });

@@ -7,6 +7,7 @@ import type { SqlExecutor } from '../../postgres/executor.ts';
 import { quoteIdentifier } from '../../postgres/quoting.ts';
 import { longestRetryMs, PARK_REASONS } from '../handlers/decide.ts';
 import type { ResolvedHandler } from '../handlers/handler.ts';
+import { inPacedChunks } from '../../runtime/paced.ts';
 import { pruneIdempotencyKeys } from '../idempotency/idempotency.ts';
 import type { ConsumerContext } from './consumer-context.ts';
 
@@ -15,8 +16,11 @@ export const DEFAULT_RETENTION = '14d';
 export const ASSUMED_HORIZON_MS = 7 * 86_400_000;
 /** Replies for runs that are not here are kept as long as marks, and no more than this many: who sends them is not in our hands. */
 const MOST_STRAYS = 10_000;
-/** Rows per transaction: short, so that pruning holds no snapshot that keeps vacuum waiting. */
-const CHUNK = 1_000;
+/**
+ * Rows per transaction: short, so that pruning holds no snapshot that keeps vacuum waiting; and enough of them, because each chunk goes past
+ * the places of all that the chunks before it have deleted.
+ */
+export const INBOX_PRUNE_CHUNK = 5_000;
 
 export interface RetentionFacts {
   readonly consumer: string;
@@ -77,19 +81,28 @@ export async function pruneInbox<Tx>(
   signal: AbortSignal,
 ): Promise<number> {
   let pruned = 0;
-  const chunks = async (step: (execute: SqlExecutor) => Promise<number>): Promise<void> => {
-    while (!signal.aborted && !context.stopping().aborted) {
+  const chunks = (step: (execute: SqlExecutor) => Promise<number>): Promise<void> =>
+    inPacedChunks(context.clock, context.stopping(), async () => {
+      if (signal.aborted) return false;
       const count = await context.work.transaction(step);
       pruned += count;
-      if (count < CHUNK) return;
-    }
-  };
-  await chunks((execute) => context.inbox.prune(execute, context.retentionMs, CHUNK));
+      return count === INBOX_PRUNE_CHUNK;
+    });
+  await chunks((execute) => context.inbox.prune(execute, context.retentionMs, INBOX_PRUNE_CHUNK));
   await chunks((execute) =>
-    pruneIdempotencyKeys(execute, { olderThan: idempotencyRetentionMs, limit: CHUNK, schema: context.work.schema }),
+    pruneIdempotencyKeys(execute, {
+      olderThan: idempotencyRetentionMs,
+      limit: INBOX_PRUNE_CHUNK,
+      schema: context.work.schema,
+    }),
   );
   const before = pruned;
-  const strays = { reason: PARK_REASONS.noRun, olderThanMs: context.retentionMs, most: MOST_STRAYS, limit: CHUNK };
+  const strays = {
+    reason: PARK_REASONS.noRun,
+    olderThanMs: context.retentionMs,
+    most: MOST_STRAYS,
+    limit: INBOX_PRUNE_CHUNK,
+  };
   await chunks((execute) => context.parked.prune(execute, strays));
   if (pruned > before)
     context.log.warn(

@@ -7,9 +7,10 @@ import { KNOWN_OPTIONS, type CommonConsumerOptions } from '../../inbox/consumer-
 import { createOutbox } from '../../outbox/outbox.ts';
 import { preparerOf } from '../../outbox/preparer.ts';
 import { DEFAULT_MAX_BYTES } from '../../outbox/prepare.ts';
-import { systemClock } from '../../runtime/clock.ts';
+import { systemClock, type Clock } from '../../runtime/clock.ts';
 import { createLifecycle } from '../../runtime/lifecycle.ts';
-import { createLoop, type Loop } from '../../runtime/loop.ts';
+import type { Loop } from '../../runtime/loop.ts';
+import { createPacedRounds, inPacedChunks } from '../../runtime/paced.ts';
 import { safeLogger, safeMetrics } from '../../runtime/observers.ts';
 import { refuseUnknownOptions } from '../../runtime/options.ts';
 import type { ParticipantContext } from './answer-message.ts';
@@ -98,14 +99,16 @@ function assemble<Tx>(
     ),
   };
   const inner = access.consumer(name, consumable(context), { ...settings.consumerOptions, outbox: context.outbox });
-  const pruneLoop = createLoop({
+  const clock = options.clock ?? systemClock;
+  const pruneLoop = createPacedRounds({
     name: `${name}.calls`,
-    clock: options.clock ?? systemClock,
+    clock,
     log,
-    tick: async (signal) => {
-      const pruned = await pruneCalls(context, access, settings, signal);
+    bounds: { leastMs: Math.min(1_000, settings.pruneIntervalMs), mostMs: settings.pruneIntervalMs, enough: 4 * CHUNK },
+    async round(signal) {
+      const pruned = await pruneCalls({ store: context.store, access, settings, clock, signal });
       if (pruned > 0) log.info({ pruned }, 'records of calls pruned');
-      return settings.pruneIntervalMs;
+      return pruned;
     },
     onError: () => PRUNE_AGAIN_MS,
   });
@@ -135,21 +138,25 @@ function withPruning(inner: Consumer, pruneLoop: Loop): Participant {
   };
 }
 
-async function pruneCalls<Tx>(
-  { store }: ParticipantContext<Tx>,
-  access: ParticipantAccess<Tx>,
-  { effectRetentionMs, noEffectRetentionMs }: ParticipantSettings<Tx>,
-  signal: AbortSignal,
-): Promise<number> {
+interface CallPruning<Tx> {
+  readonly store: ParticipantContext<Tx>['store'];
+  readonly access: ParticipantAccess<Tx>;
+  readonly settings: ParticipantSettings<Tx>;
+  readonly clock: Clock;
+  readonly signal: AbortSignal;
+}
+
+async function pruneCalls<Tx>({ store, access, settings, clock, signal }: CallPruning<Tx>): Promise<number> {
   let total = 0;
   for (const [kind, olderThanMs] of [
-    ['no effect', noEffectRetentionMs],
-    ['effect', effectRetentionMs],
+    ['no effect', settings.noEffectRetentionMs],
+    ['effect', settings.effectRetentionMs],
   ] as const) {
-    for (let pruned = CHUNK; pruned === CHUNK && !signal.aborted;) {
-      pruned = await access.transaction((execute) => store.prune(execute, kind, olderThanMs, CHUNK));
+    await inPacedChunks(clock, signal, async () => {
+      const pruned = await access.transaction((execute) => store.prune(execute, kind, olderThanMs, CHUNK));
       total += pruned;
-    }
+      return pruned === CHUNK;
+    });
   }
   return total;
 }

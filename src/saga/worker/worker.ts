@@ -15,7 +15,6 @@ import { noCrash, type CrashPoint } from '../../runtime/crash-point.ts';
 import { parseDuration, type Duration } from '../../runtime/duration.ts';
 import type { Logger } from '../../runtime/log.ts';
 import { createLifecycle } from '../../runtime/lifecycle.ts';
-import { createLoop, type Loop } from '../../runtime/loop.ts';
 import type { Metrics } from '../../runtime/metrics.ts';
 import { safeLogger, safeMetrics } from '../../runtime/observers.ts';
 import { badOption, refuseUnknownOptions } from '../../runtime/options.ts';
@@ -27,10 +26,10 @@ import type { RecordedError } from '../journal/events.ts';
 import { createRegistry, type AnySaga, type Registry } from '../definition/definition.ts';
 import type { RunSettings } from '../run/run-settings.ts';
 import { startLeaseKeeper } from './lease-keeper.ts';
+import { createSagaPruneLoop } from './prune-loop.ts';
 import { createPostgresClientStore } from '../store/postgres/postgres-client-store.ts';
 import { createPostgresWorkerStore } from '../store/postgres/postgres-worker-store.ts';
 import { DEFAULT_JOURNAL_LIMITS, LARGEST_READABLE_BYTES, MOST_JOURNAL_BYTES } from '../journal/growth.ts';
-import { pruneSagas } from '../store/postgres/prune-sagas.ts';
 import type { BrokerHealth } from '../../inbox/delivery/broker-monitor.ts';
 import { createReplyConsumer } from '../protocol/replies.ts';
 import { reviewSaga } from '../kinds/review.ts';
@@ -184,10 +183,6 @@ export const SAGA_CRASH_POINTS = [
 
 /** What the options are called in errors. */
 const WHERE = 'createWorker';
-/** Runs that one round deletes at most; it goes on with the next. */
-const MOST_PRUNED = 20_000;
-/** Between two rounds of pruning, in milliseconds. */
-const PRUNE_EVERY_MS = 600_000;
 
 /**
  * Opens nothing before `start`.
@@ -254,7 +249,7 @@ export function createWorker(options: WorkerOptions): Worker {
           { ...replies, database, log, metrics, clock, crashPoint: options.crashPoint },
           { take: (runId, body) => core.takeReply(runId, body), stored: () => core.wake() },
         );
-  const pruneLoop = createPruneLoop({ database, clock, log, retentionMs: times.retentionMs });
+  const pruneLoop = createSagaPruneLoop({ database, clock, log, retentionMs: times.retentionMs });
 
   const lifecycle = createLifecycle({
     make: () => null,
@@ -325,30 +320,6 @@ function readSettings(options: WorkerOptions): RunSettings {
 function sayRemarks(registry: Registry, log: Logger): void {
   for (const saga of registry.all)
     for (const { what, advice, ...remark } of reviewSaga(saga)) log.warn(remark, `a saga ${what}. ${advice}`);
-}
-
-function createPruneLoop({
-  database,
-  clock,
-  log,
-  retentionMs,
-}: {
-  readonly database: Database;
-  readonly clock: Clock;
-  readonly log: Logger;
-  readonly retentionMs: number;
-}): Loop {
-  return createLoop({
-    name: 'worker.prune',
-    clock,
-    log,
-    tick: async (signal) => {
-      const pruned = await pruneSagas(database, { olderThanMs: retentionMs, limit: MOST_PRUNED, signal });
-      if (pruned > 0) log.info({ pruned }, 'finished runs pruned');
-      return PRUNE_EVERY_MS;
-    },
-    onError: () => PRUNE_EVERY_MS / 10,
-  });
 }
 
 function wholeNumber(given: number | undefined, preset: number, least: number, where: string): number {

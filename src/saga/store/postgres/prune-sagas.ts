@@ -3,6 +3,8 @@
  */
 import type { Database } from '../../../postgres/database.ts';
 import { quoteIdentifier } from '../../../postgres/quoting.ts';
+import { systemClock, type Clock } from '../../../runtime/clock.ts';
+import { inPacedChunks } from '../../../runtime/paced.ts';
 
 export interface PruneSagasOptions {
   /** Since the end of a run, in milliseconds; of a participant's call: since it was answered. */
@@ -11,10 +13,13 @@ export interface PruneSagasOptions {
   readonly limit?: number | undefined;
   /** Ends it after the chunk that is under way. */
   readonly signal?: AbortSignal | undefined;
+  /** Paces the chunks; default: the system's. */
+  readonly clock?: Clock | undefined;
 }
 
 /** Rows per transaction: bounds its locks, its WAL, and how long it keeps vacuum from cleaning up. */
-const CHUNK = 1_000;
+export const SAGA_PRUNE_CHUNK = 1_000;
+const NEVER = new AbortController().signal;
 
 /**
  * A child stays as long as its parent has not ended, because the parent may still have to compensate it; a run that a worker holds stays as
@@ -57,15 +62,16 @@ export async function pruneParticipantCalls(database: Database, options: PruneSa
 }
 
 async function inChunks(
-  { limit = Infinity, signal }: PruneSagasOptions,
+  { limit = Infinity, signal = NEVER, clock = systemClock }: PruneSagasOptions,
   chunk: (limit: number) => Promise<number>,
 ): Promise<number> {
   let deleted = 0;
-  while (deleted < limit && signal?.aborted !== true) {
-    const wanted = Math.min(CHUNK, limit - deleted);
+  if (limit <= 0) return 0;
+  await inPacedChunks(clock, signal, async () => {
+    const wanted = Math.min(SAGA_PRUNE_CHUNK, limit - deleted);
     const some = await chunk(wanted);
     deleted += some;
-    if (some < wanted) break;
-  }
+    return some === wanted && deleted < limit;
+  });
   return deleted;
 }
