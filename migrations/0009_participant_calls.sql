@@ -15,7 +15,7 @@ CREATE FUNCTION "holdfast".enter_call(
   OUT finding text, OUT state text, OUT command text, OUT reply text
 )
   LANGUAGE plpgsql
-  SET search_path = pg_catalog, pg_temp SET enable_seqscan = off
+  SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET jit = off
 AS $$
 DECLARE
   written text := CASE WHEN role = 'command' THEN 'done' ELSE without_row END;
@@ -89,7 +89,7 @@ CREATE FUNCTION "holdfast".end_call(
   message_id uuid, topic text, key text, lane smallint, payload jsonb, headers jsonb
 ) RETURNS boolean
   LANGUAGE plpgsql
-  SET search_path = pg_catalog, pg_temp SET enable_seqscan = off
+  SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET jit = off
 AS $$
 BEGIN
   IF new_state IN ('done', 'rejected') THEN

@@ -78,6 +78,14 @@ export class Pipeline {
     }
   }
 
+  /** What `act` sends goes out as one piece with whatever else is sent before the event loop turns. */
+  withNext(act: () => void): void {
+    const stream = this.isOn ? this.#driver?.connection?.stream : undefined;
+    stream?.cork?.();
+    process.nextTick(() => stream?.uncork?.());
+    act();
+  }
+
   /**
    * Makes the client what it was before, for whoever has it next. False: something that was sent has no answer yet, and the connection
    * must serve nobody else.

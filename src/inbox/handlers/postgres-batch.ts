@@ -1,9 +1,10 @@
 /**
- * Batches on a Database (node-postgres). A message costs the round trips of its handler, and one for the end of the savepoint
- * before its own and its beginning.
+ * Batches on a Database (node-postgres). A message costs the round trips of its handler alone: the savepoint before it goes out
+ * together with the handler's first statement, where the driver can send without waiting.
  */
 import type { PoolClient } from 'pg';
 import { lend } from '../../postgres/lent-client.ts';
+import { Pipeline } from '../../postgres/pipeline.ts';
 import type { BatchBody, BatchResult, MemberEnd, OpenBatch } from './batch-work.ts';
 import { abortedTransaction, ClientTransaction, executorOf } from './client-transaction.ts';
 import { transactionTrouble, type PostgresUnitOfWorkOptions } from './postgres-tools.ts';
@@ -61,6 +62,9 @@ class PostgresBatch implements OpenBatch<PoolClient> {
   readonly #unit: PostgresUnitOfWorkOptions;
   readonly #transaction: ClientTransaction;
   readonly #points: string;
+  readonly #pipeline: Pipeline;
+  /** Why a savepoint that was not waited for could not be set. */
+  #broken: { readonly error: unknown } | null = null;
   /** Whether nothing was done since the savepoint was set, or rolled back to. */
   #fresh = true;
   #traces = false;
@@ -75,15 +79,16 @@ class PostgresBatch implements OpenBatch<PoolClient> {
     this.#transaction = transaction;
     this.results = results;
     this.#points = points;
+    this.#pipeline = new Pipeline(transaction.client);
   }
 
   async member<T>(body: (opened: OpenUnitOfWork<PoolClient>) => Promise<TransactionEnd<T>>): Promise<MemberEnd<T>> {
     this.assertWhole();
     const transaction = this.#transaction;
     const { client } = transaction;
-    if (!this.#fresh) await this.#transaction.ask(NEXT_SAVEPOINT);
+    if (!this.#fresh) await this.#setSavepoint();
     this.#fresh = false;
-    const lent = lend(client);
+    const lent = lend(client, this.#pipeline);
     let asked: TransactionEnd<T>;
     try {
       asked = await body({
@@ -106,13 +111,29 @@ class PostgresBatch implements OpenBatch<PoolClient> {
     return { value: asked.value, kept, last: lent.changedTransaction() };
   }
 
-  /** Throws when the connection was cut under a handler. */
+  /** Throws when the connection was cut under a handler, or a savepoint could not be set. */
   assertWhole(): void {
+    if (this.#broken !== null) throw this.#broken.error;
     if (this.#transaction.severed) throw new Error('The connection was cut under a handler that hung.');
   }
 
+  /** Asked once everything is over: the client is then as it was before. */
   leftTraces(): boolean {
-    return this.#traces;
+    return !this.#pipeline.end() || this.#traces;
+  }
+
+  /**
+   * Resolves without the answer. When the message before has left a failed statement behind, this fails, and so does all that follows: what
+   * the next handler does meanwhile cannot be committed.
+   */
+  async #setSavepoint(): Promise<void> {
+    const pipeline = this.#pipeline;
+    if (!pipeline.isOn) return this.#transaction.ask(NEXT_SAVEPOINT);
+    pipeline.withNext(() => {
+      this.#transaction.client.query(NEXT_SAVEPOINT).catch((error: unknown) => {
+        this.#broken ??= { error };
+      });
+    });
   }
 
   /** Takes with it whatever the handler has left open: transactions of its own, a failed statement. */
