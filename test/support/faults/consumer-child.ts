@@ -1,5 +1,6 @@
 /**
- * Consumers in a process of their own, to be killed: `exact`, which is ordered, and on demand `windowed`. Started by startChild.
+ * Consumers in a process of their own, to be killed: `exact`, which is ordered, and on demand `windowed`; or `batched` alone, which has
+ * messages share transactions. Started by startChild.
  */
 import { createRedisWindow } from '../../../src/inbox/window/window-redis.ts';
 import { openDatabase } from '../../../src/postgres/database.ts';
@@ -14,15 +15,20 @@ export interface ConsumerChildSettings {
   readonly crash: CrashPlan | null;
   readonly misbehaviour?: HandlerMisbehaviour;
   readonly windowed?: boolean;
+  readonly batched?: boolean;
 }
 
-const { url, redis, crash, misbehaviour, windowed = false } = settings() as ConsumerChildSettings;
+const { url, redis, crash, misbehaviour, windowed = false, batched = false } = settings() as ConsumerChildSettings;
 const database = openDatabase({ url, max: 6 });
 const transport = createBullmqTransport({ connection: redis.url, prefix: redis.prefix, ...FAULTS_BROKER });
 const crashPoint = crashPoints(crash, (point) => tell('point', { point }));
 const common = { database, transport, crashPoint, log: stderrLogger };
+const misbehaving = misbehaviour === undefined ? common : { ...common, misbehaviour };
 const consumers = [
-  testConsumer({ ...common, name: 'exact', ordered: true, ...(misbehaviour === undefined ? {} : { misbehaviour }) }),
+  batched
+    ? // In one transaction at a time, so that what waits shares the next one.
+      testConsumer({ ...misbehaving, name: 'batched', batch: true, concurrency: 1 })
+    : testConsumer({ ...misbehaving, name: 'exact', ordered: true }),
 ];
 if (windowed) {
   const window = createRedisWindow({ connection: redis.url, prefix: `${redis.prefix}:window:` });
