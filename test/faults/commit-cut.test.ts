@@ -16,6 +16,32 @@ const KEYS = ['a', 'b', 'c', 'd'];
 
 it('has one effect of every committed message, whichever side of COMMIT is cut', () => seeded(scenario));
 
+it('has one effect of every message of a batch, whichever side of its COMMIT is cut', () => seeded(batchScenario));
+
+async function batchScenario(random: Random): Promise<void> {
+  const world = await createWorld({ keys: KEYS });
+  const proxy = await startTcpProxy(world.url);
+  try {
+    await world.relay('relay', { subscription: { routes: [{ topics: '**', to: 'batched' }], batchSize: 100 } });
+    await world.consumer({ name: 'batched', batch: true, concurrency: 1, url: proxy.url });
+    proxy.judge = cutSome(random, 0.3, isCommit);
+    const writers = startWriters(4, { url: world.url, keys: KEYS, random, rollback: 0.1, delayMs: 2 });
+    await eventually('every kind of cut', async () => proxy.cuts.before >= 4 && proxy.cuts.after >= 4);
+    await writers.stop();
+    proxy.judge = () => 'pass';
+    await world.settled(['batched']);
+    expect(await world.breaches({ acknowledged: writers.acknowledged, consumers: ['batched'] })).toEqual([]);
+    // Some of them shared a transaction, or this has tested nothing.
+    const { rows } = await world.pool.query<{ most: number }>(
+      'SELECT max(n)::int AS most FROM (SELECT count(*) AS n FROM holdfast.inbox GROUP BY xmin::text) AS sizes',
+    );
+    expect(rows[0]?.most).toBeGreaterThan(1);
+  } finally {
+    await world.close();
+    await proxy.close();
+  }
+}
+
 async function scenario(random: Random): Promise<void> {
   const world = await createWorld({ keys: KEYS });
   const [writer, consumer, relay] = (await Promise.all([0, 1, 2].map(() => startTcpProxy(world.url)))) as [
