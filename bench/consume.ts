@@ -12,12 +12,15 @@ import { createBullmqTransport } from '../src/transport/bullmq/redis-transport.t
 import { createMemoryTransport } from '../src/transport/memory.ts';
 import type { OutboundMessage, Transport } from '../src/transport/port.ts';
 import { handleByHand, INBOX_SCHEMA, INBOX_TABLE } from './rivals/inbox-loop.ts';
-import { alternate, figure, median, round, type Benchmark } from './support/figure.ts';
+import { alternate, figure, median, round, type Benchmark, type Figure } from './support/figure.ts';
 import { order, OrderPlaced, type Order } from './support/workload.ts';
 
 const CONSUME = 'inbox.consume';
 const CONCURRENCY = 16;
-const BATCH = 1000;
+/** With `batch` these are transactions, of up to twenty messages each. */
+const BATCH_CONCURRENCY = 4;
+/** Of one call of the publisher. */
+const PUBLISHED_AT_ONCE = 1000;
 
 const SHIPMENTS =
   'CREATE TABLE public.shipment (order_id text NOT NULL, customer_id text NOT NULL, cents int NOT NULL)';
@@ -40,13 +43,14 @@ export const consume: Benchmark = {
     const redis = await servers.redis();
     const bench = await servers.database();
     const database = openDatabase({ url: bench.url, max: CONCURRENCY + 4 });
-    const figures = [];
+    const figures: Figure[] = [];
     try {
       await database.query(INBOX_SCHEMA);
       await database.query(SHIPMENTS);
       for (const kind of ['bullmq-redis', 'memory'] as const) {
         const contestants: readonly Contestant[] = [
-          { name: 'holdfast', rates: [], start: startConsumer(database) },
+          { name: 'holdfast', rates: [], start: startConsumer(database, { batch: false }) },
+          { name: 'holdfast in batches', rates: [], start: startConsumer(database, { batch: true }) },
           { name: 'by hand', rates: [], start: startByHand(database) },
         ];
         for (let index = -1; index < rounds; index += 1) {
@@ -67,19 +71,22 @@ export const consume: Benchmark = {
             );
           }
         }
-        const [ours, byHand] = contestants.map(({ rates }) => median(rates)) as [number, number];
-        figures.push(
+        const [ours, inBatches, byHand] = contestants.map(({ rates }) => median(rates)) as [number, number, number];
+        const line = (value: number, atLeast: number, more: Readonly<Record<string, unknown>>): Figure =>
           figure(
             {
               bench: CONSUME,
-              value: ours,
+              value,
               unit: 'msg/s',
               against: 'by-hand',
               againstValue: byHand,
-              target: { atLeast: rttMs > 0 ? 1.25 : 1.05 },
+              target: { atLeast },
             },
-            { transport: kind, messages, rounds, concurrency: CONCURRENCY },
-          ),
+            { transport: kind, messages, rounds, ...more },
+          );
+        figures.push(
+          line(ours, rttMs > 0 ? 1.25 : 1.05, { concurrency: CONCURRENCY }),
+          line(inBatches, rttMs > 0 ? 4 : 3, { batch: true, concurrency: BATCH_CONCURRENCY }),
         );
       }
     } finally {
@@ -109,14 +116,15 @@ async function measure(contestant: Contestant, transport: Transport, messages: n
   return (messages / tookMs) * 1000;
 }
 
-function startConsumer(database: Database): Contestant['start'] {
+function startConsumer(database: Database, { batch }: { readonly batch: boolean }): Contestant['start'] {
   return async (transport, queue, handled) => {
     // A name stands for one queue, and each round has a queue of its own.
     const shipping = createConsumer(`shipping-${queue}`, {
       transport,
       database,
       destination: queue,
-      concurrency: CONCURRENCY,
+      concurrency: batch ? BATCH_CONCURRENCY : CONCURRENCY,
+      batch,
       handlers: [
         on(OrderPlaced, async (placed, { tx }) => {
           await tx.query(SHIP, shipment(placed));
@@ -149,8 +157,10 @@ function startByHand(database: Database): Contestant['start'] {
 async function publishOrders(transport: Transport, queue: string, messages: number): Promise<void> {
   const publisher = transport.publisher();
   const signal = new AbortController().signal;
-  for (let from = 0; from < messages; from += BATCH) {
-    const batch = Array.from({ length: Math.min(BATCH, messages - from) }, (_, index) => outbound(queue, from + index));
+  for (let from = 0; from < messages; from += PUBLISHED_AT_ONCE) {
+    const batch = Array.from({ length: Math.min(PUBLISHED_AT_ONCE, messages - from) }, (_, index) =>
+      outbound(queue, from + index),
+    );
     const outcomes = await publisher.publish(batch, { signal });
     if (outcomes.some(({ kind }) => kind !== 'published')) throw new Error('a message was refused');
   }

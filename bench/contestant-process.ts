@@ -18,6 +18,7 @@ const CONTESTANTS = {
   transaction: transactionSaga,
   'transaction-by-hand': transactionByHand,
   command: commandSaga,
+  'command-batch': (options) => commandSaga(options, { batch: true }),
   'command-by-hand': commandByHand,
 } satisfies Record<ContestantName, (options: ContestantOptions) => Promise<Contestant>>;
 

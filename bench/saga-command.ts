@@ -11,6 +11,15 @@ const RIVALS = { ours: 'command', byHand: 'command-by-hand' } as const;
 const DUELS: readonly Duel[] = [
   { ...RIVALS, bench: ALONE, inflight: 1, of: 'p50', target: { atMost: 1.5 } },
   { ...RIVALS, bench: MANY, inflight: 64, of: 'runs', target: { atLeast: 1 } },
+  {
+    ...RIVALS,
+    ours: 'command-batch',
+    bench: MANY,
+    inflight: 64,
+    of: 'runs',
+    target: { atLeast: 1.5 },
+    more: { batch: true },
+  },
 ];
 
 export const sagaCommand: Benchmark = {

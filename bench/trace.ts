@@ -26,7 +26,7 @@ try {
   const bench = await servers.database();
   const database = openDatabase({ url: bench.url, max: 20 });
   const notes = new HopNotes();
-  const contestant = await commandSaga({ database, redisUrl: (await servers.redis()).url }, notes);
+  const contestant = await commandSaga({ database, redisUrl: (await servers.redis()).url }, { notes });
   await closedLoop(contestant.run, { inflight, warmUpMs: 1_000, measureMs: 0, minRuns: inflight });
   await bench.settle();
   notes.forget();

@@ -25,6 +25,8 @@ import { ENTRIES, writeEntry } from './transaction.ts';
 
 /** Commands, and replies, in hand at the same time. */
 const CONCURRENCY = 16;
+/** With `batch` these are transactions, of up to twenty commands each. */
+const BATCH_CONCURRENCY = 4;
 
 const Done = message('bench.done', { schema: z.object({ name: z.string(), cents: z.number() }) });
 const commandType = (name: string) => message(`bench.${name}`, { schema: z.object({ run: z.number() }) });
@@ -47,8 +49,17 @@ const threeCommands = saga({
   },
 });
 
-/** With `notes` it tells when what happens (trace.ts). */
-export async function commandSaga({ database, redisUrl }: ContestantOptions, notes?: HopNotes): Promise<Contestant> {
+interface CommandSagaOptions {
+  /** Of the participant: several commands in one transaction. */
+  readonly batch?: boolean;
+  /** Told when what happens (trace.ts). */
+  readonly notes?: HopNotes;
+}
+
+export async function commandSaga(
+  { database, redisUrl }: ContestantOptions,
+  { batch = false, notes }: CommandSagaOptions = {},
+): Promise<Contestant> {
   await database.query(ENTRIES);
   const bullmq = createBullmqTransport({ connection: redisOf(redisUrl) });
   const transport = notes?.over(bullmq) ?? bullmq;
@@ -65,7 +76,8 @@ export async function commandSaga({ database, redisUrl }: ContestantOptions, not
     transport,
     database,
     destination: commands,
-    concurrency: CONCURRENCY,
+    concurrency: batch ? BATCH_CONCURRENCY : CONCURRENCY,
+    batch,
     handlers: [answer(Reserve, 'reserve'), answer(Charge, 'charge'), answer(Ship, 'ship')],
     ...seams,
   });

@@ -9,6 +9,7 @@ export type ContestantName =
   | 'transaction'
   | 'transaction-by-hand'
   | 'command'
+  | 'command-batch'
   | 'command-by-hand';
 
 export interface Contestant {
