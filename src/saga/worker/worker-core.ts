@@ -91,6 +91,8 @@ class WorkerCore<Tx> implements WorkerOn<Tx> {
   readonly #leaseLoop: Loop;
   readonly #takeoverLoop: Loop;
   #session: LeaseSession | null = null;
+  /** When the poll loop looks again, by the monotonic clock; Infinity while it looks, and while that is not known. */
+  #nextLookMs = Infinity;
   #keeper: LeaseKeeper | null = null;
   #lastAliveAtMs: number;
   #commitCount = 0;
@@ -201,7 +203,7 @@ class WorkerCore<Tx> implements WorkerOn<Tx> {
       keeper: this.#keeper,
       limits: this.#limits,
       onLeft: (run, stored) => this.#onLeft(run, stored),
-      onTimer: () => this.#pollLoop.wake(),
+      onTimer: () => this.#wakeForTimer(),
       onPosted: () => this.wake(),
       onCommit: (runs) => {
         this.#commitCount += 1;
@@ -255,11 +257,21 @@ class WorkerCore<Tx> implements WorkerOn<Tx> {
 
   /** One look at the store. Resolves with the wait for the next one, in milliseconds. */
   async #look(): Promise<number> {
+    this.#nextLookMs = Infinity;
     if (this.#session === null) return Infinity;
     const found = await this.#session.poll();
     this.#isAlive();
-    if (found > 0) return this.#pace.afterFind();
-    return this.#pace.afterNothing(this.#untilTimer(), () => this.#untilDue());
+    const waitMs =
+      found > 0
+        ? await this.#pace.afterFind()
+        : await this.#pace.afterNothing(this.#untilTimer(), () => this.#untilDue());
+    this.#nextLookMs = this.#options.clock.monotonic() + waitMs;
+    return waitMs;
+  }
+
+  /** The timeout of a command alone in memory is the earliest timer, and long after the next look: it is no reason for one. */
+  #wakeForTimer(): void {
+    if (this.#options.clock.monotonic() + this.#untilTimer() < this.#nextLookMs) this.#pollLoop.wake();
   }
 
   /** Until something is due in memory, in milliseconds; Infinity when the lease session has ended meanwhile. */
