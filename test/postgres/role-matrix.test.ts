@@ -91,6 +91,7 @@ const FUNCTIONS: typeof TABLES = {
   'pending_saga_mail/5': { worker: 'X' },
   'pending_saga_mail/6': { worker: 'X' },
   'post_saga_mail/5': { starter: 'X', worker: 'X' },
+  'post_saga_replies/4': { replies: 'X' },
   'post_saga_reply/4': { replies: 'X' },
   'raise_sequences/0': {
     consumer: 'X',
@@ -152,6 +153,7 @@ const DOORS = [
   'is_adopted',
   'move_to_end',
   'post_saga_mail',
+  'post_saga_replies',
   'post_saga_reply',
   'raise_sequences',
   'read_runs',

@@ -12,6 +12,7 @@ import { inNoContext } from '../../runtime/scope.ts';
 import { createConsumer, type Consumer } from '../../inbox/consumer.ts';
 import {
   KNOWN_OPTIONS,
+  resolveConcurrency,
   type CommonConsumerOptions,
   type DatabaseConsumerOptions,
 } from '../../inbox/consumer-options.ts';
@@ -24,7 +25,8 @@ import { MOVES } from '../journal/events.ts';
 import type { Delivery, Transport, Verdict } from '../../transport/port.ts';
 import { onReply, runMessageOf } from './read-reply.ts';
 import type { ReplyDoor } from './reply-door.ts';
-import { createReplyRoute } from './reply-route.ts';
+import { ReplyGroups } from './reply-groups.ts';
+import { ReplyRoute } from './reply-route.ts';
 import { DEFAULT_REPLY_TOPIC, type SagaReply } from './wire.ts';
 
 /** Options of {@link createSagaReplies}. */
@@ -45,6 +47,8 @@ export interface SagaRepliesOptions
 }
 
 export const DEFAULT_REPLY_DESTINATION = 'saga-replies';
+/** Replies that are taken from the broker at once, unless the options say otherwise. */
+const IN_HAND = 64;
 /** Also of finished runs: a late reply may tell that something has to be compensated. */
 const ANY_STATUS = Object.keys(MOVES);
 
@@ -86,13 +90,22 @@ export function createReplyConsumer(options: SagaRepliesOptions, door: ReplyDoor
   /** Known from the start on: which database takes replies from the queue. */
   let owner: string | undefined;
   const { transport } = rest;
+  // One key after the other, and behind what is parked of it: the consumer knows how.
+  const inOrder = options.ordered === true;
   // Each member by itself: a transport of the user's own may be an object of a class.
   const own = (): Transport => ({
     kind: transport.kind,
     address: transport.address,
     publisher: () => transport.publisher(),
     receiver: (queue, _handle, receive) =>
-      transport.receiver(queue, handle, owner === undefined ? receive : { ...receive, owner }),
+      transport.receiver(queue, handle, {
+        ...receive,
+        // What waits for a commit or a statement with others holds no connection.
+        ...(inOrder || options.concurrency !== undefined
+          ? {}
+          : { concurrency: Math.max(receive.concurrency, IN_HAND) }),
+        ...(owner === undefined ? {} : { owner }),
+      }),
     close: () => transport.close(),
   });
   const inner = createConsumer(destination, {
@@ -102,22 +115,22 @@ export function createReplyConsumer(options: SagaRepliesOptions, door: ReplyDoor
     handlers: [handler],
   });
   const { messages } = consumerMetrics(safeMetrics(options.metrics, log));
-  const store = (delivery: Delivery): Promise<Verdict> => inner.handle(delivery);
-  const route =
-    door === null || options.ordered === true
-      ? store
-      : createReplyRoute({
-          handler,
-          door,
-          crash: options.crashPoint ?? noCrash,
-          store,
-          onTaken() {
-            replies.inc({ outcome: 'delivered' });
-            messages.inc({ consumer: destination, topic, outcome: 'handled' });
-          },
-        });
+  const crash = options.crashPoint ?? noCrash;
+  const route = new ReplyRoute({
+    handler,
+    door,
+    groups: new ReplyGroups({ database: options.database, consumer: destination, crash, log }),
+    crash,
+    handle: (delivery) => inner.handle(delivery),
+    alone: resolveConcurrency(destination, options.concurrency, options.database, safeLogger(undefined)),
+    onTaken(outcome) {
+      if (outcome === 'handled') replies.inc({ outcome: 'delivered' });
+      messages.inc({ consumer: destination, topic, outcome });
+    },
+  });
   // Not in the context of the broker's client, or of who sends in the same process.
-  const handle = (delivery: Delivery): Promise<Verdict> => inNoContext(() => route(delivery));
+  const handle = (delivery: Delivery): Promise<Verdict> =>
+    inNoContext(() => (inOrder ? inner.handle(delivery) : route.handle(delivery)));
   const lifecycle = createLifecycle({
     make: () => null,
     async start() {
