@@ -6,7 +6,10 @@
  * participant does what was compensated before it came.
  */
 import { expect, it } from 'vitest';
+import { createBullmqTransport } from '../../src/transport/bullmq/redis-transport.ts';
+import type { Transport } from '../../src/transport/port.ts';
 import { eventually } from '../support/eventually.ts';
+import { FAULTS_BROKER } from '../support/faults/consumers.ts';
 import { seeded, type Random } from '../support/faults/random.ts';
 import { SAGA_SUBSCRIPTION } from '../support/faults/saga-parts.ts';
 import { drawPlan, plan } from '../support/faults/saga-plan.ts';
@@ -98,6 +101,50 @@ async function isKnown(world: SagaWorld, { runId, to }: Reply): Promise<boolean>
     [runId, to === 'command' ? ['done', 'failed'] : ['compensated']],
   );
   return (rowCount ?? 0) > 0;
+}
+
+it('replies that are delivered twice and three times, to two workers that share their queue, are told once', () =>
+  seeded(async (random) => {
+    const world = await createSagaWorld();
+    const transport = createBullmqTransport({
+      connection: world.redis.url,
+      prefix: world.redis.prefix,
+      ...FAULTS_BROKER,
+    });
+    try {
+      await world.relay('relay');
+      await world.participant();
+      const replies = { transport: doubling(transport, random.fork('twice')) };
+      for (const by of ['one', 'other']) await world.worker(by, { replies });
+      for (let from = 0; from < 40; from += 20) {
+        await world.start(Array.from({ length: 20 }, (_, n) => drawPlan(from + n, random)));
+        await eventually('the runs to end', async () => Object.keys(await world.statuses()).every(isEnd));
+      }
+      await world.settled({ messages: true });
+      expect(await world.breaches()).toEqual([]);
+    } finally {
+      await world.close();
+      await transport.close();
+    }
+  }));
+
+/** Hands out everything at least twice: at once, or after it was handled, as if the process had died before it was acknowledged. */
+function doubling(transport: Transport, random: Random): Transport {
+  return {
+    ...transport,
+    receiver: (destination, handle, options) =>
+      transport.receiver(
+        destination,
+        async (delivery) => {
+          const verdicts = await Promise.all(
+            random.chance(0.5) ? [handle(delivery), handle(delivery)] : [handle(delivery)],
+          );
+          const last = await handle(random.chance(0.3) ? { ...delivery, redeliveries: 1 } : delivery);
+          return verdicts.find(({ kind }) => kind === 'later') ?? last;
+        },
+        options,
+      ),
+  };
 }
 
 it('a reply that cannot be read leaves it open what was done, and all of it is compensated', async () => {

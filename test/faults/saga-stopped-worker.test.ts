@@ -26,6 +26,10 @@ const STOPS = [
   { point: 'saga.compensation:before', occurrence: 1 },
   { point: 'saga.compensation:after', occurrence: 2 },
   { point: 'saga.claim:after', occurrence: 1 },
+  // With replies that it has taken in, and has not committed or acknowledged.
+  { point: 'saga.commit:before', occurrence: 6, since: 'reply.hand:before' },
+  { point: 'reply.hand:after', occurrence: 2 },
+  { point: 'reply.post:after', occurrence: 1 },
 ];
 
 it('a worker that slept through its lease writes nothing under it, and nothing of what it did counts twice', () =>
@@ -39,7 +43,7 @@ it('a worker that slept through its lease writes nothing under it, and nothing o
   }));
 
 async function sleepThroughLease(
-  stop: { readonly point: string; readonly occurrence: number },
+  stop: { readonly point: string; readonly occurrence: number; readonly since?: string },
   random: Random,
 ): Promise<readonly string[]> {
   const world = await createSagaWorld();
