@@ -145,12 +145,15 @@ export async function createSagaWorld(options: SagaWorldOptions = {}): Promise<S
         await eventually(
           'every run to end',
           async () => {
-            left = await inSnapshot(test.pool, async (client) => [
-              ...(await unfinishedRuns(client)),
-              ...(messages ? await unfinished(client) : []),
-            ]);
-            // What a queue still holds can become mail for a run that has ended.
+            const inDatabase = (): Promise<readonly string[]> =>
+              inSnapshot(test.pool, async (client) => [
+                ...(await unfinishedRuns(client)),
+                ...(messages ? await unfinished(client) : []),
+              ]);
+            left = await inDatabase();
+            // What a queue still holds can become mail for a run that has ended, and may have become it since that look.
             if (messages && left.length === 0) left = await inQueues(redis);
+            if (messages && left.length === 0) left = await inDatabase();
             return left.length === 0;
           },
           // A parked delivery whose redrive died with its process is taken up again after more than a minute.
