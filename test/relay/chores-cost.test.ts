@@ -84,6 +84,23 @@ it('what is not delivered yet is not gone through to find what is old enough to 
   expect(await rowsLookedAt('outbox', looking)).toBeLessThan(100);
 });
 
+it('of what is delivered and young only the first is looked at, and of what is parked only what stands among the rows that may go', async () => {
+  await fillLog();
+  await lab.database.query(
+    `INSERT INTO holdfast.subscription (name, snapshot, high, system_identifier, retention) VALUES ('main', pg_current_snapshot(), ${ROWS}, 1, '10 years');
+     INSERT INTO holdfast.parked_message (subscription, seq, id, topic, key, lane, state, reason)
+     SELECT 'main', seq, id, topic, key, lane, 'failed', '' FROM holdfast.outbox WHERE seq > 5000;
+     ANALYZE holdfast.outbox, holdfast.parked_message`,
+  );
+  const looking = async (client: PoolClient) =>
+    expect(await pruneChunk(on(client), 0)).toEqual({ deleted: 0, reached: 0, more: false, elsewhere: false });
+  expect(await rowsLookedAt('outbox', looking)).toBeLessThan(10);
+  await lab.database.query(`UPDATE holdfast.subscription SET retention = '1 day'`);
+  const pruning = async (client: PoolClient) =>
+    expect(await pruneChunk(on(client), 0)).toMatchObject({ deleted: 5_000, more: true });
+  expect(await rowsLookedAt('parked_message', pruning)).toBeLessThan(100);
+});
+
 it('a replay of a rare key goes through the log in bounded steps, to the end', async () => {
   await fillLog();
   const { relay, transport } = await lab.relay({ from: 'now' });

@@ -69,8 +69,10 @@ function pruneQuery(schema: string): string {
         SELECT CASE WHEN (SELECT f.created_at FROM ${s}.outbox f WHERE f.seq > $1::bigint ORDER BY f.seq LIMIT 1)
           < (SELECT before FROM bound) THEN ${PRUNE_CHUNK} ELSE 1 END)),
     parked AS MATERIALIZED (
-      SELECT p.seq FROM (SELECT DISTINCT name FROM ${s}.subscription) AS u JOIN ${s}.parked_message p ON p.subscription = u.name
-        AND p.seq >= (SELECT min(seq) FROM chunk) AND p.seq <= (SELECT max(seq) FROM chunk)),
+      -- OFFSET 0 keeps it from being joined otherwise than by name and seq, which the index has: very much may be parked.
+      SELECT p.seq FROM (SELECT DISTINCT name FROM ${s}.subscription) AS u CROSS JOIN LATERAL (
+        SELECT m.seq FROM ${s}.parked_message m WHERE m.subscription = u.name
+          AND m.seq BETWEEN (SELECT min(seq) FROM chunk) AND (SELECT max(seq) FROM chunk) OFFSET 0) AS p),
     replayed AS MATERIALIZED (SELECT position, to_seq FROM ${s}.replay WHERE finished_at IS NULL),
     gone AS (
       DELETE FROM ${s}.outbox WHERE ctid = ANY (ARRAY(
