@@ -90,8 +90,9 @@ describe('command and compensation at the same moment', () => {
   };
 
   it.each([
-    ['done: it compensates', async () => reservation, ['held', 'released'], 'compensated'],
-    ['refused: nothing to compensate', () => Promise.reject(new Rejection('no')), [], 'rejected'],
+    ['done: it compensates', async () => reservation, ['held', 'released'], /^compensated$/],
+    // The refusal is recorded by a second transaction: whoever waited may write first.
+    ['refused: nothing to compensate', () => Promise.reject(new Rejection('no')), [], /^(?:rejected|tombstone)$/],
   ])('the compensation waits for a command under way; that one is %s', async (_, ending, notes, state) => {
     const begun = signal();
     const go = signal();
@@ -113,8 +114,11 @@ describe('command and compensation at the same moment', () => {
     go.fire();
     await Promise.all([command, compensation]);
     expect(await lab.notes()).toEqual(notes);
-    expect(await lab.calls()).toMatchObject([{ state }]);
-    expect((await lab.replies()).map(({ to }) => to)).toEqual(['command', 'compensation']);
+    expect(await lab.calls()).toMatchObject([{ state: expect.stringMatching(state) as string }]);
+    expect((await lab.replies()).map(({ to, outcome }) => `${to} ${outcome}`).toSorted()).toEqual([
+      notes.length === 0 ? 'command rejected' : 'command done',
+      'compensation done',
+    ]);
   });
 
   it('the command waits for a tombstone that is not committed yet, and is refused', async () => {

@@ -74,7 +74,7 @@ interface RecordFound {
 }
 
 /** Of a transaction: beside what may come of an attempt, that the refusal of its handler is to be recorded by another transaction. */
-type TransactionOutcome = AttemptOutcome | { readonly kind: 'refused'; readonly refusal: EffectRefused };
+export type EnteredOutcome = AttemptOutcome | { readonly kind: 'refused'; readonly refusal: EffectRefused };
 
 async function inTransaction<Tx>(
   context: ConsumerContext<Tx>,
@@ -83,7 +83,7 @@ async function inTransaction<Tx>(
   entry: Entry<Tx>,
 ): Promise<AttemptOutcome> {
   const points = crashPointsOf(attempt);
-  const result = await context.work.run<TransactionOutcome>(
+  const result = await context.work.run<EnteredOutcome>(
     entry.opening,
     async (opened) => {
       const found = await entry.enter(opened);
@@ -107,14 +107,16 @@ interface Entered<Tx> {
   readonly payload: unknown;
   /** What was found, of a handler that keeps records. */
   readonly record: object | null;
+  /** Takes what the record is to be closed with, once the handler is done; else its statements are made at once. */
+  readonly gather?: (closings: readonly object[]) => void;
 }
 
 /** Runs the handler in a transaction that is open, and the message entered. */
 export async function handleIn<Tx>(
   context: ConsumerContext<Tx>,
-  { attempt, payload, record }: Entered<Tx>,
+  { attempt, payload, record, gather }: Entered<Tx>,
   opened: OpenUnitOfWork<Tx>,
-): Promise<TransactionEnd<TransactionOutcome>> {
+): Promise<TransactionEnd<EnteredOutcome>> {
   const points = crashPointsOf(attempt);
   const { recording } = attempt.handler;
   const closings: object[] = [];
@@ -145,6 +147,8 @@ export async function handleIn<Tx>(
   );
   context.crash(`${points}.handler:after`);
   if (result.kind === 'done') {
+    gather?.(closings);
+    if (gather !== undefined) return { end: 'commit', value: { kind: 'handled' } };
     const closing = closings.length === 0 ? undefined : recording?.closeStatements(closings);
     return { end: 'commit', value: { kind: 'handled' }, closing };
   }
@@ -163,7 +167,7 @@ function handlerOutcome(error: unknown): AttemptOutcome {
   return { kind: isServerFailure(error) ? 'unavailable' : 'failed', error };
 }
 
-function outcomeOf<Tx, Outcome extends TransactionOutcome>(
+function outcomeOf<Tx, Outcome extends EnteredOutcome>(
   result: UnitOfWorkResult<Outcome>,
   { handler, incoming }: DeliveryAttempt<Tx>,
   payload: unknown,

@@ -5,6 +5,8 @@
 export interface Waiting {
   readonly id: string;
   readonly key: string | null;
+  /** Messages with the same text must not share a transaction; null: with any. */
+  readonly apart: string | null;
   readonly bytes: number;
 }
 
@@ -26,6 +28,7 @@ export interface BatchBounds {
 /** What must not be in two transactions of this process at once. */
 export interface InHand {
   hasId(id: string): boolean;
+  hasApart(apart: string): boolean;
   hasKey(key: string): boolean;
 }
 
@@ -33,8 +36,8 @@ export interface InHand {
 export const MAX_BATCH_BYTES = 4 * 1024 * 1024;
 
 /**
- * The first of those that wait, as many as fit. A copy of a message that is in hand, and with `ordered` another message of its key, stays:
- * what becomes of it depends on a commit that is still to come.
+ * The first of those that wait, as many as fit. A copy of a message that is in hand, one that must be apart from it, and with `ordered`
+ * another message of its key, stays: what becomes of it depends on a commit that is still to come.
  * @returns indices into `waiting`, in its order
  */
 export function chooseBatch(
@@ -47,12 +50,16 @@ export function chooseBatch(
   const ids = new Set<string>();
   // Also of those left behind: a later one of the key must not overtake them.
   const keys = new Set<string>();
+  const aparts = new Set<string>();
   let total = 0;
-  for (const [index, { id, key, bytes: length }] of waiting.entries()) {
+  for (const [index, { id, key, apart, bytes: length }] of waiting.entries()) {
     if (chosen.length >= size) break;
     const closed = ordered && key !== null && (keys.has(key) || inHand.hasKey(key));
     if (ordered && key !== null) keys.add(key);
-    if (closed || ids.has(id) || inHand.hasId(id)) continue;
+    const together = apart !== null && (aparts.has(apart) || inHand.hasApart(apart));
+    // Also for one that is left behind: a third must not overtake it.
+    if (apart !== null) aparts.add(apart);
+    if (closed || together || ids.has(id) || inHand.hasId(id)) continue;
     if (chosen.length > 0 && total + length > bytes) break;
     chosen.push(index);
     ids.add(id);
@@ -73,7 +80,7 @@ export function shareOf(waiting: number, freeSlots: number, size: number): numbe
  * The order in which the handlers of a batch run: by key, then as they came. Batches that write the same rows, which go by key as a rule,
  * then wait for each other instead of locking each other out.
  */
-export function inLockOrder<T extends Waiting>(members: readonly T[]): readonly T[] {
+export function inLockOrder<T extends Pick<Waiting, 'key'>>(members: readonly T[]): readonly T[] {
   return members.toSorted((one, other) => compareTexts(one.key ?? '', other.key ?? ''));
 }
 

@@ -31,6 +31,7 @@ export class BatchCollector<T extends Collected> implements InHand {
   /** In a batch, or going alone. */
   readonly #ids = new IdMap<true>();
   readonly #keys = new IdMap<true>();
+  readonly #aparts = new IdMap<true>();
   #scheduled = false;
 
   constructor(options: BatchCollectorOptions<T>) {
@@ -51,8 +52,9 @@ export class BatchCollector<T extends Collected> implements InHand {
   }
 
   /** It is not in hand any more: another copy of it, or the next of its key, may go. */
-  settled({ id, key }: T): void {
+  settled({ id, key, apart }: T): void {
     this.#ids.delete(id);
+    if (apart !== null) this.#aparts.delete(apart);
     if (key !== null) this.#keys.delete(key);
     if (this.#waiting.length > 0) this.#schedule();
   }
@@ -66,6 +68,10 @@ export class BatchCollector<T extends Collected> implements InHand {
 
   hasId(id: string): boolean {
     return this.#ids.has(id);
+  }
+
+  hasApart(apart: string): boolean {
+    return this.#aparts.has(apart);
   }
 
   hasKey(key: string): boolean {
@@ -112,8 +118,9 @@ export class BatchCollector<T extends Collected> implements InHand {
     const rest: T[] = [];
     for (const [index, each] of this.#waiting.entries()) (taken.has(index) ? batch : rest).push(each);
     this.#waiting = rest;
-    for (const { id, key } of batch) {
+    for (const { id, key, apart } of batch) {
       this.#ids.set(id, true);
+      if (apart !== null) this.#aparts.set(apart, true);
       if (key !== null && ordered) this.#keys.set(key, true);
     }
     return batch;

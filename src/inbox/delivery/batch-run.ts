@@ -4,9 +4,10 @@
  */
 import type { Verdict } from '../../transport/port.ts';
 import type { OpenBatch, RunBatch } from '../handlers/batch-work.ts';
-import type { ResolvedHandler } from '../handlers/handler.ts';
+import type { HandlerContext, ResolvedHandler } from '../handlers/handler.ts';
+import type { Recording } from '../handlers/recording.ts';
 import type { Statement } from '../handlers/unit-of-work.ts';
-import { handleIn, isConflict, type DeliveryAttempt } from './attempt.ts';
+import { handleIn, isConflict, type DeliveryAttempt, type EnteredOutcome } from './attempt.ts';
 import type { AttemptLoop } from './attempt-loop.ts';
 import { inLockOrder } from './batch-choice.ts';
 import type { Collected } from './batch-collector.ts';
@@ -35,6 +36,8 @@ interface Member<Tx> {
   fate: Fate;
   /** What the opening found; null before. */
   entry: MemberEntry | null;
+  /** What its record is closed with, if it is handled. */
+  closings: readonly object[];
 }
 
 export interface BatchRunnerOptions<Tx> {
@@ -91,9 +94,9 @@ export class BatchRunner<Tx> {
       const { handler, incoming, signal } = delivery;
       try {
         const payload = await handler.decode(incoming.envelope, incoming.wire);
-        members.push({ delivery, payload, fate: signal.aborted ? 'later' : 'put back', entry: null });
+        members.push({ delivery, payload, fate: signal.aborted ? 'later' : 'put back', entry: null, closings: [] });
       } catch {
-        members.push({ delivery, payload: null, fate: 'alone', entry: null });
+        members.push({ delivery, payload: null, fate: 'alone', entry: null, closings: [] });
       }
     }
     return members;
@@ -117,7 +120,10 @@ export class BatchRunner<Tx> {
       batched: true,
       sinceMs,
     }));
-    const entry = enterBatch(context, attempts);
+    const entry = enterBatch(
+      context,
+      attempts.map((attempt, index) => ({ attempt, payload: members[index]?.payload })),
+    );
     const timeoutMs = Math.max(...attempts.map(({ handler }) => handler.timeoutMs));
     const result = await runBatch(
       entry.statements,
@@ -138,7 +144,6 @@ export class BatchRunner<Tx> {
   ): Promise<readonly Statement[] | null> {
     const { context, withinMs } = this.#options;
     const startedMs = context.clock.monotonic();
-    const unmarked: string[] = [];
     let over = false;
     for (const [index, member] of members.entries()) {
       const attempt = attempts[index];
@@ -149,10 +154,30 @@ export class BatchRunner<Tx> {
         const last = await this.#runMember(member, attempt, opened);
         over = last || context.clock.monotonic() - startedMs >= withinMs || context.stopping().aborted;
       }
-      if (entry.marked && member.fate !== 'handled') unmarked.push(attempt.incoming.id);
     }
-    if (!members.some(({ fate }) => fate === 'handled')) return null;
-    return unmarked.length === 0 ? [] : [context.inbox.unmarkStatement(unmarked)];
+    return members.some(({ fate }) => fate === 'handled') ? this.#closing(members) : null;
+  }
+
+  /** Marks and records of those that were not handled are taken back, and the records of the others closed. */
+  #closing(members: readonly Member<Tx>[]): readonly Statement[] {
+    const unmarked: string[] = [];
+    const closings = new Map<Recording<HandlerContext<Tx>>, object[]>();
+    for (const { delivery, payload, entry, fate, closings: own } of members) {
+      if (entry === null || !entry.marked) continue;
+      const { incoming, handler } = delivery;
+      if (fate !== 'handled') unmarked.push(incoming.id);
+      const { recording } = handler;
+      if (recording === null || entry.record === null) continue;
+      const all = closings.get(recording) ?? [];
+      closings.set(recording, all);
+      const withdrawn = fate === 'handled' ? null : recording.withdraw(entry.record, { ...incoming, payload });
+      if (withdrawn !== null) all.push(withdrawn);
+      else if (fate === 'handled') all.push(...own);
+    }
+    const statements = [...closings].flatMap(([recording, all]) =>
+      all.length === 0 ? [] : recording.closeStatements(all),
+    );
+    return unmarked.length === 0 ? statements : [...statements, this.#options.context.inbox.unmarkStatement(unmarked)];
   }
 
   /** @returns whether it is the last one of this transaction */
@@ -162,9 +187,14 @@ export class BatchRunner<Tx> {
       member.fate = 'later';
       return false;
     }
-    const { value, kept, last } = await opened.member((each) =>
-      handleIn(context, { attempt, payload: member.payload, record: null }, each),
-    );
+    const record = member.entry?.record ?? null;
+    const gather = (closings: readonly object[]): void => void (member.closings = closings);
+    const handled = (by: DeliveryAttempt<Tx>): ReturnType<typeof opened.member<EnteredOutcome>> =>
+      opened.member((each) => handleIn(context, { attempt: by, payload: member.payload, record, gather }, each));
+    let end = await handled(attempt);
+    // What it wrote is rolled back, to the savepoint; the mark and the record, which stand before it, are kept.
+    if (end.value.kind === 'refused' && !end.last) end = await handled({ ...attempt, refusal: end.value.refusal });
+    const { value, kept, last } = end;
     member.fate = kept ? 'handled' : value.kind === 'aborted' ? 'later' : 'alone';
     if (member.fate === 'alone') {
       const { id, topic } = attempt.incoming;

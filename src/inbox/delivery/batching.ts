@@ -25,12 +25,14 @@ export class Batching<Tx> {
   /** For messages that go alone. Each of their attempts takes a slot. */
   readonly attempts: AttemptLoop<Tx>;
   readonly #settlement: DeliverySettlement<Tx>;
+  readonly #ordered: boolean;
   readonly #collector: BatchCollector<BatchedDelivery<Tx>>;
 
   constructor(context: ConsumerContext<Tx>, { batch, runBatch, settlement, waiting }: BatchingParts<Tx>) {
     const slots = new TransactionSlots(context.concurrency);
     this.attempts = new AttemptLoop(context, settlement, waiting, slots);
     this.#settlement = settlement;
+    this.#ordered = context.ordered;
     const runner = new BatchRunner<Tx>({
       context,
       runBatch,
@@ -53,12 +55,15 @@ export class Batching<Tx> {
 
   run(incoming: ReadableIncoming, handler: ResolvedHandler<Tx>, signal: AbortSignal): Promise<Verdict> {
     // What leaves no mark with its effect cannot tell afterwards what became of a transaction that is in doubt.
-    if (handler.kind !== 'exactly-once' || handler.recording !== null)
+    if (handler.kind !== 'exactly-once') return this.attempts.run(incoming, handler, signal);
+    // Whether it is marked is known only once its statements are back, and a record must not be written without.
+    if (handler.recording !== null && this.#ordered && incoming.key !== null)
       return this.attempts.run(incoming, handler, signal);
     return new Promise((resolve, reject) => {
       this.#collector.add({
         id: incoming.id,
         key: incoming.key,
+        apart: handler.recording?.apartBy(incoming.envelope) ?? null,
         // What came as an object was read already, and is bounded in number alone: to make a text of it for this would cost too much.
         bytes: typeof incoming.wire === 'string' ? incoming.wire.length : 0,
         incoming,

@@ -26,7 +26,9 @@ export interface Recording<Context> {
   /** What `openStatement` found, in the order of its messages; null for a duplicate. */
   readOpened(result: StatementResult): readonly (object | null)[];
   /** Messages with the same text must not share a transaction: the later one must find what the earlier one committed. Null: with any. */
-  apartBy(message: RecordedMessage): string | null;
+  apartBy(envelope: Envelope): string | null;
+  /** What `close` is given for a message that is not handled in this transaction after all, so that its record is taken back; null: nothing. */
+  withdraw(found: object, message: RecordedMessage): object | null;
   /** Statements that go out together with COMMIT, after everything else: for what was given to `close` by one message or by several. */
   closeStatements(closings: readonly object[]): readonly Statement[];
   /** What has failed when a closing statement is refused; undefined: nothing more is known than the driver says. */

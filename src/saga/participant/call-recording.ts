@@ -7,9 +7,10 @@ import { on, type HandlerContext, type RecordingHandler } from '../../inbox/hand
 import type { OpenRecord, RecordedMessage, Recording } from '../../inbox/handlers/recording.ts';
 import type { Statement, StatementResult } from '../../inbox/handlers/unit-of-work.ts';
 import { payloadText } from '../../message/decode.ts';
+import type { Envelope } from '../../message/envelope.ts';
 import { explainTaken } from '../../outbox/outbox.ts';
 import { sqlStateOf, translateSqlError } from '../../postgres/sql-state.ts';
-import { readSagaCall } from '../protocol/wire.ts';
+import { callKey, readSagaCall } from '../protocol/wire.ts';
 import { answerMessage, fitsHandler, type ParticipantContext, type ReceivedCall } from './answer-message.ts';
 import type { ParticipantHandler } from './handle.ts';
 import { explainGone, type ClosingCall, type EnteredCall, type EnteringCall } from './participant-store.ts';
@@ -60,9 +61,16 @@ class CallRecording<Tx> implements Recording<HandlerContext<Tx>> {
     return this.#participant.store.readEntered(result);
   }
 
-  apartBy({ payload }: RecordedMessage): string | null {
+  apartBy({ headers }: Envelope): string | null {
+    return callKey(headers);
+  }
+
+  withdraw(found: object, { payload }: RecordedMessage): object | null {
     const { saga } = payload as ReceivedCall;
-    return saga === null ? null : `${saga.runId}:${saga.call}`;
+    const entered = found as EnteredCall;
+    if (saga === null || entered.finding !== 'new' || entered.state === null) return null;
+    const { runId, call } = saga;
+    return { runId, call, change: { state: 'withdrawn' }, reply: null } satisfies ClosingCall;
   }
 
   closeStatements(closings: readonly object[]): readonly Statement[] {

@@ -76,6 +76,13 @@ export function readSagaCall(headers: Readonly<Record<string, string>>): SagaCal
   };
 }
 
+/** The same text for headers that name the same call, whether or not they are as they must be; null: they name none. */
+export function callKey(headers: Readonly<Record<string, string>>): string | null {
+  if (!Object.hasOwn(headers, SAGA_HEADERS.run)) return null;
+  const run = headers[SAGA_HEADERS.run] ?? '';
+  return `${run.toLowerCase()}:${Object.hasOwn(headers, SAGA_HEADERS.call) ? (headers[SAGA_HEADERS.call] ?? '') : ''}`;
+}
+
 function invalid(header: string, what: string): HoldfastError {
   return new HoldfastError('HF_ENVELOPE_INVALID', `The header ${header} ${what}.`, {
     advice: 'docs/wire-format.md says what the headers of commands are.',
