@@ -100,6 +100,20 @@ describe('a message that fails among others', () => {
     expect(await lab.parked()).toMatchObject([{ message_id: sent[1]?.id }]);
   }, 30_000);
 
+  it('may have read through a portal, with which nothing can be sent without waiting', async () => {
+    const consumer = batching(lab, async ({ n }, { tx }) => {
+      const inPortions = { text: 'SELECT i FROM generate_series(1, 100) AS i', rows: 30 };
+      const [first, second] = await Promise.all([tx.query(inPortions), tx.query('SELECT 1')]);
+      expect([first.rows.length, second.rows.length]).toEqual([100, 1]);
+      if (n === 4) throw new Error('no');
+    });
+    const sent = wires(6);
+    expect(await handleAll(consumer, sent)).toEqual(Array(6).fill(done));
+    expect(idsOf(await lab.effects())).toEqual(idsOf(sent.filter((_each, n) => n !== 4)));
+    // Those that were handled have one, the parked one another.
+    expect(await transactions(lab)).toBe(2);
+  });
+
   it('cannot be decoded: it alone is parked', async () => {
     const sent = wires(4, (n) => (n === 1 ? { data: { orderId: 1 } } : {}));
     expect(await handleAll(batching(lab), sent)).toEqual(Array(4).fill(done));
