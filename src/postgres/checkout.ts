@@ -25,6 +25,15 @@ export function giveBack(client: pg.PoolClient, destroy: boolean): void {
   client.release(destroy);
 }
 
+/** So long after an answer a connection is trusted to be there, in milliseconds. */
+const TRUSTED_MS = 5_000;
+
+/** Whether the connection was made, or has answered, a moment ago. One that lay idle may have fallen silent, and is asked first. */
+export function hasJustAnswered(client: pg.PoolClient): boolean {
+  const answered = answeredAtMs.get(client);
+  return answered === undefined || performance.now() - answered < TRUSTED_MS;
+}
+
 /** An answer did not come in time. */
 export function noteSilence(pool: pg.Pool): void {
   silenceAtMs.set(pool, performance.now());

@@ -42,8 +42,11 @@ export class HeldCalls {
     for (const call of this.#calls.splice(0)) call.send();
   }
 
-  refuse(error: Error): void {
-    for (const call of this.#calls.splice(0)) call.refuse(error);
+  /** Returns whether there were any. */
+  refuse(error: Error): boolean {
+    const calls = this.#calls.splice(0);
+    for (const call of calls) call.refuse(error);
+    return calls.length > 0;
   }
 }
 

@@ -7,9 +7,11 @@
  * the bare connection, or into the transaction of whoever has that connection next. And what it has changed of the session would be
  * there for the next one: the host is told, and destroys the connection.
  */
+import type pg from 'pg';
 import { HoldfastError, PermanentError } from '../errors.ts';
 import { quoteIdentifier } from './quoting.ts';
 import { HeldCalls } from './held-calls.ts';
+import { Opening } from './opening.ts';
 import type { Pipeline } from './pipeline.ts';
 import { callbackOf, isSubmittable, needsConnection, refuseCall, statementText } from './query-call.ts';
 import { inspectStatements, type Control, type Inspection } from './statements.ts';
@@ -33,6 +35,8 @@ export function isPgClient<T>(tx: T): tx is T & Lendable {
 
 export interface LentClient<C> {
   readonly tx: C;
+  /** Of a transaction that its guest opens with its first statement; null: it was open when it was lent. */
+  readonly opening: Opening | null;
   /** Why what was written through `tx` must not be committed: the guest tried to end the transaction, or left one of its own open. */
   trouble(): Error | null;
   /** Puts back the role that the guest has changed, for statements of the host's own. Sends nothing when it has changed none. */
@@ -50,8 +54,21 @@ export function lend<C extends Lendable>(client: C, pipeline: Pipeline | null = 
   return new Loan(client, pipeline);
 }
 
+/**
+ * The same before BEGIN, which then goes with the guest's first statement. `begin`: the statements that open the transaction. Only with a
+ * pipeline that is on. Before the host sends anything itself, it waits for `opening.settled()`.
+ */
+export function lendUnopened<C extends pg.ClientBase>(
+  client: C,
+  pipeline: Pipeline,
+  begin: readonly string[],
+): LentClient<C> {
+  return new Loan(client, pipeline, (send) => new Opening(client, pipeline, begin, send));
+}
+
 class Loan<C extends Lendable> implements LentClient<C> {
   readonly tx: C;
+  readonly opening: Opening | null;
   readonly #client: C;
   readonly #pipeline: Pipeline | null;
   /** Behind a cursor that waits for the connection. */
@@ -64,13 +81,21 @@ class Loan<C extends Lendable> implements LentClient<C> {
   /** Transactions of the guest's own that are open. */
   #depth = 0;
 
-  constructor(client: C, pipeline: Pipeline | null) {
+  constructor(
+    client: C,
+    pipeline: Pipeline | null,
+    openBy?: (send: (...given: readonly unknown[]) => unknown) => Opening,
+  ) {
     this.#client = client;
     this.#pipeline = pipeline;
+    const opening = openBy?.((...given) => this.#send(...given)) ?? null;
+    this.opening = opening;
     const query = (...given: unknown[]): unknown => this.#query(given);
     this.tx = new Proxy(client, {
       get(target, property) {
         if (property === 'query') return query;
+        // What is asked for next will be in the transaction.
+        if (property === 'getTransactionStatus' && opening !== null && !opening.isOpen) return inTransaction;
         if (property === 'release' || property === 'end') return refuseRelease;
         return Reflect.get(target, property, target) as unknown;
       },
@@ -97,6 +122,7 @@ class Loan<C extends Lendable> implements LentClient<C> {
 
   takeBack(): void {
     this.#over = true;
+    if (this.opening?.refuse(tooLate()) === true) this.#refused ??= stillHeld();
     if (this.#held === null) return;
     // Were they sent now, they would come behind the end of the transaction.
     this.#refused ??= stillHeld();
@@ -120,6 +146,7 @@ class Loan<C extends Lendable> implements LentClient<C> {
 
   #send(...given: readonly unknown[]): unknown {
     if (this.#held !== null) return this.#held.add(given);
+    if (this.opening !== null && !this.opening.isOpen) return this.opening.send(given);
     if (this.#pipeline?.isOn === true && needsConnection(given[0])) return this.#sendAlone(this.#pipeline, given);
     return this.#sendNow(...given);
   }
@@ -201,6 +228,10 @@ function asAsked(result: unknown, command: string | null): unknown {
   return typeof last === 'object' && last !== null ? Object.assign(last, { command }) : last;
 }
 
+function inTransaction(): string {
+  return 'T';
+}
+
 function refuseRelease(): never {
   throw new PermanentError('The handler released the connection that Holdfast had opened for it.', {
     advice: 'Leave tx to Holdfast.',
@@ -237,7 +268,7 @@ function leftOpen(): PermanentError {
 }
 
 function stillHeld(): PermanentError {
-  return new PermanentError('The handler ended while statements of its own still waited behind a cursor.', {
+  return new PermanentError('The handler ended while statements of its own had not been sent yet.', {
     advice: 'Await all that uses tx before the handler ends.',
   });
 }

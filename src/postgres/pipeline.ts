@@ -19,7 +19,12 @@ interface PipelinedClient {
   readonly [SENT]: readonly unknown[];
   readonly [UNSENT]: readonly unknown[];
   readonly connectionParameters?: { readonly query_timeout?: unknown };
-  readonly connection?: { readonly stream?: { cork?(): void; uncork?(): void } };
+  readonly connection?: {
+    readonly stream?: { readonly destroyed?: boolean; cork?(): void; uncork?(): void };
+    parse(statement: { readonly text: string }): void;
+    bind(portal: object): void;
+    execute(portal: object): void;
+  };
 }
 
 export class Pipeline {
@@ -65,6 +70,30 @@ export class Pipeline {
     };
     client.on('drain', look);
     client.on('end', done);
+  }
+
+  /** Calls back once the server is ready for the next statement, or the connection is gone. */
+  whenReady(then: () => void): void {
+    const isGone = this.#driver?.connection?.stream?.destroyed === true;
+    if (this.#driver?.readyForQuery === false && !isGone) this.whenAnswered(then);
+    else then();
+  }
+
+  /**
+   * Puts statements ahead of the one that `act` sends, in the same exchange: when one of them fails, the server skips that one. It has to
+   * be a single statement of the extended protocol, on a connection where nothing is under way; its result is the last of several.
+   */
+  ahead<T>(texts: readonly string[], act: () => T): T {
+    return this.together(() => {
+      const connection = this.#driver?.connection;
+      if (connection === undefined) throw new TypeError('There is no connection to send on.');
+      for (const text of texts) {
+        connection.parse({ text });
+        connection.bind({});
+        connection.execute({});
+      }
+      return act();
+    });
   }
 
   /** What `act` sends goes out as one piece. */

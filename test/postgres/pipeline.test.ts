@@ -187,7 +187,7 @@ describe('a client lent with its pipeline', () => {
     const late = lent.tx.query("INSERT INTO note VALUES ('late')");
     lent.takeBack();
     await expect(late).rejects.toThrow(/The handler is over/);
-    expect(lent.trouble()?.message).toMatch(/behind a cursor/);
+    expect(lent.trouble()?.message).toMatch(/had not been sent/);
     await client.query('ROLLBACK');
     await Promise.all(sent);
     expect(pipeline.end()).toBe(true);

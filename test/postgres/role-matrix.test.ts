@@ -107,6 +107,7 @@ const FUNCTIONS: typeof TABLES = {
   },
   'read_runs/1': { starter: 'X', worker: 'X' },
   'readable/1': { worker: 'X' },
+  'record_step/7': { worker: 'X' },
   'redelivery_horizon_ms/0': { consumer: 'X', worker: 'X' },
   'refuse_saga_move/0': { worker: 'X' },
   'saga_mail_of/4': { worker: 'X' },

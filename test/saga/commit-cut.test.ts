@@ -6,6 +6,10 @@ import {
   createPostgresWorkerStore,
   type PostgresWorkerStore,
 } from '../../src/saga/store/postgres/postgres-worker-store.ts';
+import { StepPrecludedError } from '../../src/saga/store/commit-error.ts';
+import { settleStepInDoubt } from '../../src/saga/store/postgres/step-in-doubt.ts';
+import { systemClock } from '../../src/runtime/clock.ts';
+import { silentLogger } from '../../src/runtime/log.ts';
 import {
   commitOf,
   journalRow,
@@ -60,6 +64,13 @@ function once(fate: Fate, isTarget: (bytes: Buffer) => boolean): void {
   };
 }
 
+const stepOptions = () => ({
+  clock: systemClock,
+  log: silentLogger,
+  closed: new AbortController().signal,
+  crashPoint: () => {},
+  queryTimeoutMs: 5_000,
+});
 const isGroup = (bytes: Buffer): boolean => bytes.includes('holdfast-commit-runs');
 const effects = async (): Promise<number> =>
   (await stores.test.pool.query('SELECT 1 FROM effect WHERE id = $1', [run])).rowCount ?? 0;
@@ -117,9 +128,68 @@ describe('a transaction step', () => {
   it('has neither when COMMIT is lost, and says so', async () => {
     once('before', isCommit);
     await expect(step()).rejects.toMatchObject({ code: 'HF_DATABASE_UNAVAILABLE' });
+    expect([await effects(), (await stores.client.journal(run)).map(({ events }) => events.length)]).toEqual([
+      0,
+      [1, 0],
+    ]);
+    const again = store.transaction(worker, async () => commitOf(run, { journal: journalRow(2) }));
+    await again;
+    expect((await stores.client.journal(run)).length).toBe(3);
+  });
+
+  it('has neither when what it sent arrives after it was given up, whatever the run has done meanwhile', async () => {
+    once('late', isCommit);
+    const error: unknown = await step().catch((failure: unknown) => failure);
+    expect(error).toBeInstanceOf(StepPrecludedError);
+    await proxy.deliverLate();
+    expect([await effects(), (await stores.client.journal(run)).map(({ events }) => events.length)]).toEqual([
+      0,
+      [1, 0],
+    ]);
+    await store.transaction(worker, async (tx) => {
+      await tx.query('INSERT INTO effect (id) VALUES ($1)', [run]);
+      return commitOf(run, { journal: journalRow(2) });
+    });
+    expect([await effects(), (await stores.client.journal(run)).length]).toEqual([1, 3]);
+  });
+
+  it('happened, when it is late only for who sent it', async () => {
+    const insert = step();
+    await insert;
+    // Of the same row again: as when the empty row was refused because the step's own stands there.
+    const commit = { ...commitOf(run, {}), journal: { n: 1, at: Date.now(), events: journalRow(1)?.events ?? '' } };
+    const options = { ...stepOptions(), database };
+    await expect(settleStepInDoubt(options, worker, { commit, pid: null })).resolves.toBeUndefined();
+    const other = { ...commit, journal: { ...commit.journal, events: '[{}]' } };
+    await expect(settleStepInDoubt(options, worker, { commit: other, pid: null })).rejects.toMatchObject({
+      code: 'HF_LEASE_LOST',
+    });
+  });
+
+  it('is found out about once the answer of finding out is lost as well', async () => {
+    once('before', isCommit);
+    const lost = step();
+    const guard = proxy.judge;
+    proxy.judge = (bytes) => {
+      const fate = guard(bytes);
+      if (fate !== 'pass') once('after', isCommit);
+      return fate;
+    };
+    await expect(lost).rejects.toBeInstanceOf(StepPrecludedError);
+    expect(proxy.cuts).toEqual({ before: 1, after: 1 });
+    expect((await stores.client.journal(run)).map(({ events }) => events.length)).toEqual([1, 0]);
+  });
+
+  it('takes no place in the journal once the lease is over', async () => {
+    once('late', isCommit);
+    const late = store.transaction(worker, async (tx) => {
+      await tx.query('INSERT INTO effect (id) VALUES ($1)', [run]);
+      await stores.expire(worker);
+      return commitOf(run, { journal: journalRow(1) });
+    });
+    await expect(late).rejects.toMatchObject({ code: 'HF_LEASE_LOST' });
+    await proxy.deliverLate();
     expect([await effects(), (await stores.client.journal(run)).length]).toEqual([0, 1]);
-    await step();
-    expect([await effects(), (await stores.client.journal(run)).length]).toEqual([1, 2]);
   });
 
   it('has neither when the handler fails, or COMMIT does, or the fence is lost', async () => {

@@ -10,7 +10,7 @@ import type { Uncounted } from '../journal/events.ts';
 import type { Work } from '../kinds/kind.ts';
 import type { AttemptResult, FailedResult, RunEvent } from '../run/run-events.ts';
 import type { Run } from '../run/run.ts';
-import { UnrecordableError } from '../store/commit-error.ts';
+import { StepPrecludedError, UnrecordableError } from '../store/commit-error.ts';
 import type { RunCommit, WorkerStore } from '../store/store.ts';
 import { flightId, type AttemptedPart } from './attempted-part.ts';
 import { startAttempt, type AttemptOptions } from './step-attempt.ts';
@@ -110,6 +110,7 @@ export class TransactionAttempt {
     const { tell, onBroken } = this.#options;
     const { run, call, of } = this.#part;
     run.inFlight.delete(this.#key);
+    if (error instanceof StepPrecludedError) run.skipRow(this.#at);
     if (this.#writes) run.endWrite();
     run.tellWritten();
     if (isHoldfastError(error, 'HF_LEASE_LOST')) return onBroken(error);

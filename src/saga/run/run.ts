@@ -235,6 +235,12 @@ export class Run extends CachedRun {
     } else apply(this.state, { t: 'compensated', call: call.id }, at);
   }
 
+  /** An empty row stands in the place of one that transactionCommit would have written then. */
+  skipRow(at: number): void {
+    this.n += 1;
+    this.#row.follows(at);
+  }
+
   /** The end, or for a child the end that waits for its parent. */
   recordEnd(event: 'held' | 'completed', result: string | undefined, now: number): void {
     const at = this.openRow(now);

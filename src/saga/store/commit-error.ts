@@ -80,6 +80,17 @@ export class UnrecordableError extends Error {
   }
 }
 
+/**
+ * The transaction of a step was rolled back, or will be, whenever what was sent of it arrives: an empty row of the journal stands in the
+ * place of its own.
+ */
+export class StepPrecludedError extends HoldfastError {
+  override readonly name = 'StepPrecludedError';
+  constructor() {
+    super('HF_DATABASE_UNAVAILABLE', 'The connection broke during COMMIT, and the transaction was rolled back.');
+  }
+}
+
 export function leaseLost(cause?: unknown): HoldfastError {
   return new HoldfastError('HF_LEASE_LOST', 'The lease of the worker is over, and nothing was written.', {
     advice: 'Others take its runs up. Look for long pauses of the process and for a lease that is too short.',

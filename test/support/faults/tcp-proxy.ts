@@ -6,9 +6,10 @@ import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
 
 /**
  * pass; cut before the server gets it; cut once the server has answered it, with the answer lost; stall: neither this nor anything
- * else of any connection goes on, as when the process at the other end is stopped.
+ * else of any connection goes on, as when the process at the other end is stopped; late: the client is cut, and the server gets it, and
+ * all that was sent before, when `deliverLate` is called.
  */
-export type Fate = 'pass' | 'before' | 'after' | 'stall';
+export type Fate = 'pass' | 'before' | 'after' | 'stall' | 'late';
 
 /** Looks at bytes on their way to the server. A statement of node-postgres comes in one piece. */
 export type Judge = (bytes: Buffer) => Fate;
@@ -19,6 +20,8 @@ export interface TcpProxy {
   judge: Judge;
   /** Connections cut so far. */
   readonly cuts: { before: number; after: number };
+  /** What was to come late reaches the server, which then loses its client. Resolves once it has closed the connection. */
+  deliverLate(): Promise<void>;
   readonly stalled: boolean;
   /** From now on nothing more comes through the connections there are, in either direction, and none of them ends; new ones are fine. */
   darken(): void;
@@ -34,6 +37,7 @@ export async function startTcpProxy(serverUrl: string): Promise<TcpProxy> {
   const target = new URL(serverUrl);
   const pairs = new Set<{ readonly client: Socket; readonly server: Socket; dark: boolean }>();
   const cuts = { before: 0, after: 0 };
+  const late: { readonly server: Socket; readonly bytes: Buffer }[] = [];
   let stalled = false;
   let blackedOut = false;
 
@@ -59,6 +63,13 @@ export async function startTcpProxy(serverUrl: string): Promise<TcpProxy> {
       if (fate === 'stall') {
         stalled = true;
         return;
+      }
+      if (fate === 'late') {
+        late.push({ server, bytes });
+        pairs.delete(pair);
+        pair.dark = true;
+        client.off('close', end);
+        return client.destroy();
       }
       if (fate === 'before') {
         cuts.before += 1;
@@ -88,6 +99,13 @@ export async function startTcpProxy(serverUrl: string): Promise<TcpProxy> {
     url: Object.assign(new URL(serverUrl), { hostname: '127.0.0.1', port: String(port) }).href,
     judge: () => 'pass',
     cuts,
+    async deliverLate() {
+      for (const { server, bytes } of late.splice(0)) {
+        const closed = new Promise((resolve) => server.once('close', resolve));
+        server.end(bytes);
+        await closed;
+      }
+    },
     get stalled() {
       return stalled;
     },

@@ -1,122 +1,200 @@
 /**
- * Transaction steps: the handler's writes and the record of its outcome in one transaction.
+ * Transaction steps: the handler's writes and the record of its outcome in one transaction, in two exchanges with the server. BEGIN goes
+ * with the handler's first statement, and the record with COMMIT, one text, of which the server leaves out what follows an error.
  *
- * The fence is taken inside the last statement before COMMIT, so that a handler that hangs holds up nobody who takes over. When COMMIT
- * stays without an answer, whether it happened is found out by inserting the same journal row in another transaction, which is rolled
- * back: the row of the first was inserted, and that was answered, before COMMIT was sent; so the second insert waits until the first
- * transaction has ended, however late its COMMIT arrives, and is refused if, and only if, it was committed. Should that take long, the
- * first one's backend is ended.
+ * The fence is taken inside the record, the last statement before COMMIT, so that a handler that hangs holds up nobody who takes over.
+ * What became of a COMMIT without answer is found out by step-in-doubt.ts.
  */
-import type pg from 'pg';
+import pg from 'pg';
 import { HoldfastError, PermanentError } from '../../../errors.ts';
 import { endBackend, pidOf } from '../../../postgres/backend.ts';
-import { cutAfter, giveBack, takeConnection } from '../../../postgres/checkout.ts';
+import { cutAfter, giveBack, hasJustAnswered, takeConnection } from '../../../postgres/checkout.ts';
 import { hintCommit, takeNoted } from '../../../postgres/commit-hints.ts';
 import type { Database } from '../../../postgres/database.ts';
-import { lend, type LentClient } from '../../../postgres/lent-client.ts';
+import { lend, lendUnopened, type LentClient } from '../../../postgres/lent-client.ts';
 import { Pipeline } from '../../../postgres/pipeline.ts';
 import { quoteIdentifier } from '../../../postgres/quoting.ts';
 import { classifySqlError, sqlStateOf } from '../../../postgres/sql-state.ts';
-import type { CrashPoint } from '../../../runtime/crash-point.ts';
 import { explainRefusal, UnrecordableError, unrecordable } from '../commit-error.ts';
 import { commitStatement } from './group-commit.ts';
-import { untilAnswered, type ReconnectOptions } from './reconnect.ts';
-import type { RunCommit } from '../store.ts';
+import { settleStepInDoubt, type JournalledCommit, type StepInDoubtOptions } from './step-in-doubt.ts';
+import type { RunCommit, RunUpdate } from '../store.ts';
 
-export interface TransactionStepOptions extends ReconnectOptions {
-  readonly database: Database;
-  readonly crashPoint: CrashPoint;
+export interface TransactionStepOptions extends StepInDoubtOptions {
   /** After this long without a statement the server ends the transaction, in milliseconds: its locks must not outlive a frozen worker. */
   readonly idleInTransactionMs: number;
-  /** How long each of our own statements waits for its answer, in milliseconds. */
-  readonly queryTimeoutMs: number;
 }
 
 /** How long ROLLBACK may wait for a statement that is under way before its backend is ended, in milliseconds. */
 const ROLLBACK_MS = 2_000;
-/** How long the look after a COMMIT without answer waits before it ends the old backend, in milliseconds. */
-const PROBE_LOCK_MS = 1_000;
 /** The number of a backend may have gone to another one meanwhile; only one that is in a transaction as old as that is meant. */
 const IN_OURS = { olderThanMs: 500 };
 
 export type Body = (tx: pg.PoolClient) => Promise<RunCommit>;
 
 export async function runTransactionStep(options: TransactionStepOptions, workerId: string, body: Body): Promise<void> {
-  const { database, crashPoint, idleInTransactionMs, queryTimeoutMs } = options;
+  const { database } = options;
   const client = await takeConnection(database.pool);
-  const onError = (): void => {};
   // A checked-out client without a listener would end the process when its connection breaks. Queries reject by themselves.
+  const onError = (): void => {};
   client.on('error', onError);
-  const pipeline = new Pipeline(client);
-  const lent = lend(client, pipeline);
-  const inTime = <T>(act: () => Promise<T>): Promise<T> =>
-    cutAfter({ pool: database.pool, client }, queryTimeoutMs, act);
-  let reusable = false;
-  let doubt: RunCommit | null = null;
-  let wrote = false;
+  const step = new TransactionStep(options, workerId, client);
   try {
-    // Several statements in one text: one round trip.
-    await inTime(() =>
-      client.query(`BEGIN;SET LOCAL idle_in_transaction_session_timeout = ${Math.ceil(idleInTransactionMs)}`),
-    );
-    const commit = await attempt(lent, body, async (written) => {
-      refuseTrouble(client);
-      if (written.journal === null)
-        throw new TypeError('A transaction step without a journal row cannot be found out about.');
-      crashPoint('saga.transaction:before');
-      await lent.restoreRole();
-      // Without its name: a connection of the pool may be shared by a pooler that knows no named statements.
-      const { text, values } = commitStatement(database.schema, workerId, [written]);
-      await inTime(() => client.query(text, values)).catch((error: unknown) => {
-        // The driver may not have heard of the failure yet when it was asked above.
-        if (sqlStateOf(error) === '25P02') throw aborted();
-        const refusal = explainRefusal(error);
-        const recorded = unrecordable(refusal);
-        throw recorded === null ? refusal : new UnrecordableError(recorded, error);
-      });
-    }).catch(async (error: unknown) => {
-      reusable = await rolledBack(client, database);
-      throw error;
-    });
-    crashPoint('saga.transaction.commit:before');
-    try {
-      wrote = takeNoted(client) || commit.messages.length > 0;
-      const { command } = await inTime(() => client.query('COMMIT'));
-      reusable = true;
-      if (command !== 'COMMIT') throw aborted();
-    } catch (error) {
-      // A verdict of the server (a deferred constraint) is a rollback for certain.
-      if (classifySqlError(error) !== 'connection') {
-        reusable = true;
-        throw explainRefusal(error);
-      }
-      doubt = commit;
-    }
-    crashPoint('saga.transaction.commit:after');
+    await step.run(body);
   } finally {
     client.off('error', onError);
-    // What the step has changed of the session would hold for whatever comes next on this connection.
-    giveBack(client, !pipeline.end() || !reusable || lent.leftTraces());
+    step.giveBack();
   }
-  if (wrote) hintCommit(database, 'messages');
-  if (doubt === null) return;
-  if (!(await wasCommitted(options, doubt, pidOf(client))))
-    throw new HoldfastError(
-      'HF_DATABASE_UNAVAILABLE',
-      'The connection broke during COMMIT, and the transaction was rolled back.',
-    );
+  if (step.wroteMessages) hintCommit(database, 'messages');
+  if (step.doubt !== null) await settleStepInDoubt(options, workerId, { commit: step.doubt, pid: pidOf(client) });
 }
 
-async function attempt(
-  lent: LentClient<pg.PoolClient>,
-  body: Body,
-  then: (commit: RunCommit) => Promise<void>,
-): Promise<RunCommit> {
-  const commit = await body(lent.tx).finally(() => lent.takeBack());
-  const trouble = lent.trouble();
-  if (trouble !== null) throw trouble;
-  await then(commit);
-  return commit;
+class TransactionStep {
+  /** What was sent with a COMMIT that stayed without an answer. */
+  doubt: JournalledCommit | null = null;
+  /** Messages were sent with it, by the handler or by the record. */
+  wroteMessages = false;
+  readonly #options: TransactionStepOptions;
+  readonly #workerId: string;
+  readonly #client: pg.PoolClient;
+  readonly #pipeline: Pipeline;
+  readonly #begin: readonly string[];
+  readonly #lent: LentClient<pg.PoolClient>;
+  #isReusable = false;
+
+  constructor(options: TransactionStepOptions, workerId: string, client: pg.PoolClient) {
+    this.#options = options;
+    this.#workerId = workerId;
+    this.#client = client;
+    this.#pipeline = new Pipeline(client);
+    const { idleInTransactionMs } = options;
+    this.#begin = ['BEGIN', `SET LOCAL idle_in_transaction_session_timeout = ${Math.ceil(idleInTransactionMs)}`];
+    // One that lay idle may have fallen silent, which is found out by our own statement, in our own time.
+    this.#lent =
+      this.#pipeline.isOn && hasJustAnswered(client)
+        ? lendUnopened(client, this.#pipeline, this.#begin)
+        : lend(client, this.#pipeline);
+  }
+
+  /** Rejects when nothing has happened; resolves when all of it has, or nobody knows: then it is in `doubt`. */
+  async run(body: Body): Promise<void> {
+    const { crashPoint } = this.#options;
+    let commit: JournalledCommit;
+    try {
+      if (this.#lent.opening === null) await this.#inTime(() => this.#client.query(this.#begin.join(';')));
+      commit = journalled(await this.#bodyOf(body));
+      await this.#lent.restoreRole();
+    } catch (error) {
+      await this.#rollBack();
+      // The handler runs before BEGIN is answered, and need not have told what came of it.
+      throw this.#lent.opening?.failure ?? error;
+    }
+    crashPoint('saga.transaction:before');
+    await this.#commit(commit);
+    crashPoint('saga.transaction.commit:after');
+  }
+
+  giveBack(): void {
+    // What the step has changed of the session would hold for whatever comes next on this connection.
+    const isOver = this.#client.getTransactionStatus() === 'I';
+    giveBack(this.#client, !this.#pipeline.end() || !this.#isReusable || !isOver || this.#lent.leftTraces());
+  }
+
+  #inTime<T>(act: () => Promise<T>): Promise<T> {
+    const { database, queryTimeoutMs } = this.#options;
+    return cutAfter({ pool: database.pool, client: this.#client }, queryTimeoutMs, act);
+  }
+
+  async #bodyOf(body: Body): Promise<RunCommit> {
+    const { opening, tx } = this.#lent;
+    let commit: RunCommit;
+    try {
+      commit = await body(tx);
+      // What is sent behind a BEGIN that failed would be committed by itself.
+      if (opening !== null && !opening.isOpen) await opening.settled();
+    } finally {
+      this.#lent.takeBack();
+    }
+    const trouble = opening?.failure ?? this.#lent.trouble();
+    if (trouble !== null) throw trouble;
+    if (opening?.isUnsent !== true) refuseTrouble(this.#client);
+    return commit;
+  }
+
+  async #commit(commit: JournalledCommit): Promise<void> {
+    const { crashPoint, database } = this.#options;
+    const begin = this.#lent.opening?.isUnsent === true ? 'BEGIN;' : '';
+    crashPoint('saga.transaction.commit:before');
+    this.wroteMessages = takeNoted(this.#client) || commit.messages.length > 0;
+    try {
+      const last = await this.#inTime(() => this.#sendRecord(begin, commit, database.schema));
+      this.#isReusable = true;
+      if (last !== 'COMMIT') throw aborted();
+    } catch (error) {
+      if (this.#isReusable) throw error;
+      if (classifySqlError(error) === 'connection') this.doubt = commit;
+      else throw await this.#refusalOf(error);
+    }
+  }
+
+  /** The record and COMMIT. Resolves with what the server made of COMMIT. */
+  async #sendRecord(begin: string, commit: JournalledCommit, schema: string): Promise<string | undefined> {
+    const call = recordText(schema, this.#workerId, commit);
+    if (call !== null) {
+      // Several statements in one text come back as an array of results, which the driver's types do not say.
+      const results = (await this.#client.query(`${begin}${call};COMMIT`)) as unknown as readonly pg.QueryResult[];
+      return results.at(-1)?.command;
+    }
+    if (begin !== '') await this.#client.query(begin);
+    // Without its name: a connection of the pool may be shared by a pooler that knows no named statements.
+    const { text, values } = commitStatement(schema, this.#workerId, [commit]);
+    await this.#client.query(text, values);
+    return (await this.#client.query('COMMIT')).command;
+  }
+
+  /** A verdict of the server is a rollback for certain; of which statement, is told by the transaction, which COMMIT alone ends. */
+  async #refusalOf(error: unknown): Promise<Error> {
+    await new Promise<void>((resolve) => this.#pipeline.whenReady(resolve));
+    const ofCommit = this.#client.getTransactionStatus() === 'I';
+    this.#isReusable = ofCommit || (await rolledBack(this.#client, this.#options.database));
+    // The driver may not have heard of the failure yet when it was asked before.
+    if (sqlStateOf(error) === '25P02') return aborted();
+    const refusal = explainRefusal(error);
+    const recorded = ofCommit ? null : unrecordable(refusal);
+    return recorded === null ? refusal : new UnrecordableError(recorded, error);
+  }
+
+  /** Before anything of the record was sent. Whether or not the connection can be used again, the transaction will not commit. */
+  async #rollBack(): Promise<void> {
+    if (this.#lent.opening?.isUnsent === true) this.#isReusable = true;
+    else this.#isReusable = await rolledBack(this.#client, this.#options.database);
+  }
+}
+
+function journalled(commit: RunCommit): JournalledCommit {
+  const { journal } = commit;
+  if (journal === null) throw new TypeError('A transaction step without a journal row cannot be found out about.');
+  return { ...commit, journal };
+}
+
+/** In one text with COMMIT, and so without parameters. Null: there is more in the commit than a step records. */
+function recordText(schema: string, workerId: string, commit: JournalledCommit): string | null {
+  const { runId, journal, update, start, children, messages, runMessages, runMessagesDone } = commit;
+  if (start !== null || [children, messages, runMessages, runMessagesDone].some((list) => list.length > 0)) return null;
+  if (update !== null && !passesPivot(update)) return null;
+  const { n, at, events } = journal;
+  const changed = update === null ? '' : `,${literal(update.status)},${literal(update.reason)}`;
+  return `SELECT ${quoteIdentifier(schema)}.record_step('${workerId}','${runId}',${n},${at},${literal(events)}${changed})`;
+}
+
+/** Whether this is all that the update says. */
+function passesPivot({ status, reason, pivoted, release, result, error, ...more }: RunUpdate): boolean {
+  if (status === 'completed' || status === 'compensated' || !pivoted) return false;
+  return release === null && result === null && error === null && Object.keys({ reason, ...more }).length === 1;
+}
+
+function literal(text: string | null): string {
+  return text === null ? 'NULL' : pg.escapeLiteral(text);
 }
 
 /** A handler may have swallowed an error that aborted the transaction, or have ended the transaction itself. */
@@ -138,7 +216,7 @@ function aborted(): HoldfastError {
   );
 }
 
-/** Whether the connection can be used again. Either way the transaction will not commit: COMMIT was never sent. */
+/** Whether the connection can be used again. */
 async function rolledBack(client: pg.PoolClient, database: Database): Promise<boolean> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<false>((resolve) => {
@@ -153,31 +231,4 @@ async function rolledBack(client: pg.PoolClient, database: Database): Promise<bo
   // A statement that the step left behind is still running, with its locks.
   if (answer === false) await endBackend(database, pidOf(client), IN_OURS).catch(() => undefined);
   return answer === true;
-}
-
-async function wasCommitted(options: TransactionStepOptions, commit: RunCommit, pid: number | null): Promise<boolean> {
-  const { database, queryTimeoutMs } = options;
-  const { journal, runId } = commit;
-  if (journal === null) return false;
-  return untilAnswered('the COMMIT of a transaction step', options, async (tries) => {
-    if (tries > 0) await endBackend(database, pid, IN_OURS);
-    return database.withConnection(
-      async (client) => {
-        await client.query(`BEGIN;SET LOCAL lock_timeout = ${PROBE_LOCK_MS}`);
-        try {
-          await client.query(
-            `INSERT INTO ${quoteIdentifier(database.schema)}.saga_journal (saga_id, n, events, at) VALUES ($1, $2, '[]', now())`,
-            [runId, journal.n],
-          );
-          return false;
-        } catch (error) {
-          if (sqlStateOf(error) === '23505') return true;
-          throw error;
-        } finally {
-          await client.query('ROLLBACK').catch(() => undefined);
-        }
-      },
-      { timeoutMs: queryTimeoutMs },
-    );
-  });
 }
