@@ -88,6 +88,9 @@ describe('commands that come at the same time', () => {
     expect(verdicts).toEqual(Array(20).fill(DONE));
     await expectEach(20);
     expect(await transactions()).toBe(1);
+    // Savepoint and handler for each, and four for all of them.
+    const statements = texts.flatMap((text) => text.replaceAll(/'(?:[^']|'')*'/g, "''").split(';'));
+    expect(statements).toHaveLength(2 * 20 + 4);
     expect(texts.filter((text) => text.includes('enter_call'))).toHaveLength(1);
     expect(texts.filter((text) => /end_calls.*;COMMIT$/s.test(text))).toHaveLength(1);
     expect((await lab.replies()).map(({ call: name }) => name)).toEqual(
