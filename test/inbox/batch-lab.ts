@@ -22,7 +22,8 @@ export const write = (tx: PoolClient, id: string, note = 'done'): Promise<unknow
 export function batching(lab: Lab, act: Act = () => {}, rest: Partial<Parameters<Lab['make']>[0]> = {}): Consumer {
   return lab.make({
     concurrency: 1,
-    batch: true,
+    // So long that a slow machine does not split them.
+    batch: { within: '1m' },
     retry: { attempts: 2 },
     handlers: [
       on(Placed, async (order, context) => {
