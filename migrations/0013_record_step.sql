@@ -3,7 +3,7 @@
 -- For the operator: adds one function, and gives EXECUTE on it to whoever may commit runs. Locks no table and moves no data; workers of
 -- before do not call it.
 
--- As commit_runs for a single row, without the parameters that a transaction step never has: one call of it costs a third. `status` and
+-- As commit_runs for a single row, without the parameters that a transaction step never has. `status` and
 -- `reason` are those of a run that passes its pivot with this row; null: nothing of the run changes but its journal.
 CREATE FUNCTION "holdfast".record_step(
   worker uuid, run uuid, n integer, at double precision, events json, status text DEFAULT NULL, reason text DEFAULT NULL
