@@ -92,7 +92,8 @@ class TickingLoop implements Loop {
 
   wake(): void {
     this.#woken = true;
-    this.#wait.abort();
+    // With a reason: without one the platform makes an exception with a stack, and a busy relay is woken for each message.
+    this.#wait.abort('woken');
   }
 
   async #go(run: LoopRun): Promise<void> {

@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { systemClock } from '../../src/runtime/clock.ts';
 import { silentLogger } from '../../src/runtime/log.ts';
-import { pruneParticipantCalls, pruneSagas } from '../../src/saga/store/postgres/prune-sagas.ts';
+import { pruneSagas } from '../../src/saga/store/postgres/prune-sagas.ts';
 import { createSagaPruneLoop, sagaPruneRounds } from '../../src/saga/worker/prune-loop.ts';
 import { eventually } from '../support/eventually.ts';
 import { LEASE_MS, commitOf, journalRow, newRun, startOf, uniqueSaga, update } from '../conformance/saga-store-kit.ts';
@@ -43,15 +43,6 @@ it('deletes old ended runs with journal and mail, and no child of a parent that 
   expect(await stores.mailCount(ended.runId)).toBe(0);
   await stores.worker.commit(worker, [commitOf(open.runId, { update: update('completed') })]);
   expect(await pruneSagas(stores.database, options)).toBe(1);
-});
-
-it('deletes what participants remember by its age', async () => {
-  await stores.test.pool.query(
-    `INSERT INTO holdfast.participant_call (participant, saga_id, call, state, at)
-     SELECT 'p', gen_random_uuid(), 'c', 'done', now() - age * interval '1 hour' FROM unnest('{0,2,3}'::int[]) AS age`,
-  );
-  expect(await pruneParticipantCalls(stores.database, { olderThanMs: HOUR_MS, limit: 1 })).toBe(1);
-  expect(await pruneParticipantCalls(stores.database, { olderThanMs: HOUR_MS, limit: 10 })).toBe(1);
 });
 
 async function insertEnded(rows: number): Promise<void> {

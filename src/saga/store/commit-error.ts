@@ -85,7 +85,6 @@ export class UnrecordableError extends Error {
  * place of its own.
  */
 export class StepPrecludedError extends HoldfastError {
-  override readonly name = 'StepPrecludedError';
   constructor() {
     super('HF_DATABASE_UNAVAILABLE', 'The connection broke during COMMIT, and the transaction was rolled back.');
   }

@@ -45,22 +45,6 @@ export async function pruneSagas(database: Database, options: PruneSagasOptions)
   });
 }
 
-/** Resolves with how many calls were deleted. What a participant has forgotten, a late duplicate of the command does again. */
-export async function pruneParticipantCalls(database: Database, options: PruneSagasOptions): Promise<number> {
-  const s = quoteIdentifier(database.schema);
-  return inChunks(options, async (limit) => {
-    const { rows } = await database.query<{ n: number }>(
-      `WITH old AS (
-         SELECT c.ctid FROM ${s}.participant_call c WHERE c.at < now() - $1::float8 * interval '1 millisecond'
-         LIMIT $2::int FOR UPDATE OF c SKIP LOCKED),
-       gone AS (DELETE FROM ${s}.participant_call WHERE ctid = ANY (ARRAY(SELECT ctid FROM old)) RETURNING 1)
-       SELECT count(*)::int AS n FROM gone`,
-      [options.olderThanMs, limit],
-    );
-    return rows[0]?.n ?? 0;
-  });
-}
-
 async function inChunks(
   { limit = Infinity, signal = NEVER, clock = systemClock }: PruneSagasOptions,
   chunk: (limit: number) => Promise<number>,
