@@ -55,7 +55,7 @@ export interface Books {
   readonly sent: readonly SentMessage[];
   readonly effects: readonly Effect[];
   readonly runs: readonly Run[];
-  /** Ids of replies that are marked as taken in; the mark and the message for the run were one commit. */
+  /** Ids of replies that are marked as stored for their runs; the mark and the message for the run were one commit. */
   readonly repliesTaken: ReadonlySet<string>;
   /** Run messages that no worker has taken in. */
   readonly runMessages: number;

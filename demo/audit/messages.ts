@@ -10,18 +10,21 @@ const NEWS: ReadonlySet<string> = new Set([OrderAccepted.topic, OrderRejected.to
 /**
  * The messages on which nobody has acted who should have.
  * - A command or a compensation is acted on when it is answered: effect and answer were one commit.
- * - An answer is, when its run's journal tells what came of the call, and no run message is left.
+ * - An answer is, when it is marked, its run's journal tells what came of the call, and no run message is left. An answer to a command that a
+ *   worker was handed for a run in its memory leaves no mark: then the journal has to tell what was answered.
  * - The news of an order is, when it stands in the order service's ledger.
  */
 export function undelivered(books: Books): readonly SentMessage[] {
   const answered = new Set(books.sent.map(({ service, causedBy }) => `${service} ${causedBy}`));
   const heard = new Set(books.heard.map(({ messageId }) => messageId));
   const told = toldCalls(books);
+  const decided = decidedCalls(books);
   return books.sent.filter(({ id, topic, answer }) => {
     if (NEWS.has(topic)) return !heard.has(id);
     if (topic === REPLY_TOPIC) {
       if (answer === null) return true;
-      return !books.repliesTaken.has(id) || !told.has(`${answer.runId} ${answer.call} ${answer.to}`);
+      const ended = books.repliesTaken.has(id) ? told : decided;
+      return !ended.has(`${answer.runId} ${answer.call} ${answer.to}`);
     }
     const participant = participantFor(topic);
     return participant === null || !answered.has(`${participant} ${id}`);
@@ -39,6 +42,16 @@ function toldCalls({ runs }: Books): ReadonlySet<string> {
     }
   }
   return told;
+}
+
+/** The calls that ended by what was answered: one that was given up is in doubt. */
+function decidedCalls({ runs }: Books): ReadonlySet<string> {
+  const decided = new Set<string>();
+  for (const { id, events } of runs)
+    for (const event of events)
+      if (event.t === 'done' || (event.t === 'failed' && event.outcome === 'definite'))
+        decided.add(`${id} ${event.call} command`);
+  return decided;
 }
 
 /** News of an order that was heard before what was sent earlier, or after a gap. */

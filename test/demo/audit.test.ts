@@ -61,10 +61,16 @@ describe('the audit of the demo', () => {
     ['news that nobody heard', 'orders', `DELETE FROM order_event WHERE status = 'confirmed'`, { lost: 1 }],
     ['a command that nobody answered', 'shipping', 'DELETE FROM holdfast.outbox', { lost: 1 }],
     [
-      'an answer that nobody took in',
+      'an answer to a compensation that nobody took in',
       'orders',
       `DELETE FROM holdfast.inbox WHERE ctid IN (SELECT ctid FROM holdfast.inbox LIMIT 1)`,
       { lost: 1 },
+    ],
+    [
+      'an answer to a command that was given up before it was taken in',
+      'orders',
+      `UPDATE holdfast.saga_journal SET events = replace(events::text, '"t":"done","call":"charge"', '"t":"failed","outcome":"unknown","call":"charge"')::json`,
+      { lost: 2 },
     ],
     [
       'an answer that its run was never told',

@@ -90,7 +90,9 @@ async function order({ databases, sql }: Pick<BookKeeper, 'databases' | 'sql'>, 
        VALUES ('${id}', '${orderId}', '${runId}', '${call}', '${effect}', ${values})`,
     );
     const reply = await send(service, sagaReply(), { runId, call, to, outcome: 'done' }, id);
-    await sql('orders', `INSERT INTO holdfast.inbox (consumer, message_id) VALUES ('saga-replies', $1)`, [reply]);
+    // An answer to a command is handed to its run in memory, and leaves no mark.
+    if (to === 'compensation')
+      await sql('orders', `INSERT INTO holdfast.inbox (consumer, message_id) VALUES ('saga-replies', $1)`, [reply]);
   };
   const called = (call: string, kind: 'emit' | 'command'): JournalEvent => ({ t: 'called', call, kind, step: call });
   const done = (call: string): JournalEvent => ({ t: 'done', call });
