@@ -1,13 +1,10 @@
 /**
- * Hints within one process: who has committed something tells those of the same database who wait for it, without the server and without a
+ * Hints within one process: who has committed messages tells the relays of the same database, without the server and without a
  * poll. A hint that is lost costs the wait for the next poll, and one too many costs a poll; nothing else depends on it. So it does no
  * harm that a database known by two names counts as two.
  */
 import pg from 'pg';
 import { isPgClient } from './lent-client.ts';
-
-/** What was committed: messages, which a relay looks for, or something for runs, which a worker does. */
-export type HintOf = 'messages' | 'run messages';
 
 /** Where a hint belongs. */
 interface Place {
@@ -19,8 +16,8 @@ const listeners = new Map<string, Set<() => void>>();
 const names = new WeakMap<pg.Pool, string>();
 
 /** Until the function that it returns is called. The listener must not throw. */
-export function onCommitHint(place: Place, what: HintOf, listener: () => void): () => void {
-  const key = keyOf(place, what);
+export function onCommitHint(place: Place, listener: () => void): () => void {
+  const key = keyOf(place);
   const all = listeners.get(key) ?? new Set();
   listeners.set(key, all);
   all.add(listener);
@@ -31,9 +28,9 @@ export function onCommitHint(place: Place, what: HintOf, listener: () => void): 
 }
 
 /** Call it after the commit: who is told looks at once. */
-export function hintCommit(place: Place, what: HintOf): void {
+export function hintCommit(place: Place): void {
   if (listeners.size === 0) return;
-  for (const listener of listeners.get(keyOf(place, what)) ?? []) listener();
+  for (const listener of listeners.get(keyOf(place)) ?? []) listener();
 }
 
 const WROTE = Symbol('messages written in the transaction of this client');
@@ -50,7 +47,7 @@ export function takeNoted(client: pg.ClientBase): boolean {
   return true;
 }
 
-function keyOf({ pool, schema }: Place, what: HintOf): string {
+function keyOf({ pool, schema }: Place): string {
   let name = names.get(pool);
   if (name === undefined) {
     // Not connected, and never will be: it reads the options, the URL among them, and the environment, as connections do.
@@ -58,5 +55,5 @@ function keyOf({ pool, schema }: Place, what: HintOf): string {
     name = `${host}:${port}/${database ?? ''}`;
     names.set(pool, name);
   }
-  return `${what} ${name} ${schema}`;
+  return `${name} ${schema}`;
 }

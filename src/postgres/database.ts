@@ -164,7 +164,7 @@ export function openDatabase(options: DatabaseOptions = {}): Database {
       return withConnection(pool, async (client) =>
         cutAfter({ pool, client }, transactionOptions.timeoutMs, async () => {
           const result = await runTransaction(client, begin, fn);
-          if (takeNoted(client)) hintCommit(database, 'messages');
+          if (takeNoted(client)) hintCommit(database);
           return result;
         }),
       );

@@ -84,23 +84,16 @@ export class Pipeline {
    * be a single statement of the extended protocol, on a connection where nothing is under way; its result is the last of several.
    */
   ahead<T>(texts: readonly string[], act: () => T): T {
-    return this.together(() => {
-      const connection = this.#driver?.connection;
-      if (connection === undefined) throw new TypeError('There is no connection to send on.');
+    const connection = this.#driver?.connection;
+    if (connection === undefined) throw new TypeError('There is no connection to send on.');
+    const { stream } = connection;
+    stream?.cork?.();
+    try {
       for (const text of texts) {
         connection.parse({ text });
         connection.bind({});
         connection.execute({});
       }
-      return act();
-    });
-  }
-
-  /** What `act` sends goes out as one piece. */
-  together<T>(act: () => T): T {
-    const stream = this.isOn ? this.#driver?.connection?.stream : undefined;
-    stream?.cork?.();
-    try {
       return act();
     } finally {
       stream?.uncork?.();
@@ -134,20 +127,4 @@ function isCapable(client: unknown): client is PipelinedClient {
   // the statement is left alone.
   const hasLimit = Boolean(driver.connectionParameters?.query_timeout);
   return driver.readyForQuery === true && !hasLimit;
-}
-
-/**
- * Sends statements one behind the other, and resolves with what each of them came to, in their order. The first that rejects does not
- * keep the others from being sent: in a transaction the server refuses them.
- */
-export async function sendInOrder(
-  client: pg.ClientBase,
-  pipeline: Pipeline,
-  statements: readonly (string | pg.QueryConfig)[],
-): Promise<readonly PromiseSettledResult<pg.QueryResult>[]> {
-  const send = (statement: string | pg.QueryConfig): Promise<pg.QueryResult> => client.query(statement as string);
-  if (pipeline.isOn) return Promise.allSettled(pipeline.together(() => statements.map(send)));
-  const results: PromiseSettledResult<pg.QueryResult>[] = [];
-  for (const statement of statements) results.push(...(await Promise.allSettled([send(statement)])));
-  return results;
 }

@@ -70,7 +70,7 @@ export function makeRelayRun({ subscriptions, ...shared }: RelayRunOptions): Rel
     runners,
     stayAwake,
     hearHints() {
-      ignoreHints = onCommitHint(database, 'messages', () => {
+      ignoreHints = onCommitHint(database, () => {
         for (const runner of runners) runner.hint();
       });
     },

@@ -28,6 +28,17 @@ export interface RoundBounds {
   readonly enough: number;
 }
 
+/**
+ * How far rounds may lie apart: with a short retention so much less than `mostMs` that what is kept too long is little beside what is kept.
+ * Pure.
+ */
+export function roundsFor(
+  retentionMs: number,
+  { mostMs, enough }: Pick<RoundBounds, 'mostMs' | 'enough'>,
+): RoundBounds {
+  return { leastMs: 1_000, mostMs: Math.min(Math.max(retentionMs / 20, 1_000), mostMs), enough };
+}
+
 /** How long to wait for the next round, after one that came `lastMs` after the one before and found `amount`. Pure. */
 export function nextRoundMs(lastMs: number, amount: number, { leastMs, mostMs, enough }: RoundBounds): number {
   const wantedMs = amount > enough ? (lastMs * enough) / amount : amount < enough / 4 ? lastMs * 2 : lastMs;

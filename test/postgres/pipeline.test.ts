@@ -5,7 +5,7 @@
 import pg from 'pg';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { lend } from '../../src/postgres/lent-client.ts';
-import { Pipeline, sendInOrder } from '../../src/postgres/pipeline.ts';
+import { Pipeline } from '../../src/postgres/pipeline.ts';
 import { createTestDatabase, type TestDatabase } from '../support/servers.ts';
 import { startTcpProxy, type TcpProxy } from '../support/faults/tcp-proxy.ts';
 
@@ -210,3 +210,16 @@ describe('a client lent with its pipeline', () => {
     expect(events).toHaveLength(1);
   });
 });
+
+/** Sends statements one behind the other, waiting for answers only where the pipeline is not on, and resolves with what became of each. */
+async function sendInOrder(
+  on: pg.Client,
+  pipeline: Pipeline,
+  statements: readonly (string | pg.QueryConfig)[],
+): Promise<readonly PromiseSettledResult<pg.QueryResult>[]> {
+  const send = (statement: string | pg.QueryConfig): Promise<pg.QueryResult> => on.query(statement as string);
+  if (pipeline.isOn) return Promise.allSettled(statements.map(send));
+  const results: PromiseSettledResult<pg.QueryResult>[] = [];
+  for (const statement of statements) results.push(...(await Promise.allSettled([send(statement)])));
+  return results;
+}

@@ -111,7 +111,7 @@ export class ClientTransaction {
       const last = Array.isArray(results) ? (results as readonly DriverResult[]).at(-1) : (results as DriverResult);
       const committed = last?.command === 'COMMIT';
       // What closes a transaction is the record of a call, and mostly its reply.
-      if (takeNoted(this.client) || closing.length > 0) hintCommit(this.#database, 'messages');
+      if (takeNoted(this.client) || closing.length > 0) hintCommit(this.#database);
       return committed;
     } catch (error) {
       // A closing statement may still be waiting for a lock, and would commit when it has it.

@@ -7,7 +7,7 @@ import type { Clock } from '../../runtime/clock.ts';
 import type { CrashPoint } from '../../runtime/crash-point.ts';
 import type { Logger } from '../../runtime/log.ts';
 import { createLoop, type Loop } from '../../runtime/loop.ts';
-import { inPacedChunks, nextRoundMs, type RoundBounds } from '../../runtime/paced.ts';
+import { inPacedChunks, nextRoundMs, roundsFor, type RoundBounds } from '../../runtime/paced.ts';
 import type { StopOptions } from '../../runtime/service.ts';
 import { LogVacuum } from './log-vacuum.ts';
 import { PRUNE_CHUNK, pruneChunk, pruneRecords } from './pruner.ts';
@@ -22,15 +22,14 @@ export interface UpkeepOptions {
   readonly subscriptions: readonly { readonly retentionMs: number }[];
 }
 
-/**
- * How far rounds of pruning may lie apart: a minute, and with a short retention so much less that what is kept too long is little beside
- * what is kept. Pure.
- */
+/** How far rounds of pruning may lie apart, by the longest retention. Pure. */
 export function pruneRounds(subscriptions: readonly { readonly retentionMs: number }[]): RoundBounds {
   const retentionMs = Math.max(0, ...subscriptions.map((each) => each.retentionMs));
-  return { leastMs: 1_000, mostMs: Math.min(Math.max(retentionMs / 20, 1_000), 60_000), enough: ENOUGH };
+  return roundsFor(retentionMs, { mostMs: PRUNE_EVERY_MS, enough: ENOUGH });
 }
 
+/** Between two rounds when there is little to do, in milliseconds. */
+const PRUNE_EVERY_MS = 60_000;
 /** What one round of pruning should find: with more, it comes back sooner. */
 const ENOUGH = 4 * PRUNE_CHUNK;
 /**

@@ -6,17 +6,16 @@ import type { Database } from '../../postgres/database.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import type { Logger } from '../../runtime/log.ts';
 import type { Loop } from '../../runtime/loop.ts';
-import { createPacedRounds, type RoundBounds } from '../../runtime/paced.ts';
+import { createPacedRounds, roundsFor, type RoundBounds } from '../../runtime/paced.ts';
 import { pruneSagas, SAGA_PRUNE_CHUNK } from '../store/postgres/prune-sagas.ts';
 
 /** Between two rounds when there is little to do, in milliseconds. */
 const PRUNE_EVERY_MS = 600_000;
 const AFTER_ERROR_MS = 60_000;
 
-/** With a short retention they are nearer together: what is kept too long is to be little beside what is kept. Pure. */
+/** How far rounds may lie apart. Pure. */
 export function sagaPruneRounds(retentionMs: number): RoundBounds {
-  const mostMs = Math.min(Math.max(retentionMs / 20, 1_000), PRUNE_EVERY_MS);
-  return { leastMs: 1_000, mostMs, enough: 4 * SAGA_PRUNE_CHUNK };
+  return roundsFor(retentionMs, { mostMs: PRUNE_EVERY_MS, enough: 4 * SAGA_PRUNE_CHUNK });
 }
 
 export function createSagaPruneLoop({

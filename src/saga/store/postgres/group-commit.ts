@@ -73,7 +73,7 @@ export class GroupCommitter {
   async #commitAll(workerId: string, runs: readonly RunCommit[]): Promise<void> {
     const failures = new Map<string, Error>();
     await this.#commitApart(workerId, runs, failures);
-    if (runs.some(({ messages }) => messages.length > 0)) hintCommit(this.#options.database, 'messages');
+    if (runs.some(({ messages }) => messages.length > 0)) hintCommit(this.#options.database);
     if (failures.size > 0) throw new GroupCommitError(failures);
   }
 

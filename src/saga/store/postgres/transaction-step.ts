@@ -45,7 +45,7 @@ export async function runTransactionStep(options: TransactionStepOptions, worker
     client.off('error', onError);
     step.giveBack();
   }
-  if (step.wroteMessages) hintCommit(database, 'messages');
+  if (step.wroteMessages) hintCommit(database);
   if (step.doubt !== null) await settleStepInDoubt(options, workerId, { commit: step.doubt, pid: pidOf(client) });
 }
 
