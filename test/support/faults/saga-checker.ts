@@ -3,6 +3,7 @@
  * docs/guarantees.md). Pure. It judges when the faults are over and nothing moves any more. What a journal must be in itself is
  * judged in saga-journal.ts.
  */
+import { mayBeCompacted } from './saga-compaction.ts';
 import type { RowEffect, RunFacts, SagaFacts } from './saga-facts.ts';
 import { SCENARIO_CALLS, readJournal, type CallHistory, type RunHistory } from './saga-journal.ts';
 import type { OutsideEntry } from './saga-outside.ts';
@@ -24,7 +25,8 @@ const MS = 2;
 export function sagaBreaches(facts: SagaFacts, expectations: SagaExpectations = {}): readonly string[] {
   const { started = [], stuck = [], rolledBack = [], replayed = true } = expectations;
   const found: string[] = [];
-  const ids = new Set(facts.runs.map(({ id }) => id));
+  const byId = new Map(facts.runs.map((run) => [run.id, run]));
+  const ids = new Set(byId.keys());
   for (const id of started)
     if (!ids.has(id)) found.push(`I5: the start of ${id} was acknowledged, and it is not there`);
   for (const id of rolledBack) if (ids.has(id)) found.push(`I2: the start of ${id} was rolled back, and it is there`);
@@ -33,7 +35,8 @@ export function sagaBreaches(facts: SagaFacts, expectations: SagaExpectations = 
   const entries = groupedByRun(facts.outside);
   const sums: Sums = { debit: 0, charge: 0, reserve: 0, completed: 0 };
   for (const run of facts.runs) {
-    const { history, breaches } = readJournal(run);
+    const compacted = facts.tampered.filter((row) => row.run === run.id && mayBeCompacted(row, run));
+    const { history, breaches } = readJournal(run, new Set(compacted.map(({ n }) => n)));
     const say = (what: string): void => void found.push(`${run.id}: ${what}`);
     for (const breach of breaches) say(breach);
     if (run.status === 'stuck') {
@@ -50,7 +53,8 @@ export function sagaBreaches(facts: SagaFacts, expectations: SagaExpectations = 
     for (const step of ['debit', 'charge', 'reserve'] as const)
       if (sums[step] !== sums.completed)
         found.push(`I9: ${step} comes to ${sums[step]}, the runs that completed to ${sums.completed}`);
-  found.push(...facts.tampered.map((what) => `I10: ${what}`));
+  for (const { act, run, n } of facts.tampered.filter((row) => !mayBeCompacted(row, byId.get(row.run))))
+    found.push(`I10: ${act} of row ${n} of ${run}`);
   if (replayed) found.push(...facts.mismatches.map((what) => `I10: ${what}`));
   found.push(...facts.unfinished.map((what) => `I13: unfinished: ${what}`));
   return found;

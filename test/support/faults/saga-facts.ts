@@ -18,6 +18,11 @@ export interface StoredRow extends JournalRow {
   readonly holder: 'alive' | 'gone' | 'none';
 }
 
+export interface TamperedRow extends Pick<JournalRow, 'n' | 'events'> {
+  readonly act: 'UPDATE' | 'DELETE';
+  readonly run: string;
+}
+
 export interface RunFacts {
   readonly id: string;
   readonly status: RunStatus;
@@ -41,8 +46,8 @@ export interface SagaFacts {
   readonly outside: readonly OutsideEntry[];
   /** What was emitted, by run and topic. */
   readonly messages: readonly { readonly topic: string; readonly run: string }[];
-  /** Rows of the journal that were changed or deleted. */
-  readonly tampered: readonly string[];
+  /** Rows of the journal that were changed or deleted, as they were before. */
+  readonly tampered: readonly TamperedRow[];
   /** Histories that the code does not repeat, in words. */
   readonly mismatches: readonly string[];
   /** What somebody should have finished, in words. */
@@ -51,14 +56,14 @@ export interface SagaFacts {
 
 export const WITNESS = `
   CREATE TABLE fault_witness (run uuid, n integer, at timestamptz, holder text, PRIMARY KEY (run, n));
-  CREATE TABLE fault_tampered (what text);
+  CREATE TABLE fault_tampered (act text, run uuid, n integer, events json);
   CREATE FUNCTION fault_witness() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
     IF TG_OP = 'INSERT' THEN
       INSERT INTO public.fault_witness SELECT NEW.saga_id, NEW.n, clock_timestamp(),
         CASE WHEN r.worker IS NULL THEN 'none' WHEN EXISTS (SELECT 1 FROM holdfast.worker w WHERE w.id = r.worker) THEN 'alive' ELSE 'gone' END
         FROM holdfast.saga_run r WHERE r.id = NEW.saga_id;
     ELSE
-      INSERT INTO public.fault_tampered VALUES (TG_OP || ' of row ' || OLD.n || ' of ' || OLD.saga_id);
+      INSERT INTO public.fault_tampered VALUES (TG_OP, OLD.saga_id, OLD.n, OLD.events);
     END IF;
     RETURN NULL;
   END $$;
@@ -128,13 +133,13 @@ async function factsIn(
   const messages = await rows<{ topic: string; run: string }>(
     `SELECT topic, headers ->> 'correlationid' AS run FROM holdfast.outbox ORDER BY seq`,
   );
-  const tampered = await rows<{ what: string }>('SELECT what FROM fault_tampered');
+  const tampered = await rows<TamperedRow>('SELECT act, run::text, n, events FROM fault_tampered');
   return {
     runs: runs.map((run) => ({ ...run, journal: byRun.get(run.id) ?? [] })),
     effects,
     outside,
     messages,
-    tampered: tampered.map(({ what }) => what),
+    tampered,
     unfinished: await unfinishedRuns(client),
   };
 }
