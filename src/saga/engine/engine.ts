@@ -6,6 +6,7 @@
  * durable is begun after it; what its code asks for meanwhile goes into the next one.
  */
 import { HoldfastError } from '../../errors.ts';
+import { beginsAhead } from '../decide/begin-ahead.ts';
 import { pendingCompensationsOf } from '../decide/request-compensation.ts';
 import { givenBack } from '../decide/hand-back.ts';
 import { CommitQueue, takeIntents, type Committed } from './commit-queue.ts';
@@ -277,12 +278,30 @@ export class Engine {
     else if (run.runEvents.length > 0 && !run.takesNothing) this.#enqueue(run);
     // One that has come to a wait without anything to record is looked at as well: it may leave.
     const toBegin = run.intents.length > 0 && !run.isCommitting;
+    if (toBegin && !this.#draining && beginsAhead(run)) run.leaveRowToTransaction(true);
     if (run.dirty || run.over || run.stale || run.handedBack !== null || (run.idle && !run.resting))
       this.#commits.add(run);
     // It leaves as it is, and what it asks for is begun by another worker: one that was claimed while this one stops.
     else if (toBegin && this.#draining) this.#commits.add(run);
-    else if (toBegin) this.#begin(run, takeIntents(run));
+    else if (toBegin) {
+      this.#begin(run, takeIntents(run));
+      // It did not begin after all.
+      if (run.isRowLeftToTransaction && run.inFlight.size === 0) this.#recordAfterAll(run);
+    }
     if (this.#timers.arm(run)) this.#options.onTimer();
+  }
+
+  /** Attempts that are not recorded and last long are recorded now: who looks at such a run sees them, and so does who takes it over. */
+  recordAttempts(): void {
+    for (const run of this.#runs.all()) if (run.isRowLeftToTransaction) this.#recordAfterAll(run);
+    this.#rounds.wake();
+  }
+
+  #recordAfterAll(run: Run): void {
+    // The transaction that is just being committed records it.
+    if (run.stage === 'transacting') return;
+    run.leaveRowToTransaction(false);
+    this.#commits.add(run);
   }
 
   #begin(run: Run, intents: readonly Intent[]): void {

@@ -21,7 +21,7 @@ export interface TransactionAttemptOptions {
   /** The store's time. */
   readonly now: () => number;
   readonly tell: (run: Run, runEvent: RunEvent) => void;
-  /** Resolves once nothing of the run is in commit or waits for one. */
+  /** Resolves once nothing of the run is in commit, in another transaction, or waits for one. */
   readonly quiet: (run: Run) => Promise<void>;
   /** Passes a crash point; false: the worker is dead. */
   readonly pass: (point: string) => boolean;
@@ -76,7 +76,9 @@ export class TransactionAttempt {
     });
     if (result.kind === 'failed') throw new AttemptFailed(result);
     if (!pass('saga.transaction:before')) throw new Error('the worker is dead');
-    await quiet(run);
+    // What came to be recorded meanwhile stands before it, what the code is just being told, and another transaction that came first.
+    do await quiet(run);
+    while ((run.dirty || run.isWriting || run.inHand) && !run.isEvicted && this.#aborted === null);
     // Nothing that could not be compensated may commit behind the back of a compensation that has begun.
     if (this.#aborted !== null) throw this.#aborted;
     if (run.isEvicted) throw new Error('the run is no longer here');
@@ -111,6 +113,8 @@ export class TransactionAttempt {
     const { run, call, of } = this.#part;
     run.inFlight.delete(this.#key);
     if (error instanceof StepPrecludedError) run.skipRow(this.#at);
+    // That it was called is committed with what comes of this.
+    run.leaveRowToTransaction(false);
     if (this.#writes) run.endWrite();
     run.tellWritten();
     if (isHoldfastError(error, 'HF_LEASE_LOST')) return onBroken(error);

@@ -77,9 +77,17 @@ export class JournalGauge {
     if (key !== null) this.#foldable.push(key);
   }
 
-  /** A transaction step has written a row of its own. */
-  adopted(output: string | undefined): void {
+  /** A transaction step has written a row of its own. `withOpenRow`: what is in the row that is being filled stands in it. */
+  adopted(output: string | undefined, withOpenRow: boolean): void {
     this.#bytes += bytesOf(output) + ROW_OVERHEAD_BYTES;
+    if (!withOpenRow) return;
+    this.#rowBytes = 0;
+    this.#rowEvents = 0;
+  }
+
+  /** The database is to be told nothing of it beside the next row. */
+  get isTold(): boolean {
+    return this.#folded.length === 0 && this.growth === this.#growthStored;
   }
 
   /** The row is to be committed under this number. Returns what the database is to be told beside it; null: nothing to speak of. */

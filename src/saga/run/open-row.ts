@@ -24,10 +24,14 @@ export class OpenRow {
   #besides = false;
   #guarded = false;
   #closed = false;
+  /** The call that was recorded last. */
+  #lastCalled = '';
+  #leftToTransaction = false;
 
   /** A row that is there already was written then. */
   follows(at: number): void {
     this.#lastAt = Math.max(this.#lastAt, at);
+    if (this.#events.length > 0) this.#at = Math.max(this.#at, at);
   }
 
   /** The time of the row, given with its first event: what now() gives to the code, and the same at every replay. */
@@ -53,7 +57,30 @@ export class OpenRow {
 
   /** Whether anything must be committed. */
   get isFilled(): boolean {
-    return this.#events.length > 0 || this.#besides;
+    return !this.#leftToTransaction && (this.#events.length > 0 || this.#besides);
+  }
+
+  /** Whether that a call was made is all there is in it. */
+  hasOnlyCalled(call: string): boolean {
+    if (this.#events.length !== 1 || this.#lastCalled !== call) return false;
+    return !this.#besides && !this.#guarded && !this.#closed && this.#start === null && this.#children.length === 0;
+  }
+
+  /** A transaction writes it, as it is now, with its own event. Whatever comes into it has it committed by itself, as ever. */
+  leaveToTransaction(left: boolean): void {
+    this.#leftToTransaction = left;
+  }
+
+  /** Whether a transaction writes it. */
+  get isLeftToTransaction(): boolean {
+    return this.#leftToTransaction;
+  }
+
+  /** A transaction has written a row then, and this one with it if it was left to it. */
+  writtenByTransaction(at: number): void {
+    if (this.#leftToTransaction) this.#events = [];
+    this.#leftToTransaction = false;
+    this.follows(at);
   }
 
   /** It has the call of a pivot, or the end: what wants the run compensated must come before it. */
@@ -72,6 +99,7 @@ export class OpenRow {
 
   close(): void {
     this.#closed = true;
+    this.#leftToTransaction = false;
   }
 
   /** The commit is that of a new run. */
@@ -86,13 +114,19 @@ export class OpenRow {
 
   push(event: string): void {
     this.#events.push(event);
+    this.#leftToTransaction = false;
+  }
+
+  pushCalled(event: string, call: string): void {
+    this.push(event);
+    this.#lastCalled = call;
   }
 
   takeIn(runMessage: RunMessage): void {
     if (!(runMessage instanceof HandedReply)) this.#runMessagesDone.push(runMessage.id);
     else if (this.#handed === NONE) this.#handed = [runMessage];
     else this.#handed.push(runMessage);
-    this.#besides = true;
+    this.#isBesides();
   }
 
   /** The replies without a row of their own that the commit just made has taken in. */
@@ -105,16 +139,22 @@ export class OpenRow {
 
   send(message: string): void {
     this.#messages.push(message);
-    this.#besides = true;
+    this.#isBesides();
   }
 
   post(runId: string, body: RunMessageBody): void {
     this.#runMessages.push({ runId, body });
-    this.#besides = true;
+    this.#isBesides();
   }
 
   startChild(start: NewRun, journal: string): void {
     this.#children.push({ ...start, journal });
+    this.#leftToTransaction = false;
+  }
+
+  #isBesides(): void {
+    this.#besides = true;
+    this.#leftToTransaction = false;
   }
 
   /** The commit of what is in it, as row `n`. The next row begins. `startAs`: the status of a new run. */
@@ -139,6 +179,7 @@ export class OpenRow {
     this.#runMessagesDone = [];
     this.#children = [];
     this.#besides = false;
+    this.#leftToTransaction = false;
     return commit;
   }
 }

@@ -163,6 +163,20 @@ export class Run extends CachedRun {
     this.#row.close();
   }
 
+  /** Whether that the call was made is all there is to be committed, the database being told nothing else. */
+  hasOnlyCalled(call: CallState): boolean {
+    return this.#row.hasOnlyCalled(call.id) && this.#gauge.isTold;
+  }
+
+  /** A transaction that begins now writes the open row with its own event; false: it is committed by itself after all. */
+  leaveRowToTransaction(left: boolean): void {
+    this.#row.leaveToTransaction(left);
+  }
+
+  get isRowLeftToTransaction(): boolean {
+    return this.#row.isLeftToTransaction;
+  }
+
   /** How large its journal is. */
   get size(): JournalSize {
     return { events: this.state.events, bytes: this.#gauge.bytes, open: this.state.open.length };
@@ -201,7 +215,9 @@ export class Run extends CachedRun {
   ): CallState {
     if (event.pivot === true) this.#row.guard();
     const at = this.openRow(now);
-    this.#push(calledText(event, input));
+    const text = calledText(event, input);
+    this.#row.pushCalled(text, event.call);
+    this.#gauge.wrote(text);
     this.state.events += 1;
     return applyCalled(this.state, event, input, at);
   }
@@ -226,8 +242,8 @@ export class Run extends CachedRun {
   /** What transactionCommit has put into the journal. */
   adopt({ event, call, output, at }: TransactionOutcome): void {
     this.n += 1;
-    this.#gauge.adopted(output);
-    this.#row.follows(at);
+    this.#gauge.adopted(output, this.#row.isLeftToTransaction);
+    this.#row.writtenByTransaction(at);
     if (event === 'done') {
       applyDone(this.state, call.id, { output });
       if (call.pivot) this.stored = { ...this.stored, pivoted: true };

@@ -105,6 +105,7 @@ export class LeaseSession {
   async renew(): Promise<void> {
     try {
       await this.#lease.renew(this.engine.isDraining);
+      this.engine.recordAttempts();
     } catch (error) {
       if (error instanceof HoldfastError && error.code === 'HF_LEASE_LOST') return this.end(error);
       // By the own clock: a store that does not answer does not tell that the lease is over either.
