@@ -79,6 +79,20 @@ describe('a budget of attempts', () => {
     expect(concurrent.slice(LOST_BEFORE_SUSPECT)).toEqual([8, 1, 1]);
   });
 
+  it('lets go on at once what was lost with a worker for the first time, and waits longer and longer from then on', () => {
+    const spent = newSpent(START);
+    const delays = [1, 2, 3].map(() => {
+      const failure = { attempts: 0, since: START, now: START, permanent: false, uncounted: 'lost' as const };
+      const decision = decideFailed(policy, spent, { ...failure, random: () => 1 });
+      if (decision.kind !== 'retry') throw new Error(decision.kind);
+      spend(spent, { retryAt: decision.retryAt, ...decision.note });
+      return decision.retryAt - START;
+    });
+    expect(delays[0]).toBe(0);
+    expect(delays[1]).toBeGreaterThan(0);
+    expect(delays[2]).toBeGreaterThan(delays[1] ?? 0);
+  });
+
   it('takes anything else that ends an attempt for a proof of innocence', () => {
     const spent = newSpent(START);
     const lost = { at: 1, uncounted: 'lost' as const };

@@ -97,6 +97,24 @@ describe('a call', () => {
 });
 
 describe('what happens', () => {
+  it('to an attempt that was lost with its worker has the next one made at once, unless other things are to be told', async () => {
+    for (const waits of [false, true]) {
+      const run = newRun();
+      void collectCalls(run, [asks('step', 'charge')], context(1_000));
+      run.flush(null);
+      run.intents = [];
+      const [call] = run.state.open;
+      if (call === undefined) throw new Error('It was not recorded.');
+      const error = { name: 'HoldfastError', message: 'lost' };
+      const result = { kind: 'failed', error, permanent: false, doubt: true, uncounted: 'lost' } as const;
+      if (waits) run.runEvents.push({ kind: 'due' });
+      await take(run, { kind: 'attempt', call, result }, 2_000);
+      expect(recorded(run)).toMatchObject([{ t: 'attempt failed', call: 'charge', retryAt: 2_000, lost: 1 }]);
+      expect(run.intents).toHaveLength(waits ? 0 : 1);
+      expect(call.retryAt).toBe(waits ? 2_000 : null);
+    }
+  });
+
   it('to an attempt that failed puts the next one off; the last one ends the call', async () => {
     const run = newRun();
     void collectCalls(run, [asks('step', 'charge')], context(1_000));

@@ -39,6 +39,7 @@ export function attemptEnded(run: Run, call: CallState, result: AttemptResult, c
   if (decision.kind === 'retry' && !isOverdue(call, now)) {
     const { retryAt, note } = decision;
     run.record({ t: 'attempt failed', call: call.id, attempt, error, retryAt, ...note }, now);
+    if (uncounted === 'lost' && retryAt <= now) beginAtOnce(run, call);
     return false;
   }
   if (decision.kind === 'kills workers') {
@@ -48,6 +49,13 @@ export function attemptEnded(run: Run, call: CallState, result: AttemptResult, c
     return false;
   }
   return giveUp(run, call, result, context);
+}
+
+/** As its timer would, for which it would have to wait: of a lost worker's runs there may be thousands. What else is to be told goes first. */
+function beginAtOnce(run: Run, call: CallState): void {
+  if (run.runEvents.length > 0) return;
+  call.retryAt = null;
+  run.intents.push({ kind: 'attempt', call });
 }
 
 /** Whether the whole time of a step is up. What waits for an answer is decided upon elsewhere. */

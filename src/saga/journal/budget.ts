@@ -92,8 +92,10 @@ export function decideFailed(policy: RetryPolicy, spent: Spent, failed: FailedAt
   const { attempts, since, now, permanent, uncounted, random } = failed;
   if (uncounted !== undefined && !permanent) {
     if (uncounted === 'lost' && spent.lost + 1 >= LOST_BEFORE_STUCK) return { kind: 'kills workers' };
-    // What a worker leaves behind goes on at once; what may hit the next attempt as well waits a little longer each time.
-    const delayMs = uncounted === 'stopped' ? 0 : backoffMs(policy, Math.min(spent.uncounted + 1, 30), random);
+    // What a worker leaves behind goes on at once, and so does what was lost with one for the first time: most workers do not die of their
+    // steps, and the lease has been waited for already. What may hit the next attempt as well waits a little longer each time.
+    const isLeft = uncounted === 'stopped' || (uncounted === 'lost' && spent.lost === 0);
+    const delayMs = isLeft ? 0 : backoffMs(policy, Math.min(spent.uncounted + 1, 30), random);
     const retryAt = Math.floor(now + delayMs);
     return { kind: 'retry', retryAt, note: noteOf(spent, retryAt - spent.dueAt, uncounted) };
   }
