@@ -16,7 +16,10 @@ export interface Seams {
    * @defaultValue Math.random
    */
   readonly random?: (() => number) | undefined;
-  /** Called at each named place around I/O; may throw, or end the process. See {@link SAGA_CRASH_POINTS} and {@link INBOX_CRASH_POINTS}. */
+  /**
+   * Called at each named place around I/O; may throw, or end the process. See {@link SAGA_CRASH_POINTS}, {@link REPLY_CRASH_POINTS},
+   * {@link INBOX_CRASH_POINTS} and {@link BATCH_CRASH_POINTS}.
+   */
   readonly crashPoint?: CrashPoint | undefined;
 }
 
