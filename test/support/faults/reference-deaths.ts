@@ -30,6 +30,21 @@ export function everyDeath(points: readonly string[]): readonly Deaths[] {
   return points.map((point, index) => ({ point, occurrence: countOf(points.slice(0, index + 1), point) }));
 }
 
+/**
+ * Some of them: at each kind of point the first and the last time that it is passed, and others, which every run of the tests draws
+ * anew, until there are so many.
+ */
+export function sampleOfDeaths(points: readonly string[], size: number, random: Random): readonly Deaths[] {
+  const all = everyDeath(points);
+  const chosen = new Set<Deaths>();
+  for (const point of new Set(points)) {
+    const here = all.filter((death) => death.point === point);
+    for (const death of [here[0], here.at(-1)]) if (death !== undefined) chosen.add(death);
+  }
+  while (chosen.size < Math.min(size, all.length)) chosen.add(random.pick(all));
+  return [...chosen];
+}
+
 /** At each of them, and again there: what a recovery repeats is lost twice. */
 export function everyDeathTwice(points: readonly string[]): readonly Deaths[] {
   return everyDeath(points).map((death) => ({ ...death, again: 'there' }));
