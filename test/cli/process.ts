@@ -2,7 +2,7 @@
  * The command line as a child process, as users have it.
  */
 import { execFile, spawn, type ChildProcess } from 'node:child_process';
-import { existsSync, mkdirSync, renameSync, symlinkSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
@@ -15,9 +15,11 @@ const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 let compiled: Promise<string> | undefined;
 
 async function compile(): Promise<string> {
-  const folder = join(inject('commandLine'), 'holdfast');
+  // A package as npm puts it there: what loads TypeScript of users takes it as it is.
+  const folder = join(inject('commandLine'), 'node_modules', 'holdfast');
   const dist = join(folder, 'dist');
   try {
+    mkdirSync(join(folder, '..'));
     mkdirSync(folder);
   } catch {
     // Another test file was first.
@@ -30,6 +32,24 @@ async function compile(): Promise<string> {
   await promisify(execFile)(process.execPath, [tsc, '-p', join(ROOT, 'tsconfig.build.json'), '--outDir', half]);
   renameSync(half, dist);
   return join(dist, 'cli', 'main.js');
+}
+
+/**
+ * The folder test/cli/sagas as a project of its own that has Holdfast installed, so that loading it costs what it costs users: not the
+ * time to compile all of src.
+ */
+export async function installedSagas(): Promise<string> {
+  await (compiled ??= compile());
+  const folder = join(inject('commandLine'), 'sagas');
+  if (existsSync(folder)) return folder;
+  symlinkSync(join(ROOT, 'node_modules', 'zod'), join(inject('commandLine'), 'node_modules', 'zod'));
+  mkdirSync(folder);
+  const from = join(ROOT, 'test', 'cli', 'sagas');
+  for (const file of readdirSync(from)) {
+    const text = readFileSync(join(from, file), 'utf8');
+    writeFileSync(join(folder, file), text.replaceAll(/'(\.\.\/)+src\/[^']*'/g, "'holdfast'"));
+  }
+  return folder;
 }
 
 export interface RunOptions {

@@ -2,7 +2,6 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { openDatabase, type Database } from '../../src/postgres/database.ts';
 import {
@@ -16,20 +15,21 @@ import {
 import { eventually } from '../support/eventually.ts';
 import { startTcpProxy } from '../support/faults/tcp-proxy.ts';
 import { createTestDatabase, type TestDatabase } from '../support/servers.ts';
-import { daemon, holdfast, type Daemon } from './process.ts';
+import { daemon, holdfast, installedSagas, type Daemon } from './process.ts';
 
-const SAGAS = fileURLToPath(new URL('./sagas', import.meta.url));
 const NOBODY = '00000000-0000-7000-8000-000000000000';
 
 let test: TestDatabase;
 let database: Database;
 let env: Record<string, string>;
+let sagas: string;
 const running: Daemon[] = [];
 
 beforeAll(async () => {
   test = await createTestDatabase({ migrate: true });
   database = openDatabase({ url: test.url });
   env = { DATABASE_URL: test.url, HOLDFAST_ACTOR: 'tester' };
+  sagas = await installedSagas();
 });
 beforeEach(() => emptySagas(database));
 afterEach(async () => {
@@ -52,7 +52,7 @@ const text = async (...args: string[]) => holdfast(args, { env });
 const audit = async () =>
   (await database.query('SELECT actor, action, subject, reason FROM holdfast.audit ORDER BY id')).rows;
 async function start(verb: 'worker' | 'start', ...args: string[]): Promise<Daemon> {
-  const started = await daemon(['--sagas', SAGAS, ...args], { env, verb });
+  const started = await daemon(['--sagas', sagas, ...args], { env, verb });
   running.push(started);
   return started;
 }
@@ -66,7 +66,7 @@ const statusOf = async (id: string) =>
 const becomes = (id: string, status: string) =>
   eventually(`${id} to be ${status}`, async () => (await statusOf(id)) === status);
 const startRun = async (input: object, ...more: string[]) =>
-  (await json(['saga', 'start', 'order', '--sagas', SAGAS, '--input', JSON.stringify(input), ...more])).data;
+  (await json(['saga', 'start', 'order', '--sagas', sagas, '--input', JSON.stringify(input), ...more])).data;
 
 describe('holdfast saga ls, show, history', () => {
   it('list and show what is there', async () => {
@@ -158,15 +158,15 @@ describe('holdfast saga start', () => {
     expect(started).toMatchObject({ created: true, saga: 'order', version: 1 });
     expect(await startRun({ id: 'o-1' }, '--key', 'k-1')).toMatchObject({ created: false, id: started['id'] });
     const refused = async (...args: string[]) => (await json(['saga', 'start', ...args])).data['error'];
-    expect(await refused('ordr', '--sagas', SAGAS, '--input', '{}')).toMatchObject({
+    expect(await refused('ordr', '--sagas', sagas, '--input', '{}')).toMatchObject({
       code: 'HF_SAGA_UNKNOWN',
       advice: 'Did you mean "order"?',
     });
-    expect(await refused('order@3', '--sagas', SAGAS, '--input', '{}')).toMatchObject({ code: 'HF_SAGA_UNKNOWN' });
-    expect(await refused('order', '--sagas', SAGAS, '--input', '{}')).toMatchObject({ code: 'HF_PAYLOAD_INVALID' });
-    expect(await refused('order', '--sagas', SAGAS, '--input', '{id}')).toMatchObject({ code: 'HF_CONFIG' });
+    expect(await refused('order@3', '--sagas', sagas, '--input', '{}')).toMatchObject({ code: 'HF_SAGA_UNKNOWN' });
+    expect(await refused('order', '--sagas', sagas, '--input', '{}')).toMatchObject({ code: 'HF_PAYLOAD_INVALID' });
+    expect(await refused('order', '--sagas', sagas, '--input', '{id}')).toMatchObject({ code: 'HF_CONFIG' });
     for (const number of ['9007199254740993', '1e400'])
-      expect(await refused('order', '--sagas', SAGAS, '--input', `{"id": ${number}}`)).toMatchObject({
+      expect(await refused('order', '--sagas', sagas, '--input', `{"id": ${number}}`)).toMatchObject({
         code: 'HF_CONFIG',
         message: expect.stringContaining('would alter') as string,
       });
@@ -174,7 +174,7 @@ describe('holdfast saga start', () => {
       code: 'HF_CONFIG',
       advice: expect.stringMatching(/--sagas/),
     });
-    const signal = ['saga', 'signal', String(started['id']), 'approved', '--sagas', SAGAS];
+    const signal = ['saga', 'signal', String(started['id']), 'approved', '--sagas', sagas];
     expect((await json([...signal, '--payload', '{"by": 3}'])).data).toMatchObject({
       error: { code: 'HF_PAYLOAD_INVALID' },
     });
@@ -184,7 +184,7 @@ describe('holdfast saga start', () => {
     const folder = await mkdtemp(join(tmpdir(), 'holdfast-sagas-'));
     const attempt = async () =>
       (await json(['saga', 'start', 'order', '--sagas', folder, '--input', '{}'])).data['error'];
-    const source = join(SAGAS, 'orders.ts');
+    const source = join(sagas, 'orders.ts');
     try {
       expect(await attempt()).toMatchObject({ code: 'HF_CONFIG', message: expect.stringMatching(/no saga in/) });
       await writeFile(join(folder, 'a.mjs'), 'export const nothing = 1;');
@@ -235,7 +235,7 @@ describe('holdfast worker', () => {
       /✘ ship .*rejected: sold out[\s\S]*↶ charge +compensate .*compensated/,
     );
     expect(
-      await json(['saga', 'signal', asking!, 'approved', '--sagas', SAGAS, '--payload', '{"by": "anna"}']),
+      await json(['saga', 'signal', asking!, 'approved', '--sagas', sagas, '--payload', '{"by": "anna"}']),
     ).toMatchObject({ code: 0, data: { accepted: { id: asking } } });
     await becomes(asking!, 'completed');
     expect((await text('status')).stdout).toMatch(/order: .*1 stuck[\s\S]*w-1 [\s\S]*1 run is stuck/);
@@ -266,7 +266,7 @@ describe('holdfast worker', () => {
       code: 2,
       data: { error: { code: 'HF_CONFIG' } },
     });
-    expect(await json(['worker', '--sagas', SAGAS, '--concurrency', '0'])).toMatchObject({ code: 2 });
+    expect(await json(['worker', '--sagas', sagas, '--concurrency', '0'])).toMatchObject({ code: 2 });
   });
 });
 
@@ -291,7 +291,7 @@ describe('holdfast start', () => {
   it('says on /livez that the database has fallen silent, and goes on by itself when it answers again', async () => {
     const proxy = await startTcpProxy(test.url);
     try {
-      const args = ['--sagas', SAGAS, '--route', '**=all', '--transport', 'postgres', '--lease', '1s'];
+      const args = ['--sagas', sagas, '--route', '**=all', '--transport', 'postgres', '--lease', '1s'];
       const both = await daemon(args, { env: { ...env, DATABASE_URL: proxy.url }, verb: 'start' });
       running.push(both);
       await eventually('it to be ready', async () => (await page(both, '/readyz')).status === 200);
