@@ -38,7 +38,7 @@ export const consume: Benchmark = {
   names: [CONSUME],
 
   async run({ quick, rttMs, servers, note }) {
-    const messages = quick ? 2_000 : 10_000;
+    const messages = quick ? 500 : 10_000;
     const rounds = quick ? 1 : 3;
     const redis = await servers.redis();
     const bench = await servers.database();

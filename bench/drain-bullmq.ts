@@ -20,7 +20,7 @@ export const drainBullmq: Benchmark = {
   names: [BULLMQ],
 
   async run({ quick, servers, note }) {
-    const messages = quick ? 10_000 : 30_000;
+    const messages = quick ? 3_000 : 30_000;
     const rounds = quick ? 1 : 7;
     const redis = await servers.redis();
     const bench = await servers.database();

@@ -22,7 +22,7 @@ export const drain: Benchmark = {
   names: [PLAIN, PINNED],
 
   async run(context, wanted) {
-    const rows = context.quick ? 50_000 : 300_000;
+    const rows = context.quick ? 20_000 : 300_000;
     const rounds = context.quick ? 1 : 3;
     const bench = await context.servers.database();
     const plain: Rates = { ours: [], rival: [] };

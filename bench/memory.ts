@@ -24,7 +24,7 @@ export const memory: Benchmark = {
   names: [MEMORY],
 
   async run({ quick, servers, note }) {
-    const messages = quick ? 100_000 : 1_000_000;
+    const messages = quick ? 40_000 : 1_000_000;
     const bench = await servers.database();
     try {
       await fillOutbox(bench.database, messages);

@@ -19,7 +19,7 @@ export const sagaRecovery: Benchmark = {
   names: [RECOVERY],
 
   async run({ quick, servers, note }) {
-    const runs = quick ? 1_000 : 10_000;
+    const runs = quick ? 300 : 10_000;
     const rounds = quick ? 1 : 3;
     const leaseMs = quick ? QUICK_LEASE_MS : LEASE_MS;
     const recovered: number[] = [];

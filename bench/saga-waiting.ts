@@ -20,7 +20,7 @@ export const sagaWaiting: Benchmark = {
   names: [WAITING],
 
   async run({ quick, servers, note }) {
-    const runs = quick ? 10_000 : 100_000;
+    const runs = quick ? 3_000 : 100_000;
     const bench = await servers.database();
     try {
       const { few, all, signalMs } = await wait(bench.url, runs, quick);

@@ -40,7 +40,7 @@ export const steady: Benchmark = {
   names: [NAME],
 
   async run(context) {
-    const minutes = context.minutes ?? (context.quick ? 0.25 : 10);
+    const minutes = context.minutes ?? (context.quick ? 0.1 : 10);
     const perSecond = context.perSecond ?? (context.quick ? 2_000 : 20_000);
     const retentionMs = (minutes * 60_000) / RETENTIONS;
     const run = await measure(context, { perSecond, retentionMs });

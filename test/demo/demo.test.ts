@@ -44,7 +44,7 @@ describe('npm run demo', () => {
 });
 
 async function demo(...args: string[]) {
-  const child = spawn(process.execPath, ['--import', 'tsx', 'demo/main.ts', ...args]);
+  const child = spawn('npm', ['run', 'demo', '--silent', '--', ...args]);
   const code = new Promise<number | null>((resolve) => child.once('exit', resolve));
   const [stdout, stderr] = await Promise.all([text(child.stdout), text(child.stderr)]);
   return { code: await code, stdout, stderr };

@@ -114,7 +114,7 @@ describe('a trip', () => {
 
 describe('a trip whose worker dies, wherever that is', () => {
   const allOrNothing = ({ status }: CrashTry): void => expect(booked.size).toBe(status === 'completed' ? 3 : 0);
-  const options = { prepare, secondCrash: 30 };
+  const options = { prepare, secondCrash: 15 };
 
   it('is booked', async () => {
     // Two lost attempts are all that a car gets; then there is a train.

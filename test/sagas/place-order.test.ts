@@ -149,7 +149,7 @@ describe('an order', () => {
 describe('an order whose worker dies, wherever that is', () => {
   const allOrNothing = ({ status }: CrashTry): void =>
     expect([charged, reserved, shipped]).toEqual(status === 'completed' ? [4_200, 2, 2] : [0, 0, 0]);
-  const common = { participants, prepare, secondCrash: 30 };
+  const common = { participants, prepare, secondCrash: 10 };
 
   it('is placed', async () => {
     const report = await everyCrashPoint(placeOrder, order, allOrNothing, common);
