@@ -4,7 +4,7 @@ import { openDatabase, type Database } from '../../src/postgres/database.ts';
 import { isVacuumWorthwhile, LogVacuum } from '../../src/relay/maintenance/log-vacuum.ts';
 import { PRUNE_CHUNK, pruneChunk } from '../../src/relay/maintenance/pruner.ts';
 import { pruneRounds } from '../../src/relay/maintenance/upkeep.ts';
-import { noCrash } from '../../src/runtime/crash-point.ts';
+import { noCrash, type CrashPoint } from '../../src/runtime/crash-point.ts';
 import { silentLogger, type Logger } from '../../src/runtime/log.ts';
 import { systemClock } from '../../src/runtime/clock.ts';
 import { eventually } from '../support/eventually.ts';
@@ -144,9 +144,9 @@ describe('the space of what was pruned', () => {
   const ROWS = 60_000;
   const logBytes = async (): Promise<number> =>
     Number((await lab.database.query<{ n: string }>(`SELECT pg_relation_size('holdfast.outbox') AS n`)).rows[0]?.n);
-  function vacuumOf(database: Database, said: string[] = []): LogVacuum {
+  function vacuumOf(database: Database, said: string[] = [], crashPoint: CrashPoint = noCrash): LogVacuum {
     const log: Logger = { ...silentLogger, info: (_fields, text) => void said.push(text) };
-    return new LogVacuum({ database, clock: systemClock, log, crashPoint: noCrash });
+    return new LogVacuum({ database, clock: systemClock, log, crashPoint });
   }
   async function fillAndPrune(vacuum: LogVacuum): Promise<void> {
     await fillOld(ROWS);
@@ -159,10 +159,19 @@ describe('the space of what was pruned', () => {
     onTestFinished(
       async () => void (await lab.database.query('ALTER TABLE holdfast.outbox RESET (autovacuum_enabled)')),
     );
-    const vacuum = vacuumOf(lab.database);
+    const points: string[] = [];
+    let dying = true;
+    const vacuum = vacuumOf(lab.database, [], (point) => {
+      points.push(point);
+      if (dying) throw new Error('killed');
+    });
     await fillAndPrune(vacuum);
     const before = await logBytes();
+    // What a death before it has left undone is done the next time.
+    await expect(vacuum.run(NEVER)).rejects.toThrow('killed');
+    dying = false;
     expect(await vacuum.run(NEVER)).toBe(Infinity);
+    expect(points).toEqual(['relay.vacuum:before', 'relay.vacuum:before', 'relay.vacuum:after']);
     await fillOld(ROWS);
     expect(await logBytes()).toBeLessThan(1.1 * before);
     // Not again at once, and not for little.
