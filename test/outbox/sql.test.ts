@@ -76,11 +76,14 @@ describe('require_transaction', () => {
     const client = await server.pool.connect();
     const written = async (): Promise<unknown> =>
       (await client.query<{ written: boolean }>(statement)).rows[0]?.written;
-    expect([await written(), await written()]).toEqual([false, false]);
-    await client.query('BEGIN');
-    expect([await written(), await written(), await written()]).toEqual([false, true, true]);
-    await client.query('COMMIT');
-    client.release();
+    try {
+      expect([await written(), await written()]).toEqual([false, false]);
+      await client.query('BEGIN');
+      expect([await written(), await written(), await written()]).toEqual([false, true, true]);
+      await client.query('COMMIT');
+    } finally {
+      client.release();
+    }
     expect(await count(server.pool)).toBe(2);
   });
 });

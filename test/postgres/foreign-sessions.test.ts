@@ -34,6 +34,8 @@ import { createTestDatabase, type TestDatabase } from '../support/servers.ts';
 
 let test: TestDatabase;
 let database: Database;
+/** Puts the parsers of this process back: other test files run in it. */
+const restore: (() => void)[] = [];
 
 beforeAll(async () => {
   test = await createTestDatabase();
@@ -43,13 +45,18 @@ beforeAll(async () => {
     ALTER DATABASE ${name} SET IntervalStyle = 'iso_8601'; ALTER DATABASE ${name} SET bytea_output = 'escape'`);
   const asText = (text: string): string => text;
   const { BOOL, INT2, INT4, INT8, JSON, JSONB, FLOAT8, TIMESTAMP, TIMESTAMPTZ } = pg.types.builtins;
-  for (const oid of [BOOL, INT2, INT4, JSON, JSONB, FLOAT8, TIMESTAMP, TIMESTAMPTZ])
-    pg.types.setTypeParser(oid, asText);
+  const texts = [BOOL, INT2, INT4, JSON, JSONB, FLOAT8, TIMESTAMP, TIMESTAMPTZ];
+  for (const oid of [...texts, INT8]) {
+    const before = pg.types.getTypeParser(oid, 'text') as (text: string) => unknown;
+    restore.push(() => pg.types.setTypeParser(oid, before));
+  }
+  for (const oid of texts) pg.types.setTypeParser(oid, asText);
   pg.types.setTypeParser(INT8, BigInt);
   database = openDatabase({ url: test.url });
   await migrate(database);
 });
 afterAll(async () => {
+  for (const each of restore) each();
   await database.close();
   await test.drop();
 });
