@@ -1,10 +1,11 @@
 /**
  * One message that fails in a batch is rolled back and retried alone, and a batch that fails as a whole is repeated message by message.
  */
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { BATCH_CRASH_POINTS } from '../../src/inbox/handlers/batch-work.ts';
 import { on } from '../../src/inbox/handlers/handler.ts';
 import { openDatabase } from '../../src/postgres/database.ts';
+import { isCommit, startTcpProxy } from '../support/faults/tcp-proxy.ts';
 import { batching, done, handleAll, idsOf, transactions, wires, write, type Act } from './batch-lab.ts';
 import { clean, delivery, openLab, Placed, type Lab } from './lab.ts';
 
@@ -161,6 +162,37 @@ describe('a batch that fails as a whole', () => {
     expect(idsOf(await lab.effects())).toEqual(idsOf(sent));
     expect(await lab.count('inbox')).toBe(150);
   }, 60_000);
+
+  it.each(['before', 'after'] as const)('has each effect once when its COMMIT is cut %s it arrives', async (side) => {
+    const proxy = await startTcpProxy(lab.test.url);
+    const database = openDatabase({ url: proxy.url, max: 6 });
+    onTestFinished(async () => {
+      await database.close();
+      await proxy.close();
+    });
+    let begun = false;
+    proxy.judge = (bytes) => {
+      if (!begun || !isCommit(bytes) || proxy.cuts[side] > 0) return 'pass';
+      return side;
+    };
+    const consumer = lab.make({
+      database,
+      concurrency: 1,
+      batch: { size: 10, within: '1m' },
+      retry: { attempts: 50, base: 1, cap: 5 },
+      handlers: [
+        on(Placed, async ({ n }, { tx, message }) => {
+          begun = true;
+          await write(tx, message.id, String(n));
+        }),
+      ],
+    });
+    const sent = wires(10);
+    expect(await handleAll(consumer, sent)).toEqual(sent.map(() => done));
+    expect(proxy.cuts[side]).toBe(1);
+    expect(idsOf(await lab.effects())).toEqual(idsOf(sent));
+    expect(await lab.count('inbox')).toBe(10);
+  });
 
   it.each(BATCH_CRASH_POINTS.flatMap((point) => [`${point}:before`, `${point}:after`]))(
     'has each effect once when the process dies at %s',
