@@ -106,8 +106,8 @@ function startTraffic(world: SagaWorld, random: Random): { stop(): Promise<void>
 }
 
 async function underWay(world: SagaWorld): Promise<number> {
-  const ended = ['completed', 'compensated', 'stuck'];
-  return Object.entries(await world.statuses()).reduce((sum, [status, n]) => sum + (ended.includes(status) ? 0 : n), 0);
+  const ended = new Set(['completed', 'compensated', 'stuck']);
+  return Object.entries(await world.statuses()).reduce((sum, [status, n]) => sum + (ended.has(status) ? 0 : n), 0);
 }
 
 function isAway(error: unknown): boolean {
