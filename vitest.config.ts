@@ -10,15 +10,14 @@ export default defineConfig({
   test: {
     pool: 'forks',
     maxWorkers: 2,
-    // One module graph for all files of a worker: a third of the time of these tests would go into loading the same modules again,
-    // and into running them cold. So a test file leaves nothing behind that the next one could meet: listeners, variables, servers.
-    isolate: false,
     testTimeout: 300_000,
     hookTimeout: 300_000,
     teardownTimeout: 30_000,
     projects: [
-      { extends: true, test: { name: 'unit', include: [...unit] } },
-      { extends: true, test: { name: 'integration', include: [...integration], globalSetup } },
+      // One module graph for all files of a worker: a third of the time of these tests would go into loading the same modules again,
+      // and into running them cold. So a file leaves nothing behind that the next one could meet: listeners, variables, servers.
+      { extends: true, test: { name: 'unit', include: [...unit], isolate: false } },
+      { extends: true, test: { name: 'integration', include: [...integration], globalSetup, isolate: false } },
       { extends: true, test: { name: 'faults', include: [...faults], globalSetup } },
     ],
   },
