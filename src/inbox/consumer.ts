@@ -38,6 +38,7 @@ import { HOLD } from './handlers/decide.ts';
 import { handlersFor, type Handler } from './handlers/handler.ts';
 import { abandonAtHardStop } from './handlers/hard-stop.ts';
 import { runPostgresBatch } from './handlers/postgres-batch.ts';
+import { TransactionLanes } from './handlers/transaction-lanes.ts';
 import { createPostgresUnitOfWork } from './handlers/postgres-unit-of-work.ts';
 import { createRunnerUnitOfWork } from './handlers/runner-unit-of-work.ts';
 import { guardCrashPoint, type UnitOfWork } from './handlers/unit-of-work.ts';
@@ -150,10 +151,12 @@ function assemble<Tx>(settings: ConsumerSettings<Tx>, access: DatabaseAccess<Tx>
   const { name, transport, destination, concurrency, ordered, clock, log } = settings;
   const { work, database, deadlines } = access;
   const suspects = createSuspectStore(work.schema, name);
+  const lanes = lanesOf(settings, database);
   const context: ConsumerContext<Tx> = {
     ...settings,
     work,
     runBatch: access.runBatch,
+    lanes,
     inbox: createInboxStore(work.schema, name),
     parked: createParkedDeliveryStore(work.schema, name),
     suspects,
@@ -183,7 +186,8 @@ function assemble<Tx>(settings: ConsumerSettings<Tx>, access: DatabaseAccess<Tx>
         throw translateSqlError(error);
       });
       const inHand = concurrency * (settings.batch?.size ?? 1);
-      run.receiver = transport.receiver(destination, handle, { concurrency: inHand, ordered });
+      const ahead = lanes === null ? {} : { ahead: lanes.ahead };
+      run.receiver = transport.receiver(destination, handle, { concurrency: inHand, ordered, ...ahead });
       await run.receiver.start();
       await Promise.all([parkedLoop.start(), pruneLoop.start(), monitor.start(run.receiver)]);
       const { reachable } = monitor.health();
@@ -208,6 +212,18 @@ function assemble<Tx>(settings: ConsumerSettings<Tx>, access: DatabaseAccess<Tx>
     start: lifecycle.start,
     stop: lifecycle.stop,
   };
+}
+
+/**
+ * Not with a single one: whoever asks for that wants one message after the other, and none beside it while it is tried again. Nor with a
+ * window, which is marked after the transaction: more of those would be repeated after a death.
+ */
+function lanesOf<Tx>(
+  { batch, concurrency, clock, handlers }: ConsumerSettings<Tx>,
+  database: Database | null,
+): TransactionLanes | null {
+  if (batch !== null || database === null || concurrency === 1) return null;
+  return [...handlers.values()].some(({ kind }) => kind === 'window') ? null : new TransactionLanes(concurrency, clock);
 }
 
 /** Takes up parked messages that are due. */

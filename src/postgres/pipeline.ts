@@ -101,11 +101,11 @@ export class Pipeline {
   }
 
   /** What `act` sends goes out as one piece with whatever else is sent before the event loop turns. */
-  withNext(act: () => void): void {
+  withNext<T>(act: () => T): T {
     const stream = this.isOn ? this.#driver?.connection?.stream : undefined;
     stream?.cork?.();
     process.nextTick(() => stream?.uncork?.());
-    act();
+    return act();
   }
 
   /**

@@ -9,14 +9,18 @@ export interface Semaphore {
   run<T>(act: () => Promise<T>): Promise<T>;
 }
 
-export function createSemaphore(slots: number): Semaphore {
-  let free = slots;
+/** `more`: how many slots there are beside these just now; looked at whenever one is asked for or given back. */
+export function createSemaphore(slots: number, more: () => number = none): Semaphore {
+  let taken = 0;
   const waiting = new Set<() => void>();
+  const isFree = (): boolean => taken < slots || taken < slots + more();
   function release(): void {
-    free += 1;
-    // The first that waits takes the slot before this returns, so nobody who comes later gets in between.
-    const [next] = waiting;
-    next?.();
+    taken -= 1;
+    // Those that wait take their slots before this returns, so nobody who comes later gets in between.
+    for (const next of waiting) {
+      if (!isFree()) return;
+      next();
+    }
   }
   return {
     acquire(signal) {
@@ -25,21 +29,21 @@ export function createSemaphore(slots: number): Semaphore {
           waiting.delete(settle);
           signal.removeEventListener('abort', settle);
           if (signal.aborted) return resolve(undefined);
-          free -= 1;
+          taken += 1;
           resolve(release);
         };
-        if (free > 0 || signal.aborted) return settle();
+        if (isFree() || signal.aborted) return settle();
         waiting.add(settle);
         signal.addEventListener('abort', settle);
       });
     },
     async run(act) {
-      if (free > 0) free -= 1;
+      if (isFree()) taken += 1;
       else
         await new Promise<void>((resolve) => {
           const settle = (): void => {
             waiting.delete(settle);
-            free -= 1;
+            taken += 1;
             resolve();
           };
           waiting.add(settle);
@@ -51,4 +55,8 @@ export function createSemaphore(slots: number): Semaphore {
       }
     },
   };
+}
+
+function none(): number {
+  return 0;
 }

@@ -192,11 +192,12 @@ class MemoryReading {
   }
 
   #take(): void {
-    const { concurrency, ordered } = this.#options;
+    const { concurrency, ordered, ahead } = this.#options;
+    const atOnce = concurrency + (ahead?.() ?? 0);
     // A key whose first message is out, or held back by a `later`, is closed for everybody.
     const closedKeys = new Set<string>();
     for (const message of this.#queue.messages.values()) {
-      if (this.#stopped !== undefined || this.#inFlight.size >= concurrency) return;
+      if (this.#stopped !== undefined || this.#inFlight.size >= atOnce) return;
       if (message.state === 'ready' && !(ordered && message.key !== null && closedKeys.has(message.key)))
         this.#deliver(message);
       if (message.key !== null) closedKeys.add(message.key);

@@ -76,6 +76,13 @@ export type Verdict =
 export interface ReceiveOptions {
   /** How many deliveries may be in flight at once in this receiver. With `ordered`, at most one per key. */
   readonly concurrency: number;
+  /**
+   * How many more than that may be in flight just now: they wait in the consumer for one of the others to end. Asked whenever there is
+   * something to hand out. A receiver need not heed it.
+   *
+   * @defaultValue none
+   */
+  readonly ahead?: (() => number) | undefined;
   /** Deliver messages of one key one at a time, in the order they were published. */
   readonly ordered: boolean;
   /** Who alone is to read the destination: one database, for the replies to its sagas. Another one shows in `look`. */

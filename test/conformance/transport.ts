@@ -15,6 +15,7 @@ import {
   rejection,
   type TransportHarness,
 } from './transport-kit.ts';
+import { itHandsOutAhead } from './transport-ahead.ts';
 import { itStandsStrangers } from './transport-strangers.ts';
 
 const isUnavailable = (error: unknown): boolean => isHoldfastError(error, 'HF_TRANSPORT_UNAVAILABLE');
@@ -53,6 +54,7 @@ export function describeTransport(name: string, open: () => Promise<TransportHar
       return receiver;
     }
 
+    itHandsOutAhead({ make, receivers });
     itStandsStrangers({ make, receive, plant: async (...planted) => harness.plant(...planted) });
 
     it('publishes a batch and delivers each message with its envelope as it was given', async () => {

@@ -18,6 +18,36 @@ it('has one effect of every committed message, whichever side of COMMIT is cut',
 
 it('has one effect of every message of a batch, whichever side of its COMMIT is cut', () => seeded(batchScenario));
 
+it('has one effect of every message whose COMMIT goes out with the BEGIN of the next, whichever side is cut', () =>
+  seeded(handedOnScenario));
+
+async function handedOnScenario(random: Random): Promise<void> {
+  const world = await createWorld({ keys: KEYS });
+  const proxy = await startTcpProxy(world.url);
+  let together = 0;
+  const isTogether = (bytes: Buffer): boolean => isCommit(bytes) && bytes.includes('BEGIN');
+  try {
+    await world.relay('relay', { subscription: { routes: [{ topics: '**', to: 'exact' }], batchSize: 100 } });
+    // With few transactions at once, so that messages wait and a connection is handed on to them.
+    await world.consumer({ name: 'exact', concurrency: 2, url: proxy.url });
+    const cut = cutSome(random, 0.3, isTogether);
+    proxy.judge = (bytes) => {
+      if (isTogether(bytes)) together += 1;
+      return cut(bytes);
+    };
+    const writers = startWriters(4, { url: world.url, keys: KEYS, random, rollback: 0.1, delayMs: 2 });
+    await eventually('every kind of cut', async () => proxy.cuts.before >= 4 && proxy.cuts.after >= 4);
+    await writers.stop();
+    proxy.judge = () => 'pass';
+    await world.settled(['exact']);
+    expect(await world.breaches({ acknowledged: writers.acknowledged, consumers: ['exact'] })).toEqual([]);
+    expect(together).toBeGreaterThan(8);
+  } finally {
+    await world.close();
+    await proxy.close();
+  }
+}
+
 async function batchScenario(random: Random): Promise<void> {
   const world = await createWorld({ keys: KEYS });
   const proxy = await startTcpProxy(world.url);

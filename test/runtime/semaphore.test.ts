@@ -27,6 +27,24 @@ describe('createSemaphore', () => {
     expect(await slots.acquire(new AbortController().signal)).toBeTypeOf('function');
   });
 
+  it('gives more while there are more', async () => {
+    let more = 2;
+    const signal = new AbortController().signal;
+    const slots = createSemaphore(1, () => more);
+    const free = await Promise.all([slots.acquire(signal), slots.acquire(signal), slots.acquire(signal)]);
+    let taken = 0;
+    const waiting = [slots.acquire(signal), slots.acquire(signal)].map((each) => each.then(() => (taken += 1)));
+    more = 0;
+    free[0]!();
+    free[1]!();
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(taken).toBe(0);
+    more = 1;
+    free[2]!();
+    await Promise.all(waiting);
+    expect(taken).toBe(2);
+  });
+
   it('gives so many slots, to whoever waits longest, also when one fails', async () => {
     const slots = createSemaphore(2);
     const gates = [gate(), gate(), gate(), gate()];

@@ -7,7 +7,7 @@ import type { Verdict } from '../../transport/port.ts';
 import { decideNext, isForOthers, type AttemptOutcome } from '../handlers/decide.ts';
 import { DeliveryProgress } from '../handlers/delivery-progress.ts';
 import { keepsMarks, type ResolvedHandler } from '../handlers/handler.ts';
-import { attemptOnce } from './attempt.ts';
+import { attemptOnce, type DeliveryAttempt } from './attempt.ts';
 import { policiesFor, type ConsumerContext } from './consumer-context.ts';
 import type { MessageOutcome } from './consumer-metrics.ts';
 import type { ReadableIncoming } from './incoming.ts';
@@ -67,23 +67,32 @@ export class AttemptLoop<Tx> {
     }
   }
 
-  async #tryOnce(
+  #tryOnce(
     incoming: ReadableIncoming,
     handler: ResolvedHandler<Tx>,
     signal: AbortSignal,
     attempt: number,
   ): Promise<AttemptOutcome> {
-    const context = this.#context;
-    let sinceMs = 0;
-    if (context.ordered && incoming.envelope.predecessor !== null) {
-      try {
-        sinceMs = await context.firstRunMs();
-      } catch (error) {
-        return { kind: 'unavailable', error };
-      }
+    const given = { incoming, handler, attempt, signal, parked: false, sinceMs: 0 };
+    const { ordered } = this.#context;
+    return ordered && incoming.envelope.predecessor !== null ? this.#tryBehind(given) : this.#tryNow(given);
+  }
+
+  /** One that names a predecessor. */
+  async #tryBehind(given: DeliveryAttempt<Tx>): Promise<AttemptOutcome> {
+    let sinceMs: number;
+    try {
+      sinceMs = await this.#context.firstRunMs();
+    } catch (error) {
+      return { kind: 'unavailable', error };
     }
-    const given = { incoming, handler, attempt, signal, parked: false, sinceMs };
+    return this.#tryNow({ ...given, sinceMs });
+  }
+
+  #tryNow(given: DeliveryAttempt<Tx>): Promise<AttemptOutcome> {
+    const context = this.#context;
     if (this.#slots === null) return attemptOnce(context, given);
+    const { signal } = given;
     return this.#slots.run(async () =>
       signal.aborted ? { kind: 'aborted', error: signal.reason as unknown } : attemptOnce(context, given),
     );

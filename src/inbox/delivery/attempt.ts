@@ -66,7 +66,8 @@ type NotEntered = 'duplicate' | 'behind' | 'awaiting' | 'busy' | 'gone';
 /** How a transaction begins, and what its first statements found: 'enter', or what its record was found to be, or why not. */
 interface Entry<Tx, Found = 'enter' | RecordFound> {
   readonly opening: readonly Statement[];
-  enter(opened: OpenUnitOfWork<Tx>): Promise<Found | NotEntered>;
+  /** A promise only where something has to be asked. */
+  enter(opened: OpenUnitOfWork<Tx>): Found | NotEntered | Promise<Found | NotEntered>;
 }
 
 interface RecordFound {
@@ -86,14 +87,15 @@ async function inTransaction<Tx>(
   const result = await context.work.run<EnteredOutcome>(
     entry.opening,
     async (opened) => {
-      const found = await entry.enter(opened);
+      const entering = entry.enter(opened);
+      const found = entering instanceof Promise ? await entering : entering;
       if (found === 'behind' || (found === 'duplicate' && attempt.parked))
         return { end: 'commit', value: { kind: found } };
       if (found === 'enter') return handleIn(context, { attempt, payload, record: null }, opened);
       if (typeof found === 'string') return { end: 'rollback', value: { kind: found } };
       return handleIn(context, { attempt, payload, record: found.record }, opened);
     },
-    { timeoutMs: attempt.handler.timeoutMs, points },
+    { timeoutMs: attempt.handler.timeoutMs, points, lanes: attempt.parked ? null : context.lanes },
   );
   const outcome = outcomeOf(result, attempt, payload);
   if (outcome.kind !== 'refused') return outcome;
@@ -204,7 +206,7 @@ function enterExactlyOnce<Tx>(context: ConsumerContext<Tx>, attempt: DeliveryAtt
   if (!parked && (!context.ordered || incoming.key === null)) {
     return {
       opening: [recording.openStatement(messages, false)],
-      async enter({ results }) {
+      enter({ results }) {
         const record = results[0] === undefined ? null : (recording.readOpened(results[0])[0] ?? null);
         return record === null ? 'duplicate' : { record };
       },
@@ -233,7 +235,7 @@ function enterMarked<Tx>(context: ConsumerContext<Tx>, attempt: DeliveryAttempt<
   if (arrival === null) {
     return {
       opening: [context.inbox.markStatement(incoming.id)],
-      enter: async ({ results }) => ((results[0]?.count ?? 0) > 0 ? 'enter' : 'duplicate'),
+      enter: ({ results }) => ((results[0]?.count ?? 0) > 0 ? 'enter' : 'duplicate'),
     };
   }
   return {
@@ -256,7 +258,7 @@ function enterMarked<Tx>(context: ConsumerContext<Tx>, attempt: DeliveryAttempt<
 
 /** Without a mark; a parked row still has to be taken. */
 function enterUnmarked<Tx>(context: ConsumerContext<Tx>, attempt: DeliveryAttempt<Tx>): Entry<Tx, 'enter'> {
-  return attempt.parked ? enterParked(context, attempt, null) : { opening: [], enter: async () => 'enter' };
+  return attempt.parked ? enterParked(context, attempt, null) : { opening: [], enter: () => 'enter' };
 }
 
 /** Who holds the lock on the row of a parked message may run it. The row is deleted in the same commit. */
@@ -330,7 +332,7 @@ async function atMostOnce<Tx>(
         value: { kind: found === 'enter' ? 'handled' : found },
       };
     },
-    { timeoutMs: attempt.handler.timeoutMs, points },
+    { timeoutMs: attempt.handler.timeoutMs, points, lanes: attempt.parked ? null : context.lanes },
   );
   const entered = outcomeOf(marked, attempt, payload);
   // A mark whose COMMIT is in doubt counts as made: at most once.
@@ -339,7 +341,7 @@ async function atMostOnce<Tx>(
   if (entered.kind !== 'handled') return entered;
   const outcome = await inTransaction(context, { ...attempt, parked: false }, payload, {
     opening: [],
-    enter: async () => 'enter',
+    enter: () => 'enter',
   });
   return outcome.kind === 'handled' ? outcome : { kind: 'lost', error: 'error' in outcome ? outcome.error : undefined };
 }

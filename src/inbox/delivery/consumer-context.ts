@@ -16,6 +16,7 @@ import type { ParkedDeliveryStore } from '../stores/parked-delivery-store.ts';
 import type { SuspectStore } from '../stores/suspect-store.ts';
 import type { ConsumerMetrics } from './consumer-metrics.ts';
 import type { DedupWindow } from '../window/window.ts';
+import type { TransactionLanes } from '../handlers/transaction-lanes.ts';
 import type { UnitOfWork } from '../handlers/unit-of-work.ts';
 
 export interface ConsumerContext<Tx> {
@@ -40,6 +41,8 @@ export interface ConsumerContext<Tx> {
   /** The longest timeout of a handler. */
   readonly longestTimeoutMs: number;
   readonly work: UnitOfWork<Tx>;
+  /** Of deliveries that have transactions of their own; null: nothing bounds them here. */
+  readonly lanes: TransactionLanes | null;
   readonly inbox: InboxStore;
   readonly parked: ParkedDeliveryStore;
   readonly suspects: SuspectStore;

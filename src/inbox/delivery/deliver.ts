@@ -26,7 +26,7 @@ export function createDeliverer<Tx>(context: ConsumerContext<Tx>): Deliverer {
   const unhandled = new UnhandledMessages(context, settlement, waiting);
   const suspects = new SuspectLane(context, settlement);
   return {
-    async handle({ wire, redeliveries, signal }) {
+    handle({ wire, redeliveries, signal }) {
       const incoming = readIncoming(wire);
       const handler = context.handlers.get(incoming.topic);
       const arrival = decideArrival({

@@ -2,15 +2,18 @@
  * One transaction on a connection of the pool, with a time limit for each exchange with the server. Only after an orderly end does the
  * connection go back to the pool. Otherwise it is destroyed, because its state is not known.
  */
-import pg, { type PoolClient } from 'pg';
+import type { PoolClient } from 'pg';
 import { HoldfastError } from '../../errors.ts';
 import { endBackend, pidOf } from '../../postgres/backend.ts';
-import { giveBack, noteSilence, takeConnection } from '../../postgres/checkout.ts';
+import { destroySocket, giveBack, noteSilence, takeConnection } from '../../postgres/checkout.ts';
 import { hintCommit, takeNoted } from '../../postgres/commit-hints.ts';
 import type { Database } from '../../postgres/database.ts';
 import type { Row, SqlExecutor } from '../../postgres/executor.ts';
 import type { LentClient } from '../../postgres/lent-client.ts';
+import { Pipeline } from '../../postgres/pipeline.ts';
 import type { Deadlines } from '../../runtime/deadlines.ts';
+import type { HandedConnection, TransactionLanes } from './transaction-lanes.ts';
+import { openingText, withLiterals } from './transaction-text.ts';
 import type { Statement, StatementResult } from './unit-of-work.ts';
 
 /** How long the server may take to end the process of a severed connection, in milliseconds. */
@@ -19,8 +22,11 @@ const END_TIMEOUT_MS = 30_000;
 /** Clients that have our listener; several consumers may share a pool. */
 const watched = new WeakSet<PoolClient>();
 
-/** Where the connection is: not taken yet, ours, ours and fit to serve others, or gone from here. */
-type ConnectionState = 'none' | 'ours' | 'reusable' | 'given back';
+/** Where the connection is: not taken yet, ours, ours and fit to serve others, in the hands of the next transaction, or gone from here. */
+type ConnectionState = 'none' | 'ours' | 'reusable' | 'handed on' | 'given back';
+
+/** After so many transactions in a row the pool has its connection back, which may have grown too old by its rules. */
+const MAX_HANDED_ON = 64;
 
 /** Whether a guest may have changed the session. */
 type Traces = Pick<LentClient<PoolClient>, 'leftTraces'>;
@@ -29,16 +35,22 @@ export class ClientTransaction {
   readonly #database: Database;
   readonly #deadlines: Deadlines;
   readonly #timeoutMs: number;
+  readonly #lanes: TransactionLanes | null;
   #client: PoolClient | null = null;
   #state: ConnectionState = 'none';
+  /** When it entered its lane; null: it is in none. */
+  #enteredMs: number | null = null;
+  #timesHandedOn = 0;
 
   constructor(
     { database, deadlines }: { readonly database: Database; readonly deadlines: Deadlines },
     timeoutMs: number,
+    lanes: TransactionLanes | null = null,
   ) {
     this.#database = database;
     this.#deadlines = deadlines;
     this.#timeoutMs = timeoutMs;
+    this.#lanes = lanes;
   }
 
   get client(): PoolClient {
@@ -56,6 +68,15 @@ export class ClientTransaction {
    * @param connected called between the two
    */
   async begin(opening: readonly Statement[], connected: () => void): Promise<readonly StatementResult[]> {
+    const lanes = this.#lanes;
+    const text = openingText(opening, this.#timeoutMs);
+    if (lanes !== null) {
+      const turn = lanes.enter();
+      const handed = turn === null ? null : await turn;
+      this.#enteredMs = lanes.nowMs();
+      const results = handed === null ? null : await this.#beginBehind(handed, text, connected);
+      if (results !== null) return resultsOf(opening, results);
+    }
     const client = await takeConnection(this.#database.pool);
     this.#client = client;
     this.#state = 'ours';
@@ -66,12 +87,38 @@ export class ClientTransaction {
     }
     connected();
     try {
-      return await this.#within(open(client, opening, this.#timeoutMs), 'Opening the transaction');
+      return resultsOf(opening, await this.#exchange(text, OPENING));
     } catch (error) {
       // The server may still be waiting for a lock: its process would go on, and hold what it gets.
       if (error instanceof HoldfastError) await this.sever();
       throw error;
     }
+  }
+
+  /** On a connection whose COMMIT is not answered yet. Null: it is not fit for more, and nothing has happened on it. */
+  async #beginBehind(
+    { client, pipeline, times }: HandedConnection,
+    text: string,
+    connected: () => void,
+  ): Promise<readonly DriverResult[] | null> {
+    this.#client = client;
+    this.#state = 'ours';
+    this.#timesHandedOn = times;
+    connected();
+    try {
+      const results = await this.#exchange(text, OPENING);
+      if (pipeline.end()) return results;
+    } catch (error) {
+      if (error instanceof HoldfastError) {
+        await this.sever();
+        throw error;
+      }
+    }
+    // The transaction before it was not ended, as when a statement beside its COMMIT was refused, or the connection is gone. If this one
+    // is at fault, it will be refused again.
+    this.#release(true);
+    this.#timesHandedOn = 0;
+    return null;
   }
 
   /** Cuts the connection and ends its backend, so that nothing of the transaction goes on. Never rejects. */
@@ -86,13 +133,13 @@ export class ClientTransaction {
 
   /** One statement of our own, within the time limit. */
   async ask(sql: string): Promise<void> {
-    await this.#within(this.client.query(sql), sql);
+    await this.#exchange(sql, sql);
   }
 
   /** Never rejects: a connection that does not answer is destroyed, and the server rolls back by itself. */
   async rollBack(lent: Traces): Promise<void> {
     try {
-      await this.#within(this.client.query('ROLLBACK'), 'ROLLBACK');
+      await this.#exchange('ROLLBACK', 'ROLLBACK');
       this.keepConnection(lent);
     } catch {}
   }
@@ -100,24 +147,53 @@ export class ClientTransaction {
   /**
    * `closing` and COMMIT in one round trip: when one of the statements fails, the rest of the text is not run. Resolves with false when the
    * server rolled back instead, because a statement had failed before.
+   * @param lent tells whether the connection may be handed on before the answer
    */
-  async commit(closing: readonly Statement[] = []): Promise<boolean> {
+  async commit(closing: readonly Statement[] = [], lent: Traces | null = null): Promise<boolean> {
     let text = '';
     for (const statement of closing) text += `${withLiterals(statement)};`;
+    // What closes a transaction is the record of a call, and mostly its reply. Asked before somebody else has the client.
+    const hints = takeNoted(this.client) || closing.length > 0;
     try {
-      const results = (await this.#within(this.client.query(`${text}COMMIT`), 'COMMIT')) as unknown as
-        | DriverResult
-        | readonly DriverResult[];
-      const last = Array.isArray(results) ? (results as readonly DriverResult[]).at(-1) : (results as DriverResult);
-      const committed = last?.command === 'COMMIT';
-      // What closes a transaction is the record of a call, and mostly its reply.
-      if (takeNoted(this.client) || closing.length > 0) hintCommit(this.#database);
-      return committed;
+      const results = await this.#sendCommit(`${text}COMMIT`, lent);
+      if (hints) hintCommit(this.#database);
+      return results.at(-1)?.command === 'COMMIT';
     } catch (error) {
-      // A closing statement may still be waiting for a lock, and would commit when it has it.
-      if (text !== '' && error instanceof HoldfastError) await this.sever();
+      if (error instanceof HoldfastError) {
+        // Nothing that was sent behind it will be answered either.
+        if (this.#state === 'handed on') destroySocket(this.client);
+        // A closing statement may still be waiting for a lock, and would commit when it has it.
+        if (text !== '') await this.sever();
+      }
       throw error;
     }
+  }
+
+  #sendCommit(text: string, lent: Traces | null): Promise<readonly DriverResult[]> {
+    const lanes = this.#lanes;
+    const { client } = this;
+    if (lanes === null || lent === null || !lanes.isAwaited || !this.#mayHandOn(lent))
+      return this.#exchange(text, 'COMMIT');
+    const pipeline = new Pipeline(client);
+    if (!pipeline.isOn) return this.#exchange(text, 'COMMIT');
+    const answer = pipeline.withNext(() => this.#exchange(text, 'COMMIT'));
+    const enteredMs = this.#enteredMs ?? lanes.nowMs();
+    this.#state = 'handed on';
+    this.#enteredMs = null;
+    lanes.handOn({ client, pipeline, times: this.#timesHandedOn + 1 }, enteredMs);
+    return answer;
+  }
+
+  /** Not past others that wait for a connection of the pool. */
+  #mayHandOn(lent: Traces): boolean {
+    const { pool } = this.#database;
+    return (
+      this.#state === 'ours' &&
+      !lent.leftTraces() &&
+      pool.waitingCount === 0 &&
+      this.#timesHandedOn < MAX_HANDED_ON &&
+      !Number.isFinite(pool.options.maxUses)
+    );
   }
 
   /**
@@ -130,26 +206,30 @@ export class ClientTransaction {
 
   giveBack(): void {
     this.#release(this.#state !== 'reusable');
+    const enteredMs = this.#enteredMs;
+    this.#enteredMs = null;
+    if (enteredMs !== null) this.#lanes?.leave(enteredMs);
   }
 
   #release(destroy: boolean): void {
-    if (this.#client === null || this.#state === 'given back') return;
+    if (this.#client === null || this.#state === 'given back' || this.#state === 'handed on') return;
     this.#state = 'given back';
     giveBack(this.#client, destroy);
   }
 
-  /** Settles as the promise does, or rejects when the time is up; the connection is then to be destroyed. */
-  #within<T>(promise: Promise<T>, what: string): Promise<T> {
+  /** Resolves with the result of each statement, or rejects when the time is up; the connection is then to be destroyed. */
+  #exchange(text: string, what: string): Promise<readonly DriverResult[]> {
     const timeoutMs = this.#timeoutMs;
     return new Promise((resolve, reject) => {
       const cancel = this.#deadlines.add(timeoutMs, () => {
         noteSilence(this.#database.pool);
         reject(new HoldfastError('HF_DATABASE_UNAVAILABLE', `${what} took longer than ${timeoutMs} ms.`));
       });
-      promise.then(
-        (value) => {
+      // One result of one statement, an array of several, which the driver's types do not say.
+      (this.client.query(text) as Promise<unknown>).then(
+        (results) => {
           cancel();
-          resolve(value);
+          resolve(Array.isArray(results) ? (results as readonly DriverResult[]) : [results as DriverResult]);
         },
         (error: unknown) => {
           cancel();
@@ -180,62 +260,15 @@ export function abortedBy(topic: string | null, cause: unknown): HoldfastError {
   );
 }
 
-/** What a handler may still do after its time is up, and a slow machine, in milliseconds. */
-const FROZEN_MARGIN_MS = 10_000;
-/** PostgreSQL's largest timeout, in milliseconds. */
-const LONGEST_TIMEOUT_MS = 2_147_483_647;
+const OPENING = 'Opening the transaction';
 
-async function open(
-  client: PoolClient,
-  opening: readonly Statement[],
-  timeoutMs: number,
-): Promise<readonly StatementResult[]> {
-  // A process that is stopped or starved inside a transaction keeps its mark and its locks, and another that gets the message would
-  // wait for them without end. A living one never stands still for so long: the handler's time is up before.
-  const frozenMs = Math.min(Math.ceil(timeoutMs) + FROZEN_MARGIN_MS, LONGEST_TIMEOUT_MS);
-  let own = 1;
-  let text = 'BEGIN';
-  if (!opening.some(({ limitsIdle }) => limitsIdle === true)) {
-    own = 2;
-    text += `;SET LOCAL idle_in_transaction_session_timeout = ${frozenMs}`;
-  }
-  for (const statement of opening) text += `;${withLiterals(statement, frozenMs)}`;
-  // Several statements in one text come back as an array of results, which the driver's types do not say.
-  const results = (await client.query(text)) as unknown as DriverResult | readonly DriverResult[];
-  if (!Array.isArray(results)) return [];
-  return (results as readonly DriverResult[]).slice(own).map(({ rows, rowCount }) => ({ rows, count: rowCount ?? 0 }));
+/** Without those of statements that openingText has added. */
+function resultsOf(opening: readonly Statement[], results: readonly DriverResult[]): readonly StatementResult[] {
+  return results.slice(results.length - opening.length).map(({ rows, rowCount }) => ({ rows, count: rowCount ?? 0 }));
 }
 
 interface DriverResult {
   readonly command: string;
   readonly rows: readonly Row[];
   readonly rowCount: number | null;
-}
-
-const pieces = new Map<string, readonly string[]>();
-
-/** The simple protocol, which alone takes several statements at once, has no parameters. */
-function withLiterals({ sql, parameters, limitsIdle }: Statement, frozenMs = 0): string {
-  let parts = pieces.get(sql);
-  if (parts === undefined) {
-    // Odd places hold the numbers of parameters.
-    parts = sql.split(/\$(\d+)/);
-    pieces.set(sql, parts);
-  }
-  let text = '';
-  for (let index = 0; index < parts.length; index += 1) {
-    const part = parts[index] as string;
-    if (index % 2 === 0) text += part;
-    else if (limitsIdle === true && Number(part) === parameters.length) text += `'${frozenMs}'`;
-    else text += literal(parameters[Number(part) - 1] ?? null);
-  }
-  return text;
-}
-
-function literal(value: string | null): string {
-  if (value === null) return 'NULL';
-  // NUL would end the text of the statement early. Ids and keys were checked when they were decoded.
-  if (value.includes('\0'))
-    throw new HoldfastError('HF_PAYLOAD_TEXT', 'A text holds NUL (U+0000), which PostgreSQL cannot store.');
-  return pg.escapeLiteral(value);
 }

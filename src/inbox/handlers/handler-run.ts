@@ -73,19 +73,24 @@ export function runHandler<Tx>(run: HandlerRun<Tx>): Promise<HandlerResult> {
     if (signal.aborted) return resolve({ kind: 'aborted', error: signal.reason, hung: false });
     signal.addEventListener('abort', onAbort);
     cancelDeadline = deadlines.add(handler.timeoutMs, () => end('timeout', timedOut(handler.topic, handler.timeoutMs)));
-    inScope({ stray: run.onStray }, () => call(run, context)).then(
-      // Done in spite of an abort is done: the mark protects it. Late is late, or a timeout would mean nothing.
-      () => settle(ended === null || ended.kind === 'aborted' ? { kind: 'done' } : { ...ended, hung: false }),
-      (error: unknown) => settle(ended === null ? failure(error) : { ...ended, hung: false }),
-    );
+    const failed = (error: unknown): void => settle(ended === null ? failure(error) : { ...ended, hung: false });
+    try {
+      // What it returns may begin to run only when it is asked for its result.
+      inScope({ stray: run.onStray }, () => Promise.resolve(call(run, context))).then(
+        // Done in spite of an abort is done: the mark protects it. Late is late, or a timeout would mean nothing.
+        () => settle(ended === null || ended.kind === 'aborted' ? { kind: 'done' } : { ...ended, hung: false }),
+        failed,
+      );
+    } catch (error) {
+      failed(error);
+    }
   });
 }
 
-/** Also turns a handler that throws at once into a rejection. */
-async function call<Tx>({ handler, payload, record }: HandlerRun<Tx>, context: HandlerContext<Tx>): Promise<void> {
-  if (handler.recording === null) await handler.run(payload, context);
-  else if (record === null) throw new TypeError(`The record of a message for ${handler.topic} was not opened.`);
-  else await handler.recording.run(payload, context, record);
+function call<Tx>({ handler, payload, record }: HandlerRun<Tx>, context: HandlerContext<Tx>): unknown {
+  if (handler.recording === null) return handler.run(payload, context);
+  if (record === null) throw new TypeError(`The record of a message for ${handler.topic} was not opened.`);
+  return handler.recording.run(payload, context, record);
 }
 
 function failure(error: unknown): HandlerResult {

@@ -39,10 +39,10 @@ class PostgresUnitOfWork implements UnitOfWork<PoolClient> {
   async run<T>(
     opening: readonly Statement[],
     body: (opened: OpenUnitOfWork<PoolClient>) => Promise<TransactionEnd<T>>,
-    { timeoutMs, points }: UnitOfWorkOptions,
+    { timeoutMs, points, lanes = null }: UnitOfWorkOptions,
   ): Promise<UnitOfWorkResult<T>> {
     const { crash } = this.#options;
-    const transaction = new ClientTransaction(this.#options, timeoutMs);
+    const transaction = new ClientTransaction(this.#options, timeoutMs, lanes);
     let phase: UnitOfWorkPhase = 'opening';
     let asked: TransactionEnd<T> | null = null;
     try {
@@ -71,7 +71,7 @@ class PostgresUnitOfWork implements UnitOfWork<PoolClient> {
       if (trouble !== null) return { kind: 'failed', phase, error: trouble };
       phase = 'commit';
       crash(`${points}.commit:before`);
-      const committed = await transaction.commit(asked.closing);
+      const committed = await transaction.commit(asked.closing, lent);
       crash(`${points}.commit:after`);
       if (!committed) return { kind: 'failed', phase, error: abortedTransaction() };
       transaction.keepConnection(lent);

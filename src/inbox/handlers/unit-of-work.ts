@@ -4,6 +4,7 @@
  */
 import type { Row, SqlExecutor, TransactionHandle } from '../../postgres/executor.ts';
 import type { CrashPoint } from '../../runtime/crash-point.ts';
+import type { TransactionLanes } from './transaction-lanes.ts';
 
 /** With `$1`-style parameters; texts, because an implementation may put them into the SQL as literals. */
 export interface Statement {
@@ -61,6 +62,8 @@ export interface UnitOfWorkOptions {
   readonly timeoutMs: number;
   /** Names of the crash points around opening and COMMIT: 'inbox' gives inbox.begin, inbox.commit. */
   readonly points: string;
+  /** Where it waits for its turn, and hands on its connection; null: neither. */
+  readonly lanes?: TransactionLanes | null;
 }
 
 export interface UnitOfWork<Tx> {

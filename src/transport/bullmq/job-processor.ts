@@ -19,6 +19,8 @@ export interface JobProcessorOptions {
   readonly ordered: boolean;
   /** Over all partitions. */
   readonly concurrency: number;
+  /** See ReceiveOptions. */
+  readonly ahead: (() => number) | undefined;
   readonly inFlight: InFlightDeliveries;
   readonly stopping: AbortSignal;
   readonly onError: (error: Error) => void;
@@ -37,7 +39,7 @@ export class JobProcessor {
 
   constructor(options: JobProcessorOptions) {
     this.#options = options;
-    this.#slots = createSemaphore(options.concurrency);
+    this.#slots = createSemaphore(options.concurrency, options.ahead);
   }
 
   /** Resolves when the job is done with; throws what tells BullMQ that the job is no longer its to finish. */

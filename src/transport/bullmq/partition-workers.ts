@@ -18,6 +18,8 @@ export interface PartitionWorkersOptions {
   readonly ordered: boolean;
   /** Over all partitions. */
   readonly concurrency: number;
+  /** See ReceiveOptions. */
+  readonly ahead: (() => number) | undefined;
   readonly inFlight: InFlightDeliveries;
   readonly stopping: AbortSignal;
   readonly process: (worker: QueueWorker, job: QueueJob, token: string) => Promise<void>;
@@ -102,19 +104,32 @@ export class PartitionWorkers {
   }
 
   #make(name: string): QueueWorker {
-    const { connection, settings, ordered, concurrency, inFlight, stopping, process } = this.#options;
+    const { connection, settings, ordered, inFlight, stopping, process } = this.#options;
     return makeWorker(name, {
       connection,
       settings,
       ordered,
-      // Rounded up: the slots bound the whole, so that a busy partition may use what an idle one does not.
-      concurrency: ordered ? 1 : Math.ceil(concurrency / this.partitions),
+      concurrency: this.#atOnce(),
       stopping,
-      process,
+      process: async (worker, job, token) => {
+        try {
+          await process(worker, job, token);
+        } finally {
+          // BullMQ looks at it when it asks for more.
+          const atOnce = this.#atOnce();
+          if (worker.concurrency !== atOnce) worker.concurrency = atOnce;
+        }
+      },
       onError: (error) => this.#fail(error),
       onLost: (ids) => inFlight.lose(name, ids),
       onRenewed: (ids) => inFlight.renew(name, ids),
     });
+  }
+
+  /** Of one worker. Rounded up: the slots bound the whole, so that a busy partition may use what an idle one does not. */
+  #atOnce(): number {
+    const { ordered, concurrency, ahead } = this.#options;
+    return ordered ? 1 : Math.ceil((concurrency + (ahead?.() ?? 0)) / this.partitions);
   }
 
   #fail(error: Error): void {

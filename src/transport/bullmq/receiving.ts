@@ -59,11 +59,11 @@ class Receiving implements RunningReceiver {
 
   constructor(options: ReceivingOptions) {
     const { connection, settings, destination, handle } = options;
-    const { ordered, concurrency } = options.options;
+    const { ordered, concurrency, ahead } = options.options;
     const stopping = this.#stopping.signal;
     const inFlight = new InFlightDeliveries(settings.lockDurationMs);
     const { onError } = settings;
-    const jobs = new JobProcessor({ handle, ordered, concurrency, inFlight, stopping, onError });
+    const jobs = new JobProcessor({ handle, ordered, concurrency, ahead, inFlight, stopping, onError });
     this.#options = options;
     this.#inFlight = inFlight;
     this.#workers = new PartitionWorkers({
@@ -72,6 +72,7 @@ class Receiving implements RunningReceiver {
       destination,
       ordered,
       concurrency,
+      ahead,
       inFlight,
       stopping,
       process: (worker, job, token) => jobs.process(worker, job, token),
