@@ -27,6 +27,8 @@ export interface ReceiverConnection {
   readonly hint?: string;
   /** Whether the broker knows its clients by the names that BullMQ gives them. */
   readonly seesWorkers: boolean;
+  /** Whether commands that are given at once travel together, and not each on a connection of its own or behind the answer before. */
+  readonly pipelines: boolean;
   /** As BullMQ takes it. */
   readonly workerConnection: object;
   readonly prefix: string | undefined;

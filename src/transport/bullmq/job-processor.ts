@@ -9,7 +9,8 @@ import { systemClock } from '../../runtime/clock.ts';
 import { createSemaphore, type Semaphore } from '../../runtime/semaphore.ts';
 import type { Delivery, Verdict } from '../port.ts';
 import type { InFlightDeliveries, InFlightDelivery } from './in-flight.ts';
-import { type QueueJob, type QueueWorker, REST_MS } from './worker.ts';
+import type { QueueJob } from './receiving-worker.ts';
+import { type QueueWorker, REST_MS } from './worker.ts';
 
 /** How long a message waits whose handler threw instead of giving a verdict. */
 const REJECTED_LATER_MS = 1000;

@@ -9,7 +9,8 @@ import type { InFlightDeliveries } from './in-flight.ts';
 import { queueName } from './jobs.ts';
 import type { BullmqSettings } from './options.ts';
 import { ORDER_MARK, partitionsBeyond } from './partition-layout.ts';
-import { makeWorker, type QueueJob, type QueueWorker, REST_MS } from './worker.ts';
+import type { QueueJob } from './receiving-worker.ts';
+import { makeWorker, type QueueWorker, REST_MS } from './worker.ts';
 
 export interface PartitionWorkersOptions {
   readonly connection: ReceiverConnection;

@@ -90,6 +90,7 @@ function receiverConnection(
     reach: ready,
     // Names of sessions are cut off at 63 characters.
     seesWorkers: false,
+    pipelines: false,
     workerConnection: {
       ...config,
       schema,

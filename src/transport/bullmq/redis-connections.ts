@@ -112,6 +112,7 @@ function receiverConnection(
     },
     ...(usesTls(connection) ? { hint: 'TLS was asked for (rediss://), and a port without it never answers' } : {}),
     seesWorkers: true,
+    pipelines: true,
     workerConnection: client,
     prefix,
     factory: createRedisBackend,

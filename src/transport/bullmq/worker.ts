@@ -1,21 +1,16 @@
 /**
- * The BullMQ worker of a partition. It differs from BullMQ's own in three ways: it hands out jobs whose data is not JSON, it never gives a job
- * up because of BullMQ's count, and after an error it pauses instead of asking again at once.
+ * The BullMQ worker of a partition, set up for a receiver. After an error it pauses, where BullMQ's own would ask again at once.
  */
-import { type IQueueBackend, type Job, type JobJson, Worker } from 'bullmq';
 import { systemClock } from '../../runtime/clock.ts';
 import { WORKER_NAME } from './queue-state.ts';
 import type { ReceiverConnection } from './broker.ts';
 import type { BullmqSettings } from './options.ts';
+import { type QueueJob, ReceivingWorker, UNLIMITED } from './receiving-worker.ts';
 
-export type QueueWorker = Worker<unknown, void, string, IQueueBackend>;
-export type QueueJob = Job<unknown, void>;
+export type QueueWorker = ReceivingWorker;
 
 /** Pause after the broker refused to hand out or take back; without it BullMQ would ask again at once, for ever. */
 export const REST_MS = 1000;
-/** Both brokers store it in 32 bits. */
-const UNLIMITED = 2_000_000_000;
-
 /** What a receiver tells its workers, and hears from them. */
 export interface WorkerSetup {
   readonly connection: ReceiverConnection;
@@ -40,6 +35,8 @@ export function makeWorker(name: string, setup: WorkerSetup): QueueWorker {
     (job: QueueJob, token?: string) => setup.process(worker, job, token ?? ''),
     {
       connection: connection.workerConnection,
+      factory: connection.factory,
+      fetchesAhead: connection.pipelines,
       name: WORKER_NAME,
       ...(connection.prefix === undefined ? {} : { prefix: connection.prefix }),
       autorun: false,
@@ -51,7 +48,6 @@ export function makeWorker(name: string, setup: WorkerSetup): QueueWorker {
       // A limit nobody reaches, but without one BullMQ does not look at the rate limit that `later` sets.
       ...(setup.ordered ? { limiter: { max: UNLIMITED, duration: 1000 } } : {}),
     },
-    connection.factory,
   );
   let resting = false;
   worker.on('error', (error) => {
@@ -63,6 +59,7 @@ export function makeWorker(name: string, setup: WorkerSetup): QueueWorker {
     resting = true;
     void worker
       .pause(true)
+      .then(() => worker.giveBackFetched())
       .then(() => systemClock.sleep(REST_MS, stopping))
       .then(() => {
         resting = false;
@@ -74,28 +71,4 @@ export function makeWorker(name: string, setup: WorkerSetup): QueueWorker {
   worker.on('lockRenewalFailed', (ids) => setup.onLost(ids));
   worker.on('locksRenewed', ({ jobIds }) => setup.onRenewed(jobIds));
   return worker;
-}
-
-class ReceivingWorker extends Worker<unknown, void, string, IQueueBackend> {
-  protected override createJob(json: JobJson, jobId: string): QueueJob {
-    // BullMQ would parse the data before anybody can see it: numbers that JavaScript rounds would be lost, and a job that is no JSON
-    // would stay taken, come back, and be taken again without end. As text it reaches the handler, who knows what to do with either.
-    const job = super.createJob({ ...json, data: 'null' }, jobId);
-    job.data = wireOf(json.data);
-    // Should a step of BullMQ's own go wrong (a refused write while completing, say), the job goes back to the queue at once: it is
-    // Holdfast that counts attempts and parks. What the job carries is for workers that are not ours.
-    job.opts.attempts = UNLIMITED;
-    delete job.opts.backoff;
-    return job;
-  }
-}
-
-/** The envelope as it was published: the data itself, or, where the broker would alter it, the text that the data holds. */
-function wireOf(data: string | undefined): string {
-  if (data?.startsWith('"') !== true) return data ?? 'null';
-  try {
-    return JSON.parse(data) as string;
-  } catch {
-    return data;
-  }
 }
