@@ -6,6 +6,7 @@
  * Order: an ordered partition has the global concurrency 1, so two processes never run two of its messages at once. A message that goes
  * back goes to the head of the queue.
  */
+import { setMaxListeners } from 'node:events';
 import { HoldfastError } from '../../errors.ts';
 import { systemClock } from '../../runtime/clock.ts';
 import type { Delivery, QueueState, ReceiveOptions, Verdict } from '../port.ts';
@@ -61,6 +62,8 @@ class Receiving implements RunningReceiver {
     const { connection, settings, destination, handle } = options;
     const { ordered, concurrency, ahead } = options.options;
     const stopping = this.#stopping.signal;
+    // Each job that waits for a slot hears of the stop.
+    setMaxListeners(0, stopping);
     const inFlight = new InFlightDeliveries(settings.lockDurationMs);
     const { onError } = settings;
     const jobs = new JobProcessor({ handle, ordered, concurrency, ahead, inFlight, stopping, onError });

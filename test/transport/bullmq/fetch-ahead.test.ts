@@ -56,6 +56,37 @@ describe('a receiver of BullMQ on Redis', () => {
     }
   });
 
+  it('lets many wait for a place without a warning, when fewer may be ahead than when they were fetched', async () => {
+    const transport = createBullmqTransport({ connection: sharedRedisUrl(), prefix: uniquePrefix() });
+    const gate = withResolvers();
+    const warnings: string[] = [];
+    const warned = (warning: Error): void => void warnings.push(warning.name);
+    process.on('warning', warned);
+    try {
+      const destination = destinationName();
+      await publishBurst(transport, destination);
+      let taken = 0;
+      // Asked first for how many to fetch, and then for how many to hand out.
+      let asked = 0;
+      const ahead = (): number => ((asked += 1) === 1 ? BURST : 0);
+      const hold = async (): Promise<Verdict> => {
+        taken += 1;
+        await gate.promise;
+        return DONE;
+      };
+      await transport.receiver(destination, hold, { concurrency: 4, ahead, ordered: false }).start();
+      await eventually('the others to wait', async () => asked > BURST - 4);
+      expect(taken).toBe(4);
+      gate.resolve();
+      await eventually('the whole burst to be handled', async () => taken === BURST);
+      expect(warnings).toEqual([]);
+    } finally {
+      gate.resolve();
+      process.off('warning', warned);
+      await transport.close();
+    }
+  });
+
   it('gives back what it has fetched and not handed out when it is stopped, as if nothing had been', async () => {
     const proxy = await startTcpProxy(sharedRedisUrl());
     const settings = { prefix: uniquePrefix(), lockDuration: 400, stalledInterval: 150 };
