@@ -70,7 +70,6 @@ export class ReceivingWorker extends Worker<unknown, void, string, IQueueBackend
     const first = super.moveToActive(token, name);
     // Awaited after the others, which hold jobs also when this one fails.
     first.catch(() => {});
-    if (asked === 1 && free === 1) return first;
     const others = Array.from({ length: asked - 1 }, (_, index) => this.#fetchOne(`${token}+${index}`, name));
     const found = (await Promise.all(others)).filter((job) => job !== undefined);
     this.#fetched.push(...found);
