@@ -95,11 +95,11 @@ describe('a run that is given back', () => {
   it('is free also when the reason cannot be stored, and when the server cancels that at first', async () => {
     // What stops the run holds a word that the database refuses, and so does the reason for giving it back.
     await lab.test.pool.query(`
-      CREATE SEQUENCE refusal;
+      CREATE SEQUENCE public.refusal;
       CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
       BEGIN
         IF NEW.worker IS NULL AND NEW.error::text LIKE '%refused word%' THEN
-          IF nextval('refusal') = 1 THEN RAISE EXCEPTION 'not now' USING ERRCODE = '57014'; END IF;
+          IF nextval('public.refusal') = 1 THEN RAISE EXCEPTION 'not now' USING ERRCODE = '57014'; END IF;
           RAISE EXCEPTION 'refused word' USING ERRCODE = '22P05';
         END IF;
         RETURN NEW;
