@@ -223,6 +223,7 @@ export {
   doctor,
   dropSubscription,
   findRunId,
+  listAlerts,
   listMessages,
   listParked,
   listRuns,
@@ -240,6 +241,16 @@ export {
   signalRun,
   skipCall,
 } from './operations/on-demand.ts';
+export type { AlertArea, AlertKind, AlertNotice } from './operations/alerts/alert.ts';
+export { createAlerts, type Alerts, type AlertTest } from './operations/alerts/alerts.ts';
+export type { AlertsNow, AlertSummary } from './operations/alerts/list-alerts.ts';
+export type {
+  AlertRule,
+  AlertSettings,
+  AlertsOptions,
+  AlertWebhook,
+  WatchedWorker,
+} from './operations/alerts/options.ts';
 export type { Diagnosis } from './operations/doctor/doctor.ts';
 export type { Adopted } from './operations/doctor/environment.ts';
 export type { DoctorOptions, Finding } from './operations/doctor/finding.ts';

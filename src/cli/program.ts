@@ -8,7 +8,13 @@ import { EXIT, exitCodeOf } from './exit-codes.ts';
 import { describeFailure, formatFailure, type Ui, type VerbReport } from './output/report.ts';
 import { createStyle, wantsColor } from './output/style.ts';
 import { addWorkerDaemons, addRelayDaemon } from './program/daemon-verbs.ts';
-import { addAdoptVerb, addDoctorVerb, addMigrateVerbs, addStatusVerb } from './program/database-verbs.ts';
+import {
+  addAdoptVerb,
+  addAlertsVerb,
+  addDoctorVerb,
+  addMigrateVerbs,
+  addStatusVerb,
+} from './program/database-verbs.ts';
 import { addOutboxVerbs, addParkedVerbs, addSubscriptionVerbs } from './program/flow-verbs.ts';
 import { addSagaVerbs } from './program/saga-verbs.ts';
 import { createShell, type ShellHooks } from './program/shell.ts';
@@ -83,6 +89,7 @@ function createProgram(hooks: Omit<ShellHooks, 'style'>): Command {
   addRelayDaemon(shell);
   addMigrateVerbs(shell);
   addStatusVerb(shell);
+  addAlertsVerb(shell);
   addOutboxVerbs(shell);
   addParkedVerbs(shell);
   addSubscriptionVerbs(shell);

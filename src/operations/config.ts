@@ -7,6 +7,7 @@ import type { Route } from '../relay/subscription/routes.ts';
 import type { Duration } from '../runtime/duration.ts';
 import type { LogLevel } from '../runtime/json-logger.ts';
 import type { Transport } from '../transport/port.ts';
+import type { AlertSettings } from './alerts/options.ts';
 
 /** 'redis' and 'postgres' are BullMQ on what `redis` and `database` say; other names are those of `transports`. */
 export type TransportName = 'redis' | 'postgres' | (string & {});
@@ -123,6 +124,12 @@ export interface HoldfastConfig {
   readonly subscriptions?: readonly SubscriptionConfig[] | undefined;
   /** Where the sagas are, or that and how they are run. */
   readonly sagas?: string | SagasConfig | undefined;
+  /**
+   * What the daemons watch for, and whom they tell; `{}` for the log alone. The processes of one database should have the same.
+   *
+   * @defaultValue none, unless a webhook is given
+   */
+  readonly alerts?: AlertSettings | false | undefined;
   /**
    * Where /livez, /readyz and /metrics are. False: nowhere.
    *

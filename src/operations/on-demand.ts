@@ -6,6 +6,8 @@
 import type { Act } from '../postgres/audit.ts';
 import type { Database } from '../postgres/database.ts';
 import type { DroppedSubscription } from '../relay/maintenance/drop-subscription.ts';
+import type { AlertsNow } from './alerts/list-alerts.ts';
+import type { AlertSettings } from './alerts/options.ts';
 import type { Diagnosis } from './doctor/doctor.ts';
 import type { Adopted } from './doctor/environment.ts';
 import type { DoctorOptions } from './doctor/finding.ts';
@@ -43,6 +45,19 @@ export async function relayStatus(database: Database): Promise<RelayStatus> {
  */
 export async function sagaStatus(database: Database): Promise<SagaStatus | null> {
   return (await import('./sagas/saga-status.ts')).sagaStatus(database);
+}
+
+/**
+ * What is alerting now: what is wrong at this moment, and what was told of it. It answers whether or not anybody watches. `settings` are
+ * those of the processes that watch, for their thresholds.
+ *
+ * @throws HoldfastError HF_CONFIG, HF_OPTION_UNKNOWN, HF_DURATION, HF_SCHEMA_MISSING, HF_DATABASE_UNAVAILABLE, HF_PERMISSION
+ * @example
+ * const { alerts } = await listAlerts(database);
+ * for (const { state, summary, advice } of alerts) console.log(state, summary, advice);
+ */
+export async function listAlerts(database: Database, settings?: AlertSettings): Promise<AlertsNow> {
+  return (await import('./alerts/list-alerts.ts')).listAlerts(database, settings);
 }
 
 /**

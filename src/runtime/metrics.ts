@@ -37,6 +37,11 @@ export interface Metrics {
   ): Histogram<Name>;
 }
 
+/** Buckets of how long messages were under way: from what is nothing to what is a backlog of hours. */
+export const DELAY_SECONDS: readonly number[] = [
+  0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1_800, 7_200,
+];
+
 const nothing = (): void => undefined;
 
 export const noopMetrics: Metrics = {

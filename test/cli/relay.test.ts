@@ -7,6 +7,7 @@ import { Redis } from 'ioredis';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { openDatabase, type Database } from '../../src/postgres/database.ts';
 import { silentServer } from '../conformance/transport-kit.ts';
+import { undocumented } from '../support/documented-metrics.ts';
 import { eventually } from '../support/eventually.ts';
 import {
   createTestDatabase,
@@ -101,7 +102,9 @@ describe('holdfast relay', () => {
     expect(metrics).toMatch(/^holdfast_relay_lag_messages\{subscription="main",shard="0"\} 0$/m);
     expect(metrics).toMatch(/^holdfast_relay_active\{subscription="main",shard="0"\} 1$/m);
     expect(metrics).toMatch(/^holdfast_database_up 1$/m);
+    expect(metrics).toMatch(/^holdfast_relay_delay_seconds_count\{subscription="main",shard="0"\} 1$/m);
     expect(metrics).toMatch(/^process_cpu_seconds_total /m);
+    expect(undocumented(metrics)).toEqual([]);
     expect((await lease())?.lease_owner).not.toBeNull();
 
     relay.child.kill('SIGTERM');

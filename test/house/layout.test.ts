@@ -39,7 +39,7 @@ const SUB_ROOMS: Readonly<Record<string, readonly string[]>> = {
     'worker',
     'participant',
   ],
-  operations: ['reads', 'parked', 'relay', 'sagas', 'doctor'],
+  operations: ['reads', 'parked', 'relay', 'sagas', 'alerts', 'doctor'],
 };
 /** For users: the public names, and what their tests need. Nothing inside imports them. */
 const DOORS = new Set(['index', 'testing']);

@@ -193,4 +193,6 @@ it('counts what it does', async () => {
     ['ignored', 1],
   ]);
   expect(values('holdfast_consumer_retries_total')).toEqual([['order.placed', 1]]);
+  // Of what was handled alone: a duplicate was handled long ago.
+  expect(await registry.metrics()).toMatch(/^holdfast_consumer_delay_seconds_count\{consumer="[^"]+"\} 1$/m);
 });

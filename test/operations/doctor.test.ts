@@ -148,6 +148,7 @@ describe('judgeFlow', () => {
     oldestUnpublishedAgeMs: null,
     published: 10,
     ratePerSecond: 0,
+    drainMs: 0,
     advancedAgoMs: 5,
     trouble: null,
     stalls: 0,

@@ -10,6 +10,8 @@ import { createTestDatabase, uniquePrefix, type TestDatabase } from '../support/
 
 /** What each role may: letters of SELECT, INSERT, UPDATE, DELETE, TRUNCATE, USAGE, EXECUTE (X). A role that is not named: nothing. */
 const TABLES: Readonly<Record<string, Readonly<Record<string, string>>>> = {
+  alert: { viewer: 'S', watcher: 'SIUD' },
+  alert_round: { viewer: 'S', watcher: 'SU' },
   audit: { operator: 'I', viewer: 'S' },
   delivery_attempt: { consumer: 'SIUD', viewer: 'S' },
   environment: { operator: 'IU', viewer: 'S' },
@@ -52,6 +54,7 @@ const FUNCTIONS: typeof TABLES = {
     starter: 'X',
     stranger: 'X',
     viewer: 'X',
+    watcher: 'X',
     worker: 'X',
   },
   'calling_role/0': {
@@ -64,6 +67,7 @@ const FUNCTIONS: typeof TABLES = {
     starter: 'X',
     stranger: 'X',
     viewer: 'X',
+    watcher: 'X',
     worker: 'X',
   },
   'check_topic/0': { worker: 'X' },
@@ -103,6 +107,7 @@ const FUNCTIONS: typeof TABLES = {
     starter: 'X',
     stranger: 'X',
     viewer: 'X',
+    watcher: 'X',
     worker: 'X',
   },
   'read_runs/1': { starter: 'X', worker: 'X' },
@@ -124,6 +129,7 @@ const FUNCTIONS: typeof TABLES = {
     starter: 'X',
     stranger: 'X',
     viewer: 'X',
+    watcher: 'X',
     worker: 'X',
   },
   'server_timeline/0': {
@@ -136,6 +142,7 @@ const FUNCTIONS: typeof TABLES = {
     starter: 'X',
     stranger: 'X',
     viewer: 'X',
+    watcher: 'X',
     worker: 'X',
   },
   'start_runs/2': { starter: 'X', worker: 'X' },

@@ -5,9 +5,11 @@ import { z } from 'zod';
 import { createConsumer } from '../../src/inbox/consumer.ts';
 import { on } from '../../src/inbox/handlers/handler.ts';
 import { message } from '../../src/message/message-type.ts';
+import { createAlerts } from '../../src/operations/alerts/alerts.ts';
 import { createOutbox } from '../../src/outbox/outbox.ts';
 import { openDatabase, type Database } from '../../src/postgres/database.ts';
 import { createRelay } from '../../src/relay/relay.ts';
+import { silentLogger, type Logger } from '../../src/runtime/log.ts';
 import { createPostgresClientStore } from '../../src/saga/store/postgres/postgres-client-store.ts';
 import { createPostgresWorkerStore } from '../../src/saga/store/postgres/postgres-worker-store.ts';
 import { createMemoryTransport } from '../../src/transport/memory.ts';
@@ -70,6 +72,24 @@ describe('the grants of docs/roles.md', () => {
     await notes.tickPrune();
     await relay.stop();
     await notes.stop();
+  });
+
+  it('let a relay watch for alerts, of what it may look at', async () => {
+    await test.pool.query(`GRANT ${prefix}_watcher TO ${prefix}_relay`);
+    const refused: string[] = [];
+    const log: Logger = {
+      ...silentLogger,
+      info: (fields) => void refused.push((fields as { area: string }).area),
+      child: () => log,
+    };
+    const alerts = createAlerts({ database: as('relay'), name: 'relay-1', log });
+    onTestFinished(() => alerts.stop());
+    await alerts.tick();
+    await test.pool.query(`REVOKE ${prefix}_watcher FROM ${prefix}_relay`);
+    expect(refused.toSorted()).toEqual(['consumers', 'sagas']);
+    expect((await test.pool.query('SELECT DISTINCT watcher FROM holdfast.alert_round')).rows).toEqual([
+      { watcher: 'relay-1' },
+    ]);
   });
 
   it('let a service start a saga and a worker run it', async () => {

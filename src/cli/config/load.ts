@@ -4,6 +4,7 @@
 import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { HoldfastError, isHoldfastError } from '../../errors.ts';
+import { ALERT_SETTINGS } from '../../operations/alerts/options.ts';
 import type { HoldfastConfig } from '../../operations/config.ts';
 import { refuseUnknownOptions } from '../../runtime/options.ts';
 
@@ -52,12 +53,14 @@ const SECTIONS = {
   http: ['host', 'port'],
   log: ['level', 'format'],
   shutdown: ['deadline'],
+  alerts: ALERT_SETTINGS,
   sagas: ['path', 'name', 'concurrency', 'maxEvents', 'maxJournalBytes', 'lease', 'replies'],
 } as const;
 
 /** Sections that need not be written out. */
 const SHORT_FORMS: Readonly<Record<string, (part: unknown) => boolean>> = {
   http: (part) => part === false,
+  alerts: (part) => part === false,
   sagas: (part) => typeof part === 'string',
 };
 
@@ -71,6 +74,7 @@ const KEYS: Readonly<Record<keyof HoldfastConfig, true>> = {
   transports: true,
   routes: true,
   subscriptions: true,
+  alerts: true,
   sagas: true,
   http: true,
   log: true,

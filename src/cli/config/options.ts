@@ -201,6 +201,16 @@ export const RELAY = {
   ),
 } as const;
 
+/** For the daemons, and for `holdfast alerts`. */
+export const ALERTS = {
+  alertWebhook: setting(
+    '--alert-webhook <url>',
+    ['HOLDFAST_ALERT_WEBHOOK'],
+    'where alerts are sent, signed; its secret is HOLDFAST_ALERT_WEBHOOK_SECRET in the environment',
+    text,
+  ),
+} as const;
+
 /** For verbs that need the code of sagas. */
 export const SAGAS = {
   sagas: setting(
@@ -233,7 +243,7 @@ export const WORKER = {
   ),
 } as const;
 
-export const ALL = { ...COMMON, ...BROKER, ...RELAY, ...SAGAS, ...WORKER } as const;
+export const ALL = { ...COMMON, ...BROKER, ...RELAY, ...ALERTS, ...SAGAS, ...WORKER } as const;
 
 export type SettingName = keyof typeof ALL;
 

@@ -2,6 +2,7 @@
  * The process of a daemon: puts database, parts (relay, worker), pages and signals together, and decides how it ends.
  */
 import { Registry } from 'prom-client';
+import type { AlertSettings, WatchedWorker } from '../../operations/alerts/options.ts';
 import { migrate } from '../../postgres/migrator.ts';
 import { openDatabase, type Database, type DatabaseOptions } from '../../postgres/database.ts';
 import { systemClock } from '../../runtime/clock.ts';
@@ -36,6 +37,8 @@ export interface DaemonPart {
   live(nowMs: number): ProbeAnswer | Promise<ProbeAnswer>;
   ready(): PartReadiness;
   readonly gauges: Gauges;
+  /** Whose lease alerts watch. */
+  readonly worker?: WatchedWorker;
   /** What becomes of work that is cut off, for the last line of the log. */
   readonly whenForced: string;
 }
@@ -49,6 +52,8 @@ export interface DaemonOptions {
   readonly transports: readonly Transport[];
   /** Apply pending migrations before the start. */
   readonly migrateFirst: boolean;
+  /** Null: nobody is to be told of anything. */
+  readonly alerts: AlertSettings | null;
   readonly log: Logger;
   readonly parts: readonly ((kit: DaemonKit) => DaemonPart)[];
 }
@@ -84,7 +89,8 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
   try {
     const kit = { database, registry, metrics: safeMetrics(createPromMetrics(registry), log), log };
     const parts = options.parts.map((make) => make(kit));
-    const services = parts.map(({ service }) => service);
+    // Alerts first: while the others wait for a database that does not answer, somebody has to say so.
+    const services = [...(await alertsOf(options.alerts, kit, parts)), ...parts.map(({ service }) => service)];
     const progress: Progress = { phase: 'starting' };
     if (settings.http !== null) http = await startPages({ name, http: settings.http, kit, parts, progress });
     if (!(await startWhenPossible(services, database, { migrateFirst, log, soft: stop.soft }))) return EXIT.ok;
@@ -106,6 +112,18 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
     ]);
     await atMost(closed, LETTING_GO_MS);
   }
+}
+
+/** Loaded where they are asked for. */
+async function alertsOf(
+  settings: AlertSettings | null,
+  { database, log }: DaemonKit,
+  parts: readonly DaemonPart[],
+): Promise<readonly Service[]> {
+  if (settings === null) return [];
+  const { createAlerts } = await import('../../operations/alerts/alerts.ts');
+  const workers = parts.flatMap(({ worker }) => (worker === undefined ? [] : [worker]));
+  return [createAlerts({ ...settings, database, workers, log })];
 }
 
 /** Where the daemon is in its life. Its pages look at it. */

@@ -98,6 +98,11 @@ function logGauges(registry: Registry): LogGauges {
     'Age of the oldest message not yet read; 0: none.',
     SHARD,
   );
+  const drain = gauge(
+    'holdfast_relay_drain_seconds',
+    'How long what is waiting takes at the present pace; 0: nothing waits. Absent while nothing goes out.',
+    SHARD,
+  );
   const stalls = gauge('holdfast_relay_stalls', 'Takeovers in a row after which nothing had advanced.', SHARD);
   const served = gauge('holdfast_relay_subscription_served', '1 while some relay holds the subscription.', SHARD);
   const ofRelay = [...SHARD, 'state'] as const;
@@ -110,7 +115,7 @@ function logGauges(registry: Registry): LogGauges {
   );
   const scheduled = gauge('holdfast_scheduled_messages', 'Messages whose time has not come.', []);
   const replays = gauge('holdfast_replays_open', 'Replays not finished.', []);
-  const all = [lag, oldest, stalls, served, parked, deliveries, scheduled, replays];
+  const all = [lag, oldest, drain, stalls, served, parked, deliveries, scheduled, replays];
 
   return {
     reset() {
@@ -121,6 +126,7 @@ function logGauges(registry: Registry): LogGauges {
         const labels = { subscription: each.name, shard: String(each.shard) };
         lag.set(labels, each.behind);
         oldest.set(labels, (each.oldestUnpublishedAgeMs ?? 0) / 1_000);
+        if (each.drainMs !== null) drain.set(labels, each.drainMs / 1_000);
         stalls.set(labels, each.stalls);
         served.set(labels, each.live ? 1 : 0);
         setCounts((state, count) => parked.set({ ...labels, state }, count), each.parked);

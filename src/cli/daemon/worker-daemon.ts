@@ -28,6 +28,7 @@ export function workerPart(
         return trouble === null ? verdict : { ok: true, body: { ...verdict.body, status: 'alive', database: trouble } };
       },
       ready: () => workerReadiness(worker, sagas),
+      worker,
       gauges: createWorkerGauges({ registry, database, clock: systemClock, log }),
       whenForced: 'attempts that were under way are in doubt, and their runs go on elsewhere',
     };

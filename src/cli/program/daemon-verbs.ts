@@ -1,7 +1,7 @@
 /**
  * The verbs that run until they are stopped, their flags and help.
  */
-import { BROKER, RELAY, SAGAS, WORKER, type SettingName } from '../config/options.ts';
+import { ALERTS, BROKER, RELAY, SAGAS, WORKER, type SettingName } from '../config/options.ts';
 import { daemonOptions, type Shell } from './shell.ts';
 
 const namesOf = (...groups: readonly object[]): SettingName[] => groups.flatMap(Object.keys) as SettingName[];
@@ -14,7 +14,7 @@ export function addRelayDaemon({ printing }: Shell): void {
     {
       name: 'relay',
       description: 'publish every committed message; runs until it is stopped',
-      settings: namesOf(BROKER, RELAY),
+      settings: namesOf(BROKER, RELAY, ALERTS),
     },
     async (context) => (await import('../verbs/relay.ts')).relay(context),
   );
@@ -26,7 +26,7 @@ export function addWorkerDaemons({ printing }: Shell): void {
     {
       name: 'worker',
       description: 'run sagas; runs until it is stopped',
-      settings: [...namesOf(SAGAS, WORKER, BROKER), 'transport', ...PROCESS],
+      settings: [...namesOf(SAGAS, WORKER, BROKER), 'transport', ...PROCESS, ...namesOf(ALERTS)],
     },
     async (context) => (await import('../verbs/worker.ts')).worker(context),
   );
@@ -35,7 +35,7 @@ export function addWorkerDaemons({ printing }: Shell): void {
     {
       name: 'start',
       description: 'relay and worker in one process',
-      settings: namesOf(SAGAS, WORKER, BROKER, RELAY),
+      settings: namesOf(SAGAS, WORKER, BROKER, RELAY, ALERTS),
     },
     async (context) => (await import('../verbs/worker.ts')).start(context),
   );

@@ -46,6 +46,15 @@ export function addStatusVerb({ printing, print }: Shell): void {
     .option('--interval <duration>', 'with --watch (default: 2s)');
 }
 
+export function addAlertsVerb({ program, verb }: Shell): void {
+  verb(program, {
+    name: 'alerts',
+    description: 'what is alerting now, since when, and whether somebody was told',
+    load: async () => (await import('../verbs/alerts.ts')).runAlerts,
+    settings: ['alertWebhook'],
+  }).option('--test', 'send a test to hook and webhook, and show the answer');
+}
+
 export function addAdoptVerb({ program, verb }: Shell): void {
   const adopt = verb(program, {
     name: 'adopt',

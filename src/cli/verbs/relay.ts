@@ -2,6 +2,7 @@
  * `holdfast relay`: the daemon.
  */
 import type { Logger } from '../../runtime/log.ts';
+import { resolveAlertSettings } from '../config/resolve-alerts.ts';
 import { resolveProcess, type ProcessSettings } from '../config/process.ts';
 import { resolveRelay } from '../config/resolve.ts';
 import { createTransports, sayUnreachable } from '../config/transports.ts';
@@ -17,6 +18,7 @@ export async function relay(context: Context): Promise<number> {
   const transports = createTransports({ given, config, database, onTransportError: (error) => warn(error) });
   const { subscriptions } = resolveRelay({ given, config, transports });
   const settings = resolveProcess({ given, config, noHttp: flags['http'] === false });
+  const alerts = resolveAlertSettings({ given, config, env: process.env });
   const log = await daemonLogger(settings, json);
   warn = (error) => log.warn({ err: error }, 'the transport has trouble');
   void sayUnreachable(transports.all(), log);
@@ -26,6 +28,7 @@ export async function relay(context: Context): Promise<number> {
     database,
     transports: transports.all(),
     migrateFirst: flags['migrate'] === true,
+    alerts,
     log,
     parts: [relayPart(subscriptions)],
   });

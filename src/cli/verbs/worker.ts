@@ -5,6 +5,7 @@ import { runDaemon } from '../daemon/daemon.ts';
 import { relayPart } from '../daemon/relay-daemon.ts';
 import { workerPart } from '../daemon/worker-daemon.ts';
 import { loadSagas } from '../config/load-sagas.ts';
+import { resolveAlertSettings } from '../config/resolve-alerts.ts';
 import { resolveProcess } from '../config/process.ts';
 import { resolveRelay } from '../config/resolve.ts';
 import { resolveWorker } from '../config/resolve-worker.ts';
@@ -28,6 +29,7 @@ async function run(context: Context, withRelay: boolean): Promise<number> {
   let warn = (_error: Error): void => undefined;
   const transports = createTransports({ given, config, database, onTransportError: (error) => warn(error) });
   const settings = resolveProcess({ given, config, noHttp: flags['http'] === false });
+  const alerts = resolveAlertSettings({ given, config, env: process.env });
   const relay = withRelay ? resolveRelay({ given, config, transports }) : null;
   const { path, ...options } = resolveWorker({ given, config, transports });
   const sagas = await loadSagas(path, process.cwd());
@@ -41,6 +43,7 @@ async function run(context: Context, withRelay: boolean): Promise<number> {
     database,
     transports: transports.all(),
     migrateFirst: flags['migrate'] === true,
+    alerts,
     log,
     parts: [...(relay === null ? [] : [relayPart(relay.subscriptions)]), workerPart({ ...options, sagas })],
   });

@@ -1,7 +1,7 @@
 /**
  * The metrics of a consumer.
  */
-import type { Counter, Gauge, Histogram, Metrics } from '../../runtime/metrics.ts';
+import { DELAY_SECONDS, type Counter, type Gauge, type Histogram, type Metrics } from '../../runtime/metrics.ts';
 
 export type MessageOutcome = 'handled' | 'duplicate' | 'parked' | 'ignored' | 'later' | 'lost';
 
@@ -10,6 +10,7 @@ export interface ConsumerMetrics {
   readonly retries: Counter<'consumer' | 'topic'>;
   readonly redrives: Counter<'consumer' | 'topic' | 'outcome'>;
   readonly seconds: Histogram<'consumer' | 'topic'>;
+  readonly delays: Histogram<'consumer'>;
   readonly parked: Gauge<'consumer'>;
 }
 
@@ -33,6 +34,12 @@ export function consumerMetrics(metrics: Metrics): ConsumerMetrics {
       'Time in handlers.',
       ['consumer', 'topic'],
       HANDLER_SECONDS,
+    ),
+    delays: metrics.histogram(
+      'holdfast_consumer_delay_seconds',
+      'From the writing of a message until it was handled, of at most one message a millisecond.',
+      ['consumer'],
+      DELAY_SECONDS,
     ),
     parked: metrics.gauge('holdfast_consumer_parked', 'Messages parked.', ['consumer']),
   };

@@ -21,6 +21,8 @@ const DONE: Verdict = { kind: 'done' };
 
 export class DeliverySettlement<Tx> {
   readonly #context: ConsumerContext<Tx>;
+  /** By the clock of people, as the times of messages are. */
+  #delayCountedAtMs = -Infinity;
 
   constructor(context: ConsumerContext<Tx>) {
     this.#context = context;
@@ -102,8 +104,14 @@ export class DeliverySettlement<Tx> {
     else log.warn(fields, 'an attempt failed');
   }
 
-  #count({ topic }: Incoming, outcome: MessageOutcome): void {
-    const { counts, name } = this.#context;
+  #count({ topic, envelope }: Incoming, outcome: MessageOutcome): void {
+    const { counts, name, clock } = this.#context;
     counts.messages.inc({ consumer: name, topic: topicLabel(this.#context, topic), outcome });
+    if (outcome !== 'handled' || envelope === null) return;
+    const nowMs = clock.now();
+    // Under load one of many tells as much, and each costs.
+    if (nowMs === this.#delayCountedAtMs) return;
+    this.#delayCountedAtMs = nowMs;
+    counts.delays.observe({ consumer: name }, Math.max(0, nowMs - envelope.time.getTime()) / 1_000);
   }
 }

@@ -39,6 +39,11 @@ export interface SubscriptionStatus {
   readonly published: number;
   /** Over the last seconds. */
   readonly ratePerSecond: number;
+  /**
+   * How long what is behind takes at this rate, at most, if nothing comes in meanwhile; 0 when nothing is behind, null while nothing goes
+   * out.
+   */
+  readonly drainMs: number | null;
   readonly advancedAgoMs: number | null;
   /** The last failure of its broker; null while all is well. */
   readonly trouble: string | null;
@@ -92,44 +97,18 @@ export interface RelayStatus {
 
 /** Cheap enough to be asked every second. Rejects with HF_SCHEMA_MISSING, HF_DATABASE_UNAVAILABLE or HF_PERMISSION. */
 export async function relayStatus(database: Database): Promise<RelayStatus> {
-  const [subscriptions, parked, log, scheduled, consumers, replays] = await Promise.all([
-    rows(database, subscriptionsQuery(database)),
-    rows(database, parkedQuery(database)),
-    firstRow(database, logQuery(database)),
+  const [{ subscriptions, log }, scheduled, consumers, replays] = await Promise.all([
+    readSubscriptions(database),
     firstRow(database, scheduledQuery(database)),
-    rows(database, consumersQuery(database)).catch(notPermitted),
+    parkedByConsumers(database).catch(notPermitted),
     rows(database, replaysQuery(database)),
   ]);
-  const newestSeq = toNumber(log?.newest_seq ?? null);
   return {
     schema: database.schema,
-    log: { newestSeq, oldestSeq: toNumber(log?.oldest_seq ?? null), oldestAgeMs: log?.oldest_age_ms ?? null },
-    subscriptions: subscriptions.map((row): SubscriptionStatus => {
-      const remainingMs = Math.max(0, row.lease_left_ms ?? 0);
-      const high = Number(row.high);
-      const counts = parked.find((each) => each.subscription === row.name && each.shard === row.shard);
-      return {
-        name: row.name,
-        shard: row.shard,
-        shards: row.shards,
-        lease:
-          row.lease_owner === null ? null : { owner: row.lease_owner, epoch: Number(row.lease_epoch), remainingMs },
-        live: row.lease_owner !== null && remainingMs > 0,
-        high,
-        behind: row.oldest_ms === null ? 0 : Math.max(1, (newestSeq ?? 0) - high),
-        oldestUnpublishedAgeMs: row.oldest_ms,
-        published: Number(row.published),
-        ratePerSecond: fadedRate(row.rate, row.advanced_ms),
-        advancedAgoMs: row.advanced_ms,
-        trouble: row.trouble,
-        stalls: row.stalls,
-        probing: row.probing,
-        retentionMs: row.retention_ms,
-        parked: toCounts(counts),
-      };
-    }),
+    log,
+    subscriptions,
     scheduled: { count: Number(scheduled?.count ?? 0), nextInMs: scheduled?.next_ms ?? null },
-    consumers: consumers.map((row) => ({ consumer: row.consumer, oldestAgeMs: row.oldest_ms, ...toCounts(row) })),
+    consumers,
     replays: replays.map((row) => ({
       id: row.id,
       subscription: row.subscription,
@@ -143,6 +122,56 @@ export async function relayStatus(database: Database): Promise<RelayStatus> {
       key: row.key,
       requestedAgoMs: row.requested_ms,
     })),
+  };
+}
+
+/** Only what subscriptions are doing. Rejects as relayStatus does. */
+export async function subscriptionStatuses(database: Database): Promise<readonly SubscriptionStatus[]> {
+  return (await readSubscriptions(database)).subscriptions;
+}
+
+/** What consumers of this database have parked. Rejects with HF_PERMISSION for a role that may not read that. */
+export async function parkedByConsumers(database: Database): Promise<readonly ConsumerParked[]> {
+  const found = await rows(database, consumersQuery(database));
+  return found.map((row) => ({ consumer: row.consumer, oldestAgeMs: row.oldest_ms, ...toCounts(row) }));
+}
+
+async function readSubscriptions(database: Database): Promise<Pick<RelayStatus, 'subscriptions' | 'log'>> {
+  const [subscriptions, parked, log] = await Promise.all([
+    rows(database, subscriptionsQuery(database)),
+    rows(database, parkedQuery(database)),
+    firstRow(database, logQuery(database)),
+  ]);
+  const newestSeq = toNumber(log?.newest_seq ?? null);
+  return {
+    log: { newestSeq, oldestSeq: toNumber(log?.oldest_seq ?? null), oldestAgeMs: log?.oldest_age_ms ?? null },
+    subscriptions: subscriptions.map((row): SubscriptionStatus => {
+      const remainingMs = Math.max(0, row.lease_left_ms ?? 0);
+      const high = Number(row.high);
+      const behind = row.oldest_ms === null ? 0 : Math.max(1, (newestSeq ?? 0) - high);
+      const ratePerSecond = fadedRate(row.rate, row.advanced_ms);
+      const counts = parked.find((each) => each.subscription === row.name && each.shard === row.shard);
+      return {
+        name: row.name,
+        shard: row.shard,
+        shards: row.shards,
+        lease:
+          row.lease_owner === null ? null : { owner: row.lease_owner, epoch: Number(row.lease_epoch), remainingMs },
+        live: row.lease_owner !== null && remainingMs > 0,
+        high,
+        behind,
+        oldestUnpublishedAgeMs: row.oldest_ms,
+        published: Number(row.published),
+        ratePerSecond,
+        drainMs: behind === 0 ? 0 : ratePerSecond === 0 ? null : (behind / ratePerSecond) * 1_000,
+        advancedAgoMs: row.advanced_ms,
+        trouble: row.trouble,
+        stalls: row.stalls,
+        probing: row.probing,
+        retentionMs: row.retention_ms,
+        parked: toCounts(counts),
+      };
+    }),
   };
 }
 

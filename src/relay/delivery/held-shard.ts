@@ -100,6 +100,8 @@ export class HeldShard {
     }
     const counts = entries.length === 0 ? NONE : await deliver(this.#leased, entries);
     metrics.delivered(key, counts);
+    const databaseTime = counts.published === 0 ? null : session.reader.databaseTime();
+    if (databaseTime !== null) metrics.delayed(key, entries, databaseTime);
     if (counts.unrouted > 0) log.debug({ unrouted: counts.unrouted }, 'messages without a route passed over');
     if (session.probe !== null) session.probe = afterSuccess(session.probe, page.entries.length, page.more);
     else if (!hasMoved(session, page)) return;
