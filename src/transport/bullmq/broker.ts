@@ -33,6 +33,8 @@ export interface ReceiverConnection {
   readonly workerConnection: object;
   readonly prefix: string | undefined;
   readonly factory: BackendFactory;
+  /** To be called every ANSWER_WITHIN_MS: gives up connections that do not answer and do not break. Without it the client does so by itself. */
+  cutSilent?(): void;
   /** Looks at a queue for what its consumer should know when it starts, and tells it by onError. Never rejects. */
   inspectQueue?(queue: string): Promise<void>;
   /** Makes readable what BullMQ itself cannot read of the jobs that were taken from a queue, so that they can be handed out. Never rejects. */

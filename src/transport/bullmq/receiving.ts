@@ -17,6 +17,7 @@ import { JobProcessor } from './job-processor.ts';
 import type { BullmqSettings } from './options.ts';
 import { PartitionWorkers } from './partition-workers.ts';
 import { readQueueState } from './queue-state.ts';
+import { ANSWER_WITHIN_MS } from './redis-silence.ts';
 import { REST_MS } from './worker.ts';
 
 /** Answers of a broker that can be reached and does not let us work. */
@@ -55,6 +56,7 @@ class Receiving implements RunningReceiver {
   readonly #hard = new AbortController();
   readonly #watch: NodeJS.Timeout;
   #restoreDueMs: number;
+  #cutDueMs = performance.now() + ANSWER_WITHIN_MS;
   #looking: Promise<QueueState> | undefined;
   #stopped: Promise<void> | undefined;
 
@@ -107,6 +109,10 @@ class Receiving implements RunningReceiver {
   #lookAfter(): void {
     this.#inFlight.loseExpired();
     const nowMs = performance.now();
+    if (nowMs >= this.#cutDueMs) {
+      this.#cutDueMs = nowMs + ANSWER_WITHIN_MS;
+      this.#options.connection.cutSilent?.();
+    }
     if (nowMs < this.#restoreDueMs || this.#stopping.signal.aborted) return;
     this.#restoreDueMs = nowMs + this.#options.settings.stalledIntervalMs;
     this.#workers.restoreQueues();

@@ -8,6 +8,8 @@ import { HoldfastError } from '../../errors.ts';
 import type { BullmqConnections, PublisherConnection, ReceiverConnection } from './broker.ts';
 import { type BullmqSettings, DEFAULT_PREFIX } from './options.ts';
 import { untilRedisReady, usesTls } from './redis-client.ts';
+import { end, makeEndable } from './redis-end.ts';
+import { silenceGuard } from './redis-silence.ts';
 
 /** The default before; BullMQ's own. */
 const FORMER_PREFIX = 'bull';
@@ -49,6 +51,7 @@ function connect(
   const client = typeof connection === 'string' ? new Redis(connection, shared) : new Redis(shared);
   // An 'error' event without a listener would end the process. The failure also reaches whoever waits for the command.
   client.on('error', () => {});
+  makeEndable(client);
   return client;
 }
 
@@ -96,12 +99,15 @@ function receiverConnection(
   // A worker's commands wait for Redis to come back, however long that takes; BullMQ asks for exactly this.
   const client = connect(connection, settings, { maxRetriesPerRequest: null });
   const clients = [client];
+  const guards = [silenceGuard(client)];
   // BullMQ makes each worker's blocking connection as a duplicate of this one. They are kept in hand so that disconnect() reaches them.
   const duplicate = client.duplicate.bind(client);
   client.duplicate = (override) => {
     const copy = duplicate(override);
     copy.on('error', () => {});
+    makeEndable(copy);
     clients.push(copy);
+    guards.push(silenceGuard(copy));
     return copy;
   };
   client.once('ready', () => void warnOfEviction(client, settings));
@@ -116,6 +122,7 @@ function receiverConnection(
     workerConnection: client,
     prefix,
     factory: createRedisBackend,
+    cutSilent: () => guards.forEach((look) => look()),
     repairTakenJobs: (queue) => mendActive(client, `${prefix}:${queue}`),
     async inspectQueue(queue) {
       if (prefix === DEFAULT_PREFIX) await warnOfFormerPrefix(client, queue, settings);
@@ -125,17 +132,6 @@ function receiverConnection(
       clients.forEach(end);
     },
   };
-}
-
-/** Ends a client for good, so that everything that waits on it rejects. */
-function end(client: Redis): void {
-  if (client.status === 'end') return;
-  client.disconnect();
-  // Between two attempts to connect, disconnect only cancels the next one: the client never ends and its commands never settle.
-  // One more attempt, which is not followed by another, ends it either way.
-  if (client.status !== 'reconnecting') return;
-  client.once('ready', () => client.disconnect());
-  client.connect().catch(() => {});
 }
 
 /** Says so when Redis may throw queued messages away to make room. Never fails: INFO may be forbidden. */
