@@ -87,6 +87,12 @@ export const ERROR_CODES = {
   HF_STOPPED: 'The service is stopped.',
   HF_SERVER_MISSING: 'A server needed for tests or the demo cannot be found or started.',
   HF_TEST_UNSETTLED: 'A saga under test waits for something that the clock of the test has no part in.',
+  // dashboard
+  HF_REQUEST: 'A request to the dashboard is not as it must be.',
+  HF_LOGIN: 'The dashboard does not know who is asking.',
+  HF_LOGIN_LIMIT: 'Too many logins have failed from one address.',
+  HF_ROLE: 'The role of who is asking does not allow it.',
+  HF_OVERLOADED: 'The dashboard, or its share of the database, has too much to do.',
 } as const;
 
 /** A stable code of {@link ERROR_CODES}. */

@@ -210,6 +210,7 @@ export type { RunView, SagaVersion } from './saga/store/store.ts';
 
 export {
   defineConfig,
+  type DashboardConfig,
   type HoldfastConfig,
   type SagasConfig,
   type SubscriptionConfig,
@@ -224,6 +225,7 @@ export {
   dropSubscription,
   findRunId,
   listAlerts,
+  listAudit,
   listMessages,
   listParked,
   listRuns,
@@ -262,6 +264,7 @@ export type {
   ParkedState,
   ParkedSummary,
 } from './operations/parked/parked.ts';
+export type { AuditedAct, AuditFilter } from './operations/reads/audit.ts';
 export type {
   ConsumerPassage,
   MessageDetails,

@@ -3,11 +3,12 @@
  */
 import { readFileSync } from 'node:fs';
 import { CommanderError, type Command } from 'commander';
+import { describeFailure } from '../runtime/describe-failure.ts';
 import { visibleJson, visiblePage } from '../runtime/terminal-text.ts';
 import { EXIT, exitCodeOf } from './exit-codes.ts';
-import { describeFailure, formatFailure, type Ui, type VerbReport } from './output/report.ts';
+import { formatFailure, type Ui, type VerbReport } from './output/report.ts';
 import { createStyle, wantsColor } from './output/style.ts';
-import { addWorkerDaemons, addRelayDaemon } from './program/daemon-verbs.ts';
+import { addDashboardDaemon, addWorkerDaemons, addRelayDaemon } from './program/daemon-verbs.ts';
 import {
   addAdoptVerb,
   addAlertsVerb,
@@ -32,6 +33,7 @@ Examples:
   holdfast outbox replay --since 2h --dry-run           publish part of the log again
   holdfast saga ls --stuck                              runs that need a person
   holdfast saga show ID                                 what a run did, and what to do about it
+  holdfast dashboard                                    all of this as a web page
   holdfast doctor                                       look for what will hurt
 
 Settings: flags win over HOLDFAST_… variables, these over holdfast.config.ts, that over defaults.
@@ -96,6 +98,7 @@ function createProgram(hooks: Omit<ShellHooks, 'style'>): Command {
   addAdoptVerb(shell);
   addWorkerDaemons(shell);
   addSagaVerbs(shell);
+  addDashboardDaemon(shell);
   addDoctorVerb(shell);
   return shell.program;
 }

@@ -69,6 +69,63 @@ export interface SagasConfig {
     | undefined;
 }
 
+/** What `holdfast dashboard` shows, and to whom. */
+export interface DashboardConfig {
+  /**
+   * Address that it listens on. Another one than this machine's own needs `tokens` or `proxy`.
+   *
+   * @defaultValue '127.0.0.1'
+   */
+  readonly host?: string | undefined;
+  /**
+   * Its port; 0: any free one.
+   *
+   * @defaultValue 9465
+   */
+  readonly port?: number | undefined;
+  /**
+   * The path at which browsers find it behind a proxy, such as '/ops/holdfast'.
+   *
+   * @defaultValue ''
+   */
+  readonly basePath?: string | undefined;
+  /** Who may log in: `NAME:ROLE:TOKEN`, or `NAME:ROLE:sha256:HASH`; roles are viewer, operator, admin. */
+  readonly tokens?: readonly string[] | undefined;
+  /** A proxy that says who is asking. */
+  readonly proxy?:
+    | {
+        /** Addresses and ranges that it connects from. */
+        readonly from: readonly string[];
+        /** @defaultValue 'x-forwarded-user' */
+        readonly user?: string | undefined;
+        /** @defaultValue 'x-forwarded-groups' */
+        readonly groups?: string | undefined;
+        /** Roles by group. */
+        readonly roles?: Readonly<Record<string, 'viewer' | 'operator' | 'admin'>> | undefined;
+        /** Of everybody whom it lets in. */
+        readonly everybody?: 'viewer' | 'operator' | 'admin' | undefined;
+      }
+    | undefined;
+  /** Addresses and ranges of proxies whose `X-Forwarded-For`, `-Proto` and `-Host` are believed. */
+  readonly trustedProxies?: readonly string[] | undefined;
+  /** Names by which browsers call it, without ports. */
+  readonly hosts?: readonly string[] | undefined;
+  /**
+   * Payloads are hidden until an operator asks to see one, which the audit records.
+   *
+   * @defaultValue false
+   */
+  readonly hidePayloads?: boolean | undefined;
+  /**
+   * How long a login lasts.
+   *
+   * @defaultValue '12h'
+   */
+  readonly sessionTime?: Duration | undefined;
+  /** What sessions are signed with, where several processes serve one address: at least 32 characters. */
+  readonly sessionKey?: string | undefined;
+}
+
 /** What holdfast.config.ts says. See {@link defineConfig}. */
 export interface HoldfastConfig {
   readonly database?:
@@ -136,6 +193,8 @@ export interface HoldfastConfig {
    * @defaultValue port 9464 on all addresses
    */
   readonly http?: { readonly host?: string | undefined; readonly port?: number | undefined } | false | undefined;
+  /** What `holdfast dashboard` shows, and to whom. */
+  readonly dashboard?: DashboardConfig | undefined;
   readonly log?:
     | {
         /** @defaultValue 'info' */

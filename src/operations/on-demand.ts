@@ -13,6 +13,7 @@ import type { Adopted } from './doctor/environment.ts';
 import type { DoctorOptions } from './doctor/finding.ts';
 import type { DiscardSelection, RetriedPlace, RetryAct, RetrySelection } from './parked/interventions.ts';
 import type { ParkedDetails, ParkedFilter, ParkedSummary } from './parked/parked.ts';
+import type { AuditedAct, AuditFilter } from './reads/audit.ts';
 import type { MessageDetails, MessageFilter, MessageSummary, ScheduledDetails } from './reads/messages.ts';
 import type { RelayStatus } from './relay/relay-status.ts';
 import type { ReplayOptions, ReplayPlan, RequestedReplay } from './relay/replays.ts';
@@ -112,6 +113,17 @@ export async function showMessage(
   id: string,
 ): Promise<MessageDetails | { readonly scheduled: ScheduledDetails }> {
   return (await import('./reads/messages.ts')).showMessage(database, id);
+}
+
+/**
+ * What people did, newest first.
+ *
+ * @throws HoldfastError HF_CONFIG, HF_OPTION_UNKNOWN
+ * @example
+ * for (const { at, actor, action, subject } of await listAudit(database, { limit: 20 })) console.log(at, actor, action, subject);
+ */
+export async function listAudit(database: Database, filter?: AuditFilter): Promise<readonly AuditedAct[]> {
+  return (await import('./reads/audit.ts')).listAudit(database, filter);
 }
 
 /**

@@ -3,7 +3,8 @@ import { describe, expect, it } from 'vitest';
 import { HoldfastError } from '../../src/errors.ts';
 import { exitCodeOf } from '../../src/cli/exit-codes.ts';
 import { formatBytes, formatCount, formatMs, formatRate, oneLine, plural } from '../../src/cli/output/format.ts';
-import { describeFailure, formatFailure } from '../../src/cli/output/report.ts';
+import { formatFailure } from '../../src/cli/output/report.ts';
+import { describeFailure } from '../../src/runtime/describe-failure.ts';
 import { createStyle, wantsColor } from '../../src/cli/output/style.ts';
 import { formatTable } from '../../src/cli/output/table.ts';
 import {

@@ -113,11 +113,13 @@ export interface Daemon {
 
 export interface DaemonOptions extends RunOptions {
   /** Default 'relay'. */
-  readonly verb?: 'relay' | 'worker' | 'start';
+  readonly verb?: 'relay' | 'worker' | 'start' | 'dashboard';
 }
 
 export async function daemon(args: readonly string[], options: DaemonOptions = {}): Promise<Daemon> {
-  const child = await start([options.verb ?? 'relay', '--http-port', '0', '--json', ...args], options);
+  const verb = options.verb ?? 'relay';
+  const port = verb === 'dashboard' ? '--port' : '--http-port';
+  const child = await start([verb, port, '0', '--json', ...args], options);
   const lines: LogLine[] = [];
   const waiting = new Set<() => void>();
   let rest = '';

@@ -13,6 +13,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ['outbox', 'inbox'],
   ['relay', 'saga'],
   ['operations'],
+  ['dashboard'],
   ['cli'],
 ];
 /**
@@ -40,6 +41,7 @@ const SUB_ROOMS: Readonly<Record<string, readonly string[]>> = {
     'participant',
   ],
   operations: ['reads', 'parked', 'relay', 'sagas', 'alerts', 'doctor'],
+  dashboard: ['server', 'page'],
 };
 /** For users: the public names, and what their tests need. Nothing inside imports them. */
 const DOORS = new Set(['index', 'testing']);

@@ -54,6 +54,18 @@ const SECTIONS = {
   log: ['level', 'format'],
   shutdown: ['deadline'],
   alerts: ALERT_SETTINGS,
+  dashboard: [
+    'host',
+    'port',
+    'basePath',
+    'tokens',
+    'proxy',
+    'trustedProxies',
+    'hosts',
+    'hidePayloads',
+    'sessionTime',
+    'sessionKey',
+  ],
   sagas: ['path', 'name', 'concurrency', 'maxEvents', 'maxJournalBytes', 'lease', 'replies'],
 } as const;
 
@@ -77,6 +89,7 @@ const KEYS: Readonly<Record<keyof HoldfastConfig, true>> = {
   alerts: true,
   sagas: true,
   http: true,
+  dashboard: true,
   log: true,
   shutdown: true,
 };

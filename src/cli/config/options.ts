@@ -243,7 +243,24 @@ export const WORKER = {
   ),
 } as const;
 
-export const ALL = { ...COMMON, ...BROKER, ...RELAY, ...ALERTS, ...SAGAS, ...WORKER } as const;
+/** For `holdfast dashboard`. */
+export const DASHBOARD = {
+  host: setting(
+    '--host <address>',
+    ['HOLDFAST_DASHBOARD_HOST'],
+    'address of the dashboard (default: 127.0.0.1); any other needs tokens or a proxy that says who asks',
+    text,
+  ),
+  port: setting('--port <port>', ['HOLDFAST_DASHBOARD_PORT'], 'its port; 0: any free one (default: 9465)', whole),
+  basePath: setting(
+    '--base-path <path>',
+    ['HOLDFAST_DASHBOARD_BASE_PATH'],
+    "path at which browsers find it behind a proxy, such as '/ops/holdfast'",
+    text,
+  ),
+} as const;
+
+export const ALL = { ...COMMON, ...BROKER, ...RELAY, ...ALERTS, ...SAGAS, ...WORKER, ...DASHBOARD } as const;
 
 export type SettingName = keyof typeof ALL;
 

@@ -19,7 +19,7 @@ import { EXIT } from '../exit-codes.ts';
 import { databaseTrouble } from './database-trouble.ts';
 import type { Gauges } from './gauges.ts';
 import { joinLiveness, judgeReadiness, type PartReadiness, type ReadinessFacts, type ProbeAnswer } from './health.ts';
-import { sharedAnswer } from './shared-answer.ts';
+import { sharedAnswer } from '../../runtime/shared-answer.ts';
 import { listenForStop } from './stop-signals.ts';
 
 /** What a part is given to be made of. */

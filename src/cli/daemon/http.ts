@@ -1,10 +1,9 @@
 /**
  * The daemon's pages for probes and Prometheus: /livez, /readyz, /metrics. They show names and numbers, never payloads.
  */
-import type { AddressInfo } from 'node:net';
 import { createAdaptorServer } from '@hono/node-server';
 import { Hono } from 'hono';
-import { HoldfastError } from '../../errors.ts';
+import { listen } from '../../runtime/listen.ts';
 import type { Logger } from '../../runtime/log.ts';
 import { createLifecycle } from '../../runtime/lifecycle.ts';
 import type { Service } from '../../runtime/service.ts';
@@ -54,27 +53,12 @@ export function createHttpServer({ app, host, port, log }: HttpOptions): Service
   const { start, stop } = createLifecycle({
     make: () => createAdaptorServer({ fetch: app.fetch }),
     async start(server) {
-      await new Promise<void>((resolve, reject) => {
-        const failed = (error: NodeJS.ErrnoException): void => {
-          const taken = error.code === 'EADDRINUSE';
-          reject(
-            new HoldfastError(
-              'HF_CONFIG',
-              `The HTTP server cannot listen on ${host}:${port}: ${taken ? 'another process does' : error.message}.`,
-              { advice: 'Choose another --http-port (0: any free one), or --no-http.', cause: error },
-            ),
-          );
-        };
-        server.once('error', failed);
-        server.listen(port, host, () => {
-          server.off('error', failed);
-          server.on('error', (error: Error) => log.warn({ err: error }, 'the HTTP server has trouble'));
-          resolve();
-        });
+      const url = await listen(server, {
+        host,
+        port,
+        advice: 'Choose another --http-port (0: any free one), or --no-http.',
+        onError: (error) => log.warn({ err: error }, 'the HTTP server has trouble'),
       });
-      const address = server.address() as AddressInfo;
-      const shown = ['0.0.0.0', '::'].includes(address.address) ? 'localhost' : address.address;
-      const url = `http://${shown.includes(':') ? `[${shown}]` : shown}:${address.port}`;
       log.info({ url, pages: ['/livez', '/readyz', '/metrics'] }, 'listening');
     },
     async stop(server) {

@@ -1,7 +1,7 @@
 /**
  * The verbs that run until they are stopped, their flags and help.
  */
-import { ALERTS, BROKER, RELAY, SAGAS, WORKER, type SettingName } from '../config/options.ts';
+import { ALERTS, BROKER, DASHBOARD, RELAY, SAGAS, WORKER, type SettingName } from '../config/options.ts';
 import { daemonOptions, type Shell } from './shell.ts';
 
 const namesOf = (...groups: readonly object[]): SettingName[] => groups.flatMap(Object.keys) as SettingName[];
@@ -40,4 +40,15 @@ export function addWorkerDaemons({ printing }: Shell): void {
     async (context) => (await import('../verbs/worker.ts')).start(context),
   );
   daemonOptions(start);
+}
+
+export function addDashboardDaemon({ printing }: Shell): void {
+  printing(
+    {
+      name: 'dashboard',
+      description: 'a web page and a service API to see everything and mend anything; runs until it is stopped',
+      settings: [...namesOf(DASHBOARD, SAGAS, BROKER), 'shutdownDeadline', 'logLevel', 'logFormat'],
+    },
+    async (context) => (await import('../verbs/dashboard.ts')).dashboard(context),
+  );
 }

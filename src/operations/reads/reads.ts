@@ -148,6 +148,7 @@ export interface HoldfastTables {
     subject: string;
     reason: string | null;
     details: unknown;
+    by_role: string | null;
   };
 }
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { sharedAnswer } from '../../src/cli/daemon/shared-answer.ts';
+import { sharedAnswer } from '../../src/runtime/shared-answer.ts';
 
 describe('sharedAnswer', () => {
   it('asks once for all who come while the question is open, and for a while after', async () => {

@@ -1,0 +1,63 @@
+/**
+ * `holdfast dashboard`: the web page and the service API, as a process of its own.
+ */
+import { createDashboard } from '../../dashboard/dashboard.ts';
+import { createDashboardServer } from '../../dashboard/server/http-server.ts';
+import { openDatabase } from '../../postgres/database.ts';
+import { systemClock } from '../../runtime/clock.ts';
+import { loadSagas } from '../config/load-sagas.ts';
+import { resolveProcess } from '../config/process.ts';
+import { resolveDashboard, TOKENS_VARIABLE } from '../config/resolve-dashboard.ts';
+import { sagasPathOf } from '../config/sagas-path.ts';
+import { resolveRedisUrls } from '../config/servers.ts';
+import { listenForStop } from '../daemon/stop-signals.ts';
+import { EXIT } from '../exit-codes.ts';
+import type { Context } from '../verb.ts';
+import { daemonLogger } from './relay.ts';
+
+/** Resolves with the exit code, once it has stopped. Rejects before anything runs with what is wrong with the configuration. */
+export async function dashboard(context: Context): Promise<number> {
+  const { given, config, json } = context;
+  const { host, port, basePath, options } = resolveDashboard({ given, config, env: process.env });
+  const settings = resolveProcess({ given, config, noHttp: true });
+  const path = sagasPathOf(given, config);
+  const sagas = path === undefined ? undefined : await loadSagas(path, process.cwd());
+  const log = await daemonLogger(settings, json);
+  // Never used for more than its settings: the dashboard opens connections of its own.
+  const database = openDatabase(context.database);
+  const redisPrefix = config.redis?.prefix;
+  const made = createDashboard({
+    ...options,
+    database,
+    basePath,
+    sagas,
+    doctor: { redisUrls: resolveRedisUrls(given, config), redisPrefix },
+    log,
+  });
+  const server = createDashboardServer({ handler: made.nodeHandler, host, port, basePath, log });
+  const stop = listenForStop({
+    deadlineMs: settings.shutdownDeadlineMs,
+    clock: systemClock,
+    log,
+    onSecond: () => process.exit(EXIT.forced),
+  });
+  try {
+    await server.start();
+    if (options.anonymous !== undefined) {
+      log.warn(
+        { role: options.anonymous },
+        `nobody has to log in: whoever uses this machine may do everything; ${TOKENS_VARIABLE} says who may`,
+      );
+    }
+    await new Promise<void>((resolve) => {
+      if (stop.soft.aborted) resolve();
+      else stop.soft.addEventListener('abort', () => resolve(), { once: true });
+    });
+    await server.stop();
+    log.info({}, 'stopped');
+    return EXIT.ok;
+  } finally {
+    stop.dispose();
+    await Promise.allSettled([made.close(), database.close()]);
+  }
+}

@@ -1,0 +1,117 @@
+/**
+ * What a route of the dashboard is: one row of a table, from which the routing, the check of roles, the check of what comes in and the
+ * OpenAPI document are made.
+ */
+import { z, type ZodType } from 'zod';
+import type { Diagnosis } from '../../operations/doctor/doctor.ts';
+import type { Database } from '../../postgres/database.ts';
+import type { AnySaga } from '../../saga/definition/definition.ts';
+import { RequestRefusal } from './failure.ts';
+import type { Askers, Asker } from './who-asks.ts';
+import type { DashboardRole, Overview, SessionFacts } from './contract.ts';
+import type { LiveStreams } from './live.ts';
+import type { Poller } from './poller.ts';
+import type { RequestFacts } from './request-facts.ts';
+import type { Sessions } from './sessions.ts';
+
+/** What routes work with. */
+export interface ApiServices {
+  /** For looks: few connections, and a time limit for each statement. */
+  readonly reads: Database;
+  /** For acts. */
+  readonly acts: Database;
+  readonly overview: Poller<Overview>;
+  readonly live: LiveStreams;
+  readonly doctor: () => Promise<Diagnosis>;
+  /** Null: not known here. */
+  readonly sagas: readonly AnySaga[] | null;
+  readonly sessions: Sessions;
+  readonly askers: Askers;
+  readonly basePath: string;
+  readonly facts: Pick<SessionFacts, 'version' | 'schema' | 'redact'>;
+  readonly openapi: () => unknown;
+}
+
+/** One request, checked. `query` and `body` are what the schemas of the route made of them. */
+export interface ApiRequest<Query, Body> {
+  /** Of the path: ':id'. */
+  readonly id: string;
+  readonly query: Query;
+  readonly body: Body;
+  readonly facts: RequestFacts;
+  readonly header: (name: string) => string | null;
+  readonly signal: AbortSignal;
+}
+
+/** A request of somebody who is known. */
+export interface AskedRequest<Query, Body> extends ApiRequest<Query, Body> {
+  readonly by: Asker;
+}
+
+interface RouteBase {
+  readonly method: 'GET' | 'POST';
+  /** Below the base path; a part may be ':id'. */
+  readonly path: string;
+  /** What it does, for the document. */
+  readonly summary: string;
+  /** What it answers, for the document. */
+  readonly answers: string;
+}
+
+/** A route of somebody who is known, or, with `role: null`, of anybody. Answers with JSON, unless it hands back a Response. */
+export type ApiRoute = RouteBase & {
+  readonly query: ZodType;
+  readonly body: ZodType | null;
+} & (
+    | {
+        readonly role: null;
+        readonly handle: (request: ApiRequest<never, never>, services: ApiServices) => unknown;
+      }
+    | {
+        readonly role: DashboardRole;
+        readonly handle: (request: AskedRequest<never, never>, services: ApiServices) => unknown;
+      }
+  );
+
+/** A route that looks. `query`: what may stand behind the question mark; what is not in it is refused. */
+export function look<Query = object>(
+  route: Omit<RouteBase, 'method'> & {
+    readonly role?: DashboardRole;
+    readonly query?: ZodType<Query>;
+    readonly handle: (request: AskedRequest<Query, null>, services: ApiServices) => unknown;
+  },
+): ApiRoute {
+  const { role = 'viewer', query, handle, ...rest } = route;
+  return { ...rest, method: 'GET', role, query: query ?? NOTHING, body: null, handle };
+}
+
+/** A route that acts. */
+export function act<Body>(
+  route: Omit<RouteBase, 'method'> & {
+    readonly role?: DashboardRole;
+    readonly body: ZodType<Body>;
+    readonly handle: (request: AskedRequest<unknown, Body>, services: ApiServices) => unknown;
+  },
+): ApiRoute {
+  const { role = 'operator', handle, ...rest } = route;
+  return { ...rest, method: 'POST', role, query: NOTHING, handle };
+}
+
+const NOTHING = z.strictObject({});
+
+/** What the schema makes of what came; `where` is for the message. Throws RequestRefusal. */
+export function checked(schema: ZodType, given: unknown, where: string): unknown {
+  const result = schema.safeParse(given);
+  if (result.success) return result.data;
+  const [issue] = result.error.issues;
+  const unknown = issue?.code === 'unrecognized_keys' ? issue.keys.join(', ') : null;
+  const place = issue === undefined || issue.path.length === 0 ? where : `${where}: ${issue.path.join('.')}`;
+  throw new RequestRefusal(
+    400,
+    'HF_REQUEST',
+    unknown === null
+      ? `${place} cannot be used: ${issue?.message ?? 'it has the wrong shape'}.`
+      : `${where} has an unknown ${unknown}.`,
+    { advice: 'See openapi.json beside it for what may be given.' },
+  );
+}

@@ -1,0 +1,125 @@
+/**
+ * What the page of the dashboard and its server say to each other, as types: what /api answers beside what operations return. The page
+ * imports nothing else of the server.
+ */
+import type { RelayStatus } from '../../operations/relay/relay-status.ts';
+import type { Timeline } from '../../operations/sagas/saga-timeline-model.ts';
+import type { StuckAdvice } from '../../operations/sagas/saga-advice.ts';
+import type { RunDetails } from '../../operations/sagas/sagas.ts';
+import type { SagaStatus } from '../../operations/sagas/saga-status.ts';
+
+/** What somebody may do: a viewer looks, an operator acts on messages and runs, an admin also removes what others rely on. */
+export type DashboardRole = 'viewer' | 'operator' | 'admin';
+
+/** As JSON brings it: times are ISO texts. */
+export type AsJson<T> = T extends Date
+  ? string
+  : T extends readonly (infer Item)[]
+    ? readonly AsJson<Item>[]
+    : T extends object
+      ? { readonly [Key in keyof T]: AsJson<T[Key]> }
+      : T;
+
+/** GET /api/session: who is asking, and what the page must know to begin with. */
+export interface SessionFacts {
+  /** As it stands in the audit, without the prefix `dashboard:`. */
+  readonly actor: string;
+  readonly role: DashboardRole;
+  /** Whether there is something to log out of. */
+  readonly canLogout: boolean;
+  /** To be sent, with the value 1, on every request that is no GET. */
+  readonly csrfHeader: string;
+  /** Of the package. */
+  readonly version: string;
+  readonly schema: string;
+  /** Payloads are hidden until they are revealed, which the audit records. */
+  readonly redact: boolean;
+}
+
+/** Every answer that is no success. Match on `code`. */
+export interface ApiFailure {
+  readonly code: string;
+  readonly message: string;
+  readonly advice: string | null;
+}
+
+/** Of a 401: what would help. */
+export interface LoginNeeded extends ApiFailure {
+  /** There is a form to log in by: POST /login with `token`. */
+  readonly form: boolean;
+}
+
+/** A page of a list. `next`: what to give as `cursor` for the page after it; null: that was the last. */
+export interface ListPage<Item> {
+  readonly items: readonly Item[];
+  readonly next: string | null;
+}
+
+/** One point of the charts. Rates are since the point before; null when that is not known. */
+export interface OverviewPoint {
+  readonly at: Date;
+  /** Messages a second that the subscriptions published, all together. */
+  readonly published: number | null;
+  /** Messages a second that services wrote. */
+  readonly written: number | null;
+  /** Of the subscription that is furthest behind: messages, at most. */
+  readonly lag: number;
+  /** Of the oldest message that a subscription has not read; 0: none. */
+  readonly oldestMs: number;
+  /** Parked by relays and consumers. */
+  readonly parked: number;
+  /** Runs that could be taken up now, and runs that need a person; null for a role that may not read sagas. */
+  readonly runs: { readonly due: number; readonly stuck: number } | null;
+}
+
+/** GET /api/overview, and the event `overview` of /api/live. */
+export interface Overview {
+  readonly at: Date;
+  readonly relay: RelayStatus;
+  /** Null for a role of the database that may not read sagas. `counts` may be some seconds older than the rest. */
+  readonly sagas: SagaStatus | null;
+  /** Oldest first, at most a quarter of an hour; the last point is that of now. Only what was seen while somebody looked. */
+  readonly history: readonly OverviewPoint[];
+}
+
+/** GET /api/runs/:id. */
+export interface RunStory extends Omit<RunDetails, 'journal'> {
+  readonly timeline: RunTimeline;
+}
+
+/** A run as a story, with the ways out of what it is stuck at. */
+export type RunTimeline = Omit<Timeline, 'stuck'> & {
+  readonly stuck: (NonNullable<Timeline['stuck']> & { readonly advice: StuckAdvice }) | null;
+};
+
+/** What stands where a payload is hidden. */
+export interface HiddenPayload {
+  readonly hidden: true;
+}
+
+/** Every act answers with the command that does the same. */
+export interface DoneByCommand {
+  readonly command: string;
+}
+
+/** GET /api/sagas: a saga as its code declares it. */
+export interface DeclaredSaga {
+  readonly name: string;
+  readonly version: number;
+  readonly deadlineMs: number | null;
+  readonly steps: readonly DeclaredStep[];
+  readonly signals: readonly string[];
+}
+
+/** One step of a {@link DeclaredSaga}, in the order in which it was written down. */
+export interface DeclaredStep {
+  readonly name: string;
+  readonly kind: string;
+  readonly pivot: boolean;
+  /** Something compensates it. */
+  readonly compensated: boolean;
+  /** Of a command or an emitted message: its topic. */
+  readonly topic: string | null;
+  /** Of a child: its saga, as 'charge-card@1'. */
+  readonly child: string | null;
+}

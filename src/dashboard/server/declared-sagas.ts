@@ -1,0 +1,23 @@
+/**
+ * Sagas as their code declares them, without the code: what a diagram of a saga is drawn from. Pure.
+ */
+import type { AnySaga } from '../../saga/definition/definition.ts';
+import { canCompensate } from '../../saga/definition/steps.ts';
+import type { DeclaredSaga } from './contract.ts';
+
+export function declaredSagas(sagas: readonly AnySaga[]): readonly DeclaredSaga[] {
+  return sagas.map(({ name, version, deadlineMs, steps, signals }) => ({
+    name,
+    version,
+    deadlineMs,
+    steps: Object.entries(steps).map(([step, definition]) => ({
+      name: step,
+      kind: definition.kind,
+      pivot: definition.pivot,
+      compensated: canCompensate(definition),
+      topic: definition.inputType?.topic ?? null,
+      child: definition.saga === null ? null : `${definition.saga.name}@${definition.saga.version}`,
+    })),
+    signals: Object.keys(signals),
+  }));
+}

@@ -1,0 +1,122 @@
+/**
+ * Puts the parts of the dashboard's server together.
+ */
+import { readFileSync } from 'node:fs';
+import { doctor } from '../../operations/doctor/doctor.ts';
+import { openDatabase, type Database } from '../../postgres/database.ts';
+import type { Logger } from '../../runtime/log.ts';
+import { sharedAnswer } from '../../runtime/shared-answer.ts';
+import { HoldfastError } from '../../errors.ts';
+import type { ApiRoute, ApiServices } from './api-route.ts';
+import { createApp, type Fetch } from './app.ts';
+import { createLiveStreams } from './live.ts';
+import { createLoginLimit } from './login-limit.ts';
+import { openapiDocument } from './openapi.ts';
+import { settleDashboard, type DashboardOptions } from './options.ts';
+import { createOverviewReader } from './overview.ts';
+import { createPoller } from './poller.ts';
+import { ACT_ROUTES } from './routes-act.ts';
+import { LOOK_ROUTES } from './routes-look.ts';
+import { SESSION_ROUTES } from './routes-session.ts';
+import { createSessions } from './sessions.ts';
+import { createStaticPage, findPageFolder } from './static-page.ts';
+import { createAskers } from './who-asks.ts';
+
+/** Every route there is. A test goes through all of them, with every role and method. */
+export const ROUTES: readonly ApiRoute[] = [...SESSION_ROUTES, ...LOOK_ROUTES, ...ACT_ROUTES];
+
+const POLL_MS = 2_000;
+const LINGER_MS = 5_000;
+const DOCTOR_MS = 10_000;
+
+export interface DashboardParts {
+  readonly fetch: Fetch;
+  readonly services: ApiServices;
+  readonly hasPage: boolean;
+  readonly close: () => Promise<void>;
+}
+
+/** Throws HF_CONFIG, HF_OPTION_UNKNOWN or HF_DURATION. */
+export function createParts(options: DashboardOptions): DashboardParts {
+  const settled = settleDashboard(options);
+  const { authenticators, anonymous, basePath, clock, log } = settled;
+  // Looks may not take the connections of acts, and neither those of anybody else.
+  const reads = ownPool(options.database, { max: 2, statementMs: 10_000 }, log);
+  const acts = ownPool(options.database, { max: 1, statementMs: 60_000 }, log);
+  const overview = createPoller({
+    clock,
+    read: createOverviewReader(reads, clock),
+    intervalMs: POLL_MS,
+    lingerMs: LINGER_MS,
+  });
+  const sessions = createSessions({
+    clock,
+    lifeMs: settled.sessionTimeMs,
+    basePath,
+    key: settled.sessionKey,
+    fingerprint: authenticators.map(({ name, fingerprint = '' }) => `${name}:${fingerprint}`).join('\n'),
+  });
+  const askers = createAskers({ authenticators, anonymous, sessions, limit: createLoginLimit(clock) });
+  const live = createLiveStreams({ clock, overview, sessions });
+  const version = readVersion();
+  const services: ApiServices = {
+    reads,
+    acts,
+    overview,
+    live,
+    sessions,
+    askers,
+    basePath,
+    doctor: sharedAnswer(
+      () => doctor(reads, options.doctor),
+      DOCTOR_MS,
+      () => clock.monotonic(),
+    ),
+    sagas: options.sagas ?? null,
+    facts: { version, schema: options.database.schema, redact: options.hidePayloads === true },
+    openapi: () => openapiDocument({ routes: ROUTES, version, basePath }),
+  };
+  const page = createStaticPage(options.pageFolder ?? findPageFolder(), basePath);
+  const { trustedProxies, hosts } = settled;
+  return {
+    services,
+    hasPage: page !== null,
+    fetch: createApp({ routes: ROUTES, services, page, trustedProxies, hosts, log }),
+    async close() {
+      live.close();
+      overview.close(new HoldfastError('HF_STOPPED', 'The dashboard is closed.'));
+      await Promise.all([reads.close(), acts.close()]);
+    },
+  };
+}
+
+interface OwnPool {
+  readonly max: number;
+  /** Longest run of a statement, in milliseconds. */
+  readonly statementMs: number;
+}
+
+/** With the settings of the given one, which may be kept busy by whoever gave it. */
+function ownPool({ pool, schema, environment }: Database, { max, statementMs }: OwnPool, log: Logger): Database {
+  const { options } = pool;
+  // The pool hides the password from enumeration.
+  const password = options.password === undefined ? {} : { password: options.password };
+  return openDatabase({
+    pool: { ...options, ...password, min: 0, statement_timeout: statementMs },
+    max,
+    schema,
+    environment,
+    applicationName: 'holdfast-dashboard',
+    onIdleError: (error) => log.debug({ err: error }, 'an idle connection was lost'),
+  });
+}
+
+/** Of the package; a bundle may have left its manifest behind. */
+function readVersion(): string {
+  try {
+    const manifest = readFileSync(new URL('../../../package.json', import.meta.url), 'utf8');
+    return (JSON.parse(manifest) as { version: string }).version;
+  } catch {
+    return 'unknown';
+  }
+}

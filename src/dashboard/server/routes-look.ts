@@ -1,0 +1,195 @@
+/**
+ * The routes that look: how things are, messages, what is parked, runs, and what people did.
+ */
+import { z } from 'zod';
+import { listAudit } from '../../operations/reads/audit.ts';
+import { listMessages, showMessage } from '../../operations/reads/messages.ts';
+import { routedTopics } from '../../operations/reads/routed-topics.ts';
+import { listParked, showParked } from '../../operations/parked/parked.ts';
+import { relayStatus } from '../../operations/relay/relay-status.ts';
+import { listWorkers } from '../../operations/sagas/saga-status.ts';
+import { listRuns, RUN_STATUSES } from '../../operations/sagas/sagas.ts';
+import { look, type ApiRoute } from './api-route.ts';
+import { declaredSagas } from './declared-sagas.ts';
+import { withoutData, withoutPayload, withoutValues } from './hidden.ts';
+import { cursor, flag, limit, pageOf, text, time, topic } from './parameters.ts';
+import { readRun } from './run-page.ts';
+
+const overview = look({
+  path: '/api/overview',
+  summary: 'How relays and sagas are doing, and how it was in the last quarter of an hour.',
+  answers: 'Overview',
+  handle: (_request, services) => services.overview.latest(),
+});
+
+const live = look({
+  path: '/api/live',
+  summary: 'The overview whenever it is read anew, as server-sent events.',
+  answers: 'Events: overview (as GET /api/overview), trouble ({ code, message, advice }), end ({ why })',
+  handle: ({ by, signal }, services) => services.live.open(by, signal),
+});
+
+const messages = look({
+  path: '/api/messages',
+  summary: 'Messages of the log, newest first.',
+  answers: '{ items: MessageSummary[], next }',
+  query: z.strictObject({
+    topic,
+    key: text.optional().describe('The key, whole.'),
+    since: time.optional(),
+    until: time.optional(),
+    cursor: cursor.regex(/^\d{1,15}$/).optional(),
+    limit,
+  }),
+  async handle({ query }, { reads }) {
+    const { cursor: before, limit: most, ...filter } = query;
+    const beforeSeq = before === undefined ? undefined : Number(before);
+    const found = await listMessages(reads, { ...filter, beforeSeq, limit: most + 1 });
+    return pageOf(found, most, ({ seq }) => String(seq));
+  },
+});
+
+const message = look({
+  path: '/api/messages/:id',
+  summary: 'Everything known about one message: its envelope, and how far subscriptions and consumers are with it.',
+  answers: 'MessageDetails or { scheduled: ScheduledDetails }',
+  async handle({ id }, { reads, facts }) {
+    const found = await showMessage(reads, id);
+    return facts.redact ? withoutPayload(found) : found;
+  },
+});
+
+const parked = look({
+  path: '/api/parked',
+  summary: 'Messages that relays could not publish or consumers could not handle, oldest first.',
+  answers: '{ items: ParkedSummary[], next }',
+  query: z.strictObject({
+    kind: z.enum(['relay', 'consumer']).optional(),
+    where: text.optional().describe('The subscription or consumer.'),
+    topic,
+    key: text.optional().describe('The key, whole.'),
+    state: z.enum(['failed', 'behind', 'dead']).optional(),
+    limit,
+  }),
+  handle: async ({ query }, { reads }) => ({ items: await listParked(reads, query), next: null }),
+});
+
+const parkedMessage = look({
+  path: '/api/parked/:id',
+  summary: 'Everything known about one parked message, in each place where it is parked.',
+  answers: '{ places: ParkedDetails[] }',
+  async handle({ id }, { reads, facts }) {
+    const places = await showParked(reads, id);
+    return { places: facts.redact ? withoutData(places) : places };
+  },
+});
+
+const statuses = z
+  .string()
+  .transform((given) => given.split(','))
+  .pipe(z.array(z.enum(RUN_STATUSES)).min(1));
+
+const runs = look({
+  path: '/api/runs',
+  summary: 'Runs of sagas, newest first.',
+  answers: '{ items: RunSummary[], next }',
+  query: z.strictObject({
+    saga: text.optional(),
+    version: z.coerce.number().int().min(1).optional(),
+    status: statuses.optional().describe(`Some of ${RUN_STATUSES.join(', ')}, divided by commas.`),
+    key: text.optional().describe('The key, whole.'),
+    stuck: flag.describe('Only those that need a person.'),
+    since: time.optional(),
+    cursor: cursor.optional(),
+    limit,
+  }),
+  async handle({ query }, { reads }) {
+    const { cursor: before, limit: most, ...filter } = query;
+    const found = await listRuns(reads, { ...filter, before, limit: most + 1 });
+    return pageOf(found, most, ({ id }) => id);
+  },
+});
+
+const run = look({
+  path: '/api/runs/:id',
+  summary: 'Everything known about one run, as a story.',
+  answers: 'RunStory',
+  async handle({ id }, { reads, facts }) {
+    const page = await readRun(reads, id);
+    return facts.redact ? withoutValues(page) : page;
+  },
+});
+
+const sagas = look({
+  path: '/api/sagas',
+  summary: 'The sagas as their code declares them, where this process knows it.',
+  answers: '{ known: boolean, items: DeclaredSaga[] }',
+  handle: (_request, services) => ({ known: services.sagas !== null, items: declaredSagas(services.sagas ?? []) }),
+});
+
+const workers = look({
+  path: '/api/workers',
+  summary: 'Workers, their leases, and what they have in memory.',
+  answers: '{ items: WorkerStatus[] }',
+  handle: async (_request, { reads }) => ({ items: await listWorkers(reads) }),
+});
+
+const subscriptions = look({
+  path: '/api/subscriptions',
+  summary: 'Subscriptions, who reads for them, and how far they are.',
+  answers: '{ items: (SubscriptionStatus & { topics })[] }',
+  async handle(_request, { reads }) {
+    const [{ subscriptions: found }, topics] = await Promise.all([relayStatus(reads), routedTopics(reads)]);
+    return { items: found.map((each) => ({ ...each, topics: topics.get(each.name) ?? null })) };
+  },
+});
+
+const audit = look({
+  path: '/api/audit',
+  summary: 'What people did, newest first.',
+  answers: '{ items: AuditedAct[], next }',
+  query: z.strictObject({
+    actor: text.optional(),
+    action: text.optional(),
+    subject: text.optional(),
+    since: time.optional(),
+    cursor: cursor.optional(),
+    limit,
+  }),
+  async handle({ query }, { reads }) {
+    const { cursor: before, limit: most, ...filter } = query;
+    const found = await listAudit(reads, { ...filter, before, limit: most + 1 });
+    return pageOf(found, most, ({ id }) => id);
+  },
+});
+
+const doctor = look({
+  path: '/api/doctor',
+  summary: 'What will hurt. Asked at most every ten seconds, whoever asks.',
+  answers: 'Diagnosis',
+  handle: (_request, services) => services.doctor(),
+});
+
+const openapi = look({
+  path: '/api/openapi.json',
+  summary: 'This document.',
+  answers: 'OpenAPI 3.1',
+  handle: (_request, services) => services.openapi(),
+});
+
+export const LOOK_ROUTES: readonly ApiRoute[] = [
+  overview,
+  live,
+  messages,
+  message,
+  parked,
+  parkedMessage,
+  runs,
+  run,
+  sagas,
+  workers,
+  subscriptions,
+  audit,
+  doctor,
+  openapi,
+];

@@ -1,0 +1,85 @@
+/**
+ * The routes of logging in and out, and of who is asking.
+ */
+import { z } from 'zod';
+import { look, type ApiRequest, type ApiRoute, type ApiServices } from './api-route.ts';
+import { RequestRefusal } from './failure.ts';
+import { CSRF_HEADER } from './guards.ts';
+import type { SessionFacts } from './contract.ts';
+
+const Login = z.strictObject({ token: z.string().min(1).max(1_000).describe('A token of the dashboard.') });
+
+const session = look({
+  path: '/api/session',
+  summary: 'Who is asking, and what the page must know.',
+  answers: 'SessionFacts',
+  handle: ({ by }, { facts }): SessionFacts => ({
+    actor: by.actor,
+    role: by.role,
+    canLogout: by.session !== null,
+    csrfHeader: CSRF_HEADER,
+    ...facts,
+  }),
+});
+
+const login: ApiRoute = {
+  method: 'POST',
+  path: '/login',
+  role: null,
+  summary: 'Begins a session, by a cookie. Takes a form or JSON.',
+  answers: '{ actor, role }',
+  query: z.strictObject({}),
+  body: Login,
+  async handle(request, services) {
+    const { facts, header, body } = request as ApiRequest<never, z.infer<typeof Login>>;
+    const { sessions, askers, basePath } = services;
+    // A form of a browser is answered with the page, which then finds out by itself how it went.
+    const wantsPage = (header('accept') ?? '').includes('text/html');
+    try {
+      const who = await askers.login(body.token.trim(), facts);
+      const cookie = { 'set-cookie': sessions.begin(who, facts.https) };
+      if (wantsPage) return seeOther(`${basePath}/`, cookie);
+      return Response.json({ actor: who.actor, role: who.role }, { headers: cookie });
+    } catch (error) {
+      if (wantsPage && error instanceof RequestRefusal) return seeOther(`${basePath}/?login=${error.status}`, {});
+      throw error;
+    }
+  },
+};
+
+const logout: ApiRoute = {
+  method: 'POST',
+  path: '/logout',
+  role: null,
+  summary: 'Ends the session.',
+  answers: '{ done: true }',
+  query: z.strictObject({}),
+  body: z.unknown(),
+  handle: endSession,
+};
+
+function endSession(request: ApiRequest<never, never>, { sessions, live, basePath }: ApiServices): Response {
+  const { facts, header } = request;
+  const open = sessions.find(header('cookie'), facts.https);
+  const cookie = { 'set-cookie': sessions.end(open, facts.https) };
+  live.recheck();
+  if ((header('accept') ?? '').includes('text/html')) return seeOther(`${basePath}/`, cookie);
+  return Response.json({ done: true }, { headers: cookie });
+}
+
+function seeOther(location: string, headers: Readonly<Record<string, string>>): Response {
+  return new Response(null, { status: 303, headers: { ...headers, location } });
+}
+
+const alive: ApiRoute = {
+  method: 'GET',
+  path: '/livez',
+  role: null,
+  summary: 'Whether the process answers. Does not ask the database.',
+  answers: "{ status: 'alive' }",
+  query: z.unknown(),
+  body: null,
+  handle: () => ({ status: 'alive' }),
+};
+
+export const SESSION_ROUTES: readonly ApiRoute[] = [session, login, logout, alive];

@@ -1,0 +1,35 @@
+/**
+ * One run, as the page shows it: what is known of it, and its journal folded into a story. A journal that is too large to be read for a
+ * look is refused before it is.
+ */
+import { adviseStuck } from '../../operations/sagas/saga-advice.ts';
+import { journalFill } from '../../operations/sagas/saga-growth.ts';
+import { foldTimeline } from '../../operations/sagas/saga-timeline.ts';
+import { assertRunId, showRun } from '../../operations/sagas/sagas.ts';
+import type { Database } from '../../postgres/database.ts';
+import type { RunStory } from './contract.ts';
+import { RequestRefusal } from './failure.ts';
+
+/** UTF-8 bytes of a journal that is shown; few runs come near. */
+const MOST_BYTES = 8 * 1_024 * 1_024;
+
+/** Rejects with HF_NOT_FOUND, HF_CONFIG for what is no id, and RequestRefusal for a run that is too large. */
+export async function readRun(database: Database, id: string): Promise<RunStory> {
+  assertRunId(id);
+  const { bytes } = await journalFill(database, id);
+  if (bytes > MOST_BYTES) {
+    throw new RequestRefusal(413, 'HF_REQUEST', `The journal of run ${id} has ${bytes} bytes, too many for a page.`, {
+      advice: `\`holdfast saga show ${id}\` and \`holdfast saga history ${id}\` show it.`,
+    });
+  }
+  const { journal, ...found } = await showRun(database, id);
+  const { run, now } = found;
+  const { stuck, ...timeline } = foldTimeline({ status: run.status, rows: journal, now });
+  return {
+    ...found,
+    timeline: {
+      ...timeline,
+      stuck: stuck === null ? null : { ...stuck, advice: adviseStuck(id, stuck.why, stuck.call) },
+    },
+  };
+}

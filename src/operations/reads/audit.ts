@@ -1,0 +1,79 @@
+/**
+ * Looking into the audit: what people did, newest first.
+ */
+import { sql } from 'kysely';
+import { HoldfastError } from '../../errors.ts';
+import type { Database } from '../../postgres/database.ts';
+import { refuseUnknownOptions } from '../../runtime/options.ts';
+import { checkLimit } from './messages.ts';
+import { rows, tables } from './reads.ts';
+
+/** Which acts {@link listAudit} lists. */
+export interface AuditFilter {
+  readonly actor?: string | undefined;
+  /** Such as 'parked.retry'. */
+  readonly action?: string | undefined;
+  /** Message id, run id, subscription: the whole text. */
+  readonly subject?: string | undefined;
+  /** At or after. */
+  readonly since?: Date | undefined;
+  /** Acts with a smaller id: the next page. */
+  readonly before?: string | undefined;
+  /**
+   * 1 to 1000.
+   *
+   * @defaultValue 50
+   */
+  readonly limit?: number | undefined;
+}
+
+/** One act of a person, as the audit has it. */
+export interface AuditedAct {
+  readonly id: string;
+  readonly at: Date;
+  readonly actor: string;
+  /** What was done, such as 'parked.retry'. */
+  readonly action: string;
+  /** To what: a message id, a run id, a subscription, a key. */
+  readonly subject: string;
+  readonly reason: string | null;
+  readonly details: Readonly<Record<string, unknown>>;
+  /** The role of the database that wrote it, whatever the actor is called; null: from before that was noted. */
+  readonly byRole: string | null;
+}
+
+const FILTERS = ['actor', 'action', 'subject', 'since', 'before', 'limit'] as const;
+
+/** Newest first, along the primary key. Throws HF_CONFIG or HF_OPTION_UNKNOWN for a filter that is not usable. */
+export async function listAudit(database: Database, filter: AuditFilter = {}): Promise<readonly AuditedAct[]> {
+  refuseUnknownOptions(filter, FILTERS, 'listAudit');
+  const { actor, action, subject, since, before } = filter;
+  let query = tables(database)
+    .selectFrom('audit')
+    .select(['at', 'actor', 'action', 'subject', 'reason', 'details'])
+    .select([sql<string>`id::text`.as('act'), 'by_role'])
+    .orderBy('id', 'desc')
+    .limit(checkLimit(filter.limit ?? 50));
+  if (actor !== undefined) query = query.where('actor', '=', actor);
+  if (action !== undefined) query = query.where('action', '=', action);
+  if (subject !== undefined) query = query.where('subject', '=', subject);
+  if (since !== undefined) query = query.where('at', '>=', since);
+  if (before !== undefined) query = query.where('id', '<', assertAct(before));
+  return (await rows(database, query)).map((row) => ({
+    id: row.act,
+    at: new Date(row.at),
+    actor: row.actor,
+    action: row.action,
+    subject: row.subject,
+    reason: row.reason,
+    details: row.details as AuditedAct['details'],
+    byRole: row.by_role,
+  }));
+}
+
+function assertAct(id: string): string {
+  if (/^\d{1,18}$/.test(id)) return id;
+  throw new HoldfastError('HF_CONFIG', `${JSON.stringify(id)} is not the id of an act.`, {
+    advice: 'Give the id of the last one that was listed.',
+  });
+}
