@@ -20,6 +20,7 @@ export {
 export { decodeEnvelope, type Envelope, type Predecessor } from './message/envelope.ts';
 export type { ExactNumbers } from './message/exact-json.ts';
 export { decodePayload } from './message/decode.ts';
+export { createRedactor, type Redactor } from './runtime/redact.ts';
 
 export type { Act } from './postgres/audit.ts';
 export {

@@ -7,6 +7,7 @@ import { HoldfastError } from '../errors.ts';
 import type { HoldfastConfig } from '../operations/config.ts';
 import type { Database, DatabaseOptions } from '../postgres/database.ts';
 import { parseDuration, type Duration } from '../runtime/duration.ts';
+import { createRedactor, showAll, type Redactor } from '../runtime/redact.ts';
 import { loadConfig } from './config/load.ts';
 import { ALL, COMMON, readGiven, type Given, type SettingName } from './config/options.ts';
 import { resolveDatabase } from './config/servers.ts';
@@ -59,6 +60,11 @@ export async function withDatabase<T>(context: Context, use: (database: Database
   } finally {
     await database.close();
   }
+}
+
+/** What of payloads is not shown, as the configuration file says; it was checked when it was read. */
+export function redactorOf({ config }: Pick<Context, 'config'>): Redactor {
+  return config.redact === undefined ? showAll : createRedactor(config.redact);
 }
 
 export type RunVerb = (context: Context, args: readonly string[]) => Promise<VerbReport>;

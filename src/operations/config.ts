@@ -213,6 +213,16 @@ export interface HoldfastConfig {
         readonly deadline?: Duration | undefined;
       }
     | undefined;
+  /**
+   * Fields of payloads that are not shown: paths from the top of a payload, `customer.email`. `*` stands for one name, `**` for any number
+   * of them; a path goes through lists by itself. Holds for what the command line shows of messages and runs, and for the details of
+   * errors in the log of its daemons. HF_CONFIG for what is no path.
+   *
+   * @defaultValue none
+   * @example
+   * ['customer.email', 'card.*', '**.password']
+   */
+  readonly redact?: readonly string[] | undefined;
 }
 
 /**

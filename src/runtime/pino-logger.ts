@@ -4,11 +4,12 @@
  */
 import { pino } from 'pino';
 import { PinoPretty } from 'pino-pretty';
-import { createJsonLogger, LOG_SETTINGS, type LogLevel } from './json-logger.ts';
+import { createJsonLogger, logSettings, type LogLevel } from './json-logger.ts';
 import type { Logger } from './log.ts';
+import type { Redactor } from './redact.ts';
 import { visible } from './terminal-text.ts';
 
-export type { LogLevel };
+export type { LogLevel, Redactor };
 
 /** Options of {@link createLogger}. */
 export interface LoggerOptions {
@@ -26,6 +27,12 @@ export interface LoggerOptions {
    * @defaultValue stdout
    */
   readonly stream?: { write(line: string): unknown } | undefined;
+  /**
+   * What is not shown of the details of errors, such as `createRedactor(['customer.email'])`.
+   *
+   * @defaultValue all is shown
+   */
+  readonly redact?: Redactor | undefined;
 }
 
 /**
@@ -37,6 +44,7 @@ export interface LoggerOptions {
  */
 export function createLogger(options: LoggerOptions = {}): Logger {
   const { level = 'info', pretty = process.stdout.isTTY, stream = process.stdout } = options;
+  const { redact } = options;
   if (!pretty) return createJsonLogger(options);
   const dim = process.stdout.isTTY && (process.env['NO_COLOR'] ?? '') === '';
   // In this thread, not in a worker: a line must not be lost when the process is killed the moment after.
@@ -49,7 +57,7 @@ export function createLogger(options: LoggerOptions = {}): Logger {
     destination: stream as NodeJS.WritableStream,
     sync: true,
   });
-  return pino({ level, ...LOG_SETTINGS }, lines);
+  return pino({ level, ...logSettings(redact) }, lines);
 }
 
 const META = new Set(['level', 'time', 'pid', 'hostname', 'v', 'err', 'error']);

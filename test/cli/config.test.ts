@@ -31,6 +31,12 @@ describe('the file', () => {
   it('may say whose the tables are', () => {
     expect(checkConfig({ environment: 'production' }, 'holdfast.config.ts')).toEqual({ environment: 'production' });
   });
+
+  it('may say what is not shown, in paths that are checked before anything is shown', () => {
+    expect(checkConfig({ redact: ['card.*'] }, 'holdfast.config.ts')).toEqual({ redact: ['card.*'] });
+    for (const redact of [['card..number'], 'card', [1]])
+      expect(() => checkConfig({ redact }, 'holdfast.config.ts')).toThrow(/holdfast\.config\.ts: redact/);
+  });
 });
 
 describe('flags and variables', () => {

@@ -125,6 +125,44 @@ describe('holdfast', () => {
   });
 });
 
+describe('redact in the configuration file', () => {
+  it('hides fields of what is shown of messages and runs', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'holdfast-cli-'));
+    try {
+      const config = { database: { url: test.url }, redact: ['customer.email'] };
+      await writeFile(join(folder, 'holdfast.config.mjs'), `export default ${JSON.stringify(config)};`);
+      const payload = { customer: { email: 'ann@example.org', city: 'Riga' } };
+      const { rows } = await database.query<{ id: string }>(
+        `SELECT holdfast.send('order.placed', $1) AS id, holdfast.start_runs($2, false)`,
+        [
+          JSON.stringify(payload),
+          JSON.stringify([{ id: '01900000-0000-7000-8000-00000000abcd', saga: 'order', version: 1, input: payload }]),
+        ],
+      );
+      const id = rows[0]?.id ?? '';
+      await park(id, 'failed');
+      const run = '01900000-0000-7000-8000-00000000abcd';
+      const shows = [
+        ['outbox', 'show', id],
+        ['parked', 'show', id],
+        ['saga', 'show', run, '--json'],
+        ['saga', 'history', run],
+        ['saga', 'history', run, '--json'],
+      ];
+      for (const args of shows) {
+        const { stdout, code } = await holdfast(args, { cwd: folder });
+        expect(code).toBe(0);
+        expect(stdout).toContain('[redacted]');
+        expect(stdout).toContain('Riga');
+        expect(stdout).not.toContain('ann@example.org');
+      }
+    } finally {
+      await rm(folder, { recursive: true, force: true });
+      await database.query('TRUNCATE holdfast.saga_run, holdfast.saga_journal');
+    }
+  });
+});
+
 describe('holdfast migrate', () => {
   it('shows, applies, and tells what is applied', async () => {
     const fresh = await createTestDatabase();

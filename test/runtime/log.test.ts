@@ -4,6 +4,7 @@ import { expect, test } from 'vitest';
 import { HoldfastError } from '../../src/errors.ts';
 import { silentLogger, type Logger } from '../../src/runtime/log.ts';
 import { createLogger } from '../../src/runtime/pino-logger.ts';
+import { createRedactor } from '../../src/runtime/redact.ts';
 
 test('JSON lines carry level, time, the fields of children, and errors with code and cause', () => {
   const lines: string[] = [];
@@ -54,4 +55,16 @@ test('errors of PostgreSQL are logged without the rows that they quote, also as 
   expect(lines).toHaveLength(3);
   expect(lines.join('')).not.toContain('ann@example.com');
   expect(lines.join('').match(/customer_email/g)?.length).toBeGreaterThanOrEqual(3);
+});
+
+test('details of errors are logged without the fields that are redacted, also those of a cause', () => {
+  const lines: string[] = [];
+  const redact = createRedactor(['customer.email']);
+  const log = createLogger({ pretty: false, redact, stream: { write: (line) => lines.push(line) } });
+  const details = { customer: { email: 'ann@example.com', city: 'Riga' } };
+  log.error({ err: new HoldfastError('HF_CONFIG', 'wrong', { details }) }, 'direct');
+  log.error({ err: new Error('wrapped', { cause: Object.assign(new Error('why'), { details }) }) }, 'as a cause');
+  expect(lines).toHaveLength(2);
+  expect(lines.join('')).not.toContain('ann@example.com');
+  expect(lines.join('').match(/Riga/g)).toHaveLength(2);
 });

@@ -7,6 +7,7 @@ import { HoldfastError, isHoldfastError } from '../../errors.ts';
 import { ALERT_SETTINGS } from '../../operations/alerts/options.ts';
 import type { HoldfastConfig } from '../../operations/config.ts';
 import { refuseUnknownOptions } from '../../runtime/options.ts';
+import { createRedactor } from '../../runtime/redact.ts';
 
 const NAMES = ['holdfast.config.ts', 'holdfast.config.mts', 'holdfast.config.js', 'holdfast.config.mjs'] as const;
 
@@ -92,6 +93,7 @@ const KEYS: Readonly<Record<keyof HoldfastConfig, true>> = {
   dashboard: true,
   log: true,
   shutdown: true,
+  redact: true,
 };
 
 /** The outer shape; subscriptions are checked by the relay's own rules (resolveSubscription). Throws HF_CONFIG or HF_OPTION_UNKNOWN. */
@@ -122,6 +124,8 @@ export function checkConfig(value: unknown, where: string): HoldfastConfig {
   }
   if (value['transports'] !== undefined && !isRecord(value['transports']))
     throw wrong(where, 'transports', '{ name: transport }');
+  // Checked before anything is shown: a path that is wrong would hide nothing.
+  if (value['redact'] !== undefined) createRedactor(value['redact'] as readonly string[], `${where}: redact`);
   return value;
 }
 

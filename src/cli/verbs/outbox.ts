@@ -9,13 +9,14 @@ import {
   type MessageSummary,
   type ScheduledDetails,
 } from '../../operations/reads/messages.ts';
+import { redactMessage } from '../../operations/redaction/redact-message.ts';
 import { relayStatus } from '../../operations/relay/relay-status.ts';
 import { planReplay, requestReplay, type ReplayPlan } from '../../operations/relay/replays.ts';
 import type { Database } from '../../postgres/database.ts';
 import { formatBytes, formatCount, formatMs, formatTime, plural } from '../output/format.ts';
 import type { VerbReport, Ui } from '../output/report.ts';
 import { formatFacts, formatTable } from '../output/table.ts';
-import { actorOf, numberFlag, textFlag, timeFlag, withDatabase, type Context } from '../verb.ts';
+import { actorOf, numberFlag, redactorOf, textFlag, timeFlag, withDatabase, type Context } from '../verb.ts';
 
 export async function outboxLs(context: Context): Promise<VerbReport> {
   const filter = {
@@ -64,7 +65,10 @@ export function formatMessages(messages: readonly MessageSummary[], { filtered, 
 }
 
 export async function outboxShow(context: Context, [id = '']: readonly string[]): Promise<VerbReport> {
-  const found = await withDatabase(context, (database) => showMessage(database, id));
+  const found = redactMessage(
+    await withDatabase(context, (database) => showMessage(database, id)),
+    redactorOf(context),
+  );
   return {
     json: found,
     text: (ui) => ('scheduled' in found ? formatScheduled(found.scheduled, ui) : formatMessage(found, ui)),

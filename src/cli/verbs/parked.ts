@@ -10,10 +10,11 @@ import {
   type ParkedState,
   type ParkedSummary,
 } from '../../operations/parked/parked.ts';
+import { redactParked } from '../../operations/redaction/redact-message.ts';
 import { formatMs, formatTime, plural } from '../output/format.ts';
 import type { VerbReport, Ui } from '../output/report.ts';
 import { formatFacts, formatTable } from '../output/table.ts';
-import { actorOf, numberFlag, textFlag, withDatabase, type Context } from '../verb.ts';
+import { actorOf, numberFlag, redactorOf, textFlag, withDatabase, type Context } from '../verb.ts';
 import { indent } from './outbox.ts';
 
 export async function parkedLs(context: Context): Promise<VerbReport> {
@@ -80,7 +81,9 @@ function nextOf({ state, retryInMs }: ParkedSummary): string {
 }
 
 export async function parkedShow(context: Context, [id = '']: readonly string[]): Promise<VerbReport> {
-  const places = await withDatabase(context, (database) => showParked(database, id));
+  const found = await withDatabase(context, (database) => showParked(database, id));
+  const redact = redactorOf(context);
+  const places = found.map((place) => redactParked(place, redact));
   return { json: { parked: places }, text: (ui) => places.map((place) => formatDetails(place, ui)).join('\n\n\n') };
 }
 

@@ -2,6 +2,7 @@
  * `holdfast saga ls`: runs, newest first.
  */
 import { HoldfastError } from '../../errors.ts';
+import { redactSummary } from '../../operations/redaction/redact-run.ts';
 import { runCounts, sagaHealth, type RunCounts } from '../../operations/sagas/saga-status.ts';
 import { listRuns, RUN_STATUSES, type RunSummary } from '../../operations/sagas/sagas.ts';
 import type { RunStatus } from '../../saga/journal/events.ts';
@@ -10,7 +11,7 @@ import type { VerbReport, Ui } from '../output/report.ts';
 import type { Style } from '../output/style.ts';
 import { formatTable } from '../output/table.ts';
 import { errorText } from '../output/timeline-lines.ts';
-import { numberFlag, textFlag, timeFlag, withDatabase, type Context } from '../verb.ts';
+import { numberFlag, redactorOf, textFlag, timeFlag, withDatabase, type Context } from '../verb.ts';
 
 export async function sagaLs(context: Context): Promise<VerbReport> {
   const filter = {
@@ -24,11 +25,13 @@ export async function sagaLs(context: Context): Promise<VerbReport> {
   };
   const filtered = Object.entries(filter).some(([name, value]) => name !== 'limit' && value !== undefined);
   return withDatabase(context, async (database) => {
-    const [runs, counts, { unrunnable }] = await Promise.all([
+    const [found, counts, { unrunnable }] = await Promise.all([
       listRuns(database, filter),
       runCounts(database),
       sagaHealth(database),
     ]);
+    const redact = redactorOf(context);
+    const runs = found.map((run) => redactSummary(run, redact));
     const next = runs.length < filter.limit ? null : { before: runs.at(-1)?.id ?? '' };
     return {
       json: { runs, next, ...counts, unrunnable },

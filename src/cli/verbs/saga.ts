@@ -1,6 +1,7 @@
 /**
  * `holdfast saga show | history`: one run, as a timeline or as its journal.
  */
+import { redactJournal, redactRun } from '../../operations/redaction/redact-run.ts';
 import { adviseStuck } from '../../operations/sagas/saga-advice.ts';
 import { findRunId } from '../../operations/sagas/find-run.ts';
 import { foldTimeline } from '../../operations/sagas/saga-timeline.ts';
@@ -13,12 +14,13 @@ import type { Style } from '../output/style.ts';
 import { formatTable } from '../output/table.ts';
 import { formatTimeline } from '../output/timeline.ts';
 import { paintStatus } from './saga-ls.ts';
-import { textFlag, withDatabase, type Context } from '../verb.ts';
+import { redactorOf, textFlag, withDatabase, type Context } from '../verb.ts';
 
 export async function sagaShow(context: Context, [name = '']: readonly string[]): Promise<VerbReport> {
-  const found = await withDatabase(context, async (database) =>
+  const stored = await withDatabase(context, async (database) =>
     showRun(database, await findRunId(database, name, textFlag(context, 'saga'))),
   );
+  const found = redactRun(stored, redactorOf(context));
   const { id } = found.run;
   const { run, journal, now } = found;
   const { stuck, ...timeline } = foldTimeline({ status: run.status, rows: journal, now });
@@ -70,10 +72,11 @@ function formatRun({ run, journal, runMessages, children, fill, now }: RunDetail
 }
 
 export async function sagaHistory(context: Context, [name = '']: readonly string[]): Promise<VerbReport> {
-  const { id, rows } = await withDatabase(context, async (database) => {
+  const { id, stored } = await withDatabase(context, async (database) => {
     const found = await findRunId(database, name, textFlag(context, 'saga'));
-    return { id: found, rows: await readJournal(database, found) };
+    return { id: found, stored: await readJournal(database, found) };
   });
+  const rows = redactJournal(stored, redactorOf(context));
   return { json: { id, rows }, text: ({ style }) => formatHistory(rows, style) };
 }
 

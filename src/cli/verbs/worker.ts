@@ -11,7 +11,7 @@ import { resolveRelay } from '../config/resolve.ts';
 import { resolveWorker } from '../config/resolve-worker.ts';
 import { createTransports, sayUnreachable } from '../config/transports.ts';
 import { daemonLogger } from './relay.ts';
-import type { Context } from '../verb.ts';
+import { redactorOf, type Context } from '../verb.ts';
 
 /** Resolves with the exit code, once it has stopped. Rejects before anything runs with what is wrong with configuration or sagas. */
 export async function worker(context: Context): Promise<number> {
@@ -33,7 +33,7 @@ async function run(context: Context, withRelay: boolean): Promise<number> {
   const relay = withRelay ? resolveRelay({ given, config, transports }) : null;
   const { path, ...options } = resolveWorker({ given, config, transports });
   const sagas = await loadSagas(path, process.cwd());
-  const log = await daemonLogger(settings, json);
+  const log = await daemonLogger(settings, json, redactorOf(context));
   warn = (error) => log.warn({ err: error }, 'the transport has trouble');
   // What a worker takes replies from says so by itself.
   if (withRelay) void sayUnreachable(transports.all(), log);
