@@ -207,6 +207,7 @@ export type {
   CompensationReason,
 } from './saga/journal/events.ts';
 export type { RefusedAct } from './saga/journal/refused.ts';
+export type { RunTrace } from './saga/journal/run-trace.ts';
 export type { RunView, SagaVersion } from './saga/store/store.ts';
 
 export {

@@ -4,8 +4,10 @@
 import { HoldfastError } from '../errors.ts';
 import { messageId } from '../message/id.ts';
 import { encodeForSend, type MessageType, type PayloadInput } from '../message/message-type.ts';
+import { isTracing, type TracedSpan } from '../runtime/telemetry.ts';
 import { laneOf } from './lane.ts';
 import { checkSendOptions, type Due, type SendOptions } from './send-options.ts';
+import { startSend, tracedOptions } from './send-span.ts';
 
 /** The size limit of a payload unless another is configured, in bytes. */
 export const DEFAULT_MAX_BYTES = 1_048_576;
@@ -23,14 +25,27 @@ export interface PreparedMessage {
   readonly due: Due | undefined;
 }
 
-/** Rejects with the error of whatever is wrong with it. `where` names the call in errors. */
+interface GivenMessage<Type extends MessageType> {
+  readonly type: Type;
+  readonly payload: PayloadInput<Type>;
+  readonly options?: SendOptions | undefined;
+}
+
+interface Preparation {
+  readonly source: string | undefined;
+  readonly maxBytes: number;
+  /** Names the call in errors. */
+  readonly where: string;
+  /** What the message is sent by, when that is not what runs just now: the span of a run. */
+  readonly within?: TracedSpan | null | undefined;
+}
+
+/**
+ * Rejects with the error of whatever is wrong with it. When somebody traces, the message gets a span of its own, whose context it carries.
+ */
 export async function prepareMessage<Type extends MessageType>(
-  message: { readonly type: Type; readonly payload: PayloadInput<Type>; readonly options?: SendOptions | undefined },
-  {
-    source,
-    maxBytes,
-    where,
-  }: { readonly source: string | undefined; readonly maxBytes: number; readonly where: string },
+  message: GivenMessage<Type>,
+  { source, maxBytes, where, within = null }: Preparation,
 ): Promise<PreparedMessage> {
   const { type, payload, options = {} } = message;
   if (typeof type?.keyOf !== 'function') {
@@ -38,19 +53,33 @@ export async function prepareMessage<Type extends MessageType>(
       advice: "Declare it with message('topic', { schema }).",
     });
   }
-  const checked = checkSendOptions(options, type.version, source, where);
-  const encoded = encodeForSend(type, payload, { maxBytes, key: checked.key });
-  const { text, key } = encoded instanceof Promise ? await encoded : encoded;
-  const id = checked.id ?? messageId();
-  return {
-    id,
-    topic: type.topic,
-    key,
-    lane: laneOf(key ?? id),
-    payload: text,
-    attributes: checked.attributes,
-    due: checked.due,
-  };
+  const span = isTracing() ? startSend(type.topic, options, within) : null;
+  try {
+    const checked = checkSendOptions(
+      span === null ? options : tracedOptions(options, span),
+      type.version,
+      source,
+      where,
+    );
+    const encoded = encodeForSend(type, payload, { maxBytes, key: checked.key });
+    const { text, key } = encoded instanceof Promise ? await encoded : encoded;
+    const id = checked.id ?? messageId();
+    span?.set({ 'messaging.message.id': id });
+    return {
+      id,
+      topic: type.topic,
+      key,
+      lane: laneOf(key ?? id),
+      payload: text,
+      attributes: checked.attributes,
+      due: checked.due,
+    };
+  } catch (error) {
+    span?.fail(error);
+    throw error;
+  } finally {
+    span?.end();
+  }
 }
 
 /** The message as write_outbox and schedule_messages take it. Joined, not serialised again: payload and attributes are JSON texts already. */

@@ -8,6 +8,7 @@
 import { boundedLabels } from './bounded-labels.ts';
 import { silentLogger, type Logger } from './log.ts';
 import { noopMetrics, type Counter, type Gauge, type Histogram, type Labels, type Metrics } from './metrics.ts';
+import { activeTraceIds } from './trace-ids.ts';
 
 /** Wrapped already: parts hand what they were given on to their own parts. */
 const safe = new WeakSet<object>();
@@ -23,7 +24,7 @@ function guardLogger(inner: Logger, fields: object, report: TellError): Logger {
   const line =
     (level: 'debug' | 'info' | 'warn' | 'error') =>
     (own: object, message: string): void =>
-      watched(() => inner[level]({ ...fields, ...own }, message), report);
+      watched(() => inner[level]({ ...activeTraceIds(), ...fields, ...own }, message), report);
   const logger: Logger = {
     debug: line('debug'),
     info: line('info'),

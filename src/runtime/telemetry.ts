@@ -1,14 +1,176 @@
 /**
- * The trace a message is sent in, for its envelope. With no OpenTelemetry SDK registered this is
- * one function call that finds nothing.
+ * Traces, by OpenTelemetry's API. Who registers an SDK gets the spans of spans.ts; for all others `startSpan` is a look at a global variable
+ * that finds nothing, and no message pays more than that.
+ *
+ * A tracer is the user's code: whatever it throws is said once, costs the trace, and changes nothing else (observers.ts).
  */
-import { isSpanContextValid, trace } from '@opentelemetry/api';
+import {
+  context,
+  createTraceState,
+  isSpanContextValid,
+  ROOT_CONTEXT,
+  SpanStatusCode,
+  trace,
+  type Context,
+  type Link,
+  type Span,
+  type SpanContext,
+  type Tracer,
+  type TracerProvider,
+} from '@opentelemetry/api';
+import { baggageText, withBaggage } from './baggage.ts';
 import { outcomeOf, warnOnce } from './observers.ts';
+import { SPANS, type SPAN_EVENTS, type SpanAttribute, type SpanName } from './spans.ts';
+import { NO_TRACE_IDS, traceIdsOf, type TraceIds } from './trace-ids.ts';
 
 /** W3C Trace Context, as it travels in an envelope. */
 export interface TraceContext {
   readonly traceparent: string;
   readonly tracestate: string | null;
+}
+
+/** What is carried from a span to those that go on elsewhere: the trace, and the baggage as W3C text. */
+export interface CarriedTrace extends TraceContext {
+  readonly baggage?: string | undefined;
+}
+
+export type SpanAttributes = { readonly [Name in SpanAttribute]?: string | number | boolean };
+
+export interface SpanStart {
+  /** What stands in the braces of its name. */
+  readonly of: string;
+  readonly attributes: SpanAttributes;
+  /** What it is part of: a span of this process, or one of another. 'active': what runs just now. Null: it is the first of its trace. */
+  readonly parent: TracedSpan | CarriedTrace | 'active' | null;
+  /** What has led to it. */
+  readonly links?: readonly (TraceContext | null)[] | undefined;
+  /** What is carried on without a parent. */
+  readonly baggage?: string | undefined;
+  /** Milliseconds since the epoch, when it has begun before. */
+  readonly startedAt?: number | undefined;
+}
+
+const report = warnOnce('The tracer (of spans)');
+const reportActive = warnOnce('The tracer');
+
+/** Null when nobody traces. Who calls it for each message asks isTracing before, so that what it is given is not even made. */
+export function startSpan(name: SpanName, start: SpanStart): TracedSpan | null {
+  const tracer = registeredTracer();
+  return tracer === null ? null : (outcomeOf(() => makeSpan(tracer, name, start), report) ?? null);
+}
+
+/** Whether spans are made at all. Allocates nothing. */
+export function isTracing(): boolean {
+  return registeredTracer() !== null;
+}
+
+/** What an SDK has registered, through the proxy that stands for it; null: none has. */
+function registeredTracer(): Tracer | null {
+  return outcomeOf(findTracer, report) ?? null;
+}
+
+function findTracer(): Tracer | null {
+  const provider = trace.getTracerProvider() as TracerProvider & {
+    getDelegateTracer?: (name: string) => Tracer | undefined;
+  };
+  if (provider.getDelegateTracer === undefined) return trace.getTracer('holdfast');
+  return provider.getDelegateTracer('holdfast') ?? null;
+}
+
+function makeSpan(tracer: Tracer, name: SpanName, start: SpanStart): TracedSpan | null {
+  const { kind } = SPANS[name];
+  const { baggage } = start;
+  const parent = baggage === undefined ? contextOf(start.parent) : withBaggage(contextOf(start.parent), baggage);
+  const links = (start.links ?? []).flatMap(linkTo);
+  const span = tracer.startSpan(
+    `${name} ${start.of}`,
+    {
+      kind,
+      attributes: start.attributes,
+      ...(links.length === 0 ? {} : { links }),
+      ...(start.startedAt === undefined ? {} : { startTime: start.startedAt }),
+    },
+    parent,
+  );
+  return isSpanContextValid(span.spanContext()) ? new TracedSpan(span, trace.setSpan(parent, span)) : null;
+}
+
+/** A span under way. None of its methods throws. */
+export class TracedSpan {
+  readonly #span: Span;
+  readonly #context: Context;
+  #over = false;
+
+  constructor(span: Span, own: Context) {
+    this.#span = span;
+    this.#context = own;
+  }
+
+  /** For what is part of it. */
+  get context(): Context {
+    return this.#context;
+  }
+
+  /** For what goes on elsewhere; null: the tracer cannot say. */
+  get carried(): CarriedTrace | null {
+    return outcomeOf(() => carriedBy(this.#context), report) ?? null;
+  }
+
+  /** By which lines of the log are found. */
+  get ids(): TraceIds {
+    return outcomeOf(() => traceIdsOf(this.#span.spanContext()), report) ?? NO_TRACE_IDS;
+  }
+
+  /** Calls `fn` with this as the active span. What `fn` throws is thrown. */
+  run<T>(fn: () => T): T {
+    let outcome: { readonly value: T } | { readonly error: unknown } | null = null;
+    const once = (): void => {
+      try {
+        outcome = { value: fn() };
+      } catch (error) {
+        outcome = { error };
+      }
+    };
+    outcomeOf(() => context.with(this.#context, once), report);
+    // It was not called: what is to be done is done without.
+    if (outcome === null) return fn();
+    const known = outcome as { readonly value: T } | { readonly error: unknown };
+    if ('error' in known) throw known.error;
+    return known.value;
+  }
+
+  set(attributes: SpanAttributes): void {
+    outcomeOf(() => this.#span.setAttributes(attributes), report);
+  }
+
+  event(name: keyof typeof SPAN_EVENTS, attributes: SpanAttributes): void {
+    outcomeOf(() => this.#span.addEvent(name, attributes), report);
+  }
+
+  /** What it was about has failed. */
+  fail(error: unknown): void {
+    outcomeOf(() => {
+      this.#span.setAttributes({ 'error.type': errorType(error) } satisfies SpanAttributes);
+      this.#span.setStatus({ code: SpanStatusCode.ERROR });
+    }, report);
+  }
+
+  /** Counts once. `at`: milliseconds since the epoch. */
+  end(at?: number): void {
+    if (this.#over) return;
+    this.#over = true;
+    outcomeOf(() => this.#span.end(at), report);
+  }
+}
+
+/** The code where there is one, else the name: both are known words, and few. */
+export function errorType(error: unknown): string {
+  const { code, name } = (typeof error === 'object' && error !== null ? error : {}) as {
+    readonly code?: unknown;
+    readonly name?: unknown;
+  };
+  if (typeof code === 'string' && code !== '') return code.slice(0, 100);
+  return typeof name === 'string' && name !== '' ? name.slice(0, 100) : '_OTHER';
 }
 
 /**
@@ -18,15 +180,45 @@ export interface TraceContext {
  */
 export function currentTraceContext(): TraceContext | null {
   // A registered SDK is the user's: a message is sent whatever becomes of its trace.
-  return outcomeOf(activeSpan, report) ?? null;
+  return outcomeOf(activeTrace, reportActive) ?? null;
 }
 
-const report = warnOnce('The tracer');
+function activeTrace(): TraceContext | null {
+  return textOf(trace.getActiveSpan()?.spanContext());
+}
 
-function activeSpan(): TraceContext | null {
-  const span = trace.getActiveSpan()?.spanContext();
+function textOf(span: SpanContext | undefined): TraceContext | null {
   if (span === undefined || !isSpanContextValid(span)) return null;
   const flags = (span.traceFlags & 0xff).toString(16).padStart(2, '0');
   const state = span.traceState?.serialize() ?? '';
   return { traceparent: `00-${span.traceId}-${span.spanId}-${flags}`, tracestate: state === '' ? null : state };
+}
+
+function carriedBy(own: Context): CarriedTrace | null {
+  const text = textOf(trace.getSpan(own)?.spanContext());
+  if (text === null) return null;
+  const baggage = baggageText(own);
+  return baggage === null ? text : { ...text, baggage };
+}
+
+function contextOf(parent: SpanStart['parent']): Context {
+  if (parent === null) return ROOT_CONTEXT;
+  if (parent === 'active') return context.active();
+  if (parent instanceof TracedSpan) return parent.context;
+  const span = spanContextOf(parent);
+  const own = span === null ? ROOT_CONTEXT : trace.setSpanContext(ROOT_CONTEXT, span);
+  return parent.baggage === undefined ? own : withBaggage(own, parent.baggage);
+}
+
+function linkTo(to: TraceContext | null): Link[] {
+  const span = to === null ? null : spanContextOf(to);
+  return span === null ? [] : [{ context: span }];
+}
+
+/** `00-<32 hex>-<16 hex>-<2 hex>`; null for what is none. */
+function spanContextOf({ traceparent, tracestate }: TraceContext): SpanContext | null {
+  const [, traceId = '', spanId = '', flags = ''] = traceparent.split('-');
+  const span = { traceId, spanId, traceFlags: Number.parseInt(flags, 16) & 0xff, isRemote: true };
+  if (!isSpanContextValid(span)) return null;
+  return tracestate === null || tracestate === '' ? span : { ...span, traceState: createTraceState(tracestate) };
 }

@@ -133,6 +133,7 @@ export async function handleIn<Tx>(
         ? null
         : { found: record, refusal: attempt.refusal ?? null, close: (closing) => closings.push(closing) },
     message: attempt.incoming.envelope,
+    span: attempt.incoming.span ?? null,
     attempt: attempt.attempt,
     outbox: context.outbox,
     deadlines: context.deadlines,

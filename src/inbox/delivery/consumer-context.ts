@@ -21,6 +21,7 @@ import type { UnitOfWork } from '../handlers/unit-of-work.ts';
 
 export interface ConsumerContext<Tx> {
   readonly name: string;
+  readonly destination: string;
   readonly ordered: boolean;
   /** Transactions at once. */
   readonly concurrency: number;

@@ -5,6 +5,7 @@ import { createHash } from 'node:crypto';
 import { inspect } from 'node:util';
 import { decodeEnvelope, type Envelope } from '../../message/envelope.ts';
 import { isUuid } from '../../message/id.ts';
+import type { TracedSpan } from '../../runtime/telemetry.ts';
 import { assertKey, assertStorableText, isStorableText, MAX_KEY_BYTES } from '../../message/text.ts';
 
 export interface Incoming {
@@ -15,6 +16,8 @@ export interface Incoming {
   readonly envelope: Envelope | null;
   readonly error: Error | null;
   readonly wire: unknown;
+  /** Of this delivery. Absent: nobody traces. */
+  readonly span?: TracedSpan;
 }
 
 /** A delivery that could be decoded. */

@@ -3,12 +3,14 @@
  * message that kills the process is not tried for ever.
  */
 import { describeError } from '../../runtime/describe-error.ts';
+import { isTracing } from '../../runtime/telemetry.ts';
 import { decideAfterRedrive, PARK_REASONS, type AttemptOutcome, type RedriveDecision } from '../handlers/decide.ts';
 import { noHandler, type ResolvedHandler } from '../handlers/handler.ts';
 import type { ParkedRow, ParkingStatus } from '../stores/parked-delivery-store.ts';
 import { attemptOnce } from './attempt.ts';
 import { policiesFor, topicLabel, type ConsumerContext } from './consumer-context.ts';
 import { isReadable, readIncoming, unpackWire, type Incoming } from './incoming.ts';
+import { startProcess } from './process-span.ts';
 
 export interface Redriver {
   /** Runs what is due until nothing is, or `signal` aborts. Resolves with how many messages were run. */
@@ -75,10 +77,23 @@ class ParkedRedriver<Tx> implements Redriver {
 
   async #redrive(row: ParkedRow, signal: AbortSignal): Promise<void> {
     const context = this.#context;
-    const incoming = readIncoming(unpackWire(row.envelope));
-    const { topic } = incoming;
+    const read = readIncoming(unpackWire(row.envelope));
+    const span = isTracing() ? startProcess(context, read, { redrive: true }) : null;
+    const incoming = span === null ? read : { ...read, span };
+    try {
+      await this.#redriveTraced(row, incoming, signal);
+    } finally {
+      span?.end();
+    }
+  }
+
+  async #redriveTraced(row: ParkedRow, incoming: Incoming, signal: AbortSignal): Promise<void> {
+    const context = this.#context;
+    const { topic, span } = incoming;
     const handler = context.handlers.get(topic);
     const outcome = await this.#attempt(row, incoming, handler, signal);
+    span?.set({ 'holdfast.outcome': outcome.kind });
+    if ('error' in outcome) span?.fail(outcome.error);
     context.counts.redrives.inc({
       consumer: context.name,
       topic: topicLabel(context, topic),

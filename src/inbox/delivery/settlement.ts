@@ -2,6 +2,7 @@
  * Settles a delivery: acknowledges it, gives it back to the broker, or parks and then acknowledges it. What an acknowledgement stands for is
  * committed first. While the database is away this waits, and then gives the message back.
  */
+import { errorType } from '../../runtime/telemetry.ts';
 import type { Verdict } from '../../transport/port.ts';
 import { describeHold } from '../handlers/classify-error.ts';
 import {
@@ -30,12 +31,14 @@ export class DeliverySettlement<Tx> {
 
   acknowledge(incoming: Incoming, outcome: MessageOutcome): Verdict {
     this.#count(incoming, outcome);
+    incoming.span?.set({ 'holdfast.outcome': outcome });
     this.#context.crash('inbox.ack:before');
     return DONE;
   }
 
   later(incoming: Incoming, delayMs: number): Verdict {
     this.#count(incoming, 'later');
+    incoming.span?.set({ 'holdfast.outcome': 'later' });
     return { kind: 'later', delayMs };
   }
 
@@ -51,7 +54,9 @@ export class DeliverySettlement<Tx> {
     if (stored === 'duplicate') return this.acknowledge(incoming, 'duplicate');
     const { id, topic, key } = incoming;
     const { reason, attempts, retryInMs, error } = parking;
-    this.#context.log.error({ id, topic, key, reason, attempts, retryInMs, err: error }, 'message parked');
+    const fields = { id, topic, key, reason, attempts, retryInMs, err: error, ...incoming.span?.ids };
+    this.#context.log.error(fields, 'message parked');
+    incoming.span?.fail(error);
     return this.acknowledge(incoming, 'parked');
   }
 
@@ -94,9 +99,12 @@ export class DeliverySettlement<Tx> {
 
   /** Logs what an attempt met; a message that is parked is logged by `park`. */
   report(incoming: Incoming, outcome: AttemptOutcome, next: NextDecision, attempt: number): void {
-    if (!('error' in outcome) || next.do === 'park') return;
+    if (!('error' in outcome)) return;
+    incoming.span?.event('attempt failed', { 'holdfast.attempt': attempt, 'error.type': errorType(outcome.error) });
+    if (next.do === 'park') return;
     const { log } = this.#context;
-    const fields = { id: incoming.id, topic: incoming.topic, attempt, err: outcome.error, next: next.do };
+    const { id, topic, span } = incoming;
+    const fields = { id, topic, attempt, err: outcome.error, next: next.do, ...span?.ids };
     if (isForOthers(outcome)) log.debug(fields, 'not for this process: the message goes back');
     else if (outcome.kind === 'lost') log.error(fields, 'an at-most-once handler failed: the message is lost');
     else if (outcome.kind === 'unavailable') log.warn(fields, describeHold(outcome.error));

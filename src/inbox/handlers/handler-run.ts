@@ -5,6 +5,7 @@ import { HoldfastError } from '../../errors.ts';
 import type { Envelope } from '../../message/envelope.ts';
 import type { MessageType, PayloadInput } from '../../message/message-type.ts';
 import { inScope } from '../../runtime/scope.ts';
+import type { TracedSpan } from '../../runtime/telemetry.ts';
 import type { Deadlines } from '../../runtime/deadlines.ts';
 import type { TransactionHandle } from '../../postgres/executor.ts';
 import type { HandlerContext, HandlerSendOptions, ResolvedHandler } from './handler.ts';
@@ -36,6 +37,8 @@ export interface HandlerRun<Tx> {
   /** Of a handler that keeps records; else null. */
   readonly record: OpenRecord | null;
   readonly message: Envelope;
+  /** Active while the handler runs; null: nobody traces. */
+  readonly span: TracedSpan | null;
   readonly attempt: number;
   readonly outbox: OutboxPort | null;
   readonly deadlines: Deadlines;
@@ -87,7 +90,11 @@ export function runHandler<Tx>(run: HandlerRun<Tx>): Promise<HandlerResult> {
   });
 }
 
-function call<Tx>({ handler, payload, record }: HandlerRun<Tx>, context: HandlerContext<Tx>): unknown {
+function call<Tx>(run: HandlerRun<Tx>, context: HandlerContext<Tx>): unknown {
+  return run.span === null ? callHandler(run, context) : run.span.run(() => callHandler(run, context));
+}
+
+function callHandler<Tx>({ handler, payload, record }: HandlerRun<Tx>, context: HandlerContext<Tx>): unknown {
   if (handler.recording === null) return handler.run(payload, context);
   if (record === null) throw new TypeError(`The record of a message for ${handler.topic} was not opened.`);
   return handler.recording.run(payload, context, record);

@@ -14,6 +14,7 @@ import type { OutboundMessage, Publisher, PublishOutcome } from '../../transport
 import { isTransportDefect } from '../../transport/shared.ts';
 import type { ResolvedSubscription } from '../subscription/options.ts';
 import { publishApart } from './publish-apart.ts';
+import { startPublish, toldOutcomes } from './publish-span.ts';
 import type { Session } from '../subscription/session.ts';
 
 export interface Dispatcher {
@@ -100,16 +101,25 @@ class PatientDispatcher implements Dispatcher {
     // A call that outlasts the lease could publish beside the next owner, so it is given up at the lease's end at the latest. Asked
     // here, because the breaker may have spent a while on finding out whether the broker is back.
     const timeoutMs = Math.min(subscription.publishTimeoutMs, await session.leaseLeftMs());
+    const span = startPublish(batch, { subscription: subscription.name, transport: subscription.transport.kind });
     crashPoint('relay.publish:before');
-    const outcomes = await withTimeout((callSignal) => publisher.publish(batch, { signal: callSignal }), {
-      timeoutMs,
-      signal,
-      clock,
-      onTimeout: () => timedOut('publish', timeoutMs),
-    });
-    crashPoint('relay.publish:after');
-    if (outcomes.length !== batch.length) throw wrongNumber(outcomes.length, batch.length);
-    return outcomes;
+    try {
+      const outcomes = await withTimeout((callSignal) => publisher.publish(batch, { signal: callSignal }), {
+        timeoutMs,
+        signal,
+        clock,
+        onTimeout: () => timedOut('publish', timeoutMs),
+      });
+      crashPoint('relay.publish:after');
+      if (outcomes.length !== batch.length) throw wrongNumber(outcomes.length, batch.length);
+      if (span !== null) toldOutcomes(span, outcomes);
+      return outcomes;
+    } catch (error) {
+      span?.fail(error);
+      throw error;
+    } finally {
+      span?.end();
+    }
   }
 
   /** After a defect: which of the messages it is. Null when that could not be told. */

@@ -9,6 +9,7 @@ import type { Database } from '../../postgres/database.ts';
 import type { TransactionHandle } from '../../postgres/executor.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import { refuseUnknownOptions } from '../../runtime/options.ts';
+import { isTracing } from '../../runtime/telemetry.ts';
 import {
   createRegistry,
   type AnySaga,
@@ -22,6 +23,7 @@ import { createPostgresClientStore } from '../store/postgres/postgres-client-sto
 import { createResultWatch, type ResultWatch } from './result-watch.ts';
 import { runHandle, type RunHandle } from './run-handle.ts';
 import { isSaga, registered, startRequest, tooLargeForWorkers, type StartOptions } from './start-request.ts';
+import { startOfRun, tracedRequest } from './start-span.ts';
 import type { ClientStore, StartRequest } from '../store/store.ts';
 
 /** The schemas of a saga's signals. */
@@ -119,16 +121,24 @@ export function createSagasOn<Tx>(
   async function start(...given: readonly unknown[]): Promise<RunHandle<unknown, Signals, Tx>> {
     const { tx, saga: wanted, input, options = {} } = startArguments<Tx>(given);
     const saga = registered(registry, wanted);
-    const request = await startRequest(saga, input, options, maxBytes);
-    // A name that the caller gave may be that of a run which is there.
-    if (tx === null && request.key === null && options.id === undefined && startFast !== undefined) {
-      await startFast(request, saga);
-      return runHandle(context, saga, { id: request.id, created: true, ours: true });
+    const span = isTracing() ? startOfRun(saga) : null;
+    try {
+      const request = tracedRequest(await startRequest(saga, input, options, maxBytes), span);
+      // A name that the caller gave may be that of a run which is there.
+      if (tx === null && request.key === null && options.id === undefined && startFast !== undefined) {
+        await startFast(request, saga);
+        return runHandle(context, saga, { id: request.id, created: true, ours: true });
+      }
+      const [started] = await store.start(tx, [request]);
+      if (started === undefined) throw new Error('The store did not say what it started.');
+      if (started.limit !== undefined) throw tooLargeForWorkers(`start of ${saga.name}`, started.limit);
+      return runHandle(context, saga, { ...started, ours: true });
+    } catch (error) {
+      span?.fail(error);
+      throw error;
+    } finally {
+      span?.end();
     }
-    const [started] = await store.start(tx, [request]);
-    if (started === undefined) throw new Error('The store did not say what it started.');
-    if (started.limit !== undefined) throw tooLargeForWorkers(`start of ${saga.name}`, started.limit);
-    return runHandle(context, saga, { ...started, ours: true });
   }
 
   const sagas = {

@@ -7,6 +7,7 @@ import type { CallState } from '../journal/state.ts';
 import { isAttempted, kindOf } from '../kinds/table.ts';
 import type { DecisionContext } from '../run/run-events.ts';
 import type { Run } from '../run/run.ts';
+import { noteWait } from '../run/run-span.ts';
 import { isCompensatedByMessage, prepareCompensationOf } from './compensate.ts';
 import { compensationId } from './compensation-id.ts';
 import type { Prepared } from './prepared.ts';
@@ -157,6 +158,7 @@ function callIsDue(
       return endDone(run, call, due.output, context);
     case 'timed out':
       run.record({ t: 'timed out', call: call.id }, now);
+      noteWait(run, call, now);
       return tell(run, call, { kind: 'done', value: null });
     case 'failed':
       return endFailed(run, call, { error: due.error, doubt: true }, context);

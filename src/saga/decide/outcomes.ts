@@ -9,6 +9,7 @@ import { isAttempted, wasBegun } from '../kinds/table.ts';
 import type { CallOutcome } from '../replay/flow.ts';
 import type { AttemptResult, DecisionContext, FailedResult, RunEvent } from '../run/run-events.ts';
 import type { Run } from '../run/run.ts';
+import { noteWait } from '../run/run-span.ts';
 import { tryComplete } from './completion.ts';
 import { grantCompensation } from './request-compensation.ts';
 import { logGivenUp } from './run-log.ts';
@@ -154,6 +155,7 @@ export function transacted(run: Run, call: CallState, output: string | undefined
 
 /** The outcome is recorded: the code is told it, or the run, whose code has ended, may be complete. */
 function ended(run: Run, call: CallState, what: CallOutcome, context: DecisionContext): boolean {
+  noteWait(run, call, context.now);
   // A request to compensate may have waited for this call.
   if (call.pivot && run.pendingCompensation !== null) grantCompensation(run, context);
   if (tell(run, call, what)) return true;

@@ -5,6 +5,7 @@ import type { Logger } from '../../runtime/log.ts';
 import type { RecordedError } from '../journal/events.ts';
 import { asThrown } from '../journal/recorded-error.ts';
 import type { Run } from '../run/run.ts';
+import { traceIdsOfRun } from '../run/run-span.ts';
 import type { CallState } from '../journal/state.ts';
 
 export function logGivenUp(
@@ -18,7 +19,7 @@ export function logGivenUp(
   },
 ): void {
   const { error, fallback, ...rest } = failure;
-  const fields = { run: run.id, saga: run.saga.name, call: call.id, ...rest };
+  const fields = { run: run.id, saga: run.saga.name, call: call.id, ...rest, ...traceIdsOfRun(run) };
   const standIn = fallback === undefined ? {} : { fallback: asThrown(fallback) };
   run.settings.log?.warn({ ...fields, ...standIn, err: asThrown(error) }, 'a step gave up');
 }
@@ -36,6 +37,7 @@ export function logLate(run: Run, call: CallState, what: 'call' | 'compensation'
       call: call.id,
       of: what === 'compensation' ? 'compensation' : 'step',
       compensated,
+      ...traceIdsOfRun(run),
     },
     'what had been given up was done after all, deaf to its signal; this changes nothing: if it was compensated before, look whether its effect still stands, and pass the signal on',
   );
@@ -44,7 +46,7 @@ export function logLate(run: Run, call: CallState, what: 'call' | 'compensation'
 /** Once the end of a run is stored. Runs that went well are not logged. */
 export function logEnd(log: Logger, run: Run): void {
   const { state, id, status } = run;
-  const fields = { run: id, saga: run.saga.name, version: run.saga.version };
+  const fields = { run: id, saga: run.saga.name, version: run.saga.version, ...traceIdsOfRun(run) };
   if (status === 'stuck' && state.stuck !== null && run.stuckNow) {
     const { why, call, error } = state.stuck;
     log.error(

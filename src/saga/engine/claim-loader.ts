@@ -12,6 +12,7 @@ import { afterwards } from '../decide/afterwards.ts';
 import type { RunCache } from './run-cache.ts';
 import { runsCode, recover } from '../decide/recover.ts';
 import { Run } from '../run/run.ts';
+import { beginStretch } from '../run/run-span.ts';
 import type { ClaimedRun, RunMessage } from '../store/store.ts';
 import { deadlyTrials, RUN_KILLS_WORKERS, suspicionOf, type Suspicion } from '../decide/quarantine.ts';
 import { inTime, moment, turn } from '../replay/turn.ts';
@@ -77,6 +78,7 @@ export class ClaimLoader {
     // Not looked at before it is all there.
     runs.add(run);
     run.load(claimed);
+    beginStretch(run, () => context().now);
     run.messagesKnownAt = at;
     for (const runMessage of claimed.runMessages) addRunMessage(run, runMessage);
     const onTrial = suspicion === 'suspect' && runsCode(run);

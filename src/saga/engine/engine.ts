@@ -6,6 +6,7 @@
  * durable is begun after it; what its code asks for meanwhile goes into the next one.
  */
 import { HoldfastError } from '../../errors.ts';
+import type { CarriedTrace } from '../../runtime/telemetry.ts';
 import { beginsAhead } from '../decide/begin-ahead.ts';
 import { pendingCompensationsOf } from '../decide/request-compensation.ts';
 import { givenBack } from '../decide/hand-back.ts';
@@ -20,6 +21,8 @@ import { releaseOf } from '../decide/release.ts';
 import type { Intent, RunEvent, DecisionContext } from '../run/run-events.ts';
 import { RunCache } from './run-cache.ts';
 import { Run } from '../run/run.ts';
+import { beginStretch, endStretch } from '../run/run-span.ts';
+import { recordTrace } from '../journal/run-trace.ts';
 import { valueOf } from '../journal/state.ts';
 import type { ClaimedRun, RunMessage, NewRun, RunCommit } from '../store/store.ts';
 import { PendingStarts } from './pending-starts.ts';
@@ -54,7 +57,7 @@ export class Engine {
       ...options,
       releaseOf: (run) => this.#releaseOf(run),
       onNothing: (run) => {
-        if (run.idle) this.#runs.rests(run, true);
+        if (run.idle) this.#rests(run);
       },
       onCommitted: (committed) => this.#committed(committed),
       onFreed: options.onPosted,
@@ -162,12 +165,12 @@ export class Engine {
   }
 
   /** Starts a run in the next commit. Resolves once it is durable. */
-  start(saga: Saga, start: NewRun, input: string): Promise<void> {
+  start(saga: Saga, start: NewRun, input: string, trace: CarriedTrace | null = null): Promise<void> {
     const run = new Run(saga, { id: start.id, claims: 1, parent: start.parent }, null, this.#options.settings);
     const now = this.#options.now();
     run.startWith(start);
     const deadline = start.deadlineAt === null ? {} : { deadlineAt: start.deadlineAt };
-    run.recordStarted(deadline, input, now);
+    run.recordStarted(trace === null ? deadline : { ...deadline, trace: recordTrace(trace) }, input, now);
     run.flow = createFlow({
       saga,
       runId: run.id,
@@ -216,10 +219,16 @@ export class Engine {
     this.#enqueue(run);
   }
 
+  #rests(run: Run): void {
+    this.#runs.rests(run, true);
+    endStretch(run);
+  }
+
   #enqueue(run: Run): void {
     this.#runs.rests(run, false);
     // What happens to it while it is loaded is looked at afterwards.
     if (run.isLoading) return;
+    beginStretch(run, this.#options.now);
     this.#rounds.add(run);
   }
 
@@ -258,6 +267,7 @@ export class Engine {
     this.abort(reason);
     this.#starts.die(reason);
     this.#handed.die();
+    for (const run of this.#runs.all()) endStretch(run, reason);
     this.#runs.clear();
     this.#commits.die();
     this.#rounds.die();
@@ -326,7 +336,7 @@ export class Engine {
         this.#forget(run, true);
       } else {
         this.#begin(run, intents);
-        if (run.idle && !run.dirty) this.#runs.rests(run, true);
+        if (run.idle && !run.dirty) this.#rests(run);
         this.#settled(run);
       }
     }
@@ -337,6 +347,7 @@ export class Engine {
     const why = givenBack(run, error, refused, this.#options);
     if (!this.#runs.holds(run)) return;
     const { isCommitting } = run;
+    endStretch(run, error);
     run.evict();
     this.#forget(run, false);
     for (const abort of run.inFlight.values())
@@ -348,6 +359,7 @@ export class Engine {
 
   /** `stored`: what it is has been committed, and can be told. */
   #forget(run: Run, stored: boolean): void {
+    endStretch(run);
     this.#runs.remove(run);
     this.#commits.drop(run);
     this.#timers.forget(run);

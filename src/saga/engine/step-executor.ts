@@ -3,6 +3,7 @@
  * them goes back to the run as run events.
  */
 import type { Clock } from '../../runtime/clock.ts';
+import type { TracedSpan } from '../../runtime/telemetry.ts';
 import { createAdmission, type Admission } from './admission.ts';
 import { undefinedStep } from '../decide/compensate.ts';
 import { compensationId } from '../decide/compensation-id.ts';
@@ -13,6 +14,7 @@ import { valueOf, type CallState } from '../journal/state.ts';
 import { kindOf } from '../kinds/table.ts';
 import type { AttemptResult, Intent, Verification } from '../run/run-events.ts';
 import type { Run } from '../run/run.ts';
+import { endAttemptSpan, startAttemptSpan, type AttemptSpan } from '../run/run-span.ts';
 import { attemptMs, attemptOptions, flightId, type AttemptedPart } from './attempted-part.ts';
 import { startAttempt, type Limits } from './step-attempt.ts';
 import { TransactionAttempt, type TransactionAttemptOptions } from './transaction-attempt.ts';
@@ -78,14 +80,16 @@ class Executor implements StepExecutor {
     const ended = this.#admit(part, work.breaker);
     if (ended === null) return;
     const timeoutMs = attemptMs(part, this.#options.now());
-    const fn = of === 'call' ? work.fn : (context: StepContext) => withoutResult(work.fn(context));
+    const plain = of === 'call' ? work.fn : (context: StepContext) => withoutResult(work.fn(context));
     if (kind.endsBy === 'transaction') {
+      const span = startAttemptSpan(of === 'call' ? 'transaction' : 'compensate', run, call);
       const attempt = attemptOptions(part, this.#options.limits, timeoutMs);
-      new TransactionAttempt(this.#options, part, ended).begin(attempt, fn);
+      const onEnd = span === null ? ended : (result: AttemptResult) => (endAttemptSpan(span, result), ended(result));
+      new TransactionAttempt(this.#options, part, onEnd).begin(attempt, within(span, plain));
       return;
     }
     const point = of === 'call' ? 'saga.step' : 'saga.compensation';
-    this.#once({ ...part, timeoutMs, point }, fn, (result) => {
+    this.#once({ ...part, timeoutMs, point, span: of === 'call' ? 'step' : 'compensate' }, plain, (result) => {
       ended(result);
       this.#options.tell(run, { kind: of === 'call' ? 'attempt' : 'compensation', call, result });
     });
@@ -112,7 +116,7 @@ class Executor implements StepExecutor {
 
   /** Runs `fn` as one attempt and hands its end to `onEnd`, unless the worker died meanwhile. `point`: the crash point. */
   #once(
-    part: AttemptedPart & { readonly timeoutMs: number; readonly point: string },
+    part: AttemptedPart & { readonly timeoutMs: number; readonly point: string; readonly span: AttemptSpan },
     fn: (context: StepContext) => unknown,
     onEnd: (result: AttemptResult) => void,
   ): void {
@@ -120,10 +124,12 @@ class Executor implements StepExecutor {
     const { run, timeoutMs, point } = part;
     const key = flightId(part);
     if (!pass(`${point}:before`)) return;
+    const span = startAttemptSpan(part.span, run, part.call);
     let over = false;
-    const started = startAttempt(attemptOptions(part, limits, timeoutMs), fn, (result) => {
+    const started = startAttempt(attemptOptions(part, limits, timeoutMs), within(span, fn), (result) => {
       over = true;
       run.inFlight.delete(key);
+      if (span !== null) endAttemptSpan(span, result);
       if (pass(`${point}:after`)) onEnd(result);
     });
     if (!over) run.inFlight.set(key, started.abort);
@@ -133,7 +139,15 @@ class Executor implements StepExecutor {
     const { verify } = step;
     if (verify === null || run.inFlight.has(compensationId(call))) return;
     this.#once(
-      { run, call, step, of: 'compensation', timeoutMs: step.compensation.timeoutMs, point: 'saga.verify' },
+      {
+        run,
+        call,
+        step,
+        of: 'compensation',
+        timeoutMs: step.compensation.timeoutMs,
+        point: 'saga.verify',
+        span: 'verify',
+      },
       (context) => verify(valueOf(call.input), context),
       (result) => this.#options.tell(run, { kind: 'verified', call, result: verdictOf(result) }),
     );
@@ -141,12 +155,17 @@ class Executor implements StepExecutor {
 
   #fallback(run: Run, { call, failure }: Extract<Intent, { kind: 'fallback' }>, step: StepDefinition): void {
     this.#once(
-      { run, call, step, of: 'call', timeoutMs: step.timeoutMs, point: 'saga.fallback' },
+      { run, call, step, of: 'call', timeoutMs: step.timeoutMs, point: 'saga.fallback', span: 'fallback' },
       () =>
         step.fallback?.(raisedInput(step, call.version, valueOf(call.input)), rebuildError(failure.error, call.step)),
       (result) => this.#options.tell(run, { kind: 'fallback', call, failure, result }),
     );
   }
+}
+
+/** With the span active, so that what it calls is part of it. */
+function within(span: TracedSpan | null, fn: (context: StepContext) => unknown): (context: StepContext) => unknown {
+  return span === null ? fn : (context) => span.run(() => fn(context));
 }
 
 /** Whether the run still means to do it. */

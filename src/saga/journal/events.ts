@@ -5,6 +5,7 @@
  * Values (`input`, `output`, `payload`, `result`) are JSON. A property that is missing stands for `undefined`.
  */
 import type { CallKind } from '../definition/kind-names.ts';
+import type { RunTrace } from './run-trace.ts';
 
 /** An error as it is recorded, and as it is rebuilt for the run's code at every replay. */
 export interface RecordedError {
@@ -73,7 +74,8 @@ export interface CallReissue {
 
 /** One thing that a journal records. */
 export type JournalEvent =
-  | { readonly t: 'started'; readonly input: unknown; readonly deadlineAt?: number }
+  /** `trace`: of whoever started it, when that was traced. */
+  | { readonly t: 'started'; readonly input: unknown; readonly deadlineAt?: number; readonly trace?: RunTrace }
   /** Intent. `until`: when a sleep ends, or a wait for a signal gives up, in ms since the epoch on the database's clock. */
   | {
       readonly t: 'called';

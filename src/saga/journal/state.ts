@@ -2,6 +2,7 @@
  * What a run is, as its journal gives it (the fold stands in saga/state). Values stay JSON texts until somebody needs them, so that nobody
  * can change what another one sees.
  */
+import type { CarriedTrace } from '../../runtime/telemetry.ts';
 import type { CallKind } from '../definition/kind-names.ts';
 import type { Spent } from './budget.ts';
 import type { CompensationState } from './compensation-state.ts';
@@ -93,6 +94,9 @@ export interface RunState {
   /** JSON. */
   input: string | undefined;
   result: string | undefined;
+  startedAt: number;
+  /** Of whoever started it; null: nobody traced. */
+  trace: CarriedTrace | null;
   deadlineAt: number | null;
   deadlineRefused: boolean;
   /** How many lost workers have been accounted for. */
@@ -118,6 +122,8 @@ export function emptyState(): RunState {
     refused: [],
     input: undefined,
     result: undefined,
+    startedAt: 0,
+    trace: null,
     deadlineAt: null,
     deadlineRefused: false,
     lost: 0,

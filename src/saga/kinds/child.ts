@@ -6,6 +6,7 @@ import { encodePayload } from '../../message/payload.ts';
 import { validate } from '../../message/validate.ts';
 import type { Duration } from '../../runtime/duration.ts';
 import { refuseUnknownOptions } from '../../runtime/options.ts';
+import type { CarriedTrace } from '../../runtime/telemetry.ts';
 import { badDefinition, needsOptions, positiveDuration } from '../definition/step-checks.ts';
 import {
   commonOf,
@@ -16,6 +17,7 @@ import {
   type Step,
   type StepDefinition,
 } from '../definition/steps.ts';
+import { recordTrace } from '../journal/run-trace.ts';
 import { textOf, valueOf, type CallState } from '../journal/state.ts';
 import { childRunId } from '../protocol/child-id.ts';
 import type { CallAnswer, AnswerBody, Kind } from './kind.ts';
@@ -82,6 +84,11 @@ function answer(call: CallState, body: AnswerBody): CallAnswer | null {
   return { kind: 'failed', error, doubt: false };
 }
 
+/** The child goes on the trace of its parent. */
+function traceText(carried: CarriedTrace | null | undefined): string {
+  return carried === null || carried === undefined ? '' : `,"trace":${JSON.stringify(recordTrace(carried))}`;
+}
+
 export const CHILD: Kind<ChildStep> = {
   endsBy: 'answer',
   declares: ({ saga }) => [saga.name, saga.version],
@@ -102,7 +109,7 @@ export const CHILD: Kind<ChildStep> = {
     const deadline = deadlineAt === null ? '' : `,"deadlineAt":${deadlineAt}`;
     run.startChild(
       { id, saga, version, held: false, status: 'pending', deadlineAt, parent: { id: run.id, call } },
-      `[{"t":"started"${deadline},"input":${ready}}]`,
+      `[{"t":"started"${deadline}${traceText(run.span?.carried)},"input":${ready}}]`,
     );
   },
   whenDue({ call }) {

@@ -19,6 +19,7 @@
  * A kind decides nothing about the run, keeps nothing and commits nothing. All it says is data, or goes through the small set of actions
  * that it is handed.
  */
+import type { TracedSpan } from '../../runtime/telemetry.ts';
 import type { RecordedError } from '../journal/events.ts';
 import type { CallKind } from '../definition/kind-names.ts';
 import type { CompensationState } from '../journal/compensation-state.ts';
@@ -71,6 +72,8 @@ export interface RunActions {
     /** The topic on which replies are expected. */
     readonly replyTo: string;
   };
+  /** What its messages and children are sent by; null: nobody traces. */
+  readonly span?: TracedSpan | null;
   /** Puts a message into the next commit. */
   send(message: string): void;
   /** Puts a message for another run into the next commit. */

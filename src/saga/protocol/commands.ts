@@ -3,6 +3,7 @@ import { encodePayload } from '../../message/payload.ts';
 import type { MessageType } from '../../message/message-type.ts';
 import { laneOf } from '../../outbox/lane.ts';
 import { messageText, prepareMessage } from '../../outbox/prepare.ts';
+import type { TracedSpan } from '../../runtime/telemetry.ts';
 
 /** What is needed to know of the run. */
 export interface Sender {
@@ -11,6 +12,8 @@ export interface Sender {
     /** Most UTF-8 bytes of one value as JSON. */
     readonly maxBytes: number;
   };
+  /** What its messages are sent by; null: nobody traces. */
+  readonly span?: TracedSpan | null;
 }
 
 export interface SagaMessage {
@@ -25,7 +28,7 @@ export async function prepareSagaMessage(sender: Sender, { type, payload, header
   const options = { correlationId: sender.id, ...(headers === undefined ? {} : { headers }) };
   const prepared = await prepareMessage(
     { type, payload, options },
-    { source: undefined, maxBytes: sender.settings.maxBytes, where: type.topic },
+    { source: undefined, maxBytes: sender.settings.maxBytes, where: type.topic, within: sender.span },
   );
   // In order by run, where the type says nothing else: a compensation then follows its command.
   return messageText(prepared.key === null ? { ...prepared, key: sender.id, lane: laneOf(sender.id) } : prepared);

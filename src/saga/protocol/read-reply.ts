@@ -2,7 +2,7 @@
  * Replies as they come from the broker, read into what is stored for their runs.
  */
 import type { PoolClient } from 'pg';
-import { isReadable, readIncoming } from '../../inbox/delivery/incoming.ts';
+import { isReadable, readIncoming, type ReadableIncoming } from '../../inbox/delivery/incoming.ts';
 import { on, type Handler, type HandlerContext } from '../../inbox/handlers/handler.ts';
 import { exactText } from '../../message/decode.ts';
 import { altersNumbers, memberText } from '../../message/exact-json.ts';
@@ -34,6 +34,7 @@ export interface ArrivedReply {
   readonly runId: string;
   /** The body of the run message, as JSON. */
   readonly body: string;
+  readonly incoming: ReadableIncoming;
 }
 
 /** Null: it is none, or cannot be read; whoever handles it by itself finds out why. */
@@ -42,7 +43,8 @@ export async function readArrived(handler: Handler<PoolClient>, wire: unknown): 
   if (!isReadable(incoming) || incoming.topic !== handler.topic) return null;
   try {
     const reply = (await handler.decode(incoming.envelope, wire)) as ReadReply;
-    return { messageId: incoming.id, runId: reply.runId.toLowerCase(), body: JSON.stringify(runMessageOf(reply)) };
+    const body = JSON.stringify(runMessageOf(reply));
+    return { messageId: incoming.id, runId: reply.runId.toLowerCase(), body, incoming };
   } catch {
     return null;
   }

@@ -121,6 +121,7 @@ export function createReplyConsumer(options: SagaRepliesOptions, door: ReplyDoor
     door,
     groups: new ReplyGroups({ database: options.database, consumer: destination, crash, log }),
     crash,
+    by: { name: destination, destination },
     handle: (delivery) => inner.handle(delivery),
     alone: resolveConcurrency(destination, options.concurrency, options.database, safeLogger(undefined)),
     onTaken(outcome) {

@@ -4,9 +4,11 @@
  * by the consumer, which handles it in a transaction of its own and knows what becomes of it.
  */
 import type { PoolClient } from 'pg';
+import { startProcess, type ProcessedBy } from '../../inbox/delivery/process-span.ts';
 import type { Handler } from '../../inbox/handlers/handler.ts';
 import type { CrashPoint } from '../../runtime/crash-point.ts';
 import { createSemaphore } from '../../runtime/semaphore.ts';
+import { isTracing } from '../../runtime/telemetry.ts';
 import type { Delivery, Verdict } from '../../transport/port.ts';
 import { settledOrAborted } from '../../transport/shared.ts';
 import { readArrived, type ArrivedReply } from './read-reply.ts';
@@ -19,6 +21,8 @@ export interface ReplyRouteOptions {
   readonly door: ReplyDoor | null;
   readonly groups: ReplyGroups;
   readonly crash: CrashPoint;
+  /** Of the spans of replies. */
+  readonly by: ProcessedBy;
   /** The consumer's own way. */
   readonly handle: (delivery: Delivery) => Promise<Verdict>;
   /** How many go the consumer's own way at once. */
@@ -52,7 +56,13 @@ export class ReplyRoute {
     if (redeliveries > 0 || signal.aborted) return this.#alone(delivery);
     const reply = await readArrived(this.#options.handler, wire);
     if (reply === null) return this.#alone(delivery);
-    return (await this.#hand(reply, signal)) ?? (await this.#post(reply)) ?? this.#alone(delivery);
+    const span = isTracing() ? startProcess(this.#options.by, reply.incoming, {}) : null;
+    const taken = (await this.#hand(reply, signal)) ?? (await this.#post(reply));
+    // The consumer, which handles it by itself, makes a span of its own; this one is dropped.
+    if (taken === null) return this.#alone(delivery);
+    span?.set({ 'holdfast.outcome': taken === AGAIN ? 'later' : 'handled' });
+    span?.end();
+    return taken;
   }
 
   /** Null: its run is not here, or what came of it is not recorded. */

@@ -2,6 +2,7 @@
  * The place of a run in a worker's memory: its stage, and the marks of the queues and lists that it stands in. What the run is about is
  * in run.ts.
  */
+import type { TracedSpan } from '../../runtime/telemetry.ts';
 import { AFTER_WRITE, assertMove, ON_EVICTION, type RunStage } from './run-stage.ts';
 
 export abstract class CachedRun {
@@ -15,6 +16,11 @@ export abstract class CachedRun {
   readonly toCommit: boolean = false;
   /** Of RunCache: nothing of it is under way, it only waits. */
   readonly resting: boolean = false;
+
+  /** Of the stretch of work that is under way (run-span.ts); null: it only waits, or nobody traces. */
+  span: TracedSpan | null = null;
+  /** Of the stretch before. */
+  lastSpan: TracedSpan | null = null;
 
   #stage: RunStage;
   #whenWritten: (() => void) | null = null;

@@ -14,6 +14,7 @@ import { JournalGauge } from './journal-gauge.ts';
 import type { JournalSize } from '../journal/growth.ts';
 import { recordError, redacted } from '../journal/recorded-error.ts';
 import { outputVersionOf } from '../journal/recorded-values.ts';
+import { readTrace } from '../journal/run-trace.ts';
 import type { Timer } from './timer-heap.ts';
 import { emptyState, type CallState, type RunState } from '../journal/state.ts';
 import { apply } from '../state/fold.ts';
@@ -57,6 +58,7 @@ interface Degraded {
   readonly doubt: boolean;
 }
 
+type StartedFields = Omit<Extract<JournalEvent, { t: 'started' }>, 't' | 'input'>;
 type Stored = Pick<RunView, 'pivoted' | 'reason' | 'refused'>;
 
 export class Run extends CachedRun {
@@ -192,10 +194,11 @@ export class Run extends CachedRun {
     this.#gauge.wrote(text);
   }
 
-  recordStarted(fields: { readonly deadlineAt?: number }, input: string, now: number): void {
-    this.openRow(now);
+  recordStarted(fields: StartedFields, input: string, now: number): void {
+    this.state.startedAt = this.openRow(now);
     this.#push(withText({ t: 'started', ...fields }, 'input', input));
     this.state.events += 1;
+    this.state.trace = readTrace(fields.trace);
     this.state.input = input;
     this.state.deadlineAt = fields.deadlineAt ?? null;
   }

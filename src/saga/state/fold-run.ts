@@ -2,6 +2,7 @@
 import { signalId, textOf, type RunState } from '../journal/state.ts';
 import { bufferSignal } from '../journal/signal-buffer.ts';
 import { withRefused } from '../journal/refused.ts';
+import { readTrace } from '../journal/run-trace.ts';
 import type { EventOf, Folds } from './folds.ts';
 
 type JournalEventsOfRun =
@@ -16,8 +17,10 @@ type JournalEventsOfRun =
   | 'undone';
 
 export const RUN_FOLDS: Folds<JournalEventsOfRun> = {
-  started(state, event) {
+  started(state, event, at) {
+    state.startedAt = at;
     state.input = textOf(event.input);
+    state.trace = readTrace(event.trace);
     state.deadlineAt = event.deadlineAt ?? null;
   },
   signal(state, { name, payload, id }) {

@@ -11,6 +11,7 @@
  * - finished runs stay finished; their journals may grow (late replies), their status may not change
  */
 import type { PoolClient } from 'pg';
+import type { CarriedTrace } from '../../runtime/telemetry.ts';
 import type { JournalLimits } from '../journal/growth.ts';
 import type { JournalEvent, JournalRow, RecordedError, RunStatus, CompensationReason } from '../journal/events.ts';
 import type { RefusedAct } from '../journal/refused.ts';
@@ -254,6 +255,8 @@ export interface StartRequest extends SagaVersion {
   /** JSON text. */
   readonly input: string;
   readonly deadlineMs: number | null;
+  /** Of whoever starts it; absent: nobody traces. */
+  readonly trace?: CarriedTrace;
 }
 
 export type PostAnswer =

@@ -252,7 +252,7 @@ class WorkerCore<Tx> implements WorkerOn<Tx> {
       deadlineAt,
       parent: null,
     } as const;
-    await session.engine.start(saga as Saga, start, request.input);
+    await session.engine.start(saga as Saga, start, request.input, request.trace ?? null);
   }
 
   /** One look at the store. Resolves with the wait for the next one, in milliseconds. */

@@ -3,6 +3,7 @@
  */
 import { HoldfastError } from '../../errors.ts';
 import type { JournalEvent, RunStatus } from '../../saga/journal/events.ts';
+import { recordTrace } from '../../saga/journal/run-trace.ts';
 import type { NewRun, RunCommit, RunMessageBody, RunUpdate, StartRequest } from '../../saga/store/store.ts';
 import { isFinished, type MemoryMessage, type StoredRun, type StoredWorker } from './memory-rows.ts';
 
@@ -69,6 +70,7 @@ export class MemoryWrites {
       t: 'started',
       input,
       ...(deadlineAt === null ? {} : { deadlineAt: Math.floor(deadlineAt) }),
+      ...(request.trace === undefined ? {} : { trace: recordTrace(request.trace) }),
     };
     this.#journal(request.id, 0, at, JSON.stringify([started]));
   }

@@ -9,6 +9,7 @@ import { callInTransaction, transactionalCall, type TransactionalCall } from '..
 import { quoteIdentifier } from '../../../postgres/quoting.ts';
 import { classifySqlError, translateSqlError } from '../../../postgres/sql-state.ts';
 import { skippedOf } from '../../journal/end-error.ts';
+import { recordTrace } from '../../journal/run-trace.ts';
 import type { JournalRow, RunStatus } from '../../journal/events.ts';
 import type { ClientStore, PostAnswer, RunView, StartedRun, StartRequest } from '../store.ts';
 
@@ -124,7 +125,8 @@ function postAnswer({ accepted, status, pivoted, full, limit, undecided }: Poste
   };
 }
 
-function requestText({ id, saga, version, key, input, deadlineMs }: StartRequest): string {
-  const fields = JSON.stringify({ id, saga, version, key, deadline_ms: deadlineMs });
+function requestText({ id, saga, version, key, input, deadlineMs, trace }: StartRequest): string {
+  const traced = trace === undefined ? {} : { trace: recordTrace(trace) };
+  const fields = JSON.stringify({ id, saga, version, key, deadline_ms: deadlineMs, ...traced });
   return `${fields.slice(0, -1)},"input":${input}}`;
 }

@@ -1,0 +1,48 @@
+/**
+ * The span of a delivery: from the moment the broker hands it over to the verdict, with all attempts, and whatever the handler does as part
+ * of it. It goes on the trace of the message: a single message has a single past, and its trace shows where it went.
+ */
+import type { Envelope } from '../../message/envelope.ts';
+import { BAGGAGE_HEADER } from '../../runtime/baggage.ts';
+import { startSpan, type CarriedTrace, type TracedSpan } from '../../runtime/telemetry.ts';
+import type { Incoming } from './incoming.ts';
+
+/** Where and by whom it is handled. */
+export interface ProcessedBy {
+  readonly name: string;
+  readonly destination: string;
+}
+
+interface Circumstances {
+  readonly redeliveries?: number;
+  /** It was parked, and is handled once more. */
+  readonly redrive?: boolean;
+}
+
+/** Null: nobody traces. Ask isTracing before. */
+export function startProcess(
+  { name, destination }: ProcessedBy,
+  { id, topic, envelope }: Pick<Incoming, 'id' | 'topic' | 'envelope'>,
+  { redeliveries = 0, redrive = false }: Circumstances,
+): TracedSpan | null {
+  return startSpan('process', {
+    of: destination,
+    parent: envelope === null ? null : carriedBy(envelope),
+    attributes: {
+      'messaging.system': 'holdfast',
+      'messaging.operation.name': 'process',
+      'messaging.operation.type': 'process',
+      'messaging.destination.name': destination,
+      'messaging.message.id': id,
+      'messaging.consumer.group.name': name,
+      'holdfast.topic': topic,
+      ...(redeliveries > 0 ? { 'holdfast.redeliveries': redeliveries } : {}),
+      ...(redrive ? { 'holdfast.redrive': true } : {}),
+    },
+  });
+}
+
+/** What the sender's span left in the message. */
+function carriedBy({ traceparent, tracestate, headers }: Envelope): CarriedTrace | null {
+  return traceparent === null ? null : { traceparent, tracestate, baggage: headers[BAGGAGE_HEADER] };
+}
