@@ -255,17 +255,25 @@ export type {
   AlertWebhook,
   WatchedWorker,
 } from './operations/alerts/options.ts';
+export {
+  abortJob,
+  listJobs,
+  parkedGroups,
+  planJob,
+  previewRevision,
+  reviseParked,
+  runJob,
+  showJob,
+  startJob,
+} from './operations/on-demand-jobs.ts';
 export type { Diagnosis } from './operations/doctor/doctor.ts';
 export type { Adopted } from './operations/doctor/environment.ts';
 export type { DoctorOptions, Finding } from './operations/doctor/finding.ts';
 export type { DiscardSelection, RetriedPlace, RetryAct, RetrySelection } from './operations/parked/interventions.ts';
-export type {
-  ParkedDetails,
-  ParkedFilter,
-  ParkedKind,
-  ParkedState,
-  ParkedSummary,
-} from './operations/parked/parked.ts';
+export type { ParkedGroup, ParkedGroupFilter, ParkedGroups } from './operations/parked/parked-groups.ts';
+export type { ParkedCriteria, ParkedKind, ParkedState } from './operations/parked/parked-rows.ts';
+export type { ParkedDetails, ParkedFilter, ParkedSummary } from './operations/parked/parked.ts';
+export type { PayloadRevision, RevisedMessage, RevisionPreview } from './operations/parked/revise.ts';
 export type { AuditedAct, AuditFilter } from './operations/reads/audit.ts';
 export type {
   ConsumerPassage,
@@ -283,7 +291,12 @@ export type {
   SubscriptionStatus,
 } from './operations/relay/relay-status.ts';
 export type { ReplayOptions, ReplayPlan, RequestedReplay } from './operations/relay/replays.ts';
-export type { BulkAct, BulkOptions, BulkPlan, BulkResult, RunSelection } from './operations/sagas/saga-bulk.ts';
+export type { JobAct, JobExample, JobState, JobSummary } from './operations/jobs/job.ts';
+export type { RunJobOptions } from './operations/jobs/job-runner.ts';
+export type { JobFilter } from './operations/jobs/job-store.ts';
+export type { JobPlan, JobStart } from './operations/jobs/jobs.ts';
+export type { BulkPlan, RunSelection } from './operations/jobs/run-selection.ts';
+export type { BulkAct, BulkOptions, BulkResult } from './operations/jobs/saga-bulk.ts';
 export type { GrownRuns, GrowthLimits, JournalFill } from './operations/sagas/saga-growth.ts';
 export type {
   Accepted,

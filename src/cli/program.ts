@@ -16,7 +16,7 @@ import {
   addMigrateVerbs,
   addStatusVerb,
 } from './program/database-verbs.ts';
-import { addOutboxVerbs, addParkedVerbs, addSubscriptionVerbs } from './program/flow-verbs.ts';
+import { addJobVerbs, addOutboxVerbs, addParkedVerbs, addSubscriptionVerbs } from './program/flow-verbs.ts';
 import { addSagaVerbs } from './program/saga-verbs.ts';
 import { createShell, type ShellHooks } from './program/shell.ts';
 
@@ -30,6 +30,7 @@ Examples:
   holdfast outbox ls --topic 'order.*' --since 1h       look into the log
   holdfast parked ls                                    what was taken out of the flow
   holdfast parked retry --all                           try it again, in order
+  holdfast parked groups                                what failed, by kind of error
   holdfast outbox replay --since 2h --dry-run           publish part of the log again
   holdfast saga ls --stuck                              runs that need a person
   holdfast saga show ID                                 what a run did, and what to do about it
@@ -94,6 +95,7 @@ function createProgram(hooks: Omit<ShellHooks, 'style'>): Command {
   addAlertsVerb(shell);
   addOutboxVerbs(shell);
   addParkedVerbs(shell);
+  addJobVerbs(shell);
   addSubscriptionVerbs(shell);
   addAdoptVerb(shell);
   addWorkerDaemons(shell);

@@ -11,13 +11,14 @@ import type { AlertSettings } from './alerts/options.ts';
 import type { Diagnosis } from './doctor/doctor.ts';
 import type { Adopted } from './doctor/environment.ts';
 import type { DoctorOptions } from './doctor/finding.ts';
+import type { BulkPlan, RunSelection } from './jobs/run-selection.ts';
+import type { BulkAct, BulkOptions, BulkResult } from './jobs/saga-bulk.ts';
 import type { DiscardSelection, RetriedPlace, RetryAct, RetrySelection } from './parked/interventions.ts';
 import type { ParkedDetails, ParkedFilter, ParkedSummary } from './parked/parked.ts';
 import type { AuditedAct, AuditFilter } from './reads/audit.ts';
 import type { MessageDetails, MessageFilter, MessageSummary, ScheduledDetails } from './reads/messages.ts';
 import type { RelayStatus } from './relay/relay-status.ts';
 import type { ReplayOptions, ReplayPlan, RequestedReplay } from './relay/replays.ts';
-import type { BulkAct, BulkOptions, BulkPlan, BulkResult, RunSelection } from './sagas/saga-bulk.ts';
 import type { Accepted, ReasonedAct, Resolution, SignalRequest } from './sagas/saga-interventions.ts';
 import type { SagaStatus } from './sagas/saga-status.ts';
 import type { RunDetails, RunFilter, RunSummary } from './sagas/sagas.ts';
@@ -338,12 +339,13 @@ export async function signalRun(database: Database, id: string, signal: SignalRe
  * console.log(runs, groups);
  */
 export async function planBulk(database: Database, act: BulkAct, selection: RunSelection): Promise<BulkPlan> {
-  return (await import('./sagas/saga-bulk.ts')).planBulk(database, act, selection);
+  return (await import('./jobs/saga-bulk.ts')).planBulk(database, act, selection);
 }
 
 /**
  * Acts on each run that matches, oldest first, each once: on those that match when it comes to them and were there when it began.
- * What is refused for its state (it went on, it ended) is passed over. Any other failure ends it; calling it again does the rest.
+ * What is refused for its state (it went on, it ended) is passed over; what fails otherwise is counted. It is a job, started and worked off in
+ * one call: {@link showJob} tells of it.
  *
  * @throws HoldfastError HF_CONFIG, HF_OPTION_UNKNOWN for a selection that cannot be used
  * @example
@@ -360,5 +362,5 @@ export async function actOnRuns(
   selection: RunSelection,
   by: ReasonedAct & BulkOptions,
 ): Promise<BulkResult> {
-  return (await import('./sagas/saga-bulk.ts')).actOnRuns(database, act, selection, by);
+  return (await import('./jobs/saga-bulk.ts')).actOnRuns(database, act, selection, by);
 }

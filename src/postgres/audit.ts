@@ -30,3 +30,18 @@ export async function recordAudit(execute: SqlExecutor, schema: string, entry: A
     [entry.actor, entry.action, entry.subject, entry.reason ?? null, JSON.stringify(entry.details ?? {})],
   );
 }
+
+/** Many at once, in one statement. `execute` runs in the transaction of the acts. */
+export async function recordAudits(
+  execute: SqlExecutor,
+  schema: string,
+  entries: readonly AuditEntry[],
+): Promise<void> {
+  if (entries.length === 0) return;
+  await execute(
+    `INSERT INTO ${quoteIdentifier(schema)}.audit (actor, action, subject, reason, details)
+     SELECT e.actor, e.action, e.subject, e.reason, coalesce(e.details, '{}')
+     FROM json_to_recordset($1::text::json) AS e (actor text, action text, subject text, reason text, details jsonb)`,
+    [JSON.stringify(entries)],
+  );
+}

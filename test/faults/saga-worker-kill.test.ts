@@ -6,7 +6,7 @@
  * deleted before it is journaled, or when a compensation is taken for done because it had begun.
  */
 import { afterEach, expect, it } from 'vitest';
-import { actOnRuns, planBulk } from '../../src/operations/sagas/saga-bulk.ts';
+import { actOnRuns, planBulk } from '../../src/operations/jobs/saga-bulk.ts';
 import { openDatabase } from '../../src/postgres/database.ts';
 import { REPLY_CRASH_POINTS } from '../../src/saga/protocol/reply-route.ts';
 import { SAGA_CRASH_POINTS } from '../../src/saga/worker/worker.ts';

@@ -66,7 +66,8 @@ export function useLab(): Lab {
     await lab.stopRelays();
     await database.query(
       `TRUNCATE holdfast.outbox, holdfast.subscription, holdfast.parked_message, holdfast.parked_delivery,
-         holdfast.scheduled_message, holdfast.key_head, holdfast.replay, holdfast.inbox, holdfast.audit RESTART IDENTITY`,
+         holdfast.scheduled_message, holdfast.key_head, holdfast.replay, holdfast.inbox, holdfast.audit,
+         holdfast.operation_job RESTART IDENTITY`,
     );
   });
   afterAll(async () => {

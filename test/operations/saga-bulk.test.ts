@@ -1,7 +1,7 @@
 /** One act on all runs that match, and runs found by their key, on a real database. */
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { findRunId } from '../../src/operations/sagas/find-run.ts';
-import { actOnRuns, planBulk } from '../../src/operations/sagas/saga-bulk.ts';
+import { actOnRuns, planBulk } from '../../src/operations/jobs/saga-bulk.ts';
 import { openDatabase, type Database } from '../../src/postgres/database.ts';
 import { createTestDatabase, type TestDatabase } from '../support/servers.ts';
 import { emptySagas, runMessagesOf, seedRun, STUCK_IN_DOUBT } from './saga-lab.ts';

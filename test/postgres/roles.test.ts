@@ -6,6 +6,11 @@ import { createConsumer } from '../../src/inbox/consumer.ts';
 import { on } from '../../src/inbox/handlers/handler.ts';
 import { message } from '../../src/message/message-type.ts';
 import { createAlerts } from '../../src/operations/alerts/alerts.ts';
+import { runJob } from '../../src/operations/jobs/job-runner.ts';
+import { abortJob, startJob } from '../../src/operations/jobs/jobs.ts';
+import { discardParked } from '../../src/operations/parked/interventions.ts';
+import { parkedGroups } from '../../src/operations/parked/parked-groups.ts';
+import { reviseParked } from '../../src/operations/parked/revise.ts';
 import { createOutbox } from '../../src/outbox/outbox.ts';
 import { openDatabase, type Database } from '../../src/postgres/database.ts';
 import { createRelay } from '../../src/relay/relay.ts';
@@ -124,6 +129,41 @@ describe('the grants of docs/roles.md', () => {
     await store.retire(worker);
   });
 
+  it('let an operator, who is a viewer too, discard, edit and act on many, and a relay and a consumer park', async () => {
+    await test.pool.query(`GRANT ${prefix}_viewer TO ${prefix}_operator`);
+    await as('relay').query(
+      `INSERT INTO holdfast.parked_message (subscription, seq, id, topic, lane, state, reason, error)
+       SELECT 'gone', n, gen_random_uuid(), 'note.taken', 0, 'failed', 'refused', 'Error: no ' || n FROM generate_series(1, 3) AS n`,
+    );
+    const wire = {
+      specversion: '1.0',
+      holdfast: 1,
+      source: 'test',
+      type: 'note.taken',
+      time: '2026-01-31T08:00:00Z',
+      data: { n: 1 },
+    };
+    const ids = [randomUUID(), randomUUID(), randomUUID(), randomUUID()];
+    for (const id of ids) {
+      await as('consumer').query(
+        `INSERT INTO holdfast.parked_delivery (consumer, message_id, topic, key, envelope, state, reason, error)
+         VALUES ('gone', $1, 'note.taken', 'k', $2, 'failed', 'gave up', 'Error: no')`,
+        [id, JSON.stringify({ ...wire, id })],
+      );
+    }
+    const operator = as('operator');
+    const by = { actor: 'anna', reason: 'x' };
+    expect((await parkedGroups(operator)).groups).toMatchObject([{ messages: 4 }, { messages: 3 }]);
+    await discardParked(operator, { id: ids[0] ?? '' }, by);
+    await reviseParked(operator, { id: ids[1] ?? '' }, { payload: { n: 2 } }, by);
+    for (const kind of ['parked.retry', 'parked.discard'] as const) {
+      const { id } = await startJob(operator, { kind, select: {} }, by);
+      expect(await runJob(operator, id)).toMatchObject({ state: 'done', done: 6, failed: {}, passedOver: {} });
+    }
+    const { id } = await startJob(operator, { kind: 'saga.cancel', select: {} }, by);
+    expect(await abortJob(operator, id, by)).toMatchObject({ state: 'aborted' });
+  });
+
   it.each([
     ['service', 'SELECT * FROM holdfast.outbox'],
     // A transaction id that no snapshot ever shows as done is read again and again, and never pruned.
@@ -151,6 +191,8 @@ describe('the grants of docs/roles.md', () => {
     ['worker', 'INSERT INTO holdfast.outbox DEFAULT VALUES'],
     ['operator', `UPDATE holdfast.audit SET actor = 'somebody else'`],
     ['operator', 'DELETE FROM holdfast.audit'],
+    ['operator', 'DELETE FROM holdfast.operation_job'],
+    ['viewer', `UPDATE holdfast.operation_job SET state = 'aborted'`],
     ['operator', 'UPDATE holdfast.saga_run SET pivoted = true'],
     ['viewer', 'DELETE FROM holdfast.parked_message'],
     ['service', 'DELETE FROM holdfast.scheduled_message'],

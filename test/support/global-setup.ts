@@ -30,6 +30,7 @@ const PROGRAMS = [
   'faults/saga-child.ts',
   'faults/saga-poison-child.ts',
   'faults/reference-child.ts',
+  'faults/job-child.ts',
   '../transport/bullmq/hanging-consumer.ts',
 ].map((path) => fileURLToPath(new URL(path, import.meta.url)));
 

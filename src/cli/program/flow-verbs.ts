@@ -3,11 +3,12 @@
  */
 import type { Command } from 'commander';
 import { addActOptions } from '../verb.ts';
-import { filterOptions, type Shell } from './shell.ts';
+import { filterOptions, manyOptions, type Shell } from './shell.ts';
 
 // Loaded when they are asked for: the command line is to answer at once.
 const outboxVerbs = () => import('../verbs/outbox.ts');
 const parkedVerbs = () => import('../verbs/parked.ts');
+const jobVerbs = () => import('../verbs/job.ts');
 const subscriptionVerbs = () => import('../verbs/subscription.ts');
 
 export function addOutboxVerbs({ verb, group }: Shell): void {
@@ -44,7 +45,8 @@ export function addOutboxVerbs({ verb, group }: Shell): void {
   addActOptions(replay, 'optional');
 }
 
-export function addParkedVerbs({ verb, group }: Shell): void {
+export function addParkedVerbs(shell: Shell): void {
+  const { verb, group } = shell;
   const parked = group(
     'parked',
     'messages taken out of the flow: by relays (not published) and consumers (not handled)',
@@ -62,6 +64,15 @@ export function addParkedVerbs({ verb, group }: Shell): void {
     description: 'one parked message: why, its payload, what waits behind it',
     load: async () => (await parkedVerbs()).parkedShow,
   }).argument('<id>', 'message id');
+  const groups = verb(parked, {
+    name: 'groups',
+    description: 'failed messages by place, topic, reason and kind of error, with counts over time',
+    load: async () => (await import('../verbs/parked-groups.ts')).parkedGroupsLs,
+  });
+  criteriaOptions(placeOptions(groups))
+    .option('--key <key>', 'only this key')
+    .option('--bucket <duration>', 'length of one of the 24 counts over time (default: 1h)')
+    .option('--limit <n>', 'at most so many groups (default: 50)');
   const retry = verb(parked, {
     name: 'retry',
     description: 'try failed messages again now, each key in order',
@@ -72,14 +83,73 @@ export function addParkedVerbs({ verb, group }: Shell): void {
     .option('--key <key>', 'all of this key')
     .option('--all', 'all of them')
     .option('--without-predecessor', 'consumers: go on although the message before it is missing');
+  manyOptions(criteriaOptions(retry));
   addActOptions(retry, 'optional');
   const discard = verb(parked, {
     name: 'discard',
-    description: 'give a parked message up for good',
+    description: 'give parked messages up for good',
     load: async () => (await parkedVerbs()).parkedDiscard,
   });
-  placeOptions(discard).argument('<id>', 'message id');
-  addActOptions(discard, 'required');
+  placeOptions(discard)
+    .argument('[id]', 'message id')
+    .option('--key <key>', 'with the flags for many, all of this key')
+    .option('--all', 'with the flags for many, all of them');
+  manyOptions(criteriaOptions(discard));
+  addActOptions(discard, 'optional');
+  addEditVerb(shell, parked);
+}
+
+function addEditVerb({ verb }: Shell, parked: Command): void {
+  const edit = verb(parked, {
+    name: 'edit',
+    description: 'put a new version of a message in its place, where a consumer has it parked',
+    load: async () => (await import('../verbs/parked-edit.ts')).parkedEdit,
+  });
+  placeOptions(edit)
+    .argument('<id>', 'message id')
+    .option('--payload-file <file>', 'its payload, as JSON; - for standard input')
+    .option('--payload <json>', 'its payload: JSON, @file, or -')
+    .option('--patch <json>', 'what is different (a JSON merge patch): JSON, @file, or -')
+    .option('--yes', 'do it; otherwise only the difference is shown');
+  addActOptions(edit, 'optional');
+}
+
+/** Which of many parked messages. */
+function criteriaOptions(command: Command): Command {
+  return command
+    .option('--group <group>', 'one kind of error in one place, as `parked groups` names it')
+    .option('--topic <pattern>', "only these topics: 'order.placed', 'order.*', 'order.**'")
+    .option('--dead', 'only those that nobody takes up again by itself')
+    .option('--since <time>', 'parked since: 30m, 2h, 7d ago, or a date')
+    .option('--until <time>', 'parked before');
+}
+
+export function addJobVerbs({ verb, group }: Shell): void {
+  const job = group('job', 'acts on many that were started: look at them, end them, go on with them');
+  verb(job, {
+    name: 'ls',
+    description: 'jobs, newest first',
+    load: async () => (await jobVerbs()).jobLs,
+  })
+    .option('--state <state>', 'only open, done or aborted')
+    .option('--orphaned', 'only open ones that nobody works on')
+    .option('--limit <n>', 'at most so many (default: 20)');
+  verb(job, {
+    name: 'show',
+    description: 'one job: what it is for, how far it is, what was passed over or failed',
+    load: async () => (await jobVerbs()).jobShow,
+  }).argument('<id>', 'its id');
+  const abort = verb(job, {
+    name: 'abort',
+    description: 'end a job; what it has done stays done',
+    load: async () => (await jobVerbs()).jobAbort,
+  }).argument('<id>', 'its id');
+  addActOptions(abort, 'optional');
+  verb(job, {
+    name: 'resume',
+    description: 'go on with a job whose process was stopped or died',
+    load: async () => (await jobVerbs()).jobResume,
+  }).argument('<id>', 'its id');
 }
 
 export function addSubscriptionVerbs({ verb, group }: Shell): void {

@@ -3,7 +3,7 @@
  */
 import type { Command } from 'commander';
 import { addActOptions } from '../verb.ts';
-import type { Shell } from './shell.ts';
+import { manyOptions, type Shell } from './shell.ts';
 
 const sagaVerbs = () => import('../verbs/saga.ts');
 const actVerbs = () => import('../verbs/saga-acts.ts');
@@ -116,7 +116,7 @@ function ofManyRuns(command: Command, reason: 'required' | 'optional'): void {
     .option('--saga-version <n>', 'with --all, only of this version of the saga')
     .option('--error <text>', 'with --all, only with this code or name of the error, or a part of its message')
     .option('--since <time>', 'with --all, only started since: 30m, 2h, 7d ago, or a date')
-    .option('--until <time>', 'with --all, only started before')
-    .option('--yes', 'with --all, do it');
+    .option('--until <time>', 'with --all, only started before');
+  manyOptions(command);
   addActOptions(command, reason);
 }

@@ -73,6 +73,15 @@ export function filterOptions(command: Command): Command {
     .option('--key <key>', 'only this key');
 }
 
+/** Of acts on many: they count and show first. */
+export function manyOptions(command: Command): Command {
+  return command
+    .option('--dry-run', 'only show what it would meet, also with --yes')
+    .option('--yes', 'do it, as a job')
+    .option('--expect <n>', 'how many were shown: not when there are far more by now')
+    .option('--rate <n>', 'so many a second at most (default: 500); max: as fast as it goes');
+}
+
 export function daemonOptions(command: Command): Command {
   return command
     .option('--no-http', 'no pages for probes and metrics')

@@ -3,19 +3,16 @@
  */
 import { HoldfastError } from '../../errors.ts';
 import { discardParked, retryParked } from '../../operations/parked/interventions.ts';
-import {
-  listParked,
-  showParked,
-  type ParkedDetails,
-  type ParkedState,
-  type ParkedSummary,
-} from '../../operations/parked/parked.ts';
+import { listParked, showParked, type ParkedDetails, type ParkedSummary } from '../../operations/parked/parked.ts';
+import type { ParkedState } from '../../operations/parked/parked-rows.ts';
 import { redactParked } from '../../operations/redaction/redact-message.ts';
 import { formatMs, formatTime, plural } from '../output/format.ts';
 import type { VerbReport, Ui } from '../output/report.ts';
 import { formatFacts, formatTable } from '../output/table.ts';
 import { actorOf, numberFlag, redactorOf, textFlag, withDatabase, type Context } from '../verb.ts';
+import { actOnMany } from './job.ts';
 import { indent } from './outbox.ts';
+import { criteriaOf, formatGroups, nothingChosen, wantsMany } from './parked-groups.ts';
 
 export async function parkedLs(context: Context): Promise<VerbReport> {
   const limit = numberFlag(context, 'limit', '--limit') ?? 50;
@@ -118,6 +115,14 @@ function meaningOf({ state, retryInMs, headId }: ParkedDetails): string {
 }
 
 export async function parkedRetry(context: Context, [id]: readonly string[]): Promise<VerbReport> {
+  if (wantsMany(context, id)) {
+    const withoutPredecessor = context.flags['withoutPredecessor'] === true;
+    return actOnMany(
+      context,
+      { kind: 'parked.retry', select: criteriaOf(context), ...(withoutPredecessor ? { withoutPredecessor } : {}) },
+      formatGroups,
+    );
+  }
   const selection = {
     id,
     key: textFlag(context, 'key'),
@@ -150,7 +155,12 @@ export async function parkedRetry(context: Context, [id]: readonly string[]): Pr
   };
 }
 
-export async function parkedDiscard(context: Context, [id = '']: readonly string[]): Promise<VerbReport> {
+export async function parkedDiscard(context: Context, [id]: readonly string[]): Promise<VerbReport> {
+  if (wantsMany(context, id) || id === undefined) {
+    const select = criteriaOf(context);
+    if (Object.keys(select).length === 0 && context.flags['all'] !== true) throw nothingChosen();
+    return actOnMany(context, { kind: 'parked.discard', select }, formatGroups);
+  }
   const selection = { id, subscription: textFlag(context, 'subscription'), consumer: textFlag(context, 'consumer') };
   const act = { actor: actorOf(context), reason: textFlag(context, 'reason') ?? '' };
   const discarded = await withDatabase(context, (database) => discardParked(database, selection, act));

@@ -1,9 +1,7 @@
 /**
  * `holdfast saga start | signal | cancel | retry | skip | resolve`: what people do to runs.
  */
-import { readFileSync } from 'node:fs';
 import { HoldfastError } from '../../errors.ts';
-import { altersNumbers } from '../../message/exact-json.ts';
 import {
   cancelRun,
   resolveCall,
@@ -24,6 +22,7 @@ import { loadSagas } from '../config/load-sagas.ts';
 import { sagasPathOf } from '../config/sagas-path.ts';
 import type { VerbReport } from '../output/report.ts';
 import { actOnAll, wantsAll } from './saga-bulk.ts';
+import { jsonFlag } from '../json-flag.ts';
 import { actorOf, textFlag, withDatabase, type Context } from '../verb.ts';
 
 export async function sagaStart(context: Context, [name = '']: readonly string[]): Promise<VerbReport> {
@@ -154,42 +153,6 @@ function settlementOf(context: Context): Settlement {
   if (found !== undefined) return found;
   throw new HoldfastError('HF_CONFIG', `--as is ${JSON.stringify(textFlag(context, 'as'))}.`, {
     advice: 'Give done, not-done or compensated.',
-  });
-}
-
-/** JSON, @file with JSON, or - for standard input. Undefined when it is not given. Throws HF_CONFIG. */
-function jsonFlag(context: Context, name: string, flag: string): unknown {
-  const given = textFlag(context, name);
-  if (given === undefined) return undefined;
-  let source = given;
-  try {
-    if (given === '-') source = readFileSync(0, 'utf8');
-    else if (given.startsWith('@')) source = readFileSync(given.slice(1), 'utf8');
-  } catch (error) {
-    throw new HoldfastError(
-      'HF_CONFIG',
-      `${flag} ${given} cannot be read: ${error instanceof Error ? error.message : String(error)}.`,
-      {
-        advice: 'Give JSON, @file, or - for standard input.',
-        cause: error,
-      },
-    );
-  }
-  try {
-    const value = JSON.parse(source) as unknown;
-    if (!altersNumbers(source)) return value;
-  } catch (error) {
-    throw new HoldfastError(
-      'HF_CONFIG',
-      `${flag} is no JSON: ${error instanceof Error ? error.message : String(error)}.`,
-      {
-        advice: `Write it in single quotes: ${flag} '{"orderId": "o-1"}', or give @file, or - for standard input.`,
-        cause: error,
-      },
-    );
-  }
-  throw new HoldfastError('HF_CONFIG', `${flag} holds a number that JavaScript would alter.`, {
-    advice: 'What a saga is given is recorded as JavaScript reads it: give such a number as a text, in quotes.',
   });
 }
 

@@ -18,6 +18,8 @@ export const PARK_REASONS = {
   behind: 'behind an earlier message of its key',
   /** An operator released it without its predecessor. */
   released: 'released without its predecessor',
+  /** An operator put a new version in its place; the next attempt says how that went. */
+  revised: 'a new version, not tried yet',
 } as const;
 export type ParkReason = (typeof PARK_REASONS)[keyof typeof PARK_REASONS];
 

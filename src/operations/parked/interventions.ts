@@ -87,20 +87,8 @@ export async function discardParked(
   selection: DiscardSelection,
   act: Act & { readonly reason: string },
 ): Promise<ParkedSummary> {
-  refuseUnknownOptions(selection, ['id', 'subscription', 'consumer'], 'discardParked');
   assertReason(act.reason, 'Say why the message may be lost');
-  const found = await parkedAt(database, selection);
-  const [only] = found;
-  if (only === undefined) throw notParked(selection);
-  if (found.length > 1) {
-    throw new HoldfastError(
-      'HF_CONFIG',
-      `Message ${selection.id} is parked in ${found.length} places: ${found.map((each) => `${each.kind} ${each.where}`).join(', ')}.`,
-      {
-        advice: 'Say which one with --subscription or --consumer.',
-      },
-    );
-  }
+  const only = await parkedOnce(database, selection);
   if (only.kind === 'consumer') {
     await discardParkedDelivery(database, only.where, selection.id, act);
     return only;
@@ -117,6 +105,25 @@ export async function discardParked(
     });
   });
   return only;
+}
+
+/**
+ * The one place where a message is parked. Rejects with HF_CONFIG when there are several and the selection does not say which, and with
+ * HF_NOT_FOUND.
+ */
+export async function parkedOnce(database: Database, selection: DiscardSelection): Promise<ParkedSummary> {
+  refuseUnknownOptions(selection, ['id', 'subscription', 'consumer'], 'the selection of a parked message');
+  const found = await parkedAt(database, selection);
+  const [only] = found;
+  if (only === undefined) throw notParked(selection);
+  if (found.length === 1) return only;
+  throw new HoldfastError(
+    'HF_CONFIG',
+    `Message ${selection.id} is parked in ${found.length} places: ${found.map((each) => `${each.kind} ${each.where}`).join(', ')}.`,
+    {
+      advice: 'Say which one with --subscription or --consumer.',
+    },
+  );
 }
 
 /**

@@ -3,19 +3,13 @@
  */
 import { sql } from 'kysely';
 import { HoldfastError } from '../../errors.ts';
-import { PARK_REASONS } from '../../inbox/handlers/decide.ts';
 import { unpackWire } from '../../inbox/delivery/incoming.ts';
 import { assertTopicPattern, topicPatternToRegex } from '../../message/topic-pattern.ts';
 import type { Database } from '../../postgres/database.ts';
 import { refuseUnknownOptions } from '../../runtime/options.ts';
 import { assertMessageId, checkLimit } from '../reads/messages.ts';
 import { ageMs, firstRow, rows, tables, untilMs } from '../reads/reads.ts';
-
-/** relay: not published. consumer: not handled. */
-export type ParkedKind = 'relay' | 'consumer';
-
-/** failed: will be tried again by itself; one without a handler, as soon as a process has one. dead: only a person will. behind: waits for an earlier one of its key. */
-export type ParkedState = 'failed' | 'behind' | 'dead';
+import { parkedRows, type ParkedKind, type ParkedState } from './parked-rows.ts';
 
 /** Which parked messages {@link listParked} lists. */
 export interface ParkedFilter {
@@ -104,22 +98,12 @@ export async function showParked(database: Database, id: string): Promise<readon
   return Promise.all(found.map(async (row) => ({ ...toSummary(row), ...(await surroundings(database, row)) })));
 }
 
-/** Both tables as one. PostgreSQL pushes conditions down into either side. */
+/** With times, by the database's clock. */
 function parkedQuery(database: Database) {
-  const state = sql<ParkedState>`case when state = 'failed' and next_attempt_at is null and reason <> ${PARK_REASONS.noHandler} then 'dead' else state end`;
-  const times = [ageMs('parked_at').as('age_ms'), untilMs('next_attempt_at').as('retry_ms')] as const;
-  const relay = tables(database)
-    .selectFrom('parked_message')
-    .select([sql<ParkedKind>`'relay'::text`.as('kind'), 'subscription as place', 'id', 'seq', 'seq as position'])
-    .select(['topic', 'key', state.as('state'), 'reason', 'error', 'attempts', 'parked_at', ...times]);
-  const consumer = tables(database)
-    .selectFrom('parked_delivery')
-    .select([sql<ParkedKind>`'consumer'::text`.as('kind'), 'consumer as place', 'message_id as id'])
-    .select([sql<Int8 | null>`null::bigint`.as('seq'), 'position'])
-    .select(['topic', 'key', state.as('state'), 'reason', 'error', 'attempts', 'parked_at', ...times]);
   return tables(database)
-    .selectFrom(relay.$castTo<ParkedRow>().unionAll(consumer.$castTo<ParkedRow>()).as('p'))
-    .selectAll('p');
+    .selectFrom(parkedRows(database).as('p'))
+    .selectAll('p')
+    .select([ageMs('parked_at').as('age_ms'), untilMs('next_attempt_at').as('retry_ms')]);
 }
 
 async function surroundings(
@@ -139,12 +123,12 @@ async function surroundings(
       ofKey
         .where('position', '>', row.position)
         .clearSelect()
-        .select(sql<Int8>`count(*)`.as('count')),
+        .select(sql<number>`count(*)`.as('count')),
     ),
   ]);
   return {
     data,
-    waitingBehind: Number(waiting[0]?.count ?? 0),
+    waitingBehind: waiting[0]?.count ?? 0,
     headId: head === undefined || head.id === row.id ? null : head.id,
   };
 }
@@ -197,14 +181,12 @@ function toSummary(row: ParkedRow): ParkedSummary {
   };
 }
 
-type Int8 = string | number | bigint;
-
 interface ParkedRow {
   readonly kind: ParkedKind;
   readonly place: string;
   readonly id: string;
-  readonly seq: Int8 | null;
-  readonly position: Int8;
+  readonly seq: string | number | bigint | null;
+  readonly position: string | number | bigint;
   readonly topic: string;
   readonly key: string | null;
   readonly state: ParkedState;

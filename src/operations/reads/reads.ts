@@ -13,7 +13,7 @@ import {
   type RawBuilder,
   sql,
 } from 'kysely';
-import type { Database } from '../../postgres/database.ts';
+import type { SchemaHandle } from '../../postgres/schema-handle.ts';
 import { quoteIdentifier } from '../../postgres/quoting.ts';
 import { translateSqlError } from '../../postgres/sql-state.ts';
 import type { JournalEvent, RunStatus, CompensationReason } from '../../saga/journal/events.ts';
@@ -78,6 +78,7 @@ export interface HoldfastTables {
     attempts: number;
     parked_at: Date;
     next_attempt_at: Date | null;
+    fingerprint: string | null;
   };
   parked_delivery: {
     consumer: string;
@@ -92,6 +93,7 @@ export interface HoldfastTables {
     parked_at: Date;
     position: Int8;
     next_attempt_at: Date | null;
+    fingerprint: string | null;
   };
   inbox: { consumer: string; message_id: string; handled_at: Date };
   replay: {
@@ -150,6 +152,25 @@ export interface HoldfastTables {
     details: unknown;
     by_role: string | null;
   };
+  operation_job: {
+    id: string;
+    act: unknown;
+    actor: string;
+    reason: string;
+    state: 'open' | 'done' | 'aborted';
+    planned: Int8 | null;
+    rate: number | null;
+    position: unknown;
+    done: Int8;
+    passed_over: unknown;
+    failed: unknown;
+    examples: unknown;
+    lease_owner: string | null;
+    lease_until: Date | null;
+    created_at: Date;
+    updated_at: Date;
+    finished_at: Date | null;
+  };
 }
 
 const builder = new Kysely<HoldfastTables>({
@@ -162,7 +183,7 @@ const builder = new Kysely<HoldfastTables>({
 });
 
 /** Builds queries; `rows` runs them. */
-export function tables(database: Database): Kysely<HoldfastTables> {
+export function tables(database: Pick<SchemaHandle, 'schema'>): Kysely<HoldfastTables> {
   return builder.withSchema(database.schema);
 }
 
@@ -170,7 +191,7 @@ export function tables(database: Database): Kysely<HoldfastTables> {
  * The row type is what Kysely inferred for the query, but for times, which are texts to make a Date of.
  * Rejects with what translateSqlError makes of the driver's errors.
  */
-export async function rows<O>(database: Database, query: Compilable<O>): Promise<readonly O[]> {
+export async function rows<O>(database: SchemaHandle, query: Compilable<O>): Promise<readonly O[]> {
   const { sql: text, parameters } = query.compile();
   // As JSON, times are ISO texts, whatever DateStyle and time zone the role has.
   const found = await rowsBySql<{ row: string }>(
@@ -183,7 +204,7 @@ export async function rows<O>(database: Database, query: Compilable<O>): Promise
 
 /** Of a query that is written out, as the driver reads its columns. Rejects as `rows` does. */
 export async function rowsBySql<Row extends object>(
-  database: Database,
+  database: SchemaHandle,
   text: string,
   parameters: readonly unknown[] = [],
 ): Promise<readonly Row[]> {
@@ -194,7 +215,7 @@ export async function rowsBySql<Row extends object>(
   }
 }
 
-export async function firstRow<O>(database: Database, query: Compilable<O>): Promise<O | undefined> {
+export async function firstRow<O>(database: SchemaHandle, query: Compilable<O>): Promise<O | undefined> {
   return (await rows(database, query))[0];
 }
 

@@ -8,6 +8,7 @@ import { validate } from '../../message/validate.ts';
 import { DEFAULT_MAX_BYTES } from '../../outbox/prepare.ts';
 import type { Act } from '../../postgres/audit.ts';
 import type { Database } from '../../postgres/database.ts';
+import type { SchemaHandle } from '../../postgres/schema-handle.ts';
 import { didYouMean } from '../../runtime/options.ts';
 import type { AnySaga } from '../../saga/definition/definition.ts';
 import { WHOLE_RUN, type RunStatus, type StuckWhy } from '../../saga/journal/events.ts';
@@ -21,7 +22,7 @@ import { assertRunId, readJournal } from './sagas.ts';
 /** Who acts, and why; the reason is required. */
 export type ReasonedAct = Act & { readonly reason: string };
 
-/** An act that is one of many, done at once: the id they share stands in their audit rows. */
+/** An act that is one of many, done by a job: the id they share stands in their audit rows. */
 interface PartOfBulk {
   readonly bulk?: string | undefined;
 }
@@ -42,7 +43,7 @@ export const SETTLEMENTS: readonly Settlement[] = ['done', 'not done', 'compensa
  * Has a stuck run tried again where it stopped, with all its attempts anew.
  * Rejects with HF_NOT_FOUND and HF_SAGA_NOT_STUCK.
  */
-export async function retryRun(database: Database, id: string, act: Act & PartOfBulk): Promise<Accepted> {
+export async function retryRun(database: SchemaHandle, id: string, act: Act & PartOfBulk): Promise<Accepted> {
   const { actor, reason } = act;
   return send(
     database,
@@ -58,7 +59,7 @@ export async function retryRun(database: Database, id: string, act: Act & PartOf
  * Rejects with HF_NOT_FOUND, with HF_SAGA_NOT_STUCK also when it is stuck elsewhere, and with HF_CONFIG without a reason.
  */
 export async function skipCall(
-  database: Database,
+  database: SchemaHandle,
   id: string,
   call: string | null,
   act: ReasonedAct & PartOfBulk,
@@ -95,7 +96,7 @@ export interface Resolution {
  * without a reason and for what makes no sense there.
  */
 export async function resolveCall(
-  database: Database,
+  database: SchemaHandle,
   id: string,
   { call, as, output }: Resolution,
   act: ReasonedAct & PartOfBulk,
@@ -148,7 +149,7 @@ interface StuckPlace {
 }
 
 /** Null for a run that has never been stuck; whether it is now, is asked when the act is written. */
-async function stuckPlace(database: Database, id: string): Promise<StuckPlace | null> {
+async function stuckPlace(database: SchemaHandle, id: string): Promise<StuckPlace | null> {
   const rows = await readJournal(database, id);
   if (rows.length === 0) throw noSuchRun(id);
   const { stuck, compensating } = foldTimeline({ status: 'stuck', rows, now: 0 });
@@ -169,7 +170,7 @@ function notStuckThere(id: string, where: string, advice: string): HoldfastError
  * Has a run compensated. One that is being compensated already is left as it is.
  * Rejects with HF_NOT_FOUND, HF_SAGA_FINISHED and HF_SAGA_PIVOTED.
  */
-export async function cancelRun(database: Database, id: string, act: Act & PartOfBulk): Promise<Accepted> {
+export async function cancelRun(database: SchemaHandle, id: string, act: Act & PartOfBulk): Promise<Accepted> {
   const { actor, reason } = act;
   const body: RunMessageBody = { kind: 'cancel', actor, ...(reason === undefined ? {} : { reason }) };
   return send(database, id, body, { act, statuses: [...FORWARD, 'compensating', 'stuck'] });
@@ -233,7 +234,7 @@ interface Sending {
 }
 
 async function send(
-  database: Database,
+  database: SchemaHandle,
   id: string,
   body: RunMessageBody,
   { act, statuses, details }: Sending,

@@ -5,6 +5,7 @@ import { sql } from 'kysely';
 import { HoldfastError } from '../../errors.ts';
 import { isUuid } from '../../message/id.ts';
 import type { Database } from '../../postgres/database.ts';
+import type { SchemaHandle } from '../../postgres/schema-handle.ts';
 import { refuseUnknownOptions } from '../../runtime/options.ts';
 import type { JournalRow, RecordedError, RunStatus, CompensationReason } from '../../saga/journal/events.ts';
 import { noSuchRun } from './find-run.ts';
@@ -158,7 +159,7 @@ export async function showRun(database: Database, id: string): Promise<RunDetail
 }
 
 /** The rows as they are stored; none for a run that is not there. */
-export async function readJournal(database: Database, id: string): Promise<readonly JournalRow[]> {
+export async function readJournal(database: SchemaHandle, id: string): Promise<readonly JournalRow[]> {
   assertRunId(id);
   const found = await rows(
     database,

@@ -10,6 +10,7 @@ export interface ParkedSelection {
   readonly subscription?: string | undefined;
   readonly id?: string | undefined;
   readonly key?: string | undefined;
+  readonly seqs?: readonly number[] | undefined;
 }
 
 export interface ParkedReference {
@@ -25,9 +26,14 @@ export interface ParkedReference {
 }
 
 const REFERENCE = 'subscription, seq, id::text AS id, topic, key, state, reason, error, attempts';
-const SELECTED = `($1::text IS NULL OR subscription = $1) AND ($2::uuid IS NULL OR id = $2) AND ($3::text IS NULL OR key = $3)`;
+const SELECTED = `($1::text IS NULL OR subscription = $1) AND ($2::uuid IS NULL OR id = $2) AND ($3::text IS NULL OR key = $3) AND ($4::bigint[] IS NULL OR seq = ANY ($4))`;
 
-const selectionValues = ({ subscription, id, key }: ParkedSelection) => [subscription ?? null, id ?? null, key ?? null];
+const selectionValues = ({ subscription, id, key, seqs }: ParkedSelection) => [
+  subscription ?? null,
+  id ?? null,
+  key ?? null,
+  seqs ?? null,
+];
 type ReferenceRow = Omit<ParkedReference, 'seq'> & { readonly seq: string };
 const toReference = (row: ReferenceRow): ParkedReference => ({ ...row, seq: Number(row.seq) });
 

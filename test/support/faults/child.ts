@@ -35,7 +35,8 @@ type ChildProgram =
   | 'consumer-child.ts'
   | 'saga-child.ts'
   | 'saga-poison-child.ts'
-  | 'reference-child.ts';
+  | 'reference-child.ts'
+  | 'job-child.ts';
 
 /** `program` stands beside this file, and is started as it was compiled; `node` are options of Node itself. */
 export function startChild(program: ChildProgram, settings: object, node: readonly string[] = []): Child {

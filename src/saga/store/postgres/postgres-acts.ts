@@ -3,7 +3,7 @@
  * also for roles that may write neither by themselves.
  */
 import type { Act } from '../../../postgres/audit.ts';
-import type { Database } from '../../../postgres/database.ts';
+import type { SchemaHandle } from '../../../postgres/schema-handle.ts';
 import { quoteIdentifier } from '../../../postgres/quoting.ts';
 import { translateSqlError } from '../../../postgres/sql-state.ts';
 import type { RunStatus } from '../../journal/events.ts';
@@ -19,7 +19,7 @@ export interface RunAct extends Act {
 }
 
 /** Rejects with what translateSqlError makes of the driver's errors. */
-export async function actOnRun(database: Database, act: RunAct): Promise<PostAnswer> {
+export async function actOnRun(database: SchemaHandle, act: RunAct): Promise<PostAnswer> {
   const { runId, body, statuses, actor, reason, details } = act;
   try {
     const { rows } = await database.query<{ readonly answer: string }>(

@@ -1,0 +1,255 @@
+/**
+ * The table `operation_job`. A chunk locks the row of its job first and writes progress and position into it last, in one transaction with
+ * what it does; who has another epoch than the row finds that out before it does anything.
+ */
+import { sql } from 'kysely';
+import type { ClientBase } from 'pg';
+import { HoldfastError } from '../../errors.ts';
+import { isUuid } from '../../message/id.ts';
+import type { Database } from '../../postgres/database.ts';
+import { schemaHandle, type SchemaHandle } from '../../postgres/schema-handle.ts';
+import { quoteIdentifier } from '../../postgres/quoting.ts';
+import { checkLimit } from '../reads/messages.ts';
+import { firstRow, rows, rowsBySql, tables } from '../reads/reads.ts';
+import {
+  MOST_EXAMPLES,
+  type JobAct,
+  type JobExample,
+  type JobPosition,
+  type JobState,
+  type JobSummary,
+} from './job.ts';
+
+export interface NewJob {
+  readonly id: string;
+  readonly act: JobAct;
+  readonly actor: string;
+  readonly reason: string;
+  readonly planned: number | null;
+  readonly rate: number | null;
+}
+
+/** In the transaction of its audit row. */
+export async function insertJob(client: ClientBase, schema: string, job: NewJob): Promise<void> {
+  await client.query(
+    `INSERT INTO ${tableOf(schema)} (id, act, actor, reason, planned, rate) VALUES ($1, $2::text::jsonb, $3, $4, $5, $6)`,
+    [job.id, JSON.stringify(job.act), job.actor, job.reason, job.planned, job.rate],
+  );
+}
+
+/** Which jobs {@link listJobs} lists. */
+export interface JobFilter {
+  readonly state?: JobState | undefined;
+  /** Only those that are open and that nobody works on. */
+  readonly orphaned?: boolean | undefined;
+  /**
+   * 1 to 1000.
+   *
+   * @defaultValue 50
+   */
+  readonly limit?: number | undefined;
+}
+
+/** Newest first. */
+export async function readJobs(
+  database: Database,
+  { state, orphaned, limit }: JobFilter,
+): Promise<readonly JobSummary[]> {
+  let query = jobsQuery(database)
+    .orderBy('created_at', 'desc')
+    .orderBy('id', 'desc')
+    .limit(checkLimit(limit ?? 50));
+  if (state !== undefined) query = query.where('state', '=', state);
+  if (orphaned === true) {
+    query = query.where(sql<boolean>`state = 'open'`);
+    query = query.where(sql<boolean>`coalesce(lease_until < clock_timestamp(), true)`);
+  }
+  return (await rows(database, query)).map(toSummary);
+}
+
+/** Rejects with HF_NOT_FOUND. */
+export async function readJob(database: SchemaHandle, id: string): Promise<JobSummary> {
+  const found = isUuid(id) ? await firstRow(database, jobsQuery(database).where('id', '=', id)) : undefined;
+  if (found === undefined) throw noSuchJob(id);
+  return toSummary(found);
+}
+
+/**
+ * Takes the job for `owner`, if it is open and nobody has it. Resolves with the epoch; null: it has ended.
+ * Rejects with HF_NOT_FOUND, and with HF_LEASE_LOST while another one works on it.
+ */
+export async function takeJob(
+  database: Database,
+  id: string,
+  { owner, leaseMs }: { readonly owner: string; readonly leaseMs: number },
+): Promise<number | null> {
+  const job = await readJob(database, id);
+  const taken = await rowsBySql<{ epoch: string }>(
+    database,
+    `UPDATE ${tableOf(database.schema)} SET lease_owner = $2, lease_epoch = lease_epoch + 1,
+       lease_until = clock_timestamp() + $3 * interval '1 millisecond'
+     WHERE id = $1 AND state = 'open' AND coalesce(lease_until < clock_timestamp(), true)
+     RETURNING lease_epoch::text AS epoch`,
+    [id, owner, leaseMs],
+  );
+  const [only] = taken;
+  if (only !== undefined) return Number(only.epoch);
+  const now = await readJob(database, id);
+  if (now.state !== 'open') return null;
+  throw new HoldfastError(
+    'HF_LEASE_LOST',
+    `Job ${id} is being worked on by ${now.runner ?? job.runner ?? 'another process'}.`,
+    {
+      advice: `If that one is gone, it can be taken over ${leaseMs / 1_000} seconds after its last sign of life.`,
+      details: { job: id },
+    },
+  );
+}
+
+/** Gives it back, so that another one need not wait. Not when somebody else has it already. */
+export async function giveJobBack(database: Database, id: string, epoch: number): Promise<void> {
+  await rowsBySql(
+    database,
+    `UPDATE ${tableOf(database.schema)} SET lease_owner = NULL, lease_until = NULL WHERE id = $1 AND lease_epoch = $2`,
+    [id, epoch],
+  );
+}
+
+/** What a chunk needs to know of its job. */
+export interface LockedJob {
+  readonly id: string;
+  readonly state: JobState;
+  readonly position: JobPosition | null;
+}
+
+/** Locks the row until the transaction ends. Rejects with HF_LEASE_LOST when somebody else has taken the job. */
+export async function lockJob(
+  client: ClientBase,
+  schema: string,
+  { id, epoch }: { readonly id: string; readonly epoch: number },
+): Promise<LockedJob> {
+  const result = await client.query<{ state: JobState; position: string | null; epoch: string }>(
+    `SELECT state, position::text AS position, lease_epoch::text AS epoch FROM ${tableOf(schema)} WHERE id = $1 FOR UPDATE`,
+    [id],
+  );
+  const [row] = result.rows;
+  if (row === undefined) throw noSuchJob(id);
+  if (Number(row.epoch) !== epoch) {
+    throw new HoldfastError('HF_LEASE_LOST', `Job ${id} was taken over by another process, which goes on with it.`, {
+      details: { job: id },
+    });
+  }
+  return { id, state: row.state, position: row.position === null ? null : (JSON.parse(row.position) as JobPosition) };
+}
+
+/** What a chunk adds to its job. */
+export interface JobProgress {
+  readonly position: JobPosition;
+  readonly done: number;
+  readonly passedOver: Readonly<Record<string, number>>;
+  readonly failed: Readonly<Record<string, number>>;
+  readonly examples: readonly JobExample[];
+  /** For how long the runner has the job from now on, in milliseconds. */
+  readonly leaseMs: number;
+}
+
+/** In the transaction that has it locked; renews the lease. */
+export async function noteProgress(
+  client: ClientBase,
+  schema: string,
+  id: string,
+  progress: JobProgress,
+): Promise<void> {
+  const sum = (column: string, parameter: string): string =>
+    `${column} = (SELECT coalesce(jsonb_object_agg(code, n), '{}') FROM (
+       SELECT code, sum(n::bigint) AS n FROM (
+         SELECT * FROM jsonb_each_text(${column}) UNION ALL SELECT * FROM jsonb_each_text(${parameter}::text::jsonb)) AS entry (code, n)
+       GROUP BY code) AS summed)`;
+  await client.query(
+    `UPDATE ${tableOf(schema)} SET position = $2::text::jsonb, done = done + $3, ${sum('passed_over', '$4')}, ${sum('failed', '$5')},
+       examples = jsonb_path_query_array(examples || $6::text::jsonb, '$[0 to ${MOST_EXAMPLES - 1}]'),
+       updated_at = clock_timestamp(), lease_until = clock_timestamp() + $7 * interval '1 millisecond'
+     WHERE id = $1`,
+    [
+      id,
+      JSON.stringify(progress.position),
+      progress.done,
+      JSON.stringify(progress.passedOver),
+      JSON.stringify(progress.failed),
+      JSON.stringify(progress.examples),
+      progress.leaseMs,
+    ],
+  );
+}
+
+/** Ends an open job; resolves with whether it was open. In the transaction of the caller. */
+export async function endJob(
+  client: ClientBase,
+  schema: string,
+  id: string,
+  state: 'done' | 'aborted',
+): Promise<boolean> {
+  const result = await client.query(
+    `UPDATE ${tableOf(schema)} SET state = $2, finished_at = clock_timestamp(), updated_at = clock_timestamp(), lease_owner = NULL,
+       lease_until = NULL
+     WHERE id = $1 AND state = 'open'`,
+    [id, state],
+  );
+  return result.rowCount === 1;
+}
+
+/** In the transaction of `client`. Rejects with HF_NOT_FOUND. */
+export async function readJobIn(client: ClientBase, schema: string, id: string): Promise<JobSummary> {
+  return readJob(schemaHandle(client, schema), id);
+}
+
+function tableOf(schema: string): string {
+  return `${quoteIdentifier(schema)}.operation_job`;
+}
+
+function jobsQuery(database: Pick<SchemaHandle, 'schema'>) {
+  return tables(database)
+    .selectFrom('operation_job')
+    .select(['id', 'act', 'actor', 'reason', 'state', 'planned', 'rate', 'done', 'passed_over', 'failed', 'examples'])
+    .select(['created_at', 'updated_at', 'finished_at'])
+    .select(sql<string | null>`case when lease_until >= clock_timestamp() then lease_owner end`.as('runner'));
+}
+
+type JobRow = Awaited<ReturnType<ReturnType<typeof jobsQuery>['execute']>>[number];
+
+function toSummary(row: JobRow): JobSummary {
+  return {
+    id: row.id,
+    act: reviveAct(row.act as JobAct),
+    actor: row.actor,
+    reason: row.reason,
+    state: row.state,
+    planned: row.planned === null ? null : Number(row.planned),
+    rate: row.rate,
+    done: Number(row.done),
+    passedOver: row.passed_over as JobSummary['passedOver'],
+    failed: row.failed as JobSummary['failed'],
+    examples: row.examples as JobSummary['examples'],
+    runner: row.runner,
+    createdAt: new Date(row.created_at),
+    updatedAt: new Date(row.updated_at),
+    finishedAt: row.finished_at === null ? null : new Date(row.finished_at),
+  };
+}
+
+/** Times are texts in JSON. */
+function reviveAct(act: JobAct): JobAct {
+  const { since, until } = act.select;
+  const times = {
+    ...(since === undefined ? {} : { since: new Date(since) }),
+    ...(until === undefined ? {} : { until: new Date(until) }),
+  };
+  return { ...act, select: { ...act.select, ...times } };
+}
+
+function noSuchJob(id: string): HoldfastError {
+  return new HoldfastError('HF_NOT_FOUND', `There is no job ${JSON.stringify(id)}.`, {
+    advice: '`holdfast job ls` shows those that are.',
+    details: { job: id },
+  });
+}
