@@ -223,6 +223,18 @@ export interface HoldfastConfig {
    * ['customer.email', 'card.*', '**.password']
    */
   readonly redact?: readonly string[] | undefined;
+  /** What a relay or worker with /metrics asks the doctor, for `holdfast_doctor_findings`. False: nothing. */
+  readonly doctor?:
+    | {
+        /**
+         * How often, '10s' at the least.
+         *
+         * @defaultValue '5m'
+         */
+        readonly interval?: Duration | undefined;
+      }
+    | false
+    | undefined;
 }
 
 /**

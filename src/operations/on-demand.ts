@@ -64,12 +64,13 @@ export async function listAlerts(database: Database, settings?: AlertSettings): 
 
 /**
  * Looks for what will hurt: settings, leases, sessions and retention that make messages late, lost or the database slow. Each finding says
- * what to do.
+ * why it hurts and what to do, with the command or SQL that mends it; none of that is run. docs/doctor.md lists all checks. It reads only,
+ * and is cut off where it takes long.
  *
- * @throws HoldfastError HF_DATABASE_UNAVAILABLE, HF_PERMISSION: only when the database cannot be asked at all
+ * @throws HoldfastError HF_DATABASE_UNAVAILABLE, and HF_PERMISSION for a login that is refused: only when the database cannot be asked at all
  * @example
  * const { findings } = await doctor(database, { redisUrls: ['redis://localhost:6379'] });
- * for (const { level, what, advice } of findings) console.log(level, what, advice);
+ * for (const { level, what, why, repair } of findings) console.log(level, what, why, repair);
  */
 export async function doctor(database: Database, options?: DoctorOptions): Promise<Diagnosis> {
   return (await import('./doctor/doctor.ts')).doctor(database, options);

@@ -18,7 +18,8 @@ export async function refuseTransactionPooler(database: Database, who: string): 
   if (await isPooled(database).catch((error: unknown) => Promise.reject(translateSqlError(error)))) throw pooled(who);
 }
 
-async function isPooled(database: Database): Promise<boolean> {
+/** Rejects with the driver's errors. */
+export async function isPooled(database: Database): Promise<boolean> {
   const one = await database.dedicatedConnection({ onLost: () => {}, queryTimeoutMs: PROBE_MS });
   try {
     // A pooler says a number of its own when a client connects.

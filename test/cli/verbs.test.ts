@@ -8,7 +8,9 @@ import { openDatabase, type Database } from '../../src/postgres/database.ts';
 import { createTestDatabase, sharedRedisUrl, type TestDatabase } from '../support/servers.ts';
 import { holdfast } from './process.ts';
 
-const VERSIONS = readdirSync(new URL('../../migrations/', import.meta.url)).map((_, index) => index + 1);
+const VERSIONS = readdirSync(new URL('../../migrations/', import.meta.url))
+  .filter((name) => name.endsWith('.sql'))
+  .map((_, index) => index + 1);
 
 let test: TestDatabase;
 let database: Database;
@@ -331,8 +333,11 @@ describe('holdfast doctor', () => {
     const { code, data } = await json('doctor', '--redis-url', sharedRedisUrl());
     expect(code).toBe(10);
     expect(data).toMatchObject({ ok: false, checks: expect.arrayContaining(['redis', 'flow']) });
+    const repair = "holdfast subscription drop main --reason '…'";
     expect(data['findings']).toEqual(
-      expect.arrayContaining([expect.objectContaining({ check: 'flow.no-lease', level: 'error' })]),
+      expect.arrayContaining([expect.objectContaining({ check: 'flow.no-lease', level: 'error', repair })]),
     );
+    const { stdout } = await text('doctor');
+    expect(stdout).toMatch(/^error +Nobody serves .*\n +Its messages wait.*\n +→ Start a relay .*\n +\$ holdfast sub/m);
   });
 });

@@ -6,7 +6,7 @@ import { Redis } from 'ioredis';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { doctor } from '../../src/operations/doctor/doctor.ts';
 import { checkRedis } from '../../src/operations/doctor/doctor-redis.ts';
-import type { Finding } from '../../src/operations/doctor/finding.ts';
+import { settleDoctorOptions, type Finding, type CheckFinding } from '../../src/operations/doctor/finding.ts';
 import { openDatabase, type Database } from '../../src/postgres/database.ts';
 import { queuesOnPostgres } from '../../src/operations/doctor/postgres-queues.ts';
 import { createBullmqPostgresTransport } from '../../src/transport/bullmq/postgres-transport.ts';
@@ -30,9 +30,9 @@ afterAll(async () => {
 });
 
 /** Nothing of it asks the database. */
-const check = async (url: string, more: object = {}): Promise<readonly Finding[]> =>
-  checkRedis(null as unknown as Database, { redisUrls: [url], longTransactionMs: 1, ...more });
-const ofQueues = (findings: readonly Finding[]): readonly string[] =>
+const check = async (url: string, more: object = {}): Promise<readonly CheckFinding[]> =>
+  checkRedis(null as unknown as Database, { ...settleDoctorOptions({ redisUrls: [url] }), ...more });
+const ofQueues = (findings: readonly Pick<Finding, 'level' | 'check'>[]): readonly string[] =>
   findings.filter((finding) => finding.check.startsWith('queue.')).map(({ level, check: name }) => `${level} ${name}`);
 
 async function publish(destination: string, prefix?: string): Promise<void> {
@@ -86,6 +86,18 @@ describe('the doctor', () => {
     expect((await queuesOnRedis(server.url, { timeoutMs: 10_000 })).queues).toMatchObject([
       { destination: 'orders', state: { waiting: 0, foreign: 0 } },
     ]);
+  });
+
+  it('says when it may not look, and when there is too much to look at', async () => {
+    await publish('orders');
+    await admin.acl('SETUSER', 'narrow', 'on', '>x', '~*', '+@all', '-scan');
+    const narrow = Object.assign(new URL(server.url), { username: 'narrow', password: 'x' }).href;
+    expect(ofQueues(await check(narrow))).toEqual(['warn queue.look']);
+    expect(ofQueues(await check(server.url))).toEqual(['warn queue.unread']);
+    const many = admin.pipeline();
+    for (let n = 0; n < 3_000; n += 1) many.hset(`holdfast:q${n}:meta`, 'x', '1');
+    await many.exec();
+    expect(ofQueues(await check(server.url))).toContain('note queue.search');
   });
 
   it('says that a port does not speak TLS', async () => {

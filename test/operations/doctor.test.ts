@@ -13,7 +13,8 @@ import { createRelay } from '../../src/relay/relay.ts';
 import { recordingTransport } from '../support/recording-transport.ts';
 import { createTestDatabase, sharedRedisUrl, type TestDatabase } from '../support/servers.ts';
 
-const names = (findings: readonly Finding[]) => findings.map(({ level, check }) => `${level} ${check}`);
+const names = (findings: readonly Pick<Finding, 'level' | 'check'>[]) =>
+  findings.map(({ level, check }) => `${level} ${check}`);
 
 describe('doctor', () => {
   let test: TestDatabase;
@@ -36,13 +37,19 @@ describe('doctor', () => {
     expect(checks).toEqual([
       'schema',
       'server',
+      'settings',
       'sessions',
-      'redis',
+      'connections',
       'environment',
       'tables',
+      'storage',
       'flow',
+      'routes',
       'sagas',
       'roles',
+      'drift',
+      'grants',
+      'queues',
     ]);
   });
 
@@ -73,9 +80,7 @@ describe('doctor', () => {
     await database.query('ALTER TABLE holdfast.key_head SET UNLOGGED');
     const { findings } = await doctor(database);
     expect(names(findings)).toEqual(expect.arrayContaining(['error tables.sequence-cache', 'error tables.unlogged']));
-    // The advice, followed, mends it.
-    for (const { check, advice } of findings)
-      if (check.startsWith('tables.')) await database.query(advice.replace(/\.$/, ''));
+    for (const { check, repair } of findings) if (check.startsWith('tables.')) await database.query(repair ?? '');
     expect(names((await doctor(database)).findings).filter((name) => name.includes('tables.'))).toEqual([]);
   });
 
@@ -98,7 +103,7 @@ describe('judgeServer', () => {
     ['autovacuum', 'on'],
     ['max_connections', '100'],
   ] as const;
-  const facts = { standby: false, connections: 10 };
+  const facts = { standby: false, connections: 10, synchronous: 0, seesAll: true };
 
   it('has nothing against a usual server', () => {
     expect(judgeServer(new Map(good), facts)).toEqual([]);
@@ -115,6 +120,16 @@ describe('judgeServer', () => {
     ['max_connections', '11', 'warn postgres.connections'],
   ])('finds %s = %s', (name, value, found) => {
     expect(names(judgeServer(new Map([...good, [name, value]]), facts))).toEqual([found]);
+  });
+
+  it.each([
+    ['one is there', { synchronous: 1 }, 'on', []],
+    ['none is', {}, 'on', ['error postgres.synchronous-standby']],
+    ['none can be seen', { seesAll: false }, 'on', []],
+    ['nobody waits for it', {}, 'local', []],
+  ])('a synchronous standby: %s', (_, change, commit, found) => {
+    const waiting = new Map([...good, ['synchronous_standby_names', 'one'], ['synchronous_commit', commit]]);
+    expect(names(judgeServer(waiting, { ...facts, ...change }))).toEqual(found);
   });
 
   it('finds a standby', () => {

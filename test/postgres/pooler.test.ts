@@ -121,7 +121,10 @@ describe.skipIf(!existsSync(PGBOUNCER))('behind PgBouncer', () => {
     const sagas = createSagas({ database, sagas: [flow] });
     await (await sagas.start(flow, null)).cancel();
     await migrate(database);
-    await Promise.all([relayStatus(database), sagaStatus(database), listParked(database), doctor(database)]);
+    await Promise.all([relayStatus(database), sagaStatus(database), listParked(database)]);
+    const found = async (on: typeof database) => (await doctor(on)).findings.map(({ check }) => check);
+    expect(await found(database)).toContain('postgres.pooler');
+    expect(await found(lab.database)).not.toContain('postgres.pooler');
     expect(await traces()).toEqual([]);
     await database.close();
   });

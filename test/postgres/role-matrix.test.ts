@@ -4,6 +4,7 @@
  */
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { checkRoles } from '../../src/operations/doctor/doctor-roles.ts';
+import { settleDoctorOptions } from '../../src/operations/doctor/finding.ts';
 import { openDatabase } from '../../src/postgres/database.ts';
 import { documentedGrants, documentedRoles } from '../support/documented-roles.ts';
 import { createTestDatabase, uniquePrefix, type TestDatabase } from '../support/servers.ts';
@@ -380,9 +381,9 @@ it('rows of the audit are neither changed nor deleted, also by the owner, and sa
 
 it('the doctor names roles that can forge, and none of those that docs/roles.md makes', async () => {
   const database = openDatabase({ pool: test.pool });
-  expect((await checkRoles(database, { redisUrls: [], longTransactionMs: 1 })).map(({ check }) => check)).toEqual([]);
+  expect((await checkRoles(database, settleDoctorOptions())).map(({ check }) => check)).toEqual([]);
   await test.pool.query(`GRANT INSERT ON holdfast.outbox, holdfast.saga_mail TO ${prefix}_stranger`);
-  expect(await checkRoles(database, { redisUrls: [], longTransactionMs: 1 })).toMatchObject([
+  expect(await checkRoles(database, settleDoctorOptions())).toMatchObject([
     { level: 'warn', check: 'roles.forge', what: expect.stringContaining('publishes again and again') as string },
     { what: expect.stringMatching(/_stranger can settle runs/) as string },
   ]);

@@ -67,6 +67,7 @@ const SECTIONS = {
     'sessionTime',
     'sessionKey',
   ],
+  doctor: ['interval'],
   sagas: ['path', 'name', 'concurrency', 'maxEvents', 'maxJournalBytes', 'lease', 'replies'],
 } as const;
 
@@ -74,6 +75,7 @@ const SECTIONS = {
 const SHORT_FORMS: Readonly<Record<string, (part: unknown) => boolean>> = {
   http: (part) => part === false,
   alerts: (part) => part === false,
+  doctor: (part) => part === false,
   sagas: (part) => typeof part === 'string',
 };
 
@@ -94,6 +96,7 @@ const KEYS: Readonly<Record<keyof HoldfastConfig, true>> = {
   log: true,
   shutdown: true,
   redact: true,
+  doctor: true,
 };
 
 /** The outer shape; subscriptions are checked by the relay's own rules (resolveSubscription). Throws HF_CONFIG or HF_OPTION_UNKNOWN. */

@@ -3,15 +3,19 @@
  */
 import { HoldfastError } from '../../errors.ts';
 import type { HoldfastConfig } from '../../operations/config.ts';
+import type { DoctorOptions } from '../../operations/doctor/finding.ts';
 import { parseDuration } from '../../runtime/duration.ts';
 import type { LogLevel } from '../../runtime/json-logger.ts';
 import type { Given } from './options.ts';
+import { resolveRedisUrls } from './servers.ts';
 
 export interface ProcessSettings {
   readonly http: { readonly host: string; readonly port: number } | null;
   readonly logLevel: LogLevel;
   readonly logFormat: 'pretty' | 'json' | null;
   readonly shutdownDeadlineMs: number;
+  /** How often the doctor is asked for /metrics, and of what; null: never. */
+  readonly doctor: { readonly intervalMs: number; readonly options: DoctorOptions } | null;
 }
 
 export interface ProcessInputs {
@@ -29,6 +33,7 @@ export function resolveProcess({ given, config, noHttp }: ProcessInputs): Proces
   const host = given.httpHost ?? (config.http === false ? undefined : config.http?.host) ?? '127.0.0.1';
   return {
     http: httpOff ? null : { host, port },
+    doctor: resolveDoctor(given, config),
     logLevel: resolveLogLevel(given, config),
     logFormat: given.logFormat ?? config.log?.format ?? null,
     shutdownDeadlineMs: parseDuration(
@@ -36,6 +41,19 @@ export function resolveProcess({ given, config, noHttp }: ProcessInputs): Proces
       'shutdown.deadline',
     ),
   };
+}
+
+/** More often is nothing but load, in milliseconds. */
+const SHORTEST_INTERVAL_MS = 10_000;
+
+function resolveDoctor(given: Given, config: HoldfastConfig): ProcessSettings['doctor'] {
+  if (config.doctor === false) return null;
+  const intervalMs = parseDuration(config.doctor?.interval ?? '5m', 'doctor.interval');
+  if (intervalMs < SHORTEST_INTERVAL_MS)
+    throw new HoldfastError('HF_CONFIG', `doctor.interval is ${intervalMs} ms.`, {
+      advice: "Give '10s' or longer, or doctor: false.",
+    });
+  return { intervalMs, options: { redisUrls: resolveRedisUrls(given, config), redisPrefix: config.redis?.prefix } };
 }
 
 function resolveLogLevel(given: Given, config: HoldfastConfig): LogLevel {

@@ -17,6 +17,7 @@ import type { ProcessSettings } from '../config/process.ts';
 import { explainDatabaseError, isWorthWaitingFor, whatIsAwaited } from '../database-error.ts';
 import { EXIT } from '../exit-codes.ts';
 import { databaseTrouble } from './database-trouble.ts';
+import { createDoctorGauges } from './doctor-gauges.ts';
 import type { Gauges } from './gauges.ts';
 import { joinLiveness, judgeReadiness, type PartReadiness, type ReadinessFacts, type ProbeAnswer } from './health.ts';
 import { sharedAnswer } from '../../runtime/shared-answer.ts';
@@ -85,6 +86,7 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
   const registry = new Registry();
   collectProcessMetrics(registry);
   let http: Service | null = null;
+  let asking: Service | null = null;
 
   try {
     const kit = { database, registry, metrics: safeMetrics(createPromMetrics(registry), log), log };
@@ -92,9 +94,13 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
     // Alerts first: while the others wait for a database that does not answer, somebody has to say so.
     const services = [...(await alertsOf(options.alerts, kit, parts)), ...parts.map(({ service }) => service)];
     const progress: Progress = { phase: 'starting' };
-    if (settings.http !== null) http = await startPages({ name, http: settings.http, kit, parts, progress });
+    if (settings.http !== null) {
+      http = await startPages({ name, http: settings.http, kit, parts, progress });
+      if (settings.doctor !== null) asking = createDoctorGauges({ ...kit, ...settings.doctor, clock });
+    }
     if (!(await startWhenPossible(services, database, { migrateFirst, log, soft: stop.soft }))) return EXIT.ok;
     progress.phase = 'running';
+    await asking?.start();
     await aborted(stop.soft);
     progress.phase = 'stopping';
     const startedAtMs = clock.monotonic();
@@ -107,6 +113,7 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
     stop.dispose();
     const closed = Promise.allSettled([
       http?.stop(),
+      asking?.stop({ signal: AbortSignal.abort() }),
       ...options.transports.map((transport) => transport.close()),
       database.close(),
     ]);

@@ -16,7 +16,7 @@ export async function runDoctor(context: Context): Promise<VerbReport> {
   return {
     json: { ok: !errors, ...diagnosis },
     exitCode: errors ? EXIT.findings : EXIT.ok,
-    text: (ui) => formatDiagnosis(diagnosis, redisUrls.length > 0, ui),
+    text: (ui) => formatDiagnosis(diagnosis, ui),
   };
 }
 
@@ -25,19 +25,34 @@ function prefixOf({ config }: Context): { readonly redisPrefix?: string } {
   return prefix === undefined ? {} : { redisPrefix: prefix };
 }
 
-function formatDiagnosis({ findings, checks }: Diagnosis, redis: boolean, { style }: Ui): string {
-  const checked = style.dim(
-    `Checked: ${checks.filter((check) => redis || check !== 'redis').join(', ')}.${redis ? '' : ' Redis was not: give --redis-url.'}`,
-  );
+/** Of a repair that is shown to people; the whole stands in the JSON. */
+const MOST_LINES = 15;
+
+function formatDiagnosis({ findings, checks }: Diagnosis, { style }: Ui): string {
+  const redis = checks.includes('redis') ? '' : ' Redis was not: give --redis-url.';
+  const checked = style.dim(`Checked: ${checks.join(', ')}.${redis}`);
   if (findings.length === 0) return `${style.green('Nothing found:')} all is well.\n${checked}`;
   const mark = { error: style.red('error'), warn: style.yellow('warn '), note: style.cyan('note ') };
-  const lines = findings.map(
-    ({ level, what, advice, check }: Finding) =>
-      `${mark[level]}  ${what} ${style.dim(`[${check}]`)}\n       ${style.dim('→')} ${advice}`,
+  const lines = findings.map(({ level, what, why, advice, check, repair }: Finding) =>
+    [
+      `${mark[level]}  ${what} ${style.dim(`[${check}]`)}`,
+      `       ${style.dim(why)}`,
+      `       ${style.dim('→')} ${advice}`,
+      ...linesOf(repair).map((line) => `       ${style.dim('$')} ${line}`),
+    ].join('\n'),
   );
   const counts = (['error', 'warn', 'note'] as const)
     .map((level) => [level, findings.filter((each) => each.level === level).length] as const)
     .filter(([, count]) => count > 0)
     .map(([level, count]) => plural(count, level === 'warn' ? 'warning' : level));
   return [...lines, '', `${style.bold(counts.join(', '))}. ${checked}`].join('\n');
+}
+
+function linesOf(repair: string | null): readonly string[] {
+  const lines = repair?.split('\n') ?? [];
+  if (lines.length <= MOST_LINES) return lines;
+  return [
+    ...lines.slice(0, MOST_LINES),
+    `-- and ${plural(lines.length - MOST_LINES, 'line')} more: --json has all of it`,
+  ];
 }

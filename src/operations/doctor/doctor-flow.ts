@@ -5,23 +5,39 @@ import { isHoldfastError } from '../../errors.ts';
 import { PARK_REASONS } from '../../inbox/handlers/decide.ts';
 import type { Database } from '../../postgres/database.ts';
 import { quoteIdentifier } from '../../postgres/quoting.ts';
-import { translateSqlError } from '../../postgres/sql-state.ts';
-import type { Check, Finding } from './finding.ts';
-import { consumersSql } from '../reads/reads.ts';
+import type { Check, CheckFinding } from './finding.ts';
+import { consumersSql, rowsBySql } from '../reads/reads.ts';
 import { relayStatus, type RelayStatus, type SubscriptionStatus } from '../relay/relay-status.ts';
 
 const LATE_MS = 60_000;
 const DAY_MS = 86_400_000;
 
 export const checkFlow: Check = async (database) => {
+  const unseen: CheckFinding[] = [];
   const [status, short, unhandled, apart] = await Promise.all([
     relayStatus(database),
-    shortInboxes(database),
-    parkedUnhandled(database),
-    apartFromRelay(database),
+    orUnseen(shortInboxes(database), 'how far inboxes reach back', unseen),
+    orUnseen(parkedUnhandled(database), 'what consumers have parked', unseen),
+    orUnseen(apartFromRelay(database), 'where consumers receive from', unseen),
   ]);
-  return [...judgeFlow(status, short, unhandled), ...apart.map(brokersDiffer)];
+  return [...judgeFlow(status, short, unhandled), ...apart.map(brokersDiffer), ...unseen];
 };
+
+/** A relay's role need not see what consumers keep: then nothing is known of it. */
+async function orUnseen<T>(found: Promise<readonly T[]>, what: string, unseen: CheckFinding[]): Promise<readonly T[]> {
+  try {
+    return await found;
+  } catch (error) {
+    if (!isHoldfastError(error, 'HF_PERMISSION')) throw error;
+    unseen.push({
+      level: 'note',
+      check: 'doctor.unseen',
+      what: `The role that asks may not see ${what}: ${error.cause instanceof Error ? error.cause.message : error.message}`,
+      advice: 'Ask as a role with the rights of a viewer (docs/roles.md), or as the owner of the schema.',
+    });
+    return [];
+  }
+}
 
 /** Messages of a consumer that were parked because no process of it had a handler in time. */
 export interface Unhandled {
@@ -39,7 +55,7 @@ interface Apart {
   readonly publishes: string;
 }
 
-function brokersDiffer({ consumer, consumes, subscription, publishes }: Apart): Finding {
+function brokersDiffer({ consumer, consumes, subscription, publishes }: Apart): CheckFinding {
   return {
     level: 'warn',
     check: 'flow.brokers',
@@ -53,15 +69,16 @@ export function judgeFlow(
   status: RelayStatus,
   shortInboxConsumers: readonly string[],
   unhandled: readonly Unhandled[] = [],
-): readonly Finding[] {
+): readonly CheckFinding[] {
   const { subscriptions, log } = status;
-  const findings: Finding[] = subscriptions.flatMap(judgeSubscription);
+  const findings: CheckFinding[] = subscriptions.flatMap(judgeSubscription);
   if (subscriptions.length === 0) {
     findings.push({
       level: 'warn',
       check: 'flow.no-subscription',
       what: 'No relay has run on this database yet: nothing is published, and nothing is pruned.',
       advice: 'Start one: holdfast relay --route TOPICS=QUEUE.',
+      repair: 'holdfast relay --route TOPICS=QUEUE',
     });
   }
 
@@ -79,6 +96,7 @@ export function judgeFlow(
       check: 'flow.retention-held-up',
       what: `The log reaches back ${days(log.oldestAgeMs)}, although ${days(retentionMs)} are to be kept: ${name(slowest)} has not read it.`,
       advice: `Start a relay with it, or drop it for good: holdfast subscription drop ${slowest.name} --reason '…'.`,
+      repair: `holdfast subscription drop ${slowest.name} --reason '…'`,
     });
   }
   for (const { consumer, dead } of status.consumers) {
@@ -104,9 +122,9 @@ export function judgeFlow(
   return findings;
 }
 
-function judgeSubscription(subscription: SubscriptionStatus): readonly Finding[] {
+function judgeSubscription(subscription: SubscriptionStatus): readonly CheckFinding[] {
   const { live, lease, trouble, oldestUnpublishedAgeMs, stalls, probing, parked } = subscription;
-  const findings: Finding[] = [];
+  const findings: CheckFinding[] = [];
   const who = name(subscription);
   if (!live) {
     findings.push({
@@ -114,6 +132,7 @@ function judgeSubscription(subscription: SubscriptionStatus): readonly Finding[]
       check: 'flow.no-lease',
       what: `Nobody serves ${who}${lease === null ? '' : `; ${lease.owner} held it last`}.`,
       advice: `Start a relay with it, or drop it for good: holdfast subscription drop ${subscription.name} --reason '…'.`,
+      repair: `holdfast subscription drop ${subscription.name} --reason '…'`,
     });
   }
   if (live && trouble !== null) {
@@ -145,12 +164,13 @@ function judgeSubscription(subscription: SubscriptionStatus): readonly Finding[]
   return findings;
 }
 
-function deadLetters(where: string, count: number): Finding {
+function deadLetters(where: string, count: number): CheckFinding {
   return {
     level: 'warn',
     check: 'flow.dead-letters',
     what: `${where} has ${count} parked ${count === 1 ? 'message' : 'messages'} that no retry will take up.`,
     advice: 'holdfast parked ls --state dead; then retry or discard them.',
+    repair: 'holdfast parked ls --state dead',
   };
 }
 
@@ -160,23 +180,20 @@ function deadLetters(where: string, count: number): Finding {
  */
 async function shortInboxes(database: Database): Promise<readonly string[]> {
   const s = quoteIdentifier(database.schema);
-  const { rows } = await database
-    .query<{ consumer: string }>(
-      `WITH RECURSIVE ${consumersSql(database.schema)}
-       SELECT c.consumer FROM consumers c
-       WHERE c.consumer IS NOT NULL AND NOT EXISTS (
-         SELECT 1 FROM ${s}.inbox i WHERE i.consumer = c.consumer
-           AND i.handled_at < (SELECT created_at FROM ${s}.outbox ORDER BY seq LIMIT 1) + interval '1 day')
-         AND (SELECT created_at FROM ${s}.outbox ORDER BY seq LIMIT 1) < now() - interval '1 day'`,
-    )
-    .catch((error: unknown) => {
-      throw translateSqlError(error);
-    });
+  const rows = await rowsBySql<{ consumer: string }>(
+    database,
+    `WITH RECURSIVE ${consumersSql(database.schema)}
+     SELECT c.consumer FROM consumers c
+     WHERE c.consumer IS NOT NULL AND NOT EXISTS (
+       SELECT 1 FROM ${s}.inbox i WHERE i.consumer = c.consumer
+         AND i.handled_at < (SELECT created_at FROM ${s}.outbox ORDER BY seq LIMIT 1) + interval '1 day')
+       AND (SELECT created_at FROM ${s}.outbox ORDER BY seq LIMIT 1) < now() - interval '1 day'`,
+  );
   return rows.map(({ consumer }) => consumer);
 }
 
 async function parkedUnhandled(database: Database): Promise<readonly Unhandled[]> {
-  const rows = await ofConsumers<{ consumer: string; count: string; topics: readonly string[] }>(
+  const rows = await rowsBySql<{ consumer: string; count: string; topics: readonly string[] }>(
     database,
     `SELECT consumer, count(*) AS count, to_json((array_agg(DISTINCT topic))[1:5]) AS topics
      FROM ${quoteIdentifier(database.schema)}.parked_delivery
@@ -189,7 +206,7 @@ async function parkedUnhandled(database: Database): Promise<readonly Unhandled[]
 /** None when another subscription publishes where it receives. */
 async function apartFromRelay(database: Database): Promise<readonly Apart[]> {
   const s = quoteIdentifier(database.schema);
-  return ofConsumers<Apart>(
+  return rowsBySql<Apart>(
     database,
     `SELECT consumer, consumes, min(subscription) AS subscription, min(publishes) AS publishes FROM (
        SELECT c.consumer, c.identity::jsonb ->> 'broker' AS consumes, s.name AS subscription, s.broker AS publishes
@@ -199,21 +216,6 @@ async function apartFromRelay(database: Database): Promise<readonly Apart[]> {
          WHERE c.identity::jsonb -> 'queues' ? (route ->> 'to'))) AS pair
      GROUP BY consumer, consumes HAVING bool_and(publishes <> consumes) ORDER BY consumer`,
   );
-}
-
-/** A relay's role need not see what consumers keep: then nothing is known of it. */
-async function ofConsumers<R extends object>(
-  database: Database,
-  text: string,
-  values: readonly unknown[] = [],
-): Promise<readonly R[]> {
-  try {
-    return (await database.query(text, values)).rows as R[];
-  } catch (error) {
-    const translated = translateSqlError(error);
-    if (isHoldfastError(translated, 'HF_PERMISSION')) return [];
-    throw translated;
-  }
 }
 
 function name({ name: own, shard, shards }: SubscriptionStatus): string {

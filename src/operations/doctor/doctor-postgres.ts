@@ -1,42 +1,51 @@
 /**
- * The doctor's look at PostgreSQL: its version and settings, sessions that hold up vacuum, and the tables themselves.
+ * The doctor's look at the server: its version, its settings, and whether it takes writes and connections.
  */
-import { strayFunctions } from '../../postgres/at-home.ts';
-import type { Database } from '../../postgres/database.ts';
-import { sequencesBehind } from '../../postgres/sequences.ts';
-import { translateSqlError } from '../../postgres/sql-state.ts';
-import type { Check, Finding } from './finding.ts';
+import type { CheckName } from './checks.ts';
+import { rowsBySql } from '../reads/reads.ts';
+import type { Check, CheckFinding } from './finding.ts';
 
 const OLDEST_MAJOR = 14;
 
-async function ask<R extends object>(database: Database, sql: string, values: readonly unknown[] = []): Promise<R[]> {
-  const { rows } = await database.query(sql, values).catch((error: unknown) => {
-    throw translateSqlError(error);
-  });
-  return rows as R[];
-}
+/** A role that may not see of what kind the sessions of others are sees that they have a database. */
+const CLIENTS = `coalesce(backend_type, 'client backend') = 'client backend' AND datid IS NOT NULL`;
 
 export const checkServer: Check = async (database) => {
-  const settings = new Map(
-    (
-      await ask<{ name: string; setting: string }>(
-        database,
-        `SELECT name, setting FROM pg_settings WHERE name IN ('server_version_num', 'fsync', 'full_page_writes', 'synchronous_commit',
-           'autovacuum', 'default_transaction_read_only', 'max_connections', 'idle_in_transaction_session_timeout', 'server_version', 'server_encoding')`,
-      )
-    ).map(({ name, setting }) => [name, setting]),
+  const rows = await rowsBySql<{ name: string; setting: string }>(
+    database,
+    `SELECT name, setting FROM pg_settings WHERE name IN ('server_version_num', 'fsync', 'full_page_writes', 'synchronous_commit',
+       'autovacuum', 'track_counts', 'default_transaction_read_only', 'max_connections', 'server_version', 'server_encoding',
+       'synchronous_standby_names')`,
   );
-  const [facts] = await ask<{ standby: boolean; connections: number }>(
+  const [facts] = await rowsBySql<ServerFacts>(
     database,
     `SELECT pg_is_in_recovery() AS standby,
-       (SELECT count(*)::int FROM pg_stat_activity WHERE backend_type = 'client backend') AS connections`,
+       (SELECT count(*)::int FROM pg_stat_activity WHERE ${CLIENTS}) AS connections,
+       (SELECT count(*)::int FROM pg_stat_replication WHERE sync_state IN ('sync', 'quorum')) AS synchronous,
+       pg_has_role('pg_read_all_stats', 'USAGE') AS "seesAll"`,
   );
-  return judgeServer(settings, facts ?? { standby: false, connections: 0 });
+  const limits = await rowsBySql<ConnectionLimit>(
+    database,
+    `SELECT 'role' AS "of", r.rolname::text AS name, r.rolconnlimit::int AS most, count(a.pid)::int AS used
+     FROM pg_roles r JOIN pg_stat_activity a ON a.usesysid = r.oid AND ${CLIENTS}
+     WHERE r.rolconnlimit >= 0 AND NOT r.rolsuper AND has_schema_privilege(r.oid, to_regnamespace(quote_ident($1))::oid, 'USAGE')
+     GROUP BY 2, 3
+     UNION ALL
+     SELECT 'database', d.datname::text, d.datconnlimit::int, count(a.pid)::int
+     FROM pg_database d JOIN pg_stat_activity a ON a.datid = d.oid AND ${CLIENTS}
+     WHERE d.datname = current_database() AND d.datconnlimit >= 0 GROUP BY 2, 3`,
+    [database.schema],
+  );
+  const settings = new Map(rows.map(({ name, setting }) => [name, setting]));
+  const none: ServerFacts = { standby: false, connections: 0, synchronous: 0, seesAll: false };
+  return [...judgeServer(settings, facts ?? none), ...limits.flatMap(judgeConnectionLimit)];
 };
 
-interface Weakness extends Finding {
+interface Weakness extends CheckFinding {
   readonly setting: string;
 }
+
+const switchedOn = (setting: string): string => `ALTER SYSTEM SET ${setting} = on; SELECT pg_reload_conf();`;
 
 /** Settings that someone turned off, and what that does. */
 const WEAKNESSES: readonly Weakness[] = [
@@ -46,6 +55,7 @@ const WEAKNESSES: readonly Weakness[] = [
     check: 'postgres.fsync',
     what: 'fsync is off: a power failure can corrupt or lose what was committed.',
     advice: 'Turn it on: ALTER SYSTEM SET fsync = on.',
+    repair: switchedOn('fsync'),
   },
   {
     setting: 'full_page_writes',
@@ -53,6 +63,7 @@ const WEAKNESSES: readonly Weakness[] = [
     check: 'postgres.full-page-writes',
     what: 'full_page_writes is off: a power failure can tear pages.',
     advice: 'Turn it on, unless the file system writes pages whole.',
+    repair: switchedOn('full_page_writes'),
   },
   {
     setting: 'synchronous_commit',
@@ -60,6 +71,7 @@ const WEAKNESSES: readonly Weakness[] = [
     check: 'postgres.synchronous-commit',
     what: 'synchronous_commit is off: a crash of the server can take back the last commits, with their messages.',
     advice: 'Turn it on for services that send messages. The relay turns it off by itself where that is safe.',
+    repair: switchedOn('synchronous_commit'),
   },
   {
     setting: 'autovacuum',
@@ -67,27 +79,41 @@ const WEAKNESSES: readonly Weakness[] = [
     check: 'postgres.autovacuum',
     what: 'autovacuum is off: pruned rows and moved cursors pile up.',
     advice: 'Turn it on: ALTER SYSTEM SET autovacuum = on.',
+    repair: switchedOn('autovacuum'),
+  },
+  {
+    setting: 'track_counts',
+    level: 'warn',
+    check: 'postgres.track-counts',
+    what: 'track_counts is off: autovacuum does not know what was changed, and does nothing.',
+    advice: 'Turn it on: ALTER SYSTEM SET track_counts = on.',
+    repair: switchedOn('track_counts'),
   },
 ];
 
 interface ServerFacts {
   readonly standby: boolean;
   readonly connections: number;
+  /** Standbys that a commit can wait for. */
+  readonly synchronous: number;
+  /** Whether the role may see these. */
+  readonly seesAll: boolean;
 }
 
 /** Pure. */
-export function judgeServer(settings: ReadonlyMap<string, string>, facts: ServerFacts): readonly Finding[] {
+export function judgeServer(settings: ReadonlyMap<string, string>, facts: ServerFacts): readonly CheckFinding[] {
   const weaknesses = WEAKNESSES.filter(({ setting }) => settings.get(setting) === 'off');
   return [
     judgeVersion(settings),
     judgeWrites(settings, facts),
     judgeEncoding(settings),
-    ...weaknesses.map(({ level, check, what, advice }): Finding => ({ level, check, what, advice })),
+    ...weaknesses.map(({ setting: _setting, ...found }): CheckFinding => found),
     judgeConnections(settings, facts),
+    judgeStandbys(settings, facts),
   ].filter((finding) => finding !== null);
 }
 
-function judgeVersion(settings: ReadonlyMap<string, string>): Finding | null {
+function judgeVersion(settings: ReadonlyMap<string, string>): CheckFinding | null {
   if (Math.floor(Number(settings.get('server_version_num') ?? 0) / 10_000) >= OLDEST_MAJOR) return null;
   const version = settings.get('server_version') ?? 'of unknown version';
   return {
@@ -98,7 +124,7 @@ function judgeVersion(settings: ReadonlyMap<string, string>): Finding | null {
   };
 }
 
-function judgeWrites(settings: ReadonlyMap<string, string>, { standby }: ServerFacts): Finding | null {
+function judgeWrites(settings: ReadonlyMap<string, string>, { standby }: ServerFacts): CheckFinding | null {
   if (standby) {
     return {
       level: 'error',
@@ -113,10 +139,11 @@ function judgeWrites(settings: ReadonlyMap<string, string>, { standby }: ServerF
     check: 'postgres.read-only',
     what: 'default_transaction_read_only is on.',
     advice: 'Turn it off for the roles of services and relays.',
+    repair: 'ALTER SYSTEM RESET default_transaction_read_only; SELECT pg_reload_conf();',
   };
 }
 
-function judgeEncoding(settings: ReadonlyMap<string, string>): Finding | null {
+function judgeEncoding(settings: ReadonlyMap<string, string>): CheckFinding | null {
   const encoding = settings.get('server_encoding') ?? 'UTF8';
   if (encoding === 'UTF8') return null;
   return {
@@ -128,117 +155,53 @@ function judgeEncoding(settings: ReadonlyMap<string, string>): Finding | null {
   };
 }
 
-function judgeConnections(settings: ReadonlyMap<string, string>, { connections }: ServerFacts): Finding | null {
+function judgeConnections(settings: ReadonlyMap<string, string>, { connections }: ServerFacts): CheckFinding | null {
   const most = Number(settings.get('max_connections') ?? 0);
-  if (most === 0 || connections <= most * 0.85) return null;
+  if (most === 0 || connections <= most * NEARLY_ALL) return null;
   return {
     level: 'warn',
     check: 'postgres.connections',
     what: `${connections} of ${most} connections are in use.`,
     advice: 'Raise max_connections, or lower the pools; a relay uses two per subscription and shard, and a few more.',
+    repair: `ALTER SYSTEM SET max_connections = ${most * 2}; -- then restart the server`,
   };
 }
 
-interface Holder {
-  readonly who: string;
-  readonly what: string;
-  readonly age_s: number;
-  readonly end: string;
+/** Of a limit of connections. */
+const NEARLY_ALL = 0.85;
+
+function judgeStandbys(settings: ReadonlyMap<string, string>, facts: ServerFacts): CheckFinding | null {
+  const names = settings.get('synchronous_standby_names') ?? '';
+  // Nobody who may not see them can tell that there are none; and what nobody waits for does not matter.
+  const waits = !['off', 'local'].includes(settings.get('synchronous_commit') ?? 'on');
+  if (names === '' || facts.synchronous > 0 || !facts.seesAll || facts.standby || !waits) return null;
+  return {
+    level: 'error',
+    check: 'postgres.synchronous-standby',
+    what: `synchronous_standby_names is '${names}', and no such standby is connected: each commit waits for one.`,
+    advice: 'Start the standby. Until it is there, commits can go on without it, and a loss of this server loses them.',
+    repair: "ALTER SYSTEM SET synchronous_standby_names = ''; SELECT pg_reload_conf();",
+  };
 }
 
-/** Open transactions do not hold up the relay, but they keep vacuum from removing what it leaves behind. */
-export const checkSessions: Check = async (database, { longTransactionMs }) => {
-  const holders = await ask<Holder>(
-    database,
-    `SELECT format('pid %s (%s%s)', pid, usename, CASE WHEN application_name <> '' THEN ', ' || application_name ELSE '' END) AS who,
-       state || ': ' || left(regexp_replace(query, '\\s+', ' ', 'g'), 80) AS what,
-       extract(epoch FROM clock_timestamp() - xact_start)::float8 AS age_s,
-       format('SELECT pg_terminate_backend(%s)', pid) AS end
-     FROM pg_stat_activity
-     WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'
-       AND (backend_xmin IS NOT NULL OR backend_xid IS NOT NULL) AND xact_start < clock_timestamp() - $1 * interval '1 millisecond'
-     UNION ALL
-     SELECT format('prepared transaction %L (%s)', gid, owner), 'PREPARE TRANSACTION',
-       extract(epoch FROM clock_timestamp() - prepared)::float8, format('COMMIT PREPARED %L, or ROLLBACK PREPARED', gid)
-     FROM pg_prepared_xacts
-     WHERE database = current_database() AND prepared < clock_timestamp() - $1 * interval '1 millisecond'
-     ORDER BY 3 DESC LIMIT 10`,
-    [longTransactionMs],
-  );
-  const slots = await ask<{ slot_name: string; xids: number }>(
-    database,
-    `SELECT slot_name, greatest(age(xmin), age(catalog_xmin)) AS xids FROM pg_replication_slots
-     WHERE NOT active AND greatest(age(xmin), age(catalog_xmin)) > 1000000`,
-  );
-  return [
-    ...holders.map(({ who, what, age_s, end }): Finding => ({
-      level: 'warn',
-      check: 'postgres.long-transaction',
-      what: `${who} has a transaction open for ${Math.round(age_s / 60)} min: ${what}`,
-      advice: `Publishing goes on, but vacuum cannot clean up behind it. End it: ${end}.`,
-    })),
-    ...slots.map(({ slot_name, xids }): Finding => ({
-      level: 'warn',
-      check: 'postgres.replication-slot',
-      what: `The replication slot ${slot_name} is inactive and holds back ${xids} transactions.`,
-      advice: `Start its reader, or drop it: SELECT pg_drop_replication_slot('${slot_name}').`,
-    })),
-  ];
-};
+/** Of a role or of the database. */
+interface ConnectionLimit {
+  readonly of: 'role' | 'database';
+  readonly name: string;
+  readonly most: number;
+  readonly used: number;
+}
 
-export const checkTables: Check = async (database) => {
-  const findings: Finding[] = [];
-  const caches = await ask<{ name: string; cache: number }>(
-    database,
-    `SELECT c.relname AS name, s.seqcache::int AS cache FROM pg_sequence s
-     JOIN pg_class c ON c.oid = s.seqrelid JOIN pg_namespace n ON n.oid = c.relnamespace
-     JOIN pg_depend d ON d.objid = c.oid AND d.deptype = 'i' JOIN pg_class t ON t.oid = d.refobjid AND t.relname = 'outbox'
-     WHERE n.nspname = $1 AND s.seqcache <> 1`,
-    [database.schema],
-  );
-  for (const { name, cache } of caches) {
-    findings.push({
-      level: 'error',
-      check: 'tables.sequence-cache',
-      what: `The sequence ${name} hands out ${cache} numbers at a time, so the order of the log is not the order of writing.`,
-      advice: `ALTER SEQUENCE "${database.schema}"."${name}" CACHE 1.`,
-    });
-  }
-  for (const { name, last, needed } of await sequencesBehind(database, database.schema)) {
-    findings.push({
-      level: 'error',
-      check: 'tables.sequence-behind',
-      what: `The sequence ${name} is at ${last}, but ${needed} is in use: what is written next may be refused, or lie where no reader looks.`,
-      advice: 'Run `holdfast migrate`, which raises it; so does the start of a relay.',
-    });
-  }
-  const stray = await strayFunctions(database, database.schema);
-  if (stray.length > 0) {
-    findings.push({
-      level: 'error',
-      check: 'tables.stray-functions',
-      what: `Functions of the schema "${database.schema}" write into "${stray[0]?.schema}": it was renamed or copied.`,
-      advice: `Run \`holdfast migrate --schema ${database.schema}\`, which points them at their own tables.`,
-    });
-  }
-  const broken = await ask<{ name: string; problem: 'unlogged' | 'invalid' }>(
-    database,
-    `SELECT c.relname AS name, CASE WHEN c.relpersistence = 'u' THEN 'unlogged' ELSE 'invalid' END AS problem
-     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace LEFT JOIN pg_index i ON i.indexrelid = c.oid
-     WHERE n.nspname = $1 AND ((c.relpersistence = 'u' AND c.relkind = 'r') OR NOT i.indisvalid)`,
-    [database.schema],
-  );
-  for (const { name, problem } of broken) {
-    findings.push({
-      level: 'error',
-      check: `tables.${problem}`,
-      what:
-        problem === 'unlogged' ? `The table ${name} is unlogged: a crash empties it.` : `The index ${name} is invalid.`,
-      advice:
-        problem === 'unlogged'
-          ? `ALTER TABLE "${database.schema}"."${name}" SET LOGGED.`
-          : `REINDEX INDEX CONCURRENTLY "${database.schema}"."${name}".`,
-    });
-  }
-  return findings;
-};
+function judgeConnectionLimit({ of, name, most, used }: ConnectionLimit): readonly CheckFinding[] {
+  if (used <= most * NEARLY_ALL) return [];
+  const check: CheckName = 'postgres.role-connections';
+  return [
+    {
+      level: 'warn',
+      check,
+      what: `The ${of} ${name} has ${used} of the ${most} connections that it may have.`,
+      advice: 'Raise the limit, or lower the pools of what uses it.',
+      repair: `ALTER ${of.toUpperCase()} "${name.replaceAll('"', '""')}" CONNECTION LIMIT ${Math.max(10, most * 2)};`,
+    },
+  ];
+}

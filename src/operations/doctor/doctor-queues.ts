@@ -4,7 +4,7 @@
 import { translateSqlError } from '../../postgres/sql-state.ts';
 import { queuesOnPostgres } from './postgres-queues.ts';
 import type { QueueRemark } from '../../transport/port.ts';
-import type { Check, Finding } from './finding.ts';
+import type { Check, CheckFinding } from './finding.ts';
 
 export const checkOwnQueues: Check = async (database) => {
   const queues = await queuesOnPostgres(database).catch((error: unknown) => {
@@ -13,7 +13,7 @@ export const checkOwnQueues: Check = async (database) => {
   return queues.flatMap(({ state }) => state.remarks.map(findingOf));
 };
 
-export function findingOf({ check, what, advice }: QueueRemark): Finding {
+export function findingOf({ check, what, advice }: QueueRemark): CheckFinding {
   // Messages that strangers take are gone; the rest only waits.
   return { level: check === 'queue.foreign' ? 'error' : 'warn', check, what, advice };
 }

@@ -6,7 +6,7 @@ import { Redis } from 'ioredis';
 import { queuesOnRedis } from '../../transport/bullmq/redis-queues.ts';
 import { explainRedisError, usesTls } from '../../transport/bullmq/redis-client.ts';
 import { findingOf } from './doctor-queues.ts';
-import type { Check, Finding } from './finding.ts';
+import type { Check, CheckFinding } from './finding.ts';
 
 const TIMEOUT_MS = 3_000;
 
@@ -22,7 +22,7 @@ export const checkRedis: Check = async (_database, { redisUrls, redisPrefix }) =
     )
   ).flat();
 
-async function checkQueues(url: string, prefix: string | undefined): Promise<readonly Finding[]> {
+async function checkQueues(url: string, prefix: string | undefined): Promise<readonly CheckFinding[]> {
   try {
     const { queues, complete } = await queuesOnRedis(url, { prefix, timeoutMs: TIMEOUT_MS });
     const findings = queues.flatMap(({ state }) => state.remarks.map(findingOf));
@@ -46,7 +46,7 @@ async function checkQueues(url: string, prefix: string | undefined): Promise<rea
   }
 }
 
-async function checkOne(url: string): Promise<readonly Finding[]> {
+async function checkOne(url: string): Promise<readonly CheckFinding[]> {
   const where = withoutSecrets(url);
   const client = new Redis(url, {
     lazyConnect: true,
@@ -82,8 +82,12 @@ async function checkOne(url: string): Promise<readonly Finding[]> {
 }
 
 /** `save` is the setting of that name; null when it may not be read. Pure. */
-export function judgeRedis(where: string, info: ReadonlyMap<string, string>, save: string | null): readonly Finding[] {
-  const findings: Finding[] = [];
+export function judgeRedis(
+  where: string,
+  info: ReadonlyMap<string, string>,
+  save: string | null,
+): readonly CheckFinding[] {
+  const findings: CheckFinding[] = [];
   const policy = info.get('maxmemory_policy') ?? 'noeviction';
   if (policy !== 'noeviction') {
     findings.push({
@@ -92,6 +96,7 @@ export function judgeRedis(where: string, info: ReadonlyMap<string, string>, sav
       what: `Redis at ${where} evicts keys when it is full (maxmemory-policy ${policy}): messages can vanish from its queues.`,
       advice:
         'CONFIG SET maxmemory-policy noeviction, and in redis.conf. A full Redis then refuses writes, and the relay waits.',
+      repair: 'redis-cli CONFIG SET maxmemory-policy noeviction',
     });
   }
   const appendOnly = info.get('aof_enabled') === '1';
@@ -104,6 +109,7 @@ export function judgeRedis(where: string, info: ReadonlyMap<string, string>, sav
         ? `Redis at ${where} keeps nothing on disk: a restart loses what is in its queues.`
         : `Redis at ${where} writes snapshots only: a crash loses what came after the last one.`,
       advice: 'Turn on appendonly, or know the way back: holdfast outbox replay --since TIME.',
+      repair: 'redis-cli CONFIG SET appendonly yes',
     });
   }
   const [used, most] = [Number(info.get('used_memory') ?? 0), Number(info.get('maxmemory') ?? 0)];

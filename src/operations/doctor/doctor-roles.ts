@@ -3,7 +3,7 @@
  */
 import { quoteIdentifier } from '../../postgres/quoting.ts';
 import { translateSqlError } from '../../postgres/sql-state.ts';
-import type { Check, Finding } from './finding.ts';
+import type { Check, CheckFinding } from './finding.ts';
 
 /** A role with a right on a table that makes what others rely on forgeable. */
 export interface ForgingRole {
@@ -42,7 +42,7 @@ const HARM: Readonly<Record<string, string>> = {
 };
 
 /** Pure. */
-export function judgeRoles(found: readonly ForgingRole[]): readonly Finding[] {
+export function judgeRoles(found: readonly ForgingRole[]): readonly CheckFinding[] {
   return found.map(({ role, table }) => ({
     level: 'warn',
     check: 'roles.forge',

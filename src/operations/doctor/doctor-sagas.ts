@@ -1,27 +1,18 @@
 /**
  * The doctor's look at the sagas: runs that nobody can run, stuck runs, and workers that died unnoticed.
  */
-import { isHoldfastError } from '../../errors.ts';
-import type { Check, Finding } from './finding.ts';
+import type { Check, CheckFinding } from './finding.ts';
 import { describeLimits } from '../sagas/saga-growth.ts';
 import { sagaHealth, type SagaHealth } from '../sagas/saga-status.ts';
 
-export const checkRuns: Check = async (database) => {
-  try {
-    return judgeSagas(await sagaHealth(database));
-  } catch (error) {
-    // A role that may not read them has none to be told of (docs/roles.md).
-    if (isHoldfastError(error, 'HF_PERMISSION')) return [];
-    throw error;
-  }
-};
+export const checkRuns: Check = async (database) => judgeSagas(await sagaHealth(database));
 
 /** A live worker takes dead ones over within a second or so of their lease's end. */
 const UNNOTICED = 'No live worker has taken its runs over';
 
 /** Pure. */
-export function judgeSagas({ unrunnable, stuck, workers, childless, grown }: SagaHealth): readonly Finding[] {
-  const findings: Finding[] = unrunnable.map(({ saga, version, runs, atLeast, oldestMs }) => ({
+export function judgeSagas({ unrunnable, stuck, workers, childless, grown }: SagaHealth): readonly CheckFinding[] {
+  const findings: CheckFinding[] = unrunnable.map(({ saga, version, runs, atLeast, oldestMs }) => ({
     level: 'error',
     check: 'sagas.nobody',
     what: `${atLeast ? 'More than ' : ''}${runs} due ${runs === 1 ? 'run' : 'runs'} of ${saga}@${version} wait${runs === 1 ? 's' : ''} for a worker, for up to ${seconds(oldestMs)}, and no live worker has that saga in that version.`,
@@ -50,6 +41,7 @@ export function judgeSagas({ unrunnable, stuck, workers, childless, grown }: Sag
       check: 'sagas.stuck',
       what: `${runs} ${runs === 1 ? 'run' : 'runs'} of ${saga} ${runs === 1 ? 'is' : 'are'} stuck, for up to ${seconds(oldestMs)}.`,
       advice: `holdfast saga ls --stuck --saga ${saga}; then holdfast saga show ID says what to do.`,
+      repair: `holdfast saga ls --stuck --saga ${saga}`,
     });
   }
   for (const [offer, names] of twoCodes(workers)) {

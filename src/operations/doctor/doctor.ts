@@ -1,18 +1,34 @@
 /**
  * Looks for what will hurt: settings, leases, sessions and retention that make messages late, lost or the database slow. Every
- * finding says what to do.
+ * finding says why it hurts and what to do. docs/doctor.md lists what is looked for.
  */
+import { isHoldfastError } from '../../errors.ts';
 import type { Database } from '../../postgres/database.ts';
-import { parseDuration } from '../../runtime/duration.ts';
 import { migrationStatus } from '../../postgres/migrator.ts';
-import { refuseUnknownOptions } from '../../runtime/options.ts';
-import { checkServer, checkSessions, checkTables } from './doctor-postgres.ts';
+import { classifySqlError, sqlStateOf, translateSqlError } from '../../postgres/sql-state.ts';
+import { checkConnections } from './doctor-connections.ts';
+import { checkDrift } from './doctor-drift.ts';
+import { checkFlow } from './doctor-flow.ts';
+import { checkGrants } from './doctor-grants.ts';
+import { checkSessions } from './doctor-horizon.ts';
+import { checkServer } from './doctor-postgres.ts';
 import { checkOwnQueues } from './doctor-queues.ts';
 import { checkRoles } from './doctor-roles.ts';
-import { checkFlow } from './doctor-flow.ts';
+import { checkRoutes } from './doctor-routes.ts';
 import { checkRuns } from './doctor-sagas.ts';
+import { checkSettings } from './doctor-settings.ts';
+import { checkStorage } from './doctor-storage.ts';
+import { checkTables } from './doctor-tables.ts';
 import { checkEnvironment } from './environment.ts';
-import type { Check, DoctorOptions, Finding } from './finding.ts';
+import {
+  explained,
+  settleDoctorOptions,
+  type Check,
+  type DoctorOptions,
+  type Finding,
+  type CheckFinding,
+} from './finding.ts';
+import { limitedDatabase } from './limited-database.ts';
 
 /** What {@link doctor} found. */
 export interface Diagnosis {
@@ -21,46 +37,99 @@ export interface Diagnosis {
   readonly checks: readonly string[];
 }
 
-/** Rejects only when the database cannot be asked at all: HF_DATABASE_UNAVAILABLE, HF_PERMISSION. */
+type NamedCheck = readonly [name: string, check: Check];
+
+const OF_SERVER: readonly NamedCheck[] = [
+  ['server', checkServer],
+  ['settings', checkSettings],
+  ['sessions', checkSessions],
+  ['connections', checkConnections],
+];
+/** They need the tables as this version knows them. */
+const OF_TABLES: readonly NamedCheck[] = [
+  ['environment', checkEnvironment],
+  ['tables', checkTables],
+  ['storage', checkStorage],
+  ['flow', checkFlow],
+  ['routes', checkRoutes],
+  ['sagas', checkRuns],
+  ['roles', checkRoles],
+];
+/** They compare the tables with what this version makes, which newer ones are not. */
+const OF_VERSION: readonly NamedCheck[] = [
+  ['drift', checkDrift],
+  ['grants', checkGrants],
+];
+
+/** Rejects only when the database cannot be asked at all: HF_DATABASE_UNAVAILABLE, HF_PERMISSION for a login that is refused. */
 export async function doctor(database: Database, options: DoctorOptions = {}): Promise<Diagnosis> {
-  refuseUnknownOptions(options, ['redisUrls', 'redisPrefix', 'longTransaction'], 'doctor');
-  const settled = {
-    redisPrefix: options.redisPrefix,
-    redisUrls: options.redisUrls ?? [],
-    longTransactionMs: parseDuration(options.longTransaction ?? '5m', 'doctor.longTransaction'),
+  const settled = settleDoctorOptions(options);
+  const limited = limitedDatabase(database);
+  const found: CheckFinding[] = [];
+  const checks: string[] = [];
+  const make = async ([name, check]: NamedCheck): Promise<readonly CheckFinding[]> => {
+    checks.push(name);
+    const made = await check(limited, settled).catch((error: unknown) => [notMade(name, error)]);
+    found.push(...made);
+    return made;
   };
-  const schema = await checkSchema(database, settled);
-  const findings: Finding[] = [...schema];
-  const checks = ['schema', 'server', 'sessions', 'redis'];
-  findings.push(...(await checkServer(database, settled)), ...(await checkSessions(database, settled)));
-  // The rest reads the tables.
-  if (!schema.some(({ level }) => level === 'error')) {
-    checks.push('environment', 'tables', 'flow', 'sagas', 'roles');
-    findings.push(...(await checkEnvironment(database, settled)));
-    findings.push(...(await checkTables(database, settled)), ...(await checkFlow(database, settled)));
-    findings.push(...(await checkRuns(database, settled)), ...(await checkRoles(database, settled)));
-  }
+  const schema = await make(['schema', checkSchema]);
+  for (const each of OF_SERVER) await make(each);
+  const has = (check: CheckFinding['check']): boolean => schema.some((each) => each.check === check);
+  const usable = !has('schema.pending') && !has('schema.changed');
+  if (usable) for (const each of OF_TABLES) await make(each);
+  if (usable && !has('schema.newer')) for (const each of OF_VERSION) await make(each);
   // It brings the clients of brokers, which a doctor of the database alone need not load.
-  if (settled.redisUrls.length > 0) {
-    const { checkRedis } = await import('./doctor-redis.ts');
-    findings.push(...(await checkRedis(database, settled)));
-  }
-  findings.push(...(await checkOwnQueues(database, settled)));
+  if (settled.redisUrls.length > 0) await make(['redis', (await import('./doctor-redis.ts')).checkRedis]);
+  await make(['queues', checkOwnQueues]);
   const rank = { error: 0, warn: 1, note: 2 };
-  return { findings: findings.toSorted((a, b) => rank[a.level] - rank[b.level]), checks };
+  return { findings: found.map(explained).toSorted((a, b) => rank[a.level] - rank[b.level]), checks };
+}
+
+/** What one check could not see is no reason not to tell of the rest. Throws when the database is away. */
+function notMade(name: string, error: unknown): CheckFinding {
+  const kind = classifySqlError(error);
+  if (kind === 'connection') throw translateSqlError(error);
+  const said = error instanceof Error ? messageOf(error) : String(error);
+  if (kind === 'permission' || isHoldfastError(error, 'HF_PERMISSION')) {
+    // A login that is refused: nothing can be asked.
+    if (sqlStateOf(error)?.startsWith('28') === true) throw translateSqlError(error);
+    return {
+      level: 'note',
+      check: 'doctor.unseen',
+      what: `The role that asks may not see all of what the check '${name}' looks at: ${said}`,
+      advice: 'Ask as a role with the rights of a viewer (docs/roles.md), or as the owner of the schema.',
+    };
+  }
+  return {
+    level: 'note',
+    check: 'doctor.unfinished',
+    what: `The check '${name}' was not finished: ${said}`,
+    advice: 'What else is found may be the reason. Ask again when the database is less busy.',
+  };
+}
+
+function messageOf(error: Error): string {
+  return error.cause instanceof Error && isHoldfastError(error) ? error.cause.message : error.message;
 }
 
 const checkSchema: Check = async (database) => {
   const migrations = await migrationStatus(database);
   const names = (state: string) => migrations.filter((each) => each.state === state).map((each) => each.name);
-  const findings: Finding[] = [];
+  const findings: CheckFinding[] = [];
   const [pending, changed, unknown] = [names('pending'), names('changed'), names('unknown')];
   if (pending.length > 0) {
     const what =
       pending.length === migrations.length
         ? `There are no Holdfast tables in the schema "${database.schema}".`
         : `Migrations are pending: ${pending.join(', ')}.`;
-    findings.push({ level: 'error', check: 'schema.pending', what, advice: 'Run `holdfast migrate`.' });
+    findings.push({
+      level: 'error',
+      check: 'schema.pending',
+      what,
+      advice: 'Run `holdfast migrate`.',
+      repair: 'holdfast migrate',
+    });
   }
   if (changed.length > 0) {
     findings.push({

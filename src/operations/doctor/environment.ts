@@ -86,7 +86,13 @@ export const checkEnvironment: Check = async (database) => {
     const refusal = judgeEnvironment({ given, stored: name, samePlace });
     if (refusal === null) return [];
     return [
-      { level: 'error' as const, check: 'schema.environment', what: refusal.message, advice: refusal.advice ?? '' },
+      {
+        level: 'error' as const,
+        check: 'schema.environment' as const,
+        what: refusal.message,
+        advice: refusal.advice ?? '',
+        repair: "holdfast adopt --reason '…'",
+      },
     ];
   });
 };
