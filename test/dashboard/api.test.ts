@@ -291,6 +291,37 @@ describe('hidden payloads', () => {
   });
 });
 
+describe('fields that are redacted', () => {
+  it('are shown to nobody, asked for or not', async () => {
+    const redacting = lab.open({ redact: ['n', 'secret', '**.card'] });
+    const [id = ''] = await write(1);
+    await park(id);
+    const run = await seedRun(lab.database, {
+      status: 'stuck',
+      error: { name: 'Error', message: 'no', details: { card: 'x-0' } },
+      journal: [
+        [
+          { t: 'started', input: { card: 'x-1', city: 'Riga' } },
+          { t: 'called', call: 'charge', kind: 'step', step: 'charge', input: { card: 'x-2' } },
+        ],
+        [{ t: 'done', call: 'charge', output: { card: 'x-4' } }],
+      ],
+    });
+    const looks = [`/api/messages/${id}`, `/api/parked/${id}`, `/api/runs/${run}`];
+    for (const path of [...looks, '/api/runs']) {
+      const { json } = await ask(redacting, path, { as: 'admin' });
+      expect(JSON.stringify(json)).not.toMatch(/x-\d|"n":0/);
+      expect(JSON.stringify(json)).toMatch(/\[redacted\]/);
+    }
+    for (const path of looks) {
+      const { status, json } = await ask(redacting, `${path}/reveal`, { as: 'admin', body: { reason: 'why not' } });
+      expect(status).toBe(200);
+      expect(JSON.stringify(json)).not.toMatch(/x-\d|"n":0/);
+    }
+    expect(JSON.stringify((await ask(redacting, `/api/runs/${run}`)).json)).toMatch(/Riga/);
+  });
+});
+
 describe('trouble', () => {
   it('of the database is told without what the database says', async () => {
     const nowhere = openDatabase({ url: 'postgres://eve:secret@127.0.0.1:1/nowhere' });

@@ -62,6 +62,7 @@ export function resolveDashboard({ given, config, env }: DashboardInputs): Dashb
       trustedProxies,
       hosts,
       hidePayloads,
+      redact: config.redact,
       sessionTime,
       sessionKey,
     },

@@ -5,6 +5,7 @@
 import { z, type ZodType } from 'zod';
 import type { Diagnosis } from '../../operations/doctor/doctor.ts';
 import type { Database } from '../../postgres/database.ts';
+import type { Redactor } from '../../runtime/redact.ts';
 import type { AnySaga } from '../../saga/definition/definition.ts';
 import { RequestRefusal } from './failure.ts';
 import type { Askers, Asker } from './who-asks.ts';
@@ -23,6 +24,8 @@ export interface ApiServices {
   readonly overview: Poller<Overview>;
   readonly live: LiveStreams;
   readonly doctor: () => Promise<Diagnosis>;
+  /** Takes away the fields of payloads that nobody is shown, asked for or not. */
+  readonly redact: Redactor;
   /** Null: not known here. */
   readonly sagas: readonly AnySaga[] | null;
   readonly sessions: Sessions;

@@ -40,7 +40,7 @@ export function withoutValues(page: RunStory): unknown {
   };
 }
 
-const VALUES = new Set(['payload', 'result', 'output', 'input', 'value']);
+const VALUES = new Set(['payload', 'result', 'output', 'outputText', 'input', 'value']);
 
 function withoutOwn(event: object): object {
   return Object.fromEntries(Object.entries(event).map(([name, each]) => [name, VALUES.has(name) ? hide(each) : each]));

@@ -8,6 +8,7 @@ import { parseDuration, type Duration } from '../../runtime/duration.ts';
 import type { Logger } from '../../runtime/log.ts';
 import { safeLogger } from '../../runtime/observers.ts';
 import { badOption, refuseUnknownOptions } from '../../runtime/options.ts';
+import { createRedactor, type Redactor } from '../../runtime/redact.ts';
 import type { AnySaga } from '../../saga/definition/definition.ts';
 import { createAddressList, type AddressList } from './addresses.ts';
 import { assertDashboardRole, type Authenticator, type Principal } from './authenticator.ts';
@@ -62,6 +63,12 @@ export interface DashboardOptions {
    */
   readonly hidePayloads?: boolean | undefined;
   /**
+   * Fields of payloads that nobody is shown, by their paths: as `redact` of the configuration file.
+   *
+   * @defaultValue none
+   */
+  readonly redact?: readonly string[] | undefined;
+  /**
    * How long a login lasts.
    *
    * @defaultValue '12h'
@@ -94,6 +101,7 @@ const KNOWN = [
   'hosts',
   'sagas',
   'hidePayloads',
+  'redact',
   'sessionTime',
   'sessionKey',
   'doctor',
@@ -107,6 +115,7 @@ export interface SettledDashboard {
   readonly basePath: string;
   readonly trustedProxies: AddressList;
   readonly hosts: ReadonlySet<string>;
+  readonly redact: Redactor;
   readonly sessionTimeMs: number;
   readonly sessionKey: string | undefined;
   readonly log: Logger;
@@ -139,6 +148,7 @@ export function settleDashboard(options: DashboardOptions & { readonly clock?: C
     basePath: assertBasePath(options.basePath ?? ''),
     trustedProxies: createAddressList(trustedProxies, `${WHERE}: trustedProxies`),
     hosts: new Set(hosts.map((host) => assertHost(host))),
+    redact: createRedactor(options.redact ?? [], `${WHERE}: redact`),
     sessionTimeMs: parseDuration(options.sessionTime ?? '12h', 'sessionTime'),
     sessionKey,
     log: safeLogger(options.log),

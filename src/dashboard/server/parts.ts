@@ -67,6 +67,7 @@ export function createParts(options: DashboardOptions): DashboardParts {
     sessions,
     askers,
     basePath,
+    redact: settled.redact,
     doctor: sharedAnswer(
       () => doctor(reads, options.doctor),
       DOCTOR_MS,

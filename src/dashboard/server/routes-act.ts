@@ -4,6 +4,7 @@
  */
 import { z } from 'zod';
 import { discardParked, dropSubscription, retryParked } from '../../operations/parked/interventions.ts';
+import { redactMessage, redactParked } from '../../operations/redaction/redact-message.ts';
 import { showMessage } from '../../operations/reads/messages.ts';
 import { showParked } from '../../operations/parked/parked.ts';
 import {
@@ -14,6 +15,7 @@ import {
   signalRun,
   skipCall,
 } from '../../operations/sagas/saga-interventions.ts';
+import { showAll } from '../../runtime/redact.ts';
 import type { AnySaga } from '../../saga/definition/definition.ts';
 import { act, type ApiRoute, type ApiServices } from './api-route.ts';
 import { commandLine, type CommandFlags } from './commands.ts';
@@ -89,7 +91,7 @@ const signal = act({
 /** Undefined: not known here, so that the signal goes unchecked; also of a run that is too large for a look. */
 async function declaredBy({ reads, sagas }: ApiServices, id: string): Promise<AnySaga | undefined> {
   if (sagas === null) return undefined;
-  const page = await readRun(reads, id).catch((error: unknown) => {
+  const page = await readRun(reads, id, showAll).catch((error: unknown) => {
     if (error instanceof RequestRefusal) return null;
     throw error;
   });
@@ -187,8 +189,8 @@ const reveals = [
     summary: 'A message with its payload, where payloads are hidden. Stands in the audit.',
     answers: 'MessageDetails or { scheduled: ScheduledDetails }',
     body: z.strictObject({ reason }),
-    async handle({ id, body, by }, { reads, acts }) {
-      const found = await showMessage(reads, id);
+    async handle({ id, body, by }, { reads, acts, redact }) {
+      const found = redactMessage(await showMessage(reads, id), redact);
       await recordReveal(acts, { actor: actorInAudit(by), reason: body.reason, kind: 'message', subject: id });
       return found;
     },
@@ -198,8 +200,8 @@ const reveals = [
     summary: 'A parked message with its payload, where payloads are hidden. Stands in the audit.',
     answers: '{ places: ParkedDetails[] }',
     body: z.strictObject({ reason }),
-    async handle({ id, body, by }, { reads, acts }) {
-      const places = await showParked(reads, id);
+    async handle({ id, body, by }, { reads, acts, redact }) {
+      const places = (await showParked(reads, id)).map((each) => redactParked(each, redact));
       await recordReveal(acts, { actor: actorInAudit(by), reason: body.reason, kind: 'parked', subject: id });
       return { places };
     },
@@ -209,8 +211,8 @@ const reveals = [
     summary: 'A run with what it was given and gave out, where payloads are hidden. Stands in the audit.',
     answers: 'RunStory',
     body: z.strictObject({ reason }),
-    async handle({ id, body, by }, { reads, acts }) {
-      const page = await readRun(reads, id);
+    async handle({ id, body, by }, { reads, acts, redact }) {
+      const page = await readRun(reads, id, redact);
       await recordReveal(acts, { actor: actorInAudit(by), reason: body.reason, kind: 'run', subject: id });
       return page;
     },

@@ -2,6 +2,8 @@
  * The routes that look: how things are, messages, what is parked, runs, and what people did.
  */
 import { z } from 'zod';
+import { redactMessage, redactParked } from '../../operations/redaction/redact-message.ts';
+import { redactSummary } from '../../operations/redaction/redact-run.ts';
 import { listAudit } from '../../operations/reads/audit.ts';
 import { listMessages, showMessage } from '../../operations/reads/messages.ts';
 import { routedTopics } from '../../operations/reads/routed-topics.ts';
@@ -53,8 +55,8 @@ const message = look({
   path: '/api/messages/:id',
   summary: 'Everything known about one message: its envelope, and how far subscriptions and consumers are with it.',
   answers: 'MessageDetails or { scheduled: ScheduledDetails }',
-  async handle({ id }, { reads, facts }) {
-    const found = await showMessage(reads, id);
+  async handle({ id }, { reads, facts, redact }) {
+    const found = redactMessage(await showMessage(reads, id), redact);
     return facts.redact ? withoutPayload(found) : found;
   },
 });
@@ -78,8 +80,8 @@ const parkedMessage = look({
   path: '/api/parked/:id',
   summary: 'Everything known about one parked message, in each place where it is parked.',
   answers: '{ places: ParkedDetails[] }',
-  async handle({ id }, { reads, facts }) {
-    const places = await showParked(reads, id);
+  async handle({ id }, { reads, facts, redact }) {
+    const places = (await showParked(reads, id)).map((each) => redactParked(each, redact));
     return { places: facts.redact ? withoutData(places) : places };
   },
 });
@@ -103,10 +105,11 @@ const runs = look({
     cursor: cursor.optional(),
     limit,
   }),
-  async handle({ query }, { reads }) {
+  async handle({ query }, { reads, redact }) {
     const { cursor: before, limit: most, ...filter } = query;
     const found = await listRuns(reads, { ...filter, before, limit: most + 1 });
-    return pageOf(found, most, ({ id }) => id);
+    const shown = found.map((each) => redactSummary(each, redact));
+    return pageOf(shown, most, ({ id }) => id);
   },
 });
 
@@ -114,8 +117,8 @@ const run = look({
   path: '/api/runs/:id',
   summary: 'Everything known about one run, as a story.',
   answers: 'RunStory',
-  async handle({ id }, { reads, facts }) {
-    const page = await readRun(reads, id);
+  async handle({ id }, { reads, facts, redact }) {
+    const page = await readRun(reads, id, redact);
     return facts.redact ? withoutValues(page) : page;
   },
 });

@@ -6,7 +6,9 @@ import { adviseStuck } from '../../operations/sagas/saga-advice.ts';
 import { journalFill } from '../../operations/sagas/saga-growth.ts';
 import { foldTimeline } from '../../operations/sagas/saga-timeline.ts';
 import { assertRunId, showRun } from '../../operations/sagas/sagas.ts';
+import { redactRun } from '../../operations/redaction/redact-run.ts';
 import type { Database } from '../../postgres/database.ts';
+import type { Redactor } from '../../runtime/redact.ts';
 import type { RunStory } from './contract.ts';
 import { RequestRefusal } from './failure.ts';
 
@@ -14,7 +16,7 @@ import { RequestRefusal } from './failure.ts';
 const MOST_BYTES = 8 * 1_024 * 1_024;
 
 /** Rejects with HF_NOT_FOUND, HF_CONFIG for what is no id, and RequestRefusal for a run that is too large. */
-export async function readRun(database: Database, id: string): Promise<RunStory> {
+export async function readRun(database: Database, id: string, redact: Redactor): Promise<RunStory> {
   assertRunId(id);
   const { bytes } = await journalFill(database, id);
   if (bytes > MOST_BYTES) {
@@ -22,7 +24,7 @@ export async function readRun(database: Database, id: string): Promise<RunStory>
       advice: `\`holdfast saga show ${id}\` and \`holdfast saga history ${id}\` show it.`,
     });
   }
-  const { journal, ...found } = await showRun(database, id);
+  const { journal, ...found } = redactRun(await showRun(database, id), redact);
   const { run, now } = found;
   const { stuck, ...timeline } = foldTimeline({ status: run.status, rows: journal, now });
   return {
