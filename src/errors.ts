@@ -42,6 +42,7 @@ export const ERROR_CODES = {
   HF_PERMISSION: 'The role may not do this in the database.',
   HF_TRANSACTION_ABORTED: 'COMMIT rolled back, because a statement had failed before.',
   HF_LOCK_WAIT: 'A lock in the database was not to be had in time.',
+  HF_READ_TIMEOUT: 'The database did not read in time.',
   HF_COMMIT_IN_DOUBT: 'The connection broke during COMMIT; the transaction may have been committed.',
   // transport
   HF_TRANSPORT_UNAVAILABLE: 'The broker cannot be reached or refuses all writes.',

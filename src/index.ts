@@ -225,12 +225,14 @@ export {
   discardParked,
   doctor,
   dropSubscription,
+  findAnything,
   findRunId,
   listAlerts,
   listAudit,
   listMessages,
   listParked,
   listRuns,
+  messagePath,
   planBulk,
   planReplay,
   relayStatus,
@@ -239,6 +241,8 @@ export {
   retryParked,
   retryRun,
   sagaStatus,
+  searchMessages,
+  searchRuns,
   showMessage,
   showParked,
   showRun,
@@ -274,6 +278,24 @@ export type { ParkedGroup, ParkedGroupFilter, ParkedGroups } from './operations/
 export type { ParkedCriteria, ParkedKind, ParkedState } from './operations/parked/parked-rows.ts';
 export type { ParkedDetails, ParkedFilter, ParkedSummary } from './operations/parked/parked.ts';
 export type { PayloadRevision, RevisedMessage, RevisionPreview } from './operations/parked/revise.ts';
+export type { FindOptions, Findings, Found, FoundBy, FoundKind } from './operations/path/find-anything.ts';
+export type {
+  ConsumerVisit,
+  LedMessage,
+  MessagePath,
+  ParkedVisit,
+  ParticipantVisit,
+  PathAnswer,
+  PathMessage,
+  PathOutcome,
+  PathRun,
+  PathSender,
+  PathStep,
+  PathStepKind,
+  RelayVisit,
+  ReplayVisit,
+} from './operations/path/path-model.ts';
+export type { CallOfRun, MessageRef } from './operations/reads/message-ref.ts';
 export type { AuditedAct, AuditFilter } from './operations/reads/audit.ts';
 export type {
   ConsumerPassage,
@@ -283,6 +305,8 @@ export type {
   ScheduledDetails,
   SubscriptionPassage,
 } from './operations/reads/messages.ts';
+export type { Looked, PageEnds } from './operations/reads/page-walk.ts';
+export type { FoundMessage, MessagePage, MessageSearch } from './operations/reads/search-messages.ts';
 export type {
   ConsumerParked,
   ParkedCounts,
@@ -315,6 +339,8 @@ export type {
   WorkerStatus,
 } from './operations/sagas/saga-status.ts';
 export type { PendingRunMessage, RunDetails, RunFilter, RunSummary } from './operations/sagas/sagas.ts';
+export type { RunPage, RunSearch } from './operations/sagas/search-runs.ts';
+export type { SentByRun, SentMessages, SentRole } from './operations/sagas/sent-by-run.ts';
 
 export type { Duration, DurationUnit } from './runtime/duration.ts';
 export type { LogLevel } from './runtime/json-logger.ts';

@@ -55,6 +55,7 @@ const DATABASE: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'HF_PERMISSION',
   'HF_COMMIT_IN_DOUBT',
   'HF_LOCK_WAIT',
+  'HF_READ_TIMEOUT',
 ]);
 
 /** Pure. */

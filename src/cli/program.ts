@@ -16,7 +16,13 @@ import {
   addMigrateVerbs,
   addStatusVerb,
 } from './program/database-verbs.ts';
-import { addJobVerbs, addOutboxVerbs, addParkedVerbs, addSubscriptionVerbs } from './program/flow-verbs.ts';
+import {
+  addFindVerb,
+  addJobVerbs,
+  addOutboxVerbs,
+  addParkedVerbs,
+  addSubscriptionVerbs,
+} from './program/flow-verbs.ts';
 import { addSagaVerbs } from './program/saga-verbs.ts';
 import { createShell, type ShellHooks } from './program/shell.ts';
 
@@ -27,6 +33,7 @@ Examples:
   holdfast worker --sagas ./sagas                       run sagas
   holdfast start --sagas ./sagas --route '**=shop'      relay and worker in one process
   holdfast status --watch                               lag, rate, leases, parked messages, runs
+  holdfast find o-1                                     what has this id or key, and where to look
   holdfast outbox ls --topic 'order.*' --since 1h       look into the log
   holdfast parked ls                                    what was taken out of the flow
   holdfast parked retry --all                           try it again, in order
@@ -92,6 +99,7 @@ function createProgram(hooks: Omit<ShellHooks, 'style'>): Command {
   addRelayDaemon(shell);
   addMigrateVerbs(shell);
   addStatusVerb(shell);
+  addFindVerb(shell);
   addAlertsVerb(shell);
   addOutboxVerbs(shell);
   addParkedVerbs(shell);

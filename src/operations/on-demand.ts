@@ -15,13 +15,17 @@ import type { BulkPlan, RunSelection } from './jobs/run-selection.ts';
 import type { BulkAct, BulkOptions, BulkResult } from './jobs/saga-bulk.ts';
 import type { DiscardSelection, RetriedPlace, RetryAct, RetrySelection } from './parked/interventions.ts';
 import type { ParkedDetails, ParkedFilter, ParkedSummary } from './parked/parked.ts';
+import type { Findings, FindOptions } from './path/find-anything.ts';
+import type { MessagePath } from './path/path-model.ts';
 import type { AuditedAct, AuditFilter } from './reads/audit.ts';
 import type { MessageDetails, MessageFilter, MessageSummary, ScheduledDetails } from './reads/messages.ts';
+import type { MessagePage, MessageSearch } from './reads/search-messages.ts';
 import type { RelayStatus } from './relay/relay-status.ts';
 import type { ReplayOptions, ReplayPlan, RequestedReplay } from './relay/replays.ts';
 import type { Accepted, ReasonedAct, Resolution, SignalRequest } from './sagas/saga-interventions.ts';
 import type { SagaStatus } from './sagas/saga-status.ts';
 import type { RunDetails, RunFilter, RunSummary } from './sagas/sagas.ts';
+import type { RunPage, RunSearch } from './sagas/search-runs.ts';
 
 /**
  * Lag, rate, leases, parked messages and replays, read from the database alone: it answers whether or not a relay runs. Cheap enough to be
@@ -90,7 +94,8 @@ export async function adopt(database: Database, act: Act): Promise<Adopted> {
 }
 
 /**
- * Messages of the outbox: newest first, or oldest first after a seq. Their payloads are in {@link showMessage}.
+ * Messages of the outbox: newest first, or oldest first after a seq. Their payloads are in {@link showMessage}. Reads on until the list is full
+ * or the log ends, however long that takes: on a long log use {@link searchMessages}.
  *
  * @throws HoldfastError HF_CONFIG, HF_OPTION_UNKNOWN
  * @example
@@ -126,6 +131,47 @@ export async function showMessage(
  */
 export async function listAudit(database: Database, filter?: AuditFilter): Promise<readonly AuditedAct[]> {
   return (await import('./reads/audit.ts')).listAudit(database, filter);
+}
+
+/**
+ * A page of the messages that fit, newest first. It comes in time whatever the log holds: what no index serves is looked through for
+ * `lookFor`, and the page says how far it looked.
+ *
+ * @throws HoldfastError HF_CONFIG, HF_OPTION_UNKNOWN, HF_DURATION, HF_READ_TIMEOUT
+ * @example
+ * const first = await searchMessages(database, { topic: 'order.*', payload: { orderId: 'o-1' } });
+ * for (const { id, topic, createdAt } of first.messages) console.log(id, topic, createdAt);
+ * if (first.older !== null) console.log('more behind', first.older, 'looked back to', first.looked.reached);
+ */
+export async function searchMessages(database: Database, search?: MessageSearch): Promise<MessagePage> {
+  return (await import('./reads/search-messages.ts')).searchMessages(database, search);
+}
+
+/**
+ * The whole way of one message, with the times between: the transaction that wrote it and what else that wrote, the subscriptions that read
+ * it, the consumers that handled or parked it, the call of a run that it was sent for or answers, and the messages that it led to.
+ *
+ * @throws HoldfastError HF_NOT_FOUND for what has left no trace, HF_CONFIG for what is no id, HF_READ_TIMEOUT
+ * @example
+ * const { steps } = await messagePath(database, '0197a1f0-7d1c-7cc3-98c4-dc0c0c07398f');
+ * for (const { sinceWrittenMs, who, text } of steps) console.log(sinceWrittenMs, who, text);
+ */
+export async function messagePath(database: Database, id: string): Promise<MessagePath> {
+  return (await import('./path/message-path.ts')).messagePath(database, id);
+}
+
+/**
+ * What a text is the name of: the id, or the beginning of one, of a message or a run, the key of a run or of messages, a correlation id. Each
+ * with the command that shows it.
+ *
+ * @throws HoldfastError HF_CONFIG, HF_OPTION_UNKNOWN, HF_DURATION, HF_READ_TIMEOUT
+ * @example
+ * const { found, advice } = await findAnything(database, 'o-1');
+ * for (const { kind, id, show } of found) console.log(kind, id, show);
+ * if (advice !== null) console.log(advice);
+ */
+export async function findAnything(database: Database, text: string, options?: FindOptions): Promise<Findings> {
+  return (await import('./path/find-anything.ts')).findAnything(database, text, options);
 }
 
 /**
@@ -239,7 +285,8 @@ export async function findRunId(database: Database, idOrKey: string, saga?: stri
 }
 
 /**
- * Runs of sagas, the newest first.
+ * Runs of sagas, the newest first. Reads on until the list is full or there are no more, however long that takes: {@link searchRuns} gives
+ * pages in time.
  *
  * @throws HoldfastError HF_CONFIG, HF_OPTION_UNKNOWN
  * @example
@@ -247,6 +294,20 @@ export async function findRunId(database: Database, idOrKey: string, saga?: stri
  */
 export async function listRuns(database: Database, filter?: RunFilter): Promise<readonly RunSummary[]> {
   return (await import('./sagas/sagas.ts')).listRuns(database, filter);
+}
+
+/**
+ * A page of the runs that fit, newest first. It comes in time whatever there is: what no index serves is looked through for `lookFor`, and
+ * the page says how far it looked.
+ *
+ * @throws HoldfastError HF_CONFIG, HF_OPTION_UNKNOWN, HF_DURATION, HF_READ_TIMEOUT
+ * @example
+ * const { runs, older } = await searchRuns(database, { saga: 'place-order', input: { customer: 'c-7' } });
+ * for (const { id, status, key } of runs) console.log(id, status, key);
+ * if (older !== null) console.log('further:', older);
+ */
+export async function searchRuns(database: Database, search?: RunSearch): Promise<RunPage> {
+  return (await import('./sagas/search-runs.ts')).searchRuns(database, search);
 }
 
 /**

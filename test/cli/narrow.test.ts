@@ -8,6 +8,7 @@ import { RUN_ID, T0, view } from './sample-runs.ts';
 
 const ui = { style: createStyle(false), width: 80 };
 const long = 'a-name-that-somebody-found-good-and-nobody-can-read';
+const ALL = { rows: 2, reached: null, complete: true };
 const widest = (text: string): number => Math.max(...text.split('\n').map((line) => line.length));
 /** The table alone: what stands below it is sentences, which a terminal may fold. */
 const table = (text: string): string => text.split('\n\n')[0] ?? '';
@@ -22,7 +23,7 @@ describe('at 80 columns', () => {
       error: { name: 'Error', message: long },
     });
     const text = table(
-      formatRuns([run, run], { filtered: false, next: null, counts: { counts: [], atLeast: false } }, ui),
+      formatRuns([run, run], { filtered: false, next: null, looked: ALL, counts: { counts: [], atLeast: false } }, ui),
     );
     expect(text).toContain(RUN_ID);
     expect(widest(text)).toBeLessThanOrEqual(80);
@@ -51,7 +52,7 @@ describe('at 80 columns', () => {
 
   it('messages fit', () => {
     const message = { seq: 123_456_789, id: RUN_ID, topic: long, key: long, payloadBytes: 1e6, ageMs: 3_600_000 * 30 };
-    const text = table(formatMessages([message as never], { filtered: false, next: null }, ui));
+    const text = table(formatMessages([message as never], { filtered: false, next: null, looked: ALL }, ui));
     expect(text).toContain(RUN_ID);
     expect(widest(text)).toBeLessThanOrEqual(80);
   });

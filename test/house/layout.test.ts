@@ -40,7 +40,7 @@ const SUB_ROOMS: Readonly<Record<string, readonly string[]>> = {
     'worker',
     'participant',
   ],
-  operations: ['reads', 'parked', 'relay', 'sagas', 'jobs', 'redaction', 'alerts', 'doctor'],
+  operations: ['reads', 'parked', 'relay', 'sagas', 'path', 'jobs', 'redaction', 'alerts', 'doctor'],
   dashboard: ['server', 'page'],
 };
 /** For users: the public names, and what their tests need. Nothing inside imports them. */

@@ -11,6 +11,18 @@ const parkedVerbs = () => import('../verbs/parked.ts');
 const jobVerbs = () => import('../verbs/job.ts');
 const subscriptionVerbs = () => import('../verbs/subscription.ts');
 
+const findVerbs = () => import('../verbs/find.ts');
+
+export function addFindVerb({ program, verb }: Shell): void {
+  verb(program, {
+    name: 'find',
+    description: 'what has this id, or this key: messages, runs, and what is parked',
+    load: async () => (await findVerbs()).find,
+  })
+    .argument('<text>', 'an id, how one begins, a key, or a correlation id')
+    .option('--cursor <cursor>', 'look further back among the messages: as the answer before says');
+}
+
 export function addOutboxVerbs({ verb, group }: Shell): void {
   const outbox = group('outbox', 'look into the log, publish part of it again');
   const ls = verb(outbox, {
@@ -21,13 +33,24 @@ export function addOutboxVerbs({ verb, group }: Shell): void {
   filterOptions(ls)
     .option('--since <time>', 'written since: 30m, 2h, 7d ago, or a date')
     .option('--until <time>', 'written before')
+    .option('--id <prefix>', 'whose id is this, or begins so')
+    .option('--correlation <id>', 'with this correlation id')
+    .option('--cause <id>', 'sent while this message was handled')
+    .option('--header <name=value>', 'with this header of their own; may be repeated', many)
+    .option('--payload <json>', 'whose payload contains this JSON, as PostgreSQL has it (@>); or @file, or -')
     .option('--before <seq>', 'older than this seq: the next page')
     .option('--after <seq>', 'newer than this seq, oldest first')
+    .option('--cursor <cursor>', 'a page of the same list: what --json calls older and newer')
     .option('--limit <n>', 'at most so many (default: 20)');
   verb(outbox, {
     name: 'show',
     description: 'one message: envelope, payload, and where it has been',
     load: async () => (await outboxVerbs()).outboxShow,
+  }).argument('<id>', 'message id');
+  verb(outbox, {
+    name: 'path',
+    description: 'the whole way of one message: who wrote it, where it has been, what it led to',
+    load: async () => (await findVerbs()).outboxPath,
   }).argument('<id>', 'message id');
   const replay = verb(outbox, {
     name: 'replay',
@@ -167,6 +190,10 @@ export function addSubscriptionVerbs({ verb, group }: Shell): void {
     .argument('<name>', 'its name')
     .option('--discard-parked', 'also when it has parked messages, which are then lost');
   addActOptions(drop, 'required');
+}
+
+function many(value: string, before: readonly string[] | undefined): readonly string[] {
+  return [...(before ?? []), value];
 }
 
 function placeOptions(command: Command): Command {

@@ -27,8 +27,19 @@ function addLooks({ verb }: Shell, saga: Command): void {
     .option('--status <list>', 'only these: pending, running, waiting, compensating, completed, compensated, stuck')
     .option('--stuck', 'only those that need a person')
     .option('--key <key>', 'only with this key')
+    .option('--saga-version <n>', 'only of this version of the saga')
+    .option('--id <prefix>', 'whose id is this, or begins so')
+    .option('--parent <id>', 'children of this run')
+    .option('--error <text>', 'with this code or name of the error, or a part of its message')
+    .option('--input <json>', 'whose input contains this JSON, as PostgreSQL has it (@>); or @file, or -')
     .option('--since <time>', 'started since: 30m, 2h, 7d ago, or a date')
+    .option('--until <time>', 'started before')
+    .option('--updated-since <time>', 'changed since')
+    .option('--updated-until <time>', 'last changed before')
+    .option('--finished-since <time>', 'ended since; in the order of their ends')
+    .option('--finished-until <time>', 'ended before; in the order of their ends')
     .option('--before <id>', 'older than this run: the next page')
+    .option('--cursor <cursor>', 'a page of the same list: what --json calls older and newer')
     .option('--limit <n>', 'at most so many (default: 20)');
   const show = verb(saga, {
     name: 'show',

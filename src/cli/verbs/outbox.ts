@@ -3,46 +3,101 @@
  */
 import { HoldfastError } from '../../errors.ts';
 import {
-  listMessages,
   showMessage,
   type MessageDetails,
   type MessageSummary,
   type ScheduledDetails,
 } from '../../operations/reads/messages.ts';
+import { writePageCursor } from '../../operations/reads/page-cursor.ts';
+import type { Looked } from '../../operations/reads/page-walk.ts';
+import { searchMessages, type FoundMessage, type MessagePage } from '../../operations/reads/search-messages.ts';
 import { redactMessage } from '../../operations/redaction/redact-message.ts';
 import { relayStatus } from '../../operations/relay/relay-status.ts';
 import { planReplay, requestReplay, type ReplayPlan } from '../../operations/relay/replays.ts';
 import type { Database } from '../../postgres/database.ts';
+import { jsonFlag } from '../json-flag.ts';
 import { formatBytes, formatCount, formatMs, formatTime, plural } from '../output/format.ts';
+import { formatLooked, LOOK_FOR } from '../output/looked.ts';
 import type { VerbReport, Ui } from '../output/report.ts';
 import { formatFacts, formatTable } from '../output/table.ts';
 import { actorOf, numberFlag, redactorOf, textFlag, timeFlag, withDatabase, type Context } from '../verb.ts';
 
 export async function outboxLs(context: Context): Promise<VerbReport> {
+  const limit = numberFlag(context, 'limit', '--limit') ?? 20;
+  const after = numberFlag(context, 'after', '--after');
   const filter = {
     topic: textFlag(context, 'topic'),
     key: textFlag(context, 'key'),
     since: timeFlag(context, 'since', '--since'),
     until: timeFlag(context, 'until', '--until'),
-    afterSeq: numberFlag(context, 'after', '--after'),
-    beforeSeq: numberFlag(context, 'before', '--before'),
-    limit: numberFlag(context, 'limit', '--limit') ?? 20,
+    id: textFlag(context, 'id'),
+    correlationId: textFlag(context, 'correlation'),
+    causationId: textFlag(context, 'cause'),
+    headers: headersFlag(context),
+    payload: jsonFlag(context, 'payload', '--payload'),
+    cursor: cursorOf(context, after),
   };
-  const filtered = Object.entries(filter).some(([name, value]) => name !== 'limit' && value !== undefined);
-  const messages = await withDatabase(context, (database) => listMessages(database, filter));
-  const last = messages.length < filter.limit ? null : (messages.at(-1)?.seq ?? null);
-  const next = last === null ? null : filter.afterSeq === undefined ? { beforeSeq: last } : { afterSeq: last };
-  return { json: { messages, next }, text: (ui) => formatMessages(messages, { filtered, next }, ui) };
+  const filtered = Object.values(filter).some((value) => value !== undefined);
+  const page = await withDatabase(context, (database) =>
+    searchMessages(database, { ...filter, limit, lookFor: LOOK_FOR }),
+  );
+  const isUpwards = after !== undefined;
+  const messages = isUpwards ? page.messages.toReversed() : page.messages;
+  const next = nextOf(page, messages, isUpwards, limit);
+  return {
+    json: { messages, next, older: page.older, newer: page.newer, looked: page.looked },
+    text: (ui) => formatMessages(messages, { filtered, next, looked: page.looked }, ui),
+  };
+}
+
+/** --before and --after name a seq, which is easier to write than a cursor. */
+function cursorOf(context: Context, after: number | undefined): string | undefined {
+  const before = numberFlag(context, 'before', '--before');
+  const seq = after ?? before;
+  if (seq === undefined) return textFlag(context, 'cursor');
+  return writePageCursor({
+    order: 'seq',
+    to: after === undefined ? 'older' : 'newer',
+    inclusive: false,
+    key: [String(seq)],
+  });
+}
+
+/** --header name=value, as often as there are any. */
+function headersFlag(context: Context): Readonly<Record<string, string>> | undefined {
+  const given = context.flags['header'];
+  if (!Array.isArray(given)) return undefined;
+  return Object.fromEntries(
+    (given as readonly string[]).map((each) => {
+      const [, name, value] = /^([^=]+)=(.*)$/s.exec(each) ?? [];
+      if (name !== undefined && value !== undefined) return [name, value];
+      throw new HoldfastError('HF_CONFIG', `--header is ${JSON.stringify(each)}.`, { advice: 'Give name=value.' });
+    }),
+  );
+}
+
+type Next = ({ readonly beforeSeq: number } | { readonly afterSeq: number }) & { readonly cursor: string };
+
+/** Where the page goes on, by its last place and by its cursor; null: there is no more. */
+function nextOf(page: MessagePage, messages: readonly FoundMessage[], isUpwards: boolean, limit: number): Next | null {
+  const cursor = isUpwards ? page.newer : page.older;
+  const isMore = !page.looked.complete || messages.length === limit;
+  if (cursor === null || !isMore) return null;
+  const seq = messages.at(-1)?.seq ?? 0;
+  return isUpwards ? { afterSeq: seq, cursor } : { beforeSeq: seq, cursor };
 }
 
 interface Page {
   readonly filtered: boolean;
-  readonly next: { readonly beforeSeq: number } | { readonly afterSeq: number } | null;
+  readonly next: Next | null;
+  readonly looked: Looked;
 }
 
-export function formatMessages(messages: readonly MessageSummary[], { filtered, next }: Page, ui: Ui): string {
+export function formatMessages(messages: readonly MessageSummary[], { filtered, next, looked }: Page, ui: Ui): string {
   const { style } = ui;
+  const far = formatLooked(looked, 'messages', next?.cursor ?? null);
   if (messages.length === 0) {
+    if (!looked.complete) return `No message fits so far.\n${style.dim(far)}`;
     if (filtered)
       return 'No message of the log fits. Retention prunes what is published and old; without a filter you see all there is.';
     return 'The log is empty: nothing has been sent yet, or all of it was published and pruned.\nSend with outbox.send(tx, …) or SELECT holdfast.send(…), and commit.';
@@ -59,6 +114,7 @@ export function formatMessages(messages: readonly MessageSummary[], { filtered, 
     ],
     ui,
   );
+  if (!looked.complete) return `${table}\n\n${style.dim(far)}`;
   if (next === null) return table;
   const flag = 'beforeSeq' in next ? `--before ${next.beforeSeq}` : `--after ${next.afterSeq}`;
   return `${table}\n\n${style.dim(`More: the same with ${flag}`)}`;

@@ -4,51 +4,78 @@
 import { HoldfastError } from '../../errors.ts';
 import { redactSummary } from '../../operations/redaction/redact-run.ts';
 import { runCounts, sagaHealth, type RunCounts } from '../../operations/sagas/saga-status.ts';
-import { listRuns, RUN_STATUSES, type RunSummary } from '../../operations/sagas/sagas.ts';
+import { assertRunId, RUN_STATUSES, type RunSummary } from '../../operations/sagas/sagas.ts';
+import { searchRuns } from '../../operations/sagas/search-runs.ts';
+import { writePageCursor } from '../../operations/reads/page-cursor.ts';
+import type { Looked } from '../../operations/reads/page-walk.ts';
 import type { RunStatus } from '../../saga/journal/events.ts';
 import { formatCount, formatMs } from '../output/format.ts';
+import { formatLooked, LOOK_FOR } from '../output/looked.ts';
 import type { VerbReport, Ui } from '../output/report.ts';
 import type { Style } from '../output/style.ts';
 import { formatTable } from '../output/table.ts';
 import { errorText } from '../output/timeline-lines.ts';
+import { jsonFlag } from '../json-flag.ts';
 import { numberFlag, redactorOf, textFlag, timeFlag, withDatabase, type Context } from '../verb.ts';
 
 export async function sagaLs(context: Context): Promise<VerbReport> {
+  const limit = numberFlag(context, 'limit', '--limit') ?? 20;
   const filter = {
     saga: textFlag(context, 'saga'),
+    version: numberFlag(context, 'sagaVersion', '--saga-version'),
     status: statusesOf(context),
     key: textFlag(context, 'key'),
     stuck: context.flags['stuck'] === true ? true : undefined,
-    since: timeFlag(context, 'since', '--since'),
-    before: textFlag(context, 'before'),
-    limit: numberFlag(context, 'limit', '--limit') ?? 20,
+    id: textFlag(context, 'id'),
+    parent: textFlag(context, 'parent'),
+    startedSince: timeFlag(context, 'since', '--since'),
+    startedUntil: timeFlag(context, 'until', '--until'),
+    updatedSince: timeFlag(context, 'updatedSince', '--updated-since'),
+    updatedUntil: timeFlag(context, 'updatedUntil', '--updated-until'),
+    finishedSince: timeFlag(context, 'finishedSince', '--finished-since'),
+    finishedUntil: timeFlag(context, 'finishedUntil', '--finished-until'),
+    error: textFlag(context, 'error'),
+    input: jsonFlag(context, 'input', '--input'),
+    cursor: cursorOf(context),
   };
-  const filtered = Object.entries(filter).some(([name, value]) => name !== 'limit' && value !== undefined);
+  const filtered = Object.values(filter).some((value) => value !== undefined);
   return withDatabase(context, async (database) => {
-    const [found, counts, { unrunnable }] = await Promise.all([
-      listRuns(database, filter),
+    const [{ runs: found, ...page }, counts, { unrunnable }] = await Promise.all([
+      searchRuns(database, { ...filter, limit, lookFor: LOOK_FOR }),
       runCounts(database),
       sagaHealth(database),
     ]);
     const redact = redactorOf(context);
     const runs = found.map((run) => redactSummary(run, redact));
-    const next = runs.length < filter.limit ? null : { before: runs.at(-1)?.id ?? '' };
+    const next =
+      page.older === null ? null : { ...(runs.length === 0 ? {} : { before: runs.at(-1)?.id }), cursor: page.older };
     return {
-      json: { runs, next, ...counts, unrunnable },
-      text: (ui) => formatRuns(runs, { filtered, next, counts }, ui),
+      json: { runs, next, ...page, ...counts, unrunnable },
+      text: (ui) => formatRuns(runs, { filtered, next, counts, looked: page.looked }, ui),
     };
   });
 }
 
-interface Page {
-  readonly filtered: boolean;
-  readonly next: { readonly before: string } | null;
-  readonly counts: RunCounts;
+/** --before names a run, which is easier to write than a cursor. */
+function cursorOf(context: Context): string | undefined {
+  const before = textFlag(context, 'before');
+  if (before === undefined) return textFlag(context, 'cursor');
+  assertRunId(before);
+  return writePageCursor({ order: 'id', to: 'older', inclusive: false, key: [before] });
 }
 
-export function formatRuns(runs: readonly RunSummary[], { filtered, next, counts }: Page, ui: Ui): string {
+interface Page {
+  readonly filtered: boolean;
+  readonly next: { readonly cursor: string } | null;
+  readonly counts: RunCounts;
+  readonly looked: Looked;
+}
+
+export function formatRuns(runs: readonly RunSummary[], { filtered, next, counts, looked }: Page, ui: Ui): string {
   const { style } = ui;
+  const cursor = next?.cursor ?? null;
   if (runs.length === 0) {
+    if (!looked.complete) return `No run fits so far.\n${style.dim(formatLooked(looked, 'runs', cursor))}`;
     if (filtered) return 'No run fits. Without a filter you see the newest there are.';
     return 'No saga has been started yet.\nStart one with sagas.start(tx, …) in a service, or with holdfast saga start.';
   }
@@ -65,7 +92,11 @@ export function formatRuns(runs: readonly RunSummary[], { filtered, next, counts
     ],
     ui,
   );
-  const more = next === null ? [] : [style.dim(`More: the same with --before ${next.before}`)];
+  const more = !looked.complete
+    ? [style.dim(formatLooked(looked, 'runs', cursor))]
+    : cursor === null
+      ? []
+      : [style.dim(`More: the same with --cursor ${cursor}`)];
   const stuck = runs.some(({ status }) => status === 'stuck')
     ? [style.dim('Stuck runs: holdfast saga show ID says what to do.')]
     : [];

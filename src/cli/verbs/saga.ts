@@ -22,8 +22,8 @@ export async function sagaShow(context: Context, [name = '']: readonly string[])
   );
   const found = redactRun(stored, redactorOf(context));
   const { id } = found.run;
-  const { run, journal, now } = found;
-  const { stuck, ...timeline } = foldTimeline({ status: run.status, rows: journal, now });
+  const { run, journal, now, sent } = found;
+  const { stuck, ...timeline } = foldTimeline({ status: run.status, rows: journal, now, sent: sent.messages });
   return {
     json: {
       ...found,
@@ -36,7 +36,7 @@ export async function sagaShow(context: Context, [name = '']: readonly string[])
   };
 }
 
-function formatRun({ run, journal, runMessages, children, fill, now }: RunDetails, ui: Ui): string {
+function formatRun({ run, journal, runMessages, children, sent, fill, now }: RunDetails, ui: Ui): string {
   const { style } = ui;
   const parts = [formatTimeline({ run, rows: journal, now }, ui)];
   if (children.length > 0) {
@@ -56,6 +56,7 @@ function formatRun({ run, journal, runMessages, children, fill, now }: RunDetail
     );
     parts.push(table);
   }
+  if (sent.messages.length + sent.startedWith.length > 0) parts.push(formatSent(sent, ui));
   if (fill.percent > 0 && run.finishedAt === null) {
     const paint = fill.percent < 100 ? style.yellow : style.red;
     parts.push(
@@ -69,6 +70,31 @@ function formatRun({ run, journal, runMessages, children, fill, now }: RunDetail
     parts.push(`${plural(runMessages.length, 'thing')} came in and no worker has taken it up yet: ${kinds.join(', ')}`);
   }
   return parts.join('\n\n');
+}
+
+/** More messages than these are not listed: --json has them all. */
+const LISTED = 20;
+
+function formatSent({ messages, startedWith, complete }: RunDetails['sent'], ui: Ui): string {
+  const { style } = ui;
+  const listed = [
+    ...startedWith.map((message) => ({ ...message, what: 'written with its start' })),
+    ...messages.map((message) => ({
+      ...message,
+      what: `${message.role === 'compensation' ? 'compensates' : 'sent by'} ${message.call ?? 'the run'}`,
+    })),
+  ];
+  const table = formatTable(
+    listed.slice(0, LISTED),
+    [
+      { title: 'MESSAGE', value: ({ id }) => id, paint: style.dim },
+      { title: 'TOPIC', value: ({ topic }) => topic, shrink: 12, paint: style.cyan },
+      { title: 'WHAT', value: ({ what }) => what, shrink: 12 },
+    ],
+    ui,
+  );
+  const more = listed.length > LISTED || !complete ? [style.dim('There are more: --json has up to 1000.')] : [];
+  return [table, ...more, style.dim('What came of each: holdfast outbox path ID')].join('\n');
 }
 
 export async function sagaHistory(context: Context, [name = '']: readonly string[]): Promise<VerbReport> {

@@ -138,7 +138,10 @@ export async function showMessage(
     payload: row.payload_text,
     headers: row.headers_text,
   });
-  const [subscriptions, consumers] = await Promise.all([passages(database, id), consumerPassages(database, id)]);
+  const [subscriptions, consumers] = await Promise.all([
+    subscriptionPassages(database, id),
+    consumerPassages(database, id),
+  ]);
   return {
     ...toSummary(row),
     lane: row.lane,
@@ -167,7 +170,7 @@ async function showScheduled(database: Database, id: string): Promise<ScheduledD
 }
 
 /** The cursor's own rule (src/relay/log/cursor.ts), asked about one row. */
-async function passages(database: Database, id: string): Promise<readonly SubscriptionPassage[]> {
+export async function subscriptionPassages(database: Database, id: string): Promise<readonly SubscriptionPassage[]> {
   const query = tables(database)
     .selectFrom('subscription as s')
     .innerJoin('outbox as o', (join) => join.on(sql<boolean>`o.lane % s.shards = s.shard`))

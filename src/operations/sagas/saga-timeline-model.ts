@@ -2,6 +2,7 @@
  * A run as a story: what its journal tells, as data. Made by saga-timeline.ts.
  */
 import type { CallKind } from '../../saga/definition/kind-names.ts';
+import type { SentByRun } from './sent-by-run.ts';
 import type { JournalEvent, RecordedError, StuckWhy, CompensationReason } from '../../saga/journal/events.ts';
 
 /**
@@ -55,6 +56,8 @@ export interface TimelineCall {
   readonly retryAt: number | null;
   /** The run that a child call started. */
   readonly child: string | null;
+  /** What it sent, where that is known: `holdfast outbox path ID` tells what came of each. */
+  readonly messages: readonly SentByRun[];
   /** Calls of one group were under way at the same time; null: it was alone. */
   readonly group: number | null;
   /** Of a degraded one: it may have happened all the same. */
@@ -78,6 +81,8 @@ export interface TimelineCompensation {
   readonly error: RecordedError | null;
   readonly retryAt: number | null;
   readonly byHand: ByHand | null;
+  /** What it sent, of all its rounds. */
+  readonly messages: readonly SentByRun[];
 }
 
 /** What happened to the run as a whole, between calls. */

@@ -8,6 +8,7 @@ import { hasEffect } from '../../saga/definition/kind-names.ts';
 import { isAttempted } from '../../saga/kinds/table.ts';
 import type { Timeline, TimelineCall, TimelineNote, TimelineCompensation } from './saga-timeline-model.ts';
 import { numberGroups, remainingOf } from './saga-timeline-parts.ts';
+import type { SentByRun } from './sent-by-run.ts';
 
 export interface TimelineOptions {
   readonly status: RunStatus;
@@ -16,6 +17,8 @@ export interface TimelineOptions {
   readonly now: number;
   /** Whether a step declares how it is compensated. Default: all but sleeps and waits. */
   readonly undoable?: ((step: string) => boolean) | undefined;
+  /** What the run sent, as showRun has it. Default: not known. */
+  readonly sent?: readonly SentByRun[] | undefined;
 }
 
 type Mutable<T> = { -readonly [Key in keyof T]: T[Key] };
@@ -35,7 +38,7 @@ interface Fold {
   endedAt: number | null;
 }
 
-export function foldTimeline({ status, rows, now, undoable }: TimelineOptions): Timeline {
+export function foldTimeline({ status, rows, now, undoable, sent = [] }: TimelineOptions): Timeline {
   const fold: Fold = {
     place: 0,
     calls: [],
@@ -56,6 +59,7 @@ export function foldTimeline({ status, rows, now, undoable }: TimelineOptions): 
   }
   settle(fold, status, now);
   numberGroups(fold.calls);
+  handOut(fold, sent);
   const { startedAt, input, notes, compensating, compensations, result, endedAt } = fold;
   const calls = fold.calls.map(({ from: _from, to: _to, ...call }): TimelineCall => call);
   const stuck = status === 'stuck' ? fold.stuck : null;
@@ -141,6 +145,7 @@ function newCall(event: Extract<JournalEvent, { t: 'called' }>, at: number, plac
     until: event.until ?? null,
     retryAt: null,
     child: event.child ?? null,
+    messages: [],
     group: null,
     verified: null,
     lateReply: null,
@@ -245,7 +250,17 @@ function newCompensation(fold: Fold, call: string, round: number, at: number): M
     error: null,
     retryAt: null,
     byHand: null,
+    messages: [],
   };
+}
+
+/** Messages to their calls, and to what compensates these. */
+function handOut(fold: Fold, sent: readonly SentByRun[]): void {
+  const of = (id: string, isBack: boolean): readonly SentByRun[] =>
+    sent.filter(({ call, role }) => call === id && (role === 'compensation') === isBack);
+  if (sent.length === 0) return;
+  for (const call of fold.calls) call.messages = of(call.call, false);
+  for (const compensation of fold.compensations) compensation.messages = of(compensation.call, true);
 }
 
 function note(fold: Fold, event: TimelineNote['event'], at: number): void {

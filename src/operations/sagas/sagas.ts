@@ -12,6 +12,7 @@ import { noSuchRun } from './find-run.ts';
 import { checkLimit } from '../reads/messages.ts';
 import { ageMs, firstRow, rows, tables } from '../reads/reads.ts';
 import { journalFill, type JournalFill } from './saga-growth.ts';
+import { sentByRun, type SentMessages } from './sent-by-run.ts';
 
 /** Which runs {@link listRuns} lists. */
 export interface RunFilter {
@@ -80,6 +81,8 @@ export interface RunDetails {
   readonly runMessages: readonly PendingRunMessage[];
   /** Runs that its child steps started, oldest first, at most 1000. */
   readonly children: readonly RunSummary[];
+  /** What it sent, and what was written with its start. */
+  readonly sent: SentMessages;
   /** How much is in its journal. */
   readonly fill: JournalFill;
   /** The database's time, in milliseconds. */
@@ -122,6 +125,12 @@ export async function listRuns(database: Database, filter: RunFilter = {}): Prom
   return (await rows(database, query)).map(toSummary);
 }
 
+/** Those that are there, in no order. */
+export async function runsByIds(database: Database, ids: readonly string[]): Promise<readonly RunSummary[]> {
+  if (ids.length === 0) return [];
+  return (await rows(database, runsQuery(database).where('r.id', 'in', ids))).map(toSummary);
+}
+
 /** Rejects with HF_NOT_FOUND. */
 export async function showRun(database: Database, id: string): Promise<RunDetails> {
   assertRunId(id);
@@ -150,6 +159,7 @@ export async function showRun(database: Database, id: string): Promise<RunDetail
   return {
     run: toSummary(row),
     result: row.result,
+    sent: await sentByRun(database, id, journal),
     journal,
     runMessages: runMessages.map((each) => ({ ...each, id: String(each.id), at: new Date(each.at) })),
     children: children.map(toSummary),
@@ -180,7 +190,8 @@ export function assertRunId(id: string): void {
   });
 }
 
-function checkStatuses(given: readonly RunStatus[]): readonly RunStatus[] {
+/** Throws HF_CONFIG. */
+export function checkStatuses(given: readonly RunStatus[]): readonly RunStatus[] {
   const unknown = given.find((each) => !RUN_STATUSES.includes(each));
   if (unknown === undefined && given.length > 0) return given;
   throw new HoldfastError(
