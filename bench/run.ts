@@ -10,6 +10,7 @@ import { drain } from './drain.ts';
 import { growth } from './growth.ts';
 import { latency } from './latency.ts';
 import { memory } from './memory.ts';
+import { operationsLists } from './operations-lists.ts';
 import { sagaCommand } from './saga-command.ts';
 import { sagaLocal } from './saga-local.ts';
 import { sagaRecovery } from './saga-recovery.ts';
@@ -34,6 +35,7 @@ const BENCHMARKS: readonly Benchmark[] = [
   sagaWaiting,
   steady,
   growth,
+  operationsLists,
 ];
 const NAMES = BENCHMARKS.flatMap((benchmark) => benchmark.names);
 
