@@ -5,9 +5,9 @@
 import type { Recording } from '../handlers/recording.ts';
 import type { HandlerContext } from '../handlers/handler.ts';
 import type { Statement, StatementResult } from '../handlers/unit-of-work.ts';
-import { orderedArrival, type DeliveryAttempt } from './attempt.ts';
 import { inLockOrder, inMarkOrder } from './batch-choice.ts';
 import type { ConsumerContext } from './consumer-context.ts';
+import { orderedArrival, type DeliveryAttempt } from './entry.ts';
 
 /**
  * alone: something of its key is parked or at work, or its predecessor is not handled; that is decided where the message goes alone.

@@ -96,7 +96,7 @@ export class CommitQueue {
   /** Resolves once nothing of the run is in commit or in a transaction, or waits for one. */
   async quiet(run: Run): Promise<void> {
     // What is in hand may be told to the code before it is recorded, and so stands before what comes now.
-    while ((run.dirty || run.isWriting || run.inHand) && !run.isEvicted && !this.#dead) {
+    while (run.isUnsettled && !run.isEvicted && !this.#dead) {
       this.add(run);
       const woken = new Promise<void>((resolve) => this.#quiet.set(run, [...(this.#quiet.get(run) ?? []), resolve]));
       this.commitSoon();

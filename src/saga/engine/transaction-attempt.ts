@@ -78,7 +78,7 @@ export class TransactionAttempt {
     if (!pass('saga.transaction:before')) throw new Error('the worker is dead');
     // What came to be recorded meanwhile stands before it, what the code is just being told, and another transaction that came first.
     do await quiet(run);
-    while ((run.dirty || run.isWriting || run.inHand) && !run.isEvicted && this.#aborted === null);
+    while (run.isUnsettled && !run.isEvicted && this.#aborted === null);
     // Nothing that could not be compensated may commit behind the back of a compensation that has begun.
     if (this.#aborted !== null) throw this.#aborted;
     if (run.isEvicted) throw new Error('the run is no longer here');
