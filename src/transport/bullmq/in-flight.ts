@@ -15,7 +15,10 @@ export interface InFlightDelivery {
 
 export class InFlightDeliveries {
   readonly #lockDurationMs: number;
+  /** Those that the broker means when it names a job: of each the one that was handed out last. */
   readonly #byId = new Map<string, InFlightDelivery>();
+  /** Beside these, those whose job was handed out again meanwhile: they are over for the broker, and not for us. */
+  readonly #all = new Set<InFlightDelivery>();
   readonly #drained = new AbortController();
   #draining = false;
 
@@ -36,12 +39,15 @@ export class InFlightDeliveries {
       lost: false,
       claimedUntilMs: performance.now() + this.#lockDurationMs,
     };
+    lose(this.#byId.get(id), 'the broker handed the message out again');
     this.#byId.set(id, delivery);
+    this.#all.add(delivery);
     return delivery;
   }
 
-  remove(id: string): void {
-    this.#byId.delete(id);
+  remove(id: string, delivery: InFlightDelivery): void {
+    this.#all.delete(delivery);
+    if (this.#byId.get(id) === delivery) this.#byId.delete(id);
     this.#checkDrained();
   }
 
@@ -66,23 +72,23 @@ export class InFlightDeliveries {
   /** A broker that cannot be reached does not say that a claim has run out. */
   loseExpired(): void {
     const nowMs = performance.now();
-    for (const delivery of this.#byId.values())
+    for (const delivery of this.#all)
       if (delivery.claimedUntilMs < nowMs) lose(delivery, 'the claim on the message ran out');
   }
 
   abortAll(why: string): void {
-    for (const { controller } of this.#byId.values()) controller.abort(new Error(why));
+    for (const { controller } of this.#all) controller.abort(new Error(why));
   }
 
   abandonAll(): void {
-    for (const delivery of this.#byId.values()) {
+    for (const delivery of this.#all) {
       delivery.lost = true;
       delivery.abandon();
     }
   }
 
   #checkDrained(): void {
-    if (this.#draining && this.#byId.size === 0) this.#drained.abort();
+    if (this.#draining && this.#all.size === 0) this.#drained.abort();
   }
 }
 

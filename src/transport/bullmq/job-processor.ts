@@ -69,7 +69,7 @@ export class JobProcessor {
       }
       await this.#putBack({ worker, job, token }, verdict.delayMs, claim);
     } finally {
-      inFlight.remove(id);
+      inFlight.remove(id, claim);
       free();
     }
   }
