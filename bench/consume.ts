@@ -22,16 +22,17 @@ const BATCH_CONCURRENCY = 4;
 /** Of one call of the publisher. */
 const PUBLISHED_AT_ONCE = 1000;
 
-const SHIPMENTS =
+/** What handlers write to. */
+export const SHIPMENTS =
   'CREATE TABLE public.shipment (order_id text NOT NULL, customer_id text NOT NULL, cents int NOT NULL)';
 const SHIP = 'INSERT INTO public.shipment (order_id, customer_id, cents) VALUES ($1, $2, $3)';
 const shipment = (placed: Order): unknown[] => [placed.orderId, placed.customerId, placed.totalCents];
 
-interface Contestant {
+export interface ConsumeContestant {
   readonly name: string;
   readonly rates: number[];
   /** Takes from the queue until told to stop; `handled` is called once for each message. */
-  start(transport: Transport, queue: string, handled: () => void): Promise<() => Promise<void>>;
+  readonly start: (transport: Transport, queue: string, handled: () => void) => Promise<() => Promise<void>>;
 }
 
 export const consume: Benchmark = {
@@ -48,7 +49,7 @@ export const consume: Benchmark = {
       await database.query(INBOX_SCHEMA);
       await database.query(SHIPMENTS);
       for (const kind of ['bullmq-redis', 'memory'] as const) {
-        const contestants: readonly Contestant[] = [
+        const contestants: readonly ConsumeContestant[] = [
           { name: 'holdfast', rates: [], start: startConsumer(database, { batch: false }) },
           { name: 'holdfast in batches', rates: [], start: startConsumer(database, { batch: true }) },
           { name: 'by hand', rates: [], start: startByHand(database) },
@@ -60,7 +61,7 @@ export const consume: Benchmark = {
               kind === 'memory' ? createMemoryTransport() : createBullmqTransport({ connection: redis.url });
             // The first round warms up.
             const count = index < 0 ? Math.min(messages, 2_000) : messages;
-            const rate = await measure(contestant, transport, count);
+            const rate = await consumeAll({ ...contestant, transport, messages: count });
             await transport.close();
             const shipped = await database.query<{ count: string }>('SELECT count(*) FROM public.shipment');
             if (Number(shipped.rows[0]?.count) !== count)
@@ -97,7 +98,16 @@ export const consume: Benchmark = {
   },
 };
 
-async function measure(contestant: Contestant, transport: Transport, messages: number): Promise<number> {
+/** How many messages a second. */
+export async function consumeAll({
+  start,
+  transport,
+  messages,
+}: {
+  readonly start: ConsumeContestant['start'];
+  readonly transport: Transport;
+  readonly messages: number;
+}): Promise<number> {
   const queue = `orders-${randomUUID()}`;
   await publishOrders(transport, queue, messages);
   let left = messages;
@@ -106,7 +116,7 @@ async function measure(contestant: Contestant, transport: Transport, messages: n
     finish = resolve;
   });
   const startedAt = performance.now();
-  const stop = await contestant.start(transport, queue, () => {
+  const stop = await start(transport, queue, () => {
     left -= 1;
     if (left === 0) finish();
   });
@@ -116,7 +126,8 @@ async function measure(contestant: Contestant, transport: Transport, messages: n
   return (messages / tookMs) * 1000;
 }
 
-function startConsumer(database: Database, { batch }: { readonly batch: boolean }): Contestant['start'] {
+/** A consumer that writes a shipment for each message. */
+export function startConsumer(database: Database, { batch }: { readonly batch: boolean }): ConsumeContestant['start'] {
   return async (transport, queue, handled) => {
     // A name stands for one queue, and each round has a queue of its own.
     const shipping = createConsumer(`shipping-${queue}`, {
@@ -137,7 +148,7 @@ function startConsumer(database: Database, { batch }: { readonly batch: boolean 
   };
 }
 
-function startByHand(database: Database): Contestant['start'] {
+function startByHand(database: Database): ConsumeContestant['start'] {
   return async (transport, queue, handled) => {
     const handle = handleByHand(database.pool, SHIP, shipment);
     const receiver = transport.receiver(

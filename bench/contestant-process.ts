@@ -6,7 +6,7 @@
 import { once } from 'node:events';
 import { commandByHand, commandSaga } from './contestants/command.ts';
 import type { Contestant, ContestantName, ContestantOptions } from './contestants/contestant.ts';
-import { localByHand, localSaga } from './contestants/local.ts';
+import { localByHand, localSaga, tracedSaga } from './contestants/local.ts';
 import { transactionByHand, transactionSaga } from './contestants/transaction.ts';
 import { openDatabase } from '../src/postgres/database.ts';
 import { closedLoop } from './support/closed-loop.ts';
@@ -14,6 +14,7 @@ import type { ContestTask } from './support/contest.ts';
 
 const CONTESTANTS = {
   local: localSaga,
+  'local-traced': tracedSaga,
   'local-by-hand': localByHand,
   transaction: transactionSaga,
   'transaction-by-hand': transactionByHand,

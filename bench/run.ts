@@ -18,6 +18,7 @@ import { sagaTransaction } from './saga-transaction.ts';
 import { sagaWaiting } from './saga-waiting.ts';
 import { send } from './send.ts';
 import { steady } from './steady.ts';
+import { traces } from './traces.ts';
 import { median, round, type Benchmark, type BenchContext } from './support/figure.ts';
 import { benchServers, type Servers } from './support/servers.ts';
 
@@ -36,6 +37,7 @@ const BENCHMARKS: readonly Benchmark[] = [
   steady,
   growth,
   operationsLists,
+  traces,
 ];
 const NAMES = BENCHMARKS.flatMap((benchmark) => benchmark.names);
 

@@ -5,6 +5,7 @@ import type { Database } from '../../src/postgres/database.ts';
 
 export type ContestantName =
   | 'local'
+  | 'local-traced'
   | 'local-by-hand'
   | 'transaction'
   | 'transaction-by-hand'

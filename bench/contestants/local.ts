@@ -7,6 +7,7 @@ import { saga } from '../../src/saga/definition/definition.ts';
 import { step } from '../../src/saga/kinds/step.ts';
 import { createWorker } from '../../src/saga/worker/worker.ts';
 import type { Contestant, ContestantOptions } from './contestant.ts';
+import { startBenchTracing } from '../support/tracing.ts';
 import { HAND_WRITTEN_SAGA_SCHEMA, runByHand, type SagaByHand } from '../rivals/hand-written-saga.ts';
 
 interface Done {
@@ -44,6 +45,19 @@ export async function localSaga({ database }: ContestantOptions): Promise<Contes
     },
     commits: () => worker.progress.commits,
     close: () => worker.stop(),
+  };
+}
+
+/** The same while somebody traces. */
+export async function tracedSaga(options: ContestantOptions): Promise<Contestant> {
+  const tracing = startBenchTracing();
+  const traced = await localSaga(options);
+  return {
+    ...traced,
+    async close() {
+      await traced.close();
+      await tracing.stop();
+    },
   };
 }
 
