@@ -81,7 +81,7 @@ it('knows a role by what no other part has, and tells of a role and part once', 
     grant('w', 'worker', 'INSERT'),
     grant('w', 'start_runs(runs text)', 'EXECUTE'),
     grant('both', 'subscription', 'INSERT'),
-    grant('both', 'inbox', 'INSERT'),
+    grant('both', 'delivery_attempt', 'INSERT'),
     grant('looks', 'subscription', 'SELECT'),
   ]);
   expect([...parts].map(([role, of]) => [role, [...of]])).toEqual([

@@ -12,7 +12,7 @@ import type { Check, CheckFinding } from './finding.ts';
 const MARKS: readonly { readonly part: string; readonly object: RegExp; readonly privilege: string }[] = [
   { part: 'worker', object: /^worker$/, privilege: 'INSERT' },
   { part: 'relay', object: /^subscription$/, privilege: 'INSERT' },
-  { part: 'consumer', object: /^inbox$/, privilege: 'INSERT' },
+  { part: 'consumer', object: /^delivery_attempt$/, privilege: 'INSERT' },
   { part: 'participant', object: /^participant_call$/, privilege: 'INSERT' },
   { part: 'operator', object: /^act_on_saga_run\(/, privilege: 'EXECUTE' },
   { part: 'starter', object: /^start_runs\(/, privilege: 'EXECUTE' },
