@@ -170,6 +170,23 @@ describe('a webhook', () => {
     expect(told()).toEqual(['alert.firing consumer-dead-letter 1', 'alert.resolved consumer-dead-letter 1']);
   });
 
+  it('hears that it is over also when the alert would be forgotten by then', async () => {
+    await lab.parkDelivery('billing', DEAD);
+    await look(watcher());
+    await discard(DEAD);
+    receiver.answer = () => ({ status: 500 });
+    await look(watcher());
+    await lab.database.query(`UPDATE holdfast.alert SET told_at = told_at - interval '6 minutes'`);
+    await look(watcher());
+    receiver.received.length = 0;
+    receiver.answer = () => ({ status: 200 });
+    await look(watcher());
+    expect(told()).toEqual(['alert.resolved consumer-dead-letter 1']);
+    expect(await untold()).toBe(0);
+    await look(watcher());
+    expect((await lab.database.query('SELECT FROM holdfast.alert')).rowCount).toBe(0);
+  });
+
   it('hears the last word after what is under way', async () => {
     await lab.parkDelivery('billing', DEAD);
     const store = createAlertStore(lab.database, 'slow');

@@ -3,7 +3,7 @@
  * it; the shard is then taken anew, from what is stored.
  */
 import { sequenceBehind } from '../../postgres/sequences.ts';
-import type { LogPage } from '../log/log-reader.ts';
+import type { LogEntry, LogPage } from '../log/log-reader.ts';
 import { afterSuccess, markBefore } from '../subscription/poison.ts';
 import type { Session } from '../subscription/session.ts';
 import { Chores } from './chores.ts';
@@ -33,6 +33,8 @@ export interface HeldShardOptions {
   readonly signal: AbortSignal;
 }
 
+/** A busy relay brings out a page a millisecond, and one of many tells as much. */
+const DELAYS_EVERY_MS = 10;
 const NONE: DeliveryCounts = { published: 0, parked: 0, unrouted: 0 };
 
 export class HeldShard {
@@ -43,6 +45,7 @@ export class HeldShard {
   readonly #killers: ReadonlySet<number>;
   readonly #patience: ReadPatience;
   #prefetched: Promise<LogPage> | null = null;
+  #delaysCountedAtMs = -Infinity;
 
   constructor(context: RunnerContext, { session, killers, careful, patience, signal }: HeldShardOptions) {
     const { subscription, dispatcher, parking, clock, random, log, crashPoint } = context;
@@ -84,6 +87,15 @@ export class HeldShard {
     return page;
   }
 
+  #countDelays(entries: readonly LogEntry[]): void {
+    const { key, metrics, clock } = this.#context;
+    const nowMs = clock.monotonic();
+    if (nowMs - this.#delaysCountedAtMs < DELAYS_EVERY_MS) return;
+    this.#delaysCountedAtMs = nowMs;
+    const databaseTime = this.session.reader.databaseTime();
+    if (databaseTime !== null) metrics.delayed(key, entries, databaseTime);
+  }
+
   async #bringOut(page: LogPage): Promise<void> {
     const { session } = this;
     const { key, store, metrics, log } = this.#context;
@@ -100,8 +112,7 @@ export class HeldShard {
     }
     const counts = entries.length === 0 ? NONE : await deliver(this.#leased, entries);
     metrics.delivered(key, counts);
-    const databaseTime = counts.published === 0 ? null : session.reader.databaseTime();
-    if (databaseTime !== null) metrics.delayed(key, entries, databaseTime);
+    if (counts.published > 0) this.#countDelays(entries);
     if (counts.unrouted > 0) log.debug({ unrouted: counts.unrouted }, 'messages without a route passed over');
     if (session.probe !== null) session.probe = afterSuccess(session.probe, page.entries.length, page.more);
     else if (!hasMoved(session, page)) return;

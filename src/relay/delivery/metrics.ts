@@ -32,7 +32,7 @@ export function createRelayMetrics(metrics: Metrics): RelayMetrics {
   );
   const delays = metrics.histogram(
     'holdfast_relay_delay_seconds',
-    'From the writing of a message until the broker had it, of at most 8 messages of a page.',
+    'From the writing of a message until the broker had it, of at most 8 messages of one page in 10 ms.',
     labels,
     DELAY_SECONDS,
   );
