@@ -41,7 +41,7 @@ const SUB_ROOMS: Readonly<Record<string, readonly string[]>> = {
     'participant',
   ],
   operations: ['reads', 'parked', 'relay', 'sagas', 'path', 'jobs', 'redaction', 'alerts', 'doctor'],
-  dashboard: ['server', 'page'],
+  dashboard: ['server', 'page/app', 'page/parts', 'page/views', 'page'],
 };
 /** For users: the public names, and what their tests need. Nothing inside imports them. */
 const DOORS = new Set(['index', 'testing']);

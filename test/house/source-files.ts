@@ -17,11 +17,11 @@ export interface SourceFile {
   readonly code: string;
 }
 
-/** All .ts files below the given top-level folders that are ours, not installed; a folder that is not there has none. */
+/** All .ts and .tsx files below the given top-level folders that are ours, not installed; a folder that is not there has none. */
 export function sourceFiles(...folders: readonly string[]): readonly SourceFile[] {
   return folders.flatMap((folder) => {
     const below = listFiles(join(ROOT, folder));
-    return below.filter((file) => file.endsWith('.ts') && !INSTALLED.test(file)).map((file) => readSource(file));
+    return below.filter((file) => /\.tsx?$/.test(file) && !INSTALLED.test(file)).map((file) => readSource(file));
   });
 }
 

@@ -58,7 +58,7 @@ describe('style', () => {
   });
 
   it('names files in relative imports', () => {
-    const bare = /\bfrom '\.[^']*(?<!\.ts|\.json)'/;
+    const bare = /\bfrom '\.[^']*(?<!\.tsx?|\.json)'/;
     expect(linesWhere(everything, (line) => bare.test(line))).toEqual([]);
   });
 });

@@ -1,0 +1,109 @@
+/**
+ * Runs of sagas, newest first.
+ */
+import type { VNode } from 'preact';
+import type { ListPage } from '../../server/contract.ts';
+import { useLoaded } from '../app/load.ts';
+import { hrefTo, hrefWith, queryNow } from '../app/router.ts';
+import { runLook } from '../app/story.ts';
+import { faultText, spanText } from '../app/texts.ts';
+import type { WireRun } from '../app/wire.ts';
+import { CommandText, IdText } from '../parts/copy.tsx';
+import { Filters, type FilterField } from '../parts/filters.tsx';
+import { Grid, PagedGrid, type GridColumn } from '../parts/grid.tsx';
+import { Mark } from '../parts/marks.tsx';
+import { Moment } from '../parts/moment.tsx';
+import { Plain } from '../parts/payload.tsx';
+import { Screen } from '../parts/screen.tsx';
+import { EmptyNote } from '../parts/states.tsx';
+
+const FIELDS: readonly FilterField[] = [
+  { name: 'saga', label: 'Saga', hint: 'its name' },
+  {
+    name: 'status',
+    label: 'State',
+    choices: [
+      ['', 'any'],
+      ['stuck', 'stuck'],
+      ['pending,running,waiting,compensating', 'under way'],
+      ['compensating', 'compensating'],
+      ['waiting', 'waiting'],
+      ['running', 'running'],
+      ['pending', 'pending'],
+      ['completed', 'completed'],
+      ['compensated', 'compensated'],
+    ],
+  },
+  { name: 'key', label: 'Key', hint: 'the whole key' },
+  { name: 'version', label: 'Version', hint: '1' },
+  { name: 'since', label: 'Started since', hint: '30m, 2h, 7d, or a date' },
+];
+const ASKED = [...FIELDS.map(({ name }) => name), 'cursor'];
+
+export const RUN_COLUMNS: readonly GridColumn<WireRun>[] = [
+  {
+    title: 'Saga',
+    cell: ({ id, saga, version }) => (
+      <a class="row-link" href={hrefTo(`runs/${id}`)}>
+        {saga}
+        <span class="quiet">@{version}</span>
+      </a>
+    ),
+  },
+  { title: 'State', cell: ({ status }) => <Mark look={runLook(status)} /> },
+  {
+    title: 'Key',
+    cell: ({ key }) => (key === null ? <span class="quiet">none</span> : <Plain text={key} />),
+  },
+  {
+    title: 'Why',
+    kind: 'wide',
+    cell: ({ error, reason }) => {
+      const text = error === null ? (reason ?? '') : faultText(error);
+      return (
+        <span title={text}>
+          <Plain text={text} />
+        </span>
+      );
+    },
+  },
+  { title: 'Started', cell: ({ startedAt }) => <Moment at={startedAt} /> },
+  {
+    title: 'Took',
+    kind: 'number',
+    cell: ({ startedAt, finishedAt, ageMs }) =>
+      finishedAt === null ? `${spanText(ageMs)}…` : spanText(Date.parse(finishedAt) - Date.parse(startedAt)),
+  },
+  { title: 'Worker', cell: ({ worker }) => (worker === null ? '' : (worker.name ?? 'gone')) },
+  { title: 'Id', cell: ({ id }) => <IdText id={id} /> },
+];
+
+export function RunsScreen(): VNode {
+  const query = queryNow(ASKED);
+  const cursor = query['cursor'] ?? null;
+  const loaded = useLoaded<ListPage<WireRun>>('runs', query, { every: cursor === null ? 5_000 : null });
+  return (
+    <Screen title="Runs" aside={<a href={hrefWith({ status: 'stuck', cursor: null })}>Only those that are stuck</a>}>
+      <Filters fields={FIELDS} />
+      <PagedGrid
+        caption="Runs of sagas"
+        columns={RUN_COLUMNS}
+        keyOf={({ id }) => id}
+        loaded={loaded}
+        cursor={cursor}
+        older="Older runs"
+        empty={
+          <EmptyNote>
+            <p>No run fits. From the command line one is started so:</p>
+            <CommandText command={"holdfast saga start place-order --input '{…}' --key o-1"} />
+          </EmptyNote>
+        }
+      />
+    </Screen>
+  );
+}
+
+/** Runs that another one started. */
+export function ChildRuns({ runs }: { readonly runs: readonly WireRun[] }): VNode {
+  return <Grid caption="Runs that it started" columns={RUN_COLUMNS} rows={runs} keyOf={({ id }) => id} />;
+}
