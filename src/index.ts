@@ -219,36 +219,38 @@ export {
   type TransportName,
 } from './operations/config.ts';
 export {
-  actOnRuns,
   adopt,
-  cancelRun,
   discardParked,
   doctor,
   dropSubscription,
   findAnything,
-  findRunId,
   listAlerts,
   listAudit,
   listMessages,
   listParked,
-  listRuns,
   messagePath,
-  planBulk,
   planReplay,
   relayStatus,
   requestReplay,
-  resolveCall,
   retryParked,
-  retryRun,
   sagaStatus,
   searchMessages,
-  searchRuns,
   showMessage,
   showParked,
+} from './operations/on-demand.ts';
+export {
+  actOnRuns,
+  cancelRun,
+  findRunId,
+  listRuns,
+  planBulk,
+  resolveCall,
+  retryRun,
+  searchRuns,
   showRun,
   signalRun,
   skipCall,
-} from './operations/on-demand.ts';
+} from './operations/on-demand-runs.ts';
 export type { AlertArea, AlertKind, AlertNotice } from './operations/alerts/alert.ts';
 export { createAlerts, type Alerts, type AlertTest } from './operations/alerts/alerts.ts';
 export type { AlertsNow, AlertSummary } from './operations/alerts/list-alerts.ts';

@@ -122,7 +122,7 @@ describe.skipIf(!existsSync(PGBOUNCER))('behind PgBouncer', () => {
     await (await sagas.start(flow, null)).cancel();
     await migrate(database);
     await Promise.all([relayStatus(database), sagaStatus(database), listParked(database)]);
-    const found = async (on: typeof database) => (await doctor(on)).findings.map(({ check }) => check);
+    const found = async (asked: typeof database) => (await doctor(asked)).findings.map(({ check }) => check);
     expect(await found(database)).toContain('postgres.pooler');
     expect(await found(lab.database)).not.toContain('postgres.pooler');
     expect(await traces()).toEqual([]);

@@ -12,10 +12,10 @@ import { orderedArrival, type DeliveryAttempt } from './entry.ts';
 /**
  * alone: something of its key is parked or at work, or its predecessor is not handled; that is decided where the message goes alone.
  */
-export type Found = 'enter' | 'duplicate' | 'alone';
+export type EntryState = 'enter' | 'duplicate' | 'alone';
 
 export interface MemberEntry {
-  readonly found: Found;
+  readonly found: EntryState;
   /** Whether this transaction has written its mark. */
   readonly marked: boolean;
   /** What was found of its record; null: it has none. */

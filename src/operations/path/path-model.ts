@@ -42,6 +42,7 @@ export interface PathSender {
   readonly outcome: PathOutcome | null;
 }
 
+/** How a call ended, as its run recorded it. */
 export interface PathOutcome {
   /** done, failed, timed out, late reply, compensated … as events of the journal are called. */
   readonly event: string;
@@ -70,6 +71,7 @@ export interface RelayVisit {
   readonly replays: readonly ReplayVisit[];
 }
 
+/** A message while it is parked in one place. */
 export interface ParkedVisit {
   readonly state: 'failed' | 'behind';
   readonly reason: string;
@@ -117,6 +119,7 @@ export interface LedMessage extends MessageRef {
   readonly relation: 'caused' | 'together';
 }
 
+/** What a step of a {@link MessagePath} tells of. */
 export type PathStepKind = 'cause' | 'written' | 'relay' | 'replay' | 'consumer' | 'participant' | 'led' | 'run';
 
 /** One line of the story. */

@@ -12,7 +12,7 @@ import { readJson, type BoundedRead } from '../reads/bounded.ts';
 import { refColumns, type RefRow } from '../reads/message-ref.ts';
 
 /** Places in the log, from and to. */
-export type LogRange = readonly [from: number, to: number];
+export type SeqRange = readonly [from: number, to: number];
 
 /** Of the last sendings only; and so many rows of the log are looked through for each. */
 const MOST_SENDINGS = 3;
@@ -29,7 +29,7 @@ export function knownKind(call: { readonly kind: CallKind }): Kind | undefined {
 export async function rangesSentAgain(
   database: Database,
   journal: readonly JournalRow[],
-): Promise<readonly LogRange[]> {
+): Promise<readonly SeqRange[]> {
   const sent = new Set<string>();
   const plannedAt: number[] = [];
   for (const event of journal.flatMap(({ events }) => events)) {
@@ -37,7 +37,7 @@ export async function rangesSentAgain(
     if (event.t !== 'attempt failed' && event.t !== 'compensation failed') continue;
     if (sent.has(event.call) && event.retryAt !== undefined) plannedAt.push(event.retryAt);
   }
-  const ranges: LogRange[] = [];
+  const ranges: SeqRange[] = [];
   for (const at of plannedAt.slice(-MOST_SENDINGS)) {
     ranges.push([
       await seqBefore(database, database.schema, new Date(at)),
@@ -51,7 +51,7 @@ export async function rangesSentAgain(
 export async function readSentAgain(
   read: BoundedRead,
   runId: string,
-  ranges: readonly LogRange[],
+  ranges: readonly SeqRange[],
 ): Promise<{ readonly rows: readonly RefRow[]; readonly whole: boolean }> {
   const { schema } = read;
   const rows: RefRow[] = [];

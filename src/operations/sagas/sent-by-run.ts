@@ -9,7 +9,7 @@ import type { Kind } from '../../saga/kinds/kind.ts';
 import { boundedRead, readJson, type BoundedRead } from '../reads/bounded.ts';
 import { refColumns, toMessageRef, type MessageRef, type RefRow } from '../reads/message-ref.ts';
 import { writerSql } from '../reads/written-by.ts';
-import { knownKind, rangesSentAgain, readSentAgain, type LogRange } from './sent-again.ts';
+import { knownKind, rangesSentAgain, readSentAgain, type SeqRange } from './sent-again.ts';
 
 /** What a message of a run is: a command, what compensates one, one that nobody answers, or what a transaction step wrote by itself. */
 export type SentRole = 'command' | 'compensation' | 'emitted' | 'written';
@@ -63,7 +63,7 @@ const NOTHING_KNOWN: SentMessages = { messages: [], startedWith: [], complete: f
 interface Wanted {
   readonly runId: string;
   readonly journal: readonly JournalRow[];
-  readonly ranges: readonly LogRange[];
+  readonly ranges: readonly SeqRange[];
 }
 
 async function readSent(read: BoundedRead, { runId, journal, ranges }: Wanted): Promise<SentMessages> {

@@ -30,10 +30,10 @@ export interface Flow {
   /** Settles the call; the code goes on in the microtasks that follow. */
   tell(callId: string, told: CallOutcome, at: number): void;
   /** After a turn of the event loop: what the code did. Closes the window in which it may act. */
-  look(): Looked;
+  look(): FlowState;
 }
 
-export interface Looked {
+export interface FlowState {
   readonly calls: readonly NewCall[];
   readonly ending: CodeEnding | null;
   /** It waits for something that is no step. */
@@ -103,7 +103,7 @@ class CodeFlow implements Flow {
     }
   }
 
-  look(): Looked {
+  look(): FlowState {
     this.#open = false;
     const calls = this.#fresh;
     if (calls.length > 0) this.#fresh = [];
