@@ -1,0 +1,33 @@
+/**
+ * What the package needs where it is installed. A package that is only there to build and to test is missing there, and nothing here would
+ * show it: the tests find it.
+ */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, it } from 'vitest';
+import { ROOT, sourceFiles, type SourceFile } from './source-files.ts';
+
+const manifest = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as {
+  readonly dependencies: Readonly<Record<string, string>>;
+};
+/** Built into files of its own, with all that it imports. */
+const BUNDLED = 'src/dashboard/page/';
+
+/** Names of the packages that the file imports, types included: declarations of the package name them. */
+function packagesOf({ code }: SourceFile): readonly string[] {
+  const specifiers = [...code.matchAll(/(?:^|[};]\s*)(?:import|export)\b[^'";]*?\bfrom '([^'.][^']*)'/gm)];
+  const loaded = [...code.matchAll(/\bimport\(\s*'([^'.][^']*)'/g)];
+  return [...specifiers, ...loaded].flatMap(([, specifier = '']) => {
+    const [first = '', second] = specifier.split('/');
+    if (specifier.startsWith('node:')) return [];
+    return [first.startsWith('@') && second !== undefined ? `${first}/${second}` : first];
+  });
+}
+
+it('is every package that its files import', () => {
+  const files = sourceFiles('src').filter(({ path }) => !path.startsWith(BUNDLED));
+  const imported = new Map(files.flatMap((file) => packagesOf(file).map((name) => [name, file.path] as const)));
+  expect([...imported.keys()]).toEqual(expect.arrayContaining(['pg', 'kysely', 'bullmq', '@opentelemetry/api']));
+  const missing = [...imported].filter(([name]) => !(name in manifest.dependencies));
+  expect(missing).toEqual([]);
+});
