@@ -13,7 +13,6 @@ CREATE TABLE "holdfast".alert_round (
   at      timestamptz,
   watcher text
 ) WITH (fillfactor = 50);
-INSERT INTO "holdfast".alert_round (area) VALUES ('relay'), ('consumers'), ('sagas');
 
 -- One row for everything of one kind that is wrong with one subject.
 CREATE TABLE "holdfast".alert (
@@ -53,7 +52,7 @@ BEGIN
     WHERE t.oid IN ('"holdfast".subscription'::regclass, '"holdfast".worker'::regclass, '"holdfast".parked_delivery'::regclass)
       AND a.privilege_type = 'INSERT' AND a.grantee <> 0 AND a.grantee <> t.relowner
   LOOP
-    EXECUTE format('GRANT SELECT, UPDATE ON "holdfast".alert_round TO %I', given.role);
+    EXECUTE format('GRANT SELECT, INSERT, UPDATE ON "holdfast".alert_round TO %I', given.role);
     EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON "holdfast".alert TO %I', given.role);
   END LOOP;
 END $$;

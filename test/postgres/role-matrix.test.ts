@@ -12,7 +12,7 @@ import { createTestDatabase, uniquePrefix, type TestDatabase } from '../support/
 /** What each role may: letters of SELECT, INSERT, UPDATE, DELETE, TRUNCATE, USAGE, EXECUTE (X). A role that is not named: nothing. */
 const TABLES: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   alert: { viewer: 'S', watcher: 'SIUD' },
-  alert_round: { viewer: 'S', watcher: 'SU' },
+  alert_round: { viewer: 'S', watcher: 'SIU' },
   audit: { operator: 'I', viewer: 'S' },
   delivery_attempt: { consumer: 'SIUD', viewer: 'S' },
   environment: { operator: 'IU', viewer: 'S' },

@@ -93,13 +93,19 @@ export function createAlertStore(database: Database, watcher: string): AlertStor
   };
 }
 
-/** One that is locked is somebody else's turn already. */
+/**
+ * The row of an area is made with its first round: migrations write no rows, which a copy of the tables would meet in a schema that is
+ * migrated already. Of two that ask at the same time the later one waits for the other's commit, and then finds that it is not time.
+ */
 function takeSql(schema: string): string {
-  return `UPDATE ${schema}.alert_round r SET round = r.round + 1, at = clock_timestamp(), watcher = $3,
-      next_at = clock_timestamp() + $2::float8 * interval '1 millisecond'
-    FROM (SELECT area FROM ${schema}.alert_round WHERE area = ANY ($1::text[]) AND next_at <= clock_timestamp()
-      FOR UPDATE SKIP LOCKED) due
-    WHERE r.area = due.area RETURNING r.area, r.round::text AS round`;
+  return `INSERT INTO ${schema}.alert_round AS r (area, round, next_at, at, watcher)
+    SELECT asked.area, 1, clock_timestamp() + $2::float8 * interval '1 millisecond', clock_timestamp(), $3
+    FROM unnest($1::text[]) AS asked (area)
+    WHERE NOT EXISTS (SELECT 1 FROM ${schema}.alert_round k WHERE k.area = asked.area AND k.next_at > clock_timestamp())
+    ORDER BY asked.area
+    ON CONFLICT (area) DO UPDATE SET round = r.round + 1, next_at = excluded.next_at, at = excluded.at, watcher = excluded.watcher
+      WHERE r.next_at <= clock_timestamp()
+    RETURNING r.area, r.round::text AS round`;
 }
 
 const MS = (column: string): string => `round(extract(epoch FROM ${column}) * 1000)`;

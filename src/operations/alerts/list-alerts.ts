@@ -144,8 +144,9 @@ function readStored(database: Database): Promise<readonly StoredAlert[]> {
 async function readRounds(database: Database): Promise<AlertsNow['watched']> {
   const found = await rowsBySql<{ area: AlertArea; ago_ms: number | null; watcher: string | null }>(
     database,
-    `SELECT area, watcher, extract(epoch FROM clock_timestamp() - at)::float8 * 1000 AS ago_ms
-     FROM ${quoteIdentifier(database.schema)}.alert_round ORDER BY area`,
+    `SELECT a.area, r.watcher, extract(epoch FROM clock_timestamp() - r.at)::float8 * 1000 AS ago_ms
+     FROM unnest(ARRAY['consumers', 'relay', 'sagas']) AS a (area)
+     LEFT JOIN ${quoteIdentifier(database.schema)}.alert_round r USING (area) ORDER BY a.area`,
   );
   return found.map(({ area, ago_ms: lookedAgoMs, watcher }) => ({ area, lookedAgoMs, watcher }));
 }
