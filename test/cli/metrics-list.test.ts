@@ -2,6 +2,7 @@
 import { Registry } from 'prom-client';
 import { z } from 'zod';
 import { expect, it } from 'vitest';
+import { createDoctorGauges } from '../../src/cli/daemon/doctor-gauges.ts';
 import { createGauges } from '../../src/cli/daemon/gauges.ts';
 import { createWorkerGauges } from '../../src/cli/daemon/worker-gauges.ts';
 import { createConsumer } from '../../src/inbox/consumer.ts';
@@ -31,6 +32,7 @@ it('is complete and right', async () => {
   createParticipant('bank', { database, metrics, transport, handlers: [handle(Charge, async () => {})] });
   createGauges({ registry, database, states: () => [], clock: systemClock, log: silentLogger });
   createWorkerGauges({ registry, database, clock: systemClock, log: silentLogger });
+  createDoctorGauges({ metrics, database, intervalMs: 300_000, options: {}, clock: systemClock, log: silentLogger });
   const made = registry.getMetricsAsArray().map((metric) => {
     const { name, type, labelNames } = metric as unknown as {
       readonly name: string;
