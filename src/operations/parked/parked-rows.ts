@@ -125,7 +125,8 @@ export function parkedMeant(database: Pick<SchemaHandle, 'schema'>, criteria: Pa
 
 type Int8 = string | number | bigint;
 
-interface ParkedRowShape {
+/** A row of either table, as queries have it. */
+export interface ParkedRowShape {
   readonly kind: ParkedKind;
   readonly place: string;
   readonly id: string;

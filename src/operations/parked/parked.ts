@@ -9,7 +9,7 @@ import type { Database } from '../../postgres/database.ts';
 import { refuseUnknownOptions } from '../../runtime/options.ts';
 import { assertMessageId, checkLimit } from '../reads/messages.ts';
 import { ageMs, firstRow, rows, tables, untilMs } from '../reads/reads.ts';
-import { parkedRows, type ParkedKind, type ParkedState } from './parked-rows.ts';
+import { parkedRows, type ParkedKind, type ParkedRowShape, type ParkedState } from './parked-rows.ts';
 
 /** Which parked messages {@link listParked} lists. */
 export interface ParkedFilter {
@@ -181,19 +181,7 @@ function toSummary(row: ParkedRow): ParkedSummary {
   };
 }
 
-interface ParkedRow {
-  readonly kind: ParkedKind;
-  readonly place: string;
-  readonly id: string;
-  readonly seq: string | number | bigint | null;
-  readonly position: string | number | bigint;
-  readonly topic: string;
-  readonly key: string | null;
-  readonly state: ParkedState;
-  readonly reason: string;
-  readonly error: string | null;
-  readonly attempts: number;
-  readonly parked_at: Date;
+interface ParkedRow extends Omit<ParkedRowShape, 'next_attempt_at' | 'fingerprint'> {
   readonly age_ms: number;
   readonly retry_ms: number | null;
 }
