@@ -115,7 +115,8 @@ async function measure(context: BenchContext, { perSecond, retentionMs }: Load):
   const writers = await readyWriters(bench.url, { perSecond, seconds: (RETENTIONS * retentionMs) / 1000 });
   const startedAt = performance.now();
   const look = async (): Promise<void> => {
-    const at = (performance.now() - startedAt) / retentionMs;
+    // To a tenth: a look that was meant for the end of the time that is compared with belongs to it.
+    const at = Math.round((10 * (performance.now() - startedAt)) / retentionMs) / 10;
     const found = { at, ...(await sizes(bench.database)) };
     looks.push(found);
     context.note(

@@ -1,8 +1,10 @@
 /** What was accepted takes effect, or it is said that it came too late; what the database refuses stops a run once. On PostgreSQL. */
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
+import { message } from '../../src/message/message-type.ts';
 import { saga } from '../../src/saga/definition/definition.ts';
 import { child } from '../../src/saga/kinds/child.ts';
+import { command } from '../../src/saga/kinds/command.ts';
 import { step } from '../../src/saga/kinds/step.ts';
 import { transaction } from '../../src/saga/kinds/transaction.ts';
 import { eventually } from '../support/eventually.ts';
@@ -109,6 +111,81 @@ describe('a cancellation that was accepted', () => {
     await lab.until(id, 'compensated');
     expect(compensated).toEqual(['work']);
     await lab.until(run.id, 'compensated');
+  });
+
+  it('does not keep the run for ever from its pivot when it lies behind the reply that leads there', async () => {
+    const Ask = message('asked', { version: 1, schema: z.null() });
+    const done: string[] = [];
+    const asking = saga({
+      name: 'asking',
+      input: z.null(),
+      steps: { ask: command(Ask, { timeout: '1h' }), seal: step({ run: () => void done.push('sealed'), pivot: true }) },
+      async run({ steps }) {
+        await steps.ask(null);
+        await steps.seal();
+      },
+    });
+    const worker = await lab.worker([asking]);
+    const run = await worker.sagas.start(asking, null);
+    await lab.untilEvent(run.id, 'called', 'ask');
+    await worker.stop();
+    // As while a new version is rolled out: both lie there, in this order, for whoever comes.
+    await lab.postRunMessage(run.id, { kind: 'reply', call: 'ask', to: 'command', outcome: 'done' });
+    await lab.postRunMessage(run.id, { kind: 'cancel' });
+    await lab.worker([asking]);
+    await lab.until(run.id, 'compensated');
+    expect(done).toEqual([]);
+    expect(await lab.story(run.id)).toContain('done ask');
+  });
+
+  it('does not keep a child for ever from its end when it lies behind the word of its parent', async () => {
+    const small = saga({ name: 'small', input: z.null(), steps: {}, run: () => Promise.resolve('done') });
+    const large = saga({
+      name: 'large',
+      input: z.null(),
+      signals: { go: z.null() },
+      steps: { part: child(small) },
+      async run({ steps, waitFor }) {
+        await steps.part(null);
+        await waitFor('go');
+      },
+    });
+    const both = await lab.worker([large, small]);
+    const run = await both.sagas.start(large, null);
+    const { child: id = '' } = await lab.untilEvent(run.id, 'called', 'part');
+    await lab.untilEvent(run.id, 'done', 'part');
+    await both.stop();
+    // Nobody has the child when its parent lets it go.
+    await lab.postRunMessage(id, { kind: 'release' });
+    await lab.postRunMessage(id, { kind: 'cancel' });
+    await lab.worker([large, small]);
+    expect(await lab.until(id, 'completed')).toMatchObject({ refused: [{ what: 'cancel' }] });
+  });
+
+  it('that waits for one pivot does not keep the run from another one', async () => {
+    const paid = gate();
+    const done: string[] = [];
+    const twofold = saga({
+      name: 'twofold',
+      input: z.null(),
+      signals: { go: z.null() },
+      steps: {
+        pay: step({ pivot: true, run: () => paid.promise }),
+        seal: step({ pivot: true, run: () => void done.push('sealed') }),
+      },
+      async run({ steps, waitFor }) {
+        await Promise.all([steps.pay(), waitFor('go').then(() => steps.seal())]);
+      },
+    });
+    const worker = await lab.worker([twofold]);
+    const run = await worker.sagas.start(twofold, null);
+    await lab.untilEvent(run.id, 'called', 'pay');
+    expect(await run.cancel()).toBe('undecided');
+    await run.signal('go', null);
+    await lab.untilEvent(run.id, 'done', 'seal');
+    paid.open();
+    await run.result();
+    expect(await lab.view(run.id)).toMatchObject({ status: 'completed', refused: [{ what: 'cancel' }] });
   });
 
   it('waits for the end that is being written, and is told of it', async () => {

@@ -17,6 +17,7 @@ import type { Run } from '../run/run.ts';
 import { tryComplete } from './completion.ts';
 import { prepared, type Prepared } from './prepared.ts';
 import { tell } from './outcomes.ts';
+import { takeRevocations } from './revocations.ts';
 import { assignSignal } from './signals.ts';
 
 /** What the code did since it was told something. A promise where anything has to be made ready for what it asks for. */
@@ -80,6 +81,9 @@ function prepareCall(run: Run, call: NewCall): Promise<Prepared<string>> | undef
 /** Records calls and the end of the code. Returns whether the code was told at once that a call cannot be made. */
 function recordCalls(run: Run, calls: readonly NewCall[], ready: ReadyCalls | null, context: DecisionContext): boolean {
   let told = false;
+  // What has come meanwhile may be that it is not wanted any more. Then what was to begin with the pivot does not.
+  if (calls.some(({ step }) => run.step(step)?.pivot === true)) takeRevocations(run, context);
+  if (run.state.phase !== 'forward') return false;
   for (const [index, call] of calls.entries()) {
     if (run.state.stuck !== null) return false;
     const of = ready?.[index];
@@ -98,6 +102,8 @@ function recordCall(run: Run, asked: NewCall, ready: string | undefined, context
   const at = run.openRow(context.now);
   const until = own.until(definition, at, asked);
   const child = own.childId?.(run.id, nextWireCall(run, id));
+  // One that waits for another pivot is known already, and stays in the store until that has ended.
+  if (definition?.pivot === true && run.pendingCompensation === null) run.guardRow();
   const call = run.recordCalled(
     {
       call: id,

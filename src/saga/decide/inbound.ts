@@ -12,7 +12,7 @@ import { prepareAnswer, takeAnswer, type PreparedAnswer } from './answers.ts';
 import { isReadAnswer, mayTakeHanded } from './handed.ts';
 import { reissueCalls, type ReissuedCall } from './reissue.ts';
 import { refuse } from './refusal.ts';
-import { cancelOf, isPivotInDoubt, requestCompensation } from './request-compensation.ts';
+import { takeRevocation, takeRevocations } from './revocations.ts';
 import { complete } from './run-end.ts';
 import { assignSignal } from './signals.ts';
 
@@ -54,10 +54,8 @@ export function takeRunMessage(
   }
   switch (body.kind) {
     case 'cancel':
-      takeCancel(run, runMessage, body, context);
-      return false;
     case 'undo':
-      takeRevocationByParent(run, runMessage, context);
+      takeRevocation(run, runMessage, context);
       return false;
     default:
       run.takeIn(runMessage);
@@ -70,6 +68,8 @@ export function takeRunMessage(
       takeSignal(run, body, context);
       return false;
     case 'release':
+      // Whoever was told that it is cancelled is answered before it ends.
+      if (run.state.held) takeRevocations(run, context);
       if (run.state.held) complete(run, run.state.result, context);
       return false;
     case 'retry':
@@ -96,36 +96,4 @@ function takeSignal(run: Run, body: Body<'signal'>, context: DecisionContext): v
     context.now,
   );
   assignSignal(run, name);
-}
-
-function takeCancel(run: Run, runMessage: RunMessage, body: Body<'cancel'>, context: DecisionContext): void {
-  const { reason, actor } = body;
-  // It is being compensated, or is compensated: that is what was wanted.
-  if (run.state.phase === 'compensating' || run.state.phase === 'compensated') return run.takeIn(runMessage);
-  // Behind the end or the pivot it comes too late; what is done and waits for its parent is compensated with that one. While nobody knows
-  // whether the pivot has happened, nobody can say whether the run may be compensated: that is resolved first.
-  if (run.state.phase === 'completed' || run.state.held || run.state.pivoted || isPivotInDoubt(run)) {
-    run.takeIn(runMessage);
-    return refuse(run, cancelOf(body), context);
-  }
-  const error = {
-    name: 'HoldfastError',
-    code: 'HF_SAGA_UNDONE',
-    message: reason === undefined ? 'Cancelled.' : `Cancelled: ${reason}`,
-  };
-  requestCompensation(run, { reason: 'cancelled', error, actor, runMessage }, context);
-}
-
-/** A parent takes its child back. */
-function takeRevocationByParent(run: Run, runMessage: RunMessage, context: DecisionContext): void {
-  const { state, parent } = run;
-  if (state.phase === 'forward' && !state.pivoted) {
-    const error = { name: 'HoldfastError', code: 'HF_SAGA_UNDONE', message: 'The parent is being compensated.' };
-    requestCompensation(run, { reason: 'cancelled', error, actor: undefined, runMessage }, context);
-    return;
-  }
-  run.takeIn(runMessage);
-  if (parent === null || state.phase === 'compensating') return;
-  const outcome = state.phase === 'compensated' ? ('compensated' as const) : ('refused' as const);
-  run.post(parent.id, { kind: 'child', call: parent.call, outcome });
 }

@@ -7,9 +7,9 @@ import { isSuspect, type Spent } from '../journal/budget.ts';
 import { createFlow } from '../replay/flow.ts';
 import { afterwards } from './afterwards.ts';
 import { begin, collectCalls } from './calls.ts';
-import { takeRunMessage } from './inbound.ts';
+import { takeRevocations } from './revocations.ts';
 import { replay } from '../replay/replay.ts';
-import { isRevocation, type DecisionContext } from '../run/run-events.ts';
+import type { DecisionContext } from '../run/run-events.ts';
 import type { Run } from '../run/run.ts';
 import { valueOf, type CallState } from '../journal/state.ts';
 import { canBeInDoubt, isAttempted, kindOf } from '../kinds/table.ts';
@@ -34,21 +34,11 @@ export async function recover(run: Run, journal: readonly JournalRow[], context:
   const { state } = run;
   const willRunCode = runsCode(run);
   // What is not wanted any more before it has begun does not begin: not even its first message goes out.
-  if (willRunCode && state.calls.size === 0) takeRevocation(run, context);
+  if (willRunCode && state.calls.size === 0) takeRevocations(run, context);
   // The revocation may have turned it back just now.
   if (willRunCode && state.phase === 'forward') await replayCode(run, journal, context);
   else resume(run, context);
   await inTime(afterwards(run, context));
-}
-
-/** A cancellation, or a parent that takes its child back, if there is one among the run messages. */
-function takeRevocation(run: Run, context: DecisionContext): void {
-  for (const [index, runEvent] of run.runEvents.entries()) {
-    if (runEvent.kind !== 'message' || !isRevocation(runEvent)) continue;
-    run.runEvents.splice(index, 1);
-    takeRunMessage(run, runEvent.runMessage, null, context);
-    return;
-  }
 }
 
 async function replayCode(run: Run, journal: readonly JournalRow[], context: DecisionContext): Promise<void> {
@@ -70,7 +60,7 @@ async function replayCode(run: Run, journal: readonly JournalRow[], context: Dec
   run.ending = fit.ending;
   resume(run, context);
   // Nor does what comes next begin: not a pivot, which could not be taken back, and not the end.
-  if (fit.calls.length > 0 || fit.ending !== null) takeRevocation(run, context);
+  if (fit.calls.length > 0 || fit.ending !== null) takeRevocations(run, context);
   if (run.state.phase !== 'forward') return;
   const later = collectCalls(run, fit.calls, context);
   if (later !== undefined) await inTime(later);

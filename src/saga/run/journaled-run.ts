@@ -125,13 +125,17 @@ export abstract class JournaledRun extends CachedRun {
     apply(this.state, event, at);
   }
 
+  /** It is refused while the store has a message that wants the run compensated, and that this row does not take in. */
+  guardRow(): void {
+    this.row.guard();
+  }
+
   /** As record, for what has its input as text. */
   recordCalled(
     event: Omit<Extract<JournalEvent, { t: 'called' }>, 't' | 'input'>,
     input: string | undefined,
     now: number,
   ): CallState {
-    if (event.pivot === true) this.row.guard();
     const at = this.openRow(now);
     const text = calledText(event, input);
     this.row.pushCalled(text, event.call);
@@ -166,7 +170,7 @@ export abstract class JournaledRun extends CachedRun {
   /** The end, or for a child the end that waits for its parent. */
   recordEnd(event: 'held' | 'completed', result: string | undefined, now: number): void {
     const at = this.openRow(now);
-    this.row.guard();
+    this.guardRow();
     this.#push(withText({ t: event }, 'result', result));
     apply(this.state, { t: event }, at);
     this.state.result = result;
