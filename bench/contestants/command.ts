@@ -64,7 +64,9 @@ export async function commandSaga(
   const bullmq = createBullmqTransport({ connection: redisOf(redisUrl) });
   const transport = notes?.over(bullmq) ?? bullmq;
   const seams = notes === undefined ? {} : { crashPoint: notes.crashPoint };
-  const [commands, replies] = [`commands-${randomUUID()}`, `replies-${randomUUID()}`];
+  // Others on the same Redis have other databases; whoever comes to this one again is the same consumer.
+  const { rows } = await database.query<{ name: string }>('SELECT current_database() AS name');
+  const [commands, replies] = [`commands-${rows[0]?.name}`, `replies-${rows[0]?.name}`];
   const answer = (type: typeof Reserve, name: string) =>
     handle(type, { reply: Done }, async ({ run }, { tx, message: { id } }) => {
       notes?.note('handler:before', id);
