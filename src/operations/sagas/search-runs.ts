@@ -207,10 +207,11 @@ function addFilters(search: RunSearch, conditions: Conditions, schema: string): 
     );
   }
   if (input !== undefined) {
-    // The first row of a journal begins with the input. What jsonb cannot hold contains nothing that is asked for.
-    filters.push(`EXISTS (SELECT FROM ${schema}.saga_journal j WHERE j.saga_id = o.id AND j.n = 0
-      AND CASE WHEN strpos(j.events::text, '\\u0000') > 0 THEN false
-        ELSE (j.events -> 0 -> 'input')::jsonb @> ${conditions.add(containedJson(input, 'input'), 'jsonb')} END)`);
+    // The first row of a journal begins with the input. What jsonb cannot hold contains nothing that is asked for. Its value and not an
+    // EXISTS: of that the planner makes a join, which may begin with the journals of all runs there are.
+    filters.push(`(SELECT CASE WHEN strpos(j.events::text, '\\u0000') > 0 THEN false
+        ELSE (j.events -> 0 -> 'input')::jsonb @> ${conditions.add(containedJson(input, 'input'), 'jsonb')} END
+      FROM ${schema}.saga_journal j WHERE j.saga_id = o.id AND j.n = 0)`);
   }
 }
 
