@@ -4,6 +4,7 @@
 import { readRows } from '../../postgres/own-results.ts';
 import type { SqlExecutor } from '../../postgres/executor.ts';
 import { quoteIdentifier } from '../../postgres/quoting.ts';
+import { errorFingerprint } from '../../runtime/error-fingerprint.ts';
 import { PARK_REASONS, type ParkReason } from '../handlers/decide.ts';
 
 export interface ParkingStatus {
@@ -117,8 +118,8 @@ class ParkedDeliveryTable implements ParkedDeliveryStore {
   async insert(execute: SqlExecutor, record: ParkingRecord): Promise<void> {
     const position = await this.#placeAhead(execute, record);
     await execute(
-      `INSERT INTO ${this.#table} (consumer, message_id, topic, key, envelope, state, reason, error, attempts, next_attempt_at${position === null ? '' : ', position'})
-       ${position === null ? '' : 'OVERRIDING SYSTEM VALUE'} VALUES ($1, $2, $3, $4, $5::text::jsonb, $6, $7, $8, $9, ${IN_MS('$10')}${position === null ? '' : ', $11::bigint'})
+      `INSERT INTO ${this.#table} (consumer, message_id, topic, key, envelope, state, reason, error, attempts, next_attempt_at, fingerprint${position === null ? '' : ', position'})
+       ${position === null ? '' : 'OVERRIDING SYSTEM VALUE'} VALUES ($1, $2, $3, $4, $5::text::jsonb, $6, $7, $8, $9, ${IN_MS('$10')}, $11${position === null ? '' : ', $12::bigint'})
        ON CONFLICT (consumer, message_id) DO NOTHING`,
       [
         this.#consumer,
@@ -131,6 +132,7 @@ class ParkedDeliveryTable implements ParkedDeliveryStore {
         record.error,
         record.attempts,
         record.retryInMs,
+        errorFingerprint(record.reason, record.error),
         ...(position === null ? [] : [position]),
       ],
     );
@@ -199,17 +201,17 @@ class ParkedDeliveryTable implements ParkedDeliveryStore {
     { state, reason, error, retryInMs }: ParkingStatus,
   ): Promise<void> {
     await execute(
-      `UPDATE ${this.#table} SET state = $3, reason = $4, error = $5, next_attempt_at = ${IN_MS('$6')} WHERE consumer = $1 AND message_id = $2`,
-      [this.#consumer, messageId, state, reason, error, retryInMs],
+      `UPDATE ${this.#table} SET state = $3, reason = $4, error = $5, fingerprint = $7, next_attempt_at = ${IN_MS('$6')} WHERE consumer = $1 AND message_id = $2`,
+      [this.#consumer, messageId, state, reason, error, retryInMs, errorFingerprint(reason, error)],
     );
   }
 
   async handOn(execute: SqlExecutor, messageId: string, error: string): Promise<void> {
     await execute(
       `UPDATE ${this.#table} SET redrives = greatest(redrives - 1, 0), attempts = greatest(attempts - 1, 0), reason = $3, error = $4,
-         next_attempt_at = NULL
+         fingerprint = $5, next_attempt_at = NULL
        WHERE consumer = $1 AND message_id = $2`,
-      [this.#consumer, messageId, PARK_REASONS.noHandler, error],
+      [this.#consumer, messageId, PARK_REASONS.noHandler, error, errorFingerprint(PARK_REASONS.noHandler, error)],
     );
   }
 
