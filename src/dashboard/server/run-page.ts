@@ -3,9 +3,8 @@
  * look is refused before it is.
  */
 import { adviseStuck } from '../../operations/sagas/saga-advice.ts';
-import { journalFill } from '../../operations/sagas/saga-growth.ts';
 import { foldTimeline } from '../../operations/sagas/saga-timeline.ts';
-import { assertRunId, showRun } from '../../operations/sagas/sagas.ts';
+import { showRunUpTo } from '../../operations/sagas/sagas.ts';
 import { redactRun } from '../../operations/redaction/redact-run.ts';
 import type { Database } from '../../postgres/database.ts';
 import type { Redactor } from '../../runtime/redact.ts';
@@ -17,14 +16,13 @@ const MOST_BYTES = 8 * 1_024 * 1_024;
 
 /** Rejects with HF_NOT_FOUND, HF_CONFIG for what is no id, and RequestRefusal for a run that is too large. */
 export async function readRun(database: Database, id: string, redact: Redactor): Promise<RunStory> {
-  assertRunId(id);
-  const { bytes } = await journalFill(database, id);
-  if (bytes > MOST_BYTES) {
-    throw new RequestRefusal(413, 'HF_REQUEST', `The journal of run ${id} has ${bytes} bytes, too many for a page.`, {
+  const shown = await showRunUpTo(database, id, MOST_BYTES);
+  if (typeof shown === 'number') {
+    throw new RequestRefusal(413, 'HF_REQUEST', `The journal of run ${id} has ${shown} bytes, too many for a page.`, {
       advice: `\`holdfast saga show ${id}\` and \`holdfast saga history ${id}\` show it.`,
     });
   }
-  const { journal, ...found } = redactRun(await showRun(database, id), redact);
+  const { journal, ...found } = redactRun(shown, redact);
   const { run, now } = found;
   const { stuck, ...timeline } = foldTimeline({ status: run.status, rows: journal, now });
   return {

@@ -4,10 +4,14 @@
  *
  * The planner is told to go along indexes: what these reads ask for is always near one end of an index, and a plan for the whole table
  * would read all of it.
+ *
+ * What begins the transaction goes out together with the first statement, and what ends it together with the last where the read says
+ * which that is. So one statement is one exchange with the server, where the driver can.
  */
 import type pg from 'pg';
 import type { Database } from '../../postgres/database.ts';
 import { OWN_TYPES } from '../../postgres/own-results.ts';
+import { Pipeline } from '../../postgres/pipeline.ts';
 import { quoteIdentifier } from '../../postgres/quoting.ts';
 import { sqlStateOf, translateSqlError } from '../../postgres/sql-state.ts';
 
@@ -22,6 +26,8 @@ export interface BoundedRead {
   readonly schema: string;
   /** The one value of a statement `SELECT (…)::text AS answer`: JSON. Null: it took too long. */
   readonly answer: (sql: string, parameters: readonly unknown[]) => Promise<string | null>;
+  /** The same, for a statement that is the last one of its read: nothing can be asked after it. */
+  readonly lastAnswer: (sql: string, parameters: readonly unknown[]) => Promise<string | null>;
 }
 
 /** The answer of a statement, parsed. Null: it took too long. */
@@ -31,7 +37,21 @@ export async function readJson<T>(
   sql: string,
   parameters: readonly unknown[],
 ): Promise<{ readonly value: T } | null> {
-  const text = await read.answer(sql, parameters);
+  return parsedAnswer(await read.answer(sql, parameters));
+}
+
+/** The same, of the last statement of a read. */
+// oxlint-disable-next-line typescript/no-unnecessary-type-parameters -- as above
+export async function readLastJson<T>(
+  read: BoundedRead,
+  sql: string,
+  parameters: readonly unknown[],
+): Promise<{ readonly value: T } | null> {
+  return parsedAnswer(await read.lastAnswer(sql, parameters));
+}
+
+// oxlint-disable-next-line typescript/no-unnecessary-type-parameters -- as above
+function parsedAnswer<T>(text: string | null): { readonly value: T } | null {
   return text === null ? null : { value: JSON.parse(text) as T };
 }
 
@@ -59,27 +79,56 @@ async function inReadTransaction<T>(
   schema: string,
   use: (read: BoundedRead) => Promise<T>,
 ): Promise<T> {
-  await client.query(BEGIN);
+  const transaction = new ReadTransaction(client);
   try {
     return await use({
       schema: quoteIdentifier(schema),
-      async answer(sql, parameters) {
-        try {
-          const { rows } = await client.query<{ answer: string }>({
-            text: sql,
-            values: [...parameters],
-            types: OWN_TYPES,
-          });
-          return rows[0]?.answer ?? 'null';
-        } catch (error) {
-          if (sqlStateOf(error) !== QUERY_CANCELED) throw error;
-          await client.query(`ROLLBACK;${BEGIN}`);
-          return null;
-        }
-      },
+      answer: (sql, parameters) => transaction.ask(sql, parameters),
+      lastAnswer: (sql, parameters) => transaction.ask(sql, parameters, { isLast: true }),
     });
   } finally {
-    // Nothing was written. A connection that broke is thrown away by whoever lent it.
-    await client.query('ROLLBACK').catch(() => undefined);
+    await transaction.end();
+  }
+}
+
+class ReadTransaction {
+  readonly #client: pg.PoolClient;
+  readonly #pipeline: Pipeline;
+  /** Under way, or done. Null: nothing has been asked yet. */
+  #begun: Promise<unknown> | null = null;
+  #ended: Promise<unknown> | null = null;
+
+  constructor(client: pg.PoolClient) {
+    this.#client = client;
+    this.#pipeline = new Pipeline(client);
+  }
+
+  /** One at a time. Null: it took too long. */
+  async ask(sql: string, parameters: readonly unknown[], { isLast = false } = {}): Promise<string | null> {
+    this.#begun ??= this.#send(BEGIN);
+    if (!this.#pipeline.isOn) await this.#begun;
+    const asked = this.#client.query<{ answer: string }>({ text: sql, values: [...parameters], types: OWN_TYPES });
+    if (isLast && this.#pipeline.isOn) this.#ended = this.#send('ROLLBACK');
+    try {
+      const [{ rows }] = await Promise.all([asked, this.#begun]);
+      return rows[0]?.answer ?? 'null';
+    } catch (error) {
+      if (sqlStateOf(error) !== QUERY_CANCELED) throw error;
+      if (this.#ended === null) this.#begun = this.#send(`ROLLBACK;${BEGIN}`);
+      return null;
+    }
+  }
+
+  /** Nothing was written. A connection that broke is thrown away by whoever lent it. */
+  async end(): Promise<void> {
+    if (this.#begun !== null) await (this.#ended ?? this.#send('ROLLBACK')).catch(() => undefined);
+    this.#pipeline.end();
+  }
+
+  /** What becomes of it is known to whoever waits for it. */
+  #send(text: string): Promise<unknown> {
+    const sent = this.#client.query(text);
+    sent.catch(() => undefined);
+    return sent;
   }
 }

@@ -10,6 +10,7 @@ import {
   PostgresIntrospector,
   PostgresQueryCompiler,
   type Compilable,
+  type Expression,
   type RawBuilder,
   sql,
 } from 'kysely';
@@ -217,6 +218,11 @@ export async function rowsBySql<Row extends object>(
 
 export async function firstRow<O>(database: SchemaHandle, query: Compilable<O>): Promise<O | undefined> {
   return (await rows(database, query))[0];
+}
+
+/** The rows of a query as one value of another, so that one statement reads them all. As with `rows`, times are texts. */
+export function rowsAsJson<O>(query: Expression<O>): RawBuilder<readonly O[]> {
+  return sql`(SELECT coalesce(json_agg(holdfast_row), '[]') FROM ${query} AS holdfast_row)`;
 }
 
 /** Milliseconds from a time in the past until now, by the database's clock. */

@@ -2,6 +2,7 @@
  * Runs near what their journals may hold: at 100 percent they make no more calls and are stuck. The percentage is what their
  * workers have written down; the limits are those of the workers that are live.
  */
+import { sql, type RawBuilder } from 'kysely';
 import type { Database } from '../../postgres/database.ts';
 import { quoteIdentifier } from '../../postgres/quoting.ts';
 import { rowsBySql } from '../reads/reads.ts';
@@ -65,19 +66,15 @@ export async function grownRuns(database: Database): Promise<readonly GrownRuns[
   }));
 }
 
-/** Of one run that is there. */
-export async function journalFill(database: Database, id: string): Promise<JournalFill> {
+/** Of one run, as one value of a query; null: it is not there. */
+export function journalFill(database: Pick<Database, 'schema'>, id: string): RawBuilder<JournalFill | null> {
   const s = quoteIdentifier(database.schema);
-  const [fill] = await ask<JournalFill>(
-    database,
-    `SELECT j.events, j.bytes, coalesce(g.growth, 0)::int AS percent, ${LIMITS(s)} AS limits FROM ${s}.saga_run g
+  const text = `SELECT j.events, j.bytes, coalesce(g.growth, 0)::int AS percent, ${LIMITS(s)} AS limits FROM ${s}.saga_run g
      CROSS JOIN LATERAL (SELECT coalesce(sum(json_array_length(x.events)), 0)::int AS events,
          coalesce(sum(coalesce(x.bytes, octet_length(x.events::text))), 0)::float8 AS bytes
        FROM ${s}.saga_journal x WHERE x.saga_id = g.id) j
-     WHERE g.id = $1`,
-    [id],
-  );
-  return fill ?? { events: 0, bytes: 0, percent: 0, limits: null };
+     WHERE g.id = `;
+  return sql`(SELECT row_to_json(holdfast_row) FROM (${sql.raw(text)}${id}) AS holdfast_row)`;
 }
 
 /** What is said of such runs. */
@@ -88,6 +85,6 @@ export function describeLimits(limits: GrowthLimits | null): string {
 
 /** As one column of JSON, so that no parser of the process has a say. */
 async function ask<Row>(database: Database, text: string, values: readonly unknown[]): Promise<readonly Row[]> {
-  const sql = `SELECT row_to_json(x)::text AS row FROM (${text}) x`;
-  return (await rowsBySql<{ row: string }>(database, sql, values)).map(({ row }) => JSON.parse(row) as Row);
+  const asJson = `SELECT row_to_json(x)::text AS row FROM (${text}) x`;
+  return (await rowsBySql<{ row: string }>(database, asJson, values)).map(({ row }) => JSON.parse(row) as Row);
 }

@@ -1,7 +1,7 @@
 /**
  * Looking at runs of sagas: lists, and everything known about one. How the workers are doing is in saga-status.ts.
  */
-import { sql } from 'kysely';
+import { sql, type RawBuilder } from 'kysely';
 import { HoldfastError } from '../../errors.ts';
 import { isUuid } from '../../message/id.ts';
 import type { Database } from '../../postgres/database.ts';
@@ -10,7 +10,7 @@ import { refuseUnknownOptions } from '../../runtime/options.ts';
 import type { JournalRow, RecordedError, RunStatus, CompensationReason } from '../../saga/journal/events.ts';
 import { noSuchRun } from './find-run.ts';
 import { checkLimit } from '../reads/messages.ts';
-import { ageMs, firstRow, rows, tables } from '../reads/reads.ts';
+import { ageMs, rows, rowsAsJson, tables } from '../reads/reads.ts';
 import { journalFill, type JournalFill } from './saga-growth.ts';
 import { sentByRun, type SentMessages } from './sent-by-run.ts';
 
@@ -133,53 +133,87 @@ export async function runsByIds(database: Database, ids: readonly string[]): Pro
 
 /** Rejects with HF_NOT_FOUND. */
 export async function showRun(database: Database, id: string): Promise<RunDetails> {
+  return (await showRunUpTo(database, id, null)) as RunDetails;
+}
+
+/** Of a run whose journal has more UTF-8 bytes, only how many they are. Rejects with HF_NOT_FOUND. */
+export async function showRunUpTo(
+  database: Database,
+  id: string,
+  mostBytes: number | null,
+): Promise<RunDetails | number> {
   assertRunId(id);
-  const from = tables(database);
-  const [row, journal, runMessages, children, fill] = await Promise.all([
-    firstRow(
-      database,
-      runsQuery(database)
-        .where('r.id', '=', id)
-        .select(['r.result', sql<number>`extract(epoch from clock_timestamp())::float8 * 1000`.as('now_ms')]),
-    ),
-    readJournal(database, id),
-    rows(
-      database,
-      from
-        .selectFrom('saga_mail')
-        .where('saga_id', '=', id)
-        .select(['id', 'kind', 'body', 'at'])
-        .orderBy('id')
-        .limit(100),
-    ),
-    rows(database, runsQuery(database).where('r.parent', '=', id).orderBy('r.started_at').orderBy('r.id').limit(1000)),
-    journalFill(database, id),
-  ]);
-  if (row === undefined) throw noSuchRun(id);
+  const { run, journal, runMessages, children, fill, now_ms: now } = await readParts(database, id, mostBytes);
+  const [row] = run;
+  if (row === undefined || fill === null) throw noSuchRun(id);
+  if (journal === null) return fill.bytes;
+  const rowsOfJournal = journal.map(toJournalRow);
   return {
     run: toSummary(row),
     result: row.result,
-    sent: await sentByRun(database, id, journal),
-    journal,
+    sent: await sentByRun(database, id, rowsOfJournal),
+    journal: rowsOfJournal,
     runMessages: runMessages.map((each) => ({ ...each, id: String(each.id), at: new Date(each.at) })),
     children: children.map(toSummary),
     fill,
-    now: row.now_ms,
+    now,
   };
+}
+
+/** In one statement: one after the other, they would take as many exchanges with the server, or as many connections. */
+async function readParts(database: Database, id: string, mostBytes: number | null) {
+  const from = tables(database);
+  const messages = from
+    .selectFrom('saga_mail')
+    .where('saga_id', '=', id)
+    .select(['id', 'kind', 'body', 'at'])
+    .orderBy('id')
+    .limit(100);
+  const children = runsQuery(database).where('r.parent', '=', id).orderBy('r.started_at').orderBy('r.id').limit(1000);
+  const [found] = await rows(
+    database,
+    from.selectNoFrom([
+      rowsAsJson(runsQuery(database).where('r.id', '=', id).select('r.result')).as('run'),
+      journalUpTo(database, id, mostBytes).as('journal'),
+      rowsAsJson(messages).as('runMessages'),
+      rowsAsJson(children).as('children'),
+      journalFill(database, id).as('fill'),
+      sql<number>`extract(epoch from clock_timestamp())::float8 * 1000`.as('now_ms'),
+    ]),
+  );
+  if (found === undefined) throw noSuchRun(id);
+  return found;
+}
+
+/** Null: it has more bytes. */
+function journalUpTo(database: Database, id: string, mostBytes: number | null): RawBuilder<JournalRows | null> {
+  const journal = rowsAsJson(journalQuery(database, id));
+  if (mostBytes === null) return journal.$castTo<JournalRows | null>();
+  const bytes = tables(database)
+    .selectFrom('saga_journal')
+    .where('saga_id', '=', id)
+    .select(sql<number>`coalesce(sum(coalesce(bytes, octet_length(events::text))), 0)`.as('bytes'));
+  return sql`CASE WHEN ${bytes} <= ${mostBytes}::float8 THEN ${journal} END`;
+}
+
+function journalQuery(database: SchemaHandle, id: string) {
+  return tables(database)
+    .selectFrom('saga_journal')
+    .where('saga_id', '=', id)
+    .select(['n', 'events', sql<number>`round(extract(epoch from at) * 1000)::float8`.as('at_ms')])
+    .orderBy('n');
+}
+
+type JournalRows = readonly Awaited<ReturnType<ReturnType<typeof journalQuery>['execute']>>[number][];
+
+function toJournalRow({ n, events, at_ms: at }: JournalRows[number]): JournalRow {
+  return { n, at, events };
 }
 
 /** The rows as they are stored; none for a run that is not there. */
 export async function readJournal(database: SchemaHandle, id: string): Promise<readonly JournalRow[]> {
   assertRunId(id);
-  const found = await rows(
-    database,
-    tables(database)
-      .selectFrom('saga_journal')
-      .where('saga_id', '=', id)
-      .select(['n', 'events', sql<number>`round(extract(epoch from at) * 1000)::float8`.as('at_ms')])
-      .orderBy('n'),
-  );
-  return found.map(({ n, events, at_ms: at }) => ({ n, at, events }));
+  return (await rows(database, journalQuery(database, id))).map(toJournalRow);
 }
 
 /** Throws HF_CONFIG: an id that is no UUID would only be an error of the database. */

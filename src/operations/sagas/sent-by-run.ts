@@ -6,7 +6,7 @@ import { isHoldfastError } from '../../errors.ts';
 import type { Database } from '../../postgres/database.ts';
 import type { JournalEvent, JournalRow } from '../../saga/journal/events.ts';
 import type { Kind } from '../../saga/kinds/kind.ts';
-import { boundedRead, readJson, type BoundedRead } from '../reads/bounded.ts';
+import { boundedRead, readJson, readLastJson, type BoundedRead } from '../reads/bounded.ts';
 import { refColumns, toMessageRef, type MessageRef, type RefRow } from '../reads/message-ref.ts';
 import { writerSql } from '../reads/written-by.ts';
 import { knownKind, rangesSentAgain, readSentAgain, type SeqRange } from './sent-again.ts';
@@ -71,7 +71,7 @@ async function readSent(read: BoundedRead, { runId, journal, ranges }: Wanted): 
   const own = journal.filter((row) => transactionOf(row, ends) !== null).map(({ n }) => n);
   // A client writes just that into the first row; a worker that starts a run itself writes it together with others.
   const isStarted = journal[0]?.n === 0 && journal[0].events.every(({ t }) => t === 'started');
-  const recorded = await readRecorded(read, runId, { own, isStarted });
+  const recorded = await readRecorded(read, runId, { own, isStarted, isLast: ranges.length === 0 });
   if (recorded === null) return NOTHING_KNOWN;
   const again = await readSentAgain(read, runId, ranges);
   const isBeside = (row: FoundRow): boolean => isStarted && row.n === 0 && row.correlation !== runId;
@@ -87,14 +87,23 @@ async function readSent(read: BoundedRead, { runId, journal, ranges }: Wanted): 
   };
 }
 
+interface Recorded {
+  /** Rows of the journal whose own transactions wrote messages. */
+  readonly own: readonly number[];
+  readonly isStarted: boolean;
+  /** Nothing else is asked. */
+  readonly isLast: boolean;
+}
+
 /** By the transactions of the journal's rows; null: not in time. */
 async function readRecorded(
   read: BoundedRead,
   runId: string,
-  { own, isStarted }: { readonly own: readonly number[]; readonly isStarted: boolean },
+  { own, isStarted, isLast }: Recorded,
 ): Promise<readonly FoundRow[] | null> {
   const { schema } = read;
-  const found = await readJson<readonly FoundRow[]>(
+  const ask = isLast ? readLastJson<readonly FoundRow[]> : readJson<readonly FoundRow[]>;
+  const found = await ask(
     read,
     `SELECT coalesce(json_agg(m ORDER BY m.seq::bigint), '[]')::text AS answer FROM (
        SELECT j.n, ${refColumns('o')} FROM ${schema}.saga_journal j
