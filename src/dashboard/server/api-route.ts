@@ -59,6 +59,8 @@ interface RouteBase {
   readonly summary: string;
   /** What it answers, for the document. */
   readonly answers: string;
+  /** Of a look: what it answers is for this one asker. What all others answer is shared by those of one role who ask the same. */
+  readonly isOwn?: boolean;
 }
 
 /** A route of somebody who is known, or, with `role: null`, of anybody. Answers with JSON, unless it hands back a Response. */
@@ -75,6 +77,9 @@ export type ApiRoute = RouteBase & {
         readonly handle: (request: AskedRequest<never, never>, services: ApiServices) => unknown;
       }
   );
+
+/** Of a look that is shared: it goes on for the others when whoever came first has gone. */
+export const NEVER_ABORTED: AbortSignal = new AbortController().signal;
 
 /** A route that looks. `query`: what may stand behind the question mark; what is not in it is refused. */
 export function look<Query = object>(

@@ -5,12 +5,20 @@ import { Hono, type Context } from 'hono';
 import { altersNumbers } from '../../message/exact-json.ts';
 import type { Logger } from '../../runtime/log.ts';
 import type { AddressList } from './addresses.ts';
-import { checked, type ApiRequest, type ApiRoute, type ApiServices, type AskedRequest } from './api-route.ts';
+import {
+  checked,
+  NEVER_ABORTED,
+  type ApiRequest,
+  type ApiRoute,
+  type ApiServices,
+  type AskedRequest,
+} from './api-route.ts';
 import { mayAs } from './authenticator.ts';
 import { parseJson, readBody, readForm } from './body.ts';
 import { failureOf, RequestRefusal } from './failure.ts';
 import { checkForgery, checkHost, SECURITY_HEADERS } from './guards.ts';
 import { factsOf, type RequestFacts } from './request-facts.ts';
+import { createSharedLooks } from './shared-looks.ts';
 import type { StaticPage } from './static-page.ts';
 import type { Asker } from './who-asks.ts';
 
@@ -110,6 +118,7 @@ interface Gate {
 
 function createGate(services: ApiServices): Gate {
   const { askers } = services;
+  const looks = createSharedLooks();
   async function whoAsks(context: AppContext): Promise<Asker> {
     const asker = await askers.find({ facts: context.get('facts'), header: headerOf(context) });
     if (asker !== null) return asker;
@@ -139,14 +148,27 @@ function createGate(services: ApiServices): Gate {
       header,
       signal: context.req.raw.signal,
     };
-    const result =
-      route.role === null
-        ? await route.handle(request as ApiRequest<never, never>, services)
-        : await route.handle({ ...request, by } as AskedRequest<never, never>, services);
-    return result instanceof Response ? result : Response.json(result);
+    if (route.role === null) return asResponse(await route.handle(request as ApiRequest<never, never>, services));
+    const asked = { ...request, by } as AskedRequest<never, never>;
+    if (route.method === 'GET' && route.isOwn !== true) {
+      const question = JSON.stringify([route.path, by?.role, request.id, request.query]);
+      const text = await looks.answer(question, () => route.handle({ ...asked, signal: NEVER_ABORTED }, services));
+      return new Response(text, { headers: JSON_TYPE });
+    }
+    try {
+      return asResponse(await route.handle(asked, services));
+    } finally {
+      if (route.method !== 'GET') looks.forget();
+    }
   }
 
   return { whoAsks, answer };
+}
+
+const JSON_TYPE = { 'content-type': 'application/json' };
+
+function asResponse(result: unknown): Response {
+  return result instanceof Response ? result : Response.json(result);
 }
 
 /** What is spelled out before what has a part that is any: '/api/parked/retry' is no message. Pure. */

@@ -26,6 +26,7 @@ const overview = look({
 
 const live = look({
   path: '/api/live',
+  isOwn: true,
   summary: 'The overview whenever it is read anew, as server-sent events.',
   answers: 'Events: overview (as GET /api/overview), trouble ({ code, message, advice }), end ({ why })',
   handle: ({ by, signal }, services) => services.live.open(by, signal),

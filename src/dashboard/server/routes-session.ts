@@ -11,6 +11,7 @@ const Login = z.strictObject({ token: z.string().min(1).max(1_000).describe('A t
 
 const session = look({
   path: '/api/session',
+  isOwn: true,
   summary: 'Who is asking, and what the page must know.',
   answers: 'SessionFacts',
   handle: ({ by }, { facts }): SessionFacts => ({
