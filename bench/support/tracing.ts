@@ -2,9 +2,15 @@
  * OpenTelemetry's SDK as a service registers it, with an exporter that keeps the spans in memory and forgets them: what a trace costs in
  * this process, without a network.
  */
-import { AsyncLocalStorage } from 'node:async_hooks';
-import { context, ROOT_CONTEXT, trace, type Context, type ContextManager } from '@opentelemetry/api';
-import { BasicTracerProvider, BatchSpanProcessor, InMemorySpanExporter } from '@opentelemetry/sdk-trace-base';
+import { context, trace } from '@opentelemetry/api';
+import {
+  AlwaysOffSampler,
+  AlwaysOnSampler,
+  BasicTracerProvider,
+  BatchSpanProcessor,
+  InMemorySpanExporter,
+} from '@opentelemetry/sdk-trace-base';
+import { AsyncContexts } from '../../src/testing/async-contexts.ts';
 
 /** Spans that are kept before all are forgotten. */
 const KEPT = 10_000;
@@ -15,7 +21,7 @@ export interface BenchTracing {
   stop(): Promise<void>;
 }
 
-export function startBenchTracing(): BenchTracing {
+export function startBenchTracing({ sampled = true } = {}): BenchTracing {
   const exporter = new ForgetfulExporter();
   // In large batches, as under load; the default queue would drop most of them.
   const processor = new BatchSpanProcessor(exporter, {
@@ -23,7 +29,10 @@ export function startBenchTracing(): BenchTracing {
     maxExportBatchSize: 2_000,
     scheduledDelayMillis: 100,
   });
-  const provider = new BasicTracerProvider({ spanProcessors: [processor] });
+  const provider = new BasicTracerProvider({
+    spanProcessors: [processor],
+    sampler: sampled ? new AlwaysOnSampler() : new AlwaysOffSampler(),
+  });
   trace.setGlobalTracerProvider(provider);
   context.setGlobalContextManager(new AsyncContexts());
   return {
@@ -46,34 +55,5 @@ class ForgetfulExporter extends InMemorySpanExporter {
     this.spans += spans.length;
     if (this.getFinishedSpans().length > KEPT) this.reset();
     super.export(spans, done);
-  }
-}
-
-class AsyncContexts implements ContextManager {
-  readonly #storage = new AsyncLocalStorage<Context>();
-
-  active(): Context {
-    return this.#storage.getStore() ?? ROOT_CONTEXT;
-  }
-
-  with<A extends unknown[], F extends (...args: A) => ReturnType<F>>(
-    own: Context,
-    fn: F,
-    self?: ThisParameterType<F>,
-    ...args: A
-  ): ReturnType<F> {
-    return this.#storage.run(own, () => fn.call(self as ThisParameterType<F>, ...args));
-  }
-
-  bind<T>(_context: Context, target: T): T {
-    return target;
-  }
-
-  enable(): this {
-    return this;
-  }
-
-  disable(): this {
-    return this;
   }
 }

@@ -15,6 +15,7 @@ import {
   type Link,
   type Span,
   type SpanContext,
+  type SpanOptions,
   type Tracer,
   type TracerProvider,
 } from '@opentelemetry/api';
@@ -55,65 +56,78 @@ const reportActive = warnOnce('The tracer');
 
 /** Null when nobody traces. Who calls it for each message asks isTracing before, so that what it is given is not even made. */
 export function startSpan(name: SpanName, start: SpanStart): TracedSpan | null {
-  const tracer = registeredTracer();
-  return tracer === null ? null : (outcomeOf(() => makeSpan(tracer, name, start), report) ?? null);
+  try {
+    const tracer = findTracer();
+    return tracer === null ? null : makeSpan(tracer, name, start);
+  } catch (error) {
+    report(error);
+    return null;
+  }
 }
 
 /** Whether spans are made at all. Allocates nothing. */
 export function isTracing(): boolean {
-  return registeredTracer() !== null;
+  try {
+    return findTracer() !== null;
+  } catch (error) {
+    report(error);
+    return false;
+  }
 }
 
-/** What an SDK has registered, through the proxy that stands for it; null: none has. */
-function registeredTracer(): Tracer | null {
-  return outcomeOf(findTracer, report) ?? null;
-}
+/** What stands for the SDK, in the API's own provider, and the tracer that it gave. */
+let known: { readonly delegate: TracerProvider; readonly tracer: Tracer | null } | null = null;
 
+/** What an SDK has registered, through the proxy that stands for it; null: none has. Asked for anew whenever another one is registered. */
 function findTracer(): Tracer | null {
   const provider = trace.getTracerProvider() as TracerProvider & {
+    getDelegate?: () => TracerProvider;
     getDelegateTracer?: (name: string) => Tracer | undefined;
   };
   if (provider.getDelegateTracer === undefined) return trace.getTracer('holdfast');
-  return provider.getDelegateTracer('holdfast') ?? null;
+  const delegate = provider.getDelegate?.();
+  if (delegate !== undefined && known !== null && known.delegate === delegate) return known.tracer;
+  const tracer = provider.getDelegateTracer('holdfast') ?? null;
+  if (delegate !== undefined) known = { delegate, tracer };
+  return tracer;
 }
 
+/** Null where the span leads nowhere: what an SDK gives that is switched off. */
 function makeSpan(tracer: Tracer, name: SpanName, start: SpanStart): TracedSpan | null {
-  const { kind } = SPANS[name];
-  const { baggage } = start;
+  const { baggage, links, startedAt } = start;
   const parent = baggage === undefined ? contextOf(start.parent) : withBaggage(contextOf(start.parent), baggage);
-  const links = (start.links ?? []).flatMap(linkTo);
-  const span = tracer.startSpan(
-    `${name} ${start.of}`,
-    {
-      kind,
-      attributes: start.attributes,
-      ...(links.length === 0 ? {} : { links }),
-      ...(start.startedAt === undefined ? {} : { startTime: start.startedAt }),
-    },
-    parent,
-  );
-  return isSpanContextValid(span.spanContext()) ? new TracedSpan(span, trace.setSpan(parent, span)) : null;
+  const options: SpanOptions = { kind: SPANS[name].kind, attributes: start.attributes };
+  if (links !== undefined) options.links = linksTo(links);
+  if (startedAt !== undefined) options.startTime = startedAt;
+  const span = tracer.startSpan(`${name} ${start.of}`, options, parent);
+  const isRecording = span.isRecording();
+  return isRecording || isSpanContextValid(span.spanContext()) ? new TracedSpan(span, parent, isRecording) : null;
 }
 
-/** A span under way. None of its methods throws. */
+/** A span under way. None of its methods throws. One that is not recorded, by whoever samples, is carried on, and costs nothing else. */
 export class TracedSpan {
   readonly #span: Span;
-  readonly #context: Context;
+  readonly #parent: Context;
+  readonly #isRecording: boolean;
+  /** Made when it is asked for: most spans have no parts. */
+  #own: Context | null = null;
   #over = false;
 
-  constructor(span: Span, own: Context) {
+  constructor(span: Span, parent: Context, isRecording: boolean) {
     this.#span = span;
-    this.#context = own;
+    this.#parent = parent;
+    this.#isRecording = isRecording;
   }
 
   /** For what is part of it. */
   get context(): Context {
-    return this.#context;
+    this.#own ??= trace.setSpan(this.#parent, this.#span);
+    return this.#own;
   }
 
   /** For what goes on elsewhere; null: the tracer cannot say. */
   get carried(): CarriedTrace | null {
-    return outcomeOf(() => carriedBy(this.#context), report) ?? null;
+    return outcomeOf(() => carriedBy(this.#span.spanContext(), this.#parent), report) ?? null;
   }
 
   /** By which lines of the log are found. */
@@ -131,24 +145,30 @@ export class TracedSpan {
         outcome = { error };
       }
     };
-    outcomeOf(() => context.with(this.#context, once), report);
+    outcomeOf(() => context.with(this.context, once), report);
     // It was not called: what is to be done is done without.
     if (outcome === null) return fn();
-    const known = outcome as { readonly value: T } | { readonly error: unknown };
-    if ('error' in known) throw known.error;
-    return known.value;
+    const ended = outcome as { readonly value: T } | { readonly error: unknown };
+    if ('error' in ended) throw ended.error;
+    return ended.value;
   }
 
   set(attributes: SpanAttributes): void {
-    outcomeOf(() => this.#span.setAttributes(attributes), report);
+    if (!this.#isRecording) return;
+    try {
+      this.#span.setAttributes(attributes);
+    } catch (error) {
+      report(error);
+    }
   }
 
   event(name: keyof typeof SPAN_EVENTS, attributes: SpanAttributes): void {
-    outcomeOf(() => this.#span.addEvent(name, attributes), report);
+    if (this.#isRecording) outcomeOf(() => this.#span.addEvent(name, attributes), report);
   }
 
   /** What it was about has failed. */
   fail(error: unknown): void {
+    if (!this.#isRecording) return;
     outcomeOf(() => {
       this.#span.setAttributes({ 'error.type': errorType(error) } satisfies SpanAttributes);
       this.#span.setStatus({ code: SpanStatusCode.ERROR });
@@ -159,7 +179,11 @@ export class TracedSpan {
   end(at?: number): void {
     if (this.#over) return;
     this.#over = true;
-    outcomeOf(() => this.#span.end(at), report);
+    try {
+      this.#span.end(at);
+    } catch (error) {
+      report(error);
+    }
   }
 }
 
@@ -194,10 +218,11 @@ function textOf(span: SpanContext | undefined): TraceContext | null {
   return { traceparent: `00-${span.traceId}-${span.spanId}-${flags}`, tracestate: state === '' ? null : state };
 }
 
-function carriedBy(own: Context): CarriedTrace | null {
-  const text = textOf(trace.getSpan(own)?.spanContext());
+/** `parent`: whose baggage goes on. */
+function carriedBy(span: SpanContext, parent: Context): CarriedTrace | null {
+  const text = textOf(span);
   if (text === null) return null;
-  const baggage = baggageText(own);
+  const baggage = baggageText(parent);
   return baggage === null ? text : { ...text, baggage };
 }
 
@@ -210,15 +235,24 @@ function contextOf(parent: SpanStart['parent']): Context {
   return parent.baggage === undefined ? own : withBaggage(own, parent.baggage);
 }
 
-function linkTo(to: TraceContext | null): Link[] {
-  const span = to === null ? null : spanContextOf(to);
-  return span === null ? [] : [{ context: span }];
+function linksTo(given: readonly (TraceContext | null)[]): Link[] {
+  const links: Link[] = [];
+  for (const to of given) {
+    const span = to === null ? null : spanContextOf(to);
+    if (span !== null) links.push({ context: span });
+  }
+  return links;
 }
 
 /** `00-<32 hex>-<16 hex>-<2 hex>`; null for what is none. */
 function spanContextOf({ traceparent, tracestate }: TraceContext): SpanContext | null {
-  const [, traceId = '', spanId = '', flags = ''] = traceparent.split('-');
-  const span = { traceId, spanId, traceFlags: Number.parseInt(flags, 16) & 0xff, isRemote: true };
+  if (traceparent[2] !== '-' || traceparent[35] !== '-' || traceparent[52] !== '-') return null;
+  const span = {
+    traceId: traceparent.slice(3, 35),
+    spanId: traceparent.slice(36, 52),
+    traceFlags: Number.parseInt(traceparent.slice(53, 55), 16) & 0xff,
+    isRemote: true,
+  };
   if (!isSpanContextValid(span)) return null;
   return tracestate === null || tracestate === '' ? span : { ...span, traceState: createTraceState(tracestate) };
 }

@@ -1,7 +1,8 @@
 /** Spans by OpenTelemetry's SDK: none without it, well made with it, and nothing that it does wrong changes anything. */
-import { context, propagation, ROOT_CONTEXT, SpanStatusCode, trace, type Tracer } from '@opentelemetry/api';
+import { context, propagation, ROOT_CONTEXT, SpanStatusCode, trace, type Span, type Tracer } from '@opentelemetry/api';
+import { AlwaysOffSampler, BasicTracerProvider } from '@opentelemetry/sdk-trace-base';
 import fc from 'fast-check';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { HoldfastError } from '../../src/errors.ts';
 import { baggageText, withBaggage } from '../../src/runtime/baggage.ts';
 import { safeLogger } from '../../src/runtime/observers.ts';
@@ -25,6 +26,31 @@ describe('without an SDK', () => {
     await tracing.stop();
     expect(isTracing()).toBe(false);
     expect(startSpan('run', start())).toBeNull();
+  });
+});
+
+describe('with an SDK whose sampler says no', () => {
+  it('a span is carried on as not sampled, and nothing else is done for it', async () => {
+    const provider = new BasicTracerProvider({ sampler: new AlwaysOffSampler() });
+    trace.setGlobalTracerProvider(provider);
+    try {
+      const span = startSpan('run', start({ parent: TRACE }));
+      const carried = span?.carried;
+      expect(carried?.traceparent).toMatch(/^00-4bf92f3577b34da6a3ce929d0e0e4736-(?!00f067aa0ba902b7)[0-9a-f]{16}-00$/);
+      expect(carried?.tracestate).toBe('a=b');
+      const inner = trace.getSpan(span?.context ?? ROOT_CONTEXT);
+      const asked = ['setAttributes', 'addEvent', 'setStatus'] as const;
+      const spies = asked.map((name) => vi.spyOn(inner as Span, name));
+      span?.set({ 'holdfast.run.status': 'completed' });
+      span?.event('attempt failed', { 'holdfast.attempt': 1 });
+      span?.fail(new Error('no'));
+      expect(span?.run(() => 7)).toBe(7);
+      span?.end();
+      for (const spy of spies) expect(spy).not.toHaveBeenCalled();
+    } finally {
+      trace.disable();
+      await provider.shutdown();
+    }
   });
 });
 
@@ -142,7 +168,14 @@ describe('a tracer that throws', () => {
 
   it('in any method of a span changes nothing of what is done within it', () => {
     const spanContext = () => ({ traceId: '1'.repeat(32), spanId: '2'.repeat(16), traceFlags: 1 });
-    const span = { spanContext, setAttributes: failing, setStatus: failing, addEvent: failing, end: failing };
+    const span = {
+      spanContext,
+      isRecording: () => true,
+      setAttributes: failing,
+      setStatus: failing,
+      addEvent: failing,
+      end: failing,
+    };
     trace.setGlobalTracerProvider({ getTracer: () => ({ startSpan: () => span }) as unknown as Tracer });
     const made = startSpan('run', start());
     expect(made).not.toBeNull();

@@ -1,14 +1,14 @@
 /**
  * OpenTelemetry's own SDK with an exporter in memory, as a service registers it: what it is given is looked at as a viewer would.
  */
-import { AsyncLocalStorage } from 'node:async_hooks';
-import { context, ROOT_CONTEXT, trace, type Context, type ContextManager } from '@opentelemetry/api';
+import { context, trace } from '@opentelemetry/api';
 import {
   BasicTracerProvider,
   InMemorySpanExporter,
   SimpleSpanProcessor,
   type ReadableSpan,
 } from '@opentelemetry/sdk-trace-base';
+import { AsyncContexts } from '../../src/testing/async-contexts.ts';
 
 export interface Tracing {
   /** All that have ended, in the order of their ends. */
@@ -46,36 +46,6 @@ export function startTracing(): Tracing {
     },
     clear: () => exporter.reset(),
   };
-}
-
-/** What `@opentelemetry/context-async-hooks` registers. */
-class AsyncContexts implements ContextManager {
-  readonly #storage = new AsyncLocalStorage<Context>();
-
-  active(): Context {
-    return this.#storage.getStore() ?? ROOT_CONTEXT;
-  }
-
-  with<A extends unknown[], F extends (...args: A) => ReturnType<F>>(
-    own: Context,
-    fn: F,
-    self?: ThisParameterType<F>,
-    ...args: A
-  ): ReturnType<F> {
-    return this.#storage.run(own, () => fn.call(self as ThisParameterType<F>, ...args));
-  }
-
-  bind<T>(_context: Context, target: T): T {
-    return target;
-  }
-
-  enable(): this {
-    return this;
-  }
-
-  disable(): this {
-    return this;
-  }
 }
 
 /** The span that it is part of. */

@@ -4,7 +4,7 @@
  */
 import type { Envelope } from '../../message/envelope.ts';
 import { BAGGAGE_HEADER } from '../../runtime/baggage.ts';
-import { startSpan, type CarriedTrace, type TracedSpan } from '../../runtime/telemetry.ts';
+import { startSpan, type CarriedTrace, type SpanAttributes, type TracedSpan } from '../../runtime/telemetry.ts';
 import type { Incoming } from './incoming.ts';
 
 /** Where and by whom it is handled. */
@@ -25,20 +25,21 @@ export function startProcess(
   { id, topic, envelope }: Pick<Incoming, 'id' | 'topic' | 'envelope'>,
   { redeliveries = 0, redrive = false }: Circumstances,
 ): TracedSpan | null {
+  const attributes: { -readonly [Name in keyof SpanAttributes]: SpanAttributes[Name] } = {
+    'messaging.system': 'holdfast',
+    'messaging.operation.name': 'process',
+    'messaging.operation.type': 'process',
+    'messaging.destination.name': destination,
+    'messaging.message.id': id,
+    'messaging.consumer.group.name': name,
+    'holdfast.topic': topic,
+  };
+  if (redeliveries > 0) attributes['holdfast.redeliveries'] = redeliveries;
+  if (redrive) attributes['holdfast.redrive'] = true;
   return startSpan('process', {
     of: destination,
     parent: envelope === null ? null : carriedBy(envelope),
-    attributes: {
-      'messaging.system': 'holdfast',
-      'messaging.operation.name': 'process',
-      'messaging.operation.type': 'process',
-      'messaging.destination.name': destination,
-      'messaging.message.id': id,
-      'messaging.consumer.group.name': name,
-      'holdfast.topic': topic,
-      ...(redeliveries > 0 ? { 'holdfast.redeliveries': redeliveries } : {}),
-      ...(redrive ? { 'holdfast.redrive': true } : {}),
-    },
+    attributes,
   });
 }
 

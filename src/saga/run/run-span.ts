@@ -22,7 +22,7 @@ export function beginStretch(run: Run, now: () => number): void {
     of: run.saga.name,
     parent: belongs ? trace : null,
     ...(belongs || trace === null ? {} : { links: [trace], baggage: trace.baggage }),
-    attributes: { ...attributesOf(run), ...(run.lost > 0 ? { 'holdfast.run.lost': run.lost } : {}) },
+    attributes: run.lost > 0 ? { ...attributesOf(run), 'holdfast.run.lost': run.lost } : attributesOf(run),
   });
 }
 
@@ -47,7 +47,14 @@ export function startAttemptSpan(name: AttemptSpan, run: Run, call: CallState): 
   return startSpan(name, {
     of: call.step,
     parent: run.span,
-    attributes: { ...attributesOf(run), 'holdfast.call': call.id, 'holdfast.attempt': attempts + 1 },
+    // Spelled out, not copied: it is made for each step.
+    attributes: {
+      'holdfast.saga': run.saga.name,
+      'holdfast.saga.version': run.saga.version,
+      'holdfast.run.id': run.id,
+      'holdfast.call': call.id,
+      'holdfast.attempt': attempts + 1,
+    },
   });
 }
 
