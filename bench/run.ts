@@ -5,6 +5,7 @@
 import { parseArgs } from 'node:util';
 import { parseDuration, type Duration } from '../src/runtime/duration.ts';
 import { consume } from './consume.ts';
+import { dashboardCost } from './dashboard-cost.ts';
 import { drainBullmq } from './drain-bullmq.ts';
 import { drain } from './drain.ts';
 import { growth } from './growth.ts';
@@ -37,6 +38,7 @@ const BENCHMARKS: readonly Benchmark[] = [
   steady,
   growth,
   operationsLists,
+  dashboardCost,
   traces,
 ];
 const NAMES = BENCHMARKS.flatMap((benchmark) => benchmark.names);

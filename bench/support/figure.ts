@@ -7,7 +7,7 @@ import type { Servers } from './servers.ts';
 export interface Figure {
   readonly bench: string;
   readonly value: number;
-  readonly unit: 'msg/s' | 'runs/s' | 'ms' | 'ms/s' | 'us' | 's' | 'MB';
+  readonly unit: 'msg/s' | 'runs/s' | 'statements/s' | 'ms' | 'ms/s' | 'us' | 's' | 'MB';
   /** What `value` is held against: a rival measured in the same run, or a limit. */
   readonly against: string;
   readonly againstValue: number;
