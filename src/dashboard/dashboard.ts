@@ -8,8 +8,9 @@ import { SECURITY_HEADERS } from './server/guards.ts';
 import type { DashboardOptions } from './server/options.ts';
 import { createParts } from './server/parts.ts';
 
+export type { DashboardAlerts } from './server/alerts-view.ts';
 export type { AuthenticationRequest, Authenticator, Principal } from './server/authenticator.ts';
-export type { DashboardRole } from './server/contract.ts';
+export type { AlertChannel, DashboardRole } from './server/contract.ts';
 export type { DashboardOptions } from './server/options.ts';
 export { proxyAuthenticator, type ProxyAuthenticatorOptions } from './server/proxy-authenticator.ts';
 export { tokenAuthenticator } from './server/token-authenticator.ts';

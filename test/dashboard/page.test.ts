@@ -43,6 +43,7 @@ const VIEWS: readonly (readonly [name: string, path: string, says: string])[] = 
   ['sagas', 'sagas', 'done within'],
   ['subscriptions', 'subscriptions', 'has routes for'],
   ['workers', 'workers', 'worker-b'],
+  ['alerts', 'alerts', 'Who watches'],
   ['audit', 'audit', 'the bank is back'],
   ['doctor', 'doctor', 'fsync is off'],
   ['find', 'find?q=o-1', 'Runs'],

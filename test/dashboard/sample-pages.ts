@@ -17,6 +17,7 @@ import type {
   WireRunPage,
   WireTimeline,
 } from '../../src/dashboard/page/app/wire.ts';
+import { sampleAlerts as alerts } from './sample-alerts.ts';
 import { compensated, completed, inDoubt, parallel, skipped, stuck, waiting } from '../cli/sample-runs.ts';
 
 /** As it arrives. */
@@ -254,6 +255,11 @@ function overview(): WireOverview {
       childless: [],
       grown: [],
     },
+    objectives: [
+      { subscription: 'main', objectiveMs: 30_000 },
+      { subscription: 'search', objectiveMs: 60_000 },
+    ],
+    alerts,
     history: Array.from({ length: 180 }, (_, index) => ({
       at: ago((180 - index) * 5_000),
       published: wave(index),
@@ -381,6 +387,8 @@ export function answerOf(path: string, query: URLSearchParams): unknown {
       return { items: overview().relay.subscriptions.map((each) => ({ ...each, topics: ['order.*'] })) };
     case 'audit':
       return list(audit);
+    case 'alerts':
+      return alerts;
     case 'doctor':
       return diagnosis;
     default:

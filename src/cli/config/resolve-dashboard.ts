@@ -4,6 +4,7 @@
 import {
   proxyAuthenticator,
   tokenAuthenticator,
+  type AlertChannel,
   type Authenticator,
   type DashboardOptions,
 } from '../../dashboard/dashboard.ts';
@@ -63,8 +64,23 @@ export function resolveDashboard({ given, config, env }: DashboardInputs): Dashb
       hosts,
       hidePayloads,
       redact: config.redact,
+      alerts: alertsOf(given, config),
       sessionTime,
       sessionKey,
     },
   };
+}
+
+/** What daemons of the same configuration watch for and whom they tell. Address and secret of the webhook are theirs alone. */
+function alertsOf(given: Given, { alerts }: HoldfastConfig): DashboardOptions['alerts'] {
+  if (alerts === false) return undefined;
+  const { quiet, repeat, rules, objectives, onAlert, webhook } = alerts ?? {};
+  const hasWebhook = (given.alertWebhook ?? webhook?.url) !== undefined;
+  if (alerts === undefined && !hasWebhook) return undefined;
+  const tells: readonly AlertChannel[] = [
+    'log',
+    ...(onAlert === undefined ? [] : (['hook'] as const)),
+    ...(hasWebhook ? (['webhook'] as const) : []),
+  ];
+  return { quiet, repeat, rules, objectives, tells };
 }

@@ -14,6 +14,7 @@ import { Frame } from './parts/frame.tsx';
 import { HelpDialog } from './parts/help-dialog.tsx';
 import { Screen } from './parts/screen.tsx';
 import { EmptyNote, FailureNote } from './parts/states.tsx';
+import { AlertsScreen } from './views/alerts.tsx';
 import { AuditScreen } from './views/audit.tsx';
 import { DoctorScreen } from './views/doctor.tsx';
 import { FindScreen } from './views/find.tsx';
@@ -36,6 +37,7 @@ const LISTS: Readonly<Record<string, () => VNode>> = {
   sagas: SagasScreen,
   subscriptions: SubscriptionsScreen,
   workers: WorkersScreen,
+  alerts: AlertsScreen,
   audit: AuditScreen,
   doctor: DoctorScreen,
   find: FindScreen,

@@ -2,6 +2,7 @@
  * What the page of the dashboard and its server say to each other, as types: what /api answers beside what operations return. The page
  * imports nothing else of the server.
  */
+import type { AlertsNow, AlertSummary } from '../../operations/alerts/list-alerts.ts';
 import type { RelayStatus } from '../../operations/relay/relay-status.ts';
 import type { Timeline } from '../../operations/sagas/saga-timeline-model.ts';
 import type { StuckAdvice } from '../../operations/sagas/saga-advice.ts';
@@ -80,7 +81,30 @@ export interface Overview {
   readonly sagas: SagaStatus | null;
   /** Oldest first, at most a quarter of an hour; the last point is that of now. Only what was seen while somebody looked. */
   readonly history: readonly OverviewPoint[];
+  /** How old the oldest unpublished message of each subscription may be. */
+  readonly objectives: readonly { readonly subscription: string; readonly objectiveMs: number }[];
+  /** Null for a role of the database that may not read alerts. */
+  readonly alerts: AlertsView | null;
 }
+
+/** GET /api/alerts: what is alerting, and what was told of it. */
+export interface AlertsView {
+  /** Worst first. */
+  readonly items: readonly ShownAlert[];
+  /** When each area was last looked at, and by which process; null: never. */
+  readonly watched: AlertsNow['watched'];
+  /** Whom the processes that watch tell, as far as the dashboard was told; null: it was not. */
+  readonly tells: readonly AlertChannel[] | null;
+}
+
+/** One alert of {@link AlertsView}. */
+export interface ShownAlert extends AlertSummary {
+  /** For how long it is not told again that it fires; null: it may be at any time. */
+  readonly quietForMs: number | null;
+}
+
+/** A way in which alerts are told. */
+export type AlertChannel = 'log' | 'hook' | 'webhook';
 
 /** GET /api/runs/:id. */
 export interface RunStory extends Omit<RunDetails, 'journal'> {

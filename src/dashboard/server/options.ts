@@ -10,6 +10,7 @@ import { safeLogger } from '../../runtime/observers.ts';
 import { badOption, refuseUnknownOptions } from '../../runtime/options.ts';
 import { createRedactor, type Redactor } from '../../runtime/redact.ts';
 import type { AnySaga } from '../../saga/definition/definition.ts';
+import { settleAlerts, type DashboardAlerts, type SettledAlerts } from './alerts-view.ts';
 import { createAddressList, type AddressList } from './addresses.ts';
 import { assertDashboardRole, type Authenticator, type Principal } from './authenticator.ts';
 import type { DashboardRole } from './contract.ts';
@@ -83,6 +84,12 @@ export interface DashboardOptions {
   /** For the page of the doctor: what it looks at beside PostgreSQL. */
   readonly doctor?: DoctorOptions | undefined;
   /**
+   * What the processes that watch for alerts were given: by it is told what is late, what counts, and for how long an alert is quiet.
+   *
+   * @defaultValue the defaults of alerts: a message is late after a minute
+   */
+  readonly alerts?: DashboardAlerts | undefined;
+  /**
    * Folder with the built page.
    *
    * @defaultValue the one in the package
@@ -105,6 +112,7 @@ const KNOWN = [
   'sessionTime',
   'sessionKey',
   'doctor',
+  'alerts',
   'pageFolder',
   'log',
 ] as const;
@@ -116,6 +124,7 @@ export interface SettledDashboard {
   readonly trustedProxies: AddressList;
   readonly hosts: ReadonlySet<string>;
   readonly redact: Redactor;
+  readonly alerts: SettledAlerts;
   readonly sessionTimeMs: number;
   readonly sessionKey: string | undefined;
   readonly log: Logger;
@@ -149,6 +158,7 @@ export function settleDashboard(options: DashboardOptions & { readonly clock?: C
     trustedProxies: createAddressList(trustedProxies, `${WHERE}: trustedProxies`),
     hosts: new Set(hosts.map((host) => assertHost(host))),
     redact: createRedactor(options.redact ?? [], `${WHERE}: redact`),
+    alerts: settleAlerts(options.alerts ?? {}, `${WHERE}: alerts`),
     sessionTimeMs: parseDuration(options.sessionTime ?? '12h', 'sessionTime'),
     sessionKey,
     log: safeLogger(options.log),

@@ -7,13 +7,20 @@ import { runCounts, sagaHealth, type SagaStatus } from '../../operations/sagas/s
 import type { Database } from '../../postgres/database.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import { sharedAnswer } from '../../runtime/shared-answer.ts';
+import { objectivesOf, readAlertsView, type SettledAlerts } from './alerts-view.ts';
 import type { Overview, OverviewPoint } from './contract.ts';
 
 /** Counting runs reads far more than all the rest. */
 const COUNT_EVERY_MS = 15_000;
 
+export interface OverviewReaderOptions {
+  readonly database: Database;
+  readonly clock: Clock;
+  readonly alerts: SettledAlerts;
+}
+
 /** Reads it; each call adds to its history. */
-export function createOverviewReader(database: Database, clock: Clock): () => Promise<Overview> {
+export function createOverviewReader({ database, clock, alerts }: OverviewReaderOptions): () => Promise<Overview> {
   const counts = sharedAnswer(
     () => runCounts(database),
     COUNT_EVERY_MS,
@@ -36,7 +43,14 @@ export function createOverviewReader(database: Database, clock: Clock): () => Pr
     const [relay, sagaStatus] = await Promise.all([relayStatus(database), sagas()]);
     const now = { atMs: clock.now(), relay, sagas: sagaStatus };
     trail = extendTrail(trail, now);
-    return { at: new Date(now.atMs), relay, sagas: sagaStatus, history: trail.points };
+    return {
+      at: new Date(now.atMs),
+      relay,
+      sagas: sagaStatus,
+      history: trail.points,
+      objectives: objectivesOf(relay, alerts),
+      alerts: await readAlertsView(database, { relay, sagas: sagaStatus }, alerts),
+    };
   };
 }
 

@@ -16,6 +16,7 @@ import { settleDashboard, type DashboardOptions } from './options.ts';
 import { createOverviewReader } from './overview.ts';
 import { createPoller } from './poller.ts';
 import { ACT_ROUTES } from './routes-act.ts';
+import { ALERT_ROUTES } from './routes-alerts.ts';
 import { LOOK_ROUTES } from './routes-look.ts';
 import { SESSION_ROUTES } from './routes-session.ts';
 import { createSessions } from './sessions.ts';
@@ -23,7 +24,7 @@ import { createStaticPage, findPageFolder } from './static-page.ts';
 import { createAskers } from './who-asks.ts';
 
 /** Every route there is. A test goes through all of them, with every role and method. */
-export const ROUTES: readonly ApiRoute[] = [...SESSION_ROUTES, ...LOOK_ROUTES, ...ACT_ROUTES];
+export const ROUTES: readonly ApiRoute[] = [...SESSION_ROUTES, ...LOOK_ROUTES, ...ALERT_ROUTES, ...ACT_ROUTES];
 
 const POLL_MS = 2_000;
 const LINGER_MS = 5_000;
@@ -45,7 +46,7 @@ export function createParts(options: DashboardOptions): DashboardParts {
   const acts = ownPool(options.database, { max: 1, statementMs: 60_000 }, log);
   const overview = createPoller({
     clock,
-    read: createOverviewReader(reads, clock),
+    read: createOverviewReader({ database: reads, clock, alerts: settled.alerts }),
     intervalMs: POLL_MS,
     lingerMs: LINGER_MS,
   });

@@ -61,13 +61,26 @@ interface StoredAlert {
  */
 export async function listAlerts(database: Database, settings: AlertSettings = {}): Promise<AlertsNow> {
   const { thresholds, isWatched } = resolveAlerts(settings, 'listAlerts');
-  const [stored, rounds, found] = await Promise.all([
-    readStored(database),
-    readRounds(database),
-    Promise.all(
-      ALERT_AREAS.map(async (area) => ({ area, conditions: await readIfAllowed(database, area, thresholds) })),
-    ),
-  ]);
+  const found = await Promise.all(
+    ALERT_AREAS.map(async (area) => ({ area, conditions: await readIfAllowed(database, area, thresholds) })),
+  );
+  return alertsAmong(database, found, isWatched);
+}
+
+/** What is wrong in one area. */
+export interface AreaConditions {
+  readonly area: AlertArea;
+  /** Null for a role that may not read it. */
+  readonly conditions: readonly Condition[] | null;
+}
+
+/** What {@link listAlerts} answers, where it is known already what is wrong. Rejects as it does. */
+export async function alertsAmong(
+  database: Database,
+  found: readonly AreaConditions[],
+  isWatched: (kind: AlertKind) => boolean,
+): Promise<AlertsNow> {
+  const [stored, rounds] = await Promise.all([readStored(database), readRounds(database)]);
   const readable = new Set(found.filter(({ conditions }) => conditions !== null).map(({ area }) => area));
   const now = found.flatMap(({ conditions }) => conditions ?? []).filter(({ kind }) => isWatched(kind));
   return { alerts: summaries(now, stored, readable), watched: rounds.filter(({ area }) => readable.has(area)) };

@@ -2,7 +2,7 @@
  * What of the overview needs a person, worst first, and where each thing leads. Pure.
  */
 import { countText, several, spanText } from './texts.ts';
-import type { WireOverview } from './wire.ts';
+import type { WireAlert, WireAlerts, WireOverview } from './wire.ts';
 
 export type Tone = 'ok' | 'busy' | 'wait' | 'warn' | 'bad' | 'off';
 
@@ -15,31 +15,78 @@ export interface AttentionItem {
   readonly query: Readonly<Record<string, string>>;
 }
 
-/** A message that waits longer than this is late. */
-export const OBJECTIVE_MS = 30_000;
+type Objectives = WireOverview['objectives'];
 
-export function attentionOf(
-  { relay, sagas }: WireOverview,
-  objectiveMs: number = OBJECTIVE_MS,
-): readonly AttentionItem[] {
-  const items = [...ofRelay(relay, objectiveMs), ...(sagas === null ? [] : ofSagas(sagas))];
+/** How old the oldest message of a subscription may be; Infinity where nobody said so. */
+export function objectiveOf(objectives: Objectives, name: string): number {
+  return objectives.find(({ subscription }) => subscription === name)?.objectiveMs ?? Infinity;
+}
+
+export function attentionOf({ relay, sagas, alerts, objectives }: WireOverview): readonly AttentionItem[] {
+  const items = [
+    ...ofRelay(relay, objectives),
+    ...(sagas === null ? [] : ofSagas(sagas)),
+    ...(alerts?.items ?? []).filter(({ kind }) => ONLY_ALERTS.has(kind)).map(ofAlert),
+  ];
   return [...items.filter(({ tone }) => tone === 'bad'), ...items.filter(({ tone }) => tone === 'warn')];
 }
 
-function ofRelay(relay: WireOverview['relay'], objectiveMs: number): readonly AttentionItem[] {
+/** What alerts see and the figures of the overview do not say. */
+const ONLY_ALERTS: ReadonlySet<string> = new Set<WireAlert['kind']>(['relay-dies', 'overdue', 'worker-dead']);
+
+function ofAlert(alert: WireAlert): AttentionItem {
+  return { tone: 'bad', what: alert.summary, why: alert.advice, ...placeOfAlert(alert) };
+}
+
+/** The view that shows what an alert is about. */
+export function placeOfAlert({
+  kind,
+  subject,
+}: Pick<WireAlert, 'kind' | 'subject'>): Pick<AttentionItem, 'path' | 'query'> {
+  switch (kind) {
+    case 'relay-dead-letter':
+      return { path: 'parked', query: { kind: 'relay', where: subject, state: 'dead' } };
+    case 'consumer-dead-letter':
+      return { path: 'parked', query: { kind: 'consumer', where: subject, state: 'dead' } };
+    case 'stuck':
+      return { path: 'runs', query: { saga: subject, status: 'stuck' } };
+    case 'unrunnable':
+    case 'overdue':
+    case 'worker-dead':
+    case 'lease-lost':
+      return { path: 'workers', query: {} };
+    case 'database-silent':
+      return { path: 'doctor', query: {} };
+    default:
+      return { path: 'subscriptions', query: {} };
+  }
+}
+
+/** One sentence about what was told, for whoever looks at what needs a person. */
+export function alertsLine({ items, watched, tells }: WireAlerts): string {
+  const told = items.flatMap(({ toldAgoMs }) => toldAgoMs ?? []);
+  if (told.length > 0) {
+    const whom = tells === null ? '' : ` (${tells.join(', ')})`;
+    return `${several(told.length, 'alert')} told, the last ${spanText(Math.min(...told))} ago${whom}`;
+  }
+  if (watched.every(({ lookedAgoMs }) => lookedAgoMs === null)) return 'Nobody watches for alerts';
+  return items.length === 0 ? 'No alert' : `${several(items.length, 'alert')}, not told yet`;
+}
+
+function ofRelay(relay: WireOverview['relay'], objectives: Objectives): readonly AttentionItem[] {
   const items: AttentionItem[] = [];
   const subscriptions = { path: 'subscriptions', query: {} };
   for (const { name, shard, shards, live, trouble, oldestUnpublishedAgeMs, parked, probing } of relay.subscriptions) {
     const which = shards > 1 ? `${name}, shard ${shard}` : name;
     const oldest = oldestUnpublishedAgeMs ?? 0;
     if (!live) {
-      const why = oldest > 0 ? `messages wait since ${spanText(oldest)}` : 'nothing waits';
+      const why = oldest > 0 ? `messages have waited for ${spanText(oldest)}` : 'nothing waits';
       items.push({ tone: oldest > 0 ? 'bad' : 'warn', what: `No relay reads for ${which}`, why, ...subscriptions });
-    } else if (oldest > objectiveMs) {
+    } else if (oldest > objectiveOf(objectives, name)) {
       items.push({
         tone: 'bad',
         what: `${which} is behind`,
-        why: `the oldest message waits since ${spanText(oldest)}`,
+        why: `the oldest message has waited for ${spanText(oldest)}`,
         ...subscriptions,
       });
     }
@@ -96,7 +143,7 @@ function ofSagas(sagas: NonNullable<WireOverview['sagas']>): readonly AttentionI
     ...sagas.stuck.map(({ saga, runs, oldestMs }): AttentionItem => ({
       tone: 'bad',
       what: `${several(runs, 'stuck run')} of ${saga}`,
-      why: `the oldest since ${spanText(oldestMs)}`,
+      why: `the oldest for ${spanText(oldestMs)}`,
       path: 'runs',
       query: { saga, status: 'stuck' },
     })),
@@ -124,9 +171,23 @@ function ofSagas(sagas: NonNullable<WireOverview['sagas']>): readonly AttentionI
   ];
 }
 
+/**
+ * Runs by state, of which those that are stuck are as fresh as the rest of the overview: the others are counted more rarely, and what needs
+ * a person must not be told in two numbers.
+ */
+export function countsNow({ counts: { counts, atLeast }, stuck }: NonNullable<WireOverview['sagas']>): RunCounts {
+  const others = counts.filter(({ status }) => status !== 'stuck');
+  const now = stuck.flatMap(({ saga, runs }) => (runs === 0 ? [] : [{ saga, status: 'stuck' as const, runs }]));
+  return { counts: [...now, ...others], atLeast };
+}
+
+type RunCounts = NonNullable<WireOverview['sagas']>['counts'];
+
 /** Of all subscriptions: how late, how far behind, how fast. */
 export interface FlowFigures {
   readonly oldestMs: number | null;
+  /** What it may be: of the subscription that is nearest to its objective, or beyond it; null when there is none. */
+  readonly objectiveMs: number | null;
   readonly behind: number;
   readonly published: number;
   /** Messages a second that services write; null: not known yet. */
@@ -143,17 +204,17 @@ export interface FlowFigures {
 
 const UNDER_WAY: ReadonlySet<string> = new Set(['pending', 'running', 'waiting', 'compensating']);
 
-export function flowOf({ relay, sagas, history }: WireOverview): FlowFigures {
+export function flowOf({ relay, sagas, history, objectives }: WireOverview): FlowFigures {
   const shards = relay.subscriptions;
   const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
-  const ages = shards.flatMap(({ oldestUnpublishedAgeMs }) => oldestUnpublishedAgeMs ?? []);
+  const latest = latestOf(shards, objectives);
   const counts = [...shards.map(({ parked }) => parked), ...relay.consumers];
   const behind = Math.max(0, ...shards.map((each) => each.behind));
   const published = sum(shards.map(({ ratePerSecond }) => ratePerSecond));
   const written = history.at(-1)?.written ?? null;
   const surplus = published - (written ?? 0);
   return {
-    oldestMs: ages.length === 0 ? null : Math.max(...ages),
+    ...latest,
     behind,
     published,
     written,
@@ -168,4 +229,18 @@ export function flowOf({ relay, sagas, history }: WireOverview): FlowFigures {
         : sum(sagas.counts.counts.filter(({ status }) => UNDER_WAY.has(status)).map(({ runs }) => runs)),
     stuck: sagas === null ? null : sum(sagas.stuck.map(({ runs }) => runs)),
   };
+}
+
+function latestOf(
+  shards: WireOverview['relay']['subscriptions'],
+  objectives: Objectives,
+): Pick<FlowFigures, 'oldestMs' | 'objectiveMs'> {
+  const shares = shards.map(({ name, oldestUnpublishedAgeMs: oldestMs }) => {
+    const objectiveMs = objectiveOf(objectives, name);
+    return { oldestMs, objectiveMs, share: (oldestMs ?? 0) / objectiveMs };
+  });
+  // Where nothing waits, the strictest objective is the one to tell.
+  const [worst] = shares.toSorted((a, b) => b.share - a.share || a.objectiveMs - b.objectiveMs);
+  if (worst === undefined) return { oldestMs: null, objectiveMs: null };
+  return { oldestMs: worst.oldestMs, objectiveMs: Number.isFinite(worst.objectiveMs) ? worst.objectiveMs : null };
 }

@@ -15,6 +15,7 @@ const PLACES: Readonly<Record<string, readonly [path: string, label: string]>> =
   s: ['sagas', 'Sagas'],
   u: ['subscriptions', 'Subscriptions'],
   w: ['workers', 'Workers'],
+  l: ['alerts', 'Alerts'],
   a: ['audit', 'Audit'],
   d: ['doctor', 'Doctor'],
 };

@@ -6,7 +6,7 @@ import type { ParkedDetails, ParkedSummary } from '../../../operations/parked/pa
 import type { MessageDetails, MessageSummary, ScheduledDetails } from '../../../operations/reads/messages.ts';
 import type { WorkerStatus } from '../../../operations/sagas/saga-status.ts';
 import type { RunSummary } from '../../../operations/sagas/sagas.ts';
-import type { AsJson, Overview, RunStory, RunTimeline } from '../../server/contract.ts';
+import type { AlertsView, AsJson, Overview, RunStory, RunTimeline, ShownAlert } from '../../server/contract.ts';
 
 export type WireOverview = AsJson<Overview>;
 export type WireMessage = AsJson<MessageSummary>;
@@ -18,4 +18,6 @@ export type WireRun = AsJson<RunSummary>;
 export type WireRunPage = AsJson<RunStory>;
 export type WireTimeline = AsJson<RunTimeline>;
 export type WireWorker = AsJson<WorkerStatus>;
+export type WireAlerts = AsJson<AlertsView>;
+export type WireAlert = AsJson<ShownAlert>;
 export type WireDiagnosis = AsJson<Diagnosis>;

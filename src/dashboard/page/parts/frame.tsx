@@ -25,6 +25,7 @@ const ITEMS: readonly NavItem[] = [
   { path: 'sagas', label: 'Sagas' },
   { path: 'subscriptions', label: 'Subscriptions' },
   { path: 'workers', label: 'Workers' },
+  { path: 'alerts', label: 'Alerts' },
   { path: 'audit', label: 'Audit' },
   { path: 'doctor', label: 'Doctor' },
 ];

@@ -6,6 +6,7 @@ import type { AuditedAct } from '../../../operations/reads/audit.ts';
 import type { AsJson, ListPage } from '../../server/contract.ts';
 import { useLoaded } from '../app/load.ts';
 import { hrefTo, hrefWith, queryNow } from '../app/router.ts';
+import { shortId } from '../app/texts.ts';
 import { Filters, type FilterField } from '../parts/filters.tsx';
 import { PagedGrid, type GridColumn } from '../parts/grid.tsx';
 import { Moment } from '../parts/moment.tsx';
@@ -68,8 +69,8 @@ function Subject({ act: { action, subject } }: { readonly act: WireAct }): VNode
   return path === null ? (
     <Plain text={subject} />
   ) : (
-    <a class="row-link" href={hrefTo(path)}>
-      <Plain text={subject} />
+    <a class="row-link" href={hrefTo(path)} title={subject}>
+      <Plain text={subject === id ? shortId(subject) : subject} />
     </a>
   );
 }

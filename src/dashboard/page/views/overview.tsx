@@ -2,7 +2,7 @@
  * Everything on one screen: whether messages flow and sagas finish, and what needs a person. Each figure leads to its list.
  */
 import type { ComponentChildren, VNode } from 'preact';
-import { attentionOf, flowOf, OBJECTIVE_MS, type FlowFigures, type Tone } from '../app/attention.ts';
+import { alertsLine, attentionOf, countsNow, flowOf, type FlowFigures, type Tone } from '../app/attention.ts';
 import { overview, overviewFailure } from '../app/live.ts';
 import { hrefTo } from '../app/router.ts';
 import { countText, rateText, several, spanText } from '../app/texts.ts';
@@ -49,13 +49,18 @@ function Now({ current }: { readonly current: WireOverview }): VNode {
             ))}
           </ul>
         )}
+        {current.alerts === null ? null : (
+          <p class="quiet">
+            <a href={hrefTo('alerts')}>{alertsLine(current.alerts)}</a>
+          </p>
+        )}
       </section>
-      <Charts current={current} />
+      <Charts current={current} objectiveMs={flow.objectiveMs} />
       <section class="subscriptions" aria-labelledby="subscriptions">
         <h2 id="subscriptions">
           <a href={hrefTo('subscriptions')}>Subscriptions</a>
         </h2>
-        <SubscriptionTable subscriptions={current.relay.subscriptions} />
+        <SubscriptionTable subscriptions={current.relay.subscriptions} objectives={current.objectives} />
       </section>
       {current.sagas === null ? null : (
         <>
@@ -63,7 +68,7 @@ function Now({ current }: { readonly current: WireOverview }): VNode {
             <h2 id="states">
               <a href={hrefTo('runs')}>Runs by state</a>
             </h2>
-            <RunsByState counts={current.sagas.counts} />
+            <RunsByState counts={countsNow(current.sagas)} />
           </section>
           <section class="workers" aria-labelledby="workers">
             <h2 id="workers">
@@ -79,8 +84,10 @@ function Now({ current }: { readonly current: WireOverview }): VNode {
 
 /** A message's way from the outbox to the sagas that wait for it, with the figure that says most at each place. */
 function FlowLine({ flow }: { readonly flow: FlowFigures }): VNode {
-  const { oldestMs, behind, published, written, drainMs, readers, shards, parked, dead, underWay, stuck } = flow;
-  const late: Tone = oldestMs === null || oldestMs < OBJECTIVE_MS / 2 ? 'ok' : oldestMs < OBJECTIVE_MS ? 'warn' : 'bad';
+  const { behind, published, written, drainMs, readers, shards, parked, dead, underWay, stuck } = flow;
+  const { oldestMs, objectiveMs } = flow;
+  const used = objectiveMs === null || oldestMs === null ? 0 : oldestMs / objectiveMs;
+  const late: Tone = used < 0.5 ? 'ok' : used <= 1 ? 'warn' : 'bad';
   return (
     <ol class="flow" aria-label="From the outbox to the sagas">
       <Station
@@ -91,7 +98,8 @@ function FlowLine({ flow }: { readonly flow: FlowFigures }): VNode {
         word={late === 'ok' ? 'in time' : late === 'warn' ? 'getting late' : 'late'}
         href={hrefTo('messages')}
       >
-        {behind === 0 ? 'nothing behind' : `${countText(behind)} behind`} · objective {spanText(OBJECTIVE_MS)}
+        {behind === 0 ? 'nothing behind' : `${countText(behind)} behind`}
+        {objectiveMs === null ? '' : ` · objective ${spanText(objectiveMs)}`}
       </Station>
       <Station
         name="Relay"
@@ -154,7 +162,12 @@ function Station({ name, label, value, tone, word, href, children }: StationProp
   );
 }
 
-function Charts({ current: { history } }: { readonly current: WireOverview }): VNode {
+interface ChartsProps {
+  readonly current: WireOverview;
+  readonly objectiveMs: number | null;
+}
+
+function Charts({ current: { history }, objectiveMs }: ChartsProps): VNode {
   const points = history.map((each) => ({ ...each, time: Date.parse(each.at) }));
   return (
     <section class="charts" aria-labelledby="charts">
@@ -173,7 +186,7 @@ function Charts({ current: { history } }: { readonly current: WireOverview }): V
         title="Oldest unpublished"
         points={points.map(({ time, oldestMs }) => ({ at: time, value: oldestMs }))}
         text={spanText}
-        objective={OBJECTIVE_MS}
+        {...(objectiveMs === null ? {} : { objective: objectiveMs })}
       />
       <SmallChart
         title="Parked"

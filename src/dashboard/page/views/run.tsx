@@ -148,7 +148,9 @@ function RunFacts({ page: { run, timeline } }: { readonly page: WireRunPage }): 
         ['Started', <Moment key="started" at={run.startedAt} />],
         [run.finishedAt === null ? 'For' : 'Took', took],
         ['Pivot', run.pivoted ? 'passed: only forward' : 'not passed'],
-        run.reason === null ? null : ['Compensated, because', run.reason],
+        run.reason === null
+          ? null
+          : ['Compensated, because', <Why key="why" reason={run.reason} compensating={timeline.compensating} />],
         run.worker === null ? null : ['Worker', run.worker.name ?? 'one that is gone'],
         run.lost === 0 ? null : ['Workers lost', countText(run.lost)],
         run.deadlineAt === null || run.finishedAt !== null
@@ -202,5 +204,23 @@ function StuckNote({ stuck }: { readonly stuck: NonNullable<WireRunPage['timelin
         </ol>
       </div>
     </section>
+  );
+}
+
+interface WhyProps {
+  readonly reason: string;
+  readonly compensating: WireRunPage['timeline']['compensating'];
+}
+
+/** 'failed: sold out', 'cancelled by ada'. */
+function Why({ reason, compensating }: WhyProps): VNode {
+  const error = compensating?.error ?? null;
+  const actor = compensating?.actor ?? null;
+  const said = `${error === null ? '' : `: ${error.message}`}${actor === null ? '' : ` by ${actor}`}`;
+  return (
+    <>
+      {reason}
+      <Plain text={said} />
+    </>
   );
 }

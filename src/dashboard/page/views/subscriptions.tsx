@@ -2,7 +2,7 @@
  * Who reads the log: subscriptions and their shards, who holds them, how far they are.
  */
 import type { VNode } from 'preact';
-import { OBJECTIVE_MS } from '../app/attention.ts';
+import { objectiveOf } from '../app/attention.ts';
 import { overview } from '../app/live.ts';
 import { useLoaded } from '../app/load.ts';
 import { hrefTo } from '../app/router.ts';
@@ -18,15 +18,18 @@ import type { Look } from '../app/story.ts';
 
 type Subscription = WireOverview['relay']['subscriptions'][number];
 
-function subscriptionLook({ live, trouble, probing, oldestUnpublishedAgeMs, lease }: Subscription): Look {
+type Objectives = WireOverview['objectives'];
+
+function subscriptionLook(subscription: Subscription, objectives: Objectives): Look {
+  const { name, live, trouble, probing, oldestUnpublishedAgeMs, lease } = subscription;
   if (!live) return { tone: 'bad', shape: 'square', word: lease === null ? 'nobody reads' : 'lease ran out' };
   if (trouble !== null) return { tone: 'bad', shape: 'cross', word: 'broker fails' };
   if (probing) return toneLook('warn', 'probing');
-  if ((oldestUnpublishedAgeMs ?? 0) > OBJECTIVE_MS) return toneLook('warn', 'behind');
+  if ((oldestUnpublishedAgeMs ?? 0) > objectiveOf(objectives, name)) return toneLook('warn', 'behind');
   return toneLook('ok', 'reads');
 }
 
-const COLUMNS: readonly GridColumn<Subscription>[] = [
+const columnsBy = (objectives: Objectives): readonly GridColumn<Subscription>[] => [
   {
     title: 'Subscription',
     cell: ({ name, shard, shards }) => (
@@ -36,7 +39,7 @@ const COLUMNS: readonly GridColumn<Subscription>[] = [
       </>
     ),
   },
-  { title: 'State', cell: (row) => <Mark look={subscriptionLook(row)} /> },
+  { title: 'State', cell: (row) => <Mark look={subscriptionLook(row, objectives)} /> },
   {
     title: 'Held by',
     kind: 'wide',
@@ -62,7 +65,12 @@ const COLUMNS: readonly GridColumn<Subscription>[] = [
   },
 ];
 
-export function SubscriptionTable({ subscriptions }: { readonly subscriptions: readonly Subscription[] }): VNode {
+interface TableProps {
+  readonly subscriptions: readonly Subscription[];
+  readonly objectives: Objectives;
+}
+
+export function SubscriptionTable({ subscriptions, objectives }: TableProps): VNode {
   if (subscriptions.length === 0) {
     return (
       <EmptyNote>
@@ -74,7 +82,7 @@ export function SubscriptionTable({ subscriptions }: { readonly subscriptions: r
   return (
     <Grid
       caption="Subscriptions"
-      columns={COLUMNS}
+      columns={columnsBy(objectives)}
       rows={subscriptions}
       keyOf={({ name, shard }) => `${name}/${shard}`}
     />
@@ -91,7 +99,7 @@ export function SubscriptionsScreen(): VNode {
       <Answered loaded={loaded}>
         {({ items }) => (
           <>
-            <SubscriptionTable subscriptions={items} />
+            <SubscriptionTable subscriptions={items} objectives={overview.value?.objectives ?? []} />
             {items.map(({ name, shard, trouble, topics }) =>
               shard > 0 ? null : (
                 <p key={name} class="under">
