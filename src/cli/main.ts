@@ -5,7 +5,7 @@
 import { runProgram } from './program.ts';
 
 const args = process.argv.slice(2);
-const isDaemon = ['relay', 'worker', 'start'].includes(args[0] ?? '');
+const isDaemon = ['relay', 'worker', 'start', 'dev'].includes(args[0] ?? '');
 
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   // Whoever reads the log of a daemon may go away, and the daemon has work under way.

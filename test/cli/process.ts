@@ -113,7 +113,7 @@ export interface Daemon {
 
 export interface DaemonOptions extends RunOptions {
   /** Default 'relay'. */
-  readonly verb?: 'relay' | 'worker' | 'start' | 'dashboard';
+  readonly verb?: 'relay' | 'worker' | 'start' | 'dashboard' | 'dev';
 }
 
 export async function daemon(args: readonly string[], options: DaemonOptions = {}): Promise<Daemon> {

@@ -40,6 +40,16 @@ export function addWorkerDaemons({ printing }: Shell): void {
     async (context) => (await import('../verbs/worker.ts')).start(context),
   );
   daemonOptions(start);
+  const dev = printing(
+    {
+      name: 'dev',
+      description:
+        'for development: migrations, then relay (where there are routes), worker and dashboard in one process',
+      settings: namesOf(SAGAS, WORKER, BROKER, RELAY, ALERTS, DASHBOARD),
+    },
+    async (context) => (await import('../verbs/worker.ts')).dev(context),
+  );
+  dev.option('--no-http', 'no pages for probes and metrics');
 }
 
 export function addDashboardDaemon({ printing }: Shell): void {

@@ -1,7 +1,9 @@
 /**
- * `holdfast worker` and `holdfast start`: the daemons that run sagas.
+ * `holdfast worker`, `holdfast start` and `holdfast dev`: the daemons that run sagas.
  */
+import type { HoldfastConfig } from '../../operations/config.ts';
 import { runDaemon } from '../daemon/daemon.ts';
+import type { dashboardPart } from '../daemon/dashboard-part.ts';
 import { relayPart } from '../daemon/relay-daemon.ts';
 import { workerPart } from '../daemon/worker-daemon.ts';
 import { loadSagas } from '../config/load-sagas.ts';
@@ -10,20 +12,35 @@ import { resolveProcess } from '../config/process.ts';
 import { resolveRelay } from '../config/resolve.ts';
 import { resolveWorker } from '../config/resolve-worker.ts';
 import { createTransports, sayUnreachable } from '../config/transports.ts';
+import type { Given } from '../config/options.ts';
 import { daemonLogger } from './relay.ts';
 import { redactorOf, type Context } from '../verb.ts';
 
 /** Resolves with the exit code, once it has stopped. Rejects before anything runs with what is wrong with configuration or sagas. */
 export async function worker(context: Context): Promise<number> {
-  return run(context, false);
+  return run(context, { relay: false, dashboard: false });
 }
 
 /** The same, with the relay beside it. */
 export async function start(context: Context): Promise<number> {
-  return run(context, true);
+  return run(context, { relay: true, dashboard: false });
 }
 
-async function run(context: Context, withRelay: boolean): Promise<number> {
+/** The same with the dashboard, migrations first. Sagas without commands need no route, and so no relay. */
+export async function dev(context: Context): Promise<number> {
+  return run(context, { relay: hasRoutes(context.given, context.config), dashboard: true });
+}
+
+function hasRoutes({ route }: Given, { routes = [], subscriptions = [] }: HoldfastConfig): boolean {
+  return route !== undefined || routes.length > 0 || subscriptions.length > 0;
+}
+
+interface Parts {
+  readonly relay: boolean;
+  readonly dashboard: boolean;
+}
+
+async function run(context: Context, { relay: withRelay, dashboard: withDashboard }: Parts): Promise<number> {
   const { given, config, database, flags, json } = context;
   // Transports are made before the log is, since what is wrong with the configuration comes first.
   let warn = (_error: Error): void => undefined;
@@ -32,6 +49,9 @@ async function run(context: Context, withRelay: boolean): Promise<number> {
   const alerts = resolveAlertSettings({ given, config, env: process.env });
   const relay = withRelay ? resolveRelay({ given, config, transports }) : null;
   const { path, ...options } = resolveWorker({ given, config, transports });
+  const page = withDashboard
+    ? (await import('../config/resolve-dashboard.ts')).resolveDashboard({ given, config, env: process.env })
+    : null;
   const sagas = await loadSagas(path, process.cwd());
   const log = await daemonLogger(settings, json, redactorOf(context));
   warn = (error) => log.warn({ err: error }, 'the transport has trouble');
@@ -42,9 +62,18 @@ async function run(context: Context, withRelay: boolean): Promise<number> {
     settings,
     database,
     transports: transports.all(),
-    migrateFirst: flags['migrate'] === true,
+    migrateFirst: withDashboard || flags['migrate'] === true,
     alerts,
     log,
-    parts: [...(relay === null ? [] : [relayPart(relay.subscriptions)]), workerPart({ ...options, sagas })],
+    parts: [
+      ...(relay === null ? [] : [relayPart(relay.subscriptions)]),
+      workerPart({ ...options, sagas }),
+      ...(page === null ? [] : [await pagePart(page, { sagas, doctor: settings.doctor?.options })]),
+    ],
   });
+}
+
+/** Loaded where it is asked for, with hono and zod. */
+async function pagePart(...of: Parameters<typeof dashboardPart>): Promise<ReturnType<typeof dashboardPart>> {
+  return (await import('../daemon/dashboard-part.ts')).dashboardPart(...of);
 }
