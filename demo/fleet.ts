@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url';
 import type { Programs } from '../.ci/compile-programs.ts';
 import { DIE_AT_WORK, WORKERS, type ProcessName } from './chaos.ts';
 import type { Report, Settings } from './processes/link.ts';
+import type { TroubleOrder } from './troubles.ts';
 
 export interface Killed {
   readonly pid: number;
@@ -22,6 +23,8 @@ export interface Fleet {
   kill(name: ProcessName, when?: 'now' | 'at work'): Promise<Killed>;
   /** SIGTERM: it finishes what it is at. */
   stop(name: ProcessName): Promise<void>;
+  /** Has a process refuse something, or do it again. */
+  trouble(name: ProcessName, order: TroubleOrder): void;
   /** Ends whatever is left. */
   dispose(): Promise<void>;
   /** What the children have counted so far; `killed` is counted here. */
@@ -48,7 +51,12 @@ export const PROGRAMS = ['relay', 'worker', 'service'].map((name) =>
   fileURLToPath(new URL(`processes/${name}.ts`, import.meta.url)),
 );
 
-export function launchFleet(settings: Settings, programs: Programs): Fleet {
+/** `onAlert` is told of each alert, in one sentence. */
+export function launchFleet(
+  settings: Settings,
+  programs: Programs,
+  onAlert: (text: string) => void = () => undefined,
+): Fleet {
   const children = new Map<ProcessName, Child>();
   const counts = new Map<string, number>();
   let failAll: (error: Error) => void;
@@ -88,6 +96,8 @@ export function launchFleet(settings: Settings, programs: Programs): Fleet {
         if (message.kind === 'ready') {
           clearTimeout(timer);
           resolve();
+        } else if (message.kind === 'alert') {
+          onAlert(message.text);
         } else {
           count(message.what, message.by);
         }
@@ -127,6 +137,9 @@ export function launchFleet(settings: Settings, programs: Programs): Fleet {
     },
     async stop(name) {
       await end(name, 'SIGTERM');
+    },
+    trouble(name, order) {
+      children.get(name)?.process.send(order);
     },
     dispose: async () => void (await Promise.all([...children.keys()].map((name) => end(name, 'SIGKILL')))),
     counted: (what) => counts.get(what) ?? 0,

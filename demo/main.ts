@@ -5,21 +5,25 @@
  */
 import { compilePrograms } from '../.ci/compile-programs.ts';
 import { formatTimeline } from '../src/cli/output/timeline.ts';
-import { showRun } from '../src/operations/sagas/sagas.ts';
+import { showRun, type RunSummary } from '../src/operations/sagas/sagas.ts';
 import { audit, type Audit } from './audit.ts';
 import { readBooks, type Books, type Databases } from './audit/books.ts';
 import { mostEventful } from './audit/runs.ts';
 import { openBacklog } from './broker.ts';
 import { WORKERS } from './chaos.ts';
+import { buildPage, openDashboard, type DemoDashboard } from './dashboard.ts';
 import { launchFleet, PROGRAMS, type Fleet } from './fleet.ts';
+import { KEPT_EVERY_MS, keepUp } from './keep.ts';
 import { readOptions, USAGE, type Options } from './options.ts';
 import { runOrders, Stalled } from './run.ts';
 import { openScreen } from './screen.ts';
-import { createDatabases, createTables, openDatabases, startServers } from './servers.ts';
+import { createDatabases, createTables, openDatabases, refillServices, startServers } from './servers.ts';
 import { SERVICE_NAMES } from './world.ts';
 
 /** As shells have it for Ctrl-C. */
 const INTERRUPTED = 130;
+/** What comes of it then: once the audit is over, what the audit said. */
+let whenInterrupted = INTERRUPTED;
 /** What is to be done at the end, last things first. */
 const cleanUps: (() => Promise<unknown>)[] = [];
 
@@ -29,7 +33,7 @@ process.exit(await untilDoneOrInterrupted());
 
 async function untilDoneOrInterrupted(): Promise<number> {
   const interrupted = new Promise<number>((resolve) => {
-    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => resolve(INTERRUPTED));
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => resolve(whenInterrupted));
   });
   try {
     const code = await Promise.race([demo(options), interrupted]);
@@ -47,7 +51,8 @@ async function untilDoneOrInterrupted(): Promise<number> {
 }
 
 /** Resolves with the exit code. */
-async function demo({ orders, seed, transport }: Options): Promise<number> {
+async function demo({ orders, seed, transport, keep, ...given }: Options): Promise<number> {
+  const pageFolder = given.dashboard ? buildPage() : null;
   screen.title(
     'Holdfast',
     `${orders} orders, each a saga over three services, and accidents on the way (seed ${seed})`,
@@ -70,10 +75,10 @@ async function demo({ orders, seed, transport }: Options): Promise<number> {
 
   const programs = await compilePrograms(PROGRAMS);
   cleanUps.push(() => programs.dispose());
-  const fleet = launchFleet({ world: { orders, seed }, databases: urls, broker }, programs);
-  cleanUps.push(() => fleet.dispose());
-  const all = Promise.all([...SERVICE_NAMES, ...WORKERS, 'relay' as const].map((name) => fleet.start(name)));
-  await screen.phase('processes', all, () => `${SERVICE_NAMES.join(', ')}, two workers, and the relay`);
+  const dashboard = await look(pageFolder === null ? null : { databases, broker, port: given.port, pageFolder });
+  const settings = { world: { orders, seed }, databases: urls, broker };
+  const fleet = launchFleet(settings, programs);
+  await startAll(fleet);
 
   const backlog = openBacklog(broker);
   cleanUps.push(() => backlog.close());
@@ -86,18 +91,51 @@ async function demo({ orders, seed, transport }: Options): Promise<number> {
   if (typeof complaint === 'string') screen.failure(complaint);
   await fleet.dispose();
   const books = await readBooks(databases);
-  await tell(books, databases);
-  return present(audit(books, orders), fleet, broker.kind) && complaint === undefined ? 0 : 1;
+  const told = await tell(books, databases);
+  const code = present(audit(books, orders), fleet, broker.kind) && complaint === undefined ? 0 : 1;
+  if (!keep) {
+    if (dashboard !== null) screen.say('It stays up, with something to mend, by: npm run demo -- --keep\n');
+    return code;
+  }
+
+  whenInterrupted = code;
+  await refillServices(databases);
+  const world = { ...settings.world, thenEveryMs: KEPT_EVERY_MS };
+  const after = launchFleet({ ...settings, world }, programs, (text) => screen.note(`alert: ${text}`));
+  await startAll(after);
+  keepUp({ fleet: after, screen, dashboard, run: told, input: process.stdin });
+  return after.failure;
 }
 
-/** One of the runs that were compensated, as `holdfast saga show` draws it. */
-async function tell({ runs }: Books, { orders }: Databases): Promise<void> {
+/** Ended with the demo. */
+async function startAll(fleet: Fleet): Promise<void> {
+  cleanUps.push(() => fleet.dispose());
+  const all = Promise.all([...SERVICE_NAMES, ...WORKERS, 'relay' as const].map((name) => fleet.start(name)));
+  await screen.phase('processes', all, () => `${SERVICE_NAMES.join(', ')}, two workers, and the relay`);
+}
+
+/** Null without a dashboard: nobody asked for it, or there is something wrong with it, which is no reason to go without the rest. */
+async function look(wanted: Parameters<typeof openDashboard>[0] | null): Promise<DemoDashboard | null> {
+  if (wanted === null) return null;
+  try {
+    const opened = await screen.phase('dashboard', openDashboard(wanted), (made) => made.urlOf('orders'));
+    cleanUps.push(() => opened.close());
+    return opened;
+  } catch (error) {
+    screen.note(`There is no dashboard: ${error instanceof Error ? error.message : String(error)}`);
+    return null;
+  }
+}
+
+/** One of the runs that were compensated, as `holdfast saga show` draws it; null when there is none. */
+async function tell({ runs }: Books, { orders }: Databases): Promise<RunSummary | null> {
   const run = mostEventful(runs);
-  if (run === null) return;
+  if (run === null) return null;
   const { run: summary, journal, now } = await showRun(orders, run.id);
   screen.story('One of the runs that were compensated', (ui) =>
     formatTimeline({ run: summary, rows: journal, now }, ui),
   );
+  return summary;
 }
 
 /** Shows the audit. False when something in it is wrong. */

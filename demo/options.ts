@@ -8,6 +8,12 @@ export interface Options {
   readonly seed: number;
   readonly json: boolean;
   readonly transport: 'redis' | 'postgres' | 'whichever';
+  /** Whether there is a page to look at. */
+  readonly dashboard: boolean;
+  /** Whether it stays up after the audit, until Ctrl-C. */
+  readonly keep: boolean;
+  /** Of the dashboard; 0: any free one. */
+  readonly port: number;
 }
 
 export const USAGE = `Usage: npm run demo -- [options]
@@ -21,6 +27,10 @@ Options:
   --orders N        how many orders are placed, from 20 on (default 1500)
   --seed N          decides who orders what, and what fails (default 1)
   --transport NAME  redis, or postgres for BullMQ's PostgreSQL backend (default: redis, or postgres where there is no Redis)
+  --keep            stay up after the audit, with orders that go on: find one in the dashboard, have a participant fail, mend what
+                    got stuck. Ctrl-C ends everything
+  --port N          of the dashboard (default: any free one); only this machine can reach it
+  --no-dashboard    without the dashboard
   --json            the audit as one line of JSON on stdout, the last one; everything else goes to stderr
   --help            this text
 
@@ -34,6 +44,9 @@ export function readOptions(args: readonly string[]): Options | 'help' {
       orders: { type: 'string', default: '1500' },
       seed: { type: 'string', default: '1' },
       transport: { type: 'string', default: 'whichever' },
+      keep: { type: 'boolean', default: false },
+      port: { type: 'string', default: '0' },
+      'no-dashboard': { type: 'boolean', default: false },
       json: { type: 'boolean', default: false },
       help: { type: 'boolean', short: 'h', default: false },
     },
@@ -47,11 +60,14 @@ export function readOptions(args: readonly string[]): Options | 'help' {
     seed: wholeNumber(values.seed, '--seed', 0),
     json: values.json,
     transport,
+    dashboard: !values['no-dashboard'],
+    keep: values.keep,
+    port: wholeNumber(values.port, '--port', 0, 65_535),
   };
 }
 
-function wholeNumber(text: string, name: string, least: number): number {
+function wholeNumber(text: string, name: string, least: number, most = 1_000_000): number {
   const value = Number(text);
-  if (text !== '' && Number.isInteger(value) && value >= least && value <= 1_000_000) return value;
-  throw new Error(`${name} is ${JSON.stringify(text)}: give a whole number from ${least} to 1000000.`);
+  if (text !== '' && Number.isInteger(value) && value >= least && value <= most) return value;
+  throw new Error(`${name} is ${JSON.stringify(text)}: give a whole number from ${least} to ${most}.`);
 }

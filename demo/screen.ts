@@ -37,6 +37,8 @@ export interface Screen {
   /** The same, for good. */
   close(): void;
   note(text: string): void;
+  /** A line as it stands. */
+  say(text: string): void;
   /** A piece of text under a title of its own. `write` is told in which style, and how many columns there are. */
   story(title: string, write: (ui: { readonly style: Style; readonly width: number }) => string): void;
   scoreboard(title: string, sections: readonly Section[]): void;
@@ -161,6 +163,7 @@ export function openScreen(stream: WriteStream): Screen {
       closed = true;
     },
     note: (text) => print(`  ${yellow('!')} ${text}`),
+    say: (text) => print(`  ${text}`),
     story(title, write) {
       print(`\n  ${bold(title)}\n  ${rule}\n`);
       const text = write({ style, width: columns() - 4 });

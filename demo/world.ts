@@ -8,6 +8,8 @@ export interface World {
   readonly seed: number;
   /** How many orders are to be placed. */
   readonly orders: number;
+  /** The demo stays up: when these are placed, another one comes at such intervals, in milliseconds. */
+  readonly thenEveryMs?: number;
 }
 
 export const SERVICE_NAMES = ['orders', 'payment', 'stock', 'shipping'] as const;

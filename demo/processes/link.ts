@@ -5,6 +5,7 @@ import type { Metrics, Service } from '../../src/index.ts';
 import { createLogger } from '../../src/runtime/pino-logger.ts';
 import type { Broker } from '../broker.ts';
 import { DIE_AT_WORK } from '../chaos.ts';
+import { isTroubleOrder, type Task } from '../troubles.ts';
 import type { ServiceName, World } from '../world.ts';
 
 export interface Settings {
@@ -16,7 +17,9 @@ export interface Settings {
 export type Report =
   | { readonly kind: 'ready' }
   /** For example `duplicates`: so many deliveries were recognised as that. */
-  | { readonly kind: 'count'; readonly what: string; readonly by: number };
+  | { readonly kind: 'count'; readonly what: string; readonly by: number }
+  /** An alert, in one sentence. */
+  | { readonly kind: 'alert'; readonly text: string };
 
 /** Only what is wrong; the parent shows the last lines if this process dies of it. */
 export const log = createLogger({ level: 'warn', pretty: false });
@@ -50,6 +53,8 @@ export interface Program extends Service {
   close(): Promise<void>;
   /** To be killed in the middle of its next piece of work, by itself. */
   dieAtWork?(): void;
+  /** To refuse a task with these words; null: no more. */
+  setTrouble?(task: Task, says: string | null): void;
 }
 
 /** Waits for the settings, runs the program, and stops it in order on SIGTERM. Ends with the parent, however that ended. */
@@ -63,6 +68,7 @@ export async function run(open: (settings: Settings) => Program): Promise<void> 
   const program = open(settings);
   process.on('message', (sent) => {
     if (sent === DIE_AT_WORK) program.dieAtWork?.();
+    if (isTroubleOrder(sent)) program.setTrouble?.(sent.task, sent.says);
   });
   process.once('SIGTERM', () => {
     void program

@@ -1,14 +1,15 @@
 /**
- * The relay as a process. It reads the outboxes of all four services; `holdfast relay` would do the same from a configuration file.
+ * The relay as a process. It reads the outboxes of all four services; `holdfast relay` would do the same from a configuration file. Where
+ * the demo stays up, it watches for alerts as well.
  */
-import { createRelay, openDatabase } from '../../src/index.ts';
+import { createAlerts, createRelay, openDatabase } from '../../src/index.ts';
 import { openTransport } from '../broker.ts';
 import { duplicating } from '../chaos.ts';
 import { ROUTES } from '../messages.ts';
 import { SERVICE_NAMES } from '../world.ts';
 import { log, report, run } from './link.ts';
 
-await run(({ databases, broker }) => {
+await run(({ world, databases, broker }) => {
   const honest = openTransport(broker, (error) => log.warn({ err: error }, 'transport'));
   const transport = duplicating(honest, (by) => report({ kind: 'count', what: 'copied', by }));
   const opened = SERVICE_NAMES.map((name) => openDatabase({ url: databases[name], applicationName: 'demo relay' }));
@@ -20,9 +21,22 @@ await run(({ databases, broker }) => {
       subscriptions: [{ name: 'demo', transport, routes: ROUTES, lease: '1s', idlePoll: '200ms' }],
     }),
   );
+  // Sooner than one would have it in earnest, so that what was made to fail is told while one looks.
+  const alerts = (world.thenEveryMs === undefined ? [] : opened).map((database) =>
+    createAlerts({
+      database,
+      log,
+      interval: '2s',
+      quiet: '10s',
+      clear: '5s',
+      onAlert: ({ status, summary }) =>
+        report({ kind: 'alert', text: status === 'resolved' ? `over: ${summary}` : summary }),
+    }),
+  );
+  const services = [...relays, ...alerts];
   return {
-    start: async () => void (await Promise.all(relays.map((relay) => relay.start()))),
-    stop: async (options) => void (await Promise.all(relays.map((relay) => relay.stop(options)))),
+    start: async () => void (await Promise.all(services.map((each) => each.start()))),
+    stop: async (options) => void (await Promise.all(services.map((each) => each.stop(options)))),
     async close() {
       await honest.close();
       await Promise.all(opened.map((database) => database.close()));

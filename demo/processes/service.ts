@@ -30,5 +30,6 @@ await run(({ world, databases, broker }) => {
       await database.close();
     },
     dieAtWork: () => moods.dieAtWork(),
+    setTrouble: (task, says) => moods.setTrouble(task, says),
   };
 });

@@ -2,11 +2,16 @@
  * How a participant behaves while it is asked for something: well, clumsily, slowly, or not at all; and how it dies in the middle.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Database } from '../../src/index.ts';
+import { Rejection, type Database } from '../../src/index.ts';
 import { PATIENCE_MS } from '../saga.ts';
+import type { Task } from '../troubles.ts';
 import { moodOf, type World } from '../world.ts';
 
 export interface Moods {
+  /** Refuses what was made to fail by hand. Throws a Rejection. */
+  admit(task: Task): void;
+  /** From now on the task is refused with these words; null: it is mended. */
+  setTrouble(task: Task, says: string | null): void;
   /** Before anything is written: a slow one answers after the command was sent again, a silent one after it was given up. */
   first(task: string, orderId: string): Promise<void>;
   /** When all is written and everything must be compensated: a clumsy one fails at its first attempt, and one that is to die does it here. */
@@ -23,7 +28,16 @@ export const PAUSES = 'CREATE TABLE pause (what text PRIMARY KEY)';
 
 export function createMoods(world: World, database: Database): Moods {
   let dying = false;
+  const troubles = new Map<Task, string>();
   return {
+    admit(task) {
+      const says = troubles.get(task);
+      if (says !== undefined) throw new Rejection(says);
+    },
+    setTrouble(task, says) {
+      if (says === null) troubles.delete(task);
+      else troubles.set(task, says);
+    },
     async first(task, orderId) {
       const mood = moodOf(world, orderId, task);
       if (mood !== 'slow' && mood !== 'silent') return;

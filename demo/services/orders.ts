@@ -52,7 +52,7 @@ export const orders: DemoService = {
     });
   },
 
-  /** Places all orders; after a restart, those that are not there. */
+  /** Places all orders; after a restart, those that are not there. Where the demo stays up, it goes on then. */
   async work(kit) {
     const sagas = openSagas(kit.database);
     const { rows } = await kit.database.query<{ id: string; status: string }>('SELECT id, status FROM orders');
@@ -71,8 +71,21 @@ export const orders: DemoService = {
         }
       }),
     );
+    await goOn(kit, sagas, placed.size);
   },
 };
+
+/** One after the other, at a pace at which each can be watched. */
+async function goOn(kit: Kit, sagas: Sagas, placed: number): Promise<void> {
+  const { world } = kit;
+  if (world.thenEveryMs === undefined) return;
+  for (let number = Math.max(world.orders, placed) + 1; ; number += 1) {
+    await sleep(world.thenEveryMs);
+    const order = orderAt(world, number);
+    await takeOrder(kit, sagas, order);
+    if (regretOf(world, order.orderId) === 'soon') void changeMind(kit, sagas, order);
+  }
+}
 
 function* openOrders(
   { world }: Kit,

@@ -21,6 +21,11 @@ export const payment: DemoService = {
       [JSON.stringify(accounts(world))],
     ),
 
+  refill: (database) =>
+    database.query(
+      `UPDATE account SET initial = initial + 10000000, balance = balance + 10000000 WHERE name LIKE 'customer-%'`,
+    ),
+
   listen: ({ database, outbox, transport, world, log, metrics, moods }) =>
     createParticipant('payment', {
       database,
@@ -33,6 +38,7 @@ export const payment: DemoService = {
       handlers: [
         handle(ChargePayment, { reply: PaymentCharged }, async ({ orderId, customer, amount }, context) => {
           const { tx, attempt } = context;
+          moods.admit('charge');
           await moods.first('charge', orderId);
           if (chance(world, orderId, 'card') < 0.03) throw new Rejection('card declined');
           if (!(await move(tx, customer, tillOf(orderId), amount))) throw new Rejection('not enough money');
@@ -42,6 +48,7 @@ export const payment: DemoService = {
         }),
         handle(RefundPayment, { compensates: ChargePayment }, async ({ orderId, customer, amount }, context) => {
           const { tx, attempt } = context;
+          moods.admit('refund');
           await move(tx, tillOf(orderId), customer, amount);
           await note(tx, [...entry(context, orderId, 'refund'), customer, amount]);
           await moods.last('refund', orderId, attempt);

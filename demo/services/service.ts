@@ -28,6 +28,8 @@ export interface DemoService {
   readonly ledger: string;
   /** The rows it opens business with. */
   fill?(database: Database, world: World): Promise<unknown>;
+  /** What it is given to go on with when all orders are done and the demo stays up. */
+  refill?(database: Database): Promise<unknown>;
   /** Its handlers, as a consumer or a participant. */
   listen(kit: Kit): Service;
   /** What it does of its own accord. */

@@ -24,6 +24,7 @@ export const shipping: DemoService = {
       handlers: [
         handle(ShipOrder, { reply: OrderShipped }, async ({ orderId, sku, quantity }, context) => {
           const { tx, attempt } = context;
+          moods.admit('ship');
           await moods.first('ship', orderId);
           const parcel = `parcel-for-${orderId}`;
           await tx.query(

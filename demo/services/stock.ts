@@ -22,6 +22,8 @@ export const stock: DemoService = {
       [JSON.stringify(products(world))],
     ),
 
+  refill: (database) => database.query('UPDATE product SET initial = initial + 100000, available = available + 100000'),
+
   listen: ({ database, outbox, transport, log, metrics, moods }) =>
     createParticipant('stock', {
       database,
@@ -34,6 +36,7 @@ export const stock: DemoService = {
       handlers: [
         handle(ReserveStock, { reply: StockReserved }, async ({ orderId, sku, quantity }, context) => {
           const { tx, attempt } = context;
+          moods.admit('reserve');
           await moods.first('reserve', orderId);
           if (!(await take(tx, sku, quantity))) throw new Rejection('sold out');
           await note(tx, [...entry(context, orderId, 'reserve'), sku, quantity]);
