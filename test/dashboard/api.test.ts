@@ -48,7 +48,7 @@ describe('lists', () => {
       const { status, json } = await ask(parts, `/api/messages?limit=2${cursor === null ? '' : `&cursor=${cursor}`}`);
       expect(status).toBe(200);
       seen.push(...itemsOf(json).map(({ id }) => id));
-      cursor = json['next'] as string | null;
+      cursor = json['older'] as string | null;
     } while (cursor !== null);
     expect(seen).toEqual(ids.toReversed());
   });

@@ -46,13 +46,25 @@ const VIEWS: readonly (readonly [name: string, path: string, says: string])[] = 
   ['alerts', 'alerts', 'Who watches'],
   ['audit', 'audit', 'the bank is back'],
   ['doctor', 'doctor', 'fsync is off'],
-  ['find', 'find?q=o-1', 'Runs'],
+  ['find', 'find?q=o-1', 'place-order@1'],
+  ['find-nothing', 'find?q=o-99', 'Look further back'],
+  ['searched', 'messages?payload=%7B%22a%22%3A1%7D&cause=x', 'Looked through 21,000 messages'],
   ['empty', 'messages?key=nobody', 'No message fits'],
   ['failed', 'messages/nothing', 'It is not there.'],
 ];
 
 /** On a phone, one of each kind: what they are made of is the same. */
-const ON_A_PHONE = new Set(['overview', 'messages', 'message', 'parked-message', 'run-stuck', 'sagas', 'doctor']);
+const ON_A_PHONE = new Set([
+  'overview',
+  'messages',
+  'message',
+  'parked-message',
+  'run-stuck',
+  'sagas',
+  'doctor',
+  'find',
+  'searched',
+]);
 const DEVICES = [
   ['desktop-light', { ...DESKTOP, colorScheme: 'light' }, VIEWS],
   ['phone-dark', { ...PHONE, colorScheme: 'dark' }, VIEWS.filter(([name]) => ON_A_PHONE.has(name))],
@@ -163,6 +175,48 @@ describe.runIf(CHROMIUM !== null)(`the page ${IN_CHROMIUM}`, () => {
     await elsewhere.getByRole('row').nth(1).waitFor();
     expect(await elsewhere.getByRole('row').count()).toBe(rows);
     expect(await elsewhere.getByLabel('State').inputValue()).toBe('stuck');
+  });
+
+  it('never says "nothing" when it did not look at all of it, and goes on from there', async () => {
+    const { page } = await open();
+    await page.goto(`${server.url}messages`);
+    await page.getByLabel('Payload contains').fill('{"orderId":"o-1"}');
+    await page.keyboard.press('Enter');
+    await page.getByText('Nothing that fits so far.').waitFor();
+    expect(new URL(page.url()).searchParams.get('payload')).toBe('{"orderId":"o-1"}');
+    expect(await page.getByText('No message fits').count()).toBe(0);
+    await page.getByRole('link', { name: 'Go on from there' }).click();
+    await page.getByRole('row').nth(1).waitFor();
+    expect(new URL(page.url()).searchParams.get('cursor')).toBe('further');
+    await page.getByRole('link', { name: '‹ Newer' }).click();
+    await page.waitForURL(/cursor=newer/);
+    await page.getByRole('link', { name: '« Newest' }).click();
+    await page.getByText('Nothing that fits so far.').waitFor();
+    expect(new URL(page.url()).searchParams.has('cursor')).toBe(false);
+  });
+
+  it('offers no search by what is hidden from who asks', async () => {
+    const { page } = await open();
+    server.overrides.set('api/session', { status: 200, body: { ...SESSION, searchesValues: false } });
+    await page.goto(`${server.url}messages`);
+    await page.getByLabel('Correlation id').waitFor();
+    expect(await page.getByLabel('Payload contains').count()).toBe(0);
+  });
+
+  it('leads from a message to the call that sent it, and back', async () => {
+    const { page, wrong } = await open();
+    await page.goto(`${server.url}messages/${IDS.message}`);
+    await page.getByRole('link', { name: /is sent by reserve of place-order@1/ }).click();
+    await page.waitForURL(/call=reserve/);
+    await page
+      .getByLabel('The chosen call')
+      .getByRole('link', { name: /order.placed/ })
+      .click();
+    await page.getByText('Consumer billing').waitFor();
+    expect(page.url()).toContain(`/ops/messages/${IDS.message}`);
+    await page.getByRole('link', { name: 'Why, and what to do' }).click();
+    await page.waitForURL(new RegExp(`parked/${IDS.message}`));
+    expect(wrong).toEqual([]);
   });
 
   it('asks who one is when the session is over, and goes on where one was', async () => {

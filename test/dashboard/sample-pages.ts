@@ -10,15 +10,17 @@ import type {
   WireDiagnosis,
   WireMessage,
   WireMessageDetails,
-  WireOverview,
   WireParked,
   WireParkedDetails,
   WireRun,
   WireRunPage,
+  WireSearched,
   WireTimeline,
 } from '../../src/dashboard/page/app/wire.ts';
 import { sampleAlerts as alerts } from './sample-alerts.ts';
 import { compensated, completed, inDoubt, parallel, skipped, stuck, waiting } from '../cli/sample-runs.ts';
+import { overview } from './sample-overview.ts';
+import { findingsOf, idOf, pathAnswer, sentOf } from './sample-path.ts';
 
 /** As it arrives. */
 const json = <T>(value: T): AsJson<T> => JSON.parse(JSON.stringify(value)) as AsJson<T>;
@@ -29,11 +31,15 @@ export function timelineOf({ run, rows, now }: TimelineView): WireTimeline {
   return json({ ...timeline, stuck: advice });
 }
 
-const idOf = (n: number): string => `0199f3a0-7b1c-7cc0-9d7e-${String(n).padStart(12, '0')}`;
 const SAMPLES = { completed, parallel, compensated, inDoubt, waiting, stuck, skipped };
 export const RUN_IDS = Object.fromEntries(
   Object.keys(SAMPLES).map((name, index) => [name, idOf(index + 1)]),
 ) as Readonly<Record<keyof typeof SAMPLES, string>>;
+
+const MESSAGE_ID = '0199f3a0-7b20-7e01-8a2f-6f1d7a0c9e11';
+const PARKED_ID = '0199f3a0-7b20-7e01-8a2f-6f1d7a0c9e12';
+export const IDS = { message: MESSAGE_ID, parked: PARKED_ID };
+const SAMPLE = { message: MESSAGE_ID, run: RUN_IDS.stuck };
 
 const now = Date.now();
 const ago = (ms: number): string => new Date(now - ms).toISOString();
@@ -46,7 +52,10 @@ const pages = new Map<string, WireRunPage>(
   Object.entries(SAMPLES).map(([name, sample]) => {
     const id = RUN_IDS[name as keyof typeof SAMPLES];
     const run = { ...json(sample.run), id };
-    const timeline = timelineOf({ ...sample, run: { ...sample.run, id } });
+    const messages = name === 'stuck' ? sentOf(SAMPLE) : [];
+    const told = timelineOf({ ...sample, run: { ...sample.run, id } });
+    const calls = told.calls.map((call) => ({ ...call, messages: messages.filter((each) => each.call === call.call) }));
+    const timeline = { ...told, calls };
     const fill = { events: 12, bytes: 4_100, percent: 0, limits: null };
     return [
       id,
@@ -54,7 +63,7 @@ const pages = new Map<string, WireRunPage>(
         run,
         result: timeline.result ?? null,
         runMessages: [],
-        sent: { messages: [], startedWith: [], complete: true },
+        sent: { messages, startedWith: messages.slice(0, 1), complete: true },
         children: [],
         fill,
         now: sample.now,
@@ -64,10 +73,6 @@ const pages = new Map<string, WireRunPage>(
   }),
 );
 
-const MESSAGE_ID = '0199f3a0-7b20-7e01-8a2f-6f1d7a0c9e11';
-const PARKED_ID = '0199f3a0-7b20-7e01-8a2f-6f1d7a0c9e12';
-export const IDS = { message: MESSAGE_ID, parked: PARKED_ID };
-
 const messages: readonly WireMessage[] = Array.from({ length: 30 }, (_, index) => ({
   seq: 91_204 - index,
   id: index === 0 ? MESSAGE_ID : idOf(100 + index),
@@ -76,6 +81,9 @@ const messages: readonly WireMessage[] = Array.from({ length: 30 }, (_, index) =
   createdAt: ago(1_200 + index * 1_830),
   ageMs: 1_200 + index * 1_830,
   payloadBytes: 180 + index * 37,
+  correlationId: null,
+  causationId: null,
+  command: index % 4 === 1 ? { run: RUN_IDS.stuck, call: 'reserve', role: 'command' } : null,
 }));
 
 const message: WireMessageDetails = {
@@ -161,117 +169,6 @@ const parkedDetails: WireParkedDetails = {
   headId: null,
 };
 
-function overview(): WireOverview {
-  const wave = (index: number): number => 1_150 + 240 * Math.sin(index / 9) + 60 * Math.sin(index * 2.1);
-  return {
-    at: new Date().toISOString(),
-    relay: {
-      schema: 'holdfast',
-      log: { newestSeq: 91_204, oldestSeq: 12, oldestAgeMs: 86_000_000 },
-      subscriptions: [
-        {
-          name: 'main',
-          shard: 0,
-          shards: 1,
-          lease: { owner: 'relay-7f9c/1', epoch: 4, remainingMs: 9_200 },
-          live: true,
-          high: 91_190,
-          behind: 14,
-          oldestUnpublishedAgeMs: 380,
-          published: 91_190,
-          ratePerSecond: 1_204,
-          drainMs: 12,
-          advancedAgoMs: 40,
-          trouble: null,
-          stalls: 0,
-          probing: false,
-          retentionMs: 86_400_000,
-          parked: { failed: 1, behind: 0, dead: 0 },
-        },
-        {
-          name: 'search',
-          shard: 0,
-          shards: 1,
-          lease: { owner: 'relay-7f9c/1', epoch: 2, remainingMs: 0 },
-          live: false,
-          high: 88_002,
-          behind: 3_202,
-          oldestUnpublishedAgeMs: 92_000,
-          published: 88_002,
-          ratePerSecond: 0,
-          drainMs: null,
-          advancedAgoMs: 92_000,
-          trouble: 'connect ECONNREFUSED 10.0.0.7:6379',
-          stalls: 2,
-          probing: false,
-          retentionMs: 86_400_000,
-          parked: { failed: 0, behind: 0, dead: 0 },
-        },
-      ],
-      scheduled: { count: 42, nextInMs: 31_000 },
-      consumers: [{ consumer: 'shipping', failed: 0, behind: 1, dead: 1, oldestAgeMs: 5_400_000 }],
-      replays: [],
-    },
-    sagas: {
-      counts: {
-        atLeast: false,
-        counts: [
-          { saga: 'place-order', status: 'running', runs: 118 },
-          { saga: 'place-order', status: 'completed', runs: 8_210 },
-          { saga: 'place-order', status: 'compensated', runs: 412 },
-          { saga: 'place-order', status: 'compensating', runs: 6 },
-          { saga: 'place-order', status: 'stuck', runs: 2 },
-          { saga: 'approve-expense', status: 'waiting', runs: 97 },
-          { saga: 'approve-expense', status: 'completed', runs: 1_024 },
-        ],
-      },
-      stuck: [{ saga: 'place-order', runs: 2, oldestMs: 3_600_000 }],
-      due: [],
-      workers: [
-        {
-          id: idOf(301),
-          name: 'worker-a',
-          sagas: ['place-order@1', 'approve-expense@1'],
-          codes: {},
-          live: true,
-          leaseMs: 11_000,
-          draining: false,
-          startedAt: ago(7_200_000),
-          runs: 121,
-        },
-        {
-          id: idOf(302),
-          name: 'worker-b',
-          sagas: ['place-order@1'],
-          codes: {},
-          live: true,
-          leaseMs: 8_000,
-          draining: true,
-          startedAt: ago(90_000_000),
-          runs: 4,
-        },
-      ],
-      unrunnable: [],
-      childless: [],
-      grown: [],
-    },
-    objectives: [
-      { subscription: 'main', objectiveMs: 30_000 },
-      { subscription: 'search', objectiveMs: 60_000 },
-    ],
-    alerts,
-    history: Array.from({ length: 180 }, (_, index) => ({
-      at: ago((180 - index) * 5_000),
-      published: wave(index),
-      written: wave(index + 1) * 0.99,
-      lag: 14,
-      oldestMs: index > 160 ? (index - 160) * 4_600 : 300 + 200 * Math.abs(Math.sin(index)),
-      parked: index > 90 ? 3 : 2,
-      runs: { due: 3, stuck: index > 120 ? 2 : 0 },
-    })),
-  };
-}
-
 const sagas: readonly DeclaredSaga[] = [
   {
     name: 'place-order',
@@ -350,22 +247,40 @@ export const SESSION: SessionFacts = {
   version: '0.1.0',
   schema: 'holdfast',
   redact: false,
+  searchesValues: true,
+};
+
+const searched = <T>(items: readonly T[], older: string | null = null): WireSearched<T> => ({
+  items,
+  older,
+  newer: items.length === 0 ? null : 'newer',
+  looked: { rows: items.length, reached: ago(60_000), complete: true },
+});
+/** The time was up before anything was found. */
+const shortOfTime: WireSearched<WireMessage> = {
+  items: [],
+  older: 'further',
+  newer: null,
+  looked: { rows: 21_000, reached: ago(7_200_000), complete: false },
 };
 
 /** What GET /api/PATH answers; undefined: 404. */
 export function answerOf(path: string, query: URLSearchParams): unknown {
-  const [section, id] = path.split('/');
+  const [section, id, part] = path.split('/');
   switch (section) {
     case 'overview':
       return overview();
     case 'messages':
-      if (id !== undefined) return id === MESSAGE_ID ? message : undefined;
+      if (id !== undefined) return id !== MESSAGE_ID ? undefined : part === 'path' ? pathAnswer(SAMPLE) : message;
+      if (query.has('payload') && !query.has('cursor')) return shortOfTime;
       return query.get('key') === 'nobody'
-        ? list([])
-        : list(
+        ? searched([])
+        : searched(
             messages.filter(({ key }) => key === (query.get('key') ?? key)),
-            '91174',
+            'older',
           );
+    case 'find':
+      return findingsOf(query.get('q') ?? '', SAMPLE);
     case 'parked':
       if (id !== undefined) return id === PARKED_ID ? { places: [parkedDetails] } : undefined;
       return list(
@@ -373,7 +288,7 @@ export function answerOf(path: string, query: URLSearchParams): unknown {
       );
     case 'runs':
       if (id !== undefined) return pages.get(id);
-      return list(
+      return searched(
         runs.filter(
           ({ status, key }) =>
             (query.get('status') ?? status).split(',').includes(status) && key === (query.get('key') ?? key),

@@ -3,6 +3,7 @@
  * imports nothing else of the server.
  */
 import type { AlertsNow, AlertSummary } from '../../operations/alerts/list-alerts.ts';
+import type { PageEnds } from '../../operations/reads/page-walk.ts';
 import type { RelayStatus } from '../../operations/relay/relay-status.ts';
 import type { Timeline } from '../../operations/sagas/saga-timeline-model.ts';
 import type { StuckAdvice } from '../../operations/sagas/saga-advice.ts';
@@ -35,6 +36,8 @@ export interface SessionFacts {
   readonly schema: string;
   /** Payloads are hidden until they are revealed, which the audit records. */
   readonly redact: boolean;
+  /** May search by what payloads, inputs and headers hold. */
+  readonly searchesValues: boolean;
 }
 
 /** Every answer that is no success. Match on `code`. */
@@ -54,6 +57,14 @@ export interface LoginNeeded extends ApiFailure {
 export interface ListPage<Item> {
   readonly items: readonly Item[];
   readonly next: string | null;
+}
+
+/**
+ * A page of a list that is searched, newest first. `older`, `newer`: what to give as `cursor` for the page behind it and before it; null: there
+ * is none. `looked`: how far it looked, since what no index serves is looked through for a bounded time.
+ */
+export interface SearchedPage<Item> extends PageEnds {
+  readonly items: readonly Item[];
 }
 
 /** One point of the charts. Rates are since the point before; null when that is not known. */

@@ -60,10 +60,13 @@ const NOT_NOW: readonly ErrorCode[] = [
   'HF_SIGNALS_FULL',
   'HF_SUBSCRIPTION_HELD',
 ];
+/** It may be possible in a moment, or for less. */
+const NOT_IN_TIME: readonly ErrorCode[] = ['HF_READ_TIMEOUT'];
 const SAID_FOR_PEOPLE = new Map<ErrorCode, number>([
   ...NOT_THERE.map((code) => [code, 404] as const),
   ...BAD_INPUT.map((code) => [code, 400] as const),
   ...NOT_NOW.map((code) => [code, 409] as const),
+  ...NOT_IN_TIME.map((code) => [code, 503] as const),
 ]);
 
 /** Pure. */
@@ -74,7 +77,11 @@ export function failureOf(error: unknown): FailureAnswer {
   }
   if (isHoldfastError(error)) {
     const status = SAID_FOR_PEOPLE.get(error.code);
-    if (status !== undefined) return { status, headers: {}, body: { ...describeFailure(error) }, isOurs: false };
+    if (status !== undefined) {
+      const isLate = status === 503;
+      const headers: Readonly<Record<string, string>> = isLate ? { 'retry-after': '5' } : {};
+      return { status, headers, body: { ...describeFailure(error) }, isOurs: isLate };
+    }
     return ours(503, error.code, ERROR_CODES[error.code]);
   }
   if (['busy', 'conflict', 'session'].includes(classifySqlError(error))) {

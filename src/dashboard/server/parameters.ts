@@ -2,6 +2,7 @@
  * What stands in queries and bodies, as schemas: limits, times, cursors, reasons.
  */
 import { z } from 'zod';
+import { altersNumbers } from '../../message/exact-json.ts';
 import { parseDuration, type Duration } from '../../runtime/duration.ts';
 import type { ListPage } from './contract.ts';
 
@@ -13,9 +14,74 @@ export const limit = z.coerce.number().int().min(1).max(MOST_ITEMS).default(50).
 
 export const cursor = z.string().min(1).max(500).describe('`next` of the page before it; without it, the first page.');
 
-export const text = z.string().min(1).max(500);
+/** What PostgreSQL cannot store as a text is the name of nothing. */
+const storable = (given: string): boolean => !given.includes('\u0000');
+
+export const text = z.string().min(1).max(500).refine(storable, 'it holds what no text in the database holds');
 
 export const topic = text.optional().describe('A topic pattern: order.placed, order.*, order.**');
+
+export const searchCursor = cursor.describe('`older` or `newer` of another page of the same search.');
+
+/** Of a saga; PostgreSQL has no greater ones. */
+export const version = z.coerce.number().int().min(1).max(2_147_483_647);
+
+/** How an id begins, or all of it; what it must look like is said by what looks for it. */
+export const idPrefix = text.optional().describe('The id, or how it begins: at least 4 hexadecimal digits.');
+
+/** More lists and objects are no search of a person, and deep ones are work for whoever goes through them. */
+const MOST_BRACKETS = 200;
+
+/** A JSON value, as a text. */
+export const containedValue = z
+  .string()
+  .min(1)
+  .max(10_000)
+  .refine((given) => given.split(/[[{]/).length <= MOST_BRACKETS, 'it has too many lists and objects')
+  .transform((given, context): unknown => {
+    const value = parsed(given);
+    if (value !== undefined && !altersNumbers(given)) return value;
+    const message =
+      value === undefined ? 'give JSON, such as {"orderId": "o-1"}' : 'it holds a number that JavaScript would alter';
+    context.addIssue({ code: 'custom', message });
+    return z.NEVER;
+  });
+
+/** Of messages: name=value, or several as a JSON object of texts. */
+export const ownHeaders = z
+  .string()
+  .min(1)
+  .max(10_000)
+  .refine(storable, 'it holds what no text in the database holds')
+  .transform((given, context): Readonly<Record<string, string>> => {
+    const [, name, value] = /^([^={"]+)=(.*)$/s.exec(given) ?? [];
+    const found = TEXTS.safeParse(name === undefined ? parsed(given) : { [name]: value });
+    if (found.success) return found.data;
+    context.addIssue({ code: 'custom', message: 'give name=value, or {"name": "value", …}' });
+    return z.NEVER;
+  })
+  .describe('Headers of their own: name=value, or several as a JSON object.');
+
+const TEXTS = z.record(z.string().min(1), z.string());
+
+/** Undefined: it is no JSON. */
+function parsed(given: string): unknown {
+  try {
+    return JSON.parse(given) as unknown;
+  } catch {
+    return undefined;
+  }
+}
+
+/** How long to look for what no index serves. More would take the few connections from others. */
+const MOST_LOOK_FOR_MS = 2_000;
+export const lookFor = z
+  .string()
+  .regex(/^\d{1,5}(ms|s)$/, 'give 50ms to 2s')
+  .refine((given) => parseDuration(given as Duration, 'lookFor') <= MOST_LOOK_FOR_MS, 'give at most 2s')
+  .transform((given) => given as Duration)
+  .optional()
+  .describe('How long to look for what no index serves, at most 2s.');
 
 /** A date, or how long ago. */
 export const time = z

@@ -17,6 +17,7 @@ import { createOverviewReader } from './overview.ts';
 import { createPoller } from './poller.ts';
 import { ACT_ROUTES } from './routes-act.ts';
 import { ALERT_ROUTES } from './routes-alerts.ts';
+import { FIND_ROUTES } from './routes-find.ts';
 import { LOOK_ROUTES } from './routes-look.ts';
 import { SESSION_ROUTES } from './routes-session.ts';
 import { createSessions } from './sessions.ts';
@@ -24,7 +25,13 @@ import { createStaticPage, findPageFolder } from './static-page.ts';
 import { createAskers } from './who-asks.ts';
 
 /** Every route there is. A test goes through all of them, with every role and method. */
-export const ROUTES: readonly ApiRoute[] = [...SESSION_ROUTES, ...LOOK_ROUTES, ...ALERT_ROUTES, ...ACT_ROUTES];
+export const ROUTES: readonly ApiRoute[] = [
+  ...SESSION_ROUTES,
+  ...LOOK_ROUTES,
+  ...ALERT_ROUTES,
+  ...FIND_ROUTES,
+  ...ACT_ROUTES,
+];
 
 const POLL_MS = 2_000;
 const LINGER_MS = 5_000;

@@ -1,20 +1,18 @@
 /**
- * The routes that look: how things are, messages, what is parked, runs, and what people did.
+ * The routes that look: how things are, one message, what is parked, one run, and what people did. What searches is in routes-find.ts.
  */
 import { z } from 'zod';
 import { redactMessage, redactParked } from '../../operations/redaction/redact-message.ts';
-import { redactSummary } from '../../operations/redaction/redact-run.ts';
 import { listAudit } from '../../operations/reads/audit.ts';
-import { listMessages, showMessage } from '../../operations/reads/messages.ts';
+import { showMessage } from '../../operations/reads/messages.ts';
 import { routedTopics } from '../../operations/reads/routed-topics.ts';
 import { listParked, showParked } from '../../operations/parked/parked.ts';
 import { relayStatus } from '../../operations/relay/relay-status.ts';
 import { listWorkers } from '../../operations/sagas/saga-status.ts';
-import { listRuns, RUN_STATUSES } from '../../operations/sagas/sagas.ts';
 import { look, type ApiRoute } from './api-route.ts';
 import { declaredSagas } from './declared-sagas.ts';
 import { withoutData, withoutPayload, withoutValues } from './hidden.ts';
-import { cursor, flag, limit, pageOf, text, time, topic } from './parameters.ts';
+import { cursor, limit, pageOf, text, time, topic } from './parameters.ts';
 import { readRun } from './run-page.ts';
 
 const overview = look({
@@ -30,26 +28,6 @@ const live = look({
   summary: 'The overview whenever it is read anew, as server-sent events.',
   answers: 'Events: overview (as GET /api/overview), trouble ({ code, message, advice }), end ({ why })',
   handle: ({ by, signal }, services) => services.live.open(by, signal),
-});
-
-const messages = look({
-  path: '/api/messages',
-  summary: 'Messages of the log, newest first.',
-  answers: '{ items: MessageSummary[], next }',
-  query: z.strictObject({
-    topic,
-    key: text.optional().describe('The key, whole.'),
-    since: time.optional(),
-    until: time.optional(),
-    cursor: cursor.regex(/^\d{1,15}$/).optional(),
-    limit,
-  }),
-  async handle({ query }, { reads }) {
-    const { cursor: before, limit: most, ...filter } = query;
-    const beforeSeq = before === undefined ? undefined : Number(before);
-    const found = await listMessages(reads, { ...filter, beforeSeq, limit: most + 1 });
-    return pageOf(found, most, ({ seq }) => String(seq));
-  },
 });
 
 const message = look({
@@ -84,33 +62,6 @@ const parkedMessage = look({
   async handle({ id }, { reads, facts, redact }) {
     const places = (await showParked(reads, id)).map((each) => redactParked(each, redact));
     return { places: facts.redact ? withoutData(places) : places };
-  },
-});
-
-const statuses = z
-  .string()
-  .transform((given) => given.split(','))
-  .pipe(z.array(z.enum(RUN_STATUSES)).min(1));
-
-const runs = look({
-  path: '/api/runs',
-  summary: 'Runs of sagas, newest first.',
-  answers: '{ items: RunSummary[], next }',
-  query: z.strictObject({
-    saga: text.optional(),
-    version: z.coerce.number().int().min(1).optional(),
-    status: statuses.optional().describe(`Some of ${RUN_STATUSES.join(', ')}, divided by commas.`),
-    key: text.optional().describe('The key, whole.'),
-    stuck: flag.describe('Only those that need a person.'),
-    since: time.optional(),
-    cursor: cursor.optional(),
-    limit,
-  }),
-  async handle({ query }, { reads, redact }) {
-    const { cursor: before, limit: most, ...filter } = query;
-    const found = await listRuns(reads, { ...filter, before, limit: most + 1 });
-    const shown = found.map((each) => redactSummary(each, redact));
-    return pageOf(shown, most, ({ id }) => id);
   },
 });
 
@@ -184,11 +135,9 @@ const openapi = look({
 export const LOOK_ROUTES: readonly ApiRoute[] = [
   overview,
   live,
-  messages,
   message,
   parked,
   parkedMessage,
-  runs,
   run,
   sagas,
   workers,

@@ -6,6 +6,7 @@ import { look, type ApiRequest, type ApiRoute, type ApiServices } from './api-ro
 import { RequestRefusal } from './failure.ts';
 import { CSRF_HEADER } from './guards.ts';
 import type { SessionFacts } from './contract.ts';
+import { maySearchValues } from './value-search.ts';
 
 const Login = z.strictObject({ token: z.string().min(1).max(1_000).describe('A token of the dashboard.') });
 
@@ -14,12 +15,13 @@ const session = look({
   isOwn: true,
   summary: 'Who is asking, and what the page must know.',
   answers: 'SessionFacts',
-  handle: ({ by }, { facts }): SessionFacts => ({
+  handle: ({ by }, services): SessionFacts => ({
     actor: by.actor,
     role: by.role,
     canLogout: by.session !== null,
     csrfHeader: CSRF_HEADER,
-    ...facts,
+    searchesValues: maySearchValues(by, services),
+    ...services.facts,
   }),
 });
 

@@ -24,7 +24,12 @@ export async function readRun(database: Database, id: string, redact: Redactor):
   }
   const { journal, ...found } = redactRun(shown, redact);
   const { run, now } = found;
-  const { stuck, ...timeline } = foldTimeline({ status: run.status, rows: journal, now });
+  const { stuck, ...timeline } = foldTimeline({
+    status: run.status,
+    rows: journal,
+    now,
+    sent: found.sent.messages,
+  });
   return {
     ...found,
     timeline: {

@@ -171,9 +171,12 @@ function addFilters(search: MessageSearch, conditions: Conditions): void {
     filters.push(`o.headers ->> 'correlationid' = ${conditions.add(correlationId, 'text')}`);
   if (causationId !== undefined) filters.push(`o.headers ->> 'causationid' = ${conditions.add(causationId, 'text')}`);
   if (headers !== undefined)
-    filters.push(`o.headers -> 'headers' @> ${conditions.add(JSON.stringify(headers), 'jsonb')}`);
+    filters.push(`o.headers -> 'headers' @> ${conditions.add(containedJson(headers, 'headers'), 'jsonb')}`);
   if (payload !== undefined) filters.push(`o.payload @> ${conditions.add(containedJson(payload, 'payload'), 'jsonb')}`);
 }
+
+/** As JSON.stringify writes what no jsonb holds: the character 0, and half of a pair of surrogates. */
+const UNSTORABLE = /(?<!\\)(?:\\\\)*\\u(?:0000|d[89a-f])/i;
 
 /** JSON text of what is to be contained. Throws HF_CONFIG. */
 export function containedJson(value: unknown, name: string): string {
@@ -183,7 +186,7 @@ export function containedJson(value: unknown, name: string): string {
   } catch {
     text = undefined;
   }
-  if (text !== undefined && !text.includes('\\u0000')) return text;
+  if (text !== undefined && !UNSTORABLE.test(text)) return text;
   throw new HoldfastError('HF_CONFIG', `${name} is no JSON value that can be stored.`, {
     advice: 'Give what the payload is to contain, such as { orderId: "o-1" }.',
   });

@@ -53,7 +53,8 @@ export function listenForKeys(): () => void {
 function press(key: string): boolean {
   switch (key) {
     case '/':
-      document.querySelector<HTMLInputElement>('#find')?.focus();
+      findField()?.focus();
+      findField()?.select();
       return true;
     case 'p':
       paused.value = !paused.peek();
@@ -71,6 +72,10 @@ function press(key: string): boolean {
     default:
       return false;
   }
+}
+
+function findField(): HTMLInputElement | null {
+  return document.querySelector('#find');
 }
 
 function step(by: 1 | -1): boolean {

@@ -64,6 +64,12 @@ export function exactTime(at: number): string {
   return `${day} ${two(time.getHours())}:${two(time.getMinutes())}:${two(time.getSeconds())}.${ms}`;
 }
 
+/** '03:04:05' of today, '2026-01-02 03:04:05' of another day, in the reader's time zone. */
+export function clockText(at: number, now: number): string {
+  const text = exactTime(at).slice(0, 19);
+  return text.slice(0, 10) === exactTime(now).slice(0, 10) ? text.slice(11) : text;
+}
+
 /** '1 message', '2 messages'. */
 export function several(count: number, one: string, many = `${one}s`): string {
   return `${countText(count)} ${count === 1 ? one : many}`;

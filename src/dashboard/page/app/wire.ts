@@ -3,13 +3,29 @@
  */
 import type { Diagnosis } from '../../../operations/doctor/doctor.ts';
 import type { ParkedDetails, ParkedSummary } from '../../../operations/parked/parked.ts';
-import type { MessageDetails, MessageSummary, ScheduledDetails } from '../../../operations/reads/messages.ts';
+import type { Findings, Found } from '../../../operations/path/find-anything.ts';
+import type { MessagePath } from '../../../operations/path/path-model.ts';
+import type { MessageDetails, ScheduledDetails } from '../../../operations/reads/messages.ts';
+import type { FoundMessage } from '../../../operations/reads/search-messages.ts';
 import type { WorkerStatus } from '../../../operations/sagas/saga-status.ts';
 import type { RunSummary } from '../../../operations/sagas/sagas.ts';
-import type { AlertsView, AsJson, Overview, RunStory, RunTimeline, ShownAlert } from '../../server/contract.ts';
+import type { SentByRun } from '../../../operations/sagas/sent-by-run.ts';
+import type {
+  AlertsView,
+  AsJson,
+  Overview,
+  RunStory,
+  RunTimeline,
+  SearchedPage,
+  ShownAlert,
+} from '../../server/contract.ts';
 
 export type WireOverview = AsJson<Overview>;
-export type WireMessage = AsJson<MessageSummary>;
+export type WireMessage = AsJson<FoundMessage>;
+export type WirePath = AsJson<MessagePath>;
+export type WireFindings = AsJson<Findings>;
+export type WireFound = AsJson<Found>;
+export type WireSent = AsJson<SentByRun>;
 export type WireMessageDetails = AsJson<MessageDetails>;
 export type WireScheduled = AsJson<ScheduledDetails>;
 export type WireParked = AsJson<ParkedSummary>;
@@ -21,3 +37,5 @@ export type WireWorker = AsJson<WorkerStatus>;
 export type WireAlerts = AsJson<AlertsView>;
 export type WireAlert = AsJson<ShownAlert>;
 export type WireDiagnosis = AsJson<Diagnosis>;
+/** A page of a list that is searched. */
+export type WireSearched<Row> = AsJson<Omit<SearchedPage<never>, 'items'>> & { readonly items: readonly Row[] };

@@ -8,11 +8,19 @@ export interface FilterField {
   readonly name: string;
   readonly label: string;
   readonly hint?: string;
+  /** A text that needs room. */
+  readonly long?: boolean;
   /** Absent: a text. The first is for any. */
   readonly choices?: readonly (readonly [value: string, label: string])[];
 }
 
-export function Filters({ fields }: { readonly fields: readonly FilterField[] }): VNode {
+interface FiltersProps {
+  readonly fields: readonly FilterField[];
+  /** Behind a word: those that are seldom needed. */
+  readonly more?: readonly FilterField[];
+}
+
+export function Filters({ fields, more = [] }: FiltersProps): VNode {
   const { path, query } = place.value;
   const apply = (form: HTMLFormElement): void => {
     const given = Object.fromEntries(
@@ -21,7 +29,7 @@ export function Filters({ fields }: { readonly fields: readonly FilterField[] })
     const href = hrefTo(path, given);
     if (href !== location.pathname + location.search) navigate(href);
   };
-  const set = fields.some(({ name }) => (query.get(name) ?? '') !== '');
+  const isSet = ({ name }: FilterField): boolean => (query.get(name) ?? '') !== '';
   return (
     <form
       class="filters"
@@ -34,17 +42,38 @@ export function Filters({ fields }: { readonly fields: readonly FilterField[] })
       onChange={(event) => apply(event.currentTarget)}
     >
       {fields.map((field) => (
-        <label key={field.name} class="field">
-          <span>{field.label}</span>
-          <FieldInput field={field} value={query.get(field.name) ?? ''} />
-        </label>
+        <LabelledField key={field.name} field={field} query={query} />
       ))}
-      {set ? (
+      {[...fields, ...more].some(isSet) ? (
         <a class="button plain" href={hrefTo(path)}>
           Clear
         </a>
       ) : null}
+      {more.length === 0 ? null : (
+        <details class="more-fields" open={more.some(isSet)}>
+          <summary>More fields</summary>
+          <div>
+            {more.map((field) => (
+              <LabelledField key={field.name} field={field} query={query} />
+            ))}
+          </div>
+        </details>
+      )}
     </form>
+  );
+}
+
+interface LabelledFieldProps {
+  readonly field: FilterField;
+  readonly query: URLSearchParams;
+}
+
+function LabelledField({ field, query }: LabelledFieldProps): VNode {
+  return (
+    <label class={field.long === true ? 'field long' : 'field'}>
+      <span>{field.label}</span>
+      <FieldInput field={field} value={query.get(field.name) ?? ''} />
+    </label>
   );
 }
 

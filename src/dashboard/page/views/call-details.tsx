@@ -11,6 +11,7 @@ import { Mark } from '../parts/marks.tsx';
 import { Moment } from '../parts/moment.tsx';
 import { Fault, Payload, Plain } from '../parts/payload.tsx';
 import { ValueList } from '../parts/screen.tsx';
+import { MessagesOfCall } from './sent.tsx';
 
 interface CallDetailsProps {
   readonly timeline: WireTimeline;
@@ -31,8 +32,8 @@ export function CallDetails({ timeline, chosen }: CallDetailsProps): VNode {
           <Forward call={call} />
           {timeline.compensations
             .filter((each) => each.call === call.call)
-            .map((each) => (
-              <Back key={each.round} compensation={each} />
+            .map((each, index, all) => (
+              <Back key={each.round} compensation={each} isLast={index === all.length - 1} />
             ))}
           {timeline.remaining.includes(call.call) ? <p class="quiet">It is still to be compensated.</p> : null}
         </>
@@ -85,6 +86,7 @@ function Forward({ call }: { readonly call: WireCall }): VNode {
             : ['By hand', <Plain key="hand" text={`${resolved.as}, says ${resolved.actor}: ${resolved.reason}`} />],
         ]}
       />
+      <MessagesOfCall messages={call.messages} />
       {error === null ? null : (
         <Fault title={call.state === 'degraded' ? 'Why its fallback stood in' : 'Error'} error={error} />
       )}
@@ -95,8 +97,14 @@ function Forward({ call }: { readonly call: WireCall }): VNode {
   );
 }
 
-function Back({ compensation }: { readonly compensation: WireCompensation }): VNode {
-  const { round, startedAt, endedAt, attempts, retryAt, error, byHand } = compensation;
+interface BackProps {
+  readonly compensation: WireCompensation;
+  /** Of its rounds: what all of them sent stands there. */
+  readonly isLast: boolean;
+}
+
+function Back({ compensation, isLast }: BackProps): VNode {
+  const { round, startedAt, endedAt, attempts, retryAt, error, byHand, messages } = compensation;
   return (
     <section class="back-details">
       <h3>Its compensation{round > 1 ? `, round ${round}` : ''}</h3>
@@ -110,6 +118,7 @@ function Back({ compensation }: { readonly compensation: WireCompensation }): VN
           byHand === null ? null : ['By hand', <Plain key="hand" text={`${byHand.actor}: ${byHand.reason}`} />],
         ]}
       />
+      <MessagesOfCall messages={isLast ? messages : []} />
       {error === null ? null : <Fault title="Error" error={error} />}
     </section>
   );

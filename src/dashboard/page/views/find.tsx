@@ -1,149 +1,134 @@
 /**
- * Find one thing by whatever one has in hand: the id or key of a message or a run.
+ * Find one thing by whatever one has in hand: an order's number, an id from a log, how an id begins. What is found stands by what it is, each
+ * leading to its view.
  */
 import type { VNode } from 'preact';
-import { useEffect, useState } from 'preact/hooks';
-import type { ListPage } from '../../server/contract.ts';
-import { failureFrom, read, type RequestFailure } from '../app/api.ts';
-import { hrefTo, place } from '../app/router.ts';
-import type { WireMessage, WireMessageDetails, WireParked, WireRun, WireRunPage } from '../app/wire.ts';
-import { Grid } from '../parts/grid.tsx';
-import { Mark, parkedLook } from '../parts/marks.tsx';
+import { now } from '../app/clock.ts';
+import { useLoaded } from '../app/load.ts';
+import { lookedText } from '../app/looked.ts';
+import { hrefTo, hrefWith, queryNow } from '../app/router.ts';
+import { runLook } from '../app/story.ts';
+import type { WireFindings, WireFound } from '../app/wire.ts';
+import { IdText } from '../parts/copy.tsx';
+import { Grid, type GridColumn } from '../parts/grid.tsx';
+import { Mark } from '../parts/marks.tsx';
 import { Moment } from '../parts/moment.tsx';
 import { Plain } from '../parts/payload.tsx';
 import { Screen } from '../parts/screen.tsx';
-import { EmptyNote, FailureNote, LoadingNote } from '../parts/states.tsx';
-import { ChildRuns } from './runs.tsx';
+import { Answered, EmptyNote } from '../parts/states.tsx';
 
-interface FoundThings {
-  readonly runs: readonly WireRun[];
-  readonly messages: readonly WireMessage[];
-  readonly parked: readonly WireParked[];
+interface FoundGroup {
+  readonly kind: WireFound['kind'];
+  readonly title: string;
+  readonly path: (id: string) => string;
 }
 
-const UUID = /^[\da-f]{8}(?:-[\da-f]{4}){3}-[\da-f]{12}$/i;
-const MOST = 20;
+/** In the order in which a person wants them: what needs somebody, what tells most, what is left of the rest. */
+const GROUPS: readonly FoundGroup[] = [
+  { kind: 'parked', title: 'Parked messages', path: (id) => `parked/${id}` },
+  { kind: 'run', title: 'Runs', path: (id) => `runs/${id}` },
+  { kind: 'message', title: 'Messages', path: (id) => `messages/${id}` },
+  { kind: 'scheduled', title: 'Scheduled messages', path: (id) => `messages/${id}` },
+  { kind: 'handled', title: 'Handled, and pruned from the log', path: (id) => `messages/${id}` },
+  { kind: 'replay', title: 'Replays', path: () => 'subscriptions' },
+];
 
-async function find(text: string, gone: AbortSignal): Promise<FoundThings> {
-  const none = (error: unknown): null => {
-    if (failureFrom(error).status === 404) return null;
-    throw error;
-  };
-  const list = async <T,>(path: string, key: Readonly<Record<string, string>>): Promise<readonly T[]> =>
-    (await read<ListPage<T>>(path, { ...key, limit: MOST }, gone)).items;
-  const isId = UUID.test(text);
-  const [runs, messages, parked, run, message] = await Promise.all([
-    list<WireRun>('runs', { key: text }),
-    list<WireMessage>('messages', { key: text }),
-    list<WireParked>('parked', { key: text }),
-    isId ? read<WireRunPage>(`runs/${text}`, {}, gone).catch(none) : null,
-    isId ? read<WireMessageDetails>(`messages/${text}`, {}, gone).catch(none) : null,
-  ]);
-  return {
-    runs: run === null ? runs : [run.run, ...runs],
-    messages: message === null || !('topic' in message) ? messages : [message, ...messages],
-    parked,
-  };
+const columnsOf = ({ kind, path }: FoundGroup): readonly GridColumn<WireFound>[] => [
+  {
+    title: 'What',
+    cell: ({ id, name }) => (
+      <a class="row-link" href={hrefTo(path(id))}>
+        <Plain text={name} />
+      </a>
+    ),
+  },
+  ...(kind === 'message' || kind === 'scheduled' ? [] : [{ title: 'State', cell: stateOf }]),
+  {
+    title: 'Key',
+    kind: 'wide',
+    cell: ({ key }) => (key === null ? <span class="quiet">none</span> : <Plain text={key} />),
+  },
+  { title: 'Found by', cell: ({ by }) => by },
+  { title: kind === 'scheduled' ? 'Due' : 'When', cell: ({ at }) => (at === null ? '' : <Moment at={at} />) },
+  { title: 'Id', cell: ({ id }) => <IdText id={id} /> },
+];
+
+function stateOf({ kind, state }: WireFound): VNode {
+  if (state === null) return <span class="quiet">none</span>;
+  return kind === 'run' ? <Mark look={runLook(state)} /> : <Plain text={state} />;
 }
 
 export function FindScreen(): VNode {
-  const text = (place.value.query.get('q') ?? '').trim();
-  const [found, setFound] = useState<FoundThings | null>(null);
-  const [failure, setFailure] = useState<RequestFailure | null>(null);
-  useEffect(() => {
-    setFound(null);
-    setFailure(null);
-    if (text === '') return;
-    const gone = new AbortController();
-    find(text, gone.signal).then(
-      (things) => (gone.signal.aborted ? undefined : setFound(things)),
-      (error: unknown) => (gone.signal.aborted ? undefined : setFailure(failureFrom(error))),
-    );
-    return () => gone.abort();
-  }, [text]);
+  const { q = '', cursor } = queryNow(['q', 'cursor']);
+  const text = q.trim();
+  const loaded = useLoaded<WireFindings>(text === '' ? null : 'find', { q: text, cursor });
   return (
     <Screen title={text === '' ? 'Find' : `Find “${text}”`}>
       {text === '' ? (
-        <EmptyNote>Type an id or a key into the field above: of an order, a message, a run.</EmptyNote>
-      ) : failure !== null ? (
-        <FailureNote failure={failure} />
-      ) : found === null ? (
-        <LoadingNote />
+        <EmptyNote>
+          Type an id or a key into the field above: of an order, a message, a run. How an id begins will do.
+        </EmptyNote>
       ) : (
-        <Things found={found} text={text} />
+        <Answered loaded={loaded}>{(findings) => <FoundThings findings={findings} />}</Answered>
       )}
     </Screen>
   );
 }
 
-function Things({
-  found: { runs, messages, parked },
-  text,
-}: {
-  readonly found: FoundThings;
-  readonly text: string;
-}): VNode {
-  if (runs.length + messages.length + parked.length === 0) {
-    return (
-      <EmptyNote>
-        Nothing has “<Plain text={text} />” as its id or key. Keys are compared whole; what retention has removed is not
-        found.
-      </EmptyNote>
-    );
-  }
+function FoundThings({ findings }: { readonly findings: WireFindings }): VNode {
+  const { text, found, similar, advice, looked, further } = findings;
+  const far = lookedText(looked, 'message', now.value);
   return (
     <>
-      {runs.length === 0 ? null : (
+      {found.length > 0 ? null : (
+        <EmptyNote>
+          <p>
+            Nothing {far === null ? 'is' : 'that was looked at is'} called “<Plain text={text} />
+            ”.
+          </p>
+          {advice === null ? null : <p>{advice}</p>}
+        </EmptyNote>
+      )}
+      <Groups found={found} />
+      {similar.length === 0 ? null : (
         <>
-          <h2>Runs</h2>
-          <ChildRuns runs={runs} />
+          <p>
+            <b>Alike</b>, but not the same:
+          </p>
+          <Groups found={similar} />
         </>
       )}
-      {messages.length === 0 ? null : (
-        <>
-          <h2>Messages</h2>
-          <Grid
-            caption="Messages"
-            rows={messages}
-            keyOf={({ id }) => id}
-            columns={[
-              {
-                title: 'Topic',
-                cell: ({ id, topic }) => (
-                  <a class="row-link" href={hrefTo(`messages/${id}`)}>
-                    {topic}
-                  </a>
-                ),
-              },
-              { title: 'Key', kind: 'wide', cell: ({ key }) => <Plain text={key ?? ''} /> },
-              { title: 'Written', cell: ({ createdAt }) => <Moment at={createdAt} /> },
-            ]}
-          />
-        </>
-      )}
-      {parked.length === 0 ? null : (
-        <>
-          <h2>Parked</h2>
-          <Grid
-            caption="Parked messages"
-            rows={parked}
-            keyOf={({ kind, where, id }) => `${kind}/${where}/${id}`}
-            columns={[
-              {
-                title: 'Topic',
-                cell: ({ id, topic }) => (
-                  <a class="row-link" href={hrefTo(`parked/${id}`)}>
-                    {topic}
-                  </a>
-                ),
-              },
-              { title: 'State', cell: ({ state }) => <Mark look={parkedLook(state)} /> },
-              { title: 'At', cell: ({ where }) => where },
-              { title: 'Why', kind: 'wide', cell: ({ error, reason }) => <Plain text={error ?? reason} /> },
-            ]}
-          />
-        </>
+      {further === null ? null : (
+        <p class="under">
+          {far === null ? 'More messages have that name. ' : `Keys and correlation ids of messages: ${lower(far)} `}
+          <a href={hrefWith({ cursor: further })}>Look further back</a>
+        </p>
       )}
     </>
   );
+}
+
+function Groups({ found }: { readonly found: readonly WireFound[] }): VNode {
+  return (
+    <>
+      {GROUPS.map((group) => {
+        const rows = found.filter(({ kind }) => kind === group.kind);
+        return rows.length === 0 ? null : (
+          <section key={group.kind}>
+            <h2>{group.title}</h2>
+            <Grid
+              caption={group.title}
+              columns={columnsOf(group)}
+              rows={rows}
+              keyOf={({ id, by, state }) => `${id}/${by}/${state ?? ''}`}
+            />
+          </section>
+        );
+      })}
+    </>
+  );
+}
+
+function lower(sentence: string): string {
+  return sentence.slice(0, 1).toLowerCase() + sentence.slice(1);
 }

@@ -21,6 +21,7 @@ import { Waterfall } from '../parts/waterfall.tsx';
 import { CallDetails } from './call-details.tsx';
 import { actsOnRun } from './run-acts.ts';
 import { ChildRuns } from './runs.tsx';
+import { MessagesOfRun } from './sent.tsx';
 
 /** A run that is under way changes from second to second. */
 const EVERY_MS = 2_000;
@@ -102,6 +103,7 @@ function RunStory({ page, reload, children }: RunStoryProps): VNode {
         {run.status === 'completed' ? <Payload title="Result" value={timeline.result} /> : null}
         {run.error === null ? null : <Fault title="Error" error={run.error} />}
       </div>
+      <MessagesOfRun sent={page.sent} />
       {started.length === 0 ? null : (
         <>
           <h2>Runs that it started</h2>

@@ -1,20 +1,20 @@
 /**
- * Runs of sagas, newest first.
+ * Runs of sagas, newest first, searched by what is known of them.
  */
 import type { VNode } from 'preact';
-import type { ListPage } from '../../server/contract.ts';
-import { useLoaded } from '../app/load.ts';
-import { hrefTo, hrefWith, queryNow } from '../app/router.ts';
+import { sessionState } from '../app/api.ts';
+import { hrefTo, hrefWith } from '../app/router.ts';
 import { runLook } from '../app/story.ts';
 import { faultText, spanText } from '../app/texts.ts';
 import type { WireRun } from '../app/wire.ts';
 import { CommandText, IdText } from '../parts/copy.tsx';
 import { Filters, type FilterField } from '../parts/filters.tsx';
-import { Grid, PagedGrid, type GridColumn } from '../parts/grid.tsx';
+import { Grid, type GridColumn } from '../parts/grid.tsx';
 import { Mark } from '../parts/marks.tsx';
 import { Moment } from '../parts/moment.tsx';
 import { Plain } from '../parts/payload.tsx';
 import { Screen } from '../parts/screen.tsx';
+import { NO_PAGE, SearchedGrid, useSearched } from '../parts/searched.tsx';
 import { EmptyNote } from '../parts/states.tsx';
 
 const FIELDS: readonly FilterField[] = [
@@ -36,9 +36,21 @@ const FIELDS: readonly FilterField[] = [
   },
   { name: 'key', label: 'Key', hint: 'the whole key' },
   { name: 'version', label: 'Version', hint: '1' },
+  { name: 'error', label: 'Error', hint: 'code, name, or part of it' },
   { name: 'since', label: 'Started since', hint: '30m, 2h, 7d, or a date' },
+  { name: 'until', label: 'Started until', hint: '5m, or a date' },
 ];
-const ASKED = [...FIELDS.map(({ name }) => name), 'cursor'];
+const MORE: readonly FilterField[] = [
+  { name: 'updatedSince', label: 'Changed since', hint: '30m' },
+  { name: 'updatedUntil', label: 'Changed until', hint: '5m' },
+  { name: 'finishedSince', label: 'Ended since', hint: '30m' },
+  { name: 'finishedUntil', label: 'Ended until', hint: '5m' },
+  { name: 'parent', label: 'Started by', hint: 'the id of a run' },
+  { name: 'id', label: 'Id', hint: 'or how it begins' },
+];
+/** For those who may be told what inputs hold. */
+const INPUT: FilterField = { name: 'input', label: 'Input contains', hint: '{"orderId": "o-1"}', long: true };
+const ASKED = [...FIELDS, ...MORE, INPUT].map(({ name }) => name);
 
 export const RUN_COLUMNS: readonly GridColumn<WireRun>[] = [
   {
@@ -79,19 +91,18 @@ export const RUN_COLUMNS: readonly GridColumn<WireRun>[] = [
 ];
 
 export function RunsScreen(): VNode {
-  const query = queryNow(ASKED);
-  const cursor = query['cursor'] ?? null;
-  const loaded = useLoaded<ListPage<WireRun>>('runs', query, { every: cursor === null ? 5_000 : null });
+  const loaded = useSearched<WireRun>('runs', ASKED);
+  const current = sessionState.value;
+  const byValue = current.state === 'in' && current.session.searchesValues;
   return (
-    <Screen title="Runs" aside={<a href={hrefWith({ status: 'stuck', cursor: null })}>Only those that are stuck</a>}>
-      <Filters fields={FIELDS} />
-      <PagedGrid
+    <Screen title="Runs" aside={<a href={hrefWith({ status: 'stuck', ...NO_PAGE })}>Only those that are stuck</a>}>
+      <Filters fields={FIELDS} more={byValue ? [INPUT, ...MORE] : MORE} />
+      <SearchedGrid
         caption="Runs of sagas"
+        one="run"
         columns={RUN_COLUMNS}
         keyOf={({ id }) => id}
         loaded={loaded}
-        cursor={cursor}
-        older="Older runs"
         empty={
           <EmptyNote>
             <p>No run fits. From the command line one is started so:</p>
