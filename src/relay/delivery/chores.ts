@@ -41,8 +41,8 @@ export class Chores {
 
   /** Resolves with whether there is more to do. */
   async run(): Promise<boolean> {
-    const { session, subscription, parking, clock } = this.#leased;
-    const limit = Math.min(subscription.batchSize, MOST_MESSAGES);
+    const { session, pages, parking, clock } = this.#leased;
+    const limit = Math.min(pages.messages, MOST_MESSAGES);
     const startedAtMs = clock.monotonic();
     if (startedAtMs >= this.#orphansDueAtMs) {
       await parking.releaseOrphans(session.writeClient);

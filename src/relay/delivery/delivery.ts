@@ -12,6 +12,7 @@ import type { OutboundMessage, PublishOutcome } from '../../transport/port.ts';
 import type { Dispatcher } from './dispatcher.ts';
 import { MAX_ENTRY_BYTES, type LogEntry } from '../log/log-reader.ts';
 import type { ResolvedSubscription } from '../subscription/options.ts';
+import type { PageLimit } from './page-limit.ts';
 import { behind, type ParkedRecord, type ParkingStore } from './parking-store.ts';
 import { toOutbound, type LoadedEntry } from '../subscription/routes.ts';
 import type { Session } from '../subscription/session.ts';
@@ -29,6 +30,7 @@ export interface DeliveryContext {
 /** The same under a lease, until it is lost or given back. */
 export interface LeasedDelivery extends DeliveryContext {
   readonly session: Session;
+  readonly pages: PageLimit;
   /** The hard stop. */
   readonly signal: AbortSignal;
 }
@@ -96,6 +98,7 @@ export async function publishEntries(
   { replayId, again = false }: { readonly replayId?: string; readonly again?: boolean } = {},
 ): Promise<Published> {
   const { session, signal, dispatcher } = leased;
+  leased.pages.begin(entries.length);
   const { router, source } = leased.subscription;
   const refused = new Map<LogEntry, Refusal>();
   const refuse = (entry: LogEntry, refusal: Refusal) => {

@@ -8,6 +8,7 @@ import { afterSuccess, markBefore } from '../subscription/poison.ts';
 import type { Session } from '../subscription/session.ts';
 import { Chores } from './chores.ts';
 import { deliver, type DeliveryCounts, type LeasedDelivery } from './delivery.ts';
+import type { PageLimit } from './page-limit.ts';
 import type { ReadPatience } from './read-patience.ts';
 import type { RunnerContext } from './runner-context.ts';
 
@@ -29,6 +30,7 @@ export interface HeldShardOptions {
   /** Relays died before this one without progress, perhaps of a parked message. */
   readonly careful: boolean;
   readonly patience: ReadPatience;
+  readonly pages: PageLimit;
   /** The hard stop. */
   readonly signal: AbortSignal;
 }
@@ -44,17 +46,19 @@ export class HeldShard {
   readonly #chores: Chores;
   readonly #killers: ReadonlySet<number>;
   readonly #patience: ReadPatience;
+  readonly #pages: PageLimit;
   #prefetched: Promise<LogPage> | null = null;
   #delaysCountedAtMs = -Infinity;
 
-  constructor(context: RunnerContext, { session, killers, careful, patience, signal }: HeldShardOptions) {
+  constructor(context: RunnerContext, { session, killers, careful, patience, pages, signal }: HeldShardOptions) {
     const { subscription, dispatcher, parking, clock, random, log, crashPoint } = context;
     this.session = session;
     this.#context = context;
-    this.#leased = { subscription, dispatcher, parking, clock, random, log, crashPoint, session, signal };
+    this.#leased = { subscription, dispatcher, parking, clock, random, log, crashPoint, session, pages, signal };
     this.#chores = new Chores(this.#leased, context.database.schema, { careful });
     this.#killers = killers;
     this.#patience = patience;
+    this.#pages = pages;
   }
 
   /** The next page, and before it what else is due. */
@@ -69,8 +73,8 @@ export class HeldShard {
 
   async #read(): Promise<LogPage> {
     const { session } = this;
-    const { subscription, crashPoint } = this.#context;
-    const limit = session.probe?.size ?? subscription.batchSize;
+    const { crashPoint } = this.#context;
+    const limit = session.probe?.size ?? this.#pages.messages;
     crashPoint('relay.read:before');
     const page = await (this.#prefetched ?? session.reader.read(session.cursor, limit));
     this.#patience.answered();
@@ -119,7 +123,8 @@ export class HeldShard {
     session.advance(page.next, counts.published);
     // The mark must be gone before anything else is published, also when it was the last: whoever takes over from a relay that dies
     // of the next page would blame what is marked.
-    if (marked) await session.flush();
+    if (marked || this.#pages.isCut) await session.flush();
+    if (this.#pages.isCut) this.#pages.stored();
   }
 }
 

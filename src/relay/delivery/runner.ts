@@ -12,6 +12,7 @@ import type { Service, StopOptions } from '../../runtime/service.ts';
 import type { RunnerState } from '../subscription/runner-state.ts';
 import type { LastPlace } from '../subscription/shard-rows.ts';
 import type { HeldShard } from './held-shard.ts';
+import { PageLimit } from './page-limit.ts';
 import { isReadTimeout, ReadPatience } from './read-patience.ts';
 import { Rest } from './rest.ts';
 import { createRunnerContext, type RunnerContext, type RunnerOptions } from './runner-context.ts';
@@ -40,6 +41,7 @@ class Runner implements SubscriptionRunner {
   readonly #loop: Loop;
   readonly #rest: Rest;
   readonly #patience = new ReadPatience();
+  readonly #pages: PageLimit;
   #phase: RunnerPhase = { kind: 'starting' };
   /** Where this runner was last, should the row of the subscription vanish under it. */
   #last: LastPlace = { cursor: null, server: null };
@@ -55,6 +57,7 @@ class Runner implements SubscriptionRunner {
       onAttempt: () => this.#showAlive(),
     });
     this.#rest = new Rest({ ...options, idlePollMs: subscription.idlePollMs });
+    this.#pages = new PageLimit(subscription.batchSize);
     this.#lastTickAtMs = clock.monotonic();
     this.#loop = createLoop({
       name: `relay ${subscription.name}/${shard}`,
@@ -146,7 +149,13 @@ class Runner implements SubscriptionRunner {
     }
     const { lease } = acquisition;
     this.#last = { cursor: lease.cursor, server: lease.server };
-    const shard = await takeOver(this.#context, { lease, leasedAtMs, patience: this.#patience, signal });
+    const shard = await takeOver(this.#context, {
+      lease,
+      leasedAtMs,
+      patience: this.#patience,
+      pages: this.#pages,
+      signal,
+    });
     this.#enter({ kind: 'active', shard });
     this.#rest.wake();
     return shard;
@@ -187,7 +196,15 @@ class Runner implements SubscriptionRunner {
     if (phase.kind !== 'active') return;
     const { session } = phase.shard;
     this.#last = { ...this.#last, cursor: session.cursor };
-    await session.close({ release });
+    try {
+      await session.close({ release });
+    } finally {
+      if (this.#pages.sessionEnded(session.hasStored))
+        this.#context.log.warn(
+          { messages: this.#pages.messages },
+          'what went out could not be stored, and goes out again: fewer messages at a time',
+        );
+    }
   }
 
   #enter(next: RunnerPhase): void {

@@ -9,6 +9,7 @@ import type { LastPlace } from '../subscription/shard-rows.ts';
 import { tellSettled } from '../subscription/tell-settled.ts';
 import { HeldShard } from './held-shard.ts';
 import { KILLED } from './parking-store.ts';
+import type { PageLimit } from './page-limit.ts';
 import type { ReadPatience } from './read-patience.ts';
 import type { RunnerContext } from './runner-context.ts';
 
@@ -51,6 +52,7 @@ export interface TakeoverOptions {
   /** Monotonic time before the lease was asked for. */
   readonly leasedAtMs: number;
   readonly patience: ReadPatience;
+  readonly pages: PageLimit;
   /** The hard stop. */
   readonly signal: AbortSignal;
 }
@@ -58,7 +60,7 @@ export interface TakeoverOptions {
 /** Opens a session under a lease that was just taken. */
 export async function takeOver(context: RunnerContext, options: TakeoverOptions): Promise<HeldShard> {
   const { parking, log } = context;
-  const { lease, patience, signal } = options;
+  const { lease, patience, pages, signal } = options;
   const session = await openSession({ ...context, ...options, readTimeoutMs: patience.timeoutMs });
   tellSettled(log, lease.settled);
   try {
@@ -68,7 +70,7 @@ export async function takeOver(context: RunnerContext, options: TakeoverOptions)
     const killers = await parking.killers(session.writeClient);
     log.info({ epoch: lease.epoch, high: lease.cursor.high, parkedKeys: session.blocked.size }, 'subscription taken');
     const careful = lease.stalls >= STALLS_BEFORE_CAREFUL_REDRIVE;
-    return new HeldShard(context, { session, killers, careful, patience, signal });
+    return new HeldShard(context, { session, killers, careful, patience, pages, signal });
   } catch (error) {
     // Nobody else knows of its connections yet.
     await session.close({ release: false }).catch(() => {});

@@ -34,6 +34,7 @@ export class ProgressWriter {
   #unwritten = false;
   #writing: Promise<void> | null = null;
   #lastWriteAtMs = -Infinity;
+  #hasStored = false;
   /** Aborted by whoever waits for the writing: it then comes at once. */
   #hurry = new AbortController();
 
@@ -50,6 +51,11 @@ export class ProgressWriter {
 
   get published(): number {
     return this.#published;
+  }
+
+  /** Whether a write has gone well. */
+  get hasStored(): boolean {
+    return this.#hasStored;
   }
 
   get isWriting(): boolean {
@@ -80,6 +86,7 @@ export class ProgressWriter {
         this.#unwritten = false;
         this.#lastWriteAtMs = clock.monotonic();
         await write({ cursor: this.#cursor, published: this.#published, rate: this.#rate.perSecond() });
+        this.#hasStored = true;
       }
     } catch (error) {
       onError(error);

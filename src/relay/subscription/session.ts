@@ -28,6 +28,8 @@ export interface Session extends LeaseHolder {
   readonly writeClient: Client;
   readonly cursor: Cursor;
   readonly published: number;
+  /** Whether any progress of this session is stored. */
+  readonly hasStored: boolean;
   probe: ProbeState | null;
   /** Keys with parked messages. */
   blocked: Set<string>;
@@ -158,6 +160,10 @@ class LeasedSession implements Session {
 
   get published(): number {
     return this.#progress.published;
+  }
+
+  get hasStored(): boolean {
+    return this.#progress.hasStored;
   }
 
   async leaseLeftMs(): Promise<number> {
