@@ -267,6 +267,7 @@ export {
   parkedGroups,
   planJob,
   previewRevision,
+  resumeJob,
   reviseParked,
   runJob,
   showJob,
@@ -278,7 +279,7 @@ export type { DoctorOptions, Finding } from './operations/doctor/finding.ts';
 export type { DiscardSelection, RetriedPlace, RetryAct, RetrySelection } from './operations/parked/interventions.ts';
 export type { ParkedGroup, ParkedGroupFilter, ParkedGroups } from './operations/parked/parked-groups.ts';
 export type { ParkedCriteria, ParkedKind, ParkedState } from './operations/parked/parked-rows.ts';
-export type { ParkedDetails, ParkedFilter, ParkedSummary } from './operations/parked/parked.ts';
+export type { ParkedDetails, ParkedFilter, ParkedPlaceInList, ParkedSummary } from './operations/parked/parked.ts';
 export type { PayloadRevision, RevisedMessage, RevisionPreview } from './operations/parked/revise.ts';
 export type { FindOptions, Findings, Found, FoundBy, FoundKind } from './operations/path/find-anything.ts';
 export type {

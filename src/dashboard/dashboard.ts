@@ -26,7 +26,8 @@ export interface Dashboard {
 }
 
 /**
- * The dashboard's server: its page, and the service API below /api. Opens no connection before the first request.
+ * The dashboard's server: its page, and the service API below /api. Before the first request it only looks for jobs that a
+ * dashboard before it handed over, or whose process died, and goes on with them.
  *
  * @throws HoldfastError HF_CONFIG without a way to know who asks and for what cannot be used, HF_OPTION_UNKNOWN, HF_DURATION
  * @example

@@ -100,6 +100,18 @@ export async function abortJob(database: Database, id: string, act: Act): Promis
 }
 
 /**
+ * Writes into the audit that an open job goes on; whoever calls {@link runJob} does it. One that has ended is left as it is.
+ *
+ * @throws HoldfastError HF_NOT_FOUND, HF_CONFIG without a reason, HF_LEASE_LOST while somebody works on it
+ * @example
+ * const { id, state } = await resumeJob(database, '0197a1f0-7d1c-7cc3-98c4-dc0c0c07398f', { actor: 'ada', reason: 'it was right' });
+ * if (state === 'open') await runJob(database, id);
+ */
+export async function resumeJob(database: Database, id: string, act: ReasonedAct): Promise<JobSummary> {
+  return (await import('./jobs/jobs.ts')).resumeJob(database, id, act);
+}
+
+/**
  * What {@link reviseParked} would make of a parked message: its payload before and after. Changes nothing.
  *
  * @throws HoldfastError as {@link reviseParked}

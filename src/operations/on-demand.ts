@@ -171,7 +171,7 @@ export async function findAnything(database: Database, text: string, options?: F
 }
 
 /**
- * Messages that relays could not publish or consumers could not handle, oldest first.
+ * Messages that relays could not publish or consumers could not handle: place by place, in each the oldest first.
  *
  * @throws HoldfastError HF_CONFIG, HF_OPTION_UNKNOWN
  * @example

@@ -1,6 +1,6 @@
 /** `holdfast parked groups | retry | discard | edit` on many and `holdfast job`, as people type them. */
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { diffJson } from '../../src/cli/output/diff.ts';
+import { diffJson } from '../../src/runtime/json-diff.ts';
 import { sparkline } from '../../src/cli/verbs/parked-groups.ts';
 import { startJob } from '../../src/operations/jobs/jobs.ts';
 import { openDatabase, type Database } from '../../src/postgres/database.ts';

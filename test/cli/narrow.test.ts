@@ -35,6 +35,7 @@ describe('at 80 columns', () => {
       where: long,
       id: RUN_ID,
       seq: null,
+      position: 3,
       topic: 'order.item.added',
       key: long,
       state: 'behind' as const,

@@ -60,7 +60,9 @@ describe('the table', () => {
   });
 
   it('has each act ask for a reason', async () => {
-    const acts = ROUTES.filter(({ method, role }) => method === 'POST' && role !== null);
+    const acts = ROUTES.filter(
+      ({ method, role, isQuestion }) => method === 'POST' && role !== null && isQuestion !== true,
+    );
     for (const { path } of acts) {
       const answer = await ask(parts, path.replace(':id', NOBODY), { as: 'admin', body: { reason: '  ' } });
       expect({ path, status: answer.status }).toEqual({ path, status: 400 });

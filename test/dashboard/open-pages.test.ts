@@ -18,8 +18,12 @@ afterAll(async () => {
   await wire.close();
 });
 
-/** Statements that have passed since the last call. */
-const passed = (): number => wire.take().flatMap(({ statements }) => statements).length;
+/** Statements that have passed since the last call, but for the look for jobs that were left, which waits for no page. */
+const passed = (): number =>
+  wire
+    .take()
+    .flatMap(({ statements }) => statements)
+    .filter((text) => !text.includes('lease_owner IS NOT NULL')).length;
 
 interface Page {
   /** Resolves with the next overview. */

@@ -8,6 +8,7 @@ import { gzipSync } from 'node:zlib';
 import type { Browser } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { builtPage, CHROMIUM, DESKTOP, IN_CHROMIUM, openBrowser, openPage, PHONE, violations } from './browser.ts';
+import { JOB_IDS } from './sample-mend.ts';
 import { IDS, RUN_IDS, SESSION } from './sample-pages.ts';
 import { startSampleServer, type SampleServer } from './sample-server.ts';
 
@@ -34,6 +35,10 @@ const VIEWS: readonly (readonly [name: string, path: string, says: string])[] = 
   ['messages', 'messages', 'order.placed'],
   ['message', `messages/${IDS.message}`, 'Consumer billing'],
   ['parked', 'parked', 'Cannot read properties'],
+  ['parked-groups', 'parked-groups', '1,207 failed messages'],
+  ['jobs', 'jobs', 'Cancel runs'],
+  ['job-open', `jobs/${JOB_IDS.open}`, '700 of 1,204 done'],
+  ['job-done', `jobs/${JOB_IDS.done}`, 'The first of them'],
   ['parked-message', `parked/${IDS.parked}`, 'Not handled by shipping'],
   ['runs', 'runs', 'place-order'],
   ['run-stuck', `runs/${RUN_IDS.stuck}?call=charge`, 'Stuck for'],
@@ -55,6 +60,8 @@ const VIEWS: readonly (readonly [name: string, path: string, says: string])[] = 
 
 /** On a phone, one of each kind: what they are made of is the same. */
 const ON_A_PHONE = new Set([
+  'parked-groups',
+  'job-done',
   'overview',
   'messages',
   'message',

@@ -3,6 +3,7 @@
  */
 import type { WireOverview } from '../../src/dashboard/page/app/wire.ts';
 import { sampleAlerts as alerts } from './sample-alerts.ts';
+import { openJobs } from './sample-mend.ts';
 import { idOf } from './sample-path.ts';
 
 const ago = (ms: number): string => new Date(Date.now() - ms).toISOString();
@@ -115,5 +116,6 @@ export function overview(): WireOverview {
       parked: index > 90 ? 3 : 2,
       runs: { due: 3, stuck: index > 120 ? 2 : 0 },
     })),
+    jobs: openJobs,
   };
 }

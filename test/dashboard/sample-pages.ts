@@ -18,6 +18,7 @@ import type {
   WireTimeline,
 } from '../../src/dashboard/page/app/wire.ts';
 import { sampleAlerts as alerts } from './sample-alerts.ts';
+import { groups, jobs } from './sample-mend.ts';
 import { compensated, completed, inDoubt, parallel, skipped, stuck, waiting } from '../cli/sample-runs.ts';
 import { overview } from './sample-overview.ts';
 import { findingsOf, idOf, pathAnswer, sentOf } from './sample-path.ts';
@@ -120,6 +121,7 @@ const parked: readonly WireParked[] = [
     where: 'shipping',
     id: PARKED_ID,
     seq: null,
+    position: 811,
     topic: 'order.placed',
     key: 'o-4711',
     state: 'dead',
@@ -135,6 +137,7 @@ const parked: readonly WireParked[] = [
     where: 'shipping',
     id: idOf(201),
     seq: null,
+    position: 812,
     topic: 'order.changed',
     key: 'o-4711',
     state: 'behind',
@@ -150,6 +153,7 @@ const parked: readonly WireParked[] = [
     where: 'main',
     id: idOf(202),
     seq: 90_113,
+    position: 90_113,
     topic: 'report.made',
     key: null,
     state: 'failed',
@@ -281,7 +285,10 @@ export function answerOf(path: string, query: URLSearchParams): unknown {
           );
     case 'find':
       return findingsOf(query.get('q') ?? '', SAMPLE);
+    case 'jobs':
+      return id === undefined ? list(jobs) : jobs.find((each) => each.id === id);
     case 'parked':
+      if (id === 'groups') return groups;
       if (id !== undefined) return id === PARKED_ID ? { places: [parkedDetails] } : undefined;
       return list(
         parked.filter(({ where, key }) => where === (query.get('where') ?? where) && key === (query.get('key') ?? key)),

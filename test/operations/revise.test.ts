@@ -215,6 +215,7 @@ describe('the new envelope', () => {
       key: 'k',
       before: { orderId: 'k', n: 500 },
       after: { n: 5 },
+      exact: true,
     });
     expect(await listParked(lab.database, { kind: 'consumer' })).toMatchObject([{ id: sent.id }]);
     expect(await audit()).toEqual([]);

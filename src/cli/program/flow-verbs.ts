@@ -76,11 +76,12 @@ export function addParkedVerbs(shell: Shell): void {
   );
   const ls = verb(parked, {
     name: 'ls',
-    description: 'parked messages, oldest first',
+    description: 'parked messages, place by place, in each the oldest first',
     load: async () => (await parkedVerbs()).parkedLs,
   });
   placeOptions(filterOptions(ls))
     .option('--state <state>', 'failed, behind or dead')
+    .option('--group <group>', 'only this group, as `parked groups` names it')
     .option('--limit <n>', 'at most so many (default: 50)');
   verb(parked, {
     name: 'show',

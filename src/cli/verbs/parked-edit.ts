@@ -3,8 +3,9 @@
  */
 import { HoldfastError } from '../../errors.ts';
 import { previewRevision, reviseParked, type PayloadRevision } from '../../operations/parked/revise.ts';
+import { diffJson } from '../../runtime/json-diff.ts';
 import { jsonFlag } from '../json-flag.ts';
-import { diffJson, formatDiff } from '../output/diff.ts';
+import { formatDiff } from '../output/diff.ts';
 import type { VerbReport } from '../output/report.ts';
 import { actorOf, redactorOf, textFlag, withDatabase, type Context } from '../verb.ts';
 

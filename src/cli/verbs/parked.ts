@@ -23,9 +23,10 @@ export async function parkedLs(context: Context): Promise<VerbReport> {
     topic: textFlag(context, 'topic'),
     key: textFlag(context, 'key'),
     state: stateOf(context),
+    group: textFlag(context, 'group'),
     limit,
   };
-  const filtered = [where, filter.topic, filter.key, filter.state].some((part) => part !== undefined);
+  const filtered = [where, filter.topic, filter.key, filter.state, filter.group].some((part) => part !== undefined);
   const parked = await withDatabase(context, (database) => listParked(database, filter));
   const more = parked.length === limit;
   return { json: { parked, more }, text: (ui) => formatParkedList(parked, { filtered, more }, ui) };

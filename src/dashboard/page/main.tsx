@@ -22,7 +22,10 @@ import { LoginScreen } from './views/login.tsx';
 import { MessageScreen } from './views/message.tsx';
 import { MessagesScreen } from './views/messages.tsx';
 import { OverviewScreen } from './views/overview.tsx';
-import { ParkedMessageScreen, ParkedScreen } from './views/parked.tsx';
+import { JobScreen, JobsScreen } from './views/jobs.tsx';
+import { ParkedGroupsScreen } from './views/parked-groups.tsx';
+import { ParkedMessageScreen } from './views/parked-message.tsx';
+import { ParkedScreen } from './views/parked.tsx';
 import { RunScreen } from './views/run.tsx';
 import { RunsScreen } from './views/runs.tsx';
 import { SagasScreen } from './views/sagas.tsx';
@@ -33,11 +36,13 @@ const LISTS: Readonly<Record<string, () => VNode>> = {
   '': OverviewScreen,
   messages: MessagesScreen,
   parked: ParkedScreen,
+  'parked-groups': ParkedGroupsScreen,
   runs: RunsScreen,
   sagas: SagasScreen,
   subscriptions: SubscriptionsScreen,
   workers: WorkersScreen,
   alerts: AlertsScreen,
+  jobs: JobsScreen,
   audit: AuditScreen,
   doctor: DoctorScreen,
   find: FindScreen,
@@ -47,6 +52,7 @@ const ONE: Readonly<Record<string, (props: { readonly id: string }) => VNode>> =
   messages: MessageScreen,
   parked: ParkedMessageScreen,
   runs: RunScreen,
+  jobs: JobScreen,
 };
 
 function View(): VNode {

@@ -10,6 +10,7 @@ import type { AnySaga } from '../../saga/definition/definition.ts';
 import { RequestRefusal } from './failure.ts';
 import type { Askers, Asker } from './who-asks.ts';
 import type { DashboardRole, Overview, SessionFacts } from './contract.ts';
+import type { JobDesk } from './job-desk.ts';
 import type { LiveStreams } from './live.ts';
 import type { Poller } from './poller.ts';
 import type { RequestFacts } from './request-facts.ts';
@@ -24,6 +25,8 @@ export interface ApiServices {
   readonly overview: Poller<Overview>;
   readonly live: LiveStreams;
   readonly doctor: () => Promise<Diagnosis>;
+  /** Works off the jobs that are started here. */
+  readonly jobs: JobDesk;
   /** Takes away the fields of payloads that nobody is shown, asked for or not. */
   readonly redact: Redactor;
   /** Null: not known here. */
@@ -61,6 +64,8 @@ interface RouteBase {
   readonly answers: string;
   /** Of a look: what it answers is for this one asker. What all others answer is shared by those of one role who ask the same. */
   readonly isOwn?: boolean;
+  /** It is no GET and yet only looks. */
+  readonly isQuestion?: true;
 }
 
 /** A route of somebody who is known, or, with `role: null`, of anybody. Answers with JSON, unless it hands back a Response. */
@@ -103,6 +108,17 @@ export function act<Body>(
 ): ApiRoute {
   const { role = 'operator', handle, ...rest } = route;
   return { ...rest, method: 'POST', role, query: NOTHING, handle };
+}
+
+/** A route that looks, for a question that has no room in an address. It changes nothing, so it wants no reason. */
+export function question<Body>(
+  route: Omit<RouteBase, 'method' | 'isQuestion'> & {
+    readonly role?: DashboardRole;
+    readonly body: ZodType<Body>;
+    readonly handle: (request: AskedRequest<unknown, Body>, services: ApiServices) => unknown;
+  },
+): ApiRoute {
+  return { ...act(route), isQuestion: true };
 }
 
 const NOTHING = z.strictObject({});

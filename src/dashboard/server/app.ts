@@ -158,7 +158,7 @@ function createGate(services: ApiServices): Gate {
     try {
       return asResponse(await route.handle(asked, services));
     } finally {
-      if (route.method !== 'GET') looks.forget();
+      if (route.method !== 'GET' && route.isQuestion !== true) looks.forget();
     }
   }
 

@@ -16,6 +16,36 @@ export function commandLine(words: readonly (string | null | undefined)[], flags
   return parts.join(' ');
 }
 
+/** What an act on many takes beside what it is for. */
+export interface ManyTerms {
+  /** How many were shown. */
+  readonly expect: number;
+  /** A second; null: as fast as it goes; undefined: as the command line has it. */
+  readonly rate?: number | null | undefined;
+  readonly reason: string;
+}
+
+/** Names of criteria that flags have other names for. */
+const FLAGS: Readonly<Record<string, string>> = { version: 'saga-version' };
+
+/** An act on all that fit, such as `holdfast parked retry --group … --yes --expect 12`. What is left out of `select` does not narrow. */
+export function manyCommand(
+  words: readonly string[],
+  select: Readonly<Record<string, unknown>>,
+  { expect, rate, reason }: ManyTerms,
+  more: CommandFlags = {},
+): string {
+  const given = Object.entries(select).filter(([, value]) => value !== undefined);
+  const flags = Object.fromEntries(given.map(([name, value]) => [FLAGS[name] ?? name, flagOf(value)]));
+  const all = words[0] === 'saga' || given.length === 0;
+  return commandLine(words, { all, ...flags, ...more, yes: true, expect, rate: rate === null ? 'max' : rate, reason });
+}
+
+function flagOf(value: unknown): string | number | boolean {
+  if (value instanceof Date) return value.toISOString();
+  return typeof value === 'number' || typeof value === 'boolean' ? value : String(value);
+}
+
 function quoted(word: string): string {
   return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", String.raw`'\''`)}'`;
 }

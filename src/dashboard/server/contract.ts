@@ -3,6 +3,7 @@
  * imports nothing else of the server.
  */
 import type { AlertsNow, AlertSummary } from '../../operations/alerts/list-alerts.ts';
+import type { JobAct } from '../../operations/jobs/job.ts';
 import type { PageEnds } from '../../operations/reads/page-walk.ts';
 import type { RelayStatus } from '../../operations/relay/relay-status.ts';
 import type { Timeline } from '../../operations/sagas/saga-timeline-model.ts';
@@ -96,6 +97,22 @@ export interface Overview {
   readonly objectives: readonly { readonly subscription: string; readonly objectiveMs: number }[];
   /** Null for a role of the database that may not read alerts. */
   readonly alerts: AlertsView | null;
+  /** Acts on many that have not ended, the newest 20. Null for a role of the database that may not read them. */
+  readonly jobs: readonly OpenJob[] | null;
+}
+
+/** How far an open job is. */
+export interface OpenJob {
+  readonly id: string;
+  readonly kind: JobAct['kind'];
+  readonly done: number;
+  /** Null: they were not counted to the end. */
+  readonly planned: number | null;
+  /** Together. */
+  readonly passedOver: number;
+  readonly failed: number;
+  /** Null: nobody works on it. */
+  readonly runner: string | null;
 }
 
 /** GET /api/alerts: what is alerting, and what was told of it. */

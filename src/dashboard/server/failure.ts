@@ -59,6 +59,8 @@ const NOT_NOW: readonly ErrorCode[] = [
   'HF_SAGA_UNDONE',
   'HF_SIGNALS_FULL',
   'HF_SUBSCRIPTION_HELD',
+  // Of jobs: another one works on it.
+  'HF_LEASE_LOST',
 ];
 /** It may be possible in a moment, or for less. */
 const NOT_IN_TIME: readonly ErrorCode[] = ['HF_READ_TIMEOUT'];

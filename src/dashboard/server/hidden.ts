@@ -1,10 +1,13 @@
 /**
  * Payloads that are hidden until somebody asks to see them, which the audit records. Where nothing is to be hidden, all passes as it is.
  */
+import type { JobSummary } from '../../operations/jobs/job.ts';
 import type { MessageDetails, ScheduledDetails } from '../../operations/reads/messages.ts';
 import { audited } from '../../operations/parked/interventions.ts';
 import type { ParkedDetails } from '../../operations/parked/parked.ts';
+import type { RevisionPreview } from '../../operations/parked/revise.ts';
 import type { Database } from '../../postgres/database.ts';
+import type { Redactor } from '../../runtime/redact.ts';
 import type { HiddenPayload, RunStory } from './contract.ts';
 
 const HIDDEN: HiddenPayload = { hidden: true };
@@ -21,6 +24,23 @@ export function withoutPayload(found: MessageDetails | { readonly scheduled: Sch
 
 export function withoutData(places: readonly ParkedDetails[]): unknown {
   return places.map((place) => ({ ...place, data: hide(place.data) }));
+}
+
+/** Of an edited message, what it is and what it would be. */
+export function withoutBoth(preview: RevisionPreview): unknown {
+  return { ...preview, before: hide(preview.before), after: hide(preview.after) };
+}
+
+/** A job as it may be shown: the output that one gives to runs is a value as any other. */
+export function jobAsShown(
+  job: JobSummary,
+  { hidden, redact }: { readonly hidden: boolean; readonly redact: Redactor },
+): JobSummary {
+  const { act } = job;
+  if (act.kind !== 'saga.resolve' || act.resolution.output === undefined) return job;
+  const { output } = act.resolution;
+  const resolution = { ...act.resolution, output: hidden ? hide(output) : redact(output) };
+  return { ...job, act: { ...act, resolution } };
 }
 
 /** Errors stay: they say what went wrong, and are no payload, though they may quote one. */

@@ -2,13 +2,15 @@
  * The overview: how relays and sagas are doing, and, of what was seen while somebody looked, how it was in the last quarter of an hour.
  */
 import { isHoldfastError } from '../../errors.ts';
+import { countOf } from '../../operations/jobs/job.ts';
+import { listJobs } from '../../operations/jobs/jobs.ts';
 import { relayStatus, type RelayStatus } from '../../operations/relay/relay-status.ts';
 import { runCounts, sagaHealth, type SagaStatus } from '../../operations/sagas/saga-status.ts';
 import type { Database } from '../../postgres/database.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import { sharedAnswer } from '../../runtime/shared-answer.ts';
 import { objectivesOf, readAlertsView, type SettledAlerts } from './alerts-view.ts';
-import type { Overview, OverviewPoint } from './contract.ts';
+import type { OpenJob, Overview, OverviewPoint } from './contract.ts';
 
 /** Counting runs reads far more than all the rest. */
 const COUNT_EVERY_MS = 15_000;
@@ -28,19 +30,17 @@ export function createOverviewReader({ database, clock, alerts }: OverviewReader
   );
   let trail: Trail = { points: [], seen: null };
 
-  /** Null for a role that may not read them. */
-  async function sagas(): Promise<SagaStatus | null> {
-    try {
-      const [counted, health] = await Promise.all([counts(), sagaHealth(database)]);
-      return { counts: counted, ...health };
-    } catch (error) {
-      if (isHoldfastError(error, 'HF_PERMISSION')) return null;
-      throw error;
-    }
+  async function sagas(): Promise<SagaStatus> {
+    const [counted, health] = await Promise.all([counts(), sagaHealth(database)]);
+    return { counts: counted, ...health };
   }
 
   return async () => {
-    const [relay, sagaStatus] = await Promise.all([relayStatus(database), sagas()]);
+    const [relay, sagaStatus, jobs] = await Promise.all([
+      relayStatus(database),
+      ifPermitted(sagas()),
+      ifPermitted(openJobs(database)),
+    ]);
     const now = { atMs: clock.now(), relay, sagas: sagaStatus };
     trail = extendTrail(trail, now);
     return {
@@ -49,9 +49,34 @@ export function createOverviewReader({ database, clock, alerts }: OverviewReader
       sagas: sagaStatus,
       history: trail.points,
       objectives: objectivesOf(relay, alerts),
+      jobs,
       alerts: await readAlertsView(database, { relay, sagas: sagaStatus }, alerts),
     };
   };
+}
+
+/** Null for a role that may not read it. */
+async function ifPermitted<T>(reading: Promise<T>): Promise<T | null> {
+  try {
+    return await reading;
+  } catch (error) {
+    if (isHoldfastError(error, 'HF_PERMISSION')) return null;
+    throw error;
+  }
+}
+
+/** By the index of open ones: there are few. */
+async function openJobs(database: Database): Promise<readonly OpenJob[]> {
+  const open = await listJobs(database, { state: 'open', limit: 20 });
+  return open.map(({ id, act, done, planned, passedOver, failed, runner }) => ({
+    id,
+    kind: act.kind,
+    done,
+    planned,
+    passedOver: countOf(passedOver),
+    failed: countOf(failed),
+    runner,
+  }));
 }
 
 /** Points of the charts, and what the rates of the next one are reckoned from. */

@@ -9,6 +9,7 @@ import { sharedAnswer } from '../../runtime/shared-answer.ts';
 import { HoldfastError } from '../../errors.ts';
 import type { ApiRoute, ApiServices } from './api-route.ts';
 import { createApp, type Fetch } from './app.ts';
+import { createJobDesk } from './job-desk.ts';
 import { createLiveStreams } from './live.ts';
 import { createLoginLimit } from './login-limit.ts';
 import { openapiDocument } from './openapi.ts';
@@ -19,6 +20,7 @@ import { ACT_ROUTES } from './routes-act.ts';
 import { ALERT_ROUTES } from './routes-alerts.ts';
 import { FIND_ROUTES } from './routes-find.ts';
 import { LOOK_ROUTES } from './routes-look.ts';
+import { MEND_ROUTES } from './routes-mend.ts';
 import { SESSION_ROUTES } from './routes-session.ts';
 import { createSessions } from './sessions.ts';
 import { createStaticPage, findPageFolder } from './static-page.ts';
@@ -31,6 +33,7 @@ export const ROUTES: readonly ApiRoute[] = [
   ...ALERT_ROUTES,
   ...FIND_ROUTES,
   ...ACT_ROUTES,
+  ...MEND_ROUTES,
 ];
 
 const POLL_MS = 2_000;
@@ -51,6 +54,9 @@ export function createParts(options: DashboardOptions): DashboardParts {
   // Looks may not take the connections of acts, and neither those of anybody else.
   const reads = ownPool(options.database, { max: 2, statementMs: 10_000 }, log);
   const acts = ownPool(options.database, { max: 1, statementMs: 60_000 }, log);
+  // Chunks of jobs take their turns on one connection, beside the acts of people.
+  const jobPool = ownPool(options.database, { max: 1, statementMs: 60_000 }, log);
+  const jobs = createJobDesk({ database: jobPool, clock, log });
   const overview = createPoller({
     clock,
     read: createOverviewReader({ database: reads, clock, alerts: settled.alerts }),
@@ -81,6 +87,7 @@ export function createParts(options: DashboardOptions): DashboardParts {
       DOCTOR_MS,
       () => clock.monotonic(),
     ),
+    jobs,
     sagas: options.sagas ?? null,
     facts: { version, schema: options.database.schema, redact: options.hidePayloads === true },
     openapi: () => openapiDocument({ routes: ROUTES, version, basePath }),
@@ -94,7 +101,8 @@ export function createParts(options: DashboardOptions): DashboardParts {
     async close() {
       live.close();
       overview.close(new HoldfastError('HF_STOPPED', 'The dashboard is closed.'));
-      await Promise.all([reads.close(), acts.close()]);
+      await jobs.close();
+      await Promise.all([reads.close(), acts.close(), jobPool.close()]);
     },
   };
 }

@@ -23,11 +23,11 @@ import { RequestRefusal } from './failure.ts';
 import { recordReveal } from './hidden.ts';
 import { reason, text } from './parameters.ts';
 import { readRun } from './run-page.ts';
-import type { Asker } from './who-asks.ts';
+import { ACTOR_PREFIX, type Asker } from './who-asks.ts';
 
 /** How somebody at the dashboard stands in the audit. */
 export function actorInAudit({ actor }: Pick<Asker, 'actor'>): string {
-  return `dashboard:${actor}`;
+  return `${ACTOR_PREFIX}${actor}`;
 }
 
 const place = { subscription: text.optional(), consumer: text.optional() };

@@ -13,6 +13,7 @@ import { look, type ApiRoute } from './api-route.ts';
 import { declaredSagas } from './declared-sagas.ts';
 import { withoutData, withoutPayload, withoutValues } from './hidden.ts';
 import { cursor, limit, pageOf, text, time, topic } from './parameters.ts';
+import { parkedCursor, writeParkedCursor } from './parked-cursor.ts';
 import { readRun } from './run-page.ts';
 
 const overview = look({
@@ -42,7 +43,8 @@ const message = look({
 
 const parked = look({
   path: '/api/parked',
-  summary: 'Messages that relays could not publish or consumers could not handle, oldest first.',
+  summary:
+    'Messages that relays could not publish or consumers could not handle: place by place, in each the oldest first.',
   answers: '{ items: ParkedSummary[], next }',
   query: z.strictObject({
     kind: z.enum(['relay', 'consumer']).optional(),
@@ -50,9 +52,15 @@ const parked = look({
     topic,
     key: text.optional().describe('The key, whole.'),
     state: z.enum(['failed', 'behind', 'dead']).optional(),
+    group: text.optional().describe('Id of a group.'),
+    cursor: parkedCursor.optional(),
     limit,
   }),
-  handle: async ({ query }, { reads }) => ({ items: await listParked(reads, query), next: null }),
+  async handle({ query }, { reads }) {
+    const { cursor: after, limit: most, ...filter } = query;
+    const found = await listParked(reads, { ...filter, after, limit: most + 1 });
+    return pageOf(found, most, writeParkedCursor);
+  },
 });
 
 const parkedMessage = look({

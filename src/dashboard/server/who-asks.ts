@@ -10,6 +10,9 @@ import type { LoginLimit } from './login-limit.ts';
 import type { RequestFacts } from './request-facts.ts';
 import type { OpenSession, Sessions } from './sessions.ts';
 
+/** How the names of those who act here begin in the audit. */
+export const ACTOR_PREFIX = 'dashboard:';
+
 /** Somebody who is known. */
 export interface Asker extends Principal {
   readonly session: OpenSession | null;

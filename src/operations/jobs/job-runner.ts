@@ -34,6 +34,13 @@ export interface RunJobOptions {
    * @defaultValue host and process
    */
   readonly runner?: string | undefined;
+  /**
+   * When `signal` ends the work, or something keeps it from going on: whether a dashboard of the same database may go on with it by itself.
+   * Without it the job rests until somebody says so, for whoever stopped it may have meant that.
+   *
+   * @defaultValue false
+   */
+  readonly handOver?: boolean | undefined;
 }
 
 /** Seams of tests. */
@@ -67,7 +74,7 @@ const CHUNK_LOCK_MS = 400;
  * job is left open, and can be gone on with by the same call.
  */
 export async function runJob(database: Database, id: string, options: RunJobOptions = {}): Promise<JobSummary> {
-  refuseUnknownOptions(options, ['onProgress', 'signal', 'runner'], 'runJob');
+  refuseUnknownOptions(options, ['onProgress', 'signal', 'runner', 'handOver'], 'runJob');
   const parts = { clock: systemClock, random: Math.random, crashPoint: noCrash, leaseMs: LEASE_MS };
   return workOff(database, id, options, parts);
 }
@@ -89,7 +96,7 @@ export async function workOff(
     return await new JobRun(database, await readJob(database, id), epoch, { options, parts }).workOff();
   } catch (error) {
     // Whoever mends what was in the way need not wait for the lease to end. Not if it has another epoch by now.
-    await giveJobBack(database, id, epoch).catch(() => {});
+    await giveJobBack(database, { id, epoch, handOver: options.handOver === true }).catch(() => {});
     throw error;
   }
 }
@@ -141,7 +148,7 @@ class JobRun {
       if (rest > 0) await clock.sleep(rest, signal);
     }
     this.#parts.crashPoint('job.give-back:before');
-    await giveJobBack(this.#database, id, this.#epoch);
+    await giveJobBack(this.#database, { id, epoch: this.#epoch, handOver: this.#options.handOver === true });
     this.#parts.crashPoint('job.give-back:after');
     return readJob(this.#database, id);
   }

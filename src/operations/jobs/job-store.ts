@@ -42,6 +42,8 @@ export interface JobFilter {
   readonly state?: JobState | undefined;
   /** Only those that are open and that nobody works on. */
   readonly orphaned?: boolean | undefined;
+  /** Jobs with a smaller id: the next page. */
+  readonly before?: string | undefined;
   /**
    * 1 to 1000.
    *
@@ -53,18 +55,37 @@ export interface JobFilter {
 /** Newest first. */
 export async function readJobs(
   database: Database,
-  { state, orphaned, limit }: JobFilter,
+  { state, orphaned, before, limit }: JobFilter,
 ): Promise<readonly JobSummary[]> {
   let query = jobsQuery(database)
-    .orderBy('created_at', 'desc')
     .orderBy('id', 'desc')
     .limit(checkLimit(limit ?? 50));
+  if (before !== undefined) query = query.where('id', '<', assertJobId(before));
   if (state !== undefined) query = query.where('state', '=', state);
   if (orphaned === true) {
     query = query.where(sql<boolean>`state = 'open'`);
     query = query.where(sql<boolean>`coalesce(lease_until < clock_timestamp(), true)`);
   }
   return (await rows(database, query)).map(toSummary);
+}
+
+/**
+ * Ids of open jobs that somebody should go on with, oldest first: whoever worked on them died or has handed them over, or whoever wrote them
+ * down for itself (an actor whose name begins so) died before it began. Not those that a person has stopped.
+ */
+export async function readAbandoned(
+  database: Database,
+  { actors, limit }: { readonly actors: string; readonly limit: number },
+): Promise<readonly string[]> {
+  const found = await rowsBySql<{ id: string }>(
+    database,
+    `SELECT id::text AS id FROM ${tableOf(database.schema)}
+     WHERE state = 'open' AND coalesce(lease_until < clock_timestamp(), true)
+       AND (lease_owner IS NOT NULL OR lease_epoch = 0 AND starts_with(actor, $1))
+     ORDER BY created_at LIMIT $2`,
+    [actors, limit],
+  );
+  return found.map(({ id }) => id);
 }
 
 /** Rejects with HF_NOT_FOUND. */
@@ -106,12 +127,21 @@ export async function takeJob(
   );
 }
 
+export interface JobGivenBack {
+  readonly id: string;
+  readonly epoch: number;
+  /** Somebody else is to go on with it; otherwise it rests until a person says so. */
+  readonly handOver: boolean;
+}
+
 /** Gives it back, so that another one need not wait. Not when somebody else has it already. */
-export async function giveJobBack(database: Database, id: string, epoch: number): Promise<void> {
+export async function giveJobBack(database: Database, { id, epoch, handOver }: JobGivenBack): Promise<void> {
   await rowsBySql(
     database,
-    `UPDATE ${tableOf(database.schema)} SET lease_owner = NULL, lease_until = NULL WHERE id = $1 AND lease_epoch = $2`,
-    [id, epoch],
+    `UPDATE ${tableOf(database.schema)} SET lease_owner = CASE WHEN $3::boolean THEN lease_owner END,
+       lease_until = CASE WHEN $3::boolean THEN clock_timestamp() END
+     WHERE id = $1 AND lease_epoch = $2 AND state = 'open'`,
+    [id, epoch, handOver],
   );
 }
 
@@ -245,6 +275,13 @@ function reviveAct(act: JobAct): JobAct {
     ...(until === undefined ? {} : { until: new Date(until) }),
   };
   return { ...act, select: { ...act.select, ...times } };
+}
+
+function assertJobId(id: string): string {
+  if (isUuid(id)) return id;
+  throw new HoldfastError('HF_CONFIG', `${JSON.stringify(id)} is not the id of a job.`, {
+    advice: 'Give the id of the last one that was listed.',
+  });
 }
 
 function noSuchJob(id: string): HoldfastError {

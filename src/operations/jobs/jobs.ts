@@ -9,7 +9,7 @@ import { refuseUnknownOptions } from '../../runtime/options.ts';
 import { assertReason, audited } from '../parked/interventions.ts';
 import { parkedGroups, type ParkedGroup } from '../parked/parked-groups.ts';
 import { checkRate, JOB_STATES, refuseGrown, type JobAct, type JobSummary } from './job.ts';
-import { endJob, insertJob, readJob, readJobIn, readJobs, type JobFilter } from './job-store.ts';
+import { endJob, insertJob, readAbandoned, readJob, readJobIn, readJobs, type JobFilter } from './job-store.ts';
 import { planOfRuns, type BulkPlan } from './run-selection.ts';
 import { runActKind, type RunJobAct } from './run-work.ts';
 
@@ -88,14 +88,20 @@ export async function startJob(database: Database, act: JobAct, start: JobStart)
   const planned = atLeast ? null : count;
   return audited(database, async (client, audit) => {
     await insertJob(client, database.schema, { id, act, actor, reason, planned, rate });
-    await audit({ actor, reason, action: 'job.start', subject: id, details: { act, planned, rate } });
+    await audit({
+      actor,
+      reason,
+      action: 'job.start',
+      subject: id,
+      details: { act: withoutOutput(act), planned, rate },
+    });
     return readJobIn(client, database.schema, id);
   });
 }
 
 /** Newest first. Rejects with HF_CONFIG or HF_OPTION_UNKNOWN for a filter that cannot be used. */
 export async function listJobs(database: Database, filter: JobFilter = {}): Promise<readonly JobSummary[]> {
-  refuseUnknownOptions(filter, ['state', 'orphaned', 'limit'], 'listJobs');
+  refuseUnknownOptions(filter, ['state', 'orphaned', 'before', 'limit'], 'listJobs');
   if (filter.state !== undefined && !JOB_STATES.includes(filter.state)) {
     throw new HoldfastError('HF_CONFIG', `There is no state ${JSON.stringify(filter.state)} of jobs.`, {
       advice: `Give one of: ${JOB_STATES.join(', ')}.`,
@@ -120,6 +126,45 @@ export async function abortJob(database: Database, id: string, { actor, reason }
     if (ended) await audit({ actor, reason, action: 'job.abort', subject: id, details: { done: job.done } });
     return job;
   });
+}
+
+/**
+ * Writes into the audit that somebody wants an open job gone on with; whoever calls {@link runJob} does it. One that has ended is left as it
+ * is. Rejects with HF_CONFIG without a reason, HF_NOT_FOUND, and HF_LEASE_LOST while somebody works on it.
+ */
+export async function resumeJob(
+  database: Database,
+  id: string,
+  { actor, reason }: Act & { readonly reason: string },
+): Promise<JobSummary> {
+  assertReason(reason, 'Say why it goes on');
+  return audited(database, async (client, audit) => {
+    const job = await readJobIn(client, database.schema, id);
+    if (job.state !== 'open') return job;
+    if (job.runner !== null) {
+      throw new HoldfastError('HF_LEASE_LOST', `Job ${id} is being worked on by ${job.runner}.`, {
+        advice: 'There is nothing to do: it goes on.',
+        details: { job: id },
+      });
+    }
+    await audit({ actor, reason, action: 'job.resume', subject: id, details: { done: job.done } });
+    return job;
+  });
+}
+
+/**
+ * Ids of jobs that nobody works on although somebody should, oldest first: their process died, or handed them over. Not those that a person
+ * has stopped. `actors`: how the names of those begin who start jobs for whoever asks.
+ */
+export async function abandonedJobs(database: Database, actors: string, limit = 10): Promise<readonly string[]> {
+  return readAbandoned(database, { actors, limit });
+}
+
+/** As the audit keeps it, which is nobody's to hide: without values of users. */
+function withoutOutput(act: JobAct): JobAct {
+  if (act.kind !== 'saga.resolve') return act;
+  const { call, as } = act.resolution;
+  return { ...act, resolution: { call, as } };
 }
 
 function isOnRuns(act: JobAct): act is RunJobAct {

@@ -1,7 +1,7 @@
 /**
  * The rows of both tables of parked messages as one, and what narrows them: the same words for lists, groups and acts on many.
  */
-import { sql } from 'kysely';
+import { sql, type RawBuilder } from 'kysely';
 import { HoldfastError } from '../../errors.ts';
 import { PARK_REASONS } from '../../inbox/handlers/decide.ts';
 import { assertTopicPattern, topicPatternToRegex } from '../../message/topic-pattern.ts';
@@ -113,14 +113,16 @@ export function parkedMeant(database: Pick<SchemaHandle, 'schema'>, criteria: Pa
     query = query.where('topic', '~', topicPatternToRegex(topic));
   }
   if (key !== undefined) query = query.where('key', '=', key);
-  if (group !== undefined) {
-    const { kind, where, topic: ofTopic, fingerprint } = readGroupId(group);
-    query = query.where('kind', '=', kind).where('place', '=', where).where('topic', '=', ofTopic);
-    query = query.where('fingerprint', '=', fingerprint);
-  }
+  if (group !== undefined) query = query.where(isOfGroup(group));
   if (since !== undefined) query = query.where('parked_at', '>=', since);
   if (until !== undefined) query = query.where('parked_at', '<', until);
   return query;
+}
+
+/** Whether a row of {@link parkedRows} is one of the group. Throws HF_CONFIG. */
+export function isOfGroup(group: string): RawBuilder<boolean> {
+  const { kind, where, topic, fingerprint } = readGroupId(group);
+  return sql<boolean>`(kind = ${kind} and place = ${where} and topic = ${topic} and fingerprint = ${fingerprint})`;
 }
 
 type Int8 = string | number | bigint;

@@ -9,7 +9,7 @@ import type { Database } from '../../postgres/database.ts';
 import { refuseUnknownOptions } from '../../runtime/options.ts';
 import { assertMessageId, checkLimit } from '../reads/messages.ts';
 import { ageMs, firstRow, rows, tables, untilMs } from '../reads/reads.ts';
-import { parkedRows, type ParkedKind, type ParkedRowShape, type ParkedState } from './parked-rows.ts';
+import { isOfGroup, parkedRows, type ParkedKind, type ParkedRowShape, type ParkedState } from './parked-rows.ts';
 
 /** Which parked messages {@link listParked} lists. */
 export interface ParkedFilter {
@@ -22,6 +22,10 @@ export interface ParkedFilter {
   readonly topic?: string | undefined;
   readonly key?: string | undefined;
   readonly state?: ParkedState | undefined;
+  /** Id of a group, as {@link parkedGroups} gives it. */
+  readonly group?: string | undefined;
+  /** The last message of the page before; the list goes on behind it, also when it has gone meanwhile. */
+  readonly after?: ParkedPlaceInList | undefined;
   /**
    * 1 to 1000.
    *
@@ -38,6 +42,8 @@ export interface ParkedSummary {
   readonly id: string;
   /** Place in the log; null for a consumer's, which keeps its own copy. */
   readonly seq: number | null;
+  /** Place in the line of its key; the smallest is dealt with first. */
+  readonly position: number;
   readonly topic: string;
   readonly key: string | null;
   readonly state: ParkedState;
@@ -60,17 +66,44 @@ export interface ParkedDetails extends ParkedSummary {
   readonly headId: string | null;
 }
 
-const FILTERS = ['kind', 'id', 'where', 'topic', 'key', 'state', 'limit'] as const;
+/** Names the place of a message in a list. */
+export type ParkedPlaceInList = Pick<ParkedSummary, 'kind' | 'where' | 'id' | 'position'>;
 
-/** Oldest first; beyond `limit` the newest are left out. Throws HF_CONFIG or HF_OPTION_UNKNOWN for a filter that is not usable. */
+const FILTERS = ['kind', 'id', 'where', 'topic', 'key', 'state', 'group', 'after', 'limit'] as const;
+
+/**
+ * Place by place, those of relays first, in each the oldest message first: so it goes along the primary keys, however many are parked. Of one
+ * key in the order of its line. Rejects with HF_CONFIG or HF_OPTION_UNKNOWN for a filter that is not usable.
+ */
 export async function listParked(database: Database, filter: ParkedFilter = {}): Promise<readonly ParkedSummary[]> {
   refuseUnknownOptions(filter, FILTERS, 'listParked');
-  const { kind, id, where, topic, key, state } = filter;
-  let query = parkedQuery(database)
-    .orderBy('parked_at')
-    .orderBy('position')
-    .limit(checkLimit(filter.limit ?? 50));
-  if (kind !== undefined) query = query.where('kind', '=', kind);
+  const { kind, after } = filter;
+  const limit = checkLimit(filter.limit ?? 50);
+  const wants = (which: ParkedKind): boolean => kind === undefined || kind === which;
+  const ofRelays =
+    wants('relay') && after?.kind !== 'consumer'
+      ? await rows(database, partOfList(database, 'relay', filter).limit(limit))
+      : [];
+  const left = limit - ofRelays.length;
+  const ofConsumers =
+    wants('consumer') && left > 0 ? await rows(database, partOfList(database, 'consumer', filter).limit(left)) : [];
+  return [...ofRelays, ...ofConsumers].map(toSummary);
+}
+
+/** Those of one table, in the order of an index of it. Throws as {@link listParked} rejects. */
+function partOfList(
+  database: Database,
+  kind: ParkedKind,
+  { id, where, topic, key, state, group, after }: ParkedFilter,
+) {
+  // A relay's position is its seq. Consumers have no index by position but within a key.
+  const order = kind === 'relay' || key !== undefined ? 'position' : 'id';
+  let query = parkedQuery(database).where('kind', '=', kind).orderBy('place').orderBy(order);
+  if (after?.kind === kind) {
+    assertMessageId(after.id);
+    const at = order === 'id' ? sql`${after.id}::uuid` : sql`${after.position}::bigint`;
+    query = query.where(sql<boolean>`(place, ${sql.ref(order)}) > (${after.where}, ${at})`);
+  }
   if (id !== undefined) query = query.where('id', '=', id);
   if (where !== undefined) query = query.where('place', '=', where);
   if (key !== undefined) query = query.where('key', '=', key);
@@ -79,7 +112,8 @@ export async function listParked(database: Database, filter: ParkedFilter = {}):
     assertTopicPattern(topic);
     query = query.where('topic', '~', topicPatternToRegex(topic));
   }
-  return (await rows(database, query)).map(toSummary);
+  if (group !== undefined) query = query.where(isOfGroup(group));
+  return query;
 }
 
 /** A message can be parked in several places. Rejects with HF_NOT_FOUND when it is in none. */
@@ -169,6 +203,7 @@ function toSummary(row: ParkedRow): ParkedSummary {
     where: row.place,
     id: row.id,
     seq: row.seq === null ? null : Number(row.seq),
+    position: Number(row.position),
     topic: row.topic,
     key: row.key,
     state: row.state,

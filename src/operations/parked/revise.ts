@@ -35,6 +35,8 @@ export interface RevisionPreview {
   readonly key: string | null;
   readonly before: unknown;
   readonly after: unknown;
+  /** False: it has numbers that JavaScript alters by reading them, so `before` is not quite what is there. */
+  readonly exact: boolean;
 }
 
 /** What {@link reviseParked} has done. */
@@ -58,8 +60,9 @@ export async function previewRevision(
     const found = await lockParkedEnvelope(toExecutor(client), { schema: database.schema, consumer }, id);
     if (found === null) throw notThere(consumer, id);
     const { topic, key } = found;
-    const { before, after } = revise(unpackWire(found.envelope), revision, { id, newId: id });
-    return { consumer, topic, key, before, after };
+    const wire = unpackWire(found.envelope);
+    const { before, after } = revise(wire, revision, { id, newId: id });
+    return { consumer, topic, key, before, after, exact: !altersNumbers(wire) };
   });
 }
 

@@ -23,6 +23,8 @@ export interface ActSpec {
   readonly title: string;
   /** What will happen, in a sentence or two. */
   readonly text: string;
+  /** What it meets, a line each. */
+  readonly lines?: readonly string[];
   readonly confirm: string;
   /** Something is given up that nothing brings back. */
   readonly grave?: boolean;

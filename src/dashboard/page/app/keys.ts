@@ -10,12 +10,13 @@ import { shortcuts, times } from './settings.ts';
 const PLACES: Readonly<Record<string, readonly [path: string, label: string]>> = {
   o: ['', 'Overview'],
   m: ['messages', 'Messages'],
-  p: ['parked', 'Parked'],
+  p: ['parked-groups', 'Parked'],
   r: ['runs', 'Runs'],
   s: ['sagas', 'Sagas'],
   u: ['subscriptions', 'Subscriptions'],
   w: ['workers', 'Workers'],
   l: ['alerts', 'Alerts'],
+  j: ['jobs', 'Jobs'],
   a: ['audit', 'Audit'],
   d: ['doctor', 'Doctor'],
 };

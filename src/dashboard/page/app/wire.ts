@@ -2,6 +2,8 @@
  * What the API answers, as the page sees it: the types of the server's contract and of the operations, as JSON brings them.
  */
 import type { Diagnosis } from '../../../operations/doctor/doctor.ts';
+import type { JobSummary } from '../../../operations/jobs/job.ts';
+import type { JobPlan } from '../../../operations/jobs/jobs.ts';
 import type { ParkedDetails, ParkedSummary } from '../../../operations/parked/parked.ts';
 import type { Findings, Found } from '../../../operations/path/find-anything.ts';
 import type { MessagePath } from '../../../operations/path/path-model.ts';
@@ -9,6 +11,8 @@ import type { MessageDetails, ScheduledDetails } from '../../../operations/reads
 import type { FoundMessage } from '../../../operations/reads/search-messages.ts';
 import type { WorkerStatus } from '../../../operations/sagas/saga-status.ts';
 import type { RunSummary } from '../../../operations/sagas/sagas.ts';
+import type { ParkedGroup, ParkedGroups } from '../../../operations/parked/parked-groups.ts';
+import type { RevisedMessage } from '../../../operations/parked/revise.ts';
 import type { SentByRun } from '../../../operations/sagas/sent-by-run.ts';
 import type {
   AlertsView,
@@ -30,6 +34,11 @@ export type WireMessageDetails = AsJson<MessageDetails>;
 export type WireScheduled = AsJson<ScheduledDetails>;
 export type WireParked = AsJson<ParkedSummary>;
 export type WireParkedDetails = AsJson<ParkedDetails>;
+export type WireGroup = AsJson<ParkedGroup>;
+export type WireGroups = AsJson<ParkedGroups>;
+export type WireJob = AsJson<JobSummary>;
+export type WireJobPlan = AsJson<JobPlan>;
+export type WireRevised = AsJson<RevisedMessage>;
 export type WireRun = AsJson<RunSummary>;
 export type WireRunPage = AsJson<RunStory>;
 export type WireTimeline = AsJson<RunTimeline>;

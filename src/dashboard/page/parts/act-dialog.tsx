@@ -62,6 +62,13 @@ function OpenDialog({ spec }: { readonly spec: ActSpec }): VNode {
         ) : (
           <>
             <p>{spec.text}</p>
+            {spec.lines === undefined ? null : (
+              <ul class="meets quiet">
+                {spec.lines.map((line) => (
+                  <li key={line}>{line}</li>
+                ))}
+              </ul>
+            )}
             {(spec.fields ?? []).map((field) => (
               <Field
                 key={field.name}

@@ -20,12 +20,13 @@ interface NavItem {
 const ITEMS: readonly NavItem[] = [
   { path: '', label: 'Overview' },
   { path: 'messages', label: 'Messages' },
-  { path: 'parked', label: 'Parked' },
+  { path: 'parked-groups', label: 'Parked', also: 'parked' },
   { path: 'runs', label: 'Runs' },
   { path: 'sagas', label: 'Sagas' },
   { path: 'subscriptions', label: 'Subscriptions' },
   { path: 'workers', label: 'Workers' },
   { path: 'alerts', label: 'Alerts' },
+  { path: 'jobs', label: 'Jobs' },
   { path: 'audit', label: 'Audit' },
   { path: 'doctor', label: 'Doctor' },
 ];
@@ -74,9 +75,9 @@ function Logo(): VNode {
   );
 }
 
-function NavLink({ item: { path, label } }: { readonly item: NavItem }): VNode {
+function NavLink({ item: { path, label, also } }: { readonly item: NavItem }): VNode {
   const [section = ''] = place.value.path.split('/');
-  const here = section === path;
+  const here = section === path || section === also;
   const alarm = alarmOf(path);
   return (
     <li>
@@ -95,7 +96,7 @@ function NavLink({ item: { path, label } }: { readonly item: NavItem }): VNode {
 function alarmOf(path: string): { readonly count: number; readonly said: string } | null {
   if (overview.value === null) return null;
   const { dead, stuck } = flowOf(overview.value);
-  if (path === 'parked' && dead > 0) return { count: dead, said: `${dead} dead letters` };
+  if (path === 'parked-groups' && dead > 0) return { count: dead, said: `${dead} dead letters` };
   if (path === 'runs' && stuck !== null && stuck > 0) return { count: stuck, said: `${stuck} stuck` };
   return null;
 }

@@ -45,7 +45,8 @@ export function Payload({ title, value }: PayloadProps): VNode {
   );
 }
 
-function isHidden(value: unknown): boolean {
+/** Whether it stands for what the server does not show. */
+export function isHidden(value: unknown): boolean {
   const current = sessionState.value;
   if (current.state !== 'in' || !current.session.redact || typeof value !== 'object' || value === null) return false;
   return 'hidden' in value && value.hidden === true && Object.keys(value).length === 1;

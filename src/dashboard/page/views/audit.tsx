@@ -63,9 +63,11 @@ function Subject({ act: { action, subject } }: { readonly act: WireAct }): VNode
   const path =
     id !== undefined && action.startsWith('saga.')
       ? `runs/${id}`
-      : id !== undefined && (action.startsWith('parked.') || action.startsWith('payload.'))
-        ? `messages/${id}`
-        : null;
+      : id !== undefined && action.startsWith('job.')
+        ? `jobs/${id}`
+        : id !== undefined && (action.startsWith('parked.') || action.startsWith('payload.'))
+          ? `messages/${id}`
+          : null;
   return path === null ? (
     <Plain text={subject} />
   ) : (

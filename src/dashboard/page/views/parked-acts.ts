@@ -4,6 +4,7 @@
 import { commandLine } from '../../server/commands.ts';
 import { openAct } from '../app/acts.ts';
 import type { WireParked } from '../app/wire.ts';
+import type { ManyAct } from './many-acts.tsx';
 
 type PlaceOf = Pick<WireParked, 'kind' | 'where'>;
 
@@ -24,19 +25,6 @@ export function askRetry(parked: WireParked, done: () => void): void {
   };
 }
 
-export function askRetryAll(place: PlaceOf, done: () => void): void {
-  const selection = { all: true, ...placeFlag(place) };
-  openAct.value = {
-    title: `Try all of ${place.where} again`,
-    text: `Every failed message that is parked at ${place.where}, dead letters included, is due now; each key in its order.`,
-    confirm: 'Try all again',
-    path: 'parked/retry',
-    body: (_values, reason) => ({ selection, reason }),
-    command: (_values, reason) => commandLine(['parked', 'retry'], { all: true, ...placeFlag(place), reason }),
-    done,
-  };
-}
-
 export function askDiscard(parked: WireParked, done: () => void): void {
   const { id, kind, where, topic } = parked;
   const selection = { id, ...placeFlag(parked) };
@@ -49,5 +37,31 @@ export function askDiscard(parked: WireParked, done: () => void): void {
     body: (_values, reason) => ({ selection, reason }),
     command: (_values, reason) => commandLine(['parked', 'discard', id], { ...placeFlag(parked), reason }),
     done,
+  };
+}
+
+type Selection = Readonly<Record<string, unknown>>;
+
+/** Of those that failed; what is left out does not narrow. */
+export function retryMany(select: Selection): ManyAct {
+  return {
+    on: 'parked',
+    act: 'retry',
+    select,
+    title: 'Try all of them again',
+    text: 'Each is due at once, dead letters too, and what waits behind it goes on in order. What is parked from now on is left alone.',
+    verb: 'Retry',
+  };
+}
+
+export function discardMany(select: Selection): ManyAct {
+  return {
+    on: 'parked',
+    act: 'discard',
+    select,
+    title: 'Give all of them up for good',
+    text: 'None of them will be published or handled; what waits behind them goes on without them. What is parked from now on is left alone.',
+    verb: 'Discard',
+    grave: true,
   };
 }

@@ -16,6 +16,7 @@ import { Plain } from '../parts/payload.tsx';
 import { Screen } from '../parts/screen.tsx';
 import { NO_PAGE, SearchedGrid, useSearched } from '../parts/searched.tsx';
 import { EmptyNote } from '../parts/states.tsx';
+import { ManyRuns } from './runs-many.tsx';
 
 const FIELDS: readonly FilterField[] = [
   { name: 'saga', label: 'Saga', hint: 'its name' },
@@ -97,6 +98,7 @@ export function RunsScreen(): VNode {
   return (
     <Screen title="Runs" aside={<a href={hrefWith({ status: 'stuck', ...NO_PAGE })}>Only those that are stuck</a>}>
       <Filters fields={FIELDS} more={byValue ? [INPUT, ...MORE] : MORE} />
+      <ManyRuns />
       <SearchedGrid
         caption="Runs of sagas"
         one="run"
