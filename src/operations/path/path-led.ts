@@ -4,7 +4,7 @@
  */
 import { readJson, type BoundedRead } from '../reads/bounded.ts';
 import { refColumns, toMessageRef, type RefRow } from '../reads/message-ref.ts';
-import { leapsSql, writerSql } from '../reads/written-by.ts';
+import { leapsSql, ofTransactionSql, writerSql } from '../reads/written-by.ts';
 import type { LedMessage, PathMessage } from './path-model.ts';
 
 const MOST_LEVELS = 5;
@@ -59,8 +59,8 @@ async function readMarked(read: BoundedRead, ids: readonly string[]): Promise<re
      SELECT coalesce(json_agg(m ORDER BY m.seq::bigint), '[]')::text AS answer FROM (
        SELECT k.message_id AS from, ${refColumns('o')}
        FROM marks k CROSS JOIN LATERAL (
-         SELECT x.* FROM ${schema}.outbox x WHERE x.xid = k.xid
-           AND (x.headers ->> 'causationid' IS NULL OR x.headers ->> 'causationid' = k.message_id::text)
+         SELECT x.* FROM (${ofTransactionSql(schema, 'k.xid')}) x
+         WHERE (x.headers ->> 'causationid' IS NULL OR x.headers ->> 'causationid' = k.message_id::text)
          ORDER BY x.seq LIMIT ${MOST_LED + 1}) o) m`,
     [ids],
   );

@@ -18,6 +18,14 @@ export function isWrittenBy(alias: string, xid: string): string {
   return `${alias}.xmin::text::bigint = (${xid}::text::bigint & 4294967295)`;
 }
 
+/**
+ * The messages of one transaction, an expression of type xid8. OFFSET keeps the planner from looking through the whole log in the order that
+ * is asked for outside, which it does where it takes most messages for those of one transaction.
+ */
+export function ofTransactionSql(schema: string, xid: string): string {
+  return `SELECT t.* FROM ${schema}.outbox t WHERE t.xid = ${xid} OFFSET 0`;
+}
+
 /** A recursive CTE with the few values of a column that leads a primary key: it leaps from one to the next. */
 export function leapsSql(name: string, table: string, column: string): string {
   return `${name} (${column}) AS (

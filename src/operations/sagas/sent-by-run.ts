@@ -8,7 +8,7 @@ import type { JournalEvent, JournalRow } from '../../saga/journal/events.ts';
 import type { Kind } from '../../saga/kinds/kind.ts';
 import { boundedRead, readJson, readLastJson, type BoundedRead } from '../reads/bounded.ts';
 import { refColumns, toMessageRef, type MessageRef, type RefRow } from '../reads/message-ref.ts';
-import { writerSql } from '../reads/written-by.ts';
+import { ofTransactionSql, writerSql } from '../reads/written-by.ts';
 import { knownKind, rangesSentAgain, readSentAgain, type SeqRange } from './sent-again.ts';
 
 /** What a message of a run is: a command, what compensates one, one that nobody answers, or what a transaction step wrote by itself. */
@@ -108,7 +108,7 @@ async function readRecorded(
     `SELECT coalesce(json_agg(m ORDER BY m.seq::bigint), '[]')::text AS answer FROM (
        SELECT j.n, ${refColumns('o')} FROM ${schema}.saga_journal j
        CROSS JOIN LATERAL (
-         SELECT x.* FROM ${schema}.outbox x WHERE x.xid = ${writerSql('j')} AND (
+         SELECT x.* FROM (${ofTransactionSql(schema, writerSql('j'))}) x WHERE (
            x.headers ->> 'correlationid' = $1::uuid::text OR j.n = ANY ($2::int[])
            OR (j.n = 0 AND $3::boolean AND x.headers -> 'headers' ->> 'holdfast-saga' IS NULL))
          ORDER BY x.seq LIMIT ${MOST + 1}) o
