@@ -33,8 +33,8 @@ export interface Fleet {
   readonly failure: Promise<never>;
 }
 
-const START_WITHIN_MS = 60_000;
-const STOP_WITHIN_MS = 20_000;
+const START_WITHIN_MS = 180_000;
+const STOP_WITHIN_MS = 60_000;
 /** Where there is so little to do that nobody dies of it. */
 const WORK_WITHIN_MS = 3_000;
 const LOG_LINES = 15;

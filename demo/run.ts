@@ -23,7 +23,7 @@ const POLL_MS = 250;
 /** Between one kill and the next there is time to recover: this part of the orders comes to its end. */
 const RECOVERY = 0.05;
 /** When nothing at all has changed for so long, nothing will. */
-const STALLED_MS = 45_000;
+const STALLED_MS = 90_000;
 /** Over which the rate that is shown is taken. */
 const RATE_OVER_MS = 2_000;
 
