@@ -55,7 +55,7 @@ export async function openViewers(browser: Browser, url: string): Promise<Viewer
         const over = (await page.evaluate<number>('document.documentElement.scrollWidth')) - width;
         if (over > 0) tooWide.push(`${name}${look} is ${over} pixels too wide`);
         if (folder !== undefined)
-          await page.screenshot({ path: join(folder, `${name}${look}.png`), fullPage: look !== '' });
+          await page.screenshot({ path: join(folder, `${name}${look}.png`), fullPage: look.includes('phone') });
       }
     },
   };
