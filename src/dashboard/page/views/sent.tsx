@@ -70,7 +70,7 @@ export function MessagesOfRun({ sent }: { readonly sent: Sent }): VNode | null {
   const { messages, startedWith, complete } = sent;
   if (messages.length + startedWith.length === 0) return null;
   return (
-    <>
+    <section class="sent-by-run">
       <h2>Messages</h2>
       {startedWith.length === 0 ? null : (
         <p>
@@ -98,6 +98,6 @@ export function MessagesOfRun({ sent }: { readonly sent: Sent }): VNode | null {
           Each call shows its own.
         </p>
       ) : null}
-    </>
+    </section>
   );
 }
