@@ -6,6 +6,7 @@ import { errorText } from '../../src/cli/output/timeline-lines.ts';
 import { formatHistory } from '../../src/cli/verbs/saga.ts';
 import { adviseStuck } from '../../src/operations/sagas/saga-advice.ts';
 import { foldTimeline } from '../../src/operations/sagas/saga-timeline.ts';
+import type { JournalEvent } from '../../src/saga/journal/events.ts';
 import * as samples from './sample-runs.ts';
 
 const { called, done, row, view } = samples;
@@ -238,6 +239,67 @@ describe('the fold of a journal', () => {
       { round: 2, state: 'compensated' },
     ]);
     expect(draw(view('compensated', rows, 5))).toMatch(/compensated \(round 2\)/);
+  });
+
+  it('tells what a newer version has written, and does not fail at it', () => {
+    const written = (event: object) => event as JournalEvent;
+    const rows = [
+      row(0, 0, { t: 'started', input: 1 }, written({ ...called('batch'), kind: 'map' })),
+      row(1, 5, written({ t: 'paused', by: 'ada' }), written({ t: 'shrunk', call: 'batch', payload: 'secret' })),
+      row(2, 8, written({ t: 'attempt failed', call: 'batch', attempt: 1, error: { name: 'E', message: 'x' } })),
+      row(3, 9, written({ t: 'retried', actor: 'ada', anew: [{ call: 'batch' }] })),
+      row(4, 10, called('charge'), written({ t: 'stuck', why: 'moon', error: { name: 'E', message: 'x' } })),
+    ];
+    for (const status of ['running', 'waiting', 'compensating', 'completed', 'compensated', 'stuck'] as const) {
+      const run = view(status, rows, 20);
+      expect(fold(run).calls.map(({ call }) => call)).toEqual(['batch', 'charge']);
+      expect(
+        fold(run)
+          .notes.slice(0, 2)
+          .map(({ event }) => event),
+      ).toEqual([
+        { t: 'unknown', name: 'paused', call: null },
+        { t: 'unknown', name: 'shrunk', call: 'batch' },
+      ]);
+      expect(draw(run)).toMatch(/paused, which this version does not know/);
+      expect(draw(run)).toMatch(/batch: shrunk, which/);
+    }
+    expect(draw(view('stuck', rows, 20))).toMatch(/Why is not known to this version/);
+    expect(fold(view('running', rows.slice(0, 1), 20)).calls).toMatchObject([{ kind: 'map', state: 'waiting' }]);
+  });
+
+  it('keeps when each attempt failed, and when the next one was to begin', () => {
+    const error = { name: 'Error', message: 'x', code: 'EPIPE', stack: 'at y', details: { card: '4111' } };
+    const said = { name: 'Error', message: 'x', code: 'EPIPE' };
+    const failed = (attempt: number, retryAt: number, more: object = {}): JournalEvent => ({
+      t: 'attempt failed',
+      call: 'pay',
+      attempt,
+      error,
+      retryAt: samples.T0 + retryAt,
+      ...more,
+    });
+    const rows = [
+      row(0, 0, called('pay', 'step', { pivot: true })),
+      row(1, 10, failed(1, 30)),
+      row(2, 40, failed(1, 45, { uncounted: 'lost' })),
+      row(3, 60, { t: 'failed', call: 'pay', attempts: 2, error, outcome: 'definite' }),
+      row(4, 61, { t: 'stuck', why: 'forward', call: 'pay', error }),
+      row(5, 90, { t: 'retried', actor: 'ada', anew: [{ call: 'pay' }] }),
+    ];
+    const at = (ms: number) => samples.T0 + ms;
+    expect(fold(view('running', rows, 99)).calls[0]?.failedAttempts).toEqual([
+      { attempt: 1, at: at(10), error: said, retryAt: at(30), uncounted: null },
+      { attempt: 1, at: at(40), error: said, retryAt: at(45), uncounted: 'lost' },
+      { attempt: 2, at: at(60), error: said, retryAt: at(90), uncounted: null },
+    ]);
+    const stuck = fold(samples.stuck).compensations[0];
+    expect(stuck?.failedAttempts.at(-1)).toMatchObject({ attempt: 20, retryAt: null });
+    const again = [...samples.stuck.rows, row(7, 9_000, { t: 'retried', actor: 'ada' })];
+    expect(fold(view('compensating', again, 9_000)).compensations[0]?.failedAttempts.at(-1)).toMatchObject({
+      attempt: 20,
+      retryAt: at(9_000),
+    });
   });
 
   it('keeps what was resolved by hand, also on the way forward', () => {

@@ -1,6 +1,6 @@
 /** A run as the page draws it: in columns, and as lines over time. */
 import { describe, expect, it } from 'vitest';
-import { columnsOfDeclaration, columnsOfRun, rowsOfRun } from '../../src/dashboard/page/app/story.ts';
+import { columnsOfDeclaration, columnsOfRun, partsOfBar, rowsOfRun } from '../../src/dashboard/page/app/story.ts';
 import type { WireTimeline } from '../../src/dashboard/page/app/wire.ts';
 import { called, compensated, completed, done, parallel, row, skipped, stuck, view } from '../cli/sample-runs.ts';
 import { timelineOf } from './sample-pages.ts';
@@ -45,11 +45,13 @@ describe('columns', () => {
   });
 
   it('of a declaration follow its order', () => {
-    const base = { topic: null, child: null };
+    const budget = { attempts: 5, withinMs: null, timeoutMs: 30_000 };
+    const base = { topic: null, child: null, budget };
     const columns = columnsOfDeclaration({
       name: 'transfer',
       version: 1,
       deadlineMs: null,
+      concurrency: null,
       signals: [],
       steps: [
         { name: 'debit', kind: 'transaction', pivot: false, compensated: true, ...base },
@@ -78,5 +80,52 @@ describe('lines', () => {
 
   it('end with what is still to be compensated', () => {
     expect(rowsOfRun(timelineOf(stuck)).at(-1)).toEqual({ t: 'remaining', call: 'reserve' });
+  });
+});
+
+describe('bars', () => {
+  const tried = (attempt: number, at: number, retryAt: number | null) => ({
+    attempt,
+    at,
+    retryAt,
+    error: { name: 'Error', message: 'x' },
+    uncounted: null,
+  });
+  const parts = (till: number, ...failedAttempts: readonly ReturnType<typeof tried>[]) =>
+    partsOfBar({ startedAt: 0, failedAttempts }, till).map(({ t, from, to, failed }) => [
+      t,
+      from,
+      to,
+      ...(failed === null ? [] : [failed.attempt]),
+    ]);
+
+  it('are whole when nothing failed', () => {
+    expect(parts(50)).toEqual([['attempt', 0, 50]]);
+    expect(parts(0)).toEqual([['attempt', 0, 0]]);
+  });
+
+  it('show each attempt, and the waits between them', () => {
+    expect(parts(50, tried(1, 10, 30), tried(2, 35, 40))).toEqual([
+      ['attempt', 0, 10, 1],
+      ['pause', 10, 30],
+      ['attempt', 30, 35, 2],
+      ['pause', 35, 40],
+      ['attempt', 40, 50],
+    ]);
+    // It waits still.
+    expect(parts(20, tried(1, 10, 30))).toEqual([
+      ['attempt', 0, 10, 1],
+      ['pause', 10, 20],
+    ]);
+    // It gave up.
+    expect(parts(10, tried(1, 10, null))).toEqual([['attempt', 0, 10, 1]]);
+  });
+
+  it('never go backwards, whatever the clocks of the workers said', () => {
+    expect(parts(20, tried(1, 15, 5), tried(2, 12, 40))).toEqual([
+      ['attempt', 0, 15, 1],
+      ['attempt', 15, 15, 2],
+      ['pause', 15, 20],
+    ]);
   });
 });

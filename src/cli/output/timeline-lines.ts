@@ -3,6 +3,7 @@
  */
 import type { TimelineCall, TimelineNote, TimelineCompensation } from '../../operations/sagas/saga-timeline-model.ts';
 import { WHOLE_RUN, type RecordedError } from '../../saga/journal/events.ts';
+import { isCallKind } from '../../saga/definition/kind-names.ts';
 import { kindOf } from '../../saga/kinds/table.ts';
 import { formatMs, formatTime } from './format.ts';
 import type { Style } from './style.ts';
@@ -104,6 +105,7 @@ function describeCall(call: TimelineCall, now: number): Described {
 
 function waitingText(call: TimelineCall, until: string | null): string {
   const again = call.error === null ? '' : `, again, after: ${errorText(call.error)}`;
+  if (!isCallKind(call.kind)) return `no outcome is known of it${again}`;
   return `${kindOf(call).waiting?.(call, until) ?? 'running'}${again}`;
 }
 
@@ -210,6 +212,13 @@ export function noteLine({ at, event }: TimelineNote): Line {
       };
     case 'held':
       return { ...line, glyph: '…', paint: 'cyan', outcome: 'done, and undoable until its parent has ended' };
+    case 'unknown':
+      return {
+        ...line,
+        glyph: '·',
+        paint: 'dim',
+        outcome: `${event.call === null ? '' : `${event.call}: `}${event.name}, which this version does not know`,
+      };
   }
 }
 

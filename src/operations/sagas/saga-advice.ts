@@ -84,7 +84,8 @@ const ADVICE: Readonly<Record<StuckWhy, (stuck: StuckCase) => StuckAdvice>> = {
 export function adviseStuck(runId: string, why: StuckWhy, call: string | null): StuckAdvice {
   const which = call === null ? '' : ` ${quoted(call)}`;
   const named = call ?? 'the run';
-  return ADVICE[why]({
+  const advise = Object.hasOwn(ADVICE, why) ? ADVICE[why] : adviseUnknown;
+  return advise({
     call,
     named,
     retry: (when) => ({ when, command: `holdfast saga retry ${runId}` }),
@@ -92,6 +93,14 @@ export function adviseStuck(runId: string, why: StuckWhy, call: string | null): 
     skip: { when: `leave compensating ${named} out`, command: `holdfast saga skip ${runId}${which} --reason '…'` },
     cancel: { when: 'have it compensated', command: `holdfast saga cancel ${runId} --reason '…'` },
   });
+}
+
+/** A newer version has written why. */
+function adviseUnknown({ retry, cancel }: StuckCase): StuckAdvice {
+  return {
+    meaning: 'Why is not known to this version of Holdfast; that of its worker says more.',
+    ways: [retry('mend the cause, then try again'), cancel],
+  };
 }
 
 function waysOfOtherCode({ retry, cancel }: StuckCase): readonly Way[] {

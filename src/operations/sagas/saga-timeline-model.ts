@@ -3,7 +3,13 @@
  */
 import type { CallKind } from '../../saga/definition/kind-names.ts';
 import type { SentByRun } from './sent-by-run.ts';
-import type { JournalEvent, RecordedError, StuckWhy, CompensationReason } from '../../saga/journal/events.ts';
+import type {
+  CompensationReason,
+  JournalEvent,
+  RecordedError,
+  StuckWhy,
+  Uncounted,
+} from '../../saga/journal/events.ts';
 
 /**
  * - running, retrying (until `retryAt`), waiting (for a signal, a time, a reply or a child): under way
@@ -31,9 +37,32 @@ export interface ByHand {
   readonly reason: string;
 }
 
+/** An attempt that failed or was cut short. Of a call with very many, those between the tenth and the last are not in the journal. */
+export interface TimelineAttempt {
+  readonly attempt: number;
+  /** When it was recorded that it had failed. */
+  readonly at: number;
+  /** What it failed with, without stack and causes. */
+  readonly error: Pick<RecordedError, 'name' | 'message' | 'code'>;
+  /** When the next one was to begin, by itself or because a person had it tried again; null: there was to be none. */
+  readonly retryAt: number | null;
+  /** Why it used up none of the attempts that there are; null: it did. */
+  readonly uncounted: Uncounted | null;
+}
+
+/** What the journal of a newer version holds and this one does not know. */
+export interface UnknownEvent {
+  readonly t: 'unknown';
+  /** What it is called there. */
+  readonly name: string;
+  /** The call that it names, if it names one. */
+  readonly call: string | null;
+}
+
 export interface TimelineCall {
   /** Identity of the call in its run. */
   readonly call: string;
+  /** As the journal has it: one of a newer version is none of these. */
   readonly kind: CallKind;
   /** Declared name of the step, or of the signal; 'sleep'. */
   readonly step: string;
@@ -44,6 +73,8 @@ export interface TimelineCall {
   readonly endedAt: number | null;
   /** As far as it is known: begun attempts of what failed and what is under way. */
   readonly attempts: number;
+  /** Those that failed and were to be made again, in order; the outcome is that of the last one. */
+  readonly failedAttempts: readonly TimelineAttempt[];
   readonly state: TimelineCallState;
   readonly input: unknown;
   readonly output: unknown;
@@ -77,6 +108,8 @@ export interface TimelineCompensation {
   readonly startedAt: number;
   readonly endedAt: number | null;
   readonly attempts: number;
+  /** As of a call; the last one is among them when it gave up. */
+  readonly failedAttempts: readonly TimelineAttempt[];
   readonly state: TimelineCompensationState;
   readonly error: RecordedError | null;
   readonly retryAt: number | null;
@@ -92,10 +125,12 @@ export interface TimelineNote {
   readonly compensating: boolean;
   /** How many calls, or compensations, come before it. */
   readonly after: number;
-  readonly event: Extract<
-    JournalEvent,
-    { readonly t: 'signal' | 'recovered' | 'resolved' | 'late reply' | 'refused' | 'stuck' | 'retried' | 'held' }
-  >;
+  readonly event:
+    | Extract<
+        JournalEvent,
+        { readonly t: 'signal' | 'recovered' | 'resolved' | 'late reply' | 'refused' | 'stuck' | 'retried' | 'held' }
+      >
+    | UnknownEvent;
 }
 
 export interface Timeline {

@@ -1,8 +1,29 @@
 /**
  * What of a run's story has to be worked out: which calls were under way together, and what is still to be compensated. Pure.
  */
-import { hasEffect, type CallKind } from '../../saga/definition/kind-names.ts';
-import type { TimelineCall, TimelineCompensation } from './saga-timeline-model.ts';
+import { hasEffect, isCallKind, type CallKind } from '../../saga/definition/kind-names.ts';
+import type { JournalEvent } from '../../saga/journal/events.ts';
+import { isAttempted } from '../../saga/kinds/table.ts';
+import type { TimelineAttempt, TimelineCall, TimelineCompensation, UnknownEvent } from './saga-timeline-model.ts';
+
+/** What a call is while it has no outcome. Of a kind that is not known here nothing is claimed. */
+export function openState(call: { readonly kind: CallKind }): 'running' | 'waiting' {
+  return isCallKind(call.kind) && isAttempted(call) ? 'running' : 'waiting';
+}
+
+type AttemptEvent = Extract<JournalEvent, { t: 'attempt failed' | 'compensation failed' }>;
+
+export function failedAttempt({ attempt, error, retryAt, uncounted }: AttemptEvent, at: number): TimelineAttempt {
+  const { name, message, code } = error;
+  const said = { name, message, ...(code === undefined ? {} : { code }) };
+  return { attempt, at, error: said, retryAt: retryAt ?? null, uncounted: uncounted ?? null };
+}
+
+/** Of what this version has no case for: the types say that there is nothing. */
+export function unknownEvent(event: never): UnknownEvent {
+  const { t, call } = event as { readonly t?: unknown; readonly call?: unknown };
+  return { t: 'unknown', name: String(t), call: typeof call === 'string' ? call : null };
+}
 
 /** `from`, `to`: places of intent and outcome in the journal; what comes in one commit has an order as well. */
 export interface Placed {

@@ -1,13 +1,19 @@
 /**
  * A run as a story: the events of its journal folded into calls with a beginning, an end and an outcome, and into what was
- * compensated. Needs no code of the saga, so any history can be shown, wherever its worker runs. Pure. The engine's own fold
- * decides what happens next; this one only tells what happened.
+ * compensated. Needs no code of the saga, so any history can be shown, wherever its worker runs, also one that a newer version has
+ * written: what is not known here is shown as such. Pure. The engine's own fold decides what happens next; this one only tells what
+ * happened.
  */
 import { WHOLE_RUN, type JournalEvent, type JournalRow, type RunStatus } from '../../saga/journal/events.ts';
 import { hasEffect } from '../../saga/definition/kind-names.ts';
-import { isAttempted } from '../../saga/kinds/table.ts';
-import type { Timeline, TimelineCall, TimelineNote, TimelineCompensation } from './saga-timeline-model.ts';
-import { numberGroups, remainingOf } from './saga-timeline-parts.ts';
+import type {
+  TimelineAttempt,
+  Timeline,
+  TimelineCall,
+  TimelineCompensation,
+  TimelineNote,
+} from './saga-timeline-model.ts';
+import { failedAttempt, numberGroups, openState, remainingOf, unknownEvent } from './saga-timeline-parts.ts';
 import type { SentByRun } from './sent-by-run.ts';
 
 export interface TimelineOptions {
@@ -104,12 +110,19 @@ function take(fold: Fold, event: JournalEvent, at: number): void {
       return note(fold, event, at);
     case 'retried': {
       const gaveUp = fold.compensations.find(({ state }) => state === 'gave up');
-      if (gaveUp !== undefined) Object.assign(gaveUp, { state: 'running', endedAt: null });
+      if (gaveUp !== undefined) {
+        const failedAttempts = triedAgainAt(gaveUp.failedAttempts, at);
+        Object.assign(gaveUp, { state: 'running', endedAt: null, failedAttempts });
+      }
       for (const { call: id, until = null, child } of event.anew ?? []) {
         const call = find(fold, id);
         if (call === undefined) continue;
-        const state = isAttempted(call) ? 'running' : 'waiting';
-        Object.assign(call, { state, endedAt: null, to: null, until, child: child ?? call.child });
+        const { error, endedAt, attempts } = call;
+        if (error !== null && endedAt !== null) {
+          const last = { t: 'attempt failed', call: id, attempt: attempts, error, retryAt: at } as const;
+          call.failedAttempts = [...call.failedAttempts, failedAttempt(last, endedAt)];
+        }
+        Object.assign(call, { state: openState(call), endedAt: null, to: null, until, child: child ?? call.child });
       }
       return note(fold, event, at);
     }
@@ -125,6 +138,8 @@ function take(fold: Fold, event: JournalEvent, at: number): void {
     case 'refused':
     case 'held':
       return note(fold, event, at);
+    default:
+      return note(fold, unknownEvent(event), at);
   }
 }
 
@@ -137,7 +152,8 @@ function newCall(event: Extract<JournalEvent, { t: 'called' }>, at: number, plac
     startedAt: at,
     endedAt: null,
     attempts: 1,
-    state: isAttempted(event) ? 'running' : 'waiting',
+    failedAttempts: [],
+    state: openState(event),
     input: event.input,
     output: undefined,
     error: null,
@@ -167,6 +183,7 @@ function takeOutcome(fold: Fold, event: OutcomeEvent, at: number): void {
   }
   if (event.t === 'attempt failed') {
     Object.assign(call, { attempts: event.attempt, error: event.error, retryAt: event.retryAt, state: 'retrying' });
+    call.failedAttempts = [...call.failedAttempts, failedAttempt(event, at)];
     return;
   }
   const tries = call.retryAt === null ? call.attempts : call.attempts + 1;
@@ -222,6 +239,7 @@ function takeCompensationEvent(fold: Fold, event: CompensationEvent, at: number)
       error: event.error,
       retryAt: event.retryAt ?? null,
       state: last ? 'gave up' : 'retrying',
+      failedAttempts: [...compensation.failedAttempts, failedAttempt(event, at)],
     });
     if (last) compensation.endedAt = at;
     return;
@@ -237,6 +255,11 @@ function takeCompensationEvent(fold: Fold, event: CompensationEvent, at: number)
   }
 }
 
+/** A person had it tried again. */
+function triedAgainAt(attempts: readonly TimelineAttempt[], at: number): readonly TimelineAttempt[] {
+  return attempts.map((each) => (each.retryAt === null ? { ...each, retryAt: at } : each));
+}
+
 function newCompensation(fold: Fold, call: string, round: number, at: number): Mutable<TimelineCompensation> {
   const kind = find(fold, call)?.kind ?? null;
   return {
@@ -246,6 +269,7 @@ function newCompensation(fold: Fold, call: string, round: number, at: number): M
     startedAt: at,
     endedAt: null,
     attempts: 1,
+    failedAttempts: [],
     state: 'running',
     error: null,
     retryAt: null,
@@ -277,12 +301,12 @@ function settle(fold: Fold, status: RunStatus, now: number): void {
   const over = fold.endedAt !== null || fold.compensating !== null;
   for (const call of fold.calls) {
     if (call.endedAt !== null) continue;
+    // Also of a kind that is not known here: nothing is said of it that may be wrong.
     const passive = !hasEffect(call.kind);
     if (over) call.state = passive || fold.compensating === null ? 'dropped' : 'in doubt';
     else if (status === 'stuck') call.state = 'halted';
     else if (call.retryAt !== null && call.retryAt <= now) {
-      const state = isAttempted(call) ? 'running' : 'waiting';
-      Object.assign(call, { state, attempts: call.attempts + 1, retryAt: null });
+      Object.assign(call, { state: openState(call), attempts: call.attempts + 1, retryAt: null });
     }
   }
   for (const compensation of fold.compensations) {

@@ -22,6 +22,11 @@ const IS_STEP: Readonly<Record<CallKind, boolean>> = {
 /** Kinds that are declared in `steps`. */
 export const STEP_KINDS = (Object.keys(IS_STEP) as readonly CallKind[]).filter(hasEffect);
 
+/** Whether this version knows the kind: a journal of a newer one may name another. */
+export function isCallKind(kind: string): kind is CallKind {
+  return Object.hasOwn(IS_STEP, kind);
+}
+
 /** Whether calls of the kind do something outside of the run, which may have to be compensated. */
 export function hasEffect(kind: CallKind): kind is StepKind {
   return IS_STEP[kind];

@@ -2,7 +2,7 @@
  * A run as it is drawn: its calls in columns, what ran together in one column, and below each call what became of its compensation; and
  * the same as rows over a time axis. Pure.
  */
-import { several, spanText } from './texts.ts';
+import { faultText, several, spanText } from './texts.ts';
 import type { Tone } from './attention.ts';
 import type { DeclaredSaga } from '../../server/contract.ts';
 import type { WireTimeline } from './wire.ts';
@@ -196,6 +196,11 @@ function noteWords({ event }: WireNote): { readonly text: string; readonly tone:
       };
     case 'held':
       return { text: 'done, and can be compensated until its parent has ended', tone: 'wait' };
+    case 'unknown':
+      return {
+        text: `${event.call === null ? '' : `${event.call}: `}${event.name}, which this version of Holdfast does not know`,
+        tone: 'off',
+      };
   }
 }
 
@@ -203,6 +208,43 @@ function refusedWords({ what, name, actor, reason }: Extract<WireNote['event'], 
   if (what === 'deadline') return 'its deadline passed behind the pivot: it goes on';
   const who = actor === undefined ? '' : ` by ${actor}`;
   return `${what}${name === undefined ? '' : ` ${name}`}${who} came too late${reason === undefined ? '' : `: ${reason}`}`;
+}
+
+/** Stretches of a bar: attempts, and the waits between them. `failed`: the attempt ended there without success. */
+export interface BarPart {
+  readonly t: 'attempt' | 'pause';
+  readonly from: number;
+  readonly to: number;
+  /** The attempt that ended there by failing. */
+  readonly failed: FailedTry | null;
+}
+
+type FailedTry = WireCall['failedAttempts'][number];
+
+/**
+ * A bar in its parts, when the journal tells of attempts that failed: an attempt goes to where it failed, and the next one begins when it
+ * was to. `till`: where the bar ends.
+ */
+export function partsOfBar(
+  { startedAt, failedAttempts }: Pick<WireCall, 'startedAt' | 'failedAttempts'>,
+  till: number,
+): readonly BarPart[] {
+  const parts: BarPart[] = [];
+  let from = startedAt;
+  for (const failed of failedAttempts) {
+    // On the clock of whichever worker recorded it: never backwards here.
+    const to = Math.min(Math.max(failed.at, from), till);
+    parts.push({ t: 'attempt', from, to, failed });
+    from = failed.retryAt === null ? till : Math.min(Math.max(failed.retryAt, to), till);
+    if (from > to) parts.push({ t: 'pause', from: to, to: from, failed: null });
+  }
+  if (from < till || parts.length === 0) parts.push({ t: 'attempt', from, to: till, failed: null });
+  return parts;
+}
+
+/** 'attempt 2: HF_STEP_TIMEOUT: …'. */
+export function attemptWords({ attempt, error, uncounted }: FailedTry): string {
+  return `attempt ${attempt}: ${faultText(error)}${uncounted === null ? '' : ` (${uncounted}: it does not count)`}`;
 }
 
 /** What a call waits for, where it does. */

@@ -9,8 +9,10 @@ import { now } from '../app/clock.ts';
 import { hrefWith } from '../app/router.ts';
 import { betterScale, timeScale, type ScaleKind, type TimeScale } from '../app/scale.ts';
 import {
+  attemptWords,
   backLook,
   callLook,
+  partsOfBar,
   rowsOfRun,
   waitWords,
   type StoryRow,
@@ -142,12 +144,7 @@ function CallLine({ call, axis, end, selected }: BarLineProps & { readonly call:
         </span>
       </span>
       <span class="lane">
-        <Bar
-          axis={axis}
-          from={call.startedAt}
-          to={till}
-          look={`${look.tone}${waiting ? ' waits' : ''}${open ? ' open' : ''}`}
-        />
+        <Bar axis={axis} of={call} till={till} look={`${look.tone}${waiting ? ' waits' : ''}${open ? ' open' : ''}`} />
       </span>
       <span class="took">
         {open || call.endedAt !== null ? `${spanText(till - call.startedAt)}${open ? '…' : ''}` : ''}
@@ -175,12 +172,7 @@ function BackLine({
         <span class="quiet">back{compensation.round > 1 ? `, round ${compensation.round}` : ''}</span>
       </span>
       <span class="lane">
-        <Bar
-          axis={axis}
-          from={compensation.startedAt}
-          to={till}
-          look={`${look.tone} backwards${open ? ' open' : ''}`}
-        />
+        <Bar axis={axis} of={compensation} till={till} look={`${look.tone} backwards${open ? ' open' : ''}`} />
       </span>
       <span class="took">
         {compensation.state === 'skipped' ? '' : `${spanText(till - compensation.startedAt)}${open ? '…' : ''}`}
@@ -195,18 +187,38 @@ function BackLine({
 
 interface BarProps {
   readonly axis: TimeScale;
-  readonly from: number;
-  readonly to: number;
+  readonly of: Pick<WireCall, 'startedAt' | 'failedAttempts'>;
+  readonly till: number;
   readonly look: string;
 }
 
-function Bar({ axis, from, to, look }: BarProps): VNode {
-  const left = axis.at(from);
+/** Whole when all went well; else the attempts, with a mark where each failed, and thin the waits between them. */
+function Bar({ axis, of, till, look }: BarProps): VNode {
+  const parts = partsOfBar(of, till);
   return (
-    <span
-      class={`bar ${look}`}
-      style={{ left: `${left * 100}%`, width: `${Math.max(0, axis.at(to) - left) * 100}%` }}
-    />
+    <>
+      {parts.map(({ t, from, to }, index) => {
+        const left = axis.at(from);
+        const open = index === parts.length - 1 ? '' : ' closed';
+        return (
+          <span
+            key={index}
+            class={`bar ${look}${t === 'pause' ? ' pause' : ''}${open}`}
+            style={{ left: `${left * 100}%`, width: `${Math.max(0, axis.at(to) - left) * 100}%` }}
+          />
+        );
+      })}
+      {parts.map(({ to, failed }, index) =>
+        failed === null ? null : (
+          <span
+            key={`failed-${index}`}
+            class={`tried${failed.uncounted === null ? '' : ' free'}`}
+            style={{ left: `${axis.at(to) * 100}%` }}
+            title={visible(attemptWords(failed))}
+          />
+        ),
+      )}
+    </>
   );
 }
 
@@ -215,6 +227,10 @@ function spansOf({ calls, compensations }: WireTimeline, end: number): readonly 
 }
 
 function momentsOf({ startedAt, calls, compensations, notes }: WireTimeline, end: number): readonly number[] {
-  const bars = [...calls, ...compensations].flatMap((each) => [each.startedAt, each.endedAt ?? end]);
+  const bars = [...calls, ...compensations].flatMap((each) => [
+    each.startedAt,
+    each.endedAt ?? end,
+    ...partsOfBar(each, each.endedAt ?? end).map(({ to }) => to),
+  ]);
   return [startedAt, ...bars, ...notes.map(({ at }) => at), end];
 }

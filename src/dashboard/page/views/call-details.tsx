@@ -4,8 +4,8 @@
 import type { VNode } from 'preact';
 import { now } from '../app/clock.ts';
 import { hrefTo } from '../app/router.ts';
-import { backLook, callLook, waitWords, type WireCall, type WireCompensation } from '../app/story.ts';
-import { countText, spanText } from '../app/texts.ts';
+import { attemptWords, backLook, callLook, waitWords, type WireCall, type WireCompensation } from '../app/story.ts';
+import { countText, several, spanText } from '../app/texts.ts';
 import type { WireTimeline } from '../app/wire.ts';
 import { Mark } from '../parts/marks.tsx';
 import { Moment } from '../parts/moment.tsx';
@@ -86,6 +86,7 @@ function Forward({ call }: { readonly call: WireCall }): VNode {
             : ['By hand', <Plain key="hand" text={`${resolved.as}, says ${resolved.actor}: ${resolved.reason}`} />],
         ]}
       />
+      <FailedAttempts attempts={call.failedAttempts} />
       <MessagesOfCall messages={call.messages} />
       {error === null ? null : (
         <Fault title={call.state === 'degraded' ? 'Why its fallback stood in' : 'Error'} error={error} />
@@ -118,8 +119,26 @@ function Back({ compensation, isLast }: BackProps): VNode {
           byHand === null ? null : ['By hand', <Plain key="hand" text={`${byHand.actor}: ${byHand.reason}`} />],
         ]}
       />
+      <FailedAttempts attempts={compensation.failedAttempts} />
       <MessagesOfCall messages={isLast ? messages : []} />
       {error === null ? null : <Fault title="Error" error={error} />}
     </section>
+  );
+}
+
+/** The marks on its bar, in words. */
+function FailedAttempts({ attempts }: { readonly attempts: WireCall['failedAttempts'] }): VNode | null {
+  if (attempts.length === 0) return null;
+  return (
+    <details class="failed-attempts">
+      <summary>{several(attempts.length, 'attempt')} that failed</summary>
+      <ol class="plain-list">
+        {attempts.map((each, index) => (
+          <li key={index}>
+            <Moment at={each.at} /> <Plain text={attemptWords(each)} />
+          </li>
+        ))}
+      </ol>
+    </details>
   );
 }
