@@ -17,11 +17,18 @@ it.each([
   const database = { schema: 'holdfast', query: () => Promise.reject(error) } as unknown as Database;
   const gauges = [
     createGauges({ registry, database, states: () => [], clock: systemClock, log }),
-    createWorkerGauges({ registry, database, clock: systemClock, log }),
+    createWorkerGauges({
+      worker: { openBreakers: [{ name: 'far', openMs: 1_500 }] },
+      registry,
+      database,
+      clock: systemClock,
+      log,
+    }),
   ];
   await Promise.all(gauges.map((each) => each.refresh()));
   const text = await registry.metrics();
   expect(/^holdfast_database_up 0$/m.test(text)).toBe(away);
+  expect(text).toMatch(/^holdfast_saga_breaker_open_seconds\{breaker="far"\} 1.5$/m);
   // Once by the relay's, once by the worker's.
   expect(said).toEqual(away ? [] : [error, error]);
 });

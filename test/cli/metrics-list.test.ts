@@ -27,11 +27,11 @@ it('is complete and right', async () => {
   const order = saga({ name: 'order', version: 1, input: z.object({}), steps: {}, run: async () => null });
   const Charge = message('charge', { schema: z.object({}), key: () => 'k' });
   createRelay({ database, metrics, subscriptions: [{ name: 'main', transport, routes: [{ topics: '**', to: 'q' }] }] });
-  createWorker({ database, metrics, sagas: [order], replies: { transport } });
+  const worker = createWorker({ database, metrics, sagas: [order], replies: { transport } });
   createConsumer('billing', { database, metrics, transport, handlers: [], ignore: ['**'] });
   createParticipant('bank', { database, metrics, transport, handlers: [handle(Charge, async () => {})] });
   createGauges({ registry, database, states: () => [], clock: systemClock, log: silentLogger });
-  createWorkerGauges({ registry, database, clock: systemClock, log: silentLogger });
+  createWorkerGauges({ worker, registry, database, clock: systemClock, log: silentLogger });
   createDoctorGauges({ metrics, database, intervalMs: 300_000, options: {}, clock: systemClock, log: silentLogger });
   const made = registry.getMetricsAsArray().map((metric) => {
     const { name, type, labelNames } = metric as unknown as {

@@ -46,6 +46,7 @@ describe('doctor', () => {
       'flow',
       'routes',
       'sagas',
+      'jobs',
       'roles',
       'drift',
       'grants',

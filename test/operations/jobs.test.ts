@@ -4,6 +4,7 @@ import fc from 'fast-check';
 import { afterEach, describe, expect, it } from 'vitest';
 import { chunkSize, hasGrown, restMs, type JobAct } from '../../src/operations/jobs/job.ts';
 import { runJob } from '../../src/operations/jobs/job-runner.ts';
+import { doctor } from '../../src/operations/doctor/doctor.ts';
 import { abortJob, listJobs, planJob, showJob, startJob } from '../../src/operations/jobs/jobs.ts';
 import { parkedGroups } from '../../src/operations/parked/parked-groups.ts';
 import { listParked } from '../../src/operations/parked/parked.ts';
@@ -137,6 +138,32 @@ describe('a job on parked messages', () => {
     const ids = (await lab.audit()).flatMap(({ details }) => (details['ids'] as string[] | undefined) ?? []);
     expect(ids).toHaveLength(150);
     expect(new Set(ids).size).toBe(150);
+  });
+});
+
+describe('a job that nobody goes on with', () => {
+  it('is told of by the doctor with what goes on with it, once it has been left for a minute', async () => {
+    await parkMessages(3);
+    const id = await start(RETRY);
+    const told = async () => (await doctor(lab.database)).findings.filter(({ check }) => check === 'jobs.orphaned');
+    expect(await told()).toEqual([]);
+    await lab.database.query(`UPDATE holdfast.operation_job SET updated_at = now() - interval '5 min'`);
+    expect(await told()).toMatchObject([
+      {
+        level: 'warn',
+        what: `Nobody goes on with the job ${id} (parked.retry) that ${by.actor} has started: 0 of 3 done, the last 5 min ago.`,
+        repair: `holdfast job resume ${id}`,
+      },
+    ]);
+    // Somebody has taken it up.
+    await lab.database.query(
+      `UPDATE holdfast.operation_job SET lease_owner = 'x', lease_until = now() + interval '1 min'`,
+    );
+    expect(await told()).toEqual([]);
+    await lab.database.query(`UPDATE holdfast.operation_job SET lease_until = now() - interval '1 s'`);
+    expect(await told()).toHaveLength(1);
+    await abortJob(lab.database, id, by);
+    expect(await told()).toEqual([]);
   });
 });
 

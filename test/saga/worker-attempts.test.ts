@@ -219,6 +219,7 @@ describe('attempts', () => {
     await worker.tick();
     await worker.tick();
     expect(attempts.has('second')).toBe(false);
+    expect(worker.openBreakers).toEqual([{ name: 'far', openMs: expect.any(Number) as number }]);
     away = false;
     await eventually('both to be completed', async () => {
       await clock.advance('3s');
@@ -228,5 +229,6 @@ describe('attempts', () => {
     });
     expect((await lab.view(second.id)).result).toBe(1);
     expect((await lab.view(first.id)).result).toBeLessThan(8);
+    expect(worker.openBreakers).toEqual([]);
   });
 });

@@ -29,7 +29,7 @@ export function workerPart(
       },
       ready: () => workerReadiness(worker, sagas),
       worker,
-      gauges: createWorkerGauges({ registry, database, clock: systemClock, log }),
+      gauges: createWorkerGauges({ worker, registry, database, clock: systemClock, log }),
       whenForced: 'attempts that were under way are in doubt, and their runs go on elsewhere',
     };
   };

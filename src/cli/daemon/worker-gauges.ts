@@ -1,5 +1,5 @@
 /**
- * Gauges of the sagas that are read from the database when they are asked for.
+ * Gauges of the sagas that are read when they are asked for: from the database, and the circuit breakers from the worker of this process.
  * The names are documented in docs/operations.md.
  */
 import { Gauge, type Registry } from 'prom-client';
@@ -8,17 +8,20 @@ import type { SagaHealth } from '../../operations/sagas/saga-status.ts';
 import type { Database } from '../../postgres/database.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import type { Logger } from '../../runtime/log.ts';
+import type { Worker } from '../../saga/worker/worker.ts';
 import { withTimeout } from '../../runtime/timeout.ts';
 import { cachedGauges, defectTeller, GAUGE_TIMEOUT_MS, type Gauges } from './gauges.ts';
 
 export interface WorkerGaugesOptions {
+  /** Of this process. */
+  readonly worker: Pick<Worker, 'openBreakers'>;
   readonly registry: Registry;
   readonly database: Database;
   readonly clock: Clock;
   readonly log: Logger;
 }
 
-export function createWorkerGauges({ registry, database, clock, log }: WorkerGaugesOptions): Gauges {
+export function createWorkerGauges({ worker, registry, database, clock, log }: WorkerGaugesOptions): Gauges {
   const tellDefect = defectTeller(log);
   const gauge = <Label extends string>(name: string, help: string, labelNames: readonly Label[]) =>
     new Gauge({ name, help, labelNames, registers: [registry] });
@@ -32,6 +35,11 @@ export function createWorkerGauges({ registry, database, clock, log }: WorkerGau
     version,
   );
   const workers = gauge('holdfast_saga_workers', 'Workers whose lease lasts.', []);
+  const breaker = gauge(
+    'holdfast_saga_breaker_open_seconds',
+    'For how long a circuit breaker of steps has held attempts up in this worker.',
+    ['breaker'] as const,
+  );
   const all = [stuck, due, oldest, unrunnable, workers];
 
   function show(health: SagaHealth): void {
@@ -47,6 +55,9 @@ export function createWorkerGauges({ registry, database, clock, log }: WorkerGau
   }
 
   return cachedGauges(clock, async () => {
+    // Its own affair: known also while the database is away.
+    breaker.reset();
+    for (const { name, openMs } of worker.openBreakers) breaker.set({ breaker: name }, openMs / 1_000);
     // As in gauges.ts.
     const { sagaHealth } = await import('../../operations/sagas/saga-status.ts');
     const health = await withTimeout(() => sagaHealth(database), {

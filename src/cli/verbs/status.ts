@@ -10,8 +10,11 @@ import {
   type SubscriptionStatus,
 } from '../../operations/relay/relay-status.ts';
 import { sagaStatus, type SagaStatus } from '../../operations/sagas/saga-status.ts';
+import { isHoldfastError } from '../../errors.ts';
+import type { JobSummary } from '../../operations/jobs/job.ts';
+import { listJobs } from '../../operations/jobs/jobs.ts';
 import type { Database } from '../../postgres/database.ts';
-import { formatCount, formatMs, formatRate, plural } from '../output/format.ts';
+import { formatCount, formatMs, formatRate, oneLine, plural } from '../output/format.ts';
 import type { VerbReport, Ui } from '../output/report.ts';
 import { formatTable } from '../output/table.ts';
 import { withDatabase, type Context } from '../verb.ts';
@@ -42,29 +45,52 @@ interface Found {
   readonly relay: RelayStatus;
   /** Null for a role that may not read them. */
   readonly sagas: SagaStatus | null;
+  /** Open jobs that nobody works on; null for a role that may not read them. */
+  readonly orphaned: readonly JobSummary[] | null;
   /** Null where no queues are known of. */
   readonly broker: QueuesStatus | null;
 }
 
 async function look(database: Database, context: Context): Promise<Found> {
-  const [relay, sagas, broker] = await Promise.all([
+  const [relay, sagas, orphaned, broker] = await Promise.all([
     relayStatus(database),
     sagaStatus(database),
+    orphanedJobs(database),
     readQueues(database, resolveRedisUrls(context.given, context.config), context.config.redis?.prefix),
   ]);
-  return { relay, sagas, broker };
+  return { relay, sagas, orphaned, broker };
 }
 
-function toReport({ relay, sagas, broker }: Found): VerbReport {
+async function orphanedJobs(database: Database): Promise<readonly JobSummary[] | null> {
+  try {
+    return await listJobs(database, { orphaned: true });
+  } catch (error) {
+    if (isHoldfastError(error, 'HF_PERMISSION')) return null;
+    throw error;
+  }
+}
+
+function toReport({ relay, sagas, orphaned, broker }: Found): VerbReport {
   return {
-    json: { ...relay, sagas, broker },
+    json: { ...relay, sagas, jobs: orphaned === null ? null : { orphaned }, broker },
     text: (ui) =>
       [
         formatStatus(relay, ui),
         ...(broker === null ? [] : formatQueues(broker, ui)),
         ...(sagas === null ? [] : formatSagas(sagas, ui)),
+        ...formatOrphaned(orphaned ?? [], ui),
       ].join('\n\n'),
   };
+}
+
+/** A paragraph, or none. */
+function formatOrphaned(orphaned: readonly JobSummary[], { style }: Ui): readonly string[] {
+  if (orphaned.length === 0) return [];
+  const lines = orphaned.map(
+    ({ id, act, actor }) =>
+      ` ${style.yellow('!')} ${act.kind} of ${oneLine(actor, 40)}: nobody goes on with it: holdfast job resume ${id}`,
+  );
+  return [`${style.bold('Jobs')}\n${lines.join('\n')}`];
 }
 
 export function formatStatus(found: RelayStatus, ui: Ui): string {

@@ -19,12 +19,13 @@ export type AlertKind =
   | 'overdue'
   | 'worker-dead'
   | 'lease-lost'
+  | 'step-breaker-open'
   | 'database-silent';
 
 /** What is wrong now, before it is known for how long and whether somebody was told. */
 export interface Condition {
   readonly kind: AlertKind;
-  /** A subscription, a consumer, a saga, a saga and version, a worker, a process. */
+  /** A subscription, a consumer, a saga, a saga and version, a worker, a process, a breaker of one. */
   readonly subject: string;
   /** Messages, runs, shards: what the kind counts. At least 1. */
   readonly count: number;
@@ -77,6 +78,7 @@ export const ALERT_KINDS: Readonly<Record<AlertKind, KindSettings>> = {
   overdue: { area: 'sagas', forMs: 120_000, grows: false, overMs: 60_000 },
   'worker-dead': { area: 'sagas', forMs: 60_000, grows: false },
   'lease-lost': { area: null, forMs: 0, grows: false },
+  'step-breaker-open': { area: null, forMs: 120_000, grows: false },
   'database-silent': { area: null, forMs: 30_000, grows: false },
 };
 

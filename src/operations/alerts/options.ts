@@ -98,7 +98,7 @@ export interface AlertsOptions extends AlertSettings {
    */
   readonly name?: string | undefined;
   /**
-   * Workers of this process, whose lease is watched.
+   * Workers of this process, whose lease and circuit breakers are watched.
    *
    * @defaultValue none
    */
@@ -116,6 +116,12 @@ export interface AlertsOptions extends AlertSettings {
 export interface WatchedWorker {
   /** Of its present lease; empty while it has none. */
   readonly id: string;
+  /**
+   * Circuit breakers of steps that hold its attempts up.
+   *
+   * @defaultValue none
+   */
+  readonly openBreakers?: readonly { readonly name: string }[] | undefined;
 }
 
 export interface ResolvedAlerts {

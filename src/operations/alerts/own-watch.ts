@@ -1,6 +1,6 @@
 /**
- * What a process knows only of itself: that the database does not answer it, and that a worker of its own has lost its lease. It is kept
- * in memory, since there is nowhere else to keep it just then; each process speaks for itself.
+ * What a process knows only of itself: that the database does not answer it, that a worker of its own has lost its lease, and which circuit
+ * breakers of steps hold its attempts up. It is kept in memory, since there is nowhere else to keep it just then; each process speaks for itself.
  */
 import type { AlertKind, AlertNotice, Condition } from './alert.ts';
 import { decideAlerts, type AlertPolicy, type AlertRecord } from './decide.ts';
@@ -43,9 +43,21 @@ export function createOwnWatch({ name, workers, policy, isWatched }: OwnWatchOpt
     });
   }
 
+  /** Workers of one process that have a breaker of one name are told of as one. */
+  function heldUp(): readonly Condition[] {
+    const open = new Set(workers.flatMap(({ openBreakers = [] }) => openBreakers.map((each) => each.name)));
+    return [...open].map((breaker) => ({
+      kind: 'step-breaker-open',
+      subject: `${name}: ${breaker}`,
+      count: 1,
+      summary: `The circuit breaker ${breaker} is open in ${name}: steps behind it fail one after the other, and wait.`,
+      advice: 'See to what they call. No attempt is used up meanwhile, and all goes on by itself when it answers.',
+    }));
+  }
+
   return {
     look(silent, nowMs) {
-      const found = [...lostLeases(), ...(silent ? [databaseSilent(name)] : [])];
+      const found = [...lostLeases(), ...heldUp(), ...(silent ? [databaseSilent(name)] : [])];
       const conditions = found.filter(({ kind }) => isWatched(kind));
       const { keep, tell } = decideAlerts(records, conditions, nowMs, policy);
       records = keep;

@@ -240,4 +240,10 @@ export const CHECKS_OF_TABLES = {
     why: 'It was lost, or hangs.',
     mend: 'See why it ended; any worker that runs takes over what it left.',
   },
+  'jobs.orphaned': {
+    levels: ['warn'],
+    finds: 'an act on many is open, and nobody goes on with it: its process was stopped or died',
+    why: 'What it has not come to yet stays as it is.',
+    mend: '`holdfast job resume …`',
+  },
 } as const satisfies Readonly<Record<string, CheckNotes>>;

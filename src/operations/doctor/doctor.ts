@@ -12,6 +12,7 @@ import { checkFlow } from './doctor-flow.ts';
 import { checkGrants } from './doctor-grants.ts';
 import { checkSessions } from './doctor-horizon.ts';
 import { checkServer } from './doctor-postgres.ts';
+import { checkJobs } from './doctor-jobs.ts';
 import { checkOwnQueues } from './doctor-queues.ts';
 import { checkRoles } from './doctor-roles.ts';
 import { checkRoutes } from './doctor-routes.ts';
@@ -53,6 +54,7 @@ const OF_TABLES: readonly NamedCheck[] = [
   ['flow', checkFlow],
   ['routes', checkRoutes],
   ['sagas', checkRuns],
+  ['jobs', checkJobs],
   ['roles', checkRoles],
 ];
 /** They compare the tables with what this version makes, which newer ones are not. */

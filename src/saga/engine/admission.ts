@@ -19,9 +19,18 @@ export type Admitted =
   /** It may begin once it is announced in the journal. */
   | { readonly kind: 'announce' };
 
+/** A circuit breaker of steps that is not closed, and holds attempts up. */
+export interface OpenBreaker {
+  readonly name: string;
+  /** Since it was closed last, in milliseconds. */
+  readonly openMs: number;
+}
+
 export interface Admission {
   /** `key`: under which the attempt will be in flight. */
   ask(run: Run, key: string, spent: Spent, breaker: string | null): Admitted;
+  /** Those at which an attempt has asked lately: one that nobody waits at holds up nothing. */
+  openBreakers(): readonly OpenBreaker[];
 }
 
 export interface AdmissionOptions {
@@ -35,6 +44,17 @@ const BREAKER_WAIT_MS = 5_000;
 const PROBE_MS = 500;
 /** Those that are held come back spread over as much. */
 const SPREAD_MS = 1_000;
+
+/** Attempts that wait ask again more often than that. */
+const ASKED_FOR_MS = 30_000;
+
+interface StepBreaker {
+  readonly breaker: Breaker;
+  /** When it was closed last; null: it is. */
+  openedAtMs: number | null;
+  /** When an attempt asked last while it was not closed. */
+  askedAtMs: number;
+}
 
 /** An attempt that others have to wait for. */
 interface Holder {
@@ -52,7 +72,7 @@ const ANNOUNCED_MS = 10_000;
 const FREE: Admitted = { kind: 'begin', ended() {} };
 
 export function createAdmission({ clock, random }: AdmissionOptions): Admission {
-  const breakers = new Map<string, Breaker>();
+  const breakers = new Map<string, StepBreaker>();
   const probes = new Map<Breaker, Holder>();
   let suspects: Holder[] = [];
 
@@ -60,13 +80,16 @@ export function createAdmission({ clock, random }: AdmissionOptions): Admission 
   const isThere = ({ run, key, sinceMs }: Holder): boolean =>
     !run.isEvicted && (run.inFlight.has(key) || clock.monotonic() - sinceMs < ANNOUNCED_MS);
 
-  function breakerOf(name: string): Breaker {
-    let breaker = breakers.get(name);
-    if (breaker === undefined) {
-      breaker = createBreaker({ name, halfOpenAfterMs: BREAKER_WAIT_MS, clock });
-      breakers.set(name, breaker);
-    }
-    return breaker;
+  function breakerOf(name: string): StepBreaker {
+    const known = breakers.get(name);
+    if (known !== undefined) return known;
+    const breaker = createBreaker({ name, halfOpenAfterMs: BREAKER_WAIT_MS, clock });
+    const made: StepBreaker = { breaker, openedAtMs: null, askedAtMs: -Infinity };
+    breaker.onStateChange((state) => {
+      made.openedAtMs = state === 'closed' ? null : (made.openedAtMs ?? clock.monotonic());
+    });
+    breakers.set(name, made);
+    return made;
   }
 
   /** Null: nothing is against it. */
@@ -86,8 +109,10 @@ export function createAdmission({ clock, random }: AdmissionOptions): Admission 
     ask(run, key, spent, name) {
       if (name === null && !isSuspect(spent)) return FREE;
       const holder: Holder = { run, key, spent, sinceMs: clock.monotonic() };
-      const breaker = name === null ? null : breakerOf(name);
-      if (breaker !== null && breaker.state !== 'closed') {
+      const named = name === null ? null : breakerOf(name);
+      const breaker = named === null ? null : named.breaker;
+      if (named !== null && breaker !== null && breaker.state !== 'closed') {
+        named.askedAtMs = clock.monotonic();
         if (breaker.openForMs > 0) return wait(breaker.openForMs);
         const probe = probes.get(breaker);
         if (probe !== undefined && isThere(probe) && !(probe.run === run && probe.key === key)) return wait(PROBE_MS);
@@ -109,6 +134,12 @@ export function createAdmission({ clock, random }: AdmissionOptions): Admission 
           if (isProbe) void noted?.finally(() => probes.delete(breaker));
         },
       };
+    },
+    openBreakers() {
+      const nowMs = clock.monotonic();
+      return [...breakers].flatMap(([name, { openedAtMs, askedAtMs }]) =>
+        openedAtMs === null || nowMs - askedAtMs > ASKED_FOR_MS ? [] : [{ name, openMs: nowMs - openedAtMs }],
+      );
     },
   };
 }

@@ -12,6 +12,7 @@ import { pendingCompensationsOf } from '../decide/request-compensation.ts';
 import { givenBack } from '../decide/hand-back.ts';
 import { CommitQueue, takeIntents, type Committed } from './commit-queue.ts';
 import type { Saga } from '../definition/definition.ts';
+import type { OpenBreaker } from './admission.ts';
 import type { StepExecutor } from './step-executor.ts';
 import type { EngineOptions } from './engine-options.ts';
 import { createFlow } from '../replay/flow.ts';
@@ -112,6 +113,11 @@ export class Engine {
   /** Attempts that are under way, as `run call`. */
   get underWay(): readonly string[] {
     return this.#runs.all().flatMap((run) => run.inFlight.entries().map(([call]) => `${run.id} ${call}`));
+  }
+
+  /** Circuit breakers of steps that hold attempts up. */
+  get openBreakers(): readonly OpenBreaker[] {
+    return this.#executor.openBreakers();
   }
 
   get waiting(): number {

@@ -4,7 +4,7 @@
  */
 import type { Clock } from '../../runtime/clock.ts';
 import type { TracedSpan } from '../../runtime/telemetry.ts';
-import { createAdmission, type Admission } from './admission.ts';
+import { createAdmission, type Admission, type OpenBreaker } from './admission.ts';
 import { undefinedStep } from '../decide/compensate.ts';
 import { compensationId } from '../decide/compensation-id.ts';
 import { canCompensate, type StepContext, type StepDefinition } from '../definition/steps.ts';
@@ -27,6 +27,8 @@ export interface StepExecutorOptions extends TransactionAttemptOptions {
 
 export interface StepExecutor {
   begin(run: Run, intent: Intent): void;
+  /** Circuit breakers that hold attempts up. */
+  openBreakers(): readonly OpenBreaker[];
 }
 
 export function createStepExecutor(options: StepExecutorOptions): StepExecutor {
@@ -40,6 +42,10 @@ class Executor implements StepExecutor {
   constructor(options: StepExecutorOptions) {
     this.#options = options;
     this.#admission = createAdmission(options);
+  }
+
+  openBreakers(): readonly OpenBreaker[] {
+    return this.#admission.openBreakers();
   }
 
   begin(run: Run, intent: Intent): void {

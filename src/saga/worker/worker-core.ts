@@ -2,6 +2,7 @@
  * The worker, on whatever keeps the runs: its loops (lease, claims and run messages, takeovers), its client, and its stop. worker.ts makes it
  * for PostgreSQL, the test kit for memory.
  */
+import type { OpenBreaker } from '../engine/admission.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import type { CrashPoint } from '../../runtime/crash-point.ts';
 import { describeError } from '../../runtime/describe-error.ts';
@@ -21,7 +22,7 @@ import { openLeaseSession, type LeaseSession } from './lease-session.ts';
 import type { LeaseKeeper } from './lease-keeper.ts';
 import { PollPace } from './poll-pace.ts';
 import type { Run } from '../run/run.ts';
-import type { ClientStore, StartRequest, WorkerStore } from '../store/store.ts';
+import type { ClientStore, ShownSettings, StartRequest, WorkerStore } from '../store/store.ts';
 
 /** What a worker has under way. */
 export interface WorkerProgress {
@@ -40,6 +41,8 @@ export interface WorkerOn<Tx> extends Service {
   readonly id: string;
   readonly sagas: Sagas<Tx>;
   readonly progress: WorkerProgress;
+  /** Circuit breakers of steps that hold attempts up. */
+  readonly openBreakers: readonly OpenBreaker[];
   /** One look at the store: timers, run messages, claims. */
   tick(): Promise<void>;
   /** Looks at the store at once: something was written there. */
@@ -57,6 +60,8 @@ export interface WorkerCoreOptions<Tx> {
   readonly concurrency: number;
   readonly mostWaiting: number;
   readonly settings: RunSettings;
+  /** What it runs with, to be shown to people. */
+  readonly shown?: ShownSettings | undefined;
   readonly clock: Clock;
   readonly random: () => number;
   readonly log: Logger;
@@ -141,6 +146,10 @@ class WorkerCore<Tx> implements WorkerOn<Tx> {
       commits: this.#commitCount,
       failure: this.#failure,
     };
+  }
+
+  get openBreakers(): readonly OpenBreaker[] {
+    return this.#session?.engine.openBreakers ?? [];
   }
 
   tick(): Promise<void> {

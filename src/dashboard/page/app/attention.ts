@@ -54,6 +54,7 @@ export function placeOfAlert({
     case 'overdue':
     case 'worker-dead':
     case 'lease-lost':
+    case 'step-breaker-open':
       return { path: 'workers', query: {} };
     case 'database-silent':
       return { path: 'doctor', query: {} };
