@@ -68,6 +68,8 @@ export const ERROR_CODES = {
   HF_SAGA_FINISHED: 'A run has ended already.',
   HF_SAGA_PIVOTED: 'A run has passed its pivot and only goes forward.',
   HF_SAGA_NOT_STUCK: 'A run is not stuck there.',
+  HF_SAGA_NOT_ENDED: 'A run has not ended, so it cannot be started once more.',
+  HF_SAGA_RESTARTED: 'A run was started once more already.',
   HF_SAGA_UNDONE: 'A run was compensated: it failed, was cancelled or ran out of time.',
   HF_SAGA_STUCK: 'A run is stuck and needs a person.',
   HF_RESULT_TIMEOUT: 'A run did not end within the time that was waited; it goes on.',

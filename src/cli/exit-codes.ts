@@ -37,6 +37,8 @@ const USAGE: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'HF_SAGA_FINISHED',
   'HF_SAGA_PIVOTED',
   'HF_SAGA_NOT_STUCK',
+  'HF_SAGA_NOT_ENDED',
+  'HF_SAGA_RESTARTED',
 ]);
 
 const DATABASE: ReadonlySet<ErrorCode> = new Set<ErrorCode>([

@@ -3,6 +3,7 @@ import type { Act } from '../postgres/audit.ts';
 import type { Database } from '../postgres/database.ts';
 import type { BulkPlan, RunSelection } from './jobs/run-selection.ts';
 import type { BulkAct, BulkOptions, BulkResult } from './jobs/saga-bulk.ts';
+import type { RestartedRun, RestartOptions } from './sagas/restart-run.ts';
 import type { Accepted, ReasonedAct, Resolution, SignalRequest } from './sagas/saga-interventions.ts';
 import type { RunDetails, RunFilter, RunSummary } from './sagas/sagas.ts';
 import type { RunPage, RunSearch } from './sagas/search-runs.ts';
@@ -124,6 +125,26 @@ export async function cancelRun(database: Database, id: string, act: Act): Promi
  */
 export async function signalRun(database: Database, id: string, signal: SignalRequest, act: Act): Promise<Accepted> {
   return (await import('./sagas/saga-interventions.ts')).signalRun(database, id, signal, act);
+}
+
+/**
+ * Starts a run that has ended once more: a new run of the same saga, with the same input or another one. Whatever the old run did and did not
+ * compensate is done again. The old run stays as it ended, but for its key, which goes to the new one. Of one run it can be done once; of the
+ * new one again, when it has ended. The reason is required.
+ *
+ * @throws HoldfastError HF_NOT_FOUND, HF_SAGA_NOT_ENDED, HF_SAGA_RESTARTED, HF_PAYLOAD_INVALID, HF_PAYLOAD_NOT_JSON, HF_PAYLOAD_TEXT,
+ * HF_PAYLOAD_TOO_LARGE, HF_OPTION_UNKNOWN, HF_CONFIG for a child, without a reason, and for a version that nobody has
+ * @example
+ * const ended = await findRunId(database, 'o-1');
+ * const { id } = await restartRun(database, ended, { version: 'newest' }, { actor: 'ada', reason: 'the address is mended' });
+ */
+export async function restartRun(
+  database: Database,
+  id: string,
+  options: RestartOptions,
+  act: ReasonedAct,
+): Promise<RestartedRun> {
+  return (await import('./sagas/restart-run.ts')).restartRun(database, id, options, act);
 }
 
 /**

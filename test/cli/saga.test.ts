@@ -108,6 +108,24 @@ describe('holdfast saga ls, show, history', () => {
   });
 });
 
+describe('holdfast saga restart', () => {
+  it('starts a run once more, by its key, and wants a reason', async () => {
+    const id = await seedRun(database, { status: 'compensated', reason: 'failed', key: 'o-77' });
+    expect(await text('saga', 'restart', 'o-77')).toMatchObject({ code: 2 });
+    expect(await text('saga', 'restart', 'o-77', '--saga-version', 'new', '--reason', 'x')).toMatchObject({ code: 2 });
+    const { stdout } = await text('saga', 'restart', 'o-77', '--reason', 'mended');
+    expect(stdout).toMatch(new RegExp(`Started place-order@1 [0-9a-f-]{36} in place of ${id}`));
+    expect(stdout).toMatch(/It has the key o-77 now/);
+    expect(stdout).toMatch(/No live worker runs place-order@1: it waits for one/);
+    expect((await text('saga', 'show', id)).stdout).toMatch(/Started once more as .*, which has its key o-77 now/);
+    expect((await text('saga', 'show', 'o-77')).stdout).toContain(`Started in place of ${id}.`);
+    expect(await json(['saga', 'restart', id, '--reason', 'x'])).toMatchObject({
+      code: 2,
+      data: { error: { code: 'HF_SAGA_RESTARTED' } },
+    });
+  });
+});
+
 describe('holdfast saga retry, skip, resolve, cancel, signal', () => {
   it('leave mail and audit, and want reasons', async () => {
     const compensating = await seedRun(database, STUCK_UNDOING);

@@ -15,6 +15,7 @@ export function addSagaVerbs(shell: Shell): void {
   addLooks(shell, saga);
   addRequests(shell, saga);
   addInterventions(shell, saga);
+  addRestart(shell, saga);
 }
 
 function addLooks({ verb }: Shell, saga: Command): void {
@@ -86,6 +87,20 @@ function addRequests({ verb }: Shell, saga: Command): void {
     .argument('[run]', RUN)
     .option('--status <list>', 'with --all, only these: pending, running, waiting, stuck');
   ofManyRuns(cancel, 'optional');
+}
+
+/** What begins again with a run that is over. */
+function addRestart({ verb }: Shell, saga: Command): void {
+  const restart = verb(saga, {
+    name: 'restart',
+    description: 'start a run that has ended once more, as a new run',
+    load: async () => (await import('../verbs/saga-restart.ts')).sagaRestart,
+    settings: ['sagas'],
+  })
+    .argument('<run>', RUN)
+    .option('--saga-version <n>', "version of the saga, or 'newest' (default: that of the run)")
+    .option('--input <json>', 'another input: JSON, @file, or - for standard input; checked when --sagas is given');
+  addActOptions(ofOneRun(restart), 'required');
 }
 
 /** What leads out of a standstill. */

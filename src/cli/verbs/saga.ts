@@ -36,9 +36,15 @@ export async function sagaShow(context: Context, [name = '']: readonly string[])
   };
 }
 
-function formatRun({ run, journal, runMessages, children, sent, fill, now }: RunDetails, ui: Ui): string {
+function formatRun(found: RunDetails, ui: Ui): string {
+  const { run, journal, runMessages, children, sent, fill, restarts, now } = found;
   const { style } = ui;
   const parts = [formatTimeline({ run, rows: journal, now }, ui)];
+  if (restarts.of !== null) parts.push(`Started in place of ${restarts.of}.`);
+  if (restarts.as !== null) {
+    const key = restarts.keyGone === null ? '' : `, which has its key ${oneLine(restarts.keyGone, 60)} now`;
+    parts.push(`${style.yellow('Started once more')} as ${restarts.as}${key}.`);
+  }
   if (children.length > 0) {
     const table = formatTable(
       children,

@@ -11,6 +11,7 @@ import type { JournalRow, RecordedError, RunStatus, CompensationReason } from '.
 import { noSuchRun } from './find-run.ts';
 import { checkLimit } from '../reads/messages.ts';
 import { ageMs, rows, rowsAsJson, tables } from '../reads/reads.ts';
+import { restartsOf, restartsQuery, type RunRestarts } from './run-restarts.ts';
 import { journalFill, type JournalFill } from './saga-growth.ts';
 import { sentByRun, type SentMessages } from './sent-by-run.ts';
 
@@ -83,6 +84,8 @@ export interface RunDetails {
   readonly children: readonly RunSummary[];
   /** What it sent, and what was written with its start. */
   readonly sent: SentMessages;
+  /** Which run was started in its place, and in place of which it was started. */
+  readonly restarts: RunRestarts;
   /** How much is in its journal. */
   readonly fill: JournalFill;
   /** The database's time, in milliseconds. */
@@ -143,7 +146,7 @@ export async function showRunUpTo(
   mostBytes: number | null,
 ): Promise<RunDetails | number> {
   assertRunId(id);
-  const { run, journal, runMessages, children, fill, now_ms: now } = await readParts(database, id, mostBytes);
+  const { run, journal, runMessages, children, fill, restarts, now_ms: now } = await readParts(database, id, mostBytes);
   const [row] = run;
   if (row === undefined || fill === null) throw noSuchRun(id);
   if (journal === null) return fill.bytes;
@@ -155,6 +158,7 @@ export async function showRunUpTo(
     journal: rowsOfJournal,
     runMessages: runMessages.map((each) => ({ ...each, id: String(each.id), at: new Date(each.at) })),
     children: children.map(toSummary),
+    restarts: restartsOf(id, restarts),
     fill,
     now,
   };
@@ -178,6 +182,7 @@ async function readParts(database: Database, id: string, mostBytes: number | nul
       rowsAsJson(messages).as('runMessages'),
       rowsAsJson(children).as('children'),
       journalFill(database, id).as('fill'),
+      rowsAsJson(restartsQuery(database, id)).as('restarts'),
       sql<number>`extract(epoch from clock_timestamp())::float8 * 1000`.as('now_ms'),
     ]),
   );

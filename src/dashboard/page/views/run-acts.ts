@@ -16,8 +16,9 @@ const CAN_CANCEL: ReadonlySet<string> = new Set(['pending', 'running', 'waiting'
 const CAN_SIGNAL: ReadonlySet<string> = new Set(['pending', 'running', 'waiting', 'stuck']);
 
 /** Those that make sense for the run as it is now; the server has the last word. */
-export function actsOnRun({ run, timeline }: WireRunPage, done: () => void): readonly RunActButton[] {
+export function actsOnRun({ run, timeline, restarts }: WireRunPage, done: () => void): readonly RunActButton[] {
   const { id, status } = run;
+  const over = run.finishedAt !== null && run.parent === null && restarts.as === null;
   const stuck = status === 'stuck' ? timeline.stuck : null;
   const back = timeline.compensating !== null || stuck?.why === 'compensation' || stuck?.why === 'undefined step';
   return [
@@ -34,6 +35,7 @@ export function actsOnRun({ run, timeline }: WireRunPage, done: () => void): rea
     ...(CAN_CANCEL.has(status) && !run.pivoted && timeline.compensating === null
       ? [{ name: 'Cancel', strong: false, open: () => askCancel(id, done) }]
       : []),
+    ...(over ? [{ name: 'Start again', strong: false, open: () => askRestart(run, done) }] : []),
   ];
 }
 
@@ -62,6 +64,43 @@ function askCancel(id: string, done: () => void): void {
     path: `runs/${id}/cancel`,
     body: (_values, reason) => ({ reason }),
     command: (_values, reason) => commandLine(['saga', 'cancel', id], { reason }),
+    done,
+  };
+}
+
+function askRestart({ id, status, version, key }: WireRunPage['run'], done: () => void): void {
+  const again = status === 'completed' ? 'Everything that it did is done a second time.' : 'What it did is done anew.';
+  const inputOf = (values: Readonly<Record<string, string>>): string => (values['input'] ?? '').trim();
+  openAct.value = {
+    title: 'Start the run again',
+    text: `${again} A new run begins${key === null ? '' : ` and gets the key ${key}`}; this one stays as it ended.`,
+    confirm: 'Start it',
+    grave: status === 'completed',
+    fields: [
+      {
+        name: 'version',
+        label: 'Version of the saga',
+        kind: 'choice',
+        choices: [
+          ['same', `the same, ${version}`],
+          ['newest', 'the newest that a worker runs'],
+        ],
+        value: 'same',
+      },
+      { name: 'input', label: 'Another input, as JSON; empty: the same', kind: 'json' },
+    ],
+    path: `runs/${id}/restart`,
+    body: (values, reason) => ({
+      ...(values['version'] === 'newest' ? { version: 'newest' } : {}),
+      ...(inputOf(values) === '' ? {} : { input: JSON.parse(inputOf(values)) as unknown }),
+      reason,
+    }),
+    command: (values, reason) =>
+      commandLine(['saga', 'restart', id], {
+        'saga-version': values['version'] === 'newest' ? 'newest' : undefined,
+        input: inputOf(values) === '' ? undefined : inputOf(values),
+        reason,
+      }),
     done,
   };
 }

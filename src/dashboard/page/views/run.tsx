@@ -8,7 +8,7 @@ import { now } from '../app/clock.ts';
 import { useLoaded } from '../app/load.ts';
 import { hrefTo, hrefWith, place } from '../app/router.ts';
 import { columnsOfRun, runLook } from '../app/story.ts';
-import { countText, faultText, several, spanText } from '../app/texts.ts';
+import { countText, faultText, several, shortId, spanText } from '../app/texts.ts';
 import type { WireRun, WireRunPage } from '../app/wire.ts';
 import { CommandText, CopyButton } from '../parts/copy.tsx';
 import { Mark, Shape } from '../parts/marks.tsx';
@@ -132,7 +132,7 @@ function RunStory({ page, reload, children }: RunStoryProps): VNode {
   );
 }
 
-function RunFacts({ page: { run, timeline } }: { readonly page: WireRunPage }): VNode {
+function RunFacts({ page: { run, timeline, restarts } }: { readonly page: WireRunPage }): VNode {
   const end = timeline.endedAt ?? (run.finishedAt === null ? now.value : Date.parse(run.finishedAt));
   const took = spanText(end - Date.parse(run.startedAt));
   return (
@@ -160,9 +160,16 @@ function RunFacts({ page: { run, timeline } }: { readonly page: WireRunPage }): 
           : ['Deadline', <Moment key="deadline" at={run.deadlineAt} />],
         run.wakeAt === null || run.finishedAt !== null ? null : ['Wakes', <Moment key="wake" at={run.wakeAt} />],
         run.parent === null ? null : ['Started by', <ParentLink key="parent" parent={run.parent} />],
+        restarts.of === null ? null : ['In place of', <RunLink key="of" id={restarts.of} />],
+        restarts.as === null ? null : ['Started again as', <RunLink key="as" id={restarts.as} />],
+        restarts.keyGone === null ? null : ['Key of that run now', <Plain key="gone" text={restarts.keyGone} />],
       ]}
     />
   );
+}
+
+function RunLink({ id }: { readonly id: string }): VNode {
+  return <a href={hrefTo(`runs/${id}`)}>{shortId(id)}</a>;
 }
 
 function ParentLink({ parent }: { readonly parent: NonNullable<WireRun['parent']> }): VNode {

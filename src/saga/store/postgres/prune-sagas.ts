@@ -1,5 +1,6 @@
 /**
- * Retention of runs: deletes those that ended long ago, with their journals and their run messages, and what participants remember of calls.
+ * Retention of runs: deletes those that ended long ago, with their journals, their run messages and what says that they were started in place
+ * of others, and what participants remember of calls.
  */
 import type { Database } from '../../../postgres/database.ts';
 import { quoteIdentifier } from '../../../postgres/quoting.ts';
@@ -37,6 +38,7 @@ export async function pruneSagas(database: Database, options: PruneSagasOptions)
        ids AS MATERIALIZED (SELECT array_agg(id) AS ids FROM old),
        journals AS (DELETE FROM ${s}.saga_journal WHERE saga_id = ANY ((SELECT ids FROM ids)::uuid[])),
        mails AS (DELETE FROM ${s}.saga_mail WHERE saga_id = ANY ((SELECT ids FROM ids)::uuid[])),
+       restarts AS (DELETE FROM ${s}.saga_restart WHERE restarted_as = ANY ((SELECT ids FROM ids)::uuid[])),
        gone AS (DELETE FROM ${s}.saga_run WHERE id = ANY ((SELECT ids FROM ids)::uuid[]) RETURNING 1)
        SELECT count(*)::int AS n FROM gone`,
       [options.olderThanMs, limit],
