@@ -171,6 +171,7 @@ export type {
 export type { StartOptions } from './saga/client/start-request.ts';
 export type { WorkerProgress } from './saga/worker/worker-core.ts';
 export { createWorker, type Worker, type WorkerOptions } from './saga/worker/worker.ts';
+export type { OpenBreaker } from './saga/engine/admission.ts';
 export { checkReplay, type CheckReplayOptions, type ReplayVerdict } from './saga/replay/check-replay.ts';
 export { parseHistory, readHistories, type History, type ReadHistoriesOptions } from './saga/journal/histories.ts';
 export { createParticipant, type Participant } from './saga/participant/participant.ts';
@@ -224,8 +225,10 @@ export {
   doctor,
   dropSubscription,
   findAnything,
+  limitsInForce,
   listAlerts,
   listAudit,
+  listDue,
   listMessages,
   listParked,
   messagePath,
@@ -245,6 +248,7 @@ export {
   listRuns,
   planBulk,
   resolveCall,
+  restartRun,
   retryRun,
   searchRuns,
   showRun,
@@ -301,6 +305,13 @@ export type {
 export type { CallOfRun, MessageRef } from './operations/reads/message-ref.ts';
 export type { AuditedAct, AuditFilter } from './operations/reads/audit.ts';
 export type {
+  ConsumerLimits,
+  LimitsInForce,
+  SubscriptionLimits,
+  WorkerLimits,
+} from './operations/reads/limits-in-force.ts';
+export type { DueMessage, DueTimer, NextDue, ListDueOptions } from './operations/reads/list-due.ts';
+export type {
   ConsumerPassage,
   MessageDetails,
   MessageFilter,
@@ -324,6 +335,8 @@ export type { JobFilter } from './operations/jobs/job-store.ts';
 export type { JobPlan, JobStart } from './operations/jobs/jobs.ts';
 export type { BulkPlan, RunSelection } from './operations/jobs/run-selection.ts';
 export type { BulkAct, BulkOptions, BulkResult } from './operations/jobs/saga-bulk.ts';
+export type { RestartedRun, RestartOptions } from './operations/sagas/restart-run.ts';
+export type { RunRestarts } from './operations/sagas/run-restarts.ts';
 export type { GrownRuns, GrowthLimits, JournalFill } from './operations/sagas/saga-growth.ts';
 export type {
   Accepted,

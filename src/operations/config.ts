@@ -72,7 +72,7 @@ export interface SagasConfig {
 /** What `holdfast dashboard` shows, and to whom. */
 export interface DashboardConfig {
   /**
-   * Address that it listens on. Another one than this machine's own needs `tokens` or `proxy`.
+   * Address that it listens on. Another one than this machine's own needs `tokens`, `proxy` or `oidc`.
    *
    * @defaultValue '127.0.0.1'
    */
@@ -104,6 +104,66 @@ export interface DashboardConfig {
         readonly roles?: Readonly<Record<string, 'viewer' | 'operator' | 'admin'>> | undefined;
         /** Of everybody whom it lets in. */
         readonly everybody?: 'viewer' | 'operator' | 'admin' | undefined;
+      }
+    | undefined;
+  /** An OpenID provider that people log in at. Needs the package openid-client. */
+  readonly oidc?:
+    | {
+        /** As it names itself: 'https://id.example.com/realms/shop'. */
+        readonly issuer: string;
+        readonly clientId: string;
+        /** @defaultValue HOLDFAST_DASHBOARD_OIDC_SECRET; without it, a public client */
+        readonly clientSecret?: string | undefined;
+        /**
+         * How the secret is sent, as the client is registered.
+         *
+         * @defaultValue 'basic'
+         */
+        readonly clientAuthentication?: 'basic' | 'post' | undefined;
+        /** The dashboard as browsers find it, with its base path. The provider sends them back to URL/login/sso/callback. */
+        readonly url: string;
+        /** @defaultValue 'openid profile email' */
+        readonly scope?: string | undefined;
+        /**
+         * The claim that somebody stands in the audit by.
+         *
+         * @defaultValue 'email'
+         */
+        readonly user?: string | undefined;
+        /**
+         * The claim with groups or roles; a path with dots for one within another.
+         *
+         * @defaultValue 'groups'
+         */
+        readonly groups?: string | undefined;
+        /** Roles by group. */
+        readonly roles?: Readonly<Record<string, 'viewer' | 'operator' | 'admin'>> | undefined;
+        /** Of everybody whom the provider knows. */
+        readonly everybody?: 'viewer' | 'operator' | 'admin' | undefined;
+        /**
+         * What the login page calls it.
+         *
+         * @defaultValue the host of the issuer
+         */
+        readonly label?: string | undefined;
+        /**
+         * Whether a logout is one at the provider, too.
+         *
+         * @defaultValue false
+         */
+        readonly logoutEverywhere?: boolean | undefined;
+        /**
+         * How long the provider may take to answer.
+         *
+         * @defaultValue '5s'
+         */
+        readonly timeout?: Duration | undefined;
+        /**
+         * By how much clocks may differ.
+         *
+         * @defaultValue '30s'
+         */
+        readonly clockTolerance?: Duration | undefined;
       }
     | undefined;
   /** Addresses and ranges of proxies whose `X-Forwarded-For`, `-Proto` and `-Host` are believed. */

@@ -16,6 +16,8 @@ import type { ParkedDetails, ParkedFilter, ParkedSummary } from './parked/parked
 import type { Findings, FindOptions } from './path/find-anything.ts';
 import type { MessagePath } from './path/path-model.ts';
 import type { AuditedAct, AuditFilter } from './reads/audit.ts';
+import type { LimitsInForce } from './reads/limits-in-force.ts';
+import type { NextDue, ListDueOptions } from './reads/list-due.ts';
 import type { MessageDetails, MessageFilter, MessageSummary, ScheduledDetails } from './reads/messages.ts';
 import type { MessagePage, MessageSearch } from './reads/search-messages.ts';
 import type { RelayStatus } from './relay/relay-status.ts';
@@ -267,4 +269,29 @@ export async function planReplay(database: Database, options: ReplayOptions): Pr
  */
 export async function requestReplay(database: Database, options: ReplayOptions, act: Act): Promise<RequestedReplay> {
   return (await import('./relay/replays.ts')).requestReplay(database, options, act);
+}
+
+/**
+ * What is due next: messages that were scheduled for later, and runs of sagas that wait for a time and that no worker has in memory.
+ *
+ * @throws HoldfastError HF_CONFIG, HF_OPTION_UNKNOWN, HF_PERMISSION
+ * @example
+ * const { messages, timers } = await listDue(database, { limit: 10 });
+ * for (const { topic, dueAt } of messages) console.log(topic, dueAt);
+ * for (const { saga: name, run, dueAt } of timers) console.log(name, run, dueAt);
+ */
+export async function listDue(database: Database, options?: ListDueOptions): Promise<NextDue> {
+  return (await import('./reads/list-due.ts')).listDue(database, options);
+}
+
+/**
+ * The limits in force, as workers, relays and consumers have said when they were started.
+ *
+ * @throws HoldfastError HF_SCHEMA_MISSING, HF_DATABASE_UNAVAILABLE, HF_PERMISSION
+ * @example
+ * const { workers } = await limitsInForce(database);
+ * for (const { name, concurrency } of workers) console.log(name, concurrency);
+ */
+export async function limitsInForce(database: Database): Promise<LimitsInForce> {
+  return (await import('./reads/limits-in-force.ts')).limitsInForce(database);
 }

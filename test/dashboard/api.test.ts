@@ -135,7 +135,7 @@ describe('one', () => {
       name: 'flow',
       input: z.object({}),
       signals: { paid: z.object({}) },
-      steps: { charge: step({ run: async () => null, compensate: async () => undefined }) },
+      steps: { charge: step({ run: async () => null, compensate: async () => undefined, timeout: '20s' }) },
       run: async () => null,
     });
     const { json } = await ask(lab.open({ sagas: [flow] }), '/api/sagas');
@@ -146,8 +146,19 @@ describe('one', () => {
           name: 'flow',
           version: 1,
           deadlineMs: null,
+          concurrency: null,
           signals: ['paid'],
-          steps: [{ name: 'charge', kind: 'step', pivot: false, compensated: true, topic: null, child: null }],
+          steps: [
+            {
+              name: 'charge',
+              kind: 'step',
+              pivot: false,
+              compensated: true,
+              topic: null,
+              child: null,
+              budget: { attempts: 5, withinMs: 60_000, timeoutMs: 20_000 },
+            },
+          ],
         },
       ],
     });

@@ -49,6 +49,8 @@ const VIEWS: readonly (readonly [name: string, path: string, says: string])[] = 
   ['subscriptions', 'subscriptions', 'has routes for'],
   ['workers', 'workers', 'worker-b'],
   ['alerts', 'alerts', 'Who watches'],
+  ['schedule', 'schedule', 'order.remind'],
+  ['limits', 'limits', 'Budgets of steps'],
   ['audit', 'audit', 'the bank is back'],
   ['doctor', 'doctor', 'fsync is off'],
   ['find', 'find?q=o-1', 'place-order@1'],
@@ -71,6 +73,7 @@ const ON_A_PHONE = new Set([
   'doctor',
   'find',
   'searched',
+  'limits',
 ]);
 const DEVICES = [
   ['desktop-light', { ...DESKTOP, colorScheme: 'light' }, VIEWS],

@@ -5,7 +5,7 @@ import type { TimelineView } from '../../src/cli/output/timeline.ts';
 import type { AuditedAct } from '../../src/operations/reads/audit.ts';
 import { adviseStuck } from '../../src/operations/sagas/saga-advice.ts';
 import { foldTimeline } from '../../src/operations/sagas/saga-timeline.ts';
-import type { AsJson, DeclaredSaga, ListPage, SessionFacts } from '../../src/dashboard/server/contract.ts';
+import type { AsJson, ListPage, SessionFacts } from '../../src/dashboard/server/contract.ts';
 import type {
   WireDiagnosis,
   WireMessage,
@@ -19,6 +19,7 @@ import type {
 } from '../../src/dashboard/page/app/wire.ts';
 import { sampleAlerts as alerts } from './sample-alerts.ts';
 import { groups, jobs } from './sample-mend.ts';
+import { DECLARED, DUE, LIMITS } from './sample-plan.ts';
 import { compensated, completed, inDoubt, parallel, skipped, stuck, waiting } from '../cli/sample-runs.ts';
 import { overview } from './sample-overview.ts';
 import { findingsOf, idOf, pathAnswer, sentOf } from './sample-path.ts';
@@ -64,6 +65,7 @@ const pages = new Map<string, WireRunPage>(
         run,
         result: timeline.result ?? null,
         runMessages: [],
+        restarts: { of: null, as: null, keyGone: null },
         sent: { messages, startedWith: messages.slice(0, 1), complete: true },
         children: [],
         fill,
@@ -172,21 +174,6 @@ const parkedDetails: WireParkedDetails = {
   waitingBehind: 1,
   headId: null,
 };
-
-const sagas: readonly DeclaredSaga[] = [
-  {
-    name: 'place-order',
-    version: 1,
-    deadlineMs: 3_600_000,
-    signals: [],
-    steps: [
-      { name: 'reserve', kind: 'command', pivot: false, compensated: true, topic: 'stock.reserve', child: null },
-      { name: 'charge', kind: 'step', pivot: false, compensated: true, topic: null, child: null },
-      { name: 'ship', kind: 'command', pivot: true, compensated: false, topic: 'order.ship', child: null },
-      { name: 'confirm', kind: 'emit', pivot: false, compensated: false, topic: 'order.confirmed', child: null },
-    ],
-  },
-];
 
 const audit: readonly AsJson<AuditedAct>[] = [
   {
@@ -302,11 +289,15 @@ export function answerOf(path: string, query: URLSearchParams): unknown {
         ),
       );
     case 'sagas':
-      return { known: true, items: sagas };
+      return { known: true, items: DECLARED };
     case 'workers':
       return { items: overview().sagas?.workers };
     case 'subscriptions':
       return { items: overview().relay.subscriptions.map((each) => ({ ...each, topics: ['order.*'] })) };
+    case 'schedule':
+      return DUE;
+    case 'limits':
+      return LIMITS;
     case 'audit':
       return list(audit);
     case 'alerts':

@@ -18,6 +18,7 @@ import { AlertsScreen } from './views/alerts.tsx';
 import { AuditScreen } from './views/audit.tsx';
 import { DoctorScreen } from './views/doctor.tsx';
 import { FindScreen } from './views/find.tsx';
+import { LimitsScreen } from './views/limits.tsx';
 import { LoginScreen } from './views/login.tsx';
 import { MessageScreen } from './views/message.tsx';
 import { MessagesScreen } from './views/messages.tsx';
@@ -28,6 +29,7 @@ import { ParkedMessageScreen } from './views/parked-message.tsx';
 import { ParkedScreen } from './views/parked.tsx';
 import { RunScreen } from './views/run.tsx';
 import { RunsScreen } from './views/runs.tsx';
+import { ScheduleScreen } from './views/schedule.tsx';
 import { SagasScreen } from './views/sagas.tsx';
 import { SubscriptionsScreen } from './views/subscriptions.tsx';
 import { WorkersScreen } from './views/workers.tsx';
@@ -43,6 +45,8 @@ const LISTS: Readonly<Record<string, () => VNode>> = {
   workers: WorkersScreen,
   alerts: AlertsScreen,
   jobs: JobsScreen,
+  schedule: ScheduleScreen,
+  limits: LimitsScreen,
   audit: AuditScreen,
   doctor: DoctorScreen,
   find: FindScreen,
@@ -74,7 +78,7 @@ function View(): VNode {
 function Page(): VNode | null {
   const current = sessionState.value;
   if (current.state === 'asking') return null;
-  if (current.state === 'out') return <LoginScreen form={current.form} />;
+  if (current.state === 'out') return <LoginScreen form={current.form} signOn={current.signOn} />;
   if (current.state === 'failed') {
     return (
       <main class="login">

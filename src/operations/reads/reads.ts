@@ -63,6 +63,8 @@ export interface HoldfastTables {
     trouble: string | null;
     retention: unknown;
     topics: readonly string[] | null;
+    settings: unknown;
+    broker: string | null;
     created_at: Date;
     advanced_at: Date | null;
   };
@@ -97,6 +99,7 @@ export interface HoldfastTables {
     fingerprint: string | null;
   };
   inbox: { consumer: string; message_id: string; handled_at: Date };
+  delivery_attempt: { consumer: string; message_id: string; identity: string | null };
   replay: {
     id: string;
     subscription: string;
@@ -116,6 +119,10 @@ export interface HoldfastTables {
     name: string;
     sagas: readonly string[];
     codes: Readonly<Record<string, string>>;
+    max_bytes: number | null;
+    max_events: number | null;
+    max_journal_bytes: Int8 | null;
+    settings: unknown;
     lease_until: Date;
     draining: boolean;
     started_at: Date;
@@ -142,6 +149,7 @@ export interface HoldfastTables {
     finished_at: Date | null;
   };
   saga_journal: { saga_id: string; n: number; events: readonly JournalEvent[]; at: Date };
+  saga_restart: { run: string; restarted_as: string; key: string | null; at: Date };
   saga_mail: { id: Int8; saga_id: string; kind: RunMessageBody['kind']; body: unknown; at: Date };
   audit: {
     id: Int8;

@@ -157,6 +157,21 @@ export interface ClaimCapacity {
   readonly bytes: number;
 }
 
+/** What a worker runs with, as it is shown. Times in milliseconds. */
+export interface ShownSettings {
+  /** Most runs under way at once. */
+  readonly concurrency: number;
+  /** Most runs kept in memory although they only wait. */
+  readonly waiting: number;
+  readonly leaseMs: number;
+  /** How long its event loop may stand still before its runs go to others. */
+  readonly standstillMs: number;
+  /** How long runs that have ended are kept. */
+  readonly retentionMs: number;
+  /** Most runs of a saga at once in it, by 'place-order@1', of those that say so. */
+  readonly sagas: Readonly<Record<string, number>>;
+}
+
 export interface WorkerStore {
   /** Registers a worker, or rejects. Resolves with the store's time. */
   register(worker: {
@@ -170,6 +185,8 @@ export interface WorkerStore {
     readonly maxBytes?: number;
     /** What a journal may hold. */
     readonly limits?: JournalLimits;
+    /** What it runs with, to be shown. Nothing is decided by it. */
+    readonly shown?: ShownSettings;
   }): Promise<number>;
   /**
    * Prolongs the lease from now. Resolves with the store's time; rejects with HF_LEASE_LOST. `draining`: the worker takes no new runs and

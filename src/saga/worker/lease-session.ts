@@ -13,7 +13,7 @@ import type { AnySaga, Registry } from '../definition/definition.ts';
 import { createStepExecutor } from '../engine/step-executor.ts';
 import { Engine } from '../engine/engine.ts';
 import type { Run } from '../run/run.ts';
-import type { SagaVersion, WorkerStore } from '../store/store.ts';
+import type { SagaVersion, ShownSettings, WorkerStore } from '../store/store.ts';
 import type { LeaseKeeper } from './lease-keeper.ts';
 import { WorkerLease, leaseOver } from './worker-lease.ts';
 import { createOrphanWatch, type OrphanWatch } from './orphans.ts';
@@ -29,6 +29,7 @@ export interface LeaseSessionOptions {
   readonly concurrency: number;
   readonly mostWaiting: number;
   readonly settings: RunSettings;
+  readonly shown?: ShownSettings | undefined;
   readonly clock: Clock;
   readonly limits: Limits;
   readonly random: () => number;
@@ -48,10 +49,17 @@ export interface LeaseSessionOptions {
 
 /** Registers a worker, or rejects. */
 export async function openLeaseSession(options: LeaseSessionOptions): Promise<LeaseSession> {
-  const { registry, name, settings } = options;
+  const { registry, name, settings, shown } = options;
   const codes = Object.fromEntries(registry.all.map((saga) => [offerOf(saga), sagaFingerprint(saga)]));
   const lease = new WorkerLease(options);
-  await lease.register({ name, sagas: versionsOf(registry), codes, maxBytes: settings.maxBytes, limits: settings });
+  await lease.register({
+    name,
+    sagas: versionsOf(registry),
+    codes,
+    maxBytes: settings.maxBytes,
+    limits: settings,
+    ...(shown === undefined ? {} : { shown }),
+  });
   options.keeper?.keep(lease.id);
   return new LeaseSession(options, lease, codes);
 }

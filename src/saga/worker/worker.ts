@@ -34,6 +34,8 @@ import type { BrokerHealth } from '../../inbox/delivery/broker-monitor.ts';
 import { createReplyConsumer } from '../protocol/replies.ts';
 import { reviewSaga } from '../kinds/review.ts';
 import { reviewUnderWay } from './start-review.ts';
+import type { ShownSettings } from '../store/store.ts';
+import type { OpenBreaker } from '../engine/admission.ts';
 import { createWorkerCore, type WorkerProgress } from './worker-core.ts';
 import { DEFAULT_REPLY_TOPIC } from '../protocol/wire.ts';
 
@@ -134,6 +136,8 @@ export interface Worker extends Service {
   /** Starts and speaks to runs. Starts outside a transaction go with the worker's own commits: the fastest way in. */
   readonly sagas: Sagas;
   readonly progress: WorkerProgress;
+  /** Circuit breakers of steps that hold attempts up in this worker now. */
+  readonly openBreakers: readonly OpenBreaker[];
   /** How the way of replies stands with its broker; null without `replies`. */
   repliesHealth(): BrokerHealth | null;
   /** One look at the database: timers, run messages, claims. */
@@ -216,15 +220,18 @@ export function createWorker(options: WorkerOptions): Worker {
     // Outcomes of what was under way are recorded also beyond the limit.
     largestJournalBytes: Math.min(2 * settings.maxJournalBytes, LARGEST_READABLE_BYTES),
   });
+  const concurrency = wholeNumber(options.concurrency, 1_000, 1, `${WHERE}.concurrency`);
+  const waiting = wholeNumber(options.waiting, 1_000, 0, `${WHERE}.waiting`);
   const core = createWorkerCore<TransactionHandle>({
     store,
     clientStore: createPostgresClientStore({ database }),
     registry,
     name: options.name ?? `${hostname()}:${process.pid}`,
     leaseMs: times.leaseMs,
-    concurrency: wholeNumber(options.concurrency, 1_000, 1, `${WHERE}.concurrency`),
-    mostWaiting: wholeNumber(options.waiting, 1_000, 0, `${WHERE}.waiting`),
+    concurrency,
+    mostWaiting: waiting,
     settings,
+    shown: shownSettings(registry, times, { concurrency, waiting }),
     clock,
     random: options.random ?? Math.random,
     log,
@@ -278,6 +285,9 @@ export function createWorker(options: WorkerOptions): Worker {
     get progress() {
       return core.progress;
     },
+    get openBreakers() {
+      return core.openBreakers;
+    },
     repliesHealth: () => replyConsumer?.brokerHealth() ?? null,
     tick: () => core.tick(),
     start: lifecycle.start,
@@ -303,6 +313,17 @@ function readTimes(options: WorkerOptions): WorkerTimes {
     retentionMs: parseDuration(retention, `${WHERE}.retention`),
     idlePollMs: parseDuration(idlePoll, `${WHERE}.idlePoll`),
   };
+}
+
+function shownSettings(
+  { all }: Registry,
+  { leaseMs, standstillMs, retentionMs }: WorkerTimes,
+  most: Pick<ShownSettings, 'concurrency' | 'waiting'>,
+): ShownSettings {
+  const limited = all.flatMap(({ name, version, concurrency }) =>
+    concurrency === null ? [] : [[`${name}@${version}`, concurrency] as const],
+  );
+  return { ...most, leaseMs, standstillMs, retentionMs, sagas: Object.fromEntries(limited) };
 }
 
 function readSettings(options: WorkerOptions): RunSettings {

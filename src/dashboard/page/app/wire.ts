@@ -5,6 +5,8 @@ import type { Diagnosis } from '../../../operations/doctor/doctor.ts';
 import type { JobSummary } from '../../../operations/jobs/job.ts';
 import type { JobPlan } from '../../../operations/jobs/jobs.ts';
 import type { ParkedDetails, ParkedSummary } from '../../../operations/parked/parked.ts';
+import type { LimitsInForce } from '../../../operations/reads/limits-in-force.ts';
+import type { NextDue } from '../../../operations/reads/list-due.ts';
 import type { Findings, Found } from '../../../operations/path/find-anything.ts';
 import type { MessagePath } from '../../../operations/path/path-model.ts';
 import type { MessageDetails, ScheduledDetails } from '../../../operations/reads/messages.ts';
@@ -45,6 +47,8 @@ export type WireTimeline = AsJson<RunTimeline>;
 export type WireWorker = AsJson<WorkerStatus>;
 export type WireAlerts = AsJson<AlertsView>;
 export type WireAlert = AsJson<ShownAlert>;
+export type WireNextDue = AsJson<NextDue>;
+export type WireLimits = AsJson<LimitsInForce>;
 export type WireDiagnosis = AsJson<Diagnosis>;
 /** A page of a list that is searched. */
 export type WireSearched<Row> = AsJson<Omit<SearchedPage<never>, 'items'>> & { readonly items: readonly Row[] };

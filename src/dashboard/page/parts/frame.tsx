@@ -27,6 +27,8 @@ const ITEMS: readonly NavItem[] = [
   { path: 'workers', label: 'Workers' },
   { path: 'alerts', label: 'Alerts' },
   { path: 'jobs', label: 'Jobs' },
+  { path: 'schedule', label: 'Schedule' },
+  { path: 'limits', label: 'Limits' },
   { path: 'audit', label: 'Audit' },
   { path: 'doctor', label: 'Doctor' },
 ];

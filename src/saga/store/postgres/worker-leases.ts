@@ -31,10 +31,11 @@ export class WorkerLeases {
     codes = {},
     maxBytes,
     limits,
+    shown,
   }: Parameters<WorkerStore['register']>[0]): Promise<number> {
     const [row] = await this.#leaseRows<{ now: number }>(
-      `INSERT INTO ${this.#on.s}.worker (id, name, sagas, lease_until, codes, max_bytes, max_events, max_journal_bytes)
-         VALUES ($1, $2, $3::text::jsonb, clock_timestamp() + $4::float8 * interval '1 millisecond', $5::text::jsonb, $6, $7, $8)
+      `INSERT INTO ${this.#on.s}.worker (id, name, sagas, lease_until, codes, max_bytes, max_events, max_journal_bytes, settings)
+         VALUES ($1, $2, $3::text::jsonb, clock_timestamp() + $4::float8 * interval '1 millisecond', $5::text::jsonb, $6, $7, $8, $9::text::jsonb)
          RETURNING ${SQL_NOW} AS now`,
       [
         id,
@@ -45,6 +46,7 @@ export class WorkerLeases {
         maxBytes ?? null,
         limits?.maxEvents ?? null,
         limits?.maxJournalBytes ?? null,
+        shown === undefined ? null : JSON.stringify(shown),
       ],
     );
     return row?.now ?? 0;
