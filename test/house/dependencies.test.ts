@@ -9,6 +9,9 @@ import { ROOT, sourceFiles, type SourceFile } from './source-files.ts';
 
 const manifest = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as {
   readonly dependencies: Readonly<Record<string, string>>;
+  readonly devDependencies: Readonly<Record<string, string>>;
+  readonly peerDependencies: Readonly<Record<string, string>>;
+  readonly peerDependenciesMeta: Readonly<Record<string, { readonly optional: boolean }>>;
 };
 /** Built into files of its own, with all that it imports. */
 const BUNDLED = 'src/dashboard/page/';
@@ -30,4 +33,24 @@ it('is every package that its files import', () => {
   expect([...imported.keys()]).toEqual(expect.arrayContaining(['pg', 'kysely', 'bullmq', '@opentelemetry/api']));
   const missing = [...imported].filter(([name]) => !(name in manifest.dependencies));
   expect(missing).toEqual([]);
+});
+
+it('asks for nothing that only some need: that is optional, is tested here, and what needs it says what to install', () => {
+  const files = sourceFiles('src');
+  const optional = Object.keys(manifest.peerDependencies).map((name) => ({
+    name,
+    meta: manifest.peerDependenciesMeta[name],
+    isTested: name in manifest.devDependencies,
+    isInstalled: name in manifest.dependencies,
+    advises: files.some(({ code }) => code.includes(`= '${name}';`) && code.includes('npm install ${PACKAGE}')),
+  }));
+  expect(optional).toEqual(
+    Object.keys(manifest.peerDependencies).map((name) => ({
+      name,
+      meta: { optional: true },
+      isTested: true,
+      isInstalled: false,
+      advises: true,
+    })),
+  );
 });

@@ -61,6 +61,7 @@ const SECTIONS = {
     'basePath',
     'tokens',
     'proxy',
+    'oidc',
     'trustedProxies',
     'hosts',
     'hidePayloads',

@@ -2,6 +2,7 @@
  * Flags over environment over configuration file over defaults: where the dashboard listens, and whom it knows.
  */
 import {
+  oidcAuthenticator,
   proxyAuthenticator,
   tokenAuthenticator,
   type AlertChannel,
@@ -30,6 +31,7 @@ export interface DashboardSettings {
 /** Tokens are secrets: they come by the environment or the file, and not by flags, which every user of the machine can read. */
 export const TOKENS_VARIABLE = 'HOLDFAST_DASHBOARD_TOKENS';
 const KEY_VARIABLE = 'HOLDFAST_DASHBOARD_SESSION_KEY';
+const OIDC_SECRET_VARIABLE = 'HOLDFAST_DASHBOARD_OIDC_SECRET';
 
 /** Throws HF_CONFIG or HF_OPTION_UNKNOWN. */
 export function resolveDashboard({ given, config, env }: DashboardInputs): DashboardSettings {
@@ -43,11 +45,12 @@ export function resolveDashboard({ given, config, env }: DashboardInputs): Dashb
   const authenticators: readonly Authenticator[] = [
     ...(tokens.length > 0 ? [tokenAuthenticator(tokens)] : []),
     ...(own.proxy === undefined ? [] : [proxyAuthenticator(own.proxy)]),
+    ...(own.oidc === undefined ? [] : [oidcAuthenticator(withSecret(own.oidc, env))]),
   ];
   const open = authenticators.length === 0;
   if (open && !isLoopbackAddress(host) && !isLoopbackName(host)) {
     throw new HoldfastError('HF_CONFIG', `The dashboard would be open to everybody who can reach ${host}.`, {
-      advice: `Say who may use it: ${TOKENS_VARIABLE}='ada:operator:TOKEN', or dashboard.tokens or dashboard.proxy in holdfast.config.ts.`,
+      advice: `Say who may use it: ${TOKENS_VARIABLE}='ada:operator:TOKEN', or dashboard.tokens, dashboard.proxy or dashboard.oidc in holdfast.config.ts.`,
     });
   }
   const { trustedProxies, hosts, hidePayloads, sessionTime } = own;
@@ -83,4 +86,11 @@ function alertsOf(given: Given, { alerts }: HoldfastConfig): DashboardOptions['a
     ...(hasWebhook ? (['webhook'] as const) : []),
   ];
   return { quiet, repeat, rules, objectives, tells };
+}
+
+type Oidc = NonNullable<NonNullable<HoldfastConfig['dashboard']>['oidc']>;
+
+function withSecret(oidc: Oidc, env: DashboardInputs['env']): Oidc {
+  const secret = env[OIDC_SECRET_VARIABLE] ?? '';
+  return secret === '' ? oidc : { ...oidc, clientSecret: secret };
 }

@@ -15,6 +15,7 @@ import type { LiveStreams } from './live.ts';
 import type { Poller } from './poller.ts';
 import type { RequestFacts } from './request-facts.ts';
 import type { Sessions } from './sessions.ts';
+import type { SignOnFlow } from './sign-on.ts';
 
 /** What routes work with. */
 export interface ApiServices {
@@ -33,6 +34,8 @@ export interface ApiServices {
   readonly sagas: readonly AnySaga[] | null;
   readonly sessions: Sessions;
   readonly askers: Askers;
+  /** Null: no identity provider is asked. */
+  readonly signOn: SignOnFlow | null;
   readonly basePath: string;
   readonly facts: Pick<SessionFacts, 'version' | 'schema' | 'redact'>;
   readonly openapi: () => unknown;

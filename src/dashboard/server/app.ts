@@ -123,8 +123,12 @@ function createGate(services: ApiServices): Gate {
     const asker = await askers.find({ facts: context.get('facts'), header: headerOf(context) });
     if (asker !== null) return asker;
     throw new RequestRefusal(401, 'HF_LOGIN', 'It is not known who asks.', {
-      advice: askers.hasForm ? 'Log in, or send a token as `Authorization: Bearer`.' : 'Come by way of the proxy.',
-      facts: { form: askers.hasForm },
+      advice: askers.hasForm
+        ? 'Log in, or send a token as `Authorization: Bearer`.'
+        : services.signOn === null
+          ? 'Come by way of the proxy.'
+          : 'Log in.',
+      facts: { form: askers.hasForm, signOn: services.signOn?.label ?? null },
     });
   }
 

@@ -52,6 +52,8 @@ export interface ApiFailure {
 export interface LoginNeeded extends ApiFailure {
   /** There is a form to log in by: POST /login with `token`. */
   readonly form: boolean;
+  /** An identity provider can be asked: GET /login/sso, with the address of the page as `to`. What it is called; null: none. */
+  readonly signOn: string | null;
 }
 
 /** A page of a list. `next`: what to give as `cursor` for the page after it; null: that was the last. */
@@ -159,8 +161,19 @@ export interface DeclaredSaga {
   readonly name: string;
   readonly version: number;
   readonly deadlineMs: number | null;
+  /** Most runs at once in one worker; null: as many as the worker has. */
+  readonly concurrency: number | null;
   readonly steps: readonly DeclaredStep[];
   readonly signals: readonly string[];
+}
+
+/** How often and for how long a step is tried. Times in milliseconds; null: without an end. */
+export interface StepBudget {
+  readonly attempts: number | null;
+  /** From the first attempt on. */
+  readonly withinMs: number | null;
+  /** Of one attempt. */
+  readonly timeoutMs: number | null;
 }
 
 /** One step of a {@link DeclaredSaga}, in the order in which it was written down. */
@@ -174,4 +187,5 @@ export interface DeclaredStep {
   readonly topic: string | null;
   /** Of a child: its saga, as 'charge-card@1'. */
   readonly child: string | null;
+  readonly budget: StepBudget;
 }

@@ -12,15 +12,16 @@ import { createRedactor, type Redactor } from '../../runtime/redact.ts';
 import type { AnySaga } from '../../saga/definition/definition.ts';
 import { settleAlerts, type DashboardAlerts, type SettledAlerts } from './alerts-view.ts';
 import { createAddressList, type AddressList } from './addresses.ts';
-import { assertDashboardRole, type Authenticator, type Principal } from './authenticator.ts';
+import { assertDashboardRole, type Authenticator, type Principal, type SignOn } from './authenticator.ts';
 import type { DashboardRole } from './contract.ts';
+import { CALLBACK_PATH } from './sign-on.ts';
 
 /** Options of {@link createDashboard}. */
 export interface DashboardOptions {
   /** Where the tables are. The dashboard opens a few connections of its own with the same settings. */
   readonly database: Database;
   /**
-   * How people and programs say who they are: `tokenAuthenticator`, `proxyAuthenticator`, or your own.
+   * How people and programs say who they are: `tokenAuthenticator`, `proxyAuthenticator`, `oidcAuthenticator`, or your own.
    *
    * @defaultValue none: then `anonymous` is required
    */
@@ -119,6 +120,8 @@ const KNOWN = [
 
 export interface SettledDashboard {
   readonly authenticators: readonly Authenticator[];
+  /** Of the authenticator that has one. */
+  readonly signOn: SignOn | null;
   readonly anonymous: Principal | null;
   readonly basePath: string;
   readonly trustedProxies: AddressList;
@@ -151,10 +154,12 @@ export function settleDashboard(options: DashboardOptions & { readonly clock?: C
       `has a sessionKey of fewer than ${LEAST_KEY} characters`,
       'Make it by `openssl rand -hex 32`.',
     );
+  const basePath = assertBasePath(options.basePath ?? '');
   return {
     authenticators,
+    signOn: assertSignOn(authenticators, basePath),
     anonymous: anonymous === undefined ? null : { actor: 'anonymous', role: assertDashboardRole(anonymous, WHERE) },
-    basePath: assertBasePath(options.basePath ?? ''),
+    basePath,
     trustedProxies: createAddressList(trustedProxies, `${WHERE}: trustedProxies`),
     hosts: new Set(hosts.map((host) => assertHost(host))),
     redact: createRedactor(options.redact ?? [], `${WHERE}: redact`),
@@ -164,6 +169,20 @@ export function settleDashboard(options: DashboardOptions & { readonly clock?: C
     log: safeLogger(options.log),
     clock: options.clock ?? systemClock,
   };
+}
+
+/** The one that there is, if any; where it comes back to must be ours. */
+function assertSignOn(authenticators: readonly Authenticator[], basePath: string): SignOn | null {
+  const [signOn, ...others] = authenticators.flatMap((each) => (each.signOn === undefined ? [] : [each.signOn]));
+  if (signOn === undefined) return null;
+  if (others.length > 0) throw badOption(WHERE, 'is given several identity providers', 'Give one that knows all.');
+  const expected = `${basePath}${CALLBACK_PATH}`;
+  if (signOn.callback.pathname === expected) return signOn;
+  throw badOption(
+    WHERE,
+    `is at the path ${JSON.stringify(basePath)}, and the identity provider sends people back to ${signOn.callback.pathname}`,
+    'Give the same path in `basePath` and in the `url` of the authenticator.',
+  );
 }
 
 /** What would be taken for paths of our own, when what mounts us takes it away. */

@@ -21,8 +21,12 @@ import { ALERT_ROUTES } from './routes-alerts.ts';
 import { FIND_ROUTES } from './routes-find.ts';
 import { LOOK_ROUTES } from './routes-look.ts';
 import { MEND_ROUTES } from './routes-mend.ts';
+import { PLAN_ROUTES } from './routes-plan.ts';
+import { RESTART_ROUTES } from './routes-restart.ts';
 import { SESSION_ROUTES } from './routes-session.ts';
+import { SIGN_ON_ROUTES } from './routes-sign-on.ts';
 import { createSessions } from './sessions.ts';
+import { createSignOnFlow } from './sign-on.ts';
 import { createStaticPage, findPageFolder } from './static-page.ts';
 import { createAskers } from './who-asks.ts';
 
@@ -34,6 +38,9 @@ export const ROUTES: readonly ApiRoute[] = [
   ...FIND_ROUTES,
   ...ACT_ROUTES,
   ...MEND_ROUTES,
+  ...PLAN_ROUTES,
+  ...RESTART_ROUTES,
+  ...SIGN_ON_ROUTES,
 ];
 
 const POLL_MS = 2_000;
@@ -70,7 +77,11 @@ export function createParts(options: DashboardOptions): DashboardParts {
     key: settled.sessionKey,
     fingerprint: authenticators.map(({ name, fingerprint = '' }) => `${name}:${fingerprint}`).join('\n'),
   });
-  const askers = createAskers({ authenticators, anonymous, sessions, limit: createLoginLimit(clock) });
+  const limit = createLoginLimit(clock);
+  const askers = createAskers({ authenticators, anonymous, sessions, limit });
+  const key = settled.sessionKey;
+  const signOn =
+    settled.signOn === null ? null : createSignOnFlow({ signOn: settled.signOn, clock, log, limit, basePath, key });
   const live = createLiveStreams({ clock, overview, sessions });
   const version = readVersion();
   const services: ApiServices = {
@@ -80,6 +91,7 @@ export function createParts(options: DashboardOptions): DashboardParts {
     live,
     sessions,
     askers,
+    signOn,
     basePath,
     redact: settled.redact,
     doctor: sharedAnswer(

@@ -4,8 +4,9 @@
  */
 import { badOption, refuseUnknownOptions } from '../../runtime/options.ts';
 import { createAddressList } from './addresses.ts';
-import { assertDashboardRole, mayAs, type Authenticator } from './authenticator.ts';
+import type { Authenticator } from './authenticator.ts';
 import type { DashboardRole } from './contract.ts';
+import { createRoleRules } from './role-rules.ts';
 
 /** Options of {@link proxyAuthenticator}. */
 export interface ProxyAuthenticatorOptions {
@@ -55,16 +56,13 @@ const HEADER = /^[a-z][a-z0-9-]{0,99}$/;
 export function proxyAuthenticator(options: ProxyAuthenticatorOptions): Authenticator {
   const where = 'proxyAuthenticator';
   refuseUnknownOptions(options, ['from', 'user', 'groups', 'roles', 'everybody'], where);
-  const { from, roles = {}, everybody } = options;
+  const { from, roles, everybody } = options;
   if (!Array.isArray(from) || from.length === 0)
     throw badOption(where, 'trusts no address', "Give `from`, such as ['10.0.3.0/24'].");
   const addresses = createAddressList(from, where);
   const userHeader = assertHeader(options.user ?? 'x-forwarded-user', where);
   const groupsHeader = assertHeader(options.groups ?? 'x-forwarded-groups', where);
-  const byGroup = new Map(Object.entries(roles).map(([group, role]) => [group, assertDashboardRole(role, where)]));
-  const common = everybody === undefined ? null : assertDashboardRole(everybody, where);
-  if (byGroup.size === 0 && common === null)
-    throw badOption(where, 'gives nobody a role', 'Give `roles` or `everybody`.');
+  const roleOf = createRoleRules({ roles, everybody }, where);
 
   return {
     name: 'proxy',
@@ -74,14 +72,10 @@ export function proxyAuthenticator(options: ProxyAuthenticatorOptions): Authenti
       const actor = header(userHeader)?.trim() ?? '';
       if (!USER.test(actor)) return null;
       const groups = (header(groupsHeader) ?? '').split(',').map((group) => group.trim());
-      const role = highest([common, ...groups.map((group) => byGroup.get(group) ?? null)]);
+      const role = roleOf(groups);
       return role === null ? null : { actor, role };
     },
   };
-}
-
-function highest(roles: readonly (DashboardRole | null)[]): DashboardRole | null {
-  return roles.reduce((best, role) => (role !== null && (best === null || mayAs(role, best)) ? role : best), null);
 }
 
 function assertHeader(name: string, where: string): string {

@@ -40,11 +40,11 @@ const login: ApiRoute = {
     const wantsPage = (header('accept') ?? '').includes('text/html');
     try {
       const who = await askers.login(body.token.trim(), facts);
-      const cookie = { 'set-cookie': sessions.begin(who, facts.https) };
-      if (wantsPage) return seeOther(`${basePath}/`, cookie);
-      return Response.json({ actor: who.actor, role: who.role }, { headers: cookie });
+      const cookie = sessions.begin(who, facts.https);
+      if (wantsPage) return seeOther(`${basePath}/`, [cookie]);
+      return Response.json({ actor: who.actor, role: who.role }, { headers: { 'set-cookie': cookie } });
     } catch (error) {
-      if (wantsPage && error instanceof RequestRefusal) return seeOther(`${basePath}/?login=${error.status}`, {});
+      if (wantsPage && error instanceof RequestRefusal) return seeOther(`${basePath}/?login=${error.status}`, []);
       throw error;
     }
   },
@@ -55,23 +55,31 @@ const logout: ApiRoute = {
   path: '/logout',
   role: null,
   summary: 'Ends the session.',
-  answers: '{ done: true }',
+  answers: '{ done: true, next }; next: where the browser goes to log out there as well, or null',
   query: z.strictObject({}),
   body: z.unknown(),
   handle: endSession,
 };
 
-function endSession(request: ApiRequest<never, never>, { sessions, live, basePath }: ApiServices): Response {
+async function endSession(
+  request: ApiRequest<never, never>,
+  { sessions, signOn, live, basePath }: ApiServices,
+): Promise<Response> {
   const { facts, header } = request;
   const open = sessions.find(header('cookie'), facts.https);
-  const cookie = { 'set-cookie': sessions.end(open, facts.https) };
+  const cookie = sessions.end(open, facts.https);
   live.recheck();
-  if ((header('accept') ?? '').includes('text/html')) return seeOther(`${basePath}/`, cookie);
-  return Response.json({ done: true }, { headers: cookie });
+  // A form may not lead to another site: what came from one is logged out here alone.
+  if ((header('accept') ?? '').includes('text/html')) return seeOther(`${basePath}/`, [cookie]);
+  const next = open?.signOn === true && signOn !== null ? await signOn.end() : null;
+  return Response.json({ done: true, next }, { headers: { 'set-cookie': cookie } });
 }
 
-function seeOther(location: string, headers: Readonly<Record<string, string>>): Response {
-  return new Response(null, { status: 303, headers: { ...headers, location } });
+/** `cookies`: as the header Set-Cookie has them. */
+export function seeOther(location: string, cookies: readonly string[]): Response {
+  const headers = new Headers({ location });
+  for (const cookie of cookies) headers.append('set-cookie', cookie);
+  return new Response(null, { status: 303, headers });
 }
 
 const alive: ApiRoute = {

@@ -2,21 +2,25 @@
  * Who has logged in: a cookie that says who, signed, so that nothing is kept for it. What is kept are those that logged out before
  * their time.
  */
-import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import type { Clock } from '../../runtime/clock.ts';
 import { DASHBOARD_ROLES, type Principal } from './authenticator.ts';
 import type { DashboardRole } from './contract.ts';
+import { cookiesOf, setCookie } from './cookies.ts';
+import { createTextSigner } from './signed-text.ts';
 
 /** A login that is open. */
 export interface OpenSession extends Principal {
   readonly id: string;
   /** Milliseconds since the epoch. */
   readonly endsAtMs: number;
+  /** It was begun at an identity provider. */
+  readonly signOn: boolean;
 }
 
 export interface Sessions {
-  /** The cookie of a new session, as the header Set-Cookie has it. */
-  begin(who: Principal, https: boolean): string;
+  /** The cookie of a new session, as the header Set-Cookie has it. `signOn`: it was begun at an identity provider. */
+  begin(who: Principal, https: boolean, signOn?: boolean): string;
   /** The session that the header Cookie proves; null: none, or it is over. */
   find(cookies: string | null, https: boolean): OpenSession | null;
   /** Whether it is open still. */
@@ -37,30 +41,24 @@ export interface SessionsOptions {
 }
 
 const NAME = 'holdfast_session';
-/** Cookies are sent with each request; a name that fits in here is long enough. */
-const MOST_CHARACTERS = 1_500;
+/** One that was begun at an identity provider has one more, so that processes of before read the others. */
 const CLAIMS = 5;
+const SIGN_ON = 'sign-on';
+type Claims = [1, string, string, DashboardRole, number, typeof SIGN_ON?];
 
 export function createSessions({ clock, lifeMs, basePath, key, fingerprint }: SessionsOptions): Sessions {
-  const secret = createHmac('sha256', key ?? randomBytes(32))
-    .update(fingerprint)
-    .digest();
+  const signer = createTextSigner({ key, purpose: fingerprint });
   /** Ended before their time, by id, until when. */
   const ended = new Map<string, number>();
-  // The name says that it came by HTTPS only: then nothing that listens on plain HTTP can have set it.
-  const nameFor = (https: boolean): string => (https ? `__Secure-${NAME}` : NAME);
-  const sign = (text: string): Buffer => createHmac('sha256', secret).update(text).digest();
 
   function read(value: string): OpenSession | null {
-    const [body = '', signature = '', ...rest] = value.split('.');
-    if (value.length > MOST_CHARACTERS || rest.length > 0) return null;
-    const given = Buffer.from(signature, 'base64url');
-    const own = sign(body);
-    if (given.length !== own.length || !timingSafeEqual(given, own)) return null;
-    const claims = JSON.parse(Buffer.from(body, 'base64url').toString()) as [1, string, string, DashboardRole, number];
-    if (claims.length !== CLAIMS || !DASHBOARD_ROLES.includes(claims[3])) return null;
-    const [, id, actor, role, endsAtMs] = claims;
-    return { id, actor, role, endsAtMs };
+    const text = signer.read(value);
+    if (text === null) return null;
+    const claims = JSON.parse(text) as Claims;
+    const [, id, actor, role, endsAtMs, by] = claims;
+    const signOn = by === SIGN_ON;
+    if (claims.length !== CLAIMS + (signOn ? 1 : 0) || !DASHBOARD_ROLES.includes(role)) return null;
+    return { id, actor, role, endsAtMs, signOn };
   }
 
   function forgetWhatIsOver(): void {
@@ -68,15 +66,14 @@ export function createSessions({ clock, lifeMs, basePath, key, fingerprint }: Se
   }
 
   const sessions: Sessions = {
-    begin({ actor, role }, https) {
-      const claims = [1, randomBytes(16).toString('base64url'), actor, role, clock.now() + lifeMs];
-      const body = Buffer.from(JSON.stringify(claims)).toString('base64url');
-      return setCookie(`${body}.${sign(body).toString('base64url')}`, Math.floor(lifeMs / 1_000), https);
+    begin({ actor, role }, https, signOn = false) {
+      const id = randomBytes(16).toString('base64url');
+      const claims = [1, id, actor, role, clock.now() + lifeMs, ...(signOn ? [SIGN_ON] : [])];
+      return cookie(signer.sign(JSON.stringify(claims)), Math.floor(lifeMs / 1_000), https);
     },
     find(cookies, https) {
-      for (const part of (cookies ?? '').split(';')) {
-        const [name = '', value = ''] = part.trim().split('=');
-        const session = name === nameFor(https) ? read(value) : null;
+      for (const value of cookiesOf(cookies, NAME, https)) {
+        const session = read(value);
         if (session !== null && sessions.isOpen(session)) return session;
       }
       return null;
@@ -85,14 +82,13 @@ export function createSessions({ clock, lifeMs, basePath, key, fingerprint }: Se
     end(session, https) {
       forgetWhatIsOver();
       if (session !== null) ended.set(session.id, session.endsAtMs);
-      return setCookie('', 0, https);
+      return cookie('', 0, https);
     },
   };
 
-  function setCookie(value: string, seconds: number, https: boolean): string {
+  function cookie(value: string, seconds: number, https: boolean): string {
     const path = basePath === '' ? '/' : basePath;
-    const secure = https ? '; Secure' : '';
-    return `${nameFor(https)}=${value}; Path=${path}; Max-Age=${seconds}; HttpOnly; SameSite=Strict${secure}`;
+    return setCookie({ name: NAME, value, path, seconds, sameSite: 'Strict', https });
   }
 
   return sessions;

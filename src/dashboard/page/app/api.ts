@@ -5,7 +5,7 @@
 import { signal } from '@preact/signals';
 import { noteServerTime } from './clock.ts';
 import { searchOf, type QueryValues } from './router.ts';
-import type { ApiFailure, SessionFacts } from '../../server/contract.ts';
+import type { ApiFailure, LoginNeeded, SessionFacts } from '../../server/contract.ts';
 
 /** An answer that is none, or that refuses. */
 export class RequestFailure extends Error {
@@ -31,8 +31,8 @@ export function failureFrom(error: unknown): RequestFailure {
 export type SessionState =
   | { readonly state: 'asking' }
   | { readonly state: 'in'; readonly session: SessionFacts }
-  /** `form`: there is a form to sign in by. */
-  | { readonly state: 'out'; readonly form: boolean }
+  /** `form`: there is a form to sign in by. `signOn`: what the identity provider is called; null: there is none. */
+  | { readonly state: 'out'; readonly form: boolean; readonly signOn: string | null }
   | { readonly state: 'failed'; readonly failure: RequestFailure };
 
 /** Until the server has said its name. */
@@ -84,7 +84,10 @@ export async function signIn(token: string): Promise<void> {
 }
 
 export async function signOut(): Promise<void> {
-  await send(new URL('logout', document.baseURI), { method: 'POST', headers: { [CSRF]: '1' } });
+  const answer = await send(new URL('logout', document.baseURI), { method: 'POST', headers: { [CSRF]: '1' } });
+  const { next = null } = (await answer.json().catch(() => ({}))) as { readonly next?: string | null };
+  // To where one has logged in, to log out there as well.
+  if (next !== null) return location.assign(next);
   await askSession();
 }
 
@@ -92,7 +95,10 @@ async function ask<T>(url: URL, init: RequestInit): Promise<T> {
   const answer = await send(url, init);
   if (answer.ok) return (await answer.json()) as T;
   const body = await errorOf(answer);
-  if (answer.status === 401) sessionState.value = { state: 'out', form: 'form' in body ? body.form === true : true };
+  if (answer.status === 401) {
+    const { form = true, signOn = null } = body as Partial<LoginNeeded>;
+    sessionState.value = { state: 'out', form, signOn };
+  }
   throw new RequestFailure(answer.status, body);
 }
 

@@ -1,0 +1,101 @@
+/** What of logging in at an OpenID provider is decided without one: options, where a login leads, what claims say. */
+import { describe, expect, it } from 'vitest';
+import { createDashboard, oidcAuthenticator } from '../../src/dashboard/dashboard.ts';
+import { actorIn, claimOf, groupsIn } from '../../src/dashboard/server/oidc-claims.ts';
+import { addressOfPage } from '../../src/dashboard/server/sign-on.ts';
+import { openDatabase } from '../../src/postgres/database.ts';
+
+describe('options that cannot be used', () => {
+  const make = (more: object) => () =>
+    oidcAuthenticator({
+      issuer: 'https://id.test',
+      clientId: 'x',
+      url: 'https://ops.test',
+      everybody: 'viewer',
+      ...more,
+    });
+
+  it.each([
+    ['plain HTTP over the network', { issuer: 'http://id.test' }],
+    ['an address of the dashboard that is none', { url: '/ops' }],
+    ['an address with a query', { url: 'https://ops.test/?x=1' }],
+    ['no client', { clientId: '' }],
+    ['an empty secret', { clientSecret: '' }],
+    ['a way to send it that is none', { clientAuthentication: 'jwt' }],
+    ['a scope without openid', { scope: 'email' }],
+    ['nobody with a role', { everybody: undefined }],
+    ['a role that is none', { everybody: 'root' }],
+    ['what nobody knows', { issure: 'https://id.test' }],
+    ['a time that is none', { timeout: 'soon' }],
+  ])('%s', (_, more) => {
+    expect(make(more)).toThrow(/oidcAuthenticator/);
+  });
+
+  it('a path that is not the dashboard’s, and two providers', () => {
+    const database = openDatabase({ url: 'postgres://nobody@127.0.0.1:1/nothing' });
+    const at = (basePath: string, ...authenticators: readonly ReturnType<typeof oidcAuthenticator>[]) =>
+      createDashboard({ database, authenticators, basePath });
+    expect(() => at('/ops', make({})())).toThrow(/sends people back to/);
+    expect(() => at('', make({})(), make({})())).toThrow(/several identity providers/);
+  });
+});
+
+describe('where a login leads', () => {
+  it.each([
+    ['/ops/', '/ops/'],
+    ['/ops/runs/1?call=a%2Fb', '/ops/runs/1?call=a%2Fb'],
+    ['/ops/runs#x', '/ops/runs'],
+  ])('%s is an address of the page', (to, expected) => {
+    expect(addressOfPage(to, '/ops')).toBe(expected);
+    expect(addressOfPage(to.slice(4), '')).toBe(expected.slice(4));
+  });
+
+  it.each([
+    undefined,
+    '',
+    'https://evil.test/ops/',
+    '//evil.test/ops/',
+    '/\\evil.test/ops/',
+    '/.//evil.test',
+    '/ops/..//evil.test',
+    '\t//evil.test',
+    '/\t/evil.test',
+    'javascript:alert(1)',
+    'ops/runs',
+    '/opsy',
+    '/other/',
+    '/ops/../other/',
+    '/ops/api/session',
+    '/ops/login/sso',
+    '/ops/logout',
+    `/ops/${'x'.repeat(1_001)}`,
+  ])('%j is the first view', (to) => {
+    expect(addressOfPage(to, '/ops')).toBe('/ops/');
+    expect(addressOfPage(to, '')).toMatch(/^\/(?!\/|\\)/);
+    expect(new URL(addressOfPage(to, ''), 'https://ops.test/x').origin).toBe('https://ops.test');
+  });
+});
+
+describe('claims', () => {
+  it('are found by name, and by a path', () => {
+    const claims = { sub: 's', 'https://x.test/roles': ['a'], realm_access: { roles: ['b'] } };
+    expect(claimOf(claims, 'https://x.test/roles')).toEqual(['a']);
+    expect(claimOf(claims, 'realm_access.roles')).toEqual(['b']);
+    expect(claimOf(claims, 'realm_access.other.more')).toBeUndefined();
+    expect(claimOf(claims, 'constructor')).toBeUndefined();
+    expect(claimOf(claims, 'realm_access.constructor')).toBeUndefined();
+  });
+
+  it('are groups as a list, as one, and as keys', () => {
+    expect(groupsIn(['a', 1, null, 'b'])).toEqual(['a', 'b']);
+    expect(groupsIn('a')).toEqual(['a']);
+    expect(groupsIn({ a: {}, b: {} })).toEqual(['a', 'b']);
+    expect(groupsIn(undefined)).toEqual([]);
+  });
+
+  it('are names that the audit bears', () => {
+    expect(actorIn({ sub: 's', email: 'a\nb' }, 'email')).toBe('s');
+    expect(actorIn({ sub: 's', email: 'a@x.test' }, 'email')).toBe('a@x.test');
+    expect(actorIn({ sub: 's\u0000' }, 'email')).toBeNull();
+  });
+});
