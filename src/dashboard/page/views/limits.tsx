@@ -37,7 +37,7 @@ const WORKERS: readonly GridColumn<Worker>[] = [
     kind: 'number',
     cell: ({ maxEvents }) => (maxEvents === null ? UNKNOWN : `${count(maxEvents)} events`),
   },
-  { title: 'Or', kind: 'number', cell: ({ maxJournalBytes }) => size(maxJournalBytes) },
+  { title: 'Its size', kind: 'number', cell: ({ maxJournalBytes }) => size(maxJournalBytes) },
   { title: 'Lease', kind: 'number', cell: ({ leaseMs }) => span(leaseMs) },
   { title: 'Runs kept', kind: 'number', cell: ({ retentionMs }) => span(retentionMs) },
 ];
