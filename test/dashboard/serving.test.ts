@@ -83,7 +83,7 @@ describe('mounted', () => {
     const session = await fetch(`${url}/api/session`, byToken);
     expect(await session.json()).toMatchObject({ actor: 'otto', role: 'operator', schema: 'holdfast' });
     const messages = await fetch(`${url}/api/messages?limit=1`, byToken);
-    expect(await messages.json()).toEqual({ items: [], next: null });
+    expect(await messages.json()).toMatchObject({ items: [], older: null, looked: { complete: true } });
     for (const path of ['', '/', '/runs/some-view?status=stuck']) {
       const page = await fetch(`${url}${path}`);
       expect(await page.text()).toContain('<head lang="en"><base href="/ops/holdfast/">');
@@ -160,7 +160,7 @@ describe('a login', () => {
     expect(live.status).toBe(200);
     const text = live.text();
     const logout = await fetch(`${url}/logout`, { method: 'POST', headers: { cookie, 'x-holdfast-csrf': '1' } });
-    expect(await logout.json()).toEqual({ done: true });
+    expect(await logout.json()).toEqual({ done: true, next: null });
     expect(await text).toMatch(/event: end\ndata: \{"why":"session"\}\n\n$/);
     const after = await fetch(`${url}/api/session`, { headers: { cookie } });
     expect(after.status).toBe(401);
