@@ -73,7 +73,7 @@ describe('npm run demo -- --keep', () => {
     for (const service of ['orders', 'payment', 'stock', 'shipping'])
       // What the page was read from may be some seconds old, and the relays have just been started anew.
       await expect
-        .poll(async () => (await fetch(new URL(`/${service}/api/overview`, url))).json() as Promise<unknown>, {
+        .poll(async () => (await fetch(new URL(`/${service}/api/overview`, url))).json(), {
           timeout: 60_000,
         })
         .toMatchObject({ relay: { subscriptions: [{ name: 'demo', live: true }] } });

@@ -1,6 +1,7 @@
 /**
  * Which run was started in place of which: the two ends of a restart, as they are shown.
  */
+import type { Expression } from 'kysely';
 import type { SchemaHandle } from '../../postgres/schema-handle.ts';
 import { tables } from '../reads/reads.ts';
 
@@ -14,15 +15,19 @@ export interface RunRestarts {
   readonly keyGone: string | null;
 }
 
+interface RestartRow {
+  readonly run: string;
+  readonly restarted_as: string;
+  readonly key: string | null;
+}
+
 /** Both ends: at most a row each. */
-export function restartsQuery(database: Pick<SchemaHandle, 'schema'>, id: string) {
+export function restartsQuery(database: Pick<SchemaHandle, 'schema'>, id: string): Expression<RestartRow> {
   return tables(database)
     .selectFrom('saga_restart')
     .where((where) => where.or([where('run', '=', id), where('restarted_as', '=', id)]))
     .select(['run', 'restarted_as', 'key']);
 }
-
-type RestartRow = Awaited<ReturnType<ReturnType<typeof restartsQuery>['execute']>>[number];
 
 /** Pure. */
 export function restartsOf(id: string, found: readonly RestartRow[]): RunRestarts {
