@@ -212,7 +212,8 @@ it('a runner that renames columns, in both directions, parks and redrives with t
   const first = wire({ key: 'k', data: { order_id: 1, deep: { snake_case: [{ a_b: 1 }] } } });
   await shipping.handle(delivery(first));
   await shipping.handle(delivery(wire({ key: 'k', data: { order_id: 2 }, predecessor: { id: first.id } })));
-  const parked = await listParked(database, {});
+  // Of one key, in the order of its line.
+  const parked = await listParked(database, { where: 'renaming', key: 'k' });
   expect(parked.map(({ state, parkedAt }) => [state, recent(parkedAt)])).toEqual([
     ['failed', true],
     ['behind', true],
