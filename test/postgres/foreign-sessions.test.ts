@@ -5,7 +5,7 @@
 import { randomUUID } from 'node:crypto';
 import { CamelCasePlugin, Kysely, PostgresDialect, type Transaction } from 'kysely';
 import pg from 'pg';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { z } from 'zod';
 import { createConsumer } from '../../src/inbox/consumer.ts';
 import { idempotent } from '../../src/inbox/idempotency/idempotency.ts';
@@ -155,12 +155,15 @@ describe('a process with type parsers of its own, on a database with formats of 
   });
 });
 
-/** Kysely that renames columns and the keys of what is read, in both directions. */
-const renaming = () =>
-  new Kysely<object>({
+/** Kysely that renames columns and the keys of what is read, in both directions. Closed when the test ends, however it ends. */
+function renaming(): Kysely<object> {
+  const db = new Kysely<object>({
     dialect: new PostgresDialect({ pool: new pg.Pool({ connectionString: test.url, max: 4 }) }),
     plugins: [new CamelCasePlugin()],
   });
+  onTestFinished(() => db.destroy());
+  return db;
+}
 
 it('a participant with a runner that renames columns answers and compensates by what it recorded', async () => {
   const db = renaming();
@@ -187,7 +190,6 @@ it('a participant with a runner that renames columns answers and compensates by 
   expect(await stock.handle(sent({ role: 'compensation', outcome: 'done', data }))).toEqual({ kind: 'done' });
   expect(compensated).toEqual([{ sku_code: 'a' }, { stock_id: 's-1' }]);
   expect(await listParked(database, { where: 'stock' })).toEqual([]);
-  await db.destroy();
 });
 
 it('a runner that renames columns, in both directions, parks and redrives with the payload as it was', async () => {
@@ -222,5 +224,4 @@ it('a runner that renames columns, in both directions, parks and redrives with t
   await shipping.tickParked();
   await shipping.tickParked();
   expect(seen).toEqual([{ order_id: 1, deep: { snake_case: [{ a_b: 1 }] } }, { order_id: 2 }]);
-  await db.destroy();
 });
