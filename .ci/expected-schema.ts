@@ -7,7 +7,7 @@ import { grantsOfRoles, writeExpectedSchema } from '../src/operations/doctor/exp
 import { schemaObjects } from '../src/operations/doctor/schema-objects.ts';
 import { openDatabase } from '../src/postgres/database.ts';
 import { migrate } from '../src/postgres/migrator.ts';
-import { startPostgres } from '../src/testing/servers/postgres.ts';
+import { startPostgres } from '../src/servers/postgres.ts';
 import { documentedGrants, documentedRoles } from '../test/support/documented-roles.ts';
 import { schemaSources } from '../test/support/schema-sources.ts';
 

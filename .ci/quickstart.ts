@@ -14,8 +14,8 @@ import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
-import { findOrStartPostgres } from '../src/testing/servers/postgres.ts';
-import { findOrStartRedis } from '../src/testing/servers/redis.ts';
+import { findOrStartPostgres } from '../src/servers/postgres.ts';
+import { findOrStartRedis } from '../src/servers/redis.ts';
 
 interface Block {
   readonly file: string | undefined;

@@ -3,8 +3,8 @@
  * to this run and temporary.
  */
 import { isHoldfastError, migrate, openDatabase } from '../src/index.ts';
-import { startPostgres, type PostgresServer } from '../src/testing/servers/postgres.ts';
-import { startRedis } from '../src/testing/servers/redis.ts';
+import { startPostgres, type PostgresServer } from '../src/servers/postgres.ts';
+import { startRedis } from '../src/servers/redis.ts';
 import type { Broker } from './broker.ts';
 import type { Databases } from './audit/books.ts';
 import { SERVICES } from './services/all.ts';

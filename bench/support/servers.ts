@@ -5,8 +5,8 @@ import { randomBytes } from 'node:crypto';
 import { Client } from 'pg';
 import { openDatabase, type Database } from '../../src/postgres/database.ts';
 import { migrate } from '../../src/postgres/migrator.ts';
-import { startPostgres, type PostgresServer } from '../../src/testing/servers/postgres.ts';
-import { startRedis, type RedisServer } from '../../src/testing/servers/redis.ts';
+import { startPostgres, type PostgresServer } from '../../src/servers/postgres.ts';
+import { startRedis, type RedisServer } from '../../src/servers/redis.ts';
 import { startSlowWire, type SlowWire } from './slow-wire.ts';
 
 export interface BenchDatabase {

@@ -9,8 +9,13 @@ export { BATCH_CRASH_POINTS } from '../inbox/handlers/batch-work.ts';
 export { INBOX_CRASH_POINTS } from '../inbox/handlers/unit-of-work.ts';
 export { REPLY_CRASH_POINTS } from '../saga/protocol/reply-route.ts';
 export { SAGA_CRASH_POINTS } from '../saga/worker/worker.ts';
-export { startPostgres, type PostgresOptions, type PostgresServer, type PostgresStopMode } from './servers/postgres.ts';
-export { startRedis, type RedisOptions, type RedisServer } from './servers/redis.ts';
+export {
+  startPostgres,
+  type PostgresOptions,
+  type PostgresServer,
+  type PostgresStopMode,
+} from '../servers/postgres.ts';
+export { startRedis, type RedisOptions, type RedisServer } from '../servers/redis.ts';
 export {
   createMemoryBroker,
   createMemoryTransport,

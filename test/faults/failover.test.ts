@@ -15,7 +15,7 @@ import { openDatabase, type Database } from '../../src/postgres/database.ts';
 import { migrate } from '../../src/postgres/migrator.ts';
 import type { SubscriptionOptions } from '../../src/relay/subscription/options.ts';
 import { createRelay, type Relay } from '../../src/relay/relay.ts';
-import { startPostgres, type PostgresServer } from '../../src/testing/servers/postgres.ts';
+import { startPostgres, type PostgresServer } from '../../src/servers/postgres.ts';
 import { createMemoryTransport } from '../../src/transport/memory.ts';
 import { eventually } from '../support/eventually.ts';
 import { recordingTransport, type RecordingTransport } from '../support/recording-transport.ts';

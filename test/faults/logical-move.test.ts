@@ -7,7 +7,7 @@ import { createOutbox } from '../../src/outbox/outbox.ts';
 import { openDatabase, type Database } from '../../src/postgres/database.ts';
 import { migrate } from '../../src/postgres/migrator.ts';
 import { createRelay } from '../../src/relay/relay.ts';
-import { startPostgres, type PostgresServer } from '../../src/testing/servers/postgres.ts';
+import { startPostgres, type PostgresServer } from '../../src/servers/postgres.ts';
 import { eventually } from '../support/eventually.ts';
 import { recordingTransport } from '../support/recording-transport.ts';
 

@@ -9,7 +9,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ['errors'],
   ['runtime'],
   ['message'],
-  ['postgres', 'transport'],
+  ['postgres', 'transport', 'servers'],
   ['outbox', 'inbox'],
   ['relay', 'saga'],
   ['operations'],

@@ -56,7 +56,7 @@ describe('the suite of a file', () => {
     ['unit', 'test/a/a.test.ts', 'node:fs'],
     ['integration', 'test/a/a.test.ts', './servers.ts'],
     ['integration', 'test/a/a.test.ts', './program.ts'],
-    ['integration', 'test/a/a.test.ts', '../../src/testing/servers/redis.ts'],
+    ['integration', 'test/a/a.test.ts', '../../src/servers/redis.ts'],
     ['faults', 'test/faults/a.test.ts', 'node:fs'],
   ])('is %s for %s with an import of %s', (suite, path, module) => {
     expect(suiteOf(path, new Map([source(path, module), ...helpers]))).toBe(suite);

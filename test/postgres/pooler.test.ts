@@ -21,7 +21,7 @@ import { createRelay } from '../../src/relay/relay.ts';
 import { createSagas } from '../../src/saga/client/client.ts';
 import { saga } from '../../src/saga/definition/definition.ts';
 import { createWorker } from '../../src/saga/worker/worker.ts';
-import { freePort, temporaryFolder, unprivilegedUser } from '../../src/testing/servers/machine.ts';
+import { freePort, temporaryFolder, unprivilegedUser } from '../../src/servers/machine.ts';
 import { createMemoryTransport } from '../../src/transport/memory.ts';
 import { delivery, openLab, Placed, wire, type Lab } from '../inbox/lab.ts';
 import { eventually } from '../support/eventually.ts';

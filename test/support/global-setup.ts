@@ -9,8 +9,8 @@ import { fileURLToPath } from 'node:url';
 import type { ProvidedContext } from 'vitest';
 import type { TestProject } from 'vitest/node';
 import { compilePrograms } from '../../.ci/compile-programs.ts';
-import { findOrStartPostgres } from '../../src/testing/servers/postgres.ts';
-import { findOrStartRedis } from '../../src/testing/servers/redis.ts';
+import { findOrStartPostgres } from '../../src/servers/postgres.ts';
+import { findOrStartRedis } from '../../src/servers/redis.ts';
 
 declare module 'vitest' {
   export interface ProvidedContext {

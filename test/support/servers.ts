@@ -8,8 +8,8 @@ import { inject } from 'vitest';
 import { openDatabase } from '../../src/postgres/database.ts';
 import { migrate } from '../../src/postgres/migrator.ts';
 
-export { startPostgres, type PostgresServer } from '../../src/testing/servers/postgres.ts';
-export { startRedis, type RedisServer } from '../../src/testing/servers/redis.ts';
+export { startPostgres, type PostgresServer } from '../../src/servers/postgres.ts';
+export { startRedis, type RedisServer } from '../../src/servers/redis.ts';
 
 export interface TestDatabase {
   readonly url: string;

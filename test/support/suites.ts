@@ -11,7 +11,7 @@ import { relativeImports, sourceFiles, type SourceFile } from '../house/source-f
 export const SUITES = ['unit', 'integration', 'faults'] as const;
 export type Suite = (typeof SUITES)[number];
 
-const NEEDS_SERVER = /\binject\b[^;]*\}\s*from 'vitest'|\bfrom '[./]*\/src\/testing\/servers\//;
+const NEEDS_SERVER = /\binject\b[^;]*\}\s*from 'vitest'|\bfrom '[./]*\/src\/servers\//;
 const STARTS_PROGRAM = /\bfrom 'node:child_process'/;
 
 /** The test files of every suite, as paths from the root of the project. */

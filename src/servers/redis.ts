@@ -8,7 +8,7 @@
  */
 import { connect } from 'node:net';
 import { join } from 'node:path';
-import { HoldfastError } from '../../errors.ts';
+import { HoldfastError } from '../errors.ts';
 import { dockerAnswers, startContainer } from './docker.ts';
 import { freePort, temporaryFolder, unprivilegedUser, untilReady } from './machine.ts';
 import { aptIsOurs, installRedisByApt, systemRedis } from './redis-binaries.ts';

@@ -4,9 +4,9 @@ import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { Client } from 'pg';
 import { afterEach, describe, expect, it } from 'vitest';
-import { startPostgres, type PostgresServer } from '../../../src/testing/servers/postgres.ts';
-import { startRedis, type RedisServer } from '../../../src/testing/servers/redis.ts';
-import { createTestDatabase, sharedRedisUrl, testPostgresVersion } from '../../support/servers.ts';
+import { startPostgres, type PostgresServer } from '../../src/servers/postgres.ts';
+import { startRedis, type RedisServer } from '../../src/servers/redis.ts';
+import { createTestDatabase, sharedRedisUrl, testPostgresVersion } from '../support/servers.ts';
 
 const open: (PostgresServer | RedisServer)[] = [];
 afterEach(async () => {
@@ -73,7 +73,7 @@ describe('startRedis', () => {
 describe('a process that is killed', () => {
   it('leaves no server and no folder', async () => {
     const module = (name: string): string =>
-      JSON.stringify(new URL(`../../../src/testing/servers/${name}.ts`, import.meta.url).href);
+      JSON.stringify(new URL(`../../src/servers/${name}.ts`, import.meta.url).href);
     const script = `
       const { startPostgres } = await import(${module('postgres')});
       const { startRedis } = await import(${module('redis')});

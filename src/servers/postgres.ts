@@ -8,7 +8,7 @@
 import { randomBytes } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { HoldfastError } from '../../errors.ts';
+import { HoldfastError } from '../errors.ts';
 import { dockerAnswers, startContainer } from './docker.ts';
 import { freePort, runCommand, temporaryFolder, unprivilegedUser, untilReady } from './machine.ts';
 import { embeddedPostgres, postgresBinariesAt, systemPostgres, type PostgresBinaries } from './postgres-binaries.ts';
