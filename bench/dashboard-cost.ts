@@ -129,6 +129,7 @@ async function statementRates(
   const seconds = quick ? 4 : 30;
   const rateOf = async (pages: number): Promise<number> => {
     await dashboard.look(pages);
+    await untilItReads(dashboard);
     const before = await dashboard.statements();
     await sleep(seconds * 1_000);
     const rate = ((await dashboard.statements()) - before) / seconds;
@@ -136,6 +137,12 @@ async function statementRates(
     return rate;
   };
   return { one: await rateOf(PAGES.one), fifty: await rateOf(PAGES.fifty) };
+}
+
+/** Until it has begun a reading: the one that it was stopped in took long by its clock, and it pauses for as many times as long. */
+async function untilItReads(dashboard: Looking): Promise<void> {
+  const before = await dashboard.statements();
+  while ((await dashboard.statements()) === before) await sleep(100);
 }
 
 /** The dashboard in its process. */
