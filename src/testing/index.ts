@@ -15,6 +15,12 @@ export {
   type PostgresServer,
   type PostgresStopMode,
 } from '../servers/postgres.ts';
+export {
+  createTestDatabase,
+  shareTestServer,
+  type TestDatabase,
+  type TestDatabaseOptions,
+} from './database/test-database.ts';
 export { startRedis, type RedisOptions, type RedisServer } from '../servers/redis.ts';
 export {
   createMemoryBroker,

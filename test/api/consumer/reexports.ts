@@ -62,3 +62,4 @@ export const run = () => test.start(flow, {});
 export const answers = [testing.respond(ReserveStock, () => ({ shelf: 'a' }))];
 export const crashes = () => testing.everyCrashPoint(flow, {}, () => {});
 export const observers = { log: createLogger(), metrics: createPromMetrics };
+export const testDatabase = () => testing.createTestDatabase();
