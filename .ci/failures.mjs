@@ -5,6 +5,7 @@
  *   vitest run --reporter=./.ci/failures.mjs    writes to the file named by CI_FAILURES
  */
 import { writeFileSync } from 'node:fs';
+import { relative } from 'node:path';
 import { stripVTControlCharacters } from 'node:util';
 
 const MOST_LINES = 15;
@@ -19,12 +20,19 @@ export default class Failures {
       ...[...module.children.allSuites()].flatMap((suite) => failure(nameOf(suite), suite.errors())),
       ...[...module.children.allTests('failed')].flatMap((test) => failure(nameOf(test), test.result().errors)),
     ]);
-    writeFileSync(file, [...failures, ...failure('outside all tests', unhandled)].join(''));
+    writeFileSync(file, [...failures, ...unhandled.flatMap((error) => failure(whereabouts(error), [error]))].join(''));
   }
 }
 
 function nameOf(task) {
   return `${task.module.relativeModuleId} > ${task.fullName}`;
+}
+
+/** Of an error outside all tests: its kind, and what ran when it came, which need not be where it comes from. */
+function whereabouts({ type, VITEST_TEST_PATH: path, VITEST_TEST_NAME: test }) {
+  const kind = type === undefined ? '' : ` (${type})`;
+  const ran = [...(path === undefined ? [] : [relative(process.cwd(), path)]), ...(test === undefined ? [] : [test])];
+  return `outside all tests${kind}${ran.length === 0 ? '' : `, while ${ran.join(' > ')} ran`}`;
 }
 
 function failure(name, errors) {
