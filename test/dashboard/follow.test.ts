@@ -2,15 +2,9 @@
  * One order followed in a real browser, with the real server, relay, participant and worker: found by its key, its message's way read to the
  * run that was started with it, the run's command to its reply, the reply to the call that it answered, and back.
  */
-import { mkdirSync } from 'node:fs';
-import { once } from 'node:events';
-import { createServer, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import { join } from 'node:path';
-import type { Browser, Page } from 'playwright-core';
+import type { Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
-import { createDashboard, tokenAuthenticator, type Dashboard } from '../../src/dashboard/dashboard.ts';
 import { createConsumer } from '../../src/inbox/consumer.ts';
 import { on } from '../../src/inbox/handlers/handler.ts';
 import { message } from '../../src/message/message-type.ts';
@@ -27,9 +21,9 @@ import { createWorker } from '../../src/saga/worker/worker.ts';
 import { createMemoryTransport } from '../../src/transport/memory.ts';
 import { eventually } from '../support/eventually.ts';
 import { createTestDatabase, type TestDatabase } from '../support/servers.ts';
-import { builtPage, CHROMIUM, DESKTOP, IN_CHROMIUM, openBrowser, openPage, PHONE, violations } from './browser.ts';
+import { CHROMIUM, DESKTOP, IN_CHROMIUM, PHONE, violations } from './browser.ts';
+import { servePage, takePicture, type ServedPage } from './served-page.ts';
 
-const TOKEN = 'a-token-of-a-viewer-0123';
 const Order = z.object({ orderId: z.string() });
 const OrderPlaced = message('order.placed', { schema: Order, key: ({ orderId }) => orderId });
 const Charge = message('payment.charge', { schema: Order });
@@ -46,15 +40,11 @@ const placeOrder = saga({
 describe.runIf(CHROMIUM !== null)(`one order ${IN_CHROMIUM}`, () => {
   let test: TestDatabase;
   let database: Database;
-  let dashboard: Dashboard;
-  let server: Server;
-  let browser: Browser;
-  let origin: string;
+  let served: ServedPage;
   const stops: (() => Promise<unknown>)[] = [];
 
   beforeAll(async () => {
-    const folder = builtPage();
-    [test, browser] = await Promise.all([createTestDatabase({ migrate: true }), openBrowser()]);
+    test = await createTestDatabase({ migrate: true });
     database = openDatabase({ url: test.url, max: 15 });
     const transport = createMemoryTransport();
     const routes = [
@@ -85,21 +75,10 @@ describe.runIf(CHROMIUM !== null)(`one order ${IN_CHROMIUM}`, () => {
       () => relay.stop(),
       () => transport.close(),
     );
-    dashboard = createDashboard({
-      database,
-      authenticators: [tokenAuthenticator([`vera:viewer:${TOKEN}`])],
-      sagas: [placeOrder],
-      pageFolder: folder,
-    });
-    server = createServer(dashboard.nodeHandler).listen(0, '127.0.0.1');
-    await once(server, 'listening');
-    origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    served = await servePage('vera:viewer', { database, sagas: [placeOrder] });
   });
   afterAll(async () => {
-    await browser.close();
-    await dashboard.close();
-    server.close();
-    server.closeAllConnections();
+    await served.close();
     for (const stop of stops) await stop();
     await database.close();
     await test.drop();
@@ -130,10 +109,7 @@ describe.runIf(CHROMIUM !== null)(`one order ${IN_CHROMIUM}`, () => {
     );
     expect({ name, width }).toEqual({ name, width: 0 });
     expect({ name, found: await violations(page) }).toEqual({ name, found: [] });
-    const pictures = process.env['HOLDFAST_PICTURES'];
-    if (pictures === undefined) return;
-    mkdirSync(pictures, { recursive: true });
-    await page.screenshot({ path: join(pictures, `follow-${name}.png`), fullPage: true });
+    await takePicture(page, `follow-${name}`);
   }
 
   it.each([
@@ -141,11 +117,9 @@ describe.runIf(CHROMIUM !== null)(`one order ${IN_CHROMIUM}`, () => {
     ['phone', PHONE, 'o-2'],
   ] as const)('is followed from its key to the reply, to the run, and back (%s)', async (device, options, orderId) => {
     const { messageId, runId } = await place(orderId);
-    const { page, wrong } = await openPage(browser, origin, options);
+    const { origin } = served;
+    const { page, wrong } = await served.signIn(options);
     const main = page.getByRole('main');
-    await page.goto(`${origin}/`);
-    await page.getByLabel('Token').fill(TOKEN);
-    await page.getByRole('button', { name: 'Sign in' }).click();
     await page.getByText('Needs a person').first().waitFor();
 
     // From everywhere, by one key.
@@ -191,8 +165,7 @@ describe.runIf(CHROMIUM !== null)(`one order ${IN_CHROMIUM}`, () => {
     await main.getByRole('link', { name: 'payment.charge' }).waitFor();
     expect(await main.locator('tbody tr').count()).toBe(2);
     await look(page, `${device}-searched`);
-    const { page: colleague } = await openPage(browser, origin, options);
-    await colleague.context().addCookies(await page.context().cookies());
+    const { page: colleague } = await served.signIn(options);
     await colleague.goto(page.url());
     await colleague.getByRole('main').getByRole('link', { name: 'payment.charge' }).waitFor();
     expect(await colleague.getByLabel('Payload contains').inputValue()).toBe(JSON.stringify({ orderId }));

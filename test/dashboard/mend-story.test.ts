@@ -2,21 +2,16 @@
  * What a person on call does with what is parked, in a real browser, with the real server on a real database: sees it by error, retries a
  * group as a job and watches it, edits one message and sends the new version, discards a group, and finds all of that in the audit.
  */
-import { once } from 'node:events';
-import { createServer, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import type { PoolClient } from 'pg';
-import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { createDashboard, tokenAuthenticator, type Dashboard } from '../../src/dashboard/dashboard.ts';
 import type { Consumer } from '../../src/inbox/consumer.ts';
 import { on, type HandlerContext } from '../../src/inbox/handlers/handler.ts';
 import { delivery, openLab, Placed, wire, type Lab } from '../inbox/lab.ts';
 import { seedRun, STUCK_UNDOING } from '../operations/saga-lab.ts';
 import { eventually } from '../support/eventually.ts';
-import { builtPage, CHROMIUM, DESKTOP, IN_CHROMIUM, openBrowser, openPage, PHONE, violations } from './browser.ts';
+import { CHROMIUM, IN_CHROMIUM, PHONE, violations } from './browser.ts';
+import { servePage, takePicture, type ServedPage } from './served-page.ts';
 
-const TOKEN = 'a-token-of-an-operator-0123';
 let addressesAreOptional = false;
 
 /** Knows no address of some, and no sum of others. */
@@ -29,62 +24,36 @@ async function ship(order: { readonly n: number }, { tx, message }: HandlerConte
 describe.runIf(CHROMIUM !== null)(`what is parked ${IN_CHROMIUM}`, () => {
   let lab: Lab;
   let consumer: Consumer;
-  let dashboard: Dashboard;
-  let server: Server;
-  let browser: Browser;
-  let origin: string;
+  let served: ServedPage;
 
   beforeAll(async () => {
-    const folder = builtPage();
-    [lab, browser] = await Promise.all([openLab(), openBrowser()]);
+    lab = await openLab();
     consumer = lab.make({
       ordered: true,
       retry: { attempts: 1 },
       parkedRetry: { attempts: 1 },
       handlers: [on(Placed, ship)],
     });
-    dashboard = createDashboard({
-      database: lab.database,
-      authenticators: [tokenAuthenticator([`ada:operator:${TOKEN}`])],
-      pageFolder: folder,
-    });
-    server = createServer(dashboard.nodeHandler).listen(0, '127.0.0.1');
-    await once(server, 'listening');
-    origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    served = await servePage('ada:operator', { database: lab.database });
   });
   afterAll(async () => {
-    await browser.close();
-    await dashboard.close();
-    server.close();
-    server.closeAllConnections();
+    await served.close();
     await lab.dispose();
   });
-
-  const signIn = async (options = DESKTOP) => {
-    const opened = await openPage(browser, origin, options);
-    await opened.page.goto(`${origin}/`);
-    await opened.page.getByLabel('Token').fill(TOKEN);
-    await opened.page.getByRole('button', { name: 'Sign in' }).click();
-    await opened.page.getByRole('heading', { name: 'Overview' }).waitFor();
-    return opened;
-  };
-  const picture = async (page: Page, name: string) => {
-    const folder = process.env['HOLDFAST_PICTURES'];
-    if (folder !== undefined) await page.screenshot({ path: `${folder}/${name}.png`, fullPage: true });
-  };
 
   it('is mended by error, by one, and for good, with a record', async () => {
     const sent = Array.from({ length: 12 }, (_, n) => wire({ key: `k-${n}`, data: { orderId: `k-${n}`, n } }));
     const wrong = wire({ key: 'k-wrong', data: { orderId: 'k-wrong', n: 999 } });
     const behind = wire({ key: 'k-wrong', data: { orderId: 'k-wrong', n: 7 } });
     for (const each of [...sent, wrong, behind]) await consumer.handle(delivery(each));
-    const { page, wrong: faults } = await signIn();
+    const { origin } = served;
+    const { page, wrong: faults } = await served.signIn();
 
     // By error, with the count first.
     await page.getByRole('navigation', { name: 'Views' }).getByRole('link', { name: 'Parked' }).click();
     await page.getByText('13 failed messages in 2 groups').waitFor();
     expect(await violations(page)).toEqual([]);
-    await picture(page, 'parked-by-error');
+    await takePicture(page, 'parked-by-error');
     await page
       .getByRole('row')
       .filter({ hasText: 'TypeError' })
@@ -106,7 +75,7 @@ describe.runIf(CHROMIUM !== null)(`what is parked ${IN_CHROMIUM}`, () => {
     await page.getByRole('status').getByText('12 of 12 done').waitFor();
     await page.getByRole('status').getByText('done', { exact: true }).waitFor();
     expect(await violations(page)).toEqual([]);
-    await picture(page, 'job-done');
+    await takePicture(page, 'job-done');
     await eventually('all to be handled', async () => {
       await consumer.tickParked();
       return (await lab.effects()).length === 12;
@@ -124,7 +93,7 @@ describe.runIf(CHROMIUM !== null)(`what is parked ${IN_CHROMIUM}`, () => {
     await expect.poll(() => difference.locator('.gone').textContent()).toContain('"n": 999');
     expect(await difference.locator('.come').textContent()).toContain('"n": 99');
     expect(await violations(page)).toEqual([]);
-    await picture(page, 'edit');
+    await takePicture(page, 'edit');
     await page.getByRole('button', { name: 'Send it as a new version' }).click();
     expect(await dialog.locator('code').textContent()).toContain(
       `parked edit ${wrong.id} --consumer shipping --patch '{"n":99}'`,
@@ -161,17 +130,18 @@ describe.runIf(CHROMIUM !== null)(`what is parked ${IN_CHROMIUM}`, () => {
     const sent = Array.from({ length: 3 }, () => wire({ key: 'k', data: { orderId: 'k', n: 999 } }));
     for (const each of sent) await consumer.handle(delivery(each));
     await Promise.all([seedRun(lab.database, STUCK_UNDOING), seedRun(lab.database, STUCK_UNDOING)]);
-    const { page, wrong } = await signIn({ ...PHONE, colorScheme: 'dark' } as typeof PHONE);
+    const { origin } = served;
+    const { page, wrong } = await served.signIn({ ...PHONE, colorScheme: 'dark' } as typeof PHONE);
     await page.goto(`${origin}/parked?key=k`);
     await page.locator('.mark', { hasText: 'waits behind' }).first().waitFor();
     expect(await page.evaluate<number>('document.documentElement.scrollWidth')).toBeLessThanOrEqual(360);
     expect(await violations(page)).toEqual([]);
-    await picture(page, 'parked-key-phone');
+    await takePicture(page, 'parked-key-phone');
     await page.getByRole('button', { name: 'Discard all that fit' }).click();
     const dialog = page.getByRole('dialog');
     await dialog.getByText('This meets 1 message.').waitFor();
     expect(await dialog.locator('code').textContent()).toContain('parked discard --key k --yes --expect 1');
-    await picture(page, 'discard-phone');
+    await takePicture(page, 'discard-phone');
     await dialog.getByLabel('Reason').fill('tests');
     await dialog.getByRole('button', { name: 'Discard it' }).click();
     await page.getByRole('status').getByText('1 of 1 done').waitFor();
@@ -183,7 +153,7 @@ describe.runIf(CHROMIUM !== null)(`what is parked ${IN_CHROMIUM}`, () => {
     await dialog.getByRole('button', { name: 'Retry all 2' }).click();
     await page.getByRole('status').getByText('2 of 2 done').waitFor();
     expect(await page.evaluate<number>('document.documentElement.scrollWidth')).toBeLessThanOrEqual(360);
-    await picture(page, 'job-phone');
+    await takePicture(page, 'job-phone');
     await page.goto(`${origin}/runs?status=stuck&key=o-1`);
     await page.getByText('No run fits').waitFor();
     expect(await page.getByRole('button', { name: 'Retry all' }).count()).toBe(0);

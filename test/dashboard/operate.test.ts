@@ -2,23 +2,17 @@
  * What a person on call does, in a real browser, with the real server on a real database: finds one order by its number, reads what
  * happened to it, sees it stuck, mends it with a reason, watches it end, and finds that in the audit.
  */
-import { once } from 'node:events';
-import { createServer, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import type { Browser } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
-import { createDashboard, tokenAuthenticator, type Dashboard } from '../../src/dashboard/dashboard.ts';
 import { openDatabase, type Database } from '../../src/postgres/database.ts';
 import { saga } from '../../src/saga/definition/definition.ts';
 import { step } from '../../src/saga/kinds/step.ts';
 import { createWorker, type Worker } from '../../src/saga/worker/worker.ts';
 import { PermanentError, Rejection } from '../../src/errors.ts';
 import { createTestDatabase, type TestDatabase } from '../support/servers.ts';
-import { builtPage, CHROMIUM, IN_CHROMIUM, openBrowser, openPage } from './browser.ts';
+import { CHROMIUM, IN_CHROMIUM } from './browser.ts';
+import { servePage, type ServedPage } from './served-page.ts';
 
-const TOKEN = 'a-token-of-an-operator-0123';
-const BASE = '/ops/holdfast';
 let bankIsBack = false;
 
 const placeOrder = saga({
@@ -49,33 +43,17 @@ describe.runIf(CHROMIUM !== null)(`a person on call ${IN_CHROMIUM}`, () => {
   let test: TestDatabase;
   let database: Database;
   let worker: Worker;
-  let dashboard: Dashboard;
-  let server: Server;
-  let browser: Browser;
-  let origin: string;
+  let served: ServedPage;
 
   beforeAll(async () => {
-    const folder = builtPage();
-    [test, browser] = await Promise.all([createTestDatabase({ migrate: true }), openBrowser()]);
+    test = await createTestDatabase({ migrate: true });
     database = openDatabase({ url: test.url, max: 5 });
     worker = createWorker({ database, sagas: [placeOrder], name: 'worker-1' });
     await worker.start();
-    dashboard = createDashboard({
-      database,
-      authenticators: [tokenAuthenticator([`ada:operator:${TOKEN}`])],
-      basePath: BASE,
-      sagas: [placeOrder],
-      pageFolder: folder,
-    });
-    server = createServer(dashboard.nodeHandler).listen(0, '127.0.0.1');
-    await once(server, 'listening');
-    origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    served = await servePage('ada:operator', { database, sagas: [placeOrder], basePath: '/ops/holdfast' });
   });
   afterAll(async () => {
-    await browser.close();
-    await dashboard.close();
-    server.close();
-    server.closeAllConnections();
+    await served.close();
     await worker.stop();
     await database.close();
     await test.drop();
@@ -83,11 +61,7 @@ describe.runIf(CHROMIUM !== null)(`a person on call ${IN_CHROMIUM}`, () => {
 
   it('finds an order, mends its stuck run, and sees who did', async () => {
     const { id } = await worker.sagas.start(placeOrder, { order: 'o-4711' }, { key: 'o-4711' });
-    const { page, wrong } = await openPage(browser, origin);
-
-    await page.goto(`${origin}${BASE}/`);
-    await page.getByLabel('Token').fill(TOKEN);
-    await page.getByRole('button', { name: 'Sign in' }).click();
+    const { page, wrong } = await served.signIn();
     await page.getByText('1 stuck run of place-order').waitFor();
 
     await page.getByLabel('Find by id or key').fill('o-4711');

@@ -2,10 +2,9 @@
  * Who looks at the demo's dashboard: somebody at a desk, in light, and somebody with a phone, in dark; for pictures both of them in both.
  * What the first one sees, the others see at the same address.
  */
-import { mkdirSync } from 'node:fs';
-import { join } from 'node:path';
 import type { Browser, Page } from 'playwright-core';
 import { openPage, PHONE } from '../dashboard/browser.ts';
+import { takePicture } from '../dashboard/served-page.ts';
 
 export interface Viewers {
   /** Of the one who acts: at a desk, in light. */
@@ -42,7 +41,6 @@ export async function openViewers(browser: Browser, url: string): Promise<Viewer
   const [first] = opened;
   if (first === undefined) throw new Error('Nobody looks.');
   const tooWide: string[] = [];
-  if (folder !== undefined) mkdirSync(folder, { recursive: true });
   return {
     page: first.page,
     get wrong() {
@@ -54,8 +52,7 @@ export async function openViewers(browser: Browser, url: string): Promise<Viewer
         await page.getByRole('main').getByText(says).first().waitFor();
         const over = (await page.evaluate<number>('document.documentElement.scrollWidth')) - width;
         if (over > 0) tooWide.push(`${name}${look} is ${over} pixels too wide`);
-        if (folder !== undefined)
-          await page.screenshot({ path: join(folder, `${name}${look}.png`), fullPage: look.includes('phone') });
+        await takePicture(page, `${name}${look}`, { fullPage: look.includes('phone') });
       }
     },
   };
