@@ -12,6 +12,7 @@ import { addDashboardDaemon, addWorkerDaemons, addRelayDaemon } from './program/
 import {
   addAdoptVerb,
   addAlertsVerb,
+  addAuditVerb,
   addDoctorVerb,
   addMigrateVerbs,
   addStatusVerb,
@@ -104,6 +105,7 @@ function createProgram(hooks: Omit<ShellHooks, 'style'>): Command {
   addOutboxVerbs(shell);
   addParkedVerbs(shell);
   addJobVerbs(shell);
+  addAuditVerb(shell);
   addSubscriptionVerbs(shell);
   addAdoptVerb(shell);
   addWorkerDaemons(shell);

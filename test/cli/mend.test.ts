@@ -70,7 +70,7 @@ describe('an act on many', () => {
     const grown = await text('parked', 'discard', '--topic', 'order.*', '--yes', '--expect', '0', '--reason', 'x');
     // Seven are not far more than none.
     expect(grown.code).toBe(0);
-    expect(grown.stdout).toMatch(/Done: 7 of 7 done\.[\s\S]*In the audit as job/);
+    expect(grown.stdout).toMatch(/Done: 7 of 7 done\.[\s\S]*In the audit: holdfast audit --job /);
     const none = await text('parked', 'retry', '--group', id);
     expect(none.stdout).toMatch(/No message fits; nothing was done/);
   });
@@ -111,6 +111,21 @@ describe('holdfast job', () => {
     expect(await json('job', 'ls', '--state', 'aborted')).toMatchObject({
       data: { jobs: [{ id: other.id }], more: false },
     });
+    // Not what the other one did.
+    expect(await json('audit', '--job', one.id)).toMatchObject({
+      code: 0,
+      data: {
+        acts: [
+          { action: 'parked.retry', subject: 'billing/*', actor: 'anna', details: { job: one.id, messages: 3 } },
+          { action: 'job.start', subject: one.id },
+        ],
+        more: false,
+      },
+    });
+    const { stdout } = await text('audit', '--job', other.id, '--limit', '1');
+    expect(stdout).toMatch(/tester\s+job\.abort\s+\S+\s+once is enough[\s\S]*--before \d+$/m);
+    expect(stdout).not.toMatch(/job\.start/);
+    expect(await text('audit', '--job', 'x')).toMatchObject({ code: 2 });
     expect(await text('job', 'show', 'x')).toMatchObject({ code: 2 });
     expect(await text('job', 'ls', '--state', 'running')).toMatchObject({ code: 2 });
   });

@@ -8,6 +8,8 @@ import type { Lab } from './lab.ts';
 
 export const by = { actor: 'anna', reason: 'the limit was raised', rate: null };
 export const parts: JobRunnerParts = { clock: systemClock, random: () => 0, crashPoint: () => {}, leaseMs: 30_000 };
+/** Waits for nothing. */
+export const restless: JobRunnerParts = { ...parts, clock: { ...systemClock, sleep: () => Promise.resolve() } };
 export const RETRY: JobAct = { kind: 'parked.retry', select: {} };
 export const DISCARD: JobAct = { kind: 'parked.discard', select: {} };
 

@@ -4,7 +4,7 @@ import { runJob, workOff } from '../../src/operations/jobs/job-runner.ts';
 import { abortJob, showJob } from '../../src/operations/jobs/jobs.ts';
 import { listParked } from '../../src/operations/parked/parked.ts';
 import { systemClock } from '../../src/runtime/clock.ts';
-import { DISCARD, jobLab, parts, RETRY } from './job-lab.ts';
+import { DISCARD, jobLab, parts, restless, RETRY } from './job-lab.ts';
 import { useLab } from './lab.ts';
 
 const lab = useLab();
@@ -42,7 +42,6 @@ describe('whoever works on a job', () => {
     await parkMessages(250);
     const id = await start(DISCARD, { rate: 50 });
     let taken: Promise<unknown> | undefined;
-    const restless = { ...systemClock, sleep: () => Promise.resolve() };
     const late = workOff(
       lab.database,
       id,
@@ -54,7 +53,7 @@ describe('whoever works on a job', () => {
         clock: {
           ...systemClock,
           sleep: async () => {
-            taken ??= workOff(lab.database, id, { runner: 'next' }, { ...parts, clock: restless });
+            taken ??= workOff(lab.database, id, { runner: 'next' }, restless);
             await taken;
           },
         },

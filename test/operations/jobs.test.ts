@@ -3,13 +3,13 @@ import { randomUUID } from 'node:crypto';
 import fc from 'fast-check';
 import { afterEach, describe, expect, it } from 'vitest';
 import { chunkSize, hasGrown, restMs, type JobAct } from '../../src/operations/jobs/job.ts';
-import { runJob } from '../../src/operations/jobs/job-runner.ts';
+import { runJob, workOff } from '../../src/operations/jobs/job-runner.ts';
 import { doctor } from '../../src/operations/doctor/doctor.ts';
 import { abortJob, listJobs, planJob, showJob, startJob } from '../../src/operations/jobs/jobs.ts';
 import { parkedGroups } from '../../src/operations/parked/parked-groups.ts';
 import { listParked } from '../../src/operations/parked/parked.ts';
 import { keyLock } from '../../src/inbox/stores/inbox-store.ts';
-import { by, DISCARD, jobLab, RETRY } from './job-lab.ts';
+import { by, DISCARD, jobLab, restless, RETRY } from './job-lab.ts';
 import { useLab } from './lab.ts';
 
 const lab = useLab();
@@ -238,7 +238,7 @@ describe('an act that fails', () => {
       await client.query('BEGIN');
       await client.query('SELECT 1 FROM holdfast.parked_delivery WHERE message_id = $1 FOR UPDATE', [handled]);
       for (const act of [RETRY, DISCARD]) {
-        const job = await runJob(lab.database, await start(act));
+        const job = await workOff(lab.database, await start(act), {}, restless);
         expect(job).toMatchObject({ state: 'done', done: 1, passedOver: { HF_LOCK_WAIT: 1 } });
         expect(job.examples).toMatchObject([{ subject: `shipping/${handled}`, code: 'HF_LOCK_WAIT' }]);
       }
@@ -256,7 +256,7 @@ describe('an act that fails', () => {
     try {
       await client.query('BEGIN');
       await client.query('SELECT pg_advisory_xact_lock($1::bigint)', [keyLock('shipping', 'key 0')]);
-      expect(await runJob(lab.database, await start(DISCARD))).toMatchObject({
+      expect(await workOff(lab.database, await start(DISCARD), {}, restless)).toMatchObject({
         done: 1,
         passedOver: { HF_LOCK_WAIT: 1 },
       });
@@ -273,7 +273,7 @@ describe('an act that fails', () => {
     try {
       await client.query('BEGIN');
       await client.query('SELECT 1 FROM holdfast.parked_message WHERE seq = 2 FOR UPDATE');
-      const job = await runJob(lab.database, await start(DISCARD));
+      const job = await workOff(lab.database, await start(DISCARD), {}, restless);
       expect(job).toMatchObject({ state: 'done', done: 2, passedOver: { HF_LOCK_WAIT: 1 }, failed: {} });
     } finally {
       await client.query('ROLLBACK');

@@ -12,6 +12,7 @@ import { saga } from '../../src/saga/definition/definition.ts';
 import { createWorker } from '../../src/saga/worker/worker.ts';
 import { createMemoryTransport } from '../../src/transport/memory.ts';
 import { createTestDatabase, type TestDatabase } from '../support/servers.ts';
+import { planned } from './plans.ts';
 import { emptySagas, seedRun, seedWorker } from './saga-lab.ts';
 
 let test: TestDatabase;
@@ -75,15 +76,7 @@ it('goes along the index of what can be claimed, however many wait', async () =>
      SELECT gen_random_uuid(), 'saga-' || n % 5, 1, 'waiting', now() + n * interval '1 minute' FROM generate_series(1, 20000) n`,
   );
   await database.query('ANALYZE holdfast.saga_run');
-  const plans: string[] = [];
-  const spy = {
-    ...database,
-    query: async (text: string, values?: readonly unknown[]) => {
-      const { rows } = await database.query<{ 'QUERY PLAN': string }>(`EXPLAIN ${text}`, values);
-      plans.push(rows.map((row) => row['QUERY PLAN']).join('\n'));
-      return database.query(text, values);
-    },
-  } as Database;
+  const { database: spy, plans } = planned(database);
   expect((await listDue(spy)).timers).toHaveLength(50);
   expect(plans.join('\n')).toMatch(/saga_run_due/);
   expect(plans.join('\n')).not.toMatch(/Seq Scan on saga_run/);

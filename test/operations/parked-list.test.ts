@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { parkedGroups } from '../../src/operations/parked/parked-groups.ts';
 import { listParked, type ParkedFilter, type ParkedSummary } from '../../src/operations/parked/parked.ts';
+import { planned } from './plans.ts';
 import { jobLab } from './job-lab.ts';
 import { useLab } from './lab.ts';
 
@@ -100,18 +101,7 @@ describe('pages of parked messages', () => {
     );
     await lab.database.query('ANALYZE holdfast.parked_message; ANALYZE holdfast.parked_delivery');
     const read = async (filter: ParkedFilter) => {
-      const seen: string[] = [];
-      const spied = Object.create(lab.database, {
-        query: {
-          value: async (text: string, values: readonly unknown[]) => {
-            const plan = await lab.database.query<{ 'QUERY PLAN': string }>(`EXPLAIN (ANALYZE, TIMING OFF) ${text}`, [
-              ...values,
-            ]);
-            seen.push(plan.rows.map((row) => row['QUERY PLAN']).join('\n'));
-            return lab.database.query(text, values);
-          },
-        },
-      }) as typeof lab.database;
+      const { database: spied, plans: seen } = planned(lab.database, 'EXPLAIN (ANALYZE, TIMING OFF)');
       await listParked(spied, { ...filter, limit: 20 });
       return seen;
     };

@@ -16,6 +16,7 @@ import { saga } from '../../src/saga/definition/definition.ts';
 import { step } from '../../src/saga/kinds/step.ts';
 import { createPostgresWorkerStore } from '../../src/saga/store/postgres/postgres-worker-store.ts';
 import { createTestDatabase, type TestDatabase } from '../support/servers.ts';
+import { planned } from './plans.ts';
 import { NOBODY } from './lab.ts';
 import { emptySagas, runMessagesOf, seedRun, seedWorker, STUCK_IN_DOUBT, STUCK_UNDOING } from './saga-lab.ts';
 
@@ -69,15 +70,7 @@ describe('listRuns', () => {
        FROM generate_series(1, 20000) n`,
     );
     await database.query('ANALYZE holdfast.saga_run');
-    const plans: string[] = [];
-    const spy: Database = {
-      ...database,
-      query: async (text: string, values?: readonly unknown[]) => {
-        const { rows } = await database.query<{ 'QUERY PLAN': string }>(`EXPLAIN ${text}`, values);
-        plans.push(rows.map((row) => row['QUERY PLAN']).join('\n'));
-        return database.query(text, values);
-      },
-    } as Database;
+    const { database: spy, plans } = planned(database);
     expect(await listRuns(spy, { stuck: true })).toHaveLength(20);
     expect(plans.at(-1)).toMatch(/saga_run_stuck/);
     await listRuns(spy, { before: idOf(5) });

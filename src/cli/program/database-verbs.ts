@@ -64,6 +64,21 @@ export function addAdoptVerb({ program, verb }: Shell): void {
   addActOptions(adopt, 'required');
 }
 
+export function addAuditVerb({ program, verb }: Shell): void {
+  verb(program, {
+    name: 'audit',
+    description: 'what people did, newest first',
+    load: async () => (await import('../verbs/audit.ts')).audit,
+  })
+    .option('--actor <name>', 'only what this one did')
+    .option('--action <action>', 'only acts of this kind, such as parked.retry')
+    .option('--subject <subject>', 'only what was done to this: a run id, a subscription, consumer/message id')
+    .option('--job <id>', 'what this job did to each, its start and its end')
+    .option('--since <time>', 'since: 30m, 2h, 7d ago, or a date')
+    .option('--before <id>', 'older than this act: the next page')
+    .option('--limit <n>', 'at most so many (default: 20)');
+}
+
 export function addDoctorVerb({ program, verb }: Shell): void {
   verb(program, {
     name: 'doctor',

@@ -118,22 +118,29 @@ function reportOf(job: JobSummary): VerbReport {
       const lines = [`${head} ${progressLine(job)}.`, ...troubles(job, ui)];
       if (job.state === 'open')
         lines.push(`Go on: holdfast job resume ${job.id}. End it: holdfast job abort ${job.id}.`);
-      return [...lines, style.dim(`In the audit as job ${job.id}`)].join('\n');
+      return [...lines, style.dim(`In the audit: holdfast audit --job ${job.id}`)].join('\n');
     },
     ...(job.state === 'open' ? { exitCode: EXIT.forced } : {}),
   };
 }
 
-function troubles({ passedOver, failed, examples }: JobSummary, { style }: Ui): readonly string[] {
+function troubles({ state, passedOver, failed, examples }: JobSummary, { style }: Ui): readonly string[] {
   return [
-    ...Object.entries(passedOver).map(([code, count]) =>
-      code === 'HF_LOCK_WAIT'
-        ? `${style.yellow('Passed over:')} ${formatCount(count)}, which were being worked on. Run it again for those that are still there.`
-        : `${style.yellow('Passed over:')} ${formatCount(count)}, which had moved on (${code}).`,
+    ...Object.entries(passedOver).map(
+      ([code, count]) =>
+        `${style.yellow('Passed over:')} ${formatCount(count)}, which ${passedOverWords(code, state)}.`,
     ),
     ...Object.entries(failed).map(([code, count]) => `${style.red('Failed:')} ${formatCount(count)} (${code}).`),
     ...examples.slice(0, 3).map(({ subject, message }) => style.dim(`  ${subject}: ${message}`)),
   ];
+}
+
+function passedOverWords(code: string, state: JobState): string {
+  if (code === 'HF_NOT_FOUND') return 'were gone, or did not fit any more';
+  if (code !== 'HF_LOCK_WAIT') return `had moved on (${code})`;
+  return state === 'open'
+    ? 'were being worked on: it comes back to them at the end'
+    : 'were being worked on, each time it came back to them. Run it again for those that are still there';
 }
 
 export async function jobLs(context: Context): Promise<VerbReport> {
@@ -185,7 +192,8 @@ function formatJob(job: JobSummary, ui: Ui): string {
     ],
     style,
   );
-  return [facts, ...troubles({ ...job, examples: [] }, ui), ...examplesOf(job)].join('\n');
+  const audit = ui.style.dim(`What it did: holdfast audit --job ${job.id}`);
+  return [facts, ...troubles({ ...job, examples: [] }, ui), ...examplesOf(job), audit].join('\n');
 }
 
 function openMeans({ runner, id }: JobSummary): string {

@@ -115,6 +115,7 @@ const audit = look({
     actor: text.optional(),
     action: text.optional(),
     subject: text.optional(),
+    job: text.optional().describe('Id of a job: its start, all that it did, and its end.'),
     since: time.optional(),
     cursor: cursor.optional(),
     limit,

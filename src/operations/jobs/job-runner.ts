@@ -1,23 +1,35 @@
 /**
  * Works a job off. Each chunk is one transaction: lock the job, find what is next behind its position, act on it with its row of the audit,
- * note progress and position, renew the lease. The runner itself remembers nothing that counts, so it may die, lose its connection during a
- * COMMIT, or be taken over, on any line: whoever goes on asks the row where it stands.
+ * note progress and position, renew the lease. At the end it comes back a few times to what was in somebody's hands. The runner itself
+ * remembers nothing that counts, so it may die, lose its connection during a COMMIT, or be taken over, on any line: whoever goes on asks the
+ * row where it stands.
  */
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
 import type { ClientBase } from 'pg';
 import { isHoldfastError, type ErrorCode } from '../../errors.ts';
 import type { Database } from '../../postgres/database.ts';
-import { LOCK_NOT_AVAILABLE, patientTransaction } from '../../postgres/lock-wait.ts';
-import { passesByItself, sqlStateOf, translateSqlError } from '../../postgres/sql-state.ts';
+import { patientTransaction } from '../../postgres/lock-wait.ts';
+import { translateSqlError } from '../../postgres/sql-state.ts';
 import { systemClock, type Clock } from '../../runtime/clock.ts';
 import { noCrash, type CrashPoint } from '../../runtime/crash-point.ts';
 import { describeError } from '../../runtime/describe-error.ts';
 import { refuseUnknownOptions } from '../../runtime/options.ts';
 import { safeHook } from '../../runtime/observers.ts';
-import { backoffMs, type RetryPolicy } from '../../runtime/retry.ts';
-import { chunkSize, restMs, type JobExample, type JobSummary } from './job.ts';
-import { endJob, giveJobBack, lockJob, noteProgress, readJob, takeJob, type JobProgress } from './job-store.ts';
+import { backoffMs } from '../../runtime/retry.ts';
+import { cameBack, comeBackAfterMs, countsOf, IN_HAND, nextInHand, withInHand } from './in-hand.ts';
+import { afterFailure, isLocked, PASSING } from './job-failure.ts';
+import { chunkSize, restMs, type JobSummary } from './job.ts';
+import {
+  endJob,
+  giveJobBack,
+  lockJob,
+  noteProgress,
+  readJob,
+  takeJob,
+  type JobProgress,
+  type LockedJob,
+} from './job-store.ts';
 import { parkedWork } from './parked-work.ts';
 import { runWork } from './run-work.ts';
 import type { JobWork, Picked } from './job-work.ts';
@@ -58,10 +70,6 @@ const LEASE_MS = 30_000;
 /** The names of its crash points, each with `:before` and `:after`. */
 export const JOB_CRASH_POINTS = ['job.take', 'job.commit', 'job.end', 'job.give-back'] as const;
 
-/** As long as the server is away or locks are held; then the job is left open, and the caller told. */
-const PASSING: RetryPolicy = { attempts: 30, baseMs: 100, capMs: 5_000, factor: 2, withinMs: Infinity };
-/** Tries of a single act whose row is locked, before it is passed over. */
-const TRIES_OF_LOCKED = 4;
 /**
  * How long a chunk waits for a lock, in milliseconds: less than the server waits before it looks for a deadlock, so that it is never a relay
  * or a consumer whose statement is ended for it.
@@ -114,6 +122,12 @@ class JobRun {
   #alone = 0;
   /** In a row, without a commit in between. */
   #failures = 0;
+  /** How often it has come back to what was in somebody's hands; 0: it goes through all for the first time. */
+  #cameBack = 0;
+  /** When it first did, on the monotonic clock. */
+  #cameBackMs = 0;
+  /** What it has tried since it came back last. */
+  readonly #tried = new Set<string>();
 
   constructor(
     database: Database,
@@ -141,6 +155,11 @@ class JobRun {
       const acts = await this.#chunk();
       if (acts === 'failed') continue;
       if (acts === 'ended') return readJob(this.#database, id);
+      if (acts === 'waits') {
+        // oxlint-disable-next-line no-await-in-loop
+        await this.#waitToComeBack();
+        continue;
+      }
       // oxlint-disable-next-line no-await-in-loop
       if (this.#options.onProgress !== undefined) onProgress(await readJob(this.#database, id));
       const rest = restMs(acts, clock.monotonic() - startedMs, rate);
@@ -154,77 +173,134 @@ class JobRun {
   }
 
   /** Resolves with how many it has dealt with; 'failed': nothing was committed, and it is to be tried again. */
-  async #chunk(): Promise<number | 'failed' | 'ended'> {
-    const size = this.#alone > 0 ? 1 : chunkSize(this.#job.act.kind, this.#job.rate);
+  async #chunk(): Promise<number | 'failed' | 'waits' | 'ended'> {
+    const limit = this.#alone > 0 ? 1 : chunkSize(this.#job.act.kind, this.#job.rate);
     this.#picked = [];
     try {
       const dealt = await this.#transaction(async (client, schema) => {
-        const { state, position } = await lockJob(client, schema, { id: this.#job.id, epoch: this.#epoch });
-        if (state !== 'open') return null;
-        const picked = await this.#work.pick(client, { schema, job: this.#job.id, position, limit: size });
-        this.#picked = picked;
-        const last = picked.at(-1);
-        if (last === undefined) {
-          await endJob(client, schema, this.#job.id, 'done');
-          return null;
-        }
-        const { done, passedOver } = await this.#work.act(client, schema, { job: this.#job, picked });
-        await noteProgress(client, schema, this.#job.id, {
-          position: last.position,
-          done,
-          passedOver: byCode(passedOver),
-          failed: {},
-          examples: passedOver,
-          leaseMs: this.#parts.leaseMs,
-        });
-        return picked.length;
+        const locked = await lockJob(client, schema, { id: this.#job.id, epoch: this.#epoch });
+        if (locked.state !== 'open') return null;
+        const begin = { client, schema, locked, limit };
+        return this.#cameBack === 0 ? this.#goOn(begin) : this.#comeBack(begin);
       });
       this.#failures = 0;
       if (dealt === null) return 'ended';
-      this.#alone = Math.max(0, this.#alone - dealt);
-      return dealt;
+      if (dealt === 'waits') return 'waits';
+      for (const subject of dealt.tried) this.#tried.add(subject);
+      this.#alone = Math.max(0, this.#alone - dealt.acts);
+      return dealt.acts;
     } catch (error) {
       return this.#afterFailure(translateSqlError(error));
     }
   }
 
+  /** What is next behind the position. */
+  async #goOn(begin: ChunkBegin): Promise<Dealt> {
+    const { client, schema, locked, limit } = begin;
+    const { id } = this.#job;
+    const picked = await this.#work.pick(client, { schema, job: id, position: locked.position, limit, only: null });
+    this.#picked = picked;
+    const last = picked.at(-1);
+    if (last === undefined) return this.#endOrWait(begin);
+    const { done, passedOver } = await this.#work.act(client, schema, { job: this.#job, picked });
+    await noteProgress(client, schema, id, {
+      ...this.#nothingNew(locked),
+      position: last.position,
+      inHand: withInHand(locked.inHand, picked, passedOver),
+      done,
+      passedOver: countsOf(passedOver),
+      examples: passedOver,
+    });
+    return { acts: picked.length, tried: [] };
+  }
+
+  /** What was in somebody's hands, and was not tried since. */
+  async #comeBack(begin: ChunkBegin): Promise<Dealt> {
+    const { client, schema, locked, limit } = begin;
+    const { id } = this.#job;
+    const asked = nextInHand(locked.inHand, this.#tried, limit);
+    if (asked.length === 0) return this.#endOrWait(begin);
+    const only = asked.map(({ position }) => position);
+    const picked = await this.#work.pick(client, { schema, job: id, position: null, limit, only });
+    this.#picked = picked;
+    const acted = await this.#work.act(client, schema, { job: this.#job, picked });
+    const back = cameBack(locked.inHand, asked, picked, acted);
+    await noteProgress(client, schema, id, { ...this.#nothingNew(locked), ...back });
+    return { acts: picked.length, tried: asked.map(({ subject }) => subject) };
+  }
+
+  /** All was dealt with, but for what is in somebody's hands. */
+  async #endOrWait({ client, schema, locked }: ChunkBegin): Promise<'waits' | null> {
+    const { id } = this.#job;
+    if (locked.inHand.length > 0 && this.#nextComeBackMs() !== null) {
+      await noteProgress(client, schema, id, this.#nothingNew(locked));
+      return 'waits';
+    }
+    await endJob(client, schema, id, 'done');
+    return null;
+  }
+
+  #nextComeBackMs(): number | null {
+    const forMs = this.#cameBack === 0 ? 0 : this.#parts.clock.monotonic() - this.#cameBackMs;
+    return comeBackAfterMs(this.#cameBack, forMs);
+  }
+
+  async #waitToComeBack(): Promise<void> {
+    const { clock } = this.#parts;
+    if (this.#cameBack === 0) this.#cameBackMs = clock.monotonic();
+    const pauseMs = this.#nextComeBackMs() ?? 0;
+    this.#cameBack += 1;
+    this.#tried.clear();
+    await clock.sleep(pauseMs, this.#options.signal);
+  }
+
+  /** The lease alone. */
+  #nothingNew({ inHand }: LockedJob): JobProgress {
+    const { leaseMs } = this.#parts;
+    return { position: null, inHand, done: 0, passedOver: {}, failed: {}, examples: [], settled: [], leaseMs };
+  }
+
   async #afterFailure(error: Error): Promise<number | 'failed'> {
     const { clock, random } = this.#parts;
-    const [only] = this.#picked;
-    const locked = sqlStateOf(error) === LOCK_NOT_AVAILABLE || isHoldfastError(error, 'HF_LOCK_WAIT');
-    const passing = locked || passesByItself(error) || isHoldfastError(error, 'HF_COMMIT_IN_DOUBT');
     this.#failures += 1;
-    if (!passing && (only === undefined || !isOfTheAct(error))) throw error;
-    if (only !== undefined && !(passing && !locked)) {
-      // It is one of them: they are done one by one, and that one is told.
-      if (this.#picked.length > 1) {
-        this.#alone = this.#picked.length;
+    const picked = this.#picked.length;
+    const next = afterFailure(error, { picked, failures: this.#failures, isBack: this.#cameBack > 0 });
+    const [only] = this.#picked;
+    switch (next) {
+      case 'end':
+        throw error;
+      case 'one by one':
+        this.#alone = picked;
         return 'failed';
-      }
-      if (!locked || this.#failures >= TRIES_OF_LOCKED) return this.#passOver(only, error, locked);
+      case 'again':
+        await clock.sleep(backoffMs(PASSING, this.#failures, random), this.#options.signal);
+        return 'failed';
+      case 'pass over':
+        return only === undefined ? 'failed' : this.#passOver(only, error, isLocked(error));
     }
-    if (this.#failures >= PASSING.attempts) throw error;
-    await clock.sleep(backoffMs(PASSING, this.#failures, random), this.#options.signal);
-    return 'failed';
   }
 
   /** Goes on behind a single one, and says why. */
-  async #passOver({ subject, position }: Picked, error: Error, locked: boolean): Promise<number | 'failed'> {
-    const code: ErrorCode | null = locked ? 'HF_LOCK_WAIT' : isHoldfastError(error) ? error.code : null;
-    const counts = { [code ?? 'other']: 1 };
-    const progress: JobProgress = {
-      position,
-      done: 0,
-      passedOver: locked ? counts : {},
-      failed: locked ? {} : counts,
-      examples: [{ subject, code, message: describeError(error) }],
-      leaseMs: this.#parts.leaseMs,
-    };
+  async #passOver(only: Picked, error: Error, locked: boolean): Promise<number | 'failed'> {
+    const { subject, position } = only;
+    const code: ErrorCode | null = locked ? IN_HAND : isHoldfastError(error) ? error.code : null;
+    const examples = [{ subject, code, message: describeError(error) }];
+    const counts = locked ? { passedOver: countsOf(examples) } : { failed: countsOf(examples) };
     await this.#transaction(async (client, schema) => {
-      const { state } = await lockJob(client, schema, { id: this.#job.id, epoch: this.#epoch });
-      if (state === 'open') await noteProgress(client, schema, this.#job.id, progress);
+      const job = await lockJob(client, schema, { id: this.#job.id, epoch: this.#epoch });
+      if (job.state !== 'open') return;
+      const nothing = this.#nothingNew(job);
+      const isBack = this.#cameBack > 0;
+      // It is counted and told of already.
+      if (isBack && locked) return noteProgress(client, schema, job.id, nothing);
+      const { inHand, settled, passedOver } = isBack
+        ? cameBack(job.inHand, [only], [only], { done: 0, passedOver: [] })
+        : { ...nothing, inHand: withInHand(job.inHand, [only], examples) };
+      const before = isBack ? { inHand, settled, passedOver } : { inHand, position };
+      await noteProgress(client, schema, job.id, { ...nothing, ...before, ...counts, examples });
     });
     this.#failures = 0;
+    this.#tried.add(subject);
     this.#alone = Math.max(0, this.#alone - 1);
     return 1;
   }
@@ -256,27 +332,13 @@ function workOf({ act }: JobSummary): JobWork {
   }
 }
 
-/** What has nothing to do with the message or run that was acted on would be met by the next one as well. */
-const OF_THE_WHOLE: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
-  'HF_LEASE_LOST',
-  'HF_NOT_FOUND',
-  'HF_SCHEMA_MISSING',
-  'HF_SCHEMA_MOVED',
-  'HF_PERMISSION',
-  'HF_DATABASE_READ_ONLY',
-  'HF_DATABASE_TLS',
-  'HF_DATABASE_POOLED',
-  'HF_SEQUENCE_BEHIND',
-  'HF_CONFIG',
-  'HF_OPTION_UNKNOWN',
-]);
-
-function isOfTheAct(error: Error): boolean {
-  return !isHoldfastError(error) || !OF_THE_WHOLE.has(error.code);
+interface ChunkBegin {
+  readonly client: ClientBase;
+  readonly schema: string;
+  readonly locked: LockedJob;
+  /** Acts at most. */
+  readonly limit: number;
 }
 
-function byCode(examples: readonly JobExample[]): Readonly<Record<string, number>> {
-  const counts: Record<string, number> = {};
-  for (const { code } of examples) counts[code ?? 'other'] = (counts[code ?? 'other'] ?? 0) + 1;
-  return counts;
-}
+/** What a chunk has done; null: the job has ended. */
+type Dealt = { readonly acts: number; readonly tried: readonly string[] } | 'waits' | null;

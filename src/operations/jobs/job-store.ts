@@ -11,6 +11,7 @@ import { schemaHandle, type SchemaHandle } from '../../postgres/schema-handle.ts
 import { quoteIdentifier } from '../../postgres/quoting.ts';
 import { checkLimit } from '../reads/messages.ts';
 import { firstRow, rows, rowsBySql, tables } from '../reads/reads.ts';
+import { IN_HAND, type HeldSubject } from './in-hand.ts';
 import {
   MOST_EXAMPLES,
   type JobAct,
@@ -150,6 +151,8 @@ export interface LockedJob {
   readonly id: string;
   readonly state: JobState;
   readonly position: JobPosition | null;
+  /** To be come back to. */
+  readonly inHand: readonly HeldSubject[];
 }
 
 /** Locks the row until the transaction ends. Rejects with HF_LEASE_LOST when somebody else has taken the job. */
@@ -158,8 +161,9 @@ export async function lockJob(
   schema: string,
   { id, epoch }: { readonly id: string; readonly epoch: number },
 ): Promise<LockedJob> {
-  const result = await client.query<{ state: JobState; position: string | null; epoch: string }>(
-    `SELECT state, position::text AS position, lease_epoch::text AS epoch FROM ${tableOf(schema)} WHERE id = $1 FOR UPDATE`,
+  const result = await client.query<{ state: JobState; position: string | null; held: string; epoch: string }>(
+    `SELECT state, position::text AS position, in_hand::text AS held, lease_epoch::text AS epoch
+     FROM ${tableOf(schema)} WHERE id = $1 FOR UPDATE`,
     [id],
   );
   const [row] = result.rows;
@@ -169,16 +173,27 @@ export async function lockJob(
       details: { job: id },
     });
   }
-  return { id, state: row.state, position: row.position === null ? null : (JSON.parse(row.position) as JobPosition) };
+  return {
+    id,
+    state: row.state,
+    position: row.position === null ? null : (JSON.parse(row.position) as JobPosition),
+    inHand: JSON.parse(row.held) as readonly HeldSubject[],
+  };
 }
 
 /** What a chunk adds to its job. */
 export interface JobProgress {
-  readonly position: JobPosition;
+  /** Null: it stays where it is. */
+  readonly position: JobPosition | null;
+  /** To be come back to. */
+  readonly inHand: readonly HeldSubject[];
+  /** Counts may be taken away, too. */
   readonly done: number;
   readonly passedOver: Readonly<Record<string, number>>;
   readonly failed: Readonly<Record<string, number>>;
   readonly examples: readonly JobExample[];
+  /** Examples of before that hold no longer: those in somebody's hands of these subjects. */
+  readonly settled: readonly string[];
   /** For how long the runner has the job from now on, in milliseconds. */
   readonly leaseMs: number;
 }
@@ -194,20 +209,26 @@ export async function noteProgress(
     `${column} = (SELECT coalesce(jsonb_object_agg(code, n), '{}') FROM (
        SELECT code, sum(n::bigint) AS n FROM (
          SELECT * FROM jsonb_each_text(${column}) UNION ALL SELECT * FROM jsonb_each_text(${parameter}::text::jsonb)) AS entry (code, n)
-       GROUP BY code) AS summed)`;
+       GROUP BY code HAVING sum(n::bigint) <> 0) AS summed)`;
   await client.query(
-    `UPDATE ${tableOf(schema)} SET position = $2::text::jsonb, done = done + $3, ${sum('passed_over', '$4')}, ${sum('failed', '$5')},
-       examples = jsonb_path_query_array(examples || $6::text::jsonb, '$[0 to ${MOST_EXAMPLES - 1}]'),
+    `UPDATE ${tableOf(schema)} SET position = coalesce($2::text::jsonb, position), done = done + $3, ${sum('passed_over', '$4')},
+       ${sum('failed', '$5')}, in_hand = $8::text::jsonb,
+       examples = jsonb_path_query_array((
+         SELECT coalesce(jsonb_agg(e.example ORDER BY e.n), '[]') FROM jsonb_array_elements(examples) WITH ORDINALITY AS e (example, n)
+         WHERE NOT (e.example ->> 'code' = '${IN_HAND}' AND e.example ->> 'subject' = ANY ($9::text[]))) || $6::text::jsonb,
+         '$[0 to ${MOST_EXAMPLES - 1}]'),
        updated_at = clock_timestamp(), lease_until = clock_timestamp() + $7 * interval '1 millisecond'
      WHERE id = $1`,
     [
       id,
-      JSON.stringify(progress.position),
+      progress.position === null ? null : JSON.stringify(progress.position),
       progress.done,
       JSON.stringify(progress.passedOver),
       JSON.stringify(progress.failed),
       JSON.stringify(progress.examples),
       progress.leaseMs,
+      JSON.stringify(progress.inHand),
+      progress.settled,
     ],
   );
 }

@@ -16,6 +16,8 @@ export interface Chunk {
   readonly job: string;
   /** The last one that was dealt with. */
   readonly position: JobPosition | null;
+  /** Those of these that are there and fit, wherever they stand; all of one part and place. Null: whatever is behind `position`. */
+  readonly only: readonly JobPosition[] | null;
   readonly limit: number;
 }
 

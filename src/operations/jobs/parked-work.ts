@@ -31,8 +31,9 @@ interface PickedMessage extends Picked {
 
 export function parkedWork(act: ParkedAct): JobWork<PickedMessage> {
   return {
-    pick: async (client, { schema, job, position, limit }) => {
-      const bounds = { client, schema, job, limit };
+    pick: async (client, { schema, job, position, only, limit }) => {
+      const bounds = { client, schema, job, limit, only };
+      if (only !== null) return nextOf(act, only[0]?.part === 'consumer' ? 'consumer' : 'relay', null, bounds);
       const consumers = position?.part === 'consumer';
       const ofRelays = consumers ? [] : await nextOf(act, 'relay', position, bounds);
       if (ofRelays.length > 0) return ofRelays;
@@ -53,6 +54,7 @@ interface Next {
   readonly schema: string;
   readonly job: string;
   readonly limit: number;
+  readonly only: readonly JobPosition[] | null;
 }
 
 /** The next of one kind, all of one place. */
@@ -60,7 +62,7 @@ async function nextOf(
   { select }: ParkedAct,
   kind: ParkedKind,
   after: JobPosition | null,
-  { client, schema, job, limit }: Next,
+  { client, schema, job, limit, only }: Next,
 ): Promise<readonly PickedMessage[]> {
   const database = schemaHandle(client, schema);
   const place = kind === 'relay' ? 'seq' : 'id';
@@ -76,6 +78,13 @@ async function nextOf(
   if (after !== null) {
     const at = kind === 'relay' ? sql`${after.at}::bigint` : sql`${after.at}::uuid`;
     query = query.where(sql<boolean>`(place, ${sql.ref(place)}) > (${after.where}, ${at})`);
+  }
+  if (only !== null) {
+    const type = sql.raw(kind === 'relay' ? 'bigint' : 'uuid');
+    const wanted = `{${only.map(({ at }) => at).join(',')}}`;
+    query = query
+      .where('place', '=', only[0]?.where ?? '')
+      .where(sql<boolean>`${sql.ref(place)} = any (${wanted}::${type}[])`);
   }
   const found = await rows(database, query);
   const where = found[0]?.place;

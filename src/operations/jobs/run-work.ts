@@ -29,7 +29,7 @@ export function runActKind(act: RunJobAct): RunActKind {
 
 export function runWork(act: RunJobAct): JobWork {
   return {
-    async pick(client, { schema, job, position, limit }) {
+    async pick(client, { schema, job, position, only, limit }) {
       const database = schemaHandle(client, schema);
       // A run that gets stuck later is not meant, though it was started before: so for these its last change counts.
       const since = sql.ref(act.kind === 'saga.cancel' ? 'r.started_at' : 'r.updated_at');
@@ -38,7 +38,13 @@ export function runWork(act: RunJobAct): JobWork {
         .where(sql<boolean>`${since} <= (select created_at from ${sql.id(schema, 'operation_job')} where id = ${job})`)
         .orderBy('r.id')
         .limit(limit);
-      if (position !== null) query = query.where('r.id', '>', position.at);
+      if (only !== null)
+        query = query.where(
+          'r.id',
+          'in',
+          only.map(({ at }) => at),
+        );
+      else if (position !== null) query = query.where('r.id', '>', position.at);
       const found = await rows(database, query);
       return found.map(({ id }) => ({ subject: id, position: { part: 'run', where: '', at: id } }));
     },

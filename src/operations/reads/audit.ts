@@ -3,6 +3,7 @@
  */
 import { sql } from 'kysely';
 import { HoldfastError } from '../../errors.ts';
+import { isUuid } from '../../message/id.ts';
 import type { Database } from '../../postgres/database.ts';
 import { refuseUnknownOptions } from '../../runtime/options.ts';
 import { checkLimit } from './messages.ts';
@@ -15,6 +16,8 @@ export interface AuditFilter {
   readonly action?: string | undefined;
   /** Message id, run id, subscription: the whole text. */
   readonly subject?: string | undefined;
+  /** Id of a job: all that it did to each, its start and its end. */
+  readonly job?: string | undefined;
   /** At or after. */
   readonly since?: Date | undefined;
   /** Acts with a smaller id: the next page. */
@@ -42,12 +45,15 @@ export interface AuditedAct {
   readonly byRole: string | null;
 }
 
-const FILTERS = ['actor', 'action', 'subject', 'since', 'before', 'limit'] as const;
+const FILTERS = ['actor', 'action', 'subject', 'job', 'since', 'before', 'limit'] as const;
 
-/** Newest first, along the primary key. Throws HF_CONFIG or HF_OPTION_UNKNOWN for a filter that is not usable. */
+/** As the index on it has it, word for word. */
+const JOB = sql<string>`CASE WHEN starts_with(action, 'job.') THEN subject ELSE coalesce(details ->> 'job', details ->> 'bulk') END`;
+
+/** Newest first, along the primary key, or along the index by job. Throws HF_CONFIG or HF_OPTION_UNKNOWN for a filter that is not usable. */
 export async function listAudit(database: Database, filter: AuditFilter = {}): Promise<readonly AuditedAct[]> {
   refuseUnknownOptions(filter, FILTERS, 'listAudit');
-  const { actor, action, subject, since, before } = filter;
+  const { actor, action, subject, job, since, before } = filter;
   let query = tables(database)
     .selectFrom('audit')
     .select(['at', 'actor', 'action', 'subject', 'reason', 'details'])
@@ -57,6 +63,7 @@ export async function listAudit(database: Database, filter: AuditFilter = {}): P
   if (actor !== undefined) query = query.where('actor', '=', actor);
   if (action !== undefined) query = query.where('action', '=', action);
   if (subject !== undefined) query = query.where('subject', '=', subject);
+  if (job !== undefined) query = query.where(JOB, '=', assertJob(job));
   if (since !== undefined) query = query.where('at', '>=', since);
   if (before !== undefined) query = query.where('id', '<', assertAct(before));
   return (await rows(database, query)).map((row) => ({
@@ -69,6 +76,13 @@ export async function listAudit(database: Database, filter: AuditFilter = {}): P
     details: row.details as AuditedAct['details'],
     byRole: row.by_role,
   }));
+}
+
+function assertJob(id: string): string {
+  if (isUuid(id)) return id.toLowerCase();
+  throw new HoldfastError('HF_CONFIG', `${JSON.stringify(id)} is not the id of a job.`, {
+    advice: '`holdfast job ls` shows them.',
+  });
 }
 
 function assertAct(id: string): string {

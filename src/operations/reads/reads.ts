@@ -170,6 +170,7 @@ export interface HoldfastTables {
     planned: Int8 | null;
     rate: number | null;
     position: unknown;
+    in_hand: unknown;
     done: Int8;
     passed_over: unknown;
     failed: unknown;

@@ -53,7 +53,10 @@ export function jobLook(state: WireJob['state'], runner: string | null): Look {
 }
 
 /** Why some were passed over, by the code of the refusal. */
-export function passedOverWords(code: string): string {
-  if (code === 'HF_LOCK_WAIT') return 'were being worked on; run it again for those that are still there';
-  return `had moved on (${code})`;
+export function passedOverWords(code: string, state: WireJob['state']): string {
+  if (code === 'HF_NOT_FOUND') return 'were gone, or did not fit any more';
+  if (code !== 'HF_LOCK_WAIT') return `had moved on (${code})`;
+  return state === 'open'
+    ? 'were being worked on; it comes back to them at the end'
+    : 'were being worked on, each time it came back to them; run it again for those that are still there';
 }

@@ -20,6 +20,7 @@ const FIELDS: readonly FilterField[] = [
   { name: 'actor', label: 'Who', hint: 'dashboard:ada' },
   { name: 'action', label: 'What', hint: 'parked.retry' },
   { name: 'subject', label: 'To what', hint: 'an id, a name' },
+  { name: 'job', label: 'By job', hint: 'its id' },
   { name: 'since', label: 'Since', hint: '30m, 2h, 7d, or a date' },
 ];
 const ASKED = [...FIELDS.map(({ name }) => name), 'cursor'];

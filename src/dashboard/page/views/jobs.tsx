@@ -152,8 +152,8 @@ function OneJob({ job, reload }: { readonly job: WireJob; readonly reload: () =>
           figures.runner === null ? null : ['Worked on by', <Plain key="runner" text={figures.runner} />],
           [
             'Audit',
-            <a key="audit" href={hrefTo('audit', { subject: id })}>
-              its start and its end
+            <a key="audit" href={hrefTo('audit', { job: id })}>
+              what it did
             </a>,
           ],
         ]}
@@ -181,7 +181,7 @@ function Selection({ job: { act } }: { readonly job: WireJob }): VNode {
 }
 
 function Troubles({
-  job: { act, examples },
+  job: { act, state, examples },
   passedOver,
   failed,
 }: { readonly job: WireJob } & Pick<WireJob, 'passedOver' | 'failed'>): VNode | null {
@@ -192,7 +192,7 @@ function Troubles({
       <ul class="plain-list">
         {Object.entries(passedOver).map(([code, count]) => (
           <li key={code}>
-            {countText(count)} {passedOverWords(code)}
+            {countText(count)} {passedOverWords(code, state)}
           </li>
         ))}
         {Object.entries(failed).map(([code, count]) => (
