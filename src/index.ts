@@ -274,6 +274,7 @@ export {
   resumeJob,
   reviseParked,
   runJob,
+  searchParked,
   showJob,
   startJob,
 } from './operations/on-demand-jobs.ts';
@@ -284,6 +285,7 @@ export type { DiscardSelection, RetriedPlace, RetryAct, RetrySelection } from '.
 export type { ParkedGroup, ParkedGroupFilter, ParkedGroups } from './operations/parked/parked-groups.ts';
 export type { ParkedCriteria, ParkedKind, ParkedState } from './operations/parked/parked-rows.ts';
 export type { ParkedDetails, ParkedFilter, ParkedPlaceInList, ParkedSummary } from './operations/parked/parked.ts';
+export type { ParkedPage, ParkedSearch } from './operations/parked/search-parked.ts';
 export type { PayloadRevision, RevisedMessage, RevisionPreview } from './operations/parked/revise.ts';
 export type { FindOptions, Findings, Found, FoundBy, FoundKind } from './operations/path/find-anything.ts';
 export type {

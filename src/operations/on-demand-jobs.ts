@@ -10,6 +10,7 @@ import type { JobFilter } from './jobs/job-store.ts';
 import type { JobPlan, JobStart } from './jobs/jobs.ts';
 import type { DiscardSelection } from './parked/interventions.ts';
 import type { ParkedGroupFilter, ParkedGroups } from './parked/parked-groups.ts';
+import type { ParkedPage, ParkedSearch } from './parked/search-parked.ts';
 import type { PayloadRevision, RevisedMessage, RevisionPreview } from './parked/revise.ts';
 import type { ReasonedAct } from './sagas/saga-interventions.ts';
 
@@ -24,6 +25,23 @@ import type { ReasonedAct } from './sagas/saga-interventions.ts';
  */
 export async function parkedGroups(database: Database, filter?: ParkedGroupFilter): Promise<ParkedGroups> {
   return (await import('./parked/parked-groups.ts')).parkedGroups(database, filter);
+}
+
+/**
+ * A page of the parked messages that fit, place by place, those of relays first, in each the oldest first. It comes in time whatever is parked:
+ * what no index serves (topic, state, group) is looked through for `lookFor`, and the page says how far it looked.
+ *
+ * @throws HoldfastError HF_CONFIG, HF_OPTION_UNKNOWN, HF_DURATION, HF_READ_TIMEOUT
+ * @example
+ * let cursor: string | null | undefined;
+ * while (cursor !== null) {
+ *   const { parked, next } = await searchParked(database, { topic: 'order.*', cursor });
+ *   for (const { id, where, error } of parked) console.log(id, where, error);
+ *   cursor = next;
+ * }
+ */
+export async function searchParked(database: Database, search?: ParkedSearch): Promise<ParkedPage> {
+  return (await import('./parked/search-parked.ts')).searchParked(database, search);
 }
 
 /**

@@ -46,7 +46,9 @@ describe('at 80 columns', () => {
       parkedForMs: 3_600_000 * 30,
       retryInMs: 3_600_000 * 30,
     };
-    const text = table(formatParkedList([parked], { filtered: false, more: false }, ui));
+    const text = table(
+      formatParkedList([parked], { filtered: false, next: null, looked: { rows: 1, complete: true } }, ui),
+    );
     expect(text).toContain(RUN_ID);
     expect(widest(text)).toBeLessThanOrEqual(80);
   });

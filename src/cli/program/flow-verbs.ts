@@ -82,6 +82,7 @@ export function addParkedVerbs(shell: Shell): void {
   placeOptions(filterOptions(ls))
     .option('--state <state>', 'failed, behind or dead')
     .option('--group <group>', 'only this group, as `parked groups` names it')
+    .option('--cursor <cursor>', 'the page behind, as the one before says')
     .option('--limit <n>', 'at most so many (default: 50)');
   verb(parked, {
     name: 'show',

@@ -3,10 +3,12 @@
  */
 import { HoldfastError } from '../../errors.ts';
 import { discardParked, retryParked } from '../../operations/parked/interventions.ts';
-import { listParked, showParked, type ParkedDetails, type ParkedSummary } from '../../operations/parked/parked.ts';
+import { showParked, type ParkedDetails, type ParkedSummary } from '../../operations/parked/parked.ts';
 import type { ParkedState } from '../../operations/parked/parked-rows.ts';
+import { searchParked, type ParkedPage, type ParkedSearch } from '../../operations/parked/search-parked.ts';
 import { redactParked } from '../../operations/redaction/redact-message.ts';
 import { formatMs, formatTime, plural } from '../output/format.ts';
+import { formatLooked, LOOK_FOR } from '../output/looked.ts';
 import type { VerbReport, Ui } from '../output/report.ts';
 import { formatFacts, formatTable } from '../output/table.ts';
 import { actorOf, numberFlag, redactorOf, textFlag, withDatabase, type Context } from '../verb.ts';
@@ -17,7 +19,7 @@ import { criteriaOf, formatGroups, nothingChosen, wantsMany } from './parked-gro
 export async function parkedLs(context: Context): Promise<VerbReport> {
   const limit = numberFlag(context, 'limit', '--limit') ?? 50;
   const { kind, where } = placeOf(context);
-  const filter = {
+  const filter: ParkedSearch = {
     kind,
     where,
     topic: textFlag(context, 'topic'),
@@ -25,20 +27,26 @@ export async function parkedLs(context: Context): Promise<VerbReport> {
     state: stateOf(context),
     group: textFlag(context, 'group'),
     limit,
+    cursor: textFlag(context, 'cursor'),
+    lookFor: LOOK_FOR,
   };
   const filtered = [where, filter.topic, filter.key, filter.state, filter.group].some((part) => part !== undefined);
-  const parked = await withDatabase(context, (database) => listParked(database, filter));
-  const more = parked.length === limit;
-  return { json: { parked, more }, text: (ui) => formatParkedList(parked, { filtered, more }, ui) };
+  const { parked, next, looked } = await withDatabase(context, (database) => searchParked(database, filter));
+  return {
+    json: { parked, more: next !== null, next, looked },
+    text: (ui) => formatParkedList(parked, { filtered, next, looked }, ui),
+  };
 }
 
 export function formatParkedList(
   parked: readonly ParkedSummary[],
-  { filtered, more }: { filtered: boolean; more: boolean },
+  { filtered, next, looked }: Pick<ParkedPage, 'next' | 'looked'> & { readonly filtered: boolean },
   ui: Ui,
 ): string {
   const { style } = ui;
+  const far = formatLooked({ ...looked, reached: null }, 'parked messages', next);
   if (parked.length === 0) {
+    if (!looked.complete) return `No parked message fits so far.\n${style.dim(far)}`;
     if (filtered) return 'No parked message fits.';
     return `${style.green('Nothing is parked:')} every message was published or is on its way, and no consumer of this database has given one up.`;
   }
@@ -65,7 +73,8 @@ export function formatParkedList(
   );
   const dead = parked.some(({ state }) => state === 'dead');
   const hints = [
-    ...(more ? ['There may be more: --limit.'] : []),
+    ...(looked.complete ? [] : [far]),
+    ...(looked.complete && next !== null ? [`Further ones: the same with --cursor ${next}`] : []),
     'dead waits for a person, failed is tried again by itself, behind waits for an earlier one of its key.',
     ...(dead ? ["Then: holdfast parked show ID · retry ID · discard ID --reason '…'"] : []),
   ];

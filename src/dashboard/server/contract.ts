@@ -62,6 +62,11 @@ export interface ListPage<Item> {
   readonly next: string | null;
 }
 
+/** A page of a list that is looked through for a bounded time: `looked` says how far. `next` goes on from there, also before it is full. */
+export interface LookedPage<Item> extends ListPage<Item> {
+  readonly looked: Pick<PageEnds['looked'], 'rows' | 'complete'>;
+}
+
 /**
  * A page of a list that is searched, newest first. `older`, `newer`: what to give as `cursor` for the page behind it and before it; null: there
  * is none. `looked`: how far it looked, since what no index serves is looked through for a bounded time.

@@ -6,14 +6,15 @@ import { redactMessage, redactParked } from '../../operations/redaction/redact-m
 import { listAudit } from '../../operations/reads/audit.ts';
 import { showMessage } from '../../operations/reads/messages.ts';
 import { routedTopics } from '../../operations/reads/routed-topics.ts';
-import { listParked, showParked } from '../../operations/parked/parked.ts';
+import { showParked, type ParkedSummary } from '../../operations/parked/parked.ts';
+import { searchParked } from '../../operations/parked/search-parked.ts';
 import { relayStatus } from '../../operations/relay/relay-status.ts';
 import { listWorkers } from '../../operations/sagas/saga-status.ts';
 import { look, type ApiRoute } from './api-route.ts';
+import type { LookedPage } from './contract.ts';
 import { declaredSagas } from './declared-sagas.ts';
 import { withoutData, withoutPayload, withoutValues } from './hidden.ts';
-import { cursor, limit, pageOf, text, time, topic } from './parameters.ts';
-import { parkedCursor, writeParkedCursor } from './parked-cursor.ts';
+import { cursor, limit, lookFor, pageOf, text, time, topic } from './parameters.ts';
 import { readRun } from './run-page.ts';
 
 const overview = look({
@@ -44,8 +45,8 @@ const message = look({
 const parked = look({
   path: '/api/parked',
   summary:
-    'Messages that relays could not publish or consumers could not handle: place by place, in each the oldest first.',
-  answers: '{ items: ParkedSummary[], next }',
+    'Messages that relays could not publish or consumers could not handle: place by place, in each the oldest first. It looks for a bounded time, and says how far it looked.',
+  answers: '{ items: ParkedSummary[], next, looked }',
   query: z.strictObject({
     kind: z.enum(['relay', 'consumer']).optional(),
     where: text.optional().describe('The subscription or consumer.'),
@@ -53,13 +54,13 @@ const parked = look({
     key: text.optional().describe('The key, whole.'),
     state: z.enum(['failed', 'behind', 'dead']).optional(),
     group: text.optional().describe('Id of a group.'),
-    cursor: parkedCursor.optional(),
+    cursor: cursor.optional(),
     limit,
+    lookFor,
   }),
-  async handle({ query }, { reads }) {
-    const { cursor: after, limit: most, ...filter } = query;
-    const found = await listParked(reads, { ...filter, after, limit: most + 1 });
-    return pageOf(found, most, writeParkedCursor);
+  async handle({ query }, { reads }): Promise<LookedPage<ParkedSummary>> {
+    const { parked: items, next, looked } = await searchParked(reads, query);
+    return { items, next, looked };
   },
 });
 

@@ -87,15 +87,12 @@ export async function listParked(database: Database, filter: ParkedFilter = {}):
   const left = limit - ofRelays.length;
   const ofConsumers =
     wants('consumer') && left > 0 ? await rows(database, partOfList(database, 'consumer', filter).limit(left)) : [];
-  return [...ofRelays, ...ofConsumers].map(toSummary);
+  return [...ofRelays, ...ofConsumers].map(toParkedSummary);
 }
 
 /** Those of one table, in the order of an index of it. Throws as {@link listParked} rejects. */
-function partOfList(
-  database: Database,
-  kind: ParkedKind,
-  { id, where, topic, key, state, group, after }: ParkedFilter,
-) {
+function partOfList(database: Database, kind: ParkedKind, filter: ParkedFilter) {
+  const { key, after } = filter;
   // A relay's position is its seq. Consumers have no index by position but within a key.
   const order = kind === 'relay' || key !== undefined ? 'position' : 'id';
   let query = parkedQuery(database).where('kind', '=', kind).orderBy('place').orderBy(order);
@@ -104,6 +101,17 @@ function partOfList(
     const at = order === 'id' ? sql`${after.id}::uuid` : sql`${after.position}::bigint`;
     query = query.where(sql<boolean>`(place, ${sql.ref(order)}) > (${after.where}, ${at})`);
   }
+  return narrowed(query, filter);
+}
+
+type ParkedQuery = ReturnType<typeof parkedQuery>;
+
+/** Those of the query that fit. Throws as {@link listParked} rejects. */
+export function narrowed(
+  given: ParkedQuery,
+  { id, where, topic, key, state, group }: Omit<ParkedFilter, 'kind' | 'after' | 'limit'>,
+): ParkedQuery {
+  let query = given;
   if (id !== undefined) query = query.where('id', '=', id);
   if (where !== undefined) query = query.where('place', '=', where);
   if (key !== undefined) query = query.where('key', '=', key);
@@ -129,11 +137,13 @@ export async function showParked(database: Database, id: string): Promise<readon
       details: { id },
     });
   }
-  return Promise.all(found.map(async (row) => ({ ...toSummary(row), ...(await surroundings(database, row)) })));
+  return Promise.all(found.map(async (row) => ({ ...toParkedSummary(row), ...(await surroundings(database, row)) })));
 }
 
 /** With times, by the database's clock. */
-function parkedQuery(database: Database) {
+// Its type is what the builder of queries infers.
+// oxlint-disable-next-line explicit-module-boundary-types
+export function parkedQuery(database: Database) {
   return tables(database)
     .selectFrom(parkedRows(database).as('p'))
     .selectAll('p')
@@ -142,7 +152,7 @@ function parkedQuery(database: Database) {
 
 async function surroundings(
   database: Database,
-  row: ParkedRow,
+  row: ListedRow,
 ): Promise<Pick<ParkedDetails, 'data' | 'waitingBehind' | 'headId'>> {
   const data = row.kind === 'relay' ? await loggedData(database, row) : await deliveredData(database, row);
   if (row.key === null) return { data, waitingBehind: 0, headId: null };
@@ -167,7 +177,7 @@ async function surroundings(
   };
 }
 
-async function loggedData(database: Database, row: ParkedRow): Promise<unknown> {
+async function loggedData(database: Database, row: ListedRow): Promise<unknown> {
   const found = await firstRow(
     database,
     tables(database).selectFrom('outbox').where('id', '=', row.id).select('payload'),
@@ -175,7 +185,7 @@ async function loggedData(database: Database, row: ParkedRow): Promise<unknown> 
   return found?.payload ?? null;
 }
 
-async function deliveredData(database: Database, row: ParkedRow): Promise<unknown> {
+async function deliveredData(database: Database, row: ListedRow): Promise<unknown> {
   const found = await firstRow(
     database,
     tables(database)
@@ -197,7 +207,7 @@ function dataOf(wire: string): unknown {
   }
 }
 
-function toSummary(row: ParkedRow): ParkedSummary {
+export function toParkedSummary(row: ListedRow): ParkedSummary {
   return {
     kind: row.kind,
     where: row.place,
@@ -216,7 +226,8 @@ function toSummary(row: ParkedRow): ParkedSummary {
   };
 }
 
-interface ParkedRow extends Omit<ParkedRowShape, 'next_attempt_at' | 'fingerprint'> {
+/** A row of {@link parkedQuery}. */
+export interface ListedRow extends Omit<ParkedRowShape, 'next_attempt_at' | 'fingerprint'> {
   readonly age_ms: number;
   readonly retry_ms: number | null;
 }

@@ -5,8 +5,11 @@
 import { HoldfastError } from '../../errors.ts';
 import { isUuid } from '../../message/id.ts';
 
-/** What a list is sorted by. seq: places in the log. id: ids. finished: the ends of runs, in microseconds since the epoch, then their ids. */
-export type PageOrder = 'seq' | 'id' | 'finished';
+/**
+ * What a list is sorted by. seq: places in the log. id: ids. finished: the ends of runs, in microseconds since the epoch, then their ids.
+ * parked: who has parked, a relay or a consumer, its name, and the place in the line or the id.
+ */
+export type PageOrder = 'seq' | 'id' | 'finished' | 'parked';
 
 export interface PageCursor {
   readonly order: PageOrder;
@@ -19,12 +22,13 @@ export interface PageCursor {
 }
 
 const FORMAT = 1;
-const ORDERS: readonly PageOrder[] = ['seq', 'id', 'finished'];
+const ORDERS: readonly PageOrder[] = ['seq', 'id', 'finished', 'parked'];
 const isCount = (text: string): boolean => /^\d{1,18}$/.test(text);
 const KEY_CHECKS: Readonly<Record<PageOrder, readonly ((text: string) => boolean)[]>> = {
   seq: [isCount],
   id: [isUuid],
   finished: [isCount, isUuid],
+  parked: [(kind) => kind === 'relay' || kind === 'consumer', (name) => name !== '', (at) => isCount(at) || isUuid(at)],
 };
 
 export function writePageCursor({ order, to, inclusive, key }: PageCursor): string {

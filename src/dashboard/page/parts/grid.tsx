@@ -5,7 +5,10 @@
 import type { ComponentChildren, VNode } from 'preact';
 import { hrefWith, navigate } from '../app/router.ts';
 import type { Loaded } from '../app/load.ts';
-import type { ListPage } from '../../server/contract.ts';
+import type { ListPage, LookedPage } from '../../server/contract.ts';
+import { now } from '../app/clock.ts';
+import { lookedText } from '../app/looked.ts';
+import { FarNote } from './far-note.tsx';
 import { Answered } from './states.tsx';
 
 export interface GridColumn<Row> {
@@ -60,10 +63,11 @@ function followRow(event: MouseEvent): void {
 }
 
 interface PagedProps<Row> extends Omit<GridProps<Row>, 'rows'> {
-  readonly loaded: Loaded<ListPage<Row>>;
+  readonly loaded: Loaded<ListPage<Row> & Partial<LookedPage<Row>>>;
   /** Where it is in the list; null: at the beginning. */
   readonly cursor: string | null;
   readonly older: string;
+  /** When nothing fits, and all was looked at. */
   readonly empty: ComponentChildren;
 }
 
@@ -71,21 +75,27 @@ interface PagedProps<Row> extends Omit<GridProps<Row>, 'rows'> {
 export function PagedGrid<Row>({ loaded, cursor, older, empty, ...grid }: PagedProps<Row>): VNode {
   return (
     <Answered loaded={loaded} lines={12}>
-      {({ items, next }) => (
-        <>
-          {items.length === 0 ? empty : <Grid {...grid} rows={items} />}
-          {cursor === null && next === null ? null : (
-            <nav class="pages" aria-label="Pages">
-              {cursor === null ? null : <a href={hrefWith({ cursor: null })}>« First page</a>}
-              {next === null ? (
-                <span class="quiet">This is the end of the list.</span>
-              ) : (
-                <a href={hrefWith({ cursor: next })}>{older} »</a>
-              )}
-            </nav>
-          )}
-        </>
-      )}
+      {({ items, next, looked }) => {
+        const far = looked === undefined ? null : lookedText({ ...looked, reached: null }, 'message', now.value);
+        const onwards = hrefWith({ cursor: next });
+        const isEmpty = items.length === 0;
+        return (
+          <>
+            {isEmpty ? far === null ? empty : null : <Grid {...grid} rows={items} />}
+            {far === null ? null : <FarNote far={far} isEmpty={isEmpty} onwards={onwards} />}
+            {cursor === null && (next === null || far !== null) ? null : (
+              <nav class="pages" aria-label="Pages">
+                {cursor === null ? null : <a href={hrefWith({ cursor: null })}>« First page</a>}
+                {next === null ? (
+                  <span class="quiet">This is the end of the list.</span>
+                ) : far === null ? (
+                  <a href={onwards}>{older} »</a>
+                ) : null}
+              </nav>
+            )}
+          </>
+        );
+      }}
     </Answered>
   );
 }

@@ -7,14 +7,14 @@ import { useLoaded, type Loaded } from '../app/load.ts';
 import { lookedText } from '../app/looked.ts';
 import { hrefWith, queryNow } from '../app/router.ts';
 import type { WireSearched } from '../app/wire.ts';
+import { FarNote } from './far-note.tsx';
 import { Grid, type GridColumn } from './grid.tsx';
-import { Shape } from './marks.tsx';
 import { Answered, EmptyNote } from './states.tsx';
 
 /** In the address: where in the list, and in which direction one came there. */
 export const NO_PAGE = { cursor: null, way: null } as const;
 /** Whoever goes on looking waits for it; a list that is open looks again and again, and shortly. */
-const LOOK_FOR_ON = '1s';
+export const LOOK_FOR_ON = '1s';
 const EVERY_MS = 5_000;
 
 /** The page that the address names. `names`: the fields of the search. The newest page is read again from time to time. */
@@ -51,15 +51,7 @@ export function SearchedGrid<Row>({ loaded, one, empty, ...grid }: SearchedGridP
           <>
             {isEmpty ? null : <Grid {...grid} rows={items} />}
             {isEmpty && far === null ? isFirst ? empty : <EmptyNote>No more {one}s fit that way.</EmptyNote> : null}
-            {far === null ? null : (
-              <div class="note warn">
-                <Shape name="half" />
-                <div role="status">
-                  {isEmpty ? <b>Nothing that fits so far. </b> : null}
-                  {far} <a href={isUpwards ? toNewer : toOlder}>Go on from there</a>
-                </div>
-              </div>
-            )}
+            {far === null ? null : <FarNote far={far} isEmpty={isEmpty} onwards={isUpwards ? toNewer : toOlder} />}
             {isFirst && (older === null || far !== null) ? null : (
               <nav class="pages" aria-label="Pages">
                 {isFirst ? null : (

@@ -2,7 +2,7 @@
  * What has been set aside: messages that relays could not publish and consumers could not handle.
  */
 import type { VNode } from 'preact';
-import type { ListPage } from '../../server/contract.ts';
+import type { LookedPage } from '../../server/contract.ts';
 import { mayAct } from '../app/acts.ts';
 import { useLoaded } from '../app/load.ts';
 import { hrefTo, queryNow } from '../app/router.ts';
@@ -18,6 +18,7 @@ import { Screen } from '../parts/screen.tsx';
 import { EmptyNote } from '../parts/states.tsx';
 import { ManyButton } from './many-acts.tsx';
 import { discardMany, retryMany } from './parked-acts.ts';
+import { LOOK_FOR_ON } from '../parts/searched.tsx';
 import { ParkedTabs } from './parked-tabs.tsx';
 
 const FIELDS: readonly FilterField[] = [
@@ -76,7 +77,8 @@ const COLUMNS: readonly GridColumn<WireParked>[] = [
 export function ParkedScreen(): VNode {
   const query = queryNow(ASKED);
   const cursor = query['cursor'] ?? null;
-  const loaded = useLoaded<ListPage<WireParked>>('parked', query, { every: cursor === null ? 5_000 : null });
+  const asked = { ...query, lookFor: cursor === null ? null : LOOK_FOR_ON };
+  const loaded = useLoaded<LookedPage<WireParked>>('parked', asked, { every: cursor === null ? 5_000 : null });
   const { cursor: _place, ...filter } = query;
   const select = parkedSelection(filter);
   const narrowed = select !== null && Object.keys(select).length > 0;
