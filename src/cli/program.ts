@@ -1,10 +1,10 @@
 /**
  * The command line: finds the verb in the arguments, runs it and prints what it hands back. The verbs are in program/.
  */
-import { readFileSync } from 'node:fs';
 import { CommanderError, type Command } from 'commander';
 import { describeFailure } from '../runtime/describe-failure.ts';
 import { visibleJson, visiblePage } from '../runtime/terminal-text.ts';
+import { packageVersion } from '../runtime/version.ts';
 import { EXIT, exitCodeOf } from './exit-codes.ts';
 import { formatFailure, type Ui, type VerbReport } from './output/report.ts';
 import { createStyle, wantsColor } from './output/style.ts';
@@ -94,7 +94,7 @@ function createProgram(hooks: Omit<ShellHooks, 'style'>): Command {
     .description(
       'Messages that cannot be lost, and flows that finish or compensate themselves: outbox, inbox and sagas on PostgreSQL.',
     )
-    .version(readVersion(), '-V, --version')
+    .version(packageVersion(), '-V, --version')
     .addHelpText('after', EXAMPLES);
   // In the order of the help.
   addRelayDaemon(shell);
@@ -120,11 +120,4 @@ function uiOf(stream: NodeJS.WriteStream): Ui {
     style: createStyle(wantsColor(stream, process.env)),
     width: stream.isTTY ? Math.max(60, stream.columns ?? 80) : Infinity,
   };
-}
-
-function readVersion(): string {
-  const manifest = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
-    version: string;
-  };
-  return manifest.version;
 }
