@@ -36,8 +36,8 @@ export function messageId(): string {
  * Makes an id of 16 random bytes, in the layout of RFC 9562: 48 bits of time, the version, the counter around the variant. The last 42 bits
  * stay random.
  */
-function asUuid(bytes: Buffer, msecs: number, counter: number): string {
-  bytes.writeUIntBE(msecs, 0, 6);
+function asUuid(bytes: Buffer, at: number, counter: number): string {
+  bytes.writeUIntBE(at, 0, 6);
   bytes.writeUInt16BE(0x7000 | (counter >>> 20), 6);
   bytes.writeUInt16BE(0x8000 | ((counter >>> 6) & 0x3fff), 8);
   bytes[10] = ((counter << 2) & 0xff) | ((bytes[10] ?? 0) & 0x03);
