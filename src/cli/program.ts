@@ -8,7 +8,7 @@ import { packageVersion } from '../runtime/version.ts';
 import { EXIT, exitCodeOf } from './exit-codes.ts';
 import { formatFailure, type Ui, type VerbReport } from './output/report.ts';
 import { createStyle, wantsColor } from './output/style.ts';
-import { addDashboardDaemon, addWorkerDaemons, addRelayDaemon } from './program/daemon-verbs.ts';
+import { addDashboardDaemon, addDevDaemon, addWorkerDaemons, addRelayDaemon } from './program/daemon-verbs.ts';
 import {
   addAdoptVerb,
   addAlertsVerb,
@@ -29,6 +29,7 @@ import { createShell, type ShellHooks } from './program/shell.ts';
 
 const EXAMPLES = `
 Examples:
+  holdfast dev                                          on your machine: database, relay, worker, dashboard
   holdfast migrate                                      create or update the tables
   holdfast relay --route 'order.**=shipping'            publish what is committed
   holdfast worker --sagas ./sagas                       run sagas
@@ -97,6 +98,7 @@ function createProgram(hooks: Omit<ShellHooks, 'style'>): Command {
     .version(packageVersion(), '-V, --version')
     .addHelpText('after', EXAMPLES);
   // In the order of the help.
+  addDevDaemon(shell);
   addRelayDaemon(shell);
   addMigrateVerbs(shell);
   addStatusVerb(shell);

@@ -242,6 +242,13 @@ export interface HoldfastConfig {
   /** Where the sagas are, or that and how they are run. */
   readonly sagas?: string | SagasConfig | undefined;
   /**
+   * Folder or file, from the working directory, whose modules export consumers and participants. `holdfast start` and `holdfast dev` run
+   * them beside the sagas.
+   *
+   * @defaultValue none: they run in processes of your own
+   */
+  readonly consumers?: string | undefined;
+  /**
    * What the daemons watch for, and whom they tell; `{}` for the log alone. The processes of one database should have the same.
    *
    * @defaultValue none, unless a webhook is given

@@ -40,7 +40,7 @@ const SUB_ROOMS: Readonly<Record<string, readonly string[]>> = {
     'worker',
     'participant',
   ],
-  operations: ['reads', 'parked', 'relay', 'sagas', 'path', 'jobs', 'redaction', 'alerts', 'doctor'],
+  operations: ['reads', 'parked', 'relay', 'sagas', 'path', 'jobs', 'redaction', 'activity', 'alerts', 'doctor'],
   dashboard: ['server', 'page/app', 'page/parts', 'page/views', 'page'],
 };
 /** For users: the public names, and what their tests need. Nothing inside imports them. */
