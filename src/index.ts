@@ -212,6 +212,7 @@ export {
   type SubscriptionConfig,
   type TransportName,
 } from './operations/config.ts';
+export type { OidcAuthenticatorOptions } from './operations/oidc-settings.ts';
 export {
   adopt,
   discardParked,

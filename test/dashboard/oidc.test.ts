@@ -5,8 +5,12 @@ import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { createDashboard, oidcAuthenticator, type Dashboard } from '../../src/dashboard/dashboard.ts';
-import type { OidcAuthenticatorOptions } from '../../src/dashboard/server/oidc-options.ts';
+import {
+  createDashboard,
+  oidcAuthenticator,
+  type Dashboard,
+  type OidcAuthenticatorOptions,
+} from '../../src/dashboard/dashboard.ts';
 import { tokenAuthenticator } from '../../src/dashboard/server/token-authenticator.ts';
 import { openDatabase, type Database } from '../../src/postgres/database.ts';
 import { systemClock, type Clock } from '../../src/runtime/clock.ts';
