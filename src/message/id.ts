@@ -3,11 +3,12 @@
  * Within one process they ascend strictly, also within a millisecond and when the clock steps back.
  */
 import { randomFillSync } from 'node:crypto';
+import { v7 } from 'uuid';
 
 /** Random bytes are fetched for this many ids at a time: each time costs as much as all the rest of an id. */
 const IDS_AT_A_TIME = 256;
 const BYTES = 16;
-const random = Buffer.alloc(IDS_AT_A_TIME * BYTES);
+const random = new Uint8Array(IDS_AT_A_TIME * BYTES);
 let used = random.length;
 let msecs = 0;
 let seq = 0;
@@ -29,20 +30,7 @@ export function messageId(): string {
       seq = firstSeq(bytes);
     }
   }
-  return asUuid(bytes, msecs, seq);
-}
-
-/**
- * Makes an id of 16 random bytes, in the layout of RFC 9562: 48 bits of time, the version, the counter around the variant. The last 42 bits
- * stay random.
- */
-function asUuid(bytes: Buffer, at: number, counter: number): string {
-  bytes.writeUIntBE(at, 0, 6);
-  bytes.writeUInt16BE(0x7000 | (counter >>> 20), 6);
-  bytes.writeUInt16BE(0x8000 | ((counter >>> 6) & 0x3fff), 8);
-  bytes[10] = ((counter << 2) & 0xff) | ((bytes[10] ?? 0) & 0x03);
-  const hex = bytes.toString('hex');
-  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
+  return v7({ random: bytes, msecs, seq });
 }
 
 /** The 32 bits behind the time count within a millisecond. They begin in the lower half, so that there is room to count. */

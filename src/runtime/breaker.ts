@@ -1,7 +1,17 @@
 /**
  * The circuit breaker in front of each destination: after failures in a row it lets nothing through for a while,
  * then tries with one call (half-open) before it lets everybody in again.
+ * cockatiel does the work; its types stay in this file.
  */
+import {
+  BrokenCircuitError,
+  CircuitState,
+  ConsecutiveBreaker,
+  circuitBreaker,
+  handleWhen,
+  type CircuitBreakerPolicy,
+  type IBackoffFactory,
+} from 'cockatiel';
 import { HoldfastError } from '../errors.ts';
 import { systemClock, type Clock } from './clock.ts';
 import { badOption } from './options.ts';
@@ -71,38 +81,39 @@ export function createBreaker(options: BreakerOptions): Breaker {
       `consecutiveFailures is ${consecutiveFailures}`,
       'Give a whole number from 1 on.',
     );
-  return new ConsecutiveBreaker(options, consecutiveFailures);
+  return new CockatielBreaker(options, consecutiveFailures);
 }
 
-type Inside =
-  | { readonly state: 'closed'; failures: number }
-  | { readonly state: 'open'; readonly sinceMs: number }
-  /** `trial` resolves when it is known how the try ended. */
-  | { readonly state: 'half-open'; readonly trial: Promise<void> };
-
-class ConsecutiveBreaker implements Breaker {
+class CockatielBreaker implements Breaker {
   readonly name: string;
   readonly #options: BreakerOptions;
   readonly #clock: Clock;
-  readonly #mostFailures: number;
-  readonly #listeners: ((state: BreakerState, previous: BreakerState) => void)[] = [];
-  #inside: Inside = { state: 'closed', failures: 0 };
+  readonly #policy: CircuitBreakerPolicy;
+  #openedAtMs = 0;
   #lastFailure: unknown;
 
-  constructor(options: BreakerOptions, mostFailures: number) {
+  constructor(options: BreakerOptions, consecutiveFailures: number) {
+    const { isFailure = () => true } = options;
     this.name = options.name;
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
-    this.#mostFailures = mostFailures;
+    this.#policy = circuitBreaker(
+      handleWhen((error) => isFailure(error)),
+      { halfOpenAfter: this.#byOurClock(), breaker: new ConsecutiveBreaker(consecutiveFailures) },
+    );
+    this.#policy.onBreak((reason) => {
+      this.#openedAtMs = this.#clock.monotonic();
+      this.#lastFailure = 'error' in reason ? reason.error : undefined;
+    });
   }
 
   get state(): BreakerState {
-    return this.#inside.state;
+    return stateOf(this.#policy.state);
   }
 
   get openForMs(): number {
-    if (this.#inside.state !== 'open') return 0;
-    return Math.max(0, this.#inside.sinceMs + this.#options.halfOpenAfterMs - this.#clock.monotonic());
+    if (this.#policy.state !== CircuitState.Open) return 0;
+    return Math.max(0, this.#openedAtMs + this.#options.halfOpenAfterMs - this.#clock.monotonic());
   }
 
   get lastFailure(): unknown {
@@ -110,74 +121,52 @@ class ConsecutiveBreaker implements Breaker {
   }
 
   async run<T>(fn: () => Promise<T>): Promise<T> {
-    for (;;) {
-      const inside = this.#inside;
-      if (inside.state === 'closed') return this.#runClosed(inside, fn);
-      if (inside.state === 'half-open') await inside.trial;
-      else if (this.openForMs > 0) throw new BreakerOpenError(this.name, this.openForMs, this.#lastFailure);
-      else if (this.#options.probe === undefined) return this.#try(fn);
-      else await this.#try(this.#options.probe);
-    }
+    const { probe } = this.#options;
+    if (probe !== undefined && this.#policy.state === CircuitState.Open && this.openForMs === 0)
+      await this.#execute(probe);
+    return this.#execute(fn);
   }
 
   onStateChange(listener: (state: BreakerState, previous: BreakerState) => void): void {
-    this.#listeners.push(listener);
-  }
-
-  async #runClosed<T>(inside: Inside & { state: 'closed' }, fn: () => Promise<T>): Promise<T> {
-    try {
-      const value = await fn();
-      inside.failures = 0;
-      return value;
-    } catch (error) {
-      // What began before it opened says nothing new when it fails afterwards.
-      if (this.#isFailure(error) && this.#inside === inside) {
-        inside.failures += 1;
-        if (inside.failures >= this.#mostFailures) this.#open(error);
-      }
-      throw error;
-    }
-  }
-
-  /** The one call that finds out. An error that does not count says that the destination is there. */
-  async #try<T>(fn: () => Promise<T>): Promise<T> {
-    let known = (): void => {};
-    const trial = new Promise<void>((resolve) => {
-      known = resolve;
-    });
-    this.#enter({ state: 'half-open', trial });
-    try {
-      const value = await fn();
-      this.#enter({ state: 'closed', failures: 0 });
-      return value;
-    } catch (error) {
-      if (this.#isFailure(error)) this.#open(error);
-      else this.#enter({ state: 'closed', failures: 0 });
-      throw error;
-    } finally {
-      known();
-    }
-  }
-
-  #isFailure(error: unknown): boolean {
-    return this.#options.isFailure?.(error) ?? true;
-  }
-
-  #open(error: unknown): void {
-    this.#lastFailure = error;
-    this.#enter({ state: 'open', sinceMs: this.#clock.monotonic() });
-  }
-
-  #enter(next: Inside): void {
-    const previous = this.#inside.state;
-    this.#inside = next;
-    for (const listener of this.#listeners) {
-      // One that throws would otherwise reject the call that happened to change the state.
+    let previous = this.state;
+    this.#policy.onStateChange((changed) => {
+      const from = previous;
+      previous = stateOf(changed);
+      // A listener that throws would otherwise reject the call that happened to change the state.
       try {
-        listener(next.state, previous);
+        listener(previous, from);
       } catch {
         // Listeners log and count; there is nobody to tell.
       }
+    });
+  }
+
+  async #execute<T>(fn: () => Promise<T>): Promise<T> {
+    try {
+      return await this.#policy.execute(fn);
+    } catch (error) {
+      if (error instanceof BrokenCircuitError) throw new BreakerOpenError(this.name, this.openForMs, this.#lastFailure);
+      throw error;
     }
   }
+
+  /**
+   * cockatiel compares `Date.now() - openedAt` with the duration of this backoff. Answering "long ago" or "never" makes it follow our
+   * clock instead, which never jumps and which tests move by hand.
+   */
+  #byOurClock(): IBackoffFactory<unknown> & { readonly duration: number } {
+    const isOver = () => this.openForMs === 0;
+    const backoff = {
+      get duration() {
+        return isOver() ? -Infinity : Infinity;
+      },
+      next: () => backoff,
+    };
+    return backoff;
+  }
+}
+
+function stateOf(state: CircuitState): BreakerState {
+  if (state === CircuitState.Closed) return 'closed';
+  return state === CircuitState.HalfOpen ? 'half-open' : 'open';
 }

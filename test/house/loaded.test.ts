@@ -67,7 +67,7 @@ it("import 'holdfast' loads nothing that not every service needs, and making its
       }, steps: {}, run: async () => null })] });
       await database.close();`),
   );
-  expect(loaded).toEqual(['@opentelemetry/api', 'pg']);
+  expect(loaded).toEqual(['@opentelemetry/api', 'cockatiel', 'pg', 'uuid']);
 });
 
 it('what publishes, and what reads runs, brings its own', async () => {
