@@ -43,11 +43,12 @@ function declarations(into) {
   }
   const tsc = join(root, 'node_modules/typescript/bin/tsc');
   // Types are checked by `npm run typecheck`; here they are only written down.
-  const options = ['-p', 'tsconfig.build.json', '--emitDeclarationOnly', '--noCheck'];
-  const { status } = spawnSync(process.execPath, [tsc, ...options, '--outDir', join(pack, 'dist')], {
-    cwd: root,
-    stdio: ['ignore', 2, 2],
-  });
+  const options = ['-p', 'tsconfig.build.json', '--emitDeclarationOnly', '--noCheck', '--sourceMap', 'false'];
+  const { status } = spawnSync(
+    process.execPath,
+    [tsc, ...options, '--inlineSources', 'false', '--outDir', join(pack, 'dist')],
+    { cwd: root, stdio: ['ignore', 2, 2] },
+  );
   if (status !== 0) throw new Error('The declarations could not be made; tsc says why above.');
   return pack;
 }
@@ -63,7 +64,7 @@ function report(pack, into) {
   const compilerState = CompilerState.create(first, {
     additionalEntryPoints: others.map(({ mainEntryPointFilePath }) => mainEntryPointFilePath),
   });
-  /** Of what subpaths leave out, the main entry may have exported it: TypeScript then finds it there. */
+  /** Of what subpaths leave out, an entry before them may have exported it: TypeScript then finds it there. */
   const exported = new Set();
   const faults = [];
   for (const folderName of ['reports', 'models']) mkdirSync(join(into, folderName), { recursive: true });
@@ -81,10 +82,8 @@ function report(pack, into) {
         faults.push(`${place ?? config.apiReportFilePath}: ${message.text} (${message.messageId})`);
       },
     });
-    if (config === first) {
-      const { members } = JSON.parse(readFileSync(config.apiJsonFilePath, 'utf8'));
-      for (const { name } of members[0].members) exported.add(name);
-    }
+    const { members } = JSON.parse(readFileSync(config.apiJsonFilePath, 'utf8'));
+    for (const { name } of members[0].members) exported.add(name);
   }
   return [...new Set(faults)];
 }

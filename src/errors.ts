@@ -61,6 +61,8 @@ export const ERROR_CODES = {
   HF_INBOX_RETENTION: 'Inbox retention is shorter than the redelivery horizon.',
   HF_PERMANENT: 'A failure that no retry can mend.',
   HF_IDEMPOTENCY_CONFLICT: 'An idempotency key was used for another request.',
+  HF_IDEMPOTENCY_KEY: 'A request has no idempotency key, or none that can be read.',
+  HF_IDEMPOTENCY_UNDER_WAY: 'A request with this idempotency key is being handled.',
   // sagas
   HF_SAGA_DEFINITION: 'A saga is declared wrongly.',
   HF_SAGA_UNKNOWN: 'No saga of that name and version is registered.',

@@ -1,5 +1,4 @@
-import { defineConfig } from 'holdfast';
-import { createBullmqTransport } from 'holdfast/bullmq';
+import { createBullmqTransport, defineConfig } from 'holdfast';
 
 // The configuration of `holdfast relay`, `holdfast worker` and `holdfast start`. docs/operations.md tells of every key, and of the flags
 // and variables that win over it.

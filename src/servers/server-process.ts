@@ -11,8 +11,6 @@ export interface ServerProcess {
   readonly pid: number;
   /** Why it is gone; undefined while it runs. */
   exit(): string | undefined;
-  /** Resolves with why, once it is gone. */
-  readonly gone: Promise<string>;
   /** Sends a signal and resolves when the process is gone; after `timeoutMs` it is killed. */
   end(signal: NodeJS.Signals, timeoutMs?: number): Promise<void>;
 }
@@ -34,11 +32,11 @@ export function launch({ command, args, runAs, logFile, orphanSignal }: Launch):
   const kept: Kept | undefined =
     child.pid === undefined ? undefined : { kind: 'process', id: String(child.pid), signal: orphanSignal };
   if (kept !== undefined) keep(kept);
-  const gone = new Promise<string>((resolve) => {
+  const gone = new Promise<void>((resolve) => {
     const over = (reason: string): void => {
       exit ??= reason;
       if (kept !== undefined) release(kept);
-      resolve(exit);
+      resolve();
     };
     child.once('error', (error) => over(error.message));
     child.once('exit', (code, signal) => over(`it ended with ${signal ?? `exit code ${code}`}`));
@@ -47,7 +45,6 @@ export function launch({ command, args, runAs, logFile, orphanSignal }: Launch):
   return {
     pid: child.pid ?? -1,
     exit: () => exit,
-    gone,
     async end(signal, timeoutMs = 30_000) {
       if (exit !== undefined) return;
       child.ref();

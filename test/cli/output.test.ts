@@ -13,7 +13,7 @@ import {
   judgeReadiness,
   relayReadiness,
   type ReadinessFacts,
-} from '../../src/cli/daemon/health.ts';
+} from '../../src/operations/health/judgements.ts';
 import type { RunnerState } from '../../src/relay/subscription/runner-state.ts';
 
 const plain = createStyle(false);

@@ -1,7 +1,7 @@
 /** All tables emptied under running parts, as test suites do between tests: each goes on, or says that it cannot. */
 import { afterAll, beforeAll, beforeEach, expect, it, onTestFinished } from 'vitest';
 import { z } from 'zod';
-import { judgeLiveness } from '../../src/cli/daemon/health.ts';
+import { judgeLiveness } from '../../src/operations/health/judgements.ts';
 import { createConsumer } from '../../src/inbox/consumer.ts';
 import { on } from '../../src/inbox/handlers/handler.ts';
 import { message } from '../../src/message/message-type.ts';

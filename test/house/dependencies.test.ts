@@ -13,6 +13,13 @@ const manifest = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as
   readonly peerDependencies: Readonly<Record<string, string>>;
   readonly peerDependenciesMeta: Readonly<Record<string, { readonly optional: boolean }>>;
 };
+/** The frameworks and libraries that src/adapters serves: optional peers, whose types are imported there. */
+const adapted = Object.fromEntries(
+  sourceFiles('src/adapters')
+    .flatMap(packagesOf)
+    .filter((name) => name in manifest.peerDependencies)
+    .map((name) => [name, true]),
+);
 /** Built into files of its own, with all that it imports. */
 const BUNDLED = 'src/dashboard/page/';
 
@@ -27,21 +34,26 @@ function packagesOf({ code }: SourceFile): readonly string[] {
   });
 }
 
-it('is every package that its files import, or one of those that only some need', () => {
+it('is every package that its files import', () => {
   const files = sourceFiles('src').filter(({ path }) => !path.startsWith(BUNDLED));
   const imported = new Map(files.flatMap((file) => packagesOf(file).map((name) => [name, file.path] as const)));
   expect([...imported.keys()]).toEqual(expect.arrayContaining(['pg', 'kysely', 'bullmq', '@opentelemetry/api']));
-  const missing = [...imported].filter(
-    ([name]) => !(name in manifest.dependencies) && !(name in manifest.peerDependencies),
-  );
+  const missing = [...imported].filter(([name]) => !(name in manifest.dependencies) && !(name in adapted));
   expect(missing).toEqual([]);
 });
 
-/** Says what to install where it is missing, by its name or by a constant that holds it. */
-function advises(code: string, name: string): boolean {
-  const byConstant = code.includes(`= '${name}';`) && code.includes('npm install ${PACKAGE}');
-  return byConstant || new RegExp(`npm install [^'\n]*\\b${name}\\b`).test(code);
-}
+it('is given to adapters by those who have it: they import types of it, and nothing that runs', () => {
+  const files = sourceFiles('src/adapters');
+  const running = files.flatMap(({ path, code }) =>
+    [
+      ...code.matchAll(/^(?:import|export)\b(?! type\b)[^'";]*?\bfrom '([^'.][^']*)'|\bimport\(\s*'([^'.][^']*)'/gm),
+    ].flatMap(([, stated = '', loaded = stated]) =>
+      loaded in manifest.dependencies || loaded.startsWith('node:') ? [] : [`${path}: ${loaded}`],
+    ),
+  );
+  expect(running).toEqual([]);
+  expect(Object.keys(adapted)).toContain('fastify');
+});
 
 it('asks for nothing that only some need: that is optional, is tested here, and what needs it says what to install', () => {
   const files = sourceFiles('src');
@@ -50,7 +62,9 @@ it('asks for nothing that only some need: that is optional, is tested here, and 
     meta: manifest.peerDependenciesMeta[name],
     isTested: name in manifest.devDependencies,
     isInstalled: name in manifest.dependencies,
-    advises: files.some(({ code }) => advises(code, name)),
+    advises:
+      name in adapted ||
+      files.some(({ code }) => code.includes(`= '${name}';`) && code.includes('npm install ${PACKAGE}')),
   }));
   expect(optional).toEqual(
     Object.keys(manifest.peerDependencies).map((name) => ({

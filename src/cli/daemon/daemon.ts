@@ -16,10 +16,16 @@ import type { Transport } from '../../transport/port.ts';
 import type { ProcessSettings } from '../config/process.ts';
 import { explainDatabaseError, isWorthWaitingFor, whatIsAwaited } from '../database-error.ts';
 import { EXIT } from '../exit-codes.ts';
-import { databaseTrouble } from './database-trouble.ts';
+import { databaseTrouble } from '../../operations/health/database-trouble.ts';
 import { createDoctorGauges } from './doctor-gauges.ts';
 import type { Gauges } from './gauges.ts';
-import { joinLiveness, judgeReadiness, type PartReadiness, type ReadinessFacts, type ProbeAnswer } from './health.ts';
+import {
+  joinLiveness,
+  judgeReadiness,
+  type PartReadiness,
+  type ReadinessFacts,
+  type ProbeAnswer,
+} from '../../operations/health/judgements.ts';
 import { sharedAnswer } from '../../runtime/shared-answer.ts';
 import { listenForStop } from './stop-signals.ts';
 
@@ -57,8 +63,6 @@ export interface DaemonOptions {
   readonly alerts: AlertSettings | null;
   readonly log: Logger;
   readonly parts: readonly ((kit: DaemonKit) => DaemonPart)[];
-  /** All parts have started. */
-  readonly onRunning?: (() => void) | undefined;
 }
 
 /** After the hard stop, how long the pieces may take to let go, in milliseconds. */
@@ -102,7 +106,6 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
     }
     if (!(await startWhenPossible(services, database, { migrateFirst, log, soft: stop.soft }))) return EXIT.ok;
     progress.phase = 'running';
-    options.onRunning?.();
     await asking?.start();
     await aborted(stop.soft);
     progress.phase = 'stopping';

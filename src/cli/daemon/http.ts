@@ -7,7 +7,7 @@ import { listen } from '../../runtime/listen.ts';
 import type { Logger } from '../../runtime/log.ts';
 import { createLifecycle } from '../../runtime/lifecycle.ts';
 import type { Service } from '../../runtime/service.ts';
-import type { ProbeAnswer } from './health.ts';
+import type { ProbeAnswer } from '../../operations/health/judgements.ts';
 
 export interface Pages {
   /** What answers. */

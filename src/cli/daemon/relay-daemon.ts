@@ -6,7 +6,7 @@ import type { SubscriptionOptions } from '../../relay/subscription/options.ts';
 import { systemClock } from '../../runtime/clock.ts';
 import type { DaemonKit, DaemonPart } from './daemon.ts';
 import { createGauges } from './gauges.ts';
-import { judgeLiveness, relayReadiness } from './health.ts';
+import { judgeLiveness, relayReadiness } from '../../operations/health/judgements.ts';
 
 export function relayPart(subscriptions: readonly SubscriptionOptions[]): (kit: DaemonKit) => DaemonPart {
   return ({ database, registry, metrics, log }) => {

@@ -5,8 +5,8 @@ import { parseDuration } from '../../runtime/duration.ts';
 import { systemClock } from '../../runtime/clock.ts';
 import { createWorker, type WorkerOptions } from '../../saga/worker/worker.ts';
 import type { DaemonKit, DaemonPart } from './daemon.ts';
-import { databaseTrouble } from './database-trouble.ts';
-import { judgeWorkerLiveness, workerReadiness } from './health.ts';
+import { databaseTrouble } from '../../operations/health/database-trouble.ts';
+import { judgeWorkerLiveness, workerReadiness } from '../../operations/health/judgements.ts';
 import { createWorkerGauges } from './worker-gauges.ts';
 
 /** Beyond the lease, how long a worker may show no sign of life, in milliseconds. */

@@ -22,8 +22,6 @@ export interface VerbSpec {
   readonly load: () => Promise<RunVerb>;
   /** What it reads beside what every verb reads. */
   readonly settings?: readonly SettingName[];
-  /** It runs without a database, or brings one. Default: false. */
-  readonly bringsDatabase?: boolean;
 }
 
 export interface Shell {
@@ -32,10 +30,7 @@ export interface Shell {
   /** A verb that hands back a report. */
   readonly verb: (parent: Command, spec: VerbSpec) => Command;
   /** A verb that prints by itself and resolves with an exit code; null: `print` was told. */
-  readonly printing: (
-    spec: Omit<VerbSpec, 'load'>,
-    run: (context: Context, args: readonly string[]) => Promise<number | null>,
-  ) => Command;
+  readonly printing: (spec: Omit<VerbSpec, 'load'>, run: (context: Context) => Promise<number | null>) => Command;
   /** A word with verbs of its own. */
   readonly group: (name: string, description: string) => Command;
 }
@@ -60,11 +55,11 @@ export function createShell({ style, print, ended, errOutput }: ShellHooks): She
         print(await (await load())(context, command.args));
       });
     },
-    printing({ name, description, settings = [], bringsDatabase }, run) {
+    printing({ name, description, settings = [] }, run) {
       const command = setUp(program.command(name)).description(description);
       addSettings(command, settings);
       return command.action(async () => {
-        const exitCode = await run(await contextOf(command, settings, bringsDatabase), command.args);
+        const exitCode = await run(await contextOf(command, settings));
         if (exitCode !== null) ended(exitCode);
       });
     },
