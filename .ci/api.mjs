@@ -43,12 +43,11 @@ function declarations(into) {
   }
   const tsc = join(root, 'node_modules/typescript/bin/tsc');
   // Types are checked by `npm run typecheck`; here they are only written down.
-  const options = ['-p', 'tsconfig.build.json', '--emitDeclarationOnly', '--noCheck', '--sourceMap', 'false'];
-  const { status } = spawnSync(
-    process.execPath,
-    [tsc, ...options, '--inlineSources', 'false', '--outDir', join(pack, 'dist')],
-    { cwd: root, stdio: ['ignore', 2, 2] },
-  );
+  const options = ['-p', 'tsconfig.build.json', '--emitDeclarationOnly', '--noCheck'];
+  const { status } = spawnSync(process.execPath, [tsc, ...options, '--outDir', join(pack, 'dist')], {
+    cwd: root,
+    stdio: ['ignore', 2, 2],
+  });
   if (status !== 0) throw new Error('The declarations could not be made; tsc says why above.');
   return pack;
 }

@@ -2,7 +2,8 @@
  * The message broker: BullMQ on Redis, or on PostgreSQL where there is no Redis. All processes are given the same settings.
  */
 import { createPostgresBackend, Queue } from 'bullmq';
-import { createBullmqPostgresTransport, createBullmqTransport, type Transport } from '../src/index.ts';
+import { createBullmqPostgresTransport, createBullmqTransport } from '../src/doors/bullmq.ts';
+import type { Transport } from '../src/index.ts';
 import { REPLIES } from './messages.ts';
 import { SERVICE_NAMES } from './world.ts';
 

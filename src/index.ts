@@ -62,13 +62,6 @@ export type { SubscriptionOptions } from './relay/subscription/options.ts';
 export type { RunnerState } from './relay/subscription/runner-state.ts';
 export type { Route } from './relay/subscription/routes.ts';
 
-export type { BullmqOptions, QueueLayout } from './transport/bullmq/options.ts';
-export { createBullmqTransport, type BullmqTransportOptions } from './transport/bullmq/redis-transport.ts';
-export {
-  createBullmqPostgresTransport,
-  migrateBullmqPostgres,
-  type BullmqPostgresTransportOptions,
-} from './transport/bullmq/postgres-transport.ts';
 export {
   createMemoryTransport,
   type MemoryFaults,
@@ -219,6 +212,7 @@ export {
   type SubscriptionConfig,
   type TransportName,
 } from './operations/config.ts';
+export type { OidcAuthenticatorOptions } from './operations/oidc-settings.ts';
 export {
   adopt,
   discardParked,

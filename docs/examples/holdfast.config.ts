@@ -1,4 +1,5 @@
-import { createBullmqTransport, defineConfig } from 'holdfast';
+import { defineConfig } from 'holdfast';
+import { createBullmqTransport } from 'holdfast/bullmq';
 
 // The configuration of `holdfast relay`, `holdfast worker` and `holdfast start`. docs/operations.md tells of every key, and of the flags
 // and variables that win over it.

@@ -58,6 +58,7 @@ const DATABASE: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'HF_COMMIT_IN_DOUBT',
   'HF_LOCK_WAIT',
   'HF_READ_TIMEOUT',
+  'HF_SERVER_MISSING',
 ]);
 
 /** Pure. */

@@ -1,14 +1,14 @@
 /**
  * The command line: finds the verb in the arguments, runs it and prints what it hands back. The verbs are in program/.
  */
-import { readFileSync } from 'node:fs';
 import { CommanderError, type Command } from 'commander';
 import { describeFailure } from '../runtime/describe-failure.ts';
 import { visibleJson, visiblePage } from '../runtime/terminal-text.ts';
+import { packageVersion } from '../runtime/version.ts';
 import { EXIT, exitCodeOf } from './exit-codes.ts';
 import { formatFailure, type Ui, type VerbReport } from './output/report.ts';
 import { createStyle, wantsColor } from './output/style.ts';
-import { addDashboardDaemon, addWorkerDaemons, addRelayDaemon } from './program/daemon-verbs.ts';
+import { addDashboardDaemon, addDevDaemon, addWorkerDaemons, addRelayDaemon } from './program/daemon-verbs.ts';
 import {
   addAdoptVerb,
   addAlertsVerb,
@@ -29,6 +29,7 @@ import { createShell, type ShellHooks } from './program/shell.ts';
 
 const EXAMPLES = `
 Examples:
+  holdfast dev                                          on your machine: database, relay, worker, dashboard
   holdfast migrate                                      create or update the tables
   holdfast relay --route 'order.**=shipping'            publish what is committed
   holdfast worker --sagas ./sagas                       run sagas
@@ -94,9 +95,10 @@ function createProgram(hooks: Omit<ShellHooks, 'style'>): Command {
     .description(
       'Messages that cannot be lost, and flows that finish or compensate themselves: outbox, inbox and sagas on PostgreSQL.',
     )
-    .version(readVersion(), '-V, --version')
+    .version(packageVersion(), '-V, --version')
     .addHelpText('after', EXAMPLES);
   // In the order of the help.
+  addDevDaemon(shell);
   addRelayDaemon(shell);
   addMigrateVerbs(shell);
   addStatusVerb(shell);
@@ -120,11 +122,4 @@ function uiOf(stream: NodeJS.WriteStream): Ui {
     style: createStyle(wantsColor(stream, process.env)),
     width: stream.isTTY ? Math.max(60, stream.columns ?? 80) : Infinity,
   };
-}
-
-function readVersion(): string {
-  const manifest = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
-    version: string;
-  };
-  return manifest.version;
 }

@@ -10,7 +10,8 @@ import { parseDuration, type Duration } from '../runtime/duration.ts';
 import { createRedactor, showAll, type Redactor } from '../runtime/redact.ts';
 import { loadConfig } from './config/load.ts';
 import { ALL, COMMON, readGiven, type Given, type SettingName } from './config/options.ts';
-import { resolveDatabase } from './config/servers.ts';
+import { namesDatabase, resolveDatabase } from './config/servers.ts';
+import { devDatabaseUrl } from './dev/home.ts';
 import { explainDatabaseError } from './database-error.ts';
 import type { VerbReport } from './output/report.ts';
 
@@ -39,14 +40,30 @@ export function addSettings(command: Command, names: readonly SettingName[]): Co
 
 const CONNECTION = 'Every verb has:';
 
-/** Reads flags, environment and configuration file. Rejects with HF_CONFIG, HF_OPTION_UNKNOWN or HF_DURATION. */
-export async function contextOf(command: Command, names: readonly SettingName[]): Promise<Context> {
+/**
+ * Reads flags, environment and configuration file. Where none of them names a database it is that of a `holdfast dev` which runs in this
+ * folder; `bringsDatabase`: or there may be none. Rejects with HF_CONFIG, HF_OPTION_UNKNOWN or HF_DURATION.
+ */
+export async function contextOf(
+  command: Command,
+  names: readonly SettingName[],
+  bringsDatabase = false,
+): Promise<Context> {
   // A verb with verbs of its own (migrate) reads the flags that both know first.
   const flags = command.optsWithGlobals<Record<string, unknown>>();
   const settingNames = [...names, ...(Object.keys(COMMON) as SettingName[])];
   const given = readGiven({ flags, env: process.env }, settingNames);
   const { config } = await loadConfig(given.config, process.cwd());
-  return { given, config, flags, json: flags['json'] === true, database: resolveDatabase(given, config, process.env) };
+  const isNamed = namesDatabase(given, config, process.env);
+  const running = isNamed ? null : devDatabaseUrl(process.cwd());
+  if (!isNamed && running === null && !bringsDatabase) {
+    throw new HoldfastError('HF_CONFIG', 'Nothing says where the database is.', {
+      advice:
+        'Give --database-url, or DATABASE_URL in the environment, or database.url in holdfast.config.ts. On your machine, holdfast dev starts one.',
+    });
+  }
+  const database = resolveDatabase(given, config, running ?? undefined);
+  return { given, config, flags, json: flags['json'] === true, database };
 }
 
 /** Opens the database for one verb. Rejects with errors that say what to do. */

@@ -12,7 +12,7 @@ export type { DashboardAlerts } from './server/alerts-view.ts';
 export type { AuthenticationRequest, Authenticator, Principal, SignOn } from './server/authenticator.ts';
 export type { AlertChannel, DashboardRole } from './server/contract.ts';
 export { oidcAuthenticator } from './server/oidc-authenticator.ts';
-export type { OidcAuthenticatorOptions } from './server/oidc-options.ts';
+export type { OidcAuthenticatorOptions } from '../operations/oidc-settings.ts';
 export type { DashboardOptions } from './server/options.ts';
 export { proxyAuthenticator, type ProxyAuthenticatorOptions } from './server/proxy-authenticator.ts';
 export { tokenAuthenticator } from './server/token-authenticator.ts';

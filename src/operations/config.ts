@@ -8,6 +8,7 @@ import type { Duration } from '../runtime/duration.ts';
 import type { LogLevel } from '../runtime/json-logger.ts';
 import type { Transport } from '../transport/port.ts';
 import type { AlertSettings } from './alerts/options.ts';
+import type { OidcAuthenticatorOptions } from './oidc-settings.ts';
 
 /** 'redis' and 'postgres' are BullMQ on what `redis` and `database` say; other names are those of `transports`. */
 export type TransportName = 'redis' | 'postgres' | (string & {});
@@ -106,66 +107,11 @@ export interface DashboardConfig {
         readonly everybody?: 'viewer' | 'operator' | 'admin' | undefined;
       }
     | undefined;
-  /** An OpenID provider that people log in at. Needs the package openid-client. */
-  readonly oidc?:
-    | {
-        /** As it names itself: 'https://id.example.com/realms/shop'. */
-        readonly issuer: string;
-        readonly clientId: string;
-        /** @defaultValue HOLDFAST_DASHBOARD_OIDC_SECRET; without it, a public client */
-        readonly clientSecret?: string | undefined;
-        /**
-         * How the secret is sent, as the client is registered.
-         *
-         * @defaultValue 'basic'
-         */
-        readonly clientAuthentication?: 'basic' | 'post' | undefined;
-        /** The dashboard as browsers find it, with its base path. The provider sends them back to URL/login/sso/callback. */
-        readonly url: string;
-        /** @defaultValue 'openid profile email' */
-        readonly scope?: string | undefined;
-        /**
-         * The claim that somebody stands in the audit by.
-         *
-         * @defaultValue 'email'
-         */
-        readonly user?: string | undefined;
-        /**
-         * The claim with groups or roles; a path with dots for one within another.
-         *
-         * @defaultValue 'groups'
-         */
-        readonly groups?: string | undefined;
-        /** Roles by group. */
-        readonly roles?: Readonly<Record<string, 'viewer' | 'operator' | 'admin'>> | undefined;
-        /** Of everybody whom the provider knows. */
-        readonly everybody?: 'viewer' | 'operator' | 'admin' | undefined;
-        /**
-         * What the login page calls it.
-         *
-         * @defaultValue the host of the issuer
-         */
-        readonly label?: string | undefined;
-        /**
-         * Whether a logout is one at the provider, too.
-         *
-         * @defaultValue false
-         */
-        readonly logoutEverywhere?: boolean | undefined;
-        /**
-         * How long the provider may take to answer.
-         *
-         * @defaultValue '5s'
-         */
-        readonly timeout?: Duration | undefined;
-        /**
-         * By how much clocks may differ.
-         *
-         * @defaultValue '30s'
-         */
-        readonly clockTolerance?: Duration | undefined;
-      }
-    | undefined;
+  /**
+   * An OpenID provider that people log in at. Needs the package openid-client. HOLDFAST_DASHBOARD_OIDC_SECRET, where it is set, wins over
+   * `clientSecret`.
+   */
+  readonly oidc?: OidcAuthenticatorOptions | undefined;
   /** Addresses and ranges of proxies whose `X-Forwarded-For`, `-Proto` and `-Host` are believed. */
   readonly trustedProxies?: readonly string[] | undefined;
   /** Names by which browsers call it, without ports. */
@@ -241,6 +187,13 @@ export interface HoldfastConfig {
   readonly subscriptions?: readonly SubscriptionConfig[] | undefined;
   /** Where the sagas are, or that and how they are run. */
   readonly sagas?: string | SagasConfig | undefined;
+  /**
+   * Folder or file, from the working directory, whose modules export consumers and participants. `holdfast start` and `holdfast dev` run
+   * them beside the sagas.
+   *
+   * @defaultValue none: they run in processes of your own
+   */
+  readonly consumers?: string | undefined;
   /**
    * What the daemons watch for, and whom they tell; `{}` for the log alone. The processes of one database should have the same.
    *

@@ -7,7 +7,6 @@ import { createHash } from 'node:crypto';
 import { HoldfastError } from '../errors.ts';
 import { readMigrationTexts } from './migration-folder.ts';
 import { assertSchemaName, quoteIdentifier } from './quoting.ts';
-import { shippedMigrations } from './shipped-migrations.ts';
 
 /** A migration that this package ships. */
 export interface Migration {
@@ -23,9 +22,14 @@ export interface Migration {
   readonly transaction: boolean;
 }
 
+/** Loaded when they are asked for: the texts are a fifth of what a service would load, and most that start find all migrations applied. */
+async function shippedTexts(): Promise<ReadonlyMap<string, string>> {
+  return (await import('./shipped-migrations.ts')).shippedMigrations();
+}
+
 /** All migrations in order of version. Rejects with HF_CONFIG on a bad schema name, a gap or a double version. */
 export async function readMigrations(schema: string, directory?: URL): Promise<readonly Migration[]> {
-  const texts = directory === undefined ? await shippedMigrations() : await readMigrationTexts(directory);
+  const texts = directory === undefined ? await shippedTexts() : await readMigrationTexts(directory);
   const files = [...texts].toSorted(([a], [b]) => (a < b ? -1 : 1));
   const migrations = files.map(([file, text]) => parseMigration(file, text, schema));
   for (const [index, migration] of migrations.entries()) {

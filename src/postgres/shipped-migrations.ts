@@ -2,7 +2,7 @@
  * The texts of the migrations that this package ships, by file name.
  *
  * Here they are read from the folder migrations/. The build puts a module in this one's place that carries the texts themselves
- * (.ci/embed-migrations.mjs): an application that is bundled into one file has no such folder beside it.
+ * (.ci/embed.mjs): an application that is bundled into one file has no such folder beside it.
  */
 import { readMigrationTexts } from './migration-folder.ts';
 

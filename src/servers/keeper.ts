@@ -10,6 +10,8 @@ import type { Writable } from 'node:stream';
 /** Something that must not outlive this process. */
 export type Kept =
   | { readonly kind: 'process'; readonly id: string; readonly signal: 'SIGQUIT' | 'SIGKILL' }
+  /** A process that leads a group, and all of that group. */
+  | { readonly kind: 'group'; readonly id: string; readonly signal: 'SIGTERM' }
   | { readonly kind: 'container'; readonly id: string }
   | { readonly kind: 'folder'; readonly id: string };
 
@@ -35,18 +37,23 @@ process.stdin.on('end', cleanUp);
 function alive(pid) {
   try {
     process.kill(pid, 0);
-    return !(process.platform === 'linux' && /\) Z /.test(readFileSync('/proc/' + pid + '/stat', 'utf8')));
+    return !(pid > 0 && process.platform === 'linux' && /\) Z /.test(readFileSync('/proc/' + pid + '/stat', 'utf8')));
   } catch { return false; }
 }
 function kill(pid, signal) { try { process.kill(pid, signal); } catch {} }
-async function cleanUp() {
-  const all = [...kept.values()];
-  const processes = all.filter((item) => item.kind === 'process');
-  for (const item of processes) kill(Number(item.id), item.signal);
-  for (let waited = 0; waited < 100 && processes.some((item) => alive(Number(item.id))); waited++) {
+async function end(processes) {
+  for (const { id, signal } of processes) kill(id, signal);
+  for (let waited = 0; waited < 100 && processes.some(({ id }) => alive(id)); waited++) {
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
-  for (const item of processes) if (alive(Number(item.id))) kill(Number(item.id), 'SIGKILL');
+  for (const { id } of processes) if (alive(id)) kill(id, 'SIGKILL');
+}
+async function cleanUp() {
+  const all = [...kept.values()];
+  const ids = (kind, sign) => all.filter((item) => item.kind === kind).map((item) => ({ id: sign * Number(item.id), signal: item.signal }));
+  // What works with a server goes before it.
+  await end(ids('group', -1));
+  await end(ids('process', 1));
   for (const item of all) {
     try {
       if (item.kind === 'container') execFileSync('docker', ['rm', '-f', '-v', item.id], { stdio: 'ignore', timeout: 30000 });

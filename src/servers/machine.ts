@@ -81,8 +81,12 @@ export function temporaryFolder(prefix: string, runAs: RunAs = {}): TemporaryFol
 
 /** The system's temporary folder, unless the user the server runs as cannot enter it (TMPDIR below /root, say). */
 function baseFolder(runAs: RunAs): string {
-  if (runAs.uid === undefined) return tmpdir();
-  return output('/bin/sh', ['-c', `cd "$0" && test -x .`, tmpdir()], runAs) === undefined ? '/tmp' : tmpdir();
+  return canEnter(tmpdir(), runAs) ? tmpdir() : '/tmp';
+}
+
+/** Whether that user may go into the folder: not below the home of another one. */
+export function canEnter(folder: string, runAs: RunAs): boolean {
+  return runAs.uid === undefined || output('/bin/sh', ['-c', `cd "$0" && test -x .`, folder], runAs) !== undefined;
 }
 
 /**
@@ -92,12 +96,13 @@ function baseFolder(runAs: RunAs): string {
 export async function freePort(): Promise<number> {
   for (let attempt = 0; attempt < 200; attempt++) {
     const port = 20_000 + Math.floor(Math.random() * 12_000);
-    if (await canListen(port)) return port;
+    if (await isPortFree(port)) return port;
   }
   throw new Error('No free TCP port between 20000 and 32000 on 127.0.0.1.');
 }
 
-function canListen(port: number): Promise<boolean> {
+/** Whether nobody listens on this port of 127.0.0.1. */
+export function isPortFree(port: number): Promise<boolean> {
   return new Promise((resolve) => {
     const server = createServer();
     server.once('error', () => resolve(false));

@@ -28,12 +28,12 @@ function postgresBinariesIn(binDir: string): PostgresBinaries | undefined {
   if (!existsSync(join(binDir, 'postgres')) || !existsSync(join(binDir, 'initdb'))) return undefined;
   const text = output(join(binDir, 'postgres'), ['--version'], unprivilegedUser());
   const version = /\d+(\.\d+)?\w*/.exec(text ?? '')?.[0];
-  if (version === undefined || Number.parseInt(version, 10) < OLDEST_MAJOR) return undefined;
+  if (version === undefined || majorOf(version) < OLDEST_MAJOR) return undefined;
   return { binDir, version };
 }
 
-/** PostgreSQL as installed on this machine: the newest of the places where systems put it. */
-export function systemPostgres(): PostgresBinaries | undefined {
+/** PostgreSQL as installed on this machine: the newest of the places where systems put it, or the newest of one major version. */
+export function systemPostgres(major?: number): PostgresBinaries | undefined {
   const folders = [
     output('pg_config', ['--bindir']),
     ...numberedFolders('/usr/lib/postgresql', (version) => `/usr/lib/postgresql/${version}/bin`),
@@ -50,9 +50,14 @@ export function systemPostgres(): PostgresBinaries | undefined {
   ];
   for (const folder of folders) {
     const found = folder === undefined || folder === '' ? undefined : postgresBinariesIn(folder);
-    if (found !== undefined) return found;
+    if (found !== undefined && (major === undefined || majorOf(found.version) === major)) return found;
   }
   return undefined;
+}
+
+/** 15 of 15.14. */
+export function majorOf(version: string): number {
+  return Number.parseInt(version, 10);
 }
 
 function numberedFolders(root: string, toFolder: (name: string) => string | undefined): (string | undefined)[] {

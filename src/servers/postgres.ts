@@ -6,14 +6,14 @@
  * A server that is there already is used by findOrStartPostgres when HOLDFAST_TEST_DATABASE_URL names it.
  */
 import { randomBytes } from 'node:crypto';
-import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { HoldfastError } from '../errors.ts';
 import { dockerAnswers, startContainer } from './docker.ts';
-import { freePort, runCommand, temporaryFolder, unprivilegedUser, untilReady } from './machine.ts';
+import { freePort, temporaryFolder, unprivilegedUser, untilReady } from './machine.ts';
 import { embeddedPostgres, postgresBinariesAt, systemPostgres, type PostgresBinaries } from './postgres-binaries.ts';
 import { answers, urlOf, versionOf, withClient } from './postgres-client.ts';
-import { launch, tailOf, type ServerProcess } from './server-process.ts';
+import { isPortTaken, launchPostgres, makeDataFolder, postgresIsReady } from './postgres-process.ts';
+import type { ServerProcess } from './server-process.ts';
 
 /** fast: roll back what is open, then end. immediate: end at once, as in a crash; the next start recovers. */
 export type PostgresStopMode = 'fast' | 'immediate';
@@ -121,24 +121,8 @@ async function startFromBinaries(
   let port = await freePort();
   let server: ServerProcess | undefined;
   const up = async (): Promise<void> => {
-    const all = {
-      ...settings,
-      port: String(port),
-      listen_addresses: '127.0.0.1',
-      unix_socket_directories: socketFolder(folder.path),
-    };
-    const args = Object.entries(all).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
-    const started = launch({
-      command: join(binDir, 'postgres'),
-      args: ['-D', data, ...args],
-      runAs,
-      logFile,
-      orphanSignal: 'SIGQUIT',
-    });
-    server = started;
-    const giveUp = (): Error | undefined =>
-      started.exit() === undefined ? undefined : new Error(`${started.exit()}\n${tailOf(logFile)}`);
-    await untilReady(() => saysReady(data, started.pid), { timeoutMs: 60_000, giveUp, what: 'PostgreSQL' });
+    server = launchPostgres({ binDir, data, folder: folder.path, port, settings, runAs, logFile });
+    await postgresIsReady(server, data, logFile);
   };
   const driver: Driver = {
     up,
@@ -152,7 +136,7 @@ async function startFromBinaries(
     } catch (error) {
       await driver.down('immediate');
       // Somebody else took the port between the look and the start.
-      if (attempt < 5 && /could not bind|could not create any TCP/.test(String(error))) {
+      if (attempt < 5 && isPortTaken(error)) {
         port = await freePort();
         continue;
       }
@@ -164,40 +148,6 @@ async function startFromBinaries(
     }
   }
   return finish(driver, { port, version, password });
-}
-
-function makeDataFolder({
-  binDir,
-  data,
-  runAs,
-  password,
-  passwordFile,
-}: {
-  readonly binDir: string;
-  readonly data: string;
-  readonly runAs: ReturnType<typeof unprivilegedUser>;
-  readonly password: string;
-  readonly passwordFile: string;
-}): void {
-  writeFileSync(passwordFile, password, { mode: 0o644 });
-  const login = ['-U', 'postgres', '-A', 'scram-sha-256', `--pwfile=${passwordFile}`];
-  const args = ['-D', data, ...login, '-E', 'UTF8', '--no-locale', '--no-sync'];
-  runCommand(join(binDir, 'initdb'), args, { runAs });
-}
-
-/** Unix socket paths have about 107 bytes; without room for one, TCP alone does. */
-function socketFolder(path: string): string {
-  return path.length < 80 ? path : '';
-}
-
-/** The postmaster writes its state into its pid file; this needs no connection and no password. */
-function saysReady(data: string, pid: number): boolean {
-  try {
-    const lines = readFileSync(join(data, 'postmaster.pid'), 'utf8').split('\n');
-    return Number(lines[0]) === pid && lines[7]?.trim() === 'ready';
-  } catch {
-    return false;
-  }
 }
 
 async function startFromImage(settings: Record<string, string>): Promise<PostgresServer> {

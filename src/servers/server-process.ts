@@ -11,6 +11,8 @@ export interface ServerProcess {
   readonly pid: number;
   /** Why it is gone; undefined while it runs. */
   exit(): string | undefined;
+  /** Resolves with why, once it is gone. */
+  readonly gone: Promise<string>;
   /** Sends a signal and resolves when the process is gone; after `timeoutMs` it is killed. */
   end(signal: NodeJS.Signals, timeoutMs?: number): Promise<void>;
 }
@@ -32,11 +34,11 @@ export function launch({ command, args, runAs, logFile, orphanSignal }: Launch):
   const kept: Kept | undefined =
     child.pid === undefined ? undefined : { kind: 'process', id: String(child.pid), signal: orphanSignal };
   if (kept !== undefined) keep(kept);
-  const gone = new Promise<void>((resolve) => {
+  const gone = new Promise<string>((resolve) => {
     const over = (reason: string): void => {
       exit ??= reason;
       if (kept !== undefined) release(kept);
-      resolve();
+      resolve(exit);
     };
     child.once('error', (error) => over(error.message));
     child.once('exit', (code, signal) => over(`it ended with ${signal ?? `exit code ${code}`}`));
@@ -45,6 +47,7 @@ export function launch({ command, args, runAs, logFile, orphanSignal }: Launch):
   return {
     pid: child.pid ?? -1,
     exit: () => exit,
+    gone,
     async end(signal, timeoutMs = 30_000) {
       if (exit !== undefined) return;
       child.ref();

@@ -8,7 +8,7 @@ import { ALL, parseRoute, readGiven, type Given, type SettingName } from '../../
 import { resolveProcess } from '../../src/cli/config/process.ts';
 import { resolveWorker } from '../../src/cli/config/resolve-worker.ts';
 import { resolveRelay } from '../../src/cli/config/resolve.ts';
-import { resolveDatabase } from '../../src/cli/config/servers.ts';
+import { namesDatabase, resolveDatabase } from '../../src/cli/config/servers.ts';
 import { createTransports } from '../../src/cli/config/transports.ts';
 import type { HoldfastConfig } from '../../src/operations/config.ts';
 import { createMemoryTransport } from '../../src/transport/memory.ts';
@@ -89,17 +89,21 @@ describe('flags and variables', () => {
 describe('resolveDatabase', () => {
   it('takes flags and variables over the file, and the variables of psql without a URL', () => {
     const config = { database: { url: 'postgres://file/db' }, schema: 'from_file' };
-    expect(resolveDatabase(given({ databaseUrl: 'postgres://flag/db' }), config, {})).toMatchObject({
+    expect(resolveDatabase(given({ databaseUrl: 'postgres://flag/db' }), config)).toMatchObject({
       url: 'postgres://flag/db',
       schema: 'from_file',
     });
-    expect(resolveDatabase({}, config, {})).toMatchObject({ url: 'postgres://file/db' });
-    expect(resolveDatabase({}, {}, { PGHOST: 'db' })).toMatchObject({ url: undefined });
-    expect(() => resolveDatabase({}, {}, {})).toThrow(/Nothing says where the database is/);
+    expect(resolveDatabase({}, config)).toMatchObject({ url: 'postgres://file/db' });
+    expect(resolveDatabase({}, config, 'postgres://dev/db')).toMatchObject({ url: 'postgres://file/db' });
+    expect(resolveDatabase({}, {}, 'postgres://dev/db')).toMatchObject({ url: 'postgres://dev/db' });
+    expect(resolveDatabase({}, {})).toMatchObject({ url: undefined });
+    expect(namesDatabase({}, config, {})).toBe(true);
+    expect(namesDatabase({}, {}, { PGHOST: 'db' })).toBe(true);
+    expect(namesDatabase({}, {}, {})).toBe(false);
   });
 
   it('does not repeat a password in its complaint', () => {
-    expect(() => resolveDatabase({ databaseUrl: 'mysql://me:secret@db/x' }, {}, {})).toThrow(/^((?!secret).)*$/);
+    expect(() => resolveDatabase({ databaseUrl: 'mysql://me:secret@db/x' }, {})).toThrow(/^((?!secret).)*$/);
   });
 });
 

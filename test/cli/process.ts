@@ -2,8 +2,18 @@
  * The command line as a child process, as users have it.
  */
 import { execFile, spawn, type ChildProcess } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { dirname, join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { inject } from 'vitest';
@@ -113,7 +123,7 @@ export interface Daemon {
 
 export interface DaemonOptions extends RunOptions {
   /** Default 'relay'. */
-  readonly verb?: 'relay' | 'worker' | 'start' | 'dashboard' | 'dev';
+  readonly verb?: 'relay' | 'worker' | 'start' | 'dashboard';
 }
 
 export async function daemon(args: readonly string[], options: DaemonOptions = {}): Promise<Daemon> {
@@ -154,6 +164,66 @@ export async function daemon(args: readonly string[], options: DaemonOptions = {
     url: async () => (await self.line('listening'))['url'] as string,
   };
   return self;
+}
+
+/** One line of `holdfast dev --json`. */
+export type DevEvent = Readonly<Record<string, unknown>> & { readonly event: string };
+
+export interface DevRun {
+  readonly child: ChildProcess;
+  readonly events: readonly DevEvent[];
+  readonly exit: Promise<number | null>;
+  /** The first event from `from` on, past or to come, that has all of this; rejects when the process ends without it. */
+  event(wanted: Readonly<Record<string, unknown>>, from?: number): Promise<DevEvent>;
+}
+
+export async function holdfastDev(args: readonly string[], options: RunOptions): Promise<DevRun> {
+  const child = await start(['dev', '--json', ...args], options);
+  const events: DevEvent[] = [];
+  const waiting = new Set<() => void>();
+  let errors = '';
+  if (child.stdout !== null)
+    createInterface({ input: child.stdout }).on('line', (line) => {
+      events.push(JSON.parse(line) as DevEvent);
+      for (const look of waiting) look();
+    });
+  child.stderr?.setEncoding('utf8').on('data', (text: string) => (errors += text));
+  const exit = exitOf(child);
+  return {
+    child,
+    events,
+    exit,
+    event: (wanted, from = 0) =>
+      new Promise((resolve, reject) => {
+        const fits = (event: DevEvent): boolean =>
+          Object.entries(wanted).every(([name, value]) =>
+            value instanceof RegExp ? value.test(String(event[name])) : event[name] === value,
+          );
+        const look = (): void => {
+          const found = events.slice(from).find(fits);
+          if (found === undefined) return;
+          waiting.delete(look);
+          resolve(found);
+        };
+        waiting.add(look);
+        look();
+        void exit.then((code) => {
+          const missing = Object.entries(wanted).map(([name, value]) => `${name} ${String(value)}`);
+          reject(new Error(`ended with ${code} without ${missing.join(', ')}: ${JSON.stringify(events)} ${errors}`));
+        });
+      }),
+  };
+}
+
+/** A folder that has Holdfast installed, with these files. */
+export async function installedProject(files: Readonly<Record<string, string>>): Promise<string> {
+  await installedSagas();
+  const folder = mkdtempSync(join(inject('commandLine'), 'project-'));
+  for (const [name, text] of Object.entries(files)) {
+    mkdirSync(dirname(join(folder, name)), { recursive: true });
+    writeFileSync(join(folder, name), text);
+  }
+  return folder;
 }
 
 function exitOf(child: ChildProcess): Promise<number | null> {

@@ -8,6 +8,7 @@ import { createLoginLimit } from '../../src/dashboard/server/login-limit.ts';
 import { proxyAuthenticator } from '../../src/dashboard/server/proxy-authenticator.ts';
 import { factsOf } from '../../src/dashboard/server/request-facts.ts';
 import { createSessions } from '../../src/dashboard/server/sessions.ts';
+import { createTextSigner } from '../../src/dashboard/server/signed-text.ts';
 import { tokenAuthenticator } from '../../src/dashboard/server/token-authenticator.ts';
 import { createManualClock } from '../../src/testing/manual-clock.ts';
 
@@ -118,8 +119,11 @@ describe('sessions', () => {
     const sessions = make();
     const pair = pairOf(sessions.begin({ actor: 'ada', role: 'viewer' }, false));
     const open = sessions.find(pair, false);
+    const other = pairOf(sessions.begin({ actor: 'ada', role: 'viewer' }, false));
     expect(sessions.end(open, false)).toMatch(/Max-Age=0/);
     expect(sessions.find(pair, false)).toBeNull();
+    // Of the same person, in another browser.
+    expect(sessions.find(other, false)).toMatchObject({ actor: 'ada' });
   });
 
   it('cannot be altered, nor made with another key or for other tokens', () => {
@@ -136,6 +140,12 @@ describe('sessions', () => {
     for (const each of [`${forged}.${signature}`, body, `${body}.`, `.${signature}`, `${body}.${signature}.x`, '']) {
       expect(sessions.find(`${name}=${each}`, false)).toBeNull();
     }
+    // What a process with other roles or more facts has signed.
+    const signer = createTextSigner({ key, purpose: 'a' });
+    const signed = (given: unknown) => `${name}=${signer.sign(JSON.stringify(given))}`;
+    expect(sessions.find(signed(claims), false)).toMatchObject({ role: 'viewer' });
+    for (const each of [claims.with(3, 'root'), [...claims, 'more'], claims.slice(0, 4)])
+      expect(sessions.find(signed(each), false)).toBeNull();
   });
 });
 

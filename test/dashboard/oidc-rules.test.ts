@@ -2,8 +2,11 @@
 import { describe, expect, it } from 'vitest';
 import { createDashboard, oidcAuthenticator } from '../../src/dashboard/dashboard.ts';
 import { actorIn, claimOf, groupsIn } from '../../src/dashboard/server/oidc-claims.ts';
-import { addressOfPage } from '../../src/dashboard/server/sign-on.ts';
+import { createLoginLimit } from '../../src/dashboard/server/login-limit.ts';
+import { addressOfPage, createSignOnFlow } from '../../src/dashboard/server/sign-on.ts';
 import { openDatabase } from '../../src/postgres/database.ts';
+import { silentLogger } from '../../src/runtime/log.ts';
+import { createManualClock } from '../../src/testing/manual-clock.ts';
 
 describe('options that cannot be used', () => {
   const make = (more: object) => () =>
@@ -74,6 +77,27 @@ describe('where a login leads', () => {
     expect(addressOfPage(to, '')).toMatch(/^\/(?!\/|\\)/);
     expect(new URL(addressOfPage(to, ''), 'https://ops.test/x').origin).toBe('https://ops.test');
   });
+});
+
+it('asks a provider for twenty at once, and makes nobody else wait', async () => {
+  let answer: (() => void) | undefined;
+  const silence = new Promise<never>((_, reject) => {
+    answer = () => reject(new Error('it did not answer'));
+  });
+  const clock = createManualClock(0);
+  const flow = createSignOnFlow({
+    signOn: { label: 'x', callback: new URL('https://ops.test'), begin: () => silence, finish: () => silence },
+    clock,
+    log: silentLogger,
+    limit: createLoginLimit(clock),
+    basePath: '',
+    key: undefined,
+  });
+  const facts = { https: true, client: null } as Parameters<typeof flow.begin>[0];
+  const first = Array.from({ length: 20 }, async () => flow.begin(facts, undefined));
+  expect(await flow.begin(facts, undefined)).toMatchObject({ location: '/?login=503' });
+  answer?.();
+  expect((await Promise.all(first)).map(({ location }) => location)).toEqual(first.map(() => '/?login=503'));
 });
 
 describe('claims', () => {

@@ -2,82 +2,16 @@
  * Logging in at a real OpenID provider, over real connections: who gets which role, and what does not let anybody in.
  */
 import { once } from 'node:events';
-import { createServer, type Server } from 'node:http';
+import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { createDashboard, oidcAuthenticator, type Dashboard } from '../../src/dashboard/dashboard.ts';
-import type { OidcAuthenticatorOptions } from '../../src/dashboard/server/oidc-options.ts';
-import { tokenAuthenticator } from '../../src/dashboard/server/token-authenticator.ts';
-import { openDatabase, type Database } from '../../src/postgres/database.ts';
-import type { Clock } from '../../src/runtime/clock.ts';
+import { describe, expect, it } from 'vitest';
 import { createManualClock } from '../../src/testing/manual-clock.ts';
+import { createVisitor, type Visitor } from '../support/identity-provider.ts';
 import { builtPage, CHROMIUM, IN_CHROMIUM, openBrowser } from './browser.ts';
-import {
-  createVisitor,
-  SECRET,
-  startIdentityProvider,
-  type IdentityProvider,
-  type Visitor,
-} from '../support/identity-provider.ts';
+import { TOKEN, useOidcLab } from './oidc-lab.ts';
 
-const GROUPS = { ada: ['staff', 'on-call'], anna: ['on-call', 'platform'], mallory: ['on-call'], eve: ['staff'] };
-const ROLES = { 'on-call': 'operator', platform: 'admin' } as const;
-const TOKEN = 'a-token-of-the-tests';
-
-let server: Server;
-/** Of the dashboard, without a slash at the end. */
-let home: string;
-let provider: IdentityProvider;
-let database: Database;
-const open: Dashboard[] = [];
-
-beforeEach(async () => {
-  server = createServer();
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  home = `http://127.0.0.1:${(server.address() as AddressInfo).port}/ops`;
-  provider = await startIdentityProvider({ home, groups: GROUPS });
-  // Nobody asks it anything here.
-  database = openDatabase({ url: 'postgres://nobody@127.0.0.1:1/nothing' });
-});
-afterEach(async () => {
-  await Promise.all(open.splice(0).map((each) => each.close()));
-  server.close();
-  server.closeAllConnections();
-  await Promise.all([once(server, 'close'), provider.close(), database.close()]);
-});
-
-function serve(
-  options: Partial<OidcAuthenticatorOptions> = {},
-  more: { readonly clock?: Clock; readonly pageFolder?: string } = {},
-): Dashboard {
-  const authenticator = oidcAuthenticator({
-    issuer: provider.issuer,
-    clientId: 'basic',
-    clientSecret: SECRET,
-    url: home,
-    roles: ROLES,
-    ...options,
-  });
-  const dashboard = createDashboard({
-    database,
-    authenticators: [tokenAuthenticator([`vera:viewer:${TOKEN}`]), authenticator],
-    basePath: '/ops',
-    pageFolder: '/nowhere',
-    ...more,
-  });
-  open.push(dashboard);
-  server.removeAllListeners('request');
-  server.on('request', dashboard.nodeHandler);
-  return dashboard;
-}
-
-const sessionOf = async (visitor: Visitor) => {
-  const { status, text } = await visitor.visit(`${home}/api/session`);
-  const { actor, role } = JSON.parse(text) as Readonly<Record<string, unknown>>;
-  return status === 200 ? { actor, role } : status;
-};
-const lastOf = (visitor: Visitor) => visitor.way.at(-1)?.slice(home.length);
+const lab = useOidcLab();
+const { serve, sessionOf, lastOf } = lab;
 const isCallback = (url: URL) => url.pathname === '/ops/login/sso/callback';
 
 describe('who logs in at the provider', () => {
@@ -89,11 +23,23 @@ describe('who logs in at the provider', () => {
     ] as const) {
       const visitor = createVisitor();
       expect(await sessionOf(visitor)).toBe(401);
-      await visitor.logIn(`${home}/login/sso?to=${encodeURIComponent('/ops/runs?status=stuck')}`, login);
+      await visitor.logIn(`${lab.home}/login/sso?to=${encodeURIComponent('/ops/runs?status=stuck')}`, login);
       expect(lastOf(visitor)).toBe('/runs?status=stuck');
       expect(await sessionOf(visitor)).toEqual({ actor: `${login}@example.com`, role });
     }
   });
+
+  it.each(['https://evil.test/ops/', '//evil.test/ops/', '/ops/login/sso', '/elsewhere'])(
+    'is not led to %s afterwards',
+    async (to) => {
+      serve();
+      const visitor = createVisitor();
+      await visitor.logIn(`${lab.home}/login/sso?to=${encodeURIComponent(to)}`, 'ada');
+      expect(lastOf(visitor)).toBe('/');
+      expect(visitor.way.filter((each) => each.startsWith('https://evil'))).toEqual([]);
+      expect(await sessionOf(visitor)).toMatchObject({ role: 'operator' });
+    },
+  );
 
   it.each([
     ['who has no group with a role', 'eve', {}, '/?login=403'],
@@ -105,7 +51,7 @@ describe('who logs in at the provider', () => {
   ] as const)('%s', async (_, login, options, end) => {
     serve(options);
     const visitor = createVisitor();
-    await visitor.logIn(`${home}/login/sso`, login);
+    await visitor.logIn(`${lab.home}/login/sso`, login);
     expect(lastOf(visitor)).toBe(end);
     expect(typeof (await sessionOf(visitor))).toBe(end === '/' ? 'object' : 'number');
   });
@@ -113,11 +59,11 @@ describe('who logs in at the provider', () => {
   it('stands by the subject when the address is not verified, or where there is no such claim', async () => {
     serve();
     const mallory = createVisitor();
-    await mallory.logIn(`${home}/login/sso`, 'mallory');
+    await mallory.logIn(`${lab.home}/login/sso`, 'mallory');
     expect(await sessionOf(mallory)).toEqual({ actor: 'mallory', role: 'operator' });
     serve({ user: 'nickname' });
     const ada = createVisitor();
-    await ada.logIn(`${home}/login/sso`, 'ada');
+    await ada.logIn(`${lab.home}/login/sso`, 'ada');
     expect(await sessionOf(ada)).toEqual({ actor: 'ada', role: 'operator' });
   });
 
@@ -125,7 +71,7 @@ describe('who logs in at the provider', () => {
     serve();
     const asked = await Promise.all(
       [1, 2].map(async () => {
-        const response = await fetch(`${home}/login/sso`, { redirect: 'manual' });
+        const response = await fetch(`${lab.home}/login/sso`, { redirect: 'manual' });
         expect(response.status).toBe(303);
         const [cookie = ''] = response.headers.getSetCookie();
         expect(cookie).toMatch(
@@ -136,7 +82,7 @@ describe('who logs in at the provider', () => {
     );
     const [one = new URLSearchParams(), other = new URLSearchParams()] = asked;
     expect(one.get('code_challenge_method')).toBe('S256');
-    expect(one.get('redirect_uri')).toBe(`${home}/login/sso/callback`);
+    expect(one.get('redirect_uri')).toBe(`${lab.home}/login/sso/callback`);
     for (const name of ['state', 'nonce', 'code_challenge']) {
       expect(one.get(name)?.length).toBeGreaterThan(20);
       expect(one.get(name)).not.toBe(other.get(name));
@@ -148,7 +94,7 @@ describe('nobody is let in', () => {
   it('who says no at the provider', async () => {
     serve();
     const visitor = createVisitor();
-    const form = await visitor.visit(`${home}/login/sso`);
+    const form = await visitor.visit(`${lab.home}/login/sso`);
     await visitor.visit(`${form.url.href}/abort`);
     expect(lastOf(visitor)).toBe('/?login=403');
     expect(await sessionOf(visitor)).toBe(401);
@@ -157,12 +103,12 @@ describe('nobody is let in', () => {
   it('by an answer to a login that another browser began', async () => {
     serve();
     const [attacker, victim] = [createVisitor(), createVisitor()];
-    const back = await attacker.logIn(`${home}/login/sso`, 'ada', isCallback);
+    const back = await attacker.logIn(`${lab.home}/login/sso`, 'ada', isCallback);
     expect(isCallback(back.url)).toBe(true);
     await victim.visit(back.url);
     expect(lastOf(victim)).toBe('/?login=400');
     // Also when that browser has a login of its own under way.
-    await victim.logIn(`${home}/login/sso`, 'eve', isCallback);
+    await victim.logIn(`${lab.home}/login/sso`, 'eve', isCallback);
     await victim.visit(back.url);
     expect(lastOf(victim)).toBe('/?login=401');
     expect(await sessionOf(victim)).toBe(401);
@@ -177,7 +123,7 @@ describe('nobody is let in', () => {
   ])('by an answer with %s', async (_, alter) => {
     serve();
     const visitor = createVisitor();
-    const back = await visitor.logIn(`${home}/login/sso`, 'ada', isCallback);
+    const back = await visitor.logIn(`${lab.home}/login/sso`, 'ada', isCallback);
     alter(back.url.searchParams);
     await visitor.visit(back.url);
     expect(lastOf(visitor)).toBe('/?login=401');
@@ -187,8 +133,8 @@ describe('nobody is let in', () => {
   it('by an answer that was used, or a cookie that was altered', async () => {
     serve();
     const visitor = createVisitor();
-    const back = await visitor.logIn(`${home}/login/sso`, 'ada', isCallback);
-    const { host } = new URL(home);
+    const back = await visitor.logIn(`${lab.home}/login/sso`, 'ada', isCallback);
+    const { host } = new URL(lab.home);
     const kept = visitor.cookies.get(`${host} holdfast_sign_on`) ?? '';
     await visitor.visit(back.url);
     expect(await sessionOf(visitor)).toMatchObject({ role: 'operator' });
@@ -212,7 +158,7 @@ describe('nobody is let in', () => {
     const clock = createManualClock(Date.now());
     serve({}, { clock });
     const visitor = createVisitor();
-    const back = await visitor.logIn(`${home}/login/sso`, 'ada', isCallback);
+    const back = await visitor.logIn(`${lab.home}/login/sso`, 'ada', isCallback);
     await clock.advance('601s');
     await visitor.visit(back.url);
     expect(lastOf(visitor)).toBe('/?login=400');
@@ -223,27 +169,25 @@ describe('nobody is let in', () => {
     serve();
     const visitor = createVisitor();
     for (let tries = 0; tries < 10; tries += 1) {
-      const back = await visitor.logIn(`${home}/login/sso`, 'ada', isCallback);
+      const back = await visitor.logIn(`${lab.home}/login/sso`, 'ada', isCallback);
       back.url.searchParams.set('code', 'x');
       await visitor.visit(back.url);
       expect(lastOf(visitor)).toBe('/?login=401');
     }
-    const back = await visitor.logIn(`${home}/login/sso`, 'ada', isCallback);
+    const back = await visitor.logIn(`${lab.home}/login/sso`, 'ada', isCallback);
     await visitor.visit(back.url);
     expect(lastOf(visitor)).toBe('/?login=429');
   });
 
   it('by a token of the provider that is over, unless clocks may differ by so much', async () => {
-    await provider.close();
-    const more = { ttl: { IdToken: 1 } };
-    provider = await startIdentityProvider({ home, groups: GROUPS, more, tokensTakeMs: 3_200 });
+    await lab.replaceProvider({ more: { ttl: { IdToken: 1 } }, tokensTakeMs: 3_200 });
     for (const [clockTolerance, end] of [
       ['1s', '/?login=401'],
       ['30s', '/'],
     ] as const) {
       serve({ clockTolerance });
       const visitor = createVisitor();
-      await visitor.logIn(`${home}/login/sso`, 'ada');
+      await visitor.logIn(`${lab.home}/login/sso`, 'ada');
       expect(lastOf(visitor)).toBe(end);
     }
   });
@@ -257,9 +201,9 @@ describe('a provider that does not answer', () => {
     const { port } = silent.address() as AddressInfo;
     serve({ issuer: `http://127.0.0.1:${port}`, timeout: '300ms' });
     const visitors = Array.from({ length: 30 }, () => createVisitor());
-    await Promise.all(visitors.map((visitor) => visitor.visit(`${home}/login/sso`)));
+    await Promise.all(visitors.map((visitor) => visitor.visit(`${lab.home}/login/sso`)));
     expect(visitors.map(lastOf)).toEqual(visitors.map(() => '/?login=503'));
-    const response = await fetch(`${home}/api/session`, { headers: { authorization: `Bearer ${TOKEN}` } });
+    const response = await fetch(`${lab.home}/api/session`, { headers: { authorization: `Bearer ${TOKEN}` } });
     expect(response.status).toBe(200);
     silent.close();
     silent.closeAllConnections();
@@ -268,16 +212,16 @@ describe('a provider that does not answer', () => {
 
 describe('a logout', () => {
   const logOut = async (visitor: Visitor) => {
-    const { host } = new URL(home);
+    const { host } = new URL(lab.home);
     const cookie = `holdfast_session=${visitor.cookies.get(`${host} holdfast_session`)}`;
-    const response = await fetch(`${home}/logout`, { method: 'POST', headers: { cookie, 'x-holdfast-csrf': '1' } });
+    const response = await fetch(`${lab.home}/logout`, { method: 'POST', headers: { cookie, 'x-holdfast-csrf': '1' } });
     return (await response.json()) as { readonly done: boolean; readonly next: string | null };
   };
 
   it('is one here alone', async () => {
     serve();
     const visitor = createVisitor();
-    await visitor.logIn(`${home}/login/sso`, 'ada');
+    await visitor.logIn(`${lab.home}/login/sso`, 'ada');
     expect(await logOut(visitor)).toEqual({ done: true, next: null });
     expect(await sessionOf(visitor)).toBe(401);
   });
@@ -285,29 +229,29 @@ describe('a logout', () => {
   it('goes on at the provider where that was asked for, and comes back', async () => {
     serve({ logoutEverywhere: true });
     const visitor = createVisitor();
-    await visitor.logIn(`${home}/login/sso`, 'ada');
+    await visitor.logIn(`${lab.home}/login/sso`, 'ada');
     const { next } = await logOut(visitor);
     const url = new URL(next ?? '');
-    expect(url.origin).toBe(provider.issuer);
-    expect(url.searchParams.get('post_logout_redirect_uri')).toBe(`${home}/`);
+    expect(url.origin).toBe(lab.provider.issuer);
+    expect(url.searchParams.get('post_logout_redirect_uri')).toBe(`${lab.home}/`);
     const page = await visitor.visit(url);
     expect(page.status).toBe(200);
     expect(page.text).toMatch(/xsrf/);
     // Who came with a token was never there.
-    const login = await fetch(`${home}/login`, {
+    const login = await fetch(`${lab.home}/login`, {
       method: 'POST',
       headers: { 'content-type': 'application/json', 'x-holdfast-csrf': '1' },
       body: JSON.stringify({ token: TOKEN }),
     });
     const session = login.headers.get('set-cookie')?.split(';')[0]?.split('=')[1] ?? '';
-    visitor.cookies.set(`${new URL(home).host} holdfast_session`, session);
+    visitor.cookies.set(`${new URL(lab.home).host} holdfast_session`, session);
     expect(await logOut(visitor)).toEqual({ done: true, next: null });
   });
 });
 
 it('says at the door that there is a provider', async () => {
   serve({ label: 'Acme' });
-  const response = await fetch(`${home}/api/session`);
+  const response = await fetch(`${lab.home}/api/session`);
   expect(await response.json()).toMatchObject({ form: true, signOn: 'Acme' });
 });
 
@@ -317,7 +261,7 @@ describe.runIf(CHROMIUM !== null)(`a browser ${IN_CHROMIUM}`, () => {
     const browser = await openBrowser();
     try {
       const page = await (await browser.newContext()).newPage();
-      await page.goto(`${home}/runs?status=stuck`);
+      await page.goto(`${lab.home}/runs?status=stuck`);
       await page.getByRole('link', { name: 'Sign in with Acme' }).click();
       await page.getByPlaceholder('Enter any login').fill('ada');
       await page.getByPlaceholder('and password').fill('x');
@@ -325,8 +269,8 @@ describe.runIf(CHROMIUM !== null)(`a browser ${IN_CHROMIUM}`, () => {
       await page.getByRole('button', { name: 'Continue' }).click();
       // What came from another site has no strict cookies; what the page then asks for has them.
       await page.getByRole('button', { name: 'ada@example.com' }).click();
-      expect(page.url()).toBe(`${home}/runs?status=stuck`);
-      const cookies = await page.context().cookies(home);
+      expect(page.url()).toBe(`${lab.home}/runs?status=stuck`);
+      const cookies = await page.context().cookies(lab.home);
       expect(cookies.map(({ name, sameSite, httpOnly }) => ({ name, sameSite, httpOnly }))).toEqual([
         { name: 'holdfast_session', sameSite: 'Strict', httpOnly: true },
       ]);

@@ -42,6 +42,20 @@ it('gives nobody who asks after a change what was being read before it', async (
   expect(await Promise.all([after, same])).toEqual(['"new"', '"new"']);
 });
 
+it('has those who ask after a change wait for one reading, also when the one before it fails', async () => {
+  const looks = createSharedLooks(() => 0);
+  const { begun, read } = readings();
+  const before = looks.answer('a', read);
+  looks.forget();
+  const after = looks.answer('a', read);
+  begun[0]?.reject(new Error('no'));
+  await expect(before).rejects.toThrow('no');
+  const same = looks.answer('a', read);
+  expect(begun).toHaveLength(2);
+  begun[1]?.resolve(1);
+  expect(await Promise.all([after, same])).toEqual(['1', '1']);
+});
+
 it('keeps no failure', async () => {
   const looks = createSharedLooks(() => 0);
   const { begun, read } = readings();

@@ -1,6 +1,6 @@
 /** `holdfast dashboard` as a child process. */
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { daemon, holdfast, installedSagas } from '../cli/process.ts';
+import { daemon, holdfast } from '../cli/process.ts';
 import { createTestDatabase, type TestDatabase } from '../support/servers.ts';
 
 let test: TestDatabase;
@@ -38,24 +38,6 @@ it('knows the tokens of the environment, below a base path', async () => {
   expect(await session.json()).toMatchObject({ actor: 'ada', role: 'viewer' });
   process.child.kill('SIGTERM');
   expect(await process.exit).toBe(0);
-});
-
-it('is part of holdfast dev, which makes the tables and runs sagas', async () => {
-  const fresh = await createTestDatabase();
-  const args = ['--sagas', await installedSagas(), '--port', '0', '--no-http'];
-  const process = await daemon(args, { env: { DATABASE_URL: fresh.url }, verb: 'dev' });
-  const url = await process.url();
-  const read = async (path: string) =>
-    (await fetch(url + path)).json() as Promise<{ readonly items: readonly object[] }>;
-  expect(await read('api/overview')).toMatchObject({ relay: { subscriptions: [] } });
-  // What the page draws, and who runs it.
-  expect(await read('api/sagas')).toMatchObject({ known: true });
-  expect((await read('api/workers')).items).toEqual([expect.objectContaining({ live: true })]);
-  const live = await fetch(`${url}api/live`);
-  process.child.kill('SIGTERM');
-  expect(await process.exit).toBe(0);
-  await live.text().catch(() => '');
-  await fresh.drop();
 });
 
 it.each([

@@ -8,7 +8,7 @@ import { showJob } from '../../src/operations/jobs/jobs.ts';
 import { parkedGroups } from '../../src/operations/parked/parked-groups.ts';
 import { listParked } from '../../src/operations/parked/parked.ts';
 import { systemClock } from '../../src/runtime/clock.ts';
-import { DISCARD, jobLab, parts, RETRY } from './job-lab.ts';
+import { DISCARD, jobLab, NONE, parts, RETRY } from './job-lab.ts';
 import { useLab } from './lab.ts';
 import { emptySagas, runMessagesOf, seedRun } from './saga-lab.ts';
 
@@ -60,7 +60,7 @@ describe.each([
     await hold('parked_delivery', ids[1]);
     const { pauses, parts: with2 } = watched((nth) => (nth === 2 ? letGo() : undefined));
     const job = await workOff(lab.database, await start(act), {}, with2);
-    expect(job).toMatchObject({ state: 'done', done: 3, passedOver: {}, failed: {}, examples: [] });
+    expect(job).toMatchObject({ state: 'done', done: 3, passedOver: NONE, failed: NONE, examples: [] });
     expect(pauses).toEqual([1_000, 2_000]);
     expect([...(await idsInAudit())].toSorted()).toEqual([...ids].toSorted());
   });
@@ -94,7 +94,7 @@ describe.each([
     await parkMessages(4);
     await holder.query('SELECT 1 FROM holdfast.parked_message WHERE seq = 2 FOR UPDATE');
     const job = await workOff(lab.database, await start(act), {}, watched(letGo).parts);
-    expect(job).toMatchObject({ state: 'done', done: 4, passedOver: {}, examples: [] });
+    expect(job).toMatchObject({ state: 'done', done: 4, passedOver: NONE, examples: [] });
     expect(new Set((await lab.audit()).map(({ subject }) => subject)).size).toBeGreaterThan(2);
     expect(act === DISCARD ? (await listParked(lab.database)).length : 4 - (await due())).toBe(0);
   });
@@ -112,7 +112,7 @@ describe.each([
     });
     await expect(workOff(lab.database, id, {}, died.parts)).rejects.toThrow('killed');
     await letGo();
-    expect(await workOff(lab.database, id, {}, watched().parts)).toMatchObject({ done: 2, passedOver: {} });
+    expect(await workOff(lab.database, id, {}, watched().parts)).toMatchObject({ done: 2, passedOver: NONE });
     expect([...(await idsInAudit())].toSorted()).toEqual([...ids].toSorted());
   });
 });
@@ -141,7 +141,7 @@ it('does nothing twice when its connection is cut while it comes back, before th
     },
   );
   expect(cuts).toEqual(['job.commit:before', 'job.commit:after']);
-  expect(job).toMatchObject({ state: 'done', done: 4, passedOver: {}, examples: [] });
+  expect(job).toMatchObject({ state: 'done', done: 4, passedOver: NONE, examples: [] });
   expect([...(await idsInAudit())].toSorted()).toEqual([...ids].toSorted());
 });
 
@@ -155,7 +155,7 @@ it('tells of one that fails when it comes back to it, and no more that it was in
   );
   try {
     const job = await workOff(lab.database, await start(DISCARD), {}, watched(letGo).parts);
-    expect(job).toMatchObject({ state: 'done', done: 1, passedOver: {}, failed: { other: 1 } });
+    expect(job).toMatchObject({ state: 'done', done: 1, passedOver: NONE, failed: { other: 1 } });
     expect(job.examples).toMatchObject([{ message: expect.stringContaining('it stays') as string }]);
   } finally {
     await lab.database.query('DROP FUNCTION public.refuse() CASCADE');
@@ -185,7 +185,7 @@ it('comes back to a run that its worker had', async () => {
   const act: JobAct = { kind: 'saga.cancel', select: {} };
   const id = await start(act);
   const { pauses, parts: one } = watched(letGo);
-  expect(await workOff(lab.database, id, {}, one)).toMatchObject({ done: 2, passedOver: {}, examples: [] });
+  expect(await workOff(lab.database, id, {}, one)).toMatchObject({ done: 2, passedOver: NONE, examples: [] });
   expect(pauses).toEqual([1_000]);
   const asked = (await runMessagesOf(lab.database)) as readonly { saga_id: string }[];
   expect(asked.map(({ saga_id }) => saga_id).toSorted()).toEqual([held, free].toSorted());

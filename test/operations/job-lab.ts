@@ -1,5 +1,6 @@
 /** Parked messages by the hundred, and jobs on them. */
 import { randomUUID } from 'node:crypto';
+import { expect } from 'vitest';
 import type { JobAct } from '../../src/operations/jobs/job.ts';
 import type { JobRunnerParts } from '../../src/operations/jobs/job-runner.ts';
 import { startJob } from '../../src/operations/jobs/jobs.ts';
@@ -8,6 +9,8 @@ import type { Lab } from './lab.ts';
 
 export const by = { actor: 'anna', reason: 'the limit was raised', rate: null };
 export const parts: JobRunnerParts = { clock: systemClock, random: () => 0, crashPoint: () => {}, leaseMs: 30_000 };
+/** Nothing at all, where `{}` in a match would be anything. */
+export const NONE: unknown = expect.toBeOneOf([{}]);
 /** Waits for nothing. */
 export const restless: JobRunnerParts = { ...parts, clock: { ...systemClock, sleep: () => Promise.resolve() } };
 export const RETRY: JobAct = { kind: 'parked.retry', select: {} };

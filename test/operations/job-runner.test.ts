@@ -4,7 +4,7 @@ import { runJob, workOff } from '../../src/operations/jobs/job-runner.ts';
 import { abortJob, showJob } from '../../src/operations/jobs/jobs.ts';
 import { listParked } from '../../src/operations/parked/parked.ts';
 import { systemClock } from '../../src/runtime/clock.ts';
-import { DISCARD, jobLab, parts, restless, RETRY } from './job-lab.ts';
+import { DISCARD, jobLab, NONE, parts, restless, RETRY } from './job-lab.ts';
 import { useLab } from './lab.ts';
 
 const lab = useLab();
@@ -66,6 +66,30 @@ describe('whoever works on a job', () => {
     expect(acts).toHaveLength(250);
   });
 
+  it('leaves the lease to who has taken over, when it finds out', async () => {
+    await parkMessages(250);
+    const id = await start(DISCARD, { rate: 50 });
+    const late = workOff(
+      lab.database,
+      id,
+      { runner: 'late', handOver: true },
+      {
+        ...parts,
+        leaseMs: 1,
+        clock: {
+          ...systemClock,
+          sleep: async () => {
+            await lab.database.query(
+              `UPDATE holdfast.operation_job SET lease_owner = 'next', lease_epoch = lease_epoch + 1, lease_until = now() + interval '1 min'`,
+            );
+          },
+        },
+      },
+    );
+    await expect(late).rejects.toMatchObject({ code: 'HF_LEASE_LOST' });
+    expect(await showJob(lab.database, id)).toMatchObject({ state: 'open', runner: 'next' });
+  });
+
   it('loses nothing when its connection is cut during a commit', async () => {
     await parkMessages(150);
     const id = await start(DISCARD);
@@ -84,7 +108,7 @@ describe('whoever works on a job', () => {
       },
     );
     expect(cuts).toBe(2);
-    expect(job).toMatchObject({ state: 'done', done: 150, failed: {} });
+    expect(job).toMatchObject({ state: 'done', done: 150, failed: NONE });
     expect((await lab.audit()).filter(({ action }) => action === 'parked.discard')).toHaveLength(150);
   });
 

@@ -9,7 +9,7 @@ import { abortJob, listJobs, planJob, showJob, startJob } from '../../src/operat
 import { parkedGroups } from '../../src/operations/parked/parked-groups.ts';
 import { listParked } from '../../src/operations/parked/parked.ts';
 import { keyLock } from '../../src/inbox/stores/inbox-store.ts';
-import { by, DISCARD, jobLab, restless, RETRY } from './job-lab.ts';
+import { by, DISCARD, jobLab, NONE, restless, RETRY } from './job-lab.ts';
 import { useLab } from './lab.ts';
 
 const lab = useLab();
@@ -66,7 +66,7 @@ describe('a job on parked messages', () => {
     const id = await start(RETRY);
     const progress: number[] = [];
     const job = await runJob(lab.database, id, { onProgress: ({ done }) => progress.push(done) });
-    expect(job).toMatchObject({ state: 'done', planned: 253, done: 253, passedOver: {}, failed: {}, runner: null });
+    expect(job).toMatchObject({ state: 'done', planned: 253, done: 253, passedOver: NONE, failed: NONE, runner: null });
     expect(progress).toEqual([100, 125, 225, 250, 253]);
     expect(await due()).toBe(253);
     const [started, ...acts] = await lab.audit();
@@ -223,7 +223,7 @@ describe('an act that fails', () => {
          FOR EACH ROW EXECUTE FUNCTION public.refuse()`,
     );
     const job = await runJob(lab.database, await start(DISCARD));
-    expect(job).toMatchObject({ state: 'done', done: 6, failed: { other: 1 }, passedOver: {} });
+    expect(job).toMatchObject({ state: 'done', done: 6, failed: { other: 1 }, passedOver: NONE });
     const [left] = await listParked(lab.database);
     expect(left).toMatchObject({ seq: 4 });
     expect(job.examples).toEqual([
@@ -274,7 +274,7 @@ describe('an act that fails', () => {
       await client.query('BEGIN');
       await client.query('SELECT 1 FROM holdfast.parked_message WHERE seq = 2 FOR UPDATE');
       const job = await workOff(lab.database, await start(DISCARD), {}, restless);
-      expect(job).toMatchObject({ state: 'done', done: 2, passedOver: { HF_LOCK_WAIT: 1 }, failed: {} });
+      expect(job).toMatchObject({ state: 'done', done: 2, passedOver: { HF_LOCK_WAIT: 1 }, failed: NONE });
     } finally {
       await client.query('ROLLBACK');
       client.release();

@@ -1,6 +1,8 @@
 /** One act on all runs that match, and runs found by their key, on a real database. */
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { findRunId } from '../../src/operations/sagas/find-run.ts';
+import { runJob } from '../../src/operations/jobs/job-runner.ts';
+import { startJob } from '../../src/operations/jobs/jobs.ts';
 import { actOnRuns, planBulk } from '../../src/operations/jobs/saga-bulk.ts';
 import { openDatabase, type Database } from '../../src/postgres/database.ts';
 import { createTestDatabase, type TestDatabase } from '../support/servers.ts';
@@ -76,6 +78,21 @@ describe('an act on all runs that match', () => {
     expect(result).toMatchObject({ done: 1, passedOver: { HF_SAGA_PIVOTED: 1 } });
     expect(await retried()).toEqual([free]);
     expect(past).not.toBe(free);
+  });
+
+  it('leaves alone a run that got stuck after it was started, and one that started after it', async () => {
+    const [stuck, later] = [await seedRun(database, declined), await seedRun(database, { status: 'waiting' })];
+    const retry = await startJob(database, { kind: 'saga.retry', select: {} }, by);
+    const cancel = await startJob(database, { kind: 'saga.cancel', select: { status: ['pending'] } }, by);
+    await database.query(
+      `UPDATE holdfast.saga_run SET status = 'stuck', updated_at = clock_timestamp() WHERE id = $1`,
+      [later],
+    );
+    await seedRun(database, { status: 'pending' });
+    await database.query(`UPDATE holdfast.saga_run SET started_at = clock_timestamp() WHERE status = 'pending'`);
+    expect(await runJob(database, retry.id)).toMatchObject({ state: 'done', done: 1 });
+    expect(await runJob(database, cancel.id)).toMatchObject({ state: 'done', done: 0 });
+    expect(await retried()).toEqual([stuck]);
   });
 
   it('can be told to end', async () => {

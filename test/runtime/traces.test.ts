@@ -1,6 +1,20 @@
 /** Spans by OpenTelemetry's SDK: none without it, well made with it, and nothing that it does wrong changes anything. */
-import { context, propagation, ROOT_CONTEXT, SpanStatusCode, trace, type Span, type Tracer } from '@opentelemetry/api';
-import { AlwaysOffSampler, BasicTracerProvider } from '@opentelemetry/sdk-trace-base';
+import {
+  context,
+  INVALID_SPAN_CONTEXT,
+  propagation,
+  ROOT_CONTEXT,
+  SpanStatusCode,
+  trace,
+  type Span,
+  type Tracer,
+} from '@opentelemetry/api';
+import {
+  AlwaysOffSampler,
+  AlwaysOnSampler,
+  BasicTracerProvider,
+  ParentBasedSampler,
+} from '@opentelemetry/sdk-trace-base';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { HoldfastError } from '../../src/errors.ts';
@@ -50,6 +64,34 @@ describe('with an SDK whose sampler says no', () => {
     } finally {
       trace.disable();
       await provider.shutdown();
+    }
+  });
+});
+
+describe('with an SDK that samples by the parent', () => {
+  it.each(['00', '01'])('a span of a trace with the flags %s has the same', async (flags) => {
+    const provider = new BasicTracerProvider({ sampler: new ParentBasedSampler({ root: new AlwaysOnSampler() }) });
+    trace.setGlobalTracerProvider(provider);
+    try {
+      const parent = { ...TRACE, traceparent: `${TRACE.traceparent.slice(0, -2)}${flags}` };
+      expect(startSpan('run', start({ parent }))?.carried?.traceparent.slice(-2)).toBe(flags);
+      expect(startSpan('run', start({ parent: null }))?.carried?.traceparent.slice(-2)).toBe('01');
+    } finally {
+      trace.disable();
+      await provider.shutdown();
+    }
+  });
+});
+
+describe('with an SDK that is switched off', () => {
+  it('there is no span', () => {
+    trace.setGlobalTracerProvider({
+      getTracer: () => ({ startSpan: () => trace.wrapSpanContext(INVALID_SPAN_CONTEXT) }) as unknown as Tracer,
+    });
+    try {
+      expect(startSpan('run', start({ parent: TRACE }))).toBeNull();
+    } finally {
+      trace.disable();
     }
   });
 });
@@ -164,6 +206,16 @@ describe('a tracer that throws', () => {
     trace.disable();
     trace.setGlobalTracerProvider({ getTracer: () => ({ startSpan: failing, startActiveSpan: failing }) });
     expect(startSpan('run', start())).toBeNull();
+  });
+
+  it('is told once that a span has ended', () => {
+    const end = vi.fn<(at?: number) => void>();
+    const span = { spanContext: () => INVALID_SPAN_CONTEXT, isRecording: () => true, end };
+    trace.setGlobalTracerProvider({ getTracer: () => ({ startSpan: () => span }) as unknown as Tracer });
+    const made = startSpan('run', start());
+    made?.end(7);
+    made?.end(8);
+    expect(end.mock.calls).toEqual([[7]]);
   });
 
   it('in any method of a span changes nothing of what is done within it', () => {

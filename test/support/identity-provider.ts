@@ -1,12 +1,15 @@
 /**
  * A real OpenID provider in the process of the tests, and a visitor who logs in there as a browser would, but for scripts.
  */
+import { generateKeyPairSync, sign } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 
 export interface IdentityProvider {
   readonly issuer: string;
+  /** Path and query of each request. */
+  readonly asked: readonly string[];
   close(): Promise<void>;
 }
 
@@ -19,13 +22,38 @@ export interface IdentityProviderOptions {
   readonly more?: object;
   /** How long the answer with the tokens is on its way, in milliseconds. */
   readonly tokensTakeMs?: number;
+  /** Makes another ID token of its claims, on the way. */
+  readonly forge?: (claims: TokenClaims) => string;
+}
+
+/** What an ID token says. */
+export type TokenClaims = Readonly<Record<string, unknown>>;
+
+/** Who signs tokens. */
+export interface TokenSigner {
+  /** What a provider has to have among its settings, to sign with it. */
+  readonly jwks: { readonly keys: readonly object[] };
+  /** As the provider signs; `alg` 'none': not at all. */
+  sign(claims: TokenClaims, alg?: 'RS256' | 'none'): string;
+}
+
+export function createTokenSigner(): TokenSigner {
+  const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2_048 });
+  const part = (value: object): string => Buffer.from(JSON.stringify(value)).toString('base64url');
+  return {
+    jwks: { keys: [{ ...privateKey.export({ format: 'jwk' }), kid: 'of-the-tests', alg: 'RS256', use: 'sig' }] },
+    sign(claims, alg = 'RS256') {
+      const text = `${part({ alg, kid: 'of-the-tests', typ: 'JWT' })}.${part(claims)}`;
+      return `${text}.${alg === 'none' ? '' : sign('sha256', Buffer.from(text), privateKey).toString('base64url')}`;
+    },
+  };
 }
 
 export const SECRET = 'secret-of-the-dashboard';
 
 /** Knows everybody, as LOGIN@example.com; 'mallory' has not verified her address. Clients: basic, post, public. */
 export async function startIdentityProvider(options: IdentityProviderOptions): Promise<IdentityProvider> {
-  const { home, groups, more = {}, tokensTakeMs = 0 } = options;
+  const { home, groups, more = {}, tokensTakeMs = 0, forge } = options;
   const { default: Provider } = await import('oidc-provider');
   const server = createServer();
   server.listen(0, '127.0.0.1');
@@ -61,12 +89,16 @@ export async function startIdentityProvider(options: IdentityProviderOptions): P
     cookies: { keys: ['of the tests'] },
     ...more,
   });
+  const asked: string[] = [];
   const answer = provider.callback();
   server.on('request', (request, response) => {
-    if (tokensTakeMs > 0 && request.url === '/token') {
-      const end = response.end.bind(response) as (...given: unknown[]) => typeof response;
-      response.end = ((...given: unknown[]) => {
-        setTimeout(() => end(...given), tokensTakeMs);
+    asked.push(request.url ?? '');
+    if (request.url === '/token') {
+      const end = response.end.bind(response) as (text: string) => typeof response;
+      response.end = ((given: unknown) => {
+        const text = forge === undefined ? String(given) : withForged(String(given), forge);
+        response.setHeader('content-length', Buffer.byteLength(text));
+        setTimeout(() => end(text), tokensTakeMs);
         return response;
       }) as typeof response.end;
     }
@@ -74,12 +106,21 @@ export async function startIdentityProvider(options: IdentityProviderOptions): P
   });
   return {
     issuer,
+    asked,
     async close() {
       server.close();
       server.closeAllConnections();
       await once(server, 'close');
     },
   };
+}
+
+/** Refusals of the provider have no token. */
+function withForged(answer: string, forge: (claims: TokenClaims) => string): string {
+  const { id_token: token, ...rest } = JSON.parse(answer) as Readonly<Record<string, unknown>>;
+  if (typeof token !== 'string') return answer;
+  const claims = JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString()) as TokenClaims;
+  return JSON.stringify({ ...rest, id_token: forge(claims) });
 }
 
 /** Where a visitor stands. */

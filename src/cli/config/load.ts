@@ -92,6 +92,7 @@ const KEYS: Readonly<Record<keyof HoldfastConfig, true>> = {
   subscriptions: true,
   alerts: true,
   sagas: true,
+  consumers: true,
   http: true,
   dashboard: true,
   log: true,
@@ -126,6 +127,8 @@ export function checkConfig(value: unknown, where: string): HoldfastConfig {
       advice: 'Put the routes into the subscription that they are for.',
     });
   }
+  if (value['consumers'] !== undefined && typeof value['consumers'] !== 'string')
+    throw wrong(where, 'consumers', 'the path of a folder or a file');
   if (value['transports'] !== undefined && !isRecord(value['transports']))
     throw wrong(where, 'transports', '{ name: transport }');
   // Checked before anything is shown: a path that is wrong would hide nothing.

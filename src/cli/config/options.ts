@@ -221,6 +221,16 @@ export const SAGAS = {
   ),
 } as const;
 
+/** For the daemons that run consumers beside sagas: `holdfast start` and `holdfast dev`. */
+export const CONSUMERS = {
+  consumers: setting(
+    '--consumers <path>',
+    ['HOLDFAST_CONSUMERS'],
+    'folder or file with the consumers and participants that run beside (TypeScript or JavaScript)',
+    text,
+  ),
+} as const;
+
 /** For `holdfast worker`, beside those that it shares with the relay. */
 export const WORKER = {
   workerName: setting(
@@ -260,7 +270,16 @@ export const DASHBOARD = {
   ),
 } as const;
 
-export const ALL = { ...COMMON, ...BROKER, ...RELAY, ...ALERTS, ...SAGAS, ...WORKER, ...DASHBOARD } as const;
+export const ALL = {
+  ...COMMON,
+  ...BROKER,
+  ...RELAY,
+  ...ALERTS,
+  ...SAGAS,
+  ...CONSUMERS,
+  ...WORKER,
+  ...DASHBOARD,
+} as const;
 
 export type SettingName = keyof typeof ALL;
 

@@ -12,6 +12,7 @@ import {
 import { isLoopbackAddress, isLoopbackName } from '../../dashboard/server/addresses.ts';
 import { HoldfastError } from '../../errors.ts';
 import type { HoldfastConfig } from '../../operations/config.ts';
+import type { OidcAuthenticatorOptions } from '../../operations/oidc-settings.ts';
 import type { Given } from './options.ts';
 
 export interface DashboardInputs {
@@ -88,9 +89,7 @@ function alertsOf(given: Given, { alerts }: HoldfastConfig): DashboardOptions['a
   return { quiet, repeat, rules, objectives, tells };
 }
 
-type Oidc = NonNullable<NonNullable<HoldfastConfig['dashboard']>['oidc']>;
-
-function withSecret(oidc: Oidc, env: DashboardInputs['env']): Oidc {
+function withSecret(oidc: OidcAuthenticatorOptions, env: DashboardInputs['env']): OidcAuthenticatorOptions {
   const secret = env[OIDC_SECRET_VARIABLE] ?? '';
   return secret === '' ? oidc : { ...oidc, clientSecret: secret };
 }

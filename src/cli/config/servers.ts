@@ -9,14 +9,15 @@ import type { Given } from './options.ts';
 
 type Env = Readonly<Record<string, string | undefined>>;
 
-/** Throws HF_CONFIG when nothing says where the database is. */
-export function resolveDatabase(given: Given, config: HoldfastConfig, env: Env): DatabaseOptions {
+/** Whether flag, environment or file say where the database is. */
+export function namesDatabase(given: Given, config: HoldfastConfig, env: Env): boolean {
   const url = given.databaseUrl ?? config.database?.url;
-  if (url === undefined && !['PGHOST', 'PGDATABASE', 'PGUSER', 'PGPORT'].some((name) => (env[name] ?? '') !== '')) {
-    throw new HoldfastError('HF_CONFIG', 'Nothing says where the database is.', {
-      advice: 'Give --database-url, or DATABASE_URL in the environment, or database.url in holdfast.config.ts.',
-    });
-  }
+  return url !== undefined || ['PGHOST', 'PGDATABASE', 'PGUSER', 'PGPORT'].some((name) => (env[name] ?? '') !== '');
+}
+
+/** `fallback`: the URL where nothing names one. Throws HF_CONFIG for a URL that cannot be read. */
+export function resolveDatabase(given: Given, config: HoldfastConfig, fallback?: string): DatabaseOptions {
+  const url = given.databaseUrl ?? config.database?.url ?? fallback;
   if (url !== undefined)
     assertUrl(url, ['postgres:', 'postgresql:'], 'The database URL', 'postgres://user:password@host:5432/database');
   return {

@@ -19,6 +19,8 @@ export interface TransportInputs {
   readonly database: DatabaseOptions;
   /** Told of failures of transports that have no caller. */
   readonly onTransportError: (error: Error) => void;
+  /** What carries messages where nothing is named and there is no Redis. Default: nothing. */
+  readonly fallback?: 'postgres' | undefined;
 }
 
 export interface Transports {
@@ -31,7 +33,8 @@ export interface Transports {
 }
 
 /** Makes each built-in transport once, when it is first asked for. */
-export function createTransports({ given, config, database, onTransportError: onError }: TransportInputs): Transports {
+export function createTransports(inputs: TransportInputs): Transports {
+  const { given, config, database, onTransportError: onError, fallback = null } = inputs;
   const made = new Map<string, Transport>(Object.entries(config.transports ?? {}));
   const used = new Set<Transport>();
   const [redisUrl] = resolveRedisUrls(given, config);
@@ -58,7 +61,7 @@ export function createTransports({ given, config, database, onTransportError: on
 
   return {
     find(wanted, where) {
-      const name = wanted ?? (redisUrl === undefined ? null : 'redis');
+      const name = wanted ?? (redisUrl === undefined ? fallback : 'redis');
       if (name === null) {
         throw new HoldfastError('HF_CONFIG', `Nothing says what carries the messages of ${where}.`, {
           advice: 'Give --redis-url for BullMQ on Redis, or --transport postgres for queues in the same database.',
@@ -78,7 +81,7 @@ export function createTransports({ given, config, database, onTransportError: on
       return transport;
     },
     all: () => [...used],
-    hasDefault: redisUrl !== undefined,
+    hasDefault: redisUrl !== undefined || fallback !== null,
   };
 }
 

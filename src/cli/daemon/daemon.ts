@@ -63,6 +63,8 @@ export interface DaemonOptions {
   readonly alerts: AlertSettings | null;
   readonly log: Logger;
   readonly parts: readonly ((kit: DaemonKit) => DaemonPart)[];
+  /** All parts have started. */
+  readonly onRunning?: (() => void) | undefined;
 }
 
 /** After the hard stop, how long the pieces may take to let go, in milliseconds. */
@@ -106,6 +108,7 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
     }
     if (!(await startWhenPossible(services, database, { migrateFirst, log, soft: stop.soft }))) return EXIT.ok;
     progress.phase = 'running';
+    options.onRunning?.();
     await asking?.start();
     await aborted(stop.soft);
     progress.phase = 'stopping';

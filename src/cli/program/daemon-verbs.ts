@@ -1,7 +1,8 @@
 /**
  * The verbs that run until they are stopped, their flags and help.
  */
-import { ALERTS, BROKER, DASHBOARD, RELAY, SAGAS, WORKER, type SettingName } from '../config/options.ts';
+import { Option } from 'commander';
+import { ALERTS, BROKER, CONSUMERS, DASHBOARD, RELAY, SAGAS, WORKER, type SettingName } from '../config/options.ts';
 import { daemonOptions, type Shell } from './shell.ts';
 
 const namesOf = (...groups: readonly object[]): SettingName[] => groups.flatMap(Object.keys) as SettingName[];
@@ -34,22 +35,31 @@ export function addWorkerDaemons({ printing }: Shell): void {
   const start = printing(
     {
       name: 'start',
-      description: 'relay and worker in one process',
-      settings: namesOf(SAGAS, WORKER, BROKER, RELAY, ALERTS),
+      description: 'relay, worker and consumers in one process',
+      settings: namesOf(SAGAS, CONSUMERS, WORKER, BROKER, RELAY, ALERTS),
     },
     async (context) => (await import('../verbs/worker.ts')).start(context),
   );
   daemonOptions(start);
+}
+
+/** Development: one command that brings what is missing. */
+export function addDevDaemon({ printing }: Shell): void {
   const dev = printing(
     {
       name: 'dev',
-      description:
-        'for development: migrations, then relay (where there are routes), worker and dashboard in one process',
-      settings: namesOf(SAGAS, WORKER, BROKER, RELAY, ALERTS, DASHBOARD),
+      description: 'for development: all of it on this machine, with a database, restarted when code changes',
+      settings: namesOf(SAGAS, CONSUMERS, WORKER, BROKER, RELAY, ALERTS, DASHBOARD),
+      bringsDatabase: true,
     },
-    async (context) => (await import('../verbs/worker.ts')).dev(context),
+    async (context, args) => {
+      if (context.flags['servicesOnly'] === true) return (await import('../dev/services.ts')).devServices(context);
+      return (await import('../dev/dev.ts')).dev(context, args);
+    },
   );
-  dev.option('--no-http', 'no pages for probes and metrics');
+  dev
+    .argument('[command...]', 'a program of yours that runs beside, behind --: holdfast dev -- npm start')
+    .addOption(new Option('--services-only').hideHelp());
 }
 
 export function addDashboardDaemon({ printing }: Shell): void {

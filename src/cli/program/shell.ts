@@ -22,6 +22,8 @@ export interface VerbSpec {
   readonly load: () => Promise<RunVerb>;
   /** What it reads beside what every verb reads. */
   readonly settings?: readonly SettingName[];
+  /** It runs without a database, or brings one. Default: false. */
+  readonly bringsDatabase?: boolean;
 }
 
 export interface Shell {
@@ -30,7 +32,10 @@ export interface Shell {
   /** A verb that hands back a report. */
   readonly verb: (parent: Command, spec: VerbSpec) => Command;
   /** A verb that prints by itself and resolves with an exit code; null: `print` was told. */
-  readonly printing: (spec: Omit<VerbSpec, 'load'>, run: (context: Context) => Promise<number | null>) => Command;
+  readonly printing: (
+    spec: Omit<VerbSpec, 'load'>,
+    run: (context: Context, args: readonly string[]) => Promise<number | null>,
+  ) => Command;
   /** A word with verbs of its own. */
   readonly group: (name: string, description: string) => Command;
 }
@@ -55,11 +60,11 @@ export function createShell({ style, print, ended, errOutput }: ShellHooks): She
         print(await (await load())(context, command.args));
       });
     },
-    printing({ name, description, settings = [] }, run) {
+    printing({ name, description, settings = [], bringsDatabase }, run) {
       const command = setUp(program.command(name)).description(description);
       addSettings(command, settings);
       return command.action(async () => {
-        const exitCode = await run(await contextOf(command, settings));
+        const exitCode = await run(await contextOf(command, settings, bringsDatabase), command.args);
         if (exitCode !== null) ended(exitCode);
       });
     },

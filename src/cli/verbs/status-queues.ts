@@ -3,6 +3,7 @@
  */
 import type { Database } from '../../postgres/database.ts';
 import { queuesOnPostgres } from '../../operations/doctor/postgres-queues.ts';
+import { missingPackage } from '../../runtime/missing-package.ts';
 import type { FoundQueue } from '../../transport/bullmq/redis-queues.ts';
 import { formatCount } from '../output/format.ts';
 import type { Ui } from '../output/report.ts';
@@ -36,7 +37,9 @@ async function readRedis(urls: readonly string[], prefix: string | undefined): P
     const found = await Promise.all(urls.map((url) => queuesOnRedis(url, { prefix, timeoutMs: TIMEOUT_MS })));
     return { queues: found.flatMap(({ queues }) => queues), trouble: null };
   } catch (error) {
-    return { queues: [], trouble: error instanceof Error ? error.message : String(error) };
+    const isMissing = missingPackage(error, ['bullmq', 'ioredis']) !== undefined;
+    const said = error instanceof Error ? error.message : String(error);
+    return { queues: [], trouble: isMissing ? 'its client is not installed: npm install bullmq ioredis' : said };
   }
 }
 

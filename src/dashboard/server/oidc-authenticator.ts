@@ -3,11 +3,12 @@
  * says of them decides their role.
  */
 import { createHash } from 'node:crypto';
+import type { OidcAuthenticatorOptions } from '../../operations/oidc-settings.ts';
 import { systemClock } from '../../runtime/clock.ts';
 import { sharedAnswer } from '../../runtime/shared-answer.ts';
 import type { Authenticator, Principal, SignOn } from './authenticator.ts';
 import { actorIn, claimOf, groupsIn } from './oidc-claims.ts';
-import { OIDC, settleOidc, type OidcAuthenticatorOptions, type SettledOidc } from './oidc-options.ts';
+import { OIDC, settleOidc, type SettledOidc } from './oidc-options.ts';
 import {
   assertOpenidClient,
   loadOpenidClient,

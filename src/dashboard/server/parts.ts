@@ -1,11 +1,11 @@
 /**
  * Puts the parts of the dashboard's server together.
  */
-import { readFileSync } from 'node:fs';
 import { doctor } from '../../operations/doctor/doctor.ts';
 import { openDatabase, type Database } from '../../postgres/database.ts';
 import type { Logger } from '../../runtime/log.ts';
 import { sharedAnswer } from '../../runtime/shared-answer.ts';
+import { packageVersion } from '../../runtime/version.ts';
 import { HoldfastError } from '../../errors.ts';
 import type { ApiRoute, ApiServices } from './api-route.ts';
 import { createApp, type Fetch } from './app.ts';
@@ -27,7 +27,8 @@ import { SESSION_ROUTES } from './routes-session.ts';
 import { SIGN_ON_ROUTES } from './routes-sign-on.ts';
 import { createSessions } from './sessions.ts';
 import { createSignOnFlow } from './sign-on.ts';
-import { createStaticPage, findPageFolder } from './static-page.ts';
+import { shippedPage } from './shipped-page.ts';
+import { createStaticPage, pageOfFolder } from './static-page.ts';
 import { createAskers } from './who-asks.ts';
 
 /** Every route there is. A test goes through all of them, with every role and method. */
@@ -83,7 +84,7 @@ export function createParts(options: DashboardOptions): DashboardParts {
   const signOn =
     settled.signOn === null ? null : createSignOnFlow({ signOn: settled.signOn, clock, log, limit, basePath, key });
   const live = createLiveStreams({ clock, overview, sessions });
-  const version = readVersion();
+  const version = packageVersion();
   const services: ApiServices = {
     reads,
     acts,
@@ -104,7 +105,10 @@ export function createParts(options: DashboardOptions): DashboardParts {
     facts: { version, schema: options.database.schema, redact: options.hidePayloads === true },
     openapi: () => openapiDocument({ routes: ROUTES, version, basePath }),
   };
-  const page = createStaticPage(options.pageFolder ?? findPageFolder(), basePath);
+  const page = createStaticPage(
+    options.pageFolder === undefined ? shippedPage() : pageOfFolder(options.pageFolder),
+    basePath,
+  );
   const { trustedProxies, hosts } = settled;
   return {
     services,
@@ -138,14 +142,4 @@ function ownPool({ pool, schema, environment }: Database, { max, statementMs }: 
     applicationName: 'holdfast-dashboard',
     onIdleError: (error) => log.debug({ err: error }, 'an idle connection was lost'),
   });
-}
-
-/** Of the package; a bundle may have left its manifest behind. */
-function readVersion(): string {
-  try {
-    const manifest = readFileSync(new URL('../../../package.json', import.meta.url), 'utf8');
-    return (JSON.parse(manifest) as { version: string }).version;
-  } catch {
-    return 'unknown';
-  }
 }

@@ -5,7 +5,6 @@
 import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { extname, join, relative } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { brotliCompress, gzip } from 'node:zlib';
 
@@ -39,18 +38,29 @@ const TYPES: Readonly<Record<string, string>> = {
 /** Of names that the build makes from the content: what stands under such a name never changes. */
 const HASHED = /^\/assets\/.*[-.][\w-]{8,}\.\w+$/;
 
-/** Null without a folder, and for one without an index.html. */
-export function createStaticPage(folder: string | null, basePath: string): StaticPage | null {
-  if (folder === null || !existsSync(join(folder, 'index.html'))) return null;
+/** By their path, without a slash first: `index.html`, `assets/index.js`. */
+export type PageFiles = ReadonlyMap<string, string | Buffer>;
+
+/** Null for what is none: it has no index.html. */
+export function pageOfFolder(folder: string): PageFiles | null {
+  if (!existsSync(join(folder, 'index.html'))) return null;
+  return new Map(
+    readdirSync(folder, { recursive: true, withFileTypes: true })
+      .filter((entry) => entry.isFile())
+      .map((entry) => join(entry.parentPath, entry.name))
+      .map((path) => [relative(folder, path).replaceAll('\\', '/'), readFileSync(path)]),
+  );
+}
+
+export function createStaticPage(page: PageFiles | null, basePath: string): StaticPage | null {
+  if (page === null) return null;
   const files = new Map<string, PageFile>();
-  for (const entry of readdirSync(folder, { recursive: true, withFileTypes: true })) {
-    const path = join(entry.parentPath, entry.name);
-    const type = TYPES[extname(entry.name)];
+  for (const [path, content] of page) {
+    const type = TYPES[extname(path)];
     // What is of no known type is none of the page's: a map of sources, what an editor left.
-    if (!entry.isFile() || type === undefined) continue;
-    const name = `/${relative(folder, path).replaceAll('\\', '/')}`;
-    const content = name === '/index.html' ? withBase(readFileSync(path, 'utf8'), basePath) : readFileSync(path);
-    files.set(name, pageFile(Buffer.from(content), type, HASHED.test(name)));
+    if (type === undefined) continue;
+    const served = path === 'index.html' ? withBase(content.toString('utf8'), basePath) : content;
+    files.set(`/${path}`, pageFile(Buffer.from(served), type, HASHED.test(`/${path}`)));
   }
   return {
     async answer(path, header) {
@@ -62,14 +72,6 @@ export function createStaticPage(folder: string | null, basePath: string): Stati
       return index === undefined ? null : respond(index, header);
     },
   };
-}
-
-/** Where the page is built to: beside this in the package, or where a work tree of Holdfast builds it. */
-export function findPageFolder(): string | null {
-  const places = ['../page/', '../../../dist/dashboard/page/', '../../../node_modules/.cache/holdfast/page/'];
-  const folders = places.map((place) => fileURLToPath(new URL(place, import.meta.url)));
-  // The sources of the page have an index.html, too.
-  return folders.find((folder) => existsSync(join(folder, 'index.html')) && existsSync(join(folder, 'assets'))) ?? null;
 }
 
 /** The base path as `<base>`, so that the page works below any path without being built for it. Pure. */

@@ -4,6 +4,7 @@
 import type { Redis } from 'ioredis';
 import { HoldfastError } from '../../errors.ts';
 import type { Duration } from '../../runtime/duration.ts';
+import { missingPackage } from '../../runtime/missing-package.ts';
 import { refuseUnknownOptions } from '../../runtime/options.ts';
 import { windowTtl, type DedupWindow } from './window.ts';
 
@@ -15,7 +16,7 @@ export interface RedisWindowConnection {
 
 /** Options of {@link createRedisWindow}. */
 export interface RedisWindowOptions {
-  /** redis:// URL, or a client of ioredis, which `close` leaves open. */
+  /** redis:// URL, for which ioredis must be installed, or a client of ioredis, which `close` leaves open. */
   readonly connection: string | RedisWindowConnection;
   /**
    * How long an id is kept.
@@ -64,7 +65,13 @@ export function createRedisWindow(options: RedisWindowOptions): DedupWindow {
       throw new HoldfastError(
         'HF_TRANSPORT_UNAVAILABLE',
         'The Redis that holds the window of seen messages does not answer.',
-        { cause, advice: 'Messages wait until it does.' },
+        {
+          cause,
+          advice:
+            missingPackage(cause, ['ioredis']) === undefined
+              ? 'Messages wait until it does.'
+              : 'Its client is not installed with holdfast: npm install ioredis',
+        },
       );
     }
   };

@@ -6,6 +6,7 @@ import { isHoldfastError } from '../../errors.ts';
 import type { Database } from '../../postgres/database.ts';
 import { migrationStatus } from '../../postgres/migrator.ts';
 import { classifySqlError, sqlStateOf, translateSqlError } from '../../postgres/sql-state.ts';
+import { missingPackage } from '../../runtime/missing-package.ts';
 import { checkConnections } from './doctor-connections.ts';
 import { checkDrift } from './doctor-drift.ts';
 import { checkFlow } from './doctor-flow.ts';
@@ -82,7 +83,8 @@ export async function doctor(database: Database, options: DoctorOptions = {}): P
   if (usable) for (const each of OF_TABLES) await make(each);
   if (usable && !has('schema.newer')) for (const each of OF_VERSION) await make(each);
   // It brings the clients of brokers, which a doctor of the database alone need not load.
-  if (settled.redisUrls.length > 0) await make(['redis', (await import('./doctor-redis.ts')).checkRedis]);
+  if (settled.redisUrls.length > 0)
+    await make(['redis', async (...given) => (await import('./doctor-redis.ts')).checkRedis(...given)]);
   await make(['queues', checkOwnQueues]);
   const rank = { error: 0, warn: 1, note: 2 };
   return { findings: found.map(explained).toSorted((a, b) => rank[a.level] - rank[b.level]), checks };
@@ -107,7 +109,10 @@ function notMade(name: string, error: unknown): CheckFinding {
     level: 'note',
     check: 'doctor.unfinished',
     what: `The check '${name}' was not finished: ${said}`,
-    advice: 'What else is found may be the reason. Ask again when the database is less busy.',
+    advice:
+      missingPackage(error, ['bullmq', 'ioredis']) === undefined
+        ? 'What else is found may be the reason. Ask again when the database is less busy.'
+        : 'Its client is not installed with holdfast: npm install bullmq ioredis',
   };
 }
 

@@ -4,6 +4,7 @@
  */
 import type { BackendFactory, IQueueBackend } from 'bullmq';
 import { HoldfastError } from '../../errors.ts';
+import { missingPackage } from '../../runtime/missing-package.ts';
 import type { BullmqSettings } from './options.ts';
 
 /** A publisher's connection. */
@@ -67,8 +68,11 @@ export async function loading<T>(kind: string, load: () => Promise<T>): Promise<
     return await load();
   } catch (cause) {
     const why = cause instanceof Error ? cause.message : String(cause);
+    const isMissing = missingPackage(cause, ['bullmq', 'ioredis']) !== undefined;
     throw new HoldfastError('HF_TRANSPORT_UNAVAILABLE', `The client of the broker (${kind}) cannot be loaded: ${why}`, {
-      advice: 'Install the dependencies of holdfast anew; a bundle must hold bullmq, ioredis and pg, or find them.',
+      advice: isMissing
+        ? 'They are not installed with holdfast: npm install bullmq ioredis'
+        : 'Install the dependencies of holdfast anew; a bundle must hold bullmq, ioredis and pg, or find them.',
       cause,
     });
   }

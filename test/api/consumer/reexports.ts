@@ -4,6 +4,7 @@
 import { Redis } from 'ioredis';
 import { z } from 'zod';
 import * as holdfast from 'holdfast';
+import * as bullmq from 'holdfast/bullmq';
 import * as testing from 'holdfast/testing';
 import { createLogger } from 'holdfast/pino';
 import { createPromMetrics } from 'holdfast/prometheus';
@@ -56,7 +57,7 @@ export class Orders {
   start = () => worker.sagas.start(flow, {});
 }
 export const window = holdfast.createRedisWindow({ connection: new Redis() });
-export const brokers = { redis: holdfast.createBullmqTransport, postgres: holdfast.createBullmqPostgresTransport };
+export const brokers = { redis: bullmq.createBullmqTransport, postgres: bullmq.createBullmqPostgresTransport };
 export const test = testing.testSagas({ sagas: [flow] });
 export const run = () => test.start(flow, {});
 export const answers = [testing.respond(ReserveStock, () => ({ shelf: 'a' }))];

@@ -1,0 +1,71 @@
+/**
+ * An empty project in a temporary folder, for what is done with the packed package in it as its users would.
+ */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+
+const COMMAND_TIMEOUT_MS = 180_000;
+const QUIET = { npm_config_audit: 'false', npm_config_fund: 'false', npm_config_loglevel: 'error' };
+
+export interface EmptyProject {
+  readonly folder: string;
+  write(name: string, text: string): void;
+  /** Runs the lines in bash and shows them; what they leave in the background is ended after them. Rejects unless they succeed. */
+  bash(script: string): Promise<void>;
+  /** The same, hidden. Returns what it writes to stdout. */
+  output(script: string): Promise<string>;
+  dispose(): void;
+}
+
+export function createEmptyProject(env: NodeJS.ProcessEnv = {}): EmptyProject {
+  const folder = mkdtempSync(join(tmpdir(), 'holdfast-project-'));
+  const run = async (script: string, stdout: 'inherit' | 'pipe'): Promise<string> => {
+    const child = spawn('bash', ['-euo', 'pipefail', '-c', script], {
+      cwd: folder,
+      env: { ...process.env, ...QUIET, ...env },
+      stdio: ['ignore', stdout, 'inherit'],
+      detached: true,
+    });
+    const endGroup = (): void => {
+      try {
+        process.kill(-(child.pid ?? 0), 'SIGKILL');
+      } catch {
+        // The whole group has ended.
+      }
+    };
+    let text = '';
+    child.stdout?.setEncoding('utf8').on('data', (piece: string) => (text += piece));
+    const closed = once(child, 'close');
+    const timer = setTimeout(endGroup, COMMAND_TIMEOUT_MS);
+    const [code, signal] = (await once(child, 'exit')) as [number | null, NodeJS.Signals | null];
+    clearTimeout(timer);
+    endGroup();
+    await closed;
+    if (code !== 0) throw new Error(`It ended with ${signal ?? `exit code ${code}`}: ${script}\n${text}`);
+    return text;
+  };
+  return {
+    folder,
+    write(name, text) {
+      mkdirSync(dirname(join(folder, name)), { recursive: true });
+      writeFileSync(join(folder, name), `${text}\n`);
+    },
+    async bash(script) {
+      console.log(script.replaceAll(/^/gm, '$ '));
+      await run(script, 'inherit');
+    },
+    output: (script) => run(script, 'pipe'),
+    dispose: () => rmSync(folder, { recursive: true, force: true }),
+  };
+}
+
+/** `name@version` of tools, in the versions that this project is developed with. */
+export function toolsOf(...names: readonly string[]): string {
+  const { devDependencies } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
+    readonly devDependencies: Readonly<Record<string, string>>;
+  };
+  return names.map((name) => `'${name}@${devDependencies[name]}'`).join(' ');
+}
