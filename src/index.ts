@@ -29,13 +29,17 @@ export {
   type DatabaseOptions,
   type DatabaseTransactionOptions,
 } from './postgres/database.ts';
-export type {
-  KyselyTransactionHandle,
-  PgClientHandle,
-  Row,
-  SqlExecutor,
-  TransactionHandle,
-} from './postgres/executor.ts';
+export type { DrizzleTransactionHandle } from './postgres/clients/drizzle.ts';
+export type { KnexTransactionHandle } from './postgres/clients/knex.ts';
+export type { KyselyTransactionHandle } from './postgres/clients/kysely.ts';
+export type { MikroOrmTransactionHandle } from './postgres/clients/mikro-orm.ts';
+export type { PgClientHandle } from './postgres/clients/pg-client.ts';
+export type { PostgresJsTransactionHandle } from './postgres/clients/postgres-js.ts';
+export type { SequelizeTransactionHandle } from './postgres/clients/sequelize.ts';
+export type { TypeormQueryRunnerHandle, TypeormTransactionHandle } from './postgres/clients/typeorm.ts';
+export type { Row, SqlExecutor } from './postgres/clients/client.ts';
+export type { TransactionHandle } from './postgres/executor.ts';
+export type { Runner } from './postgres/runner.ts';
 export {
   migrate,
   migrationStatus,
@@ -108,7 +112,6 @@ export {
   type IdempotentOptions,
   type PruneKeysOptions,
 } from './inbox/idempotency/idempotency.ts';
-export type { Runner } from './inbox/handlers/runner-unit-of-work.ts';
 export { createMemoryWindow, type DedupWindow, type MemoryWindowOptions } from './inbox/window/window.ts';
 export { createRedisWindow, type RedisWindowConnection, type RedisWindowOptions } from './inbox/window/window-redis.ts';
 
@@ -133,7 +136,12 @@ export { child, type ChildOptions } from './saga/kinds/child.ts';
 export { command, type CommandOptions } from './saga/kinds/command.ts';
 export { emit, type EmitOptions } from './saga/kinds/emit.ts';
 export { step, type StepOptions } from './saga/kinds/step.ts';
-export { transaction, type SagaTransactionOptions } from './saga/kinds/transaction.ts';
+export {
+  transaction,
+  transactionFor,
+  type SagaTransactionOptions,
+  type TransactionFor,
+} from './saga/kinds/transaction.ts';
 export type {
   AttemptedStepOptions,
   ChildSaga,

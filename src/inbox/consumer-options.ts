@@ -4,6 +4,7 @@
 import type { PoolClient } from 'pg';
 import { assertTopicPattern, topicMatches } from '../message/topic-pattern.ts';
 import type { Database } from '../postgres/database.ts';
+import type { Runner } from '../postgres/runner.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { CrashPoint } from '../runtime/crash-point.ts';
 import { parseDuration, type Duration } from '../runtime/duration.ts';
@@ -15,7 +16,6 @@ import type { Transport } from '../transport/port.ts';
 import type { BatchSettings } from './delivery/batch-choice.ts';
 import type { OutboxPort } from './handlers/handler-run.ts';
 import type { Handler, On } from './handlers/handler.ts';
-import type { Runner } from './handlers/runner-unit-of-work.ts';
 import type { DedupWindow } from './window/window.ts';
 
 /** Handlers as a list, or as a function that is given `on` for the transactions of this consumer. */

@@ -6,6 +6,7 @@ import type { PoolClient } from 'pg';
 import { isStorableText } from '../message/text.ts';
 import type { Database } from '../postgres/database.ts';
 import { assertSchemaName, DEFAULT_SCHEMA } from '../postgres/quoting.ts';
+import { checkRunner } from '../postgres/runner.ts';
 import { translateSqlError } from '../postgres/sql-state.ts';
 import { systemClock } from '../runtime/clock.ts';
 import { noCrash, type CrashPoint } from '../runtime/crash-point.ts';
@@ -119,12 +120,7 @@ interface DatabaseAccess<Tx> {
 
 function runnerAccess<Tx>(where: string, options: RunnerConsumerOptions<Tx>): DatabaseAccess<Tx> {
   const { runner, schema = DEFAULT_SCHEMA } = options;
-  if (typeof runner?.transaction !== 'function')
-    throw badOption(
-      where,
-      'has a runner without transaction',
-      'Give { transaction: (fn) => db.transaction().execute(fn) }.',
-    );
+  checkRunner(where, runner);
   const tools = toolsOf(options);
   const work = createRunnerUnitOfWork({ runner, schema: assertSchemaName(schema), crash: tools.crash });
   return { ...tools, work, runBatch: null, database: null };

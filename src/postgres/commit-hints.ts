@@ -34,14 +34,19 @@ export function hintCommit(place: Place): void {
 }
 
 const WROTE = Symbol('messages written in the transaction of this client');
+/** Handles of ORMs, on which nothing is to be set. */
+const wrote = new WeakSet<object>();
 
-/** Messages were written through this client, which may be a lent one. */
+/** Messages were written through this client, which may be a lent one, or through this transaction of an ORM. */
 export function noteMessages(tx: unknown): void {
-  if (listeners.size > 0 && isPgClient(tx)) Reflect.set(tx, WROTE, true);
+  if (listeners.size === 0) return;
+  if (isPgClient(tx)) Reflect.set(tx, WROTE, true);
+  else if ((typeof tx === 'object' && tx !== null) || typeof tx === 'function') wrote.add(tx);
 }
 
 /** Whether messages were written through the client since it was asked last: at the end of each transaction. */
-export function takeNoted(client: pg.ClientBase): boolean {
+export function takeNoted(client: object): boolean {
+  if (wrote.delete(client)) return true;
   if (Reflect.get(client, WROTE) !== true) return false;
   Reflect.set(client, WROTE, false);
   return true;

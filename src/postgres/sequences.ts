@@ -5,6 +5,7 @@
 import type pg from 'pg';
 import { HoldfastError } from '../errors.ts';
 import { quoteIdentifier } from './quoting.ts';
+import { causeOf } from './wrapped-error.ts';
 
 export interface SequenceBehind {
   readonly name: string;
@@ -50,7 +51,7 @@ export function sequenceBehind(what: string, options: { readonly cause?: unknown
  * which the name stands in every language.
  */
 export function violated<const Name extends string>(error: unknown, names: readonly Name[]): Name | undefined {
-  let current = error;
+  let current: unknown = error;
   for (let depth = 0; current instanceof Error && depth < 5; depth += 1) {
     const { message } = current;
     const said =
@@ -59,7 +60,7 @@ export function violated<const Name extends string>(error: unknown, names: reado
       typeof said === 'string' ? said === name : new RegExp(`\\b${name}\\b`).test(message),
     );
     if (found !== undefined) return found;
-    current = current.cause;
+    current = causeOf(current);
   }
   return undefined;
 }

@@ -3,6 +3,7 @@
  */
 
 import { HoldfastError, isHoldfastError, type ErrorCode } from '../errors.ts';
+import { causeOf, isOfPrisma } from './wrapped-error.ts';
 
 /**
  * connection: the connection or the server is gone, reconnect; a statement that was under way may or may not have run.
@@ -108,6 +109,11 @@ const SYSTEM_CODES = new Set([
   'EAI_AGAIN',
   'ERR_STREAM_DESTROYED',
   'ERR_STREAM_WRITE_AFTER_END',
+  // postgres.js
+  'CONNECTION_CLOSED',
+  'CONNECTION_DESTROYED',
+  'CONNECTION_ENDED',
+  'CONNECT_TIMEOUT',
 ]);
 
 /** What node-postgres says without any code. */
@@ -232,7 +238,7 @@ function classifyOne(error: Error): SqlErrorKind {
 
 function stateOfOne(error: Error): string | undefined {
   // Errors of the operating system have codes as well, some of them with five letters (EPIPE), but also a syscall.
-  if (!('code' in error) || typeof error.code !== 'string' || 'syscall' in error) return undefined;
+  if (!('code' in error) || typeof error.code !== 'string' || 'syscall' in error || isOfPrisma(error)) return undefined;
   return /^[0-9A-Z]{5}$/.test(error.code) && !SYSTEM_CODES.has(error.code) ? error.code : undefined;
 }
 
@@ -243,7 +249,7 @@ function* causes(error: unknown): Generator<Error> {
     yield current;
     // Several addresses of one host, all refused.
     if (current instanceof AggregateError) yield* current.errors.filter((each) => each instanceof Error);
-    current = current.cause;
+    current = causeOf(current);
   }
 }
 

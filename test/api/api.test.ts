@@ -10,7 +10,25 @@ import { ROOT } from '../house/source-files.ts';
 import { declaredNames, examplesOf, exportsOf, type PublicExport, type PublicMember } from './models.ts';
 
 const SLOW_MS = 300_000;
-const ENTRIES = ['index', 'bullmq', 'testing', 'pino', 'prometheus', 'dashboard', 'http', 'hono', 'fastify'] as const;
+const ENTRIES = [
+  'index',
+  'bullmq',
+  'testing',
+  'pino',
+  'prometheus',
+  'dashboard',
+  'http',
+  'hono',
+  'fastify',
+  'drizzle',
+  'knex',
+  'kysely',
+  'mikro-orm',
+  'node-postgres',
+  'postgres-js',
+  'sequelize',
+  'typeorm',
+] as const;
 const REPORTS = join(ROOT, 'docs/api');
 const folder = mkdtempSync(join(tmpdir(), 'holdfast-api-'));
 /** What `npm run api` found wrong, a line each. */

@@ -7,7 +7,7 @@ import { expectTypeOf } from 'vitest';
 import { z } from 'zod';
 import { createConsumer } from '../../src/inbox/consumer.ts';
 import { handlersFor, on } from '../../src/inbox/handlers/handler.ts';
-import type { Runner } from '../../src/inbox/handlers/runner-unit-of-work.ts';
+import type { Runner } from '../../src/postgres/runner.ts';
 import type { Envelope } from '../../src/message/envelope.ts';
 import { message } from '../../src/message/message-type.ts';
 import { createParticipant } from '../../src/saga/participant/participant.ts';

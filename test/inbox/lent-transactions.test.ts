@@ -109,7 +109,7 @@ describe('a transaction inside', () => {
     await handleOnce(async (tx, id) => {
       const client = { query: tx.query.bind(tx), release: () => {} };
       const db = new Kysely<object>({
-        dialect: new PostgresDialect({ pool: { connect: async () => client, end: async () => {} } }),
+        dialect: new PostgresDialect({ pool: { connect: async () => client, end: async () => {}, options: {} } }),
       });
       const add = (note: string): Promise<unknown> =>
         db.transaction().execute((trx) => sql`INSERT INTO effect (id, note) VALUES (${id}, ${note})`.execute(trx));

@@ -6,7 +6,7 @@ import { Pool } from 'pg';
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
 import { createConsumer, type Consumer } from '../../src/inbox/consumer.ts';
 import type { RunnerConsumerOptions } from '../../src/inbox/consumer-options.ts';
-import type { Runner } from '../../src/inbox/handlers/runner-unit-of-work.ts';
+import type { Runner } from '../../src/postgres/runner.ts';
 import { createOutbox } from '../../src/outbox/outbox.ts';
 import type { Row } from '../../src/postgres/executor.ts';
 import { createMemoryTransport } from '../../src/transport/memory.ts';

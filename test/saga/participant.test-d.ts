@@ -5,7 +5,7 @@ import type { Transaction } from 'kysely';
 import type { PoolClient } from 'pg';
 import { expectTypeOf } from 'vitest';
 import { z } from 'zod';
-import type { Runner } from '../../src/inbox/handlers/runner-unit-of-work.ts';
+import type { Runner } from '../../src/postgres/runner.ts';
 import { message } from '../../src/message/message-type.ts';
 import type { Database } from '../../src/postgres/database.ts';
 import { handle } from '../../src/saga/participant/handle.ts';

@@ -5,10 +5,11 @@
  */
 import type { PoolClient } from 'pg';
 import { createPostgresUnitOfWork } from '../../inbox/handlers/postgres-unit-of-work.ts';
-import { createRunnerUnitOfWork, type Runner } from '../../inbox/handlers/runner-unit-of-work.ts';
+import { createRunnerUnitOfWork } from '../../inbox/handlers/runner-unit-of-work.ts';
 import { guardCrashPoint, type UnitOfWork } from '../../inbox/handlers/unit-of-work.ts';
 import type { Database } from '../../postgres/database.ts';
 import { assertSchemaName, DEFAULT_SCHEMA } from '../../postgres/quoting.ts';
+import { checkRunner, type Runner } from '../../postgres/runner.ts';
 import { systemClock, type Clock } from '../../runtime/clock.ts';
 import { noCrash, type CrashPoint } from '../../runtime/crash-point.ts';
 import { createDeadlines } from '../../runtime/deadlines.ts';
@@ -206,12 +207,7 @@ function workOf<Tx>(
     throw badOption(WHERE, 'has both database and runner', 'Give the one that handlers are to write through.');
   if ('runner' in options) {
     const { runner, schema = DEFAULT_SCHEMA } = options;
-    if (typeof runner?.transaction !== 'function')
-      throw badOption(
-        WHERE,
-        'has a runner without transaction',
-        'Give { transaction: (fn) => db.transaction().execute(fn) }.',
-      );
+    checkRunner(WHERE, runner);
     return createRunnerUnitOfWork({ runner, schema: assertSchemaName(schema), crash });
   }
   const { database } = options;

@@ -1,11 +1,12 @@
 /**
  * Units of work through the user's own client or ORM: `runner: { transaction: (fn) => db.transaction().execute(fn) }`.
- * The handler gets what the runner opens; Holdfast's statements run in it through toExecutor.
+ * The handler gets what the runner opens; Holdfast's statements run in it as well.
  */
 import { HoldfastError, isHoldfastError, PermanentError } from '../../errors.ts';
 import { END_BACKEND } from '../../postgres/backend.ts';
-import { toExecutor, type Row, type SqlExecutor, type TransactionHandle } from '../../postgres/executor.ts';
+import type { SqlExecutor } from '../../postgres/executor.ts';
 import { isPgClient, lend } from '../../postgres/lent-client.ts';
+import { executorIn, handleBy, type Runner } from '../../postgres/runner.ts';
 import type { CrashPoint } from '../../runtime/crash-point.ts';
 import {
   SimulatedCrash,
@@ -18,14 +19,6 @@ import {
   type UnitOfWorkPhase,
   type UnitOfWorkResult,
 } from './unit-of-work.ts';
-
-/** How to open a transaction with a client or ORM of your own. */
-export interface Runner<Tx> {
-  /** Opens a transaction, commits it when `fn` resolves and rolls it back when `fn` rejects. Must not retry `fn`. */
-  transaction<T>(fn: (tx: Tx) => Promise<T>): Promise<T>;
-  /** How to run a statement in `tx`. Not needed for node-postgres clients and Kysely. */
-  execute?(tx: Tx, sql: string, parameters: readonly unknown[]): Promise<readonly Row[]>;
-}
 
 export interface RunnerUnitOfWorkOptions<Tx> {
   readonly runner: Runner<Tx>;
@@ -49,14 +42,14 @@ export function createRunnerUnitOfWork<Tx>(options: RunnerUnitOfWorkOptions<Tx>)
 class RunnerUnitOfWork<Tx> implements UnitOfWork<Tx> {
   readonly schema: string;
   readonly crash: CrashPoint;
-  readonly #runner: Runner<Tx>;
+  readonly runner: Runner<Tx>;
   /** Whether it has been seen that the runner opens transactions. */
   #proved = false;
 
   constructor({ runner, schema, crash }: RunnerUnitOfWorkOptions<Tx>) {
     this.schema = schema;
     this.crash = crash;
-    this.#runner = runner;
+    this.runner = runner;
   }
 
   async run<T>(
@@ -67,7 +60,7 @@ class RunnerUnitOfWork<Tx> implements UnitOfWork<Tx> {
     const transaction = new RunnerTransaction<Tx, T>(this, body, points);
     try {
       this.crash(`${points}.begin:before`);
-      await this.#runner.transaction((tx) => transaction.carryOut(tx, opening));
+      await this.runner.transaction((tx) => transaction.carryOut(tx, opening));
       this.crash(`${points}.commit:after`);
     } catch (error) {
       return transaction.resultOf(error);
@@ -76,22 +69,11 @@ class RunnerUnitOfWork<Tx> implements UnitOfWork<Tx> {
   }
 
   transaction<T>(fn: (execute: SqlExecutor) => Promise<T>): Promise<T> {
-    return this.#runner.transaction(async (tx) => {
-      const execute = this.executorOf(tx);
+    return this.runner.transaction(async (tx) => {
+      const execute = executorIn(this.runner, tx);
       await this.prove(execute);
       return fn(execute);
     });
-  }
-
-  executorOf(tx: Tx): SqlExecutor {
-    const runner = this.#runner;
-    if (runner.execute === undefined) return toExecutor(tx as TransactionHandle);
-    return (sql, parameters) => (runner.execute as NonNullable<Runner<Tx>['execute']>)(tx, sql, parameters);
-  }
-
-  /** The transaction as the outbox takes it. */
-  handleOf(tx: Tx): TransactionHandle {
-    return this.#runner.execute === undefined ? (tx as TransactionHandle) : this.executorOf(tx);
   }
 
   /** The first time only: two statements more, before anything is written. */
@@ -106,8 +88,8 @@ class RunnerUnitOfWork<Tx> implements UnitOfWork<Tx> {
   /** Ends the server's process of a transaction that hangs. Never rejects. */
   async endSession(pid: number): Promise<void> {
     try {
-      await this.#runner.transaction(async (tx) => {
-        await this.executorOf(tx)(END_BACKEND, [pid]);
+      await this.runner.transaction(async (tx) => {
+        await executorIn(this.runner, tx)(END_BACKEND, [pid]);
       });
     } catch {
       // Then the connection lives on until its statement ends; the mark it holds keeps others from repeating its effect.
@@ -145,7 +127,7 @@ class RunnerTransaction<Tx, T> {
   async carryOut(tx: Tx, opening: readonly Statement[]): Promise<void> {
     const unit = this.#unit;
     try {
-      const execute = unit.executorOf(tx);
+      const execute = executorIn(unit.runner, tx);
       await unit.prove(execute);
       const { results, pid, xid } = await runOpening(execute, opening);
       unit.crash(`${this.#points}.begin:after`);
@@ -156,7 +138,7 @@ class RunnerTransaction<Tx, T> {
       try {
         asked = await this.#body({
           tx: own,
-          handle: unit.handleOf(own),
+          handle: handleBy(unit.runner, own),
           execute,
           results,
           sever: () => {
@@ -175,6 +157,7 @@ class RunnerTransaction<Tx, T> {
       }
       const trouble = lent?.trouble() ?? null;
       if (trouble !== null) this.#refuse(trouble);
+      await unit.runner.flush?.(tx);
       // Fails when the handler swallowed an error that aborted the transaction: the ORM's COMMIT would not tell.
       if (!(await isStillOpen(execute, xid))) this.#refuse(endedByHandler());
       this.#phase = asked.closing === undefined ? 'commit' : 'closing';

@@ -33,9 +33,9 @@ export interface StepContext {
 }
 
 /** What the code of a {@link transaction} is given. */
-export interface TransactionContext extends StepContext {
+export interface TransactionContext<Tx = PoolClient> extends StepContext {
   /** Commits together with the step's outcome. Do not end it yourself, and use it no longer than the step runs. */
-  readonly tx: PoolClient;
+  readonly tx: Tx;
 }
 
 /**

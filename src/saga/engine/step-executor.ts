@@ -91,7 +91,10 @@ class Executor implements StepExecutor {
       const span = startAttemptSpan(of === 'call' ? 'transaction' : 'compensate', run, call);
       const attempt = attemptOptions(part, this.#options.limits, timeoutMs);
       const onEnd = span === null ? ended : (result: AttemptResult) => (endAttemptSpan(span, result), ended(result));
-      new TransactionAttempt(this.#options, part, onEnd).begin(attempt, within(span, plain));
+      new TransactionAttempt(this.#options, part, onEnd).begin(attempt, {
+        fn: within(span, plain),
+        runner: work.runner ?? null,
+      });
       return;
     }
     const point = of === 'call' ? 'saga.step' : 'saga.compensation';

@@ -5,6 +5,7 @@
 import { isHoldfastError } from '../../errors.ts';
 import { classifySqlError, passesByItself, sqlStateOf } from '../../postgres/sql-state.ts';
 import { transactionCommit } from '../decide/transaction-commit.ts';
+import { isBug } from '../definition/bugs.ts';
 import type { StepContext, TransactionContext } from '../definition/steps.ts';
 import type { Uncounted } from '../journal/events.ts';
 import type { Work } from '../kinds/kind.ts';
@@ -49,7 +50,7 @@ export class TransactionAttempt {
     this.#ended = onEnd;
   }
 
-  begin(attempt: AttemptOptions, fn: Work['fn']): void {
+  begin(attempt: AttemptOptions, { fn, runner }: Pick<Work, 'fn' | 'runner'>): void {
     const { store, workerId } = this.#options;
     this.#part.run.inFlight.set(this.#key, (reason) => {
       this.#aborted = reason;
@@ -57,14 +58,14 @@ export class TransactionAttempt {
     });
     const options = { ...attempt, doubt: false, cutShort };
     store
-      .transaction(workerId, (tx) => this.#body(options, fn, tx))
+      .transaction<unknown>(workerId, (tx) => this.#body(options, fn, tx), runner ?? null)
       .then(
         () => this.#committed(),
         (error: unknown) => this.#failed(error),
       );
   }
 
-  async #body(attempt: AttemptOptions, fn: Work['fn'], tx: TransactionContext['tx']): Promise<RunCommit> {
+  async #body(attempt: AttemptOptions, fn: Work['fn'], tx: unknown): Promise<RunCommit> {
     const { pass, quiet, now } = this.#options;
     const { run, of } = this.#part;
     const result = await new Promise<AttemptResult>((resolve) => {
@@ -118,7 +119,7 @@ export class TransactionAttempt {
     if (this.#writes) run.endWrite();
     run.tellWritten();
     if (isHoldfastError(error, 'HF_LEASE_LOST')) return onBroken(error);
-    const result = error instanceof AttemptFailed ? error.result : rolledBack(run, error);
+    const result = error instanceof AttemptFailed ? error.result : rolledBack(run, verdictOf(error));
     this.#ended(result);
     tell(run, { kind: of === 'call' ? 'attempt' : 'compensation', call, result });
   }
@@ -133,7 +134,7 @@ class AttemptFailed extends Error {
 }
 
 /** The context with its transaction; `signal` stays what it is, made when asked for. */
-function withTx(context: StepContext, tx: TransactionContext['tx']): TransactionContext {
+function withTx(context: StepContext, tx: unknown): TransactionContext<unknown> {
   return {
     tx,
     idempotencyKey: context.idempotencyKey,
@@ -154,9 +155,15 @@ function cutShort(error: unknown): Uncounted | undefined {
   return kind !== 'unknown' && passesByItself(error) ? 'database' : undefined;
 }
 
+/** What the server refused a COMMIT for says more than that it did not happen. */
+function verdictOf(error: unknown): unknown {
+  return error instanceof StepPrecludedError && error.verdict !== null ? error.verdict : error;
+}
+
 /** The transaction could not be begun or committed, and nothing of it has happened. */
 function rolledBack(run: Run, error: unknown): AttemptResult {
-  const failure = { kind: 'failed', error: run.errorOf(error), permanent: false, doubt: false } as const;
+  const bug = isBug(error, [run.saga.errors, run.settings.errors], 'step');
+  const failure = { kind: 'failed', error: run.errorOf(error), permanent: false, doubt: false, bug } as const;
   if (error instanceof UnrecordableError) return { ...failure, error: error.recorded, unrecordable: true };
   if (isHoldfastError(error, 'HF_STOPPED')) return { ...failure, uncounted: 'stopped' };
   const passing = isHoldfastError(error, 'HF_DATABASE_UNAVAILABLE') || passesByItself(error);

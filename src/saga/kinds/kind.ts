@@ -19,6 +19,7 @@
  * A kind decides nothing about the run, keeps nothing and commits nothing. All it says is data, or goes through the small set of actions
  * that it is handed.
  */
+import type { Runner } from '../../postgres/runner.ts';
 import type { TracedSpan } from '../../runtime/telemetry.ts';
 import type { RecordedError } from '../journal/events.ts';
 import type { CallKind } from '../definition/kind-names.ts';
@@ -136,6 +137,8 @@ export interface Work {
   readonly breaker: string | null;
   /** Of a kind that ends by a transaction, the context is a TransactionContext. */
   readonly fn: (context: StepContext) => unknown;
+  /** How that transaction is opened; absent: on the worker's own database. */
+  readonly runner?: Runner<unknown> | null;
 }
 
 /** An open call, as it is drawn. */

@@ -6,9 +6,10 @@ import { HoldfastError } from '../../errors.ts';
 import { createConsumer, type Consumer } from '../../inbox/consumer.ts';
 import type { CommonConsumerOptions } from '../../inbox/consumer-options.ts';
 import type { Handler } from '../../inbox/handlers/handler.ts';
-import { toExecutor, type Row, type SqlExecutor, type TransactionHandle } from '../../postgres/executor.ts';
+import type { Row, SqlExecutor, TransactionHandle } from '../../postgres/executor.ts';
 import { isPgClient, lend, type LentClient } from '../../postgres/lent-client.ts';
 import { DEFAULT_SCHEMA } from '../../postgres/quoting.ts';
+import { executorIn, handleBy } from '../../postgres/runner.ts';
 import type { LentTransaction } from './answer-message.ts';
 import type { DatabaseParticipantOptions, RunnerParticipantOptions } from './participant-options.ts';
 
@@ -39,19 +40,15 @@ export function participantDatabaseAccess({ database }: DatabaseParticipantOptio
 }
 
 export function participantRunnerAccess<Tx>({ runner, schema }: RunnerParticipantOptions<Tx>): ParticipantAccess<Tx> {
-  const executorOf = (tx: Tx): SqlExecutor =>
-    runner.execute === undefined
-      ? toExecutor(tx as TransactionHandle)
-      : async (sql, parameters) => runner.execute?.(tx, sql, parameters) ?? [];
   return {
     schema: schema ?? DEFAULT_SCHEMA,
     lend(tx) {
       if (isPgClient(tx)) {
         const lent = lend(tx);
-        return lentBy(lent, runner.execute === undefined ? (lent.tx as TransactionHandle) : executorOf(lent.tx));
+        return lentBy(lent, handleBy(runner, lent.tx));
       }
       // The ORM's own handle cannot be taken back; what is sent through the outbox can.
-      const execute = executorOf(tx);
+      const execute = executorIn(runner, tx);
       let over = false;
       const handle: SqlExecutor = (sql, parameters) => (over ? Promise.reject(tooLate()) : execute(sql, parameters));
       return {
@@ -62,7 +59,7 @@ export function participantRunnerAccess<Tx>({ runner, schema }: RunnerParticipan
         takeBack: () => (over = true),
       };
     },
-    transaction: (fn) => runner.transaction((tx) => fn(executorOf(tx))),
+    transaction: (fn) => runner.transaction((tx) => fn(executorIn(runner, tx))),
     consumer: (name, handlers, rest) => createConsumer<Tx>(name, { ...rest, runner, schema, handlers }),
   };
 }

@@ -85,8 +85,11 @@ export class UnrecordableError extends Error {
  * place of its own.
  */
 export class StepPrecludedError extends HoldfastError {
-  constructor() {
+  /** What the server said of COMMIT; null: it was not heard. */
+  readonly verdict: Error | null;
+  constructor(verdict: Error | null = null) {
     super('HF_DATABASE_UNAVAILABLE', 'The connection broke during COMMIT, and the transaction was rolled back.');
+    this.verdict = verdict;
   }
 }
 

@@ -11,6 +11,7 @@
  * - finished runs stay finished; their journals may grow (late replies), their status may not change
  */
 import type { PoolClient } from 'pg';
+import type { Runner } from '../../postgres/runner.ts';
 import type { CarriedTrace } from '../../runtime/telemetry.ts';
 import type { JournalLimits } from '../journal/growth.ts';
 import type { JournalEvent, JournalRow, RecordedError, RunStatus, CompensationReason } from '../journal/events.ts';
@@ -238,9 +239,13 @@ export interface WorkerStore {
   /**
    * A transaction step: opens a transaction, runs `body` with it, writes what it returns together with it, and takes the fence as
    * the last statement before COMMIT. Rejects with whatever `body` rejects with, after ROLLBACK. A COMMIT without answer is found
-   * out about by the journal row.
+   * out about by the journal row. `runner` opens it instead, with a client of the user's on the same tables, where the store has any.
    */
-  transaction(workerId: string, body: (tx: PoolClient) => Promise<RunCommit>): Promise<void>;
+  transaction<Tx = PoolClient>(
+    workerId: string,
+    body: (tx: Tx) => Promise<RunCommit>,
+    runner?: Runner<Tx> | null,
+  ): Promise<void>;
   /** When the next run of these becomes due that nobody holds, and that this worker may take; null: none is known. */
   nextDue(sagas: readonly SagaVersion[], workerId?: string): Promise<number | null>;
   /** The store's time. */

@@ -1,7 +1,6 @@
 /**
  * What workers write into the in-memory store under their lease: commits, and transaction steps.
  */
-import type { PoolClient } from 'pg';
 import type { Clock } from '../../runtime/clock.ts';
 import { GroupCommitError, RevokedError } from '../../saga/store/commit-error.ts';
 import type { RunCommit } from '../../saga/store/store.ts';
@@ -41,12 +40,12 @@ export class MemoryCommits {
     }
   }
 
-  async transaction(workerId: string, body: (tx: PoolClient) => Promise<RunCommit>): Promise<void> {
+  async transaction(workerId: string, body: (tx: never) => Promise<RunCommit>): Promise<void> {
     const { transaction, endTransaction } = this.#options;
     const tx = transaction();
     let open = true;
     try {
-      const commit = await body(tx as PoolClient);
+      const commit = await body(tx as never);
       this.#write(workerId, [commit], () => {
         open = false;
         endTransaction?.(tx, 'commit');

@@ -12,7 +12,8 @@ import type { WorkerStore } from '../store.ts';
 import { RunClaims } from './run-claims.ts';
 import { StoreConnections } from './store-connections.ts';
 import { SQL_NOW, StoreQueries } from './store-queries.ts';
-import { runTransactionStep } from './transaction-step.ts';
+import { runRunnerStep } from './runner-step.ts';
+import { runTransactionStep, type Body } from './transaction-step.ts';
 import { WorkerLeases } from './worker-leases.ts';
 
 export interface PostgresWorkerStoreOptions {
@@ -45,6 +46,7 @@ export function createPostgresWorkerStore(options: PostgresWorkerStoreOptions): 
   const connections = new StoreConnections({ database, clock, log, crashPoint, queryTimeoutMs });
   const leases = new WorkerLeases(on, connections, log);
   const claims = new RunClaims({ on, connections, crashPoint, log, largestJournalBytes });
+  const proved = new WeakSet<object>();
   const transacting = createSemaphore(Math.max(1, (database.pool.options.max ?? 10) - KEPT_FREE));
 
   return {
@@ -68,14 +70,13 @@ export function createPostgresWorkerStore(options: PostgresWorkerStoreOptions): 
     nextDue: async (sagas, workerId) => (await claims.nextDue(sagas, workerId)).due,
 
     commit: (workerId, runs) => connections.commit(workerId, runs),
-    transaction: (workerId, body) =>
-      transacting.run(() =>
-        runTransactionStep(
-          { ...connections.patience, database, crashPoint, idleInTransactionMs, queryTimeoutMs },
-          workerId,
-          body,
-        ),
-      ),
+    transaction: (workerId, body, runner = null) =>
+      transacting.run(() => {
+        const stepOptions = { ...connections.patience, database, crashPoint, idleInTransactionMs, queryTimeoutMs };
+        return runner === null
+          ? runTransactionStep(stepOptions, workerId, body as unknown as Body)
+          : runRunnerStep({ ...stepOptions, runner, proved }, workerId, body);
+      }),
 
     async now() {
       const [row] = await on.rows<{ now: number }>(`SELECT ${SQL_NOW} AS now`, []);

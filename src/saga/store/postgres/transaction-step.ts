@@ -129,7 +129,7 @@ class TransactionStep {
     try {
       const last = await this.#inTime(() => this.#sendRecord(begin, commit, database.schema));
       this.#isReusable = true;
-      if (last !== 'COMMIT') throw aborted();
+      if (last !== 'COMMIT') throw abortedStep();
     } catch (error) {
       if (this.#isReusable) throw error;
       if (classifySqlError(error) === 'connection') this.doubt = commit;
@@ -158,10 +158,8 @@ class TransactionStep {
     const ofCommit = this.#client.getTransactionStatus() === 'I';
     this.#isReusable = ofCommit || (await rolledBack(this.#client, this.#options.database));
     // The driver may not have heard of the failure yet when it was asked before.
-    if (sqlStateOf(error) === '25P02') return aborted();
-    const refusal = explainRefusal(error);
-    const recorded = ofCommit ? null : unrecordable(refusal);
-    return recorded === null ? refusal : new UnrecordableError(recorded, error);
+    if (sqlStateOf(error) === '25P02') return abortedStep();
+    return ofCommit ? explainRefusal(error) : refusedRecord(error);
   }
 
   /** Before anything of the record was sent. Whether or not the connection can be used again, the transaction will not commit. */
@@ -171,17 +169,32 @@ class TransactionStep {
   }
 }
 
-function journalled(commit: RunCommit): JournalledCommit {
+/** Why the record of a step was not written. */
+export function refusedRecord(error: unknown): Error {
+  const refusal = explainRefusal(error);
+  const recorded = unrecordable(refusal);
+  return recorded === null ? refusal : new UnrecordableError(recorded, error);
+}
+
+/** Asserts that a transaction step has a row of the journal: without it nobody could find out what became of it. */
+export function journalled(commit: RunCommit): JournalledCommit {
   const { journal } = commit;
   if (journal === null) throw new TypeError('A transaction step without a journal row cannot be found out about.');
   return { ...commit, journal };
 }
 
+/** Whether there is no more in the commit than `record_step` writes. */
+export function isStepRecord(commit: JournalledCommit): boolean {
+  const { update, start, children, messages, runMessages, runMessagesDone } = commit;
+  if (start !== null || [children, messages, runMessages, runMessagesDone].some((list) => list.length > 0))
+    return false;
+  return update === null || passesPivot(update);
+}
+
 /** In one text with COMMIT, and so without parameters. Null: there is more in the commit than a step records. */
 function recordText(schema: string, workerId: string, commit: JournalledCommit): string | null {
-  const { runId, journal, update, start, children, messages, runMessages, runMessagesDone } = commit;
-  if (start !== null || [children, messages, runMessages, runMessagesDone].some((list) => list.length > 0)) return null;
-  if (update !== null && !passesPivot(update)) return null;
+  if (!isStepRecord(commit)) return null;
+  const { runId, journal, update } = commit;
   const { n, at, events } = journal;
   const changed = update === null ? '' : `,${literal(update.status)},${literal(update.reason)}`;
   return `SELECT ${quoteIdentifier(schema)}.record_step('${workerId}','${runId}',${n},${at},${literal(events)}${changed})`;
@@ -200,15 +213,17 @@ function literal(text: string | null): string {
 /** A handler may have swallowed an error that aborted the transaction, or have ended the transaction itself. */
 function refuseTrouble(client: pg.PoolClient): void {
   const status = client.getTransactionStatus();
-  if (status === 'E') throw aborted();
-  if (status === 'I') {
-    throw new PermanentError('The step ended the transaction that Holdfast had opened for it.', {
-      advice: 'Leave BEGIN, COMMIT and ROLLBACK to Holdfast.',
-    });
-  }
+  if (status === 'E') throw abortedStep();
+  if (status === 'I') throw endedByStep();
 }
 
-function aborted(): HoldfastError {
+export function endedByStep(): PermanentError {
+  return new PermanentError('The step ended the transaction that Holdfast had opened for it.', {
+    advice: 'Leave BEGIN, COMMIT and ROLLBACK to Holdfast.',
+  });
+}
+
+export function abortedStep(): HoldfastError {
   return new HoldfastError(
     'HF_TRANSACTION_ABORTED',
     'The step resolved, but a statement in its transaction had failed, so nothing could be committed.',
