@@ -53,6 +53,7 @@ export const ERROR_CODES = {
   HF_SHARDS_MISMATCH: 'A subscription is running with another number of shards.',
   HF_SUBSCRIPTION_UNKNOWN: 'No subscription of that name exists.',
   HF_SUBSCRIPTION_HELD: 'A subscription is held by a running relay.',
+  HF_PARKED_BUSY: 'A parked message may be on its way just now, and cannot be edited.',
   HF_NOT_FOUND: 'What was asked for does not exist.',
   // consumer
   HF_NO_HANDLER: 'No handler is registered for a topic.',

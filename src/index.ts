@@ -288,7 +288,8 @@ export type { ParkedGroup, ParkedGroupFilter, ParkedGroups } from './operations/
 export type { ParkedCriteria, ParkedKind, ParkedState } from './operations/parked/parked-rows.ts';
 export type { ParkedDetails, ParkedFilter, ParkedPlaceInList, ParkedSummary } from './operations/parked/parked.ts';
 export type { ParkedPage, ParkedSearch } from './operations/parked/search-parked.ts';
-export type { PayloadRevision, RevisedMessage, RevisionPreview } from './operations/parked/revise.ts';
+export type { PayloadRevision } from './operations/parked/payload-revision.ts';
+export type { RevisedMessage, RevisionPreview } from './operations/parked/revise.ts';
 export type { FindOptions, Findings, Found, FoundBy, FoundKind } from './operations/path/find-anything.ts';
 export type {
   ConsumerVisit,

@@ -11,7 +11,8 @@ import type { JobPlan, JobStart } from './jobs/jobs.ts';
 import type { DiscardSelection } from './parked/interventions.ts';
 import type { ParkedGroupFilter, ParkedGroups } from './parked/parked-groups.ts';
 import type { ParkedPage, ParkedSearch } from './parked/search-parked.ts';
-import type { PayloadRevision, RevisedMessage, RevisionPreview } from './parked/revise.ts';
+import type { PayloadRevision } from './parked/payload-revision.ts';
+import type { RevisedMessage, RevisionPreview } from './parked/revise.ts';
 import type { ReasonedAct } from './sagas/saga-interventions.ts';
 
 /**
@@ -147,11 +148,14 @@ export async function previewRevision(
 }
 
 /**
- * Puts a new version of a message in its place, where a consumer has it parked: with another payload and a new id, under a header
- * `holdfast-revises` that names the old one, which counts as handled. It is due at once, and keeps its place in the order of its key.
+ * Puts a new version of a parked message in its place, with another payload. It is due at once, and keeps its place in the order of its key.
+ * Where a consumer has it parked, the new version has a new id and a header `holdfast-revises` that names the old one, which counts as
+ * handled. Where a relay has, it is published with the new payload under its own id, which the header names; the log keeps it as it was
+ * written, and so it goes out by other subscriptions and replays.
  *
- * @throws HoldfastError HF_NOT_FOUND, HF_PAYLOAD_NOT_JSON, HF_PAYLOAD_TEXT, HF_PAYLOAD_TOO_LARGE, HF_LOCK_WAIT while it is being handled, and
- * HF_CONFIG for a message that cannot be edited: parked by a relay, unreadable, or with its data elsewhere
+ * @throws HoldfastError HF_NOT_FOUND, HF_PAYLOAD_NOT_JSON, HF_PAYLOAD_TEXT, HF_PAYLOAD_TOO_LARGE, HF_LOCK_WAIT while it is being handled,
+ * HF_PARKED_BUSY while it is being published, and HF_CONFIG without a reason, when it is parked in several places and the selection does not
+ * say which, and for a message that cannot be edited: unreadable, or with its data elsewhere
  * @example
  * const { id } = await reviseParked(
  *   database,

@@ -16,7 +16,9 @@ beforeAll(async () => {
   env = { DATABASE_URL: test.url, HOLDFAST_ACTOR: 'tester' };
 });
 beforeEach(async () => {
-  await database.query('TRUNCATE holdfast.parked_delivery, holdfast.operation_job, holdfast.inbox');
+  await database.query(
+    'TRUNCATE holdfast.parked_delivery, holdfast.parked_message, holdfast.operation_job, holdfast.inbox',
+  );
 });
 afterAll(async () => {
   await database.close();
@@ -149,12 +151,52 @@ describe('holdfast parked edit', () => {
       '--reason',
       'typo',
     );
-    expect({ code, data }).toMatchObject({ code: 0, data: { revised: { replaces: id, consumer: 'billing' } } });
+    expect({ code, data }).toMatchObject({
+      code: 0,
+      data: { revised: { replaces: id, kind: 'consumer', where: 'billing' } },
+    });
     const { rows: after } = await database.query('SELECT envelope -> $1 AS data FROM holdfast.parked_delivery', [
       'data',
     ]);
     expect(after).toEqual([{ data: { total: 1, currency: 'EUR' } }]);
     expect((await text('parked', 'edit', id)).code).toBe(2);
+  });
+});
+
+describe('holdfast parked edit, of what a relay has parked', () => {
+  it('says that the log stays, and shows what goes out', async () => {
+    const { rows } = await database.query<{ id: string }>(
+      `SELECT holdfast.send('order.placed', '{"total": 1, "currency": "USD"}')::text AS id`,
+    );
+    const id = rows[0]?.id ?? '';
+    await database.query(
+      `INSERT INTO holdfast.parked_message (subscription, seq, id, topic, lane, state, reason)
+       SELECT 'main', seq, id, topic, lane, 'failed', 'refused' FROM holdfast.outbox WHERE id = $1`,
+      [id],
+    );
+    const change = ['--subscription', 'main', '--patch', '{"currency": "EUR"}'];
+    expect((await text('parked', 'edit', id, ...change)).stdout).toMatch(
+      new RegExp(`^order.placed ${id}, parked by relay main:\n[^]*- {3}"currency": "USD"\n\\+ {3}"currency": "EUR"`),
+    );
+    const done = await text('parked', 'edit', id, ...change, '--yes', '--reason', 'typo');
+    expect(done).toMatchObject({
+      code: 0,
+      stdout: expect.stringMatching(
+        /goes out with the new payload, in its place[^]*The log keeps it as it was/,
+      ) as string,
+    });
+    const shown = (await text('parked', 'show', id)).stdout;
+    expect(shown).toMatch(/edited +this payload goes out; the log keeps the other/);
+    expect(shown).toMatch(/"currency": "EUR"/);
+    // A relay of the version before says nothing of what it publishes.
+    await database.query(
+      `INSERT INTO holdfast.subscription (name, snapshot, high, system_identifier, lease_owner, lease_epoch)
+       VALUES ('main', pg_current_snapshot(), 1000, 1, 'old', 7)`,
+    );
+    expect(await text('parked', 'edit', id, ...change)).toMatchObject({
+      code: 2,
+      stderr: expect.stringMatching(/HF_PARKED_BUSY/) as string,
+    });
   });
 });
 

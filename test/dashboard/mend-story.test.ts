@@ -6,9 +6,11 @@ import type { PoolClient } from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Consumer } from '../../src/inbox/consumer.ts';
 import { on, type HandlerContext } from '../../src/inbox/handlers/handler.ts';
+import { createRelay } from '../../src/relay/relay.ts';
 import { delivery, openLab, Placed, wire, type Lab } from '../inbox/lab.ts';
 import { seedRun, STUCK_UNDOING } from '../operations/saga-lab.ts';
 import { eventually } from '../support/eventually.ts';
+import { published, recordingTransport } from '../support/recording-transport.ts';
 import { CHROMIUM, IN_CHROMIUM, PHONE, violations } from './browser.ts';
 import { servePage, takePicture, type ServedPage } from './served-page.ts';
 
@@ -124,6 +126,83 @@ describe.runIf(CHROMIUM !== null)(`what is parked ${IN_CHROMIUM}`, () => {
     await page.getByRole('heading', { name: 'Retry parked messages' }).waitFor();
     expect(faults).toEqual([]);
     await page.context().close();
+  });
+
+  it('is edited where a relay has it parked, and goes out so; on a phone too', async () => {
+    const transport = recordingTransport();
+    const sumOf = (text: string) => (JSON.parse(text) as { data: { n: number } }).data.n;
+    transport.respond = async (batch) =>
+      batch.map((each) =>
+        sumOf(each.wire) > 1_000
+          ? { kind: 'refused', permanent: true, error: new Error('the broker takes no sum above 1000') }
+          : published,
+      );
+    const routes = [{ topics: '**', to: 'shipping' }];
+    const relay = createRelay({ database: lab.database, subscriptions: [{ name: 'orders', transport, routes }] });
+    await relay.prepare();
+    const { rows } = await lab.database.query<{ id: string }>(
+      `SELECT holdfast.send('order.placed', '{"orderId": "o-9", "n": 4200, "note": "by hand"}', key => 'o-9')::text AS id`,
+    );
+    const id = rows[0]?.id ?? '';
+    await relay.tick();
+    await relay.stop();
+    const { origin } = served;
+    const { page, wrong: faults } = await served.signIn();
+    await page.goto(`${origin}/parked/${id}`);
+    await page.getByText('Not published by orders').waitFor();
+    await page.getByRole('button', { name: 'Edit' }).click();
+    await page.getByLabel('Payload as JSON').fill('{"n": 42, "note": "by hand", "orderId": "o-9"}');
+    await page.getByRole('button', { name: 'Show the difference' }).click();
+    await expect.poll(() => page.getByLabel('Difference').locator('.come').textContent()).toContain('"n": 42');
+    await takePicture(page, 'edit-relay');
+    await page.getByRole('button', { name: 'Send it as a new version' }).click();
+    const dialog = page.getByRole('dialog');
+    await dialog.getByText('The log keeps it as it was written').waitFor();
+    expect(await dialog.locator('code').textContent()).toContain(
+      `parked edit ${id} --subscription orders --patch '{"n":42}'`,
+    );
+    await takePicture(page, 'edit-relay-dialog');
+    await dialog.getByLabel('Reason').fill('cents for euros');
+    await dialog.getByRole('button', { name: 'Send it' }).click();
+    await dialog.getByText('Done, and written into the').waitFor();
+    await dialog.getByRole('button', { name: 'Close' }).click();
+    await page.getByText('this payload goes out; the log keeps the other').waitFor();
+    await page.getByText('a new version, not tried yet').waitFor();
+    expect(page.url()).toContain(id);
+    expect(await page.locator('.place').textContent()).toContain('42');
+    expect(await violations(page)).toEqual([]);
+    await takePicture(page, 'edited-relay');
+    await page.getByRole('link', { name: 'The message and its way' }).click();
+    await page.getByText('it was edited, and will go out with another payload').waitFor();
+    await takePicture(page, 'edited-relay-path');
+    await page.context().close();
+
+    const phone = await served.signIn(PHONE);
+    await phone.page.goto(`${origin}/parked/${id}`);
+    await phone.page.getByText('this payload goes out; the log keeps the other').waitFor();
+    await takePicture(phone.page, 'edited-relay-phone');
+    await phone.page.getByRole('button', { name: 'Edit' }).click();
+    await phone.page.getByLabel('Payload as JSON').fill('{"n": 43, "orderId": "o-9"}');
+    await phone.page.getByRole('button', { name: 'Show the difference' }).click();
+    await phone.page.getByRole('button', { name: 'Send it as a new version' }).waitFor();
+    expect(await phone.page.evaluate<number>('document.documentElement.scrollWidth')).toBeLessThanOrEqual(360);
+    expect(await violations(phone.page)).toEqual([]);
+    await takePicture(phone.page, 'edit-relay-phone');
+    // While a relay may be publishing it, that is said.
+    await lab.database.query(
+      `UPDATE holdfast.subscription SET lease_owner = 'old', lease_epoch = lease_epoch + 1 WHERE name = 'orders'`,
+    );
+    await phone.page.getByLabel('Payload as JSON').fill('{"orderId": "o-9", "n": 44}');
+    await phone.page.getByRole('button', { name: 'Show the difference' }).click();
+    await phone.page.getByText('cannot be edited just now').waitFor();
+    await takePicture(phone.page, 'edit-busy-phone');
+    await lab.database.query(`UPDATE holdfast.subscription SET lease_owner = NULL WHERE name = 'orders'`);
+
+    await relay.tick();
+    await relay.stop();
+    expect(transport.sent.map((each) => [each.id, sumOf(each.wire)])).toEqual([[id, 42]]);
+    expect([...faults, ...phone.wrong.filter((each) => !each.includes('409'))]).toEqual([]);
+    await phone.page.context().close();
   });
 
   it('is acted on as the list is narrowed, on a phone too; so are runs', async () => {

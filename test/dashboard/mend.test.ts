@@ -278,7 +278,13 @@ describe('an edited message', () => {
     const shown = await preview(id, { patch: { n: 5 } });
     expect(shown).toMatchObject({
       status: 200,
-      json: { consumer: 'billing', before: { n: 500, who: 'me' }, after: { n: 5, who: 'me' }, exact: true },
+      json: {
+        kind: 'consumer',
+        where: 'billing',
+        before: { n: 500, who: 'me' },
+        after: { n: 5, who: 'me' },
+        exact: true,
+      },
     });
     expect(await dataOf(id)).toEqual({ n: 500, who: 'me' });
     expect(await audit()).toEqual([]);
@@ -292,6 +298,46 @@ describe('an edited message', () => {
       { actor: 'dashboard:otto', action: 'parked.revise', subject: `billing/${id}`, reason: 'cents for euros' },
     ]);
     expect((await edit(revised.id, { payload: null, reason: 'x' })).status).toBe(200);
+  });
+
+  it('that a relay has parked keeps its id, and its place in the log', async () => {
+    const { rows } = await lab.database.query<{ id: string }>(
+      `SELECT holdfast.send('note.taken', '{"n": 500, "card": "x-1"}')::text AS id`,
+    );
+    const id = rows[0]?.id ?? '';
+    await lab.database.query(
+      `INSERT INTO holdfast.parked_message (subscription, seq, id, topic, lane, state, reason)
+       SELECT 'a:b', seq, id, topic, lane, 'failed', 'refused' FROM holdfast.outbox WHERE id = $1`,
+      [id],
+    );
+    const redacting = lab.open({ redact: ['**.card'] });
+    const body = { subscription: 'a:b', patch: { n: 5 } };
+    expect((await preview(id, body, redacting)).json).toMatchObject({
+      kind: 'relay',
+      where: 'a:b',
+      before: { n: 500, card: '[redacted]' },
+      after: { n: 5, card: '[redacted]' },
+      inDoubt: false,
+    });
+    expect((await edit(id, { subscription: 'a:b', payload: { n: 5 }, reason: 'x' }, redacting)).status).toBe(400);
+    const done = await edit(id, { ...body, reason: 'cents' }, redacting);
+    expect(done.json).toMatchObject({
+      revised: { id, replaces: id },
+      command: `holdfast parked edit ${id} --subscription a:b --patch '{"n":5}' --yes --reason cents`,
+    });
+    expect(await dataOf(id)).toEqual({ n: 5, card: 'x-1' });
+    expect((await ask(redacting, `/api/parked/${id}`)).json).toMatchObject({
+      places: [{ data: { n: 5, card: '[redacted]' }, revised: true }],
+    });
+    await lab.database.query(
+      `INSERT INTO holdfast.subscription (name, snapshot, high, system_identifier, lease_owner, lease_epoch)
+       VALUES ('a:b', pg_current_snapshot(), 1000000, 1, 'old', 7)`,
+    );
+    const refused = await edit(id, { ...body, reason: 'x' });
+    await lab.database.query(`DELETE FROM holdfast.subscription WHERE name = 'a:b'`);
+    expect(refused).toMatchObject({ status: 409, json: { code: 'HF_PARKED_BUSY' } });
+    const hidden = await preview(id, body, lab.open({ hidePayloads: true }));
+    expect(JSON.stringify(hidden.json)).not.toContain('x-1');
   });
 
   it.each([

@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { patchBetween } from '../../src/dashboard/page/app/json-patch.ts';
 import { parkedSelection, runActs } from '../../src/dashboard/page/app/selections.ts';
-import { mergePatch } from '../../src/operations/parked/revise.ts';
+import { mergePatch } from '../../src/operations/parked/payload-revision.ts';
 import { diffJson, nearChanges } from '../../src/runtime/json-diff.ts';
 
 /** Of a member of an object, lists left out: what no merge patch can say. */

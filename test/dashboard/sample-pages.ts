@@ -171,6 +171,7 @@ const parked: readonly WireParked[] = [
 const parkedDetails: WireParkedDetails = {
   ...parked[0]!,
   data: { orderId: 'o-4711', address: null },
+  revised: false,
   waitingBehind: 1,
   headId: null,
 };

@@ -72,8 +72,8 @@ export function samplePath({ message: id, run: runId }: SampleIds): MessagePath 
     },
     answer: null,
     relays: [
-      { subscription: 'main', shard: 0, state: 'passed', parked: null, replays: [] },
-      { subscription: 'search', shard: 0, state: 'waiting', parked: null, replays: [] },
+      { subscription: 'main', shard: 0, state: 'passed', parked: null, revised: false, replays: [] },
+      { subscription: 'search', shard: 0, state: 'waiting', parked: null, revised: false, replays: [] },
     ],
     consumers: [
       { consumer: 'billing', state: 'handled', at: at(900), attempts: null, parked: null },

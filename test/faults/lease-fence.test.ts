@@ -61,6 +61,8 @@ it('lets the owner of before write nothing', async () => {
     markProbe: () => store.markProbe(holder, { size: 1, left: 1, mark: { seqs: [1], crashes: 0 } }),
     park: () => parking.park(holder, [parked]),
     unpark: () => parking.unpark(holder, [1]),
+    claim: () => parking.claim(holder, [1]),
+    releaseClaims: () => parking.release(holder, [1]),
     advanceReplay: () =>
       advanceReplay('holdfast', holder, {
         id: replay,

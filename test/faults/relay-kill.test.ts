@@ -22,7 +22,19 @@ const TIMES = 10;
 /** Refused for now (parked, redriven) and for good (stays parked, its key behind it): every point is passed in one run. */
 const MISBEHAVIOUR = { refuseForNow: { key: 'b', n: 3, times: 5 }, refuseForGood: { key: 'c', n: 7 } };
 
-const OPERATIONS = ['acquire', 'read', 'publish', 'park', 'advance', 'renew', 'release', 'redrive', 'replay', 'prune'];
+const OPERATIONS = [
+  'acquire',
+  'read',
+  'publish',
+  'park',
+  'advance',
+  'renew',
+  'release',
+  'claim',
+  'redrive',
+  'replay',
+  'prune',
+];
 const POINTS = OPERATIONS.flatMap((operation) => [`relay.${operation}:before`, `relay.${operation}:after`]);
 /** Points that are passed often die in the middle as well, when there is something behind them; the last two in a redrive. */
 const LATER: readonly Omit<CrashPlan, 'signal'>[] = [

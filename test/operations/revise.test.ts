@@ -1,4 +1,4 @@
-/** A parked message with another payload: in its place, under a new id, once; and what waits behind it sees nothing of that. */
+/** What a consumer has parked, with another payload: in its place, under a new id, once; and what waits behind it sees nothing of that. */
 import { randomUUID } from 'node:crypto';
 import fc from 'fast-check';
 import type { PoolClient } from 'pg';
@@ -6,8 +6,10 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { Consumer } from '../../src/inbox/consumer.ts';
 import { on, type HandlerContext } from '../../src/inbox/handlers/handler.ts';
 import { listParked, showParked } from '../../src/operations/parked/parked.ts';
-import { mergePatch, previewRevision, revise, reviseParked } from '../../src/operations/parked/revise.ts';
+import { mergePatch, revise } from '../../src/operations/parked/payload-revision.ts';
+import { previewRevision, reviseParked } from '../../src/operations/parked/revise.ts';
 import { clean, delivery, openLab, Placed, wire, type Lab } from '../inbox/lab.ts';
+import { BAD_REVISIONS } from './bad-revisions.ts';
 
 let lab: Lab;
 beforeAll(async () => {
@@ -42,11 +44,13 @@ describe('a new version', () => {
     const [first, second, third] = [numbered(500), numbered(2), numbered(3)];
     for (const each of [first, second, third]) expect(await consumer.handle(delivery(each))).toEqual(DONE);
     const { id, ...revised } = await reviseParked(lab.database, { id: first.id }, { patch: { n: 5 } }, me);
-    expect(revised).toEqual({ consumer: 'shipping', replaces: first.id, topic: 'order.placed', key: 'k' });
+    const where = { kind: 'consumer', where: 'shipping' };
+    expect(revised).toEqual({ ...where, replaces: first.id, topic: 'order.placed', key: 'k', inDoubt: false });
     expect((await listParked(lab.database)).map((each) => `${each.id} ${each.state}`).toSorted()).toEqual(
       [`${id} failed`, `${second.id} behind`, `${third.id} behind`].toSorted(),
     );
-    expect((await showParked(lab.database, second.id))[0]).toMatchObject({ headId: id });
+    expect((await showParked(lab.database, second.id))[0]).toMatchObject({ headId: id, revised: false });
+    expect((await showParked(lab.database, id))[0]).toMatchObject({ data: { n: 5 }, revised: true });
     // A duplicate of the old one is still one, before and after.
     expect(await consumer.handle(delivery(first))).toEqual(DONE);
     await consumer.tickParked();
@@ -157,26 +161,7 @@ describe('an edit is refused', () => {
     expect(await audit()).toEqual([]);
   });
 
-  it('for a message that a relay has parked, with what to do instead', async () => {
-    const id = randomUUID();
-    await lab.database.query(
-      `INSERT INTO holdfast.parked_message (subscription, seq, id, topic, lane, state, reason)
-       VALUES ('main', 1, $1, 'order.placed', 0, 'failed', 'refused')`,
-      [id],
-    );
-    await expect(reviseParked(lab.database, { id }, { payload: {} }, me)).rejects.toMatchObject({
-      code: 'HF_CONFIG',
-      advice: expect.stringMatching(/as a new message, and discard/) as string,
-    });
-  });
-
-  it.each([
-    ['neither payload nor patch', {}],
-    ['both', { payload: 1, patch: 1 }],
-    ['no JSON', { payload: { at: new Date() } }],
-    ['text that cannot be stored', { payload: 'a\0b' }],
-    ['a payload over the limit', { payload: 'a'.repeat(1_048_577) }],
-  ])('for %s', (_, revision) => {
+  it.each(BAD_REVISIONS)('for %s', (_, revision) => {
     const { id, text } = numbered(1);
     expect(() => revise(text, revision as { payload: unknown }, { id, newId: id })).toThrow(
       expect.objectContaining({ code: expect.stringMatching(/^HF_(CONFIG|PAYLOAD_\w+)$/) as string }),
@@ -210,12 +195,14 @@ describe('the new envelope', () => {
     const sent = numbered(500);
     await consumer.handle(delivery(sent));
     expect(await previewRevision(lab.database, { id: sent.id }, { patch: { n: 5, orderId: null } })).toEqual({
-      consumer: 'shipping',
+      kind: 'consumer',
+      where: 'shipping',
       topic: 'order.placed',
       key: 'k',
       before: { orderId: 'k', n: 500 },
       after: { n: 5 },
       exact: true,
+      inDoubt: false,
     });
     expect(await listParked(lab.database, { kind: 'consumer' })).toMatchObject([{ id: sent.id }]);
     expect(await audit()).toEqual([]);

@@ -145,6 +145,7 @@ const FUNCTIONS: typeof TABLES = {
   'record_step/7': { worker: 'X' },
   'redelivery_horizon_ms/0': { consumer: 'X', worker: 'X' },
   'refuse_saga_move/0': { worker: 'X' },
+  'revised_is_due_apart/0': { worker: 'X' },
   'restart_run/5': { operator: 'X' },
   'saga_mail_of/4': { worker: 'X' },
   'schedule_messages/2': { service: 'X', worker: 'X' },

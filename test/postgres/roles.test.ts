@@ -156,6 +156,20 @@ describe('the grants of docs/roles.md', () => {
     expect((await parkedGroups(operator)).groups).toMatchObject([{ messages: 4 }, { messages: 3 }]);
     await discardParked(operator, { id: ids[0] ?? '' }, by);
     await reviseParked(operator, { id: ids[1] ?? '' }, { payload: { n: 2 } }, by);
+    const logged = randomUUID();
+    await as('service').query(`SELECT holdfast.send('note.taken', '{"n": 1}', id => $1)`, [logged]);
+    await as('relay').query(
+      `INSERT INTO holdfast.subscription (name, snapshot, high, system_identifier) SELECT 'gone', pg_current_snapshot(), last_value, 1
+       FROM holdfast.outbox_seq_seq`,
+    );
+    await as('relay').query(
+      `INSERT INTO holdfast.parked_message (subscription, seq, id, topic, lane, state, reason)
+       SELECT 'gone', seq, id, topic, lane, 'failed', 'refused' FROM holdfast.outbox WHERE id = $1`,
+      [logged],
+    );
+    await reviseParked(operator, { id: logged }, { payload: { n: 2 } }, by);
+    await discardParked(operator, { id: logged }, by);
+    await as('relay').query(`DELETE FROM holdfast.subscription WHERE name = 'gone'`);
     for (const kind of ['parked.retry', 'parked.discard'] as const) {
       const { id } = await startJob(operator, { kind, select: {} }, by);
       expect(await runJob(operator, id)).toMatchObject({ state: 'done', done: 6, failed: {}, passedOver: {} });

@@ -127,7 +127,7 @@ export function addParkedVerbs(shell: Shell): void {
 function addEditVerb({ verb }: Shell, parked: Command): void {
   const edit = verb(parked, {
     name: 'edit',
-    description: 'put a new version of a message in its place, where a consumer has it parked',
+    description: 'put a new version of a parked message in its place: another payload',
     load: async () => (await import('../verbs/parked-edit.ts')).parkedEdit,
   });
   placeOptions(edit)

@@ -2,11 +2,12 @@
  * `holdfast parked edit`: a parked message with another payload. Shows the difference; makes it when --yes is said.
  */
 import { HoldfastError } from '../../errors.ts';
-import { previewRevision, reviseParked, type PayloadRevision } from '../../operations/parked/revise.ts';
+import type { PayloadRevision } from '../../operations/parked/payload-revision.ts';
+import { previewRevision, reviseParked } from '../../operations/parked/revise.ts';
 import { diffJson } from '../../runtime/json-diff.ts';
 import { jsonFlag } from '../json-flag.ts';
 import { formatDiff } from '../output/diff.ts';
-import type { VerbReport } from '../output/report.ts';
+import type { Ui, VerbReport } from '../output/report.ts';
 import { actorOf, redactorOf, textFlag, withDatabase, type Context } from '../verb.ts';
 
 export async function parkedEdit(context: Context, [id = '']: readonly string[]): Promise<VerbReport> {
@@ -22,8 +23,9 @@ export async function parkedEdit(context: Context, [id = '']: readonly string[])
         json: { dryRun: true, ...preview },
         text: ({ style }) =>
           [
-            `${preview.topic} ${id}, parked by consumer ${preview.consumer}:`,
+            `${preview.topic} ${id}, parked by ${preview.kind} ${preview.where}:`,
             formatDiff(lines, style),
+            ...doubtOf(preview, style),
             "Nothing was done: add --yes and --reason '…'.",
           ].join('\n'),
       };
@@ -35,11 +37,26 @@ export async function parkedEdit(context: Context, [id = '']: readonly string[])
       text: ({ style }) =>
         [
           formatDiff(lines, style),
-          `${style.green('Edited:')} ${revised.topic} ${id} is now ${style.bold(revised.id)}, in its place, and due.`,
-          'The consumer takes it up within a second or so, each key in order.',
+          ...doubtOf(revised, style),
+          ...(revised.kind === 'consumer'
+            ? [
+                `${style.green('Edited:')} ${revised.topic} ${id} is now ${style.bold(revised.id)}, in its place, and due.`,
+                'The consumer takes it up within a second or so, each key in order.',
+              ]
+            : [
+                `${style.green('Edited:')} ${revised.topic} ${id} goes out with the new payload, in its place, and is due.`,
+                'The relay takes it up within a second or so, each key in order. The log keeps it as it was written.',
+              ]),
         ].join('\n'),
     };
   });
+}
+
+function doubtOf({ inDoubt }: { readonly inDoubt: boolean }, style: Ui['style']): readonly string[] {
+  if (!inDoubt) return [];
+  return [
+    `${style.yellow('It may have gone out as it was:')} a relay was lost while it published it. Where it has arrived, that stands.`,
+  ];
 }
 
 /** Throws HF_CONFIG when neither or both are given. */

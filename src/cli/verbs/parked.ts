@@ -109,6 +109,7 @@ function formatDetails(parked: ParkedDetails, ui: Ui): string {
       ],
       ['reason', parked.reason],
       ...(parked.error === null ? [] : [['error', style.red(parked.error)] as const]),
+      ...(parked.revised ? [['edited', editedText(parked)] as const] : []),
       ...(parked.waitingBehind === 0
         ? []
         : [['behind it', `${plural(parked.waitingBehind, 'message')} of its key`] as const]),
@@ -116,6 +117,10 @@ function formatDetails(parked: ParkedDetails, ui: Ui): string {
     style,
   );
   return `${facts}\n\n${style.dim('data')}\n${indent(parked.data)}`;
+}
+
+function editedText({ kind }: ParkedDetails): string {
+  return kind === 'relay' ? 'this payload goes out; the log keeps the other' : 'this payload is handled';
 }
 
 function meaningOf({ state, retryInMs, headId }: ParkedDetails): string {

@@ -61,6 +61,7 @@ const NOT_NOW: readonly ErrorCode[] = [
   'HF_SAGA_UNDONE',
   'HF_SIGNALS_FULL',
   'HF_SUBSCRIPTION_HELD',
+  'HF_PARKED_BUSY',
   // Of jobs: another one works on it.
   'HF_LEASE_LOST',
 ];

@@ -6,12 +6,8 @@ import { z } from 'zod';
 import { JOB_STATES, type JobAct, type JobSummary } from '../../operations/jobs/job.ts';
 import { abortJob, listJobs, planJob, resumeJob, showJob, startJob } from '../../operations/jobs/jobs.ts';
 import { parkedGroups } from '../../operations/parked/parked-groups.ts';
-import {
-  previewRevision,
-  reviseParked,
-  type PayloadRevision,
-  type RevisionPreview,
-} from '../../operations/parked/revise.ts';
+import type { PayloadRevision } from '../../operations/parked/payload-revision.ts';
+import { previewRevision, reviseParked, type RevisionPreview } from '../../operations/parked/revise.ts';
 import { RUN_STATUSES } from '../../operations/sagas/sagas.ts';
 import { SETTLEMENTS } from '../../operations/sagas/saga-interventions.ts';
 import type { Duration } from '../../runtime/duration.ts';
@@ -282,7 +278,7 @@ const previewEdit = question({
 
 const edit = act({
   path: '/api/parked/:id/revise',
-  summary: 'Puts a new version of a message in its place, where a consumer has it parked.',
+  summary: 'Puts a new version of a parked message in its place.',
   answers: '{ revised: RevisedMessage, command }',
   body: z.strictObject({ ...edited, reason }),
   async handle({ id, body, by }, { acts, redact }) {

@@ -67,28 +67,24 @@ export function readGroupId(text: string): ParkedGroupId {
 // Its type is what the builder of queries infers.
 // oxlint-disable-next-line explicit-module-boundary-types
 export function parkedRows(database: Pick<SchemaHandle, 'schema'>) {
-  const state = sql<ParkedState>`case when state = 'failed' and next_attempt_at is null and reason <> ${sql.lit(PARK_REASONS.noHandler)} then 'dead' else state end`;
+  // Revised ones are due apart from the others.
+  const ofRelay = sql<Date | null>`coalesce(next_attempt_at, revised_due_at)`;
+  const stateBy = (due: RawBuilder<unknown>) =>
+    sql<ParkedState>`case when state = 'failed' and ${due} is null and reason <> ${sql.lit(PARK_REASONS.noHandler)} then 'dead' else state end`.as(
+      'state',
+    );
   // Of rows that were parked before there were fingerprints, it is made now.
   const fingerprint = sql<string>`coalesce(fingerprint, ${sql.raw(quoteIdentifier(database.schema))}.error_fingerprint(reason, error))`;
-  const same = [
-    'topic',
-    'key',
-    state.as('state'),
-    'reason',
-    'error',
-    'attempts',
-    'parked_at',
-    'next_attempt_at',
-  ] as const;
+  const same = ['topic', 'key', 'reason', 'error', 'attempts', 'parked_at'] as const;
   const relay = tables(database)
     .selectFrom('parked_message')
     .select([sql<ParkedKind>`'relay'::text`.as('kind'), 'subscription as place', 'id', 'seq', 'seq as position'])
-    .select([...same, fingerprint.as('fingerprint')]);
+    .select([...same, stateBy(ofRelay), ofRelay.as('next_attempt_at'), fingerprint.as('fingerprint')]);
   const consumer = tables(database)
     .selectFrom('parked_delivery')
     .select([sql<ParkedKind>`'consumer'::text`.as('kind'), 'consumer as place', 'message_id as id'])
     .select([sql<Int8 | null>`null::bigint`.as('seq'), 'position'])
-    .select([...same, fingerprint.as('fingerprint')]);
+    .select([...same, stateBy(sql.ref('next_attempt_at')), 'next_attempt_at', fingerprint.as('fingerprint')]);
   return tables(database)
     .selectFrom(relay.$castTo<ParkedRowShape>().unionAll(consumer.$castTo<ParkedRowShape>()).as('p'))
     .selectAll('p');

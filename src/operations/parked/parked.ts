@@ -9,6 +9,7 @@ import type { Database } from '../../postgres/database.ts';
 import { refuseUnknownOptions } from '../../runtime/options.ts';
 import { assertMessageId, checkLimit } from '../reads/messages.ts';
 import { ageMs, firstRow, rows, tables, untilMs } from '../reads/reads.ts';
+import { REVISES_HEADER } from './payload-revision.ts';
 import { isOfGroup, parkedRows, type ParkedKind, type ParkedRowShape, type ParkedState } from './parked-rows.ts';
 
 /** Which parked messages {@link listParked} lists. */
@@ -58,8 +59,10 @@ export interface ParkedSummary {
 
 /** Everything known about one parked message. See {@link showParked}. */
 export interface ParkedDetails extends ParkedSummary {
-  /** Its payload. */
+  /** Its payload: what will be published or handled. */
   readonly data: unknown;
+  /** A person has put this payload in the place of another: see {@link reviseParked}. */
+  readonly revised: boolean;
   /** Messages of its key that wait behind it, in the same place. */
   readonly waitingBehind: number;
   /** The first parked message of its key, when that is another one: the one to deal with. */
@@ -153,9 +156,9 @@ export function parkedQuery(database: Database) {
 async function surroundings(
   database: Database,
   row: ListedRow,
-): Promise<Pick<ParkedDetails, 'data' | 'waitingBehind' | 'headId'>> {
-  const data = row.kind === 'relay' ? await loggedData(database, row) : await deliveredData(database, row);
-  if (row.key === null) return { data, waitingBehind: 0, headId: null };
+): Promise<Pick<ParkedDetails, 'data' | 'revised' | 'waitingBehind' | 'headId'>> {
+  const content = row.kind === 'relay' ? await loggedData(database, row) : await deliveredData(database, row);
+  if (row.key === null) return { ...content, waitingBehind: 0, headId: null };
   const ofKey = parkedQuery(database)
     .where('kind', '=', row.kind)
     .where('place', '=', row.place)
@@ -171,21 +174,31 @@ async function surroundings(
     ),
   ]);
   return {
-    data,
+    ...content,
     waitingBehind: waiting[0]?.count ?? 0,
     headId: head === undefined || head.id === row.id ? null : head.id,
   };
 }
 
-async function loggedData(database: Database, row: ListedRow): Promise<unknown> {
+type Content = Pick<ParkedDetails, 'data' | 'revised'>;
+
+/** As it will go out. */
+async function loggedData(database: Database, row: ListedRow): Promise<Content> {
   const found = await firstRow(
     database,
-    tables(database).selectFrom('outbox').where('id', '=', row.id).select('payload'),
+    tables(database)
+      .selectFrom('parked_message as p')
+      .leftJoin('outbox as o', 'o.seq', 'p.seq')
+      .where('p.subscription', '=', row.place)
+      .where('p.seq', '=', row.position)
+      .select(sql<string | null>`coalesce((p.revision -> 'payload')::text, o.payload::text)`.as('payload'))
+      .select(sql<boolean>`p.revision is not null`.as('revised')),
   );
-  return found?.payload ?? null;
+  const payload = found?.payload ?? null;
+  return { data: payload === null ? null : (JSON.parse(payload) as unknown), revised: found?.revised ?? false };
 }
 
-async function deliveredData(database: Database, row: ListedRow): Promise<unknown> {
+async function deliveredData(database: Database, row: ListedRow): Promise<Content> {
   const found = await firstRow(
     database,
     tables(database)
@@ -194,16 +207,20 @@ async function deliveredData(database: Database, row: ListedRow): Promise<unknow
       .where('message_id', '=', row.id)
       .select(sql<string>`envelope::text`.as('envelope')),
   );
-  return found === undefined ? null : dataOf(unpackWire(found.envelope));
+  return found === undefined ? { data: null, revised: false } : contentOf(unpackWire(found.envelope));
 }
 
 /** What could not be decoded is shown as it came. */
-function dataOf(wire: string): unknown {
+function contentOf(wire: string): Content {
   try {
     const envelope: unknown = JSON.parse(wire);
-    return typeof envelope === 'object' && envelope !== null && 'data' in envelope ? envelope.data : envelope;
+    if (typeof envelope !== 'object' || envelope === null || !('data' in envelope))
+      return { data: envelope, revised: false };
+    const headers = 'headers' in envelope ? envelope.headers : null;
+    const revised = typeof headers === 'object' && headers !== null && Object.hasOwn(headers, REVISES_HEADER);
+    return { data: envelope.data, revised };
   } catch {
-    return wire;
+    return { data: wire, revised: false };
   }
 }
 

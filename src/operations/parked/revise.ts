@@ -1,52 +1,76 @@
 /**
- * A parked message with another payload. A consumer keeps its own copy of what it has parked, and it alone handles that copy again, so a new
- * version takes its place there: nobody else sees it, and the order of its key is kept.
+ * A parked message with another payload, in the place that it has in the line of its key.
  *
- * What a relay has parked is a row of the log, which other subscriptions have read or will read, and which perhaps went out to some of its
- * destinations: another version of it, under another id, would be handled beside the first. So that is refused, with what to do instead.
+ * A consumer keeps its own copy of what it has parked, and it alone handles that copy again: a new version, under an id of its own, takes the
+ * place of the old one, which counts as handled.
+ *
+ * What a relay has parked is a row of the log, which stays as it was written: others have read it or will. The relay publishes the new
+ * payload in its place, under the same id, so that whoever has had the old one does not take the new one for another message.
  */
-import { HoldfastError } from '../../errors.ts';
-import { readIncoming, unpackWire } from '../../inbox/delivery/incoming.ts';
 import { lockParkedEnvelope, replaceParkedEnvelope } from '../../inbox/stores/parked-operations.ts';
+import { unpackWire } from '../../inbox/delivery/incoming.ts';
+import { encodeWire } from '../../message/envelope.ts';
+import { HoldfastError } from '../../errors.ts';
 import { altersNumbers } from '../../message/exact-json.ts';
 import { messageId } from '../../message/id.ts';
-import { encodePayload } from '../../message/payload.ts';
-import { DEFAULT_MAX_BYTES } from '../../outbox/prepare.ts';
 import type { Act } from '../../postgres/audit.ts';
 import type { Database } from '../../postgres/database.ts';
-import { toExecutor } from '../../postgres/executor.ts';
-import { refuseUnknownOptions } from '../../runtime/options.ts';
+import { toExecutor, type SqlExecutor } from '../../postgres/executor.ts';
+import { lockParkedMessage, storeRevision } from '../../relay/delivery/parked-revision.ts';
 import { assertReason, audited, parkedOnce, type DiscardSelection } from './interventions.ts';
-
-/** The header of a new version; its value is the id of the message whose place it takes. */
-export const REVISES_HEADER = 'holdfast-revises';
-
-/** Another payload: the whole, or what is different. */
-export type PayloadRevision =
-  | { readonly payload: unknown }
-  /** A JSON merge patch (RFC 7396): objects are merged, null takes a member away, anything else replaces. */
-  | { readonly patch: unknown };
+import type { ParkedSummary } from './parked.ts';
+import type { ParkedKind } from './parked-rows.ts';
+import { revise, REVISES_HEADER, type PayloadRevision, type Revised } from './payload-revision.ts';
 
 /** What {@link previewRevision} shows. */
 export interface RevisionPreview {
-  /** The consumer that has it parked. */
-  readonly consumer: string;
+  readonly kind: ParkedKind;
+  /** The subscription or consumer. */
+  readonly where: string;
   readonly topic: string;
   readonly key: string | null;
+  /** What would be published or handled now; null also for one that is too large to be shown. */
   readonly before: unknown;
   readonly after: unknown;
-  /** False: it has numbers that JavaScript alters by reading them, so `before` is not quite what is there. */
+  /** False: it has numbers that JavaScript alters by reading them, or is too large, so `before` is not quite what is there. */
   readonly exact: boolean;
+  /** A relay was lost while it published it. Where it has arrived as it was, the new version comes too late. */
+  readonly inDoubt: boolean;
 }
 
 /** What {@link reviseParked} has done. */
 export interface RevisedMessage {
-  readonly consumer: string;
-  /** Of the new version. */
+  readonly kind: ParkedKind;
+  /** The subscription or consumer. */
+  readonly where: string;
+  /** Of the new version: a new one where a consumer has it parked, the same as before where a relay has. */
   readonly id: string;
   readonly replaces: string;
   readonly topic: string;
   readonly key: string | null;
+  /** As {@link RevisionPreview} has it. */
+  readonly inDoubt: boolean;
+}
+
+/** A parked message, locked, before and after; and how the new version is put in its place. */
+interface Edit {
+  readonly topic: string;
+  readonly key: string | null;
+  readonly inDoubt: boolean;
+  readonly exact: boolean;
+  readonly revised: Revised;
+  /** For the audit. */
+  readonly details: Readonly<Record<string, unknown>>;
+  readonly store: () => Promise<void>;
+}
+
+/** Where it is parked, and the ids of the old and the new version. */
+interface EditOf {
+  readonly schema: string;
+  readonly where: string;
+  readonly id: string;
+  readonly newId: string;
+  readonly revision: PayloadRevision;
 }
 
 /** Changes nothing. Rejects as reviseParked does. */
@@ -55,14 +79,19 @@ export async function previewRevision(
   selection: DiscardSelection,
   revision: PayloadRevision,
 ): Promise<RevisionPreview> {
-  const { consumer, id } = await placeOf(database, selection);
+  const parked = await parkedOnce(database, selection);
+  const { kind, where } = parked;
   return audited(database, async (client) => {
-    const found = await lockParkedEnvelope(toExecutor(client), { schema: database.schema, consumer }, id);
-    if (found === null) throw notThere(consumer, id);
-    const { topic, key } = found;
-    const wire = unpackWire(found.envelope);
-    const { before, after } = revise(wire, revision, { id, newId: id });
-    return { consumer, topic, key, before, after, exact: !altersNumbers(wire) };
+    const { schema } = database;
+    const edit = await prepareEdit(toExecutor(client), parked, {
+      schema,
+      where,
+      id: parked.id,
+      newId: parked.id,
+      revision,
+    });
+    const { topic, key, exact, inDoubt, revised } = edit;
+    return { kind, where, topic, key, before: revised.before, after: revised.after, exact, inDoubt };
   });
 }
 
@@ -74,118 +103,80 @@ export async function reviseParked(
   act: Act & { readonly reason: string },
 ): Promise<RevisedMessage> {
   assertReason(act.reason, 'Say what was wrong with it');
-  const { consumer, id } = await placeOf(database, selection);
-  const newId = messageId();
+  const parked = await parkedOnce(database, selection);
+  const { kind, where, id } = parked;
+  const newId = kind === 'consumer' ? messageId() : id;
   return audited(database, async (client, audit) => {
-    const execute = toExecutor(client);
-    const place = { schema: database.schema, consumer };
-    const found = await lockParkedEnvelope(execute, place, id);
-    if (found === null) throw notThere(consumer, id);
-    const { envelope, bytes } = revise(unpackWire(found.envelope), revision, { id, newId });
-    await replaceParkedEnvelope(execute, place, { id, newId, envelope });
-    const { topic, key, state } = found;
+    const of = { schema: database.schema, where, id, newId, revision };
+    const { topic, key, inDoubt, details, store } = await prepareEdit(toExecutor(client), parked, of);
+    await store();
     const { actor, reason } = act;
-    const details = { kind: 'consumer', newId, topic, key, state, bytes };
-    await audit({ actor, reason, action: 'parked.revise', subject: `${consumer}/${id}`, details });
-    return { consumer, id: newId, replaces: id, topic, key };
+    await audit({ actor, reason, action: 'parked.revise', subject: `${where}/${id}`, details: { kind, ...details } });
+    return { kind, where, id: newId, replaces: id, topic, key, inDoubt };
   });
 }
 
-async function placeOf(database: Database, selection: DiscardSelection): Promise<{ consumer: string; id: string }> {
-  const found = await parkedOnce(database, selection);
-  if (found.kind === 'consumer') return { consumer: found.where, id: found.id };
-  throw new HoldfastError(
-    'HF_CONFIG',
-    `Message ${found.id} is parked by the relay of ${found.where}, and cannot be edited there.`,
-    {
-      advice:
-        'It is a row of the log, which others read too. Have the service send what is right as a new message, and discard this one.',
-    },
-  );
+/** Locks the row. Rejects when it is not there, or may not or cannot be edited like that. */
+async function prepareEdit(execute: SqlExecutor, { kind }: ParkedSummary, of: EditOf): Promise<Edit> {
+  const edit = await (kind === 'consumer' ? editOfConsumer(execute, of) : editOfRelay(execute, of));
+  if (edit !== null) return edit;
+  const { where, id } = of;
+  const who = kind === 'consumer' ? 'Consumer' : 'The relay of';
+  throw new HoldfastError('HF_NOT_FOUND', `${who} ${where} has no parked message ${id}.`, {
+    advice: 'It may have gone on or been discarded meanwhile; list what is parked.',
+    details: { [kind === 'consumer' ? 'consumer' : 'subscription']: where, id },
+  });
 }
 
-interface Revised {
-  readonly before: unknown;
-  readonly after: unknown;
-  /** JSON text of the new version. */
-  readonly envelope: string;
-  /** Of the payload. */
-  readonly bytes: number;
-}
-
-/** Attributes that say that the data is not, or not as it is, in the envelope. */
-const ELSEWHERE = ['dataref', 'data_base64', 'datacodec'];
-
-/** Pure. Throws HF_CONFIG, and what a sender of such a payload would get. */
-export function revise(
-  wire: string,
-  revision: PayloadRevision,
-  { id, newId }: { readonly id: string; readonly newId: string },
-): Revised {
-  const { envelope: readable, error } = readIncoming(wire);
-  if (readable === null) {
-    throw new HoldfastError(
-      'HF_CONFIG',
-      `Message ${id} cannot be read, so it cannot be edited: ${error?.message ?? ''}`,
-      {
-        advice: 'Discard it, and have its service send it again.',
-        cause: error,
-      },
-    );
-  }
-  const { data: before, headers, ...attributes } = JSON.parse(wire) as Record<string, unknown>;
-  const elsewhere = ELSEWHERE.find((name) => Object.hasOwn(attributes, name));
-  if (elsewhere !== undefined) {
-    throw new HoldfastError('HF_CONFIG', `The data of message ${id} is not in it as it is (${elsewhere}).`, {
-      advice: 'It is encoded or stored elsewhere: have its service send it again, and discard this one.',
-    });
-  }
-  const after = revisedPayload(before, revision, wire);
-  const text = encodePayload(after, { maxBytes: DEFAULT_MAX_BYTES, where: readable.topic });
-  const revised = { ...attributes, id: newId, headers: { ...(headers as object | undefined), [REVISES_HEADER]: id } };
-  // The payload as it was encoded.
+async function editOfConsumer(
+  execute: SqlExecutor,
+  { schema, where, id, newId, revision }: EditOf,
+): Promise<Edit | null> {
+  const place = { schema, consumer: where };
+  const found = await lockParkedEnvelope(execute, place, id);
+  if (found === null) return null;
+  const { topic, key, state } = found;
+  const wire = unpackWire(found.envelope);
+  const revised = revise(wire, revision, { id, newId });
+  const { envelope, bytes } = revised;
   return {
-    before,
-    after,
-    envelope: `${JSON.stringify(revised).slice(0, -1)},"data":${text}}`,
-    bytes: Buffer.byteLength(text),
+    topic,
+    key,
+    inDoubt: false,
+    exact: !altersNumbers(wire),
+    revised,
+    details: { newId, topic, key, state, bytes },
+    store: () => replaceParkedEnvelope(execute, place, { id, newId, envelope }),
   };
 }
 
-function revisedPayload(before: unknown, revision: PayloadRevision, wire: string): unknown {
-  refuseUnknownOptions(revision, ['payload', 'patch'], 'reviseParked');
-  if ('payload' in revision === 'patch' in revision) {
-    throw new HoldfastError('HF_CONFIG', 'A payload or a patch is needed, and not both.', {
-      advice: 'Give one of them.',
-    });
-  }
-  if ('payload' in revision) return revision.payload;
-  if (altersNumbers(wire)) {
-    throw new HoldfastError('HF_CONFIG', 'The message has numbers that would be altered by reading it.', {
+async function editOfRelay(execute: SqlExecutor, { schema, where, id, revision }: EditOf): Promise<Edit | null> {
+  const found = await lockParkedMessage(execute, { schema, subscription: where, id });
+  if (found === null) return null;
+  const { seq, topic, key, state, time, payload, headers, inDoubt } = found;
+  if (payload === null && 'patch' in revision) {
+    throw new HoldfastError('HF_CONFIG', `Message ${id} is too large to be read.`, {
       advice: 'Give the whole payload instead of a patch.',
     });
   }
-  return mergePatch(before, revision.patch);
-}
-
-/** RFC 7396. Pure. */
-export function mergePatch(value: unknown, patch: unknown): unknown {
-  if (!isObject(patch)) return patch;
-  const merged = new Map<string, unknown>(isObject(value) ? Object.entries(value) : []);
-  for (const [name, change] of Object.entries(patch)) {
-    if (change === null) merged.delete(name);
-    else merged.set(name, mergePatch(merged.get(name), change));
-  }
-  return Object.fromEntries(merged);
-}
-
-function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
-function notThere(consumer: string, id: string): HoldfastError {
-  return new HoldfastError('HF_NOT_FOUND', `Consumer ${consumer} has no parked message ${id}.`, {
-    advice: 'It may have been handled or discarded meanwhile; list what is parked.',
-    details: { consumer, id },
-  });
+  // As it would go out.
+  const wire = encodeWire({ id, topic, key, time, payload: payload ?? 'null', headers });
+  const revised = revise(wire, revision, { id, newId: id });
+  const { bytes } = revised;
+  const attributes = JSON.parse(headers) as { readonly headers?: object };
+  const withHeader = { ...attributes, headers: { ...attributes.headers, [REVISES_HEADER]: id } };
+  return {
+    topic,
+    key,
+    inDoubt,
+    exact: payload !== null && !altersNumbers(wire),
+    revised,
+    details: { seq, topic, key, state, bytes, inDoubt },
+    store: () =>
+      storeRevision(
+        execute,
+        { schema, subscription: where, seq },
+        { payload: revised.payload, headers: JSON.stringify(withHeader) },
+      ),
+  };
 }

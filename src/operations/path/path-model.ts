@@ -68,6 +68,8 @@ export interface RelayVisit {
   /** As SubscriptionPassage has it. When it was published is not recorded: its trace tells. */
   readonly state: 'passed' | 'parked' | 'waiting' | 'unrouted';
   readonly parked: ParkedVisit | null;
+  /** It is parked, and a person has put another payload in the place of the one that was written: that goes out. */
+  readonly revised: boolean;
   readonly replays: readonly ReplayVisit[];
 }
 

@@ -116,7 +116,7 @@ function writtenText({ topic, xid, source }: PathMessage, sender: PathSender | n
   return `${topic} ${what} ${call ?? 'a call'} of ${run === null ? `run ${runId}` : nameOf(run)}${again}`;
 }
 
-function relayLines({ subscription, state, parked, replays }: RelayVisit): readonly Line[] {
+function relayLines({ subscription, state, parked, revised, replays }: RelayVisit): readonly Line[] {
   const texts = {
     passed: 'published it',
     waiting: 'has not read it yet',
@@ -128,9 +128,18 @@ function relayLines({ subscription, state, parked, replays }: RelayVisit): reado
       ? texts[state]
       : parked.state === 'behind'
         ? 'keeps it behind an earlier message of its key that is parked'
-        : `parked it after ${parked.attempts} attempts: ${parked.error ?? parked.reason}`;
+        : revised && parked.attempts === 0
+          ? 'has it parked'
+          : `parked it after ${parked.attempts} attempts: ${parked.error ?? parked.reason}`;
+  const edited = revised ? '; it was edited, and will go out with another payload than it was written with' : '';
   return [
-    { kind: 'relay', at: parked?.parkedAt ?? null, who: subscription, text, trouble: state === 'parked' },
+    {
+      kind: 'relay',
+      at: parked?.parkedAt ?? null,
+      who: subscription,
+      text: text + edited,
+      trouble: state === 'parked',
+    },
     ...replays.map(({ id, requestedAt, published }): Line => ({
       kind: 'replay',
       at: requestedAt,

@@ -25,8 +25,8 @@ interface ParkedRow {
   readonly next: number | null;
 }
 
-const parkedColumns = (alias: string): string => `${alias}.state, ${alias}.reason, ${alias}.error, ${alias}.attempts,
-  extract(epoch FROM ${alias}.parked_at)::float8 * 1000 AS parked, extract(epoch FROM ${alias}.next_attempt_at)::float8 * 1000 AS next`;
+const parkedColumns = (due: string): string => `p.state, p.reason, p.error, p.attempts,
+  extract(epoch FROM p.parked_at)::float8 * 1000 AS parked, extract(epoch FROM ${due})::float8 * 1000 AS next`;
 
 function toParked({ state, reason, error, attempts, parked, next }: ParkedRow): ParkedVisit {
   return {
@@ -40,7 +40,7 @@ function toParked({ state, reason, error, attempts, parked, next }: ParkedRow): 
 }
 
 interface RelayFacts {
-  readonly parked: readonly ParkedRow[];
+  readonly parked: readonly (ParkedRow & { readonly revised: boolean })[];
   readonly replays: readonly {
     readonly id: string;
     readonly subscription: string;
@@ -62,7 +62,8 @@ export async function readRelays(
     read,
     `SELECT json_build_object(
        'parked', (SELECT coalesce(json_agg(m), '[]') FROM (
-         SELECT p.subscription AS place, ${parkedColumns('p')} FROM ${schema}.parked_message p WHERE p.id = $1::uuid) m),
+         SELECT p.subscription AS place, ${parkedColumns('coalesce(p.next_attempt_at, p.revised_due_at)')}, p.revision IS NOT NULL AS revised
+         FROM ${schema}.parked_message p WHERE p.id = $1::uuid) m),
        'replays', (SELECT coalesce(json_agg(m), '[]') FROM (
          SELECT r.id, r.subscription, r.topic, extract(epoch FROM r.requested_at)::float8 * 1000 AS requested,
            extract(epoch FROM r.finished_at)::float8 * 1000 AS finished, r.position > $2::bigint OR r.finished_at IS NOT NULL AS past
@@ -84,6 +85,7 @@ export async function readRelays(
       shard,
       state,
       parked: row === undefined ? null : toParked(row),
+      revised: row?.revised ?? false,
       replays: again.map(toReplay),
     };
   });
@@ -121,7 +123,7 @@ export async function readConsumers(read: BoundedRead, id: string): Promise<read
          SELECT i.consumer, extract(epoch FROM i.handled_at)::float8 * 1000 AS at
          FROM marking c JOIN ${schema}.inbox i ON i.consumer = c.consumer AND i.message_id = $1::uuid) m),
        'parked', (SELECT coalesce(json_agg(m), '[]') FROM (
-         SELECT p.consumer AS place, ${parkedColumns('p')}
+         SELECT p.consumer AS place, ${parkedColumns('p.next_attempt_at')}
          FROM parking c JOIN ${schema}.parked_delivery p ON p.consumer = c.consumer AND p.message_id = $1::uuid) m),
        'attempts', (SELECT coalesce(json_agg(m), '[]') FROM (
          SELECT a.consumer, a.attempts, extract(epoch FROM a.at)::float8 * 1000 AS at

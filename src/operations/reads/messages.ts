@@ -8,6 +8,7 @@ import { isUuid } from '../../message/id.ts';
 import { assertTopicPattern, topicMatches, topicPatternToRegex } from '../../message/topic-pattern.ts';
 import type { Database } from '../../postgres/database.ts';
 import { quoteIdentifier } from '../../postgres/quoting.ts';
+import { PASSED_SQL } from '../../relay/log/passed.ts';
 import { refuseUnknownOptions } from '../../runtime/options.ts';
 import { seqAfter, seqBefore } from '../../relay/log/log-position.ts';
 import { ageMs, consumersSql, firstRow, rows, rowsBySql, tables } from './reads.ts';
@@ -169,7 +170,6 @@ async function showScheduled(database: Database, id: string): Promise<ScheduledD
   return { id: row.id, topic: row.topic, key: row.key, dueAt: new Date(row.due_at), payload: row.payload };
 }
 
-/** The cursor's own rule (src/relay/log/cursor.ts), asked about one row. */
 export async function subscriptionPassages(database: Database, id: string): Promise<readonly SubscriptionPassage[]> {
   const query = tables(database)
     .selectFrom('subscription as s')
@@ -177,10 +177,7 @@ export async function subscriptionPassages(database: Database, id: string): Prom
     .leftJoin('parked_message as p', (join) => join.onRef('p.subscription', '=', 's.name').onRef('p.seq', '=', 'o.seq'))
     .where('o.id', '=', id)
     .select(['s.name', 's.shard', 's.topics', 'o.topic', sql<boolean>`p.seq is not null`.as('parked')])
-    .select(
-      sql<boolean>`o.seq <= s.high and (o.seq <= s.floor or pg_visible_in_snapshot(o.xid, s.snapshot)
-        or coalesce(o.seq <= s.catchup_seq and pg_visible_in_snapshot(o.xid, s.catchup), false))`.as('passed'),
-    )
+    .select(sql.raw<boolean>(PASSED_SQL).as('passed'))
     .orderBy('s.name');
   return (await rows(database, query)).map(({ name, shard, topics, topic, parked, passed }) => {
     const unrouted = topics?.every((pattern) => !topicMatches(pattern, topic)) ?? false;

@@ -55,6 +55,7 @@ export interface HoldfastTables {
     floor: Int8;
     lease_owner: string | null;
     lease_epoch: Int8;
+    claims_epoch: Int8 | null;
     lease_until: Date | null;
     stalls: number;
     probe: unknown;
@@ -82,6 +83,9 @@ export interface HoldfastTables {
     parked_at: Date;
     next_attempt_at: Date | null;
     fingerprint: string | null;
+    revision: unknown;
+    revised_due_at: Date | null;
+    claim_epoch: Int8 | null;
   };
   parked_delivery: {
     consumer: string;

@@ -1,7 +1,7 @@
 /**
  * How the relay is doing, read from the database alone: it answers whether or not a relay runs.
  */
-import { sql } from 'kysely';
+import { sql, type RawBuilder } from 'kysely';
 import { isHoldfastError } from '../../errors.ts';
 import { PARK_REASONS } from '../../inbox/handlers/decide.ts';
 import type { Database } from '../../postgres/database.ts';
@@ -219,10 +219,15 @@ function subscriptionsQuery(database: Database) {
 }
 
 // One without a handler is taken up by the first process that has it, so it is no dead letter, as `parked ls` has it too.
-const dead = sql`p.next_attempt_at is null and p.reason <> ${PARK_REASONS.noHandler}`;
-const countFailed = sql<Count>`count(*) filter (where p.state = 'failed' and not (${dead}))`;
-const countBehind = sql<Count>`count(*) filter (where p.state = 'behind')`;
-const countDead = sql<Count>`count(*) filter (where p.state = 'failed' and ${dead})`;
+const deadUnless = (due: string) => sql`${sql.raw(due)} is null and p.reason <> ${PARK_REASONS.noHandler}`;
+const deadAtRelay = deadUnless('coalesce(p.next_attempt_at, p.revised_due_at)');
+const deadAtConsumer = deadUnless('p.next_attempt_at');
+const countStates = (dead: RawBuilder<unknown>) =>
+  [
+    sql<Count>`count(*) filter (where p.state = 'failed' and not (${dead}))`.as('failed'),
+    sql<Count>`count(*) filter (where p.state = 'behind')`.as('behind'),
+    sql<Count>`count(*) filter (where p.state = 'failed' and ${dead})`.as('dead'),
+  ] as const;
 
 type Count = string | number | bigint;
 
@@ -233,7 +238,7 @@ function parkedQuery(database: Database) {
       join.onRef('s.name', '=', 'p.subscription').on(sql<boolean>`p.lane % s.shards = s.shard`),
     )
     .select(['p.subscription', 's.shard'])
-    .select([countFailed.as('failed'), countBehind.as('behind'), countDead.as('dead')])
+    .select(countStates(deadAtRelay))
     .groupBy(['p.subscription', 's.shard']);
 }
 
@@ -241,7 +246,7 @@ function consumersQuery(database: Database) {
   return tables(database)
     .selectFrom('parked_delivery as p')
     .select('p.consumer')
-    .select([countFailed.as('failed'), countBehind.as('behind'), countDead.as('dead')])
+    .select(countStates(deadAtConsumer))
     .select(sql<number>`extract(epoch from clock_timestamp() - min(p.parked_at))::float8 * 1000`.as('oldest_ms'))
     .groupBy('p.consumer')
     .orderBy('p.consumer');

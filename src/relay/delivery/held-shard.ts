@@ -25,8 +25,8 @@ export interface PageResult {
 
 export interface HeldShardOptions {
   readonly session: Session;
-  /** Parked for killing relays, perhaps with the cursor still before them. */
-  readonly killers: ReadonlySet<number>;
+  /** Parked messages that the log must not bring again, perhaps with the cursor still before them. */
+  readonly setAside: ReadonlySet<number>;
   /** Relays died before this one without progress, perhaps of a parked message. */
   readonly careful: boolean;
   readonly patience: ReadPatience;
@@ -44,19 +44,19 @@ export class HeldShard {
   readonly #context: RunnerContext;
   readonly #leased: LeasedDelivery;
   readonly #chores: Chores;
-  readonly #killers: ReadonlySet<number>;
+  readonly #setAside: ReadonlySet<number>;
   readonly #patience: ReadPatience;
   readonly #pages: PageLimit;
   #prefetched: Promise<LogPage> | null = null;
   #delaysCountedAtMs = -Infinity;
 
-  constructor(context: RunnerContext, { session, killers, careful, patience, pages, signal }: HeldShardOptions) {
+  constructor(context: RunnerContext, { session, setAside, careful, patience, pages, signal }: HeldShardOptions) {
     const { subscription, dispatcher, parking, clock, random, log, crashPoint } = context;
     this.session = session;
     this.#context = context;
     this.#leased = { subscription, dispatcher, parking, clock, random, log, crashPoint, session, pages, signal };
     this.#chores = new Chores(this.#leased, context.database.schema, { careful });
-    this.#killers = killers;
+    this.#setAside = setAside;
     this.#patience = patience;
     this.#pages = pages;
   }
@@ -103,8 +103,8 @@ export class HeldShard {
   async #bringOut(page: LogPage): Promise<void> {
     const { session } = this;
     const { key, store, metrics, log } = this.#context;
-    const killers = this.#killers;
-    const entries = killers.size === 0 ? page.entries : page.entries.filter((entry) => !killers.has(entry.seq));
+    const aside = this.#setAside;
+    const entries = aside.size === 0 ? page.entries : page.entries.filter((entry) => !aside.has(entry.seq));
     let marked = false;
     if (session.probe !== null && entries.length > 0) {
       marked = true;

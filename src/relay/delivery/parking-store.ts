@@ -5,7 +5,7 @@
 import type { ClientBase } from 'pg';
 import { quoteIdentifier } from '../../postgres/quoting.ts';
 import { errorFingerprint } from '../../runtime/error-fingerprint.ts';
-import type { LogEntry } from '../log/log-reader.ts';
+import { PAGE_BYTES, type LogEntry } from '../log/log-reader.ts';
 import { fenceSql, subscriptionLeaseLost, type LeaseHolder, type SubscriptionKey } from '../subscription/fence.ts';
 
 export interface ParkedRecord {
@@ -27,13 +27,36 @@ export interface RedriveCandidate {
   readonly parkedForMs: number;
 }
 
+/** What is published in place of what the log has: JSON texts. */
+export interface ParkedRevision {
+  readonly payload: string;
+  readonly headers: string;
+}
+
+/** A message that is parked, and claimed. */
+export interface ClaimedMessage {
+  readonly seq: number;
+  /** null: it goes out as it was written. 'later': all together are too large to be read at once. */
+  readonly revision: ParkedRevision | 'later' | null;
+}
+
 export interface ParkingStore {
-  /** Writes the rows, fenced by the lease; parking the same message again updates it. Rejects with HF_LEASE_LOST. */
+  /** Writes the rows, fenced by the lease; parking the same message again updates it, and ends its claim. Rejects with HF_LEASE_LOST. */
   park(holder: LeaseHolder, records: readonly ParkedRecord[]): Promise<void>;
   /** Takes the rows out again after they were published. Rejects with HF_LEASE_LOST. */
   unpark(holder: LeaseHolder, seqs: readonly number[]): Promise<void>;
-  /** Parked messages that killed relays: the cursor may still be before them, and they must not be sent again for that. */
-  killers(client: ClientBase): Promise<ReadonlySet<number>>;
+  /**
+   * Claims what is about to be published, in a commit of its own, and reads what it is: until it is taken out, parked again or released,
+   * nobody can revise it. What is not parked any more is left out. Rejects with HF_LEASE_LOST.
+   */
+  claim(holder: LeaseHolder, seqs: readonly number[]): Promise<readonly ClaimedMessage[]>;
+  /** Ends claims of what was not published after all. Rejects with HF_LEASE_LOST. */
+  release(holder: LeaseHolder, seqs: readonly number[]): Promise<void>;
+  /**
+   * Parked messages that must not go out as the log has them, though the cursor may still be before them: they killed relays, or were
+   * revised.
+   */
+  setAside(client: ClientBase): Promise<ReadonlySet<number>>;
   /** Keys that have parked messages. Of all of them, so for the beginning of a session. */
   blockedKeys(client: ClientBase): Promise<Set<string>>;
   /** Which of these keys have parked messages. */
@@ -45,7 +68,7 @@ export interface ParkingStore {
   releaseOrphans(client: ClientBase): Promise<void>;
   /**
    * The messages to publish next: those due whose key has no earlier one parked, each with the ones waiting right behind it up to
-   * the next that failed itself. In log order, at most `limit`.
+   * the next that failed itself and is not due, or was revised. In log order, at most `limit`.
    */
   redrivable(client: ClientBase, limit: number): Promise<readonly RedriveCandidate[]>;
 }
@@ -97,7 +120,7 @@ class ParkedMessageTable implements ParkingStore {
            AS r (seq bigint, state text, reason text, error text, attempts int, "retryInMs" float8, fingerprint text)
          JOIN ${this.#schema}.outbox o USING (seq)
          ON CONFLICT (subscription, seq) DO UPDATE SET state = excluded.state, reason = excluded.reason, error = excluded.error,
-           attempts = excluded.attempts, fingerprint = excluded.fingerprint, next_attempt_at = CASE
+           attempts = excluded.attempts, fingerprint = excluded.fingerprint, claim_epoch = NULL, revised_due_at = NULL, next_attempt_at = CASE
              WHEN excluded.state = 'failed' THEN excluded.next_attempt_at ELSE coalesce(p.next_attempt_at, excluded.next_attempt_at) END
          -- A page that is read again finds its refused message in a blocked key; what is known of it stays.
          WHERE excluded.state = 'failed' OR p.state = 'behind')
@@ -119,9 +142,42 @@ class ParkedMessageTable implements ParkingStore {
     if (result.rows[0]?.held !== true) throw subscriptionLeaseLost(this.#scope);
   }
 
-  async killers(client: ClientBase): Promise<ReadonlySet<number>> {
+  async claim({ writeClient, epoch }: LeaseHolder, seqs: readonly number[]): Promise<readonly ClaimedMessage[]> {
+    if (seqs.length === 0) return [];
+    // It waits for whoever is revising one of them, and has the row as it is after that.
+    const { rows } = await writeClient.query<ClaimedRow>(
+      `WITH fence AS MATERIALIZED (${this.#fence}),
+       claimed AS (
+         UPDATE ${this.#table} SET claim_epoch = $3 FROM fence WHERE subscription = $1 AND seq = ANY ($4::bigint[])
+         RETURNING seq, revision),
+       sized AS (
+         SELECT seq, revision, coalesce(sum(octet_length(revision::text)) OVER (
+           ORDER BY seq ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) >= ${PAGE_BYTES} AND revision IS NOT NULL AS later
+         FROM claimed)
+       SELECT held, seq::text, later, (fit -> 'payload')::text AS payload, (fit -> 'headers')::text AS headers
+       FROM (SELECT EXISTS (SELECT 1 FROM fence) AS held) AS one
+       LEFT JOIN (SELECT seq, later, CASE WHEN NOT later THEN revision END AS fit FROM sized) AS message ON true ORDER BY message.seq`,
+      [this.#scope.name, this.#scope.shard, epoch, seqs],
+    );
+    if (rows[0]?.held !== true) throw subscriptionLeaseLost(this.#scope);
+    return rows.flatMap(toClaimed);
+  }
+
+  async release({ writeClient, epoch }: LeaseHolder, seqs: readonly number[]): Promise<void> {
+    if (seqs.length === 0) return;
+    const result = await writeClient.query<{ held: boolean }>(
+      `WITH fence AS MATERIALIZED (${this.#fence}),
+       released AS (
+         UPDATE ${this.#table} SET claim_epoch = NULL FROM fence WHERE subscription = $1 AND seq = ANY ($4::bigint[]))
+       SELECT EXISTS (SELECT 1 FROM fence) AS held`,
+      [this.#scope.name, this.#scope.shard, epoch, seqs],
+    );
+    if (result.rows[0]?.held !== true) throw subscriptionLeaseLost(this.#scope);
+  }
+
+  async setAside(client: ClientBase): Promise<ReadonlySet<number>> {
     const result = await client.query<{ seq: string }>(
-      `SELECT seq FROM ${this.#table} WHERE ${this.#mine} AND state = 'failed' AND reason = $2`,
+      `SELECT seq FROM ${this.#table} WHERE ${this.#mine} AND state = 'failed' AND (reason = $2 OR revision IS NOT NULL)`,
       [this.#scope.name, KILLED],
     );
     return new Set(result.rows.map((row) => Number(row.seq)));
@@ -169,22 +225,27 @@ class ParkedMessageTable implements ParkingStore {
   }
 
   async redrivable(client: ClientBase, limit: number): Promise<readonly RedriveCandidate[]> {
-    // Due are failed messages whose time has come, and those that wait behind nothing any more: found by an index, however much
-    // waits beside them. Then the first ones of each key from there.
-    // `free`: everything from the head up to the next failed message that is not due, or never will be: bool_and skips nulls.
-    const due = `SELECT seq, key, attempts, parked_at, next_attempt_at FROM ${this.#table} p
-      WHERE ${this.#mine} AND next_attempt_at <= statement_timestamp()`;
+    // Due are failed messages whose time has come, and those that wait behind nothing any more: found by two indexes, of which the second
+    // has the revised ones, however much waits beside them. Then the first ones of each key from there.
+    // `free`: everything from the head up to the next failed message that is not due, or never will be, or was revised: that one goes
+    // alone, when it is the head itself.
+    const dueBy = (column: string, condition: string) =>
+      `(SELECT seq, key, attempts, parked_at, ${column} AS due_at FROM ${this.#table} p
+        WHERE ${this.#mine} AND ${column} <= statement_timestamp() AND ${condition} ORDER BY ${column} LIMIT $2)`;
+    const due = (condition: string) =>
+      `${dueBy('next_attempt_at', condition)} UNION ALL ${dueBy('revised_due_at', condition)}`;
     const order = this.#scope.keepsOrder
       ? `SELECT p.* FROM head CROSS JOIN LATERAL (
            SELECT seq, key, attempts, parked_at,
-             bool_and(state = 'behind' OR coalesce(next_attempt_at <= statement_timestamp(), false)) OVER (ORDER BY seq) AS free
+             bool_and(seq = head.seq OR state = 'behind' OR coalesce(next_attempt_at <= statement_timestamp(), false))
+               OVER (ORDER BY seq) AS free
            FROM (SELECT * FROM ${this.#table} WHERE subscription = $1 AND key = head.key ORDER BY seq LIMIT $2) AS first) AS p
          UNION ALL
-         (SELECT seq, key, attempts, parked_at, true FROM (${due} AND key IS NULL ORDER BY next_attempt_at LIMIT $2) AS keyless)`
+         (SELECT seq, key, attempts, parked_at, true FROM (${due('key IS NULL')}) AS keyless ORDER BY due_at LIMIT $2)`
       : `SELECT seq, key, attempts, parked_at, true AS free FROM head`;
-    const heads = this.#scope.keepsOrder ? `${due} AND key IS NOT NULL AND ${this.#first('p')} = seq` : due;
+    const heads = due(this.#scope.keepsOrder ? `key IS NOT NULL AND ${this.#first('p')} = seq` : 'true');
     const result = await client.query<{ seq: string; key: string | null; attempts: number; parked_for_ms: number }>(
-      `WITH head AS MATERIALIZED (${heads} ORDER BY next_attempt_at LIMIT $2)
+      `WITH head AS MATERIALIZED (SELECT * FROM (${heads}) AS due ORDER BY due_at LIMIT $2)
        SELECT seq, key, attempts, extract(epoch FROM clock_timestamp() - parked_at)::float8 * 1000 AS parked_for_ms
        FROM (${order}) AS candidate WHERE free ORDER BY seq LIMIT $2`,
       [this.#scope.name, limit],
@@ -201,6 +262,21 @@ class ParkedMessageTable implements ParkingStore {
   #first(row: string): string {
     return `(SELECT q.seq FROM ${this.#table} q WHERE q.subscription = $1 AND q.key = ${row}.key ORDER BY q.seq LIMIT 1)`;
   }
+}
+
+interface ClaimedRow {
+  readonly held: boolean;
+  /** Null when none of them is parked. */
+  readonly seq: string | null;
+  readonly later: boolean;
+  readonly payload: string | null;
+  readonly headers: string | null;
+}
+
+function toClaimed({ seq, later, payload, headers }: ClaimedRow): readonly ClaimedMessage[] {
+  if (seq === null) return [];
+  const revision = payload === null || headers === null ? null : { payload, headers };
+  return [{ seq: Number(seq), revision: later ? 'later' : revision }];
 }
 
 /** Here and not by the trigger, which takes a hundred times as long. */

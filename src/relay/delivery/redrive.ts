@@ -5,7 +5,7 @@
 import { HoldfastError } from '../../errors.ts';
 import type { LogEntry } from '../log/log-reader.ts';
 import { failedRecord, forgetHead, publishEntries, type LeasedDelivery, type Refusal } from './delivery.ts';
-import type { ParkedRecord, RedriveCandidate } from './parking-store.ts';
+import type { ClaimedMessage, ParkedRecord, RedriveCandidate } from './parking-store.ts';
 
 /** What stands in the table while a message is taken up carefully, and after it, if that was the end of the relay. */
 const DIED: Refusal = { kind: 'refused', permanent: false, error: new Error('a relay died publishing it') };
@@ -42,7 +42,11 @@ export async function redrive(
     const marks = [...candidates.keys()].map((seq) => ({ ...afterFailure(seq, DIED), reason: DIED.error.message }));
     await parking.park(session, marks);
   }
-  const entries = await session.reader.pick([...candidates.keys()]);
+  crashPoint('relay.claim:before');
+  const claimed = new Map((await parking.claim(session, [...candidates.keys()])).map((each) => [each.seq, each]));
+  crashPoint('relay.claim:after');
+  const entries = asRevised(await session.reader.pick([...claimed.keys()]), claimed);
+  const settled = new Set<number>();
   const { heads, followers } = waves(entries, subscription.keepsOrder);
 
   /** Resolves with the entries that went out. */
@@ -61,6 +65,7 @@ export async function redrive(
       ...unrouted.map(({ seq }) => ({ ...afterFailure(seq, NO_ROUTE), reason: 'no route has its topic' })),
     ]);
     crashPoint('relay.redrive:after');
+    for (const { seq } of batch) settled.add(seq);
     for (const { id, topic } of unrouted)
       log.error({ messageId: id, topic }, 'parked message not published: no route has its topic; it stays parked');
     for (const [entry] of refused) forgetHead(leased, entry);
@@ -70,11 +75,31 @@ export async function redrive(
   const first = await publishWave(heads);
   const ready = new Set(first.map((entry) => entry.key));
   const second = await publishWave(followers.filter((entry) => ready.has(entry.key)));
+  await parking.release(
+    session,
+    [...claimed.keys()].filter((seq) => !settled.has(seq)),
+  );
   // Only of what was touched: there may be very many others.
   const touched = [...new Set(entries.flatMap(({ key }) => (key === null ? [] : [key])))];
   const blocked = await parking.stillBlocked(session.writeClient, touched);
   for (const key of touched) if (!blocked.has(key)) session.blocked.delete(key);
   return first.length + second.length;
+}
+
+/**
+ * The entries with what a person has put in place of their payload. Those that are not parked any more are left out, and so are those
+ * behind one that is to be read later. Pure.
+ */
+export function asRevised(
+  entries: readonly LogEntry[],
+  claimed: ReadonlyMap<number, ClaimedMessage>,
+): readonly LogEntry[] {
+  const end = entries.findIndex(({ seq }) => claimed.get(seq)?.revision === 'later');
+  return (end === -1 ? entries : entries.slice(0, end)).flatMap((entry) => {
+    const revision = claimed.get(entry.seq)?.revision;
+    if (revision === undefined) return [];
+    return [revision === null || revision === 'later' ? entry : { ...entry, ...revision }];
+  });
 }
 
 /** The first message of each key, and the rest. Messages without a key depend on nothing. Pure. */

@@ -67,10 +67,10 @@ export async function takeOver(context: RunnerContext, options: TakeoverOptions)
     await suspect(context, session, lease.stalls);
     await parking.releaseOrphans(session.writeClient);
     session.blocked = await parking.blockedKeys(session.writeClient);
-    const killers = await parking.killers(session.writeClient);
+    const setAside = await parking.setAside(session.writeClient);
     log.info({ epoch: lease.epoch, high: lease.cursor.high, parkedKeys: session.blocked.size }, 'subscription taken');
     const careful = lease.stalls >= STALLS_BEFORE_CAREFUL_REDRIVE;
-    return new HeldShard(context, { session, killers, careful, patience, pages, signal });
+    return new HeldShard(context, { session, setAside, careful, patience, pages, signal });
   } catch (error) {
     // Nobody else knows of its connections yet.
     await session.close({ release: false }).catch(() => {});

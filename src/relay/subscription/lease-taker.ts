@@ -81,7 +81,8 @@ export class LeaseTaker {
     const own = `(lease_owner = $3 AND lease_epoch = ANY ($5::bigint[]))`;
     const taken = await client.query<SubscriptionRow>(
       `UPDATE ${quoteIdentifier(schema)}.subscription SET lease_owner = $3, lease_epoch = lease_epoch + 1,
-         lease_until = clock_timestamp() + $4 * interval '1 millisecond',
+         -- From now on whoever publishes what is parked claims it before: delivery/redrive.ts.
+         claims_epoch = lease_epoch + 1, lease_until = clock_timestamp() + $4 * interval '1 millisecond',
          stalls = CASE WHEN lease_owner IS NULL OR ${own} THEN stalls ELSE stalls + 1 END,
          probe = CASE WHEN ${own} AND probe IS NOT NULL THEN jsonb_set(probe, '{mark}', 'null') ELSE probe END
        WHERE name = $1 AND shard = $2 AND (lease_owner IS NULL OR ${own} OR lease_until < clock_timestamp())

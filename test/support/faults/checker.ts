@@ -210,11 +210,11 @@ export async function unfinished(client: Queryable): Promise<readonly string[]> 
       GROUP BY s.name, s.shard
     UNION ALL SELECT 'no relay has begun' WHERE NOT EXISTS (SELECT 1 FROM holdfast.subscription)
     UNION ALL SELECT format('%s/%s is in the middle of a catch-up', name, shard) FROM holdfast.subscription WHERE catchup IS NOT NULL
-    UNION ALL SELECT format('message %s is parked by %s and due at %s', id, subscription, next_attempt_at)
-      FROM holdfast.parked_message WHERE next_attempt_at IS NOT NULL
+    UNION ALL SELECT format('message %s is parked by %s and due at %s', id, subscription, coalesce(next_attempt_at, revised_due_at))
+      FROM holdfast.parked_message WHERE coalesce(next_attempt_at, revised_due_at) IS NOT NULL
     UNION ALL SELECT format('message %s waits behind nothing', p.id) FROM holdfast.parked_message p WHERE p.state = 'behind' AND NOT EXISTS
       (SELECT 1 FROM holdfast.parked_message e WHERE e.subscription = p.subscription AND e.key = p.key AND e.seq < p.seq
-         AND e.state = 'failed' AND e.next_attempt_at IS NULL)
+         AND e.state = 'failed' AND coalesce(e.next_attempt_at, e.revised_due_at) IS NULL)
     UNION ALL SELECT format('replay %s is not finished', id) FROM holdfast.replay WHERE finished_at IS NULL
     UNION ALL SELECT format('message %s is scheduled and due', id) FROM holdfast.scheduled_message WHERE due_at <= clock_timestamp()
     UNION ALL SELECT format('delivery %s is parked by %s and due at %s', message_id, consumer, next_attempt_at)

@@ -14,7 +14,7 @@ import type { FoundMessage } from '../../../operations/reads/search-messages.ts'
 import type { WorkerStatus } from '../../../operations/sagas/saga-status.ts';
 import type { RunSummary } from '../../../operations/sagas/sagas.ts';
 import type { ParkedGroup, ParkedGroups } from '../../../operations/parked/parked-groups.ts';
-import type { RevisedMessage } from '../../../operations/parked/revise.ts';
+import type { RevisedMessage, RevisionPreview } from '../../../operations/parked/revise.ts';
 import type { SentByRun } from '../../../operations/sagas/sent-by-run.ts';
 import type {
   AlertsView,
@@ -41,6 +41,7 @@ export type WireGroups = AsJson<ParkedGroups>;
 export type WireJob = AsJson<JobSummary>;
 export type WireJobPlan = AsJson<JobPlan>;
 export type WireRevised = AsJson<RevisedMessage>;
+export type WirePreview = AsJson<RevisionPreview>;
 export type WireRun = AsJson<RunSummary>;
 export type WireRunPage = AsJson<RunStory>;
 export type WireTimeline = AsJson<RunTimeline>;

@@ -8,7 +8,8 @@ import type { ManyAct } from './many-acts.tsx';
 
 type PlaceOf = Pick<WireParked, 'kind' | 'where'>;
 
-const placeFlag = ({ kind, where }: PlaceOf): { readonly subscription?: string; readonly consumer?: string } =>
+/** Where it is parked, as the API and the command line take it. */
+export const placeFlag = ({ kind, where }: PlaceOf): { readonly subscription?: string; readonly consumer?: string } =>
   kind === 'relay' ? { subscription: where } : { consumer: where };
 
 export function askRetry(parked: WireParked, done: () => void): void {

@@ -9,14 +9,17 @@ import { openAct } from '../app/acts.ts';
 import { failureFrom, sendAct, type RequestFailure } from '../app/api.ts';
 import { patchBetween, sameJson } from '../app/json-patch.ts';
 import { hrefTo, navigate } from '../app/router.ts';
-import type { WireParked, WireRevised } from '../app/wire.ts';
+import type { WireParked, WirePreview, WireRevised } from '../app/wire.ts';
 import { Difference } from '../parts/difference.tsx';
 import { FailureNote } from '../parts/states.tsx';
+import { placeFlag } from './parked-acts.ts';
 
 interface EditFormProps {
   readonly parked: WireParked;
   readonly data: unknown;
   readonly leave: () => void;
+  /** The new version has the id of the old one, so this page is its page. */
+  readonly stays: () => void;
 }
 
 type Revision = { readonly patch: unknown } | { readonly payload: unknown };
@@ -26,10 +29,11 @@ interface Checked {
   readonly text: string;
   readonly after: unknown;
   readonly revision: Revision;
+  readonly inDoubt: boolean;
 }
 
-export function EditForm({ parked, data, leave }: EditFormProps): VNode {
-  const { id, where } = parked;
+export function EditForm({ parked, data, leave, stays }: EditFormProps): VNode {
+  const { id } = parked;
   // What one began with: the list behind it goes on being read.
   const [before] = useState(data);
   const [text, setText] = useState(() => JSON.stringify(before ?? null, null, 2));
@@ -43,8 +47,9 @@ export function EditForm({ parked, data, leave }: EditFormProps): VNode {
     check(null);
     const revision: Revision = patchBetween(before, parsed.value) ?? { payload: parsed.value };
     try {
-      await sendAct(`parked/${encodeURIComponent(id)}/revise/preview`, { consumer: where, ...revision });
-      check({ text, after: parsed.value, revision });
+      const body = { ...placeFlag(parked), ...revision };
+      const { inDoubt } = await sendAct<WirePreview>(`parked/${encodeURIComponent(id)}/revise/preview`, body);
+      check({ text, after: parsed.value, revision, inDoubt });
     } catch (error) {
       setFailure(failureFrom(error));
     }
@@ -76,6 +81,11 @@ export function EditForm({ parked, data, leave }: EditFormProps): VNode {
       </p>
       {failure === null ? null : <FailureNote failure={failure} />}
       {current === null ? null : <Difference before={before} after={current.after} />}
+      {current?.inDoubt ? (
+        <p role="status">
+          It may have gone out as it was: a relay was lost while it published it. Where it has arrived, that stands.
+        </p>
+      ) : null}
       <footer class="acts">
         <button type="button" class="button" onClick={leave}>
           Leave it as it is
@@ -84,7 +94,7 @@ export function EditForm({ parked, data, leave }: EditFormProps): VNode {
           Show the difference
         </button>
         {current === null ? null : (
-          <button type="button" class="button strong" onClick={() => askRevise(parked, current.revision)}>
+          <button type="button" class="button strong" onClick={() => askRevise(parked, current.revision, stays)}>
             Send it as a new version
           </button>
         )}
@@ -93,16 +103,25 @@ export function EditForm({ parked, data, leave }: EditFormProps): VNode {
   );
 }
 
-function askRevise({ id, where, topic }: WireParked, revision: Revision): void {
+function askRevise(parked: WireParked, revision: Revision, stays: () => void): void {
+  const { id, kind, where, topic } = parked;
+  const place = placeFlag(parked);
   const flags = Object.fromEntries(Object.entries(revision).map(([name, value]) => [name, JSON.stringify(value)]));
   openAct.value = {
     title: 'Put the new version in its place',
-    text: `${where} handles ${topic} with the new payload next, in the place that the message has in the line of its key. The old version counts as handled.`,
+    text:
+      kind === 'consumer'
+        ? `${where} handles ${topic} with the new payload next, in the place that the message has in the line of its key. The old version counts as handled.`
+        : `The relay of ${where} publishes ${topic} with the new payload next, in the place that the message has in the line of its key. The log keeps it as it was written, and so it goes out by other subscriptions and replays.`,
     confirm: 'Send it',
     path: `parked/${encodeURIComponent(id)}/revise`,
-    body: (_values, reason) => ({ consumer: where, ...revision, reason }),
-    command: (_values, reason) => commandLine(['parked', 'edit', id], { consumer: where, ...flags, yes: true, reason }),
-    done: (answer) => navigate(hrefTo(`parked/${(answer as { readonly revised: WireRevised }).revised.id}`)),
+    body: (_values, reason) => ({ ...place, ...revision, reason }),
+    command: (_values, reason) => commandLine(['parked', 'edit', id], { ...place, ...flags, yes: true, reason }),
+    done: (answer) => {
+      const { revised } = answer as { readonly revised: WireRevised };
+      if (revised.id === id) stays();
+      else navigate(hrefTo(`parked/${revised.id}`));
+    },
   };
 }
 

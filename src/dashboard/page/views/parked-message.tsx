@@ -50,6 +50,7 @@ export function ParkedMessageScreen({ id }: { readonly id: string }): VNode {
                     ?.data
                 }
                 reload={loaded.reload}
+                forget={() => reveal(null)}
               />
             ))}
           </>
@@ -63,11 +64,13 @@ interface OnePlaceProps {
   readonly parked: WireParkedDetails;
   readonly data: unknown;
   readonly reload: () => void;
+  /** What was revealed is not what is there any more. */
+  readonly forget: () => void;
 }
 
-function OnePlace({ parked, data, reload }: OnePlaceProps): VNode {
-  const { kind, where, topic, key, state, reason, error, attempts, parkedAt, retryInMs, waitingBehind, headId } =
-    parked;
+function OnePlace({ parked, data, reload, forget }: OnePlaceProps): VNode {
+  const { kind, where, topic, key, state, reason, error, attempts, parkedAt, retryInMs } = parked;
+  const { revised, waitingBehind, headId } = parked;
   const [editing, edit] = useState(false);
   return (
     <section class="place">
@@ -80,7 +83,7 @@ function OnePlace({ parked, data, reload }: OnePlaceProps): VNode {
             <button type="button" class="button strong" onClick={() => askRetry(parked, reload)}>
               Try again
             </button>
-            {kind === 'consumer' && !editing && !isHidden(data) ? (
+            {!editing && !isHidden(data) ? (
               <button type="button" class="button" onClick={() => edit(true)}>
                 Edit
               </button>
@@ -109,6 +112,12 @@ function OnePlace({ parked, data, reload }: OnePlaceProps): VNode {
           ['Tries', countText(attempts)],
           ['Parked', <Moment key="at" at={parkedAt} />],
           ['Again', retryInMs === null ? 'not by itself' : retryInMs === 0 ? 'now' : `in ${spanText(retryInMs)}`],
+          revised
+            ? [
+                'Edited',
+                kind === 'relay' ? 'this payload goes out; the log keeps the other' : 'this payload is handled',
+              ]
+            : null,
           ['Behind it', waitingBehind === 0 ? 'nothing waits' : `${countText(waitingBehind)} of its key wait`],
           headId === null
             ? null
@@ -126,7 +135,16 @@ function OnePlace({ parked, data, reload }: OnePlaceProps): VNode {
         </pre>
       )}
       {editing ? (
-        <EditForm parked={parked} data={data} leave={() => edit(false)} />
+        <EditForm
+          parked={parked}
+          data={data}
+          leave={() => edit(false)}
+          stays={() => {
+            edit(false);
+            forget();
+            reload();
+          }}
+        />
       ) : (
         <Payload title="Payload" value={data} />
       )}
