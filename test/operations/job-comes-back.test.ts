@@ -35,15 +35,19 @@ const hold = (table: string, id: unknown) =>
 /** Waits for nothing, and tells of the pauses of a job that comes back. */
 function watched(onPause: (nth: number) => unknown = () => undefined): {
   readonly pauses: number[];
+  /** What may end the pauses. */
+  readonly signals: (AbortSignal | undefined)[];
   readonly parts: JobRunnerParts;
 } {
   const pauses: number[] = [];
-  const sleep = async (delayMs: number): Promise<void> => {
+  const signals: (AbortSignal | undefined)[] = [];
+  const sleep = async (delayMs: number, signal?: AbortSignal): Promise<void> => {
     if (!EVERY_PAUSE.includes(delayMs)) return;
     pauses.push(delayMs);
+    signals.push(signal);
     await onPause(pauses.length);
   };
-  return { pauses, parts: { ...parts, clock: { ...systemClock, sleep } } };
+  return { pauses, signals, parts: { ...parts, clock: { ...systemClock, sleep } } };
 }
 
 const idsInAudit = async (): Promise<readonly string[]> =>
@@ -104,7 +108,9 @@ describe.each([
     await hold('parked_delivery', ids[0]);
     const id = await start(act);
     const stop = new AbortController();
-    const stopped = await workOff(lab.database, id, { signal: stop.signal }, watched(() => stop.abort()).parts);
+    const waits = watched(() => stop.abort());
+    const stopped = await workOff(lab.database, id, { signal: stop.signal }, waits.parts);
+    expect(waits.signals).toEqual([stop.signal]);
     // Whoever ended it here would have told of it.
     expect(stopped).toMatchObject({ state: 'open', done: 1, passedOver: { HF_LOCK_WAIT: 1 }, runner: null });
     const died = watched(() => {
