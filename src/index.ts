@@ -23,12 +23,9 @@ export { decodePayload } from './message/decode.ts';
 export { createRedactor, type Redactor } from './runtime/redact.ts';
 
 export type { Act } from './postgres/audit.ts';
-export {
-  openDatabase,
-  type Database,
-  type DatabaseOptions,
-  type DatabaseTransactionOptions,
-} from './postgres/database.ts';
+export { openDatabase, type Database } from './postgres/database.ts';
+export type { DatabaseOptions } from './postgres/pool-settings.ts';
+export type { DatabaseTransactionOptions } from './postgres/transaction.ts';
 export type { DrizzleTransactionHandle } from './postgres/clients/drizzle.ts';
 export type { KnexTransactionHandle } from './postgres/clients/knex.ts';
 export type { KyselyTransactionHandle } from './postgres/clients/kysely.ts';

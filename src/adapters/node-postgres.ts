@@ -1,6 +1,6 @@
 /** Runner for node-postgres: `holdfast/node-postgres`. */
 import type { Pool, PoolClient } from 'pg';
-import { runTransaction } from '../postgres/database.ts';
+import { runTransaction } from '../postgres/transaction.ts';
 import type { Runner } from '../postgres/runner.ts';
 
 /**

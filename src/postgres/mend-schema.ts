@@ -4,7 +4,7 @@
  */
 import type pg from 'pg';
 import { bringHome, strayFunctions } from './at-home.ts';
-import { runTransaction } from './database.ts';
+import { runTransaction } from './transaction.ts';
 import { SET_LOCAL_LOCK_PATIENCE } from './lock-wait.ts';
 import { raiseSequences, sequencesBehind } from './sequences.ts';
 

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { openDatabase, type Database, type DatabaseOptions } from '../../src/postgres/database.ts';
+import { openDatabase, type Database } from '../../src/postgres/database.ts';
+import type { DatabaseOptions } from '../../src/postgres/pool-settings.ts';
 import { createTestDatabase, type TestDatabase } from '../support/servers.ts';
 
 let server: TestDatabase;

@@ -4,7 +4,7 @@
  */
 import { HoldfastError } from '../../errors.ts';
 import type { HoldfastConfig } from '../../operations/config.ts';
-import type { DatabaseOptions } from '../../postgres/database.ts';
+import type { DatabaseOptions } from '../../postgres/pool-settings.ts';
 import type { Given } from './options.ts';
 
 type Env = Readonly<Record<string, string | undefined>>;

@@ -3,7 +3,7 @@
  */
 import { HoldfastError, isHoldfastError } from '../../errors.ts';
 import type { HoldfastConfig } from '../../operations/config.ts';
-import type { DatabaseOptions } from '../../postgres/database.ts';
+import type { DatabaseOptions } from '../../postgres/pool-settings.ts';
 import type { Logger } from '../../runtime/log.ts';
 import { didYouMean } from '../../runtime/options.ts';
 import { createBullmqPostgresTransport } from '../../transport/bullmq/postgres-transport.ts';

@@ -4,7 +4,8 @@
 import { Registry } from 'prom-client';
 import type { AlertSettings, WatchedWorker } from '../../operations/alerts/options.ts';
 import { migrate } from '../../postgres/migrator.ts';
-import { openDatabase, type Database, type DatabaseOptions } from '../../postgres/database.ts';
+import { openDatabase, type Database } from '../../postgres/database.ts';
+import type { DatabaseOptions } from '../../postgres/pool-settings.ts';
 import { systemClock } from '../../runtime/clock.ts';
 import type { Logger } from '../../runtime/log.ts';
 import type { Metrics } from '../../runtime/metrics.ts';

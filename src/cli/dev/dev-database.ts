@@ -4,7 +4,7 @@
  */
 import { join } from 'node:path';
 import { HoldfastError } from '../../errors.ts';
-import type { DatabaseOptions } from '../../postgres/database.ts';
+import type { DatabaseOptions } from '../../postgres/pool-settings.ts';
 import { keptVersion, startKeptPostgres } from '../../servers/kept-postgres.ts';
 import { fetchedPostgres, fetchPostgres } from '../../servers/npm-postgres.ts';
 import { embeddedPostgres, majorOf, systemPostgres, type PostgresBinaries } from '../../servers/postgres-binaries.ts';

@@ -3,7 +3,8 @@
  * long. So it can be asked on a database of any size that is in trouble, and leaves nothing behind, also behind a pooler.
  */
 import type pg from 'pg';
-import { runTransaction, type Database } from '../../postgres/database.ts';
+import type { Database } from '../../postgres/database.ts';
+import { runTransaction } from '../../postgres/transaction.ts';
 import { OWN_TYPES } from '../../postgres/own-results.ts';
 
 /** One text, one round trip. What is set holds until the transaction ends. */

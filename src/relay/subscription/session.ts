@@ -3,7 +3,8 @@
  * lease is lost: nothing of its memory outlives the doubt.
  */
 import type { Client } from 'pg';
-import { runTransaction, type Database } from '../../postgres/database.ts';
+import type { Database } from '../../postgres/database.ts';
+import { runTransaction } from '../../postgres/transaction.ts';
 import { inTurn } from '../../postgres/in-turn.ts';
 import { LOCK_PATIENCE_MS } from '../../postgres/lock-wait.ts';
 import type { Clock } from '../../runtime/clock.ts';

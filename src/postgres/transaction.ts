@@ -1,0 +1,79 @@
+/**
+ * A transaction on a connection: BEGIN, the work, and COMMIT or ROLLBACK, with what each answer to COMMIT means.
+ */
+import type pg from 'pg';
+import { HoldfastError } from '../errors.ts';
+import { refuseUnknownOptions } from '../runtime/options.ts';
+import { classifySqlError, sqlStateOf } from './sql-state.ts';
+
+/** How Database.transaction begins. */
+export interface DatabaseTransactionOptions {
+  /** @defaultValue what the server has set: 'read committed', unless it was changed */
+  readonly isolation?: 'read committed' | 'repeatable read' | 'serializable' | undefined;
+  /** @defaultValue false */
+  readonly readOnly?: boolean | undefined;
+  /** @internal As in TimeLimit. */
+  readonly timeoutMs?: number | undefined;
+}
+
+/**
+ * BEGIN, `fn`, COMMIT on a connection that the caller holds; see Database.transaction. `begin` is a whole statement.
+ * Also for users of a client that is not from our pool.
+ */
+export async function runTransaction<C extends pg.ClientBase, T>(
+  client: C,
+  begin: string,
+  fn: (client: C) => Promise<T>,
+): Promise<T> {
+  await client.query(begin);
+  let result: T;
+  try {
+    result = await fn(client);
+  } catch (error) {
+    // A failed ROLLBACK leaves the connection with an open transaction, or dead: withConnection destroys it either way.
+    await client.query('ROLLBACK').catch(() => undefined);
+    throw error;
+  }
+  let commit: pg.QueryResult;
+  try {
+    commit = await client.query('COMMIT');
+  } catch (error) {
+    // A verdict of the server (a deferred constraint, a serialization failure) is a rollback for certain. Anything else
+    // leaves it open whether COMMIT arrived and its answer was lost.
+    if (sqlStateOf(error) !== undefined && classifySqlError(error) !== 'connection') throw error;
+    throw new HoldfastError(
+      'HF_COMMIT_IN_DOUBT',
+      'The connection broke during COMMIT; the transaction may or may not have been committed.',
+      {
+        advice: 'Look for one of its rows by id before you repeat it.',
+        cause: error,
+      },
+    );
+  }
+  // PostgreSQL answers COMMIT of a failed transaction with success and the tag ROLLBACK.
+  if (commit.command === 'ROLLBACK') {
+    throw new HoldfastError(
+      'HF_TRANSACTION_ABORTED',
+      'COMMIT rolled back, because a statement of the transaction had failed.',
+      {
+        advice: 'Do not catch errors of statements inside a transaction without a savepoint.',
+      },
+    );
+  }
+  return result;
+}
+
+/** BEGIN with the given options. */
+export function beginStatement(options: DatabaseTransactionOptions = {}): string {
+  refuseUnknownOptions(options, ['isolation', 'readOnly', 'timeoutMs'], 'transaction');
+  const { isolation, readOnly } = options;
+  if (isolation !== undefined && !ISOLATION_LEVELS.includes(isolation)) {
+    throw new HoldfastError('HF_CONFIG', `Unknown isolation level ${JSON.stringify(isolation)}.`, {
+      advice: `Use one of: ${ISOLATION_LEVELS.join(', ')}.`,
+    });
+  }
+  const level = isolation === undefined ? '' : ` ISOLATION LEVEL ${isolation.toUpperCase()}`;
+  return `BEGIN${level}${readOnly === true ? ' READ ONLY' : ''}`;
+}
+
+const ISOLATION_LEVELS: readonly string[] = ['read committed', 'repeatable read', 'serializable'];
