@@ -123,6 +123,23 @@ describe.each([
   });
 });
 
+it('comes back to a message where it was in hand, and not where another consumer has the same one', async () => {
+  const [id] = await parkDeliveries(1);
+  await lab.parkDelivery('billing', id as string);
+  await holder.query(
+    `SELECT 1 FROM holdfast.parked_delivery WHERE consumer = 'shipping' AND message_id = $1 FOR UPDATE`,
+    [id],
+  );
+  const job = await workOff(lab.database, await start(RETRY), {}, watched(letGo).parts);
+  expect(job).toMatchObject({ state: 'done', done: 2, passedOver: NONE });
+  const acts = (await lab.audit()).filter(({ action }) => action === 'parked.retry');
+  expect(acts.map(({ subject, details }) => [subject, details['ids']])).toEqual([
+    ['billing/*', [id]],
+    ['shipping/*', []],
+    ['shipping/*', [id]],
+  ]);
+});
+
 it('does nothing twice when its connection is cut while it comes back, before the commit or after', async () => {
   const ids = await parkDeliveries(4);
   await hold('parked_delivery', ids[1]);

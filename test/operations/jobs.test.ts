@@ -282,6 +282,15 @@ describe('an act that fails', () => {
   });
 });
 
+it('is aborted once, and not when it has ended', async () => {
+  await parkMessages(1);
+  const [aborted, done] = [await start(RETRY), await start(RETRY)];
+  await runJob(lab.database, done);
+  for (const id of [aborted, aborted, done]) await abortJob(lab.database, id, by);
+  expect((await listJobs(lab.database)).map(({ state }) => state)).toEqual(['done', 'aborted']);
+  expect((await lab.audit()).filter(({ action }) => action === 'job.abort')).toHaveLength(1);
+});
+
 it('knows no job that is not there', async () => {
   await expect(showJob(lab.database, randomUUID())).rejects.toMatchObject({ code: 'HF_NOT_FOUND' });
   await expect(showJob(lab.database, 'x')).rejects.toMatchObject({ code: 'HF_NOT_FOUND' });
