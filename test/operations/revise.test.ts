@@ -4,6 +4,7 @@ import fc from 'fast-check';
 import type { PoolClient } from 'pg';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { Consumer } from '../../src/inbox/consumer.ts';
+import { PARK_REASONS } from '../../src/inbox/handlers/decide.ts';
 import { on, type HandlerContext } from '../../src/inbox/handlers/handler.ts';
 import { listParked, showParked } from '../../src/operations/parked/parked.ts';
 import { mergePatch, revise } from '../../src/operations/parked/payload-revision.ts';
@@ -80,6 +81,43 @@ describe('a new version', () => {
     await consumer.tickParked();
     expect(await notes()).toEqual([`1 instead of ${first.id}`, `22 instead of ${second.id}`, '3']);
     expect((await lab.effects())[1]?.id).toBe(id);
+  });
+
+  it('begins anew, and the mark of the old one lasts from now on', async () => {
+    const consumer = make(true);
+    const [first, second] = [numbered(500), numbered(2)];
+    for (const each of [first, second]) await consumer.handle(delivery(each));
+    await lab.database.query(
+      `UPDATE holdfast.parked_delivery SET parked_at = now() - interval '1 day', attempts = 7, redrives = 3;
+       UPDATE holdfast.inbox SET handled_at = now() - interval '6 days'`,
+    );
+    const rows = async () =>
+      (
+        await lab.database.query(
+          `SELECT message_id, state, reason, error, attempts, redrives, now() - parked_at < interval '1 min' AS is_new
+           FROM holdfast.parked_delivery ORDER BY position`,
+        )
+      ).rows;
+    const { id } = await reviseParked(lab.database, { id: first.id }, { patch: { n: 5 } }, me);
+    const { id: behind } = await reviseParked(lab.database, { id: second.id }, { patch: { n: 3 } }, me);
+    const anew = { error: null, attempts: 0, redrives: 0, is_new: true };
+    expect(await rows()).toEqual([
+      { message_id: id, state: 'failed', reason: PARK_REASONS.revised, ...anew },
+      { message_id: behind, state: 'behind', reason: PARK_REASONS.behind, ...anew },
+    ]);
+    const { rows: marks } = await lab.database.query(
+      `SELECT message_id FROM holdfast.inbox WHERE handled_at > now() - interval '1 min'`,
+    );
+    expect(marks.map((mark) => String(mark['message_id'])).toSorted()).toEqual([first.id, second.id].toSorted());
+  });
+
+  it.each([PARK_REASONS.predecessor, PARK_REASONS.released])('keeps saying %j', async (reason) => {
+    const consumer = make(true);
+    const sent = numbered(500);
+    await consumer.handle(delivery(sent));
+    await lab.database.query('UPDATE holdfast.parked_delivery SET reason = $1', [reason]);
+    await reviseParked(lab.database, { id: sent.id }, { patch: { n: 5 } }, me);
+    expect(await listParked(lab.database)).toMatchObject([{ reason }]);
   });
 
   it('can fail again, and be edited again', async () => {
@@ -206,6 +244,12 @@ describe('the new envelope', () => {
     });
     expect(await listParked(lab.database, { kind: 'consumer' })).toMatchObject([{ id: sent.id }]);
     expect(await audit()).toEqual([]);
+    // What is shown is not quite what is there.
+    await lab.database.query(
+      `UPDATE holdfast.parked_delivery SET envelope = jsonb_set(envelope, '{data,n}', '9007199254740993')`,
+    );
+    const shown = await previewRevision(lab.database, { id: sent.id }, { payload: { n: 5 } });
+    expect(shown).toMatchObject({ exact: false, after: { n: 5 } });
   });
 });
 
