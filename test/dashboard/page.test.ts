@@ -205,6 +205,32 @@ describe.runIf(CHROMIUM !== null)(`the page ${IN_CHROMIUM}`, () => {
     expect(new URL(page.url()).searchParams.has('cursor')).toBe(false);
   });
 
+  it('does so of what is parked, too', async () => {
+    const looked = { rows: 20_000, complete: false };
+    server.overrides.set('api/parked', { status: 200, body: { items: [], next: 'further', looked } });
+    const { page } = await open();
+    await page.goto(`${server.url}parked?topic=rare.*`);
+    await page.getByText('Nothing that fits so far. Looked through 20,000 messages. There may be more').waitFor();
+    expect(await page.getByText('Nothing is parked here').count()).toBe(0);
+    server.overrides.delete('api/parked');
+    await page.getByRole('link', { name: 'Go on from there' }).click();
+    await page.getByRole('row').nth(1).waitFor();
+    expect(new URL(page.url()).searchParams.get('cursor')).toBe('further');
+    expect(await page.getByText('Nothing that fits so far.').count()).toBe(0);
+  });
+
+  it('has fields above a list that are of one height', async () => {
+    const { page } = await open();
+    for (const view of ['runs', 'parked', 'parked-groups']) {
+      await page.goto(server.url + view);
+      await page.getByLabel('State').waitFor();
+      const heights = await page.evaluate<readonly number[]>(
+        `[...document.querySelectorAll('.filters select, .filters input')].map((field) => field.getBoundingClientRect().height)`,
+      );
+      expect({ view, heights: [...new Set(heights)] }).toEqual({ view, heights: [expect.any(Number)] });
+    }
+  });
+
   it('offers no search by what is hidden from who asks', async () => {
     const { page } = await open();
     server.overrides.set('api/session', { status: 200, body: { ...SESSION, searchesValues: false } });

@@ -4,6 +4,7 @@
 import type { VNode } from 'preact';
 import type { AuditedAct } from '../../../operations/reads/audit.ts';
 import type { AsJson, ListPage } from '../../server/contract.ts';
+import { sinceField } from '../parts/filter-fields.ts';
 import { useLoaded } from '../app/load.ts';
 import { hrefTo, hrefWith, queryNow } from '../app/router.ts';
 import { shortId } from '../app/texts.ts';
@@ -21,7 +22,7 @@ const FIELDS: readonly FilterField[] = [
   { name: 'action', label: 'What', hint: 'parked.retry' },
   { name: 'subject', label: 'To what', hint: 'an id, a name' },
   { name: 'job', label: 'By job', hint: 'its id' },
-  { name: 'since', label: 'Since', hint: '30m, 2h, 7d, or a date' },
+  sinceField('Since'),
 ];
 const ASKED = [...FIELDS.map(({ name }) => name), 'cursor'];
 

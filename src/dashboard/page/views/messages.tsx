@@ -3,6 +3,7 @@
  */
 import type { VNode } from 'preact';
 import { sessionState } from '../app/api.ts';
+import { KEY_FIELD, TOPIC_FIELD, sinceField, untilField } from '../parts/filter-fields.ts';
 import { hrefTo, hrefWith } from '../app/router.ts';
 import { sizeText } from '../app/texts.ts';
 import type { WireMessage } from '../app/wire.ts';
@@ -16,11 +17,11 @@ import { NO_PAGE, SearchedGrid, useSearched } from '../parts/searched.tsx';
 import { EmptyNote } from '../parts/states.tsx';
 
 const FIELDS: readonly FilterField[] = [
-  { name: 'topic', label: 'Topic', hint: 'order.placed, order.*' },
-  { name: 'key', label: 'Key', hint: 'the whole key' },
+  TOPIC_FIELD,
+  KEY_FIELD,
   { name: 'correlation', label: 'Correlation id', hint: 'all of it' },
-  { name: 'since', label: 'Since', hint: '30m, 2h, 7d, or a date' },
-  { name: 'until', label: 'Until', hint: '5m, or a date' },
+  sinceField('Since'),
+  untilField('Until'),
 ];
 const MORE: readonly FilterField[] = [
   { name: 'cause', label: 'Caused by', hint: 'the id of a message' },

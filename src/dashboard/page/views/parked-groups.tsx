@@ -4,6 +4,7 @@
  */
 import type { VNode } from 'preact';
 import { mayAct } from '../app/acts.ts';
+import { KEY_FIELD, TOPIC_FIELD, sinceField } from '../parts/filter-fields.ts';
 import { useLoaded } from '../app/load.ts';
 import { hrefTo, queryNow } from '../app/router.ts';
 import { countText, several, spanText } from '../app/texts.ts';
@@ -30,9 +31,9 @@ const FIELDS: readonly FilterField[] = [
   },
   { name: 'subscription', label: 'Not published by', hint: 'subscription' },
   { name: 'consumer', label: 'Not handled by', hint: 'consumer' },
-  { name: 'topic', label: 'Topic', hint: 'order.*' },
-  { name: 'key', label: 'Key', hint: 'the whole key' },
-  { name: 'since', label: 'Parked since', hint: '30m, 2h, 7d, or a date' },
+  TOPIC_FIELD,
+  KEY_FIELD,
+  sinceField('Parked since'),
 ];
 const ASKED = FIELDS.map(({ name }) => name);
 

@@ -4,6 +4,7 @@
 import type { VNode } from 'preact';
 import type { LookedPage } from '../../server/contract.ts';
 import { mayAct } from '../app/acts.ts';
+import { KEY_FIELD, TOPIC_FIELD } from '../parts/filter-fields.ts';
 import { useLoaded } from '../app/load.ts';
 import { hrefTo, queryNow } from '../app/router.ts';
 import { parkedSelection } from '../app/selections.ts';
@@ -42,8 +43,8 @@ const FIELDS: readonly FilterField[] = [
     ],
   },
   { name: 'where', label: 'At', hint: 'subscription or consumer' },
-  { name: 'topic', label: 'Topic', hint: 'order.*' },
-  { name: 'key', label: 'Key', hint: 'the whole key' },
+  TOPIC_FIELD,
+  KEY_FIELD,
   { name: 'group', label: 'Group', hint: 'its id' },
 ];
 const ASKED = [...FIELDS.map(({ name }) => name), 'cursor'];

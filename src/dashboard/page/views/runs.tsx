@@ -3,6 +3,7 @@
  */
 import type { VNode } from 'preact';
 import { sessionState } from '../app/api.ts';
+import { KEY_FIELD, sinceField, untilField } from '../parts/filter-fields.ts';
 import { hrefTo, hrefWith } from '../app/router.ts';
 import { runLook } from '../app/story.ts';
 import { faultText, spanText } from '../app/texts.ts';
@@ -35,11 +36,11 @@ const FIELDS: readonly FilterField[] = [
       ['compensated', 'compensated'],
     ],
   },
-  { name: 'key', label: 'Key', hint: 'the whole key' },
+  KEY_FIELD,
   { name: 'version', label: 'Version', hint: '1' },
   { name: 'error', label: 'Error', hint: 'code, name, or part of it' },
-  { name: 'since', label: 'Started since', hint: '30m, 2h, 7d, or a date' },
-  { name: 'until', label: 'Started until', hint: '5m, or a date' },
+  sinceField('Started since'),
+  untilField('Started until'),
 ];
 const MORE: readonly FilterField[] = [
   { name: 'updatedSince', label: 'Changed since', hint: '30m' },
