@@ -34,7 +34,8 @@ const FILES = {
     export default defineConfig({ sagas: 'sagas', consumers: 'consumers', routes: [{ topics: 'order.*', to: 'billing' }] });`,
   'sagas/place-order.ts': SAGA,
   'consumers/billing.ts': `
-    import { createBullmqPostgresTransport, createConsumer, on, openDatabase } from 'holdfast';
+    import { createConsumer, on, openDatabase } from 'holdfast';
+    import { createBullmqPostgresTransport } from 'holdfast/bullmq';
     import { OrderPlaced } from '../sagas/place-order.ts';
     const url = process.env['DATABASE_URL'] ?? '';
     export const billing = createConsumer('billing', {
