@@ -24,11 +24,13 @@ import {
   addParkedVerbs,
   addSubscriptionVerbs,
 } from './program/flow-verbs.ts';
+import { addInitVerb } from './program/project-verbs.ts';
 import { addSagaVerbs } from './program/saga-verbs.ts';
 import { createShell, type ShellHooks } from './program/shell.ts';
 
 const EXAMPLES = `
 Examples:
+  holdfast init                                         a first project: saga, consumer, service, test
   holdfast dev                                          on your machine: database, relay, worker, dashboard
   holdfast migrate                                      create or update the tables
   holdfast relay --route 'order.**=shipping'            publish what is committed
@@ -60,6 +62,7 @@ export async function runProgram(args: readonly string[]): Promise<number> {
     exitCode = code;
   };
   const program = createProgram({
+    ui: outUi,
     print,
     ended: (code) => void (exitCode = code),
     errOutput: (text) => void (json ? undefined : process.stderr.write(visiblePage(text))),
@@ -89,15 +92,17 @@ function jsonLine(document: unknown): string {
   return `${visibleJson(JSON.stringify(document))}\n`;
 }
 
-function createProgram(hooks: Omit<ShellHooks, 'style'>): Command {
-  const shell = createShell({ ...hooks, style: createStyle(wantsColor(process.stdout, process.env)) });
+function createProgram(hooks: ShellHooks): Command {
+  const shell = createShell(hooks);
+  const version = packageVersion();
   shell.program
     .description(
       'Messages that cannot be lost, and flows that finish or compensate themselves: outbox, inbox and sagas on PostgreSQL.',
     )
-    .version(packageVersion(), '-V, --version')
+    .version(version, '-V, --version')
     .addHelpText('after', EXAMPLES);
   // In the order of the help.
+  addInitVerb(shell, version);
   addDevDaemon(shell);
   addRelayDaemon(shell);
   addMigrateVerbs(shell);

@@ -1,5 +1,5 @@
 /**
- * What is different between two JSON values, line by line. Pure.
+ * What is different between two JSON values or two texts, line by line. Pure.
  */
 
 /** Comparing more lines than these with each other takes too long; both are shown whole then. */
@@ -12,7 +12,16 @@ export interface DiffLine {
 
 /** By the longest common subsequence of the lines. */
 export function diffJson(before: unknown, after: unknown): readonly DiffLine[] {
-  const [old, fresh] = [linesOf(before), linesOf(after)];
+  return diffLines(linesOf(before), linesOf(after));
+}
+
+/** The same of two texts. */
+export function diffTexts(before: string, after: string): readonly DiffLine[] {
+  const lines = (text: string): readonly string[] => text.replaceAll('\r\n', '\n').replace(/\n$/, '').split('\n');
+  return diffLines(lines(before), lines(after));
+}
+
+function diffLines(old: readonly string[], fresh: readonly string[]): readonly DiffLine[] {
   const gone = old.map((text): DiffLine => ({ sign: '-', text }));
   const come = fresh.map((text): DiffLine => ({ sign: '+', text }));
   if (old.length > MOST_LINES || fresh.length > MOST_LINES) return [...gone, ...come];

@@ -131,6 +131,11 @@ describe('the log of the services', () => {
     expect(entry === null ? null : toldOf(entry, 'error')).toBeNull();
   });
 
+  it('leaves out what the lines about runs say', () => {
+    const entry = logEntry('{"level":"warn","msg":"a step gave up","run":"r","saga":"s"}');
+    expect(entry === null ? 'none' : toldOf(entry, 'warn')).toBeNull();
+  });
+
   it.each(['charging', '{"level":30,"msg":"pino of a user"}', '{ half', '[]'])(
     'is not %s, which a program printed',
     (line) => {

@@ -36,7 +36,8 @@ async function compile(): Promise<string> {
     await eventually('the command line to be compiled', () => Promise.resolve(existsSync(dist)));
     return join(dist, 'cli', 'main.js');
   }
-  for (const name of ['node_modules', 'migrations', 'package.json']) symlinkSync(join(ROOT, name), join(folder, name));
+  for (const name of ['node_modules', 'migrations', 'templates', 'package.json'])
+    symlinkSync(join(ROOT, name), join(folder, name));
   const tsc = join(ROOT, 'node_modules', 'typescript', 'bin', 'tsc');
   const half = join(folder, 'half');
   await promisify(execFile)(process.execPath, [tsc, '-p', join(ROOT, 'tsconfig.build.json'), '--outDir', half]);

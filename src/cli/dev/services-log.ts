@@ -13,6 +13,8 @@ export interface ServiceLogEntry {
   readonly about: string;
 }
 
+/** What the lines about runs tell of already, from the journal. */
+const TOLD_OF = new Set(['a step gave up', 'a run was compensated', 'a run is stuck and needs a person']);
 const LEVELS: readonly string[] = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] satisfies LogLevel[];
 
 export function logEntry(line: string): ServiceLogEntry | null {
@@ -39,7 +41,7 @@ export function toldOf(
   { level, msg, about }: ServiceLogEntry,
   from: LogLevel,
 ): { readonly what: string; readonly tone: LineTone } | null {
-  if (LEVELS.indexOf(level) < LEVELS.indexOf(from)) return null;
+  if (LEVELS.indexOf(level) < LEVELS.indexOf(from) || TOLD_OF.has(msg)) return null;
   const tone = level === 'error' || level === 'fatal' ? 'bad' : level === 'warn' ? 'notable' : 'plain';
   return { tone, what: about === '' ? msg : `${msg} (${oneLine(about, 300)})` };
 }

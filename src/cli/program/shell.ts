@@ -3,12 +3,11 @@
  */
 import { Command } from 'commander';
 import type { SettingName } from '../config/options.ts';
-import type { VerbReport } from '../output/report.ts';
-import type { Style } from '../output/style.ts';
+import type { Ui, VerbReport } from '../output/report.ts';
 import { addSettings, contextOf, type Context, type RunVerb } from '../verb.ts';
 
 export interface ShellHooks {
-  readonly style: Style;
+  readonly ui: Ui;
   readonly print: (report: VerbReport) => void;
   /** A verb that prints by itself has ended. */
   readonly ended: (exitCode: number) => void;
@@ -26,6 +25,13 @@ export interface VerbSpec {
   readonly bringsDatabase?: boolean;
 }
 
+export interface BareInputs {
+  readonly flags: Readonly<Record<string, unknown>>;
+  readonly json: boolean;
+  /** Of its output while it runs. */
+  readonly ui: Ui;
+}
+
 export interface Shell {
   readonly program: Command;
   readonly print: (report: VerbReport) => void;
@@ -36,17 +42,22 @@ export interface Shell {
     spec: Omit<VerbSpec, 'load'>,
     run: (context: Context, args: readonly string[]) => Promise<number | null>,
   ) => Command;
+  /** A verb that reads no configuration and needs no database. */
+  readonly bare: (
+    spec: Pick<VerbSpec, 'name' | 'description'>,
+    run: (given: BareInputs) => Promise<VerbReport>,
+  ) => Command;
   /** A word with verbs of its own. */
   readonly group: (name: string, description: string) => Command;
 }
 
-export function createShell({ style, print, ended, errOutput }: ShellHooks): Shell {
+export function createShell({ ui, print, ended, errOutput }: ShellHooks): Shell {
   const setUp = (command: Command): Command =>
     command
       .exitOverride()
       .showHelpAfterError('(--help shows what there is)')
       .configureOutput({ writeErr: errOutput })
-      .configureHelp({ styleTitle: style.bold, styleCommandText: style.bold, sortOptions: false });
+      .configureHelp({ styleTitle: ui.style.bold, styleCommandText: ui.style.bold, sortOptions: false });
   const program = setUp(new Command('holdfast'));
 
   return {
@@ -66,6 +77,13 @@ export function createShell({ style, print, ended, errOutput }: ShellHooks): She
       return command.action(async () => {
         const exitCode = await run(await contextOf(command, settings, bringsDatabase), command.args);
         if (exitCode !== null) ended(exitCode);
+      });
+    },
+    bare({ name, description }, run) {
+      const command = setUp(program.command(name)).description(description);
+      return command.action(async () => {
+        const flags = command.opts<Record<string, unknown>>();
+        print(await run({ flags, json: flags['json'] === true, ui }));
       });
     },
     group: (name, description) => setUp(program.command(name)).description(description),
