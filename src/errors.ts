@@ -92,7 +92,7 @@ export const ERROR_CODES = {
   // processes
   HF_STOPPED: 'The service is stopped.',
   HF_SERVER_MISSING: 'A server needed for tests or the demo cannot be found or started.',
-  HF_TEST_UNSETTLED: 'A saga under test waits for something that the clock of the test has no part in.',
+  HF_TEST_UNSETTLED: 'What is under test waits for something that the clock of the test has no part in.',
   // dashboard
   HF_REQUEST: 'A request to the dashboard is not as it must be.',
   HF_LOGIN: 'The dashboard does not know who is asking.',

@@ -15,11 +15,15 @@ import type { RetryOptions } from '../runtime/retry.ts';
 import type { Transport } from '../transport/port.ts';
 import type { BatchSettings } from './delivery/batch-choice.ts';
 import type { OutboxPort } from './handlers/handler-run.ts';
-import type { Handler, On } from './handlers/handler.ts';
+import { handlersFor, type Handler, type On } from './handlers/handler.ts';
 import type { DedupWindow } from './window/window.ts';
 
 /** Handlers as a list, or as a function that is given `on` for the transactions of this consumer. */
 export type Handlers<Tx> = readonly Handler<Tx>[] | ((on: On<Tx>) => readonly Handler<Tx>[]);
+
+export function handlerList<Tx>(handlers: Handlers<Tx>): readonly Handler<Tx>[] {
+  return typeof handlers === 'function' ? handlers(handlersFor<Tx>()) : handlers;
+}
 
 /** How messages share transactions. See `batch` of {@link CommonConsumerOptions}. */
 export interface BatchOptions {

@@ -2,15 +2,9 @@
  * The public entry point for services: a consumer receives messages from a transport and makes the effect of each happen once. This file
  * puts the parts together: settings, stores, the receiver, the redrive loop and the pruning loop.
  */
-import type { PoolClient } from 'pg';
 import { isStorableText } from '../message/text.ts';
 import type { Database } from '../postgres/database.ts';
-import { assertSchemaName, DEFAULT_SCHEMA } from '../postgres/quoting.ts';
-import { checkRunner } from '../postgres/runner.ts';
 import { translateSqlError } from '../postgres/sql-state.ts';
-import { systemClock } from '../runtime/clock.ts';
-import { noCrash, type CrashPoint } from '../runtime/crash-point.ts';
-import { createDeadlines, type Deadlines } from '../runtime/deadlines.ts';
 import { createLifecycle } from '../runtime/lifecycle.ts';
 import { nextRoundMs } from '../runtime/paced.ts';
 import { createLoop, type Loop } from '../runtime/loop.ts';
@@ -19,11 +13,11 @@ import { backoffMs } from '../runtime/retry.ts';
 import { inNoContext } from '../runtime/scope.ts';
 import type { Service } from '../runtime/service.ts';
 import type { Delivery, Receiver, Verdict } from '../transport/port.ts';
+import { databaseAccess, runnerAccess, type ConsumerAccess } from './consumer-access.ts';
 import {
+  handlerList,
   KNOWN_OPTIONS,
-  type CommonConsumerOptions,
   type DatabaseConsumerOptions,
-  type Handlers,
   type RunnerConsumerOptions,
 } from './consumer-options.ts';
 import { resolveConsumer, whereOf, type ConsumerSettings } from './consumer-settings.ts';
@@ -34,19 +28,10 @@ import { consumerMetrics } from './delivery/consumer-metrics.ts';
 import { createDeliverer } from './delivery/deliver.ts';
 import { createRedriver } from './delivery/redrive.ts';
 import { INBOX_PRUNE_CHUNK, pruneInbox } from './delivery/retention.ts';
-import type { RunBatch } from './handlers/batch-work.ts';
 import { HOLD } from './handlers/decide.ts';
-import { handlersFor, type Handler } from './handlers/handler.ts';
 import { abandonAtHardStop } from './handlers/hard-stop.ts';
-import { runPostgresBatch } from './handlers/postgres-batch.ts';
 import { TransactionLanes } from './handlers/transaction-lanes.ts';
-import { createPostgresUnitOfWork } from './handlers/postgres-unit-of-work.ts';
-import { createRunnerUnitOfWork } from './handlers/runner-unit-of-work.ts';
-import { guardCrashPoint, type UnitOfWork } from './handlers/unit-of-work.ts';
 import { createFirstRun } from './stores/first-run.ts';
-import { createInboxStore } from './stores/inbox-store.ts';
-import { createParkedDeliveryStore } from './stores/parked-delivery-store.ts';
-import { createSuspectStore } from './stores/suspect-store.ts';
 
 /** Receives messages and runs handlers for them. Made by `createConsumer`. */
 export interface Consumer extends Service {
@@ -94,69 +79,29 @@ export function createConsumer<Tx>(
   if ('database' in options && 'runner' in options)
     throw badOption(where, 'has both database and runner', 'Give the one that handlers are to write through.');
   if ('runner' in options) {
-    const access = runnerAccess(where, options);
+    const access = runnerAccess(name, options);
     const settings = resolveConsumer(name, options, handlerList(options.handlers), null);
     if (settings.batch !== null)
       throw badOption(where, 'has batch and a runner', 'Give database instead, or leave batch away.');
-    return assemble(settings, access);
+    return assembleConsumer(settings, access);
   }
-  const access = databaseAccess(where, options);
-  return assemble(resolveConsumer(name, options, handlerList(options.handlers), access.database), access);
+  const access = databaseAccess(name, options);
+  return assembleConsumer(resolveConsumer(name, options, handlerList(options.handlers), access.database), access);
 }
 
-function handlerList<Tx>(handlers: Handlers<Tx>): readonly Handler<Tx>[] {
-  return typeof handlers === 'function' ? handlers(handlersFor<Tx>()) : handlers;
-}
-
-/** How a consumer gets at its database. */
-interface DatabaseAccess<Tx> {
-  readonly work: UnitOfWork<Tx>;
-  /** Both null for a consumer with a runner. */
-  readonly runBatch: RunBatch<Tx> | null;
-  readonly database: Database | null;
-  readonly deadlines: Deadlines;
-  readonly crash: CrashPoint;
-}
-
-function runnerAccess<Tx>(where: string, options: RunnerConsumerOptions<Tx>): DatabaseAccess<Tx> {
-  const { runner, schema = DEFAULT_SCHEMA } = options;
-  checkRunner(where, runner);
-  const tools = toolsOf(options);
-  const work = createRunnerUnitOfWork({ runner, schema: assertSchemaName(schema), crash: tools.crash });
-  return { ...tools, work, runBatch: null, database: null };
-}
-
-function databaseAccess(where: string, options: DatabaseConsumerOptions): DatabaseAccess<PoolClient> {
-  const { database } = options;
-  if (typeof database?.transaction !== 'function')
-    throw badOption(where, 'has no database', 'Give database: openDatabase({ url }), or a runner.');
-  const tools = toolsOf(options);
-  const given = { database, ...tools };
-  const runBatch: RunBatch<PoolClient> = (opening, body, limits) => runPostgresBatch(given, opening, body, limits);
-  return { ...tools, work: createPostgresUnitOfWork(given), runBatch, database };
-}
-
-function toolsOf(options: CommonConsumerOptions): { readonly crash: CrashPoint; readonly deadlines: Deadlines } {
-  return {
-    crash: guardCrashPoint(options.crashPoint ?? noCrash),
-    deadlines: createDeadlines(options.clock ?? systemClock),
-  };
-}
-
-function assemble<Tx>(settings: ConsumerSettings<Tx>, access: DatabaseAccess<Tx>): Consumer {
+/** The parts put together, on whatever keeps inbox and effects. */
+export function assembleConsumer<Tx>(settings: ConsumerSettings<Tx>, access: ConsumerAccess<Tx>): Consumer {
   const { name, transport, destination, concurrency, ordered, clock, log } = settings;
-  const { work, database, deadlines } = access;
-  const suspects = createSuspectStore(work.schema, name);
+  const { work, database, deadlines, stores } = access;
   const lanes = lanesOf(settings, database);
   const context: ConsumerContext<Tx> = {
     ...settings,
     work,
     runBatch: access.runBatch,
     lanes,
-    inbox: createInboxStore(work.schema, name),
-    parked: createParkedDeliveryStore(work.schema, name),
-    suspects,
-    firstRunMs: createFirstRun(work, suspects),
+    ...stores,
+    firstRunMs: createFirstRun(work, stores.suspects),
+    watch: access.watch,
     deadlines,
     counts: consumerMetrics(settings.metrics),
     crash: access.crash,

@@ -48,3 +48,24 @@ export {
   type Script,
 } from './saga/respond.ts';
 export { everyCrashPoint, type CrashPointOptions, type CrashReport, type CrashTry } from './saga/every-crash-point.ts';
+
+export { testMessages, type MemoryMessageTest } from './messages/memory-test.ts';
+export { testMessagesOn, type DatabaseMessageTest } from './messages/database-test.ts';
+export type {
+  AnsweredCommand,
+  AskOptions,
+  CompensateOptions,
+  DeliveredMessage,
+  DeliverOptions,
+  MessageTest,
+} from './messages/message-test.ts';
+export type {
+  CommonMessageTestOptions,
+  MessageTestOptions,
+  TestConsumerOptions,
+  TestParticipantOptions,
+} from './messages/message-test-options.ts';
+export type { FailedMessage, ParkedMessage, ReceivedMessage, SettledDelivery } from './messages/deliveries-log.ts';
+export type { SentTestMessage } from './messages/sent-log.ts';
+export type { MessageOutcome } from '../inbox/delivery/consumer-metrics.ts';
+export type { ReplyError, SagaReply } from '../saga/protocol/wire.ts';

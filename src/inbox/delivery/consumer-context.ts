@@ -7,19 +7,44 @@ import type { Logger } from '../../runtime/log.ts';
 import type { RetryPolicy } from '../../runtime/retry.ts';
 import type { Deadlines } from '../../runtime/deadlines.ts';
 import type { RunBatch } from '../handlers/batch-work.ts';
-import type { Policies } from '../handlers/decide.ts';
+import type { AttemptOutcome, Policies } from '../handlers/decide.ts';
 import type { ResolvedHandler } from '../handlers/handler.ts';
 import type { OutboxPort } from '../handlers/handler-run.ts';
 import type { BatchSettings } from './batch-choice.ts';
 import type { InboxStore } from '../stores/inbox-store.ts';
 import type { ParkedDeliveryStore } from '../stores/parked-delivery-store.ts';
 import type { SuspectStore } from '../stores/suspect-store.ts';
-import type { ConsumerMetrics } from './consumer-metrics.ts';
+import type { ConsumerMetrics, MessageOutcome } from './consumer-metrics.ts';
+import type { Incoming } from './incoming.ts';
 import type { DedupWindow } from '../window/window.ts';
 import type { TransactionLanes } from '../handlers/transaction-lanes.ts';
 import type { UnitOfWork } from '../handlers/unit-of-work.ts';
 
-export interface ConsumerContext<Tx> {
+/** Where a consumer keeps what it has taken charge of. */
+export interface ConsumerStores {
+  readonly inbox: InboxStore;
+  readonly parked: ParkedDeliveryStore;
+  readonly suspects: SuspectStore;
+}
+
+export interface WhyParked {
+  readonly reason: string;
+  readonly error: unknown;
+  /** Handler runs so far. */
+  readonly attempts: number;
+}
+
+/** Told of what becomes of messages, once it is settled: for the tests of services. */
+export interface DeliveryWatch {
+  /** An attempt that failed, of a delivery or of a redrive. */
+  failed(incoming: Incoming, attempt: number, error: unknown): void;
+  /** `why` it was parked; null also for one that waits behind another. */
+  settled(incoming: Incoming, outcome: MessageOutcome, why: WhyParked | null): void;
+  /** A parked message was taken up again, and this came of it. */
+  redriven(incoming: Incoming, outcome: AttemptOutcome): void;
+}
+
+export interface ConsumerContext<Tx> extends ConsumerStores {
   readonly name: string;
   readonly destination: string;
   readonly ordered: boolean;
@@ -44,9 +69,6 @@ export interface ConsumerContext<Tx> {
   readonly work: UnitOfWork<Tx>;
   /** Of deliveries that have transactions of their own; null: nothing bounds them here. */
   readonly lanes: TransactionLanes | null;
-  readonly inbox: InboxStore;
-  readonly parked: ParkedDeliveryStore;
-  readonly suspects: SuspectStore;
   /** When this consumer first ran, in milliseconds since the epoch. Asked by ordered consumers only. */
   readonly firstRunMs: () => Promise<number>;
   readonly window: DedupWindow | null;
@@ -57,6 +79,8 @@ export interface ConsumerContext<Tx> {
   readonly log: Logger;
   readonly counts: ConsumerMetrics;
   readonly crash: CrashPoint;
+  /** null: nobody looks on. */
+  readonly watch: DeliveryWatch | null;
   /** Aborted by a soft stop: waits end, work goes on. */
   readonly stopping: () => AbortSignal;
 }

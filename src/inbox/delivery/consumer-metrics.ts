@@ -3,6 +3,7 @@
  */
 import { DELAY_SECONDS, type Counter, type Gauge, type Histogram, type Metrics } from '../../runtime/metrics.ts';
 
+/** What came of a delivery. `parked` stands also for waiting behind a parked one; `lost` for an at-most-once handler that failed. */
 export type MessageOutcome = 'handled' | 'duplicate' | 'parked' | 'ignored' | 'later' | 'lost';
 
 export interface ConsumerMetrics {

@@ -102,6 +102,7 @@ class ParkedRedriver<Tx> implements Redriver {
     const decision = decideAfterRedrive(outcome, row.redrives + 1, policiesFor(context, handler));
     this.#report(row, topic, outcome, decision);
     await this.#apply(row, incoming, decision);
+    context.watch?.redriven(incoming, outcome);
   }
 
   async #attempt(

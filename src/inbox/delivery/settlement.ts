@@ -13,7 +13,7 @@ import {
   type AttemptProgress,
 } from '../handlers/decide.ts';
 import { SimulatedCrash } from '../handlers/unit-of-work.ts';
-import { policiesFor, topicLabel, type ConsumerContext } from './consumer-context.ts';
+import { policiesFor, topicLabel, type ConsumerContext, type WhyParked } from './consumer-context.ts';
 import type { MessageOutcome } from './consumer-metrics.ts';
 import type { Incoming } from './incoming.ts';
 import { park, type Parking } from './parking.ts';
@@ -29,8 +29,9 @@ export class DeliverySettlement<Tx> {
     this.#context = context;
   }
 
-  acknowledge(incoming: Incoming, outcome: MessageOutcome): Verdict {
+  acknowledge(incoming: Incoming, outcome: MessageOutcome, why: WhyParked | null = null): Verdict {
     this.#count(incoming, outcome);
+    this.#context.watch?.settled(incoming, outcome, why);
     incoming.span?.set({ 'holdfast.outcome': outcome });
     this.#context.crash('inbox.ack:before');
     return DONE;
@@ -38,6 +39,7 @@ export class DeliverySettlement<Tx> {
 
   later(incoming: Incoming, delayMs: number): Verdict {
     this.#count(incoming, 'later');
+    this.#context.watch?.settled(incoming, 'later', null);
     incoming.span?.set({ 'holdfast.outcome': 'later' });
     return { kind: 'later', delayMs };
   }
@@ -57,7 +59,7 @@ export class DeliverySettlement<Tx> {
     const fields = { id, topic, key, reason, attempts, retryInMs, err: error, ...incoming.span?.ids };
     this.#context.log.error(fields, 'message parked');
     incoming.span?.fail(error);
-    return this.acknowledge(incoming, 'parked');
+    return this.acknowledge(incoming, 'parked', parking);
   }
 
   /** Runs what must not fail, again and again while the database is away. Resolves with its result, or with the verdict `later`. */
@@ -100,6 +102,7 @@ export class DeliverySettlement<Tx> {
   /** Logs what an attempt met; a message that is parked is logged by `park`. */
   report(incoming: Incoming, outcome: AttemptOutcome, next: NextDecision, attempt: number): void {
     if (!('error' in outcome)) return;
+    this.#context.watch?.failed(incoming, attempt, outcome.error);
     incoming.span?.event('attempt failed', { 'holdfast.attempt': attempt, 'error.type': errorType(outcome.error) });
     if (next.do === 'park') return;
     const { log } = this.#context;

@@ -12,9 +12,11 @@ import { DEFAULT_SCHEMA } from '../../postgres/quoting.ts';
 import { executorIn, handleBy } from '../../postgres/runner.ts';
 import type { LentTransaction } from './answer-message.ts';
 import type { DatabaseParticipantOptions, RunnerParticipantOptions } from './participant-options.ts';
+import { createParticipantStore, type ParticipantStore } from './participant-store.ts';
 
 export interface ParticipantAccess<Tx> {
   readonly schema: string;
+  readonly store: ParticipantStore;
   readonly lend: (tx: Tx) => LentTransaction<Tx>;
   readonly transaction: <T>(fn: (execute: SqlExecutor) => Promise<T>) => Promise<T>;
   readonly consumer: (name: string, handlers: readonly Handler<Tx>[], rest: CommonConsumerOptions) => Consumer;
@@ -23,25 +25,34 @@ export interface ParticipantAccess<Tx> {
 /** How long a chunk of pruning may take, in milliseconds. */
 const PRUNE_TIMEOUT_MS = 30_000;
 
-export function participantDatabaseAccess({ database }: DatabaseParticipantOptions): ParticipantAccess<PoolClient> {
+export function participantDatabaseAccess(
+  name: string,
+  { database }: Pick<DatabaseParticipantOptions, 'database'>,
+): ParticipantAccess<PoolClient> {
   const executorOf =
     (tx: PoolClient): SqlExecutor =>
     async (sql, parameters) =>
       (await tx.query(sql, [...parameters])).rows as readonly Row[];
+  const schema = database?.schema ?? DEFAULT_SCHEMA;
   return {
-    schema: database?.schema ?? DEFAULT_SCHEMA,
+    schema,
+    store: createParticipantStore(schema, name),
     lend(tx) {
       const lent = lend(tx);
       return lentBy(lent, lent.tx);
     },
     transaction: (fn) => database.transaction((client) => fn(executorOf(client)), { timeoutMs: PRUNE_TIMEOUT_MS }),
-    consumer: (name, handlers, rest) => createConsumer(name, { ...rest, database, handlers }),
+    consumer: (own, handlers, rest) => createConsumer(own, { ...rest, database, handlers }),
   };
 }
 
-export function participantRunnerAccess<Tx>({ runner, schema }: RunnerParticipantOptions<Tx>): ParticipantAccess<Tx> {
+export function participantRunnerAccess<Tx>(
+  name: string,
+  { runner, schema = DEFAULT_SCHEMA }: RunnerParticipantOptions<Tx>,
+): ParticipantAccess<Tx> {
   return {
-    schema: schema ?? DEFAULT_SCHEMA,
+    schema,
+    store: createParticipantStore(schema, name),
     lend(tx) {
       if (isPgClient(tx)) {
         const lent = lend(tx);
@@ -60,7 +71,7 @@ export function participantRunnerAccess<Tx>({ runner, schema }: RunnerParticipan
       };
     },
     transaction: (fn) => runner.transaction((tx) => fn(executorIn(runner, tx))),
-    consumer: (name, handlers, rest) => createConsumer<Tx>(name, { ...rest, runner, schema, handlers }),
+    consumer: (own, handlers, rest) => createConsumer<Tx>(own, { ...rest, runner, schema, handlers }),
   };
 }
 

@@ -23,7 +23,6 @@ import {
   type ParticipantSettings,
   type RunnerParticipantOptions,
 } from './participant-options.ts';
-import { createParticipantStore } from './participant-store.ts';
 
 /** `tickPrune` prunes the records of calls as well. */
 export type Participant = Consumer;
@@ -59,31 +58,30 @@ export function createParticipant<Tx>(
   name: string,
   options: DatabaseParticipantOptions | RunnerParticipantOptions<Tx>,
 ): Participant {
-  const where = `participant('${name}')`;
   refuseUnknownOptions(
     options,
     [...KNOWN_OPTIONS.filter((known) => known !== 'window'), 'callRetention', 'replyTopics'],
-    where,
+    whereOfParticipant(name),
   );
   // Which of the two it is, is of no matter from here on, but for how transactions are opened.
   return 'runner' in options
-    ? assemble(name, where, options, participantRunnerAccess(options))
-    : assemble(name, where, options, participantDatabaseAccess(options));
+    ? assembleParticipant(name, options, participantRunnerAccess(name, options))
+    : assembleParticipant(name, options, participantDatabaseAccess(name, options));
 }
 
-function assemble<Tx>(
+/** The parts put together, on whatever keeps the records of calls. */
+export function assembleParticipant<Tx>(
   name: string,
-  where: string,
   options: CommonConsumerOptions & ParticipantOwnOptions<Tx>,
   access: ParticipantAccess<Tx>,
 ): Participant {
-  const settings = resolveParticipant(where, options);
+  const settings = resolveParticipant(whereOfParticipant(name), options);
   const log = safeLogger(options.log).child({ consumer: name });
   const outbox = options.outbox ?? createOutbox({ schema: access.schema });
   const preparer = preparerOf(outbox);
   const context: ParticipantContext<Tx> = {
     name,
-    store: createParticipantStore(access.schema, name),
+    store: access.store,
     outbox,
     // The statement that ends the record writes into the participant's own schema.
     replies: preparer !== null && preparer.schema === access.schema ? preparer : null,
@@ -113,6 +111,11 @@ function assemble<Tx>(
     onError: () => PRUNE_AGAIN_MS,
   });
   return withPruning(inner, pruneLoop);
+}
+
+/** How a participant is called in the errors about its options. */
+function whereOfParticipant(name: string): string {
+  return `participant('${name}')`;
 }
 
 /** The consumer, started and stopped together with the loop that prunes the records of calls. */

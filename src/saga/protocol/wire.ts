@@ -106,7 +106,8 @@ export interface SagaReply {
   readonly error?: ReplyError | undefined;
 }
 
-interface ReplyError {
+/** Why a participant said no. */
+export interface ReplyError {
   readonly name: string;
   readonly message: string;
   readonly code?: string | undefined;

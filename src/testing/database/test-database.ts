@@ -38,7 +38,7 @@ export interface TestDatabase {
   /** Migrated; closed by `drop`. */
   readonly database: Database;
   /** Closes `database`, cuts every other connection, removes the database. Idempotent. */
-  drop(): Promise<void>;
+  readonly drop: () => Promise<void>;
 }
 
 /**

@@ -64,3 +64,5 @@ export const answers = [testing.respond(ReserveStock, () => ({ shelf: 'a' }))];
 export const crashes = () => testing.everyCrashPoint(flow, {}, () => {});
 export const observers = { log: createLogger(), metrics: createPromMetrics };
 export const testDatabase = () => testing.createTestDatabase();
+export const messages = testing.testMessages({ consumers: { billing: { handlers: [handler] } } });
+export const messagesOn = () => testing.testMessagesOn(database, { participants: { stock: { handlers: commands } } });
