@@ -69,3 +69,15 @@ export type { FailedMessage, ParkedMessage, ReceivedMessage, SettledDelivery } f
 export type { SentTestMessage } from './messages/sent-log.ts';
 export type { MessageOutcome } from '../inbox/delivery/consumer-metrics.ts';
 export type { ReplyError, SagaReply } from '../saga/protocol/wire.ts';
+
+export { holdfastMatchers, type HoldfastMatchers, type PartOf } from './matchers/matchers.ts';
+export {
+  assertCompensated,
+  assertCompleted,
+  assertHandled,
+  assertSent,
+  assertSentTimes,
+  assertStuck,
+  type AskableRun,
+} from './matchers/asserts.ts';
+export type { MatcherVerdict } from './matchers/verdict.ts';

@@ -14,6 +14,7 @@ const ENTRIES = [
   'index',
   'bullmq',
   'testing',
+  'vitest',
   'pino',
   'prometheus',
   'dashboard',

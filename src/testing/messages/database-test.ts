@@ -17,7 +17,7 @@ import { showMessage } from '../../operations/reads/messages.ts';
 import { encodeWire } from '../../message/envelope.ts';
 import { createOutbox, type Outbox } from '../../outbox/outbox.ts';
 import type { Database } from '../../postgres/database.ts';
-import { createRelay, type Relay } from '../../relay/relay.ts';
+import { createRelay } from '../../relay/relay.ts';
 import { createRouter } from '../../relay/subscription/routes.ts';
 import { systemClock, type Clock } from '../../runtime/clock.ts';
 import { parseDuration } from '../../runtime/duration.ts';
@@ -133,15 +133,14 @@ export async function testMessagesOn(
         }
         await test.settle();
       },
-      close: () => close(relay, transport),
+      async close() {
+        await transport.close();
+        await relay.stop();
+        for (const consumer of consumers) consumer.close();
+      },
     },
     Object.getOwnPropertyDescriptors(test),
   ) as DatabaseMessageTest;
-}
-
-async function close(relay: Relay, transport: Transport): Promise<void> {
-  await transport.close();
-  await relay.stop();
 }
 
 async function makeDue(database: Database, consumer: string): Promise<void> {
@@ -187,6 +186,8 @@ interface World {
 
 interface WatchedConsumer {
   readonly consumer: Consumer;
+  /** Lets go of its timers. */
+  readonly close: () => void;
   readonly settings: { readonly destination: string; readonly concurrency: number; readonly ordered: boolean };
 }
 
@@ -228,5 +229,9 @@ function watchedConsumer(
   const access = { ...databaseAccess(name, all), watch: log.watch(name) };
   const settings = resolveConsumer(name, { ...all, clock: hasty }, handlers, database);
   const { destination, concurrency, ordered } = settings;
-  return { consumer: assembleConsumer(settings, access), settings: { destination, concurrency, ordered } };
+  return {
+    consumer: assembleConsumer(settings, access),
+    close: () => access.deadlines.close(),
+    settings: { destination, concurrency, ordered },
+  };
 }

@@ -1,0 +1,2 @@
+/** For `setupFiles` of vitest: the matchers, and their types. */
+import 'holdfast/vitest';
