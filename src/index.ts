@@ -214,6 +214,7 @@ export {
   type DashboardConfig,
   type HoldfastConfig,
   type SagasConfig,
+  type NamedDatabaseConfig,
   type SubscriptionConfig,
   type TransportName,
 } from './operations/config.ts';
@@ -290,11 +291,13 @@ export type { RevisedMessage, RevisionPreview } from './operations/parked/revise
 export type { FindOptions, Findings, Found, FoundBy, FoundKind } from './operations/path/find-anything.ts';
 export type {
   ConsumerVisit,
+  InDatabase,
   LedMessage,
   MessagePath,
   ParkedVisit,
   ParticipantVisit,
   PathAnswer,
+  PathCause,
   PathMessage,
   PathOutcome,
   PathRun,

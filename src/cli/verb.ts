@@ -9,9 +9,10 @@ import type { Database } from '../postgres/database.ts';
 import type { DatabaseOptions } from '../postgres/pool-settings.ts';
 import { parseDuration, type Duration } from '../runtime/duration.ts';
 import { createRedactor, showAll, type Redactor } from '../runtime/redact.ts';
+import { resolveDatabases, theOnly, type NamedDatabase } from './config/databases.ts';
 import { loadConfig } from './config/load.ts';
 import { ALL, COMMON, readGiven, type Given, type SettingName } from './config/options.ts';
-import { namesDatabase, resolveDatabase } from './config/servers.ts';
+import { namesDatabase } from './config/servers.ts';
 import { devDatabaseUrl } from './dev/home.ts';
 import { explainDatabaseError } from './database-error.ts';
 import type { VerbReport } from './output/report.ts';
@@ -19,7 +20,8 @@ import type { VerbReport } from './output/report.ts';
 export interface Context {
   readonly given: Given;
   readonly config: HoldfastConfig;
-  readonly database: DatabaseOptions;
+  /** One at the least. */
+  readonly databases: readonly NamedDatabase[];
   /** Own flags of the verb, as commander has them. */
   readonly flags: Readonly<Record<string, unknown>>;
   readonly json: boolean;
@@ -63,20 +65,49 @@ export async function contextOf(
         'Give --database-url, or DATABASE_URL in the environment, or database.url in holdfast.config.ts. On your machine, holdfast dev starts one.',
     });
   }
-  const database = resolveDatabase(given, config, running ?? undefined);
-  return { given, config, flags, json: flags['json'] === true, database };
+  const databases = resolveDatabases(given, config, running ?? undefined);
+  return { given, config, flags, json: flags['json'] === true, databases };
 }
 
-/** Opens the database for one verb. Rejects with errors that say what to do. */
+/** The settings of the database that the verb is about. Throws HF_CONFIG where there are several. */
+export function databaseOf({ databases }: Pick<Context, 'databases'>): DatabaseOptions {
+  return theOnly(databases).options;
+}
+
+/** Opens the database for one verb. Rejects with errors that say what to do, and with HF_CONFIG where there are several. */
 export async function withDatabase<T>(context: Context, use: (database: Database) => Promise<T>): Promise<T> {
+  return withOpened([theOnly(context.databases)], async (opened) => {
+    const [database] = opened.values();
+    if (database === undefined) throw new TypeError('No database was opened.');
+    return use(database);
+  });
+}
+
+/** Opens all that there are, by their names. */
+export async function withDatabases<T>(
+  { databases }: Pick<Context, 'databases'>,
+  use: (databases: ReadonlyMap<string, Database>) => Promise<T>,
+): Promise<T> {
+  return withOpened(databases, use);
+}
+
+async function withOpened<T>(
+  databases: readonly NamedDatabase[],
+  use: (databases: ReadonlyMap<string, Database>) => Promise<T>,
+): Promise<T> {
   const { openDatabase } = await import('../postgres/database.ts');
-  const database = openDatabase({ ...context.database, applicationName: 'holdfast-cli' });
+  const opened = new Map(
+    databases.map(({ name, options }) => [name, openDatabase({ ...options, applicationName: 'holdfast-cli' })]),
+  );
   try {
-    return await use(database);
+    return await use(opened);
   } catch (error) {
     throw explainDatabaseError(error);
   } finally {
-    await database.close();
+    const closed = Promise.all([...opened.values()].map((each) => each.close()));
+    // One that says nothing is not waited for, where others have answered.
+    if (opened.size === 1) await closed;
+    else closed.catch(() => undefined);
   }
 }
 

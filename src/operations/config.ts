@@ -132,6 +132,30 @@ export interface DashboardConfig {
   readonly sessionKey?: string | undefined;
 }
 
+/** One of several databases in {@link HoldfastConfig}. */
+export interface NamedDatabaseConfig {
+  /** postgres:// URL. */
+  readonly url: string | undefined;
+  /**
+   * Most connections of the pool.
+   *
+   * @defaultValue 5
+   */
+  readonly max?: number | undefined;
+  /**
+   * Schema of the Holdfast tables.
+   *
+   * @defaultValue the `schema` of the whole configuration
+   */
+  readonly schema?: string | undefined;
+  /**
+   * Whose tables these are.
+   *
+   * @defaultValue the `environment` of the whole configuration
+   */
+  readonly environment?: string | undefined;
+}
+
 /** What holdfast.config.ts says. See {@link defineConfig}. */
 export interface HoldfastConfig {
   readonly database?:
@@ -150,6 +174,13 @@ export interface HoldfastConfig {
         readonly max?: number | undefined;
       }
     | undefined;
+  /**
+   * Several databases, by names of small letters, digits, - and _: each that of a service. Verbs that look at several look at all of them;
+   * others are told which one by `--database NAME`. In place of `database`.
+   *
+   * @defaultValue none
+   */
+  readonly databases?: Readonly<Record<string, NamedDatabaseConfig>> | undefined;
   /**
    * Schema of the Holdfast tables.
    *

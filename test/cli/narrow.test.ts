@@ -23,7 +23,11 @@ describe('at 80 columns', () => {
       error: { name: 'Error', message: long },
     });
     const text = table(
-      formatRuns([run, run], { filtered: false, next: null, looked: ALL, counts: { counts: [], atLeast: false } }, ui),
+      formatRuns(
+        [{ database: null, value: { runs: [run, run], next: null, looked: ALL, counts: [], atLeast: false } }],
+        { filtered: false, limit: 20 },
+        ui,
+      ),
     );
     expect(text).toContain(RUN_ID);
     expect(widest(text)).toBeLessThanOrEqual(80);
@@ -46,9 +50,8 @@ describe('at 80 columns', () => {
       parkedForMs: 3_600_000 * 30,
       retryInMs: 3_600_000 * 30,
     };
-    const text = table(
-      formatParkedList([parked], { filtered: false, next: null, looked: { rows: 1, complete: true } }, ui),
-    );
+    const page = { parked: [parked], next: null, looked: { rows: 1, complete: true } };
+    const text = table(formatParkedList([{ database: null, value: page }], false, ui));
     expect(text).toContain(RUN_ID);
     expect(widest(text)).toBeLessThanOrEqual(80);
   });

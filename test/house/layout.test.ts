@@ -41,6 +41,7 @@ const SUB_ROOMS: Readonly<Record<string, readonly string[]>> = {
     'participant',
   ],
   operations: [
+    'databases',
     'reads',
     'health',
     'parked',

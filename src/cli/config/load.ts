@@ -6,7 +6,8 @@ import { resolve } from 'node:path';
 import { HoldfastError, isHoldfastError } from '../../errors.ts';
 import { ALERT_SETTINGS } from '../../operations/alerts/options.ts';
 import type { HoldfastConfig } from '../../operations/config.ts';
-import { refuseUnknownOptions } from '../../runtime/options.ts';
+import { assertDatabaseNames } from '../../operations/databases/database-names.ts';
+import { badOption, refuseUnknownOptions } from '../../runtime/options.ts';
 import { createRedactor } from '../../runtime/redact.ts';
 
 const NAMES = ['holdfast.config.ts', 'holdfast.config.mts', 'holdfast.config.js', 'holdfast.config.mjs'] as const;
@@ -83,6 +84,7 @@ const SHORT_FORMS: Readonly<Record<string, (part: unknown) => boolean>> = {
 /** As a record, so that the compiler misses none. */
 const KEYS: Readonly<Record<keyof HoldfastConfig, true>> = {
   database: true,
+  databases: true,
   schema: true,
   environment: true,
   redis: true,
@@ -129,11 +131,28 @@ export function checkConfig(value: unknown, where: string): HoldfastConfig {
   }
   if (value['consumers'] !== undefined && typeof value['consumers'] !== 'string')
     throw wrong(where, 'consumers', 'the path of a folder or a file');
+  checkDatabases(value, where);
   if (value['transports'] !== undefined && !isRecord(value['transports']))
     throw wrong(where, 'transports', '{ name: transport }');
   // Checked before anything is shown: a path that is wrong would hide nothing.
   if (value['redact'] !== undefined) createRedactor(value['redact'] as readonly string[], `${where}: redact`);
   return value;
+}
+
+function checkDatabases({ database, databases }: Record<string, unknown>, where: string): void {
+  if (databases === undefined) return;
+  if (database !== undefined)
+    throw new HoldfastError('HF_CONFIG', `${where} has both database and databases.`, {
+      advice: 'Put the one database among the others, with a name.',
+    });
+  if (!isRecord(databases)) throw wrong(where, 'databases', '{ NAME: { url } }');
+  assertDatabaseNames(Object.keys(databases), `${where}: databases`);
+  for (const [name, each] of Object.entries(databases)) {
+    if (!isRecord(each)) throw wrong(where, `databases.${name}`, '{ url, … }');
+    if (each['url'] === undefined)
+      throw badOption(`${where}: databases.${name}`, 'has no url', 'Is the variable set that it is read from?');
+    refuseUnknownOptions(each, ['url', 'max', 'schema', 'environment'], `${where}: databases.${name}`);
+  }
 }
 
 function wrong(where: string, key: string, wanted: string): HoldfastError {

@@ -80,6 +80,12 @@ export const COMMON = {
     'PostgreSQL, such as postgres://user@host/db',
     text,
   ),
+  database: setting(
+    '--database <name>',
+    ['HOLDFAST_DATABASE'],
+    "one of the configuration's databases (default: all of them, for verbs that can look at several)",
+    text,
+  ),
   schema: setting('--schema <name>', ['HOLDFAST_SCHEMA'], "schema of the Holdfast tables (default: 'holdfast')", text),
   environment: setting(
     '--environment <name>',

@@ -12,6 +12,7 @@ type Env = Readonly<Record<string, string | undefined>>;
 /** Whether flag, environment or file say where the database is. */
 export function namesDatabase(given: Given, config: HoldfastConfig, env: Env): boolean {
   const url = given.databaseUrl ?? config.database?.url;
+  if (config.databases !== undefined) return true;
   return url !== undefined || ['PGHOST', 'PGDATABASE', 'PGUSER', 'PGPORT'].some((name) => (env[name] ?? '') !== '');
 }
 

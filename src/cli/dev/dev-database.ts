@@ -9,7 +9,7 @@ import { keptVersion, startKeptPostgres } from '../../servers/kept-postgres.ts';
 import { fetchedPostgres, fetchPostgres } from '../../servers/npm-postgres.ts';
 import { embeddedPostgres, majorOf, systemPostgres, type PostgresBinaries } from '../../servers/postgres-binaries.ts';
 import { namesDatabase } from '../config/servers.ts';
-import type { Context } from '../verb.ts';
+import { databaseOf, type Context } from '../verb.ts';
 import { dataFolder } from './home.ts';
 
 export interface DevDatabase {
@@ -23,11 +23,12 @@ export interface DevDatabase {
 
 /** Rejects with HF_SERVER_MISSING when none is named and none can be started. `onSlow`: what takes long, once. */
 export async function openDevDatabase(
-  context: Pick<Context, 'given' | 'config' | 'database'>,
+  context: Pick<Context, 'given' | 'config' | 'databases'>,
   home: string,
   onSlow: (what: string) => void,
 ): Promise<DevDatabase> {
-  const { given, config, database: options } = context;
+  const { given, config } = context;
+  const options = databaseOf(context);
   if (namesDatabase(given, config, process.env)) {
     return { options, about: `${placeOf(options.url)}, as given`, gone: new Promise(() => {}), stop: async () => {} };
   }

@@ -42,6 +42,7 @@ export function servicesEnv(options: DevEnvironment): Env {
   return {
     ...companionEnv({ ...options, color: false }),
     ...(databaseUrl === undefined ? {} : { HOLDFAST_DATABASE_URL: databaseUrl }),
+    ...(given.database === undefined ? {} : { HOLDFAST_DATABASE: given.database }),
     ...(saysLease(given, config) ? {} : { HOLDFAST_LEASE: LEASE }),
     ...(given.shutdownDeadline === undefined && config.shutdown?.deadline === undefined
       ? { HOLDFAST_SHUTDOWN_DEADLINE: SHUTDOWN_DEADLINE }

@@ -19,14 +19,15 @@ import { resolveRelay, type RelaySettings } from '../config/resolve.ts';
 import { resolveWorker } from '../config/resolve-worker.ts';
 import { sagasPathOf } from '../config/sagas-path.ts';
 import { createTransports, sayUnreachable, type Transports } from '../config/transports.ts';
-import { redactorOf, type Context } from '../verb.ts';
+import { databaseOf, redactorOf, type Context } from '../verb.ts';
 import { daemonLogger } from '../verbs/relay.ts';
 import { consumersPathOf } from '../verbs/worker.ts';
 import type { ServicesReport } from './report.ts';
 
 /** Resolves with the exit code, once it has stopped. Rejects before anything runs with what is wrong with the project. */
 export async function devServices(context: Context): Promise<number> {
-  const { given, config, database } = context;
+  const { given, config } = context;
+  const database = databaseOf(context);
   let warn = (_error: Error): void => undefined;
   const transports = createTransports({
     given,

@@ -7,6 +7,7 @@ import { resolveAlertSettings } from '../config/resolve-alerts.ts';
 import { EXIT } from '../exit-codes.ts';
 import { formatMs, oneLine, plural } from '../output/format.ts';
 import type { Ui, VerbReport } from '../output/report.ts';
+import { IN_SECTIONS, overDatabases } from '../over.ts';
 import { withDatabase, type Context } from '../verb.ts';
 
 export async function runAlerts(context: Context): Promise<VerbReport> {
@@ -19,8 +20,14 @@ export async function runAlerts(context: Context): Promise<VerbReport> {
       text: (ui) => formatTest(tested, settings?.onAlert !== undefined, ui),
     };
   }
-  const found = await withDatabase(context, (database) => listAlerts(database, settings ?? {}));
-  return { json: found, text: (ui) => formatAlerts(found, ui) };
+  return overDatabases(
+    context,
+    async (database): Promise<VerbReport> => {
+      const found = await listAlerts(database, settings ?? {});
+      return { json: found, text: (ui) => formatAlerts(found, ui) };
+    },
+    IN_SECTIONS,
+  );
 }
 
 export function formatAlerts({ alerts, watched }: AlertsNow, { style }: Ui): string {

@@ -12,7 +12,7 @@ import { sagasPathOf } from '../config/sagas-path.ts';
 import { resolveRedisUrls } from '../config/servers.ts';
 import { listenForStop } from '../daemon/stop-signals.ts';
 import { EXIT } from '../exit-codes.ts';
-import { redactorOf, type Context } from '../verb.ts';
+import { databaseOf, redactorOf, type Context } from '../verb.ts';
 import { daemonLogger } from './relay.ts';
 
 /** Resolves with the exit code, once it has stopped. Rejects before anything runs with what is wrong with the configuration. */
@@ -24,7 +24,7 @@ export async function dashboard(context: Context): Promise<number> {
   const sagas = path === undefined ? undefined : await loadSagas(path, process.cwd());
   const log = await daemonLogger(settings, json, redactorOf(context));
   // Never used for more than its settings: the dashboard opens connections of its own.
-  const database = openDatabase(context.database);
+  const database = openDatabase(databaseOf(context));
   const redisPrefix = config.redis?.prefix;
   const made = createDashboard({
     ...options,

@@ -7,11 +7,19 @@ import { resolveRedisUrls } from '../config/servers.ts';
 import { EXIT } from '../exit-codes.ts';
 import { plural } from '../output/format.ts';
 import type { VerbReport, Ui } from '../output/report.ts';
-import { withDatabase, type Context } from '../verb.ts';
+import { IN_SECTIONS, overDatabases } from '../over.ts';
+import type { Context } from '../verb.ts';
 
 export async function runDoctor(context: Context): Promise<VerbReport> {
   const redisUrls = resolveRedisUrls(context.given, context.config);
-  const diagnosis = await withDatabase(context, (database) => doctor(database, { redisUrls, ...prefixOf(context) }));
+  return overDatabases(
+    context,
+    async (database) => toReport(await doctor(database, { redisUrls, ...prefixOf(context) })),
+    IN_SECTIONS,
+  );
+}
+
+function toReport(diagnosis: Diagnosis): VerbReport {
   const errors = diagnosis.findings.some(({ level }) => level === 'error');
   return {
     json: { ok: !errors, ...diagnosis },

@@ -20,6 +20,7 @@ import { formatBytes, formatCount, formatMs, formatTime, plural } from '../outpu
 import { formatLooked, LOOK_FOR } from '../output/looked.ts';
 import type { VerbReport, Ui } from '../output/report.ts';
 import { formatFacts, formatTable } from '../output/table.ts';
+import { inDatabase, inWhichever } from '../over.ts';
 import { actorOf, numberFlag, redactorOf, textFlag, timeFlag, withDatabase, type Context } from '../verb.ts';
 
 export async function outboxLs(context: Context): Promise<VerbReport> {
@@ -121,12 +122,10 @@ export function formatMessages(messages: readonly MessageSummary[], { filtered, 
 }
 
 export async function outboxShow(context: Context, [id = '']: readonly string[]): Promise<VerbReport> {
-  const found = redactMessage(
-    await withDatabase(context, (database) => showMessage(database, id)),
-    redactorOf(context),
-  );
+  const { database, value } = await inWhichever(context, (each) => showMessage(each, id));
+  const found = redactMessage(value, redactorOf(context));
   return {
-    json: found,
+    json: { ...inDatabase(database), ...found },
     text: (ui) => ('scheduled' in found ? formatScheduled(found.scheduled, ui) : formatMessage(found, ui)),
   };
 }

@@ -10,8 +10,9 @@ import { redactParked } from '../../operations/redaction/redact-message.ts';
 import { formatMs, formatTime, plural } from '../output/format.ts';
 import { formatLooked, LOOK_FOR } from '../output/looked.ts';
 import type { VerbReport, Ui } from '../output/report.ts';
-import { formatFacts, formatTable } from '../output/table.ts';
-import { actorOf, numberFlag, redactorOf, textFlag, withDatabase, type Context } from '../verb.ts';
+import { formatFacts, formatTable, type Column } from '../output/table.ts';
+import { databaseColumn, inDatabase, inWhichever, ofValues, overDatabases, type Said } from '../over.ts';
+import { actorOf, databaseOf, numberFlag, redactorOf, textFlag, withDatabase, type Context } from '../verb.ts';
 import { actOnMany } from './job.ts';
 import { indent } from './outbox.ts';
 import { criteriaOf, formatGroups, nothingChosen, wantsMany } from './parked-groups.ts';
@@ -31,54 +32,55 @@ export async function parkedLs(context: Context): Promise<VerbReport> {
     lookFor: LOOK_FOR,
   };
   const filtered = [where, filter.topic, filter.key, filter.state, filter.group].some((part) => part !== undefined);
-  const { parked, next, looked } = await withDatabase(context, (database) => searchParked(database, filter));
-  return {
-    json: { parked, more: next !== null, next, looked },
-    text: (ui) => formatParkedList(parked, { filtered, next, looked }, ui),
-  };
+  // A place in one list is none in another.
+  if (filter.cursor !== undefined) databaseOf(context);
+  return overDatabases(context, (database) => searchParked(database, filter), {
+    json: ({ parked, next, looked }) => ({ parked, more: next !== null, next, looked }),
+    text: (said, ui) => formatParkedList(said, filtered, ui),
+  });
 }
 
-export function formatParkedList(
-  parked: readonly ParkedSummary[],
-  { filtered, next, looked }: Pick<ParkedPage, 'next' | 'looked'> & { readonly filtered: boolean },
-  ui: Ui,
-): string {
+export function formatParkedList(said: readonly Said<ParkedPage>[], filtered: boolean, ui: Ui): string {
   const { style } = ui;
-  const far = formatLooked({ ...looked, reached: null }, 'parked messages', next);
+  const parked = said.flatMap(({ database, value }) => value.parked.map((each) => ({ database, value: each })));
+  const further = said.flatMap(furtherHints);
   if (parked.length === 0) {
-    if (!looked.complete) return `No parked message fits so far.\n${style.dim(far)}`;
+    if (further.length > 0) return `No parked message fits so far.\n${style.dim(further.join('\n'))}`;
     if (filtered) return 'No parked message fits.';
     return `${style.green('Nothing is parked:')} every message was published or is on its way, and no consumer of this database has given one up.`;
   }
   const paint = { failed: style.yellow, behind: style.dim, dead: style.red };
-  const table = formatTable(
-    parked,
-    [
-      { title: 'STATE', value: ({ state }) => state, paint: (cell, { state }) => paint[state](cell) },
-      { title: 'WHERE', value: ({ kind, where }) => `${kind} ${where}`, shrink: 8 },
-      { title: 'ID', value: ({ id }) => id, paint: style.dim },
-      { title: 'TOPIC', value: ({ topic }) => topic, shrink: 8, paint: style.cyan },
-      { title: 'KEY', value: ({ key }) => key ?? '-', shrink: 6 },
-      { title: 'TRIES', value: ({ attempts }) => String(attempts), align: 'right', optional: true },
-      { title: 'PARKED', value: ({ parkedForMs }) => formatMs(parkedForMs), align: 'right', optional: true },
-      { title: 'NEXT', value: nextOf, align: 'right' },
-      {
-        title: 'WHY',
-        value: ({ error, reason }) => (error ?? reason).replace(/^HoldfastError: /, ''),
-        shrink: 16,
-        optional: true,
-      },
-    ],
-    ui,
-  );
-  const dead = parked.some(({ state }) => state === 'dead');
+  const columns: readonly Column<ParkedSummary>[] = [
+    { title: 'STATE', value: ({ state }) => state, paint: (cell, { state }) => paint[state](cell) },
+    { title: 'WHERE', value: ({ kind, where }) => `${kind} ${where}`, shrink: 8 },
+    { title: 'ID', value: ({ id }) => id, paint: style.dim },
+    { title: 'TOPIC', value: ({ topic }) => topic, shrink: 8, paint: style.cyan },
+    { title: 'KEY', value: ({ key }) => key ?? '-', shrink: 6 },
+    { title: 'TRIES', value: ({ attempts }) => String(attempts), align: 'right', optional: true },
+    { title: 'PARKED', value: ({ parkedForMs }) => formatMs(parkedForMs), align: 'right', optional: true },
+    { title: 'NEXT', value: nextOf, align: 'right' },
+    {
+      title: 'WHY',
+      value: ({ error, reason }) => (error ?? reason).replace(/^HoldfastError: /, ''),
+      shrink: 16,
+      optional: true,
+    },
+  ];
+  const table = formatTable(parked, [...databaseColumn(parked, ui), ...ofValues(columns)], ui);
+  const dead = parked.some(({ value }) => value.state === 'dead');
   const hints = [
-    ...(looked.complete ? [] : [far]),
-    ...(looked.complete && next !== null ? [`Further ones: the same with --cursor ${next}`] : []),
+    ...further,
     'dead waits for a person, failed is tried again by itself, behind waits for an earlier one of its key.',
     ...(dead ? ["Then: holdfast parked show ID · retry ID · discard ID --reason '…'"] : []),
   ];
   return `${table}\n\n${style.dim(hints.join('\n'))}`;
+}
+
+function furtherHints({ database, value: { looked, next } }: Said<ParkedPage>): readonly string[] {
+  const where = database === null ? '' : `${database}: `;
+  const at = next === null || database === null ? next : `${next} --database ${database}`;
+  if (!looked.complete) return [`${where}${formatLooked({ ...looked, reached: null }, 'parked messages', at)}`];
+  return at === null ? [] : [`${where}Further ones: the same with --cursor ${at}`];
 }
 
 function nextOf({ state, retryInMs }: ParkedSummary): string {
@@ -88,10 +90,13 @@ function nextOf({ state, retryInMs }: ParkedSummary): string {
 }
 
 export async function parkedShow(context: Context, [id = '']: readonly string[]): Promise<VerbReport> {
-  const found = await withDatabase(context, (database) => showParked(database, id));
+  const { database, value: found } = await inWhichever(context, (each) => showParked(each, id));
   const redact = redactorOf(context);
   const places = found.map((place) => redactParked(place, redact));
-  return { json: { parked: places }, text: (ui) => places.map((place) => formatDetails(place, ui)).join('\n\n\n') };
+  return {
+    json: { ...inDatabase(database), parked: places },
+    text: (ui) => places.map((place) => formatDetails(place, ui)).join('\n\n\n'),
+  };
 }
 
 function formatDetails(parked: ParkedDetails, ui: Ui): string {

@@ -9,11 +9,12 @@ import { resolveRelay } from '../config/resolve.ts';
 import { createTransports, sayUnreachable } from '../config/transports.ts';
 import { runDaemon } from '../daemon/daemon.ts';
 import { relayPart } from '../daemon/relay-daemon.ts';
-import { redactorOf, type Context } from '../verb.ts';
+import { databaseOf, redactorOf, type Context } from '../verb.ts';
 
 /** Resolves with the exit code, once it has stopped. Rejects before anything runs with what is wrong with the configuration. */
 export async function relay(context: Context): Promise<number> {
-  const { given, config, database, flags, json } = context;
+  const { given, config, flags, json } = context;
+  const database = databaseOf(context);
   // Transports are made before the log is, since what is wrong with the configuration comes first.
   let warn = (_error: Error): void => undefined;
   const transports = createTransports({ given, config, database, onTransportError: (error) => warn(error) });

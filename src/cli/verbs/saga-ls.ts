@@ -13,10 +13,11 @@ import { formatCount, formatMs } from '../output/format.ts';
 import { formatLooked, LOOK_FOR } from '../output/looked.ts';
 import type { VerbReport, Ui } from '../output/report.ts';
 import type { Style } from '../output/style.ts';
-import { formatTable } from '../output/table.ts';
+import { formatTable, type Column } from '../output/table.ts';
 import { errorText } from '../output/timeline-lines.ts';
 import { jsonFlag } from '../json-flag.ts';
-import { numberFlag, redactorOf, textFlag, timeFlag, withDatabase, type Context } from '../verb.ts';
+import { databaseColumn, ofValues, overDatabases, type Said } from '../over.ts';
+import { databaseOf, numberFlag, redactorOf, textFlag, timeFlag, type Context } from '../verb.ts';
 
 export async function sagaLs(context: Context): Promise<VerbReport> {
   const limit = numberFlag(context, 'limit', '--limit') ?? 20;
@@ -39,21 +40,24 @@ export async function sagaLs(context: Context): Promise<VerbReport> {
     cursor: cursorOf(context),
   };
   const filtered = Object.values(filter).some((value) => value !== undefined);
-  return withDatabase(context, async (database) => {
-    const [{ runs: found, ...page }, counts, { unrunnable }] = await Promise.all([
-      searchRuns(database, { ...filter, limit, lookFor: LOOK_FOR }),
-      runCounts(database),
-      sagaHealth(database),
-    ]);
-    const redact = redactorOf(context);
-    const runs = found.map((run) => redactSummary(run, redact));
-    const next =
-      page.older === null ? null : { ...(runs.length === 0 ? {} : { before: runs.at(-1)?.id }), cursor: page.older };
-    return {
-      json: { runs, next, ...page, ...counts, unrunnable },
-      text: (ui) => formatRuns(runs, { filtered, next, counts, looked: page.looked }, ui),
-    };
-  });
+  // A place in one list is none in another.
+  if (filter.cursor !== undefined) databaseOf(context);
+  const redact = redactorOf(context);
+  return overDatabases(
+    context,
+    async (database) => {
+      const [{ runs: found, ...page }, counts, { unrunnable }] = await Promise.all([
+        searchRuns(database, { ...filter, limit, lookFor: LOOK_FOR }),
+        runCounts(database),
+        sagaHealth(database),
+      ]);
+      const runs = found.map((run) => redactSummary(run, redact));
+      const next =
+        page.older === null ? null : { ...(runs.length === 0 ? {} : { before: runs.at(-1)?.id }), cursor: page.older };
+      return { runs, next, ...page, ...counts, unrunnable };
+    },
+    { json: (page) => page, text: (said, ui) => formatRuns(said, { filtered, limit }, ui) },
+  );
 }
 
 /** --before names a run, which is easier to write than a cursor. */
@@ -64,43 +68,59 @@ function cursorOf(context: Context): string | undefined {
   return writePageCursor({ order: 'id', to: 'older', inclusive: false, key: [before] });
 }
 
-interface Page {
-  readonly filtered: boolean;
+interface Page extends RunCounts {
+  readonly runs: readonly RunSummary[];
   readonly next: { readonly cursor: string } | null;
-  readonly counts: RunCounts;
   readonly looked: Looked;
 }
 
-export function formatRuns(runs: readonly RunSummary[], { filtered, next, counts, looked }: Page, ui: Ui): string {
+interface Wanted {
+  readonly filtered: boolean;
+  readonly limit: number;
+}
+
+export function formatRuns(said: readonly Said<Page>[], { filtered, limit }: Wanted, ui: Ui): string {
   const { style } = ui;
-  const cursor = next?.cursor ?? null;
-  if (runs.length === 0) {
-    if (!looked.complete) return `No run fits so far.\n${style.dim(formatLooked(looked, 'runs', cursor))}`;
+  const rows = newestOf(said, limit);
+  if (rows.length === 0) {
+    const short = said.filter(({ value }) => !value.looked.complete);
+    if (short.length > 0) return ['No run fits so far.', ...short.flatMap((each) => furtherLines(each, ui))].join('\n');
     if (filtered) return 'No run fits. Without a filter you see the newest there are.';
     return 'No saga has been started yet.\nStart one with sagas.start(tx, …) in a service, or with holdfast saga start.';
   }
-  const table = formatTable(
-    runs,
-    [
-      { title: 'ID', value: ({ id }) => id, paint: style.dim },
-      { title: 'SAGA', value: ({ saga, version }) => `${saga}@${version}`, shrink: 12, paint: style.cyan },
-      { title: 'KEY', value: ({ key }) => key ?? '-', shrink: 6 },
-      { title: 'STATUS', value: statusText, shrink: 11, paint: (cell, { status }) => paintStatus(status, style)(cell) },
-      { title: 'STARTED', value: ({ ageMs }) => `${formatMs(ageMs)} ago`, align: 'right', optional: true },
-      { title: 'NEXT', value: nextOf, shrink: 8, optional: true },
-      { title: 'WHY', value: whyOf, shrink: 12, optional: true },
-    ],
-    ui,
-  );
-  const more = !looked.complete
-    ? [style.dim(formatLooked(looked, 'runs', cursor))]
-    : cursor === null
-      ? []
-      : [style.dim(`More: the same with --cursor ${cursor}`)];
-  const stuck = runs.some(({ status }) => status === 'stuck')
+  const columns: readonly Column<RunSummary>[] = [
+    { title: 'ID', value: ({ id }) => id, paint: style.dim },
+    { title: 'SAGA', value: ({ saga, version }) => `${saga}@${version}`, shrink: 12, paint: style.cyan },
+    { title: 'KEY', value: ({ key }) => key ?? '-', shrink: 6 },
+    { title: 'STATUS', value: statusText, shrink: 11, paint: (cell, { status }) => paintStatus(status, style)(cell) },
+    { title: 'STARTED', value: ({ ageMs }) => `${formatMs(ageMs)} ago`, align: 'right', optional: true },
+    { title: 'NEXT', value: nextOf, shrink: 8, optional: true },
+    { title: 'WHY', value: whyOf, shrink: 12, optional: true },
+  ];
+  const table = formatTable(rows, [...databaseColumn(rows, ui), ...ofValues(columns)], ui);
+  const counts = said.flatMap(({ database, value }) => {
+    const text = formatCounts(value, style);
+    return text === '' ? [] : [database === null ? text : text.replaceAll(/^/gm, `${database} `)];
+  });
+  const stuck = rows.some(({ value }) => value.status === 'stuck')
     ? [style.dim('Stuck runs: holdfast saga show ID says what to do.')]
     : [];
-  return [table, '', formatCounts(counts, style), ...more, ...stuck].join('\n');
+  return [table, '', ...counts, ...said.flatMap((each) => furtherLines(each, ui)), ...stuck].join('\n');
+}
+
+/** Of several, as many as were asked of one, by when they were started. Pure. */
+function newestOf(said: readonly Said<Page>[], limit: number): readonly Said<RunSummary>[] {
+  const rows = said.flatMap(({ database, value }) => value.runs.map((run) => ({ database, value: run })));
+  return said.length === 1 ? rows : rows.toSorted((a, b) => a.value.ageMs - b.value.ageMs).slice(0, limit);
+}
+
+function furtherLines({ database, value: { looked, next } }: Said<Page>, { style }: Ui): readonly string[] {
+  const cursor = next?.cursor ?? null;
+  const flag = database === null ? '' : ` --database ${database}`;
+  const where = database === null ? '' : `${database}: `;
+  const at = cursor === null ? null : `${cursor}${flag}`;
+  if (!looked.complete) return [style.dim(`${where}${formatLooked(looked, 'runs', at)}`)];
+  return at === null ? [] : [style.dim(`${where}More: the same with --cursor ${at}`)];
 }
 
 function statusText({ status, reason }: RunSummary): string {

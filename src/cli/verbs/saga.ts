@@ -14,11 +14,12 @@ import type { Style } from '../output/style.ts';
 import { formatTable } from '../output/table.ts';
 import { formatTimeline } from '../output/timeline.ts';
 import { paintStatus } from './saga-ls.ts';
-import { redactorOf, textFlag, withDatabase, type Context } from '../verb.ts';
+import { inDatabase, inWhichever } from '../over.ts';
+import { redactorOf, textFlag, type Context } from '../verb.ts';
 
 export async function sagaShow(context: Context, [name = '']: readonly string[]): Promise<VerbReport> {
-  const stored = await withDatabase(context, async (database) =>
-    showRun(database, await findRunId(database, name, textFlag(context, 'saga'))),
+  const { database, value: stored } = await inWhichever(context, async (each) =>
+    showRun(each, await findRunId(each, name, textFlag(context, 'saga'))),
   );
   const found = redactRun(stored, redactorOf(context));
   const { id } = found.run;
@@ -26,13 +27,14 @@ export async function sagaShow(context: Context, [name = '']: readonly string[])
   const { stuck, ...timeline } = foldTimeline({ status: run.status, rows: journal, now, sent: sent.messages });
   return {
     json: {
+      ...inDatabase(database),
       ...found,
       timeline: {
         ...timeline,
         stuck: stuck === null ? null : { ...stuck, advice: adviseStuck(id, stuck.why, stuck.call) },
       },
     },
-    text: (ui) => formatRun(found, ui),
+    text: (ui) => `${database === null ? '' : `In ${ui.style.bold(database)}:\n`}${formatRun(found, ui)}`,
   };
 }
 
@@ -104,12 +106,13 @@ function formatSent({ messages, startedWith, complete }: RunDetails['sent'], ui:
 }
 
 export async function sagaHistory(context: Context, [name = '']: readonly string[]): Promise<VerbReport> {
-  const { id, stored } = await withDatabase(context, async (database) => {
-    const found = await findRunId(database, name, textFlag(context, 'saga'));
-    return { id: found, stored: await readJournal(database, found) };
+  const { database, value } = await inWhichever(context, async (each) => {
+    const found = await findRunId(each, name, textFlag(context, 'saga'));
+    return { id: found, stored: await readJournal(each, found) };
   });
+  const { id, stored } = value;
   const rows = redactJournal(stored, redactorOf(context));
-  return { json: { id, rows }, text: ({ style }) => formatHistory(rows, style) };
+  return { json: { ...inDatabase(database), id, rows }, text: ({ style }) => formatHistory(rows, style) };
 }
 
 /** A line for each event: row, time since the start, what, and its facts as JSON. */

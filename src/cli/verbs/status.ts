@@ -17,13 +17,14 @@ import type { Database } from '../../postgres/database.ts';
 import { formatCount, formatMs, formatRate, oneLine, plural } from '../output/format.ts';
 import type { VerbReport, Ui } from '../output/report.ts';
 import { formatTable } from '../output/table.ts';
-import { withDatabase, type Context } from '../verb.ts';
+import { askAll, IN_SECTIONS, overDatabases, severalReport } from '../over.ts';
+import { withDatabases, type Context } from '../verb.ts';
 import { resolveRedisUrls } from '../config/servers.ts';
 import { formatQueues, readQueues, type QueuesStatus } from './status-queues.ts';
 import { formatSagas } from './status-sagas.ts';
 
 export async function status(context: Context): Promise<VerbReport> {
-  return withDatabase(context, async (database) => toReport(await look(database, context)));
+  return overDatabases(context, async (database) => toReport(await look(database, context)), IN_SECTIONS);
 }
 
 export interface Watch {
@@ -33,9 +34,12 @@ export interface Watch {
 
 /** Until the process is ended. */
 export async function watchStatus(context: Context, { intervalMs, print }: Watch): Promise<never> {
-  return withDatabase(context, async (database) => {
+  const report = async (database: Database): Promise<VerbReport> => toReport(await look(database, context));
+  return withDatabases(context, async (databases) => {
+    const [only] = databases.values();
     for (;;) {
-      print(toReport(await look(database, context)));
+      if (databases.size === 1 && only !== undefined) print(await report(only));
+      else print(severalReport(await askAll(databases, report), IN_SECTIONS));
       await sleep(intervalMs);
     }
   });

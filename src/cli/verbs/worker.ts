@@ -15,7 +15,7 @@ import { resolveWorker } from '../config/resolve-worker.ts';
 import { createTransports, sayUnreachable } from '../config/transports.ts';
 import type { Given } from '../config/options.ts';
 import { daemonLogger } from './relay.ts';
-import { redactorOf, type Context } from '../verb.ts';
+import { databaseOf, redactorOf, type Context } from '../verb.ts';
 
 /** Resolves with the exit code, once it has stopped. Rejects before anything runs with what is wrong with configuration or sagas. */
 export async function worker(context: Context): Promise<number> {
@@ -33,7 +33,8 @@ export function consumersPathOf(given: Given, config: HoldfastConfig): string | 
 }
 
 async function run(context: Context, { relay: withRelay }: { readonly relay: boolean }): Promise<number> {
-  const { given, config, database, flags, json } = context;
+  const { given, config, flags, json } = context;
+  const database = databaseOf(context);
   // Transports are made before the log is, since what is wrong with the configuration comes first.
   let warn = (_error: Error): void => undefined;
   const transports = createTransports({ given, config, database, onTransportError: (error) => warn(error) });

@@ -70,12 +70,7 @@ const BESIDE_MS = 200;
 export async function findAnything(database: Database, text: string, options: FindOptions = {}): Promise<Findings> {
   refuseUnknownOptions(options, ['lookFor', 'cursor'], 'findAnything');
   const lookForMs = checkLookFor(options.lookFor ?? '1s');
-  const wanted = typeof text === 'string' ? text.trim() : '';
-  if (wanted === '' || wanted.length > MOST_LENGTH || wanted.includes('\u0000')) {
-    throw new HoldfastError('HF_CONFIG', 'There is nothing to look for.', {
-      advice: `Give an id, a key, or how an id begins: at most ${MOST_LENGTH} characters.`,
-    });
-  }
+  const wanted = nameToFind(text);
   const from = options.cursor === undefined ? null : readPageCursor(options.cursor, ['seq']);
   const digits = idDigits(wanted);
   const id = digits?.length === 32 ? uuidOf(digits) : null;
@@ -100,6 +95,15 @@ export async function findAnything(database: Database, text: string, options: Fi
       further: byName.older,
       advice: found.length > 0 ? null : adviceFor({ wanted, id, similar, looked }),
     };
+  });
+}
+
+/** The text without blanks about it. Throws HF_CONFIG for an empty one, and for one that is too long to be a name. */
+export function nameToFind(text: string): string {
+  const wanted = typeof text === 'string' ? text.trim() : '';
+  if (wanted !== '' && wanted.length <= MOST_LENGTH && !wanted.includes('\u0000')) return wanted;
+  throw new HoldfastError('HF_CONFIG', 'There is nothing to look for.', {
+    advice: `Give an id, a key, or how an id begins: at most ${MOST_LENGTH} characters.`,
   });
 }
 

@@ -5,10 +5,10 @@
 import { HoldfastError } from '../../errors.ts';
 import type { Database } from '../../postgres/database.ts';
 import { boundedRead, type BoundedRead } from '../reads/bounded.ts';
-import { assertMessageId, subscriptionPassages } from '../reads/messages.ts';
+import { assertMessageId, subscriptionPassages, type SubscriptionPassage } from '../reads/messages.ts';
 import { readLed } from './path-led.ts';
 import { readCauses, readOrigin, readTogether, type OriginRow } from './path-message.ts';
-import type { MessagePath } from './path-model.ts';
+import type { ConsumerVisit, MessagePath, RelayVisit } from './path-model.ts';
 import { readAnswer, readSender } from './path-saga.ts';
 import { storyOf } from './path-story.ts';
 import { readConsumers, readParticipants, readRelays } from './path-visits.ts';
@@ -21,37 +21,66 @@ export async function messagePath(database: Database, id: string): Promise<Messa
   const lowerId = id.toLowerCase();
   const passages = await subscriptionPassages(database, lowerId);
   return boundedRead(database, async (read) => {
-    const origin = await readOrigin(read, lowerId);
-    if (origin === null) throw tooSlow();
-    const { message } = origin;
-    const relays = await readRelays(read, { id: lowerId, message }, passages);
-    const consumers = await readConsumers(read, lowerId);
-    const isLost = message === null && origin.scheduled === null;
-    if (isLost && relays.length + consumers.length === 0) throw noSuchMessage(lowerId);
-    const facts = {
-      id: lowerId,
-      state: message !== null ? ('logged' as const) : isLost ? ('pruned' as const) : ('scheduled' as const),
-      scheduled: origin.scheduled,
-      message,
-      relays,
-      consumers,
-      now: origin.now,
-      ...(await surroundings(read, origin)),
-    };
+    const traces = await readTraces(read, lowerId, passages);
+    const { origin, relays, consumers } = traces;
+    if (isNowhere(traces)) throw noSuchMessage(lowerId);
+    const facts = { ...originFacts(lowerId, origin), relays, consumers, ...(await surroundings(read, origin)) };
     return { ...facts, steps: storyOf(facts) };
   });
 }
 
-type Surroundings = Pick<
+/** What one database knows of a message by its id alone. */
+export interface MessageTraces {
+  readonly origin: OriginRow;
+  readonly relays: readonly RelayVisit[];
+  readonly consumers: readonly ConsumerVisit[];
+}
+
+/** Rejects with HF_READ_TIMEOUT. */
+export async function readTraces(
+  read: BoundedRead,
+  id: string,
+  passages: readonly SubscriptionPassage[],
+): Promise<MessageTraces> {
+  const origin = await readOrigin(read, id);
+  if (origin === null) throw tooSlow();
+  const relays = await readRelays(read, { id, message: origin.message }, passages);
+  return { origin, relays, consumers: await readConsumers(read, id) };
+}
+
+/** Pure. */
+export function isNowhere({ origin, relays, consumers }: MessageTraces): boolean {
+  return origin.message === null && origin.scheduled === null && relays.length + consumers.length === 0;
+}
+
+/** Pure. */
+export function originFacts(
+  id: string,
+  { message, scheduled, now }: OriginRow,
+): Pick<MessagePath, 'id' | 'state' | 'message' | 'scheduled' | 'now'> {
+  const state = message !== null ? 'logged' : scheduled !== null ? 'scheduled' : 'pruned';
+  return { id, state, message, scheduled, now };
+}
+
+/** What is told about a message beside its traces. */
+export type Surroundings = Pick<
   MessagePath,
   'causes' | 'together' | 'sender' | 'answer' | 'participants' | 'led' | 'ledComplete'
 >;
 
+/** Of a message that is not in the log. */
+export const NO_SURROUNDINGS: Surroundings = {
+  causes: [],
+  together: { messages: [], runs: [] },
+  sender: null,
+  answer: null,
+  participants: [],
+  led: [],
+  ledComplete: true,
+};
+
 async function surroundings(read: BoundedRead, { message, reply }: OriginRow): Promise<Surroundings> {
-  if (message === null) {
-    const together = { messages: [], runs: [] };
-    return { causes: [], together, sender: null, answer: null, participants: [], led: [], ledComplete: true };
-  }
+  if (message === null) return NO_SURROUNDINGS;
   const led = await readLed(read, message);
   const answer = await readAnswer(read, message, reply);
   return {
@@ -66,7 +95,7 @@ async function surroundings(read: BoundedRead, { message, reply }: OriginRow): P
   };
 }
 
-function noSuchMessage(id: string): HoldfastError {
+export function noSuchMessage(id: string): HoldfastError {
   return new HoldfastError('HF_NOT_FOUND', `There is no message ${id}.`, {
     advice:
       'Retention may have pruned it, or its transaction was rolled back. `holdfast find` looks for ids that begin alike, for runs and for keys.',

@@ -12,8 +12,19 @@ const MOST_LED = 200;
 /** Rows behind a message that are looked through for what names it as its cause. */
 const MOST_BEHIND = 5_000;
 
-interface LedRow extends RefRow {
+/** A message, and the one whose handling sent it. */
+export interface LedRow extends RefRow {
   readonly from: string;
+  /** Of several: in whose log it is. */
+  readonly database?: string;
+}
+
+/** Where to look for what messages led to; null: it could not be read in time. */
+export interface LedLooks {
+  /** What was sent in the transactions that marked these as handled. */
+  readonly marked: (ids: readonly string[]) => Promise<readonly LedRow[] | null>;
+  /** What follows the message in its log, and names it as its cause. */
+  readonly behind: () => Promise<readonly LedRow[] | null>;
 }
 
 export interface Led {
@@ -21,13 +32,22 @@ export interface Led {
   readonly complete: boolean;
 }
 
-export async function readLed(read: BoundedRead, message: PathMessage): Promise<Led> {
+/** In one database. */
+export function readLed(read: BoundedRead, message: PathMessage): Promise<Led> {
+  return followLed(message, {
+    marked: (ids) => readMarked(read, ids),
+    behind: () => readBehind(read, message),
+  });
+}
+
+/** A level at a time, wherever the looks lead. */
+export async function followLed(message: PathMessage, looks: LedLooks): Promise<Led> {
   const found = new Map<string, LedMessage>();
   let level: readonly string[] = [message.id];
   let complete = true;
   for (let depth = 1; depth <= MOST_LEVELS && level.length > 0; depth += 1) {
-    const marked = await readMarked(read, level);
-    const rows = marked !== null && marked.length === 0 && depth === 1 ? await readBehind(read, message) : marked;
+    const marked = await looks.marked(level);
+    const rows = marked !== null && marked.length === 0 && depth === 1 ? await looks.behind() : marked;
     if (rows === null) complete = false;
     const next: string[] = [];
     for (const row of rows ?? []) {
@@ -37,7 +57,8 @@ export async function readLed(read: BoundedRead, message: PathMessage): Promise<
         break;
       }
       const relation = row.causation === row.from ? 'caused' : 'together';
-      found.set(row.id, { ...toMessageRef(row), from: row.from, depth, relation });
+      const where = row.database === undefined ? {} : { database: row.database };
+      found.set(row.id, { ...toMessageRef(row), ...where, from: row.from, depth, relation });
       // What only stood in the same transaction is not followed: in a batch it may be another message's.
       if (relation === 'caused') next.push(row.id);
     }
@@ -48,7 +69,7 @@ export async function readLed(read: BoundedRead, message: PathMessage): Promise<
 }
 
 /** Sent in the transactions that marked these as handled: by whoever says so, or without a word on what caused it. */
-async function readMarked(read: BoundedRead, ids: readonly string[]): Promise<readonly LedRow[] | null> {
+export async function readMarked(read: BoundedRead, ids: readonly string[]): Promise<readonly LedRow[] | null> {
   const { schema } = read;
   const found = await readJson<readonly LedRow[]>(
     read,
@@ -67,7 +88,7 @@ async function readMarked(read: BoundedRead, ids: readonly string[]): Promise<re
   return found?.value ?? null;
 }
 
-async function readBehind(read: BoundedRead, message: PathMessage): Promise<readonly LedRow[] | null> {
+export async function readBehind(read: BoundedRead, message: PathMessage): Promise<readonly LedRow[] | null> {
   const { schema } = read;
   const found = await readJson<readonly LedRow[]>(
     read,

@@ -83,11 +83,15 @@ function toReply(found: NonNullable<FoundOrigin['message']>['reply']): ReplyFact
   return { runId: runId.toLowerCase(), call, to, outcome };
 }
 
-const MOST_CAUSES = 20;
+export const MOST_CAUSES = 20;
 const UUID_REGEX = '^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$';
 
-/** The nearest first. */
-export async function readCauses(read: BoundedRead, id: string): Promise<readonly MessageRef[]> {
+/** The nearest first. `itself`: the message is one of them, as one of another database that led to what is known there. */
+export async function readCauses(
+  read: BoundedRead,
+  id: string,
+  { itself = false } = {},
+): Promise<readonly MessageRef[]> {
   const { schema } = read;
   const cause = (alias: string): string =>
     `CASE WHEN ${alias}.headers ->> 'causationid' ~ '${UUID_REGEX}' THEN (${alias}.headers ->> 'causationid')::uuid END`;
@@ -99,8 +103,8 @@ export async function readCauses(read: BoundedRead, id: string): Promise<readonl
        SELECT p.id, ${cause('p')}, u.depth + 1 FROM up u JOIN ${schema}.outbox p ON p.id = u.cause
        WHERE u.depth < ${MOST_CAUSES})
      SELECT coalesce(json_agg(m ORDER BY m.depth), '[]')::text AS answer FROM (
-       SELECT u.depth, ${refColumns('o')} FROM up u JOIN ${schema}.outbox o ON o.id = u.id WHERE u.depth > 0) m`,
-    [id],
+       SELECT u.depth, ${refColumns('o')} FROM up u JOIN ${schema}.outbox o ON o.id = u.id WHERE u.depth >= $2::int) m`,
+    [id, itself ? 0 : 1],
   );
   return (found?.value ?? []).map(toMessageRef);
 }

@@ -5,6 +5,12 @@ import type { RunStatus } from '../../saga/journal/events.ts';
 import type { CallRole } from '../../saga/protocol/wire.ts';
 import type { MessageRef } from '../reads/message-ref.ts';
 
+/** Where something is that was looked for in several databases. */
+export interface InDatabase {
+  /** The name of the database; left out where only one was asked. */
+  readonly database?: string;
+}
+
 /** The message itself, while it is in the log. */
 export interface PathMessage extends MessageRef {
   readonly lane: number;
@@ -19,7 +25,7 @@ export interface PathMessage extends MessageRef {
 }
 
 /** A run, in short. */
-export interface PathRun {
+export interface PathRun extends InDatabase {
   readonly id: string;
   readonly saga: string;
   readonly version: number;
@@ -62,7 +68,7 @@ export interface PathAnswer {
 }
 
 /** What one subscription has to do with a message. */
-export interface RelayVisit {
+export interface RelayVisit extends InDatabase {
   readonly subscription: string;
   readonly shard: number;
   /** As SubscriptionPassage has it. When it was published is not recorded: its trace tells. */
@@ -94,7 +100,7 @@ export interface ReplayVisit {
 }
 
 /** What one consumer of this database has to do with a message. */
-export interface ConsumerVisit {
+export interface ConsumerVisit extends InDatabase {
   readonly consumer: string;
   /** suspect: it came back from a process that died, and no attempt has ended. */
   readonly state: 'handled' | 'parked' | 'suspect';
@@ -105,14 +111,14 @@ export interface ConsumerVisit {
 }
 
 /** What a participant of this database has on record of the call that a command is for. */
-export interface ParticipantVisit {
+export interface ParticipantVisit extends InDatabase {
   readonly participant: string;
   readonly state: 'done' | 'rejected' | 'compensated' | 'tombstone';
   readonly at: Date;
 }
 
 /** A message that this one led to. */
-export interface LedMessage extends MessageRef {
+export interface LedMessage extends MessageRef, InDatabase {
   /** The message whose handling sent it. */
   readonly from: string;
   /** 1: by the handling of this message; 2: by that of one of those … */
@@ -125,7 +131,7 @@ export interface LedMessage extends MessageRef {
 export type PathStepKind = 'cause' | 'written' | 'relay' | 'replay' | 'consumer' | 'participant' | 'led' | 'run';
 
 /** One line of the story. */
-export interface PathStep {
+export interface PathStep extends InDatabase {
   readonly kind: PathStepKind;
   /** Null: when it happened is not recorded. */
   readonly at: Date | null;
@@ -140,15 +146,18 @@ export interface PathStep {
   readonly trouble: boolean;
 }
 
-/** Everything known about the way of one message. See {@link messagePath}. */
-export interface MessagePath {
+/** A message that led to another one. */
+export interface PathCause extends MessageRef, InDatabase {}
+
+/** Everything known about the way of one message; `database`: where it was written. See {@link messagePath}. */
+export interface MessagePath extends InDatabase {
   readonly id: string;
   /** logged; scheduled: its time has not come; pruned: only what consumers and relays keep is left. */
   readonly state: 'logged' | 'scheduled' | 'pruned';
   readonly message: PathMessage | null;
   readonly scheduled: { readonly topic: string; readonly key: string | null; readonly dueAt: Date } | null;
   /** The message whose handling sent it, and so on, as far as they are in the log; the nearest first, at most 20. */
-  readonly causes: readonly MessageRef[];
+  readonly causes: readonly PathCause[];
   /** What else its transaction wrote: messages, at most 20, and runs that were started. */
   readonly together: { readonly messages: readonly MessageRef[]; readonly runs: readonly PathRun[] };
   readonly sender: PathSender | null;

@@ -3,6 +3,7 @@
  */
 import type {
   ConsumerVisit,
+  InDatabase,
   LedMessage,
   MessagePath,
   PathMessage,
@@ -21,6 +22,12 @@ interface Line {
   readonly who: string;
   readonly text: string;
   readonly trouble?: boolean;
+  readonly database?: string;
+}
+
+/** In which database something is, where several were asked. */
+function placed({ database }: InDatabase): InDatabase {
+  return database === undefined ? {} : { database };
 }
 
 /** In one moment, what leads to something comes before it. What has no time stands where it belongs. */
@@ -39,14 +46,15 @@ export function storyOf(facts: Facts): readonly PathStep[] {
   const writtenAt = facts.message?.createdAt.getTime() ?? null;
   const lines = [
     ...facts.causes.toReversed().map(causeLine),
-    ...writtenLines(facts),
+    ...writtenLines(facts).map((line): Line => ({ ...line, ...placed(facts) })),
     ...facts.relays.flatMap(relayLines),
     ...facts.consumers.map(consumerLine),
-    ...facts.participants.map(({ participant, state, at }): Line => ({
+    ...facts.participants.map((visit): Line => ({
       kind: 'participant',
-      at,
-      who: participant,
-      text: `has it as ${state}`,
+      at: visit.at,
+      who: visit.participant,
+      text: `has it as ${visit.state}`,
+      ...placed(visit),
     })),
     ...facts.led.map(ledLine),
     ...runLines(facts),
@@ -71,8 +79,9 @@ function inOrder(lines: readonly Line[], writtenAt: number | null): readonly Lin
   return lines.toSorted((a, b) => placeOf(a) - placeOf(b) || RANK[a.kind] - RANK[b.kind]);
 }
 
-function causeLine({ id, topic, createdAt }: Facts['causes'][number]): Line {
-  return { kind: 'cause', at: createdAt, who: id, text: `${topic}, whose handling led to it` };
+function causeLine(cause: Facts['causes'][number]): Line {
+  const { id, topic, createdAt } = cause;
+  return { kind: 'cause', at: createdAt, who: id, text: `${topic}, whose handling led to it`, ...placed(cause) };
 }
 
 function writtenLines({ id, message, scheduled, sender, state, together }: Facts): readonly Line[] {
@@ -116,7 +125,8 @@ function writtenText({ topic, xid, source }: PathMessage, sender: PathSender | n
   return `${topic} ${what} ${call ?? 'a call'} of ${run === null ? `run ${runId}` : nameOf(run)}${again}`;
 }
 
-function relayLines({ subscription, state, parked, revised, replays }: RelayVisit): readonly Line[] {
+function relayLines(visit: RelayVisit): readonly Line[] {
+  const { subscription, state, parked, revised, replays } = visit;
   const texts = {
     passed: 'published it',
     waiting: 'has not read it yet',
@@ -139,18 +149,21 @@ function relayLines({ subscription, state, parked, revised, replays }: RelayVisi
       who: subscription,
       text: text + edited,
       trouble: state === 'parked',
+      ...placed(visit),
     },
     ...replays.map(({ id, requestedAt, published }): Line => ({
       kind: 'replay',
       at: requestedAt,
       who: subscription,
       text: `was asked to publish it again, by replay ${id}: ${published ? 'done' : 'it has not come to it yet'}`,
+      ...placed(visit),
     })),
   ];
 }
 
-function consumerLine({ consumer, state, at, attempts, parked }: ConsumerVisit): Line {
-  const line = { kind: 'consumer', at, who: consumer } as const;
+function consumerLine(visit: ConsumerVisit): Line {
+  const { consumer, state, at, attempts, parked } = visit;
+  const line = { kind: 'consumer', at, who: consumer, ...placed(visit) } as const;
   if (parked !== null) {
     const text =
       parked.state === 'behind'
@@ -162,20 +175,22 @@ function consumerLine({ consumer, state, at, attempts, parked }: ConsumerVisit):
   return { ...line, text: `was lost while it handled it, ${attempts ?? 1} times`, trouble: true };
 }
 
-function ledLine({ id, topic, createdAt, depth, relation }: LedMessage): Line {
+function ledLine(led: LedMessage): Line {
+  const { id, topic, createdAt, depth, relation } = led;
   const text =
     relation === 'together'
       ? `${topic} was written in the transaction of its handler`
       : `${topic} was sent by ${depth === 1 ? 'its handler' : `a handler ${depth} messages on`}`;
-  return { kind: 'led', at: createdAt, who: id, text };
+  return { kind: 'led', at: createdAt, who: id, text, ...placed(led) };
 }
 
-function runLines({ sender, answer }: Facts): readonly Line[] {
+function runLines(facts: Facts): readonly Line[] {
+  const { sender, answer } = facts;
   const lines: Line[] = [];
   const { outcome = null } = sender ?? {};
   if (sender !== null && outcome !== null && sender.role !== 'emitted') {
     const text = `${sender.run === null ? 'its run' : nameOf(sender.run)} recorded ${sender.call ?? 'its call'} as: ${outcome.event}`;
-    lines.push({ kind: 'run', at: outcome.at, who: sender.runId, text });
+    lines.push({ kind: 'run', at: outcome.at, who: sender.runId, text, ...placed(sender.run ?? facts) });
   }
   if (answer !== null) {
     const { run, runId, call, state, taken } = answer;
@@ -186,9 +201,9 @@ function runLines({ sender, answer }: Facts): readonly Line[] {
         : state === 'waiting'
           ? `${name} has not taken it in yet: no worker has come to it`
           : run === null
-            ? `${name} is not in this database`
+            ? `${name} is ${facts.database === undefined ? 'not in this database' : 'in none of these databases'}`
             : `${name} has not recorded it as an answer to ${call}`;
-    lines.push({ kind: 'run', at: taken?.at ?? null, who: runId, text, trouble: taken === null });
+    lines.push({ kind: 'run', at: taken?.at ?? null, who: runId, text, trouble: taken === null, ...placed(run ?? {}) });
   }
   return lines;
 }
