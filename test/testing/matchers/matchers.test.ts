@@ -8,6 +8,7 @@ import { PermanentError, Rejection } from '../../../src/errors.ts';
 import { on } from '../../../src/inbox/handlers/handler.ts';
 import { message } from '../../../src/message/message-type.ts';
 import { saga } from '../../../src/saga/definition/definition.ts';
+import { emit } from '../../../src/saga/kinds/emit.ts';
 import { step } from '../../../src/saga/kinds/step.ts';
 import {
   assertCompensated,
@@ -125,6 +126,19 @@ describe('messages', () => {
       /but it is parked\.\n {2}shipping: permanent error: .*no such street/,
     );
     expect(await failureOf(() => assertHandled(test, Placed, { orderId: 'o-9' }))).toContain('another payload');
+  });
+
+  it('of sagas are found as well', async () => {
+    const news = saga({
+      name: 'news',
+      input: z.object({ orderId: z.string() }),
+      steps: { tell: emit(Shipped) },
+      run: ({ input, steps }) => steps.tell(input),
+    });
+    const test = testSagas({ sagas: [news] });
+    await expect(await test.start(news, { orderId: 'o-1' })).toHaveCompleted();
+    expect(test).toHaveSentTimes(Shipped, 1, { orderId: 'o-1' });
+    expect(await failureOf(() => assertSent(test, Placed))).toContain('Sent were: order.shipped once.');
   });
 
   it('are asked of tests alone', async () => {
