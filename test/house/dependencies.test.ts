@@ -12,6 +12,8 @@ const manifest = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as
   readonly devDependencies: Readonly<Record<string, string>>;
   readonly peerDependencies: Readonly<Record<string, string>>;
   readonly peerDependenciesMeta: Readonly<Record<string, { readonly optional: boolean }>>;
+  readonly exports: Readonly<Record<string, string | { readonly types: string }>>;
+  readonly typesVersions: Readonly<Record<'*', Readonly<Record<string, readonly string[]>>>>;
 };
 /** The frameworks and libraries that src/adapters serves: optional peers, whose types are imported there. */
 const adapted = Object.fromEntries(
@@ -81,4 +83,11 @@ it('asks for nothing that only some need: that is optional, is tested here, and 
       advises: true,
     })),
   );
+});
+
+it('tells compilers that do not read exports where the declarations of each door are', () => {
+  const doors = Object.entries(manifest.exports).flatMap(([name, door]) =>
+    name === '.' || typeof door === 'string' ? [] : [[name.slice(2), [door.types]] as const],
+  );
+  expect(manifest.typesVersions['*']).toEqual(Object.fromEntries(doors));
 });
