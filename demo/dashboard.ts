@@ -1,9 +1,9 @@
 /**
- * The dashboard of the demo. Each service has a database of its own, and so a dashboard of its own, each below its name: that of orders
- * has the sagas and what people did about them. Only this machine can reach it.
+ * The dashboard of the demo: one page over the databases of all four services. That of orders has the sagas and what people did about them.
+ * Only this machine can reach it.
  */
 import { execFile } from 'node:child_process';
-import { createServer, type RequestListener } from 'node:http';
+import { createServer } from 'node:http';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { listen } from '../src/runtime/listen.ts';
@@ -13,7 +13,9 @@ import { placeOrder } from './saga.ts';
 import { SERVICE_NAMES, type ServiceName } from './world.ts';
 
 export interface DemoDashboard {
-  /** Of one service, with a slash at the end. */
+  /** Of all databases, with a slash at the end. */
+  readonly url: string;
+  /** Of that of one service, with a slash at the end. */
   urlOf(name: ServiceName): string;
   close(): Promise<void>;
 }
@@ -43,28 +45,14 @@ export async function openDashboard(options: DemoDashboardOptions): Promise<Demo
     import('../src/dashboard/dashboard.ts'),
     options.pageFolder,
   ]);
-  const dashboards = new Map(
-    SERVICE_NAMES.map((name) => [
-      name as string,
-      createDashboard({
-        database: databases[name],
-        basePath: `/${name}`,
-        anonymous: 'admin',
-        pageFolder,
-        ...(name === 'orders' ? { sagas: [placeOrder] } : {}),
-        ...(broker.kind === 'redis' ? { doctor: { redisUrls: [broker.url] } } : {}),
-      }),
-    ]),
-  );
-  const answer: RequestListener = (request, response) => {
-    const [, first = ''] = (request.url ?? '').split(/[/?#]/);
-    const found = dashboards.get(first);
-    if (found !== undefined) return found.nodeHandler(request, response);
-    if (first === '') response.writeHead(302, { location: '/orders/' });
-    else response.writeHead(404);
-    response.end();
-  };
-  const server = createServer(answer);
+  const dashboard = createDashboard({
+    databases: Object.fromEntries(SERVICE_NAMES.map((name) => [name, databases[name]])),
+    anonymous: 'admin',
+    pageFolder,
+    sagas: [placeOrder],
+    ...(broker.kind === 'redis' ? { doctor: { redisUrls: [broker.url] } } : {}),
+  });
+  const server = createServer(dashboard.nodeHandler);
   const origin = await listen(server, {
     host: '127.0.0.1',
     port,
@@ -72,11 +60,12 @@ export async function openDashboard(options: DemoDashboardOptions): Promise<Demo
     onError: () => undefined,
   });
   return {
-    urlOf: (name) => `${origin}/${name}/`,
+    url: `${origin}/`,
+    urlOf: (name) => `${origin}/db/${name}/`,
     async close() {
       server.close();
       server.closeAllConnections();
-      await Promise.all([...dashboards.values()].map((each) => each.close()));
+      await dashboard.close();
     },
   };
 }

@@ -37,8 +37,7 @@ function introduction(dashboard: DemoDashboard | null, run: KeepOptions['run']):
     dashboard === null
       ? []
       : [
-          `The dashboard:  ${dashboard.urlOf('orders')}`,
-          `of the others:  ${(['payment', 'stock', 'shipping'] as const).map((name) => dashboard.urlOf(name)).join(' ')}`,
+          `The dashboard:  ${dashboard.url}`,
           ...(run === null ? [] : [`the run above:  ${dashboard.urlOf('orders')}runs/${run.id}`]),
           '',
         ];

@@ -118,7 +118,7 @@ async function startAll(fleet: Fleet): Promise<void> {
 async function look(wanted: Parameters<typeof openDashboard>[0] | null): Promise<DemoDashboard | null> {
   if (wanted === null) return null;
   try {
-    const opened = await screen.phase('dashboard', openDashboard(wanted), (made) => made.urlOf('orders'));
+    const opened = await screen.phase('dashboard', openDashboard(wanted), (made) => made.url);
     cleanUps.push(() => opened.close());
     return opened;
   } catch (error) {

@@ -355,7 +355,9 @@ describe('trouble', () => {
 
   it('of reads that take too long is told as such', async () => {
     const limits = await Promise.all(
-      [parts.services.reads, parts.services.acts].map((each) => each.query('SHOW statement_timeout')),
+      [parts.databases.get('main')!.reads, parts.databases.get('main')!.acts].map((each) =>
+        each.query('SHOW statement_timeout'),
+      ),
     );
     expect(limits.map(({ rows }) => rows)).toEqual([[{ statement_timeout: '10s' }], [{ statement_timeout: '1min' }]]);
     const error = Object.assign(new Error('canceling statement due to statement timeout'), { code: '57014' });

@@ -9,8 +9,14 @@ import { ask, FROM_THE_PAGE, TOKENS, useDashboardLab } from './server-lab.ts';
 
 const lab = useDashboardLab();
 let parts: DashboardParts;
+let several: DashboardParts;
 beforeAll(() => {
   parts = lab.open({ pageFolder: '/nowhere' });
+  several = lab.open({
+    database: undefined,
+    databases: { orders: lab.database, payments: lab.database },
+    pageFolder: '/nowhere',
+  });
 });
 
 const NOBODY = '00000000-0000-7000-8000-000000000000';
@@ -48,6 +54,64 @@ describe.each(paths)('%s', (path) => {
     const { status } = await ask(parts, path.replace(':id', NOBODY), { method, as, body, headers: FROM_THE_PAGE });
     expect(expectedOf({ path, method, as })).toContain(status);
   });
+});
+
+const pathsOfOne = paths.filter((path) => ROUTES.some((route) => route.path === path && route.scope === 'database'));
+const inDatabase = (path: string, name: string) => path.replace('/api/', `/api/db/${name}/`);
+
+describe('with several databases', () => {
+  it.each(paths)('%s is for whom it is for, whatever the method, and says which database is meant', async (path) => {
+    const isOfOne = pathsOfOne.includes(path);
+    for (const method of METHODS) {
+      for (const as of ASKERS) {
+        const body = method === 'GET' || method === 'HEAD' ? undefined : {};
+        const askFor = async (at: string) =>
+          (await ask(several, at.replace(':id', NOBODY), { method, as, body, headers: FROM_THE_PAGE })).status;
+        const expected = expectedOf({ path, method, as });
+        // Where somebody would be let in, it is not said to what.
+        expect(isOfOne && expected.includes(200) ? [400] : expected).toContain(await askFor(path));
+        if (!isOfOne) continue;
+        expect(expected).toContain(await askFor(inDatabase(path, 'payments')));
+        expect(expected.includes(200) ? [400, 404] : expected).toContain(await askFor(inDatabase(path, 'nothing')));
+      }
+    }
+  });
+
+  it('says which there are, to whom it is for', async () => {
+    const { status, json } = await ask(several, '/api/runs?limit=1', { as: 'viewer' });
+    expect({ status, code: json['code'], databases: json['databases'] }).toEqual({
+      status: 400,
+      code: 'HF_REQUEST',
+      databases: ['orders', 'payments'],
+    });
+    expect(await ask(several, '/api/db/payment/runs', { as: 'viewer' })).toMatchObject({
+      status: 404,
+      json: { code: 'HF_NOT_FOUND', advice: "Did you mean 'payments'?" },
+    });
+  });
+
+  it('is what the document tells', async () => {
+    const { json } = await ask(several, '/api/openapi.json', { as: 'viewer' });
+    const described = json['paths'] as Record<string, object>;
+    const expected = paths
+      .map((path) => (pathsOfOne.includes(path) ? inDatabase(path, '{database}') : path))
+      .map((path) => path.replaceAll(/:(\w+)/g, '{$1}'));
+    expect(Object.keys(described).toSorted()).toEqual(expected.toSorted());
+    expect(described['/api/db/{database}/runs/{id}']).toMatchObject({
+      get: { parameters: [{ name: 'database', schema: { enum: ['orders', 'payments'] } }, { name: 'id' }] },
+    });
+  });
+});
+
+it.each(pathsOfOne)('%s is there by the name of the only database, too', async (path) => {
+  for (const { method } of ROUTES.filter((route) => route.path === path)) {
+    const body = method === 'GET' ? undefined : {};
+    const asking = { method, as: 'admin', body, headers: FROM_THE_PAGE } as const;
+    const [plain, named] = await Promise.all(
+      [path, inDatabase(path, 'main')].map((at) => ask(parts, at.replace(':id', NOBODY), asking)),
+    );
+    expect(named?.status).toBe(plain?.status);
+  }
 });
 
 describe('the table', () => {

@@ -238,6 +238,7 @@ export const SESSION: SessionFacts = {
   csrfHeader: 'x-holdfast-csrf',
   version: '0.1.0',
   schema: 'holdfast',
+  databases: [{ name: 'main', schema: 'holdfast' }],
   redact: false,
   searchesValues: true,
 };

@@ -19,7 +19,7 @@ describe('npm run demo -- --keep', () => {
   beforeAll(async () => {
     demo = startKeptDemo('--orders', '60', '--seed', '7');
     // Long before the audit.
-    [, url = ''] = await demo.says(/dashboard +(http:\/\/127\.0\.0\.1:\d+\/orders\/)/);
+    [, url = ''] = await demo.says(/dashboard +(http:\/\/127\.0\.0\.1:\d+\/)/);
   });
   afterAll(() => demo.dispose());
 
@@ -31,9 +31,9 @@ describe('npm run demo -- --keep', () => {
     await expect
       .poll(
         async () => {
-          const { items } = await read(`api/runs?status=${status}&limit=5`);
+          const { items } = await read(`api/db/orders/runs?status=${status}&limit=5`);
           for (const { id } of items)
-            if (JSON.stringify(await read(`api/runs/${id}`)).includes(words)) return (found = id);
+            if (JSON.stringify(await read(`api/db/orders/runs/${id}`)).includes(words)) return (found = id);
           return undefined;
         },
         { timeout: 60_000, interval: 500 },
@@ -68,18 +68,20 @@ describe('npm run demo -- --keep', () => {
     expect(audit['duplicatesSuppressed']).toBeGreaterThan(0);
   }, 600_000);
 
-  it('goes on with orders, and has a dashboard of each service', async () => {
+  it('goes on with orders, and has one dashboard over the databases of all services', async () => {
     await demo.says(/The demo stays up/);
-    for (const service of ['orders', 'payment', 'stock', 'shipping'])
-      // What the page was read from may be some seconds old, and the relays have just been started anew.
-      await expect
-        .poll(async () => (await fetch(new URL(`/${service}/api/overview`, url))).json(), {
-          timeout: 60_000,
-        })
-        .toMatchObject({ relay: { subscriptions: [{ name: 'demo', live: true }] } });
-    await expect.poll(async () => (await read('api/runs?key=order-00062')).items, { timeout: 60_000 }).toHaveLength(1);
-    expect((await fetch(new URL('/', url), { redirect: 'manual' })).headers.get('location')).toBe('/orders/');
-    expect((await fetch(new URL('/billing/', url))).status).toBe(404);
+    // What the page was read from may be some seconds old, and the relays have just been started anew.
+    await expect
+      .poll(async () => (await fetch(new URL('/api/all/overview', url))).json(), { timeout: 60_000 })
+      .toMatchObject({
+        items: ['orders', 'payment', 'stock', 'shipping'].map((database) => ({
+          database,
+          answer: { relay: { subscriptions: [{ name: 'demo', live: true }] } },
+        })),
+      });
+    await expect
+      .poll(async () => (await read('api/db/orders/runs?key=order-00062')).items, { timeout: 60_000 })
+      .toHaveLength(1);
   });
 
   it('says what can be typed when it is told what it does not know', async () => {
@@ -114,6 +116,19 @@ describe('npm run demo -- --keep', () => {
       await page.getByRole('main').getByRole('link', { name: 'order.accepted' }).first().click();
       await page.getByText('Consumer orders').first().waitFor();
       await viewers.picture('story-path', 'Consumer orders');
+      // A command of the same run, over the border to the database of who carries it out, and the reply that comes back from there.
+      await page.goBack();
+      await page.getByRole('main').getByRole('link', { name: 'charge', exact: true }).last().click();
+      await page
+        .getByLabel('The chosen call')
+        .getByRole('link', { name: /payment\.charge/ })
+        .first()
+        .click();
+      await page.getByText('Participant payment').first().waitFor();
+      expect(await page.getByRole('listitem').filter({ hasText: 'Participant payment' }).textContent()).toContain(
+        'payment',
+      );
+      await viewers.picture('story-border', 'Participant payment');
     });
 
     it('has a participant fail, and watches a run being compensated', async () => {
@@ -121,7 +136,7 @@ describe('npm run demo -- --keep', () => {
       demo.type('fail shipping');
       await demo.says(/shipping: no lorry goes today/);
       const id = await runThatSays('compensated', 'no lorry goes today');
-      await page.goto(`${url}runs/${id}`);
+      await page.goto(`${url}db/orders/runs/${id}`);
       await page.getByText('no lorry goes today').first().waitFor();
       await page.locator('.facts').first().getByText('compensated', { exact: true }).waitFor();
       await viewers.picture('story-compensated', 'no lorry goes today');

@@ -103,7 +103,8 @@ describe('the way of a message', () => {
         run: { saga: 'place-order', database: 'orders' },
       },
     });
-    expect(stepsOf(reply.path.steps).at(-1)).toBe(
+    // Somewhere behind: the times are of two servers.
+    expect(stepsOf(reply.path.steps)).toContain(
       'orders: run: place-order@1 o-1 took it in as the answer to charge: done',
     );
   });

@@ -12,7 +12,7 @@ import { sagasPathOf } from '../config/sagas-path.ts';
 import { resolveRedisUrls } from '../config/servers.ts';
 import { listenForStop } from '../daemon/stop-signals.ts';
 import { EXIT } from '../exit-codes.ts';
-import { databaseOf, redactorOf, type Context } from '../verb.ts';
+import { redactorOf, type Context } from '../verb.ts';
 import { daemonLogger } from './relay.ts';
 
 /** Resolves with the exit code, once it has stopped. Rejects before anything runs with what is wrong with the configuration. */
@@ -23,12 +23,12 @@ export async function dashboard(context: Context): Promise<number> {
   const path = sagasPathOf(given, config);
   const sagas = path === undefined ? undefined : await loadSagas(path, process.cwd());
   const log = await daemonLogger(settings, json, redactorOf(context));
-  // Never used for more than its settings: the dashboard opens connections of its own.
-  const database = openDatabase(databaseOf(context));
+  // Never used for more than their settings: the dashboard opens connections of its own.
+  const databases = context.databases.map(({ name, options: own }) => [name, openDatabase(own)] as const);
   const redisPrefix = config.redis?.prefix;
   const made = createDashboard({
     ...options,
-    database,
+    databases: Object.fromEntries(databases),
     basePath,
     sagas,
     doctor: { redisUrls: resolveRedisUrls(given, config), redisPrefix },
@@ -58,6 +58,6 @@ export async function dashboard(context: Context): Promise<number> {
     return EXIT.ok;
   } finally {
     stop.dispose();
-    await Promise.allSettled([made.close(), database.close()]);
+    await Promise.allSettled([made.close(), ...databases.map(([, database]) => database.close())]);
   }
 }

@@ -41,7 +41,12 @@ function formatFindings(text: string, said: readonly Said<Findings>[], ui: Ui): 
   const advice = said.find(({ value }) => value.similar.length === similar.length)?.value.advice ?? null;
   if (found.length === 0 && advice !== null) parts.push(advice);
   const [newest] = [...found, ...similar];
-  if (newest !== undefined) parts.push(style.dim(`Look at it: ${newest.value.show}${flagFor(newest)}`));
+  if (newest !== undefined)
+    parts.push(
+      style.dim(
+        `Look at it: ${newest.value.show}${newest.value.show.startsWith('holdfast outbox path ') ? '' : flagFor(newest)}`,
+      ),
+    );
   for (const each of said) parts.push(...furtherLines(each, ui));
   return parts.join('\n\n');
 }

@@ -4,17 +4,19 @@
 import { render, type VNode } from 'preact';
 import { useEffect } from 'preact/hooks';
 import { askSession, sessionState } from './app/api.ts';
+import { atAll, databaseNames } from './app/databases.ts';
 import { startClock } from './app/clock.ts';
 import { listenForKeys } from './app/keys.ts';
 import { startLive } from './app/live.ts';
 import { followLinks, hrefTo, place, segmentsOf } from './app/router.ts';
 import { applyTheme } from './app/settings.ts';
 import { ActDialog } from './parts/act-dialog.tsx';
-import { Frame } from './parts/frame.tsx';
+import { Frame, titleOf } from './parts/frame.tsx';
 import { HelpDialog } from './parts/help-dialog.tsx';
 import { Screen } from './parts/screen.tsx';
 import { EmptyNote, FailureNote } from './parts/states.tsx';
 import { AlertsScreen } from './views/alerts.tsx';
+import { AllOverviewScreen } from './views/all-databases.tsx';
 import { AuditScreen } from './views/audit.tsx';
 import { DoctorScreen } from './views/doctor.tsx';
 import { FindScreen } from './views/find.tsx';
@@ -32,6 +34,7 @@ import { RunsScreen } from './views/runs.tsx';
 import { ScheduleScreen } from './views/schedule.tsx';
 import { SagasScreen } from './views/sagas.tsx';
 import { SubscriptionsScreen } from './views/subscriptions.tsx';
+import { ChooseScreen, LookForScreen, UnknownDatabaseScreen } from './views/which-database.tsx';
 import { WorkersScreen } from './views/workers.tsx';
 
 const LISTS: Readonly<Record<string, () => VNode>> = {
@@ -59,13 +62,24 @@ const ONE: Readonly<Record<string, (props: { readonly id: string }) => VNode>> =
   jobs: JobScreen,
 };
 
+/** Lists of all databases together; of every other it is asked of which. */
+const OVER_ALL: ReadonlySet<string> = new Set(['', 'find']);
+
 function View(): VNode {
-  const [section = '', id, ...more] = segmentsOf(place.value.path);
+  const { database, path } = place.value;
+  const [section = '', id, ...more] = segmentsOf(path);
+  if (database !== null && !databaseNames.value.includes(database)) return <UnknownDatabaseScreen name={database} />;
   const List = Object.hasOwn(LISTS, section) ? LISTS[section] : undefined;
   const One = Object.hasOwn(ONE, section) ? ONE[section] : undefined;
-  if (id === undefined && List !== undefined) return <List key={section} />;
-  if (id !== undefined && id !== '' && more.length === 0 && One !== undefined)
-    return <One key={`${section}/${id}`} id={id} />;
+  const key = `${database ?? ''}/${path}`;
+  if (id === undefined && List !== undefined) {
+    if (atAll.value && !OVER_ALL.has(section)) return <ChooseScreen key={key} title={titleOf(section)} />;
+    return atAll.value && section === '' ? <AllOverviewScreen key={key} /> : <List key={key} />;
+  }
+  if (id !== undefined && id !== '' && more.length === 0 && One !== undefined) {
+    if (atAll.value && section !== 'messages') return <LookForScreen key={key} section={section} id={id} />;
+    return <One key={key} id={id} />;
+  }
   return (
     <Screen title="Not here">
       <EmptyNote>

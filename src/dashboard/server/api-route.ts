@@ -9,6 +9,7 @@ import type { Redactor } from '../../runtime/redact.ts';
 import type { AnySaga } from '../../saga/definition/definition.ts';
 import { RequestRefusal } from './failure.ts';
 import type { Askers, Asker } from './who-asks.ts';
+import type { AllDatabases } from './all-databases.ts';
 import type { DashboardRole, Overview, SessionFacts } from './contract.ts';
 import type { JobDesk } from './job-desk.ts';
 import type { LiveStreams } from './live.ts';
@@ -17,17 +18,9 @@ import type { RequestFacts } from './request-facts.ts';
 import type { Sessions } from './sessions.ts';
 import type { SignOnFlow } from './sign-on.ts';
 
-/** What routes work with. */
-export interface ApiServices {
-  /** For looks: few connections, and a time limit for each statement. */
-  readonly reads: Database;
-  /** For acts. */
-  readonly acts: Database;
-  readonly overview: Poller<Overview>;
-  readonly live: LiveStreams;
-  readonly doctor: () => Promise<Diagnosis>;
-  /** Works off the jobs that are started here. */
-  readonly jobs: JobDesk;
+/** What all routes work with, whichever database they are about. */
+export interface ProcessServices {
+  readonly all: AllDatabases;
   /** Takes away the fields of payloads that nobody is shown, asked for or not. */
   readonly redact: Redactor;
   /** Null: not known here. */
@@ -37,8 +30,23 @@ export interface ApiServices {
   /** Null: no identity provider is asked. */
   readonly signOn: SignOnFlow | null;
   readonly basePath: string;
-  readonly facts: Pick<SessionFacts, 'version' | 'schema' | 'redact'>;
+  readonly facts: Pick<SessionFacts, 'version' | 'schema' | 'databases' | 'redact'>;
   readonly openapi: () => unknown;
+}
+
+/** What routes about one database work with. */
+export interface ApiServices extends ProcessServices {
+  /** The name of the database. */
+  readonly name: string;
+  /** For looks: few connections, and a time limit for each statement. */
+  readonly reads: Database;
+  /** For acts. */
+  readonly acts: Database;
+  readonly overview: Poller<Overview>;
+  readonly live: LiveStreams;
+  readonly doctor: () => Promise<Diagnosis>;
+  /** Works off the jobs that are started here. */
+  readonly jobs: JobDesk;
 }
 
 /** One request, checked. `query` and `body` are what the schemas of the route made of them. */
@@ -69,6 +77,8 @@ interface RouteBase {
   readonly isOwn?: boolean;
   /** It is no GET and yet only looks. */
   readonly isQuestion?: true;
+  /** The answer goes on: server-sent events. */
+  readonly isStream?: true;
 }
 
 /** A route of somebody who is known, or, with `role: null`, of anybody. Answers with JSON, unless it hands back a Response. */
@@ -77,10 +87,19 @@ export type ApiRoute = RouteBase & {
   readonly body: ZodType | null;
 } & (
     | {
+        /** About no one database, or about all. */
+        readonly scope: 'process';
         readonly role: null;
-        readonly handle: (request: ApiRequest<never, never>, services: ApiServices) => unknown;
+        readonly handle: (request: ApiRequest<never, never>, services: ProcessServices) => unknown;
       }
     | {
+        readonly scope: 'process';
+        readonly role: DashboardRole;
+        readonly handle: (request: AskedRequest<never, never>, services: ProcessServices) => unknown;
+      }
+    | {
+        /** About one database: it is there below /api/db/NAME as well, and only there where there are several. */
+        readonly scope: 'database';
         readonly role: DashboardRole;
         readonly handle: (request: AskedRequest<never, never>, services: ApiServices) => unknown;
       }
@@ -89,16 +108,22 @@ export type ApiRoute = RouteBase & {
 /** Of a look that is shared: it goes on for the others when whoever came first has gone. */
 export const NEVER_ABORTED: AbortSignal = new AbortController().signal;
 
-/** A route that looks. `query`: what may stand behind the question mark; what is not in it is refused. */
-export function look<Query = object>(
-  route: Omit<RouteBase, 'method'> & {
-    readonly role?: DashboardRole;
-    readonly query?: ZodType<Query>;
-    readonly handle: (request: AskedRequest<Query, null>, services: ApiServices) => unknown;
-  },
-): ApiRoute {
+type Look<Query, Services> = Omit<RouteBase, 'method'> & {
+  readonly role?: DashboardRole;
+  readonly query?: ZodType<Query>;
+  readonly handle: (request: AskedRequest<Query, null>, services: Services) => unknown;
+};
+
+/** A route that looks at one database. `query`: what may stand behind the question mark; what is not in it is refused. */
+export function look<Query = object>(route: Look<Query, ApiServices>): ApiRoute {
   const { role = 'viewer', query, handle, ...rest } = route;
-  return { ...rest, method: 'GET', role, query: query ?? NOTHING, body: null, handle };
+  return { ...rest, scope: 'database', method: 'GET', role, query: query ?? NOTHING, body: null, handle };
+}
+
+/** A route that looks at no one database, or at all of them. */
+export function processLook<Query = object>(route: Look<Query, ProcessServices>): ApiRoute {
+  const { role = 'viewer', query, handle, ...rest } = route;
+  return { ...rest, scope: 'process', method: 'GET', role, query: query ?? NOTHING, body: null, handle };
 }
 
 /** A route that acts. */
@@ -110,7 +135,7 @@ export function act<Body>(
   },
 ): ApiRoute {
   const { role = 'operator', handle, ...rest } = route;
-  return { ...rest, method: 'POST', role, query: NOTHING, handle };
+  return { ...rest, scope: 'database', method: 'POST', role, query: NOTHING, handle };
 }
 
 /** A route that looks, for a question that has no room in an address. It changes nothing, so it wants no reason. */

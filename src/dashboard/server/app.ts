@@ -12,13 +12,16 @@ import {
   type ApiRoute,
   type ApiServices,
   type AskedRequest,
+  type ProcessServices,
 } from './api-route.ts';
 import { mayAs } from './authenticator.ts';
 import { parseJson, readBody, readForm } from './body.ts';
+import type { DashboardRole } from './contract.ts';
 import { failureOf, RequestRefusal } from './failure.ts';
 import { checkForgery, checkHost, SECURITY_HEADERS } from './guards.ts';
 import { factsOf, type RequestFacts } from './request-facts.ts';
 import { createSharedLooks } from './shared-looks.ts';
+import { commandFor, databaseFor, pathInDatabase } from './which-database.ts';
 import type { StaticPage } from './static-page.ts';
 import type { Asker } from './who-asks.ts';
 
@@ -36,7 +39,9 @@ type AppContext = Context<AppTypes>;
 
 export interface AppOptions {
   readonly routes: readonly ApiRoute[];
-  readonly services: ApiServices;
+  readonly process: ProcessServices;
+  /** By the names of the databases. */
+  readonly databases: ReadonlyMap<string, ApiServices>;
   readonly page: StaticPage | null;
   readonly trustedProxies: AddressList;
   readonly hosts: ReadonlySet<string>;
@@ -53,9 +58,9 @@ const MOST_LOGIN_BYTES = 8_192;
 /** More at once would only wait for the few connections. Open pages do not count. */
 const MOST_AT_ONCE = 100;
 
-export function createApp({ routes, services, page, trustedProxies, hosts, log }: AppOptions): Fetch {
-  const { basePath } = services;
-  const { whoAsks, answer } = createGate(services);
+export function createApp({ routes, process, databases, page, trustedProxies, hosts, log }: AppOptions): Fetch {
+  const { basePath } = process;
+  const { whoAsks, answer } = createGate(process, databases);
   const app = new Hono<AppTypes>({ getPath: (request) => pathBelow(request.url, basePath) });
   const limited = limitedAtOnce(MOST_AT_ONCE);
 
@@ -67,7 +72,7 @@ export function createApp({ routes, services, page, trustedProxies, hosts, log }
     await next();
   });
 
-  for (const [path, ofPath] of byPath(routes)) {
+  for (const [path, ofPath] of byAddress(routes)) {
     for (const route of ofPath) app.on(route.method, path, (context) => limited(() => answer(context, route)));
     app.all(path, async (context, next) => {
       const { method } = context.req.raw;
@@ -116,8 +121,8 @@ interface Gate {
   readonly answer: (context: AppContext, route: ApiRoute) => Promise<Response>;
 }
 
-function createGate(services: ApiServices): Gate {
-  const { askers } = services;
+function createGate(process: ProcessServices, databases: ReadonlyMap<string, ApiServices>): Gate {
+  const { askers, signOn } = process;
   const looks = createSharedLooks();
   async function whoAsks(context: AppContext): Promise<Asker> {
     const asker = await askers.find({ facts: context.get('facts'), header: headerOf(context) });
@@ -125,10 +130,10 @@ function createGate(services: ApiServices): Gate {
     throw new RequestRefusal(401, 'HF_LOGIN', 'It is not known who asks.', {
       advice: askers.hasForm
         ? 'Log in, or send a token as `Authorization: Bearer`.'
-        : services.signOn === null
+        : signOn === null
           ? 'Come by way of the proxy.'
           : 'Log in.',
-      facts: { form: askers.hasForm, signOn: services.signOn?.label ?? null },
+      facts: { form: askers.hasForm, signOn: signOn?.label ?? null },
     });
   }
 
@@ -142,8 +147,6 @@ function createGate(services: ApiServices): Gate {
     const type = (header('content-type') ?? '').toLowerCase();
     const isForm = route.role === null && type.startsWith('application/x-www-form-urlencoded');
     if (by?.ambient !== false) checkForgery({ method: route.method, facts, header, isForm });
-    // A look at the head of what never ends.
-    if (context.req.raw.method === 'HEAD' && route.path === '/api/live') return new Response(null);
     const request: ApiRequest<unknown, unknown> = {
       id: context.req.param('id') ?? '',
       query: checked(route.query, queryOf(context.req.url), 'The query'),
@@ -152,21 +155,36 @@ function createGate(services: ApiServices): Gate {
       header,
       signal: context.req.raw.signal,
     };
-    if (route.role === null) return asResponse(await route.handle(request as ApiRequest<never, never>, services));
+    if (route.role === null) return asResponse(await route.handle(request as ApiRequest<never, never>, process));
     const asked = { ...request, by } as AskedRequest<never, never>;
+    const { name, handle } = bound(context, route);
+    // A look at the head of what never ends.
+    if (context.req.raw.method === 'HEAD' && route.isStream === true) return new Response(null);
     if (route.method === 'GET' && route.isOwn !== true) {
-      const question = JSON.stringify([route.path, by?.role, request.id, request.query]);
-      const text = await looks.answer(question, () => route.handle({ ...asked, signal: NEVER_ABORTED }, services));
+      const question = JSON.stringify([route.path, name, by?.role, request.id, request.query]);
+      const text = await looks.answer(question, () => handle({ ...asked, signal: NEVER_ABORTED }));
       return new Response(text, { headers: JSON_TYPE });
     }
     try {
-      return asResponse(await route.handle(asked, services));
+      return asResponse(databases.size === 1 ? await handle(asked) : commandFor(name, await handle(asked)));
     } finally {
       if (route.method !== 'GET' && route.isQuestion !== true) looks.forget();
     }
   }
 
+  /** The route with what it works with, and the name of its database; null: it is about no one. Throws RequestRefusal. */
+  function bound(context: AppContext, route: ApiRoute & { readonly role: DashboardRole }): Bound {
+    if (route.scope === 'process') return { name: null, handle: (asked) => route.handle(asked, process) };
+    const services = databaseFor(databases, context.req.param('database') ?? null, route.path);
+    return { name: services.name, handle: (asked) => route.handle(asked, services) };
+  }
+
   return { whoAsks, answer };
+}
+
+interface Bound {
+  readonly name: string | null;
+  readonly handle: (asked: AskedRequest<never, never>) => unknown;
 }
 
 const JSON_TYPE = { 'content-type': 'application/json' };
@@ -176,11 +194,15 @@ function asResponse(result: unknown): Response {
 }
 
 /** What is spelled out before what has a part that is any: '/api/parked/retry' is no message. Pure. */
-function byPath(routes: readonly ApiRoute[]): readonly (readonly [string, readonly ApiRoute[]])[] {
+function byAddress(routes: readonly ApiRoute[]): readonly (readonly [string, readonly ApiRoute[]])[] {
   const paths = [...new Set(routes.map(({ path }) => path))];
   const spelledOut = paths.filter((path) => !path.includes(':'));
   const others = paths.filter((path) => path.includes(':'));
-  return [...spelledOut, ...others].map((path) => [path, routes.filter((route) => route.path === path)]);
+  return [...spelledOut, ...others].flatMap((path) => {
+    const ofPath = routes.filter((route) => route.path === path);
+    const isOfDatabase = ofPath.some(({ scope }) => scope === 'database');
+    return [path, ...(isOfDatabase ? [pathInDatabase(path, ':database')] : [])].map((at) => [at, ofPath] as const);
+  });
 }
 
 /** An answer that goes on, as that of /api/live, is done as soon as it has begun. */

@@ -4,6 +4,8 @@
  */
 import type { AlertsNow, AlertSummary } from '../../operations/alerts/list-alerts.ts';
 import type { JobAct } from '../../operations/jobs/job.ts';
+import type { Findings } from '../../operations/path/find-anything.ts';
+import type { MessagePath } from '../../operations/path/path-model.ts';
 import type { PageEnds } from '../../operations/reads/page-walk.ts';
 import type { RelayStatus } from '../../operations/relay/relay-status.ts';
 import type { Timeline } from '../../operations/sagas/saga-timeline-model.ts';
@@ -34,7 +36,10 @@ export interface SessionFacts {
   readonly csrfHeader: string;
   /** Of the package. */
   readonly version: string;
+  /** Of the tables; of several databases, that of the first. */
   readonly schema: string;
+  /** In their order. Of one alone, routes need not say which. */
+  readonly databases: readonly { readonly name: string; readonly schema: string }[];
   /** Payloads are hidden until they are revealed, which the audit records. */
   readonly redact: boolean;
   /** May search by what payloads, inputs and headers hold. */
@@ -106,6 +111,30 @@ export interface Overview {
   readonly alerts: AlertsView | null;
   /** Acts on many that have not ended, the newest 20. Null for a role of the database that may not read them. */
   readonly jobs: readonly OpenJob[] | null;
+}
+
+/** What one of several databases answered, or why it did not. One of both is null. */
+export interface AnswerOf<T> {
+  readonly database: string;
+  readonly answer: T | null;
+  readonly failure: ApiFailure | null;
+}
+
+/** GET /api/all/overview; each item is the event `overview` of /api/all/live, whenever it is read anew. Of the history, the last point. */
+export interface AllOverviews {
+  readonly items: readonly AnswerOf<Overview>[];
+}
+
+/** GET /api/all/find. */
+export interface AllFindings {
+  readonly text: string;
+  readonly items: readonly AnswerOf<Findings>[];
+}
+
+/** GET /api/all/messages/:id/path: each thing says in which database it is. */
+export interface WholePath extends MessagePath {
+  /** Databases that did not answer: what they know is missing. */
+  readonly silent: readonly { readonly database: string; readonly failure: ApiFailure }[];
 }
 
 /** How far an open job is. */

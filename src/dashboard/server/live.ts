@@ -1,10 +1,10 @@
 /**
- * The overview as it happens, for all pages that are open: server-sent events, each made once and sent to all. A page that does not
- * take what it is sent is left out until it does, so that nothing piles up for it.
+ * The overview as it happens, of one database or of all, for all pages that are open: server-sent events, each made once and sent to all. A
+ * page that does not take what it is sent is left out until it does, so that nothing piles up for it.
  */
 import type { Clock } from '../../runtime/clock.ts';
 import { failureOf, RequestRefusal } from './failure.ts';
-import type { Overview } from './contract.ts';
+import type { AnswerOf, Overview } from './contract.ts';
 import type { Poller, Reading } from './poller.ts';
 import type { Sessions } from './sessions.ts';
 import type { Asker } from './who-asks.ts';
@@ -19,10 +19,34 @@ export interface LiveStreams {
   close(): void;
 }
 
+/** What pages are told of: calls back with the text of each event until it is taken off by what this returns. */
+export type LiveSource = (told: (event: string) => void) => () => void;
+
 export interface LiveOptions {
   readonly clock: Clock;
-  readonly overview: Poller<Overview>;
+  readonly sources: readonly LiveSource[];
   readonly sessions: Sessions;
+}
+
+/** Of one database that is looked at alone. */
+export function overviewSource(overview: Poller<Overview>): LiveSource {
+  return (told) =>
+    overview.watch((reading) =>
+      told(
+        'value' in reading ? eventText('overview', reading.value) : eventText('trouble', failureOf(reading.error).body),
+      ),
+    );
+}
+
+/** Of one among others. */
+export function namedSource(database: string, overview: Poller<Overview>): LiveSource {
+  return (told) => overview.watch((reading) => told(eventText('overview', overviewAmongOthers(database, reading))));
+}
+
+/** Pure. Lists of all have no charts, which are most of an overview. */
+export function overviewAmongOthers(database: string, reading: Reading<Overview>): AnswerOf<Overview> {
+  if ('error' in reading) return { database, answer: null, failure: failureOf(reading.error).body };
+  return { database, answer: { ...reading.value, history: reading.value.history.slice(-1) }, failure: null };
 }
 
 /** More pages than an organization has people on call. */
@@ -46,18 +70,18 @@ export function createLiveStreams(options: LiveOptions): LiveStreams {
 
 class OverviewStreams implements LiveStreams {
   readonly #clock: Clock;
-  readonly #overview: Poller<Overview>;
+  readonly #sources: readonly LiveSource[];
   readonly #sessions: Sessions;
   readonly #streams = new Set<Stream>();
   readonly #encoder = new TextEncoder();
-  #unwatch: (() => void) | null = null;
+  #unwatch: readonly (() => void)[] | null = null;
   #heart: ReturnType<typeof setInterval> | null = null;
-  /** The last event, for whoever comes between two. */
-  #last: Uint8Array | null = null;
+  /** The last event of each source, for whoever comes between two. */
+  readonly #last = new Map<LiveSource, Uint8Array>();
 
-  constructor({ clock, overview, sessions }: LiveOptions) {
+  constructor({ clock, sources, sessions }: LiveOptions) {
     this.#clock = clock;
-    this.#overview = overview;
+    this.#sources = sources;
     this.#sessions = sessions;
   }
 
@@ -103,19 +127,13 @@ class OverviewStreams implements LiveStreams {
     // Something at once, so that whoever is between does not wait for the beginning.
     controller.enqueue(this.#encoder.encode('retry: 3000\n\n'));
     if (this.#unwatch !== null) {
-      if (this.#last !== null) this.#send(stream, this.#last);
+      for (const last of this.#last.values()) this.#send(stream, last);
       return stream;
     }
     // For what cuts connections on which nothing moves, and for sessions that end while nothing is read.
     this.#heart = setInterval(() => this.#sendAll(':\n\n'), HEARTBEAT_MS).unref();
-    this.#unwatch = this.#overview.watch((reading) => this.#tell(reading));
+    this.#unwatch = this.#sources.map((watch) => watch((event) => this.#last.set(watch, this.#sendAll(event))));
     return stream;
-  }
-
-  #tell(reading: Reading<Overview>): void {
-    const event =
-      'value' in reading ? eventText('overview', reading.value) : eventText('trouble', failureOf(reading.error).body);
-    this.#last = this.#sendAll(event);
   }
 
   #sendAll(event: string): Uint8Array {
@@ -151,11 +169,11 @@ class OverviewStreams implements LiveStreams {
   #leave(stream: Stream): void {
     this.#streams.delete(stream);
     if (this.#streams.size > 0) return;
-    this.#unwatch?.();
+    for (const stop of this.#unwatch ?? []) stop();
     this.#unwatch = null;
     if (this.#heart !== null) clearInterval(this.#heart);
     this.#heart = null;
-    this.#last = null;
+    this.#last.clear();
   }
 }
 

@@ -4,6 +4,7 @@
 import { z, type ZodType } from 'zod';
 import type { ApiRoute } from './api-route.ts';
 import { CSRF_HEADER } from './guards.ts';
+import { pathInDatabase } from './which-database.ts';
 
 interface JsonSchema {
   readonly properties?: Readonly<Record<string, unknown>>;
@@ -24,13 +25,17 @@ export interface DocumentOptions {
   readonly routes: readonly ApiRoute[];
   readonly version: string;
   readonly basePath: string;
+  /** Their names. Where there are several, each route about one says which. */
+  readonly databases: readonly string[];
 }
 
-export function openapiDocument({ routes, version, basePath }: DocumentOptions): object {
+export function openapiDocument({ routes, version, basePath, databases }: DocumentOptions): object {
   const paths: Record<string, Record<string, unknown>> = {};
   for (const route of routes) {
-    const path = route.path.replaceAll(/:(\w+)/g, '{$1}');
-    paths[path] = { ...paths[path], [route.method.toLowerCase()]: operationOf(route) };
+    const isAmongSeveral = route.scope === 'database' && databases.length > 1;
+    const at = isAmongSeveral ? pathInDatabase(route.path, ':database') : route.path;
+    const path = at.replaceAll(/:(\w+)/g, '{$1}');
+    paths[path] = { ...paths[path], [route.method.toLowerCase()]: operationOf(route, isAmongSeveral ? databases : []) };
   }
   return {
     openapi: '3.1.0',
@@ -38,7 +43,7 @@ export function openapiDocument({ routes, version, basePath }: DocumentOptions):
       title: 'Holdfast',
       version,
       description:
-        'What the dashboard of Holdfast knows and does. Shapes named in answers are the types that the package `holdfast` exports; times are ISO texts.',
+        'What the dashboard of Holdfast knows and does. Paths about one database are there below /api/db/NAME as well, and only there where there are several. Shapes named in answers are the types that the package `holdfast` exports; times are ISO texts.',
     },
     servers: [{ url: basePath === '' ? '/' : basePath }],
     components: {
@@ -67,7 +72,8 @@ export function openapiDocument({ routes, version, basePath }: DocumentOptions):
   };
 }
 
-function operationOf(route: ApiRoute): object {
+/** `databases`: of which the path names one. */
+function operationOf(route: ApiRoute, databases: readonly string[]): object {
   const { method, path, role, summary, answers, body } = route;
   const security = role === null ? [] : [{ token: [] }, { session: [] }];
   const failures = Object.entries(FAILURES).map(([status, description]): [string, object] => [
@@ -80,19 +86,24 @@ function operationOf(route: ApiRoute): object {
     ...(role === null ? {} : { description: `For the role ${role} and those above it.` }),
     security,
     'x-role': role,
-    parameters: [...pathParameters(path), ...queryParameters(route)],
+    parameters: [...databaseParameter(databases), ...pathParameters(path), ...queryParameters(route)],
     ...(body === null
       ? {}
       : { requestBody: { required: true, content: { 'application/json': { schema: schemaOf(body) } } } }),
     responses: {
-      '200': { description: answers, content: { [mediaTypeOf(path)]: { schema: {} } } },
+      '200': { description: answers, content: { [mediaTypeOf(route)]: { schema: {} } } },
       ...Object.fromEntries(failures),
     },
   };
 }
 
-function mediaTypeOf(path: string): string {
-  return path === '/api/live' ? 'text/event-stream' : 'application/json';
+function mediaTypeOf({ isStream }: ApiRoute): string {
+  return isStream === true ? 'text/event-stream' : 'application/json';
+}
+
+function databaseParameter(databases: readonly string[]): readonly object[] {
+  if (databases.length === 0) return [];
+  return [{ name: 'database', in: 'path', required: true, schema: { type: 'string', enum: databases } }];
 }
 
 function pathParameters(path: string): readonly object[] {

@@ -2,6 +2,7 @@
  * What the dashboard is given, and what is made of it: checked before anything is opened.
  */
 import type { DoctorOptions } from '../../operations/doctor/finding.ts';
+import { assertDatabaseNames, ONLY_DATABASE } from '../../operations/databases/database-names.ts';
 import type { Database } from '../../postgres/database.ts';
 import { systemClock, type Clock } from '../../runtime/clock.ts';
 import { parseDuration, type Duration } from '../../runtime/duration.ts';
@@ -18,8 +19,19 @@ import { CALLBACK_PATH } from './sign-on.ts';
 
 /** Options of {@link createDashboard}. */
 export interface DashboardOptions {
-  /** Where the tables are. The dashboard opens a few connections of its own with the same settings. */
-  readonly database: Database;
+  /**
+   * Where the tables are. The dashboard opens a few connections of its own with the same settings.
+   *
+   * @defaultValue none: then `databases` is required
+   */
+  readonly database?: Database | undefined;
+  /**
+   * Several databases instead of one, by names that addresses can hold: `{ orders, payments }`. One page shows all of them, and each alone.
+   * Each has connections of its own, and one that does not answer holds up no other. At most 50.
+   *
+   * @defaultValue none
+   */
+  readonly databases?: Readonly<Record<string, Database>> | undefined;
   /**
    * How people and programs say who they are: `tokenAuthenticator`, `proxyAuthenticator`, `oidcAuthenticator`, or your own.
    *
@@ -102,6 +114,7 @@ export interface DashboardOptions {
 
 const KNOWN = [
   'database',
+  'databases',
   'authenticators',
   'anonymous',
   'basePath',
@@ -119,6 +132,8 @@ const KNOWN = [
 ] as const;
 
 export interface SettledDashboard {
+  /** By name, one at the least. */
+  readonly databases: ReadonlyMap<string, Database>;
   readonly authenticators: readonly Authenticator[];
   /** Of the authenticator that has one. */
   readonly signOn: SignOn | null;
@@ -156,6 +171,7 @@ export function settleDashboard(options: DashboardOptions & { readonly clock?: C
     );
   const basePath = assertBasePath(options.basePath ?? '');
   return {
+    databases: settleDatabases(options),
     authenticators,
     signOn: assertSignOn(authenticators, basePath),
     anonymous: anonymous === undefined ? null : { actor: 'anonymous', role: assertDashboardRole(anonymous, WHERE) },
@@ -169,6 +185,19 @@ export function settleDashboard(options: DashboardOptions & { readonly clock?: C
     log: safeLogger(options.log),
     clock: options.clock ?? systemClock,
   };
+}
+
+/** The one that was given has the name that databases without one have. */
+function settleDatabases({ database, databases }: DashboardOptions): SettledDashboard['databases'] {
+  if ((database === undefined) === (databases === undefined))
+    throw badOption(
+      WHERE,
+      database === undefined ? 'has no database' : 'has both database and databases',
+      'Give `database`, or several by their names in `databases`.',
+    );
+  const named = databases ?? (database === undefined ? {} : { [ONLY_DATABASE]: database });
+  assertDatabaseNames(Object.keys(named), `${WHERE}: databases`);
+  return new Map(Object.entries(named));
 }
 
 /** The one that there is, if any; where it comes back to must be ours. */

@@ -10,7 +10,7 @@ import { showParked, type ParkedSummary } from '../../operations/parked/parked.t
 import { searchParked } from '../../operations/parked/search-parked.ts';
 import { relayStatus } from '../../operations/relay/relay-status.ts';
 import { listWorkers } from '../../operations/sagas/saga-status.ts';
-import { look, type ApiRoute } from './api-route.ts';
+import { look, processLook, type ApiRoute } from './api-route.ts';
 import type { LookedPage } from './contract.ts';
 import { declaredSagas } from './declared-sagas.ts';
 import { withoutData, withoutPayload, withoutValues } from './hidden.ts';
@@ -27,6 +27,7 @@ const overview = look({
 const live = look({
   path: '/api/live',
   isOwn: true,
+  isStream: true,
   summary: 'The overview whenever it is read anew, as server-sent events.',
   answers: 'Events: overview (as GET /api/overview), trouble ({ code, message, advice }), end ({ why })',
   handle: ({ by, signal }, services) => services.live.open(by, signal),
@@ -135,7 +136,7 @@ const doctor = look({
   handle: (_request, services) => services.doctor(),
 });
 
-const openapi = look({
+const openapi = processLook({
   path: '/api/openapi.json',
   summary: 'This document.',
   answers: 'OpenAPI 3.1',

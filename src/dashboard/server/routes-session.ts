@@ -2,7 +2,7 @@
  * The routes of logging in and out, and of who is asking.
  */
 import { z } from 'zod';
-import { look, type ApiRequest, type ApiRoute, type ApiServices } from './api-route.ts';
+import { processLook, type ApiRequest, type ApiRoute, type ProcessServices } from './api-route.ts';
 import { RequestRefusal } from './failure.ts';
 import { CSRF_HEADER } from './guards.ts';
 import type { SessionFacts } from './contract.ts';
@@ -10,7 +10,7 @@ import { maySearchValues } from './value-search.ts';
 
 const Login = z.strictObject({ token: z.string().min(1).max(1_000).describe('A token of the dashboard.') });
 
-const session = look({
+const session = processLook({
   path: '/api/session',
   isOwn: true,
   summary: 'Who is asking, and what the page must know.',
@@ -26,6 +26,7 @@ const session = look({
 });
 
 const login: ApiRoute = {
+  scope: 'process',
   method: 'POST',
   path: '/login',
   role: null,
@@ -51,6 +52,7 @@ const login: ApiRoute = {
 };
 
 const logout: ApiRoute = {
+  scope: 'process',
   method: 'POST',
   path: '/logout',
   role: null,
@@ -63,12 +65,12 @@ const logout: ApiRoute = {
 
 async function endSession(
   request: ApiRequest<never, never>,
-  { sessions, signOn, live, basePath }: ApiServices,
+  { sessions, signOn, all, basePath }: ProcessServices,
 ): Promise<Response> {
   const { facts, header } = request;
   const open = sessions.find(header('cookie'), facts.https);
   const cookie = sessions.end(open, facts.https);
-  live.recheck();
+  all.recheck();
   // A form may not lead to another site: what came from one is logged out here alone.
   if ((header('accept') ?? '').includes('text/html')) return seeOther(`${basePath}/`, [cookie]);
   const next = open?.signOn === true && signOn !== null ? await signOn.end() : null;
@@ -83,6 +85,7 @@ export function seeOther(location: string, cookies: readonly string[]): Response
 }
 
 const alive: ApiRoute = {
+  scope: 'process',
   method: 'GET',
   path: '/livez',
   role: null,

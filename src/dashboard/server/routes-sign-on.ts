@@ -2,7 +2,7 @@
  * The routes by which a browser goes to the identity provider and comes back. They answer with where it goes next, whatever happens.
  */
 import { z } from 'zod';
-import type { ApiRequest, ApiRoute, ApiServices } from './api-route.ts';
+import type { ApiRequest, ApiRoute, ProcessServices } from './api-route.ts';
 import { RequestRefusal } from './failure.ts';
 import { seeOther } from './routes-session.ts';
 import { CALLBACK_PATH, SIGN_ON_PATH, type SignOnFlow } from './sign-on.ts';
@@ -14,6 +14,7 @@ const Begin = z.strictObject({
 const Back = z.record(z.string().max(200), z.string().max(8_000));
 
 const begin: ApiRoute = {
+  scope: 'process',
   method: 'GET',
   path: SIGN_ON_PATH,
   role: null,
@@ -29,6 +30,7 @@ const begin: ApiRoute = {
 };
 
 const finish: ApiRoute = {
+  scope: 'process',
   method: 'GET',
   path: CALLBACK_PATH,
   role: null,
@@ -46,7 +48,7 @@ const finish: ApiRoute = {
 };
 
 /** Throws RequestRefusal. */
-function flowOf({ signOn }: ApiServices): SignOnFlow {
+function flowOf({ signOn }: ProcessServices): SignOnFlow {
   if (signOn !== null) return signOn;
   throw new RequestRefusal(400, 'HF_REQUEST', 'No identity provider is asked here.', {
     advice: 'Log in with a token, or come by way of the proxy.',

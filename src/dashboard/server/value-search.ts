@@ -4,13 +4,13 @@
  */
 import { isDeepStrictEqual } from 'node:util';
 import { showAll } from '../../runtime/redact.ts';
-import type { ApiServices } from './api-route.ts';
+import type { ProcessServices } from './api-route.ts';
 import { mayAs } from './authenticator.ts';
 import type { DashboardRole } from './contract.ts';
 import { RequestRefusal } from './failure.ts';
 import type { Asker } from './who-asks.ts';
 
-type Hiding = Pick<ApiServices, 'facts' | 'redact'>;
+type Hiding = Pick<ProcessServices, 'facts' | 'redact'>;
 
 /** Who may reveal a payload (routes-act.ts) learns nothing by finding it. */
 const MAY_REVEAL: DashboardRole = 'operator';

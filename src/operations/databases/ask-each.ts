@@ -25,7 +25,7 @@ export type FromDatabase<T> = DatabaseAnswer<T> | SilentDatabase;
 /** How long any of them may take, in milliseconds: a person waits for it. */
 export const PATIENCE_MS = 5_000;
 
-export interface AskOptions {
+export interface PatienceOptions {
   /** @defaultValue PATIENCE_MS */
   readonly timeoutMs?: number;
   readonly clock?: Clock;
@@ -35,7 +35,7 @@ export interface AskOptions {
 export async function askEach<Peer, T>(
   peers: ReadonlyMap<string, Peer>,
   ask: (peer: Peer, name: string) => Promise<T>,
-  { timeoutMs = PATIENCE_MS, clock = systemClock }: AskOptions = {},
+  { timeoutMs = PATIENCE_MS, clock = systemClock }: PatienceOptions = {},
 ): Promise<readonly FromDatabase<T>[]> {
   return Promise.all([...peers].map(([name, peer]) => askOne(name, () => ask(peer, name), { timeoutMs, clock })));
 }
@@ -43,7 +43,7 @@ export async function askEach<Peer, T>(
 async function askOne<T>(
   database: string,
   ask: () => Promise<T>,
-  { timeoutMs, clock }: Required<AskOptions>,
+  { timeoutMs, clock }: Required<PatienceOptions>,
 ): Promise<FromDatabase<T>> {
   try {
     return { database, value: await withTimeout(ask, { timeoutMs, clock, onTimeout: () => tooLate(database) }) };
@@ -77,7 +77,7 @@ export class AskedDatabases {
 
   constructor(
     databases: ReadonlyMap<string, Database>,
-    { timeoutMs = PATIENCE_MS, clock = systemClock }: AskOptions = {},
+    { timeoutMs = PATIENCE_MS, clock = systemClock }: PatienceOptions = {},
   ) {
     this.#answering = new Map([...databases].map(([name, database]) => [name, { database, leftMs: timeoutMs }]));
     this.#clock = clock;

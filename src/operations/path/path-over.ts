@@ -6,7 +6,12 @@
 import { HoldfastError } from '../../errors.ts';
 import { isUuid } from '../../message/id.ts';
 import type { Database } from '../../postgres/database.ts';
-import { AskedDatabases, type AskOptions, type DatabaseAnswer, type SilentDatabase } from '../databases/ask-each.ts';
+import {
+  AskedDatabases,
+  type PatienceOptions,
+  type DatabaseAnswer,
+  type SilentDatabase,
+} from '../databases/ask-each.ts';
 import { boundedRead } from '../reads/bounded.ts';
 import { assertMessageId, subscriptionPassages } from '../reads/messages.ts';
 import {
@@ -40,7 +45,7 @@ export interface PathOver {
 export async function pathOver(
   databases: ReadonlyMap<string, Database>,
   id: string,
-  options: AskOptions = {},
+  options: PatienceOptions = {},
 ): Promise<PathOver> {
   assertMessageId(id);
   const lowerId = id.toLowerCase();

@@ -4,7 +4,7 @@
  */
 import { signal } from '@preact/signals';
 import { noteServerTime } from './clock.ts';
-import { searchOf, type QueryValues } from './router.ts';
+import { here, searchOf, type QueryValues } from './router.ts';
 import type { ApiFailure, LoginNeeded, SessionFacts } from '../../server/contract.ts';
 
 /** An answer that is none, or that refuses. */
@@ -40,15 +40,17 @@ const CSRF = 'x-holdfast-csrf';
 
 export const sessionState = signal<SessionState>({ state: 'asking' });
 
-export function urlOfApi(path: string, query: QueryValues = {}): URL {
-  const url = new URL(`api/${path}`, document.baseURI);
+/** About the database that is looked at, unless another one is named; paths that begin with `all/`, and the session, are about none. */
+export function urlOfApi(path: string, query: QueryValues = {}, database: string | null = here.peek()): URL {
+  const isOfNone = database === null || path === 'session' || path.startsWith('all/');
+  const url = new URL(isOfNone ? `api/${path}` : `api/db/${database}/${path}`, document.baseURI);
   url.search = searchOf(query);
   return url;
 }
 
 /** Rejects with RequestFailure, or with the reason of the signal. */
-export async function read<T>(path: string, query: QueryValues = {}, gone?: AbortSignal): Promise<T> {
-  return ask<T>(urlOfApi(path, query), gone === undefined ? {} : { signal: gone });
+export async function read<T>(url: URL, gone?: AbortSignal): Promise<T> {
+  return ask<T>(url, gone === undefined ? {} : { signal: gone });
 }
 
 /** Rejects with RequestFailure. */
@@ -64,7 +66,7 @@ export async function sendAct<T>(path: string, body: unknown): Promise<T> {
 
 export async function askSession(): Promise<void> {
   try {
-    sessionState.value = { state: 'in', session: await read<SessionFacts>('session') };
+    sessionState.value = { state: 'in', session: await read<SessionFacts>(urlOfApi('session')) };
   } catch (error) {
     if (error instanceof RequestFailure && error.status !== 401)
       sessionState.value = { state: 'failed', failure: error };

@@ -1,18 +1,25 @@
 /**
- * How things are now, pushed by the server every two seconds while somebody looks. It can be paused, so that what is being read stands
- * still; lists then stand still as well.
+ * How things are now, pushed by the server every two seconds while somebody looks: of the database that is looked at, or of all of them. It can
+ * be paused, so that what is being read stands still; lists then stand still as well.
  */
-import { computed, signal } from '@preact/signals';
+import { computed, effect, signal, untracked } from '@preact/signals';
 import { askSession, failureFrom, read, RequestFailure, urlOfApi } from './api.ts';
+import { atAll } from './databases.ts';
+import { here } from './router.ts';
 import type { ApiFailure } from '../../server/contract.ts';
-import type { WireOverview } from './wire.ts';
+import type { WireAllOverviews, WireDatabaseNow, WireOverview } from './wire.ts';
 
+/** Of the one that is looked at. */
 export const overview = signal<WireOverview | null>(null);
+/** What each said last, by name, and when; of all that are looked at together. */
+export const overviews = signal<ReadonlyMap<string, WireDatabaseNow & { readonly heardAt: number }>>(new Map());
 /** Why there is nothing new; null: nothing failed. */
 export const overviewFailure = signal<RequestFailure | null>(null);
 export const paused = signal(false);
 /** When what is shown came in; null: nothing has yet. */
 export const heardAt = signal<number | null>(null);
+/** The server's time of what came in last, in milliseconds since the epoch. */
+export const serverTime = signal<number | null>(null);
 const connected = signal(false);
 
 export type LiveState = 'live' | 'paused' | 'waiting';
@@ -26,9 +33,22 @@ let retry: ReturnType<typeof setTimeout> | undefined;
 export function startLive(): () => void {
   const look = (): void => (document.hidden || paused.peek() ? close() : open());
   const stop = paused.subscribe(look);
+  // Another database is another stream, and nothing of the one before is shown under its name.
+  const stopMoving = effect(() => {
+    void here.value;
+    untracked(() => {
+      close();
+      overview.value = null;
+      overviews.value = new Map();
+      overviewFailure.value = null;
+      heardAt.value = null;
+      look();
+    });
+  });
   document.addEventListener('visibilitychange', look);
   return () => {
     stop();
+    stopMoving();
     document.removeEventListener('visibilitychange', look);
     close();
   };
@@ -37,11 +57,12 @@ export function startLive(): () => void {
 function open(): void {
   clearTimeout(retry);
   if (source !== null) return;
-  const opened = new EventSource(urlOfApi('live'));
+  const opened = new EventSource(urlOfApi(atAll.peek() ? 'all/live' : 'live'));
   source = opened;
   opened.addEventListener('overview', (event: MessageEvent<string>) => {
-    overview.value = JSON.parse(event.data) as WireOverview;
-    heardAt.value = Date.now();
+    if (source !== opened) return;
+    if (atAll.peek()) tellOne(JSON.parse(event.data) as WireDatabaseNow);
+    else tellOnly(JSON.parse(event.data) as WireOverview);
     connected.value = true;
     overviewFailure.value = null;
   });
@@ -50,19 +71,39 @@ function open(): void {
   });
   opened.addEventListener('end', () => void askSession());
   opened.addEventListener('error', () => {
+    if (source !== opened) return;
     connected.value = false;
     // Refused for good, as when the session has ended: the browser does not try again by itself.
-    if (opened.readyState !== EventSource.CLOSED || source !== opened) return;
+    if (opened.readyState !== EventSource.CLOSED) return;
     source = null;
     void explain();
     retry = setTimeout(open, RETRY_MS);
   });
 }
 
+function tellOnly(now: WireOverview): void {
+  overview.value = now;
+  heardAt.value = Date.now();
+  serverTime.value = Date.parse(now.at);
+}
+
+function tellOne(said: WireDatabaseNow): void {
+  overviews.value = new Map(overviews.peek()).set(said.database, { ...said, heardAt: Date.now() });
+  heardAt.value = Date.now();
+  if (said.answer !== null) serverTime.value = Date.parse(said.answer.at);
+}
+
 /** A stream of events does not say why it is refused; the same read does. */
 async function explain(): Promise<void> {
+  const where = here.peek();
   try {
-    overview.value = await read<WireOverview>('overview');
+    if (atAll.peek()) {
+      const { items } = await read<WireAllOverviews>(urlOfApi('all/overview'));
+      if (here.peek() === where) for (const each of items) tellOne(each);
+    } else {
+      const now = await read<WireOverview>(urlOfApi('overview'));
+      if (here.peek() === where) tellOnly(now);
+    }
     overviewFailure.value = null;
   } catch (error) {
     overviewFailure.value = failureFrom(error);

@@ -5,9 +5,9 @@
  * Pages that are live ask again at the same moments, by the server's clock: so the server reads once for all that show the same.
  */
 import { useEffect, useState } from 'preact/hooks';
-import { failureFrom, read, type RequestFailure } from './api.ts';
-import { heardAt, liveState, overview, paused } from './live.ts';
-import { searchOf, type QueryValues } from './router.ts';
+import { failureFrom, read, urlOfApi, type RequestFailure } from './api.ts';
+import { heardAt, liveState, paused, serverTime } from './live.ts';
+import type { QueryValues } from './router.ts';
 
 export interface Loaded<T> {
   readonly data: T | undefined;
@@ -36,11 +36,12 @@ export function useLoaded<T>(
   query: QueryValues = {},
   { every = null }: LoadOptions = {},
 ): Loaded<T> {
-  const key = path === null ? '' : `${path}?${searchOf(query)}`;
+  const url = path === null ? null : urlOfApi(path, query);
+  const key = url?.href ?? '';
   const [kept, keep] = useState<Kept<T>>({ key, data: undefined, failure: undefined });
   const [turn, setTurn] = useState(0);
   useEffect(() => {
-    if (path === null) return;
+    if (url === null) return;
     const gone = new AbortController();
     let timer: ReturnType<typeof setTimeout> | undefined;
     let asking = false;
@@ -48,7 +49,7 @@ export function useLoaded<T>(
       clearTimeout(timer);
       asking = true;
       try {
-        const data = await read<T>(path, query, gone.signal);
+        const data = await read<T>(url, gone.signal);
         if (!gone.signal.aborted) keep({ key, data, failure: undefined });
       } catch (error) {
         if (gone.signal.aborted) return;
@@ -70,7 +71,7 @@ export function useLoaded<T>(
       clearTimeout(timer);
       stop?.();
     };
-    // The key stands for path and query.
+    // The key stands for the address.
   }, [key, turn, every]);
   const current = kept.key === key ? kept : { data: undefined, failure: undefined };
   return { data: current.data, failure: current.failure, reload: () => setTurn((before) => before + 1) };
@@ -79,9 +80,9 @@ export function useLoaded<T>(
 /** Calls back with the first overview of each stretch of the server's time, the same for all pages. Answers with what ends it. */
 function onTurn(lengthMs: number, act: () => unknown): () => void {
   let turn: number | null = null;
-  return overview.subscribe((now) => {
+  return serverTime.subscribe((now) => {
     if (now === null) return;
-    const present = Math.floor(Date.parse(now.at) / lengthMs);
+    const present = Math.floor(now / lengthMs);
     const isNext = turn !== null && turn !== present;
     turn = present;
     if (isNext && !paused.peek()) act();

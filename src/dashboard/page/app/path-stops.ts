@@ -9,12 +9,16 @@ export interface StopLink {
   readonly path: string;
   readonly query: Readonly<Record<string, string | null>>;
   readonly label: string | null;
+  /** Where it is; left out where only one was asked. */
+  readonly database?: string;
 }
 
 export interface PathStop {
   readonly where: string;
   readonly look: Look;
   readonly text: string;
+  /** In which of several databases; null: only one was asked. */
+  readonly database: string | null;
   readonly link: StopLink | null;
   /** Null: when it happened is not recorded. */
   readonly at: number | null;
@@ -32,6 +36,7 @@ export function stopsOf(path: WirePath): readonly PathStop[] {
       where: whereOf(step, path),
       look: lookOf(step, path),
       text,
+      database: step.database ?? null,
       link: linkOf(step, path),
       at: at === null ? null : Date.parse(at),
       gapMs: afterMs,
@@ -106,6 +111,7 @@ function linkOf(step: WireStep, path: WirePath): StopLink | null {
     path: to,
     query,
     label,
+    ...(step.database === undefined ? {} : { database: step.database }),
   });
   switch (kind) {
     case 'cause':
@@ -120,14 +126,16 @@ function linkOf(step: WireStep, path: WirePath): StopLink | null {
       return leads('subscriptions');
     case 'relay':
     case 'consumer':
-      return trouble && isParkedAt(path, kind, who) ? leads(`parked/${id}`, {}, 'Why, and what to do') : null;
+      return trouble && isParkedAt(path, step) ? leads(`parked/${id}`, {}, 'Why, and what to do') : null;
     case 'participant':
       return null;
   }
 }
 
 /** What was lost while it was handled is not parked: there is nothing to look at yet. */
-function isParkedAt({ relays, consumers }: WirePath, kind: 'relay' | 'consumer', who: string): boolean {
-  if (kind === 'relay') return relays.some(({ subscription, parked }) => subscription === who && parked !== null);
-  return consumers.some(({ consumer, parked }) => consumer === who && parked !== null);
+function isParkedAt({ relays, consumers }: WirePath, { kind, who, database }: WireStep): boolean {
+  const isThere = (each: { readonly parked: unknown; readonly database?: string }): boolean =>
+    each.parked !== null && each.database === database;
+  if (kind === 'relay') return relays.some((each) => each.subscription === who && isThere(each));
+  return consumers.some((each) => each.consumer === who && isThere(each));
 }

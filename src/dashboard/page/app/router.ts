@@ -1,11 +1,13 @@
 /**
  * Where the page is: the address below the base path that the server has put into the document. Every view has an address, filters
- * included, that can be sent to a colleague.
+ * included, that can be sent to a colleague. Where there are several databases, it begins with the one that is looked at: `db/NAME/runs`.
  */
-import { signal } from '@preact/signals';
+import { computed, signal } from '@preact/signals';
 
 export interface PagePlace {
-  /** Below the base path, without a slash at the start: '', 'messages', 'runs/0197…'. */
+  /** That is looked at; null: the only one, or all of them. */
+  readonly database: string | null;
+  /** Below the base path and the database, without a slash at the start: '', 'messages', 'runs/0197…'. */
   readonly path: string;
   readonly query: URLSearchParams;
 }
@@ -16,16 +18,25 @@ const base = new URL('.', document.baseURI);
 
 export const place = signal<PagePlace>(readPlace());
 
+/** The database that the address names. */
+export const here = computed(() => place.value.database);
+
 function readPlace(): PagePlace {
   const { pathname, search } = location;
-  const path = pathname.startsWith(base.pathname) ? pathname.slice(base.pathname.length) : '';
-  return { path: path.replace(/\/$/, ''), query: new URLSearchParams(search) };
+  const whole = pathname.startsWith(base.pathname) ? pathname.slice(base.pathname.length) : '';
+  const named = /^db\/([^/]+)(?:\/(.*))?$/.exec(whole);
+  const path = named === null ? whole : (named[2] ?? '');
+  return { database: named?.[1] ?? null, path: path.replace(/\/$/, ''), query: new URLSearchParams(search) };
 }
 
-/** The address of a view; values that are null, undefined or empty are left out. */
-export function hrefTo(path: string, query: QueryValues = {}): string {
+/**
+ * The address of a view, in the database that is looked at unless another one is named; null: in none. Values that are null, undefined or empty
+ * are left out.
+ */
+export function hrefTo(path: string, query: QueryValues = {}, database: string | null = here.value): string {
   const search = searchOf(query);
-  return `${base.pathname}${path}${search === '' ? '' : `?${search}`}`;
+  const below = database === null ? path : `db/${database}/${path}`;
+  return `${base.pathname}${below}${search === '' ? '' : `?${search}`}`;
 }
 
 export function searchOf(query: QueryValues): string {
@@ -51,9 +62,10 @@ export function queryNow(names: readonly string[]): Readonly<Record<string, stri
 export function navigate(href: string, { replace = false }: { readonly replace?: boolean } = {}): void {
   if (replace) history.replaceState(null, '', href);
   else history.pushState(null, '', href);
-  const before = place.peek().path;
-  place.value = readPlace();
-  if (before !== place.peek().path) scrollTo(0, 0);
+  const before = place.peek();
+  const after = readPlace();
+  place.value = after;
+  if (before.path !== after.path || before.database !== after.database) scrollTo(0, 0);
 }
 
 /** Takes over links within the page. Answers with what undoes it. */

@@ -17,6 +17,8 @@ import type { ParkedGroup, ParkedGroups } from '../../../operations/parked/parke
 import type { RevisedMessage, RevisionPreview } from '../../../operations/parked/revise.ts';
 import type { SentByRun } from '../../../operations/sagas/sent-by-run.ts';
 import type {
+  AllFindings,
+  AllOverviews,
   AlertsView,
   AsJson,
   Overview,
@@ -24,11 +26,17 @@ import type {
   RunTimeline,
   SearchedPage,
   ShownAlert,
+  WholePath,
 } from '../../server/contract.ts';
 
 export type WireOverview = AsJson<Overview>;
 export type WireMessage = AsJson<FoundMessage>;
-export type WirePath = AsJson<MessagePath>;
+/** `silent`: where several databases were asked. */
+export type WirePath = AsJson<MessagePath & Partial<Pick<WholePath, 'silent'>>>;
+export type WireAllOverviews = AsJson<AllOverviews>;
+/** What one of several databases said of itself. */
+export type WireDatabaseNow = WireAllOverviews['items'][number];
+export type WireAllFindings = AsJson<AllFindings>;
 export type WireFindings = AsJson<Findings>;
 export type WireFound = AsJson<Found>;
 export type WireSent = AsJson<SentByRun>;

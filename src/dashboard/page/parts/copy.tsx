@@ -4,6 +4,7 @@
 import type { VNode } from 'preact';
 import { useState } from 'preact/hooks';
 import { visible } from '../../../runtime/terminal-text.ts';
+import { commandHere } from '../app/databases.ts';
 import { shortId } from '../app/texts.ts';
 
 const SAID_MS = 1_500;
@@ -28,10 +29,11 @@ export function CopyButton({ text, what }: { readonly text: string; readonly wha
 
 /** A command of the command line that does the same as what stands beside it. */
 export function CommandText({ command }: { readonly command: string }): VNode {
+  const whole = commandHere(command);
   return (
     <div class="command">
-      <code>{visible(command)}</code>
-      <CopyButton text={command} what="the command" />
+      <code>{visible(whole)}</code>
+      <CopyButton text={whole} what="the command" />
     </div>
   );
 }

@@ -4,8 +4,9 @@
 import type { ComponentChildren, VNode } from 'preact';
 import { sessionState, signOut } from '../app/api.ts';
 import { flowOf } from '../app/attention.ts';
-import { heardAt, liveState, overview, paused } from '../app/live.ts';
-import { hrefTo, navigate, place } from '../app/router.ts';
+import { hasSeveral, atAll, databaseNames, schemaNow } from '../app/databases.ts';
+import { heardAt, liveState, overview, overviews, paused } from '../app/live.ts';
+import { here, hrefTo, navigate, place } from '../app/router.ts';
 import { shortcuts, theme, times } from '../app/settings.ts';
 import { countText, exactTime } from '../app/texts.ts';
 import { Shape } from './marks.tsx';
@@ -33,6 +34,11 @@ const ITEMS: readonly NavItem[] = [
   { path: 'doctor', label: 'Doctor' },
 ];
 
+/** Of a list. */
+export function titleOf(path: string): string {
+  return ITEMS.find((item) => item.path === path || item.also === path)?.label ?? path;
+}
+
 export function Frame({ children }: { readonly children: ComponentChildren }): VNode {
   return (
     <div class="frame">
@@ -47,10 +53,11 @@ export function Frame({ children }: { readonly children: ComponentChildren }): V
         Skip to the content
       </a>
       <header class="rail">
-        <a class="brand" href={hrefTo('')}>
+        <a class="brand" href={hrefTo('', {}, hasSeveral.value ? null : undefined)}>
           <Logo />
           Holdfast
         </a>
+        {hasSeveral.value ? <DatabaseSwitch /> : null}
         <nav aria-label="Views">
           <ul>
             {ITEMS.map((item) => (
@@ -69,6 +76,32 @@ export function Frame({ children }: { readonly children: ComponentChildren }): V
   );
 }
 
+/** Leads to the same list in another database, or to what there is of all of them. */
+function DatabaseSwitch(): VNode {
+  const move = (name: string): void => {
+    const { path } = place.peek();
+    const [section = '', ...more] = path.split('/');
+    if (name === ALL) navigate(hrefTo('', {}, null));
+    else navigate(hrefTo(more.length === 0 && section !== 'find' ? section : '', {}, name));
+  };
+  return (
+    <label class="switch">
+      <span>Database</span>
+      <select value={here.value ?? ALL} onChange={(event) => move(event.currentTarget.value)}>
+        <option value={ALL}>All databases</option>
+        {databaseNames.value.map((name) => (
+          <option key={name} value={name}>
+            {name}
+          </option>
+        ))}
+      </select>
+    </label>
+  );
+}
+
+/** No database has that name. */
+const ALL = '*';
+
 function Logo(): VNode {
   return (
     <svg viewBox="0 0 32 32" aria-hidden="true">
@@ -79,11 +112,11 @@ function Logo(): VNode {
 
 function NavLink({ item: { path, label, also } }: { readonly item: NavItem }): VNode {
   const [section = ''] = place.value.path.split('/');
-  const here = section === path || section === also;
+  const isHere = section === path || section === also;
   const alarm = alarmOf(path);
   return (
     <li>
-      <a href={hrefTo(path)} {...(here ? { 'aria-current': 'page' as const } : {})}>
+      <a href={hrefTo(path)} {...(isHere ? { 'aria-current': 'page' as const } : {})}>
         {label}
         {alarm === null ? null : (
           <span class="alarm" aria-label={alarm.said}>
@@ -96,10 +129,13 @@ function NavLink({ item: { path, label, also } }: { readonly item: NavItem }): V
 }
 
 function alarmOf(path: string): { readonly count: number; readonly said: string } | null {
-  if (overview.value === null) return null;
-  const { dead, stuck } = flowOf(overview.value);
+  const known = atAll.value ? [...overviews.value.values()].map(({ answer }) => answer) : [overview.value];
+  const flows = known.flatMap((each) => (each === null ? [] : [flowOf(each)]));
+  if (flows.length === 0) return null;
+  const dead = flows.reduce((sum, flow) => sum + flow.dead, 0);
+  const stuck = flows.reduce((sum, flow) => sum + (flow.stuck ?? 0), 0);
   if (path === 'parked-groups' && dead > 0) return { count: dead, said: `${dead} dead letters` };
-  if (path === 'runs' && stuck !== null && stuck > 0) return { count: stuck, said: `${stuck} stuck` };
+  if (path === 'runs' && stuck > 0) return { count: stuck, said: `${stuck} stuck` };
   return null;
 }
 
@@ -114,7 +150,8 @@ function FindForm(): VNode {
       onSubmit={(event) => {
         event.preventDefault();
         const text = new FormData(event.currentTarget).get('q');
-        if (typeof text === 'string' && text.trim() !== '') navigate(hrefTo('find', { q: text.trim() }));
+        if (typeof text === 'string' && text.trim() !== '')
+          navigate(hrefTo('find', { q: text.trim() }, hasSeveral.peek() ? null : undefined));
       }}
     >
       <input
@@ -185,7 +222,8 @@ function Settings(): VNode {
         />
         {session === null ? null : (
           <p class="quiet">
-            Holdfast {session.version}, schema {session.schema}
+            Holdfast {session.version}
+            {schemaNow.value === null ? '' : `, schema ${schemaNow.value}`}
           </p>
         )}
         {session?.canLogout === true ? (

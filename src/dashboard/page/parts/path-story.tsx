@@ -7,6 +7,7 @@ import { isHandledElsewhere, stopsOf, type PathStop } from '../app/path-stops.ts
 import { hrefTo } from '../app/router.ts';
 import { spanText } from '../app/texts.ts';
 import type { WirePath } from '../app/wire.ts';
+import { DatabaseName, SilentNote } from './database-name.tsx';
 import { Shape } from './marks.tsx';
 import { Moment } from './moment.tsx';
 import { Plain } from './payload.tsx';
@@ -16,7 +17,9 @@ const MOST_STOPS = 100;
 
 export function PathStory({ path }: { readonly path: WirePath }): VNode {
   const stops = stopsOf(path);
-  const isWhole = path.ledComplete && stops.length <= MOST_STOPS;
+  // Where one does not answer, that is said.
+  const isLeft = !path.ledComplete && (path.silent ?? []).length === 0;
+  const isWhole = !isLeft && stops.length <= MOST_STOPS;
   return (
     <>
       <ol class="path" aria-label="Its way">
@@ -26,16 +29,22 @@ export function PathStory({ path }: { readonly path: WirePath }): VNode {
       </ol>
       {isHandledElsewhere(path) ? (
         <p class="quiet">
-          No consumer of this database has it in its inbox. Those of other databases are not seen from here.
+          {path.database === undefined
+            ? 'No consumer of this database has it in its inbox. Those of other databases are not seen from here.'
+            : 'No consumer of these databases has it in its inbox.'}
         </p>
       ) : null}
+      {path.silent?.map(({ database, failure }) => (
+        <SilentNote key={database} database={database} failure={failure} />
+      ))}
       {isWhole ? null : <p class="quiet">It led to more than is shown here.</p>}
     </>
   );
 }
 
-function Stop({ stop: { where, look, text, link, at, gapMs, sinceWrittenMs } }: { readonly stop: PathStop }): VNode {
-  const href = link === null ? null : hrefTo(link.path, link.query);
+function Stop({ stop }: { readonly stop: PathStop }): VNode {
+  const { where, look, text, database, link, at, gapMs, sinceWrittenMs } = stop;
+  const href = link === null ? null : hrefTo(link.path, link.query, link.database);
   const since = sinceWrittenMs === null ? '' : `${spanText(Math.abs(sinceWrittenMs))} from its transaction`;
   return (
     <li class={`stop ${look.tone}`}>
@@ -43,6 +52,12 @@ function Stop({ stop: { where, look, text, link, at, gapMs, sinceWrittenMs } }: 
         <Shape name={look.shape} />
         {where}
         {look.word === '' ? null : <span class="unseen"> ({look.word})</span>}
+        {database === null ? null : (
+          <>
+            {' '}
+            <DatabaseName name={database} />
+          </>
+        )}
       </span>
       <span class="stop-text">
         {href !== null && link?.label === null ? (

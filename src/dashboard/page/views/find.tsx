@@ -2,14 +2,16 @@
  * Find one thing by whatever one has in hand: an order's number, an id from a log, how an id begins. What is found stands by what it is, each
  * leading to its view.
  */
-import type { VNode } from 'preact';
+import type { ComponentChildren, VNode } from 'preact';
 import { now } from '../app/clock.ts';
+import { atAll } from '../app/databases.ts';
 import { useLoaded } from '../app/load.ts';
 import { lookedText } from '../app/looked.ts';
 import { hrefTo, hrefWith, queryNow } from '../app/router.ts';
 import { runLook } from '../app/story.ts';
-import type { WireFindings, WireFound } from '../app/wire.ts';
+import type { WireAllFindings, WireFindings, WireFound } from '../app/wire.ts';
 import { IdText } from '../parts/copy.tsx';
+import { DatabaseName, SilentNote } from '../parts/database-name.tsx';
 import { Grid, type GridColumn } from '../parts/grid.tsx';
 import { Mark } from '../parts/marks.tsx';
 import { Moment } from '../parts/moment.tsx';
@@ -33,15 +35,19 @@ const GROUPS: readonly FoundGroup[] = [
   { kind: 'replay', title: 'Replays', path: () => 'subscriptions' },
 ];
 
-const columnsOf = ({ kind, path }: FoundGroup): readonly GridColumn<WireFound>[] => [
+/** `database`: of several that were asked together. */
+type FoundRow = WireFound & { readonly database?: string };
+
+const columnsOf = ({ kind, path }: FoundGroup, areNamed: boolean): readonly GridColumn<FoundRow>[] => [
   {
     title: 'What',
-    cell: ({ id, name }) => (
-      <a class="row-link" href={hrefTo(path(id))}>
+    cell: ({ id, name, database }) => (
+      <a class="row-link" href={hrefTo(path(id), {}, database)}>
         <Plain text={name} />
       </a>
     ),
   },
+  ...(areNamed ? [{ title: 'Database', cell: ({ database = '' }: FoundRow) => <DatabaseName name={database} /> }] : []),
   ...(kind === 'message' || kind === 'scheduled' ? [] : [{ title: 'State', cell: stateOf }]),
   {
     title: 'Key',
@@ -61,7 +67,29 @@ function stateOf({ kind, state }: WireFound): VNode {
 export function FindScreen(): VNode {
   const { q = '', cursor } = queryNow(['q', 'cursor']);
   const text = q.trim();
+  return atAll.value ? <FindInAll text={text} /> : <FindInOne text={text} cursor={cursor} />;
+}
+
+/** A page further back is one of one database. */
+function FindInOne({ text, cursor }: { readonly text: string; readonly cursor: string | undefined }): VNode {
   const loaded = useLoaded<WireFindings>(text === '' ? null : 'find', { q: text, cursor });
+  return (
+    <Sought text={text}>
+      <Answered loaded={loaded}>{(findings) => <FoundThings findings={findings} />}</Answered>
+    </Sought>
+  );
+}
+
+function FindInAll({ text }: { readonly text: string }): VNode {
+  const loaded = useLoaded<WireAllFindings>(text === '' ? null : 'all/find', { q: text });
+  return (
+    <Sought text={text}>
+      <Answered loaded={loaded}>{(found) => <FoundInAll found={found} />}</Answered>
+    </Sought>
+  );
+}
+
+function Sought({ text, children }: { readonly text: string; readonly children: ComponentChildren }): VNode {
   return (
     <Screen title={text === '' ? 'Find' : `Find “${text}”`}>
       {text === '' ? (
@@ -69,7 +97,7 @@ export function FindScreen(): VNode {
           Type an id or a key into the field above: of an order, a message, a run. How an id begins will do.
         </EmptyNote>
       ) : (
-        <Answered loaded={loaded}>{(findings) => <FoundThings findings={findings} />}</Answered>
+        children
       )}
     </Screen>
   );
@@ -108,7 +136,54 @@ function FoundThings({ findings }: { readonly findings: WireFindings }): VNode {
   );
 }
 
-function Groups({ found }: { readonly found: readonly WireFound[] }): VNode {
+function FoundInAll({ found: { text, items } }: { readonly found: WireAllFindings }): VNode {
+  const answers = items.flatMap(({ database, answer }) => (answer === null ? [] : [{ database, answer }]));
+  const rowsOf = (list: 'found' | 'similar'): readonly FoundRow[] =>
+    answers.flatMap(({ database, answer }) => answer[list].map((each) => ({ ...each, database })));
+  const [found, similar] = [rowsOf('found'), rowsOf('similar')];
+  const further = answers.filter(({ answer }) => answer.further !== null);
+  return (
+    <>
+      {items.map(({ database, failure }) =>
+        failure === null ? null : <SilentNote key={database} database={database} failure={failure} />,
+      )}
+      {found.length > 0 ? null : (
+        <EmptyNote>
+          Nothing that was looked at is called “<Plain text={text} />
+          ”:{' '}
+          {answers.length === 0
+            ? 'no database answers.'
+            : `not in ${answers.map(({ database }) => database).join(', ')}.`}
+        </EmptyNote>
+      )}
+      <Groups found={found} />
+      {found.length > 0 || similar.length === 0 ? null : (
+        <>
+          <p>
+            <b>Alike</b>, but not the same:
+          </p>
+          <Groups found={similar} />
+        </>
+      )}
+      {further.length === 0 ? null : (
+        <p class="under">
+          Look further back in{' '}
+          {further.map(({ database, answer }, index) => (
+            <>
+              {index === 0 ? null : ', '}
+              <a key={database} href={hrefTo('find', { q: text, cursor: answer.further }, database)}>
+                {database}
+              </a>
+            </>
+          ))}
+        </p>
+      )}
+    </>
+  );
+}
+
+function Groups({ found }: { readonly found: readonly FoundRow[] }): VNode {
+  const areNamed = found.some(({ database }) => database !== undefined);
   return (
     <>
       {GROUPS.map((group) => {
@@ -118,9 +193,9 @@ function Groups({ found }: { readonly found: readonly WireFound[] }): VNode {
             <h2>{group.title}</h2>
             <Grid
               caption={group.title}
-              columns={columnsOf(group)}
+              columns={columnsOf(group, areNamed)}
               rows={rows}
-              keyOf={({ id, by, state }) => `${id}/${by}/${state ?? ''}`}
+              keyOf={({ id, by, state, database = '' }) => `${database}/${id}/${by}/${state ?? ''}`}
             />
           </section>
         );

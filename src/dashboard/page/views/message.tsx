@@ -2,10 +2,11 @@
  * One message: its whole way from the transaction that wrote it to what came of it, with the times between, and what it says.
  */
 import type { ComponentChildren, VNode } from 'preact';
-import { useState } from 'preact/hooks';
+import { useEffect, useState } from 'preact/hooks';
+import { hasSeveral, atAll } from '../app/databases.ts';
 import { useLoaded } from '../app/load.ts';
 import { wholeTime } from '../app/path-stops.ts';
-import { hrefTo } from '../app/router.ts';
+import { here, hrefTo, navigate } from '../app/router.ts';
 import { countText, sizeText, spanText } from '../app/texts.ts';
 import type { WireMessageDetails, WirePath, WireScheduled } from '../app/wire.ts';
 import { CommandText, CopyButton } from '../parts/copy.tsx';
@@ -19,11 +20,17 @@ type Shown = WireMessageDetails | { readonly scheduled: WireScheduled };
 const EVERY_MS = 5_000;
 
 export function MessageScreen({ id }: { readonly id: string }): VNode {
-  const way = useLoaded<WirePath>(`messages/${encodeURIComponent(id)}/path`, {}, { every: EVERY_MS });
+  const own = `messages/${encodeURIComponent(id)}`;
+  const way = useLoaded<WirePath>(hasSeveral.value ? `all/${own}/path` : `${own}/path`, {}, { every: EVERY_MS });
+  // What it says, and what can be done about it, is in the database that it was written in.
+  const home = way.data?.database ?? here.value;
+  useEffect(() => {
+    if (hasSeveral.peek() && home !== here.peek()) navigate(hrefTo(own, {}, home), { replace: true });
+  }, [own, home]);
   const state = way.data?.state ?? null;
   // What it says does not change but by its time having come; of what was pruned, nothing is left to say.
   const details = useLoaded<Shown>(
-    state === 'pruned' ? null : `messages/${encodeURIComponent(id)}`,
+    state === 'pruned' || (hasSeveral.value && state === null) || atAll.value ? null : own,
     {},
     { every: state === 'scheduled' ? EVERY_MS : null },
   );
