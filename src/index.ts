@@ -32,6 +32,7 @@ export type { KyselyTransactionHandle } from './postgres/clients/kysely.ts';
 export type { MikroOrmTransactionHandle } from './postgres/clients/mikro-orm.ts';
 export type { PgClientHandle } from './postgres/clients/pg-client.ts';
 export type { PostgresJsTransactionHandle } from './postgres/clients/postgres-js.ts';
+export type { PrismaTransactionHandle } from './postgres/clients/prisma.ts';
 export type { SequelizeTransactionHandle } from './postgres/clients/sequelize.ts';
 export type { TypeormQueryRunnerHandle, TypeormTransactionHandle } from './postgres/clients/typeorm.ts';
 export type { Row, SqlExecutor } from './postgres/clients/client.ts';

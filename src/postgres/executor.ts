@@ -11,6 +11,7 @@ import { openKysely, type KyselyTransactionHandle } from './clients/kysely.ts';
 import { openMikroOrm, type MikroOrmTransactionHandle } from './clients/mikro-orm.ts';
 import { openPgClient, openPgWrapper, type PgClientHandle } from './clients/pg-client.ts';
 import { openPostgresJs, type PostgresJsTransactionHandle } from './clients/postgres-js.ts';
+import { openPrisma, type PrismaTransactionHandle } from './clients/prisma.ts';
 import { openSequelize, type SequelizeTransactionHandle } from './clients/sequelize.ts';
 import { openTypeorm, type TypeormQueryRunnerHandle, type TypeormTransactionHandle } from './clients/typeorm.ts';
 
@@ -24,6 +25,7 @@ export type TransactionHandle =
   | KnexTransactionHandle
   | MikroOrmTransactionHandle
   | PostgresJsTransactionHandle
+  | PrismaTransactionHandle
   | SequelizeTransactionHandle
   | TypeormTransactionHandle
   | TypeormQueryRunnerHandle
@@ -36,6 +38,7 @@ const OBJECTS: readonly Recognise[] = [
   openDrizzle,
   openTypeorm,
   openMikroOrm,
+  openPrisma,
   openSequelize,
   openPgWrapper,
 ];
@@ -83,7 +86,7 @@ function recognise(tx: object, clients: readonly Recognise[]): OpenTransaction |
 function unsupported(tx: unknown): HoldfastError {
   return new HoldfastError('HF_TX_UNSUPPORTED', `${describe(tx)} is no transaction handle that Holdfast knows.`, {
     advice:
-      'Pass the open transaction of node-postgres, Kysely, Drizzle, Knex, MikroORM, postgres.js, Sequelize or TypeORM, or a function (sql, parameters) => Promise<rows> that runs in your transaction.',
+      'Pass the open transaction of node-postgres, Kysely, Drizzle, Knex, MikroORM, postgres.js, Prisma, Sequelize or TypeORM, or a function (sql, parameters) => Promise<rows> that runs in your transaction.',
   });
 }
 

@@ -6,6 +6,7 @@ import { atHomeSql, notAtHome } from './at-home.ts';
 import type { OpenTransaction } from './executor.ts';
 import { quoteIdentifier } from './quoting.ts';
 import { classifySqlError, sqlStateOf, translateSqlError } from './sql-state.ts';
+import { isOfPrisma } from './wrapped-error.ts';
 
 /** The same call in two forms: for a handle that shows an open transaction, and for asking the database. */
 export interface TransactionalCall {
@@ -106,15 +107,16 @@ function explainInTransaction(error: unknown): Error {
     );
   }
   const translated = translateSqlError(error);
-  // Kysely refuses by itself what has ended, with a plain Error.
-  if (
-    classifySqlError(error) === 'other' &&
-    /^Transaction is already (committed|rolled back)$/.test(translated.message)
-  ) {
-    return new HoldfastError('HF_NOT_IN_TRANSACTION', `${translated.message}.`, {
-      advice: 'Use it before you end the transaction.',
-      cause: error,
-    });
-  }
-  return translated;
+  if (classifySqlError(error) !== 'other' || !saysEnded(translated)) return translated;
+  const message = isOfPrisma(translated) ? 'The transaction of Prisma has ended' : translated.message;
+  return new HoldfastError('HF_NOT_IN_TRANSACTION', `${message}.`, {
+    advice: 'Use it before you end the transaction, and before its time is up.',
+    cause: error,
+  });
+}
+
+/** Kysely and Prisma refuse by themselves what has ended, the one with a plain Error. */
+function saysEnded(error: Error): boolean {
+  if (isOfPrisma(error)) return 'code' in error && error.code === 'P2028';
+  return /^Transaction is already (committed|rolled back)$/.test(error.message);
 }

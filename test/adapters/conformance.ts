@@ -138,13 +138,25 @@ export function describeClient<Tx extends TransactionHandle>(
         });
       });
 
+      it('says of an id that is there already what it is', async () => {
+        const id = randomUUID();
+        const error = await transaction(async (tx) => {
+          await outbox.send(tx, Placed, order('one'), { id });
+          await outbox.send(tx, Placed, order('two'), { id });
+        }).catch((failure: unknown) => failure);
+        expect(error).toMatchObject({ code: 'HF_MESSAGE_DUPLICATE' });
+        expect(await messages()).toEqual([]);
+      });
+
       it('refuses a transaction that has ended', async () => {
         let kept: Tx | undefined;
         await transaction(async (tx) => {
           kept = tx;
           await client.write(tx, 'row');
         });
-        await expect(outbox.send(kept as Tx, Placed, order('never'))).rejects.toThrow();
+        await expect(outbox.send(kept as Tx, Placed, order('never'))).rejects.toMatchObject({
+          code: 'HF_NOT_IN_TRANSACTION',
+        });
         expect(await messages()).toEqual([]);
       });
     });

@@ -11,11 +11,14 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import { openDatabase } from '../../src/postgres/database.ts';
 import { migrate } from '../../src/postgres/migrator.ts';
 import { ROOT } from '../house/source-files.ts';
+import { generatePrismaClient, type GeneratedClient } from '../support/prisma-client.ts';
 import { createTestDatabase, type TestDatabase } from '../support/servers.ts';
 
 let test: TestDatabase;
 let folder: string;
+let prisma: GeneratedClient;
 beforeAll(async () => {
+  prisma = await generatePrismaClient();
   test = await createTestDatabase();
   const database = openDatabase({ pool: test.pool });
   await migrate(database);
@@ -25,6 +28,7 @@ beforeAll(async () => {
 });
 afterAll(async () => {
   rmSync(folder, { recursive: true, force: true });
+  await prisma.dispose();
   await test.drop();
 });
 
@@ -42,7 +46,8 @@ it('each snippet writes its order, and the message of it', async () => {
   writeFileSync(join(folder, 'package.json'), JSON.stringify({ type: 'module' }));
   const files = codes.map((code, index) => {
     const text = code.replaceAll(/'(holdfast(?:\/[\w-]+)?)'/g, (_, name: string) => JSON.stringify(source(name)));
-    writeFileSync(join(folder, `snippet-${index}.ts`), text);
+    const client = JSON.stringify(join(prisma.folder, 'client.mjs'));
+    writeFileSync(join(folder, `snippet-${index}.ts`), text.replace("'./generated/client.ts'", client));
     return `await import('./snippet-${index}.ts');`;
   });
   writeFileSync(join(folder, 'all.ts'), [...files, 'process.exit(0);'].join('\n'));

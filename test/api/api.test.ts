@@ -27,6 +27,7 @@ const ENTRIES = [
   'mikro-orm',
   'node-postgres',
   'postgres-js',
+  'prisma',
   'sequelize',
   'typeorm',
 ] as const;

@@ -14,6 +14,7 @@ import {
   type Logger,
   type Outbox,
   type PostgresJsTransactionHandle,
+  type PrismaTransactionHandle,
   type Row,
   type SequelizeTransactionHandle,
   type Transport,
@@ -23,6 +24,7 @@ import type { DrizzleDatabase } from 'holdfast/drizzle';
 import type { KnexDatabase } from 'holdfast/knex';
 import type { FlushingTransaction, MikroOrm } from 'holdfast/mikro-orm';
 import type { PostgresJsSql } from 'holdfast/postgres-js';
+import type { PrismaDatabase } from 'holdfast/prisma';
 import type { SequelizeDatabase } from 'holdfast/sequelize';
 import type { TypeormDataSource } from 'holdfast/typeorm';
 
@@ -37,6 +39,7 @@ export declare const db: DrizzleDatabase<DrizzleTransactionHandle>;
 export declare const kysely: Kysely<{ orders: { id: string } }>;
 export declare const knex: KnexDatabase<KnexTransactionHandle>;
 export declare const sql: PostgresJsSql<PostgresJsTransactionHandle>;
+export declare const prisma: PrismaDatabase<PrismaTransactionHandle>;
 export declare const orm: MikroOrm<FlushingTransaction>;
 export declare const sequelize: SequelizeDatabase<SequelizeTransactionHandle>;
 export declare const dataSource: TypeormDataSource<TypeormTransactionHandle>;
