@@ -30,7 +30,7 @@ const DOORS = Object.entries(doorsOf).flatMap(([path, target]) =>
   typeof target === 'string' ? [] : [path.replace('.', 'holdfast')],
 );
 /** Whose declarations need those of a package that is not installed. */
-const OF_CLIENTS = new Set(['holdfast/bullmq', 'holdfast/fastify']);
+const OF_CLIENTS = new Set(['holdfast/bullmq', 'holdfast/fastify', 'holdfast/nest']);
 
 async function main(packed: string): Promise<void> {
   checkContents(packed);
@@ -124,8 +124,8 @@ async function checkLoaded(project: EmptyProject): Promise<void> {
 
 /** Fails for an await at the top level of whatever a door leads to. */
 async function checkRequire(project: EmptyProject): Promise<void> {
-  // vitest itself refuses to be required.
-  const required = DOORS.filter((door) => !door.endsWith('/vitest'))
+  // vitest itself refuses to be required, and Nest is not installed.
+  const required = DOORS.filter((door) => !/\/(vitest|nest)$/.test(door))
     .map((door) => `require('${door}');`)
     .join('\n');
   project.write(

@@ -4,7 +4,7 @@
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync, readdirSync } from 'node:fs';
+import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { describe, expect, it } from 'vitest';
@@ -18,7 +18,13 @@ describe('the example', () => {
   it.each(frameworks)('of %s', async (framework) => {
     const test = await createTestDatabase();
     const program = `examples/${framework}/main.ts`;
-    const env = { ...process.env, DATABASE_URL: test.url, PORT: '0' };
+    const tsconfig = join(ROOT, 'examples', framework, 'tsconfig.json');
+    const env = {
+      ...process.env,
+      DATABASE_URL: test.url,
+      PORT: '0',
+      ...(existsSync(tsconfig) ? { TSX_TSCONFIG_PATH: tsconfig } : {}),
+    };
     const child = spawn(process.execPath, ['--import', 'tsx', program], {
       cwd: ROOT,
       env,

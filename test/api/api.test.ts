@@ -21,6 +21,7 @@ const ENTRIES = [
   'http',
   'hono',
   'fastify',
+  'nest',
   'drizzle',
   'knex',
   'kysely',

@@ -54,7 +54,7 @@ const SUB_ROOMS: Readonly<Record<string, readonly string[]>> = {
     'alerts',
     'doctor',
   ],
-  adapters: ['services', 'http'],
+  adapters: ['services', 'http', 'nest'],
   dashboard: ['server', 'page/app', 'page/parts', 'page/views', 'page'],
 };
 /** For users: the public names, and what their tests need. Nothing inside imports them. */
