@@ -43,10 +43,9 @@ export function transactionalCall(
     false,
   );
   // Here every parameter is a text, cast in the statement: drivers and ORMs differ in what they make of anything else.
-  const asking = call(
-    casts.map((cast, index) => `$${index + 1}::text${cast === 'text' ? '' : `::${cast}`}`),
-    true,
-  );
+  const texts = casts.map((cast, index) => `$${index + 1}::text${cast === 'text' ? '' : `::${cast}`}`);
+  // So is the answer: a client whose parser gives 'f' for false would otherwise be told that something was written.
+  const asking = `${call(texts, true)}${result === '' ? '::text' : ''}`;
   const plain = (expression: string): string => `SELECT ${expression} AS answer`;
   const guarded = (expression: string): string =>
     `SELECT CASE WHEN ${atHomeSql(schema)} THEN ${expression} END AS answer`;
@@ -80,7 +79,7 @@ export async function callInTransaction(
       const [row] = await transaction.execute(shown ? forms.shown : forms.asking, parameters);
       const answer = row?.['answer'];
       call.atHome = true;
-      if (answer !== undefined && answer !== null && answer !== false) return answer;
+      if (answer !== undefined && answer !== null && answer !== false && answer !== 'false') return answer;
       if (answer === undefined || shown) {
         throw new HoldfastError('HF_TX_UNSUPPORTED', 'The executor did not return the row of its statement.', {
           advice: 'It must resolve with the rows, as an array of objects: [{ answer: … }].',

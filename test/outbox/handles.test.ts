@@ -23,6 +23,18 @@ describe('a handle that is not in a transaction is refused, and nothing is writt
     }
   });
 
+  test.each([
+    ['as PostgreSQL writes them', 't', 'f'],
+    ['as words', 'true', 'false'],
+    ['as numbers', 1, 0],
+  ])('an executor that commits by itself, of a client whose own parser gives booleans %s', async (_how, yes, no) => {
+    const execute: SqlExecutor = async (sql, parameters) => {
+      const { rows } = await server.pool.query<Row>(sql, [...parameters]);
+      return rows.map(({ answer }) => ({ answer: answer === true ? yes : answer === false ? no : answer }));
+    };
+    await expect(outbox.send(execute, OrderPlaced, { orderId: 'o-1' })).rejects.toMatchObject(refused);
+  });
+
   test('an executor that commits by itself: by parameters, by batch, over a pool, in the simple protocol', async () => {
     const pooled: SqlExecutor = async (sql, parameters) => (await server.pool.query<Row>(sql, [...parameters])).rows;
     const simple: SqlExecutor = async (sql, parameters) =>
