@@ -133,6 +133,23 @@ it('starts again when code changes, and runs that wait go on with it', async () 
   );
 });
 
+it('gives each of several that start at once a dashboard of its own', async () => {
+  const folders = await Promise.all(
+    [1, 2, 3].map(() => installedProject({ ...FILES, 'holdfast.config.ts': `export default {};` })),
+  );
+  const named = await createTestDatabase();
+  const all = await Promise.all(folders.map((cwd) => holdfastDev([], { cwd, env: { DATABASE_URL: named.url } })));
+  try {
+    const addresses = await Promise.all(all.map(async (each) => (await each.event({ event: 'ready' }))['dashboard']));
+    expect(new Set(addresses).size).toBe(3);
+    for (const address of addresses) expect((await fetch(`${String(address)}api/overview`)).status).toBe(200);
+  } finally {
+    for (const each of all) each.child.kill('SIGTERM');
+    await Promise.all(all.map((each) => each.exit));
+    await named.drop();
+  }
+});
+
 it('takes the database that is named, with the dashboard and no server of its own', async () => {
   const database = await createTestDatabase();
   const cwd = await installedProject({ ...FILES, 'holdfast.config.ts': `export default { sagas: 'sagas' };` });

@@ -7,6 +7,7 @@ import { resolve } from 'node:path';
 import { HoldfastError } from '../../errors.ts';
 import { openDatabase } from '../../postgres/database.ts';
 import { migrate } from '../../postgres/migrator.ts';
+import { isPortFree } from '../../servers/machine.ts';
 import { isLock, takeLock, type FolderLock } from '../../servers/folder-lock.ts';
 import { sagasPathOf } from '../config/sagas-path.ts';
 import { watchParent } from '../daemon/lost-parent.ts';
@@ -103,15 +104,19 @@ interface Project {
 
 function runProject({ context, command, screen, database, environment, lock, closing }: Project): void {
   const { given, config } = context;
-  const dashboard = dashboardUrl(environment);
+  let { dashboardPort } = environment;
+  const dashboard = (): string => dashboardUrl(environment, dashboardPort);
   let isFirst = true;
   const onReady = (report: ReadyReport): void => {
     if (!isFirst)
       return screen.say(`reloaded: ${[...report.sagas, ...report.consumers].join(', ') || 'nothing to run'}`, 'good');
     isFirst = false;
-    lock.say({ ...(database.options.url === undefined ? {} : { databaseUrl: database.options.url }), dashboard });
-    screen.head(headOf(report, { about: database.about, dashboard, command }), {
-      dashboard,
+    lock.say({
+      ...(database.options.url === undefined ? {} : { databaseUrl: database.options.url }),
+      dashboard: dashboard(),
+    });
+    screen.head(headOf(report, { about: database.about, dashboard: dashboard(), command }), {
+      dashboard: dashboard(),
       databaseUrl: database.options.url ?? null,
       sagas: report.sagas,
       consumers: report.consumers,
@@ -134,7 +139,7 @@ function runProject({ context, command, screen, database, environment, lock, clo
     onTrouble: (folder, error) => screen.say(`changes in ${folder} are not noticed: ${error.message}`, 'notable'),
   });
   const services = createServicesProcess(
-    { args: servicesArgs(command, environment.dashboardPort), env: servicesEnv(environment) },
+    () => ({ args: servicesArgs(command, dashboardPort), env: servicesEnv(environment) }),
     {
       onReport: (report) => (report.kind === 'ready' ? onReady(report) : watch.add(report.files, [])),
       onLine: (line, stream) => {
@@ -150,6 +155,12 @@ function runProject({ context, command, screen, database, environment, lock, clo
             : `the services ended by themselves (${why}); started again in ${Math.round(againInMs / 1_000)} s`,
           'bad',
         ),
+      onUnfit: async () => {
+        // Another process took the port between the look and the start.
+        if (!isFirst || (await isPortFree(dashboardPort))) return false;
+        dashboardPort = await chooseDashboardPort(given, config);
+        return true;
+      },
     },
   );
   closing.push(async () => watch.close());
@@ -168,7 +179,7 @@ function runProject({ context, command, screen, database, environment, lock, clo
     reader,
     {
       onLine: (line) => screen.happened(line),
-      onTooMuch: () => screen.say(`too much lies in the tables to follow it here; look at ${dashboard}`, 'notable'),
+      onTooMuch: () => screen.say(`too much lies in the tables to follow it here; look at ${dashboard()}`, 'notable'),
     },
     following.signal,
   );
@@ -188,7 +199,7 @@ function servicesArgs(command: readonly string[], dashboardPort: number): readon
   return [main, 'dev', '--services-only', ...flags, '--port', String(dashboardPort)];
 }
 
-function dashboardUrl({ given, config, dashboardPort }: DevEnvironment): string {
+function dashboardUrl({ given, config }: DevEnvironment, dashboardPort: number): string {
   const host = given.host ?? config.dashboard?.host ?? '127.0.0.1';
   const path = given.basePath ?? config.dashboard?.basePath ?? '';
   return `http://${host.includes(':') ? `[${host}]` : host}:${dashboardPort}${path}/`;

@@ -14,6 +14,8 @@ export interface ServicesHooks {
   readonly onLine: (line: string, stream: 'stdout' | 'stderr') => void;
   /** It has ended without having been told to. `againInMs`: null: not before something changes. */
   readonly onEnd: (why: string, againInMs: number | null) => void;
+  /** It cannot run as it was told to. True: it was told wrongly, and `command` says better now. */
+  readonly onUnfit: () => Promise<boolean>;
 }
 
 export interface ServicesProcess {
@@ -33,7 +35,8 @@ const DRAIN_MS = 5_000;
 const FIRST_AGAIN_MS = 1_000;
 const LONGEST_AGAIN_MS = 30_000;
 
-export function createServicesProcess({ args, env }: ServicesCommand, hooks: ServicesHooks): ServicesProcess {
+/** `command` is asked for each start. */
+export function createServicesProcess(command: () => ServicesCommand, hooks: ServicesHooks): ServicesProcess {
   let child: ChildProcess | null = null;
   let again: NodeJS.Timeout | null = null;
   let deaths = 0;
@@ -41,7 +44,8 @@ export function createServicesProcess({ args, env }: ServicesCommand, hooks: Ser
   let turn: Promise<void> = Promise.resolve();
 
   function begin(): void {
-    if (isOver) return;
+    if (isOver || child !== null) return;
+    const { args, env } = command();
     // A group of its own: Ctrl-C at the terminal is for us, who end it in order.
     const own = spawn(process.execPath, [...process.execArgv, ...args], {
       env,
@@ -66,13 +70,19 @@ export function createServicesProcess({ args, env }: ServicesCommand, hooks: Ser
       // It was told to end, and another one is there, or none is wanted.
       if (child !== own) return;
       child = null;
-      if (isOver) return;
-      const waits = code === EXIT.usage;
-      deaths += 1;
-      const againInMs = waits ? null : Math.min(LONGEST_AGAIN_MS, FIRST_AGAIN_MS * 2 ** (deaths - 1));
-      if (againInMs !== null) again = setTimeout(begin, againInMs);
-      hooks.onEnd(signal === null ? `exit code ${code ?? '?'}` : signal, againInMs);
+      void ended(code, signal);
     });
+  }
+
+  async function ended(code: number | null, signal: NodeJS.Signals | null): Promise<void> {
+    const waits = code === EXIT.usage;
+    if (!isOver && waits && (await hooks.onUnfit())) return begin();
+    // It may have been started again meanwhile, because code has changed.
+    if (isOver || child !== null) return;
+    deaths += 1;
+    const againInMs = waits ? null : Math.min(LONGEST_AGAIN_MS, FIRST_AGAIN_MS * 2 ** (deaths - 1));
+    if (againInMs !== null) again = setTimeout(begin, againInMs);
+    hooks.onEnd(signal === null ? `exit code ${code ?? '?'}` : signal, againInMs);
   }
 
   async function end(): Promise<void> {
