@@ -12,7 +12,9 @@ import { ROOT } from '../house/source-files.ts';
 import { eventually } from '../support/eventually.ts';
 import { createTestDatabase } from '../support/servers.ts';
 
-const frameworks = readdirSync(join(ROOT, 'examples')).filter((name) => name !== 'shop');
+const frameworks = readdirSync(join(ROOT, 'examples')).filter((name) =>
+  existsSync(join(ROOT, 'examples', name, 'main.ts')),
+);
 
 describe('the example', () => {
   it.each(frameworks)('of %s', async (framework) => {
