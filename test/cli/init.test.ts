@@ -109,7 +109,7 @@ describe('holdfast init', () => {
 
   it.each([
     [['--framework', 'fastfy'], {}, /Did you mean 'fastify'/],
-    [['--orm', 'nothing'], {}, /pg, kysely/],
+    [['--orm', 'nothing'], {}, /pg, kysely, drizzle/],
     [[], { 'holdfast.config.js': '' }, /holdfast dev runs it/],
     [[], { 'package.json': '{' }, /Mend it first/],
   ])('refuses %j with %j', async (flags, files, advice) => {
@@ -149,7 +149,7 @@ describe('what it writes', () => {
 
   it('passes its own test, takes an order and ships it', async () => {
     const cwd = folder('run');
-    await init(cwd, '--yes', '--framework', 'fastify', '--orm', 'kysely', '--broker', 'redis');
+    await init(cwd, '--yes', '--framework', 'fastify', '--orm', 'drizzle', '--broker', 'redis');
     const vitest = join(ROOT, 'node_modules', 'vitest', 'vitest.mjs');
     // Of its own, and not a part of this run.
     const { VITEST_WORKER_ID: _one, VITEST_POOL_ID: _two, VITEST: _three, ...env } = process.env;

@@ -15,7 +15,7 @@ export function detectChoices(read: ReadFile): Partial<ProjectChoices> {
   const manifest = text === null ? {} : parseManifest(text);
   const dependencies = { ...manifest.devDependencies, ...manifest.dependencies };
   const framework = FRAMEWORKS.find((name) => name in dependencies);
-  const orm = ORMS.find((name) => name !== 'pg' && name in dependencies);
+  const orm = ORMS.find((name) => name !== 'pg' && (name in dependencies || `${name}-orm` in dependencies));
   const transport = read('src/transport.ts');
   // An earlier run has chosen, and its choice needs no package.
   const hasServer = read('src/server.ts') !== null;

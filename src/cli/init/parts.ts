@@ -7,7 +7,7 @@ import { join, relative, sep } from 'node:path';
 import { templatesFolder } from '../templates-folder.ts';
 
 export const FRAMEWORKS = ['none', 'fastify', 'hono', 'express'] as const;
-export const ORMS = ['pg', 'kysely'] as const;
+export const ORMS = ['pg', 'kysely', 'drizzle'] as const;
 export const BROKERS = ['postgres', 'redis'] as const;
 
 export type Framework = (typeof FRAMEWORKS)[number];
