@@ -92,7 +92,8 @@ function jsonLine(document: unknown): string {
   return `${visibleJson(JSON.stringify(document))}\n`;
 }
 
-function createProgram(hooks: ShellHooks): Command {
+/** The whole tree of verbs; what it was asked for is handed to `hooks`. */
+export function createProgram(hooks: ShellHooks): Command {
   const shell = createShell(hooks);
   const version = packageVersion();
   shell.program

@@ -6,6 +6,8 @@ import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writ
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { apiReference } from '../../.ci/site/api-reference.ts';
+import { stageSite } from '../../.ci/site/stage.ts';
 import { ROOT } from '../house/source-files.ts';
 import { declaredNames, examplesOf, exportsOf, type PublicExport, type PublicMember } from './models.ts';
 
@@ -83,6 +85,19 @@ describe('docstrings', () => {
     const called = surface().filter(({ kind }) => kind === 'Function' || kind === 'Class' || kind === 'Variable');
     const shown = new Set(called.filter((each) => examplesOf(each).length > 0).map(({ name }) => name));
     expect(called.filter(({ name }) => !shown.has(name)).map(({ name, file }) => `${file}: ${name}`)).toEqual([]);
+  });
+});
+
+describe('the reference on the site', () => {
+  it('has every export with its docstring, and no link in it is dead', () => {
+    const pages = apiReference(join(folder, 'models'));
+    expect(pages.map(({ entry }) => entry).toSorted()).toEqual(
+      ENTRIES.map((name) => (name === 'index' ? 'holdfast' : `holdfast/${name}`)).toSorted(),
+    );
+    const all = pages.map(({ text }) => text).join('\n');
+    expect(surface().filter(({ name }) => !all.includes(`\n### ${name}\n`))).toEqual([]);
+    expect(all).toContain('| `concurrency?: number` | Most runs at work at once.');
+    expect(stageSite(pages).faults).toEqual([]);
   });
 });
 

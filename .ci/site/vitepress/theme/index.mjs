@@ -1,0 +1,13 @@
+/**
+ * VitePress' own theme, and diagrams.
+ */
+import DefaultTheme from 'vitepress/theme';
+import Diagram from './Diagram.vue';
+import './style.css';
+
+export default {
+  extends: DefaultTheme,
+  enhanceApp({ app }) {
+    app.component('Diagram', Diagram);
+  },
+};
