@@ -53,9 +53,8 @@ async function firstHour(): Promise<void> {
 async function create(): Promise<void> {
   const project = createEmptyProject();
   try {
-    await project.bash(
-      `npm install ${packed} ${fileURLToPath(new URL('../packages/create-holdfast', import.meta.url))}`,
-    );
+    const own = fileURLToPath(new URL('../packages/create-holdfast', import.meta.url));
+    await project.bash(`npm install ${packed} ./$(npm pack --silent ${own})`);
     await project.bash('npx create-holdfast --yes --no-install --framework hono && grep hono package.json');
   } finally {
     project.dispose();
