@@ -24,6 +24,7 @@ import {
   addParkedVerbs,
   addSubscriptionVerbs,
 } from './program/flow-verbs.ts';
+import { addImportVerbs } from './program/import-verbs.ts';
 import { addInitVerb } from './program/project-verbs.ts';
 import { addSagaVerbs } from './program/saga-verbs.ts';
 import { createShell, type ShellHooks } from './program/shell.ts';
@@ -116,6 +117,7 @@ export function createProgram(hooks: ShellHooks): Command {
   addAuditVerb(shell);
   addSubscriptionVerbs(shell);
   addAdoptVerb(shell);
+  addImportVerbs(shell);
   addWorkerDaemons(shell);
   addSagaVerbs(shell);
   addDashboardDaemon(shell);

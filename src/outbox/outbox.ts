@@ -139,15 +139,7 @@ export function createOutbox(options: OutboxOptions = {}): Outbox {
       // One after the other, so that the first bad one is the one reported.
       for (const [index, each] of items.entries()) messages.push(await prepare(each, `outbox.sendAll, item ${index}`));
       refuseTwins(messages);
-      const now = messages.filter((message) => message.due === undefined);
-      const later = messages.filter((message) => message.due !== undefined);
-      const batches = [
-        { statement: statements.batch, messages: now },
-        { statement: statements.later, messages: later },
-      ].filter((batch) => batch.messages.length > 0);
-      const texts = batches.map((batch) => batchText(batch.messages));
-      for (const [index, batch] of batches.entries()) await write(transaction, batch.statement, [texts[index] ?? '']);
-      if (now.length > 0) noteMessages(tx);
+      if (await writeAll(transaction, statements, messages)) noteMessages(tx);
       return messages.map(({ id }) => ({ id }));
     },
   };
@@ -155,6 +147,33 @@ export function createOutbox(options: OutboxOptions = {}): Outbox {
     schema,
     prepare: (type, payload, sendOptions) => prepare({ type, payload, options: sendOptions }, 'outbox.send'),
   });
+}
+
+/** For those of the house that have made messages ready themselves, each under an id of its own. Rejects as `sendAll` does when it writes. */
+export function createPreparedWriter(
+  schema: string,
+): (tx: TransactionHandle, messages: readonly PreparedMessage[]) => Promise<void> {
+  const statements = statementsFor(schema);
+  return async (tx, messages) => {
+    if (await writeAll(openTransaction(tx), statements, messages)) noteMessages(tx);
+  };
+}
+
+/** With one statement, two when some are delayed. Whether there are any for now. */
+async function writeAll(
+  transaction: OpenTransaction,
+  statements: Statements,
+  messages: readonly PreparedMessage[],
+): Promise<boolean> {
+  const now = messages.filter((message) => message.due === undefined);
+  const later = messages.filter((message) => message.due !== undefined);
+  const batches = [
+    { statement: statements.batch, messages: now },
+    { statement: statements.later, messages: later },
+  ].filter((batch) => batch.messages.length > 0);
+  const texts = batches.map((batch) => batchText(batch.messages));
+  for (const [index, batch] of batches.entries()) await write(transaction, batch.statement, [texts[index] ?? '']);
+  return now.length > 0;
 }
 
 /** Array.isArray, which by its own type forgets what readonly arrays hold. */

@@ -49,6 +49,7 @@ const SUB_ROOMS: Readonly<Record<string, readonly string[]>> = {
     'sagas',
     'path',
     'jobs',
+    'import',
     'redaction',
     'activity',
     'alerts',
