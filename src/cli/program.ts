@@ -25,7 +25,7 @@ import {
   addSubscriptionVerbs,
 } from './program/flow-verbs.ts';
 import { addImportVerbs } from './program/import-verbs.ts';
-import { addInitVerb } from './program/project-verbs.ts';
+import { addCompletionVerb, addInitVerb } from './program/project-verbs.ts';
 import { addSagaVerbs } from './program/saga-verbs.ts';
 import { createShell, type ShellHooks } from './program/shell.ts';
 
@@ -122,6 +122,7 @@ export function createProgram(hooks: ShellHooks): Command {
   addSagaVerbs(shell);
   addDashboardDaemon(shell);
   addDoctorVerb(shell);
+  addCompletionVerb(shell);
   return shell.program;
 }
 

@@ -26,6 +26,7 @@ export interface VerbSpec {
 }
 
 export interface BareInputs {
+  readonly args: readonly string[];
   readonly flags: Readonly<Record<string, unknown>>;
   readonly json: boolean;
   /** Of its output while it runs. */
@@ -83,7 +84,7 @@ export function createShell({ ui, print, ended, errOutput }: ShellHooks): Shell 
       const command = setUp(program.command(name)).description(description);
       return command.action(async () => {
         const flags = command.opts<Record<string, unknown>>();
-        print(await run({ flags, json: flags['json'] === true, ui }));
+        print(await run({ args: command.args, flags, json: flags['json'] === true, ui }));
       });
     },
     group: (name, description) => setUp(program.command(name)).description(description),
