@@ -108,7 +108,7 @@ describe('holdfast job', () => {
     );
     const aborted = await text('job', 'abort', other.id, '--reason', 'once is enough');
     expect(aborted.stdout).toMatch(/^Aborted: 0 of 3 done\. What is done stays done\./);
-    const { data } = await json('job', 'resume', one.id);
+    const { data } = await json('job', 'resume', one.id, '--reason', 'its process died');
     expect(data).toMatchObject({ job: { state: 'done', done: 3 } });
     expect(await json('job', 'ls', '--state', 'aborted')).toMatchObject({
       data: { jobs: [{ id: other.id }], more: false },
@@ -119,6 +119,7 @@ describe('holdfast job', () => {
       data: {
         acts: [
           { action: 'parked.retry', subject: 'billing/*', actor: 'anna', details: { job: one.id, messages: 3 } },
+          { action: 'job.resume', subject: one.id, actor: 'tester', reason: 'its process died', details: { done: 0 } },
           { action: 'job.start', subject: one.id },
         ],
         more: false,

@@ -170,11 +170,12 @@ export function addJobVerbs({ verb, group }: Shell): void {
     load: async () => (await jobVerbs()).jobAbort,
   }).argument('<id>', 'its id');
   addActOptions(abort, 'optional');
-  verb(job, {
+  const resume = verb(job, {
     name: 'resume',
     description: 'go on with a job whose process was stopped or died',
     load: async () => (await jobVerbs()).jobResume,
   }).argument('<id>', 'its id');
+  addActOptions(resume, 'optional');
 }
 
 export function addSubscriptionVerbs({ verb, group }: Shell): void {

@@ -4,9 +4,8 @@
  */
 import { HoldfastError } from '../../errors.ts';
 import { countOf, type JobAct, type JobState, type JobSummary } from '../../operations/jobs/job.ts';
-import { runJob } from '../../operations/jobs/job-runner.ts';
+import { resumeAndRunJob, runJob, type RunJobOptions } from '../../operations/jobs/job-runner.ts';
 import { abortJob, listJobs, planJob, showJob, startJob, type JobPlan } from '../../operations/jobs/jobs.ts';
-import type { Database } from '../../postgres/database.ts';
 import { visible } from '../../runtime/terminal-text.ts';
 import { EXIT } from '../exit-codes.ts';
 import { formatCount, formatRate, formatTime, plural } from '../output/format.ts';
@@ -48,7 +47,7 @@ export async function actOnMany(context: Context, act: JobAct, format: FormatPla
       ...(rate === undefined ? {} : { rate }),
       expected: expected ?? plan.count,
     });
-    return workThrough(context, database, id);
+    return workThrough(context, (options) => runJob(database, id, options));
   });
 }
 
@@ -76,15 +75,18 @@ function rateOf(context: Context): number | null | undefined {
   });
 }
 
-/** Works on the job until it ends, or until Ctrl-C, which leaves it open. */
-export async function workThrough(context: Context, database: Database, id: string): Promise<VerbReport> {
+/** Has the job worked on until it ends, or until Ctrl-C, which leaves it open. */
+export async function workThrough(
+  context: Context,
+  work: (options: RunJobOptions) => Promise<JobSummary>,
+): Promise<VerbReport> {
   const stop = new AbortController();
   const onSignal = (): void => stop.abort();
   process.once('SIGINT', onSignal);
   process.once('SIGTERM', onSignal);
   const shows = process.stderr.isTTY && !context.json;
   try {
-    const job = await runJob(database, id, {
+    const job = await work({
       signal: stop.signal,
       onProgress: (so) => {
         if (shows) process.stderr.write(`\r\u001B[K${visible(progressLine(so))}`);
@@ -217,5 +219,8 @@ export async function jobAbort(context: Context, [id = '']: readonly string[]): 
 }
 
 export async function jobResume(context: Context, [id = '']: readonly string[]): Promise<VerbReport> {
-  return withDatabase(context, (database) => workThrough(context, database, id));
+  const by = { actor: actorOf(context), reason: textFlag(context, 'reason') };
+  return withDatabase(context, (database) =>
+    workThrough(context, (options) => resumeAndRunJob(database, id, by, options)),
+  );
 }

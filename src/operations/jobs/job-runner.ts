@@ -8,6 +8,7 @@ import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
 import type { ClientBase } from 'pg';
 import { isHoldfastError, type ErrorCode } from '../../errors.ts';
+import type { Act } from '../../postgres/audit.ts';
 import type { Database } from '../../postgres/database.ts';
 import { patientTransaction } from '../../postgres/lock-wait.ts';
 import { translateSqlError } from '../../postgres/sql-state.ts';
@@ -67,6 +68,8 @@ export interface JobRunnerParts {
 /** Longer than a chunk and the rest after it take, in milliseconds. */
 const LEASE_MS = 30_000;
 
+const PARTS: JobRunnerParts = { clock: systemClock, random: Math.random, crashPoint: noCrash, leaseMs: LEASE_MS };
+
 /** The names of its crash points, each with `:before` and `:after`. */
 export const JOB_CRASH_POINTS = ['job.take', 'job.commit', 'job.end', 'job.give-back'] as const;
 
@@ -83,21 +86,37 @@ const CHUNK_LOCK_MS = 400;
  */
 export async function runJob(database: Database, id: string, options: RunJobOptions = {}): Promise<JobSummary> {
   refuseUnknownOptions(options, ['onProgress', 'signal', 'runner', 'handOver'], 'runJob');
-  const parts = { clock: systemClock, random: Math.random, crashPoint: noCrash, leaseMs: LEASE_MS };
-  return workOff(database, id, options, parts);
+  return workOff(database, id, options, PARTS);
+}
+
+/**
+ * The same, because a person says so: that stands in the audit, by the commit that takes the job. Nothing does of one that has ended, or that
+ * another one works on.
+ */
+export async function resumeAndRunJob(
+  database: Database,
+  id: string,
+  resumedBy: Act,
+  options: RunJobOptions = {},
+): Promise<JobSummary> {
+  return workOff(database, id, { ...options, resumedBy }, PARTS);
 }
 
 /** The same, with the seams of tests. */
 export async function workOff(
   database: Database,
   id: string,
-  options: RunJobOptions,
+  options: RunJobOptions & { readonly resumedBy?: Act | undefined },
   parts: JobRunnerParts,
 ): Promise<JobSummary> {
   // A name alone does not tell apart two runs of one process; who takes over is told by the epoch.
   const owner = options.runner ?? `${hostname()}:${process.pid}:${randomUUID().slice(0, 8)}`;
   parts.crashPoint('job.take:before');
-  const epoch = await takeJob(database, id, { owner, leaseMs: parts.leaseMs });
+  const epoch = await takeJob(database, id, {
+    owner,
+    leaseMs: parts.leaseMs,
+    resumedBy: options.resumedBy,
+  });
   parts.crashPoint('job.take:after');
   if (epoch === null) return readJob(database, id);
   try {

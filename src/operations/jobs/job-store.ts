@@ -6,9 +6,11 @@ import { sql } from 'kysely';
 import type { ClientBase } from 'pg';
 import { HoldfastError } from '../../errors.ts';
 import { isUuid } from '../../message/id.ts';
+import type { Act } from '../../postgres/audit.ts';
 import type { Database } from '../../postgres/database.ts';
 import { schemaHandle, type SchemaHandle } from '../../postgres/schema-handle.ts';
 import { quoteIdentifier } from '../../postgres/quoting.ts';
+import { audited } from '../parked/interventions.ts';
 import { checkLimit } from '../reads/messages.ts';
 import { firstRow, rows, rowsBySql, tables } from '../reads/reads.ts';
 import { IN_HAND, type HeldSubject } from './in-hand.ts';
@@ -96,6 +98,14 @@ export async function readJob(database: SchemaHandle, id: string): Promise<JobSu
   return toSummary(found);
 }
 
+/** Who takes a job, and for how long. */
+export interface JobTaking {
+  readonly owner: string;
+  readonly leaseMs: number;
+  /** A person who wants it gone on with, and why: stands in the audit, by the commit in which it is taken. */
+  readonly resumedBy?: Act | undefined;
+}
+
 /**
  * Takes the job for `owner`, if it is open and nobody has it. Resolves with the epoch; null: it has ended.
  * Rejects with HF_NOT_FOUND, and with HF_LEASE_LOST while another one works on it.
@@ -103,18 +113,26 @@ export async function readJob(database: SchemaHandle, id: string): Promise<JobSu
 export async function takeJob(
   database: Database,
   id: string,
-  { owner, leaseMs }: { readonly owner: string; readonly leaseMs: number },
+  { owner, leaseMs, resumedBy }: JobTaking,
 ): Promise<number | null> {
   const job = await readJob(database, id);
-  const taken = await rowsBySql<{ epoch: string }>(
-    database,
-    `UPDATE ${tableOf(database.schema)} SET lease_owner = $2, lease_epoch = lease_epoch + 1,
-       lease_until = clock_timestamp() + $3 * interval '1 millisecond'
-     WHERE id = $1 AND state = 'open' AND coalesce(lease_until < clock_timestamp(), true)
-     RETURNING lease_epoch::text AS epoch`,
-    [id, owner, leaseMs],
-  );
-  const [only] = taken;
+  const take = (on: SchemaHandle) =>
+    rowsBySql<{ epoch: string }>(
+      on,
+      `UPDATE ${tableOf(database.schema)} SET lease_owner = $2, lease_epoch = lease_epoch + 1,
+         lease_until = clock_timestamp() + $3 * interval '1 millisecond'
+       WHERE id = $1 AND state = 'open' AND coalesce(lease_until < clock_timestamp(), true)
+       RETURNING lease_epoch::text AS epoch`,
+      [id, owner, leaseMs],
+    );
+  const resume = (by: Act) =>
+    audited(database, async (client, audit) => {
+      const resumed = await take(schemaHandle(client, database.schema));
+      const details = { done: job.done };
+      if (resumed.length > 0) await audit({ ...by, action: 'job.resume', subject: id, details });
+      return resumed;
+    });
+  const [only] = await (resumedBy === undefined ? take(database) : resume(resumedBy));
   if (only !== undefined) return Number(only.epoch);
   const now = await readJob(database, id);
   if (now.state !== 'open') return null;
