@@ -3,6 +3,7 @@
  */
 import { serve as listen, type ServerType } from '@hono/node-server';
 import { Hono, type Context } from 'hono';
+import { HTTPException } from 'hono/http-exception';
 import { stream, streamSSE } from 'hono/streaming';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { idempotencyKeys } from '../../src/adapters/hono.ts';
@@ -102,4 +103,18 @@ it('reads a body that was read before', async () => {
   const ask = (body: string) => post(app, '/read', body, { 'content-type': 'application/json' });
   expect(await (await ask('{"a":1}')).json()).toEqual({ a: 1 });
   expect((await ask('{"a":2}')).status).toBe(422);
+});
+
+it('stores no answer that is thrown, whatever its status', async () => {
+  let runs = 0;
+  const app = new Hono();
+  app.post('/thrown', idempotencyKeys(createHttpIdempotency({ database }), { scope: () => 'all' }), () => {
+    runs += 1;
+    throw new HTTPException(409, { message: 'sold out' });
+  });
+  for (const answer of [await post(app, '/thrown', 'x'), await post(app, '/thrown', 'x')]) {
+    expect([answer.status, await answer.text()]).toEqual([409, 'sold out']);
+    expect(answer.headers.get('idempotent-replayed')).toBe(null);
+  }
+  expect(runs).toBe(2);
 });
