@@ -15,8 +15,12 @@ export interface EmptyProject {
   write(name: string, text: string): void;
   /** Runs the lines in bash and shows them; what they leave in the background is ended after them. Rejects unless they succeed. */
   bash(script: string): Promise<void>;
-  /** The same, hidden. Returns what it writes to stdout. */
+  /** Starts the lines in bash, and resolves when their output matches. They go on until `end`. */
+  background(script: string, until: RegExp): Promise<void>;
+  /** The same as `bash`, hidden. Returns what it writes to stdout. */
   output(script: string): Promise<string>;
+  /** As Ctrl-C does it: ends what goes on in the background. */
+  end(): Promise<void>;
   dispose(): void;
 }
 
@@ -47,8 +51,48 @@ export function createEmptyProject(env: NodeJS.ProcessEnv = {}): EmptyProject {
     if (code !== 0) throw new Error(`It ended with ${signal ?? `exit code ${code}`}: ${script}\n${text}`);
     return text;
   };
+  const others: { readonly end: () => Promise<void> }[] = [];
+  const background = async (script: string, until: RegExp): Promise<void> => {
+    const child = spawn('bash', ['-euo', 'pipefail', '-c', script], {
+      cwd: folder,
+      env: { ...process.env, ...QUIET, ...env, NO_COLOR: '1' },
+      stdio: ['ignore', 'pipe', 'pipe'],
+      detached: true,
+    });
+    const closed = once(child, 'close');
+    const signal = (name: NodeJS.Signals): void => {
+      try {
+        process.kill(-(child.pid ?? 0), name);
+      } catch {
+        // The whole group has ended.
+      }
+    };
+    process.once('exit', () => signal('SIGTERM'));
+    others.push({
+      async end() {
+        signal('SIGINT');
+        await closed;
+      },
+    });
+    let text = '';
+    await new Promise<void>((resolve, reject) => {
+      const timer = setTimeout(() => reject(new Error(`${until} is not in:\n${text}`)), COMMAND_TIMEOUT_MS);
+      const heard = (piece: string): void => {
+        text += piece;
+        if (!until.test(text)) return;
+        clearTimeout(timer);
+        resolve();
+      };
+      for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', heard);
+      void closed.then(() => reject(new Error(`It ended: ${script}\n${text}`)));
+    });
+  };
   return {
     folder,
+    background,
+    async end() {
+      await Promise.all(others.map((other) => other.end()));
+    },
     write(name, text) {
       mkdirSync(dirname(join(folder, name)), { recursive: true });
       writeFileSync(join(folder, name), `${text}\n`);

@@ -1,22 +1,33 @@
 /**
- * The README's first steps, done word by word as they stand there, in an empty folder, with the packed package.
+ * The first steps of README.md and all of docs/tutorial.md, done word by word as they stand there, each in an empty folder, with the
+ * packed package.
  *
- *   node .ci/bootstrap.mjs .ci/quickstart.ts holdfast-x.y.z.tgz
+ *   node .ci/bootstrap.mjs .ci/quickstart.ts holdfast-x.y.z.tgz [tutorial]
  *
- * Code blocks of README.md take part when a comment stands before them, in the order of the page:
- *   <!-- quickstart: file=NAME -->   the block is written to NAME
- *   <!-- quickstart: run -->         the block's lines are run in bash
- * Two things differ from what a reader does: `npm install holdfast` installs the packed file, and lines that begin with `export` are passed
- * over, for the commands are given the servers of this machine by the same variables.
+ * Code blocks take part when a comment stands before them, in the order of the page:
+ *   <!-- quickstart: file=NAME -->                 the block is written to NAME
+ *   <!-- quickstart: run -->                       the block's lines are run in bash
+ *   <!-- quickstart: run until=PATTERN -->         run again and again, until their output matches
+ *   <!-- quickstart: background until=PATTERN -->  they go on beside what follows, which waits until their output matches
+ * Three things differ from what a reader does: ports are free ones, `npm install holdfast` installs the packed file, and lines that begin
+ * with `export` are passed over, for the commands are given the servers of this machine by the same variables.
  */
-import { readFileSync } from 'node:fs';
+import { readFileSync, rmSync } from 'node:fs';
 import { join, resolve } from 'node:path';
+import { dataFolder } from '../src/cli/dev/home.ts';
+import { freePort } from '../src/servers/machine.ts';
 import { findOrStartPostgres } from '../src/servers/postgres.ts';
 import { findOrStartRedis } from '../src/servers/redis.ts';
 import { createEmptyProject, toolsOf, type EmptyProject } from './empty-project.ts';
 
+/** When something hangs. */
+const LONGEST_MS = 90_000;
+
 interface Block {
   readonly file: string | undefined;
+  readonly how: string | undefined;
+  /** A regular expression. */
+  readonly until: string | undefined;
   readonly text: string;
 }
 
@@ -49,24 +60,19 @@ async function main() {
 }
 main().catch((error) => { console.error(error); process.exitCode = 1; });`;
 
-const [tarball] = process.argv.slice(2);
+const [tarball, only] = process.argv.slice(2);
 if (tarball === undefined) throw new Error('Give the path of the packed package.');
-await main(resolve(tarball));
+if (only === undefined) await readme(resolve(tarball));
+await tutorial(resolve(tarball));
 
-async function main(packed: string): Promise<void> {
-  const blocks = quickstartBlocks(readFileSync(new URL('../README.md', import.meta.url), 'utf8'));
-  const files = blocks.flatMap(({ file }) => file ?? []);
-  if (files.length === 0 || files.length === blocks.length)
-    throw new Error('README.md has no code block marked <!-- quickstart: file=NAME -->, or none to run.');
+async function readme(packed: string): Promise<void> {
+  const blocks = quickstartBlocks('../README.md');
   const [postgres, redis] = await Promise.all([findOrStartPostgres(), findOrStartRedis()]);
   const project = createEmptyProject({ DATABASE_URL: postgres.url, REDIS_URL: redis.url });
   try {
-    for (const { file, text } of blocks) {
-      if (file === undefined) await project.bash(asHere(text, packed));
-      else project.write(file, text);
-    }
-    await compile(project);
-    console.log(`quickstart: ${files.join(', ')} ran, and compiles with strict options`);
+    for (const block of blocks) await doBlock(project, block, (script) => asHere(script, packed));
+    await compile(project, false);
+    console.log('quickstart: README.md ran, and compiles with strict options');
     await runBundled(project);
   } finally {
     await Promise.all([postgres.dispose(), redis.dispose()]);
@@ -74,9 +80,60 @@ async function main(packed: string): Promise<void> {
   }
 }
 
-function quickstartBlocks(page: string): readonly Block[] {
-  const marked = /<!--\s*quickstart:\s*(?:file=(?<file>\S+)|run)\s*-->\s*```\w*\n(?<text>[\s\S]*?)\n```/g;
-  return [...page.matchAll(marked)].map(({ groups }) => ({ file: groups?.['file'], text: groups?.['text'] ?? '' }));
+/** As its reader, with no server given: `holdfast dev` brings one. */
+async function tutorial(packed: string): Promise<void> {
+  const blocks = quickstartBlocks('../docs/tutorial.md');
+  const [port, dashboard] = [String(await freePort()), String(await freePort())];
+  const env = { DATABASE_URL: undefined, REDIS_URL: undefined, PORT: port, HOLDFAST_DASHBOARD_PORT: dashboard };
+  const project = createEmptyProject(env);
+  const here = (script: string): string => asHere(script, packed).replaceAll('127.0.0.1:3000', `127.0.0.1:${port}`);
+  try {
+    for (const block of blocks) await doBlock(project, block, here);
+    await compile(project, true);
+    console.log('quickstart: docs/tutorial.md ran, and compiles with strict options');
+  } finally {
+    await project.end();
+    rmSync(dataFolder(join(project.folder, '.holdfast')), { recursive: true, force: true });
+    project.dispose();
+  }
+}
+
+async function doBlock(
+  project: EmptyProject,
+  { file, how, until, text }: Block,
+  here: (script: string) => string,
+): Promise<void> {
+  if (file !== undefined) return project.write(file, text);
+  const script = here(text);
+  if (until === undefined) return project.bash(script);
+  const pattern = new RegExp(until);
+  console.log(script.replaceAll(/^/gm, how === 'run' ? '$ ' : '& '));
+  if (how === 'background') return project.background(script, pattern);
+  const deadline = performance.now() + LONGEST_MS;
+  for (;;) {
+    const output = await project.output(script);
+    if (pattern.test(output)) {
+      console.log(output);
+      return;
+    }
+    if (performance.now() > deadline) throw new Error(`${script} never showed ${until}. At last:\n${output}`);
+    await new Promise((again) => setTimeout(again, 100));
+  }
+}
+
+function quickstartBlocks(path: string): readonly Block[] {
+  const page = readFileSync(new URL(path, import.meta.url), 'utf8');
+  const marked =
+    /<!--\s*quickstart:\s*(?:file=(?<file>\S+)|(?<how>run|background)(?: until=(?<until>\S+))?)\s*-->\s*```\w*\n(?<text>[\s\S]*?)\n```/g;
+  const blocks = [...page.matchAll(marked)].map(({ groups }) => ({
+    file: groups?.['file'],
+    how: groups?.['how'],
+    until: groups?.['until'],
+    text: groups?.['text'] ?? '',
+  }));
+  if (blocks.length !== page.match(/<!--\s*quickstart:/g)?.length)
+    throw new Error(`${path} has a mark that is not understood.`);
+  return blocks;
 }
 
 function asHere(script: string, packed: string): string {
@@ -87,17 +144,18 @@ function asHere(script: string, packed: string): string {
     .replaceAll(/^npm install holdfast\b/gm, `npm install ${packed}`);
 }
 
-/** Type checking of libraries stays on: the declarations we ship are part of what is tested. */
-async function compile(project: EmptyProject): Promise<void> {
+/** Where only we are installed, type checking of libraries stays on: the declarations we ship are part of what is tested. */
+async function compile(project: EmptyProject, skipLibCheck: boolean): Promise<void> {
   const compilerOptions = {
     target: 'es2023',
     module: 'nodenext',
     strict: true,
+    skipLibCheck,
     exactOptionalPropertyTypes: true,
     types: ['node'],
     noEmit: true,
   };
-  project.write('tsconfig.json', JSON.stringify({ compilerOptions, include: ['*.ts'] }));
+  project.write('tsconfig.json', JSON.stringify({ compilerOptions, include: ['**/*.ts'] }));
   await project.bash('npx tsc');
 }
 

@@ -3,16 +3,25 @@
  * out (…). Blocks without an import are fragments of what surrounds them.
  */
 import { execFile } from 'node:child_process';
-import { mkdtempSync, readdirSync, readFileSync, realpathSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ROOT } from '../house/source-files.ts';
 
 const COMPILE_MS = 120_000;
 /** Pages that teach by code: each must have some. */
-const TEACHING = ['README.md', 'docs/sagas.md', 'docs/participants.md'];
+const TEACHING = ['README.md', 'docs/tutorial.md', 'docs/sagas.md', 'docs/participants.md'];
 
 const pages = ['README.md', ...readdirSync(join(ROOT, 'docs')).map((name) => `docs/${name}`)].filter((page) =>
   page.endsWith('.md'),
@@ -44,8 +53,11 @@ function modulesOf(page: string): Module[] {
   return [...text.matchAll(/^```ts\n(?<code>[\s\S]*?)^```$/gm)].flatMap((match) => {
     const code = match.groups?.['code'] ?? '';
     if (!/^import /m.test(code) || code.includes('…')) return [];
-    const line = text.slice(0, match.index).split('\n').length;
-    return [{ page, file: `${page.replaceAll(/\W/g, '-')}-line-${line}.ts`, text: code }];
+    const before = text.slice(0, match.index);
+    const name = `${page.replaceAll(/\W/g, '-')}-line-${before.split('\n').length}.ts`;
+    // Files of a project that a page builds import each other.
+    const [, ofProject] = /<!-- quickstart: file=(\S+) -->\n$/.exec(before) ?? [];
+    return [{ page, file: ofProject === undefined ? name : `${page.replaceAll(/\W/g, '-')}/${ofProject}`, text: code }];
   });
 }
 
@@ -61,7 +73,10 @@ function examples(): Module[] {
 
 /** What the compiler has against them; nothing, if all is well. */
 async function compile(modules: readonly Module[]): Promise<string> {
-  for (const { file, text } of modules) writeFileSync(join(folder, file), text);
+  for (const { file, text } of modules) {
+    mkdirSync(dirname(join(folder, file)), { recursive: true });
+    writeFileSync(join(folder, file), text);
+  }
   symlinkSync(join(ROOT, 'node_modules'), join(folder, 'node_modules'));
   const tsconfig = {
     compilerOptions: {
