@@ -9,26 +9,11 @@ import { describe, expect, it } from 'vitest';
 import { parseAllDocuments } from 'yaml';
 import { z } from 'zod';
 import { documentedMetrics } from '../support/documented-metrics.ts';
+import { isDocumentedVariable, unknownWords } from '../support/documented-verbs.ts';
 import { ROOT } from './source-files.ts';
 
 const SYSTEMD = join(ROOT, 'deploy/systemd');
 const KUBERNETES = join(ROOT, 'deploy/kubernetes');
-const cli = readFileSync(join(ROOT, 'docs/cli.md'), 'utf8');
-
-/** Flags that docs/cli.md, which is made of the program, has for a verb. */
-function flagsOf(verb: string): ReadonlySet<string> {
-  const sectionOf = (title: string): string =>
-    new RegExp(String.raw`^## ${title}\n([^]*?)(?=^## |$(?![^]))`, 'm').exec(cli)?.[1] ?? '';
-  const own = sectionOf(`holdfast ${verb}`);
-  expect(own).not.toBe('');
-  const both = own + sectionOf('Flags of every verb');
-  return new Set([...both.matchAll(/^\| `(?:-\w, )?(--[\w-]+)/gm)].map(([, flag = '']) => flag));
-}
-
-function unknownFlags([verb = '', ...args]: readonly string[]): readonly string[] {
-  const known = flagsOf(verb);
-  return args.filter((each) => each.startsWith('--') && !known.has(each));
-}
 
 const Probe = z.object({ httpGet: z.object({ path: z.string(), port: z.string() }), timeoutSeconds: z.number() });
 const Container = z.object({
@@ -83,8 +68,8 @@ describe('the manifests of Kubernetes', () => {
     (_, each) => {
       const { containers, terminationGracePeriodSeconds } = each.spec.template.spec;
       const [{ args, env, livenessProbe, readinessProbe }] = containers;
-      expect(unknownFlags(args)).toEqual([]);
-      for (const { name } of env) expect(cli).toContain(`\`${name}\``);
+      expect(unknownWords(args)).toEqual([]);
+      expect(env.filter(({ name }) => !isDocumentedVariable(name))).toEqual([]);
       if (each.kind === 'Job') return;
       // The deadline of a daemon, as docs/operations.md tells it, is 25 s.
       expect(terminationGracePeriodSeconds).toBeGreaterThan(25);
@@ -127,7 +112,7 @@ describe('the units of systemd', () => {
       .object({ bin: z.object({ holdfast: z.string() }) })
       .parse(JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')));
     expect(`./${bin}`).toBe(manifest.bin.holdfast);
-    expect(unknownFlags(args.split(' '))).toEqual([]);
+    expect(unknownWords(args.split(' '))).toEqual([]);
     expect(Number(/^TimeoutStopSec=(\d+)$/m.exec(text)?.[1])).toBeGreaterThan(25);
   });
 
