@@ -5,6 +5,7 @@ import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
+import { parseDocument } from 'yaml';
 import { ROOT, sourceFiles } from './source-files.ts';
 
 const script = readFileSync(join(ROOT, '.ci/run'), 'utf8');
@@ -16,4 +17,10 @@ it.each(['sql', 'node'])('picks tests by names that there are: %s', (list) => {
   const picked = words.trim().split('\n');
   expect(picked.length).toBeGreaterThan(5);
   expect(picked.filter((start) => !tests.some(({ path }) => path.startsWith(start)))).toEqual([]);
+});
+
+it.each(['ci', 'release'])('is what the workflow %s runs, which is YAML', (name) => {
+  const text = readFileSync(join(ROOT, `.github/workflows/${name}.yml`), 'utf8');
+  expect(parseDocument(text).errors).toEqual([]);
+  expect(text).toMatch(/^ +- run: \.ci\/run$/m);
 });
