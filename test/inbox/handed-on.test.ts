@@ -2,7 +2,7 @@
  * Transactions that hand their connection on with COMMIT on its way: each has its own answer, and what goes wrong with one harms no other.
  */
 import type { PoolClient } from 'pg';
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { ClientTransaction } from '../../src/inbox/handlers/client-transaction.ts';
 import { on } from '../../src/inbox/handlers/handler.ts';
 import { TransactionLanes } from '../../src/inbox/handlers/transaction-lanes.ts';
@@ -150,8 +150,57 @@ describe('a transaction that hands its connection on', () => {
     oneIsFree();
   });
 
+  it('cuts the connection when COMMIT is not answered: who has it next, and more time, begins on another', async () => {
+    const first = transaction(300);
+    await first.begin([], () => {});
+    const second = transaction(60_000);
+    const opened = second.begin([INSERT], () => {}).then(() => 'opened' as const);
+    await first.client.query('INSERT INTO slow VALUES (300)');
+    onTestFinished(async () => {
+      await lab.test.pool.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event = 'PgSleep'");
+    });
+    await expect(first.commit([], CLEAN)).rejects.toMatchObject({ code: 'HF_DATABASE_UNAVAILABLE' });
+    first.giveBack();
+    await endsWell({ first, second, opened });
+    expect(pidOf(second.client)).not.toBe(pidOf(first.client));
+    expect(await late()).toEqual([7]);
+  });
+
+  it('keeps it after 64 transactions in a row: the pool has it back', async () => {
+    let taken = 0;
+    const count = (): number => (taken += 1);
+    lab.database.pool.on('acquire', count);
+    onTestFinished(() => void lab.database.pool.off('acquire', count));
+    let current = transaction();
+    await current.begin([], () => {});
+    const takenAfter: number[] = [];
+    for (let n = 0; n < 65; n += 1) {
+      const next = transaction();
+      const opened = next.begin([], () => {});
+      // One behind the other.
+      expect(await current.commit([], CLEAN)).toBe(true);
+      current.keepConnection(CLEAN);
+      current.giveBack();
+      await opened;
+      takenAfter.push(taken);
+      current = next;
+    }
+    await current.rollBack(CLEAN);
+    current.giveBack();
+    expect(takenAfter).toEqual([...Array.from({ length: 64 }, () => 1), 2]);
+    oneIsFree();
+  });
+
   it.each([
     ['its handler has changed the session', async () => TRACES],
+    [
+      'the pool counts how often each is used',
+      async () => {
+        lab.database.pool.options.maxUses = 7;
+        onTestFinished(() => void (lab.database.pool.options.maxUses = Infinity));
+        return CLEAN;
+      },
+    ],
     [
       'others wait for a connection of the pool',
       async () => {
@@ -174,6 +223,20 @@ describe('a transaction that hands its connection on', () => {
     await endsWell(both);
     expect(await late()).toEqual([7]);
   });
+});
+
+it('what closes a transaction and was not answered in time does not commit later', async () => {
+  const holder = await lab.test.pool.connect();
+  await holder.query('BEGIN; LOCK TABLE late IN ACCESS EXCLUSIVE MODE');
+  const only = transaction(300);
+  await only.begin([], () => {});
+  await expect(only.commit([INSERT], CLEAN)).rejects.toMatchObject({ code: 'HF_DATABASE_UNAVAILABLE' });
+  only.giveBack();
+  await holder.query('COMMIT');
+  // Behind whoever waits for the table.
+  await holder.query('BEGIN; LOCK TABLE late IN ACCESS EXCLUSIVE MODE; COMMIT');
+  holder.release();
+  expect(await late()).toEqual([]);
 });
 
 describe('TransactionLanes', () => {

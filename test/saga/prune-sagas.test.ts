@@ -45,6 +45,23 @@ it('deletes old ended runs with journal and mail, and no child of a parent that 
   expect(await pruneSagas(stores.database, options)).toBe(1);
 });
 
+it('keeps a run that a worker still has in its hands', async () => {
+  const saga = uniqueSaga();
+  const worker = randomUUID();
+  await stores.worker.register({ id: worker, name: 'test', sagas: [saga], leaseMs: LEASE_MS });
+  const run = startOf(saga);
+  await stores.worker.commit(worker, [run]);
+  const hold = (by: string | null) =>
+    stores.test.pool.query(
+      `UPDATE holdfast.saga_run SET status = 'completed', finished_at = now() - interval '2 hours', worker = $2 WHERE id = $1`,
+      [run.runId, by],
+    );
+  await hold(worker);
+  expect(await pruneSagas(stores.database, { olderThanMs: HOUR_MS })).toBe(0);
+  await hold(null);
+  expect(await pruneSagas(stores.database, { olderThanMs: HOUR_MS })).toBe(1);
+});
+
 async function insertEnded(rows: number): Promise<void> {
   await stores.test.pool.query(
     `WITH ended AS (
