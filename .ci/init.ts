@@ -1,8 +1,9 @@
 /**
  * The first hour of a stranger, done in empty folders with the packed package: `holdfast init`, `npm run dev`, an order, its run on the
- * dashboard; then every combination that init offers compiles, passes its own test, and takes an order.
+ * dashboard; then combinations that init offers compile, pass their own test, and take an order: as many as it takes to have each choice
+ * once, or with --all every one, which takes ten minutes.
  *
- *   node .ci/bootstrap.mjs .ci/init.ts holdfast-x.y.z.tgz
+ *   node .ci/bootstrap.mjs .ci/init.ts holdfast-x.y.z.tgz [--all]
  *
  * Times are printed and not judged.
  */
@@ -17,12 +18,12 @@ import { freePort } from '../src/servers/machine.ts';
 import { createEmptyProject, type EmptyProject } from './empty-project.ts';
 
 const LONGEST_MS = 180_000;
-const [tarball] = process.argv.slice(2);
+const [tarball, all] = process.argv.slice(2);
 if (tarball === undefined) throw new Error('Give the path of the packed package.');
 const packed = resolve(tarball);
 await firstHour();
 await create();
-await everyCombination();
+await combinations(all === '--all' ? every() : eachChoiceOnce());
 
 /** As the README says it, but for the place that Holdfast comes from. */
 async function firstHour(): Promise<void> {
@@ -61,17 +62,31 @@ async function create(): Promise<void> {
   }
 }
 
-/** In folders that share what is installed above them. */
-async function everyCombination(): Promise<void> {
-  const project = createEmptyProject();
-  const choices = FRAMEWORKS.flatMap((framework) =>
+function every(): readonly ProjectChoices[] {
+  return FRAMEWORKS.flatMap((framework) =>
     ORMS.flatMap((orm) => BROKERS.map((broker): ProjectChoices => ({ framework, orm, broker }))),
   );
-  const all = Object.assign(
+}
+
+/** All of them are compiled by the tests, so a part that does not fit another one is found there. */
+function eachChoiceOnce(): readonly ProjectChoices[] {
+  const most = Math.max(FRAMEWORKS.length, ORMS.length, BROKERS.length);
+  const at = <T>(choices: readonly T[], index: number): T => choices[index % choices.length] as T;
+  return Array.from({ length: most }, (_, index) => ({
+    framework: at(FRAMEWORKS, index),
+    orm: at(ORMS, index),
+    broker: at(BROKERS, index),
+  }));
+}
+
+/** In folders that share what is installed above them. */
+async function combinations(choices: readonly ProjectChoices[]): Promise<void> {
+  const project = createEmptyProject();
+  const needed = Object.assign(
     {},
     ...choices.flatMap(partsOf).flatMap((part) => [part.dependencies, part.devDependencies]),
   ) as Record<string, string>;
-  const packages = Object.entries(all).map(([name, version]) => `'${name}@${version}'`);
+  const packages = Object.entries(needed).map(([name, version]) => `'${name}@${version}'`);
   try {
     await project.bash(`npm install ${packed} ${packages.join(' ')}`);
     // One after the other: they share ports.
