@@ -15,7 +15,7 @@ import { createEmptyProject, toolsOf, type EmptyProject } from './empty-project.
 const MOST = { packages: 58, installedMegabytes: 45, ownMegabytes: 5, ownFilesLoaded: 80, ownBytesLoaded: 1_000_000 };
 /** Nothing else may be in the package. */
 const PACKED =
-  /^(README\.md|LICENSE|CHANGELOG\.md|package\.json|(dist|docs|sagas|examples)\/.+\.(js|ts|md|yml|json)|templates\/.+(\.(ts|json|yaml|md)|\/gitignore)|migrations\/\d{4}_\w+\.sql)$/;
+  /^(README\.md|LICENSE|CHANGELOG\.md|package\.json|(dist|docs|sagas|examples)\/.+\.(js|ts|md|yml|json)|docs\/llms\.txt|templates\/.+(\.(ts|json|yaml|md)|\/gitignore)|migrations\/\d{4}_\w+\.sql)$/;
 const NOT_PACKED = /^(docs\/(api|pictures)|dist\/dashboard\/page\/(assets|index))/;
 const NEEDED = ['LICENSE', 'docs/sagas.md', 'sagas/place-order.ts', 'migrations/0001_outbox.sql', 'dist/cli/main.js'];
 const { exports: doorsOf, peerDependencies } = JSON.parse(
