@@ -49,7 +49,7 @@ describe('whoever works on a job', () => {
       {
         ...parts,
         // It sleeps through its lease between two chunks.
-        leaseMs: 1,
+        leaseMs: 0,
         clock: {
           ...systemClock,
           sleep: async () => {
@@ -75,7 +75,7 @@ describe('whoever works on a job', () => {
       { runner: 'late', handOver: true },
       {
         ...parts,
-        leaseMs: 1,
+        leaseMs: 0,
         clock: {
           ...systemClock,
           sleep: async () => {
