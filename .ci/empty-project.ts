@@ -106,10 +106,16 @@ export function createEmptyProject(env: NodeJS.ProcessEnv = {}): EmptyProject {
   };
 }
 
-/** `name@version` of tools, in the versions that this project is developed with. */
+/** `name@version` of tools, in the very versions that this project is developed with. */
 export function toolsOf(...names: readonly string[]): string {
-  const { devDependencies } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
-    readonly devDependencies: Readonly<Record<string, string>>;
+  const { packages } = JSON.parse(readFileSync(new URL('../package-lock.json', import.meta.url), 'utf8')) as {
+    readonly packages: Readonly<Record<string, { readonly version: string }>>;
   };
-  return names.map((name) => `'${name}@${devDependencies[name]}'`).join(' ');
+  return names
+    .map((name) => {
+      const locked = packages[`node_modules/${name}`];
+      if (locked === undefined) throw new Error(`${name} is not in package-lock.json.`);
+      return `'${name}@${locked.version}'`;
+    })
+    .join(' ');
 }

@@ -176,7 +176,7 @@ const COMPILERS: readonly { readonly name: string; readonly options: object }[] 
 
 /** Without the clients of brokers, and with the declarations themselves checked. */
 async function checkDeclarations(project: EmptyProject): Promise<void> {
-  await project.bash(`npm install --save-dev ${toolsOf('typescript', '@types/node')} typescript5@npm:typescript@5.9`);
+  await project.bash(`npm install --save-dev ${toolsOf('typescript', '@types/node')} typescript5@npm:typescript@5.9.3`);
   const doors = DOORS.filter((door) => !OF_CLIENTS.has(door));
   const imports = doors.map(
     (door, index) => `import * as door${index} from '${door}';\nexport const keys${index} = Object.keys(door${index});`,
