@@ -37,6 +37,10 @@ export function addSettings(command: Command, names: readonly SettingName[]): Co
       option.argParser((value: string, before: readonly string[] | undefined) => [...(before ?? []), value]);
     if (common.includes(name)) option.helpGroup(CONNECTION);
     command.addOption(option);
+    if (name === 'config')
+      command.addOption(
+        new Option('--no-config', 'none, also where there is one: it is code, and is run').helpGroup(CONNECTION),
+      );
   }
   return command.addOption(new Option('--json', 'one JSON document on stdout, nothing else').helpGroup(CONNECTION));
 }
@@ -56,7 +60,7 @@ export async function contextOf(
   const flags = command.optsWithGlobals<Record<string, unknown>>();
   const settingNames = [...names, ...(Object.keys(COMMON) as SettingName[])];
   const given = readGiven({ flags, env: process.env }, settingNames);
-  const { config } = await loadConfig(given.config, process.cwd());
+  const { config } = flags['config'] === false ? { config: {} } : await loadConfig(given.config, process.cwd());
   const isNamed = namesDatabase(given, config, process.env);
   const running = isNamed ? null : devDatabaseUrl(process.cwd());
   if (!isNamed && running === null && !bringsDatabase) {

@@ -125,6 +125,21 @@ describe('holdfast', () => {
       await rm(folder, { recursive: true, force: true });
     }
   });
+
+  it('runs none with --no-config, whatever lies there or is named', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'holdfast-cli-'));
+    try {
+      for (const name of ['holdfast.config.ts', 'other.mjs'])
+        await writeFile(join(folder, name), `console.log('run'); export default { schema: 'elsewhere' };`);
+      const at = { cwd: folder, env: { DATABASE_URL: test.url, HOLDFAST_CONFIG: 'other.mjs' } };
+      expect((await holdfast(['status'], at)).stdout).toMatch(/^run/);
+      const without = await holdfast(['status', '--no-config'], at);
+      expect(without).toMatchObject({ code: 0, stderr: '' });
+      expect(without.stdout).not.toMatch(/^run/m);
+    } finally {
+      await rm(folder, { recursive: true, force: true });
+    }
+  });
 });
 
 describe('redact in the configuration file', () => {
