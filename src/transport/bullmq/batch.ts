@@ -2,8 +2,9 @@
  * How a batch is sent: which message goes to which queue, how large a chunk is, and what is refused before anything is sent. Pure.
  */
 import { HoldfastError, isHoldfastError } from '../../errors.ts';
+import { partitionOf } from '../partitions.ts';
 import type { OutboundMessage, PublishOutcome } from '../port.ts';
-import { assertDestination, partitionOf, queueName } from './jobs.ts';
+import { assertDestination, queueName } from './jobs.ts';
 import type { BullmqSettings } from './options.ts';
 
 /** Jobs in one addJobs call; measured on a local Redis, 100 to 500 are alike and more only holds the event loop longer. */
