@@ -6,52 +6,19 @@ import { spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { parseAllDocuments } from 'yaml';
 import { z } from 'zod';
 import { documentedMetrics } from '../support/documented-metrics.ts';
 import { isDocumentedVariable, unknownWords } from '../support/documented-verbs.ts';
+import { complaintsOf, readManifests, workloadsOf } from '../support/kubernetes.ts';
 import { ROOT } from './source-files.ts';
 
 const SYSTEMD = join(ROOT, 'deploy/systemd');
 const KUBERNETES = join(ROOT, 'deploy/kubernetes');
 
-const Probe = z.object({ httpGet: z.object({ path: z.string(), port: z.string() }), timeoutSeconds: z.number() });
-const Container = z.object({
-  args: z.array(z.string()),
-  env: z.array(z.object({ name: z.string() })),
-  livenessProbe: Probe.optional(),
-  readinessProbe: Probe.optional(),
-  securityContext: z.object({
-    allowPrivilegeEscalation: z.literal(false),
-    readOnlyRootFilesystem: z.literal(true),
-    capabilities: z.object({ drop: z.tuple([z.literal('ALL')]) }),
-  }),
-  resources: z.object({
-    requests: z.object({ cpu: z.string(), memory: z.string() }),
-    limits: z.object({ memory: z.string() }),
-  }),
-});
-const Pod = z.object({
-  terminationGracePeriodSeconds: z.number().optional(),
-  automountServiceAccountToken: z.literal(false),
-  securityContext: z.object({ runAsNonRoot: z.literal(true) }),
-  containers: z.tuple([Container]),
-});
-const Workload = z.object({
-  kind: z.enum(['Deployment', 'Job']),
-  metadata: z.object({ name: z.string() }),
-  spec: z.object({ template: z.object({ spec: Pod }) }),
-});
-
-const documents = readdirSync(KUBERNETES).flatMap((name) =>
-  parseAllDocuments(readFileSync(join(KUBERNETES, name), 'utf8')).map((document) => {
-    expect(document.errors).toEqual([]);
-    return { name, value: z.looseObject({ kind: z.string() }).parse(document.toJS()) };
-  }),
+const manifests = readdirSync(KUBERNETES).flatMap((name) =>
+  readManifests(readFileSync(join(KUBERNETES, name), 'utf8')),
 );
-const workloads = documents
-  .filter(({ value }) => ['Deployment', 'Job'].includes(value.kind))
-  .map(({ value }) => Workload.parse(value));
+const workloads = workloadsOf(manifests);
 
 describe('the manifests of Kubernetes', () => {
   it('are those of the relay, the worker, the dashboard and the migration', () => {
@@ -82,9 +49,13 @@ describe('the manifests of Kubernetes', () => {
   it('are named where they are put together', () => {
     const { resources } = z
       .looseObject({ resources: z.array(z.string()) })
-      .parse(documents.find(({ value }) => value.kind === 'Kustomization')?.value);
+      .parse(manifests.find(({ kind }) => kind === 'Kustomization'));
     const files = readdirSync(KUBERNETES);
     expect(resources.filter((name) => !files.includes(name))).toEqual([]);
+  });
+
+  it('have the fields that Kubernetes and KEDA know', () => {
+    expect(complaintsOf(manifests.filter(({ kind }) => kind !== 'Kustomization'))).toBe('');
   });
 
   it('scale by metrics that there are', () => {
