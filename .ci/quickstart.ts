@@ -1,8 +1,11 @@
 /**
- * The first steps of README.md and all of docs/tutorial.md, done word by word as they stand there, each in an empty folder, with the
- * packed package.
+ * The first steps of README.md, all of docs/tutorial.md and of docs/recipes, done word by word as they stand there, in empty folders, with
+ * the packed package.
  *
- *   node .ci/bootstrap.mjs .ci/quickstart.ts holdfast-x.y.z.tgz [tutorial]
+ *   node .ci/bootstrap.mjs .ci/quickstart.ts holdfast-x.y.z.tgz [readme | tutorial | recipes | NAME of a recipe ...]
+ *
+ * Recipes share a folder, in which docs/recipes/README.md is done first, once: files of different recipes have different names. Two are
+ * done at a time.
  *
  * Code blocks take part when a comment stands before them, in the order of the page:
  *   <!-- quickstart: file=NAME -->                 the block is written to NAME
@@ -60,10 +63,15 @@ async function main() {
 }
 main().catch((error) => { console.error(error); process.exitCode = 1; });`;
 
-const [tarball, only] = process.argv.slice(2);
+const RECIPES = ['cache-invalidation', 'search-index', 'audit-log', 'money-transfer', 'sign-up'];
+
+const [tarball, ...only] = process.argv.slice(2);
 if (tarball === undefined) throw new Error('Give the path of the packed package.');
-if (only === undefined) await readme(resolve(tarball));
-await tutorial(resolve(tarball));
+const isAsked = (name: string): boolean => only.length === 0 || only.includes(name);
+if (isAsked('readme')) await readme(resolve(tarball));
+if (isAsked('tutorial')) await tutorial(resolve(tarball));
+const asked = isAsked('recipes') ? RECIPES : RECIPES.filter(isAsked);
+if (asked.length > 0) await recipes(resolve(tarball), asked);
 
 async function readme(packed: string): Promise<void> {
   const blocks = quickstartBlocks('../README.md');
@@ -96,6 +104,39 @@ async function tutorial(packed: string): Promise<void> {
     rmSync(dataFolder(join(project.folder, '.holdfast')), { recursive: true, force: true });
     project.dispose();
   }
+}
+
+async function recipes(packed: string, names: readonly string[]): Promise<void> {
+  const [postgres, redis] = await Promise.all([findOrStartPostgres(), findOrStartRedis()]);
+  const env = { DATABASE_URL: postgres.url, HOLDFAST_TEST_DATABASE_URL: postgres.url, REDIS_URL: redis.url };
+  const project = createEmptyProject(env);
+  const here = (script: string): string => asHere(script, packed);
+  const began = performance.now();
+  const todo = [...names];
+  const page = async (name: string): Promise<void> => {
+    const since = performance.now();
+    // A page is done from top to bottom.
+    // oxlint-disable-next-line no-await-in-loop
+    for (const block of quickstartBlocks(`../docs/recipes/${name}.md`)) await doBlock(project, block, here);
+    console.log(`quickstart: docs/recipes/${name}.md ran (${seconds(since)})`);
+  };
+  const one = async (): Promise<void> => {
+    // oxlint-disable-next-line no-await-in-loop
+    for (let name = todo.shift(); name !== undefined; name = todo.shift()) await page(name);
+  };
+  try {
+    await page('README');
+    await Promise.all([one(), one()]);
+    await compile(project, true);
+    console.log(`quickstart: the recipes compile with strict options (all of it: ${seconds(began)})`);
+  } finally {
+    await Promise.all([postgres.dispose(), redis.dispose()]);
+    project.dispose();
+  }
+}
+
+function seconds(since: number): string {
+  return `${((performance.now() - since) / 1_000).toFixed(1)} s`;
 }
 
 async function doBlock(

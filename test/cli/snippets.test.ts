@@ -23,9 +23,12 @@ const COMPILE_MS = 120_000;
 /** Pages that teach by code: each must have some. */
 const TEACHING = ['README.md', 'docs/tutorial.md', 'docs/sagas.md', 'docs/participants.md'];
 
-const pages = ['README.md', ...readdirSync(join(ROOT, 'docs')).map((name) => `docs/${name}`)].filter((page) =>
-  page.endsWith('.md'),
-);
+const markdownIn = (folder: string): string[] =>
+  readdirSync(join(ROOT, folder))
+    .filter((name) => name.endsWith('.md'))
+    .map((name) => `${folder}/${name}`);
+const recipes = markdownIn('docs/recipes').filter((page) => !page.endsWith('/README.md'));
+const pages = ['README.md', ...markdownIn('docs'), ...recipes];
 let folder = '';
 
 beforeAll(() => {
@@ -36,7 +39,7 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 describe('pages', () => {
   it('show code that compiles', { timeout: COMPILE_MS }, async () => {
     const found = [...pages.flatMap((page) => modulesOf(page)), ...examples()];
-    for (const page of TEACHING) expect(found.some((module) => module.page === page)).toBe(true);
+    for (const page of [...TEACHING, ...recipes]) expect(found.some((module) => module.page === page)).toBe(true);
     expect(await compile(found)).toBe('');
   });
 });

@@ -37,7 +37,7 @@ describe('what is made of the code and the pages', () => {
 describe('the list of pages', () => {
   it('has every page of docs', () => {
     const listed = new Set(entriesIn(index).map(({ target }) => posix.join('docs', target)));
-    const folders = ['docs', 'docs/coming-from'];
+    const folders = ['docs', 'docs/coming-from', 'docs/recipes'];
     const pages = folders.flatMap((folder) =>
       readdirSync(join(ROOT, folder), { withFileTypes: true })
         .filter((entry) => entry.isFile() && entry.name.endsWith('.md'))

@@ -13,7 +13,8 @@ const markdownIn = (folder: string): readonly string[] =>
   readdirSync(join(ROOT, folder))
     .filter((name) => name.endsWith('.md'))
     .map((name) => `${folder}/${name}`);
-const pages = ['README.md', 'CHANGELOG.md', ...markdownIn('docs'), ...markdownIn('docs/adr')];
+const FOLDERS = ['docs', 'docs/adr', 'docs/coming-from', 'docs/recipes'];
+const pages = ['README.md', 'CHANGELOG.md', ...FOLDERS.flatMap(markdownIn)];
 /** For those who have the repository. */
 const OF_REPOSITORY = ['CONTRIBUTING.md', 'SECURITY.md'];
 
