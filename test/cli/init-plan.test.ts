@@ -11,18 +11,21 @@ import {
   type ProjectChoices,
   type TemplatePart,
 } from '../../src/cli/init/parts.ts';
-import { planProject } from '../../src/cli/init/plan.ts';
+import { filesOf, planProject } from '../../src/cli/init/plan.ts';
+import { eachChoiceOnce, everyProject, packagesOf } from '../support/first-projects.ts';
 
 const FIRST: ProjectChoices = { framework: 'none', orm: 'pg', broker: 'postgres' };
 const PART: TemplatePart = {
   files: new Map([
     ['src/a.ts', 'a\n'],
-    ['tsconfig.json', '{}\n'],
-    ['.gitignore', 'node_modules/\n.holdfast/\n'],
+    ['tsconfig.json', '{ "compilerOptions": { "strict": true }, "include": ["src"] }\n'],
   ]),
   dependencies: { zod: '^4.0.0' },
   devDependencies: { tsx: '^4.0.0' },
   scripts: { dev: 'holdfast dev', test: 'vitest run' },
+  overrides: {},
+  compilerOptions: {},
+  ignored: ['node_modules/', '.holdfast/'],
 };
 
 const reader = (files: Readonly<Record<string, string>>) => (path: string) => files[path] ?? null;
@@ -63,6 +66,18 @@ describe('package.json', () => {
     expect(extend(after)).toBe(after);
   });
 
+  it('overrides what a part needs overridden, and nothing that the project overrides itself', () => {
+    const parts = [{ ...PART, overrides: { typeorm: { ioredis: '$ioredis' } } }];
+    const overridesOf = (before: string | null) => {
+      const after = extendManifest({ before, name: 'shop', holdfast: '1.2.3', parts });
+      expect(extendManifest({ before: after, name: 'shop', holdfast: '1.2.3', parts })).toBe(after);
+      return (JSON.parse(after) as { overrides: object }).overrides;
+    };
+    expect(overridesOf(null)).toEqual({ typeorm: { ioredis: '$ioredis' } });
+    expect(overridesOf('{"overrides":{"pg":"8"}}')).toEqual({ pg: '8', typeorm: { ioredis: '$ioredis' } });
+    expect(overridesOf('{"overrides":{"typeorm":"1"}}')).toEqual({ typeorm: '1' });
+  });
+
   it.each(['{', '[]', 'null'])('is refused when it is %s', (text) => {
     expect(() => extend(text)).toThrow(expect.objectContaining({ code: 'HF_CONFIG' }));
   });
@@ -99,6 +114,21 @@ describe('the plan', () => {
     });
     expect(planOf(files).find(({ path }) => path === '.gitignore')?.after).toBe('dist\n/node_modules\n.holdfast/\n');
   });
+
+  it('puts together what several parts say of one file', () => {
+    const nest: TemplatePart = {
+      ...PART,
+      files: new Map(),
+      compilerOptions: { experimentalDecorators: true },
+      ignored: ['src/generated/'],
+    };
+    const files = filesOf([PART, nest]);
+    expect(JSON.parse(files.get('tsconfig.json') ?? '')).toEqual({
+      compilerOptions: { strict: true, experimentalDecorators: true },
+      include: ['src'],
+    });
+    expect(files.get('.gitignore')).toBe('node_modules/\n.holdfast/\nsrc/generated/\n');
+  });
 });
 
 describe('what a project shows', () => {
@@ -109,12 +139,15 @@ describe('what a project shows', () => {
       orm: 'kysely',
     });
     for (const broker of BROKERS) {
-      const files = Object.assign(
-        {},
-        ...partsOf({ ...FIRST, broker }).map((part) => Object.fromEntries(part.files)),
-      ) as Record<string, string>;
+      const files = Object.fromEntries(filesOf(partsOf({ ...FIRST, broker })));
       expect(detectChoices(reader(files))).toEqual({ ...FIRST, broker });
     }
+  });
+
+  it.each(everyProject())('is what was chosen, when init runs again: $framework, $orm, $broker', (choices) => {
+    const plan = planProject({ parts: partsOf(choices), read: reader({}), name: 'shop', holdfast: '1.2.3' });
+    const files = Object.fromEntries(plan.map(({ path, after }) => [path, after]));
+    expect(detectChoices(reader(files))).toEqual(choices);
   });
 
   it('is its package manager by the lock file, or by what started the command', () => {
@@ -140,20 +173,42 @@ describe('the parts', () => {
     readFileSync(new URL('../../package.json', import.meta.url), 'utf8'),
   ) as Record<'dependencies' | 'devDependencies', Record<string, string>>;
   const own = { ...dependencies, ...devDependencies };
-  const choices = FRAMEWORKS.flatMap((framework) =>
-    ORMS.flatMap((orm) => BROKERS.map((broker): ProjectChoices => ({ framework, orm, broker }))),
-  );
 
-  it.each(choices)('have every file once: $framework, $orm, $broker', (each) => {
-    const paths = partsOf(each).flatMap((part) => [...part.files.keys()]);
+  it.each(everyProject())('have every file once: $framework, $orm, $broker', (each) => {
+    const parts = partsOf(each);
+    const paths = parts.flatMap((part) => [...part.files.keys()]);
     expect(new Set(paths).size).toBe(paths.length);
-    expect(paths).toEqual(
-      expect.arrayContaining(['holdfast.config.ts', 'src/server.ts', 'src/database.ts', '.gitignore']),
+    expect([...filesOf(parts).keys()]).toEqual(
+      expect.arrayContaining([
+        'holdfast.config.ts',
+        'src/server.ts',
+        'src/database.ts',
+        'src/queries.ts',
+        '.gitignore',
+      ]),
     );
   });
 
+  it.each(everyProject())('need the packages that their files import: $framework, $orm, $broker', (each) => {
+    const parts = partsOf(each);
+    const needed = new Set(Object.keys(packagesOf([each])).concat('holdfast'));
+    const code = [...filesOf(parts)].filter(([path]) => path.endsWith('.ts')).map(([, text]) => text);
+    const imported = code.flatMap((text) =>
+      [...text.matchAll(/(?:from|import) '((?:@[^/']+\/)?[^/'.:]+)(?:\/[^':]*)?';/g)].map(([, name = '']) => name),
+    );
+    expect(imported).toContain('holdfast');
+    expect(imported.filter((name) => !needed.has(name))).toEqual([]);
+  });
+
+  it('are all in the few projects that are tried first', () => {
+    const tried = eachChoiceOnce();
+    expect(new Set(tried.map(({ framework }) => framework))).toEqual(new Set(FRAMEWORKS));
+    expect(new Set(tried.map(({ orm }) => orm))).toEqual(new Set(ORMS));
+    expect(new Set(tried.map(({ broker }) => broker))).toEqual(new Set(BROKERS));
+  });
+
   it('need packages in the versions that are tested here', () => {
-    for (const part of choices.flatMap(partsOf)) {
+    for (const part of everyProject().flatMap(partsOf)) {
       for (const [name, version] of Object.entries({ ...part.dependencies, ...part.devDependencies })) {
         const tested = own[name];
         if (tested === undefined || name === 'kysely') continue;

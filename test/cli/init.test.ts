@@ -15,8 +15,11 @@ import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, afterEach, beforeAll, describe, expect, inject, it } from 'vitest';
 import { dataFolder } from '../../src/cli/dev/home.ts';
-import { BROKERS, FRAMEWORKS, ORMS, partsOf } from '../../src/cli/init/parts.ts';
+import { partsOf } from '../../src/cli/init/parts.ts';
+import { filesOf } from '../../src/cli/init/plan.ts';
 import { ROOT } from '../house/source-files.ts';
+import { everyProject, packagesOf } from '../support/first-projects.ts';
+import { PRISMA_ENV } from '../support/prisma-client.ts';
 import { holdfast, holdfastDev, installedSagas, type DevRun } from './process.ts';
 
 /** Below the folder in which Holdfast is installed. */
@@ -29,7 +32,7 @@ beforeAll(async () => {
   root = mkdtempSync(join(inject('commandLine'), 'init-'));
   mkdirSync(join(root, 'node_modules'));
   symlinkSync(join(inject('commandLine'), 'node_modules', 'holdfast'), join(root, 'node_modules', 'holdfast'));
-  for (const name of needed()) {
+  for (const name of Object.keys(packagesOf(everyProject()))) {
     mkdirSync(dirname(join(root, 'node_modules', name)), { recursive: true });
     symlinkSync(join(ROOT, 'node_modules', name), join(root, 'node_modules', name));
   }
@@ -41,13 +44,6 @@ afterEach(async () => {
 afterAll(() => {
   for (const each of data) rmSync(each, { recursive: true, force: true });
 });
-
-function needed(): ReadonlySet<string> {
-  const parts = FRAMEWORKS.flatMap((framework) =>
-    ORMS.flatMap((orm) => BROKERS.flatMap((broker) => partsOf({ framework, orm, broker }))),
-  );
-  return new Set(parts.flatMap((part) => [...Object.keys(part.dependencies), ...Object.keys(part.devDependencies)]));
-}
 
 function folder(name: string, files: Readonly<Record<string, string>> = {}): string {
   const made = join(root, name);
@@ -125,19 +121,25 @@ describe('holdfast init', () => {
 describe('what it writes', () => {
   it('compiles in every combination', async () => {
     const all = folder('all');
-    for (const framework of FRAMEWORKS)
-      for (const orm of ORMS)
-        for (const broker of BROKERS)
-          for (const [path, text] of partsOf({ framework, orm, broker }).flatMap((part) => [...part.files])) {
-            const file = join(all, `${framework}-${orm}-${broker}`, path);
-            mkdirSync(dirname(file), { recursive: true });
-            writeFileSync(file, text);
-          }
-    const [one = ''] = readdirSync(all);
-    const { compilerOptions } = JSON.parse(readFileSync(join(all, one, 'tsconfig.json'), 'utf8')) as {
-      compilerOptions: object;
-    };
-    const include = ['*/src', '*/test', '*/holdfast.config.ts'];
+    const compilerOptions = {};
+    let generated: string | null = null;
+    for (const { framework, orm, broker } of everyProject()) {
+      const cwd = join(all, `${framework}-${orm}-${broker}`);
+      const files = filesOf(partsOf({ framework, orm, broker }));
+      for (const [path, text] of files) {
+        const file = join(cwd, path);
+        mkdirSync(dirname(file), { recursive: true });
+        writeFileSync(file, text);
+      }
+      const tsconfig = JSON.parse(files.get('tsconfig.json') ?? '') as { readonly compilerOptions: object };
+      Object.assign(compilerOptions, tsconfig.compilerOptions);
+      if (orm !== 'prisma') continue;
+      // The client is the same in all of them.
+      if (generated === null) await generatePrisma(cwd);
+      else symlinkSync(generated, join(cwd, 'src', 'generated'));
+      generated ??= join(cwd, 'src', 'generated');
+    }
+    const include = ['*/src', '*/test', '*/*.config.ts'];
     writeFileSync(join(all, 'tsconfig.json'), JSON.stringify({ compilerOptions, include }));
     writeFileSync(join(all, 'package.json'), '{ "type": "module" }');
     const tsc = join(ROOT, 'node_modules', 'typescript', 'bin', 'tsc');
@@ -180,6 +182,12 @@ describe('what it writes', () => {
     expect((await order(-1)).status).toBe(400);
   });
 });
+
+async function generatePrisma(cwd: string): Promise<void> {
+  const cli = join(ROOT, 'node_modules', 'prisma', 'build', 'index.js');
+  const env = { ...process.env, ...PRISMA_ENV };
+  await promisify(execFile)(process.execPath, [cli, 'generate'], { cwd, env });
+}
 
 async function freePort(): Promise<number> {
   const server = createServer();

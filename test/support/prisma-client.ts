@@ -30,6 +30,13 @@ model Order {
 }
 `;
 
+/** With which `prisma generate` asks the network for nothing. */
+export const PRISMA_ENV = {
+  PRISMA_SCHEMA_ENGINE_BINARY: process.execPath,
+  PRISMA_HIDE_UPDATE_MESSAGE: '1',
+  CHECKPOINT_DISABLE: '1',
+};
+
 export interface GeneratedClient {
   readonly folder: string;
   /** The class PrismaClient, its types forgotten. */
@@ -44,12 +51,7 @@ export async function generatePrismaClient(): Promise<GeneratedClient> {
   await writeFile(join(folder, 'schema.prisma'), SCHEMA);
   await writeFile(join(folder, 'package.json'), JSON.stringify({ type: 'module' }));
   const cli = join(ROOT, 'node_modules/prisma/build/index.js');
-  const env = {
-    ...process.env,
-    PRISMA_SCHEMA_ENGINE_BINARY: process.execPath,
-    PRISMA_HIDE_UPDATE_MESSAGE: '1',
-    CHECKPOINT_DISABLE: '1',
-  };
+  const env = { ...process.env, ...PRISMA_ENV };
   const generate = [cli, 'generate', '--schema', join(folder, 'schema.prisma')];
   await promisify(execFile)(process.execPath, generate, { cwd: folder, env });
   const compiled = join(folder, 'client.mjs');

@@ -1,7 +1,17 @@
 /** The test kit of sagas, feature by feature. What it is like to use stands in test/sagas. */
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
-import { command, emit, message, PermanentError, Rejection, saga, step, transaction } from '../../src/index.ts';
+import {
+  command,
+  emit,
+  message,
+  PermanentError,
+  Rejection,
+  saga,
+  step,
+  transaction,
+  transactionFor,
+} from '../../src/index.ts';
 import { later, lost, reject, respond, silence, testSagas, twice } from '../../src/testing/index.ts';
 
 const text = z.string();
@@ -147,6 +157,26 @@ describe('steps under test', () => {
     expect([rows, test.story]).toEqual([['INSERT chair'], ['charge', 'take', 'book']]);
     await run.cancel();
     expect(rows).toEqual(['INSERT chair', 'DELETE chair']);
+  });
+
+  it('ask nothing of a runner, whose transactions have no part in the test', async () => {
+    const refuse = async () => Promise.reject(new Error('there is no database'));
+    const inOrm = transactionFor<object>({ transaction: refuse, execute: refuse, flush: refuse });
+    const held = saga({
+      name: 'held',
+      input: text,
+      steps: { keep: inOrm({ run: () => {}, compensate: () => {} }), pay: step({ run: () => {} }) },
+      run: async ({ input, steps }) => {
+        await steps.keep(input);
+        await steps.pay(input);
+      },
+    });
+    const test = testSagas({ sagas: [held], steps: { keep: () => {} }, compensations: { keep: () => {} } });
+    const good = await test.start(held, 'chair');
+    expect((await good.status()).status).toBe('completed');
+    test.failStep('pay', new Rejection('no'));
+    const refused = await test.start(held, 'piano');
+    expect((await refused.status()).status).toBe('compensated');
   });
 
   it('without a transaction say what is missing', async () => {

@@ -12,6 +12,8 @@ export interface Manifest {
   readonly scripts?: Names;
   readonly dependencies?: Names;
   readonly devDependencies?: Names;
+  /** Of npm. Others pass them over, and only warn of what npm refuses. */
+  readonly overrides?: Readonly<Record<string, unknown>>;
 }
 
 /** Throws HF_CONFIG for what cannot be read. */
@@ -35,7 +37,7 @@ export interface ManifestInputs {
   /** For a new one. */
   readonly name: string;
   readonly holdfast: string;
-  readonly parts: readonly Pick<TemplatePart, 'dependencies' | 'devDependencies' | 'scripts'>[];
+  readonly parts: readonly Pick<TemplatePart, 'dependencies' | 'devDependencies' | 'scripts' | 'overrides'>[];
 }
 
 /** Its text: the same when nothing is missing. A script of ours whose name is taken is called `holdfast:NAME`. Throws HF_CONFIG. */
@@ -49,7 +51,10 @@ export function extendManifest({ before, name, holdfast, parts }: ManifestInputs
   const scripts = missingScripts(own.scripts ?? {}, all('scripts'));
   const dependencies = missing({ ...all('dependencies'), holdfast: `^${holdfast}` });
   const devDependencies = missing(all('devDependencies'));
-  const isComplete = [scripts, dependencies, devDependencies].every((each) => Object.keys(each).length === 0);
+  const overrides = missingOverrides(own.overrides ?? {}, parts);
+  const isComplete = [scripts, dependencies, devDependencies, overrides].every(
+    (each) => Object.keys(each).length === 0,
+  );
   if (before !== null && isComplete) return before;
   const after = {
     ...own,
@@ -57,8 +62,17 @@ export function extendManifest({ before, name, holdfast, parts }: ManifestInputs
     scripts: { ...own.scripts, ...scripts },
     dependencies: sorted({ ...own.dependencies, ...dependencies }),
     devDependencies: sorted({ ...own.devDependencies, ...devDependencies }),
+    ...(Object.keys(overrides).length === 0 ? {} : { overrides: { ...own.overrides, ...overrides } }),
   };
   return `${JSON.stringify(after, null, indentOf(before))}\n`;
+}
+
+function missingOverrides(
+  own: NonNullable<Manifest['overrides']>,
+  parts: ManifestInputs['parts'],
+): NonNullable<Manifest['overrides']> {
+  const wanted = parts.flatMap((part) => Object.entries(part.overrides));
+  return Object.fromEntries(wanted.filter(([name]) => !(name in own)));
 }
 
 /** npm's own placeholder is nobody's script. */

@@ -1,13 +1,24 @@
 /**
  * The parts that a first project is put together from: folders of `templates/`, each with files to copy and what they need. A new framework
- * or ORM is a new folder and its name in the list here.
+ * or ORM is a new folder, its name in the list here, and in detect.ts the packages by which it is known.
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join, relative, sep } from 'node:path';
 import { templatesFolder } from '../templates-folder.ts';
 
-export const FRAMEWORKS = ['none', 'fastify', 'hono', 'express'] as const;
-export const ORMS = ['pg', 'kysely', 'drizzle'] as const;
+export const FRAMEWORKS = ['none', 'fastify', 'hono', 'express', 'nest'] as const;
+export const ORMS = [
+  'pg',
+  'kysely',
+  'drizzle',
+  'drizzle-postgres-js',
+  'prisma',
+  'typeorm',
+  'mikro-orm',
+  'knex',
+  'sequelize',
+  'postgres-js',
+] as const;
 export const BROKERS = ['postgres', 'redis'] as const;
 
 export type Framework = (typeof FRAMEWORKS)[number];
@@ -26,33 +37,44 @@ export interface TemplatePart {
   readonly dependencies: Readonly<Record<string, string>>;
   readonly devDependencies: Readonly<Record<string, string>>;
   readonly scripts: Readonly<Record<string, string>>;
+  /** Of package.json, as npm knows them. */
+  readonly overrides: Readonly<Record<string, unknown>>;
+  /** Of tsconfig.json, beside those that every project has. */
+  readonly compilerOptions: Readonly<Record<string, unknown>>;
+  /** Lines of .gitignore. */
+  readonly ignored: readonly string[];
+}
+
+/** What `part.json` says. All of it but `about` may be left out. */
+interface PartFile extends Partial<Omit<TemplatePart, 'files'>> {
+  /** Other folders of `templates/` that belong to it. */
+  readonly with?: readonly string[];
 }
 
 /** In the order in which they are put together. */
 export function partsOf({ framework, orm, broker }: ProjectChoices): readonly TemplatePart[] {
-  return ['base', `orm-${orm}`, `broker-${broker}`, `framework-${framework}`].map(readPart);
+  return ['base', `orm-${orm}`, `broker-${broker}`, `framework-${framework}`].flatMap(readParts);
 }
 
-function readPart(name: string): TemplatePart {
+function readParts(name: string): readonly TemplatePart[] {
   const folder = join(templatesFolder(), name);
-  const files = join(folder, 'files');
-  const paths = readdirSync(files, { recursive: true, withFileTypes: true })
+  const { with: others = [], ...part } = JSON.parse(readFileSync(join(folder, 'part.json'), 'utf8')) as PartFile;
+  const own: TemplatePart = {
+    files: filesBelow(join(folder, 'files')),
+    dependencies: {},
+    devDependencies: {},
+    scripts: {},
+    overrides: {},
+    compilerOptions: {},
+    ignored: [],
+    ...part,
+  };
+  return [...others.flatMap(readParts), own];
+}
+
+function filesBelow(folder: string): ReadonlyMap<string, string> {
+  const paths = readdirSync(folder, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile())
     .map((entry) => join(entry.parentPath, entry.name));
-  const {
-    dependencies = {},
-    devDependencies = {},
-    scripts = {},
-  } = JSON.parse(readFileSync(join(folder, 'part.json'), 'utf8')) as Partial<TemplatePart>;
-  return {
-    files: new Map(paths.map((path) => [nameInProject(relative(files, path)), readFileSync(path, 'utf8')])),
-    dependencies,
-    devDependencies,
-    scripts,
-  };
-}
-
-/** npm leaves out files of this name when it packs. */
-function nameInProject(path: string): string {
-  return path === 'gitignore' ? '.gitignore' : path.split(sep).join('/');
+  return new Map(paths.map((path) => [relative(folder, path).split(sep).join('/'), readFileSync(path, 'utf8')]));
 }

@@ -36,8 +36,7 @@ const THEIRS = new Set(['tsconfig.json']);
 
 /** package.json last: what dies in between is not taken for done. Throws HF_CONFIG. */
 export function planProject({ parts, read, name, holdfast }: PlanInputs): readonly PlannedFile[] {
-  const files = new Map(parts.flatMap((part) => [...part.files]));
-  const planned = [...files].map(([path, text]): PlannedFile => {
+  const planned = [...filesOf(parts)].map(([path, text]): PlannedFile => {
     const before = read(path);
     const after = path === '.gitignore' && before !== null ? withLines(before, text) : text;
     return { path, before, after, state: stateOf(path, before, after) };
@@ -45,6 +44,21 @@ export function planProject({ parts, read, name, holdfast }: PlanInputs): readon
   const before = read('package.json');
   const after = extendManifest({ before, name, holdfast, parts });
   return [...planned, { path: 'package.json', before, after, state: stateOf('package.json', before, after) }];
+}
+
+/** What the project is made of, but for its package.json. */
+export function filesOf(parts: readonly TemplatePart[]): ReadonlyMap<string, string> {
+  const files = new Map(parts.flatMap((part) => [...part.files]));
+  const compilerOptions = Object.assign({}, ...parts.map((part) => part.compilerOptions)) as object;
+  const tsconfig = files.get('tsconfig.json');
+  if (tsconfig !== undefined) files.set('tsconfig.json', withCompilerOptions(tsconfig, compilerOptions));
+  return files.set('.gitignore', parts.flatMap((part) => part.ignored.map((line) => `${line}\n`)).join(''));
+}
+
+function withCompilerOptions(tsconfig: string, more: object): string {
+  if (Object.keys(more).length === 0) return tsconfig;
+  const { compilerOptions, ...rest } = JSON.parse(tsconfig) as { readonly compilerOptions: object };
+  return `${JSON.stringify({ compilerOptions: { ...compilerOptions, ...more }, ...rest }, null, 2)}\n`;
 }
 
 function stateOf(path: string, before: string | null, after: string): FileState {

@@ -1,19 +1,26 @@
 /** The HTTP service. Sagas and consumers run beside it: `npm run dev` on your machine, `npx holdfast start` in production. */
 import express from 'express';
+import { jsonAnswer, sendAnswer } from 'holdfast/http';
 import { z } from 'zod';
 import { database } from './database.js';
-import { place, stateOf } from './orders.js';
+import { idempotency, NewOrder, place } from './orders.js';
+import { stateOf } from './queries.js';
 import { createTables } from './tables.js';
-
-const NewOrder = z.object({ item: z.string().min(1), amount: z.number().positive() });
 
 const app = express();
 app.use(express.json());
 
 app.post('/orders', async (request, response) => {
-  const { data, error } = NewOrder.safeParse(request.body);
-  if (data === undefined) response.status(400).json({ error: z.prettifyError(error) });
-  else response.status(202).json(await place(data));
+  const { method, originalUrl: url, body } = request;
+  // In a service of your own: who is logged in.
+  const asked = { method, url, key: request.headers['idempotency-key'], scope: 'all', body: body as unknown };
+  const answer = await idempotency.answer(asked, async (context) => {
+    const { data, error } = NewOrder.safeParse(body);
+    return data === undefined
+      ? jsonAnswer(400, { error: z.prettifyError(error) })
+      : jsonAnswer(202, await place(context, data));
+  });
+  sendAnswer(response, answer);
 });
 
 app.get('/orders/:id', async (request, response) => {

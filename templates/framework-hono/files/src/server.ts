@@ -1,19 +1,20 @@
 /** The HTTP service. Sagas and consumers run beside it: `npm run dev` on your machine, `npx holdfast start` in production. */
 import { serve } from '@hono/node-server';
 import { Hono } from 'hono';
+import { idempotencyKeys } from 'holdfast/hono';
 import { z } from 'zod';
 import { database } from './database.js';
-import { place, stateOf } from './orders.js';
+import { idempotency, NewOrder, place } from './orders.js';
+import { stateOf } from './queries.js';
 import { createTables } from './tables.js';
-
-const NewOrder = z.object({ item: z.string().min(1), amount: z.number().positive() });
 
 const app = new Hono();
 
-app.post('/orders', async (c) => {
+// In a service of your own the scope is who is logged in.
+app.post('/orders', idempotencyKeys(idempotency, { scope: () => 'all' }), async (c) => {
   const { data, error } = NewOrder.safeParse(await c.req.json().catch(() => null));
   if (data === undefined) return c.json({ error: z.prettifyError(error) }, 400);
-  return c.json(await place(data), 202);
+  return c.json(await place(c.var.idempotent, data), 202);
 });
 
 app.get('/orders/:id', async (c) => {

@@ -1,6 +1,7 @@
 /** The database of this service: one pool, which Kysely and Holdfast share. */
-import { openDatabase } from 'holdfast';
-import { Kysely, PostgresDialect, type Generated } from 'kysely';
+import { openDatabase, transactionFor } from 'holdfast';
+import { kyselyRunner } from 'holdfast/kysely';
+import { Kysely, PostgresDialect, type Generated, type Transaction } from 'kysely';
 import pg from 'pg';
 
 export interface Tables {
@@ -14,3 +15,8 @@ pool.on('error', () => {});
 
 export const db = new Kysely<Tables>({ dialect: new PostgresDialect({ pool }) });
 export const database = openDatabase({ pool });
+
+/** How requests and consumers open their transactions, how steps of sagas do, and what both are given. */
+export const unitOfWork = { runner: kyselyRunner(db) };
+export const transaction = transactionFor(unitOfWork.runner);
+export type Tx = Transaction<Tables>;

@@ -2,9 +2,11 @@
  * An order from its acceptance to its message, or back again: what was done is compensated, last things first. A run goes on where it was
  * when its process is killed.
  */
-import { emit, Rejection, saga, step, transaction } from 'holdfast';
+import { emit, Rejection, saga, step } from 'holdfast';
 import { z } from 'zod';
+import { transaction } from '../database.js';
 import { OrderAccepted } from '../messages.js';
+import { setState } from '../queries.js';
 
 const Order = z.object({ orderId: z.string(), item: z.string(), amount: z.number().positive() });
 type Order = z.infer<typeof Order>;
@@ -21,12 +23,8 @@ export const placeOrder = saga({
   steps: {
     // In your own tables: the effect and its record are one commit.
     accept: transaction({
-      run: async ({ orderId }: Order, { tx }) => {
-        await tx.query(`UPDATE orders SET state = 'accepted' WHERE id = $1`, [orderId]);
-      },
-      compensate: async ({ input }, { tx }) => {
-        await tx.query(`UPDATE orders SET state = 'rejected' WHERE id = $1`, [input.orderId]);
-      },
+      run: ({ orderId }: Order, { tx }) => setState(tx, orderId, 'accepted'),
+      compensate: ({ input }, { tx }) => setState(tx, input.orderId, 'rejected'),
     }),
     // Somebody else's service: tried again with the same key when nobody knows whether it happened.
     charge: step({
