@@ -72,6 +72,8 @@ export {
 } from './transport/memory.ts';
 export type {
   Delivery,
+  FoundQueue,
+  FoundQueues,
   OutboundMessage,
   Publisher,
   PublishOutcome,
@@ -82,6 +84,7 @@ export type {
   Transport,
   Verdict,
 } from './transport/port.ts';
+export type { TransportAbilities } from './transport/abilities.ts';
 
 export type { BrokerHealth } from './inbox/delivery/broker-monitor.ts';
 export { createConsumer, type Consumer } from './inbox/consumer.ts';

@@ -9,6 +9,7 @@ import type { Metrics } from '../runtime/metrics.ts';
 import { safeLogger, safeMetrics } from '../runtime/observers.ts';
 import { badOption } from '../runtime/options.ts';
 import { resolveRetry, type RetryPolicy } from '../runtime/retry.ts';
+import { assertAble } from '../transport/abilities.ts';
 import type { Transport } from '../transport/port.ts';
 import {
   checkIgnored,
@@ -89,6 +90,7 @@ export function resolveConsumer<Tx>(
   checkKinds(where, [...handlers.values()], ordered, options.window);
   if (typeof transport?.receiver !== 'function')
     throw badOption(where, 'has no transport', 'Give transport: createBullmqTransport({ … }), or another one.');
+  assertAble(transport, { receive: true, order: ordered }, where);
   return {
     name,
     transport,

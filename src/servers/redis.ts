@@ -9,9 +9,9 @@
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { HoldfastError } from '../errors.ts';
+import { aptIsOurs, installByApt, systemBinary } from './debian-packages.ts';
 import { dockerAnswers, startContainer } from './docker.ts';
 import { freePort, temporaryFolder, unprivilegedUser, untilReady } from './machine.ts';
-import { aptIsOurs, installRedisByApt, systemRedis } from './redis-binaries.ts';
 import { launch, tailOf, type ServerProcess } from './server-process.ts';
 
 /** Options of {@link startRedis}. */
@@ -63,11 +63,14 @@ export async function startRedis(options: RedisOptions = {}): Promise<RedisServe
   throw new HoldfastError('HF_SERVER_MISSING', 'Redis is needed and none was found.', { advice: INSTALL });
 }
 
+const systemRedis = (): string | undefined => systemBinary(['redis-server', 'valkey-server']);
+
 function findBinary(only: string | undefined): string | undefined {
   const system = only === undefined || only === 'system' ? systemRedis() : undefined;
   if (system !== undefined || !(only === undefined || only === 'apt') || !aptIsOurs()) return system;
   try {
-    return installRedisByApt();
+    installByApt(['redis-server']);
+    return systemRedis();
   } catch (error) {
     if (only === undefined && dockerAnswers()) return undefined;
     throw new HoldfastError('HF_SERVER_MISSING', 'Redis is needed and apt-get could not install it.', {

@@ -1,6 +1,6 @@
 /**
  * A broker inside the process: the transport for tests, and for demos of one process. It fulfils all duties of the port
- * (test/conformance/transport.ts runs on it), and can be made to fail on purpose. What it holds is gone when the process ends.
+ * (the suite of the port runs on it), and can be made to fail on purpose. What it holds is gone when the process ends.
  */
 import { HoldfastError, isHoldfastError } from '../errors.ts';
 import { type Clock, systemClock } from '../runtime/clock.ts';
@@ -97,11 +97,19 @@ export function createMemoryTransport(options: MemoryTransportOptions = {}): Tra
   refuseUnknownOptions(options, ['broker', 'clock', 'faults'], 'memoryTransport');
   const broker = options.broker ?? createMemoryBroker();
   const clock = options.clock ?? systemClock;
-  return transportOf(
-    'memory',
-    () => memoryPublisher(broker, options.faults ?? {}),
-    (destination, handle, receive) => memoryReceiver(broker.queue(destination), handle, receive, clock),
-  );
+  return transportOf({
+    kind: 'memory',
+    abilities: {
+      receives: true,
+      orders: true,
+      deduplicates: 'while-queued',
+      delays: 'broker',
+      maxMessageBytes: null,
+      durability: 'process',
+    },
+    publisher: () => memoryPublisher(broker, options.faults ?? {}),
+    receiver: (destination, handle, receive) => memoryReceiver(broker.queue(destination), handle, receive, clock),
+  });
 }
 
 function memoryPublisher(broker: MemoryBroker, faults: MemoryFaults): Publisher {

@@ -1,8 +1,9 @@
 /**
  * The transport port: what carries messages between a relay and consumers.
  * A relay publishes through a Publisher, a consumer reads through a Receiver. The comments below are the duties of an adapter;
- * test/conformance/transport.ts checks them against every adapter.
+ * describeTransport of `holdfast/transport-testing` checks them against every adapter.
  */
+import type { TransportAbilities } from './abilities.ts';
 
 /** One message on its way to one destination. `wire` is the whole CloudEvent as JSON text (see docs/wire-format.md). */
 export interface OutboundMessage {
@@ -91,7 +92,16 @@ export interface ReceiveOptions {
 
 /** Something about a destination in the broker that people should know. */
 export interface QueueRemark {
-  readonly check: 'queue.paused' | 'queue.foreign' | 'queue.shared' | 'queue.failed' | 'queue.unread';
+  readonly check:
+    | 'queue.paused'
+    | 'queue.foreign'
+    | 'queue.shared'
+    | 'queue.failed'
+    | 'queue.unread'
+    /** Its settings in the broker differ from what the adapter needs. */
+    | 'queue.settings'
+    /** What lies in it can be lost with a server of the broker. */
+    | 'queue.durability';
   readonly what: string;
   readonly advice: string;
 }
@@ -112,6 +122,19 @@ export interface QueueState {
   /** Those that are not Holdfast's. */
   readonly foreign: number | null;
   readonly remarks: readonly QueueRemark[];
+}
+
+/** A destination, and what lies in it. */
+export interface FoundQueue {
+  readonly destination: string;
+  readonly state: QueueState;
+}
+
+/** What a broker says of the destinations it holds. */
+export interface FoundQueues {
+  readonly queues: readonly FoundQueue[];
+  /** False when the broker holds too much else to be searched in the time given, or more than are listed. */
+  readonly complete: boolean;
 }
 
 /**
@@ -141,6 +164,8 @@ export interface Receiver {
 export interface Transport {
   /** Short name for logs and metrics: 'bullmq-redis', 'bullmq-postgres', 'memory'. */
   readonly kind: string;
+  /** What it can do. Relays and consumers hold what they are told to do against it when they are made. Absent: all that the port asks for. */
+  readonly abilities?: TransportAbilities | undefined;
   /**
    * Where its broker is, and what else two processes must have alike to meet there (a prefix, a schema), as one text without secrets: for
    * comparing what processes were told. Absent: nothing to compare.
@@ -148,6 +173,11 @@ export interface Transport {
   readonly address?: string | undefined;
   publisher(): Publisher;
   receiver(destination: string, handle: (delivery: Delivery) => Promise<Verdict>, options: ReceiveOptions): Receiver;
+  /**
+   * Asks the broker for all destinations of Holdfast's and how they stand, read or not, without a receiver: for `holdfast status` and
+   * `holdfast doctor`. Rejects with HF_TRANSPORT_UNAVAILABLE as `look` does. Absent where there is no broker to ask.
+   */
+  queues?(options: { readonly signal: AbortSignal }): Promise<FoundQueues>;
   /** Stops its receivers softly (stop them before, with a signal, to bound that) and closes its publishers. Idempotent. */
   close(): Promise<void>;
 }

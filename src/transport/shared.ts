@@ -3,17 +3,25 @@
  */
 import { HoldfastError, isHoldfastError } from '../errors.ts';
 import { defectOf } from '../runtime/defect.ts';
-import type { Delivery, Publisher, Receiver, ReceiveOptions, Transport, Verdict } from './port.ts';
+import { assertAble, type TransportAbilities } from './abilities.ts';
+import type { Delivery, FoundQueues, Publisher, Receiver, ReceiveOptions, Transport, Verdict } from './port.ts';
 
 type Handle = (delivery: Delivery) => Promise<Verdict>;
 
+/** What an adapter is made of. */
+export interface TransportParts {
+  readonly kind: string;
+  readonly abilities: TransportAbilities;
+  readonly address?: string | undefined;
+  readonly publisher: () => Publisher;
+  /** Absent for a sink. */
+  readonly receiver?: ((destination: string, handle: Handle, options: ReceiveOptions) => Receiver) | undefined;
+  readonly queues?: ((options: { readonly signal: AbortSignal }) => Promise<FoundQueues>) | undefined;
+}
+
 /** A Transport that closes its publishers and stops its receivers (softly) when it is closed. */
-export function transportOf(
-  kind: string,
-  makePublisher: () => Publisher,
-  makeReceiver: (destination: string, handle: Handle, options: ReceiveOptions) => Receiver,
-  address?: string,
-): Transport {
+export function transportOf(parts: TransportParts): Transport {
+  const { kind, abilities, address, publisher: makePublisher, receiver: makeReceiver, queues } = parts;
   const publishers = new Set<Publisher>();
   const receivers = new Set<Receiver>();
   let closing: Promise<void> | undefined;
@@ -22,7 +30,9 @@ export function transportOf(
   };
   return {
     kind,
+    abilities,
     address,
+    ...(queues === undefined ? {} : { queues }),
     publisher() {
       assertOpen();
       const publisher = makePublisher();
@@ -38,6 +48,8 @@ export function transportOf(
     },
     receiver(destination, handle, options) {
       assertOpen();
+      assertAble({ kind, abilities }, { receive: true, order: options.ordered }, `The receiver of ${destination}`);
+      if (makeReceiver === undefined) throw new TypeError(`${kind} says that it receives, and has no receiver.`);
       if (!Number.isInteger(options.concurrency) || options.concurrency < 1) {
         throw new HoldfastError('HF_CONFIG', `The receiver of ${destination} has concurrency ${options.concurrency}.`, {
           advice: 'Give a whole number from 1.',

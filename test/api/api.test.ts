@@ -16,6 +16,7 @@ const ENTRIES = [
   'index',
   'bullmq',
   'testing',
+  'transport-testing',
   'vitest',
   'pino',
   'prometheus',

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { Redis } from 'ioredis';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { openDatabase, type Database } from '../../src/postgres/database.ts';
-import { silentServer } from '../conformance/transport-kit.ts';
+import { silentServer } from '../../src/testing/transport/kit.ts';
 import { undocumented } from '../support/documented-metrics.ts';
 import { eventually } from '../support/eventually.ts';
 import {
@@ -210,7 +210,9 @@ describe('holdfast relay', () => {
         '--lease',
         '1h',
       ]);
-      await deaf.connected;
+      // The first look at the broker connects as well; what hangs until it is forced is the publishing.
+      await relay.line('subscription taken');
+      await deaf.connections(2);
       relay.child.kill('SIGTERM');
       await relay.line('stopping');
       relay.child.kill('SIGINT');

@@ -5,6 +5,8 @@ import { Queue, Worker } from 'bullmq';
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { doctor } from '../../src/operations/doctor/doctor.ts';
+import { readQueues } from '../../src/cli/verbs/status-queues.ts';
+import { checkTransports } from '../../src/operations/doctor/doctor-queues.ts';
 import { checkRedis } from '../../src/operations/doctor/doctor-redis.ts';
 import { settleDoctorOptions, type Finding, type CheckFinding } from '../../src/operations/doctor/finding.ts';
 import { openDatabase, type Database } from '../../src/postgres/database.ts';
@@ -13,8 +15,10 @@ import { createBullmqPostgresTransport } from '../../src/transport/bullmq/postgr
 import { queuesOnRedis } from '../../src/transport/bullmq/redis-queues.ts';
 import { createBullmqTransport } from '../../src/transport/bullmq/redis-transport.ts';
 import { explainRedisError } from '../../src/transport/bullmq/redis-client.ts';
+import { createMemoryTransport } from '../../src/transport/memory.ts';
+import type { Transport } from '../../src/transport/port.ts';
 import { holdfast } from '../cli/process.ts';
-import { NEVER, outbound, recorder } from '../conformance/transport-kit.ts';
+import { NEVER, outbound, recorder } from '../../src/testing/transport/kit.ts';
 import { createTestDatabase, type RedisServer, startRedis } from '../support/servers.ts';
 
 let server: RedisServer;
@@ -155,4 +159,54 @@ it('status shows the queues, and goes on without Redis', async () => {
   });
   const away = await holdfast(['status'], { env: { ...env, REDIS_URL: 'redis://127.0.0.1:1' } });
   expect(away).toMatchObject({ code: 0, stdout: expect.stringContaining('ECONNREFUSED') as string });
+});
+
+describe('a transport of the configuration', () => {
+  const migrated = async (): Promise<Database> => {
+    const test = await createTestDatabase({ migrate: true });
+    onTestFinished(() => test.drop());
+    const database = openDatabase({ url: test.url });
+    onTestFinished(() => database.close());
+    return database;
+  };
+  const asked = async (transport: Transport): Promise<readonly string[]> =>
+    ofQueues(
+      await checkTransports(null as unknown as Database, { ...settleDoctorOptions({ transports: [transport] }) }),
+    );
+
+  it('is asked for its queues by doctor and status', async () => {
+    await publish('orders');
+    const transport = createBullmqTransport({ connection: server.url });
+    onTestFinished(() => transport.close());
+    expect(await asked(transport)).toEqual(['warn queue.unread']);
+    const database = await migrated();
+    const places = { transports: [transport], redisUrls: [], redisPrefix: undefined };
+    expect(await readQueues(database, places)).toMatchObject({
+      queues: [{ destination: 'orders', state: { waiting: 4 } }],
+      trouble: null,
+    });
+    // The same server once more, by its address.
+    expect((await readQueues(database, { ...places, redisUrls: [server.url] }))?.queues).toHaveLength(1);
+  });
+
+  it.each(['queue.settings', 'queue.durability'] as const)('may say %s, and that there is more', async (name) => {
+    const remark = { check: name, what: 'The stream orders drops old messages.', advice: 'Set discard to new.' };
+    const state = { waiting: 0, active: 0, delayed: 0, failed: 0, paused: false, consumers: 1, foreign: 0 };
+    const queues = [{ destination: 'orders', state: { ...state, remarks: [remark] } }];
+    const transport = { ...createMemoryTransport(), queues: async () => ({ queues, complete: false }) };
+    expect(await asked(transport)).toEqual([`warn ${name}`, 'note queue.search']);
+  });
+
+  it('that cannot be asked is said so, and nothing else fails', async () => {
+    const transport = createBullmqTransport({ connection: 'redis://127.0.0.1:1' });
+    onTestFinished(() => transport.close());
+    expect(await asked(transport)).toEqual(['warn queue.look']);
+    expect(await asked(createMemoryTransport())).toEqual([]);
+    const database = await migrated();
+    const places = { transports: [transport, createMemoryTransport()], redisUrls: [], redisPrefix: undefined };
+    expect(await readQueues(database, places)).toMatchObject({
+      queues: [],
+      trouble: expect.stringMatching(/^bullmq-redis: .*ECONNREFUSED/) as string,
+    });
+  });
 });

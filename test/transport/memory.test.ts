@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import type { Clock } from '../../src/runtime/clock.ts';
 import { createMemoryBroker, type MemoryFaults, createMemoryTransport } from '../../src/transport/memory.ts';
-import { describeTransport } from '../conformance/transport.ts';
-import { destinationName, NEVER, outbound, recorder, rejection } from '../conformance/transport-kit.ts';
+import { describeTransport } from '../../src/testing/transport/describe-transport.ts';
+import { destinationName, NEVER, outbound, recorder, rejection } from '../../src/testing/transport/kit.ts';
 
 describeTransport('memory', async () => {
   const broker = createMemoryBroker();

@@ -53,7 +53,9 @@ function resolveDoctor(given: Given, config: HoldfastConfig): ProcessSettings['d
     throw new HoldfastError('HF_CONFIG', `doctor.interval is ${intervalMs} ms.`, {
       advice: "Give '10s' or longer, or doctor: false.",
     });
-  return { intervalMs, options: { redisUrls: resolveRedisUrls(given, config), redisPrefix: config.redis?.prefix } };
+  const transports = Object.values(config.transports ?? {});
+  const options = { redisUrls: resolveRedisUrls(given, config), redisPrefix: config.redis?.prefix, transports };
+  return { intervalMs, options };
 }
 
 function resolveLogLevel(given: Given, config: HoldfastConfig): LogLevel {

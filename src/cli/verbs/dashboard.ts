@@ -31,7 +31,11 @@ export async function dashboard(context: Context): Promise<number> {
     databases: Object.fromEntries(databases),
     basePath,
     sagas,
-    doctor: { redisUrls: resolveRedisUrls(given, config), redisPrefix },
+    doctor: {
+      redisUrls: resolveRedisUrls(given, config),
+      redisPrefix,
+      transports: Object.values(config.transports ?? {}),
+    },
     log,
   });
   const server = createDashboardServer({ handler: made.nodeHandler, host, port, basePath, log });

@@ -12,9 +12,10 @@ import type { Context } from '../verb.ts';
 
 export async function runDoctor(context: Context): Promise<VerbReport> {
   const redisUrls = resolveRedisUrls(context.given, context.config);
+  const transports = Object.values(context.config.transports ?? {});
   return overDatabases(
     context,
-    async (database) => toReport(await doctor(database, { redisUrls, ...prefixOf(context) })),
+    async (database) => toReport(await doctor(database, { redisUrls, transports, ...prefixOf(context) })),
     IN_SECTIONS,
   );
 }
@@ -37,7 +38,7 @@ function prefixOf({ config }: Context): { readonly redisPrefix?: string } {
 const MOST_LINES = 15;
 
 function formatDiagnosis({ findings, checks }: Diagnosis, { style }: Ui): string {
-  const redis = checks.includes('redis') ? '' : ' Redis was not: give --redis-url.';
+  const redis = checks.includes('redis') || checks.includes('transports') ? '' : ' Redis was not: give --redis-url.';
   const checked = style.dim(`Checked: ${checks.join(', ')}.${redis}`);
   if (findings.length === 0) return `${style.green('Nothing found:')} all is well.\n${checked}`;
   const mark = { error: style.red('error'), warn: style.yellow('warn '), note: style.cyan('note ') };

@@ -60,7 +60,11 @@ async function look(database: Database, context: Context): Promise<Found> {
     relayStatus(database),
     sagaStatus(database),
     orphanedJobs(database),
-    readQueues(database, resolveRedisUrls(context.given, context.config), context.config.redis?.prefix),
+    readQueues(database, {
+      transports: Object.values(context.config.transports ?? {}),
+      redisUrls: resolveRedisUrls(context.given, context.config),
+      redisPrefix: context.config.redis?.prefix,
+    }),
   ]);
   return { relay, sagas, orphaned, broker };
 }

@@ -227,17 +227,29 @@ export const CHECKS_OF_SERVERS = {
     why: 'They are handled when one is, and not before.',
     mend: 'Start the consumer; see that it has the same destination, prefix and Redis as the relay.',
   },
+  'queue.settings': {
+    levels: ['warn'],
+    finds: 'a queue has other settings in the broker than its transport needs',
+    why: 'The broker refuses messages, or drops or reorders them where Holdfast would not.',
+    mend: 'As the finding says, or as [transports](transports.md) does.',
+  },
+  'queue.durability': {
+    levels: ['warn'],
+    finds: 'a queue is kept in such a way that a crash of one server loses messages',
+    why: 'Messages that the broker had taken are gone, until they are replayed from the outbox.',
+    mend: 'As the finding says, or as [transports](transports.md) does.',
+  },
   'queue.search': {
     levels: ['note'],
-    finds: 'Redis holds too much else for all queues to be looked at',
+    finds: 'the broker holds too much for all queues to be looked at',
     why: 'What is wrong with the others is not seen.',
-    mend: 'Give Holdfast a Redis of its own.',
+    mend: 'Give Holdfast a broker of its own.',
   },
   'queue.look': {
     levels: ['warn'],
-    finds: 'the queues in Redis may not be looked at',
+    finds: 'the queues cannot be looked at',
     why: 'What is wrong with them is not seen.',
-    mend: 'Give the role the rights that [transports](transports.md) lists.',
+    mend: 'See that the broker runs; give the role the rights that [transports](transports.md) lists.',
   },
   'doctor.unseen': {
     levels: ['note'],

@@ -14,7 +14,7 @@ import { checkGrants } from './doctor-grants.ts';
 import { checkSessions } from './doctor-horizon.ts';
 import { checkServer } from './doctor-postgres.ts';
 import { checkJobs } from './doctor-jobs.ts';
-import { checkOwnQueues } from './doctor-queues.ts';
+import { checkOwnQueues, checkTransports } from './doctor-queues.ts';
 import { checkRoles } from './doctor-roles.ts';
 import { checkRoutes } from './doctor-routes.ts';
 import { checkRuns } from './doctor-sagas.ts';
@@ -86,6 +86,7 @@ export async function doctor(database: Database, options: DoctorOptions = {}): P
   if (settled.redisUrls.length > 0)
     await make(['redis', async (...given) => (await import('./doctor-redis.ts')).checkRedis(...given)]);
   await make(['queues', checkOwnQueues]);
+  if (settled.transports.length > 0) await make(['transports', checkTransports]);
   const rank = { error: 0, warn: 1, note: 2 };
   return { findings: found.map(explained).toSorted((a, b) => rank[a.level] - rank[b.level]), checks };
 }

@@ -4,6 +4,7 @@
 import type { Database } from '../../postgres/database.ts';
 import { parseDuration, type Duration } from '../../runtime/duration.ts';
 import { refuseUnknownOptions } from '../../runtime/options.ts';
+import type { Transport } from '../../transport/port.ts';
 import { CHECKS, type CheckName } from './checks.ts';
 
 /** One thing that {@link doctor} found. */
@@ -41,6 +42,8 @@ export interface DoctorOptions {
    * @defaultValue 'holdfast'
    */
   readonly redisPrefix?: string | undefined;
+  /** Other transports, whose brokers are to be asked for their queues. They are not closed. */
+  readonly transports?: readonly Transport[] | undefined;
   /**
    * Age from which an open transaction counts as a burden.
    *
@@ -86,16 +89,18 @@ const LIMITS: DoctorLimits = {
 /** With defaults. */
 export interface SettledOptions extends Pick<DoctorOptions, 'redisPrefix'> {
   readonly redisUrls: readonly string[];
+  readonly transports: readonly Transport[];
   readonly longTransactionMs: number;
   readonly limits: DoctorLimits;
 }
 
 /** Throws HF_OPTION_UNKNOWN or HF_DURATION. `limits`: for tests. */
 export function settleDoctorOptions(options: DoctorOptions = {}, limits: Partial<DoctorLimits> = {}): SettledOptions {
-  refuseUnknownOptions(options, ['redisUrls', 'redisPrefix', 'longTransaction'], 'doctor');
+  refuseUnknownOptions(options, ['redisUrls', 'redisPrefix', 'transports', 'longTransaction'], 'doctor');
   return {
     redisPrefix: options.redisPrefix,
     redisUrls: options.redisUrls ?? [],
+    transports: options.transports ?? [],
     longTransactionMs: parseDuration(options.longTransaction ?? '5m', 'doctor.longTransaction'),
     limits: { ...LIMITS, ...limits },
   };

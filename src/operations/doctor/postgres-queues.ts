@@ -6,7 +6,7 @@ import type { Database } from '../../postgres/database.ts';
 import { quoteIdentifier } from '../../postgres/quoting.ts';
 import { classifySqlError } from '../../postgres/sql-state.ts';
 import { assessQueue } from '../../transport/bullmq/queue-state.ts';
-import type { FoundQueue } from '../../transport/bullmq/redis-queues.ts';
+import type { FoundQueue } from '../../transport/port.ts';
 
 /** BullMQ's own default; queues in another schema are not looked for. */
 const SCHEMA = 'bullmq';

@@ -6,6 +6,7 @@ import { assertTopicPattern } from '../../message/topic-pattern.ts';
 import { parseDuration, type Duration } from '../../runtime/duration.ts';
 import { refuseUnknownOptions } from '../../runtime/options.ts';
 import { resolveRetry, type RetryOptions, type RetryPolicy } from '../../runtime/retry.ts';
+import { assertAble } from '../../transport/abilities.ts';
 import type { Transport } from '../../transport/port.ts';
 import { createRouter, type Route, type Router } from './routes.ts';
 import type { FailoverPolicy } from './settle-cursor.ts';
@@ -158,6 +159,7 @@ export function resolveSubscription(options: SubscriptionOptions): ResolvedSubsc
   for (const topic of topics) assertTopicPattern(topic);
   const retentionMs = duration(options.retention, 7 * 86_400_000, 'retention');
   const router = createRouter(options.routes, where);
+  assertAble(options.transport, { order: router.hasOrdered }, where);
   return {
     name: options.name,
     transport: options.transport,

@@ -95,6 +95,7 @@ export function createReplyConsumer(options: SagaRepliesOptions, door: ReplyDoor
   // Each member by itself: a transport of the user's own may be an object of a class.
   const own = (): Transport => ({
     kind: transport.kind,
+    abilities: transport.abilities,
     address: transport.address,
     publisher: () => transport.publisher(),
     receiver: (queue, _handle, receive) =>

@@ -6,6 +6,7 @@ import { HoldfastError } from '../../errors.ts';
 import { parseDuration, type Duration } from '../../runtime/duration.ts';
 import { safeHook } from '../../runtime/observers.ts';
 import { refuseUnknownOptions } from '../../runtime/options.ts';
+import type { TransportAbilities } from '../abilities.ts';
 import { throttleErrors } from '../throttle-errors.ts';
 import { assertDestination } from './jobs.ts';
 
@@ -123,5 +124,17 @@ export function resolveBullmqOptions(options: BullmqOptions, where: string): Bul
     jobOptions: { ...FOREIGN_RETRIES, removeOnComplete: options.removeOnComplete ?? true },
     maxMessageBytes: positive('maxMessageBytes', options.maxMessageBytes ?? 256 * 1024 * 1024),
     onError: throttleErrors(safeHook(options.onError, 'onError of a transport')),
+  };
+}
+
+/** What BullMQ can do, on either backend. */
+export function bullmqAbilities({ maxMessageBytes }: BullmqSettings): TransportAbilities {
+  return {
+    receives: true,
+    orders: true,
+    deduplicates: 'while-queued',
+    delays: 'broker',
+    maxMessageBytes,
+    durability: 'settings',
   };
 }

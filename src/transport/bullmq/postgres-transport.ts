@@ -12,7 +12,13 @@ import type { ClientConfig, PoolConfig } from 'pg';
 import { HoldfastError } from '../../errors.ts';
 import { refuseUnknownOptions } from '../../runtime/options.ts';
 import { type BullmqBroker, loading } from './broker.ts';
-import { BULLMQ_OPTIONS, type BullmqOptions, DEFAULT_BULLMQ_SCHEMA, resolveBullmqOptions } from './options.ts';
+import {
+  BULLMQ_OPTIONS,
+  bullmqAbilities,
+  type BullmqOptions,
+  DEFAULT_BULLMQ_SCHEMA,
+  resolveBullmqOptions,
+} from './options.ts';
 import { bullmqPublisher } from './publisher.ts';
 import { bullmqReceiver } from './receiver.ts';
 import type { Transport } from '../port.ts';
@@ -72,12 +78,14 @@ export function createBullmqPostgresTransport(options: BullmqPostgresTransportOp
     dataOf: (wire) => JSON.stringify(wire),
     isMessageFault,
   };
-  return transportOf(
-    broker.kind,
-    () => bullmqPublisher(broker, settings),
-    (destination, handle, receive) => bullmqReceiver({ broker, settings, destination, handle, options: receive }),
-    addressOf(config, schema),
-  );
+  return transportOf({
+    kind,
+    abilities: bullmqAbilities(settings),
+    address: addressOf(config, schema),
+    publisher: () => bullmqPublisher(broker, settings),
+    receiver: (destination, handle, receive) =>
+      bullmqReceiver({ broker, settings, destination, handle, options: receive }),
+  });
 }
 
 /** As it was given, without secrets; undefined where the driver takes it from the environment. */

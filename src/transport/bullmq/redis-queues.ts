@@ -2,23 +2,14 @@
  * Finds all queues of Holdfast on a Redis, with their state: for `holdfast doctor` and `holdfast status`, which are given no destinations.
  */
 import { createRedisBackend } from 'bullmq';
-import { Redis } from 'ioredis';
+import { Redis, type RedisOptions } from 'ioredis';
+import { HoldfastError } from '../../errors.ts';
 import { layoutOf } from './partition-layout.ts';
 import { readQueueState } from './queue-state.ts';
 import { DEFAULT_PREFIX } from './options.ts';
-import type { QueueState } from '../port.ts';
+import type { FoundQueue, FoundQueues } from '../port.ts';
+import { settledOrAborted } from '../shared.ts';
 import { untilRedisReady } from './redis-client.ts';
-
-export interface FoundQueue {
-  readonly destination: string;
-  readonly state: QueueState;
-}
-
-export interface FoundQueues {
-  readonly queues: readonly FoundQueue[];
-  /** False when Redis holds too much else to be searched in the time given. */
-  readonly complete: boolean;
-}
 
 export interface QueuesOptions {
   /** Default 'holdfast'. */
@@ -26,22 +17,40 @@ export interface QueuesOptions {
   readonly timeoutMs: number;
 }
 
+/** An answer that takes longer is none. */
+const LONGEST_MS = 10_000;
+
+/** The same as a duty of the port: rejects with HF_TRANSPORT_UNAVAILABLE. */
+export async function queuesOf(
+  connection: string | RedisOptions,
+  { prefix, signal }: { readonly prefix: string; readonly signal: AbortSignal },
+): Promise<FoundQueues> {
+  try {
+    return await settledOrAborted(queuesOnRedis(connection, { prefix, timeoutMs: LONGEST_MS }), signal);
+  } catch (cause) {
+    const said = cause instanceof Error ? cause.message : String(cause);
+    throw new HoldfastError('HF_TRANSPORT_UNAVAILABLE', `The queues on Redis cannot be looked at: ${said}`, { cause });
+  }
+}
+
 /** More are not of use to anybody who reads. */
 const MOST = 500;
 
 /** Rejects when Redis cannot be reached, or may not be asked, or does not answer in time. */
 export async function queuesOnRedis(
-  url: string,
+  connection: string | RedisOptions,
   { prefix = DEFAULT_PREFIX, timeoutMs }: QueuesOptions,
 ): Promise<FoundQueues> {
-  const client = new Redis(url, {
+  const settings = {
+    ...(typeof connection === 'string' ? {} : connection),
     connectTimeout: timeoutMs,
     commandTimeout: timeoutMs,
     retryStrategy: () => null,
     maxRetriesPerRequest: 0,
     enableOfflineQueue: false,
     replyMapping: 'legacy' as const,
-  });
+  };
+  const client = typeof connection === 'string' ? new Redis(connection, settings) : new Redis(settings);
   client.on('error', () => {});
   try {
     await untilRedisReady(client, new AbortController().signal, timeoutMs);

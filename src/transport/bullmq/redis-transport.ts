@@ -6,7 +6,13 @@ import type { RedisOptions } from 'ioredis';
 import { HoldfastError } from '../../errors.ts';
 import { refuseUnknownOptions } from '../../runtime/options.ts';
 import { type BullmqBroker, loading } from './broker.ts';
-import { BULLMQ_OPTIONS, type BullmqOptions, DEFAULT_PREFIX, resolveBullmqOptions } from './options.ts';
+import {
+  BULLMQ_OPTIONS,
+  bullmqAbilities,
+  type BullmqOptions,
+  DEFAULT_PREFIX,
+  resolveBullmqOptions,
+} from './options.ts';
 import { bullmqPublisher } from './publisher.ts';
 import { bullmqReceiver } from './receiver.ts';
 import type { Transport } from '../port.ts';
@@ -50,12 +56,15 @@ export function createBullmqTransport(options: BullmqTransportOptions): Transpor
     dataOf: (wire) => wire,
     isMessageFault: (error) => MESSAGE_FAULT.test(error.message),
   };
-  return transportOf(
-    broker.kind,
-    () => bullmqPublisher(broker, settings),
-    (destination, handle, receive) => bullmqReceiver({ broker, settings, destination, handle, options: receive }),
-    addressOf(options.connection, prefix),
-  );
+  return transportOf({
+    kind,
+    abilities: bullmqAbilities(settings),
+    address: addressOf(options.connection, prefix),
+    publisher: () => bullmqPublisher(broker, settings),
+    receiver: (destination, handle, receive) =>
+      bullmqReceiver({ broker, settings, destination, handle, options: receive }),
+    queues: async ({ signal }) => (await import('./redis-queues.ts')).queuesOf(options.connection, { prefix, signal }),
+  });
 }
 
 /** As it was given: names of hosts are not looked up. */

@@ -7,7 +7,7 @@ import { startReceiving, type RunningReceiver } from '../../../src/transport/bul
 import type { ReceiverConnection } from '../../../src/transport/bullmq/broker.ts';
 import { redisConnections } from '../../../src/transport/bullmq/redis-connections.ts';
 import { createBullmqTransport } from '../../../src/transport/bullmq/redis-transport.ts';
-import { destinationName, NEVER, outbound, recorder } from '../../conformance/transport-kit.ts';
+import { destinationName, NEVER, outbound, recorder } from '../../../src/testing/transport/kit.ts';
 import { eventually } from '../../support/eventually.ts';
 import { startTcpProxy, type TcpProxy } from '../../support/faults/tcp-proxy.ts';
 import { sharedRedisUrl, uniquePrefix } from '../../support/servers.ts';

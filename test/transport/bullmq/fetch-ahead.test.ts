@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { nextAsk } from '../../../src/transport/bullmq/fetch-ahead.ts';
 import { createBullmqTransport } from '../../../src/transport/bullmq/redis-transport.ts';
 import type { Delivery, Transport, Verdict } from '../../../src/transport/port.ts';
-import { DONE, destinationName, NEVER, outbound } from '../../conformance/transport-kit.ts';
+import { ACKNOWLEDGED, destinationName, NEVER, outbound } from '../../../src/testing/transport/kit.ts';
 import { eventually } from '../../support/eventually.ts';
 import { startTcpProxy } from '../../support/faults/tcp-proxy.ts';
 import { sharedRedisUrl, uniquePrefix } from '../../support/servers.ts';
@@ -43,7 +43,7 @@ describe('a receiver of BullMQ on Redis', () => {
       const hold = async (): Promise<Verdict> => {
         taken += 1;
         await gate.promise;
-        return DONE;
+        return ACKNOWLEDGED;
       };
       await far.receiver(destination, hold, { concurrency: BURST, ordered: false }).start();
       await eventually('the whole burst to be taken', async () => taken === BURST);
@@ -72,7 +72,7 @@ describe('a receiver of BullMQ on Redis', () => {
       const hold = async (): Promise<Verdict> => {
         taken += 1;
         await gate.promise;
-        return DONE;
+        return ACKNOWLEDGED;
       };
       await transport.receiver(destination, hold, { concurrency: 4, ahead, ordered: false }).start();
       await eventually('the others to wait', async () => asked > BURST - 4);
@@ -99,7 +99,7 @@ describe('a receiver of BullMQ on Redis', () => {
         const seen: Delivery[] = [];
         const see = async (delivery: Delivery): Promise<Verdict> => {
           seen.push(delivery);
-          return DONE;
+          return ACKNOWLEDGED;
         };
         const first = far.receiver(destination, see, { concurrency: BURST, ordered: false });
         let asked = 0;

@@ -9,7 +9,7 @@ import { resolveBullmqOptions } from '../../../src/transport/bullmq/options.ts';
 import { bullmqPublisher } from '../../../src/transport/bullmq/publisher.ts';
 import { bullmqReceiver } from '../../../src/transport/bullmq/receiver.ts';
 import { redisConnections } from '../../../src/transport/bullmq/redis-connections.ts';
-import { destinationName, NEVER, outbound, recorder, rejection } from '../../conformance/transport-kit.ts';
+import { destinationName, NEVER, outbound, recorder, rejection } from '../../../src/testing/transport/kit.ts';
 import { sharedRedisUrl, uniquePrefix } from '../../support/servers.ts';
 
 const settings = resolveBullmqOptions({ publishTimeout: 60_000 }, 'test');

@@ -4,7 +4,7 @@ import {
   createBullmqPostgresTransport,
   migrateBullmqPostgres,
 } from '../../../src/transport/bullmq/postgres-transport.ts';
-import { describeTransport } from '../../conformance/transport.ts';
+import { describeTransport } from '../../../src/testing/transport/describe-transport.ts';
 import {
   destinationName,
   NEVER,
@@ -13,7 +13,7 @@ import {
   recorder,
   rejection,
   silentServer,
-} from '../../conformance/transport-kit.ts';
+} from '../../../src/testing/transport/kit.ts';
 import { createDatabaseOn, createTestDatabase, startPostgres, type TestDatabase } from '../../support/servers.ts';
 
 const SHORT = { lockDuration: 600, stalledInterval: 200, publishTimeout: 60_000 };

@@ -14,7 +14,7 @@ import {
   recorder,
   rejection,
   silentServer,
-} from '../../conformance/transport-kit.ts';
+} from '../../../src/testing/transport/kit.ts';
 import { type RedisServer, startRedis } from '../../support/servers.ts';
 
 let server: RedisServer;

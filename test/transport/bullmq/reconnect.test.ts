@@ -4,7 +4,7 @@
 import { Redis } from 'ioredis';
 import { expect, it, onTestFinished } from 'vitest';
 import { createBullmqTransport } from '../../../src/transport/bullmq/redis-transport.ts';
-import { destinationName, NEVER, outbound, publishAtLast, recorder } from '../../conformance/transport-kit.ts';
+import { destinationName, NEVER, outbound, publishAtLast, recorder } from '../../../src/testing/transport/kit.ts';
 import { startRedis } from '../../support/servers.ts';
 
 it('leaves no listeners behind with each of fifteen reconnects', async () => {

@@ -5,7 +5,7 @@ import { Redis } from 'ioredis';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createBullmqTransport } from '../../../src/transport/bullmq/redis-transport.ts';
 import { isFromReplica } from '../../../src/transport/bullmq/redis-connections.ts';
-import { describeTransport } from '../../conformance/transport.ts';
+import { describeTransport } from '../../../src/testing/transport/describe-transport.ts';
 import {
   destinationName,
   NEVER,
@@ -14,7 +14,7 @@ import {
   recorder,
   rejection,
   silentServer,
-} from '../../conformance/transport-kit.ts';
+} from '../../../src/testing/transport/kit.ts';
 import { programPath } from '../../support/programs.ts';
 import { type RedisServer, sharedRedisUrl, startRedis, uniquePrefix } from '../../support/servers.ts';
 

@@ -1,18 +1,21 @@
 /**
- * Finds a Redis or Valkey server binary; as root on Debian and its kin, installs one.
+ * Finds the binaries of servers on this machine; as root on Debian and its kin, installs the package that has them.
  */
 import { existsSync, rmSync, writeFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { output, runCommand } from './machine.ts';
 
-const NAMES = ['redis-server', 'valkey-server'];
-const MORE_FOLDERS = ['/usr/bin', '/usr/local/bin', '/opt/homebrew/bin', '/home/linuxbrew/.linuxbrew/bin'];
+const MORE_FOLDERS = ['/usr/bin', '/usr/sbin', '/usr/local/bin', '/opt/homebrew/bin', '/home/linuxbrew/.linuxbrew/bin'];
 
-/** The path of a server binary on this machine that runs. */
-export function systemRedis(): string | undefined {
+/**
+ * The path of the first binary of one of these names that runs.
+ *
+ * @param runs arguments with which it says something and ends well
+ */
+export function systemBinary(names: readonly string[], runs: readonly string[] = ['--version']): string | undefined {
   const folders = [...(process.env['PATH'] ?? '').split(delimiter).filter(Boolean), ...MORE_FOLDERS];
-  const paths = folders.flatMap((folder) => NAMES.map((name) => join(folder, name)));
-  return paths.find((path) => existsSync(path) && output(path, ['--version']) !== undefined);
+  const paths = folders.flatMap((folder) => names.map((name) => join(folder, name)));
+  return paths.find((path) => existsSync(path) && output(path, [...runs]) !== undefined);
 }
 
 /** True where `apt-get install` can be run: root, on a system with apt. */
@@ -22,8 +25,8 @@ export function aptIsOurs(): boolean {
 
 const POLICY = '/usr/sbin/policy-rc.d';
 
-/** Installs Debian's redis-server without letting it start a system service. */
-export function installRedisByApt(): string | undefined {
+/** Installs packages of Debian's without letting them start a system service. Throws what apt-get says. */
+export function installByApt(packages: readonly string[]): void {
   const env = { DEBIAN_FRONTEND: 'noninteractive' };
   const apt = (...args: string[]): void =>
     void runCommand('apt-get', ['-o', 'DPkg::Lock::Timeout=300', '-qq', ...args], { env, timeoutMs: 600_000 });
@@ -31,9 +34,8 @@ export function installRedisByApt(): string | undefined {
   if (policyIsOurs) writeFileSync(POLICY, '#!/bin/sh\nexit 101\n', { mode: 0o755 });
   try {
     apt('update');
-    apt('install', '-y', '--no-install-recommends', 'redis-server');
+    apt('install', '-y', '--no-install-recommends', ...packages);
   } finally {
     if (policyIsOurs) rmSync(POLICY, { force: true });
   }
-  return systemRedis();
 }

@@ -4,14 +4,18 @@
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer, type Socket } from 'node:net';
-import { isHoldfastError } from '../../src/errors.ts';
-import type { Delivery, OutboundMessage, Publisher, Receiver, Transport, Verdict } from '../../src/transport/port.ts';
+import { isHoldfastError } from '../../errors.ts';
+import type { Delivery, OutboundMessage, Publisher, Receiver, Transport, Verdict } from '../../transport/port.ts';
 
-export const NEVER = new AbortController().signal;
-export const DONE: Verdict = { kind: 'done' };
+export const NEVER: AbortSignal = new AbortController().signal;
+export const ACKNOWLEDGED: Verdict = { kind: 'done' };
 
-export interface TransportHarness {
-  /** A transport on the working broker; all of them share it. Claims run out within a second or so. `queues` asks for partitions. */
+/** What the suites need of an adapter to hold it to the duties of a publisher. */
+export interface PublisherHarness {
+  /**
+   * A transport on the working broker; all of them share it. Claims of a consumer that shows no sign of life run out within a second or so.
+   * `queues` asks for partitions.
+   */
   make(options?: { readonly queues?: Record<string, { partitions: number }> }): Transport;
   /** A transport whose broker is not there. */
   unreachable(): Transport;
@@ -19,9 +23,25 @@ export interface TransportHarness {
   hanging(): Transport;
   /** A transport on the working broker, and a message that its broker refuses for good when given this one. */
   refusing(): { readonly transport: Transport; readonly spoil: (message: OutboundMessage) => OutboundMessage };
+  dispose(): Promise<void>;
+}
+
+/** What {@link describeTransport} needs of an adapter. */
+export interface TransportHarness extends PublisherHarness {
   /** Puts a text that is no JSON where the destination's messages lie, as a foreign writer may. `publisher` may be used for it. */
   plant(destination: string, text: string, publisher: Publisher): Promise<void>;
-  dispose(): Promise<void>;
+}
+
+/** What {@link describeSink} needs of an adapter. */
+export interface SinkHarness extends PublisherHarness {
+  /** Envelopes as they have arrived at a destination, oldest first, in any form that parses to what was published. */
+  received(destination: string): Promise<readonly unknown[]>;
+  /**
+   * A destination nobody else uses.
+   *
+   * @defaultValue any name will do
+   */
+  destination?(): string;
 }
 
 export type Receive = (
@@ -30,6 +50,22 @@ export type Receive = (
   handle: (delivery: Delivery) => Promise<Verdict>,
   options?: { concurrency?: number; ordered?: boolean },
 ) => Promise<Receiver>;
+
+/** What the tests of an adapter share: made by the suite, and disposed of by it after each test. */
+export interface TransportDuties {
+  readonly harness: () => TransportHarness;
+  /** A transport on the working broker, closed after the test. */
+  readonly make: TransportHarness['make'];
+  /** Closed after the test. */
+  readonly kept: (transport: Transport) => Transport;
+  /** Made and started, and stopped after the test. */
+  readonly receive: Receive;
+  /** Stopped after the test. */
+  readonly receivers: Receiver[];
+}
+
+/** One that does not say otherwise has to. */
+export const keepsOrder = ({ abilities }: Transport): boolean => abilities?.orders !== false;
 
 let serial = 0;
 /** A destination nobody else uses. */
@@ -52,28 +88,30 @@ export function outbound(destination: string, n: number, rest: Partial<OutboundM
   return { id, topic: 'test.happened', key, destination, wire, replayId: null, ...rest };
 }
 
-export interface Seen {
+export interface SeenDelivery {
   readonly n: number;
   readonly key: string | null;
   readonly wire: unknown;
   readonly delivery: Delivery;
 }
 
-export const numbers = (seen: readonly Seen[]): number[] => seen.map(({ n }) => n);
+export const numbers = (seen: readonly SeenDelivery[]): number[] => seen.map(({ n }) => n);
 
 /** A handler that remembers what it saw, and lets a test wait for it. */
-export function recorder(decide: (seen: Seen, all: readonly Seen[]) => Verdict | Promise<Verdict> = () => DONE): {
-  readonly seen: readonly Seen[];
+export function recorder(
+  decide: (seen: SeenDelivery, all: readonly SeenDelivery[]) => Verdict | Promise<Verdict> = () => ACKNOWLEDGED,
+): {
+  readonly seen: readonly SeenDelivery[];
   readonly handle: (delivery: Delivery) => Promise<Verdict>;
-  until(condition: (seen: readonly Seen[]) => boolean): Promise<void>;
+  until(condition: (seen: readonly SeenDelivery[]) => boolean): Promise<void>;
 } {
-  const seen: Seen[] = [];
+  const seen: SeenDelivery[] = [];
   const waiting = new Set<() => void>();
   return {
     seen,
     async handle(delivery) {
       const wire = parsed(delivery.wire) as { data?: { n: number }; subject?: string };
-      const one: Seen = { n: wire.data?.n ?? -1, key: wire.subject ?? null, wire, delivery };
+      const one: SeenDelivery = { n: wire.data?.n ?? -1, key: wire.subject ?? null, wire, delivery };
       seen.push(one);
       waiting.forEach((check) => check());
       try {
@@ -127,14 +165,17 @@ export async function rejection(work: Promise<unknown>): Promise<unknown> {
   throw new Error('expected a rejection');
 }
 
-/** A TCP server that accepts and never answers. `connected` resolves with the first connection. */
+/** A TCP server that accepts and never answers. `connected` resolves with the first connection, `connections` with so many. */
 export async function silentServer(): Promise<{
   readonly port: number;
   readonly connected: Promise<unknown>;
+  connections(number: number): Promise<unknown>;
   close(): Promise<void>;
 }> {
   const sockets = new Set<Socket>();
+  let accepted = 0;
   const server = createServer((socket) => {
+    accepted += 1;
     sockets.add(socket);
     socket.on('error', () => {});
     socket.on('close', () => sockets.delete(socket));
@@ -146,6 +187,9 @@ export async function silentServer(): Promise<{
   return {
     port: address.port,
     connected,
+    connections: async (number) => {
+      while (accepted < number) await once(server, 'connection');
+    },
     close: () => {
       sockets.forEach((socket) => socket.destroy());
       return new Promise((resolve) => void server.close(() => resolve()));

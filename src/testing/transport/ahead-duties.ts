@@ -1,18 +1,34 @@
 /**
- * The part of the transport's duties about messages beyond the concurrency, which wait in the consumer.
+ * The part of the transport's duties about how many are in flight: as many as were asked for, and those beyond, which wait in the consumer.
  */
 import { expect, it } from 'vitest';
-import type { Receiver } from '../../src/transport/port.ts';
-import { DONE, destinationName, NEVER, numbers, outbound, recorder, type TransportHarness } from './transport-kit.ts';
+import { ACKNOWLEDGED, destinationName, NEVER, numbers, outbound, recorder, type TransportDuties } from './kit.ts';
 
-/** `receivers`: stopped by the caller after the test. */
-export function itHandsOutAhead({
-  make,
-  receivers,
-}: {
-  readonly make: TransportHarness['make'];
-  readonly receivers: Receiver[];
-}): void {
+/** Inside the describe of an adapter. */
+export function itHandsOutAhead({ make, receive, receivers }: TransportDuties): void {
+  it('runs as many at once as it was told, and no more', async () => {
+    const transport = make();
+    const destination = destinationName();
+    let running = 0;
+    let most = 0;
+    const release: (() => void)[] = [];
+    const got = recorder(async (_, all) => {
+      most = Math.max(most, (running += 1));
+      // The first three wait for each other; a receiver that ran fewer at once would never get past here.
+      if (all.length === 3) release.splice(0).forEach((go) => go());
+      else if (all.length < 3) await new Promise<void>((resolve) => void release.push(resolve));
+      running -= 1;
+      return ACKNOWLEDGED;
+    });
+    await transport.publisher().publish(
+      Array.from({ length: 30 }, (_, n) => outbound(destination, n)),
+      { signal: NEVER },
+    );
+    await receive(transport, destination, got.handle, { concurrency: 3 });
+    await got.until((seen) => seen.length === 30);
+    expect(most).toBe(3);
+  });
+
   it('hands out more for as long as the consumer has room for them', async () => {
     const transport = make();
     const destination = destinationName();
@@ -24,7 +40,7 @@ export function itHandsOutAhead({
     const free: (() => void)[] = [];
     const got = recorder(async () => {
       await new Promise<void>((resolve) => free.push(resolve));
-      return DONE;
+      return ACKNOWLEDGED;
     });
     const receiver = transport.receiver(destination, got.handle, {
       concurrency: 1,

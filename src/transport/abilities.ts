@@ -1,0 +1,62 @@
+/**
+ * What a transport can do, and what relays and consumers need of it: compared when they are made, so that nothing is promised that the
+ * broker cannot keep. Pure.
+ */
+import { HoldfastError } from '../errors.ts';
+
+/** What a transport can do. Known without its broker. */
+export interface TransportAbilities {
+  /** Consumers can receive from it. False for a sink, such as webhooks. */
+  readonly receives: boolean;
+  /** It can keep the messages of one key in order. */
+  readonly orders: boolean;
+  /**
+   * What becomes of a message that is published again under the same id (a replay has an id of its own).
+   * 'never': it is delivered again. 'while-queued': once, for as long as it is not done with. A number: once, when both are published within
+   * so many milliseconds. Only an inbox makes it once for good.
+   */
+  readonly deduplicates: 'never' | 'while-queued' | { readonly withinMs: number };
+  /**
+   * Who keeps a message that is to be handed out again later. 'broker': the consumer may die meanwhile. 'consumer': then it comes again
+   * sooner, with `redeliveries` raised. 'none' for a sink.
+   */
+  readonly delays: 'broker' | 'consumer' | 'none';
+  /** The largest envelope that the adapter sends on, in bytes; a larger one is refused for good. Null: the broker alone knows. */
+  readonly maxMessageBytes: number | null;
+  /**
+   * What a message that was acknowledged outlives. 'process': nothing, it is in the memory of this process. 'settings': as much as the broker
+   * is set up for, which the adapter does not know. 'disk': it was on a disk first. 'majority': most of the servers that keep it had it.
+   */
+  readonly durability: 'process' | 'settings' | 'disk' | 'majority';
+}
+
+/** What somebody is about to do with a transport. */
+export interface TransportNeeds {
+  readonly receive?: boolean | undefined;
+  readonly order?: boolean | undefined;
+}
+
+/** What a transport has that does not say: it fulfils all the duties of the port. */
+const ALL: Pick<TransportAbilities, 'receives' | 'orders'> = { receives: true, orders: true };
+
+/**
+ * Refuses to do with a transport what it cannot.
+ *
+ * @param where who wants it, as the subject of a sentence
+ * @throws HoldfastError HF_CONFIG
+ */
+export function assertAble(
+  transport: { readonly kind: string; readonly abilities?: TransportAbilities | undefined },
+  needs: TransportNeeds,
+  where: string,
+): void {
+  const { receives, orders } = transport.abilities ?? ALL;
+  if (needs.receive === true && !receives)
+    throw new HoldfastError('HF_CONFIG', `${where} is to receive from ${transport.kind}, which can only be sent to.`, {
+      advice: 'Give it a transport that consumers can read. docs/transports.md has a table of what each can do.',
+    });
+  if (needs.order === true && !orders)
+    throw new HoldfastError('HF_CONFIG', `${where} is ordered, and ${transport.kind} keeps no order.`, {
+      advice: 'Leave ordered away, or give it another transport. docs/transports.md has a table of what each can do.',
+    });
+}
