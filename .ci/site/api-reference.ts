@@ -1,15 +1,18 @@
 /**
- * The public surface from its docstrings: a page for each entry point, made of what .ci/api.mjs knows of them (models/*.api.json).
+ * The public surface from its docstrings, made of what .ci/api.mjs knows of it (models/*.api.json): a page for each entry point, and for
+ * the main one a page for each area and a list of all names.
  */
 import { readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { AREAS, areasOf } from './api-areas.ts';
 import { slugOf } from './slug.ts';
 
 interface Item {
   readonly name?: string;
   readonly kind: string;
   readonly docComment?: string;
-  readonly excerptTokens?: readonly { readonly text: string }[];
+  readonly excerptTokens?: readonly { readonly kind?: string; readonly text: string }[];
+  readonly fileUrlPath?: string;
   readonly overloadIndex?: number;
   readonly isOptional?: boolean;
   readonly members?: readonly Item[];
@@ -26,47 +29,108 @@ const KINDS: readonly (readonly [title: string, kinds: readonly string[]])[] = [
 export interface ApiPage {
   /** Of the file, without its ending. */
   readonly name: string;
+  readonly title: string;
   /** What users import from: `holdfast/testing`. */
   readonly entry: string;
+  /** The page that this one is a part of. */
+  readonly partOf?: string;
   readonly text: string;
 }
 
+/** A page before it is written. */
+interface Plan extends Omit<ApiPage, 'text'> {
+  readonly about?: string | undefined;
+  readonly items: readonly Item[];
+}
+
+const MAIN = 'holdfast';
+
 export function apiReference(models: string): readonly ApiPage[] {
   const files = readdirSync(models).filter((file) => file.endsWith('.api.json'));
-  const entries = files.map((file) => {
+  const plans = files.toSorted(mainFirst).flatMap((file) => {
     const { members = [] } = JSON.parse(readFileSync(join(models, file), 'utf8')) as Item;
-    return { name: file.replace('.api.json', ''), items: members[0]?.members ?? [] };
+    const name = file.replace('.api.json', '');
+    const items = members[0]?.members ?? [];
+    return name === 'index'
+      ? areaPlans(items)
+      : [{ name, title: `${MAIN}/${name}`, entry: `${MAIN}/${name}`, items } satisfies Plan];
   });
-  // The main entry first: a name that is exported twice is explained there.
-  const sorted = entries.toSorted((left, right) =>
-    left.name === 'index' ? -1 : right.name === 'index' ? 1 : left.name.localeCompare(right.name),
-  );
+  // A name that is exported twice is explained by the main entry, which is first.
   const places = new Map<string, string>();
-  for (const { name, items } of sorted)
+  for (const { name, items } of plans)
     for (const item of items) {
       const symbol = item.name ?? '';
-      if (!places.has(symbol)) places.set(symbol, `${fileOf(name)}.md#${slugOf(symbol)}`);
+      if (!places.has(symbol)) places.set(symbol, `${name}.md#${slugOf(symbol)}`);
     }
-  return sorted.map(({ name, items }) => {
-    const entry = name === 'index' ? 'holdfast' : `holdfast/${name}`;
-    return { name: fileOf(name), entry, text: entryPage(entry, items, places) };
-  });
+  const main = plans.filter(({ entry }) => entry === MAIN);
+  return [
+    { name: MAIN, title: MAIN, entry: MAIN, text: mainPage(main, places) },
+    ...plans.map(({ items, about, ...page }) => ({ ...page, text: planPage({ ...page, items, about }, places) })),
+  ];
 }
 
-/** `index` is the list of the entry points. */
-function fileOf(name: string): string {
-  return name === 'index' ? 'holdfast' : name;
+function mainFirst(left: string, right: string): number {
+  const isMain = (file: string): number => (file === 'index.api.json' ? 0 : 1);
+  return isMain(left) - isMain(right) || left.localeCompare(right);
 }
 
-function entryPage(entry: string, items: readonly Item[], places: ReadonlyMap<string, string>): string {
-  const parts = KINDS.flatMap(([title, kinds]) => {
-    const found = items.filter(({ kind }) => kinds.includes(kind));
-    const names = [...new Set(found.map(({ name = '' }) => name))];
-    const overloads = (name: string): readonly Item[] => found.filter((each) => each.name === name);
-    const sections = names.map((name) => itemPart(name, overloads(name), places));
-    return sections.length === 0 ? [] : [`## ${title}`, ...sections];
+function areaPlans(items: readonly Item[]): readonly Plan[] {
+  const areas = areasOf(
+    items.map(({ name = '', fileUrlPath = '', excerptTokens = [] }) => ({
+      name,
+      file: fileUrlPath.replace(/^dist\//, '').replace(/\.d\.ts$/, '.ts'),
+      mentions: excerptTokens.filter(({ kind }) => kind === 'Reference').map(({ text }) => text),
+    })),
+  );
+  return AREAS.map(({ name, title, about }) => ({
+    name: `${MAIN}-${name}`,
+    title,
+    about,
+    entry: MAIN,
+    partOf: MAIN,
+    items: items.filter((item) => areas.get(item.name ?? '') === name),
+  }));
+}
+
+/** The areas, and every name. */
+function mainPage(areas: readonly Plan[], places: ReadonlyMap<string, string>): string {
+  const list = areas.map(({ name, title, about }) => `- [${title}](./${name}.md): ${about}`).join('\n');
+  const all = areas.flatMap(({ items }) => items);
+  return `${[`# ${MAIN}`, importLine(MAIN), list, ...indexPart(all, places)].join('\n\n')}\n`;
+}
+
+function planPage(
+  { name, title, about, entry, items }: Omit<Plan, 'partOf'>,
+  places: ReadonlyMap<string, string>,
+): string {
+  const head = [`# ${title}`, ...(about === undefined ? [] : [`${about[0]?.toUpperCase()}${about.slice(1)}.`])];
+  const parts = KINDS.flatMap(([kind, kinds]) => {
+    const found = items.filter((item) => kinds.includes(item.kind));
+    const overloads = (symbol: string): readonly Item[] => found.filter((each) => each.name === symbol);
+    const sections = namesOf(found).map((symbol) => itemPart(symbol, overloads(symbol), places));
+    return sections.length === 0 ? [] : [`## ${kind}`, ...sections];
   });
-  return `${[`# ${entry}`, `\`\`\`ts\nimport { … } from '${entry}';\n\`\`\``, ...parts].join('\n\n')}\n`;
+  const index = indexPart(items, places).map((line) => line.replaceAll(`](./${name}.md#`, '](#'));
+  return `${[...head, importLine(entry), ...index, ...parts].join('\n\n')}\n`;
+}
+
+function importLine(entry: string): string {
+  return `\`\`\`ts\nimport { … } from '${entry}';\n\`\`\``;
+}
+
+function namesOf(items: readonly Item[]): readonly string[] {
+  return [...new Set(items.map(({ name = '' }) => name))];
+}
+
+/** A line for each kind that is there, with all its names. */
+function indexPart(items: readonly Item[], places: ReadonlyMap<string, string>): readonly string[] {
+  return KINDS.flatMap(([title, kinds]) => {
+    const names = namesOf(items.filter((item) => kinds.includes(item.kind))).toSorted((left, right) =>
+      left.localeCompare(right),
+    );
+    const links = names.map((name) => `[${name}](./${places.get(name)})`);
+    return names.length === 0 ? [] : [`**${title}:** ${links.join(', ')}`];
+  });
 }
 
 function itemPart(name: string, overloads: readonly Item[], places: ReadonlyMap<string, string>): string {

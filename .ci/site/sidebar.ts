@@ -21,10 +21,16 @@ export function sidebarOf(kinds: readonly IndexKind[], api: readonly ApiPage[]):
     });
     return { text: title, items };
   });
-  const apiItems = api.map(({ name, entry }) => ({ text: entry, link: `/reference/api/${name}` }));
+  const apiItems = api.filter(({ partOf }) => partOf === undefined).map((page) => apiItem(page, api));
   return apiItems.length === 0
     ? sections
     : [...sections, { text: 'API, from the docstrings', collapsed: true, items: apiItems }];
+}
+
+function apiItem({ name, title }: ApiPage, api: readonly ApiPage[]): SidebarItem {
+  const parts = api.filter(({ partOf }) => partOf === name).map((part) => apiItem(part, api));
+  const item = { text: title, link: `/reference/api/${name}` };
+  return parts.length === 0 ? item : { ...item, collapsed: true, items: parts };
 }
 
 /** The address of a page, from the root of the site, as docs/README.md links to it. */

@@ -106,7 +106,7 @@ function codePages(folder: string): readonly (readonly [path: string, text: stri
 }
 
 function apiIndex(api: readonly ApiPage[]): string {
-  const lines = api.map(({ name, entry }) => `- [${entry}](./${name}.md)`);
+  const lines = api.map(({ name, title, partOf }) => `${partOf === undefined ? '' : '  '}- [${title}](./${name}.md)`);
   return `# API\n\nWhat each entry point exports, made of the docstrings in the code.\n\n${lines.join('\n')}\n`;
 }
 

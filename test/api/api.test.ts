@@ -92,13 +92,31 @@ describe('docstrings', () => {
 describe('the reference on the site', () => {
   it('has every export with its docstring, and no link in it is dead', () => {
     const pages = apiReference(join(folder, 'models'));
-    expect(pages.map(({ entry }) => entry).toSorted()).toEqual(
-      ENTRIES.map((name) => (name === 'index' ? 'holdfast' : `holdfast/${name}`)).toSorted(),
+    expect(pages.filter(({ partOf }) => partOf === undefined).map(({ entry }) => entry)).toEqual(
+      expect.arrayContaining(ENTRIES.map((name) => (name === 'index' ? 'holdfast' : `holdfast/${name}`))),
     );
     const all = pages.map(({ text }) => text).join('\n');
     expect(surface().filter(({ name }) => !all.includes(`\n### ${name}\n`))).toEqual([]);
     expect(all).toContain('| `concurrency?: number` | Most runs at work at once.');
     expect(stageSite(pages).faults).toEqual([]);
+  });
+
+  it('has each export of the main entry in one area, and pages that can be read', () => {
+    const pages = apiReference(join(folder, 'models'));
+    const areas = pages.filter(({ partOf }) => partOf === 'holdfast');
+    const main = exportsOf(join(folder, 'models/index.api.json')).map(({ name }) => name);
+    const places = main.map((name) => areas.filter(({ text }) => text.includes(`\n### ${name}\n`)).length);
+    expect(main.filter((_, index) => places[index] !== 1)).toEqual([]);
+    expect(areas.filter(({ text }) => text.split('\n').length > 1_000).map(({ name }) => name)).toEqual([]);
+    const areaOf = (name: string) => areas.find(({ text }) => text.includes(`\n### ${name}\n`))?.title;
+    expect(['createOutbox', 'createConsumer', 'saga', 'listRuns', 'retryParked', 'doctor'].map(areaOf)).toEqual([
+      'Outbox',
+      'Inbox',
+      'Sagas',
+      'Operations: runs',
+      'Operations: parked messages and jobs',
+      'Operations',
+    ]);
   });
 });
 

@@ -23,7 +23,7 @@ function commandsOf(text: string): readonly string[] {
     .flatMap((inner) => inner.split('\n'))
     .flatMap(
       (line) =>
-        /(?:^|(?<! install)[ (])holdfast ([a-z].*)/
+        /(?:^|(?<![ -]install)[ (])holdfast ([a-z].*)/
           .exec(line.replaceAll(/'[^']*'/g, 'TEXT'))?.[1]
           ?.split(/#| -- /)[0] ?? [],
     );
