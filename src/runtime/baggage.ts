@@ -31,7 +31,8 @@ export function baggageText(context: Context): string | null {
 /** The context with the baggage of such a text. What is malformed is passed over. */
 export function withBaggage(context: Context, text: string): Context {
   if (text.length > 4 * MOST_CHARACTERS) return context;
-  const entries: Record<string, BaggageEntry> = {};
+  // A map: '__proto__' is a name like any other.
+  const entries = new Map<string, BaggageEntry>();
   for (const part of text.split(',').slice(0, MOST_ENTRIES)) {
     const [pair = '', ...properties] = part.split(';');
     const at = pair.indexOf('=');
@@ -39,11 +40,11 @@ export function withBaggage(context: Context, text: string): Context {
     const value = decoded(pair.slice(at + 1).trim());
     if (at <= 0 || !NAME.test(name) || value === null) continue;
     const metadata = properties.join(';').trim();
-    entries[name] = { value, ...(metadata === '' ? {} : { metadata: baggageEntryMetadataFromString(metadata) }) };
+    entries.set(name, { value, ...(metadata === '' ? {} : { metadata: baggageEntryMetadataFromString(metadata) }) });
   }
-  return Object.keys(entries).length === 0
+  return entries.size === 0
     ? context
-    : propagation.setBaggage(context, propagation.createBaggage(entries));
+    : propagation.setBaggage(context, propagation.createBaggage(Object.fromEntries(entries)));
 }
 
 /** Null for half of a surrogate pair, which no text on the wire can hold. */

@@ -33,6 +33,19 @@ describe('style', () => {
     expect(linesWhere(sourceFiles('test'), (line) => skipped.test(line))).toEqual([]);
   });
 
+  it('has the sizes drawn that its properties ask for', () => {
+    // Without `size`, fast-check stops at ten elements, whatever the greatest length is.
+    const bounded = /\{[^{}]*\bmax(?:Length|Keys): ([\d_]+)[^{}]*\}/g;
+    const small = sourceFiles('test')
+      .filter(({ code }) => code.includes("from 'fast-check'"))
+      .flatMap(({ path, code }) =>
+        [...code.matchAll(bounded)]
+          .filter(([options, most = '']) => Number(most.replaceAll('_', '')) > 10 && !options.includes("size: 'max'"))
+          .map(([options]) => `${path}: ${options}`),
+      );
+    expect(small).toEqual([]);
+  });
+
   it('says no `any` in its types', () => {
     const any = /[:<|&,(]\s*any\b(?!\s*(?:of|\w))|\bas any\b/;
     const wrong = src.flatMap(({ path, code }) =>

@@ -16,7 +16,9 @@ const wire = JSON.parse(encodeWire(row)) as Record<string, unknown>;
 const traceparent = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01';
 
 /** Whatever PostgreSQL can store: any Unicode but NUL and lone surrogates. */
-const text = fc.string({ unit: 'binary', minLength: 1, maxLength: 30 }).filter((value) => !value.includes('\0'));
+const text = fc
+  .string({ unit: 'binary', minLength: 1, maxLength: 30, size: 'max' })
+  .filter((value) => !value.includes('\0'));
 const time = fc.date({ min: new Date('2000-01-01'), max: new Date('2100-01-01'), noInvalidDate: true });
 const json = fc.jsonValue({ stringUnit: 'binary' });
 

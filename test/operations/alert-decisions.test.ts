@@ -44,6 +44,7 @@ function watch(kind: AlertKind, looks: readonly (readonly [afterMs: number, coun
 
 const looks = fc.array(fc.tuple(fc.integer({ min: 1_000, max: 10 * MINUTE }), fc.integer({ min: 0, max: 4 })), {
   maxLength: 60,
+  size: 'max',
 });
 const kinds = fc.constantFrom<AlertKind>('stuck', 'late');
 

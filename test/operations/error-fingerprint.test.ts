@@ -84,13 +84,19 @@ const PIECES = [
   // Long enough to be rare by chance.
   ["'x', 'y'", '"x", ', '`x`, `y`', 'ada@example.com', 'a.b+c@x-y.example', 'mailto:ada@example.com'],
 ].flat();
-const salad = fc.array(fc.constantFrom(...PIECES), { maxLength: 40 }).map((pieces) => pieces.join(''));
+const salad = fc.array(fc.constantFrom(...PIECES), { maxLength: 40, size: 'max' }).map((pieces) => pieces.join(''));
 const texts = fc.oneof(
   { weight: 6, arbitrary: salad },
-  { weight: 1, arbitrary: fc.string({ unit: 'binary-ascii', maxLength: 60 }) },
-  { weight: 1, arbitrary: fc.array(salad, { minLength: 8, maxLength: 12 }).map((parts) => parts.join(' ')) },
+  { weight: 1, arbitrary: fc.string({ unit: 'binary-ascii', maxLength: 60, size: 'max' }) },
+  {
+    weight: 1,
+    arbitrary: fc.array(salad, { minLength: 8, maxLength: 12, size: 'max' }).map((parts) => parts.join(' ')),
+  },
   // Whose pattern is about as long as it may be, in characters that are one or two units.
-  { weight: 1, arbitrary: fc.string({ unit: fc.constantFrom('a', 'ä', '🚀'), minLength: 290, maxLength: 310 }) },
+  {
+    weight: 1,
+    arbitrary: fc.string({ unit: fc.constantFrom('a', 'ä', '🚀'), minLength: 290, maxLength: 310, size: 'max' }),
+  },
 );
 
 describe('the fingerprint that is noted with what is parked', () => {

@@ -63,7 +63,7 @@ function cutTo(found: Stretch<Row>, size: number): Stretch<Row> {
 }
 
 const rowsOf = fc
-  .uniqueArray(fc.integer({ min: 1, max: 400 }), { maxLength: 60 })
+  .uniqueArray(fc.integer({ min: 1, max: 400 }), { maxLength: 60, size: 'max' })
   .chain((seqs) =>
     fc
       .array(fc.boolean(), { minLength: seqs.length, maxLength: seqs.length })

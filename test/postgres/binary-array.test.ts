@@ -23,10 +23,10 @@ async function seen(type: string, parameter: Buffer): Promise<readonly (string |
 it('are taken for what was given', async () => {
   await fc.assert(
     fc.asyncProperty(
-      fc.array(fc.uuid(), { maxLength: 20 }),
-      fc.array(fc.integer({ min: -(2 ** 31), max: 2 ** 31 - 1 }), { maxLength: 20 }),
-      fc.array(fc.option(fc.double({ noNaN: true }), { freq: 3 }), { maxLength: 20 }),
-      fc.array(fc.json({ stringUnit: 'binary' }), { maxLength: 20 }),
+      fc.array(fc.uuid(), { maxLength: 20, size: 'max' }),
+      fc.array(fc.integer({ min: -(2 ** 31), max: 2 ** 31 - 1 }), { maxLength: 20, size: 'max' }),
+      fc.array(fc.option(fc.double({ noNaN: true }), { freq: 3 }), { maxLength: 20, size: 'max' }),
+      fc.array(fc.json({ stringUnit: 'binary' }), { maxLength: 20, size: 'max' }),
       async (ids, ints, doubles, texts) => {
         expect(await seen('uuid', uuidArray(ids))).toEqual(ids.map((id) => id.toLowerCase()));
         expect(await seen('int', int4Array(ints))).toEqual(ints.map(String));

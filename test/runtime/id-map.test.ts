@@ -13,7 +13,7 @@ it('holds what a Map would hold, names of Object.prototype among the ids', () =>
     fc.record({ kind: fc.constant('clear' as const), id }),
   );
   fc.assert(
-    fc.property(fc.array(act, { maxLength: 40 }), (acts) => {
+    fc.property(fc.array(act, { maxLength: 40, size: 'max' }), (acts) => {
       const ours = new IdMap<number>();
       const map = new Map<string, number>();
       for (const each of acts) {

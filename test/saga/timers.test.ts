@@ -19,7 +19,7 @@ const act = fc.oneof(
 describe('timers', () => {
   it('do what a plain map would do', () => {
     fc.assert(
-      fc.property(fc.array(act, { maxLength: 60 }), (acts) => {
+      fc.property(fc.array(act, { maxLength: 60, size: 'max' }), (acts) => {
         const timers = new Timers<Owner>();
         const owners = Array.from({ length: OWNERS }, (_, n) => makeOwner(n));
         const model = new Map<number, number>();
