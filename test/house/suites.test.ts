@@ -20,9 +20,10 @@ const files = sourceFiles('test').filter(({ path }) => path.endsWith('.test.ts')
 describe('the suites', () => {
   it('are those that package.json has scripts for', () => {
     const { scripts } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { scripts: object };
-    const run = Object.entries(scripts).flatMap(([name, text]) =>
-      name.startsWith('test:') ? [[name.slice('test:'.length), /--project (\w+)$/.exec(String(text))?.[1]]] : [],
-    );
+    const run = Object.entries(scripts).flatMap(([name, text]) => {
+      const project = /vitest run --project (\w+)$/.exec(String(text))?.[1];
+      return project === undefined ? [] : [[name.replace('test:', ''), project]];
+    });
     expect(run).toEqual(SUITES.map((suite) => [suite, suite]));
     expect(projects.map(({ test }) => test.name)).toEqual([...SUITES]);
   });

@@ -1,0 +1,52 @@
+/**
+ * A mistake that somebody could make in a line that safety rests on, planted to see that a test near the line notices.
+ */
+
+/** One planted mistake. */
+export interface Mutant {
+  /** Unique; the room, then what is wrong. */
+  readonly name: string;
+  /** From the root of the project. */
+  readonly file: string;
+  /** What stands there: exactly once in the file. */
+  readonly from: string;
+  /** What stands there instead. */
+  readonly to: string;
+  /** Which promise it breaks, for somebody who sees it pass. */
+  readonly breaks: string;
+  /** The narrowest test files that must fail. */
+  readonly tests: readonly string[];
+}
+
+/** The text of the file with the mistake in it. Throws when what it replaces is not there exactly once. */
+export function plantedIn(text: string, { name, file, from, to }: Mutant): string {
+  const [before, after, ...more] = text.split(from);
+  if (before === undefined || after === undefined || more.length > 0)
+    throw new Error(
+      `The mutant ${name} replaces what stands ${after === undefined ? 'nowhere' : 'more than once'} in ${file}.`,
+    );
+  return before + to + after;
+}
+
+/**
+ * So many of them, chosen by a text: the same ones for the same text, and over many texts each as often as any other.
+ *
+ * @param salt such as today's date
+ */
+export function sampleOf<T extends { readonly name: string }>(
+  all: readonly T[],
+  count: number,
+  salt: string,
+): readonly T[] {
+  const rank = new Map(all.map((each) => [each, hashOf(`${salt} ${each.name}`)]));
+  return all.toSorted((a, b) => (rank.get(a) ?? 0) - (rank.get(b) ?? 0)).slice(0, count);
+}
+
+/** FNV-1a, 32 bits, with a last mix (of MurmurHash3) so that names that differ in one letter come far apart. */
+function hashOf(text: string): number {
+  let hash = 0x811c9dc5;
+  for (let index = 0; index < text.length; index += 1) hash = Math.imul(hash ^ text.charCodeAt(index), 0x01000193);
+  hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
+  hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
+  return (hash ^ (hash >>> 16)) >>> 0;
+}
