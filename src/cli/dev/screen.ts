@@ -25,6 +25,7 @@ export interface DevScreenOptions {
 }
 
 const MARKS: Readonly<Record<ActivityLine['about'], string>> = { run: '●', message: '→', consumer: '◆', parked: '■' };
+const TIME_WIDTH = 'hh:mm:ss'.length;
 const NAME_WIDTH = 28;
 /** Colours of programs that think they are on a terminal. */
 // oxlint-disable-next-line no-control-regex
@@ -66,7 +67,8 @@ export function createDevScreen({ json, ui, write }: DevScreenOptions): DevScree
         `${time(at)} ${mark} ${shown} ${tone === 'plain' ? text : paint[tone](text)}${tookMs === null ? '' : style.dim(` ${formatMs(tookMs)}`)}`,
       );
     },
-    printed: (by, text) => write(`${style.dim(`${by} │`)} ${ofProgram(text)}\n`),
+    // Below the marks, so that what programs print stands in a column with what happens.
+    printed: (by, text) => write(`${style.dim(`${by.padStart(TIME_WIDTH)} │`)} ${ofProgram(text)}\n`),
   };
 }
 
