@@ -141,14 +141,15 @@ async function checkMissingClient(project: EmptyProject): Promise<void> {
     'missing.mjs',
     `import { createRedisWindow } from 'holdfast';
 import { createBullmqTransport, createBullmqPostgresTransport } from 'holdfast/bullmq';
-const transports = [createBullmqTransport({ connection: 'redis://127.0.0.1:1' }), createBullmqPostgresTransport({ connection: 'postgres://127.0.0.1:1/none' })];
+import { createNatsTransport } from 'holdfast/nats';
+const transports = [createBullmqTransport({ connection: 'redis://127.0.0.1:1' }), createBullmqPostgresTransport({ connection: 'postgres://127.0.0.1:1/none' }), createNatsTransport({ connection: 'nats://127.0.0.1:1' })];
 const tries = transports.map((transport) => () => transport.publisher().check({ signal: AbortSignal.timeout(30_000) }));
 tries.push(() => createRedisWindow({ connection: 'redis://127.0.0.1:1' }).seen('consumer', 'id'));
 for (const attempt of tries) console.log(await attempt().then(() => 'well', (error) => error.code + ' ' + error.message));`,
   );
   const said = (await project.output('node missing.mjs')).trim().split('\n');
-  assert.equal(said.length, 3);
-  for (const line of said) assert.match(line, /^HF_TRANSPORT_UNAVAILABLE .*npm install (bullmq )?ioredis/);
+  assert.equal(said.length, 4);
+  for (const line of said) assert.match(line, /^HF_TRANSPORT_UNAVAILABLE .*npm install (bullmq )?(ioredis|@nats-io)/);
 }
 
 /** Of a service that has no broker: nothing but what docs/modules.md says is left outside. */

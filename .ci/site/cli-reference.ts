@@ -60,23 +60,16 @@ function verbPage(verb: Command, common: ReadonlySet<string>): string {
     return argument.required ? ` <${word}>` : ` [${word}]`;
   });
   const own = helperOf(verb).visibleOptions.filter(({ flags }) => !common.has(flags));
-  const needed = own.filter(({ mandatory }) => mandatory).map(({ long, flags }) => ` ${long} ${valueOf(flags)}`);
-  const usage = [name, ...given, ...needed, ...(own.length > needed.length ? [' [flags]'] : [])].join('');
   const explained = verb.registeredArguments.filter(({ description }) => description !== '');
   return [
     `## ${name}`,
     sentence(verb.description()),
-    `\`\`\`sh\n${usage}\n\`\`\``,
+    `\`\`\`sh\n${name}${given.join('')}${own.length > 0 ? ' [flags]' : ''}\n\`\`\``,
     ...(explained.length > 0
       ? [explained.map((argument) => `- \`${argument.name()}\`: ${prose(argument.description)}`).join('\n')]
       : []),
     ...(own.length > 0 ? [table(own)] : []),
   ].join('\n\n');
-}
-
-/** `<text>`, of `-r, --reason <text>`. */
-function valueOf(flags: string): string {
-  return /<[^>]+>/.exec(flags)?.[0] ?? '';
 }
 
 function fullName(command: Command): string {

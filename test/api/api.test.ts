@@ -15,6 +15,7 @@ const SLOW_MS = 300_000;
 const ENTRIES = [
   'index',
   'bullmq',
+  'nats',
   'testing',
   'transport-testing',
   'vitest',

@@ -48,29 +48,19 @@ describe('the line of an event', () => {
         { t: 'attempt failed', call: 'charge', attempt: 2, error, retryAt: 3_000 },
         { t: 'failed', call: 'charge', attempts: 3, error, outcome: 'unknown' },
         { t: 'undoing', reason: 'failed', error },
-        { t: 'compensation failed', call: 'charge', attempt: 1, error, retryAt: 1_800 },
-        { t: 'compensation failed', call: 'charge', attempt: 2, error },
+        { t: 'compensation failed', call: 'charge', attempt: 1, error },
         { t: 'stuck', why: 'compensation', call: 'charge', error },
         { t: 'undone' },
       ),
     ).toEqual([
-      'charge failed, attempt 2, again in 2.0 s: no money on this account',
+      'charge failed, attempt 2: no money on this account; again in 2.0 s',
       'charge is in doubt, it may have happened: no money on this account',
       'is compensated, because it failed: no money on this account',
-      'compensation of charge failed, attempt 1, again in 500 ms: no money on this account',
-      'compensation of charge failed, attempt 2: no money on this account',
+      'compensation of charge failed, attempt 1: no money on this account',
       'is stuck (compensation): no money on this account',
       'compensated',
     ]);
   });
-});
-
-it('is red only where somebody is needed', () => {
-  const toneOf = (event: JournalEvent) => runLine(event, { at: 1_000, startedAt: 0, begun: new Map() })?.tone;
-  expect(toneOf({ t: 'failed', call: 'charge', attempts: 1, error, outcome: 'definite' })).toBe('notable');
-  expect(toneOf({ t: 'compensation failed', call: 'charge', attempt: 1, error, retryAt: 2_000 })).toBe('notable');
-  expect(toneOf({ t: 'compensation failed', call: 'charge', attempt: 2, error })).toBe('bad');
-  expect(toneOf({ t: 'stuck', why: 'compensation', call: 'charge', error })).toBe('bad');
 });
 
 describe('what was read', () => {
@@ -198,7 +188,7 @@ it('shows what others wrote so that a terminal obeys none of it, but for the col
     what: 'x\ny',
     tookMs: null,
   });
-  expect(text).toContain('     app │ \u001B[32mgreen\u001B[0m \\x1b]0;title\\x07');
+  expect(text).toContain('\u001B[32mgreen\u001B[0m \\x1b]0;title\\x07');
   expect(text).toContain('a\\x1b[2J k');
   expect(text.trimEnd().split('\n')).toHaveLength(2);
 });

@@ -49,7 +49,7 @@ it('is every package that its files import, or one of those that only some need'
 /** Says what to install where it is missing, by its name or by a constant that holds it. */
 function advises(code: string, name: string): boolean {
   const byConstant = code.includes(`= '${name}';`) && code.includes('npm install ${PACKAGE}');
-  return byConstant || new RegExp(`npm install [^'\n]*\\b${name}\\b`).test(code);
+  return byConstant || new RegExp(`npm install [^'\n]*(?<![\\w/-])${name}\\b`).test(code);
 }
 
 /** Its tokens and decorators are values. Who imports the adapter has loaded it before. */

@@ -19,18 +19,6 @@ export function unknownWords(words: readonly string[]): readonly string[] {
   return words.filter((word) => word.startsWith('--') && word !== '--help' && !known.has(word));
 }
 
-/**
- * Flags that the verb asks for and that are not there. None of a verb that is only named, with nothing or … behind it.
- */
-export function missingFlags(words: readonly string[]): readonly string[] {
-  const [first = '', second = ''] = words;
-  const inner = sectionOf(`holdfast ${first} ${second}`);
-  const given = words.slice(inner === undefined ? 1 : 2);
-  const [, usage = ''] = /```sh\n(.*)\n/.exec(inner ?? sectionOf(`holdfast ${first}`) ?? '') ?? [];
-  if (given.length === 0 || given.includes('--help') || given.includes('…')) return [];
-  return (usage.match(/ --[\w-]+/g) ?? []).map((flag) => flag.trim()).filter((flag) => !given.includes(flag));
-}
-
 export function isDocumentedVariable(name: string): boolean {
   return cli.includes(`\`${name}\``);
 }

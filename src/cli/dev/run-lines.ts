@@ -1,13 +1,13 @@
 /**
  * What one row of a journal tells, in the words of a person who looks on: a line each, and none for what is only the beginning of
- * something. What others wrote stands last, where a narrow terminal cuts it off. Pure.
+ * something. Pure.
  */
 import type { JournalEvent, RecordedError, StuckWhy } from '../../saga/journal/events.ts';
 import { isCallKind } from '../../saga/definition/kind-names.ts';
 import { kindOf } from '../../saga/kinds/table.ts';
 import { formatMs, oneLine } from '../output/format.ts';
 
-/** How a line is to be taken. `bad`: it needs somebody. `notable`: it deserves a look, and goes on by itself. */
+/** How a line is to be taken. */
 export type LineTone = 'good' | 'plain' | 'notable' | 'bad';
 
 export interface RunLine {
@@ -48,11 +48,11 @@ export function runLine(event: JournalEvent, { at, startedAt, begun }: RunMoment
     case 'attempt failed':
       return line(
         'notable',
-        `${event.call} failed, attempt ${event.attempt}, again in ${formatMs(event.retryAt - at)}: ${text(event.error)}`,
+        `${event.call} failed, attempt ${event.attempt}: ${text(event.error)}; again in ${formatMs(event.retryAt - at)}`,
       );
     case 'failed': {
       const how = event.outcome === 'unknown' ? 'is in doubt, it may have happened' : 'failed';
-      return line('notable', `${event.call} ${how}: ${text(event.error)}`, ended(event.call).tookMs);
+      return line('bad', `${event.call} ${how}: ${text(event.error)}`, ended(event.call).tookMs);
     }
     case 'timed out':
       return line('notable', `${event.call}: no signal came in time`);
@@ -68,10 +68,10 @@ export function runLine(event: JournalEvent, { at, startedAt, begun }: RunMoment
     case 'compensated':
       return line('plain', `${event.call} compensated`);
     case 'compensation failed': {
-      const again = event.retryAt === undefined ? '' : `, again in ${formatMs(event.retryAt - at)}`;
+      const again = event.retryAt === undefined ? '' : `; again in ${formatMs(event.retryAt - at)}`;
       return line(
-        event.retryAt === undefined ? 'bad' : 'notable',
-        `compensation of ${event.call} failed, attempt ${event.attempt}${again}: ${text(event.error)}`,
+        'bad',
+        `compensation of ${event.call} failed, attempt ${event.attempt}: ${text(event.error)}${again}`,
       );
     }
     case 'stuck':

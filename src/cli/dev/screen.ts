@@ -25,7 +25,6 @@ export interface DevScreenOptions {
 }
 
 const MARKS: Readonly<Record<ActivityLine['about'], string>> = { run: '●', message: '→', consumer: '◆', parked: '■' };
-const TIME_WIDTH = 'hh:mm:ss'.length;
 const NAME_WIDTH = 28;
 /** Colours of programs that think they are on a terminal. */
 // oxlint-disable-next-line no-control-regex
@@ -67,8 +66,7 @@ export function createDevScreen({ json, ui, write }: DevScreenOptions): DevScree
         `${time(at)} ${mark} ${shown} ${tone === 'plain' ? text : paint[tone](text)}${tookMs === null ? '' : style.dim(` ${formatMs(tookMs)}`)}`,
       );
     },
-    // Below the marks, so that what programs print stands in a column with what happens.
-    printed: (by, text) => write(`${style.dim(`${by.padStart(TIME_WIDTH)} │`)} ${ofProgram(text)}\n`),
+    printed: (by, text) => write(`${style.dim(`${by} │`)} ${ofProgram(text)}\n`),
   };
 }
 

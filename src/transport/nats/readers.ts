@@ -1,0 +1,142 @@
+/**
+ * What a receiver reads by over one link: the consumers of its destination, found or made, and a puller for each. Looked at again every few
+ * seconds, and when a consumer falls silent.
+ */
+import type { Msg } from '@nats-io/transport-node';
+import { HoldfastError } from '../../errors.ts';
+import { ensureConsumer, type FormerConsumers, isOverlap } from './consumers.ts';
+import { heldPlaces, readLayout } from './layout.ts';
+import type { NatsLink } from './link.ts';
+import { consumerName, type DestinationNames, type PartitionPlace } from './names.ts';
+import type { NatsSettings } from './options.ts';
+import { type PullEnd, Puller } from './pull.ts';
+import { assessStream, destinationStream, ensureStream, NANOS_PER_MS } from './streams.ts';
+import type { ReceiverLink } from './verdicts.ts';
+
+export interface ReadersOptions {
+  readonly open: ReceiverLink;
+  readonly names: DestinationNames;
+  readonly settings: NatsSettings;
+  readonly ordered: boolean;
+  readonly former: FormerConsumers;
+  readonly onMessage: (message: Msg) => void;
+  /** Something about the consumers has changed: look again soon. */
+  readonly onLost: (why: string) => void;
+  /** Something can be asked for, or could not. */
+  readonly onReady: () => void;
+}
+
+export class Readers {
+  readonly #options: ReadersOptions;
+  readonly #pullers = new Map<string, Puller>();
+  /** Consumers to be looked at before anything more is asked of them. */
+  readonly #doubtful = new Set<string>();
+  readonly #said = new Set<string>();
+  /** How long the server keeps a claim, by the consumers that are read. */
+  #claimMs: number;
+  #others: readonly PartitionPlace[] = [];
+  #isStopped = false;
+
+  constructor(options: ReadersOptions) {
+    this.#options = options;
+    this.#claimMs = options.settings.claimDurationMs;
+  }
+
+  get claimMs(): number {
+    return this.#claimMs;
+  }
+
+  /** Asks each consumer that is well for as many messages as `room` has for it. */
+  ask(room: (consumer: string) => number): void {
+    if (this.#isStopped) return;
+    for (const puller of this.#pullers.values())
+      if (!puller.isAsking && !this.#doubtful.has(puller.consumer)) puller.ask(room(puller.consumer));
+  }
+
+  /** Finds requests that the server has forgotten. */
+  watch(): void {
+    for (const puller of this.#pullers.values()) puller.watch();
+  }
+
+  /** Makes what is not there, and reads all that holds something. Rejects with what keeps it from that. */
+  async refresh(): Promise<void> {
+    const { open, names, settings, onReady } = this.#options;
+    const { link } = open;
+    const wanted = destinationStream(names, settings);
+    const { config } = await ensureStream(link, wanted, settings.create);
+    for (const difference of assessStream(wanted, config).different)
+      this.#say(`The stream ${names.stream} is not as this transport was told: ${difference}.`);
+    for (const place of await this.#places()) {
+      const name = consumerName(place);
+      if (this.#pullers.has(name) && !this.#doubtful.has(name)) continue;
+      // oxlint-disable-next-line no-await-in-loop
+      await this.#open(link, place);
+      if (this.#isStopped) return;
+    }
+    onReady();
+  }
+
+  /** Nothing more is handed out. Resolves when all that was on its way has come. */
+  async stop(): Promise<void> {
+    this.#isStopped = true;
+    await Promise.all([...this.#pullers.values()].map((puller) => puller.stop()));
+  }
+
+  async #open(link: NatsLink, place: PartitionPlace | null): Promise<void> {
+    const { names, settings, ordered, former } = this.#options;
+    const name = consumerName(place);
+    try {
+      const { config } = await ensureConsumer(link, names, { place, settings });
+      this.#claimMs = Math.min(this.#claimMs, (config.ack_wait ?? Infinity) / NANOS_PER_MS);
+    } catch (error) {
+      if (!isOverlap(error)) throw error;
+      // Gone now, or there is an error that says who it is.
+      await former.remove(link, names, { ordered, claimMs: settings.claimDurationMs });
+      throw error;
+    }
+    this.#doubtful.delete(name);
+    if (this.#pullers.has(name) || this.#isStopped) return;
+    const onEnd = (end: PullEnd): void => this.#ended(name, end);
+    const { onMessage } = this.#options;
+    this.#pullers.set(name, new Puller({ link, stream: names.stream, consumer: name, onMessage, onEnd }));
+  }
+
+  #ended(consumer: string, end: PullEnd): void {
+    if (this.#isStopped) return;
+    if (end.kind === 'over') return this.#options.onReady();
+    this.#doubtful.add(consumer);
+    if (end.kind === 'refused')
+      this.#say(`The consumer ${consumer} of ${this.#options.names.stream} refuses to hand out: ${end.why}.`);
+    this.#options.onLost(end.why);
+  }
+
+  /** What is to be read: all at once, or each partition by itself, those of other layouts included as long as they may hold something. */
+  async #places(): Promise<readonly (PartitionPlace | null)[]> {
+    const { open, names, settings, ordered } = this.#options;
+    if (!ordered) return [null];
+    const own = settings.partitionsOf(names.destination);
+    const layout = await readLayout(open.notes, names);
+    if (layout !== null && layout.partitions !== own)
+      this.#say(
+        `${names.destination} has ${layout.partitions} partitions, but this receiver was told ${own}; it reads all that hold messages.`,
+      );
+    const mayBeOtherwise = layout === null || layout.known.some((number) => number !== own);
+    if (mayBeOtherwise) {
+      const held = (await heldPlaces(open.link, names)).filter(({ partitions }) => partitions !== own);
+      const known = new Set(this.#others.map(consumerName));
+      this.#others = [...this.#others, ...held.filter((place) => !known.has(consumerName(place)))];
+    }
+    return [...Array.from({ length: own }, (_, partition) => ({ partitions: own, partition })), ...this.#others];
+  }
+
+  #say(what: string): void {
+    if (this.#said.has(what)) return;
+    this.#said.add(what);
+    this.#options.settings.onError(
+      new HoldfastError('HF_CONFIG', what, {
+        advice: 'Give publishers and consumers of a destination the same options, and the stream the same settings.',
+        details: { destination: this.#options.names.destination },
+      }),
+    );
+  }
+}
