@@ -10,7 +10,7 @@ import { RUN_MESSAGE_PAGE, sortRunMessages, type PendingRunMessageRow } from './
 import { untilAnswered } from './reconnect.ts';
 import { claimedRun, type ClaimedRow } from './saga-rows.ts';
 import type { StoreConnections } from './store-connections.ts';
-import { SQL_NOW, translateStoreError, versionArrays, type StoreQueries } from './store-queries.ts';
+import { translateStoreError, versionArrays, type StoreQueries } from './store-queries.ts';
 
 type Wanted = SagaVersion & { readonly limit: number };
 type CollectOptions = Parameters<WorkerStore['collect']>[1];
@@ -40,21 +40,22 @@ export class RunClaims {
     this.#on = options.on;
   }
 
-  /** When the next run of these is due, and the time of the database. */
+  /** When the next run of these is due, in milliseconds of the database's time, and whether that is now, to the microsecond. */
   async nextDue(
     sagas: readonly SagaVersion[],
     workerId: string | undefined,
-  ): Promise<{ readonly due: number | null; readonly now: number }> {
+  ): Promise<{ readonly due: number | null; readonly isNow: boolean }> {
     const { s } = this.#on;
-    const [row] = await this.#on.rows<{ due: number | null; now: number }>(
-      `SELECT ${SQL_NOW} AS now, (SELECT min((SELECT ceil(extract(epoch FROM r.wake_at) * 1000)::float8 FROM ${s}.saga_run r
+    const [row] = await this.#on.rows<{ due: number | null; isNow: boolean }>(
+      `SELECT ceil(extract(epoch FROM next) * 1000)::float8 AS due, coalesce(next <= clock_timestamp(), false) AS "isNow"
+       FROM (SELECT min((SELECT r.wake_at FROM ${s}.saga_run r
          WHERE r.saga = v.saga AND r.version = v.version AND r.worker IS NULL AND r.wake_at IS NOT NULL
            AND (r.misfits IS NULL OR ${s}.may_take_run($3, r.saga, r.version, r.misfits))
-         ORDER BY r.wake_at LIMIT 1))
-       FROM unnest($1::text[], $2::int[]) AS v (saga, version)) AS due`,
+         ORDER BY r.wake_at LIMIT 1)) AS next
+       FROM unnest($1::text[], $2::int[]) AS v (saga, version)) AS runs`,
       [...versionArrays(sagas), workerId ?? null],
     );
-    return row ?? { due: null, now: 0 };
+    return row ?? { due: null, isNow: false };
   }
 
   async claim(workerId: string, wanted: readonly Wanted[], room?: ClaimCapacity): Promise<readonly ClaimedRun[]> {
@@ -64,8 +65,7 @@ export class RunClaims {
     /** Resolves whether there may be more. */
     const claimSome = async (): Promise<boolean> => {
       // A look without a transaction first: an idle worker asks often.
-      const { due, now } = await this.nextDue(left, workerId);
-      if (due === null || due > now) return false;
+      if (!(await this.nextDue(left, workerId)).isNow) return false;
       // Each gets an equal share of the chunk, so that the backlog of one saga does not keep back the others.
       const share = Math.max(1, Math.floor(CLAIM_CHUNK / left.length));
       const limits = left.map(({ limit }) => Math.min(limit, share));

@@ -9,8 +9,8 @@ import { sqlStateOf, translateSqlError } from '../../../postgres/sql-state.ts';
 import { leaseLost } from '../commit-error.ts';
 import type { SagaVersion } from '../store.ts';
 
-/** The time of the database, in milliseconds. */
-export const SQL_NOW = 'round(extract(epoch FROM clock_timestamp()) * 1000)::float8';
+/** The time of the database, in milliseconds: the last one that has passed, so that nothing which is due by it comes early. */
+export const SQL_NOW = 'floor(extract(epoch FROM clock_timestamp()) * 1000)::float8';
 
 export class StoreQueries {
   readonly database: Database;
