@@ -7,6 +7,7 @@ import { createProgram } from '../../src/cli/program.ts';
 import { cliReference } from './cli-reference.ts';
 import { readIndex } from './index-page.ts';
 import { llmsIndex } from './llms.ts';
+import { dependenciesPage } from './dependencies-page.ts';
 
 /** Their texts, by paths from the root of the project. */
 export function madeFiles(): ReadonlyMap<string, string> {
@@ -16,6 +17,7 @@ export function madeFiles(): ReadonlyMap<string, string> {
   const index = readIndex(readFileSync(new URL('../../docs/README.md', import.meta.url), 'utf8'));
   return new Map([
     ['docs/cli.md', cliReference(program)],
+    ['docs/dependencies.md', dependenciesPage()],
     ['docs/llms.txt', llmsIndex(index)],
   ]);
 }

@@ -3,7 +3,7 @@
  *
  *   node .ci/bootstrap.mjs .ci/site/main.ts            builds the site into .site/dist (`npm run docs`). DOCS_BASE is the path where it
  *                                                      will stand, such as /holdfast/; default: /. Fails for a link that leads nowhere
- *   node .ci/bootstrap.mjs .ci/site/main.ts reference  writes docs/cli.md and docs/llms.txt (`npm run reference`)
+ *   node .ci/bootstrap.mjs .ci/site/main.ts reference  writes docs/cli.md, docs/dependencies.md and docs/llms.txt (`npm run reference`)
  */
 import { spawnSync } from 'node:child_process';
 import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
