@@ -8,6 +8,7 @@ import { transaction } from '../../src/saga/kinds/transaction.ts';
 import type { StepContext } from '../../src/saga/definition/steps.ts';
 import { createManualClock } from '../../src/testing/manual-clock.ts';
 import { eventually } from '../support/eventually.ts';
+import { rememberingLogger } from '../support/failing-observers.ts';
 import { gate, openLab, type Lab } from './lab.ts';
 
 let lab: Lab;
@@ -313,7 +314,8 @@ describe('an open breaker', () => {
 });
 
 describe('verify', () => {
-  it('that fails is asked again', async () => {
+  it('that fails is asked again, and each time the log says so', async () => {
+    const log = rememberingLogger();
     let asked = 0;
     const doubtful = saga({
       name: 'doubtful',
@@ -349,9 +351,17 @@ describe('verify', () => {
         return steps.pay();
       },
     });
-    const worker = await lab.worker([doubtful]);
+    const worker = await lab.worker([doubtful], { log });
     const run = await worker.sagas.start(doubtful, null);
     expect(await run.result({ timeout: '30s' })).toBe('paid');
     expect(asked).toBe(6);
+    const told = log.lines.filter(({ message }) => message === 'verify failed, and is asked again');
+    expect(told.map(({ fields: { call, attempts } }) => [call, attempts])).toEqual([
+      ['pay', 1],
+      ['pay', 2],
+      ['take', 1],
+      ['take', 2],
+    ]);
+    expect(told[0]?.fields).toMatchObject({ run: run.id, err: { message: 'connection reset' } });
   });
 });

@@ -1,5 +1,6 @@
 /**
- * Log lines about runs, each written once and with the ids to find the run by: a step gave up, a run is stuck or was compensated.
+ * Log lines about runs, with the ids to find the run by, once for each thing that happened: a step gave up, nobody can say what became of
+ * it, a run is stuck or was compensated.
  */
 import type { Logger } from '../../runtime/log.ts';
 import type { RecordedError } from '../journal/events.ts';
@@ -22,6 +23,15 @@ export function logGivenUp(
   const fields = { run: run.id, saga: run.saga.name, call: call.id, ...rest, ...traceIdsOfRun(run) };
   const standIn = fallback === undefined ? {} : { fallback: asThrown(fallback) };
   run.settings.log?.warn({ ...fields, ...standIn, err: asThrown(error) }, 'a step gave up');
+}
+
+/** Each time: nothing of it stands in the journal, and the run waits for the answer. `againMs`: until it is asked again, if it is. */
+export function logUnverified(run: Run, call: CallState, error: RecordedError, againMs: number | null): void {
+  const fields = { run: run.id, saga: run.saga.name, call: call.id, attempts: call.asked.attempts };
+  run.settings.log?.warn(
+    { ...fields, ...(againMs === null ? {} : { againMs }), ...traceIdsOfRun(run), err: asThrown(error) },
+    againMs === null ? 'verify could not say what became of a step' : 'verify failed, and is asked again',
+  );
 }
 
 /**

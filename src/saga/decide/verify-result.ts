@@ -5,6 +5,7 @@ import { decideRetry } from '../../runtime/retry.ts';
 import type { RecordedError } from '../journal/events.ts';
 import type { DecisionContext, Verification } from '../run/run-events.ts';
 import { endDone, endFailed } from './outcomes.ts';
+import { logUnverified } from './run-log.ts';
 import type { Run } from '../run/run.ts';
 import type { CallState } from '../journal/state.ts';
 
@@ -30,18 +31,30 @@ function isAskedAgain(
   failed: Extract<Verification, { error: unknown }>,
   context: DecisionContext,
 ): boolean {
+  const againAt = askedAgainAt(run, call, failed, context);
+  logUnverified(run, call, failed.error, againAt === null ? null : againAt - context.now);
+  if (againAt === null) return false;
+  call.asked.againAt = againAt;
+  return true;
+}
+
+/** Null: it is not asked again. */
+function askedAgainAt(
+  run: Run,
+  call: CallState,
+  failed: Extract<Verification, { error: unknown }>,
+  context: DecisionContext,
+): number | null {
   const definition = run.step(call.step);
-  if (definition === undefined || !failed.passing) return false;
   call.asked.attempts += 1;
+  if (definition === undefined || !failed.passing) return null;
   const decision = decideRetry(definition.compensation.retry, {
     attempt: call.asked.attempts,
     elapsedMs: 0,
     permanent: false,
     random: context.random,
   });
-  if (decision.kind === 'give-up') return false;
-  call.asked.againAt = Math.floor(context.now + decision.delayMs);
-  return true;
+  return decision.kind === 'give-up' ? null : Math.floor(context.now + decision.delayMs);
 }
 
 const LOST_TRACK: RecordedError = { name: 'Error', message: 'The step gave up.' };
