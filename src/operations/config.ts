@@ -195,7 +195,7 @@ export interface HoldfastConfig {
   readonly environment?: string | undefined;
   readonly redis?:
     | {
-        /** redis:// or rediss:// URL. */
+        /** `redis://…`, `redis+cluster://host:port,host:port` or `redis+sentinel://host:port,host:port/NAME`; with TLS `rediss…`. */
         readonly url?: string | undefined;
         /**
          * Prefix of the Redis keys of queues, the same for all that publish and consume.

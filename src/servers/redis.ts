@@ -57,7 +57,7 @@ export async function findOrStartRedis(options: RedisOptions = {}): Promise<Redi
 export async function startRedis(options: RedisOptions = {}): Promise<RedisServer> {
   const only = process.env['HOLDFAST_TEST_REDIS'];
   const args = [...BASE_ARGS, ...(options.args ?? [])];
-  const binary = findBinary(only);
+  const binary = findRedisBinary(only);
   if (binary !== undefined) return startFromBinary(binary, args);
   if ((only === undefined || only === 'docker') && dockerAnswers()) return startFromImage(args);
   throw new HoldfastError('HF_SERVER_MISSING', 'Redis is needed and none was found.', { advice: INSTALL });
@@ -65,7 +65,8 @@ export async function startRedis(options: RedisOptions = {}): Promise<RedisServe
 
 const systemRedis = (): string | undefined => systemBinary(['redis-server', 'valkey-server']);
 
-function findBinary(only: string | undefined): string | undefined {
+/** The path of a server binary, installed where that is ours to do; undefined where docker has to serve. */
+export function findRedisBinary(only = process.env['HOLDFAST_TEST_REDIS']): string | undefined {
   const system = only === undefined || only === 'system' ? systemRedis() : undefined;
   if (system !== undefined || !(only === undefined || only === 'apt') || !aptIsOurs()) return system;
   try {
@@ -100,7 +101,7 @@ async function startFromBinary(binary: string, args: readonly string[]): Promise
       started.exit() === undefined ? undefined : new Error(`${started.exit()}\n${tailOf(logFile)}`);
     await untilReady(() => answers(port), { timeoutMs: 30_000, giveUp, what: 'Redis' });
     // A server of somebody else's may have answered on our port while ours was failing to take it.
-    const ready = new RegExp(`^${started.pid}:M .*Ready to accept connections`, 'm');
+    const ready = new RegExp(`^${started.pid}:[MS] .*Ready to accept connections`, 'm');
     await untilReady(() => ready.test(tailOf(logFile, 40)), { timeoutMs: 30_000, giveUp, what: 'Redis' });
   };
   for (let attempt = 1; ; attempt++) {
@@ -109,7 +110,10 @@ async function startFromBinary(binary: string, args: readonly string[]): Promise
       break;
     } catch (error) {
       await server?.end('SIGKILL');
-      if (attempt < 5 && /Address already in use|Could not create server TCP/.test(String(error))) {
+      if (
+        attempt < 5 &&
+        /Address already in use|Could not create server TCP|Failed listening on port/.test(String(error))
+      ) {
         port = await freePort();
         continue;
       }

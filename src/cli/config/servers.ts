@@ -5,6 +5,7 @@
 import { HoldfastError } from '../../errors.ts';
 import type { HoldfastConfig } from '../../operations/config.ts';
 import type { DatabaseOptions } from '../../postgres/pool-settings.ts';
+import { readRedisUrl } from '../../transport/bullmq/redis-url.ts';
 import type { Given } from './options.ts';
 
 type Env = Readonly<Record<string, string | undefined>>;
@@ -33,8 +34,18 @@ export function resolveDatabase(given: Given, config: HoldfastConfig, fallback?:
 /** Redis servers that carry messages, as far as they are known by URL. */
 export function resolveRedisUrls(given: Given, config: HoldfastConfig): readonly string[] {
   const url = given.redisUrl ?? config.redis?.url;
-  if (url !== undefined) assertUrl(url, ['redis:', 'rediss:'], 'The Redis URL', 'redis://user:password@host:6379');
+  if (url !== undefined) assertRedisUrl(url);
   return url === undefined ? [] : [url];
+}
+
+function assertRedisUrl(url: string): void {
+  const read = typeof url === 'string' ? readRedisUrl(url) : null;
+  if (read !== null && read.kind !== 'wrong') return;
+  throw new HoldfastError('HF_CONFIG', 'The Redis URL cannot be read.', {
+    advice:
+      read?.advice ??
+      'It looks like redis://user:password@host:6379, redis+cluster://host:7000,host:7001 or redis+sentinel://host:26379/NAME, with special characters %-encoded.',
+  });
 }
 
 /** Never shows the URL: it may hold a password. */

@@ -1,12 +1,15 @@
 /**
  * Recently seen message ids in Redis, shared by all processes of a consumer. Each id is one key, which Redis expires.
  */
-import type { Redis } from 'ioredis';
+import type { Cluster, Redis } from 'ioredis';
 import { HoldfastError } from '../../errors.ts';
 import type { Duration } from '../../runtime/duration.ts';
 import { missingPackage } from '../../runtime/missing-package.ts';
 import { refuseUnknownOptions } from '../../runtime/options.ts';
+import { type RedisPlace, resolveRedisPlace } from '../../transport/bullmq/redis-place.ts';
 import { windowTtl, type DedupWindow } from './window.ts';
+
+const ANSWER_WITHIN_MS = 5_000;
 
 /** What is used of an ioredis client. */
 export interface RedisWindowConnection {
@@ -16,7 +19,10 @@ export interface RedisWindowConnection {
 
 /** Options of {@link createRedisWindow}. */
 export interface RedisWindowOptions {
-  /** redis:// URL, for which ioredis must be installed, or a client of ioredis, which `close` leaves open. */
+  /**
+   * A URL as the transport takes it (`redis://…`, `redis+cluster://…`, `redis+sentinel://…`), for which ioredis must be installed, or a
+   * Redis or Cluster of ioredis, which `close` leaves open.
+   */
   readonly connection: string | RedisWindowConnection;
   /**
    * How long an id is kept.
@@ -45,13 +51,14 @@ export function createRedisWindow(options: RedisWindowOptions): DedupWindow {
   refuseUnknownOptions(options, ['connection', 'ttl', 'prefix'], 'createRedisWindow');
   const { connection, prefix = 'holdfast:window:' } = options;
   const ttlMs = Math.max(1, Math.round(windowTtl(options.ttl ?? '1h')));
-  let own: Promise<Redis> | undefined;
+  if (typeof connection === 'string') resolveRedisPlace(connection, 'createRedisWindow');
+  let own: Promise<Redis | Cluster> | undefined;
   let closed = false;
   async function client(): Promise<RedisWindowConnection> {
     if (closed) throw new Error('the window is closed');
     if (typeof connection !== 'string') return connection;
     if (own === undefined) {
-      const attempt = openRedis(connection);
+      const attempt = openRedis(resolveRedisPlace(connection, 'createRedisWindow'));
       own = attempt;
       // What could not be loaded is tried again by the next command.
       attempt.catch(() => void (own = undefined));
@@ -60,7 +67,7 @@ export function createRedisWindow(options: RedisWindowOptions): DedupWindow {
   }
   const reach = async <T>(command: (client: RedisWindowConnection) => Promise<T>): Promise<T> => {
     try {
-      return await command(await client());
+      return await inTime(command(await client()));
     } catch (cause) {
       throw new HoldfastError(
         'HF_TRANSPORT_UNAVAILABLE',
@@ -88,15 +95,37 @@ export function createRedisWindow(options: RedisWindowOptions): DedupWindow {
 }
 
 /** ioredis is loaded by the first command: most consumers have no such window. */
-async function openRedis(url: string): Promise<Redis> {
-  const { Redis } = await import('ioredis');
+async function openRedis(place: RedisPlace): Promise<Redis | Cluster> {
+  const { Cluster, Redis } = await import('ioredis');
   // Commands fail at once while Redis is away, rather than queue up: the consumer holds its message and asks again.
-  const redis = new Redis(url, {
-    lazyConnect: true,
-    enableOfflineQueue: true,
+  const own = {
+    ...place.options,
     maxRetriesPerRequest: 1,
-    commandTimeout: 5_000,
-  });
+    commandTimeout: ANSWER_WITHIN_MS,
+    replyMapping: 'legacy' as const,
+    lazyConnect: true,
+  };
+  const redis = open();
   redis.on('error', () => {});
   return redis;
+
+  function open(): Redis | Cluster {
+    if (place.kind === 'single') return place.url === undefined ? new Redis(own) : new Redis(place.url, own);
+    const { nodes, natMap } = place;
+    const options = { lazyConnect: true, redisOptions: own, ...(natMap === undefined ? {} : { natMap }) };
+    return new Cluster([...nodes], options);
+  }
+}
+
+/** The client of a cluster keeps what it cannot send until it can. */
+async function inTime<T>(answer: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`no answer within ${ANSWER_WITHIN_MS} ms`)), ANSWER_WITHIN_MS);
+  });
+  try {
+    return await Promise.race([answer, late]);
+  } finally {
+    clearTimeout(timer);
+  }
 }

@@ -4,7 +4,10 @@
  */
 import { Redis } from 'ioredis';
 import { queuesOnRedis } from '../../transport/bullmq/redis-queues.ts';
-import { explainRedisError, usesTls } from '../../transport/bullmq/redis-client.ts';
+import { explainRedisError } from '../../transport/bullmq/redis-client.ts';
+import { type RedisPlace, resolveRedisPlace, type SinglePlace } from '../../transport/bullmq/redis-place.ts';
+import { serversOf } from '../../transport/bullmq/redis-servers.ts';
+import { redisUrlWithoutSecrets } from '../../transport/bullmq/redis-url.ts';
 import { findingOf } from './doctor-queues.ts';
 import type { Check, CheckFinding } from './finding.ts';
 
@@ -14,7 +17,7 @@ export const checkRedis: Check = async (_database, { redisUrls, redisPrefix }) =
   (
     await Promise.all(
       redisUrls.map(async (url) => {
-        const findings = await checkOne(url);
+        const findings = await checkServers(url);
         return findings.some(({ check }) => check === 'redis.reach')
           ? findings
           : [...findings, ...(await checkQueues(url, redisPrefix))];
@@ -30,7 +33,7 @@ async function checkQueues(url: string, prefix: string | undefined): Promise<rea
       findings.push({
         level: 'note',
         check: 'queue.search',
-        what: `Redis at ${withoutSecrets(url)} holds so much else that not all queues were looked at.`,
+        what: `Redis at ${redisUrlWithoutSecrets(url)} holds so much else that not all queues were looked at.`,
         advice: 'Give Holdfast a Redis of its own.',
       });
     return findings;
@@ -39,22 +42,45 @@ async function checkQueues(url: string, prefix: string | undefined): Promise<rea
       {
         level: 'warn',
         check: 'queue.look',
-        what: `The queues on Redis at ${withoutSecrets(url)} cannot be looked at: ${error instanceof Error ? error.message : String(error)}`,
+        what: `The queues on Redis at ${redisUrlWithoutSecrets(url)} cannot be looked at: ${error instanceof Error ? error.message : String(error)}`,
         advice: 'docs/transports.md lists the rights that the role needs.',
       },
     ];
   }
 }
 
-async function checkOne(url: string): Promise<readonly CheckFinding[]> {
-  const where = withoutSecrets(url);
-  const client = new Redis(url, {
+/** Of one server, or of each master of a cluster. */
+async function checkServers(url: string): Promise<readonly CheckFinding[]> {
+  const where = redisUrlWithoutSecrets(url);
+  let place: RedisPlace | undefined;
+  try {
+    place = resolveRedisPlace(url, 'doctor');
+    const { tls } = place;
+    const servers = await serversOf(place, TIMEOUT_MS);
+    const findings = servers.map((server) => checkOne(server.place, server.name ?? where, tls));
+    return (await Promise.all(findings)).flat();
+  } catch (error) {
+    return [unreachable(where, error as Error, place?.tls ?? false)];
+  }
+}
+
+async function checkOne(
+  { url, options }: Pick<SinglePlace, 'url' | 'options'>,
+  where: string,
+  tls: boolean,
+): Promise<readonly CheckFinding[]> {
+  const shared = {
+    ...options,
     lazyConnect: true,
     connectTimeout: TIMEOUT_MS,
     commandTimeout: TIMEOUT_MS,
+    sentinelCommandTimeout: TIMEOUT_MS,
+    sentinelRetryStrategy: () => null,
     retryStrategy: () => null,
     maxRetriesPerRequest: 0,
-  });
+    replyMapping: 'legacy' as const,
+  };
+  const client = url === undefined ? new Redis(shared) : new Redis(url, shared);
   let failure: Error | undefined;
   client.on('error', (error: Error) => void (failure = error));
   try {
@@ -65,20 +91,19 @@ async function checkOne(url: string): Promise<readonly CheckFinding[]> {
     return judgeRedis(where, parseInfo(info), save);
   } catch (error) {
     // What connect rejects with says no more than that the connection is closed.
-    const cause = failure ?? (error instanceof Error ? error : new Error(String(error)));
-    const why = explainRedisError(cause, usesTls(url)).message;
-    return [
-      {
-        level: 'error',
-        check: 'redis.reach',
-        what: `Redis at ${where} does not answer: ${why}`,
-        advice:
-          'Check that it runs and that host, port and password are right. Until then messages wait in the outbox.',
-      },
-    ];
+    return [unreachable(where, failure ?? (error instanceof Error ? error : new Error(String(error))), tls)];
   } finally {
     client.disconnect();
   }
+}
+
+function unreachable(where: string, cause: Error, tls: boolean): CheckFinding {
+  return {
+    level: 'error',
+    check: 'redis.reach',
+    what: `Redis at ${where} does not answer: ${explainRedisError(cause, tls).message}`,
+    advice: 'Check that it runs and that host, port and password are right. Until then messages wait in the outbox.',
+  };
 }
 
 /** `save` is the setting of that name; null when it may not be read. Pure. */
@@ -135,12 +160,4 @@ function configValue(answer: unknown): string | null {
   if (answer instanceof Map) return String(answer.get('save') ?? '');
   if (typeof answer === 'object' && answer !== null && 'save' in answer) return String(answer.save);
   return null;
-}
-
-function withoutSecrets(url: string): string {
-  try {
-    return new URL(url).host;
-  } catch {
-    return 'the configured address';
-  }
 }

@@ -4,7 +4,6 @@
 import { HoldfastError, isHoldfastError } from '../../errors.ts';
 import { partitionOf } from '../partitions.ts';
 import type { OutboundMessage, PublishOutcome } from '../port.ts';
-import { assertDestination, queueName } from './jobs.ts';
 import type { BullmqSettings } from './options.ts';
 
 /** Jobs in one addJobs call; measured on a local Redis, 100 to 500 are alike and more only holds the event loop longer. */
@@ -35,7 +34,8 @@ export function placeBatch(
       outcomes[index] = refused(fault, true);
       continue;
     }
-    const name = queueName(message.destination, partitionOf(message, settings.partitionsOf(message.destination)));
+    const partition = partitionOf(message, settings.partitionsOf(message.destination));
+    const name = settings.naming.queueName(message.destination, partition);
     const placed = queues.get(name);
     if (placed === undefined) queues.set(name, [{ message, index }]);
     else placed.push({ message, index });
@@ -71,7 +71,7 @@ export function refused(error: Error, permanent: boolean): PublishOutcome {
 /** What makes a message unsendable, found before anything is sent. */
 function faultOf(message: OutboundMessage, settings: BullmqSettings): Error | undefined {
   try {
-    assertDestination(message.destination);
+    settings.naming.assertDestination(message.destination);
   } catch (error) {
     return error as Error;
   }

@@ -6,13 +6,25 @@ import type { BackendFactory, IQueueBackend } from 'bullmq';
 import { HoldfastError } from '../../errors.ts';
 import { missingPackage } from '../../runtime/missing-package.ts';
 import type { BullmqSettings } from './options.ts';
+import type { QueueAccess } from './queue-access.ts';
 
-/** A publisher's connection. */
+/** A publisher's connection, or connections, where queues lie on several servers. */
 export interface PublisherConnection {
-  /** The backend to add jobs with. Rejects with any error while the broker is away; a later call may succeed. */
-  ready(signal: AbortSignal): Promise<IQueueBackend>;
-  /** One cheap round trip. */
+  /** A backend that reaches the queue of this name, to add jobs with. Rejects with any error while it is away; a later call may succeed. */
+  ready(queue: string, signal: AbortSignal): Promise<IQueueBackend>;
+  /** Resolves once there are connections to all servers; rejects with any error while there are not. */
+  reach(signal: AbortSignal): Promise<void>;
+  /** One cheap round trip, to each of them. */
   ping(): Promise<void>;
+  /** Something has failed: queues may lie elsewhere by now. */
+  failed?(): void;
+  /** Whether a queue only lies elsewhere by now, and nothing has been done. `ready` then knows where. */
+  hasMoved?(error: Error): boolean;
+  /**
+   * To be called before a batch is sent. What it returns resolves once what was sent since, by these backends, is as safe as was asked
+   * for. Absent: what is acknowledged is.
+   */
+  watch?(): (used: ReadonlySet<IQueueBackend>) => Promise<void>;
   /** Gives up on the connection, so that what waits for an answer on it fails and nothing of it is sent later. */
   drop(): void;
   close(): Promise<void>;
@@ -22,16 +34,18 @@ export interface PublisherConnection {
 export interface ReceiverConnection {
   /** Resolves once workers can be made: the broker has answered, or will be waited for by the workers themselves. */
   ready(): Promise<void>;
-  /** Resolves when there is a connection; rejects soon, with the reason, when there is none. */
-  reach(): Promise<void>;
+  /** Resolves when there is a connection to where the queue is; rejects soon, with the reason, when there is none. */
+  reach(queue: string): Promise<void>;
   /** What it may be about when there is no answer at all. */
   readonly hint?: string;
-  /** Whether the broker knows its clients by the names that BullMQ gives them. */
-  readonly seesWorkers: boolean;
+  /** What an error means, where it is that the transport was set up for another kind of server. */
+  explain?(error: Error): Error;
   /** Whether commands that are given at once travel together, and not each on a connection of its own or behind the answer before. */
   readonly pipelines: boolean;
-  /** As BullMQ takes it. */
-  readonly workerConnection: object;
+  /** For the worker of a queue, as BullMQ takes it. */
+  workerConnection(queue: string): object;
+  /** @param first backend of the destination's first queue */
+  access(first: IQueueBackend): QueueAccess;
   readonly prefix: string | undefined;
   readonly factory: BackendFactory;
   /** To be called every ANSWER_WITHIN_MS: gives up connections that do not answer and do not break. Without it the client does so by itself. */
@@ -60,6 +74,8 @@ export interface BullmqBroker {
   dataOf(wire: string): string;
   /** True when this error is about one message (its size, its content) and not about the broker. */
   isMessageFault(error: Error): boolean;
+  /** See {@link ReceiverConnection}. */
+  explain?(error: Error): Error;
 }
 
 /** Settles as `load` does, but says what failed. A later call tries again. */

@@ -6,6 +6,15 @@ import type { JobJson, JobsOptions } from 'bullmq';
 import { HoldfastError } from '../../errors.ts';
 import type { OutboundMessage } from '../port.ts';
 
+/** How the queues of a broker are called. */
+export interface QueueNaming {
+  /** @throws HoldfastError HF_CONFIG when there cannot be a queue of this name */
+  assertDestination(destination: string): void;
+  queueName(destination: string, partition: number): string;
+  /** Of a destination's first queue; null for other queues, and what is none. */
+  destinationOf(queue: string): string | null;
+}
+
 /** @throws HoldfastError HF_CONFIG when BullMQ cannot have a queue of this name */
 export function assertDestination(destination: string): void {
   if (destination !== '' && !destination.includes(':') && !destination.includes('#')) return;
@@ -18,6 +27,28 @@ export function assertDestination(destination: string): void {
 export function queueName(destination: string, partition: number): string {
   return partition === 0 ? destination : `${destination}#${partition}`;
 }
+
+export const PLAIN_NAMES: QueueNaming = {
+  assertDestination,
+  queueName,
+  destinationOf: (queue) => (/[#:]/.test(queue) ? null : queue),
+};
+
+/**
+ * In a Redis Cluster all keys of a queue must be on one node, and different queues may be on different ones: the name of the queue is the
+ * hash tag of its keys, which decides that.
+ */
+export const TAGGED_NAMES: QueueNaming = {
+  assertDestination(destination) {
+    assertDestination(destination);
+    if (!/[{}]/.test(destination)) return;
+    throw new HoldfastError('HF_CONFIG', `${JSON.stringify(destination)} cannot be the name of a queue in a cluster.`, {
+      advice: "Give a name without '{' and '}', which decide there on which node a key is.",
+    });
+  },
+  queueName: (destination, partition) => `{${queueName(destination, partition)}}`,
+  destinationOf: (queue) => /^\{([^{}#:]+)\}$/.exec(queue)?.[1] ?? null,
+};
 
 /** BullMQ refuses ids with ':' and takes ids of digits for its own; message ids are UUIDs, so both are theory. */
 export function jobId(message: Pick<OutboundMessage, 'id' | 'replayId'>): string {

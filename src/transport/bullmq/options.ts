@@ -8,7 +8,7 @@ import { safeHook } from '../../runtime/observers.ts';
 import { refuseUnknownOptions } from '../../runtime/options.ts';
 import type { TransportAbilities } from '../abilities.ts';
 import { throttleErrors } from '../throttle-errors.ts';
-import { assertDestination } from './jobs.ts';
+import { PLAIN_NAMES, type QueueNaming } from './jobs.ts';
 
 /** How one destination is laid out. Publisher and consumers must be given the same. */
 export interface QueueLayout {
@@ -64,6 +64,7 @@ export interface BullmqOptions {
 
 /** The same, checked and with defaults. */
 export interface BullmqSettings {
+  readonly naming: QueueNaming;
   readonly partitionsOf: (destination: string) => number;
   readonly lockDurationMs: number;
   readonly stalledIntervalMs: number;
@@ -97,7 +98,11 @@ export const DEFAULT_BULLMQ_SCHEMA = 'bullmq';
 const FOREIGN_RETRIES = { attempts: 10, backoff: { type: 'exponential', delay: 1000 } } as const;
 
 /** @throws HoldfastError HF_CONFIG or HF_OPTION_UNKNOWN */
-export function resolveBullmqOptions(options: BullmqOptions, where: string): BullmqSettings {
+export function resolveBullmqOptions(
+  options: BullmqOptions,
+  where: string,
+  naming: QueueNaming = PLAIN_NAMES,
+): BullmqSettings {
   const layouts = new Map<string, number>();
   for (const [destination, layout] of Object.entries(options.queues ?? {})) {
     refuseUnknownOptions(layout, ['partitions'], `${where} queues.${destination}`);
@@ -107,7 +112,7 @@ export function resolveBullmqOptions(options: BullmqOptions, where: string): Bul
         advice: `Give a whole number from 1 to ${MAX_PARTITIONS}.`,
       });
     }
-    assertDestination(destination);
+    naming.assertDestination(destination);
     layouts.set(destination, partitions);
   }
   const positive = (name: string, value: number): number => {
@@ -117,6 +122,7 @@ export function resolveBullmqOptions(options: BullmqOptions, where: string): Bul
   const duration = (name: 'lockDuration' | 'stalledInterval' | 'publishTimeout', fallback: Duration): number =>
     positive(name, parseDuration(options[name] ?? fallback, `${where}: ${name}`));
   return {
+    naming,
     partitionsOf: (destination) => layouts.get(destination) ?? 1,
     lockDurationMs: duration('lockDuration', '30s'),
     stalledIntervalMs: duration('stalledInterval', '15s'),

@@ -5,7 +5,7 @@
  */
 import type { IQueueBackend, JobType } from 'bullmq';
 import { HoldfastError } from '../../errors.ts';
-import { queueName } from './jobs.ts';
+import type { QueueAccess } from './queue-access.ts';
 
 /** Marks a queue whose global concurrency was set here, so that an unordered receiver takes back only our own setting. */
 export const ORDER_MARK = 'holdfastOrdered';
@@ -51,13 +51,13 @@ async function writeLayout(base: IQueueBackend, own: number, { widest, partition
  * A publisher may spread messages over `own` partitions. Rejects while an ordered destination holds messages that were spread over
  * another number: the next of a key could overtake those in another queue.
  */
-export async function agreeOnLayout(root: IQueueBackend, destination: string, own: number): Promise<void> {
-  const base = root.forQueue(destination);
+export async function agreeOnLayout(access: QueueAccess, destination: string, own: number): Promise<void> {
+  const base = await access.partition(destination, 0);
   const layout = await readLayout(base);
   if (layout.partitions === own) return;
   if (layout.partitions !== null && layout.ordered) {
     const most = Math.max(own, layout.partitions, layout.widest ?? 0);
-    const left = await messagesIn(root, destination, 0, most);
+    const left = await messagesIn(access, destination, 0, most);
     if (left > 0) {
       throw new HoldfastError(
         'HF_TRANSPORT_UNAVAILABLE',
@@ -75,23 +75,28 @@ export async function agreeOnLayout(root: IQueueBackend, destination: string, ow
 
 /** The further partitions that a receiver of `own` partitions must read: those written down, and older ones that hold messages. */
 export async function partitionsBeyond(
-  base: IQueueBackend,
+  access: QueueAccess,
   destination: string,
   own: number,
 ): Promise<{ readonly layout: PartitionLayout; readonly beyond: readonly number[] }> {
+  const base = await access.partition(destination, 0);
   const layout = await readLayout(base);
   if (layout.partitions === null) await writeLayout(base, own, layout);
   const beyond: number[] = [];
   for (let partition = own; partition < Math.max(layout.partitions ?? 0, layout.widest ?? 0); partition += 1) {
     const current = partition < (layout.partitions ?? 0);
-    if (current || (await messagesIn(base, destination, partition, partition + 1)) > 0) beyond.push(partition);
+    if (current || (await messagesIn(access, destination, partition, partition + 1)) > 0) beyond.push(partition);
   }
   return { layout, beyond };
 }
 
 /** How many messages lie in partitions `from` to before `to`, in flight ones included. */
-async function messagesIn(root: IQueueBackend, destination: string, from: number, to: number): Promise<number> {
-  const names = Array.from({ length: Math.max(0, to - from) }, (_, index) => queueName(destination, from + index));
-  const counts = await Promise.all(names.map((name) => root.forQueue(name).getCounts([...UNFINISHED])));
+async function messagesIn(access: QueueAccess, destination: string, from: number, to: number): Promise<number> {
+  const counts = await Promise.all(
+    Array.from({ length: Math.max(0, to - from) }, async (_, index) => {
+      const queue = await access.partition(destination, from + index);
+      return queue.getCounts([...UNFINISHED]);
+    }),
+  );
   return counts.flat().reduce((sum, count) => sum + count, 0);
 }

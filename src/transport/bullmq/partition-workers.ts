@@ -6,7 +6,6 @@ import { HoldfastError } from '../../errors.ts';
 import { systemClock } from '../../runtime/clock.ts';
 import type { ReceiverConnection } from './broker.ts';
 import type { InFlightDeliveries } from './in-flight.ts';
-import { queueName } from './jobs.ts';
 import type { BullmqSettings } from './options.ts';
 import { ORDER_MARK, partitionsBeyond } from './partition-layout.ts';
 import type { QueueJob } from './receiving-worker.ts';
@@ -45,7 +44,11 @@ export class PartitionWorkers {
 
   /** The worker of the first partition, whose queue has what is said of the whole destination; undefined while there is none. */
   get first(): QueueWorker | undefined {
-    return [...this.#workers].find(({ name }) => name === this.#options.destination);
+    return [...this.#workers].find(({ name }) => name === this.#firstName);
+  }
+
+  get #firstName(): string {
+    return this.#options.settings.naming.queueName(this.#options.destination, 0);
   }
 
   /** The last failure of a worker: the broker may answer and still refuse to hand out. `atMs`: monotonic. */
@@ -55,10 +58,10 @@ export class PartitionWorkers {
 
   /** A broker that was emptied has forgotten how its queues are to be read. Never rejects. */
   restoreQueues(): void {
-    const { ordered, destination, settings } = this.#options;
+    const { ordered, settings } = this.#options;
     for (const worker of this.#workers) {
       if (ordered) void this.#applyOrder(worker).catch(settings.onError);
-      if (worker.name === destination) void this.#readBeyond(worker).catch(settings.onError);
+      if (worker.name === this.#firstName) void this.#readBeyond(worker).catch(settings.onError);
     }
   }
 
@@ -77,7 +80,7 @@ export class PartitionWorkers {
   /** Until it is open, or the receiver stops. */
   async #open(partition: number): Promise<void> {
     const { connection, destination, settings, stopping } = this.#options;
-    const name = queueName(destination, partition);
+    const name = settings.naming.queueName(destination, partition);
     while (!stopping.aborted) {
       let worker: QueueWorker | undefined;
       try {
@@ -133,7 +136,8 @@ export class PartitionWorkers {
     return ordered ? 1 : Math.ceil((concurrency + (ahead?.() ?? 0)) / this.partitions);
   }
 
-  #fail(error: Error): void {
+  #fail(failure: Error): void {
+    const error = this.#options.connection.explain?.(failure) ?? failure;
     this.#failure = { error, atMs: performance.now() };
     this.#options.settings.onError(error);
   }
@@ -147,8 +151,9 @@ export class PartitionWorkers {
 
   /** Other processes may have been told of other partitions than this one: what lies in them must not stay unread. */
   async #readBeyond(first: QueueWorker): Promise<void> {
-    const { destination, settings, stopping } = this.#options;
-    const { layout, beyond } = await partitionsBeyond(first.getBackend(), destination, this.partitions);
+    const { connection, destination, settings, stopping } = this.#options;
+    const access = connection.access(first.getBackend());
+    const { layout, beyond } = await partitionsBeyond(access, destination, this.partitions);
     const other = layout.partitions !== null && layout.partitions !== this.partitions ? layout.partitions : null;
     if (other !== null && other !== this.#reportedPartitions)
       settings.onError(

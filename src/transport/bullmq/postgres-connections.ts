@@ -6,6 +6,7 @@ import type { PoolConfig } from 'pg';
 import type { BullmqConnections, PublisherConnection, ReceiverConnection } from './broker.ts';
 import type { BullmqSettings } from './options.ts';
 import { migrateTables } from './postgres-tables.ts';
+import { accessFrom } from './queue-access.ts';
 
 /** Connections of one publisher, and of one partition of a receiver (which has one more, to listen). */
 const PUBLISHER_CONNECTIONS = 4;
@@ -51,16 +52,19 @@ function publisherConnection(
     return backend;
   }
 
+  function ready(): Promise<IQueueBackend> {
+    if (opening === undefined) {
+      const attempt = open();
+      opening = attempt;
+      // After a failed start the next call tries again.
+      attempt.catch(() => void (opening = opening === attempt ? undefined : opening));
+    }
+    return opening;
+  }
+
   return {
-    ready() {
-      if (opening === undefined) {
-        const attempt = open();
-        opening = attempt;
-        // After a failed start the next call tries again.
-        attempt.catch(() => void (opening = opening === attempt ? undefined : opening));
-      }
-      return opening;
-    },
+    ready,
+    reach: async () => void (await ready()),
     ping: async () => void (await (await opening)?.getQueueMetaField('ping')),
     // pg gives a connection up by itself when a query outlasts query_timeout.
     drop: () => {},
@@ -88,10 +92,8 @@ function receiverConnection(
   return {
     ready,
     reach: ready,
-    // Names of sessions are cut off at 63 characters.
-    seesWorkers: false,
     pipelines: false,
-    workerConnection: {
+    workerConnection: () => ({
       ...config,
       schema,
       max: WORKER_CONNECTIONS,
@@ -99,7 +101,9 @@ function receiverConnection(
       connectionTimeoutMillis: settings.publishTimeoutMs,
       // Bounds how long a server that does not answer can hold up a worker, and its stop.
       query_timeout: Math.max(settings.lockDurationMs, settings.publishTimeoutMs),
-    },
+    }),
+    // Names of sessions are cut off at 63 characters: nobody can be told by them.
+    access: (first) => accessFrom(first, settings.naming, () => Promise.reject(new Error('names are cut off'))),
     prefix: undefined,
     factory: createPostgresBackend as never,
     disconnect: () => {},

@@ -7,11 +7,16 @@ import { HoldfastError } from '../../errors.ts';
 import type { BullmqBroker, PublisherConnection } from './broker.ts';
 import type { BullmqSettings } from './options.ts';
 
+export interface OpenQueue {
+  readonly root: IQueueBackend;
+  readonly queue: IQueueBackend;
+}
+
 export class LazyPublisherConnection {
   readonly #broker: BullmqBroker;
   readonly #settings: BullmqSettings;
   /** By name of the queue; they belong to the backend that they were made from. */
-  readonly #queues = new Map<string, { readonly root: IQueueBackend; readonly queue: IQueueBackend }>();
+  readonly #queues = new Map<string, OpenQueue>();
   #opening: Promise<PublisherConnection> | undefined;
   #closing: Promise<void> | undefined;
 
@@ -36,14 +41,26 @@ export class LazyPublisherConnection {
     return connection;
   }
 
-  async queue(name: string, signal: AbortSignal): Promise<IQueueBackend> {
-    const root = await (await this.open()).ready(signal);
+  /** Settles as `work` does. After a failure queues are looked for anew. */
+  async use<T>(work: (open: PublisherConnection) => Promise<T>): Promise<T> {
+    const open = await this.open();
+    try {
+      return await work(open);
+    } catch (error) {
+      open.failed?.();
+      throw error;
+    }
+  }
+
+  /** The queue of this name, and the backend that reaches it. */
+  async queue(name: string, signal: AbortSignal): Promise<OpenQueue> {
+    const root = await (await this.open()).ready(name, signal);
     let entry = this.#queues.get(name);
     if (entry === undefined || entry.root !== root) {
       entry = { root, queue: root.forQueue(name) };
       this.#queues.set(name, entry);
     }
-    return entry.queue;
+    return entry;
   }
 
   /** One exchange with the broker. When it takes too long the connection is given up: the answer is unknown either way. */

@@ -11,6 +11,7 @@ import { jobEntry } from './jobs.ts';
 import type { BullmqSettings } from './options.ts';
 import { agreeOnLayout } from './partition-layout.ts';
 import { LazyPublisherConnection } from './publisher-connection.ts';
+import type { QueueAccess } from './queue-access.ts';
 
 /** Another process may meanwhile have laid out a destination otherwise, or the broker may have forgotten. */
 const LOOK_AGAIN_MS = 30_000;
@@ -23,17 +24,28 @@ export function bullmqPublisher(broker: BullmqBroker, settings: BullmqSettings):
   return {
     async publish(batch, { signal }) {
       if (batch.length === 0) return [];
-      return guarded(broker.kind, signal, () => batches.publish(batch, signal));
+      return guarded(broker, signal, () => batches.publish(batch, signal));
     },
     async check({ signal }) {
-      await guarded(broker.kind, signal, async () => {
-        const open = await connection.open();
-        await open.ready(signal);
-        await connection.roundTrip(open.ping());
-      });
+      await guarded(broker, signal, () =>
+        connection.use(async (open) => {
+          await open.reach(signal);
+          await connection.roundTrip(open.ping());
+        }),
+      );
     },
     close: () => connection.close(),
   };
+}
+
+/** One batch on its way. */
+interface Sending {
+  readonly outcomes: PublishOutcome[];
+  /** By which it went. */
+  readonly used: Set<IQueueBackend>;
+  /** Whether a queue only lies elsewhere by now. */
+  readonly hasMoved: (error: Error) => boolean;
+  readonly signal: AbortSignal;
 }
 
 class BatchPublisher {
@@ -49,8 +61,23 @@ class BatchPublisher {
     this.#settings = settings;
   }
 
-  async publish(batch: readonly OutboundMessage[], signal: AbortSignal): Promise<readonly PublishOutcome[]> {
-    const outcomes = new Array<PublishOutcome>(batch.length).fill(PUBLISHED);
+  publish(batch: readonly OutboundMessage[], signal: AbortSignal): Promise<readonly PublishOutcome[]> {
+    return this.#connection.use(async (open) => {
+      const safe = open.watch?.();
+      const sending: Sending = {
+        outcomes: new Array<PublishOutcome>(batch.length).fill(PUBLISHED),
+        used: new Set(),
+        hasMoved: (error) => open.hasMoved?.(error) ?? false,
+        signal,
+      };
+      await this.#send(batch, sending);
+      if (safe !== undefined && sending.used.size > 0) await this.#connection.roundTrip(safe(sending.used));
+      return sending.outcomes;
+    });
+  }
+
+  async #send(batch: readonly OutboundMessage[], sending: Sending): Promise<void> {
+    const { outcomes, signal } = sending;
     const queues = placeBatch(batch, this.#settings, outcomes);
     const destinations = new Set([...queues.values()].flatMap((placed) => placed[0]?.message.destination ?? []));
     await Promise.all([...destinations].map((destination) => this.#settleLayout(destination, signal)));
@@ -61,7 +88,7 @@ class BatchPublisher {
           for (const chunk of chunksOf(placed)) {
             signal.throwIfAborted();
             if (failing) return;
-            await this.#publishChunk(name, chunk, outcomes, signal);
+            await this.#publishChunk(name, chunk, sending);
           }
         } catch (error) {
           failing = true; // the other queues would only meet the same broker
@@ -71,16 +98,17 @@ class BatchPublisher {
     );
     const failed = settled.find((result) => result.status === 'rejected');
     if (failed !== undefined) throw failed.reason;
-    return outcomes;
   }
 
   async #publishChunk(
     name: string,
     chunk: readonly PlacedMessage[],
-    outcomes: PublishOutcome[],
-    signal: AbortSignal,
+    sending: Sending,
+    isSecondTry = false,
   ): Promise<void> {
-    const queue = await this.#connection.queue(name, signal);
+    const { outcomes, used, signal } = sending;
+    const { root, queue } = await this.#connection.queue(name, signal);
+    used.add(root);
     const nowMs = Date.now();
     const { jobOptions } = this.#settings;
     const entries = chunk.map(({ message }) => jobEntry(message, this.#broker.dataOf(message.wire), jobOptions, nowMs));
@@ -88,7 +116,12 @@ class BatchPublisher {
     try {
       ids = await this.#connection.roundTrip(queue.addJobs(entries));
     } catch (error) {
-      if (!(error instanceof Error) || !this.#broker.isMessageFault(error)) throw error;
+      if (!(error instanceof Error)) throw error;
+      if (!isSecondTry && sending.hasMoved(error)) {
+        await this.#publishChunk(name, chunk, sending, true);
+        return;
+      }
+      if (!this.#broker.isMessageFault(error)) throw error;
       const [first, ...others] = chunk;
       if (first !== undefined && others.length === 0) {
         outcomes[first.index] = refused(error, true);
@@ -98,7 +131,7 @@ class BatchPublisher {
       // already are found by their ids and stay as they are.
       for (const placed of chunk) {
         signal.throwIfAborted();
-        await this.#publishChunk(name, [placed], outcomes, signal);
+        await this.#publishChunk(name, [placed], sending);
       }
       return;
     }
@@ -111,26 +144,36 @@ class BatchPublisher {
 
   /** Asked before the first message of a destination; after that, now and then, while messages go on. */
   async #settleLayout(destination: string, signal: AbortSignal): Promise<void> {
-    const root = await (await this.#connection.open()).ready(signal);
-    const own = this.#settings.partitionsOf(destination);
+    const { naming, partitionsOf } = this.#settings;
+    const own = partitionsOf(destination);
+    const { root } = await this.#connection.queue(naming.queueName(destination, 0), signal);
+    const access: QueueAccess = {
+      partition: async (of, index) => (await this.#connection.queue(naming.queueName(of, index), signal)).queue,
+      clientLists: async () => null,
+    };
     const known = this.#agreed.get(destination);
     if (known === undefined || known.root !== root) {
-      await this.#connection.roundTrip(agreeOnLayout(root, destination, own));
+      await this.#connection.roundTrip(agreeOnLayout(access, destination, own));
       this.#agreed.set(destination, { root, atMs: performance.now() });
       return;
     }
     if (performance.now() - known.atMs < LOOK_AGAIN_MS) return;
     known.atMs = performance.now();
-    agreeOnLayout(root, destination, own).catch(() => this.#agreed.delete(destination));
+    agreeOnLayout(access, destination, own).catch(() => this.#agreed.delete(destination));
   }
 }
 
 /** Runs `work` until it settles or `signal` aborts, and makes every failure one of the broker's: its outcome is unknown. */
-async function guarded<T>(kind: string, signal: AbortSignal, work: () => Promise<T>): Promise<T> {
+async function guarded<T>(
+  { kind, explain }: Pick<BullmqBroker, 'kind' | 'explain'>,
+  signal: AbortSignal,
+  work: () => Promise<T>,
+): Promise<T> {
   try {
     signal.throwIfAborted();
     return await settledOrAborted(work(), signal);
-  } catch (error) {
+  } catch (failure) {
+    const error = failure instanceof Error ? (explain?.(failure) ?? failure) : failure;
     if (isHoldfastError(error, 'HF_STOPPED') || isHoldfastError(error, 'HF_CONFIG')) throw error;
     throw unavailable(kind, error);
   }

@@ -2,9 +2,9 @@
  * The state of a BullMQ queue, and what people should know about it: that it is paused, read by foreign workers, shared by two databases,
  * or read by nobody.
  */
-import type { IQueueBackend, JobType } from 'bullmq';
+import type { JobType } from 'bullmq';
 import { layoutOf } from './partition-layout.ts';
-import { queueName } from './jobs.ts';
+import type { QueueAccess } from './queue-access.ts';
 import type { QueueRemark, QueueState } from '../port.ts';
 
 /** Of our workers, behind the name of the queue; those of plain BullMQ have none or another. */
@@ -73,21 +73,20 @@ export function assessQueue(facts: QueueFacts): QueueState {
   return { waiting, active, delayed, failed, paused, consumers: workers?.length ?? null, foreign, remarks };
 }
 
-/** @param base backend of the destination's first queue */
 export async function readQueueState(
-  base: IQueueBackend,
+  access: QueueAccess,
   destination: string,
-  { partitions, owner, seesWorkers }: { partitions: number; owner: string | null; seesWorkers: boolean },
+  { partitions, owner }: { partitions: number; owner: string | null },
 ): Promise<QueueState> {
   const nowMs = Date.now();
+  const base = await access.partition(destination, 0);
   const meta = await base.getQueueMeta();
   if (owner !== null) await base.setQueueMeta({ [OWNER + owner]: nowMs });
   const most = Math.max(partitions, layoutOf(meta).widest ?? 0);
-  const queues = Array.from({ length: most }, (_, index) => base.forQueue(queueName(destination, index)));
+  const queues = await Promise.all(Array.from({ length: most }, (_, index) => access.partition(destination, index)));
   const [counts, clients] = await Promise.all([
     Promise.all(queues.map((queue) => queue.getCounts([...STATES] as JobType[]))),
-    // Some services and roles forbid it.
-    seesWorkers ? base.getClientList().catch(() => null) : null,
+    access.clientLists(),
   ]);
   const sum = (state: (typeof STATES)[number]): number =>
     counts.reduce((total, each) => total + (each[STATES.indexOf(state)] ?? 0), 0);

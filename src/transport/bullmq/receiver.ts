@@ -4,7 +4,6 @@
 import { HoldfastError } from '../../errors.ts';
 import { createLifecycle } from '../../runtime/lifecycle.ts';
 import { type BullmqBroker, loading } from './broker.ts';
-import { assertDestination } from './jobs.ts';
 import type { BullmqSettings } from './options.ts';
 import type { RunningReceiver } from './receiving.ts';
 import type { Delivery, ReceiveOptions, Receiver, Verdict } from '../port.ts';
@@ -19,7 +18,7 @@ export interface BullmqReceiverOptions {
 
 export function bullmqReceiver({ broker, settings, destination, handle, options }: BullmqReceiverOptions): Receiver {
   // A worker that cannot be made would be tried again for ever, in the background.
-  assertDestination(destination);
+  settings.naming.assertDestination(destination);
   const lifecycle = createLifecycle({
     make: () => ({ running: null as RunningReceiver | null }),
     async start(run) {

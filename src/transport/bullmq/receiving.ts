@@ -119,16 +119,15 @@ class Receiving implements RunningReceiver {
   }
 
   async #readState(): Promise<QueueState> {
-    const { connection, destination, options } = this.#options;
+    const { connection, settings, destination, options } = this.#options;
     const workers = this.#workers;
-    await connection.reach();
+    await connection.reach(settings.naming.queueName(destination, 0));
     const { first } = workers;
     if (first === undefined) throw workers.lastFailure?.error ?? new Error('its workers are not made yet');
     await first.waitUntilReady();
-    const state = await readQueueState(first.getBackend(), destination, {
+    const state = await readQueueState(connection.access(first.getBackend()), destination, {
       partitions: workers.partitions,
       owner: options.owner ?? null,
-      seesWorkers: connection.seesWorkers,
     });
     const failure = workers.lastFailure;
     if (failure !== undefined && performance.now() - failure.atMs < 2 * REST_MS && REFUSAL.test(failure.error.message))

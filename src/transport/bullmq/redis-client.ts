@@ -1,14 +1,9 @@
 /**
  * Waits for a connection to Redis, and explains the most likely cause when there is none.
  */
-import type { Redis, RedisOptions } from 'ioredis';
+import type { Redis } from 'ioredis';
+import { HoldfastError } from '../../errors.ts';
 import { abortReason } from '../shared.ts';
-
-export function usesTls(connection: string | RedisOptions): boolean {
-  return typeof connection === 'string'
-    ? connection.startsWith('rediss:')
-    : (connection.tls ?? undefined) !== undefined;
-}
 
 /** A port without TLS answers nothing at all to somebody who begins with it, and the error says ETIMEDOUT. Pure. */
 export function explainRedisError(error: Error, tls: boolean): Error {
@@ -18,6 +13,21 @@ export function explainRedisError(error: Error, tls: boolean): Error {
   if (!tls && /ECONNRESET|closed/i.test(message))
     return new Error(`${message}; does this port want TLS (rediss://)?`, { cause: error });
   return error;
+}
+
+/** A server that belongs to a cluster refuses what concerns several keys, or keys of other nodes, and will do so for ever. Pure. */
+export function explainCluster(error: Error): Error {
+  return /\bCROSSSLOT\b|^MOVED \d/.test(error.message) ? unknownCluster(error) : error;
+}
+
+/** Of a server that was given as a single one. */
+export function unknownCluster(cause?: Error): HoldfastError {
+  const said = cause === undefined ? '' : ` It says: ${cause.message}`;
+  return new HoldfastError('HF_CONFIG', `This Redis is a node of a cluster, and was given as a single server.${said}`, {
+    advice:
+      "Give connection: { cluster: ['host:port', …] }, or a URL that begins with redis+cluster://. Behind a proxy that makes one server of a cluster, give a prefix with a hash tag, such as '{holdfast}'.",
+    ...(cause === undefined ? {} : { cause }),
+  });
 }
 
 /** Resolves when the client is ready; rejects at its next failure to become so, on abort, or after `timeoutMs`. */

@@ -9,6 +9,8 @@ import type { Redis } from 'ioredis';
 export function makeEndable(client: Redis): void {
   const disconnect = client.disconnect.bind(client);
   client.disconnect = (reconnect = false) => {
+    // It is on its way already; and one that asks where the server is (Sentinel, a cluster) would end for good when it is told to stop.
+    if (reconnect && client.status === 'connecting') return;
     // One that has not begun to connect ends at once, as this one can.
     if (!reconnect && client.status === 'reconnecting') client.status = 'wait';
     disconnect(reconnect);

@@ -1,15 +1,18 @@
 /**
  * Finds all queues of Holdfast on a Redis, with their state: for `holdfast doctor` and `holdfast status`, which are given no destinations.
  */
-import { createRedisBackend } from 'bullmq';
-import { Redis, type RedisOptions } from 'ioredis';
+import type { Redis } from 'ioredis';
 import { HoldfastError } from '../../errors.ts';
 import { layoutOf } from './partition-layout.ts';
 import { readQueueState } from './queue-state.ts';
 import { DEFAULT_PREFIX } from './options.ts';
 import type { FoundQueue, FoundQueues } from '../port.ts';
 import { settledOrAborted } from '../shared.ts';
-import { untilRedisReady } from './redis-client.ts';
+import { hasHashTag } from './cluster-slots.ts';
+import { PLAIN_NAMES, type QueueNaming, TAGGED_NAMES } from './jobs.ts';
+import type { QueueAccess } from './queue-access.ts';
+import { type RedisPlace, resolveRedisPlace } from './redis-place.ts';
+import { clientListsOf, RedisServers } from './redis-servers.ts';
 
 export interface QueuesOptions {
   /** Default 'holdfast'. */
@@ -22,11 +25,11 @@ const LONGEST_MS = 10_000;
 
 /** The same as a duty of the port: rejects with HF_TRANSPORT_UNAVAILABLE. */
 export async function queuesOf(
-  connection: string | RedisOptions,
+  place: RedisPlace,
   { prefix, signal }: { readonly prefix: string; readonly signal: AbortSignal },
 ): Promise<FoundQueues> {
   try {
-    return await settledOrAborted(queuesOnRedis(connection, { prefix, timeoutMs: LONGEST_MS }), signal);
+    return await settledOrAborted(queuesAt(place, { prefix, timeoutMs: LONGEST_MS }), signal);
   } catch (cause) {
     const said = cause instanceof Error ? cause.message : String(cause);
     throw new HoldfastError('HF_TRANSPORT_UNAVAILABLE', `The queues on Redis cannot be looked at: ${said}`, { cause });
@@ -37,48 +40,63 @@ export async function queuesOf(
 const MOST = 500;
 
 /** Rejects when Redis cannot be reached, or may not be asked, or does not answer in time. */
-export async function queuesOnRedis(
-  connection: string | RedisOptions,
+export async function queuesOnRedis(url: string, options: QueuesOptions): Promise<FoundQueues> {
+  return queuesAt(resolveRedisPlace(url, 'the Redis URL'), options);
+}
+
+async function queuesAt(
+  place: RedisPlace,
   { prefix = DEFAULT_PREFIX, timeoutMs }: QueuesOptions,
 ): Promise<FoundQueues> {
-  const settings = {
-    ...(typeof connection === 'string' ? {} : connection),
-    connectTimeout: timeoutMs,
-    commandTimeout: timeoutMs,
-    retryStrategy: () => null,
-    maxRetriesPerRequest: 0,
-    enableOfflineQueue: false,
-    replyMapping: 'legacy' as const,
-  };
-  const client = typeof connection === 'string' ? new Redis(connection, settings) : new Redis(settings);
-  client.on('error', () => {});
+  const tagged = place.kind === 'cluster' && !hasHashTag(prefix);
+  const naming = tagged ? TAGGED_NAMES : PLAIN_NAMES;
+  const servers = new RedisServers({ place, prefix, timeoutMs, onError: () => {} });
+  const signal = AbortSignal.timeout(2 * timeoutMs);
   try {
-    await untilRedisReady(client, new AbortController().signal, timeoutMs);
-    const { names, complete } = await findQueues(client, prefix, performance.now() + timeoutMs);
-    const root = createRedisBackend('holdfast', { connection: client, prefix, skipVersionCheck: true } as never);
-    root.on('error', () => {});
-    await root.waitUntilReady();
-    const queues: FoundQueue[] = [];
-    for (const destination of names) {
-      const base = root.forQueue(destination);
-      const partitions = layoutOf(await base.getQueueMeta()).partitions;
-      // Without it the queue is not Holdfast's.
-      if (partitions === null) continue;
-      const state = await readQueueState(base, destination, { partitions, owner: null, seesWorkers: true });
-      queues.push({ destination, state });
-    }
-    await root.close();
-    return { queues, complete };
+    return await settledOrAborted(
+      look(servers, { prefix, naming, untilMs: performance.now() + timeoutMs, signal }),
+      signal,
+    );
   } finally {
-    client.disconnect();
+    servers.close();
   }
 }
 
+interface Look {
+  readonly prefix: string;
+  readonly naming: QueueNaming;
+  /** Monotonic: the search ends then. */
+  readonly untilMs: number;
+  readonly signal: AbortSignal;
+}
+
+async function look(servers: RedisServers, { prefix, naming, untilMs, signal }: Look): Promise<FoundQueues> {
+  const clients = await servers.all(signal);
+  const searches = await Promise.all(clients.map((client) => findQueues(client, { prefix, naming, untilMs })));
+  const names = [...new Set(searches.flatMap((search) => search.names))].toSorted();
+  const access: QueueAccess = {
+    async partition(destination, index) {
+      const name = naming.queueName(destination, index);
+      return (await servers.backend(name, signal)).forQueue(name);
+    },
+    clientLists: () => clientListsOf(clients),
+  };
+  const queues: FoundQueue[] = [];
+  for (const destination of names.slice(0, MOST)) {
+    const base = await access.partition(destination, 0);
+    const { partitions } = layoutOf(await base.getQueueMeta());
+    // Without it the queue is not Holdfast's.
+    if (partitions === null) continue;
+    queues.push({ destination, state: await readQueueState(access, destination, { partitions, owner: null }) });
+  }
+  return { queues, complete: names.length <= MOST && searches.every(({ complete }) => complete) };
+}
+
+/** The destinations whose first queue is on one server. */
 async function findQueues(
   client: Redis,
-  prefix: string,
-  untilMs: number,
-): Promise<{ names: string[]; complete: boolean }> {
+  { prefix, naming, untilMs }: Pick<Look, 'prefix' | 'naming' | 'untilMs'>,
+): Promise<{ readonly names: readonly string[]; readonly complete: boolean }> {
   const names = new Set<string>();
   const literal = prefix.replaceAll(/[\\*?[\]]/g, '\\$&');
   let cursor = '0';
@@ -86,11 +104,10 @@ async function findQueues(
     // oxlint-disable-next-line no-await-in-loop
     const [next, keys] = await client.scan(cursor, 'MATCH', `${literal}:*:meta`, 'COUNT', 1000);
     for (const key of keys) {
-      const name = key.slice(prefix.length + 1, -':meta'.length);
-      // Partitions but the first are counted with it.
-      if (!name.includes('#') && !name.includes(':')) names.add(name);
+      const destination = naming.destinationOf(key.slice(prefix.length + 1, -':meta'.length));
+      if (destination !== null) names.add(destination);
     }
     cursor = next;
   } while (cursor !== '0' && names.size < MOST && performance.now() < untilMs);
-  return { names: [...names].toSorted().slice(0, MOST), complete: cursor === '0' };
+  return { names: [...names], complete: cursor === '0' };
 }

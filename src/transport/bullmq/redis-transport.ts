@@ -2,10 +2,11 @@
  * BullMQ on Redis: the transport that most services use. Here are its options. publisher.ts and receiver.ts do the work.
  * redis-connections.ts is loaded with the first publisher or receiver.
  */
-import type { RedisOptions } from 'ioredis';
 import { HoldfastError } from '../../errors.ts';
 import { refuseUnknownOptions } from '../../runtime/options.ts';
 import { type BullmqBroker, loading } from './broker.ts';
+import { hasHashTag } from './cluster-slots.ts';
+import { PLAIN_NAMES, TAGGED_NAMES } from './jobs.ts';
 import {
   BULLMQ_OPTIONS,
   bullmqAbilities,
@@ -15,22 +16,35 @@ import {
 } from './options.ts';
 import { bullmqPublisher } from './publisher.ts';
 import { bullmqReceiver } from './receiver.ts';
+import { explainCluster } from './redis-client.ts';
+import { type RedisConnection, resolveRedisPlace } from './redis-place.ts';
 import type { Transport } from '../port.ts';
 import { transportOf } from '../shared.ts';
 
 /** Options of {@link createBullmqTransport}. */
 export interface BullmqTransportOptions extends BullmqOptions {
-  /** `redis://…` or `rediss://…`, or options of ioredis. Reconnecting, offline queue and retries are set by the transport. */
-  readonly connection: string | RedisOptions;
+  /** Where Redis is: a URL, options of ioredis, a cluster, a client. Reconnecting, offline queue and retries are set by the transport. */
+  readonly connection: RedisConnection;
   /**
    * Prefix of every Redis key, the same for publishers and consumers. Default 'holdfast': under BullMQ's own default, 'bull', any plain
-   * BullMQ worker on a queue of the same name would take our messages. docs/transports.md says how to move on from 'bull'.
+   * BullMQ worker on a queue of the same name would take our messages. docs/transports.md says how to move on from 'bull'. In a cluster,
+   * one with a hash tag (`{holdfast}`) would put all queues on one node.
    */
   readonly prefix?: string | undefined;
+  /**
+   * How many replicas of a server must have a message before it counts as published, 0 to 10. Without one, what was published in the last
+   * moments before a failover may be lost: replay it from the outbox. With one, publishing waits while fewer replicas answer within half
+   * of `publishTimeout`.
+   *
+   * @defaultValue 0
+   */
+  readonly replicas?: number | undefined;
 }
 
+const MAX_REPLICAS = 10;
+
 /**
- * Carries messages over BullMQ queues on Redis 6.2 or later (or Valkey).
+ * Carries messages over BullMQ queues on Redis 6.2 or later (or Valkey): one server, a primary behind Sentinel, or a Redis Cluster.
  *
  * @throws HoldfastError HF_CONFIG, HF_OPTION_UNKNOWN
  * @example
@@ -39,51 +53,42 @@ export interface BullmqTransportOptions extends BullmqOptions {
  *   queues: { billing: { partitions: 8 } },
  *   lockDuration: '30s',
  * });
+ * @example
+ * const transport = createBullmqTransport({
+ *   connection: { cluster: ['10.0.0.1:6379', '10.0.0.2:6379'], options: { password: process.env.REDIS_PASSWORD } },
+ *   replicas: 1,
+ * });
  */
 export function createBullmqTransport(options: BullmqTransportOptions): Transport {
-  refuseUnknownOptions(options, ['connection', 'prefix', ...BULLMQ_OPTIONS], 'createBullmqTransport');
-  const settings = resolveBullmqOptions(options, 'createBullmqTransport');
-  const prefix = options.prefix ?? DEFAULT_PREFIX;
-  if (typeof options.connection === 'object' && (options.connection.keyPrefix ?? '') !== '')
-    throw new HoldfastError('HF_CONFIG', 'createBullmqTransport: connection.keyPrefix does not work with BullMQ.', {
-      advice: 'Use the option prefix.',
+  const where = 'createBullmqTransport';
+  refuseUnknownOptions(options, ['connection', 'prefix', 'replicas', ...BULLMQ_OPTIONS], where);
+  const { prefix = DEFAULT_PREFIX, replicas = 0 } = options;
+  const place = resolveRedisPlace(options.connection, where);
+  if (!Number.isInteger(replicas) || replicas < 0 || replicas > MAX_REPLICAS)
+    throw new HoldfastError('HF_CONFIG', `${where}: replicas is ${replicas}.`, {
+      advice: `Give a whole number from 0 to ${MAX_REPLICAS}.`,
     });
+  // A prefix with a hash tag has decided on the slot already.
+  const tagged = place.kind === 'cluster' && !hasHashTag(prefix);
+  const settings = resolveBullmqOptions(options, where, tagged ? TAGGED_NAMES : PLAIN_NAMES);
   const kind = 'bullmq-redis';
   const broker: BullmqBroker = {
     kind,
     load: () =>
-      loading(kind, async () => (await import('./redis-connections.ts')).redisConnections(options.connection, prefix)),
+      loading(kind, async () => (await import('./redis-connections.ts')).redisConnections({ place, prefix, replicas })),
     dataOf: (wire) => wire,
     isMessageFault: (error) => MESSAGE_FAULT.test(error.message),
+    ...(place.kind === 'single' ? { explain: explainCluster } : {}),
   };
   return transportOf({
     kind,
     abilities: bullmqAbilities(settings),
-    address: addressOf(options.connection, prefix),
+    address: place.address === undefined ? undefined : `redis ${place.address} prefix ${prefix}`,
     publisher: () => bullmqPublisher(broker, settings),
     receiver: (destination, handle, receive) =>
       bullmqReceiver({ broker, settings, destination, handle, options: receive }),
-    queues: async ({ signal }) => (await import('./redis-queues.ts')).queuesOf(options.connection, { prefix, signal }),
+    queues: async ({ signal }) => (await import('./redis-queues.ts')).queuesOf(place, { prefix, signal }),
   });
-}
-
-/** As it was given: names of hosts are not looked up. */
-function addressOf(connection: string | RedisOptions, prefix: string): string | undefined {
-  const place = typeof connection === 'string' ? placeOfUrl(connection) : placeOf(connection);
-  return place === undefined ? undefined : `redis ${place} prefix ${prefix}`;
-}
-
-function placeOfUrl(url: string): string | undefined {
-  if (!URL.canParse(url)) return undefined;
-  const { hostname, port, pathname } = new URL(url);
-  return hostname === ''
-    ? undefined
-    : placeOf({ host: hostname, port: Number(port || 6379), db: Number(pathname.slice(1)) });
-}
-
-function placeOf({ host = 'localhost', port = 6379, db = 0, path, name }: RedisOptions): string {
-  // Behind Sentinel it is known by its name.
-  return path ?? (name === undefined ? `${host}:${port}/${Number.isInteger(db) ? db : 0}` : `sentinel ${name}`);
 }
 
 /** Everything else Redis answers (OOM, READONLY, LOADING, MISCONF, NOAUTH, NOPERM, CLUSTERDOWN, …) is about the broker as a whole. */

@@ -34,7 +34,7 @@ export function makeWorker(name: string, setup: WorkerSetup): QueueWorker {
     // Two parameters, not three: with a third BullMQ would make an AbortController of its own for every job.
     (job: QueueJob, token?: string) => setup.process(worker, job, token ?? ''),
     {
-      connection: connection.workerConnection,
+      connection: connection.workerConnection(name),
       factory: connection.factory,
       fetchesAhead: connection.pipelines,
       name: WORKER_NAME,

@@ -33,7 +33,7 @@ export interface WorldOptions {
   /** Of a Redis of the test's own; default the shared one. */
   readonly redisUrl?: string;
   /** Of BullMQ. */
-  readonly broker?: Pick<BullmqTransportOptions, 'queues' | 'maxMessageBytes'>;
+  readonly broker?: Pick<BullmqTransportOptions, 'queues' | 'maxMessageBytes' | 'replicas'>;
 }
 
 export interface World {

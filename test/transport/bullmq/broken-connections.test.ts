@@ -6,6 +6,7 @@ import { resolveBullmqOptions } from '../../../src/transport/bullmq/options.ts';
 import { startReceiving, type RunningReceiver } from '../../../src/transport/bullmq/receiving.ts';
 import type { ReceiverConnection } from '../../../src/transport/bullmq/broker.ts';
 import { redisConnections } from '../../../src/transport/bullmq/redis-connections.ts';
+import { resolveRedisPlace } from '../../../src/transport/bullmq/redis-place.ts';
 import { createBullmqTransport } from '../../../src/transport/bullmq/redis-transport.ts';
 import { destinationName, NEVER, outbound, recorder } from '../../../src/testing/transport/kit.ts';
 import { eventually } from '../../support/eventually.ts';
@@ -39,7 +40,8 @@ async function openBench(): Promise<Bench> {
     publish: async (n) => void (await publisher.publish([outbound(destination, n)], { signal: NEVER })),
     start() {
       const settings = resolveBullmqOptions({ ...SHORT, publishTimeout: 60_000 }, 'the test');
-      const connection = redisConnections(proxy.url, prefix).openReceiverConnection(settings);
+      const place = resolveRedisPlace(proxy.url, 'the test');
+      const connection = redisConnections({ place, prefix, replicas: 0 }).openReceiverConnection(settings);
       const options = { concurrency: 1, ordered: false };
       const receiver = startReceiving({ kind: 'test', connection, settings, destination, handle: got.handle, options });
       onTestFinished(() => connection.disconnect());

@@ -8,6 +8,7 @@ import { type BullmqBroker, loading } from '../../../src/transport/bullmq/broker
 import { resolveBullmqOptions } from '../../../src/transport/bullmq/options.ts';
 import { bullmqPublisher } from '../../../src/transport/bullmq/publisher.ts';
 import { bullmqReceiver } from '../../../src/transport/bullmq/receiver.ts';
+import { resolveRedisPlace } from '../../../src/transport/bullmq/redis-place.ts';
 import { redisConnections } from '../../../src/transport/bullmq/redis-connections.ts';
 import { destinationName, NEVER, outbound, recorder, rejection } from '../../../src/testing/transport/kit.ts';
 import { sharedRedisUrl, uniquePrefix } from '../../support/servers.ts';
@@ -17,7 +18,11 @@ const kind = 'bullmq-redis';
 
 /** A broker that is loaded as `load` says, and the connections that were opened and closed again. */
 function brokerOf(load: () => Promise<void>): { readonly broker: BullmqBroker; readonly open: () => number } {
-  const links = redisConnections(sharedRedisUrl(), uniquePrefix());
+  const links = redisConnections({
+    place: resolveRedisPlace(sharedRedisUrl(), 'test'),
+    prefix: uniquePrefix(),
+    replicas: 0,
+  });
   let open = 0;
   const counted = <Link extends { close(): Promise<void> }>(link: Link): Link => {
     open += 1;

@@ -1,0 +1,99 @@
+/**
+ * A master of a Redis Cluster, and a primary behind Sentinel, killed under load with `replicas: 1`: a replica takes its place, relay and
+ * consumers find it by themselves, nothing that was acknowledged is lost, no effect is doubled, and the order of each key is kept
+ * (I1, I3, I4, I13).
+ *
+ * Fails when a batch counts as published before its replica has it.
+ */
+import { afterEach, expect, it } from 'vitest';
+import { slotOf } from '../../src/transport/bullmq/cluster-slots.ts';
+import { redisCommand } from '../../src/servers/redis-command.ts';
+import { type RedisCluster, startRedisCluster } from '../../src/servers/redis-cluster.ts';
+import { startRedisSentinel } from '../../src/servers/redis-sentinel.ts';
+import { eventually } from '../support/eventually.ts';
+import { writeTicks } from '../support/faults/domain.ts';
+import { createWorld, type World } from '../support/faults/world.ts';
+
+const KEYS = ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h'];
+const expectation = { consumers: ['exact'], orderedConsumers: ['exact'] } as const;
+const PARTITIONS = 6;
+
+const toEnd: (() => Promise<void>)[] = [];
+afterEach(async () => {
+  for (const end of toEnd.splice(0).toReversed()) await end();
+});
+
+async function openWorld(redisUrl: string): Promise<World> {
+  const broker = { queues: { exact: { partitions: PARTITIONS } }, replicas: 1 };
+  const world = await createWorld({ keys: KEYS, redisUrl, broker });
+  toEnd.push(() => world.close());
+  await world.relay('relay', { subscription: { batchSize: 50 } });
+  for (const _ of ['one', 'two']) await world.consumer({ name: 'exact', ordered: true, concurrency: PARTITIONS });
+  return world;
+}
+
+/** What may be under way: through a failover no more gathers than can be worked off in a moment. */
+const MOST_UNDER_WAY = 200;
+
+/** Services go on writing until they are told to stop. */
+function writers(world: World): { stop(): Promise<void> } {
+  let stopped = false;
+  const writing = (async () => {
+    for (let written = 0; !stopped; written += 2 * KEYS.length) {
+      await writeTicks(world.pool, KEYS, 2);
+      await eventually('room', async () => stopped || written - (await effects(world)) < MOST_UNDER_WAY);
+    }
+  })();
+  return {
+    stop() {
+      stopped = true;
+      return writing;
+    },
+  };
+}
+const effects = async (world: World): Promise<number> =>
+  Number((await world.pool.query<{ n: string }>('SELECT count(*) AS n FROM effect')).rows[0]?.n);
+
+async function goesOn(world: World): Promise<void> {
+  const before = await effects(world);
+  await eventually('more effects', async () => (await effects(world)) > before + 50);
+}
+
+/** Which of the nodes had a slot at the start. */
+const masterOf = (cluster: RedisCluster, slot: number) => cluster.nodes[Math.floor((slot * 3) / 16_384)]!;
+
+it('a master of a cluster is killed', async () => {
+  const cluster = await startRedisCluster();
+  toEnd.push(() => cluster.dispose());
+  const world = await openWorld(cluster.url);
+  const writing = writers(world);
+  await goesOn(world);
+  const master = masterOf(cluster, slotOf(`${world.redis.prefix}:{exact}:`));
+  const replica = cluster.nodes[cluster.nodes.indexOf(master) + 3]!;
+  await master.kill();
+  await eventually('the replica to take over', async () =>
+    (await redisCommand(replica.port, ['ROLE'])).includes('master'),
+  );
+  // It has nobody to hand on to until the other one is back, and empty.
+  await master.start();
+  await cluster.untilWhole();
+  await goesOn(world);
+  await writing.stop();
+  await world.settled(['exact']);
+  expect(await world.breaches(expectation)).toEqual([]);
+});
+
+it('a primary behind Sentinel is killed', async () => {
+  const sentinel = await startRedisSentinel({ replicas: 2 });
+  toEnd.push(() => sentinel.dispose());
+  const world = await openWorld(sentinel.url);
+  const writing = writers(world);
+  await goesOn(world);
+  const [primary] = sentinel.servers;
+  await primary!.kill();
+  await eventually('another primary', async () => (await sentinel.primary()) !== primary!.port);
+  await goesOn(world);
+  await writing.stop();
+  await world.settled(['exact']);
+  expect(await world.breaches(expectation)).toEqual([]);
+});

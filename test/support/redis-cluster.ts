@@ -1,0 +1,62 @@
+/**
+ * What tests do with a cluster of src/servers/redis-cluster.ts.
+ */
+import { Redis } from 'ioredis';
+import { redisCommand } from '../../src/servers/redis-command.ts';
+import type { RedisCluster } from '../../src/servers/redis-cluster.ts';
+import type { RedisServer } from '../../src/servers/redis.ts';
+
+const SLOTS = 16_384;
+const MASTERS = 3;
+
+/** The node that had a slot at the start. */
+export function firstMasterOf(cluster: RedisCluster, slot: number): RedisServer {
+  const master = cluster.nodes[Math.floor((slot * MASTERS) / SLOTS)];
+  if (master === undefined) throw new Error(`no node for slot ${slot}`);
+  return master;
+}
+
+/** Moves a slot and its keys as redis-cli does. `between` is called when half of the keys are over. */
+export async function moveSlot(
+  cluster: RedisCluster,
+  slot: number,
+  to: RedisServer,
+  between: () => Promise<void> = () => Promise.resolve(),
+): Promise<void> {
+  const from = await ownerOf(cluster, slot);
+  const [source, target] = await Promise.all([from, to].map(({ port }) => redisCommand(port, ['CLUSTER', 'MYID'])));
+  await redisCommand(to.port, ['CLUSTER', 'SETSLOT', String(slot), 'IMPORTING', source ?? '']);
+  await redisCommand(from.port, ['CLUSTER', 'SETSLOT', String(slot), 'MIGRATING', target ?? '']);
+  const redis = new Redis(from.url, { replyMapping: 'legacy' });
+  const migrate = async (most: number): Promise<number> => {
+    const keys = await redis.cluster('GETKEYSINSLOT', slot, most);
+    if (keys.length > 0) await redis.call('MIGRATE', '127.0.0.1', to.port, '', 0, 5000, 'KEYS', ...keys);
+    return keys.length;
+  };
+  const count = await redis.cluster('COUNTKEYSINSLOT', slot);
+  await migrate(Math.ceil(count / 2));
+  await between();
+  while ((await migrate(100)) > 0);
+  redis.disconnect();
+  for (const { port } of [to, from, ...cluster.nodes])
+    await redisCommand(port, ['CLUSTER', 'SETSLOT', String(slot), 'NODE', target ?? '']);
+}
+
+async function ownerOf(cluster: RedisCluster, slot: number): Promise<RedisServer> {
+  for (const node of cluster.nodes) {
+    const redis = new Redis(node.url, { replyMapping: 'legacy' });
+    const slots = (await redis.cluster('SLOTS')) as unknown as [number, number, [string, number]][];
+    redis.disconnect();
+    const port = slots.find(([from, last]) => from <= slot && slot <= last)?.[2][1];
+    const owner = cluster.nodes.find((each) => each.port === port);
+    if (owner !== undefined) return owner;
+  }
+  throw new Error(`nobody has slot ${slot}`);
+}
+
+/** Stops the process of a server, which takes connections then and answers nothing, until the function that comes back is called. */
+export async function freeze({ port }: Pick<RedisServer, 'port'>): Promise<() => void> {
+  const pid = Number(/process_id:(\d+)/.exec(await redisCommand(port, ['INFO', 'server']))?.[1]);
+  process.kill(pid, 'SIGSTOP');
+  return () => void process.kill(pid, 'SIGCONT');
+}
