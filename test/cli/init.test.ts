@@ -88,6 +88,18 @@ describe('holdfast init', () => {
     expect({ code, shown: /^\+ .*"holdfast": "\^/m.test(stdout) }).toEqual({ code: 0, shown: true });
   });
 
+  it.each([
+    ['npm', 'npm run test'],
+    ['pnpm', 'pnpm test'],
+    ['yarn', 'yarn test'],
+    ['bun', 'bun run test'],
+  ])('says how its scripts are run by %s', async (manager, words) => {
+    const cwd = folder(manager);
+    const { stdout } = await holdfast(['init', '--yes', '--no-install', '--package-manager', manager], { cwd });
+    expect(stdout).toContain(`  ${manager} install`);
+    expect(stdout).toContain(`  ${words} `);
+  });
+
   it('refuses to mix its changes with those that are not committed', async () => {
     const cwd = folder('dirty', { 'package.json': '{}' });
     git(cwd, 'init', '-q');

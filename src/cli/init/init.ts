@@ -194,7 +194,8 @@ async function install(manager: PackageManager, folder: string): Promise<void> {
 
 function report(outcome: Outcome): VerbReport {
   const { choices, packageManager, written, left, installed } = outcome;
-  const run = packageManager === 'npm' ? 'npm run' : packageManager;
+  // What bun itself calls dev and test is something else.
+  const run = packageManager === 'npm' || packageManager === 'bun' ? `${packageManager} run` : packageManager;
   return {
     json: { ...choices, packageManager, written, left, installed },
     text({ style }) {

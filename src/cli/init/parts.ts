@@ -72,9 +72,12 @@ function readParts(name: string): readonly TemplatePart[] {
   return [...others.flatMap(readParts), own];
 }
 
-function filesBelow(folder: string): ReadonlyMap<string, string> {
-  const paths = readdirSync(folder, { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isFile())
-    .map((entry) => join(entry.parentPath, entry.name));
-  return new Map(paths.map((path) => [relative(folder, path).split(sep).join('/'), readFileSync(path, 'utf8')]));
+/** Folder by folder: where Yarn reads packages out of archives, a look into all at once names no folders. */
+function filesBelow(root: string): ReadonlyMap<string, string> {
+  const filesIn = (folder: string): readonly string[] =>
+    readdirSync(folder, { withFileTypes: true }).flatMap((entry) => {
+      const path = join(folder, entry.name);
+      return entry.isDirectory() ? filesIn(path) : [path];
+    });
+  return new Map(filesIn(root).map((path) => [relative(root, path).split(sep).join('/'), readFileSync(path, 'utf8')]));
 }
