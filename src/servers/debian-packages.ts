@@ -1,11 +1,25 @@
 /**
- * Finds the binaries of servers on this machine; as root on Debian and its kin, installs the package that has them.
+ * Finds the binaries of servers on this machine; as root on Debian and its kin, fetches the package that has them. It is not installed: it
+ * is unpacked, with what the machine lacks of its dependencies, into a folder of its own below /var/cache/holdfast, where only root may
+ * write. No script of a package runs, no service starts, and apt and dpkg know nothing of it: to be rid of it, remove the folder.
  */
-import { existsSync, rmSync, writeFileSync } from 'node:fs';
-import { delimiter, join } from 'node:path';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { basename, delimiter, join, relative } from 'node:path';
 import { output, runCommand } from './machine.ts';
 
 const MORE_FOLDERS = ['/usr/bin', '/usr/sbin', '/usr/local/bin', '/opt/homebrew/bin', '/home/linuxbrew/.linuxbrew/bin'];
+const CACHE = '/var/cache/holdfast';
 
 /**
  * The path of the first binary of one of these names that runs.
@@ -13,19 +27,58 @@ const MORE_FOLDERS = ['/usr/bin', '/usr/sbin', '/usr/local/bin', '/opt/homebrew/
  * @param runs arguments with which it says something and ends well
  */
 export function systemBinary(names: readonly string[], runs: readonly string[] = ['--version']): string | undefined {
-  const folders = [...(process.env['PATH'] ?? '').split(delimiter).filter(Boolean), ...MORE_FOLDERS];
+  const path = (process.env['PATH'] ?? '').split(delimiter).filter(Boolean);
+  const folders = [...path, ...MORE_FOLDERS, ...unpackedFolders()];
   const paths = folders.flatMap((folder) => names.map((name) => join(folder, name)));
-  return paths.find((path) => existsSync(path) && output(path, [...runs]) !== undefined);
+  return paths.find((each) => existsSync(each) && output(each, [...runs]) !== undefined);
 }
 
-/** True where `apt-get install` can be run: root, on a system with apt. */
+/** True where packages can be fetched: root, on a system with apt. */
 export function aptIsOurs(): boolean {
   return process.getuid?.() === 0 && existsSync('/usr/bin/apt-get');
 }
 
+/** Where programs of unpacked packages are started from. */
+export function unpackedFolders(): readonly string[] {
+  const all = cacheOfSystem();
+  if (!existsSync(all)) return [];
+  return readdirSync(all).flatMap((name) => (name.startsWith('.') ? [] : [join(all, name, 'bin')]));
+}
+
+/**
+ * Fetches packages of Debian's, unless they are there, so that {@link systemBinary} finds their programs. Throws what apt-get says.
+ *
+ * @returns the folder below which their files lie as they would below /
+ */
+export function unpackByApt(packages: readonly string[]): string {
+  const all = cacheOfSystem();
+  const place = join(all, packages.toSorted().join('+'));
+  const root = join(place, 'root');
+  if (existsSync(place)) return root;
+  mkdirSync(all, { recursive: true, mode: 0o755 });
+  // Moved to its place whole: others may be looking, or fetching the same.
+  const beside = mkdtempSync(join(all, '.unpacking-'));
+  try {
+    // The servers run as another user.
+    chmodSync(beside, 0o755);
+    for (const file of download(beside, packages)) runCommand('dpkg-deb', ['-x', file, join(beside, 'root')]);
+    writeStarters(beside, root);
+    rmSync(join(beside, 'apt'), { recursive: true });
+    renameSync(beside, place);
+  } catch (error) {
+    if (!existsSync(place)) throw error;
+  } finally {
+    rmSync(beside, { recursive: true, force: true });
+  }
+  return root;
+}
+
 const POLICY = '/usr/sbin/policy-rc.d';
 
-/** Installs packages of Debian's without letting them start a system service. Throws what apt-get says. */
+/**
+ * Installs packages of Debian's for good, without letting them start a system service: for those whose programs look for their files below
+ * /usr, and work nowhere else. Throws what apt-get says.
+ */
 export function installByApt(packages: readonly string[]): void {
   const env = { DEBIAN_FRONTEND: 'noninteractive' };
   const apt = (...args: string[]): void =>
@@ -37,5 +90,72 @@ export function installByApt(packages: readonly string[]): void {
     apt('install', '-y', '--no-install-recommends', ...packages);
   } finally {
     if (policyIsOurs) rmSync(POLICY, { force: true });
+  }
+}
+
+/** Programs of one release do not fit the libraries of another one. */
+function cacheOfSystem(): string {
+  const release = existsSync('/etc/os-release') ? readFileSync('/etc/os-release', 'utf8') : '';
+  const field = (name: string): string => new RegExp(`^${name}="?([\\w.-]+)"?$`, 'm').exec(release)?.[1] ?? 'unknown';
+  return join(CACHE, `${field('ID')}-${field('VERSION_ID')}`);
+}
+
+/** The packages, and those of their dependencies that the machine lacks: apt checks their signatures, and keeps all it notes in `folder`. */
+function download(folder: string, packages: readonly string[]): readonly string[] {
+  const own = join(folder, 'apt');
+  const archives = join(own, 'archives');
+  for (const each of [join(archives, 'partial'), join(own, 'lists', 'partial')]) mkdirSync(each, { recursive: true });
+  const flags = ['-qq', '-y', '-o', `Dir::Cache=${own}`, '-o', 'APT::Sandbox::User=root'];
+  const ownLists = ['-o', `Dir::State::lists=${join(own, 'lists')}`];
+  const env = { DEBIAN_FRONTEND: 'noninteractive' };
+  const apt = (...args: readonly string[]): void =>
+    void runCommand('apt-get', [...flags, ...args], { env, timeoutMs: 600_000 });
+  const fetch = (...more: readonly string[]): void =>
+    apt(...more, '-o', 'Debug::NoLocking=1', 'install', '--download-only', '--no-install-recommends', ...packages);
+  try {
+    fetch();
+  } catch {
+    // The lists of the machine are old, or there are none: such as containers come.
+    apt(...ownLists, 'update');
+    fetch(...ownLists);
+  }
+  return readdirSync(archives).flatMap((name) => (name.endsWith('.deb') ? [join(archives, name)] : []));
+}
+
+/** For each program one that starts it with the libraries and the programs beside it. */
+function writeStarters(folder: string, root: string): void {
+  const unpacked = join(folder, 'root');
+  const below = (path: string): readonly string[] =>
+    existsSync(join(unpacked, path)) ? readdirSync(join(unpacked, path)) : [];
+  const libraries = ['usr/lib', 'lib'].flatMap((path) =>
+    below(path).flatMap((name) => (/-linux-gnu\w*$/.test(name) ? [join(root, path, name)] : [])),
+  );
+  const folders = ['usr/bin', 'usr/sbin'];
+  const paths = folders.map((path) => join(root, path));
+  mkdirSync(join(folder, 'bin'));
+  for (const path of folders) {
+    for (const name of below(path)) {
+      const lines = [
+        '#!/bin/sh',
+        `export LD_LIBRARY_PATH="${libraries.join(':')}\${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"`,
+        `export PATH="${paths.join(':')}:$PATH"`,
+        `exec "${join(root, startedBy(unpacked, join(path, name)))}" "$@"`,
+      ];
+      writeFileSync(join(folder, 'bin', name), `${lines.join('\n')}\n`, { mode: 0o755 });
+    }
+  }
+}
+
+/**
+ * Below `root`, like `path`. A link to a program of the same name is followed: such as erl look for what is theirs beside themselves. One to
+ * another name is not: such as redis-server know by their name what they are.
+ */
+function startedBy(root: string, path: string): string {
+  try {
+    const target = relative(root, realpathSync(join(root, path)));
+    return basename(target) === basename(path) && !target.startsWith('..') ? target : path;
+  } catch {
+    // A link to what is not in the packages.
+    return path;
   }
 }

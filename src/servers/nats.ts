@@ -7,7 +7,7 @@
 import { mkdirSync, rmSync, writeFileSync, chownSync } from 'node:fs';
 import { join } from 'node:path';
 import { HoldfastError } from '../errors.ts';
-import { aptIsOurs, installByApt, systemBinary } from './debian-packages.ts';
+import { aptIsOurs, unpackByApt, systemBinary } from './debian-packages.ts';
 import { freePort, temporaryFolder, unprivilegedUser, untilReady } from './machine.ts';
 import { launch, tailOf, type ServerProcess } from './server-process.ts';
 
@@ -88,7 +88,7 @@ function findBinary(): string {
   let cause: unknown;
   if (aptIsOurs()) {
     try {
-      installByApt(['nats-server']);
+      unpackByApt(['nats-server']);
     } catch (error) {
       cause = error;
     }

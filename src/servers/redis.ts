@@ -9,7 +9,7 @@
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { HoldfastError } from '../errors.ts';
-import { aptIsOurs, installByApt, systemBinary } from './debian-packages.ts';
+import { aptIsOurs, unpackByApt, systemBinary } from './debian-packages.ts';
 import { dockerAnswers, startContainer } from './docker.ts';
 import { freePort, temporaryFolder, unprivilegedUser, untilReady } from './machine.ts';
 import { launch, tailOf, type ServerProcess } from './server-process.ts';
@@ -70,7 +70,7 @@ export function findRedisBinary(only = process.env['HOLDFAST_TEST_REDIS']): stri
   const system = only === undefined || only === 'system' ? systemRedis() : undefined;
   if (system !== undefined || !(only === undefined || only === 'apt') || !aptIsOurs()) return system;
   try {
-    installByApt(['redis-server']);
+    unpackByApt(['redis-server']);
     return systemRedis();
   } catch (error) {
     if (only === undefined && dockerAnswers()) return undefined;
