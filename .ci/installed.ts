@@ -30,7 +30,7 @@ const DOORS = Object.entries(doorsOf).flatMap(([path, target]) =>
   typeof target === 'string' ? [] : [path.replace('.', 'holdfast')],
 );
 /** Whose declarations need those of a package that is not installed. */
-const OF_CLIENTS = new Set(['holdfast/bullmq', 'holdfast/fastify', 'holdfast/nest']);
+const OF_CLIENTS = new Set(['holdfast/bullmq', 'holdfast/redis-streams', 'holdfast/fastify', 'holdfast/nest']);
 
 async function main(packed: string): Promise<void> {
   checkContents(packed);
@@ -142,13 +142,14 @@ async function checkMissingClient(project: EmptyProject): Promise<void> {
     `import { createRedisWindow } from 'holdfast';
 import { createBullmqTransport, createBullmqPostgresTransport } from 'holdfast/bullmq';
 import { createNatsTransport } from 'holdfast/nats';
-const transports = [createBullmqTransport({ connection: 'redis://127.0.0.1:1' }), createBullmqPostgresTransport({ connection: 'postgres://127.0.0.1:1/none' }), createNatsTransport({ connection: 'nats://127.0.0.1:1' })];
+import { createRedisStreamsTransport } from 'holdfast/redis-streams';
+const transports = [createBullmqTransport({ connection: 'redis://127.0.0.1:1' }), createBullmqPostgresTransport({ connection: 'postgres://127.0.0.1:1/none' }), createNatsTransport({ connection: 'nats://127.0.0.1:1' }), createRedisStreamsTransport({ connection: 'redis://127.0.0.1:1' })];
 const tries = transports.map((transport) => () => transport.publisher().check({ signal: AbortSignal.timeout(30_000) }));
 tries.push(() => createRedisWindow({ connection: 'redis://127.0.0.1:1' }).seen('consumer', 'id'));
 for (const attempt of tries) console.log(await attempt().then(() => 'well', (error) => error.code + ' ' + error.message));`,
   );
   const said = (await project.output('node missing.mjs')).trim().split('\n');
-  assert.equal(said.length, 4);
+  assert.equal(said.length, 5);
   for (const line of said) assert.match(line, /^HF_TRANSPORT_UNAVAILABLE .*npm install (bullmq )?(ioredis|@nats-io)/);
 }
 

@@ -16,6 +16,7 @@ const ENTRIES = [
   'index',
   'bullmq',
   'nats',
+  'redis-streams',
   'testing',
   'transport-testing',
   'vitest',

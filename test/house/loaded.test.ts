@@ -51,7 +51,7 @@ const doorAt = (path: string): string => JSON.stringify(pathToFileURL(join(ROOT,
 const evaluated = (code: string): readonly string[] => [
   '--input-type=module',
   '-e',
-  `const holdfast = { ...(await import(${doorAt('src/index.ts')})), ...(await import(${doorAt('src/doors/bullmq.ts')})) };\n${code}`,
+  `const holdfast = { ...(await import(${doorAt('src/index.ts')})), ...(await import(${doorAt('src/doors/bullmq.ts')})), ...(await import(${doorAt('src/doors/redis-streams.ts')})) };\n${code}`,
 ];
 
 it("import 'holdfast' loads nothing that not every service needs, and making its parts neither", async () => {
@@ -61,6 +61,7 @@ it("import 'holdfast' loads nothing that not every service needs, and making its
       holdfast.createRedisWindow({ connection: 'redis://127.0.0.1:1' });
       const transport = holdfast.createBullmqTransport({ connection: 'redis://127.0.0.1:1' });
       holdfast.createBullmqPostgresTransport({ connection: 'postgres://127.0.0.1:1/none' });
+      holdfast.createRedisStreamsTransport({ connection: 'redis://127.0.0.1:1' });
       holdfast.createConsumer('quiet', { database, transport, handlers: [], ignore: ['**'] });
       holdfast.createWorker({ database, sagas: [holdfast.saga({ name: 'one', input: {
         '~standard': { version: 1, vendor: 'none', validate: (value) => ({ value }) },

@@ -1,0 +1,7 @@
+/** `holdfast/redis-streams`: messages over streams of Redis. Apart from `holdfast`, because its declarations need those of ioredis. Named exports only. */
+export type {
+  RedisStreamsTransportOptions,
+  StreamLayout,
+  StreamsClusterConnection,
+} from '../transport/redis-streams/options.ts';
+export { createRedisStreamsTransport } from '../transport/redis-streams/redis-streams-transport.ts';

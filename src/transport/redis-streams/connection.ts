@@ -1,0 +1,285 @@
+/**
+ * The connections of one publisher or receiver: one for commands, and one for each partition that waits for messages. A command is sent at
+ * once or fails at once, and nothing is kept to be sent later. Loaded with the first publisher or receiver.
+ */
+import { createHash } from 'node:crypto';
+import { once } from 'node:events';
+import { Cluster, Redis, type RedisOptions } from 'ioredis';
+import { HoldfastError } from '../../errors.ts';
+import { settledOrAborted } from '../shared.ts';
+import { explainNoConnection, isOfReplica } from './answers.ts';
+import { isClusterConnection, type StreamsSettings } from './options.ts';
+import type { RedisScript } from './publish-scripts.ts';
+
+type Client = Redis | Cluster;
+type Settings = Pick<StreamsSettings, 'connection' | 'publishTimeoutMs' | 'replicas' | 'onError'>;
+
+/** The longest a client waits before it tries to connect again, in milliseconds. */
+const RECONNECT_CAP_MS = 1000;
+/** How often a cluster is asked anew where a key lies, within one command. */
+const REDIRECTIONS = 4;
+
+const shas = new WeakMap<RedisScript, string>();
+function shaOf(script: RedisScript): string {
+  let sha = shas.get(script);
+  if (sha === undefined) shas.set(script, (sha = createHash('sha1').update(script.lua).digest('hex')));
+  return sha;
+}
+
+export class StreamsConnection {
+  readonly #settings: Settings;
+  readonly #ended = new AbortController();
+  #client: Client | undefined;
+  #readying: Promise<void> | undefined;
+
+  constructor(settings: Settings) {
+    this.#settings = settings;
+  }
+
+  /** Resolves when there is a connection; rejects soon, with the reason, when there is none. */
+  async ready(signal: AbortSignal): Promise<Client> {
+    if (this.#ended.signal.aborted) throw new HoldfastError('HF_STOPPED', 'The connection to Redis is closed.');
+    this.#client ??= openClient(this.#settings, () => this.#warnOfEviction());
+    const client = this.#client;
+    if (client.status === 'ready') return client;
+    // All that come meanwhile wait together.
+    this.#readying ??= untilReady(client, this.#ended.signal, this.#settings).finally(
+      () => (this.#readying = undefined),
+    );
+    await settledOrAborted(this.#readying, signal);
+    return client;
+  }
+
+  /** All keys are of one partition, or of one destination. */
+  run(
+    script: RedisScript,
+    keys: readonly string[],
+    args: readonly (string | number)[],
+    signal: AbortSignal,
+  ): Promise<unknown> {
+    return this.ask((client) => evaluate(client, script, keys, args), signal);
+  }
+
+  /** The same, and says how many replicas have what was written by this connection. */
+  runReplicated(
+    script: RedisScript,
+    keys: readonly string[],
+    args: readonly (string | number)[],
+    signal: AbortSignal,
+  ): Promise<{ readonly answer: unknown; readonly replicas: number }> {
+    const { replicas, publishTimeoutMs } = this.#settings;
+    const waitMs = Math.ceil(publishTimeoutMs / 2);
+    return this.ask(async (client) => {
+      // In one pipeline, so that both go to the same node.
+      const results = await client
+        .pipeline()
+        .eval(script.lua, keys.length, ...keys, ...args)
+        .call('WAIT', replicas, waitMs)
+        .exec();
+      const failed = results?.find(([error]) => error !== null)?.[0];
+      if (failed !== undefined && failed !== null) throw failed;
+      return { answer: results?.[0]?.[1], replicas: Number(results?.[1]?.[1] ?? 0) };
+    }, signal);
+  }
+
+  /** One exchange. When it takes too long the connection is given up: the answer is unknown either way, and nothing of it is sent later. */
+  async ask<T>(work: (client: Client) => Promise<T>, signal: AbortSignal): Promise<T> {
+    const client = await this.ready(signal);
+    const { publishTimeoutMs } = this.#settings;
+    const late = new AbortController();
+    // A process that was held up has not read yet what has come meanwhile.
+    const timer = setTimeout(() => setImmediate(() => late.abort(noAnswer(publishTimeoutMs))), publishTimeoutMs);
+    try {
+      return await settledOrAborted(work(client), AbortSignal.any([signal, late.signal, this.#ended.signal]));
+    } catch (error) {
+      if (late.signal.aborted) this.#drop(client);
+      throw error;
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  /** A connection that waits on one partition. Opened with its first use. */
+  bell(stream: string): Bell {
+    return new Bell(stream, this.#settings, async (signal) => {
+      const client = await this.ready(signal);
+      if (client instanceof Redis) return client.duplicate();
+      const slot = await this.ask((cluster) => cluster.call('CLUSTER', 'KEYSLOT', stream), signal);
+      const [home] = client.slots[Number(slot)] ?? [];
+      const node = client.nodes('master').find(({ options }) => `${options.host}:${options.port}` === home);
+      if (node === undefined) throw new Error(`no node of the cluster is known to have ${stream}`);
+      return node.duplicate({ ...ofOneServer(this.#settings), lazyConnect: false });
+    });
+  }
+
+  end(): void {
+    this.#ended.abort(new HoldfastError('HF_STOPPED', 'The connection to Redis is closed.'));
+    this.#client?.disconnect();
+    this.#client = undefined;
+  }
+
+  #drop(client: Client): void {
+    client.disconnect();
+    if (this.#client === client) this.#client = undefined;
+  }
+
+  /** Says so when Redis may throw queued messages away to make room. Never fails: INFO may be forbidden. */
+  #warnOfEviction(): void {
+    const client = this.#client;
+    if (client === undefined) return;
+    client.info('memory').then(
+      (info) => {
+        const policy = /maxmemory_policy:(\S+)/.exec(info)?.[1] ?? 'noeviction';
+        if (policy === 'noeviction') return;
+        const what = `Redis has maxmemory-policy ${policy}: when memory is full it silently deletes streams and all that lies in them.`;
+        this.#settings.onError(new HoldfastError('HF_CONFIG', what, { advice: 'Set maxmemory-policy noeviction.' }));
+      },
+      () => {},
+    );
+  }
+}
+
+/** Waits until something comes into a stream. It takes nothing out of it, so it may be cut at any time. */
+export class Bell {
+  readonly #stream: string;
+  readonly #settings: Settings;
+  readonly #open: (signal: AbortSignal) => Promise<Redis>;
+  #client: Redis | undefined;
+
+  constructor(stream: string, settings: Settings, open: (signal: AbortSignal) => Promise<Redis>) {
+    this.#stream = stream;
+    this.#settings = settings;
+    this.#open = open;
+  }
+
+  /** Resolves when there is an entry behind `after`, or after `forMs`. */
+  async wait(after: string, forMs: number, signal: AbortSignal): Promise<void> {
+    const answerMs = forMs + this.#settings.publishTimeoutMs;
+    let timer: NodeJS.Timeout | undefined;
+    const late = new AbortController();
+    try {
+      this.#client ??= quiet(await this.#open(signal));
+      const client = this.#client;
+      if (client.status !== 'ready') await untilReady(client, signal, this.#settings);
+      timer = setTimeout(() => setImmediate(() => late.abort(noAnswer(answerMs))), answerMs);
+      const rung = client.xread('COUNT', 1, 'BLOCK', forMs, 'STREAMS', this.#stream, after);
+      await settledOrAborted(rung, AbortSignal.any([signal, late.signal]));
+    } catch (error) {
+      // It may be on its way to another node, silent, or asked something still: the next wait has a connection of its own.
+      this.end();
+      throw error;
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  end(): void {
+    this.#client?.disconnect();
+    this.#client = undefined;
+  }
+}
+
+/** Nothing is sent again by the client: whoever asked decides. */
+function ofEachConnection({ publishTimeoutMs }: Settings) {
+  return {
+    // The shapes of answers that are read here.
+    replyMapping: 'legacy' as const,
+    maxRetriesPerRequest: 0,
+    autoResendUnfulfilledCommands: false,
+    connectTimeout: publishTimeoutMs,
+    // After a failover the old primary is a replica: connecting again finds the new one.
+    reconnectOnError: isOfReplica,
+  } satisfies RedisOptions;
+}
+
+/** A client that gives up for good would leave its publisher or receiver dead until a restart. */
+const retryStrategy = (times: number): number => Math.min(times * 50, RECONNECT_CAP_MS);
+
+/** Nothing is kept to be sent later. */
+function ofOneServer(settings: Settings) {
+  return { ...ofEachConnection(settings), enableOfflineQueue: false, retryStrategy } satisfies RedisOptions;
+}
+
+function openClient(settings: Settings, onReady: () => void): Client {
+  const { connection, publishTimeoutMs } = settings;
+  let client: Client;
+  if (isClusterConnection(connection)) {
+    client = new Cluster(connection.cluster.map(nodeOf), {
+      redisOptions: { ...connection.options, ...ofEachConnection(settings) },
+      enableOfflineQueue: false,
+      maxRedirections: REDIRECTIONS,
+      slotsRefreshTimeout: publishTimeoutMs,
+      clusterRetryStrategy: retryStrategy,
+      ...(connection.natMap === undefined ? {} : { natMap: connection.natMap }),
+    });
+  } else {
+    const own = ofOneServer(settings);
+    client = typeof connection === 'string' ? new Redis(connection, own) : new Redis({ ...connection, ...own });
+  }
+  client.once('ready', onReady);
+  return quiet(client);
+}
+
+function nodeOf(node: string | { readonly host: string; readonly port?: number | undefined }): {
+  host: string;
+  port: number;
+} {
+  if (typeof node !== 'string') return { host: node.host, port: node.port ?? 6379 };
+  const [, host = node, port = '6379'] = /^(?:rediss?:\/\/)?\[?(.+?)\]?(?::(\d+))?$/.exec(node) ?? [];
+  return { host, port: Number(port) };
+}
+
+/** An 'error' event without a listener would end the process. The failure also reaches whoever waits for the command. */
+function quiet<C extends Client>(client: C): C {
+  client.on('error', () => {});
+  return client;
+}
+
+/** Resolves when the client is ready; rejects at its next failure to become so, on abort, or when it takes too long. */
+async function untilReady(
+  client: Client,
+  signal: AbortSignal,
+  { publishTimeoutMs, connection }: Settings,
+): Promise<void> {
+  const over = new AbortController();
+  const patience = setTimeout(() => over.abort(), publishTimeoutMs);
+  const either = AbortSignal.any([signal, over.signal]);
+  const closed = async (): Promise<never> => {
+    await once(client, 'close', { signal: either });
+    throw new Error('the connection was closed');
+  };
+  try {
+    await Promise.race([once(client, 'ready', { signal: either }), closed()]);
+  } catch (error) {
+    signal.throwIfAborted();
+    const why = over.signal.aborted ? new Error(`no connection within ${publishTimeoutMs} ms`) : error;
+    throw explainNoConnection(why instanceof Error ? why : new Error(String(why)), usesTls(connection));
+  } finally {
+    clearTimeout(patience);
+    over.abort();
+  }
+}
+
+function usesTls(connection: StreamsSettings['connection']): boolean {
+  if (typeof connection === 'string') return connection.startsWith('rediss:');
+  const options = isClusterConnection(connection) ? (connection.options ?? {}) : connection;
+  return (options.tls ?? undefined) !== undefined;
+}
+
+async function evaluate(
+  client: Client,
+  script: RedisScript,
+  keys: readonly string[],
+  args: readonly (string | number)[],
+): Promise<unknown> {
+  try {
+    return await client.evalsha(shaOf(script), keys.length, ...keys, ...args);
+  } catch (error) {
+    if (!(error instanceof Error) || !error.message.startsWith('NOSCRIPT')) throw error;
+    return client.eval(script.lua, keys.length, ...keys, ...args);
+  }
+}
+
+function noAnswer(ms: number): Error {
+  return new Error(`no answer within ${ms} ms`);
+}
