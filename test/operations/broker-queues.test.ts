@@ -14,7 +14,7 @@ import { queuesOnPostgres } from '../../src/operations/doctor/postgres-queues.ts
 import { createBullmqPostgresTransport } from '../../src/transport/bullmq/postgres-transport.ts';
 import { queuesOnRedis } from '../../src/transport/bullmq/redis-queues.ts';
 import { createBullmqTransport } from '../../src/transport/bullmq/redis-transport.ts';
-import { explainRedisError } from '../../src/transport/bullmq/redis-client.ts';
+import { explainRedisError } from '../../src/transport/redis/redis-client.ts';
 import { createMemoryTransport } from '../../src/transport/memory.ts';
 import type { Transport } from '../../src/transport/port.ts';
 import { holdfast } from '../cli/process.ts';

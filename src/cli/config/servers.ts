@@ -5,7 +5,7 @@
 import { HoldfastError } from '../../errors.ts';
 import type { HoldfastConfig } from '../../operations/config.ts';
 import type { DatabaseOptions } from '../../postgres/pool-settings.ts';
-import { readRedisUrl } from '../../transport/bullmq/redis-url.ts';
+import { readRedisUrl } from '../../transport/redis/redis-url.ts';
 import type { Given } from './options.ts';
 
 type Env = Readonly<Record<string, string | undefined>>;

@@ -6,7 +6,7 @@ import { HoldfastError } from '../../errors.ts';
 import type { Duration } from '../../runtime/duration.ts';
 import { missingPackage } from '../../runtime/missing-package.ts';
 import { refuseUnknownOptions } from '../../runtime/options.ts';
-import { type RedisPlace, resolveRedisPlace } from '../../transport/bullmq/redis-place.ts';
+import { type RedisPlace, resolveRedisPlace } from '../../transport/redis/redis-place.ts';
 import { windowTtl, type DedupWindow } from './window.ts';
 
 const ANSWER_WITHIN_MS = 5_000;

@@ -4,10 +4,10 @@
  */
 import { Redis } from 'ioredis';
 import { queuesOnRedis } from '../../transport/bullmq/redis-queues.ts';
-import { explainRedisError } from '../../transport/bullmq/redis-client.ts';
-import { type RedisPlace, resolveRedisPlace, type SinglePlace } from '../../transport/bullmq/redis-place.ts';
+import { explainRedisError } from '../../transport/redis/redis-client.ts';
+import { type RedisPlace, resolveRedisPlace, type SinglePlace } from '../../transport/redis/redis-place.ts';
 import { serversOf } from '../../transport/bullmq/redis-servers.ts';
-import { redisUrlWithoutSecrets } from '../../transport/bullmq/redis-url.ts';
+import { redisUrlWithoutSecrets } from '../../transport/redis/redis-url.ts';
 import { findingOf } from './doctor-queues.ts';
 import type { Check, CheckFinding } from './finding.ts';
 

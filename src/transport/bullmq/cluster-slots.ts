@@ -1,7 +1,7 @@
 /**
  * Which node of a Redis Cluster has a key: the slot of a key, and the table of slots as a node tells it. Pure.
  */
-import type { HostAndPort } from './redis-url.ts';
+import type { HostAndPort } from '../redis/redis-url.ts';
 
 export const SLOTS = 16_384;
 

@@ -5,9 +5,9 @@
 import { Redis, type RedisOptions } from 'ioredis';
 import { systemClock } from '../../runtime/clock.ts';
 import { masterOf, readSlots, type SlotRange } from './cluster-slots.ts';
-import type { ClusterPlace } from './redis-place.ts';
-import { explainRedisError } from './redis-client.ts';
-import { type HostAndPort, readHost, writeHost } from './redis-url.ts';
+import type { ClusterPlace } from '../redis/redis-place.ts';
+import { explainRedisError } from '../redis/redis-client.ts';
+import { type HostAndPort, readHost, writeHost } from '../redis/redis-url.ts';
 
 /** A node that has said nothing for so long is not waited for alone. */
 const NEXT_NODE_MS = 300;

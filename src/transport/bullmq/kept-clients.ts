@@ -2,7 +2,7 @@
  * The clients of a receiver, those among them that BullMQ makes, kept in hand: so that silence on one is found out, and all can be ended.
  */
 import type { Redis } from 'ioredis';
-import { end, makeEndable } from './redis-end.ts';
+import { end, makeEndable } from '../redis/redis-end.ts';
 import { silenceGuard } from './redis-silence.ts';
 
 export class KeptClients {

@@ -11,7 +11,7 @@ import { settledOrAborted } from '../shared.ts';
 import { hasHashTag } from './cluster-slots.ts';
 import { PLAIN_NAMES, type QueueNaming, TAGGED_NAMES } from './jobs.ts';
 import type { QueueAccess } from './queue-access.ts';
-import { type RedisPlace, resolveRedisPlace } from './redis-place.ts';
+import { type RedisPlace, resolveRedisPlace } from '../redis/redis-place.ts';
 import { clientListsOf, RedisServers } from './redis-servers.ts';
 
 export interface QueuesOptions {

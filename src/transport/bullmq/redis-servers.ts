@@ -6,12 +6,12 @@ import { createRedisBackend, type IQueueBackend } from 'bullmq';
 import type { Redis } from 'ioredis';
 import { slotOf } from './cluster-slots.ts';
 import { ClusterTopology, nodeOptions } from './cluster-topology.ts';
-import { untilRedisReady } from './redis-client.ts';
-import { end } from './redis-end.ts';
-import { openClient, type OwnOptions } from './redis-open.ts';
-import type { ClusterPlace, RedisPlace, SinglePlace } from './redis-place.ts';
+import { untilRedisReady } from '../redis/redis-client.ts';
+import { end } from '../redis/redis-end.ts';
+import { openClient, type OwnOptions } from '../redis/redis-open.ts';
+import type { ClusterPlace, RedisPlace, SinglePlace } from '../redis/redis-place.ts';
 import { silenceGuard } from './redis-silence.ts';
-import { type HostAndPort, writeHost } from './redis-url.ts';
+import { type HostAndPort, writeHost } from '../redis/redis-url.ts';
 
 export interface RedisServersOptions {
   readonly place: RedisPlace;

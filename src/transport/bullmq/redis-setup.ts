@@ -1,7 +1,7 @@
 /**
  * What a transport on Redis was told of its server.
  */
-import type { RedisPlace } from './redis-place.ts';
+import type { RedisPlace } from '../redis/redis-place.ts';
 
 export interface RedisSetup {
   readonly place: RedisPlace;

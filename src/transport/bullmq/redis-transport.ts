@@ -16,8 +16,8 @@ import {
 } from './options.ts';
 import { bullmqPublisher } from './publisher.ts';
 import { bullmqReceiver } from './receiver.ts';
-import { explainCluster } from './redis-client.ts';
-import { type RedisConnection, resolveRedisPlace } from './redis-place.ts';
+import { explainCluster } from '../redis/redis-client.ts';
+import { type RedisConnection, resolveRedisPlace } from '../redis/redis-place.ts';
 import type { Transport } from '../port.ts';
 import { transportOf } from '../shared.ts';
 

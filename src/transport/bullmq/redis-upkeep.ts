@@ -6,8 +6,8 @@ import type { Redis } from 'ioredis';
 import { HoldfastError } from '../../errors.ts';
 import { hasHashTag } from './cluster-slots.ts';
 import type { BullmqSettings } from './options.ts';
-import { unknownCluster } from './redis-client.ts';
-import type { RedisPlace } from './redis-place.ts';
+import { unknownCluster } from '../redis/redis-client.ts';
+import type { RedisPlace } from '../redis/redis-place.ts';
 
 /** The default before; BullMQ's own. */
 const FORMER_PREFIX = 'bull';

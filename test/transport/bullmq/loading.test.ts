@@ -8,7 +8,7 @@ import { type BullmqBroker, loading } from '../../../src/transport/bullmq/broker
 import { resolveBullmqOptions } from '../../../src/transport/bullmq/options.ts';
 import { bullmqPublisher } from '../../../src/transport/bullmq/publisher.ts';
 import { bullmqReceiver } from '../../../src/transport/bullmq/receiver.ts';
-import { resolveRedisPlace } from '../../../src/transport/bullmq/redis-place.ts';
+import { resolveRedisPlace } from '../../../src/transport/redis/redis-place.ts';
 import { redisConnections } from '../../../src/transport/bullmq/redis-connections.ts';
 import { destinationName, NEVER, outbound, recorder, rejection } from '../../../src/testing/transport/kit.ts';
 import { sharedRedisUrl, uniquePrefix } from '../../support/servers.ts';

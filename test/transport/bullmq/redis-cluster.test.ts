@@ -16,7 +16,7 @@ import { TAGGED_NAMES } from '../../../src/transport/bullmq/jobs.ts';
 import { queuesOnRedis } from '../../../src/transport/bullmq/redis-queues.ts';
 import { startReceiving } from '../../../src/transport/bullmq/receiving.ts';
 import { redisConnections } from '../../../src/transport/bullmq/redis-connections.ts';
-import { resolveRedisPlace } from '../../../src/transport/bullmq/redis-place.ts';
+import { resolveRedisPlace } from '../../../src/transport/redis/redis-place.ts';
 import { type BullmqTransportOptions, createBullmqTransport } from '../../../src/transport/bullmq/redis-transport.ts';
 import type { Transport } from '../../../src/transport/port.ts';
 import { dedupWindowConformance } from '../../conformance/dedup-window.ts';

@@ -5,8 +5,8 @@ import { Cluster, Redis } from 'ioredis';
 import { describe, expect, it } from 'vitest';
 import { hasHashTag, masterOf, readSlots, slotOf } from '../../../src/transport/bullmq/cluster-slots.ts';
 import { TAGGED_NAMES } from '../../../src/transport/bullmq/jobs.ts';
-import { type RedisConnection, resolveRedisPlace } from '../../../src/transport/bullmq/redis-place.ts';
-import { readRedisUrl, redisUrlWithoutSecrets } from '../../../src/transport/bullmq/redis-url.ts';
+import { type RedisConnection, resolveRedisPlace } from '../../../src/transport/redis/redis-place.ts';
+import { readRedisUrl, redisUrlWithoutSecrets } from '../../../src/transport/redis/redis-url.ts';
 import { createBullmqTransport } from '../../../src/transport/bullmq/redis-transport.ts';
 
 const place = (connection: RedisConnection) => resolveRedisPlace(connection, 'test');

@@ -4,7 +4,7 @@ import { Queue, Worker } from 'bullmq';
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createBullmqTransport } from '../../../src/transport/bullmq/redis-transport.ts';
-import { isFromReplica } from '../../../src/transport/bullmq/redis-open.ts';
+import { isFromReplica } from '../../../src/transport/redis/redis-open.ts';
 import { describeTransport } from '../../../src/testing/transport/describe-transport.ts';
 import {
   destinationName,

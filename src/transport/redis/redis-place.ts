@@ -149,9 +149,13 @@ function clusterPlace({ cluster, options = {}, natMap }: RedisClusterConnection,
 
 function refuseKeyPrefix({ keyPrefix }: Pick<RedisOptions, 'keyPrefix'>, where: string): void {
   if ((keyPrefix ?? '') === '') return;
-  throw new HoldfastError('HF_CONFIG', `${where}: connection.keyPrefix does not work with BullMQ.`, {
-    advice: 'Use the option prefix.',
-  });
+  throw new HoldfastError(
+    'HF_CONFIG',
+    `${where}: connection.keyPrefix does not work: the keys of a queue would be taken apart.`,
+    {
+      advice: 'Use the option prefix.',
+    },
+  );
 }
 
 function isPort(port: number): boolean {

@@ -34,7 +34,7 @@ export function openClient(place: Pick<SinglePlace, 'url' | 'options'>, timeoutM
     retryStrategy: (times: number) => Math.min(times * 50, RECONNECT_CAP_MS),
     // After a failover the old primary is a replica: connecting again finds the new one.
     reconnectOnError: isFromReplica,
-    // The shapes BullMQ's scripts read.
+    // The shapes of answers that BullMQ's scripts and ours read.
     replyMapping: 'legacy' as const,
     ...own,
   };
