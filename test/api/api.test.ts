@@ -17,6 +17,7 @@ const ENTRIES = [
   'bullmq',
   'nats',
   'redis-streams',
+  'rabbitmq',
   'testing',
   'transport-testing',
   'vitest',

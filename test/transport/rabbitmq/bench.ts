@@ -1,0 +1,52 @@
+/**
+ * What tests of the RabbitMQ transport are made of: transports that are closed after the test, and a client that looks into queues by itself.
+ */
+import { connect, type ConfirmChannel, type GetMessage } from 'amqplib';
+import { onTestFinished } from 'vitest';
+import type { RabbitmqTransportOptions } from '../../../src/transport/rabbitmq/options.ts';
+import { createRabbitmqTransport } from '../../../src/transport/rabbitmq/rabbitmq-transport.ts';
+import type { Delivery, Receiver, ReceiveOptions, Transport, Verdict } from '../../../src/transport/port.ts';
+
+export interface BenchTransport {
+  readonly transport: Transport;
+  /** What was told to onError. */
+  readonly errors: readonly Error[];
+}
+
+export function openTransport(connection: string, more: Partial<RabbitmqTransportOptions> = {}): BenchTransport {
+  const errors: Error[] = [];
+  const onError = (error: Error): void => void errors.push(error);
+  // Patient with a slow broker: where its silence matters, a test says so.
+  const transport = createRabbitmqTransport({ connection, publishTimeout: '60s', onError, ...more });
+  onTestFinished(() => transport.close());
+  return { transport, errors };
+}
+
+export async function receiveFrom(
+  transport: Transport,
+  destination: string,
+  handle: (delivery: Delivery) => Promise<Verdict>,
+  options: Partial<ReceiveOptions> = {},
+): Promise<Receiver> {
+  const receiver = transport.receiver(destination, handle, { concurrency: 1, ordered: false, ...options });
+  onTestFinished(() => receiver.stop({ signal: AbortSignal.abort(new Error('the test is over')) }));
+  await receiver.start();
+  return receiver;
+}
+
+/** A channel of the plain client, for what Holdfast would not do. */
+export async function plainChannel(url: string): Promise<ConfirmChannel> {
+  const client = await connect(url);
+  client.on('error', () => {});
+  onTestFinished(() => client.close().catch(() => {}));
+  const channel = await client.createConfirmChannel();
+  channel.on('error', () => {});
+  return channel;
+}
+
+/** Takes the first message of a queue, which must have one. */
+export async function takeOne(channel: ConfirmChannel, queue: string): Promise<GetMessage> {
+  const message = await channel.get(queue, { noAck: true });
+  if (message === false) throw new Error(`${queue} is empty`);
+  return message;
+}
