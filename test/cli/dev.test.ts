@@ -185,6 +185,26 @@ it('refuses a port that somebody has, and says what is wrong with a database bef
   expect(gone).toMatchObject({ code: 3, stderr: expect.stringMatching(/does not exist/) });
 });
 
+it('takes another port when somebody had its own for a moment', async () => {
+  // In the process with the services, the first time only: by the time that dev looks, it is free again.
+  const taker = `
+    import { existsSync, writeFileSync } from 'node:fs';
+    import { createServer } from 'node:net';
+    import { saga } from 'holdfast';
+    import { z } from 'zod';
+    const port = Number(process.argv.at(-1));
+    if (!existsSync('taken')) createServer().listen(port, '127.0.0.1', () => writeFileSync('taken', ''));
+    export const idle = saga({ name: 'idle', input: z.object({}), steps: {}, run: async () => 'done' });`;
+  const cwd = await installedProject({ 'package.json': '{ "type": "module" }', 'sagas/idle.ts': taker });
+  const database = await createTestDatabase();
+  run = await holdfastDev(['--port', '0', '--sagas', 'sagas'], { cwd, env: { DATABASE_URL: database.url } });
+  expect(await run.event({ event: 'ready' })).toMatchObject({ sagas: ['idle'] });
+  expect(existsSync(join(cwd, 'taken'))).toBe(true);
+  run.child.kill('SIGTERM');
+  expect(await run.exit).toBe(0);
+  await database.drop();
+});
+
 it('leaves nothing running when it is killed, and begins where it was', async () => {
   const dev = await start();
   await startRun({ orderId: 'o-3', waits: true }, 'o-3');

@@ -7,7 +7,6 @@ import { resolve } from 'node:path';
 import { HoldfastError } from '../../errors.ts';
 import { openDatabase } from '../../postgres/database.ts';
 import { migrate } from '../../postgres/migrator.ts';
-import { isPortFree } from '../../servers/machine.ts';
 import { isLock, takeLock, type FolderLock } from '../../servers/folder-lock.ts';
 import { sagasPathOf } from '../config/sagas-path.ts';
 import { watchParent } from '../daemon/lost-parent.ts';
@@ -107,6 +106,7 @@ function runProject({ context, command, screen, database, environment, lock, clo
   let { dashboardPort } = environment;
   const dashboard = (): string => dashboardUrl(environment, dashboardPort);
   let isFirst = true;
+  let isPortTaken = false;
   const onReady = (report: ReadyReport): void => {
     if (!isFirst)
       return screen.say(`reloaded: ${[...report.sagas, ...report.consumers].join(', ') || 'nothing to run'}`, 'good');
@@ -141,7 +141,11 @@ function runProject({ context, command, screen, database, environment, lock, clo
   const services = createServicesProcess(
     () => ({ args: servicesArgs(command, dashboardPort), env: servicesEnv(environment) }),
     {
-      onReport: (report) => (report.kind === 'ready' ? onReady(report) : watch.add(report.files, [])),
+      onReport: (report) => {
+        if (report.kind === 'ready') onReady(report);
+        else if (report.kind === 'files') watch.add(report.files, []);
+        else isPortTaken = true;
+      },
       onLine: (line, stream) => {
         const entry = stream === 'stdout' ? logEntry(line) : null;
         const told = entry === null ? null : toldOf(entry, given.logLevel ?? config.log?.level ?? 'warn');
@@ -156,10 +160,12 @@ function runProject({ context, command, screen, database, environment, lock, clo
           'bad',
         ),
       onUnfit: async () => {
-        // Another process took the port between the look and the start.
-        if (!isFirst || (await isPortFree(dashboardPort))) return false;
-        dashboardPort = await chooseDashboardPort(given, config);
-        return true;
+        // Another process took the port between the look and the start. It may have given it back since.
+        if (!isFirst || !isPortTaken) return false;
+        isPortTaken = false;
+        const next = await chooseDashboardPort(given, config).catch(() => null);
+        dashboardPort = next ?? dashboardPort;
+        return next !== null;
       },
     },
   );

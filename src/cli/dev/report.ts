@@ -19,9 +19,14 @@ export interface ReadyReport {
   readonly transport: string | null;
 }
 
-export type ServicesReport = FilesReport | ReadyReport;
+/** Somebody else has the port of the dashboard. Told before it ends. */
+export interface PortTakenReport {
+  readonly kind: 'port taken';
+}
+
+export type ServicesReport = FilesReport | ReadyReport | PortTakenReport;
 
 export function isServicesReport(value: unknown): value is ServicesReport {
   const kind = typeof value === 'object' && value !== null && 'kind' in value ? value.kind : null;
-  return kind === 'files' || kind === 'ready';
+  return kind === 'files' || kind === 'ready' || kind === 'port taken';
 }

@@ -2,6 +2,7 @@
  * The process below `holdfast dev`: relay, worker, consumers and dashboard, as far as the project has them. It is started anew when code
  * changes. What is to be known of it goes to the process above it; its log is JSON lines.
  */
+import { isHoldfastError } from '../../errors.ts';
 import type { HoldfastConfig } from '../../operations/config.ts';
 import { consumersPart } from '../daemon/consumers-part.ts';
 import { runDaemon } from '../daemon/daemon.ts';
@@ -43,7 +44,7 @@ export async function devServices(context: Context): Promise<number> {
   const log = await daemonLogger(settings, true, redactorOf(context));
   warn = (error) => log.warn({ err: error }, 'the transport has trouble');
   void sayUnreachable(transports.all(), log);
-  return runDaemon({
+  const running = runDaemon({
     name: 'holdfast-dev',
     settings,
     database,
@@ -67,6 +68,19 @@ export async function devServices(context: Context): Promise<number> {
         transport: transports.all()[0]?.kind ?? null,
       }),
   });
+  return running.catch((error: unknown) => {
+    if (isTaken(error, page.port)) tell({ kind: 'port taken' });
+    throw error;
+  });
+}
+
+/** Whether a server could not listen because somebody else does. */
+function isTaken(error: unknown, port: number): boolean {
+  const { code, port: wanted } = (isHoldfastError(error) ? (error.cause ?? {}) : {}) as {
+    readonly code?: string;
+    readonly port?: number;
+  };
+  return code === 'EADDRINUSE' && wanted === port;
 }
 
 /** A project may have any of these, and none. */
