@@ -1,5 +1,6 @@
 /** `holdfast init` in folders of its own: every combination compiles, one is tested and run. */
 import { execFile, spawnSync } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
 import {
   existsSync,
   mkdirSync,
@@ -175,16 +176,17 @@ describe('what it writes', () => {
     const tsx = join(ROOT, 'node_modules', 'tsx', 'dist', 'cli.mjs');
     run = await holdfastDev(['--', process.execPath, tsx, 'src/server.ts'], { cwd, env: { PORT: String(port) } });
     await run.event({ event: 'printed', by: 'app', line: /orders are taken/ });
-    const order = async (amount: number) => {
+    const order = async (amount: number, key: string = randomUUID()) => {
       const answer = await fetch(`http://127.0.0.1:${port}/orders`, {
         method: 'POST',
-        headers: { 'content-type': 'application/json' },
+        headers: { 'content-type': 'application/json', 'idempotency-key': key },
         body: JSON.stringify({ item: 'chair', amount }),
       });
       return { status: answer.status, ...((await answer.json()) as { readonly orderId: string }) };
     };
-    const good = await order(42);
+    const good = await order(42, 'o-1');
     expect(good.status).toBe(202);
+    expect(await order(42, 'o-1')).toEqual(good);
     await run.event({ event: 'happened', what: 'handled order.accepted', key: good.orderId });
     await run.event({ event: 'happened', what: 'completed', key: good.orderId });
     const refused = await order(4200);

@@ -1,9 +1,9 @@
 /** Orders: the row and the start of its saga are one transaction, so there is never one without the other. */
 import { randomUUID } from 'node:crypto';
 import { createSagas } from 'holdfast';
-import { createHttpIdempotency, type IdempotentContext } from 'holdfast/http';
+import type { IdempotentContext } from 'holdfast/http';
 import { z } from 'zod';
-import { database, unitOfWork, type Tx } from './database.js';
+import { database, type Tx } from './database.js';
 import { addOrder } from './queries.js';
 import { placeOrder } from './sagas/place-order.js';
 
@@ -11,12 +11,6 @@ export const NewOrder = z.object({ item: z.string().min(1), amount: z.number().p
 export type NewOrder = z.infer<typeof NewOrder>;
 
 const sagas = createSagas({ database, sagas: [placeOrder] });
-
-/**
- * A client that got no answer asks again with the same Idempotency-Key, and has ordered once. Requests without a key are handled as well;
- * with `required: true` they are refused.
- */
-export const idempotency = createHttpIdempotency({ ...unitOfWork, required: false });
 
 /** In the transaction of a request, which commits with the answer. */
 export type OrderContext = IdempotentContext<Tx>;

@@ -3,7 +3,8 @@ import express from 'express';
 import { jsonAnswer, sendAnswer } from 'holdfast/http';
 import { z } from 'zod';
 import { database } from './database.js';
-import { idempotency, NewOrder, place } from './orders.js';
+import { idempotency } from './idempotency.js';
+import { NewOrder, place } from './orders.js';
 import { stateOf } from './queries.js';
 import { createTables } from './tables.js';
 

@@ -3,7 +3,8 @@ import { fastify } from 'fastify';
 import { holdfastPlugin, withIdempotencyKey } from 'holdfast/fastify';
 import { z } from 'zod';
 import { database } from './database.js';
-import { idempotency, NewOrder, place } from './orders.js';
+import { idempotency } from './idempotency.js';
+import { NewOrder, place } from './orders.js';
 import { stateOf } from './queries.js';
 import { createTables } from './tables.js';
 

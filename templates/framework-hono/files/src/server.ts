@@ -4,7 +4,8 @@ import { Hono } from 'hono';
 import { idempotencyKeys } from 'holdfast/hono';
 import { z } from 'zod';
 import { database } from './database.js';
-import { idempotency, NewOrder, place } from './orders.js';
+import { idempotency } from './idempotency.js';
+import { NewOrder, place } from './orders.js';
 import { stateOf } from './queries.js';
 import { createTables } from './tables.js';
 

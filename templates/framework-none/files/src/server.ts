@@ -4,7 +4,8 @@ import { text } from 'node:stream/consumers';
 import { jsonAnswer, sendAnswer, type HttpAnswer } from 'holdfast/http';
 import { z } from 'zod';
 import { database } from './database.js';
-import { idempotency, NewOrder, place } from './orders.js';
+import { idempotency } from './idempotency.js';
+import { NewOrder, place } from './orders.js';
 import { stateOf } from './queries.js';
 import { createTables } from './tables.js';
 
