@@ -63,7 +63,7 @@ async function main() {
 }
 main().catch((error) => { console.error(error); process.exitCode = 1; });`;
 
-const RECIPES = ['cache-invalidation', 'search-index', 'audit-log', 'money-transfer', 'sign-up'];
+const RECIPES = ['cache-invalidation', 'search-index', 'audit-log', 'money-transfer', 'sign-up', 'webhooks'];
 
 const [tarball, ...only] = process.argv.slice(2);
 if (tarball === undefined) throw new Error('Give the path of the packed package.');

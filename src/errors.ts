@@ -64,6 +64,7 @@ export const ERROR_CODES = {
   HF_IDEMPOTENCY_CONFLICT: 'An idempotency key was used for another request.',
   HF_IDEMPOTENCY_KEY: 'A request has no idempotency key, or none that can be read.',
   HF_IDEMPOTENCY_UNDER_WAY: 'A request with this idempotency key is being handled.',
+  HF_WEBHOOK_UNVERIFIED: 'A webhook was not signed as it must be.',
   // sagas
   HF_SAGA_DEFINITION: 'A saga is declared wrongly.',
   HF_SAGA_UNKNOWN: 'No saga of that name and version is registered.',

@@ -76,6 +76,7 @@ export type {
   FoundQueues,
   OutboundMessage,
   Publisher,
+  Postponement,
   PublishOutcome,
   QueueRemark,
   QueueState,

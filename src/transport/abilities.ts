@@ -28,12 +28,27 @@ export interface TransportAbilities {
    * is set up for, which the adapter does not know. 'disk': it was on a disk first. 'majority': most of the servers that keep it had it.
    */
   readonly durability: 'process' | 'settings' | 'disk' | 'majority';
+  /**
+   * What is away when something is. 'whole': its broker, and `publish` rejects. 'apart': one of the places it sends to, each by itself; what
+   * cannot go there is refused with `later`, and the others go on.
+   *
+   * @defaultValue 'whole'
+   */
+  readonly outages?: 'whole' | 'apart' | undefined;
+  /**
+   * How long one publish may take where it takes its time by design, in milliseconds. A subscription must wait for longer.
+   *
+   * @defaultValue as long as the broker does
+   */
+  readonly publishMs?: number | undefined;
 }
 
 /** What somebody is about to do with a transport. */
 export interface TransportNeeds {
   readonly receive?: boolean | undefined;
   readonly order?: boolean | undefined;
+  /** How long a publish is waited for at most. */
+  readonly publishMs?: number | undefined;
 }
 
 /** What a transport has that does not say: it fulfils all the duties of the port. */
@@ -50,7 +65,7 @@ export function assertAble(
   needs: TransportNeeds,
   where: string,
 ): void {
-  const { receives, orders } = transport.abilities ?? ALL;
+  const { receives, orders, publishMs = 0 }: Partial<TransportAbilities> & typeof ALL = transport.abilities ?? ALL;
   if (needs.receive === true && !receives)
     throw new HoldfastError('HF_CONFIG', `${where} is to receive from ${transport.kind}, which can only be sent to.`, {
       advice: 'Give it a transport that consumers can read. docs/transports.md has a table of what each can do.',
@@ -59,4 +74,13 @@ export function assertAble(
     throw new HoldfastError('HF_CONFIG', `${where} is ordered, and ${transport.kind} keeps no order.`, {
       advice: 'Leave ordered away, or give it another transport. docs/transports.md has a table of what each can do.',
     });
+  if (needs.publishMs !== undefined && needs.publishMs <= publishMs)
+    throw new HoldfastError(
+      'HF_CONFIG',
+      `${where} waits ${needs.publishMs} ms for a publish, and ${transport.kind} may take ${publishMs} ms for one.`,
+      {
+        advice:
+          'Raise publishTimeout and lease (three quarters of it must be longer as well), or lower what the transport may take.',
+      },
+    );
 }

@@ -24,7 +24,26 @@ export interface OutboundMessage {
 export type PublishOutcome =
   | { readonly kind: 'published' }
   /** This message, not the broker, is at fault. `permanent`: sending it again cannot help (too large, malformed). */
-  | { readonly kind: 'refused'; readonly permanent: boolean; readonly error: Error };
+  | {
+      readonly kind: 'refused';
+      readonly permanent: boolean;
+      readonly error: Error;
+      readonly later?: Postponement | undefined;
+    };
+
+/**
+ * Of a refusal that is neither for good nor the message's fault: one of several places that a transport sends to is away or asks for time,
+ * and the others are well. The relay parks the message at once, so that it holds up nothing but its key.
+ */
+export interface Postponement {
+  /**
+   * It is not to be tried before, in milliseconds. 0 with `attempted` false: there was no time left to send it, or an earlier one of its key
+   * was refused; it goes out in the next call, unless it has to wait behind that one.
+   */
+  readonly delayMs: number;
+  /** It was sent, and that counts. What was not sent at all does not. */
+  readonly attempted: boolean;
+}
 
 /**
  * Duties of a publisher:

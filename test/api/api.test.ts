@@ -18,6 +18,7 @@ const ENTRIES = [
   'nats',
   'redis-streams',
   'rabbitmq',
+  'webhooks',
   'testing',
   'transport-testing',
   'vitest',

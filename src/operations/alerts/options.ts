@@ -2,6 +2,7 @@
  * The options of alerts, as users write them and as they are settled.
  */
 import type { Database } from '../../postgres/database.ts';
+import { readSecret } from '../../message/webhook-signature.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import type { CrashPoint } from '../../runtime/crash-point.ts';
 import { parseDuration, type Duration } from '../../runtime/duration.ts';
@@ -10,7 +11,7 @@ import { badOption, refuseUnknownOptions } from '../../runtime/options.ts';
 import { ALERT_KINDS, type AlertKind, type AlertNotice } from './alert.ts';
 import type { AlertThresholds } from './conditions.ts';
 import type { AlertPolicy } from './decide.ts';
-import { readSecret, readWebhookUrl, type WebhookTarget } from './webhook.ts';
+import { readWebhookUrl, type WebhookTarget } from './webhook.ts';
 
 /** Where alerts are sent by HTTP, signed by the rules of Standard Webhooks. */
 export interface AlertWebhook {

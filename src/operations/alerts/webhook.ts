@@ -3,8 +3,8 @@
  * webhook-signature over both and the body. Neither the URL nor a secret is ever part of an error or a log: either may be all that it
  * takes to speak in our name.
  */
-import { createHmac } from 'node:crypto';
 import { HoldfastError } from '../../errors.ts';
+import { signWebhook } from '../../message/webhook-signature.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import { withTimeout } from '../../runtime/timeout.ts';
 import type { AlertNotice } from './alert.ts';
@@ -28,27 +28,6 @@ export interface WebhookAnswer {
   readonly body: string;
   /** When the other side wants to be asked again, in milliseconds from now; null when it does not say. */
   readonly retryAfterMs: number | null;
-}
-
-/** `v1,…` for each key, divided by blanks. `timestamp`: whole seconds since the epoch. Pure. */
-export function signWebhook(
-  message: { readonly id: string; readonly timestamp: number; readonly body: string },
-  keys: readonly Buffer[],
-): string {
-  const signed = `${message.id}.${message.timestamp}.${message.body}`;
-  return keys.map((key) => `v1,${createHmac('sha256', key).update(signed).digest('base64')}`).join(' ');
-}
-
-const SECRET = /^whsec_([A-Za-z0-9+/]+={0,2})$/;
-
-/** The key that a secret as `whsec_…` stands for. Throws HF_CONFIG, which does not show it. */
-export function readSecret(secret: string, where: string): Buffer {
-  const [, encoded = ''] = SECRET.exec(secret) ?? [];
-  const key = Buffer.from(encoded, 'base64');
-  if (key.length >= 24 && key.length <= 64) return key;
-  throw new HoldfastError('HF_CONFIG', `${where} is not a secret of Standard Webhooks.`, {
-    advice: "It is 'whsec_' and 24 to 64 random bytes in base64: echo whsec_$(openssl rand -base64 32).",
-  });
 }
 
 /** Throws HF_CONFIG, which does not show it. */

@@ -3,17 +3,24 @@
  */
 import { HoldfastError } from '../../errors.ts';
 import type { Clock } from '../../runtime/clock.ts';
-import { defectOf } from '../../runtime/defect.ts';
-import { describeError } from '../../runtime/describe-error.ts';
 import type { CrashPoint } from '../../runtime/crash-point.ts';
 import type { Logger } from '../../runtime/log.ts';
-import { decideRetry, type RetryPolicy } from '../../runtime/retry.ts';
+import { decideRetry } from '../../runtime/retry.ts';
 import type { OutboundMessage, PublishOutcome } from '../../transport/port.ts';
 import type { Dispatcher } from './dispatcher.ts';
 import { MAX_ENTRY_BYTES, type LogEntry } from '../log/log-reader.ts';
 import type { ResolvedSubscription } from '../subscription/options.ts';
 import type { PageLimit } from './page-limit.ts';
 import { behind, type ParkedRecord, type ParkingStore } from './parking-store.ts';
+import {
+  failedRecord,
+  graver,
+  type Refusal,
+  type RefusedEntry,
+  sortRefused,
+  splitBehind,
+  unsentOf,
+} from './refusals.ts';
 import { toOutbound, type LoadedEntry } from '../subscription/routes.ts';
 import type { Session } from '../subscription/session.ts';
 
@@ -45,28 +52,29 @@ export interface DeliveryCounts {
 /** The characters after which a batch is sent: one of large messages would otherwise be a gigabyte. */
 const BATCH_CHARACTERS = 8 * 1_048_576;
 
-export type Refusal = Extract<PublishOutcome, { kind: 'refused' }>;
-
 /** Delivers in the order given. When it resolves, nothing of `entries` is left to do for the log's cursor. */
 export async function deliver(leased: LeasedDelivery, entries: readonly LogEntry[]): Promise<DeliveryCounts> {
   const { subscription, session, random, log } = leased;
   const { free, held } = split(entries, session.blocked);
   const { refused, unrouted } = await publishEntries(leased, free);
-  const failed = await retryInPlace(leased, refused);
-
-  const records: ParkedRecord[] = held.map(behind);
+  const left = await retryInPlace(leased, refused);
+  const { failed, waiting } = splitBehind(left, subscription.keepsOrder);
+  const records: ParkedRecord[] = [...held, ...waiting].map(behind);
+  for (const entry of waiting) forgetHead(leased, entry);
   for (const [entry, refusal] of failed) {
-    const facts = { attempts: 1, parkedForMs: 0, random };
+    const facts = { attempts: 0, parkedForMs: 0, random };
     const record = failedRecord(subscription.parkedRetry, entry.seq, refusal, facts);
     records.push(record);
     forgetHead(leased, entry);
     if (subscription.keepsOrder && entry.key !== null) session.blocked.add(entry.key);
-    log.error({ messageId: entry.id, topic: entry.topic, err: refusal.error }, `message parked: ${record.reason}`);
+    // What was not even sent, because its place is known to be away, is not worth a line each.
+    const level = refusal.later?.attempted === false ? 'debug' : 'error';
+    log[level]({ messageId: entry.id, topic: entry.topic, err: refusal.error }, `message parked: ${record.reason}`);
   }
   session.heads.settle();
   await writeParked(leased, records);
   return {
-    published: free.length - unrouted.length - failed.length,
+    published: free.length - unrouted.length - left.length,
     parked: records.length,
     unrouted: unrouted.length,
   };
@@ -86,7 +94,7 @@ export function split(
 
 export interface Published {
   /** Refused by one of its destinations at least. */
-  readonly refused: readonly (readonly [LogEntry, Refusal])[];
+  readonly refused: readonly RefusedEntry[];
   /** No route has them: nothing was published, which is not the same as delivered. */
   readonly unrouted: readonly LogEntry[];
 }
@@ -97,18 +105,16 @@ export async function publishEntries(
   entries: readonly LogEntry[],
   { replayId, again = false }: { readonly replayId?: string; readonly again?: boolean } = {},
 ): Promise<Published> {
-  const { session, signal, dispatcher } = leased;
+  const { session } = leased;
   leased.pages.begin(entries.length);
   const { router, source } = leased.subscription;
   const refused = new Map<LogEntry, Refusal>();
-  const refuse = (entry: LogEntry, refusal: Refusal) => {
-    if (!(refused.get(entry)?.permanent ?? false)) refused.set(entry, refusal);
-  };
+  const refuse = (entry: LogEntry, refusal: Refusal) => void refused.set(entry, graver(refused.get(entry), refusal));
   let batch: OutboundMessage[] = [];
   let owners: LogEntry[] = [];
   let characters = 0;
   const send = async () => {
-    const outcomes = await dispatcher.send(batch, session, signal);
+    const outcomes = await sendWhole(leased, batch, replayId === undefined);
     for (const [index, outcome] of outcomes.entries()) {
       if (outcome.kind === 'refused') refuse(owners[index] as LogEntry, outcome);
     }
@@ -142,7 +148,30 @@ export async function publishEntries(
     }
   }
   if (batch.length > 0) await send();
-  return { refused: [...refused], unrouted };
+  return { refused: inLogOrder([...refused]), unrouted };
+}
+
+/**
+ * Sends what a transport had no time for again, for as long as that gets anywhere.
+ *
+ * @param ordered whether what is refused is parked, so that its successors may have to wait for it
+ */
+async function sendWhole(
+  leased: LeasedDelivery,
+  batch: readonly OutboundMessage[],
+  ordered: boolean,
+): Promise<readonly PublishOutcome[]> {
+  const { dispatcher, session, signal, subscription } = leased;
+  const keepsOrder = ordered && subscription.keepsOrder;
+  const outcomes = [...(await dispatcher.send(batch, session, signal))];
+  for (let before = batch.length; ;) {
+    const places = unsentOf(batch, outcomes, keepsOrder);
+    if (places.length === 0 || places.length === before) return outcomes;
+    before = places.length;
+    const rest = places.map((place) => batch[place] as OutboundMessage);
+    const again = await dispatcher.send(rest, session, signal);
+    for (const [index, outcome] of again.entries()) outcomes[places[index] as number] = outcome;
+  }
 }
 
 function isLoaded(entry: LogEntry): entry is LoadedEntry {
@@ -157,39 +186,14 @@ function tooLarge({ bytes }: LogEntry): Refusal {
   return { kind: 'refused', permanent: true, error };
 }
 
-/** How a refused message is parked, and when it is tried again by itself. `parkedForMs` counts from its first parking. Pure. */
-export function failedRecord(
-  parkedRetry: RetryPolicy,
-  seq: number,
-  { permanent, error }: Refusal,
-  facts: { readonly attempts: number; readonly parkedForMs: number; readonly random: () => number },
-): ParkedRecord {
-  const decision = decideRetry(parkedRetry, {
-    attempt: facts.attempts,
-    elapsedMs: facts.parkedForMs,
-    permanent,
-    random: facts.random,
-  });
-  return {
-    seq,
-    state: 'failed',
-    reason: reasonOf({ permanent, error }),
-    error: describeError(error),
-    attempts: facts.attempts,
-    retryInMs: decision.kind === 'retry' ? decision.delayMs : null,
-  };
-}
-
-function reasonOf({ permanent, error }: Pick<Refusal, 'permanent' | 'error'>): string {
-  if (defectOf(error.cause) !== null) return 'the code of the transport fails on it';
-  return permanent ? 'the broker refuses it for good' : 'the broker refuses it for now';
-}
-
 /** Tries messages that were refused for now again, a few times; what is left is to be parked. */
-async function retryInPlace(leased: LeasedDelivery, refused: Published['refused']): Promise<Published['refused']> {
+async function retryInPlace(
+  leased: LeasedDelivery,
+  refused: readonly RefusedEntry[],
+): Promise<readonly RefusedEntry[]> {
   const { subscription, clock, random, signal } = leased;
-  const given: (readonly [LogEntry, Refusal])[] = refused.filter(([, refusal]) => refusal.permanent);
-  let pending = refused.filter(([, refusal]) => !refusal.permanent);
+  const { keepsOrder } = subscription;
+  let { given, pending } = sortRefused(refused, keepsOrder);
   const startedAtMs = clock.monotonic();
   for (let attempt = 1; pending.length > 0; attempt += 1) {
     const decision = decideRetry(subscription.retry, {
@@ -198,17 +202,20 @@ async function retryInPlace(leased: LeasedDelivery, refused: Published['refused'
       permanent: false,
       random,
     });
-    if (decision.kind === 'give-up') return [...given, ...pending].toSorted(([a], [b]) => a.seq - b.seq);
+    if (decision.kind === 'give-up') return inLogOrder([...given, ...pending]);
     await clock.sleep(decision.delayMs, signal);
     signal.throwIfAborted();
     const again = await publishEntries(
       leased,
       pending.map(([entry]) => entry),
     );
-    given.push(...again.refused.filter(([, refusal]) => refusal.permanent));
-    pending = again.refused.filter(([, refusal]) => !refusal.permanent);
+    ({ given, pending } = sortRefused(inLogOrder([...given, ...again.refused]), keepsOrder));
   }
   return given;
+}
+
+function inLogOrder(refused: readonly RefusedEntry[]): readonly RefusedEntry[] {
+  return refused.toSorted(([a], [b]) => a.seq - b.seq);
 }
 
 /** Brings the heads of all keys bound for ordered destinations into memory, in one query. */

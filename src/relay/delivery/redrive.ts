@@ -4,8 +4,9 @@
  */
 import { HoldfastError } from '../../errors.ts';
 import type { LogEntry } from '../log/log-reader.ts';
-import { failedRecord, forgetHead, publishEntries, type LeasedDelivery, type Refusal } from './delivery.ts';
+import { forgetHead, publishEntries, type LeasedDelivery } from './delivery.ts';
 import type { ClaimedMessage, ParkedRecord, RedriveCandidate } from './parking-store.ts';
+import { failedRecord, splitBehind, type Refusal } from './refusals.ts';
 
 /** What stands in the table while a message is taken up carefully, and after it, if that was the end of the relay. */
 const DIED: Refusal = { kind: 'refused', permanent: false, error: new Error('a relay died publishing it') };
@@ -35,7 +36,7 @@ export async function redrive(
   if (candidates.size === 0) return 0;
   const afterFailure = (seq: number, refusal: Refusal): ParkedRecord => {
     const { attempts, parkedForMs } = candidates.get(seq) as RedriveCandidate;
-    const facts = { attempts: attempts + 1, parkedForMs, random };
+    const facts = { attempts, parkedForMs, random };
     return failedRecord(subscription.parkedRetry, seq, refusal, facts);
   };
   if (careful) {
@@ -54,6 +55,8 @@ export async function redrive(
     if (batch.length === 0) return [];
     const { refused, unrouted } = await publishEntries(leased, batch, { again: true });
     const staying = new Set([...unrouted, ...refused.map(([entry]) => entry)]);
+    // What was not sent because of one before it stays as it was.
+    const { failed, waiting } = splitBehind(refused, subscription.keepsOrder);
     const gone = batch.filter((entry) => !staying.has(entry));
     crashPoint('relay.redrive:before');
     await parking.unpark(
@@ -61,11 +64,12 @@ export async function redrive(
       gone.map((entry) => entry.seq),
     );
     await parking.park(session, [
-      ...refused.map(([entry, refusal]) => afterFailure(entry.seq, refusal)),
+      ...failed.map(([entry, refusal]) => afterFailure(entry.seq, refusal)),
       ...unrouted.map(({ seq }) => ({ ...afterFailure(seq, NO_ROUTE), reason: 'no route has its topic' })),
     ]);
     crashPoint('relay.redrive:after');
-    for (const { seq } of batch) settled.add(seq);
+    const unsent = new Set(waiting);
+    for (const entry of batch) if (!unsent.has(entry)) settled.add(entry.seq);
     for (const { id, topic } of unrouted)
       log.error({ messageId: id, topic }, 'parked message not published: no route has its topic; it stays parked');
     for (const [entry] of refused) forgetHead(leased, entry);

@@ -159,7 +159,10 @@ export function resolveSubscription(options: SubscriptionOptions): ResolvedSubsc
   for (const topic of topics) assertTopicPattern(topic);
   const retentionMs = duration(options.retention, 7 * 86_400_000, 'retention');
   const router = createRouter(options.routes, where);
-  assertAble(options.transport, { order: router.hasOrdered }, where);
+  const publishTimeoutMs = duration(options.publishTimeout, 10_000, 'publishTimeout');
+  // A call that outlasts three quarters of the lease is given up.
+  const publishMs = Math.min(publishTimeoutMs, (leaseMs * 3) / 4);
+  assertAble(options.transport, { order: router.hasOrdered, publishMs }, where);
   return {
     name: options.name,
     transport: options.transport,
@@ -169,7 +172,7 @@ export function resolveSubscription(options: SubscriptionOptions): ResolvedSubsc
     shards: whole(options.shards ?? 1, 1, 64, `${where}.shards`),
     batchSize: whole(options.batchSize ?? 1000, 1, 10_000, `${where}.batchSize`),
     leaseMs,
-    publishTimeoutMs: duration(options.publishTimeout, 10_000, 'publishTimeout'),
+    publishTimeoutMs,
     keepsOrder: (options.onRefused ?? 'park-key') === 'park-key',
     retry: resolveRetry(options.retry, RETRY, `${where}.retry`),
     parkedRetry: resolveRetry(options.parkedRetry, PARKED_RETRY, `${where}.parkedRetry`),

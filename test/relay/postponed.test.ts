@@ -1,0 +1,218 @@
+/** What a transport cannot send now to one of its places is parked at once, without a retry in place; the others go on, each key in order. */
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import {
+  failedRecord,
+  graver,
+  sortRefused,
+  splitBehind,
+  unsentOf,
+  type Refusal,
+} from '../../src/relay/delivery/refusals.ts';
+import type { LogEntry } from '../../src/relay/log/log-reader.ts';
+import type { OutboundMessage, Postponement, PublishOutcome } from '../../src/transport/port.ts';
+import { published } from '../support/recording-transport.ts';
+import { createRelayLab, type RelayLab } from '../support/relay-lab.ts';
+
+let lab: RelayLab;
+beforeAll(async () => {
+  lab = await createRelayLab();
+});
+beforeEach(() => lab.reset());
+afterAll(() => lab.close());
+
+const refusal = (later: Postponement | undefined, permanent = false): Refusal => ({
+  kind: 'refused',
+  permanent,
+  error: new Error('not now'),
+  later,
+});
+const AWAY = refusal({ delayMs: 60_000, attempted: true });
+const RESTING = refusal({ delayMs: 60_000, attempted: false });
+const UNSENT = refusal({ delayMs: 0, attempted: false });
+const GONE = refusal(undefined, true);
+const PLAIN = refusal(undefined);
+
+const numberOf = (message: OutboundMessage) => (JSON.parse(message.wire) as { data: { n: number } }).data.n;
+
+async function parked() {
+  const { rows } = await lab.database.query(
+    `SELECT (o.payload->>'n')::int AS n, p.state, p.attempts, round(extract(epoch FROM p.next_attempt_at - now()))::int > 50 AS far
+     FROM holdfast.parked_message p JOIN holdfast.outbox o USING (seq) ORDER BY seq`,
+  );
+  return rows;
+}
+
+/** A relay whose transport answers so for each number, in each call anew, and counts its calls. */
+async function relayThat(answer: (n: number, call: number) => PublishOutcome | undefined, onRefused?: 'skip') {
+  const made = await lab.relay({ onRefused });
+  const calls: number[][] = [];
+  made.transport.respond = async (batch) => {
+    if (batch.length > 0) calls.push(batch.map(numberOf));
+    return batch.map((message) => answer(numberOf(message), calls.length) ?? published);
+  };
+  return { ...made, calls };
+}
+
+describe('a relay', () => {
+  it('parks what cannot go now without trying it in place, and counts only what was sent as an attempt', async () => {
+    const { relay, transport, calls } = await relayThat((n) => (n === 1 ? AWAY : n === 2 ? RESTING : undefined));
+    await lab.write({ n: 1, who: 'a' }, { n: 2, who: 'b' }, { n: 3, who: 'c' });
+    await relay.tick();
+    expect(calls).toEqual([[1, 2, 3]]);
+    expect(lab.numbers(transport)).toEqual([3]);
+    expect(await parked()).toEqual([
+      { n: 1, state: 'failed', attempts: 1, far: true },
+      { n: 2, state: 'failed', attempts: 0, far: true },
+    ]);
+  });
+
+  it('parks what was not sent because of one before it of its key behind that one, and both go out in order', async () => {
+    const { relay, transport } = await relayThat((n, call) =>
+      call > 1 ? undefined : n === 1 ? AWAY : n === 2 ? UNSENT : undefined,
+    );
+    await lab.write({ n: 1, who: 'a' }, { n: 2, who: 'a' }, { n: 3, who: 'b' });
+    await relay.tick();
+    expect(await parked()).toEqual([
+      { n: 1, state: 'failed', attempts: 1, far: true },
+      { n: 2, state: 'behind', attempts: 0, far: null },
+    ]);
+    await relay.stop();
+    await lab.database.query(`UPDATE holdfast.parked_message SET next_attempt_at = now() WHERE state = 'failed'`);
+    const next = await lab.relay({}, {}, transport);
+    await next.relay.tick();
+    expect(lab.numbers(transport)).toEqual([3, 1, 2]);
+    expect(await parked()).toEqual([]);
+  });
+
+  it('lets the successors of a refused message pass where it is told to', async () => {
+    const { relay, transport, calls } = await relayThat(
+      (n, call) => (n === 1 ? GONE : n === 2 && call === 1 ? UNSENT : undefined),
+      'skip',
+    );
+    await lab.write({ n: 1, who: 'a' }, { n: 2, who: 'a' });
+    await relay.tick();
+    expect(calls).toEqual([[1, 2], [2]]);
+    expect(lab.numbers(transport)).toEqual([2]);
+  });
+
+  it('sends what there was no time for in the next calls, for as long as that gets anywhere', async () => {
+    const { relay, transport, calls } = await relayThat((n, call) => (n > call ? UNSENT : undefined));
+    await lab.write(...[1, 2, 3].map((n) => ({ n, who: 'a' })));
+    await relay.tick();
+    expect(calls).toEqual([[1, 2, 3], [2, 3], [3]]);
+    expect(lab.numbers(transport)).toEqual([1, 2, 3]);
+    expect(await parked()).toEqual([]);
+  });
+
+  it('gives up what never gets anywhere as it does what is refused for now', async () => {
+    const made = await lab.relay({ retry: { attempts: 3, base: 1, cap: 1 } });
+    let calls = 0;
+    made.transport.respond = async (batch) => {
+      calls += 1;
+      return batch.map(() => UNSENT);
+    };
+    await lab.write({ n: 1, who: 'a' });
+    await made.relay.tick();
+    expect(calls).toBe(3);
+    expect(await parked()).toMatchObject([{ n: 1, state: 'failed', attempts: 0 }]);
+  });
+
+  it('leaves what was not sent in a redrive as it was, behind the one that failed', async () => {
+    const { relay, transport } = await relayThat((n) => (n === 1 ? AWAY : UNSENT));
+    await lab.write({ n: 1, who: 'a' }, { n: 2, who: 'a' }, { n: 3, who: 'a' });
+    await relay.tick();
+    await relay.stop();
+    // The first goes out this time, the second does not.
+    await lab.database.query(`UPDATE holdfast.parked_message SET next_attempt_at = now() WHERE state = 'failed'`);
+    transport.respond = async (batch) =>
+      batch.map((message) => [published, published, AWAY, UNSENT][numberOf(message)] ?? published);
+    await (await lab.relay({}, {}, transport)).relay.tick();
+    expect(lab.numbers(transport)).toEqual([1]);
+    expect(await parked()).toEqual([
+      { n: 2, state: 'failed', attempts: 1, far: true },
+      { n: 3, state: 'behind', attempts: 0, far: null },
+    ]);
+  });
+
+  it('sends a replay on past what is refused', async () => {
+    const { relay, transport } = await relayThat(() => undefined);
+    await lab.write({ n: 1, who: 'a' }, { n: 2, who: 'a' });
+    await relay.tick();
+    await lab.database.query(
+      `INSERT INTO holdfast.replay (id, subscription, from_seq, position, to_seq)
+       SELECT gen_random_uuid(), 'main', min(seq), min(seq), max(seq) FROM holdfast.outbox`,
+    );
+    await relay.stop();
+    let calls = 0;
+    transport.respond = async (batch) => {
+      calls += batch.length > 0 ? 1 : 0;
+      return batch.map((message) => (numberOf(message) === 1 ? GONE : calls === 1 ? UNSENT : published));
+    };
+    await (await lab.relay({}, {}, transport)).relay.tick();
+    expect(lab.numbers(transport)).toEqual([1, 2, 2]);
+  });
+});
+
+describe('decisions about refusals', () => {
+  const entry = (seq: number, key: string | null): LogEntry => ({ seq, key }) as LogEntry;
+  const sequence = (refused: readonly (readonly [LogEntry, Refusal])[]) => refused.map(([{ seq }]) => seq);
+
+  it('try in place what may help, and nothing that comes after what does not', () => {
+    const refused = [
+      [entry(1, 'a'), AWAY],
+      [entry(2, 'a'), UNSENT],
+      [entry(3, 'b'), PLAIN],
+      [entry(4, 'b'), UNSENT],
+      [entry(5, 'c'), GONE],
+      [entry(6, null), UNSENT],
+      [entry(7, 'd'), RESTING],
+    ] as const;
+    const ordered = sortRefused(refused, true);
+    expect([sequence(ordered.given), sequence(ordered.pending)]).toEqual([
+      [1, 2, 5, 7],
+      [3, 4, 6],
+    ]);
+    const loose = sortRefused(refused, false);
+    expect([sequence(loose.given), sequence(loose.pending)]).toEqual([
+      [1, 5, 7],
+      [2, 3, 4, 6],
+    ]);
+  });
+
+  it('tell what failed from what waited behind it', () => {
+    const refused = [
+      [entry(1, 'a'), AWAY],
+      [entry(2, 'a'), RESTING],
+      [entry(3, 'a'), AWAY],
+      [entry(4, null), RESTING],
+      [entry(5, 'b'), RESTING],
+    ] as const;
+    const { failed, waiting } = splitBehind(refused, true);
+    expect([sequence(failed), waiting.map(({ seq }) => seq)]).toEqual([[1, 3, 4, 5], [2]]);
+    expect(splitBehind(refused, false).waiting).toEqual([]);
+  });
+
+  it('send the unsent again, but none behind a refused one of its key', () => {
+    const batch = ['a', 'a', 'b', null, null].map((key) => ({ key })) as OutboundMessage[];
+    const outcomes = [GONE, UNSENT, UNSENT, AWAY, UNSENT];
+    expect(unsentOf(batch, outcomes, true)).toEqual([2, 4]);
+    expect(unsentOf(batch, outcomes, false)).toEqual([1, 2, 4]);
+  });
+
+  it('of two destinations believe the one that says worse', () => {
+    const order = [UNSENT, PLAIN, AWAY, GONE];
+    for (const [n, one] of order.entries())
+      for (const other of order.slice(n)) expect([graver(one, other), graver(other, one)]).toEqual([other, other]);
+  });
+
+  it('wait as long as the place asks, and the longer of that and the backoff when it was an attempt', () => {
+    const policy = { attempts: 3, baseMs: 1_000, capMs: 1_000, factor: 1, withinMs: 100_000 };
+    const facts = { attempts: 1, parkedForMs: 0, random: () => 0.5 };
+    const after = (later: Postponement, rest = {}) => failedRecord(policy, 1, refusal(later), { ...facts, ...rest });
+    expect(after({ delayMs: 200, attempted: true })).toMatchObject({ attempts: 2, retryInMs: 500 });
+    expect(after({ delayMs: 900, attempted: true })).toMatchObject({ attempts: 2, retryInMs: 900 });
+    expect(after({ delayMs: 200, attempted: false })).toMatchObject({ attempts: 1, retryInMs: 200 });
+    expect(after({ delayMs: 200, attempted: true }, { attempts: 2 })).toMatchObject({ attempts: 3, retryInMs: null });
+    expect(after({ delayMs: 200, attempted: false }, { parkedForMs: 100_001 })).toMatchObject({ retryInMs: null });
+  });
+});
