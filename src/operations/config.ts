@@ -10,8 +10,11 @@ import type { Transport } from '../transport/port.ts';
 import type { AlertSettings } from './alerts/options.ts';
 import type { OidcAuthenticatorOptions } from './oidc-settings.ts';
 
-/** 'redis' and 'postgres' are BullMQ on what `redis` and `database` say; other names are those of `transports`. */
-export type TransportName = 'redis' | 'postgres' | (string & {});
+/**
+ * 'redis' and 'postgres' are BullMQ on what `redis` and `database` say; 'redis-streams' is on that Redis, too; 'nats' and 'rabbitmq' are where
+ * flag or environment say. Other names are those of `transports`.
+ */
+export type TransportName = 'redis' | 'redis-streams' | 'nats' | 'rabbitmq' | 'postgres' | (string & {});
 
 /** A subscription in {@link HoldfastConfig}. */
 export interface SubscriptionConfig extends Omit<SubscriptionOptions, 'transport'> {

@@ -152,7 +152,7 @@ export interface FoundQueue {
 /** What a broker says of the destinations it holds. */
 export interface FoundQueues {
   readonly queues: readonly FoundQueue[];
-  /** False when the broker holds too much else to be searched in the time given, or more than are listed. */
+  /** False when the broker holds more than could be listed in the time given. */
   readonly complete: boolean;
 }
 
@@ -194,9 +194,13 @@ export interface Transport {
   receiver(destination: string, handle: (delivery: Delivery) => Promise<Verdict>, options: ReceiveOptions): Receiver;
   /**
    * Asks the broker for all destinations of Holdfast's and how they stand, read or not, without a receiver: for `holdfast status` and
-   * `holdfast doctor`. Rejects with HF_TRANSPORT_UNAVAILABLE as `look` does. Absent where there is no broker to ask.
+   * `holdfast doctor`. `known`: destinations that whoever asks knows of, for brokers that cannot list theirs. Rejects with
+   * HF_TRANSPORT_UNAVAILABLE as `look` does. Absent where there is no broker to ask.
    */
-  queues?(options: { readonly signal: AbortSignal }): Promise<FoundQueues>;
+  queues?(options: {
+    readonly signal: AbortSignal;
+    readonly known?: readonly string[] | undefined;
+  }): Promise<FoundQueues>;
   /** Stops its receivers softly (stop them before, with a signal, to bound that) and closes its publishers. Idempotent. */
   close(): Promise<void>;
 }

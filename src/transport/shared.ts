@@ -4,7 +4,7 @@
 import { HoldfastError, isHoldfastError } from '../errors.ts';
 import { defectOf } from '../runtime/defect.ts';
 import { assertAble, type TransportAbilities } from './abilities.ts';
-import type { Delivery, FoundQueues, Publisher, Receiver, ReceiveOptions, Transport, Verdict } from './port.ts';
+import type { Delivery, Publisher, Receiver, ReceiveOptions, Transport, Verdict } from './port.ts';
 
 type Handle = (delivery: Delivery) => Promise<Verdict>;
 
@@ -16,7 +16,7 @@ export interface TransportParts {
   readonly publisher: () => Publisher;
   /** Absent for a sink. */
   readonly receiver?: ((destination: string, handle: Handle, options: ReceiveOptions) => Receiver) | undefined;
-  readonly queues?: ((options: { readonly signal: AbortSignal }) => Promise<FoundQueues>) | undefined;
+  readonly queues?: Transport['queues'] | undefined;
 }
 
 /** A Transport that closes its publishers and stops its receivers (softly) when it is closed. */

@@ -103,6 +103,18 @@ export const BROKER = {
     'Redis that carries messages, such as redis://host:6379',
     text,
   ),
+  natsUrl: setting(
+    '--nats-url <urls>',
+    ['HOLDFAST_NATS_URL', 'NATS_URL'],
+    'NATS that carries messages, such as nats://host:4222; several of a cluster with commas between',
+    text,
+  ),
+  rabbitmqUrl: setting(
+    '--rabbitmq-url <urls>',
+    ['HOLDFAST_RABBITMQ_URL', 'RABBITMQ_URL'],
+    'RabbitMQ that carries messages, such as amqp://user@host/vhost; several of a cluster with commas between',
+    text,
+  ),
 } as const;
 
 /** For `holdfast relay`. */
@@ -110,7 +122,7 @@ export const RELAY = {
   transport: setting(
     '--transport <name>',
     ['HOLDFAST_TRANSPORT'],
-    "redis, postgres (queues in the same database), or a name of the configuration's transports",
+    "redis, redis-streams, nats, rabbitmq, postgres (queues in the same database), or a name of the configuration's transports",
     text,
   ),
   subscription: {

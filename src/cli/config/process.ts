@@ -8,6 +8,7 @@ import { parseDuration } from '../../runtime/duration.ts';
 import type { LogLevel } from '../../runtime/json-logger.ts';
 import type { Given } from './options.ts';
 import { resolveRedisUrls } from './servers.ts';
+import { askableTransports } from './transports.ts';
 
 export interface ProcessSettings {
   readonly http: { readonly host: string; readonly port: number } | null;
@@ -53,7 +54,7 @@ function resolveDoctor(given: Given, config: HoldfastConfig): ProcessSettings['d
     throw new HoldfastError('HF_CONFIG', `doctor.interval is ${intervalMs} ms.`, {
       advice: "Give '10s' or longer, or doctor: false.",
     });
-  const transports = Object.values(config.transports ?? {});
+  const transports = askableTransports(given, config);
   const options = { redisUrls: resolveRedisUrls(given, config), redisPrefix: config.redis?.prefix, transports };
   return { intervalMs, options };
 }

@@ -8,7 +8,10 @@ import type { Logger } from '../../runtime/log.ts';
 import { didYouMean } from '../../runtime/options.ts';
 import { createBullmqPostgresTransport } from '../../transport/bullmq/postgres-transport.ts';
 import { createBullmqTransport } from '../../transport/bullmq/redis-transport.ts';
+import { createNatsTransport } from '../../transport/nats/nats-transport.ts';
 import type { Transport } from '../../transport/port.ts';
+import { createRabbitmqTransport } from '../../transport/rabbitmq/rabbitmq-transport.ts';
+import { createRedisStreamsTransport } from '../../transport/redis-streams/redis-streams-transport.ts';
 import { isTransportDefect } from '../../transport/shared.ts';
 import type { Given } from './options.ts';
 import { resolveRedisUrls } from './servers.ts';
@@ -32,27 +35,39 @@ export interface Transports {
   readonly hasDefault: boolean;
 }
 
+/** By which flag or variable each server that carries messages is told, for the errors. */
+const SAID_BY = {
+  redis: 'Give --redis-url, or REDIS_URL in the environment, or redis.url in holdfast.config.ts.',
+  nats: 'Give --nats-url, or NATS_URL in the environment.',
+  rabbitmq: 'Give --rabbitmq-url, or RABBITMQ_URL in the environment.',
+} as const;
+
 /** Makes each built-in transport once, when it is first asked for. */
 export function createTransports(inputs: TransportInputs): Transports {
   const { given, config, database, onTransportError: onError, fallback = null } = inputs;
   const made = new Map<string, Transport>(Object.entries(config.transports ?? {}));
   const used = new Set<Transport>();
   const [redisUrl] = resolveRedisUrls(given, config);
+  const suggested = suggestedTransport(given, redisUrl, fallback);
+
+  const builtIn: Readonly<Record<string, (where: string) => Transport>> = {
+    redis: (where) =>
+      createBullmqTransport({
+        connection: told(redisUrl, 'redis', where),
+        onError,
+        ...(config.redis?.prefix === undefined ? {} : { prefix: config.redis.prefix }),
+      }),
+    'redis-streams': (where) => createRedisStreamsTransport({ connection: told(redisUrl, 'redis', where), onError }),
+    nats: (where) => createNatsTransport({ connection: listed(told(given.natsUrl, 'nats', where)), onError }),
+    rabbitmq: (where) =>
+      createRabbitmqTransport({ connection: listed(told(given.rabbitmqUrl, 'rabbitmq', where)), onError }),
+    postgres: () => createBullmqPostgresTransport({ connection: database.url ?? {}, onError }),
+  };
 
   function create(name: string, where: string): Transport {
-    if (name === 'redis') {
-      if (redisUrl === undefined) {
-        throw new HoldfastError('HF_CONFIG', `${where} is to publish to Redis, but nothing says where it is.`, {
-          advice: 'Give --redis-url, or REDIS_URL in the environment, or redis.url in holdfast.config.ts.',
-        });
-      }
-      const prefix = config.redis?.prefix;
-      return createBullmqTransport({ connection: redisUrl, onError, ...(prefix === undefined ? {} : { prefix }) });
-    }
-    if (name === 'postgres') {
-      return createBullmqPostgresTransport({ connection: database.url ?? {}, onError });
-    }
-    const names = ['redis', 'postgres', ...made.keys()];
+    const make = Object.hasOwn(builtIn, name) ? builtIn[name] : undefined;
+    if (make !== undefined) return make(where);
+    const names = [...Object.keys(builtIn), ...made.keys()];
     const near = didYouMean(name, names);
     throw new HoldfastError('HF_CONFIG', `${where} names the transport '${name}', which there is not.`, {
       advice: near === undefined ? `There are: ${names.join(', ')}.` : `Did you mean '${near}'?`,
@@ -61,7 +76,7 @@ export function createTransports(inputs: TransportInputs): Transports {
 
   return {
     find(wanted, where) {
-      const name = wanted ?? (redisUrl === undefined ? fallback : 'redis');
+      const name = wanted ?? suggested;
       if (name === null) {
         throw new HoldfastError('HF_CONFIG', `Nothing says what carries the messages of ${where}.`, {
           advice: 'Give --redis-url for BullMQ on Redis, or --transport postgres for queues in the same database.',
@@ -71,7 +86,7 @@ export function createTransports(inputs: TransportInputs): Transports {
       if (transport === undefined || typeof transport.publisher !== 'function') {
         if (typeof name !== 'string') {
           throw new HoldfastError('HF_CONFIG', `The transport of ${where} is not one.`, {
-            advice: 'Make it with createBullmqTransport(…) or createBullmqPostgresTransport(…), or give a name.',
+            advice: 'Make it with createBullmqTransport(…) or another of docs/transports.md, or give a name.',
           });
         }
         transport = create(name, where);
@@ -81,8 +96,42 @@ export function createTransports(inputs: TransportInputs): Transports {
       return transport;
     },
     all: () => [...used],
-    hasDefault: redisUrl !== undefined || fallback !== null,
+    hasDefault: suggested !== null,
   };
+}
+
+/** What carries messages where nothing is named. Throws HF_CONFIG where two servers are given that could. */
+function suggestedTransport(given: Given, redisUrl: string | undefined, fallback: 'postgres' | null): string | null {
+  if (redisUrl !== undefined) return 'redis';
+  if (given.natsUrl !== undefined && given.rabbitmqUrl !== undefined && given.transport === undefined) {
+    throw new HoldfastError('HF_CONFIG', 'Both NATS and RabbitMQ are given, and nothing says which carries messages.', {
+      advice: 'Give --transport nats or --transport rabbitmq.',
+    });
+  }
+  return given.natsUrl !== undefined ? 'nats' : given.rabbitmqUrl !== undefined ? 'rabbitmq' : fallback;
+}
+
+/** Throws HF_CONFIG where nothing says where the server is. */
+function told(url: string | undefined, server: keyof typeof SAID_BY, where: string): string {
+  if (url !== undefined) return url;
+  const name = { redis: 'Redis', nats: 'NATS', rabbitmq: 'RabbitMQ' }[server];
+  throw new HoldfastError('HF_CONFIG', `${where} is to publish to ${name}, but nothing says where it is.`, {
+    advice: SAID_BY[server],
+  });
+}
+
+const listed = (urls: string): readonly string[] => urls.split(',').map((url) => url.trim());
+
+/**
+ * Those whose brokers can be asked for their queues beside Redis by its URL: of the configuration, and by flags. They hold no connection.
+ */
+export function askableTransports(given: Given, config: HoldfastConfig): readonly Transport[] {
+  const { natsUrl, rabbitmqUrl } = given;
+  return [
+    ...Object.values(config.transports ?? {}),
+    ...(natsUrl === undefined ? [] : [createNatsTransport({ connection: listed(natsUrl) })]),
+    ...(rabbitmqUrl === undefined ? [] : [createRabbitmqTransport({ connection: listed(rabbitmqUrl) })]),
+  ];
 }
 
 /** A first contact is waited for no longer. */

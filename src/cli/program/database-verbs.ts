@@ -28,7 +28,7 @@ export function addStatusVerb({ printing, print }: Shell): void {
     {
       name: 'status',
       description: 'lag, rate, leases, parked messages, and how sagas are doing',
-      settings: ['redisUrl'],
+      settings: ['redisUrl', 'natsUrl', 'rabbitmqUrl'],
     },
     async (context) => {
       const { status, watchStatus } = await import('../verbs/status.ts');
@@ -84,7 +84,7 @@ export function addDoctorVerb({ program, verb }: Shell): void {
     name: 'doctor',
     description: 'look for what will hurt: settings, leases, retention, sessions, stuck runs, Redis',
     load: async () => (await import('../verbs/doctor.ts')).runDoctor,
-    settings: ['redisUrl'],
+    settings: ['redisUrl', 'natsUrl', 'rabbitmqUrl'],
   });
 }
 

@@ -10,6 +10,7 @@ import { resolveProcess } from '../config/process.ts';
 import { resolveDashboard, TOKENS_VARIABLE } from '../config/resolve-dashboard.ts';
 import { sagasPathOf } from '../config/sagas-path.ts';
 import { resolveRedisUrls } from '../config/servers.ts';
+import { askableTransports } from '../config/transports.ts';
 import { listenForStop } from '../daemon/stop-signals.ts';
 import { EXIT } from '../exit-codes.ts';
 import { redactorOf, type Context } from '../verb.ts';
@@ -34,7 +35,7 @@ export async function dashboard(context: Context): Promise<number> {
     doctor: {
       redisUrls: resolveRedisUrls(given, config),
       redisPrefix,
-      transports: Object.values(config.transports ?? {}),
+      transports: askableTransports(given, config),
     },
     log,
   });

@@ -4,6 +4,7 @@
 import { doctor, type Diagnosis } from '../../operations/doctor/doctor.ts';
 import type { Finding } from '../../operations/doctor/finding.ts';
 import { resolveRedisUrls } from '../config/servers.ts';
+import { askableTransports } from '../config/transports.ts';
 import { EXIT } from '../exit-codes.ts';
 import { plural } from '../output/format.ts';
 import type { VerbReport, Ui } from '../output/report.ts';
@@ -12,7 +13,7 @@ import type { Context } from '../verb.ts';
 
 export async function runDoctor(context: Context): Promise<VerbReport> {
   const redisUrls = resolveRedisUrls(context.given, context.config);
-  const transports = Object.values(context.config.transports ?? {});
+  const transports = askableTransports(context.given, context.config);
   return overDatabases(
     context,
     async (database) => toReport(await doctor(database, { redisUrls, transports, ...prefixOf(context) })),

@@ -3,6 +3,7 @@
  * in the database itself.
  */
 import type { Database } from '../../postgres/database.ts';
+import { knownDestinations } from '../../operations/doctor/known-destinations.ts';
 import { queuesOnPostgres } from '../../operations/doctor/postgres-queues.ts';
 import { missingPackage } from '../../runtime/missing-package.ts';
 import type { FoundQueue, Transport } from '../../transport/port.ts';
@@ -30,10 +31,11 @@ export interface QueuePlaces {
 export async function readQueues(database: Database, places: QueuePlaces): Promise<QueuesStatus | null> {
   const { transports, redisUrls, redisPrefix } = places;
   const asked = transports.filter((transport) => transport.queues !== undefined);
+  const known = asked.length === 0 ? [] : await knownDestinations(database);
   const [own, ...found] = await Promise.all([
     queuesOnPostgres(database),
     ...redisUrls.map((url) => readRedis(url, redisPrefix)),
-    ...asked.map(readTransport),
+    ...asked.map(async (transport) => readTransport(transport, known)),
   ]);
   if (own.length === 0 && found.length === 0) return null;
   return {
@@ -54,9 +56,9 @@ function withoutTwins(queues: readonly FoundQueue[]): readonly FoundQueue[] {
 }
 
 /** Never rejects: the rest of the status is of use without it. */
-async function readTransport(transport: Transport): Promise<QueuesStatus> {
+async function readTransport(transport: Transport, known: readonly string[]): Promise<QueuesStatus> {
   try {
-    const found = await transport.queues?.({ signal: AbortSignal.timeout(TIMEOUT_MS) });
+    const found = await transport.queues?.({ signal: AbortSignal.timeout(TIMEOUT_MS), known });
     return { queues: found?.queues ?? [], trouble: null };
   } catch (error) {
     return { queues: [], trouble: `${transport.kind}: ${error instanceof Error ? error.message : String(error)}` };

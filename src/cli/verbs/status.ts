@@ -20,6 +20,7 @@ import { formatTable } from '../output/table.ts';
 import { askAll, IN_SECTIONS, overDatabases, severalReport } from '../over.ts';
 import { withDatabases, type Context } from '../verb.ts';
 import { resolveRedisUrls } from '../config/servers.ts';
+import { askableTransports } from '../config/transports.ts';
 import { formatQueues, readQueues, type QueuesStatus } from './status-queues.ts';
 import { formatSagas } from './status-sagas.ts';
 
@@ -61,7 +62,7 @@ async function look(database: Database, context: Context): Promise<Found> {
     sagaStatus(database),
     orphanedJobs(database),
     readQueues(database, {
-      transports: Object.values(context.config.transports ?? {}),
+      transports: askableTransports(context.given, context.config),
       redisUrls: resolveRedisUrls(context.given, context.config),
       redisPrefix: context.config.redis?.prefix,
     }),

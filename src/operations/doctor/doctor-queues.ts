@@ -3,6 +3,7 @@
  * on a queue, wherever that is.
  */
 import { translateSqlError } from '../../postgres/sql-state.ts';
+import { knownDestinations } from './known-destinations.ts';
 import { queuesOnPostgres } from './postgres-queues.ts';
 import type { QueueRemark, Transport } from '../../transport/port.ts';
 import type { Check, CheckFinding } from './finding.ts';
@@ -16,13 +17,15 @@ export const checkOwnQueues: Check = async (database) => {
 
 const TIMEOUT_MS = 3_000;
 
-export const checkTransports: Check = async (_database, { transports }) =>
-  (await Promise.all(transports.map(checkTransport))).flat();
+export const checkTransports: Check = async (database, { transports }) => {
+  const known = await knownDestinations(database);
+  return (await Promise.all(transports.map(async (each) => checkTransport(each, known)))).flat();
+};
 
-async function checkTransport(transport: Transport): Promise<readonly CheckFinding[]> {
+async function checkTransport(transport: Transport, known: readonly string[]): Promise<readonly CheckFinding[]> {
   const where = transport.address ?? transport.kind;
   try {
-    const found = await transport.queues?.({ signal: AbortSignal.timeout(TIMEOUT_MS) });
+    const found = await transport.queues?.({ signal: AbortSignal.timeout(TIMEOUT_MS), known });
     const findings = (found?.queues ?? []).flatMap(({ state }) => state.remarks.map(findingOf));
     const rest: readonly CheckFinding[] =
       found?.complete === false

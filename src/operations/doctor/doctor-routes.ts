@@ -2,52 +2,18 @@
  * The doctor's look at where routes and consumers meet: queues that no route leads to, routes that nobody reads, and marks that are kept
  * for a shorter time than the messages they are for. All that it knows are the subscriptions and the consumers of this database.
  */
-import type { Database } from '../../postgres/database.ts';
-import { quoteIdentifier } from '../../postgres/quoting.ts';
-import { rowsBySql } from '../reads/reads.ts';
 import type { Check, CheckFinding } from './finding.ts';
-
-/** As the process of it that was started last has it. */
-export interface KnownConsumer {
-  readonly consumer: string;
-  readonly queues: readonly string[];
-  readonly retentionMs: number;
-}
-
-/** As the relay that was started last has it. */
-export interface KnownSubscription {
-  readonly name: string;
-  readonly retentionMs: number | null;
-  /** Queues; null: not known. */
-  readonly destinations: readonly string[] | null;
-}
+import {
+  knownConsumers,
+  knownSubscriptions,
+  type KnownConsumer,
+  type KnownSubscription,
+} from './known-destinations.ts';
 
 export const checkRoutes: Check = async (database) => {
   const [subscriptions, consumers] = await Promise.all([knownSubscriptions(database), knownConsumers(database)]);
   return judgeRoutes(subscriptions, consumers);
 };
-
-async function knownSubscriptions(database: Database): Promise<readonly KnownSubscription[]> {
-  return rowsBySql<KnownSubscription>(
-    database,
-    `SELECT name, (extract(epoch FROM retention) * 1000)::float8 AS "retentionMs",
-       (SELECT array_agg(DISTINCT route ->> 'to') FROM jsonb_array_elements(
-         CASE WHEN jsonb_typeof(settings -> 'routes') = 'array' THEN settings -> 'routes' ELSE '[]' END) AS route) AS destinations
-     FROM ${quoteIdentifier(database.schema)}.subscription WHERE shard = 0 ORDER BY name`,
-  );
-}
-
-async function knownConsumers(database: Database): Promise<readonly KnownConsumer[]> {
-  const rows = await rowsBySql<{ readonly consumer: string; readonly identity: string }>(
-    database,
-    `SELECT consumer, identity FROM ${quoteIdentifier(database.schema)}.delivery_attempt
-     WHERE identity IS NOT NULL AND message_id = '00000000-0000-0000-0000-000000000001' ORDER BY consumer`,
-  );
-  return rows.map(({ consumer, identity }) => {
-    const { queues, retentionMs } = JSON.parse(identity) as Omit<KnownConsumer, 'consumer'>;
-    return { consumer, queues, retentionMs };
-  });
-}
 
 /** Pure. */
 export function judgeRoutes(

@@ -1,6 +1,6 @@
 /**
  * The destinations in a RabbitMQ and how they stand, read or not. AMQP has no list of queues, so it is those that this process was told of or
- * has used.
+ * has used, and those that whoever asks knows of.
  */
 import { HoldfastError } from '../../errors.ts';
 import type { FoundQueue, FoundQueues } from '../port.ts';
@@ -30,7 +30,7 @@ export async function findQueues(
         const state = await settledOrAborted(reading, signal);
         if (state !== null) queues.push({ destination, state });
       }
-      return { queues, complete: false };
+      return { queues, complete: true };
     } finally {
       await connection.close();
     }

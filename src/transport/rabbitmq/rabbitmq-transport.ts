@@ -33,7 +33,7 @@ export function createRabbitmqTransport(options: RabbitmqTransportOptions): Tran
       destinations.add(destination);
       return receiver;
     },
-    queues: ({ signal }) => findQueues(settings, destinations, signal),
+    queues: ({ signal, known = [] }) => findQueues(settings, new Set([...destinations, ...known]), signal),
   });
 }
 
