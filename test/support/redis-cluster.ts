@@ -5,6 +5,10 @@ import { Redis } from 'ioredis';
 import { redisCommand } from '../../src/servers/redis-command.ts';
 import type { RedisCluster } from '../../src/servers/redis-cluster.ts';
 import type { RedisServer } from '../../src/servers/redis.ts';
+import { slotOf } from '../../src/transport/bullmq/cluster-slots.ts';
+import { TAGGED_NAMES } from '../../src/transport/bullmq/jobs.ts';
+import type { OutboundMessage } from '../../src/transport/port.ts';
+import { destinationName, outbound } from '../../src/testing/transport/kit.ts';
 
 const SLOTS = 16_384;
 const MASTERS = 3;
@@ -59,4 +63,22 @@ export async function freeze({ port }: Pick<RedisServer, 'port'>): Promise<() =>
   const pid = Number(/process_id:(\d+)/.exec(await redisCommand(port, ['INFO', 'server']))?.[1]);
   process.kill(pid, 'SIGSTOP');
   return () => void process.kill(pid, 'SIGCONT');
+}
+
+/** What the keys of a queue begin with, under the default prefix. */
+export function keyOf(destination: string, partition = 0): string {
+  return `holdfast:${TAGGED_NAMES.queueName(destination, partition)}:`;
+}
+
+/** A destination whose first queue was on that node at the start. */
+export function destinationOn(cluster: RedisCluster, node: RedisServer): string {
+  for (;;) {
+    const destination = destinationName();
+    if (firstMasterOf(cluster, slotOf(keyOf(destination))) === node) return destination;
+  }
+}
+
+/** Messages of so many keys that each of six partitions has some. */
+export function spread(destination: string): readonly OutboundMessage[] {
+  return Array.from({ length: 24 }, (_, n) => outbound(destination, n, { key: `k${n}` }));
 }

@@ -21,11 +21,6 @@ export function slotConnector(topology: ClusterTopology, slot: number): NonNulla
       this.#options = given;
     }
 
-    /** A node that was the master and is none: its replicas know better by now, or soon. */
-    override check(info: { readonly role?: string }): boolean {
-      return info.role === undefined || info.role === 'master';
-    }
-
     /** ioredis ends a client for good whose connector fails: it goes on until it is told to disconnect. */
     override async connect(emit: (type: string, error: Error) => void): Promise<Stream> {
       this.connecting = true;

@@ -67,7 +67,7 @@ export function toCluster(
 }
 
 /** 2: connect again, and send again what was refused. 1: connect again. */
-function whereQueuesMove(error: Error, topology: ClusterTopology): 1 | 2 | false {
+export function whereQueuesMove(error: Error, topology: Pick<ClusterTopology, 'learn'>): 1 | 2 | false {
   if (topology.learn(error)) return 2;
   // A master that is cut off from the others says so for as long as it is, while a replica has long taken its place.
   return isFromReplica(error) || /\b(CLUSTERDOWN|MASTERDOWN)\b/.test(error.message) ? 1 : false;

@@ -8,9 +8,15 @@ import type { Redis } from 'ioredis';
 /** From now on `disconnect` ends this client in every state. BullMQ calls it too. */
 export function makeEndable(client: Redis): void {
   const disconnect = client.disconnect.bind(client);
+  let cut: unknown;
   client.disconnect = (reconnect = false) => {
-    // It is on its way already; and one that asks where the server is (Sentinel, a cluster) would end for good when it is told to stop.
-    if (reconnect && client.status === 'connecting') return;
+    if (reconnect) {
+      // It is on its way already; and one that asks where the server is (Sentinel, a cluster) would end for good when it is told to stop.
+      if (client.status === 'connecting') return;
+      // Every command that was refused by a server that is none any more asks for the same, and each leaves a listener.
+      if (client.stream === cut) return;
+      cut = client.stream;
+    }
     // One that has not begun to connect ends at once, as this one can.
     if (!reconnect && client.status === 'reconnecting') client.status = 'wait';
     disconnect(reconnect);

@@ -19,7 +19,7 @@ export type OwnOptions = Pick<
 
 /** Up to Redis 6 the answer to a script has READONLY in its midst. */
 export function isFromReplica(error: Error): boolean {
-  return /\bREADONLY\b|^UNBLOCKED\b/.test(error.message);
+  return /\bREADONLY\b/.test(error.message);
 }
 
 /** @param timeoutMs for a connection */

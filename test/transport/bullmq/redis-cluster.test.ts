@@ -1,5 +1,5 @@
 /**
- * BullMQ on a Redis Cluster: the duties of a transport, and what differs from one server. Masters that die are in
+ * BullMQ on a Redis Cluster: the duties of a transport, and what differs from one server. What breaks is in redis-cluster-faults.test.ts and
  * test/faults/redis-failover.test.ts.
  */
 import { readFile } from 'node:fs/promises';
@@ -11,12 +11,7 @@ import { createRedisWindow } from '../../../src/inbox/window/window-redis.ts';
 import type { Database } from '../../../src/postgres/database.ts';
 import { type RedisCluster, startRedisCluster } from '../../../src/servers/redis-cluster.ts';
 import { slotOf } from '../../../src/transport/bullmq/cluster-slots.ts';
-import { resolveBullmqOptions } from '../../../src/transport/bullmq/options.ts';
-import { TAGGED_NAMES } from '../../../src/transport/bullmq/jobs.ts';
 import { queuesOnRedis } from '../../../src/transport/bullmq/redis-queues.ts';
-import { startReceiving } from '../../../src/transport/bullmq/receiving.ts';
-import { redisConnections } from '../../../src/transport/bullmq/redis-connections.ts';
-import { resolveRedisPlace } from '../../../src/transport/redis/redis-place.ts';
 import { type BullmqTransportOptions, createBullmqTransport } from '../../../src/transport/bullmq/redis-transport.ts';
 import type { Transport } from '../../../src/transport/port.ts';
 import { dedupWindowConformance } from '../../conformance/dedup-window.ts';
@@ -24,15 +19,13 @@ import { describeTransport } from '../../../src/testing/transport/describe-trans
 import {
   destinationName,
   NEVER,
-  numbers,
   outbound,
-  publishAtLast,
   recorder,
   rejection,
   silentServer,
 } from '../../../src/testing/transport/kit.ts';
 import { eventually } from '../../support/eventually.ts';
-import { firstMasterOf, freeze, moveSlot } from '../../support/redis-cluster.ts';
+import { destinationOn, firstMasterOf, keyOf, spread } from '../../support/redis-cluster.ts';
 import { sharedRedisUrl, uniquePrefix } from '../../support/servers.ts';
 
 /** Claims that run out soon, so that a test need not wait long for what a dead consumer held. Patient with a slow broker. */
@@ -49,12 +42,7 @@ function make(options: Partial<BullmqTransportOptions> = {}): Transport {
   onTestFinished(() => transport.close());
   return transport;
 }
-/** One of each partition. */
-const spread = (destination: string) =>
-  Array.from({ length: 24 }, (_, n) => outbound(destination, n, { key: `k${n}` }));
 const wide = (destination: string) => ({ queues: { [destination]: { partitions: 6 } } });
-const keyOf = (destination: string, partition = 0) => `holdfast:${TAGGED_NAMES.queueName(destination, partition)}:`;
-
 describeTransport('bullmq-redis-cluster', async () => {
   const prefix = uniquePrefix();
   const silent = await silentServer();
@@ -157,7 +145,7 @@ describe('where a cluster is', () => {
 });
 
 it('spreads the partitions of a destination over the nodes, and finds them again', async () => {
-  const destination = destinationName();
+  const destination = destinationOn(cluster, cluster.nodes[2]!);
   const transport = make(wide(destination));
   await transport.publisher().publish(spread(destination), { signal: NEVER });
   const admins = cluster.nodes.map(({ url }) => new Redis(url));
@@ -207,58 +195,6 @@ it('with a hash tag in its prefix, keeps everything in one slot, under the names
   await got.until((seen) => seen.length === 24);
 });
 
-it('goes after a queue that is moved to another node, and loses nothing on the way', async () => {
-  const destination = destinationName();
-  const slot = slotOf(keyOf(destination));
-  const from = cluster.nodes.indexOf(firstMasterOf(cluster, slot));
-  const [there, back] = [cluster.nodes[(from + 1) % 3]!, cluster.nodes[from]!];
-  const transport = make();
-  const publisher = transport.publisher();
-  const got = recorder(({ n }, all) =>
-    n % 7 === 3 && all.filter((seen) => seen.n === n).length === 1 ? { kind: 'later', delayMs: 5 } : { kind: 'done' },
-  );
-  const receiver = transport.receiver(destination, got.handle, { concurrency: 1, ordered: true });
-  await receiver.start();
-  let n = 0;
-  const publishSome = async (): Promise<void> => {
-    const first = n;
-    n += 20;
-    await publishAtLast(
-      publisher,
-      Array.from({ length: 20 }, (_, index) => outbound(destination, first + index, { key: 'k' })),
-    );
-  };
-  await publishSome();
-  for (const to of [there, back, there, back]) {
-    await moveSlot(cluster, slot, to);
-    // Its own look shows the publisher where the queue is, so that the batch need not fail.
-    await publishSome();
-    await got.until((seen) => seen.some((message) => message.n === n - 1));
-  }
-  const firsts = [...new Set(numbers(got.seen))];
-  expect(firsts).toEqual(Array.from({ length: n }, (_, index) => index));
-}, 120_000);
-
-it('is an outage of the broker while a queue is half on its way, and goes on when it is there', async () => {
-  const destination = destinationName();
-  const slot = slotOf(keyOf(destination));
-  const to = cluster.nodes[(cluster.nodes.indexOf(firstMasterOf(cluster, slot)) + 1) % 3]!;
-  const transport = make();
-  const publisher = transport.publisher();
-  await publisher.publish([outbound(destination, 1)], { signal: NEVER });
-  await moveSlot(cluster, slot, to, async () => {
-    expect(await rejection(publisher.publish([outbound(destination, 2)], { signal: NEVER }))).toMatchObject({
-      code: 'HF_TRANSPORT_UNAVAILABLE',
-      message: expect.stringMatching(/TRYAGAIN|ASK/) as string,
-    });
-  });
-  await publisher.publish([outbound(destination, 3)], { signal: NEVER });
-  const got = recorder();
-  await transport.receiver(destination, got.handle, { concurrency: 1, ordered: false }).start();
-  await got.until((seen) => seen.length === 2);
-  await moveSlot(cluster, slot, firstMasterOf(cluster, slot));
-});
-
 it('needs no more than the rights that docs/transports.md lists', async () => {
   const page = await readFile(new URL('../../../docs/transports.md', import.meta.url), 'utf8');
   const rule = /^ACL SETUSER holdfast .*$/m.exec(page)?.[0].replace('>PASSWORD', '>secret').split(' ') ?? [];
@@ -283,62 +219,4 @@ it('needs no more than the rights that docs/transports.md lists', async () => {
   await transport.publisher().check({ signal: NEVER });
   expect((await queuesOnRedis(connection, { timeoutMs: 10_000 })).queues).not.toEqual([]);
   expect(errors).toEqual([]);
-});
-
-it('gives up a node that falls silent, publishing and receiving, and goes on with it when it speaks again', async () => {
-  const destination = destinationName();
-  const node = firstMasterOf(cluster, slotOf(keyOf(destination)));
-  const settings = resolveBullmqOptions({ ...SHORT, lockDuration: 2000, publishTimeout: 800 }, 'test', TAGGED_NAMES);
-  const setup = { place: resolveRedisPlace(cluster.url, 'test'), prefix: 'holdfast', replicas: 0 };
-  const connection = redisConnections(setup).openReceiverConnection(settings);
-  const got = recorder();
-  const receiver = startReceiving({
-    kind: 'test',
-    connection,
-    settings,
-    destination,
-    handle: got.handle,
-    options: { concurrency: 1, ordered: false },
-  });
-  onTestFinished(() => connection.disconnect());
-  const publisher = make({ publishTimeout: 800 }).publisher();
-  await publisher.publish([outbound(destination, 1)], { signal: NEVER });
-  await got.until((seen) => seen.length === 1);
-  const thaw = await freeze(node);
-  try {
-    for (const _ of [1, 2])
-      expect(await rejection(publisher.publish([outbound(destination, 2)], { signal: NEVER }))).toMatchObject({
-        code: 'HF_TRANSPORT_UNAVAILABLE',
-      });
-    // What the receiver does by itself every half a minute.
-    for (const _ of [1, 2, 3]) {
-      connection.cutSilent?.();
-      await new Promise((resolve) => setTimeout(resolve, 50));
-    }
-    await expect(receiver.look(AbortSignal.timeout(2000))).rejects.toMatchObject({ code: 'HF_TRANSPORT_UNAVAILABLE' });
-  } finally {
-    thaw();
-  }
-  await publishAtLast(publisher, [outbound(destination, 3)]);
-  await got.until((seen) => seen.some(({ n }) => n === 3));
-  await receiver.stop(undefined);
-});
-
-it('can be stopped while a node is silent', async () => {
-  const destination = destinationName();
-  const transport = make(wide(destination));
-  const receiver = transport.receiver(destination, recorder().handle, { concurrency: 6, ordered: true });
-  await receiver.start();
-  await eventually('the receiver to be there', async () =>
-    receiver.look!({ signal: NEVER }).then(
-      () => true,
-      () => false,
-    ),
-  );
-  const thaw = await freeze(cluster.nodes[0]!);
-  try {
-    await receiver.stop({ signal: AbortSignal.abort() });
-  } finally {
-    thaw();
-  }
 });

@@ -4,8 +4,14 @@
 import { Cluster, Redis } from 'ioredis';
 import { describe, expect, it } from 'vitest';
 import { hasHashTag, masterOf, readSlots, slotOf } from '../../../src/transport/bullmq/cluster-slots.ts';
+import { whereQueuesMove } from '../../../src/transport/bullmq/cluster-receiving.ts';
+import { ClusterTopology } from '../../../src/transport/bullmq/cluster-topology.ts';
 import { TAGGED_NAMES } from '../../../src/transport/bullmq/jobs.ts';
-import { type RedisConnection, resolveRedisPlace } from '../../../src/transport/redis/redis-place.ts';
+import {
+  type ClusterPlace,
+  type RedisConnection,
+  resolveRedisPlace,
+} from '../../../src/transport/redis/redis-place.ts';
 import { readRedisUrl, redisUrlWithoutSecrets } from '../../../src/transport/redis/redis-url.ts';
 import { createBullmqTransport } from '../../../src/transport/bullmq/redis-transport.ts';
 
@@ -160,6 +166,27 @@ describe('slots', () => {
       expect(() => TAGGED_NAMES.assertDestination(name)).toThrow(expect.objectContaining({ code: 'HF_CONFIG' }));
     const found = ['{orders}', '{orders#1}', 'orders', '{a}b'].map((queue) => TAGGED_NAMES.destinationOf(queue));
     expect(found).toEqual(['orders', null, null, null]);
+  });
+
+  it('that have moved are learned from the node that says so', async () => {
+    const topology = new ClusterTopology(resolveRedisPlace({ cluster: ['a:7000'] }, 'test') as ClusterPlace, 10);
+    const refused = (message: string) => whereQueuesMove(new Error(message), topology);
+    expect(refused('MOVED 7 b:6379')).toBe(2);
+    expect(await topology.masterOf(7)).toEqual(B);
+    expect(refused('MOVED 7 ::1:7000')).toBe(2);
+    expect(await topology.masterOf(7)).toEqual({ host: '::1', port: 7000 });
+    for (const message of ['CLUSTERDOWN Hash slot not served', 'MASTERDOWN Link is down', 'READONLY You cannot'])
+      expect(refused(message)).toBe(1);
+    for (const message of [
+      'TRYAGAIN Multiple keys',
+      'ASK 7 b:6379',
+      'OOM command not allowed',
+      'NOPERM MOVED 7 b:6379',
+    ])
+      expect(refused(message)).toBe(false);
+    // It does not say its name: whoever was named is asked, and is not there.
+    expect(refused('MOVED 7 :6379')).toBe(2);
+    await expect(topology.masterOf(7)).rejects.toThrow(/can be asked for its slots/);
   });
 
   it('are read from the answer of a node, which leaves out what it does not know of itself', () => {

@@ -2,6 +2,7 @@
  * Replicas of Redis: Sentinel tells who is the primary, and a message counts as published once as many replicas have it as was asked for.
  * A primary that is killed is in test/faults/redis-failover.test.ts.
  */
+import { once } from 'node:events';
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { checkRedis } from '../../../src/operations/doctor/doctor-redis.ts';
@@ -10,6 +11,8 @@ import { createRedisWindow } from '../../../src/inbox/window/window-redis.ts';
 import type { Database } from '../../../src/postgres/database.ts';
 import { redisCommand } from '../../../src/servers/redis-command.ts';
 import { type RedisSentinel, startRedisSentinel } from '../../../src/servers/redis-sentinel.ts';
+import { openClient } from '../../../src/transport/redis/redis-open.ts';
+import { resolveRedisPlace, type SinglePlace } from '../../../src/transport/redis/redis-place.ts';
 import { queuesOnRedis } from '../../../src/transport/bullmq/redis-queues.ts';
 import { type BullmqTransportOptions, createBullmqTransport } from '../../../src/transport/bullmq/redis-transport.ts';
 import type { Transport } from '../../../src/transport/port.ts';
@@ -90,6 +93,18 @@ describe('a primary that Sentinel watches', () => {
     const failure = { code: 'HF_TRANSPORT_UNAVAILABLE', message: expect.stringContaining('sentinels') as string };
     expect(await check(sentinel.url.replace(/\/holdfast$/, '/another'))).toMatchObject(failure);
     expect(await check('redis+sentinel://127.0.0.1:1/holdfast')).toMatchObject(failure);
+  });
+
+  it('is looked for on, also when the connection is given up meanwhile', async () => {
+    const { options } = resolveRedisPlace('redis+sentinel://127.0.0.1:1/holdfast', 'test') as SinglePlace;
+    const client = openClient({ url: undefined, options }, 1_000, {});
+    await once(client, 'error');
+    client.disconnect(true);
+    await once(client, 'error');
+    expect(client.status).toBe('connecting');
+    const ended = once(client, 'end');
+    client.disconnect();
+    await ended;
   });
 
   it('is followed when its replica takes over in order, which leaves the former one running', async () => {
