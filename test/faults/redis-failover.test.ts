@@ -7,6 +7,8 @@
  */
 import { afterEach, expect, it } from 'vitest';
 import { slotOf } from '../../src/transport/bullmq/cluster-slots.ts';
+import { createBullmqTransport } from '../../src/transport/bullmq/redis-transport.ts';
+import { createRedisStreamsTransport } from '../../src/transport/redis-streams/redis-streams-transport.ts';
 import { redisCommand } from '../../src/servers/redis-command.ts';
 import { type RedisCluster, startRedisCluster } from '../../src/servers/redis-cluster.ts';
 import { startRedisSentinel } from '../../src/servers/redis-sentinel.ts';
@@ -23,9 +25,15 @@ afterEach(async () => {
   for (const end of toEnd.splice(0).toReversed()) await end();
 });
 
-async function openWorld(redisUrl: string): Promise<World> {
+const TRANSPORTS = {
+  bullmq: { create: createBullmqTransport, queueOf: (prefix: string) => `${prefix}:{exact}:` },
+  streams: { create: createRedisStreamsTransport, queueOf: (prefix: string) => `${prefix}:{exact#0}` },
+} as const;
+const NAMES = Object.keys(TRANSPORTS) as readonly (keyof typeof TRANSPORTS)[];
+
+async function openWorld(redisUrl: string, name: keyof typeof TRANSPORTS): Promise<World> {
   const broker = { queues: { exact: { partitions: PARTITIONS } }, replicas: 1 };
-  const world = await createWorld({ keys: KEYS, redisUrl, broker });
+  const world = await createWorld({ keys: KEYS, redisUrl, broker, createTransport: TRANSPORTS[name].create });
   toEnd.push(() => world.close());
   await world.relay('relay', { subscription: { batchSize: 50 } });
   for (const _ of ['one', 'two']) await world.consumer({ name: 'exact', ordered: true, concurrency: PARTITIONS });
@@ -62,13 +70,13 @@ async function goesOn(world: World): Promise<void> {
 /** Which of the nodes had a slot at the start. */
 const masterOf = (cluster: RedisCluster, slot: number) => cluster.nodes[Math.floor((slot * 3) / 16_384)]!;
 
-it('a master of a cluster is killed', async () => {
+it.each(NAMES)('a master of a cluster is killed: %s', async (name) => {
   const cluster = await startRedisCluster();
   toEnd.push(() => cluster.dispose());
-  const world = await openWorld(cluster.url);
+  const world = await openWorld(cluster.url, name);
   const writing = writers(world);
   await goesOn(world);
-  const master = masterOf(cluster, slotOf(`${world.redis.prefix}:{exact}:`));
+  const master = masterOf(cluster, slotOf(TRANSPORTS[name].queueOf(world.redis.prefix)));
   const replica = cluster.nodes[cluster.nodes.indexOf(master) + 3]!;
   await master.kill();
   await eventually('the replica to take over', async () =>
@@ -83,10 +91,10 @@ it('a master of a cluster is killed', async () => {
   expect(await world.breaches(expectation)).toEqual([]);
 });
 
-it('a primary behind Sentinel is killed', async () => {
+it.each(NAMES)('a primary behind Sentinel is killed: %s', async (name) => {
   const sentinel = await startRedisSentinel({ replicas: 2 });
   toEnd.push(() => sentinel.dispose());
-  const world = await openWorld(sentinel.url);
+  const world = await openWorld(sentinel.url, name);
   const writing = writers(world);
   await goesOn(world);
   const [primary] = sentinel.servers;

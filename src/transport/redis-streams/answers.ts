@@ -8,11 +8,6 @@ export function isMessageFault(text: string): boolean {
   return /too large to be stored|exceeds maximum allowed size|invalid bulk length/i.test(text);
 }
 
-/** Up to Redis 6 the answer to a script has READONLY in its midst. */
-export function isOfReplica(error: Error): boolean {
-  return /\bREADONLY\b/.test(error.message);
-}
-
 export function isGroupMissing(error: unknown): boolean {
   return error instanceof Error && /\bNOGROUP\b/.test(error.message);
 }
@@ -49,13 +44,4 @@ function reasonOf(cause: unknown): string {
   const last =
     'lastNodeError' in cause && cause.lastNodeError instanceof Error ? `: ${cause.lastNodeError.message}` : '';
   return `${cause.message}${last}`.replace(/,? ?script: [0-9a-f]{40}.*$/s, '').replace(/\.+$/, '');
-}
-
-/** A port without TLS answers nothing at all to somebody who begins with it, and one with it hangs up on somebody who does not. */
-export function explainNoConnection(error: Error, tls: boolean): Error {
-  const why = tls
-    ? /TIMEDOUT|EPROTO|ECONNRESET|wrong version|no connection within|closed/i.test(error.message) &&
-      'TLS was asked for (rediss://): does this port speak it?'
-    : /ECONNRESET|closed/i.test(error.message) && 'does this port want TLS (rediss://)?';
-  return why === false ? error : new Error(`${error.message}; ${why}`, { cause: error });
 }

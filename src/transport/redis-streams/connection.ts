@@ -4,20 +4,24 @@
  */
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import { Cluster, Redis, type RedisOptions } from 'ioredis';
+import { Cluster, Redis } from 'ioredis';
 import { HoldfastError } from '../../errors.ts';
 import { settledOrAborted } from '../shared.ts';
-import { explainNoConnection, isOfReplica } from './answers.ts';
-import { isClusterConnection, type StreamsSettings } from './options.ts';
+import { explainRedisError } from '../redis/redis-client.ts';
+import { openClient } from '../redis/redis-open.ts';
+import type { ClusterPlace } from '../redis/redis-place.ts';
+import type { StreamsSettings } from './options.ts';
 import type { RedisScript } from './publish-scripts.ts';
 
 type Client = Redis | Cluster;
-type Settings = Pick<StreamsSettings, 'connection' | 'publishTimeoutMs' | 'replicas' | 'onError'>;
+type Settings = Pick<StreamsSettings, 'place' | 'publishTimeoutMs' | 'replicas' | 'onError'>;
 
 /** The longest a client waits before it tries to connect again, in milliseconds. */
 const RECONNECT_CAP_MS = 1000;
 /** How often a cluster is asked anew where a key lies, within one command. */
 const REDIRECTIONS = 4;
+/** What nothing has told that it has changed is asked for anew after this. */
+const SLOTS_REFRESH_MS = 5000;
 
 const shas = new WeakMap<RedisScript, string>();
 function shaOf(script: RedisScript): string {
@@ -39,7 +43,7 @@ export class StreamsConnection {
   /** Resolves when there is a connection; rejects soon, with the reason, when there is none. */
   async ready(signal: AbortSignal): Promise<Client> {
     if (this.#ended.signal.aborted) throw new HoldfastError('HF_STOPPED', 'The connection to Redis is closed.');
-    this.#client ??= openClient(this.#settings, () => this.#warnOfEviction());
+    this.#client ??= openFor(this.#settings, () => this.#warnOfEviction());
     const client = this.#client;
     if (client.status === 'ready') return client;
     // All that come meanwhile wait together.
@@ -93,23 +97,36 @@ export class StreamsConnection {
       return await settledOrAborted(work(client), AbortSignal.any([signal, late.signal, this.#ended.signal]));
     } catch (error) {
       if (late.signal.aborted) this.#drop(client);
+      this.#suspect(error);
       throw error;
     } finally {
       clearTimeout(timer);
     }
   }
 
+  /**
+   * After what says that a key lies elsewhere by now, or that its node is gone, a cluster is asked anew. ioredis does so by itself for single
+   * commands, and not for a pipeline of which one command was answered.
+   */
+  #suspect(error: unknown): void {
+    if (!(this.#client instanceof Cluster) || !(error instanceof Error)) return;
+    if (/MOVED|CLUSTERDOWN|READONLY|UNBLOCKED|[Cc]onnection|ECONN/.test(error.message))
+      this.#client.refreshSlotsCache(() => {});
+  }
+
   /** A connection that waits on one partition. Opened with its first use. */
   bell(stream: string): Bell {
-    return new Bell(stream, this.#settings, async (signal) => {
+    const open = async (signal: AbortSignal): Promise<Redis> => {
       const client = await this.ready(signal);
       if (client instanceof Redis) return client.duplicate();
       const slot = await this.ask((cluster) => cluster.call('CLUSTER', 'KEYSLOT', stream), signal);
       const [home] = client.slots[Number(slot)] ?? [];
       const node = client.nodes('master').find(({ options }) => `${options.host}:${options.port}` === home);
       if (node === undefined) throw new Error(`no node of the cluster is known to have ${stream}`);
-      return node.duplicate({ ...ofOneServer(this.#settings), lazyConnect: false });
-    });
+      const { publishTimeoutMs } = this.#settings;
+      return openClient({ url: undefined, options: node.options }, publishTimeoutMs, DIRECT);
+    };
+    return new Bell(stream, { settings: this.#settings, open, suspect: (error) => this.#suspect(error) });
   }
 
   end(): void {
@@ -139,17 +156,25 @@ export class StreamsConnection {
   }
 }
 
+interface BellParts {
+  readonly settings: Settings;
+  /** On the server that has the stream. */
+  readonly open: (signal: AbortSignal) => Promise<Redis>;
+  /** Told of each failure. */
+  readonly suspect: (error: unknown) => void;
+}
+
 /** Waits until something comes into a stream. It takes nothing out of it, so it may be cut at any time. */
 export class Bell {
   readonly #stream: string;
   readonly #settings: Settings;
-  readonly #open: (signal: AbortSignal) => Promise<Redis>;
+  readonly #parts: BellParts;
   #client: Redis | undefined;
 
-  constructor(stream: string, settings: Settings, open: (signal: AbortSignal) => Promise<Redis>) {
+  constructor(stream: string, parts: BellParts) {
     this.#stream = stream;
-    this.#settings = settings;
-    this.#open = open;
+    this.#settings = parts.settings;
+    this.#parts = parts;
   }
 
   /** Resolves when there is an entry behind `after`, or after `forMs`. */
@@ -158,7 +183,7 @@ export class Bell {
     let timer: NodeJS.Timeout | undefined;
     const late = new AbortController();
     try {
-      this.#client ??= quiet(await this.#open(signal));
+      this.#client ??= quiet(await this.#parts.open(signal));
       const client = this.#client;
       if (client.status !== 'ready') await untilReady(client, signal, this.#settings);
       timer = setTimeout(() => setImmediate(() => late.abort(noAnswer(answerMs))), answerMs);
@@ -167,6 +192,7 @@ export class Bell {
     } catch (error) {
       // It may be on its way to another node, silent, or asked something still: the next wait has a connection of its own.
       this.end();
+      this.#parts.suspect(error);
       throw error;
     } finally {
       clearTimeout(timer);
@@ -179,54 +205,30 @@ export class Bell {
   }
 }
 
-/** Nothing is sent again by the client: whoever asked decides. */
-function ofEachConnection({ publishTimeoutMs }: Settings) {
-  return {
-    // The shapes of answers that are read here.
-    replyMapping: 'legacy' as const,
-    maxRetriesPerRequest: 0,
-    autoResendUnfulfilledCommands: false,
-    connectTimeout: publishTimeoutMs,
-    // After a failover the old primary is a replica: connecting again finds the new one.
-    reconnectOnError: isOfReplica,
-  } satisfies RedisOptions;
-}
+/** Nothing is sent again by the client, and nothing kept to be sent later: whoever asked decides. */
+const DIRECT = { enableOfflineQueue: false, maxRetriesPerRequest: 0, autoResendUnfulfilledCommands: false } as const;
 
-/** A client that gives up for good would leave its publisher or receiver dead until a restart. */
-const retryStrategy = (times: number): number => Math.min(times * 50, RECONNECT_CAP_MS);
-
-/** Nothing is kept to be sent later. */
-function ofOneServer(settings: Settings) {
-  return { ...ofEachConnection(settings), enableOfflineQueue: false, retryStrategy } satisfies RedisOptions;
-}
-
-function openClient(settings: Settings, onReady: () => void): Client {
-  const { connection, publishTimeoutMs } = settings;
-  let client: Client;
-  if (isClusterConnection(connection)) {
-    client = new Cluster(connection.cluster.map(nodeOf), {
-      redisOptions: { ...connection.options, ...ofEachConnection(settings) },
-      enableOfflineQueue: false,
-      maxRedirections: REDIRECTIONS,
-      slotsRefreshTimeout: publishTimeoutMs,
-      clusterRetryStrategy: retryStrategy,
-      ...(connection.natMap === undefined ? {} : { natMap: connection.natMap }),
-    });
-  } else {
-    const own = ofOneServer(settings);
-    client = typeof connection === 'string' ? new Redis(connection, own) : new Redis({ ...connection, ...own });
-  }
+function openFor(settings: Settings, onReady: () => void): Client {
+  const { place, publishTimeoutMs } = settings;
+  const client =
+    place.kind === 'single' ? openClient(place, publishTimeoutMs, DIRECT) : openCluster(place, publishTimeoutMs);
   client.once('ready', onReady);
-  return quiet(client);
+  return client;
 }
 
-function nodeOf(node: string | { readonly host: string; readonly port?: number | undefined }): {
-  host: string;
-  port: number;
-} {
-  if (typeof node !== 'string') return { host: node.host, port: node.port ?? 6379 };
-  const [, host = node, port = '6379'] = /^(?:rediss?:\/\/)?\[?(.+?)\]?(?::(\d+))?$/.exec(node) ?? [];
-  return { host, port: Number(port) };
+function openCluster({ nodes, options, natMap }: ClusterPlace, timeoutMs: number): Cluster {
+  const { enableOfflineQueue, ...ofNodes } = DIRECT;
+  return quiet(
+    new Cluster([...nodes], {
+      redisOptions: { ...options, ...ofNodes, connectTimeout: timeoutMs, replyMapping: 'legacy' },
+      enableOfflineQueue,
+      maxRedirections: REDIRECTIONS,
+      slotsRefreshTimeout: timeoutMs,
+      slotsRefreshInterval: SLOTS_REFRESH_MS,
+      clusterRetryStrategy: (times) => Math.min(times * 50, RECONNECT_CAP_MS),
+      ...(natMap === undefined ? {} : { natMap }),
+    }),
+  );
 }
 
 /** An 'error' event without a listener would end the process. The failure also reaches whoever waits for the command. */
@@ -236,11 +238,7 @@ function quiet<C extends Client>(client: C): C {
 }
 
 /** Resolves when the client is ready; rejects at its next failure to become so, on abort, or when it takes too long. */
-async function untilReady(
-  client: Client,
-  signal: AbortSignal,
-  { publishTimeoutMs, connection }: Settings,
-): Promise<void> {
+async function untilReady(client: Client, signal: AbortSignal, { publishTimeoutMs, place }: Settings): Promise<void> {
   const over = new AbortController();
   const patience = setTimeout(() => over.abort(), publishTimeoutMs);
   const either = AbortSignal.any([signal, over.signal]);
@@ -253,17 +251,11 @@ async function untilReady(
   } catch (error) {
     signal.throwIfAborted();
     const why = over.signal.aborted ? new Error(`no connection within ${publishTimeoutMs} ms`) : error;
-    throw explainNoConnection(why instanceof Error ? why : new Error(String(why)), usesTls(connection));
+    throw explainRedisError(why instanceof Error ? why : new Error(String(why)), place.tls);
   } finally {
     clearTimeout(patience);
     over.abort();
   }
-}
-
-function usesTls(connection: StreamsSettings['connection']): boolean {
-  if (typeof connection === 'string') return connection.startsWith('rediss:');
-  const options = isClusterConnection(connection) ? (connection.options ?? {}) : connection;
-  return (options.tls ?? undefined) !== undefined;
 }
 
 async function evaluate(

@@ -1,23 +1,12 @@
 /**
  * The options of the transport, checked and with defaults.
  */
-import type { NatMap, RedisOptions } from 'ioredis';
-import { HoldfastError } from '../../errors.ts';
 import { parseDuration, type Duration } from '../../runtime/duration.ts';
 import { safeHook } from '../../runtime/observers.ts';
 import { badOption, refuseUnknownOptions } from '../../runtime/options.ts';
+import { type RedisConnection, type RedisPlace, resolveRedisPlace } from '../redis/redis-place.ts';
 import { throttleErrors } from '../throttle-errors.ts';
 import { assertStreamName, DEFAULT_STREAMS_PREFIX } from './keys.ts';
-
-/** A Redis Cluster. The nodes that are not named are asked of those that are. */
-export interface StreamsClusterConnection {
-  /** Some of its nodes, as `host:port` or as host and port; two or three, so that one of them may be away. */
-  readonly cluster: readonly (string | { readonly host: string; readonly port?: number | undefined })[];
-  /** Options of ioredis for the connections to all nodes, such as `username`, `password`, `tls`. */
-  readonly options?: RedisOptions | undefined;
-  /** Where nodes are reached that tell addresses of a network of their own, by `host:port` as they tell it. */
-  readonly natMap?: NatMap | undefined;
-}
 
 /** How one destination is laid out. Publishers and consumers are to be given the same. */
 export interface StreamLayout {
@@ -33,10 +22,10 @@ export interface StreamLayout {
 /** Options of {@link createRedisStreamsTransport}. */
 export interface RedisStreamsTransportOptions {
   /**
-   * Where Redis is: `redis://…` or `rediss://…`, options of ioredis (with `sentinels` and `name` for what Sentinel watches), or the nodes of
-   * a cluster. Reconnecting, offline queue and retries are set by the transport.
+   * Where Redis is: a URL, options of ioredis, the nodes of a cluster, or a client of ioredis as a description of its server. Reconnecting,
+   * offline queue and retries are set by the transport. See {@link RedisConnection}.
    */
-  readonly connection: string | RedisOptions | StreamsClusterConnection;
+  readonly connection: RedisConnection;
   /**
    * Prefix of every key in Redis, the same for publishers and consumers.
    *
@@ -85,7 +74,7 @@ export interface RedisStreamsTransportOptions {
 
 /** The same, checked and with defaults. */
 export interface StreamsSettings {
-  readonly connection: RedisStreamsTransportOptions['connection'];
+  readonly place: RedisPlace;
   readonly prefix: string;
   readonly partitionsOf: (destination: string) => number;
   readonly lockDurationMs: number;
@@ -124,7 +113,8 @@ export function resolveStreamsOptions(options: RedisStreamsTransportOptions): St
     throw badOption(WHERE, `has ${replicas} replicas`, 'Give a whole number from 0.');
   if (!(maxMessageBytes > 0))
     throw badOption(WHERE, `has maxMessageBytes ${maxMessageBytes}`, 'Give what is more than 0.');
-  checkConnection(options.connection);
+  if ((options.connection ?? undefined) === undefined)
+    throw badOption(WHERE, 'has no connection', 'Give a URL, options of ioredis, or the nodes of a cluster.');
   const layouts = partitionsByDestination(options.queues ?? {});
   const duration = (name: 'lockDuration' | 'stalledInterval' | 'publishTimeout', fallback: Duration): number => {
     const ms = parseDuration(options[name] ?? fallback, `${WHERE}: ${name}`);
@@ -132,7 +122,7 @@ export function resolveStreamsOptions(options: RedisStreamsTransportOptions): St
     return Math.ceil(ms);
   };
   return {
-    connection: options.connection,
+    place: resolveRedisPlace(options.connection, WHERE),
     prefix,
     partitionsOf: (destination) => layouts.get(destination) ?? 1,
     lockDurationMs: duration('lockDuration', '30s'),
@@ -156,30 +146,4 @@ function partitionsByDestination(queues: Readonly<Record<string, StreamLayout>>)
     layouts.set(destination, partitions);
   }
   return layouts;
-}
-
-function checkConnection(connection: RedisStreamsTransportOptions['connection']): void {
-  if (typeof connection === 'string') return;
-  if (typeof connection !== 'object' || connection === null)
-    throw badOption(WHERE, 'has no connection', 'Give a URL, options of ioredis, or the nodes of a cluster.');
-  const ofNodes = isClusterConnection(connection) ? (connection.options ?? {}) : connection;
-  if (isClusterConnection(connection)) {
-    refuseUnknownOptions(connection, ['cluster', 'options', 'natMap'], `${WHERE}: connection`);
-    if (!Array.isArray(connection.cluster) || connection.cluster.length === 0)
-      throw badOption(
-        WHERE,
-        'has a cluster without nodes',
-        "Give some of them: { cluster: ['host:7000', 'host:7001'] }.",
-      );
-  }
-  if ((ofNodes.keyPrefix ?? '') !== '')
-    throw new HoldfastError('HF_CONFIG', `${WHERE}: connection.keyPrefix would take keys apart that belong together.`, {
-      advice: 'Use the option prefix.',
-    });
-}
-
-export function isClusterConnection(
-  connection: RedisStreamsTransportOptions['connection'],
-): connection is StreamsClusterConnection {
-  return typeof connection === 'object' && 'cluster' in connection;
 }

@@ -5,7 +5,7 @@
 import type { Transport } from '../port.ts';
 import { transportOf } from '../shared.ts';
 import { openStreams } from './load.ts';
-import { isClusterConnection, resolveStreamsOptions, type RedisStreamsTransportOptions } from './options.ts';
+import { resolveStreamsOptions, type RedisStreamsTransportOptions } from './options.ts';
 import { streamsPublisher } from './publisher.ts';
 import { streamsReceiver } from './receiver.ts';
 
@@ -33,28 +33,11 @@ export function createRedisStreamsTransport(options: RedisStreamsTransportOption
       maxMessageBytes: settings.maxMessageBytes,
       durability: 'settings',
     },
-    address: addressOf(settings.connection, settings.prefix),
+    address:
+      settings.place.address === undefined ? undefined : `redis ${settings.place.address} prefix ${settings.prefix}`,
     publisher: () => streamsPublisher(open, settings),
     receiver: (destination, handle, receive) =>
       streamsReceiver({ open, settings, destination, handle, options: receive }),
     queues: async ({ signal }) => (await import('./found-queues.ts')).findStreams(open, settings, signal),
   });
-}
-
-/** As it was given, without secrets: names of hosts are not looked up. */
-function addressOf(connection: RedisStreamsTransportOptions['connection'], prefix: string): string | undefined {
-  const place = placeOf(connection);
-  return place === undefined ? undefined : `redis ${place} prefix ${prefix}`;
-}
-
-function placeOf(connection: RedisStreamsTransportOptions['connection']): string | undefined {
-  if (typeof connection === 'string') {
-    if (!URL.canParse(connection)) return undefined;
-    const { hostname, port, pathname } = new URL(connection);
-    return hostname === '' ? undefined : `${hostname}:${port || 6379}/${Number(pathname.slice(1)) || 0}`;
-  }
-  // Whichever nodes are named, the cluster is one.
-  if (isClusterConnection(connection)) return undefined;
-  const { host = 'localhost', port = 6379, db = 0, path, name } = connection;
-  return path ?? (name === undefined ? `${host}:${port}/${db}` : `sentinel ${name}`);
 }

@@ -32,7 +32,9 @@ export interface WorldOptions {
   readonly adminUrl?: string;
   /** Of a Redis of the test's own; default the shared one. */
   readonly redisUrl?: string;
-  /** Of BullMQ. */
+  /** What carries messages. Default: BullMQ on Redis. */
+  readonly createTransport?: (options: BullmqTransportOptions) => Transport;
+  /** Of that. */
   readonly broker?: Pick<BullmqTransportOptions, 'queues' | 'maxMessageBytes' | 'replicas'>;
 }
 
@@ -71,7 +73,7 @@ export async function createWorld(options: WorldOptions): Promise<World> {
   const transports: Transport[] = [];
   const databases: Database[] = [];
   const broker = (): Transport => {
-    const transport = createBullmqTransport({
+    const transport = (options.createTransport ?? createBullmqTransport)({
       connection: redis.url,
       prefix: redis.prefix,
       ...FAULTS_BROKER,
