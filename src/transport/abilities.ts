@@ -72,7 +72,8 @@ export function assertAble(
     });
   if (needs.order === true && !orders)
     throw new HoldfastError('HF_CONFIG', `${where} is ordered, and ${transport.kind} keeps no order.`, {
-      advice: 'Leave ordered away, or give it another transport. docs/transports.md has a table of what each can do.',
+      advice:
+        'Leave ordered away, say so in the queues of a transport that must know (RabbitMQ), or take another. docs/transports.md has a table of what each can do.',
     });
   if (needs.publishMs !== undefined && needs.publishMs <= publishMs)
     throw new HoldfastError(

@@ -32,6 +32,7 @@ const PROGRAMS = [
   'faults/reference-child.ts',
   'faults/job-child.ts',
   '../transport/bullmq/hanging-consumer.ts',
+  '../transport/rabbitmq/rabbitmq-hanging-consumer.ts',
   '../transport/redis-streams/hanging-streams-consumer.ts',
 ].map((path) => fileURLToPath(new URL(path, import.meta.url)));
 

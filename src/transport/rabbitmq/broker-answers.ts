@@ -60,6 +60,8 @@ export function queueAdvice(fault: BrokerFault, queue: string): string {
 /** What happened, as part of a sentence: the words of the broker, without those of the client around them. */
 export function saidOf(error: unknown): string {
   const { message } = asReply(error);
+  // All that the client says of a refusal to open.
+  if (message.startsWith('Expected ConnectionOpenOk')) return 'the user is not let into the virtual host';
   const quoted = /with message "(.*)"\.?$/s.exec(message)?.[1];
   return (quoted ?? message).replace(/\.$/, '');
 }
@@ -79,7 +81,8 @@ function connectionAdvice(cause: unknown): string | undefined {
   if (/ACCESS.REFUSED.*Login|authentication/i.test(message)) return 'Check user and password of the connection.';
   if (code === 403 || /ACCESS.REFUSED/.test(message))
     return 'Grant the user what docs/transports.md lists, for this virtual host.';
-  if (/vhost|virtual host/i.test(message)) return 'Check the virtual host at the end of the connection URL.';
+  if (/vhost|ConnectionOpenOk/.test(message))
+    return 'See that there is the virtual host at the end of the connection URL, and that the user has rights in it.';
   if (/wrong version number|packet length too long|EPROTO|record/i.test(message))
     return 'This port does not speak TLS: use amqp:// for it, or the port of the TLS listener (5671).';
   if (/closed abruptly|ECONNRESET/.test(message))

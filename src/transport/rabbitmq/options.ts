@@ -114,10 +114,13 @@ export interface RabbitmqSettings {
   readonly maxMessageBytes: number;
   /** How long a message of an ordered queue is held in hand at once: well below the half hour after which RabbitMQ gives up on a consumer. */
   readonly holdMostMs: number;
+  /** Between looks of a receiver at what it reads, and at what it should read. */
+  readonly lookAfterMs: number;
   readonly onError: (error: Error) => void;
 }
 
 const HOLD_MOST_MS = 600_000;
+const LOOK_AFTER_MS = 15_000;
 const MAX_PARTITIONS = 1024;
 const DEFAULT_PREFIX = 'holdfast.';
 const WHERE = 'createRabbitmqTransport';
@@ -148,6 +151,7 @@ export function resolveRabbitmqOptions(options: RabbitmqTransportOptions): Rabbi
     heartbeatSeconds: heartbeatMs / 1000,
     maxMessageBytes: positive('maxMessageBytes', options.maxMessageBytes ?? 16 * 1024 * 1024),
     holdMostMs: HOLD_MOST_MS,
+    lookAfterMs: LOOK_AFTER_MS,
     onError: throttleErrors(safeHook(options.onError, 'onError of a transport')),
   };
 }

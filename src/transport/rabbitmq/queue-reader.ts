@@ -17,7 +17,7 @@ import { type AmqpFacts, amqpFactsOf } from './delivery-facts.ts';
 import type { HandedOutDelivery, HandedOut } from './handed-out.ts';
 import type { RabbitmqSettings } from './options.ts';
 import type { PutBack } from './put-back.ts';
-import { ensureQueue } from './queue-maker.ts';
+import { countQueue, ensureQueue } from './queue-maker.ts';
 import type { DeclaredQueue } from './topology.ts';
 
 /** How long a message waits whose handler threw instead of giving a verdict. */
@@ -41,6 +41,18 @@ export interface QueueReaderOptions {
   readonly stopping: AbortSignal;
 }
 
+/** Nothing was heard of a queue that has messages. */
+export class ForgottenConsumer extends Error {
+  /** Nobody need hear of it. */
+  readonly expected: boolean;
+
+  constructor(queue: string, { expected }: { readonly expected: boolean }) {
+    super(`the queue ${queue} has forgotten its consumer`);
+    this.name = 'ForgottenConsumer';
+    this.expected = expected;
+  }
+}
+
 export class QueueReader {
   readonly #options: QueueReaderOptions;
   readonly #channel: Channel;
@@ -50,6 +62,10 @@ export class QueueReader {
   readonly #ends: AbortSignal;
   readonly #working = new Set<Promise<void>>();
   #consumerTag: string | null = null;
+  /** Deliveries, and how many there were at the last look. */
+  #taken = 0;
+  #takenAtLook = 0;
+  #wasStalled = false;
   /** A message of an ordered queue that was given back to be held on to. */
   #held: { readonly id: unknown; readonly dueMs: number; readonly redeliveries: number } | undefined;
 
@@ -98,6 +114,24 @@ export class QueueReader {
     await exchange(connection, this.#channel.close(), settings.publishTimeoutMs).catch(() => {});
   }
 
+  /**
+   * Ends the reading when nothing comes of it, at two looks in a row: the broker has no consumer of the queue, or holds messages back from one
+   * that has nothing in hand. RabbitMQ 3.10 does either, without a word, when a queue is deleted and made again at once. In an ordered queue
+   * that is also how one stands that waits for another to end, which is none the worse for beginning to wait anew.
+   */
+  async check(): Promise<void> {
+    const { connection, settings, queue, ordered } = this.#options;
+    const takenBefore = this.#taken;
+    const count = await countQueue(connection, queue.name, settings.publishTimeoutMs);
+    const isIdle = this.#working.size === 0 && this.#taken === this.#takenAtLook && this.#taken === takenBefore;
+    const isUnread = count === null || count.consumers === 0;
+    const isStalled = isUnread || (isIdle && count.messages > 0);
+    this.#takenAtLook = this.#taken;
+    if (isStalled && this.#wasStalled && !this.#ends.aborted)
+      this.#end(new ForgottenConsumer(queue.name, { expected: ordered && !isUnread }));
+    this.#wasStalled = isStalled;
+  }
+
   async #cancel(): Promise<void> {
     if (this.#consumerTag === null || this.#closed.signal.aborted) return;
     const { connection, settings } = this.#options;
@@ -106,13 +140,18 @@ export class QueueReader {
     await exchange(connection, this.#channel.cancel(tag), settings.publishTimeoutMs).catch(() => {});
   }
 
+  /** All that is in hand is the broker's again. */
+  #end(reason: Error): void {
+    this.#closed.abort(reason);
+    this.#channel.close().catch(() => {});
+  }
+
   #take(message: ConsumeMessage | null): void {
     // The broker has ended the subscription: the queue was deleted.
     if (message === null) {
-      this.#closed.abort(new Error(`the queue ${this.#options.queue.name} was deleted`));
-      this.#channel.close().catch(() => {});
-      return;
+      return this.#end(new Error(`the queue ${this.#options.queue.name} was deleted`));
     }
+    this.#taken += 1;
     const { deliveryTag, redelivered } = message.fields;
     this.#acknowledgements.delivered(deliveryTag);
     const facts = amqpFactsOf(message.properties.headers, redelivered);

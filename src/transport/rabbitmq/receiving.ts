@@ -12,7 +12,7 @@ import { brokerFault, saidOf, brokerUnavailable } from './broker-answers.ts';
 import { connectToAny, type RabbitmqConnection } from './connection.ts';
 import { HandedOut } from './handed-out.ts';
 import type { RabbitmqSettings } from './options.ts';
-import { QueueReader } from './queue-reader.ts';
+import { ForgottenConsumer, QueueReader } from './queue-reader.ts';
 import { hasRegister, type PartitionNumbers, readRegister } from './partition-register.ts';
 import { PutBack } from './put-back.ts';
 import { ensureQueue } from './queue-maker.ts';
@@ -24,8 +24,6 @@ const REST_MS = 100;
 const REST_CAP_MS = 1_000;
 /** After queues were made that were not there. */
 const NEW_REST_MS = 250;
-/** Between looks for partitions that others publish to. */
-const LOOK_BEYOND_MS = 15_000;
 /** After a hard stop: how long handlers that obey their signal have to hand back a verdict. */
 const HARD_STOP_GRACE_MS = 250;
 /** When nothing is in hand any more, a broker that does not let us go in order within this is left at once. */
@@ -146,17 +144,18 @@ export class QueueReceiving {
     // What is written down says that the queues are there.
     await Promise.all(tried);
     let numbers: PartitionNumbers = { partitions, widest: partitions };
-    while (settings.declare && !ends.aborted) {
+    while (!ends.aborted) {
       // Other processes may have been told of more partitions: what lies there must not stay unread.
       try {
-        numbers = await readRegister({ connection, settings, destination }, numbers);
+        if (settings.declare) numbers = await readRegister({ connection, settings, destination }, numbers);
         if (numbers.partitions !== partitions) this.#tellNumbers(numbers.partitions);
         this.#widest = Math.max(partitions, numbers.partitions, numbers.widest);
         readUpTo(this.#widest);
+        await Promise.all([...this.#readers].map((reader) => reader.check()));
       } catch (error) {
         if (!ends.aborted) settings.onError(error as Error);
       }
-      await systemClock.sleep(LOOK_BEYOND_MS, ends);
+      await systemClock.sleep(settings.lookAfterMs, ends);
     }
     await Promise.all(reading);
   }
@@ -219,7 +218,9 @@ export class QueueReceiving {
         await systemClock.sleep(Infinity, AbortSignal.any([ends, reader.closed]));
         if (this.#stopping.signal.aborted) await reader.stop();
         this.#readers.delete(reader);
-        if (!ends.aborted) this.#fail(name, closedError(name, reader.closed.reason));
+        const reason: unknown = reader.closed.reason;
+        if (!ends.aborted && !(reason instanceof ForgottenConsumer && reason.expected))
+          this.#fail(name, closedError(name, reason));
       } catch (error) {
         if (!ends.aborted) this.#fail(name, error as Error);
       }

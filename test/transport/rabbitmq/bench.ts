@@ -1,7 +1,7 @@
 /**
  * What tests of the RabbitMQ transport are made of: transports that are closed after the test, and a client that looks into queues by itself.
  */
-import { connect, type ConfirmChannel, type GetMessage } from 'amqplib';
+import { connect, type ConfirmChannel, type Replies } from 'amqplib';
 import { onTestFinished } from 'vitest';
 import type { RabbitmqTransportOptions } from '../../../src/transport/rabbitmq/options.ts';
 import { createRabbitmqTransport } from '../../../src/transport/rabbitmq/rabbitmq-transport.ts';
@@ -44,9 +44,16 @@ export async function plainChannel(url: string): Promise<ConfirmChannel> {
   return channel;
 }
 
-/** Takes the first message of a queue, which must have one. */
-export async function takeOne(channel: ConfirmChannel, queue: string): Promise<GetMessage> {
-  const message = await channel.get(queue, { noAck: true });
-  if (message === false) throw new Error(`${queue} is empty`);
-  return message;
+/** What the broker says of a queue. Null: there is no such queue. */
+export async function countsOf(url: string, queue: string): Promise<Replies.AssertQueue | null> {
+  const client = await connect(url);
+  try {
+    const channel = await client.createChannel();
+    channel.on('error', () => {});
+    return await channel.checkQueue(queue);
+  } catch {
+    return null;
+  } finally {
+    await client.close();
+  }
 }

@@ -18,7 +18,7 @@ import { createRabbitmqTransport } from '../../../src/transport/rabbitmq/rabbitm
 import type { RabbitmqQueueLayout, RabbitmqTransportOptions } from '../../../src/transport/rabbitmq/options.ts';
 import type { Transport, Verdict } from '../../../src/transport/port.ts';
 import { eventually } from '../../support/eventually.ts';
-import { openTransport, plainChannel, receiveFrom } from './bench.ts';
+import { countsOf, openTransport, receiveFrom } from './bench.ts';
 
 const START_MS = 180_000;
 let server: RabbitmqServer;
@@ -95,13 +95,9 @@ describe('an unordered destination', () => {
     const first = recorder(({ n }) => (n === 1 ? { kind: 'later', delayMs: 700 } : ACKNOWLEDGED));
     const receiver = await receiveFrom(transport, destination, first.handle);
     await first.until((seen) => seen.length === 2);
-    const channel = await plainChannel(server.url);
     // It lies in the queue for a second, and no longer in that of the destination.
     const delaying = `holdfast.${destination}:later:1000`;
-    await eventually(
-      'it to be put back',
-      async () => (await channel.checkQueue(delaying).catch(() => null))?.messageCount === 1,
-    );
+    await eventually('it to be put back', async () => (await countsOf(server.url, delaying))?.messageCount === 1);
     expect(await receiver.look?.({ signal: NEVER })).toMatchObject({ delayed: 1, waiting: 0, active: 0 });
     await receiver.stop();
     const second = recorder();
