@@ -207,14 +207,16 @@ async function checkMissingClient(project: EmptyProject): Promise<void> {
 import { createBullmqTransport, createBullmqPostgresTransport } from 'holdfast/bullmq';
 import { createNatsTransport } from 'holdfast/nats';
 import { createRedisStreamsTransport } from 'holdfast/redis-streams';
-const transports = [createBullmqTransport({ connection: 'redis://127.0.0.1:1' }), createBullmqPostgresTransport({ connection: 'postgres://127.0.0.1:1/none' }), createNatsTransport({ connection: 'nats://127.0.0.1:1' }), createRedisStreamsTransport({ connection: 'redis://127.0.0.1:1' })];
+import { createKafkaTransport } from 'holdfast/kafka';
+const transports = [createBullmqTransport({ connection: 'redis://127.0.0.1:1' }), createBullmqPostgresTransport({ connection: 'postgres://127.0.0.1:1/none' }), createNatsTransport({ connection: 'nats://127.0.0.1:1' }), createRedisStreamsTransport({ connection: 'redis://127.0.0.1:1' }), createKafkaTransport({ brokers: ['127.0.0.1:1'] })];
 const tries = transports.map((transport) => () => transport.publisher().check({ signal: AbortSignal.timeout(30_000) }));
 tries.push(() => createRedisWindow({ connection: 'redis://127.0.0.1:1' }).seen('consumer', 'id'));
 for (const attempt of tries) console.log(await attempt().then(() => 'well', (error) => error.code + ' ' + error.message));`,
   );
   const said = (await project.output('node missing.mjs')).trim().split('\n');
-  assert.equal(said.length, 5);
-  for (const line of said) assert.match(line, /^HF_TRANSPORT_UNAVAILABLE .*npm install (bullmq )?(ioredis|@nats-io)/);
+  assert.equal(said.length, 6);
+  for (const line of said)
+    assert.match(line, /^HF_TRANSPORT_UNAVAILABLE .*npm install (bullmq )?(ioredis|@nats-io|kafkajs)/);
 }
 
 /** Of a service that has no broker: nothing but what docs/modules.md says is left outside. */

@@ -18,6 +18,7 @@ const ENTRIES = [
   'nats',
   'redis-streams',
   'rabbitmq',
+  'kafka',
   'webhooks',
   'testing',
   'transport-testing',

@@ -21,7 +21,7 @@ const FLOORS: readonly (readonly string[])[] = [
  * share, it stands in the list itself, as ''.
  */
 const SUB_ROOMS: Readonly<Record<string, readonly string[]>> = {
-  transport: ['', 'redis', 'bullmq', 'nats', 'redis-streams', 'rabbitmq', 'webhooks'],
+  transport: ['', 'redis', 'bullmq', 'nats', 'redis-streams', 'rabbitmq', 'kafka', 'webhooks'],
   relay: ['log', 'subscription', 'delivery', 'maintenance'],
   inbox: ['handlers', 'window', 'idempotency', 'stores', 'delivery'],
   saga: [

@@ -132,6 +132,9 @@ describe('a relay', () => {
       { n: 2, state: 'failed', attempts: 1, far: true },
       { n: 3, state: 'behind', attempts: 0, far: null },
     ]);
+    // And a person may edit it.
+    const { rows } = await lab.database.query('SELECT 1 FROM holdfast.parked_message WHERE claim_epoch IS NOT NULL');
+    expect(rows).toEqual([]);
   });
 
   it('sends a replay on past what is refused', async () => {

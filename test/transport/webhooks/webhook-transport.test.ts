@@ -117,6 +117,18 @@ describe('an endpoint', () => {
     expect(words(await publish(publisher, ...toA))).toEqual(toA.map(() => 'taken'));
   });
 
+  it('that is back is found out with one request, however many may be under way', async () => {
+    const clock = handClock();
+    const a = await kit.receiver();
+    a.answer = () => 500;
+    const publisher = kit.publisherFor({ a: { url: a.url } }, {}, { clock });
+    const batch = Array.from({ length: 5 }, (_, n) => event('a', n));
+    expect(words(await publish(publisher, ...batch))).toEqual(batch.map(() => 'failed'));
+    await clock.advance(5_000);
+    expect(words(await publish(publisher, ...batch))).toEqual(['failed', ...batch.slice(1).map(() => 'resting')]);
+    expect(a.seen).toHaveLength(6);
+  });
+
   it('that asks for time gets it', async () => {
     const clock = handClock();
     const a = await kit.receiver();
@@ -134,6 +146,7 @@ describe('an endpoint', () => {
 
   it('that does not answer, or never ends its answer, is waited for no longer than its time', async () => {
     const a = await kit.receiver();
+    let written = 0;
     const hanging: ServerResponse[] = [];
     a.answer =
       ({ n }) =>
@@ -141,8 +154,12 @@ describe('an endpoint', () => {
         hanging.push(response);
         if (n === 1) response.writeHead(200).write('drip');
         if (n === 2) {
-          response.writeHead(200);
-          response.write(Buffer.alloc(1_000_000));
+          const fill = (): void => {
+            while (!response.closed && response.write(Buffer.alloc(65_536))) written += 65_536;
+            written += 65_536;
+          };
+          response.writeHead(200).on('drain', fill);
+          fill();
         }
       };
     const publisher = kit.publisherFor({ a: { url: a.url, timeout: 300, concurrency: 3 } });
@@ -155,6 +172,8 @@ describe('an endpoint', () => {
           new Promise<void>((resolve) => void (response.closed ? resolve() : response.on('close', resolve))),
       ),
     );
+    // What fits into the buffers of two sockets, and not what a second brings.
+    expect(written).toBeLessThan(32_000_000);
   });
 
   it('that has closed an idle connection gets the message over a fresh one', async () => {
@@ -172,6 +191,7 @@ describe('an endpoint', () => {
     // Not for ever: over a fresh connection it is a failure.
     a.answer = () => (response) => void response.socket?.resetAndDestroy();
     expect(words(await publish(publisher, event('a', 2)))).toEqual(['failed']);
+    expect(a.seen.filter(({ n }) => n === 2)).toHaveLength(1);
   });
 
   it('that is not there, or is something else, says what, and neither its address nor a secret', async () => {
