@@ -34,6 +34,7 @@ const PROGRAMS = [
   '../transport/bullmq/hanging-consumer.ts',
   '../transport/rabbitmq/rabbitmq-hanging-consumer.ts',
   '../transport/redis-streams/hanging-streams-consumer.ts',
+  '../transport/nats/hanging-nats-consumer.ts',
 ].map((path) => fileURLToPath(new URL(path, import.meta.url)));
 
 interface Shared {

@@ -40,8 +40,6 @@ function withoutAdvice({ message, advice }: HoldfastError): string {
   return advice === undefined ? message : message.slice(0, -advice.length).trimEnd();
 }
 
-const RESENT = 'Nothing is lost: it is sent again once the broker takes it.';
-
 /** What to do, by what the server or the client says. The first that fits. */
 const ADVICE: readonly (readonly [RegExp, string])[] = [
   [/Authorization|Authentication/i, 'Check user, password, token or credentials of the connection.'],
@@ -70,17 +68,23 @@ const ADVICE: readonly (readonly [RegExp, string])[] = [
   [/cannot be reached|said nothing|does not speak NATS|without a greeting/i, 'Check that it runs, and host and port.'],
 ];
 
-export function adviceFor(why: string): string {
-  return ADVICE.find(([pattern]) => pattern.test(why))?.[1] ?? RESENT;
-}
-
-/** `did` is what the broker did not do: 'did not take the batch'. */
-export function unavailable(did: string, cause: unknown): HoldfastError {
+/**
+ * `did` is what the broker did not do: 'did not take the batch'.
+ *
+ * @param otherwise what to do about what nothing special is known of
+ */
+export function unavailable(did: string, cause: unknown, otherwise = 'Check that it runs.'): HoldfastError {
   if (isHoldfastError(cause, 'HF_TRANSPORT_UNAVAILABLE')) return cause;
   const why = whyOf(cause);
-  const advice = isHoldfastError(cause) ? cause.advice : undefined;
+  const known = isHoldfastError(cause) ? cause.advice : ADVICE.find(([pattern]) => pattern.test(why))?.[1];
   return new HoldfastError('HF_TRANSPORT_UNAVAILABLE', `The broker (nats) ${did}: ${why}.`, {
-    advice: advice ?? adviceFor(why),
+    advice: known ?? otherwise,
     cause,
   });
+}
+
+/** Whether a server that leads a stream or a consumer may just be missing, which passes within seconds where it is being elected or made. */
+export function isLeaderless(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  return error.name === 'TimeoutError' || (error.name === 'JetStreamNotEnabled' && apiCodeOf(error) === null);
 }

@@ -33,6 +33,9 @@ function isNumber(value: unknown): value is number {
   return Number.isInteger(value) && (value as number) > 0;
 }
 
+/** Numbers that are not used any more are taken off the note after this. */
+const TIDY_MS = 60_000;
+
 /** What a publisher that was told `own` is to do. Pure. */
 export function decideLayout(
   written: WrittenLayout | null,
@@ -40,7 +43,9 @@ export function decideLayout(
   nowMs: number,
 ): 'go on' | 'look' | 'write again' {
   if (written?.partitions !== own) return 'look';
-  return nowMs - written.writtenMs > NOTES_LAST_MS / 2 ? 'write again' : 'go on';
+  const ageMs = nowMs - written.writtenMs;
+  const hasOthers = written.known.some((number) => number !== own);
+  return ageMs > NOTES_LAST_MS / 2 || (hasOthers && ageMs > TIDY_MS) ? 'write again' : 'go on';
 }
 
 /**
@@ -52,21 +57,20 @@ export async function settleLayout(link: NatsLink, notes: Notes, names: Destinat
   const written = await readLayout(notes, names);
   const decision = decideLayout(written, own, Date.now());
   if (decision === 'go on') return;
-  if (decision === 'look') {
-    const others = (await heldPlaces(link, names)).filter(({ partitions }) => partitions !== own);
-    const left = others.reduce((sum, { messages }) => sum + messages, 0);
-    if (left > 0 && !(await isUnordered(link, names)))
-      throw new HoldfastError(
-        'HF_TRANSPORT_UNAVAILABLE',
-        `${names.destination} holds ${left} messages spread over ${others[0]?.partitions} partitions; this publisher was told ${own}.`,
-        {
-          advice:
-            'It goes on by itself once consumers have handled them. If the number was not to change, mend queues.',
-          details: { destination: names.destination, own, left },
-        },
-      );
-  }
-  const known = [own, ...(written?.known ?? []).filter((number) => number !== own)].slice(0, MOST_KNOWN);
+  const others = (await heldPlaces(link, names)).filter(({ partitions }) => partitions !== own);
+  const left = others.reduce((sum, { messages }) => sum + messages, 0);
+  if (decision === 'look' && left > 0 && !(await isUnordered(link, names)))
+    throw new HoldfastError(
+      'HF_TRANSPORT_UNAVAILABLE',
+      `${names.destination} holds ${left} messages spread over ${others[0]?.partitions} partitions; this publisher was told ${own}.`,
+      {
+        advice: 'It goes on by itself once consumers have handled them. If the number was not to change, mend queues.',
+        details: { destination: names.destination, own, left },
+      },
+    );
+  // Whoever spread them otherwise until now may still do so for a while.
+  const before = decision === 'look' ? (written?.known ?? []) : others.map(({ partitions }) => partitions);
+  const known = [...new Set([own, ...before])].slice(0, MOST_KNOWN);
   await notes.write(noteOf(names), { partitions: own, known });
 }
 

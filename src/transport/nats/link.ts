@@ -12,10 +12,13 @@ import { loadNatsClient, type NatsClient } from './client.ts';
 import { knock, type ServerGreeting } from './knock.ts';
 import type { NatsSettings } from './options.ts';
 
-/** A server or a network that is gone without a word is asked this often, and has as long to answer. */
+/** A server or a network that is gone without a word is asked this often, and has as long to answer; more often where claims are short. */
 const ANSWER_WITHIN_MS = 10_000;
+const SHORTEST_ANSWER_MS = 2_000;
 /** The client's own such look is not used: at a full send buffer it waits for ever. */
 const NEVER_MS = 2_000_000_000;
+/** The longest that an answer about streams and consumers is waited for: where no server leads them there is none, and the next may know more. */
+const API_WITHIN_MS = 2_000;
 /** How long what was written last may take to leave, before a link is closed. */
 const LAST_WORDS_MS = 1_000;
 /** Servers of the cluster that are remembered beside those that were named. */
@@ -27,6 +30,8 @@ export interface NatsLink {
   readonly client: NatsClient;
   /** Bytes of headers and payload that the server takes. */
   readonly maxPayload: number;
+  /** Of the server. */
+  readonly version: string;
   /** Aborts, with the reason, when the connection is gone. */
   readonly lost: AbortSignal;
   /** What the server last refused for want of a right. It tells that beside all requests. */
@@ -119,8 +124,9 @@ async function openAt(place: NatsServerPlace, settings: NatsSettings, opening: O
     connecting.then((late) => void late.close()).catch(() => {});
     throw error;
   }
-  const api = await client.jetstreamManager(nc, { checkAPI: false, timeout: timeoutMs });
-  return new OpenLink({ nc, api, client, greeting, inboxPrefix: address.client.inboxPrefix });
+  const api = await client.jetstreamManager(nc, { checkAPI: false, timeout: Math.min(timeoutMs, API_WITHIN_MS) });
+  const answerWithinMs = Math.max(SHORTEST_ANSWER_MS, Math.min(ANSWER_WITHIN_MS, settings.claimDurationMs));
+  return new OpenLink({ nc, api, client, greeting, inboxPrefix: address.client.inboxPrefix, answerWithinMs });
 }
 
 interface LinkParts {
@@ -129,6 +135,7 @@ interface LinkParts {
   readonly client: NatsClient;
   readonly greeting: ServerGreeting;
   readonly inboxPrefix: string | undefined;
+  readonly answerWithinMs: number;
 }
 
 class OpenLink implements NatsLink {
@@ -136,20 +143,22 @@ class OpenLink implements NatsLink {
   readonly api: JetStreamManager;
   readonly client: NatsClient;
   readonly maxPayload: number;
+  readonly version: string;
   violation: RightsViolation | null = null;
   readonly #inboxPrefix: string | undefined;
   readonly #lost = new AbortController();
   readonly #watch: NodeJS.Timeout;
 
-  constructor({ nc, api, client, greeting, inboxPrefix }: LinkParts) {
+  constructor({ nc, api, client, greeting, inboxPrefix, answerWithinMs }: LinkParts) {
     this.nc = nc;
     this.api = api;
     this.client = client;
     this.#inboxPrefix = inboxPrefix;
     this.maxPayload = nc.info?.max_payload ?? greeting.max_payload ?? 1024 * 1024;
+    this.version = nc.info?.version ?? greeting.version ?? '';
     // Each batch and each delivery hears of the end.
     setMaxListeners(0, this.#lost.signal);
-    this.#watch = setInterval(() => void this.#cutSilent(), ANSWER_WITHIN_MS);
+    this.#watch = setInterval(() => void this.#cutSilent(answerWithinMs - 100), answerWithinMs);
     this.#watch.unref();
     void this.#listen();
     void nc.closed().then((error) => this.#end(error instanceof Error ? error : new Error('the connection was lost')));
@@ -189,9 +198,9 @@ class OpenLink implements NatsLink {
     if (!this.nc.isClosed()) this.nc.close().catch(() => {});
   }
 
-  async #cutSilent(): Promise<void> {
+  async #cutSilent(timeoutMs: number): Promise<void> {
     try {
-      await this.ping(ANSWER_WITHIN_MS - 100);
+      await this.ping(timeoutMs);
     } catch {
       // A process that was held up has not read yet what has come meanwhile.
       await systemClock.sleep(0);

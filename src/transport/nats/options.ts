@@ -49,7 +49,14 @@ export interface NatsTransportOptions {
    */
   readonly storage?: 'file' | 'memory' | undefined;
   /**
-   * How many bytes a destination may hold before publishers are refused and wait. Accounts of some services must be told a number.
+   * How many messages a destination may hold before publishers are refused and wait.
+   *
+   * @defaultValue no limit but that of the account
+   */
+  readonly maxMessages?: number | undefined;
+  /**
+   * The same in bytes, with what the server needs beside each message. Accounts of some services must be told a number. Refused with servers
+   * before 2.10.5: when a destination is nearly full, they drop an old message for a new one.
    *
    * @defaultValue no limit but that of the account
    */
@@ -107,6 +114,8 @@ export interface NatsSettings {
   readonly replicas: number;
   readonly storage: 'file' | 'memory';
   /** -1: no limit. */
+  readonly maxMessages: number;
+  /** -1: no limit. */
   readonly maxBytes: number;
   readonly duplicateWindowMs: number;
   readonly claimDurationMs: number;
@@ -124,6 +133,7 @@ const OPTIONS = [
   'queues',
   'replicas',
   'storage',
+  'maxMessages',
   'maxBytes',
   'duplicateWindow',
   'claimDuration',
@@ -152,7 +162,10 @@ export function resolveNatsOptions(options: NatsTransportOptions, where: string)
   const layouts = layoutsOf(options.queues ?? {}, where);
   const duration = (name: 'duplicateWindow' | 'claimDuration' | 'publishTimeout', fallback: Duration): number =>
     positive(`${where}: ${name}`, parseDuration(options[name] ?? fallback, `${where}: ${name}`));
-  const whole = (name: 'maxBytes' | 'maxUnacknowledged' | 'maxMessageBytes', fallback: number): number => {
+  const whole = (
+    name: 'maxMessages' | 'maxBytes' | 'maxUnacknowledged' | 'maxMessageBytes',
+    fallback: number,
+  ): number => {
     const value = options[name];
     if (value === undefined) return fallback;
     if (Number.isSafeInteger(value) && value > 0) return value;
@@ -171,6 +184,7 @@ export function resolveNatsOptions(options: NatsTransportOptions, where: string)
     partitionsOf: (destination) => layouts.get(destination) ?? 1,
     replicas,
     storage,
+    maxMessages: whole('maxMessages', -1),
     maxBytes: whole('maxBytes', -1),
     duplicateWindowMs,
     claimDurationMs: duration('claimDuration', '30s'),

@@ -6,7 +6,7 @@ import { systemClock } from '../../runtime/clock.ts';
 import { partitionOf } from '../partitions.ts';
 import type { OutboundMessage, Publisher, PublishOutcome } from '../port.ts';
 import { settledOrAborted } from '../shared.ts';
-import { apiCodeOf, unavailable } from './errors.ts';
+import { apiCodeOf, isLeaderless, unavailable } from './errors.ts';
 import { settleLayout } from './layout.ts';
 import { type DiscoveredServers, type NatsLink, openLink } from './link.ts';
 import { type DestinationNames, storedId, namesOf, subjectOf } from './names.ts';
@@ -22,6 +22,7 @@ const LOOK_AGAIN_MS = 30_000;
 /** Between tries of what a stream could not take just then. */
 const PAUSE_MS = 50;
 
+const RESENT = 'Nothing is lost: it is sent again once the broker takes it.';
 const PUBLISHED: PublishOutcome = { kind: 'published' };
 
 /** What belongs to one link, and is found out anew with the next. */
@@ -58,7 +59,11 @@ class NatsPublisher {
       const outcomes = new Array<PublishOutcome>(batch.length).fill(PUBLISHED);
       const sendables = this.#prepare(batch, open.link, outcomes);
       const destinations = new Set(sendables.map(({ index }) => (batch[index] as OutboundMessage).destination));
-      await Promise.all([...destinations].map((destination) => this.#settleDestination(destination, open, over)));
+      await Promise.all(
+        [...destinations].map((destination) =>
+          this.#patiently(() => this.#settleDestination(destination, open, over), over),
+        ),
+      );
       await this.#sendAll(sendables, open, outcomes, over);
       return outcomes;
     });
@@ -93,7 +98,7 @@ class NatsPublisher {
       if (isHoldfastError(error, 'HF_STOPPED')) throw error;
       // What is given up without an answer may still stand in this process, and would be sent whenever the server reads again.
       if (!isHoldfastError(error) && apiCodeOf(error) === null) open?.link.cut('a batch was given up');
-      throw unavailable(did, error);
+      throw unavailable(did, error, RESENT);
     }
   }
 
@@ -153,11 +158,25 @@ class NatsPublisher {
     return undefined;
   }
 
-  /** A stream that was just made has no leader for a moment, and nobody answers for it. */
+  /** A stream that was just made, or has lost its leader, has none for a moment, and nobody answers for it. */
+  async #patiently<T>(work: () => Promise<T>, over: AbortSignal): Promise<T> {
+    const untilMs = performance.now() + this.#settings.publishTimeoutMs;
+    for (;;) {
+      try {
+        // oxlint-disable-next-line no-await-in-loop
+        return await work();
+      } catch (error) {
+        if (!isLeaderless(error) || performance.now() >= untilMs || over.aborted) throw error;
+        // oxlint-disable-next-line no-await-in-loop
+        await systemClock.sleep(PAUSE_MS, over);
+      }
+    }
+  }
+
   async #makeReady(destination: string, open: OpenPublisher, over: AbortSignal): Promise<void> {
     const wanted = destinationStream(namesOf(this.#settings.prefix, destination), this.#settings);
     const { config } = await ensureStream(open.link, wanted, this.#settings.create);
-    const { different } = assessStream(wanted, config);
+    const { different } = assessStream(wanted, config, open.link.version);
     if (different.length > 0)
       this.#settings.onError(
         new HoldfastError(
@@ -222,5 +241,5 @@ class NatsPublisher {
 
 /** Everything was answered. */
 function notTaken(why: string): HoldfastError {
-  return unavailable('did not take the batch', new Error(why));
+  return unavailable('did not take the batch', new Error(why), RESENT);
 }

@@ -9,9 +9,9 @@ import { NANOS_PER_MS } from './streams.ts';
 /** How long the server keeps a request that it cannot fulfil. */
 const EXPIRES_MS = 30_000;
 /** The server says so often that it still has the request. */
-const HEARTBEAT_MS = 2_000;
+const HEARTBEAT_MS = 1_000;
 /** It has forgotten it. */
-const SILENT_MS = 5_000;
+const SILENT_MS = 2_500;
 /** Bytes in one answer, beside one message of the largest size. */
 const MOST_BYTES = 32 * 1024 * 1024;
 

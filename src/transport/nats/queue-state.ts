@@ -103,7 +103,7 @@ export async function readDestinationState(
     consumers,
     owners: await readOwners(notes, names),
     owner,
-    faults: assessStream(destinationStream(names, settings), info.config),
+    faults: assessStream(destinationStream(names, settings), info.config, link.version),
     risk: riskOf(names.destination, info),
   });
 }

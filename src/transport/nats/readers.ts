@@ -60,26 +60,35 @@ export class Readers {
 
   /** Makes what is not there, and reads all that holds something. Rejects with what keeps it from that. */
   async refresh(): Promise<void> {
-    const { open, names, settings, onReady } = this.#options;
+    const { open, names, settings, ordered } = this.#options;
     const { link } = open;
     const wanted = destinationStream(names, settings);
     const { config } = await ensureStream(link, wanted, settings.create);
-    for (const difference of assessStream(wanted, config).different)
+    for (const difference of assessStream(wanted, config, link.version).different)
       this.#say(`The stream ${names.stream} is not as this transport was told: ${difference}.`);
-    for (const place of await this.#places()) {
-      const name = consumerName(place);
-      if (this.#pullers.has(name) && !this.#doubtful.has(name)) continue;
-      // oxlint-disable-next-line no-await-in-loop
-      await this.#open(link, place);
-      if (this.#isStopped) return;
-    }
-    onReady();
+    const own = ordered ? settings.partitionsOf(names.destination) : 0;
+    // Each by itself is read in order, whoever else knows more of the layout.
+    await this.#openAll(
+      ordered ? Array.from({ length: own }, (_, partition) => ({ partitions: own, partition })) : [null],
+    );
+    if (ordered) await this.#openAll(await this.#otherPlaces(own));
   }
 
   /** Nothing more is handed out. Resolves when all that was on its way has come. */
   async stop(): Promise<void> {
     this.#isStopped = true;
     await Promise.all([...this.#pullers.values()].map((puller) => puller.stop()));
+  }
+
+  async #openAll(places: readonly (PartitionPlace | null)[]): Promise<void> {
+    for (const place of places) {
+      const name = consumerName(place);
+      if (this.#isStopped) return;
+      if (this.#pullers.has(name) && !this.#doubtful.has(name)) continue;
+      // oxlint-disable-next-line no-await-in-loop
+      await this.#open(this.#options.open.link, place);
+    }
+    this.#options.onReady();
   }
 
   async #open(link: NatsLink, place: PartitionPlace | null): Promise<void> {
@@ -110,23 +119,20 @@ export class Readers {
     this.#options.onLost(end.why);
   }
 
-  /** What is to be read: all at once, or each partition by itself, those of other layouts included as long as they may hold something. */
-  async #places(): Promise<readonly (PartitionPlace | null)[]> {
-    const { open, names, settings, ordered } = this.#options;
-    if (!ordered) return [null];
-    const own = settings.partitionsOf(names.destination);
+  /** The partitions of other layouts, as long as they may hold something. */
+  async #otherPlaces(own: number): Promise<readonly PartitionPlace[]> {
+    const { open, names } = this.#options;
     const layout = await readLayout(open.notes, names);
     if (layout !== null && layout.partitions !== own)
       this.#say(
         `${names.destination} has ${layout.partitions} partitions, but this receiver was told ${own}; it reads all that hold messages.`,
       );
-    const mayBeOtherwise = layout === null || layout.known.some((number) => number !== own);
-    if (mayBeOtherwise) {
-      const held = (await heldPlaces(open.link, names)).filter(({ partitions }) => partitions !== own);
-      const known = new Set(this.#others.map(consumerName));
-      this.#others = [...this.#others, ...held.filter((place) => !known.has(consumerName(place)))];
-    }
-    return [...Array.from({ length: own }, (_, partition) => ({ partitions: own, partition })), ...this.#others];
+    if (layout !== null && layout.known.every((number) => number === own)) return this.#others;
+    const known = new Set(this.#others.map(consumerName));
+    const held = await heldPlaces(open.link, names);
+    const found = held.filter((place) => place.partitions !== own && !known.has(consumerName(place)));
+    this.#others = [...this.#others, ...found];
+    return this.#others;
   }
 
   #say(what: string): void {

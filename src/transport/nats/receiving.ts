@@ -119,6 +119,7 @@ export class Receiving {
     const { link } = open;
     const ended = AbortSignal.any([link.lost, this.#over.signal]);
     this.#open = open;
+    this.#verdicts.linked();
     this.#readers = new Readers({
       open,
       names: this.#names,

@@ -20,7 +20,10 @@ export type WantedStream = Pick<
 > &
   Partial<StreamConfig>;
 
-type StreamSettings = Pick<NatsSettings, 'prefix' | 'replicas' | 'storage' | 'maxBytes' | 'duplicateWindowMs'>;
+type StreamSettings = Pick<
+  NatsSettings,
+  'prefix' | 'replicas' | 'storage' | 'maxMessages' | 'maxBytes' | 'duplicateWindowMs'
+>;
 
 export function destinationStream({ stream, subjects }: DestinationNames, settings: StreamSettings): WantedStream {
   return {
@@ -31,6 +34,7 @@ export function destinationStream({ stream, subjects }: DestinationNames, settin
     discard: 'new',
     storage: settings.storage,
     num_replicas: settings.replicas,
+    max_msgs: settings.maxMessages,
     max_bytes: settings.maxBytes,
     duplicate_window: settings.duplicateWindowMs * NANOS_PER_MS,
   };
@@ -65,14 +69,14 @@ export interface StreamFaults {
   readonly different: readonly string[];
 }
 
-/** Holds a stream that is there against what is asked. Pure. */
-export function assessStream(wanted: WantedStream, config: StreamConfig): StreamFaults {
+/** Holds a stream that is there, on a server of this version, against what is asked. Pure. */
+export function assessStream(wanted: WantedStream, config: StreamConfig, version: string): StreamFaults {
   const unusable: string[] = [];
   const different: string[] = [];
   if (config.retention !== wanted.retention)
     unusable.push(`its retention is '${config.retention}' and not '${wanted.retention}'`);
   // Notes may be dropped by their age, and must be when there is a newer one.
-  if (wanted.max_msgs_per_subject === undefined) unusable.push(...lossesOf(config));
+  if (wanted.max_msgs_per_subject === undefined) unusable.push(...lossesOf(config, version));
   else if (config.max_msgs_per_subject !== wanted.max_msgs_per_subject)
     unusable.push(`it does not keep one message of a subject (max_msgs_per_subject: ${wanted.max_msgs_per_subject})`);
   if (config.no_ack === true) unusable.push('it does not acknowledge what is published (no_ack)');
@@ -93,8 +97,12 @@ export function assessStream(wanted: WantedStream, config: StreamConfig): Stream
 }
 
 /** By what a stream would drop messages that nobody has handled. */
-function lossesOf(config: StreamConfig): readonly string[] {
+function lossesOf(config: StreamConfig, version: string): readonly string[] {
   const losses: string[] = [];
+  if ((config.max_bytes ?? -1) > 0 && !keepsToBytes(version))
+    losses.push(
+      `it has a limit in bytes (max_bytes), at which nats-server ${version} drops old messages; 2.10.5 and later do not, nor at one in messages (max_msgs)`,
+    );
   const limits = (config.max_bytes ?? -1) > 0 || (config.max_msgs ?? -1) > 0;
   if (limits && config.discard !== 'new')
     losses.push(`it discards old messages when it is full (discard '${config.discard}')`);
@@ -102,6 +110,15 @@ function lossesOf(config: StreamConfig): readonly string[] {
   if ((config.max_msgs_per_subject ?? -1) > 0 && !config.discard_new_per_subject)
     losses.push('it drops old messages of a subject (max_msgs_per_subject)');
   return losses;
+}
+
+/**
+ * Whether a server refuses what does not fit. Before 2.10.5 it forgot to count what it needs beside a message: nearly full, it took the message
+ * and then dropped the oldest.
+ */
+export function keepsToBytes(version: string): boolean {
+  const [major = 0, minor = 0, patch = 0] = version.split(/[.-]/).map(Number);
+  return major > 2 || (major === 2 && (minor > 10 || (minor === 10 && patch >= 5)));
 }
 
 /** Whether a subject that ends with '>' has another one below it. */
@@ -116,7 +133,7 @@ function covers(own: string, subject: string): boolean {
  */
 export async function ensureStream(link: NatsLink, wanted: WantedStream, create: boolean): Promise<StreamInfo> {
   const info = (await findStream(link, wanted.name)) ?? (await makeStream(link, wanted, create));
-  const { unusable } = assessStream(wanted, info.config);
+  const { unusable } = assessStream(wanted, info.config, link.version);
   if (unusable.length === 0) return info;
   throw new HoldfastError('HF_CONFIG', `The stream ${wanted.name} cannot be used: ${unusable.join('; ')}.`, {
     advice:

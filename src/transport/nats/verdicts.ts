@@ -12,8 +12,8 @@ import type { Notes } from './notes.ts';
 
 /** How long a note may take to be written or read; without it a message is put off all the same, and looks as if its consumer had died. */
 const NOTE_WITHIN_MS = 2_000;
-/** How often a link is looked for while there is none. */
-const LOOK_FOR_LINK_MS = 25;
+/** How often it is looked whether there is still something to be said, while there is no link. */
+const LOOK_FOR_LINK_MS = 100;
 
 /** And how long by a receiver that is to stop. */
 const STOP_WITHIN_MS = 2_000;
@@ -36,9 +36,16 @@ export interface VerdictsParts {
 
 export class Verdicts {
   readonly #parts: VerdictsParts;
+  #linked = new AbortController();
 
   constructor(parts: VerdictsParts) {
     this.#parts = parts;
+  }
+
+  /** There is a link again: what waits is said before anything is asked for, so that the server does not hand it out anew. */
+  linked(): void {
+    this.#linked.abort();
+    this.#linked = new AbortController();
   }
 
   #link(): ReceiverLink | null {
@@ -102,12 +109,13 @@ export class Verdicts {
 
   /** False: nothing more is to be said about the message. */
   async #waitForLink(delivery: NatsDelivery): Promise<boolean> {
-    for (let looks = 0; !delivery.isLost && !this.#parts.over.aborted; looks += 1) {
+    const { over, stopping } = this.#parts;
+    for (let looks = 0; !delivery.isLost && !over.aborted; looks += 1) {
       const link = this.#link()?.link;
       if (link !== undefined && !link.lost.aborted && !link.nc.isClosed()) return true;
-      if (this.#parts.stopping.aborted && looks * LOOK_FOR_LINK_MS > STOP_WITHIN_MS) return false;
+      if (stopping.aborted && looks * LOOK_FOR_LINK_MS > STOP_WITHIN_MS) return false;
       // oxlint-disable-next-line no-await-in-loop
-      await systemClock.sleep(LOOK_FOR_LINK_MS, this.#parts.over);
+      await systemClock.sleep(LOOK_FOR_LINK_MS, AbortSignal.any([over, this.#linked.signal]));
     }
     return false;
   }
