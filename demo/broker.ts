@@ -1,48 +1,97 @@
 /**
- * The message broker: BullMQ on Redis, or on PostgreSQL where there is no Redis. All processes are given the same settings.
+ * The message broker, one of several. All processes are given the same settings.
  */
-import { createPostgresBackend, Queue } from 'bullmq';
 import { createBullmqPostgresTransport, createBullmqTransport } from '../src/doors/bullmq.ts';
-import type { Transport } from '../src/index.ts';
+import { createNatsTransport } from '../src/doors/nats.ts';
+import { createRabbitmqTransport } from '../src/doors/rabbitmq.ts';
+import { createRedisStreamsTransport } from '../src/doors/redis-streams.ts';
+import { openDatabase, type FoundQueue, type Transport } from '../src/index.ts';
+import { queuesOnPostgres } from '../src/operations/doctor/postgres-queues.ts';
 import { REPLIES } from './messages.ts';
 import { SERVICE_NAMES } from './world.ts';
 
+/** By the names that --transport takes, and what the screen calls them. */
+export const BROKERS = {
+  redis: 'BullMQ on Redis',
+  'redis-cluster': 'BullMQ on a Redis Cluster of three masters and three replicas',
+  'redis-streams': 'streams of Redis',
+  nats: 'NATS JetStream',
+  'nats-cluster': 'a NATS JetStream cluster of three',
+  rabbitmq: 'RabbitMQ',
+  'rabbitmq-cluster': 'a RabbitMQ cluster of three',
+  postgres: 'BullMQ on PostgreSQL',
+} as const;
+export type BrokerKind = keyof typeof BROKERS;
+
 export interface Broker {
-  readonly kind: 'redis' | 'postgres';
+  readonly kind: BrokerKind;
+  /** Several servers of a cluster are separated by blanks. */
   readonly url: string;
 }
 
-/** An ordered consumer runs one message a partition at a time. */
+/** An ordered consumer has one message of a partition at a time, or of a key. */
 const PARTITIONS = 8;
+/** The one destination whose consumer is ordered. */
+const ORDERED = 'orders';
 
 /** Much shorter than one would have them in earnest, so that messages of a killed process come again within two seconds. */
-const IMPATIENT = { lockDuration: 1_500, stalledInterval: 500 } as const;
+const CLAIM = '1500ms';
+const LOOK = '500ms';
 
 export function openTransport({ kind, url }: Broker, onError: (error: Error) => void): Transport {
-  const options = { connection: url, queues: { orders: { partitions: PARTITIONS } }, ...IMPATIENT, onError };
-  return kind === 'redis' ? createBullmqTransport(options) : createBullmqPostgresTransport(options);
+  const urls = url.split(' ');
+  const queues = { [ORDERED]: { partitions: PARTITIONS } };
+  const bullmq = { connection: url, queues, lockDuration: CLAIM, stalledInterval: LOOK, onError } as const;
+  switch (kind) {
+    case 'redis':
+    case 'redis-cluster':
+      return createBullmqTransport(bullmq);
+    case 'redis-streams':
+      return createRedisStreamsTransport(bullmq);
+    case 'nats':
+    case 'nats-cluster':
+      return createNatsTransport({
+        connection: urls,
+        queues,
+        replicas: kind === 'nats' ? 1 : 3,
+        claimDuration: CLAIM,
+        onError,
+      });
+    case 'rabbitmq':
+    case 'rabbitmq-cluster':
+      return createRabbitmqTransport({
+        connection: urls,
+        queues: { [ORDERED]: { partitions: PARTITIONS, ordered: true } },
+        onError,
+      });
+    case 'postgres':
+      return createBullmqPostgresTransport(bullmq);
+  }
 }
 
 export interface Backlog {
-  /** Messages that are queued, delayed or being handled. */
+  /** Messages that are queued, delayed or being handled, as far as the broker tells. */
   count(): Promise<number>;
   close(): Promise<void>;
 }
 
-/** Looks into the queues by BullMQ itself. The queues of an ordered destination are named `orders`, `orders#1`, `orders#2`, … */
-export function openBacklog({ kind, url }: Broker): Backlog {
-  const partitions = Array.from({ length: PARTITIONS - 1 }, (_, index) => `orders#${index + 1}`);
-  const queues = [...SERVICE_NAMES, REPLIES, ...partitions].map((name) =>
-    kind === 'redis'
-      ? new Queue(name, { connection: { url } })
-      : new Queue(name, { connection: { connectionString: url, max: 1 } }, createPostgresBackend as never),
-  );
-  for (const queue of queues) queue.on('error', () => {});
+/** A broker that was just killed is not asked for longer. */
+const PATIENCE_MS = 5_000;
+
+export function openBacklog(broker: Broker): Backlog {
+  const known = [...SERVICE_NAMES, REPLIES];
+  const sum = (queues: readonly FoundQueue[]): number =>
+    queues.reduce((total, { state }) => total + state.waiting + state.active + state.delayed, 0);
+  if (broker.kind === 'postgres') {
+    const database = openDatabase({ url: broker.url, max: 1 });
+    return { count: async () => sum(await queuesOnPostgres(database)), close: () => database.close() };
+  }
+  const transport = openTransport(broker, () => {});
   return {
     async count() {
-      const counts = await Promise.all(queues.map((queue) => queue.getJobCountByTypes('wait', 'active', 'delayed')));
-      return counts.reduce((sum, count) => sum + count, 0);
+      const found = await transport.queues?.({ signal: AbortSignal.timeout(PATIENCE_MS), known });
+      return sum(found?.queues ?? []);
     },
-    close: async () => void (await Promise.all(queues.map((queue) => queue.close()))),
+    close: () => transport.close(),
   };
 }

@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { listen } from '../src/runtime/listen.ts';
 import type { Databases } from './audit/books.ts';
-import type { Broker } from './broker.ts';
+import { openTransport, type Broker } from './broker.ts';
 import { placeOrder } from './saga.ts';
 import { SERVICE_NAMES, type ServiceName } from './world.ts';
 
@@ -45,12 +45,13 @@ export async function openDashboard(options: DemoDashboardOptions): Promise<Demo
     import('../src/dashboard/dashboard.ts'),
     options.pageFolder,
   ]);
+  const transport = broker.kind === 'postgres' ? null : openTransport(broker, () => {});
   const dashboard = createDashboard({
     databases: Object.fromEntries(SERVICE_NAMES.map((name) => [name, databases[name]])),
     anonymous: 'admin',
     pageFolder,
     sagas: [placeOrder],
-    ...(broker.kind === 'redis' ? { doctor: { redisUrls: [broker.url] } } : {}),
+    ...(transport === null ? {} : { doctor: { transports: [transport] } }),
   });
   const server = createServer(dashboard.nodeHandler);
   const origin = await listen(server, {
@@ -66,6 +67,7 @@ export async function openDashboard(options: DemoDashboardOptions): Promise<Demo
       server.close();
       server.closeAllConnections();
       await dashboard.close();
+      await transport?.close();
     },
   };
 }

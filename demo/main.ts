@@ -9,7 +9,7 @@ import { showRun, type RunSummary } from '../src/operations/sagas/sagas.ts';
 import { audit, type Audit } from './audit.ts';
 import { readBooks, type Books, type Databases } from './audit/books.ts';
 import { mostEventful } from './audit/runs.ts';
-import { openBacklog } from './broker.ts';
+import { BROKERS, openBacklog } from './broker.ts';
 import { WORKERS } from './chaos.ts';
 import { buildPage, openDashboard, type DemoDashboard } from './dashboard.ts';
 import { launchFleet, PROGRAMS, type Fleet } from './fleet.ts';
@@ -57,8 +57,10 @@ async function demo({ orders, seed, transport, keep, ...given }: Options): Promi
     'Holdfast',
     `${orders} orders, each a saga over three services, and accidents on the way (seed ${seed})`,
   );
-  const servers = await screen.phase('servers', startServers(transport), ({ postgres, broker }) =>
-    [`PostgreSQL ${postgres.version}, BullMQ on`, broker.kind === 'redis' ? 'Redis' : 'PostgreSQL'].join(' '),
+  const servers = await screen.phase(
+    'servers',
+    startServers(transport),
+    ({ postgres, broker }) => `PostgreSQL ${postgres.version}, ${BROKERS[broker.kind]}`,
   );
   cleanUps.push(() => servers.dispose());
   if (servers.note !== undefined) screen.note(servers.note);

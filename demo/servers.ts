@@ -4,8 +4,8 @@
  */
 import { isHoldfastError, migrate, openDatabase } from '../src/index.ts';
 import { startPostgres, type PostgresServer } from '../src/servers/postgres.ts';
-import { startRedis } from '../src/servers/redis.ts';
-import type { Broker } from './broker.ts';
+import type { Broker, BrokerKind } from './broker.ts';
+import { startBroker } from './broker-servers.ts';
 import type { Databases } from './audit/books.ts';
 import { SERVICES } from './services/all.ts';
 import { SERVICE_NAMES, type ServiceName, type World } from './world.ts';
@@ -21,7 +21,7 @@ export interface Servers {
 }
 
 /** As in earnest, every commit waits for the disk. */
-export async function startServers(transport: 'redis' | 'postgres' | 'whichever'): Promise<Servers> {
+export async function startServers(transport: BrokerKind | 'whichever'): Promise<Servers> {
   const postgres = await startPostgres({ durable: true });
   try {
     // The server comes with an empty database of its own, in which BullMQ can have its tables.
@@ -31,16 +31,17 @@ export async function startServers(transport: 'redis' | 'postgres' | 'whichever'
       dispose: () => postgres.dispose(),
     } as const;
     if (transport === 'postgres') return { ...onPostgres, note: undefined };
-    const redis = await startRedis().catch((error: unknown) => {
-      if (transport === 'redis' || !isHoldfastError(error, 'HF_SERVER_MISSING')) throw error;
+    const started = await startBroker(transport === 'whichever' ? 'redis' : transport).catch((error: unknown) => {
+      if (transport !== 'whichever' || !isHoldfastError(error, 'HF_SERVER_MISSING')) throw error;
       return error;
     });
-    if (redis instanceof Error) return { ...onPostgres, note: `${redis.message} BullMQ runs on PostgreSQL instead.` };
+    if (started instanceof Error)
+      return { ...onPostgres, note: `${started.message} BullMQ runs on PostgreSQL instead.` };
     return {
       postgres,
-      broker: { kind: 'redis', url: redis.url },
+      broker: started.broker,
       note: undefined,
-      dispose: async () => void (await Promise.all([postgres.dispose(), redis.dispose()])),
+      dispose: async () => void (await Promise.all([postgres.dispose(), started.dispose()])),
     };
   } catch (error) {
     await postgres.dispose();
