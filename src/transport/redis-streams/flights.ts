@@ -7,11 +7,38 @@ import type { StreamEntry } from './entry.ts';
 /** How long a message waits whose handler threw instead of giving a verdict. */
 const REJECTED_LATER_MS = 1000;
 
-export interface Flight {
+/** A delivery that is under way. Many are made, and few are ever aborted or looked at whether they are. */
+class Flight {
   readonly entry: StreamEntry;
-  readonly controller: AbortController;
   /** Monotonic milliseconds at which Redis may give the message to somebody else. */
   claimedUntilMs: number;
+  #controller: AbortController | undefined;
+
+  constructor(entry: StreamEntry, claimedUntilMs: number) {
+    this.entry = entry;
+    this.claimedUntilMs = claimedUntilMs;
+  }
+
+  get delivery(): Delivery {
+    const { wire, count } = this.entry;
+    const signal = (): AbortSignal => this.#made().signal;
+    return {
+      wire,
+      redeliveries: count - 1,
+      get signal() {
+        return signal();
+      },
+    };
+  }
+
+  abort(why: string): void {
+    this.#made().abort(new Error(why));
+  }
+
+  #made(): AbortController {
+    this.#controller ??= new AbortController();
+    return this.#controller;
+  }
 }
 
 export interface FlightOptions {
@@ -51,9 +78,16 @@ export class Flights {
 
   /** @param claimedUntilMs monotonic */
   begin(entry: StreamEntry, claimedUntilMs: number): void {
-    const flight: Flight = { entry, controller: new AbortController(), claimedUntilMs };
+    const flight = new Flight(entry, claimedUntilMs);
     this.#byId.set(entry.id, flight);
-    void this.#run(flight);
+    this.#handle(flight.delivery).then(
+      (verdict) => this.#end(flight, verdict),
+      (error: unknown) => {
+        // It has not handled the message.
+        this.#options.onError(error instanceof Error ? error : new Error(String(error)));
+        this.#end(flight, { kind: 'later', delayMs: REJECTED_LATER_MS });
+      },
+    );
   }
 
   /** Claims that were renewed. */
@@ -76,12 +110,12 @@ export class Flights {
       if (flight === undefined) continue;
       this.#byId.delete(id);
       this.#lost.add(flight);
-      flight.controller.abort(new Error(why));
+      flight.abort(why);
     }
   }
 
   abortAll(why: string): void {
-    for (const { controller } of this.#byId.values()) controller.abort(new Error(why));
+    for (const flight of this.#byId.values()) flight.abort(why);
   }
 
   /** Lets go of all without a verdict. Their claims run out, and the messages come again, counted. */
@@ -93,23 +127,21 @@ export class Flights {
     for (let i = 0; i < left; i += 1) this.#options.onEnd(false);
   }
 
-  async #run(flight: Flight): Promise<void> {
-    const verdict = await this.#verdictOf(flight);
+  /** Also of a handler that throws at once. */
+  #handle(delivery: Delivery): Promise<Verdict> {
+    try {
+      return Promise.resolve(this.#options.handle(delivery));
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  #end(flight: Flight, verdict: Verdict): void {
     const { id } = flight.entry;
     if (this.#byId.get(id) === flight) {
       this.#byId.delete(id);
       this.#options.onVerdict(flight.entry, verdict);
       this.#options.onEnd(false);
     } else if (this.#lost.delete(flight)) this.#options.onEnd(true);
-  }
-
-  /** One that throws has not handled the message: later. */
-  async #verdictOf({ entry, controller }: Flight): Promise<Verdict> {
-    try {
-      return await this.#options.handle({ wire: entry.wire, redeliveries: entry.count - 1, signal: controller.signal });
-    } catch (error) {
-      this.#options.onError(error instanceof Error ? error : new Error(String(error)));
-      return { kind: 'later', delayMs: REJECTED_LATER_MS };
-    }
   }
 }
