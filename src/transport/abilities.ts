@@ -43,6 +43,15 @@ export interface TransportAbilities {
   readonly publishMs?: number | undefined;
 }
 
+/** Of a sink whose broker is as durable as it is set up. */
+export const SINK = {
+  receives: false,
+  orders: true,
+  deduplicates: 'never',
+  delays: 'none',
+  durability: 'settings',
+} as const satisfies Partial<TransportAbilities>;
+
 /** What somebody is about to do with a transport. */
 export interface TransportNeeds {
   readonly receive?: boolean | undefined;

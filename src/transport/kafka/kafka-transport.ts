@@ -3,6 +3,7 @@
  * sync (`acks: all`) before it counts.
  */
 import { HoldfastError, isHoldfastError } from '../../errors.ts';
+import { SINK } from '../abilities.ts';
 import type { OutboundMessage, Publisher, PublishOutcome, Transport } from '../port.ts';
 import { settledOrAborted, transportOf } from '../shared.ts';
 import { KafkaConnection } from './connection.ts';
@@ -26,14 +27,7 @@ export function createKafkaTransport(options: KafkaTransportOptions): Transport 
   const settings = resolveKafkaOptions(options);
   return transportOf({
     kind: 'kafka',
-    abilities: {
-      receives: false,
-      orders: true,
-      deduplicates: 'never',
-      delays: 'none',
-      maxMessageBytes: settings.maxMessageBytes,
-      durability: 'settings',
-    },
+    abilities: { ...SINK, maxMessageBytes: settings.maxMessageBytes },
     address: `kafka ${settings.brokers.toSorted().join(',')}`,
     publisher: () => kafkaPublisher(settings),
   });

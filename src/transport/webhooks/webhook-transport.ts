@@ -6,6 +6,7 @@ import { setMaxListeners } from 'node:events';
 import { HoldfastError, isHoldfastError } from '../../errors.ts';
 import { systemClock, type Clock } from '../../runtime/clock.ts';
 import { createSemaphore } from '../../runtime/semaphore.ts';
+import { SINK } from '../abilities.ts';
 import type { Publisher, Transport } from '../port.ts';
 import { settledOrAborted, transportOf } from '../shared.ts';
 import { BatchSender, type SendingContext } from './batch-sender.ts';
@@ -64,12 +65,8 @@ export function makeWebhookTransport(
   return transportOf({
     kind: KIND,
     abilities: {
-      receives: false,
-      orders: true,
-      deduplicates: 'never',
-      delays: 'none',
+      ...SINK,
       maxMessageBytes: settings.maxMessageBytes,
-      durability: 'settings',
       outages: 'apart',
       publishMs: publishWithinMs,
     },
