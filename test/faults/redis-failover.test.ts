@@ -13,7 +13,7 @@ import { redisCommand } from '../../src/servers/redis-command.ts';
 import { type RedisCluster, startRedisCluster } from '../../src/servers/redis-cluster.ts';
 import { startRedisSentinel } from '../../src/servers/redis-sentinel.ts';
 import { eventually } from '../support/eventually.ts';
-import { writeTicks } from '../support/faults/domain.ts';
+import { goesOn, steadyWriters } from '../support/faults/steady-writers.ts';
 import { createWorld, type World } from '../support/faults/world.ts';
 
 const KEYS = ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h'];
@@ -40,33 +40,6 @@ async function openWorld(redisUrl: string, name: keyof typeof TRANSPORTS): Promi
   return world;
 }
 
-/** What may be under way: through a failover no more gathers than can be worked off in a moment. */
-const MOST_UNDER_WAY = 200;
-
-/** Services go on writing until they are told to stop. */
-function writers(world: World): { stop(): Promise<void> } {
-  let stopped = false;
-  const writing = (async () => {
-    for (let written = 0; !stopped; written += 2 * KEYS.length) {
-      await writeTicks(world.pool, KEYS, 2);
-      await eventually('room', async () => stopped || written - (await effects(world)) < MOST_UNDER_WAY);
-    }
-  })();
-  return {
-    stop() {
-      stopped = true;
-      return writing;
-    },
-  };
-}
-const effects = async (world: World): Promise<number> =>
-  Number((await world.pool.query<{ n: string }>('SELECT count(*) AS n FROM effect')).rows[0]?.n);
-
-async function goesOn(world: World): Promise<void> {
-  const before = await effects(world);
-  await eventually('more effects', async () => (await effects(world)) > before + 50);
-}
-
 /** Which of the nodes had a slot at the start. */
 const masterOf = (cluster: RedisCluster, slot: number) => cluster.nodes[Math.floor((slot * 3) / 16_384)]!;
 
@@ -74,7 +47,7 @@ it.each(NAMES)('a master of a cluster is killed: %s', async (name) => {
   const cluster = await startRedisCluster();
   toEnd.push(() => cluster.dispose());
   const world = await openWorld(cluster.url, name);
-  const writing = writers(world);
+  const writing = steadyWriters(world, KEYS);
   await goesOn(world);
   const master = masterOf(cluster, slotOf(TRANSPORTS[name].queueOf(world.redis.prefix)));
   const replica = cluster.nodes[cluster.nodes.indexOf(master) + 3]!;
@@ -95,7 +68,7 @@ it.each(NAMES)('a primary behind Sentinel is killed: %s', async (name) => {
   const sentinel = await startRedisSentinel({ replicas: 2 });
   toEnd.push(() => sentinel.dispose());
   const world = await openWorld(sentinel.url, name);
-  const writing = writers(world);
+  const writing = steadyWriters(world, KEYS);
   await goesOn(world);
   const [primary] = sentinel.servers;
   await primary!.kill();

@@ -12,6 +12,7 @@ import type { RabbitmqConnection } from './connection.ts';
 import type { RabbitmqSettings } from './options.ts';
 import { PublishedLayouts } from './published-layout.ts';
 import { PublishSession } from './publish-session.ts';
+import { countQueue } from './queue-maker.ts';
 import { DestinationMaker } from './destination-maker.ts';
 
 const PUBLISHED: PublishOutcome = { kind: 'published' };
@@ -84,6 +85,7 @@ class BatchPublisher {
     const outgoing = left.map((message) => message.outgoing);
     try {
       const confirmations = await this.#session.publish(connection, outgoing, signal);
+      await this.#seeToRefused(connection, left, confirmations);
       sending.left = this.#sort(connection, sending, confirmations);
     } catch (error) {
       const fault = brokerFault(error instanceof UnconfirmedError ? error.cause : error);
@@ -95,6 +97,24 @@ class BatchPublisher {
         ...this.#sort(connection, sending, error.confirmations),
         ...unanswered.filter((message) => !this.#refuseLarge(message, sending.outcomes)),
       ].toSorted((a, b) => a.index - b.index);
+    }
+  }
+
+  /**
+   * A full queue refuses what is published, and so does one that has no leader just now, on its first message over a channel. The latter is an
+   * outage, and says that it has no messages, which one that is full does not.
+   */
+  async #seeToRefused(
+    connection: RabbitmqConnection,
+    left: readonly AddressedMessage[],
+    confirmations: readonly Confirmation[],
+  ): Promise<void> {
+    const refusing = left
+      .filter((_, index) => confirmations[index] === 'refused')
+      .map(({ outgoing }) => outgoing.queue);
+    for (const queue of new Set(refusing)) {
+      const count = await countQueue(connection, queue, this.#settings.publishTimeoutMs);
+      if (count?.messages === 0) throw new Error(`the queue ${queue} takes nothing just now: it has no leader`);
     }
   }
 

@@ -3,9 +3,18 @@
  */
 import { connect, type ConfirmChannel, type Replies } from 'amqplib';
 import { onTestFinished } from 'vitest';
-import type { RabbitmqTransportOptions } from '../../../src/transport/rabbitmq/options.ts';
+import { outbound } from '../../../src/testing/transport/kit.ts';
+import type { RabbitmqSettings, RabbitmqTransportOptions } from '../../../src/transport/rabbitmq/options.ts';
 import { createRabbitmqTransport } from '../../../src/transport/rabbitmq/rabbitmq-transport.ts';
-import type { Delivery, Receiver, ReceiveOptions, Transport, Verdict } from '../../../src/transport/port.ts';
+import { QueueReceiving } from '../../../src/transport/rabbitmq/receiving.ts';
+import type {
+  Delivery,
+  OutboundMessage,
+  Receiver,
+  ReceiveOptions,
+  Transport,
+  Verdict,
+} from '../../../src/transport/port.ts';
 
 export interface BenchTransport {
   readonly transport: Transport;
@@ -56,4 +65,20 @@ export async function countsOf(url: string, queue: string): Promise<Replies.Asse
   } finally {
     await client.close();
   }
+}
+
+/** With settings that are no options. */
+export function receiveWith(
+  settings: RabbitmqSettings,
+  destination: string,
+  handle: (delivery: Delivery) => Promise<Verdict>,
+  ordered: boolean,
+): void {
+  const receiving = new QueueReceiving({ settings, destination, handle, options: { concurrency: 1, ordered } });
+  onTestFinished(() => receiving.stop(undefined));
+}
+
+/** Numbered from nought. */
+export function outboundMessages(destination: string, count: number, key: string | null = null): OutboundMessage[] {
+  return Array.from({ length: count }, (_, n) => outbound(destination, n, { key }));
 }

@@ -1,8 +1,6 @@
 /**
  * What goes wrong with a RabbitMQ, on a server of one node: each gives an error that says what to do, and what can go on does so by itself.
  */
-import { fork } from 'node:child_process';
-import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { startRabbitmq, type RabbitmqServer } from '../../../src/servers/rabbitmq.ts';
@@ -16,13 +14,11 @@ import {
   recorder,
   rejection,
 } from '../../../src/testing/transport/kit.ts';
-import type { Delivery, Verdict } from '../../../src/transport/port.ts';
-import { type RabbitmqSettings, resolveRabbitmqOptions } from '../../../src/transport/rabbitmq/options.ts';
-import { QueueReceiving } from '../../../src/transport/rabbitmq/receiving.ts';
+import type { Verdict } from '../../../src/transport/port.ts';
+import { resolveRabbitmqOptions } from '../../../src/transport/rabbitmq/options.ts';
 import { eventually } from '../../support/eventually.ts';
 import { startTcpProxy } from '../../support/faults/tcp-proxy.ts';
-import { programPath } from '../../support/programs.ts';
-import { openTransport, plainChannel, receiveFrom } from './bench.ts';
+import { openTransport, outboundMessages, plainChannel, receiveFrom, receiveWith } from './bench.ts';
 import { CERTIFICATE, openTlsDoor } from './tls-door.ts';
 
 const START_MS = 180_000;
@@ -76,19 +72,6 @@ function documentedRights(): { readonly configure: string; readonly write: strin
 
 const as = (user: string, vhost: string): string =>
   server.url.replace('guest:guest', `${user}:secret`).replace(/(:\d+)$/, `$1/${vhost}`);
-const messages = (destination: string, count: number, key: string | null = null) =>
-  Array.from({ length: count }, (_, n) => outbound(destination, n, { key }));
-
-/** With settings that are no options. */
-function receiveWith(
-  settings: RabbitmqSettings,
-  destination: string,
-  handle: (delivery: Delivery) => Promise<Verdict>,
-  ordered: boolean,
-): void {
-  const receiving = new QueueReceiving({ settings, destination, handle, options: { concurrency: 1, ordered } });
-  onTestFinished(() => receiving.stop(undefined));
-}
 
 describe('a broker that goes away', () => {
   it('rejects what a killed server did not confirm, and all goes on by itself when it is back with nothing', async () => {
@@ -102,7 +85,7 @@ describe('a broker that goes away', () => {
     const batches = (async () => {
       for (;;) {
         try {
-          await publisher.publish(messages(`${destination}-unread`, 500), { signal: NEVER });
+          await publisher.publish(outboundMessages(`${destination}-unread`, 500), { signal: NEVER });
         } catch (error) {
           return error;
         }
@@ -138,7 +121,7 @@ describe('a broker that goes away', () => {
       );
     });
     await receiveFrom(transport, destination, got.handle);
-    await publisher.publish(messages(destination, 2), { signal: NEVER });
+    await publisher.publish(outboundMessages(destination, 2), { signal: NEVER });
     await got.until((seen) => seen.some(({ n }) => n === 1));
     proxy.darken();
     expect(await rejection(publisher.publish([outbound(destination, 2)], { signal: NEVER }))).toMatchObject(
@@ -160,7 +143,7 @@ describe('a broker that goes away', () => {
       return ACKNOWLEDGED;
     });
     await receiveFrom(transport, destination, got.handle);
-    await publisher.publish(messages(destination, 2), { signal: NEVER });
+    await publisher.publish(outboundMessages(destination, 2), { signal: NEVER });
     await got.until((seen) => seen.length === 1);
     server.ctl(['set_vm_memory_high_watermark', '0']);
     try {
@@ -226,7 +209,7 @@ describe('a broker that lets nobody in', () => {
     const { transport } = openTransport(secure, { tls: { ca: CERTIFICATE } });
     const got = recorder();
     await receiveFrom(transport, destination, got.handle);
-    await transport.publisher().publish(messages(destination, 3), { signal: NEVER });
+    await transport.publisher().publish(outboundMessages(destination, 3), { signal: NEVER });
     await got.until((seen) => seen.length === 3);
   });
 });
@@ -240,7 +223,7 @@ describe('rights', () => {
     const got = recorder((_seen, all) => (all.length <= 2 ? { kind: 'later', delayMs: 90 } : ACKNOWLEDGED));
     await receiveFrom(transport, destination, got.handle, { ordered: true });
     await receiveFrom(transport, plain, got.handle);
-    const batch = [...messages(destination, 4, 'k'), ...messages(plain, 4)];
+    const batch = [...outboundMessages(destination, 4, 'k'), ...outboundMessages(plain, 4)];
     expect(await transport.publisher().publish(batch, { signal: NEVER })).toEqual(
       batch.map(() => ({ kind: 'published' })),
     );
@@ -343,7 +326,7 @@ describe('a queue that is not as it must be', () => {
     await publisher.publish([outbound(destination, 0)], { signal: NEVER });
     const channel = await plainChannel(server.url);
     await channel.deleteQueue(`holdfast.${destination}`);
-    expect(await publisher.publish(messages(destination, 3), { signal: NEVER })).toEqual(
+    expect(await publisher.publish(outboundMessages(destination, 3), { signal: NEVER })).toEqual(
       [0, 1, 2].map(() => ({ kind: 'published' })),
     );
     const got = recorder();
@@ -378,72 +361,5 @@ describe('messages', () => {
       expect(outcomes.map(({ kind }) => kind)).toEqual(['published', 'refused', 'published', 'refused']);
       expect(outcomes[1]).toMatchObject({ permanent: true });
     }
-  });
-
-  it('of strangers are handed out whatever they carry', async () => {
-    const destination = destinationName();
-    const { transport } = openTransport(server.url);
-    await transport.publisher().publish([outbound(destination, 1)], { signal: NEVER });
-    const channel = await plainChannel(server.url);
-    const headers = {
-      'holdfast-redeliveries': 'many',
-      'holdfast-rest': -5,
-      'holdfast-fence': 'true',
-      binary: Buffer.from([0, 255, 128]),
-      nested: { deep: [1, null, { x: true }] },
-    };
-    channel.sendToQueue(`holdfast.${destination}`, Buffer.from([0xff, 0xfe, 0]), { persistent: true, headers });
-    channel.sendToQueue(`holdfast.${destination}`, Buffer.alloc(0), { messageId: 'x'.repeat(255), type: '' });
-    await channel.waitForConfirms();
-    // And put back once, each.
-    const tried = new Set<unknown>();
-    const got = recorder(({ wire }) => {
-      const key = JSON.stringify(wire);
-      const again = !tried.has(key);
-      tried.add(key);
-      return again ? { kind: 'later', delayMs: 0 } : ACKNOWLEDGED;
-    });
-    await receiveFrom(transport, destination, got.handle);
-    await got.until((seen) => seen.length === 6);
-    expect(got.seen.every(({ delivery }) => delivery.redeliveries === 0)).toBe(true);
-  });
-});
-
-describe('a consumer', () => {
-  it('that is killed in the middle loses nothing, each death counts once, and later does not count', async () => {
-    const destination = destinationName();
-    const queues = { [destination]: { ordered: true } };
-    const { transport } = openTransport(server.url, { queues });
-    await transport.publisher().publish(messages(destination, 2, 'k'), { signal: NEVER });
-    for (let death = 0; death < 2; death += 1) {
-      const child = fork(programPath('rabbitmq-hanging-consumer.ts'), [server.url, destination]);
-      const [message] = (await once(child, 'message')) as [unknown];
-      expect(message).toEqual({ redeliveries: death });
-      child.kill('SIGKILL');
-      await once(child, 'exit');
-    }
-    const got = recorder((_, all) => (all.length <= 2 ? Promise.reject(new Error('handler broke')) : ACKNOWLEDGED));
-    await receiveFrom(transport, destination, got.handle, { ordered: true });
-    await got.until((seen) => seen.length === 4);
-    expect(numbers(got.seen)).toEqual([0, 0, 0, 1]);
-    expect(got.seen.map(({ delivery }) => delivery.redeliveries)).toEqual([2, 2, 2, 0]);
-  });
-
-  it('of an ordered queue holds on to a message for longer than RabbitMQ lets it, and lets nothing overtake', async () => {
-    const destination = destinationName();
-    const queues = { [destination]: { ordered: true } };
-    const { transport } = openTransport(server.url, { queues });
-    await transport.publisher().publish(messages(destination, 2, 'k'), { signal: NEVER });
-    const at: number[] = [];
-    const got = recorder((_, all) => {
-      at.push(performance.now());
-      return all.length === 1 ? { kind: 'later', delayMs: 900 } : ACKNOWLEDGED;
-    });
-    const settings = { ...resolveRabbitmqOptions({ connection: server.url, queues }), holdMostMs: 200 };
-    receiveWith(settings, destination, got.handle, true);
-    await got.until((seen) => seen.length === 3);
-    expect(numbers(got.seen)).toEqual([0, 0, 1]);
-    expect(at[1]! - at[0]!).toBeGreaterThanOrEqual(899);
-    expect(got.seen.map(({ delivery }) => delivery.redeliveries)).toEqual([0, 0, 0]);
   });
 });

@@ -1,6 +1,8 @@
 /**
  * The duties of the port, on a RabbitMQ of one node, and what is special to RabbitMQ while all is well. Faults: rabbitmq-faults.test.ts.
  */
+import { fork } from 'node:child_process';
+import { once } from 'node:events';
 import { connect } from 'amqplib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startRabbitmq, type RabbitmqServer } from '../../../src/servers/rabbitmq.ts';
@@ -15,10 +17,15 @@ import {
   silentServer,
 } from '../../../src/testing/transport/kit.ts';
 import { createRabbitmqTransport } from '../../../src/transport/rabbitmq/rabbitmq-transport.ts';
-import type { RabbitmqQueueLayout, RabbitmqTransportOptions } from '../../../src/transport/rabbitmq/options.ts';
+import {
+  type RabbitmqQueueLayout,
+  type RabbitmqTransportOptions,
+  resolveRabbitmqOptions,
+} from '../../../src/transport/rabbitmq/options.ts';
 import type { Transport, Verdict } from '../../../src/transport/port.ts';
 import { eventually } from '../../support/eventually.ts';
-import { countsOf, openTransport, receiveFrom } from './bench.ts';
+import { programPath } from '../../support/programs.ts';
+import { countsOf, openTransport, outboundMessages, plainChannel, receiveFrom, receiveWith } from './bench.ts';
 
 const START_MS = 180_000;
 let server: RabbitmqServer;
@@ -105,5 +112,74 @@ describe('an unordered destination', () => {
     await second.until((seen) => seen.length === 1);
     expect(second.seen[0]).toMatchObject({ n: 1, delivery: { redeliveries: 0 } });
     expect(second.seen[0]?.delivery.wire).toBe(first.seen.find(({ n }) => n === 1)?.delivery.wire);
+  });
+});
+
+describe('messages of strangers', () => {
+  it('are handed out whatever they carry', async () => {
+    const destination = destinationName();
+    const { transport } = openTransport(server.url);
+    await transport.publisher().publish([outbound(destination, 1)], { signal: NEVER });
+    const channel = await plainChannel(server.url);
+    const headers = {
+      'holdfast-redeliveries': 'many',
+      'holdfast-rest': -5,
+      'holdfast-fence': 'true',
+      binary: Buffer.from([0, 255, 128]),
+      nested: { deep: [1, null, { x: true }] },
+    };
+    channel.sendToQueue(`holdfast.${destination}`, Buffer.from([0xff, 0xfe, 0]), { persistent: true, headers });
+    channel.sendToQueue(`holdfast.${destination}`, Buffer.alloc(0), { messageId: 'x'.repeat(255), type: '' });
+    await channel.waitForConfirms();
+    // And put back once, each.
+    const tried = new Set<unknown>();
+    const got = recorder(({ wire }) => {
+      const key = JSON.stringify(wire);
+      const again = !tried.has(key);
+      tried.add(key);
+      return again ? { kind: 'later', delayMs: 0 } : ACKNOWLEDGED;
+    });
+    await receiveFrom(transport, destination, got.handle);
+    await got.until((seen) => seen.length === 6);
+    expect(got.seen.every(({ delivery }) => delivery.redeliveries === 0)).toBe(true);
+  });
+});
+
+describe('a consumer', () => {
+  it('that is killed in the middle loses nothing, each death counts once, and later does not count', async () => {
+    const destination = destinationName();
+    const queues = { [destination]: { ordered: true } };
+    const { transport } = openTransport(server.url, { queues });
+    await transport.publisher().publish(outboundMessages(destination, 2, 'k'), { signal: NEVER });
+    for (let death = 0; death < 2; death += 1) {
+      const child = fork(programPath('rabbitmq-hanging-consumer.ts'), [server.url, destination]);
+      const [message] = (await once(child, 'message')) as [unknown];
+      expect(message).toEqual({ redeliveries: death });
+      child.kill('SIGKILL');
+      await once(child, 'exit');
+    }
+    const got = recorder((_, all) => (all.length <= 2 ? Promise.reject(new Error('handler broke')) : ACKNOWLEDGED));
+    await receiveFrom(transport, destination, got.handle, { ordered: true });
+    await got.until((seen) => seen.length === 4);
+    expect(numbers(got.seen)).toEqual([0, 0, 0, 1]);
+    expect(got.seen.map(({ delivery }) => delivery.redeliveries)).toEqual([2, 2, 2, 0]);
+  });
+
+  it('of an ordered queue holds on to a message for longer than RabbitMQ lets it, and lets nothing overtake', async () => {
+    const destination = destinationName();
+    const queues = { [destination]: { ordered: true } };
+    const { transport } = openTransport(server.url, { queues });
+    await transport.publisher().publish(outboundMessages(destination, 2, 'k'), { signal: NEVER });
+    const at: number[] = [];
+    const got = recorder((_, all) => {
+      at.push(performance.now());
+      return all.length === 1 ? { kind: 'later', delayMs: 900 } : ACKNOWLEDGED;
+    });
+    const settings = { ...resolveRabbitmqOptions({ connection: server.url, queues }), holdMostMs: 200 };
+    receiveWith(settings, destination, got.handle, true);
+    await got.until((seen) => seen.length === 3);
+    expect(numbers(got.seen)).toEqual([0, 0, 1]);
+    expect(at[1]! - at[0]!).toBeGreaterThanOrEqual(899);
+    expect(got.seen.map(({ delivery }) => delivery.redeliveries)).toEqual([0, 0, 0]);
   });
 });
