@@ -85,6 +85,8 @@ function resumeCall(run: Run, call: CallState, crashed: boolean, context: Decisi
   if (!isAttempted(call)) return begin(run, call);
   if (call.retryAt !== null && call.retryAt > context.now) return;
   if (crashed && mayHaveBegun(call)) {
+    // When it was due before says nothing any more: what comes of its loss says when it is made again.
+    call.retryAt = null;
     // A transaction that is not committed has not happened.
     run.runEvents.push({ kind: 'attempt', call, result: { ...LOST_ATTEMPT, doubt: canBeInDoubt(call) } });
     return;
@@ -107,7 +109,8 @@ function resumeCompensation(run: Run, call: CallState, crashed: boolean, context
     return kind.recoverCompensation(compensation, step, context.now);
   const due = (compensation.retryAt ?? 0) <= context.now;
   // Compensations bear being repeated: that is what they are for.
-  if (crashed && due && mayHaveBegun(compensation))
+  if (crashed && due && mayHaveBegun(compensation)) {
+    compensation.retryAt = null;
     run.runEvents.push({ kind: 'compensation', call, result: { ...LOST_ATTEMPT, doubt: true } });
-  else compensation.retryAt ??= 0;
+  } else compensation.retryAt ??= 0;
 }

@@ -19,7 +19,7 @@ export interface ReplyRouteOptions {
   readonly handler: Handler<PoolClient>;
   /** null: there is no worker in this process. */
   readonly door: ReplyDoor | null;
-  readonly groups: ReplyGroups;
+  readonly groups: Pick<ReplyGroups, 'post'>;
   readonly crash: CrashPoint;
   /** Of the spans of replies. */
   readonly by: ProcessedBy;

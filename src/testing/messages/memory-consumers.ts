@@ -92,11 +92,17 @@ export function createMemoryConsumers<Tx>(
   return new MemoryConsumers(parts, world.activity, world.database.now);
 }
 
-export function memoryConsumer<Tx>(world: MemoryWorld<Tx>, name: string, given: TestConsumerOptions): MemoryConsumer {
+/** @param stores what a consumer of this name has kept before */
+export function memoryConsumer<Tx>(
+  world: MemoryWorld<Tx>,
+  name: string,
+  given: TestConsumerOptions,
+  stores: MemoryStores = memoryStores(world.database, name),
+): MemoryConsumer {
   const work = (crash: CrashPoint): MemoryUnitOfWork<Tx, Tx> =>
     new MemoryUnitOfWork({ ...world, crash, present: (tx) => tx });
   const { handlers, ...options } = given;
-  return assembled(world, { name, options, handlers: handlerList(handlers) as readonly Handler<Tx>[], work });
+  return assembled(world, { name, options, handlers: handlerList(handlers) as readonly Handler<Tx>[], work, stores });
 }
 
 /** The transaction of a participant, with what the outbox knows it by. */
@@ -105,14 +111,15 @@ interface Presented<Tx> {
   readonly execute: SqlExecutor;
 }
 
+/** @param stores what a participant of this name has kept before */
 export function memoryParticipant<Tx>(
   world: MemoryWorld<Tx>,
   name: string,
   given: TestParticipantOptions,
+  stores: MemoryStores = memoryStores(world.database, name),
 ): MemoryConsumer {
   const work = (crash: CrashPoint): MemoryUnitOfWork<Tx, Presented<Tx>> =>
     new MemoryUnitOfWork({ ...world, crash, present: (tx, { execute }) => ({ tx, execute }) });
-  const stores = storesOf(world.database, name);
   let made: MemoryConsumer | null = null;
   const brought = { transport: world.transport, outbox: world.outbox, clock: world.clock };
   const participant = assembleParticipant<never>(
@@ -120,7 +127,7 @@ export function memoryParticipant<Tx>(
     { ...given, ...brought },
     {
       schema: 'memory',
-      store: new MemoryCalls(world.database, name, stores.inbox),
+      store: stores.calls,
       lend: (lent: Presented<Tx>) => ({
         // Handlers take what the participant opens, whatever that is.
         tx: lent.tx as never,
@@ -147,14 +154,18 @@ export function memoryParticipant<Tx>(
   return { ...(made as MemoryConsumer), consumer: participant };
 }
 
-interface MemoryStores {
+/** What a consumer or a participant keeps; it outlives the process that works on it. */
+export interface MemoryStores {
   readonly inbox: MemoryInbox;
   readonly parked: MemoryParked;
+  /** Of a participant. */
+  readonly calls: MemoryCalls;
 }
 
-function storesOf(database: MemoryDatabase, name: string): MemoryStores {
+export function memoryStores(database: MemoryDatabase, name: string): MemoryStores {
   const parked = new MemoryParked(database, name);
-  return { inbox: new MemoryInbox(database, name, parked), parked };
+  const inbox = new MemoryInbox(database, name, parked);
+  return { inbox, parked, calls: new MemoryCalls(database, name, inbox) };
 }
 
 interface Assembling<Stand, Tx> {
@@ -162,12 +173,12 @@ interface Assembling<Stand, Tx> {
   readonly options: Omit<CommonConsumerOptions, 'transport' | 'outbox'>;
   readonly handlers: readonly Handler<Tx>[];
   readonly work: (crash: CrashPoint) => MemoryUnitOfWork<Stand, Tx>;
-  readonly stores?: MemoryStores;
+  readonly stores: MemoryStores;
 }
 
 function assembled<Stand, Tx>(
   { database, transport, outbox, log, activity, clock, random, crashPoint }: MemoryWorld<Stand>,
-  { name, options, handlers, work, stores = storesOf(database, name) }: Assembling<Stand, Tx>,
+  { name, options, handlers, work, stores }: Assembling<Stand, Tx>,
 ): MemoryConsumer {
   refuseUnknownOptions(options, KNOWN_OPTIONS, whereOf(name));
   const all = { ...options, transport, outbox, clock: activity.counting(clock), random };

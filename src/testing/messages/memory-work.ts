@@ -124,6 +124,8 @@ export class MemoryWork {
   async lock(name: string): Promise<void> {
     for (let holder = this.#held.get(name); holder !== undefined && holder !== this; holder = this.#held.get(name))
       await holder.#ended;
+    // A transaction that was rolled back meanwhile would hold it for ever.
+    if (!this.#open) throw new HoldfastError('HF_NOT_IN_TRANSACTION', 'The transaction has ended.');
     this.#held.set(name, this);
   }
 

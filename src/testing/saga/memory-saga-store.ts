@@ -70,8 +70,12 @@ export interface MemorySagaStore extends WorkerStore, ClientStore<MemoryTx>, Tes
 
 export function createMemorySagaStore(options: MemorySagaStoreOptions = {}): MemorySagaStore {
   refuseUnknownOptions(options, ['clock', 'transaction', 'endTransaction', 'onMessage'], 'createMemorySagaStore');
+  return memorySagaStoreOn(createMemoryTables(), options);
+}
+
+/** On tables that somebody else looks at as well. */
+export function memorySagaStoreOn(tables: MemoryTables, options: MemorySagaStoreOptions): MemorySagaStore {
   const { clock = systemClock, transaction = noTransaction, endTransaction, onMessage } = options;
-  const tables = createMemoryTables();
   const changes = new MemoryChanges();
   const leases = new MemoryLeases(tables, clock, changes);
   const claims = new MemoryClaims(tables, clock, leases);

@@ -1,0 +1,193 @@
+/**
+ * A broker that delivers at least once, in any order it likes: messages overtake each other, come twice, and come again when whoever had
+ * them died, stood still for too long, or could not say that it was done.
+ */
+import { HoldfastError } from '../../../src/errors.ts';
+import type {
+  Delivery,
+  OutboundMessage,
+  Publisher,
+  Receiver,
+  Transport,
+  Verdict,
+} from '../../../src/transport/port.ts';
+import type { Odds } from '../machine/choices.ts';
+import { Unanswered, type Network } from '../machine/network.ts';
+import type { Life, Machine } from '../machine/process.ts';
+
+interface Queued {
+  readonly id: string;
+  readonly topic: string;
+  readonly destination: string;
+  readonly wire: string;
+  redeliveries: number;
+  /** Of the delivery that is under way; earlier ones have lost their claim. */
+  claim: number;
+}
+
+interface Reader {
+  readonly life: Life;
+  readonly handle: (delivery: Delivery) => Promise<Verdict>;
+}
+
+const WAY_MS = [1, 5, 40, 300, 3_000];
+const WAY: Odds = [0.2, 0.08, 0.03, 0.005];
+/** That a message which was taken comes a second time all the same. */
+const TWICE: Odds = [0.02];
+/** For so long who has a message is taken for alive, in milliseconds. */
+const CLAIM_MS = 5_000;
+/** Nobody reads: looked again after this, in milliseconds. */
+const UNREAD_MS = 250;
+
+export class Broker {
+  readonly #machine: Machine;
+  readonly #network: Network;
+  readonly #queued = new Map<string, Queued>();
+  readonly #readers = new Map<string, Reader[]>();
+  #duplicates = 0;
+
+  constructor(machine: Machine, network: Network) {
+    this.#machine = machine;
+    this.#network = network;
+  }
+
+  /** Messages that nobody is done with. */
+  get pending(): number {
+    return this.#queued.size;
+  }
+
+  transport(life: Life): Transport {
+    return {
+      kind: 'simulated',
+      abilities: {
+        receives: true,
+        orders: false,
+        deduplicates: 'while-queued',
+        delays: 'broker',
+        maxMessageBytes: null,
+        durability: 'majority',
+      },
+      publisher: () => this.#publisher(life),
+      receiver: (destination, handle) => this.#receiver(destination, { life, handle }),
+      close: () => Promise.resolve(),
+    };
+  }
+
+  #publisher(life: Life): Publisher {
+    return {
+      publish: async (batch) => {
+        await this.#ask(life, 'publish', () => this.#take(batch));
+        return batch.map(() => ({ kind: 'published' }));
+      },
+      check: () => this.#ask(life, 'check', () => undefined),
+      close: () => Promise.resolve(),
+    };
+  }
+
+  async #ask(life: Life, what: string, act: () => void): Promise<void> {
+    try {
+      await this.#network.call(life, 'broker', what, act);
+    } catch (error) {
+      if (!(error instanceof Unanswered)) throw error;
+      throw new HoldfastError('HF_TRANSPORT_UNAVAILABLE', error.message, { cause: error });
+    }
+  }
+
+  #take(batch: readonly OutboundMessage[]): void {
+    for (const { id, topic, destination, wire } of batch) {
+      const place = `${destination} ${id}`;
+      // The same message once more while it is here.
+      if (!this.#queued.has(place)) this.#enqueue(place, { id, topic, destination, wire, redeliveries: 0, claim: 0 });
+      if (this.#machine.choices.choose(`twice ${topic}`, TWICE) !== 0) {
+        this.#machine.trace.say(`${topic} comes twice`);
+        const second = `${place} again ${(this.#duplicates += 1)}`;
+        this.#enqueue(second, { id, topic, destination, wire, redeliveries: 0, claim: 0 });
+      }
+    }
+  }
+
+  #enqueue(place: string, message: Queued): void {
+    this.#queued.set(place, message);
+    this.#deliverAfter(this.#way(message.topic), place, message);
+  }
+
+  #way(topic: string): number {
+    return WAY_MS[this.#machine.choices.choose(`way of ${topic}`, WAY)] ?? 1;
+  }
+
+  #deliverAfter(delayMs: number, place: string, message: Queued): void {
+    this.#machine.scheduler.after(delayMs, null, () => this.#deliver(place, message));
+  }
+
+  #deliver(place: string, message: Queued): void {
+    if (!this.#queued.has(place)) return;
+    const readers = (this.#readers.get(message.destination) ?? []).filter(
+      ({ life }) => life.alive && !life.isCut('broker'),
+    );
+    const chosen = readers.length < 2 ? 0 : this.#machine.choices.choose(`reader of ${message.destination}`, [0.4]);
+    const reader = readers[chosen % Math.max(1, readers.length)];
+    if (reader === undefined) return this.#deliverAfter(UNREAD_MS, place, message);
+    const { topic, wire, redeliveries } = message;
+    const claim = (message.claim += 1);
+    const { scheduler, trace } = this.#machine;
+    const controller = new AbortController();
+    scheduler.after(1, reader.life, () => {
+      trace.say(`${reader.life.name} is handed ${topic}${redeliveries === 0 ? '' : ' again'}`);
+      const verdict = reader
+        .handle({ wire, redeliveries, signal: controller.signal })
+        .catch((): Verdict => ({ kind: 'later', delayMs: 1_000 }));
+      void verdict.then((given) => this.#settle(reader.life, place, message, claim, given));
+    });
+    this.#watchClaim(reader.life, place, message, claim, controller);
+  }
+
+  async #settle(life: Life, place: string, message: Queued, claim: number, verdict: Verdict): Promise<void> {
+    const done = (): void => {
+      if (message.claim !== claim || !this.#queued.has(place)) return;
+      if (verdict.kind === 'done') this.#queued.delete(place);
+      else {
+        message.claim += 1;
+        this.#deliverAfter(Math.max(1, verdict.delayMs), place, message);
+      }
+    };
+    // An answer that gets lost: the claim ends by itself, and the message comes again.
+    await this.#network.call(life, 'broker', `ack ${message.topic}`, done).catch(() => undefined);
+  }
+
+  /** Whoever lives and can be reached prolongs the claim without being asked. */
+  #watchClaim(life: Life, place: string, message: Queued, claim: number, controller: AbortController): void {
+    const { scheduler, trace } = this.#machine;
+    let silent = 0;
+    const look = (): void => {
+      if (message.claim !== claim || !this.#queued.has(place)) return;
+      const heard = life.alive && life.pausedUntil <= scheduler.now && !life.isCut('broker');
+      silent = heard ? silent + 1 : Infinity;
+      // Also when who has it lives: what is acknowledged and was not heard is claimed by nobody.
+      if (silent <= 2) return void scheduler.after(CLAIM_MS, null, look);
+      trace.say(`${message.topic} is taken away from ${life.name}`);
+      message.claim += 1;
+      message.redeliveries += 1;
+      if (life.alive) controller.abort(new Error('the claim is lost'));
+      this.#deliver(place, message);
+    };
+    scheduler.after(CLAIM_MS, null, look);
+  }
+
+  #receiver(destination: string, reader: Reader): Receiver {
+    const readers = this.#readers.get(destination) ?? [];
+    this.#readers.set(destination, readers);
+    const leave = (): void => {
+      const place = readers.indexOf(reader);
+      if (place >= 0) readers.splice(place, 1);
+    };
+    return {
+      async start() {
+        readers.push(reader);
+        reader.life.onEnd(leave);
+      },
+      async stop() {
+        leave();
+      },
+    };
+  }
+}

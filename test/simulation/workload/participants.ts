@@ -1,0 +1,193 @@
+/**
+ * The services that answer the commands of the sagas, and the one that reads their news: the consumers of production on a database in
+ * memory, which outlives the processes.
+ */
+import { Rejection } from '../../../src/errors.ts';
+import { handlersFor } from '../../../src/inbox/handlers/handler.ts';
+import { handleFor } from '../../../src/saga/participant/handle.ts';
+import { Activity } from '../../../src/testing/messages/settling.ts';
+import { DeliveriesLog } from '../../../src/testing/messages/deliveries-log.ts';
+import {
+  memoryConsumer,
+  memoryParticipant,
+  memoryStores,
+  type MemoryConsumer,
+  type MemoryStores,
+  type MemoryWorld,
+} from '../../../src/testing/messages/memory-consumers.ts';
+import { createMemoryOutbox } from '../../../src/testing/messages/memory-outbox.ts';
+import { MemoryDatabase, type MemoryWork } from '../../../src/testing/messages/memory-work.ts';
+import { encodeWire } from '../../../src/message/envelope.ts';
+import type { Outbox } from '../../../src/outbox/outbox.ts';
+import type { Network } from '../machine/network.ts';
+import type { Life, Machine } from '../machine/process.ts';
+import type { Broker } from '../services/broker.ts';
+import type { Ledger, Weather } from '../services/ledger.ts';
+import { OutboxLog } from '../services/relay.ts';
+import { Charge, Charged, News, QUEUES, Refund, Release, Reserve, Reserved, Ship } from './messages.ts';
+import type { SimulatedTx } from './sagas.ts';
+
+/** The database of the services. Transactions of a process that dies are rolled back. */
+class ServiceDatabase extends MemoryDatabase {
+  life: Life | null = null;
+
+  override begin(): MemoryWork {
+    const work = super.begin();
+    this.life?.onEnd(() => work.rollback());
+    return work;
+  }
+}
+
+export type ServiceName = 'payments' | 'stock' | 'mail';
+
+export class Services {
+  readonly log = new OutboxLog();
+  readonly #machine: Machine;
+  readonly #network: Network;
+  readonly #broker: Broker;
+  readonly #ledger: Ledger;
+  readonly #databases = new Map<ServiceName, ServiceDatabase>();
+  readonly #stores = new Map<ServiceName, MemoryStores>();
+  readonly #outboxes = new Map<ServiceName, Outbox>();
+  readonly #parts = new Map<ServiceName, MemoryConsumer>();
+
+  constructor(machine: Machine, network: Network, broker: Broker, ledger: Ledger) {
+    this.#machine = machine;
+    this.#network = network;
+    this.#broker = broker;
+    this.#ledger = ledger;
+    for (const name of ['payments', 'stock', 'mail'] as const) {
+      const database = new ServiceDatabase(() => machine.startMs + machine.scheduler.now);
+      this.#databases.set(name, database);
+      this.#stores.set(name, memoryStores(database, name));
+      const outbox = createMemoryOutbox(database, ({ id, topic, key, payload, attributes, at }) => {
+        const wire = encodeWire({ id, topic, key, payload, headers: attributes, time: new Date(at).toISOString() });
+        this.log.add({ id, topic, key, destination: QUEUES[topic] ?? topic, wire, replayId: null });
+      });
+      this.#outboxes.set(name, outbox);
+    }
+  }
+
+  /** Messages that a service has set aside, waiting for another try. */
+  get parked(): number {
+    const now = this.#machine.startMs + this.#machine.scheduler.now;
+    return [...this.#parts.values()].filter(({ parked, topics }) => parked.nextDueAt(topics) < now + 864e5).length;
+  }
+
+  /** One life of a service. */
+  run(life: Life, name: ServiceName): void {
+    const part = this.#assemble(life, name);
+    this.#parts.set(name, part);
+    void part.receiver.start();
+    void this.#redrive(life, part);
+  }
+
+  /** Takes up what is parked and due. */
+  async #redrive(life: Life, part: MemoryConsumer): Promise<void> {
+    while (life.alive) {
+      await life.sleep(1_000);
+      if (part.parked.nextDueAt(part.topics) <= this.#machine.startMs + this.#machine.scheduler.now)
+        await part.consumer.tickParked().catch(() => undefined);
+    }
+  }
+
+  #assemble(life: Life, name: ServiceName): MemoryConsumer {
+    const database = this.#databases.get(name);
+    const stores = this.#stores.get(name);
+    const outbox = this.#outboxes.get(name);
+    if (database === undefined || stores === undefined || outbox === undefined) throw new TypeError(name);
+    database.life = life;
+    const world: MemoryWorld<SimulatedTx> = {
+      database,
+      standIn: {
+        transaction: () => ({ effects: [] }),
+        endTransaction: ({ effects }, outcome) => {
+          if (outcome === 'commit') for (const effect of effects) this.#ledger.note(effect);
+        },
+      },
+      transport: this.#broker.transport(life),
+      outbox,
+      log: new DeliveriesLog(() => {}),
+      activity: new Activity(),
+      clock: life.clock,
+      random: life.random,
+    };
+    const retry = { attempts: 3, base: '50ms', cap: '500ms' } as const;
+    const parkedRetry = { attempts: 1_000, base: '1s', cap: '5s', within: '100h' } as const;
+    const options = { retry, parkedRetry, timeout: '5s' } as const;
+    if (name === 'mail') return memoryConsumer(world, name, { ...options, handlers: this.#news(life) }, stores);
+    const handlers = name === 'payments' ? this.#payments(life) : this.#stock(life);
+    return memoryParticipant(world, name, { ...options, handlers }, stores);
+  }
+
+  #news(life: Life) {
+    const on = handlersFor<SimulatedTx>();
+    return [
+      on(News, async ({ run }, { tx, message }) => {
+        await this.#touch(life, 'news');
+        tx.effects.push({
+          runId: run,
+          saga: 'order',
+          step: 'mail',
+          call: 'mail',
+          kind: 'emit',
+          what: 'done',
+          idempotencyKey: message.id,
+          amount: 0,
+        });
+      }),
+    ];
+  }
+
+  #payments(life: Life) {
+    const handle = handleFor<SimulatedTx>();
+    return [
+      handle(Charge, { reply: Charged }, async ({ amount, weather }, context) => {
+        await this.#work(life, { step: 'charge', amount, weather, what: 'done' }, context);
+        return { payment: `p-${amount}` };
+      }),
+      handle(Refund, { compensates: Charge }, ({ amount }, context) =>
+        this.#work(life, { step: 'charge', amount, weather: 'fair', what: 'compensated' }, context),
+      ),
+    ];
+  }
+
+  #stock(life: Life) {
+    const handle = handleFor<SimulatedTx>();
+    return [
+      handle(Reserve, { reply: Reserved }, async ({ amount, weather }, context) => {
+        await this.#work(life, { step: 'reserve', amount, weather, what: 'done' }, context);
+        return { shelf: 'a' };
+      }),
+      handle(Release, { compensates: Reserve }, ({ amount }, context) =>
+        this.#work(life, { step: 'reserve', amount, weather: 'fair', what: 'compensated' }, context),
+      ),
+      handle(Ship, {}, ({ amount }, context) =>
+        this.#work(life, { step: 'ship', amount, weather: 'fair', what: 'done' }, context),
+      ),
+    ];
+  }
+
+  async #work(
+    life: Life,
+    { step, amount, weather, what }: { step: string; amount: number; weather: Weather; what: 'done' | 'compensated' },
+    { tx, saga, idempotencyKey }: HandledCall,
+  ): Promise<void> {
+    await this.#touch(life, step);
+    if (weather === 'rejected') throw new Rejection('no');
+    if (this.#ledger.fails(idempotencyKey, weather)) throw new Error('not now');
+    const { runId = '', call = '' } = saga ?? {};
+    tx.effects.push({ runId, saga: 'order', step, call, amount, kind: 'command', what, idempotencyKey });
+  }
+
+  /** A statement of the handler, on its way to the database and back. */
+  async #touch(life: Life, step: string): Promise<void> {
+    await this.#network.call(life, 'store', `${step} in a transaction`, () => undefined);
+  }
+}
+
+interface HandledCall {
+  readonly tx: SimulatedTx;
+  readonly saga: { readonly runId: string; readonly call: string } | null;
+  readonly idempotencyKey: string;
+}

@@ -1,0 +1,262 @@
+/**
+ * One simulation: workers, services, relays and clients in one process, on one clock and a network of chance, from the first start of a run
+ * until nothing moves any more.
+ */
+import type { JournalEvent } from '../../src/saga/journal/events.ts';
+import type { RunCommit } from '../../src/saga/store/store.ts';
+import { createRegistry } from '../../src/saga/definition/definition.ts';
+import { encodeWire } from '../../src/message/envelope.ts';
+import { memorySagaStoreOn, type MemorySagaStore } from '../../src/testing/saga/memory-saga-store.ts';
+import { createMemoryTables, type MemoryTables } from '../../src/testing/saga/memory-tables.ts';
+import { breachesAtTheEnd, mayFail } from './invariants/at-the-end.ts';
+import { Judge, short } from './invariants/judge.ts';
+import { Choices, type Deviations } from './machine/choices.ts';
+import { Network } from './machine/network.ts';
+import { Life, SimulatedProcess, type Machine } from './machine/process.ts';
+import { Scheduler } from './machine/scheduler.ts';
+import { Trace } from './machine/trace.ts';
+import { Broker } from './services/broker.ts';
+import { Ledger } from './services/ledger.ts';
+import { OutboxLog, runRelay } from './services/relay.ts';
+import { RemoteStore } from './services/remote-store.ts';
+import { runWorker } from './services/saga-worker.ts';
+import { carryOut, plannedRuns, type PlannedRun, type ToldRun } from './workload/clients.ts';
+import { QUEUES } from './workload/messages.ts';
+import { Services } from './workload/participants.ts';
+import { sagasOf, type Sagas, type SimulatedTx } from './workload/sagas.ts';
+
+export interface SimulationOptions {
+  readonly seed: number;
+  /** What goes otherwise than usual; null: as the seed has it. */
+  readonly deviations?: Deviations | null | undefined;
+  /** Keep the lines of the trace. */
+  readonly trace?: boolean | undefined;
+}
+
+export interface SimulationResult {
+  readonly seed: number;
+  /** Promises that were broken; empty when all held. */
+  readonly breaches: readonly string[];
+  readonly deviations: Deviations;
+  readonly hash: string;
+  readonly lines: readonly string[];
+  /** Things that have happened. */
+  readonly events: number;
+  /** Simulated, in milliseconds. */
+  readonly elapsedMs: number;
+}
+
+const START_MS = Date.UTC(2026, 0, 1);
+/** When faults end, by chance. */
+const CALM_MS = [8_000, 3_000, 20_000, 40_000];
+/** After the faults have ended, everything is over within this. */
+const DRAIN_MS = 2 * 3_600_000;
+/** How long after the end of the faults the operator looks, and how often. */
+const OPERATOR_MS = 15_000;
+
+export async function simulate(options: SimulationOptions): Promise<SimulationResult> {
+  return new World(options).run();
+}
+
+class World {
+  readonly #options: SimulationOptions;
+  readonly #machine: Machine;
+  readonly #network: Network;
+  readonly #broker: Broker;
+  readonly #tables: MemoryTables = createMemoryTables();
+  readonly #store: MemorySagaStore;
+  readonly #log = new OutboxLog();
+  readonly #ledger: Ledger;
+  readonly #services: Services;
+  readonly #judge: Judge;
+  readonly #planned: readonly (PlannedRun & { readonly told: ToldRun })[];
+  readonly #workers: readonly SimulatedProcess[];
+  readonly #calmAtMs: number;
+  #clientsAreDone = false;
+
+  constructor(options: SimulationOptions) {
+    const scheduler = new Scheduler();
+    const choices = new Choices(options.seed, options.deviations ?? null);
+    const trace = new Trace(options.trace === true, () => scheduler.now);
+    this.#options = options;
+    this.#machine = { scheduler, choices, trace, startMs: START_MS };
+    this.#network = new Network(choices.choose('how much goes wrong', [0.1, 0.3, 0.3, 0.15]));
+    this.#broker = new Broker(this.#machine, this.#network);
+    this.#calmAtMs = CALM_MS[choices.choose('how long', [0.2, 0.2, 0.1])] ?? 0;
+    this.#store = this.#createStore();
+    this.#planned = plannedRuns(choices).map((run) => ({
+      ...run,
+      told: { started: false, cancelled: null, signalled: [] },
+    }));
+    this.#judge = new Judge({
+      tables: this.#tables,
+      now: () => START_MS + scheduler.now,
+      mayFail: (runId) => this.#planned.every((run) => run.id !== runId || mayFail(run)),
+      mayBeStuck: (runId) => this.#planned.some((run) => run.id === runId && run.plan.bug),
+    });
+    this.#ledger = new Ledger((effect, places) => {
+      trace.say(`effect of ${short(effect.runId)}: ${effect.call} ${effect.what}`);
+      this.#judge.happened(effect, places);
+    });
+    this.#services = new Services(this.#machine, this.#network, this.#broker, this.#ledger);
+    const count = 2 + choices.choose('number of workers', [0.2]);
+    this.#workers = Array.from({ length: count }, (_, n) =>
+      this.#process(`worker ${n + 1}`, (life) => this.#runWorker(life)),
+    );
+  }
+
+  async run(): Promise<SimulationResult> {
+    const { scheduler, choices, trace } = this.#machine;
+    this.#begin();
+    const isOver = await scheduler.run(
+      () => this.#judge.breaches.length > 0 || this.#isQuiet(),
+      this.#calmAtMs + DRAIN_MS,
+    );
+    const breaches = [...this.#judge.breaches];
+    if (breaches.length === 0) breaches.push(...(await breachesAtTheEnd(this.#ended(isOver))));
+    return {
+      seed: this.#options.seed,
+      breaches,
+      deviations: choices.deviations,
+      hash: trace.hash,
+      lines: trace.lines,
+      events: scheduler.happened,
+      elapsedMs: scheduler.now,
+    };
+  }
+
+  #begin(): void {
+    for (const worker of this.#workers) worker.start();
+    for (const name of ['payments', 'stock', 'mail'] as const)
+      this.#process(name, (life) => this.#services.run(life, name)).start();
+    this.#process('relay of the sagas', (life) => runRelay(life, this.#network, this.#log, this.#broker)).start();
+    this.#process('relay of the services', (life) =>
+      runRelay(life, this.#network, this.#services.log, this.#broker),
+    ).start();
+    this.#process('client', (life) => void this.#runClient(life)).start();
+    this.#machine.scheduler.after(this.#calmAtMs, null, () => this.#calmDown());
+  }
+
+  #process(name: string, begin: (life: Life) => void): SimulatedProcess {
+    return new SimulatedProcess(this.#machine, name, begin);
+  }
+
+  #createStore(): MemorySagaStore {
+    const { scheduler } = this.#machine;
+    const clock = {
+      now: () => START_MS + scheduler.now,
+      monotonic: () => scheduler.now,
+      sleep: () => Promise.reject(new Error('the store does not sleep')),
+    };
+    return memorySagaStoreOn(this.#tables, {
+      clock,
+      transaction: (): SimulatedTx => ({ effects: [] }),
+      endTransaction: (tx, outcome) => {
+        if (outcome === 'commit') for (const effect of (tx as SimulatedTx).effects) this.#ledger.note(effect);
+      },
+      onMessage: ({ id, topic, key, payload, headers }) => {
+        const time = new Date(clock.now()).toISOString();
+        const row = { id, topic, key, time, payload: JSON.stringify(payload), headers: JSON.stringify(headers) };
+        this.#log.add({ id, topic, key, destination: QUEUES[topic] ?? topic, wire: encodeWire(row), replayId: null });
+      },
+    });
+  }
+
+  #remote(life: Life): RemoteStore {
+    return new RemoteStore(
+      {
+        network: this.#network,
+        store: this.#store,
+        onCommitted: (workerId, runs) => {
+          for (const commit of runs) this.#machine.trace.say(`${life.name} has committed: ${describeCommit(commit)}`);
+          this.#judge.committed(workerId, runs);
+        },
+      },
+      life,
+    );
+  }
+
+  #sagas(life: Life): Sagas {
+    return sagasOf({
+      life,
+      network: this.#network,
+      ledger: this.#ledger,
+      onAttempt: (...attempt) => this.#judge.attempted(...attempt),
+    });
+  }
+
+  #runWorker(life: Life): void {
+    const remote = this.#remote(life);
+    runWorker({
+      life,
+      worker: remote.worker,
+      client: remote.client,
+      registry: createRegistry(Object.values(this.#sagas(life)), 'simulation'),
+      network: this.#network,
+      store: this.#store,
+      transport: this.#broker.transport(life),
+    });
+  }
+
+  /** What a client has not done when it dies, its next life does: all of it again, which changes nothing. */
+  async #runClient(life: Life): Promise<void> {
+    const client = { life, store: this.#remote(life).client, sagas: this.#sagas(life) };
+    await Promise.all(this.#planned.map((run) => carryOut(client, run, run.told)));
+    this.#clientsAreDone = true;
+  }
+
+  /** The faults are over; mended code is deployed everywhere, and an operator has what is stuck tried again. */
+  #calmDown(): void {
+    const { choices, trace, scheduler } = this.#machine;
+    trace.say('the faults are over');
+    choices.calm = true;
+    for (const worker of this.#workers) {
+      worker.generation = 1;
+      worker.life?.end();
+    }
+    scheduler.after(OPERATOR_MS, null, () => this.#retryStuck());
+  }
+
+  #retryStuck(): void {
+    const body = { kind: 'retry', actor: 'operator', reason: 'mended' } as const;
+    for (const run of this.#tables.runs.values())
+      if (run.status === 'stuck') void this.#store.postRunMessage(null, run.id, body, ['stuck']);
+    this.#machine.scheduler.after(OPERATOR_MS, null, () => this.#retryStuck());
+  }
+
+  #isQuiet(): boolean {
+    return this.#clientsAreDone && this.#whatGoesOn() === null;
+  }
+
+  #whatGoesOn(): string | null {
+    for (const { id, status, saga } of this.#tables.runs.values())
+      if (status !== 'completed' && status !== 'compensated') return `a run of ${saga} is ${status} (${id})`;
+    if (this.#tables.addressed.length > 0) return 'a run message is not taken in';
+    if (this.#broker.pending > 0) return 'the broker has messages';
+    if (this.#log.cursor + this.#services.log.cursor < this.#log.entries.length + this.#services.log.entries.length)
+      return 'a message is not published';
+    if (this.#services.parked > 0) return 'a message is parked';
+    return null;
+  }
+
+  #ended(isOver: boolean): Parameters<typeof breachesAtTheEnd>[0] {
+    const judgeLife = new Life(this.#machine, 'judge', 1, 1);
+    const goesOn = this.#whatGoesOn() ?? 'a client has no answer';
+    return {
+      runs: this.#store.snapshot().runs,
+      planned: this.#planned,
+      sagas: Object.values(this.#sagas(judgeLife)),
+      effects: this.#ledger.log.effects,
+      balance: this.#ledger.balance,
+      messages: this.#store.messages,
+      unfinished: isOver ? null : `${goesOn}, long after the faults are over`,
+    };
+  }
+}
+
+function describeCommit({ runId, journal, update }: RunCommit): string {
+  const events = journal === null ? [] : (JSON.parse(journal.events) as readonly JournalEvent[]);
+  const what = events.map((event) => ('call' in event ? `${event.t} ${event.call}` : event.t)).join(', ');
+  const status = update === null ? '' : `, is ${update.status}${update.release === null ? '' : ' and released'}`;
+  return `${short(runId)}: ${what === '' ? 'nothing new' : what}${status}`;
+}
