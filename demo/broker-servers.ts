@@ -9,7 +9,18 @@ import type { Broker, BrokerKind } from './broker.ts';
 
 export interface BrokerServers {
   readonly broker: Broker;
+  /** Those of a cluster that can be killed, and started again with what they had. */
+  readonly nodes: readonly BrokerNode[];
   dispose(): Promise<void>;
+}
+
+/** One server of a cluster. */
+export interface BrokerNode {
+  readonly name: string;
+  /** SIGKILL. */
+  kill(): Promise<void>;
+  /** Resolves when it is part of the cluster again. */
+  start(): Promise<void>;
 }
 
 /** Rejects with HF_SERVER_MISSING and what to install. */
@@ -26,6 +37,7 @@ export async function startBroker(kind: Exclude<BrokerKind, 'postgres'>): Promis
       const nodes = await startNatsCluster(3);
       return {
         broker: { kind, url: nodes.map(({ url }) => url).join(' ') },
+        nodes,
         dispose: async () => void (await Promise.all(nodes.map((node) => node.dispose()))),
       };
     }
@@ -35,6 +47,11 @@ export async function startBroker(kind: Exclude<BrokerKind, 'postgres'>): Promis
       const server = await startRabbitmq({ nodes: 3 });
       return {
         broker: { kind, url: server.nodes.map(({ url }) => url).join(' ') },
+        nodes: server.nodes.map((node, index) => ({
+          name: `rabbitmq-${index + 1}`,
+          kill: () => node.kill(),
+          start: () => node.start(),
+        })),
         dispose: () => server.dispose(),
       };
     }
@@ -42,5 +59,5 @@ export async function startBroker(kind: Exclude<BrokerKind, 'postgres'>): Promis
 }
 
 function only(kind: BrokerKind, server: { readonly url: string; dispose(): Promise<void> }): BrokerServers {
-  return { broker: { kind, url: server.url }, dispose: () => server.dispose() };
+  return { broker: { kind, url: server.url }, nodes: [], dispose: () => server.dispose() };
 }

@@ -7,7 +7,8 @@ import type { Transport } from '../src/index.ts';
 import type { ServiceName } from './world.ts';
 
 export const WORKERS = ['worker-1', 'worker-2'] as const;
-export type ProcessName = ServiceName | 'relay' | (typeof WORKERS)[number];
+/** A fleet has one relay, or some that are numbered. */
+export type ProcessName = ServiceName | 'relay' | `relay-${number}` | `worker-${number}`;
 
 export interface Kill {
   readonly victim: ProcessName;

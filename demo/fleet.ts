@@ -6,7 +6,7 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import type { Programs } from '../.ci/compile-programs.ts';
-import { DIE_AT_WORK, WORKERS, type ProcessName } from './chaos.ts';
+import { DIE_AT_WORK, type ProcessName } from './chaos.ts';
 import type { Report, Settings } from './processes/link.ts';
 import type { TroubleOrder } from './troubles.ts';
 
@@ -27,6 +27,8 @@ export interface Fleet {
   trouble(name: ProcessName, order: TroubleOrder): void;
   /** Ends whatever is left. */
   dispose(): Promise<void>;
+  /** Process ids of those that run. */
+  pids(): readonly number[];
   /** What the children have counted so far; `killed` is counted here. */
   counted(what: string): number;
   /** Rejects when a child dies of itself. */
@@ -70,7 +72,7 @@ export function launchFleet(
   }
 
   function launch(name: ProcessName): Promise<void> {
-    const script = name === 'relay' ? 'relay' : WORKERS.some((worker) => worker === name) ? 'worker' : 'service';
+    const script = /^(relay|worker)\b/.exec(name)?.[1] ?? 'service';
     const child = spawn(process.execPath, [programs.paths[`${script}.ts`] as string, name], {
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
     });
@@ -142,6 +144,7 @@ export function launchFleet(
       children.get(name)?.process.send(order);
     },
     dispose: async () => void (await Promise.all([...children.keys()].map((name) => end(name, 'SIGKILL')))),
+    pids: () => [...children.values()].flatMap(({ process: { pid } }) => pid ?? []),
     counted: (what) => counts.get(what) ?? 0,
     failure,
   };

@@ -14,6 +14,7 @@ import { WORKERS } from './chaos.ts';
 import { buildPage, openDashboard, type DemoDashboard } from './dashboard.ts';
 import { launchFleet, PROGRAMS, type Fleet } from './fleet.ts';
 import { KEPT_EVERY_MS, keepUp } from './keep.ts';
+import { plannedAccidents } from './planned-accidents.ts';
 import { readOptions, USAGE, type Options } from './options.ts';
 import { runOrders, Stalled } from './run.ts';
 import { openScreen } from './screen.ts';
@@ -84,7 +85,16 @@ async function demo({ orders, seed, transport, keep, ...given }: Options): Promi
 
   const backlog = openBacklog(broker);
   cleanUps.push(() => backlog.close());
-  const run = runOrders({ fleet, databases, backlog, screen, orders });
+  const run = runOrders({
+    fleet,
+    databases,
+    backlog,
+    screen,
+    orders,
+    relays: ['relay'],
+    workers: WORKERS,
+    accidents: plannedAccidents,
+  });
   // A run that never ends is audited all the same: the audit tells best what is missing.
   const complaint = await Promise.race([run, fleet.failure]).catch((error: unknown) => {
     if (error instanceof Stalled) return error.message;

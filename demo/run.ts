@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { readBooks, type Databases } from './audit/books.ts';
 import { undelivered } from './audit/messages.ts';
 import type { Backlog } from './broker.ts';
-import { KILLS, WORKERS, type ProcessName } from './chaos.ts';
+import type { ProcessName } from './chaos.ts';
 import type { Fleet } from './fleet.ts';
 import { ended, readProgress, type Progress } from './progress.ts';
 import type { Screen } from './screen.ts';
@@ -17,19 +17,30 @@ export interface Run {
   readonly backlog: Backlog;
   readonly screen: Screen;
   readonly orders: number;
+  readonly relays: readonly ProcessName[];
+  readonly workers: readonly ProcessName[];
+  /** What goes wrong on the way. */
+  readonly accidents: (tools: AccidentTools) => Promise<void>;
+}
+
+/** What accidents are made with. */
+export interface AccidentTools extends Pick<Run, 'fleet' | 'screen' | 'orders'> {
+  /** Looks at the tables until they are as wanted. Rejects when nothing moves any more. */
+  readonly reach: (goal: (now: Progress) => boolean | Promise<boolean>) => Promise<Progress>;
+  /** Shows that something is down; undefined: nothing any more. */
+  readonly setDown: (name: string | undefined) => void;
 }
 
 const POLL_MS = 250;
-/** Between one kill and the next there is time to recover: this part of the orders comes to its end. */
-const RECOVERY = 0.05;
 /** When nothing at all has changed for so long, nothing will. */
 const STALLED_MS = 90_000;
 /** Over which the rate that is shown is taken. */
 const RATE_OVER_MS = 2_000;
 
 /** Watches until everything is done, and stops all processes then. Rejects with a Stalled when it never is. */
-export async function runOrders({ fleet, databases, backlog, screen, orders }: Run): Promise<void> {
-  let down: ProcessName | undefined;
+export async function runOrders(run: Run): Promise<void> {
+  const { fleet, databases, backlog, screen, orders, relays, workers, accidents } = run;
+  let down: string | undefined;
   const rate = createRate();
 
   /** Looks at the tables until they are as wanted. */
@@ -74,18 +85,7 @@ export async function runOrders({ fleet, databases, backlog, screen, orders }: R
     });
   }
 
-  let recovered = 0;
-  for (const { victim, at, midWork } of KILLS) {
-    const reached = await reach((now) => ended(now) >= Math.min(0.95, Math.max(at, recovered)) * orders);
-    const { pid, atWork } = await fleet.kill(victim, midWork === true ? 'at work' : 'now');
-    const killedMs = performance.now();
-    down = victim;
-    const restarted = fleet.start(victim).then(() => (down = undefined));
-    const [, back] = await Promise.all([restarted, reach(() => down === undefined)]);
-    recovered = ended(back) / orders + RECOVERY;
-    const backAfterMs = performance.now() - killedMs;
-    screen.killed({ victim, part: ended(reached) / orders, pid, backAfterMs, atWork });
-  }
+  await accidents({ fleet, screen, orders, reach, setDown: (name) => void (down = name) });
   const idle = async ({ runMessages }: Progress): Promise<boolean> =>
     runMessages === 0 && (await backlog.count()) === 0;
   await reach(
@@ -97,11 +97,11 @@ export async function runOrders({ fleet, databases, backlog, screen, orders }: R
   );
   screen.calm();
 
-  await fleet.stop('relay');
+  await Promise.all(relays.map((name) => fleet.stop(name)));
   // The copies of its last batch may still be on their way.
   await reach(idle);
   screen.calm();
-  await Promise.all([...SERVICE_NAMES, ...WORKERS].map((name) => fleet.stop(name)));
+  await Promise.all([...SERVICE_NAMES, ...workers].map((name) => fleet.stop(name)));
 }
 
 export class Stalled extends Error {}

@@ -5,7 +5,7 @@
 import { isHoldfastError, migrate, openDatabase } from '../src/index.ts';
 import { startPostgres, type PostgresServer } from '../src/servers/postgres.ts';
 import type { Broker, BrokerKind } from './broker.ts';
-import { startBroker } from './broker-servers.ts';
+import { startBroker, type BrokerNode } from './broker-servers.ts';
 import type { Databases } from './audit/books.ts';
 import { SERVICES } from './services/all.ts';
 import { SERVICE_NAMES, type ServiceName, type World } from './world.ts';
@@ -15,6 +15,8 @@ export type Urls = Readonly<Record<ServiceName, string>>;
 export interface Servers {
   readonly postgres: PostgresServer;
   readonly broker: Broker;
+  /** Of a broker that is a cluster. */
+  readonly nodes: readonly BrokerNode[];
   /** Why the broker is not Redis, if nobody asked for that. */
   readonly note: string | undefined;
   dispose(): Promise<void>;
@@ -22,12 +24,13 @@ export interface Servers {
 
 /** As in earnest, every commit waits for the disk. */
 export async function startServers(transport: BrokerKind | 'whichever'): Promise<Servers> {
-  const postgres = await startPostgres({ durable: true });
+  const postgres = await startPostgres({ durable: true, settings: { max_connections: '500' } });
   try {
     // The server comes with an empty database of its own, in which BullMQ can have its tables.
     const onPostgres = {
       postgres,
       broker: { kind: 'postgres', url: postgres.url },
+      nodes: [],
       dispose: () => postgres.dispose(),
     } as const;
     if (transport === 'postgres') return { ...onPostgres, note: undefined };
@@ -40,6 +43,7 @@ export async function startServers(transport: BrokerKind | 'whichever'): Promise
     return {
       postgres,
       broker: started.broker,
+      nodes: started.nodes,
       note: undefined,
       dispose: async () => void (await Promise.all([postgres.dispose(), started.dispose()])),
     };

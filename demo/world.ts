@@ -8,6 +8,12 @@ export interface World {
   readonly seed: number;
   /** How many orders are to be placed. */
   readonly orders: number;
+  /**
+   * Over how long they come in, in milliseconds; longer where that is more than can be done.
+   *
+   * @defaultValue 14 s
+   */
+  readonly intakeMs?: number;
   /** The demo stays up: when these are placed, another one comes at such intervals, in milliseconds. */
   readonly thenEveryMs?: number;
 }

@@ -12,6 +12,12 @@ export interface Settings {
   readonly world: World;
   readonly databases: Readonly<Record<ServiceName, string>>;
   readonly broker: Broker;
+  /**
+   * In how many parts the relays share the work.
+   *
+   * @defaultValue 1
+   */
+  readonly shards?: number;
 }
 
 export type Report =

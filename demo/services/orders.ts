@@ -94,7 +94,7 @@ function* openOrders(
   for (let number = 1; number <= world.orders; number += 1) {
     const order = orderAt(world, number);
     const status = placed.get(order.orderId);
-    const dueMs = (Math.max(0, number - placed.size) / world.orders) * INTAKE_MS;
+    const dueMs = (Math.max(0, number - placed.size) / world.orders) * (world.intakeMs ?? INTAKE_MS);
     if (status === undefined || status === 'placed' || status === 'accepted') yield { order, dueMs };
   }
 }
