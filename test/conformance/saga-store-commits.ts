@@ -1,7 +1,7 @@
 /** What a commit writes and what it refuses: a part of test/conformance/saga-store.ts. */
 import { randomUUID } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import { GroupCommitError } from '../../src/saga/store/commit-error.ts';
+import { GroupCommitError, RevokedError } from '../../src/saga/store/commit-error.ts';
 import {
   commitOf,
   journalRow,
@@ -142,6 +142,25 @@ export function commitsConformance<Tx>(bench: SagaStoreBench<Tx>): void {
         if (runId !== ids[0]) expect(await bench.stores.client.journal(runId)).toHaveLength(2);
       expect(await bench.stores.client.journal(ids[2] ?? '')).toHaveLength(1);
       expect(await bench.stores.messages()).not.toContain(message);
+    });
+
+    it.each(['cancel', 'undo'] as const)('refuses to let a run go on that is to be compensated: %s', async (kind) => {
+      const saga = uniqueSaga();
+      const worker = await bench.registered([saga]);
+      const [wanted, other] = [await bench.held(worker, saga), await bench.held(worker, saga)];
+      await bench.stores.client.postRunMessage(null, wanted, { kind }, ['running']);
+      const end = (id: string) =>
+        commitOf(id, { journal: journalRow(1), update: update('completed', { guarded: true }) });
+      const refused = await bench.stores.worker
+        .commit(worker, [end(wanted), end(other)])
+        .catch((error: unknown) => error);
+      expect((refused as GroupCommitError).failures.get(wanted)).toBeInstanceOf(RevokedError);
+      expect(await bench.view(wanted)).toMatchObject({ status: 'running' });
+      expect(await bench.view(other)).toMatchObject({ status: 'completed' });
+      // What is not about to end, or to begin its pivot, goes on.
+      await bench.stores.worker.commit(worker, [
+        commitOf(wanted, { journal: journalRow(1), update: update('running') }),
+      ]);
     });
 
     it('refuses a message that is in the outbox already', async () => {

@@ -58,6 +58,16 @@ export function workersConformance<Tx>(bench: SagaStoreBench<Tx>): void {
       expect(await bench.stores.client.journal(run)).toHaveLength(1);
     });
 
+    it('refuses what changes a run that another worker holds', async () => {
+      const saga = uniqueSaga();
+      const [mine, other] = [await bench.registered([saga]), await bench.registered([saga])];
+      const run = await bench.held(other, saga);
+      const stolen = commitOf(run, { journal: journalRow(1), update: update('completed') });
+      await expect(bench.stores.worker.commit(mine, [stolen])).rejects.toBeInstanceOf(Error);
+      expect(await bench.view(run)).toMatchObject({ status: 'running' });
+      expect(await bench.stores.client.journal(run)).toHaveLength(1);
+    });
+
     it('frees the runs of a worker whose lease is over, and of no other', async () => {
       // What other tests left.
       await bench.stores.other.takeOver();
@@ -202,6 +212,17 @@ export function workersConformance<Tx>(bench: SagaStoreBench<Tx>): void {
       ]);
       expect(await bench.stores.worker.nextDue([saga])).toBe(now + 3_600_000);
       expect(await bench.stores.worker.nextDue([uniqueSaga()])).toBeNull();
+    });
+
+    it('gives nobody the mail of a run that another worker holds', async () => {
+      const saga = uniqueSaga();
+      const [mine, other] = [await bench.registered([saga]), await bench.registered([saga])];
+      const id = await bench.held(other, saga);
+      await bench.stores.client.postRunMessage(null, id, { kind: 'undo' }, ['running']);
+      const options = { sagas: [saga], limit: 5, taken: [] };
+      const nothing = { runMessages: [], claimed: [], unread: [] };
+      expect(await bench.stores.worker.collect(mine, options)).toEqual(nothing);
+      expect(await bench.stores.worker.collect(other, options)).toMatchObject({ runMessages: [{ runId: id }] });
     });
 
     it('leaves what waits for mail alone until mail comes', async () => {

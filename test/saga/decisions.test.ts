@@ -4,20 +4,14 @@
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { message } from '../../src/message/message-type.ts';
-import { afterwards } from '../../src/saga/decide/afterwards.ts';
 import { collectCalls } from '../../src/saga/decide/calls.ts';
-import { takeRunEvent } from '../../src/saga/decide/take-run-event.ts';
-import { saga, type Saga } from '../../src/saga/definition/definition.ts';
-import type { JournalEvent } from '../../src/saga/journal/events.ts';
-import { DEFAULT_JOURNAL_LIMITS } from '../../src/saga/journal/growth.ts';
+import { saga } from '../../src/saga/definition/definition.ts';
 import { command, COMMAND, type CommandStep } from '../../src/saga/kinds/command.ts';
 import { emit, EMIT, type EmitStep } from '../../src/saga/kinds/emit.ts';
-import type { NewCall } from '../../src/saga/kinds/kind.ts';
 import { step } from '../../src/saga/kinds/step.ts';
-import type { RunEvent } from '../../src/saga/run/run-events.ts';
-import { Run } from '../../src/saga/run/run.ts';
+import type { Run } from '../../src/saga/run/run.ts';
+import { asks, context, recorded, runOf, RUN_ID, take, types } from './run-recorder.ts';
 
-const RUN_ID = '01890a5d-ac96-774b-bcce-b302099a8057';
 const Announce = message('announce', { schema: z.object({ id: z.string() }) });
 const Withdraw = message('withdraw', { schema: z.object({ id: z.string() }) });
 const Reserve = message('reserve', { schema: z.object({ id: z.string() }) });
@@ -45,35 +39,7 @@ const order = saga({
   async run() {},
 });
 
-const context = (now: number) => ({ now, random: () => 0 });
-const settings = { maxBytes: 1_000_000, replyTo: 'replies', ...DEFAULT_JOURNAL_LIMITS };
-
-function newRun(): Run {
-  const run = new Run(order as unknown as Saga, { id: RUN_ID, claims: 1, parent: null }, null, settings);
-  run.recordStarted({}, '{}', 1_000);
-  run.messagesKnownAt = Infinity;
-  return run;
-}
-
-const asks = (kind: NewCall['kind'], name: string, more: Partial<NewCall> = {}): NewCall => ({
-  id: name,
-  kind,
-  step: name,
-  input: '{"id":"o1"}',
-  waitMs: null,
-  untilAt: null,
-  ...more,
-});
-
-function recorded(run: Run): readonly JournalEvent[] {
-  return run.unwritten.map((text) => JSON.parse(text) as JournalEvent);
-}
-const types = (run: Run): readonly string[] => recorded(run).map(({ t }) => t);
-
-async function take(run: Run, event: RunEvent, now: number): Promise<void> {
-  await takeRunEvent(run, event, context(now));
-  await afterwards(run, context(now));
-}
+const newRun = () => runOf(order);
 
 describe('a call', () => {
   it('of a step is recorded at once, and is to be attempted', () => {

@@ -1,0 +1,217 @@
+/**
+ * Mistakes in how calls and runs of a saga end, and in what comes too late.
+ */
+import type { Mutant } from '../mutant.ts';
+
+const OUT = 'src/saga/decide/outcomes.ts';
+const AFTER = 'src/saga/decide/afterwards.ts';
+const END = 'src/saga/decide/completion.ts';
+const REVOKE = 'src/saga/decide/revocations.ts';
+const DUE = 'src/saga/decide/due.ts';
+const CALLS = 'src/saga/decide/calls.ts';
+const FOLD = 'src/saga/state/fold-calls.ts';
+const PIVOTS = 'test/saga/pivots.test.ts';
+const BACK = 'test/saga/way-back.test.ts';
+
+export const SAGA_OUTCOMES: readonly Mutant[] = [
+  {
+    name: 'saga/back/granted-by-a-sibling',
+    file: OUT,
+    from: 'if (call.pivot && run.pendingCompensation !== null) grantCompensation(run, context);',
+    to: 'if (run.pendingCompensation !== null) grantCompensation(run, context);',
+    breaks: 'I7: the end of another call has the run compensated while its pivot is under way',
+    tests: [PIVOTS],
+  },
+  {
+    name: 'saga/back/granted-while-open',
+    file: AFTER,
+    from: 'for (const call of run.state.open) if (call.pivot) return;',
+    to: 'for (const call of run.state.open) if (call.pivot && call.attempts > 0) return;',
+    breaks: 'I7: a cancellation does not wait for the pivot that is under way',
+    tests: [PIVOTS],
+  },
+  {
+    name: 'saga/back/earlier-attempt-of-a-refusal',
+    file: OUT,
+    from: 'const failure = { ...result, doubt: result.doubt || wasBegun(call) };',
+    to: 'const failure = { ...result };',
+    breaks: 'I8: an earlier attempt that may have happened is forgotten, because the last one was refused',
+    tests: [BACK],
+  },
+  {
+    name: 'saga/back/stand-in-without-doubt',
+    file: OUT,
+    from: 'doubt: failure.doubt }, context.now);',
+    to: 'doubt: false }, context.now);',
+    breaks: 'I8: a step that may have happened is not compensated, because its fallback stood in',
+    tests: [BACK],
+  },
+  {
+    name: 'saga/back/ended-twice',
+    file: OUT,
+    from: "if (call.outcome !== 'open') return false;\n  if (result.kind === 'done')",
+    to: `if (result.kind === 'done')`,
+    breaks: 'I8: a call ends twice',
+    tests: [BACK],
+  },
+  {
+    name: 'saga/back/no-cap-of-attempts',
+    file: OUT,
+    from: 'return { ...policy, attempts: Infinity, withinMs: Infinity };',
+    to: 'return { ...policy, withinMs: Infinity };',
+    breaks: 'I7: behind a pivot a step is given up after its attempts',
+    tests: [PIVOTS],
+  },
+  {
+    name: 'saga/back/no-cap-of-time',
+    file: OUT,
+    from: 'return { ...policy, attempts: Infinity, withinMs: Infinity };',
+    to: 'return { ...policy, attempts: Infinity };',
+    breaks: 'I7: behind a pivot a step is given up after its time',
+    tests: [PIVOTS],
+  },
+  {
+    name: 'saga/back/capped-behind-a-pivot',
+    file: OUT,
+    from: 'return (run.state.pivoted && fallback === null) || run.state.stuck !== null;',
+    to: 'return run.state.stuck !== null;',
+    breaks: 'I7: behind a pivot a step is given up',
+    tests: [PIVOTS],
+  },
+  {
+    name: 'saga/back/uncapped-in-spite-of-a-fallback',
+    file: OUT,
+    from: '(run.state.pivoted && fallback === null)',
+    to: 'run.state.pivoted',
+    breaks: 'I7: what stands in for a step behind the pivot is never asked',
+    tests: [PIVOTS],
+  },
+  {
+    name: 'saga/back/pivot-in-doubt-taken-for-failed',
+    file: OUT,
+    from: 'if (call.pivot && failure.doubt && !canCompensate(definition)) {',
+    to: 'if (call.pivot && failure.doubt && definition.verify !== null) {',
+    breaks: 'I22: a pivot that may have happened is told to the code as one that failed',
+    tests: [PIVOTS],
+  },
+  {
+    name: 'saga/back/time-of-a-step',
+    file: OUT,
+    from: 'return call.until !== null && call.until <= now && isAttempted(call);',
+    to: 'return call.until !== null && call.until < now - 60_000 && isAttempted(call);',
+    breaks: 'I17: a step goes on when its whole time is up',
+    tests: [BACK],
+  },
+  {
+    name: 'saga/back/late-success-left',
+    file: AFTER,
+    from: `return phase === 'compensating' || hasLateSuccess(run);`,
+    to: `return phase === 'compensating';`,
+    breaks: 'I8: what came to light after the end is left as it is',
+    tests: [BACK],
+  },
+  {
+    name: 'saga/back/late-success-same-round',
+    file: AFTER,
+    from: 'round: (call.compensation?.round ?? 0) + 1 }',
+    to: 'round: call.compensation?.round ?? 1 }',
+    breaks: 'I8: the second compensation is taken for the first one by the participant, and does nothing',
+    tests: [BACK],
+  },
+  {
+    name: 'saga/back/completes-over-what-failed',
+    file: END,
+    from: 'else if (!hasOpenSteps(run) && !isAnythingAbandoned(run.state)) complete(',
+    to: 'else if (!hasOpenSteps(run)) complete(',
+    breaks: 'I8: a run completes without compensating what may have happened',
+    tests: [BACK],
+  },
+  {
+    name: 'saga/back/completes-over-open-steps',
+    file: END,
+    from: `return run.ending?.kind === 'returned' && mayEnd(run) && !hasOpenSteps(run);`,
+    to: `return run.ending?.kind === 'returned' && mayEnd(run);`,
+    breaks: 'I8: a run completes while a step that its code did not wait for is under way',
+    tests: [BACK],
+  },
+  {
+    name: 'saga/back/completes-over-a-cancellation',
+    file: END,
+    from: 'return !run.runEvents.some(isRevocation);',
+    to: 'return true;',
+    breaks: 'I19: a run completes although a cancellation has come',
+    tests: [BACK],
+  },
+  {
+    name: 'saga/back/compensated-behind-the-pivot',
+    file: END,
+    from: 'else if (run.state.pivoted) run.recordStuck(',
+    to: 'else if (run.state.reason !== null) run.recordStuck(',
+    breaks: 'I7: code that throws behind the pivot has the run compensated',
+    tests: [PIVOTS],
+  },
+  {
+    name: 'saga/back/cancelled-behind-the-pivot',
+    file: REVOKE,
+    from: 'run.state.held || run.state.pivoted || isPivotInDoubt(run)',
+    to: 'run.state.held || isPivotInDoubt(run)',
+    breaks: 'I7: a cancellation behind the pivot compensates the run',
+    tests: [PIVOTS],
+  },
+  {
+    name: 'saga/back/cancelled-in-doubt',
+    file: REVOKE,
+    from: 'run.state.held || run.state.pivoted || isPivotInDoubt(run)',
+    to: 'run.state.held || run.state.pivoted',
+    breaks: 'I22: a cancellation compensates a run of whose pivot nobody knows',
+    tests: [PIVOTS],
+  },
+  {
+    name: 'saga/back/cancelled-while-held',
+    file: REVOKE,
+    from: 'run.state.held || run.state.pivoted || isPivotInDoubt(run)',
+    to: 'run.state.pivoted || isPivotInDoubt(run)',
+    breaks: 'I6: a child that is done is compensated under the hands of its parent',
+    tests: [BACK],
+  },
+  {
+    name: 'saga/back/taken-back-behind-the-pivot',
+    file: REVOKE,
+    from: `if (state.phase === 'forward' && !state.pivoted) {`,
+    to: `if (state.phase === 'forward') {`,
+    breaks: 'I7: a parent takes back a child that has passed its pivot',
+    tests: [PIVOTS],
+  },
+  {
+    name: 'saga/back/deadline-behind-the-pivot',
+    file: DUE,
+    from: 'if (run.state.pivoted) {',
+    to: 'if (run.state.held) {',
+    breaks: 'I7: a deadline compensates a run that has passed its pivot',
+    tests: [PIVOTS],
+  },
+  {
+    name: 'saga/back/pivot-begun-after-a-cancellation',
+    file: CALLS,
+    from: 'if (calls.some(({ step }) => run.step(step)?.pivot === true)) takeRevocations(run, context);',
+    to: 'if (calls.length > 1 && calls.some(({ step }) => run.step(step)?.pivot === true)) takeRevocations(run, context);',
+    breaks: 'I19: a pivot begins although a cancellation has come',
+    tests: [PIVOTS],
+  },
+  {
+    name: 'saga/back/pivot-not-guarded',
+    file: CALLS,
+    from: 'if (definition?.pivot === true && run.pendingCompensation === null) run.guardRow();',
+    to: 'if (definition?.pivot === true && run.pendingCompensation !== null) run.guardRow();',
+    breaks: 'I19: a pivot begins although the store knows of a cancellation',
+    tests: [PIVOTS],
+  },
+  {
+    name: 'saga/back/pivot-not-noted',
+    file: FOLD,
+    from: 'if (call.pivot) state.pivoted = true;',
+    to: 'if (call.pivot && version !== undefined) state.pivoted = true;',
+    breaks: 'I7: a pivot that is done counts for nothing',
+    tests: [PIVOTS],
+  },
+];
