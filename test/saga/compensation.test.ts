@@ -118,6 +118,18 @@ describe('what is compensated', () => {
     );
   });
 
+  it('is never taken for compensated because it is declared no longer, or without what compensates it', () => {
+    for (const declaredNow of [undefined, plain]) {
+      const state = emptyState();
+      apply(state, { t: 'called', call: '0', kind: 'step', step: 'undoable', undoable: true }, 0);
+      apply(state, { t: 'done', call: '0' }, 0);
+      expect(nextCompensation(state, () => declaredNow)).toMatchObject({ kind: 'undefined', call: { id: '0' } });
+      apply(state, { t: 'compensating', call: '0', round: 1 }, 0);
+      expect(nextCompensation(state, () => declaredNow)).toMatchObject({ kind: 'undefined', call: { id: '0' } });
+      expect(nextCompensation(state, stepOf)).toMatchObject({ kind: 'under way', call: { id: '0' } });
+    }
+  });
+
   it('is compensated once more when a late reply says that it happened', () => {
     const state = stateOf([{ step: 'undoable', outcome: 'in doubt', verdict: 'cannot say' }], [0]);
     const call = { step: 'undoable', outcome: 'in doubt', verdict: 'cannot say' } as const;

@@ -276,4 +276,15 @@ describe('on the way back', () => {
     const run = wayBack('payVerified', { t: 'verified', call: 'payVerified', outcome: 'not done' });
     expect(next(run)).toMatchObject({ kind: 'compensate', call: { id: 'reserve' } });
   });
+
+  it('one that was given up and has happened is left as it is when the run completes', () => {
+    const run = runOf(shop);
+    const events: readonly JournalEvent[] = [
+      { t: 'called', call: 'pay', kind: 'step', step: 'pay', pivot: true },
+      { t: 'failed', call: 'pay', attempts: 1, error, outcome: 'unknown' },
+      { t: 'verified', call: 'pay', outcome: 'done' },
+    ];
+    for (const event of events) apply(run.state, event, 1_000);
+    expect(nextCompensation(run.state, (name) => run.step(name), 'abandoned')).toEqual({ kind: 'finished' });
+  });
 });

@@ -38,6 +38,9 @@ describe('a run', () => {
     const rows = journal([started], ...Array.from({ length: 9 }, () => [trial(LOST_BEFORE_TRIAL)]));
     expect(suspicionOf({ lost: LOST_BEFORE_TRIAL, journal: rows })).toBe('suspect');
     expect(deadlyTrials({ lost: LOST_BEFORE_TRIAL + 1, journal: rows })).toBe(1);
+    const last = { lost: LOST_BEFORE_TRIAL + 2, journal: journal([started], ...trials(LOST_BEFORE_TRIAL, 3)) };
+    expect(deadlyTrials(last)).toBe(2);
+    expect(suspicionOf(last)).toBe('suspect');
   });
 
   it('is cleared by what accounts for its trials, and tried anew when a person asks for that', () => {

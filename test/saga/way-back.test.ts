@@ -8,6 +8,7 @@ import { message } from '../../src/message/message-type.ts';
 import { afterwards, goesOnByItself } from '../../src/saga/decide/afterwards.ts';
 import { collectCalls } from '../../src/saga/decide/calls.ts';
 import { tryComplete } from '../../src/saga/decide/completion.ts';
+import { isReadAnswer } from '../../src/saga/decide/handed.ts';
 import { reissueCalls } from '../../src/saga/decide/reissue.ts';
 import { saga } from '../../src/saga/definition/definition.ts';
 import { child } from '../../src/saga/kinds/child.ts';
@@ -15,6 +16,7 @@ import { command } from '../../src/saga/kinds/command.ts';
 import { step } from '../../src/saga/kinds/step.ts';
 import { transaction } from '../../src/saga/kinds/transaction.ts';
 import type { CallState } from '../../src/saga/journal/state.ts';
+import { HandedReply } from '../../src/saga/run/handed-reply.ts';
 import type { Run } from '../../src/saga/run/run.ts';
 import {
   asks,
@@ -98,7 +100,7 @@ describe('an attempt that may have happened', () => {
     const charge = await call(run, 'step', 'charge');
     await take(run, attempt(charge, failedWith()), 1_001);
     if (what !== 'attempts') {
-      run.recordStuck({ why: 'code', call: charge, error: { name: 'Error', message: 'x' } }, 1_001);
+      run.recordStuck({ why: 'kills workers', call: charge, error: { name: 'Error', message: 'x' } }, 1_001);
       run.record({ t: 'retried', actor: 'ann' }, 1_001);
       expect(charge.attempts).toBe(0);
     }
@@ -171,6 +173,12 @@ describe('the whole time of a step', () => {
     await take(run, { kind: 'due' }, 6_000);
     expect(recorded(run)).toMatchObject([{ t: 'failed', call: 'slow', outcome: 'unknown' }]);
   });
+
+  it('is up for an attempt that fails then: it is not made again', async () => {
+    const run = runOf(trip);
+    await take(run, attempt(await call(run, 'step', 'slow'), failedWith()), 6_000);
+    expect(recorded(run)).toMatchObject([{ t: 'failed', call: 'slow', outcome: 'unknown' }]);
+  });
 });
 
 describe('what nobody has answered', () => {
@@ -236,7 +244,7 @@ describe('a run whose code has returned', () => {
     const charge = await call(run, 'step', 'charge');
     run.ending = { kind: 'returned', result: undefined };
     await afterwards(run, context(1_001));
-    expect(run.state.phase).toBe('forward');
+    expect(types(run)).toEqual([]);
     run.runEvents.push(messageOf({ kind: 'cancel' }, 1_001));
     await take(run, attempt(charge, 'done'), 1_001);
     tryComplete(run, context(1_001));
@@ -324,6 +332,41 @@ describe('a call that a person has tried again', () => {
     expect(recorded(run)).toHaveLength(events);
     await tell(run, done('reserve!2'), 12_002);
     expect(recorded(run).at(-1)).toMatchObject({ t: 'done', call: 'reserve' });
+  });
+});
+
+describe('a late refusal', () => {
+  it('does not end a compensation that is under way', () => {
+    const run = runOf(trip);
+    const error = { name: 'Error', message: 'x' };
+    for (const event of [
+      { t: 'called', call: 'reserve', kind: 'command', step: 'reserve', undoable: true },
+      { t: 'failed', call: 'reserve', attempts: 1, error, outcome: 'unknown' },
+      { t: 'undoing', reason: 'cancelled' },
+      { t: 'compensating', call: 'reserve', round: 1 },
+      { t: 'late reply', call: 'reserve', outcome: 'rejected' },
+    ] as const)
+      run.record(event, 1_000);
+    expect(callOf(run, 'reserve')).toMatchObject({ doubt: true, compensation: { state: 'open' } });
+  });
+});
+
+describe('a reply that is handed in', () => {
+  it('is taken, unless it has gone by the store meanwhile', async () => {
+    for (const gone of [false, true]) {
+      const run = runOf(trip);
+      await call(run, 'command', 'reserve');
+      const reply = new HandedReply(run.id, 1_001, done('reserve'), 10);
+      if (gone) reply.settle(false);
+      await take(run, { kind: 'message', runMessage: reply }, 1_001);
+      expect(types(run)).toEqual(gone ? [] : ['done']);
+    }
+  });
+
+  it('may be recorded when it could be read, or there was nothing to read', () => {
+    const error = { name: 'Error', message: 'x' };
+    expect([null, { kind: 'read', output: '1' } as const].map(isReadAnswer)).toEqual([true, true]);
+    expect(isReadAnswer({ kind: 'unreadable', error })).toBe(false);
   });
 });
 

@@ -5,17 +5,21 @@ import type { Mutant } from '../mutant.ts';
 import { INBOX_DECIDE } from './inbox-decide.ts';
 import { INBOX_STORES } from './inbox-stores.ts';
 import { RELAY } from './relay.ts';
+import { SAGA_ENGINE } from './saga-engine.ts';
 import { SAGA_FORWARD } from './saga-forward.ts';
 import { SAGA_JOURNAL } from './saga-journal.ts';
 import { SAGA_OUTCOMES } from './saga-outcomes.ts';
+import { SAGA_STORE } from './saga-store.ts';
 import { SAGA_WAY_BACK } from './saga-way-back.ts';
 
 export const MUTANTS: readonly Mutant[] = [
   ...INBOX_DECIDE,
   ...INBOX_STORES,
   ...RELAY,
+  ...SAGA_ENGINE,
   ...SAGA_FORWARD,
   ...SAGA_JOURNAL,
   ...SAGA_OUTCOMES,
+  ...SAGA_STORE,
   ...SAGA_WAY_BACK,
 ];

@@ -169,20 +169,12 @@ export const SAGA_FORWARD: readonly Mutant[] = [
     tests: [RULES],
   },
   {
-    name: 'saga/handed/any-reply',
-    file: ANSWERS,
-    from: `if (body.kind !== 'reply' || body.to !== 'command') return false;`,
-    to: `if (body.kind !== 'reply') return false;`,
-    breaks: 'I4: the answer to a compensation is taken without a mark',
-    tests: [RULES],
-  },
-  {
     name: 'saga/handed/unreadable',
     file: HANDED,
     from: `return answer === null || answer.kind === 'read';`,
     to: 'return answer !== null;',
     breaks: 'I4: a reply that cannot be read is taken without a mark',
-    tests: [RULES],
+    tests: [BACK],
   },
   {
     name: 'saga/handed/settled',
@@ -190,6 +182,6 @@ export const SAGA_FORWARD: readonly Mutant[] = [
     from: 'return !reply.isSettled && mayTakeHanded(run, reply)',
     to: 'return mayTakeHanded(run, reply)',
     breaks: 'I4: a reply that went by the store meanwhile is taken as well',
-    tests: [RULES],
+    tests: [BACK],
   },
 ];

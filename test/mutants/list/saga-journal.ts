@@ -30,7 +30,7 @@ export const SAGA_JOURNAL: readonly Mutant[] = [
     from: `if (call.compensation === null && (call.outcome === 'failed' || call.degraded)) call.doubt = false;`,
     to: `if (call.outcome === 'failed' || call.degraded) call.doubt = false;`,
     breaks: 'I8: a late refusal ends a compensation that is under way',
-    tests: [ORDER],
+    tests: [BACK],
   },
   {
     name: 'saga/fold/compensated-too-early',

@@ -210,8 +210,8 @@ export const SAGA_OUTCOMES: readonly Mutant[] = [
     name: 'saga/back/pivot-not-noted',
     file: FOLD,
     from: 'if (call.pivot) state.pivoted = true;',
-    to: 'if (call.pivot && version !== undefined) state.pivoted = true;',
-    breaks: 'I7: a pivot that is done counts for nothing',
+    to: 'if (call.pivot) state.pivoted ||= output !== undefined;',
+    breaks: 'I7: a pivot that is done and gives nothing back counts for nothing',
     tests: [PIVOTS],
   },
 ];

@@ -32,7 +32,7 @@ export const SAGA_WAY_BACK: readonly Mutant[] = [
     file: NEXT,
     from: 'if (!call.pivot || !call.doubt) continue;',
     to: 'if (!call.pivot) continue;',
-    breaks: 'I22: a pivot that is settled holds up the way back, or one in doubt is not asked about',
+    breaks: 'I7: a pivot that cannot be compensated is compensated at the end',
     tests: [PIVOTS],
   },
   {
