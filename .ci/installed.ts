@@ -43,6 +43,7 @@ const OF_CLIENTS = new Set([
   'holdfast/nats',
   'holdfast/rabbitmq',
   'holdfast/redis-streams',
+  'holdfast/kafka',
   'holdfast/transport-testing',
   'holdfast/fastify',
   'holdfast/nest',
