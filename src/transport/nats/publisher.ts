@@ -231,6 +231,8 @@ class NatsPublisher {
         through.add(sendable.index);
       }
       left = left.filter(({ index }) => !through.has(index));
+      // Somebody may have removed the stream: it is looked for before the next batch.
+      if (why !== '') open.ready.clear();
       if (through.size > 0) progressMs = performance.now();
       else if (performance.now() - progressMs > timeoutMs) throw notTaken(why);
       // oxlint-disable-next-line no-await-in-loop

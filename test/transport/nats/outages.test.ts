@@ -78,6 +78,15 @@ it('goes on after somebody has removed the stream, and its consumer, while it wa
   await got.until((seen) => seen.some(({ n }) => n === 2));
 });
 
+it('makes a stream anew that somebody has removed while nobody reads', async () => {
+  const lab = openLab(server.url, { publishTimeout: 200 });
+  await lab.publish(0);
+  const manager = await managerOf(server);
+  await manager.streams.delete(lab.stream);
+  await lab.publish(1);
+  expect((await manager.streams.info(lab.stream)).state.messages).toBe(1);
+});
+
 it('starts without a server, and works once it is there', async () => {
   await server.stop();
   const lab = openLab(server.url);
