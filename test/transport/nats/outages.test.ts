@@ -12,7 +12,7 @@ import { resolveNatsOptions } from '../../../src/transport/nats/options.ts';
 import type { Verdict } from '../../../src/transport/port.ts';
 import { eventually } from '../../support/eventually.ts';
 import { programPath } from '../../support/programs.ts';
-import { managerOf, openLab, SHORT } from './lab.ts';
+import { connectionTo, managerOf, openLab, SHORT } from './lab.ts';
 
 const UNAVAILABLE = { code: 'HF_TRANSPORT_UNAVAILABLE' };
 
@@ -85,6 +85,52 @@ it('makes a stream anew that somebody has removed while nobody reads', async () 
   await manager.streams.delete(lab.stream);
   await lab.publish(1);
   expect((await manager.streams.info(lab.stream)).state.messages).toBe(1);
+});
+
+it('sends the whole batch again when nobody led its stream for a moment, in its order', async () => {
+  const lab = openLab(server.url, { publishTimeout: 60_000 });
+  await lab.publish(0);
+  const manager = await managerOf(server);
+  const { config } = await manager.streams.info(lab.stream);
+  await manager.streams.delete(lab.stream);
+  const publishing = lab.publisher.publish(
+    [1, 2, 3].map((n) => lab.message(n)),
+    { signal: NEVER },
+  );
+  // Nobody has answered for the first of them, which goes alone.
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  await manager.streams.add(config);
+  expect(await publishing).toEqual([1, 2, 3].map(() => ({ kind: 'published' })));
+  const got = recorder();
+  await lab.receive(got.handle);
+  await got.until((seen) => seen.length === 3);
+  expect(numbers(got.seen)).toEqual([1, 2, 3]);
+});
+
+it('does not acknowledge a message that the server has handed out again meanwhile', async () => {
+  const lab = openLab(server.url, { claimDuration: 30_000 });
+  const free: (() => void)[] = [];
+  const got = recorder(async () => {
+    await new Promise<void>((resolve) => void free.push(resolve));
+    return { kind: 'done' };
+  });
+  await lab.receive(got.handle, { concurrency: 2 });
+  await lab.publish(1);
+  await got.until((seen) => seen.length === 1);
+  const nc = await connectionTo(server);
+  // As if its claim had run out.
+  nc.publish(`$JS.ACK.${lab.stream}.holdfast.1.1.1.1.0`, '-NAK');
+  await got.until((seen) => seen.length === 2);
+  expect(got.seen.map(({ delivery }) => delivery.signal.aborted)).toEqual([true, false]);
+  free[0]!();
+  const manager = await managerOf(server);
+  await lab.publisher.check({ signal: NEVER });
+  expect((await manager.consumers.info(lab.stream, 'holdfast')).num_ack_pending).toBe(1);
+  free[1]!();
+  await eventually(
+    'the other to be acknowledged',
+    async () => (await manager.streams.info(lab.stream)).state.messages === 0,
+  );
 });
 
 it('starts without a server, and works once it is there', async () => {
