@@ -3,17 +3,15 @@
  * Over BullMQ, which is what services use, and in memory, where the broker costs nothing and the difference shows most.
  */
 import { randomUUID } from 'node:crypto';
-import { encodeWire } from '../src/message/envelope.ts';
-import { messageId } from '../src/message/id.ts';
 import { createConsumer } from '../src/inbox/consumer.ts';
 import { on } from '../src/inbox/handlers/handler.ts';
 import { openDatabase, type Database } from '../src/postgres/database.ts';
 import { createBullmqTransport } from '../src/transport/bullmq/redis-transport.ts';
 import { createMemoryTransport } from '../src/transport/memory.ts';
-import type { OutboundMessage, Transport } from '../src/transport/port.ts';
+import type { Transport } from '../src/transport/port.ts';
 import { handleByHand, INBOX_SCHEMA, INBOX_TABLE } from './rivals/inbox-loop.ts';
 import { alternate, figure, median, round, type Benchmark, type Figure } from './support/figure.ts';
-import { order, OrderPlaced, type Order } from './support/workload.ts';
+import { OrderPlaced, orderMessage, type Order } from './support/workload.ts';
 
 const CONSUME = 'inbox.consume';
 const CONCURRENCY = 16;
@@ -180,25 +178,9 @@ async function publishOrders(transport: Transport, queue: string, messages: numb
   const signal = new AbortController().signal;
   for (let from = 0; from < messages; from += PUBLISHED_AT_ONCE) {
     const batch = Array.from({ length: Math.min(PUBLISHED_AT_ONCE, messages - from) }, (_, index) =>
-      outbound(queue, from + index),
+      orderMessage(queue, from + index),
     );
     const outcomes = await publisher.publish(batch, { signal });
     if (outcomes.some(({ kind }) => kind !== 'published')) throw new Error('a message was refused');
   }
-}
-
-function outbound(destination: string, n: number): OutboundMessage {
-  const id = messageId();
-  const payload = order(n);
-  const [topic, key] = [OrderPlaced.topic, payload.customerId];
-  const headers = '{"schemaversion": 1, "source": "bench"}';
-  const wire = encodeWire({
-    id,
-    topic,
-    key,
-    time: new Date().toISOString(),
-    payload: JSON.stringify(payload),
-    headers,
-  });
-  return { id, topic, key, destination, wire, replayId: null };
 }

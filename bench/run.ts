@@ -20,6 +20,7 @@ import { sagaWaiting } from './saga-waiting.ts';
 import { send } from './send.ts';
 import { steady } from './steady.ts';
 import { traces } from './traces.ts';
+import { transports } from './transports.ts';
 import { median, round, type Benchmark, type BenchContext } from './support/figure.ts';
 import { benchServers, type Servers } from './support/servers.ts';
 
@@ -40,6 +41,7 @@ const BENCHMARKS: readonly Benchmark[] = [
   operationsLists,
   dashboardCost,
   traces,
+  transports,
 ];
 const NAMES = BENCHMARKS.flatMap((benchmark) => benchmark.names);
 

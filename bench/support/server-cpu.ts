@@ -1,5 +1,5 @@
 /**
- * How much processor time a PostgreSQL server on this machine has taken, from /proc.
+ * How much processor time servers on this machine have taken, from /proc.
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import type { Database } from '../../src/postgres/database.ts';
@@ -13,13 +13,41 @@ export async function serverCpuMs(database: Database): Promise<number | null> {
   const postmaster = statOf(String(rows[0]?.pid))?.parent;
   if (postmaster === undefined) return null;
   let ticks = 0;
-  for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
+  for (const pid of processIds()) {
     const stat = statOf(pid);
     if (stat === null) continue;
     if (pid === postmaster) ticks += stat.own + stat.ofTheEnded;
     else if (stat.parent === postmaster) ticks += stat.own;
   }
   return ticks * TICK_MS;
+}
+
+/**
+ * Of all processes that this one has started, and that these have started, until now, in ms. 0 where there is no /proc to see it in.
+ */
+export function childrenCpuMs(): number {
+  const stats = new Map<string, Stat>();
+  for (const pid of processIds()) {
+    const stat = statOf(pid);
+    if (stat !== null) stats.set(pid, stat);
+  }
+  let ticks = 0;
+  for (const [pid, { own }] of stats) if (pid !== String(process.pid) && isBelowUs(pid, stats)) ticks += own;
+  return ticks * TICK_MS;
+}
+
+function isBelowUs(pid: string, stats: ReadonlyMap<string, Stat>): boolean {
+  for (let at: string | undefined = pid; at !== undefined; at = stats.get(at)?.parent)
+    if (at === String(process.pid)) return true;
+  return false;
+}
+
+function processIds(): readonly string[] {
+  try {
+    return readdirSync('/proc').filter((name) => /^\d+$/.test(name));
+  } catch {
+    return [];
+  }
 }
 
 interface Stat {

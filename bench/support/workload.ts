@@ -2,8 +2,11 @@
  * What travels in the benchmarks: an order of about 250 bytes, keyed by customer.
  */
 import { z } from 'zod';
+import { encodeWire } from '../../src/message/envelope.ts';
+import { messageId } from '../../src/message/id.ts';
 import { message } from '../../src/message/message-type.ts';
 import type { Database } from '../../src/postgres/database.ts';
+import type { OutboundMessage } from '../../src/transport/port.ts';
 
 export const OrderPlaced = message('order.placed', {
   schema: z.object({
@@ -40,6 +43,23 @@ export function order(n: number): Order {
     ],
     note: 'Leave it with the neighbours, please, if nobody opens.',
   };
+}
+
+/** `order(n)` as a relay would publish it. */
+export function orderMessage(destination: string, n: number): OutboundMessage {
+  const id = messageId();
+  const payload = order(n);
+  const [topic, key] = [OrderPlaced.topic, payload.customerId];
+  const headers = '{"schemaversion": 1, "source": "bench"}';
+  const wire = encodeWire({
+    id,
+    topic,
+    key,
+    time: new Date().toISOString(),
+    payload: JSON.stringify(payload),
+    headers,
+  });
+  return { id, topic, key, destination, wire, replayId: null };
 }
 
 /** The same order as `order(n)`, made by the database: columns id, topic, key, payload, headers of rows `n` from $1 to $2. */

@@ -102,6 +102,10 @@ describe('docker-compose.yml', () => {
           image: z.string(),
           command: z.array(z.string()).optional(),
           read_only: z.boolean().optional(),
+          profiles: z.array(z.string()).optional(),
+          ports: z.array(z.string()).optional(),
+          volumes: z.array(z.string()).optional(),
+          healthcheck: z.looseObject({}).optional(),
         }),
       ),
     })
@@ -119,5 +123,23 @@ describe('docker-compose.yml', () => {
     expect(ours.map(({ command }) => command?.[0])).toEqual(['migrate', 'relay', 'dashboard']);
     expect(ours.flatMap(({ command = [] }) => unknownWords(command))).toEqual([]);
     expect(ours.every((each) => each.read_only === true)).toBe(true);
+  });
+
+  it('starts other brokers only when asked, each with data of its own, for this machine alone', () => {
+    const asked = Object.entries(services).filter(([, { profiles }]) => profiles !== undefined);
+    expect([...new Set(asked.flatMap(([, { profiles = [] }]) => profiles))]).toEqual(['nats', 'rabbitmq', 'cluster']);
+    for (const [name, { ports = [], volumes = [], healthcheck }] of asked) {
+      expect({ open: ports.filter((port) => !port.startsWith('127.0.0.1:')), volumes, healthcheck }).toEqual({
+        open: [],
+        volumes: [expect.stringMatching(`^${name}-data:`)],
+        healthcheck: expect.anything(),
+      });
+    }
+    // What can be started together has ports of its own.
+    const published = Object.values(services).flatMap(({ ports = [] }) => ports);
+    expect(new Set(published).size).toBe(published.length);
+    // They are told how they are reached.
+    const hosts = asked.flatMap(([, { ports = [] }]) => ports.map((port) => port.replace(/:\d+$/, '')));
+    expect(hosts.filter((host) => !compose.includes(`//${host}`) && !compose.includes(`@${host}`))).toEqual([]);
   });
 });
