@@ -2,8 +2,8 @@
  * A destination moves from one broker to another while services go on writing, as docs/growing.md tells: nothing is lost, no effect is
  * doubled, and, where consumers are ordered, the order of each key is kept (I1, I3, I4).
  *
- * Fails when the relay begins on the new broker before the old one is drained, where order is asked for; or when marks of the inbox are not
- * shared by consumers on both.
+ * Fails when consumers on both brokers do not share the marks of the inbox. That the old broker is drained before is not what keeps the order
+ * (a message waits for its predecessor), but what keeps messages from being parked for it.
  */
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
 import { startNats, type NatsServer } from '../../src/servers/nats.ts';
