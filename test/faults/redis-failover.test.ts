@@ -3,7 +3,7 @@
  * consumers find it by themselves, nothing that was acknowledged is lost, no effect is doubled, and the order of each key is kept
  * (I1, I3, I4, I13).
  *
- * Fails when a batch counts as published before its replica has it.
+ * Fails when a batch counts as published before its replica has it, and when somebody goes on asking the master that is gone.
  */
 import { afterEach, expect, it } from 'vitest';
 import { slotOf } from '../../src/transport/bullmq/cluster-slots.ts';
@@ -12,6 +12,7 @@ import { createRedisStreamsTransport } from '../../src/transport/redis-streams/r
 import { redisCommand } from '../../src/servers/redis-command.ts';
 import { type RedisCluster, startRedisCluster } from '../../src/servers/redis-cluster.ts';
 import { startRedisSentinel } from '../../src/servers/redis-sentinel.ts';
+import { destinationName, outbound, publishAtLast, recorder } from '../../src/testing/transport/kit.ts';
 import { eventually } from '../support/eventually.ts';
 import { goesOn, steadyWriters } from '../support/faults/steady-writers.ts';
 import { createWorld, type World } from '../support/faults/world.ts';
@@ -26,8 +27,8 @@ afterEach(async () => {
 });
 
 const TRANSPORTS = {
-  bullmq: { create: createBullmqTransport, queueOf: (prefix: string) => `${prefix}:{exact}:` },
-  streams: { create: createRedisStreamsTransport, queueOf: (prefix: string) => `${prefix}:{exact#0}` },
+  bullmq: { create: createBullmqTransport, tagOf: (destination: string) => `{${destination}}` },
+  streams: { create: createRedisStreamsTransport, tagOf: (destination: string) => `{${destination}#0}` },
 } as const;
 const NAMES = Object.keys(TRANSPORTS) as readonly (keyof typeof TRANSPORTS)[];
 
@@ -49,12 +50,25 @@ it.each(NAMES)('a master of a cluster is killed: %s', async (name) => {
   const world = await openWorld(cluster.url, name);
   const writing = steadyWriters(world, KEYS);
   await goesOn(world);
-  const master = masterOf(cluster, slotOf(TRANSPORTS[name].queueOf(world.redis.prefix)));
+  const { create, tagOf } = TRANSPORTS[name];
+  const master = masterOf(cluster, slotOf(tagOf('exact')));
+  // Of somebody who waits for no replica, and so need not wait for the master that is gone.
+  const hasty = create({ connection: cluster.url, lockDuration: 1_500, stalledInterval: 300 });
+  toEnd.push(() => hasty.close());
+  let destination = destinationName();
+  while (masterOf(cluster, slotOf(tagOf(destination))) !== master) destination = destinationName();
+  const publisher = hasty.publisher();
+  const got = recorder();
+  await hasty.receiver(destination, got.handle, { concurrency: 1, ordered: true }).start();
+  await publishAtLast(publisher, [outbound(destination, 1)]);
+  await got.until((seen) => seen.length === 1);
   const replica = cluster.nodes[cluster.nodes.indexOf(master) + 3]!;
   await master.kill();
   await eventually('the replica to take over', async () =>
     (await redisCommand(replica.port, ['ROLE'])).includes('master'),
   );
+  await publishAtLast(publisher, [outbound(destination, 2)]);
+  await got.until((seen) => seen.some(({ n }) => n === 2));
   // It has nobody to hand on to until the other one is back, and empty.
   await master.start();
   await cluster.untilWhole();

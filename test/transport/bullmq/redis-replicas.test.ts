@@ -12,7 +12,8 @@ import type { Database } from '../../../src/postgres/database.ts';
 import { redisCommand } from '../../../src/servers/redis-command.ts';
 import { type RedisSentinel, startRedisSentinel } from '../../../src/servers/redis-sentinel.ts';
 import { openClient } from '../../../src/transport/redis/redis-open.ts';
-import { resolveRedisPlace, type SinglePlace } from '../../../src/transport/redis/redis-place.ts';
+import { slotConnector } from '../../../src/transport/bullmq/cluster-connector.ts';
+import type { ClusterTopology } from '../../../src/transport/bullmq/cluster-topology.ts';
 import { queuesOnRedis } from '../../../src/transport/bullmq/redis-queues.ts';
 import { type BullmqTransportOptions, createBullmqTransport } from '../../../src/transport/bullmq/redis-transport.ts';
 import type { Transport } from '../../../src/transport/port.ts';
@@ -96,11 +97,17 @@ describe('a primary that Sentinel watches', () => {
   });
 
   it('is looked for on, also when the connection is given up meanwhile', async () => {
-    const { options } = resolveRedisPlace('redis+sentinel://127.0.0.1:1/holdfast', 'test') as SinglePlace;
-    const client = openClient({ url: undefined, options }, 1_000, {});
-    await once(client, 'error');
+    let looks = 0;
+    const node = { host: '127.0.0.1', port: await sentinel.primary() };
+    const masterOf = async () => ((looks += 1) === 1 ? node : Promise.reject(new Error('nobody knows')));
+    const topology = { masterOf, suspect: () => {} } as unknown as ClusterTopology;
+    const client = openClient({ url: undefined, options: {} }, 1_000, { Connector: slotConnector(topology, 0) });
+    await once(client, 'ready');
+    client.stream.destroy();
+    await eventually('it to look', async () => looks > 1);
     client.disconnect(true);
-    await once(client, 'error');
+    const before = looks;
+    await eventually('it to go on', async () => looks > before);
     expect(client.status).toBe('connecting');
     const ended = once(client, 'end');
     client.disconnect();
