@@ -3,18 +3,11 @@
  * run. Decisions alone, without an engine.
  */
 import { describe, expect, it } from 'vitest';
-import { z } from 'zod';
-import { message } from '../../src/message/message-type.ts';
 import { afterwards, goesOnByItself } from '../../src/saga/decide/afterwards.ts';
 import { collectCalls } from '../../src/saga/decide/calls.ts';
 import { tryComplete } from '../../src/saga/decide/completion.ts';
 import { isReadAnswer } from '../../src/saga/decide/handed.ts';
 import { reissueCalls } from '../../src/saga/decide/reissue.ts';
-import { saga } from '../../src/saga/definition/definition.ts';
-import { child } from '../../src/saga/kinds/child.ts';
-import { command } from '../../src/saga/kinds/command.ts';
-import { step } from '../../src/saga/kinds/step.ts';
-import { transaction } from '../../src/saga/kinds/transaction.ts';
 import type { CallState } from '../../src/saga/journal/state.ts';
 import { HandedReply } from '../../src/saga/run/handed-reply.ts';
 import type { Run } from '../../src/saga/run/run.ts';
@@ -34,30 +27,7 @@ import {
   tell,
   types,
 } from './run-recorder.ts';
-
-const Reserve = message('reserve', { schema: z.object({ id: z.string() }) });
-const Release = message('release', { schema: z.object({ id: z.string() }) });
-const retry = { attempts: 2, base: 1_000 } as const;
-const hotel = saga({ name: 'hotel', input: z.object({ id: z.string() }), steps: {}, async run() {} });
-
-const trip = saga({
-  name: 'trip',
-  input: z.object({}),
-  signals: { go: z.string() },
-  steps: {
-    charge: step({ run: () => 'charged', compensate: () => {}, retry }),
-    seat: step({ run: () => 'seat', compensate: () => {}, fallback: () => 'none', retry: { attempts: 1 } }),
-    slow: step({ run: () => 'slow', compensate: () => {}, deadline: '5s', retry: { attempts: 9, base: 60_000 } }),
-    note: transaction({ run: async () => 'noted', compensate: async () => {}, retry }),
-    reserve: command(Reserve, {
-      compensate: { message: Release, payload: ({ input }) => input },
-      timeout: '10s',
-      retry: { attempts: 1 },
-    }),
-    stay: child(hotel, { timeout: '10s' }),
-  },
-  async run() {},
-});
+import { trip } from './trip-saga.ts';
 
 const PARENT = { id: '01890a5d-ac96-774b-bcce-b302099a8058', call: 'trip' };
 const cancelled = (run: Run, now: number): Promise<void> => tell(run, { kind: 'cancel', actor: 'ann' }, now);
