@@ -169,11 +169,10 @@ describe('a transport of the configuration', () => {
     onTestFinished(() => database.close());
     return database;
   };
-  const asked = async (transport: Transport): Promise<readonly string[]> =>
+  const asked = async (transport: Transport, database?: Database): Promise<readonly string[]> =>
     ofQueues(
-      await checkTransports(null as unknown as Database, { ...settleDoctorOptions({ transports: [transport] }) }),
+      await checkTransports(database ?? (await migrated()), { ...settleDoctorOptions({ transports: [transport] }) }),
     );
-
   it('is asked for its queues by doctor and status', async () => {
     await publish('orders');
     const transport = createBullmqTransport({ connection: server.url });
@@ -195,6 +194,29 @@ describe('a transport of the configuration', () => {
     const queues = [{ destination: 'orders', state: { ...state, remarks: [remark] } }];
     const transport = { ...createMemoryTransport(), queues: async () => ({ queues, complete: false }) };
     expect(await asked(transport)).toEqual([`warn ${name}`, 'note queue.search']);
+  });
+
+  it('is told which destinations the database knows of', async () => {
+    const database = await migrated();
+    await database.query(
+      `INSERT INTO holdfast.subscription (name, snapshot, high, system_identifier, settings) VALUES ('main', '1:1:', 0, 0, '{"routes": [{"to": "shipping"}, {"to": "billing"}]}')`,
+    );
+    await database.query(
+      `INSERT INTO holdfast.delivery_attempt (consumer, message_id, attempts, identity)
+       VALUES ('mails', '00000000-0000-0000-0000-000000000001', 0, '{"queues": ["mails", "shipping"], "retentionMs": 1}')`,
+    );
+    const told: unknown[] = [];
+    const queues: Transport['queues'] = async ({ known }) => {
+      told.push(known);
+      return { queues: [], complete: true };
+    };
+    const transport = { ...createMemoryTransport(), queues };
+    await asked(transport, database);
+    await readQueues(database, { transports: [transport], redisUrls: [], redisPrefix: undefined });
+    expect(told).toEqual([
+      ['billing', 'mails', 'shipping'],
+      ['billing', 'mails', 'shipping'],
+    ]);
   });
 
   it('that cannot be asked is said so, and nothing else fails', async () => {

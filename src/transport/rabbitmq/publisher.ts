@@ -114,7 +114,11 @@ class BatchPublisher {
       .map(({ outgoing }) => outgoing.queue);
     for (const queue of new Set(refusing)) {
       const count = await countQueue(connection, queue, this.#settings.publishTimeoutMs);
-      if (count?.messages === 0) throw new Error(`the queue ${queue} takes nothing just now: it has no leader`);
+      if (count?.messages !== 0) continue;
+      const error = new Error(`the queue ${queue} takes nothing just now: it has no leader`);
+      // RabbitMQ's channel asks the servers that it learned of once, and goes on refusing when the queue has another leader by now.
+      connection.cut(error);
+      throw error;
     }
   }
 
