@@ -10,6 +10,7 @@ import { setMaxListeners } from 'node:events';
 import { HoldfastError } from '../../errors.ts';
 import { systemClock } from '../../runtime/clock.ts';
 import type { Delivery, QueueState, ReceiveOptions, Verdict } from '../port.ts';
+import type { RunningReceiver } from '../running-receiver.ts';
 import { settledOrAborted, untilStopped } from '../shared.ts';
 import type { ReceiverConnection } from './broker.ts';
 import { InFlightDeliveries } from './in-flight.ts';
@@ -26,11 +27,6 @@ const REFUSAL = /NOPERM|NOAUTH|WRONGPASS|READONLY|MISCONF|\bOOM\b|permission den
 const HARD_STOP_GRACE_MS = 250;
 /** A worker with nothing in flight closes in a moment; one that does not is waiting for a broker that is away. */
 const IDLE_CLOSE_MS = 2000;
-
-export interface RunningReceiver {
-  look(signal: AbortSignal): Promise<QueueState>;
-  stop(signal: AbortSignal | undefined): Promise<void>;
-}
 
 export interface ReceivingOptions {
   /** Of the transport, for errors. */
