@@ -4,7 +4,7 @@
 import { HoldfastError } from '../../errors.ts';
 import type { Receiver } from '../port.ts';
 import { runningReceiver } from '../running-receiver.ts';
-import { loadClient } from './connection.ts';
+import { loadAmqplib } from './connection.ts';
 import { QueueReceiving, type QueueReceivingOptions } from './receiving.ts';
 import { assertQueueName } from './topology.ts';
 
@@ -17,7 +17,7 @@ export function rabbitmqReceiver(receiving: QueueReceivingOptions): Receiver {
       advice: `Give queues: { '${destination}': { ordered: true } } to the transports of its publishers and consumers: RabbitMQ must know before the first message.`,
     });
   return runningReceiver(destination, async () => {
-    await loadClient();
+    await loadAmqplib();
     return new QueueReceiving(receiving);
   });
 }
