@@ -7,6 +7,7 @@ import { setMaxListeners } from 'node:events';
 import { HoldfastError } from '../../errors.ts';
 import { systemClock } from '../../runtime/clock.ts';
 import type { Delivery, QueueState, ReceiveOptions, Verdict } from '../port.ts';
+import { safeVerdict } from '../safe-verdict.ts';
 import { abortReason, settledOrAborted, untilStopped } from '../shared.ts';
 import { ackPlaceOf, redeliveriesOf } from './ack.ts';
 import { FormerConsumers } from './consumers.ts';
@@ -20,8 +21,6 @@ import { readDestinationState } from './queue-state.ts';
 import { Readers } from './readers.ts';
 import { type ReceiverLink, Verdicts } from './verdicts.ts';
 
-/** How long a message waits whose handler threw instead of giving a verdict. */
-const REJECTED_LATER_MS = 1000;
 /** How often it is looked whether there are messages under another layout. */
 const LOOK_MS = 5_000;
 /** After a failure, and ever longer up to the second. */
@@ -219,7 +218,7 @@ export class Receiving {
   async #process(delivery: NatsDelivery): Promise<void> {
     this.#handling += 1;
     const abandoned = new Promise<null>((resolve) => (delivery.abandon = () => resolve(null)));
-    const verdict = await Promise.race([this.#handleSafely(delivery), abandoned]);
+    const verdict = await Promise.race([this.#handle(delivery), abandoned]);
     if (verdict?.kind === 'done') await this.#verdicts.done(delivery);
     else if (verdict !== null) await this.#verdicts.later(delivery, verdict.delayMs);
     this.#handling -= 1;
@@ -227,15 +226,10 @@ export class Receiving {
     this.#pump();
   }
 
-  /** The handler's verdict. One that throws, or gives no verdict, has not handled the message: later. */
-  async #handleSafely({ wire, place, verdicts, controller }: NatsDelivery): Promise<Verdict> {
-    try {
-      const redeliveries = redeliveriesOf(place.deliveries, verdicts);
-      return await this.#options.handle({ wire, redeliveries, signal: controller.signal });
-    } catch (error) {
-      this.#options.settings.onError(error instanceof Error ? error : new Error(String(error)));
-      return { kind: 'later', delayMs: REJECTED_LATER_MS };
-    }
+  #handle({ wire, place, verdicts, controller }: NatsDelivery): Promise<Verdict> {
+    const { handle, settings } = this.#options;
+    const redeliveries = redeliveriesOf(place.deliveries, verdicts);
+    return safeVerdict(handle, { wire, redeliveries, signal: controller.signal }, settings.onError);
   }
 
   #lookAfter(): void {
