@@ -7,6 +7,7 @@ import { setMaxListeners } from 'node:events';
 import { HoldfastError } from '../../errors.ts';
 import { systemClock } from '../../runtime/clock.ts';
 import type { Delivery, QueueState, ReceiveOptions, Verdict } from '../port.ts';
+import { drainedOrForced, type Stoppable } from '../open-deliveries.ts';
 import { safeVerdict } from '../safe-verdict.ts';
 import { abortReason, settledOrAborted, untilStopped } from '../shared.ts';
 import { ackPlaceOf, redeliveriesOf } from './ack.ts';
@@ -26,8 +27,6 @@ const LOOK_MS = 5_000;
 /** After a failure, and ever longer up to the second. */
 const REST_MS = 100;
 const LONGEST_REST_MS = 2_000;
-/** After a hard stop: how long handlers that obey their signal have to hand back a verdict. */
-const HARD_STOP_GRACE_MS = 250;
 /** How long a stop waits for the server to hand out no more. */
 const LAST_ANSWER_MS = 2_000;
 const LONGEST_TICK_MS = 1_000;
@@ -256,21 +255,24 @@ export class Receiving {
     await settledOrAborted(stopping, enough).catch(() => {});
   }
 
+  #stoppable(): Stoppable {
+    const deliveries = this.#deliveries;
+    return {
+      drained: deliveries.drained,
+      abortAll: (why) => deliveries.abortAll(why),
+      abandonAll: () => {
+        for (const delivery of deliveries) this.#verdicts.abandon(delivery);
+        deliveries.abandonAll();
+      },
+    };
+  }
+
   async #end(): Promise<void> {
     this.#stopping.abort();
     this.#giveBackLine();
     await this.#stopReading();
     this.#deliveries.drain();
-    const { drained } = this.#deliveries;
-    await systemClock.sleep(Infinity, AbortSignal.any([this.#hard.signal, drained]));
-    if (!drained.aborted) {
-      this.#deliveries.abortAll('the receiver is stopped');
-      await systemClock.sleep(HARD_STOP_GRACE_MS, drained);
-      for (const delivery of this.#deliveries) {
-        this.#verdicts.abandon(delivery);
-        delivery.abandon();
-      }
-    }
+    await drainedOrForced(this.#stoppable(), this.#hard.signal, this.#over.signal);
     await this.#open?.link.close();
     this.#over.abort(new HoldfastError('HF_STOPPED', `The receiver of ${this.#options.destination} is stopped.`));
     clearInterval(this.#tick);

@@ -10,12 +10,12 @@ import type { Channel, ConsumeMessage } from 'amqplib';
 import { systemClock } from '../../runtime/clock.ts';
 import type { Semaphore } from '../../runtime/semaphore.ts';
 import type { Delivery, Verdict } from '../port.ts';
+import type { OpenDeliveries, OpenDelivery } from '../open-deliveries.ts';
 import { safeVerdict } from '../safe-verdict.ts';
 import { settledOrAborted } from '../shared.ts';
 import { ChannelAcknowledgements } from './acknowledgements.ts';
 import { exchange, openChannel, type RabbitmqConnection } from './connection.ts';
 import { type AmqpFacts, amqpFactsOf } from './delivery-facts.ts';
-import type { HandedOutDelivery, HandedOut } from './handed-out.ts';
 import type { RabbitmqSettings } from './options.ts';
 import type { PutBack } from './put-back.ts';
 import { countQueue, ensureQueue } from './queue-maker.ts';
@@ -34,7 +34,7 @@ export interface QueueReaderOptions {
   readonly handle: (delivery: Delivery) => Promise<Verdict>;
   /** Over all partitions. */
   readonly slots: Semaphore;
-  readonly handedOut: HandedOut;
+  readonly handedOut: OpenDeliveries;
   readonly putBack: PutBack;
   /** Aborts when nothing new is to be taken. */
   readonly stopping: AbortSignal;
@@ -246,12 +246,12 @@ export class QueueReader {
     const { handle, handedOut, settings } = this.#options;
     const controller = new AbortController();
     const abandoned = new AbortController();
-    const delivery: HandedOutDelivery = { controller, abandon: () => abandoned.abort() };
+    const delivery: OpenDelivery = { controller, abandon: () => abandoned.abort() };
     const lost = (): void => {
       controller.abort(this.#closed.signal.reason);
       abandoned.abort();
     };
-    handedOut.add(delivery);
+    handedOut.hold(delivery);
     this.#closed.signal.addEventListener('abort', lost, { once: true });
     try {
       const wire = message.content.toString();
@@ -261,7 +261,7 @@ export class QueueReader {
       return 'none';
     } finally {
       this.#closed.signal.removeEventListener('abort', lost);
-      handedOut.remove(delivery);
+      handedOut.letGo(delivery);
     }
   }
 }
