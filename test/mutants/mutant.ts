@@ -2,8 +2,8 @@
  * A mistake that somebody could make in a line that safety rests on, planted to see that a test near the line notices.
  */
 
-/** One planted mistake. */
-export interface Mutant {
+/** A mistake, and where it is planted. */
+export interface Plant {
   /** Unique; the room, then what is wrong. */
   readonly name: string;
   /** From the root of the project. */
@@ -14,12 +14,16 @@ export interface Mutant {
   readonly to: string;
   /** Which promise it breaks, for somebody who sees it pass. */
   readonly breaks: string;
+}
+
+/** One that tests near the line must notice. */
+export interface Mutant extends Plant {
   /** The narrowest test files that must fail. */
   readonly tests: readonly string[];
 }
 
 /** The text of the file with the mistake in it. Throws when what it replaces is not there exactly once. */
-export function plantedIn(text: string, { name, file, from, to }: Mutant): string {
+export function plantedIn(text: string, { name, file, from, to }: Plant): string {
   const [before, after, ...more] = text.split(from);
   if (before === undefined || after === undefined || more.length > 0)
     throw new Error(

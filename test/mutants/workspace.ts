@@ -1,12 +1,11 @@
 /**
- * A copy of the project in which mistakes can be planted: the tree that somebody works in is never touched.
+ * Where the tests run that must notice a planted mistake: a copy of the project.
  */
-import { execFileSync, spawn } from 'node:child_process';
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { spawn } from 'node:child_process';
+import { join } from 'node:path';
 import { ROOT } from '../house/source-files.ts';
-import { plantedIn, type Mutant } from './mutant.ts';
+import type { Mutant } from './mutant.ts';
+import { copyProject } from './project-copy.ts';
 
 /** What became of a run of tests. */
 export type TestRun = 'passed' | 'failed' | 'not loaded' | 'too long';
@@ -25,29 +24,13 @@ export interface WorkspaceOptions {
   readonly timeoutMs: number;
 }
 
-/** All files that git knows or would know, as they are now. */
 export function createWorkspace({ env, timeoutMs }: WorkspaceOptions): Workspace {
-  const folder = mkdtempSync(join(tmpdir(), 'holdfast-mutants-'));
-  const listed = execFileSync('git', ['ls-files', '-z', '--cached', '--others', '--exclude-standard'], { cwd: ROOT });
-  for (const path of listed.toString().split('\0').filter(Boolean)) {
-    mkdirSync(dirname(join(folder, path)), { recursive: true });
-    cpSync(join(ROOT, path), join(folder, path), { force: true });
-  }
-  symlinkSync(join(ROOT, 'node_modules'), join(folder, 'node_modules'), 'junction');
-  const run = (tests: readonly string[]) => runTests({ folder, tests, env, timeoutMs });
+  const copy = copyProject();
+  const run = (tests: readonly string[]) => runTests({ folder: copy.folder, tests, env, timeoutMs });
   return {
     run,
-    async runWith(mutant) {
-      const path = join(folder, mutant.file);
-      const before = readFileSync(path, 'utf8');
-      writeFileSync(path, plantedIn(before, mutant));
-      try {
-        return await run(mutant.tests);
-      } finally {
-        writeFileSync(path, before);
-      }
-    },
-    remove: () => rmSync(folder, { recursive: true, force: true }),
+    runWith: (mutant) => copy.during(mutant, () => run(mutant.tests)),
+    remove: () => copy.remove(),
   };
 }
 

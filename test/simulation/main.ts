@@ -4,6 +4,9 @@
  *   npm run simulate -- --seed 7                 one seed
  *   npm run simulate -- --seed 7 --trace         with all that happens in it
  *   npm run simulate -- --seed 1 --count 20000   so many from there on, on all processors; --jobs 1 on one
+ *   npm run simulate -- --until-broken           no further than the first seed that breaks a promise, which is not shrunk
+ *   npm run simulate -- --mutants saga/lease     plants mistakes whose name begins so (default: all), and says at which of the seeds each
+ *                                                is noticed; --count 500 by default
  *
  * A seed that breaks a promise is shrunk and shown. Ends with 1 if there was one.
  */
@@ -12,6 +15,8 @@ import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { describeFailure } from './failing-seed.ts';
+import { MISTAKES } from './mistakes/list.ts';
+import { measure, promisesOf } from './mistakes/measure.ts';
 import { simulate } from './world.ts';
 
 /** What came of some seeds. */
@@ -27,27 +32,38 @@ const MOST_SHOWN = 3;
 /** Fewer seeds than this are not worth a process. */
 const LEAST_A_JOB = 50;
 
-const { values } = parseArgs({
+/** So many seeds must suffice for a mistake, unless another number is asked for. */
+const SEEDS_A_MISTAKE = 500;
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
   options: {
     seed: { type: 'string', default: '1' },
-    count: { type: 'string', default: '1' },
+    count: { type: 'string' },
     trace: { type: 'boolean', default: false },
     jobs: { type: 'string', default: String(availableParallelism()) },
+    'until-broken': { type: 'boolean', default: false },
+    mutants: { type: 'boolean', default: false },
   },
 });
 const first = Number(values.seed);
-const count = Number(values.count);
+const count = Number(values.count ?? (values.mutants ? SEEDS_A_MISTAKE : 1));
 if (!Number.isSafeInteger(first) || !Number.isSafeInteger(count) || count < 1)
   throw new Error('--seed and --count are whole numbers, --count at least 1.');
+const jobs = Math.max(1, Math.min(Number(values.jobs), values.mutants ? Infinity : Math.floor(count / LEAST_A_JOB)));
 
-const began = performance.now();
-const jobs = Math.max(1, Math.min(Number(values.jobs), Math.floor(count / LEAST_A_JOB)));
-const tallies =
-  jobs === 1 ? [await simulateAll()] : await Promise.all(Array.from({ length: jobs }, (_, n) => inChild(n)));
-if (process.send !== undefined) {
-  process.send(tallies[0]);
-  process.disconnect();
-} else {
+if (values.mutants) await plantMistakes();
+else await tryPromises();
+
+async function tryPromises(): Promise<void> {
+  const began = performance.now();
+  const tallies =
+    jobs === 1 ? [await simulateAll()] : await Promise.all(Array.from({ length: jobs }, (_, n) => inChild(n)));
+  if (process.send !== undefined) {
+    process.send(tallies[0]);
+    process.disconnect();
+    return;
+  }
   const sum = (of: keyof Tally): number => tallies.reduce((total, tally) => total + tally[of], 0);
   const tookS = (performance.now() - began) / 1_000;
   const hours = (sum('simulatedMs') / 3_600_000).toFixed(1);
@@ -56,6 +72,19 @@ if (process.send !== undefined) {
       `${hours} simulated hours in ${tookS.toFixed(1)} s, ${((tookS * 1_000) / sum('seeds')).toFixed(1)} ms a seed.`,
   );
   process.exitCode = sum('broken') === 0 ? 0 : 1;
+}
+
+/** As rows of the table in docs/guarantees.md. */
+async function plantMistakes(): Promise<void> {
+  const mistakes = MISTAKES.filter(
+    ({ name }) => positionals.length === 0 || positionals.some((start) => name.startsWith(start)),
+  );
+  let noticed = 0;
+  await measure({ mistakes, first, count, jobs }, ({ mistake, seeds, said }) => {
+    if (seeds !== null) noticed += 1;
+    console.log(`| ${mistake.name} | ${seeds === null ? said : promisesOf(said) || said} | ${seeds ?? ''} |`);
+  });
+  console.log(`${noticed} of ${mistakes.length} mistakes are noticed within ${count} seeds from ${first} on.`);
 }
 
 async function simulateAll(): Promise<Tally> {
@@ -70,6 +99,10 @@ async function simulateAll(): Promise<Tally> {
     for (const line of result.lines) console.log(line);
     if (result.breaches.length === 0) continue;
     tally.broken += 1;
+    if (values['until-broken']) {
+      console.log(`seed ${seed}: ${result.breaches.join('; ')}`);
+      break;
+    }
     // oxlint-disable-next-line no-await-in-loop
     console.log(
       tally.broken > MOST_SHOWN ? `seed ${seed}: ${result.breaches.join('; ')}` : await describeFailure(result),

@@ -49,8 +49,8 @@ export interface SimulationResult {
 const START_MS = Date.UTC(2026, 0, 1);
 /** When faults end, by chance. */
 const CALM_MS = [8_000, 3_000, 20_000, 40_000];
-/** After the faults have ended, everything is over within this. */
-const DRAIN_MS = 2 * 3_600_000;
+/** After the faults have ended, everything is over within this: nothing that is waited for takes longer than some ten seconds. */
+const DRAIN_MS = 180_000;
 /** How long after the end of the faults the operator looks, and how often. */
 const OPERATOR_MS = 15_000;
 
@@ -80,7 +80,7 @@ class World {
     const trace = new Trace(options.trace === true, () => scheduler.now);
     this.#options = options;
     this.#machine = { scheduler, choices, trace, startMs: START_MS };
-    this.#network = new Network(choices.choose('how much goes wrong', [0.1, 0.3, 0.3, 0.15]));
+    this.#network = new Network(choices);
     this.#broker = new Broker(this.#machine, this.#network);
     this.#calmAtMs = CALM_MS[choices.choose('how long', [0.2, 0.2, 0.1])] ?? 0;
     this.#store = this.#createStore();
@@ -94,7 +94,7 @@ class World {
       mayFail: (runId) => this.#planned.every((run) => run.id !== runId || mayFail(run)),
       mayBeStuck: (runId) => this.#planned.some((run) => run.id === runId && run.plan.bug),
     });
-    this.#ledger = new Ledger((effect, places) => {
+    this.#ledger = new Ledger(outageOf(choices), (effect, places) => {
       trace.say(`effect of ${short(effect.runId)}: ${effect.call} ${effect.what}`);
       this.#judge.happened(effect, places);
     });
@@ -167,6 +167,7 @@ class World {
       {
         network: this.#network,
         store: this.#store,
+        isAnythingFree: () => this.#isAnythingFree(),
         onCommitted: (workerId, runs) => {
           for (const commit of runs) this.#machine.trace.say(`${life.name} has committed: ${describeCommit(commit)}`);
           this.#judge.committed(workerId, runs);
@@ -174,6 +175,13 @@ class World {
       },
       life,
     );
+  }
+
+  #isAnythingFree(): boolean {
+    const now = START_MS + this.#machine.scheduler.now;
+    for (const { id, worker, wakeAt } of this.#tables.runs.values())
+      if (worker === null && ((wakeAt ?? Infinity) <= now || this.#tables.runMessagesOf(id).length > 0)) return true;
+    return false;
   }
 
   #sagas(life: Life): Sagas {
@@ -252,6 +260,12 @@ class World {
       unfinished: isOver ? null : `${goesOn}, long after the faults are over`,
     };
   }
+}
+
+/** For how long the other company answers nobody but with an error. */
+function outageOf(choices: Choices): { readonly fromMs: number; readonly untilMs: number } {
+  const fromMs = [Infinity, 100, 1_000, 3_000][choices.choose('the other company is out of order', [0.05, 0.05, 0.05])];
+  return { fromMs: fromMs ?? 0, untilMs: (fromMs ?? 0) + 7_000 };
 }
 
 function describeCommit({ runId, journal, update }: RunCommit): string {

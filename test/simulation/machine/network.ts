@@ -2,7 +2,8 @@
  * What lies between a process and whatever it asks: each request and each answer takes its time, and can be lost; and with each the
  * process itself may come to grief.
  */
-import type { Odds } from './choices.ts';
+import { Aims } from './aims.ts';
+import type { Choices, Odds } from './choices.ts';
 import type { Life, Port } from './process.ts';
 
 /** Nobody answered: it may have happened or not. */
@@ -27,24 +28,36 @@ const FAULTS = [
   'is cut off for 12 s',
   'its clock jumps ahead by an hour',
   'its clock jumps back by an hour',
+  // From here on only where a seed aims them.
+  'the request is on its way for 7 s, and it stands still for 8 s',
+  'is killed, and the request is on its way for 7 s',
+  'answers take 4 s, for 10 s',
+  'requests take 4 s, for 10 s',
 ] as const;
 const SHARES: Odds = [0.14, 0.16, 0.14, 0.16, 0.08, 0.08, 0.08, 0.06, 0.05, 0.05];
+
+/** Of one that is aimed: mostly what hits at rare moments only. */
+const AIMED: Odds = [0.07, 0.07, 0.07, 0.08, 0.03, 0.12, 0.02, 0.08, 0.01, 0.01, 0.13, 0.12, 0.13, 0.06];
 
 const TRAVEL_MS = [6, 1, 30, 250, 2_500];
 const TRAVEL: Odds = [0.25, 0.06, 0.02, 0.004];
 /** How long an answer is waited for. */
 const PATIENCE_MS = 1_000;
+/** Longer than a lease. */
+const LATE_MS = 7_000;
+const SLOW_MS = 4_000;
 
 /** How often something goes wrong, of so many requests. */
 const RATES = [0.004, 0, 0.001, 0.015, 0.04];
 
 export class Network {
   readonly #faults: Odds;
+  readonly #aims: Aims;
 
-  /** @param profile how much goes wrong in this simulation: 0 to 4 */
-  constructor(profile: number) {
-    const rate = RATES[profile] ?? 0;
+  constructor(choices: Choices) {
+    const rate = RATES[choices.choose('how much goes wrong', [0.1, 0.3, 0.3, 0.15])] ?? 0;
     this.#faults = SHARES.map((share) => share * rate);
+    this.#aims = new Aims(choices, AIMED);
   }
 
   /**
@@ -60,7 +73,7 @@ export class Network {
         const { trace } = life.machine;
         if (answer.ok) trace.note(what);
         else trace.say(`${life.name} ${what}: refused (${describe(answer.error)})`);
-        life.machine.scheduler.after(this.travel(life, what), life, () => {
+        life.machine.scheduler.after(this.travel(life, what) + life.slowness(port, 'answers'), life, () => {
           if (answer.ok) resolve(answer.value);
           else reject(answer.error);
         });
@@ -91,11 +104,13 @@ export class Network {
   ): { readonly request: boolean; readonly answer: boolean } {
     const { scheduler, trace } = life.machine;
     if (!life.alive) return { request: false, answer: true };
-    const fault = life.machine.choices.choose(`${life.name} ${what}`, this.#faults);
+    const { choices } = life.machine;
+    const fault = choices.choose(`${life.name} ${what}`, this.#faults) || (choices.calm ? 0 : this.#aims.at(what));
     if (fault !== 0) trace.say(`${life.name} ${what}: ${FAULTS[fault] ?? ''}`);
     if (fault === 1) life.end();
     if (fault === 3 || life.isCut(port)) return { request: true, answer: true };
-    if (life.alive) scheduler.after(this.travel(life, what), null, arrive);
+    const lateMs = (fault === 11 || fault === 12 ? LATE_MS : 0) + life.slowness(port, 'requests');
+    if (life.alive) scheduler.after(this.travel(life, what) + lateMs, null, arrive);
     strike(life, port, fault);
     return { request: false, answer: fault === 4 };
   }
@@ -105,10 +120,12 @@ export class Network {
 function strike(life: Life, port: Port, fault: number): void {
   switch (fault) {
     case 2:
+    case 12:
       return life.end();
     case 5:
       return life.pause(1_000);
     case 6:
+    case 11:
       return life.pause(8_000);
     case 7:
       return life.cut(port, 2_000);
@@ -120,6 +137,10 @@ function strike(life: Life, port: Port, fault: number): void {
     case 10:
       life.skewMs -= 3_600_000;
       return;
+    case 13:
+      return life.slow(port, 'answers', SLOW_MS, 10_000);
+    case 14:
+      return life.slow(port, 'requests', SLOW_MS, 10_000);
     default:
   }
 }

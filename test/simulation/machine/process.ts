@@ -31,6 +31,7 @@ export class Life implements Owner {
   /** How far its wall clock is ahead of that of the store, in milliseconds. */
   skewMs = 0;
   readonly #cutUntil = new Map<Port, number>();
+  readonly #slow = new Map<string, { readonly byMs: number; readonly until: number }>();
   readonly #onEnd: (() => void)[] = [];
 
   constructor(machine: Machine, name: string, number: number, generation: number) {
@@ -74,6 +75,18 @@ export class Life implements Owner {
 
   isCut(port: Port): boolean {
     return (this.#cutUntil.get(port) ?? 0) > this.machine.scheduler.now;
+  }
+
+  /** Requests to a port, or answers from there, take longer, for a while. */
+  slow(port: Port, which: 'requests' | 'answers', byMs: number, forMs: number): void {
+    this.#slow.set(`${which} ${port}`, { byMs, until: this.machine.scheduler.now + forMs });
+  }
+
+  /** By how much, in milliseconds. */
+  slowness(port: Port, which: 'requests' | 'answers'): number {
+    if (this.#slow.size === 0) return 0;
+    const slow = this.#slow.get(`${which} ${port}`);
+    return slow === undefined || slow.until <= this.machine.scheduler.now ? 0 : slow.byMs;
   }
 
   onEnd(act: () => void): void {

@@ -31,7 +31,7 @@ interface Reader {
 }
 
 const WAY_MS = [1, 5, 40, 300, 3_000];
-const WAY: Odds = [0.2, 0.08, 0.03, 0.005];
+const WAY: Odds = [0.2, 0.08, 0.03, 0.02];
 /** That a message which was taken comes a second time all the same. */
 const TWICE: Odds = [0.02];
 /** For so long who has a message is taken for alive, in milliseconds. */

@@ -33,7 +33,14 @@ export class Ledger {
   /** What is left of each call, in money. */
   readonly balance = new Map<string, number>();
 
-  constructor(onEffect: (effect: EffectOf, places: number) => void) {
+  readonly #outage: { readonly fromMs: number; readonly untilMs: number };
+
+  /** @param outage when the other company answers with errors, by the clock of the simulation */
+  constructor(
+    outage: { readonly fromMs: number; readonly untilMs: number },
+    onEffect: (effect: EffectOf, places: number) => void,
+  ) {
+    this.#outage = outage;
     this.#onEffect = onEffect;
   }
 
@@ -68,6 +75,8 @@ export class Ledger {
     try {
       await network.call(life, 'outside', `${about.what === 'done' ? '' : 'take back '}${about.step}`, () => {
         const { runId } = about;
+        const { now } = life.machine.scheduler;
+        if (now >= this.#outage.fromMs && now < this.#outage.untilMs) throw new Error('out of order');
         if (fencingToken < (this.#tokens.get(runId) ?? 0)) throw new Error('a newer worker has asked');
         this.#tokens.set(runId, fencingToken);
         // As it must be with a company that requests reach late: what was taken back is not done any more.

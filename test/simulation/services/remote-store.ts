@@ -15,6 +15,8 @@ export interface RemoteStoreOptions {
   readonly store: MemorySagaStore;
   /** Told of what has been committed, at that moment. */
   readonly onCommitted: (workerId: string, runs: readonly RunCommit[]) => void;
+  /** Whether a run waits for a worker. */
+  readonly isAnythingFree: () => boolean;
 }
 
 /** Between two tries to learn what became of a commit, in milliseconds. */
@@ -42,8 +44,8 @@ export class RemoteStore {
       retire: (workerId) => this.#ask('retire', () => store.retire(workerId)),
       held: (workerId) => this.#ask('held', () => store.held(workerId)),
       letGo: (workerId, runIds, delayMs) => this.#ask('let go', () => store.letGo(workerId, runIds, delayMs)),
-      claim: (workerId, wanted, room) => this.#ask('claim', () => store.claim(workerId, wanted, room)),
-      collect: (workerId, options) => this.#ask('collect', () => store.collect(workerId, options)),
+      claim: (workerId, wanted, room) => this.#ask(this.#look('claim'), () => store.claim(workerId, wanted, room)),
+      collect: (workerId, options) => this.#ask(this.#look('collect'), () => store.collect(workerId, options)),
       nextDue: (sagas, workerId) => this.#ask('next due', () => store.nextDue(sagas, workerId)),
       commit: (workerId, runs) => this.#commit(workerId, runs),
       transaction: (workerId, body) => this.#transaction(workerId, body),
@@ -61,6 +63,11 @@ export class RemoteStore {
       find: (saga, key) => this.#ask('find', () => store.find(saga, key)),
       journal: (id) => this.#ask('journal', () => store.journal(id)),
     };
+  }
+
+  /** By another name when there is something to be found, so that a fault can be aimed at it. */
+  #look(what: string): string {
+    return this.#options.isAnythingFree() ? `${what} of something` : what;
   }
 
   async #ask<T>(what: string, act: () => Promise<T>): Promise<T> {
@@ -81,6 +88,7 @@ export class RemoteStore {
 
   async #commitUntilKnown(workerId: string, runs: readonly RunCommit[]): Promise<void> {
     const { network, store, onCommitted } = this.#options;
+    const what = runs.some(beginsAStep) ? 'commit before a step' : 'commit';
     let outcome: Promise<void> | null = null;
     const once = (): Promise<void> => {
       outcome ??= store.commit(workerId, runs).then(
@@ -101,7 +109,7 @@ export class RemoteStore {
     };
     for (;;) {
       try {
-        return await network.call(this.#life, 'store', 'commit', once);
+        return await network.call(this.#life, 'store', what, once);
       } catch (error) {
         if (!(error instanceof Unanswered)) throw error;
         await this.#life.sleep(AGAIN_MS);
@@ -138,4 +146,8 @@ export class RemoteStore {
     });
     if (answer !== null) throw answer.error;
   }
+}
+
+function beginsAStep({ journal }: RunCommit): boolean {
+  return journal !== null && /"kind":"step"|"t":"compensating"/.test(journal.events);
 }

@@ -9,7 +9,7 @@ import { step } from '../../../src/saga/kinds/step.ts';
 import { transaction } from '../../../src/saga/kinds/transaction.ts';
 import { saga, type AnySaga } from '../../../src/saga/definition/definition.ts';
 import type { StepContext } from '../../../src/saga/definition/steps.ts';
-import { Rejection } from '../../../src/errors.ts';
+import { HoldfastError, Rejection } from '../../../src/errors.ts';
 import { z } from 'zod';
 import type { EffectOf } from '../../../src/testing/saga/effects-log.ts';
 import type { Network } from '../machine/network.ts';
@@ -65,7 +65,12 @@ export function sagasOf({ life, network, ledger, onAttempt }: SagaSurroundings):
       const work = workOf(context, sagaName, name);
       (tx as SimulatedTx).effects.push({ ...work, amount, kind: 'transaction', what, idempotencyKey });
     };
-    const run = ({ weather, amount }: Asked, { tx, ...context }: StepContext & { readonly tx: unknown }): string => {
+    const statement = `${name} in a transaction`;
+    const run = async (
+      { weather, amount }: Asked,
+      { tx, ...context }: StepContext & { readonly tx: unknown },
+    ): Promise<string> => {
+      await inDatabase(life, network, statement);
       if (weather === 'rejected') throw new Rejection('no');
       if (ledger.fails(context.idempotencyKey, weather)) throw new Error('not now');
       note(context, tx, amount, 'done');
@@ -75,7 +80,10 @@ export function sagasOf({ life, network, ledger, onAttempt }: SagaSurroundings):
     return transaction<Asked, string>({
       ...patient,
       run,
-      compensate: ({ input }, { tx, ...context }) => note(context, tx, input.amount, 'compensated'),
+      async compensate({ input }, { tx, ...context }) {
+        await inDatabase(life, network, statement);
+        note(context, tx, input.amount, 'compensated');
+      },
     });
   };
 
@@ -180,6 +188,15 @@ export interface Sagas {
   readonly trip: AnySaga;
   readonly fare: AnySaga;
   readonly approval: AnySaga;
+}
+
+/** A statement of a transaction. When nobody answers, the connection is gone, and the transaction with it. */
+async function inDatabase(life: Life, network: Network, statement: string): Promise<void> {
+  try {
+    await network.call(life, 'store', statement, () => undefined);
+  } catch (error) {
+    throw new HoldfastError('HF_DATABASE_UNAVAILABLE', 'The connection is lost.', { cause: error });
+  }
 }
 
 function workOf({ runId, idempotencyKey }: StepContext, sagaName: string, name: string) {
