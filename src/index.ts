@@ -61,6 +61,7 @@ export type { Cause, SendOptions } from './outbox/send-options.ts';
 export { createRelay, type Relay, type RelayOptions } from './relay/relay.ts';
 export type { DroppedSubscription } from './relay/maintenance/drop-subscription.ts';
 export type { SubscriptionOptions } from './relay/subscription/options.ts';
+export type { SignaturesOptions, SigningOptions } from './message/signing.ts';
 export type { RunnerState } from './relay/subscription/runner-state.ts';
 export type { Route } from './relay/subscription/routes.ts';
 

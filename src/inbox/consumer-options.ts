@@ -2,6 +2,7 @@
  * The options of a consumer and their checks.
  */
 import type { PoolClient } from 'pg';
+import type { SignaturesOptions } from '../message/signing.ts';
 import { assertTopicPattern, topicMatches } from '../message/topic-pattern.ts';
 import type { Database } from '../postgres/database.ts';
 import type { Runner } from '../postgres/runner.ts';
@@ -149,6 +150,16 @@ export interface CommonConsumerOptions {
   readonly pruneInterval?: Duration | undefined;
   /** For handlers of kind 'window'. */
   readonly window?: DedupWindow | undefined;
+  /**
+   * Messages have to be signed for this destination, with one of these keys (`signing` of the subscription that sends them). Others are
+   * parked, and no handler sees them: so whoever can write to the broker cannot write in the name of a service. A signature is refused
+   * when it is nearly as old as `retention`, after which a message that somebody has kept would not be recognised.
+   *
+   * @defaultValue messages are taken as they come
+   * @example
+   * createConsumer('shipping', { database, transport, handlers, signatures: { keys: { '2026-01': process.env.ORDERS_KEY ?? '' } } });
+   */
+  readonly signatures?: SignaturesOptions | undefined;
   /** For `send` in handlers. */
   readonly outbox?: OutboxPort | undefined;
   readonly log?: Logger | undefined;
@@ -200,6 +211,7 @@ export const KNOWN_OPTIONS = [
   'parkedPoll',
   'pruneInterval',
   'window',
+  'signatures',
   'outbox',
   'log',
   'metrics',

@@ -21,6 +21,7 @@ import {
 import type { BatchSettings } from './delivery/batch-choice.ts';
 import { DEFAULT_RETENTION } from './delivery/retention.ts';
 import { DEFAULT_PARKED_RETRY, DEFAULT_RETRY } from './handlers/decide.ts';
+import { resolveSignatures, type Signatures } from './delivery/signatures.ts';
 import type { OutboxPort } from './handlers/handler-run.ts';
 import { resolveHandlers, type Handler, type ResolvedHandler } from './handlers/handler.ts';
 import type { DedupWindow } from './window/window.ts';
@@ -48,6 +49,7 @@ export interface ConsumerSettings<Tx> {
   readonly pruneIntervalMs: number;
   readonly window: DedupWindow | null;
   readonly outbox: OutboxPort | null;
+  readonly signatures: Signatures | null;
   readonly clock: Clock;
   readonly random: () => number;
   readonly log: Logger;
@@ -91,10 +93,12 @@ export function resolveConsumer<Tx>(
   if (typeof transport?.receiver !== 'function')
     throw badOption(where, 'has no transport', 'Give transport: createBullmqTransport({ … }), or another one.');
   assertAble(transport, { receive: true, order: ordered }, where);
+  const destination = options.destination ?? name;
+  const retentionMs = duration('retention', DEFAULT_RETENTION);
   return {
     name,
     transport,
-    destination: options.destination ?? name,
+    destination,
     formerDestinations: options.formerDestinations ?? [],
     concurrency,
     ordered,
@@ -106,7 +110,7 @@ export function resolveConsumer<Tx>(
     defaultRetry: resolveRetry(options.retry, DEFAULT_RETRY, `${where}.retry`),
     predecessorWaitMs: duration('predecessorWait', '1m'),
     longestTimeoutMs: Math.max(duration('timeout', '30s'), ...[...handlers.values()].map((each) => each.timeoutMs)),
-    retentionMs: duration('retention', DEFAULT_RETENTION),
+    retentionMs,
     redeliveryHorizonMs:
       redeliveryHorizon === undefined ? null : parseDuration(redeliveryHorizon, `${where}.redeliveryHorizon`),
     idempotencyRetentionMs: duration('idempotencyRetention', '24h'),
@@ -114,6 +118,7 @@ export function resolveConsumer<Tx>(
     pruneIntervalMs: duration('pruneInterval', '10m'),
     window: options.window ?? null,
     outbox: options.outbox ?? null,
+    signatures: resolveSignatures(options.signatures, { destination, retentionMs }, where),
     clock,
     random,
     log,

@@ -2,6 +2,7 @@
  * What holdfast.config.ts says. Written by users with defineConfig, read by the command line; every key is optional, and flags and
  * environment variables win over it (docs/operations.md).
  */
+import type { SignaturesOptions, SigningOptions } from '../message/signing.ts';
 import type { SubscriptionOptions } from '../relay/subscription/options.ts';
 import type { Route } from '../relay/subscription/routes.ts';
 import type { Duration } from '../runtime/duration.ts';
@@ -68,6 +69,12 @@ export interface SagasConfig {
         readonly destination?: string | undefined;
         /** @defaultValue 'saga.reply' */
         readonly topic?: string | undefined;
+        /**
+         * By which keys replies are known to come from participants. HOLDFAST_SIGNATURE_KEYS, where it is set, wins over its keys.
+         *
+         * @defaultValue replies are taken as they come, unless that variable is set
+         */
+        readonly signatures?: SignaturesOptions | undefined;
       }
     | false
     | undefined;
@@ -216,6 +223,12 @@ export interface HoldfastConfig {
   readonly transport?: Transport | TransportName | undefined;
   /** Transports that subscriptions call by name. */
   readonly transports?: Readonly<Record<string, Transport>> | undefined;
+  /**
+   * With which key relays sign, for subscriptions that do not say so themselves. HOLDFAST_SIGNING_KEYS, where it is set, wins over it.
+   *
+   * @defaultValue messages are not signed
+   */
+  readonly signing?: SigningOptions | undefined;
   /** For a relay with a single subscription, 'main': its routes. */
   readonly routes?: readonly Route[] | undefined;
   readonly subscriptions?: readonly SubscriptionConfig[] | undefined;

@@ -4,6 +4,7 @@
  */
 import { HoldfastError } from '../errors.ts';
 import { encodeWire } from '../message/envelope.ts';
+import { createSigner, type SigningOptions } from '../message/signing.ts';
 import type { MessageType, PayloadInput } from '../message/message-type.ts';
 import { parseDuration, type Duration } from '../runtime/duration.ts';
 import { refuseUnknownOptions } from '../runtime/options.ts';
@@ -35,6 +36,12 @@ export interface AtMostOnceOptions {
    * @defaultValue '1s'
    */
   readonly timeout?: Duration | undefined;
+  /**
+   * Signs messages, as a relay does for its subscriptions.
+   *
+   * @defaultValue they are not signed
+   */
+  readonly signing?: SigningOptions | undefined;
 }
 
 /** Sends messages past the outbox, at most once. Made by {@link createAtMostOnceSender}. */
@@ -62,7 +69,7 @@ export interface AtMostOnceSender {
  */
 export function createAtMostOnceSender(options: AtMostOnceOptions): AtMostOnceSender {
   const name = 'createAtMostOnceSender';
-  refuseUnknownOptions(options, ['transport', 'to', 'source', 'maxBytes', 'timeout'], name);
+  refuseUnknownOptions(options, ['transport', 'to', 'source', 'maxBytes', 'timeout', 'signing'], name);
   const { transport, to, source, maxBytes = DEFAULT_MAX_BYTES } = options;
   if (typeof transport?.publisher !== 'function' || typeof to !== 'string' || to === '') {
     throw new HoldfastError('HF_CONFIG', `${name} needs a transport and a destination.`, {
@@ -70,6 +77,7 @@ export function createAtMostOnceSender(options: AtMostOnceOptions): AtMostOnceSe
     });
   }
   const timeoutMs = parseDuration(options.timeout ?? '1s', `${name}.timeout`);
+  const sign = options.signing === undefined ? null : createSigner(options.signing, `${name}.signing`);
   const publisher = transport.publisher();
 
   return {
@@ -83,7 +91,8 @@ export function createAtMostOnceSender(options: AtMostOnceOptions): AtMostOnceSe
       }
       const { id, topic, key, payload: data, attributes } = prepared;
       const row = { id, topic, key, time: new Date().toISOString(), payload: data, headers: attributes };
-      const wire = encodeWire(row, { source: source ?? 'holdfast' });
+      const plain = encodeWire(row, { source: source ?? 'holdfast' });
+      const wire = sign === null ? plain : sign(plain, { id, destination: to }, Date.now());
       const [outcome] = await withTimeout(
         (signal) => publisher.publish([{ id, topic, key, destination: to, wire, replayId: null }], { signal }),
         {

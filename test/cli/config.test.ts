@@ -18,13 +18,13 @@ const given = (flags: Record<string, unknown>, env: Record<string, string> = {})
   readGiven({ flags, env }, names);
 const transportsOf = (from: Given, config: HoldfastConfig) =>
   createTransports({ given: from, config, database: { url: 'postgres://db/x' }, onTransportError: () => {} });
-const relay = (from: Given, config: HoldfastConfig = {}) => {
+const relay = (from: Given, config: HoldfastConfig = {}, env: Record<string, string> = {}) => {
   const transports = transportsOf(from, config);
   const process = resolveProcess({ given: from, config, noHttp: false });
-  return { ...process, ...resolveRelay({ given: from, config, transports }), transports: transports.all() };
+  return { ...process, ...resolveRelay({ given: from, config, transports, env }), transports: transports.all() };
 };
-const worker = (from: Given, config: HoldfastConfig = {}) =>
-  resolveWorker({ given: from, config, transports: transportsOf(from, config) });
+const worker = (from: Given, config: HoldfastConfig = {}, env: Record<string, string> = {}) =>
+  resolveWorker({ given: from, config, transports: transportsOf(from, config), env });
 const routes = [{ topics: '**', to: 'all' }];
 
 describe('the file', () => {

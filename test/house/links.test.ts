@@ -44,9 +44,9 @@ describe('links', () => {
     expect(linksOf(page).filter((target) => !existsSync(join(ROOT, target)))).toEqual([]);
   });
 
-  it('and the tests that stand behind the guarantees are there', () => {
-    const guarantees = readFileSync(join(ROOT, 'docs/guarantees.md'), 'utf8');
-    const named = [...guarantees.matchAll(/`((?:[a-z]+\/)+[\w.*-]+)`/g)].map((match) => match[1] ?? '');
+  it('and the tests that stand behind guarantees and security are there', () => {
+    const texts = ['docs/guarantees.md', 'docs/security.md'].map((page) => readFileSync(join(ROOT, page), 'utf8'));
+    const named = [...texts.join('\n').matchAll(/`((?:[a-z]+\/)+[\w.*-]+)`/g)].map((match) => match[1] ?? '');
     expect(named.length).toBeGreaterThan(50);
     const isThere = (name: string): boolean =>
       existsSync(join(ROOT, name)) ||

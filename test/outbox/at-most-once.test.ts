@@ -2,6 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { decodeEnvelope } from '../../src/message/envelope.ts';
+import { createChecker } from '../../src/message/signing.ts';
 import { message } from '../../src/message/message-type.ts';
 import { createAtMostOnceSender } from '../../src/outbox/at-most-once.ts';
 import { createMemoryTransport } from '../../src/transport/memory.ts';
@@ -29,6 +30,15 @@ describe('sendAtMostOnce', () => {
       data: { courier: 'c1', x: 5 },
     });
     await sender.close();
+  });
+
+  it('is signed as a relay would, where it is asked for', async () => {
+    const transport = recordingTransport();
+    const keys = { k1: `whsec_${Buffer.alloc(32, 1).toString('base64')}` };
+    const sender = createAtMostOnceSender({ transport, to: 'map', signing: { keys } });
+    await sender.sendAtMostOnce(Moved, { courier: 'c1', x: 5 });
+    const check = createChecker({ keys }, { destination: 'map', mostAgeMs: 60_000 }, 'test');
+    expect(check(transport.sent[0]?.wire, Date.now())).toBeNull();
   });
 
   it('tries once, and says when the message is lost', async () => {

@@ -52,6 +52,7 @@ async function load(path: string): Promise<unknown> {
 const SECTIONS = {
   database: ['url', 'max'],
   redis: ['url', 'prefix'],
+  signing: ['keys', 'use'],
   http: ['host', 'port'],
   log: ['level', 'format'],
   shutdown: ['deadline'],
@@ -91,6 +92,7 @@ const KEYS: Readonly<Record<keyof HoldfastConfig, true>> = {
   transport: true,
   transports: true,
   routes: true,
+  signing: true,
   subscriptions: true,
   alerts: true,
   sagas: true,

@@ -5,8 +5,10 @@ import { HoldfastError } from '../../errors.ts';
 import type { HoldfastConfig } from '../../operations/config.ts';
 import { parseDuration, type Duration } from '../../runtime/duration.ts';
 import { refuseUnknownOptions } from '../../runtime/options.ts';
+import type { SignaturesOptions } from '../../message/signing.ts';
 import type { Transport } from '../../transport/port.ts';
 import type { Given } from './options.ts';
+import { signaturesOf } from './signing-keys.ts';
 import { sagasConfigOf, sagasPathOf } from './sagas-path.ts';
 import type { Transports } from './transports.ts';
 
@@ -25,16 +27,18 @@ export interface RepliesSettings {
   readonly transport: Transport;
   readonly destination?: string;
   readonly topic?: string;
+  readonly signatures?: SignaturesOptions;
 }
 
 export interface WorkerInputs {
   readonly given: Given;
   readonly config: HoldfastConfig;
   readonly transports: Transports;
+  readonly env: Readonly<Record<string, string | undefined>>;
 }
 
 /** Everything is checked here, before anything is opened. Throws HF_CONFIG, HF_OPTION_UNKNOWN or HF_DURATION. */
-export function resolveWorker({ given, config, transports }: WorkerInputs): WorkerSettings {
+export function resolveWorker({ given, config, transports, env }: WorkerInputs): WorkerSettings {
   const own = sagasConfigOf(config);
   const path = sagasPathOf(given, config);
   if (path === undefined) {
@@ -51,7 +55,7 @@ export function resolveWorker({ given, config, transports }: WorkerInputs): Work
   const lease = given.lease ?? own.lease;
   if (lease !== undefined) parseDuration(lease, 'sagas.lease');
   const name = given.workerName ?? own.name;
-  const replies = resolveReplies({ given, config, transports });
+  const replies = resolveReplies({ given, config, transports, env });
   return {
     path,
     ...(name === undefined ? {} : { name }),
@@ -65,18 +69,20 @@ export function resolveWorker({ given, config, transports }: WorkerInputs): Work
 }
 
 /** Sagas without commands need no broker: where nothing names one, there are no replies. */
-function resolveReplies({ given, config, transports }: WorkerInputs): RepliesSettings | null {
+function resolveReplies({ given, config, transports, env }: WorkerInputs): RepliesSettings | null {
   const own = sagasConfigOf(config).replies;
   if (own === false && given.repliesFrom === undefined) return null;
   const wanted = own === false || own === undefined ? {} : own;
-  refuseUnknownOptions(wanted, ['transport', 'destination', 'topic'], 'sagas.replies');
+  refuseUnknownOptions(wanted, ['transport', 'destination', 'topic', 'signatures'], 'sagas.replies');
   const carrier = given.transport ?? wanted.transport ?? config.transport ?? null;
   const asked = own !== undefined || given.repliesFrom !== undefined;
   if (carrier === null && !asked && !transports.hasDefault) return null;
   const destination = given.repliesFrom ?? wanted.destination;
+  const signatures = signaturesOf(wanted.signatures, env);
   return {
     transport: transports.find(carrier, 'the replies of participants'),
     ...(destination === undefined ? {} : { destination }),
     ...(wanted.topic === undefined ? {} : { topic: wanted.topic }),
+    ...(signatures === undefined ? {} : { signatures }),
   };
 }

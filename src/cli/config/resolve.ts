@@ -6,6 +6,7 @@ import type { HoldfastConfig, SubscriptionConfig } from '../../operations/config
 import { resolveSubscription, type SubscriptionOptions } from '../../relay/subscription/options.ts';
 import { didYouMean } from '../../runtime/options.ts';
 import type { Given } from './options.ts';
+import { signingOf } from './signing-keys.ts';
 import type { Transports } from './transports.ts';
 
 export interface RelaySettings {
@@ -16,12 +17,18 @@ export interface RelayInputs {
   readonly given: Given;
   readonly config: HoldfastConfig;
   readonly transports: Transports;
+  readonly env: Readonly<Record<string, string | undefined>>;
 }
 
 /** Everything is checked here, before anything is opened. Throws HF_CONFIG, HF_OPTION_UNKNOWN or HF_DURATION. */
-export function resolveRelay({ given, config, transports }: RelayInputs): RelaySettings {
+export function resolveRelay({ given, config, transports, env }: RelayInputs): RelaySettings {
+  const signing = signingOf(config, env);
   const subscriptions = chosen(declared(given, config), given, config).map((subscription): SubscriptionOptions => {
-    const { transport: own, ...options } = { ...subscription, ...overrides(given) };
+    const { transport: own, ...options } = {
+      ...(signing === undefined ? {} : { signing }),
+      ...subscription,
+      ...overrides(given),
+    };
     const wanted = given.transport ?? own ?? config.transport ?? null;
     const settled = { ...options, transport: transports.find(wanted, `subscription '${subscription.name}'`) };
     resolveSubscription(settled);

@@ -85,9 +85,9 @@ function isTaken(error: unknown, port: number): boolean {
 
 /** A project may have any of these, and none. */
 async function loadProject({ given, config }: Context, transports: Transports) {
-  const relay = hasRoutes(given, config) ? resolveRelay({ given, config, transports }) : null;
+  const relay = hasRoutes(given, config) ? resolveRelay({ given, config, transports, env: process.env }) : null;
   const hasSagas = sagasPathOf(given, config) !== undefined;
-  const { path = '', ...worker } = hasSagas ? resolveWorker({ given, config, transports }) : {};
+  const { path = '', ...worker } = hasSagas ? resolveWorker({ given, config, transports, env: process.env }) : {};
   const sagas = hasSagas ? await loadSagas(path, process.cwd()) : [];
   const consumersPath = consumersPathOf(given, config);
   const consumers = consumersPath === undefined ? [] : await loadConsumers(consumersPath, process.cwd());

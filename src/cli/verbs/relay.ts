@@ -18,7 +18,7 @@ export async function relay(context: Context): Promise<number> {
   // Transports are made before the log is, since what is wrong with the configuration comes first.
   let warn = (_error: Error): void => undefined;
   const transports = createTransports({ given, config, database, onTransportError: (error) => warn(error) });
-  const { subscriptions } = resolveRelay({ given, config, transports });
+  const { subscriptions } = resolveRelay({ given, config, transports, env: process.env });
   const settings = resolveProcess({ given, config, noHttp: flags['http'] === false });
   const alerts = resolveAlertSettings({ given, config, env: process.env });
   const log = await daemonLogger(settings, json, redactorOf(context));

@@ -40,8 +40,8 @@ async function run(context: Context, { relay: withRelay }: { readonly relay: boo
   const transports = createTransports({ given, config, database, onTransportError: (error) => warn(error) });
   const settings = resolveProcess({ given, config, noHttp: flags['http'] === false });
   const alerts = resolveAlertSettings({ given, config, env: process.env });
-  const relay = withRelay ? resolveRelay({ given, config, transports }) : null;
-  const { path, ...options } = resolveWorker({ given, config, transports });
+  const relay = withRelay ? resolveRelay({ given, config, transports, env: process.env }) : null;
+  const { path, ...options } = resolveWorker({ given, config, transports, env: process.env });
   const sagas = await loadSagas(path, process.cwd());
   const consumersPath = withRelay ? consumersPathOf(given, config) : undefined;
   const consumers = consumersPath === undefined ? [] : await loadConsumers(consumersPath, process.cwd());

@@ -16,6 +16,7 @@ import type { ParkedDeliveryStore } from '../stores/parked-delivery-store.ts';
 import type { SuspectStore } from '../stores/suspect-store.ts';
 import type { ConsumerMetrics, MessageOutcome } from './consumer-metrics.ts';
 import type { Incoming } from './incoming.ts';
+import type { Signatures } from './signatures.ts';
 import type { DedupWindow } from '../window/window.ts';
 import type { TransactionLanes } from '../handlers/transaction-lanes.ts';
 import type { UnitOfWork } from '../handlers/unit-of-work.ts';
@@ -73,6 +74,8 @@ export interface ConsumerContext<Tx> extends ConsumerStores {
   readonly firstRunMs: () => Promise<number>;
   readonly window: DedupWindow | null;
   readonly outbox: OutboxPort | null;
+  /** null: messages are taken as they come. */
+  readonly signatures: Signatures | null;
   readonly deadlines: Deadlines;
   readonly clock: Clock;
   readonly random: () => number;

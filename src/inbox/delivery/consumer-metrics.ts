@@ -13,6 +13,7 @@ export interface ConsumerMetrics {
   readonly seconds: Histogram<'consumer' | 'topic'>;
   readonly delays: Histogram<'consumer'>;
   readonly parked: Gauge<'consumer'>;
+  readonly signatures: Counter<'consumer' | 'result'>;
 }
 
 const HANDLER_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
@@ -43,5 +44,10 @@ export function consumerMetrics(metrics: Metrics): ConsumerMetrics {
       DELAY_SECONDS,
     ),
     parked: metrics.gauge('holdfast_consumer_parked', 'Messages parked.', ['consumer']),
+    signatures: metrics.counter(
+      'holdfast_consumer_signatures_total',
+      'Deliveries to a consumer that checks signatures: right, or what was wrong (unsigned, key, destination, signature, age).',
+      ['consumer', 'result'],
+    ),
   };
 }

@@ -12,6 +12,7 @@ import { startProcess } from './process-span.ts';
 import { DeliverySettlement } from './settlement.ts';
 import { SuspectLane } from './suspect-lane.ts';
 import { UnhandledMessages } from './unhandled-messages.ts';
+import { readSigned } from './unverified.ts';
 import { WaitingMessages } from './waiting-messages.ts';
 
 export interface Deliverer {
@@ -46,7 +47,8 @@ export function createDeliverer<Tx>(context: ConsumerContext<Tx>): Deliverer {
   };
   return {
     handle({ wire, redeliveries, signal }) {
-      const incoming = readIncoming(wire);
+      const { signatures } = context;
+      const incoming = signatures === null ? readIncoming(wire) : readSigned(context, signatures, wire);
       const span = isTracing() ? startProcess(context, incoming, { redeliveries }) : null;
       if (span === null) return settle(incoming, redeliveries, signal);
       return settle({ ...incoming, span }, redeliveries, signal).finally(() => span.end());

@@ -38,6 +38,14 @@ export function readIncoming(wire: unknown): Incoming {
   }
 }
 
+/**
+ * A message whose signature is not accepted. Nothing that it says of itself counts: under the id that it claims it would be taken for the
+ * message that really has that id, which would then be dropped as a duplicate, and under its key it would hold that up.
+ */
+export function refuseIncoming(wire: unknown, error: Error): Incoming {
+  return { id: uuidOf(wireText(wire)), topic: salvage(wire).topic, key: null, envelope: null, error, wire };
+}
+
 /** What can be told about a message that cannot be read. Without an id of its own it gets one from its bytes, so that copies meet. */
 function salvage(wire: unknown): { readonly id: string; readonly topic: string; readonly key: string | null } {
   const event = asObject(wire);

@@ -5,7 +5,7 @@ import { describeError } from '../../runtime/describe-error.ts';
 import type { SqlExecutor } from '../../postgres/executor.ts';
 import { PATIENT_LOCK_SQL } from '../../postgres/lock-wait.ts';
 import { keyLock } from '../stores/inbox-store.ts';
-import type { ParkReason } from '../handlers/decide.ts';
+import { PARK_REASONS, type ParkReason } from '../handlers/decide.ts';
 import { packWire, sentAt, wireText, type Incoming } from './incoming.ts';
 import type { ConsumerContext } from './consumer-context.ts';
 import { isUnrelatedToDatabase, isRefusedValue } from '../handlers/classify-error.ts';
@@ -20,6 +20,8 @@ export interface Parking {
   readonly retryInMs: number | null;
   /** False for handlers that keep no marks: then a duplicate of it is run, not recognised. */
   readonly marked: boolean;
+  /** The id of a parked row whose place it takes in the same commit. */
+  readonly insteadOf?: string;
 }
 
 export type ParkResult =
@@ -42,16 +44,22 @@ export async function park<Tx>(context: ConsumerContext<Tx>, parking: Parking): 
 }
 
 async function attemptParking<Tx>(context: ConsumerContext<Tx>, parking: Parking): Promise<ParkResult> {
+  const { wire } = parking.incoming;
+  const store = (envelope: string) =>
+    context.work.transaction(async (execute) => {
+      if (parking.insteadOf !== undefined) await context.parked.remove(execute, parking.insteadOf);
+      return write(context, execute, parking, envelope);
+    });
+  // As text: jsonb keeps no blanks and no order of names, and a signature is one of each character.
+  if (parking.reason === PARK_REASONS.unverified) return store(packWire(wire));
   try {
-    return await context.work.transaction((execute) =>
-      write(context, execute, parking, wireText(parking.incoming.wire)),
-    );
+    return await store(wireText(wire));
   } catch (error) {
     if (error instanceof SimulatedCrash) throw error;
     // The envelope holds what jsonb cannot hold, or too much of it (NUL, a number too large, no JSON), or something in this process
     // overflowed. The bytes as they came can always be stored.
     if (!isRefusedValue(error) && !isUnrelatedToDatabase(error)) throw error;
-    return context.work.transaction((execute) => write(context, execute, parking, packWire(parking.incoming.wire)));
+    return store(packWire(wire));
   }
 }
 

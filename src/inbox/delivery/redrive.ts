@@ -11,6 +11,8 @@ import { attemptOnce } from './attempt.ts';
 import { policiesFor, topicLabel, type ConsumerContext } from './consumer-context.ts';
 import { isReadable, readIncoming, unpackWire, type Incoming } from './incoming.ts';
 import { startProcess } from './process-span.ts';
+import type { Signatures } from './signatures.ts';
+import { verifyAgain } from './unverified.ts';
 
 export interface Redriver {
   /** Runs what is due until nothing is, or `signal` aborts. Resolves with how many messages were run. */
@@ -77,6 +79,8 @@ class ParkedRedriver<Tx> implements Redriver {
 
   async #redrive(row: ParkedRow, signal: AbortSignal): Promise<void> {
     const context = this.#context;
+    if (row.reason === PARK_REASONS.unverified && context.signatures !== null)
+      return this.#verify(row, context.signatures);
     const read = readIncoming(unpackWire(row.envelope));
     const span = isTracing() ? startProcess(context, read, { redrive: true }) : null;
     const incoming = span === null ? read : { ...read, span };
@@ -85,6 +89,24 @@ class ParkedRedriver<Tx> implements Redriver {
     } finally {
       span?.end();
     }
+  }
+
+  /** Its handler comes later, once it stands under its own id and key. */
+  async #verify(row: ParkedRow, signatures: Signatures): Promise<void> {
+    const { work, parked, log } = this.#context;
+    const again = await verifyAgain(this.#context, signatures, row);
+    if (again.kind === 'unavailable') throw again.error;
+    const fields = { id: row.messageId, redrive: row.redrives + 1 };
+    if (again.kind !== 'refused') return log.info(fields, 'the signature of a parked message is accepted now');
+    const { error, retryInMs } = again;
+    log.error({ ...fields, err: error, retryInMs }, 'the signature of a parked message is not accepted');
+    const status = {
+      state: 'failed',
+      reason: PARK_REASONS.unverified,
+      error: describeError(error),
+      retryInMs,
+    } as const;
+    await work.transaction((execute) => parked.keep(execute, row.messageId, status));
   }
 
   async #redriveTraced(row: ParkedRow, incoming: Incoming, signal: AbortSignal): Promise<void> {

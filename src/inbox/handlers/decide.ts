@@ -2,7 +2,7 @@
  * Decides what a consumer does next with a delivery. Pure functions over facts; delivery/ carries the decisions out. Every number that shapes
  * the behaviour of a consumer stands here or in the policies passed in.
  */
-import { isHoldfastError } from '../../errors.ts';
+import { isHoldfastError, type HoldfastError } from '../../errors.ts';
 import { backoffMs, decideRetry, isPermanent, type RetryPolicy } from '../../runtime/retry.ts';
 
 /** Why a message was parked; stored, shown to operators, and read back by the redrive. */
@@ -10,6 +10,10 @@ export const PARK_REASONS = {
   gaveUp: 'gave up after retries',
   permanent: 'permanent error',
   undecodable: 'cannot be decoded',
+  /** It may come from anybody who can write to the broker. */
+  unverified: 'its signature is not accepted',
+  /** It was, until somebody had it looked at again. */
+  verified: 'its signature is accepted now, not tried yet',
   noHandler: 'no handler',
   /** A reply whose run is not in this database. */
   noRun: 'no such run here',
@@ -198,12 +202,28 @@ export function decideArrival(facts: {
   readonly policies: Policies;
 }): ArrivalDecision {
   const { decodeError } = facts;
+  if (isHoldfastError(decodeError, 'HF_MESSAGE_UNVERIFIED')) {
+    const retryInMs = nextVerificationMs(decodeError, 0, facts.policies);
+    return { do: 'park', reason: PARK_REASONS.unverified, error: decodeError, retryInMs };
+  }
   if (decodeError !== null) {
     // A newer wire may be readable after the deployment that is under way; anything else never will be.
     const retryInMs = isHoldfastError(decodeError, 'HF_ENVELOPE_VERSION') ? firstRedriveMs(null, facts.policies) : null;
     return { do: 'park', reason: PARK_REASONS.undecodable, error: decodeError, retryInMs };
   }
   return facts.hasHandler ? { do: 'run', suspect: facts.redeliveries > 0 } : { do: 'hand on' };
+}
+
+/**
+ * Milliseconds until a refused signature is looked at again; null: not before a person says so. A key that is not known here may come
+ * with the deployment that is under way; a signature that is wrong stays so.
+ */
+export function nextVerificationMs(
+  error: HoldfastError,
+  redrives: number,
+  policies: Pick<Policies, 'parkedRetry' | 'random'>,
+): number | null {
+  return error.details?.['part'] === 'key' ? nextRedriveMs(redrives, null, policies) : null;
 }
 
 export type UnhandledDecision =

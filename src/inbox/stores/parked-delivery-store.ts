@@ -91,6 +91,11 @@ const AHEAD = -1_000_000_000_000_000;
 /** Rows made due in one statement. */
 const WAKE_AT_ONCE = 1_000;
 
+/** Reasons for which any process of the consumer takes a message up, whatever handlers it has. */
+const FOR_ANYBODY = [PARK_REASONS.undecodable, PARK_REASONS.noHandler, PARK_REASONS.unverified]
+  .map((reason) => `'${reason}'`)
+  .join(', ');
+
 const IN_MS = (parameter: string): string => `now() + ${parameter}::float8 * interval '1 millisecond'`;
 
 /** Whether message $3, sent at $4, comes before a row that waits for a predecessor. */
@@ -150,7 +155,7 @@ class ParkedDeliveryTable implements ParkedDeliveryStore {
       execute,
       `SELECT message_id AS id, key, envelope::text AS envelope, reason, attempts, redrives FROM ${this.#table} p
        WHERE consumer = $1 AND next_attempt_at <= now()
-         AND (topic = ANY (string_to_array($3, ' ')) OR reason IN ('${PARK_REASONS.undecodable}', '${PARK_REASONS.noHandler}'))
+         AND (topic = ANY (string_to_array($3, ' ')) OR reason IN (${FOR_ANYBODY}))
          ${ordered ? `AND (key IS NULL OR ${this.#first})` : ''}
        ORDER BY next_attempt_at LIMIT $2::int FOR UPDATE OF p SKIP LOCKED`,
       [this.#consumer, limit, topics.join(' ')],

@@ -107,7 +107,8 @@ export async function publishEntries(
 ): Promise<Published> {
   const { session } = leased;
   leased.pages.begin(entries.length);
-  const { router, source } = leased.subscription;
+  const { router, source, sign } = leased.subscription;
+  const signing = sign === null ? null : { sign, nowMs: leased.clock.now() };
   const refused = new Map<LogEntry, Refusal>();
   const refuse = (entry: LogEntry, refusal: Refusal) => void refused.set(entry, graver(refused.get(entry), refusal));
   let batch: OutboundMessage[] = [];
@@ -138,7 +139,7 @@ export async function publishEntries(
       const outbound = toOutbound(
         entry,
         name,
-        replayId === undefined ? { source, predecessor, sentAt } : { source, replayId },
+        replayId === undefined ? { source, signing, predecessor, sentAt } : { source, signing, replayId },
       );
       // A page is bounded by its bytes; what goes to ten destinations is ten times that.
       if (characters > 0 && characters + outbound.wire.length > BATCH_CHARACTERS) await send();

@@ -2,6 +2,7 @@
  * What a subscription can be told, and its defaults: checked once, at start.
  */
 import { HoldfastError } from '../../errors.ts';
+import { createSigner, type SigningOptions, type SignWire } from '../../message/signing.ts';
 import { assertTopicPattern } from '../../message/topic-pattern.ts';
 import { parseDuration, type Duration } from '../../runtime/duration.ts';
 import { refuseUnknownOptions } from '../../runtime/options.ts';
@@ -93,6 +94,13 @@ export interface SubscriptionOptions {
    * @defaultValue 'holdfast'
    */
   readonly source?: string | undefined;
+  /**
+   * Signs each message for its destination, so that consumers need not believe whoever can write to the broker: see `signatures` of a
+   * consumer. Each attempt to publish is signed by itself.
+   *
+   * @defaultValue messages are not signed
+   */
+  readonly signing?: SigningOptions | undefined;
 }
 
 export interface ResolvedSubscription {
@@ -114,6 +122,8 @@ export interface ResolvedSubscription {
   readonly failover: FailoverPolicy;
   readonly idlePollMs: number;
   readonly source: string;
+  /** Null: messages are not signed. */
+  readonly sign: SignWire | null;
   /** What it must have in common with the other relays of this subscription. */
   readonly shared: SharedSettings;
 }
@@ -135,6 +145,7 @@ const KNOWN = [
   'failoverReplay',
   'idlePoll',
   'source',
+  'signing',
 ] as const;
 
 const RETRY: RetryPolicy = { attempts: 5, baseMs: 50, capMs: 2_000, factor: 2, withinMs: 10_000 };
@@ -185,6 +196,7 @@ export function resolveSubscription(options: SubscriptionOptions): ResolvedSubsc
     failover: failoverPolicy(options.failoverReplay ?? '1h', where),
     idlePollMs: duration(options.idlePoll, 1_000, 'idlePoll'),
     source: options.source ?? 'holdfast',
+    sign: options.signing === undefined ? null : createSigner(options.signing, `${where}.signing`),
   };
 }
 

@@ -3,6 +3,7 @@
  */
 import { HoldfastError } from '../../errors.ts';
 import { encodeWire } from '../../message/envelope.ts';
+import type { SignWire } from '../../message/signing.ts';
 import { assertTopicPattern, topicMatches } from '../../message/topic-pattern.ts';
 import { refuseUnknownOptions } from '../../runtime/options.ts';
 import type { OutboundMessage } from '../../transport/port.ts';
@@ -91,23 +92,26 @@ export interface OutboundContext {
   readonly replayId?: string;
   readonly predecessor?: KeyHead | undefined;
   readonly sentAt?: string | null;
+  /** Null: it is not signed. */
+  readonly signing: { readonly sign: SignWire; readonly nowMs: number } | null;
 }
 
 /** An entry that is in memory whole. */
 export type LoadedEntry = LogEntry & { readonly payload: string };
 
 export function toOutbound(entry: LoadedEntry, destination: string, context: OutboundContext): OutboundMessage {
-  const { predecessor, replayId, source, sentAt } = context;
+  const { predecessor, replayId, source, sentAt, signing } = context;
+  const wire = encodeWire(entry, {
+    source,
+    ...(replayId === undefined ? {} : { replayId }),
+    ...(predecessor === undefined ? {} : { predecessor, sentAt }),
+  });
   return {
     id: entry.id,
     topic: entry.topic,
     key: entry.key,
     destination,
-    wire: encodeWire(entry, {
-      source,
-      ...(replayId === undefined ? {} : { replayId }),
-      ...(predecessor === undefined ? {} : { predecessor, sentAt }),
-    }),
+    wire: signing === null ? wire : signing.sign(wire, { id: entry.id, destination }, signing.nowMs),
     replayId: replayId ?? null,
   };
 }

@@ -3,7 +3,9 @@
  * it when they are given `replies`; it can also run by itself.
  */
 import { HoldfastError } from '../../errors.ts';
+import { systemClock } from '../../runtime/clock.ts';
 import { noCrash } from '../../runtime/crash-point.ts';
+import { parseDuration } from '../../runtime/duration.ts';
 import type { Logger } from '../../runtime/log.ts';
 import { createLifecycle } from '../../runtime/lifecycle.ts';
 import { refuseUnknownOptions } from '../../runtime/options.ts';
@@ -17,6 +19,8 @@ import {
   type DatabaseConsumerOptions,
 } from '../../inbox/consumer-options.ts';
 import { consumerMetrics } from '../../inbox/delivery/consumer-metrics.ts';
+import { DEFAULT_RETENTION } from '../../inbox/delivery/retention.ts';
+import { resolveSignatures } from '../../inbox/delivery/signatures.ts';
 import { PARK_REASONS } from '../../inbox/handlers/decide.ts';
 import { createParkedDeliveryStore } from '../../inbox/stores/parked-delivery-store.ts';
 import type { Database } from '../../postgres/database.ts';
@@ -115,7 +119,10 @@ export function createReplyConsumer(options: SagaRepliesOptions, door: ReplyDoor
     destination,
     handlers: [handler],
   });
-  const { messages } = consumerMetrics(safeMetrics(options.metrics, log));
+  const { messages, signatures: checked } = consumerMetrics(safeMetrics(options.metrics, log));
+  const retentionMs = parseDuration(options.retention ?? DEFAULT_RETENTION, 'sagaReplies.retention');
+  const signatures = resolveSignatures(options.signatures, { destination, retentionMs }, 'sagaReplies');
+  const clock = options.clock ?? systemClock;
   const crash = options.crashPoint ?? noCrash;
   const route = new ReplyRoute({
     handler,
@@ -123,11 +130,14 @@ export function createReplyConsumer(options: SagaRepliesOptions, door: ReplyDoor
     groups: new ReplyGroups({ database: options.database, consumer: destination, crash, log }),
     crash,
     by: { name: destination, destination },
+    // What is not, goes the consumer's own way, which parks it or, while signatures are not required, takes it.
+    isSigned: signatures === null ? null : (wire) => signatures.check(wire, clock.now()) === null,
     handle: (delivery) => inner.handle(delivery),
     alone: resolveConcurrency(destination, options.concurrency, options.database, safeLogger(undefined)),
     onTaken(outcome) {
       if (outcome === 'handled') replies.inc({ outcome: 'delivered' });
       messages.inc({ consumer: destination, topic, outcome });
+      if (signatures !== null) checked.inc({ consumer: destination, result: 'right' });
     },
   });
   // Not in the context of the broker's client, or of who sends in the same process.

@@ -23,6 +23,8 @@ export interface ReplyRouteOptions {
   readonly crash: CrashPoint;
   /** Of the spans of replies. */
   readonly by: ProcessedBy;
+  /** Whether it is signed as it must be; null: replies are taken as they come. */
+  readonly isSigned: ((wire: unknown) => boolean) | null;
   /** The consumer's own way. */
   readonly handle: (delivery: Delivery) => Promise<Verdict>;
   /** How many go the consumer's own way at once. */
@@ -54,6 +56,8 @@ export class ReplyRoute {
   async handle(delivery: Delivery): Promise<Verdict> {
     const { wire, redeliveries, signal } = delivery;
     if (redeliveries > 0 || signal.aborted) return this.#alone(delivery);
+    const { isSigned } = this.#options;
+    if (isSigned !== null && !isSigned(wire)) return this.#alone(delivery);
     const reply = await readArrived(this.#options.handler, wire);
     if (reply === null) return this.#alone(delivery);
     const span = isTracing() ? startProcess(this.#options.by, reply.incoming, {}) : null;

@@ -4,6 +4,7 @@
  */
 import { hostname } from 'node:os';
 import { HoldfastError } from '../../errors.ts';
+import type { SignaturesOptions } from '../../message/signing.ts';
 import { DEFAULT_MAX_BYTES } from '../../outbox/prepare.ts';
 import type { Database } from '../../postgres/database.ts';
 import type { TransactionHandle } from '../../postgres/executor.ts';
@@ -77,7 +78,18 @@ export interface WorkerOptions {
   readonly waiting?: number | undefined;
   /** Where replies of participants come in. Without it, something else must feed them: createSagaReplies(). */
   readonly replies?:
-    | { readonly transport: Transport; readonly destination?: string | undefined; readonly topic?: string | undefined }
+    | {
+        readonly transport: Transport;
+        readonly destination?: string | undefined;
+        readonly topic?: string | undefined;
+        /**
+         * Replies have to be signed with one of these keys, as `signatures` of a consumer says: without it, whoever can write to the broker
+         * can answer in the name of a participant.
+         *
+         * @defaultValue replies are taken as they come
+         */
+        readonly signatures?: SignaturesOptions | undefined;
+      }
     | undefined;
   /**
    * How long finished runs and their journals are kept.

@@ -210,7 +210,8 @@ const AHEAD = -1_000_000_000_000_000;
 
 /** Whether a process with handlers for these topics takes it up. */
 function isFor({ topic, reason }: StoredDelivery, topics: readonly string[]): boolean {
-  return topics.includes(topic) || reason === PARK_REASONS.undecodable || reason === PARK_REASONS.noHandler;
+  const { undecodable, noHandler, unverified } = PARK_REASONS;
+  return topics.includes(topic) || [undecodable, noHandler, unverified].some((each) => each === reason);
 }
 
 function givenBack({ redrives, attempts }: StoredDelivery): Pick<StoredDelivery, 'redrives' | 'attempts'> {

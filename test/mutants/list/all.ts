@@ -11,6 +11,7 @@ import { SAGA_JOURNAL } from './saga-journal.ts';
 import { SAGA_OUTCOMES } from './saga-outcomes.ts';
 import { SAGA_STORE } from './saga-store.ts';
 import { SAGA_WAY_BACK } from './saga-way-back.ts';
+import { SECRETS } from './secrets.ts';
 
 export const MUTANTS: readonly Mutant[] = [
   ...INBOX_DECIDE,
@@ -22,4 +23,5 @@ export const MUTANTS: readonly Mutant[] = [
   ...SAGA_OUTCOMES,
   ...SAGA_STORE,
   ...SAGA_WAY_BACK,
+  ...SECRETS,
 ];

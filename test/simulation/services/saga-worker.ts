@@ -86,6 +86,7 @@ function receiveReplies({ life, network, store, transport }: WorkerParts, core: 
     handler,
     door: { take: (runId, body) => core.takeReply(runId, body), stored: () => core.wake() },
     groups: { post },
+    isSigned: null,
     crash: noCrash,
     by: { name: 'saga-replies', destination: 'saga-replies' },
     handle: alone,

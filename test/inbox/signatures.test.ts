@@ -1,0 +1,173 @@
+/**
+ * A consumer that asks for signatures: what was not signed for it is parked, handled by nobody, and has no effect on the messages of others.
+ */
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { on } from '../../src/inbox/handlers/handler.ts';
+import { retryParkedDeliveries } from '../../src/inbox/stores/parked-operations.ts';
+import { createSigner } from '../../src/message/signing.ts';
+import { listParked, showParked } from '../../src/operations/parked/parked.ts';
+import { reviseParked } from '../../src/operations/parked/revise.ts';
+import { noopMetrics, type Metrics } from '../../src/runtime/metrics.ts';
+import { clean, delivery, openLab, Placed, wire, type Lab, type WireOptions } from './lab.ts';
+
+const SECRET = `whsec_${Buffer.alloc(32, 1).toString('base64')}`;
+const OTHER = `whsec_${Buffer.alloc(32, 2).toString('base64')}`;
+const me = { actor: 'test', reason: 'looked at it' };
+
+let lab: Lab;
+beforeAll(async () => {
+  lab = await openLab();
+});
+beforeEach(() => clean(lab));
+afterAll(() => lab.dispose());
+
+const handlers = [
+  on(Placed, async (order, { tx, message }) => {
+    await tx.query('INSERT INTO effect (id, note) VALUES ($1, $2)', [message.id, `placed ${order.n}`]);
+  }),
+];
+type Made = Parameters<Lab['make']>[0];
+const shipping = (options: Partial<Made> = {}) =>
+  lab.make({ handlers, signatures: { keys: { k1: SECRET } }, ...options });
+
+const sign = createSigner({ keys: { k1: SECRET } }, 'sign');
+function signed(options: WireOptions = {}, { destination = 'shipping', signer = sign, nowMs = Date.now() } = {}) {
+  const { id, text } = wire(options);
+  return { id, text: signer(text, { id, destination }, nowMs) };
+}
+const forged = (of: { readonly text: string }) => ({ text: of.text.replace('"n":1', '"n":2') });
+const notes = async () => (await lab.effects()).map(({ note }) => note);
+
+describe('a consumer that asks for signatures', () => {
+  it.each([false, true])('handles what was signed for it, once (batch: %s)', async (batch) => {
+    const consumer = shipping({ batch });
+    const sent = signed({ key: 'o-1' });
+    await Promise.all([consumer.handle(delivery(sent)), consumer.handle(delivery(signed()))]);
+    await consumer.handle(delivery(sent));
+    expect(await notes()).toEqual(['placed 1', 'placed 1']);
+    expect(await lab.parked()).toEqual([]);
+  });
+
+  it.each([
+    ['without a signature', () => wire(), 'is not signed'],
+    ['altered on its way', () => forged(signed()), 'signature that is wrong'],
+    ['moved from another queue', () => signed({}, { destination: 'billing' }), 'another destination'],
+    [
+      'signed with a key of somebody else',
+      () => signed({}, { signer: createSigner({ keys: { k1: OTHER } }, 'sign') }),
+      'signature that is wrong',
+    ],
+    ['as old as marks are kept', () => signed({}, { nowMs: Date.now() - 14 * 86_400_000 }), 'would not be recognised'],
+    ['that is no JSON', () => ({ text: '{"webhookid":' }), 'is not signed'],
+  ])('parks one %s, which no handler sees, and acknowledges it', async (_, make, what) => {
+    const sent = make();
+    const consumer = shipping();
+    expect(await consumer.handle(delivery(sent))).toEqual({ kind: 'done' });
+    await consumer.handle(delivery(sent));
+    const [row, ...more] = await lab.parked();
+    expect(more).toEqual([]);
+    expect(row).toMatchObject({ state: 'failed', reason: 'its signature is not accepted', next_attempt_at: null });
+    expect(row?.error).toMatch(new RegExp(`HF_MESSAGE_UNVERIFIED.*${what}`));
+    await consumer.tickParked();
+    expect(await lab.effects()).toEqual([]);
+  });
+
+  it('does not take the true message for a duplicate of a forged one, nor hold its key up', async () => {
+    const consumer = shipping({ ordered: true });
+    const sent = signed({ key: 'o-1' });
+    await consumer.handle(delivery(forged(sent)));
+    await consumer.handle(delivery(sent));
+    expect(await notes()).toEqual(['placed 1']);
+    const [row] = await lab.parked();
+    expect(row?.message_id).not.toBe(sent.id);
+  });
+
+  it('counts what it is given', async () => {
+    const counted: string[] = [];
+    const metrics: Metrics = {
+      ...noopMetrics,
+      counter: (name) => ({
+        inc: (labels) => {
+          if (name === 'holdfast_consumer_signatures_total') counted.push((labels as { result: string }).result);
+        },
+      }),
+    };
+    const consumer = shipping({ metrics });
+    for (const sent of [signed(), wire(), signed({}, { destination: 'billing' })])
+      await consumer.handle(delivery(sent));
+    expect(counted).toEqual(['right', 'unsigned', 'destination']);
+  });
+
+  it('may take unsigned ones until all are signed, and no wrong ones', async () => {
+    const consumer = shipping({ signatures: { keys: { k1: SECRET }, required: false } });
+    await consumer.handle(delivery(wire()));
+    await consumer.handle(delivery(forged(signed())));
+    expect(await notes()).toEqual(['placed 1']);
+    expect(await lab.count('parked_delivery')).toBe(1);
+  });
+
+  it('refuses keys that are none', () => {
+    expect(() => shipping({ signatures: { keys: {} } })).toThrow(expect.objectContaining({ code: 'HF_CONFIG' }));
+    const strange = { keys: { k1: SECRET }, require: true };
+    expect(() => shipping({ signatures: strange })).toThrow(expect.objectContaining({ code: 'HF_OPTION_UNKNOWN' }));
+  });
+});
+
+describe('a parked one', () => {
+  const retry = () => retryParkedDeliveries(lab.database, 'shipping', { all: true }, me);
+
+  it('stays parked when a person retries it and it is still not accepted', async () => {
+    const consumer = shipping();
+    await consumer.handle(delivery(wire()));
+    await retry();
+    await consumer.tickParked();
+    expect(await lab.effects()).toEqual([]);
+    expect(await lab.parked()).toMatchObject([{ reason: 'its signature is not accepted', next_attempt_at: null }]);
+  });
+
+  it('is handled by itself once its key is known, under its own id and key', async () => {
+    const k2 = createSigner({ keys: { k2: OTHER } }, 'sign');
+    const sent = signed({ key: 'o-1', data: { orderId: 'o-1', n: 7 } }, { signer: k2 });
+    await shipping({ ordered: true }).handle(delivery(sent));
+    const [row] = await lab.parked();
+    expect(row?.next_attempt_at).toBeInstanceOf(Date);
+    await lab.test.pool.query('UPDATE holdfast.parked_delivery SET next_attempt_at = now()');
+    const newer = shipping({ ordered: true, signatures: { keys: { k1: SECRET, k2: OTHER } } });
+    await newer.tickParked();
+    await newer.handle(delivery(sent));
+    expect(await lab.effects()).toEqual([{ id: sent.id, note: 'placed 7' }]);
+    expect(await lab.parked()).toEqual([]);
+  });
+
+  it('has no second effect when the message came again before', async () => {
+    const k2 = createSigner({ keys: { k2: OTHER } }, 'sign');
+    const id = '0197a3c2-5b20-7e01-8a2f-6f1d7a0c9e11';
+    await shipping().handle(delivery(signed({ id }, { signer: k2 })));
+    const newer = shipping({ signatures: { keys: { k1: SECRET, k2: OTHER } } });
+    await newer.handle(delivery(signed({ id })));
+    await retry();
+    await newer.tickParked();
+    expect(await lab.effects()).toEqual([{ id, note: 'placed 1' }]);
+    expect(await lab.parked()).toEqual([]);
+  });
+
+  it('that was only too old is handled when a person says so', async () => {
+    const consumer = shipping();
+    await consumer.handle(delivery(signed({}, { nowMs: Date.now() - 14 * 86_400_000 })));
+    await retry();
+    await consumer.tickParked();
+    expect(await notes()).toEqual(['placed 1']);
+  });
+
+  it('shows what it says, and can be put right by a person', async () => {
+    const consumer = shipping();
+    await consumer.handle(delivery(wire({ key: 'o-1' })));
+    const [found] = await listParked(lab.database, { kind: 'consumer' });
+    expect(found).toMatchObject({ topic: 'order.placed', key: null });
+    const selection = { consumer: 'shipping', id: found?.id ?? '' };
+    expect(await showParked(lab.database, selection.id)).toMatchObject([{ data: { orderId: 'o-1', n: 1 } }]);
+    await reviseParked(lab.database, selection, { payload: { orderId: 'o-1', n: 3 } }, me);
+    await consumer.tickParked();
+    expect(await notes()).toEqual(['placed 3']);
+  });
+});
