@@ -11,7 +11,7 @@ import { explainLockWait, LOCK_NOT_AVAILABLE, LOCK_PATIENCE_MS, SET_LOCAL_LOCK_P
 import type { Migration } from './migration-files.ts';
 import { checkLedger, createLedger, fileName, ledgerName, readLedger } from './migration-ledger.ts';
 import { classifySqlError, sqlStateOf } from './sql-state.ts';
-import { runTransaction } from './transaction.ts';
+import { beginStatement, runTransaction } from './transaction.ts';
 
 /**
  * Asks for locks for a moment only, again and again: behind a request that waits, every service would. Rejects with HF_LOCK_WAIT,
@@ -73,7 +73,7 @@ async function applyOne(
   };
 
   if (file.transaction) {
-    return runTransaction(client, 'BEGIN', async () => {
+    return runTransaction(client, beginStatement({ timeoutMs: LOCKS_WITHIN_MS }), async () => {
       await client.query(`SET LOCAL statement_timeout = 0; ${SET_LOCAL_LOCK_PATIENCE}`);
       await takeTurn(client, 'pg_try_advisory_xact_lock', lock);
       if (!(await isPending())) return false;

@@ -33,7 +33,7 @@ export interface LockWait {
 }
 
 /** Longer than a transaction of ours takes, in milliseconds; only a peer that has fallen silent needs it. */
-const TRANSACTION_MS = 60_000;
+export const TRANSACTION_MS = 60_000;
 
 /** Runs what locks these tables; its rejection says who holds them, when that was the reason. */
 export async function explainingLockWaits<T>(database: Database, wait: LockWait, work: () => Promise<T>): Promise<T> {

@@ -4,8 +4,8 @@
  */
 import type pg from 'pg';
 import { bringHome, strayFunctions } from './at-home.ts';
-import { runTransaction } from './transaction.ts';
-import { SET_LOCAL_LOCK_PATIENCE } from './lock-wait.ts';
+import { beginStatement, runTransaction } from './transaction.ts';
+import { SET_LOCAL_LOCK_PATIENCE, TRANSACTION_MS } from './lock-wait.ts';
 import { raiseSequences, sequencesBehind } from './sequences.ts';
 
 /** What {@link migrate} mends beside what it applies. */
@@ -19,7 +19,7 @@ export interface Repair {
 export async function mendSchema(client: pg.PoolClient, schema: string, lock: string): Promise<readonly Repair[]> {
   const repairs: Repair[] = [];
   if ((await strayFunctions(client, schema)).length > 0) {
-    const names = await runTransaction(client, 'BEGIN', async () => {
+    const names = await runTransaction(client, beginStatement({ timeoutMs: TRANSACTION_MS }), async () => {
       await client.query(SET_LOCAL_LOCK_PATIENCE);
       await client.query('SELECT pg_advisory_xact_lock($1)', [lock]);
       return bringHome(client, schema);

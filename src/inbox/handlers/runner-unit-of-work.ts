@@ -7,7 +7,9 @@ import { END_BACKEND } from '../../postgres/backend.ts';
 import type { SqlExecutor } from '../../postgres/executor.ts';
 import { isPgClient, lend } from '../../postgres/lent-client.ts';
 import { executorIn, handleBy, type Runner } from '../../postgres/runner.ts';
+import { limitFrozenIn } from '../../postgres/transaction.ts';
 import type { CrashPoint } from '../../runtime/crash-point.ts';
+import { frozenMsOf } from './transaction-text.ts';
 import {
   SimulatedCrash,
   type TransactionEnd,
@@ -26,8 +28,14 @@ export interface RunnerUnitOfWorkOptions<Tx> {
   readonly crash: CrashPoint;
 }
 
-/** As one text: drivers differ in what they make of numbers. The transaction has an id once it has written. */
-const SESSION = "concat_ws(' ', pg_backend_pid(), pg_current_xact_id_if_assigned())";
+/**
+ * Limits for how long the transaction may stand idle, and says whose session it is. As one text: drivers differ in what they make of
+ * numbers. The transaction has an id once it has written.
+ */
+function sessionSql(frozenMs: number): string {
+  const limit = `set_config('idle_in_transaction_session_timeout', '${frozenMs}', true)`;
+  return `concat_ws(' ', pg_backend_pid(), ${limit}, pg_current_xact_id_if_assigned())`;
+}
 
 /** Shown by each statement of a transaction and by none after it: whether what a runner opens is one. */
 const PROBE = 'holdfast.in_transaction';
@@ -55,12 +63,13 @@ class RunnerUnitOfWork<Tx> implements UnitOfWork<Tx> {
   async run<T>(
     opening: readonly Statement[],
     body: (opened: OpenUnitOfWork<Tx>) => Promise<TransactionEnd<T>>,
-    { points }: UnitOfWorkOptions,
+    { points, timeoutMs }: UnitOfWorkOptions,
   ): Promise<UnitOfWorkResult<T>> {
     const transaction = new RunnerTransaction<Tx, T>(this, body, points);
+    const session = sessionSql(frozenMsOf(timeoutMs));
     try {
       this.crash(`${points}.begin:before`);
-      await this.runner.transaction((tx) => transaction.carryOut(tx, opening));
+      await this.runner.transaction((tx) => transaction.carryOut(tx, opening, session));
       this.crash(`${points}.commit:after`);
     } catch (error) {
       return transaction.resultOf(error);
@@ -71,6 +80,7 @@ class RunnerUnitOfWork<Tx> implements UnitOfWork<Tx> {
   transaction<T>(fn: (execute: SqlExecutor) => Promise<T>): Promise<T> {
     return this.runner.transaction(async (tx) => {
       const execute = executorIn(this.runner, tx);
+      await limitFrozenIn(execute);
       await this.prove(execute);
       return fn(execute);
     });
@@ -124,12 +134,12 @@ class RunnerTransaction<Tx, T> {
   }
 
   /** What the runner is to commit if it resolves, and to roll back if it rejects. */
-  async carryOut(tx: Tx, opening: readonly Statement[]): Promise<void> {
+  async carryOut(tx: Tx, opening: readonly Statement[], session: string): Promise<void> {
     const unit = this.#unit;
     try {
       const execute = executorIn(unit.runner, tx);
       await unit.prove(execute);
-      const { results, pid, xid } = await runOpening(execute, opening);
+      const { results, pid, xid } = await runOpening(execute, opening, session);
       unit.crash(`${this.#points}.begin:after`);
       this.#phase = 'body';
       const lent = isPgClient(tx) ? lend(tx) : null;
@@ -202,16 +212,16 @@ interface Opening {
 }
 
 /** Runs the first statements, and asks whose session it is: once the handler hangs in a statement, nothing more can be asked. */
-async function runOpening(execute: SqlExecutor, opening: readonly Statement[]): Promise<Opening> {
+async function runOpening(execute: SqlExecutor, opening: readonly Statement[], sessionOf: string): Promise<Opening> {
   const results: StatementResult[] = [];
   let session: unknown;
   for (const { sql, parameters, counted } of opening) {
-    const rows = await execute(counted === true ? `${sql} RETURNING ${SESSION} AS session` : sql, parameters);
+    const rows = await execute(counted === true ? `${sql} RETURNING ${sessionOf} AS session` : sql, parameters);
     session = rows[0]?.['session'] ?? session;
     results.push({ rows: counted === true ? [] : rows, count: rows.length });
   }
-  session ??= (await execute(`SELECT ${SESSION} AS session`, []))[0]?.['session'];
-  const [pid, xid] = String(session).split(' ') as [string, string | undefined];
+  session ??= (await execute(`SELECT ${sessionOf} AS session`, []))[0]?.['session'];
+  const [pid, , xid] = String(session).split(' ') as [string, string, string | undefined];
   return { results, pid: Number(pid), xid };
 }
 

@@ -11,11 +11,18 @@ const FROZEN_MARGIN_MS = 10_000;
 /** PostgreSQL's largest timeout, in milliseconds. */
 const LONGEST_TIMEOUT_MS = 2_147_483_647;
 
+/**
+ * How long a handler's transaction may stand idle, in milliseconds. A process that is stopped or starved inside it keeps its mark and
+ * its locks, and another that gets the message would wait for them without end. A living one never stands still for so long: the
+ * handler's time is up before.
+ */
+export function frozenMsOf(timeoutMs: number): number {
+  return Math.min(Math.ceil(timeoutMs) + FROZEN_MARGIN_MS, LONGEST_TIMEOUT_MS);
+}
+
 /** BEGIN and what goes with it, in one text. */
 export function openingText(opening: readonly Statement[], timeoutMs: number): string {
-  // A process that is stopped or starved inside a transaction keeps its mark and its locks, and another that gets the message would
-  // wait for them without end. A living one never stands still for so long: the handler's time is up before.
-  const frozenMs = Math.min(Math.ceil(timeoutMs) + FROZEN_MARGIN_MS, LONGEST_TIMEOUT_MS);
+  const frozenMs = frozenMsOf(timeoutMs);
   let text = 'BEGIN';
   if (!opening.some((statement) => statement.limitsIdle === true))
     text += `;SET LOCAL idle_in_transaction_session_timeout = ${frozenMs}`;

@@ -4,14 +4,14 @@
  */
 import type pg from 'pg';
 import type { Database } from '../../postgres/database.ts';
-import { runTransaction } from '../../postgres/transaction.ts';
+import { limitFrozen, runTransaction } from '../../postgres/transaction.ts';
 import { OWN_TYPES } from '../../postgres/own-results.ts';
 
-/** One text, one round trip. What is set holds until the transaction ends. */
-const BEGIN = `BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY; SET LOCAL statement_timeout = '5s'; SET LOCAL lock_timeout = '1s';
-  SET LOCAL search_path = pg_catalog, pg_temp; SET LOCAL jit = off`;
 /** By the clock of this process, should the server fall silent, in milliseconds. */
 const SILENT_MS = 20_000;
+/** One text, one round trip. What is set holds until the transaction ends. */
+const BEGIN = `BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY; SET LOCAL statement_timeout = '5s'; SET LOCAL lock_timeout = '1s';
+  SET LOCAL search_path = pg_catalog, pg_temp; SET LOCAL jit = off; ${limitFrozen(SILENT_MS)}`;
 
 /** The same database, read as above. What takes a connection outside the pool is not limited. */
 export function limitedDatabase(database: Database): Database {

@@ -14,6 +14,7 @@ import { OWN_TYPES } from '../../postgres/own-results.ts';
 import { Pipeline } from '../../postgres/pipeline.ts';
 import { quoteIdentifier } from '../../postgres/quoting.ts';
 import { sqlStateOf, translateSqlError } from '../../postgres/sql-state.ts';
+import { limitFrozen } from '../../postgres/transaction.ts';
 
 /** The longest run of one statement, in milliseconds. */
 const STATEMENT_MS = 1_000;
@@ -69,6 +70,7 @@ export async function boundedRead<T>(database: Database, use: (read: BoundedRead
 const BEGIN = [
   'BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY',
   `SET LOCAL statement_timeout = ${STATEMENT_MS}`,
+  limitFrozen(WHOLE_MS),
   'SET LOCAL enable_seqscan = off',
   'SET LOCAL enable_bitmapscan = off',
   'SET LOCAL jit = off',

@@ -5,8 +5,7 @@
 import type { PoolClient } from 'pg';
 import { HoldfastError } from '../../errors.ts';
 import type { Database } from '../../postgres/database.ts';
-import { explainingLockWaits, SET_LOCAL_LOCK_PATIENCE } from '../../postgres/lock-wait.ts';
-import { withOwnTypes } from '../../postgres/own-results.ts';
+import { patientTransaction, type LockWait } from '../../postgres/lock-wait.ts';
 import { quoteIdentifier } from '../../postgres/quoting.ts';
 import { mergeCursors, type Cursor } from '../log/cursor.ts';
 import type { SubscriptionKey } from './fence.ts';
@@ -44,15 +43,14 @@ export async function ensureSubscription(
   name: string,
   options: EnsureOptions,
 ): Promise<Superseded | null> {
-  const wait = { doing: `Preparing subscription '${name}'`, tables: ['subscription', 'outbox'] };
-  const write = async (given: PoolClient) => {
-    const client = withOwnTypes(given);
-    // A process that is stopped in here must not keep others from the row for ever.
-    await client.query(`SET LOCAL idle_in_transaction_session_timeout = '10s'; ${SET_LOCAL_LOCK_PATIENCE}`);
+  return patientTransaction(database, preparing(name), async (client) => {
     await makeShards(client, database.schema, name, options);
     return storeSettings(client, database.schema, name, options);
-  };
-  return explainingLockWaits(database, wait, () => database.transaction(write));
+  });
+}
+
+function preparing(name: string): LockWait {
+  return { doing: `Preparing subscription '${name}'`, tables: ['subscription', 'outbox'] };
 }
 
 /** Makes the rows `options.shards` in number. Rejects with HF_SHARDS_MISMATCH while others hold another number. */
@@ -184,8 +182,7 @@ export async function restoreShard(
   { cursor, server }: LastPlace,
 ): Promise<boolean> {
   const s = quoteIdentifier(database.schema);
-  return database.transaction(async (client) => {
-    await client.query(SET_LOCAL_LOCK_PATIENCE);
+  return patientTransaction(database, preparing(key.name), async (client) => {
     const found = await client.query<{ shards: number }>(`SELECT shards FROM ${s}.subscription WHERE name = $1`, [
       key.name,
     ]);

@@ -10,6 +10,7 @@ import type { Row, SqlExecutor, TransactionHandle } from '../../postgres/executo
 import { isPgClient, lend, type LentClient } from '../../postgres/lent-client.ts';
 import { DEFAULT_SCHEMA } from '../../postgres/quoting.ts';
 import { executorIn, handleBy } from '../../postgres/runner.ts';
+import { limitFrozenIn } from '../../postgres/transaction.ts';
 import type { LentTransaction } from './answer-message.ts';
 import type { DatabaseParticipantOptions, RunnerParticipantOptions } from './participant-options.ts';
 import { createParticipantStore, type ParticipantStore } from './participant-store.ts';
@@ -70,7 +71,12 @@ export function participantRunnerAccess<Tx>(
         takeBack: () => (over = true),
       };
     },
-    transaction: (fn) => runner.transaction((tx) => fn(executorIn(runner, tx))),
+    transaction: (fn) =>
+      runner.transaction(async (tx) => {
+        const execute = executorIn(runner, tx);
+        await limitFrozenIn(execute);
+        return fn(execute);
+      }),
     consumer: (own, handlers, rest) => createConsumer<Tx>(own, { ...rest, runner, schema, handlers }),
   };
 }

@@ -2,6 +2,7 @@
  * All planted mistakes. A new line that safety rests on comes with one.
  */
 import type { Mutant } from '../mutant.ts';
+import { FROZEN } from './frozen.ts';
 import { INBOX_DECIDE } from './inbox-decide.ts';
 import { INBOX_STORES } from './inbox-stores.ts';
 import { RELAY } from './relay.ts';
@@ -14,6 +15,7 @@ import { SAGA_WAY_BACK } from './saga-way-back.ts';
 import { SECRETS } from './secrets.ts';
 
 export const MUTANTS: readonly Mutant[] = [
+  ...FROZEN,
   ...INBOX_DECIDE,
   ...INBOX_STORES,
   ...RELAY,

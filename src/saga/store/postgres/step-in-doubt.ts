@@ -13,6 +13,7 @@
 import { endBackend } from '../../../postgres/backend.ts';
 import type { Database } from '../../../postgres/database.ts';
 import { quoteIdentifier } from '../../../postgres/quoting.ts';
+import { limitFrozen } from '../../../postgres/transaction.ts';
 import type { CrashPoint } from '../../../runtime/crash-point.ts';
 import { leaseLost, StepPrecludedError } from '../commit-error.ts';
 import type { RunCommit } from '../store.ts';
@@ -64,7 +65,7 @@ async function takePlace(
   const s = quoteIdentifier(database.schema);
   return database.withConnection(
     async (client) => {
-      await client.query(`BEGIN;SET LOCAL lock_timeout = ${LOCK_MS}`);
+      await client.query(`BEGIN;SET LOCAL lock_timeout = ${LOCK_MS};${limitFrozen(queryTimeoutMs)}`);
       await client.query(
         `INSERT INTO ${s}.saga_journal (saga_id, n, events, at, bytes)
          SELECT r.id, $3::integer, '${EMPTY}'::json, to_timestamp($4::double precision / 1000), ${EMPTY.length}

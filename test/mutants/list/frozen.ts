@@ -1,0 +1,43 @@
+/**
+ * Mistakes in what keeps a process that stands still from holding up all others.
+ */
+import type { Mutant } from '../mutant.ts';
+
+const tests = ['test/postgres/frozen.test.ts'];
+const breaks = 'I17: a process stopped inside a transaction keeps others from its locks for as long as it is';
+
+export const FROZEN: readonly Mutant[] = [
+  {
+    name: 'frozen/own-transactions',
+    file: 'src/postgres/transaction.ts',
+    from: `return timeoutMs === undefined ? begin : \`\${begin}; \${limitFrozen(timeoutMs)}\`;`,
+    to: `return timeoutMs === 0 ? \`\${begin}; \${limitFrozen(timeoutMs)}\` : begin;`,
+    breaks,
+    tests,
+  },
+  {
+    name: 'frozen/after-the-others-gave-up',
+    file: 'src/postgres/transaction.ts',
+    from: `Math.min(MOST_FROZEN_MS, Math.ceil(timeoutMs / 2))`,
+    to: `Math.max(MOST_FROZEN_MS, Math.ceil(timeoutMs / 2))`,
+    breaks,
+    tests,
+  },
+  {
+    name: 'frozen/handlers-of-runners',
+    file: 'src/inbox/handlers/runner-unit-of-work.ts',
+    from: `'\${frozenMs}', true)`,
+    to: `'0', true)`,
+    breaks,
+    tests,
+  },
+  {
+    name: 'frozen/own-transactions-of-runners',
+    file: 'src/inbox/handlers/runner-unit-of-work.ts',
+    from: `      await limitFrozenIn(execute);
+`,
+    to: ``,
+    breaks,
+    tests,
+  },
+];
