@@ -3,7 +3,7 @@
  * of a pipe from this one. However this process ends (exit, Ctrl-C, SIGKILL, crash), the pipe closes, and the keeper
  * stops what is still registered and removes its folders.
  */
-import { spawn } from 'node:child_process';
+import { spawn, type ChildProcess } from 'node:child_process';
 import type { Socket } from 'node:net';
 import type { Writable } from 'node:stream';
 
@@ -64,10 +64,20 @@ async function cleanUp() {
 }
 `;
 
-let pipe: Writable | undefined;
+interface Keeper {
+  readonly child: ChildProcess;
+  readonly pipe: Writable;
+  /** Resolves when it is gone, or could not be started. */
+  readonly gone: Promise<void>;
+}
+
+/** Longer than it takes itself: five seconds for groups and five for processes that do not obey. */
+const DISMISSAL_MS = 15_000;
+
+let keeper: Keeper | undefined;
 
 function keeperPipe(): Writable {
-  if (pipe !== undefined) return pipe;
+  if (keeper !== undefined) return keeper.pipe;
   const { NODE_OPTIONS: _unwanted, ...env } = process.env;
   // A session of its own, so that Ctrl-C at the terminal does not end the keeper before its work.
   const child = spawn(process.execPath, ['-e', KEEPER_SCRIPT], {
@@ -76,12 +86,15 @@ function keeperPipe(): Writable {
     cwd: '/',
     env,
   });
-  child.on('error', () => {});
+  const gone = new Promise<void>((resolve) => {
+    child.once('exit', () => resolve());
+    child.on('error', () => resolve());
+  });
   child.stdin.on('error', () => {});
   child.unref();
   (child.stdin as Socket).unref();
-  pipe = child.stdin;
-  return pipe;
+  keeper = { child, pipe: child.stdin, gone };
+  return child.stdin;
 }
 
 /** Registers something to be ended or removed when this process is gone. */
@@ -91,5 +104,25 @@ export function keep(item: Kept): void {
 
 /** Forgets something that was ended or removed in the ordinary way. */
 export function release(item: Kept): void {
-  keeperPipe().write(`${JSON.stringify({ release: item })}\n`);
+  // A keeper that was dismissed has ended it already.
+  keeper?.pipe.write(`${JSON.stringify({ release: item })}\n`);
+}
+
+/**
+ * For a process that is about to end in order: ends and removes now what is still registered, and resolves when nothing of it is left, the
+ * keeper itself included. Otherwise the keeper outlives us by the moment that it takes to see that we are gone.
+ *
+ * One that takes longer than `limitMs` is not waited for any more. It is not ended either: it goes on with what it has to do, after us as well.
+ */
+export async function dismissKeeper(limitMs = DISMISSAL_MS): Promise<void> {
+  if (keeper === undefined) return;
+  const { child, pipe, gone } = keeper;
+  // What is registered from now on gets a keeper of its own.
+  keeper = undefined;
+  child.ref();
+  pipe.end();
+  let limit: NodeJS.Timeout | undefined;
+  await Promise.race([gone, new Promise<void>((resolve) => (limit = setTimeout(resolve, limitMs)))]);
+  clearTimeout(limit);
+  child.unref();
 }

@@ -16,6 +16,7 @@ import type {
   Transport,
   Verdict,
 } from './port.ts';
+import { safeVerdict } from './safe-verdict.ts';
 import { settledOrAborted, transportOf, untilStopped } from './shared.ts';
 
 /** Ways to make it fail; all are looked at on every call, so a test may change them as it goes. */
@@ -44,9 +45,6 @@ export interface MemoryTransportOptions {
   readonly clock?: Clock | undefined;
   readonly faults?: MemoryFaults | undefined;
 }
-
-/** How long a message waits whose handler threw instead of giving a verdict. */
-const REJECTED_LATER_MS = 1000;
 
 interface StoredMessage {
   readonly id: string;
@@ -216,9 +214,7 @@ class MemoryReading {
     message.state = 'in-flight';
     const controller = new AbortController();
     const { wire, redeliveries } = message;
-    const verdict = (async () => this.#handle({ wire, redeliveries, signal: controller.signal }))().catch(
-      (): Verdict => ({ kind: 'later', delayMs: REJECTED_LATER_MS }),
-    );
+    const verdict = safeVerdict(this.#handle, { wire, redeliveries, signal: controller.signal }, () => {});
     const settled = verdict.then((given) => {
       // Not ours any more: a hard stop has given it back.
       if (!this.#inFlight.delete(message)) return;

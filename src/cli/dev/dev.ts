@@ -8,6 +8,7 @@ import { HoldfastError } from '../../errors.ts';
 import { openDatabase } from '../../postgres/database.ts';
 import { migrate } from '../../postgres/migrator.ts';
 import { isLock, takeLock, type FolderLock } from '../../servers/folder-lock.ts';
+import { dismissKeeper } from '../../servers/keeper.ts';
 import { sagasPathOf } from '../config/sagas-path.ts';
 import { watchParent } from '../daemon/lost-parent.ts';
 import { explainDatabaseError } from '../database-error.ts';
@@ -63,6 +64,8 @@ export async function dev(context: Context, command: readonly string[]): Promise
       // oxlint-disable-next-line no-await-in-loop
       await close().catch((error: unknown) => screen.say(String(error), 'bad'));
     }
+    // What could not be ended above is ended by the keeper, before the next `holdfast dev` may have the folder.
+    await dismissKeeper();
     stop.dispose();
     lock.release();
     if (stop.signal.aborted) screen.say('ended; the data are kept');

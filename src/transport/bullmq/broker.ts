@@ -3,8 +3,7 @@
  * both brokers share, are written against these interfaces.
  */
 import type { BackendFactory, IQueueBackend } from 'bullmq';
-import { HoldfastError } from '../../errors.ts';
-import { missingPackage } from '../../runtime/missing-package.ts';
+import { loadClient } from '../load-client.ts';
 import type { BullmqSettings } from './options.ts';
 import type { QueueAccess } from './queue-access.ts';
 
@@ -79,17 +78,14 @@ export interface BullmqBroker {
 }
 
 /** Settles as `load` does, but says what failed. A later call tries again. */
-export async function loading<T>(kind: string, load: () => Promise<T>): Promise<T> {
-  try {
-    return await load();
-  } catch (cause) {
-    const why = cause instanceof Error ? cause.message : String(cause);
-    const isMissing = missingPackage(cause, ['bullmq', 'ioredis']) !== undefined;
-    throw new HoldfastError('HF_TRANSPORT_UNAVAILABLE', `The client of the broker (${kind}) cannot be loaded: ${why}`, {
-      advice: isMissing
-        ? 'They are not installed with holdfast: npm install bullmq ioredis'
-        : 'Install the dependencies of holdfast anew; a bundle must hold bullmq, ioredis and pg, or find them.',
-      cause,
-    });
-  }
+export function loading<T>(kind: string, load: () => Promise<T>): Promise<T> {
+  return loadClient(
+    {
+      failure: (why) => `The client of the broker (${kind}) cannot be loaded: ${why}`,
+      packages: ['bullmq', 'ioredis'],
+      adviceWhenMissing: 'They are not installed with holdfast: npm install bullmq ioredis',
+      adviceElse: 'Install the dependencies of holdfast anew; a bundle must hold bullmq, ioredis and pg, or find them.',
+    },
+    load,
+  );
 }

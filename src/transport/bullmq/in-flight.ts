@@ -2,10 +2,9 @@
  * The deliveries of a receiver that have no verdict yet. Each has a claim: the time until which the broker keeps the message for this
  * receiver.
  */
+import { OpenDeliveries, type OpenDelivery } from '../open-deliveries.ts';
 
-export interface InFlightDelivery {
-  readonly controller: AbortController;
-  /** Lets go of the message without a verdict. */
+export interface InFlightDelivery extends OpenDelivery {
   abandon: () => void;
   /** Nothing more may be done about the message from here. */
   lost: boolean;
@@ -13,22 +12,15 @@ export interface InFlightDelivery {
   claimedUntilMs: number;
 }
 
-export class InFlightDeliveries {
+/** Also those whose job was handed out again meanwhile: they are over for the broker, and not for us. */
+export class InFlightDeliveries extends OpenDeliveries<InFlightDelivery> {
   readonly #lockDurationMs: number;
   /** Those that the broker means when it names a job: of each the one that was handed out last. */
   readonly #byId = new Map<string, InFlightDelivery>();
-  /** Beside these, those whose job was handed out again meanwhile: they are over for the broker, and not for us. */
-  readonly #all = new Set<InFlightDelivery>();
-  readonly #drained = new AbortController();
-  #draining = false;
 
   constructor(lockDurationMs: number) {
+    super();
     this.#lockDurationMs = lockDurationMs;
-  }
-
-  /** Aborts when `drain` was called and nothing is in flight any more. */
-  get drained(): AbortSignal {
-    return this.#drained.signal;
   }
 
   /** @param id of the queue and the job */
@@ -41,19 +33,13 @@ export class InFlightDeliveries {
     };
     lose(this.#byId.get(id), 'the broker handed the message out again');
     this.#byId.set(id, delivery);
-    this.#all.add(delivery);
+    this.hold(delivery);
     return delivery;
   }
 
   remove(id: string, delivery: InFlightDelivery): void {
-    this.#all.delete(delivery);
     if (this.#byId.get(id) === delivery) this.#byId.delete(id);
-    this.#checkDrained();
-  }
-
-  drain(): void {
-    this.#draining = true;
-    this.#checkDrained();
+    this.letGo(delivery);
   }
 
   /** The broker has given these jobs to somebody else. */
@@ -72,23 +58,13 @@ export class InFlightDeliveries {
   /** A broker that cannot be reached does not say that a claim has run out. */
   loseExpired(): void {
     const nowMs = performance.now();
-    for (const delivery of this.#all)
+    for (const delivery of this)
       if (delivery.claimedUntilMs < nowMs) lose(delivery, 'the claim on the message ran out');
   }
 
-  abortAll(why: string): void {
-    for (const { controller } of this.#all) controller.abort(new Error(why));
-  }
-
-  abandonAll(): void {
-    for (const delivery of this.#all) {
-      delivery.lost = true;
-      delivery.abandon();
-    }
-  }
-
-  #checkDrained(): void {
-    if (this.#draining && this.#all.size === 0) this.#drained.abort();
+  override abandonAll(): void {
+    for (const delivery of this) delivery.lost = true;
+    super.abandonAll();
   }
 }
 

@@ -8,12 +8,10 @@ import { DelayedError, WaitingError, Worker } from 'bullmq';
 import { systemClock } from '../../runtime/clock.ts';
 import { createSemaphore, type Semaphore } from '../../runtime/semaphore.ts';
 import type { Delivery, Verdict } from '../port.ts';
+import { safeVerdict } from '../safe-verdict.ts';
 import type { InFlightDeliveries, InFlightDelivery } from './in-flight.ts';
 import type { QueueJob } from './receiving-worker.ts';
 import { type QueueWorker, REST_MS } from './worker.ts';
-
-/** How long a message waits whose handler threw instead of giving a verdict. */
-const REJECTED_LATER_MS = 1000;
 
 export interface JobProcessorOptions {
   readonly handle: (delivery: Delivery) => Promise<Verdict>;
@@ -45,7 +43,7 @@ export class JobProcessor {
 
   /** Resolves when the job is done with; throws what tells BullMQ that the job is no longer its to finish. */
   async process(worker: QueueWorker, job: QueueJob, token: string): Promise<void> {
-    const { inFlight, ordered, stopping } = this.#options;
+    const { handle, inFlight, ordered, stopping, onError } = this.#options;
     const free = await this.#slots.acquire(stopping);
     if (free === undefined) {
       // Never handed to the handler, so it goes back as if nothing had been.
@@ -58,7 +56,8 @@ export class JobProcessor {
       const verdict = await new Promise<Verdict | 'abandon'>((resolve) => {
         claim.abandon = () => resolve('abandon');
         const { signal } = claim.controller;
-        void this.#handleSafely({ wire: job.data, redeliveries: job.stalledCounter, signal }).then(resolve);
+        const delivery: Delivery = { wire: job.data, redeliveries: job.stalledCounter, signal };
+        void safeVerdict(handle, delivery, onError).then(resolve);
       });
       // Left as it stands: the lock runs out and the message comes again, counted as handed out without a verdict.
       if (verdict === 'abandon') throw new DelayedError();
@@ -89,16 +88,6 @@ export class JobProcessor {
       }
     }
     throw new DelayedError();
-  }
-
-  /** The handler's verdict. One that throws, or gives no verdict, has not handled the message: later. */
-  async #handleSafely(delivery: Delivery): Promise<Verdict> {
-    try {
-      return await this.#options.handle(delivery);
-    } catch (error) {
-      this.#options.onError(error instanceof Error ? error : new Error(String(error)));
-      return { kind: 'later', delayMs: REJECTED_LATER_MS };
-    }
   }
 }
 

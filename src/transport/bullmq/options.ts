@@ -5,8 +5,8 @@ import type { JobsOptions } from 'bullmq';
 import { HoldfastError } from '../../errors.ts';
 import { parseDuration, type Duration } from '../../runtime/duration.ts';
 import { safeHook } from '../../runtime/observers.ts';
-import { refuseUnknownOptions } from '../../runtime/options.ts';
 import type { TransportAbilities } from '../abilities.ts';
+import { partitionsOfQueues } from '../partitions.ts';
 import { throttleErrors } from '../throttle-errors.ts';
 import { PLAIN_NAMES, type QueueNaming } from './jobs.ts';
 
@@ -84,8 +84,6 @@ export const BULLMQ_OPTIONS = [
   'onError',
 ] as const;
 
-const MAX_PARTITIONS = 1024;
-
 /** Default prefix of the Redis keys. */
 export const DEFAULT_PREFIX = 'holdfast';
 /** Schema of BullMQ's tables on PostgreSQL, BullMQ's own default. */
@@ -103,18 +101,11 @@ export function resolveBullmqOptions(
   where: string,
   naming: QueueNaming = PLAIN_NAMES,
 ): BullmqSettings {
-  const layouts = new Map<string, number>();
-  for (const [destination, layout] of Object.entries(options.queues ?? {})) {
-    refuseUnknownOptions(layout, ['partitions'], `${where} queues.${destination}`);
-    const partitions = layout.partitions ?? 1;
-    if (!Number.isInteger(partitions) || partitions < 1 || partitions > MAX_PARTITIONS) {
-      throw new HoldfastError('HF_CONFIG', `${where}: queues.${destination}.partitions is ${partitions}.`, {
-        advice: `Give a whole number from 1 to ${MAX_PARTITIONS}.`,
-      });
-    }
-    naming.assertDestination(destination);
-    layouts.set(destination, partitions);
-  }
+  const partitionsOf = partitionsOfQueues(options.queues, {
+    nameOf: (destination) => `${where} queues.${destination}`,
+    refusal: (destination, partitions) => `${where}: queues.${destination}.partitions is ${partitions}.`,
+    assertDestination: (destination) => naming.assertDestination(destination),
+  });
   const positive = (name: string, value: number): number => {
     if (Number.isFinite(value) && value > 0) return value;
     throw new HoldfastError('HF_CONFIG', `${where}: ${name} is ${value}.`, { advice: 'Give what is more than 0.' });
@@ -123,7 +114,7 @@ export function resolveBullmqOptions(
     positive(name, parseDuration(options[name] ?? fallback, `${where}: ${name}`));
   return {
     naming,
-    partitionsOf: (destination) => layouts.get(destination) ?? 1,
+    partitionsOf,
     lockDurationMs: duration('lockDuration', '30s'),
     stalledIntervalMs: duration('stalledInterval', '15s'),
     publishTimeoutMs: duration('publishTimeout', '5s'),

@@ -10,6 +10,8 @@ import { setMaxListeners } from 'node:events';
 import { HoldfastError } from '../../errors.ts';
 import { systemClock } from '../../runtime/clock.ts';
 import type { Delivery, QueueState, ReceiveOptions, Verdict } from '../port.ts';
+import { drainedOrForced } from '../open-deliveries.ts';
+import type { RunningReceiver } from '../running-receiver.ts';
 import { settledOrAborted, untilStopped } from '../shared.ts';
 import type { ReceiverConnection } from './broker.ts';
 import { InFlightDeliveries } from './in-flight.ts';
@@ -22,15 +24,8 @@ import { REST_MS } from './worker.ts';
 
 /** Answers of a broker that can be reached and does not let us work. */
 const REFUSAL = /NOPERM|NOAUTH|WRONGPASS|READONLY|MISCONF|\bOOM\b|permission denied/;
-/** After a hard stop: how long handlers that obey their signal have to hand back a verdict. */
-const HARD_STOP_GRACE_MS = 250;
 /** A worker with nothing in flight closes in a moment; one that does not is waiting for a broker that is away. */
 const IDLE_CLOSE_MS = 2000;
-
-export interface RunningReceiver {
-  look(signal: AbortSignal): Promise<QueueState>;
-  stop(signal: AbortSignal | undefined): Promise<void>;
-}
 
 export interface ReceivingOptions {
   /** Of the transport, for errors. */
@@ -160,14 +155,7 @@ class Receiving implements RunningReceiver {
 
   /** Takes away from the workers, step by step, what they wait for: handlers at a hard stop, then a broker that is away. */
   async #force(closed: AbortSignal): Promise<void> {
-    const hard = this.#hard.signal;
-    const { drained } = this.#inFlight;
-    await systemClock.sleep(Infinity, AbortSignal.any([hard, drained, closed]));
-    if (hard.aborted) {
-      this.#inFlight.abortAll('the receiver is stopped');
-      await systemClock.sleep(HARD_STOP_GRACE_MS, AbortSignal.any([drained, closed]));
-      this.#inFlight.abandonAll();
-    }
+    await drainedOrForced(this.#inFlight, this.#hard.signal, closed);
     await systemClock.sleep(IDLE_CLOSE_MS, closed);
     if (!closed.aborted) this.#options.connection.disconnect();
   }

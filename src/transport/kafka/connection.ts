@@ -2,10 +2,17 @@
  * The producer of a publisher: loaded and connected with the first use, and given up after whatever goes wrong, because kafkajs then does
  * not always connect again; the next use makes another.
  */
+import type * as Kafkajs from 'kafkajs';
 import type { Kafka, Producer } from 'kafkajs';
 import { HoldfastError } from '../../errors.ts';
-import { missingPackage } from '../../runtime/missing-package.ts';
+import { type BrokerClient, loadClient } from '../load-client.ts';
 import type { KafkaSettings } from './options.ts';
+
+const KAFKAJS: BrokerClient = {
+  failure: () => 'The client of Kafka cannot be loaded.',
+  packages: ['kafkajs'],
+  adviceWhenMissing: 'Install it: npm install kafkajs.',
+};
 
 interface Client {
   readonly kafka: Kafka;
@@ -83,7 +90,7 @@ export class KafkaConnection {
 
   async #import(): Promise<Client> {
     const { brokers, clientId, ssl, sasl, publishTimeoutMs } = this.#settings;
-    const client = await loadClient();
+    const client = await loadKafkajs();
     const kafka = new client.Kafka({
       brokers: [...brokers],
       clientId,
@@ -118,14 +125,6 @@ export class KafkaConnection {
   }
 }
 
-async function loadClient() {
-  try {
-    return await import('kafkajs');
-  } catch (cause) {
-    const isMissing = missingPackage(cause, ['kafkajs']) !== undefined;
-    throw new HoldfastError('HF_TRANSPORT_UNAVAILABLE', 'The client of Kafka cannot be loaded.', {
-      advice: isMissing ? 'Install it: npm install kafkajs.' : undefined,
-      cause,
-    });
-  }
+function loadKafkajs(): Promise<typeof Kafkajs> {
+  return loadClient(KAFKAJS, () => import('kafkajs'));
 }

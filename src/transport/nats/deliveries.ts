@@ -1,48 +1,31 @@
 /**
  * The messages that a receiver has and that have no verdict yet. Each has a claim: the time until which the server keeps it for this receiver.
  */
+import { OpenDeliveries, type OpenDelivery } from '../open-deliveries.ts';
 import type { AckPlace } from './ack.ts';
 
-export interface NatsDelivery {
+export interface NatsDelivery extends OpenDelivery {
   readonly place: AckPlace;
   /** The subject to answer to. */
   readonly reply: string;
   readonly wire: string;
-  readonly controller: AbortController;
   /** How often it was put off by a verdict before, as far as is known. */
   verdicts: number;
   /** Nothing more may be said about the message from here. */
   isLost: boolean;
   /** Monotonic milliseconds at which the server may give the message to somebody else. */
   claimedUntilMs: number;
-  /** Lets go of it while it is being handled. */
   abandon: () => void;
 }
 
-export class Deliveries {
-  readonly #all = new Set<NatsDelivery>();
+/** All that are waiting or being handled. */
+export class Deliveries extends OpenDeliveries<NatsDelivery> {
   /** Of each message the one that was handed out last, which is the one that the server means. */
   readonly #byMessage = new Map<string, NatsDelivery>();
   readonly #perConsumer = new Map<string, number>();
-  readonly #drained = new AbortController();
-  #draining = false;
-
-  /** All that are waiting or being handled. */
-  get size(): number {
-    return this.#all.size;
-  }
-
-  /** Aborts when `drain` was called and there is none any more. */
-  get drained(): AbortSignal {
-    return this.#drained.signal;
-  }
 
   ofConsumer(consumer: string): number {
     return this.#perConsumer.get(consumer) ?? 0;
-  }
-
-  [Symbol.iterator](): IterableIterator<NatsDelivery> {
-    return this.#all.values();
   }
 
   add(place: AckPlace, { reply, wire, claimMs }: { reply: string; wire: string; claimMs: number }): NatsDelivery {
@@ -60,38 +43,24 @@ export class Deliveries {
     const before = this.#byMessage.get(id);
     if (before !== undefined) lose(before, 'the server handed the message out again');
     this.#byMessage.set(id, delivery);
-    this.#all.add(delivery);
+    this.hold(delivery);
     this.#perConsumer.set(place.consumer, this.ofConsumer(place.consumer) + 1);
     return delivery;
   }
 
   remove(delivery: NatsDelivery): void {
-    if (!this.#all.delete(delivery)) return;
+    if (!this.letGo(delivery)) return;
     const { place } = delivery;
     this.#perConsumer.set(place.consumer, this.ofConsumer(place.consumer) - 1);
     const id = messageOf(place);
     if (this.#byMessage.get(id) === delivery) this.#byMessage.delete(id);
-    this.#checkDrained();
-  }
-
-  drain(): void {
-    this.#draining = true;
-    this.#checkDrained();
   }
 
   /** A server that cannot be reached does not say that a claim has run out. */
   loseExpired(): void {
     const nowMs = performance.now();
-    for (const delivery of this.#all)
+    for (const delivery of this)
       if (!delivery.isLost && delivery.claimedUntilMs < nowMs) lose(delivery, 'the claim on the message ran out');
-  }
-
-  abortAll(why: string): void {
-    for (const { controller } of this.#all) controller.abort(new Error(why));
-  }
-
-  #checkDrained(): void {
-    if (this.#draining && this.#all.size === 0) this.#drained.abort();
   }
 }
 

@@ -1,10 +1,10 @@
 /**
  * The options of the transport over NATS, checked and with defaults.
  */
-import { HoldfastError } from '../../errors.ts';
 import { parseDuration, type Duration } from '../../runtime/duration.ts';
 import { safeHook } from '../../runtime/observers.ts';
 import { badOption, refuseUnknownOptions } from '../../runtime/options.ts';
+import { partitionsOfQueues } from '../partitions.ts';
 import { throttleErrors } from '../throttle-errors.ts';
 import { type NatsAddress, type NatsClientOptions, parseConnection } from './address.ts';
 import { DEFAULT_NATS_PREFIX, isPrefix, tokenOf } from './names.ts';
@@ -144,7 +144,6 @@ const OPTIONS = [
   'onError',
 ] as const satisfies readonly (keyof NatsTransportOptions)[];
 
-const MAX_PARTITIONS = 1024;
 /** The server's own lower limit. */
 const SHORTEST_WINDOW_MS = 100;
 
@@ -159,7 +158,11 @@ export function resolveNatsOptions(options: NatsTransportOptions, where: string)
     throw badOption(`${where}: storage`, `is ${JSON.stringify(storage)}`, "Give 'file' or 'memory'.");
   if (typeof create !== 'boolean')
     throw badOption(`${where}: create`, `is ${JSON.stringify(create)}`, 'Give true or false.');
-  const layouts = layoutsOf(options.queues ?? {}, where);
+  const partitionsOf = partitionsOfQueues(options.queues, {
+    nameOf: (destination) => `${where} queues.${destination}`,
+    refusal: (destination, partitions) => `${where}: queues.${destination}.partitions is ${partitions}.`,
+    assertDestination: tokenOf,
+  });
   const duration = (name: 'duplicateWindow' | 'claimDuration' | 'publishTimeout', fallback: Duration): number =>
     positive(`${where}: ${name}`, parseDuration(options[name] ?? fallback, `${where}: ${name}`));
   const whole = (
@@ -181,7 +184,7 @@ export function resolveNatsOptions(options: NatsTransportOptions, where: string)
   return {
     address: parseConnection(options.connection, where),
     prefix,
-    partitionsOf: (destination) => layouts.get(destination) ?? 1,
+    partitionsOf,
     replicas,
     storage,
     maxMessages: whole('maxMessages', -1),
@@ -194,21 +197,6 @@ export function resolveNatsOptions(options: NatsTransportOptions, where: string)
     create,
     onError: throttleErrors(safeHook(options.onError, 'onError of a transport')),
   };
-}
-
-function layoutsOf(queues: Readonly<Record<string, NatsQueueLayout>>, where: string): ReadonlyMap<string, number> {
-  const layouts = new Map<string, number>();
-  for (const [destination, layout] of Object.entries(queues)) {
-    tokenOf(destination);
-    refuseUnknownOptions(layout, ['partitions'], `${where} queues.${destination}`);
-    const partitions = layout.partitions ?? 1;
-    if (!Number.isInteger(partitions) || partitions < 1 || partitions > MAX_PARTITIONS)
-      throw new HoldfastError('HF_CONFIG', `${where}: queues.${destination}.partitions is ${partitions}.`, {
-        advice: `Give a whole number from 1 to ${MAX_PARTITIONS}.`,
-      });
-    layouts.set(destination, partitions);
-  }
-  return layouts;
 }
 
 function positive(name: string, value: number): number {

@@ -7,6 +7,8 @@ import { setMaxListeners } from 'node:events';
 import { HoldfastError } from '../../errors.ts';
 import { systemClock } from '../../runtime/clock.ts';
 import type { Delivery, QueueState, ReceiveOptions, Verdict } from '../port.ts';
+import { drainedOrForced, type Stoppable } from '../open-deliveries.ts';
+import { safeVerdict } from '../safe-verdict.ts';
 import { abortReason, settledOrAborted, untilStopped } from '../shared.ts';
 import { ackPlaceOf, redeliveriesOf } from './ack.ts';
 import { FormerConsumers } from './consumers.ts';
@@ -20,15 +22,11 @@ import { readDestinationState } from './queue-state.ts';
 import { Readers } from './readers.ts';
 import { type ReceiverLink, Verdicts } from './verdicts.ts';
 
-/** How long a message waits whose handler threw instead of giving a verdict. */
-const REJECTED_LATER_MS = 1000;
 /** How often it is looked whether there are messages under another layout. */
 const LOOK_MS = 5_000;
 /** After a failure, and ever longer up to the second. */
 const REST_MS = 100;
 const LONGEST_REST_MS = 2_000;
-/** After a hard stop: how long handlers that obey their signal have to hand back a verdict. */
-const HARD_STOP_GRACE_MS = 250;
 /** How long a stop waits for the server to hand out no more. */
 const LAST_ANSWER_MS = 2_000;
 const LONGEST_TICK_MS = 1_000;
@@ -219,7 +217,7 @@ export class Receiving {
   async #process(delivery: NatsDelivery): Promise<void> {
     this.#handling += 1;
     const abandoned = new Promise<null>((resolve) => (delivery.abandon = () => resolve(null)));
-    const verdict = await Promise.race([this.#handleSafely(delivery), abandoned]);
+    const verdict = await Promise.race([this.#handle(delivery), abandoned]);
     if (verdict?.kind === 'done') await this.#verdicts.done(delivery);
     else if (verdict !== null) await this.#verdicts.later(delivery, verdict.delayMs);
     this.#handling -= 1;
@@ -227,15 +225,10 @@ export class Receiving {
     this.#pump();
   }
 
-  /** The handler's verdict. One that throws, or gives no verdict, has not handled the message: later. */
-  async #handleSafely({ wire, place, verdicts, controller }: NatsDelivery): Promise<Verdict> {
-    try {
-      const redeliveries = redeliveriesOf(place.deliveries, verdicts);
-      return await this.#options.handle({ wire, redeliveries, signal: controller.signal });
-    } catch (error) {
-      this.#options.settings.onError(error instanceof Error ? error : new Error(String(error)));
-      return { kind: 'later', delayMs: REJECTED_LATER_MS };
-    }
+  #handle({ wire, place, verdicts, controller }: NatsDelivery): Promise<Verdict> {
+    const { handle, settings } = this.#options;
+    const redeliveries = redeliveriesOf(place.deliveries, verdicts);
+    return safeVerdict(handle, { wire, redeliveries, signal: controller.signal }, settings.onError);
   }
 
   #lookAfter(): void {
@@ -262,21 +255,24 @@ export class Receiving {
     await settledOrAborted(stopping, enough).catch(() => {});
   }
 
+  #stoppable(): Stoppable {
+    const deliveries = this.#deliveries;
+    return {
+      drained: deliveries.drained,
+      abortAll: (why) => deliveries.abortAll(why),
+      abandonAll: () => {
+        for (const delivery of deliveries) this.#verdicts.abandon(delivery);
+        deliveries.abandonAll();
+      },
+    };
+  }
+
   async #end(): Promise<void> {
     this.#stopping.abort();
     this.#giveBackLine();
     await this.#stopReading();
     this.#deliveries.drain();
-    const { drained } = this.#deliveries;
-    await systemClock.sleep(Infinity, AbortSignal.any([this.#hard.signal, drained]));
-    if (!drained.aborted) {
-      this.#deliveries.abortAll('the receiver is stopped');
-      await systemClock.sleep(HARD_STOP_GRACE_MS, drained);
-      for (const delivery of this.#deliveries) {
-        this.#verdicts.abandon(delivery);
-        delivery.abandon();
-      }
-    }
+    await drainedOrForced(this.#stoppable(), this.#hard.signal, this.#over.signal);
     await this.#open?.link.close();
     this.#over.abort(new HoldfastError('HF_STOPPED', `The receiver of ${this.#options.destination} is stopped.`));
     clearInterval(this.#tick);

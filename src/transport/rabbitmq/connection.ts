@@ -8,13 +8,20 @@ import { setMaxListeners } from 'node:events';
 import { connect as connectSocket, type Socket } from 'node:net';
 import type { Channel, ChannelModel, connect as Connect, Options, SocketOptions } from 'amqplib';
 import { HoldfastError } from '../../errors.ts';
-import { missingPackage } from '../../runtime/missing-package.ts';
+import { type BrokerClient, loadClient } from '../load-client.ts';
 import { abortReason, settledOrAborted } from '../shared.ts';
 import { brokerUnavailable } from './broker-answers.ts';
 import type { RabbitmqEndpoint, RabbitmqSettings } from './options.ts';
 
 /** How long an end in order may take before the connection is cut. */
 const CLOSE_MS = 2_000;
+
+const AMQPLIB: BrokerClient = {
+  failure: (why) => `The client of the broker (rabbitmq) cannot be loaded: ${why}`,
+  packages: ['amqplib'],
+  adviceWhenMissing: 'It is not installed with holdfast: npm install amqplib',
+  adviceElse: 'Install the dependencies of holdfast anew; a bundle must hold amqplib, or find it.',
+};
 
 export interface RabbitmqConnection {
   readonly model: ChannelModel;
@@ -63,7 +70,7 @@ async function connectTo(
   purpose: string,
   signal: AbortSignal,
 ): Promise<RabbitmqConnection> {
-  const { connect } = await loadClient();
+  const { connect } = await loadAmqplib();
   const end = new AbortController();
   const lost = new AbortController();
   // Everything that waits for an answer listens to it.
@@ -173,21 +180,6 @@ export async function openChannel(connection: RabbitmqConnection, withinMs: numb
 }
 
 /** HF_TRANSPORT_UNAVAILABLE when it is not installed. */
-export async function loadClient(): Promise<{ readonly connect: typeof Connect }> {
-  try {
-    return await import('amqplib');
-  } catch (cause) {
-    const isMissing = missingPackage(cause, ['amqplib']) !== undefined;
-    const why = cause instanceof Error ? cause.message : String(cause);
-    throw new HoldfastError(
-      'HF_TRANSPORT_UNAVAILABLE',
-      `The client of the broker (rabbitmq) cannot be loaded: ${why}`,
-      {
-        advice: isMissing
-          ? 'It is not installed with holdfast: npm install amqplib'
-          : 'Install the dependencies of holdfast anew; a bundle must hold amqplib, or find it.',
-        cause,
-      },
-    );
-  }
+export function loadAmqplib(): Promise<{ readonly connect: typeof Connect }> {
+  return loadClient(AMQPLIB, () => import('amqplib'));
 }

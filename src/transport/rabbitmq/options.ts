@@ -6,6 +6,7 @@ import { HoldfastError } from '../../errors.ts';
 import { parseDuration, type Duration } from '../../runtime/duration.ts';
 import { safeHook } from '../../runtime/observers.ts';
 import { badOption, refuseUnknownOptions } from '../../runtime/options.ts';
+import { partitionCount } from '../partitions.ts';
 import { throttleErrors } from '../throttle-errors.ts';
 import { assertQueueName } from './topology.ts';
 
@@ -121,7 +122,6 @@ export interface RabbitmqSettings {
 
 const HOLD_MOST_MS = 600_000;
 const LOOK_AFTER_MS = 15_000;
-const MAX_PARTITIONS = 1024;
 const DEFAULT_PREFIX = 'holdfast.';
 const WHERE = 'createRabbitmqTransport';
 
@@ -158,9 +158,7 @@ export function resolveRabbitmqOptions(options: RabbitmqTransportOptions): Rabbi
 
 function resolveLayout(layout: RabbitmqQueueLayout, where: string): QueueLayoutSettings {
   refuseUnknownOptions(layout, ['partitions', 'ordered'], where);
-  const partitions = layout.partitions ?? 1;
-  if (!Number.isInteger(partitions) || partitions < 1 || partitions > MAX_PARTITIONS)
-    throw badOption(where, `has ${partitions} partitions`, `Give a whole number from 1 to ${MAX_PARTITIONS}.`);
+  const partitions = partitionCount(layout.partitions, (given) => `${where} has ${given} partitions.`);
   return { partitions, ordered: layout.ordered ?? false };
 }
 

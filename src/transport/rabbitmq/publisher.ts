@@ -16,6 +16,11 @@ import { countQueue } from './queue-maker.ts';
 import { DestinationMaker } from './destination-maker.ts';
 
 const PUBLISHED: PublishOutcome = { kind: 'published' };
+const UNSENT: PublishOutcome = {
+  kind: 'refused',
+  permanent: false,
+  error: new HoldfastError('HF_MESSAGE_REFUSED', 'The message was not sent.'),
+};
 
 /** @param used is told of each destination that is published to */
 export function rabbitmqPublisher(settings: RabbitmqSettings, used: (destination: string) => void): Publisher {
@@ -65,7 +70,8 @@ class BatchPublisher {
   }
 
   async publish(batch: readonly OutboundMessage[], signal: AbortSignal): Promise<readonly PublishOutcome[]> {
-    const outcomes = new Array<PublishOutcome>(batch.length).fill(PUBLISHED);
+    // Nothing is published until the broker has said so.
+    const outcomes = new Array<PublishOutcome>(batch.length).fill(UNSENT);
     const sending: Sending = {
       outcomes,
       left: addressBatch(batch, this.#settings, this.#limit, outcomes),

@@ -10,18 +10,17 @@ import type { Channel, ConsumeMessage } from 'amqplib';
 import { systemClock } from '../../runtime/clock.ts';
 import type { Semaphore } from '../../runtime/semaphore.ts';
 import type { Delivery, Verdict } from '../port.ts';
+import type { OpenDeliveries, OpenDelivery } from '../open-deliveries.ts';
+import { safeVerdict } from '../safe-verdict.ts';
 import { settledOrAborted } from '../shared.ts';
 import { ChannelAcknowledgements } from './acknowledgements.ts';
 import { exchange, openChannel, type RabbitmqConnection } from './connection.ts';
 import { type AmqpFacts, amqpFactsOf } from './delivery-facts.ts';
-import type { HandedOutDelivery, HandedOut } from './handed-out.ts';
 import type { RabbitmqSettings } from './options.ts';
 import type { PutBack } from './put-back.ts';
 import { countQueue, ensureQueue } from './queue-maker.ts';
 import type { DeclaredQueue } from './topology.ts';
 
-/** How long a message waits whose handler threw instead of giving a verdict. */
-const REJECTED_LATER_MS = 1000;
 /** How long one of an unordered queue is held that the broker would not take back, so that it does not go round and round. */
 const HELD_AT_LEAST_MS = 100;
 
@@ -35,7 +34,7 @@ export interface QueueReaderOptions {
   readonly handle: (delivery: Delivery) => Promise<Verdict>;
   /** Over all partitions. */
   readonly slots: Semaphore;
-  readonly handedOut: HandedOut;
+  readonly handedOut: OpenDeliveries;
   readonly putBack: PutBack;
   /** Aborts when nothing new is to be taken. */
   readonly stopping: AbortSignal;
@@ -242,32 +241,27 @@ export class QueueReader {
     }
   }
 
-  /** The handler's verdict; 'none' where it was not waited for. One that throws has not handled the message: later. */
+  /** The handler's verdict; 'none' where it was not waited for. */
   async #handleIn(message: ConsumeMessage, redeliveries: number): Promise<Verdict | 'none'> {
     const { handle, handedOut, settings } = this.#options;
     const controller = new AbortController();
     const abandoned = new AbortController();
-    const delivery: HandedOutDelivery = { controller, abandon: () => abandoned.abort() };
+    const delivery: OpenDelivery = { controller, abandon: () => abandoned.abort() };
     const lost = (): void => {
       controller.abort(this.#closed.signal.reason);
       abandoned.abort();
     };
-    handedOut.add(delivery);
+    handedOut.hold(delivery);
     this.#closed.signal.addEventListener('abort', lost, { once: true });
     try {
       const wire = message.content.toString();
-      const handled = (async () => handle({ wire, redeliveries, signal: controller.signal }))().catch(
-        (error: unknown): Verdict => {
-          settings.onError(error instanceof Error ? error : new Error(String(error)));
-          return { kind: 'later', delayMs: REJECTED_LATER_MS };
-        },
-      );
+      const handled = safeVerdict(handle, { wire, redeliveries, signal: controller.signal }, settings.onError);
       return await settledOrAborted(handled, abandoned.signal);
     } catch {
       return 'none';
     } finally {
       this.#closed.signal.removeEventListener('abort', lost);
-      handedOut.remove(delivery);
+      handedOut.letGo(delivery);
     }
   }
 }

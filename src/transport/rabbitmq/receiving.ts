@@ -7,10 +7,10 @@ import { HoldfastError, isHoldfastError } from '../../errors.ts';
 import { systemClock } from '../../runtime/clock.ts';
 import { createSemaphore, type Semaphore } from '../../runtime/semaphore.ts';
 import type { Delivery, QueueState, ReceiveOptions, Verdict } from '../port.ts';
+import { drainedOrForced, OpenDeliveries } from '../open-deliveries.ts';
 import { settledOrAborted, untilStopped } from '../shared.ts';
 import { brokerFault, saidOf, brokerUnavailable } from './broker-answers.ts';
 import { connectToAny, type RabbitmqConnection } from './connection.ts';
-import { HandedOut } from './handed-out.ts';
 import type { RabbitmqSettings } from './options.ts';
 import { ForgottenConsumer, QueueReader } from './queue-reader.ts';
 import { hasRegister, type PartitionNumbers, readRegister } from './partition-register.ts';
@@ -24,8 +24,6 @@ const REST_MS = 100;
 const REST_CAP_MS = 1_000;
 /** After queues were made that were not there. */
 const NEW_REST_MS = 250;
-/** After a hard stop: how long handlers that obey their signal have to hand back a verdict. */
-const HARD_STOP_GRACE_MS = 250;
 /** When nothing is in hand any more, a broker that does not let us go in order within this is left at once. */
 const IDLE_CLOSE_MS = 2_000;
 /** The most that AMQP can have handed out ahead. */
@@ -43,7 +41,8 @@ export class QueueReceiving {
   readonly #stopping = new AbortController();
   /** Aborts when a stop is to wait no longer. */
   readonly #hard = new AbortController();
-  readonly #handedOut = new HandedOut();
+  /** What handlers have. */
+  readonly #handedOut = new OpenDeliveries();
   readonly #slots: Semaphore;
   readonly #putBack: PutBack;
   readonly #prefetch: number;
@@ -249,14 +248,7 @@ export class QueueReceiving {
 
   /** Takes away, step by step, what a stop waits for: handlers when it is hard, then a broker that is away. */
   async #force(closed: AbortSignal): Promise<void> {
-    const hard = this.#hard.signal;
-    const { drained } = this.#handedOut;
-    await systemClock.sleep(Infinity, AbortSignal.any([hard, drained, closed]));
-    if (hard.aborted) {
-      this.#handedOut.abortAll('the receiver is stopped');
-      await systemClock.sleep(HARD_STOP_GRACE_MS, AbortSignal.any([drained, closed]));
-      this.#handedOut.abandonAll();
-    }
+    await drainedOrForced(this.#handedOut, this.#hard.signal, closed);
     await systemClock.sleep(IDLE_CLOSE_MS, closed);
     if (!closed.aborted) this.#connection?.cut(new Error('the receiver is stopped'));
   }

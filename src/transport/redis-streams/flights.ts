@@ -2,10 +2,8 @@
  * The deliveries of a partition that have no verdict yet.
  */
 import type { Delivery, Verdict } from '../port.ts';
+import { rejectedVerdict } from '../safe-verdict.ts';
 import type { StreamEntry } from './entry.ts';
-
-/** How long a message waits whose handler threw instead of giving a verdict. */
-const REJECTED_LATER_MS = 1000;
 
 /** A delivery that is under way. Many are made, and few are ever aborted or looked at whether they are. */
 class Flight {
@@ -82,11 +80,7 @@ export class Flights {
     this.#byId.set(entry.id, flight);
     this.#handle(flight.delivery).then(
       (verdict) => this.#end(flight, verdict),
-      (error: unknown) => {
-        // It has not handled the message.
-        this.#options.onError(error instanceof Error ? error : new Error(String(error)));
-        this.#end(flight, { kind: 'later', delayMs: REJECTED_LATER_MS });
-      },
+      (error: unknown) => this.#end(flight, rejectedVerdict(error, this.#options.onError)),
     );
   }
 

@@ -1,8 +1,7 @@
 /**
  * Loads what speaks to Redis: nothing before somebody publishes or receives.
  */
-import { HoldfastError } from '../../errors.ts';
-import { missingPackage } from '../../runtime/missing-package.ts';
+import { loadClient } from '../load-client.ts';
 import type { StreamsConnection } from './connection.ts';
 import type { StreamsSettings } from './options.ts';
 
@@ -17,17 +16,14 @@ export function openStreams(settings: StreamsSettings): OpenStreams {
 }
 
 /** Settles as `load` does, but says what failed. A later call tries again. */
-export async function loaded<T>(load: () => Promise<T>): Promise<T> {
-  try {
-    return await load();
-  } catch (cause) {
-    const why = cause instanceof Error ? cause.message : String(cause);
-    throw new HoldfastError('HF_TRANSPORT_UNAVAILABLE', `The client of Redis cannot be loaded: ${why}`, {
-      advice:
-        missingPackage(cause, ['ioredis']) === undefined
-          ? 'Install the dependencies of holdfast anew; a bundle must hold ioredis, or find it.'
-          : 'It is not installed with holdfast: npm install ioredis',
-      cause,
-    });
-  }
+export function loaded<T>(load: () => Promise<T>): Promise<T> {
+  return loadClient(
+    {
+      failure: (why) => `The client of Redis cannot be loaded: ${why}`,
+      packages: ['ioredis'],
+      adviceWhenMissing: 'It is not installed with holdfast: npm install ioredis',
+      adviceElse: 'Install the dependencies of holdfast anew; a bundle must hold ioredis, or find it.',
+    },
+    load,
+  );
 }

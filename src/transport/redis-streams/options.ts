@@ -5,6 +5,7 @@ import { parseDuration, type Duration } from '../../runtime/duration.ts';
 import { safeHook } from '../../runtime/observers.ts';
 import { badOption, refuseUnknownOptions } from '../../runtime/options.ts';
 import { type RedisConnection, type RedisPlace, resolveRedisPlace } from '../redis/redis-place.ts';
+import { partitionsOfQueues } from '../partitions.ts';
 import { throttleErrors } from '../throttle-errors.ts';
 import { assertStreamName, DEFAULT_STREAMS_PREFIX } from './keys.ts';
 
@@ -96,7 +97,6 @@ const KNOWN = [
   'maxMessageBytes',
   'onError',
 ] as const;
-const MAX_PARTITIONS = 1024;
 const WHERE = 'createRedisStreamsTransport';
 
 /** @throws HoldfastError HF_CONFIG or HF_OPTION_UNKNOWN */
@@ -115,7 +115,12 @@ export function resolveStreamsOptions(options: RedisStreamsTransportOptions): St
     throw badOption(WHERE, `has maxMessageBytes ${maxMessageBytes}`, 'Give what is more than 0.');
   if ((options.connection ?? undefined) === undefined)
     throw badOption(WHERE, 'has no connection', 'Give a URL, options of ioredis, or the nodes of a cluster.');
-  const layouts = partitionsByDestination(options.queues ?? {});
+  const nameOf = (destination: string): string => `${WHERE}: queues.${destination}`;
+  const partitionsOf = partitionsOfQueues(options.queues, {
+    nameOf,
+    refusal: (destination, partitions) => `${nameOf(destination)} has ${partitions} partitions.`,
+    assertDestination: assertStreamName,
+  });
   const duration = (name: 'lockDuration' | 'stalledInterval' | 'publishTimeout', fallback: Duration): number => {
     const ms = parseDuration(options[name] ?? fallback, `${WHERE}: ${name}`);
     if (ms < 1) throw badOption(WHERE, `has the ${name} ${ms}`, 'Give at least a millisecond.');
@@ -124,7 +129,7 @@ export function resolveStreamsOptions(options: RedisStreamsTransportOptions): St
   return {
     place: resolveRedisPlace(options.connection, WHERE),
     prefix,
-    partitionsOf: (destination) => layouts.get(destination) ?? 1,
+    partitionsOf,
     lockDurationMs: duration('lockDuration', '30s'),
     stalledIntervalMs: duration('stalledInterval', '15s'),
     publishTimeoutMs: duration('publishTimeout', '5s'),
@@ -132,18 +137,4 @@ export function resolveStreamsOptions(options: RedisStreamsTransportOptions): St
     maxMessageBytes,
     onError: throttleErrors(safeHook(options.onError, 'onError of a transport')),
   };
-}
-
-function partitionsByDestination(queues: Readonly<Record<string, StreamLayout>>): ReadonlyMap<string, number> {
-  const layouts = new Map<string, number>();
-  for (const [destination, layout] of Object.entries(queues)) {
-    const where = `${WHERE}: queues.${destination}`;
-    refuseUnknownOptions(layout, ['partitions'], where);
-    assertStreamName(destination);
-    const { partitions = 1 } = layout;
-    if (!Number.isInteger(partitions) || partitions < 1 || partitions > MAX_PARTITIONS)
-      throw badOption(where, `has ${partitions} partitions`, `Give a whole number from 1 to ${MAX_PARTITIONS}.`);
-    layouts.set(destination, partitions);
-  }
-  return layouts;
 }

@@ -44,6 +44,8 @@ export interface PartitionReaderOptions {
   /** Aborts when Redis is not waited for any more. */
   readonly givingUp: AbortSignal;
   readonly onError: (error: Error) => void;
+  /** Something that was in flight is not any more. */
+  readonly onEnd: () => void;
 }
 
 export class PartitionReader {
@@ -70,7 +72,7 @@ export class PartitionReader {
 
   constructor(options: PartitionReaderOptions) {
     this.#options = options;
-    const { handle, onError, slots, stopping, givingUp } = options;
+    const { handle, onError, onEnd, slots, stopping, givingUp } = options;
     const { rouse } = this.#alarm;
     this.#flights = new Flights({
       handle,
@@ -81,6 +83,7 @@ export class PartitionReader {
         if (wasLost) this.#missesOwn = true;
         slots.giveBack(1);
         rouse();
+        onEnd();
       },
     });
     for (const signal of [stopping, givingUp]) signal.addEventListener('abort', rouse, { once: true });

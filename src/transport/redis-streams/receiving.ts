@@ -5,6 +5,7 @@
 import { randomUUID } from 'node:crypto';
 import { setMaxListeners } from 'node:events';
 import { systemClock } from '../../runtime/clock.ts';
+import { Drain, drainedOrForced, type Stoppable } from '../open-deliveries.ts';
 import { settledOrAborted, untilStopped } from '../shared.ts';
 import type { Delivery, QueueState, ReceiveOptions, Verdict } from '../port.ts';
 import { brokerFailure } from './answers.ts';
@@ -19,8 +20,6 @@ import { Slots } from './slots.ts';
 
 /** How often a receiver says that it lives, if `stalledInterval` is not shorter. */
 const BEAT_MS = 5000;
-/** After a hard stop: how long handlers that obey their signal have to hand back a verdict. */
-const HARD_STOP_GRACE_MS = 250;
 /** What is left to tell Redis when nothing is in flight takes a moment, unless Redis is away. */
 const IDLE_CLOSE_MS = 2000;
 /** A failure is why nothing is handed out, if it was no longer ago than this. */
@@ -44,6 +43,7 @@ export class StreamsReceiving {
   readonly #stopping = new AbortController();
   readonly #hard = new AbortController();
   readonly #givingUp = new AbortController();
+  readonly #drain = new Drain(() => [...this.#readers.values()].every(({ inFlight }) => inFlight === 0));
   readonly #timers: readonly NodeJS.Timeout[];
   /** How many ordered partitions are this receiver's share. */
   #share = Infinity;
@@ -116,6 +116,7 @@ export class StreamsReceiving {
       stopping: this.#stopping.signal,
       givingUp,
       onError: (error) => this.#fail(error),
+      onEnd: () => this.#drain.check(),
     });
     this.#readers.set(partition, reader);
     this.#running.push(reader.run());
@@ -199,25 +200,19 @@ export class StreamsReceiving {
 
   /** Takes away from the readers, step by step, what they wait for: handlers at a hard stop, then a Redis that is away. */
   async #force(closed: AbortSignal): Promise<void> {
-    const drained = this.#whenDrained(closed);
-    await systemClock.sleep(Infinity, AbortSignal.any([this.#hard.signal, drained, closed]));
-    if (!drained.aborted && this.#hard.signal.aborted) {
-      for (const reader of this.#readers.values()) reader.abortAll('the receiver is stopped');
-      await systemClock.sleep(HARD_STOP_GRACE_MS, AbortSignal.any([drained, closed]));
-      for (const reader of this.#readers.values()) reader.abandonAll();
-    }
+    this.#drain.begin();
+    await drainedOrForced(this.#stoppable(), this.#hard.signal, closed);
     await systemClock.sleep(IDLE_CLOSE_MS, closed);
     this.#givingUp.abort(new Error('the receiver is stopped'));
   }
 
-  /** Aborts when nothing is in flight any more. */
-  #whenDrained(closed: AbortSignal): AbortSignal {
-    const drained = new AbortController();
-    const look = setInterval(() => {
-      if ([...this.#readers.values()].every(({ inFlight }) => inFlight === 0)) drained.abort();
-      if (drained.signal.aborted || closed.aborted) clearInterval(look);
-    }, 10);
-    return drained.signal;
+  #stoppable(): Stoppable {
+    const readers = this.#readers;
+    return {
+      drained: this.#drain.drained,
+      abortAll: (why) => readers.forEach((reader) => reader.abortAll(why)),
+      abandonAll: () => readers.forEach((reader) => reader.abandonAll()),
+    };
   }
 
   /** So that others need not wait to take its share. Never rejects. */

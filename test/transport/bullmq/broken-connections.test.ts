@@ -3,10 +3,11 @@
  */
 import { expect, it, onTestFinished } from 'vitest';
 import { resolveBullmqOptions } from '../../../src/transport/bullmq/options.ts';
-import { startReceiving, type RunningReceiver } from '../../../src/transport/bullmq/receiving.ts';
+import { startReceiving } from '../../../src/transport/bullmq/receiving.ts';
 import type { ReceiverConnection } from '../../../src/transport/bullmq/broker.ts';
 import { redisConnections } from '../../../src/transport/bullmq/redis-connections.ts';
 import { resolveRedisPlace } from '../../../src/transport/redis/redis-place.ts';
+import type { RunningReceiver } from '../../../src/transport/running-receiver.ts';
 import { createBullmqTransport } from '../../../src/transport/bullmq/redis-transport.ts';
 import { destinationName, NEVER, outbound, recorder } from '../../../src/testing/transport/kit.ts';
 import { eventually } from '../../support/eventually.ts';

@@ -361,5 +361,9 @@ describe('messages', () => {
       expect(outcomes.map(({ kind }) => kind)).toEqual(['published', 'refused', 'published', 'refused']);
       expect(outcomes[1]).toMatchObject({ permanent: true });
     }
+    const got = recorder();
+    await receiveFrom(transport, destination, got.handle);
+    await got.until((seen) => seen.filter(({ n }) => n === 2).length === 2);
+    expect(new Set(numbers(got.seen))).toEqual(new Set([0, 2]));
   });
 });

@@ -13,6 +13,7 @@ import {
   NEVER,
   numbers,
   outbound,
+  publishAtLast,
   recorder,
   silentServer,
 } from '../../../src/testing/transport/kit.ts';
@@ -112,6 +113,55 @@ describe('an unordered destination', () => {
     await second.until((seen) => seen.length === 1);
     expect(second.seen[0]).toMatchObject({ n: 1, delivery: { redeliveries: 0 } });
     expect(second.seen[0]?.delivery.wire).toBe(first.seen.find(({ n }) => n === 1)?.delivery.wire);
+  });
+});
+
+describe('a stop', () => {
+  it.each([
+    ['of an unordered destination', false],
+    ['of an ordered one', true],
+  ])('%s gives back what was fetched and not handed out', async (_, ordered) => {
+    const destination = destinationName();
+    const queues = { [destination]: { ordered, partitions: 2 } };
+    const { transport } = openTransport(server.url, { queues });
+    const batch = Array.from({ length: 8 }, (__, n) => outbound(destination, n, { key: `k${n}` }));
+    await transport.publisher().publish(batch, { signal: NEVER });
+    let finish = (): void => {};
+    const first = recorder(async () => {
+      await new Promise<void>((resolve) => (finish = resolve));
+      return ACKNOWLEDGED;
+    });
+    // One at a time; the broker has handed out more, which wait for that one.
+    const receiver = await receiveFrom(transport, destination, first.handle, { ordered, ahead: () => 0 });
+    await first.until((seen) => seen.length === 1);
+    const stopped = receiver.stop();
+    // The stop has begun; what ends before would make room for the next one.
+    await new Promise((resolve) => setImmediate(resolve));
+    finish();
+    await stopped;
+    expect(first.seen).toHaveLength(1);
+    const rest = recorder();
+    await receiveFrom(transport, destination, rest.handle, { ordered });
+    await rest.until((seen) => seen.length === 7);
+    expect(new Set([...numbers(first.seen), ...numbers(rest.seen)]).size).toBe(8);
+    if (!ordered) expect(rest.seen.every(({ delivery }) => delivery.redeliveries === 0)).toBe(true);
+  });
+});
+
+describe('an ordered destination', () => {
+  it('hands out nothing but messages when its partitions change', async () => {
+    const destination = destinationName();
+    const of = (partitions: number) =>
+      openTransport(server.url, { queues: { [destination]: { ordered: true, partitions } } }).transport;
+    const got = recorder();
+    await of(3)
+      .publisher()
+      .publish([outbound(destination, 0, { key: 'a' })], { signal: NEVER });
+    await receiveFrom(of(2), destination, got.handle, { ordered: true });
+    await got.until((seen) => seen.length === 1);
+    await publishAtLast(of(2).publisher(), [outbound(destination, 1, { key: 'a' })]);
+    await got.until((seen) => seen.some(({ n }) => n === 1));
+    expect(numbers(got.seen)).toEqual([0, 1]);
   });
 });
 
