@@ -5,7 +5,6 @@ import { message } from '../../src/message/message-type.ts';
 import { saga } from '../../src/saga/definition/definition.ts';
 import { command } from '../../src/saga/kinds/command.ts';
 import { step } from '../../src/saga/kinds/step.ts';
-import { pollMs } from '../../src/saga/worker/poll-pace.ts';
 import { createManualClock } from '../../src/testing/manual-clock.ts';
 import { eventually } from '../support/eventually.ts';
 import { gate, openLab, type Lab } from './lab.ts';
@@ -280,9 +279,5 @@ describe('what a signal costs a run with a long journal', () => {
 
   it('is one reading of it when it had left memory', async () => {
     expect(await claimsOf('1h', 0)).toBe(4);
-  });
-
-  it('is found no later than by a tenth of the time it took to come, or as soon as the worker sleeps', () => {
-    expect([0, 50, 200, 400, 900].map(pollMs)).toEqual([5, 5, 20, 40, 50]);
   });
 });

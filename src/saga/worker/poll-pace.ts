@@ -10,7 +10,6 @@ const BUSY_POLL_MS = 5;
 const QUIET_POLL_MS = 50;
 /** What comes is not found later than it took to come, by more than this part of that. */
 const LATE_BY = 0.1;
-/** How long nothing must happen before the worker asks to be woken, in milliseconds. */
 const ASLEEP_AFTER_MS = 1_000;
 
 export interface PollPaceOptions {
@@ -19,6 +18,12 @@ export interface PollPaceOptions {
   readonly idlePollMs: number;
   /** Asks to be woken, or not any more; resolves whether it will be. */
   readonly setAsleep: (asleep: boolean) => Promise<boolean>;
+  /**
+   * How long nothing must happen before it asks to be woken, in milliseconds: to ask for it costs those something who wake it.
+   *
+   * @defaultValue 1000
+   */
+  readonly asleepAfterMs?: number | undefined;
 }
 
 export class PollPace {
@@ -59,7 +64,7 @@ export class PollPace {
    */
   async afterNothing(untilTimer: number, untilDue: () => Promise<number>): Promise<number> {
     const quietMs = this.#options.clock.monotonic() - this.#quietSinceMs;
-    if (quietMs < ASLEEP_AFTER_MS) return Math.min(untilTimer, pollMs(quietMs));
+    if (quietMs < (this.#options.asleepAfterMs ?? ASLEEP_AFTER_MS)) return Math.min(untilTimer, pollMs(quietMs));
     const wasAsleep = this.#asleep;
     this.#asleep = await this.#options.setAsleep(true);
     // Whoever wrote just before does not wake us: one look more.

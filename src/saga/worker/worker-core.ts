@@ -73,6 +73,8 @@ export interface WorkerCoreOptions<Tx> {
   readonly idlePollMs: number;
   /** Asks to be woken, or not any more; resolves whether it will be. */
   readonly setAsleep: (asleep: boolean) => Promise<boolean>;
+  /** How long nothing must happen before it asks to be woken, in milliseconds. Default: as a store that is a server has it. */
+  readonly asleepAfterMs?: number | undefined;
 }
 
 /** What is left of a stop after its deadline: aborted steps may settle, and what is known is committed. Milliseconds. */

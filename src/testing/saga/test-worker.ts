@@ -98,8 +98,10 @@ class MemoryTestWorker implements TestWorker {
       log: faultLog(this.#faults),
       metrics: noopMetrics,
       crashPoint: (point) => this.#pass(point),
+      // The store wakes it in any case. Looks in between would find nothing, and a week in a test is full of them.
       idlePollMs: Infinity,
       setAsleep: async (asleep) => asleep,
+      asleepAfterMs: 0,
     });
     store.onChange(() => this.#core.wake());
   }
