@@ -5,6 +5,7 @@
 import { parseArgs } from 'node:util';
 import { readFileSync } from 'node:fs';
 import { compilePrograms } from '../.ci/compile-programs.ts';
+import { seededRandom } from '../src/testing/seeded-random.ts';
 import { audit } from './audit.ts';
 import { readBooks, type Databases } from './audit/books.ts';
 import { BROKERS, openBacklog } from './broker.ts';
@@ -182,15 +183,4 @@ function positive(text: string, name: string): number {
   const value = Number(text);
   if (Number.isFinite(value) && value > 0) return value;
   throw new Error(`${name} is ${JSON.stringify(text)}: give a number above 0.`);
-}
-
-/** mulberry32, by Tommy Ettinger: the same numbers for the same seed. */
-function seededRandom(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
 }

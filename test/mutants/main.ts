@@ -4,6 +4,7 @@
  *   npm run test:mutants                     all of them
  *   npm run test:mutants -- relay saga/undo  those whose name begins so
  *   npm run test:mutants -- --sample 20      so many, others each day; --salt TEXT for those of another text than today's date
+ *   npm run test:mutants -- --minutes 2      begins no further one when that time is over, and says how many are left
  *   npm run test:mutants -- --jobs 2         so many at once (default: one a processor)
  *   npm run test:mutants -- --list           names them
  *
@@ -24,6 +25,7 @@ const { values, positionals } = parseArgs({
   options: {
     sample: { type: 'string' },
     salt: { type: 'string', default: new Date().toISOString().slice(0, 10) },
+    minutes: { type: 'string', default: 'Infinity' },
     jobs: { type: 'string', default: String(availableParallelism()) },
     list: { type: 'boolean', default: false },
   },
@@ -48,12 +50,14 @@ async function tryAll(mutants: readonly Mutant[]): Promise<boolean> {
   const jobs = Math.min(Math.max(1, Number(values.jobs)), mutants.length);
   const workspaces = Array.from({ length: jobs }, () => createWorkspace({ env, timeoutMs: TIMEOUT_MS }));
   try {
-    if (values.sample !== undefined) console.log(`A sample of ${mutants.length} for ${values.salt}.`);
+    if (values.sample !== undefined)
+      console.log(`A sample of ${mutants.length} for ${values.salt}; --salt ${values.salt} repeats it.`);
     if (!(await passAsTheyAre(workspaces, mutants))) return false;
-    const unnoticed = await plantAll(workspaces, mutants);
+    const { tried, unnoticed } = await plantAll(workspaces, mutants, startedMs + Number(values.minutes) * 60_000);
     const tookS = Math.round((performance.now() - startedMs) / 1_000);
-    console.log(`${mutants.length - unnoticed.length} of ${mutants.length} mutants were noticed, in ${tookS} s.`);
-    return unnoticed.length === 0;
+    console.log(`${tried - unnoticed.length} of ${tried} mutants were noticed, in ${tookS} s.`);
+    if (tried < mutants.length) console.log(`There was no time for ${mutants.length - tried} more.`);
+    return unnoticed.length === 0 && tried > 0;
   } finally {
     for (const workspace of workspaces) workspace.remove();
     await Promise.all([postgres.dispose(), redis.dispose()]);
@@ -76,13 +80,15 @@ async function passAsTheyAre(workspaces: readonly Workspace[], mutants: readonly
   return bad.length === 0;
 }
 
-/** Resolves with those that passed. */
-async function plantAll(workspaces: readonly Workspace[], mutants: readonly Mutant[]): Promise<readonly Mutant[]> {
-  const waiting = [...mutants];
+/** Resolves with how many there was time for, and those of them that passed. */
+async function plantAll(workspaces: readonly Workspace[], mutants: readonly Mutant[], untilMs: number) {
+  let tried = 0;
   const unnoticed: Mutant[] = [];
   const work = async (workspace: Workspace): Promise<void> => {
-    for (let mutant = waiting.shift(); mutant !== undefined; mutant = waiting.shift()) {
-      const startedMs = performance.now();
+    for (let startedMs = performance.now(); startedMs < untilMs; startedMs = performance.now()) {
+      const mutant = mutants[tried];
+      if (mutant === undefined) return;
+      tried += 1;
       // One after the other in each workspace.
       // oxlint-disable-next-line no-await-in-loop
       const { outcome } = await workspace.runWith(mutant);
@@ -93,7 +99,7 @@ async function plantAll(workspaces: readonly Workspace[], mutants: readonly Muta
     }
   };
   await Promise.all(workspaces.map(work));
-  return unnoticed;
+  return { tried, unnoticed };
 }
 
 function noticed(outcome: TestRun): boolean {

@@ -1,6 +1,7 @@
 /**
  * A mistake that somebody could make in a line that safety rests on, planted to see that a test near the line notices.
  */
+import { createHash } from 'node:crypto';
 
 /** A mistake, and where it is planted. */
 export interface Plant {
@@ -42,15 +43,9 @@ export function sampleOf<T extends { readonly name: string }>(
   count: number,
   salt: string,
 ): readonly T[] {
-  const rank = new Map(all.map((each) => [each, hashOf(`${salt} ${each.name}`)]));
-  return all.toSorted((a, b) => (rank.get(a) ?? 0) - (rank.get(b) ?? 0)).slice(0, count);
-}
-
-/** FNV-1a, 32 bits, with a last mix (of MurmurHash3) so that names that differ in one letter come far apart. */
-function hashOf(text: string): number {
-  let hash = 0x811c9dc5;
-  for (let index = 0; index < text.length; index += 1) hash = Math.imul(hash ^ text.charCodeAt(index), 0x01000193);
-  hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
-  hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
-  return (hash ^ (hash >>> 16)) >>> 0;
+  const ranked = all.map((each) => ({ each, rank: createHash('sha256').update(`${salt} ${each.name}`).digest('hex') }));
+  return ranked
+    .toSorted((a, b) => (a.rank < b.rank ? -1 : 1))
+    .slice(0, count)
+    .map(({ each }) => each);
 }

@@ -6,6 +6,7 @@ import { parseDuration, type Duration } from '../../runtime/duration.ts';
 import { refuseUnknownOptions } from '../../runtime/options.ts';
 import type { AnySaga, SagaInput, SagaResult } from '../../saga/definition/definition.ts';
 import type { JournalEvent, JournalRow, RunStatus } from '../../saga/journal/events.ts';
+import { seededRandom } from '../seeded-random.ts';
 import { checkRun } from './check-run.ts';
 import type { TestEffect } from './effects-log.ts';
 import type { Failure } from './fail-plan.ts';
@@ -140,7 +141,7 @@ export async function everyCrashPoint<S extends AnySaga, Tx = unknown>(
 
   const points = [...(await attempt([], null))];
   for (const point of points) await attempt([point], null);
-  const random = numbers(options.seed ?? 1);
+  const random = seededRandom(options.seed ?? 1);
   for (let n = 0; n < (options.secondCrash ?? 0); n += 1) {
     const first = points[Math.floor(random() * points.length)];
     if (first !== undefined) await attempt([first], 1 + Math.floor(random() * points.length));
@@ -204,15 +205,4 @@ function told(error: unknown, where: string | null, test: SagaTestInside): Error
     ].join('\n'),
     { cause: error },
   );
-}
-
-/** Numbers in [0, 1) from a seed (mulberry32). */
-function numbers(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296;
-  };
 }

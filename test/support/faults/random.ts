@@ -3,6 +3,7 @@
  * HOLDFAST_SEED repeats a run.
  */
 import { randomInt } from 'node:crypto';
+import { seededRandom } from '../../../src/testing/seeded-random.ts';
 
 export interface Random {
   readonly seed: number;
@@ -16,17 +17,10 @@ export interface Random {
   fork(name: string): Random;
 }
 
-/** mulberry32: 32 bits of state, good enough for choosing faults. */
 export function createRandom(seed: number): Random {
-  let state = seed >>> 0;
   const random: Random = {
     seed,
-    next() {
-      state = (state + 0x6d2b79f5) >>> 0;
-      let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-      mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-      return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296;
-    },
+    next: seededRandom(seed),
     whole: (from, to) => from + Math.floor(random.next() * (to - from + 1)),
     pick: <T>(values: readonly T[]): T => values[random.whole(0, values.length - 1)] as T,
     chance: (probability) => random.next() < probability,

@@ -1,0 +1,14 @@
+/**
+ * Chance that can be had again: the same numbers for the same seed. For choosing faults, not for secrets.
+ */
+
+/** Numbers in [0, 1) from 32 bits of a seed (mulberry32, by Tommy Ettinger). */
+export function seededRandom(seed: number): () => number {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
