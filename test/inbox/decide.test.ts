@@ -41,6 +41,7 @@ const first: AttemptProgress = {
   stopping: false,
 };
 const error = new Error('no');
+const stray = new HoldfastError('HF_REPLY_STRAY', 'x');
 
 describe('after an attempt', () => {
   it.each<[string, AttemptOutcome, Partial<AttemptProgress>, object]>([
@@ -94,6 +95,14 @@ describe('after an attempt', () => {
     ],
     ['a busy key', { kind: 'busy' }, {}, { do: 'later' }],
     ['taken away', { kind: 'aborted', error }, {}, { do: 'later', delayMs: 0 }],
+    // A run of another database may be meant, whose process reads the same queue.
+    ['a reply for no run here', { kind: 'failed', error: stray }, { awaitedMs: 59_999 }, { do: 'later' }],
+    [
+      'a reply for no run anywhere',
+      { kind: 'failed', error: stray },
+      { awaitedMs: 60_000 },
+      { do: 'park', reason: 'no such run here', retryInMs: null },
+    ],
   ])('%s', (_name, outcome, progress, next) => {
     expect(decideNext(outcome, { ...first, ...progress }, policies)).toMatchObject(next);
   });

@@ -6,10 +6,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { retryParked } from '../../src/operations/parked/interventions.ts';
 import { previewRevision, reviseParked } from '../../src/operations/parked/revise.ts';
 import { toExecutor } from '../../src/postgres/executor.ts';
-import { lockParkedMessage, storeRevision, whyNotNow } from '../../src/relay/delivery/parked-revision.ts';
-import type { ParkedRevision } from '../../src/relay/delivery/parking-store.ts';
-import { asRevised } from '../../src/relay/delivery/redrive.ts';
-import type { LogEntry } from '../../src/relay/log/log-reader.ts';
+import { lockParkedMessage, storeRevision } from '../../src/relay/delivery/parked-revision.ts';
 import type { OutboundMessage, PublishOutcome } from '../../src/transport/port.ts';
 import { published, recordingTransport, type RecordingTransport } from '../support/recording-transport.ts';
 import { createRelayLab, type RelayLab } from '../support/relay-lab.ts';
@@ -363,29 +360,5 @@ describe('a relay of the version before', () => {
     });
     await lab.database.query('UPDATE holdfast.subscription SET lease_owner = NULL');
     await revise(first, 10);
-  });
-});
-
-describe('the decisions', () => {
-  it('an edit is for what nobody can be publishing', () => {
-    const free = { held: false, claims: false, claimed: false, passed: true };
-    expect(whyNotNow(free)).toBeNull();
-    expect(whyNotNow({ ...free, claimed: true })).toBeNull();
-    expect(whyNotNow({ ...free, passed: false })).not.toBeNull();
-    expect(whyNotNow({ ...free, held: true })?.why).toMatch(/version/);
-    expect(whyNotNow({ ...free, held: true, claims: true })).toBeNull();
-    expect(whyNotNow({ ...free, held: true, claims: true, claimed: true })?.why).toMatch(/publishing/);
-  });
-
-  it('what is not parked any more is left out, and so is what is behind one that is read later', () => {
-    const entry = (seq: number) => ({ seq, payload: `${seq}`, headers: '{}' }) as LogEntry;
-    const claim = (seq: number, revision: ParkedRevision | 'later' | null) => [seq, { seq, revision }] as const;
-    const revision = { payload: 'new', headers: '{"a":1}' };
-    expect(asRevised([entry(1), entry(2), entry(3)], new Map([claim(1, revision), claim(3, null)]))).toEqual([
-      { ...entry(1), ...revision },
-      entry(3),
-    ]);
-    const later = new Map([claim(1, null), claim(2, 'later'), claim(3, null)]);
-    expect(asRevised([entry(1), entry(2), entry(3)], later)).toEqual([entry(1)]);
   });
 });

@@ -5,7 +5,10 @@ import type { Mutant } from '../mutant.ts';
 import { FROZEN } from './frozen.ts';
 import { INBOX_DECIDE } from './inbox-decide.ts';
 import { INBOX_STORES } from './inbox-stores.ts';
+import { MESSAGE } from './message.ts';
 import { RELAY } from './relay.ts';
+import { RELAY_RULES } from './relay-rules.ts';
+import { RUNTIME } from './runtime.ts';
 import { SAGA_ENGINE } from './saga-engine.ts';
 import { SAGA_FORWARD } from './saga-forward.ts';
 import { SAGA_JOURNAL } from './saga-journal.ts';
@@ -18,7 +21,10 @@ export const MUTANTS: readonly Mutant[] = [
   ...FROZEN,
   ...INBOX_DECIDE,
   ...INBOX_STORES,
+  ...MESSAGE,
   ...RELAY,
+  ...RELAY_RULES,
+  ...RUNTIME,
   ...SAGA_ENGINE,
   ...SAGA_FORWARD,
   ...SAGA_JOURNAL,

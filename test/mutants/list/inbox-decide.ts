@@ -243,4 +243,38 @@ export const INBOX_DECIDE: readonly Mutant[] = [
     breaks: 'idempotency keys are kept for another time than was said',
     tests: ['test/inbox/retention.test.ts'],
   },
+  {
+    name: 'inbox/decide/strays-handed-on-for-ever',
+    file: DECIDE,
+    from: `if (isForOthers(outcome) && progress.awaitedMs < policies.handlerWaitMs)`,
+    to: `if (isForOthers(outcome))`,
+    breaks: 'I17: a reply whose run is nowhere goes round for ever',
+    tests: TESTS,
+  },
+  {
+    name: 'inbox/decide/stray-is-a-failure',
+    file: DECIDE,
+    from: `if (isForOthers(outcome) && progress.awaitedMs < policies.handlerWaitMs)`,
+    to: `if (isForOthers(outcome) && progress.awaitedMs > policies.handlerWaitMs)`,
+    breaks: 'I1: a reply for the runs of another database is parked here at once',
+    tests: TESTS,
+  },
+  {
+    name: 'inbox/retention/handling-not-reckoned',
+    file: 'src/inbox/delivery/retention.ts',
+    from: `longestRetryMs(retry) + (Number.isFinite(retry.attempts) ? retry.attempts * timeoutMs : 0),`,
+    to: `longestRetryMs(retry),`,
+    breaks: 'I14: the time that handlers take is not reckoned with',
+    tests: ['test/inbox/retention-rules.test.ts'],
+  },
+  {
+    name: 'inbox/retention/shortest-of-the-handlers',
+    file: 'src/inbox/delivery/retention.ts',
+    from: `  return Math.max(
+    0,`,
+    to: `  return Math.min(
+    Infinity,`,
+    breaks: 'I14: the check of the retention reckons with the handler that gives up first',
+    tests: ['test/inbox/retention-rules.test.ts'],
+  },
 ];
