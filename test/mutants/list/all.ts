@@ -8,6 +8,7 @@ import { INBOX_STORES } from './inbox-stores.ts';
 import { MESSAGE } from './message.ts';
 import { RELAY } from './relay.ts';
 import { RELAY_RULES } from './relay-rules.ts';
+import { RELAY_STORES } from './relay-stores.ts';
 import { RUNTIME } from './runtime.ts';
 import { SAGA_ENGINE } from './saga-engine.ts';
 import { SAGA_FORWARD } from './saga-forward.ts';
@@ -24,6 +25,7 @@ export const MUTANTS: readonly Mutant[] = [
   ...MESSAGE,
   ...RELAY,
   ...RELAY_RULES,
+  ...RELAY_STORES,
   ...RUNTIME,
   ...SAGA_ENGINE,
   ...SAGA_FORWARD,
