@@ -124,6 +124,9 @@ describe('sessions', () => {
     expect(sessions.find(pair, false)).toBeNull();
     // Of the same person, in another browser.
     expect(sessions.find(other, false)).toMatchObject({ actor: 'ada' });
+    // Nor does the logout of one open what another has ended.
+    sessions.end(sessions.find(other, false), false);
+    expect([sessions.find(pair, false), sessions.find(other, false)]).toEqual([null, null]);
   });
 
   it('cannot be altered, nor made with another key or for other tokens', () => {

@@ -3,7 +3,9 @@ import { describe, expect, it } from 'vitest';
 import { createDashboard, oidcAuthenticator } from '../../src/dashboard/dashboard.ts';
 import { actorIn, claimOf, groupsIn } from '../../src/dashboard/server/oidc-claims.ts';
 import { createLoginLimit } from '../../src/dashboard/server/login-limit.ts';
-import { addressOfPage, createSignOnFlow } from '../../src/dashboard/server/sign-on.ts';
+import type { SignOn } from '../../src/dashboard/server/authenticator.ts';
+import { addressOfPage, createSignOnFlow, type SignOnFlow } from '../../src/dashboard/server/sign-on.ts';
+import { createTextSigner } from '../../src/dashboard/server/signed-text.ts';
 import { openDatabase } from '../../src/postgres/database.ts';
 import { silentLogger } from '../../src/runtime/log.ts';
 import { createManualClock } from '../../src/testing/manual-clock.ts';
@@ -103,6 +105,55 @@ it('asks a provider for twenty at once, and makes nobody else wait', async () =>
   expect((await Promise.all(first)).map(({ location }) => location)).toEqual(first.map(() => '/?login=503'));
 });
 
+describe('a login that comes back', () => {
+  const who = { actor: 'ada', role: 'operator' } as const;
+  const facts = (client = '203.0.113.1') => ({ https: false, client }) as Parameters<SignOnFlow['begin']>[0];
+
+  function flowOf(finish: SignOn['finish']) {
+    const clock = createManualClock();
+    const url = new URL('https://id.test');
+    const signOn: SignOn = { label: 'x', callback: url, begin: async () => ({ url, keep: 'kept' }), finish };
+    const limit = createLoginLimit(clock);
+    const flow = createSignOnFlow({ signOn, clock, log: silentLogger, limit, basePath: '', key: 'k'.repeat(32) });
+    const begin = async () => (await flow.begin(facts(), '/runs')).cookie?.split(';')[0] ?? '';
+    const back = (cookie: string, client?: string) => flow.finish(facts(client), cookie, new URLSearchParams('code=1'));
+    return { clock, begin, back };
+  }
+
+  it('leads to where it began, with what was kept for it, and its cookie is taken away', async () => {
+    const kept: string[] = [];
+    const { begin, back } = flowOf(async (_, keep) => (kept.push(keep), who));
+    const step = await back(await begin());
+    expect(step).toMatchObject({ location: '/runs', who, cookie: expect.stringContaining('Max-Age=0') as string });
+    expect(kept).toEqual(['kept']);
+  });
+
+  it('is not even looked at when it did not begin here, or too long ago', async () => {
+    let looks = 0;
+    const { clock, begin, back } = flowOf(async () => ((looks += 1), who));
+    const cookie = await begin();
+    const session = createTextSigner({ key: 'k'.repeat(32), purpose: 'session' }).sign(
+      JSON.stringify([Date.UTC(2100, 0), '/', 'kept']),
+    );
+    for (const each of ['', `${cookie}x`, `holdfast_sign_on=${session}`])
+      expect(await back(each)).toMatchObject({ location: '/?login=400', who: null });
+    await clock.advance('10m');
+    expect(await back(cookie)).toMatchObject({ location: '/?login=400', who: null });
+    expect(looks).toBe(0);
+  });
+
+  it('counts as a login that failed when it is not confirmed, and not when somebody may not look', async () => {
+    const unconfirmed = flowOf(() => Promise.reject(new Error('no')));
+    for (let tries = 0; tries < 10; tries += 1)
+      expect(await unconfirmed.back(await unconfirmed.begin())).toMatchObject({ location: '/?login=401' });
+    expect(await unconfirmed.back(await unconfirmed.begin())).toMatchObject({ location: '/?login=429', who: null });
+    expect(await unconfirmed.back(await unconfirmed.begin(), '203.0.113.2')).toMatchObject({ location: '/?login=401' });
+    const stranger = flowOf(async () => null);
+    for (let tries = 0; tries < 11; tries += 1)
+      expect(await stranger.back(await stranger.begin())).toMatchObject({ location: '/?login=403', who: null });
+  });
+});
+
 describe('claims', () => {
   it('are found by name, and by a path', () => {
     const claims = { sub: 's', 'https://x.test/roles': ['a'], realm_access: { roles: ['b'] } };
@@ -124,5 +175,8 @@ describe('claims', () => {
     expect(actorIn({ sub: 's', email: 'a\nb' }, 'email')).toBe('s');
     expect(actorIn({ sub: 's', email: 'a@x.test' }, 'email')).toBe('a@x.test');
     expect(actorIn({ sub: 's\u0000' }, 'email')).toBeNull();
+    // An address that was not verified may be anybody's.
+    expect(actorIn({ sub: 's', email: 'a@x.test', email_verified: false }, 'email')).toBe('s');
+    expect(actorIn({ sub: 's', email: 'a@x.test', email_verified: true }, 'email')).toBe('a@x.test');
   });
 });

@@ -129,6 +129,15 @@ describe('an alert', () => {
     expect(watch('unserved', grown).told).toMatchObject([{ count: 1 }]);
   });
 
+  it('that has shrunk and then grown is told again, though there are no more of them than at first', () => {
+    const mended = [
+      [0, 3],
+      [MINUTE, 1],
+      [5 * MINUTE, 3],
+    ] as const;
+    expect(watch('stuck', mended).told).toMatchObject([{ count: 3 }, { count: 3, again: true }]);
+  });
+
   it('that comes and goes is told once in the quiet time', () => {
     const flapping = Array.from(
       { length: 4 },
@@ -141,6 +150,28 @@ describe('an alert', () => {
     ).flat();
     const { told } = watch('stuck', flapping);
     expect(told.map(({ status }) => status)).toEqual(['firing', 'resolved', 'firing', 'resolved']);
+  });
+
+  it('that comes back within the quiet time and stays is told when that is over', () => {
+    const back = watch('stuck', [
+      [0, 1],
+      [MINUTE, 0],
+      [MINUTE, 1],
+      [2 * MINUTE, 1],
+      [MINUTE, 1],
+    ]).told;
+    expect(back).toMatchObject([{ status: 'firing' }, { status: 'resolved' }, { status: 'firing', again: false }]);
+  });
+
+  it('that one look has missed is not over', () => {
+    const missed = [
+      [0, 1],
+      [30_000, 0],
+      [30_000, 1],
+      [30_000, 0],
+      [30_000, 1],
+    ] as const;
+    expect(watch('stuck', missed).told).toMatchObject([{ status: 'firing' }]);
   });
 
   it('is not silenced by a clock that was set back', () => {

@@ -93,6 +93,24 @@ describe('several processes that watch', () => {
     expect(await looks()).toEqual(before.map(({ n }) => ({ n: n + 1 })));
   });
 
+  it('and one that asks while another one takes its turn has none', async () => {
+    const store = createAlertStore(lab.database, 'late');
+    await store.takeRounds(['consumers'], 0);
+    const first = await lab.database.pool.connect();
+    await first.query('BEGIN');
+    await first.query(`UPDATE holdfast.alert_round SET next_at = now() + interval '1 hour' WHERE area = 'consumers'`);
+    const late = store.takeRounds(['consumers'], 60_000);
+    await eventually('the other one to wait', async () => {
+      const { rowCount } = await lab.database.query(
+        `SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`,
+      );
+      return rowCount === 1;
+    });
+    await first.query('COMMIT');
+    first.release();
+    expect(await late).toEqual([]);
+  });
+
   it('and one that was held up overwrites nothing with what it saw before', async () => {
     const store = createAlertStore(lab.database, 'slow');
     const [slow] = await store.takeRounds(['consumers'], 0);

@@ -1,7 +1,6 @@
 /** A job comes back to what was in somebody's hands, and says of how much it could not get hold, and why. */
 import type { PoolClient } from 'pg';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { cameBack, MOST_IN_HAND, nextInHand, withInHand } from '../../src/operations/jobs/in-hand.ts';
 import type { JobAct } from '../../src/operations/jobs/job.ts';
 import { workOff, type JobRunnerParts } from '../../src/operations/jobs/job-runner.ts';
 import { showJob } from '../../src/operations/jobs/jobs.ts';
@@ -213,37 +212,4 @@ it('comes back to a run that its worker had', async () => {
   const asked = (await runMessagesOf(lab.database)) as readonly { saga_id: string }[];
   expect(asked.map(({ saga_id }) => saga_id).toSorted()).toEqual([held, free].toSorted());
   expect(await showJob(lab.database, id)).toMatchObject({ state: 'done' });
-});
-
-describe('what is decided without a database', () => {
-  const position = (n: number, where = 'a') => ({ part: 'consumer' as const, where, at: String(n) });
-  const inHand = (n: number, where?: string) => ({ subject: `${where ?? 'a'}/${n}`, position: position(n, where) });
-  const locked = (subject: string) => ({ subject, code: 'HF_LOCK_WAIT' as const, message: '' });
-
-  it('keeps so many, and no more', () => {
-    const many = Array.from({ length: MOST_IN_HAND - 1 }, (_, n) => inHand(n));
-    const picked = [inHand(5_000), inHand(5_001), inHand(5_002)];
-    const kept = withInHand(many, picked, [locked('a/5000'), { ...locked('a/5001'), code: 'HF_NOT_FOUND' }]);
-    expect(kept.slice(-1)).toEqual([inHand(5_000)]);
-    expect(withInHand(kept, picked, [locked('a/5002')])).toHaveLength(MOST_IN_HAND);
-  });
-
-  it('comes back to those of one place at a time, each once', () => {
-    const held = [inHand(1), inHand(2, 'b'), inHand(3), inHand(4)];
-    expect(nextInHand(held, new Set(), 2)).toEqual([inHand(1), inHand(3)]);
-    expect(nextInHand(held, new Set(['a/1', 'a/3', 'a/4']), 2)).toEqual([inHand(2, 'b')]);
-    expect(nextInHand(held, new Set(held.map(({ subject }) => subject)), 2)).toEqual([]);
-  });
-
-  it('accounts for each that it came back to', () => {
-    const held = [inHand(1), inHand(2), inHand(3), inHand(4), inHand(5)];
-    const acted = {
-      done: 1,
-      passedOver: [locked('a/2'), { subject: 'a/3', code: 'HF_SAGA_PIVOTED' as const, message: '' }],
-    };
-    const back = cameBack(held, held.slice(0, 4), held.slice(0, 3), acted);
-    expect(back.inHand).toEqual([inHand(2), inHand(5)]);
-    expect(back.passedOver).toEqual({ HF_LOCK_WAIT: -3, HF_SAGA_PIVOTED: 1, HF_NOT_FOUND: 1 });
-    expect(back.settled).toEqual(['a/1', 'a/3', 'a/4']);
-  });
 });

@@ -1,8 +1,7 @@
 /** Acts on many: counted and shown, done once each, with their rows of the audit, whoever works on them. */
 import { randomUUID } from 'node:crypto';
-import fc from 'fast-check';
 import { afterEach, describe, expect, it } from 'vitest';
-import { chunkSize, hasGrown, restMs, type JobAct } from '../../src/operations/jobs/job.ts';
+import type { JobAct } from '../../src/operations/jobs/job.ts';
 import { runJob, workOff } from '../../src/operations/jobs/job-runner.ts';
 import { doctor } from '../../src/operations/doctor/doctor.ts';
 import { abortJob, listJobs, planJob, showJob, startJob } from '../../src/operations/jobs/jobs.ts';
@@ -17,35 +16,6 @@ const { parkMessages, parkDeliveries, due, start } = jobLab(lab);
 
 afterEach(async () => {
   await lab.database.query('DROP FUNCTION IF EXISTS public.refuse() CASCADE');
-});
-
-describe('what is decided without a database', () => {
-  it('bounds a chunk by half a second of the rate, and the rest makes up for what was too fast', () => {
-    const rate = fc.double({ min: 0.1, max: 10_000, noNaN: true });
-    fc.assert(
-      fc.property(rate, fc.nat({ max: 5_000 }), (perSecond, tookMs) => {
-        const size = chunkSize('parked.retry', perSecond);
-        expect(size).toBeGreaterThanOrEqual(1);
-        expect(size).toBeLessThanOrEqual(100);
-        const wholeMs = tookMs + restMs(size, tookMs, perSecond);
-        expect((size * 1_000) / wholeMs).toBeLessThanOrEqual(perSecond * 1.000_001);
-      }),
-    );
-    expect(chunkSize('saga.cancel', null)).toBe(1);
-    expect(restMs(100, 5, null)).toBe(0);
-  });
-
-  it('takes a selection for grown when it is larger by a tenth and by ten', () => {
-    expect([hasGrown(10, 0), hasGrown(11, 0), hasGrown(110, 100), hasGrown(111, 100), hasGrown(3, 100)]).toEqual([
-      false,
-      true,
-      false,
-      true,
-      false,
-    ]);
-    expect(hasGrown(1_100, 1_000)).toBe(false);
-    expect(hasGrown(1_101, 1_000)).toBe(true);
-  });
 });
 
 describe('a job on parked messages', () => {

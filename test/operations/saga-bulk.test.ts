@@ -40,6 +40,7 @@ describe('an act on all runs that match', () => {
         { error: 'TypeError', runs: 1 },
       ],
     });
+    expect(await planBulk(database, { kind: 'skip' }, { saga: 'place-order' })).toMatchObject({ runs: 4 });
     expect(await planBulk(database, { kind: 'cancel' }, {})).toMatchObject({ runs: 6 });
     expect(await planBulk(database, { kind: 'cancel' }, { status: ['waiting'] })).toMatchObject({ runs: 1 });
     expect(await runMessagesOf(database)).toEqual([]);
@@ -93,6 +94,14 @@ describe('an act on all runs that match', () => {
     expect(await runJob(database, retry.id)).toMatchObject({ state: 'done', done: 1 });
     expect(await runJob(database, cancel.id)).toMatchObject({ state: 'done', done: 0 });
     expect(await retried()).toEqual([stuck]);
+  });
+
+  it('cancels a run that has gone on since it was started', async () => {
+    const waiting = await seedRun(database, { status: 'waiting' });
+    const cancel = await startJob(database, { kind: 'saga.cancel', select: {} }, by);
+    await database.query(`UPDATE holdfast.saga_run SET updated_at = clock_timestamp()`);
+    expect(await runJob(database, cancel.id)).toMatchObject({ state: 'done', done: 1 });
+    expect(await retried()).toEqual([waiting]);
   });
 
   it('can be told to end', async () => {

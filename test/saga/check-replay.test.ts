@@ -1,18 +1,9 @@
+/** Whether a stored run fits new code: what comes next, or both sides of where it does not. No database. */
 import { randomUUID } from 'node:crypto';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
-import {
-  checkReplay,
-  parseHistory,
-  readHistories,
-  saga,
-  step,
-  type AnySaga,
-  type RunContext,
-} from '../../src/index.ts';
-import { readJournal } from '../../src/operations/sagas/sagas.ts';
+import { checkReplay, saga, step, transaction, type AnySaga, type RunContext } from '../../src/index.ts';
 import type { JournalEvent } from '../../src/saga/journal/events.ts';
-import { openLab, type Lab } from './lab.ts';
 
 const steps = {
   charge: step({ run: async (amount: number) => amount, compensate: () => {} }),
@@ -118,45 +109,34 @@ describe('checkReplay', () => {
     });
   });
 
+  it('finds a step that could be compensated when it was called, and is declared without that now', async () => {
+    const uncompensated = code(async ({ input, steps: { charge } }) => charge(input), {
+      ...steps,
+      charge: step<number, number>({ run: async (amount) => amount }),
+    });
+    const promised = { ...charged[0], undoable: true } as const;
+    expect(await checkReplay(uncompensated, history(started, promised, charged[1]))).toMatchObject({
+      why: 'undefined step',
+      code: expect.stringMatching(/without what compensates it/) as string,
+    });
+  });
+
+  it('finds one that may have happened, and bears that one is gone which never did', async () => {
+    const without = code(() => Promise.reject(new Error('x')), { ship: steps.ship });
+    const error = { name: 'Error', message: 'x' };
+    const failed = (outcome: 'definite' | 'unknown') =>
+      history(started, charged[0], { t: 'failed', call: 'charge', attempts: 1, error, outcome });
+    expect(await checkReplay(without, failed('unknown'))).toMatchObject({ why: 'undefined step' });
+    expect(await checkReplay(without, failed('definite'))).toMatchObject({ why: 'non-determinism' });
+  });
+
+  it('finds a step that has become one of another kind', async () => {
+    const other = code(async () => {}, { ...steps, charge: transaction({ run: async () => 1 }) as never });
+    expect(await checkReplay(other, history(started, ...charged))).toMatchObject({ why: 'undefined step' });
+  });
+
   it('refuses what is no journal', async () => {
     await expect(checkReplay(asRecorded, { id, journal: [] })).rejects.toMatchObject({ code: 'HF_CONFIG' });
     await expect(checkReplay(asRecorded, history(...charged))).rejects.toMatchObject({ code: 'HF_CONFIG' });
-  });
-});
-
-describe('histories', () => {
-  let lab: Lab;
-  beforeAll(async () => {
-    lab = await openLab();
-  });
-  afterEach(() => lab.settle());
-  afterAll(() => lab.dispose());
-
-  it('are read from a database and from what the command line prints, and fit the code that wrote them', async () => {
-    const worker = await lab.worker([asRecorded]);
-    const run = await worker.sagas.start(worker.sagas.byName('order'), 5);
-    await lab.untilEvent(run.id, 'called', 'wait:go#1');
-    await run.signal('go', 'home');
-    await run.result({ timeout: '20s' });
-    expect(await readHistories(lab.database, { saga: 'order' })).toEqual([]);
-    const [read] = await readHistories(lab.database, { saga: 'order', finished: true });
-    const rows = await readJournal(lab.database, run.id);
-    const printed = parseHistory(JSON.stringify({ id: run.id, rows }));
-    expect(printed).toEqual(read);
-    expect(await checkReplay(asRecorded, printed)).toEqual({ kind: 'fits', next: [], ended: true });
-    expect(await checkReplay(asRecorded, { ...printed, id })).toMatchObject({
-      kind: 'mismatch',
-      why: 'non-determinism',
-    });
-  });
-
-  it('that are none are refused', async () => {
-    for (const text of ['', 'null', '{}', '{"id":"x","rows":[]}', '{"id":"x","rows":[{"n":0,"at":1,"events":[1]}]}'])
-      expect(() => parseHistory(text)).toThrow(expect.objectContaining({ code: 'HF_CONFIG' }));
-    for (const options of [{ saga: '' }, { saga: 'a', version: 0 }, { saga: 'a', limit: 0 }])
-      await expect(readHistories(lab.database, options)).rejects.toMatchObject({ code: 'HF_CONFIG' });
-    await expect(readHistories(lab.database, { saga: 'a', status: 'x' } as never)).rejects.toMatchObject({
-      code: 'HF_OPTION_UNKNOWN',
-    });
   });
 });

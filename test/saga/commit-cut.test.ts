@@ -102,6 +102,16 @@ describe('a group of runs', () => {
     await expect(twin).rejects.toMatchObject({ code: 'HF_COMMIT_REFUSED' });
   });
 
+  it('does not take what stands there of one run for all of them', async () => {
+    const row = commitOf(run, { journal: journalRow(1) });
+    await stores.worker.commit(worker, [row]);
+    const other = startOf(saga);
+    once('before', isGroup);
+    const refused = await store.commit(worker, [row, other]).catch((error: unknown) => error);
+    expect(refused).toMatchObject({ failures: new Map([[run, expect.anything()]]) });
+    expect(await stores.client.read([other.runId])).toMatchObject([{ status: 'running' }]);
+  });
+
   it('is refused when the lease has ended by the time it can be made again', async () => {
     await stores.expire(worker);
     once('before', isGroup);

@@ -30,3 +30,15 @@ it('asks at once where it is woken in any case', async () => {
   expect([await pace.afterNothing(Infinity, async () => 5_000), asked]).toEqual([50, [true]]);
   expect(await pace.afterNothing(Infinity, async () => 5_000)).toBe(5_000);
 });
+
+it('does not sleep past a timer of its own, however much happens', async () => {
+  const { pace } = paceOf();
+  expect(await pace.afterNothing(3, async () => 5_000)).toBe(3);
+});
+
+it('goes on looking where nobody would wake it', async () => {
+  const clock = createManualClock();
+  const pace = new PollPace({ clock, idlePollMs: 60_000, setAsleep: async () => false });
+  await clock.advance('1m');
+  for (let times = 0; times < 3; times += 1) expect(await pace.afterNothing(Infinity, async () => 5_000)).toBe(50);
+});
