@@ -2,36 +2,56 @@
  * All planted mistakes. A new line that safety rests on comes with one.
  */
 import type { Mutant } from '../mutant.ts';
+import { ADAPTERS } from './adapters.ts';
+import { DASHBOARD_DOORS } from './dashboard-doors.ts';
+import { DASHBOARD_RIGHTS } from './dashboard-rights.ts';
 import { FROZEN } from './frozen.ts';
 import { INBOX_DECIDE } from './inbox-decide.ts';
 import { INBOX_STORES } from './inbox-stores.ts';
 import { MESSAGE } from './message.ts';
+import { OPERATIONS_ALERTS } from './operations-alerts.ts';
+import { OPERATIONS_IMPORT } from './operations-import.ts';
+import { OPERATIONS_JOBS } from './operations-jobs.ts';
 import { RELAY } from './relay.ts';
 import { RELAY_RULES } from './relay-rules.ts';
 import { RELAY_STORES } from './relay-stores.ts';
 import { RUNTIME } from './runtime.ts';
+import { SAGA_DOUBT } from './saga-doubt.ts';
 import { SAGA_ENGINE } from './saga-engine.ts';
 import { SAGA_FORWARD } from './saga-forward.ts';
 import { SAGA_JOURNAL } from './saga-journal.ts';
 import { SAGA_OUTCOMES } from './saga-outcomes.ts';
+import { SAGA_PARTICIPANTS } from './saga-participants.ts';
+import { SAGA_REPLAY } from './saga-replay.ts';
 import { SAGA_STORE } from './saga-store.ts';
 import { SAGA_WAY_BACK } from './saga-way-back.ts';
+import { SAGA_WORKER } from './saga-worker.ts';
 import { SECRETS } from './secrets.ts';
 
 export const MUTANTS: readonly Mutant[] = [
+  ...ADAPTERS,
+  ...DASHBOARD_DOORS,
+  ...DASHBOARD_RIGHTS,
   ...FROZEN,
   ...INBOX_DECIDE,
   ...INBOX_STORES,
   ...MESSAGE,
+  ...OPERATIONS_ALERTS,
+  ...OPERATIONS_IMPORT,
+  ...OPERATIONS_JOBS,
   ...RELAY,
   ...RELAY_RULES,
   ...RELAY_STORES,
   ...RUNTIME,
+  ...SAGA_DOUBT,
   ...SAGA_ENGINE,
   ...SAGA_FORWARD,
   ...SAGA_JOURNAL,
   ...SAGA_OUTCOMES,
+  ...SAGA_PARTICIPANTS,
+  ...SAGA_REPLAY,
   ...SAGA_STORE,
   ...SAGA_WAY_BACK,
+  ...SAGA_WORKER,
   ...SECRETS,
 ];

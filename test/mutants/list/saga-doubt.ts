@@ -1,0 +1,161 @@
+/**
+ * Mistakes in commits whose answer is lost, and in transaction steps, of Holdfast's own client and of a runner: whether they happened, and
+ * what is done about it.
+ */
+import type { Mutant } from '../mutant.ts';
+
+const STORE = 'src/saga/store/postgres';
+const GROUP = `${STORE}/group-commit.ts`;
+const DOUBT = `${STORE}/step-in-doubt.ts`;
+const STEP = `${STORE}/transaction-step.ts`;
+const RUNNER = `${STORE}/runner-step.ts`;
+const CUT = 'test/saga/commit-cut.test.ts';
+const KEPT = 'test/saga/postgres-store.test.ts';
+const RUN = 'test/saga/runner-step.test.ts';
+
+export const SAGA_DOUBT: readonly Mutant[] = [
+  {
+    name: 'saga/doubt/silence-is-a-refusal',
+    file: GROUP,
+    from: "        if (classifySqlError(error) === 'connection') inDoubt = true;\n",
+    to: '',
+    breaks: 'I16: a commit that happened, and whose answer was lost, is refused the second time',
+    tests: [CUT],
+  },
+  {
+    name: 'saga/doubt/any-row-is-ours',
+    file: GROUP,
+    from: ' AND j.events::text = u.events OFFSET 0',
+    to: ' OFFSET 0',
+    breaks: 'I10: a commit that never happened is taken for done, because another one has its place',
+    tests: [CUT],
+  },
+  {
+    name: 'saga/doubt/one-row-for-all',
+    file: GROUP,
+    from: '[0]?.n === rows.length;',
+    to: '[0]?.n !== 0;',
+    breaks: 'I10: one run of a group that stands there speaks for all',
+    tests: [CUT],
+  },
+  {
+    name: 'saga/doubt/refused-together',
+    file: GROUP,
+    from: "  return classifySqlError(error) === 'data' ||",
+    to: "  return classifySqlError(error) === 'nothing' ||",
+    breaks: 'I16: one run whose data the server refuses keeps all others from going on',
+    tests: [KEPT],
+  },
+  {
+    name: 'saga/doubt/revoked-with-the-rest',
+    file: GROUP,
+    from: 'if (rest.length > 0 && rest.length < runs.length) return this.#commitApart(workerId, rest, failures);',
+    to: 'if (rest.length > 0 && rest.length < runs.length) return;',
+    breaks: 'I10: what was committed beside a run that was cancelled is not, and taken for done',
+    tests: [KEPT],
+  },
+  {
+    name: 'saga/doubt/lost-lease-is-passing',
+    file: GROUP,
+    from: "return sqlStateOf(error) === 'HF001' ? leaseLost(error) : translateSqlError(error);",
+    to: 'return translateSqlError(error);',
+    breaks: 'I11: a worker does not hear that its lease is lost',
+    tests: [CUT],
+  },
+  {
+    name: 'saga/doubt/any-row-is-the-step',
+    file: DOUBT,
+    from: 'if (found === commit.journal.events) return;',
+    to: 'if (found !== null && found !== EMPTY) return;',
+    breaks: 'I10: a step that never happened is taken for done, because another worker has gone on',
+    tests: [CUT],
+  },
+  {
+    name: 'saga/doubt/place-under-any-lease',
+    file: DOUBT,
+    from: 'AND r.id = $2 AND w.lease_until > clock_timestamp() FOR KEY SHARE OF w',
+    to: 'AND r.id = $2 FOR KEY SHARE OF w',
+    breaks: 'I11: a row of the journal is taken by who has lost the run',
+    tests: [CUT],
+  },
+  {
+    name: 'saga/doubt/looked-and-not-taken',
+    file: DOUBT,
+    from: "      await client.query('COMMIT');\n      const { rows }",
+    to: "      await client.query('ROLLBACK');\n      const { rows }",
+    breaks: 'I8: a step that comes late commits after it was given up',
+    tests: [CUT],
+  },
+  {
+    name: 'saga/doubt/precluded-is-done',
+    file: DOUBT,
+    from: '  throw new StepPrecludedError();',
+    to: '  return;',
+    breaks: 'I10: a step whose COMMIT was lost is taken for done',
+    tests: [CUT],
+  },
+  {
+    name: 'saga/step/silence-is-a-rollback',
+    file: STEP,
+    from: "if (classifySqlError(error) === 'connection') this.doubt = commit;\n      else throw",
+    to: 'throw',
+    breaks: 'I8: a step whose COMMIT was answered by nobody is tried again, and has its effect twice',
+    tests: [CUT],
+  },
+  {
+    name: 'saga/step/client-kept',
+    file: STEP,
+    from: '      this.#lent.takeBack();\n    }\n    const trouble',
+    to: '    }\n    const trouble',
+    breaks: 'I8: a handler that is over writes into the transaction of another one',
+    tests: [CUT],
+  },
+  {
+    name: 'saga/runner/runs-twice',
+    file: RUNNER,
+    from: '      if (this.#isOpened) throw runTwice();\n',
+    to: '',
+    breaks: 'I4: a runner with retries of its own has the effect of a step twice',
+    tests: [RUN],
+  },
+  {
+    name: 'saga/runner/resolved-is-committed',
+    file: RUNNER,
+    from: 'if (refusal !== null || !(await this.#stands(recorded)))',
+    to: 'if (refusal !== null)',
+    breaks: 'I10: a COMMIT that the server made a ROLLBACK of is taken for done',
+    tests: [RUN],
+  },
+  {
+    name: 'saga/runner/rejected-is-rolled-back',
+    file: RUNNER,
+    from: 'if (recorded === null) throw this.#whyNot(refusal);',
+    to: 'if (recorded === null || refusal !== null) throw this.#whyNot(refusal);',
+    breaks: 'I8: a hook that fails behind COMMIT has the effect of a step twice',
+    tests: [RUN],
+  },
+  {
+    name: 'saga/runner/no-transaction',
+    file: RUNNER,
+    from: "    if (row?.['xid'] !== xid) {\n",
+    to: '    if (row === undefined) {\n',
+    breaks: 'I10: each statement of a step commits by itself',
+    tests: [RUN],
+  },
+  {
+    name: 'saga/runner/another-transaction',
+    file: RUNNER,
+    from: "    if (row?.['xid'] !== xid) throw endedByStep();\n",
+    to: '',
+    breaks: 'I10: the effect of a step commits without its record',
+    tests: [RUN],
+  },
+  {
+    name: 'saga/runner/another-database',
+    file: RUNNER,
+    from: "    if (row?.['mine'] === 'yes') return;\n",
+    to: '    if (row !== undefined) return;\n',
+    breaks: 'I10: the effect of a step is in one database, and its record in another one',
+    tests: [RUN],
+  },
+];
