@@ -8,7 +8,7 @@ import { slotOf } from './cluster-slots.ts';
 import { ClusterTopology, nodeOptions } from './cluster-topology.ts';
 import { untilRedisReady } from '../redis/redis-client.ts';
 import { end } from '../redis/redis-end.ts';
-import { openClient, type OwnOptions } from '../redis/redis-open.ts';
+import { DIRECT_COMMANDS, openClient } from '../redis/redis-open.ts';
 import type { ClusterPlace, RedisPlace, SinglePlace } from '../redis/redis-place.ts';
 import { silenceGuard } from './redis-silence.ts';
 import { type HostAndPort, writeHost } from '../redis/redis-url.ts';
@@ -43,8 +43,6 @@ interface Connection {
   readonly cutSilent: () => void;
   backend: Promise<IQueueBackend> | undefined;
 }
-
-const DIRECT: OwnOptions = { enableOfflineQueue: false, maxRetriesPerRequest: 0, autoResendUnfulfilledCommands: false };
 
 export class RedisServers {
   readonly #options: RedisServersOptions;
@@ -171,7 +169,7 @@ export class RedisServers {
 }
 
 function oneServer(place: SinglePlace, timeoutMs: number): Directory {
-  const server: Server = { name: 'one', open: () => openClient(place, timeoutMs, DIRECT) };
+  const server: Server = { name: 'one', open: () => openClient(place, timeoutMs, DIRECT_COMMANDS) };
   return { serverOf: async () => server, servers: async () => [server], suspect: () => {}, learn: () => false };
 }
 
@@ -179,7 +177,7 @@ function clusterServers(place: ClusterPlace, prefix: string, timeoutMs: number):
   const topology = new ClusterTopology(place, timeoutMs);
   const serverAt = (node: HostAndPort): Server => ({
     name: writeHost(node),
-    open: () => openClient({ url: undefined, options: nodeOptions(place, node) }, timeoutMs, DIRECT),
+    open: () => openClient({ url: undefined, options: nodeOptions(place, node) }, timeoutMs, DIRECT_COMMANDS),
   });
   return {
     serverOf: async (queue) => serverAt(await topology.masterOf(slotOf(`${prefix}:${queue}:`))),

@@ -7,6 +7,7 @@ import { HoldfastError } from '../../errors.ts';
 import { hasHashTag } from './cluster-slots.ts';
 import type { BullmqSettings } from './options.ts';
 import { unknownCluster } from '../redis/redis-client.ts';
+import { evictionWarning, infoValue } from '../redis/redis-info.ts';
 import type { RedisPlace } from '../redis/redis-place.ts';
 
 /** The default before; BullMQ's own. */
@@ -25,17 +26,11 @@ export async function inspectServer(
     if (!(error instanceof Error) || error.name !== 'ReplyError') throw error;
     return '';
   });
-  const policy = /^maxmemory_policy:(\S+)/m.exec(info)?.[1];
-  if (policy !== undefined && policy !== 'noeviction')
-    onError(
-      new HoldfastError(
-        'HF_CONFIG',
-        `Redis has maxmemory-policy ${policy}: when memory is full it silently deletes queued messages.`,
-        { advice: 'Set maxmemory-policy noeviction.' },
-      ),
-    );
+  const warning = evictionWarning(info, 'queued messages');
+  if (warning !== undefined) onError(new HoldfastError('HF_CONFIG', warning.what, { advice: warning.advice }));
   // With a hash tag in the prefix everything is in one slot, which this node may have.
-  if (place.kind === 'single' && !hasHashTag(prefix) && /^redis_mode:cluster/m.test(info)) throw unknownCluster();
+  if (place.kind === 'single' && !hasHashTag(prefix) && infoValue(info, 'redis_mode') === 'cluster')
+    throw unknownCluster();
 }
 
 /** Messages of ours that wait where the former default had put them; nobody reads them any more. Never fails. */

@@ -12,6 +12,9 @@ export function isGroupMissing(error: unknown): boolean {
   return error instanceof Error && /\bNOGROUP\b/.test(error.message);
 }
 
+/** What Redis deletes when it makes room for others. */
+export const LOST_BY_EVICTION = 'streams and all that lies in them';
+
 /** What to do about an answer by which nobody can work until somebody acts. */
 const ADVICE: readonly (readonly [RegExp, string])[] = [
   [/\bWRONGTYPE\b/, 'A key of that name is there and is no stream: give the transport another prefix.'],

@@ -8,16 +8,16 @@ import { Cluster, Redis } from 'ioredis';
 import { HoldfastError } from '../../errors.ts';
 import { settledOrAborted } from '../shared.ts';
 import { explainRedisError } from '../redis/redis-client.ts';
-import { openClient } from '../redis/redis-open.ts';
+import { evictionWarning } from '../redis/redis-info.ts';
+import { DIRECT_COMMANDS, openClient, reconnectDelayMs } from '../redis/redis-open.ts';
 import type { ClusterPlace } from '../redis/redis-place.ts';
+import { LOST_BY_EVICTION } from './answers.ts';
 import type { StreamsSettings } from './options.ts';
 import type { RedisScript } from './publish-scripts.ts';
 
 type Client = Redis | Cluster;
 type Settings = Pick<StreamsSettings, 'place' | 'publishTimeoutMs' | 'replicas' | 'onError'>;
 
-/** The longest a client waits before it tries to connect again, in milliseconds. */
-const RECONNECT_CAP_MS = 1000;
 /** How often a cluster is asked anew where a key lies, within one command. */
 const REDIRECTIONS = 4;
 /** What nothing has told that it has changed is asked for anew after this. */
@@ -124,7 +124,7 @@ export class StreamsConnection {
       const node = client.nodes('master').find(({ options }) => `${options.host}:${options.port}` === home);
       if (node === undefined) throw new Error(`no node of the cluster is known to have ${stream}`);
       const { publishTimeoutMs } = this.#settings;
-      return openClient({ url: undefined, options: node.options }, publishTimeoutMs, DIRECT);
+      return openClient({ url: undefined, options: node.options }, publishTimeoutMs, DIRECT_COMMANDS);
     };
     return new Bell(stream, { settings: this.#settings, open, suspect: (error) => this.#suspect(error) });
   }
@@ -146,10 +146,9 @@ export class StreamsConnection {
     if (client === undefined) return;
     client.info('memory').then(
       (info) => {
-        const policy = /maxmemory_policy:(\S+)/.exec(info)?.[1] ?? 'noeviction';
-        if (policy === 'noeviction') return;
-        const what = `Redis has maxmemory-policy ${policy}: when memory is full it silently deletes streams and all that lies in them.`;
-        this.#settings.onError(new HoldfastError('HF_CONFIG', what, { advice: 'Set maxmemory-policy noeviction.' }));
+        const warning = evictionWarning(info, LOST_BY_EVICTION);
+        if (warning === undefined) return;
+        this.#settings.onError(new HoldfastError('HF_CONFIG', warning.what, { advice: warning.advice }));
       },
       () => {},
     );
@@ -205,19 +204,18 @@ export class Bell {
   }
 }
 
-/** Nothing is sent again by the client, and nothing kept to be sent later: whoever asked decides. */
-const DIRECT = { enableOfflineQueue: false, maxRetriesPerRequest: 0, autoResendUnfulfilledCommands: false } as const;
-
 function openFor(settings: Settings, onReady: () => void): Client {
   const { place, publishTimeoutMs } = settings;
   const client =
-    place.kind === 'single' ? openClient(place, publishTimeoutMs, DIRECT) : openCluster(place, publishTimeoutMs);
+    place.kind === 'single'
+      ? openClient(place, publishTimeoutMs, DIRECT_COMMANDS)
+      : openCluster(place, publishTimeoutMs);
   client.once('ready', onReady);
   return client;
 }
 
 function openCluster({ nodes, options, natMap }: ClusterPlace, timeoutMs: number): Cluster {
-  const { enableOfflineQueue, ...ofNodes } = DIRECT;
+  const { enableOfflineQueue, ...ofNodes } = DIRECT_COMMANDS;
   return quiet(
     new Cluster([...nodes], {
       redisOptions: { ...options, ...ofNodes, connectTimeout: timeoutMs, replyMapping: 'legacy' },
@@ -225,7 +223,7 @@ function openCluster({ nodes, options, natMap }: ClusterPlace, timeoutMs: number
       maxRedirections: REDIRECTIONS,
       slotsRefreshTimeout: timeoutMs,
       slotsRefreshInterval: SLOTS_REFRESH_MS,
-      clusterRetryStrategy: (times) => Math.min(times * 50, RECONNECT_CAP_MS),
+      clusterRetryStrategy: reconnectDelayMs,
       ...(natMap === undefined ? {} : { natMap }),
     }),
   );

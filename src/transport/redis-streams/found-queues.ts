@@ -2,7 +2,8 @@
  * Finds all destinations of a prefix, with their state: for `holdfast doctor` and `holdfast status`, which are given none.
  */
 import type { FoundQueue, FoundQueues, QueueRemark } from '../port.ts';
-import { brokerFailure } from './answers.ts';
+import { evictionWarning, infoValue } from '../redis/redis-info.ts';
+import { brokerFailure, LOST_BY_EVICTION } from './answers.ts';
 import type { StreamsConnection } from './connection.ts';
 import { indexKey } from './keys.ts';
 import type { OpenStreams } from './load.ts';
@@ -63,16 +64,10 @@ async function remarksOnServer(connection: StreamsConnection, signal: AbortSigna
 
 /** Pure. @param info as Redis tells it */
 export function assessServer(info: string): readonly QueueRemark[] {
-  const valueOf = (name: string): string | undefined => new RegExp(`^${name}:(\\S+)`, 'm').exec(info)?.[1];
-  const policy = valueOf('maxmemory_policy');
   const remarks: QueueRemark[] = [];
-  if (policy !== undefined && policy !== 'noeviction')
-    remarks.push({
-      check: 'queue.settings',
-      what: `Redis has maxmemory-policy ${policy}: when memory is full it silently deletes streams and all that lies in them.`,
-      advice: 'Set maxmemory-policy noeviction.',
-    });
-  if (valueOf('aof_enabled') === '0')
+  const warning = evictionWarning(info, LOST_BY_EVICTION);
+  if (warning !== undefined) remarks.push({ check: 'queue.settings', ...warning });
+  if (infoValue(info, 'aof_enabled') === '0')
     remarks.push({
       check: 'queue.durability',
       what: 'Redis writes no append-only file: what lies in its streams is lost when it restarts.',
