@@ -6,6 +6,7 @@ import { HoldfastError } from '../../errors.ts';
 import type { Duration } from '../../runtime/duration.ts';
 import { missingPackage } from '../../runtime/missing-package.ts';
 import { refuseUnknownOptions } from '../../runtime/options.ts';
+import { withTimeout } from '../../runtime/timeout.ts';
 import { type RedisPlace, resolveRedisPlace } from '../../transport/redis/redis-place.ts';
 import { windowTtl, type DedupWindow } from './window.ts';
 
@@ -51,14 +52,17 @@ export function createRedisWindow(options: RedisWindowOptions): DedupWindow {
   refuseUnknownOptions(options, ['connection', 'ttl', 'prefix'], 'createRedisWindow');
   const { connection, prefix = 'holdfast:window:' } = options;
   const ttlMs = Math.max(1, Math.round(windowTtl(options.ttl ?? '1h')));
-  if (typeof connection === 'string') resolveRedisPlace(connection, 'createRedisWindow');
+  const given =
+    typeof connection === 'string'
+      ? { place: resolveRedisPlace(connection, 'createRedisWindow') }
+      : { client: connection };
   let own: Promise<Redis | Cluster> | undefined;
   let closed = false;
   async function client(): Promise<RedisWindowConnection> {
     if (closed) throw new Error('the window is closed');
-    if (typeof connection !== 'string') return connection;
+    if ('client' in given) return given.client;
     if (own === undefined) {
-      const attempt = openRedis(resolveRedisPlace(connection, 'createRedisWindow'));
+      const attempt = openRedis(given.place);
       own = attempt;
       // What could not be loaded is tried again by the next command.
       attempt.catch(() => void (own = undefined));
@@ -67,7 +71,9 @@ export function createRedisWindow(options: RedisWindowOptions): DedupWindow {
   }
   const reach = async <T>(command: (client: RedisWindowConnection) => Promise<T>): Promise<T> => {
     try {
-      return await inTime(command(await client()));
+      const redis = await client();
+      // The client of a cluster keeps what it cannot send until it can.
+      return await withTimeout(() => command(redis), { timeoutMs: ANSWER_WITHIN_MS, onTimeout: noAnswer });
     } catch (cause) {
       throw new HoldfastError(
         'HF_TRANSPORT_UNAVAILABLE',
@@ -94,6 +100,10 @@ export function createRedisWindow(options: RedisWindowOptions): DedupWindow {
   };
 }
 
+function noAnswer(): Error {
+  return new Error(`no answer within ${ANSWER_WITHIN_MS} ms`);
+}
+
 /** ioredis is loaded by the first command: most consumers have no such window. */
 async function openRedis(place: RedisPlace): Promise<Redis | Cluster> {
   const { Cluster, Redis } = await import('ioredis');
@@ -114,18 +124,5 @@ async function openRedis(place: RedisPlace): Promise<Redis | Cluster> {
     const { nodes, natMap } = place;
     const options = { lazyConnect: true, redisOptions: own, ...(natMap === undefined ? {} : { natMap }) };
     return new Cluster([...nodes], options);
-  }
-}
-
-/** The client of a cluster keeps what it cannot send until it can. */
-async function inTime<T>(answer: Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`no answer within ${ANSWER_WITHIN_MS} ms`)), ANSWER_WITHIN_MS);
-  });
-  try {
-    return await Promise.race([answer, late]);
-  } finally {
-    clearTimeout(timer);
   }
 }
