@@ -35,11 +35,14 @@ export interface Transports {
   readonly hasDefault: boolean;
 }
 
-/** By which flag or variable each server that carries messages is told, for the errors. */
-const SAID_BY = {
-  redis: 'Give --redis-url, or REDIS_URL in the environment, or redis.url in holdfast.config.ts.',
-  nats: 'Give --nats-url, or NATS_URL in the environment.',
-  rabbitmq: 'Give --rabbitmq-url, or RABBITMQ_URL in the environment.',
+/** What each server that carries messages is called, and by which flag or variable it is told: for the errors. */
+const SERVERS = {
+  redis: {
+    name: 'Redis',
+    advice: 'Give --redis-url, or REDIS_URL in the environment, or redis.url in holdfast.config.ts.',
+  },
+  nats: { name: 'NATS', advice: 'Give --nats-url, or NATS_URL in the environment.' },
+  rabbitmq: { name: 'RabbitMQ', advice: 'Give --rabbitmq-url, or RABBITMQ_URL in the environment.' },
 } as const;
 
 /** Makes each built-in transport once, when it is first asked for. */
@@ -112,12 +115,10 @@ function suggestedTransport(given: Given, redisUrl: string | undefined, fallback
 }
 
 /** Throws HF_CONFIG where nothing says where the server is. */
-function told(url: string | undefined, server: keyof typeof SAID_BY, where: string): string {
+function told(url: string | undefined, server: keyof typeof SERVERS, where: string): string {
   if (url !== undefined) return url;
-  const name = { redis: 'Redis', nats: 'NATS', rabbitmq: 'RabbitMQ' }[server];
-  throw new HoldfastError('HF_CONFIG', `${where} is to publish to ${name}, but nothing says where it is.`, {
-    advice: SAID_BY[server],
-  });
+  const { name, advice } = SERVERS[server];
+  throw new HoldfastError('HF_CONFIG', `${where} is to publish to ${name}, but nothing says where it is.`, { advice });
 }
 
 const listed = (urls: string): readonly string[] => urls.split(',').map((url) => url.trim());
