@@ -29,6 +29,14 @@ import { watchFiles } from './watch-files.ts';
 
 /** A key pressed twice in this time is one that a terminal and npm both sent. */
 const SAME_SIGNAL_MS = 500;
+/** What is said of the transports that have a name in the configuration, by their kind. */
+const CARRIERS: Readonly<Record<string, string>> = {
+  'bullmq-postgres': 'BullMQ on the same PostgreSQL',
+  'bullmq-redis': 'BullMQ on Redis',
+  'redis-streams': 'Redis Streams',
+  nats: 'NATS',
+  rabbitmq: 'RabbitMQ',
+};
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
 /** Resolves with the exit code, once all of it has ended. Rejects with what is in the way of a start. `command`: the user's program. */
@@ -224,10 +232,6 @@ function headOf(report: ReadyReport, { about, dashboard, command }: HeadFacts): 
   const { sagas, consumers, routes, transport } = report;
   const list = (names: readonly string[], none: string): string => (names.length === 0 ? none : names.join(', '));
   const isEmpty = sagas.length === 0 && consumers.length === 0 && routes.length === 0;
-  const carriers: Readonly<Record<string, string>> = {
-    'bullmq-postgres': 'BullMQ on the same PostgreSQL',
-    'bullmq-redis': 'BullMQ on Redis',
-  };
   return [
     ['database', about],
     ...(isEmpty
@@ -239,7 +243,7 @@ function headOf(report: ReadyReport, { about, dashboard, command }: HeadFacts): 
             'messages',
             routes.length === 0
               ? 'no routes, so no relay'
-              : `${list(routes, '')}, by ${carriers[transport ?? ''] ?? transport ?? '?'}`,
+              : `${list(routes, '')}, by ${CARRIERS[transport ?? ''] ?? transport ?? '?'}`,
           ] as const,
         ]),
     ...(command.length === 0 ? [] : [['beside', command.join(' ')] as const]),
