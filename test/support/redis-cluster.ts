@@ -2,14 +2,18 @@
  * What tests do with a cluster of src/servers/redis-cluster.ts.
  */
 import { Redis } from 'ioredis';
+import { onTestFinished } from 'vitest';
 import { redisCommand } from '../../src/servers/redis-command.ts';
 import type { RedisCluster } from '../../src/servers/redis-cluster.ts';
 import type { RedisServer } from '../../src/servers/redis.ts';
 import { slotOf } from '../../src/transport/bullmq/cluster-slots.ts';
 import { TAGGED_NAMES } from '../../src/transport/bullmq/jobs.ts';
-import type { OutboundMessage } from '../../src/transport/port.ts';
+import { type BullmqTransportOptions, createBullmqTransport } from '../../src/transport/bullmq/redis-transport.ts';
+import type { OutboundMessage, Transport } from '../../src/transport/port.ts';
 import { destinationName, outbound } from '../../src/testing/transport/kit.ts';
 
+/** Claims that run out soon, so that a test need not wait long for what a dead consumer held. Patient with a slow broker. */
+export const SHORT = { lockDuration: 400, stalledInterval: 150, publishTimeout: 60_000 };
 const SLOTS = 16_384;
 const MASTERS = 3;
 
@@ -77,6 +81,16 @@ export function destinationOn(cluster: RedisCluster, node: RedisServer): string 
     if (firstMasterOf(cluster, slotOf(keyOf(destination))) === node) return destination;
   }
 }
+
+/** A transport by BullMQ, for the test that runs. */
+export function makeOnCluster({ url }: RedisCluster, options: Partial<BullmqTransportOptions> = {}): Transport {
+  const transport = createBullmqTransport({ connection: url, ...SHORT, ...options });
+  onTestFinished(() => transport.close());
+  return transport;
+}
+
+/** As many partitions as `spread` fills. */
+export const wide = (destination: string) => ({ queues: { [destination]: { partitions: 6 } } });
 
 /** Messages of so many keys that each of six partitions has some. */
 export function spread(destination: string): readonly OutboundMessage[] {

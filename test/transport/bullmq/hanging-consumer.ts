@@ -1,16 +1,11 @@
 /**
- * A consumer that takes one message, reports it to its parent and hangs, to be killed. Arguments: Redis URL, destination.
- * Run by redis-transport.test.ts.
+ * A consumer that takes one message and hangs. Arguments: Redis URL, destination. Run by redis-transport.test.ts.
  */
 import { createBullmqTransport } from '../../../src/transport/bullmq/redis-transport.ts';
+import { takeOneAndHang } from '../hang.ts';
 
 const [url, destination] = process.argv.slice(2);
-const receiver = createBullmqTransport({ connection: url!, lockDuration: 400, stalledInterval: 150 }).receiver(
+await takeOneAndHang(
+  createBullmqTransport({ connection: url!, lockDuration: 400, stalledInterval: 150 }),
   destination!,
-  ({ redeliveries }) => {
-    process.send!({ redeliveries });
-    return new Promise(() => {});
-  },
-  { concurrency: 1, ordered: true },
 );
-await receiver.start();

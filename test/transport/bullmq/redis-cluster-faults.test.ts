@@ -10,7 +10,7 @@ import { TAGGED_NAMES } from '../../../src/transport/bullmq/jobs.ts';
 import { startReceiving } from '../../../src/transport/bullmq/receiving.ts';
 import { redisConnections } from '../../../src/transport/bullmq/redis-connections.ts';
 import { resolveRedisPlace } from '../../../src/transport/redis/redis-place.ts';
-import { type BullmqTransportOptions, createBullmqTransport } from '../../../src/transport/bullmq/redis-transport.ts';
+import type { BullmqTransportOptions } from '../../../src/transport/bullmq/redis-transport.ts';
 import type { Transport } from '../../../src/transport/port.ts';
 import {
   destinationName,
@@ -23,10 +23,17 @@ import {
 } from '../../../src/testing/transport/kit.ts';
 import { eventually } from '../../support/eventually.ts';
 import { startTcpProxy } from '../../support/faults/tcp-proxy.ts';
-import { destinationOn, firstMasterOf, freeze, keyOf, moveSlot, spread } from '../../support/redis-cluster.ts';
-
-/** Claims that run out soon, so that a test need not wait long for what a dead consumer held. Patient with a slow broker. */
-const SHORT = { lockDuration: 400, stalledInterval: 150, publishTimeout: 60_000 };
+import {
+  destinationOn,
+  firstMasterOf,
+  freeze,
+  keyOf,
+  makeOnCluster,
+  moveSlot,
+  SHORT,
+  spread,
+  wide,
+} from '../../support/redis-cluster.ts';
 
 let cluster: RedisCluster;
 beforeAll(async () => {
@@ -34,12 +41,8 @@ beforeAll(async () => {
 }, 90_000);
 afterAll(() => cluster.dispose());
 
-function make(options: Partial<BullmqTransportOptions> = {}): Transport {
-  const transport = createBullmqTransport({ connection: cluster.url, ...SHORT, ...options });
-  onTestFinished(() => transport.close());
-  return transport;
-}
-const wide = (destination: string) => ({ queues: { [destination]: { partitions: 6 } } });
+const make = (options?: Partial<BullmqTransportOptions>): Transport => makeOnCluster(cluster, options);
+
 it('goes after a queue that is moved to another node, and loses nothing on the way', async () => {
   const destination = destinationName();
   const slot = slotOf(keyOf(destination));

@@ -25,11 +25,16 @@ import {
   silentServer,
 } from '../../../src/testing/transport/kit.ts';
 import { eventually } from '../../support/eventually.ts';
-import { destinationOn, firstMasterOf, keyOf, spread } from '../../support/redis-cluster.ts';
+import {
+  destinationOn,
+  firstMasterOf,
+  keyOf,
+  makeOnCluster,
+  SHORT,
+  spread,
+  wide,
+} from '../../support/redis-cluster.ts';
 import { sharedRedisUrl, uniquePrefix } from '../../support/servers.ts';
-
-/** Claims that run out soon, so that a test need not wait long for what a dead consumer held. Patient with a slow broker. */
-const SHORT = { lockDuration: 400, stalledInterval: 150, publishTimeout: 60_000 };
 
 let cluster: RedisCluster;
 beforeAll(async () => {
@@ -37,12 +42,8 @@ beforeAll(async () => {
 }, 90_000);
 afterAll(() => cluster.dispose());
 
-function make(options: Partial<BullmqTransportOptions> = {}): Transport {
-  const transport = createBullmqTransport({ connection: cluster.url, ...SHORT, ...options });
-  onTestFinished(() => transport.close());
-  return transport;
-}
-const wide = (destination: string) => ({ queues: { [destination]: { partitions: 6 } } });
+const make = (options?: Partial<BullmqTransportOptions>): Transport => makeOnCluster(cluster, options);
+
 describeTransport('bullmq-redis-cluster', async () => {
   const prefix = uniquePrefix();
   const silent = await silentServer();

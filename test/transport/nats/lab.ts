@@ -9,6 +9,7 @@ import { destinationName, outbound, type recorder } from '../../../src/testing/t
 import { createNatsTransport } from '../../../src/transport/nats/nats-transport.ts';
 import type { NatsTransportOptions } from '../../../src/transport/nats/options.ts';
 import type { OutboundMessage, Publisher, ReceiveOptions, Receiver, Transport } from '../../../src/transport/port.ts';
+import { receiveFrom } from '../receive-from.ts';
 
 /** Claims that run out soon, so that a test need not wait long for what a dead consumer held. */
 export const SHORT = { claimDuration: 400 };
@@ -81,11 +82,6 @@ export function openLab(
       while (!(await publisher.publish(batch, { signal }).catch(() => undefined)));
     },
     message,
-    async receive(handle, rest = {}) {
-      const receiver = transport.receiver(destination, handle, { concurrency: 1, ordered: false, ...rest });
-      onTestFinished(() => receiver.stop({ signal: AbortSignal.abort(new Error('the test is over')) }));
-      await receiver.start();
-      return receiver;
-    },
+    receive: (handle, rest) => receiveFrom(transport, destination, handle, rest),
   };
 }

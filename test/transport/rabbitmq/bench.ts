@@ -7,14 +7,7 @@ import { outbound } from '../../../src/testing/transport/kit.ts';
 import type { RabbitmqSettings, RabbitmqTransportOptions } from '../../../src/transport/rabbitmq/options.ts';
 import { createRabbitmqTransport } from '../../../src/transport/rabbitmq/rabbitmq-transport.ts';
 import { QueueReceiving } from '../../../src/transport/rabbitmq/receiving.ts';
-import type {
-  Delivery,
-  OutboundMessage,
-  Receiver,
-  ReceiveOptions,
-  Transport,
-  Verdict,
-} from '../../../src/transport/port.ts';
+import type { Delivery, OutboundMessage, Transport, Verdict } from '../../../src/transport/port.ts';
 
 export interface BenchTransport {
   readonly transport: Transport;
@@ -29,18 +22,6 @@ export function openTransport(connection: string, more: Partial<RabbitmqTranspor
   const transport = createRabbitmqTransport({ connection, publishTimeout: '60s', onError, ...more });
   onTestFinished(() => transport.close());
   return { transport, errors };
-}
-
-export async function receiveFrom(
-  transport: Transport,
-  destination: string,
-  handle: (delivery: Delivery) => Promise<Verdict>,
-  options: Partial<ReceiveOptions> = {},
-): Promise<Receiver> {
-  const receiver = transport.receiver(destination, handle, { concurrency: 1, ordered: false, ...options });
-  onTestFinished(() => receiver.stop({ signal: AbortSignal.abort(new Error('the test is over')) }));
-  await receiver.start();
-  return receiver;
 }
 
 /** A channel of the plain client, for what Holdfast would not do. */

@@ -18,7 +18,8 @@ import type { Verdict } from '../../../src/transport/port.ts';
 import { resolveRabbitmqOptions } from '../../../src/transport/rabbitmq/options.ts';
 import { eventually } from '../../support/eventually.ts';
 import { startTcpProxy } from '../../support/faults/tcp-proxy.ts';
-import { openTransport, outboundMessages, plainChannel, receiveFrom, receiveWith } from './bench.ts';
+import { receiveFrom } from '../receive-from.ts';
+import { openTransport, outboundMessages, plainChannel, receiveWith } from './bench.ts';
 import { CERTIFICATE, openTlsDoor } from './tls-door.ts';
 
 const START_MS = 180_000;

@@ -1,14 +1,9 @@
-/** Receives from an ordered destination of RabbitMQ, says so to its parent, and never comes to a verdict. */
+/**
+ * A consumer of an ordered queue that takes one message and hangs. Arguments: URL of RabbitMQ, destination. Run by rabbitmq-transport.test.ts.
+ */
 import { createRabbitmqTransport } from '../../../src/transport/rabbitmq/rabbitmq-transport.ts';
+import { takeOneAndHang } from '../hang.ts';
 
-const [, , connection = '', destination = ''] = process.argv;
-const transport = createRabbitmqTransport({ connection, queues: { [destination]: { ordered: true } } });
-const receiver = transport.receiver(
-  destination,
-  ({ redeliveries }) => {
-    process.send?.({ redeliveries });
-    return new Promise(() => {});
-  },
-  { concurrency: 1, ordered: true },
-);
-await receiver.start();
+const [url, destination] = process.argv.slice(2);
+const queues = { [destination!]: { ordered: true } };
+await takeOneAndHang(createRabbitmqTransport({ connection: url!, queues }), destination!);

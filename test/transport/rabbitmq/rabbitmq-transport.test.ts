@@ -26,7 +26,8 @@ import {
 import type { Transport, Verdict } from '../../../src/transport/port.ts';
 import { eventually } from '../../support/eventually.ts';
 import { programPath } from '../../support/programs.ts';
-import { countsOf, openTransport, outboundMessages, plainChannel, receiveFrom, receiveWith } from './bench.ts';
+import { receiveFrom } from '../receive-from.ts';
+import { countsOf, openTransport, outboundMessages, plainChannel, receiveWith } from './bench.ts';
 
 const START_MS = 180_000;
 let server: RabbitmqServer;

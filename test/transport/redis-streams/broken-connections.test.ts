@@ -15,7 +15,8 @@ import {
 import { eventually } from '../../support/eventually.ts';
 import { startTcpProxy, type TcpProxy } from '../../support/faults/tcp-proxy.ts';
 import { sharedRedisUrl } from '../../support/servers.ts';
-import { adminOf, makeStreams, receiveFrom, streamOf } from './streams-kit.ts';
+import { receiveFrom } from '../receive-from.ts';
+import { adminOf, makeStreams, streamOf } from './streams-kit.ts';
 
 async function openProxy(): Promise<TcpProxy> {
   const proxy = await startTcpProxy(sharedRedisUrl());

@@ -20,7 +20,8 @@ import { slotOf } from '../../../src/transport/bullmq/cluster-slots.ts';
 import { createRedisStreamsTransport } from '../../../src/transport/redis-streams/redis-streams-transport.ts';
 import { firstMasterOf, freeze, moveSlot } from '../../support/redis-cluster.ts';
 import { uniquePrefix } from '../../support/servers.ts';
-import { makeStreams, receiveFrom, SHORT, streamOf } from './streams-kit.ts';
+import { receiveFrom } from '../receive-from.ts';
+import { makeStreams, SHORT, streamOf } from './streams-kit.ts';
 
 let cluster: RedisCluster;
 beforeAll(async () => {

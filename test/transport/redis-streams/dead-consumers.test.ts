@@ -17,7 +17,8 @@ import { eventually } from '../../support/eventually.ts';
 import { startTcpProxy } from '../../support/faults/tcp-proxy.ts';
 import { programPath } from '../../support/programs.ts';
 import { sharedRedisUrl } from '../../support/servers.ts';
-import { adminOf, makeStreams, receiveFrom, streamOf } from './streams-kit.ts';
+import { receiveFrom } from '../receive-from.ts';
+import { adminOf, makeStreams, streamOf } from './streams-kit.ts';
 
 it.each(['ordered', 'unordered'])('gives what a killed process had in hand to another, counted: %s', async (order) => {
   const ordered = order === 'ordered';

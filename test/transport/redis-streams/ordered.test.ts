@@ -13,7 +13,8 @@ import {
 } from '../../../src/testing/transport/kit.ts';
 import { eventually } from '../../support/eventually.ts';
 import { sharedRedisUrl } from '../../support/servers.ts';
-import { adminOf, makeStreams, receiveFrom, streamOf } from './streams-kit.ts';
+import { receiveFrom } from '../receive-from.ts';
+import { adminOf, makeStreams, streamOf } from './streams-kit.ts';
 
 it('runs the keys of a partition beside each other, and a later holds back its own alone', async () => {
   const destination = destinationName();

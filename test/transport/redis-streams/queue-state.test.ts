@@ -12,7 +12,8 @@ import {
 } from '../../../src/transport/redis-streams/queue-state.ts';
 import type { QueueState, Receiver } from '../../../src/transport/port.ts';
 import { type RedisServer, startRedis } from '../../support/servers.ts';
-import { adminOf, makeStreams, receiveFrom, streamOf } from './streams-kit.ts';
+import { receiveFrom } from '../receive-from.ts';
+import { adminOf, makeStreams, streamOf } from './streams-kit.ts';
 
 let server: RedisServer;
 beforeAll(async () => {

@@ -14,7 +14,8 @@ import {
 } from '../../../src/testing/transport/kit.ts';
 import { eventually } from '../../support/eventually.ts';
 import { type RedisServer, startRedis } from '../../support/servers.ts';
-import { adminOf, makeStreams, receiveFrom, streamOf } from './streams-kit.ts';
+import { receiveFrom } from '../receive-from.ts';
+import { adminOf, makeStreams, streamOf } from './streams-kit.ts';
 
 const unavailable = (why: RegExp): object => ({
   code: 'HF_TRANSPORT_UNAVAILABLE',

@@ -8,7 +8,8 @@ import { ACKNOWLEDGED, destinationName, NEVER, outbound, recorder } from '../../
 import { eventually } from '../../support/eventually.ts';
 import { startTcpProxy } from '../../support/faults/tcp-proxy.ts';
 import { sharedRedisUrl } from '../../support/servers.ts';
-import { adminOf, makeStreams, receiveFrom, streamOf } from './streams-kit.ts';
+import { receiveFrom } from '../receive-from.ts';
+import { adminOf, makeStreams, streamOf } from './streams-kit.ts';
 
 /** Longer than the test: nothing is to be waited for until a claim has run out. */
 const PATIENT = { lockDuration: '2m', stalledInterval: '1m' } as const;

@@ -5,7 +5,7 @@ import { Redis } from 'ioredis';
 import { onTestFinished } from 'vitest';
 import type { RedisStreamsTransportOptions } from '../../../src/transport/redis-streams/options.ts';
 import { createRedisStreamsTransport } from '../../../src/transport/redis-streams/redis-streams-transport.ts';
-import type { Delivery, Receiver, ReceiveOptions, Transport, Verdict } from '../../../src/transport/port.ts';
+import type { Receiver, Transport } from '../../../src/transport/port.ts';
 
 /** Claims that run out soon, so that a test need not wait long for what a dead consumer held. */
 export const SHORT = { lockDuration: 400, stalledInterval: 150 } as const;
@@ -26,17 +26,6 @@ export function makeStreams(options: RedisStreamsTransportOptions): Transport {
       return receiver;
     },
   };
-}
-
-export async function receiveFrom(
-  transport: Transport,
-  destination: string,
-  handle: (delivery: Delivery) => Promise<Verdict>,
-  options: Partial<ReceiveOptions> = {},
-): Promise<Receiver> {
-  const receiver = transport.receiver(destination, handle, { concurrency: 1, ordered: false, ...options });
-  await receiver.start();
-  return receiver;
 }
 
 /** A client of the test's own, closed after it. */
