@@ -15,6 +15,14 @@ export interface AgreedLayout {
   readonly epoch: string;
 }
 
+interface LayoutChange {
+  readonly own: number;
+  /** The number before. */
+  readonly before: string;
+  readonly epoch: string;
+  readonly signal: AbortSignal;
+}
+
 /** Two publishers that are told different numbers take turns; this many in one call is more than chance. */
 const MOST_TURNS = 5;
 
@@ -68,7 +76,7 @@ export class LayoutAgreement {
       }
       // From here on nothing comes in but by this layout.
       // oxlint-disable-next-line no-await-in-loop
-      if (ordered === 1) await this.#assertDrained(destination, partitions, { own, before, signal });
+      if (ordered === 1) await this.#assertDrained(destination, partitions, { own, before, epoch, signal });
       // oxlint-disable-next-line no-await-in-loop
       if ((await this.#connection.run(OPEN, [meta], [epoch], signal)) === 1) return layout;
     }
@@ -88,7 +96,7 @@ export class LayoutAgreement {
   async #assertDrained(
     destination: string,
     partitions: readonly number[],
-    { own, before, signal }: { readonly own: number; readonly before: string; readonly signal: AbortSignal },
+    { own, before, epoch, signal }: LayoutChange,
   ): Promise<void> {
     const lengths = await Promise.all(
       partitions.map((partition) => {
@@ -98,6 +106,10 @@ export class LayoutAgreement {
     );
     const left = lengths.reduce((sum, length) => sum + length, 0);
     if (left === 0) return;
+    // Others that were told the same may have begun meanwhile: what lies there is theirs then.
+    const { meta } = destinationKeys(this.#prefix, destination);
+    const [latest, open] = await this.#connection.ask((client) => client.hmget(meta, 'epoch', 'open'), signal);
+    if (latest === epoch && open === '1') return;
     throw new HoldfastError(
       'HF_TRANSPORT_UNAVAILABLE',
       `${destination} is ordered and holds ${left} messages that were spread otherwise than over ${own} partitions`,
