@@ -213,6 +213,13 @@ export interface HoldfastConfig {
          * @defaultValue 'holdfast'
          */
         readonly prefix?: string | undefined;
+        /**
+         * How many replicas of Redis must have a message before it counts as published, for the transports 'redis' (at most 10) and
+         * 'redis-streams'.
+         *
+         * @defaultValue 0: a failover may lose what was published in the last moments before
+         */
+        readonly replicas?: number | undefined;
       }
     | undefined;
   /**

@@ -116,6 +116,17 @@ describe('resolveRelay', () => {
     expect(() => relay(given({ route: ['**=all'], transport: 'redis' }))).toThrow(/nothing says where it is/);
   });
 
+  it('hands on how many replicas of Redis are to have a message', () => {
+    const to = (transport: string, more: object = {}) =>
+      given({ route: ['**=all'], redisUrl: 'redis://r', transport, ...more });
+    const config = { redis: { replicas: 11 } };
+    expect(() => relay(to('redis'), config)).toThrow(/replicas is 11/);
+    expect(() => relay(to('redis', { redisReplicas: '12' }), config)).toThrow(/replicas is 12/);
+    expect(() => relay(to('redis', { redisReplicas: '1' }), config)).not.toThrow();
+    expect(() => relay(to('redis-streams'), { redis: { replicas: 0.5 } })).toThrow(/0\.5 replicas/);
+    expect(() => given({ redisReplicas: 'all' })).toThrow(/--redis-replicas/);
+  });
+
   it('makes one subscription of flags', () => {
     const settings = relay(
       given({ route: ['order.**=orders'], redisUrl: 'redis://r', subscription: ['mine'], lease: '3s' }),

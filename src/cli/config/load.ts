@@ -51,7 +51,7 @@ async function load(path: string): Promise<unknown> {
 
 const SECTIONS = {
   database: ['url', 'max'],
-  redis: ['url', 'prefix'],
+  redis: ['url', 'prefix', 'replicas'],
   signing: ['keys', 'use'],
   http: ['host', 'port'],
   log: ['level', 'format'],

@@ -125,6 +125,12 @@ export const RELAY = {
     "redis, redis-streams, nats, rabbitmq, postgres (queues in the same database), or a name of the configuration's transports",
     text,
   ),
+  redisReplicas: setting(
+    '--redis-replicas <count>',
+    ['HOLDFAST_REDIS_REPLICAS'],
+    'how many replicas of Redis must have a message before it counts as published (default: 0)',
+    whole,
+  ),
   subscription: {
     ...setting(
       '--subscription <name>',

@@ -52,15 +52,18 @@ export function createTransports(inputs: TransportInputs): Transports {
   const used = new Set<Transport>();
   const [redisUrl] = resolveRedisUrls(given, config);
   const suggested = suggestedTransport(given, redisUrl, fallback);
+  const replicas = given.redisReplicas ?? config.redis?.replicas;
 
   const builtIn: Readonly<Record<string, (where: string) => Transport>> = {
     redis: (where) =>
       createBullmqTransport({
         connection: told(redisUrl, 'redis', where),
+        replicas,
         onError,
         ...(config.redis?.prefix === undefined ? {} : { prefix: config.redis.prefix }),
       }),
-    'redis-streams': (where) => createRedisStreamsTransport({ connection: told(redisUrl, 'redis', where), onError }),
+    'redis-streams': (where) =>
+      createRedisStreamsTransport({ connection: told(redisUrl, 'redis', where), replicas, onError }),
     nats: (where) => createNatsTransport({ connection: listed(told(given.natsUrl, 'nats', where)), onError }),
     rabbitmq: (where) =>
       createRabbitmqTransport({ connection: listed(told(given.rabbitmqUrl, 'rabbitmq', where)), onError }),
