@@ -5,7 +5,7 @@ import { Queue, Worker } from 'bullmq';
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { doctor } from '../../src/operations/doctor/doctor.ts';
-import { readQueues } from '../../src/cli/verbs/status-queues.ts';
+import { readQueues } from '../../src/operations/doctor/read-queues.ts';
 import { checkTransports } from '../../src/operations/doctor/doctor-queues.ts';
 import { checkRedis } from '../../src/operations/doctor/doctor-redis.ts';
 import { settleDoctorOptions, type Finding, type CheckFinding } from '../../src/operations/doctor/finding.ts';
@@ -16,6 +16,8 @@ import { queuesOnRedis } from '../../src/transport/bullmq/redis-queues.ts';
 import { createBullmqTransport } from '../../src/transport/bullmq/redis-transport.ts';
 import { explainRedisError } from '../../src/transport/redis/redis-client.ts';
 import { createMemoryTransport } from '../../src/transport/memory.ts';
+import { streamsOnRedis } from '../../src/transport/redis-streams/found-queues.ts';
+import { createRedisStreamsTransport } from '../../src/transport/redis-streams/redis-streams-transport.ts';
 import type { Transport } from '../../src/transport/port.ts';
 import { holdfast } from '../cli/process.ts';
 import { NEVER, outbound, recorder } from '../../src/testing/transport/kit.ts';
@@ -159,6 +161,25 @@ it('status shows the queues, and goes on without Redis', async () => {
   });
   const away = await holdfast(['status'], { env: { ...env, REDIS_URL: 'redis://127.0.0.1:1' } });
   expect(away).toMatchObject({ code: 0, stdout: expect.stringContaining('ECONNREFUSED') as string });
+});
+
+it('status and doctor find streams of a Redis by its address alone', async () => {
+  const test = await createTestDatabase({ migrate: true });
+  onTestFinished(() => test.drop());
+  const transport = createRedisStreamsTransport({ connection: server.url });
+  onTestFinished(() => transport.close());
+  await transport.publisher().publish([outbound('in-streams', 1)], { signal: NEVER });
+  const env = { DATABASE_URL: test.url, REDIS_URL: server.url };
+  expect((await holdfast(['status'], { env })).stdout).toMatch(
+    /in-streams +1 +0 +0 +0[\s\S]*no consumer has been heard of/,
+  );
+  expect((await holdfast(['doctor'], { env })).stdout).toMatch(
+    /wait in in-streams, and no consumer.*\[queue\.unread\]/,
+  );
+  // A role for BullMQ alone may not look for them, and need not.
+  await admin.call('ACL', 'SETUSER', 'jobs', 'on', '>secret', '~holdfast:*', '+@all');
+  const limited = server.url.replace('://', '://jobs:secret@');
+  expect(await streamsOnRedis(limited, { timeoutMs: 60_000 })).toEqual({ queues: [], complete: true });
 });
 
 describe('a transport of the configuration', () => {

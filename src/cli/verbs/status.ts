@@ -10,6 +10,7 @@ import {
   type SubscriptionStatus,
 } from '../../operations/relay/relay-status.ts';
 import { sagaStatus, type SagaStatus } from '../../operations/sagas/saga-status.ts';
+import { readQueues, type QueuesStatus } from '../../operations/doctor/read-queues.ts';
 import { isHoldfastError } from '../../errors.ts';
 import type { JobSummary } from '../../operations/jobs/job.ts';
 import { listJobs } from '../../operations/jobs/jobs.ts';
@@ -21,7 +22,7 @@ import { askAll, IN_SECTIONS, overDatabases, severalReport } from '../over.ts';
 import { withDatabases, type Context } from '../verb.ts';
 import { resolveRedisUrls } from '../config/servers.ts';
 import { askableTransports } from '../config/transports.ts';
-import { formatQueues, readQueues, type QueuesStatus } from './status-queues.ts';
+import { formatQueues } from './status-queues.ts';
 import { formatSagas } from './status-sagas.ts';
 
 export async function status(context: Context): Promise<VerbReport> {

@@ -4,6 +4,7 @@
  */
 import { Redis } from 'ioredis';
 import { queuesOnRedis } from '../../transport/bullmq/redis-queues.ts';
+import { streamsOnRedis } from '../../transport/redis-streams/found-queues.ts';
 import { explainRedisError } from '../../transport/redis/redis-client.ts';
 import { type RedisPlace, resolveRedisPlace, type SinglePlace } from '../../transport/redis/redis-place.ts';
 import { serversOf } from '../../transport/bullmq/redis-servers.ts';
@@ -12,6 +13,8 @@ import { findingOf } from './doctor-queues.ts';
 import type { Check, CheckFinding } from './finding.ts';
 
 const TIMEOUT_MS = 3_000;
+/** Remarks on queues that are on their server, which is looked at by itself. */
+const SAID_OF_SERVERS: ReadonlySet<string> = new Set(['queue.settings', 'queue.durability']);
 
 export const checkRedis: Check = async (_database, { redisUrls, redisPrefix }) =>
   (
@@ -27,9 +30,14 @@ export const checkRedis: Check = async (_database, { redisUrls, redisPrefix }) =
 
 async function checkQueues(url: string, prefix: string | undefined): Promise<readonly CheckFinding[]> {
   try {
-    const { queues, complete } = await queuesOnRedis(url, { prefix, timeoutMs: TIMEOUT_MS });
-    const findings = queues.flatMap(({ state }) => state.remarks.map(findingOf));
-    if (!complete)
+    const [jobs, streams] = await Promise.all([
+      queuesOnRedis(url, { prefix, timeoutMs: TIMEOUT_MS }),
+      streamsOnRedis(url, { timeoutMs: TIMEOUT_MS }),
+    ]);
+    const findings = [...jobs.queues, ...streams.queues]
+      .flatMap(({ state }) => state.remarks.map(findingOf))
+      .filter(({ check }) => !SAID_OF_SERVERS.has(check));
+    if (!jobs.complete || !streams.complete)
       findings.push({
         level: 'note',
         check: 'queue.search',

@@ -12,6 +12,12 @@ export function isGroupMissing(error: unknown): boolean {
   return error instanceof Error && /\bNOGROUP\b/.test(error.message);
 }
 
+/** Whether Redis has said that the role may not do this. */
+export function isForbidden(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  return /\bNOPERM\b/.test(error.message) || isForbidden(error.cause);
+}
+
 /** What Redis deletes when it makes room for others. */
 export const LOST_BY_EVICTION = 'streams and all that lies in them';
 

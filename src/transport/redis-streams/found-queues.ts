@@ -3,11 +3,11 @@
  */
 import type { FoundQueue, FoundQueues, QueueRemark } from '../port.ts';
 import { evictionWarning, infoValue } from '../redis/redis-info.ts';
-import { brokerFailure, LOST_BY_EVICTION } from './answers.ts';
+import { brokerFailure, isForbidden, LOST_BY_EVICTION } from './answers.ts';
 import type { StreamsConnection } from './connection.ts';
 import { indexKey } from './keys.ts';
-import type { OpenStreams } from './load.ts';
-import type { StreamsSettings } from './options.ts';
+import { type OpenStreams, openStreams } from './load.ts';
+import { resolveStreamsOptions, type StreamsSettings } from './options.ts';
 import { readStreamState } from './queue-state.ts';
 
 /** More are not of use to anybody who reads. */
@@ -32,6 +32,20 @@ export async function findStreams(
     );
   } finally {
     connection?.end();
+  }
+}
+
+/**
+ * Those of the Redis at a URL, under the default prefix, for who is told nothing else. None where the role may not look for them: it may be
+ * one for BullMQ alone. Rejects with HF_TRANSPORT_UNAVAILABLE.
+ */
+export async function streamsOnRedis(url: string, { timeoutMs }: { readonly timeoutMs: number }): Promise<FoundQueues> {
+  const settings = resolveStreamsOptions({ connection: url, publishTimeout: timeoutMs });
+  try {
+    return await findStreams(openStreams(settings), settings, AbortSignal.timeout(timeoutMs));
+  } catch (error) {
+    if (isForbidden(error)) return { queues: [], complete: true };
+    throw error;
   }
 }
 
