@@ -47,6 +47,7 @@ const VIEWS: readonly (readonly [name: string, path: string, says: string])[] = 
   ['run-parallel', `runs/${RUN_IDS.parallel}?call=hotel`, 'Over time'],
   ['sagas', 'sagas', 'done within'],
   ['subscriptions', 'subscriptions', 'has routes for'],
+  ['queues', 'subscriptions', 'no consumer is connected'],
   ['workers', 'workers', 'worker-b'],
   ['alerts', 'alerts', 'Who watches'],
   ['schedule', 'schedule', 'order.remind'],

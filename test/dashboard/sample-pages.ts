@@ -20,6 +20,7 @@ import type {
 import { sampleAlerts as alerts } from './sample-alerts.ts';
 import { groups, jobs } from './sample-mend.ts';
 import { DECLARED, DUE, LIMITS } from './sample-plan.ts';
+import { QUEUES } from './sample-queues.ts';
 import { compensated, completed, inDoubt, parallel, skipped, stuck, waiting } from '../cli/sample-runs.ts';
 import { overview } from './sample-overview.ts';
 import { findingsOf, idOf, pathAnswer, sentOf } from './sample-path.ts';
@@ -296,6 +297,8 @@ export function answerOf(path: string, query: URLSearchParams): unknown {
       return { items: overview().sagas?.workers };
     case 'subscriptions':
       return { items: overview().relay.subscriptions.map((each) => ({ ...each, topics: ['order.*'] })) };
+    case 'queues':
+      return QUEUES;
     case 'schedule':
       return DUE;
     case 'limits':

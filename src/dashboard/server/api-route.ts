@@ -4,6 +4,7 @@
  */
 import { z, type ZodType } from 'zod';
 import type { Diagnosis } from '../../operations/doctor/doctor.ts';
+import type { QueuesStatus } from '../../operations/doctor/read-queues.ts';
 import type { Database } from '../../postgres/database.ts';
 import type { Redactor } from '../../runtime/redact.ts';
 import type { AnySaga } from '../../saga/definition/definition.ts';
@@ -45,6 +46,8 @@ export interface ApiServices extends ProcessServices {
   readonly overview: Poller<Overview>;
   readonly live: LiveStreams;
   readonly doctor: () => Promise<Diagnosis>;
+  /** What lies in the brokers; null where there are no queues to be known of. */
+  readonly queues: () => Promise<QueuesStatus | null>;
   /** Works off the jobs that are started here. */
   readonly jobs: JobDesk;
 }

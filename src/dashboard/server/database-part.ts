@@ -4,6 +4,7 @@
 import { HoldfastError } from '../../errors.ts';
 import { doctor } from '../../operations/doctor/doctor.ts';
 import type { DoctorOptions } from '../../operations/doctor/finding.ts';
+import { readQueues, type QueuePlaces } from '../../operations/doctor/read-queues.ts';
 import { openDatabase, type Database } from '../../postgres/database.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import type { Logger } from '../../runtime/log.ts';
@@ -19,6 +20,7 @@ import type { Sessions } from './sessions.ts';
 const POLL_MS = 2_000;
 const LINGER_MS = 5_000;
 const DOCTOR_MS = 10_000;
+const QUEUES_MS = 5_000;
 
 export interface DatabasePart extends Omit<ApiServices, keyof ProcessServices> {
   readonly schema: string;
@@ -64,6 +66,11 @@ export function createDatabasePart(options: DatabasePartOptions): DatabasePart {
       DOCTOR_MS,
       () => clock.monotonic(),
     ),
+    queues: sharedAnswer(
+      () => readQueues(reads, placesOf(options.doctor)),
+      QUEUES_MS,
+      () => clock.monotonic(),
+    ),
     async close() {
       live.close();
       overview.close(new HoldfastError('HF_STOPPED', 'The dashboard is closed.'));
@@ -71,6 +78,10 @@ export function createDatabasePart(options: DatabasePartOptions): DatabasePart {
       await Promise.all([reads.close(), acts.close(), jobPool.close()]);
     },
   };
+}
+
+function placesOf({ redisUrls = [], redisPrefix, transports = [] }: DoctorOptions = {}): QueuePlaces {
+  return { redisUrls, redisPrefix, transports };
 }
 
 interface OwnPool {

@@ -94,7 +94,7 @@ export interface DashboardOptions {
    * @defaultValue one of this process, so that everybody logs in again after a restart
    */
   readonly sessionKey?: string | undefined;
-  /** For the page of the doctor: what it looks at beside PostgreSQL. */
+  /** What the pages of the doctor and of the queues look at beside PostgreSQL. */
   readonly doctor?: DoctorOptions | undefined;
   /**
    * What the processes that watch for alerts were given: by it is told what is late, what counts, and for how long an alert is quiet.

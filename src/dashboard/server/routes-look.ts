@@ -109,6 +109,17 @@ const subscriptions = look({
   },
 });
 
+const queues = look({
+  path: '/api/queues',
+  summary:
+    'What lies in the brokers that this process was told of. They are asked at most every five seconds, whoever asks.',
+  answers: '{ items: FoundQueue[], trouble: string | null }',
+  async handle(_request, services) {
+    const found = await services.queues();
+    return { items: found?.queues ?? [], trouble: found?.trouble ?? null };
+  },
+});
+
 const audit = look({
   path: '/api/audit',
   summary: 'What people did, newest first.',
@@ -153,6 +164,7 @@ export const LOOK_ROUTES: readonly ApiRoute[] = [
   sagas,
   workers,
   subscriptions,
+  queues,
   audit,
   doctor,
   openapi,

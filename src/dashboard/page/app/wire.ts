@@ -2,6 +2,7 @@
  * What the API answers, as the page sees it: the types of the server's contract and of the operations, as JSON brings them.
  */
 import type { Diagnosis } from '../../../operations/doctor/doctor.ts';
+import type { QueuesStatus } from '../../../operations/doctor/read-queues.ts';
 import type { JobSummary } from '../../../operations/jobs/job.ts';
 import type { JobPlan } from '../../../operations/jobs/jobs.ts';
 import type { ParkedDetails, ParkedSummary } from '../../../operations/parked/parked.ts';
@@ -59,5 +60,6 @@ export type WireAlert = AsJson<ShownAlert>;
 export type WireNextDue = AsJson<NextDue>;
 export type WireLimits = AsJson<LimitsInForce>;
 export type WireDiagnosis = AsJson<Diagnosis>;
+export type WireQueue = AsJson<QueuesStatus['queues'][number]>;
 /** A page of a list that is searched. */
 export type WireSearched<Row> = AsJson<Omit<SearchedPage<never>, 'items'>> & { readonly items: readonly Row[] };

@@ -1,5 +1,5 @@
 /**
- * Who reads the log: subscriptions and their shards, who holds them, how far they are.
+ * Who reads the log: subscriptions and their shards, who holds them, how far they are. Beside them the queues that they publish to.
  */
 import type { VNode } from 'preact';
 import { objectiveOf } from '../app/attention.ts';
@@ -12,6 +12,7 @@ import { CommandText } from '../parts/copy.tsx';
 import { Grid, type GridColumn } from '../parts/grid.tsx';
 import { Mark, toneLook } from '../parts/marks.tsx';
 import { Plain } from '../parts/payload.tsx';
+import { Queues } from '../parts/queues.tsx';
 import { Screen } from '../parts/screen.tsx';
 import { Answered, EmptyNote } from '../parts/states.tsx';
 import type { Look } from '../app/story.ts';
@@ -119,6 +120,7 @@ export function SubscriptionsScreen(): VNode {
         )}
       </Answered>
       {overview.value === null ? null : <Beside relay={overview.value.relay} />}
+      <Queues />
     </Screen>
   );
 }
