@@ -10,6 +10,8 @@ import { openDatabase } from '../../src/postgres/database.ts';
 import { migrate } from '../../src/postgres/migrator.ts';
 import { createScheduler } from '../../src/relay/maintenance/scheduler.ts';
 import { createSubscriptionStore } from '../../src/relay/subscription/subscription-store.ts';
+import { type Logger, silentLogger } from '../../src/runtime/log.ts';
+import { eventually } from '../support/eventually.ts';
 import { createRelayLab, type RelayLab } from '../support/relay-lab.ts';
 import { createTestDatabase } from '../support/servers.ts';
 
@@ -74,6 +76,19 @@ describe('a relay', () => {
     await forgotten('SELECT 1 FROM holdfast.subscription FOR UPDATE', async () => {
       await expect(relay.prepare()).rejects.toMatchObject(lockWait);
       await expect(relay.tick()).rejects.toMatchObject(lockWait);
+    });
+    await relay.tick();
+  });
+
+  it('starts when the row of its subscription is free, and says that it waits', async () => {
+    const said: string[] = [];
+    const log: Logger = { ...silentLogger, warn: (_fields, text) => void said.push(text), child: () => log };
+    const { relay } = await lab.relay({}, { log });
+    await forgotten('SELECT 1 FROM holdfast.subscription FOR UPDATE', async (client) => {
+      const starting = relay.prepare();
+      await eventually('the start to have asked in vain', async () => said.includes('the start waits for a lock'));
+      await client.query('COMMIT');
+      await starting;
     });
     await relay.tick();
   });
