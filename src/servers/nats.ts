@@ -26,6 +26,8 @@ export interface NatsServer {
   readonly port: number;
   /** As it is called in its cluster. */
   readonly name: string;
+  /** The folder of its streams and consumers: for who puts back what was there before, while it is stopped. */
+  readonly store: string;
   /** Ends it in order (SIGTERM). */
   stop(): Promise<void>;
   /** Ends it at once (SIGKILL). */
@@ -162,6 +164,7 @@ async function startNode({ binary, name, options, ports, cluster }: NodeOptions)
     url: `nats://127.0.0.1:${ports.client}`,
     port: ports.client,
     name,
+    store,
     stop: () => down('SIGTERM'),
     kill: () => down('SIGKILL'),
     signal: (signal) => void (server !== undefined && process.kill(server.pid, signal)),

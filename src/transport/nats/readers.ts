@@ -9,9 +9,14 @@ import { heldPlaces, readLayout } from './layout.ts';
 import type { NatsLink } from './link.ts';
 import { consumerName, type DestinationNames, type PartitionPlace } from './names.ts';
 import type { NatsSettings } from './options.ts';
+import { StepWatch } from './out-of-step.ts';
 import { type PullEnd, Puller } from './pull.ts';
 import { assessStream, destinationStream, ensureStream, NANOS_PER_MS } from './streams.ts';
 import type { ReceiverLink } from './verdicts.ts';
+
+/** How often consumers are held against their stream, and so many at a time: they are asked one by one. */
+const STEPS_EVERY_MS = 4_000;
+const STEPS_AT_ONCE = 16;
 
 export interface ReadersOptions {
   readonly open: ReceiverLink;
@@ -35,11 +40,16 @@ export class Readers {
   /** How long the server keeps a claim, by the consumers that are read. */
   #claimMs: number;
   #others: readonly PartitionPlace[] = [];
+  readonly #steps: StepWatch;
+  /** All that are read, those that were looked at longest ago first. */
+  readonly #toLookAt: (PartitionPlace | null)[] = [];
+  #steppedMs = performance.now();
   #isStopped = false;
 
   constructor(options: ReadersOptions) {
     this.#options = options;
     this.#claimMs = options.settings.claimDurationMs;
+    this.#steps = new StepWatch(options.names, options.ordered);
   }
 
   get claimMs(): number {
@@ -72,6 +82,8 @@ export class Readers {
       ordered ? Array.from({ length: own }, (_, partition) => ({ partitions: own, partition })) : [null],
     );
     if (ordered) await this.#openAll(await this.#otherPlaces(own));
+    // Beside what is to go on: nobody waits for it.
+    void this.#lookAtSteps().catch(() => {});
   }
 
   /** Nothing more is handed out. Resolves when all that was on its way has come. */
@@ -107,6 +119,7 @@ export class Readers {
     if (this.#pullers.has(name) || this.#isStopped) return;
     const onEnd = (end: PullEnd): void => this.#ended(name, end);
     const { onMessage } = this.#options;
+    this.#toLookAt.push(place);
     this.#pullers.set(name, new Puller({ link, stream: names.stream, consumer: name, onMessage, onEnd }));
   }
 
@@ -117,6 +130,23 @@ export class Readers {
     if (end.kind === 'refused')
       this.#say(`The consumer ${consumer} of ${this.#options.names.stream} refuses to hand out: ${end.why}.`);
     this.#options.onLost(end.why);
+  }
+
+  /** Makes consumers anew that keep back messages for good. Rejects where the server does not answer, or may not be asked. */
+  async #lookAtSteps(): Promise<void> {
+    if (performance.now() - this.#steppedMs < STEPS_EVERY_MS) return;
+    this.#steppedMs = performance.now();
+    const { open, names, settings } = this.#options;
+    const places = this.#toLookAt.splice(0, STEPS_AT_ONCE);
+    this.#toLookAt.push(...places);
+    for (const place of places) {
+      // oxlint-disable-next-line no-await-in-loop
+      if (this.#isStopped || !(await this.#steps.look(open.link, place))) continue;
+      settings.onError(outOfStep(names, consumerName(place), settings.create));
+      // It says so itself to whoever reads by it, and is made anew by the first that hears it.
+      // oxlint-disable-next-line no-await-in-loop
+      if (settings.create) await open.link.api.consumers.delete(names.stream, consumerName(place));
+    }
   }
 
   /** The partitions of other layouts, as long as they may hold something. */
@@ -145,4 +175,17 @@ export class Readers {
       }),
     );
   }
+}
+
+function outOfStep({ destination, stream }: DestinationNames, consumer: string, create: boolean): HoldfastError {
+  return new HoldfastError(
+    'HF_TRANSPORT_UNAVAILABLE',
+    `The consumer ${consumer} of ${stream} is out of step with its stream, and would keep messages back for good${create ? ': it is made anew' : ''}.`,
+    {
+      advice: create
+        ? 'Nothing is lost by that. It comes of servers of NATS that died: see which version they have, and docs/transports.md.'
+        : 'Remove it and make it anew, as docs/transports.md says: no message is lost with it.',
+      details: { destination, stream, consumer },
+    },
+  );
 }
