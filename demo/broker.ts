@@ -27,6 +27,12 @@ export interface Broker {
   readonly kind: BrokerKind;
   /** Several servers of a cluster are separated by blanks. */
   readonly url: string;
+  /**
+   * How long a consumer has a message before it goes to another one, unless it renews that. BullMQ and NATS alone.
+   *
+   * @defaultValue CLAIM
+   */
+  readonly claim?: `${number}ms` | `${number}s`;
 }
 
 /** An ordered consumer has one message of a partition at a time, or of a key. */
@@ -38,10 +44,10 @@ const ORDERED = 'orders';
 const CLAIM = '1500ms';
 const LOOK = '500ms';
 
-export function openTransport({ kind, url }: Broker, onError: (error: Error) => void): Transport {
+export function openTransport({ kind, url, claim = CLAIM }: Broker, onError: (error: Error) => void): Transport {
   const urls = url.split(' ');
   const queues = { [ORDERED]: { partitions: PARTITIONS } };
-  const bullmq = { connection: url, queues, lockDuration: CLAIM, stalledInterval: LOOK, onError } as const;
+  const bullmq = { connection: url, queues, lockDuration: claim, stalledInterval: LOOK, onError } as const;
   switch (kind) {
     case 'redis':
     case 'redis-cluster':
@@ -54,7 +60,7 @@ export function openTransport({ kind, url }: Broker, onError: (error: Error) => 
         connection: urls,
         queues,
         replicas: kind === 'nats' ? 1 : 3,
-        claimDuration: CLAIM,
+        claimDuration: claim,
         onError,
       });
     case 'rabbitmq':

@@ -9,7 +9,7 @@ import { promisify } from 'node:util';
 import { listen } from '../src/runtime/listen.ts';
 import type { Databases } from './audit/books.ts';
 import { openTransport, type Broker } from './broker.ts';
-import { placeOrder } from './saga.ts';
+import { hurriedOrder } from './saga.ts';
 import { SERVICE_NAMES, type ServiceName } from './world.ts';
 
 export interface DemoDashboard {
@@ -50,7 +50,7 @@ export async function openDashboard(options: DemoDashboardOptions): Promise<Demo
     databases: Object.fromEntries(SERVICE_NAMES.map((name) => [name, databases[name]])),
     anonymous: 'admin',
     pageFolder,
-    sagas: [placeOrder],
+    sagas: [hurriedOrder({})],
     ...(transport === null ? {} : { doctor: { transports: [transport] } }),
   });
   const server = createServer(dashboard.nodeHandler);

@@ -4,6 +4,8 @@
  */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
+import { appendFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Programs } from '../.ci/compile-programs.ts';
 import { DIE_AT_WORK, type ProcessName } from './chaos.ts';
@@ -53,12 +55,15 @@ export const PROGRAMS = ['relay', 'worker', 'service'].map((name) =>
   fileURLToPath(new URL(`processes/${name}.ts`, import.meta.url)),
 );
 
-/** `onAlert` is told of each alert, in one sentence. */
-export function launchFleet(
-  settings: Settings,
-  programs: Programs,
-  onAlert: (text: string) => void = () => undefined,
-): Fleet {
+export interface FleetOptions {
+  /** Is told of each alert, in one sentence. */
+  readonly onAlert?: (text: string) => void;
+  /** A folder in which each process has a file, over all its lives, with what it logs. */
+  readonly logs?: string | undefined;
+}
+
+export function launchFleet(settings: Settings, programs: Programs, options: FleetOptions = {}): Fleet {
+  const { onAlert = () => undefined, logs } = options;
   const children = new Map<ProcessName, Child>();
   const counts = new Map<string, number>();
   let failAll: (error: Error) => void;
@@ -81,6 +86,7 @@ export function launchFleet(
 
     const log: string[] = [];
     const keep = (text: Buffer): void => {
+      if (logs !== undefined) appendFileSync(join(logs, `${name}.log`), text);
       log.push(...text.toString().split('\n').filter(Boolean));
       log.splice(0, log.length - LOG_LINES);
     };

@@ -25,6 +25,8 @@ import { SERVICE_NAMES } from './world.ts';
 const INTERRUPTED = 130;
 /** What comes of it then: once the audit is over, what the audit said. */
 let whenInterrupted = INTERRUPTED;
+/** Short, so that a successor takes over within a second or two of a death. */
+const PACE = { relayLease: '1s', workerLease: '2s', idlePoll: '200ms' } as const;
 /** What is to be done at the end, last things first. */
 const cleanUps: (() => Promise<unknown>)[] = [];
 
@@ -79,7 +81,7 @@ async function demo({ orders, seed, transport, keep, ...given }: Options): Promi
   const programs = await compilePrograms(PROGRAMS);
   cleanUps.push(() => programs.dispose());
   const dashboard = await look(pageFolder === null ? null : { databases, broker, port: given.port, pageFolder });
-  const settings = { world: { orders, seed }, databases: urls, broker };
+  const settings = { world: { orders, seed }, databases: urls, broker, pace: PACE };
   const fleet = launchFleet(settings, programs);
   await startAll(fleet);
 
@@ -113,7 +115,9 @@ async function demo({ orders, seed, transport, keep, ...given }: Options): Promi
   whenInterrupted = code;
   await refillServices(databases);
   const world = { ...settings.world, thenEveryMs: KEPT_EVERY_MS };
-  const after = launchFleet({ ...settings, world }, programs, (text) => screen.note(`alert: ${text}`));
+  const after = launchFleet({ ...settings, world }, programs, {
+    onAlert: (text) => screen.note(`alert: ${text}`),
+  });
   await startAll(after);
   keepUp({ fleet: after, screen, dashboard, run: told, input: process.stdin });
   return after.failure;

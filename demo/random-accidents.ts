@@ -21,8 +21,8 @@ export interface RandomAccidents {
  * How long something is away, and what comes between its return and the next: a time in milliseconds, and so many orders that come to their
  * end. Without those a slow machine would do nothing but recover.
  */
-const PROCESSES = { away: [0, 4_000], quiet: [500, 4_000], ends: [2, 12] } as const;
-const NODES = { away: [500, 8_000], quiet: [2_000, 8_000], ends: [5, 25] } as const;
+const PROCESSES = { away: [0, 4_000], quiet: [1_000, 8_000], ends: [4, 25] } as const;
+const NODES = { away: [500, 8_000], quiet: [4_000, 20_000], ends: [10, 60] } as const;
 
 interface Victim {
   readonly name: string;
@@ -33,12 +33,12 @@ interface Victim {
 export function randomAccidents(options: RandomAccidents): (tools: AccidentTools) => Promise<void> {
   const { random, processes, nodes, onAccident } = options;
   const between = ([least, most]: readonly [number, number]): number => least + random() * (most - least);
-  return async ({ fleet, orders, reach, setDown }) => {
+  return async ({ fleet, isPlaced, reach, setDown }) => {
     let over = false;
     let endedNow = 0;
     const placed = reach((now) => {
       endedNow = ended(now);
-      return now.placed === orders;
+      return isPlaced(now);
     }).finally(() => {
       over = true;
     });

@@ -9,7 +9,7 @@ import type { ProcessName } from './chaos.ts';
 import type { Fleet } from './fleet.ts';
 import { ended, readProgress, type Progress } from './progress.ts';
 import type { Screen } from './screen.ts';
-import { SERVICE_NAMES } from './world.ts';
+import { INTAKE_OVER, SERVICE_NAMES } from './world.ts';
 
 export interface Run {
   readonly fleet: Fleet;
@@ -19,12 +19,20 @@ export interface Run {
   readonly orders: number;
   readonly relays: readonly ProcessName[];
   readonly workers: readonly ProcessName[];
+  /**
+   * How old what is shown of the tables may be, in milliseconds: the longer a run, the more there is to count.
+   *
+   * @defaultValue 250
+   */
+  readonly pollMs?: number;
   /** What goes wrong on the way. */
   readonly accidents: (tools: AccidentTools) => Promise<void>;
 }
 
 /** What accidents are made with. */
 export interface AccidentTools extends Pick<Run, 'fleet' | 'screen' | 'orders'> {
+  /** No more orders come. */
+  readonly isPlaced: (now: Progress) => boolean;
   /** Looks at the tables until they are as wanted. Rejects when nothing moves any more. */
   readonly reach: (goal: (now: Progress) => boolean | Promise<boolean>) => Promise<Progress>;
   /** Shows that something is down; undefined: nothing any more. */
@@ -39,16 +47,17 @@ const RATE_OVER_MS = 2_000;
 
 /** Watches until everything is done, and stops all processes then. Rejects with a Stalled when it never is. */
 export async function runOrders(run: Run): Promise<void> {
-  const { fleet, databases, backlog, screen, orders, relays, workers, accidents } = run;
+  const { fleet, databases, backlog, screen, orders, relays, workers, accidents, pollMs = POLL_MS } = run;
   let down: string | undefined;
   const rate = createRate();
+  const look = shared(() => readProgress(databases), pollMs);
 
   /** Looks at the tables until they are as wanted. */
   async function reach(goal: (now: Progress) => boolean | Promise<boolean>): Promise<Progress> {
     let last = '';
     let changedMs = performance.now();
     for (;;) {
-      const now = await readProgress(databases);
+      const now = await look();
       show(now);
       if (await goal(now)) return now;
       if (JSON.stringify(now) !== last) {
@@ -56,7 +65,7 @@ export async function runOrders(run: Run): Promise<void> {
         changedMs = performance.now();
       }
       if (performance.now() - changedMs > STALLED_MS) throw new Stalled(missing(now, await backlog.count(), orders));
-      await sleep(POLL_MS);
+      await sleep(pollMs);
     }
   }
 
@@ -85,13 +94,14 @@ export async function runOrders(run: Run): Promise<void> {
     });
   }
 
-  await accidents({ fleet, screen, orders, reach, setDown: (name) => void (down = name) });
+  const isPlaced = ({ placed }: Progress): boolean => placed >= orders || fleet.counted(INTAKE_OVER) > 0;
+  await accidents({ fleet, screen, orders, isPlaced, reach, setDown: (name) => void (down = name) });
   const idle = async ({ runMessages }: Progress): Promise<boolean> =>
     runMessages === 0 && (await backlog.count()) === 0;
   await reach(
     async (now) =>
-      now.placed === orders &&
-      ended(now) + now.stuck >= orders &&
+      isPlaced(now) &&
+      ended(now) + now.stuck >= now.placed &&
       (await idle(now)) &&
       undelivered(await readBooks(databases)).length === 0,
   );
@@ -105,6 +115,18 @@ export async function runOrders(run: Run): Promise<void> {
 }
 
 export class Stalled extends Error {}
+
+/** What all who ask within that time are answered with. */
+function shared<T>(read: () => Promise<T>, forMs: number): () => Promise<T> {
+  let last: Promise<T> | undefined;
+  let readMs = -Infinity;
+  return () => {
+    if (last !== undefined && performance.now() - readMs < forMs) return last;
+    readMs = performance.now();
+    last = read();
+    return last;
+  };
+}
 
 /** Ends per second, as far as it has been looked at lately. */
 function createRate(): (done: number) => number {

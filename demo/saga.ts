@@ -3,19 +3,22 @@
  */
 import { createSagas, type Database, type Sagas } from '../src/index.ts';
 import type { StepDefinition } from '../src/saga/definition/steps.ts';
-import { placeOrder as unhurried } from '../sagas/place-order.ts';
+import { placeOrder } from '../sagas/place-order.ts';
+import type { World } from './world.ts';
 
-/** How long an answer is waited for, before the command is sent again; and before it is given up, three times that. */
-export const PATIENCE_MS = 3_000;
+const PATIENCE_MS = 3_000;
 
-export const placeOrder: typeof unhurried = {
-  ...unhurried,
-  steps: Object.fromEntries(Object.entries(unhurried.steps).map(([name, step]) => [name, hurried(step)])),
-};
+export function patienceOf({ patienceMs = PATIENCE_MS }: Pick<World, 'patienceMs'>): number {
+  return patienceMs;
+}
 
-function hurried<S extends StepDefinition>(step: S): S {
-  if (step.kind !== 'command') return step;
-  return { ...step, timeoutMs: PATIENCE_MS, compensation: { ...step.compensation, timeoutMs: PATIENCE_MS } };
+/** As workers carry it out. */
+export function hurriedOrder(world: Pick<World, 'patienceMs'>): typeof placeOrder {
+  const timeoutMs = patienceOf(world);
+  const hurried = <S extends StepDefinition>(step: S): S =>
+    step.kind === 'command' ? { ...step, timeoutMs, compensation: { ...step.compensation, timeoutMs } } : step;
+  const steps = Object.entries(placeOrder.steps).map(([name, step]) => [name, hurried(step)]);
+  return { ...placeOrder, steps: Object.fromEntries(steps) };
 }
 
 /** To start runs of it, and to speak to them. */

@@ -14,6 +14,14 @@ export interface World {
    * @defaultValue 14 s
    */
   readonly intakeMs?: number;
+  /**
+   * How long an answer is waited for, before the command is sent again, in milliseconds; and before it is given up, three times that.
+   *
+   * @defaultValue 3 s
+   */
+  readonly patienceMs?: number;
+  /** Unix time in milliseconds from which on no order is taken any more, however many have come. */
+  readonly untilMs?: number;
   /** The demo stays up: when these are placed, another one comes at such intervals, in milliseconds. */
   readonly thenEveryMs?: number;
 }
@@ -29,6 +37,9 @@ export interface Order {
   /** In cents, as all money here. */
   readonly amount: number;
 }
+
+/** What the order service counts when it has taken its last order. */
+export const INTAKE_OVER = 'intake over';
 
 /** A number in [0, 1) that follows from its arguments alone, so the same things go wrong in every run with this seed. */
 export function chance({ seed }: World, ...about: readonly (string | number)[]): number {

@@ -18,6 +18,15 @@ export interface Settings {
    * @defaultValue 1
    */
   readonly shards?: number;
+  readonly pace: Pace;
+}
+
+export interface Pace {
+  /** How long the work of a killed process waits for another one. */
+  readonly relayLease: `${number}s`;
+  readonly workerLease: `${number}s`;
+  /** How often those look that have nothing to do. */
+  readonly idlePoll: `${number}ms` | `${number}s`;
 }
 
 export type Report =

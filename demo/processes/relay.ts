@@ -9,7 +9,7 @@ import { ROUTES } from '../messages.ts';
 import { SERVICE_NAMES } from '../world.ts';
 import { log, report, run } from './link.ts';
 
-await run(({ world, databases, broker, shards }) => {
+await run(({ world, databases, broker, shards, pace }) => {
   const honest = openTransport(broker, (error) => log.warn({ err: error }, 'transport'));
   const transport = duplicating(honest, (by) => report({ kind: 'count', what: 'copied', by }));
   const opened = SERVICE_NAMES.map((name) => openDatabase({ url: databases[name], applicationName: 'demo relay' }));
@@ -17,8 +17,9 @@ await run(({ world, databases, broker, shards }) => {
     createRelay({
       database,
       log,
-      // A short lease, so that the relay's successor takes over within a second of its death.
-      subscriptions: [{ name: 'demo', transport, routes: ROUTES, lease: '1s', idlePoll: '200ms', shards }],
+      subscriptions: [
+        { name: 'demo', transport, routes: ROUTES, lease: pace.relayLease, idlePoll: pace.idlePoll, shards },
+      ],
     }),
   );
   // Sooner than one would have it in earnest, so that what was made to fail is told while one looks.

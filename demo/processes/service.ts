@@ -6,8 +6,8 @@ import { openTransport } from '../broker.ts';
 import { SERVICES } from '../services/all.ts';
 import { createMoods } from '../services/moods.ts';
 import { CONCURRENCY } from '../services/service.ts';
-import type { ServiceName } from '../world.ts';
-import { log, metrics, run } from './link.ts';
+import { INTAKE_OVER, type ServiceName } from '../world.ts';
+import { log, metrics, report, run } from './link.ts';
 
 const name = process.argv[2] as ServiceName;
 
@@ -22,7 +22,7 @@ await run(({ world, databases, broker }) => {
     async start() {
       await listener.start();
       // Not awaited: it is this service's work, and goes on for a while. Should it fail, so does the process.
-      void service.work?.(kit);
+      void service.work?.(kit).then(() => report({ kind: 'count', what: INTAKE_OVER, by: 1 }));
     },
     stop: (options) => listener.stop(options),
     async close() {

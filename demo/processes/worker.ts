@@ -3,22 +3,21 @@
  */
 import { createWorker, openDatabase } from '../../src/index.ts';
 import { openTransport } from '../broker.ts';
-import { placeOrder } from '../saga.ts';
+import { hurriedOrder } from '../saga.ts';
 import { log, metrics, run } from './link.ts';
 
 const name = process.argv[2] ?? 'worker';
 
-await run(({ databases, broker }) => {
+await run(({ world, databases, broker, pace }) => {
   const database = openDatabase({ url: databases.orders, applicationName: `demo ${name}` });
   const transport = openTransport(broker, (error) => log.warn({ err: error }, 'transport'));
   const worker = createWorker({
     database,
-    sagas: [placeOrder],
+    sagas: [hurriedOrder(world)],
     name,
     replies: { transport },
-    // Short, so that the runs of a killed worker go on within two seconds.
-    lease: '2s',
-    idlePoll: '200ms',
+    lease: pace.workerLease,
+    idlePoll: pace.idlePoll,
     log,
     metrics,
   });

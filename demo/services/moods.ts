@@ -3,7 +3,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Rejection, type Database } from '../../src/index.ts';
-import { PATIENCE_MS } from '../saga.ts';
+import { patienceOf } from '../saga.ts';
 import type { Task } from '../troubles.ts';
 import { moodOf, type World } from '../world.ts';
 
@@ -20,8 +20,9 @@ export interface Moods {
   dieAtWork(): void;
 }
 
-const SLOW_MS = 1.4 * PATIENCE_MS;
-const SILENT_MS = 3.6 * PATIENCE_MS;
+/** For so many times the patience of those who wait. */
+const SLOW = 1.4;
+const SILENT = 3.6;
 
 /** What has had its pause. One that comes again, because it took so long, or after a kill, is answered at once. */
 export const PAUSES = 'CREATE TABLE pause (what text PRIMARY KEY)';
@@ -45,7 +46,7 @@ export function createMoods(world: World, database: Database): Moods {
       const { rowCount } = await database.query('INSERT INTO pause VALUES ($1) ON CONFLICT DO NOTHING', [
         `${task} ${orderId}`,
       ]);
-      if (rowCount === 1) await sleep(mood === 'slow' ? SLOW_MS : SILENT_MS);
+      if (rowCount === 1) await sleep((mood === 'slow' ? SLOW : SILENT) * patienceOf(world));
     },
     async last(task, orderId, attempt) {
       if (dying) {

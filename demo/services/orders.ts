@@ -6,7 +6,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { PoolClient } from 'pg';
 import { createConsumer, isHoldfastError, on, type Envelope, type Sagas } from '../../src/index.ts';
 import { OrderAccepted, OrderConfirmed, OrderRejected } from '../../sagas/messages/order.ts';
-import { openSagas, placeOrder } from '../saga.ts';
+import { placeOrder } from '../../sagas/place-order.ts';
+import { openSagas } from '../saga.ts';
 import { chance, orderAt, regretOf, type Order } from '../world.ts';
 import { RETRY, type DemoService, type Kit } from './service.ts';
 
@@ -59,12 +60,14 @@ export const orders: DemoService = {
     const placed = new Map(rows.map(({ id, status }) => [id, status]));
     const open = openOrders(kit, placed);
     const beganMs = performance.now();
+    const isOver = (): boolean => Date.now() >= (kit.world.untilMs ?? Infinity);
     await Promise.all(
       Array.from({ length: WRITERS }, async () => {
         for (const { order, dueMs } of open) {
           await sleep(Math.max(0, beganMs + dueMs - performance.now()));
           if (!placed.has(order.orderId)) {
-            while ((await underWay(kit)) >= MOST_UNDER_WAY) await sleep(LOOK_EVERY_MS);
+            while (!isOver() && (await underWay(kit)) >= MOST_UNDER_WAY) await sleep(LOOK_EVERY_MS);
+            if (isOver()) return;
             await takeOrder(kit, sagas, order);
           }
           if (regretOf(kit.world, order.orderId) === 'soon') void changeMind(kit, sagas, order);
