@@ -5,7 +5,7 @@
  *
  * Fails when a batch counts as published before its replica has it, and when somebody goes on asking the master that is gone.
  */
-import { afterEach, expect, it } from 'vitest';
+import { describe, expect, it, type TestContext } from 'vitest';
 import { slotOf } from '../../src/transport/bullmq/cluster-slots.ts';
 import { createBullmqTransport } from '../../src/transport/bullmq/redis-transport.ts';
 import { createRedisStreamsTransport } from '../../src/transport/redis-streams/redis-streams-transport.ts';
@@ -21,10 +21,8 @@ const KEYS = ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h'];
 const expectation = { consumers: ['exact'], orderedConsumers: ['exact'] } as const;
 const PARTITIONS = 6;
 
-const toEnd: (() => Promise<void>)[] = [];
-afterEach(async () => {
-  for (const end of toEnd.splice(0).toReversed()) await end();
-});
+/** What to end after a test, in the order of the starts. */
+type ToEnd = (() => Promise<void>)[];
 
 const TRANSPORTS = {
   bullmq: { create: createBullmqTransport, tagOf: (destination: string) => `{${destination}}` },
@@ -32,7 +30,7 @@ const TRANSPORTS = {
 } as const;
 const NAMES = Object.keys(TRANSPORTS) as readonly (keyof typeof TRANSPORTS)[];
 
-async function openWorld(redisUrl: string, name: keyof typeof TRANSPORTS): Promise<World> {
+async function openWorld(toEnd: ToEnd, redisUrl: string, name: keyof typeof TRANSPORTS): Promise<World> {
   const broker = { queues: { exact: { partitions: PARTITIONS } }, replicas: 1 };
   const world = await createWorld({ keys: KEYS, redisUrl, broker, createTransport: TRANSPORTS[name].create });
   toEnd.push(() => world.close());
@@ -44,51 +42,64 @@ async function openWorld(redisUrl: string, name: keyof typeof TRANSPORTS): Promi
 /** Which of the nodes had a slot at the start. */
 const masterOf = (cluster: RedisCluster, slot: number) => cluster.nodes[Math.floor((slot * 3) / 16_384)]!;
 
-it.each(NAMES)('a master of a cluster is killed: %s', async (name) => {
-  const cluster = await startRedisCluster();
-  toEnd.push(() => cluster.dispose());
-  const world = await openWorld(cluster.url, name);
-  const writing = steadyWriters(world, KEYS);
-  await goesOn(world);
-  const { create, tagOf } = TRANSPORTS[name];
-  const master = masterOf(cluster, slotOf(tagOf('exact')));
-  // Of somebody who waits for no replica, and so need not wait for the master that is gone.
-  const hasty = create({ connection: cluster.url, lockDuration: 1_500, stalledInterval: 300 });
-  toEnd.push(() => hasty.close());
-  let destination = destinationName();
-  while (masterOf(cluster, slotOf(tagOf(destination))) !== master) destination = destinationName();
-  const publisher = hasty.publisher();
-  const got = recorder();
-  await hasty.receiver(destination, got.handle, { concurrency: 1, ordered: true }).start();
-  await publishAtLast(publisher, [outbound(destination, 1)]);
-  await got.until((seen) => seen.length === 1);
-  const replica = cluster.nodes[cluster.nodes.indexOf(master) + 3]!;
-  await master.kill();
-  await eventually('the replica to take over', async () =>
-    (await redisCommand(replica.port, ['ROLE'])).includes('master'),
-  );
-  await publishAtLast(publisher, [outbound(destination, 2)]);
-  await got.until((seen) => seen.some(({ n }) => n === 2));
-  // It has nobody to hand on to until the other one is back, and empty.
-  await master.start();
-  await cluster.untilWhole();
-  await goesOn(world);
-  await writing.stop();
-  await world.settled(['exact']);
-  expect(await world.breaches(expectation)).toEqual([]);
-});
+function endedAfter(onTestFinished: TestContext['onTestFinished']): ToEnd {
+  const toEnd: ToEnd = [];
+  onTestFinished(async () => {
+    for (const end of toEnd.toReversed()) await end();
+  });
+  return toEnd;
+}
 
-it.each(NAMES)('a primary behind Sentinel is killed: %s', async (name) => {
-  const sentinel = await startRedisSentinel({ replicas: 2 });
-  toEnd.push(() => sentinel.dispose());
-  const world = await openWorld(sentinel.url, name);
-  const writing = steadyWriters(world, KEYS);
-  await goesOn(world);
-  const [primary] = sentinel.servers;
-  await primary!.kill();
-  await eventually('another primary', async () => (await sentinel.primary()) !== primary!.port);
-  await goesOn(world);
-  await writing.stop();
-  await world.settled(['exact']);
-  expect(await world.breaches(expectation)).toEqual([]);
+// Beside each other: most of the time each waits until servers have elected another one.
+describe.concurrent('under load,', () => {
+  it.for(NAMES)('a master of a cluster is killed: %s', async (name, { onTestFinished }) => {
+    const toEnd = endedAfter(onTestFinished);
+    const cluster = await startRedisCluster();
+    toEnd.push(() => cluster.dispose());
+    const world = await openWorld(toEnd, cluster.url, name);
+    const writing = steadyWriters(world, KEYS);
+    await goesOn(world);
+    const { create, tagOf } = TRANSPORTS[name];
+    const master = masterOf(cluster, slotOf(tagOf('exact')));
+    // Of somebody who waits for no replica, and so need not wait for the master that is gone.
+    const hasty = create({ connection: cluster.url, lockDuration: 1_500, stalledInterval: 300 });
+    toEnd.push(() => hasty.close());
+    let destination = destinationName();
+    while (masterOf(cluster, slotOf(tagOf(destination))) !== master) destination = destinationName();
+    const publisher = hasty.publisher();
+    const got = recorder();
+    await hasty.receiver(destination, got.handle, { concurrency: 1, ordered: true }).start();
+    await publishAtLast(publisher, [outbound(destination, 1)]);
+    await got.until((seen) => seen.length === 1);
+    const replica = cluster.nodes[cluster.nodes.indexOf(master) + 3]!;
+    await master.kill();
+    await eventually('the replica to take over', async () =>
+      (await redisCommand(replica.port, ['ROLE'])).includes('master'),
+    );
+    await publishAtLast(publisher, [outbound(destination, 2)]);
+    await got.until((seen) => seen.some(({ n }) => n === 2));
+    // It has nobody to hand on to until the other one is back, and empty.
+    await master.start();
+    await cluster.untilWhole();
+    await goesOn(world);
+    await writing.stop();
+    await world.settled(['exact']);
+    expect(await world.breaches(expectation)).toEqual([]);
+  });
+
+  it.for(NAMES)('a primary behind Sentinel is killed: %s', async (name, { onTestFinished }) => {
+    const toEnd = endedAfter(onTestFinished);
+    const sentinel = await startRedisSentinel({ replicas: 2 });
+    toEnd.push(() => sentinel.dispose());
+    const world = await openWorld(toEnd, sentinel.url, name);
+    const writing = steadyWriters(world, KEYS);
+    await goesOn(world);
+    const [primary] = sentinel.servers;
+    await primary!.kill();
+    await eventually('another primary', async () => (await sentinel.primary()) !== primary!.port);
+    await goesOn(world);
+    await writing.stop();
+    await world.settled(['exact']);
+    expect(await world.breaches(expectation)).toEqual([]);
+  });
 });
