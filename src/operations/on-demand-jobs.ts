@@ -119,7 +119,8 @@ export async function abortJob(database: Database, id: string, act: Act): Promis
 }
 
 /**
- * Writes into the audit that an open job goes on; whoever calls {@link runJob} does it. One that has ended is left as it is.
+ * Writes into the audit that an open job goes on; whoever calls {@link runJob} does it, and a dashboard if nobody does. One that has ended is left
+ * as it is.
  *
  * @throws HoldfastError HF_NOT_FOUND, HF_CONFIG without a reason, HF_LEASE_LOST while somebody works on it
  * @example

@@ -1,7 +1,7 @@
 /** Which jobs a dashboard goes on with by itself, and which wait for a person. */
 import { expect, it } from 'vitest';
 import { runJob, workOff } from '../../src/operations/jobs/job-runner.ts';
-import { abandonedJobs } from '../../src/operations/jobs/jobs.ts';
+import { abandonedJobs, resumeJob } from '../../src/operations/jobs/jobs.ts';
 import { DISCARD, jobLab, parts } from './job-lab.ts';
 import { useLab } from './lab.ts';
 
@@ -40,6 +40,17 @@ it('those whose process has died, once their lease is over', async () => {
   expect(await abandoned()).toEqual([]);
   await theLeaseIsOver();
   expect(await abandoned()).toEqual([id]);
+});
+
+it('those that a person wants gone on with, should whoever was to do it die first', async () => {
+  await parkMessages(250);
+  const id = await stopped(false);
+  await resumeJob(lab.database, id, { actor: 'otto', reason: 'it was the right group' });
+  expect(await abandoned()).toEqual([id]);
+  // Nobody has it yet, so nobody has to wait.
+  expect(await runJob(lab.database, id)).toMatchObject({ state: 'done', done: 250 });
+  await resumeJob(lab.database, id, { actor: 'otto', reason: 'it was the right group' });
+  expect(await abandoned()).toEqual([]);
 });
 
 it('those that a dashboard wrote down and did not begin, and not those that a person has yet to begin', async () => {

@@ -74,7 +74,7 @@ export async function readJobs(
 
 /**
  * Ids of open jobs that somebody should go on with, oldest first: whoever worked on them died or has handed them over, or whoever wrote them
- * down for itself (an actor whose name begins so) died before it began. Not those that a person has stopped.
+ * down for itself (an actor whose name begins so) died before it began. Not those that a person has stopped, and nobody wants gone on with.
  */
 export async function readAbandoned(
   database: Database,
@@ -144,6 +144,23 @@ export async function takeJob(
       details: { job: id },
     },
   );
+}
+
+/**
+ * Somebody wants it gone on with: should whoever is about to do that die, it is found by {@link readAbandoned}. Resolves with whether it was
+ * open and nobody had it. In the transaction of the caller.
+ */
+export async function wantJob(
+  client: ClientBase,
+  schema: string,
+  { id, by }: { readonly id: string; readonly by: string },
+): Promise<boolean> {
+  const result = await client.query(
+    `UPDATE ${tableOf(schema)} SET lease_owner = $2, lease_until = clock_timestamp()
+     WHERE id = $1 AND state = 'open' AND coalesce(lease_until < clock_timestamp(), true)`,
+    [id, by],
+  );
+  return result.rowCount === 1;
 }
 
 export interface JobGivenBack {

@@ -9,7 +9,16 @@ import { refuseUnknownOptions } from '../../runtime/options.ts';
 import { assertReason, audited } from '../parked/interventions.ts';
 import { parkedGroups, type ParkedGroup } from '../parked/parked-groups.ts';
 import { checkRate, JOB_STATES, refuseGrown, type JobAct, type JobSummary } from './job.ts';
-import { endJob, insertJob, readAbandoned, readJob, readJobIn, readJobs, type JobFilter } from './job-store.ts';
+import {
+  endJob,
+  insertJob,
+  readAbandoned,
+  readJob,
+  readJobIn,
+  readJobs,
+  wantJob,
+  type JobFilter,
+} from './job-store.ts';
 import { planOfRuns, type BulkPlan } from './run-selection.ts';
 import { runActKind, type RunJobAct } from './run-work.ts';
 
@@ -141,8 +150,10 @@ export async function resumeJob(
   return audited(database, async (client, audit) => {
     const job = await readJobIn(client, database.schema, id);
     if (job.state !== 'open') return job;
-    if (job.runner !== null) {
-      throw new HoldfastError('HF_LEASE_LOST', `Job ${id} is being worked on by ${job.runner}.`, {
+    if (!(await wantJob(client, database.schema, { id, by: actor }))) {
+      const now = await readJobIn(client, database.schema, id);
+      if (now.state !== 'open') return now;
+      throw new HoldfastError('HF_LEASE_LOST', `Job ${id} is being worked on by ${now.runner ?? 'another process'}.`, {
         advice: 'There is nothing to do: it goes on.',
         details: { job: id },
       });
