@@ -5,8 +5,7 @@ import { ownTableSource } from '../../src/operations/import/own-table.ts';
 import { openDatabase } from '../../src/postgres/database.ts';
 import { ACT, states, useImportLab } from './import-lab.ts';
 
-const lab = useImportLab();
-const { move, written } = lab;
+const { lab, move, written } = useImportLab();
 
 describe('an import from a table of one’s own', () => {
   const table = async (rows = '') => {

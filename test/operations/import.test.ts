@@ -10,8 +10,7 @@ import { ACT, states, useImportLab } from './import-lab.ts';
 
 const LATER = new Date(Date.UTC(2090, 0, 31, 12));
 
-const lab = useImportLab();
-const { move, written } = lab;
+const { lab, move, written } = useImportLab();
 
 const scheduled = async () =>
   (await lab.database.query(`SELECT topic, key, due_at FROM holdfast.scheduled_message ORDER BY due_at`)).rows;
