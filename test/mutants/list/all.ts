@@ -8,11 +8,15 @@ import { DASHBOARD_RIGHTS } from './dashboard-rights.ts';
 import { FROZEN } from './frozen.ts';
 import { INBOX_DECIDE } from './inbox-decide.ts';
 import { INBOX_STORES } from './inbox-stores.ts';
+import { INBOX_WORK } from './inbox-work.ts';
 import { MESSAGE } from './message.ts';
 import { OPERATIONS_ALERTS } from './operations-alerts.ts';
 import { OPERATIONS_IMPORT } from './operations-import.ts';
 import { OPERATIONS_JOBS } from './operations-jobs.ts';
+import { OUTBOX } from './outbox.ts';
+import { POSTGRES } from './postgres.ts';
 import { RELAY } from './relay.ts';
+import { RELAY_LOG } from './relay-log.ts';
 import { RELAY_RULES } from './relay-rules.ts';
 import { RELAY_STORES } from './relay-stores.ts';
 import { RUNTIME } from './runtime.ts';
@@ -27,6 +31,7 @@ import { SAGA_STORE } from './saga-store.ts';
 import { SAGA_WAY_BACK } from './saga-way-back.ts';
 import { SAGA_WORKER } from './saga-worker.ts';
 import { SECRETS } from './secrets.ts';
+import { TRANSPORT } from './transport.ts';
 
 export const MUTANTS: readonly Mutant[] = [
   ...ADAPTERS,
@@ -35,11 +40,15 @@ export const MUTANTS: readonly Mutant[] = [
   ...FROZEN,
   ...INBOX_DECIDE,
   ...INBOX_STORES,
+  ...INBOX_WORK,
   ...MESSAGE,
   ...OPERATIONS_ALERTS,
   ...OPERATIONS_IMPORT,
   ...OPERATIONS_JOBS,
+  ...OUTBOX,
+  ...POSTGRES,
   ...RELAY,
+  ...RELAY_LOG,
   ...RELAY_RULES,
   ...RELAY_STORES,
   ...RUNTIME,
@@ -54,4 +63,5 @@ export const MUTANTS: readonly Mutant[] = [
   ...SAGA_WAY_BACK,
   ...SAGA_WORKER,
   ...SECRETS,
+  ...TRANSPORT,
 ];

@@ -1,0 +1,85 @@
+/**
+ * Mistakes in the transaction of a message: how it is entered, run, committed, put off or parked; alone and in a batch.
+ */
+import type { Mutant } from '../mutant.ts';
+
+const UNIT = 'src/inbox/handlers/postgres-unit-of-work.ts';
+const CLIENT = 'src/inbox/handlers/client-transaction.ts';
+const ATTEMPT = 'src/inbox/delivery/attempt.ts';
+const ENTRY = 'src/inbox/delivery/entry.ts';
+const PARKING = 'src/inbox/delivery/parking.ts';
+
+export const INBOX_WORK: readonly Mutant[] = [
+  {
+    name: 'inbox/work/rolled-back-for-handled',
+    file: UNIT,
+    from: `      if (!committed) return { kind: 'failed', phase, error: abortedTransaction() };
+`,
+    to: '',
+    breaks: 'I5: COMMIT answered with ROLLBACK is taken for handled: no effect, no mark, and the message is gone',
+    tests: ['test/inbox/commit-answers.test.ts'],
+  },
+  {
+    name: 'inbox/work/rollback-read-as-commit',
+    file: CLIENT,
+    from: `      return results.at(-1)?.command === 'COMMIT';`,
+    to: '      return results.at(-1) !== undefined;',
+    breaks: 'I5: COMMIT answered with ROLLBACK is taken for handled: no effect, no mark, and the message is gone',
+    tests: ['test/inbox/commit-answers.test.ts'],
+  },
+  {
+    name: 'inbox/work/ended-by-the-handler',
+    file: UNIT,
+    from: `      if (trouble !== null) return { kind: 'failed', phase, error: trouble };
+`,
+    to: `      void trouble;
+`,
+    breaks: 'I5: a handler that ends the transaction itself commits its effect without the record',
+    tests: ['test/inbox/lent-transactions.test.ts'],
+  },
+  {
+    name: 'inbox/work/lent-for-ever',
+    file: UNIT,
+    from: `        lent.takeBack();
+`,
+    to: `        void lent.tx;
+`,
+    breaks: 'I20: what a handler does late is written into the next message',
+    tests: ['test/inbox/lent-client.test.ts'],
+  },
+  {
+    name: 'inbox/attempt/conflict-is-a-failure',
+    file: ATTEMPT,
+    from: `  if (isConflict(error)) return { kind: 'conflict', error };
+  return { kind: isServerFailure`,
+    to: '  return { kind: isServerFailure',
+    breaks: 'I16: serialization failures spend the attempts of messages',
+    tests: ['test/inbox/exactly-once.test.ts'],
+  },
+  {
+    name: 'inbox/entry/duplicate-enters',
+    file: ENTRY,
+    from: `enter: ({ results }) => ((results[0]?.count ?? 0) > 0 ? 'enter' : 'duplicate'),`,
+    to: `enter: ({ results }) => (results.length > 0 ? 'enter' : 'duplicate'),`,
+    breaks: 'I4: a duplicate has a second effect',
+    tests: ['test/inbox/exactly-once.test.ts'],
+  },
+  {
+    name: 'inbox/parking/handled-after-all',
+    file: PARKING,
+    from: `  if (marked && !(await context.inbox.tryMark(execute, incoming.id))) return { kind: 'duplicate' };
+`,
+    to: '',
+    breaks: 'I4: a message whose COMMIT was in doubt is parked, and runs a second time',
+    tests: ['test/inbox/exactly-once.test.ts'],
+  },
+  {
+    name: 'inbox/settlement/unparked-acknowledged',
+    file: 'src/inbox/delivery/settlement.ts',
+    from: `      if (result.kind === 'unavailable') throw result.error;
+`,
+    to: '',
+    breaks: 'I1: a message that could not be parked is acknowledged',
+    tests: ['test/inbox/commit-answers.test.ts'],
+  },
+];
