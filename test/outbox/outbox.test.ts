@@ -227,6 +227,7 @@ describe('sendAll', () => {
 });
 
 describe('bad input is refused before the statement, and the transaction goes on', () => {
+  const TWIN = { id: '00000000-0000-7000-8000-000000000001' };
   test.each<[string, (tx: TransactionHandle) => Promise<unknown>, string]>([
     [
       'schema mismatch',
@@ -245,6 +246,11 @@ describe('bad input is refused before the statement, and the transaction goes on
     ['no JSON', async (tx) => outbox.send(tx, Keyless, { at: new Date() }), 'HF_PAYLOAD_NOT_JSON'],
     ['unknown option', async (tx) => outbox.send(tx, Keyless, 1, { dealy: 1 } as object), 'HF_OPTION_UNKNOWN'],
     ['no message type', async (tx) => outbox.send(tx, 'tick' as unknown as typeof Keyless, 1), 'HF_MESSAGE_TYPE'],
+    [
+      'an id twice',
+      async (tx) => outbox.sendAll(tx, [item(Keyless, 1, TWIN), item(Keyless, 2, TWIN)]),
+      'HF_MESSAGE_DUPLICATE',
+    ],
   ])('%s', async (_name, send, code) => {
     await client.query('BEGIN');
     await expect(send(client)).rejects.toMatchObject({ code });

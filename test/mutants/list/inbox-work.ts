@@ -82,4 +82,49 @@ export const INBOX_WORK: readonly Mutant[] = [
     breaks: 'I1: a message that could not be parked is acknowledged',
     tests: ['test/inbox/commit-answers.test.ts'],
   },
+  {
+    name: 'inbox/entry/redrive-without-the-lock',
+    file: ENTRY,
+    from: `      if (arrival !== null && results[0]?.rows[0]?.['locked'] !== 'true') return 'busy';
+`,
+    to: '',
+    breaks: 'I3: a redrive runs while a message of its key is decided on',
+    tests: ['test/inbox/ordered.test.ts'],
+  },
+  {
+    name: 'inbox/entry/redriven-and-kept',
+    file: ENTRY,
+    from: `      await context.parked.remove(execute, incoming.id);
+      return 'enter';`,
+    to: `      return 'enter';`,
+    breaks: 'I4: a parked message has its effect with each redrive',
+    tests: ['test/inbox/parking.test.ts'],
+  },
+  {
+    name: 'inbox/batch/failed-ones-marked',
+    file: 'src/inbox/delivery/batch-run.ts',
+    from: '    return unmarked.length === 0 ? statements : [...statements, this.#options.context.inbox.unmarkStatement(unmarked)];',
+    to: '    return statements;',
+    breaks: 'I1: a message that failed in a batch is taken for handled when it comes alone',
+    tests: ['test/inbox/batch-failures.test.ts'],
+  },
+  {
+    name: 'inbox/batch/doubt-is-handled',
+    file: 'src/inbox/delivery/batch-run.ts',
+    from: `    if (result.kind === 'failed') this.#failAll(members, result.error);
+`,
+    to: '',
+    breaks: 'I5: a batch whose COMMIT was refused is acknowledged',
+    tests: ['test/inbox/batch-failures.test.ts'],
+  },
+  {
+    name: 'inbox/batch/failed-one-kept',
+    file: 'src/inbox/handlers/postgres-batch.ts',
+    from: `    if (!kept) await this.#rollBackTo();
+`,
+    to: `    if (!kept) this.#fresh = false;
+`,
+    breaks: 'I4: what a failed message of a batch has written is committed with the others',
+    tests: ['test/inbox/batch-failures.test.ts'],
+  },
 ];

@@ -141,4 +141,13 @@ export const OUTBOX: readonly Mutant[] = [
     breaks: 'I12: a delayed message comes at once',
     tests: ['test/outbox/outbox.test.ts'],
   },
+  {
+    name: 'outbox/send/twins',
+    file: WRITER,
+    from: `      refuseTwins(messages);
+`,
+    to: '',
+    breaks: 'the database refuses a batch in the middle of the transaction, without saying which message',
+    tests: ['test/outbox/outbox.test.ts'],
+  },
 ];
