@@ -27,6 +27,7 @@ export const ERROR_CODES = {
   HF_ENVELOPE_INVALID: 'A received envelope cannot be decoded.',
   HF_ENVELOPE_VERSION: 'A received envelope has an unknown wire version.',
   HF_MESSAGE_UNVERIFIED: 'A message was not signed as its consumer asks.',
+  HF_PAYLOAD_ENCRYPTED: 'A value is encrypted and cannot be opened here, or is not and should be.',
   HF_MESSAGE_VERSION: 'A message has a payload version this process cannot read.',
   // postgres
   HF_SCHEMA_MISSING: 'The Holdfast tables are not there, or too old.',

@@ -2,6 +2,7 @@
  * The options of a consumer and their checks.
  */
 import type { PoolClient } from 'pg';
+import type { PayloadCodec } from '../message/codec.ts';
 import type { SignaturesOptions } from '../message/signing.ts';
 import { assertTopicPattern, topicMatches } from '../message/topic-pattern.ts';
 import type { Database } from '../postgres/database.ts';
@@ -160,6 +161,13 @@ export interface CommonConsumerOptions {
    * createConsumer('shipping', { database, transport, handlers, signatures: { keys: { '2026-01': process.env.ORDERS_KEY ?? '' } } });
    */
   readonly signatures?: SignaturesOptions | undefined;
+  /**
+   * Opens payloads that were encrypted by whoever sent them. With it, neither log nor parked messages have the texts of errors: parked ones
+   * have them encrypted.
+   *
+   * @defaultValue payloads are read as they are
+   */
+  readonly codec?: PayloadCodec | undefined;
   /** For `send` in handlers. */
   readonly outbox?: OutboxPort | undefined;
   readonly log?: Logger | undefined;
@@ -212,6 +220,7 @@ export const KNOWN_OPTIONS = [
   'pruneInterval',
   'window',
   'signatures',
+  'codec',
   'outbox',
   'log',
   'metrics',

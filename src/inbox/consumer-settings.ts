@@ -1,6 +1,7 @@
 /**
  * The options of a consumer after they were checked: defaults filled in, durations in milliseconds, handlers by topic.
  */
+import type { PayloadCodec } from '../message/codec.ts';
 import type { Database } from '../postgres/database.ts';
 import { systemClock, type Clock } from '../runtime/clock.ts';
 import { parseDuration, type Duration } from '../runtime/duration.ts';
@@ -8,6 +9,7 @@ import type { Logger } from '../runtime/log.ts';
 import type { Metrics } from '../runtime/metrics.ts';
 import { safeLogger, safeMetrics } from '../runtime/observers.ts';
 import { badOption } from '../runtime/options.ts';
+import { withoutErrorTexts } from '../runtime/quiet-log.ts';
 import { resolveRetry, type RetryPolicy } from '../runtime/retry.ts';
 import { assertAble } from '../transport/abilities.ts';
 import type { Transport } from '../transport/port.ts';
@@ -50,6 +52,7 @@ export interface ConsumerSettings<Tx> {
   readonly window: DedupWindow | null;
   readonly outbox: OutboxPort | null;
   readonly signatures: Signatures | null;
+  readonly codec: PayloadCodec | null;
   readonly clock: Clock;
   readonly random: () => number;
   readonly log: Logger;
@@ -86,8 +89,9 @@ export function resolveConsumer<Tx>(
   const duration = (option: DurationOption, preset: Duration): number =>
     parseDuration(options[option] ?? preset, `${where}.${option}`);
   const { transport, redeliveryHorizon, ordered = false, clock = systemClock, random = Math.random } = options;
-  const log = safeLogger(options.log).child({ consumer: name });
-  const handlers = resolveHandlers(list, { retry: options.retry, timeout: options.timeout ?? '30s', where });
+  const codec = options.codec ?? null;
+  const log = withoutErrorTexts(safeLogger(options.log), codec !== null).child({ consumer: name });
+  const handlers = resolveHandlers(list, { retry: options.retry, timeout: options.timeout ?? '30s', where, codec });
   const concurrency = resolveConcurrency(where, options.concurrency, database, log);
   checkKinds(where, [...handlers.values()], ordered, options.window);
   if (typeof transport?.receiver !== 'function')
@@ -119,6 +123,7 @@ export function resolveConsumer<Tx>(
     window: options.window ?? null,
     outbox: options.outbox ?? null,
     signatures: resolveSignatures(options.signatures, { destination, retentionMs }, where),
+    codec,
     clock,
     random,
     log,

@@ -3,6 +3,7 @@
  * then the schema validates the result.
  */
 import { HoldfastError } from '../errors.ts';
+import { cannotOpen, isEncrypted } from './codec.ts';
 import type { Envelope } from './envelope.ts';
 import { altersNumbers, memberText, parseExact } from './exact-json.ts';
 import { holdsInfinity } from './json-limits.ts';
@@ -68,6 +69,7 @@ export function upcastPayload(
       },
     );
   }
+  if (isEncrypted(envelope.data)) throw cannotOpen('no codec', envelope.data.$enc);
   let payload = numbersOf(type, envelope.data, wire, `${type.topic} ${id}`);
   for (let from = version; from < type.version; from += 1) {
     const upcast = type.upcasts.get(from);

@@ -22,12 +22,17 @@ export function encodePayload(value: unknown, options: EncodeOptions): string {
   const text = JSON.stringify(value);
   // JSON.stringify escapes NUL and lone surrogates (and only those surrogates), so both leave a trace in ASCII.
   if (text.includes('\\u0000') || text.includes('\\ud')) refuseUnstorableText(value, options.where);
+  assertBytes(text, options);
+  return text;
+}
+
+/** @throws HoldfastError HF_PAYLOAD_TOO_LARGE */
+export function assertBytes(text: string, options: EncodeOptions): void {
   // At most three bytes a UTF-16 unit, so short texts need no counting.
   if (text.length * 3 > options.maxBytes) {
     const bytes = Buffer.byteLength(text);
     if (bytes > options.maxBytes) throw tooLarge(bytes, options);
   }
-  return text;
 }
 
 interface Problem {

@@ -2,6 +2,7 @@
  * What holdfast.config.ts says. Written by users with defineConfig, read by the command line; every key is optional, and flags and
  * environment variables win over it (docs/operations.md).
  */
+import type { PayloadCodec } from '../message/codec.ts';
 import type { SignaturesOptions, SigningOptions } from '../message/signing.ts';
 import type { SubscriptionOptions } from '../relay/subscription/options.ts';
 import type { Route } from '../relay/subscription/routes.ts';
@@ -236,6 +237,13 @@ export interface HoldfastConfig {
    * @defaultValue messages are not signed
    */
   readonly signing?: SigningOptions | undefined;
+  /**
+   * Makes the values of the worker's runs unreadable where they are kept: see `codec` of {@link WorkerOptions}. HOLDFAST_PAYLOAD_KEYS, where it
+   * is set, wins over it.
+   *
+   * @defaultValue values are kept as they are
+   */
+  readonly codec?: PayloadCodec | undefined;
   /** For a relay with a single subscription, 'main': its routes. */
   readonly routes?: readonly Route[] | undefined;
   readonly subscriptions?: readonly SubscriptionConfig[] | undefined;

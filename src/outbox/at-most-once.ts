@@ -3,6 +3,7 @@
  * One try, no transaction, no retry.
  */
 import { HoldfastError } from '../errors.ts';
+import type { PayloadCodec } from '../message/codec.ts';
 import { encodeWire } from '../message/envelope.ts';
 import { createSigner, type SigningOptions } from '../message/signing.ts';
 import type { MessageType, PayloadInput } from '../message/message-type.ts';
@@ -42,6 +43,12 @@ export interface AtMostOnceOptions {
    * @defaultValue they are not signed
    */
   readonly signing?: SigningOptions | undefined;
+  /**
+   * Makes payloads unreadable where they are kept: in the tables, the broker, dumps and what is shown. Whoever reads them needs it as well.
+   *
+   * @defaultValue payloads are kept as they are
+   */
+  readonly codec?: PayloadCodec | undefined;
 }
 
 /** Sends messages past the outbox, at most once. Made by {@link createAtMostOnceSender}. */
@@ -69,8 +76,8 @@ export interface AtMostOnceSender {
  */
 export function createAtMostOnceSender(options: AtMostOnceOptions): AtMostOnceSender {
   const name = 'createAtMostOnceSender';
-  refuseUnknownOptions(options, ['transport', 'to', 'source', 'maxBytes', 'timeout', 'signing'], name);
-  const { transport, to, source, maxBytes = DEFAULT_MAX_BYTES } = options;
+  refuseUnknownOptions(options, ['transport', 'to', 'source', 'maxBytes', 'timeout', 'signing', 'codec'], name);
+  const { transport, to, source, codec, maxBytes = DEFAULT_MAX_BYTES } = options;
   if (typeof transport?.publisher !== 'function' || typeof to !== 'string' || to === '') {
     throw new HoldfastError('HF_CONFIG', `${name} needs a transport and a destination.`, {
       advice: "Write { transport, to: 'cache' }.",
@@ -83,7 +90,10 @@ export function createAtMostOnceSender(options: AtMostOnceOptions): AtMostOnceSe
   return {
     async sendAtMostOnce(type, payload, sendOptions = {}) {
       const where = 'sendAtMostOnce';
-      const prepared = await prepareMessage({ type, payload, options: sendOptions }, { source, maxBytes, where });
+      const prepared = await prepareMessage(
+        { type, payload, options: sendOptions },
+        { source, maxBytes, where, codec },
+      );
       if (prepared.due !== undefined) {
         throw new HoldfastError('HF_CONFIG', `${where} cannot wait: deliverAt and delay need the outbox.`, {
           advice: 'Use outbox.send for delayed messages.',

@@ -4,6 +4,7 @@
  */
 
 import { HoldfastError } from '../errors.ts';
+import type { PayloadCodec } from '../message/codec.ts';
 import type { MessageType, PayloadInput } from '../message/message-type.ts';
 import { noteMessages } from '../postgres/commit-hints.ts';
 import { openTransaction, type OpenTransaction, type TransactionHandle } from '../postgres/executor.ts';
@@ -35,6 +36,12 @@ export interface OutboxOptions {
    * @defaultValue 1 MiB
    */
   readonly maxBytes?: number | undefined;
+  /**
+   * Makes payloads unreadable where they are kept: in the tables, the broker, dumps and what is shown. Whoever reads them needs it as well.
+   *
+   * @defaultValue payloads are kept as they are
+   */
+  readonly codec?: PayloadCodec | undefined;
 }
 
 /** One message of a batch. Make it with `item()`, which checks the payload against the type. */
@@ -98,8 +105,8 @@ export function item<Type extends MessageType>(
  * });
  */
 export function createOutbox(options: OutboxOptions = {}): Outbox {
-  refuseUnknownOptions(options, ['schema', 'source', 'maxBytes'], 'createOutbox');
-  const { source, maxBytes = DEFAULT_MAX_BYTES } = options;
+  refuseUnknownOptions(options, ['schema', 'source', 'maxBytes', 'codec'], 'createOutbox');
+  const { source, codec, maxBytes = DEFAULT_MAX_BYTES } = options;
   const schema = assertSchemaName(options.schema ?? DEFAULT_SCHEMA);
   if (!Number.isInteger(maxBytes) || maxBytes < 2) {
     throw new HoldfastError('HF_CONFIG', `createOutbox: maxBytes is ${String(maxBytes)}.`, {
@@ -111,7 +118,7 @@ export function createOutbox(options: OutboxOptions = {}): Outbox {
   const statements = statementsFor(schema);
 
   const prepare = (each: OutboxItem, where: string): Promise<PreparedMessage> =>
-    prepareMessage(each, { source, maxBytes, where });
+    prepareMessage(each, { source, maxBytes, where, codec });
 
   const outbox: Outbox = {
     async send(tx, type, payload, sendOptions = {}) {

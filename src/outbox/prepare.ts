@@ -2,7 +2,10 @@
  * Everything that can be checked and encoded about a message before it is handed to a database or a broker.
  */
 import { HoldfastError } from '../errors.ts';
+import type { PayloadCodec } from '../message/codec.ts';
 import { messageId } from '../message/id.ts';
+import { placeOfPayload } from '../message/open-envelope.ts';
+import { assertBytes, type EncodeOptions } from '../message/payload.ts';
 import { encodeForSend, type MessageType, type PayloadInput } from '../message/message-type.ts';
 import { isTracing, type TracedSpan } from '../runtime/telemetry.ts';
 import { laneOf } from './lane.ts';
@@ -36,6 +39,8 @@ interface Preparation {
   readonly maxBytes: number;
   /** Names the call in errors. */
   readonly where: string;
+  /** Makes the payload unreadable where it is kept; null: it is not. */
+  readonly codec?: PayloadCodec | null | undefined;
   /** What the message is sent by, when that is not what runs just now: the span of a run. */
   readonly within?: TracedSpan | null | undefined;
 }
@@ -45,7 +50,7 @@ interface Preparation {
  */
 export async function prepareMessage<Type extends MessageType>(
   message: GivenMessage<Type>,
-  { source, maxBytes, where, within = null }: Preparation,
+  { source, maxBytes, where, codec = null, within = null }: Preparation,
 ): Promise<PreparedMessage> {
   const { type, payload, options = {} } = message;
   if (typeof type?.keyOf !== 'function') {
@@ -70,7 +75,7 @@ export async function prepareMessage<Type extends MessageType>(
       topic: type.topic,
       key,
       lane: laneOf(key ?? id),
-      payload: text,
+      payload: codec === null ? text : encrypted(text, { id, topic: type.topic }, codec, { maxBytes, where }),
       attributes: checked.attributes,
       due: checked.due,
     };
@@ -86,4 +91,16 @@ export async function prepareMessage<Type extends MessageType>(
 export function messageText({ id, topic, key, lane, payload, attributes, due }: PreparedMessage): string {
   const fields = JSON.stringify({ id, topic, key, lane, ...due });
   return `${fields.slice(0, -1)},"payload":${payload},"headers":${attributes}}`;
+}
+
+/** What is stored and sent counts. */
+function encrypted(
+  text: string,
+  message: { readonly id: string; readonly topic: string },
+  codec: PayloadCodec,
+  limits: EncodeOptions,
+): string {
+  const value = codec.encode(text, placeOfPayload(message));
+  assertBytes(value, limits);
+  return value;
 }

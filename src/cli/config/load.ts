@@ -93,6 +93,7 @@ const KEYS: Readonly<Record<keyof HoldfastConfig, true>> = {
   transports: true,
   routes: true,
   signing: true,
+  codec: true,
   subscriptions: true,
   alerts: true,
   sagas: true,

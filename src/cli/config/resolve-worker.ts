@@ -5,10 +5,11 @@ import { HoldfastError } from '../../errors.ts';
 import type { HoldfastConfig } from '../../operations/config.ts';
 import { parseDuration, type Duration } from '../../runtime/duration.ts';
 import { refuseUnknownOptions } from '../../runtime/options.ts';
+import type { PayloadCodec } from '../../message/codec.ts';
 import type { SignaturesOptions } from '../../message/signing.ts';
 import type { Transport } from '../../transport/port.ts';
 import type { Given } from './options.ts';
-import { signaturesOf } from './signing-keys.ts';
+import { codecOf, signaturesOf } from './secret-keys.ts';
 import { sagasConfigOf, sagasPathOf } from './sagas-path.ts';
 import type { Transports } from './transports.ts';
 
@@ -21,6 +22,7 @@ export interface WorkerSettings {
   readonly maxEvents?: number;
   readonly maxJournalBytes?: number;
   readonly replies?: RepliesSettings;
+  readonly codec?: PayloadCodec;
 }
 
 export interface RepliesSettings {
@@ -56,6 +58,7 @@ export function resolveWorker({ given, config, transports, env }: WorkerInputs):
   if (lease !== undefined) parseDuration(lease, 'sagas.lease');
   const name = given.workerName ?? own.name;
   const replies = resolveReplies({ given, config, transports, env });
+  const codec = codecOf(config, env);
   return {
     path,
     ...(name === undefined ? {} : { name }),
@@ -65,6 +68,7 @@ export function resolveWorker({ given, config, transports, env }: WorkerInputs):
     ...(own.maxEvents === undefined ? {} : { maxEvents: own.maxEvents }),
     ...(own.maxJournalBytes === undefined ? {} : { maxJournalBytes: own.maxJournalBytes }),
     ...(replies === null ? {} : { replies }),
+    ...(codec === undefined ? {} : { codec }),
   };
 }
 

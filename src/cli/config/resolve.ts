@@ -6,7 +6,7 @@ import type { HoldfastConfig, SubscriptionConfig } from '../../operations/config
 import { resolveSubscription, type SubscriptionOptions } from '../../relay/subscription/options.ts';
 import { didYouMean } from '../../runtime/options.ts';
 import type { Given } from './options.ts';
-import { signingOf } from './signing-keys.ts';
+import { signingOf } from './secret-keys.ts';
 import type { Transports } from './transports.ts';
 
 export interface RelaySettings {

@@ -1,6 +1,7 @@
 /**
  * What the parts of one consumer share: its settled options, stores and tools.
  */
+import type { PayloadCodec } from '../../message/codec.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import type { CrashPoint } from '../../runtime/crash-point.ts';
 import type { Logger } from '../../runtime/log.ts';
@@ -76,6 +77,8 @@ export interface ConsumerContext<Tx> extends ConsumerStores {
   readonly outbox: OutboxPort | null;
   /** null: messages are taken as they come. */
   readonly signatures: Signatures | null;
+  /** null: payloads are read, and texts of errors kept, as they are. */
+  readonly codec: PayloadCodec | null;
   readonly deadlines: Deadlines;
   readonly clock: Clock;
   readonly random: () => number;

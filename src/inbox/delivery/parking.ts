@@ -1,13 +1,13 @@
 /**
  * Parks a message: the mark and the parked row are one commit, so the message is either still with the broker or visibly ours.
  */
-import { describeError } from '../../runtime/describe-error.ts';
 import type { SqlExecutor } from '../../postgres/executor.ts';
 import { PATIENT_LOCK_SQL } from '../../postgres/lock-wait.ts';
 import { keyLock } from '../stores/inbox-store.ts';
 import { PARK_REASONS, type ParkReason } from '../handlers/decide.ts';
 import { packWire, sentAt, wireText, type Incoming } from './incoming.ts';
 import type { ConsumerContext } from './consumer-context.ts';
+import { keptErrorText } from './kept-error.ts';
 import { isUnrelatedToDatabase, isRefusedValue } from '../handlers/classify-error.ts';
 import { SimulatedCrash } from '../handlers/unit-of-work.ts';
 
@@ -83,7 +83,7 @@ async function write<Tx>(
     envelope,
     state: 'failed',
     reason,
-    error: (error ?? null) === null ? null : describeError(error),
+    error: keptErrorText(context, incoming.id, error),
     attempts,
     retryInMs,
     line: context.ordered ? { sentAt: sentAt(incoming.wire) } : undefined,

@@ -2,13 +2,13 @@
  * Redrives parked messages: runs their handlers again when they are due. A redrive is counted in a commit of its own before it begins, so a
  * message that kills the process is not tried for ever.
  */
-import { describeError } from '../../runtime/describe-error.ts';
 import { isTracing } from '../../runtime/telemetry.ts';
 import { decideAfterRedrive, PARK_REASONS, type AttemptOutcome, type RedriveDecision } from '../handlers/decide.ts';
 import { noHandler, type ResolvedHandler } from '../handlers/handler.ts';
 import type { ParkedRow, ParkingStatus } from '../stores/parked-delivery-store.ts';
 import { attemptOnce } from './attempt.ts';
 import { policiesFor, topicLabel, type ConsumerContext } from './consumer-context.ts';
+import { keptErrorText } from './kept-error.ts';
 import { isReadable, readIncoming, unpackWire, type Incoming } from './incoming.ts';
 import { startProcess } from './process-span.ts';
 import type { Signatures } from './signatures.ts';
@@ -103,7 +103,7 @@ class ParkedRedriver<Tx> implements Redriver {
     const status = {
       state: 'failed',
       reason: PARK_REASONS.unverified,
-      error: describeError(error),
+      error: keptErrorText(this.#context, row.messageId, error),
       retryInMs,
     } as const;
     await work.transaction((execute) => parked.keep(execute, row.messageId, status));
@@ -177,7 +177,7 @@ class ParkedRedriver<Tx> implements Redriver {
     await work.transaction((execute) =>
       decision.do === 'postpone'
         ? parked.postpone(execute, messageId, decision.delayMs)
-        : parked.keep(execute, messageId, statusAfter(row, incoming, decision)),
+        : parked.keep(execute, messageId, statusAfter(this.#context, row, incoming, decision)),
     );
     crash('parked.keep:after');
   }
@@ -194,7 +194,8 @@ class ParkedRedriver<Tx> implements Redriver {
 }
 
 /** What stands in the row after a redrive that failed. Pure. */
-function statusAfter(
+function statusAfter<Tx>(
+  context: ConsumerContext<Tx>,
   row: ParkedRow,
   incoming: Incoming,
   { reason, error, retryInMs }: Extract<RedriveDecision, { do: 'keep' }>,
@@ -202,7 +203,7 @@ function statusAfter(
   return {
     state: 'failed',
     reason: reasonAfter(row, incoming, reason),
-    error: (error ?? null) === null ? null : describeError(error),
+    error: keptErrorText(context, row.messageId, error),
     retryInMs,
   };
 }

@@ -160,7 +160,7 @@ function handOnMs(waitedMs: number, capMs: number): number {
 }
 
 function afterFailure(error: unknown, progress: AttemptProgress, policies: Policies): NextDecision {
-  const permanent = isPermanent(error) || isHoldfastError(error, 'HF_MESSAGE_VERSION');
+  const permanent = isPermanent(error) || isNotYetReadable(error);
   const decision = decideRetry(policies.retry, {
     attempt: progress.attempt,
     elapsedMs: progress.elapsedMs,
@@ -179,6 +179,11 @@ function afterFailure(error: unknown, progress: AttemptProgress, policies: Polic
     error,
     retryInMs: firstRedriveMs(error, policies),
   };
+}
+
+/** Trying again at once is of no use; the deployment that is under way may bring what reads it. */
+function isNotYetReadable(error: unknown): boolean {
+  return isHoldfastError(error, 'HF_MESSAGE_VERSION') || isHoldfastError(error, 'HF_PAYLOAD_ENCRYPTED');
 }
 
 function firstRedriveMs(error: unknown, { parkedRetry, random }: Policies): number | null {

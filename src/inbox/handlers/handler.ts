@@ -3,7 +3,9 @@
  */
 import type { PoolClient } from 'pg';
 import { HoldfastError } from '../../errors.ts';
+import type { PayloadCodec } from '../../message/codec.ts';
 import { decodePayload } from '../../message/decode.ts';
+import { openEnvelope } from '../../message/open-envelope.ts';
 import type { Envelope } from '../../message/envelope.ts';
 import type { MessageType, PayloadInput } from '../../message/message-type.ts';
 import { parseDuration, type Duration } from '../../runtime/duration.ts';
@@ -169,7 +171,12 @@ export interface ResolvedHandler<Tx> extends Handler<Tx> {
  */
 export function resolveHandlers<Tx>(
   handlers: readonly Handler<Tx>[],
-  defaults: { readonly retry: RetryOptions | undefined; readonly timeout: Duration; readonly where: string },
+  defaults: {
+    readonly retry: RetryOptions | undefined;
+    readonly timeout: Duration;
+    readonly where: string;
+    readonly codec: PayloadCodec | null;
+  },
 ): ReadonlyMap<string, ResolvedHandler<Tx>> {
   const resolved = new Map<string, ResolvedHandler<Tx>>();
   const consumerRetry = resolveRetry(defaults.retry, DEFAULT_RETRY, `${defaults.where}.retry`);
@@ -182,13 +189,25 @@ export function resolveHandlers<Tx>(
     }
     const retry = resolveRetry(handler.options.retry, consumerRetry, `${where}.retry`);
     resolved.set(handler.topic, {
-      ...handler,
+      ...opening(handler, defaults.codec),
       retry,
       timeoutMs: parseDuration(handler.options.timeout ?? defaults.timeout, `${where}.timeout`),
       recording: (handler as Partial<RecordingHandler<Tx>>).recording ?? null,
     });
   }
   return resolved;
+}
+
+/** A handler that reads what the codec opens. */
+export function opening<Tx>(handler: Handler<Tx>, codec: PayloadCodec | null): Handler<Tx> {
+  if (codec === null) return handler;
+  return {
+    ...handler,
+    async decode(given, givenWire) {
+      const { envelope, wire } = openEnvelope(codec, given, givenWire);
+      return handler.decode(envelope, wire);
+    },
+  };
 }
 
 /** Why a message waits, for those who look at what is parked. */

@@ -3,6 +3,7 @@
  */
 import { HoldfastError } from '../../errors.ts';
 import { readIncoming } from '../../inbox/delivery/incoming.ts';
+import { isEncrypted } from '../../message/codec.ts';
 import { altersNumbers } from '../../message/exact-json.ts';
 import { encodePayload } from '../../message/payload.ts';
 import { DEFAULT_MAX_BYTES } from '../../outbox/prepare.ts';
@@ -39,6 +40,15 @@ export function revise(
   { id, newId }: { readonly id: string; readonly newId: string },
 ): Revised {
   const { envelope: readable, error } = readIncoming(wire);
+  if (readable !== null && 'patch' in revision && isEncrypted(readable.data)) {
+    throw new HoldfastError(
+      'HF_CONFIG',
+      `The payload of message ${id} is encrypted, so no part of it can be replaced.`,
+      {
+        advice: 'Give the whole payload; it is kept as you give it.',
+      },
+    );
+  }
   if (readable === null) {
     throw new HoldfastError(
       'HF_CONFIG',

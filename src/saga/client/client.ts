@@ -3,6 +3,7 @@
  * parts.
  */
 import { HoldfastError } from '../../errors.ts';
+import type { PayloadCodec } from '../../message/codec.ts';
 import { isUuid } from '../../message/id.ts';
 import { DEFAULT_MAX_BYTES } from '../../outbox/prepare.ts';
 import type { Database } from '../../postgres/database.ts';
@@ -19,6 +20,7 @@ import {
   type SagaResult,
   type Signals,
 } from '../definition/definition.ts';
+import { encryptedClientStore } from '../store/encrypted-stores.ts';
 import { createPostgresClientStore } from '../store/postgres/postgres-client-store.ts';
 import { createResultWatch, type ResultWatch } from './result-watch.ts';
 import { runHandle, type RunHandle } from './run-handle.ts';
@@ -67,6 +69,12 @@ export interface SagasOptions {
    * @defaultValue 1 MiB
    */
   readonly maxBytes?: number | undefined;
+  /**
+   * Makes inputs and payloads of signals unreadable where they are kept, and opens results. As the workers of these sagas have it.
+   *
+   * @defaultValue they are kept as they are
+   */
+  readonly codec?: PayloadCodec | undefined;
   /** @internal A seam of tests. */
   readonly clock?: Clock | undefined;
 }
@@ -81,11 +89,11 @@ export interface SagasOptions {
  * const { length } = await run.result({ timeout: '1m' });
  */
 export function createSagas(options: SagasOptions): Sagas {
-  refuseUnknownOptions(options, ['database', 'sagas', 'maxBytes', 'clock'], 'createSagas');
-  const { database, sagas, maxBytes, clock } = options;
+  refuseUnknownOptions(options, ['database', 'sagas', 'maxBytes', 'codec', 'clock'], 'createSagas');
+  const { database, sagas, maxBytes, codec = null, clock } = options;
   const registry = createRegistry(sagas, 'createSagas');
-  return createSagasOn(createPostgresClientStore({ database }), { registry, maxBytes, clock, where: 'createSagas' })
-    .sagas;
+  const store = encryptedClientStore(createPostgresClientStore({ database }), codec);
+  return createSagasOn(store, { registry, maxBytes, clock, where: 'createSagas' }).sagas;
 }
 
 export interface SagasOnOptions {

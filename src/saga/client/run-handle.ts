@@ -2,6 +2,7 @@
  * A run as its starter holds it: how it is doing, its result, signals, cancellation. Made by clients (client.ts).
  */
 import type { StandardSchemaV1 } from '@standard-schema/spec';
+import { cannotOpen, isEncrypted } from '../../message/codec.ts';
 import { HoldfastError, isHoldfastError } from '../../errors.ts';
 import type { TransactionHandle } from '../../postgres/executor.ts';
 import { systemClock, type Clock } from '../../runtime/clock.ts';
@@ -159,6 +160,7 @@ export function runHandle<Tx>(
     },
     async result(options = {}) {
       const run = check(await wait(options));
+      if (isEncrypted(run.result)) throw cannotOpen('key', run.result.$enc);
       if (run.status === 'completed') return run.result;
       throw run.status === 'compensated' ? compensated(run) : await stuck(run, store);
     },

@@ -7,6 +7,7 @@ import { isHoldfastError, PermanentError, type HoldfastError } from '../../error
 import type { OutboxPort } from '../../inbox/handlers/handler-run.ts';
 import type { HandlerContext } from '../../inbox/handlers/handler.ts';
 import { EffectRefused, type OpenRecord } from '../../inbox/handlers/recording.ts';
+import type { PayloadCodec } from '../../message/codec.ts';
 import { decodePayload, decodePayloadText } from '../../message/decode.ts';
 import { parseExact } from '../../message/exact-json.ts';
 import { encodeForSend, type MessageType } from '../../message/message-type.ts';
@@ -15,6 +16,7 @@ import type { TransactionHandle } from '../../postgres/executor.ts';
 import type { Logger } from '../../runtime/log.ts';
 import type { Counter } from '../../runtime/metrics.ts';
 import type { CompensationContext, ParticipantHandler } from './handle.ts';
+import { encryptChange } from './encrypted-record.ts';
 import { notOnRecord } from './on-record.ts';
 import {
   decideCompensation,
@@ -56,6 +58,8 @@ export interface ParticipantContext<Tx> {
   readonly handlers: ReadonlyMap<string, ParticipantHandler<Tx>>;
   readonly lend: (tx: Tx) => LentTransaction<Tx>;
   readonly maxBytes: number;
+  /** Makes records of calls unreadable; null: they are kept as they are. */
+  readonly codec: PayloadCodec | null;
   /** Topics that may be replied on. */
   readonly replyTopics: readonly string[];
   readonly log: Logger;
@@ -121,7 +125,8 @@ async function leave<Tx>(
   answered: Answered,
 ): Promise<void> {
   const { runId, call } = saga;
-  const { answer, change } = answered;
+  const { answer } = answered;
+  const change = encryptChange(answered.change, participant, saga);
   const type = sagaReply(saga.replyTo);
   const payload = { runId, call, to: saga.role, ...answer };
   if (participant.replies === null) {

@@ -12,6 +12,7 @@ import { explainTaken } from '../../outbox/outbox.ts';
 import { sqlStateOf, translateSqlError } from '../../postgres/sql-state.ts';
 import { callKey, readSagaCall } from '../protocol/wire.ts';
 import { answerMessage, fitsHandler, type ParticipantContext, type ReceivedCall } from './answer-message.ts';
+import { encryptEntering, openEntered } from './encrypted-record.ts';
 import type { ParticipantHandler } from './handle.ts';
 import { explainGone, type ClosingCall, type EnteredCall, type EnteringCall } from './participant-store.ts';
 
@@ -53,8 +54,11 @@ class CallRecording<Tx> implements Recording<HandlerContext<Tx>> {
   }
 
   openStatement(messages: readonly RecordedMessage[], marked: boolean): Statement {
-    const calls = messages.map((message) => enteringCall(this.#handlerOf(message.envelope), message));
-    return this.#participant.store.enter(calls, marked);
+    const participant = this.#participant;
+    const calls = messages.map((message) =>
+      encryptEntering(enteringCall(this.#handlerOf(message.envelope), message), participant),
+    );
+    return participant.store.enter(calls, marked);
   }
 
   readOpened(result: StatementResult): readonly (EnteredCall | null)[] {
@@ -84,14 +88,15 @@ class CallRecording<Tx> implements Recording<HandlerContext<Tx>> {
     return explainGone(error, saga?.call ?? '') ?? explainTaken(error) ?? translateSqlError(error);
   }
 
-  run(received: unknown, context: HandlerContext<Tx>, record: OpenRecord): unknown {
+  run(given: unknown, context: HandlerContext<Tx>, record: OpenRecord): unknown {
+    const received = given as ReceivedCall;
     return answerMessage({
-      ...(received as ReceivedCall),
+      ...received,
       participant: this.#participant,
       handler: this.#handlerOf(context.message),
       context,
       record,
-      entered: record.found as EnteredCall,
+      entered: openEntered(record.found as EnteredCall, this.#participant, received.saga),
     });
   }
 

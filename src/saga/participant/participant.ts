@@ -11,6 +11,7 @@ import { systemClock, type Clock } from '../../runtime/clock.ts';
 import { createLifecycle } from '../../runtime/lifecycle.ts';
 import type { Loop } from '../../runtime/loop.ts';
 import { createPacedRounds, inPacedChunks } from '../../runtime/paced.ts';
+import { withoutErrorTexts } from '../../runtime/quiet-log.ts';
 import { safeLogger, safeMetrics } from '../../runtime/observers.ts';
 import { refuseUnknownOptions } from '../../runtime/options.ts';
 import type { ParticipantContext } from './answer-message.ts';
@@ -76,8 +77,8 @@ export function assembleParticipant<Tx>(
   access: ParticipantAccess<Tx>,
 ): Participant {
   const settings = resolveParticipant(whereOfParticipant(name), options);
-  const log = safeLogger(options.log).child({ consumer: name });
-  const outbox = options.outbox ?? createOutbox({ schema: access.schema });
+  const log = withoutErrorTexts(safeLogger(options.log), options.codec !== undefined).child({ consumer: name });
+  const outbox = options.outbox ?? createOutbox({ schema: access.schema, codec: options.codec });
   const preparer = preparerOf(outbox);
   const context: ParticipantContext<Tx> = {
     name,
@@ -88,6 +89,7 @@ export function assembleParticipant<Tx>(
     handlers: settings.handlers,
     lend: access.lend,
     maxBytes: DEFAULT_MAX_BYTES,
+    codec: options.codec ?? null,
     replyTopics: settings.replyTopics,
     log,
     calls: safeMetrics(options.metrics, log).counter(

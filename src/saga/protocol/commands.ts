@@ -1,4 +1,5 @@
 /** The messages of a run, made ready for the outbox; and the outcomes of its calls as JSON. */
+import type { PayloadCodec } from '../../message/codec.ts';
 import { encodePayload } from '../../message/payload.ts';
 import type { MessageType } from '../../message/message-type.ts';
 import { laneOf } from '../../outbox/lane.ts';
@@ -11,6 +12,7 @@ export interface Sender {
   readonly settings: {
     /** Most UTF-8 bytes of one value as JSON. */
     readonly maxBytes: number;
+    readonly codec?: PayloadCodec | null | undefined;
   };
   /** What its messages are sent by; null: nobody traces. */
   readonly span?: TracedSpan | null;
@@ -28,7 +30,13 @@ export async function prepareSagaMessage(sender: Sender, { type, payload, header
   const options = { correlationId: sender.id, ...(headers === undefined ? {} : { headers }) };
   const prepared = await prepareMessage(
     { type, payload, options },
-    { source: undefined, maxBytes: sender.settings.maxBytes, where: type.topic, within: sender.span },
+    {
+      source: undefined,
+      maxBytes: sender.settings.maxBytes,
+      where: type.topic,
+      codec: sender.settings.codec,
+      within: sender.span,
+    },
   );
   // In order by run, where the type says nothing else: a compensation then follows its command.
   return messageText(prepared.key === null ? { ...prepared, key: sender.id, lane: laneOf(sender.id) } : prepared);

@@ -9,6 +9,7 @@ import { parseDuration } from '../../runtime/duration.ts';
 import type { Logger } from '../../runtime/log.ts';
 import { createLifecycle } from '../../runtime/lifecycle.ts';
 import { refuseUnknownOptions } from '../../runtime/options.ts';
+import { withoutErrorTexts } from '../../runtime/quiet-log.ts';
 import { safeLogger, safeMetrics } from '../../runtime/observers.ts';
 import { inNoContext } from '../../runtime/scope.ts';
 import { createConsumer, type Consumer } from '../../inbox/consumer.ts';
@@ -21,11 +22,13 @@ import {
 import { consumerMetrics } from '../../inbox/delivery/consumer-metrics.ts';
 import { DEFAULT_RETENTION } from '../../inbox/delivery/retention.ts';
 import { resolveSignatures } from '../../inbox/delivery/signatures.ts';
+import { opening } from '../../inbox/handlers/handler.ts';
 import { PARK_REASONS } from '../../inbox/handlers/decide.ts';
 import { createParkedDeliveryStore } from '../../inbox/stores/parked-delivery-store.ts';
 import type { Database } from '../../postgres/database.ts';
 import { quoteIdentifier } from '../../postgres/quoting.ts';
 import { MOVES } from '../journal/events.ts';
+import { encryptBody } from '../store/encrypted-values.ts';
 import type { Delivery, Transport, Verdict } from '../../transport/port.ts';
 import { onReply, runMessageOf } from './read-reply.ts';
 import type { ReplyDoor } from './reply-door.ts';
@@ -74,17 +77,20 @@ export function createReplyConsumer(options: SagaRepliesOptions, door: ReplyDoor
   const known = KNOWN_OPTIONS.filter((name) => !['window', 'outbox', 'runner', 'schema', 'handlers'].includes(name));
   refuseUnknownOptions(options, [...known, 'topic'], 'sagaReplies');
   const { destination = DEFAULT_REPLY_DESTINATION, topic = DEFAULT_REPLY_TOPIC, ...rest } = options;
-  const log = safeLogger(options.log).child({ consumer: destination });
+  const log = withoutErrorTexts(safeLogger(options.log), options.codec !== undefined).child({ consumer: destination });
   const replies = safeMetrics(options.metrics, log).counter(
     'holdfast_saga_replies_total',
     'Replies of participants by what became of them: delivered, or stray, for each look at one whose run is not here.',
     ['outcome'],
   );
   const sql = `SELECT ${quoteIdentifier(options.database?.schema ?? 'holdfast')}.post_saga_reply($1::uuid, $2::text, $3::text[], false) AS answer`;
+  const codec = options.codec ?? null;
+  const bodyText = (runId: string, body: string): string =>
+    codec === null ? body : encryptBody(body, codec, runId.toLowerCase());
   const handler = onReply(topic, async (reply, { tx }) => {
     const { rows } = await tx.query<{ answer: { accepted: boolean } }>(sql, [
       reply.runId,
-      JSON.stringify(runMessageOf(reply)),
+      bodyText(reply.runId, JSON.stringify(runMessageOf(reply))),
       ANY_STATUS,
     ]);
     const delivered = rows[0]?.answer.accepted === true;
@@ -125,9 +131,9 @@ export function createReplyConsumer(options: SagaRepliesOptions, door: ReplyDoor
   const clock = options.clock ?? systemClock;
   const crash = options.crashPoint ?? noCrash;
   const route = new ReplyRoute({
-    handler,
+    handler: opening(handler, codec),
     door,
-    groups: new ReplyGroups({ database: options.database, consumer: destination, crash, log }),
+    groups: new ReplyGroups({ database: options.database, consumer: destination, bodyText, crash, log }),
     crash,
     by: { name: destination, destination },
     // What is not, goes the consumer's own way, which parks it or, while signatures are not required, takes it.

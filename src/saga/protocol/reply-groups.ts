@@ -18,6 +18,8 @@ export type GroupAnswer = 'stored' | 'known' | 'alone';
 export interface ReplyGroupsOptions {
   readonly database: Database;
   readonly consumer: string;
+  /** The body of a run message as it is stored. */
+  readonly bodyText: (runId: string, body: string) => string;
   readonly crash: CrashPoint;
   readonly log: Logger;
 }
@@ -87,13 +89,13 @@ export class ReplyGroups {
   }
 
   async #postGroup(group: readonly Waiting[]): Promise<readonly GroupAnswer[]> {
-    const { database, consumer, crash, log } = this.#options;
+    const { database, consumer, bodyText, crash, log } = this.#options;
     const replies = group.map(({ reply }) => reply);
     const values = [
       consumer,
       replies.map(({ messageId }) => messageId),
       replies.map(({ runId }) => runId),
-      replies.map(({ body }) => body),
+      replies.map(({ runId, body }) => bodyText(runId, body)),
     ];
     crash('reply.post:before');
     const answered = await database

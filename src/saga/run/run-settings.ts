@@ -1,6 +1,7 @@
 /**
  * What is the same for all runs of a worker: limits, where replies are expected, and whom it tells.
  */
+import type { PayloadCodec } from '../../message/codec.ts';
 import type { Logger } from '../../runtime/log.ts';
 import type { ErrorLists } from '../definition/bugs.ts';
 import type { RecordedError } from '../journal/events.ts';
@@ -23,6 +24,8 @@ export interface RunSettings extends JournalLimits {
   readonly errors?: ErrorLists | null | undefined;
   /** What is left of an error before it is recorded; default: all that recordError keeps. */
   readonly redactError?: ((error: RecordedError) => RecordedError) | undefined;
+  /** Makes payloads of the run's messages unreadable; absent or null: they are sent as they are. */
+  readonly codec?: PayloadCodec | null | undefined;
   /** Told of a step that kept the event loop for itself. */
   readonly onHeld?: ((holder: Holder) => void) | undefined;
   /** For what nobody else can be told. */

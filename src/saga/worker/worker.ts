@@ -4,6 +4,7 @@
  */
 import { hostname } from 'node:os';
 import { HoldfastError } from '../../errors.ts';
+import type { PayloadCodec } from '../../message/codec.ts';
 import type { SignaturesOptions } from '../../message/signing.ts';
 import { DEFAULT_MAX_BYTES } from '../../outbox/prepare.ts';
 import type { Database } from '../../postgres/database.ts';
@@ -19,6 +20,7 @@ import { createLifecycle } from '../../runtime/lifecycle.ts';
 import type { Metrics } from '../../runtime/metrics.ts';
 import { safeLogger, safeMetrics } from '../../runtime/observers.ts';
 import { badOption, refuseUnknownOptions } from '../../runtime/options.ts';
+import { withoutErrorTexts } from '../../runtime/quiet-log.ts';
 import type { Service } from '../../runtime/service.ts';
 import type { Transport } from '../../transport/port.ts';
 import { checkErrorLists, type ErrorLists } from '../definition/bugs.ts';
@@ -28,6 +30,7 @@ import { createRegistry, type AnySaga, type Registry } from '../definition/defin
 import type { RunSettings } from '../run/run-settings.ts';
 import { startLeaseKeeper } from './lease-keeper.ts';
 import { createSagaPruneLoop } from './prune-loop.ts';
+import { encryptedClientStore, encryptedWorkerStore } from '../store/encrypted-stores.ts';
 import { createPostgresClientStore } from '../store/postgres/postgres-client-store.ts';
 import { createPostgresWorkerStore } from '../store/postgres/postgres-worker-store.ts';
 import { DEFAULT_JOURNAL_LIMITS, LARGEST_READABLE_BYTES, MOST_JOURNAL_BYTES } from '../journal/growth.ts';
@@ -131,6 +134,14 @@ export interface WorkerOptions {
    * @defaultValue nothing is taken out
    */
   readonly redactError?: ((error: RecordedError) => RecordedError) | undefined;
+  /**
+   * Makes the values of runs unreadable where they are kept (inputs, outputs, results, signals, replies, texts of errors), and the payloads of
+   * the messages that runs send; opens those of replies. The log has no texts of errors then. Everybody who starts, runs or asks for
+   * these sagas needs it, and whoever reads their messages.
+   *
+   * @defaultValue values are kept as they are
+   */
+  readonly codec?: PayloadCodec | undefined;
   readonly log?: Logger | undefined;
   readonly metrics?: Metrics | undefined;
   /** @internal A seam of tests. */
@@ -172,6 +183,7 @@ const KNOWN = [
   'maxJournalBytes',
   'errors',
   'redactError',
+  'codec',
   'log',
   'metrics',
   'clock',
@@ -213,16 +225,16 @@ const WHERE = 'createWorker';
  */
 export function createWorker(options: WorkerOptions): Worker {
   refuseUnknownOptions(options, KNOWN, WHERE);
-  const { database, clock = systemClock, replies } = options;
+  const { database, clock = systemClock, replies, codec = null } = options;
   if (typeof database?.transaction !== 'function')
     throw badOption(WHERE, 'has no database', 'Give database: openDatabase({ url }).');
-  const log = safeLogger(options.log).child({ part: 'worker' });
+  const log = withoutErrorTexts(safeLogger(options.log), codec !== null).child({ part: 'worker' });
   const metrics = safeMetrics(options.metrics, log);
   const registry = createRegistry(options.sagas, WHERE);
   if (registry.all.length === 0) throw badOption(WHERE, 'has no sagas', 'Give sagas: [placeOrder].');
   const times = readTimes(options);
   const settings = readSettings(options);
-  const store = createPostgresWorkerStore({
+  const plainStore = createPostgresWorkerStore({
     database,
     log,
     clock,
@@ -232,11 +244,12 @@ export function createWorker(options: WorkerOptions): Worker {
     // Outcomes of what was under way are recorded also beyond the limit.
     largestJournalBytes: Math.min(2 * settings.maxJournalBytes, LARGEST_READABLE_BYTES),
   });
+  const store = encryptedWorkerStore(plainStore, { codec, log });
   const concurrency = wholeNumber(options.concurrency, 1_000, 1, `${WHERE}.concurrency`);
   const waiting = wholeNumber(options.waiting, 1_000, 0, `${WHERE}.waiting`);
   const core = createWorkerCore<TransactionHandle>({
     store,
-    clientStore: createPostgresClientStore({ database }),
+    clientStore: encryptedClientStore(createPostgresClientStore({ database }), codec),
     registry,
     name: options.name ?? `${hostname()}:${process.pid}`,
     leaseMs: times.leaseMs,
@@ -265,7 +278,7 @@ export function createWorker(options: WorkerOptions): Worker {
     replies === undefined
       ? null
       : createReplyConsumer(
-          { ...replies, database, log, metrics, clock, crashPoint: options.crashPoint },
+          { ...replies, database, log, metrics, clock, codec: options.codec, crashPoint: options.crashPoint },
           { take: (runId, body) => core.takeReply(runId, body), stored: () => core.wake() },
         );
   const pruneLoop = createSagaPruneLoop({ database, clock, log, retentionMs: times.retentionMs });
@@ -346,6 +359,7 @@ function readSettings(options: WorkerOptions): RunSettings {
     maxJournalBytes: journalBytes(options.maxJournalBytes, `${WHERE}.maxJournalBytes`),
     errors: checkErrorLists(options.errors, WHERE, 'HF_CONFIG'),
     redactError: options.redactError,
+    codec: options.codec ?? null,
   };
 }
 

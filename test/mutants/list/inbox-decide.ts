@@ -66,15 +66,15 @@ export const INBOX_DECIDE: readonly Mutant[] = [
   {
     name: 'inbox/decide/permanent-retried',
     file: DECIDE,
-    from: `const permanent = isPermanent(error) || isHoldfastError(error, 'HF_MESSAGE_VERSION');`,
-    to: `const permanent = isHoldfastError(error, 'HF_MESSAGE_VERSION');`,
+    from: `const permanent = isPermanent(error) || isNotYetReadable(error);`,
+    to: `const permanent = isNotYetReadable(error);`,
     breaks: 'a permanent error is tried again',
     tests: TESTS,
   },
   {
     name: 'inbox/decide/newer-version-retried-in-place',
     file: DECIDE,
-    from: `const permanent = isPermanent(error) || isHoldfastError(error, 'HF_MESSAGE_VERSION');`,
+    from: `const permanent = isPermanent(error) || isNotYetReadable(error);`,
     to: `const permanent = isPermanent(error);`,
     breaks: 'a message of a newer version is tried in vain instead of waiting, parked, for a newer process',
     tests: TESTS,

@@ -1,5 +1,5 @@
 /**
- * Mistakes in what keeps a broker from being believed: src/message/signing.ts, and where signatures are asked for.
+ * Mistakes in what keeps a broker from being believed, and values from being read: signatures and codecs, and where they are asked for.
  */
 import type { Mutant } from '../mutant.ts';
 
@@ -116,5 +116,85 @@ export const SECRETS: readonly Mutant[] = [
     to: `    wire,`,
     breaks: 'I1: nothing that a relay sends is accepted where signatures are asked for',
     tests: ['test/relay/signing.test.ts'],
+  },
+  {
+    name: 'secrets/codec/bound-to-nothing',
+    file: 'src/message/aes-gcm-codec.ts',
+    from: `  return Buffer.from(\`holdfast:1:\${key}:\${place}\`);`,
+    to: `  return Buffer.from(\`holdfast:1:\${key}\`);`,
+    breaks: 'a value that was moved to another message, run or call opens there',
+    tests: ['test/message/codec.test.ts'],
+  },
+  {
+    name: 'secrets/codec/one-nonce',
+    file: 'src/message/aes-gcm-codec.ts',
+    from: `      const iv = repeatable ? nonceOf(own, text, place) : randomBytes(NONCE_BYTES);`,
+    to: `      const iv = nonceOf(own, '', '');`,
+    breaks: 'two values under one nonce tell each other',
+    tests: ['test/message/codec.test.ts'],
+  },
+  {
+    name: 'secrets/codec/plain-where-required',
+    file: 'src/message/open-envelope.ts',
+    from: `    if (codec.required) throw cannotOpen('plain', '');`,
+    to: '',
+    breaks: 'a payload that nobody has encrypted is taken where only encrypted ones are',
+    tests: ['test/inbox/encrypted.test.ts'],
+  },
+  {
+    name: 'secrets/codec/read-as-it-is',
+    file: 'src/message/decode.ts',
+    from: `  if (isEncrypted(envelope.data)) throw cannotOpen('no codec', envelope.data.$enc);`,
+    to: '',
+    breaks: 'I1: what cannot be read yet is taken for a payload that never can be',
+    tests: ['test/inbox/encrypted.test.ts'],
+  },
+  {
+    name: 'secrets/runs/error-in-clear',
+    file: 'src/saga/store/encrypted-values.ts',
+    from: `const OF_ERROR = ['message', 'stack', 'cause', 'errors', 'details'] as const;`,
+    to: `const OF_ERROR = ['message', 'stack', 'errors', 'details'] as const;`,
+    breaks: 'what an error was caused by stands in the journal for all to read',
+    tests: ['test/saga/encrypted-values.test.ts'],
+  },
+  {
+    name: 'secrets/runs/replies-in-clear',
+    file: 'src/saga/protocol/reply-groups.ts',
+    from: `      replies.map(({ runId, body }) => bodyText(runId, body)),`,
+    to: `      replies.map(({ body }) => body),`,
+    breaks: 'a reply whose run is not in memory stands readable in its table',
+    tests: ['test/saga/encrypted-runs.test.ts'],
+  },
+  {
+    name: 'secrets/runs/given-what-cannot-be-read',
+    file: 'src/saga/store/encrypted-stores.ts',
+    from: `        opened.push(openRun(run, codec));`,
+    to: `        opened.push(codec === null ? run : openRun(run, codec));`,
+    breaks: 'I22: the code of a run is given encrypted values for its input',
+    tests: ['test/saga/encrypted-runs.test.ts'],
+  },
+  {
+    name: 'secrets/participant/answer-in-clear',
+    file: 'src/saga/participant/encrypted-record.ts',
+    from: `  if (keeper.codec === null || change === null || !('answer' in change)) return change;`,
+    to: `  if (keeper.codec === null || change !== null) return change;`,
+    breaks: 'what a participant has answered stands readable in its table',
+    tests: ['test/saga/encrypted-flow.test.ts'],
+  },
+  {
+    name: 'secrets/inbox/error-in-clear',
+    file: 'src/inbox/delivery/kept-error.ts',
+    from: `  if (codec === null) return text;`,
+    to: `  if (codec === null || text !== '') return text;`,
+    breaks: 'what an error quotes stands readable beside the encrypted message',
+    tests: ['test/inbox/encrypted.test.ts'],
+  },
+  {
+    name: 'secrets/log/error-texts',
+    file: 'src/runtime/quiet-log.ts',
+    from: `  return value === null || value === undefined ? value : kindOfError(value);`,
+    to: `  return value;`,
+    breaks: 'what an error quotes stands readable in the log',
+    tests: ['test/saga/encrypted-flow.test.ts'],
   },
 ];

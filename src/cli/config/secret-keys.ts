@@ -1,13 +1,16 @@
 /**
- * Environment over configuration file: by which keys messages are signed, and replies checked. These keys have no flag, since every user of
+ * Environment over configuration file: by which keys messages are signed, replies checked, and values encrypted. These keys have no flag, since every user of
  * a machine can read the flags of its processes.
  */
 import { HoldfastError } from '../../errors.ts';
+import { createAesGcmCodec } from '../../message/aes-gcm-codec.ts';
+import type { PayloadCodec } from '../../message/codec.ts';
 import type { SignaturesOptions, SigningOptions } from '../../message/signing.ts';
 import type { HoldfastConfig } from '../../operations/config.ts';
 
 export const SIGNING_KEYS = 'HOLDFAST_SIGNING_KEYS';
 export const SIGNATURE_KEYS = 'HOLDFAST_SIGNATURE_KEYS';
+export const PAYLOAD_KEYS = 'HOLDFAST_PAYLOAD_KEYS';
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -17,6 +20,14 @@ export function signingOf(config: HoldfastConfig, env: Environment): SigningOpti
   if (keys === null) return config.signing;
   const [use] = Object.keys(keys);
   return { keys, ...(use === undefined ? {} : { use }) };
+}
+
+/** By which values of runs are made unreadable: of several keys with the first. Throws HF_CONFIG. */
+export function codecOf(config: HoldfastConfig, env: Environment): PayloadCodec | undefined {
+  const keys = keysIn(env, PAYLOAD_KEYS);
+  if (keys === null) return config.codec;
+  const [use] = Object.keys(keys);
+  return createAesGcmCodec({ keys, ...(use === undefined ? {} : { use }) });
 }
 
 /** What replies are checked by. Throws HF_CONFIG. */
@@ -34,7 +45,7 @@ function keysIn(env: Environment, variable: string): Readonly<Record<string, str
       const at = part.indexOf('=');
       if (at > 0) return [part.slice(0, at), part.slice(at + 1)] as const;
       throw new HoldfastError('HF_CONFIG', `${variable} has a part that is no key.`, {
-        advice: "Write ID=SECRET, several with blanks between: '2026-01=whsec_…'.",
+        advice: "Write ID=KEY, several with blanks between: '2026-01=…'.",
       });
     }),
   );

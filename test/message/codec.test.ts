@@ -1,0 +1,95 @@
+/** Values that are encrypted open by their key, in their place, and nowhere else. */
+import { describe, expect, it } from 'vitest';
+import { createAesGcmCodec } from '../../src/message/aes-gcm-codec.ts';
+import { isEncrypted, openText, type EncryptedValue } from '../../src/message/codec.ts';
+import { elementsOf, membersOf, objectText } from '../../src/message/json-parts.ts';
+
+const A = Buffer.alloc(32, 1).toString('base64');
+const B = Buffer.alloc(32, 2).toString('base64');
+const codec = createAesGcmCodec({ keys: { a: A, b: B }, use: 'a' });
+const text = '{"card":"4111 1111","amount":10000000000000000001.50,"who":"Zoë"}';
+const encrypt = (place = 'here'): EncryptedValue => JSON.parse(codec.encode(text, place)) as EncryptedValue;
+const why = (fn: () => unknown): unknown => {
+  try {
+    fn();
+    return null;
+  } catch (error) {
+    return (error as { readonly details?: { readonly why?: string } }).details?.why;
+  }
+};
+
+describe('the codec', () => {
+  it('gives back the very text, and shows nothing of it', () => {
+    const value = encrypt();
+    expect(isEncrypted(value)).toBe(true);
+    expect(JSON.stringify(value)).not.toContain('4111');
+    expect(Buffer.from(String(value.data), 'base64').toString('latin1')).not.toContain('4111');
+    expect(codec.decode(value, 'here')).toBe(text);
+  });
+
+  it('does not open what was moved, altered, or relabelled', () => {
+    const value = encrypt();
+    const data = Buffer.from(String(value.data), 'base64');
+    expect(why(() => codec.decode(value, 'there'))).toBe('altered');
+    expect(why(() => codec.decode({ ...value, $enc: 'b' }, 'here'))).toBe('altered');
+    expect(why(() => codec.decode({ ...value, iv: 'AAAA' }, 'here'))).toBe('altered');
+    expect(why(() => codec.decode({ ...value, data: 7 }, 'here'))).toBe('altered');
+    for (let at = 0; at < data.length; at += 1) {
+      const altered = Buffer.from(data);
+      altered.writeUInt8(altered.readUInt8(at) ^ 1, at);
+      expect(why(() => codec.decode({ ...value, data: altered.toString('base64') }, 'here'))).toBe('altered');
+      expect(why(() => codec.decode({ ...value, data: data.subarray(0, at).toString('base64') }, 'here'))).toBe(
+        'altered',
+      );
+    }
+  });
+
+  it('reads by old keys and writes by the one it is to use', () => {
+    const newer = createAesGcmCodec({ keys: { a: A, b: B }, use: 'b' });
+    expect(newer.decode(encrypt(), 'here')).toBe(text);
+    const value = JSON.parse(newer.encode(text, 'here')) as EncryptedValue;
+    expect(value.$enc).toBe('b');
+    expect(why(() => createAesGcmCodec({ keys: { a: A } }).decode(value, 'here'))).toBe('key');
+  });
+
+  it('never makes the same of the same, unless that is asked for', () => {
+    expect(encrypt()).not.toEqual(encrypt());
+    const again = codec.encode(text, 'here', true);
+    expect(codec.encode(text, 'here', true)).toBe(again);
+    expect(codec.encode(text, 'there', true)).not.toBe(again);
+    expect(codec.encode(`${text} `, 'here', true)).not.toBe(again);
+    expect(codec.decode(JSON.parse(again) as EncryptedValue, 'here')).toBe(text);
+  });
+
+  it('is asked for where a value is encrypted, and only there', () => {
+    expect(openText({ card: 1 }, null, 'here')).toBeNull();
+    expect(openText(undefined, codec, 'here')).toBeNull();
+    expect(openText(encrypt(), codec, 'here')).toBe(text);
+    expect(why(() => openText(encrypt(), null, 'here'))).toBe('no codec');
+    for (const value of [{ $enc: 1 }, { $enc: 'a', more: 1 }, 'a', null, [encrypt()]])
+      expect(isEncrypted(value)).toBe(false);
+  });
+
+  it.each([
+    [{ keys: {} }, 'HF_CONFIG'],
+    [{ keys: { a: A, b: B } }, 'HF_CONFIG'],
+    [{ keys: { a: A }, use: 'c' }, 'HF_CONFIG'],
+    [{ keys: { a: A.slice(4) } }, 'HF_CONFIG'],
+    [{ keys: { 'a"': A } }, 'HF_CONFIG'],
+    [{ keys: { a: A }, require: true }, 'HF_OPTION_UNKNOWN'],
+  ])('refuses %j', (options, code) => {
+    expect(() => createAesGcmCodec(options)).toThrow(expect.objectContaining({ code }));
+  });
+});
+
+it('the parts of a JSON text are the texts that stand there', () => {
+  const object = ' { "a" : [1, {"b": "}],\\"" }], "c\\"": 1.0e400 ,"d":{} } ';
+  expect(membersOf(object)).toEqual([
+    ['a', '[1, {"b": "}],\\"" }]'],
+    ['c"', '1.0e400'],
+    ['d', '{}'],
+  ]);
+  expect(objectText(membersOf('{"a":1.50,"b":"\\\\"}'))).toBe('{"a":1.50,"b":"\\\\"}');
+  expect(elementsOf('[{"a":[1,2]}, "x,y" ,3]')).toEqual(['{"a":[1,2]}', '"x,y"', '3']);
+  expect([elementsOf('[]'), membersOf('{ }')]).toEqual([[], []]);
+});
