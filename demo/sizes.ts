@@ -46,7 +46,9 @@ export function watchSizes(fleet: Fleet, databases: Databases): Sizes {
   }
 
   async function take(): Promise<void> {
-    const memory = fleet.pids().flatMap(residentMiB);
+    const pids = fleet.pids();
+    if (pids.length === 0) return;
+    const memory = pids.flatMap(residentMiB);
     const tables = await Promise.all(SERVICE_NAMES.map((name) => tableSizes(databases[name])));
     samples.push({
       seconds: Math.round((performance.now() - beganMs) / 1_000),
