@@ -6,7 +6,8 @@ import { expect, it } from 'vitest';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 
-it.each(['redis-streams', 'nats', 'rabbitmq'])(
+// Beside each other: most of the time each waits for processes that were killed.
+it.concurrent.each(['redis-streams', 'nats', 'rabbitmq'])(
   'every order is carried out or compensated, and nothing lost or doubled: over %s',
   async (transport) => {
     const args = ['--orders', '20', '--seed', '3', '--no-dashboard', '--json', '--transport', transport];
