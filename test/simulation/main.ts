@@ -29,6 +29,8 @@ interface Tally {
 
 /** That many failing seeds are shown; with more, it is most likely one mistake. */
 const MOST_SHOWN = 3;
+/** How often is said that it goes on. */
+const SEEDS_A_WORD = 50;
 /** Fewer seeds than this are not worth a process. */
 const LEAST_A_JOB = 50;
 
@@ -94,6 +96,7 @@ async function simulateAll(): Promise<Tally> {
     // oxlint-disable-next-line no-await-in-loop
     const result = await simulate({ seed, trace: values.trace });
     tally.seeds += 1;
+    if (values['until-broken'] && tally.seeds % SEEDS_A_WORD === 0) console.error(`${tally.seeds} seeds are through`);
     tally.events += result.events;
     tally.simulatedMs += result.elapsedMs;
     for (const line of result.lines) console.log(line);

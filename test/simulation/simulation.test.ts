@@ -36,15 +36,6 @@ describe('a simulation', () => {
     const told = await simulate({ seed: 17, deviations: one.deviations, trace: true });
     expect(told).toEqual(one);
   });
-
-  // Each of these has broken a promise once.
-  it.each([[308, 'a transaction step whose worker died was made twice when a signal had come meanwhile']])(
-    'keeps its promises in seed %i: %s',
-    async (seed) => {
-      const result = await simulate({ seed });
-      expect(result.breaches).toEqual([]);
-    },
-  );
 });
 
 describe('shrinking', () => {

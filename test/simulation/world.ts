@@ -10,10 +10,12 @@ import { memorySagaStoreOn, type MemorySagaStore } from '../../src/testing/saga/
 import { createMemoryTables, type MemoryTables } from '../../src/testing/saga/memory-tables.ts';
 import { breachesAtTheEnd, mayFail } from './invariants/at-the-end.ts';
 import { Judge, short } from './invariants/judge.ts';
+import { MessageJudge } from './invariants/message-judge.ts';
 import { Choices, type Deviations } from './machine/choices.ts';
 import { Network } from './machine/network.ts';
-import { Life, SimulatedProcess, type Machine } from './machine/process.ts';
+import { Life, SimulatedProcess, type Machine, type Stoppable } from './machine/process.ts';
 import { Scheduler } from './machine/scheduler.ts';
+import { Stops } from './machine/stops.ts';
 import { Trace } from './machine/trace.ts';
 import { Broker } from './services/broker.ts';
 import { Ledger } from './services/ledger.ts';
@@ -21,9 +23,9 @@ import { OutboxLog, runRelay } from './services/relay.ts';
 import { RemoteStore } from './services/remote-store.ts';
 import { runWorker } from './services/saga-worker.ts';
 import { carryOut, plannedRuns, type PlannedRun, type ToldRun } from './workload/clients.ts';
-import { QUEUES } from './workload/messages.ts';
+import { News, QUEUES } from './workload/messages.ts';
 import { Services } from './workload/participants.ts';
-import { sagasOf, type Sagas, type SimulatedTx } from './workload/sagas.ts';
+import { declarationsOf, sagasOf, type Sagas, type SimulatedTx } from './workload/sagas.ts';
 
 export interface SimulationOptions {
   readonly seed: number;
@@ -69,6 +71,9 @@ class World {
   readonly #ledger: Ledger;
   readonly #services: Services;
   readonly #judge: Judge;
+  readonly #messages: MessageJudge;
+  readonly #stops: Stops;
+  readonly #concurrency: number;
   readonly #planned: readonly (PlannedRun & { readonly told: ToldRun })[];
   readonly #workers: readonly SimulatedProcess[];
   readonly #calmAtMs: number;
@@ -81,27 +86,41 @@ class World {
     this.#options = options;
     this.#machine = { scheduler, choices, trace, startMs: START_MS };
     this.#network = new Network(choices);
-    this.#broker = new Broker(this.#machine, this.#network);
+    this.#broker = new Broker(this.#machine, this.#network, {
+      delivered: (message) => this.#messages.delivered(message),
+      acknowledged: (message) => this.#messages.acknowledged(message),
+    });
+    this.#concurrency = [100, 1, 2][choices.choose('room of a worker', [0.08, 0.08])] ?? 100;
     this.#calmAtMs = CALM_MS[choices.choose('how long', [0.2, 0.2, 0.1])] ?? 0;
     this.#store = this.#createStore();
     this.#planned = plannedRuns(choices).map((run) => ({
       ...run,
-      told: { started: false, cancelled: null, signalled: [] },
+      told: { started: false, cancelled: null, signalled: new Set<number>() },
     }));
     this.#judge = new Judge({
       tables: this.#tables,
       now: () => START_MS + scheduler.now,
       mayFail: (runId) => this.#planned.every((run) => run.id !== runId || mayFail(run)),
       mayBeStuck: (runId) => this.#planned.some((run) => run.id === runId && run.plan.bug),
+      actors: new Set(['client', 'operator']),
+      declared: declarationsOf(Object.values(this.#sagas(new Life(this.#machine, 'judge', 0, 1)))),
     });
+    this.#messages = this.#createMessageJudge();
+    this.#store.onChange(() => this.#judge.changed());
     this.#ledger = new Ledger(outageOf(choices), (effect, places) => {
       trace.say(`effect of ${short(effect.runId)}: ${effect.call} ${effect.what}`);
       this.#judge.happened(effect, places);
+      if (effect.call === 'mail') this.#messages.happenedInLine(effect.idempotencyKey);
     });
     this.#services = new Services(this.#machine, this.#network, this.#broker, this.#ledger);
     const count = 2 + choices.choose('number of workers', [0.2]);
     this.#workers = Array.from({ length: count }, (_, n) =>
       this.#process(`worker ${n + 1}`, (life) => this.#runWorker(life)),
+    );
+    this.#stops = new Stops(
+      this.#machine,
+      this.#workers,
+      this.#planned.some(({ plan }) => plan.bug),
     );
   }
 
@@ -137,8 +156,23 @@ class World {
     this.#machine.scheduler.after(this.#calmAtMs, null, () => this.#calmDown());
   }
 
-  #process(name: string, begin: (life: Life) => void): SimulatedProcess {
-    return new SimulatedProcess(this.#machine, name, begin);
+  #process(name: string, begin: (life: Life) => Stoppable | void): SimulatedProcess {
+    return new SimulatedProcess(
+      this.#machine,
+      name,
+      (life) => begin(life) ?? null,
+      (which) => this.#judge.doesNotStop(which),
+    );
+  }
+
+  #createMessageJudge(): MessageJudge {
+    return new MessageJudge({
+      say: (breach) => this.#judge.say(breach),
+      wasCalled: (runId, call) => this.#judge.wasCalled(runId, call),
+      hasHappened: (runId, call) => this.#ledger.balance.has(runId + call),
+      isSettled: (destination, id) => this.#services.isSettled(destination, id),
+      isRecorded: (reply) => this.#judge.isRecorded(reply),
+    });
   }
 
   #createStore(): MemorySagaStore {
@@ -157,7 +191,11 @@ class World {
       onMessage: ({ id, topic, key, payload, headers }) => {
         const time = new Date(clock.now()).toISOString();
         const row = { id, topic, key, time, payload: JSON.stringify(payload), headers: JSON.stringify(headers) };
-        this.#log.add({ id, topic, key, destination: QUEUES[topic] ?? topic, wire: encodeWire(row), replayId: null });
+        const inOrder = topic === News.topic && key !== null;
+        if (inOrder) this.#messages.committedInLine(key, id);
+        const before = inOrder ? this.#log.follow(key, id, time) : undefined;
+        const wire = encodeWire(row, before === undefined ? {} : { predecessor: before, sentAt: time });
+        this.#log.add({ id, topic, key, destination: QUEUES[topic] ?? topic, wire, replayId: null });
       },
     });
   }
@@ -167,8 +205,8 @@ class World {
       {
         network: this.#network,
         store: this.#store,
-        isAnythingFree: () => this.#isAnythingFree(),
         onCommitted: (workerId, runs) => {
+          if (life.stopped) this.#judge.stirred(life.name, 'commits');
           for (const commit of runs) this.#machine.trace.say(`${life.name} has committed: ${describeCommit(commit)}`);
           this.#judge.committed(workerId, runs);
         },
@@ -177,25 +215,23 @@ class World {
     );
   }
 
-  #isAnythingFree(): boolean {
-    const now = START_MS + this.#machine.scheduler.now;
-    for (const { id, worker, wakeAt } of this.#tables.runs.values())
-      if (worker === null && ((wakeAt ?? Infinity) <= now || this.#tables.runMessagesOf(id).length > 0)) return true;
-    return false;
-  }
-
   #sagas(life: Life): Sagas {
     return sagasOf({
       life,
       network: this.#network,
       ledger: this.#ledger,
-      onAttempt: (...attempt) => this.#judge.attempted(...attempt),
+      onAttempt: (...attempt) => {
+        if (life.stopped) this.#judge.stirred(life.name, 'begins an attempt');
+        this.#judge.attempted(...attempt);
+      },
     });
   }
 
-  #runWorker(life: Life): void {
+  #runWorker(life: Life): Stoppable {
     const remote = this.#remote(life);
-    runWorker({
+    return runWorker({
+      concurrency: this.#concurrency,
+      onStopped: (workerId) => this.#judge.stopped(life.name, workerId),
       life,
       worker: remote.worker,
       client: remote.client,
@@ -213,15 +249,12 @@ class World {
     this.#clientsAreDone = true;
   }
 
-  /** The faults are over; mended code is deployed everywhere, and an operator has what is stuck tried again. */
+  /** The faults are over; mended code is deployed where runs wait for it, and an operator has what is stuck tried again. */
   #calmDown(): void {
     const { choices, trace, scheduler } = this.#machine;
     trace.say('the faults are over');
     choices.calm = true;
-    for (const worker of this.#workers) {
-      worker.generation = 1;
-      worker.life?.end();
-    }
+    this.#stops.deploy();
     scheduler.after(OPERATOR_MS, null, () => this.#retryStuck());
   }
 
@@ -257,6 +290,7 @@ class World {
       effects: this.#ledger.log.effects,
       balance: this.#ledger.balance,
       messages: this.#store.messages,
+      signalsOf: (runId) => this.#judge.signalsOf(runId),
       unfinished: isOver ? null : `${goesOn}, long after the faults are over`,
     };
   }

@@ -12,6 +12,7 @@ import { noCrash, type CrashPoint } from '../../runtime/crash-point.ts';
 import { createDeadlines } from '../../runtime/deadlines.ts';
 import { refuseUnknownOptions } from '../../runtime/options.ts';
 import type { SqlExecutor } from '../../postgres/executor.ts';
+import type { SuspectStore } from '../../inbox/stores/suspect-store.ts';
 import { assembleParticipant } from '../../saga/participant/participant.ts';
 import type { Receiver, Transport } from '../../transport/port.ts';
 import type { DeliveriesLog } from './deliveries-log.ts';
@@ -160,12 +161,13 @@ export interface MemoryStores {
   readonly parked: MemoryParked;
   /** Of a participant. */
   readonly calls: MemoryCalls;
+  readonly suspects: SuspectStore;
 }
 
 export function memoryStores(database: MemoryDatabase, name: string): MemoryStores {
   const parked = new MemoryParked(database, name);
   const inbox = new MemoryInbox(database, name, parked);
-  return { inbox, parked, calls: new MemoryCalls(database, name, inbox) };
+  return { inbox, parked, calls: new MemoryCalls(database, name, inbox), suspects: createMemorySuspects(database) };
 }
 
 interface Assembling<Stand, Tx> {
@@ -177,7 +179,7 @@ interface Assembling<Stand, Tx> {
 }
 
 function assembled<Stand, Tx>(
-  { database, transport, outbox, log, activity, clock, random, crashPoint }: MemoryWorld<Stand>,
+  { transport, outbox, log, activity, clock, random, crashPoint }: MemoryWorld<Stand>,
   { name, options, handlers, work, stores }: Assembling<Stand, Tx>,
 ): MemoryConsumer {
   refuseUnknownOptions(options, KNOWN_OPTIONS, whereOf(name));
@@ -186,7 +188,7 @@ function assembled<Stand, Tx>(
   const crash = guardCrashPoint(crashPoint ?? noCrash);
   const consumer = assembleConsumer(settings, {
     work: work(crash),
-    stores: { ...stores, suspects: createMemorySuspects(database) },
+    stores,
     runBatch: null,
     database: null,
     deadlines: createDeadlines(clock),

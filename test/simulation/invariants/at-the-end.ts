@@ -18,6 +18,8 @@ export interface Ended {
   /** What is left of each call, by run and call. */
   readonly balance: ReadonlyMap<string, number>;
   readonly messages: readonly MemoryMessage[];
+  /** Signals that were recorded, or refused later. */
+  readonly signalsOf: (runId: string) => number;
   /** Why nothing more is waited for, although something is not finished; null: all is. */
   readonly unfinished: string | null;
 }
@@ -33,6 +35,7 @@ export async function breachesAtTheEnd(ended: Ended): Promise<readonly string[]>
     ...i12SignalsOnce(ended),
     ...i16InnocentComplete(ended),
     ...i19AcceptedTakesEffect(ended),
+    ...i19SignalsAreTakenIn(ended),
     ...(await i7EffectsAreThoseOfTheJournal(ended)),
   ];
 }
@@ -106,6 +109,15 @@ function i19AcceptedTakesEffect({ runs, planned }: Ended): string[] {
     .filter(({ told }) => told.cancelled === 'compensating')
     .flatMap(({ id }) => runs.filter((run) => run.id === id && run.status !== 'compensated'))
     .map(({ id, status }) => `I19: the cancellation of ${short(id)} was accepted, and it is ${status}`);
+}
+
+function i19SignalsAreTakenIn({ planned, signalsOf }: Ended): string[] {
+  return planned
+    .filter(({ id, told }) => signalsOf(id) < told.signalled.size)
+    .map(
+      ({ id, told }) =>
+        `I19: of ${told.signalled.size} signals that ${short(id)} accepted, only ${signalsOf(id)} are recorded`,
+    );
 }
 
 /** Whether its plan has anything that may bring it down. */

@@ -5,6 +5,8 @@
 import type { JournalEvent, RunStatus } from '../../../src/saga/journal/events.ts';
 import type { RunCommit } from '../../../src/saga/store/store.ts';
 import type { EffectOf } from '../../../src/testing/saga/effects-log.ts';
+import { forgottenRuns } from './awake.ts';
+import type { ParsedWire } from './parsed-wire.ts';
 import type { MemoryTables } from '../../../src/testing/saga/memory-tables.ts';
 
 interface SeenCall {
@@ -17,6 +19,10 @@ interface SeenRun {
   readonly rows: Map<number, string>;
   readonly calls: Map<string, SeenCall>;
   readonly signals: Set<string>;
+  /** Signals that came when they could take no effect any more. */
+  refusedSignals: number;
+  /** Calls whose compensation was answered, or that were answered late. */
+  readonly answered: Set<string>;
   status: RunStatus | null;
 }
 
@@ -27,6 +33,10 @@ export interface JudgeOptions {
   /** What may bring a run down: a plan that asks for it. */
   readonly mayFail: (runId: string) => boolean;
   readonly mayBeStuck: (runId: string) => boolean;
+  /** Who cancels runs and has them tried again. */
+  readonly actors: ReadonlySet<string>;
+  /** What the declaration of a step says; null: of a sleep, or a wait. */
+  readonly declared: (step: string) => { readonly pivot: boolean; readonly undoable: boolean } | null;
 }
 
 export class Judge {
@@ -75,9 +85,60 @@ export class Judge {
     else if (this.#compensated.has(place)) this.#say(`I8: ${call} of ${short(runId)} was done after its compensation`);
   }
 
+  /** Something in the store has changed. */
+  changed(): void {
+    for (const runId of forgottenRuns(this.#options.tables)) this.#say(`I17: nobody will ever wake ${short(runId)}`);
+  }
+
+  /** A worker was stopped in good order. `workerId`: whose lease is to be gone; null: nobody's. */
+  stopped(name: string, workerId: string | null): void {
+    const { tables, now } = this.#options;
+    const { workers, runs } = tables;
+    const lease = workerId === null ? undefined : workers.get(workerId);
+    if (lease !== undefined && lease.leaseUntil > now()) this.#say(`I24: ${name} was stopped, and keeps its lease`);
+    for (const { id, worker } of runs.values())
+      if (worker !== null && !workers.has(worker)) this.#say(`I24: ${short(id)} is held by a worker that is gone`);
+  }
+
+  /** Of a worker that was stopped. */
+  stirred(name: string, what: string): void {
+    this.#say(`I24: ${name} was stopped, and ${what}`);
+  }
+
+  /** A worker was asked to stop, long ago. */
+  doesNotStop(name: string): void {
+    this.#say(`I24: ${name} does not stop`);
+  }
+
+  say(breach: string): void {
+    this.#say(breach);
+  }
+
+  /** Whether the command was recorded as called. */
+  wasCalled(runId: string, call: string): boolean {
+    return this.#runs.get(runId)?.calls.has(call) === true;
+  }
+
+  /** What was taken in of signals: those that are recorded, and those that were refused. */
+  signalsOf(runId: string): number {
+    const { signals, refusedSignals } = this.#seen(runId);
+    return signals.size + refusedSignals;
+  }
+
+  /** Whether what a reply says is recorded of its run, or waits in the store. */
+  isRecorded({ runId, call, to }: ParsedWire): boolean {
+    const { tables } = this.#options;
+    const run = runId === null ? undefined : tables.runs.get(runId);
+    if (run === undefined || call === null || run.finishedAt !== null) return true;
+    const seen = this.#seen(run.id);
+    if (seen.answered.has(call) || (to === 'command' && (seen.calls.get(call)?.outcome ?? null) !== null)) return true;
+    return tables.runMessagesOf(run.id).some(({ body }) => body.kind === 'reply');
+  }
+
   #event(runId: string, run: SeenRun, event: JournalEvent): void {
     switch (event.t) {
       case 'called':
+        this.#i23PromisesAreRecorded(runId, event);
         run.calls.set(event.call, { kind: event.kind, until: event.until ?? null, outcome: null });
         return;
       case 'done':
@@ -93,6 +154,19 @@ export class Judge {
         return;
       case 'undoing':
         this.#i16InnocentGoOn(runId, event.reason);
+        if (event.reason === 'cancelled' && this.#options.tables.runs.get(runId)?.parent === null)
+          this.#i15WhoDidIt(runId, 'the cancellation', event.actor);
+        return;
+      case 'retried':
+        this.#i15WhoDidIt(runId, 'the retry', event.actor);
+        return;
+      case 'refused':
+        if (event.what === 'signal') run.refusedSignals += 1;
+        return;
+      case 'late reply':
+      case 'compensated':
+      case 'compensation failed':
+        run.answered.add(event.call);
         return;
       case 'stuck':
         this.#i22StuckForAReason(runId, event);
@@ -137,9 +211,22 @@ export class Judge {
     if (earlyMs > 0) this.#say(`I12: ${event.call} of ${short(runId)} was over ${earlyMs} ms early`);
   }
 
+  #i15WhoDidIt(runId: string, what: string, actor: string | undefined): void {
+    if (actor === undefined || !this.#options.actors.has(actor))
+      this.#say(`I15: nobody knows who made ${what} of ${short(runId)}`);
+  }
+
   #i16InnocentGoOn(runId: string, reason: string): void {
     if (!this.#options.mayFail(runId))
       this.#say(`I16: ${short(runId)}, which nobody refused anything, is compensated: ${reason}`);
+  }
+
+  /** What the declaration said when the call was made: it holds whatever a later deployment declares. */
+  #i23PromisesAreRecorded(runId: string, event: Extract<JournalEvent, { t: 'called' }>): void {
+    const { step, pivot = false, undoable = false } = event;
+    const declared = this.#options.declared(step);
+    if (declared === null || (declared.pivot === pivot && declared.undoable === undoable)) return;
+    this.#say(`I23: ${event.call} of ${short(runId)} was declared otherwise than its call says`);
   }
 
   #i22StuckForAReason(runId: string, { why }: Extract<JournalEvent, { t: 'stuck' }>): void {
@@ -149,7 +236,14 @@ export class Judge {
   #seen(runId: string): SeenRun {
     const known = this.#runs.get(runId);
     if (known !== undefined) return known;
-    const made: SeenRun = { rows: new Map(), calls: new Map(), signals: new Set(), status: null };
+    const made: SeenRun = {
+      rows: new Map(),
+      calls: new Map(),
+      signals: new Set(),
+      refusedSignals: 0,
+      answered: new Set(),
+      status: null,
+    };
     this.#runs.set(runId, made);
     return made;
   }

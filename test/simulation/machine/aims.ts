@@ -7,10 +7,10 @@ import type { Choices, Odds } from './choices.ts';
 
 /** Kinds of requests, by what they are called, and how likely each is chosen. */
 const TARGETS: readonly (readonly [RegExp, number])[] = [
-  [/^commit before a step$/, 0.16],
-  [/^commit/, 0.08],
-  [/^COMMIT$/, 0.06],
-  [/^(claim|collect) of something$/, 0.08],
+  [/^commit before a step$/, 0.2],
+  [/^commit/, 0.06],
+  [/^COMMIT$/, 0.05],
+  [/^(claim|collect) of something$/, 0.1],
   [/^renew$/, 0.08],
   [/^(check|receipt|pack|flight|remind)$/, 0.04],
   [/^take back /, 0.04],
@@ -22,7 +22,7 @@ const TARGETS: readonly (readonly [RegExp, number])[] = [
 ];
 const TARGET: Odds = TARGETS.map(([, weight]) => weight);
 /** Which of them, counted from the first: dense where most seeds have as many. */
-const WHICH = [1, 2, 3, 4, 5, 6, 7, 8, 10, 13, 18, 30];
+const WHICH = [1, 2, 3, 4, 5, 6, 8, 11, 16];
 const EACH_OF_WHICH: Odds = WHICH.slice(1).map(() => 1 / WHICH.length);
 
 interface Aim {

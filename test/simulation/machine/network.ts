@@ -37,7 +37,7 @@ const FAULTS = [
 const SHARES: Odds = [0.14, 0.16, 0.14, 0.16, 0.08, 0.08, 0.08, 0.06, 0.05, 0.05];
 
 /** Of one that is aimed: mostly what hits at rare moments only. */
-const AIMED: Odds = [0.07, 0.07, 0.07, 0.08, 0.03, 0.12, 0.02, 0.08, 0.01, 0.01, 0.13, 0.12, 0.13, 0.06];
+const AIMED: Odds = [0.05, 0.05, 0.06, 0.1, 0.02, 0.2, 0.02, 0.06, 0.005, 0.005, 0.12, 0.1, 0.16, 0.05];
 
 const TRAVEL_MS = [6, 1, 30, 250, 2_500];
 const TRAVEL: Odds = [0.25, 0.06, 0.02, 0.004];
@@ -64,12 +64,22 @@ export class Network {
    * One request, and its answer. Rejects with what `act` rejects with, or with Unanswered.
    *
    * @param act what happens at the other side, when the request arrives
+   * @param found by what name the answer is known, where that says whether a fault is worth it
    */
-  call<T>(life: Life, port: Port, what: string, act: () => T | Promise<T>): Promise<T> {
+  call<T>(
+    life: Life,
+    port: Port,
+    what: string,
+    act: () => T | Promise<T>,
+    found: (answer: T) => string | null = () => null,
+  ): Promise<T> {
     return new Promise((resolve, reject) => {
       const lost = this.#send(life, port, what, async () => {
         const answer = await settled(act);
-        if (lost.answer || life.isCut(port)) return life.machine.scheduler.after(PATIENCE_MS, life, unanswered);
+        const name = answer.ok ? found(answer.value) : null;
+        const isLost = name !== null && this.#strikeAnswer(life, port, name);
+        if (isLost || lost.answer || life.isCut(port))
+          return life.machine.scheduler.after(PATIENCE_MS, life, unanswered);
         const { trace } = life.machine;
         if (answer.ok) trace.note(what);
         else trace.say(`${life.name} ${what}: refused (${describe(answer.error)})`);
@@ -89,6 +99,15 @@ export class Network {
       const lost = this.#send(life, port, what, () => resolve());
       if (lost.request) life.machine.scheduler.after(PATIENCE_MS, life, onLost);
     });
+  }
+
+  /** What is aimed at an answer. Returns whether it gets lost. */
+  #strikeAnswer(life: Life, port: Port, name: string): boolean {
+    const fault = life.machine.choices.calm ? 0 : this.#aims.at(name);
+    if (fault === 0) return false;
+    life.machine.trace.say(`${life.name} ${name}: ${FAULTS[fault] ?? ''}`);
+    strike(life, port, fault);
+    return fault === 3 || fault === 4;
   }
 
   /** How long something is on its way, in milliseconds. */

@@ -27,6 +27,8 @@ export class Life implements Owner {
   /** Which code it runs: later deployments have greater numbers. */
   readonly generation: number;
   alive = true;
+  /** Stopped in good order: nothing of it should be heard of any more. */
+  stopped = false;
   pausedUntil = 0;
   /** How far its wall clock is ahead of that of the store, in milliseconds. */
   skewMs = 0;
@@ -103,21 +105,54 @@ export class Life implements Owner {
 
 /** How long until a process that died is started again, in milliseconds. */
 const RESTART_MS = 1_500;
+/** A process that was asked to stop has done so within this, whatever it cannot reach. Milliseconds. */
+const STOP_MS = 60_000;
+
+/** What a process that can be stopped in good order is begun with. */
+export interface Stoppable {
+  /** Resolves when nothing of it is under way any more. */
+  stop(): Promise<void>;
+}
 
 export class SimulatedProcess {
   readonly name: string;
   readonly #machine: Machine;
-  readonly #begin: (life: Life) => void;
+  readonly #begin: (life: Life) => Stoppable | null;
+  readonly #onNotStopping: (name: string) => void;
   /** What it is started with next. */
   generation = 0;
   life: Life | null = null;
   #lives = 0;
+  #stoppable: Stoppable | null = null;
 
-  /** @param begin builds everything anew */
-  constructor(machine: Machine, name: string, begin: (life: Life) => void) {
+  /**
+   * @param begin builds everything anew
+   * @param onNotStopping told when it was asked to stop, and has not
+   */
+  constructor(
+    machine: Machine,
+    name: string,
+    begin: (life: Life) => Stoppable | null,
+    onNotStopping: (name: string) => void,
+  ) {
     this.#machine = machine;
     this.name = name;
     this.#begin = begin;
+    this.#onNotStopping = onNotStopping;
+  }
+
+  /** In good order; it is started again afterwards, as one that has died. */
+  async stop(): Promise<void> {
+    const { life } = this;
+    const stoppable = this.#stoppable;
+    if (life === null || stoppable === null || !life.alive) return;
+    this.#stoppable = null;
+    this.#machine.trace.say(`${this.name} is asked to stop`);
+    this.#machine.scheduler.after(STOP_MS, null, () => {
+      if (life.alive) this.#onNotStopping(this.name);
+    });
+    await stoppable.stop();
+    life.end();
   }
 
   start(): void {
@@ -128,6 +163,6 @@ export class SimulatedProcess {
       this.#machine.trace.say(`${this.name} is gone`);
       this.#machine.scheduler.after(RESTART_MS, null, () => this.start());
     });
-    this.#begin(life);
+    this.#stoppable = this.#begin(life);
   }
 }

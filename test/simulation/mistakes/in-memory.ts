@@ -7,7 +7,6 @@ const LEASES = 'src/testing/saga/memory-leases.ts';
 const CLAIMS = 'src/testing/saga/memory-claims.ts';
 const COMMITS = 'src/testing/saga/memory-commits.ts';
 const INBOX = 'src/testing/messages/memory-inbox.ts';
-const OUTBOX = 'src/testing/messages/memory-outbox.ts';
 const CALLS = 'src/testing/messages/memory-calls.ts';
 
 export const IN_MEMORY: readonly Plant[] = [
@@ -73,13 +72,6 @@ export const IN_MEMORY: readonly Plant[] = [
     from: 'return counted(free && follows && (await this.markIn(work, String(id))) ? 1 : 0);',
     to: 'return counted(free && (follows || predecessorId !== null) && (await this.markIn(work, String(id))) ? 1 : 0);',
     breaks: 'I3: a message is handled before the one of its key that was committed before it',
-  },
-  {
-    name: 'outbox/told-before-the-commit',
-    file: OUTBOX,
-    from: 'work.onCommit(() => {\n        ids.set(id, null);\n        onCommitted({ id, topic, key, payload, attributes, at, dueAt: dueTime(due, at) });\n      });',
-    to: 'onCommitted({ id, topic, key, payload, attributes, at, dueAt: dueTime(due, at) });',
-    breaks: 'I2: messages of transactions that are rolled back are delivered',
   },
   {
     name: 'calls/record-before-the-commit',

@@ -67,17 +67,24 @@ export const IN_SAGAS: readonly Plant[] = [
     breaks: 'I24: a worker that was stopped holds its runs until its lease is over',
   },
   {
-    name: 'worker/stops-and-goes-on',
-    file: CORE,
-    from: "last.end(new HoldfastError('HF_STOPPED', 'The worker is stopped.'));",
-    to: '',
-    breaks: 'I24: a worker that was stopped begins attempts',
-  },
-  {
     name: 'worker/timers-early',
     file: 'src/saga/decide/due.ts',
     from: 'const now = Math.min(context.now, run.openRow(context.now), run.messagesKnownAt);',
     to: 'const now = Math.min(context.now, run.openRow(context.now), run.messagesKnownAt) + 100;',
     breaks: 'I12: timers are told early',
+  },
+  {
+    name: 'worker/lost-attempt-still-due',
+    file: 'src/saga/decide/recover.ts',
+    from: 'call.retryAt = null;\n    // A transaction that',
+    to: '// A transaction that',
+    breaks: 'I10: an attempt that was lost is made at its old time, and once more for its loss',
+  },
+  {
+    name: 'saga/contract-not-recorded',
+    file: 'src/saga/journal/event-text.ts',
+    from: 'if (undoable === true) text',
+    to: 'if (undoable === undefined) text',
+    breaks: 'I23: nobody knows any more that the call was declared with what compensates it',
   },
 ];

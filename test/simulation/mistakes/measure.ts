@@ -23,8 +23,8 @@ export interface Measured {
   readonly said: string;
 }
 
-/** A mistake that keeps a seed from ending is noticed as well. */
-const TIMEOUT_MS = 120_000;
+/** A mistake that keeps a seed from ending is noticed as well: nothing is heard for so long, in milliseconds. */
+const SILENCE_MS = 120_000;
 
 /** Told of each as soon as it is known. */
 export async function measure(options: MeasureOptions, onEach: (measured: Measured) => void): Promise<void> {
@@ -50,10 +50,13 @@ function measureOne({ folder }: ProjectCopy, mistake: Plant, { first, count }: M
   const args = ['--import', 'tsx', program, `--seed=${first}`, `--count=${count}`, '--jobs=1', '--until-broken'];
   const child = spawn(process.execPath, args, { cwd: folder, stdio: ['ignore', 'pipe', 'pipe'] });
   let output = '';
-  const keep = (data: Buffer): void => void (output = (output + data.toString()).slice(-20_000));
+  const timer = setTimeout(() => child.kill('SIGKILL'), SILENCE_MS);
+  const keep = (data: Buffer): void => {
+    output = (output + data.toString()).slice(-20_000);
+    timer.refresh();
+  };
   child.stdout.on('data', keep);
   child.stderr.on('data', keep);
-  const timer = setTimeout(() => child.kill('SIGKILL'), TIMEOUT_MS);
   return new Promise((resolve) => {
     child.once('close', (code, signal) => {
       clearTimeout(timer);

@@ -13,13 +13,10 @@ import type {
 } from '../../../src/transport/port.ts';
 import type { Odds } from '../machine/choices.ts';
 import { Unanswered, type Network } from '../machine/network.ts';
+import type { SeenMessage } from '../invariants/message-judge.ts';
 import type { Life, Machine } from '../machine/process.ts';
 
-interface Queued {
-  readonly id: string;
-  readonly topic: string;
-  readonly destination: string;
-  readonly wire: string;
+interface Queued extends SeenMessage {
   redeliveries: number;
   /** Of the delivery that is under way; earlier ones have lost their claim. */
   claim: number;
@@ -31,7 +28,9 @@ interface Reader {
 }
 
 const WAY_MS = [1, 5, 40, 300, 3_000];
-const WAY: Odds = [0.2, 0.08, 0.03, 0.02];
+const WAY: Odds = [0.2, 0.08, 0.03, 0.005];
+/** Where the broker is slow, so that what was sent first comes after what answers to its absence. */
+const SLOW_WAY: Odds = [0.2, 0.1, 0.15, 0.15];
 /** That a message which was taken comes a second time all the same. */
 const TWICE: Odds = [0.02];
 /** For so long who has a message is taken for alive, in milliseconds. */
@@ -39,16 +38,26 @@ const CLAIM_MS = 5_000;
 /** Nobody reads: looked again after this, in milliseconds. */
 const UNREAD_MS = 250;
 
+/** Told of what happens to messages, at its moment. */
+export interface BrokerWatch {
+  delivered(message: SeenMessage): void;
+  acknowledged(message: SeenMessage): void;
+}
+
 export class Broker {
   readonly #machine: Machine;
   readonly #network: Network;
   readonly #queued = new Map<string, Queued>();
   readonly #readers = new Map<string, Reader[]>();
+  readonly #watch: BrokerWatch;
+  readonly #way: Odds;
   #duplicates = 0;
 
-  constructor(machine: Machine, network: Network) {
+  constructor(machine: Machine, network: Network, watch: BrokerWatch) {
     this.#machine = machine;
     this.#network = network;
+    this.#watch = watch;
+    this.#way = machine.choices.choose('the broker is slow', [0.2]) === 0 ? WAY : SLOW_WAY;
   }
 
   /** Messages that nobody is done with. */
@@ -61,7 +70,8 @@ export class Broker {
       kind: 'simulated',
       abilities: {
         receives: true,
-        orders: false,
+        // Consumers that read in order are held to it by what they know of predecessors; here that is all they have.
+        orders: true,
         deduplicates: 'while-queued',
         delays: 'broker',
         maxMessageBytes: null,
@@ -108,11 +118,11 @@ export class Broker {
 
   #enqueue(place: string, message: Queued): void {
     this.#queued.set(place, message);
-    this.#deliverAfter(this.#way(message.topic), place, message);
+    this.#deliverAfter(this.#travel(message.topic), place, message);
   }
 
-  #way(topic: string): number {
-    return WAY_MS[this.#machine.choices.choose(`way of ${topic}`, WAY)] ?? 1;
+  #travel(topic: string): number {
+    return WAY_MS[this.#machine.choices.choose(`way of ${topic}`, this.#way)] ?? 1;
   }
 
   #deliverAfter(delayMs: number, place: string, message: Queued): void {
@@ -132,6 +142,7 @@ export class Broker {
     const { scheduler, trace } = this.#machine;
     const controller = new AbortController();
     scheduler.after(1, reader.life, () => {
+      this.#watch.delivered(message);
       trace.say(`${reader.life.name} is handed ${topic}${redeliveries === 0 ? '' : ' again'}`);
       const verdict = reader
         .handle({ wire, redeliveries, signal: controller.signal })
@@ -144,8 +155,10 @@ export class Broker {
   async #settle(life: Life, place: string, message: Queued, claim: number, verdict: Verdict): Promise<void> {
     const done = (): void => {
       if (message.claim !== claim || !this.#queued.has(place)) return;
-      if (verdict.kind === 'done') this.#queued.delete(place);
-      else {
+      if (verdict.kind === 'done') {
+        this.#queued.delete(place);
+        this.#watch.acknowledged(message);
+      } else {
         message.claim += 1;
         this.#deliverAfter(Math.max(1, verdict.delayMs), place, message);
       }

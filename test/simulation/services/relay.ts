@@ -2,6 +2,7 @@
  * A relay on an outbox in memory: reads what is committed, publishes it, and then says in the store how far it has come. What it has
  * published and not said is published again by its next life.
  */
+import type { KeyHead } from '../../../src/relay/subscription/routes.ts';
 import type { OutboundMessage } from '../../../src/transport/port.ts';
 import type { Network } from '../machine/network.ts';
 import type { Life } from '../machine/process.ts';
@@ -9,6 +10,8 @@ import type { Broker } from './broker.ts';
 
 /** An outbox, as it is committed. */
 export class OutboxLog {
+  /** The last message of each key. */
+  readonly #heads = new Map<string, KeyHead>();
   readonly entries: OutboundMessage[] = [];
   /** How many of them are known to be published. */
   cursor = 0;
@@ -17,6 +20,13 @@ export class OutboxLog {
   add(message: OutboundMessage): void {
     this.entries.push(message);
     for (const listener of this.#listeners) listener();
+  }
+
+  /** Takes the place behind the last message of the key, which is returned: what a relay tells of to who reads in order. */
+  follow(key: string, id: string, at: string): KeyHead | undefined {
+    const before = this.#heads.get(key);
+    this.#heads.set(key, { id, at, sentAt: at });
+    return before;
   }
 
   listen(listener: () => void): () => void {

@@ -15,8 +15,6 @@ export interface RemoteStoreOptions {
   readonly store: MemorySagaStore;
   /** Told of what has been committed, at that moment. */
   readonly onCommitted: (workerId: string, runs: readonly RunCommit[]) => void;
-  /** Whether a run waits for a worker. */
-  readonly isAnythingFree: () => boolean;
 }
 
 /** Between two tries to learn what became of a commit, in milliseconds. */
@@ -44,8 +42,18 @@ export class RemoteStore {
       retire: (workerId) => this.#ask('retire', () => store.retire(workerId)),
       held: (workerId) => this.#ask('held', () => store.held(workerId)),
       letGo: (workerId, runIds, delayMs) => this.#ask('let go', () => store.letGo(workerId, runIds, delayMs)),
-      claim: (workerId, wanted, room) => this.#ask(this.#look('claim'), () => store.claim(workerId, wanted, room)),
-      collect: (workerId, options) => this.#ask(this.#look('collect'), () => store.collect(workerId, options)),
+      claim: (workerId, wanted, room) =>
+        this.#ask(
+          'claim',
+          () => store.claim(workerId, wanted, room),
+          (runs) => (runs.length === 0 ? null : 'claim of something'),
+        ),
+      collect: (workerId, options) =>
+        this.#ask(
+          'collect',
+          () => store.collect(workerId, options),
+          ({ claimed }) => (claimed.length === 0 ? null : 'collect of something'),
+        ),
       nextDue: (sagas, workerId) => this.#ask('next due', () => store.nextDue(sagas, workerId)),
       commit: (workerId, runs) => this.#commit(workerId, runs),
       transaction: (workerId, body) => this.#transaction(workerId, body),
@@ -65,14 +73,9 @@ export class RemoteStore {
     };
   }
 
-  /** By another name when there is something to be found, so that a fault can be aimed at it. */
-  #look(what: string): string {
-    return this.#options.isAnythingFree() ? `${what} of something` : what;
-  }
-
-  async #ask<T>(what: string, act: () => Promise<T>): Promise<T> {
+  async #ask<T>(what: string, act: () => Promise<T>, found?: (answer: T) => string | null): Promise<T> {
     try {
-      return await this.#options.network.call(this.#life, 'store', what, act);
+      return await this.#options.network.call(this.#life, 'store', what, act, found);
     } catch (error) {
       if (!(error instanceof Unanswered)) throw error;
       throw new HoldfastError('HF_DATABASE_UNAVAILABLE', error.message, { cause: error });

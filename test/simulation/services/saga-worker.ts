@@ -15,9 +15,10 @@ import type { ClientStore, RunMessageBody, WorkerStore } from '../../../src/saga
 import { createWorkerCore, type WorkerOn } from '../../../src/saga/worker/worker-core.ts';
 import type { MemorySagaStore } from '../../../src/testing/saga/memory-saga-store.ts';
 import type { MemoryTx } from '../../../src/testing/saga/memory-transactions.ts';
-import type { Delivery, Transport, Verdict } from '../../../src/transport/port.ts';
+import type { Delivery, Receiver, Transport, Verdict } from '../../../src/transport/port.ts';
+import type { Odds } from '../machine/choices.ts';
 import type { Network } from '../machine/network.ts';
-import type { Life } from '../machine/process.ts';
+import type { Life, Stoppable } from '../machine/process.ts';
 
 export interface WorkerParts {
   readonly life: Life;
@@ -27,13 +28,23 @@ export interface WorkerParts {
   readonly network: Network;
   readonly store: MemorySagaStore;
   readonly transport: Transport;
+  /** Most runs in memory that do not just wait. */
+  readonly concurrency: number;
+  /** Told when it was stopped in good order, and whose lease must be gone by that; null: something came in between, and nobody's must. */
+  readonly onStopped: (workerId: string | null) => void;
 }
 
+/** A stop is soft for so long, in milliseconds. */
+const SOFT_MS = 2_000;
+/** A stop that took less has waited for nobody who does not answer, in milliseconds. */
+const SMOOTH_MS = 1_000;
+/** That a hint gets lost. */
+const NO_HINT: Odds = [0.05];
 export const LEASE_MS = 5_000;
 const ANY_STATUS = Object.keys(MOVES) as RunStatus[];
 
-export function runWorker(parts: WorkerParts): void {
-  const { life, worker, client, registry, store } = parts;
+export function runWorker(parts: WorkerParts): Stoppable {
+  const { life, worker, client, registry, store, concurrency } = parts;
   let asleep = false;
   const core = createWorkerCore<MemoryTx>({
     store: worker,
@@ -41,7 +52,7 @@ export function runWorker(parts: WorkerParts): void {
     registry,
     name: life.name,
     leaseMs: LEASE_MS,
-    concurrency: 100,
+    concurrency,
     mostWaiting: 100,
     settings: { maxBytes: DEFAULT_MAX_BYTES, replyTo: DEFAULT_REPLY_TOPIC, ...DEFAULT_JOURNAL_LIMITS },
     clock: life.clock,
@@ -52,21 +63,35 @@ export function runWorker(parts: WorkerParts): void {
     idlePollMs: 1_000,
     setAsleep: async (wanted) => (asleep = wanted),
   });
-  // The hint that wakes sleepers; it may come late, and then the next look finds what it was for.
+  // The hint that wakes sleepers; it may come late or not at all, and then the next look finds what it was for.
   const listening = store.onChange(() => {
     if (!asleep) return;
     asleep = false;
+    if (life.machine.choices.choose(`hint to ${life.name}`, NO_HINT) !== 0) return;
     life.machine.scheduler.after(1, life, () => core.wake());
   });
   life.onEnd(listening);
   // A process that cannot start ends, and is started again.
-  core.start().then(
-    () => receiveReplies(parts, core),
+  let replies: Receiver | null = null;
+  const started = core.start().then(
+    () => (replies = receiveReplies(parts, core)),
     () => life.end(),
   );
+  return {
+    async stop() {
+      await started;
+      const [workerId, sinceMs] = [core.id, life.clock.monotonic()];
+      const hard = new AbortController();
+      void life.sleep(SOFT_MS).then(() => hard.abort(new Error('the time to stop is over')));
+      await Promise.all([core.stop({ signal: hard.signal }), replies?.stop({ signal: hard.signal })]);
+      life.stopped = true;
+      const isSmooth = workerId !== '' && life.clock.monotonic() - sinceMs < SMOOTH_MS;
+      parts.onStopped(isSmooth ? workerId : null);
+    },
+  };
 }
 
-function receiveReplies({ life, network, store, transport }: WorkerParts, core: WorkerOn<MemoryTx>): void {
+function receiveReplies({ life, network, store, transport }: WorkerParts, core: WorkerOn<MemoryTx>): Receiver {
   const handler = onReply(DEFAULT_REPLY_TOPIC, () => Promise.reject(new Error('replies go by the route')));
   const post = ({ runId, body }: ArrivedReply): Promise<'stored' | 'alone'> =>
     network
@@ -98,4 +123,5 @@ function receiveReplies({ life, network, store, transport }: WorkerParts, core: 
     ordered: false,
   });
   void receiver.start();
+  return receiver;
 }

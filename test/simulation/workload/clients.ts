@@ -28,7 +28,8 @@ export interface ToldRun {
   started: boolean;
   /** How a cancellation was answered; null: there was none, or it was refused. */
   cancelled: 'compensating' | 'undecided' | null;
-  readonly signalled: number[];
+  /** Which signals were accepted. */
+  readonly signalled: Set<number>;
 }
 
 const WEATHERS: readonly Weather[] = ['fair', 'failing twice', 'rejected'];
@@ -96,7 +97,7 @@ export async function carryOut({ life, store, sagas }: ClientOptions, run: Plann
     const signal = { n: index + 1 };
     // Refused of a run that has ended.
     await untilAnswered(life, () => handle.signal('go', signal, { id: `${index + 1}` })).then(
-      () => told.signalled.push(index + 1),
+      () => void told.signalled.add(index + 1),
       () => undefined,
     );
   });

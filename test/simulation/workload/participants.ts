@@ -38,6 +38,9 @@ class ServiceDatabase extends MemoryDatabase {
   }
 }
 
+/** Stores in memory have no use for one. */
+const noExecutor = (): Promise<never> => Promise.reject(new Error('there is no SQL in memory'));
+
 export type ServiceName = 'payments' | 'stock' | 'mail';
 
 export class Services {
@@ -59,7 +62,10 @@ export class Services {
     for (const name of ['payments', 'stock', 'mail'] as const) {
       const database = new ServiceDatabase(() => machine.startMs + machine.scheduler.now);
       this.#databases.set(name, database);
-      this.#stores.set(name, memoryStores(database, name));
+      const stores = memoryStores(database, name);
+      // As a consumer that is started says by itself: what was sent before it was there is not waited for.
+      void stores.suspects.firstRunAt(noExecutor);
+      this.#stores.set(name, stores);
       const outbox = createMemoryOutbox(database, ({ id, topic, key, payload, attributes, at }) => {
         const wire = encodeWire({ id, topic, key, payload, headers: attributes, time: new Date(at).toISOString() });
         this.log.add({ id, topic, key, destination: QUEUES[topic] ?? topic, wire, replayId: null });
@@ -72,6 +78,12 @@ export class Services {
   get parked(): number {
     const now = this.#machine.startMs + this.#machine.scheduler.now;
     return [...this.#parts.values()].filter(({ parked, topics }) => parked.nextDueAt(topics) < now + 864e5).length;
+  }
+
+  /** Whether a service has marked a message as handled, or set it aside. */
+  async isSettled(name: string, id: string): Promise<boolean> {
+    const stores = this.#stores.get(name as ServiceName);
+    return stores !== undefined && (stores.parked.has(id) || (await stores.inbox.has(noExecutor, id)));
   }
 
   /** One life of a service. */
@@ -115,7 +127,10 @@ export class Services {
     const retry = { attempts: 3, base: '50ms', cap: '500ms' } as const;
     const parkedRetry = { attempts: 1_000, base: '1s', cap: '5s', within: '100h' } as const;
     const options = { retry, parkedRetry, timeout: '5s' } as const;
-    if (name === 'mail') return memoryConsumer(world, name, { ...options, handlers: this.#news(life) }, stores);
+    if (name === 'mail') {
+      const inOrder = { ordered: true, predecessorWait: '2s' } as const;
+      return memoryConsumer(world, name, { ...options, ...inOrder, handlers: this.#news(life) }, stores);
+    }
     const handlers = name === 'payments' ? this.#payments(life) : this.#stock(life);
     return memoryParticipant(world, name, { ...options, handlers }, stores);
   }

@@ -8,7 +8,7 @@ import { emit } from '../../../src/saga/kinds/emit.ts';
 import { step } from '../../../src/saga/kinds/step.ts';
 import { transaction } from '../../../src/saga/kinds/transaction.ts';
 import { saga, type AnySaga } from '../../../src/saga/definition/definition.ts';
-import type { StepContext } from '../../../src/saga/definition/steps.ts';
+import { canCompensate, type StepContext } from '../../../src/saga/definition/steps.ts';
 import { HoldfastError, Rejection } from '../../../src/errors.ts';
 import { z } from 'zod';
 import type { EffectOf } from '../../../src/testing/saga/effects-log.ts';
@@ -119,14 +119,16 @@ export function sagasOf({ life, network, ledger, onAttempt }: SagaSurroundings):
     },
     async run({ input, steps, runId }) {
       const { order: name, amount } = input;
+      await steps.news({ order: name, run: runId }, { id: 'begun' });
       const [{ payment }] = await Promise.all([
         steps.charge({ order: name, amount, weather: input.first }),
         steps.reserve({ order: name, amount, weather: input.second }),
       ]);
       if (input.bug && life.generation === 0) (undefined as unknown as { mistake(): void }).mistake();
+      await steps.news({ order: name, run: runId }, { id: 'reserved' });
       await steps.pack({ amount, weather: input.third });
       await steps.ship({ order: name, amount, weather: 'fair' });
-      await steps.news({ order: name, run: runId });
+      await steps.news({ order: name, run: runId }, { id: 'shipped' });
       return payment;
     },
   });
@@ -188,6 +190,20 @@ export interface Sagas {
   readonly trip: AnySaga;
   readonly fare: AnySaga;
   readonly approval: AnySaga;
+}
+
+/** What the declarations say of each step, by its name. */
+export function declarationsOf(
+  sagas: readonly AnySaga[],
+): (step: string) => { readonly pivot: boolean; readonly undoable: boolean } | null {
+  const declared = new Map(
+    sagas.flatMap(({ steps }) =>
+      Object.entries(steps).map(
+        ([name, each]) => [name, { pivot: each.pivot, undoable: canCompensate(each) }] as const,
+      ),
+    ),
+  );
+  return (name) => declared.get(name) ?? null;
 }
 
 /** A statement of a transaction. When nobody answers, the connection is gone, and the transaction with it. */
