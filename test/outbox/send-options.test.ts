@@ -76,6 +76,10 @@ describe('the active span', () => {
   });
 });
 
+test('an id is kept in the one way in which PostgreSQL prints it', () => {
+  expect(checkSendOptions({ id: ID.toUpperCase() }, 1, undefined, 'here').id).toBe(ID);
+});
+
 test('a delay or a time is kept as the database will read it', () => {
   expect(checkSendOptions({ delay: '2h' }, 1, undefined, 'here').due).toEqual({ delay_ms: 7_200_000 });
   expect(checkSendOptions({ deliverAt: new Date(0) }, 1, undefined, 'here').due).toEqual({

@@ -76,6 +76,30 @@ describe('memoryTransport', () => {
     expect(broker.pending(destination)).toBe(0);
   });
 
+  it('hands out once what is published again while it is here', async () => {
+    const broker = createMemoryBroker();
+    const transport = createMemoryTransport({ broker });
+    const destination = destinationName();
+    let handed = 0;
+    let finish = (): void => {};
+    const finished = new Promise<void>((resolve) => (finish = resolve));
+    const handle = async () => {
+      handed += 1;
+      await finished;
+      return { kind: 'done' } as const;
+    };
+    const receiver = transport.receiver(destination, handle, { concurrency: 2, ordered: false });
+    await receiver.start();
+    const publisher = transport.publisher();
+    const message = outbound(destination, 1);
+    for (let n = 0; n < 2; n += 1) await publisher.publish([message], { signal: NEVER });
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(handed).toBe(1);
+    finish();
+    await receiver.stop();
+    expect(broker.pending(destination)).toBe(0);
+  });
+
   it('refuses an option it does not know', () => {
     expect(() => createMemoryTransport({ fault: {} } as never)).toThrow(/Did you mean "faults"/);
   });

@@ -127,4 +127,41 @@ export const INBOX_WORK: readonly Mutant[] = [
     breaks: 'I4: what a failed message of a batch has written is committed with the others',
     tests: ['test/inbox/batch-failures.test.ts'],
   },
+  {
+    name: 'inbox/attempt/duplicate-of-the-window-runs',
+    file: ATTEMPT,
+    from: `      return { kind: 'duplicate' };
+    }
+  } catch (error) {`,
+    to: `    }
+  } catch (error) {`,
+    breaks: 'I4: a window handler has its effect for each duplicate',
+    tests: ['test/inbox/kinds.test.ts'],
+  },
+  {
+    name: 'inbox/attempt/marked-before-it-ran',
+    file: ATTEMPT,
+    from: `  if (outcome.kind !== 'handled') return outcome;
+  context.crash('inbox.window:before');`,
+    to: `  context.crash('inbox.window:before');`,
+    breaks: 'I1: a message whose handler failed is marked as handled',
+    tests: ['test/inbox/kinds.test.ts'],
+  },
+  {
+    name: 'inbox/attempt/at-most-once-unmarked',
+    file: ATTEMPT,
+    from: `        end: found === 'enter' || found === 'behind' ? 'commit' : 'rollback',`,
+    to: `        end: found === 'behind' ? 'commit' : 'rollback',`,
+    breaks: 'what was to run at most once runs for each duplicate',
+    tests: ['test/inbox/kinds.test.ts'],
+  },
+  {
+    name: 'inbox/entry/redriven-unmarked',
+    file: ENTRY,
+    from: `      if (handler.kind === 'exactly-once') await context.inbox.mark(execute, incoming.id);
+`,
+    to: '',
+    breaks: 'I4: the mark of a message that was parked for long is pruned at once',
+    tests: ['test/inbox/retention.test.ts'],
+  },
 ];

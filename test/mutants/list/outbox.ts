@@ -150,4 +150,12 @@ export const OUTBOX: readonly Mutant[] = [
     breaks: 'the database refuses a batch in the middle of the transaction, without saying which message',
     tests: ['test/outbox/outbox.test.ts'],
   },
+  {
+    name: 'outbox/options/id-in-capitals',
+    file: OPTIONS,
+    from: 'id: id?.toLowerCase()',
+    to: 'id',
+    breaks: 'I4: one id, written in two ways, is two messages',
+    tests: ['test/outbox/send-options.test.ts'],
+  },
 ];

@@ -209,4 +209,12 @@ export const RELAY_LOG: readonly Mutant[] = [
     breaks: 'I17: a scheduled message whose id is in the log keeps all others from it',
     tests: ['test/relay/relay.test.ts'],
   },
+  {
+    name: 'relay/dispatcher/outage-parks',
+    file: DISPATCHER,
+    from: '        await this.#waitOut(error, failures, signal);',
+    to: `        return batch.map(() => ({ kind: 'refused', permanent: true, error: error as Error }));`,
+    breaks: 'I16: an outage of the broker parks messages',
+    tests: ['test/relay/transport-defects.test.ts'],
+  },
 ];

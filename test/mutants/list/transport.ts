@@ -195,4 +195,13 @@ export const TRANSPORT: readonly Mutant[] = [
     breaks: 'I24: a hard stop waits for handlers as long as they like',
     tests: ['test/transport/open-deliveries.test.ts'],
   },
+  {
+    name: 'transport/memory/taken-twice',
+    file: MEMORY,
+    from: `        if (!messages.has(id))
+`,
+    to: '',
+    breaks: 'a message that is published again while it is handled is handed out at once, too',
+    tests: ['test/transport/memory.test.ts'],
+  },
 ];
