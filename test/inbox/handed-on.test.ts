@@ -127,6 +127,20 @@ describe('a transaction that hands its connection on', () => {
     expect(await late()).toEqual([7]);
   });
 
+  it('is not kept when statements that nobody awaits stand behind the opening: the next one begins on another', async () => {
+    const both = await pair();
+    const { client } = both.first;
+    const committed = both.first.commit([], CLEAN);
+    await Promise.resolve();
+    // By a handler that has kept the client itself: the lent one refuses this.
+    for (let n = 0; n < 2; n += 1) client.query('SELECT pg_sleep(0.2)').catch(() => {});
+    expect(await committed).toBe(true);
+    both.first.giveBack();
+    await endsWell(both);
+    expect(pidOf(both.second.client)).not.toBe(pidOf(client));
+    expect(await late()).toEqual([7]);
+  });
+
   it('is in doubt by itself when the connection breaks: the next one begins on another', async () => {
     const both = await pair();
     await both.first.client.query('INSERT INTO slow VALUES (30)');

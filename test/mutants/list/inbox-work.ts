@@ -164,4 +164,13 @@ export const INBOX_WORK: readonly Mutant[] = [
     breaks: 'I4: the mark of a message that was parked for long is pruned at once',
     tests: ['test/inbox/retention.test.ts'],
   },
+  {
+    name: 'inbox/lanes/statements-left-behind',
+    file: CLIENT,
+    from: '      if (pipeline.end()) return results;',
+    to: `      pipeline.end();
+      return results;`,
+    breaks: 'I20: what a handler has left on the connection runs in the transaction of the next message',
+    tests: ['test/inbox/handed-on.test.ts'],
+  },
 ];
