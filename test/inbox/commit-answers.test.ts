@@ -3,6 +3,7 @@ import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
 import { PermanentError } from '../../src/errors.ts';
 import { on } from '../../src/inbox/handlers/handler.ts';
 import { silentLogger, type Logger } from '../../src/runtime/log.ts';
+import { batching, handleAll, idsOf, wires } from './batch-lab.ts';
 import { clean, delivery, openLab, Placed, wire, type Lab } from './lab.ts';
 
 let lab: Lab;
@@ -29,6 +30,18 @@ it('a failing statement that the handler does not await: nothing is committed, a
   expect(await lab.parked(sent.id)).toMatchObject([
     { attempts: 1, error: expect.stringMatching(/HF_TRANSACTION_ABORTED/) },
   ]);
+});
+
+it('the same in the last message of a batch: the others are handled, each with its effect', async () => {
+  const consumer = batching(
+    lab,
+    ({ n }, { tx }) => (n === 4 ? void tx.query('SELECT 1/0').catch(() => {}) : undefined),
+    { retry: { attempts: 1 } },
+  );
+  const sent = wires(5);
+  await handleAll(consumer, sent);
+  expect(idsOf(await lab.effects())).toEqual(idsOf(sent.slice(0, 4)));
+  expect(await lab.parked()).toMatchObject([{ message_id: sent[4]?.id }]);
 });
 
 it('a message that gives up while the database is away goes back: it is neither parked nor acknowledged', async () => {

@@ -165,12 +165,29 @@ export const INBOX_WORK: readonly Mutant[] = [
     tests: ['test/inbox/retention.test.ts'],
   },
   {
-    name: 'inbox/lanes/statements-left-behind',
-    file: CLIENT,
-    from: '      if (pipeline.end()) return results;',
-    to: `      pipeline.end();
-      return results;`,
-    breaks: 'I20: what a handler has left on the connection runs in the transaction of the next message',
-    tests: ['test/inbox/handed-on.test.ts'],
+    name: 'inbox/entry/key-unlocked',
+    file: ENTRY,
+    from: `      if (locked && (results[1]?.count ?? 0) > 0) return 'enter';`,
+    to: `      if ((results[1]?.count ?? 0) > 0) return 'enter';`,
+    breaks: 'I3: two messages of a key are handled at once',
+    tests: ['test/inbox/entry-rules.test.ts'],
+  },
+  {
+    name: 'inbox/entry/taken-by-another',
+    file: ENTRY,
+    from: `      if (row === null) return 'gone';
+      if (arrival !== null && arrival.predecessorId !== null && row.reason !== PARK_REASONS.released) {`,
+    to: '      if (arrival !== null && arrival.predecessorId !== null && row?.reason !== PARK_REASONS.released) {',
+    breaks: 'I4: two processes redrive one message, and both have its effect',
+    tests: ['test/inbox/entry-rules.test.ts'],
+  },
+  {
+    name: 'inbox/batch/rolled-back-for-committed',
+    file: 'src/inbox/handlers/postgres-batch.ts',
+    from: `    if (!committed) return { kind: 'failed', phase: 'body', error: abortedTransaction() };
+`,
+    to: '',
+    breaks: 'I5: a batch that COMMIT has rolled back is acknowledged',
+    tests: ['test/inbox/commit-answers.test.ts'],
   },
 ];
