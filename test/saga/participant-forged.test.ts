@@ -147,6 +147,7 @@ describe('notOnRecord', () => {
     ['under another name', { refund: 5, of: 'p' }, record({ amount: 5 }, { id: 'p' }), []],
     ['under a name that has another value', { amount: 9 }, record({ amount: 5, count: 9 }), ['amount']],
     ['the run and the call', { key: 'run:call' }, record({}), []],
+    ['as text', { amount: '5' }, record({ amount: 5 }), ['amount']],
     ['in a list', { lines: [{ sku: 'x', count: 2 }] }, record({ lines: [{ sku: 'x', count: 1 }] }), ['count']],
     ['null for a value', { amount: null }, record({ amount: 5 }), ['amount']],
     ['a plain value', 7, record({ amount: 5 }), ['']],

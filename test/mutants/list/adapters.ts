@@ -13,6 +13,7 @@ const GROUP = 'src/adapters/services/service-group.ts';
 const RULES = 'test/adapters/idempotency-rules.test.ts';
 const TURNS = 'test/adapters/answer-once.test.ts';
 const SERVED = 'test/adapters/http-idempotency.test.ts';
+const RUNNER = 'test/adapters/node-postgres-runner.test.ts';
 
 export const ADAPTERS: readonly Mutant[] = [
   {
@@ -176,6 +177,14 @@ export const ADAPTERS: readonly Mutant[] = [
     tests: [SERVED],
   },
   {
+    name: 'http/once/conflict-runs-again',
+    file: ONCE,
+    from: "    if (isHoldfastError(error, 'HF_IDEMPOTENCY_CONFLICT')) return refusalAnswer(422, 'Unprocessable Content', error);\n",
+    to: '',
+    breaks: 'another request under the same key is told that the database is away',
+    tests: [SERVED],
+  },
+  {
     name: 'http/once/commit-in-doubt-not-done',
     file: ONCE,
     from: "return unavailable(result.error, result.phase === 'commit');",
@@ -214,6 +223,14 @@ export const ADAPTERS: readonly Mutant[] = [
     to: 'break;',
     breaks: 'answers come faster than they go',
     tests: [RULES],
+  },
+  {
+    name: 'runner/node-postgres/broken-connection-kept',
+    file: 'src/adapters/node-postgres.ts',
+    from: "client.release(broken ?? client.getTransactionStatus() !== 'I');",
+    to: 'client.release(broken);',
+    breaks: 'the next one to take the connection stands in the transaction of another',
+    tests: [RUNNER],
   },
   {
     name: 'services/order',

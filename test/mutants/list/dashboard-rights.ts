@@ -8,9 +8,15 @@ const CLAIMS = `${SERVER}/oidc-claims.ts`;
 const SIGN_ON = `${SERVER}/sign-on.ts`;
 const HIDDEN = `${SERVER}/hidden.ts`;
 const SEARCH = `${SERVER}/value-search.ts`;
+const BODY = `${SERVER}/body.ts`;
+const OPTIONS = `${SERVER}/options.ts`;
+const LOOKS = `${SERVER}/shared-looks.ts`;
 const ROLES = `${SERVER}/authenticator.ts`;
 const RULED = 'test/dashboard/oidc-rules.test.ts';
 const KEPT = 'test/dashboard/hidden.test.ts';
+const READ = 'test/dashboard/body.test.ts';
+const SETTLED = 'test/dashboard/options.test.ts';
+const SHARED = 'test/dashboard/shared-looks.test.ts';
 
 export const DASHBOARD_RIGHTS: readonly Mutant[] = [
   {
@@ -172,5 +178,77 @@ export const DASHBOARD_RIGHTS: readonly Mutant[] = [
     to: 'if (maySearchValues(by, hiding)) continue;',
     breaks: 'an operator confirms by searching what is shown to nobody',
     tests: [KEPT],
+  },
+  {
+    name: 'dashboard/body/as-long-as-it-says',
+    file: BODY,
+    from: '    if (bytes > mostBytes) {',
+    to: '    if (bytes > mostBytes && announced > 0) {',
+    breaks: 'I18: a body that says nothing of its length fills the memory',
+    tests: [READ],
+  },
+  {
+    name: 'dashboard/body/any-bytes',
+    file: BODY,
+    from: "new TextDecoder('utf-8', { fatal: true })",
+    to: "new TextDecoder('utf-8')",
+    breaks: 'a reason that is no text is written as another one',
+    tests: [READ],
+  },
+  {
+    name: 'dashboard/body/blank-reason',
+    file: `${SERVER}/parameters.ts`,
+    from: "z.string().trim().min(1, 'a reason is required')",
+    to: "z.string().min(1, 'a reason is required')",
+    breaks: 'the audit says who, and a blank for why',
+    tests: [READ],
+  },
+  {
+    name: 'dashboard/options/short-key',
+    file: OPTIONS,
+    from: 'sessionKey !== undefined && sessionKey.length < LEAST_KEY',
+    to: "sessionKey === ''",
+    breaks: 'sessions are signed with what can be guessed',
+    tests: [SETTLED],
+  },
+  {
+    name: 'dashboard/options/nobody-asks',
+    file: OPTIONS,
+    from: "anonymous: anonymous === undefined ? null : { actor: 'anonymous', role: assertDashboardRole(anonymous, WHERE) },",
+    to: "anonymous: { actor: 'anonymous', role: assertDashboardRole(anonymous ?? 'viewer', WHERE) },",
+    breaks: 'who sits at the machine looks without a login, though nobody said so',
+    tests: [SETTLED],
+  },
+  {
+    name: 'dashboard/options/any-host',
+    file: OPTIONS,
+    from: '/^(?:[a-z0-9_-]+\\.)*[a-z0-9_-]+$/.test(name) ||',
+    to: "name !== '' ||",
+    breaks: 'a name with a port is never met, and all requests are refused, or a star means anything',
+    tests: [SETTLED],
+  },
+  {
+    name: 'dashboard/looks/after-an-act',
+    file: LOOKS,
+    from: 'forget: () => readings.clear(),',
+    to: 'forget: () => {},',
+    breaks: 'who has acted sees what was before',
+    tests: [SHARED],
+  },
+  {
+    name: 'dashboard/looks/failure-kept',
+    file: LOOKS,
+    from: '        drop,\n',
+    to: '        () => {},\n',
+    breaks: 'what failed for one fails for all for a second more',
+    tests: [SHARED],
+  },
+  {
+    name: 'dashboard/looks/older-one-takes-away',
+    file: LOOKS,
+    from: 'if (readings.get(question) === reading) readings.delete(question);',
+    to: 'readings.delete(question);',
+    breaks: 'fifty pages read the same anew, each for itself',
+    tests: [SHARED],
   },
 ];

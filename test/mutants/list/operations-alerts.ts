@@ -151,6 +151,14 @@ export const OPERATIONS_ALERTS: readonly Mutant[] = [
     tests: [WATCHED],
   },
   {
+    name: 'alerts/store/round-for-each',
+    file: STORE,
+    from: '      WHERE r.next_at <= clock_timestamp()\n    RETURNING',
+    to: '    RETURNING',
+    breaks: 'each process looks in each interval',
+    tests: [WATCHED],
+  },
+  {
     name: 'alerts/store/claimed-by-two',
     file: STORE,
     from: 'AND (notice_claimed_until IS NULL OR notice_claimed_until <= clock_timestamp())',

@@ -11,12 +11,15 @@ const STORE = `${JOBS}/job-store.ts`;
 const RUNNER = `${JOBS}/job-runner.ts`;
 const PARKED = `${JOBS}/parked-work.ts`;
 const RUNS = `${JOBS}/run-work.ts`;
+const SELECTION = `${JOBS}/run-selection.ts`;
 const STARTS = `${JOBS}/jobs.ts`;
 const DECIDED = 'test/operations/job-decisions.test.ts';
 const FAILED = 'test/operations/job-failure.test.ts';
 const WORKED = 'test/operations/job-runner.test.ts';
 const ACTS = 'test/operations/jobs.test.ts';
 const BACK = 'test/operations/job-comes-back.test.ts';
+const RESUMED = 'test/operations/job-resume.test.ts';
+const LEFT = 'test/operations/abandoned-jobs.test.ts';
 const BULK = 'test/operations/saga-bulk.test.ts';
 
 export const OPERATIONS_JOBS: readonly Mutant[] = [
@@ -181,6 +184,22 @@ export const OPERATIONS_JOBS: readonly Mutant[] = [
     tests: [WORKED],
   },
   {
+    name: 'jobs/store/rests-though-handed-over',
+    file: STORE,
+    from: 'lease_owner = CASE WHEN $3::boolean THEN lease_owner END',
+    to: 'lease_owner = CASE WHEN NOT $3::boolean THEN lease_owner END',
+    breaks: 'a job that a dashboard hands over rests, and one that a person stopped goes on',
+    tests: [LEFT],
+  },
+  {
+    name: 'jobs/store/anybodys-left-jobs',
+    file: STORE,
+    from: 'lease_epoch = 0 AND starts_with(actor, $1))',
+    to: 'lease_epoch = 0 AND $1::text IS NOT NULL)',
+    breaks: 'a dashboard begins a job that a person has written down and not begun',
+    tests: [LEFT],
+  },
+  {
     name: 'jobs/store/ends-what-was-aborted',
     file: STORE,
     from: "WHERE id = $1 AND state = 'open'`,\n    [id, state],",
@@ -195,6 +214,14 @@ export const OPERATIONS_JOBS: readonly Mutant[] = [
     to: "WHERE NOT (e.example ->> 'code' = 'none' AND",
     breaks: 'it tells of what was in somebody’s hands, and is done by now',
     tests: [BACK],
+  },
+  {
+    name: 'jobs/runner/abort-not-heard',
+    file: RUNNER,
+    from: "        if (locked.state !== 'open') return null;\n",
+    to: '',
+    breaks: 'what a person has aborted goes on',
+    tests: [WORKED],
   },
   {
     name: 'jobs/runner/not-given-back',
@@ -277,11 +304,27 @@ export const OPERATIONS_JOBS: readonly Mutant[] = [
     tests: [BULK],
   },
   {
+    name: 'jobs/runs/begun-since',
+    file: RUNS,
+    from: "act.kind === 'saga.cancel' ? 'r.started_at' : 'r.updated_at'",
+    to: "act.kind === 'saga.retry' ? 'r.updated_at' : 'r.updated_at'",
+    breaks: 'a run that went on since is not cancelled',
+    tests: [BULK],
+  },
+  {
     name: 'jobs/runs/refusal-fails-all',
     file: RUNS,
     from: "  'HF_SAGA_PIVOTED',\n",
     to: '',
     breaks: 'a run past its pivot counts as failed instead of passed over',
+    tests: [BULK],
+  },
+  {
+    name: 'jobs/runs/all-stuck-or-not',
+    file: SELECTION,
+    from: "if (kind !== 'cancel') query",
+    to: "if (kind === 'retry') query",
+    breaks: 'runs that are well are picked for what is meant for stuck ones',
     tests: [BULK],
   },
   {
@@ -291,6 +334,30 @@ export const OPERATIONS_JOBS: readonly Mutant[] = [
     to: 'if (expected === 0) refuseGrown',
     breaks: 'far more are acted on than were shown',
     tests: [ACTS],
+  },
+  {
+    name: 'jobs/start/unaudited-resume',
+    file: STORE,
+    from: 'if (resumed.length > 0) await audit(',
+    to: 'if (resumed.length > 1) await audit(',
+    breaks: 'I15: a job goes on, and nobody knows who wanted it',
+    tests: [RESUMED],
+  },
+  {
+    name: 'jobs/start/resumed-though-held',
+    file: STORE,
+    from: 'if (resumed.length > 0) await audit(',
+    to: 'await audit(',
+    breaks: 'the audit says that somebody resumed a job that another one works on',
+    tests: [RESUMED],
+  },
+  {
+    name: 'jobs/start/resumed-by-nobody',
+    file: STORE,
+    from: '`UPDATE ${tableOf(schema)} SET lease_owner = $2, lease_until = clock_timestamp()\n     WHERE',
+    to: '`UPDATE ${tableOf(schema)} SET lease_owner = CASE WHEN $2::text IS NULL THEN lease_owner END\n     WHERE',
+    breaks: 'I19: a job that a person has resumed rests, because the dashboard died at that moment',
+    tests: [LEFT],
   },
   {
     name: 'jobs/start/aborts-audited-twice',

@@ -54,6 +54,14 @@ export const SAGA_WORKER: readonly Mutant[] = [
     tests: [ADMITTED],
   },
   {
+    name: 'saga/admission/old-ones-close-it',
+    file: ADMISSION,
+    from: "breaker.state === 'closed' || isProbe ? noteOutcome(breaker, result) : null",
+    to: 'noteOutcome(breaker, result)',
+    breaks: 'what was begun before the outage says that it is over',
+    tests: [ADMITTED],
+  },
+  {
     name: 'saga/admission/unannounced',
     file: ADMISSION,
     from: "return spent.trying ? null : { kind: 'announce' };",
