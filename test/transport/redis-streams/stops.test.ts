@@ -85,3 +85,24 @@ it('keeps a partition from others while a handler that does not obey may still b
   await soft.stop();
   expect(await admin.get(owner)).toBeNull();
 });
+
+it('waits for its last handler, and not for a Redis that is away', async () => {
+  const proxy = await startTcpProxy(sharedRedisUrl());
+  const destination = destinationName();
+  const near = makeStreams({ connection: sharedRedisUrl(), ...PATIENT });
+  let finish: () => void = () => {};
+  const got = recorder(async () => {
+    await new Promise<void>((resolve) => void (finish = resolve));
+    return ACKNOWLEDGED;
+  });
+  const far = makeStreams({ connection: proxy.url, ...PATIENT });
+  const receiver = await receiveFrom(far, destination, got.handle);
+  await near.publisher().publish([outbound(destination, 0)], { signal: NEVER });
+  await got.until((seen) => seen.length === 1);
+  await proxy.close();
+  const stopped = receiver.stop();
+  finish();
+  // Its verdict cannot be told any more: the message comes again.
+  await stopped;
+  expect(await adminOf(sharedRedisUrl()).xlen(streamOf(destination))).toBe(1);
+});
