@@ -115,14 +115,6 @@ export const RUNTIME: readonly Mutant[] = [
     tests: ['test/runtime/semaphore.test.ts'],
   },
   {
-    name: 'runtime/semaphore/slot-of-who-left',
-    file: SEMAPHORE,
-    from: `          if (signal.aborted) return resolve(undefined);\n          taken += 1;`,
-    to: `          taken += 1;\n          if (signal.aborted) return resolve(undefined);`,
-    breaks: 'I17: a slot asked for by somebody who was stopped is never free again',
-    tests: ['test/runtime/semaphore.test.ts'],
-  },
-  {
     name: 'runtime/semaphore/kept-by-a-failure',
     file: SEMAPHORE,
     from: `      try {
@@ -134,15 +126,6 @@ export const RUNTIME: readonly Mutant[] = [
       release();
       return done;`,
     breaks: 'I17: each failure takes a slot for good',
-    tests: ['test/runtime/semaphore.test.ts'],
-  },
-  {
-    name: 'runtime/semaphore/overtaken',
-    file: SEMAPHORE,
-    from: `        waiting.add(settle);
-        signal.addEventListener('abort', settle);`,
-    to: `        waiting.add(settle);`,
-    breaks: 'I24: whoever waits for a slot does not hear of the stop',
     tests: ['test/runtime/semaphore.test.ts'],
   },
   {
@@ -185,43 +168,11 @@ export const RUNTIME: readonly Mutant[] = [
     tests: ['test/runtime/loop.test.ts'],
   },
   {
-    name: 'runtime/loop/hard-stop-before-it',
-    file: LOOP,
-    from: `    if (signal.aborted) abort();\n`,
-    to: ``,
-    breaks: 'I24: a hard stop whose signal has aborted already waits for the tick',
-    tests: ['test/runtime/loop.test.ts'],
-  },
-  {
-    name: 'runtime/loop/handler-ends-it',
-    file: LOOP,
-    from: `      return FALLBACK_DELAY_MS;`,
-    to: `      throw second;`,
-    breaks: 'I17: an error handler that throws ends the loop, without a word',
-    tests: ['test/runtime/loop.test.ts'],
-  },
-  {
     name: 'runtime/lifecycle/start-beside-a-stop',
     file: LIFECYCLE,
     from: `call.done = tail.then(() => (asked === 'start' ? begin(call) : end(hard.signal)));`,
     to: `call.done = asked === 'start' ? begin(call) : tail.then(() => end(hard.signal));`,
     breaks: 'I24: a start begins while a stop is under way',
-    tests: ['test/runtime/lifecycle.test.ts'],
-  },
-  {
-    name: 'runtime/lifecycle/failed-start-not-ended',
-    file: LIFECYCLE,
-    from: `      await end(AbortSignal.abort(error)).catch(() => {});\n`,
-    to: ``,
-    breaks: 'I24: what a start had begun before it failed goes on',
-    tests: ['test/runtime/lifecycle.test.ts'],
-  },
-  {
-    name: 'runtime/lifecycle/failed-start-is-the-last-word',
-    file: LIFECYCLE,
-    from: `      if (last === call) last = null;\n`,
-    to: ``,
-    breaks: 'I24: a start that failed cannot be repeated',
     tests: ['test/runtime/lifecycle.test.ts'],
   },
   {
