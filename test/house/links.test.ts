@@ -4,6 +4,7 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, normalize } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { MISTAKES } from '../simulation/mistakes/list.ts';
 import { ROOT } from './source-files.ts';
 
 const { files } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { files: readonly string[] };
@@ -44,11 +45,13 @@ describe('links', () => {
     expect(linksOf(page).filter((target) => !existsSync(join(ROOT, target)))).toEqual([]);
   });
 
-  it('and the tests that stand behind guarantees and security are there', () => {
+  it('and the tests and planted mistakes that stand behind guarantees and security are there', () => {
     const texts = ['docs/guarantees.md', 'docs/security.md'].map((page) => readFileSync(join(ROOT, page), 'utf8'));
     const named = [...texts.join('\n').matchAll(/`((?:[a-z]+\/)+[\w.*-]+)`/g)].map((match) => match[1] ?? '');
     expect(named.length).toBeGreaterThan(50);
+    const planted = new Set(MISTAKES.map(({ name }) => name));
     const isThere = (name: string): boolean =>
+      planted.has(name) ||
       existsSync(join(ROOT, name)) ||
       existsSync(join(ROOT, `test/${name}.test.ts`)) ||
       (name.endsWith('/*') && existsSync(join(ROOT, 'test', dirname(name))));

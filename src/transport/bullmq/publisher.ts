@@ -5,6 +5,7 @@ import type { IQueueBackend } from 'bullmq';
 import { HoldfastError, isHoldfastError } from '../../errors.ts';
 import type { OutboundMessage, Publisher, PublishOutcome } from '../port.ts';
 import { settledOrAborted } from '../shared.ts';
+import { PUBLISHED, unsentOutcomes } from '../unsent.ts';
 import { chunksOf, placeBatch, type PlacedMessage, refused } from './batch.ts';
 import type { BullmqBroker } from './broker.ts';
 import { jobEntry } from './jobs.ts';
@@ -15,8 +16,6 @@ import type { QueueAccess } from './queue-access.ts';
 
 /** Another process may meanwhile have laid out a destination otherwise, or the broker may have forgotten. */
 const LOOK_AGAIN_MS = 30_000;
-
-const PUBLISHED: PublishOutcome = { kind: 'published' };
 
 export function bullmqPublisher(broker: BullmqBroker, settings: BullmqSettings): Publisher {
   const connection = new LazyPublisherConnection(broker, settings);
@@ -65,7 +64,7 @@ class BatchPublisher {
     return this.#connection.use(async (open) => {
       const safe = open.watch?.();
       const sending: Sending = {
-        outcomes: new Array<PublishOutcome>(batch.length).fill(PUBLISHED),
+        outcomes: unsentOutcomes(batch),
         used: new Set(),
         hasMoved: (error) => open.hasMoved?.(error) ?? false,
         signal,
@@ -137,8 +136,10 @@ class BatchPublisher {
     }
     for (const [i, { index }] of chunk.entries()) {
       // BullMQ answers with the id it stored under, or with a code below zero.
-      if (ids[i] === entries[i]?.jobId) continue;
-      outcomes[index] = refused(new Error(`BullMQ answered ${String(ids[i])} instead of the job id`), false);
+      outcomes[index] =
+        ids[i] === entries[i]?.jobId
+          ? PUBLISHED
+          : refused(new Error(`BullMQ answered ${String(ids[i])} instead of the job id`), false);
     }
   }
 

@@ -6,6 +6,7 @@ import { HoldfastError, isHoldfastError } from '../../errors.ts';
 import { SINK } from '../abilities.ts';
 import type { OutboundMessage, Publisher, PublishOutcome, Transport } from '../port.ts';
 import { settledOrAborted, transportOf } from '../shared.ts';
+import { PUBLISHED, unsentOutcomes } from '../unsent.ts';
 import { KafkaConnection } from './connection.ts';
 import { faultOf, protocolCode } from './kafka-error.ts';
 import { type KafkaSettings, type KafkaTransportOptions, resolveKafkaOptions } from './options.ts';
@@ -33,7 +34,6 @@ export function createKafkaTransport(options: KafkaTransportOptions): Transport 
   });
 }
 
-const PUBLISHED: PublishOutcome = { kind: 'published' };
 /** A topic that is not there, or may not be written, is looked at again after this. */
 const TOPIC_AGAIN_MS = 30_000;
 /** All replicas that are in sync. */
@@ -43,7 +43,7 @@ function kafkaPublisher(settings: KafkaSettings): Publisher {
   const connection = new KafkaConnection(settings);
   return {
     async publish(batch, { signal }) {
-      const outcomes = new Array<PublishOutcome>(batch.length).fill(PUBLISHED);
+      const outcomes = unsentOutcomes(batch);
       const records = placeRecords(batch, settings, outcomes);
       if (records.length > 0) await guarded(connection, signal, () => sendAll(connection, records, outcomes, signal));
       return outcomes;
@@ -91,6 +91,7 @@ async function sendChunk(
   const topics = byTopic(chunk);
   try {
     await producer.sendBatch({ acks: ALL, topicMessages: [...topics] });
+    for (const { index } of chunk) outcomes[index] = PUBLISHED;
   } catch (error) {
     const fault = faultOf(error);
     if (fault === 'cluster') throw error;

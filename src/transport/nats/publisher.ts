@@ -6,6 +6,7 @@ import { systemClock } from '../../runtime/clock.ts';
 import { partitionOf } from '../partitions.ts';
 import type { OutboundMessage, Publisher, PublishOutcome } from '../port.ts';
 import { settledOrAborted } from '../shared.ts';
+import { PUBLISHED, unsentOutcomes } from '../unsent.ts';
 import { apiCodeOf, isLeaderless, unavailable } from './errors.ts';
 import { settleLayout } from './layout.ts';
 import { type DiscoveredServers, type NatsLink, openLink } from './link.ts';
@@ -23,7 +24,6 @@ const LOOK_AGAIN_MS = 30_000;
 const PAUSE_MS = 50;
 
 const RESENT = 'Nothing is lost: it is sent again once the broker takes it.';
-const PUBLISHED: PublishOutcome = { kind: 'published' };
 
 /** What belongs to one link, and is found out anew with the next. */
 interface OpenPublisher {
@@ -56,7 +56,7 @@ class NatsPublisher {
 
   publish(batch: readonly OutboundMessage[], signal: AbortSignal): Promise<readonly PublishOutcome[]> {
     return this.#guarded('did not take the batch', signal, async (open, over) => {
-      const outcomes = new Array<PublishOutcome>(batch.length).fill(PUBLISHED);
+      const outcomes = unsentOutcomes(batch);
       const sendables = this.#prepare(batch, open.link, outcomes);
       const destinations = new Set(sendables.map(({ index }) => (batch[index] as OutboundMessage).destination));
       await Promise.all(
@@ -226,8 +226,10 @@ class NatsPublisher {
           why = meaning.why;
           continue;
         }
-        if (meaning.kind === 'refused')
-          outcomes[sendable.index] = { kind: 'refused', permanent: true, error: refusedByServer(meaning.why) };
+        outcomes[sendable.index] =
+          meaning.kind === 'refused'
+            ? { kind: 'refused', permanent: true, error: refusedByServer(meaning.why) }
+            : PUBLISHED;
         through.add(sendable.index);
       }
       left = left.filter(({ index }) => !through.has(index));

@@ -5,6 +5,7 @@
 import { HoldfastError, isHoldfastError } from '../../errors.ts';
 import type { OutboundMessage, Publisher, PublishOutcome } from '../port.ts';
 import { settledOrAborted } from '../shared.ts';
+import { PUBLISHED, unsentOutcomes } from '../unsent.ts';
 import { type AddressedMessage, addressBatch, tooLargeForBroker } from './batch.ts';
 import { brokerFault, brokerUnavailable } from './broker-answers.ts';
 import { type Confirmation, type Outgoing, UnconfirmedError } from './confirmed-channel.ts';
@@ -14,13 +15,6 @@ import { PublishedLayouts } from './published-layout.ts';
 import { PublishSession } from './publish-session.ts';
 import { countQueue } from './queue-maker.ts';
 import { DestinationMaker } from './destination-maker.ts';
-
-const PUBLISHED: PublishOutcome = { kind: 'published' };
-const UNSENT: PublishOutcome = {
-  kind: 'refused',
-  permanent: false,
-  error: new HoldfastError('HF_MESSAGE_REFUSED', 'The message was not sent.'),
-};
 
 /** @param used is told of each destination that is published to */
 export function rabbitmqPublisher(settings: RabbitmqSettings, used: (destination: string) => void): Publisher {
@@ -71,7 +65,7 @@ class BatchPublisher {
 
   async publish(batch: readonly OutboundMessage[], signal: AbortSignal): Promise<readonly PublishOutcome[]> {
     // Nothing is published until the broker has said so.
-    const outcomes = new Array<PublishOutcome>(batch.length).fill(UNSENT);
+    const outcomes = unsentOutcomes(batch);
     const sending: Sending = {
       outcomes,
       left: addressBatch(batch, this.#settings, this.#limit, outcomes),

@@ -4,6 +4,7 @@
 import { HoldfastError, isHoldfastError } from '../../errors.ts';
 import type { OutboundMessage, Publisher, PublishOutcome } from '../port.ts';
 import { settledOrAborted } from '../shared.ts';
+import { PUBLISHED, unsentOutcomes } from '../unsent.ts';
 import { brokerFailure, isMessageFault } from './answers.ts';
 import { chunkEnd, type PartitionBatch, splitBatch } from './batch.ts';
 import type { StreamsConnection } from './connection.ts';
@@ -14,7 +15,6 @@ import type { OpenStreams } from './load.ts';
 import type { StreamsSettings } from './options.ts';
 import { ADD } from './publish-scripts.ts';
 
-const PUBLISHED: PublishOutcome = { kind: 'published' };
 /** A partition turns a layout away once; more often it is somebody's doing. */
 const MOST_TIMES_TURNED_AWAY = 3;
 
@@ -87,7 +87,7 @@ async function publishBatch(
   batch: readonly OutboundMessage[],
   signal: AbortSignal,
 ): Promise<readonly PublishOutcome[]> {
-  const outcomes = new Array<PublishOutcome>(batch.length).fill(PUBLISHED);
+  const outcomes = unsentOutcomes(batch);
   const failing = new AbortController();
   const publishing = { ...opened, settings, outcomes, signal: AbortSignal.any([signal, failing.signal]) };
   const settled = await Promise.allSettled(
@@ -130,6 +130,7 @@ async function publishPart(publishing: Publishing, part: PartitionBatch): Promis
       continue;
     }
     const [added, refusal] = answer;
+    for (const place of places.slice(at, at + added)) outcomes[place] = PUBLISHED;
     at += added;
     if (refusal === '') continue;
     if (!isMessageFault(refusal)) throw new Error(refusal);
