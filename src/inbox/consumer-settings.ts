@@ -2,6 +2,7 @@
  * The options of a consumer after they were checked: defaults filled in, durations in milliseconds, handlers by topic.
  */
 import type { PayloadCodec } from '../message/codec.ts';
+import { assertEncrypts } from '../outbox/preparer.ts';
 import type { Database } from '../postgres/database.ts';
 import { systemClock, type Clock } from '../runtime/clock.ts';
 import { parseDuration, type Duration } from '../runtime/duration.ts';
@@ -90,6 +91,7 @@ export function resolveConsumer<Tx>(
     parseDuration(options[option] ?? preset, `${where}.${option}`);
   const { transport, redeliveryHorizon, ordered = false, clock = systemClock, random = Math.random } = options;
   const codec = options.codec ?? null;
+  assertEncrypts(options.outbox, options.codec, where);
   const log = withoutErrorTexts(safeLogger(options.log), codec !== null).child({ consumer: name });
   const handlers = resolveHandlers(list, { retry: options.retry, timeout: options.timeout ?? '30s', where, codec });
   const concurrency = resolveConcurrency(where, options.concurrency, database, log);

@@ -152,6 +152,7 @@ export function createOutbox(options: OutboxOptions = {}): Outbox {
   };
   return notePreparer(outbox, {
     schema,
+    encrypts: codec !== undefined,
     prepare: (type, payload, sendOptions) => prepare({ type, payload, options: sendOptions }, 'outbox.send'),
   });
 }

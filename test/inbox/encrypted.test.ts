@@ -5,6 +5,11 @@ import { on } from '../../src/inbox/handlers/handler.ts';
 import { createAesGcmCodec } from '../../src/message/aes-gcm-codec.ts';
 import { placeOfPayload } from '../../src/message/open-envelope.ts';
 import { reviseParked } from '../../src/operations/parked/revise.ts';
+import { createOutbox } from '../../src/outbox/outbox.ts';
+import { handle } from '../../src/saga/participant/handle.ts';
+import { createParticipant } from '../../src/saga/participant/participant.ts';
+import type { DatabaseParticipantOptions } from '../../src/saga/participant/participant-options.ts';
+import { createMemoryTransport } from '../../src/transport/memory.ts';
 import { clean, delivery, openLab, Placed, wire, type Lab } from './lab.ts';
 
 const A = Buffer.alloc(32, 1).toString('base64');
@@ -31,6 +36,13 @@ function encrypted(data: object = { orderId: 'o-1', n: 1 }, by = codec, as: { id
   const place = placeOfPayload({ id, topic: 'order.placed', ...as });
   return wire({ id, data: JSON.parse(by.encode(JSON.stringify(data), place)) });
 }
+const testParticipantWith = (options: Partial<DatabaseParticipantOptions>) =>
+  createParticipant('seats', {
+    database: lab.database,
+    transport: createMemoryTransport(),
+    handlers: [handle(Placed, () => {})],
+    ...options,
+  });
 const notes = async () => (await lab.effects()).map(({ note }) => note);
 
 describe('a payload that is encrypted', () => {
@@ -54,6 +66,14 @@ describe('a payload that is encrypted', () => {
     expect(row?.error).toContain('[HF_PAYLOAD_ENCRYPTED]');
     expect(row?.next_attempt_at).toBeInstanceOf(Date);
     expect(await lab.effects()).toEqual([]);
+  });
+
+  it('is not made readable by an outbox that was made without a codec', async () => {
+    const outbox = createOutbox();
+    expect(() => shipping({ codec, outbox })).toThrow(/outbox has no codec/);
+    expect(() => testParticipantWith({ codec, outbox })).toThrow(/outbox has no codec/);
+    shipping({ codec, outbox: createOutbox({ codec }) });
+    testParticipantWith({ codec });
   });
 
   it('is handled once a process has the key', async () => {

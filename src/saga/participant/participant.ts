@@ -5,7 +5,7 @@
 import type { Consumer } from '../../inbox/consumer.ts';
 import { KNOWN_OPTIONS, type CommonConsumerOptions } from '../../inbox/consumer-options.ts';
 import { createOutbox } from '../../outbox/outbox.ts';
-import { preparerOf } from '../../outbox/preparer.ts';
+import { assertEncrypts, preparerOf } from '../../outbox/preparer.ts';
 import { DEFAULT_MAX_BYTES } from '../../outbox/prepare.ts';
 import { systemClock, type Clock } from '../../runtime/clock.ts';
 import { createLifecycle } from '../../runtime/lifecycle.ts';
@@ -77,6 +77,7 @@ export function assembleParticipant<Tx>(
   access: ParticipantAccess<Tx>,
 ): Participant {
   const settings = resolveParticipant(whereOfParticipant(name), options);
+  assertEncrypts(options.outbox, options.codec, whereOfParticipant(name));
   const log = withoutErrorTexts(safeLogger(options.log), options.codec !== undefined).child({ consumer: name });
   const outbox = options.outbox ?? createOutbox({ schema: access.schema, codec: options.codec });
   const preparer = preparerOf(outbox);
