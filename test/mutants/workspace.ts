@@ -70,5 +70,7 @@ function runTests({ folder, tests, env, timeoutMs }: TestsToRun): ReturnType<Wor
 /** A file that cannot be loaded has found out nothing: the mutant is not one. */
 function outcomeOf(code: number | null, output: string): TestRun {
   if (code === 0) return 'passed';
+  // A test may fail with a SyntaxError of its own, of JSON say.
+  if (/Failed Tests/.test(output)) return 'failed';
   return /PARSE_ERROR|Transform failed|SyntaxError: |No test files found/.test(output) ? 'not loaded' : 'failed';
 }
