@@ -1,8 +1,8 @@
 /**
  * The options of a consumer after they were checked: defaults filled in, durations in milliseconds, handlers by topic.
  */
+import { assertEncrypts } from '../message/clear-senders.ts';
 import type { PayloadCodec } from '../message/codec.ts';
-import { assertEncrypts } from '../outbox/preparer.ts';
 import type { Database } from '../postgres/database.ts';
 import { systemClock, type Clock } from '../runtime/clock.ts';
 import { parseDuration, type Duration } from '../runtime/duration.ts';

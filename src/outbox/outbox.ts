@@ -4,6 +4,7 @@
  */
 
 import { HoldfastError } from '../errors.ts';
+import { noteClear } from '../message/clear-senders.ts';
 import type { PayloadCodec } from '../message/codec.ts';
 import type { MessageType, PayloadInput } from '../message/message-type.ts';
 import { noteMessages } from '../postgres/commit-hints.ts';
@@ -150,9 +151,9 @@ export function createOutbox(options: OutboxOptions = {}): Outbox {
       return messages.map(({ id }) => ({ id }));
     },
   };
+  if (codec === undefined) noteClear(outbox);
   return notePreparer(outbox, {
     schema,
-    encrypts: codec !== undefined,
     prepare: (type, payload, sendOptions) => prepare({ type, payload, options: sendOptions }, 'outbox.send'),
   });
 }

@@ -3,15 +3,12 @@
  * together with other things. An outbox that somebody has wrapped has none: what it does to a message can only be had by its `send`.
  */
 import type { MessageType, PayloadInput } from '../message/message-type.ts';
-import { badOption } from '../runtime/options.ts';
 import type { PreparedMessage } from './prepare.ts';
 import type { SendOptions } from './send-options.ts';
 
 export interface Preparer {
   /** Where the outbox writes. */
   readonly schema: string;
-  /** Whether what it sends is encrypted. */
-  readonly encrypts: boolean;
   /** Rejects as `send` does of a message that is wrong. */
   prepare<Type extends MessageType>(
     type: Type,
@@ -25,20 +22,6 @@ const preparers = new WeakMap<object, Preparer>();
 export function notePreparer<Outbox extends object>(outbox: Outbox, preparer: Preparer): Outbox {
   preparers.set(outbox, preparer);
   return outbox;
-}
-
-/**
- * Who is given a codec sends nothing in clear by an outbox that was made without one. Of an outbox that somebody has wrapped it is not known.
- *
- * @throws HoldfastError HF_CONFIG
- */
-export function assertEncrypts(outbox: object | undefined, codec: object | undefined, where: string): void {
-  if (outbox === undefined || codec === undefined || preparers.get(outbox)?.encrypts !== false) return;
-  throw badOption(
-    `${where}.outbox`,
-    'has no codec, so what is sent by it would be readable',
-    'Give the same codec to createOutbox, or leave `outbox` out.',
-  );
 }
 
 /** Null for an outbox that was not made by createOutbox. */

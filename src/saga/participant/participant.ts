@@ -4,8 +4,9 @@
  */
 import type { Consumer } from '../../inbox/consumer.ts';
 import { KNOWN_OPTIONS, type CommonConsumerOptions } from '../../inbox/consumer-options.ts';
+import { assertEncrypts } from '../../message/clear-senders.ts';
 import { createOutbox } from '../../outbox/outbox.ts';
-import { assertEncrypts, preparerOf } from '../../outbox/preparer.ts';
+import { preparerOf } from '../../outbox/preparer.ts';
 import { DEFAULT_MAX_BYTES } from '../../outbox/prepare.ts';
 import { systemClock, type Clock } from '../../runtime/clock.ts';
 import { createLifecycle } from '../../runtime/lifecycle.ts';
