@@ -17,8 +17,8 @@ export function noteClear(outbox: object): void {
 export function assertEncrypts(outbox: object | undefined, codec: object | undefined, where: string): void {
   if (outbox === undefined || codec === undefined || !clear.has(outbox)) return;
   throw badOption(
-    `${where}.outbox`,
-    'has no codec, so what is sent by it would be readable',
+    where,
+    'has a codec, and an outbox without one, so what is sent by it would be readable',
     'Give the same codec to createOutbox, or leave the option out.',
   );
 }
