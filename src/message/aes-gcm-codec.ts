@@ -4,6 +4,7 @@
 import { createCipheriv, createDecipheriv, createHmac, randomBytes } from 'node:crypto';
 import { badOption, refuseUnknownOptions } from '../runtime/options.ts';
 import { cannotOpen, type EncryptedValue, type PayloadCodec } from './codec.ts';
+import { KEY_ID, keyInUse, readKeys } from './named-keys.ts';
 
 /** Options of {@link createAesGcmCodec}. */
 export interface AesGcmOptions {
@@ -45,22 +46,8 @@ const TAG_BYTES = 16;
 export function createAesGcmCodec(options: AesGcmOptions): PayloadCodec {
   const where = 'createAesGcmCodec';
   refuseUnknownOptions(options, ['keys', 'use', 'required'], where);
-  const keys = readKeys(options.keys, where);
-  const [only = '', second] = keys.keys();
-  if (options.use === undefined && second !== undefined)
-    throw badOption(
-      where,
-      'has several keys and does not say which to encrypt with',
-      `Write use: '${only}', or another.`,
-    );
-  const use = options.use ?? only;
-  const own = keys.get(use);
-  if (own === undefined)
-    throw badOption(
-      `${where}.use`,
-      `is '${use}', which is none of the keys`,
-      `There are: ${[...keys.keys()].join(', ')}.`,
-    );
+  const keys = readAesKeys(options.keys, where);
+  const { id: use, key: own } = keyInUse(keys, options.use, { where, act: 'encrypt' });
   return {
     required: options.required ?? false,
     encode(text, place, repeatable = false) {
@@ -106,19 +93,15 @@ function nonceOf({ nonces }: Key, text: string, place: string): Buffer {
 }
 
 /** Throws HF_CONFIG, which shows no key. */
-function readKeys(given: Readonly<Record<string, string>>, where: string): ReadonlyMap<string, Key> {
-  if (typeof given !== 'object' || given === null || Object.keys(given).length === 0)
-    throw badOption(where, 'has no keys', "Write keys: { '2026-01': process.env.PAYLOAD_KEY }.");
-  return new Map(
-    Object.entries(given).map(([id, text]) => {
-      const secret = Buffer.from(typeof text === 'string' ? text : '', 'base64');
-      if (!/^[\w.-]{1,100}$/.test(id) || secret.length !== 32)
-        throw badOption(
-          `${where}.keys`,
-          `has ${JSON.stringify(id)}, which is no id, or no key of 32 bytes in base64`,
-          'Make one by: openssl rand -base64 32.',
-        );
-      return [id, { secret, nonces: createHmac('sha256', secret).update('holdfast nonces').digest() }] as const;
-    }),
-  );
+function readAesKeys(given: Readonly<Record<string, string>>, where: string): ReadonlyMap<string, Key> {
+  return readKeys(given, { where, example: "keys: { '2026-01': process.env.PAYLOAD_KEY }" }, (id, text) => {
+    const secret = Buffer.from(typeof text === 'string' ? text : '', 'base64');
+    if (!KEY_ID.test(id) || secret.length !== 32)
+      throw badOption(
+        `${where}.keys`,
+        `has ${JSON.stringify(id)}, which is no id, or no key of 32 bytes in base64`,
+        'Make one by: openssl rand -base64 32.',
+      );
+    return { secret, nonces: createHmac('sha256', secret).update('holdfast nonces').digest() };
+  });
 }

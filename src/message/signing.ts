@@ -4,7 +4,8 @@
  * values of the signature stand in front of the envelope, so that it is checked over the text as it came, before anything parses that.
  */
 import { timingSafeEqual } from 'node:crypto';
-import { badOption, didYouMean, refuseUnknownOptions } from '../runtime/options.ts';
+import { badOption, refuseUnknownOptions } from '../runtime/options.ts';
+import { KEY_ID, keyInUse, readKeys } from './named-keys.ts';
 import { readSecret, signWebhook } from './webhook-signature.ts';
 
 /** With which key messages are signed. */
@@ -48,10 +49,7 @@ export type CheckWire = (wire: unknown, nowMs: number) => SignatureFault | null;
 /** @throws HoldfastError HF_CONFIG, HF_OPTION_UNKNOWN */
 export function createSigner(options: SigningOptions, where: string): SignWire {
   refuseUnknownOptions(options, ['keys', 'use'], where);
-  const keys = readKeys(options.keys, where);
-  const use = options.use ?? onlyKeyOf(keys, where);
-  const key = keys.get(use);
-  if (key === undefined) throw unknownKey(use, keys, where);
+  const { id: use, key } = keyInUse(readSecrets(options.keys, where), options.use, { where, act: 'sign' });
   return (wire, { id, destination }, nowMs) => {
     const timestamp = Math.floor(nowMs / 1_000);
     const rest = `"destination":${JSON.stringify(destination)},${wire.slice(1)}`;
@@ -80,7 +78,7 @@ export function createChecker(
   { destination, mostAgeMs }: CheckSettings,
   where: string,
 ): CheckWire {
-  const keys = readKeys(given, where);
+  const keys = readSecrets(given, where);
   const addressed = `{"destination":${JSON.stringify(destination)},`;
   return (wire, nowMs) => {
     // An adapter that has parsed the text cannot give it back as it was signed.
@@ -97,34 +95,15 @@ export function createChecker(
   };
 }
 
-/** Keys by their ids. Throws HF_CONFIG, which shows no secret. */
-function readKeys(given: Readonly<Record<string, string>>, where: string): ReadonlyMap<string, Buffer> {
-  if (typeof given !== 'object' || given === null || Object.keys(given).length === 0)
-    throw badOption(where, 'has no keys', "Write keys: { '2026-01': 'whsec_…' }.");
-  return new Map(
-    Object.entries(given).map(([id, secret]) => {
-      if (!/^[\w.-]{1,100}$/.test(id))
-        throw badOption(
-          `${where}.keys`,
-          `has the id ${JSON.stringify(id)}`,
-          "Give 1 to 100 letters, digits, '.', '_' or '-'.",
-        );
-      return [id, readSecret(secret, `${where}.keys['${id}']`)] as const;
-    }),
-  );
-}
-
-function onlyKeyOf(keys: ReadonlyMap<string, Buffer>, where: string): string {
-  const [only = '', second] = keys.keys();
-  if (second === undefined) return only;
-  throw badOption(where, 'has several keys and does not say which to sign with', `Write use: '${only}', or another.`);
-}
-
-function unknownKey(id: string, keys: ReadonlyMap<string, Buffer>, where: string): Error {
-  const near = didYouMean(id, [...keys.keys()]);
-  return badOption(
-    `${where}.use`,
-    `is '${id}', which is none of the keys`,
-    near === undefined ? `There are: ${[...keys.keys()].join(', ')}.` : `Did you mean '${near}'?`,
-  );
+/** Throws HF_CONFIG, which shows no secret. */
+function readSecrets(given: Readonly<Record<string, string>>, where: string): ReadonlyMap<string, Buffer> {
+  return readKeys(given, { where, example: "keys: { '2026-01': 'whsec_…' }" }, (id, secret) => {
+    if (!KEY_ID.test(id))
+      throw badOption(
+        `${where}.keys`,
+        `has the id ${JSON.stringify(id)}`,
+        "Give 1 to 100 letters, digits, '.', '_' or '-'.",
+      );
+    return readSecret(secret, `${where}.keys['${id}']`);
+  });
 }
