@@ -15,6 +15,8 @@ export interface RandomAccidents {
   readonly nodes: readonly BrokerNode[];
   /** Told of each, when it is back. */
   readonly onAccident: (victim: string, downMs: number) => void;
+  /** Told when a server of the broker is still not part of its cluster, each time that it was waited for in vain. */
+  readonly onAbsence: (victim: string, downMs: number) => void;
 }
 
 /**
@@ -27,11 +29,12 @@ const NODES = { away: [500, 8_000], quiet: [4_000, 20_000], ends: [10, 60] } as 
 interface Victim {
   readonly name: string;
   kill(): Promise<unknown>;
-  start(): Promise<unknown>;
+  /** False when it runs and is not part of its cluster yet. */
+  start(): Promise<boolean>;
 }
 
 export function randomAccidents(options: RandomAccidents): (tools: AccidentTools) => Promise<void> {
-  const { random, processes, nodes, onAccident } = options;
+  const { random, processes, nodes, onAccident, onAbsence } = options;
   const between = ([least, most]: readonly [number, number]): number => least + random() * (most - least);
   return async ({ fleet, isPlaced, reach, setDown }) => {
     let over = false;
@@ -58,7 +61,11 @@ export function randomAccidents(options: RandomAccidents): (tools: AccidentTools
         down.add(victim.name);
         show();
         await sleep(between(times.away));
-        await victim.start();
+        while (!(await victim.start())) {
+          onAbsence(victim.name, performance.now() - killedMs);
+          // The orders are judged without it.
+          if (over) return;
+        }
         // oxlint-enable no-await-in-loop
         down.delete(victim.name);
         show();
@@ -68,8 +75,17 @@ export function randomAccidents(options: RandomAccidents): (tools: AccidentTools
     const ofFleet = processes.map((name) => ({
       name,
       kill: () => fleet.kill(name, random() < 0.5 ? 'at work' : 'now'),
-      start: () => fleet.start(name),
+      start: () => fleet.start(name).then(() => true),
     }));
-    await Promise.all([placed, strike(ofFleet, PROCESSES), strike(nodes, NODES)]);
+    const ofBroker = nodes.map((node) => ({
+      name: node.name,
+      kill: () => node.kill(),
+      start: () =>
+        node.start().then(
+          () => true,
+          () => false,
+        ),
+    }));
+    await Promise.all([placed, strike(ofFleet, PROCESSES), strike(ofBroker, NODES)]);
   };
 }

@@ -34,7 +34,7 @@ export interface NatsServer {
   kill(): Promise<void>;
   /** Holds it where it is (SIGSTOP), or lets it go on (SIGCONT). */
   signal(signal: 'SIGSTOP' | 'SIGCONT'): void;
-  /** Starts it again on the same port, with what it holds. */
+  /** Starts it again on the same port, with what it holds. One that runs is only waited for, until it is in step with its cluster. */
   start(): Promise<void>;
   /** Takes away what it holds, while it is stopped. */
   empty(): void;
@@ -139,12 +139,15 @@ async function startNode({ binary, name, options, ports, cluster }: NodeOptions)
   writeFileSync(configFile, lines.join('\n'));
   makeStore();
   let server: ServerProcess | undefined;
-  const up = async (): Promise<void> => {
-    const started = launch({ command: binary, args: ['-c', configFile], runAs, logFile, orphanSignal: 'SIGKILL' });
-    server = started;
+  const untilHealthy = async (started: ServerProcess): Promise<void> => {
     const giveUp = (): Error | undefined =>
       started.exit() === undefined ? undefined : new Error(`${started.exit()}\n${tailOf(logFile)}`);
     await untilReady(() => isHealthy(ports.monitor), { timeoutMs: HEALTHY_WITHIN_MS, giveUp, what: 'NATS' });
+  };
+  const up = async (): Promise<void> => {
+    const started = launch({ command: binary, args: ['-c', configFile], runAs, logFile, orphanSignal: 'SIGKILL' });
+    server = started;
+    await untilHealthy(started);
   };
   const down = async (signal: 'SIGTERM' | 'SIGKILL'): Promise<void> => {
     await server?.end(signal);
@@ -169,7 +172,8 @@ async function startNode({ binary, name, options, ports, cluster }: NodeOptions)
     kill: () => down('SIGKILL'),
     signal: (signal) => void (server !== undefined && process.kill(server.pid, signal)),
     async start() {
-      if (server === undefined) await up();
+      if (server === undefined || server.exit() !== undefined) await up();
+      else await untilHealthy(server);
     },
     empty() {
       rmSync(store, { recursive: true, force: true });
