@@ -25,12 +25,20 @@ const CACHE = '/var/cache/holdfast';
  * The path of the first binary of one of these names that runs.
  *
  * @param runs arguments with which it says something and ends well
+ * @param suits looks at what it says
  */
-export function systemBinary(names: readonly string[], runs: readonly string[] = ['--version']): string | undefined {
+export function systemBinary(
+  names: readonly string[],
+  runs: readonly string[] = ['--version'],
+  suits: (said: string) => boolean = () => true,
+): string | undefined {
   const path = (process.env['PATH'] ?? '').split(delimiter).filter(Boolean);
   const folders = [...path, ...MORE_FOLDERS, ...unpackedFolders()];
   const paths = folders.flatMap((folder) => names.map((name) => join(folder, name)));
-  return paths.find((each) => existsSync(each) && output(each, [...runs]) !== undefined);
+  return paths.find((each) => {
+    const said = existsSync(each) ? output(each, [...runs]) : undefined;
+    return said !== undefined && suits(said);
+  });
 }
 
 /** True where packages can be fetched: root, on a system with apt. */
@@ -48,11 +56,14 @@ export function unpackedFolders(): readonly string[] {
 /**
  * Fetches packages of Debian's, unless they are there, so that {@link systemBinary} finds their programs. Throws what apt-get says.
  *
+ * @param release a release of Debian's other than the machine's own, such as 'trixie': for programs that need little but themselves. Its
+ * packages come from where the machine's own come from, and are checked by the same keys.
  * @returns the folder below which their files lie as they would below /
  */
-export function unpackByApt(packages: readonly string[]): string {
+export function unpackByApt(packages: readonly string[], release?: string): string {
   const all = cacheOfSystem();
-  const place = join(all, packages.toSorted().join('+'));
+  const name = packages.toSorted().join('+');
+  const place = join(all, release === undefined ? name : `${name}@${release}`);
   const root = join(place, 'root');
   if (existsSync(place)) return root;
   mkdirSync(all, { recursive: true, mode: 0o755 });
@@ -61,7 +72,7 @@ export function unpackByApt(packages: readonly string[]): string {
   try {
     // The servers run as another user.
     chmodSync(beside, 0o755);
-    for (const file of download(beside, packages)) runCommand('dpkg-deb', ['-x', file, join(beside, 'root')]);
+    for (const file of download(beside, packages, release)) runCommand('dpkg-deb', ['-x', file, join(beside, 'root')]);
     writeStarters(beside, root);
     rmSync(join(beside, 'apt'), { recursive: true });
     renameSync(beside, place);
@@ -95,13 +106,22 @@ export function installByApt(packages: readonly string[]): void {
 
 /** Programs of one release do not fit the libraries of another one. */
 function cacheOfSystem(): string {
+  return join(CACHE, `${system('ID')}-${system('VERSION_ID')}`);
+}
+
+/** What the system says of itself, such as `VERSION_ID`: 12. */
+function system(field: string): string {
   const release = existsSync('/etc/os-release') ? readFileSync('/etc/os-release', 'utf8') : '';
-  const field = (name: string): string => new RegExp(`^${name}="?([\\w.-]+)"?$`, 'm').exec(release)?.[1] ?? 'unknown';
-  return join(CACHE, `${field('ID')}-${field('VERSION_ID')}`);
+  return new RegExp(`^${field}="?([\\w.-]+)"?$`, 'm').exec(release)?.[1] ?? 'unknown';
+}
+
+/** True on Debian itself, before that release. */
+export function isDebianBefore(version: number): boolean {
+  return system('ID') === 'debian' && Number(system('VERSION_ID')) < version;
 }
 
 /** The packages, and those of their dependencies that the machine lacks: apt checks their signatures, and keeps all it notes in `folder`. */
-function download(folder: string, packages: readonly string[]): readonly string[] {
+function download(folder: string, packages: readonly string[], release?: string): readonly string[] {
   const own = join(folder, 'apt');
   const archives = join(own, 'archives');
   for (const each of [join(archives, 'partial'), join(own, 'lists', 'partial')]) mkdirSync(each, { recursive: true });
@@ -112,14 +132,33 @@ function download(folder: string, packages: readonly string[]): readonly string[
     void runCommand('apt-get', [...flags, ...args], { env, timeoutMs: 600_000 });
   const fetch = (...more: readonly string[]): void =>
     apt(...more, '-o', 'Debug::NoLocking=1', 'install', '--download-only', '--no-install-recommends', ...packages);
-  try {
-    fetch();
-  } catch {
-    // The lists of the machine are old, or there are none: such as containers come.
-    apt(...ownLists, 'update');
-    fetch(...ownLists);
+  const fetchAnew = (...more: readonly string[]): void => {
+    apt(...ownLists, ...more, 'update');
+    fetch(...ownLists, ...more);
+  };
+  if (release !== undefined) fetchAnew(...sourcesOf(own, release));
+  else {
+    try {
+      fetch();
+    } catch {
+      // The lists of the machine are old, or there are none: such as containers come.
+      fetchAnew();
+    }
   }
   return readdirSync(archives).flatMap((name) => (name.endsWith('.deb') ? [join(archives, name)] : []));
+}
+
+const KEYS = '/usr/share/keyrings/debian-archive-keyring.gpg';
+
+/** Flags with which apt knows that release and no other, from the place that the machine's own release comes from. */
+function sourcesOf(folder: string, release: string): readonly string[] {
+  const own = system('VERSION_CODENAME');
+  const places = runCommand('apt-get', ['indextargets', '--format', '$(RELEASE) $(REPO_URI)', 'Created-By: Packages']);
+  const uri = new RegExp(`^${own} (\\S+)$`, 'm').exec(places)?.[1];
+  if (uri === undefined) throw new Error(`apt-get failed: it knows no place of the release ${own}.`);
+  const list = join(folder, 'sources.list');
+  writeFileSync(list, `deb [signed-by=${KEYS}] ${uri} ${release} main\n`);
+  return ['-o', `Dir::Etc::sourcelist=${list}`, '-o', 'Dir::Etc::sourceparts=-'];
 }
 
 /** For each program one that starts it with the libraries and the programs beside it. */

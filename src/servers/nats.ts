@@ -2,12 +2,13 @@
  * Starts private NATS servers with JetStream for tests, the demo and the bench: one, or a cluster of them; own ports, 127.0.0.1 only, gone at
  * exit. What they hold is in temporary folders: a server that was stopped or killed has it again when it is started.
  *
- * Where the binary comes from, in this order: nats-server on the machine; apt, as root on Debian.
+ * Where the binary comes from, in this order: nats-server 2.10 or later on the machine; apt, as root on Debian, from Debian 13 where the
+ * machine's is older; nats-server 2.9 on the machine.
  */
 import { mkdirSync, rmSync, writeFileSync, chownSync } from 'node:fs';
 import { join } from 'node:path';
 import { HoldfastError } from '../errors.ts';
-import { aptIsOurs, unpackByApt, systemBinary } from './debian-packages.ts';
+import { aptIsOurs, isDebianBefore, systemBinary, unpackByApt } from './debian-packages.ts';
 import { freePort, temporaryFolder, unprivilegedUser, untilReady } from './machine.ts';
 import { launch, tailOf, type ServerProcess } from './server-process.ts';
 
@@ -42,7 +43,7 @@ export interface NatsServer {
 }
 
 const INSTALL =
-  'Install nats-server 2.9 or later (Debian: apt-get install nats-server, macOS: brew install nats-server).';
+  'Install nats-server 2.10 or later (Debian: apt-get install nats-server, macOS: brew install nats-server).';
 const NAMES = ['nats-server'];
 const HEALTHY_WITHIN_MS = 60_000;
 
@@ -85,19 +86,26 @@ export async function startNatsCluster(size: number, options: NatsServerOptions 
 }
 
 function findBinary(): string {
-  const found = systemBinary(NAMES);
+  const recent = (): string | undefined => systemBinary(NAMES, ['--version'], isRecent);
+  const found = recent();
   if (found !== undefined) return found;
   let cause: unknown;
   if (aptIsOurs()) {
     try {
-      unpackByApt(['nats-server']);
+      unpackByApt(NAMES, isDebianBefore(13) ? 'trixie' : undefined);
     } catch (error) {
       cause = error;
     }
   }
-  const installed = systemBinary(NAMES);
-  if (installed !== undefined) return installed;
+  const binary = recent() ?? systemBinary(NAMES);
+  if (binary !== undefined) return binary;
   throw new HoldfastError('HF_SERVER_MISSING', 'NATS is needed and none was found.', { cause, advice: INSTALL });
+}
+
+/** Whether a server of that version keeps, as a cluster, what it has acknowledged when servers die: 2.9 does not. */
+function isRecent(version: string): boolean {
+  const [major = 0, minor = 0] = /v(\d+)\.(\d+)/.exec(version)?.slice(1).map(Number) ?? [];
+  return major > 2 || (major === 2 && minor >= 10);
 }
 
 interface Ports {

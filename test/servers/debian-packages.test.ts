@@ -1,9 +1,15 @@
 /** Packages of Debian's are fetched without being installed. Where that cannot be done, there is nothing to look at. */
 import { spawnSync } from 'node:child_process';
-import { readdirSync, rmSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { aptIsOurs, systemBinary, unpackByApt, unpackedFolders } from '../../src/servers/debian-packages.ts';
+import {
+  aptIsOurs,
+  isDebianBefore,
+  systemBinary,
+  unpackByApt,
+  unpackedFolders,
+} from '../../src/servers/debian-packages.ts';
 import { output, unprivilegedUser } from '../../src/servers/machine.ts';
 
 /** Small, and on no machine that somebody works with. */
@@ -12,7 +18,10 @@ const isKnown = (): boolean => spawnSync('dpkg-query', ['--status', PACKAGE]).st
 
 describe.runIf(aptIsOurs() && !isKnown())('unpackByApt', () => {
   let root: string | undefined;
-  afterAll(() => root !== undefined && rmSync(dirname(root), { recursive: true, force: true }));
+  let newer: string | undefined;
+  afterAll(() => {
+    for (const each of [root, newer]) if (each !== undefined) rmSync(dirname(each), { recursive: true, force: true });
+  });
 
   it('gives programs that run, to other users as well, and dpkg knows nothing of them', () => {
     root = unpackByApt([PACKAGE]);
@@ -34,10 +43,24 @@ describe.runIf(aptIsOurs() && !isKnown())('unpackByApt', () => {
     expect(statSync(root ?? '').ctimeMs).toBe(before);
   });
 
+  it.runIf(isDebianBefore(13))('gives those of a newer release beside those of its own', () => {
+    newer = unpackByApt(['hello'], 'trixie');
+    expect(newer).not.toBe(root);
+    expect(existsSync(join(newer, 'usr/bin/hello'))).toBe(true);
+    expect(readdirSync(dirname(newer)).toSorted()).toEqual(['bin', 'root']);
+  });
+
   it('leaves nothing of what cannot be fetched', () => {
     const parent = dirname(dirname(root ?? ''));
     const before = readdirSync(parent);
     expect(() => unpackByApt(['holdfast-no-such-package'])).toThrow(/apt-get failed/);
     expect(readdirSync(parent)).toEqual(before);
+  });
+});
+
+describe('systemBinary', () => {
+  it('takes the first that says what suits', () => {
+    expect(systemBinary(['node'], ['--version'], (said) => said.startsWith('v'))).toMatch(/node$/);
+    expect(systemBinary(['node'], ['--version'], (said) => said.startsWith('no such version'))).toBeUndefined();
   });
 });

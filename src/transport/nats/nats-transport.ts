@@ -10,7 +10,7 @@ import { natsPublisher } from './publisher.ts';
 import { natsReceiver } from './receiver.ts';
 
 /**
- * Carries messages over streams of NATS JetStream, server 2.9 or later.
+ * Carries messages over streams of NATS JetStream, server 2.10 or later; 2.9 where it is not a cluster.
  *
  * @throws HoldfastError HF_CONFIG, HF_DURATION, HF_OPTION_UNKNOWN
  * @example

@@ -93,6 +93,10 @@ export function assessStream(wanted: WantedStream, config: StreamConfig, version
     different.push(
       `it knows ids again for ${(config.duplicate_window ?? 0) / NANOS_PER_MS} ms and not for ${wanted.duplicate_window / NANOS_PER_MS}`,
     );
+  if (config.num_replicas > 1 && !keepsWhatItAcknowledged(version))
+    different.push(
+      `it has ${config.num_replicas} replicas on nats-server ${version}, which can lose what it has acknowledged when servers die: 2.10 and later do not`,
+    );
   return { unusable, different };
 }
 
@@ -117,8 +121,19 @@ function lossesOf(config: StreamConfig, version: string): readonly string[] {
  * and then dropped the oldest.
  */
 export function keepsToBytes(version: string): boolean {
-  const [major = 0, minor = 0, patch = 0] = version.split(/[.-]/).map(Number);
-  return major > 2 || (major === 2 && (minor > 10 || (minor === 10 && patch >= 5)));
+  return isSince(version, [2, 10, 5]);
+}
+
+/** Whether servers of a cluster that die lose nothing: those of 2.9 were seen to (docs/guarantees.md, "Soaked on a cluster"). */
+export function keepsWhatItAcknowledged(version: string): boolean {
+  return isSince(version, [2, 10, 0]);
+}
+
+/** Of a version that cannot be read: false. */
+function isSince(version: string, since: readonly [number, number, number]): boolean {
+  const own = version.split(/[.-]/).map(Number);
+  const index = since.findIndex((part, place) => own[place] !== part);
+  return index === -1 || (own[index] ?? 0) > (since[index] ?? 0);
 }
 
 /** Whether a subject that ends with '>' has another one below it. */

@@ -250,6 +250,13 @@ describe('a stream', () => {
     expect(assess({ num_replicas: 1, storage: 'memory', duplicate_window: 1 }).different).toHaveLength(3);
   });
 
+  it('with replicas is not for servers that lose what they have acknowledged', () => {
+    expect(assess({}, '2.9.25').different).toEqual([expect.stringContaining('nats-server 2.9.25')]);
+    expect(assess({}, '2.10.0').different).toEqual([]);
+    expect(assess({}, '3.0.0-beta.1').different).toEqual([]);
+    expect(assess({ num_replicas: 1 }, '2.9.25').different).toEqual(['it has 1 replicas and not 3']);
+  });
+
   it('keeps to its bytes since 2.10.5', () => {
     expect(['2.9.10', '2.10.4', '2.10.5', '2.10.22-beta.1', '2.11.0', '3.0.0', ''].map(keepsToBytes)).toEqual([
       false,
