@@ -31,6 +31,27 @@ export interface SignaturesOptions {
    * @defaultValue true
    */
   readonly required?: boolean | undefined;
+  /**
+   * How many refused messages are parked at most, by all processes of the consumer together and about: each notices within a tenth of it
+   * what others have parked.
+   *
+   * @defaultValue 10,000
+   */
+  readonly maxParked?: number | undefined;
+  /**
+   * How many bytes they have at most where they are kept. One that is larger by itself is never parked.
+   *
+   * @defaultValue 67,108,864 (64 MiB)
+   */
+  readonly maxParkedBytes?: number | undefined;
+  /**
+   * What becomes of a refused message beyond that. `leave`: it stays in the broker, where it was put, and is parked once there is room, for
+   * which a person discards others; where order is kept, what is behind it waits. `drop`: it is acknowledged unread and counted, and lost if
+   * it was not forged after all; but one that is signed with a key that is not known here, or that is only too old, is left also then.
+   *
+   * @defaultValue 'leave'
+   */
+  readonly whenFull?: 'leave' | 'drop' | undefined;
 }
 
 /** What is wrong with the signature of a message. `age`: it is right, and so old that its mark may be pruned. */

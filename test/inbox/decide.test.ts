@@ -4,6 +4,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { HoldfastError, PermanentError } from '../../src/errors.ts';
+import { decideRefused, refusedAgainMs } from '../../src/inbox/handlers/decide-refused.ts';
 import {
   CRASHES_TO_PARK,
   decideAfterRedrive,
@@ -177,6 +178,34 @@ describe('at arrival', () => {
 
   it('parks a suspect at the mark after its last death', () => {
     expect([1, CRASHES_TO_PARK, CRASHES_TO_PARK + 1].map(decideSuspect)).toEqual(['run', 'run', 'park']);
+  });
+});
+
+describe('a message whose signature is not accepted', () => {
+  const refused = (part: string) => new HoldfastError('HF_MESSAGE_UNVERIFIED', 'x', { details: { part } });
+  const limits = { maxMessages: 10, maxBytes: 1_000, whenFull: 'leave' } as const;
+  const usual = { error: refused('unsigned'), bytes: 100, parked: { messages: 9, bytes: 900 }, limits };
+  const full = { messages: 10, bytes: 0 };
+  const drop = { ...limits, whenFull: 'drop' } as const;
+  it.each([
+    ['the last there is room for', {}, 'park'],
+    ['one too many', { parked: full }, 'leave'],
+    ['one byte too many', { bytes: 101 }, 'leave'],
+    ['the last there is room for, to be dropped', { limits: drop }, 'park'],
+    ['one too many, to be dropped', { parked: full, limits: drop }, 'drop'],
+    ['altered', { parked: full, limits: drop, error: refused('signature') }, 'drop'],
+    ['a key that may come', { parked: full, limits: drop, error: refused('key') }, 'leave'],
+    ['a true one that is old', { parked: full, limits: drop, error: refused('age') }, 'leave'],
+  ])('%s', (_name, rest, next) => {
+    expect(decideRefused({ ...usual, ...rest })).toBe(next);
+  });
+
+  it('comes again one after the other, and where order is kept soon', () => {
+    let last = -Infinity;
+    const again = Array.from({ length: 3 }, () => (last = refusedAgainMs(last, 1_000, false)));
+    expect(again).toEqual([61_000, 61_010, 61_020]);
+    expect(refusedAgainMs(9_999_999, 1_000, false)).toBe(901_000);
+    expect(refusedAgainMs(last, 1_000, true)).toBe(1_500);
   });
 });
 

@@ -4,11 +4,13 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { on } from '../../src/inbox/handlers/handler.ts';
 import { retryParkedDeliveries } from '../../src/inbox/stores/parked-operations.ts';
-import { createSigner } from '../../src/message/signing.ts';
+import type { Consumer } from '../../src/inbox/consumer.ts';
+import { createSigner, type SignaturesOptions } from '../../src/message/signing.ts';
 import { listParked, showParked } from '../../src/operations/parked/parked.ts';
 import { reviseParked } from '../../src/operations/parked/revise.ts';
 import { noopMetrics, type Metrics } from '../../src/runtime/metrics.ts';
-import { clean, delivery, openLab, Placed, wire, type Lab, type WireOptions } from './lab.ts';
+import { rememberingLogger } from '../support/failing-observers.ts';
+import { clean, delivery, manualClock, openLab, Placed, wire, type Lab, type WireOptions } from './lab.ts';
 
 const SECRET = `whsec_${Buffer.alloc(32, 1).toString('base64')}`;
 const OTHER = `whsec_${Buffer.alloc(32, 2).toString('base64')}`;
@@ -36,6 +38,17 @@ function signed(options: WireOptions = {}, { destination = 'shipping', signer = 
   return { id, text: signer(text, { id, destination }, nowMs) };
 }
 const forged = (of: { readonly text: string }) => ({ text: of.text.replace('"n":1', '"n":2') });
+const MESSAGES = 'holdfast_consumer_messages_total';
+/** Notes results and outcomes that one counter is given. */
+const countingMetrics = (counter: string, counted: string[]): Metrics => ({
+  ...noopMetrics,
+  counter: (name) => ({
+    inc: (labels) => {
+      const { result, outcome } = labels as { readonly result?: string; readonly outcome?: string };
+      if (name === counter) counted.push(result ?? outcome ?? '');
+    },
+  }),
+});
 const notes = async () => (await lab.effects()).map(({ note }) => note);
 
 describe('a consumer that asks for signatures', () => {
@@ -84,15 +97,7 @@ describe('a consumer that asks for signatures', () => {
 
   it('counts what it is given', async () => {
     const counted: string[] = [];
-    const metrics: Metrics = {
-      ...noopMetrics,
-      counter: (name) => ({
-        inc: (labels) => {
-          if (name === 'holdfast_consumer_signatures_total') counted.push((labels as { result: string }).result);
-        },
-      }),
-    };
-    const consumer = shipping({ metrics });
+    const consumer = shipping({ metrics: countingMetrics('holdfast_consumer_signatures_total', counted) });
     for (const sent of [signed(), wire(), signed({}, { destination: 'billing' })])
       await consumer.handle(delivery(sent));
     expect(counted).toEqual(['right', 'unsigned', 'destination']);
@@ -110,6 +115,82 @@ describe('a consumer that asks for signatures', () => {
     expect(() => shipping({ signatures: { keys: {} } })).toThrow(expect.objectContaining({ code: 'HF_CONFIG' }));
     const strange = { keys: { k1: SECRET }, require: true };
     expect(() => shipping({ signatures: strange })).toThrow(expect.objectContaining({ code: 'HF_OPTION_UNKNOWN' }));
+  });
+
+  it.each([{ maxParked: 0 }, { maxParkedBytes: 1.5 }, { whenFull: 'lose' as 'drop' }])('refuses %o', (limits) => {
+    const signatures = { keys: { k1: SECRET }, ...limits };
+    expect(() => shipping({ signatures })).toThrow(expect.objectContaining({ code: 'HF_CONFIG' }));
+  });
+});
+
+describe('more refused messages than are parked', () => {
+  const k2 = createSigner({ keys: { k2: OTHER } }, 'sign');
+  const limited = (limits: Partial<SignaturesOptions>, options: Partial<Made> = {}) =>
+    shipping({ signatures: { keys: { k1: SECRET }, ...limits }, ...options });
+  const verdicts = async (consumer: Consumer, sent: readonly { readonly text: string }[]) => {
+    const kinds: string[] = [];
+    for (const each of sent) kinds.push((await consumer.handle(delivery(each))).kind);
+    return kinds;
+  };
+
+  it('stay in the broker, those of two processes alike, while true ones are handled', async () => {
+    const log = rememberingLogger();
+    const one = limited({ maxParked: 2 }, { log });
+    const other = limited({ maxParked: 2 });
+    expect(await verdicts(one, [wire()])).toEqual(['done']);
+    expect(await verdicts(other, [wire(), wire()])).toEqual(['done', 'later']);
+    expect(await verdicts(one, [wire(), wire(), signed()])).toEqual(['later', 'later', 'done']);
+    expect(await one.handle(delivery(wire()))).toMatchObject({ kind: 'later', delayMs: expect.closeTo(60_000, -3) });
+    expect(await lab.count('parked_delivery')).toBe(2);
+    expect(await lab.count('inbox')).toBe(3);
+    expect(await notes()).toEqual(['placed 1']);
+    expect(log.lines.filter(({ message }) => message.includes('stay in the broker'))).toHaveLength(1);
+  });
+
+  it('are parked once there is room', async () => {
+    const clock = manualClock();
+    const consumer = limited({ maxParked: 1 }, { clock });
+    const second = wire();
+    expect(await verdicts(consumer, [wire(), second])).toEqual(['done', 'later']);
+    await lab.test.pool.query('DELETE FROM holdfast.parked_delivery');
+    await clock.advance('1m');
+    expect(await verdicts(consumer, [second])).toEqual(['done']);
+    expect(await lab.count('parked_delivery')).toBe(1);
+  });
+
+  it('are parked up to so many bytes', async () => {
+    const small = limited({ maxParkedBytes: 1_000 });
+    expect(await verdicts(small, [wire({ data: { orderId: 'x'.repeat(2_000), n: 1 } })])).toEqual(['later']);
+    expect(await verdicts(small, [wire(), wire(), wire(), wire()])).toContain('later');
+    const { rows } = await lab.test.pool.query<{ bytes: number }>(
+      'SELECT sum(pg_column_size(envelope))::int AS bytes FROM holdfast.parked_delivery',
+    );
+    expect(rows[0]?.bytes).toBeGreaterThan(300);
+    expect(rows[0]?.bytes).toBeLessThanOrEqual(1_000);
+  });
+
+  it('are dropped where somebody says so, but for those that may be true', async () => {
+    const counted: string[] = [];
+    const consumer = limited({ maxParked: 1, whenFull: 'drop' }, { metrics: countingMetrics(MESSAGES, counted) });
+    await consumer.handle(delivery(wire()));
+    const old = signed({}, { nowMs: Date.now() - 14 * 86_400_000 });
+    const moved = signed({}, { destination: 'billing' });
+    const forgedOnes = [wire(), forged(signed()), moved];
+    expect(await verdicts(consumer, [...forgedOnes, signed({}, { signer: k2 }), old])).toEqual([
+      'done',
+      'done',
+      'done',
+      'later',
+      'later',
+    ]);
+    expect(counted).toEqual(['parked', 'dropped', 'dropped', 'dropped', 'later', 'later']);
+    expect(await lab.effects()).toEqual([]);
+  });
+
+  it('hold up others of an ordered queue for a moment at a time', async () => {
+    const consumer = limited({ maxParked: 1 }, { ordered: true });
+    await consumer.handle(delivery(wire()));
+    expect(await consumer.handle(delivery(wire()))).toEqual({ kind: 'later', delayMs: expect.closeTo(500, -1) });
   });
 });
 

@@ -3,8 +3,11 @@
  */
 import { DELAY_SECONDS, type Counter, type Gauge, type Histogram, type Metrics } from '../../runtime/metrics.ts';
 
-/** What came of a delivery. `parked` stands also for waiting behind a parked one; `lost` for an at-most-once handler that failed. */
-export type MessageOutcome = 'handled' | 'duplicate' | 'parked' | 'ignored' | 'later' | 'lost';
+/**
+ * What came of a delivery. `parked` stands also for waiting behind a parked one; `lost` for an at-most-once handler that failed; `dropped` for
+ * one whose signature is not accepted, where `whenFull` says so.
+ */
+export type MessageOutcome = 'handled' | 'duplicate' | 'parked' | 'ignored' | 'later' | 'lost' | 'dropped';
 
 export interface ConsumerMetrics {
   readonly messages: Counter<'consumer' | 'topic' | 'outcome'>;

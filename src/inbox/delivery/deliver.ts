@@ -9,6 +9,7 @@ import { Batching } from './batching.ts';
 import { policiesFor, type ConsumerContext } from './consumer-context.ts';
 import { isReadable, readIncoming, type Incoming } from './incoming.ts';
 import { startProcess } from './process-span.ts';
+import { RefusedMessages } from './refused-messages.ts';
 import { DeliverySettlement } from './settlement.ts';
 import { SuspectLane } from './suspect-lane.ts';
 import { UnhandledMessages } from './unhandled-messages.ts';
@@ -27,6 +28,7 @@ export function createDeliverer<Tx>(context: ConsumerContext<Tx>): Deliverer {
   const batching = batchingOf(context, settlement, waiting);
   const attempts = batching?.attempts ?? new AttemptLoop(context, settlement, waiting, null);
   const unhandled = new UnhandledMessages(context, settlement, waiting);
+  const refused = new RefusedMessages(context, settlement);
   const suspects = new SuspectLane(context, settlement);
   const settle = (incoming: Incoming, redeliveries: number, signal: AbortSignal): Promise<Verdict> => {
     const handler = context.handlers.get(incoming.topic);
@@ -36,6 +38,7 @@ export function createDeliverer<Tx>(context: ConsumerContext<Tx>): Deliverer {
       redeliveries,
       policies: policiesFor(context, handler),
     });
+    if (arrival.do === 'refuse') return refused.settle({ ...arrival, incoming }, signal);
     if (arrival.do === 'park') {
       const { reason, error, retryInMs } = arrival;
       return settlement.park({ incoming, reason, error, retryInMs, attempts: 0, marked: true }, signal);

@@ -107,6 +107,14 @@ export function packWire(wire: unknown): string {
   return JSON.stringify({ [PACKED]: Buffer.from(wireText(wire)).toString('base64') });
 }
 
+/** How large a packed wire is as jsonb, at most: compressed it may be less. */
+export function packedBytes(wire: unknown): number {
+  return PACKED_AROUND + Math.ceil(Buffer.byteLength(wireText(wire)) / 3) * 4;
+}
+
+/** The name of the property, and what jsonb notes about it. */
+const PACKED_AROUND = 48;
+
 const PACKED_WIRE = new RegExp(`^\\{\\s*"${PACKED}"\\s*:\\s*"([A-Za-z0-9+/=]*)"\\s*\\}$`);
 
 /** The wire from a stored envelope, which was read as text: parsed, it would have lost what JavaScript's numbers cannot hold. */

@@ -50,7 +50,7 @@ const PREDECESSOR_POLL_MS = 500;
 const HAND_ON_MS = 100;
 const HAND_ON_CAP_MS = 5_000;
 /** In an ordered queue others may have to wait meanwhile. */
-const HAND_ON_ORDERED_CAP_MS = 500;
+export const HAND_ON_ORDERED_CAP_MS = 500;
 /** Deaths of the process during the handling of a message, alone in its process, after which it is parked unread. */
 export const CRASHES_TO_PARK = 3;
 
@@ -198,6 +198,8 @@ export type ArrivalDecision =
     }
   /** No handler here; see decideUnhandled. */
   | { readonly do: 'hand on' }
+  /** Its signature is not accepted; see decide-refused.ts. */
+  | { readonly do: 'refuse'; readonly error: HoldfastError; readonly retryInMs: number | null }
   | { readonly do: 'park'; readonly reason: ParkReason; readonly error: unknown; readonly retryInMs: number | null };
 
 export function decideArrival(facts: {
@@ -208,8 +210,7 @@ export function decideArrival(facts: {
 }): ArrivalDecision {
   const { decodeError } = facts;
   if (isHoldfastError(decodeError, 'HF_MESSAGE_UNVERIFIED')) {
-    const retryInMs = nextVerificationMs(decodeError, 0, facts.policies);
-    return { do: 'park', reason: PARK_REASONS.unverified, error: decodeError, retryInMs };
+    return { do: 'refuse', error: decodeError, retryInMs: nextVerificationMs(decodeError, 0, facts.policies) };
   }
   if (decodeError !== null) {
     // A newer wire may be readable after the deployment that is under way; anything else never will be.

@@ -5,6 +5,7 @@ import { readRows } from '../../postgres/own-results.ts';
 import type { SqlExecutor } from '../../postgres/executor.ts';
 import { quoteIdentifier } from '../../postgres/quoting.ts';
 import { errorFingerprint } from '../../runtime/error-fingerprint.ts';
+import type { ParkedSize } from '../handlers/decide-refused.ts';
 import { PARK_REASONS, type ParkReason } from '../handlers/decide.ts';
 
 export interface ParkingStatus {
@@ -76,8 +77,8 @@ export interface ParkedDeliveryStore {
   /** Gives the redrive back. */
   postpone(execute: SqlExecutor, messageId: string, delayMs: number): Promise<void>;
   count(execute: SqlExecutor): Promise<number>;
-  /** How many are parked for this reason. */
-  countFor(execute: SqlExecutor, reason: ParkReason): Promise<number>;
+  /** How much is parked for this reason. */
+  sizeFor(execute: SqlExecutor, reason: ParkReason): Promise<ParkedSize>;
   /** Deletes up to `limit` rows of a reason, those older than `olderThanMs` and those beyond the newest `most`. Resolves with how many. */
   prune(execute: SqlExecutor, which: PruneOptions): Promise<number>;
 }
@@ -242,12 +243,14 @@ class ParkedDeliveryTable implements ParkedDeliveryStore {
     );
   }
 
-  async countFor(execute: SqlExecutor, reason: ParkReason): Promise<number> {
+  async sizeFor(execute: SqlExecutor, reason: ParkReason): Promise<ParkedSize> {
+    // The size as it is on disk, for which no envelope is read.
     const rows = await execute(
-      `SELECT count(*)::int AS parked FROM ${this.#table} WHERE consumer = $1 AND reason = $2`,
+      `SELECT count(*)::text AS messages, coalesce(sum(pg_column_size(envelope)), 0)::text AS bytes FROM ${this.#table}
+       WHERE consumer = $1 AND reason = $2`,
       [this.#consumer, reason],
     );
-    return (rows[0] as { parked: number }).parked;
+    return { messages: Number(rows[0]?.['messages']), bytes: Number(rows[0]?.['bytes']) };
   }
 
   async prune(execute: SqlExecutor, { reason, olderThanMs, most, limit }: PruneOptions): Promise<number> {

@@ -173,12 +173,12 @@ async function ownerOf(database: Database): Promise<string | undefined> {
 /** Whoever starts a worker is told that replies for others wait here: most likely two databases share the queue. */
 async function tellOfStrays(database: Database, queue: string, log: Logger): Promise<void> {
   const strays = createParkedDeliveryStore(database.schema, queue);
-  const count = await strays
-    .countFor(async (sql, parameters) => (await database.query(sql, [...parameters])).rows, PARK_REASONS.noRun)
-    .catch(() => 0);
-  if (count > 0)
+  const { messages } = await strays
+    .sizeFor(async (sql, parameters) => (await database.query(sql, [...parameters])).rows, PARK_REASONS.noRun)
+    .catch(() => ({ messages: 0 }));
+  if (messages > 0)
     log.error(
-      { code: 'HF_REPLY_STRAY', queue, parked: count },
+      { code: 'HF_REPLY_STRAY', queue, parked: messages },
       'replies for runs that are not in this database are parked: do workers of another database read the same reply queue?',
     );
 }

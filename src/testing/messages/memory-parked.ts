@@ -1,6 +1,7 @@
 /**
  * What one consumer has parked, in memory. Held by test/conformance/consumer.ts to what the table does.
  */
+import type { ParkedSize } from '../../inbox/handlers/decide-refused.ts';
 import { PARK_REASONS, type ParkReason } from '../../inbox/handlers/decide.ts';
 import type {
   DueOptions,
@@ -148,8 +149,9 @@ export class MemoryParked implements ParkedDeliveryStore {
     return this.#rows.size;
   }
 
-  async countFor(_execute: SqlExecutor, reason: ParkReason): Promise<number> {
-    return [...this.#rows.values()].filter((row) => row.reason === reason).length;
+  async sizeFor(_execute: SqlExecutor, reason: ParkReason): Promise<ParkedSize> {
+    const found = [...this.#rows.values()].filter((row) => row.reason === reason);
+    return { messages: found.length, bytes: found.reduce((sum, { envelope }) => sum + envelope.length, 0) };
   }
 
   async prune(execute: SqlExecutor, { reason, olderThanMs, most, limit }: PruneOptions): Promise<number> {

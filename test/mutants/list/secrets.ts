@@ -6,6 +6,7 @@ import type { Mutant } from '../mutant.ts';
 const SIGNING = 'src/message/signing.ts';
 const UNVERIFIED = 'src/inbox/delivery/unverified.ts';
 const SIGNATURES = 'src/inbox/delivery/signatures.ts';
+const DECIDE = 'src/inbox/handlers/decide-refused.ts';
 const INBOX = ['test/inbox/signatures.test.ts'];
 const PURE = ['test/message/signing.test.ts'];
 
@@ -99,6 +100,54 @@ export const SECRETS: readonly Mutant[] = [
     from: `  if (parking.reason === PARK_REASONS.unverified) return store(packWire(wire));`,
     to: '',
     breaks: 'I1: the signature of a parked message cannot be checked any more, whatever keys come',
+    tests: INBOX,
+  },
+  {
+    name: 'secrets/refused/no-bound',
+    file: DECIDE,
+    from: `  if (parked.messages < limits.maxMessages && parked.bytes + bytes <= limits.maxBytes) return 'park';`,
+    to: `  if (parked.bytes + bytes <= limits.maxBytes) return 'park';`,
+    breaks: 'I18: who has the broker alone fills the database with forged messages',
+    tests: ['test/inbox/decide.test.ts'],
+  },
+  {
+    name: 'secrets/refused/no-bound-of-bytes',
+    file: DECIDE,
+    from: `  if (parked.messages < limits.maxMessages && parked.bytes + bytes <= limits.maxBytes) return 'park';`,
+    to: `  if (parked.messages < limits.maxMessages) return 'park';`,
+    breaks: 'I18: few forged messages fill the database, being large',
+    tests: ['test/inbox/decide.test.ts'],
+  },
+  {
+    name: 'secrets/refused/key-dropped',
+    file: DECIDE,
+    from: `['key', 'age']`,
+    to: `['age']`,
+    breaks: 'I1: a true message is dropped because it came before the key of its relay',
+    tests: ['test/inbox/decide.test.ts'],
+  },
+  {
+    name: 'secrets/refused/dropped-unasked',
+    file: DECIDE,
+    from: `  return limits.whenFull === 'drop' && !MAY_BE_TRUE.has(error.details?.['part']) ? 'drop' : 'leave';`,
+    to: `  return MAY_BE_TRUE.has(error.details?.['part']) ? 'leave' : 'drop';`,
+    breaks: 'I21: true messages of a relay that does not sign yet are acknowledged unread',
+    tests: ['test/inbox/decide.test.ts'],
+  },
+  {
+    name: 'secrets/refused/own-only',
+    file: 'src/inbox/delivery/refused-messages.ts',
+    from: `    if (this.#since * 10 > limits.maxMessages) await this.#look();`,
+    to: '',
+    breaks: 'I18: each process, and each start of one, parks as many as all of them may',
+    tests: INBOX,
+  },
+  {
+    name: 'secrets/refused/full-for-good',
+    file: 'src/inbox/delivery/refused-messages.ts',
+    from: `    return this.#since > 0 || this.#context.clock.monotonic() >= this.#lookAgainMs;`,
+    to: `    return this.#since > 0;`,
+    breaks: 'I17: what stays in the broker is not parked when a person has made room',
     tests: INBOX,
   },
   {
