@@ -85,6 +85,38 @@ describe('a cancellation that was accepted', () => {
     expect(compensated).toEqual(['work']);
   });
 
+  it('is not too late when it has been seen while the end waits behind a commit that is under way', async () => {
+    const began = { one: gate(), two: gate() };
+    const over = { one: gate(), two: gate() };
+    const compensated: string[] = [];
+    const half = (name: 'one' | 'two') =>
+      step({
+        async run() {
+          began[name].open();
+          await over[name].promise;
+        },
+        compensate: () => void compensated.push(name),
+      });
+    const pair = saga({
+      name: 'pair',
+      input: z.null(),
+      steps: { one: half('one'), two: half('two') },
+      run: async ({ steps }) => void (await Promise.all([steps.one(), steps.two()])),
+    });
+    const worker = await lab.worker([pair], { idlePoll: '1h' });
+    const run = await worker.sagas.start(pair, null);
+    await Promise.all([began.one.promise, began.two.promise]);
+    const free = await lab.holdCommits();
+    over.one.open();
+    await waits('commit_runs');
+    over.two.open();
+    await lab.postRunMessage(run.id, { kind: 'cancel' });
+    for (let look = 0; look < 3; look += 1) await worker.tick();
+    await free();
+    await lab.until(run.id, 'compensated');
+    expect(compensated).toEqual(['two', 'one']);
+  });
+
   it('is not lost when the run is about to begin its pivot', async () => {
     const { last, began, over, compensated, done } = ending(true);
     const worker = await lab.worker([last], { idlePoll: '1h' });

@@ -1,8 +1,18 @@
 /** What the test kit finds wrong with a run: a right one, and what is found when one thing about it is another. */
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
-import { emit, message, saga, step, transaction, type JournalEvent } from '../../src/index.ts';
-import { createSagaTest } from '../../src/testing/saga/saga-test.ts';
+import {
+  child,
+  emit,
+  message,
+  Rejection,
+  saga,
+  step,
+  transaction,
+  type AnySaga,
+  type JournalEvent,
+} from '../../src/index.ts';
+import { createSagaTest, type SagaTestInside } from '../../src/testing/saga/saga-test.ts';
 import { checkRun, type CheckedRun } from '../../src/testing/saga/check-run.ts';
 
 const News = message('news', { schema: z.string() });
@@ -132,4 +142,56 @@ describe('the check of a run', () => {
       /^its journal cannot be replayed: The journal has the call two/,
     );
   });
+
+  it('has nothing to say of a failure behind the pivot that a person has had taken back', async () => {
+    const behind = saga({
+      name: 'behind',
+      input: z.string(),
+      steps: { seal: step({ run: () => 1, pivot: true }), tell: step({ run: () => 2 }) },
+      run: async ({ steps }) => (await steps.seal()) + (await steps.tell()),
+    });
+    const wrong = await wrongWith([behind], async (test) => {
+      test.failStep('tell', new Rejection('not today'));
+      const { id } = await test.start(behind, 'a');
+      await test.settle();
+      await test.store.postRunMessage(null, id, { kind: 'retry', actor: 'ann' }, ['stuck']);
+    });
+    expect(wrong).toEqual([]);
+  });
+
+  it('has nothing to say of what a child had given up, and compensated, before it was taken back', async () => {
+    const part = saga({
+      name: 'part',
+      input: z.string(),
+      steps: {
+        maybe: step({ run: () => 1, compensate: () => {}, retry: { attempts: 1 } }),
+        last: step({ run: () => 2, compensate: () => {} }),
+      },
+      run: ({ steps }) => steps.maybe().catch(() => steps.last()),
+    });
+    const whole = saga({
+      name: 'whole',
+      input: z.string(),
+      steps: { part: child(part), fail: step({ run: () => 3 }) },
+      run: async ({ input, steps }) => (await steps.part(input)) + (await steps.fail()),
+    });
+    const wrong = await wrongWith([part, whole], async (test) => {
+      test.failStep('maybe', new Error('unheard'), { after: true });
+      test.failStep('fail', new Rejection('no'));
+      await test.start(whole, 'a');
+    });
+    expect(wrong).toEqual([]);
+  });
 });
+
+/** The check of the first of the sagas, whose run was played until nothing moved. */
+async function wrongWith(sagas: readonly [AnySaga, ...AnySaga[]], play: (test: SagaTestInside) => Promise<unknown>) {
+  const test = createSagaTest({ sagas }, () => {});
+  await play(test);
+  await test.settle();
+  const run = test.store.snapshot().runs.find((each) => each.saga === sagas[0].name);
+  if (run === undefined) throw new Error('There is no run.');
+  const effects = test.effects.filter(({ runId }) => runId === run.id);
+  const { messages } = test.store;
+  return checkRun({ saga: sagas[0], run, effects, messages, earlier: [], allowStuck: false });
+}

@@ -101,6 +101,11 @@ function timerBefore(
 }
 
 function takeMessage(run: Run, runEvent: Message, ready: Ready | null, context: DecisionContext): boolean {
+  if (comesBeforeTheEnd(run, runEvent)) {
+    run.runEvents.unshift(runEvent);
+    run.closeRow();
+    return false;
+  }
   const first = timerBefore(run, runEvent, context);
   if (first === null) {
     if (ready?.kind !== 'due') return takeRunMessage(run, runEvent.runMessage, ready?.prepared ?? null, context);
@@ -112,6 +117,14 @@ function takeMessage(run: Run, runEvent: Message, ready: Ready | null, context: 
   if (first.waits) run.closeRow();
   else return takeFirst(run, ready, first.context)?.told ?? false;
   return false;
+}
+
+/**
+ * A cancellation that the store has let in, while the end of the run waits to be committed. It is not too late: it stays where it is, so that
+ * the store refuses that commit, and the run is taken up anew to be compensated.
+ */
+function comesBeforeTheEnd(run: Run, { runMessage }: Message): boolean {
+  return runMessage.body.kind === 'cancel' && run.isEndUnwritten;
 }
 
 function takeTimer(run: Run, runEvent: RunEvent, ready: Ready | null, context: DecisionContext): boolean {

@@ -130,6 +130,11 @@ export abstract class JournaledRun extends CachedRun {
     this.row.guard();
   }
 
+  /** Whether its end, or for a child the end that waits for its parent, stands in the row that is being filled. */
+  get isEndUnwritten(): boolean {
+    return this.row.isGuarded && (this.state.phase === 'completed' || this.state.held);
+  }
+
   /** As record, for what has its input as text. */
   recordCalled(
     event: Omit<Extract<JournalEvent, { t: 'called' }>, 't' | 'input'>,

@@ -71,6 +71,9 @@ function checkJournal({ run, earlier }: CheckedRun): string[] {
   }
   const outcomes = new Map<string, JournalEvent>();
   for (const event of run.journal.flatMap(({ events }) => events)) {
+    // What failed behind a pivot may be taken back by a person, and is made anew; so is what the code had called in answer to it.
+    if (event.t === 'retried') for (const { call } of event.anew ?? []) outcomes.delete(call);
+    if (event.t === 'called') outcomes.delete(event.call);
     if (event.t !== 'done' && event.t !== 'failed' && event.t !== 'timed out') continue;
     if (outcomes.has(event.call)) wrong.push(`${event.call} has two outcomes`);
     outcomes.set(event.call, event);
@@ -108,12 +111,19 @@ function checkEffects({ saga, run, effects }: CheckedRun, state: RunState): stri
   return wrong;
 }
 
-/** Reverse order of start; what came to light later is compensated when it does. */
+/**
+ * Reverse order of start; what came to light later is compensated when it does, and what the run had given up before it was about to
+ * complete, which a child may do and be taken back afterwards.
+ */
 function checkOrder({ run, effects }: CheckedRun, state: RunState): string[] {
   if (run.status === 'completed') return [];
   const started = [...state.calls.keys()];
+  const events = run.journal.flatMap((row) => row.events);
+  const turnedBackAt = events.findIndex(({ t }) => t === 'undoing');
   const late = new Set(
-    run.journal.flatMap(({ events }) => events.flatMap((event) => (event.t === 'late reply' ? [event.call] : []))),
+    events.flatMap((event, place) =>
+      event.t === 'late reply' || (event.t === 'compensating' && place < turnedBackAt) ? [event.call] : [],
+    ),
   );
   const order = effects
     .filter(({ what, call }) => what === 'compensated' && !late.has(call))

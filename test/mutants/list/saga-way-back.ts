@@ -196,4 +196,12 @@ export const SAGA_WAY_BACK: readonly Mutant[] = [
     breaks: 'I8: what is under way is forgotten, and compensated while it goes on',
     tests: [BACK],
   },
+  {
+    name: 'saga/back/cancelled-at-the-end',
+    file: 'src/saga/decide/take-run-event.ts',
+    from: `return runMessage.body.kind === 'cancel' && run.isEndUnwritten;`,
+    to: 'return false;',
+    breaks: 'I19: a cancellation that the store has let in is too late for an end that is not committed yet',
+    tests: [BACK],
+  },
 ];
