@@ -63,7 +63,8 @@ export type { DroppedSubscription } from './relay/maintenance/drop-subscription.
 export type { SubscriptionOptions } from './relay/subscription/options.ts';
 export type { SignaturesOptions, SigningOptions } from './message/signing.ts';
 export { createAesGcmCodec, type AesGcmOptions } from './message/aes-gcm-codec.ts';
-export type { EncryptedValue, PayloadCodec } from './message/codec.ts';
+export type { PayloadCodec } from './message/codec.ts';
+export type { EncryptedValue } from './message/encrypted-value.ts';
 export type { RunnerState } from './relay/subscription/runner-state.ts';
 export type { Route } from './relay/subscription/routes.ts';
 

@@ -3,7 +3,8 @@
  */
 import { createCipheriv, createDecipheriv, createHmac, randomBytes } from 'node:crypto';
 import { badOption, refuseUnknownOptions } from '../runtime/options.ts';
-import { cannotOpen, type EncryptedValue, type PayloadCodec } from './codec.ts';
+import { cannotOpen, type PayloadCodec } from './codec.ts';
+import type { EncryptedValue } from './encrypted-value.ts';
 import { KEY_ID, keyInUse, readKeys } from './named-keys.ts';
 
 /** Options of {@link createAesGcmCodec}. */

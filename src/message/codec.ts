@@ -4,15 +4,7 @@
  * another does not open. createAesGcmCodec is the codec that comes with Holdfast.
  */
 import { HoldfastError } from '../errors.ts';
-
-/** What stands in the place of a value. */
-export interface EncryptedValue {
-  /** The id of its key. */
-  readonly $enc: string;
-  /** What else it takes to open it, such as a nonce. */
-  readonly iv?: unknown;
-  readonly data?: unknown;
-}
+import { isEncrypted, type EncryptedValue } from './encrypted-value.ts';
 
 /** Makes JSON texts unreadable, and readable again. Synchronous: it is called where commits are put together. */
 export interface PayloadCodec {
@@ -26,19 +18,6 @@ export interface PayloadCodec {
   /** The text that was encoded. Throws HF_PAYLOAD_ENCRYPTED when the key is not known, or value or place are others. */
   decode(value: EncryptedValue, place: string): string;
 }
-
-export function isEncrypted(value: unknown): value is EncryptedValue {
-  return (
-    typeof value === 'object' &&
-    value !== null &&
-    '$enc' in value &&
-    typeof value.$enc === 'string' &&
-    Object.keys(value).every((name) => ENCRYPTED_MEMBERS.has(name))
-  );
-}
-
-/** Of what the codec that comes with Holdfast writes. Another object with a member `$enc` is a payload like any other. */
-const ENCRYPTED_MEMBERS: ReadonlySet<string> = new Set(['$enc', 'iv', 'data']);
 
 /**
  * The JSON text that stands for a value as it was kept; null when it is not encrypted.

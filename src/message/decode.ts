@@ -3,7 +3,8 @@
  * then the schema validates the result.
  */
 import { HoldfastError } from '../errors.ts';
-import { cannotOpen, isEncrypted } from './codec.ts';
+import { cannotOpen } from './codec.ts';
+import { isEncrypted } from './encrypted-value.ts';
 import type { Envelope } from './envelope.ts';
 import { altersNumbers, memberText, parseExact } from './exact-json.ts';
 import { holdsInfinity } from './json-limits.ts';

@@ -23,6 +23,7 @@ function asking(...ends: readonly object[]) {
     },
     required: true,
     maxBytes: 1_000,
+    codec: null,
     timeoutMs: 1_000,
     isFinal: () => true,
     deadlines: createDeadlines(createManualClock()),

@@ -5,10 +5,18 @@ import express from 'express';
 import { Kysely, PostgresDialect, type Transaction } from 'kysely';
 import { expect, it } from 'vitest';
 import { z } from 'zod';
-import { createHttpIdempotency, jsonAnswer, sendAnswer } from '../../src/adapters/http/http-idempotency.ts';
+import type { PoolClient } from 'pg';
+import {
+  createHttpIdempotency,
+  jsonAnswer,
+  sendAnswer,
+  type HttpIdempotency,
+} from '../../src/adapters/http/http-idempotency.ts';
+import { createAesGcmCodec } from '../../src/message/aes-gcm-codec.ts';
 import { message } from '../../src/message/message-type.ts';
 import { createOutbox } from '../../src/outbox/outbox.ts';
 import { openDatabase } from '../../src/postgres/database.ts';
+import { rowsWith } from '../support/rows-with.ts';
 import { createTestDatabase } from '../support/servers.ts';
 import { describeIdempotency, servingOf, type Order, type Serve } from './idempotency-suite.ts';
 
@@ -70,5 +78,32 @@ it('refuses what cannot be meant', () => {
   ];
   for (const [options, code] of wrong) {
     expect(() => createHttpIdempotency(options as never)).toThrow(expect.objectContaining({ code }) as Error);
+  }
+});
+
+it('keeps answers encrypted, and has a process that cannot open them ask for patience', async () => {
+  const test = await createTestDatabase({ migrate: true });
+  const database = openDatabase({ url: test.url, max: 2 });
+  const codec = createAesGcmCodec({ keys: { k1: Buffer.alloc(32, 1).toString('base64') } });
+  let runs = 0;
+  const ask = (idempotency: HttpIdempotency<PoolClient>, body: object = { card: '4111-1111' }) =>
+    idempotency.answer({ method: 'POST', url: '/orders', key: 'a', scope: 'ann', body }, () => {
+      runs += 1;
+      return jsonAnswer(201, { card: '4111-1111' });
+    });
+  try {
+    const own = createHttpIdempotency({ database, codec });
+    const first = await ask(own);
+    expect(await ask(own)).toMatchObject({ status: 201, replayed: true, body: first.body });
+    expect(await ask(own, { card: 'other' })).toMatchObject({ status: 422 });
+    expect(await rowsWith(test.pool, '4111')).toEqual([]);
+    const refused = await ask(createHttpIdempotency({ database }));
+    expect(refused).toMatchObject({ status: 503, headers: { 'retry-after': '1' } });
+    expect(refused.refusal?.code).toBe('HF_PAYLOAD_ENCRYPTED');
+    expect(refused.body).not.toContain('k1');
+    expect(runs).toBe(1);
+  } finally {
+    await database.close();
+    await test.drop();
   }
 });

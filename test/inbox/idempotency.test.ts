@@ -6,7 +6,10 @@ import type { PoolClient } from 'pg';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { fingerprintOf } from '../../src/inbox/idempotency/fingerprint.ts';
 import { idempotent } from '../../src/inbox/idempotency/idempotency.ts';
+import { createAesGcmCodec } from '../../src/message/aes-gcm-codec.ts';
+import type { PayloadCodec } from '../../src/message/codec.ts';
 import { eventually } from '../support/eventually.ts';
+import { rowsWith } from '../support/rows-with.ts';
 import { clean, openLab, signal, type Lab } from './lab.ts';
 
 let lab: Lab;
@@ -57,6 +60,56 @@ it('keeps the order of keys in an answer', async () => {
     inTx((tx) => idempotent(tx, { key: 'key-1', fingerprint: 'f' }, () => ({ zebra: 1, a: { z: 1, b: 2 }, aa: 3 })));
   const texts = [await call(), await call()].map((answer) => JSON.stringify(answer));
   expect(texts).toEqual(Array(2).fill('{"zebra":1,"a":{"z":1,"b":2},"aa":3}'));
+});
+
+describe('with a codec', () => {
+  const secret = (byte: number) => Buffer.alloc(32, byte).toString('base64');
+  const a = createAesGcmCodec({ keys: { a: secret(1) } });
+  const both = createAesGcmCodec({ keys: { a: secret(1), b: secret(2) }, use: 'b' });
+  const ask = (codec: PayloadCodec | undefined, answer: unknown = 'other', fingerprint = 'f-secret', key = 'key-1') =>
+    inTx((tx) => idempotent(tx, { key, fingerprint, codec }, () => answer));
+  const first = { note: 'secret', order: 1.0 };
+  const kept = async () => (await rowsWith(lab.test.pool, 'secret')).length;
+
+  it('keeps nothing readable, and gives the answer again, also after its key was replaced', async () => {
+    expect(await ask(a, first)).toEqual(first);
+    expect(await kept()).toBe(0);
+    expect(await ask(a)).toEqual(first);
+    expect(await ask(both)).toEqual(first);
+    for (const codec of [a, both])
+      await expect(ask(codec, 1, 'another')).rejects.toMatchObject({ code: 'HF_IDEMPOTENCY_CONFLICT' });
+  });
+
+  it('gives what was kept before', async () => {
+    await ask(undefined, first);
+    expect(await kept()).toBe(1);
+    expect(await ask(a)).toEqual(first);
+    await expect(ask(a, 1, 'another')).rejects.toMatchObject({ code: 'HF_IDEMPOTENCY_CONFLICT' });
+  });
+
+  it('runs nothing where it cannot be opened', async () => {
+    await ask(both, first);
+    for (const codec of [a, undefined])
+      await expect(ask(codec)).rejects.toMatchObject({ code: 'HF_PAYLOAD_ENCRYPTED', details: { key: 'b' } });
+  });
+
+  it('opens nothing that was moved from another key', async () => {
+    await ask(a, first, 'f-secret', 'key-2');
+    await ask(a, 'mine');
+    await lab.test.pool.query(
+      `UPDATE holdfast.idempotency_key SET answer_text = (SELECT answer_text FROM holdfast.idempotency_key WHERE key = 'key-2')`,
+    );
+    await expect(ask(a)).rejects.toMatchObject({ code: 'HF_PAYLOAD_ENCRYPTED', details: { why: 'altered' } });
+  });
+});
+
+it('takes a fingerprint for one, whatever it looks like', async () => {
+  for (const fingerprint of ['{"$enc":', '{"$enc":"a","more":1}']) {
+    const ask = (own: string) => inTx((tx) => idempotent(tx, { key: fingerprint, fingerprint: own }, () => 'first'));
+    await ask(fingerprint);
+    expect(await ask(fingerprint)).toBe('first');
+    await expect(ask('another')).rejects.toMatchObject({ code: 'HF_IDEMPOTENCY_CONFLICT' });
+  }
 });
 
 describe.each(['read committed', 'repeatable read', 'serializable'])('two at the same moment, %s', (isolation) => {

@@ -1,7 +1,14 @@
 /** Values that are encrypted open by their key, in their place, and nowhere else. */
 import { describe, expect, it } from 'vitest';
 import { createAesGcmCodec } from '../../src/message/aes-gcm-codec.ts';
-import { isEncrypted, openText, type EncryptedValue } from '../../src/message/codec.ts';
+import { openText } from '../../src/message/codec.ts';
+import {
+  isEncrypted,
+  messageOfError,
+  parkedErrorText,
+  tellEncrypted,
+  type EncryptedValue,
+} from '../../src/message/encrypted-value.ts';
 import { elementsOf, membersOf, objectText } from '../../src/message/json-parts.ts';
 
 const A = Buffer.alloc(32, 1).toString('base64');
@@ -92,4 +99,22 @@ it('the parts of a JSON text are the texts that stand there', () => {
   expect(objectText(membersOf('{"a":1.50,"b":"\\\\"}'))).toBe('{"a":1.50,"b":"\\\\"}');
   expect(elementsOf('[{"a":[1,2]}, "x,y" ,3]')).toEqual(['{"a":[1,2]}', '"x,y"', '3']);
   expect([elementsOf('[]'), membersOf('{ }')]).toEqual([[], []]);
+});
+
+describe('what people are told of an encrypted value', () => {
+  const value = encrypt();
+
+  it('is its key, wherever it stands', () => {
+    const told = JSON.stringify({ input: value, list: [value, { $enc: 'a', other: 1 }], n: 1 }, tellEncrypted);
+    expect(told).toBe('{"input":"encrypted (key a)","list":["encrypted (key a)",{"$enc":"a","other":1}],"n":1}');
+    expect(JSON.stringify(value, tellEncrypted)).toBe('"encrypted (key a)"');
+  });
+
+  it('is its key in errors, and what they say in others', () => {
+    expect(messageOfError({ message: 'encrypted', encrypted: value } as { message: string })).toBe('encrypted (key a)');
+    expect(messageOfError({ message: 'no tea' })).toBe('no tea');
+    const kept = `Error: [E1] encrypted ${JSON.stringify(value)}`;
+    expect(parkedErrorText(kept)).toBe('Error: [E1] encrypted (key a)');
+    expect(parkedErrorText('Error: no tea')).toBe('Error: no tea');
+  });
 });

@@ -1,6 +1,6 @@
 /**
- * A canary is sent through everything that keeps values, with a codec: it arrives, and stands in no table, no queue, no log, no metric, and in
- * nothing that the command line or the dashboard's API show.
+ * A canary is sent through everything that keeps values, with a codec: it arrives, and stands in no table, no queue, no log, no metric, no
+ * span, and in nothing that the command line or the dashboard's API show.
  */
 import { Redis } from 'ioredis';
 import { Registry } from 'prom-client';
@@ -30,6 +30,7 @@ import { createBullmqTransport } from '../../src/transport/bullmq/redis-transpor
 import { eventually } from '../support/eventually.ts';
 import { rowsWith } from '../support/rows-with.ts';
 import { sharedRedisUrl, uniquePrefix } from '../support/servers.ts';
+import { startTracing } from '../support/tracing.ts';
 import { openLab, type Lab } from './lab.ts';
 
 const CANARY = 'canary-4111-1111';
@@ -114,6 +115,8 @@ it('arrives everywhere, and can be read nowhere', async () => {
   };
   const log: Logger = { debug: say, info: say, warn: say, error: say, child: () => log };
   const registry = new Registry();
+  const tracing = startTracing();
+  onTestFinished(() => tracing.stop());
   const metrics = createPromMetrics(registry);
   const prefix = uniquePrefix();
   const transport = createBullmqTransport({ connection: sharedRedisUrl(), prefix });
@@ -197,6 +200,13 @@ it('arrives everywhere, and can be read nowhere', async () => {
   expect(lines.filter((line) => line.includes(CANARY))).toEqual([]);
   expect(lines.length).toBeGreaterThan(3);
   expect(await registry.metrics()).not.toContain(CANARY);
+  const spans = tracing
+    .spans()
+    .map(({ name, attributes, events, status, resource }) =>
+      JSON.stringify([name, attributes, events, status, resource.attributes]),
+    );
+  expect(spans.filter((span) => span.includes(CANARY))).toEqual([]);
+  expect(spans.filter((span) => span.includes('"error.type":"Error"')).length).toBeGreaterThan(2);
   const parked = await listParked(database, { kind: 'consumer' });
   const shown = [
     await showRun(database, well.id),

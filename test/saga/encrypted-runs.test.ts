@@ -7,6 +7,8 @@ import type { Logger } from '../../src/runtime/log.ts';
 import { createSagas } from '../../src/saga/client/client.ts';
 import { saga } from '../../src/saga/definition/definition.ts';
 import { step } from '../../src/saga/kinds/step.ts';
+import { parseHistory, readHistories } from '../../src/saga/journal/histories.ts';
+import { checkReplay } from '../../src/saga/replay/check-replay.ts';
 import { createSagaReplies } from '../../src/saga/protocol/replies.ts';
 import { createMemoryTransport } from '../../src/transport/memory.ts';
 import { delivery, wire } from '../inbox/lab.ts';
@@ -18,7 +20,7 @@ const codec = createAesGcmCodec({ keys: { a: A } });
 const rotated = createAesGcmCodec({ keys: { a: A, b: B }, use: 'b' });
 
 const told: string[] = [];
-const flow = saga({
+const declared = {
   name: 'hidden-run',
   input: z.object({ text: z.string() }),
   signals: { word: z.string() },
@@ -30,6 +32,9 @@ const flow = saga({
       },
     }),
   },
+};
+const flow = saga({
+  ...declared,
   async run({ steps, input, waitFor }) {
     const text = await steps.echo(input);
     return `${text} ${await waitFor('word')}`;
@@ -108,6 +113,27 @@ it('can be started once more by a person who cannot read them', async () => {
   const handle = sagas.handle(flow, again.id);
   await handle.signal('word', 'again');
   expect(await handle.result()).toBe('TEA again');
+});
+
+it('are held against new code by who has the key', async () => {
+  const sagas = createSagas({ database: lab.database, sagas: [flow], codec });
+  const run = await sagas.start(flow, { text: 'tea' });
+  await lab.worker([flow], { codec });
+  await lab.until(run.id, 'waiting');
+  const [read] = await readHistories(lab.database, { saga: flow.name });
+  const rows = JSON.stringify({ id: run.id, rows: read?.journal });
+  expect(rows).not.toContain('tea');
+  const history = parseHistory(rows);
+  expect(await checkReplay(flow, history, { codec })).toEqual({ kind: 'fits', next: [], ended: false });
+  const other = saga({ ...declared, run: async ({ steps }) => steps.echo({ text: 'coffee' }) });
+  expect(await checkReplay(other, history, { codec })).toMatchObject({
+    kind: 'mismatch',
+    message: expect.stringMatching(/the input .*tea.*coffee/),
+  });
+  const strange = createAesGcmCodec({ keys: { b: B } });
+  for (const options of [{}, { codec: strange }])
+    await expect(checkReplay(flow, history, options)).rejects.toMatchObject({ code: 'HF_PAYLOAD_ENCRYPTED' });
+  await run.cancel();
 });
 
 it('keep replies to themselves, also those that wait in their table for who has the run', async () => {

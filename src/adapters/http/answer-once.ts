@@ -15,6 +15,7 @@ import {
   type UnitOfWorkResult,
 } from '../../inbox/handlers/unit-of-work.ts';
 import { idempotent } from '../../inbox/idempotency/idempotency.ts';
+import type { PayloadCodec } from '../../message/codec.ts';
 import { isTooDeep } from '../../message/json-limits.ts';
 import type { TransactionHandle } from '../../postgres/executor.ts';
 import { classifySqlError, passesByItself, translateSqlError } from '../../postgres/sql-state.ts';
@@ -45,6 +46,8 @@ export interface AnswerTools<Tx> extends HandlerLimit {
   readonly work: UnitOfWork<Tx>;
   readonly required: boolean;
   readonly maxBytes: number;
+  /** null: answers are kept as they are. */
+  readonly codec: PayloadCodec | null;
   readonly isFinal: (status: number) => boolean;
   readonly crash: CrashPoint;
   /** Stored keys whose handlers run in this process: who asks meanwhile takes no connection. */
@@ -119,13 +122,14 @@ function withKey<Tx>(
   { key, storedKey, fingerprint }: Claim,
   handler: IdempotentHandler<Tx>,
 ): Promise<UnitOfWorkResult<Turn>> {
-  const { work, timeoutMs, maxBytes } = tools;
+  const { work, timeoutMs, maxBytes, codec } = tools;
   const carryOut = async (opened: OpenUnitOfWork<Tx>): Promise<TransactionEnd<Turn>> => {
     if (opened.results[0]?.rows[0]?.['locked'] !== 'true') return rolledBack({ kind: 'under way' });
     let doing: 'claiming' | 'handling' | 'storing' = 'claiming';
     let given: HttpAnswer | null = null;
     try {
-      const options = { key: storedKey, fingerprint, schema: work.schema, maxBytes: textBytes(maxBytes) };
+      const kept = { maxBytes: textBytes(maxBytes), codec: codec ?? undefined };
+      const options = { key: storedKey, fingerprint, schema: work.schema, ...kept };
       const stored = await idempotent(opened.handle, options, async (): Promise<StoredHttpAnswer> => {
         doing = 'handling';
         given = await handle(tools, opened, key, handler);
@@ -204,6 +208,8 @@ function afterThrow(error: unknown, doing: 'claiming' | 'handling' | 'storing'):
   if (doing === 'handling') throw error;
   if (doing === 'claiming') {
     if (isHoldfastError(error, 'HF_IDEMPOTENCY_CONFLICT')) return refusalAnswer(422, 'Unprocessable Content', error);
+    if (isHoldfastError(error, 'HF_PAYLOAD_ENCRYPTED'))
+      return refusalAnswer(503, 'Service Unavailable', closed(error), true);
     // Pruned at this very moment, or committed by another one after the snapshot of this transaction.
     if (isHoldfastError(error, 'HF_NOT_FOUND') || classifySqlError(error) === 'conflict') return null;
   }
@@ -222,6 +228,15 @@ function unavailable(error: unknown, atCommit: boolean): IdempotentAnswer {
     { cause: error, advice: 'Send the same request again, with the same key.' },
   );
   return refusalAnswer(503, 'Service Unavailable', refusal, true);
+}
+
+/** Another process may have what opens it. Which key that is, is nothing for who asks. */
+function closed(cause: HoldfastError): HoldfastError {
+  return new HoldfastError('HF_PAYLOAD_ENCRYPTED', 'What is kept of the first request cannot be read here.', {
+    cause,
+    advice:
+      'Send the same request again, with the same key. Give this process the codec, with all keys that are in use.',
+  });
 }
 
 function underWay(): IdempotentAnswer {

@@ -8,6 +8,7 @@ import { createPostgresUnitOfWork } from '../../inbox/handlers/postgres-unit-of-
 import { createRunnerUnitOfWork } from '../../inbox/handlers/runner-unit-of-work.ts';
 import { guardCrashPoint, type UnitOfWork } from '../../inbox/handlers/unit-of-work.ts';
 import type { Database } from '../../postgres/database.ts';
+import type { PayloadCodec } from '../../message/codec.ts';
 import { assertSchemaName, DEFAULT_SCHEMA } from '../../postgres/quoting.ts';
 import { checkRunner, type Runner } from '../../postgres/runner.ts';
 import { systemClock, type Clock } from '../../runtime/clock.ts';
@@ -63,6 +64,13 @@ export interface CommonHttpIdempotencyOptions {
    * @defaultValue below 500, and none of 401, 403, 407, 408, 425 and 429
    */
   readonly isFinal?: ((status: number) => boolean) | undefined;
+  /**
+   * Keeps answers encrypted, and what tells requests apart. All processes of the service need it: one without it, or without the key, answers
+   * 503 to a request whose first one another has answered.
+   *
+   * @defaultValue kept as they are
+   */
+  readonly codec?: PayloadCodec | undefined;
   readonly log?: Logger | undefined;
   /** @internal A seam of tests. */
   readonly clock?: Clock | undefined;
@@ -98,7 +106,7 @@ export interface HttpIdempotency<Tx> {
    *
    * Refused, with the answer to send: 400 (no key, or none that can be read), 409 (the first request with this key is under way), 422 (the
    * key was used for another request), 503 (the database cannot be reached, or nobody knows whether it has committed: the same request
-   * with the same key finds out; or the handler's time was up).
+   * with the same key finds out; or the handler's time was up; or what is kept is encrypted, and this process cannot open it).
    *
    * Rejects with what the handler throws, after it was rolled back: nothing is stored.
    *
@@ -118,6 +126,7 @@ const KNOWN_OPTIONS = [
   'retention',
   'maxBytes',
   'isFinal',
+  'codec',
   'log',
   'clock',
   'crashPoint',
@@ -175,6 +184,7 @@ export function createHttpIdempotency<Tx>(
     required,
     timeoutMs,
     maxBytes,
+    codec: options.codec ?? null,
     isFinal,
     deadlines,
     crash,

@@ -1,6 +1,7 @@
 /**
  * The lines of a timeline, as data: what each call, compensation and note says. Pure; timeline.ts draws them.
  */
+import { messageOfError } from '../../message/encrypted-value.ts';
 import type { TimelineCall, TimelineNote, TimelineCompensation } from '../../operations/sagas/saga-timeline-model.ts';
 import { WHOLE_RUN, type RecordedError } from '../../saga/journal/events.ts';
 import { isCallKind } from '../../saga/definition/kind-names.ts';
@@ -236,7 +237,7 @@ function refusedText({ what, name, actor, reason }: Extract<TimelineNote['event'
 /** 'HF_STEP_TIMEOUT: …', 'SoldOut: none left', 'rejected: none left', or, for what is only an Error, 'none left'. */
 export function errorText(error: RecordedError | null): string {
   if (error === null) return 'unknown';
-  const message = error.message.trim();
+  const message = messageOfError(error).trim();
   if (error.code === 'HF_REJECTED') return `rejected: ${message}`;
   const name = String(error.code ?? error.name);
   if (name === 'Error' || name === 'HF_PERMANENT' || message.startsWith(name)) return message === '' ? name : message;

@@ -1,6 +1,7 @@
 /**
  * A run drawn as a timeline: the way forward, then the way back, a line for each call. Pure.
  */
+import { tellEncrypted } from '../../message/encrypted-value.ts';
 import { adviseStuck } from '../../operations/sagas/saga-advice.ts';
 import type { Timeline, TimelineNote } from '../../operations/sagas/saga-timeline-model.ts';
 import { foldTimeline } from '../../operations/sagas/saga-timeline.ts';
@@ -63,7 +64,7 @@ export function formatTimeline({ run, rows, now, undoable }: TimelineView, ui: U
     );
   }
   if (story.result !== undefined && run.status === 'completed') {
-    parts.push(`${ui.style.dim('result')}  ${oneLine(JSON.stringify(story.result), width - 8)}`);
+    parts.push(`${ui.style.dim('result')}  ${oneLine(JSON.stringify(story.result, tellEncrypted), width - 8)}`);
   }
   if (story.stuck !== null) parts.push(stuckText(run, story.stuck, { now, width, style: ui.style }));
   return parts.join('\n\n');

@@ -2,6 +2,7 @@
  * `holdfast outbox ls | show | replay`: looking into the log, and publishing part of it again.
  */
 import { HoldfastError } from '../../errors.ts';
+import { tellEncrypted } from '../../message/encrypted-value.ts';
 import {
   showMessage,
   type MessageDetails,
@@ -100,7 +101,7 @@ export function formatMessages(messages: readonly MessageSummary[], { filtered, 
   if (messages.length === 0) {
     if (!looked.complete) return `No message fits so far.\n${style.dim(far)}`;
     if (filtered)
-      return 'No message of the log fits. Retention prunes what is published and old; without a filter you see all there is.';
+      return 'No message of the log fits. Retention prunes what is published and old, and no search looks into what is encrypted; without a filter you see all there is.';
     return 'The log is empty: nothing has been sent yet, or all of it was published and pruned.\nSend with outbox.send(tx, …) or SELECT holdfast.send(…), and commit.';
   }
   const table = formatTable(
@@ -178,9 +179,9 @@ function formatScheduled({ id, topic, key, dueAt, payload }: ScheduledDetails, {
   return `${facts}\n\n${style.dim('data')}\n${indent(payload)}`;
 }
 
-/** JSON as people read it, two columns in. */
+/** JSON as people read it, two columns in; of what is encrypted, by which key. */
 export function indent(value: unknown): string {
-  return (JSON.stringify(value, null, 2) ?? 'undefined').replaceAll(/^/gm, '  ');
+  return (JSON.stringify(value, tellEncrypted, 2) ?? 'undefined').replaceAll(/^/gm, '  ');
 }
 
 export async function outboxReplay(context: Context): Promise<VerbReport> {

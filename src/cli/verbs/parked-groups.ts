@@ -2,6 +2,7 @@
  * `holdfast parked groups`: parked messages by what they have in common; and how many of them are meant by flags.
  */
 import { HoldfastError } from '../../errors.ts';
+import { parkedErrorText } from '../../message/encrypted-value.ts';
 import { parkedGroups, type ParkedGroup } from '../../operations/parked/parked-groups.ts';
 import type { ParkedCriteria } from '../../operations/parked/parked-rows.ts';
 import type { Duration } from '../../runtime/duration.ts';
@@ -87,7 +88,11 @@ export function formatGroups({ parked }: { readonly parked: readonly ParkedGroup
       },
       { title: 'RECENT', value: ({ recent }) => sparkline(recent), optional: true },
       { title: 'GROUP', value: ({ id }) => id, paint: style.cyan },
-      { title: 'ERROR', value: ({ error, reason }) => (error ?? reason).replace(/^HoldfastError: /, ''), shrink: 20 },
+      {
+        title: 'ERROR',
+        value: ({ error, reason }) => parkedErrorText(error ?? reason).replace(/^HoldfastError: /, ''),
+        shrink: 20,
+      },
     ],
     ui,
   );

@@ -2,6 +2,7 @@
  * `holdfast parked ls | show | retry | discard`: messages taken out of the flow, and what to do about them.
  */
 import { HoldfastError } from '../../errors.ts';
+import { parkedErrorText } from '../../message/encrypted-value.ts';
 import { discardParked, retryParked } from '../../operations/parked/interventions.ts';
 import { showParked, type ParkedDetails, type ParkedSummary } from '../../operations/parked/parked.ts';
 import type { ParkedState } from '../../operations/parked/parked-rows.ts';
@@ -61,7 +62,7 @@ export function formatParkedList(said: readonly Said<ParkedPage>[], filtered: bo
     { title: 'NEXT', value: nextOf, align: 'right' },
     {
       title: 'WHY',
-      value: ({ error, reason }) => (error ?? reason).replace(/^HoldfastError: /, ''),
+      value: ({ error, reason }) => parkedErrorText(error ?? reason).replace(/^HoldfastError: /, ''),
       shrink: 16,
       optional: true,
     },
@@ -113,7 +114,7 @@ function formatDetails(parked: ParkedDetails, ui: Ui): string {
         `${formatTime(parked.parkedAt)} (${formatMs(parked.parkedForMs)} ago), ${plural(parked.attempts, 'attempt')}`,
       ],
       ['reason', parked.reason],
-      ...(parked.error === null ? [] : [['error', style.red(parked.error)] as const]),
+      ...(parked.error === null ? [] : [['error', style.red(parkedErrorText(parked.error))] as const]),
       ...(parked.revised ? [['edited', editedText(parked)] as const] : []),
       ...(parked.waitingBehind === 0
         ? []

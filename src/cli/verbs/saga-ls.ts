@@ -85,7 +85,8 @@ export function formatRuns(said: readonly Said<Page>[], { filtered, limit }: Wan
   if (rows.length === 0) {
     const short = said.filter(({ value }) => !value.looked.complete);
     if (short.length > 0) return ['No run fits so far.', ...short.flatMap((each) => furtherLines(each, ui))].join('\n');
-    if (filtered) return 'No run fits. Without a filter you see the newest there are.';
+    if (filtered)
+      return 'No run fits. Without a filter you see the newest there are; no search looks into what is encrypted.';
     return 'No saga has been started yet.\nStart one with sagas.start(tx, …) in a service, or with holdfast saga start.';
   }
   const columns: readonly Column<RunSummary>[] = [

@@ -1,6 +1,7 @@
 /**
  * `holdfast saga show | history`: one run, as a timeline or as its journal.
  */
+import { tellEncrypted } from '../../message/encrypted-value.ts';
 import { redactJournal, redactRun } from '../../operations/redaction/redact-run.ts';
 import { adviseStuck } from '../../operations/sagas/saga-advice.ts';
 import { findRunId } from '../../operations/sagas/find-run.ts';
@@ -148,6 +149,7 @@ function formatEvent(event: JournalEvent, style: Style): string {
   const call = 'call' in event && event.call !== undefined ? ` ${style.bold(event.call)}` : '';
   const rest = Object.fromEntries(Object.entries(facts).filter(([name]) => name !== 'call'));
   const paint = PAINT[t];
-  const shown = Object.keys(rest).length === 0 ? '' : `  ${style.dim(oneLine(JSON.stringify(rest), 400))}`;
+  const shown =
+    Object.keys(rest).length === 0 ? '' : `  ${style.dim(oneLine(JSON.stringify(rest, tellEncrypted), 400))}`;
   return `${paint === undefined ? t : style[paint](t)}${call}${shown}`;
 }

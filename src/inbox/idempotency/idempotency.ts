@@ -3,6 +3,7 @@
  * repeated key. Services call it in their request handlers.
  */
 import { HoldfastError } from '../../errors.ts';
+import type { PayloadCodec } from '../../message/codec.ts';
 import { encodePayload } from '../../message/payload.ts';
 import { assertStorableText } from '../../message/text.ts';
 import { toExecutor, type Row, type SqlExecutor, type TransactionHandle } from '../../postgres/executor.ts';
@@ -11,6 +12,7 @@ import { sqlStateOf } from '../../postgres/sql-state.ts';
 import { parseDuration, type Duration } from '../../runtime/duration.ts';
 import { refuseUnknownOptions } from '../../runtime/options.ts';
 import { readBeside } from './answer-beside.ts';
+import { isSameRequest, keptAnswer, keptFingerprint, openAnswer, type Keeping } from './kept-answer.ts';
 
 /** Options of {@link idempotent}. */
 export interface IdempotentOptions {
@@ -30,6 +32,12 @@ export interface IdempotentOptions {
    * @defaultValue 1 MiB
    */
   readonly maxBytes?: number | undefined;
+  /**
+   * Keeps the answer and the fingerprint encrypted. All processes that are asked with these keys need it.
+   *
+   * @defaultValue kept as they are
+   */
+  readonly codec?: PayloadCodec | undefined;
 }
 
 const MAX_KEY_BYTES = 512;
@@ -46,7 +54,7 @@ const MAX_KEY_BYTES = 512;
  *
  * Keys are pruned by any running consumer, after `idempotencyRetention` (default '24h').
  *
- * @throws HoldfastError HF_IDEMPOTENCY_CONFLICT (the key stands for another request), HF_CONFIG, HF_PAYLOAD_TEXT,
+ * @throws HoldfastError HF_IDEMPOTENCY_CONFLICT (the key stands for another request), HF_PAYLOAD_ENCRYPTED, HF_CONFIG, HF_PAYLOAD_TEXT,
  * HF_PAYLOAD_NOT_JSON, HF_PAYLOAD_TOO_LARGE, HF_TX_UNSUPPORTED, HF_NOT_IN_TRANSACTION
  * @example
  * const request = { orderId: 'o-1' };
@@ -62,22 +70,23 @@ export async function idempotent<Answer>(
   options: IdempotentOptions,
   fn: () => Promise<Answer> | Answer,
 ): Promise<Answer> {
-  refuseUnknownOptions(options, ['key', 'fingerprint', 'schema', 'maxBytes'], 'idempotent');
+  refuseUnknownOptions(options, ['key', 'fingerprint', 'schema', 'maxBytes', 'codec'], 'idempotent');
   const { key, fingerprint, maxBytes = 1_048_576 } = options;
   assertText(key, 'key');
   assertText(fingerprint, 'fingerprint');
   const table = `${quoteIdentifier(assertSchemaName(options.schema ?? DEFAULT_SCHEMA))}.idempotency_key`;
   const execute = toExecutor(tx);
+  const keeping: Keeping = { codec: options.codec ?? null, key };
 
-  const stored = await claimKey({ tx, execute, table }, key, fingerprint);
+  const stored = await claimKey({ tx, execute, table }, key, keptFingerprint(keeping, fingerprint));
   if (stored !== null) {
-    if (stored.fingerprint !== fingerprint) {
+    if (!isSameRequest(keeping, stored.fingerprint, fingerprint)) {
       throw new HoldfastError('HF_IDEMPOTENCY_CONFLICT', 'The idempotency key was used for another request.', {
         advice: 'Use a new key for a new request.',
         details: { key },
       });
     }
-    if (stored.answered) return stored.answer as Answer;
+    if (stored.answer !== null) return openAnswer(keeping, stored.answer) as Answer;
     // Somebody swallowed the rejection of `fn` and committed. We hold the row: the work is ours.
   }
 
@@ -92,15 +101,15 @@ export async function idempotent<Answer>(
   // As jsonb as well, for processes of before, which know no other.
   await execute(`UPDATE ${table} SET answer = $2::text::jsonb, answer_text = $2::text WHERE key = $1::text`, [
     key,
-    answer,
+    keptAnswer(keeping, answer),
   ]);
   return JSON.parse(answer) as Answer;
 }
 
 interface StoredAnswer {
   readonly fingerprint: string;
-  readonly answered: boolean;
-  readonly answer: unknown;
+  /** JSON text; null: there is none. */
+  readonly answer: string | null;
 }
 
 /** Where keys are claimed. */
@@ -122,7 +131,7 @@ async function claimKey(keys: KeyTable, key: string, fingerprint: string): Promi
   );
   if (inserted.length > 0) return null;
   const stored = await execute(`${storedSql(table)} FOR UPDATE`, [key]);
-  if (stored.length > 0) return answerOf(stored[0] as Row);
+  if (stored.length > 0) return stored[0] as unknown as StoredAnswer;
   const [session] = await execute("SELECT current_setting('transaction_isolation') AS isolation", []);
   if (String(session?.['isolation']).startsWith('read')) throw pruned(key);
   return claimInSnapshot(keys, key, () => execute(`${insert} ${unlessThere}`, [key, fingerprint]));
@@ -147,9 +156,9 @@ async function claimInSnapshot(
     if (sqlStateOf(error) !== '40001') throw error;
     await execute('ROLLBACK TO SAVEPOINT holdfast_key', []);
     const row = await readBeside(tx, storedSql(table), [key]).catch(() => null);
-    const stored = row === null ? null : answerOf(row);
+    const stored = row as StoredAnswer | null;
     // Without an answer the transaction must be run again, as always after this error.
-    if (stored?.answered !== true) throw error;
+    if (stored === null || stored.answer === null) throw error;
     return stored;
   }
 }
@@ -157,11 +166,6 @@ async function claimInSnapshot(
 /** The text of the answer as it was given; of rows of before, what jsonb made of it. */
 function storedSql(table: string): string {
   return `SELECT fingerprint, coalesce(answer_text, answer::text) AS answer FROM ${table} WHERE key = $1::text`;
-}
-
-function answerOf(row: Row): StoredAnswer {
-  const { fingerprint, answer } = row as { readonly fingerprint: string; readonly answer: string | null };
-  return { fingerprint, answered: answer !== null, answer: answer === null ? null : (JSON.parse(answer) as unknown) };
 }
 
 function pruned(key: string): HoldfastError {

@@ -3,7 +3,7 @@
  */
 import { HoldfastError } from '../../errors.ts';
 import { readIncoming } from '../../inbox/delivery/incoming.ts';
-import { isEncrypted } from '../../message/codec.ts';
+import { isEncrypted } from '../../message/encrypted-value.ts';
 import { altersNumbers } from '../../message/exact-json.ts';
 import { encodePayload } from '../../message/payload.ts';
 import { DEFAULT_MAX_BYTES } from '../../outbox/prepare.ts';

@@ -2,7 +2,8 @@
  * A run as its starter holds it: how it is doing, its result, signals, cancellation. Made by clients (client.ts).
  */
 import type { StandardSchemaV1 } from '@standard-schema/spec';
-import { cannotOpen, isEncrypted } from '../../message/codec.ts';
+import { cannotOpen } from '../../message/codec.ts';
+import { isEncrypted } from '../../message/encrypted-value.ts';
 import { HoldfastError, isHoldfastError } from '../../errors.ts';
 import type { TransactionHandle } from '../../postgres/executor.ts';
 import { systemClock, type Clock } from '../../runtime/clock.ts';

@@ -3,11 +3,14 @@
  * who write sagas. Pure: runs the saga's code against what is recorded, and no step.
  */
 import { HoldfastError } from '../../errors.ts';
+import type { PayloadCodec } from '../../message/codec.ts';
 import { DEFAULT_MAX_BYTES } from '../../outbox/prepare.ts';
 import { refuseUnknownOptions } from '../../runtime/options.ts';
 import { stepOf, type AnySaga, type Saga } from '../definition/definition.ts';
 import { createFlow } from './flow.ts';
+import type { JournalEvent, JournalRow } from '../journal/events.ts';
 import type { History } from '../journal/histories.ts';
+import { openEvent } from '../store/encrypted-values.ts';
 import { replay } from './replay.ts';
 import { hasEffect } from '../definition/kind-names.ts';
 import { emptyState, mayHaveHappened, valueOf, type CallState, type RunState } from '../journal/state.ts';
@@ -40,12 +43,19 @@ export interface CheckReplayOptions {
    * @defaultValue none
    */
   readonly beside?: readonly AnySaga[] | undefined;
+  /**
+   * Opens what is encrypted in the history, which is exported as it is kept: the codec of the workers, with the keys that it names.
+   *
+   * @defaultValue none: a history with encrypted values is refused
+   */
+  readonly codec?: PayloadCodec | undefined;
 }
 
 /**
  * Checks one stored run against a saga. One that has ended is checked as well: others stand where it once stood. Runs of other sagas and versions are not told apart: give those that this code would run.
  *
- * @throws HoldfastError HF_CONFIG: the journal does not begin with a start. HF_OPTION_UNKNOWN. Throws nothing else, whatever the code does.
+ * @throws HoldfastError HF_CONFIG: the journal does not begin with a start. HF_PAYLOAD_ENCRYPTED: it has values that cannot be opened.
+ * HF_OPTION_UNKNOWN. Throws nothing else, whatever the code does.
  * @example
  * for (const history of await readHistories(database, { saga: 'place-order' })) {
  *   const verdict = await checkReplay(placeOrder, history);
@@ -57,15 +67,16 @@ export async function checkReplay(
   history: History,
   options: CheckReplayOptions = {},
 ): Promise<ReplayVerdict> {
-  refuseUnknownOptions(options, ['beside'], 'checkReplay');
+  refuseUnknownOptions(options, ['beside', 'codec'], 'checkReplay');
   const [first] = history.journal[0]?.events ?? [];
   if (first?.t !== 'started')
     throw new HoldfastError('HF_CONFIG', `The journal of run ${history.id} does not begin with its start.`, {
       advice: 'Take it whole: `holdfast saga history <id> --json`, or readHistories.',
       details: { run: history.id },
     });
+  const journal = openJournal(saga, history, options.codec ?? null);
   const state = emptyState();
-  for (const { at, events } of history.journal) for (const event of events) apply(state, event, at);
+  for (const { at, events } of journal) for (const event of events) apply(state, event, at);
   const gone = undefinedStep(saga, state, options.beside ?? []);
   if (gone !== undefined) return undefinedVerdict(saga, gone);
   // Its code is not run any more.
@@ -77,7 +88,7 @@ export async function checkReplay(
       input: valueOf(state.input),
       maxBytes: DEFAULT_MAX_BYTES,
     });
-  const { fit } = await replay(saga, make, history.journal, turn);
+  const { fit } = await replay(saga, make, journal, turn);
   if (fit.kind === 'fits') return { kind: 'fits', next: fit.calls.map(({ id }) => id), ended: fit.ending !== null };
   const { message } = fit.error;
   return {
@@ -87,6 +98,12 @@ export async function checkReplay(
     code: fit.sides?.code ?? message,
     message,
   };
+}
+
+/** Throws HF_PAYLOAD_ENCRYPTED. */
+function openJournal({ name }: AnySaga, { id, journal }: History, codec: PayloadCodec | null): readonly JournalRow[] {
+  const open = (event: JournalEvent): JournalEvent => openEvent(event, codec, { id, saga: name });
+  return journal.map((row) => ({ ...row, events: row.events.map(open) }));
 }
 
 /** A call that would have to be compensated if the run were, and whose step is not declared, or no longer with what compensates it. */

@@ -8,6 +8,8 @@ const UNVERIFIED = 'src/inbox/delivery/unverified.ts';
 const SIGNATURES = 'src/inbox/delivery/signatures.ts';
 const DECIDE = 'src/inbox/handlers/decide-refused.ts';
 const INBOX = ['test/inbox/signatures.test.ts'];
+const KEPT_ANSWER = 'src/inbox/idempotency/kept-answer.ts';
+const ANSWERS = ['test/inbox/idempotency.test.ts'];
 const PURE = ['test/message/signing.test.ts'];
 
 export const SECRETS: readonly Mutant[] = [
@@ -149,6 +151,46 @@ export const SECRETS: readonly Mutant[] = [
     to: `    return this.#since > 0;`,
     breaks: 'I17: what stays in the broker is not parked when a person has made room',
     tests: INBOX,
+  },
+  {
+    name: 'secrets/idempotency/answer-in-clear',
+    file: KEPT_ANSWER,
+    from: `  return codec === null ? answer : codec.encode(answer, placeOf(key, 'answer'));`,
+    to: `  return codec === null || key !== '' ? answer : codec.encode(answer, placeOf(key, 'answer'));`,
+    breaks: 'what a service has answered stands readable in its table',
+    tests: ANSWERS,
+  },
+  {
+    name: 'secrets/idempotency/request-in-clear',
+    file: KEPT_ANSWER,
+    from: `  return codec === null ? fingerprint : codec.encode(JSON.stringify(fingerprint), placeOf(key, 'request'));`,
+    to: `  return codec === null || key !== '' ? fingerprint : codec.encode(JSON.stringify(fingerprint), placeOf(key, 'request'));`,
+    breaks: 'a hash of what was asked tells who guesses it that he was right',
+    tests: ANSWERS,
+  },
+  {
+    name: 'secrets/idempotency/bound-to-nothing',
+    file: KEPT_ANSWER,
+    from: '  return `idempotency:${key}:${what}`;',
+    to: '  return `idempotency:${what}`;',
+    breaks: 'an answer that was moved to the key of somebody else is given to him',
+    tests: ANSWERS,
+  },
+  {
+    name: 'secrets/replay/as-it-is-kept',
+    file: 'src/saga/replay/check-replay.ts',
+    from: `  const open = (event: JournalEvent): JournalEvent => openEvent(event, codec, { id, saga: name });`,
+    to: `  const open = (event: JournalEvent): JournalEvent => (codec === null ? event : openEvent(event, codec, { id, saga: name }));`,
+    breaks: 'a history that cannot be read is held against code as if its ciphertext were its values',
+    tests: ['test/saga/encrypted-runs.test.ts'],
+  },
+  {
+    name: 'secrets/told/error-as-it-is-kept',
+    file: 'src/message/encrypted-value.ts',
+    from: `  return isEncrypted(encrypted) ? encryptedWords(encrypted) : error.message;`,
+    to: `  return error.message;`,
+    breaks: 'nobody is told which key opens what an error says',
+    tests: ['test/message/codec.test.ts'],
   },
   {
     name: 'secrets/replies/handed-unverified',

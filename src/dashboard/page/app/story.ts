@@ -2,6 +2,7 @@
  * A run as it is drawn: its calls in columns, what ran together in one column, and below each call what became of its compensation; and
  * the same as rows over a time axis. Pure.
  */
+import { messageOfError } from '../../../message/encrypted-value.ts';
 import { faultText, several, spanText } from './texts.ts';
 import type { Tone } from './attention.ts';
 import type { DeclaredSaga } from '../../server/contract.ts';
@@ -183,7 +184,7 @@ function noteWords({ event }: WireNote): { readonly text: string; readonly tone:
     case 'refused':
       return { text: refusedWords(event), tone: 'warn' };
     case 'stuck':
-      return { text: `stuck: ${event.error.message}`, tone: 'bad' };
+      return { text: `stuck: ${messageOfError(event.error)}`, tone: 'bad' };
     case 'retried':
       return {
         text: `tried again by ${event.actor}${event.reason === undefined ? '' : `: ${event.reason}`}`,

@@ -1,6 +1,7 @@
 /**
  * Numbers, times and texts as the page shows them. Pure.
  */
+import { messageOfError } from '../../../message/encrypted-value.ts';
 
 const WHOLE = new Intl.NumberFormat('en');
 const TENTHS = new Intl.NumberFormat('en', { maximumFractionDigits: 1 });
@@ -83,7 +84,7 @@ export function shortId(id: string): string {
 /** Of a recorded error: 'HF_STEP_TIMEOUT: …', 'SoldOut: none left'. */
 export function faultText(error: { readonly name: string; readonly message: string; readonly code?: unknown }): string {
   const name = typeof error.code === 'string' || typeof error.code === 'number' ? String(error.code) : error.name;
-  const message = error.message.trim();
+  const message = messageOfError(error).trim();
   if (message === '') return name;
   return name === 'Error' || message.startsWith(name) ? message : `${name}: ${message}`;
 }

@@ -4,6 +4,7 @@
  */
 import type { VNode } from 'preact';
 import { useState } from 'preact/hooks';
+import { encryptedWords, isEncrypted, messageOfError, tellEncrypted } from '../../../message/encrypted-value.ts';
 import { visible } from '../../../runtime/terminal-text.ts';
 import { mayAct, openAct, type ActSpec } from '../app/acts.ts';
 import { sessionState } from '../app/api.ts';
@@ -20,8 +21,12 @@ interface PayloadProps {
 
 export function Payload({ title, value }: PayloadProps): VNode {
   const [whole, showWhole] = useState(false);
-  const hidden = isHidden(value);
-  const text = value === undefined || hidden ? '' : JSON.stringify(value, null, 2);
+  const instead = isHidden(value)
+    ? 'hidden'
+    : isEncrypted(value)
+      ? `${encryptedWords(value)}: nothing here can open it`
+      : null;
+  const text = value === undefined || instead !== null ? '' : JSON.stringify(value, tellEncrypted, 2);
   return (
     <section class="payload">
       <header>
@@ -30,7 +35,7 @@ export function Payload({ title, value }: PayloadProps): VNode {
         {text === '' ? null : <CopyButton text={text} what={title.toLowerCase()} />}
       </header>
       {text === '' ? (
-        <p class="quiet">{hidden ? 'hidden' : 'none'}</p>
+        <p class="quiet">{instead ?? 'none'}</p>
       ) : (
         <pre tabIndex={0} aria-label={title}>
           {visible(whole ? text : text.slice(0, SHOWN))}
@@ -98,9 +103,9 @@ export function Fault({ title, error }: { readonly title: string; readonly error
         <span class="quiet">
           {[error.name, error.code, error.status].filter((each) => each !== undefined).join(' · ')}
         </span>
-        <CopyButton text={`${error.name}: ${error.message}\n${error.stack ?? ''}`} what={title.toLowerCase()} />
+        <CopyButton text={`${error.name}: ${messageOfError(error)}\n${error.stack ?? ''}`} what={title.toLowerCase()} />
       </header>
-      <p class="fault-text">{visible(error.message)}</p>
+      <p class="fault-text">{visible(messageOfError(error))}</p>
       {error.stack === undefined ? null : (
         <details>
           <summary>Where it was thrown</summary>

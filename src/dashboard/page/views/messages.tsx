@@ -83,7 +83,12 @@ export function MessagesScreen(): VNode {
         columns={COLUMNS}
         keyOf={({ id }) => id}
         loaded={loaded}
-        empty={<EmptyNote>No message fits. The log keeps them for as long as its retention says.</EmptyNote>}
+        empty={
+          <EmptyNote>
+            No message fits. The log keeps them for as long as its retention says, and no search looks into what is
+            encrypted.
+          </EmptyNote>
+        }
       />
     </Screen>
   );

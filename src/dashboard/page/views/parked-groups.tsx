@@ -3,6 +3,7 @@
  * messages of a group, another acts on all of them.
  */
 import type { VNode } from 'preact';
+import { parkedErrorText } from '../../../message/encrypted-value.ts';
 import { mayAct } from '../app/acts.ts';
 import { KEY_FIELD, TOPIC_FIELD, sinceField } from '../parts/filter-fields.ts';
 import { useLoaded } from '../app/load.ts';
@@ -51,8 +52,8 @@ const columnsFor = (bucketMs: number): readonly GridColumn<WireGroup>[] => [
     title: 'Error',
     kind: 'wide',
     cell: ({ reason, error }) => (
-      <span title={error === null ? reason : `${reason}: ${error}`}>
-        <Plain text={error ?? reason} />
+      <span title={error === null ? reason : `${reason}: ${parkedErrorText(error)}`}>
+        <Plain text={parkedErrorText(error ?? reason)} />
       </span>
     ),
   },

@@ -3,6 +3,7 @@
  */
 import type { VNode } from 'preact';
 import { useState } from 'preact/hooks';
+import { parkedErrorText } from '../../../message/encrypted-value.ts';
 import { mayAct } from '../app/acts.ts';
 import { useLoaded } from '../app/load.ts';
 import { hrefTo } from '../app/router.ts';
@@ -131,7 +132,7 @@ function OnePlace({ parked, data, reload, forget }: OnePlaceProps): VNode {
       />
       {error === null ? null : (
         <pre class="fault-text" tabIndex={0} aria-label="Error">
-          <Plain text={error} />
+          <Plain text={parkedErrorText(error)} />
         </pre>
       )}
       {editing ? (

@@ -3,6 +3,7 @@
  */
 import type { VNode } from 'preact';
 import type { LookedPage } from '../../server/contract.ts';
+import { parkedErrorText } from '../../../message/encrypted-value.ts';
 import { mayAct } from '../app/acts.ts';
 import { KEY_FIELD, TOPIC_FIELD } from '../parts/filter-fields.ts';
 import { useLoaded } from '../app/load.ts';
@@ -65,8 +66,8 @@ const COLUMNS: readonly GridColumn<WireParked>[] = [
     title: 'Why',
     kind: 'wide',
     cell: ({ reason, error }) => (
-      <span title={error ?? reason}>
-        <Plain text={error ?? reason} />
+      <span title={parkedErrorText(error ?? reason)}>
+        <Plain text={parkedErrorText(error ?? reason)} />
       </span>
     ),
   },

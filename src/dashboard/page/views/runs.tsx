@@ -108,7 +108,7 @@ export function RunsScreen(): VNode {
         loaded={loaded}
         empty={
           <EmptyNote>
-            <p>No run fits. From the command line one is started so:</p>
+            <p>No run fits; no search looks into what is encrypted. From the command line one is started so:</p>
             <CommandText command={"holdfast saga start place-order --input '{…}' --key o-1"} />
           </EmptyNote>
         }
