@@ -86,6 +86,11 @@ export function createSigner(options: SigningOptions, where: string): SignWire {
 const SIGNED =
   /^\{"webhookid":"([0-9A-Fa-f-]{36})","webhooktimestamp":"(\d{1,12})","webhooksignature":"(v1,[A-Za-z0-9+/]{43}=)","webhookkey":"([\w.-]{1,100})",/;
 
+/** Whether somebody says that it is signed; by whom is another question. */
+export function carriesSignature(wire: unknown): boolean {
+  return typeof wire === 'string' && wire.startsWith('{"webhookid":"');
+}
+
 export interface CheckSettings {
   /** The queue it is read from. */
   readonly destination: string;

@@ -6,6 +6,7 @@ import { on } from '../../src/inbox/handlers/handler.ts';
 import { retryParkedDeliveries } from '../../src/inbox/stores/parked-operations.ts';
 import type { Consumer } from '../../src/inbox/consumer.ts';
 import { createSigner, type SignaturesOptions } from '../../src/message/signing.ts';
+import { doctor } from '../../src/operations/doctor/doctor.ts';
 import { listParked, showParked } from '../../src/operations/parked/parked.ts';
 import { reviseParked } from '../../src/operations/parked/revise.ts';
 import { noopMetrics, type Metrics } from '../../src/runtime/metrics.ts';
@@ -111,6 +112,17 @@ describe('a consumer that asks for signatures', () => {
     expect(await lab.count('parked_delivery')).toBe(1);
   });
 
+  it('is missed where signed messages come and nobody asks', async () => {
+    const log = rememberingLogger();
+    const counted: string[] = [];
+    const metrics = countingMetrics('holdfast_consumer_signatures_total', counted);
+    const consumer = lab.make({ handlers, log, metrics });
+    for (const sent of [wire(), signed(), signed()]) await consumer.handle(delivery(sent));
+    expect(await notes()).toHaveLength(3);
+    expect(counted).toEqual(['unasked', 'unasked']);
+    expect(log.lines.filter(({ message }) => message.includes('no signatures are asked for'))).toHaveLength(1);
+  });
+
   it('refuses keys that are none', () => {
     expect(() => shipping({ signatures: { keys: {} } })).toThrow(expect.objectContaining({ code: 'HF_CONFIG' }));
     const strange = { keys: { k1: SECRET }, require: true };
@@ -204,6 +216,15 @@ describe('a parked one', () => {
     await consumer.tickParked();
     expect(await lab.effects()).toEqual([]);
     expect(await lab.parked()).toMatchObject([{ reason: 'its signature is not accepted', next_attempt_at: null }]);
+  });
+
+  it('is told of by the doctor', async () => {
+    const told = async () => (await doctor(lab.database)).findings.filter(({ check }) => check === 'flow.signatures');
+    expect(await told()).toEqual([]);
+    await shipping().handle(delivery(wire()));
+    expect(await told()).toMatchObject([
+      { level: 'warn', what: expect.stringMatching(/shipping has 1 parked .*order.placed/) },
+    ]);
   });
 
   it('is handled by itself once its key is known, under its own id and key', async () => {

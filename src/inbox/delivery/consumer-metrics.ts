@@ -49,7 +49,7 @@ export function consumerMetrics(metrics: Metrics): ConsumerMetrics {
     parked: metrics.gauge('holdfast_consumer_parked', 'Messages parked.', ['consumer']),
     signatures: metrics.counter(
       'holdfast_consumer_signatures_total',
-      'Deliveries to a consumer that checks signatures: right, or what was wrong (unsigned, key, destination, signature, age).',
+      'Deliveries to a consumer that checks signatures: right, or what was wrong (unsigned, key, destination, signature, age); or unasked: signed, to one that does not.',
       ['consumer', 'result'],
     ),
   };

@@ -7,13 +7,13 @@ import { decideArrival } from '../handlers/decide.ts';
 import { AttemptLoop } from './attempt-loop.ts';
 import { Batching } from './batching.ts';
 import { policiesFor, type ConsumerContext } from './consumer-context.ts';
-import { isReadable, readIncoming, type Incoming } from './incoming.ts';
+import { isReadable, type Incoming } from './incoming.ts';
 import { startProcess } from './process-span.ts';
 import { RefusedMessages } from './refused-messages.ts';
 import { DeliverySettlement } from './settlement.ts';
 import { SuspectLane } from './suspect-lane.ts';
 import { UnhandledMessages } from './unhandled-messages.ts';
-import { readSigned } from './unverified.ts';
+import { createReader } from './unverified.ts';
 import { WaitingMessages } from './waiting-messages.ts';
 
 export interface Deliverer {
@@ -23,6 +23,7 @@ export interface Deliverer {
 }
 
 export function createDeliverer<Tx>(context: ConsumerContext<Tx>): Deliverer {
+  const read = createReader(context);
   const waiting = new WaitingMessages(context.clock);
   const settlement = new DeliverySettlement(context);
   const batching = batchingOf(context, settlement, waiting);
@@ -50,8 +51,7 @@ export function createDeliverer<Tx>(context: ConsumerContext<Tx>): Deliverer {
   };
   return {
     handle({ wire, redeliveries, signal }) {
-      const { signatures } = context;
-      const incoming = signatures === null ? readIncoming(wire) : readSigned(context, signatures, wire);
+      const incoming = read(wire);
       const span = isTracing() ? startProcess(context, incoming, { redeliveries }) : null;
       if (span === null) return settle(incoming, redeliveries, signal);
       return settle({ ...incoming, span }, redeliveries, signal).finally(() => span.end());

@@ -3,7 +3,7 @@
  * not accepted is parked as it came, where nothing that it claims has an effect on the messages of others.
  */
 import { HoldfastError } from '../../errors.ts';
-import type { SignatureFault } from '../../message/signing.ts';
+import { carriesSignature, type SignatureFault } from '../../message/signing.ts';
 import { nextVerificationMs, PARK_REASONS } from '../handlers/decide.ts';
 import type { ParkedRow } from '../stores/parked-delivery-store.ts';
 import { policiesFor, type ConsumerContext } from './consumer-context.ts';
@@ -11,8 +11,24 @@ import { readIncoming, refuseIncoming, unpackWire, type Incoming } from './incom
 import { park, type ParkResult } from './parking.ts';
 import { isAccepted, type Signatures } from './signatures.ts';
 
+/** How deliveries are read: if their signatures are accepted, or as they come. */
+export function createReader<Tx>(context: ConsumerContext<Tx>): (wire: unknown) => Incoming {
+  const { signatures, counts, name: consumer, log } = context;
+  if (signatures !== null) return (wire) => readSigned(context, signatures, wire);
+  let told = false;
+  return (wire) => {
+    if (carriesSignature(wire)) {
+      counts.signatures.inc({ consumer, result: 'unasked' });
+      if (!told)
+        log.warn({}, 'messages come signed, and no signatures are asked for: who can write to the broker is believed');
+      told = true;
+    }
+    return readIncoming(wire);
+  };
+}
+
 /** A delivery, read if its signature is accepted. */
-export function readSigned<Tx>(context: ConsumerContext<Tx>, signatures: Signatures, wire: unknown): Incoming {
+function readSigned<Tx>(context: ConsumerContext<Tx>, signatures: Signatures, wire: unknown): Incoming {
   const fault = signatures.check(wire, context.clock.now());
   context.counts.signatures.inc({ consumer: context.name, result: fault ?? 'right' });
   if (fault === null || isAccepted(fault, signatures)) return readIncoming(wire);

@@ -192,6 +192,12 @@ export const CHECKS_OF_TABLES = {
     why: 'Its messages lie where nobody takes them.',
     mend: 'Give relay and consumer the same broker and the same prefix or schema, unless these are two names of one.',
   },
+  'flow.signatures': {
+    levels: ['warn'],
+    finds: 'a consumer has parked messages whose signature is not accepted',
+    why: 'They are handled by nobody: a relay does not sign, or with a key that the consumer does not have, or somebody else writes to the broker.',
+    mend: '`holdfast parked groups` says what is wrong; give the relay `signing`, or the consumer the key, and discard what is nobody’s',
+  },
   'flow.unfed-queue': {
     levels: ['note'],
     finds: 'no route of this database leads to the queue of a consumer',

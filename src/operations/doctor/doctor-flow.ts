@@ -2,7 +2,7 @@
  * The doctor's look at the flow: subscriptions nobody serves, lag, dead letters, and retention that is held up or too short.
  */
 import { isHoldfastError } from '../../errors.ts';
-import { PARK_REASONS } from '../../inbox/handlers/decide.ts';
+import { PARK_REASONS, type ParkReason } from '../../inbox/handlers/decide.ts';
 import type { Database } from '../../postgres/database.ts';
 import { quoteIdentifier } from '../../postgres/quoting.ts';
 import type { Check, CheckFinding } from './finding.ts';
@@ -14,13 +14,19 @@ const DAY_MS = 86_400_000;
 
 export const checkFlow: Check = async (database) => {
   const unseen: CheckFinding[] = [];
-  const [status, short, unhandled, apart] = await Promise.all([
+  const [status, short, unhandled, refused, apart] = await Promise.all([
     relayStatus(database),
     orUnseen(shortInboxes(database), 'how far inboxes reach back', unseen),
-    orUnseen(parkedUnhandled(database), 'what consumers have parked', unseen),
+    orUnseen(parkedFor(database, PARK_REASONS.noHandler), 'what consumers have parked', unseen),
+    orUnseen(parkedFor(database, PARK_REASONS.unverified), 'what consumers have refused', unseen),
     orUnseen(apartFromRelay(database), 'where consumers receive from', unseen),
   ]);
-  return [...judgeFlow(status, short, unhandled), ...apart.map(brokersDiffer), ...unseen];
+  return [
+    ...judgeFlow(status, short, unhandled),
+    ...refused.map(signaturesRefused),
+    ...apart.map(brokersDiffer),
+    ...unseen,
+  ];
 };
 
 /** A relay's role need not see what consumers keep: then nothing is known of it. */
@@ -39,8 +45,8 @@ async function orUnseen<T>(found: Promise<readonly T[]>, what: string, unseen: C
   }
 }
 
-/** Messages of a consumer that were parked because no process of it had a handler in time. */
-export interface Unhandled {
+/** Messages of a consumer that were parked for one reason. */
+export interface ParkedOfConsumer {
   readonly consumer: string;
   readonly count: number;
   /** Some of them. */
@@ -64,11 +70,23 @@ function brokersDiffer({ consumer, consumes, subscription, publishes }: Apart): 
   };
 }
 
+function signaturesRefused({ consumer, count, topics }: ParkedOfConsumer): CheckFinding {
+  return {
+    level: 'warn',
+    check: 'flow.signatures',
+    what: `Consumer ${consumer} has ${count} parked ${count === 1 ? 'message' : 'messages'} whose signature is not accepted, which say that they are: ${topics.join(', ')}.`,
+    advice:
+      'holdfast parked groups says what is wrong. Are they yours, then the relay that sends here does not sign, or with a key that this consumer does not have; else somebody writes to the broker: discard them.',
+    repair: `holdfast parked groups --consumer ${consumer}`,
+  };
+}
+
 /** Pure. */
 export function judgeFlow(
   status: RelayStatus,
   shortInboxConsumers: readonly string[],
-  unhandled: readonly Unhandled[] = [],
+  /** Parked because no process of the consumer had a handler in time. */
+  unhandled: readonly ParkedOfConsumer[] = [],
 ): readonly CheckFinding[] {
   const { subscriptions, log } = status;
   const findings: CheckFinding[] = subscriptions.flatMap(judgeSubscription);
@@ -192,13 +210,13 @@ async function shortInboxes(database: Database): Promise<readonly string[]> {
   return rows.map(({ consumer }) => consumer);
 }
 
-async function parkedUnhandled(database: Database): Promise<readonly Unhandled[]> {
+async function parkedFor(database: Database, reason: ParkReason): Promise<readonly ParkedOfConsumer[]> {
   const rows = await rowsBySql<{ consumer: string; count: string; topics: readonly string[] }>(
     database,
     `SELECT consumer, count(*) AS count, to_json((array_agg(DISTINCT topic))[1:5]) AS topics
      FROM ${quoteIdentifier(database.schema)}.parked_delivery
      WHERE state = 'failed' AND reason = $1 GROUP BY consumer ORDER BY consumer`,
-    [PARK_REASONS.noHandler],
+    [reason],
   );
   return rows.map(({ consumer, count, topics }) => ({ consumer, count: Number(count), topics }));
 }

@@ -193,6 +193,14 @@ export const SECRETS: readonly Mutant[] = [
     tests: ['test/message/codec.test.ts'],
   },
   {
+    name: 'secrets/told/unasked-in-silence',
+    file: UNVERIFIED,
+    from: `      counts.signatures.inc({ consumer, result: 'unasked' });`,
+    to: '',
+    breaks: 'I17: a relay signs, and nobody hears that a consumer does not look',
+    tests: INBOX,
+  },
+  {
     name: 'secrets/replies/handed-unverified',
     file: 'src/saga/protocol/reply-route.ts',
     from: `    if (isSigned !== null && !isSigned(wire)) return this.#alone(delivery);`,
