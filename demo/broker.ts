@@ -37,16 +37,23 @@ export interface Broker {
 
 /** An ordered consumer has one message of a partition at a time, or of a key. */
 const PARTITIONS = 8;
-/** The one destination whose consumer is ordered. */
-const ORDERED = 'orders';
+/** The one destination of the demo whose consumer is ordered. */
+const ORDERED = ['orders'] as const;
 
 /** Much shorter than one would have them in earnest, so that messages of a killed process come again within two seconds. */
 const CLAIM = '1500ms';
 const LOOK = '500ms';
 
-export function openTransport({ kind, url, claim = CLAIM }: Broker, onError: (error: Error) => void): Transport {
+/** @param ordered destinations whose consumers are ordered */
+export function openTransport(
+  { kind, url, claim = CLAIM }: Broker,
+  onError: (error: Error) => void,
+  ordered: readonly string[] = ORDERED,
+): Transport {
   const urls = url.split(' ');
-  const queues = { [ORDERED]: { partitions: PARTITIONS } };
+  const layoutsOf = <Layout>(layout: Layout): Readonly<Record<string, Layout>> =>
+    Object.fromEntries(ordered.map((name) => [name, layout]));
+  const queues = layoutsOf({ partitions: PARTITIONS });
   const bullmq = { connection: url, queues, lockDuration: claim, stalledInterval: LOOK, onError } as const;
   switch (kind) {
     case 'redis':
@@ -67,7 +74,7 @@ export function openTransport({ kind, url, claim = CLAIM }: Broker, onError: (er
     case 'rabbitmq-cluster':
       return createRabbitmqTransport({
         connection: urls,
-        queues: { [ORDERED]: { partitions: PARTITIONS, ordered: true } },
+        queues: layoutsOf({ partitions: PARTITIONS, ordered: true }),
         onError,
       });
     case 'postgres':
@@ -84,15 +91,19 @@ export interface Backlog {
 /** A broker that was just killed is not asked for longer. */
 const PATIENCE_MS = 5_000;
 
-export function openBacklog(broker: Broker): Backlog {
-  const known = [...SERVICE_NAMES, REPLIES];
+/** @param more destinations besides those of the demo, and which are ordered */
+export function openBacklog(
+  broker: Broker,
+  more: { readonly known: readonly string[]; readonly ordered: readonly string[] } = { known: [], ordered: [] },
+): Backlog {
+  const known = [...SERVICE_NAMES, REPLIES, ...more.known];
   const sum = (queues: readonly FoundQueue[]): number =>
     queues.reduce((total, { state }) => total + state.waiting + state.active + state.delayed, 0);
   if (broker.kind === 'postgres') {
     const database = openDatabase({ url: broker.url, max: 1 });
     return { count: async () => sum(await queuesOnPostgres(database)), close: () => database.close() };
   }
-  const transport = openTransport(broker, () => {});
+  const transport = openTransport(broker, () => {}, [...ORDERED, ...more.ordered]);
   return {
     async count() {
       const found = await transport.queues?.({ signal: AbortSignal.timeout(PATIENCE_MS), known });

@@ -7,13 +7,20 @@ import type { Readable } from 'node:stream';
 import type { DemoDashboard } from './dashboard.ts';
 import type { Fleet } from './fleet.ts';
 import type { Screen } from './screen.ts';
-import { readRequest, TROUBLE_NAMES, TROUBLES, type TroubleName, type TroubleRequest } from './troubles.ts';
+import {
+  readRequest,
+  TROUBLE_NAMES,
+  TROUBLES,
+  type TroubleName,
+  type TroubleOrder,
+  type TroubleRequest,
+} from './troubles.ts';
 
 /** Between two orders, in milliseconds. */
 export const KEPT_EVERY_MS = 2_000;
 
 export interface KeepOptions {
-  readonly fleet: Pick<Fleet, 'trouble'>;
+  readonly fleet: Pick<Fleet, 'tell'>;
   readonly screen: Pick<Screen, 'say' | 'story'>;
   readonly dashboard: DemoDashboard | null;
   /** A run that is worth a look. */
@@ -57,7 +64,7 @@ function usage(): readonly string[] {
 function obey({ verb, names }: TroubleRequest, fleet: KeepOptions['fleet']): readonly string[] {
   for (const name of names) {
     const { service, task, says } = TROUBLES[name];
-    fleet.trouble(service, { kind: 'trouble', task, says: verb === 'fail' ? says : null });
+    fleet.tell(service, { kind: 'trouble', task, says: verb === 'fail' ? says : null } satisfies TroubleOrder);
   }
   if (verb === 'fail') return names.map((name) => `${name}: ${TROUBLES[name].says}, so ${TROUBLES[name].outcome}.`);
   return [mended(names)];

@@ -12,7 +12,7 @@ import { mostEventful } from './audit/runs.ts';
 import { BROKERS, openBacklog } from './broker.ts';
 import { WORKERS } from './chaos.ts';
 import { buildPage, openDashboard, type DemoDashboard } from './dashboard.ts';
-import { launchFleet, PROGRAMS, type Fleet } from './fleet.ts';
+import { demoFleet, launchFleet, PROGRAMS, type Fleet } from './fleet.ts';
 import { KEPT_EVERY_MS, keepUp } from './keep.ts';
 import { plannedAccidents } from './planned-accidents.ts';
 import { readOptions, USAGE, type Options } from './options.ts';
@@ -82,7 +82,7 @@ async function demo({ orders, seed, transport, keep, ...given }: Options): Promi
   cleanUps.push(() => programs.dispose());
   const dashboard = await look(pageFolder === null ? null : { databases, broker, port: given.port, pageFolder });
   const settings = { world: { orders, seed }, databases: urls, broker, pace: PACE };
-  const fleet = launchFleet(settings, programs);
+  const fleet = launchFleet(demoFleet(settings), programs);
   await startAll(fleet);
 
   const backlog = openBacklog(broker);
@@ -115,7 +115,7 @@ async function demo({ orders, seed, transport, keep, ...given }: Options): Promi
   whenInterrupted = code;
   await refillServices(databases);
   const world = { ...settings.world, thenEveryMs: KEPT_EVERY_MS };
-  const after = launchFleet({ ...settings, world }, programs, {
+  const after = launchFleet(demoFleet({ ...settings, world }), programs, {
     onAlert: (text) => screen.note(`alert: ${text}`),
   });
   await startAll(after);

@@ -95,7 +95,7 @@ async function tableSizes(database: Databases['orders']): Promise<{ readonly all
 }
 
 /** None where the system does not tell: Linux does. */
-function residentMiB(pid: number): readonly number[] {
+export function residentMiB(pid: number): readonly number[] {
   try {
     const [, kib = ''] = /^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8')) ?? [];
     return kib === '' ? [] : [Number(kib) / 1_024];

@@ -12,7 +12,7 @@ import { readBooks } from './audit/books.ts';
 import { undelivered } from './audit/messages.ts';
 import { BROKERS, openBacklog } from './broker.ts';
 import type { ProcessName } from './chaos.ts';
-import { launchFleet, PROGRAMS } from './fleet.ts';
+import { demoFleet, launchFleet, PROGRAMS } from './fleet.ts';
 import { readProgress } from './progress.ts';
 import { randomAccidents } from './random-accidents.ts';
 import { runOrders, Stalled } from './run.ts';
@@ -102,7 +102,7 @@ async function soak(): Promise<number> {
     // For whoever wants to look while it runs: the servers are private, and gone at the end.
     writeFileSync(join(values.logs, 'servers.json'), JSON.stringify({ databases: urls, broker: servers.broker.url }));
   }
-  const fleet = launchFleet(settings, programs, { logs: values.logs });
+  const fleet = launchFleet(demoFleet(settings), programs, { logs: values.logs });
   cleanUps.push(() => fleet.dispose());
   const processes = [...SERVICE_NAMES, ...WORKERS, ...RELAYS];
   await screen.phase('processes', Promise.all(processes.map((name) => fleet.start(name))), () => processes.join(', '));

@@ -24,6 +24,13 @@ export interface World {
   readonly untilMs?: number;
   /** The demo stays up: when these are placed, another one comes at such intervals, in milliseconds. */
   readonly thenEveryMs?: number;
+  /**
+   * Orders come without an end: `orders` then says how many customers and goods there are, and of those to come some in a thousand meet a
+   * participant that keeps them waiting.
+   *
+   * @defaultValue false
+   */
+  readonly endless?: boolean;
 }
 
 export const SERVICE_NAMES = ['orders', 'payment', 'stock', 'shipping'] as const;
@@ -104,14 +111,21 @@ export function regretOf(world: World, orderId: string): 'soon' | 'late' | null 
 
 /** How a participant behaves when it is first asked for something. The few that keep others waiting are spread over the orders. */
 export function moodOf(world: World, orderId: string, task: string): 'well' | 'slow' | 'silent' | 'clumsy' {
-  if (isOneOf(world, orderId, `silent ${task}`, SILENT)) return 'silent';
-  if (isOneOf(world, orderId, `slow ${task}`, SLOW)) return 'slow';
+  if (keepsWaiting(world, orderId, `silent ${task}`, SILENT)) return 'silent';
+  if (keepsWaiting(world, orderId, `slow ${task}`, SLOW)) return 'slow';
   return chance(world, orderId, task) < 0.04 ? 'clumsy' : 'well';
 }
 
 /** Of all orders, for each task. */
 const SLOW = 5;
 const SILENT = 2;
+/** Of orders without an end, for each of these. */
+const PART_OF_ENDLESS = 0.0006;
+
+function keepsWaiting(world: World, orderId: string, what: string, count: number): boolean {
+  if (world.endless === true) return chance(world, orderId, what) < count * PART_OF_ENDLESS;
+  return isOneOf(world, orderId, what, count);
+}
 
 /** True for `count` orders, at even distances: not among the last ones, for which all would only wait. */
 function isOneOf(world: World, orderId: string, what: string, count: number): boolean {

@@ -34,7 +34,8 @@ export type Report =
   /** For example `duplicates`: so many deliveries were recognised as that. */
   | { readonly kind: 'count'; readonly what: string; readonly by: number }
   /** An alert, in one sentence. */
-  | { readonly kind: 'alert'; readonly text: string };
+  | { readonly kind: 'alert'; readonly text: string }
+  | { readonly kind: 'told'; readonly said: unknown };
 
 /** Only what is wrong; the parent shows the last lines if this process dies of it. */
 export const log = createLogger({ level: 'warn', pretty: false });
@@ -70,20 +71,26 @@ export interface Program extends Service {
   dieAtWork?(): void;
   /** To refuse a task with these words; null: no more. */
   setTrouble?(task: Task, says: string | null): void;
+  /** Any other message. */
+  hear?(message: unknown): void;
 }
 
 /** Waits for the settings, runs the program, and stops it in order on SIGTERM. Ends with the parent, however that ended. */
-export async function run(open: (settings: Settings) => Program): Promise<void> {
+export function run(open: (settings: Settings) => Program): Promise<void> {
+  return runProgram((sent) => open(sent as Settings));
+}
+
+/** The same, with settings of another kind. */
+export async function runProgram(open: (settings: unknown) => Program | Promise<Program>): Promise<void> {
   process.on('disconnect', () => process.exit(1));
   // Ctrl-C reaches all processes of the terminal; the parent sees to the end of this one.
   process.on('SIGINT', () => {});
-  const settings = await new Promise<Settings>((resolve) =>
-    process.once('message', (sent) => resolve(sent as Settings)),
-  );
-  const program = open(settings);
+  const settings = await new Promise<unknown>((resolve) => process.once('message', resolve));
+  const program = await open(settings);
   process.on('message', (sent) => {
     if (sent === DIE_AT_WORK) program.dieAtWork?.();
-    if (isTroubleOrder(sent)) program.setTrouble?.(sent.task, sent.says);
+    else if (isTroubleOrder(sent)) program.setTrouble?.(sent.task, sent.says);
+    else program.hear?.(sent);
   });
   process.once('SIGTERM', () => {
     void program

@@ -33,9 +33,10 @@ export const orders: DemoService = {
   ledger: 'order_event',
 
   listen: (kit) => {
-    const { database, transport, log, metrics } = kit;
+    const { database, transport, log, metrics, keeping } = kit;
     const sagas = openSagas(database);
     return createConsumer('orders', {
+      ...keeping,
       database,
       transport,
       log,
@@ -110,7 +111,7 @@ async function underWay({ database }: Kit): Promise<number> {
 }
 
 /** Now and then an order is dropped in the middle: nobody must ever hear of it. Then it is placed after all. */
-async function takeOrder(kit: Kit, sagas: Sagas, order: Order): Promise<void> {
+export async function takeOrder(kit: Pick<Kit, 'database' | 'world'>, sagas: Sagas, order: Order): Promise<void> {
   if (chance(kit.world, order.orderId, 'abandon') < 0.02) {
     const abandoned = place(kit, sagas, { ...order, orderId: `${order.orderId}-abandoned` }, 'abandon');
     await abandoned.catch((error: unknown) => {
@@ -123,7 +124,7 @@ async function takeOrder(kit: Kit, sagas: Sagas, order: Order): Promise<void> {
 class Abandoned extends Error {}
 
 /** The order and the run that carries it out: one transaction, so both are there or neither. */
-async function place({ database }: Kit, sagas: Sagas, order: Order, fate?: 'abandon'): Promise<void> {
+async function place({ database }: Pick<Kit, 'database'>, sagas: Sagas, order: Order, fate?: 'abandon'): Promise<void> {
   const { orderId, customer, sku, quantity, amount } = order;
   await database.transaction(async (tx) => {
     const run = await sagas.start(tx, placeOrder, order, { key: orderId });
@@ -139,7 +140,12 @@ async function place({ database }: Kit, sagas: Sagas, order: Order, fate?: 'aban
   });
 }
 
-async function changeMind({ database, world }: Kit, sagas: Sagas, { orderId }: Order): Promise<void> {
+/** Resolves when the customer has been answered. */
+export async function changeMind(
+  { database, world }: Pick<Kit, 'database' | 'world'>,
+  sagas: Sagas,
+  { orderId }: Order,
+): Promise<void> {
   await sleep(chance(world, orderId, 'when') * REGRET_WITHIN_MS);
   await database.transaction((tx) => cancel(tx, sagas, orderId));
 }

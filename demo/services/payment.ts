@@ -26,8 +26,10 @@ export const payment: DemoService = {
       `UPDATE account SET initial = initial + 10000000, balance = balance + 10000000 WHERE name LIKE 'customer-%'`,
     ),
 
-  listen: ({ database, outbox, transport, world, log, metrics, moods }) =>
+  listen: ({ database, outbox, transport, world, log, metrics, moods, keeping, callRetention }) =>
     createParticipant('payment', {
+      ...keeping,
+      callRetention,
       database,
       outbox,
       transport,

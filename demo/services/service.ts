@@ -3,6 +3,7 @@
  */
 import type { PoolClient } from 'pg';
 import type { Database, Logger, Metrics, Outbox, Service, Transport } from '../../src/index.ts';
+import type { CommonConsumerOptions } from '../../src/inbox/consumer-options.ts';
 import type { CommandContext } from '../../src/saga/participant/handle.ts';
 import type { World } from '../world.ts';
 import type { Moods } from './moods.ts';
@@ -17,6 +18,14 @@ export interface Kit {
   readonly metrics: Metrics;
   /** How participants behave. */
   readonly moods: Moods;
+  /**
+   * How long consumers and participants keep what they remember.
+   *
+   * @defaultValue as they do by themselves
+   */
+  readonly keeping?: Pick<CommonConsumerOptions, 'retention' | 'redeliveryHorizon' | 'pruneInterval'>;
+  /** What participants remember of calls. */
+  readonly callRetention?: number;
 }
 
 export interface DemoService {

@@ -12,8 +12,10 @@ export const shipping: DemoService = {
     ${PAUSES}`,
   ledger: 'dispatch',
 
-  listen: ({ database, outbox, transport, log, metrics, moods }) =>
+  listen: ({ database, outbox, transport, log, metrics, moods, keeping, callRetention }) =>
     createParticipant('shipping', {
+      ...keeping,
+      callRetention,
       database,
       outbox,
       transport,

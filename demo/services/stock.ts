@@ -24,8 +24,10 @@ export const stock: DemoService = {
 
   refill: (database) => database.query('UPDATE product SET initial = initial + 100000, available = available + 100000'),
 
-  listen: ({ database, outbox, transport, log, metrics, moods }) =>
+  listen: ({ database, outbox, transport, log, metrics, moods, keeping, callRetention }) =>
     createParticipant('stock', {
+      ...keeping,
+      callRetention,
       database,
       outbox,
       transport,

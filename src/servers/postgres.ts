@@ -6,10 +6,11 @@
  * A server that is there already is used by findOrStartPostgres when HOLDFAST_TEST_DATABASE_URL names it.
  */
 import { randomBytes } from 'node:crypto';
+import { chownSync, existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { HoldfastError } from '../errors.ts';
 import { dockerAnswers, startContainer } from './docker.ts';
-import { freePort, temporaryFolder, unprivilegedUser, untilReady } from './machine.ts';
+import { freePort, temporaryFolder, unprivilegedUser, untilReady, type RunAs } from './machine.ts';
 import { embeddedPostgres, postgresBinariesAt, systemPostgres, type PostgresBinaries } from './postgres-binaries.ts';
 import { answers, urlOf, versionOf, withClient } from './postgres-client.ts';
 import { isPortTaken, launchPostgres, makeDataFolder, postgresIsReady } from './postgres-process.ts';
@@ -30,6 +31,12 @@ export interface PostgresOptions {
    * @defaultValue false: faster, and safe unless the machine crashes
    */
   readonly durable?: boolean | undefined;
+  /**
+   * Where its data are, and stay when it is disposed of, so that a later start finds them: an absolute path. Needs binaries, not docker.
+   *
+   * @defaultValue a temporary folder, removed at the end
+   */
+  readonly folder?: string | undefined;
 }
 
 /** A private PostgreSQL server. Made by {@link startPostgres}. */
@@ -45,7 +52,7 @@ export interface PostgresServer {
   /** Starts it again on the same port with the same data. */
   start(): Promise<void>;
   restart(mode?: PostgresStopMode): Promise<void>;
-  /** Ends it and removes its data. */
+  /** Ends it and removes its data, unless they were to stay. */
   dispose(): Promise<void>;
 }
 
@@ -76,8 +83,9 @@ export async function startPostgres(options: PostgresOptions = {}): Promise<Post
   const only = process.env['HOLDFAST_TEST_POSTGRES'];
   const settings = { ...DEFAULT_SETTINGS, ...(options.durable === true ? {} : SPEED_SETTINGS), ...options.settings };
   const binaries = findBinaries(options.binDir ?? process.env['HOLDFAST_TEST_PG_BIN'], only);
-  if (binaries !== undefined) return startFromBinaries(binaries, settings);
-  if ((only === undefined || only === 'docker') && dockerAnswers()) return startFromImage(settings);
+  if (binaries !== undefined) return startFromBinaries(binaries, settings, options.folder);
+  if (options.folder === undefined && (only === undefined || only === 'docker') && dockerAnswers())
+    return startFromImage(settings);
   throw new HoldfastError('HF_SERVER_MISSING', 'PostgreSQL is needed and none was found.', { advice: INSTALL });
 }
 
@@ -103,14 +111,19 @@ interface Driver {
 async function startFromBinaries(
   { binDir, version }: PostgresBinaries,
   settings: Record<string, string>,
+  keptIn?: string,
 ): Promise<PostgresServer> {
   const runAs = unprivilegedUser();
-  const folder = temporaryFolder('holdfast-postgres', runAs);
+  const folder =
+    keptIn === undefined ? temporaryFolder('holdfast-postgres', runAs) : { path: keptIn, remove: () => undefined };
   const data = join(folder.path, 'data');
   const logFile = join(folder.path, 'log');
-  const password = randomBytes(12).toString('hex');
+  const passwordFile = join(folder.path, 'password');
+  const isThere = existsSync(join(data, 'PG_VERSION'));
+  const password = isThere ? readFileSync(passwordFile, 'utf8') : randomBytes(12).toString('hex');
   try {
-    makeDataFolder({ binDir, data, runAs, password, passwordFile: join(folder.path, 'password') });
+    if (keptIn !== undefined) makeFolderOf(keptIn, runAs);
+    if (!isThere) makeDataFolder({ binDir, data, runAs, password, passwordFile, sync: keptIn !== undefined });
   } catch (error) {
     folder.remove();
     throw new HoldfastError('HF_SERVER_MISSING', `PostgreSQL ${version} could not make its data folder.`, {
@@ -148,6 +161,11 @@ async function startFromBinaries(
     }
   }
   return finish(driver, { port, version, password });
+}
+
+function makeFolderOf(path: string, { uid, gid }: Partial<RunAs>): void {
+  mkdirSync(path, { recursive: true, mode: 0o700 });
+  if (uid !== undefined && gid !== undefined) chownSync(path, uid, gid);
 }
 
 async function startFromImage(settings: Record<string, string>): Promise<PostgresServer> {
@@ -193,7 +211,10 @@ async function finish(
   { port, version, password }: { port: number; version: string; password: string },
 ): Promise<PostgresServer> {
   const adminUrl = urlOf(port, password, 'postgres');
-  await withClient(adminUrl, (client) => client.query('CREATE DATABASE holdfast'));
+  await withClient(adminUrl, async (client) => {
+    const { rowCount } = await client.query(`SELECT FROM pg_database WHERE datname = 'holdfast'`);
+    if (rowCount === 0) await client.query('CREATE DATABASE holdfast');
+  });
   let running = true;
   let disposed = false;
   const server: PostgresServer = {

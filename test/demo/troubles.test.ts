@@ -3,7 +3,7 @@ import { PassThrough } from 'node:stream';
 import { describe, expect, it } from 'vitest';
 import { keepUp } from '../../demo/keep.ts';
 import { readOptions } from '../../demo/options.ts';
-import { readRequest, TROUBLE_NAMES, type TroubleOrder } from '../../demo/troubles.ts';
+import { readRequest, TROUBLE_NAMES } from '../../demo/troubles.ts';
 
 describe('a line', () => {
   it.each([
@@ -21,11 +21,11 @@ describe('a line', () => {
   });
 
   it('has a participant refuse its task, and do it again', async () => {
-    const told: [string, TroubleOrder][] = [];
+    const told: [string, unknown][] = [];
     const said: string[] = [];
     const input = new PassThrough();
     keepUp({
-      fleet: { trouble: (name, order) => told.push([name, order]) },
+      fleet: { tell: (name, order) => told.push([name, order]) },
       screen: { say: (text) => said.push(text), story: () => undefined },
       dashboard: null,
       run: null,

@@ -1,7 +1,7 @@
 /**
  * Each of the four reference sagas on PostgreSQL, forward and through its compensations, with a worker that dies before and after every
  * kind of point of I/O (at each time that it is passed where that is not often, else sampled), with its heir that dies there too or
- * anywhere in the recovery, sampled, and with processes that are killed, sampled (I6-I10). `npm run soak` leaves out none.
+ * anywhere in the recovery, sampled, and with processes that are killed, sampled (I6-I10). `npm run soak:faults` leaves out none.
  *
  * Fails, for example, when a step begins before its intent is durable, when compensations are begun in the order of their steps, when
  * one that was under way is forgotten, or when mail stays that was taken in.
@@ -43,7 +43,7 @@ const NAMES = [
 const ONCE = 40;
 const TWICE = 6;
 const TWICE_THERE = 3;
-const soak = process.env['npm_lifecycle_event'] === 'soak';
+const soak = process.env['npm_lifecycle_event'] === 'soak:faults';
 
 const ledger = temporaryLedger();
 let test: TestDatabase;

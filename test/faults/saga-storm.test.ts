@@ -4,7 +4,7 @@
  * at any moment (I2, I5-I13).
  *
  * Fails when any of them keeps something to itself that it has acknowledged.
- * `npm run soak` runs it for HOLDFAST_SOAK_MINUTES (10), with new seeds.
+ * `npm run soak:faults` runs it for HOLDFAST_SOAK_MINUTES (10), with new seeds.
  */
 import { afterEach, expect, it } from 'vitest';
 import { isHoldfastError } from '../../src/errors.ts';
@@ -18,7 +18,7 @@ import { createSagaWorld, type SagaWorld } from '../support/faults/saga-world.ts
 afterEach(endChildren);
 
 const soakMinutes = Number(
-  process.env['HOLDFAST_SOAK_MINUTES'] ?? (process.env['npm_lifecycle_event'] === 'soak' ? 10 : 0),
+  process.env['HOLDFAST_SOAK_MINUTES'] ?? (process.env['npm_lifecycle_event'] === 'soak:faults' ? 10 : 0),
 );
 
 it(

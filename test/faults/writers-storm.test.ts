@@ -5,7 +5,7 @@
  *
  * Fails when either half of the low probe is left out of the log reader, when the xid is taken after the seq, or when an ordered
  * consumer does not hold a key to one message at a time.
- * `npm run soak` runs it for HOLDFAST_SOAK_MINUTES (10), with new seeds, the relay being replaced by another all the time.
+ * `npm run soak:faults` runs it for HOLDFAST_SOAK_MINUTES (10), with new seeds, the relay being replaced by another all the time.
  */
 import pg from 'pg';
 import { expect, it } from 'vitest';
@@ -18,7 +18,7 @@ import { startWriters } from '../support/faults/writers.ts';
 const KEYS = Array.from({ length: 24 }, (_, index) => `key-${index}`);
 const BULK = 500;
 const soakMinutes = Number(
-  process.env['HOLDFAST_SOAK_MINUTES'] ?? (process.env['npm_lifecycle_event'] === 'soak' ? 10 : 0),
+  process.env['HOLDFAST_SOAK_MINUTES'] ?? (process.env['npm_lifecycle_event'] === 'soak:faults' ? 10 : 0),
 );
 
 it(

@@ -3,6 +3,7 @@
  * reaches the server, or after the server has answered and before the answer gets back. Used for cuts in the middle of COMMIT.
  */
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
+import { slowLine } from './slow-line.ts';
 
 /**
  * pass; cut before the server gets it; cut once the server has answered it, with the answer lost; stall: neither this nor anything
@@ -18,6 +19,8 @@ export interface TcpProxy {
   /** The url of the server with this proxy's address. */
   readonly url: string;
   judge: Judge;
+  /** How late everything comes, in either direction. Default 0. */
+  delayMs: number;
   /** Connections cut so far. */
   readonly cuts: { before: number; after: number };
   /** What was to come late reaches the server, which then loses its client. Resolves once it has closed the connection. */
@@ -47,6 +50,9 @@ export async function startTcpProxy(serverUrl: string): Promise<TcpProxy> {
     pairs.add(pair);
     if (blackedOut) client.pause();
     let answerIsLost = false;
+    const delay = (): number => proxy.delayMs;
+    const toServer = slowLine(delay, (bytes) => void server.write(bytes));
+    const toClient = slowLine(delay, (bytes) => void client.write(bytes));
     const end = (): void => {
       pairs.delete(pair);
       client.destroy();
@@ -76,11 +82,11 @@ export async function startTcpProxy(serverUrl: string): Promise<TcpProxy> {
         return end();
       }
       if (fate === 'after') answerIsLost = true;
-      server.write(bytes);
+      toServer(bytes);
     });
     server.on('data', (bytes) => {
       if (stalled || pair.dark) return;
-      if (!answerIsLost) return client.write(bytes);
+      if (!answerIsLost) return toClient(bytes);
       cuts.after += 1;
       return end();
     });
@@ -98,6 +104,7 @@ export async function startTcpProxy(serverUrl: string): Promise<TcpProxy> {
   const proxy: TcpProxy = {
     url: Object.assign(new URL(serverUrl), { hostname: '127.0.0.1', port: String(port) }).href,
     judge: () => 'pass',
+    delayMs: 0,
     cuts,
     async deliverLate() {
       for (const { server, bytes } of late.splice(0)) {
