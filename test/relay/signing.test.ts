@@ -1,8 +1,9 @@
 /** What a relay publishes is signed for each destination by itself, whoever wrote it and however often it goes out. */
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
-import { createChecker } from '../../src/message/signing.ts';
+import { createChecker, type SigningOptions } from '../../src/message/signing.ts';
 import { retryParked } from '../../src/operations/parked/interventions.ts';
 import { requestReplay } from '../../src/operations/relay/replays.ts';
+import { signerOf } from '../../src/relay/subscription/sign-routes.ts';
 import type { PublishOutcome } from '../../src/transport/port.ts';
 import { createRelayLab, type RelayLab } from '../support/relay-lab.ts';
 
@@ -67,4 +68,37 @@ it('signs nothing where nobody asks for it, and refuses keys that are none', asy
   await relay.tick();
   expect(transport.sent[0]?.wire.startsWith('{"specversion":"1.0"')).toBe(true);
   await expect(lab.relay({ signing: { keys: {} } })).rejects.toMatchObject({ code: 'HF_CONFIG' });
+});
+
+it('signs with the keys of the route where it has some', async () => {
+  const routes = [
+    { topics: '**', to: 'all', signing: { keys: { k1: keys.k1 } } },
+    { topics: 'note.*', to: 'notes' },
+  ];
+  const keyOf = ({ destination, wire }: { destination: string; wire: string }) =>
+    `${destination} ${/"webhookkey":"(\w+)"/.exec(wire)?.[1] ?? 'none'}`;
+  for (const [signing, notes] of [
+    [{ keys: { k2: keys.k2 } }, 'k2'],
+    [undefined, 'none'],
+  ] as const) {
+    await lab.reset();
+    const { relay, transport } = await lab.relay({ routes, ...(signing === undefined ? {} : { signing }) });
+    await lab.database.query(`SELECT holdfast.send('note.taken', '{"n": 1}')`);
+    await relay.tick();
+    expect(transport.sent.map(keyOf).toSorted()).toEqual(['all k1', `notes ${notes}`]);
+    expect(transport.sent.filter(({ destination }) => destination === 'all').map(faultOf)).toEqual([null]);
+    await relay.stop();
+  }
+});
+
+it('refuses two keys for one destination', () => {
+  const own = (signing?: SigningOptions) => ({
+    topics: 'a.*',
+    to: 'all',
+    ...(signing === undefined ? {} : { signing }),
+  });
+  for (const other of [undefined, { keys: { k2: keys.k2 } }])
+    expect(() => signerOf([own({ keys: { k1: keys.k1 } }), own(other)], undefined, 'x')).toThrow(/different signing/);
+  expect(() => signerOf([own({ keys: {} })], undefined, 'x')).toThrow(/routes\[0\].signing has no keys/);
+  expect(signerOf([own(), own()], undefined, 'x')).toBeNull();
 });

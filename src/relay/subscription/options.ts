@@ -2,7 +2,7 @@
  * What a subscription can be told, and its defaults: checked once, at start.
  */
 import { HoldfastError } from '../../errors.ts';
-import { createSigner, type SigningOptions, type SignWire } from '../../message/signing.ts';
+import type { SigningOptions, SignWire } from '../../message/signing.ts';
 import { assertTopicPattern } from '../../message/topic-pattern.ts';
 import { parseDuration, type Duration } from '../../runtime/duration.ts';
 import { refuseUnknownOptions } from '../../runtime/options.ts';
@@ -11,6 +11,7 @@ import { assertAble } from '../../transport/abilities.ts';
 import type { Transport } from '../../transport/port.ts';
 import { createRouter, type Route, type Router } from './routes.ts';
 import type { FailoverPolicy } from './settle-cursor.ts';
+import { signerOf } from './sign-routes.ts';
 import { sharedSettings, type SharedSettings } from './shared-settings.ts';
 
 /** A subscription: who reads the log, and where its messages go. See {@link createRelay}. */
@@ -196,7 +197,7 @@ export function resolveSubscription(options: SubscriptionOptions): ResolvedSubsc
     failover: failoverPolicy(options.failoverReplay ?? '1h', where),
     idlePollMs: duration(options.idlePoll, 1_000, 'idlePoll'),
     source: options.source ?? 'holdfast',
-    sign: options.signing === undefined ? null : createSigner(options.signing, `${where}.signing`),
+    sign: signerOf(options.routes, options.signing, where),
   };
 }
 

@@ -3,7 +3,7 @@
  */
 import { HoldfastError } from '../../errors.ts';
 import { encodeWire } from '../../message/envelope.ts';
-import type { SignWire } from '../../message/signing.ts';
+import type { SigningOptions, SignWire } from '../../message/signing.ts';
 import { assertTopicPattern, topicMatches } from '../../message/topic-pattern.ts';
 import { refuseUnknownOptions } from '../../runtime/options.ts';
 import type { OutboundMessage } from '../../transport/port.ts';
@@ -21,6 +21,12 @@ export interface Route {
    * @defaultValue false
    */
   readonly ordered?: boolean | undefined;
+  /**
+   * Signs what goes there with keys of its own, so that who has them writes to no other destination. All routes to it have the same.
+   *
+   * @defaultValue `signing` of the subscription
+   */
+  readonly signing?: SigningOptions | undefined;
 }
 
 export interface Destination {
@@ -39,7 +45,7 @@ export interface Router {
 export function createRouter(routes: readonly Route[], where: string): Router {
   const rules = routes.map((route, index) => {
     const at = `${where}.routes[${index}]`;
-    refuseUnknownOptions(route, ['topics', 'to', 'ordered'], at);
+    refuseUnknownOptions(route, ['topics', 'to', 'ordered', 'signing'], at);
     const topics: readonly string[] = typeof route.topics === 'string' ? [route.topics] : route.topics;
     if (topics === undefined || topics.length === 0 || typeof route.to !== 'string' || route.to === '') {
       throw new HoldfastError('HF_CONFIG', `${at} needs 'topics' and 'to'.`, {

@@ -31,6 +31,7 @@ import { SAGA_STORE } from './saga-store.ts';
 import { SAGA_WAY_BACK } from './saga-way-back.ts';
 import { SAGA_WORKER } from './saga-worker.ts';
 import { SECRETS } from './secrets.ts';
+import { SECRETS_VALUES } from './secrets-values.ts';
 import { TRANSPORT } from './transport.ts';
 
 export const MUTANTS: readonly Mutant[] = [
@@ -63,5 +64,6 @@ export const MUTANTS: readonly Mutant[] = [
   ...SAGA_WAY_BACK,
   ...SAGA_WORKER,
   ...SECRETS,
+  ...SECRETS_VALUES,
   ...TRANSPORT,
 ];

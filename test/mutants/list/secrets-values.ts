@@ -1,0 +1,130 @@
+/**
+ * Mistakes in what keeps values from being read: codecs, and whatever is kept or said by them.
+ */
+import type { Mutant } from '../mutant.ts';
+
+const KEPT_ANSWER = 'src/inbox/idempotency/kept-answer.ts';
+const ANSWERS = ['test/inbox/idempotency.test.ts'];
+
+export const SECRETS_VALUES: readonly Mutant[] = [
+  {
+    name: 'secrets/idempotency/answer-in-clear',
+    file: KEPT_ANSWER,
+    from: `  return codec === null ? answer : codec.encode(answer, placeOf(key, 'answer'));`,
+    to: `  return codec === null || key !== '' ? answer : codec.encode(answer, placeOf(key, 'answer'));`,
+    breaks: 'what a service has answered stands readable in its table',
+    tests: ANSWERS,
+  },
+  {
+    name: 'secrets/idempotency/request-in-clear',
+    file: KEPT_ANSWER,
+    from: `  return codec === null ? fingerprint : codec.encode(JSON.stringify(fingerprint), placeOf(key, 'request'));`,
+    to: `  return codec === null || key !== '' ? fingerprint : codec.encode(JSON.stringify(fingerprint), placeOf(key, 'request'));`,
+    breaks: 'a hash of what was asked tells who guesses it that he was right',
+    tests: ANSWERS,
+  },
+  {
+    name: 'secrets/idempotency/bound-to-nothing',
+    file: KEPT_ANSWER,
+    from: '  return `idempotency:${key}:${what}`;',
+    to: '  return `idempotency:${what}`;',
+    breaks: 'an answer that was moved to the key of somebody else is given to him',
+    tests: ANSWERS,
+  },
+  {
+    name: 'secrets/replay/as-it-is-kept',
+    file: 'src/saga/replay/check-replay.ts',
+    from: `  const open = (event: JournalEvent): JournalEvent => openEvent(event, codec, { id, saga: name });`,
+    to: `  const open = (event: JournalEvent): JournalEvent => (codec === null ? event : openEvent(event, codec, { id, saga: name }));`,
+    breaks: 'a history that cannot be read is held against code as if its ciphertext were its values',
+    tests: ['test/saga/encrypted-runs.test.ts'],
+  },
+  {
+    name: 'secrets/told/error-as-it-is-kept',
+    file: 'src/message/encrypted-value.ts',
+    from: `  return isEncrypted(encrypted) ? encryptedWords(encrypted) : error.message;`,
+    to: `  return error.message;`,
+    breaks: 'nobody is told which key opens what an error says',
+    tests: ['test/message/codec.test.ts'],
+  },
+  {
+    name: 'secrets/codec/bound-to-nothing',
+    file: 'src/message/aes-gcm-codec.ts',
+    from: `  return Buffer.from(\`holdfast:1:\${key}:\${place}\`);`,
+    to: `  return Buffer.from(\`holdfast:1:\${key}\`);`,
+    breaks: 'a value that was moved to another message, run or call opens there',
+    tests: ['test/message/codec.test.ts'],
+  },
+  {
+    name: 'secrets/codec/one-nonce',
+    file: 'src/message/aes-gcm-codec.ts',
+    from: `      const iv = repeatable ? nonceOf(own, text, place) : randomBytes(NONCE_BYTES);`,
+    to: `      const iv = nonceOf(own, '', '');`,
+    breaks: 'two values under one nonce tell each other',
+    tests: ['test/message/codec.test.ts'],
+  },
+  {
+    name: 'secrets/codec/plain-where-required',
+    file: 'src/message/open-envelope.ts',
+    from: `    if (codec.required) throw cannotOpen('plain', '');`,
+    to: '',
+    breaks: 'a payload that nobody has encrypted is taken where only encrypted ones are',
+    tests: ['test/inbox/encrypted.test.ts'],
+  },
+  {
+    name: 'secrets/codec/read-as-it-is',
+    file: 'src/message/decode.ts',
+    from: `  if (isEncrypted(envelope.data)) throw cannotOpen('no codec', envelope.data.$enc);`,
+    to: '',
+    breaks: 'I1: what cannot be read yet is taken for a payload that never can be',
+    tests: ['test/inbox/encrypted.test.ts'],
+  },
+  {
+    name: 'secrets/runs/error-in-clear',
+    file: 'src/saga/store/encrypted-values.ts',
+    from: `const OF_ERROR = ['message', 'stack', 'cause', 'errors', 'details'] as const;`,
+    to: `const OF_ERROR = ['message', 'stack', 'errors', 'details'] as const;`,
+    breaks: 'what an error was caused by stands in the journal for all to read',
+    tests: ['test/saga/encrypted-values.test.ts'],
+  },
+  {
+    name: 'secrets/runs/replies-in-clear',
+    file: 'src/saga/protocol/reply-groups.ts',
+    from: `      replies.map(({ runId, body }) => bodyText(runId, body)),`,
+    to: `      replies.map(({ body }) => body),`,
+    breaks: 'a reply whose run is not in memory stands readable in its table',
+    tests: ['test/saga/encrypted-runs.test.ts'],
+  },
+  {
+    name: 'secrets/runs/given-what-cannot-be-read',
+    file: 'src/saga/store/encrypted-stores.ts',
+    from: `        opened.push(openRun(run, codec));`,
+    to: `        opened.push(codec === null ? run : openRun(run, codec));`,
+    breaks: 'I22: the code of a run is given encrypted values for its input',
+    tests: ['test/saga/encrypted-runs.test.ts'],
+  },
+  {
+    name: 'secrets/participant/answer-in-clear',
+    file: 'src/saga/participant/encrypted-record.ts',
+    from: `  if (keeper.codec === null || change === null || !('answer' in change)) return change;`,
+    to: `  if (keeper.codec === null || change !== null) return change;`,
+    breaks: 'what a participant has answered stands readable in its table',
+    tests: ['test/saga/encrypted-flow.test.ts'],
+  },
+  {
+    name: 'secrets/inbox/error-in-clear',
+    file: 'src/inbox/delivery/kept-error.ts',
+    from: `  if (codec === null) return text;`,
+    to: `  if (codec === null || text !== '') return text;`,
+    breaks: 'what an error quotes stands readable beside the encrypted message',
+    tests: ['test/inbox/encrypted.test.ts'],
+  },
+  {
+    name: 'secrets/log/error-texts',
+    file: 'src/runtime/quiet-log.ts',
+    from: `  return value === null || value === undefined ? value : kindOfError(value);`,
+    to: `  return value;`,
+    breaks: 'what an error quotes stands readable in the log',
+    tests: ['test/saga/encrypted-flow.test.ts'],
+  },
+];
