@@ -222,25 +222,6 @@ describe('a run whose code has returned', () => {
     await settle(run, 1_002);
     expect(run.state.phase).toBe('compensating');
   });
-
-  it.each([null, PARENT])(
-    'is cancelled by what the store has let in before its end is committed: parent %j',
-    async (parent) => {
-      const run = runOf(trip, parent);
-      const charge = await call(run, 'step', 'charge');
-      run.ending = { kind: 'returned', result: undefined };
-      await take(run, attempt(charge, 'done'), 1_001);
-      const ends = parent === null ? 'completed' : 'held';
-      expect(types(run)).toEqual(['done', ends]);
-      await cancelled(run, 1_001);
-      // The end waits for the word of the store, and the cancellation for whoever takes the run up.
-      expect([run.takesNothing, run.runEvents.length, types(run)]).toEqual([true, 1, ['done', ends]]);
-      expect(run.flush(null)).toMatchObject({ runMessagesDone: [], update: { guarded: true } });
-      // When it is committed all the same, it is too late.
-      await settle(run, 1_002);
-      expect(types(run)).toEqual(['refused']);
-    },
-  );
 });
 
 describe('a reply that comes after the end of the run', () => {

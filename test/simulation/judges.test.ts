@@ -9,7 +9,10 @@ import { createMemoryTables } from '../../src/testing/saga/memory-tables.ts';
 import { breachesAtTheEnd, type Ended } from './invariants/at-the-end.ts';
 import { Judge } from './invariants/judge.ts';
 import { MessageJudge, type MessageJudgeOptions } from './invariants/message-judge.ts';
+import type { MemoryRun } from '../../src/testing/saga/memory-saga-store.ts';
 import type { PlannedRun, ToldRun } from './workload/clients.ts';
+import type { DrawnPlan } from './workload/shape.ts';
+import type { SeenAttempt } from './workload/steps.ts';
 
 const RUN = '00000000-0000-7000-8000-000000000001';
 const NOW = 1_000;
@@ -30,6 +33,8 @@ function judgeOf({ leaseUntil = NOW + 1, mayFail = true } = {}) {
     mayBeStuck: () => false,
     actors: new Set(['client']),
     declared: (step) => (step === 'pay' ? { pivot: false, undoable: true } : null),
+    attempted: (step) => (step === 'pay' ? { attempts: 2, hasDeadline: false, verifies: true } : null),
+    isDone: () => false,
   });
   let n = 0;
   return {
@@ -57,12 +62,23 @@ function commitOf(n: number, events: readonly JournalEvent[], status?: RunStatus
 const called = { t: 'called', call: 'pay', kind: 'step', step: 'pay', undoable: true } as const;
 const effect = { runId: RUN, saga: 's', step: 'pay', call: 'pay', kind: 'command', idempotencyKey: 'k' } as const;
 
+const attempt = (what: SeenAttempt['what']): SeenAttempt => ({
+  runId: RUN,
+  call: 'pay',
+  kind: 'step',
+  what,
+  token: 1,
+  nth: 1,
+  by: {},
+});
+
 describe('the judge of runs', () => {
   it('says nothing of what is right', () => {
     const { judge, tell, end } = judgeOf();
     judge.changed();
     tell(called);
-    judge.attempted(RUN, 'pay', 1, 'done');
+    judge.attempted(attempt('done'));
+    judge.attempts.ends(attempt('done'), 'done');
     judge.happened({ ...effect, what: 'done' }, 1);
     tell({ t: 'done', call: 'pay' });
     end('completed');
@@ -74,11 +90,7 @@ describe('the judge of runs', () => {
     ['I6', () => told(judgeOf(), ({ end }) => (end('completed'), end('running')))],
     [
       'I8',
-      () =>
-        told(
-          judgeOf(),
-          ({ judge }) => (judge.attempted(RUN, 'pay', 1, 'compensated'), judge.attempted(RUN, 'pay', 1, 'done')),
-        ),
+      () => told(judgeOf(), ({ judge }) => (judge.attempted(attempt('compensated')), judge.attempted(attempt('done')))),
     ],
     [
       'I8',
@@ -91,9 +103,15 @@ describe('the judge of runs', () => {
           ),
         ),
     ],
-    ['I10', () => told(judgeOf(), ({ tell }) => tell(called, { t: 'done', call: 'pay' }, { t: 'done', call: 'pay' }))],
+    [
+      'I10',
+      () =>
+        told(judgeOf(), ({ tell }) =>
+          tell({ ...called, kind: 'command' }, { t: 'done', call: 'pay' }, { t: 'done', call: 'pay' }),
+        ),
+    ],
     ['I11', () => told(judgeOf({ leaseUntil: NOW }), ({ tell }) => tell(called))],
-    ['I11', () => told(judgeOf(), ({ judge }) => judge.attempted(RUN, 'pay', 2, 'done'))],
+    ['I11', () => told(judgeOf(), ({ judge }) => judge.attempted({ ...attempt('done'), token: 2 }))],
     [
       'I12',
       () =>
@@ -201,8 +219,11 @@ describe('the judges at the end', () => {
     plan,
     startAtMs: 0,
     cancelAtMs: null,
+    cancelOn: null,
+    deadlineMs: null,
+    drawn: null,
     signalsAtMs: [],
-    told: { started: true, cancelled: null, signalled: new Set() },
+    told: { started: true, cancelled: null, momentHasCome: false, signalled: new Set() },
     ...given,
   });
   const run = (given: Partial<Ended['runs'][number]> = {}): Ended['runs'][number] =>
@@ -213,11 +234,33 @@ describe('the judges at the end', () => {
     sagas: [],
     effects: [],
     balance: new Map(),
+    leftOut: new Set(),
     messages: [],
     signalsOf: () => 0,
     unfinished: null,
     ...given,
   });
+
+  const drawn: DrawnPlan = {
+    order: 'o',
+    amount: 5,
+    stages: [[[{ id: '1', step: 'ask', weather: 'fair', back: 'fair', asked: 'knows', caught: true }]]],
+    parts: {},
+  };
+  const ofDrawn = (status: MemoryRun['status'], left: number, said?: string): Ended =>
+    ended({
+      runs: [run({ saga: 'drawn', parent: null, status, result: said === undefined ? null : { 1: said } })],
+      planned: [planned({ saga: 'drawn', drawn })],
+      balance: new Map([[`${RUN}ask:1`, left]]),
+    });
+
+  it.each([
+    ['completed', 5, 'done'],
+    ['completed', 0, 'failed'],
+    ['compensated', 0, undefined],
+  ] as const)('say nothing of a drawn run that is %s with %i left of what it calls %s', async (status, left, said) =>
+    expect(await breachesAtTheEnd(ofDrawn(status, left, said))).toEqual([]),
+  );
 
   it('say nothing of what is right', async () => expect(await breachesAtTheEnd(ended())).toEqual([]));
 
@@ -226,14 +269,28 @@ describe('the judges at the end', () => {
     ['I5', ended({ runs: [] })],
     ['I6', ended({ runs: [run({ status: 'running' })], planned: [] })],
     ['I9', ended({ runs: [run({ status: 'compensated' })], planned: [], balance: new Map([[`${RUN}pay`, 1]]) })],
+    ['I9', ofDrawn('completed', 5, 'failed')],
+    ['I9', ofDrawn('completed', 0, 'done')],
+    ['I9', ofDrawn('completed', 5, 'stood in')],
+    ['I9', { ...ofDrawn('completed', -5, 'failed') }],
+    ['I10', ofDrawn('completed', 0)],
     ['I12', ended({ runs: [run({ result: [1, 1] })], planned: [planned({ signalsAtMs: [1, 2] })] })],
     ['I13', ended({ unfinished: 'a run is running' })],
     ['I16', ended({ runs: [run({ status: 'compensated' })] })],
     [
       'I19',
-      ended({ planned: [planned({ told: { started: true, cancelled: 'compensating', signalled: new Set() } })] }),
+      ended({
+        planned: [
+          planned({ told: { started: true, cancelled: 'compensating', momentHasCome: false, signalled: new Set() } }),
+        ],
+      }),
     ],
-    ['I19', ended({ planned: [planned({ told: { started: true, cancelled: null, signalled: new Set([1]) } })] })],
+    [
+      'I19',
+      ended({
+        planned: [planned({ told: { started: true, cancelled: null, momentHasCome: false, signalled: new Set([1]) } })],
+      }),
+    ],
   ])('speak for %s (%#)', async (promise, wrong) => {
     expect((await breachesAtTheEnd(wrong)).map((breach) => breach.split(':')[0])).toEqual([promise]);
   });

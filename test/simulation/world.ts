@@ -4,13 +4,15 @@
  */
 import type { JournalEvent } from '../../src/saga/journal/events.ts';
 import type { RunCommit } from '../../src/saga/store/store.ts';
+import type { EffectOf } from '../../src/testing/saga/effects-log.ts';
 import { createRegistry } from '../../src/saga/definition/definition.ts';
 import { encodeWire } from '../../src/message/envelope.ts';
 import { memorySagaStoreOn, type MemorySagaStore } from '../../src/testing/saga/memory-saga-store.ts';
 import { createMemoryTables, type MemoryTables } from '../../src/testing/saga/memory-tables.ts';
-import { breachesAtTheEnd, mayFail } from './invariants/at-the-end.ts';
-import { Judge, short } from './invariants/judge.ts';
+import { breachesAtTheEnd } from './invariants/at-the-end.ts';
+import { Judge } from './invariants/judge.ts';
 import { MessageJudge } from './invariants/message-judge.ts';
+import { short } from './invariants/short.ts';
 import { Choices, type Deviations } from './machine/choices.ts';
 import { Network } from './machine/network.ts';
 import { Life, SimulatedProcess, type Machine, type Stoppable } from './machine/process.ts';
@@ -18,14 +20,18 @@ import { Scheduler } from './machine/scheduler.ts';
 import { Stops } from './machine/stops.ts';
 import { Trace } from './machine/trace.ts';
 import { Broker } from './services/broker.ts';
+import { Company } from './services/company.ts';
 import { Ledger } from './services/ledger.ts';
 import { OutboxLog, runRelay } from './services/relay.ts';
 import { RemoteStore } from './services/remote-store.ts';
 import { runWorker } from './services/saga-worker.ts';
-import { carryOut, plannedRuns, type PlannedRun, type ToldRun } from './workload/clients.ts';
+import { mayBeStuck, mayFail } from './workload/blame.ts';
+import { cancelNow, carryOut, plannedRuns, type Moment, type PlannedRun, type ToldRun } from './workload/clients.ts';
 import { News, QUEUES } from './workload/messages.ts';
+import { Operator } from './workload/operator.ts';
 import { Services } from './workload/participants.ts';
-import { declarationsOf, sagasOf, type Sagas, type SimulatedTx } from './workload/sagas.ts';
+import { attemptedOf, declarationsOf, sagasOf, type Sagas } from './workload/sagas.ts';
+import type { SimulatedTx } from './workload/steps.ts';
 
 export interface SimulationOptions {
   readonly seed: number;
@@ -69,6 +75,8 @@ class World {
   readonly #store: MemorySagaStore;
   readonly #log = new OutboxLog();
   readonly #ledger: Ledger;
+  readonly #company: Company;
+  readonly #operator: Operator;
   readonly #services: Services;
   readonly #judge: Judge;
   readonly #messages: MessageJudge;
@@ -95,24 +103,15 @@ class World {
     this.#store = this.#createStore();
     this.#planned = plannedRuns(choices).map((run) => ({
       ...run,
-      told: { started: false, cancelled: null, signalled: new Set<number>() },
+      told: { started: false, cancelled: null, momentHasCome: false, signalled: new Set<number>() },
     }));
-    this.#judge = new Judge({
-      tables: this.#tables,
-      now: () => START_MS + scheduler.now,
-      mayFail: (runId) => this.#planned.every((run) => run.id !== runId || mayFail(run)),
-      mayBeStuck: (runId) => this.#planned.some((run) => run.id === runId && run.plan.bug),
-      actors: new Set(['client', 'operator']),
-      declared: declarationsOf(Object.values(this.#sagas(new Life(this.#machine, 'judge', 0, 1)))),
-    });
+    this.#judge = this.#createJudge();
     this.#messages = this.#createMessageJudge();
     this.#store.onChange(() => this.#judge.changed());
-    this.#ledger = new Ledger(outageOf(choices), (effect, places) => {
-      trace.say(`effect of ${short(effect.runId)}: ${effect.call} ${effect.what}`);
-      this.#judge.happened(effect, places);
-      if (effect.call === 'mail') this.#messages.happenedInLine(effect.idempotencyKey);
-    });
-    this.#services = new Services(this.#machine, this.#network, this.#broker, this.#ledger);
+    this.#ledger = new Ledger((effect, places) => this.#happened(effect, places));
+    this.#company = new Company(this.#ledger, this.#network, outageOf(choices));
+    this.#operator = new Operator(choices, this.#store, this.#tables, this.#company);
+    this.#services = new Services(this.#machine, this.#network, this.#broker, this.#ledger, this.#company);
     const count = 2 + choices.choose('number of workers', [0.2]);
     this.#workers = Array.from({ length: count }, (_, n) =>
       this.#process(`worker ${n + 1}`, (life) => this.#runWorker(life)),
@@ -163,6 +162,44 @@ class World {
       (life) => begin(life) ?? null,
       (which) => this.#judge.doesNotStop(which),
     );
+  }
+
+  #createJudge(): Judge {
+    const { scheduler } = this.#machine;
+    const sagas = Object.values(this.#sagas(new Life(this.#machine, 'judge', 0, 1)));
+    return new Judge({
+      tables: this.#tables,
+      now: () => START_MS + scheduler.now,
+      mayFail: (runId) => this.#planned.every((run) => run.id !== runId || mayFail(run)),
+      mayBeStuck: (runId, why, call) => {
+        const id = this.#tables.runs.get(runId)?.parent?.id ?? runId;
+        return this.#planned.some((run) => run.id === id && mayBeStuck(run, why, call));
+      },
+      actors: new Set(['client', 'operator']),
+      declared: declarationsOf(sagas),
+      attempted: attemptedOf(sagas),
+      isDone: (runId, call) => this.#ledger.isDone(runId + call),
+    });
+  }
+
+  #happened(effect: EffectOf, places: number): void {
+    this.#machine.trace.say(`effect of ${short(effect.runId)}: ${effect.call} ${effect.what}`);
+    this.#judge.happened(effect, places);
+    if (effect.call === 'mail') this.#messages.happenedInLine(effect.idempotencyKey);
+    if (effect.what === 'done') this.#moment(effect, 'happens');
+  }
+
+  /** A run may be waiting for this to be cancelled. */
+  #moment({ runId, call }: { readonly runId: string; readonly call: string }, of: Moment['of']): void {
+    const run = this.#planned.find(({ id, cancelOn }) => id === runId && cancelOn?.call === call && cancelOn.of === of);
+    if (run === undefined || run.told.momentHasCome) return;
+    run.told.momentHasCome = true;
+    const { scheduler, trace } = this.#machine;
+    scheduler.after(run.cancelOn?.delayMs ?? 0, null, () => {
+      trace.say(`${short(runId)} is cancelled when ${call} ${of}`);
+      const life = new Life(this.#machine, 'canceller', 0, 1);
+      void cancelNow({ life, store: this.#store, sagas: this.#sagas(life) }, run, run.told);
+    });
   }
 
   #createMessageJudge(): MessageJudge {
@@ -220,9 +257,17 @@ class World {
       life,
       network: this.#network,
       ledger: this.#ledger,
-      onAttempt: (...attempt) => {
-        if (life.stopped) this.#judge.stirred(life.name, 'begins an attempt');
-        this.#judge.attempted(...attempt);
+      company: this.#company,
+      watch: {
+        begins: (attempt) => {
+          if (life.stopped) this.#judge.stirred(life.name, 'begins an attempt');
+          this.#judge.attempted(attempt);
+          if (attempt.what === 'done') this.#moment(attempt, 'begins');
+        },
+        ends: (attempt, how) => {
+          if (life.alive) this.#judge.attempts.ends(attempt, how);
+          if (attempt.what === 'done' && how !== 'timed out') this.#moment(attempt, 'ends');
+        },
       },
     });
   }
@@ -255,14 +300,12 @@ class World {
     trace.say('the faults are over');
     choices.calm = true;
     this.#stops.deploy();
-    scheduler.after(OPERATOR_MS, null, () => this.#retryStuck());
+    scheduler.after(OPERATOR_MS, null, () => this.#lookAfterStuck());
   }
 
-  #retryStuck(): void {
-    const body = { kind: 'retry', actor: 'operator', reason: 'mended' } as const;
-    for (const run of this.#tables.runs.values())
-      if (run.status === 'stuck') void this.#store.postRunMessage(null, run.id, body, ['stuck']);
-    this.#machine.scheduler.after(OPERATOR_MS, null, () => this.#retryStuck());
+  #lookAfterStuck(): void {
+    this.#operator.look();
+    this.#machine.scheduler.after(OPERATOR_MS, null, () => this.#lookAfterStuck());
   }
 
   #isQuiet(): boolean {
@@ -289,6 +332,7 @@ class World {
       sagas: Object.values(this.#sagas(judgeLife)),
       effects: this.#ledger.log.effects,
       balance: this.#ledger.balance,
+      leftOut: this.#operator.leftOut,
       messages: this.#store.messages,
       signalsOf: (runId) => this.#judge.signalsOf(runId),
       unfinished: isOver ? null : `${goesOn}, long after the faults are over`,

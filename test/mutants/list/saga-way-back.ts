@@ -202,6 +202,6 @@ export const SAGA_WAY_BACK: readonly Mutant[] = [
     from: `return runMessage.body.kind === 'cancel' && run.isEndUnwritten;`,
     to: 'return false;',
     breaks: 'I19: a cancellation that the store has let in is too late for an end that is not committed yet',
-    tests: [BACK],
+    tests: ['test/saga/cancel-at-the-end.test.ts'],
   },
 ];

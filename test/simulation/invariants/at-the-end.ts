@@ -7,8 +7,11 @@ import { checkRun } from '../../../src/testing/saga/check-run.ts';
 import type { MemoryMessage } from '../../../src/testing/saga/memory-rows.ts';
 import type { MemoryRun } from '../../../src/testing/saga/memory-saga-store.ts';
 import type { PlannedRun, ToldRun } from '../workload/clients.ts';
+import type { DrawnPlan } from '../workload/shape.ts';
+import { mayFail } from '../workload/blame.ts';
 import { News } from '../workload/messages.ts';
-import { short } from './judge.ts';
+import { endsOfDrawn } from './drawn-end.ts';
+import { short } from './short.ts';
 
 export interface Ended {
   readonly runs: readonly MemoryRun[];
@@ -17,6 +20,8 @@ export interface Ended {
   readonly effects: readonly TestEffect[];
   /** What is left of each call, by run and call. */
   readonly balance: ReadonlyMap<string, number>;
+  /** Run and call of what a person has left as it is. */
+  readonly leftOut: ReadonlySet<string>;
   readonly messages: readonly MemoryMessage[];
   /** Signals that were recorded, or refused later. */
   readonly signalsOf: (runId: string) => number;
@@ -32,6 +37,7 @@ export async function breachesAtTheEnd(ended: Ended): Promise<readonly string[]>
     ...i6RunsHaveEnded(ended),
     ...i1NewsHaveArrived(ended),
     ...i9SumsStay(ended),
+    ...endsOfDrawn(ended, plansOf(ended)),
     ...i12SignalsOnce(ended),
     ...i16InnocentComplete(ended),
     ...i19AcceptedTakesEffect(ended),
@@ -73,14 +79,16 @@ async function i7EffectsAreThoseOfTheJournal({ runs, sagas, effects, messages }:
 }
 
 /** Of a run that was compensated nothing is left; of one that is completed all is. */
-function i9SumsStay({ runs, balance }: Ended): string[] {
+function i9SumsStay({ runs, balance, leftOut }: Ended): string[] {
   const found: string[] = [];
   for (const run of runs) {
     const own = [...balance].filter(([place]) => place.startsWith(run.id));
     for (const [place, left] of own) {
       const call = place.slice(run.id.length);
-      if (run.status === 'compensated' && left !== 0) found.push(`I9: ${left} of ${call} are left of ${short(run.id)}`);
-      if (run.status === 'completed' && left === 0 && call !== 'mail')
+      if (run.status === 'compensated' && left !== 0 && !leftOut.has(place))
+        found.push(`I9: ${left} of ${call} are left of ${short(run.id)}`);
+      // What drawn runs have caught is compensated.
+      if (run.status === 'completed' && left === 0 && call !== 'mail' && run.saga !== 'drawn' && run.saga !== 'part')
         found.push(`I9: nothing is left of ${call} of ${short(run.id)}, which is completed`);
     }
   }
@@ -120,7 +128,6 @@ function i19SignalsAreTakenIn({ planned, signalsOf }: Ended): string[] {
     );
 }
 
-/** Whether its plan has anything that may bring it down. */
-export function mayFail({ plan, cancelAtMs }: PlannedRun): boolean {
-  return cancelAtMs !== null || [plan.first, plan.second, plan.third].includes('rejected');
+function plansOf({ planned }: Ended): ReadonlyMap<string, DrawnPlan> {
+  return new Map(planned.flatMap(({ id, drawn }) => (drawn === null ? [] : [[id, drawn] as const])));
 }

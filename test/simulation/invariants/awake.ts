@@ -1,6 +1,6 @@
 /**
  * I17: no run stands still in silence. As long as it has not ended and waits for no person, somebody holds it, or it is due at some time,
- * or a message waits to be taken in; or that is true of the parent or a child that it waits for.
+ * or a message waits to be taken in; or that is true of one of its family that it waits for.
  */
 import type { StoredRun } from '../../../src/testing/saga/memory-rows.ts';
 import type { MemoryTables } from '../../../src/testing/saga/memory-tables.ts';
@@ -12,18 +12,22 @@ export function forgottenRuns(tables: MemoryTables): readonly string[] {
 }
 
 /** Or has no need to be. */
-function isAwake({ id, status, worker, wakeAt }: StoredRun, tables: MemoryTables): boolean {
-  if (status === 'completed' || status === 'compensated' || status === 'stuck') return true;
+function isAwake(run: StoredRun, tables: MemoryTables): boolean {
+  const { id, status, worker, wakeAt } = run;
+  if (hasEnded(run) || status === 'stuck') return true;
   if (worker !== null) return tables.workers.has(worker);
   return wakeAt !== null || tables.runMessagesOf(id).length > 0;
 }
 
-/** Of which it may be told something: those that have not ended. */
-function familyOf({ id, parent }: StoredRun, tables: MemoryTables): readonly StoredRun[] {
-  return [...tables.runs.values()].filter(
-    (other) =>
-      (other.id === parent?.id || other.parent?.id === id) &&
-      other.status !== 'completed' &&
-      other.status !== 'compensated',
-  );
+/** Of which it may be told something: those that have not ended, of a child also what its parent waits for beside it. */
+function familyOf(run: StoredRun, tables: MemoryTables): readonly StoredRun[] {
+  const family = new Set([run]);
+  for (const each of family)
+    for (const other of tables.runs.values())
+      if ((other.id === each.parent?.id || other.parent?.id === each.id) && !hasEnded(other)) family.add(other);
+  return [...family];
+}
+
+function hasEnded({ status }: StoredRun): boolean {
+  return status === 'completed' || status === 'compensated';
 }

@@ -2,11 +2,14 @@
  * Holds a simulation against the promises of docs/guarantees.md, at the moment of each commit, attempt and effect. Each check is named for
  * its promise. What can only be said when all is over stands in at-the-end.ts.
  */
-import type { JournalEvent, RunStatus } from '../../../src/saga/journal/events.ts';
+import type { JournalEvent, RunStatus, StuckWhy } from '../../../src/saga/journal/events.ts';
 import type { RunCommit } from '../../../src/saga/store/store.ts';
 import type { EffectOf } from '../../../src/testing/saga/effects-log.ts';
+import { AttemptJudge, type DeclaredStep } from './attempt-judge.ts';
 import { forgottenRuns } from './awake.ts';
 import type { ParsedWire } from './parsed-wire.ts';
+import type { SeenAttempt } from '../workload/steps.ts';
+import { short } from './short.ts';
 import type { MemoryTables } from '../../../src/testing/saga/memory-tables.ts';
 
 interface SeenCall {
@@ -32,11 +35,15 @@ export interface JudgeOptions {
   readonly now: () => number;
   /** What may bring a run down: a plan that asks for it. */
   readonly mayFail: (runId: string) => boolean;
-  readonly mayBeStuck: (runId: string) => boolean;
+  readonly mayBeStuck: (runId: string, why: StuckWhy, call: string | undefined) => boolean;
   /** Who cancels runs and has them tried again. */
   readonly actors: ReadonlySet<string>;
   /** What the declaration of a step says; null: of a sleep, or a wait. */
   readonly declared: (step: string) => { readonly pivot: boolean; readonly undoable: boolean } | null;
+  /** What it says of attempts; null: of a step that nobody attempts. */
+  readonly attempted: (step: string) => DeclaredStep | null;
+  /** Whether something is left of what a call has done. */
+  readonly isDone: (runId: string, call: string) => boolean;
 }
 
 export class Judge {
@@ -47,8 +54,17 @@ export class Judge {
   readonly #compensating = new Set<string>();
   readonly #compensated = new Set<string>();
 
+  /** Of what is seen of attempts. */
+  readonly attempts: AttemptJudge;
+
   constructor(options: JudgeOptions) {
     this.#options = options;
+    this.attempts = new AttemptJudge({
+      say: (breach) => this.#say(breach),
+      now: options.now,
+      declared: options.attempted,
+      isDone: options.isDone,
+    });
   }
 
   /** A worker's commit was accepted. */
@@ -59,17 +75,23 @@ export class Judge {
       this.#i6FinishedStaysFinished(commit, run);
       if (commit.journal === null) continue;
       this.#i10RowsAreWrittenOnce(commit.runId, commit.journal, run);
-      for (const event of JSON.parse(commit.journal.events) as readonly JournalEvent[])
+      for (const event of JSON.parse(commit.journal.events) as readonly JournalEvent[]) {
         this.#event(commit.runId, run, event);
+        this.attempts.recorded(commit.runId, event);
+      }
     }
   }
 
-  /** An attempt is about to leave its worker. */
-  attempted(runId: string, call: string, token: number, what: 'done' | 'compensated'): void {
+  /** An attempt is about to begin. What a transaction does is fenced by its commit, so that one of a worker which was replaced does no harm. */
+  attempted(attempt: SeenAttempt): void {
+    const { runId, call, token, what, kind } = attempt;
     const { tables, now } = this.#options;
     const run = tables.runs.get(runId);
     const lease = run?.worker === null || run === undefined ? undefined : tables.workers.get(run.worker);
-    if (run?.claims !== token || lease === undefined || lease.leaseUntil <= now())
+    const isHeld = run?.claims === token && lease !== undefined && lease.leaseUntil > now();
+    if (isHeld || kind !== 'transaction') this.attempts.begins(attempt);
+    if (kind === 'transaction' || what === 'verified') return;
+    if (!isHeld)
       this.#say(`I11: an attempt of ${call} of ${short(runId)} was begun by a worker that does not hold the run`);
     const place = runId + call;
     if (what === 'compensated') this.#compensating.add(place);
@@ -159,6 +181,15 @@ export class Judge {
         return;
       case 'retried':
         this.#i15WhoDidIt(runId, 'the retry', event.actor);
+        // Behind a pivot their failures are taken back.
+        for (const { call } of event.anew ?? []) {
+          const seen = run.calls.get(call);
+          if (seen !== undefined) seen.outcome = null;
+        }
+        return;
+      case 'skipped':
+      case 'resolved':
+        this.#i15WhoDidIt(runId, 'an act', event.actor);
         return;
       case 'refused':
         if (event.what === 'signal') run.refusedSignals += 1;
@@ -229,8 +260,8 @@ export class Judge {
     this.#say(`I23: ${event.call} of ${short(runId)} was declared otherwise than its call says`);
   }
 
-  #i22StuckForAReason(runId: string, { why }: Extract<JournalEvent, { t: 'stuck' }>): void {
-    if (why !== 'code' || !this.#options.mayBeStuck(runId)) this.#say(`I22: ${short(runId)} is stuck: ${why}`);
+  #i22StuckForAReason(runId: string, { why, call }: Extract<JournalEvent, { t: 'stuck' }>): void {
+    if (!this.#options.mayBeStuck(runId, why, call)) this.#say(`I22: ${short(runId)} is stuck: ${why}`);
   }
 
   #seen(runId: string): SeenRun {
@@ -251,9 +282,4 @@ export class Judge {
   #say(what: string): void {
     if (!this.breaches.includes(what)) this.breaches.push(what);
   }
-}
-
-/** A run in few letters. */
-export function short(runId: string): string {
-  return `run ${runId.startsWith('00000000-0000-7000') ? Number(runId.slice(-12)) : 'child'}`;
 }

@@ -3,7 +3,7 @@
  * answers that do not come: a commit is found out about, everything else says that the database is not there.
  */
 import { HoldfastError } from '../../../src/errors.ts';
-import { GroupCommitError, StepPrecludedError } from '../../../src/saga/store/commit-error.ts';
+import { GroupCommitError, leaseLost, StepPrecludedError } from '../../../src/saga/store/commit-error.ts';
 import type { ClientStore, RunCommit, WorkerStore } from '../../../src/saga/store/store.ts';
 import type { MemorySagaStore } from '../../../src/testing/saga/memory-saga-store.ts';
 import type { MemoryTx } from '../../../src/testing/saga/memory-transactions.ts';
@@ -120,6 +120,25 @@ export class RemoteStore {
     }
   }
 
+  /** As PostgreSQL's store does it: an empty row stands where the lost one would have come to stand. */
+  async #takePlace(workerId: string, commit: RunCommit): Promise<void> {
+    const { network, store } = this.#options;
+    let outcome: Promise<void> | null = null;
+    const take = async (): Promise<void> => {
+      if (!(await store.held(workerId)).includes(commit.runId)) throw leaseLost();
+      await store.commit(workerId, [emptied(commit)]);
+    };
+    const once = (): Promise<void> => (outcome ??= take());
+    for (;;) {
+      try {
+        return await network.call(this.#life, 'store', 'take the place', once);
+      } catch (error) {
+        if (!(error instanceof Unanswered)) throw error;
+        await this.#life.sleep(AGAIN_MS);
+      }
+    }
+  }
+
   async #transaction(workerId: string, body: (tx: never) => Promise<RunCommit>): Promise<void> {
     const { network, store, onCommitted } = this.#options;
     const life = this.#life;
@@ -147,8 +166,17 @@ export class RemoteStore {
     await new Promise<void>((resolve) => {
       life.machine.scheduler.after(network.travel(life, 'COMMIT answered'), life, resolve);
     });
-    if (answer !== null) throw answer.error;
+    if (answer === null) return;
+    if (answer.error instanceof StepPrecludedError && commit !== null) await this.#takePlace(workerId, commit);
+    throw answer.error;
   }
+}
+
+/** An empty row in the place of one that was on its way. */
+function emptied({ runId, journal }: RunCommit): RunCommit {
+  const row = journal === null ? null : { ...journal, events: '[]' };
+  const nothing = { start: null, update: null, runMessagesDone: [], runMessages: [], children: [], messages: [] };
+  return { runId, journal: row, ...nothing };
 }
 
 function beginsAStep({ journal }: RunCommit): boolean {

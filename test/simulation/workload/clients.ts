@@ -8,19 +8,33 @@ import type { ClientStore } from '../../../src/saga/store/store.ts';
 import type { MemoryTx } from '../../../src/testing/saga/memory-transactions.ts';
 import type { Choices, Odds } from '../machine/choices.ts';
 import type { Life } from '../machine/process.ts';
-import type { Weather } from '../services/ledger.ts';
 import type { Plan } from './messages.ts';
 import type { Sagas } from './sagas.ts';
+import { callName, callsOf, drawPlan, type DrawnPlan } from './shape.ts';
 
 export interface PlannedRun {
   readonly id: string;
   readonly saga: keyof Sagas;
   readonly plan: Plan;
+  /** What a drawn saga is started with; null: it is another one. */
+  readonly drawn: DrawnPlan | null;
   readonly startAtMs: number;
+  /** From its start; null: it has none. */
+  readonly deadlineMs: number | null;
   /** When it is cancelled; null: it is not. */
   readonly cancelAtMs: number | null;
+  /** At what is seen of a call it is cancelled; null: at nothing. */
+  readonly cancelOn: Moment | null;
   /** When signals are sent, of an approval. */
   readonly signalsAtMs: readonly number[];
+}
+
+export const MOMENTS = ['begins', 'happens', 'ends'] as const;
+
+export interface Moment {
+  readonly call: string;
+  readonly of: (typeof MOMENTS)[number];
+  readonly delayMs: number;
 }
 
 /** What came of a planned run, as its client was told. */
@@ -28,35 +42,43 @@ export interface ToldRun {
   started: boolean;
   /** How a cancellation was answered; null: there was none, or it was refused. */
   cancelled: 'compensating' | 'undecided' | null;
+  /** What it is to be cancelled on was seen. */
+  momentHasCome: boolean;
   /** Which signals were accepted. */
   readonly signalled: Set<number>;
 }
 
-const WEATHERS: readonly Weather[] = ['fair', 'failing twice', 'rejected'];
+const WEATHERS: readonly Plan['first'][] = ['fair', 'failing twice', 'rejected'];
 const SKIES: Odds = [0.15, 0.1];
-const KINDS = ['transfer', 'order', 'trip', 'approval'] as const;
+const KINDS = ['drawn', 'transfer', 'order', 'trip', 'approval'] as const;
+const DEADLINES_MS = [null, 300, 1_500, 4_000];
+const DELAYS_MS = [0, 1, 2, 10, 1_000];
 
 /** The runs of a simulation, by chance. */
 export function plannedRuns(choices: Choices): readonly PlannedRun[] {
   const count = 1 + choices.choose('number of runs', [0.35, 0.2, 0.1]);
   return Array.from({ length: count }, (_, index) => {
     const about = `run ${index + 1}`;
-    const weather = (which: string): Weather => WEATHERS[choices.choose(`${about} ${which}`, SKIES)] ?? 'fair';
-    const saga = KINDS[choices.choose(`${about} saga`, [0.35, 0.2, 0.2])] ?? 'transfer';
+    const weather = (which: string) => WEATHERS[choices.choose(`${about} ${which}`, SKIES)] ?? 'fair';
+    const saga = KINDS[choices.choose(`${about} saga`, [0.12, 0.18, 0.1, 0.1])] ?? 'drawn';
     const startAtMs = 50 + 700 * choices.choose(`${about} starts`, [0.2, 0.1]);
     const cancels = choices.choose(`${about} is cancelled`, [0.05, 0.05, 0.05, 0.03]);
+    const named = { order: `o-${index + 1}`, amount: 10 ** index };
+    const drawn = saga === 'drawn' ? drawPlan(choices, about, named) : null;
     return {
       id: `00000000-0000-7000-8000-${String(index + 1).padStart(12, '0')}`,
       saga,
       plan: {
-        order: `o-${index + 1}`,
-        amount: 10 ** index,
+        ...named,
         first: weather('first'),
         second: weather('second'),
         third: weather('third'),
         bug: choices.choose(`${about} has a bug`, [0.06]) === 1 && (saga === 'transfer' || saga === 'order'),
       },
+      drawn,
       startAtMs,
+      deadlineMs: DEADLINES_MS[choices.choose(`${about} has a deadline`, [0.03, 0.03, 0.02])] ?? null,
+      cancelOn: drawn === null ? null : momentOf(choices, about, drawn),
       cancelAtMs: cancels === 0 ? null : startAtMs + ([0, 5, 30, 300, 3_000][cancels] ?? 0),
       signalsAtMs:
         saga === 'approval'
@@ -66,6 +88,21 @@ export function plannedRuns(choices: Choices): readonly PlannedRun[] {
           : [],
     };
   });
+}
+
+/** A call of it, and something that is seen of that. */
+function momentOf(choices: Choices, about: string, { stages }: DrawnPlan): Moment | null {
+  const of = MOMENTS[choices.choose(`${about} is cancelled when a call`, [0.06, 0.06, 0.06]) - 1];
+  const calls = callsOf(stages);
+  const call =
+    calls[
+      choices.choose(
+        `${about} is cancelled at call`,
+        calls.slice(1).map(() => 1 / calls.length),
+      )
+    ];
+  const delayMs = DELAYS_MS[choices.choose(`${about} is cancelled after`, [0.2, 0.2, 0.2, 0.1])] ?? 0;
+  return of === undefined || call === undefined ? null : { of, call: callName(call), delayMs };
 }
 
 export interface ClientOptions {
@@ -80,16 +117,19 @@ export async function carryOut({ life, store, sagas }: ClientOptions, run: Plann
   const { sagas: client } = createSagasOn<MemoryTx>(store, { registry, clock: life.clock, where: 'simulation' });
   const saga = sagas[run.saga];
   const handle = client.handle(saga, run.id);
+  const deadline = run.deadlineMs === null ? {} : { deadline: `${run.deadlineMs}ms` as const };
+  const options = { id: run.id, ...deadline };
   const started = (async () => {
     await life.sleep(run.startAtMs);
-    await untilAnswered(life, () => client.start(saga, run.plan as never, { id: run.id }));
+    await untilAnswered(life, () => client.start(saga, (run.drawn ?? run.plan) as never, options));
     told.started = true;
   })();
   const cancelled = (async () => {
     if (run.cancelAtMs === null) return;
     await started;
     await life.sleep(run.cancelAtMs - run.startAtMs);
-    told.cancelled = await untilAnswered(life, () => handle.cancel({ actor: 'client' })).catch(() => null);
+    const answer = await untilAnswered(life, () => handle.cancel({ actor: 'client' })).catch(() => null);
+    if (told.cancelled !== 'compensating') told.cancelled = answer;
   })();
   const signalled = run.signalsAtMs.map(async (atMs, index) => {
     await started;
@@ -102,6 +142,21 @@ export async function carryOut({ life, store, sagas }: ClientOptions, run: Plann
     );
   });
   await Promise.all([started, cancelled, ...signalled]);
+}
+
+/** At the very moment, by somebody whose requests are answered at once. */
+export async function cancelNow(
+  { life, store, sagas }: ClientOptions,
+  { id, saga }: PlannedRun,
+  told: ToldRun,
+): Promise<void> {
+  const registry = createRegistry(Object.values(sagas), 'simulation');
+  const { sagas: client } = createSagasOn<MemoryTx>(store, { registry, clock: life.clock, where: 'simulation' });
+  const answer = await client
+    .handle(sagas[saga], id)
+    .cancel({ actor: 'client' })
+    .catch(() => null);
+  if (told.cancelled !== 'compensating') told.cancelled = answer;
 }
 
 async function untilAnswered<T>(life: Life, act: () => Promise<T>): Promise<T> {

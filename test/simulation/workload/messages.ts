@@ -1,9 +1,16 @@
 /** What the sagas of the simulation and their participants tell each other. */
 import { z } from 'zod';
 import { message } from '../../../src/message/message-type.ts';
+import { BACK_WEATHERS, WEATHERS } from '../services/weather.ts';
 
+/** What a plan of one of the fixed sagas has: participants meet more than that. */
 const Weather = z.enum(['fair', 'rejected', 'failing twice']);
-const Work = z.object({ order: z.string(), amount: z.number(), weather: Weather });
+const Work = z.object({
+  order: z.string(),
+  amount: z.number(),
+  weather: z.enum(WEATHERS),
+  back: z.enum(BACK_WEATHERS).optional(),
+});
 const key = ({ order }: { readonly order: string }): string => order;
 
 export const Charge = message('payment.charge', { schema: Work, key });

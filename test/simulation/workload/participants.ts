@@ -22,10 +22,12 @@ import type { Outbox } from '../../../src/outbox/outbox.ts';
 import type { Network } from '../machine/network.ts';
 import type { Life, Machine } from '../machine/process.ts';
 import type { Broker } from '../services/broker.ts';
-import type { Ledger, Weather } from '../services/ledger.ts';
+import type { Company } from '../services/company.ts';
+import type { Ledger } from '../services/ledger.ts';
+import type { BackWeather, CompanyWeather } from '../services/weather.ts';
 import { OutboxLog } from '../services/relay.ts';
 import { Charge, Charged, News, QUEUES, Refund, Release, Reserve, Reserved, Ship } from './messages.ts';
-import type { SimulatedTx } from './sagas.ts';
+import type { SimulatedTx } from './steps.ts';
 
 /** The database of the services. Transactions of a process that dies are rolled back. */
 class ServiceDatabase extends MemoryDatabase {
@@ -41,6 +43,9 @@ class ServiceDatabase extends MemoryDatabase {
 /** Stores in memory have no use for one. */
 const noExecutor = (): Promise<never> => Promise.reject(new Error('there is no SQL in memory'));
 
+/** Longer than impatient runs wait for an answer, in milliseconds. */
+const SLOW_MS = 3_500;
+
 export type ServiceName = 'payments' | 'stock' | 'mail';
 
 export class Services {
@@ -49,12 +54,15 @@ export class Services {
   readonly #network: Network;
   readonly #broker: Broker;
   readonly #ledger: Ledger;
+  /** When that is mended, so are the services. */
+  readonly #company: Company;
   readonly #databases = new Map<ServiceName, ServiceDatabase>();
   readonly #stores = new Map<ServiceName, MemoryStores>();
   readonly #outboxes = new Map<ServiceName, Outbox>();
   readonly #parts = new Map<ServiceName, MemoryConsumer>();
 
-  constructor(machine: Machine, network: Network, broker: Broker, ledger: Ledger) {
+  constructor(machine: Machine, network: Network, broker: Broker, ledger: Ledger, company: Company) {
+    this.#company = company;
     this.#machine = machine;
     this.#network = network;
     this.#broker = broker;
@@ -161,8 +169,8 @@ export class Services {
         await this.#work(life, { step: 'charge', amount, weather, what: 'done' }, context);
         return { payment: `p-${amount}` };
       }),
-      handle(Refund, { compensates: Charge }, ({ amount }, context) =>
-        this.#work(life, { step: 'charge', amount, weather: 'fair', what: 'compensated' }, context),
+      handle(Refund, { compensates: Charge }, ({ amount, back = 'fair' }, context) =>
+        this.#work(life, { step: 'charge', amount, weather: back, what: 'compensated' }, context),
       ),
     ];
   }
@@ -174,31 +182,46 @@ export class Services {
         await this.#work(life, { step: 'reserve', amount, weather, what: 'done' }, context);
         return { shelf: 'a' };
       }),
-      handle(Release, { compensates: Reserve }, ({ amount }, context) =>
-        this.#work(life, { step: 'reserve', amount, weather: 'fair', what: 'compensated' }, context),
+      handle(Release, { compensates: Reserve }, ({ amount, back = 'fair' }, context) =>
+        this.#work(life, { step: 'reserve', amount, weather: back, what: 'compensated' }, context),
       ),
-      handle(Ship, {}, ({ amount }, context) =>
-        this.#work(life, { step: 'ship', amount, weather: 'fair', what: 'done' }, context),
+      handle(Ship, {}, ({ amount, weather }, context) =>
+        this.#work(life, { step: 'ship', amount, weather, what: 'done' }, context),
       ),
     ];
   }
 
   async #work(
     life: Life,
-    { step, amount, weather, what }: { step: string; amount: number; weather: Weather; what: 'done' | 'compensated' },
+    { step, amount, weather, what }: Work,
     { tx, saga, idempotencyKey }: HandledCall,
   ): Promise<void> {
     await this.#touch(life, step);
-    if (weather === 'rejected') throw new Rejection('no');
-    if (this.#ledger.fails(idempotencyKey, weather)) throw new Error('not now');
-    const { runId = '', call = '' } = saga ?? {};
+    if (!this.#company.mended) await this.#meet(life, weather, idempotencyKey);
+    const { runId = '', call: name = '' } = saga ?? {};
+    // As a run knows it, in whichever round.
+    const call = name.replace(/!\d+$/, '');
     tx.effects.push({ runId, saga: 'order', step, call, amount, kind: 'command', what, idempotencyKey });
+  }
+
+  async #meet(life: Life, weather: Work['weather'], key: string): Promise<void> {
+    if (weather === 'slow') await life.sleep(SLOW_MS);
+    // What it has refused it would do if it were asked again: the refusal is what counts.
+    if (weather === 'rejected' && this.#ledger.fails(`${key} refused`, 1)) throw new Rejection('no');
+    if (weather === 'failing twice' && this.#ledger.fails(key, 2)) throw new Error('not now');
   }
 
   /** A statement of the handler, on its way to the database and back. */
   async #touch(life: Life, step: string): Promise<void> {
     await this.#network.call(life, 'store', `${step} in a transaction`, () => undefined);
   }
+}
+
+interface Work {
+  readonly step: string;
+  readonly amount: number;
+  readonly weather: CompanyWeather | BackWeather;
+  readonly what: 'done' | 'compensated';
 }
 
 interface HandledCall {

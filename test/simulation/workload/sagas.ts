@@ -5,95 +5,25 @@
 import { child } from '../../../src/saga/kinds/child.ts';
 import { command } from '../../../src/saga/kinds/command.ts';
 import { emit } from '../../../src/saga/kinds/emit.ts';
-import { step } from '../../../src/saga/kinds/step.ts';
-import { transaction } from '../../../src/saga/kinds/transaction.ts';
 import { saga, type AnySaga } from '../../../src/saga/definition/definition.ts';
-import { canCompensate, type StepContext } from '../../../src/saga/definition/steps.ts';
-import { HoldfastError, Rejection } from '../../../src/errors.ts';
+import { canCompensate } from '../../../src/saga/definition/steps.ts';
 import { z } from 'zod';
-import type { EffectOf } from '../../../src/testing/saga/effects-log.ts';
-import type { Network } from '../machine/network.ts';
-import type { Life } from '../machine/process.ts';
-import type { Ledger, Weather } from '../services/ledger.ts';
+import type { DeclaredStep } from '../invariants/attempt-judge.ts';
+import { drawnSagas } from './drawn.ts';
 import { Charge, Charged, News, Plan, Refund, Release, Reserve, Reserved, Ship } from './messages.ts';
-
-/** The effects of a transaction, which happen with its commit. */
-export interface SimulatedTx {
-  readonly effects: (EffectOf & { readonly amount: number })[];
-}
-
-interface Asked {
-  readonly weather: Weather;
-  readonly amount: number;
-}
-
-/** Patient: whatever the infrastructure does, only a refusal decides. */
-const retry = { attempts: 1_000, base: '100ms', cap: '2s', within: '10h' } as const;
-const patient = { retry, compensation: { retry } } as const;
-
-export interface SagaSurroundings {
-  readonly life: Life;
-  readonly network: Network;
-  readonly ledger: Ledger;
-  /** Told of each attempt to ask another company, before it is sent. */
-  readonly onAttempt: (runId: string, call: string, token: number, what: 'done' | 'compensated') => void;
-}
+import { retry, patient, stepsOf, type SagaSurroundings } from './steps.ts';
 
 /** As a process has them: with its own ways to the outside. */
-export function sagasOf({ life, network, ledger, onAttempt }: SagaSurroundings): Sagas {
-  /** A step that asks another company. */
-  const outside = (sagaName: string, name: string) =>
-    step<Asked, string>({
-      ...patient,
-      timeout: '6s',
-      async run({ weather, amount }, context) {
-        const work = { ...workOf(context, sagaName, name), amount, what: 'done', weather } as const;
-        onAttempt(work.runId, work.call, context.fencingToken, 'done');
-        await ledger.ask(life, network, work, context);
-        return `${name} of ${amount}`;
-      },
-      async compensate({ input: { amount } }, context) {
-        const work = { ...workOf(context, sagaName, name), amount, what: 'compensated', weather: 'fair' } as const;
-        onAttempt(work.runId, work.call, context.fencingToken, 'compensated');
-        await ledger.ask(life, network, work, context);
-      },
-    });
-  /** A transaction step. */
-  const inside = (sagaName: string, name: string, pivot: boolean) => {
-    const note = (context: StepContext, tx: unknown, amount: number, what: 'done' | 'compensated'): void => {
-      const { idempotencyKey } = context;
-      const work = workOf(context, sagaName, name);
-      (tx as SimulatedTx).effects.push({ ...work, amount, kind: 'transaction', what, idempotencyKey });
-    };
-    const statement = `${name} in a transaction`;
-    const run = async (
-      { weather, amount }: Asked,
-      { tx, ...context }: StepContext & { readonly tx: unknown },
-    ): Promise<string> => {
-      await inDatabase(life, network, statement);
-      if (weather === 'rejected') throw new Rejection('no');
-      if (ledger.fails(context.idempotencyKey, weather)) throw new Error('not now');
-      note(context, tx, amount, 'done');
-      return name;
-    };
-    if (pivot) return transaction<Asked, string>({ retry, pivot, run });
-    return transaction<Asked, string>({
-      ...patient,
-      run,
-      async compensate({ input }, { tx, ...context }) {
-        await inDatabase(life, network, statement);
-        note(context, tx, input.amount, 'compensated');
-      },
-    });
-  };
-
+export function sagasOf(surroundings: SagaSurroundings): Sagas {
+  const { life } = surroundings;
+  const { outside, inside } = stepsOf(surroundings);
   const transfer = saga({
     name: 'transfer',
     input: Plan,
     steps: {
-      debit: inside('transfer', 'debit', false),
+      debit: inside('transfer', 'debit'),
       check: outside('transfer', 'check'),
-      credit: inside('transfer', 'credit', true),
+      credit: inside('transfer', 'credit', { pivot: true }),
       receipt: outside('transfer', 'receipt'),
     },
     async run({ input, steps }) {
@@ -136,7 +66,7 @@ export function sagasOf({ life, network, ledger, onAttempt }: SagaSurroundings):
   const fare = saga({
     name: 'fare',
     input: Plan,
-    steps: { debit: inside('fare', 'debit', false), check: outside('fare', 'check') },
+    steps: { debit: inside('fare', 'debit'), check: outside('fare', 'check') },
     async run({ input, steps }) {
       const { amount } = input;
       await steps.debit({ amount, weather: input.first });
@@ -150,7 +80,7 @@ export function sagasOf({ life, network, ledger, onAttempt }: SagaSurroundings):
     steps: {
       flight: outside('trip', 'flight'),
       fare: child(fare),
-      hotel: inside('trip', 'hotel', false),
+      hotel: inside('trip', 'hotel'),
     },
     async run({ input, steps }) {
       const { amount } = input;
@@ -165,7 +95,7 @@ export function sagasOf({ life, network, ledger, onAttempt }: SagaSurroundings):
     input: Plan,
     signals: { go: z.object({ n: z.number() }) },
     steps: {
-      submit: inside('approval', 'submit', false),
+      submit: inside('approval', 'submit'),
       remind: outside('approval', 'remind'),
     },
     async run({ input, steps, sleep, waitFor }) {
@@ -181,7 +111,7 @@ export function sagasOf({ life, network, ledger, onAttempt }: SagaSurroundings):
       return told;
     },
   });
-  return { transfer, order, trip, fare, approval };
+  return { transfer, order, trip, fare, approval, ...drawnSagas(surroundings) };
 }
 
 export interface Sagas {
@@ -190,6 +120,8 @@ export interface Sagas {
   readonly trip: AnySaga;
   readonly fare: AnySaga;
   readonly approval: AnySaga;
+  readonly drawn: AnySaga;
+  readonly part: AnySaga;
 }
 
 /** What the declarations say of each step, by its name. */
@@ -206,17 +138,23 @@ export function declarationsOf(
   return (name) => declared.get(name) ?? null;
 }
 
-/** A statement of a transaction. When nobody answers, the connection is gone, and the transaction with it. */
-async function inDatabase(life: Life, network: Network, statement: string): Promise<void> {
-  try {
-    await network.call(life, 'store', statement, () => undefined);
-  } catch (error) {
-    throw new HoldfastError('HF_DATABASE_UNAVAILABLE', 'The connection is lost.', { cause: error });
-  }
-}
-
-function workOf({ runId, idempotencyKey }: StepContext, sagaName: string, name: string) {
-  // As the key is made: run, call, and what says that it compensates.
-  const call = idempotencyKey.slice(runId.length + 1).replace(/:undo(:\d+)?$/, '');
-  return { runId, saga: sagaName, step: name, call };
+/** As above, of the attempts of those that are attempted in a worker. */
+export function attemptedOf(sagas: readonly AnySaga[]): (step: string) => DeclaredStep | null {
+  const declared = new Map(
+    sagas.flatMap(({ steps }) =>
+      Object.entries(steps)
+        .filter(([, { kind }]) => kind === 'step' || kind === 'transaction')
+        .map(
+          ([
+            name,
+            {
+              retry: { attempts },
+              deadlineMs,
+              verify,
+            },
+          ]) => [name, { attempts, hasDeadline: deadlineMs !== Infinity, verifies: verify !== null }] as const,
+        ),
+    ),
+  );
+  return (name) => declared.get(name) ?? null;
 }
