@@ -7,7 +7,7 @@ import { HoldfastError } from '../../errors.ts';
 import { hasHashTag } from './cluster-slots.ts';
 import type { BullmqSettings } from './options.ts';
 import { unknownCluster } from '../redis/redis-client.ts';
-import { evictionWarning, infoValue } from '../redis/redis-info.ts';
+import { evictionWarning, isClusterNode } from '../redis/redis-info.ts';
 import type { RedisPlace } from '../redis/redis-place.ts';
 
 /** The default before; BullMQ's own. */
@@ -29,8 +29,7 @@ export async function inspectServer(
   const warning = evictionWarning(info, 'queued messages');
   if (warning !== undefined) onError(new HoldfastError('HF_CONFIG', warning.what, { advice: warning.advice }));
   // With a hash tag in the prefix everything is in one slot, which this node may have.
-  if (place.kind === 'single' && !hasHashTag(prefix) && infoValue(info, 'redis_mode') === 'cluster')
-    throw unknownCluster();
+  if (place.kind === 'single' && !hasHashTag(prefix) && isClusterNode(info)) throw unknownCluster();
 }
 
 /** Messages of ours that wait where the former default had put them; nobody reads them any more. Never fails. */

@@ -7,6 +7,11 @@ export function infoValue(info: string, name: string): string | undefined {
   return new RegExp(`^${name}:(\\S+)`, 'm').exec(info)?.[1];
 }
 
+/** Whether it is a node of a cluster. `redis_mode` would say so too, but Valkey does not have it. */
+export function isClusterNode(info: string): boolean {
+  return infoValue(info, 'cluster_enabled') === '1';
+}
+
 /**
  * Why what lies there is not safe when memory is full; undefined where it is, or where nothing is known.
  *
