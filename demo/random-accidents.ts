@@ -15,8 +15,8 @@ export interface RandomAccidents {
   readonly nodes: readonly BrokerNode[];
   /** Told of each, when it is back. */
   readonly onAccident: (victim: string, downMs: number) => void;
-  /** Told when a server of the broker is still not part of its cluster, each time that it was waited for in vain. */
-  readonly onAbsence: (victim: string, downMs: number) => void;
+  /** Told when a server of the broker was waited for in vain. It is killed and started once more then, as somebody on call would do. */
+  readonly onAbsence: (victim: string, downMs: number, why: string) => void;
 }
 
 /**
@@ -29,8 +29,8 @@ const NODES = { away: [500, 8_000], quiet: [4_000, 20_000], ends: [10, 60] } as 
 interface Victim {
   readonly name: string;
   kill(): Promise<unknown>;
-  /** False when it runs and is not part of its cluster yet. */
-  start(): Promise<boolean>;
+  /** Why it is not part of its cluster yet, though it runs; undefined when all is well. */
+  start(): Promise<string | undefined>;
 }
 
 export function randomAccidents(options: RandomAccidents): (tools: AccidentTools) => Promise<void> {
@@ -61,10 +61,11 @@ export function randomAccidents(options: RandomAccidents): (tools: AccidentTools
         down.add(victim.name);
         show();
         await sleep(between(times.away));
-        while (!(await victim.start())) {
-          onAbsence(victim.name, performance.now() - killedMs);
+        for (let absence = await victim.start(); absence !== undefined; absence = await victim.start()) {
+          onAbsence(victim.name, performance.now() - killedMs, absence);
           // The orders are judged without it.
           if (over) return;
+          await victim.kill();
         }
         // oxlint-enable no-await-in-loop
         down.delete(victim.name);
@@ -75,15 +76,15 @@ export function randomAccidents(options: RandomAccidents): (tools: AccidentTools
     const ofFleet = processes.map((name) => ({
       name,
       kill: () => fleet.kill(name, random() < 0.5 ? 'at work' : 'now'),
-      start: () => fleet.start(name).then(() => true),
+      start: () => fleet.start(name).then(() => undefined),
     }));
     const ofBroker = nodes.map((node) => ({
       name: node.name,
       kill: () => node.kill(),
       start: () =>
         node.start().then(
-          () => true,
-          () => false,
+          () => undefined,
+          (error: unknown) => String(error),
         ),
     }));
     await Promise.all([placed, strike(ofFleet, PROCESSES), strike(ofBroker, NODES)]);

@@ -117,10 +117,9 @@ async function soak(): Promise<number> {
       kills.set(victim, (kills.get(victim) ?? 0) + 1);
       screen.note(`${victim} was killed, and is back after ${(downMs / 1_000).toFixed(1)} s`);
     },
-    onAbsence(victim, downMs) {
-      screen.note(
-        `${victim} runs again, and is not in step with its cluster ${(downMs / 1_000).toFixed(0)} s after it was killed`,
-      );
+    onAbsence(victim, downMs, why) {
+      const after = `${(downMs / 1_000).toFixed(0)} s after it was killed`;
+      screen.note(`${victim} runs again, and is not in step with its cluster ${after}: ${why}`);
     },
   });
   const sizes = watchSizes(fleet, databases);

@@ -150,7 +150,11 @@ async function startNode({ binary, name, options, ports, cluster }: NodeOptions)
   const untilHealthy = async (started: ServerProcess): Promise<void> => {
     const giveUp = (): Error | undefined =>
       started.exit() === undefined ? undefined : new Error(`${started.exit()}\n${tailOf(logFile)}`);
-    await untilReady(() => isHealthy(ports.monitor), { timeoutMs: HEALTHY_WITHIN_MS, giveUp, what: 'NATS' });
+    let fault: string | undefined;
+    const ready = async (): Promise<boolean> => (fault = await faultOf(ports.monitor)) === undefined;
+    await untilReady(ready, { timeoutMs: HEALTHY_WITHIN_MS, giveUp, what: 'NATS' }).catch((error: unknown) => {
+      throw new Error(`${(error as Error).message} ${fault ?? ''}`.trim(), { cause: error });
+    });
   };
   const up = async (): Promise<void> => {
     const started = launch({ command: binary, args: ['-c', configFile], runAs, logFile, orphanSignal: 'SIGKILL' });
@@ -194,12 +198,13 @@ async function startNode({ binary, name, options, ports, cluster }: NodeOptions)
   };
 }
 
-/** It answers, JetStream is up, and in a cluster it is not behind. */
-async function isHealthy(monitor: number): Promise<boolean> {
+/** Undefined when it answers, JetStream is up, and in a cluster it is not behind; else what it says. */
+async function faultOf(monitor: number): Promise<string | undefined> {
   try {
     const answer = await fetch(`http://127.0.0.1:${monitor}/healthz`, { signal: AbortSignal.timeout(2_000) });
-    return answer.ok;
-  } catch {
-    return false;
+    const said = await answer.text();
+    return answer.ok ? undefined : said;
+  } catch (error) {
+    return String(error);
   }
 }
