@@ -10,6 +10,8 @@ import { plantedIn, type Plant } from './mutant.ts';
 
 export interface ProjectCopy {
   readonly folder: string;
+  /** Its files, as paths from that folder. */
+  readonly paths: readonly string[];
   /** What `work` resolves with, done with the mistake in place, which is gone afterwards. */
   during<T>(plant: Plant, work: () => Promise<T>): Promise<T>;
   remove(): void;
@@ -19,13 +21,15 @@ export interface ProjectCopy {
 export function copyProject(): ProjectCopy {
   const folder = mkdtempSync(join(tmpdir(), 'holdfast-mutants-'));
   const listed = execFileSync('git', ['ls-files', '-z', '--cached', '--others', '--exclude-standard'], { cwd: ROOT });
-  for (const path of listed.toString().split('\0').filter(Boolean)) {
+  const paths = listed.toString().split('\0').filter(Boolean);
+  for (const path of paths) {
     mkdirSync(dirname(join(folder, path)), { recursive: true });
     cpSync(join(ROOT, path), join(folder, path), { force: true });
   }
   symlinkSync(join(ROOT, 'node_modules'), join(folder, 'node_modules'), 'junction');
   return {
     folder,
+    paths,
     async during(plant, work) {
       const path = join(folder, plant.file);
       const before = readFileSync(path, 'utf8');
