@@ -33,6 +33,10 @@ import { SAGA_WORKER } from './saga-worker.ts';
 import { SECRETS } from './secrets.ts';
 import { SECRETS_VALUES } from './secrets-values.ts';
 import { TRANSPORT } from './transport.ts';
+import { TRANSPORT_BROKERS } from './transport-brokers.ts';
+import { TRANSPORT_NATS } from './transport-nats.ts';
+import { TRANSPORT_STREAMS } from './transport-streams.ts';
+import { TRANSPORT_WEBHOOKS } from './transport-webhooks.ts';
 
 export const MUTANTS: readonly Mutant[] = [
   ...ADAPTERS,
@@ -66,4 +70,8 @@ export const MUTANTS: readonly Mutant[] = [
   ...SECRETS,
   ...SECRETS_VALUES,
   ...TRANSPORT,
+  ...TRANSPORT_BROKERS,
+  ...TRANSPORT_NATS,
+  ...TRANSPORT_STREAMS,
+  ...TRANSPORT_WEBHOOKS,
 ];

@@ -98,6 +98,12 @@ it('entries are read whoever has written them, and ordered as their stream does'
 
 it('a batch is split by partition, in order, and what cannot be sent is refused alone', () => {
   const outcomes: PublishOutcome[] = [];
+  // Two destinations and one partition: apart all the same.
+  const both = splitBatch([outbound('a', 0), outbound('b', 1)], { partitionsOf: () => 1, maxMessageBytes: 1_000 }, []);
+  expect(both.map(({ destination, places }) => [destination, places])).toEqual([
+    ['a', [0]],
+    ['b', [1]],
+  ]);
   const batch = [
     outbound('a', 0, { key: 'k' }),
     outbound('b#', 1),
