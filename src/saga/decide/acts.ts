@@ -1,11 +1,10 @@
 /** What people decide about runs that are stuck. */
 import { WHOLE_RUN } from '../journal/events.ts';
 import { textOf } from '../journal/state.ts';
-import { kindOf } from '../kinds/table.ts';
 import type { DecisionContext } from '../run/run-events.ts';
 import type { Run } from '../run/run.ts';
 import type { RunMessageBody } from '../store/store.ts';
-import { beginCompensation } from './compensate.ts';
+import { compensateAgain } from './compensate.ts';
 import { refuse } from './refusal.ts';
 import type { ReissuedCall } from './reissue.ts';
 import { endCompensated, releaseChild, releaseChildren } from './run-end.ts';
@@ -73,14 +72,6 @@ function spare(run: Run, callId: string): void {
   const call = run.state.calls.get(callId);
   if (call !== undefined) releaseChild(run, call);
   run.stale = run.state.phase === 'forward';
-}
-
-function compensateAgain(run: Run, callId: string | null, context: DecisionContext): void {
-  const call = callId === null ? undefined : run.state.calls.get(callId);
-  if (call?.compensation?.state !== 'open') return;
-  // A message is made ready, and sent, by its timer.
-  if (kindOf(call).prepareCompensation !== undefined) call.compensation.retryAt = 0;
-  else beginCompensation(run, call, null, context);
 }
 
 function endByHand(run: Run, body: Body<'resolve'>, context: DecisionContext): void {

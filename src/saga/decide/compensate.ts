@@ -159,6 +159,15 @@ export function beginCompensation(
   }
 }
 
+/** A compensation that had given up, and that the run was stuck at, is attempted anew. */
+export function compensateAgain(run: Run, callId: string | null, context: DecisionContext): void {
+  const call = callId === null ? undefined : run.state.calls.get(callId);
+  if (call?.compensation?.state !== 'open') return;
+  // A message is made ready, and sent, by its timer.
+  if (kindOf(call).prepareCompensation !== undefined) call.compensation.retryAt = 0;
+  else beginCompensation(run, call, null, context);
+}
+
 /** A child is asked to compensate itself; that there is nobody to do it is not left unsaid (mismatches.ts). */
 function checkChildOffered(run: Run, call: CallState): void {
   const step = run.step(call.step);

@@ -3,9 +3,10 @@
  * begins its pivot while one of them has not been taken in, so they are taken in before such a commit is made, whatever stands before them:
  * it would be refused for ever.
  */
-import { isRevocation, type DecisionContext } from '../run/run-events.ts';
+import { isRevocation, type CompensationRequest, type DecisionContext } from '../run/run-events.ts';
 import type { Run } from '../run/run.ts';
 import type { RunMessage, RunMessageBody } from '../store/store.ts';
+import { compensateAgain } from './compensate.ts';
 import { refuse } from './refusal.ts';
 import { cancelOf, isPivotInDoubt, requestCompensation } from './request-compensation.ts';
 
@@ -41,7 +42,7 @@ function takeCancel(run: Run, runMessage: RunMessage, body: Cancel, context: Dec
     code: 'HF_SAGA_UNDONE',
     message: reason === undefined ? 'Cancelled.' : `Cancelled: ${reason}`,
   };
-  requestCompensation(run, { reason: 'cancelled', error, actor, runMessage }, context);
+  turnBack(run, { reason: 'cancelled', error, actor, runMessage }, context);
 }
 
 /** A parent takes its child back. */
@@ -49,11 +50,21 @@ function takeBack(run: Run, runMessage: RunMessage, context: DecisionContext): v
   const { state, parent } = run;
   if (state.phase === 'forward' && !state.pivoted) {
     const error = { name: 'HoldfastError', code: 'HF_SAGA_UNDONE', message: 'The parent is being compensated.' };
-    requestCompensation(run, { reason: 'cancelled', error, actor: undefined, runMessage }, context);
+    turnBack(run, { reason: 'cancelled', error, actor: undefined, runMessage }, context);
     return;
   }
   run.takeIn(runMessage);
   if (parent === null || state.phase === 'compensating') return;
   const outcome = state.phase === 'compensated' ? ('compensated' as const) : ('refused' as const);
   run.post(parent.id, { kind: 'child', call: parent.call, outcome });
+}
+
+/**
+ * A run that was about to complete may be stuck at the compensation of what it had given up. That is where its way back begins, and nobody
+ * is asked about it any more: it is attempted anew, or the run would wait for it for ever.
+ */
+function turnBack(run: Run, request: CompensationRequest, context: DecisionContext): void {
+  const { stuck } = run.state;
+  requestCompensation(run, request, context);
+  if (stuck !== null && run.state.stuck === null) compensateAgain(run, stuck.call, context);
 }

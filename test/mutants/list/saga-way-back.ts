@@ -204,4 +204,13 @@ export const SAGA_WAY_BACK: readonly Mutant[] = [
     breaks: 'I19: a cancellation that the store has let in is too late for an end that is not committed yet',
     tests: ['test/saga/cancel-at-the-end.test.ts'],
   },
+  {
+    name: 'saga/back/given-up-and-turned-back',
+    file: 'src/saga/decide/revocations.ts',
+    from: 'if (stuck !== null && run.state.stuck === null) compensateAgain(run, stuck.call, context);',
+    to: '',
+    breaks:
+      'I17: a run that is stuck at the compensation of what it had given up, and is cancelled, waits for it for ever',
+    tests: ['test/saga/stuck-and-cancelled.test.ts'],
+  },
 ];
