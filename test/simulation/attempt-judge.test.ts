@@ -17,7 +17,7 @@ const attempt = (what: SeenAttempt['what']): SeenAttempt => ({
   what,
   token: 1,
   nth: 1,
-  by: {},
+  by: { alive: true },
 });
 
 function judgeOf(isDone = false) {
@@ -25,7 +25,7 @@ function judgeOf(isDone = false) {
   const judge = new AttemptJudge({
     say: (breach) => breaches.push(breach),
     now: () => NOW,
-    declared: (step) => (step === 'pay' ? { attempts: 2, hasDeadline: false, verifies: true } : null),
+    declared: (step) => (step === 'pay' ? { attempts: 2, hasDeadline: false, verifies: true, fallsBack: false } : null),
     isDone: () => isDone,
   });
   const tell = (...events: readonly JournalEvent[]): void => {

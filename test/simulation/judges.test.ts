@@ -33,7 +33,8 @@ function judgeOf({ leaseUntil = NOW + 1, mayFail = true } = {}) {
     mayBeStuck: () => false,
     actors: new Set(['client']),
     declared: (step) => (step === 'pay' ? { pivot: false, undoable: true } : null),
-    attempted: (step) => (step === 'pay' ? { attempts: 2, hasDeadline: false, verifies: true } : null),
+    attempted: (step) =>
+      step === 'pay' ? { attempts: 2, hasDeadline: false, verifies: true, fallsBack: false } : null,
     isDone: () => false,
   });
   let n = 0;
@@ -69,7 +70,7 @@ const attempt = (what: SeenAttempt['what']): SeenAttempt => ({
   what,
   token: 1,
   nth: 1,
-  by: {},
+  by: { alive: true },
 });
 
 describe('the judge of runs', () => {
@@ -244,7 +245,7 @@ describe('the judges at the end', () => {
   const drawn: DrawnPlan = {
     order: 'o',
     amount: 5,
-    stages: [[[{ id: '1', step: 'ask', weather: 'fair', back: 'fair', asked: 'knows', caught: true }]]],
+    stages: [[[{ id: '1', step: 'ask', weather: 'fair', back: 'fair', asked: 'knows', caught: true, alone: false }]]],
     parts: {},
   };
   const ofDrawn = (status: MemoryRun['status'], left: number, said?: string): Ended =>

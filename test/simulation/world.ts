@@ -191,6 +191,7 @@ class World {
 
   /** A run may be waiting for this to be cancelled. */
   #moment({ runId, call }: { readonly runId: string; readonly call: string }, of: Moment['of']): void {
+    this.#cancelChild(runId, of);
     const run = this.#planned.find(({ id, cancelOn }) => id === runId && cancelOn?.call === call && cancelOn.of === of);
     if (run === undefined || run.told.momentHasCome) return;
     run.told.momentHasCome = true;
@@ -198,8 +199,21 @@ class World {
     scheduler.after(run.cancelOn?.delayMs ?? 0, null, () => {
       trace.say(`${short(runId)} is cancelled when ${call} ${of}`);
       const life = new Life(this.#machine, 'canceller', 0, 1);
-      void cancelNow({ life, store: this.#store, sagas: this.#sagas(life) }, run, run.told);
+      const client = { life, store: this.#store, sagas: this.#sagas(life) };
+      void cancelNow(client, run.saga, run.id).then((answer) => {
+        if (run.told.cancelled !== 'compensating') run.told.cancelled = answer;
+      });
     });
+  }
+
+  /** A child may be cancelled by itself, although its parent waits for it. */
+  #cancelChild(runId: string, of: Moment['of']): void {
+    const isChild = (this.#tables.runs.get(runId)?.parent ?? null) !== null;
+    const { choices, scheduler } = this.#machine;
+    if (!isChild || of !== 'ends' || choices.choose('a child is cancelled', [0.04]) === 0) return;
+    const life = new Life(this.#machine, 'canceller', 0, 1);
+    const client = { life, store: this.#store, sagas: this.#sagas(life) };
+    scheduler.after(15, null, () => void cancelNow(client, 'part', runId));
   }
 
   #createMessageJudge(): MessageJudge {

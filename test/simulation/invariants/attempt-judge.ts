@@ -11,6 +11,7 @@ export interface DeclaredStep {
   readonly attempts: number;
   readonly hasDeadline: boolean;
   readonly verifies: boolean;
+  readonly fallsBack: boolean;
 }
 
 export interface AttemptJudgeOptions {
@@ -23,12 +24,13 @@ export interface AttemptJudgeOptions {
   readonly isDone: (runId: string, call: string) => boolean;
 }
 
-interface Watched {
+/** An attempt, as it was seen. */
+export interface Watched {
   readonly what: SeenAttempt['what'];
   readonly token: number;
   readonly nth: number;
   /** The life of the worker that makes it. */
-  readonly by: object;
+  readonly by: { readonly alive: boolean };
   how: AttemptEnd | 'open';
 }
 
@@ -84,6 +86,10 @@ export class AttemptJudge {
     // What ends after its time was up has ended then.
     if (attempt !== undefined && (attempt.how === 'open' || attempt.how === 'aborted' || how === 'late'))
       attempt.how = how;
+  }
+
+  of(runId: string, call: string): readonly Watched[] {
+    return this.#call(this.#run(runId), call).attempts;
   }
 
   /** An event is in the journal. */

@@ -19,13 +19,18 @@ function isAwake(run: StoredRun, tables: MemoryTables): boolean {
   return wakeAt !== null || tables.runMessagesOf(id).length > 0;
 }
 
-/** Of which it may be told something: those that have not ended, of a child also what its parent waits for beside it. */
+/** Of which it may be told something; of a child also what its parent waits for beside it. */
 function familyOf(run: StoredRun, tables: MemoryTables): readonly StoredRun[] {
   const family = new Set([run]);
   for (const each of family)
     for (const other of tables.runs.values())
-      if ((other.id === each.parent?.id || other.parent?.id === each.id) && !hasEnded(other)) family.add(other);
+      if ((other.id === each.parent?.id || other.parent?.id === each.id) && mayTell(other, tables)) family.add(other);
   return [...family];
+}
+
+/** One that has ended may still be told something by a child that it has left alone, and answers that. */
+function mayTell(run: StoredRun, tables: MemoryTables): boolean {
+  return !hasEnded(run) || run.worker !== null || tables.runMessagesOf(run.id).length > 0;
 }
 
 function hasEnded({ status }: StoredRun): boolean {

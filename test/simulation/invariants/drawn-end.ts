@@ -52,13 +52,16 @@ function wrongWith(call: DrawnCall, told: Told[string] | undefined, end: EndOfDr
   const { run, amount, balance, leftOut, children } = end;
   const name = callName(call);
   const isKept = run.status === 'completed' && told === 'done';
+  const isEither = run.status === 'completed' && told === 'left alone';
   if (run.status === 'completed' && told === undefined) return `I10: nothing is said of ${name}`;
   if (call.step === 'part') {
     const child = children.get(call.id);
     const status = isKept ? 'completed' : 'compensated';
-    return child === undefined || child.status === status ? null : `I7: the child ${name} is ${child.status}`;
+    return child === undefined || child.status === status || isEither || leftOut.has(run.id + name)
+      ? null
+      : `I7: the child ${name} is ${child.status}`;
   }
   const left = balance.get(run.id + name) ?? 0;
-  if (left === (isKept ? amount : 0) || leftOut.has(run.id + name)) return null;
+  if (left === (isKept ? amount : 0) || (isEither && left === amount) || leftOut.has(run.id + name)) return null;
   return `I9: ${left} instead of ${isKept ? amount : 0} are left of ${name}`;
 }

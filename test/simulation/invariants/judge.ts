@@ -9,6 +9,7 @@ import { AttemptJudge, type DeclaredStep } from './attempt-judge.ts';
 import { forgottenRuns } from './awake.ts';
 import type { ParsedWire } from './parsed-wire.ts';
 import type { SeenAttempt } from '../workload/steps.ts';
+import { PathJudge } from './path-judge.ts';
 import { short } from './short.ts';
 import type { MemoryTables } from '../../../src/testing/saga/memory-tables.ts';
 
@@ -56,6 +57,7 @@ export class Judge {
 
   /** Of what is seen of attempts. */
   readonly attempts: AttemptJudge;
+  readonly path: PathJudge;
 
   constructor(options: JudgeOptions) {
     this.#options = options;
@@ -64,6 +66,12 @@ export class Judge {
       now: options.now,
       declared: options.attempted,
       isDone: options.isDone,
+    });
+    this.path = new PathJudge({
+      say: (breach) => this.#say(breach),
+      now: options.now,
+      declared: options.attempted,
+      attemptsOf: (runId, call) => this.attempts.of(runId, call),
     });
   }
 
@@ -77,6 +85,7 @@ export class Judge {
       this.#i10RowsAreWrittenOnce(commit.runId, commit.journal, run);
       for (const event of JSON.parse(commit.journal.events) as readonly JournalEvent[]) {
         this.#event(commit.runId, run, event);
+        this.path.recorded(commit.runId, event);
         this.attempts.recorded(commit.runId, event);
       }
     }
@@ -89,7 +98,10 @@ export class Judge {
     const run = tables.runs.get(runId);
     const lease = run?.worker === null || run === undefined ? undefined : tables.workers.get(run.worker);
     const isHeld = run?.claims === token && lease !== undefined && lease.leaseUntil > now();
-    if (isHeld || kind !== 'transaction') this.attempts.begins(attempt);
+    if (isHeld || kind !== 'transaction') {
+      this.attempts.begins(attempt);
+      this.path.begins(attempt);
+    }
     if (kind === 'transaction' || what === 'verified') return;
     if (!isHeld)
       this.#say(`I11: an attempt of ${call} of ${short(runId)} was begun by a worker that does not hold the run`);

@@ -2,7 +2,7 @@
 import type { StuckWhy } from '../../../src/saga/journal/events.ts';
 import type { PlannedRun } from './clients.ts';
 import { isPatient, menuStep } from './menu.ts';
-import { callName, callsOf, type DrawnCall, type DrawnPlan } from './shape.ts';
+import { callName, callsOf, type DrawnCall, type DrawnPlan, type Stages } from './shape.ts';
 
 /** Whether its plan has anything that may bring it down. */
 export function mayFail({ plan, drawn, cancelAtMs, cancelOn, deadlineMs }: PlannedRun): boolean {
@@ -27,7 +27,9 @@ export function mayBeStuck({ plan, drawn }: PlannedRun, why: StuckWhy, call: str
     case 'code':
       return named.some(({ weather }) => weather === 'broken');
     case 'compensation':
-      return named.some(({ step }) => (menuStep(step)?.backAttempts ?? 0) < 1_000);
+      return named.some(({ step, id }) =>
+        step === 'part' ? hasPivot(drawn.parts[id] ?? []) : (menuStep(step)?.backAttempts ?? 0) < 1_000,
+      );
     // Whether it was one, and has happened, is judged by its attempts.
     case 'in doubt':
     case 'forward':
@@ -35,6 +37,10 @@ export function mayBeStuck({ plan, drawn }: PlannedRun, why: StuckWhy, call: str
     default:
       return false;
   }
+}
+
+function hasPivot(stages: Stages): boolean {
+  return callsOf(stages).some(({ step }) => menuStep(step)?.pivot === true);
 }
 
 /** Those of its children as well. */

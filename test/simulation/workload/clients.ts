@@ -145,18 +145,17 @@ export async function carryOut({ life, store, sagas }: ClientOptions, run: Plann
 }
 
 /** At the very moment, by somebody whose requests are answered at once. */
-export async function cancelNow(
+export function cancelNow(
   { life, store, sagas }: ClientOptions,
-  { id, saga }: PlannedRun,
-  told: ToldRun,
-): Promise<void> {
+  saga: keyof Sagas,
+  id: string,
+): Promise<ToldRun['cancelled']> {
   const registry = createRegistry(Object.values(sagas), 'simulation');
   const { sagas: client } = createSagasOn<MemoryTx>(store, { registry, clock: life.clock, where: 'simulation' });
-  const answer = await client
+  return client
     .handle(sagas[saga], id)
     .cancel({ actor: 'client' })
     .catch(() => null);
-  if (told.cancelled !== 'compensating') told.cancelled = answer;
 }
 
 async function untilAnswered<T>(life: Life, act: () => Promise<T>): Promise<T> {

@@ -9,7 +9,7 @@ import { DrawnPlan, type DrawnCall, type Stages } from './shape.ts';
 import { retryOf, stepsOf, STOOD_IN, type SagaSurroundings } from './steps.ts';
 
 /** How its calls ended, as the code of a run was told, by their ids. */
-export type Told = Readonly<Record<string, 'done' | 'stood in' | 'failed'>>;
+export type Told = Readonly<Record<string, 'done' | 'stood in' | 'failed' | 'left alone'>>;
 
 export function drawnSagas(surroundings: SagaSurroundings): { readonly drawn: AnySaga; readonly part: AnySaga } {
   const { outside, inside } = stepsOf(surroundings);
@@ -22,6 +22,12 @@ export function drawnSagas(surroundings: SagaSurroundings): { readonly drawn: An
     post: inside(of, 'post', MENU.post),
     enter: inside(of, 'enter', MENU.enter),
     pay: command(Charge, { ...ofCommand(MENU.pay), reply: Charged, compensate: Refund }),
+    send: outside(of, 'send', MENU.send),
+    hand: outside(of, 'hand', MENU.hand),
+    deliver: outside(of, 'deliver', MENU.deliver),
+    pledge: outside(of, 'pledge', MENU.pledge),
+    close: inside(of, 'close', MENU.close),
+    dispatch: command(Ship, { ...ofCommand(MENU.dispatch), pivot: true }),
     hold: command(Reserve, { ...ofCommand(MENU.hold), reply: Reserved, compensate: Release }),
   });
   const part = saga({
@@ -35,12 +41,6 @@ export function drawnSagas(surroundings: SagaSurroundings): { readonly drawn: An
     input: DrawnPlan,
     steps: {
       ...common('drawn'),
-      send: outside('drawn', 'send', MENU.send),
-      hand: outside('drawn', 'hand', MENU.hand),
-      deliver: outside('drawn', 'deliver', MENU.deliver),
-      pledge: outside('drawn', 'pledge', MENU.pledge),
-      close: inside('drawn', 'close', MENU.close),
-      dispatch: command(Ship, { ...ofCommand(MENU.dispatch), pivot: true }),
       part: child(part),
     },
     run: ({ input, steps }) => carryOut(input.stages, input, steps),
@@ -71,11 +71,16 @@ async function carryOut(stages: Stages, plan: DrawnPlan, steps: Calls): Promise<
 }
 
 async function make(call: DrawnCall, { order, amount, parts }: DrawnPlan, steps: Calls): Promise<Told[string]> {
-  const { id, step, weather, back, asked, caught } = call;
+  const { id, step, weather, back, asked, caught, alone } = call;
   const input =
     step === 'part' ? { order, amount, stages: parts[id] ?? [], parts: {} } : { order, amount, weather, back, asked };
+  const ending = steps[step]?.(input as never, { id });
+  if (alone) {
+    ending?.catch(() => undefined);
+    return 'left alone';
+  }
   try {
-    const said = await steps[step]?.(input as never, { id });
+    const said = await ending;
     return said === STOOD_IN ? STOOD_IN : 'done';
   } catch (error) {
     if (!caught) throw error instanceof Error ? error : new Rejection('no');

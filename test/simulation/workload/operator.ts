@@ -54,7 +54,9 @@ export class Operator {
       if (!isDone) this.#denied.push({ runId, call });
       return { kind: 'resolve', call, as: isDone ? 'done' : 'not done', ...about };
     }
-    if (stuck.why !== 'forward' || !events.some(({ t }) => t === 'undoing')) return { kind: 'retry', ...about };
+    const isBehind = stuck.why === 'forward' && events.some(({ t }) => t === 'undoing');
+    // A child that has passed its own pivot is not taken back.
+    if (!isBehind && stuck.error.code !== 'HF_SAGA_PIVOTED') return { kind: 'retry', ...about };
     this.#leftOut.add(runId + call);
     return { kind: 'skip', call, ...about };
   }

@@ -140,21 +140,15 @@ export function declarationsOf(
 
 /** As above, of the attempts of those that are attempted in a worker. */
 export function attemptedOf(sagas: readonly AnySaga[]): (step: string) => DeclaredStep | null {
-  const declared = new Map(
-    sagas.flatMap(({ steps }) =>
-      Object.entries(steps)
-        .filter(([, { kind }]) => kind === 'step' || kind === 'transaction')
-        .map(
-          ([
-            name,
-            {
-              retry: { attempts },
-              deadlineMs,
-              verify,
-            },
-          ]) => [name, { attempts, hasDeadline: deadlineMs !== Infinity, verifies: verify !== null }] as const,
-        ),
-    ),
-  );
+  const declared = new Map<string, DeclaredStep>();
+  for (const [name, step] of sagas.flatMap(({ steps }) => Object.entries(steps))) {
+    if (step.kind !== 'step' && step.kind !== 'transaction') continue;
+    declared.set(name, {
+      attempts: step.retry.attempts,
+      hasDeadline: step.deadlineMs !== Infinity,
+      verifies: step.verify !== null,
+      fallsBack: step.fallback !== null,
+    });
+  }
   return (name) => declared.get(name) ?? null;
 }

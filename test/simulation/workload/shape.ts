@@ -26,6 +26,8 @@ export const DrawnCall = z.object({
   asked: z.enum(VERIFY_WEATHERS),
   /** The code goes on when it has failed. */
   caught: z.boolean(),
+  /** The code goes on without waiting for it. */
+  alone: z.boolean(),
 });
 export type DrawnCall = z.infer<typeof DrawnCall>;
 
@@ -74,12 +76,19 @@ class Drawing {
     this.#about = about;
   }
 
+  /** Of a run that has no parent, with children of its own, and more often with a pivot. */
   stages(): Stages {
-    const stages = this.#list('stages', [0.35, 0.25, 0.08], () => this.#branches(true));
-    const pivot = PIVOTS[this.#choose('pivot', even(PIVOTS.length + 1, 0.55)) - 1];
+    return this.#withPivot(
+      this.#list('stages', [0.35, 0.25, 0.08], () => this.#branches(true)),
+      0.55,
+    );
+  }
+
+  #withPivot(stages: Stages, share: number): Stages {
+    const pivot = PIVOTS[this.#choose('pivot', even(PIVOTS.length + 1, share)) - 1];
     if (pivot === undefined) return stages;
     const place = this.#choose('place of the pivot', even(3, 0.6));
-    const call = { ...this.#call(pivot), caught: false };
+    const call = { ...this.#call(pivot), caught: false, alone: false };
     if (this.#choose('beside the pivot', [0.3]) === 0)
       return stages.toSpliced(Math.max(0, stages.length - place), 0, [[call]]);
     return stages.map((stage, index) =>
@@ -95,7 +104,8 @@ class Drawing {
     if (!withParts || this.#choose('a child', [0.1]) === 0)
       return this.#call(PLAIN[this.#choose('step', STEPS)] ?? 'book');
     const call = { ...this.#call('part'), weather: 'fair' } as const;
-    this.parts[call.id] = this.#list('stages of the child', [0.4], () => this.#branches(false));
+    const stages = this.#list('stages of the child', [0.4], () => this.#branches(false));
+    this.parts[call.id] = this.#withPivot(stages, 0.2);
     return call;
   }
 
@@ -104,7 +114,16 @@ class Drawing {
     const weather: CompanyWeather = WEATHERS[this.#choose('weather', SKIES)] ?? 'fair';
     const back: BackWeather = BACK_WEATHERS[this.#choose('weather of the way back', BACKS)] ?? 'fair';
     const asked = VERIFY_WEATHERS[this.#choose('weather of asking', ASKED)] ?? 'knows';
-    return { id: `${this.#calls}`, step, weather, back, asked, caught: this.#choose('is caught', [0.25]) === 1 };
+    const caught = this.#choose('is caught', [0.25]) === 1;
+    return {
+      id: `${this.#calls}`,
+      step,
+      weather,
+      back,
+      asked,
+      caught,
+      alone: this.#choose('is left alone', [0.05]) === 1,
+    };
   }
 
   #list<T>(what: string, odds: Odds, make: () => T): T[] {

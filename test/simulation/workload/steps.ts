@@ -5,6 +5,7 @@
 import { HoldfastError, isHoldfastError, Rejection } from '../../../src/errors.ts';
 import { step } from '../../../src/saga/kinds/step.ts';
 import { transaction } from '../../../src/saga/kinds/transaction.ts';
+import type { RetryOptions } from '../../../src/runtime/retry.ts';
 import type { StepContext, TransactionContext } from '../../../src/saga/definition/steps.ts';
 import type { EffectOf } from '../../../src/testing/saga/effects-log.ts';
 import type { Network } from '../machine/network.ts';
@@ -41,7 +42,7 @@ export interface SeenAttempt {
   /** As the engine counts them. */
   readonly nth: number;
   /** The life of the worker that makes it. */
-  readonly by: object;
+  readonly by: { readonly alive: boolean };
 }
 
 /**
@@ -163,9 +164,9 @@ function optionsOf(declared: Declared) {
 }
 
 /** Attempts that are few come soon after each other. */
-export function retryOf(attempts: number | undefined): typeof retry | { attempts: number; base: '50ms'; cap: '300ms' } {
+export function retryOf(attempts: number | undefined): RetryOptions {
   if (attempts === undefined || attempts === retry.attempts) return retry;
-  return { attempts, base: '50ms', cap: '300ms' };
+  return { attempts, base: '50ms', cap: '300ms', within: '20s' };
 }
 
 function seenBy(
