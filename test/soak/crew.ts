@@ -28,9 +28,11 @@ export interface CrewOptions {
   readonly settings: Omit<SoakSettings, 'clockAheadMs'>;
   readonly network: NetworkSettings;
   readonly logs: string | undefined;
-  /** Told of a process that did not end as it was to. */
+  /** Told of a process that ended by itself, which nothing here makes it do. */
   readonly onDeath: (name: SoakProcess, what: string) => void;
   readonly onSaid: (said: Said) => void;
+  /** Told of a process that was killed because it took over a minute to stop: its servers may have been silent. */
+  readonly onSlowStop: (name: SoakProcess) => void;
 }
 
 export interface Crew {
@@ -39,7 +41,7 @@ export interface Crew {
   startAll(): Promise<void>;
   /** Resolves when it is at work, however often that takes. */
   start(name: WorkProcess, options?: { readonly clockAheadMs?: number }): Promise<void>;
-  /** SIGTERM. One that does not end within a minute is told of, and killed. */
+  /** SIGTERM, and SIGKILL after a minute. */
   stop(name: WorkProcess): Promise<void>;
   turnWeather(weather: NetworkOrder['weather']): void;
   /** Nothing that ends from now on is started again. */
@@ -51,7 +53,7 @@ const START_AGAIN_MS = 1_000;
 const MOST_STARTS = 30;
 
 export function launchCrew(programs: Programs, options: CrewOptions): Crew {
-  const { settings, network, logs, onDeath, onSaid } = options;
+  const { settings, network, logs, onDeath, onSaid, onSlowStop } = options;
   const starting = new Set<SoakProcess>();
   const ahead = new Map<SoakProcess, number>();
   let addresses: NetworkSettings = network;
@@ -115,7 +117,7 @@ export function launchCrew(programs: Programs, options: CrewOptions): Crew {
       return start(name);
     },
     async stop(name) {
-      if (!(await fleet.stop(name))) onDeath(name, 'it was told to stop, and had not done so within a minute');
+      if (!(await fleet.stop(name))) onSlowStop(name);
     },
     turnWeather: (weather) => fleet.tell('network', { kind: 'network', weather }),
     over() {

@@ -7,7 +7,15 @@ import type { Effect, Run } from '../../demo/audit/books.ts';
 import { growing } from './judge/flat.ts';
 import { missingIn, sizeOf, topOf, withNumber, type Intervals } from './judge/intervals.ts';
 import { judgeOrder, type OrderStory } from './judge/orders.ts';
-import { ghostsIn, handledOf, missingMessages, NO_STREAMS, takeHandled, type StreamsState } from './judge/streams.ts';
+import {
+  ghostsIn,
+  handledOf,
+  isHandledUpTo,
+  missingMessages,
+  NO_STREAMS,
+  takeHandled,
+  type StreamsState,
+} from './judge/streams.ts';
 
 describe('a set of numbers', () => {
   it('is what a set is, in few intervals', () => {
@@ -48,6 +56,7 @@ describe('the streams of the flood', () => {
     expect(handledOf(loose)).toBe(4);
     expect(missingMessages(loose, new Map([['loose', 4]]))).toEqual({ count: 0, sentences: [] });
     expect(ghostsIn(loose, new Map([['loose', 4]]))).toEqual([]);
+    expect(isHandledUpTo(loose, new Map([['loose', 4]]))).toBe(true);
   });
 
   it('tell of a message that was handled twice, at once', () => {
@@ -70,6 +79,11 @@ describe('the streams of the flood', () => {
       sentences: ['loose: message 3 of 5 was not handled', 'loose: message 5 of 5 was not handled'],
     });
     expect(missingMessages(NO_STREAMS, new Map([['loose', 2]])).count).toBe(2);
+    const gap = take('loose', 1, 2, 4);
+    expect(isHandledUpTo(gap, new Map([['loose', 2]]))).toBe(true);
+    expect(isHandledUpTo(gap, new Map([['loose', 4]]))).toBe(false);
+    expect(isHandledUpTo(NO_STREAMS, new Map([['loose', 0]]))).toBe(true);
+    expect(isHandledUpTo(NO_STREAMS, new Map([['loose', 1]]))).toBe(false);
   });
 
   it('tell of a message whose transaction was rolled back', () => {

@@ -17,7 +17,7 @@ import { wrongAtRest } from './judge/world-look.ts';
 import type { SoakOptions } from './options.ts';
 import { sentencesOf, type Outcome, type Progress } from './report.ts';
 import { startSoakServers, type SoakServers } from './servers.ts';
-import { WORK_PROCESSES, type Keeping, type Said } from './setting.ts';
+import { kindOf, WORK_PROCESSES, type Keeping, type Said } from './setting.ts';
 import { seriesOf, takeSample, withSample, type SoakSample } from './sizes.ts';
 import { openTotals, sumOfLegs, type Leg, type Totals } from './totals.ts';
 import { startWatch, type View, type Watch } from './watch.ts';
@@ -38,10 +38,15 @@ const PATIENCE_MS = 6_000;
 /** How many customers and goods there are: as if there were so many orders. */
 const WORLD_ORDERS = 2_000;
 const MINUTE_MS = 60_000;
-const KEEPING: Keeping = { messagesMs: 4 * MINUTE_MS, marksMs: 10 * MINUTE_MS, callsMs: 20 * MINUTE_MS };
+const KEEPING: Keeping = {
+  messagesMs: 4 * MINUTE_MS,
+  runsMs: 10 * MINUTE_MS,
+  marksMs: 10 * MINUTE_MS,
+  callsMs: 20 * MINUTE_MS,
+};
 const SAMPLE_EVERY_MS = 10_000;
-/** Less load than that is too little to say whether anything grows, in seconds. */
-const LEAST_TO_JUDGE_GROWTH = 1_200;
+/** In seconds. Less load than that is too little to say whether anything grows: what is kept longest has to be full by the middle of it. */
+const LEAST_TO_JUDGE_GROWTH = 2 * 20 * 60;
 /** In a short leg faults come sooner after each other. */
 const SHORT_MINUTES = 2;
 
@@ -76,6 +81,7 @@ export async function runLeg(options: LegOptions): Promise<Outcome> {
     logs,
     onDeath: (name, what) => record.say(`${name}: ${what}`),
     onSaid: (said) => record.hear(said),
+    onSlowStop: (name) => record.count(`${kindOf(name)} killed, a minute after it was to stop`),
   });
   cleanUps.push(async () => {
     crew.over();
@@ -118,6 +124,10 @@ class LegRecord {
 
   say(sentence: string): void {
     if (this.wrong.length < 50 && !this.wrong.includes(sentence)) this.wrong.push(sentence);
+  }
+
+  count(what: string): void {
+    this.counts[what] = (this.counts[what] ?? 0) + 1;
   }
 
   hear(said: Said): void {
@@ -198,6 +208,7 @@ async function underLoad(
     postgres: servers.postgres,
     redis: servers.redis,
     databases,
+    settledMs: () => record.last?.settledMs ?? 0,
     seed,
     kinds: FAULT_KINDS,
     quiet: Math.min(1, minutes / SHORT_MINUTES),
@@ -298,6 +309,7 @@ function keepingAfter(before: Totals | null): Keeping {
   const awayMs = Math.max(0, Date.now() - before.atMs);
   return {
     messagesMs: KEEPING.messagesMs + awayMs,
+    runsMs: KEEPING.runsMs + awayMs,
     marksMs: KEEPING.marksMs + awayMs,
     callsMs: KEEPING.callsMs + awayMs,
   };

@@ -39,8 +39,10 @@ export type DatabaseUrls = Readonly<Record<DatabaseName, string>>;
 
 /** How long things are kept, in milliseconds. */
 export interface Keeping {
-  /** Messages in the outboxes, runs that have ended. */
+  /** Messages in the outboxes. */
   readonly messagesMs: number;
+  /** Runs that have ended: longer than the judge waits for what is missing of them. */
+  readonly runsMs: number;
   /** Marks of consumers: longer than a message can come again. */
   readonly marksMs: number;
   /** What participants remember of calls: longer than a run may last. */

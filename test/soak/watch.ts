@@ -7,7 +7,14 @@ import { passesByItself } from '../../src/postgres/sql-state.ts';
 import type { Crew } from './crew.ts';
 import { openFloodLedger, readSent } from './judge/flood-ledger.ts';
 import { openOrderLedger, type OrdersState } from './judge/order-ledger.ts';
-import { ghostsIn, handledOf, missingMessages, type Missing, type StreamsState } from './judge/streams.ts';
+import {
+  ghostsIn,
+  handledOf,
+  isHandledUpTo,
+  missingMessages,
+  type Missing,
+  type StreamsState,
+} from './judge/streams.ts';
 import { lookAtWorld, resupply, wrongAtAnyTime, type WorldLook } from './judge/world-look.ts';
 import { mendParked } from './operator.ts';
 import type { SoakDatabases } from './servers.ts';
@@ -19,6 +26,8 @@ export interface View {
   readonly missing: Missing;
   readonly orders: OrdersState;
   readonly world: WorldLook;
+  /** All that was sent before has been handled, in milliseconds since the epoch; 0: not known yet. */
+  readonly settledMs: number;
 }
 
 export interface WatchOptions {
@@ -55,6 +64,7 @@ export function startWatch(options: WatchOptions): Watch {
   const mended = every(MEND_EVERY_MS, async () => onMended(await mendParked(databases)));
   const supplied = every(RESUPPLY_EVERY_MS, () => resupply(databases));
   let view: View | undefined;
+  const settled = createSettled();
   let looks = 0;
   let isOver = false;
   let lastMove = '';
@@ -67,7 +77,8 @@ export function startWatch(options: WatchOptions): Watch {
     const ordersNow = await orders.look();
     const world = await lookAtWorld(databases);
     const missing = missingMessages(streams, sent);
-    view = { streams, handled: handledOf(streams), missing, orders: ordersNow, world };
+    const settledMs = settled(streams, sent);
+    view = { streams, handled: handledOf(streams), missing, orders: ordersNow, world, settledMs };
     for (const sentence of [...ghostsIn(streams, sent), ...wrongAtAnyTime(world)]) onWrong(sentence);
     for (const name of WRITERS)
       crew.fleet.tell(name, {
@@ -111,6 +122,20 @@ export function startWatch(options: WatchOptions): Watch {
       isOver = true;
       await looking;
     },
+  };
+}
+
+/** Since when something that was sent waits to be handled, told look by look. */
+function createSettled(): (streams: StreamsState, sent: ReadonlyMap<string, number>) => number {
+  const waiting: { readonly atMs: number; readonly sent: ReadonlyMap<string, number> }[] = [];
+  let settledMs = 0;
+  return (streams, sent) => {
+    waiting.push({ atMs: Date.now(), sent });
+    for (let first = waiting[0]; first !== undefined && isHandledUpTo(streams, first.sent); first = waiting[0]) {
+      settledMs = first.atMs;
+      waiting.shift();
+    }
+    return settledMs;
   };
 }
 

@@ -3,12 +3,13 @@
  * is quiet, and work that is done: a slow machine must not do nothing but recover.
  */
 import { seededRandom } from '../../../src/testing/seeded-random.ts';
+import { REDIS_EMPTIED } from './emptied.ts';
 import { OF_NETWORK } from './of-network.ts';
 import { OF_PROCESSES } from './of-processes.ts';
 import { OF_SERVERS } from './of-servers.ts';
 import { between, type FaultKind, type FaultTools } from './tools.ts';
 
-export const FAULT_KINDS: readonly FaultKind[] = [...OF_PROCESSES, ...OF_SERVERS, ...OF_NETWORK];
+export const FAULT_KINDS: readonly FaultKind[] = [...OF_PROCESSES, ...OF_SERVERS, ...OF_NETWORK, REDIS_EMPTIED];
 
 export interface StrikeOptions extends Omit<FaultTools, 'random' | 'show'> {
   readonly seed: number;

@@ -13,6 +13,8 @@ export interface FaultTools {
   readonly databases: SoakDatabases;
   /** In [0, 1). */
   readonly random: () => number;
+  /** Whatever was sent before that time has been handled, in milliseconds since the epoch. */
+  readonly settledMs: () => number;
   /** So many milliseconds, or until the load is over. */
   readonly pause: (ms: number) => Promise<void>;
   /** Shows what is not as it should be, until the fault is over. */

@@ -74,6 +74,11 @@ export function missingMessages({ seen }: Pick<StreamsState, 'seen'>, sent: Read
   return { count, sentences: sentences.slice(0, MOST_SENTENCES) };
 }
 
+/** Whether nothing up to these numbers is missing. */
+export function isHandledUpTo({ seen }: Pick<StreamsState, 'seen'>, sent: ReadonlyMap<string, number>): boolean {
+  return [...sent].every(([stream, n]) => n === 0 || (seen[stream]?.[0]?.[0] === 1 && n <= seen[stream][0][1]));
+}
+
 /** Handled beyond what has been sent: of a transaction that was rolled back. */
 export function ghostsIn({ seen }: Pick<StreamsState, 'seen'>, sent: ReadonlyMap<string, number>): readonly string[] {
   return Object.entries(seen).flatMap(([stream, set]) => {

@@ -24,7 +24,7 @@ await runProgram((sent) => {
     replies: { transport },
     lease: pace.workerLease,
     idlePoll: pace.idlePoll,
-    retention: keeping.messagesMs,
+    retention: keeping.runsMs,
     log,
     metrics,
     crashPoint: (point) => death.point(point),
