@@ -9,7 +9,7 @@ import type { World } from '../../demo/world.ts';
 import { isLock, takeLock } from '../../src/servers/folder-lock.ts';
 import { launchCrew, SOAK_PROGRAMS, type Crew } from './crew.ts';
 import { lookForRest } from './diagnosis.ts';
-import { FAULT_KINDS, strikeAtRandom } from './faults/strikes.ts';
+import { faultsNamed, strikeAtRandom } from './faults/strikes.ts';
 import { FLOODS, ORDERED_FLOODS } from './flood/messages.ts';
 import { growing } from './judge/flat.ts';
 import { readSent } from './judge/flood-ledger.ts';
@@ -52,6 +52,8 @@ const SHORT_MINUTES = 2;
 
 export async function runLeg(options: LegOptions): Promise<Outcome> {
   const { folder, seed, rate, runs, logs, say, cleanUps } = options;
+  // Refused before anything is started.
+  faultsNamed(options.only);
   if (folder !== undefined) cleanUps.push(lockOf(folder));
   const file = openTotals(folder);
   const earlier = file.before?.legs ?? [];
@@ -156,6 +158,8 @@ async function underLoad(
   { crew, servers, record, write }: LegParts,
 ): Promise<{ readonly view: View | undefined; readonly rest: readonly string[] }> {
   const { minutes, rate, runs, seed, signal, logs, say, onProgress } = options;
+  const kinds = faultsNamed(options.only);
+
   const { databases } = servers;
   const beganMs = performance.now();
   const loadOver = new AbortController();
@@ -210,7 +214,7 @@ async function underLoad(
     databases,
     settledMs: () => record.last?.settledMs ?? 0,
     seed,
-    kinds: FAULT_KINDS,
+    kinds,
     quiet: Math.min(1, minutes / SHORT_MINUTES),
     pause: (ms) => pauseUnless(loadOver.signal, ms),
     done: () => record.messages + record.orders,
@@ -283,7 +287,8 @@ async function judge(parts: {
     record.say(`${record.acknowledgedOrders} orders were placed, and ${record.orders} are there`);
   const judgesGrowth = record.seconds >= LEAST_TO_JUDGE_GROWTH;
   const found = {
-    sum: sumOfLegs([...earlier, record.leg(true)]),
+    // The ledgers have what a leg that was killed did not come to write down.
+    sum: { ...sumOfLegs([...earlier, record.leg(true)]), messages: last.handled, orders: last.orders.orders },
     streams: last.streams,
     orders: last.orders,
     growth: judgesGrowth ? growing(seriesOf(record.samples)) : [],

@@ -14,6 +14,8 @@ export interface SoakOptions {
   readonly seed: number;
   /** Where all is kept, so that it can go on; undefined: a temporary one. */
   readonly folder: string | undefined;
+  /** Faults whose names have this in them; undefined: all. */
+  readonly only: string | undefined;
   readonly logs: string | undefined;
   readonly json: boolean;
 }
@@ -30,6 +32,7 @@ Options:
   --rate N       messages of the flood a second, at most (default 1000): fewer when the machine cannot do more
   --runs N       sagas a second, at most (default 10)
   --seed N       decides which faults come, and when (default: another one each time)
+  --only TEXT    only faults whose names have this in them, such as "PostgreSQL"; "none" for none at all
   --folder F     keep servers, ledgers and totals there, and go on with them when they are there; without it nothing is left
   --logs F       a folder for what the processes log
   --json         the totals as one line of JSON on stdout, the last one; everything else goes to stderr
@@ -45,6 +48,7 @@ export function readSoakOptions(args: readonly string[]): SoakOptions | 'help' {
       runs: { type: 'string', default: '10' },
       seed: { type: 'string', default: String(Math.floor(Math.random() * 1_000_000)) },
       folder: { type: 'string' },
+      only: { type: 'string' },
       logs: { type: 'string' },
       json: { type: 'boolean', default: false },
       help: { type: 'boolean', short: 'h', default: false },
@@ -58,6 +62,7 @@ export function readSoakOptions(args: readonly string[]): SoakOptions | 'help' {
     runs: positive(values.runs, '--runs'),
     seed: wholeSeed(values.seed),
     folder: pathOf(values.folder),
+    only: values.only,
     logs: pathOf(values.logs),
     json: values.json,
   };

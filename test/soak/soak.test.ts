@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { expect, it, onTestFinished } from 'vitest';
-import { FAULT_KINDS } from './faults/strikes.ts';
+import { FAULT_KINDS, faultsNamed } from './faults/strikes.ts';
 import type { Outcome } from './report.ts';
 
 const MAIN = new URL('./main.ts', import.meta.url).pathname;
@@ -42,4 +42,7 @@ it('has more than fifteen kinds of faults, each once', () => {
   const names = FAULT_KINDS.map(({ kind }) => kind);
   expect(new Set(names).size).toBe(names.length);
   expect(names.length).toBeGreaterThan(15);
+  expect(faultsNamed('postgresql').map(({ kind }) => kind)).toEqual(['PostgreSQL crashed', 'PostgreSQL restarted']);
+  expect(faultsNamed('none')).toEqual([]);
+  expect(() => faultsNamed('meteor')).toThrow('process killed');
 });

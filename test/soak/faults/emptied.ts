@@ -23,8 +23,13 @@ export const REDIS_EMPTIED: FaultKind = {
       flood: settledMs() - EARLIER_MS,
       orders: Math.min(rows[0]?.ms ?? Infinity, Date.now()) - EARLIER_MS,
     };
-    const oldestMs = Math.min(since.flood, since.orders);
-    if (Date.now() - oldestMs > MOST_MS) throw new Error('What waits is older than what could be published again.');
+    const ageMs = Date.now() - Math.min(since.flood, since.orders);
+    if (ageMs > MOST_MS) {
+      const seconds = (ms: number): number => Math.round((Date.now() - ms) / 1_000);
+      throw new Error(
+        `what waits may not be in the outboxes any more: messages for ${seconds(since.flood)} s, orders for ${seconds(since.orders)} s`,
+      );
+    }
     show('Redis is empty');
     await redisCommand(redis.port, ['FLUSHALL']);
     for (const name of [...SERVICE_NAMES, 'flood' as const]) {

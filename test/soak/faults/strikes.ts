@@ -11,6 +11,17 @@ import { between, type FaultKind, type FaultTools } from './tools.ts';
 
 export const FAULT_KINDS: readonly FaultKind[] = [...OF_PROCESSES, ...OF_SERVERS, ...OF_NETWORK, REDIS_EMPTIED];
 
+/** Those whose names have this in them. Throws an Error when there are none, unless none were wanted. */
+export function faultsNamed(text: string | undefined): readonly FaultKind[] {
+  if (text === undefined) return FAULT_KINDS;
+  if (text === 'none') return [];
+  const found = FAULT_KINDS.filter(({ kind }) => kind.toLowerCase().includes(text.toLowerCase()));
+  if (found.length > 0) return found;
+  throw new Error(
+    `--only is ${JSON.stringify(text)}: give a part of one of ${FAULT_KINDS.map(({ kind }) => kind).join(', ')}.`,
+  );
+}
+
 export interface StrikeOptions extends Omit<FaultTools, 'random' | 'show'> {
   readonly seed: number;
   readonly kinds: readonly FaultKind[];
