@@ -127,4 +127,12 @@ export const SECRETS_VALUES: readonly Mutant[] = [
     breaks: 'what an error quotes stands readable in the log',
     tests: ['test/saga/encrypted-flow.test.ts'],
   },
+  {
+    name: 'secrets/told/parked-error-as-it-is-kept',
+    file: 'src/cli/verbs/parked.ts',
+    from: `style.red(parkedErrorText(parked.error))`,
+    to: `style.red(parked.error)`,
+    breaks: 'who looks at a parked message is shown base64 in the place of words',
+    tests: ['test/dashboard/encrypted-story.test.ts'],
+  },
 ];

@@ -3,6 +3,7 @@
  */
 import type { ComponentChildren, VNode } from 'preact';
 import { useState } from 'preact/hooks';
+import { messageOfError } from '../../../message/encrypted-value.ts';
 import { mayAct } from '../app/acts.ts';
 import { now } from '../app/clock.ts';
 import { useLoaded } from '../app/load.ts';
@@ -225,7 +226,7 @@ interface WhyProps {
 function Why({ reason, compensating }: WhyProps): VNode {
   const error = compensating?.error ?? null;
   const actor = compensating?.actor ?? null;
-  const said = `${error === null ? '' : `: ${error.message}`}${actor === null ? '' : ` by ${actor}`}`;
+  const said = `${error === null ? '' : `: ${messageOfError(error)}`}${actor === null ? '' : ` by ${actor}`}`;
   return (
     <>
       {reason}
