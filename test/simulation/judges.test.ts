@@ -36,6 +36,7 @@ function judgeOf({ leaseUntil = NOW + 1, mayFail = true } = {}) {
     attempted: (step) =>
       step === 'pay' ? { attempts: 2, hasDeadline: false, verifies: true, fallsBack: false } : null,
     isDone: () => false,
+    forgets: () => false,
   });
   let n = 0;
   return {
@@ -236,6 +237,7 @@ describe('the judges at the end', () => {
     effects: [],
     balance: new Map(),
     leftOut: new Set(),
+    forgets: false,
     messages: [],
     signalsOf: () => 0,
     unfinished: null,

@@ -178,6 +178,7 @@ class World {
       actors: new Set(['client', 'operator']),
       declared: declarationsOf(sagas),
       attempted: attemptedOf(sagas),
+      forgets: () => this.#services.forgets,
       isDone: (runId, call) => this.#ledger.isDone(runId + call),
     });
   }
@@ -346,6 +347,7 @@ class World {
       sagas: Object.values(this.#sagas(judgeLife)),
       effects: this.#ledger.log.effects,
       balance: this.#ledger.balance,
+      forgets: this.#services.forgets,
       leftOut: this.#operator.leftOut,
       messages: this.#store.messages,
       signalsOf: (runId) => this.#judge.signalsOf(runId),

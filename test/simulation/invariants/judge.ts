@@ -43,6 +43,8 @@ export interface JudgeOptions {
   readonly declared: (step: string) => { readonly pivot: boolean; readonly undoable: boolean } | null;
   /** What it says of attempts; null: of a step that nobody attempts. */
   readonly attempted: (step: string) => DeclaredStep | null;
+  /** Whether there are participants that carry out what was taken back before. */
+  readonly forgets: () => boolean;
   /** Whether something is left of what a call has done. */
   readonly isDone: (runId: string, call: string) => boolean;
 }
@@ -116,7 +118,8 @@ export class Judge {
     const place = runId + call;
     if (places > 1 && kind !== 'step') this.#say(`I4: ${call} of ${short(runId)} was ${what} ${places} times`);
     if (what === 'compensated') this.#compensated.add(place);
-    else if (this.#compensated.has(place)) this.#say(`I8: ${call} of ${short(runId)} was done after its compensation`);
+    else if (this.#compensated.has(place) && !(kind === 'command' && this.#options.forgets()))
+      this.#say(`I8: ${call} of ${short(runId)} was done after its compensation`);
   }
 
   /** Something in the store has changed. */

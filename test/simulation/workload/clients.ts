@@ -101,7 +101,7 @@ function momentOf(choices: Choices, about: string, { stages }: DrawnPlan): Momen
         calls.slice(1).map(() => 1 / calls.length),
       )
     ];
-  const delayMs = DELAYS_MS[choices.choose(`${about} is cancelled after`, [0.2, 0.2, 0.2, 0.1])] ?? 0;
+  const delayMs = DELAYS_MS[choices.choose(`${about} is cancelled after`, [0.2, 0.2, 0.2, 0.2])] ?? 0;
   return of === undefined || call === undefined ? null : { of, call: callName(call), delayMs };
 }
 

@@ -46,10 +46,15 @@ const noExecutor = (): Promise<never> => Promise.reject(new Error('there is no S
 /** Longer than impatient runs wait for an answer, in milliseconds. */
 const SLOW_MS = 3_500;
 
+/** How soon it forgets, in milliseconds. */
+const FORGETS_MS = 300;
+
 export type ServiceName = 'payments' | 'stock' | 'mail';
 
 export class Services {
   readonly log = new OutboxLog();
+  /** Payments knows nothing of what it has refused, or was asked to take back before it came. */
+  readonly forgets: boolean;
   readonly #machine: Machine;
   readonly #network: Network;
   readonly #broker: Broker;
@@ -63,6 +68,7 @@ export class Services {
 
   constructor(machine: Machine, network: Network, broker: Broker, ledger: Ledger, company: Company) {
     this.#company = company;
+    this.forgets = machine.choices.choose('payments is forgetful', [0.15]) === 1;
     this.#machine = machine;
     this.#network = network;
     this.#broker = broker;
@@ -100,6 +106,18 @@ export class Services {
     this.#parts.set(name, part);
     void part.receiver.start();
     void this.#redrive(life, part);
+    if (this.forgets && name === 'payments') void this.#forget(life, name);
+  }
+
+  /** Records without an effect, as one whose retention is far too short: a command that comes late is carried out, although it was taken back. */
+  async #forget(life: Life, name: ServiceName): Promise<void> {
+    while (life.alive) {
+      await life.sleep(FORGETS_MS);
+      const work = this.#databases.get(name)?.begin();
+      if (work === undefined) return;
+      await this.#stores.get(name)?.calls.prune(work.execute, 'no effect', 0, 100);
+      work.commit();
+    }
   }
 
   /** Takes up what is parked and due. */

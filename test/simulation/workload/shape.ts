@@ -89,7 +89,7 @@ class Drawing {
     if (pivot === undefined) return stages;
     const place = this.#choose('place of the pivot', even(3, 0.6));
     const call = { ...this.#call(pivot), caught: false, alone: false };
-    if (this.#choose('beside the pivot', [0.3]) === 0)
+    if (this.#choose('beside the pivot', [0.45]) === 0)
       return stages.toSpliced(Math.max(0, stages.length - place), 0, [[call]]);
     return stages.map((stage, index) =>
       index === Math.max(0, stages.length - 1 - place) ? [...stage, [call]] : stage,
