@@ -102,6 +102,23 @@ describe('window', () => {
     expect(await lab.effects()).toEqual([]);
   });
 
+  it('asks again a window that could not be asked, and runs nothing before it has an answer', async () => {
+    let asked = 0;
+    let runs = 0;
+    const window: DedupWindow = {
+      seen: async () => {
+        asked += 1;
+        if (asked < 3) throw new Error('away');
+        return true;
+      },
+      mark: async () => {},
+      close: async () => {},
+    };
+    const consumer = lab.make({ window, handlers: [on(Placed, () => void (runs += 1), { kind: 'window' })] });
+    expect(await consumer.handle(delivery(wire()))).toEqual({ kind: 'done' });
+    expect([asked, runs]).toEqual([3, 0]);
+  });
+
   it('needs a window', () => {
     expect(() => lab.make({ handlers: [on(Placed, effect, { kind: 'window' })] })).toThrow(/has no window/);
   });

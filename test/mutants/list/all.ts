@@ -6,6 +6,7 @@ import { ADAPTERS } from './adapters.ts';
 import { DASHBOARD_DOORS } from './dashboard-doors.ts';
 import { DASHBOARD_RIGHTS } from './dashboard-rights.ts';
 import { FROZEN } from './frozen.ts';
+import { INBOX_BESIDE } from './inbox-beside.ts';
 import { INBOX_DECIDE } from './inbox-decide.ts';
 import { INBOX_STORES } from './inbox-stores.ts';
 import { INBOX_WORK } from './inbox-work.ts';
@@ -15,6 +16,7 @@ import { OPERATIONS_IMPORT } from './operations-import.ts';
 import { OPERATIONS_JOBS } from './operations-jobs.ts';
 import { OUTBOX } from './outbox.ts';
 import { POSTGRES } from './postgres.ts';
+import { POSTGRES_BESIDE } from './postgres-beside.ts';
 import { RELAY } from './relay.ts';
 import { RELAY_LOG } from './relay-log.ts';
 import { RELAY_RULES } from './relay-rules.ts';
@@ -43,6 +45,7 @@ export const MUTANTS: readonly Mutant[] = [
   ...DASHBOARD_DOORS,
   ...DASHBOARD_RIGHTS,
   ...FROZEN,
+  ...INBOX_BESIDE,
   ...INBOX_DECIDE,
   ...INBOX_STORES,
   ...INBOX_WORK,
@@ -52,6 +55,7 @@ export const MUTANTS: readonly Mutant[] = [
   ...OPERATIONS_JOBS,
   ...OUTBOX,
   ...POSTGRES,
+  ...POSTGRES_BESIDE,
   ...RELAY,
   ...RELAY_LOG,
   ...RELAY_RULES,
