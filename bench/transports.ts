@@ -16,6 +16,7 @@ import { rabbitmqByHand } from './rivals/rabbitmq-by-hand.ts';
 import { streamsByHand } from './rivals/streams-by-hand.ts';
 import { ourCarrier, type Carrier } from './support/carrier.ts';
 import { alternate, figure, median, round, type Benchmark, type Figure } from './support/figure.ts';
+import { type Passage, type PassageRow, passageTable } from './support/passage-table.ts';
 import { childrenCpuMs } from './support/server-cpu.ts';
 import { orderMessage } from './support/workload.ts';
 
@@ -65,14 +66,18 @@ export const transports: Benchmark = {
   async run({ quick, note }) {
     const sizes = quick ? { messages: 1_000, rounds: 1 } : { messages: 20_000, rounds: 3 };
     const figures: Figure[] = [];
+    const rows: PassageRow[] = [];
     for (const broker of BROKERS) {
       try {
-        figures.push(...(await compare(broker, sizes, note)));
+        const row = await compare(broker, sizes, note);
+        rows.push(row);
+        figures.push(...figuresOf(row, sizes));
       } catch (error) {
         if (!isHoldfastError(error, 'HF_SERVER_MISSING')) throw error;
         note(`transports, ${broker.of}: left out. ${error.message}`);
       }
     }
+    note(passageTable(rows));
     return figures;
   },
 };
@@ -82,7 +87,7 @@ interface Sizes {
   readonly rounds: number;
 }
 
-async function compare(broker: Broker, { messages, rounds }: Sizes, note: (text: string) => void): Promise<Figure[]> {
+async function compare(broker: Broker, { messages, rounds }: Sizes, note: (text: string) => void): Promise<PassageRow> {
   const server = await broker.start();
   const ours = broker.ours(server.url);
   const byHand = await broker.byHand(server.url);
@@ -108,67 +113,69 @@ async function compare(broker: Broker, { messages, rounds }: Sizes, note: (text:
     await byHand.close();
     await server.dispose();
   }
-  const [a, b] = [middleOf(passages.get(ours) ?? []), middleOf(passages.get(byHand) ?? [])];
-  return [
-    figure(
-      {
-        bench: NAME,
-        value: a.perSecond,
-        unit: 'msg/s',
-        against: 'by-hand',
-        againstValue: b.perSecond,
-        target: { atLeast: 0.85 },
-      },
-      { of: broker.of, holdfast: rounded(a), byHand: rounded(b), messages, rounds },
-    ),
-  ];
+  return { of: broker.of, ours: middleOf(passages.get(ours) ?? []), byHand: middleOf(passages.get(byHand) ?? []) };
 }
 
-/** One way of all messages into the broker and out of it again. */
-interface Passage {
-  /** Into it and out of it, one after the other. */
-  readonly perSecond: number;
-  readonly publishPerSecond: number;
-  readonly consumePerSecond: number;
-  /** Processor time of one message, in and out. */
-  readonly processUs: number;
-  readonly brokerUs: number;
+/** Both ways together, and the way out alone. */
+function figuresOf({ of, ours, byHand }: PassageRow, { messages, rounds }: Sizes): Figure[] {
+  const line = (value: number, againstValue: number, more: Readonly<Record<string, unknown>>): Figure =>
+    figure({ bench: NAME, value, unit: 'msg/s', against: 'by-hand', againstValue, target: { atLeast: 0.85 } }, more);
+  return [
+    line(ours.perSecond, byHand.perSecond, { of, holdfast: rounded(ours), byHand: rounded(byHand), messages, rounds }),
+    line(ours.consumePerSecond, byHand.consumePerSecond, { of, way: 'out', messages, rounds }),
+  ];
 }
 
 async function carry(carrier: Carrier, destination: string, count: number): Promise<Passage> {
   const messages = Array.from({ length: count }, (_, n) => orderMessage(destination, n));
-  const processFrom = process.cpuUsage();
-  const brokerFrom = childrenCpuMs();
-  const startedAt = performance.now();
+  const publishing = used();
   for (let from = 0; from < count; from += PUBLISHED_AT_ONCE)
     await carrier.publish(messages.slice(from, from + PUBLISHED_AT_ONCE));
-  const publishMs = performance.now() - startedAt;
+  const publish = publishing();
+  const consuming = used();
   const consumeMs = await consumeAll(carrier, count);
-  const { user, system } = process.cpuUsage(processFrom);
-  const brokerMs = childrenCpuMs() - brokerFrom;
+  const consume = consuming();
   await untilEmpty(carrier);
   return {
-    perSecond: (count / (publishMs + consumeMs)) * 1000,
-    publishPerSecond: (count / publishMs) * 1000,
+    perSecond: (count / (publish.tookMs + consumeMs)) * 1000,
+    publishPerSecond: (count / publish.tookMs) * 1000,
     consumePerSecond: (count / consumeMs) * 1000,
-    processUs: (user + system) / count,
-    brokerUs: (brokerMs / count) * 1000,
+    processUs: ((publish.processMs + consume.processMs) / count) * 1000,
+    brokerUs: ((publish.brokerMs + consume.brokerMs) / count) * 1000,
+    consumeProcessUs: (consume.processMs / count) * 1000,
+    consumeBrokerUs: (consume.brokerMs / count) * 1000,
+  };
+}
+
+/** Until what it gives is called: the time, and the processor time of this process and of the servers below it. */
+function used(): () => { readonly tookMs: number; readonly processMs: number; readonly brokerMs: number } {
+  const [startedAt, processFrom, brokerFrom] = [performance.now(), process.cpuUsage(), childrenCpuMs()];
+  return () => {
+    const { user, system } = process.cpuUsage(processFrom);
+    return {
+      tookMs: performance.now() - startedAt,
+      processMs: (user + system) / 1000,
+      brokerMs: childrenCpuMs() - brokerFrom,
+    };
   };
 }
 
 /** From the start of a consumer to the last message, in ms. */
 async function consumeAll(carrier: Carrier, count: number): Promise<number> {
   let taken = 0;
+  let withoutEnvelope = 0;
   let finish = (): void => {};
   const finished = new Promise<void>((resolve) => (finish = resolve));
   const startedAt = performance.now();
-  const stop = await carrier.consume(() => {
+  const stop = await carrier.consume((envelope) => {
+    if (envelope === undefined) withoutEnvelope += 1;
     taken += 1;
     if (taken === count) finish();
   });
   await finished;
   const tookMs = performance.now() - startedAt;
   await stop();
+  if (withoutEnvelope > 0) throw new Error(`${carrier.name} handed out ${withoutEnvelope} messages without envelope`);
   if (taken !== count) throw new Error(`${carrier.name} handed out ${taken} of ${count} messages`);
   return tookMs;
 }
@@ -192,6 +199,8 @@ function middleOf(passages: readonly Passage[]): Passage {
     consumePerSecond: of('consumePerSecond'),
     processUs: of('processUs'),
     brokerUs: of('brokerUs'),
+    consumeProcessUs: of('consumeProcessUs'),
+    consumeBrokerUs: of('consumeBrokerUs'),
   };
 }
 

@@ -20,7 +20,7 @@ export function bullmqByHand(url: string, name: string): Carrier {
     },
     async consume(taken) {
       const own = new Redis(url, { maxRetriesPerRequest: null });
-      const worker = new Worker(name, async () => taken(), { connection: own, concurrency: IN_HAND });
+      const worker = new Worker(name, async ({ data }) => taken(data), { connection: own, concurrency: IN_HAND });
       await worker.waitUntilReady();
       return async () => {
         await worker.close();

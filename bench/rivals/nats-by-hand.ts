@@ -31,7 +31,7 @@ export async function natsByHand(url: string, stream: string): Promise<Carrier> 
       const messages = await consumer.consume({
         max_messages: IN_HAND,
         callback: (message) => {
-          taken();
+          taken(message.string());
           message.ack();
         },
       });

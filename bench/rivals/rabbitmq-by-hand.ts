@@ -18,7 +18,7 @@ export async function rabbitmqByHand(url: string, queue: string): Promise<Carrie
       await channel.prefetch(IN_HAND);
       const { consumerTag } = await channel.consume(queue, (message) => {
         if (message === null) return;
-        taken();
+        taken(message.content.toString());
         channel.ack(message);
       });
       // A channel that is closed puts back what it has just acknowledged, while the broker still writes that down.

@@ -39,9 +39,11 @@ export async function streamsByHand(url: string, stream: string): Promise<Carrie
             stream,
             '>',
           )) as Read | null;
-          const ids = found?.[0]?.[1].map(([id]) => id) ?? [];
+          const entries = found?.[0]?.[1] ?? [];
+          const ids = entries.map(([id]) => id);
           if (ids.length === 0) continue;
-          for (const _ of ids) taken();
+          // The value of the first field.
+          for (const [, fields] of entries) taken(fields[1]);
           await throwingExec(
             consumer
               .pipeline()

@@ -7,8 +7,11 @@ export interface Carrier {
   readonly name: string;
   /** Resolves when the broker has acknowledged all of them. */
   publish(batch: readonly OutboundMessage[]): Promise<void>;
-  /** Takes from the queue and acknowledges, until told to stop; `taken` is called once for each message. */
-  consume(taken: () => void): Promise<() => Promise<void>>;
+  /**
+   * Takes from the queue and acknowledges each message, until told to stop. `taken` is called once for each, with its envelope: as text, or
+   * parsed where the broker's own client parses it.
+   */
+  consume(taken: (envelope: unknown) => void): Promise<() => Promise<void>>;
   /** How many are in the broker and not done with. */
   left(): Promise<number>;
   close(): Promise<void>;
@@ -30,8 +33,8 @@ export function ourCarrier(transport: Transport, destination: string): Carrier {
     async consume(taken) {
       const receiver = transport.receiver(
         destination,
-        async () => {
-          taken();
+        async ({ wire }) => {
+          taken(wire);
           return { kind: 'done' };
         },
         { concurrency: IN_HAND, ordered: false },

@@ -2,6 +2,7 @@
  * The deliveries of a receiver that have no verdict yet, and what a stop does about them.
  */
 import { systemClock } from '../runtime/clock.ts';
+import type { Abortable } from './lazy-abort.ts';
 
 /** After a hard stop: how long handlers that obey their signal have to hand back a verdict. */
 const HARD_STOP_GRACE_MS = 250;
@@ -33,7 +34,7 @@ export class Drain {
 }
 
 export interface OpenDelivery {
-  readonly controller: AbortController;
+  readonly controller: Abortable;
   /** Lets go of the message without a verdict, while it is being handled. */
   readonly abandon: () => void;
 }

@@ -104,20 +104,35 @@ export async function untilStopped(
   }
 }
 
-/** Settles as `work` does, or rejects with the signal's reason when it aborts first; `work` then goes on unheard. */
-export async function settledOrAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-  work.catch(() => {});
-  let onAbort = (): void => {};
-  const aborted = new Promise<never>((_, reject) => {
-    onAbort = (): void => reject(abortReason(signal));
+/**
+ * Settles as `work` does, or rejects with the reason of the first of the signals that aborts before; `work` then goes on unheard. It listens to
+ * each of them: a signal of several (`AbortSignal.any`) is much more work to make, and leaves something behind at those that live long.
+ */
+export function settledOrAborted<T>(work: Promise<T>, ...signals: readonly AbortSignal[]): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const forget = (): void => {
+      for (const signal of signals) signal.removeEventListener('abort', onAbort);
+    };
+    const onAbort = (): void => {
+      const aborted = signals.find((signal) => signal.aborted);
+      if (aborted === undefined) return;
+      forget();
+      reject(abortReason(aborted));
+    };
+    work.then(
+      (value) => {
+        forget();
+        resolve(value);
+      },
+      (error: unknown) => {
+        forget();
+        reject(error);
+      },
+    );
+    for (const signal of signals) signal.addEventListener('abort', onAbort);
+    // Behind work that has settled already, which is what counts then.
+    if (signals.some(({ aborted }) => aborted)) void Promise.resolve().then(onAbort);
   });
-  if (signal.aborted) onAbort();
-  else signal.addEventListener('abort', onAbort);
-  try {
-    return await Promise.race([work, aborted]);
-  } finally {
-    signal.removeEventListener('abort', onAbort);
-  }
 }
 
 /** The reason of an aborted signal, which may be anything, as an error. */

@@ -3,8 +3,8 @@
  * once or fails at once, and nothing is kept to be sent later. Loaded with the first publisher or receiver.
  */
 import { createHash } from 'node:crypto';
-import { once } from 'node:events';
-import { Cluster, Redis } from 'ioredis';
+import { once, setMaxListeners } from 'node:events';
+import { type ChainableCommander, Cluster, Redis } from 'ioredis';
 import { HoldfastError } from '../../errors.ts';
 import { settledOrAborted } from '../shared.ts';
 import { explainRedisError } from '../redis/redis-client.ts';
@@ -38,6 +38,8 @@ export class StreamsConnection {
 
   constructor(settings: Settings) {
     this.#settings = settings;
+    // Each command that is under way listens to it.
+    setMaxListeners(0, this.#ended.signal);
   }
 
   /** Resolves when there is a connection; rejects soon, with the reason, when there is none. */
@@ -75,15 +77,15 @@ export class StreamsConnection {
     const waitMs = Math.ceil(publishTimeoutMs / 2);
     return this.ask(async (client) => {
       // In one pipeline, so that both go to the same node.
-      const results = await client
-        .pipeline()
-        .eval(script.lua, keys.length, ...keys, ...args)
-        .call('WAIT', replicas, waitMs)
-        .exec();
-      const failed = results?.find(([error]) => error !== null)?.[0];
-      if (failed !== undefined && failed !== null) throw failed;
-      return { answer: results?.[0]?.[1], replicas: Number(results?.[1]?.[1] ?? 0) };
+      const pipeline = client.pipeline().eval(script.lua, keys.length, ...keys, ...args);
+      const [answer, waited] = await answersOf(pipeline.call('WAIT', replicas, waitMs));
+      return { answer, replicas: Number(waited ?? 0) };
     }, signal);
+  }
+
+  /** Commands about one partition that leave together and are done one after the other; rejects with the first failure among them. */
+  runAll(fill: (pipeline: ChainableCommander) => ChainableCommander, signal: AbortSignal): Promise<readonly unknown[]> {
+    return this.ask((client) => answersOf(fill(client.pipeline())), signal);
   }
 
   /** One exchange. When it takes too long the connection is given up: the answer is unknown either way, and nothing of it is sent later. */
@@ -94,7 +96,7 @@ export class StreamsConnection {
     // A process that was held up has not read yet what has come meanwhile.
     const timer = setTimeout(() => setImmediate(() => late.abort(noAnswer(publishTimeoutMs))), publishTimeoutMs);
     try {
-      return await settledOrAborted(work(client), AbortSignal.any([signal, late.signal, this.#ended.signal]));
+      return await settledOrAborted(work(client), signal, late.signal, this.#ended.signal);
     } catch (error) {
       if (late.signal.aborted) this.#drop(client);
       this.#suspect(error);
@@ -187,7 +189,7 @@ export class Bell {
       if (client.status !== 'ready') await untilReady(client, signal, this.#settings);
       timer = setTimeout(() => setImmediate(() => late.abort(noAnswer(answerMs))), answerMs);
       const rung = client.xread('COUNT', 1, 'BLOCK', forMs, 'STREAMS', this.#stream, after);
-      await settledOrAborted(rung, AbortSignal.any([signal, late.signal]));
+      await settledOrAborted(rung, signal, late.signal);
     } catch (error) {
       // It may be on its way to another node, silent, or asked something still: the next wait has a connection of its own.
       this.end();
@@ -224,6 +226,9 @@ function openCluster({ nodes, options, natMap }: ClusterPlace, timeoutMs: number
       slotsRefreshTimeout: timeoutMs,
       slotsRefreshInterval: SLOTS_REFRESH_MS,
       clusterRetryStrategy: reconnectDelayMs,
+      // By itself it sends again what was under way when the connection to a node broke. What had been read by it the first time would be
+      // ours without our knowing.
+      retryDelayOnFailover: 0,
       ...(natMap === undefined ? {} : { natMap }),
     }),
   );
@@ -254,6 +259,12 @@ async function untilReady(client: Client, signal: AbortSignal, { publishTimeoutM
     clearTimeout(patience);
     over.abort();
   }
+}
+
+async function answersOf(pipeline: ChainableCommander): Promise<readonly unknown[]> {
+  const results = (await pipeline.exec()) ?? [];
+  for (const [error] of results) if (error !== null) throw error;
+  return results.map(([, answer]) => answer);
 }
 
 async function evaluate(

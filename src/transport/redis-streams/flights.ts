@@ -1,6 +1,7 @@
 /**
  * The deliveries of a partition that have no verdict yet.
  */
+import { AbortableDelivery, LazyAbort } from '../lazy-abort.ts';
 import type { Delivery, Verdict } from '../port.ts';
 import { rejectedVerdict } from '../safe-verdict.ts';
 import type { StreamEntry } from './entry.ts';
@@ -10,7 +11,7 @@ class Flight {
   readonly entry: StreamEntry;
   /** Monotonic milliseconds at which Redis may give the message to somebody else. */
   claimedUntilMs: number;
-  #controller: AbortController | undefined;
+  readonly controller = new LazyAbort();
 
   constructor(entry: StreamEntry, claimedUntilMs: number) {
     this.entry = entry;
@@ -19,23 +20,11 @@ class Flight {
 
   get delivery(): Delivery {
     const { wire, count } = this.entry;
-    const signal = (): AbortSignal => this.#made().signal;
-    return {
-      wire,
-      redeliveries: count - 1,
-      get signal() {
-        return signal();
-      },
-    };
+    return new AbortableDelivery(wire, count - 1, this.controller);
   }
 
   abort(why: string): void {
-    this.#made().abort(new Error(why));
-  }
-
-  #made(): AbortController {
-    this.#controller ??= new AbortController();
-    return this.#controller;
+    this.controller.abort(new Error(why));
   }
 }
 

@@ -5,6 +5,7 @@ import type { StreamsConnection } from './connection.ts';
 import { type Fields, readEntry, type StreamEntry } from './entry.ts';
 import { GROUP, type PartitionKeys } from './keys.ts';
 import type { LaneEntry } from './lanes.ts';
+import { ReadingWay } from './reading-way.ts';
 import type { Parcel, Postponed } from './unsent-verdicts.ts';
 import { ADOPT, EXCHANGE, LEAVE, RENEW } from './receive-scripts.ts';
 
@@ -43,10 +44,13 @@ export interface AdoptedEntries {
 /** Whose pending entries are adopted. See ADOPT. */
 export type Whose = 'me' | 'others' | 'all';
 
+/** As XREADGROUP says it. */
+type Read = readonly (readonly [string, Fields])[];
 type Row = readonly [id: string, count: string | number, fields: Fields, dueInMs?: number];
 
 export class PartitionStore {
   readonly #options: PartitionStoreOptions;
+  readonly #way = new ReadingWay();
 
   constructor(options: PartitionStoreOptions) {
     this.#options = options;
@@ -54,7 +58,16 @@ export class PartitionStore {
 
   /** One round trip: verdicts and beginnings there, at most `take` messages back. Null: another receiver owns the partition. */
   async exchange(parcel: Parcel, begin: readonly LaneEntry[], take: number): Promise<Exchanged | null> {
-    const { done, later } = parcel;
+    const { lockMs } = this.#options;
+    if (lockMs > 0 || !this.#way.mayReadOn({ later: parcel.later.length, take }))
+      return this.#exchangeWholly(parcel, begin, take);
+    const fresh = await this.#readOn(parcel.done, take);
+    this.#way.hasReadOn({ fresh: fresh.length });
+    // Whether there is more, and what is due, is for the script to say.
+    return { due: [], fresh, dueInMs: null, last: null, gone: new Set() };
+  }
+
+  async #exchangeWholly({ done, later }: Parcel, begin: readonly LaneEntry[], take: number): Promise<Exchanged | null> {
     const nowMs = performance.now();
     const answer = await this.#fenced(EXCHANGE, [
       take,
@@ -66,13 +79,8 @@ export class PartitionStore {
       ...begin.flatMap(({ entry, beginning }) => [entry.id, beginning?.delayedCount ?? '', entry.count]),
     ]);
     if (answer === null) return null;
-    const [due, fresh, dueInMs, last, gone] = answer as [
-      Row[],
-      (readonly [string, Fields])[],
-      number,
-      string,
-      string[],
-    ];
+    const [due, fresh, dueInMs, last, gone] = answer as [Row[], Read, number, string, string[]];
+    this.#way.hasReadWholly({ due: due.length, fresh: fresh.length });
     return {
       due: due.map(entryOf),
       fresh: fresh.map(([id, fields]) => readEntry(id, 1, fields)),
@@ -80,6 +88,21 @@ export class PartitionStore {
       last: last === '' ? null : last,
       gone: new Set(gone),
     };
+  }
+
+  /**
+   * What is done, and what is new, by plain commands: several steps for everybody else. Deleting comes before acknowledging. A death in between
+   * leaves the place of a message that is not there any more, which whoever adopts it forgets; the other way round the message would lie there
+   * for good, and nobody would be given it.
+   */
+  async #readOn(done: readonly string[], take: number): Promise<readonly StreamEntry[]> {
+    const { connection, keys, consumer, givingUp } = this.#options;
+    const answers = await connection.runAll((pipeline) => {
+      if (done.length > 0) pipeline.xdel(keys.stream, ...done).xack(keys.stream, GROUP, ...done);
+      return pipeline.xreadgroup('GROUP', GROUP, consumer, 'COUNT', take, 'STREAMS', keys.stream, '>');
+    }, givingUp);
+    const streams = answers.at(-1) as readonly (readonly [string, Read])[] | null;
+    return (streams?.[0]?.[1] ?? []).map(([id, fields]) => readEntry(id, 1, fields));
   }
 
   /** Takes over pending entries, at most `limit` beside those that are known. Null: another receiver owns the partition. */

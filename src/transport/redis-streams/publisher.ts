@@ -1,6 +1,7 @@
 /**
  * The Publisher. What goes to one partition is sent chunk by chunk, each one command; partitions are independent of each other.
  */
+import { setMaxListeners } from 'node:events';
 import { HoldfastError, isHoldfastError } from '../../errors.ts';
 import type { OutboundMessage, Publisher, PublishOutcome } from '../port.ts';
 import { settledOrAborted } from '../shared.ts';
@@ -89,7 +90,10 @@ async function publishBatch(
 ): Promise<readonly PublishOutcome[]> {
   const outcomes = unsentOutcomes(batch);
   const failing = new AbortController();
-  const publishing = { ...opened, settings, outcomes, signal: AbortSignal.any([signal, failing.signal]) };
+  const either = AbortSignal.any([signal, failing.signal]);
+  // Each partition listens to it.
+  setMaxListeners(0, either);
+  const publishing = { ...opened, settings, outcomes, signal: either };
   const settled = await Promise.allSettled(
     splitBatch(batch, settings, outcomes).map(async (part) => {
       try {

@@ -1,6 +1,7 @@
 /**
  * How a destination stands in Redis, and what people should know about it.
  */
+import { setMaxListeners } from 'node:events';
 import type { QueueRemark, QueueState } from '../port.ts';
 import type { StreamsConnection } from './connection.ts';
 import { CONSUMER, destinationKeys, GROUP, type PartitionKeys, partitionKeys } from './keys.ts';
@@ -96,7 +97,10 @@ export interface StateOptions {
 }
 
 export async function readStreamState(options: StateOptions): Promise<QueueState> {
-  const { connection, prefix, destination, owner, signal } = options;
+  const { connection, prefix, destination, owner } = options;
+  // One of our own: each partition is asked several things at once, and each of them listens to it.
+  const signal = AbortSignal.any([options.signal]);
+  setMaxListeners(0, signal);
   const keys = destinationKeys(prefix, destination);
   const nowMs = Date.now();
   const [meta, readers] = await Promise.all([

@@ -26,7 +26,7 @@ export class Slots {
   giveBack(slots: number): void {
     if (slots === 0) return;
     this.#taken -= slots;
-    if (this.free === 0) return;
+    if (this.#waiting.size === 0 || this.free === 0) return;
     const waiting = [...this.#waiting];
     this.#waiting.clear();
     for (const wake of waiting) wake();

@@ -204,4 +204,21 @@ export const TRANSPORT: readonly Mutant[] = [
     breaks: 'a message that is published again while it is handled is handed out at once, too',
     tests: ['test/transport/memory.test.ts'],
   },
+  {
+    name: 'transport/redis-streams/acknowledged-before-deleted',
+    file: 'src/transport/redis-streams/partition-store.ts',
+    from: 'pipeline.xdel(keys.stream, ...done).xack(keys.stream, GROUP, ...done)',
+    to: 'pipeline.xack(keys.stream, GROUP, ...done).xdel(keys.stream, ...done)',
+    breaks:
+      'a death in between leaves messages in Redis that nobody is ever given, and an ordered destination is never drained',
+    tests: ['test/transport/redis-streams/reading-on.test.ts'],
+  },
+  {
+    name: 'transport/redis-streams/put-off-forgotten',
+    file: 'src/transport/redis-streams/reading-way.ts',
+    from: ' && this.#without < MOST_WITHOUT',
+    to: '',
+    breaks: 'what was put off is not handed out again for as long as there is a backlog',
+    tests: ['test/transport/redis-streams/reading-on.test.ts'],
+  },
 ];

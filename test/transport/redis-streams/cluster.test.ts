@@ -3,7 +3,7 @@
  * test/faults/redis-failover.test.ts.
  */
 import { Cluster } from 'ioredis';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { afterAll, beforeAll, expect, it, onTestFinished } from 'vitest';
 import { type RedisCluster, startRedisCluster } from '../../../src/servers/redis-cluster.ts';
 import { describeTransport } from '../../../src/testing/transport/describe-transport.ts';
 import {
@@ -18,6 +18,7 @@ import {
 } from '../../../src/testing/transport/kit.ts';
 import { slotOf } from '../../../src/transport/bullmq/cluster-slots.ts';
 import { createRedisStreamsTransport } from '../../../src/transport/redis-streams/redis-streams-transport.ts';
+import { startTcpProxy } from '../../support/faults/tcp-proxy.ts';
 import { firstMasterOf, freeze, moveSlot } from '../../support/redis-cluster.ts';
 import { uniquePrefix } from '../../support/servers.ts';
 import { receiveFrom } from '../receive-from.ts';
@@ -104,3 +105,28 @@ it('goes on with the other partitions while a node does not answer, and with all
   await publishAtLast(publisher, spread(24));
   await got.until((seen) => new Set(numbers(seen)).size === 48);
 });
+
+it.each([1, 64])(
+  'hands out all of a backlog, uncounted, when connections break with answers under way: %i in hand',
+  async (concurrency) => {
+    const proxies = await Promise.all(cluster.nodes.map(({ url }) => startTcpProxy(url)));
+    onTestFinished(async () => void (await Promise.all(proxies.map((proxy) => proxy.close()))));
+    const ports = new Map(cluster.nodes.map(({ port }, index) => [port, Number(new URL(proxies[index]!.url).port)]));
+    const natMap = (node: string) => ({ host: '127.0.0.1', port: ports.get(Number(node.split(':')[1]))! });
+    const connection = { cluster: [{ host: '127.0.0.1', port: natMap(`:${cluster.nodes[0]!.port}`).port }], natMap };
+    const destination = destinationName();
+    const batch = Array.from({ length: 4 * concurrency + 40 }, (_, n) => outbound(destination, n));
+    await publishAtLast(makeStreams({ connection: cluster.url }).publisher(), batch);
+    let reads = 0;
+    const isRead = (bytes: Buffer): boolean => /:delayed\r|xreadgroup\r/.test(bytes.toString('latin1'));
+    for (const proxy of proxies) proxy.judge = (bytes) => (isRead(bytes) && (reads += 1) % 3 === 0 ? 'after' : 'pass');
+    const got = recorder();
+    // Nothing is to be waited for until a claim has run out.
+    const patient = { lockDuration: '2m', stalledInterval: '1m' } as const;
+    await receiveFrom(makeStreams({ connection, ...patient }), destination, got.handle, { concurrency });
+    await got.until((seen) => new Set(numbers(seen)).size === batch.length);
+    expect(proxies.reduce((sum, { cuts }) => sum + cuts.after, 0)).toBeGreaterThan(1);
+    expect(got.seen.filter(({ delivery }) => delivery.redeliveries > 0)).toEqual([]);
+    expect(got.seen).toHaveLength(batch.length);
+  },
+);
