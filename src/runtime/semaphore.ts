@@ -3,6 +3,8 @@
  */
 
 export interface Semaphore {
+  /** Takes a slot that is free now: what frees it again. Undefined where there is none. For those to whom a promise is one too many. */
+  take(): (() => void) | undefined;
   /** Resolves with what frees the slot again, or with undefined when `signal` aborts first. */
   acquire(signal: AbortSignal): Promise<(() => void) | undefined>;
   /** Runs `act` in a slot, which is free again when it has ended, well or badly. */
@@ -23,6 +25,11 @@ export function createSemaphore(slots: number, more: () => number = none): Semap
     }
   }
   return {
+    take() {
+      if (waiting.size > 0 || !isFree()) return undefined;
+      taken += 1;
+      return release;
+    },
     acquire(signal) {
       return new Promise((resolve) => {
         const settle = (): void => {

@@ -27,6 +27,19 @@ describe('createSemaphore', () => {
     expect(await slots.acquire(new AbortController().signal)).toBeTypeOf('function');
   });
 
+  it('gives a slot at once where one is free and nobody has asked before', async () => {
+    let more = 0;
+    const slots = createSemaphore(1, () => more);
+    const free = slots.take();
+    expect([free, slots.take()]).toEqual([expect.any(Function), undefined]);
+    const waiting = slots.acquire(new AbortController().signal);
+    more = 1;
+    expect(slots.take()).toBeUndefined();
+    free!();
+    await waiting;
+    expect([slots.take(), slots.take()]).toEqual([expect.any(Function), undefined]);
+  });
+
   it('gives more while there are more', async () => {
     let more = 2;
     const signal = new AbortController().signal;

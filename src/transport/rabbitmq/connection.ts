@@ -154,7 +154,7 @@ function watch(model: ChannelModel, lost: AbortSignal, over: (reason: unknown) =
     cut: over,
     async close() {
       const closed = model.close();
-      await settledOrAborted(closed, AbortSignal.any([lost, AbortSignal.timeout(CLOSE_MS)])).catch(() => {});
+      await settledOrAborted(closed, lost, AbortSignal.timeout(CLOSE_MS)).catch(() => {});
       over(new Error('the connection was closed'));
     },
   };

@@ -10,12 +10,12 @@ import type { Channel, ConsumeMessage } from 'amqplib';
 import { systemClock } from '../../runtime/clock.ts';
 import type { Semaphore } from '../../runtime/semaphore.ts';
 import type { Delivery, Verdict } from '../port.ts';
-import type { OpenDeliveries, OpenDelivery } from '../open-deliveries.ts';
-import { safeVerdict } from '../safe-verdict.ts';
-import { settledOrAborted } from '../shared.ts';
+import type { OpenDeliveries } from '../open-deliveries.ts';
+import { abortReason } from '../shared.ts';
 import { ChannelAcknowledgements } from './acknowledgements.ts';
 import { exchange, openChannel, type RabbitmqConnection } from './connection.ts';
 import { type AmqpFacts, amqpFactsOf } from './delivery-facts.ts';
+import { Handling } from './handling.ts';
 import type { RabbitmqSettings } from './options.ts';
 import type { PutBack } from './put-back.ts';
 import { countQueue, ensureQueue } from './queue-maker.ts';
@@ -59,7 +59,10 @@ export class QueueReader {
   readonly #closed = new AbortController();
   /** Nothing more is to be taken: stopping, or the channel is gone. */
   readonly #ends: AbortSignal;
-  readonly #working = new Set<Promise<void>>();
+  readonly #handling: Handling;
+  /** Messages that have not come to their end. */
+  #working = 0;
+  #onIdle: () => void = () => {};
   #consumerTag: string | null = null;
   /** Deliveries, and how many there were at the last look. */
   #taken = 0;
@@ -86,9 +89,13 @@ export class QueueReader {
     this.#options = options;
     this.#channel = channel;
     this.#acknowledgements = new ChannelAcknowledgements((tag, upTo) => this.#acknowledge(tag, upTo));
+    const { handle, handedOut, settings } = options;
+    this.#handling = new Handling({ handle, handedOut, onError: settings.onError });
+    const { signal } = this.#closed;
+    signal.addEventListener('abort', () => this.#handling.loseAll(abortReason(signal)), { once: true });
     this.#ends = AbortSignal.any([options.stopping, this.#closed.signal]);
-    // Each delivery listens to both.
-    setMaxListeners(0, this.#ends, this.#closed.signal);
+    // Each delivery that waits listens to it.
+    setMaxListeners(0, this.#ends);
     let failure: Error | undefined;
     channel.on('error', (error) => (failure ??= error));
     channel.on('close', () => this.#closed.abort(failure ?? new Error('the channel was closed')));
@@ -107,7 +114,7 @@ export class QueueReader {
     const { connection, ordered, settings } = this.#options;
     // An ordered queue would at once have another active consumer, which could be given what comes after the message in hand.
     if (!ordered) await this.#cancel();
-    while (this.#working.size > 0) await Promise.all(this.#working);
+    while (this.#working > 0) await new Promise<void>((resolve) => (this.#onIdle = resolve));
     if (this.#closed.signal.aborted) return;
     this.#acknowledgements.flush();
     await exchange(connection, this.#channel.close(), settings.publishTimeoutMs).catch(() => {});
@@ -122,7 +129,7 @@ export class QueueReader {
     const { connection, settings, queue, ordered } = this.#options;
     const takenBefore = this.#taken;
     const count = await countQueue(connection, queue.name, settings.publishTimeoutMs);
-    const isIdle = this.#working.size === 0 && this.#taken === this.#takenAtLook && this.#taken === takenBefore;
+    const isIdle = this.#working === 0 && this.#taken === this.#takenAtLook && this.#taken === takenBefore;
     const isUnread = count === null || count.consumers === 0;
     const isStalled = isUnread || (isIdle && count.messages > 0);
     this.#takenAtLook = this.#taken;
@@ -155,19 +162,26 @@ export class QueueReader {
     this.#acknowledgements.delivered(deliveryTag);
     const facts = amqpFactsOf(message.properties.headers, redelivered);
     if (facts.fence) return this.#acknowledgements.done(deliveryTag);
-    const working = this.#process(message, this.#resumed(message, facts)).finally(() => this.#working.delete(working));
-    this.#working.add(working);
+    this.#working += 1;
+    void this.#process(message, this.#resumed(message, facts)).then(this.#through);
   }
+
+  /** A message has come to its end. */
+  readonly #through = (): void => {
+    this.#working -= 1;
+    if (this.#working === 0) this.#onIdle();
+  };
 
   /** Takes a message to its end. Never rejects. */
   async #process(message: ConsumeMessage, { redeliveries, restMs }: AmqpFacts): Promise<void> {
     let delayMs = restMs;
     for (;;) {
       if (delayMs > 0 && !(await this.#delay(message, redeliveries, delayMs))) return;
-      const free = await this.#options.slots.acquire(this.#ends);
+      const free = await this.#slot();
       // Never handed to the handler.
       if (free === undefined) return this.#giveBack(message, redeliveries);
-      const verdict = await this.#handleIn(message, redeliveries).finally(free);
+      const verdict = await this.#handling.verdictOn({ wire: message.content.toString(), redeliveries });
+      free();
       if (verdict === 'none' || this.#closed.signal.aborted) return;
       if (verdict.kind === 'done') return this.#done(message);
       delayMs = Math.ceil(Math.max(0, verdict.delayMs));
@@ -175,6 +189,13 @@ export class QueueReader {
       if (await this.#leave(message, redeliveries, 0)) return;
       if (!this.#options.ordered) delayMs = HELD_AT_LEAST_MS;
     }
+  }
+
+  /** What frees it again; undefined when nothing is to be handed out any more. A promise only where there is something to wait for. */
+  #slot(): (() => void) | undefined | Promise<(() => void) | undefined> {
+    const { slots } = this.#options;
+    if (this.#ends.aborted) return undefined;
+    return slots.take() ?? slots.acquire(this.#ends);
   }
 
   /** Waits, or has the broker wait. False: the message is not here any more. */
@@ -238,30 +259,6 @@ export class QueueReader {
       this.#channel.ack({ fields: { deliveryTag: tag } } as ConsumeMessage, upTo);
     } catch {
       // It is closing, and the message comes again.
-    }
-  }
-
-  /** The handler's verdict; 'none' where it was not waited for. */
-  async #handleIn(message: ConsumeMessage, redeliveries: number): Promise<Verdict | 'none'> {
-    const { handle, handedOut, settings } = this.#options;
-    const controller = new AbortController();
-    const abandoned = new AbortController();
-    const delivery: OpenDelivery = { controller, abandon: () => abandoned.abort() };
-    const lost = (): void => {
-      controller.abort(this.#closed.signal.reason);
-      abandoned.abort();
-    };
-    handedOut.hold(delivery);
-    this.#closed.signal.addEventListener('abort', lost, { once: true });
-    try {
-      const wire = message.content.toString();
-      const handled = safeVerdict(handle, { wire, redeliveries, signal: controller.signal }, settings.onError);
-      return await settledOrAborted(handled, abandoned.signal);
-    } catch {
-      return 'none';
-    } finally {
-      this.#closed.signal.removeEventListener('abort', lost);
-      handedOut.letGo(delivery);
     }
   }
 }

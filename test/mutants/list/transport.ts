@@ -221,4 +221,13 @@ export const TRANSPORT: readonly Mutant[] = [
     breaks: 'what was put off is not handed out again for as long as there is a backlog',
     tests: ['test/transport/redis-streams/reading-on.test.ts'],
   },
+  {
+    name: 'transport/rabbitmq/handler-not-told',
+    file: 'src/transport/rabbitmq/handling.ts',
+    from: `      open.controller.abort(reason);
+`,
+    to: '',
+    breaks: 'a handler goes on with a message that the broker has given to somebody else',
+    tests: ['test/transport/rabbitmq/handling.test.ts'],
+  },
 ];
