@@ -2,6 +2,7 @@
  * The deliveries of a receiver that have no verdict yet. Each has a claim: the time until which the broker keeps the message for this
  * receiver.
  */
+import { LazyAbort } from '../lazy-abort.ts';
 import { OpenDeliveries, type OpenDelivery } from '../open-deliveries.ts';
 
 export interface InFlightDelivery extends OpenDelivery {
@@ -26,7 +27,7 @@ export class InFlightDeliveries extends OpenDeliveries<InFlightDelivery> {
   /** @param id of the queue and the job */
   add(id: string): InFlightDelivery {
     const delivery: InFlightDelivery = {
-      controller: new AbortController(),
+      controller: new LazyAbort(),
       abandon: () => {},
       lost: false,
       claimedUntilMs: performance.now() + this.#lockDurationMs,

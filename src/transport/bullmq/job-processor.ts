@@ -7,6 +7,7 @@
 import { DelayedError, WaitingError, Worker } from 'bullmq';
 import { systemClock } from '../../runtime/clock.ts';
 import { createSemaphore, type Semaphore } from '../../runtime/semaphore.ts';
+import { AbortableDelivery } from '../lazy-abort.ts';
 import type { Delivery, Verdict } from '../port.ts';
 import { safeVerdict } from '../safe-verdict.ts';
 import type { InFlightDeliveries, InFlightDelivery } from './in-flight.ts';
@@ -55,8 +56,8 @@ export class JobProcessor {
     try {
       const verdict = await new Promise<Verdict | 'abandon'>((resolve) => {
         claim.abandon = () => resolve('abandon');
-        const { signal } = claim.controller;
-        const delivery: Delivery = { wire: job.data, redeliveries: job.stalledCounter, signal };
+        const { controller } = claim;
+        const delivery = new AbortableDelivery(job.data, job.stalledCounter, controller);
         void safeVerdict(handle, delivery, onError).then(resolve);
       });
       // Left as it stands: the lock runs out and the message comes again, counted as handed out without a verdict.

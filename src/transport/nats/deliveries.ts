@@ -1,6 +1,7 @@
 /**
  * The messages that a receiver has and that have no verdict yet. Each has a claim: the time until which the server keeps it for this receiver.
  */
+import { LazyAbort } from '../lazy-abort.ts';
 import { OpenDeliveries, type OpenDelivery } from '../open-deliveries.ts';
 import type { AckPlace } from './ack.ts';
 
@@ -33,7 +34,7 @@ export class Deliveries extends OpenDeliveries<NatsDelivery> {
       place,
       reply,
       wire,
-      controller: new AbortController(),
+      controller: new LazyAbort(),
       verdicts: 0,
       isLost: false,
       claimedUntilMs: performance.now() + claimMs,

@@ -176,7 +176,7 @@ class OpenLink implements NatsLink {
     const late = new AbortController();
     const timer = setTimeout(() => late.abort(new Error(`it has not answered for ${timeoutMs} ms`)), timeoutMs);
     try {
-      await settledOrAborted(this.nc.flush(), AbortSignal.any([late.signal, this.lost]));
+      await settledOrAborted(this.nc.flush(), late.signal, this.lost);
     } finally {
       clearTimeout(timer);
     }

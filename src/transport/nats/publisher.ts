@@ -93,7 +93,7 @@ class NatsPublisher {
     try {
       over.throwIfAborted();
       open = await settledOrAborted(this.#opened(), over);
-      return await settledOrAborted(work(open, over), AbortSignal.any([over, open.link.lost]));
+      return await settledOrAborted(work(open, over), over, open.link.lost);
     } catch (error) {
       if (isHoldfastError(error, 'HF_STOPPED')) throw error;
       // What is given up without an answer may still stand in this process, and would be sent whenever the server reads again.

@@ -1,6 +1,10 @@
 /**
- * Asks one consumer of NATS for messages: one request at a time, for as many as there is room for. Each request has an end of its own on the
- * server, which also shows that it is alive while nothing comes: a server that forgot the request, with its leader or its memory, falls silent.
+ * Asks one consumer of NATS for messages, for as many as there is room for. The next request leaves before the last one is fulfilled, so that the
+ * server need not wait for it. Each request has an end of its own on the server, which also shows that it is alive while nothing comes: a server
+ * that forgot the requests, with its leader or its memory, falls silent.
+ *
+ * The server takes turns between requests, and does not say to which a message belongs. So only their sum is known here; of a request that ends
+ * before it is fulfilled the server says how much of it was left.
  */
 import type { Msg, Subscription } from '@nats-io/transport-node';
 import type { NatsLink } from './link.ts';
@@ -14,6 +18,23 @@ const HEARTBEAT_MS = 1_000;
 const SILENT_MS = 2_500;
 /** Bytes in one answer, beside one message of the largest size. */
 const MOST_BYTES = 32 * 1024 * 1024;
+
+/** Of a request that has ended: how many messages will not come for it. */
+const LEFT = 'Nats-Pending-Messages';
+
+export interface Demand {
+  /** How many messages may be in hand at once. */
+  readonly limit: number;
+  readonly inHand: number;
+  /** How many may still come for requests under way. */
+  readonly due: number;
+}
+
+/** How many messages to ask for now. Beside requests under way half of all at least, so that there are few of them. Pure. */
+export function wantedNow({ limit, inHand, due }: Demand): number {
+  const room = limit - inHand - due;
+  return due > 0 && room * 2 < limit ? 0 : Math.max(0, room);
+}
 
 /** What came instead of messages. */
 export type PullEnd =
@@ -47,9 +68,11 @@ export class Puller {
   readonly #options: PullerOptions;
   readonly #inbox: string;
   readonly #subscription: Subscription;
-  /** Messages that may still come for the present request; 0: there is none. */
+  /** Messages that may still come for requests under way; 0: there is none. */
   #due = 0;
   #serial = 0;
+  /** The first of those that may be under way. */
+  #since = 1;
   #heardMs = 0;
 
   constructor(options: PullerOptions) {
@@ -67,15 +90,15 @@ export class Puller {
     return this.#options.consumer;
   }
 
-  get isAsking(): boolean {
-    return this.#due > 0;
+  /** How many messages may still come without a further request. */
+  get due(): number {
+    return this.#due;
   }
 
-  /** Does nothing while a request is under way. */
   ask(messages: number): void {
-    if (this.#due > 0 || messages < 1 || this.#subscription.isClosed()) return;
+    if (messages < 1 || this.#subscription.isClosed()) return;
     const { link, stream, consumer } = this.#options;
-    this.#due = messages;
+    this.#due += messages;
     this.#serial += 1;
     this.#heardMs = performance.now();
     const request = {
@@ -119,13 +142,21 @@ export class Puller {
       this.#options.onMessage(message);
       return;
     }
-    const end = pullEndOf(message.headers?.code ?? 0, message.headers?.description ?? '');
-    // Of an earlier request: over already.
-    if (end !== null && message.subject === `${this.#inbox}.${this.#serial}`) this.#end(end);
+    const { headers } = message;
+    const end = pullEndOf(headers?.code ?? 0, headers?.description ?? '');
+    const serial = Number(message.subject.slice(this.#inbox.length + 1));
+    // Of one of which nobody waits for anything any more.
+    if (end === null || !(serial >= this.#since)) return;
+    const left = headers?.get(LEFT) ?? '';
+    if (end.kind !== 'over' || left === '') return this.#end(end);
+    this.#due = Math.max(0, this.#due - Number(left));
+    this.#options.onEnd(end);
   }
 
+  /** Of all requests. */
   #end(end: PullEnd): void {
     this.#due = 0;
+    this.#since = this.#serial + 1;
     this.#options.onEnd(end);
   }
 }

@@ -56,11 +56,11 @@ export class Readers {
     return this.#claimMs;
   }
 
-  /** Asks each consumer that is well for as many messages as `room` has for it. */
-  ask(room: (consumer: string) => number): void {
+  /** Asks each consumer that is well for as many messages as `wanted` says; it is told how many may still come from it. */
+  ask(wanted: (consumer: string, due: number) => number): void {
     if (this.#isStopped) return;
     for (const puller of this.#pullers.values())
-      if (!puller.isAsking && !this.#doubtful.has(puller.consumer)) puller.ask(room(puller.consumer));
+      if (!this.#doubtful.has(puller.consumer)) puller.ask(wanted(puller.consumer, puller.due));
   }
 
   /** Finds requests that the server has forgotten. */

@@ -7,6 +7,7 @@ import { setMaxListeners } from 'node:events';
 import { HoldfastError } from '../../errors.ts';
 import { systemClock } from '../../runtime/clock.ts';
 import type { Delivery, QueueState, ReceiveOptions, Verdict } from '../port.ts';
+import { AbortableDelivery } from '../lazy-abort.ts';
 import { drainedOrForced, type Stoppable } from '../open-deliveries.ts';
 import { safeVerdict } from '../safe-verdict.ts';
 import { abortReason, settledOrAborted, untilStopped } from '../shared.ts';
@@ -19,6 +20,7 @@ import { type DestinationNames, namesOf } from './names.ts';
 import { Notes } from './notes.ts';
 import type { NatsSettings } from './options.ts';
 import { readDestinationState } from './queue-state.ts';
+import { wantedNow } from './pull.ts';
 import { Readers } from './readers.ts';
 import { type ReceiverLink, Verdicts } from './verdicts.ts';
 
@@ -196,12 +198,13 @@ export class Receiving {
       const delivery = this.#line.shift();
       if (delivery === undefined) break;
       if (delivery.isLost) this.#deliveries.remove(delivery);
-      else void this.#process(delivery);
+      else this.#process(delivery);
     }
     const { ordered } = this.#options.options;
-    this.#readers?.ask((consumer) => {
-      const free = this.#limit() - this.#deliveries.size;
-      return ordered ? Math.min(free > 0 ? 1 : 0, 1 - this.#deliveries.ofConsumer(consumer)) : free;
+    this.#readers?.ask((consumer, due) => {
+      const [limit, inHand] = [this.#limit(), this.#deliveries.size];
+      if (!ordered) return wantedNow({ limit, inHand, due });
+      return inHand < limit ? 1 - this.#deliveries.ofConsumer(consumer) - due : 0;
     });
   }
 
@@ -214,12 +217,26 @@ export class Receiving {
     return this.#readers?.claimMs ?? this.#options.settings.claimDurationMs;
   }
 
-  async #process(delivery: NatsDelivery): Promise<void> {
+  #process(delivery: NatsDelivery): void {
     this.#handling += 1;
-    const abandoned = new Promise<null>((resolve) => (delivery.abandon = () => resolve(null)));
-    const verdict = await Promise.race([this.#handle(delivery), abandoned]);
-    if (verdict?.kind === 'done') await this.#verdicts.done(delivery);
-    else if (verdict !== null) await this.#verdicts.later(delivery, verdict.delayMs);
+    let isOver = false;
+    const end = (verdict: Verdict | null): void => {
+      if (isOver) return;
+      isOver = true;
+      const telling = verdict === null ? undefined : this.#tell(delivery, verdict);
+      if (telling === undefined) this.#through(delivery);
+      else void telling.then(() => this.#through(delivery));
+    };
+    delivery.abandon = () => end(null);
+    void this.#handle(delivery).then(end);
+  }
+
+  /** A promise only where there is something to wait for. */
+  #tell(delivery: NatsDelivery, verdict: Verdict): Promise<void> | undefined {
+    return verdict.kind === 'done' ? this.#verdicts.done(delivery) : this.#verdicts.later(delivery, verdict.delayMs);
+  }
+
+  #through(delivery: NatsDelivery): void {
     this.#handling -= 1;
     this.#deliveries.remove(delivery);
     this.#pump();
@@ -228,7 +245,7 @@ export class Receiving {
   #handle({ wire, place, verdicts, controller }: NatsDelivery): Promise<Verdict> {
     const { handle, settings } = this.#options;
     const redeliveries = redeliveriesOf(place.deliveries, verdicts);
-    return safeVerdict(handle, { wire, redeliveries, signal: controller.signal }, settings.onError);
+    return safeVerdict(handle, new AbortableDelivery(wire, redeliveries, controller), settings.onError);
   }
 
   #lookAfter(): void {

@@ -25,7 +25,7 @@ import {
 } from '../../../src/transport/nats/names.ts';
 import { createNatsTransport } from '../../../src/transport/nats/nats-transport.ts';
 import { meaningOf } from '../../../src/transport/nats/outcome.ts';
-import { pullEndOf } from '../../../src/transport/nats/pull.ts';
+import { pullEndOf, wantedNow } from '../../../src/transport/nats/pull.ts';
 import { assessStream, keepsToBytes, type WantedStream } from '../../../src/transport/nats/streams.ts';
 
 describe('an answer to what was published', () => {
@@ -128,6 +128,17 @@ describe('the end of a request for messages', () => {
     [400, 'Bad Request', 'refused'],
   ])('%i %s', (status, description, kind) => {
     expect(pullEndOf(status, description)?.kind ?? null).toBe(kind);
+  });
+});
+
+describe('how many messages are asked for', () => {
+  it('is as many as there is room for, and beside a request half of all at least', () => {
+    const wanted = (inHand: number, due: number): number => wantedNow({ limit: 256, inHand, due });
+    expect([wanted(0, 0), wanted(255, 0), wanted(256, 0), wanted(300, 0)]).toEqual([256, 1, 0, 0]);
+    expect([wanted(0, 256), wanted(0, 129), wanted(0, 128), wanted(100, 1), wanted(128, 1)]).toEqual([
+      0, 0, 128, 155, 0,
+    ]);
+    expect([wantedNow({ limit: 1, inHand: 0, due: 1 }), wantedNow({ limit: 1, inHand: 0, due: 0 })]).toEqual([0, 1]);
   });
 });
 

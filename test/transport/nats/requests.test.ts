@@ -2,6 +2,7 @@
  * What is asked of NATS, held against a server that has forgotten it or has no leader: a request for messages is found to be dead, and no
  * message of a batch overtakes the first, which may have found nobody.
  */
+import { headers } from '@nats-io/transport-node';
 import { afterAll, beforeAll, expect, it, onTestFinished } from 'vitest';
 import { startNats, type NatsServer } from '../../../src/servers/nats.ts';
 import { NEVER } from '../../../src/testing/transport/kit.ts';
@@ -45,7 +46,50 @@ it('a request of which nothing is heard any more is found to be forgotten', asyn
     server.signal('SIGCONT');
   }
   expect(ends[0]).toEqual({ kind: 'lost', why: 'the server has forgotten the request' });
-  expect(puller.isAsking).toBe(false);
+  expect(puller.due).toBe(0);
+});
+
+it('takes back of a request that has ended what it did not bring, and all of them when the consumer is gone', async () => {
+  const ends: string[] = [];
+  const puller = new Puller({
+    link: await link(),
+    stream: 'pulled',
+    consumer: 'by-us',
+    onMessage: () => {},
+    onEnd: ({ kind }) => ends.push(kind),
+  });
+  // In place of a stream, one that answers when it is told to.
+  const place = await connectionTo(server);
+  const requests: { readonly batch: number; say(status: number, description: string, left: number): void }[] = [];
+  place.subscribe('$JS.API.CONSUMER.MSG.NEXT.pulled.by-us', {
+    callback: (_, message) =>
+      void requests.push({
+        batch: message.json<{ batch: number }>().batch,
+        say(status, description, left) {
+          const said = headers(status, description);
+          said.set('Nats-Pending-Messages', String(left));
+          place.publish(message.reply ?? '', '', { headers: said });
+        },
+      }),
+  });
+  await place.flush();
+  puller.ask(4);
+  puller.ask(2);
+  await eventually('both requests', async () => requests.length === 2);
+  expect([requests.map(({ batch }) => batch), puller.due]).toEqual([[4, 2], 6]);
+  requests[0]!.say(408, 'Request Timeout', 4);
+  await eventually('the end of the first', async () => ends.length === 1);
+  expect([ends, puller.due]).toEqual([['over'], 2]);
+  requests[1]!.say(409, 'Consumer Deleted', 2);
+  await eventually('the end of the other', async () => ends.length === 2);
+  expect([ends, puller.due]).toEqual([['over', 'lost'], 0]);
+  puller.ask(3);
+  await eventually('one more', async () => requests.length === 3);
+  // Of one that is over already.
+  requests[1]!.say(408, 'Request Timeout', 2);
+  requests[2]!.say(408, 'Request Timeout', 1);
+  await eventually('its end', async () => ends.length === 3);
+  expect([ends, puller.due]).toEqual([['over', 'lost', 'over'], 2]);
 });
 
 it('the first message of a stream goes alone, until it is acknowledged', async () => {
