@@ -226,9 +226,6 @@ function openCluster({ nodes, options, natMap }: ClusterPlace, timeoutMs: number
       slotsRefreshTimeout: timeoutMs,
       slotsRefreshInterval: SLOTS_REFRESH_MS,
       clusterRetryStrategy: reconnectDelayMs,
-      // By itself it sends again what was under way when the connection to a node broke. What had been read by it the first time would be
-      // ours without our knowing.
-      retryDelayOnFailover: 0,
       ...(natMap === undefined ? {} : { natMap }),
     }),
   );

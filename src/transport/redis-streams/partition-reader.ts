@@ -123,9 +123,14 @@ export class PartitionReader {
     this.#alarm.rouse();
   }
 
-  /** To be called every `stalledInterval`. */
+  /**
+   * To be called every `stalledInterval`. Not only others may have died with messages: the client for a cluster sends again by itself what was
+   * under way to a node, and says nothing of the first answer, which is lost with what it brought.
+   */
   lookForDead(): void {
     this.#looksForDead = true;
+    this.#missesOwn = true;
+    if (this.#owns) this.#missing ??= 'unheard';
     this.#hungry = true;
     this.#alarm.rouse();
   }

@@ -156,8 +156,7 @@ export const TRANSPORT_STREAMS: readonly Mutant[] = [
   {
     name: 'streams/slots/none-free',
     file: SLOTS,
-    from: `    if (this.free === 0) return;
-`,
+    from: ' || this.free === 0',
     to: '',
     breaks: 'partitions are woken for nothing, over and over',
     tests: streams,

@@ -121,8 +121,8 @@ it.each([1, 64])(
     const isRead = (bytes: Buffer): boolean => /:delayed\r|xreadgroup\r/.test(bytes.toString('latin1'));
     for (const proxy of proxies) proxy.judge = (bytes) => (isRead(bytes) && (reads += 1) % 3 === 0 ? 'after' : 'pass');
     const got = recorder();
-    // Nothing is to be waited for until a claim has run out.
-    const patient = { lockDuration: '2m', stalledInterval: '1m' } as const;
+    // No claim runs out: what an answer brought that was lost is found by whom it was for.
+    const patient = { lockDuration: '2m', stalledInterval: '200ms' } as const;
     await receiveFrom(makeStreams({ connection, ...patient }), destination, got.handle, { concurrency });
     await got.until((seen) => new Set(numbers(seen)).size === batch.length);
     expect(proxies.reduce((sum, { cuts }) => sum + cuts.after, 0)).toBeGreaterThan(1);
