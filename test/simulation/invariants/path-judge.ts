@@ -143,9 +143,9 @@ export class PathJudge {
   /** As far as that was seen. */
   #mayBeHappening(runId: string, id: string, { kind }: Call): boolean {
     if (kind === 'command') return true;
-    const attempts = this.#options.attemptsOf(runId, id).filter(({ what }) => what === 'done');
-    if (kind === 'transaction') return attempts.some(({ how, by }) => how === 'open' && by.alive);
-    return attempts.some(({ how }) => how !== 'refused');
+    // One that is under way in a worker that was replaced will not commit.
+    if (kind === 'transaction') return false;
+    return this.#options.attemptsOf(runId, id).some(({ what, how }) => what === 'done' && how !== 'refused');
   }
 
   #retried(path: Path, { anew = [] }: Of<'retried'>): void {
