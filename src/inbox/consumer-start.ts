@@ -1,6 +1,7 @@
 /**
  * Checks when a consumer starts: the database is fit, marks are kept for long enough, and the name belongs to this consumer.
  */
+import { askingAgain } from '../postgres/asking-again.ts';
 import type { Database } from '../postgres/database.ts';
 import { checkStart } from '../postgres/start-checks.ts';
 import type { ConsumerSettings } from './consumer-settings.ts';
@@ -21,14 +22,17 @@ export async function checkConsumerStart<Tx>(
 ): Promise<void> {
   const { log } = context;
   if (database !== null) await checkStart(database, log);
-  await checkMarksLast(context, settings.redeliveryHorizonMs);
-  const differs = await assertIdentity((fn) => context.work.transaction(fn), context.suspects, {
+  await askingAgain(log, () => checkMarksLast(context, settings.redeliveryHorizonMs));
+  const identity = {
     consumer: context.name,
     destination: settings.destination,
     former: settings.formerDestinations,
     retentionMs: context.retentionMs,
     broker: settings.transport.address ?? null,
-  });
+  };
+  const differs = await askingAgain(log, () =>
+    assertIdentity((fn) => context.work.transaction(fn), context.suspects, identity),
+  );
   if (differs.length > 0)
     log.warn(
       { differs },

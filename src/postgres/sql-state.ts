@@ -145,6 +145,20 @@ export function passesByItself(error: unknown): boolean {
   return PASSING.has(classifySqlError(error));
 }
 
+/**
+ * Whether the server ended a transaction that waited for this process (idle_in_transaction_session_timeout), whose next statement or COMMIT
+ * found the connection gone. The driver does not always hand on what the server said, so any connection that ended between two statements
+ * counts. Not one that could not be made.
+ */
+export function isEndedForStandingStill(error: unknown): boolean {
+  if (isHoldfastError(error, 'HF_COMMIT_IN_DOUBT') || sqlStateOf(error) === '25P03') return true;
+  for (const each of causes(error)) if (each instanceof Error && ENDED_BETWEEN.test(each.message)) return true;
+  return false;
+}
+
+/** What node-postgres says to a statement for a connection that has ended before it. */
+const ENDED_BETWEEN = /^(Client has encountered a connection error|Client was closed and is not queryable)/;
+
 /** The five-character SQLSTATE of a server error, also of a wrapped one, or undefined. */
 export function sqlStateOf(error: unknown): string | undefined {
   for (const each of causes(error)) {

@@ -4,6 +4,7 @@
  */
 import type { Logger } from '../runtime/log.ts';
 import type { Database } from './database.ts';
+import { askingAgain } from './asking-again.ts';
 import { assertSchema } from './migrator.ts';
 import { assertAtHome } from './at-home.ts';
 import { claimEnvironment } from './environment.ts';
@@ -14,9 +15,10 @@ import { translateSqlError } from './sql-state.ts';
 export async function checkStart(database: Database, log: Logger): Promise<void> {
   await assertSchema(database);
   try {
-    await assertAtHome(database, database.schema);
-    await claimEnvironment(database, log);
-    for (const { name, last, needed } of await raiseSequences(database, database.schema)) {
+    await askingAgain(log, () => assertAtHome(database, database.schema));
+    await askingAgain(log, () => claimEnvironment(database, log));
+    const raised = await askingAgain(log, () => raiseSequences(database, database.schema));
+    for (const { name, last, needed } of raised) {
       log.error({ sequence: name, last, needed }, 'a sequence was behind its table, and has been raised');
     }
   } catch (error) {

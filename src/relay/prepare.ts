@@ -1,7 +1,7 @@
 /**
  * What a relay does before it runs: checks the database, and makes the rows of its subscriptions.
  */
-import { isHoldfastError } from '../errors.ts';
+import { askingAgain } from '../postgres/asking-again.ts';
 import type { Database } from '../postgres/database.ts';
 import { refuseTransactionPooler } from '../postgres/pooler.ts';
 import { checkStart } from '../postgres/start-checks.ts';
@@ -17,9 +17,6 @@ export interface PrepareOptions {
   readonly log: Logger;
 }
 
-/** Others start at the same time, or hand over the lease: a lock of theirs is no reason not to start. Each time is a second. */
-const MOST_ASKS = 5;
-
 /** Rejects with HF_SCHEMA_MISSING, HF_DATABASE_POOLED, HF_SHARDS_MISMATCH or HF_LOCK_WAIT. */
 export async function prepareRelay({ database, store, subscriptions, log }: PrepareOptions): Promise<void> {
   await checkStart(database, log);
@@ -28,19 +25,6 @@ export async function prepareRelay({ database, store, subscriptions, log }: Prep
     const { name, transport } = subscription;
     const superseded = await askingAgain(log, () => store.ensure(name, { ...subscription, broker: transport.address }));
     if (superseded !== null) tellSuperseded(log, subscription, superseded);
-  }
-}
-
-/** Each asks in a new transaction: those who wait behind a request of ours have their turn between. */
-async function askingAgain<T>(log: Logger, ask: () => Promise<T>): Promise<T> {
-  for (let asks = 1; ; asks += 1) {
-    try {
-      // oxlint-disable-next-line no-await-in-loop
-      return await ask();
-    } catch (error) {
-      if (!isHoldfastError(error, 'HF_LOCK_WAIT') || asks === MOST_ASKS) throw error;
-      log.warn({ err: error }, 'the start waits for a lock');
-    }
   }
 }
 

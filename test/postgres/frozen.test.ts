@@ -4,6 +4,7 @@
  *
  * Fails when a transaction that a consumer, a relay, a worker or a participant opens for itself is opened without that limit.
  */
+import { once } from 'node:events';
 import { Kysely, PostgresDialect, sql } from 'kysely';
 import type pg from 'pg';
 import { afterAll, beforeAll, expect, it } from 'vitest';
@@ -80,6 +81,26 @@ async function limitIn(client: pg.ClientBase): Promise<string> {
   return rows[0]?.limit ?? '';
 }
 
+/** As from one whose process stood still at the end of its n-th transaction, from 0 on, until the server had ended it. */
+function stoodStill(n: number): { readonly database: Database; readonly begun: () => number } {
+  let begun = 0;
+  return {
+    begun: () => begun,
+    database: {
+      ...database,
+      transaction: (fn, options) =>
+        database.transaction(async (client) => {
+          const result = await fn(client);
+          if (begun++ !== n) return result;
+          const ended = once(client, 'error');
+          await client.query(`SET LOCAL ${LIMIT} = 1`);
+          await ended;
+          return result;
+        }, options),
+    },
+  };
+}
+
 const Seat = message('seat', { schema: z.object({ id: z.string() }) });
 const trip = saga({
   name: 'trip',
@@ -114,6 +135,33 @@ it('is limited in a consumer, a participant, a relay and a worker', async () => 
     seen[name] = limits.size === 0 ? 'opened none' : limits.has('0') ? 'not limited' : 'limited';
   }
   expect(seen).toEqual({ consumer: 'limited', participant: 'limited', relay: 'limited', worker: 'limited' });
+});
+
+it('does not keep a service from its start: what was ended by the server is done anew', async () => {
+  const transport = createMemoryTransport();
+  const services = {
+    consumer: (own: Database, name: string) =>
+      createConsumer(name, { database: own, transport, handlers: [on(Placed, () => {})] }),
+    participant: (own: Database, name: string) =>
+      createParticipant(name, { database: own, transport, handlers: [handle(Seat, () => {})] }),
+    relay: (own: Database, name: string) =>
+      createRelay({
+        database: own,
+        subscriptions: [{ name, transport, routes: [{ topics: '**', to: 'all' }] }],
+      }),
+    worker: (own: Database) => createWorker({ database: own, sagas: [trip], replies: { transport } }),
+  };
+  for (const [name, create] of Object.entries(services)) {
+    let isReached = true;
+    for (let n = 0; isReached; n += 1) {
+      const { database: own, begun } = stoodStill(n);
+      const service = create(own, `${name}-${n}`);
+      await service.start();
+      await service.stop();
+      isReached = begun() > n;
+      expect(isReached || n > 0, `${name} has begun a transaction`).toBe(true);
+    }
+  }
 });
 
 it("is limited in what a consumer does through somebody else's client, and in its handlers", async () => {

@@ -1,7 +1,13 @@
 import { connect } from 'node:net';
 import { describe, expect, test } from 'vitest';
 import { HoldfastError, PermanentError, Rejection } from '../../src/errors.ts';
-import { classifySqlError, passesByItself, sqlStateOf, translateSqlError } from '../../src/postgres/sql-state.ts';
+import {
+  classifySqlError,
+  isEndedForStandingStill,
+  passesByItself,
+  sqlStateOf,
+  translateSqlError,
+} from '../../src/postgres/sql-state.ts';
 
 const server = (code: string): Error => Object.assign(new Error('from the server'), { code, severity: 'ERROR' });
 
@@ -107,6 +113,20 @@ describe('classifySqlError', () => {
   test.each([undefined, null, 'text', 42, {}])('%j is other', (value) => {
     expect(classifySqlError(value)).toBe('other');
   });
+});
+
+test('what the server ended for standing still is told from a connection that cannot be made', () => {
+  const cause = new Error('Connection terminated unexpectedly');
+  const ended = [
+    server('25P03'),
+    new Error('wrapped by an ORM', {
+      cause: new Error('Client has encountered a connection error and is not queryable'),
+    }),
+    new HoldfastError('HF_COMMIT_IN_DOUBT', 'The connection broke during COMMIT.', { cause }),
+  ];
+  expect(ended.map(isEndedForStandingStill)).toEqual([true, true, true]);
+  const others = [cause, new Error('timeout expired'), server('57P03'), server('55P03'), 'text', null];
+  expect(others.filter(isEndedForStandingStill)).toEqual([]);
 });
 
 describe('translateSqlError', () => {

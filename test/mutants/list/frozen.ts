@@ -40,4 +40,22 @@ export const FROZEN: readonly Mutant[] = [
     breaks,
     tests,
   },
+  {
+    name: 'frozen/start-gives-up',
+    file: 'src/postgres/asking-again.ts',
+    from: `isEndedForStandingStill(error)
+`,
+    to: `false
+`,
+    breaks: 'a service that stood still while it started ends',
+    tests,
+  },
+  {
+    name: 'frozen/doubt-of-a-start',
+    file: 'src/postgres/sql-state.ts',
+    from: `isHoldfastError(error, 'HF_COMMIT_IN_DOUBT') || sqlStateOf(error) === '25P03'`,
+    to: `sqlStateOf(error) === '25P03'`,
+    breaks: 'a service that stood still before a COMMIT of its start ends',
+    tests: ['test/postgres/sql-state.test.ts'],
+  },
 ];
