@@ -140,24 +140,19 @@ class NodeProcess implements RabbitmqNode {
   }
 
   async start({ empty }: { readonly empty: boolean } = { empty: false }): Promise<void> {
-    const running = this.#server;
-    if (running !== undefined && running.exit() === undefined) return this.#untilItAnswers(running);
+    if (this.#server !== undefined) return;
     const { home, programs, runAs } = this.#cluster;
     const base = this.#base;
     if (empty) rmSync(join(home, base), { recursive: true, force: true });
+    const logFile = join(home, `${base}.log`);
     const server = launch({
       command: '/usr/bin/env',
       args: [...this.#environment(), programs.server],
       runAs,
-      logFile: this.#logFile,
+      logFile,
       orphanSignal: 'SIGKILL',
     });
     this.#server = server;
-    await this.#untilItAnswers(server);
-  }
-
-  async #untilItAnswers(server: ServerProcess): Promise<void> {
-    const logFile = this.#logFile;
     const giveUp = (): Error | undefined =>
       server.exit() === undefined ? undefined : new Error(`${server.exit()}\n${tailOf(logFile, 20)}`);
     await untilReady(() => answers(this.port, 'AMQP\0\0\u0009\u0001'), {
@@ -165,10 +160,6 @@ class NodeProcess implements RabbitmqNode {
       giveUp,
       what: this.#name,
     });
-  }
-
-  get #logFile(): string {
-    return join(this.#cluster.home, `${this.#base}.log`);
   }
 
   get #base(): string {

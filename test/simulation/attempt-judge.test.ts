@@ -4,21 +4,10 @@
 import { describe, expect, it } from 'vitest';
 import type { JournalEvent } from '../../src/saga/journal/events.ts';
 import { AttemptJudge } from './invariants/attempt-judge.ts';
-import type { AttemptEnd, SeenAttempt } from './workload/steps.ts';
+import { attempt, called, RUN } from './seen-attempt.ts';
+import type { AttemptEnd } from './workload/steps.ts';
 
-const RUN = '00000000-0000-7000-8000-000000000001';
 const NOW = 1_000;
-const called = { t: 'called', call: 'pay', kind: 'step', step: 'pay', undoable: true } as const;
-
-const attempt = (what: SeenAttempt['what']): SeenAttempt => ({
-  runId: RUN,
-  call: 'pay',
-  kind: 'step',
-  what,
-  token: 1,
-  nth: 1,
-  by: { alive: true },
-});
 
 function judgeOf(isDone = false) {
   const breaches: string[] = [];

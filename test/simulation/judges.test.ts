@@ -12,9 +12,8 @@ import { MessageJudge, type MessageJudgeOptions } from './invariants/message-jud
 import type { MemoryRun } from '../../src/testing/saga/memory-saga-store.ts';
 import type { PlannedRun, ToldRun } from './workload/clients.ts';
 import type { DrawnPlan } from './workload/shape.ts';
-import type { SeenAttempt } from './workload/steps.ts';
+import { attempt, called, RUN } from './seen-attempt.ts';
 
-const RUN = '00000000-0000-7000-8000-000000000001';
 const NOW = 1_000;
 
 /** A worker `w` with a lease until then, which has claimed the run. */
@@ -61,18 +60,7 @@ function commitOf(n: number, events: readonly JournalEvent[], status?: RunStatus
   };
 }
 
-const called = { t: 'called', call: 'pay', kind: 'step', step: 'pay', undoable: true } as const;
 const effect = { runId: RUN, saga: 's', step: 'pay', call: 'pay', kind: 'command', idempotencyKey: 'k' } as const;
-
-const attempt = (what: SeenAttempt['what']): SeenAttempt => ({
-  runId: RUN,
-  call: 'pay',
-  kind: 'step',
-  what,
-  token: 1,
-  nth: 1,
-  by: { alive: true },
-});
 
 describe('the judge of runs', () => {
   it('says nothing of what is right', () => {
