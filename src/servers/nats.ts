@@ -35,7 +35,7 @@ export interface NatsServer {
   kill(): Promise<void>;
   /** Holds it where it is (SIGSTOP), or lets it go on (SIGCONT). */
   signal(signal: 'SIGSTOP' | 'SIGCONT'): void;
-  /** Starts it again on the same port, with what it holds. One that runs is only waited for, until it is in step with its cluster. */
+  /** Starts it again on the same port, with what it holds. */
   start(): Promise<void>;
   /** Takes away what it holds, while it is stopped. */
   empty(): void;
@@ -147,7 +147,9 @@ async function startNode({ binary, name, options, ports, cluster }: NodeOptions)
   writeFileSync(configFile, lines.join('\n'));
   makeStore();
   let server: ServerProcess | undefined;
-  const untilHealthy = async (started: ServerProcess): Promise<void> => {
+  const up = async (): Promise<void> => {
+    const started = launch({ command: binary, args: ['-c', configFile], runAs, logFile, orphanSignal: 'SIGKILL' });
+    server = started;
     const giveUp = (): Error | undefined =>
       started.exit() === undefined ? undefined : new Error(`${started.exit()}\n${tailOf(logFile)}`);
     let fault: string | undefined;
@@ -155,11 +157,6 @@ async function startNode({ binary, name, options, ports, cluster }: NodeOptions)
     await untilReady(ready, { timeoutMs: HEALTHY_WITHIN_MS, giveUp, what: 'NATS' }).catch((error: unknown) => {
       throw new Error(`${(error as Error).message} ${fault ?? ''}`.trim(), { cause: error });
     });
-  };
-  const up = async (): Promise<void> => {
-    const started = launch({ command: binary, args: ['-c', configFile], runAs, logFile, orphanSignal: 'SIGKILL' });
-    server = started;
-    await untilHealthy(started);
   };
   const down = async (signal: 'SIGTERM' | 'SIGKILL'): Promise<void> => {
     await server?.end(signal);
@@ -184,8 +181,7 @@ async function startNode({ binary, name, options, ports, cluster }: NodeOptions)
     kill: () => down('SIGKILL'),
     signal: (signal) => void (server !== undefined && process.kill(server.pid, signal)),
     async start() {
-      if (server === undefined || server.exit() !== undefined) await up();
-      else await untilHealthy(server);
+      if (server === undefined) await up();
     },
     empty() {
       rmSync(store, { recursive: true, force: true });
