@@ -5,7 +5,9 @@
  * Where the binary comes from, in this order: nats-server 2.10 or later on the machine; apt, as root on Debian, from Debian 13 where the
  * machine's is older; nats-server 2.9 on the machine.
  */
+import { once } from 'node:events';
 import { mkdirSync, rmSync, writeFileSync, chownSync } from 'node:fs';
+import { connect } from 'node:net';
 import { join } from 'node:path';
 import { HoldfastError } from '../errors.ts';
 import { aptIsOurs, isDebianBefore, systemBinary, unpackByApt } from './debian-packages.ts';
@@ -153,7 +155,8 @@ async function startNode({ binary, name, options, ports, cluster }: NodeOptions)
     const giveUp = (): Error | undefined =>
       started.exit() === undefined ? undefined : new Error(`${started.exit()}\n${tailOf(logFile)}`);
     let fault: string | undefined;
-    const ready = async (): Promise<boolean> => (fault = await faultOf(ports.monitor)) === undefined;
+    const ready = async (): Promise<boolean> =>
+      (fault = cluster === '' ? await faultOfOne(ports) : await saidBy(ports.monitor)) === undefined;
     await untilReady(ready, { timeoutMs: HEALTHY_WITHIN_MS, giveUp, what: 'NATS' }).catch((error: unknown) => {
       throw new Error(`${(error as Error).message} ${fault ?? ''}`.trim(), { cause: error });
     });
@@ -194,13 +197,34 @@ async function startNode({ binary, name, options, ports, cluster }: NodeOptions)
   };
 }
 
-/** Undefined when it answers, JetStream is up, and in a cluster it is not behind; else what it says. */
-async function faultOf(monitor: number): Promise<string | undefined> {
+/**
+ * Undefined when it takes connections and JetStream is up, which then has all streams that it can have. Whether it has all for which there is a
+ * folder is not asked: one that was killed while it made or removed a stream leaves half a folder, and says that it is unhealthy, though nothing
+ * was in that stream, until somebody makes it anew. In a cluster the others know what became of it.
+ */
+async function faultOfOne(ports: Ports): Promise<string | undefined> {
+  return (await saidBy(ports.monitor, '?js-enabled-only=true')) ?? (await refusalOf(ports.client));
+}
+
+/** Undefined when it is well: all of what is asked is there, and in a cluster it is not behind. Else what it says. */
+async function saidBy(monitor: number, asked = ''): Promise<string | undefined> {
   try {
-    const answer = await fetch(`http://127.0.0.1:${monitor}/healthz`, { signal: AbortSignal.timeout(2_000) });
+    const answer = await fetch(`http://127.0.0.1:${monitor}/healthz${asked}`, { signal: AbortSignal.timeout(2_000) });
     const said = await answer.text();
     return answer.ok ? undefined : said;
   } catch (error) {
     return String(error);
+  }
+}
+
+async function refusalOf(port: number): Promise<string | undefined> {
+  const socket = connect({ port, host: '127.0.0.1' });
+  try {
+    await once(socket, 'connect', { signal: AbortSignal.timeout(2_000) });
+    return undefined;
+  } catch (error) {
+    return String(error);
+  } finally {
+    socket.destroy();
   }
 }

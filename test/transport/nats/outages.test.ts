@@ -3,6 +3,8 @@
  */
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
+import { rmSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it, onTestFinished } from 'vitest';
 import { startNats, type NatsServer } from '../../../src/servers/nats.ts';
 import { NEVER, numbers, recorder, rejection, silentServer } from '../../../src/testing/transport/kit.ts';
@@ -59,6 +61,21 @@ it('goes on after the server has forgotten streams and consumers', async () => {
   await server.kill();
   server.empty();
   await server.start();
+  await lab.publish(1);
+  await got.until((seen) => seen.some(({ n }) => n === 1));
+});
+
+it('goes on where a killed server has left half a stream, which it calls unhealthy', async () => {
+  const lab = openLab(server.url);
+  await lab.publish(0);
+  await server.kill();
+  // As if it had been killed while it made the stream: the folder is there, and what it should be is not written yet.
+  const folder = join(server.store, 'jetstream', '$G', 'streams', lab.stream);
+  for (const file of ['meta.inf', 'meta.sum']) rmSync(join(folder, file));
+  rmSync(join(folder, 'msgs'), { recursive: true });
+  await server.start();
+  const got = recorder();
+  await lab.receive(got.handle);
   await lab.publish(1);
   await got.until((seen) => seen.some(({ n }) => n === 1));
 });

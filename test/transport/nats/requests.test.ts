@@ -34,17 +34,15 @@ it('a request of which nothing is heard any more is found to be forgotten', asyn
     onMessage: () => {},
     onEnd: (end) => ends.push(end),
   });
-  // It hears the request and is to answer, and cannot.
-  server.signal('SIGSTOP');
-  try {
-    puller.ask(1);
-    await eventually('the request to be given up', async () => {
-      puller.watch();
-      return ends.length > 0;
-    });
-  } finally {
-    server.signal('SIGCONT');
-  }
+  // In place of the consumer, one that takes the request and says nothing.
+  const place = await connectionTo(server);
+  place.subscribe('$JS.API.CONSUMER.MSG.NEXT.nobody.nobody', { callback: () => {} });
+  await place.flush();
+  puller.ask(1);
+  await eventually('the request to be given up', async () => {
+    puller.watch();
+    return ends.length > 0;
+  });
   expect(ends[0]).toEqual({ kind: 'lost', why: 'the server has forgotten the request' });
   expect(puller.due).toBe(0);
 });
