@@ -6,6 +6,7 @@ import { openDatabase, type Database } from '../../src/postgres/database.ts';
 import { createParkingStore, KILLED, type ParkedRecord } from '../../src/relay/delivery/parking-store.ts';
 import { advanceReplay, beginReplayPage, insertReplay } from '../../src/relay/delivery/replay-store.ts';
 import type { LeaseHolder } from '../../src/relay/subscription/fence.ts';
+import { createReplayHeads } from '../../src/relay/subscription/key-heads.ts';
 import { createSubscriptionStore, type SubscriptionStore } from '../../src/relay/subscription/subscription-store.ts';
 import { createTestDatabase, type TestDatabase } from '../support/servers.ts';
 
@@ -187,7 +188,7 @@ describe('parked messages to publish next', () => {
 });
 
 describe('under a lease that was lost', () => {
-  it('nothing is written: neither what is parked nor the cursor nor a replay', async () => {
+  it('nothing is written: neither what is parked nor the cursor nor a replay with its heads', async () => {
     const lost = await take();
     const [one, two] = await write('a', 'b');
     await parking.park(lost, [record(one)]);
@@ -204,6 +205,9 @@ describe('under a lease that was lost', () => {
     await take('other', createSubscriptionStore(database));
     const before = await parkedRows();
     const cursor = { snapshot: '1:1:', high: 9, catchup: null, floor: 0 };
+    const heads = createReplayHeads('holdfast', replay?.id as string);
+    heads.follow({ destination: 'all', key: 'k', id: randomUUID(), at: '2026-01-01T00:00:00Z', sentAt: null });
+    heads.settle();
     const acts: readonly (() => Promise<unknown>)[] = [
       () => parking.park(lost, [record(two)]),
       () => parking.unpark(lost, [one as number]),
@@ -213,14 +217,12 @@ describe('under a lease that was lost', () => {
       () => store.renew(lost, 60_000, null),
       () => store.markProbe(lost, { size: 1, left: 1, mark: null }),
       () =>
-        advanceReplay('holdfast', lost, {
-          id: replay?.id as string,
-          position: 2,
-          published: 1,
-          unrouted: 0,
-          refused: 0,
-          finished: true,
-        }),
+        advanceReplay(
+          'holdfast',
+          lost,
+          { id: replay?.id as string, position: 2, published: 1, unrouted: 0, refused: 0, finished: true },
+          heads,
+        ),
     ];
     for (const act of acts) await expect(act()).rejects.toMatchObject({ code: 'HF_LEASE_LOST' });
     await store.release(lost);
@@ -229,6 +231,7 @@ describe('under a lease that was lost', () => {
       `SELECT s.high::int AS high, s.probe, s.lease_owner AS owner, r.finished_at AS finished FROM holdfast.subscription s, holdfast.replay r`,
     );
     expect(kept).toEqual([{ high: 0, probe: null, owner: 'other', finished: null }]);
+    expect((await test.pool.query('SELECT 1 FROM holdfast.key_head')).rows).toEqual([]);
   });
 });
 

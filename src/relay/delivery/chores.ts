@@ -3,7 +3,7 @@
  * so that neither holds up the log.
  */
 import { redrive } from './redrive.ts';
-import { replayPage } from './replay.ts';
+import { Replays } from './replay.ts';
 import type { LeasedDelivery } from './delivery.ts';
 
 /** How often parked messages and replays are looked for while the log is busy, in milliseconds. */
@@ -22,7 +22,7 @@ export function choresPauseMs(tookMs: number): number {
 
 export class Chores {
   readonly #leased: LeasedDelivery;
-  readonly #schema: string;
+  readonly #replays: Replays;
   readonly #careful: boolean;
   #dueAtMs = 0;
   #orphansDueAtMs: number;
@@ -30,7 +30,7 @@ export class Chores {
   /** `careful`: relays died before this one, perhaps of a parked message. The session has just released orphans. */
   constructor(leased: LeasedDelivery, schema: string, { careful }: { readonly careful: boolean }) {
     this.#leased = leased;
-    this.#schema = schema;
+    this.#replays = new Replays(leased, schema);
     this.#careful = careful;
     this.#orphansDueAtMs = leased.clock.monotonic() + ORPHANS_EVERY_MS;
   }
@@ -49,7 +49,7 @@ export class Chores {
       this.#orphansDueAtMs = startedAtMs + ORPHANS_EVERY_MS;
     }
     const redriven = await redrive(this.#leased, limit, { careful: this.#careful });
-    const replaying = session.key.shard === 0 && (await replayPage(this.#leased, this.#schema, limit));
+    const replaying = session.key.shard === 0 && (await this.#replays.page(limit));
     const busy = redriven > 0 || replaying;
     const nowMs = clock.monotonic();
     this.#dueAtMs = busy ? 0 : nowMs + choresPauseMs(nowMs - startedAtMs);

@@ -21,6 +21,7 @@ import {
   splitBehind,
   unsentOf,
 } from './refusals.ts';
+import type { KeyHeads } from '../subscription/key-heads.ts';
 import { toOutbound, type LoadedEntry } from '../subscription/routes.ts';
 import type { Session } from '../subscription/session.ts';
 
@@ -99,13 +100,20 @@ export interface Published {
   readonly unrouted: readonly LogEntry[];
 }
 
+/** A replay whose messages are published, and the last of each key that it has published. */
+export interface OpenReplay {
+  readonly id: string;
+  readonly heads: KeyHeads;
+}
+
 /** Publishes each entry to all its destinations. `again`: they were parked. */
 export async function publishEntries(
   leased: LeasedDelivery,
   entries: readonly LogEntry[],
-  { replayId, again = false }: { readonly replayId?: string; readonly again?: boolean } = {},
+  { replay, again = false }: { readonly replay?: OpenReplay; readonly again?: boolean } = {},
 ): Promise<Published> {
   const { session } = leased;
+  const heads = replay?.heads ?? session.heads;
   leased.pages.begin(entries.length);
   const { router, source, sign } = leased.subscription;
   const signing = sign === null ? null : { sign, nowMs: leased.clock.now() };
@@ -115,7 +123,7 @@ export async function publishEntries(
   let owners: LogEntry[] = [];
   let characters = 0;
   const send = async () => {
-    const outcomes = await sendWhole(leased, batch, replayId === undefined);
+    const outcomes = await sendWhole(leased, batch, replay === undefined);
     for (const [index, outcome] of outcomes.entries()) {
       if (outcome.kind === 'refused') refuse(owners[index] as LogEntry, outcome);
     }
@@ -125,7 +133,7 @@ export async function publishEntries(
   };
   const unrouted: LogEntry[] = [];
   const sentAt = session.reader.databaseTime();
-  if (replayId === undefined) await loadHeads(leased, entries);
+  await loadHeads(leased, entries, heads);
   for (const entry of entries) {
     const destinations = router.destinations(entry.topic);
     if (destinations.length === 0) unrouted.push(entry);
@@ -133,14 +141,10 @@ export async function publishEntries(
     if (!isLoaded(entry)) continue;
     for (const { name, ordered } of destinations) {
       const predecessor =
-        ordered && entry.key !== null && replayId === undefined
-          ? session.heads.follow({ destination: name, key: entry.key, id: entry.id, at: entry.time, sentAt }, { again })
+        ordered && entry.key !== null
+          ? heads.follow({ destination: name, key: entry.key, id: entry.id, at: entry.time, sentAt }, { again })
           : undefined;
-      const outbound = toOutbound(
-        entry,
-        name,
-        replayId === undefined ? { source, signing, predecessor, sentAt } : { source, signing, replayId },
-      );
+      const outbound = toOutbound(entry, name, { source, signing, predecessor, sentAt, replayId: replay?.id });
       // A page is bounded by its bytes; what goes to ten destinations is ten times that.
       if (characters > 0 && characters + outbound.wire.length > BATCH_CHARACTERS) await send();
       batch.push(outbound);
@@ -220,18 +224,17 @@ function inLogOrder(refused: readonly RefusedEntry[]): readonly RefusedEntry[] {
 }
 
 /** Brings the heads of all keys bound for ordered destinations into memory, in one query. */
-async function loadHeads(leased: LeasedDelivery, entries: readonly LogEntry[]): Promise<void> {
-  const { session } = leased;
+async function loadHeads(leased: LeasedDelivery, entries: readonly LogEntry[], heads: KeyHeads): Promise<void> {
   if (!leased.subscription.router.hasOrdered) return;
   const keyed = entries.flatMap((entry) =>
     orderedDestinations(leased, entry).map((destination) => ({ destination, key: entry.key as string })),
   );
-  if (keyed.length > 0) await session.heads.load(session.writeClient, keyed);
+  if (keyed.length > 0) await heads.load(leased.session.writeClient, keyed);
 }
 
-export function forgetHead(leased: LeasedDelivery, entry: LogEntry): void {
+export function forgetHead(leased: LeasedDelivery, entry: LogEntry, heads: KeyHeads = leased.session.heads): void {
   for (const destination of orderedDestinations(leased, entry)) {
-    leased.session.heads.unfollow({ destination, key: entry.key as string, id: entry.id });
+    heads.unfollow({ destination, key: entry.key as string, id: entry.id });
   }
 }
 

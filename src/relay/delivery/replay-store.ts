@@ -4,6 +4,7 @@
 import type { ClientBase } from 'pg';
 import { quoteIdentifier } from '../../postgres/quoting.ts';
 import { fenceSql, subscriptionLeaseLost, type LeaseHolder } from '../subscription/fence.ts';
+import { writeHeadsSql, type KeyHeads } from '../subscription/key-heads.ts';
 
 export interface Replay {
   readonly id: string;
@@ -67,21 +68,32 @@ export async function beginReplayPage(
   return { id, position: Number(row.position), toSeq: Number(row.to_seq), topic, key, begunTimes: row.begun_times };
 }
 
-/** Notes progress, fenced by the lease. Resolves with the counts of the whole replay so far. Rejects with HF_LEASE_LOST. */
+/**
+ * Notes progress, fenced by the lease, and with it the heads of what was published. Resolves with the counts of the whole replay so far.
+ * Rejects with HF_LEASE_LOST. One statement: the progress of the live log is written by the same connection, in transactions.
+ */
 export async function advanceReplay(
   schema: string,
   { key, epoch, writeClient }: LeaseHolder,
   progress: ReplayCounts & { readonly id: string; readonly position: number; readonly finished: boolean },
+  heads: KeyHeads | null = null,
 ): Promise<ReplayCounts> {
   const { id, position, published, unrouted, refused, finished } = progress;
+  const unwritten = heads?.dirty === true ? heads.unwritten() : null;
+  const parameters = [key.name, key.shard, epoch, id, position, published, finished, unrouted, refused];
+  const headsSql = writeHeadsSql(schema, { subscription: '$10', rows: '$11' }, 'EXISTS (SELECT 1 FROM moved)');
   const result = await writeClient.query<Record<keyof ReplayCounts, string>>(
-    `WITH fence AS MATERIALIZED (${fenceSql(schema)})
-     UPDATE ${quoteIdentifier(schema)}.replay SET position = $5, published = published + $6, unrouted = unrouted + $8, refused = refused + $9,
-       finished_at = CASE WHEN $7 THEN clock_timestamp() END
-     FROM fence WHERE id = $4 RETURNING published, unrouted, refused`,
-    [key.name, key.shard, epoch, id, position, published, finished, unrouted, refused],
+    `WITH fence AS MATERIALIZED (${fenceSql(schema)}),
+     moved AS (
+       UPDATE ${quoteIdentifier(schema)}.replay SET position = $5, published = published + $6, unrouted = unrouted + $8, refused = refused + $9,
+         finished_at = CASE WHEN $7 THEN clock_timestamp() END
+       FROM fence WHERE id = $4 RETURNING published, unrouted, refused)
+     ${unwritten === null ? '' : `, heads AS (${headsSql})`}
+     SELECT published, unrouted, refused FROM moved`,
+    unwritten === null ? parameters : [...parameters, unwritten.subscription, unwritten.rows],
   );
   const row = result.rows[0];
   if (row === undefined) throw subscriptionLeaseLost(key);
+  unwritten?.written();
   return { published: Number(row.published), unrouted: Number(row.unrouted), refused: Number(row.refused) };
 }

@@ -45,7 +45,7 @@ export interface LogFilter {
 
 export interface LogReader {
   read(cursor: Cursor, limit: number): Promise<LogPage>;
-  /** Now, by the database's clock as the last page told it, RFC 3339 to the millisecond; null before the first. */
+  /** Now, by the database's clock as the last page or range told it, RFC 3339 to the millisecond; null before the first. */
   databaseTime(): string | null;
   /** Id and topic of a row, which may be too large to be read. */
   identify(seq: number): Promise<{ readonly id: string; readonly topic: string } | undefined>;
@@ -102,6 +102,7 @@ export function createLogReader(client: Client, schema: string, filter: LogFilte
     types: asText,
   };
   let told: { readonly databaseMs: number; readonly atMs: number } | null = null;
+  const tell = (databaseMs: number): void => void (told = { databaseMs, atMs: performance.now() });
   return {
     databaseTime: () =>
       told === null ? null : new Date(told.databaseMs + performance.now() - told.atMs).toISOString(),
@@ -120,7 +121,7 @@ export function createLogReader(client: Client, schema: string, filter: LogFilte
           PAGE_BYTES,
         ],
       });
-      told = { databaseMs: Number(result.rows[0]?.[0]), atMs: performance.now() };
+      tell(Number(result.rows[0]?.[0]));
       return toPage(cursor, result.rows);
     },
 
@@ -153,6 +154,7 @@ export function createLogReader(client: Client, schema: string, filter: LogFilte
         types: asText,
       });
       const [header, ...found] = result.rows as [(string | null)[], ...string[][]];
+      tell(Number(header[0]));
       const entries = found.map(toEntry);
       const cut = entries.length === limit || entries.length < Number(header[2]);
       const last = cut ? (entries.at(-1)?.seq ?? null) : numberOrNull(header[1]);
@@ -261,7 +263,8 @@ function logQuery(schema: string, filter: LogFilter): string {
 }
 
 /**
- * A header row (the last seq looked at, if there may be more behind it, and how many rows are wanted), then these, by seq.
+ * A header row (the time in milliseconds, the last seq looked at, if there may be more behind it, and how many rows are wanted), then these,
+ * by seq.
  * $1 from seq, $2 to seq, $3 a regular expression for the topic or null, $4 the key or null, $5 page size, $6 page size in bytes.
  */
 function rangeQuery(schema: string): string {
@@ -272,7 +275,7 @@ function rangeQuery(schema: string): string {
       SELECT *, sum(${BYTES_SQL}) OVER (ORDER BY seq) - ${BYTES_SQL} AS bytes_before FROM (
         SELECT * FROM looked_at WHERE ($3::text IS NULL OR topic ~ $3) AND ($4::text IS NULL OR key = $4)
         ORDER BY seq LIMIT $5) AS first)
-    SELECT NULL::bigint, CASE WHEN count(*) = ${RANGE_ROWS} THEN max(seq)::text END,
+    SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint, CASE WHEN count(*) = ${RANGE_ROWS} THEN max(seq)::text END,
       (SELECT count(*)::text FROM wanted), NULL, NULL, NULL, NULL, NULL FROM looked_at
     UNION ALL
     SELECT * FROM (SELECT ${TEXTS} FROM wanted WHERE bytes_before < $6 ORDER BY seq) AS entries`;

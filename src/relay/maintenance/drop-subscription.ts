@@ -5,6 +5,7 @@
 import type { ClientBase } from 'pg';
 import { HoldfastError } from '../../errors.ts';
 import { quoteIdentifier } from '../../postgres/quoting.ts';
+import { HEADS_OF_REPLAY } from '../subscription/key-heads.ts';
 import { discardAllParked } from '../delivery/parked-selection.ts';
 
 /** What {@link dropSubscription} has removed. */
@@ -57,8 +58,12 @@ export async function dropSubscriptionRows(
       details: { subscription: name, parked },
     });
   }
+  await client.query(
+    `DELETE FROM ${s}.key_head WHERE subscription = $1
+       OR subscription IN (SELECT '${HEADS_OF_REPLAY}' || id FROM ${s}.replay WHERE subscription = $1)`,
+    [name],
+  );
   const replays = await client.query(`DELETE FROM ${s}.replay WHERE subscription = $1 AND finished_at IS NULL`, [name]);
-  await client.query(`DELETE FROM ${s}.key_head WHERE subscription = $1`, [name]);
   await client.query(`DELETE FROM ${s}.subscription WHERE name = $1`, [name]);
   return {
     name,

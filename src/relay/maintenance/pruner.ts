@@ -6,6 +6,7 @@ import { createHash } from 'node:crypto';
 import type { Database } from '../../postgres/database.ts';
 import { patientTransaction } from '../../postgres/lock-wait.ts';
 import { quoteIdentifier } from '../../postgres/quoting.ts';
+import { HEADS_OF_REPLAY } from '../subscription/key-heads.ts';
 
 export interface PruneStep {
   readonly deleted: number;
@@ -91,13 +92,17 @@ function pruneLock(schema: string): string {
   return createHash('sha256').update(`holdfast.prune\0${schema}`).digest().readBigInt64BE(0).toString();
 }
 
-/** Forgets heads of keys that were silent for longer than the retention, and replays that ended long ago. */
+/** Forgets heads of keys that were silent for longer than the retention, those of replays that are over, and replays that ended long ago. */
 export async function pruneRecords(database: Database): Promise<void> {
   const s = quoteIdentifier(database.schema);
   await patientTransaction(database, WAIT, async (client) => {
     await client.query(
       `DELETE FROM ${s}.key_head h USING (SELECT name, max(retention) AS retention FROM ${s}.subscription GROUP BY name) u
      WHERE h.subscription = u.name AND h.published_at < clock_timestamp() - u.retention`,
+    );
+    await client.query(
+      `DELETE FROM ${s}.key_head h WHERE h.subscription LIKE '${HEADS_OF_REPLAY}%' AND h.subscription NOT IN (
+         SELECT '${HEADS_OF_REPLAY}' || id FROM ${s}.replay WHERE finished_at IS NULL)`,
     );
     await client.query(`DELETE FROM ${s}.replay WHERE finished_at < clock_timestamp() - interval '90 days'`);
   });

@@ -4,6 +4,10 @@
  *
  * Heads are written together with the cursor: after a crash the log is read again from the stored cursor, and each message gets a
  * predecessor that was published before it, if perhaps not the same one as the first time.
+ *
+ * A replay has heads of its own, under a name that no subscription can have. Its messages name each other: what a broker has left of it
+ * after a loss waits for what the next replay brings. The first of a key names none. The one before it in the log was handled when the
+ * replay was asked for; a consumer that is new has never had it, and would wait for nothing.
  */
 import type { ClientBase } from 'pg';
 import { quoteIdentifier } from '../../postgres/quoting.ts';
@@ -21,11 +25,23 @@ export interface KeyHeads {
   unfollow(message: KeyedMessage & { readonly id: string }): void;
   /** The page was published: its heads are now to be written with the cursor behind it. */
   settle(): void;
-  /** Whether `persist` has something to write. */
+  /** Whether there is something to write. */
   readonly dirty: boolean;
-  /** Writes the heads of settled pages, in the caller's transaction, which must also write the cursor: one without the other could
-   *  give two messages each other as predecessor. Returns what to call once that transaction is committed. */
+  /** The heads of settled pages, to be written by `headsWritten` in the transaction that also writes the cursor, or how far the replay
+   *  is: one without the other could give two messages each other as predecessor. */
+  unwritten(): UnwrittenHeads;
+  /** Writes them, in the caller's transaction. Returns what to call once that is committed. */
   persist(client: ClientBase): Promise<() => void>;
+}
+
+/** Heads that are not in the table yet. */
+export interface UnwrittenHeads {
+  /** Whose they are. */
+  readonly subscription: string;
+  /** Their rows, as JSON text. */
+  readonly rows: string;
+  /** To be called once they are committed. */
+  readonly written: () => void;
 }
 
 export interface KeyedMessage {
@@ -36,12 +52,32 @@ export interface KeyedMessage {
 /** Heads kept in memory; beyond that the ones already written are forgotten. */
 const MEMORY_LIMIT = 100_000;
 
+/** What the name begins with under which the heads of a replay are kept; then comes its id. */
+export const HEADS_OF_REPLAY = 'replay:';
+
 export function createKeyHeads(schema: string, subscription: string): KeyHeads {
   return new KeyHeadTable(schema, subscription);
 }
 
+export function createReplayHeads(schema: string, replayId: string): KeyHeads {
+  return createKeyHeads(schema, `${HEADS_OF_REPLAY}${replayId}`);
+}
+
+/** The statement that writes heads. `subscription` and `rows` are the places of its parameters, `when` is a condition for all of them. */
+export function writeHeadsSql(
+  schema: string,
+  { subscription, rows }: { readonly subscription: string; readonly rows: string },
+  when = 'true',
+): string {
+  return `INSERT INTO ${quoteIdentifier(schema)}.key_head (subscription, destination, key, message_id, published_at, sent_at)
+     SELECT ${subscription}, destination, key, id, at, "sentAt"
+     FROM json_to_recordset(${rows}::json) AS h (destination text, key text, id uuid, at timestamptz, "sentAt" timestamptz) WHERE ${when}
+     ON CONFLICT (subscription, destination, key) DO UPDATE SET message_id = excluded.message_id, published_at = excluded.published_at,
+       sent_at = excluded.sent_at`;
+}
+
 class KeyHeadTable implements KeyHeads {
-  readonly #table: string;
+  readonly #schema: string;
   readonly #subscription: string;
   /** As far as they are known; null: there is none. */
   readonly #heads = new Map<string, KeyHead | null>();
@@ -53,7 +89,7 @@ class KeyHeadTable implements KeyHeads {
   readonly #followed = new Map<string, KeyHead | null>();
 
   constructor(schema: string, subscription: string) {
-    this.#table = `${quoteIdentifier(schema)}.key_head`;
+    this.#schema = schema;
     this.#subscription = subscription;
   }
 
@@ -71,7 +107,7 @@ class KeyHeadTable implements KeyHeads {
          to_char(h.published_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS at,
          to_char(h.sent_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS sent_at
        FROM json_to_recordset($2::json) AS w (destination text, key text)
-       JOIN ${this.#table} h ON h.subscription = $1 AND h.destination = w.destination AND h.key = w.key`,
+       JOIN ${quoteIdentifier(this.#schema)}.key_head h ON h.subscription = $1 AND h.destination = w.destination AND h.key = w.key`,
       [this.#subscription, JSON.stringify([...missing.values()])],
     );
     for (const id of missing.keys()) heads.set(id, null);
@@ -111,19 +147,21 @@ class KeyHeadTable implements KeyHeads {
     return this.#dirty.size > 0;
   }
 
-  async persist(client: ClientBase): Promise<() => void> {
+  unwritten(): UnwrittenHeads {
     const writing = new Map(this.#dirty);
-    await client.query(
-      `INSERT INTO ${this.#table} (subscription, destination, key, message_id, published_at, sent_at)
-       SELECT $1, destination, key, id, at, "sentAt"
-       FROM json_to_recordset($2::json) AS h (destination text, key text, id uuid, at timestamptz, "sentAt" timestamptz)
-       ON CONFLICT (subscription, destination, key) DO UPDATE SET message_id = excluded.message_id, published_at = excluded.published_at,
-         sent_at = excluded.sent_at`,
-      [this.#subscription, JSON.stringify([...writing.values()])],
-    );
-    return () => {
-      for (const [id, head] of writing) if (this.#dirty.get(id) === head) this.#dirty.delete(id);
+    return {
+      subscription: this.#subscription,
+      rows: JSON.stringify([...writing.values()]),
+      written: () => {
+        for (const [id, head] of writing) if (this.#dirty.get(id) === head) this.#dirty.delete(id);
+      },
     };
+  }
+
+  async persist(client: ClientBase): Promise<() => void> {
+    const { subscription, rows, written } = this.unwritten();
+    await client.query(writeHeadsSql(this.#schema, { subscription: '$1', rows: '$2' }), [subscription, rows]);
+    return written;
   }
 }
 

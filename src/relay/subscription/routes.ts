@@ -95,7 +95,7 @@ export interface KeyHead {
 
 export interface OutboundContext {
   readonly source: string;
-  readonly replayId?: string;
+  readonly replayId?: string | undefined;
   readonly predecessor?: KeyHead | undefined;
   readonly sentAt?: string | null;
   /** Null: it is not signed. */

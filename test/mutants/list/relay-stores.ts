@@ -7,6 +7,8 @@ const PARKING = 'src/relay/delivery/parking-store.ts';
 const LEASE_WRITES = 'src/relay/subscription/lease-writes.ts';
 const TAKER = 'src/relay/subscription/lease-taker.ts';
 const REPLAY = 'src/relay/delivery/replay-store.ts';
+const PRUNER = 'src/relay/maintenance/pruner.ts';
+const ON_REPLAYS = ['test/relay/replay-predecessors.test.ts'];
 const ON_STORES = ['test/relay/stores.test.ts'];
 
 export const RELAY_STORES: readonly Mutant[] = [
@@ -234,5 +236,79 @@ export const RELAY_STORES: readonly Mutant[] = [
     to: '     WHERE id = $4 RETURNING',
     breaks: 'I11: a relay that has lost its lease moves a replay on',
     tests: ON_STORES,
+  },
+  {
+    name: 'relay/replay/heads-without-the-fence',
+    file: REPLAY,
+    from: `'EXISTS (SELECT 1 FROM moved)'`,
+    to: `'true'`,
+    breaks: 'I11: a relay that has lost its lease says what a replay has sent last',
+    tests: ON_STORES,
+  },
+  {
+    name: 'relay/replay/heads-not-kept',
+    file: REPLAY,
+    from: 'heads?.dirty === true ?',
+    to: 'heads?.dirty === false ?',
+    breaks: 'I3: what a relay sends of a replay that it took over does not wait for what was sent before',
+    tests: ON_REPLAYS,
+  },
+  {
+    name: 'relay/replay/refused-for-now-forgotten',
+    file: 'src/relay/delivery/replay.ts',
+    from: 'if (permanent) forgetHead',
+    to: 'if (!permanent) forgetHead',
+    breaks: 'I3: a message of a replay overtakes one that the broker refused for now',
+    tests: ON_REPLAYS,
+  },
+  {
+    name: 'relay/replay/heads-of-the-one-before',
+    file: 'src/relay/delivery/replay.ts',
+    from: 'if (this.#open?.id !== id) ',
+    to: 'if (this.#open === null) ',
+    breaks: 'I17: the first messages of a replay wait for what was in another one',
+    tests: ON_REPLAYS,
+  },
+  {
+    name: 'relay/replay/names-nobody',
+    file: 'src/relay/delivery/delivery.ts',
+    from: `        ordered && entry.key !== null
+          ?`,
+    to: `        ordered && entry.key !== null && replay === undefined
+          ?`,
+    breaks: 'I3: what a broker has left of a replay goes ahead of what the next one brings',
+    tests: ['test/inbox/replay-order.test.ts'],
+  },
+  {
+    name: 'relay/replay/names-live-messages',
+    file: 'src/relay/delivery/delivery.ts',
+    from: 'const heads = replay?.heads ?? session.heads;',
+    to: 'const heads = session.heads;',
+    breaks: 'I17: a replay waits for messages that come after it',
+    tests: ON_REPLAYS,
+  },
+  {
+    name: 'relay/replay/without-the-time',
+    file: 'src/relay/log/log-reader.ts',
+    from: '      tell(Number(header[0]));\n',
+    to: '',
+    breaks: 'I3: what a new consumer is sent first by a replay has no order',
+    tests: ON_REPLAYS,
+  },
+  {
+    name: 'relay/replay/heads-pruned-too-soon',
+    file: PRUNER,
+    from: 'replay WHERE finished_at IS NULL)`,',
+    to: 'replay WHERE finished_at IS NOT NULL)`,',
+    breaks: 'I3: a replay that is under way forgets what it has sent last',
+    tests: ON_REPLAYS,
+  },
+  {
+    name: 'relay/replay/heads-left-by-a-subscription',
+    file: 'src/relay/maintenance/drop-subscription.ts',
+    from: 'FROM ${s}.replay WHERE subscription = $1)`,',
+    to: 'FROM ${s}.replay WHERE subscription <> $1)`,',
+    breaks: 'a subscription that is dropped leaves rows behind',
+    tests: ON_REPLAYS,
   },
 ];
