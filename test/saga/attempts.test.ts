@@ -15,7 +15,7 @@ import { step } from '../../src/saga/kinds/step.ts';
 import { transaction } from '../../src/saga/kinds/transaction.ts';
 import type { AttemptResult, RunEvent } from '../../src/saga/run/run-events.ts';
 import type { Run } from '../../src/saga/run/run.ts';
-import { StepPrecludedError } from '../../src/saga/store/commit-error.ts';
+import { StepBrokenError, StepPrecludedError } from '../../src/saga/store/commit-error.ts';
 import type { RunCommit } from '../../src/saga/store/store.ts';
 import { createManualClock } from '../../src/testing/manual-clock.ts';
 import { createMemorySagaStore } from '../../src/testing/saga/memory-saga-store.ts';
@@ -126,6 +126,9 @@ describe('an attempt of a transaction', () => {
       readonly quiet?: (run: Run) => Promise<void>;
       readonly pass?: (point: string) => boolean;
       readonly refusal?: Error;
+      readonly fn?: () => unknown;
+      /** The connection breaks while the handler has it. */
+      readonly breaks?: boolean;
     } = {},
   ): Promise<Scene> {
     const part = await partOf('transaction', 'book');
@@ -140,6 +143,8 @@ describe('an attempt of a transaction', () => {
         const commit = await body({} as never);
         if (parts.refusal !== undefined) throw parts.refusal;
         committed.push(commit);
+      } catch (error) {
+        throw parts.breaks === true ? new StepBrokenError({ error }) : error;
       } finally {
         setImmediate(() => over.open());
       }
@@ -155,7 +160,10 @@ describe('an attempt of a transaction', () => {
     };
     const { limits } = limitsByHand();
     new TransactionAttempt(options, part, () => {}).begin(attemptOptions(part, limits, 1_000), {
-      fn: () => (ran += 1),
+      fn: () => {
+        ran += 1;
+        return parts.fn?.();
+      },
       runner: null,
     });
     return { run, told, broken, committed, ran: () => ran, over: over.promise };
@@ -216,6 +224,26 @@ describe('an attempt of a transaction', () => {
     const { told, over } = await begun({ refusal });
     await over;
     expect(told).toMatchObject([{ kind: 'attempt', result: { doubt: false, uncounted: 'database' } }]);
+  });
+
+  it('whose connection broke is no fault of the step, whatever its handler made of that', async () => {
+    const mistakes = [new Error('no answer'), new TypeError('rows is not there')];
+    for (const error of mistakes) {
+      const { told, over } = await begun({ breaks: true, fn: () => Promise.reject(error) });
+      await over;
+      const [event] = told;
+      expect(event).toMatchObject({ kind: 'attempt', result: { doubt: false, uncounted: 'database', broken: true } });
+      expect(event).not.toHaveProperty('result.bug');
+    }
+  });
+
+  it('whose connection broke has failed all the same, when it says no for certain or the run turned back', async () => {
+    const refused = await begun({ breaks: true, fn: () => Promise.reject(new PermanentError('no')) });
+    await refused.over;
+    const turned = await begun({ breaks: true, quiet: async (of) => abort(of) });
+    await turned.over;
+    for (const { told } of [refused, turned]) expect(told).not.toHaveProperty('0.result.uncounted');
+    expect(refused.told).toMatchObject([{ result: { permanent: true } }]);
   });
 
   it('has its row passed over when an empty one stands in its place', async () => {

@@ -1,6 +1,7 @@
 /** What attempts cost: the infrastructure's trouble nothing, the business's what it always cost. Pure. */
 import { describe, expect, it } from 'vitest';
 import {
+  BREAKS_CONNECTIONS,
   maxConcurrent,
   decideFailed,
   LOST_BEFORE_STUCK,
@@ -16,10 +17,14 @@ const policy: RetryPolicy = { attempts: 2, baseMs: 100, capMs: 1_000, factor: 2,
 const START = 1_000_000;
 
 /** Lets attempts fail one after the other, as they are decided and folded; returns the decisions. */
-function fail(spent: Spent, attempts: readonly { at: number; uncounted?: Uncounted; beganAt?: number }[]): unknown[] {
-  return attempts.map(({ at, uncounted, beganAt }, index) => {
+function fail(
+  spent: Spent,
+  attempts: readonly { at: number; uncounted?: Uncounted; broken?: boolean; beganAt?: number }[],
+): unknown[] {
+  return attempts.map(({ at, uncounted, broken = false, beganAt }, index) => {
     if (beganAt !== undefined) spent.beganAt = START + beganAt;
-    const failure = { attempts: index, since: START, now: START + at, permanent: false, uncounted, random: () => 0 };
+    const now = START + at;
+    const failure = { attempts: index, since: START, now, permanent: false, uncounted, broken, random: () => 0 };
     const decision = decideFailed(policy, spent, failure);
     if (decision.kind !== 'retry') return decision.kind;
     spend(spent, { retryAt: decision.retryAt, ...decision.note });
@@ -79,11 +84,45 @@ describe('a budget of attempts', () => {
     expect(concurrent.slice(LOST_BEFORE_SUSPECT)).toEqual([8, 1, 1]);
   });
 
+  it('ends for what breaks every connection, in smaller and smaller company, and says what that was', () => {
+    const spent = newSpent(START);
+    const concurrent: number[] = [];
+    const cut = { uncounted: 'database' as const, broken: true };
+    const decisions = Array.from({ length: LOST_BEFORE_STUCK }, (_, index) => {
+      concurrent.push(maxConcurrent(spent));
+      return fail(spent, [{ at: index, ...cut }])[0];
+    });
+    expect(decisions.at(-1)).toBe('kills workers');
+    expect(decisions[4]).toMatchObject({ uncounted: 'database', free: 5, broken: 5 });
+    expect(concurrent).toEqual([Infinity, Infinity, Infinity, 8, 1, 1]);
+    const last = { attempts: 5, since: START, now: START, permanent: false, uncounted: 'database' as const };
+    const stuck = decideFailed(policy, spent, { ...last, broken: true, random: () => 0 });
+    expect(stuck).toMatchObject({ error: BREAKS_CONNECTIONS, note: { broken: 6, free: 6 } });
+    // What is refused for certain is refused, and a conflict in between begins anew.
+    const refused = decideFailed(policy, spent, { ...last, permanent: true, broken: true, random: () => 0 });
+    expect(refused).toEqual({ kind: 'give up' });
+    fail(spent, [{ at: 9, uncounted: 'database' }]);
+    expect([spent.broken, spent.uncounted, maxConcurrent(spent)]).toEqual([0, 6, Infinity]);
+  });
+
+  it('leaves a server that has crashed time to begin anew, even where the step is tried again at once', () => {
+    const spent = newSpent(START);
+    const atOnce: RetryPolicy = { attempts: 1, baseMs: 0, capMs: 0, factor: 2, withinMs: 60_000 };
+    const delays = Array.from({ length: 5 }, () => {
+      const failure = { attempts: 0, since: START, now: START, permanent: false, uncounted: 'database' as const };
+      const decision = decideFailed(atOnce, spent, { ...failure, broken: true, random: () => 1 });
+      if (decision.kind !== 'retry') throw new Error(decision.kind);
+      spend(spent, { retryAt: decision.retryAt, ...decision.note });
+      return decision.retryAt - START;
+    });
+    expect(delays).toEqual([0, 500, 1_000, 2_000, 4_000]);
+  });
+
   it('lets go on at once what was lost with a worker for the first time, and waits longer and longer from then on', () => {
     const spent = newSpent(START);
     const delays = [1, 2, 3].map(() => {
       const failure = { attempts: 0, since: START, now: START, permanent: false, uncounted: 'lost' as const };
-      const decision = decideFailed(policy, spent, { ...failure, random: () => 1 });
+      const decision = decideFailed(policy, spent, { ...failure, broken: false, random: () => 1 });
       if (decision.kind !== 'retry') throw new Error(decision.kind);
       spend(spent, { retryAt: decision.retryAt, ...decision.note });
       return decision.retryAt - START;

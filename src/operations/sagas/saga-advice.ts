@@ -60,8 +60,11 @@ const ADVICE: Readonly<Record<StuckWhy, (stuck: StuckCase) => StuckAdvice>> = {
     meaning:
       call === null
         ? 'Every worker that ran its code was lost before it recorded anything.'
-        : `Every worker that made an attempt of ${named} was lost during it.`,
-    ways: [retry('deploy code without the endless loop, or whatever it is, then try again'), cancel],
+        : `Every worker that made an attempt of ${named} was lost during it, or the connection of its transaction broke; its error says which.`,
+    ways: [
+      retry('deploy code without the endless loop, or mend the server, or whatever it is, then try again'),
+      cancel,
+    ],
   }),
   'journal full': ({ retry, cancel }) => ({
     meaning: 'Its next calls would make its journal larger than the workers allow. None of them was begun.',

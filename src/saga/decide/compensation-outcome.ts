@@ -1,5 +1,5 @@
 /** How a compensation ends: put off, given up, or done. */
-import { decideFailed, KILLS_WORKERS } from '../journal/budget.ts';
+import { decideFailed } from '../journal/budget.ts';
 import type { CallState } from '../journal/state.ts';
 import type { AttemptResult, DecisionContext, FailedResult } from '../run/run-events.ts';
 import type { Run } from '../run/run.ts';
@@ -15,7 +15,7 @@ export function compensationFailed(run: Run, call: CallState, result: FailedResu
   const step = run.step(call.step);
   if (step === undefined || call.compensation === null) return;
   const attempt = call.compensation.attempts + 1;
-  const { error, permanent, uncounted } = result;
+  const { error, permanent, uncounted, broken = false } = result;
   if (result.unrecordable === true) return run.recordStuck({ why: 'unrecordable', call, error }, context.now);
   const decision = decideFailed(step.compensation.retry, call.compensation.spent, {
     attempts: call.compensation.attempts,
@@ -23,6 +23,7 @@ export function compensationFailed(run: Run, call: CallState, result: FailedResu
     now: context.now,
     permanent,
     uncounted,
+    broken,
     random: context.random,
   });
   if (decision.kind === 'retry') {
@@ -32,6 +33,6 @@ export function compensationFailed(run: Run, call: CallState, result: FailedResu
   }
   run.record({ t: 'compensation failed', call: call.id, attempt, error }, context.now);
   if (decision.kind === 'kills workers')
-    run.recordStuck({ why: 'kills workers', call, error: KILLS_WORKERS }, context.now);
+    run.recordStuck({ why: 'kills workers', call, error: decision.error }, context.now);
   else run.recordStuck({ why: 'compensation', call, error }, context.now);
 }

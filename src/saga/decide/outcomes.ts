@@ -1,7 +1,7 @@
 /** How calls end: by their attempts, by a fallback, by giving up. Records events, says what is to be begun, and waits for nothing. */
 import type { RetryPolicy } from '../../runtime/retry.ts';
 import { canCompensate, type StepDefinition } from '../definition/steps.ts';
-import { decideFailed, KILLS_WORKERS, noteOf } from '../journal/budget.ts';
+import { decideFailed } from '../journal/budget.ts';
 import type { RecordedError } from '../journal/events.ts';
 import { rebuildError } from '../journal/recorded-error.ts';
 import { valueOf, type CallState } from '../journal/state.ts';
@@ -27,7 +27,7 @@ export function attemptEnded(run: Run, call: CallState, result: AttemptResult, c
   if (result.kind === 'done') return endDone(run, call, result.output, context);
   const definition = run.step(call.step);
   if (definition === undefined) return false;
-  const { error, permanent, uncounted } = result;
+  const { error, permanent, uncounted, broken = false } = result;
   if (result.unrecordable === true) {
     run.recordStuck({ why: 'unrecordable', call, error }, context.now);
     return false;
@@ -36,7 +36,7 @@ export function attemptEnded(run: Run, call: CallState, result: AttemptResult, c
   const retry = isForwardOnly(run, definition) ? uncapped(definition.retry) : definition.retry;
   const { attempts, calledAt: since } = call;
   const { now, random } = context;
-  const decision = decideFailed(retry, call.spent, { attempts, since, now, permanent, uncounted, random });
+  const decision = decideFailed(retry, call.spent, { attempts, since, now, permanent, uncounted, broken, random });
   if (decision.kind === 'retry' && !isOverdue(call, now)) {
     const { retryAt, note } = decision;
     run.record({ t: 'attempt failed', call: call.id, attempt, error, retryAt, ...note }, now);
@@ -44,9 +44,9 @@ export function attemptEnded(run: Run, call: CallState, result: AttemptResult, c
     return false;
   }
   if (decision.kind === 'kills workers') {
-    const note = noteOf(call.spent, 0, 'lost');
+    const { note } = decision;
     run.record({ t: 'attempt failed', call: call.id, attempt, error, retryAt: Math.floor(now), ...note }, now);
-    run.recordStuck({ why: 'kills workers', call, error: KILLS_WORKERS }, now);
+    run.recordStuck({ why: 'kills workers', call, error: decision.error }, now);
     return false;
   }
   return giveUp(run, call, result, context);

@@ -11,7 +11,7 @@ import type { Uncounted } from '../journal/events.ts';
 import type { Work } from '../kinds/kind.ts';
 import type { AttemptResult, FailedResult, RunEvent } from '../run/run-events.ts';
 import type { Run } from '../run/run.ts';
-import { StepPrecludedError, UnrecordableError } from '../store/commit-error.ts';
+import { StepBrokenError, StepPrecludedError, UnrecordableError } from '../store/commit-error.ts';
 import type { RunCommit, WorkerStore } from '../store/store.ts';
 import { flightId, type AttemptedPart } from './attempted-part.ts';
 import { startAttempt, type AttemptOptions } from './step-attempt.ts';
@@ -119,7 +119,7 @@ export class TransactionAttempt {
     if (this.#writes) run.endWrite();
     run.tellWritten();
     if (isHoldfastError(error, 'HF_LEASE_LOST')) return onBroken(error);
-    const result = error instanceof AttemptFailed ? error.result : rolledBack(run, verdictOf(error));
+    const result = error instanceof StepBrokenError ? brokenUnder(run, error) : resultOf(run, error);
     this.#ended(result);
     tell(run, { kind: of === 'call' ? 'attempt' : 'compensation', call, result });
   }
@@ -155,13 +155,31 @@ function cutShort(error: unknown): Uncounted | undefined {
   return kind !== 'unknown' && passesByItself(error) ? 'database' : undefined;
 }
 
+function resultOf(run: Run, error: unknown): FailedResult {
+  return error instanceof AttemptFailed ? error.result : rolledBack(run, verdictOf(error));
+}
+
+/**
+ * The connection of the step broke. Whatever its handler made of that, a mistake in its code or an error of the business, is no fault of the
+ * step, unless it says no for certain. What ended it besides, that it was stopped or the run turned back, stands.
+ */
+function brokenUnder(run: Run, error: StepBrokenError): FailedResult {
+  const { met } = error;
+  const result = resultOf(run, met === null ? error : met.error);
+  const isHandlers = met !== null && met.error instanceof AttemptFailed;
+  if (result.permanent || result.uncounted === 'stopped' || (!isHandlers && result.uncounted === undefined))
+    return result;
+  const { kind, error: recorded, permanent, doubt } = result;
+  return { kind, error: recorded, permanent, doubt, uncounted: 'database', broken: true };
+}
+
 /** What the server refused a COMMIT for says more than that it did not happen. */
 function verdictOf(error: unknown): unknown {
   return error instanceof StepPrecludedError && error.verdict !== null ? error.verdict : error;
 }
 
 /** The transaction could not be begun or committed, and nothing of it has happened. */
-function rolledBack(run: Run, error: unknown): AttemptResult {
+function rolledBack(run: Run, error: unknown): FailedResult {
   const bug = isBug(error, [run.saga.errors, run.settings.errors], 'step');
   const failure = { kind: 'failed', error: run.errorOf(error), permanent: false, doubt: false, bug } as const;
   if (error instanceof UnrecordableError) return { ...failure, error: error.recorded, unrecordable: true };

@@ -5,7 +5,8 @@
  *
  * What kills its worker is found all the same. An attempt that was lost several times in a row is suspect: only a few suspects are under
  * way at once, then one alone, and each is recorded before it begins (`trying`), so that what only waits beside it is not blamed. In the end
- * it counts as one that kills workers, and the run is stuck.
+ * it counts as one that kills workers, and the run is stuck. So it is with what breaks the connection of its transaction: a statement that
+ * ends its server process may end those of all others with it.
  */
 import { backoffMs, decideRetry, type RetryPolicy } from '../../runtime/retry.ts';
 import type { JournalEvent, RecordedError, Uncounted } from './events.ts';
@@ -15,6 +16,8 @@ export interface Spent {
   uncounted: number;
   /** Of these, in a row until now, those that were lost with their worker. */
   lost: number;
+  /** Those, in a row until now, under whose handler the connection broke. */
+  broken: number;
   /** The attempt that is next was announced. */
   trying: boolean;
   /** How long nobody ran it although it was due, in milliseconds. */
@@ -25,9 +28,9 @@ export interface Spent {
   beganAt: number | null;
 }
 
-/** Attempts lost in a row after which only a few such attempts are under way at once. */
+/** Attempts lost, or broken, in a row after which only a few such attempts are under way at once. */
 export const LOST_BEFORE_SUSPECT = 3;
-/** Attempts lost in a row after which nobody makes another one. */
+/** Attempts lost, or broken, in a row after which nobody makes another one. */
 export const LOST_BEFORE_STUCK = 6;
 /** How many suspects a worker has under way at once when one is lost for the first time. */
 const SUSPECTS_AT_ONCE = 8;
@@ -42,18 +45,31 @@ export const KILLS_WORKERS: RecordedError = {
     'or for what ends workers sooner than it takes; then have the run retried; or cancel it.',
 };
 
+export const BREAKS_CONNECTIONS: RecordedError = {
+  name: 'HoldfastError',
+  code: 'HF_STEP_LOST',
+  message:
+    'In every attempt the connection to the database broke under the step, and all of it was rolled back. Look in the log of the server for ' +
+    'a process that crashed or ran out of memory, and for what ends sessions that wait (idle_in_transaction_session_timeout, a pooler, a ' +
+    'firewall); then have the run retried; or cancel it.',
+};
+
+/** How long what broke its connection is left alone at least, from the second time in a row on: a server that crashed begins anew first. */
+const AFTER_BREAKS: RetryPolicy = { attempts: Infinity, baseMs: 500, capMs: 30_000, factor: 2, withinMs: Infinity };
+
 export function newSpent(dueAt: number): Spent {
-  return { uncounted: 0, lost: 0, trying: false, idleMs: 0, dueAt, beganAt: null };
+  return { uncounted: 0, lost: 0, broken: 0, trying: false, idleMs: 0, dueAt, beganAt: null };
 }
 
 /** What is recorded of a failed attempt beside its error. */
-export type Note = Pick<Failed, 'uncounted' | 'free' | 'lost' | 'idle'>;
+export type Note = Pick<Failed, 'uncounted' | 'free' | 'lost' | 'broken' | 'idle'>;
 type Failed = Extract<JournalEvent, { t: 'attempt failed' | 'compensation failed' }>;
 
 /** Folds a failed attempt in: it says the whole of what the ones before it said. */
-export function spend(spent: Spent, { free, lost, idle, retryAt }: Note & Pick<Failed, 'retryAt'>): void {
+export function spend(spent: Spent, { free, lost, broken, idle, retryAt }: Note & Pick<Failed, 'retryAt'>): void {
   spent.uncounted = free ?? 0;
   spent.lost = lost ?? 0;
+  spent.broken = broken ?? 0;
   spent.idleMs = idle ?? 0;
   spent.dueAt = retryAt ?? spent.dueAt;
   spent.beganAt = null;
@@ -61,14 +77,19 @@ export function spend(spent: Spent, { free, lost, idle, retryAt }: Note & Pick<F
 }
 
 /** How many attempts like this one a worker may have under way at once. */
-export function maxConcurrent({ lost }: Spent): number {
-  if (lost < LOST_BEFORE_SUSPECT) return Infinity;
-  return lost === LOST_BEFORE_SUSPECT ? SUSPECTS_AT_ONCE : 1;
+export function maxConcurrent(spent: Spent): number {
+  const suspicion = suspicionOf(spent);
+  if (suspicion < LOST_BEFORE_SUSPECT) return Infinity;
+  return suspicion === LOST_BEFORE_SUSPECT ? SUSPECTS_AT_ONCE : 1;
 }
 
 /** Whether the attempt is not to be made before it is announced. */
-export function isSuspect({ lost }: Spent): boolean {
-  return lost >= LOST_BEFORE_SUSPECT;
+export function isSuspect(spent: Spent): boolean {
+  return suspicionOf(spent) >= LOST_BEFORE_SUSPECT;
+}
+
+function suspicionOf({ lost, broken }: Spent): number {
+  return Math.max(lost, broken);
 }
 
 export interface FailedAttempt {
@@ -79,25 +100,33 @@ export interface FailedAttempt {
   readonly now: number;
   readonly permanent: boolean;
   readonly uncounted: Uncounted | undefined;
+  /** The connection broke under it; only with `uncounted`. */
+  readonly broken: boolean;
   readonly random: () => number;
 }
 
 export type FailedDecision =
   | { readonly kind: 'retry'; readonly retryAt: number; readonly note: Note }
   | { readonly kind: 'give up' }
-  | { readonly kind: 'kills workers' };
+  /** It ends what carries it. */
+  | { readonly kind: 'kills workers'; readonly error: RecordedError; readonly note: Note };
 
 /** What becomes of a step, or a compensation, of which an attempt failed. */
 export function decideFailed(policy: RetryPolicy, spent: Spent, failed: FailedAttempt): FailedDecision {
-  const { attempts, since, now, permanent, uncounted, random } = failed;
+  const { attempts, since, now, permanent, uncounted, broken, random } = failed;
   if (uncounted !== undefined && !permanent) {
-    if (uncounted === 'lost' && spent.lost + 1 >= LOST_BEFORE_STUCK) return { kind: 'kills workers' };
+    const note = (idleMs: number): Note => noteOf(spent, idleMs, uncounted, broken);
+    if (uncounted === 'lost' && spent.lost + 1 >= LOST_BEFORE_STUCK)
+      return { kind: 'kills workers', error: KILLS_WORKERS, note: note(0) };
+    if (broken && spent.broken + 1 >= LOST_BEFORE_STUCK)
+      return { kind: 'kills workers', error: BREAKS_CONNECTIONS, note: note(0) };
     // What a worker leaves behind goes on at once, and so does what was lost with one for the first time: most workers do not die of their
     // steps, and the lease has been waited for already. What may hit the next attempt as well waits a little longer each time.
     const isLeft = uncounted === 'stopped' || (uncounted === 'lost' && spent.lost === 0);
     const delayMs = isLeft ? 0 : backoffMs(policy, Math.min(spent.uncounted + 1, 30), random);
-    const retryAt = Math.floor(now + delayMs);
-    return { kind: 'retry', retryAt, note: noteOf(spent, retryAt - spent.dueAt, uncounted) };
+    const restMs = broken && spent.broken > 0 ? backoffMs(AFTER_BREAKS, spent.broken, random) : 0;
+    const retryAt = Math.floor(now + Math.max(delayMs, restMs));
+    return { kind: 'retry', retryAt, note: note(retryAt - spent.dueAt) };
   }
   const late = spent.beganAt === null ? 0 : Math.floor(spent.beganAt - spent.dueAt);
   const idle = late < LATE_MS ? 0 : late;
@@ -112,14 +141,16 @@ export function decideFailed(policy: RetryPolicy, spent: Spent, failed: FailedAt
 }
 
 /** What is nothing is left out. */
-export function noteOf(spent: Spent, idleMs: number, uncounted?: Uncounted): Note {
+export function noteOf(spent: Spent, idleMs: number, uncounted?: Uncounted, isBroken = false): Note {
   const free = spent.uncounted + (uncounted === undefined ? 0 : 1);
   const lost = uncounted === 'lost' ? spent.lost + 1 : 0;
+  const broken = isBroken ? spent.broken + 1 : 0;
   const idle = spent.idleMs + Math.max(0, idleMs);
   return {
     ...(uncounted === undefined ? {} : { uncounted }),
     ...(free > 0 ? { free } : {}),
     ...(lost > 0 ? { lost } : {}),
+    ...(broken > 0 ? { broken } : {}),
     ...(idle > 0 ? { idle } : {}),
   };
 }

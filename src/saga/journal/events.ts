@@ -34,7 +34,7 @@ export type CompensationReason = 'failed' | 'cancelled' | 'timed out';
  * - in doubt: whether the pivot happened is not known
  * - non-determinism, outside await: the code does not fit the journal, or waits for what is not a step
  * - undefined step: the code that would compensate a step is not there any more
- * - kills workers: every worker that ran its code, or made the attempt that is named, was lost
+ * - kills workers: every worker that ran its code, or made the attempt that is named, was lost; or the connection broke under each attempt
  * - unrecordable: the database refuses what is to be recorded, for its data
  * - journal full: its next calls would make its journal larger than it may be; they were not begun
  */
@@ -97,8 +97,8 @@ export type JournalEvent =
     }
   /**
    * An attempt failed, or was cut short; the next one begins at `retryAt`. `uncounted`: why no attempt is used up by it. `free`: how many
-   * have used up none until now, `lost` of them in a row with their workers. `idle`: how long until now, in ms, nobody ran the step although
-   * it was due; `within` does not count that. It says the whole of what the ones before it said: of a call with more than ten, those in
+   * have used up none until now, `lost` of them in a row with their workers, or `broken` with the connection of their transaction. `idle`: how
+   * long until now, in ms, nobody ran the step although it was due; `within` does not count that. It says the whole of what the ones before it said: of a call with more than ten, those in
    * between are taken out again (compaction.ts).
    */
   | {
@@ -110,6 +110,7 @@ export type JournalEvent =
       readonly uncounted?: Uncounted;
       readonly free?: number;
       readonly lost?: number;
+      readonly broken?: number;
       readonly idle?: number;
     }
   /** Workers died with attempts of this call; the next one is announced, so that what only waits beside it is not blamed. */
@@ -178,6 +179,7 @@ export type JournalEvent =
       readonly uncounted?: Uncounted;
       readonly free?: number;
       readonly lost?: number;
+      readonly broken?: number;
       readonly idle?: number;
     }
   | { readonly t: 'compensated'; readonly call: string }

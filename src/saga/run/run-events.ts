@@ -19,6 +19,8 @@ export type AttemptResult =
       readonly bug?: boolean;
       /** The infrastructure cut it short: no attempt is used up. */
       readonly uncounted?: Uncounted;
+      /** The connection of its transaction broke under it; only with `uncounted`. */
+      readonly broken?: boolean;
       /** The database refuses its record, for its data. */
       readonly unrecordable?: boolean;
     };

@@ -93,6 +93,21 @@ export class StepPrecludedError extends HoldfastError {
   }
 }
 
+/**
+ * The connection of a transaction step broke while its handler had it: nothing of the step has happened. `met`: what the step failed with;
+ * null: it took no notice.
+ */
+export class StepBrokenError extends HoldfastError {
+  override readonly name = 'StepBrokenError';
+  readonly met: { readonly error: unknown } | null;
+  constructor(met: { readonly error: unknown } | null) {
+    super('HF_DATABASE_UNAVAILABLE', 'The connection of the step broke, and its transaction was rolled back.', {
+      advice: 'It is tried again. Look at the log of the server when that goes on.',
+    });
+    this.met = met;
+  }
+}
+
 export function leaseLost(cause?: unknown): HoldfastError {
   return new HoldfastError('HF_LEASE_LOST', 'The lease of the worker is over, and nothing was written.', {
     advice: 'Others take its runs up. Look for long pauses of the process and for a lease that is too short.',

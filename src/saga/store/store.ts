@@ -238,8 +238,8 @@ export interface WorkerStore {
   commit(workerId: string, runs: readonly RunCommit[]): Promise<void>;
   /**
    * A transaction step: opens a transaction, runs `body` with it, writes what it returns together with it, and takes the fence as
-   * the last statement before COMMIT. Rejects with whatever `body` rejects with, after ROLLBACK. A COMMIT without answer is found
-   * out about by the journal row. `runner` opens it instead, with a client of the user's on the same tables, where the store has any.
+   * the last statement before COMMIT. Rejects with whatever `body` rejects with, after ROLLBACK; with a StepBrokenError when the
+   * connection broke while `body` had it. A COMMIT without answer is found out about by the journal row. `runner` opens it instead, with a client of the user's on the same tables, where the store has any.
    */
   transaction<Tx = PoolClient>(
     workerId: string,

@@ -12,8 +12,33 @@ const RUNNER = `${STORE}/runner-step.ts`;
 const CUT = 'test/saga/commit-cut.test.ts';
 const KEPT = 'test/saga/postgres-store.test.ts';
 const RUN = 'test/saga/runner-step.test.ts';
+const BROKEN = 'test/saga/worker-connections.test.ts';
 
 export const SAGA_DOUBT: readonly Mutant[] = [
+  {
+    name: 'saga/doubt/broken-connection-counts',
+    file: STEP,
+    from: 'if (!this.#isLent || !this.#isBroken || met instanceof StepBrokenError) throw met;',
+    to: 'if (!(met instanceof TypeError)) throw met;',
+    breaks: 'I16: a connection that broke under the handler uses up an attempt, and an innocent run is compensated',
+    tests: [BROKEN],
+  },
+  {
+    name: 'saga/doubt/broken-and-unnoticed',
+    file: STEP,
+    from: 'if (this.#isBroken && opening?.isUnsent !== true) throw new StepBrokenError(null);',
+    to: '',
+    breaks: 'I13: a step that takes no notice of its broken connection is tried for ever',
+    tests: [BROKEN],
+  },
+  {
+    name: 'saga/doubt/ended-by-us-is-broken',
+    file: STEP,
+    from: "this.#isBroken = ended === 'broken';",
+    to: "this.#isBroken = ended !== 'rolled back';",
+    breaks: 'I6: a step that hangs in its statement is no failure when its time is up',
+    tests: [BROKEN],
+  },
   {
     name: 'saga/doubt/silence-is-a-refusal',
     file: GROUP,
@@ -105,8 +130,8 @@ export const SAGA_DOUBT: readonly Mutant[] = [
   {
     name: 'saga/step/client-kept',
     file: STEP,
-    from: '      this.#lent.takeBack();\n    }\n    const trouble',
-    to: '    }\n    const trouble',
+    from: '      this.#lent.takeBack();\n    }\n    const failure',
+    to: '    }\n    const failure',
     breaks: 'I8: a handler that is over writes into the transaction of another one',
     tests: [CUT],
   },

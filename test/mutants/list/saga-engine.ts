@@ -17,6 +17,22 @@ const LEAVING = 'test/saga/leaving.test.ts';
 
 export const SAGA_ENGINE: readonly Mutant[] = [
   {
+    name: 'saga/engine/broken-connection-is-a-mistake',
+    file: TRANSACTION,
+    from: 'return { kind, error: recorded, permanent, doubt, uncounted:',
+    to: 'return { ...result, kind, error: recorded, permanent, doubt, uncounted:',
+    breaks: 'I16: a TypeError over an answer that never came stops the run',
+    tests: [ATTEMPTS],
+  },
+  {
+    name: 'saga/engine/turned-back-and-broken',
+    file: TRANSACTION,
+    from: ' || (!isHandlers && result.uncounted === undefined))',
+    to: ')',
+    breaks: 'I6: what the run has turned back from is taken for a failure of the database',
+    tests: [ATTEMPTS],
+  },
+  {
     name: 'saga/engine/commits-after-turning-back',
     file: TRANSACTION,
     from: 'if (this.#aborted !== null) throw this.#aborted;\n    if (run.isEvicted)',

@@ -15,7 +15,7 @@ import { lend, lendUnopened, type LentClient } from '../../../postgres/lent-clie
 import { Pipeline } from '../../../postgres/pipeline.ts';
 import { quoteIdentifier } from '../../../postgres/quoting.ts';
 import { classifySqlError, sqlStateOf } from '../../../postgres/sql-state.ts';
-import { explainRefusal, UnrecordableError, unrecordable } from '../commit-error.ts';
+import { explainRefusal, StepBrokenError, UnrecordableError, unrecordable } from '../commit-error.ts';
 import { commitStatement } from './group-commit.ts';
 import { settleStepInDoubt, type JournalledCommit, type StepInDoubtOptions } from './step-in-doubt.ts';
 import type { RunCommit, RunUpdate } from '../store.ts';
@@ -35,10 +35,10 @@ export type Body = (tx: pg.PoolClient) => Promise<RunCommit>;
 export async function runTransactionStep(options: TransactionStepOptions, workerId: string, body: Body): Promise<void> {
   const { database } = options;
   const client = await takeConnection(database.pool);
-  // A checked-out client without a listener would end the process when its connection breaks. Queries reject by themselves.
-  const onError = (): void => {};
-  client.on('error', onError);
   const step = new TransactionStep(options, workerId, client);
+  // A checked-out client without a listener would end the process when its connection breaks. Queries reject by themselves.
+  const onError = (): void => step.noteBroken();
+  client.on('error', onError);
   try {
     await step.run(body);
   } finally {
@@ -61,6 +61,10 @@ class TransactionStep {
   readonly #begin: readonly string[];
   readonly #lent: LentClient<pg.PoolClient>;
   #isReusable = false;
+  /** The handler has the connection, or has had it. */
+  #isLent = false;
+  /** The connection is gone, and not by our doing. */
+  #isBroken = false;
 
   constructor(options: TransactionStepOptions, workerId: string, client: pg.PoolClient) {
     this.#options = options;
@@ -87,11 +91,17 @@ class TransactionStep {
     } catch (error) {
       await this.#rollBack();
       // The handler runs before BEGIN is answered, and need not have told what came of it.
-      throw this.#lent.opening?.failure ?? error;
+      const met = this.#lent.opening?.failure ?? error;
+      if (!this.#isLent || !this.#isBroken || met instanceof StepBrokenError) throw met;
+      throw new StepBrokenError({ error: met });
     }
     crashPoint('saga.transaction:before');
     await this.#commit(commit);
     crashPoint('saga.transaction.commit:after');
+  }
+
+  noteBroken(): void {
+    this.#isBroken = true;
   }
 
   giveBack(): void {
@@ -108,6 +118,7 @@ class TransactionStep {
   async #bodyOf(body: Body): Promise<RunCommit> {
     const { opening, tx } = this.#lent;
     let commit: RunCommit;
+    this.#isLent = true;
     try {
       commit = await body(tx);
       // What is sent behind a BEGIN that failed would be committed by itself.
@@ -115,7 +126,11 @@ class TransactionStep {
     } finally {
       this.#lent.takeBack();
     }
-    const trouble = opening?.failure ?? this.#lent.trouble();
+    const failure = opening?.failure ?? null;
+    if (failure !== null) throw failure;
+    // Of a handler that has sent nothing there is no transaction yet, and COMMIT finds out.
+    if (this.#isBroken && opening?.isUnsent !== true) throw new StepBrokenError(null);
+    const trouble = this.#lent.trouble();
     if (trouble !== null) throw trouble;
     if (opening?.isUnsent !== true) refuseTrouble(this.#client);
     return commit;
@@ -156,7 +171,7 @@ class TransactionStep {
   async #refusalOf(error: unknown): Promise<Error> {
     await new Promise<void>((resolve) => this.#pipeline.whenReady(resolve));
     const ofCommit = this.#client.getTransactionStatus() === 'I';
-    this.#isReusable = ofCommit || (await rolledBack(this.#client, this.#options.database));
+    this.#isReusable = ofCommit || (await rollBack(this.#client, this.#options.database)) === 'rolled back';
     // The driver may not have heard of the failure yet when it was asked before.
     if (sqlStateOf(error) === '25P02') return abortedStep();
     return ofCommit ? explainRefusal(error) : refusedRecord(error);
@@ -164,8 +179,16 @@ class TransactionStep {
 
   /** Before anything of the record was sent. Whether or not the connection can be used again, the transaction will not commit. */
   async #rollBack(): Promise<void> {
-    if (this.#lent.opening?.isUnsent === true) this.#isReusable = true;
-    else this.#isReusable = await rolledBack(this.#client, this.#options.database);
+    if (this.#lent.opening?.isUnsent === true) {
+      this.#isReusable = !this.#isBroken;
+      // Without a statement it was not the connection that the handler has failed with.
+      this.#isBroken = false;
+      return;
+    }
+    const ended = await rollBack(this.#client, this.#options.database);
+    this.#isReusable = ended === 'rolled back';
+    // Not when it was heard of meanwhile that our own word has ended it.
+    this.#isBroken = ended === 'broken';
   }
 }
 
@@ -231,19 +254,23 @@ export function abortedStep(): HoldfastError {
   );
 }
 
-/** Whether the connection can be used again. */
-async function rolledBack(client: pg.PoolClient, database: Database): Promise<boolean> {
+/**
+ * broken: the connection was gone by itself. ended by us: a statement that the step left behind was still running, with its locks, which is
+ * how it looks when a step has hung in it until its time was up.
+ */
+type RolledBack = 'rolled back' | 'broken' | 'ended by us';
+
+async function rollBack(client: pg.PoolClient, database: Database): Promise<RolledBack> {
   let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<false>((resolve) => {
-    timer = setTimeout(() => resolve(false), ROLLBACK_MS);
+  const late = new Promise<'ended by us'>((resolve) => {
+    timer = setTimeout(() => resolve('ended by us'), ROLLBACK_MS);
   });
   const rollback = client.query('ROLLBACK').then(
-    () => true,
-    () => null,
+    () => 'rolled back' as const,
+    () => 'broken' as const,
   );
   const answer = await Promise.race([rollback, late]);
   clearTimeout(timer);
-  // A statement that the step left behind is still running, with its locks.
-  if (answer === false) await endBackend(database, pidOf(client), IN_OURS).catch(() => undefined);
-  return answer === true;
+  if (answer === 'ended by us') await endBackend(database, pidOf(client), IN_OURS).catch(() => undefined);
+  return answer;
 }
