@@ -21,6 +21,7 @@ import { send } from './send.ts';
 import { steady } from './steady.ts';
 import { traces } from './traces.ts';
 import { transports } from './transports.ts';
+import { webhooks } from './webhooks.ts';
 import { median, round, type Benchmark, type BenchContext } from './support/figure.ts';
 import { benchServers, type Servers } from './support/servers.ts';
 
@@ -42,6 +43,7 @@ const BENCHMARKS: readonly Benchmark[] = [
   dashboardCost,
   traces,
   transports,
+  webhooks,
 ];
 const NAMES = BENCHMARKS.flatMap((benchmark) => benchmark.names);
 

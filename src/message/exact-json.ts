@@ -69,6 +69,12 @@ function digitsOf(number: string): string {
 }
 
 const QUOTE = 0x22;
+const COMMA = 0x2c;
+const COLON = 0x3a;
+const OPEN = 0x7b;
+const CLOSE = 0x7d;
+const OPEN_LIST = 0x5b;
+const CLOSE_LIST = 0x5d;
 
 /** Where numbers begin and end in a JSON text. */
 function* numberPlaces(text: string): Generator<readonly [start: number, end: number]> {
@@ -107,27 +113,32 @@ function endOfText(text: string, start: number): number {
  * @param text JSON of an object, known to be valid
  */
 export function memberText(text: string, name: string): string | undefined {
-  let found: string | undefined;
+  return memberTexts(text, [name])[0];
+}
+
+/** As {@link memberText}, of several in one look: in the order of their names. */
+export function memberTexts(text: string, names: readonly string[]): readonly (string | undefined)[] {
+  const found = new Array<string | undefined>(names.length).fill(undefined);
   let depth = 0;
   let key: string | null = null;
   let valueAt = -1;
-  const close = (end: number): void => {
-    if (valueAt >= 0 && key === name) found = text.slice(valueAt, end).trim();
-    key = null;
-    valueAt = -1;
-  };
   for (let at = 0; at < text.length;) {
-    const sign = text[at];
-    if (sign === '"') {
+    const code = text.charCodeAt(at);
+    if (code === QUOTE) {
       const end = endOfText(text, at);
       if (depth === 1 && key === null) key = JSON.parse(text.slice(at, end)) as string;
       at = end;
       continue;
     }
-    if (depth === 1 && sign === ':' && valueAt < 0) valueAt = at + 1;
-    else if (depth === 1 && (sign === ',' || sign === '}')) close(at);
-    if (sign === '{' || sign === '[') depth += 1;
-    else if (sign === '}' || sign === ']') depth -= 1;
+    if (depth === 1 && code === COLON && valueAt < 0) valueAt = at + 1;
+    else if (depth === 1 && (code === COMMA || code === CLOSE)) {
+      const index = valueAt < 0 || key === null ? -1 : names.indexOf(key);
+      if (index >= 0) found[index] = text.slice(valueAt, at).trim();
+      key = null;
+      valueAt = -1;
+    }
+    if (code === OPEN || code === OPEN_LIST) depth += 1;
+    else if (code === CLOSE || code === CLOSE_LIST) depth -= 1;
     at += 1;
   }
   return found;

@@ -25,6 +25,8 @@ export function createDeadlines(clock: Clock): Deadlines {
   let first: Deadline | null = null;
   let last: Deadline | null = null;
   let wakeAtMs = Infinity;
+  /** What came to be the next one while it slept. It wakes then also when that is taken back: short ones that come and go beside a long one. */
+  let earlierMs = Infinity;
   let nap = new AbortController();
   let watching = false;
 
@@ -51,7 +53,8 @@ export function createDeadlines(clock: Clock): Deadlines {
   async function watch(): Promise<void> {
     watching = true;
     while (first !== null) {
-      wakeAtMs = Infinity;
+      wakeAtMs = earlierMs;
+      earlierMs = Infinity;
       for (let each: Deadline | null = first; each !== null; each = each.next)
         if (each.atMs < wakeAtMs) wakeAtMs = each.atMs;
       nap = new AbortController();
@@ -76,7 +79,10 @@ export function createDeadlines(clock: Clock): Deadlines {
       const deadline = append(clock.monotonic() + delayMs, onExpire);
       // With equal timeouts, as is usual, a new deadline is never the next one, and nothing is to be done.
       if (!watching) void inNoContext(watch);
-      else if (deadline.atMs < wakeAtMs) nap.abort();
+      else if (deadline.atMs < Math.min(wakeAtMs, earlierMs)) {
+        earlierMs = deadline.atMs;
+        nap.abort();
+      }
       return () => remove(deadline);
     },
     close() {

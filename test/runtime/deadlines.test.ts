@@ -79,3 +79,24 @@ it('uses one timer however many there are, and lets go of it when closed', async
   deadlines.close();
   expect(clock.sleeping).toBe(0);
 });
+
+it('does not wake for each of those that come and go beside a long one', async () => {
+  const clock = createManualClock();
+  let sleeps = 0;
+  const deadlines = createDeadlines({
+    ...clock,
+    sleep: (delayMs, signal) => {
+      sleeps += 1;
+      return clock.sleep(delayMs, signal);
+    },
+  });
+  deadlines.add(60_000, () => {});
+  for (let n = 0; n < 20; n += 1) {
+    const cancel = deadlines.add(10, () => {});
+    cancel();
+    await new Promise((resolve) => {
+      setImmediate(resolve);
+    });
+  }
+  expect(sleeps).toBe(2);
+});

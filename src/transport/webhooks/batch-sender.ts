@@ -135,7 +135,7 @@ export class BatchSender {
     const { client, slots, clock, form } = this.#context;
     const body = this.#bodyOf(message);
     if (body instanceof Error) return { outcome: refusedForGood(body), tookMs: 0 };
-    const free = await slots.acquire(call.signal);
+    const free = slots.take() ?? (await slots.acquire(call.signal));
     call.signal.throwIfAborted();
     try {
       const waits = this.#mustWait(endpoint, call);

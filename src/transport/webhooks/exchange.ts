@@ -5,6 +5,8 @@
 import { Agent as HttpAgent, type IncomingMessage, request as httpRequest, type RequestOptions } from 'node:http';
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
 import type { LookupFunction } from 'node:net';
+import { systemClock } from '../../runtime/clock.ts';
+import { createDeadlines, type Deadlines } from '../../runtime/deadlines.ts';
 import type { ResolvedEndpoint } from './endpoint.ts';
 import { AddressRefused } from './guarded-lookup.ts';
 
@@ -33,28 +35,51 @@ const IDLE_MS = 20_000;
 export function createWebhookClient(lookup: LookupFunction): WebhookClient {
   const keep = { keepAlive: true, maxFreeSockets: 64, scheduling: 'lifo', timeout: IDLE_MS } as const;
   const agents = { plain: new HttpAgent(keep), secure: new HttpsAgent(keep) };
+  const deadlines = createDeadlines(systemClock);
+  const aborts = new Aborts();
   return {
     async post(endpoint, request, signal) {
       signal.throwIfAborted();
       if (endpoint.refused) return { kind: 'failure', code: new AddressRefused().code };
       const agent = endpoint.secure ? agents.secure : agents.plain;
       const startedAtMs = performance.now();
-      const reply = await exchange(endpoint, request, { lookup, agent, signal, timeoutMs: endpoint.timeoutMs });
+      const means = { lookup, deadlines, aborts, signal };
+      const reply = await exchange(endpoint, request, { ...means, agent, timeoutMs: endpoint.timeoutMs });
       if (reply !== 'stale') return reply;
       // The endpoint had closed a connection that lay idle, as it may. The same again, by a fresh one, in what is left of the time.
       const leftMs = Math.max(1, endpoint.timeoutMs - (performance.now() - startedAtMs));
-      const second = await exchange(endpoint, request, { lookup, agent: false, signal, timeoutMs: leftMs });
+      const second = await exchange(endpoint, request, { ...means, agent: false, timeoutMs: leftMs });
       return second === 'stale' ? { kind: 'failure', code: 'ECONNRESET' } : second;
     },
     close() {
       agents.plain.destroy();
       agents.secure.destroy();
+      deadlines.close();
     },
   };
 }
 
+/** What is to be done when signals abort, with one listener for each signal: one for each request would cost more than its signature. */
+class Aborts {
+  readonly #bySignal = new WeakMap<AbortSignal, Set<() => void>>();
+
+  /** What comes back takes it out again. */
+  add(signal: AbortSignal, act: () => void): () => void {
+    const known = this.#bySignal.get(signal);
+    const acts = known ?? new Set();
+    if (known === undefined) {
+      this.#bySignal.set(signal, acts);
+      signal.addEventListener('abort', () => acts.forEach((each) => each()), { once: true });
+    }
+    acts.add(act);
+    return () => void acts.delete(act);
+  }
+}
+
 interface Means {
   readonly lookup: LookupFunction;
+  readonly deadlines: Deadlines;
+  readonly aborts: Aborts;
   readonly agent: HttpAgent | HttpsAgent | false;
   readonly signal: AbortSignal;
   readonly timeoutMs: number;
@@ -63,34 +88,33 @@ interface Means {
 function exchange(
   endpoint: ResolvedEndpoint,
   { headers, body }: WebhookRequest,
-  { lookup, agent, signal, timeoutMs }: Means,
+  { lookup, deadlines, aborts, agent, signal, timeoutMs }: Means,
 ): Promise<WebhookReply | 'stale'> {
   const { secure, host, port, path, tls } = endpoint;
   const options: RequestOptions = { host, port, path, method: 'POST', headers, agent, lookup };
   return new Promise((resolve, reject) => {
     const request = secure ? httpsRequest({ ...options, ...tls }) : httpRequest(options);
     const finish = (): void => {
-      clearTimeout(timer);
-      signal.removeEventListener('abort', onAbort);
+      inTime();
+      noAbort();
     };
     const settle = (reply: WebhookReply | 'stale'): void => {
       finish();
       resolve(reply);
     };
-    const onAbort = (): void => {
+    const inTime = deadlines.add(timeoutMs, () => {
+      settle({ kind: 'failure', code: 'TIMEOUT' });
+      request.destroy();
+    });
+    const noAbort = aborts.add(signal, () => {
       finish();
       request.destroy();
       reject(signal.reason instanceof Error ? signal.reason : new Error(String(signal.reason)));
-    };
-    const timer = setTimeout(() => {
-      settle({ kind: 'failure', code: 'TIMEOUT' });
-      request.destroy();
-    }, timeoutMs);
-    signal.addEventListener('abort', onAbort);
+    });
     request.on('response', (response) => {
       const retryAfter = response.headers['retry-after'] ?? null;
       settle({ kind: 'answer', status: response.statusCode ?? 0, retryAfter });
-      letGo(response);
+      letGo(response, deadlines);
     });
     // Also what comes after it was settled, which nobody is to hear of.
     request.on('error', (error: NodeJS.ErrnoException) => {
@@ -102,13 +126,13 @@ function exchange(
 }
 
 /** Reads the rest of an answer, so that the connection is free again; gives the connection up where that is long or slow in coming. */
-function letGo(response: IncomingMessage): void {
+function letGo(response: IncomingMessage, deadlines: Deadlines): void {
   let bytes = 0;
-  const slow = setTimeout(() => response.destroy(), BODY_MS);
+  const inTime = deadlines.add(BODY_MS, () => response.destroy());
   response.on('data', (part: Buffer) => {
     bytes += part.length;
     if (bytes > MOST_BODY_BYTES) response.destroy();
   });
   response.on('error', () => {});
-  response.on('close', () => clearTimeout(slow));
+  response.on('close', inTime);
 }

@@ -2,7 +2,7 @@
  * What is sent for a message: body, headers and signature. Pure.
  */
 import { HoldfastError } from '../../errors.ts';
-import { memberText } from '../../message/exact-json.ts';
+import { memberTexts } from '../../message/exact-json.ts';
 import { signWebhook } from '../../message/webhook-signature.ts';
 import type { OutboundMessage } from '../port.ts';
 import type { ResolvedEndpoint } from './endpoint.ts';
@@ -15,9 +15,8 @@ export type WebhookBody = 'standard' | 'cloudevents';
 export function bodyOf({ wire, topic }: OutboundMessage, form: WebhookBody): string {
   if (!wire.startsWith('{') || !wire.endsWith('}')) throw refusedMessage('The envelope is no JSON object.');
   if (form === 'cloudevents') return wire;
-  const data = memberText(wire, 'data');
+  const [data, time] = memberTexts(wire, ['data', 'time']);
   if (data === undefined) throw refusedMessage('The envelope has no data.');
-  const time = memberText(wire, 'time');
   return `{"type":${JSON.stringify(topic)}${time === undefined ? '' : `,"timestamp":${time}`},"data":${data}}`;
 }
 

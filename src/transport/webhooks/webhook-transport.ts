@@ -84,7 +84,7 @@ function webhookPublisher(context: SendingContext, publishWithinMs: number): Pub
     async publish(batch, { signal }) {
       assertOpen();
       const either = AbortSignal.any([signal, ended.signal]);
-      // Each request listens to it.
+      // Each request that waits for its turn listens to it.
       setMaxListeners(0, either);
       try {
         return await settledOrAborted(sender.send(batch, either), either);

@@ -198,9 +198,17 @@ export const RUNTIME: readonly Mutant[] = [
   {
     name: 'runtime/deadlines/early-one-late',
     file: DEADLINES,
-    from: `      else if (deadline.atMs < wakeAtMs) nap.abort();\n`,
-    to: ``,
+    from: `        nap.abort();\n      }`,
+    to: `      }`,
     breaks: 'a short timeout fires when a longer one before it is due',
+    tests: ['test/runtime/deadlines.test.ts'],
+  },
+  {
+    name: 'runtime/deadlines/wakes-for-each',
+    file: DEADLINES,
+    from: `      wakeAtMs = earlierMs;\n`,
+    to: `      wakeAtMs = Infinity;\n`,
+    breaks: 'each short timeout beside a long one costs a timer and an error',
     tests: ['test/runtime/deadlines.test.ts'],
   },
   {

@@ -224,8 +224,9 @@ export const TRANSPORT_WEBHOOKS: readonly Mutant[] = [
   {
     name: 'webhooks/request/digits',
     file: REQUEST,
-    from: `const data = memberText(wire, 'data');`,
-    to: `const data = JSON.stringify((JSON.parse(wire) as { data?: unknown }).data);`,
+    from: `const [data, time] = memberTexts(wire, ['data', 'time']);`,
+    to: `const [, time] = memberTexts(wire, ['data', 'time']);
+  const data = JSON.stringify((JSON.parse(wire) as { data?: unknown }).data);`,
     breaks: 'digits of large numbers are lost',
     tests,
   },
