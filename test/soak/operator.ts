@@ -33,9 +33,10 @@ export async function mendParked(databases: SoakDatabases): Promise<number> {
 
 async function mend(sink: Database, ids: readonly string[]): Promise<void> {
   for (const id of ids) {
-    // It may have been handled meanwhile.
+    // It may have been handled meanwhile, or between two looks at it.
     const found = await showParked(sink, id).catch(() => []);
     for (const { data } of found) {
+      if (data === null) continue;
       const { stream, n } = data as Drop;
       await sink.query('INSERT INTO mended (stream, n) VALUES ($1, $2) ON CONFLICT DO NOTHING', [stream, n]);
     }
