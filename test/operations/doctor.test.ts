@@ -205,6 +205,16 @@ describe('judgeFlow', () => {
     expect(findings[1]?.what).toMatch(/subscription old/);
   });
 
+  it.each([
+    [0, []],
+    [3, []],
+    [4, ['warn flow.replay']],
+  ])('finds a replay that does not get on, begun %i times', (begunTimes, found) => {
+    const replay = { id: 'r', subscription: 'main', fromSeq: 1, toSeq: 9, position: 5, published: 4, unrouted: 0 };
+    const rest = { refused: 0, topic: null, key: null, requestedAgoMs: 1, begunTimes };
+    expect(names(judgeFlow(status({}, { replays: [{ ...replay, ...rest }] }), []))).toEqual(found);
+  });
+
   it('finds what nobody has a handler for', () => {
     const findings = judgeFlow(status({}), [], [{ consumer: 'billing', count: 1, topics: ['order.lost'] }]);
     expect(names(findings)).toEqual(['warn flow.no-handler']);

@@ -1,6 +1,7 @@
 /** Replays, retention, ordered destinations: the relay's work beside the live log. */
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { relayStatus } from '../../src/operations/relay/relay-status.ts';
 import { insertReplay } from '../../src/relay/delivery/replay-store.ts';
 import { createRelayLab, type RelayLab } from '../support/relay-lab.ts';
 import { published, type RecordingTransport } from '../support/recording-transport.ts';
@@ -54,6 +55,7 @@ describe('a replay whose message kills the relay', () => {
     const replay = { id: randomUUID(), subscription: 'main', fromSeq: 1, toSeq: 3, topic: null, key: null };
     await lab.database.transaction((client) => insertReplay(client, 'holdfast', replay));
     const replayed: number[] = [];
+    const told: (number | undefined)[] = [];
     for (let life = 1; life <= 8; life += 1) {
       const { relay, transport } = await lab.relay({}, { owner: `life ${life}` });
       transport.respond = async (batch) => {
@@ -67,9 +69,13 @@ describe('a replay whose message kills the relay', () => {
       await relay.start();
       await lab.until(async () => relay.states[0]?.trouble !== null || (await finished()));
       await relay.stop();
+      told.push((await relayStatus(lab.database)).replays[0]?.begunTimes);
       if (await finished()) break;
     }
     expect(replayed).toEqual([1, 3]);
+    // Twice at the first page; then one at a time, and what killed it is behind it.
+    expect(told.slice(0, 2)).toEqual([1, 2]);
+    expect(Math.max(...told.map((times) => times ?? 0))).toBeLessThan(4);
     expect(await finished()).toBe(true);
   });
 

@@ -202,6 +202,7 @@ function formatConsumers(consumers: readonly ConsumerParked[], ui: Ui): string {
 }
 
 function formatReplays({ replays }: RelayStatus, ui: Ui): string {
+  const { style } = ui;
   return formatTable(
     replays,
     [
@@ -219,6 +220,13 @@ function formatReplays({ replays }: RelayStatus, ui: Ui): string {
           [topic, key === null ? null : `key ${key}`].filter((part) => part !== null).join(', ') || '-',
         shrink: 8,
         optional: true,
+      },
+      {
+        title: 'AT',
+        value: ({ position, begunTimes }) =>
+          begunTimes > 3 ? `${formatCount(position)}, begun ${begunTimes} times` : formatCount(position),
+        paint: (cell, { begunTimes }) => (begunTimes > 3 ? style.yellow(cell) : cell),
+        shrink: 8,
       },
       { title: 'PUBLISHED', value: ({ published }) => formatCount(published), align: 'right' },
       {

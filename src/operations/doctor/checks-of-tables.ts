@@ -156,6 +156,12 @@ export const CHECKS_OF_TABLES = {
     why: 'A message may be killing them; the relay looks for it and parks it.',
     mend: 'See why they died (memory?).',
   },
+  'flow.replay': {
+    levels: ['warn'],
+    finds: 'a replay was begun four times and more at the same place',
+    why: 'What it is to bring back does not come. It is no message that kills relays, for they pass over one.',
+    mend: 'See what the logs of the relays say: reading fails, or a lease is lost each time.',
+  },
   'flow.dead-letters': {
     levels: ['warn'],
     finds: 'there are parked messages that no retry takes up',

@@ -7,9 +7,11 @@ import type { Database } from '../../postgres/database.ts';
 import { quoteIdentifier } from '../../postgres/quoting.ts';
 import type { Check, CheckFinding } from './finding.ts';
 import { consumersSql, rowsBySql } from '../reads/reads.ts';
-import { relayStatus, type RelayStatus, type SubscriptionStatus } from '../relay/relay-status.ts';
+import { relayStatus, type RelayStatus, type ReplayStatus, type SubscriptionStatus } from '../relay/relay-status.ts';
 
 const LATE_MS = 60_000;
+/** The third time a relay is past a message before it publishes it (src/relay/delivery/replay.ts), so that is not what keeps it any more. */
+const BEGUN_IN_VAIN = 4;
 const DAY_MS = 86_400_000;
 
 export const checkFlow: Check = async (database) => {
@@ -89,7 +91,10 @@ export function judgeFlow(
   unhandled: readonly ParkedOfConsumer[] = [],
 ): readonly CheckFinding[] {
   const { subscriptions, log } = status;
-  const findings: CheckFinding[] = subscriptions.flatMap(judgeSubscription);
+  const findings: CheckFinding[] = [
+    ...subscriptions.flatMap(judgeSubscription),
+    ...status.replays.flatMap(judgeReplay),
+  ];
   if (subscriptions.length === 0) {
     findings.push({
       level: 'warn',
@@ -180,6 +185,19 @@ function judgeSubscription(subscription: SubscriptionStatus): readonly CheckFind
   }
   if (parked.dead > 0) findings.push(deadLetters(who, parked.dead));
   return findings;
+}
+
+function judgeReplay({ id, subscription, position, begunTimes }: ReplayStatus): readonly CheckFinding[] {
+  if (begunTimes < BEGUN_IN_VAIN) return [];
+  return [
+    {
+      level: 'warn',
+      check: 'flow.replay',
+      what: `The replay ${id} of subscription ${subscription} was begun ${begunTimes} times at seq ${position} and does not get on.`,
+      advice:
+        'A message that kills relays would have been passed over by now. What they fail of instead stands in their logs: reading the log of the outbox, or a lease that is lost each time.',
+    },
+  ];
 }
 
 function deadLetters(where: string, count: number): CheckFinding {

@@ -113,6 +113,8 @@ export interface HoldfastTables {
     key: string | null;
     requested_at: Date;
     position: Int8;
+    begun: Int8 | null;
+    begun_times: number;
     published: Int8;
     unrouted: Int8;
     refused: Int8;

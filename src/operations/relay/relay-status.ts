@@ -76,6 +76,8 @@ export interface ReplayStatus {
   readonly topic: string | null;
   readonly key: string | null;
   readonly requestedAgoMs: number;
+  /** How often a relay has begun at `position`. From 3 on it takes one message at a time; more than that, and it does not get on at all. */
+  readonly begunTimes: number;
 }
 
 /** What {@link relayStatus} found. */
@@ -121,6 +123,7 @@ export async function relayStatus(database: Database): Promise<RelayStatus> {
       topic: row.topic,
       key: row.key,
       requestedAgoMs: row.requested_ms,
+      begunTimes: row.begun_times,
     })),
   };
 }
@@ -280,7 +283,7 @@ function replaysQuery(database: Database) {
     .selectFrom('replay')
     .where('finished_at', 'is', null)
     .select(['id', 'subscription', 'from_seq', 'to_seq', 'position', 'published', 'unrouted', 'refused'])
-    .select(['topic', 'key'])
+    .select(['topic', 'key', sql<number>`CASE WHEN begun = position THEN begun_times ELSE 0 END`.as('begun_times')])
     .select(ageMs('requested_at').as('requested_ms'))
     .orderBy('requested_at');
 }
