@@ -42,8 +42,12 @@ export function useWebhooks(): WebhookKit {
       return made;
     },
     publisherFor(endpoints, options = {}, seams = {}) {
-      const named = Object.entries(endpoints).map(([name, each]) => [name, { secrets: SECRET, ...each }] as const);
-      const whole = { endpoints: Object.fromEntries(named), allowHttp: true, allowPrivate: true, ...options };
+      // A busy machine takes seconds for what is a moment's work.
+      const patient = { publishWithin: '60s', patience: '60s', allowHttp: true, allowPrivate: true } as const;
+      const named = Object.entries(endpoints).map(
+        ([name, each]) => [name, { secrets: SECRET, timeout: '30s', ...each }] as const,
+      );
+      const whole = { ...patient, endpoints: Object.fromEntries(named), ...options };
       return kept(makeWebhookTransport(whole, seams)).publisher();
     },
   };

@@ -162,8 +162,8 @@ describe('an endpoint', () => {
           fill();
         }
       };
-    const publisher = kit.publisherFor({ a: { url: a.url, timeout: 300, concurrency: 3 } });
-    const outcomes = await publish(publisher, event('a', 0), event('a', 1), event('a', 2));
+    const publisher = kit.publisherFor({ hasty: { url: a.url, timeout: 300 }, patient: { url: a.url } });
+    const outcomes = await publish(publisher, event('hasty', 0), event('patient', 1), event('patient', 2));
     expect(words(outcomes)).toEqual(['failed', 'taken', 'taken']);
     expect(errorOf(outcomes[0])).toContain('did not answer in time');
     await Promise.all(
