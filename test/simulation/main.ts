@@ -12,25 +12,13 @@
  */
 import { fork } from 'node:child_process';
 import { availableParallelism } from 'node:os';
-import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { describeFailure } from './failing-seed.ts';
+import { ROOT } from '../house/source-files.ts';
 import { MISTAKES } from './mistakes/list.ts';
 import { measure, promisesOf } from './mistakes/measure.ts';
-import { simulate } from './world.ts';
+import { compilePart, type CompiledPart } from './parts.ts';
+import { trySeeds, type Tally } from './seeds.ts';
 
-/** What came of some seeds. */
-interface Tally {
-  readonly seeds: number;
-  readonly broken: number;
-  readonly events: number;
-  readonly simulatedMs: number;
-}
-
-/** That many failing seeds are shown; with more, it is most likely one mistake. */
-const MOST_SHOWN = 3;
-/** How often is said that it goes on. */
-const SEEDS_A_WORD = 50;
 /** Fewer seeds than this are not worth a process. */
 const LEAST_A_JOB = 50;
 
@@ -52,20 +40,17 @@ const first = Number(values.seed);
 const count = Number(values.count ?? (values.mutants ? SEEDS_A_MISTAKE : 1));
 if (!Number.isSafeInteger(first) || !Number.isSafeInteger(count) || count < 1)
   throw new Error('--seed and --count are whole numbers, --count at least 1.');
-const jobs = Math.max(1, Math.min(Number(values.jobs), values.mutants ? Infinity : Math.floor(count / LEAST_A_JOB)));
+const most = values.mutants ? Infinity : values.trace || values['until-broken'] ? 1 : Math.floor(count / LEAST_A_JOB);
+const jobs = Math.max(1, Math.min(Number(values.jobs), most));
 
 if (values.mutants) await plantMistakes();
 else await tryPromises();
 
 async function tryPromises(): Promise<void> {
   const began = performance.now();
-  const tallies =
-    jobs === 1 ? [await simulateAll()] : await Promise.all(Array.from({ length: jobs }, (_, n) => inChild(n)));
-  if (process.send !== undefined) {
-    process.send(tallies[0]);
-    process.disconnect();
-    return;
-  }
+  const print = (text: string): void => console.log(text);
+  const options = { first, count, trace: values.trace, untilBroken: values['until-broken'], print };
+  const tallies = jobs === 1 ? [await trySeeds(options)] : await inParts();
   const sum = (of: keyof Tally): number => tallies.reduce((total, tally) => total + tally[of], 0);
   const tookS = (performance.now() - began) / 1_000;
   const hours = (sum('simulatedMs') / 3_600_000).toFixed(1);
@@ -78,9 +63,11 @@ async function tryPromises(): Promise<void> {
 
 /** As rows of the table in docs/guarantees.md. */
 async function plantMistakes(): Promise<void> {
-  const mistakes = MISTAKES.filter(
-    ({ name }) => positionals.length === 0 || positionals.some((start) => name.startsWith(start)),
-  );
+  // In the order in which they are asked for.
+  const mistakes =
+    positionals.length === 0
+      ? MISTAKES
+      : [...new Set(positionals.flatMap((start) => MISTAKES.filter(({ name }) => name.startsWith(start))))];
   let noticed = 0;
   await measure({ mistakes, first, count, jobs }, ({ mistake, seeds, said }) => {
     if (seeds !== null) noticed += 1;
@@ -89,36 +76,20 @@ async function plantMistakes(): Promise<void> {
   console.log(`${noticed} of ${mistakes.length} mistakes are noticed within ${count} seeds from ${first} on.`);
 }
 
-async function simulateAll(): Promise<Tally> {
-  const tally = { seeds: 0, broken: 0, events: 0, simulatedMs: 0 };
-  for (let seed = first; seed < first + count; seed += 1) {
-    // One after the other: each takes the place of the timers of the process.
-    // oxlint-disable-next-line no-await-in-loop
-    const result = await simulate({ seed, trace: values.trace });
-    tally.seeds += 1;
-    if (values['until-broken'] && tally.seeds % SEEDS_A_WORD === 0) console.error(`${tally.seeds} seeds are through`);
-    tally.events += result.events;
-    tally.simulatedMs += result.elapsedMs;
-    for (const line of result.lines) console.log(line);
-    if (result.breaches.length === 0) continue;
-    tally.broken += 1;
-    if (values['until-broken']) {
-      console.log(`seed ${seed}: ${result.breaches.join('; ')}`);
-      break;
-    }
-    // oxlint-disable-next-line no-await-in-loop
-    console.log(
-      tally.broken > MOST_SHOWN ? `seed ${seed}: ${result.breaches.join('; ')}` : await describeFailure(result),
-    );
+async function inParts(): Promise<readonly Tally[]> {
+  const part = await compilePart(ROOT);
+  try {
+    return await Promise.all(Array.from({ length: jobs }, (_, index) => inChild(part, index)));
+  } finally {
+    await part.dispose();
   }
-  return tally;
 }
 
 /** A part of the seeds, in a process of its own. */
-function inChild(index: number): Promise<Tally> {
+function inChild({ path }: CompiledPart, index: number): Promise<Tally> {
   const from = first + Math.floor((count * index) / jobs);
   const to = first + Math.floor((count * (index + 1)) / jobs);
-  const child = fork(fileURLToPath(import.meta.url), [`--seed=${from}`, `--count=${to - from}`, '--jobs=1']);
+  const child = fork(path, [String(from), String(to - from)], { execArgv: [] });
   return new Promise((resolve, reject) => {
     child.once('message', (tally) => resolve(tally as Tally));
     child.once('exit', (code) => reject(new Error(`A part of the simulation ended with ${code}.`)));

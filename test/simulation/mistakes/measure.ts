@@ -2,9 +2,9 @@
  * Plants one mistake after the other, and says at which seed the simulation notices each.
  */
 import { spawn } from 'node:child_process';
-import { join } from 'node:path';
 import type { Plant } from '../../mutants/mutant.ts';
 import { copyProject, type ProjectCopy } from '../../mutants/project-copy.ts';
+import { compilePart, type CompiledPart } from '../parts.ts';
 
 export interface MeasureOptions {
   readonly mistakes: readonly Plant[];
@@ -22,9 +22,6 @@ export interface Measured {
   /** What was said of it. */
   readonly said: string;
 }
-
-/** A mistake that keeps a seed from ending is noticed as well: nothing is heard for so long, in milliseconds. */
-const SILENCE_MS = 120_000;
 
 /** Told of each as soon as it is known. */
 export async function measure(options: MeasureOptions, onEach: (measured: Measured) => void): Promise<void> {
@@ -45,26 +42,30 @@ export async function measure(options: MeasureOptions, onEach: (measured: Measur
   await Promise.all(Array.from({ length: Math.min(options.jobs, options.mistakes.length) }, work));
 }
 
-function measureOne({ folder }: ProjectCopy, mistake: Plant, { first, count }: MeasureOptions): Promise<Measured> {
-  const program = join(folder, 'test/simulation/main.ts');
-  const args = ['--import', 'tsx', program, `--seed=${first}`, `--count=${count}`, '--jobs=1', '--until-broken'];
-  const child = spawn(process.execPath, args, { cwd: folder, stdio: ['ignore', 'pipe', 'pipe'] });
+async function measureOne({ folder }: ProjectCopy, mistake: Plant, options: MeasureOptions): Promise<Measured> {
+  const part = await compilePart(folder);
+  try {
+    return { mistake, ...(await tried(part, options)) };
+  } finally {
+    await part.dispose();
+  }
+}
+
+function tried({ path }: CompiledPart, { first, count }: MeasureOptions): Promise<Omit<Measured, 'mistake'>> {
+  const args = [path, String(first), String(count), 'until-broken'];
+  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'] });
   let output = '';
-  const timer = setTimeout(() => child.kill('SIGKILL'), SILENCE_MS);
   const keep = (data: Buffer): void => {
     output = (output + data.toString()).slice(-20_000);
-    timer.refresh();
   };
   child.stdout.on('data', keep);
   child.stderr.on('data', keep);
   return new Promise((resolve) => {
-    child.once('close', (code, signal) => {
-      clearTimeout(timer);
+    child.once('close', (code) => {
       const [, seed, said] = /^seed (\d+): (.*)$/m.exec(output) ?? [];
-      if (seed !== undefined) resolve({ mistake, seeds: Number(seed) - first + 1, said: said ?? '' });
-      else if (code === 0) resolve({ mistake, seeds: null, said: 'not noticed' });
-      else if (signal !== null) resolve({ mistake, seeds: count, said: 'a seed does not end' });
-      else resolve({ mistake, seeds: null, said: `cannot be run: ${output.trim().split('\n').at(-1) ?? ''}` });
+      if (seed !== undefined) resolve({ seeds: Number(seed) - first + 1, said: said ?? '' });
+      else if (code === 0) resolve({ seeds: null, said: 'not noticed' });
+      else resolve({ seeds: null, said: `cannot be run: ${output.trim().split('\n').at(-1) ?? ''}` });
     });
   });
 }
