@@ -17,7 +17,7 @@ import { attempt, called, RUN } from './seen-attempt.ts';
 const NOW = 1_000;
 
 /** A worker `w` with a lease until then, which has claimed the run. */
-function judgeOf({ leaseUntil = NOW + 1, mayFail = true } = {}) {
+function judgeOf({ leaseUntil = NOW + 1, mayFail = true, mayBeLost = false } = {}) {
   const tables = createMemoryTables();
   tables.atomically((write) => {
     write.worker({ id: 'w', name: 'worker 1', sagas: [{ saga: 's', version: 1 }], leaseUntil });
@@ -36,6 +36,7 @@ function judgeOf({ leaseUntil = NOW + 1, mayFail = true } = {}) {
       step === 'pay' ? { attempts: 2, hasDeadline: false, verifies: true, fallsBack: false } : null,
     isDone: () => false,
     forgets: () => false,
+    mayBeLost: () => mayBeLost,
   });
   let n = 0;
   return {
@@ -127,6 +128,16 @@ describe('the judge of runs', () => {
   it.each(broken)('speaks for %s (%#)', (promise, tellIt) => {
     expect(tellIt().breaches.map((breach) => breach.split(':')[0])).toEqual([promise]);
   });
+
+  it('takes note of what was called by code that has lost its compensation, and lets it be compensated later', () => {
+    const { judge, tell } = judgeOf({ mayBeLost: true });
+    const unpromised = { t: 'called', call: 'pay', kind: 'transaction', step: 'pay' } as const;
+    tell(unpromised, { t: 'compensating', call: 'pay', round: 1 });
+    expect([...judge.unpromised]).toEqual([`${RUN}pay`]);
+    expect(judge.breaches).toEqual([]);
+    tell({ t: 'called', call: 'ask', kind: 'step', step: 'pay', pivot: true });
+    expect(judge.breaches.at(-1)).toMatch(/^I23/);
+  });
 });
 
 function told<T extends { readonly judge: Judge }>(given: T, act: (given: T) => unknown): Judge {
@@ -213,7 +224,7 @@ describe('the judges at the end', () => {
     deadlineMs: null,
     drawn: null,
     signalsAtMs: [],
-    told: { started: true, cancelled: null, momentHasCome: false, signalled: new Set() },
+    told: { started: true, cancelled: null, momentHasCome: false, wasCancelledWhenStuck: false, signalled: new Set() },
     ...given,
   });
   const run = (given: Partial<Ended['runs'][number]> = {}): Ended['runs'][number] =>
@@ -228,6 +239,7 @@ describe('the judges at the end', () => {
     forgets: false,
     messages: [],
     signalsOf: () => 0,
+    unpromised: new Set(),
     unfinished: null,
     ...given,
   });
@@ -272,14 +284,32 @@ describe('the judges at the end', () => {
       'I19',
       ended({
         planned: [
-          planned({ told: { started: true, cancelled: 'compensating', momentHasCome: false, signalled: new Set() } }),
+          planned({
+            told: {
+              started: true,
+              cancelled: 'compensating',
+              momentHasCome: false,
+              wasCancelledWhenStuck: false,
+              signalled: new Set(),
+            },
+          }),
         ],
       }),
     ],
     [
       'I19',
       ended({
-        planned: [planned({ told: { started: true, cancelled: null, momentHasCome: false, signalled: new Set([1]) } })],
+        planned: [
+          planned({
+            told: {
+              started: true,
+              cancelled: null,
+              momentHasCome: false,
+              wasCancelledWhenStuck: false,
+              signalled: new Set([1]),
+            },
+          }),
+        ],
       }),
     ],
   ])('speak for %s (%#)', async (promise, wrong) => {

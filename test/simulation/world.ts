@@ -5,7 +5,6 @@
 import type { JournalEvent } from '../../src/saga/journal/events.ts';
 import type { RunCommit } from '../../src/saga/store/store.ts';
 import type { EffectOf } from '../../src/testing/saga/effects-log.ts';
-import { createRegistry } from '../../src/saga/definition/definition.ts';
 import { encodeWire } from '../../src/message/envelope.ts';
 import { memorySagaStoreOn, type MemorySagaStore } from '../../src/testing/saga/memory-saga-store.ts';
 import { createMemoryTables, type MemoryTables } from '../../src/testing/saga/memory-tables.ts';
@@ -26,12 +25,16 @@ import { OutboxLog, runRelay } from './services/relay.ts';
 import { RemoteStore } from './services/remote-store.ts';
 import { runWorker } from './services/saga-worker.ts';
 import { mayBeStuck, mayFail } from './workload/blame.ts';
-import { cancelNow, carryOut, plannedRuns, type Moment, type PlannedRun, type ToldRun } from './workload/clients.ts';
+import { Cancellations } from './workload/cancellations.ts';
+import { carryOut, plannedRuns, type PlannedRun, type ToldRun } from './workload/clients.ts';
+import { SagaShelf, type LentSagas } from './workload/lent-sagas.ts';
 import { News, QUEUES } from './workload/messages.ts';
+import { Impatient } from './workload/impatient.ts';
+import { canBeLost } from './workload/menu.ts';
 import { Operator } from './workload/operator.ts';
 import { Services } from './workload/participants.ts';
-import { attemptedOf, declarationsOf, sagasOf, type Sagas } from './workload/sagas.ts';
-import type { SimulatedTx } from './workload/steps.ts';
+import { attemptedOf, declarationsOf } from './workload/sagas.ts';
+import type { SagaSurroundings, SimulatedTx } from './workload/steps.ts';
 
 export interface SimulationOptions {
   readonly seed: number;
@@ -77,6 +80,8 @@ class World {
   readonly #ledger: Ledger;
   readonly #company: Company;
   readonly #operator: Operator;
+  readonly #cancellations: Cancellations;
+  readonly #impatient: Impatient;
   readonly #services: Services;
   readonly #judge: Judge;
   readonly #messages: MessageJudge;
@@ -84,6 +89,9 @@ class World {
   readonly #concurrency: number;
   readonly #planned: readonly (PlannedRun & { readonly told: ToldRun })[];
   readonly #workers: readonly SimulatedProcess[];
+  readonly #shelf = new SagaShelf();
+  /** For clients that have no life of their own, and for judges. */
+  readonly #common: LentSagas;
   readonly #calmAtMs: number;
   #clientsAreDone = false;
 
@@ -103,14 +111,34 @@ class World {
     this.#store = this.#createStore();
     this.#planned = plannedRuns(choices).map((run) => ({
       ...run,
-      told: { started: false, cancelled: null, momentHasCome: false, signalled: new Set<number>() },
+      told: {
+        started: false,
+        cancelled: null,
+        momentHasCome: false,
+        wasCancelledWhenStuck: false,
+        signalled: new Set<number>(),
+      },
     }));
+    this.#common = this.#sagas(new Life(this.#machine, 'judge', 0, 1));
     this.#judge = this.#createJudge();
     this.#messages = this.#createMessageJudge();
     this.#store.onChange(() => this.#judge.changed());
     this.#ledger = new Ledger((effect, places) => this.#happened(effect, places));
     this.#company = new Company(this.#ledger, this.#network, outageOf(choices));
     this.#operator = new Operator(choices, this.#store, this.#tables, this.#company);
+    this.#cancellations = new Cancellations({
+      machine: this.#machine,
+      store: this.#store,
+      tables: this.#tables,
+      lent: this.#common,
+      planned: this.#planned,
+    });
+    this.#impatient = new Impatient({
+      choices,
+      scheduler,
+      lookAt: (runId) => this.#operator.lookAt(runId),
+      cancel: (runId) => this.#cancellations.whenStuck(runId),
+    });
     this.#services = new Services(this.#machine, this.#network, this.#broker, this.#ledger, this.#company);
     const count = 2 + choices.choose('number of workers', [0.2]);
     this.#workers = Array.from({ length: count }, (_, n) =>
@@ -132,6 +160,7 @@ class World {
     );
     const breaches = [...this.#judge.breaches];
     if (breaches.length === 0) breaches.push(...(await breachesAtTheEnd(this.#ended(isOver))));
+    this.#shelf.giveBack();
     return {
       seed: this.#options.seed,
       breaches,
@@ -166,55 +195,35 @@ class World {
 
   #createJudge(): Judge {
     const { scheduler } = this.#machine;
-    const sagas = Object.values(this.#sagas(new Life(this.#machine, 'judge', 0, 1)));
+    const sagas = Object.values(this.#common.sagas);
     return new Judge({
       tables: this.#tables,
       now: () => START_MS + scheduler.now,
-      mayFail: (runId) => this.#planned.every((run) => run.id !== runId || mayFail(run)),
+      mayFail: (runId) =>
+        this.#planned.every((run) => run.id !== runId || mayFail(run) || run.told.wasCancelledWhenStuck),
       mayBeStuck: (runId, why, call) => {
         const id = this.#tables.runs.get(runId)?.parent?.id ?? runId;
-        return this.#planned.some((run) => run.id === id && mayBeStuck(run, why, call));
+        const isLost = why === 'undefined step' && this.#mayBeLost(call?.split(':')[0] ?? '');
+        return isLost || this.#planned.some((run) => run.id === id && mayBeStuck(run, why, call));
       },
       actors: new Set(['client', 'operator']),
       declared: declarationsOf(sagas),
       attempted: attemptedOf(sagas),
       forgets: () => this.#services.forgets,
+      mayBeLost: (step) => this.#mayBeLost(step),
       isDone: (runId, call) => this.#ledger.isDone(runId + call),
     });
+  }
+
+  #mayBeLost(step: string): boolean {
+    return this.#stops.losing !== null && canBeLost(step);
   }
 
   #happened(effect: EffectOf, places: number): void {
     this.#machine.trace.say(`effect of ${short(effect.runId)}: ${effect.call} ${effect.what}`);
     this.#judge.happened(effect, places);
     if (effect.call === 'mail') this.#messages.happenedInLine(effect.idempotencyKey);
-    if (effect.what === 'done') this.#moment(effect, 'happens');
-  }
-
-  /** A run may be waiting for this to be cancelled. */
-  #moment({ runId, call }: { readonly runId: string; readonly call: string }, of: Moment['of']): void {
-    this.#cancelChild(runId, of);
-    const run = this.#planned.find(({ id, cancelOn }) => id === runId && cancelOn?.call === call && cancelOn.of === of);
-    if (run === undefined || run.told.momentHasCome) return;
-    run.told.momentHasCome = true;
-    const { scheduler, trace } = this.#machine;
-    scheduler.after(run.cancelOn?.delayMs ?? 0, null, () => {
-      trace.say(`${short(runId)} is cancelled when ${call} ${of}`);
-      const life = new Life(this.#machine, 'canceller', 0, 1);
-      const client = { life, store: this.#store, sagas: this.#sagas(life) };
-      void cancelNow(client, run.saga, run.id).then((answer) => {
-        if (run.told.cancelled !== 'compensating') run.told.cancelled = answer;
-      });
-    });
-  }
-
-  /** A child may be cancelled by itself, although its parent waits for it. */
-  #cancelChild(runId: string, of: Moment['of']): void {
-    const isChild = (this.#tables.runs.get(runId)?.parent ?? null) !== null;
-    const { choices, scheduler } = this.#machine;
-    if (!isChild || of !== 'ends' || choices.choose('a child is cancelled', [0.04]) === 0) return;
-    const life = new Life(this.#machine, 'canceller', 0, 1);
-    const client = { life, store: this.#store, sagas: this.#sagas(life) };
-    scheduler.after(15, null, () => void cancelNow(client, 'part', runId));
+    if (effect.what === 'done') this.#cancellations.moment(effect, 'happens');
   }
 
   #createMessageJudge(): MessageJudge {
@@ -261,14 +270,15 @@ class World {
           if (life.stopped) this.#judge.stirred(life.name, 'commits');
           for (const commit of runs) this.#machine.trace.say(`${life.name} has committed: ${describeCommit(commit)}`);
           this.#judge.committed(workerId, runs);
+          for (const { runId, update } of runs) if (update?.status === 'stuck') this.#impatient.seen(runId);
         },
       },
       life,
     );
   }
 
-  #sagas(life: Life): Sagas {
-    return sagasOf({
+  #sagas(life: Life, code: 'whole' | 'lost' = 'whole'): LentSagas {
+    const surroundings: SagaSurroundings = {
       life,
       network: this.#network,
       ledger: this.#ledger,
@@ -277,14 +287,15 @@ class World {
         begins: (attempt) => {
           if (life.stopped) this.#judge.stirred(life.name, 'begins an attempt');
           this.#judge.attempted(attempt);
-          if (attempt.what === 'done') this.#moment(attempt, 'begins');
+          if (attempt.what === 'done') this.#cancellations.moment(attempt, 'begins');
         },
         ends: (attempt, how) => {
           if (life.alive) this.#judge.attempts.ends(attempt, how);
-          if (attempt.what === 'done' && how !== 'timed out') this.#moment(attempt, 'ends');
+          if (attempt.what === 'done' && how !== 'timed out') this.#cancellations.moment(attempt, 'ends');
         },
       },
-    });
+    };
+    return this.#shelf.lend(surroundings, code);
   }
 
   #runWorker(life: Life): Stoppable {
@@ -295,7 +306,7 @@ class World {
       life,
       worker: remote.worker,
       client: remote.client,
-      registry: createRegistry(Object.values(this.#sagas(life)), 'simulation'),
+      registry: this.#sagas(life, life.generation === this.#stops.losing ? 'lost' : 'whole').registry,
       network: this.#network,
       store: this.#store,
       transport: this.#broker.transport(life),
@@ -304,7 +315,7 @@ class World {
 
   /** What a client has not done when it dies, its next life does: all of it again, which changes nothing. */
   async #runClient(life: Life): Promise<void> {
-    const client = { life, store: this.#remote(life).client, sagas: this.#sagas(life) };
+    const client = { life, store: this.#remote(life).client, lent: this.#sagas(life) };
     await Promise.all(this.#planned.map((run) => carryOut(client, run, run.told)));
     this.#clientsAreDone = true;
   }
@@ -324,7 +335,11 @@ class World {
   }
 
   #isQuiet(): boolean {
-    return this.#clientsAreDone && this.#whatGoesOn() === null;
+    // Cheaply first: it is asked after each thing that happens.
+    if (!this.#clientsAreDone || this.#broker.pending > 0) return false;
+    for (const { status } of this.#tables.runs.values())
+      if (status !== 'completed' && status !== 'compensated') return false;
+    return this.#whatGoesOn() === null;
   }
 
   #whatGoesOn(): string | null {
@@ -339,16 +354,16 @@ class World {
   }
 
   #ended(isOver: boolean): Parameters<typeof breachesAtTheEnd>[0] {
-    const judgeLife = new Life(this.#machine, 'judge', 1, 1);
     const goesOn = this.#whatGoesOn() ?? 'a client has no answer';
     return {
       runs: this.#store.snapshot().runs,
       planned: this.#planned,
-      sagas: Object.values(this.#sagas(judgeLife)),
+      sagas: Object.values(this.#common.sagas),
+      unpromised: this.#judge.unpromised,
       effects: this.#ledger.log.effects,
       balance: this.#ledger.balance,
       forgets: this.#services.forgets,
-      leftOut: this.#operator.leftOut,
+      leftOut: new Set([...this.#operator.leftOut, ...this.#judge.unpromised]),
       messages: this.#store.messages,
       signalsOf: (runId) => this.#judge.signalsOf(runId),
       unfinished: isOver ? null : `${goesOn}, long after the faults are over`,

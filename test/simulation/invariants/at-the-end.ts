@@ -22,8 +22,10 @@ export interface Ended {
   readonly balance: ReadonlyMap<string, number>;
   /** There are participants that carry out what was taken back before: it is compensated once more. */
   readonly forgets: boolean;
-  /** Run and call of what a person has left as it is. */
+  /** Run and call of what a person has left as it is, and of what nobody has promised to compensate. */
   readonly leftOut: ReadonlySet<string>;
+  /** Of the latter. */
+  readonly unpromised: ReadonlySet<string>;
   readonly messages: readonly MemoryMessage[];
   /** Signals that were recorded, or refused later. */
   readonly signalsOf: (runId: string) => number;
@@ -74,11 +76,12 @@ async function i7EffectsAreThoseOfTheJournal({
   effects,
   messages,
   forgets,
+  unpromised,
 }: Ended): Promise<readonly string[]> {
   const found: string[] = [];
   for (const run of runs) {
     const saga = sagas.find(({ name, version }) => name === run.saga && version === run.version);
-    if (saga === undefined) continue;
+    if (saga === undefined || [...unpromised].some((place) => place.startsWith(run.id))) continue;
     const own = effects.filter(({ runId, call }) => runId === run.id && call !== 'mail');
     const wrong = await checkRun({ saga, run, effects: own, messages, earlier: [], allowStuck: false });
     const meant = wrong.filter((each) => !(forgets && each.endsWith('happened after it was compensated')));
@@ -116,7 +119,7 @@ function i12SignalsOnce({ runs, planned }: Ended): string[] {
 
 function i16InnocentComplete({ runs, planned }: Ended): string[] {
   return planned
-    .filter((run) => !mayFail(run))
+    .filter((run) => !mayFail(run) && !run.told.wasCancelledWhenStuck)
     .flatMap(({ id }) => runs.filter((run) => run.id === id && run.status !== 'completed'))
     .map(({ id, status }) => `I16: ${short(id)}, which nobody refused anything, is ${status}`);
 }

@@ -45,6 +45,8 @@ export interface JudgeOptions {
   readonly attempted: (step: string) => DeclaredStep | null;
   /** Whether there are participants that carry out what was taken back before. */
   readonly forgets: () => boolean;
+  /** Whether code that has lost the compensation of a step is among what runs. */
+  readonly mayBeLost: (step: string) => boolean;
   /** Whether something is left of what a call has done. */
   readonly isDone: (runId: string, call: string) => boolean;
 }
@@ -56,6 +58,8 @@ export class Judge {
   /** Run and call of which a compensation was asked for, or had an effect. */
   readonly #compensating = new Set<string>();
   readonly #compensated = new Set<string>();
+  /** Run and call of what was called by code that has lost its compensation: nothing was promised of it. */
+  readonly unpromised = new Set<string>();
 
   /** Of what is seen of attempts. */
   readonly attempts: AttemptJudge;
@@ -88,7 +92,10 @@ export class Judge {
       for (const event of JSON.parse(commit.journal.events) as readonly JournalEvent[]) {
         this.#event(commit.runId, run, event);
         this.path.recorded(commit.runId, event);
-        this.attempts.recorded(commit.runId, event);
+        this.attempts.recorded(
+          commit.runId,
+          this.#isUnpromised(commit.runId, event) ? { ...event, undoable: true } : event,
+        );
       }
     }
   }
@@ -170,6 +177,11 @@ export class Judge {
     const seen = this.#seen(run.id);
     if (seen.answered.has(call) || (to === 'command' && (seen.calls.get(call)?.outcome ?? null) !== null)) return true;
     return tables.runMessagesOf(run.id).some(({ body }) => body.kind === 'reply');
+  }
+
+  /** It may be compensated all the same, once the declaration says again how. */
+  #isUnpromised(runId: string, event: JournalEvent): event is Extract<JournalEvent, { t: 'called' }> {
+    return event.t === 'called' && this.unpromised.has(runId + event.call);
   }
 
   #event(runId: string, run: SeenRun, event: JournalEvent): void {
@@ -272,6 +284,7 @@ export class Judge {
     const { step, pivot = false, undoable = false } = event;
     const declared = this.#options.declared(step);
     if (declared === null || (declared.pivot === pivot && declared.undoable === undoable)) return;
+    if (this.#options.mayBeLost(step) && declared.pivot === pivot) return void this.unpromised.add(runId + event.call);
     this.#say(`I23: ${event.call} of ${short(runId)} was declared otherwise than its call says`);
   }
 

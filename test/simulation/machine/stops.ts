@@ -17,6 +17,8 @@ export class Stops {
   readonly #machine: Machine;
   readonly #workers: readonly SimulatedProcess[];
   readonly #deployment: (typeof DEPLOYMENTS)[number];
+  /** The generation of code that has lost compensations, until another one brings them back; null: none has. */
+  readonly losing: number | null;
 
   /** @param isNeeded whether runs wait for new code */
   constructor(machine: Machine, workers: readonly SimulatedProcess[], isNeeded: boolean) {
@@ -30,19 +32,24 @@ export class Stops {
       if (atMs > 0) scheduler.after(atMs, null, () => void worker.stop());
     }
     const earlyMs = EARLY_MS[how] ?? 0;
-    if (earlyMs > 0) scheduler.after(earlyMs, null, () => this.deploy());
+    this.losing = earlyMs > 0 && choices.choose('the new code has lost compensations', [0.5]) === 1 ? 1 : null;
+    if (earlyMs > 0) scheduler.after(earlyMs, null, () => this.#deploy(1));
   }
 
-  /** New code, wherever it is not there yet. */
+  /** The newest code, wherever it is not there yet. */
   deploy(): void {
+    this.#deploy(this.losing === null ? 1 : this.losing + 1);
+  }
+
+  #deploy(newest: number): void {
     if (this.#deployment === 'no') return;
     const { scheduler, trace } = this.#machine;
-    const old = this.#workers.filter(({ generation }) => generation === 0);
+    const old = this.#workers.filter(({ generation }) => generation < newest);
     if (old.length > 0) trace.say(`new code is deployed: ${this.#deployment}`);
     for (const [index, worker] of old.entries()) {
       const afterMs = this.#deployment === 'one after the other' ? index * APART_MS : 0;
       scheduler.after(afterMs, null, () => {
-        worker.generation = 1;
+        worker.generation = Math.max(worker.generation, newest);
         if (this.#deployment === 'all are killed') worker.life?.end();
         else void worker.stop();
       });

@@ -27,12 +27,15 @@ interface Reader {
   readonly handle: (delivery: Delivery) => Promise<Verdict>;
 }
 
-const WAY_MS = [1, 5, 40, 300, 3_000];
+const WAY_MS = [1, 5, 40, 300, 3_000, 7_000];
 const WAY: Odds = [0.2, 0.08, 0.03, 0.005];
 /** Where the broker is slow, so that what was sent first comes after what answers to its absence. */
 const SLOW_WAY: Odds = [0.2, 0.1, 0.15, 0.15];
+/** Of messages that dawdle: many come after whoever waited for their answer has given up, and has taken back what they ask for. */
+const DAWDLING_WAY: Odds = [0.1, 0.1, 0.1, 0.2, 0.15];
 /** That a message which was taken comes a second time all the same. */
 const TWICE: Odds = [0.02];
+const DAWDLING_TWICE: Odds = [0.3];
 /** For so long who has a message is taken for alive, in milliseconds. */
 const CLAIM_MS = 5_000;
 /** Nobody reads: looked again after this, in milliseconds. */
@@ -52,6 +55,8 @@ export class Broker {
   readonly #watch: BrokerWatch;
   readonly #way: Odds;
   #duplicates = 0;
+  /** Topics of which many messages come late, and twice. */
+  readonly dawdling = new Set<string>();
 
   constructor(machine: Machine, network: Network, watch: BrokerWatch) {
     this.#machine = machine;
@@ -108,7 +113,8 @@ export class Broker {
       const place = `${destination} ${id}`;
       // The same message once more while it is here.
       if (!this.#queued.has(place)) this.#enqueue(place, { id, topic, destination, wire, redeliveries: 0, claim: 0 });
-      if (this.#machine.choices.choose(`twice ${topic}`, TWICE) !== 0) {
+      const odds = this.dawdling.has(topic) ? DAWDLING_TWICE : TWICE;
+      if (this.#machine.choices.choose(`twice ${topic}`, odds) !== 0) {
         this.#machine.trace.say(`${topic} comes twice`);
         const second = `${place} again ${(this.#duplicates += 1)}`;
         this.#enqueue(second, { id, topic, destination, wire, redeliveries: 0, claim: 0 });
@@ -122,7 +128,8 @@ export class Broker {
   }
 
   #travel(topic: string): number {
-    return WAY_MS[this.#machine.choices.choose(`way of ${topic}`, this.#way)] ?? 1;
+    const odds = this.dawdling.has(topic) ? DAWDLING_WAY : this.#way;
+    return WAY_MS[this.#machine.choices.choose(`way of ${topic}`, odds)] ?? 1;
   }
 
   #deliverAfter(delayMs: number, place: string, message: Queued): void {

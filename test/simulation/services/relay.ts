@@ -36,14 +36,14 @@ export class OutboxLog {
 }
 
 /** Longest wait between two looks, in milliseconds. */
-const IDLE_MS = 500;
+const IDLE_MS = 2_000;
 const AGAIN_MS = 200;
 const MOST_IN_PAGE = 5;
 const NEVER = new AbortController().signal;
 
 export function runRelay(life: Life, network: Network, log: OutboxLog, broker: Broker): void {
   let wake = new AbortController();
-  life.onEnd(log.listen(() => void life.machine.scheduler.after(1, life, () => wake.abort())));
+  life.onEnd(log.listen(() => void life.machine.scheduler.after(1, life, () => wake.abort('woken'))));
   const publisher = broker.transport(life).publisher();
 
   async function look(): Promise<number> {

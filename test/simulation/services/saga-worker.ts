@@ -60,7 +60,8 @@ export function runWorker(parts: WorkerParts): Stoppable {
     log: silentLogger,
     metrics: noopMetrics,
     crashPoint: noCrash,
-    idlePollMs: 1_000,
+    idlePollMs: 2_000,
+    asleepAfterMs: 0,
     setAsleep: async (wanted) => (asleep = wanted),
   });
   // The hint that wakes sleepers; it may come late or not at all, and then the next look finds what it was for.

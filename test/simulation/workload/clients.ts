@@ -3,12 +3,12 @@
  */
 import { isHoldfastError } from '../../../src/errors.ts';
 import { createSagasOn } from '../../../src/saga/client/client.ts';
-import { createRegistry } from '../../../src/saga/definition/definition.ts';
 import type { ClientStore } from '../../../src/saga/store/store.ts';
 import type { MemoryTx } from '../../../src/testing/saga/memory-transactions.ts';
 import type { Choices, Odds } from '../machine/choices.ts';
 import type { Life } from '../machine/process.ts';
 import type { Plan } from './messages.ts';
+import type { LentSagas } from './lent-sagas.ts';
 import type { Sagas } from './sagas.ts';
 import { callName, callsOf, drawPlan, type DrawnPlan } from './shape.ts';
 
@@ -42,6 +42,8 @@ export interface ToldRun {
   started: boolean;
   /** How a cancellation was answered; null: there was none, or it was refused. */
   cancelled: 'compensating' | 'undecided' | null;
+  /** It was cancelled because it was stuck. */
+  wasCancelledWhenStuck: boolean;
   /** What it is to be cancelled on was seen. */
   momentHasCome: boolean;
   /** Which signals were accepted. */
@@ -108,12 +110,12 @@ function momentOf(choices: Choices, about: string, { stages }: DrawnPlan): Momen
 export interface ClientOptions {
   readonly life: Life;
   readonly store: ClientStore<MemoryTx>;
-  readonly sagas: Sagas;
+  readonly lent: LentSagas;
 }
 
 /** Carries out one plan. Each act is tried until somebody answers. */
-export async function carryOut({ life, store, sagas }: ClientOptions, run: PlannedRun, told: ToldRun): Promise<void> {
-  const registry = createRegistry(Object.values(sagas), 'simulation');
+export async function carryOut({ life, store, lent }: ClientOptions, run: PlannedRun, told: ToldRun): Promise<void> {
+  const { registry, sagas } = lent;
   const { sagas: client } = createSagasOn<MemoryTx>(store, { registry, clock: life.clock, where: 'simulation' });
   const saga = sagas[run.saga];
   const handle = client.handle(saga, run.id);
@@ -146,11 +148,11 @@ export async function carryOut({ life, store, sagas }: ClientOptions, run: Plann
 
 /** At the very moment, by somebody whose requests are answered at once. */
 export function cancelNow(
-  { life, store, sagas }: ClientOptions,
+  { life, store, lent }: ClientOptions,
   saga: keyof Sagas,
   id: string,
 ): Promise<ToldRun['cancelled']> {
-  const registry = createRegistry(Object.values(sagas), 'simulation');
+  const { registry, sagas } = lent;
   const { sagas: client } = createSagasOn<MemoryTx>(store, { registry, clock: life.clock, where: 'simulation' });
   return client
     .handle(sagas[saga], id)

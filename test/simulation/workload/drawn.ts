@@ -4,22 +4,24 @@ import { saga, type AnySaga } from '../../../src/saga/definition/definition.ts';
 import { child } from '../../../src/saga/kinds/child.ts';
 import { command } from '../../../src/saga/kinds/command.ts';
 import { Charge, Charged, Refund, Release, Reserve, Reserved, Ship } from './messages.ts';
-import { MENU } from './menu.ts';
+import { canBeLost, MENU, type MenuName } from './menu.ts';
 import { DrawnPlan, type DrawnCall, type Stages } from './shape.ts';
-import { retryOf, stepsOf, STOOD_IN, type SagaSurroundings } from './steps.ts';
+import { retryOf, stepsOf, STOOD_IN, type StepHost } from './steps.ts';
 
 /** How its calls ended, as the code of a run was told, by their ids. */
 export type Told = Readonly<Record<string, 'done' | 'stood in' | 'failed' | 'left alone'>>;
 
-export function drawnSagas(surroundings: SagaSurroundings): { readonly drawn: AnySaga; readonly part: AnySaga } {
-  const { outside, inside } = stepsOf(surroundings);
+/** @param lost whether it is code that has lost compensations */
+export function drawnSagas(host: StepHost, lost: boolean): { readonly drawn: AnySaga; readonly part: AnySaga } {
+  const { outside, inside } = stepsOf(host);
+  const losable = (name: MenuName) => (lost && canBeLost(name) ? { ...MENU[name], compensates: false } : MENU[name]);
   const common = (of: string) => ({
-    book: outside(of, 'book', MENU.book),
-    ask: outside(of, 'ask', MENU.ask),
+    book: outside(of, 'book', losable('book')),
+    ask: outside(of, 'ask', losable('ask')),
     inquire: outside(of, 'inquire', MENU.inquire),
-    decorate: outside(of, 'decorate', MENU.decorate),
+    decorate: outside(of, 'decorate', losable('decorate')),
     hurry: outside(of, 'hurry', MENU.hurry),
-    post: inside(of, 'post', MENU.post),
+    post: inside(of, 'post', losable('post')),
     enter: inside(of, 'enter', MENU.enter),
     pay: command(Charge, { ...ofCommand(MENU.pay), reply: Charged, compensate: Refund }),
     send: outside(of, 'send', MENU.send),

@@ -55,6 +55,13 @@ export const MENU = {
 } as const satisfies Readonly<Record<string, MenuStep>>;
 export type MenuName = keyof typeof MENU;
 
+/** What a deployment can lose the compensation of. */
+const LOSABLE: ReadonlySet<string> = new Set<MenuName>(['book', 'ask', 'post', 'decorate']);
+
+export function canBeLost(step: string): boolean {
+  return LOSABLE.has(step);
+}
+
 /** Null: the step is none of the menu. */
 export function menuStep(name: string): MenuStep | null {
   return Object.hasOwn(MENU, name) ? MENU[name as MenuName] : null;

@@ -37,10 +37,15 @@ export class Operator {
     return new Set([...this.#leftOut, ...unheard.map(({ runId, call }) => runId + call)]);
   }
 
+  /** The faults are over. */
   look(): void {
     this.#company.mended = true;
-    for (const { id, status } of this.#tables.runs.values())
-      if (status === 'stuck') void this.#store.postRunMessage(null, id, this.#actFor(id), ['stuck']);
+    for (const id of this.#tables.runs.keys()) this.lookAt(id);
+  }
+
+  lookAt(runId: string): void {
+    if (this.#tables.runs.get(runId)?.status === 'stuck')
+      void this.#store.postRunMessage(null, runId, this.#actFor(runId), ['stuck']);
   }
 
   #actFor(runId: string): RunMessageBody {

@@ -68,7 +68,8 @@ export class Services {
 
   constructor(machine: Machine, network: Network, broker: Broker, ledger: Ledger, company: Company) {
     this.#company = company;
-    this.forgets = machine.choices.choose('payments is forgetful', [0.15]) === 1;
+    this.forgets = machine.choices.choose('payments is forgetful', [0.25]) === 1;
+    if (this.forgets) broker.dawdling.add(Charge.topic);
     this.#machine = machine;
     this.#network = network;
     this.#broker = broker;

@@ -11,12 +11,14 @@ import { z } from 'zod';
 import type { DeclaredStep } from '../invariants/attempt-judge.ts';
 import { drawnSagas } from './drawn.ts';
 import { Charge, Charged, News, Plan, Refund, Release, Reserve, Reserved, Ship } from './messages.ts';
-import { retry, patient, stepsOf, type SagaSurroundings } from './steps.ts';
+import { retry, patient, stepsOf, type StepHost } from './steps.ts';
 
-/** As a process has them: with its own ways to the outside. */
-export function sagasOf(surroundings: SagaSurroundings): Sagas {
-  const { life } = surroundings;
-  const { outside, inside } = stepsOf(surroundings);
+/**
+ * As a process has them: with its own ways to the outside, which are those of the host at the time.
+ * @param lost whether it is code that has lost compensations
+ */
+export function sagasOf(host: StepHost, lost: boolean): Sagas {
+  const { outside, inside } = stepsOf(host);
   const transfer = saga({
     name: 'transfer',
     input: Plan,
@@ -30,7 +32,7 @@ export function sagasOf(surroundings: SagaSurroundings): Sagas {
       const { amount } = input;
       await steps.debit({ amount, weather: input.first });
       // A mistake of the code, which nobody means as a failure.
-      if (input.bug && life.generation === 0) (undefined as unknown as { mistake(): void }).mistake();
+      if (input.bug && host.surroundings.life.generation === 0) (undefined as unknown as { mistake(): void }).mistake();
       await steps.check({ amount, weather: input.second });
       await steps.credit({ amount, weather: input.third });
       await steps.receipt({ amount, weather: 'fair' });
@@ -54,7 +56,7 @@ export function sagasOf(surroundings: SagaSurroundings): Sagas {
         steps.charge({ order: name, amount, weather: input.first }),
         steps.reserve({ order: name, amount, weather: input.second }),
       ]);
-      if (input.bug && life.generation === 0) (undefined as unknown as { mistake(): void }).mistake();
+      if (input.bug && host.surroundings.life.generation === 0) (undefined as unknown as { mistake(): void }).mistake();
       await steps.news({ order: name, run: runId }, { id: 'reserved' });
       await steps.pack({ amount, weather: input.third });
       await steps.ship({ order: name, amount, weather: 'fair' });
@@ -111,7 +113,7 @@ export function sagasOf(surroundings: SagaSurroundings): Sagas {
       return told;
     },
   });
-  return { transfer, order, trip, fare, approval, ...drawnSagas(surroundings) };
+  return { transfer, order, trip, fare, approval, ...drawnSagas(host, lost) };
 }
 
 export interface Sagas {

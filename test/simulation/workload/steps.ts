@@ -64,6 +64,11 @@ export interface SagaSurroundings {
   readonly watch: AttemptWatch;
 }
 
+/** Whoever the steps are lent to: they are declared once, and used in one life after the other. */
+export interface StepHost {
+  readonly surroundings: SagaSurroundings;
+}
+
 /** What of the menu is said of a step; what is left out is as patient as can be. */
 export type Declared = Partial<Omit<MenuStep, 'kind'>>;
 
@@ -72,40 +77,44 @@ const SLOW_MS = 2_500;
 /** What a fallback says. */
 export const STOOD_IN = 'stood in';
 
-export function stepsOf(surroundings: SagaSurroundings) {
+export function stepsOf(host: StepHost) {
   return {
     /** A step that asks another company. */
-    outside: (saga: string, name: string, declared: Declared = {}) => outside(surroundings, saga, name, declared),
+    outside: (saga: string, name: string, declared: Declared = {}) => outside(host, saga, name, declared),
     /** A step in a transaction. */
-    inside: (saga: string, name: string, declared: Declared = {}) => inside(surroundings, saga, name, declared),
+    inside: (saga: string, name: string, declared: Declared = {}) => inside(host, saga, name, declared),
   };
 }
 
-function outside({ life, company, watch }: SagaSurroundings, saga: string, name: string, declared: Declared) {
+function outside(host: StepHost, saga: string, name: string, declared: Declared) {
   const attempt = <T>(
     what: SeenAttempt['what'],
     amount: number,
     context: StepContext,
-    act: (work: WorkOf) => Promise<T>,
+    act: (work: WorkOf, around: SagaSurroundings) => Promise<T>,
   ): Promise<T> => {
+    const { surroundings } = host;
     const work = workOf(context, saga, name, amount);
-    return watched(watch, seenBy(life, work, 'step', what, context), context, () => act(work));
+    const seen = seenBy(surroundings.life, work, 'step', what, context);
+    return watched(surroundings.watch, seen, context, () => act(work, surroundings));
   };
   return step<Asked, string>({
     ...optionsOf(declared),
     async run({ weather, amount }, context) {
-      await attempt('done', amount, context, (work) => company.ask(life, { ...work, what: 'done', weather }, context));
+      await attempt('done', amount, context, (work, { life, company }) =>
+        company.ask(life, { ...work, what: 'done', weather }, context),
+      );
       return name;
     },
     ...(canCompensate(declared) && {
       compensate: ({ input: { amount, back: weather = 'fair' } }, context) =>
-        attempt('compensated', amount, context, (work) =>
+        attempt('compensated', amount, context, (work, { life, company }) =>
           company.ask(life, { ...work, what: 'compensated', weather }, context),
         ),
     }),
     ...(declared.verifies === true && {
       verify: ({ amount, asked = 'knows' }, context) =>
-        attempt('verified', amount, context, (work) => {
+        attempt('verified', amount, context, (work, { life, company }) => {
           // Of a pivot it is asked for many minutes, longer than a simulation waits.
           const isKnown = declared.pivot === true && company.mended;
           return company.find(life, work, isKnown ? 'knows' : asked, context);
@@ -114,9 +123,10 @@ function outside({ life, company, watch }: SagaSurroundings, saga: string, name:
   });
 }
 
-function inside(surroundings: SagaSurroundings, saga: string, name: string, declared: Declared) {
-  const { life, network, watch } = surroundings;
+function inside(host: StepHost, saga: string, name: string, declared: Declared) {
   const act = (what: 'done' | 'compensated', { amount, weather, back = 'fair' }: Asked, context: StepContext) => {
+    const { surroundings } = host;
+    const { life, network, watch } = surroundings;
     const work = workOf(context, saga, name, amount);
     const { tx } = context as TransactionContext<SimulatedTx>;
     const { idempotencyKey } = context;
