@@ -14,7 +14,7 @@ export class Choices {
   readonly deviations = new Map<string, number>();
   readonly #seed: number;
   readonly #given: Deviations | null;
-  readonly #counts = new Map<string, number>();
+  readonly #asked = new Map<string, { count: number; readonly begun: number }>();
   /** From now on nothing goes wrong. */
   calm = false;
 
@@ -26,12 +26,16 @@ export class Choices {
 
   /** The number of the answer; 0: nothing special. */
   choose(name: string, odds: Odds): number {
-    const count = (this.#counts.get(name) ?? 0) + 1;
-    this.#counts.set(name, count);
     if (this.calm) return 0;
-    const place = `${name}#${count}`;
-    const chosen = this.#given === null ? drawn(hash(place, this.#seed), odds) : (this.#given.get(place) ?? 0);
-    if (chosen !== 0) this.deviations.set(place, chosen);
+    let asked = this.#asked.get(name);
+    if (asked === undefined) this.#asked.set(name, (asked = { count: 0, begun: begunHash(`${name}#`, this.#seed) }));
+    asked.count += 1;
+    // Hundreds of times for each that is noted, so its text is made only then.
+    const chosen =
+      this.#given === null
+        ? drawn(endedHash(`${asked.count}`, asked.begun), odds)
+        : (this.#given.get(`${name}#${asked.count}`) ?? 0);
+    if (chosen !== 0) this.deviations.set(`${name}#${asked.count}`, chosen);
     return chosen;
   }
 
@@ -47,7 +51,8 @@ export class Choices {
 
 function drawn(at: number, odds: Odds): number {
   let left = at / 4_294_967_296;
-  for (const [index, weight] of odds.entries()) {
+  for (let index = 0; index < odds.length; index += 1) {
+    const weight = odds[index] ?? 0;
     if (left < weight) return index + 1;
     left -= weight;
   }
@@ -56,9 +61,22 @@ function drawn(at: number, odds: Odds): number {
 
 /** FNV-1a with a last mix, 32 bits. */
 export function hash(text: string, from: number): number {
-  let state = (0x811c9dc5 ^ from) >>> 0;
+  return mixed(begunHash(text, from) >>> 0);
+}
+
+function begunHash(text: string, from: number): number {
+  return goneOn(text, (0x811c9dc5 ^ from) >>> 0);
+}
+
+/** Of what was begun with other text before. */
+function endedHash(text: string, begun: number): number {
+  return mixed(goneOn(text, begun) >>> 0);
+}
+
+function goneOn(text: string, from: number): number {
+  let state = from;
   for (let index = 0; index < text.length; index += 1) state = Math.imul(state ^ text.charCodeAt(index), 0x01000193);
-  return mixed(state >>> 0);
+  return state;
 }
 
 function mixed(given: number): number {
