@@ -210,6 +210,7 @@ describe('what is wrong', () => {
     advancedAgoMs: 1,
     trouble: null,
     stalls: 0,
+    lapses: 0,
     probing: false,
     retentionMs: null,
     parked: { failed: 0, behind: 0, dead: 0 },

@@ -168,6 +168,7 @@ describe('judgeFlow', () => {
     advancedAgoMs: 5,
     trouble: null,
     stalls: 0,
+    lapses: 0,
     probing: false,
     retentionMs: 7 * 86_400_000,
     parked: { failed: 0, behind: 0, dead: 0 },
@@ -192,6 +193,7 @@ describe('judgeFlow', () => {
     ],
     ['lag', { oldestUnpublishedAgeMs: 61_000, behind: 5 }, ['warn flow.lag']],
     ['deaths in a row', { stalls: 2 }, ['warn flow.stalls']],
+    ['leases that lapse in a row', { lapses: 2 }, ['warn flow.lapses']],
     ['dead letters', { parked: { failed: 3, behind: 2, dead: 1 } }, ['warn flow.dead-letters']],
   ])('of %s', (_, change, found) => {
     expect(names(judgeFlow(status(change), []))).toEqual(found);

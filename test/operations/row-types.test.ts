@@ -31,6 +31,7 @@ const FITTING: Readonly<Record<string, RegExp>> = {
   interval: /^unknown$/,
   json: /^(?:unknown|readonly [A-Z]\w*\[\])$/,
   jsonb: /^(?:unknown|readonly string\[\]|Readonly<Record<string, string>>)$/,
+  _int8: /^readonly Int8\[\]$/,
   _text: /^readonly string\[\]$/,
 };
 

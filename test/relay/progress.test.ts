@@ -1,7 +1,7 @@
 /** How long a lease holds by the clock of its relay, and how the cursor gets into the database: without a database. */
 import { describe, expect, it } from 'vitest';
 import type { Cursor } from '../../src/relay/log/cursor.ts';
-import { LeaseClock } from '../../src/relay/subscription/lease-clock.ts';
+import { LeaseClock, lengthenedLeaseMs } from '../../src/relay/subscription/lease-clock.ts';
 import { ProgressWriter, type CursorProgress } from '../../src/relay/subscription/progress.ts';
 import { createManualClock } from '../../src/testing/manual-clock.ts';
 
@@ -41,6 +41,12 @@ describe('a lease, by the clock of the process', () => {
     expect(lease.isRenewalDue()).toBe(false);
     await clock.advance(1);
     expect(lease.isRenewalDue()).toBe(true);
+  });
+
+  it('is asked for twice as long with each lapse from the second on, up to eight times', () => {
+    expect([0, 1, 2, 3, 4, 5, 32].map((lapses) => lengthenedLeaseMs(1_000, lapses))).toEqual([
+      1_000, 1_000, 2_000, 4_000, 8_000, 8_000, 8_000,
+    ]);
   });
 });
 

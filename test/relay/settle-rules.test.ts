@@ -12,6 +12,7 @@ const row = (rest: Partial<SubscriptionRow> = {}): SubscriptionRow => ({
   floor: '40',
   lease_epoch: '1',
   stalls: 0,
+  lapsed: [],
   probe: null,
   published: '0',
   same_cluster: true,

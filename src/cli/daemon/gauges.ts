@@ -103,7 +103,11 @@ function logGauges(registry: Registry): LogGauges {
     'How long what is waiting takes at the present pace; 0: nothing waits. Absent while nothing goes out.',
     SHARD,
   );
-  const stalls = gauge('holdfast_relay_stalls', 'Takeovers in a row after which nothing had advanced.', SHARD);
+  const stalls = gauge(
+    'holdfast_relay_stalls',
+    'Takeovers in a row after which nothing had advanced, from relays that were not heard of since.',
+    SHARD,
+  );
   const served = gauge('holdfast_relay_subscription_served', '1 while some relay holds the subscription.', SHARD);
   const ofRelay = [...SHARD, 'state'] as const;
   const parked = gauge('holdfast_parked_messages', 'Messages a relay took out of the flow.', ofRelay);

@@ -241,7 +241,7 @@ function formatReplays({ replays }: RelayStatus, ui: Ui): string {
 }
 
 function troublesOf(subscription: SubscriptionStatus): readonly string[] {
-  const { live, lease, trouble, stalls, probing, behind, parked } = subscription;
+  const { live, lease, trouble, stalls, lapses, probing, behind, parked } = subscription;
   const name = nameOf(subscription);
   const troubles: string[] = [];
   if (!live) {
@@ -254,6 +254,8 @@ function troublesOf(subscription: SubscriptionStatus): readonly string[] {
     troubles.push(`${name}: the broker does not take messages: ${trouble.replace(/^HoldfastError: /, '')}`);
   if (probing) troubles.push(`${name}: relays died here; it is looking for a message that kills them.`);
   else if (stalls >= 2) troubles.push(`${name}: relays died here ${stalls} times in a row without progress.`);
+  if (lapses >= 2)
+    troubles.push(`${name}: relays stood still for longer than their lease ${lapses} times in a row, and got nowhere.`);
   if (parked.dead > 0)
     troubles.push(`${name}: ${plural(parked.dead, 'parked message waits', 'parked messages wait')} for a person.`);
   return troubles;

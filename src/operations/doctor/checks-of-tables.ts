@@ -156,6 +156,12 @@ export const CHECKS_OF_TABLES = {
     why: 'A message may be killing them; the relay looks for it and parks it.',
     mend: 'See why they died (memory?).',
   },
+  'flow.lapses': {
+    levels: ['warn'],
+    finds: 'relays stood still for longer than their lease, in a row, before anything advanced',
+    why: 'They live, but their work is done again by each other.',
+    mend: 'Give them more processor time, or a longer `lease`.',
+  },
   'flow.replay': {
     levels: ['warn'],
     finds: 'a replay was begun four times and more at the same place',

@@ -146,7 +146,7 @@ export function judgeFlow(
 }
 
 function judgeSubscription(subscription: SubscriptionStatus): readonly CheckFinding[] {
-  const { live, lease, trouble, oldestUnpublishedAgeMs, stalls, probing, parked } = subscription;
+  const { live, lease, trouble, oldestUnpublishedAgeMs, stalls, lapses, probing, parked } = subscription;
   const findings: CheckFinding[] = [];
   const who = name(subscription);
   if (!live) {
@@ -181,6 +181,15 @@ function judgeSubscription(subscription: SubscriptionStatus): readonly CheckFind
       what: `Relays died ${stalls} times in a row at the same place of ${who}.`,
       advice:
         'A message may be killing them: the relay looks for it by itself and parks it. See why they died (memory?).',
+    });
+  }
+  if (lapses >= 2) {
+    findings.push({
+      level: 'warn',
+      check: 'flow.lapses',
+      what: `Relays of ${who} stood still for longer than their lease ${lapses} times in a row, and got nowhere.`,
+      advice:
+        'They live, but the lease is too short for the pauses of their machines: give them more processor time, or a longer `lease`.',
     });
   }
   if (parked.dead > 0) findings.push(deadLetters(who, parked.dead));

@@ -58,6 +58,8 @@ export interface HoldfastTables {
     claims_epoch: Int8 | null;
     lease_until: Date | null;
     stalls: number;
+    lost_epochs: readonly Int8[] | null;
+    lapsed_epochs: readonly Int8[] | null;
     probe: unknown;
     published: Int8;
     rate: number;
@@ -86,6 +88,7 @@ export interface HoldfastTables {
     revision: unknown;
     revised_due_at: Date | null;
     claim_epoch: Int8 | null;
+    killed_epochs: readonly Int8[] | null;
   };
   parked_delivery: {
     consumer: string;

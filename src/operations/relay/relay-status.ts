@@ -47,8 +47,10 @@ export interface SubscriptionStatus {
   readonly advancedAgoMs: number | null;
   /** The last failure of its broker; null while all is well. */
   readonly trouble: string | null;
-  /** Takeovers in a row after which nothing had advanced. */
+  /** Takeovers in a row after which nothing had advanced, from relays that were not heard of since. */
   readonly stalls: number;
+  /** Leases in a row that ran out under relays that live, and after which nothing had advanced. */
+  readonly lapses: number;
   /** It is looking for a message that kills the relay. */
   readonly probing: boolean;
   readonly retentionMs: number | null;
@@ -170,6 +172,7 @@ async function readSubscriptions(database: Database): Promise<Pick<RelayStatus, 
         advancedAgoMs: row.advanced_ms,
         trouble: row.trouble,
         stalls: row.stalls,
+        lapses: row.lapses,
         probing: row.probing,
         retentionMs: row.retention_ms,
         parked: toCounts(counts),
@@ -215,6 +218,7 @@ function subscriptionsQuery(database: Database) {
       ageMs<number | null>('s.advanced_at').as('advanced_ms'),
       ageMs<number | null>('next.created_at').as('oldest_ms'),
       sql<boolean>`s.probe is not null`.as('probing'),
+      sql<number>`coalesce(cardinality(s.lapsed_epochs), 0)`.as('lapses'),
       sql<number | null>`extract(epoch from s.retention)::float8 * 1000`.as('retention_ms'),
     ])
     .orderBy('s.name')

@@ -111,6 +111,7 @@ export class HeldShard {
       session.probe = markBefore(
         session.probe,
         entries.map((entry) => entry.seq),
+        session.epoch,
       );
       await store.markProbe(session, session.probe);
     }

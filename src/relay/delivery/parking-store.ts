@@ -17,6 +17,8 @@ export interface ParkedRecord {
   readonly attempts: number;
   /** Milliseconds until a relay takes it up again; null: only a person will. */
   readonly retryInMs: number | null;
+  /** The leases under which it was being published, when it seems to have killed those who held them. */
+  readonly killedEpochs?: readonly number[];
 }
 
 export interface RedriveCandidate {
@@ -52,6 +54,8 @@ export interface ParkingStore {
   claim(holder: LeaseHolder, seqs: readonly number[]): Promise<readonly ClaimedMessage[]>;
   /** Ends claims of what was not published after all. Rejects with HF_LEASE_LOST. */
   release(holder: LeaseHolder, seqs: readonly number[]): Promise<void>;
+  /** What seems to have killed the holder of a lease, who lives, says so from now on. It stays parked. Resolves with how many there are. */
+  noteAlive(client: Updates, epoch: number): Promise<number>;
   /**
    * Parked messages that must not go out as the log has them, though the cursor may still be before them: they killed relays, or were
    * revised.
@@ -73,6 +77,11 @@ export interface ParkingStore {
   redrivable(client: ClientBase, limit: number): Promise<readonly RedriveCandidate[]>;
 }
 
+/** A connection, or a pool. */
+interface Updates {
+  query(text: string, values: unknown[]): Promise<{ readonly rowCount: number | null }>;
+}
+
 export interface ParkingScope extends SubscriptionKey {
   readonly schema: string;
   readonly shards: number;
@@ -82,6 +91,10 @@ export interface ParkingScope extends SubscriptionKey {
 
 /** The reason that is stored for a message that killed the relays that published it. */
 export const KILLED = 'it killed the relay that published it';
+/** ... and for one that did so to relays that live. */
+export const HELD_UP = 'it held up the relay that published it for longer than its lease, again and again';
+const ALIVE =
+  'A relay that seemed to have died of it lives: it had stood still for longer than its lease. Publish it again.';
 
 export function createParkingStore(scope: ParkingScope): ParkingStore {
   return new ParkedMessageTable(scope);
@@ -111,16 +124,17 @@ class ParkedMessageTable implements ParkingStore {
       `WITH fence AS MATERIALIZED (${this.#fence}),
        written AS (
          INSERT INTO ${this.#table} AS p
-           (subscription, seq, id, topic, key, lane, state, reason, error, attempts, fingerprint, next_attempt_at)
-         SELECT $1, o.seq, o.id, o.topic, o.key, o.lane, r.state, r.reason, r.error, r.attempts, r.fingerprint, CASE
+           (subscription, seq, id, topic, key, lane, state, reason, error, attempts, fingerprint, killed_epochs, next_attempt_at)
+         SELECT $1, o.seq, o.id, o.topic, o.key, o.lane, r.state, r.reason, r.error, r.attempts, r.fingerprint, r."killedEpochs", CASE
              WHEN r.state = 'failed' THEN clock_timestamp() + r."retryInMs" * interval '1 millisecond'
              -- What it was to wait behind was taken out meanwhile.
              WHEN row_number() OVER (PARTITION BY o.key ORDER BY o.seq) = 1 AND coalesce(${this.#first('o')} > o.seq, true) THEN clock_timestamp() END
          FROM fence, json_to_recordset($4::json)
-           AS r (seq bigint, state text, reason text, error text, attempts int, "retryInMs" float8, fingerprint text)
+           AS r (seq bigint, state text, reason text, error text, attempts int, "retryInMs" float8, fingerprint text, "killedEpochs" bigint[])
          JOIN ${this.#schema}.outbox o USING (seq)
          ON CONFLICT (subscription, seq) DO UPDATE SET state = excluded.state, reason = excluded.reason, error = excluded.error,
-           attempts = excluded.attempts, fingerprint = excluded.fingerprint, claim_epoch = NULL, revised_due_at = NULL, next_attempt_at = CASE
+           attempts = excluded.attempts, fingerprint = excluded.fingerprint,
+           killed_epochs = excluded.killed_epochs, claim_epoch = NULL, revised_due_at = NULL, next_attempt_at = CASE
              WHEN excluded.state = 'failed' THEN excluded.next_attempt_at ELSE coalesce(p.next_attempt_at, excluded.next_attempt_at) END
          -- A page that is read again finds its refused message in a blocked key; what is known of it stays.
          WHERE excluded.state = 'failed' OR p.state = 'behind')
@@ -175,10 +189,19 @@ class ParkedMessageTable implements ParkingStore {
     if (result.rows[0]?.held !== true) throw subscriptionLeaseLost(this.#scope);
   }
 
+  async noteAlive(client: Updates, epoch: number): Promise<number> {
+    const { rowCount } = await client.query(
+      `UPDATE ${this.#table} SET error = $3, killed_epochs = array_remove(killed_epochs, $2::bigint)
+       WHERE ${this.#mine} AND killed_epochs IS NOT NULL AND $2::bigint = ANY (killed_epochs)`,
+      [this.#scope.name, epoch, ALIVE],
+    );
+    return rowCount ?? 0;
+  }
+
   async setAside(client: ClientBase): Promise<ReadonlySet<number>> {
     const result = await client.query<{ seq: string }>(
-      `SELECT seq FROM ${this.#table} WHERE ${this.#mine} AND state = 'failed' AND (reason = $2 OR revision IS NOT NULL)`,
-      [this.#scope.name, KILLED],
+      `SELECT seq FROM ${this.#table} WHERE ${this.#mine} AND state = 'failed' AND (reason = ANY ($2) OR revision IS NOT NULL)`,
+      [this.#scope.name, [KILLED, HELD_UP]],
     );
     return new Set(result.rows.map((row) => Number(row.seq)));
   }

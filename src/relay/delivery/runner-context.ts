@@ -29,6 +29,8 @@ export interface SleepFlag {
 
 export interface RunnerContext extends RunnerOptions, DeliveryContext {
   readonly key: SubscriptionKey;
+  /** Aborted by a soft stop. */
+  readonly stopping: () => AbortSignal;
 }
 
 export function createRunnerContext(
@@ -42,6 +44,7 @@ export function createRunnerContext(
     ...options,
     key,
     log,
+    stopping,
     dispatcher: createDispatcher({ ...options, log, stopping, onAttempt }),
     parking: createParkingStore({
       ...key,

@@ -17,7 +17,7 @@ import { isReadTimeout, ReadPatience } from './read-patience.ts';
 import { Rest } from './rest.ts';
 import { createRunnerContext, type RunnerContext, type RunnerOptions } from './runner-context.ts';
 import { enterPhase, type RunnerPhase } from './runner-phase.ts';
-import { acquireOrRestore, standbyMs, takeOver, type NotAcquired } from './takeover.ts';
+import { acquireOrRestore, standbyMs, takeOver, tellAlive, type NotAcquired } from './takeover.ts';
 
 export interface SubscriptionRunner extends Service {
   /** One page: for tests. */
@@ -97,7 +97,8 @@ class Runner implements SubscriptionRunner {
 
   get state(): RunnerState {
     const { subscription, shard, dispatcher } = this.#context;
-    const { leaseMs, publishTimeoutMs, idlePollMs } = subscription;
+    const { publishTimeoutMs, idlePollMs } = subscription;
+    const { leaseMs } = this.#phase.kind === 'active' ? this.#phase.shard.session : subscription;
     return {
       subscription: subscription.name,
       shard,
@@ -128,6 +129,7 @@ class Runner implements SubscriptionRunner {
   }
 
   async #work(signal: AbortSignal): Promise<number> {
+    if (this.#phase.kind === 'active' && this.#phase.shard.session.isOverlong) await this.#drop({ release: true });
     const shard = this.#phase.kind === 'active' ? this.#phase.shard : await this.#take(signal);
     return typeof shard === 'number' ? shard : this.#rest.after(await shard.page());
   }
@@ -143,6 +145,7 @@ class Runner implements SubscriptionRunner {
       this.#enter({ kind: 'ended' });
       throw acquisition.error;
     }
+    if (acquisition.outlived !== null) await tellAlive(this.#context, acquisition.outlived);
     if (acquisition.kind !== 'acquired') {
       this.#standBy(acquisition);
       return standbyMs(acquisition, subscription.leaseMs, random);

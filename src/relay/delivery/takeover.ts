@@ -2,18 +2,18 @@
  * Taking a shard: its lease, a session under it, and what is owed to the relays before it, of which some may have died of a message.
  */
 import { isHoldfastError } from '../../errors.ts';
-import { planAfterTakeover, CRASHES_BEFORE_PARKING, STALLS_BEFORE_CAREFUL_REDRIVE } from '../subscription/poison.ts';
-import type { Acquisition, Lease } from '../subscription/lease-taker.ts';
-import { openSession, type Session } from '../subscription/session.ts';
+import type { Acquisition, Lease, OutlivedLease, Taking } from '../subscription/lease-taker.ts';
+import { STALLS_BEFORE_CAREFUL_REDRIVE, suspicion } from '../subscription/poison.ts';
+import { openSession } from '../subscription/session.ts';
 import type { LastPlace } from '../subscription/shard-rows.ts';
 import { tellSettled } from '../subscription/tell-settled.ts';
 import { HeldShard } from './held-shard.ts';
-import { KILLED } from './parking-store.ts';
 import type { PageLimit } from './page-limit.ts';
 import type { ReadPatience } from './read-patience.ts';
 import type { RunnerContext } from './runner-context.ts';
+import { suspect } from './suspect.ts';
 
-export type NotAcquired = Exclude<Acquisition, { kind: 'acquired' }>;
+export type NotAcquired = Exclude<Taking, { kind: 'acquired' }>;
 
 /** The row is gone, and others have the subscription in another number of shards. */
 export interface Gone {
@@ -37,6 +37,19 @@ export async function acquireOrRestore(context: RunnerContext, last: LastPlace):
     log.error({ high: last.cursor?.high }, 'the row of the subscription was gone (TRUNCATE?); it was put back');
     return ask();
   }
+}
+
+/** This process had been taken for dead, with what it was publishing for the cause. Both are set right as far as they can be. */
+export async function tellAlive({ database, parking, log }: RunnerContext, outlived: OutlivedLease): Promise<void> {
+  const { epoch, counted } = outlived;
+  if (counted)
+    log.warn({ epoch }, 'stood still for longer than the lease, and lives: the death that was counted is taken back');
+  const parked = await parking.noteAlive(database, epoch);
+  if (parked > 0)
+    log.error(
+      { epoch, parked },
+      'a message is parked because this relay seemed to have died of it, and lives: publish it again (holdfast parked retry)',
+    );
 }
 
 /** When to look again at a lease that another relay holds, in milliseconds. Pure. */
@@ -64,41 +77,16 @@ export async function takeOver(context: RunnerContext, options: TakeoverOptions)
   const session = await openSession({ ...context, ...options, readTimeoutMs: patience.timeoutMs });
   tellSettled(log, lease.settled);
   try {
-    await suspect(context, session, lease.stalls);
+    await suspect(context, { session, lease, signal });
     await parking.releaseOrphans(session.writeClient);
     session.blocked = await parking.blockedKeys(session.writeClient);
     const setAside = await parking.setAside(session.writeClient);
     log.info({ epoch: lease.epoch, high: lease.cursor.high, parkedKeys: session.blocked.size }, 'subscription taken');
-    const careful = lease.stalls >= STALLS_BEFORE_CAREFUL_REDRIVE;
+    const careful = suspicion(lease) >= STALLS_BEFORE_CAREFUL_REDRIVE;
     return new HeldShard(context, { session, setAside, careful, patience, pages, signal });
   } catch (error) {
     // Nobody else knows of its connections yet.
     await session.close({ release: false }).catch(() => {});
     throw error;
   }
-}
-
-/** After takeovers without progress: smaller batches, and at last the culprit parked. */
-async function suspect(context: RunnerContext, session: Session, stalls: number): Promise<void> {
-  const { subscription, parking, log, crashPoint } = context;
-  const plan = planAfterTakeover(stalls, session.probe, subscription.batchSize);
-  if (plan.kind === 'normal') return;
-  session.probe = plan.probe;
-  log.warn({ stalls, size: plan.probe.size }, 'relays died here repeatedly: probing for the message that kills them');
-  if (plan.kind === 'probe') return;
-  // Not read whole: it may be its size that kills.
-  const culprit = await session.reader.identify(plan.seq);
-  crashPoint('relay.park:before');
-  await parking.park(session, [
-    {
-      seq: plan.seq,
-      state: 'failed',
-      reason: KILLED,
-      error: null,
-      attempts: CRASHES_BEFORE_PARKING,
-      retryInMs: null,
-    },
-  ]);
-  crashPoint('relay.park:after');
-  log.error({ seq: plan.seq, messageId: culprit?.id, topic: culprit?.topic }, 'message parked: it killed the relay');
 }

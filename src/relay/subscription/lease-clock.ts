@@ -4,6 +4,19 @@
  */
 import type { Clock } from '../../runtime/clock.ts';
 
+/** Leases are doubled so often at most. */
+const MOST_DOUBLINGS = 3;
+
+/**
+ * How long a lease is asked for, in milliseconds, after `lapses` of them have run out under relays that live and had not come to store
+ * anything: twice as long each time, up to eight times. Once is no habit. Pure.
+ *
+ * A relay that never gets anything done within its lease, for want of processor time, would else lose it for ever to others that fare alike.
+ */
+export function lengthenedLeaseMs(leaseMs: number, lapses: number): number {
+  return leaseMs * 2 ** Math.min(Math.max(lapses - 1, 0), MOST_DOUBLINGS);
+}
+
 /** The part of the lease at whose end nothing is published any more, against clocks that run apart and calls that take their time. */
 const SAFETY = 0.25;
 

@@ -23,6 +23,8 @@ export interface LeaseWrites {
   renew(holder: LeaseHolder, leaseMs: number, trouble: string | null): Promise<void>;
   /** Marks what is about to be published while probing, in a commit of its own. Rejects with HF_LEASE_LOST. */
   markProbe(holder: LeaseHolder, probe: ProbeState): Promise<void>;
+  /** The epochs since the last progress whose holders have said that they live, though they had lost their leases. */
+  lapsed(holder: LeaseHolder): Promise<readonly number[]>;
   /** Gives the lease back, so that a standby takes over at once. Never rejects for a lost lease. */
   release(holder: LeaseHolder): Promise<void>;
 }
@@ -68,7 +70,7 @@ export function createLeaseWrites(schema: string): LeaseWrites {
       update(holder, {
         name: 'advance',
         set: `snapshot = $6::pg_snapshot, high = $7, catchup = $8::pg_snapshot, catchup_seq = $9, published = $10, rate = $11,
-         probe = $12, trouble = $13, stalls = 0, advanced_at = clock_timestamp(),
+         probe = $12, trouble = $13, stalls = 0, lost_epochs = NULL, lapsed_epochs = NULL, advanced_at = clock_timestamp(),
          lease_until = clock_timestamp() + $5 * interval '1 millisecond'`,
         values: [
           leaseMs,
@@ -92,9 +94,17 @@ export function createLeaseWrites(schema: string): LeaseWrites {
 
     markProbe: (holder, probe) => update(holder, { name: 'probe', set: `probe = $5`, values: [JSON.stringify(probe)] }),
 
+    async lapsed({ key, writeClient }) {
+      const { rows } = await writeClient.query<{ epoch: string }>(
+        `SELECT unnest(lapsed_epochs)::text AS epoch FROM ${table} WHERE name = $1 AND shard = $2`,
+        [key.name, key.shard],
+      );
+      return rows.map(({ epoch }) => Number(epoch));
+    },
+
     async release({ key, epoch, writeClient }) {
       await writeClient.query(
-        `UPDATE ${table} SET lease_owner = NULL, lease_until = NULL, stalls = 0,
+        `UPDATE ${table} SET lease_owner = NULL, lease_until = NULL, stalls = 0, lost_epochs = NULL, lapsed_epochs = NULL,
            -- Stopped on purpose in the middle of a mark: that was no death.
            probe = CASE WHEN probe IS NOT NULL THEN jsonb_set(probe, '{mark}', 'null') END
          WHERE name = $1 AND shard = $2 AND lease_epoch = $3`,

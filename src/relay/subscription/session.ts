@@ -29,6 +29,10 @@ export interface Session extends LeaseHolder {
   readonly writeClient: Client;
   readonly cursor: Cursor;
   readonly published: number;
+  /** In milliseconds. */
+  readonly leaseMs: number;
+  /** Its lease is longer than usual, and has been for long enough: it is to be given back, and taken as long as usual. */
+  readonly isOverlong: boolean;
   /** Whether any progress of this session is stored. */
   readonly hasStored: boolean;
   probe: ProbeState | null;
@@ -62,6 +66,9 @@ export interface SessionOptions {
   readonly readTimeoutMs?: number | undefined;
 }
 
+/** For so many usual leases one is longer than usual: whoever dies meanwhile is replaced late. */
+const LONG_FOR_LEASES = 20;
+
 /** How long an answer is waited for on the way to a lost lease: what takes longer loses it anyway. A part of the lease. */
 const PATIENCE = 0.75;
 
@@ -87,8 +94,8 @@ interface Connections {
 }
 
 async function connect(options: SessionOptions, failure: FirstFailure): Promise<Connections> {
-  const { database, subscription } = options;
-  const { leaseMs } = subscription;
+  const { database, lease } = options;
+  const { leaseMs } = lease;
   const onLost = (error: Error) => failure.note(error);
   const queryTimeoutMs = Math.ceil(leaseMs * PATIENCE);
   // The first read after a long absence may take longer than a lease, which the other connection holds meanwhile.
@@ -146,7 +153,7 @@ class LeasedSession implements Session {
     this.probe = lease.probe;
     this.#options = options;
     this.#failure = failure;
-    this.#lease = new LeaseClock(clock, subscription.leaseMs, options.leasedAtMs);
+    this.#lease = new LeaseClock(clock, lease.leaseMs, options.leasedAtMs);
     this.#progress = new ProgressWriter({
       clock,
       stored: lease,
@@ -161,6 +168,17 @@ class LeasedSession implements Session {
 
   get published(): number {
     return this.#progress.published;
+  }
+
+  get leaseMs(): number {
+    return this.#options.lease.leaseMs;
+  }
+
+  get isOverlong(): boolean {
+    const { clock, subscription, leasedAtMs } = this.#options;
+    return (
+      this.leaseMs > subscription.leaseMs && clock.monotonic() - leasedAtMs > LONG_FOR_LEASES * subscription.leaseMs
+    );
   }
 
   get hasStored(): boolean {
@@ -210,10 +228,10 @@ class LeasedSession implements Session {
 
   /** Renews the lease while no progress does. Until the session is closed or has failed; never rejects. */
   async keepLease(): Promise<void> {
-    const { clock, subscription, crashPoint } = this.#options;
+    const { clock, crashPoint } = this.#options;
     const closed = this.#closed.signal;
     while (!closed.aborted && this.#failure.error === null) {
-      await clock.sleep(subscription.leaseMs / 6, closed);
+      await clock.sleep(this.leaseMs / 6, closed);
       if (closed.aborted || !this.#lease.isRenewalDue() || this.#progress.isWriting) continue;
       try {
         crashPoint('relay.renew:before');
@@ -226,15 +244,13 @@ class LeasedSession implements Session {
   }
 
   #renew(): Promise<void> {
-    const { store, subscription } = this.#options;
-    return this.#lease.confirm(() => store.renew(this, subscription.leaseMs, this.trouble));
+    return this.#lease.confirm(() => this.#options.store.renew(this, this.leaseMs, this.trouble));
   }
 
   async #write(progress: CursorProgress): Promise<void> {
-    const { store, subscription, crashPoint } = this.#options;
+    const { store, crashPoint } = this.#options;
     const { heads, writeClient } = this;
-    const advance = () =>
-      store.advance(this, subscription.leaseMs, { ...progress, probe: this.probe, trouble: this.trouble });
+    const advance = () => store.advance(this, this.leaseMs, { ...progress, probe: this.probe, trouble: this.trouble });
     crashPoint('relay.advance:before');
     await this.#lease.confirm(async () => {
       if (!heads.dirty) return advance();

@@ -13,6 +13,8 @@ export interface SubscriptionRow {
   readonly floor: string;
   readonly lease_epoch: string;
   readonly stalls: number;
+  /** See Lease. */
+  readonly lapsed: readonly number[];
   readonly probe: ProbeState | null;
   readonly published: string;
   /** The cursor was stored in this very cluster. */
@@ -33,6 +35,7 @@ export interface SubscriptionRow {
 export function subscriptionColumns(schema: string): string {
   const s = quoteIdentifier(schema);
   return `snapshot::text, high, catchup::text, catchup_seq, floor, lease_epoch, stalls, probe, published, timeline,
+    coalesce(to_jsonb(lapsed_epochs), '[]') AS lapsed,
     extract(epoch FROM advanced_at)::float8 * 1000 AS advanced_ms,
     ${s}.server_timeline() AS timeline_here, ${serverSql(schema)} AS server,
     system_identifier = (SELECT system_identifier FROM pg_control_system()) AS same_cluster,

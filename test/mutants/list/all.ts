@@ -21,6 +21,7 @@ import { RELAY } from './relay.ts';
 import { RELAY_LOG } from './relay-log.ts';
 import { RELAY_RULES } from './relay-rules.ts';
 import { RELAY_STORES } from './relay-stores.ts';
+import { RELAY_SUSPICION } from './relay-suspicion.ts';
 import { RUNTIME } from './runtime.ts';
 import { SAGA_DOUBT } from './saga-doubt.ts';
 import { SAGA_ENGINE } from './saga-engine.ts';
@@ -60,6 +61,7 @@ export const MUTANTS: readonly Mutant[] = [
   ...RELAY_LOG,
   ...RELAY_RULES,
   ...RELAY_STORES,
+  ...RELAY_SUSPICION,
   ...RUNTIME,
   ...SAGA_DOUBT,
   ...SAGA_ENGINE,

@@ -1,10 +1,9 @@
 /**
- * Mistakes in what a relay decides: refusals, routes, order, suspicion, the clock of its lease, the server it finds.
+ * Mistakes in what a relay decides: refusals, routes, order, the clock of its lease, the server it finds.
  */
 import type { Mutant } from '../mutant.ts';
 
 const REFUSALS = 'src/relay/delivery/refusals.ts';
-const POISON = 'src/relay/subscription/poison.ts';
 const SETTLE = 'src/relay/subscription/settle-cursor.ts';
 const ROUTES = 'src/relay/subscription/routes.ts';
 const LEASE_CLOCK = 'src/relay/subscription/lease-clock.ts';
@@ -169,38 +168,6 @@ export const RELAY_RULES: readonly Mutant[] = [
     to: `Math.max(500, Math.ceil(nextInMs ?? 500))`,
     breaks: 'I17: with one message that is due in a week, nobody looks for others before',
     tests: ON_DELIVERY,
-  },
-  {
-    name: 'relay/poison/parked-at-the-first-death',
-    file: POISON,
-    from: `  if (crashes + 1 < CRASHES_BEFORE_PARKING) {`,
-    to: `  if (crashes < CRASHES_BEFORE_PARKING - 1 && stalls > STALLS_BEFORE_PROBING) {`,
-    breaks: 'I16: one death of a process parks the message that it was publishing',
-    tests: ['test/relay/poison.test.ts'],
-  },
-  {
-    name: 'relay/poison/deaths-of-any-message',
-    file: POISON,
-    from: `    probe.mark.seqs.every((seq, index) => seq === seqs[index]);`,
-    to: `    probe.mark.seqs.length === 1;`,
-    breaks: 'I16: two deaths at two messages park the second one',
-    tests: ['test/relay/poison.test.ts'],
-  },
-  {
-    name: 'relay/poison/never-halved',
-    file: POISON,
-    from: `probe: { ...probe, size: half(seqs.length), mark: null } };`,
-    to: `probe: { ...probe, mark: null } };`,
-    breaks: 'I17: the message that kills its relay is never found',
-    tests: ['test/relay/poison.test.ts'],
-  },
-  {
-    name: 'relay/poison/calm-on-an-empty-page',
-    file: POISON,
-    from: `left <= 0 || (count === 0 && !more) ? null`,
-    to: `left <= 0 || count === 0 ? null`,
-    breaks: 'I17: a page of other topics ends the search, and the next death begins it anew',
-    tests: ['test/relay/poison.test.ts'],
   },
   {
     name: 'relay/routes/first-route-only',
