@@ -1,6 +1,7 @@
 /** Runner for postgres.js: `holdfast/postgres-js`. */
 import type { PostgresJsTransactionHandle } from '../postgres/clients/postgres-js.ts';
 import type { Runner } from '../postgres/runner.ts';
+import { unlessLeft } from './left-transaction.ts';
 
 /** What `postgres(…)` returns, as far as it matters here. */
 export interface PostgresJsSql<Tx> {
@@ -16,8 +17,12 @@ export interface PostgresJsSql<Tx> {
 export function postgresJsRunner<Tx extends PostgresJsTransactionHandle>(sql: PostgresJsSql<Tx>): Runner<Tx> {
   return {
     async transaction<T>(fn: (tx: Tx) => Promise<T>) {
+      interface Boxed {
+        readonly result: T;
+      }
       // It would await the members of an array, and take one of promises apart.
-      const { result } = (await sql.begin('', async (tx: Tx) => ({ result: await fn(tx) }))) as { readonly result: T };
+      const boxed = async (tx: Tx): Promise<Boxed> => ({ result: await fn(tx) });
+      const { result } = await unlessLeft((run) => sql.begin('', run) as Promise<Boxed>, boxed);
       return result;
     },
   };

@@ -11,13 +11,13 @@ import { createOutbox, item } from '../../src/outbox/outbox.ts';
 import type { TransactionHandle } from '../../src/postgres/executor.ts';
 import type { Runner } from '../../src/postgres/runner.ts';
 import { saga } from '../../src/saga/definition/definition.ts';
-import { transactionFor } from '../../src/saga/kinds/transaction.ts';
 import { createParticipant } from '../../src/saga/participant/participant.ts';
 import { createMemoryTransport } from '../../src/transport/memory.ts';
 import { delivery, Placed, wire } from '../inbox/lab.ts';
 import { Release, Reserve, Reserved, sent } from '../saga/participant-lab.ts';
 import { gate, openLab, type Lab } from '../saga/lab.ts';
 import { startTcpProxy, type TcpProxy } from '../support/faults/tcp-proxy.ts';
+import { bookingFlow } from './booking-flow.ts';
 
 /** A client on the database of the test, whose table is `effect (what text)`. */
 export interface ClientUnderTest<Tx> {
@@ -286,38 +286,8 @@ export function describeClient<Tx extends TransactionHandle>(
     });
 
     describe('a transaction step', () => {
-      const inClient = (): ReturnType<typeof transactionFor<Tx>> => transactionFor(client.runner);
-
-      function flowOf(act: (tx: Tx, attempt: number) => Promise<unknown>, attempts = 2) {
-        return saga({
-          name: 'flow',
-          input: z.null(),
-          steps: {
-            book: inClient()({
-              retry: { attempts },
-              run: async (what: string, { tx }) => {
-                await client.write(tx, what);
-                await outbox.send(tx, Placed, order(what));
-                return { what };
-              },
-              compensate: async ({ input, outcome }, { tx }) =>
-                void (await client.write(tx, `not ${input} ${outcome}`)),
-            }),
-            last: inClient()({
-              retry: { attempts },
-              run: async (what: string, { tx, attempt }) => {
-                await client.write(tx, what);
-                await act(tx, attempt);
-              },
-            }),
-          },
-          async run({ steps }) {
-            const { what } = await steps.book('book');
-            await steps.last('last');
-            return what;
-          },
-        });
-      }
+      const flowOf = (act: (tx: Tx, attempt: number) => Promise<unknown>, attempts = 2) =>
+        bookingFlow(client, outbox, { act, attempts });
 
       it('has its effect, its messages and its record in one commit', async () => {
         const flow = flowOf(async () => {});
@@ -340,6 +310,23 @@ export function describeClient<Tx extends TransactionHandle>(
         await lab.until(run.id, 'compensated');
         expect([await effects(), await messages()]).toEqual([['book', 'not book done'], ['book']]);
       });
+
+      it.each(['hides', 'takes no notice of'])(
+        'whose connection is cut is made again, if its handler %s that',
+        async (how) => {
+          const cut = (tx: Tx) =>
+            client.read(tx, 'SELECT 1 AS cut_here').catch(() => {
+              if (how === 'hides') throw new Error('no');
+            });
+          const flow = flowOf(async (tx, attempt) => void (attempt === 1 && (await cut(tx))), 1);
+          proxy.judge = (bytes) => (bytes.includes('cut_here') ? 'before' : 'pass');
+          await lab.worker([flow]);
+          const run = await lab.client([flow]).start(flow, null);
+          await lab.until(run.id, 'completed');
+          expect(await lab.untilEvent(run.id, 'attempt failed', 'last')).toMatchObject({ broken: 1 });
+          expect([await effects(), await messages()]).toEqual([['book', 'last'], ['book']]);
+        },
+      );
 
       it('commits nothing when the handler swallows what aborted the transaction', async () => {
         const flow = flowOf((tx) => client.fail(tx).catch(() => {}), 1);

@@ -12,6 +12,7 @@ import type { Row } from '../../src/postgres/executor.ts';
 import type { Runner } from '../../src/postgres/runner.ts';
 import { saga } from '../../src/saga/definition/definition.ts';
 import { transactionFor, type TransactionFor } from '../../src/saga/kinds/transaction.ts';
+import { eventually } from '../support/eventually.ts';
 import { createTestDatabase } from '../support/servers.ts';
 import { openLab, type Lab } from './lab.ts';
 
@@ -203,6 +204,85 @@ it('a runner that never opens a transaction is given up, and what it does later 
   await lab.until(run.id, 'completed');
   await expect(held[0]?.()).resolves.toBeUndefined();
   expect(await effects()).toEqual(['attempt 2']);
+});
+
+describe('a runner whose connection breaks', () => {
+  /** The server process of a transaction ends, and it is over before anything else happens. */
+  const endBackend = async (tx: Tx): Promise<void> => {
+    const [row] = await tx.rows('SELECT pg_backend_pid() AS pid');
+    await lab.test.pool.query('SELECT pg_terminate_backend($1)', [row?.['pid']]);
+    await eventually('the process to be gone', async () => {
+      const { rows } = await lab.test.pool.query('SELECT 1 FROM pg_stat_activity WHERE pid = $1', [row?.['pid']]);
+      return rows.length === 0;
+    });
+  };
+  const hidden = (tx: Tx): Promise<never> => endBackend(tx).then(() => Promise.reject(new Error('no')));
+  const once = (act: (tx: Tx) => Promise<unknown>) => (tx: Tx, attempt: number) => (attempt === 1 ? act(tx) : null);
+  const isNoAttempt = async (runner: Runner<Tx>, act: (tx: Tx) => Promise<unknown>): Promise<void> => {
+    const run = await start(flowOf(runner, once(act), { retry: { attempts: 1 } }));
+    await lab.until(run.id, 'completed');
+    expect(await lab.untilEvent(run.id, 'attempt failed', 'only')).toMatchObject({ uncounted: 'database', broken: 1 });
+    expect(await effects()).toEqual(['attempt 2']);
+  };
+
+  it('costs no attempt, whatever its handler says', () => isNoAttempt(honest, hidden));
+
+  it('and that says in words of its own that it is closed costs none', async () => {
+    const wordy = runnerOf((fn) =>
+      plain.transaction((client) => {
+        let isClosed = false;
+        client.once('end', () => (isClosed = true));
+        const rows: Tx['rows'] = (sql, parameters) =>
+          isClosed ? Promise.reject(new Error('The transaction is closed.')) : txOf(client).rows(sql, parameters);
+        return fn({ rows });
+      }),
+    );
+    await isNoAttempt(wordy, hidden);
+  });
+
+  it('and that leaves at once, and further statements without an answer, costs none', async () => {
+    const silent = runnerOf((fn) =>
+      plain.transaction((client) => {
+        let isGone = false;
+        const gone = new Promise<never>((_resolve, reject) => {
+          client.once('end', () => {
+            isGone = true;
+            reject(new Error('Connection terminated'));
+          });
+        });
+        const rows: Tx['rows'] = (sql, parameters) =>
+          isGone ? new Promise<never>(() => {}) : txOf(client).rows(sql, parameters);
+        return Promise.race([fn({ rows }), gone]);
+      }),
+    );
+    await isNoAttempt(silent, hidden);
+    await lab.test.pool.query('TRUNCATE effect');
+    await isNoAttempt(silent, (tx) => endBackend(tx));
+  });
+
+  it('is not what a handler meets that has ended the transaction by the runner', async () => {
+    const closing = runnerOf((fn) =>
+      plain.transaction((client) => {
+        let isClosed = false;
+        const rows: Tx['rows'] = async (sql, parameters) => {
+          if (isClosed) throw new Error('The transaction is closed.');
+          isClosed = sql === 'CLOSE IT';
+          return txOf(client).rows(isClosed ? 'ROLLBACK' : sql, parameters);
+        };
+        return fn({ rows });
+      }),
+    );
+    const act = (tx: Tx) => tx.rows('CLOSE IT').then(() => Promise.reject(new Error('no')));
+    const run = await start(flowOf(closing, act, { retry: { attempts: 1 } }));
+    await lab.until(run.id, 'compensated');
+    expect(await effects()).toEqual([]);
+  });
+});
+
+it('a handler whose statement we end, when its time is up, has had its attempt', async () => {
+  const flow = flowOf(honest, (tx) => tx.rows('SELECT pg_sleep(600)'), { timeout: '200ms', retry: { attempts: 1 } });
+  const run = await start(flow);
+  expect(await lab.until(run.id, 'compensated')).toMatchObject({ error: { code: 'HF_STEP_TIMEOUT' } });
 });
 
 it('a handler that hangs in a statement is ended with its backend, and the next attempt has the effect', async () => {

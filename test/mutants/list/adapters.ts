@@ -17,6 +17,14 @@ const RUNNER = 'test/adapters/node-postgres-runner.test.ts';
 
 export const ADAPTERS: readonly Mutant[] = [
   {
+    name: 'adapters/left-and-rolled-back',
+    file: 'src/adapters/left-transaction.ts',
+    from: 'if (hasLeft) return new Promise<never>(() => {});',
+    to: '',
+    breaks: 'I16: a connection of postgres.js that breaks in a transaction ends the process',
+    tests: ['test/adapters/postgres-js.test.ts'],
+  },
+  {
     name: 'http/key/of-everybody',
     file: KEY,
     from: 'JSON.stringify([scope, method',

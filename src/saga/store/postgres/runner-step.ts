@@ -6,6 +6,9 @@
  * when the server has made a ROLLBACK of their COMMIT. So it is kept here how far it came: before the record was answered nothing has
  * happened, and after it the journal is asked, by the worker's own connection (step-in-doubt.ts).
  *
+ * Nor does an error of the handler say whether its own connection has broken: a statement of ours is asked, in the same transaction, and
+ * where the runner answers for itself, the server.
+ *
  * Nor can a runner be cut off. It is waited for as long as its answers may take; then its backend is ended, or the journal asked.
  */
 import { HoldfastError, isHoldfastError } from '../../../errors.ts';
@@ -17,7 +20,7 @@ import { quoteIdentifier } from '../../../postgres/quoting.ts';
 import { executorIn, type Runner } from '../../../postgres/runner.ts';
 import { classifySqlError, sqlStateOf, translateSqlError } from '../../../postgres/sql-state.ts';
 import { defectOf } from '../../../runtime/defect.ts';
-import { explainRefusal, leaseLost, StepPrecludedError } from '../commit-error.ts';
+import { explainRefusal, leaseLost, StepBrokenError, StepPrecludedError } from '../commit-error.ts';
 import type { RunCommit } from '../store.ts';
 import { settleStepInDoubt, type JournalledCommit } from './step-in-doubt.ts';
 import {
@@ -55,10 +58,12 @@ class RunnerStep<Tx> {
   readonly #s: string;
   #pid: number | null = null;
   #isOpened = false;
-  /** Settles with the handler. Never rejects. */
-  #handler: Promise<unknown> = Promise.resolve();
+  /** Settles with what the runner was given to do. Never rejects. */
+  #carriedOut: Promise<unknown> = Promise.resolve();
   /** Nobody waits for the runner any more: what it still does must come to nothing. */
   #isGivenUp = false;
+  /** We have its backend ended. */
+  #isEnding = false;
   /** Why the runner is to roll back, as it was before the runner wrapped it. */
   #failure: { readonly error: unknown } | null = null;
   /** What was written, once that was answered. From then on only the journal knows. */
@@ -66,30 +71,42 @@ class RunnerStep<Tx> {
   #wroteMessages = false;
   #timer: NodeJS.Timeout | undefined;
   #giveUp: (error: Error) => void = () => {};
+  /** Rejects with the runner. */
+  readonly #runnerLeft: Promise<never>;
+  #leave: (error: unknown) => void = () => {};
+  #hasLeft = false;
 
   constructor(options: RunnerStepOptions<Tx>, workerId: string, body: (tx: Tx) => Promise<RunCommit>) {
     this.#options = options;
     this.#workerId = workerId;
     this.#body = body;
     this.#s = quoteIdentifier(options.database.schema);
+    this.#runnerLeft = new Promise((_resolve, reject) => {
+      this.#leave = (error) => {
+        this.#hasLeft = true;
+        reject(error);
+      };
+    });
+    this.#runnerLeft.catch(() => undefined);
   }
 
   async run(): Promise<void> {
     const { runner, crashPoint, queryTimeoutMs, database } = this.#options;
     let refusal: { readonly error: unknown } | null = null;
+    const givenUp = new Promise<never>((_resolve, reject) => {
+      this.#giveUp = (error) => {
+        this.#isGivenUp = true;
+        reject(error);
+      };
+    });
     try {
-      await new Promise<void>((resolve, reject) => {
-        this.#giveUp = (error) => {
-          this.#isGivenUp = true;
-          reject(error);
-        };
-        this.#limit(queryTimeoutMs, () => this.#giveUp(unavailable('opened no transaction in time')));
-        runner.transaction((tx) => this.#carryOut(tx)).then(() => resolve(), reject);
-      });
+      this.#limit(queryTimeoutMs, () => this.#giveUp(unavailable('opened no transaction in time')));
+      await Promise.race([runner.transaction((tx) => this.#begin(tx)), givenUp]);
     } catch (error) {
       refusal = { error };
+      this.#leave(error);
       // Some runners reject as soon as the connection breaks, with the handler still at work: the attempt is not over before it is.
-      if (!this.#isGivenUp) await this.#handler;
+      if (!this.#isGivenUp) await Promise.race([this.#carriedOut, givenUp]).catch(() => undefined);
     } finally {
       clearTimeout(this.#timer);
     }
@@ -108,6 +125,12 @@ class RunnerStep<Tx> {
     return new HoldfastError('HF_CONFIG', 'The runner of a transaction step resolved without running its function.', {
       advice: 'Hand fn on to what opens a transaction in your client: transaction: (fn) => db.transaction(fn).',
     });
+  }
+
+  #begin(tx: Tx): Promise<void> {
+    const carriedOut = this.#carryOut(tx);
+    this.#carriedOut = carriedOut.catch(() => undefined);
+    return carriedOut;
   }
 
   /** In the transaction of the runner, which commits if this resolves and rolls back if it rejects. */
@@ -131,15 +154,59 @@ class RunnerStep<Tx> {
     this.#refuseLate();
     // The handler's time is limited by whoever runs it.
     clearTimeout(this.#timer);
-    const commit = await this.#bodyOf(tx);
-    this.#limit(queryTimeoutMs, () => this.#endRollback());
-    await this.#look(execute, opened);
+    const commit = await this.#handled(tx, execute, opened);
     crashPoint('saga.transaction:before');
     crashPoint('saga.transaction.commit:before');
     await this.#record(execute, commit);
     this.#refuseLate();
     this.#recorded = commit;
     this.#limit(queryTimeoutMs, () => this.#giveUp(unavailable('did not say in time what became of COMMIT')));
+  }
+
+  /** What the handler wants recorded, in a transaction that is whole. */
+  async #handled(tx: Tx, execute: SqlExecutor, opened: Row): Promise<JournalledCommit> {
+    let isDone = false;
+    try {
+      const commit = await this.#bodyOf(tx);
+      isDone = true;
+      this.#limit(this.#options.queryTimeoutMs, () => this.#endRollback());
+      await this.#look(execute, opened);
+      return commit;
+    } catch (error) {
+      this.#limit(ROLLBACK_MS, () => this.#endRollback());
+      if (await this.#isBroken(execute, opened)) throw new StepBrokenError(isDone ? null : { error });
+      throw error;
+    }
+  }
+
+  /** Whether the connection of the transaction is gone, and not by our doing. */
+  async #isBroken(execute: SqlExecutor, { pid, xid }: Row): Promise<boolean> {
+    try {
+      await this.#ask(execute, 'SELECT 1 AS answers', []);
+      return false;
+    } catch (error) {
+      if (this.#isEnding) return false;
+      const kind = classifySqlError(error);
+      if (kind !== 'other') return kind === 'connection';
+    }
+    // The runner has answered instead of the server: the handler may have ended the transaction by it, or it knows of no connection any more.
+    const { database, queryTimeoutMs } = this.#options;
+    const sql = `SELECT backend_xid::text AS xid FROM pg_stat_activity WHERE pid = $1`;
+    try {
+      const { rows } = await database.query<{ xid: string | null }>(sql, [pid], { timeoutMs: queryTimeoutMs });
+      return rows.length === 0 || rows[0]?.xid === xid;
+    } catch {
+      return true;
+    }
+  }
+
+  /**
+   * A statement of ours behind the handler's. A runner that has lost its connection leaves, in the same turn as the handler is told. What
+   * it is given to send after that it may never answer; postgres.js even throws where nobody can catch it.
+   */
+  async #ask(execute: SqlExecutor, sql: string, parameters: readonly unknown[]): Promise<readonly Row[]> {
+    await new Promise((resolve) => setImmediate(resolve));
+    return this.#hasLeft ? this.#runnerLeft : Promise.race([execute(sql, parameters), this.#runnerLeft]);
   }
 
   #refuseLate(): void {
@@ -191,9 +258,7 @@ class RunnerStep<Tx> {
     const lent = isPgClient(tx) ? lend(tx) : null;
     const own = lent === null ? tx : lent.tx;
     try {
-      const body = this.#body(own);
-      this.#handler = body.catch(() => undefined);
-      const commit = journalled(await body);
+      const commit = journalled(await this.#body(own));
       const trouble = lent?.trouble() ?? null;
       if (trouble !== null) throw trouble;
       return commit;
@@ -206,7 +271,7 @@ class RunnerStep<Tx> {
   /** Whether it is still the same transaction, and no statement of it has failed. Takes back a role that the handler has taken. */
   async #look(execute: SqlExecutor, { xid, role }: Row): Promise<void> {
     const sql = `SELECT pg_current_xact_id_if_assigned()::text AS xid, set_config('role', $1::text, true) AS role`;
-    const [row] = await execute(sql, [role]).catch((error: unknown) => {
+    const [row] = await this.#ask(execute, sql, [role]).catch((error: unknown) => {
       throw sqlStateOf(error) === '25P02' ? abortedStep() : error;
     });
     if (row?.['xid'] !== xid) throw endedByStep();
@@ -232,6 +297,7 @@ class RunnerStep<Tx> {
   /** What was sent holds the runner up: without its backend it is answered, badly. After that nobody waits for it. */
   #endRollback(): void {
     const { database } = this.#options;
+    this.#isEnding = true;
     void endBackend(database, this.#pid, IN_OURS).catch(() => undefined);
     this.#limit(ROLLBACK_MS, () => this.#giveUp(unavailable('did not answer in time')));
   }
