@@ -5,6 +5,7 @@ import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, expect, it, onTestFinished } from 'vitest';
 import type { Consumer } from '../../src/inbox/consumer.ts';
 import { INBOX_CRASH_POINTS } from '../../src/inbox/handlers/unit-of-work.ts';
+import { createSigner } from '../../src/message/signing.ts';
 import type { Logger } from '../../src/runtime/log.ts';
 import { noopMetrics, type Metrics } from '../../src/runtime/metrics.ts';
 import { MOVES, type RunStatus } from '../../src/saga/journal/events.ts';
@@ -13,6 +14,7 @@ import type { SagaReply } from '../../src/saga/protocol/wire.ts';
 import { createBullmqTransport } from '../../src/transport/bullmq/redis-transport.ts';
 import { createMemoryTransport } from '../../src/transport/memory.ts';
 import { delivery, openLab, wire, type Lab } from '../inbox/lab.ts';
+import { rememberingLogger } from '../support/failing-observers.ts';
 import { sharedRedisUrl, uniquePrefix } from '../support/servers.ts';
 
 let lab: Lab;
@@ -171,6 +173,29 @@ it('keeps strays for as long as marks, and no more than there is room for; a sta
     { reason: 'no such run here', n: 10_000, fresh: true },
     { reason: 'permanent error', n: 1, fresh: false },
   ]);
+});
+
+it('counts signed ones that nobody asked for, on whatever way they come, and says so once', async () => {
+  const log = rememberingLogger();
+  const counted: unknown[] = [];
+  const metrics: Metrics = {
+    ...noopMetrics,
+    counter: (name) => ({
+      inc: (labels) => void (name === 'holdfast_consumer_signatures_total' && counted.push(labels)),
+    }),
+  };
+  const sign = createSigner({ keys: { k1: `whsec_${Buffer.alloc(32, 1).toString('base64')}` } }, 'test');
+  const consumer = replies({ log, metrics });
+  const runId = await run('waiting');
+  for (const call of ['reserve', 'charge']) {
+    const { id, text } = reply(runId, { call });
+    await consumer.handle(delivery({ text: sign(text, { id, destination: 'saga-replies' }, Date.now()) }));
+  }
+  await consumer.handle(delivery(reply(runId, { call: 'ship' })));
+  expect(await postRunMessage()).toHaveLength(3);
+  const unasked = { consumer: 'saga-replies', result: 'unasked' };
+  expect(counted).toEqual([unasked, unasked]);
+  expect(log.lines.filter(({ message }) => message.includes('no signatures are asked for'))).toHaveLength(1);
 });
 
 it('listens to the topic it is given', async () => {

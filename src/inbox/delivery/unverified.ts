@@ -5,8 +5,10 @@
 import { HoldfastError } from '../../errors.ts';
 import { carriesSignature, type SignatureFault } from '../../message/signing.ts';
 import { nextVerificationMs, PARK_REASONS } from '../handlers/decide.ts';
+import type { Logger } from '../../runtime/log.ts';
 import type { ParkedRow } from '../stores/parked-delivery-store.ts';
 import { policiesFor, type ConsumerContext } from './consumer-context.ts';
+import type { ConsumerMetrics } from './consumer-metrics.ts';
 import { readIncoming, refuseIncoming, unpackWire, type Incoming } from './incoming.ts';
 import { park, type ParkResult } from './parking.ts';
 import { isAccepted, type Signatures } from './signatures.ts';
@@ -15,15 +17,28 @@ import { isAccepted, type Signatures } from './signatures.ts';
 export function createReader<Tx>(context: ConsumerContext<Tx>): (wire: unknown) => Incoming {
   const { signatures, counts, name: consumer, log } = context;
   if (signatures !== null) return (wire) => readSigned(context, signatures, wire);
+  const noteUnasked = createUnaskedNote({ consumer, counter: counts.signatures, log });
+  return (wire) => {
+    noteUnasked(wire);
+    return readIncoming(wire);
+  };
+}
+
+interface UnaskedNoteOptions {
+  readonly consumer: string;
+  readonly counter: ConsumerMetrics['signatures'];
+  readonly log: Logger;
+}
+
+/** Counts what comes signed where nobody asks for that, and says so once. */
+export function createUnaskedNote({ consumer, counter, log }: UnaskedNoteOptions): (wire: unknown) => void {
   let told = false;
   return (wire) => {
-    if (carriesSignature(wire)) {
-      counts.signatures.inc({ consumer, result: 'unasked' });
-      if (!told)
-        log.warn({}, 'messages come signed, and no signatures are asked for: who can write to the broker is believed');
-      told = true;
-    }
-    return readIncoming(wire);
+    if (!carriesSignature(wire)) return;
+    counter.inc({ consumer, result: 'unasked' });
+    if (!told)
+      log.warn({}, 'messages come signed, and no signatures are asked for: who can write to the broker is believed');
+    told = true;
   };
 }
 

@@ -22,6 +22,7 @@ import {
 import { consumerMetrics } from '../../inbox/delivery/consumer-metrics.ts';
 import { DEFAULT_RETENTION } from '../../inbox/delivery/retention.ts';
 import { resolveSignatures } from '../../inbox/delivery/signatures.ts';
+import { createUnaskedNote } from '../../inbox/delivery/unverified.ts';
 import { opening } from '../../inbox/handlers/handler.ts';
 import { PARK_REASONS } from '../../inbox/handlers/decide.ts';
 import { createParkedDeliveryStore } from '../../inbox/stores/parked-delivery-store.ts';
@@ -128,6 +129,7 @@ export function createReplyConsumer(options: SagaRepliesOptions, door: ReplyDoor
   const { messages, signatures: checked } = consumerMetrics(safeMetrics(options.metrics, log));
   const retentionMs = parseDuration(options.retention ?? DEFAULT_RETENTION, 'sagaReplies.retention');
   const signatures = resolveSignatures(options.signatures, { destination, retentionMs }, 'sagaReplies');
+  const noteUnasked = createUnaskedNote({ consumer: destination, counter: checked, log });
   const clock = options.clock ?? systemClock;
   const crash = options.crashPoint ?? noCrash;
   const route = new ReplyRoute({
@@ -140,10 +142,11 @@ export function createReplyConsumer(options: SagaRepliesOptions, door: ReplyDoor
     isSigned: signatures === null ? null : (wire) => signatures.check(wire, clock.now()) === null,
     handle: (delivery) => inner.handle(delivery),
     alone: resolveConcurrency(destination, options.concurrency, options.database, safeLogger(undefined)),
-    onTaken(outcome) {
+    onTaken(outcome, wire) {
       if (outcome === 'handled') replies.inc({ outcome: 'delivered' });
       messages.inc({ consumer: destination, topic, outcome });
-      if (signatures !== null) checked.inc({ consumer: destination, result: 'right' });
+      if (signatures === null) noteUnasked(wire);
+      else checked.inc({ consumer: destination, result: 'right' });
     },
   });
   // Not in the context of the broker's client, or of who sends in the same process.

@@ -30,7 +30,7 @@ export interface ReplyRouteOptions {
   /** How many go the consumer's own way at once. */
   readonly alone: number;
   /** A reply has come to its run, or is known to have come before, without the consumer. */
-  readonly onTaken: (outcome: 'handled' | 'duplicate') => void;
+  readonly onTaken: (outcome: 'handled' | 'duplicate', wire: unknown) => void;
 }
 
 /**
@@ -80,7 +80,7 @@ export class ReplyRoute {
     if (recorded === null) return AGAIN;
     if (!recorded) return null;
     crash('reply.hand:after');
-    onTaken('handled');
+    onTaken('handled', reply.incoming.wire);
     return DONE;
   }
 
@@ -90,7 +90,7 @@ export class ReplyRoute {
     const answer = await groups.post(reply);
     if (answer === 'alone') return null;
     if (answer === 'stored') door?.stored();
-    onTaken(answer === 'stored' ? 'handled' : 'duplicate');
+    onTaken(answer === 'stored' ? 'handled' : 'duplicate', reply.incoming.wire);
     return DONE;
   }
 

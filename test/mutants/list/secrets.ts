@@ -153,10 +153,18 @@ export const SECRETS: readonly Mutant[] = [
   {
     name: 'secrets/told/unasked-in-silence',
     file: UNVERIFIED,
-    from: `      counts.signatures.inc({ consumer, result: 'unasked' });`,
+    from: `    counter.inc({ consumer, result: 'unasked' });`,
     to: '',
     breaks: 'I17: a relay signs, and nobody hears that a consumer does not look',
     tests: INBOX,
+  },
+  {
+    name: 'secrets/told/unasked-replies-in-silence',
+    file: 'src/saga/protocol/replies.ts',
+    from: 'if (signatures === null) noteUnasked(wire);\n      else checked',
+    to: 'if (signatures !== null) checked',
+    breaks: 'I17: participants sign, and nobody hears that a worker does not look',
+    tests: ['test/saga/replies.test.ts'],
   },
   {
     name: 'secrets/replies/handed-unverified',
