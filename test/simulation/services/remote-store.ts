@@ -3,12 +3,18 @@
  * answers that do not come: a commit is found out about, everything else says that the database is not there.
  */
 import { HoldfastError } from '../../../src/errors.ts';
-import { GroupCommitError, leaseLost, StepPrecludedError } from '../../../src/saga/store/commit-error.ts';
+import {
+  GroupCommitError,
+  leaseLost,
+  StepBrokenError,
+  StepPrecludedError,
+} from '../../../src/saga/store/commit-error.ts';
 import type { ClientStore, RunCommit, WorkerStore } from '../../../src/saga/store/store.ts';
 import type { MemorySagaStore } from '../../../src/testing/saga/memory-saga-store.ts';
 import type { MemoryTx } from '../../../src/testing/saga/memory-transactions.ts';
 import { Unanswered, type Network } from '../machine/network.ts';
 import type { Life } from '../machine/process.ts';
+import type { SimulatedTx } from '../workload/steps.ts';
 
 export interface RemoteStoreOptions {
   readonly network: Network;
@@ -152,7 +158,9 @@ export class RemoteStore {
     let commit: RunCommit | null = null;
     const answer = await store
       .transaction<never>(workerId, async (tx) => {
-        commit = await body(tx);
+        commit = await body(tx).catch((error: unknown) => {
+          throw (tx as SimulatedTx).isBroken === true ? new StepBrokenError({ error }) : error;
+        });
         await Promise.race([network.arrival(life, 'store', 'COMMIT', lost), precluded]);
         return commit;
       })

@@ -18,6 +18,8 @@ import type { MenuStep } from './menu.ts';
 /** The effects of a transaction, which happen with its commit. */
 export interface SimulatedTx {
   readonly effects: (EffectOf & { readonly amount: number })[];
+  /** Its connection is gone. */
+  isBroken?: boolean;
 }
 
 /** What a step is called with. */
@@ -131,7 +133,7 @@ function inside(host: StepHost, saga: string, name: string, declared: Declared) 
     const { tx } = context as TransactionContext<SimulatedTx>;
     const { idempotencyKey } = context;
     return watched(watch, seenBy(life, work, 'transaction', what, context), context, async () => {
-      await inDatabase(life, network, `${name} in a transaction`);
+      await inDatabase(life, network, tx, `${name} in a transaction`);
       await meet(surroundings, what === 'done' ? weather : back, idempotencyKey);
       tx.effects.push({ ...work, kind: 'transaction', what, idempotencyKey });
       return name;
@@ -215,14 +217,16 @@ async function watched<T>(
 function endOf(error: unknown, signal: AbortSignal): AttemptEnd {
   if (isHoldfastError(signal.reason, 'HF_STEP_TIMEOUT')) return 'timed out';
   if (error instanceof Rejection) return 'refused';
-  return isHoldfastError(signal.reason, 'HF_STOPPED') ? 'cut short' : 'failed';
+  const isCut = isHoldfastError(signal.reason, 'HF_STOPPED') || isHoldfastError(error, 'HF_DATABASE_UNAVAILABLE');
+  return isCut ? 'cut short' : 'failed';
 }
 
 /** A statement of a transaction. When nobody answers, the connection is gone, and the transaction with it. */
-async function inDatabase(life: Life, network: Network, statement: string): Promise<void> {
+async function inDatabase(life: Life, network: Network, tx: SimulatedTx, statement: string): Promise<void> {
   try {
     await network.call(life, 'store', statement, () => undefined);
   } catch (error) {
+    tx.isBroken = true;
     throw new HoldfastError('HF_DATABASE_UNAVAILABLE', 'The connection is lost.', { cause: error });
   }
 }
