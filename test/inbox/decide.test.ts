@@ -228,7 +228,7 @@ describe('without a handler', () => {
 });
 
 describe('in order', () => {
-  const free = { locked: true, handled: false, head: null, predecessorSeen: true };
+  const free = { locked: true, handled: false, head: null, predecessorSeen: true, predecessorParked: false };
   it.each([
     ['a free way', {}, 'enter'],
     ['no predecessor needed', { predecessorSeen: null }, 'enter'],
@@ -237,6 +237,11 @@ describe('in order', () => {
     ['the line waits for another', { head: { awaits: 'other', allLater: false } }, 'behind'],
     ['the line waits for one after this', { head: { awaits: 'other', allLater: true } }, 'enter'],
     ['the line waits for this one', { head: { awaits: 'me', allLater: false } }, 'enter'],
+    [
+      'the line waits for this one, whose predecessor stands in it',
+      { head: { awaits: 'me', allLater: false }, predecessorParked: true },
+      'behind',
+    ],
     [
       'handled comes first',
       { handled: true, head: { awaits: null, allLater: true }, predecessorSeen: false },

@@ -92,6 +92,36 @@ it('a replay of which one fails and others line up behind it goes before the mes
   expect(await lab.parked()).toEqual([]);
 });
 
+it.each([
+  ['with a gap behind what waits', [2, 6, 1, 3, 4, 5]],
+  ['with a gap that is filled in two parts', [2, 6, 1, 4, 5, 3]],
+  ['with what two losses have left', [5, 6, 2, 3, 4, 1]],
+  ['the last first', [6, 5, 4, 3, 2, 1]],
+  ['what is waited for behind its own predecessor', [4, 2, 3, 6, 1, 5]],
+])('the line of a key goes on in the order in which it was sent: %s', async (_, order) => {
+  const consumer = make();
+  const wires = chain(6);
+  await give(consumer, wires, ...order);
+  for (let round = 0; round < 12; round += 1) await consumer.tickParked();
+  expect(await notes()).toEqual(['1', '2', '3', '4', '5', '6']);
+  expect(await lab.parked()).toEqual([]);
+});
+
+it('two that name each other do not wait for each other', async () => {
+  const consumer = make();
+  const [first, second] = [new Date(Date.now() - 2_000), new Date(Date.now() - 1_000)];
+  const ids = ['0197a3c2-5b1e-7cc3-98c4-dc0c0c073981', '0197a3c2-5b1e-7cc3-98c4-dc0c0c073982'] as const;
+  const named = (n: number, time: Date, id: string, predecessor: { id: string; at: Date }): ReturnType<typeof wire> =>
+    wire({ id, key: 'k', time, data: { orderId: 'k', n }, predecessor });
+  const wires = [
+    named(1, first, ids[0], { id: ids[1], at: second }),
+    named(2, second, ids[1], { id: ids[0], at: first }),
+  ];
+  await give(consumer, wires, 1, 2);
+  for (let round = 0; round < 4; round += 1) await consumer.tickParked();
+  expect(await notes()).toEqual(['1', '2']);
+});
+
 it('a predecessor that is discarded lets the message that waits for it go', async () => {
   const consumer = make({ parkedRetry: { attempts: 1 } });
   const wires = chain(2);

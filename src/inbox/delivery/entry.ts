@@ -99,7 +99,12 @@ export function enterMarked<Tx>(context: ConsumerContext<Tx>, attempt: DeliveryA
         if (facts.head?.awaits === incoming.id) await context.parked.wakeSuccessor(execute, incoming.id, arrival.key);
         return 'enter';
       }
-      if (found === 'behind') await parkBehind(context, execute, incoming);
+      if (found === 'behind') {
+        await parkBehind(context, execute, incoming);
+        // It may stand before what waits now, and nothing else would take it up.
+        const awaits = facts.head?.awaits ?? null;
+        if (awaits !== null) await context.parked.wakeFirst(execute, arrival.key, { waiting: awaits === incoming.id });
+      }
       return found;
     },
   };
@@ -123,7 +128,11 @@ function enterParked<Tx>(
       const row = await context.parked.lock(execute, incoming.id, context.ordered);
       if (row === null) return 'gone';
       if (arrival !== null && arrival.predecessorId !== null && row.reason !== PARK_REASONS.released) {
-        if (!(await context.inbox.has(execute, arrival.predecessorId))) return 'awaiting';
+        const { predecessorId } = arrival;
+        const seen = await context.inbox.has(execute, predecessorId);
+        // What broker and replays bring may come to the line in any order. It goes on in the order in which it was sent.
+        if (await context.parked.moveBehindEarlier(execute, incoming.id, seen ? predecessorId : null)) return 'behind';
+        if (!seen) return 'awaiting';
       }
       if (handler.kind === 'exactly-once') await context.inbox.mark(execute, incoming.id);
       await context.parked.remove(execute, incoming.id);

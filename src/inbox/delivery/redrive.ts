@@ -147,7 +147,7 @@ class ParkedRedriver<Tx> implements Redriver {
     switch (decision.do) {
       case 'nothing':
         if (outcome.kind === 'lost') log.info(fields, 'parked at-most-once message failed and is lost');
-        else if (outcome.kind !== 'gone') log.info(fields, 'parked message handled');
+        else if (outcome.kind !== 'gone' && outcome.kind !== 'behind') log.info(fields, 'parked message handled');
         return;
       case 'hand on':
         log.warn(

@@ -273,6 +273,8 @@ export interface OrderedFacts {
   readonly head: { readonly awaits: string | null; readonly allLater: boolean } | null;
   /** null: none is needed. */
   readonly predecessorSeen: boolean | null;
+  /** It is parked, and was sent before this message: two that name each other must not wait for each other. */
+  readonly predecessorParked: boolean;
 }
 
 /** Checked in this order: duplicate, parked messages of the key, predecessor. */
@@ -284,6 +286,7 @@ export function decideOrdered(id: string, facts: OrderedFacts): 'enter' | 'dupli
     // broker has lost messages, a replay brings all that the first one has missed, in order.
     const { awaits, allLater } = facts.head;
     if (awaits !== id && !(awaits !== null && allLater)) return 'behind';
+    if (facts.predecessorParked) return 'behind';
   }
   return facts.predecessorSeen === false ? 'awaiting' : 'enter';
 }

@@ -116,6 +116,7 @@ class InboxTable implements InboxStore {
       found: boolean | null;
       awaits: string | null;
       later: boolean;
+      parked: boolean;
     }>(
       execute,
       `SELECT EXISTS (SELECT 1 FROM ${this.#schema}.inbox WHERE consumer = $1 AND message_id = $2::uuid) AS handled,
@@ -123,7 +124,9 @@ class InboxTable implements InboxStore {
          head.found, head.awaits, head.awaits IS NOT NULL AND $6::text IS NOT NULL AND (
            SELECT position FROM ${this.#schema}.parked_delivery WHERE consumer = $1 AND key = $3
              AND coalesce(rtrim(envelope ->> 'time', 'Z'), '') COLLATE "C" <= $6::text COLLATE "C"
-           ORDER BY position LIMIT 1) IS NULL AS later
+           ORDER BY position LIMIT 1) IS NULL AS later,
+         EXISTS (SELECT 1 FROM ${this.#schema}.parked_delivery WHERE consumer = $1 AND message_id = $4::uuid
+           AND rtrim(envelope ->> 'time', 'Z') COLLATE "C" < $6::text COLLATE "C") AS parked
        FROM (SELECT 1) AS one LEFT JOIN LATERAL (
          SELECT true AS found, CASE WHEN reason = $5 THEN lower(envelope ->> 'predecessorid') END AS awaits
          FROM ${this.#schema}.parked_delivery WHERE consumer = $1 AND key = $3 ORDER BY position LIMIT 1) AS head ON true`,
@@ -134,6 +137,7 @@ class InboxTable implements InboxStore {
       handled: facts.handled,
       head: facts.found === true ? { awaits: facts.awaits, allLater: facts.later } : null,
       predecessorSeen: predecessorId === null ? null : facts.predecessor,
+      predecessorParked: facts.parked,
     };
   }
 

@@ -68,6 +68,13 @@ export interface ParkedDeliveryStore {
   remove(execute: SqlExecutor, messageId: string): Promise<void>;
   /** Makes the first of the key due if it waits for this message as its predecessor, also when its redrives had come to their end. */
   wakeSuccessor(execute: SqlExecutor, messageId: string, key: string): Promise<void>;
+  /**
+   * Puts a row that was taken up behind all others of its key, gives the redrive back, and makes the first of the key due, if something
+   * that was sent before it stands in the line: its `predecessorId`, or with null anything. Else false, and nothing is done.
+   */
+  moveBehindEarlier(execute: SqlExecutor, messageId: string, predecessorId: string | null): Promise<boolean>;
+  /** Makes the first of the key due if its state is 'behind', and with `waiting` also if it waits for a predecessor. */
+  wakeFirst(execute: SqlExecutor, key: string, options: { readonly waiting: boolean }): Promise<void>;
   /** After a failed redrive. */
   keep(execute: SqlExecutor, messageId: string, state: ParkingStatus): Promise<void>;
   /** Gives the redrive back and leaves the row to a process that has a handler for it. */
@@ -198,6 +205,40 @@ class ParkedDeliveryTable implements ParkedDeliveryStore {
            SELECT message_id, reason, envelope FROM ${this.#table} WHERE consumer = $1 AND key = $2 ORDER BY position LIMIT 1) AS head
          WHERE head.reason = $3 AND lower(head.envelope ->> 'predecessorid') = $4)`,
       [this.#consumer, key, PARK_REASONS.predecessor, messageId],
+    );
+  }
+
+  async moveBehindEarlier(execute: SqlExecutor, messageId: string, predecessorId: string | null): Promise<boolean> {
+    // Two texts: of a predecessor only its own row is looked at, however long the line is.
+    const sent = (row: string): string => `rtrim(${row}.envelope ->> 'time', 'Z') COLLATE "C"`;
+    const rows = await execute(
+      `UPDATE ${this.#table} p SET position = DEFAULT, state = 'behind', reason = $3, error = NULL, fingerprint = $4, next_attempt_at = NULL,
+         redrives = greatest(redrives - 1, 0), attempts = greatest(attempts - 1, 0)
+       WHERE consumer = $1 AND message_id = $2 AND EXISTS (
+         SELECT 1 FROM ${this.#table} e WHERE e.consumer = $1 AND e.key = p.key AND ${sent('e')} < ${sent('p')}
+           ${predecessorId === null ? '' : 'AND e.message_id = $5'})
+       RETURNING key`,
+      [
+        this.#consumer,
+        messageId,
+        PARK_REASONS.behind,
+        errorFingerprint(PARK_REASONS.behind, null),
+        ...(predecessorId === null ? [] : [predecessorId]),
+      ],
+    );
+    const key = rows[0]?.['key'];
+    if (typeof key !== 'string') return false;
+    await this.wakeFirst(execute, key, { waiting: true });
+    return true;
+  }
+
+  async wakeFirst(execute: SqlExecutor, key: string, { waiting }: { readonly waiting: boolean }): Promise<void> {
+    await execute(
+      `UPDATE ${this.#table} SET next_attempt_at = now() WHERE consumer = $1 AND message_id = (
+         SELECT head.message_id FROM (
+           SELECT message_id, state, reason FROM ${this.#table} WHERE consumer = $1 AND key = $2 ORDER BY position LIMIT 1) AS head
+         WHERE head.state = 'behind' OR ($4::boolean AND head.reason = $3))`,
+      [this.#consumer, key, PARK_REASONS.predecessor, waiting],
     );
   }
 

@@ -54,6 +54,7 @@ export class MemoryInbox implements InboxStore {
       handled: this.#marks.has(messageId),
       head: head === undefined ? null : { awaits, allLater },
       predecessorSeen: predecessorId === null ? null : this.#marks.has(predecessorId),
+      predecessorParked: sentAt !== null && line.some((row) => row.messageId === predecessorId && row.sentAt < sentAt),
     };
   }
 

@@ -119,6 +119,28 @@ export class MemoryParked implements ParkedDeliveryStore {
     });
   }
 
+  async moveBehindEarlier(execute: SqlExecutor, messageId: string, predecessorId: string | null): Promise<boolean> {
+    const row = this.#rows.get(messageId);
+    if (row === undefined || row.key === null) return false;
+    const { key, sentAt } = row;
+    const earlier = this.lineOf(key).filter((other) => other.sentAt < sentAt);
+    if (!earlier.some((other) => predecessorId === null || other.messageId === predecessorId)) return false;
+    this.#change(execute, messageId, (now) => {
+      this.#inserted += 1;
+      const place = { position: this.#inserted, state: 'behind', reason: PARK_REASONS.behind, error: null } as const;
+      return { ...givenBack(now), ...place, dueAt: null };
+    });
+    await this.wakeFirst(execute, key, { waiting: true });
+    return true;
+  }
+
+  async wakeFirst(execute: SqlExecutor, key: string, { waiting }: { readonly waiting: boolean }): Promise<void> {
+    this.#onCommit(execute, () => {
+      const [head] = this.lineOf(key);
+      if (head?.state === 'behind' || (waiting && head?.reason === PARK_REASONS.predecessor)) this.#wake(head);
+    });
+  }
+
   async keep(execute: SqlExecutor, messageId: string, { retryInMs, ...status }: ParkingStatus): Promise<void> {
     this.#change(execute, messageId, () => ({ ...status, dueAt: this.#after(retryInMs) }));
   }

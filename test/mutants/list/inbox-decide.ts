@@ -170,6 +170,22 @@ export const INBOX_DECIDE: readonly Mutant[] = [
     tests: TESTS,
   },
   {
+    name: 'inbox/line/waited-for-before-its-own-predecessor',
+    file: 'src/inbox/handlers/decide.ts',
+    from: `    if (facts.predecessorParked) return 'behind';\n`,
+    to: '',
+    breaks: 'I3: a message that the line waits for goes before what it follows itself',
+    tests: ['test/inbox/decide.test.ts'],
+  },
+  {
+    name: 'inbox/line/as-it-came',
+    file: 'src/inbox/delivery/entry.ts',
+    from: `seen ? predecessorId : null)) return 'behind';`,
+    to: `seen ? incoming.id : null)) return 'behind';`,
+    breaks: 'I3: parked messages go on in the order in which they came, not in which they were sent',
+    tests: ['test/inbox/ordered-gap.test.ts'],
+  },
+  {
     name: 'inbox/decide/predecessor-not-asked-for',
     file: DECIDE,
     from: `return facts.predecessorSeen === false ? 'awaiting' : 'enter';`,
