@@ -92,10 +92,18 @@ export function workersConformance<Tx>(bench: SagaStoreBench<Tx>): void {
       const saga = uniqueSaga();
       const [leaving, next] = [await bench.registered([saga]), await bench.registered([saga])];
       const run = await bench.held(leaving, saga);
-      await bench.stores.worker.retire(leaving);
-      await bench.stores.worker.retire(leaving);
+      await bench.stores.worker.retire(leaving, false);
+      await bench.stores.worker.retire(leaving, false);
       expect(await bench.stores.other.claim(next, [{ ...saga, limit: 5 }])).toMatchObject([{ id: run, lost: 0 }]);
       await expect(bench.stores.worker.renew(leaving, LEASE_MS)).rejects.toMatchObject({ code: 'HF_LEASE_LOST' });
+    });
+
+    it('counts as lost the runs of one that retires before it has recorded what became of them', async () => {
+      const saga = uniqueSaga();
+      const [leaving, next] = [await bench.registered([saga]), await bench.registered([saga])];
+      const run = await bench.held(leaving, saga);
+      await bench.stores.worker.retire(leaving, true);
+      expect(await bench.stores.other.claim(next, [{ ...saga, limit: 5 }])).toMatchObject([{ id: run, lost: 1 }]);
     });
   });
 

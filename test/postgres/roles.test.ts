@@ -126,7 +126,7 @@ describe('the grants of docs/roles.md', () => {
     expect(await client.find(saga.saga, 'k')).toBe(id);
     expect(await createPostgresClientStore({ database: as('viewer') }).journal(id)).toHaveLength(3);
     await store.takeOver();
-    await store.retire(worker);
+    await store.retire(worker, false);
   });
 
   it('let an operator, who is a viewer too, discard, edit and act on many, and a relay and a consumer park', async () => {

@@ -49,7 +49,7 @@ beforeEach(async () => {
   await store.commit(worker, [start]);
 });
 afterEach(async () => {
-  await stores.worker.retire(worker);
+  await stores.worker.retire(worker, false);
   await store.close();
   await database.close();
   await proxy.close();

@@ -4,7 +4,7 @@
  */
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
-import { PermanentError, type HoldfastError } from '../../src/errors.ts';
+import { PermanentError, Rejection, type HoldfastError } from '../../src/errors.ts';
 import { message } from '../../src/message/message-type.ts';
 import { DEFAULT_MAX_BYTES } from '../../src/outbox/prepare.ts';
 import type { TransactionHandle } from '../../src/postgres/executor.ts';
@@ -160,6 +160,44 @@ describe('a run that is let go by a worker that stops', () => {
     await lab.worker([two]);
     await lab.until(run.id, 'completed');
     expect(seen).toEqual(['second']);
+  });
+});
+
+describe('what has happened, and could not be recorded before its worker had stopped', () => {
+  it('is compensated, although whoever tries again is refused', async () => {
+    const [happened, stopped] = [gate(), gate()];
+    const done: string[] = [];
+    let attempts = 0;
+    const booking = saga({
+      name: 'booking',
+      input: z.null(),
+      steps: {
+        book: step({
+          run() {
+            attempts += 1;
+            if (attempts > 1) throw new Rejection('sold out');
+            done.push('booked');
+          },
+          compensate: () => void done.push('unbooked'),
+        }),
+      },
+      run: ({ steps }) => steps.book(),
+    });
+    const { worker, stop } = await workerOver([booking], async (_runs, go) => {
+      if (done.length > 0) {
+        happened.open();
+        await stopped.promise;
+      }
+      await go();
+    });
+    const run = await worker.sagas.start(booking, null);
+    await happened.promise;
+    await worker.stop({ signal: AbortSignal.abort() });
+    stopped.open();
+    await stop();
+    await lab.worker([booking]);
+    await lab.until(run.id, 'compensated');
+    expect(done).toEqual(['booked', 'unbooked']);
   });
 });
 

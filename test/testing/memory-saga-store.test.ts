@@ -92,7 +92,7 @@ describe('what the in-memory store of sagas offers to tests', () => {
       [expect.any(String), 2],
     ]);
     off();
-    await store.retire(worker);
+    await store.retire(worker, false);
     expect(changes).toBe(1);
     expect(store.messages[0]).toEqual({ id, topic: 'note.taken', key: null, payload: { n: 1 }, headers: {} });
   });

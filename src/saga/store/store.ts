@@ -200,8 +200,11 @@ export interface WorkerStore {
   goesOn(runId: string): Promise<boolean>;
   /** Ends every worker whose lease is over, and frees its runs, due at once. Waits for none that is still writing. */
   takeOver(): Promise<{ readonly workers: number; readonly runs: number }>;
-  /** Frees the runs a worker still holds, due at once, and forgets it. Nothing happens when it is gone. */
-  retire(workerId: string): Promise<void>;
+  /**
+   * Frees the runs a worker still holds, due at once, and forgets it. Nothing happens when it is gone. `lost`: what became of their
+   * attempts is not recorded, so these count as lost, as at a takeover.
+   */
+  retire(workerId: string, lost: boolean): Promise<void>;
   /** Ids of the runs that it holds. */
   held(workerId: string): Promise<readonly string[]>;
   /** Frees those of the given runs that the worker holds, due after the delay, and changes nothing else of them. */

@@ -185,8 +185,10 @@ class WorkerCore<Tx> implements WorkerOn<Tx> {
     const last = this.#session;
     this.#session = null;
     if (last !== null) {
+      // A commit that takes long: what is in it is not recorded for whoever takes these runs up, so it may have happened.
+      const lost = last.engine.inMemory > 0;
       last.end(new HoldfastError('HF_STOPPED', 'The worker is stopped.'));
-      await store.retire(last.id).catch((error: unknown) => {
+      await store.retire(last.id, lost).catch((error: unknown) => {
         log.warn({ err: error, worker: last.id }, 'could not sign off; the lease will end by itself');
       });
     }

@@ -57,9 +57,9 @@ export class MemoryLeases {
     return { workers: over.length, runs };
   }
 
-  retire(workerId: string): void {
+  retire(workerId: string, lost: boolean): void {
     if (!this.#tables.workers.has(workerId)) return;
-    this.#free(workerId, 0);
+    this.#free(workerId, lost ? 1 : 0);
     this.#changes.tell();
   }
 

@@ -93,7 +93,7 @@ export function memorySagaStoreOn(tables: MemoryTables, options: MemorySagaStore
     offeredElsewhere: async () => false,
     goesOn: async (runId) => leases.goesOn(runId),
     takeOver: async () => leases.takeOver(),
-    retire: async (workerId) => leases.retire(workerId),
+    retire: async (workerId, lost) => leases.retire(workerId, lost),
     held: async (workerId) => leases.heldBy(workerId).map(({ id }) => id),
     letGo: async (workerId, runIds, delayMs) => leases.letGo(workerId, runIds, delayMs),
     claim: (workerId, wanted, room) => claims.claim(workerId, wanted, room),

@@ -177,10 +177,18 @@ export const SAGA_STORE: readonly Mutant[] = [
   {
     name: 'saga/store/retire-counts-as-lost',
     file: LEASES,
-    from: 'const { rowCount } = await client.query(freeSql(s, 0), [workerId]);',
-    to: 'const { rowCount } = await client.query(freeSql(s, 1), [workerId]);',
+    from: 'await client.query(freeSql(s, lost ? 1 : 0), [workerId]);',
+    to: 'await client.query(freeSql(s, 1), [workerId]);',
     breaks: 'I16: deployments make runs suspect of killing workers',
     tests: [STORE],
+  },
+  {
+    name: 'saga/store/unrecorded-is-handed-over',
+    file: 'src/saga/worker/worker-core.ts',
+    from: 'const lost = last.engine.inMemory > 0;',
+    to: 'const lost = false;',
+    breaks: 'I8: what happened while a worker stopped counts as not happened, and is never compensated',
+    tests: ['test/saga/worker-handover.test.ts'],
   },
   {
     name: 'saga/store/prune-of-children',

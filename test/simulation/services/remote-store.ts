@@ -45,7 +45,7 @@ export class RemoteStore {
       offeredElsewhere: (workerId, runId) => this.#ask('offered', () => store.offeredElsewhere(workerId, runId)),
       goesOn: (runId) => this.#ask('goes on', () => store.goesOn(runId)),
       takeOver: () => this.#ask('take over', () => store.takeOver()),
-      retire: (workerId) => this.#ask('retire', () => store.retire(workerId)),
+      retire: (workerId, lost) => this.#ask('retire', () => store.retire(workerId, lost)),
       held: (workerId) => this.#ask('held', () => store.held(workerId)),
       letGo: (workerId, runIds, delayMs) => this.#ask('let go', () => store.letGo(workerId, runIds, delayMs)),
       claim: (workerId, wanted, room) =>

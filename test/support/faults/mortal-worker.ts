@@ -139,7 +139,7 @@ export async function beginWorker(options: MortalWorkerOptions): Promise<MortalW
     register: (worker) => gate(() => store.register(worker)),
     renew: (...given) => gate(() => store.renew(...given)),
     takeOver: () => gate(() => store.takeOver()),
-    retire: (id) => gate(() => store.retire(id)),
+    retire: (id, lost) => gate(() => store.retire(id, lost)),
     held: (id) => gate(() => store.held(id)),
     letGo: (...given) => gate(() => store.letGo(...given)),
     claim: (...given) =>

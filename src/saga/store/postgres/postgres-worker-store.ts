@@ -61,7 +61,7 @@ export function createPostgresWorkerStore(options: PostgresWorkerStoreOptions): 
     offeredElsewhere: (workerId, runId) => leases.offeredElsewhere(workerId, runId),
     goesOn: (runId) => leases.goesOn(runId),
     takeOver: () => leases.takeOver(),
-    retire: (workerId) => leases.retire(workerId),
+    retire: (workerId, lost) => leases.retire(workerId, lost),
     held: (workerId) => leases.held(workerId),
     letGo: (workerId, runIds, delayMs) => leases.letGo(workerId, runIds, delayMs),
 

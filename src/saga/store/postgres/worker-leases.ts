@@ -121,12 +121,12 @@ export class WorkerLeases {
     }
   }
 
-  async retire(workerId: string): Promise<void> {
+  async retire(workerId: string, lost: boolean): Promise<void> {
     const { s } = this.#on;
     await this.#on.transaction(async (client) => {
       const gone = await client.query(`DELETE FROM ${s}.worker WHERE id = $1`, [workerId]);
       if (gone.rowCount === 0) return;
-      const { rowCount } = await client.query(freeSql(s, 0), [workerId]);
+      const { rowCount } = await client.query(freeSql(s, lost ? 1 : 0), [workerId]);
       if ((rowCount ?? 0) > 0) await client.query(`SELECT ${s}.wake_workers()`);
     });
   }
