@@ -51,13 +51,13 @@ interface Meeting {
   readonly attempts?: number;
 }
 
-/** A step with one attempt, of which the first ones meet something. */
+/** A step with one attempt, of which the first ones meet something; 'over': and do nothing more then. */
 function booking(meet: Act, { times = 1, of = 'run', attempts = 1 }: Meeting = {}) {
   const made = { run: 0, compensate: 0 };
   const act = async (what: 'run' | 'compensate', tx: PoolClient): Promise<void> => {
     made[what] += 1;
     await write(tx, what);
-    if (what === of && made[what] <= times) await meet(tx);
+    if (what === of && made[what] <= times && (await meet(tx)) === 'over') return;
     await write(tx, `${what} ends`);
   };
   const flow = saga({
@@ -99,7 +99,9 @@ const ways: readonly (readonly [string, Act])[] = [
   ['under a statement, and says so in words of its own', (tx) => cut(tx).catch(() => Promise.reject(new Error('no')))],
   ['under a statement, and stumbles over it', (tx) => cut(tx).catch(() => (null as unknown as Date).getTime())],
   ['under a statement, and takes no notice', (tx) => cut(tx).catch(() => undefined)],
+  ['under its last statement, and takes no notice', (tx) => cut(tx).then(String, () => 'over')],
   ['between two statements', endBetween],
+  ['behind its last statement', (tx) => endBetween(tx).then(() => 'over')],
   [
     'between two statements, and throws what it likes',
     (tx) => endBetween(tx).then(() => Promise.reject(new Error('no'))),

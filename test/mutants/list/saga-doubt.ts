@@ -58,8 +58,8 @@ export const SAGA_DOUBT: readonly Mutant[] = [
   {
     name: 'saga/runner/waits-for-no-answer',
     file: RUNNER,
-    from: 'Promise.race([execute(sql, parameters), this.#runnerLeft]);',
-    to: 'execute(sql, parameters);',
+    from: 'return this.#hasLeft ? this.#runnerLeft : Promise.race([execute(sql, parameters), this.#runnerLeft]);',
+    to: 'return execute(sql, parameters);',
     breaks: 'I17: a runner that has lost its connection is waited for until time is up',
     tests: [RUN],
   },
