@@ -9,13 +9,14 @@ import type { AttemptEnd } from './workload/steps.ts';
 
 const NOW = 1_000;
 
-function judgeOf(isDone = false) {
+function judgeOf({ isDone = false, isDoneAfterRefusal = false } = {}) {
   const breaches: string[] = [];
   const judge = new AttemptJudge({
     say: (breach) => breaches.push(breach),
     now: () => NOW,
     declared: (step) => (step === 'pay' ? { attempts: 2, hasDeadline: false, verifies: true, fallsBack: false } : null),
     isDone: () => isDone,
+    isDoneAfterRefusal: () => isDoneAfterRefusal,
   });
   const tell = (...events: readonly JournalEvent[]): void => {
     for (const event of events) judge.recorded(RUN, event);
@@ -126,10 +127,16 @@ describe('the judge of attempts', () => {
   });
 
   it('speaks for I8 of what counts as not happened, and has', () => {
-    const judged = judgeOf(true);
+    const judged = judgeOf({ isDone: true });
     judged.tell(called);
     attempts(['refused'])(judged);
     judged.tell({ ...failed, outcome: 'definite' });
     expect(judged.breaches.map((breach) => breach.split(':')[0])).toEqual(['I8']);
+  });
+
+  it('says nothing of what a participant that forgets refused first, and did when it was asked again', () => {
+    const { tell, breaches } = judgeOf({ isDone: true, isDoneAfterRefusal: true });
+    tell({ ...called, kind: 'command' }, { ...failed, outcome: 'definite' });
+    expect(breaches.filter((breach) => breach.startsWith('I8'))).toEqual([]);
   });
 });

@@ -35,6 +35,7 @@ function judgeOf({ leaseUntil = NOW + 1, mayFail = true, mayBeLost = false } = {
     attempted: (step) =>
       step === 'pay' ? { attempts: 2, hasDeadline: false, verifies: true, fallsBack: false } : null,
     isDone: () => false,
+    isDoneAfterRefusal: () => false,
     forgets: () => false,
     mayBeLost: () => mayBeLost,
   });

@@ -212,6 +212,7 @@ class World {
       forgets: () => this.#services.forgets,
       mayBeLost: (step) => this.#mayBeLost(step),
       isDone: (runId, call) => this.#ledger.isDone(runId + call),
+      isDoneAfterRefusal: (runId, call) => this.#services.isDoneAfterRefusal(runId, call),
     });
   }
 

@@ -22,6 +22,8 @@ export interface AttemptJudgeOptions {
   readonly declared: (step: string) => DeclaredStep | null;
   /** Whether something is left of what the call has done. */
   readonly isDone: (runId: string, call: string) => boolean;
+  /** Whether a participant has carried out what it had refused before, and had forgotten. */
+  readonly isDoneAfterRefusal: (runId: string, call: string) => boolean;
 }
 
 /** An attempt, as it was seen. */
@@ -191,10 +193,16 @@ export class AttemptJudge {
     this.#say('I16', runId, what);
   }
 
-  /** What counts as not happened has not. */
+  /**
+   * What counts as not happened has not. A refusal is believed as soon as it is heard, also when the command has been sent again meanwhile:
+   * that participants remember what they refuse is theirs to keep (docs/guarantees.md). Of one that does not, what it did all the same is
+   * compensated once it says so, which is held at the end: then nothing is left (I9).
+   */
   #givenUp(runId: string, call: SeenCall, id: string, doubt: boolean): void {
     call.givenUp = doubt ? 'unknown' : 'definite';
-    if (!doubt && this.#options.isDone(runId, id)) this.#say('I8', runId, `${id} counts as not happened, and it has`);
+    const { isDone, isDoneAfterRefusal } = this.#options;
+    if (!doubt && isDone(runId, id) && !isDoneAfterRefusal(runId, id))
+      this.#say('I8', runId, `${id} counts as not happened, and it has`);
   }
 
   /** One that has said in time that it is done. A transaction is not before its commit. */

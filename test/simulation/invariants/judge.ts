@@ -49,6 +49,8 @@ export interface JudgeOptions {
   readonly mayBeLost: (step: string) => boolean;
   /** Whether something is left of what a call has done. */
   readonly isDone: (runId: string, call: string) => boolean;
+  /** Whether a participant has carried out what it had refused before, and had forgotten. */
+  readonly isDoneAfterRefusal: (runId: string, call: string) => boolean;
 }
 
 export class Judge {
@@ -72,6 +74,7 @@ export class Judge {
       now: options.now,
       declared: options.attempted,
       isDone: options.isDone,
+      isDoneAfterRefusal: options.isDoneAfterRefusal,
     });
     this.path = new PathJudge({
       say: (breach) => this.#say(breach),

@@ -55,6 +55,11 @@ export class Services {
   readonly log = new OutboxLog();
   /** Payments knows nothing of what it has refused, or was asked to take back before it came. */
   readonly forgets: boolean;
+  /** Keys of what was refused, and of that part of it which payments has forgotten. */
+  readonly #refused = new Set<string>();
+  readonly #forgotten = new Set<string>();
+  /** Run and call of what it has carried out when it was asked again, because it did not know any more that it had refused it. */
+  readonly #doneAfterRefusal = new Set<string>();
   readonly #machine: Machine;
   readonly #network: Network;
   readonly #broker: Broker;
@@ -95,6 +100,11 @@ export class Services {
     return [...this.#parts.values()].filter(({ parked, topics }) => parked.nextDueAt(topics) < now + 864e5).length;
   }
 
+  /** Whether a participant has carried out what it had refused before: it has forgotten that, and was sent the command again. */
+  isDoneAfterRefusal(runId: string, call: string): boolean {
+    return this.#doneAfterRefusal.has(runId + call);
+  }
+
   /** Whether a service has marked a message as handled, or set it aside. */
   async isSettled(name: string, id: string): Promise<boolean> {
     const stores = this.#stores.get(name as ServiceName);
@@ -118,6 +128,7 @@ export class Services {
       if (work === undefined) return;
       await this.#stores.get(name)?.calls.prune(work.execute, 'no effect', 0, 100);
       work.commit();
+      for (const key of this.#refused) this.#forgotten.add(key);
     }
   }
 
@@ -220,13 +231,17 @@ export class Services {
     const { runId = '', call: name = '' } = saga ?? {};
     // As a run knows it, in whichever round.
     const call = name.replace(/!\d+$/, '');
+    if (what === 'done' && this.#forgotten.has(idempotencyKey)) this.#doneAfterRefusal.add(runId + call);
     tx.effects.push({ runId, saga: 'order', step, call, amount, kind: 'command', what, idempotencyKey });
   }
 
   async #meet(life: Life, weather: Work['weather'], key: string): Promise<void> {
     if (weather === 'slow') await life.sleep(SLOW_MS);
     // What it has refused it would do if it were asked again: the refusal is what counts.
-    if (weather === 'rejected' && this.#ledger.fails(`${key} refused`, 1)) throw new Rejection('no');
+    if (weather === 'rejected' && this.#ledger.fails(`${key} refused`, 1)) {
+      this.#refused.add(key);
+      throw new Rejection('no');
+    }
     if (weather === 'failing twice' && this.#ledger.fails(key, 2)) throw new Error('not now');
   }
 
