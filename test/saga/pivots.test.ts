@@ -167,6 +167,28 @@ describe('a cancellation while a pivot is under way', () => {
     expect(recorded(run).at(-1)).toMatchObject({ t: 'refused', what: 'cancel' });
   });
 
+  it.each(['code', 'non-determinism'] as const)(
+    'waits for one that was under way in a worker that was lost, where the run is stuck for another reason: %s',
+    async (why) => {
+      const stuckBesidePay = async (): Promise<Run> => {
+        const run = await reserved();
+        await call(run, 'step', 'pay');
+        const pack = why === 'code' ? await call(run, 'step', 'pack') : null;
+        run.recordStuck({ why, call: pack, error: { name: 'TypeError', message: 'x' } }, 1_001);
+        commit(run);
+        return run;
+      };
+      const lost = await stuckBesidePay();
+      lost.lost = 1;
+      await cancelled(lost);
+      waits(lost);
+      // One that was let go in good order has nothing under way.
+      const left = await stuckBesidePay();
+      await cancelled(left);
+      expect(left.state.phase).toBe('compensating');
+    },
+  );
+
   it('does not wait for one that has not begun', async () => {
     const run = await reserved();
     const pay = await call(run, 'step', 'pay');

@@ -103,6 +103,53 @@ describe('a cancellation while the pivot is under way', () => {
     expect(await lab.until(late.id, 'compensated')).toMatchObject({ reason: 'cancelled', refused: [] });
   });
 
+  it('waits beside what the run is stuck at, although the worker of the pivot was lost, until a retry says that it was done', async () => {
+    const began = gate();
+    const done: string[] = [];
+    const place = (isMended: boolean) =>
+      saga({
+        name: 'place',
+        input: z.null(),
+        signals: { go: z.null() },
+        steps: {
+          reserve: step({ run: () => 'reserved', compensate: () => void done.push('released') }),
+          pay: step({
+            pivot: true,
+            async run(_: null, { signal }) {
+              began.open();
+              // It may well be paid; the worker that is lost will not hear of it.
+              if (!isMended) await new Promise((_resolve, reject) => signal.addEventListener('abort', reject));
+              done.push('paid');
+            },
+          }),
+          pack: step({
+            run() {
+              if (!isMended) throw new TypeError('x');
+            },
+          }),
+        },
+        async run({ steps }) {
+          await steps.reserve();
+          await Promise.all([steps.pay(null), steps.pack()]);
+        },
+      });
+    const first = await lab.worker([place(false)]);
+    const run = await first.sagas.start(place(false), null);
+    await began.promise;
+    await lab.stuck(run.id);
+    await lab.takeOver(first.id);
+    await lab.worker([place(true)]);
+    expect(await run.cancel({ actor: 'ann' })).toBe('undecided');
+    // What came behind it has been taken in.
+    await lab.postRunMessage(run.id, { kind: 'signal', name: 'go', payload: null });
+    await lab.untilEvent(run.id, 'signal');
+    expect((await lab.view(run.id)).status).toBe('stuck');
+    await lab.postRunMessage(run.id, { kind: 'retry', actor: 'bob' });
+    expect(await lab.until(run.id, 'completed')).toMatchObject({ refused: [{ what: 'cancel', actor: 'ann' }] });
+    expect(done).toEqual(['paid']);
+    await first.stop({ signal: AbortSignal.abort() });
+  });
+
   it('is certain before it', async () => {
     const waiting = saga({
       name: 'waiting',

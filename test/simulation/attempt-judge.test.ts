@@ -35,6 +35,7 @@ describe('the judge of attempts', () => {
       }
     };
   const error = { name: 'Error', message: '' };
+  const lost = { ...error, code: 'HF_STEP_LOST' };
   const failed = { t: 'failed', call: 'pay', attempts: 2, error, outcome: 'unknown' } as const;
   const undoing = { t: 'undoing', reason: 'failed' } as const;
   const compensating = { t: 'compensating', call: 'pay', round: 1 } as const;
@@ -117,6 +118,23 @@ describe('the judge of attempts', () => {
       (judged) => (
         judged.tell(called),
         attempts(['refused'])(judged),
+        judged.tell({ t: 'stuck', why: 'in doubt', call: 'pay', error })
+      ),
+    ],
+    // Of an attempt that was lost before it had begun nobody knows that.
+    [
+      '',
+      (judged) => (
+        judged.tell(called, {
+          t: 'attempt failed',
+          call: 'pay',
+          attempt: 1,
+          error: lost,
+          retryAt: 0,
+          uncounted: 'lost',
+        }),
+        judged.judge.begins({ ...attempt('done'), nth: 2 }),
+        judged.judge.ends({ ...attempt('done'), nth: 2 }, 'refused'),
         judged.tell({ t: 'stuck', why: 'in doubt', call: 'pay', error })
       ),
     ],

@@ -3,10 +3,10 @@
  * as one that was lost, which uses up none, and is made again; timers follow from the journal.
  */
 import type { JournalRow, RecordedError } from '../journal/events.ts';
-import { isSuspect, type Spent } from '../journal/budget.ts';
 import { createFlow } from '../replay/flow.ts';
 import { afterwards } from './afterwards.ts';
 import { begin, collectCalls } from './calls.ts';
+import { lostItsWorker, mayHaveBegun } from './lost-attempts.ts';
 import { takeRevocations } from './revocations.ts';
 import { replay } from '../replay/replay.ts';
 import type { DecisionContext } from '../run/run-events.ts';
@@ -69,7 +69,7 @@ async function replayCode(run: Run, journal: readonly JournalRow[], context: Dec
 function resume(run: Run, context: DecisionContext): void {
   const { state } = run;
   if (state.phase === 'completed' || state.phase === 'compensated' || state.stuck !== null) return;
-  const crashed = run.lost > state.lost;
+  const crashed = lostItsWorker(run);
   if (crashed) run.record({ t: 'recovered', lost: run.lost }, context.now);
   if (state.phase === 'forward') for (const call of state.open) resumeCall(run, call, crashed, context);
   for (const call of state.calls.values())
@@ -93,11 +93,6 @@ function resumeCall(run: Run, call: CallState, crashed: boolean, context: Decisi
   }
   call.retryAt = null;
   begin(run, call);
-}
-
-/** A suspect attempt is announced before it begins: without that it has not begun. */
-function mayHaveBegun({ spent }: { readonly spent: Spent }): boolean {
-  return !isSuspect(spent) || spent.trying;
 }
 
 function resumeCompensation(run: Run, call: CallState, crashed: boolean, context: DecisionContext): void {

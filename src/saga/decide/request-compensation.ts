@@ -11,6 +11,7 @@ import type { AttemptResult, DecisionContext, CompensationRequest } from '../run
 import type { Run } from '../run/run.ts';
 import type { RunMessageBody } from '../store/store.ts';
 import { compensationId } from './compensation-id.ts';
+import { lostItsWorker, mayHaveBegun } from './lost-attempts.ts';
 import { refuse } from './refusal.ts';
 
 /** Why attempts of a run that is being compensated are aborted. */
@@ -41,8 +42,10 @@ export function requestCompensation(
 /** Whether nobody can say just now that the call has not happened, and will not. */
 function mayBeHappening(run: Run, call: CallState): boolean {
   if (run.inFlight.has(call.id) || isAnswered(call)) return true;
-  // It was under way when a worker was lost.
+  // Its end is not taken in yet, or it was under way when a worker was lost.
   if (hasEnded(run, call)) return true;
+  // It may have been, beside what the run was stuck at, and nothing says so yet: that is accounted for when its code is run again.
+  if (canBeInDoubt(call) && lostItsWorker(run) && mayHaveBegun(call)) return true;
   if (isPivotInDoubt(run) && run.state.stuck?.call === call.id) return true;
   return wasBegun(call) || run.inFlight.has(compensationId(call));
 }

@@ -12,6 +12,14 @@ const ORDER = 'test/saga/compensation.test.ts';
 
 export const SAGA_WAY_BACK: readonly Mutant[] = [
   {
+    name: 'saga/back/lost-beside-what-is-stuck',
+    file: ASK,
+    from: 'if (canBeInDoubt(call) && lostItsWorker(run) && mayHaveBegun(call)) return true;',
+    to: 'if (run.state.stuck === null && canBeInDoubt(call) && lostItsWorker(run) && mayHaveBegun(call)) return true;',
+    breaks: 'I7: a stuck run is compensated although its pivot was under way in a worker that was lost',
+    tests: [PIVOTS],
+  },
+  {
     name: 'saga/back/pivot-come-to-light',
     file: NEXT,
     from: `if (call.pivot && scope === 'all' && knownAsDone(call)) return { kind: 'pivoted', call };`,

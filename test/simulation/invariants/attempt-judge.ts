@@ -48,6 +48,8 @@ interface SeenCall {
   dueAt: number;
   /** The last one that is recorded as failed. */
   recorded: number;
+  /** An attempt is recorded as lost: who recorded that could not know whether it had begun, nor how it had ended. */
+  wasLost: boolean;
   /** As recorded: it was given up, and has not happened, or may have. */
   givenUp: 'definite' | 'unknown' | null;
 }
@@ -144,7 +146,8 @@ export class AttemptJudge {
     const before = calls.get(id);
     const attempts = before?.attempts ?? [];
     const said = { pivot: pivot === true, canBeCompensated: undoable === true };
-    calls.set(id, { step, kind, ...said, attempts, isSettled: false, dueAt: 0, recorded: 0, givenUp: null });
+    const fresh = { isSettled: false, dueAt: 0, recorded: 0, wasLost: false, givenUp: null };
+    calls.set(id, { step, kind, ...said, attempts, ...fresh });
   }
 
   #done(runId: string, run: SeenRun, { call: id, degraded, doubt }: Extract<JournalEvent, { t: 'done' }>): void {
@@ -169,7 +172,8 @@ export class AttemptJudge {
       this.#say('I10', runId, `attempt ${attempt} of ${event.call} is recorded after ${call.recorded}`);
     call.recorded = attempt;
     call.dueAt = event.retryAt;
-    if (error.code !== 'HF_STEP_LOST') this.#isNotDone(runId, call, event.call, attempt);
+    if (error.code === 'HF_STEP_LOST') call.wasLost = true;
+    else this.#isNotDone(runId, call, event.call, attempt);
   }
 
   #failed(runId: string, run: SeenRun, event: Extract<JournalEvent, { t: 'failed' }>): void {
@@ -230,7 +234,8 @@ export class AttemptJudge {
     }
     const call = why === 'in doubt' && id !== undefined ? calls.get(id) : undefined;
     const attempts = call?.attempts.filter(({ what }) => what === 'done') ?? [];
-    if (call?.kind === 'step' && attempts.length > 0 && attempts.every(({ how }) => how === 'refused'))
+    // A worker may be lost before an attempt begins, or before its refusal is recorded: nobody else can tell that from one that was done.
+    if (call?.kind === 'step' && !call.wasLost && attempts.length > 0 && attempts.every(({ how }) => how === 'refused'))
       this.#say('I22', runId, `${id} is said to be in doubt, and was refused`);
   }
 
@@ -255,6 +260,7 @@ export class AttemptJudge {
       isSettled: false,
       dueAt: 0,
       recorded: 0,
+      wasLost: false,
       givenUp: null,
     };
     calls.set(id, made);
