@@ -201,26 +201,6 @@ describe('what has happened, and could not be recorded before its worker had sto
   });
 });
 
-describe('a run that is started again by its id', () => {
-  it('is the one that is there', async () => {
-    const open = gate();
-    const slow = saga({
-      name: 'slow',
-      input: z.null(),
-      steps: { a: step({ run: () => open.promise.then(() => 1) }) },
-      run: ({ steps }) => steps.a(),
-    });
-    const worker = await lab.worker([slow]);
-    const id = '0190b8a4-0000-7000-8000-00000000abcd';
-    const first = await worker.sagas.start(slow, null, { id });
-    await lab.untilEvent(id, 'called', 'a');
-    const second = await worker.sagas.start(slow, null, { id });
-    expect([first.created, second.created]).toEqual([true, false]);
-    open.open();
-    expect(await Promise.all([first.result({ timeout: '20s' }), second.result({ timeout: '20s' })])).toEqual([1, 1]);
-  });
-});
-
 describe('code that has returned', () => {
   it('ends with the transaction that it left behind', async () => {
     const open = gate();

@@ -1,5 +1,6 @@
 /**
- * What happens to a run while a commit of it is under way: commits are held up by a lock, so that the order is not left to chance.
+ * What happens to a run while a commit of it is under way: commits are held up by a lock, so that the order is not left to chance. And a start of it once more,
+ * while it is under way.
  */
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
@@ -202,5 +203,25 @@ describe('while a commit is under way', () => {
     await lab.postRunMessage(run.id, { kind: 'retry', actor: 'ann' });
     await lab.until(run.id, 'completed');
     expect(await run.result({ timeout: '20s' })).toBe(1);
+  });
+});
+
+describe('a run that is started again by its id', () => {
+  it('is the one that is there', async () => {
+    const open = gate();
+    const slow = saga({
+      name: 'slow',
+      input: z.null(),
+      steps: { a: step({ run: () => open.promise.then(() => 1) }) },
+      run: ({ steps }) => steps.a(),
+    });
+    const worker = await lab.worker([slow]);
+    const id = '0190b8a4-0000-7000-8000-00000000abcd';
+    const first = await worker.sagas.start(slow, null, { id });
+    await lab.untilEvent(id, 'called', 'a');
+    const second = await worker.sagas.start(slow, null, { id });
+    expect([first.created, second.created]).toEqual([true, false]);
+    open.open();
+    expect(await Promise.all([first.result({ timeout: '20s' }), second.result({ timeout: '20s' })])).toEqual([1, 1]);
   });
 });
