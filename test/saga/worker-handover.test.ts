@@ -4,27 +4,16 @@
  */
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
-import { PermanentError, Rejection, type HoldfastError } from '../../src/errors.ts';
+import { PermanentError, type HoldfastError } from '../../src/errors.ts';
 import { message } from '../../src/message/message-type.ts';
-import { DEFAULT_MAX_BYTES } from '../../src/outbox/prepare.ts';
-import type { TransactionHandle } from '../../src/postgres/executor.ts';
-import { noCrash } from '../../src/runtime/crash-point.ts';
-import { silentLogger } from '../../src/runtime/log.ts';
-import { noopMetrics } from '../../src/runtime/metrics.ts';
-import { systemClock } from '../../src/runtime/clock.ts';
-import { createRegistry, saga, type AnySaga } from '../../src/saga/definition/definition.ts';
-import { createPostgresClientStore } from '../../src/saga/store/postgres/postgres-client-store.ts';
-import { createPostgresWorkerStore } from '../../src/saga/store/postgres/postgres-worker-store.ts';
+import { saga, type AnySaga } from '../../src/saga/definition/definition.ts';
 import { child } from '../../src/saga/kinds/child.ts';
 import { command } from '../../src/saga/kinds/command.ts';
 import { emit } from '../../src/saga/kinds/emit.ts';
 import { step } from '../../src/saga/kinds/step.ts';
 import { transaction } from '../../src/saga/kinds/transaction.ts';
-import type { RunCommit, WorkerStore } from '../../src/saga/store/store.ts';
-import { DEFAULT_JOURNAL_LIMITS } from '../../src/saga/journal/growth.ts';
-import { DEFAULT_REPLY_TOPIC } from '../../src/saga/protocol/wire.ts';
-import { createWorkerCore, type WorkerOn } from '../../src/saga/worker/worker-core.ts';
 import { gate, openLab, type Lab } from './lab.ts';
+import { workerOver } from './worker-over.ts';
 
 let lab: Lab;
 beforeAll(async () => {
@@ -34,45 +23,6 @@ afterEach(() => lab.settle());
 afterAll(() => lab.dispose());
 
 const ops = { actor: 'ann', reason: 'looked it up' };
-
-/** A worker whose commits go through `commit`, and its claims through `claim`. */
-async function workerOver(
-  sagas: readonly AnySaga[],
-  commit: (runs: readonly RunCommit[], go: () => Promise<void>) => Promise<void>,
-  claim: (go: WorkerStore['claim']) => WorkerStore['claim'] = (go) => go,
-): Promise<{ readonly worker: WorkerOn<TransactionHandle>; readonly stop: () => Promise<void> }> {
-  const inner = createPostgresWorkerStore({ database: lab.database });
-  const store: WorkerStore = {
-    ...inner,
-    commit: (workerId, runs) => commit(runs, () => inner.commit(workerId, runs)),
-    claim: claim((workerId, wanted) => inner.claim(workerId, wanted)),
-  };
-  const worker = createWorkerCore<TransactionHandle>({
-    store,
-    clientStore: createPostgresClientStore({ database: lab.database }),
-    registry: createRegistry(sagas, 'test'),
-    name: 'test',
-    leaseMs: 3_600_000,
-    concurrency: 100,
-    mostWaiting: 0,
-    settings: { maxBytes: DEFAULT_MAX_BYTES, replyTo: DEFAULT_REPLY_TOPIC, ...DEFAULT_JOURNAL_LIMITS },
-    clock: systemClock,
-    random: () => 0,
-    log: silentLogger,
-    metrics: noopMetrics,
-    crashPoint: noCrash,
-    idlePollMs: 20,
-    setAsleep: async () => false,
-  });
-  await worker.start();
-  return {
-    worker,
-    async stop() {
-      await worker.stop({ signal: AbortSignal.timeout(5_000) });
-      await inner.close();
-    },
-  };
-}
 
 const listening = saga({
   name: 'listening',
@@ -89,7 +39,7 @@ describe('a run that is being let go', () => {
   ] as const)('is found by a signal that comes %s', async (_when, hold) => {
     const held = gate();
     const open = gate();
-    const { worker, stop } = await workerOver([listening], async (runs, go) => {
+    const { worker, stop } = await workerOver(lab, [listening], async (runs, go) => {
       const leaves = runs.some(
         ({ update }) => update !== null && update.release !== null && update.status === 'waiting',
       );
@@ -108,96 +58,6 @@ describe('a run that is being let go', () => {
     open.open();
     expect(await run.result({ timeout: '20s' })).toBe('a');
     await stop();
-  });
-});
-
-describe('a run that is let go by a worker that stops', () => {
-  it('is begun by nobody but the next one, also when a claim that was under way has met it', async () => {
-    const [began, goOn, asked, answer] = [gate(), gate(), gate(), gate()];
-    const seen: string[] = [];
-    const two = saga({
-      name: 'two',
-      input: z.null(),
-      steps: {
-        first: step({
-          run() {
-            began.open();
-            return goOn.promise;
-          },
-        }),
-        second: step({ run: () => void seen.push('second') }),
-      },
-      async run({ steps }) {
-        await steps.first();
-        await steps.second();
-      },
-    });
-    let claiming = false;
-    const { worker, stop } = await workerOver(
-      [two],
-      (_runs, go) => go(),
-      (go) =>
-        async (...given) => {
-          if (claiming) {
-            asked.open();
-            await answer.promise;
-          }
-          return go(...given);
-        },
-    );
-    const run = await worker.sagas.start(two, null);
-    await began.promise;
-    claiming = true;
-    worker.wake();
-    await asked.promise;
-    const stopped = stop();
-    goOn.open();
-    await lab.untilFree(run.id);
-    answer.open();
-    await stopped;
-    expect(seen).toEqual([]);
-    expect(await lab.view(run.id)).toMatchObject({ status: 'running' });
-    await lab.worker([two]);
-    await lab.until(run.id, 'completed');
-    expect(seen).toEqual(['second']);
-  });
-});
-
-describe('what has happened, and could not be recorded before its worker had stopped', () => {
-  it('is compensated, although whoever tries again is refused', async () => {
-    const [happened, stopped] = [gate(), gate()];
-    const done: string[] = [];
-    let attempts = 0;
-    const booking = saga({
-      name: 'booking',
-      input: z.null(),
-      steps: {
-        book: step({
-          run() {
-            attempts += 1;
-            if (attempts > 1) throw new Rejection('sold out');
-            done.push('booked');
-          },
-          compensate: () => void done.push('unbooked'),
-        }),
-      },
-      run: ({ steps }) => steps.book(),
-    });
-    const { worker, stop } = await workerOver([booking], async (_runs, go) => {
-      if (done.length > 0) {
-        happened.open();
-        await stopped.promise;
-      }
-      await go();
-    });
-    const run = await worker.sagas.start(booking, null);
-    await happened.promise;
-    await worker.stop({ signal: AbortSignal.abort() });
-    stopped.open();
-    await stop();
-    await lab.worker([booking]);
-    await lab.until(run.id, 'compensated');
-    expect(done).toEqual(['booked', 'unbooked']);
   });
 });
 

@@ -178,15 +178,18 @@ class WorkerCore<Tx> implements WorkerOn<Tx> {
   async #stop(stopOptions: { readonly signal: AbortSignal }): Promise<void> {
     const { log, store } = this.#options;
     this.#stopping = true;
-    this.#session?.engine.stopBeginning();
+    const first = this.#session;
+    first?.engine.stopBeginning();
     await Promise.all([this.#pollLoop.stop(stopOptions), this.#takeoverLoop.stop(stopOptions)]);
     if (this.#session !== null) await this.#handOver(this.#session, stopOptions.signal);
     await this.#leaseLoop.stop(stopOptions);
-    const last = this.#session;
+    // One that was just being opened, or one whose lease was over meanwhile.
+    const last = this.#session ?? first;
     this.#session = null;
     if (last !== null) {
-      // A commit that takes long: what is in it is not recorded for whoever takes these runs up, so it may have happened.
-      const lost = last.engine.inMemory > 0;
+      // A commit that takes long: what is in it is not recorded for whoever takes these runs up, so it may have happened. So may what was
+      // under way when the lease was over by the own clock: the store may have prolonged it without being heard, and is told all the same.
+      const lost = last.over || last.engine.inMemory > 0;
       last.end(new HoldfastError('HF_STOPPED', 'The worker is stopped.'));
       await store.retire(last.id, lost).catch((error: unknown) => {
         log.warn({ err: error, worker: last.id }, 'could not sign off; the lease will end by itself');

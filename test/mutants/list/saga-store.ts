@@ -185,10 +185,18 @@ export const SAGA_STORE: readonly Mutant[] = [
   {
     name: 'saga/store/unrecorded-is-handed-over',
     file: 'src/saga/worker/worker-core.ts',
-    from: 'const lost = last.engine.inMemory > 0;',
+    from: 'const lost = last.over || last.engine.inMemory > 0;',
     to: 'const lost = false;',
     breaks: 'I8: what happened while a worker stopped counts as not happened, and is never compensated',
-    tests: ['test/saga/worker-handover.test.ts'],
+    tests: ['test/saga/worker-stops.test.ts'],
+  },
+  {
+    name: 'saga/store/over-by-the-own-clock',
+    file: 'src/saga/worker/worker-core.ts',
+    from: 'const last = this.#session ?? first;',
+    to: 'const last = this.#session;',
+    breaks: 'I24: the lease of a worker that was stopped goes on, since the worker heard nothing of its last renewal',
+    tests: ['test/saga/worker-stops.test.ts'],
   },
   {
     name: 'saga/store/prune-of-children',
