@@ -11,6 +11,7 @@ import { saga } from '../../src/saga/definition/definition.ts';
 import { nextCompensation } from '../../src/saga/journal/compensation.ts';
 import type { JournalEvent } from '../../src/saga/journal/events.ts';
 import { command } from '../../src/saga/kinds/command.ts';
+import { takeIntents } from '../../src/saga/engine/commit-queue.ts';
 import { step } from '../../src/saga/kinds/step.ts';
 import type { Run } from '../../src/saga/run/run.ts';
 import { apply } from '../../src/saga/state/fold.ts';
@@ -193,6 +194,20 @@ describe('a cancellation while a pivot is under way', () => {
     const run = await reserved();
     const pay = await call(run, 'step', 'pay');
     run.intents.push({ kind: 'attempt', call: pay });
+    await cancelled(run);
+    expect(recorded(run)).toMatchObject([
+      { t: 'undoing', reason: 'cancelled' },
+      { t: 'failed', call: 'pay', outcome: 'definite' },
+      { t: 'compensating', call: 'reserve' },
+    ]);
+  });
+
+  it('does not wait for one that is to begin when its commit is back, or that a circuit breaker holds up', async () => {
+    const run = await reserved();
+    commit(run);
+    await collectCalls(run, [asks('step', 'pay')], context(1_000));
+    run.flush(null);
+    expect(takeIntents(run)).toMatchObject([{ kind: 'attempt', call: { id: 'pay' } }]);
     await cancelled(run);
     expect(recorded(run)).toMatchObject([
       { t: 'undoing', reason: 'cancelled' },

@@ -53,6 +53,7 @@ export function callOf(run: Run, id: string): CallState {
 /** What was recorded so far is durable, and what it intends has begun. */
 export function commit(run: Run): void {
   run.flush(null);
+  for (const { call: begun } of run.intents) begun.unbegun = false;
   run.intents = [];
 }
 

@@ -220,6 +220,16 @@ describe('attempts', () => {
     await worker.tick();
     expect(attempts.has('second')).toBe(false);
     expect(worker.openBreakers).toEqual([{ name: 'far', openMs: expect.any(Number) as number }]);
+    // What it holds up has not begun, and nobody need doubt that when it is not wanted any more.
+    const third = await worker.sagas.start(guarded, 'third');
+    await lab.untilEvent(third.id, 'called', 'work');
+    await worker.tick();
+    await third.cancel();
+    await eventually('the third to be compensated', async () => {
+      await worker.tick();
+      return (await lab.view(third.id)).status === 'compensated';
+    });
+    expect(await lab.untilEvent(third.id, 'failed', 'work')).toMatchObject({ outcome: 'definite' });
     away = false;
     await eventually('both to be completed', async () => {
       await clock.advance('3s');

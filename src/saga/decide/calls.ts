@@ -124,7 +124,10 @@ function recordCall(run: Run, asked: NewCall, ready: string | undefined, context
 /** What follows at once from a call that is recorded. */
 export function begin(run: Run, call: CallState): void {
   const { endsBy } = kindOf(call);
-  if (isAttempted(call)) run.intents.push({ kind: 'attempt', call });
+  if (isAttempted(call)) {
+    call.unbegun = true;
+    run.intents.push({ kind: 'attempt', call });
+  }
   // Nobody answers it. Told by the next event, in its place in the journal.
   else if (endsBy === 'commit') run.runEvents.push({ kind: 'sent', call });
   else if (endsBy === 'signal') assignSignal(run, call.step);

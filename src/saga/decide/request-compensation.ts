@@ -118,8 +118,9 @@ function turnBack(run: Run, pendingCompensation: CompensationRequest, context: D
   );
   run.flow = null;
   run.ending = null;
-  // What has not begun will not begin.
-  const unbegun = new Set(run.intents.flatMap((intent) => (intent.kind === 'attempt' ? [intent.call] : [])));
+  // What has not begun will not begin, though the commit that was to be before it is under way.
+  const intended = run.intents.flatMap((intent) => (intent.kind === 'attempt' ? [intent.call] : []));
+  const unbegun = new Set([...intended, ...run.state.open.filter((call) => call.unbegun)]);
   // A compensation that is recorded goes on: of a run that was about to complete.
   run.intents = run.intents.filter((intent) => intent.kind === 'compensate');
   for (const call of unbegun) {

@@ -112,6 +112,7 @@ class Executor implements StepExecutor {
     if (timed === null) return null;
     const admitted = this.#admission.ask(run, flightId(part), timed.spent, breaker);
     if (admitted.kind === 'begin') {
+      if (of === 'call') call.unbegun = false;
       timed.spent.beganAt = now();
       return admitted.ended;
     }

@@ -51,6 +51,8 @@ export interface CallState {
   /** Of the budget for attempts. */
   spent: Spent;
   compensation: CompensationState | null;
+  /** Called or taken up here, and no attempt has begun since: it waits for its commit, or for a circuit breaker. Not recorded. */
+  unbegun: boolean;
   /** verify() could not say; the compensation must bear either. Not recorded. */
   unverifiable: boolean;
   /** It came to light after the run had ended, and its compensation is about to begin. Not recorded: both are in one commit. */

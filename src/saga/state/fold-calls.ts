@@ -74,6 +74,7 @@ export function applyCalled(state: RunState, event: CalledEvent, input: string |
     retryAt: null,
     spent: newSpent(at),
     compensation: null,
+    unbegun: false,
     unverifiable: false,
     lateSuccess: false,
     asked: { attempts: 0, againAt: null },

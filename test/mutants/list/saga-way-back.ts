@@ -173,6 +173,23 @@ export const SAGA_WAY_BACK: readonly Mutant[] = [
     tests: [BACK],
   },
   {
+    name: 'saga/back/unbegun-is-in-doubt',
+    file: ASK,
+    from: 'const unbegun = new Set([...intended, ...run.state.open.filter((call) => call.unbegun)]);',
+    to: 'const unbegun = new Set(intended);',
+    breaks:
+      'I22: a person is asked of a pivot that has never begun, because the run was cancelled while its call was committed',
+    tests: [PIVOTS],
+  },
+  {
+    name: 'saga/back/under-way-is-unbegun',
+    file: 'src/saga/engine/step-executor.ts',
+    from: "if (of === 'call') call.unbegun = false;",
+    to: "if (of !== 'call') call.unbegun = false;",
+    breaks: 'I8: what is under way when the run turns back counts as not happened, and is never compensated',
+    tests: ['test/saga/worker-compensation.test.ts'],
+  },
+  {
     name: 'saga/back/earlier-attempt-unbegun',
     file: ASK,
     from: 'if (wasBegun(call) || call.attempts > 0) continue;',
