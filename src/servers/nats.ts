@@ -10,6 +10,7 @@ import { mkdirSync, rmSync, writeFileSync, chownSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { HoldfastError } from '../errors.ts';
+import { timeLimit } from '../runtime/time-limit.ts';
 import { aptIsOurs, isDebianBefore, systemBinary, unpackByApt } from './debian-packages.ts';
 import { freePort, temporaryFolder, unprivilegedUser, untilReady } from './machine.ts';
 import { launch, tailOf, type ServerProcess } from './server-process.ts';
@@ -209,7 +210,7 @@ async function faultOfOne(ports: Ports): Promise<string | undefined> {
 /** Undefined when it is well: all of what is asked is there, and in a cluster it is not behind. Else what it says. */
 async function saidBy(monitor: number, asked = ''): Promise<string | undefined> {
   try {
-    const answer = await fetch(`http://127.0.0.1:${monitor}/healthz${asked}`, { signal: AbortSignal.timeout(2_000) });
+    const answer = await fetch(`http://127.0.0.1:${monitor}/healthz${asked}`, { signal: timeLimit(2_000) });
     const said = await answer.text();
     return answer.ok ? undefined : said;
   } catch (error) {
@@ -220,7 +221,7 @@ async function saidBy(monitor: number, asked = ''): Promise<string | undefined> 
 async function refusalOf(port: number): Promise<string | undefined> {
   const socket = connect({ port, host: '127.0.0.1' });
   try {
-    await once(socket, 'connect', { signal: AbortSignal.timeout(2_000) });
+    await once(socket, 'connect', { signal: timeLimit(2_000) });
     return undefined;
   } catch (error) {
     return String(error);

@@ -66,6 +66,12 @@ describe('style', () => {
     ).toEqual([]);
   });
 
+  it('limits times by signals that outlive the garbage collector', () => {
+    // runtime/time-limit.ts says why.
+    const found = src.flatMap(({ path, code }) => (/AbortSignal\.timeout\(/.test(code) ? [path] : []));
+    expect(found).toEqual([]);
+  });
+
   it('exports by name', () => {
     expect(linesWhere(src, (line) => /^export default\b/.test(line))).toEqual([]);
   });

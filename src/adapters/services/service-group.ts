@@ -11,6 +11,7 @@ import { createLifecycle } from '../../runtime/lifecycle.ts';
 import { badOption, refuseUnknownOptions } from '../../runtime/options.ts';
 import type { Service } from '../../runtime/service.ts';
 import { sharedAnswer } from '../../runtime/shared-answer.ts';
+import { timeLimit } from '../../runtime/time-limit.ts';
 import { livenessOf, readinessOf, type GroupHealth } from './group-health.ts';
 
 /** Options of {@link createServiceGroup}. */
@@ -81,7 +82,7 @@ export function createServiceGroup(options: ServiceGroupOptions): ServiceGroup {
     },
     async stop(_services, { signal }) {
       phase = 'stopping';
-      const hard = AbortSignal.any([signal, AbortSignal.timeout(stopMs)]);
+      const hard = AbortSignal.any([signal, timeLimit(stopMs)]);
       const failures: unknown[] = [];
       for (const service of services.toReversed()) {
         await service.stop({ signal: hard }).catch((error: unknown) => failures.push(error));

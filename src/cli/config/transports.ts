@@ -6,6 +6,7 @@ import type { HoldfastConfig } from '../../operations/config.ts';
 import type { DatabaseOptions } from '../../postgres/pool-settings.ts';
 import type { Logger } from '../../runtime/log.ts';
 import { didYouMean } from '../../runtime/options.ts';
+import { timeLimit } from '../../runtime/time-limit.ts';
 import { createBullmqPostgresTransport } from '../../transport/bullmq/postgres-transport.ts';
 import { createBullmqTransport } from '../../transport/bullmq/redis-transport.ts';
 import { createNatsTransport } from '../../transport/nats/nats-transport.ts';
@@ -150,7 +151,7 @@ export async function sayUnreachable(transports: readonly Transport[], log: Logg
     transports.map(async (transport) => {
       const publisher = transport.publisher();
       try {
-        await publisher.check({ signal: AbortSignal.timeout(FIRST_PATIENCE_MS) });
+        await publisher.check({ signal: timeLimit(FIRST_PATIENCE_MS) });
       } catch (error) {
         if (!isHoldfastError(error, 'HF_STOPPED'))
           log.error(

@@ -7,6 +7,7 @@ import type { Logger } from '../../runtime/log.ts';
 import { createLoop, type Loop } from '../../runtime/loop.ts';
 import type { Gauge, Metrics } from '../../runtime/metrics.ts';
 import type { StopOptions } from '../../runtime/service.ts';
+import { timeLimit } from '../../runtime/time-limit.ts';
 import type { QueueState, Receiver } from '../../transport/port.ts';
 
 /** How a consumer stands with its broker. */
@@ -100,7 +101,7 @@ class LoopingBrokerMonitor implements BrokerMonitor {
   async #look(patienceMs: number): Promise<void> {
     if (this.#receiver?.look === undefined) return;
     try {
-      this.#reached(await this.#receiver.look({ signal: AbortSignal.timeout(patienceMs) }));
+      this.#reached(await this.#receiver.look({ signal: timeLimit(patienceMs) }));
     } catch (error) {
       this.#missed(error);
     }

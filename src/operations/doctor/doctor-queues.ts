@@ -5,6 +5,7 @@
 import { translateSqlError } from '../../postgres/sql-state.ts';
 import { knownDestinations } from './known-destinations.ts';
 import { queuesOnPostgres } from './postgres-queues.ts';
+import { timeLimit } from '../../runtime/time-limit.ts';
 import type { QueueRemark, Transport } from '../../transport/port.ts';
 import type { Check, CheckFinding } from './finding.ts';
 
@@ -25,7 +26,7 @@ export const checkTransports: Check = async (database, { transports }) => {
 async function checkTransport(transport: Transport, known: readonly string[]): Promise<readonly CheckFinding[]> {
   const where = transport.address ?? transport.kind;
   try {
-    const found = await transport.queues?.({ signal: AbortSignal.timeout(TIMEOUT_MS), known });
+    const found = await transport.queues?.({ signal: timeLimit(TIMEOUT_MS), known });
     const findings = (found?.queues ?? []).flatMap(({ state }) => state.remarks.map(findingOf));
     const rest: readonly CheckFinding[] =
       found?.complete === false

@@ -3,6 +3,7 @@
  */
 import type { Database } from '../../postgres/database.ts';
 import { missingPackage } from '../../runtime/missing-package.ts';
+import { timeLimit } from '../../runtime/time-limit.ts';
 import type { FoundQueue, Transport } from '../../transport/port.ts';
 import { knownDestinations } from './known-destinations.ts';
 import { queuesOnPostgres } from './postgres-queues.ts';
@@ -53,7 +54,7 @@ function withoutTwins(queues: readonly FoundQueue[]): readonly FoundQueue[] {
 /** Never rejects: the rest is of use without it. */
 async function readTransport(transport: Transport, known: readonly string[]): Promise<QueuesStatus> {
   try {
-    const found = await transport.queues?.({ signal: AbortSignal.timeout(TIMEOUT_MS), known });
+    const found = await transport.queues?.({ signal: timeLimit(TIMEOUT_MS), known });
     return { queues: found?.queues ?? [], trouble: null };
   } catch (error) {
     return { queues: [], trouble: `${transport.kind}: ${saidBy(error)}` };

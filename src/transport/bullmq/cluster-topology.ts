@@ -5,6 +5,7 @@
 import { Redis, type RedisOptions } from 'ioredis';
 import { systemClock } from '../../runtime/clock.ts';
 import { masterOf, readSlots, type SlotRange } from './cluster-slots.ts';
+import { timeLimit } from '../../runtime/time-limit.ts';
 import type { ClusterPlace } from '../redis/redis-place.ts';
 import { explainRedisError } from '../redis/redis-client.ts';
 import { type HostAndPort, readHost, writeHost } from '../redis/redis-url.ts';
@@ -75,7 +76,7 @@ export class ClusterTopology {
   async #read(): Promise<void> {
     const nodes = this.#candidates();
     const settled = new AbortController();
-    const signal = AbortSignal.any([settled.signal, AbortSignal.timeout(this.#timeoutMs)]);
+    const signal = AbortSignal.any([settled.signal, timeLimit(this.#timeoutMs)]);
     const failures: Error[] = [];
     try {
       const ranges = await Promise.any(

@@ -6,6 +6,7 @@ import { HoldfastError } from '../../errors.ts';
 import { layoutOf } from './partition-layout.ts';
 import { readQueueState } from './queue-state.ts';
 import { DEFAULT_PREFIX } from './options.ts';
+import { timeLimit } from '../../runtime/time-limit.ts';
 import type { FoundQueue, FoundQueues } from '../port.ts';
 import { settledOrAborted } from '../shared.ts';
 import { hasHashTag } from './cluster-slots.ts';
@@ -51,7 +52,7 @@ async function queuesAt(
   const tagged = place.kind === 'cluster' && !hasHashTag(prefix);
   const naming = tagged ? TAGGED_NAMES : PLAIN_NAMES;
   const servers = new RedisServers({ place, prefix, timeoutMs, onError: () => {} });
-  const signal = AbortSignal.timeout(2 * timeoutMs);
+  const signal = timeLimit(2 * timeoutMs);
   try {
     return await settledOrAborted(
       look(servers, { prefix, naming, untilMs: performance.now() + timeoutMs, signal }),

@@ -6,6 +6,7 @@ import type { Msg } from '@nats-io/transport-node';
 import { setMaxListeners } from 'node:events';
 import { HoldfastError } from '../../errors.ts';
 import { systemClock } from '../../runtime/clock.ts';
+import { timeLimit } from '../../runtime/time-limit.ts';
 import type { Delivery, QueueState, ReceiveOptions, Verdict } from '../port.ts';
 import { AbortableDelivery } from '../lazy-abort.ts';
 import { drainedOrForced, type Stoppable } from '../open-deliveries.ts';
@@ -268,7 +269,7 @@ export class Receiving {
   async #stopReading(): Promise<void> {
     const stopping = this.#readers?.stop();
     if (stopping === undefined) return;
-    const enough = AbortSignal.any([this.#hard.signal, AbortSignal.timeout(LAST_ANSWER_MS)]);
+    const enough = AbortSignal.any([this.#hard.signal, timeLimit(LAST_ANSWER_MS)]);
     await settledOrAborted(stopping, enough).catch(() => {});
   }
 

@@ -3,6 +3,7 @@
  * so that its next delivery is not taken for one after a death.
  */
 import { systemClock } from '../../runtime/clock.ts';
+import { timeLimit } from '../../runtime/time-limit.ts';
 import { settledOrAborted } from '../shared.ts';
 import { ACK, type AckPlace, IN_PROGRESS, nakOf } from './ack.ts';
 import type { NatsDelivery } from './deliveries.ts';
@@ -57,7 +58,7 @@ export class Verdicts {
     const notes = this.#link()?.notes;
     if (notes === undefined) return 0;
     try {
-      const note = await settledOrAborted(notes.read(this.#noteOf(place)), AbortSignal.timeout(NOTE_WITHIN_MS));
+      const note = await settledOrAborted(notes.read(this.#noteOf(place)), timeLimit(NOTE_WITHIN_MS));
       return typeof note?.value === 'number' ? note.value : 0;
     } catch {
       return 0;
@@ -77,7 +78,7 @@ export class Verdicts {
     while (await this.#waitForLink(delivery)) {
       const note = this.#link()?.notes.write(this.#noteOf(delivery.place), delivery.verdicts + 1);
       // oxlint-disable-next-line no-await-in-loop
-      if (note !== undefined) await settledOrAborted(note, AbortSignal.timeout(NOTE_WITHIN_MS)).catch(() => {});
+      if (note !== undefined) await settledOrAborted(note, timeLimit(NOTE_WITHIN_MS)).catch(() => {});
       if (delivery.isLost || this.#tell(delivery, nakOf(delayMs))) return;
     }
   }

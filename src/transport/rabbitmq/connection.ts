@@ -8,6 +8,7 @@ import { setMaxListeners } from 'node:events';
 import { connect as connectSocket, type Socket } from 'node:net';
 import type { Channel, ChannelModel, connect as Connect, Options, SocketOptions } from 'amqplib';
 import { HoldfastError } from '../../errors.ts';
+import { timeLimit } from '../../runtime/time-limit.ts';
 import { type BrokerClient, loadClient } from '../load-client.ts';
 import { abortReason, settledOrAborted } from '../shared.ts';
 import { brokerUnavailable } from './broker-answers.ts';
@@ -154,7 +155,7 @@ function watch(model: ChannelModel, lost: AbortSignal, over: (reason: unknown) =
     cut: over,
     async close() {
       const closed = model.close();
-      await settledOrAborted(closed, lost, AbortSignal.timeout(CLOSE_MS)).catch(() => {});
+      await settledOrAborted(closed, lost, timeLimit(CLOSE_MS)).catch(() => {});
       over(new Error('the connection was closed'));
     },
   };

@@ -5,6 +5,7 @@
  * message twice, never none.
  */
 import type { ConsumeMessage } from 'amqplib';
+import { timeLimit } from '../../runtime/time-limit.ts';
 import type { Outgoing } from './confirmed-channel.ts';
 import { headersForLater } from './delivery-facts.ts';
 import type { RabbitmqSettings } from './options.ts';
@@ -44,7 +45,7 @@ export class PutBack {
 
   /** Resolves once the broker has it. Rejects when that is not known. */
   async put(returned: ReturnedMessage): Promise<void> {
-    const signal = AbortSignal.timeout(this.#settings.publishTimeoutMs * 2);
+    const signal = timeLimit(this.#settings.publishTimeoutMs * 2);
     const connection = await this.#session.open(signal);
     const { stepMs, restMs } = delayStep(returned.delayMs);
     let { queue } = returned;

@@ -1,6 +1,7 @@
 /**
  * Finds all destinations of a prefix, with their state: for `holdfast doctor` and `holdfast status`, which are given none.
  */
+import { timeLimit } from '../../runtime/time-limit.ts';
 import type { FoundQueue, FoundQueues, QueueRemark } from '../port.ts';
 import { evictionWarning, infoValue } from '../redis/redis-info.ts';
 import { brokerFailure, isForbidden, LOST_BY_EVICTION } from './answers.ts';
@@ -42,7 +43,7 @@ export async function findStreams(
 export async function streamsOnRedis(url: string, { timeoutMs }: { readonly timeoutMs: number }): Promise<FoundQueues> {
   const settings = resolveStreamsOptions({ connection: url, publishTimeout: timeoutMs });
   try {
-    return await findStreams(openStreams(settings), settings, AbortSignal.timeout(timeoutMs));
+    return await findStreams(openStreams(settings), settings, timeLimit(timeoutMs));
   } catch (error) {
     if (isForbidden(error)) return { queues: [], complete: true };
     throw error;

@@ -5,6 +5,7 @@
 import { randomUUID } from 'node:crypto';
 import { setMaxListeners } from 'node:events';
 import { systemClock } from '../../runtime/clock.ts';
+import { timeLimit } from '../../runtime/time-limit.ts';
 import { Drain, drainedOrForced, type Stoppable } from '../open-deliveries.ts';
 import { settledOrAborted, untilStopped } from '../shared.ts';
 import type { Delivery, QueueState, ReceiveOptions, Verdict } from '../port.ts';
@@ -219,7 +220,7 @@ export class StreamsReceiving {
   async #sayGone(): Promise<void> {
     const { connection, settings, destination } = this.#options;
     const { readers } = destinationKeys(settings.prefix, destination);
-    const inTime = AbortSignal.timeout(IDLE_CLOSE_MS);
+    const inTime = timeLimit(IDLE_CLOSE_MS);
     const gone = connection.ask((client) => client.zrem(readers, this.#consumer), inTime);
     await settledOrAborted(gone, inTime).catch(() => {});
   }
