@@ -32,6 +32,8 @@ const { outputFiles } = await build({
   platform: 'node',
   format: 'esm',
   target: 'node20',
+  // Less to read and to parse, in lines as they are.
+  minifySyntax: true,
   // Texts with other letters are kept in memory with two bytes each, and a file is one text.
   charset: 'ascii',
   logLevel: 'warning',
