@@ -59,9 +59,13 @@ export function createWebhookClient(lookup: LookupFunction): WebhookClient {
   };
 }
 
-/** What is to be done when signals abort, with one listener for each signal: one for each request would cost more than its signature. */
+/**
+ * What is to be done when signals abort, with one listener for each signal: one for each request would cost more than its signature. It is
+ * taken off again with the last of them, or a signal made for one batch would be held in memory for as long as it does not abort.
+ */
 class Aborts {
-  readonly #bySignal = new WeakMap<AbortSignal, Set<() => void>>();
+  readonly #bySignal = new Map<AbortSignal, Set<() => void>>();
+  readonly #onAbort = ({ target }: Event): void => this.#bySignal.get(target as AbortSignal)?.forEach((act) => act());
 
   /** What comes back takes it out again. */
   add(signal: AbortSignal, act: () => void): () => void {
@@ -69,10 +73,14 @@ class Aborts {
     const acts = known ?? new Set();
     if (known === undefined) {
       this.#bySignal.set(signal, acts);
-      signal.addEventListener('abort', () => acts.forEach((each) => each()), { once: true });
+      signal.addEventListener('abort', this.#onAbort);
     }
     acts.add(act);
-    return () => void acts.delete(act);
+    return () => {
+      if (!acts.delete(act) || acts.size > 0) return;
+      this.#bySignal.delete(signal);
+      signal.removeEventListener('abort', this.#onAbort);
+    };
   }
 }
 
