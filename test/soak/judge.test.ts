@@ -54,7 +54,11 @@ describe('the streams of the flood', () => {
     const loose = take('loose', 2, 1, 4, 3);
     expect(loose).toMatchObject({ twice: 0, outOfOrder: 0, wrong: [] });
     expect(handledOf(loose)).toBe(4);
-    expect(missingMessages(loose, new Map([['loose', 4]]))).toEqual({ count: 0, sentences: [] });
+    expect(missingMessages(loose, new Map([['loose', 4]]))).toEqual({
+      count: 0,
+      ofStream: new Map(),
+      sentences: [],
+    });
     expect(ghostsIn(loose, new Map([['loose', 4]]))).toEqual([]);
     expect(isHandledUpTo(loose, new Map([['loose', 4]]))).toBe(true);
   });
@@ -76,6 +80,7 @@ describe('the streams of the flood', () => {
   it('tell of lost messages, in the middle and at the end', () => {
     expect(missingMessages(take('loose', 1, 2, 4), new Map([['loose', 5]]))).toEqual({
       count: 2,
+      ofStream: new Map([['loose', 2]]),
       sentences: ['loose: message 3 of 5 was not handled', 'loose: message 5 of 5 was not handled'],
     });
     expect(missingMessages(NO_STREAMS, new Map([['loose', 2]])).count).toBe(2);

@@ -71,8 +71,8 @@ export interface NetworkSettings {
 /** Writers are told each time that the judge has looked. */
 export interface Gate {
   readonly kind: 'gate';
-  /** Whether there is room for more of these. */
-  readonly messages: boolean;
+  /** The floods that have room for more: one that has fallen behind keeps none of the others back. */
+  readonly floods: readonly string[];
   readonly orders: boolean;
 }
 

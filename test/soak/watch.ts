@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { HoldfastError } from '../../src/errors.ts';
 import { passesByItself } from '../../src/postgres/sql-state.ts';
 import type { Crew } from './crew.ts';
+import { FLOODS } from './flood/messages.ts';
 import { openFloodLedger, readSent } from './judge/flood-ledger.ts';
 import { openOrderLedger, type OrdersState } from './judge/order-ledger.ts';
 import {
@@ -33,7 +34,7 @@ export interface View {
 export interface WatchOptions {
   readonly crew: Crew;
   readonly databases: SoakDatabases;
-  /** More than that under way, and writers wait. */
+  /** More than that under way, and writers wait: of messages, an equal part of it for each flood. */
   readonly most: { readonly messages: number; readonly orders: number };
   /** Whether there is to be load. */
   readonly isLoaded: () => boolean;
@@ -83,7 +84,7 @@ export function startWatch(options: WatchOptions): Watch {
     for (const name of WRITERS)
       crew.fleet.tell(name, {
         kind: 'gate',
-        messages: isLoaded() && missing.count < most.messages,
+        floods: isLoaded() ? floodsWithRoom(missing, most.messages) : [],
         orders: isLoaded() && world.openOrders < most.orders,
       });
     const move = JSON.stringify([view.handled, ordersNow.orders, world]);
@@ -123,6 +124,13 @@ export function startWatch(options: WatchOptions): Watch {
       await looking;
     },
   };
+}
+
+function floodsWithRoom({ ofStream }: Missing, most: number): readonly string[] {
+  return FLOODS.filter(({ streams }) => {
+    const behind = streams.reduce((sum, stream) => sum + (ofStream.get(stream) ?? 0), 0);
+    return behind < most / FLOODS.length;
+  }).map(({ name }) => name);
 }
 
 /** Since when something that was sent waits to be handled, told look by look. */

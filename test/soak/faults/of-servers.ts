@@ -43,7 +43,7 @@ export const OF_SERVERS: readonly FaultKind[] = [
     side: 'servers',
     async strike({ databases, random, pause, show }) {
       show('a transaction is frozen');
-      const plan = { ...drawPlan(random), flood: pick(random, FLOODS) };
+      const plan = drawPlan(random, FLOODS);
       const parts = [{ stream: pick(random, plan.flood.streams), messages: 3 }];
       await writeFlood(databases.flood, { ...plan, parts }, () => pause(between(random, ...FROZEN_MS)));
     },

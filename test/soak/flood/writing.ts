@@ -4,7 +4,7 @@
  */
 import type { PoolClient } from 'pg';
 import { createOutbox, item, type Database } from '../../../src/index.ts';
-import { FLOODS, type Flood } from './messages.ts';
+import type { Flood } from './messages.ts';
 
 /** What one transaction is to do. */
 export interface WritePlan {
@@ -21,10 +21,10 @@ export interface WritePlan {
 const MOST_STREAMS = 2;
 const MOST_MESSAGES = 12;
 
-/** Pure. */
-export function drawPlan(random: () => number): WritePlan {
+/** Pure. @param floods those to choose from: one at least */
+export function drawPlan(random: () => number, floods: readonly Flood[]): WritePlan {
   const whole = (most: number): number => Math.floor(random() * most);
-  const flood = FLOODS[whole(FLOODS.length)] as Flood;
+  const flood = floods[whole(floods.length)] as Flood;
   const streams = new Set(
     Array.from({ length: 1 + whole(MOST_STREAMS) }, () => flood.streams[whole(flood.streams.length)] as string),
   );

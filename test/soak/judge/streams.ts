@@ -55,6 +55,7 @@ export function handledOf({ seen }: Pick<StreamsState, 'seen'>): number {
 
 export interface Missing {
   readonly count: number;
+  readonly ofStream: ReadonlyMap<string, number>;
   /** The first of them. */
   readonly sentences: readonly string[];
 }
@@ -62,16 +63,18 @@ export interface Missing {
 /** @param sent how far each stream has come */
 export function missingMessages({ seen }: Pick<StreamsState, 'seen'>, sent: ReadonlyMap<string, number>): Missing {
   let count = 0;
+  const ofStream = new Map<string, number>();
   const sentences: string[] = [];
   for (const [stream, upTo] of sent) {
     const set = seen[stream] ?? [];
     const lacking = upTo - sizeOf(set);
     if (lacking === 0) continue;
     count += Math.max(0, lacking);
+    if (lacking > 0) ofStream.set(stream, lacking);
     if (lacking < 0) sentences.push(`${stream}: message ${topOf(set)} was handled, and ${upTo} have been sent`);
     for (const n of missingIn(set, upTo, 3)) sentences.push(`${stream}: message ${n} of ${upTo} was not handled`);
   }
-  return { count, sentences: sentences.slice(0, MOST_SENTENCES) };
+  return { count, ofStream, sentences: sentences.slice(0, MOST_SENTENCES) };
 }
 
 /** Whether nothing up to these numbers is missing. */

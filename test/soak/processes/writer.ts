@@ -9,6 +9,7 @@ import { changeMind, takeOrder } from '../../../demo/services/orders.ts';
 import { orderAt, regretOf } from '../../../demo/world.ts';
 import { isHoldfastError, openDatabase, type Database } from '../../../src/index.ts';
 import { passesByItself } from '../../../src/postgres/sql-state.ts';
+import { FLOODS, type Flood } from '../flood/messages.ts';
 import { drawPlan, writeFlood } from '../flood/writing.ts';
 import type { Gate, Said, SoakSettings } from '../setting.ts';
 import { createDeath, moveWallClock } from './lead.ts';
@@ -29,7 +30,7 @@ await runProgram((sent) => {
   const flood = open('flood', LANES + 1);
   const shop = open('orders', 4);
   const sagas = openSagas(shop);
-  const gate = { messages: false, orders: false };
+  const room = { floods: [] as readonly Flood[], orders: false };
   let acknowledged: { streams: Record<string, number>; orders: number } = { streams: {}, orders: 0 };
   let stopping = false;
   let working: Promise<unknown> = Promise.resolve();
@@ -42,13 +43,13 @@ await runProgram((sent) => {
   }
 
   /** Does it again and again, at a rate, and goes on after errors of servers. Other errors end the process. */
-  async function goOn(rate: number, what: keyof typeof gate, once: () => Promise<number>): Promise<void> {
+  async function goOn(rate: number, hasRoom: () => boolean, once: () => Promise<number>): Promise<void> {
     let dueMs = performance.now();
     while (!stopping) {
       const nowMs = performance.now();
       // What could not be done in time is not made up for.
       dueMs = Math.max(dueMs, nowMs - 1_000);
-      if (!gate[what] || dueMs > nowMs) {
+      if (!hasRoom() || dueMs > nowMs) {
         await sleep(WAIT_MS);
         continue;
       }
@@ -63,7 +64,7 @@ await runProgram((sent) => {
   }
 
   async function sendSome(): Promise<number> {
-    const plan = drawPlan(Math.random);
+    const plan = drawPlan(Math.random, room.floods);
     const reached = await writeFlood(flood, plan, () => death.point());
     for (const [stream, n] of reached ?? [])
       acknowledged.streams[stream] = Math.max(n, acknowledged.streams[stream] ?? 0);
@@ -85,8 +86,10 @@ await runProgram((sent) => {
 
   return {
     async start() {
-      const lanes = Array.from({ length: LANES }, () => goOn(load.messages / LANES, 'messages', sendSome));
-      working = Promise.all([...lanes, goOn(load.orders, 'orders', placeOne)]);
+      const lanes = Array.from({ length: LANES }, () =>
+        goOn(load.messages / LANES, () => room.floods.length > 0, sendSome),
+      );
+      working = Promise.all([...lanes, goOn(load.orders, () => room.orders, placeOne)]);
       working.catch((error: unknown) => {
         log.error({ err: error }, 'a writer failed');
         process.exit(1);
@@ -102,8 +105,10 @@ await runProgram((sent) => {
     close: async () => void (await Promise.all([flood.close(), shop.close()])),
     dieAtWork: () => death.dieAtWork(),
     hear(message) {
-      const { kind, messages, orders } = message as Gate;
-      if (kind === 'gate') Object.assign(gate, { messages, orders });
+      const { kind, floods, orders } = message as Gate;
+      if (kind !== 'gate') return;
+      room.floods = FLOODS.filter(({ name }) => floods.includes(name));
+      room.orders = orders;
     },
   };
 });
