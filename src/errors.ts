@@ -60,6 +60,7 @@ export const ERROR_CODES = {
   // consumer
   HF_NO_HANDLER: 'No handler is registered for a topic.',
   HF_HANDLER_TIMEOUT: 'A handler did not finish in time.',
+  HF_HANDLER_CUT: 'Each time the connection to the database broke under a handler.',
   HF_CONSUMER_NAME: 'The name of a consumer stands for another one.',
   HF_INBOX_RETENTION: 'Inbox retention is shorter than the redelivery horizon.',
   HF_PERMANENT: 'A failure that no retry can mend.',

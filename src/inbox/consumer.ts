@@ -24,6 +24,7 @@ import { resolveConsumer, whereOf, type ConsumerSettings } from './consumer-sett
 import { checkConsumerStart } from './consumer-start.ts';
 import { createBrokerMonitor, type BrokerHealth } from './delivery/broker-monitor.ts';
 import type { ConsumerContext } from './delivery/consumer-context.ts';
+import { CutMessages } from './delivery/cut-messages.ts';
 import { consumerMetrics } from './delivery/consumer-metrics.ts';
 import { createDeliverer } from './delivery/deliver.ts';
 import { createRedriver } from './delivery/redrive.ts';
@@ -99,6 +100,7 @@ export function assembleConsumer<Tx>(settings: ConsumerSettings<Tx>, access: Con
     work,
     runBatch: access.runBatch,
     lanes,
+    cuts: new CutMessages(),
     ...stores,
     firstRunMs: createFirstRun(work, stores.suspects),
     watch: access.watch,

@@ -5,9 +5,9 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { HoldfastError, PermanentError } from '../../src/errors.ts';
 import { decideRefused, refusedAgainMs } from '../../src/inbox/handlers/decide-refused.ts';
+import { decideAfterRedrive } from '../../src/inbox/handlers/decide-redrive.ts';
 import {
   CRASHES_TO_PARK,
-  decideAfterRedrive,
   decideArrival,
   decideNext,
   decideOrdered,
@@ -16,6 +16,7 @@ import {
   DEFAULT_PARKED_RETRY,
   DEFAULT_RETRY,
   FREE_CONFLICTS,
+  FREE_CUTS,
   HOLD,
   longestRetryMs,
   nextRedriveMs,
@@ -36,6 +37,7 @@ const first: AttemptProgress = {
   attempt: 1,
   elapsedMs: 0,
   conflicts: 0,
+  cuts: 0,
   holds: 0,
   heldMs: 0,
   awaitedMs: 0,
@@ -84,6 +86,16 @@ describe('after an attempt', () => {
       { conflicts: FREE_CONFLICTS + 1 },
       { do: 'again', because: 'failed' },
     ],
+    ['a connection that broke', { kind: 'cut', error }, { cuts: 1 }, { do: 'again', delayMs: 100, because: 'cut' }],
+    ['the last that is free', { kind: 'cut', error }, { cuts: FREE_CUTS }, { do: 'again', because: 'cut' }],
+    ['one that broke too often', { kind: 'cut', error }, { cuts: FREE_CUTS + 1 }, { do: 'again', because: 'failed' }],
+    ['one that broke while stopping', { kind: 'cut', error }, { cuts: 1, stopping: true }, { do: 'later' }],
+    [
+      'the last that broke',
+      { kind: 'cut', error },
+      { cuts: FREE_CUTS + 1, attempt: 5 },
+      { do: 'park', reason: 'gave up after retries', error: { code: 'HF_HANDLER_CUT', cause: error } },
+    ],
     ['no database', { kind: 'unavailable', error }, {}, { do: 'again', because: 'hold' }],
     ['no database for long', { kind: 'unavailable', error }, { heldMs: HOLD.withinMs }, { do: 'later' }],
     ['no database while stopping', { kind: 'unavailable', error }, { stopping: true }, { do: 'later' }],
@@ -122,6 +134,7 @@ describe('after an attempt', () => {
         'failed' as const,
         'lost' as const,
         'conflict' as const,
+        'cut' as const,
         'unavailable' as const,
         'aborted' as const,
       ),
@@ -132,6 +145,7 @@ describe('after an attempt', () => {
     attempt: fc.integer({ min: 1, max: 20 }),
     elapsedMs: fc.nat(100_000),
     conflicts: fc.nat(10),
+    cuts: fc.nat(10),
     holds: fc.nat(50),
     heldMs: fc.nat(100_000),
     awaitedMs: fc.nat(200_000),
@@ -223,7 +237,7 @@ describe('without a handler', () => {
   });
 
   it('a redrive is given back, whatever was tried before', () => {
-    expect(decideAfterRedrive({ kind: 'unhandled' }, 8, policies)).toEqual({ do: 'hand on' });
+    expect(decideAfterRedrive({ kind: 'unhandled' }, { redrives: 8, cuts: 0 }, policies)).toEqual({ do: 'hand on' });
   });
 });
 
@@ -288,9 +302,16 @@ describe('after a redrive', () => {
     ],
     ['still no predecessor', { kind: 'awaiting' }, 1, { do: 'keep', reason: 'predecessor missing', retryInMs: 60_000 }],
     ['no database', { kind: 'unavailable', error }, 8, { do: 'postpone' }],
+    ['a connection that broke', { kind: 'cut', error }, 8, { do: 'postpone' }],
     ['a busy key', { kind: 'busy' }, 8, { do: 'postpone' }],
   ])('%s', (_name, outcome, redrives, after) => {
-    expect(decideAfterRedrive(outcome, redrives, policies)).toMatchObject(after);
+    expect(decideAfterRedrive(outcome, { redrives, cuts: FREE_CUTS }, policies)).toMatchObject(after);
+  });
+
+  it('keeps what breaks its connection each time, and says so', () => {
+    const counted = { redrives: 8, cuts: FREE_CUTS + 1 };
+    const kept = { do: 'keep', retryInMs: null, error: { code: 'HF_HANDLER_CUT', cause: error } };
+    expect(decideAfterRedrive({ kind: 'cut', error }, counted, policies)).toMatchObject(kept);
   });
 
   it('waits longer each time, up to the cap', () => {

@@ -44,6 +44,7 @@ export class AttemptLoop<Tx> {
       if (signal.aborted) return settlement.later(incoming, 0);
       const outcome = await this.#tryOnce(incoming, handler, signal, progress.attempt);
       const nowMs = context.clock.monotonic();
+      progress.cuts = context.cuts.note(incoming.id, outcome.kind);
       progress.note(outcome, nowMs, this.#awaitedMs(incoming, outcome, nowMs), context.stopping().aborted);
       const next = decideNext(outcome, progress, policies);
       settlement.report(incoming, outcome, next, progress.attempt);
@@ -61,7 +62,7 @@ export class AttemptLoop<Tx> {
           return settlement.park({ incoming, reason, error, retryInMs, attempts, marked }, signal);
         }
         case 'again':
-          progress.repeat(next.because);
+          progress.repeat(next);
           if (next.because === 'failed') context.counts.retries.inc({ consumer: context.name, topic: incoming.topic });
           if (next.delayMs > 0) await settlement.pause(next.delayMs, signal);
       }

@@ -8,7 +8,7 @@ import { runHandler } from '../handlers/handler-run.ts';
 import type { EffectRefused } from '../handlers/recording.ts';
 import type { ConsumerContext } from './consumer-context.ts';
 import { enterExactlyOnce, enterMarked, enterUnmarked, type DeliveryAttempt, type Entry } from './entry.ts';
-import { isUnrelatedToDatabase, isRefusedValue, isServerFailure } from '../handlers/classify-error.ts';
+import { isMeant, isUnrelatedToDatabase, isRefusedValue, isServerFailure } from '../handlers/classify-error.ts';
 import type { TransactionEnd, OpenUnitOfWork, UnitOfWorkResult } from '../handlers/unit-of-work.ts';
 
 /** Rejects only for a simulated crash. */
@@ -142,7 +142,7 @@ function outcomeOf<Tx, Outcome extends EnteredOutcome>(
   { handler, incoming }: DeliveryAttempt<Tx>,
   payload: unknown,
 ): AttemptOutcome | Outcome {
-  if (result.kind === 'ended') return result.value;
+  if (result.kind === 'ended') return result.cut === true ? cutShort(result.value) : result.value;
   const { phase, error } = result;
   if (isConflict(error)) return { kind: 'conflict', error };
   switch (phase) {
@@ -152,6 +152,8 @@ function outcomeOf<Tx, Outcome extends EnteredOutcome>(
     case 'body':
       // A statement of our own: what handlers throw does not come out this way.
       return { kind: passesByItself(error) ? 'unavailable' : 'failed', error };
+    case 'cut':
+      return { kind: 'cut', error };
     case 'closing': {
       // A statement of our own, of which it is known that it did not run.
       if (passesByItself(error)) return { kind: 'unavailable', error };
@@ -161,8 +163,14 @@ function outcomeOf<Tx, Outcome extends EnteredOutcome>(
     }
     case 'commit':
       // A COMMIT whose connection broke may have happened; the next attempt's mark tells. One that the server refused has not.
-      return handlerOutcome(error);
+      return classifySqlError(error) === 'connection' ? { kind: 'cut', error } : handlerOutcome(error);
   }
+}
+
+/** The connection broke: whatever the handler made of that is no fault of the message, unless it says no for certain. */
+function cutShort<Outcome extends EnteredOutcome>(outcome: Outcome): AttemptOutcome | Outcome {
+  if (outcome.kind !== 'failed' && outcome.kind !== 'unavailable') return outcome;
+  return isMeant(outcome.error) ? outcome : { kind: 'cut', error: outcome.error };
 }
 
 async function inWindow<Tx>(

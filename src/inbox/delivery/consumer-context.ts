@@ -15,6 +15,7 @@ import type { BatchSettings } from './batch-choice.ts';
 import type { InboxStore } from '../stores/inbox-store.ts';
 import type { ParkedDeliveryStore } from '../stores/parked-delivery-store.ts';
 import type { SuspectStore } from '../stores/suspect-store.ts';
+import type { CutMessages } from './cut-messages.ts';
 import type { ConsumerMetrics, MessageOutcome } from './consumer-metrics.ts';
 import type { Incoming } from './incoming.ts';
 import type { Signatures } from './signatures.ts';
@@ -69,6 +70,7 @@ export interface ConsumerContext<Tx> extends ConsumerStores {
   /** The longest timeout of a handler. */
   readonly longestTimeoutMs: number;
   readonly work: UnitOfWork<Tx>;
+  readonly cuts: CutMessages;
   /** Of deliveries that have transactions of their own; null: nothing bounds them here. */
   readonly lanes: TransactionLanes | null;
   /** When this consumer first ran, in milliseconds since the epoch. Asked by ordered consumers only. */

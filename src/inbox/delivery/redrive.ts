@@ -3,7 +3,8 @@
  * message that kills the process is not tried for ever.
  */
 import { isTracing } from '../../runtime/telemetry.ts';
-import { decideAfterRedrive, PARK_REASONS, type AttemptOutcome, type RedriveDecision } from '../handlers/decide.ts';
+import { PARK_REASONS, type AttemptOutcome } from '../handlers/decide.ts';
+import { decideAfterRedrive, type RedriveDecision } from '../handlers/decide-redrive.ts';
 import { noHandler, type ResolvedHandler } from '../handlers/handler.ts';
 import type { ParkedRow, ParkingStatus } from '../stores/parked-delivery-store.ts';
 import { attemptOnce } from './attempt.ts';
@@ -121,7 +122,8 @@ class ParkedRedriver<Tx> implements Redriver {
       topic: topicLabel(context, topic),
       outcome: outcome.kind,
     });
-    const decision = decideAfterRedrive(outcome, row.redrives + 1, policiesFor(context, handler));
+    const counted = { redrives: row.redrives + 1, cuts: context.cuts.note(row.messageId, outcome.kind) };
+    const decision = decideAfterRedrive(outcome, counted, policiesFor(context, handler));
     this.#report(row, topic, outcome, decision);
     await this.#apply(row, incoming, decision);
     context.watch?.redriven(incoming, outcome);
@@ -161,6 +163,8 @@ class ParkedRedriver<Tx> implements Redriver {
         return;
       }
       case 'postpone':
+        if (outcome.kind === 'cut')
+          log.warn({ ...fields, err: outcome.error }, 'the connection broke under the handler of a parked message');
     }
   }
 

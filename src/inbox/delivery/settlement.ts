@@ -79,6 +79,7 @@ export class DeliverySettlement<Tx> {
           attempt: 1,
           elapsedMs: 0,
           conflicts: 0,
+          cuts: 0,
           holds,
           heldMs: context.clock.monotonic() - startedMs,
           awaitedMs: 0,
@@ -112,6 +113,7 @@ export class DeliverySettlement<Tx> {
     else if (outcome.kind === 'lost') log.error(fields, 'an at-most-once handler failed: the message is lost');
     else if (outcome.kind === 'unavailable') log.warn(fields, describeHold(outcome.error));
     else if (outcome.kind === 'conflict') log.debug(fields, 'serialization conflict');
+    else if (outcome.kind === 'cut') log.warn(fields, 'the connection broke under a handler, or in its COMMIT');
     else log.warn(fields, 'an attempt failed');
   }
 

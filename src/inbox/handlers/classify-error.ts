@@ -30,8 +30,12 @@ const SERVER_CANNOT = /^(53[0-3]|58|25006)/;
  * handler's own doing.
  */
 export function isServerFailure(error: unknown): boolean {
-  if (isHoldfastError(error, 'HF_PERMANENT') || isHoldfastError(error, 'HF_REJECTED')) return false;
-  return SERVER_CANNOT.test(sqlStateOf(error) ?? '');
+  return !isMeant(error) && SERVER_CANNOT.test(sqlStateOf(error) ?? '');
+}
+
+/** What a handler throws to say no for certain. */
+export function isMeant(error: unknown): boolean {
+  return isHoldfastError(error, 'HF_PERMANENT') || isHoldfastError(error, 'HF_REJECTED');
 }
 
 /** Whether the server itself refused a statement, so that it is known that it did not run. */

@@ -19,8 +19,8 @@ import type { Statement, StatementResult } from './unit-of-work.ts';
 /** How long the server may take to end the process of a severed connection, in milliseconds. */
 const END_TIMEOUT_MS = 30_000;
 
-/** Clients that have our listener; several consumers may share a pool. */
-const watched = new WeakSet<PoolClient>();
+/** Clients that have our listener, and whether their connection has broken; several consumers may share a pool. */
+const watched = new WeakMap<PoolClient, { isBroken: boolean }>();
 
 /** Where the connection is: not taken yet, ours, ours and fit to serve others, in the hands of the next transaction, or gone from here. */
 type ConnectionState = 'none' | 'ours' | 'reusable' | 'handed on' | 'given back';
@@ -41,6 +41,8 @@ export class ClientTransaction {
   /** When it entered its lane; null: it is in none. */
   #enteredMs: number | null = null;
   #timesHandedOn = 0;
+  /** ROLLBACK found the connection gone. */
+  #wasGone = false;
 
   constructor(
     { database, deadlines }: { readonly database: Database; readonly deadlines: Deadlines },
@@ -63,6 +65,11 @@ export class ClientTransaction {
     return this.#state === 'given back';
   }
 
+  /** The connection has broken, and not by our doing. Not asked once it is handed on. */
+  get isCut(): boolean {
+    return this.#wasGone || watched.get(this.client)?.isBroken === true;
+  }
+
   /**
    * Takes a connection, then BEGIN and `opening` in one round trip.
    * @param connected called between the two
@@ -82,8 +89,9 @@ export class ClientTransaction {
     this.#state = 'ours';
     // A checked-out client without a listener would end the process when its connection breaks. Queries reject by themselves.
     if (!watched.has(client)) {
-      watched.add(client);
-      client.on('error', () => {});
+      const state = { isBroken: false };
+      watched.set(client, state);
+      client.on('error', () => void (state.isBroken = true));
     }
     connected();
     try {
@@ -136,12 +144,16 @@ export class ClientTransaction {
     await this.#exchange(sql, sql);
   }
 
-  /** Never rejects: a connection that does not answer is destroyed, and the server rolls back by itself. */
+  /** Never rejects: what does not answer is cut, and its backend ended, which rolls back by that. */
   async rollBack(lent: Traces): Promise<void> {
     try {
       await this.#exchange('ROLLBACK', 'ROLLBACK');
       this.keepConnection(lent);
-    } catch {}
+    } catch (error) {
+      // Without an answer in time it may be the handler's: a statement that it left running, with its locks.
+      if (error instanceof HoldfastError) await this.sever();
+      else this.#wasGone = true;
+    }
   }
 
   /**
@@ -257,6 +269,15 @@ export function abortedBy(topic: string | null, cause: unknown): HoldfastError {
       ...(cause === undefined ? {} : { cause }),
       advice: 'Let the error out of the handler, or put the statement into a savepoint.',
     },
+  );
+}
+
+/** For a handler that took no notice. */
+export function cutTransaction(): HoldfastError {
+  return new HoldfastError(
+    'HF_DATABASE_UNAVAILABLE',
+    'The connection broke under the handler, and its transaction was rolled back.',
+    { advice: 'It is tried again. Look at the log of the server when that goes on.' },
   );
 }
 

@@ -2,7 +2,7 @@
  * Decides what a consumer does next with a delivery. Pure functions over facts; delivery/ carries the decisions out. Every number that shapes
  * the behaviour of a consumer stands here or in the policies passed in.
  */
-import { isHoldfastError, type HoldfastError } from '../../errors.ts';
+import { HoldfastError, isHoldfastError } from '../../errors.ts';
 import { backoffMs, decideRetry, isPermanent, type RetryPolicy } from '../../runtime/retry.ts';
 
 /** Why a message was parked; stored, shown to operators, and read back by the redrive. */
@@ -42,6 +42,11 @@ export const HOLD: RetryPolicy = { attempts: Infinity, baseMs: 200, capMs: 5_000
 export const LATER_WHILE_UNAVAILABLE_MS = 5_000;
 /** Serialization failures and deadlocks are nobody's fault: run again at once, this often before they count. */
 export const FREE_CONFLICTS = 5;
+/**
+ * Connections that break under a handler are nobody's fault: it runs again this often before they count. What breaks its connection each
+ * time, as a statement that crashes its server process, would else end those of all others without end.
+ */
+export const FREE_CUTS = 5;
 /** Another process works on the key just now (a redrive, or a claim that was lost). */
 const BUSY_MS = 200;
 /** Between looks for a predecessor. */
@@ -72,18 +77,22 @@ export type AttemptOutcome =
   /** An at-most-once handler failed: the message is lost, as was agreed. */
   | { readonly kind: 'lost'; readonly error: unknown }
   | { readonly kind: 'conflict'; readonly error: unknown }
+  /** The connection broke under the handler, and all is rolled back; or under COMMIT, and the next attempt finds out. */
+  | { readonly kind: 'cut'; readonly error: unknown }
   /** The database (or the window) cannot be reached, so nothing is known and nothing can be recorded. */
   | { readonly kind: 'unavailable'; readonly error: unknown }
   /** The delivery was taken away, or the consumer is stopped hard. */
   | { readonly kind: 'aborted'; readonly error: unknown };
 
 export interface AttemptProgress {
-  /** Which attempt this was, from 1 on; conflicts and holds are not counted. */
+  /** Which attempt this was, from 1 on; conflicts, cuts and holds are not counted. */
   readonly attempt: number;
-  /** Since the first attempt began, holds not included. */
+  /** Since the first attempt began; holds, and what was cut, not included. */
   readonly elapsedMs: number;
   /** Conflicts in a row, this one included. */
   readonly conflicts: number;
+  /** Connections that broke in a row, this one included. */
+  readonly cuts: number;
   /** Holds in a row before this outcome, and how long they have lasted. */
   readonly holds: number;
   readonly heldMs: number;
@@ -104,10 +113,10 @@ export interface Policies {
 export type NextDecision =
   | { readonly do: 'acknowledge' }
   /**
-   * Try again in place. `failed`: a further attempt of the handler; `conflict`: the transaction alone is run again; `hold`: the database
-   * is waited for.
+   * Try again in place. `failed`: a further attempt of the handler; `conflict`, `cut`: the same attempt is made again; `hold`: the
+   * database is waited for.
    */
-  | { readonly do: 'again'; readonly delayMs: number; readonly because: 'failed' | 'conflict' | 'hold' }
+  | { readonly do: 'again'; readonly delayMs: number; readonly because: 'failed' | 'conflict' | 'cut' | 'hold' }
   | { readonly do: 'later'; readonly delayMs: number }
   | { readonly do: 'park'; readonly reason: ParkReason; readonly error: unknown; readonly retryInMs: number | null };
 
@@ -137,6 +146,9 @@ export function decideNext(outcome: AttemptOutcome, progress: AttemptProgress, p
     case 'conflict':
       if (progress.conflicts <= FREE_CONFLICTS) return { do: 'again', delayMs: 0, because: 'conflict' };
       return afterFailure(outcome.error, progress, policies);
+    case 'cut':
+      if (progress.cuts <= FREE_CUTS) return afterCut(progress, random);
+      return afterFailure(cutEachTime(outcome.error), progress, policies);
     case 'failed':
       // Another process on the same queue may have what this one has not: its replies would be lost here.
       if (isForOthers(outcome) && progress.awaitedMs < policies.handlerWaitMs)
@@ -150,13 +162,33 @@ export function isForOthers(outcome: AttemptOutcome): boolean {
   return outcome.kind === 'failed' && isHoldfastError(outcome.error, 'HF_REPLY_STRAY');
 }
 
-function parkReasonOf(error: unknown): ParkReason {
+/** Why a message is parked whose handler failed with this. */
+export function parkReasonOf(error: unknown): ParkReason {
   if (isHoldfastError(error, 'HF_REPLY_STRAY')) return PARK_REASONS.noRun;
   return isPermanent(error) ? PARK_REASONS.permanent : PARK_REASONS.gaveUp;
 }
 
 function handOnMs(waitedMs: number, capMs: number): number {
   return Math.min(capMs, Math.max(HAND_ON_MS, waitedMs / 2));
+}
+
+/** A server that is coming back is waited for as one that is away. */
+function afterCut({ cuts, stopping }: AttemptProgress, random: () => number): NextDecision {
+  const delayMs = backoffMs(HOLD, cuts, random);
+  return stopping ? { do: 'later', delayMs } : { do: 'again', delayMs, because: 'cut' };
+}
+
+/** What is kept of a message whose connection breaks each time. */
+export function cutEachTime(cause: unknown): HoldfastError {
+  return new HoldfastError(
+    'HF_HANDLER_CUT',
+    'Each time the connection to the database broke under the handler, and all of it was rolled back.',
+    {
+      cause,
+      advice:
+        'Look in the log of the server for a process that crashed or ran out of memory, and for what ends sessions that wait; then have the message retried.',
+    },
+  );
 }
 
 function afterFailure(error: unknown, progress: AttemptProgress, policies: Policies): NextDecision {
@@ -310,51 +342,6 @@ export function predecessorWaived(facts: {
   const beforeFirstRun =
     sentMs === null || followedMs === null ? facts.atMs < sinceMs : sentMs < sinceMs && followedMs >= sinceMs;
   return beforeFirstRun || facts.atMs < facts.nowMs - (facts.retentionMs - marginMs);
-}
-
-/** What becomes of a parked row after an attempt to run it. */
-export type RedriveDecision =
-  | { readonly do: 'nothing' }
-  /** Not its fault: give the attempt back. */
-  | { readonly do: 'postpone'; readonly delayMs: number }
-  /** Not for this process: left to one that has the handler, and the attempt given back. */
-  | { readonly do: 'hand on' }
-  | { readonly do: 'keep'; readonly reason: ParkReason; readonly error: unknown; readonly retryInMs: number | null };
-
-/** `redrives` counts this one. */
-export function decideAfterRedrive(
-  outcome: AttemptOutcome,
-  redrives: number,
-  policies: Pick<Policies, 'parkedRetry' | 'random'>,
-): RedriveDecision {
-  switch (outcome.kind) {
-    case 'handled':
-    case 'duplicate':
-    case 'behind':
-    case 'gone':
-    case 'lost':
-      return { do: 'nothing' };
-    case 'unhandled':
-      return { do: 'hand on' };
-    case 'busy':
-    case 'conflict':
-      return { do: 'postpone', delayMs: 1_000 };
-    case 'aborted':
-      return { do: 'postpone', delayMs: 0 };
-    case 'unavailable':
-      return { do: 'postpone', delayMs: LATER_WHILE_UNAVAILABLE_MS };
-    case 'awaiting':
-      return {
-        do: 'keep',
-        reason: PARK_REASONS.predecessor,
-        error: null,
-        retryInMs: nextRedriveMs(redrives, null, policies),
-      };
-    case 'failed': {
-      const reason = parkReasonOf(outcome.error);
-      return { do: 'keep', reason, error: outcome.error, retryInMs: nextRedriveMs(redrives, outcome.error, policies) };
-    }
-  }
 }
 
 /** Milliseconds until a parked message is taken up again; null: not before a person says so. */

@@ -7,7 +7,7 @@ import type { PoolClient } from 'pg';
 import type { SqlExecutor } from '../../postgres/executor.ts';
 import { lend } from '../../postgres/lent-client.ts';
 import { saidByServer } from './classify-error.ts';
-import { abortedTransaction, ClientTransaction, executorOf } from './client-transaction.ts';
+import { abortedTransaction, ClientTransaction, cutTransaction, executorOf } from './client-transaction.ts';
 import { transactionTrouble, type PostgresUnitOfWorkOptions } from './postgres-tools.ts';
 import {
   SimulatedCrash,
@@ -65,8 +65,10 @@ class PostgresUnitOfWork implements UnitOfWork<PoolClient> {
       if (transaction.severed) return { kind: 'ended', value: asked.value };
       if (asked.end === 'rollback') {
         await transaction.rollBack(lent);
-        return { kind: 'ended', value: asked.value };
+        return { kind: 'ended', value: asked.value, cut: transaction.isCut };
       }
+      // Before what it has left behind, which may have come of that.
+      if (transaction.isCut) return { kind: 'failed', phase: 'cut', error: cutTransaction() };
       const trouble = lent.trouble() ?? transactionTrouble(client);
       if (trouble !== null) return { kind: 'failed', phase, error: trouble };
       phase = 'commit';

@@ -48,14 +48,16 @@ export interface TransactionEnd<T> {
 }
 
 export type UnitOfWorkResult<T> =
-  | { readonly kind: 'ended'; readonly value: T }
+  /** `cut`: asked for rollback, and the connection had broken under the body, not by our doing. */
+  | { readonly kind: 'ended'; readonly value: T; readonly cut?: boolean }
   | { readonly kind: 'failed'; readonly phase: UnitOfWorkPhase; readonly error: unknown };
 
 /**
- * Where a unit of work failed. opening: nothing was run. closing: the server refused a closing statement, or the COMMIT in one text with it;
- * it is rolled back. commit: rolled back, or, when the connection broke, perhaps committed.
+ * Where a unit of work failed. opening: nothing was run. cut: the connection had broken under the body, which took no notice, and it is rolled
+ * back. closing: the server refused a closing statement, or the COMMIT in one text with it; it is rolled back. commit: rolled back, or, when
+ * the connection broke, perhaps committed.
  */
-export type UnitOfWorkPhase = 'opening' | 'body' | 'closing' | 'commit';
+export type UnitOfWorkPhase = 'opening' | 'body' | 'cut' | 'closing' | 'commit';
 
 export interface UnitOfWorkOptions {
   /** Limit for the opening statements, and again for COMMIT, in milliseconds. */

@@ -7,6 +7,7 @@ import { DASHBOARD_DOORS } from './dashboard-doors.ts';
 import { DASHBOARD_RIGHTS } from './dashboard-rights.ts';
 import { FROZEN } from './frozen.ts';
 import { INBOX_BESIDE } from './inbox-beside.ts';
+import { INBOX_CUT } from './inbox-cut.ts';
 import { INBOX_DECIDE } from './inbox-decide.ts';
 import { INBOX_STORES } from './inbox-stores.ts';
 import { INBOX_WORK } from './inbox-work.ts';
@@ -47,6 +48,7 @@ export const MUTANTS: readonly Mutant[] = [
   ...DASHBOARD_RIGHTS,
   ...FROZEN,
   ...INBOX_BESIDE,
+  ...INBOX_CUT,
   ...INBOX_DECIDE,
   ...INBOX_STORES,
   ...INBOX_WORK,

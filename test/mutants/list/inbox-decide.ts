@@ -211,7 +211,7 @@ export const INBOX_DECIDE: readonly Mutant[] = [
   },
   {
     name: 'inbox/decide/redrive-unavailable-counted',
-    file: DECIDE,
+    file: 'src/inbox/handlers/decide-redrive.ts',
     from: `    case 'unavailable':
       return { do: 'postpone', delayMs: LATER_WHILE_UNAVAILABLE_MS };`,
     to: `    case 'unavailable':
