@@ -1,6 +1,7 @@
 /**
- * Transaction steps whose connection breaks under their handler: nothing has happened, and no attempt is used up by it, whatever the
- * handler makes of the error. What breaks its connection each time is stuck in the end, and not compensated.
+ * Transaction steps whose connection breaks under their handler or in COMMIT: nothing has happened, and no attempt is used up by it, whatever
+ * the handler makes of the error. What breaks its connection each time is stuck in the end, and not compensated. Connections that fall silent
+ * are in worker-silence.test.ts.
  */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { PoolClient } from 'pg';
@@ -172,6 +173,32 @@ describe('a transaction step whose connection breaks', () => {
     const run = await start(step);
     expect(await lab.until(run.id, 'completed')).toMatchObject({ result: 'booked' });
     expect(step.made.run).toBe(14);
+  });
+});
+
+describe('a transaction step whose COMMIT ends its server process', () => {
+  beforeAll(async () => {
+    await lab.test.pool.query(`
+      CREATE TABLE deadly (id int);
+      CREATE FUNCTION end_backend() RETURNS trigger LANGUAGE plpgsql AS $$
+      BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NEW; END $$;
+      CREATE CONSTRAINT TRIGGER end_backend AFTER INSERT ON deadly DEFERRABLE INITIALLY DEFERRED
+        FOR EACH ROW EXECUTE FUNCTION end_backend()`);
+  });
+
+  it.each(['run', 'compensate'] as const)('in each of six attempts of %s is stuck, and says so', async (of) => {
+    const step = booking((tx) => tx.query('INSERT INTO deadly VALUES (1)'), { times: 6, of });
+    const run = await start(step);
+    expect(await lab.stuck(run.id)).toMatchObject({
+      why: 'kills workers',
+      call: 'book',
+      message: expect.stringContaining('COMMIT'),
+    });
+    expect(step.made[of]).toBe(6);
+    await lab.untilFree(run.id);
+    await lab.postRunMessage(run.id, { kind: 'retry', actor: 'ann' });
+    await lab.until(run.id, of === 'run' ? 'completed' : 'compensated');
+    expect(step.made[of]).toBe(7);
   });
 });
 

@@ -184,6 +184,8 @@ function rolledBack(run: Run, error: unknown): FailedResult {
   const failure = { kind: 'failed', error: run.errorOf(error), permanent: false, doubt: false, bug } as const;
   if (error instanceof UnrecordableError) return { ...failure, error: error.recorded, unrecordable: true };
   if (isHoldfastError(error, 'HF_STOPPED')) return { ...failure, uncounted: 'stopped' };
+  // What runs at COMMIT, a deferred trigger, may crash its server process each time, as a statement may.
+  if (error instanceof StepPrecludedError) return { ...failure, uncounted: 'database', broken: true };
   const passing = isHoldfastError(error, 'HF_DATABASE_UNAVAILABLE') || passesByItself(error);
   return passing ? { ...failure, uncounted: 'database' } : failure;
 }

@@ -16,7 +16,7 @@ export interface Spent {
   uncounted: number;
   /** Of these, in a row until now, those that were lost with their worker. */
   lost: number;
-  /** Those, in a row until now, under whose handler the connection broke. */
+  /** Those, in a row until now, under whose handler or COMMIT the connection broke or fell silent. */
   broken: number;
   /** The attempt that is next was announced. */
   trying: boolean;
@@ -49,9 +49,9 @@ export const BREAKS_CONNECTIONS: RecordedError = {
   name: 'HoldfastError',
   code: 'HF_STEP_LOST',
   message:
-    'In every attempt the connection to the database broke under the step, and all of it was rolled back. Look in the log of the server for ' +
-    'a process that crashed or ran out of memory, and for what ends sessions that wait (idle_in_transaction_session_timeout, a pooler, a ' +
-    'firewall); then have the run retried; or cancel it.',
+    'In every attempt the connection to the database broke or fell silent under the step or its COMMIT, and all of it was rolled back. Look in ' +
+    'the log of the server for a process that crashed or ran out of memory (a deferred trigger runs at COMMIT), and for what ends or forgets ' +
+    'sessions that wait (idle_in_transaction_session_timeout, a pooler, a firewall); then have the run retried; or cancel it.',
 };
 
 /** How long what broke its connection is left alone at least, from the second time in a row on: a server that crashed begins anew first. */

@@ -34,7 +34,7 @@ export type CompensationReason = 'failed' | 'cancelled' | 'timed out';
  * - in doubt: whether the pivot happened is not known
  * - non-determinism, outside await: the code does not fit the journal, or waits for what is not a step
  * - undefined step: the code that would compensate a step is not there any more
- * - kills workers: every worker that ran its code, or made the attempt that is named, was lost; or the connection broke under each attempt
+ * - kills workers: every worker that ran its code, or made the attempt that is named, was lost; or the connection broke or fell silent in each attempt
  * - unrecordable: the database refuses what is to be recorded, for its data
  * - journal full: its next calls would make its journal larger than it may be; they were not begun
  */

@@ -94,16 +94,20 @@ export class StepPrecludedError extends HoldfastError {
 }
 
 /**
- * The connection of a transaction step broke while its handler had it: nothing of the step has happened. `met`: what the step failed with;
+ * The connection of a transaction step broke, or fell silent, while its handler had it: nothing of the step has happened. `met`: what the step failed with;
  * null: it took no notice.
  */
 export class StepBrokenError extends HoldfastError {
   override readonly name = 'StepBrokenError';
   readonly met: { readonly error: unknown } | null;
   constructor(met: { readonly error: unknown } | null) {
-    super('HF_DATABASE_UNAVAILABLE', 'The connection of the step broke, and its transaction was rolled back.', {
-      advice: 'It is tried again. Look at the log of the server when that goes on.',
-    });
+    super(
+      'HF_DATABASE_UNAVAILABLE',
+      'The connection of the step broke or fell silent, and its transaction was rolled back.',
+      {
+        advice: 'It is tried again. Look at the log of the server when that goes on.',
+      },
+    );
     this.met = met;
   }
 }

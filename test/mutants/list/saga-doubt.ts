@@ -13,8 +13,68 @@ const CUT = 'test/saga/commit-cut.test.ts';
 const KEPT = 'test/saga/postgres-store.test.ts';
 const RUN = 'test/saga/runner-step.test.ts';
 const BROKEN = 'test/saga/worker-connections.test.ts';
+const SILENT = 'test/saga/worker-silence.test.ts';
+const UNHEARD = 'src/postgres/unheard-backend.ts';
+const WHY = 'test/postgres/unheard-backend.test.ts';
 
 export const SAGA_DOUBT: readonly Mutant[] = [
+  {
+    name: 'saga/doubt/silence-counts',
+    file: STEP,
+    from: "this.#isBroken = ended === 'broken' || ended === 'silent';",
+    to: "this.#isBroken = ended === 'broken';",
+    breaks:
+      'I16: a connection that fell silent under the handler uses up an attempt, and an innocent run is compensated',
+    tests: [SILENT],
+  },
+  {
+    name: 'saga/doubt/crashes-in-commit-without-end',
+    file: 'src/saga/engine/transaction-attempt.ts',
+    from: "if (error instanceof StepPrecludedError) return { ...failure, uncounted: 'database', broken: true };",
+    to: '',
+    breaks: 'I13: a step whose COMMIT crashes its server process is tried for ever',
+    tests: [BROKEN],
+  },
+  {
+    name: 'saga/doubt/waits-for-us-and-hangs',
+    file: UNHEARD,
+    from: "state.startsWith('idle') || waitEvent",
+    to: 'waitEvent',
+    breaks: 'I16: a statement that never arrived is taken for one that hangs',
+    tests: [WHY],
+  },
+  {
+    name: 'saga/doubt/gone-and-hangs',
+    file: UNHEARD,
+    from: "if (!isThere) return 'silent';",
+    to: "if (!isThere) return 'hangs';",
+    breaks: 'I16: a step whose server process is gone unheard uses up an attempt',
+    tests: [WHY],
+  },
+  {
+    name: 'saga/doubt/number-of-a-pooler',
+    file: UNHEARD,
+    from: "  if (!isNumbered) return 'unknown';\n",
+    to: '',
+    breaks: 'I6: behind a pooler no step that hangs in its statement ever fails',
+    tests: [WHY],
+  },
+  {
+    name: 'saga/runner/deaf-and-ended',
+    file: RUNNER,
+    from: "if (this.#ending !== null) return (await this.#ending) === 'silent';",
+    to: 'if (this.#ending !== null) return false;',
+    breaks: 'I16: a runner whose statements do not arrive any more uses up an attempt',
+    tests: [SILENT],
+  },
+  {
+    name: 'saga/runner/silent-without-end',
+    file: RUNNER,
+    from: "if (this.#isGivenUp && this.#ending !== null && (this.#met !== null || (await this.#ending) === 'silent'))",
+    to: 'if (this.#isGivenUp && this.#recorded !== null)',
+    breaks: 'I13: a runner whose connection falls silent each time is tried for ever',
+    tests: [SILENT],
+  },
   {
     name: 'saga/doubt/broken-connection-counts',
     file: STEP,
@@ -34,7 +94,7 @@ export const SAGA_DOUBT: readonly Mutant[] = [
   {
     name: 'saga/doubt/ended-by-us-is-broken',
     file: STEP,
-    from: "this.#isBroken = ended === 'broken';",
+    from: "this.#isBroken = ended === 'broken' || ended === 'silent';",
     to: "this.#isBroken = ended !== 'rolled back';",
     breaks: 'I6: a step that hangs in its statement is no failure when its time is up',
     tests: [BROKEN],
@@ -66,7 +126,7 @@ export const SAGA_DOUBT: readonly Mutant[] = [
   {
     name: 'saga/runner/ended-by-us-is-broken',
     file: RUNNER,
-    from: 'if (this.#isEnding) return false;',
+    from: "if (this.#ending !== null) return (await this.#ending) === 'silent';",
     to: '',
     breaks: 'I6: a step of a runner that hangs in its statement is no failure when its time is up',
     tests: [RUN],
@@ -186,8 +246,8 @@ export const SAGA_DOUBT: readonly Mutant[] = [
   {
     name: 'saga/runner/rejected-is-rolled-back',
     file: RUNNER,
-    from: 'if (recorded === null) throw this.#whyNot(refusal);',
-    to: 'if (recorded === null || refusal !== null) throw this.#whyNot(refusal);',
+    from: 'if (recorded === null) throw await this.#whyNot(refusal);',
+    to: 'if (recorded === null || refusal !== null) throw await this.#whyNot(refusal);',
     breaks: 'I8: a hook that fails behind COMMIT has the effect of a step twice',
     tests: [RUN],
   },

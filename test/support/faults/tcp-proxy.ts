@@ -8,9 +8,10 @@ import { slowLine } from './slow-line.ts';
 /**
  * pass; cut before the server gets it; cut once the server has answered it, with the answer lost; stall: neither this nor anything
  * else of any connection goes on, as when the process at the other end is stopped; late: the client is cut, and the server gets it, and
- * all that was sent before, when `deliverLate` is called.
+ * all that was sent before, when `deliverLate` is called; silent: neither this nor anything else of this connection comes through from now
+ * on, and neither end hears of the other's; mute: the server gets it, and then as silent; deaf: the server gets nothing any more.
  */
-export type Fate = 'pass' | 'before' | 'after' | 'stall' | 'late';
+export type Fate = 'pass' | 'before' | 'after' | 'stall' | 'late' | 'silent' | 'mute' | 'deaf';
 
 /** Looks at bytes on their way to the server. A statement of node-postgres comes in one piece. */
 export type Judge = (bytes: Buffer) => Fate;
@@ -50,6 +51,7 @@ export async function startTcpProxy(serverUrl: string): Promise<TcpProxy> {
     pairs.add(pair);
     if (blackedOut) client.pause();
     let answerIsLost = false;
+    let isDeaf = false;
     const delay = (): number => proxy.delayMs;
     const toServer = slowLine(delay, (bytes) => void server.write(bytes));
     const toClient = slowLine(delay, (bytes) => void client.write(bytes));
@@ -61,10 +63,13 @@ export async function startTcpProxy(serverUrl: string): Promise<TcpProxy> {
     for (const socket of [client, server]) {
       socket.setNoDelay(true);
       socket.on('error', end);
-      socket.on('close', end);
     }
+    client.on('close', end);
+    server.on('close', () => {
+      if (!pair.dark) end();
+    });
     client.on('data', (bytes) => {
-      if (pair.dark) return;
+      if (pair.dark || isDeaf) return;
       const fate = stalled ? 'stall' : proxy.judge(bytes);
       if (fate === 'stall') {
         stalled = true;
@@ -76,6 +81,15 @@ export async function startTcpProxy(serverUrl: string): Promise<TcpProxy> {
         pair.dark = true;
         client.off('close', end);
         return client.destroy();
+      }
+      if (fate === 'deaf') {
+        isDeaf = true;
+        return;
+      }
+      if (fate === 'silent' || fate === 'mute') {
+        pair.dark = true;
+        if (fate === 'mute') server.write(bytes);
+        return;
       }
       if (fate === 'before') {
         cuts.before += 1;

@@ -12,13 +12,13 @@
  * Nor can a runner be cut off. It is waited for as long as its answers may take; then its backend is ended, or the journal asked.
  */
 import { HoldfastError, isHoldfastError } from '../../../errors.ts';
-import { endBackend } from '../../../postgres/backend.ts';
 import { hintCommit, takeNoted } from '../../../postgres/commit-hints.ts';
 import type { Row, SqlExecutor } from '../../../postgres/executor.ts';
 import { isPgClient, lend } from '../../../postgres/lent-client.ts';
 import { quoteIdentifier } from '../../../postgres/quoting.ts';
 import { executorIn, type Runner } from '../../../postgres/runner.ts';
 import { classifySqlError, sqlStateOf, translateSqlError } from '../../../postgres/sql-state.ts';
+import { endUnheard, type Unheard } from '../../../postgres/unheard-backend.ts';
 import { defectOf } from '../../../runtime/defect.ts';
 import { explainRefusal, leaseLost, StepBrokenError, StepPrecludedError } from '../commit-error.ts';
 import type { RunCommit } from '../store.ts';
@@ -40,7 +40,6 @@ export interface RunnerStepOptions<Tx> extends TransactionStepOptions {
 
 /** How long the runner's ROLLBACK may take before its backend is ended, and after that, in milliseconds. */
 const ROLLBACK_MS = 2_000;
-const IN_OURS = { olderThanMs: 500 };
 
 /** Rejects when nothing has happened, and resolves when all of it has. */
 export async function runRunnerStep<Tx>(
@@ -62,8 +61,10 @@ class RunnerStep<Tx> {
   #carriedOut: Promise<unknown> = Promise.resolve();
   /** Nobody waits for the runner any more: what it still does must come to nothing. */
   #isGivenUp = false;
-  /** We have its backend ended. */
-  #isEnding = false;
+  /** Once we have its backend ended: what it was seen to do. */
+  #ending: Promise<Unheard> | null = null;
+  /** What its handler failed with. */
+  #met: { readonly error: unknown } | null = null;
   /** Why the runner is to roll back, as it was before the runner wrapped it. */
   #failure: { readonly error: unknown } | null = null;
   /** What was written, once that was answered. From then on only the journal knows. */
@@ -111,7 +112,7 @@ class RunnerStep<Tx> {
       clearTimeout(this.#timer);
     }
     const recorded = this.#recorded;
-    if (recorded === null) throw this.#whyNot(refusal);
+    if (recorded === null) throw await this.#whyNot(refusal);
     crashPoint('saga.transaction.commit:after');
     if (refusal !== null || !(await this.#stands(recorded)))
       await this.#settle(recorded, refusal === null ? abortedStep() : refusal.error);
@@ -119,8 +120,11 @@ class RunnerStep<Tx> {
   }
 
   /** Before the record was answered, nothing can have been committed with it. */
-  #whyNot(refusal: { readonly error: unknown } | null): unknown {
+  async #whyNot(refusal: { readonly error: unknown } | null): Promise<unknown> {
     if (this.#failure !== null) return this.#failure.error;
+    // Not even that its backend was ended has come through.
+    if (this.#isGivenUp && this.#ending !== null && (this.#met !== null || (await this.#ending) === 'silent'))
+      return new StepBrokenError(this.#met);
     if (refusal !== null) return this.#isOpened ? refusal.error : explainOpening(refusal.error);
     return new HoldfastError('HF_CONFIG', 'The runner of a transaction step resolved without running its function.', {
       advice: 'Hand fn on to what opens a transaction in your client: transaction: (fn) => db.transaction(fn).',
@@ -173,8 +177,9 @@ class RunnerStep<Tx> {
       await this.#look(execute, opened);
       return commit;
     } catch (error) {
+      if (!isDone) this.#met = { error };
       this.#limit(ROLLBACK_MS, () => this.#endRollback());
-      if (await this.#isBroken(execute, opened)) throw new StepBrokenError(isDone ? null : { error });
+      if (await this.#isBroken(execute, opened)) throw new StepBrokenError(this.#met);
       throw error;
     }
   }
@@ -185,7 +190,7 @@ class RunnerStep<Tx> {
       await this.#ask(execute, 'SELECT 1 AS answers', []);
       return false;
     } catch (error) {
-      if (this.#isEnding) return false;
+      if (this.#ending !== null) return (await this.#ending) === 'silent';
       const kind = classifySqlError(error);
       if (kind !== 'other') return kind === 'connection';
     }
@@ -296,9 +301,8 @@ class RunnerStep<Tx> {
 
   /** What was sent holds the runner up: without its backend it is answered, badly. After that nobody waits for it. */
   #endRollback(): void {
-    const { database } = this.#options;
-    this.#isEnding = true;
-    void endBackend(database, this.#pid, IN_OURS).catch(() => undefined);
+    const { database, queryTimeoutMs } = this.#options;
+    this.#ending ??= endUnheard(database, { pid: this.#pid, isAnswered: true }, queryTimeoutMs);
     this.#limit(ROLLBACK_MS, () => this.#giveUp(unavailable('did not answer in time')));
   }
 

@@ -7,14 +7,14 @@
  */
 import pg from 'pg';
 import { HoldfastError, PermanentError } from '../../../errors.ts';
-import { endBackend, pidOf } from '../../../postgres/backend.ts';
+import { pidOf } from '../../../postgres/backend.ts';
 import { cutAfter, giveBack, hasJustAnswered, takeConnection } from '../../../postgres/checkout.ts';
 import { hintCommit, takeNoted } from '../../../postgres/commit-hints.ts';
-import type { Database } from '../../../postgres/database.ts';
 import { lend, lendUnopened, type LentClient } from '../../../postgres/lent-client.ts';
 import { Pipeline } from '../../../postgres/pipeline.ts';
 import { quoteIdentifier } from '../../../postgres/quoting.ts';
 import { classifySqlError, sqlStateOf } from '../../../postgres/sql-state.ts';
+import { endUnheard } from '../../../postgres/unheard-backend.ts';
 import { explainRefusal, StepBrokenError, UnrecordableError, unrecordable } from '../commit-error.ts';
 import { commitStatement } from './group-commit.ts';
 import { settleStepInDoubt, type JournalledCommit, type StepInDoubtOptions } from './step-in-doubt.ts';
@@ -27,8 +27,6 @@ export interface TransactionStepOptions extends StepInDoubtOptions {
 
 /** How long ROLLBACK may wait for a statement that is under way before its backend is ended, in milliseconds. */
 const ROLLBACK_MS = 2_000;
-/** The number of a backend may have gone to another one meanwhile; only one that is in a transaction as old as that is meant. */
-const IN_OURS = { olderThanMs: 500 };
 
 export type Body = (tx: pg.PoolClient) => Promise<RunCommit>;
 
@@ -171,7 +169,7 @@ class TransactionStep {
   async #refusalOf(error: unknown): Promise<Error> {
     await new Promise<void>((resolve) => this.#pipeline.whenReady(resolve));
     const ofCommit = this.#client.getTransactionStatus() === 'I';
-    this.#isReusable = ofCommit || (await rollBack(this.#client, this.#options.database)) === 'rolled back';
+    this.#isReusable = ofCommit || (await rollBack(this.#client, this.#options)) === 'rolled back';
     // The driver may not have heard of the failure yet when it was asked before.
     if (sqlStateOf(error) === '25P02') return abortedStep();
     return ofCommit ? explainRefusal(error) : refusedRecord(error);
@@ -185,10 +183,10 @@ class TransactionStep {
       this.#isBroken = false;
       return;
     }
-    const ended = await rollBack(this.#client, this.#options.database);
+    const ended = await rollBack(this.#client, this.#options);
     this.#isReusable = ended === 'rolled back';
     // Not when it was heard of meanwhile that our own word has ended it.
-    this.#isBroken = ended === 'broken';
+    this.#isBroken = ended === 'broken' || ended === 'silent';
   }
 }
 
@@ -255,22 +253,32 @@ export function abortedStep(): HoldfastError {
 }
 
 /**
- * broken: the connection was gone by itself. ended by us: a statement that the step left behind was still running, with its locks, which is
- * how it looks when a step has hung in it until its time was up.
+ * broken: the connection was gone by itself. silent: it was there, and nothing came through. ended by us: a statement that the step left
+ * behind was still running, with its locks, which is how it looks when a step has hung in it until its time was up.
  */
-type RolledBack = 'rolled back' | 'broken' | 'ended by us';
+type RolledBack = 'rolled back' | 'broken' | 'silent' | 'ended by us';
 
-async function rollBack(client: pg.PoolClient, database: Database): Promise<RolledBack> {
+async function rollBack(
+  client: pg.PoolClient,
+  { database, queryTimeoutMs }: TransactionStepOptions,
+): Promise<RolledBack> {
   let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<'ended by us'>((resolve) => {
-    timer = setTimeout(() => resolve('ended by us'), ROLLBACK_MS);
+  let isRolledBack = false;
+  const late = new Promise<'late'>((resolve) => {
+    timer = setTimeout(() => resolve('late'), ROLLBACK_MS);
   });
   const rollback = client.query('ROLLBACK').then(
-    () => 'rolled back' as const,
+    () => {
+      isRolledBack = true;
+      return 'rolled back' as const;
+    },
     () => 'broken' as const,
   );
   const answer = await Promise.race([rollback, late]);
   clearTimeout(timer);
-  if (answer === 'ended by us') await endBackend(database, pidOf(client), IN_OURS).catch(() => undefined);
-  return answer;
+  if (answer !== 'late') return answer;
+  const why = await endUnheard(database, { pid: pidOf(client), isAnswered: false }, queryTimeoutMs);
+  // An event loop that stood still hears of the answer after its time.
+  if (isRolledBack) return 'rolled back';
+  return why === 'silent' ? 'silent' : 'ended by us';
 }
