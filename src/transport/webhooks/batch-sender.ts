@@ -136,8 +136,9 @@ export class BatchSender {
     const body = this.#bodyOf(message);
     if (body instanceof Error) return { outcome: refusedForGood(body), tookMs: 0 };
     const free = slots.take() ?? (await slots.acquire(call.signal));
-    call.signal.throwIfAborted();
     try {
+      // Also of one that was given a slot and told to stop at the same moment: the slot goes back.
+      call.signal.throwIfAborted();
       const waits = this.#mustWait(endpoint, call);
       if (waits !== null) return { outcome: waits, tookMs: 0 };
       const beganAtMs = clock.monotonic();
