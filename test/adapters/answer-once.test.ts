@@ -1,7 +1,9 @@
 /** What the end of a transaction means to who sent a request with an idempotency key: decided by the result, whatever the database. */
 import { describe, expect, it } from 'vitest';
+import { HoldfastError } from '../../src/errors.ts';
 import { answerOnce, type AnswerTools } from '../../src/adapters/http/answer-once.ts';
 import { jsonAnswer } from '../../src/adapters/http/answer.ts';
+import type { IdempotentRequest } from '../../src/adapters/http/idempotency-key.ts';
 import type { UnitOfWorkResult } from '../../src/inbox/handlers/unit-of-work.ts';
 import { noCrash } from '../../src/runtime/crash-point.ts';
 import { createDeadlines } from '../../src/runtime/deadlines.ts';
@@ -30,7 +32,9 @@ function asking(...ends: readonly object[]) {
     crash: noCrash,
     underWay: new Set<string>(),
   } satisfies AnswerTools<unknown>;
-  return { ask: () => answerOnce(tools, request, () => jsonAnswer(200, null)), turns: () => turns };
+  const ask = (more: Partial<IdempotentRequest> = {}) =>
+    answerOnce(tools, { ...request, ...more }, () => jsonAnswer(200, null));
+  return { ask, turns: () => turns };
 }
 
 const ended = (value: object) => ({ kind: 'ended', value });
@@ -40,6 +44,31 @@ const codeOf = async (asked: ReturnType<ReturnType<typeof asking>['ask']>) => {
   const { status, refusal } = await asked;
   return `${status} ${refusal?.code ?? ''}`;
 };
+
+describe('a request', () => {
+  it('without a scope is a mistake of the service: its users would be given answers of one another', async () => {
+    for (const scope of ['', undefined, 7])
+      await expect(asking(answered).ask({ scope } as Partial<IdempotentRequest>)).rejects.toMatchObject({
+        code: 'HF_CONFIG',
+      });
+  });
+
+  it('is refused before anything is asked of the database: without a key, with two, or nested too deep', async () => {
+    const { ask, turns } = asking(answered);
+    const deep: unknown = JSON.parse('['.repeat(501) + ']'.repeat(501));
+    expect(await codeOf(ask({ key: null }))).toBe('400 HF_IDEMPOTENCY_KEY');
+    expect(await codeOf(ask({ key: ['a', 'b'] }))).toBe('400 HF_IDEMPOTENCY_KEY');
+    expect(await codeOf(ask({ body: deep }))).toBe('400 HF_PAYLOAD_INVALID');
+    expect(turns()).toBe(0);
+  });
+
+  it('whose first one is kept encrypted, and cannot be opened here, is to be sent again', async () => {
+    const closed = new HoldfastError('HF_PAYLOAD_ENCRYPTED', 'the key a');
+    const answer = await asking(threw(closed, 'claiming')).ask();
+    expect(answer).toMatchObject({ status: 503, refusal: { code: 'HF_PAYLOAD_ENCRYPTED' } });
+    expect(answer.refusal?.message).not.toContain('the key a');
+  });
+});
 
 describe('a connection that breaks', () => {
   it('during COMMIT leaves it open whether the request was carried out', async () => {

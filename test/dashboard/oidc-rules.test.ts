@@ -28,6 +28,7 @@ describe('options that cannot be used', () => {
     ['an empty secret', { clientSecret: '' }],
     ['a way to send it that is none', { clientAuthentication: 'jwt' }],
     ['a scope without openid', { scope: 'email' }],
+    ['a scope with something that is called like it', { scope: 'email openid2' }],
     ['nobody with a role', { everybody: undefined }],
     ['a role that is none', { everybody: 'root' }],
     ['what nobody knows', { issure: 'https://id.test' }],
@@ -43,6 +44,14 @@ describe('options that cannot be used', () => {
     expect(() => at('/ops', make({})())).toThrow(/sends people back to/);
     expect(() => at('', make({})(), make({})())).toThrow(/several identity providers/);
   });
+});
+
+it('the address to come back to is that of the dashboard, with or without a slash at its end', () => {
+  const options = { issuer: 'https://id.test', clientId: 'x', everybody: 'viewer' } as const;
+  for (const url of ['https://ops.test/ops', 'https://ops.test/ops/'])
+    expect(oidcAuthenticator({ ...options, url }).signOn?.callback.href).toBe(
+      'https://ops.test/ops/login/sso/callback',
+    );
 });
 
 describe('where a login leads', () => {

@@ -57,6 +57,18 @@ describe('what a proxy says', () => {
     expect(facts('203.0.113.1', said)).toMatchObject({ client: '203.0.113.1', host: 'inside:8080', https: false });
   });
 
+  it('may be that whoever asks speaks HTTP', () => {
+    expect(facts('10.1.2.3', { ...said, 'x-forwarded-proto': 'http' }).https).toBe(false);
+  });
+
+  it.each(['forwarded', 'x-forwarded-for', 'x-forwarded-host', 'x-forwarded-proto', 'x-real-ip', 'via'])(
+    'shows that there is one: %s',
+    (name) => {
+      expect(facts('127.0.0.1').passedOn).toBe(false);
+      expect(facts('127.0.0.1', { [name]: 'x' }).passedOn).toBe(true);
+    },
+  );
+
   it('names the client by the rightmost address that is no proxy of ours: the rest anybody can write', () => {
     const chain = { ...said, 'x-forwarded-for': '127.0.0.1, 198.51.100.7, 10.9.9.9' };
     expect(facts('10.1.2.3', chain).client).toBe('198.51.100.7');

@@ -9,7 +9,9 @@ import {
   tellEncrypted,
   type EncryptedValue,
 } from '../../src/message/encrypted-value.ts';
+import type { Envelope } from '../../src/message/envelope.ts';
 import { elementsOf, membersOf, objectText } from '../../src/message/json-parts.ts';
+import { openEnvelope, placeOfPayload } from '../../src/message/open-envelope.ts';
 
 const A = Buffer.alloc(32, 1).toString('base64');
 const B = Buffer.alloc(32, 2).toString('base64');
@@ -68,6 +70,24 @@ describe('the codec', () => {
     expect(codec.decode(JSON.parse(again) as EncryptedValue, 'here')).toBe(text);
   });
 
+  it('uses no nonce twice, also where it is to make the same of the same', () => {
+    const texts = ['', 'a', 'b', 'ab', 'eb'];
+    const nonces = ['here', 'her', 'there'].flatMap((place) =>
+      texts.map((each) => (JSON.parse(codec.encode(each, place, true)) as EncryptedValue).iv),
+    );
+    expect(new Set(nonces).size).toBe(nonces.length);
+  });
+
+  it('opens nothing by a tag that was cut', () => {
+    const whole = JSON.parse(codec.encode('', 'here')) as EncryptedValue;
+    expect(codec.decode(whole, 'here')).toBe('');
+    const tag = Buffer.from(String(whole.data), 'base64');
+    for (const length of [4, 8, 12, 15])
+      expect(why(() => codec.decode({ ...whole, data: tag.subarray(0, length).toString('base64') }, 'here'))).toBe(
+        'altered',
+      );
+  });
+
   it('is asked for where a value is encrypted, and only there', () => {
     expect(openText({ card: 1 }, null, 'here')).toBeNull();
     expect(openText(undefined, codec, 'here')).toBeNull();
@@ -86,6 +106,27 @@ describe('the codec', () => {
     [{ keys: { a: A }, require: true }, 'HF_OPTION_UNKNOWN'],
   ])('refuses %j', (options, code) => {
     expect(() => createAesGcmCodec(options)).toThrow(expect.objectContaining({ code }));
+  });
+});
+
+describe('a payload', () => {
+  const envelope = { id: '01890a5d-ac96-774b-bcce-b302099a8057', topic: 'card.charged' } as Envelope;
+  const data = JSON.parse(codec.encode(text, placeOfPayload(envelope))) as EncryptedValue;
+
+  it('opens in its message, with its digits, and in no other one', () => {
+    const opened = openEnvelope(codec, { ...envelope, data }, '{}');
+    expect(opened.envelope.data).toMatchObject({ card: '4111 1111' });
+    expect(opened.wire).toBe(`{"data":${text}}`);
+    const other = { ...envelope, id: '01890a5d-ac96-774b-bcce-b302099a8058', data };
+    expect(why(() => openEnvelope(codec, other, '{}'))).toBe('altered');
+    expect(why(() => openEnvelope(codec, { ...envelope, topic: 'card.refunded', data }, '{}'))).toBe('altered');
+  });
+
+  it('that is plain is taken, unless it must not be', () => {
+    const plain = { ...envelope, data: { card: 1 } };
+    expect(openEnvelope(codec, plain, '{}')).toEqual({ envelope: plain, wire: '{}' });
+    const strict = createAesGcmCodec({ keys: { a: A }, required: true });
+    expect(why(() => openEnvelope(strict, plain, '{}'))).toBe('plain');
   });
 });
 

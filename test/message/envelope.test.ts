@@ -283,6 +283,11 @@ describe('encodeAttributes', () => {
       schemaversion: 1,
       traceparent,
     });
+    for (const [length, kept] of [
+      [512, 512],
+      [513, undefined],
+    ] as const)
+      expect(decodeEnvelope({ ...wire, traceparent, tracestate: 'v'.repeat(length) }).tracestate?.length).toBe(kept);
     expect(decodeEnvelope({ ...wire, traceparent: 'junk', tracestate: 'v=1' })).toMatchObject({
       traceparent: null,
       tracestate: null,

@@ -119,10 +119,11 @@ describe('a message type', () => {
 
   it('refuses what would be Infinity, unless it takes numbers as they are written', async () => {
     const plain = message('t', { schema: z.object({ n: z.unknown() }) });
-    for (const data of ['{"n":1e400}', `{"n":-1${'0'.repeat(400)}}`]) {
+    for (const data of ['{"n":1e400}', '{"n":[0,1E+400]}', `{"n":-1${'0'.repeat(400)}}`]) {
       await expect((async () => decodePayload(plain, envelope(data), wire(data)))()).rejects.toThrow(
         /beyond what JavaScript can hold/,
       );
+      expect(holdsInfinity(JSON.parse(data), data)).toBe(true);
       expect(holdsInfinity(JSON.parse(data))).toBe(true);
     }
     const exact = message('t', { schema: z.object({ n: z.string() }), numbers: 'text' });
