@@ -71,6 +71,7 @@ class RunnerStep<Tx> {
   #recorded: JournalledCommit | null = null;
   #wroteMessages = false;
   #timer: NodeJS.Timeout | undefined;
+  #isOver = false;
   #giveUp: (error: Error) => void = () => {};
   /** Rejects with the runner. */
   readonly #runnerLeft: Promise<never>;
@@ -110,6 +111,7 @@ class RunnerStep<Tx> {
       if (!this.#isGivenUp) await Promise.race([this.#carriedOut, givenUp]).catch(() => undefined);
     } finally {
       clearTimeout(this.#timer);
+      this.#isOver = true;
     }
     const recorded = this.#recorded;
     if (recorded === null) throw await this.#whyNot(refusal);
@@ -303,7 +305,9 @@ class RunnerStep<Tx> {
   #endRollback(): void {
     const { database, queryTimeoutMs } = this.#options;
     this.#ending ??= endUnheard(database, { pid: this.#pid, isAnswered: true }, queryTimeoutMs);
-    this.#limit(ROLLBACK_MS, () => this.#giveUp(unavailable('did not answer in time')));
+    void this.#ending.then(() => {
+      this.#limit(ROLLBACK_MS, () => this.#giveUp(unavailable('did not answer in time')));
+    });
   }
 
   /** A first look, which is enough where all is well. */
@@ -331,7 +335,7 @@ class RunnerStep<Tx> {
   /** One limit at a time. */
   #limit(ms: number, act: () => void): void {
     clearTimeout(this.#timer);
-    if (!this.#isGivenUp) this.#timer = setTimeout(act, ms);
+    if (!this.#isGivenUp && !this.#isOver) this.#timer = setTimeout(act, ms);
   }
 }
 
