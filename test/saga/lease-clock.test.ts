@@ -28,7 +28,7 @@ function scene() {
 describe('a lease', () => {
   it('counts from when it was asked for, not from when the answer came', async () => {
     const { at, clock, store } = scene();
-    const lease = new WorkerLease({ store, leaseMs: LEASE_MS, clock, keeper: null });
+    const lease = new WorkerLease({ store, leaseMs: LEASE_MS, keptMs: LEASE_MS, clock, keeper: null });
     await lease.register({ name: 'w', sagas: [] });
     const renew = store.renew.bind(store);
     store.renew = async (...parameters) => {
@@ -36,7 +36,7 @@ describe('a lease', () => {
       return renew(...parameters);
     };
     at.ms = 500;
-    await lease.renew(false);
+    await lease.renew(false, LEASE_MS);
     at.ms = 500 + LEASE_MS - 1;
     expect(lease.isOver).toBe(false);
     at.ms = 500 + LEASE_MS;
@@ -45,19 +45,34 @@ describe('a lease', () => {
 
   it('is not prolonged by an answer that does not come', async () => {
     const { at, clock, store } = scene();
-    const lease = new WorkerLease({ store, leaseMs: LEASE_MS, clock, keeper: null });
+    const lease = new WorkerLease({ store, leaseMs: LEASE_MS, keptMs: LEASE_MS, clock, keeper: null });
     await lease.register({ name: 'w', sagas: [] });
     store.renew = () => Promise.reject(new Error('no answer'));
     at.ms = 900;
-    await expect(lease.renew(false)).rejects.toThrow('no answer');
+    await expect(lease.renew(false, LEASE_MS)).rejects.toThrow('no answer');
     at.ms = LEASE_MS;
     expect(lease.isOver).toBe(true);
+  });
+
+  it('that is to be shorter may be so from when that was asked for', async () => {
+    const { at, clock, store } = scene();
+    const lease = new WorkerLease({ store, leaseMs: 8 * LEASE_MS, keptMs: LEASE_MS, clock, keeper: null });
+    await lease.register({ name: 'w', sagas: [] });
+    const renew = store.renew.bind(store);
+    store.renew = () => Promise.reject(new Error('no answer'));
+    await expect(lease.renew(false, LEASE_MS)).rejects.toThrow('no answer');
+    at.ms = LEASE_MS;
+    expect(lease.isOver).toBe(true);
+    store.renew = renew;
+    await lease.renew(false, 2 * LEASE_MS);
+    at.ms += LEASE_MS;
+    expect(lease.isOver).toBe(false);
   });
 
   it('is kept by a thread while the event loop stands still', async () => {
     const { at, clock, store } = scene();
     const keeper = { keep: () => {}, held: () => {}, close: async () => {}, sinceKeptMs: () => at.ms - 900 };
-    const lease = new WorkerLease({ store, leaseMs: LEASE_MS, clock, keeper });
+    const lease = new WorkerLease({ store, leaseMs: LEASE_MS, keptMs: LEASE_MS, clock, keeper });
     await lease.register({ name: 'w', sagas: [] });
     at.ms = 900 + LEASE_MS - 1;
     expect(lease.isOver).toBe(false);
@@ -67,7 +82,7 @@ describe('a lease', () => {
 
   it('tells the time of the store, never ahead of it', async () => {
     const { at, clock, store } = scene();
-    const lease = new WorkerLease({ store, leaseMs: LEASE_MS, clock, keeper: null });
+    const lease = new WorkerLease({ store, leaseMs: LEASE_MS, keptMs: LEASE_MS, clock, keeper: null });
     await lease.register({ name: 'w', sagas: [] });
     const then = lease.now();
     at.ms = 300;
@@ -101,6 +116,8 @@ describe('an effect', () => {
       name: 'w',
       registry: createRegistry([work], 'test'),
       leaseMs: LEASE_MS,
+      keptMs: LEASE_MS,
+      lapsed: [],
       concurrency: 10,
       mostWaiting: 10,
       settings: { maxBytes: 10_000, replyTo: 'replies', ...DEFAULT_JOURNAL_LIMITS },

@@ -7,6 +7,7 @@ import { Rejection } from '../../src/errors.ts';
 import { systemClock } from '../../src/runtime/clock.ts';
 import { saga } from '../../src/saga/definition/definition.ts';
 import { step } from '../../src/saga/kinds/step.ts';
+import { eventually } from '../support/eventually.ts';
 import { gate, openLab, type Lab } from './lab.ts';
 import { LEASE_MS, workerOver } from './worker-over.ts';
 
@@ -137,6 +138,40 @@ describe('a worker whose lease is over by its own clock while it stops', () => {
     aheadMs = LEASE_MS;
     goOn.open();
     await stopped;
+    await lab.worker([booking]);
+    await lab.until(run.id, 'completed');
+    expect(attempts).toEqual([1, 2]);
+  });
+
+  it('signs off for the leases before as well, which were over before it was asked to stop', async () => {
+    const began = gate();
+    const goOn = gate();
+    let aheadMs = 0;
+    const attempts: number[] = [];
+    const booking = saga({
+      name: 'booking',
+      input: z.null(),
+      steps: {
+        book: step({
+          async run(_: null, { attempt }) {
+            attempts.push(attempt);
+            began.open();
+            await goOn.promise;
+          },
+        }),
+      },
+      run: ({ steps }) => steps.book(null),
+    });
+    const clock = { ...systemClock, monotonic: () => systemClock.monotonic() + aheadMs };
+    const { worker, stop } = await workerOver(lab, [booking], (_runs, go) => go(), undefined, clock);
+    const run = await worker.sagas.start(booking, null);
+    await began.promise;
+    const first = worker.id;
+    aheadMs = LEASE_MS;
+    worker.wake();
+    await eventually('another session', async () => worker.id !== '' && worker.id !== first);
+    await stop();
+    goOn.open();
     await lab.worker([booking]);
     await lab.until(run.id, 'completed');
     expect(attempts).toEqual([1, 2]);

@@ -60,7 +60,7 @@ const ADVICE: Readonly<Record<StuckWhy, (stuck: StuckCase) => StuckAdvice>> = {
     meaning:
       call === null
         ? 'Every worker that ran its code was lost before it recorded anything.'
-        : `Every worker that made an attempt of ${named} was lost during it, or the connection of its transaction broke; its error says which.`,
+        : `Every worker that made an attempt of ${named} was lost during it or stood still for longer than its lease, or the connection of its transaction broke; its error says which.`,
     ways: [
       retry('deploy code without the endless loop, or mend the server, or whatever it is, then try again'),
       cancel,

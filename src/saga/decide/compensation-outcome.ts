@@ -3,6 +3,7 @@ import { decideFailed } from '../journal/budget.ts';
 import type { CallState } from '../journal/state.ts';
 import type { AttemptResult, DecisionContext, FailedResult } from '../run/run-events.ts';
 import type { Run } from '../run/run.ts';
+import { lapsesOf } from './lost-attempts.ts';
 
 /** An attempt of it ended. */
 export function compensationEnded(run: Run, call: CallState, result: AttemptResult, context: DecisionContext): void {
@@ -24,6 +25,7 @@ export function compensationFailed(run: Run, call: CallState, result: FailedResu
     permanent,
     uncounted,
     broken,
+    lapsed: lapsesOf(run, call.compensation.spent),
     random: context.random,
   });
   if (decision.kind === 'retry') {

@@ -64,7 +64,7 @@ export function handBackRow(
     attempt,
     error: UNRECORDED,
     retryAt: Math.floor(now),
-    ...noteOf(run.state.calls.get(call)?.spent ?? newSpent(0), 0, 'stopped'),
+    ...noteOf(run.state.calls.get(call)?.spent ?? newSpent(0), 0, { uncounted: 'stopped' }),
   }));
   if (stuck !== null) events.push({ t: 'stuck', why: 'unrecordable', error: stuck });
   return events.length === 0 ? null : { n: run.n, at: Math.max(run.rowAt, now), events: JSON.stringify(events) };

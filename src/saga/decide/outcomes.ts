@@ -11,6 +11,7 @@ import type { AttemptResult, DecisionContext, FailedResult, RunEvent } from '../
 import type { Run } from '../run/run.ts';
 import { noteWait } from '../run/run-span.ts';
 import { tryComplete } from './completion.ts';
+import { lapsesOf } from './lost-attempts.ts';
 import { grantCompensation } from './request-compensation.ts';
 import { logGivenUp } from './run-log.ts';
 
@@ -36,7 +37,9 @@ export function attemptEnded(run: Run, call: CallState, result: AttemptResult, c
   const retry = isForwardOnly(run, definition) ? uncapped(definition.retry) : definition.retry;
   const { attempts, calledAt: since } = call;
   const { now, random } = context;
-  const decision = decideFailed(retry, call.spent, { attempts, since, now, permanent, uncounted, broken, random });
+  const lapsed = lapsesOf(run, call.spent);
+  const failure = { attempts, since, now, permanent, uncounted, broken, lapsed, random };
+  const decision = decideFailed(retry, call.spent, failure);
   if (decision.kind === 'retry' && !isOverdue(call, now)) {
     const { retryAt, note } = decision;
     run.record({ t: 'attempt failed', call: call.id, attempt, error, retryAt, ...note }, now);

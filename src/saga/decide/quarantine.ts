@@ -8,7 +8,8 @@
  * after the other, each trial recorded before the code is run and closed by whatever is recorded next. A run with whose trials
  * TRIALS_BEFORE_STUCK workers died is not run again.
  */
-import type { JournalRow, RecordedError } from '../journal/events.ts';
+import type { RecordedError } from '../journal/events.ts';
+import { accountedFor, deathsIn, lapsesAfter } from '../journal/losses.ts';
 import type { ClaimedRun } from '../store/store.ts';
 
 export const LOST_BEFORE_TRIAL = 3;
@@ -16,13 +17,17 @@ export const TRIALS_BEFORE_STUCK = 3;
 
 export type Suspicion = 'none' | 'suspect' | 'proven';
 
-export function suspicionOf(run: Pick<ClaimedRun, 'journal' | 'lost'>): Suspicion {
-  if (run.lost < LOST_BEFORE_TRIAL || run.lost - accountedFor(run.journal) < LOST_BEFORE_TRIAL) return 'none';
+type Tried = Pick<ClaimedRun, 'journal' | 'lost' | 'lapsed'>;
+
+export function suspicionOf(run: Tried): Suspicion {
+  if (run.lost < LOST_BEFORE_TRIAL) return 'none';
+  const since = accountedFor(run.journal);
+  if (deathsIn(run.lost - since, lapsesAfter(run, since)) < LOST_BEFORE_TRIAL) return 'none';
   return deadlyTrials(run) >= TRIALS_BEFORE_STUCK ? 'proven' : 'suspect';
 }
 
-/** Trials since anything else was recorded with which a worker died: one that was stopped in good order proves nothing. */
-export function deadlyTrials({ journal, lost }: Pick<ClaimedRun, 'journal' | 'lost'>): number {
+/** Trials since anything else was recorded with which a worker died, at half where it only stood still: one that was stopped in good order proves nothing. */
+export function deadlyTrials({ journal, lost, lapsed = [] }: Tried): number {
   const tried = new Set<number>();
   for (const { events } of journal) {
     for (const event of events) {
@@ -31,20 +36,14 @@ export function deadlyTrials({ journal, lost }: Pick<ClaimedRun, 'journal' | 'lo
     }
   }
   tried.delete(lost);
-  return tried.size;
-}
-
-function accountedFor(journal: readonly JournalRow[]): number {
-  let accounted = 0;
-  for (const { events } of journal)
-    for (const event of events) if (event.t === 'recovered' && event.alone !== true) accounted = event.lost;
-  return accounted;
+  // The loss behind a trial is the one with the next number.
+  return deathsIn(tried.size, [...tried].filter((n) => lapsed.includes(n + 1)).length);
 }
 
 export const RUN_KILLS_WORKERS: RecordedError = {
   name: 'HoldfastError',
   code: 'HF_STEP_LOST',
   message:
-    'Every worker that ran its code was lost before it recorded anything. Look for an endless loop, a process.exit or too large a value ' +
-    'in `run`; deploy code that bears it, then have the run retried; or cancel it.',
+    'Every worker that ran its code was lost, or stood still for longer than its lease, before it recorded anything. Look for an endless loop, ' +
+    'a process.exit or too large a value in `run`; deploy code that bears it, then have the run retried; or cancel it.',
 };

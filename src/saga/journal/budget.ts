@@ -10,12 +10,15 @@
  */
 import { backoffMs, decideRetry, type RetryPolicy } from '../../runtime/retry.ts';
 import type { JournalEvent, RecordedError, Uncounted } from './events.ts';
+import { deathsIn } from './losses.ts';
 
 export interface Spent {
   /** Attempts that the infrastructure cut short: they count for nothing. */
   uncounted: number;
   /** Of these, in a row until now, those that were lost with their worker. */
   lost: number;
+  /** Of those, the ones after which the worker was heard of, as far as that was known. */
+  lapsed: number;
   /** Those, in a row until now, under whose handler or COMMIT the connection broke or fell silent. */
   broken: number;
   /** The attempt that is next was announced. */
@@ -45,6 +48,15 @@ export const KILLS_WORKERS: RecordedError = {
     'or for what ends workers sooner than it takes; then have the run retried; or cancel it.',
 };
 
+export const OUTLASTS_LEASES: RecordedError = {
+  name: 'HoldfastError',
+  code: 'HF_STEP_LOST',
+  message:
+    'In every attempt the worker that made it lost its lease, and most of these workers live: they stood still, or did not reach the database, ' +
+    'for longer than that. Look whether the step keeps the event loop for itself, and whether workers have processor time, and a database that ' +
+    'answers, for what it takes; then have the run retried; or cancel it.',
+};
+
 export const BREAKS_CONNECTIONS: RecordedError = {
   name: 'HoldfastError',
   code: 'HF_STEP_LOST',
@@ -58,17 +70,21 @@ export const BREAKS_CONNECTIONS: RecordedError = {
 const AFTER_BREAKS: RetryPolicy = { attempts: Infinity, baseMs: 500, capMs: 30_000, factor: 2, withinMs: Infinity };
 
 export function newSpent(dueAt: number): Spent {
-  return { uncounted: 0, lost: 0, broken: 0, trying: false, idleMs: 0, dueAt, beganAt: null };
+  return { uncounted: 0, lost: 0, lapsed: 0, broken: 0, trying: false, idleMs: 0, dueAt, beganAt: null };
 }
 
 /** What is recorded of a failed attempt beside its error. */
-export type Note = Pick<Failed, 'uncounted' | 'free' | 'lost' | 'broken' | 'idle'>;
+export type Note = Pick<Failed, 'uncounted' | 'free' | 'lost' | 'lapsed' | 'broken' | 'idle'>;
 type Failed = Extract<JournalEvent, { t: 'attempt failed' | 'compensation failed' }>;
 
 /** Folds a failed attempt in: it says the whole of what the ones before it said. */
-export function spend(spent: Spent, { free, lost, broken, idle, retryAt }: Note & Pick<Failed, 'retryAt'>): void {
+export function spend(
+  spent: Spent,
+  { free, lost, lapsed, broken, idle, retryAt }: Note & Pick<Failed, 'retryAt'>,
+): void {
   spent.uncounted = free ?? 0;
   spent.lost = lost ?? 0;
+  spent.lapsed = lapsed ?? 0;
   spent.broken = broken ?? 0;
   spent.idleMs = idle ?? 0;
   spent.dueAt = retryAt ?? spent.dueAt;
@@ -88,8 +104,8 @@ export function isSuspect(spent: Spent): boolean {
   return suspicionOf(spent) >= LOST_BEFORE_SUSPECT;
 }
 
-function suspicionOf({ lost, broken }: Spent): number {
-  return Math.max(lost, broken);
+function suspicionOf({ lost, lapsed, broken }: Spent): number {
+  return Math.max(Math.floor(deathsIn(lost, lapsed)), broken);
 }
 
 export interface FailedAttempt {
@@ -102,6 +118,8 @@ export interface FailedAttempt {
   readonly uncounted: Uncounted | undefined;
   /** The connection broke under it; only with `uncounted`. */
   readonly broken: boolean;
+  /** Of the losses in a row, this one among them, those that were lapses; only of one that was lost. Default 0. */
+  readonly lapsed?: number;
   readonly random: () => number;
 }
 
@@ -113,11 +131,13 @@ export type FailedDecision =
 
 /** What becomes of a step, or a compensation, of which an attempt failed. */
 export function decideFailed(policy: RetryPolicy, spent: Spent, failed: FailedAttempt): FailedDecision {
-  const { attempts, since, now, permanent, uncounted, broken, random } = failed;
+  const { attempts, since, now, permanent, uncounted, broken, lapsed = 0, random } = failed;
   if (uncounted !== undefined && !permanent) {
-    const note = (idleMs: number): Note => noteOf(spent, idleMs, uncounted, broken);
-    if (uncounted === 'lost' && spent.lost + 1 >= LOST_BEFORE_STUCK)
-      return { kind: 'kills workers', error: KILLS_WORKERS, note: note(0) };
+    const note = (idleMs: number): Note => noteOf(spent, idleMs, { uncounted, broken, lapsed });
+    if (uncounted === 'lost' && deathsIn(spent.lost + 1, lapsed) >= LOST_BEFORE_STUCK) {
+      const error = 2 * lapsed > spent.lost + 1 ? OUTLASTS_LEASES : KILLS_WORKERS;
+      return { kind: 'kills workers', error, note: note(0) };
+    }
     if (broken && spent.broken + 1 >= LOST_BEFORE_STUCK)
       return { kind: 'kills workers', error: BREAKS_CONNECTIONS, note: note(0) };
     // What a worker leaves behind goes on at once, and so does what was lost with one for the first time: most workers do not die of their
@@ -140,16 +160,21 @@ export function decideFailed(policy: RetryPolicy, spent: Spent, failed: FailedAt
   return { kind: 'retry', retryAt: Math.floor(now + decision.delayMs), note: noteOf(spent, idle) };
 }
 
+type Cut = Pick<FailedAttempt, 'uncounted' | 'broken' | 'lapsed'>;
+
 /** What is nothing is left out. */
-export function noteOf(spent: Spent, idleMs: number, uncounted?: Uncounted, isBroken = false): Note {
+export function noteOf(spent: Spent, idleMs: number, end: Partial<Cut> = {}): Note {
+  const { uncounted } = end;
   const free = spent.uncounted + (uncounted === undefined ? 0 : 1);
   const lost = uncounted === 'lost' ? spent.lost + 1 : 0;
-  const broken = isBroken ? spent.broken + 1 : 0;
+  const lapsed = uncounted === 'lost' ? (end.lapsed ?? 0) : 0;
+  const broken = end.broken === true ? spent.broken + 1 : 0;
   const idle = spent.idleMs + Math.max(0, idleMs);
   return {
     ...(uncounted === undefined ? {} : { uncounted }),
     ...(free > 0 ? { free } : {}),
     ...(lost > 0 ? { lost } : {}),
+    ...(lapsed > 0 ? { lapsed } : {}),
     ...(broken > 0 ? { broken } : {}),
     ...(idle > 0 ? { idle } : {}),
   };

@@ -97,7 +97,7 @@ export type JournalEvent =
     }
   /**
    * An attempt failed, or was cut short; the next one begins at `retryAt`. `uncounted`: why no attempt is used up by it. `free`: how many
-   * have used up none until now, `lost` of them in a row with their workers, or `broken` with the connection of their transaction. `idle`: how
+   * have used up none until now, `lost` of them in a row with their workers, of which `lapsed` were heard of again, or `broken` with the connection of their transaction. `idle`: how
    * long until now, in ms, nobody ran the step although it was due; `within` does not count that. It says the whole of what the ones before it said: of a call with more than ten, those in
    * between are taken out again (compaction.ts).
    */
@@ -110,6 +110,7 @@ export type JournalEvent =
       readonly uncounted?: Uncounted;
       readonly free?: number;
       readonly lost?: number;
+      readonly lapsed?: number;
       readonly broken?: number;
       readonly idle?: number;
     }
@@ -179,6 +180,7 @@ export type JournalEvent =
       readonly uncounted?: Uncounted;
       readonly free?: number;
       readonly lost?: number;
+      readonly lapsed?: number;
       readonly broken?: number;
       readonly idle?: number;
     }

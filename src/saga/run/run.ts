@@ -61,6 +61,8 @@ export class Run extends JournaledRun {
   /** A request to compensate that waits for a pivot in flight. */
   pendingCompensation: CompensationRequest | null = null;
   lost = 0;
+  /** Of its losses, those that were lapses, by their numbers. */
+  lapsed: readonly number[] = [];
   /** What the database has as its status. */
   status: RunStatus;
   /** What the database has beside it: whether the pivot is passed, why it is compensated, what came too late. */
@@ -102,6 +104,7 @@ export class Run extends JournaledRun {
     }
     this.gauge.loaded();
     this.lost = claimed.lost;
+    this.lapsed = claimed.lapsed ?? [];
     this.stored = { pivoted: claimed.pivoted, reason: claimed.reason, refused: this.state.refused };
   }
 

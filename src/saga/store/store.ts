@@ -31,8 +31,10 @@ export interface ClaimedRun extends SagaVersion {
   readonly pivoted: boolean;
   /** The fencing token: grows with each claim of the run. */
   readonly claims: number;
-  /** How many workers died while they had it. */
+  /** How many workers died, or lost their lease, while they had it. */
   readonly lost: number;
+  /** The numbers of those of the last losses whose workers were heard of again, or have given it up in good order. Absent: not looked up. */
+  readonly lapsed?: readonly number[];
   readonly deadlineAt: number | null;
   readonly parent: { readonly id: string; readonly call: string } | null;
   readonly journal: readonly JournalRow[];
@@ -186,6 +188,8 @@ export interface WorkerStore {
     readonly maxBytes?: number;
     /** What a journal may hold. */
     readonly limits?: JournalLimits;
+    /** Leases that the process had before, and that were over without having been given back: their ends were no deaths. */
+    readonly lapsed?: readonly string[];
     /** What it runs with, to be shown. Nothing is decided by it. */
     readonly shown?: ShownSettings;
   }): Promise<number>;

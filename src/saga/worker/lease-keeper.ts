@@ -73,7 +73,7 @@ export function startLeaseKeeper(options: LeaseKeeperOptions): LeaseKeeper {
         clock: clock.buffer,
         from: import.meta.url ?? pathToFileURL(`${process.cwd()}/`).href,
         connection: connectionOf(database),
-        sql: `UPDATE ${quoteIdentifier(database.schema)}.worker SET lease_until = clock_timestamp() + $2::float8 * interval '1 millisecond'
+        sql: `UPDATE ${quoteIdentifier(database.schema)}.worker SET lease_until = greatest(lease_until, clock_timestamp() + $2::float8 * interval '1 millisecond')
               WHERE id = $1::uuid AND lease_until > clock_timestamp()`,
         leaseMs,
         standstillMs,

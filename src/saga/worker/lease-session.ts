@@ -25,6 +25,10 @@ export interface LeaseSessionOptions {
   readonly name: string;
   readonly registry: Registry;
   readonly leaseMs: number;
+  /** For how long the keeper prolongs the lease, in milliseconds. */
+  readonly keptMs: number;
+  /** Of sessions before, as in WorkerStore. */
+  readonly lapsed: readonly string[];
   /** Most runs in memory that do not just wait. */
   readonly concurrency: number;
   readonly mostWaiting: number;
@@ -49,7 +53,7 @@ export interface LeaseSessionOptions {
 
 /** Registers a worker, or rejects. */
 export async function openLeaseSession(options: LeaseSessionOptions): Promise<LeaseSession> {
-  const { registry, name, settings, shown } = options;
+  const { registry, name, settings, shown, lapsed } = options;
   const codes = Object.fromEntries(registry.all.map((saga) => [offerOf(saga), sagaFingerprint(saga)]));
   const lease = new WorkerLease(options);
   await lease.register({
@@ -58,6 +62,7 @@ export async function openLeaseSession(options: LeaseSessionOptions): Promise<Le
     codes,
     maxBytes: settings.maxBytes,
     limits: settings,
+    lapsed,
     ...(shown === undefined ? {} : { shown }),
   });
   options.keeper?.keep(lease.id);
@@ -109,10 +114,10 @@ export class LeaseSession {
     return this.#lease.now();
   }
 
-  /** Prolongs the lease; ends the life when it cannot be done in time. */
-  async renew(): Promise<void> {
+  /** Prolongs the lease, for so long from now; ends the life when it cannot be done in time. */
+  async renew(leaseMs: number): Promise<void> {
     try {
-      await this.#lease.renew(this.engine.isDraining);
+      await this.#lease.renew(this.engine.isDraining, leaseMs);
       this.engine.recordAttempts();
     } catch (error) {
       if (error instanceof HoldfastError && error.code === 'HF_LEASE_LOST') return this.end(error);

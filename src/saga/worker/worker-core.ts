@@ -12,13 +12,14 @@ import { createLoop, type Loop } from '../../runtime/loop.ts';
 import type { Counter, Gauge, Metrics } from '../../runtime/metrics.ts';
 import { backoffMs, RECONNECT } from '../../runtime/retry.ts';
 import type { Service } from '../../runtime/service.ts';
-import { HoldfastError } from '../../errors.ts';
+import { HoldfastError, isHoldfastError } from '../../errors.ts';
 import { createDeadlines } from '../../runtime/deadlines.ts';
 import { createSagasOn, type Sagas } from '../client/client.ts';
 import type { RunSettings } from '../run/run-settings.ts';
 import type { AnySaga, Registry, Saga } from '../definition/definition.ts';
 import { EndReports } from './end-reports.ts';
 import { openLeaseSession, type LeaseSession } from './lease-session.ts';
+import { Lapses } from './lapses.ts';
 import type { LeaseKeeper } from './lease-keeper.ts';
 import { PollPace } from './poll-pace.ts';
 import type { Run } from '../run/run.ts';
@@ -97,7 +98,10 @@ class WorkerCore<Tx> implements WorkerOn<Tx> {
   readonly #pollLoop: Loop;
   readonly #leaseLoop: Loop;
   readonly #takeoverLoop: Loop;
+  readonly #lapses: Lapses;
   #session: LeaseSession | null = null;
+  /** When it was opened, by the monotonic clock. */
+  #sessionSinceMs = 0;
   /** When the poll loop looks again, by the monotonic clock; Infinity while it looks, and while that is not known. */
   #nextLookMs = Infinity;
   #keeper: LeaseKeeper | null = null;
@@ -110,6 +114,7 @@ class WorkerCore<Tx> implements WorkerOn<Tx> {
     const { clock, log, metrics, registry } = options;
     this.#options = options;
     this.#limits = createDeadlines(clock);
+    this.#lapses = new Lapses(options.leaseMs);
     this.#commits = metrics.counter('holdfast_saga_commits_total', 'Group commits.');
     this.#inMemory = metrics.gauge('holdfast_saga_in_memory', 'Runs in memory.');
     this.#lastAliveAtMs = clock.monotonic();
@@ -176,7 +181,7 @@ class WorkerCore<Tx> implements WorkerOn<Tx> {
   }
 
   async #stop(stopOptions: { readonly signal: AbortSignal }): Promise<void> {
-    const { log, store } = this.#options;
+    const { log } = this.#options;
     this.#stopping = true;
     const first = this.#session;
     first?.engine.stopBeginning();
@@ -186,19 +191,29 @@ class WorkerCore<Tx> implements WorkerOn<Tx> {
     // One that was just being opened, or one whose lease was over meanwhile.
     const last = this.#session ?? first;
     this.#session = null;
-    if (last !== null) {
-      // A commit that takes long: what is in it is not recorded for whoever takes these runs up, so it may have happened. So may what was
-      // under way when the lease was over by the own clock: the store may have prolonged it without being heard, and is told all the same.
-      const lost = last.over || last.engine.inMemory > 0;
-      last.end(new HoldfastError('HF_STOPPED', 'The worker is stopped.'));
-      await store.retire(last.id, lost).catch((error: unknown) => {
-        log.warn({ err: error, worker: last.id }, 'could not sign off; the lease will end by itself');
-      });
-    }
+    await this.#signOff(last);
     this.#limits.close();
     await this.#keeper?.close();
     this.#keeper = null;
     log.info({}, 'worker stopped');
+  }
+
+  /** `last`, and sessions before it that were over without that: the store may have prolonged a lease without being heard. */
+  async #signOff(last: LeaseSession | null): Promise<void> {
+    const { clock, log, store } = this.#options;
+    const open = new Map(this.#lapses.keptUntil(clock.monotonic()).map((id) => [id, true]));
+    if (last !== null) {
+      // A commit that takes long: what is in it is not recorded for whoever takes these runs up, so it may have happened. So may what was
+      // under way when the lease was over by the own clock.
+      const lost = last.over || last.engine.inMemory > 0;
+      last.end(new HoldfastError('HF_STOPPED', 'The worker is stopped.'));
+      open.set(last.id, lost);
+    }
+    const retire = ([id, lost]: readonly [string, boolean]): Promise<void> =>
+      store.retire(id, lost).catch((error: unknown) => {
+        log.warn({ err: error, worker: id }, 'could not sign off; the lease will end by itself');
+      });
+    await Promise.all([...open].map(retire));
   }
 
   /** Steps under way may end; then, or when the deadline of the stop has passed, everything is given back. */
@@ -213,9 +228,13 @@ class WorkerCore<Tx> implements WorkerOn<Tx> {
   }
 
   async #openSession(): Promise<void> {
-    const { log, registry } = this.#options;
+    const { clock, leaseMs, log, registry } = this.#options;
+    const sinceMs = clock.monotonic();
     const next = await openLeaseSession({
       ...this.#options,
+      leaseMs: this.#lapses.leaseMs,
+      keptMs: leaseMs,
+      lapsed: this.#lapses.ids,
       keeper: this.#keeper,
       limits: this.#limits,
       onLeft: (run, stored) => this.#onLeft(run, stored),
@@ -228,6 +247,8 @@ class WorkerCore<Tx> implements WorkerOn<Tx> {
       },
       onOver: (error) => {
         if (this.#session === next) this.#session = null;
+        if (!isHoldfastError(error, 'HF_STOPPED'))
+          this.#lapses.note({ id: next.id, sinceMs }, clock.monotonic(), isHoldfastError(error, 'HF_LEASE_LOST'));
         if (this.#stopping) return;
         this.#failure = describeError(error);
         log.warn({ err: error, worker: next.id }, 'the lease session of the worker is over; it opens a new one');
@@ -235,6 +256,7 @@ class WorkerCore<Tx> implements WorkerOn<Tx> {
       },
     });
     this.#session = next;
+    this.#sessionSinceMs = sinceMs;
     this.#isAlive();
     log.info(
       { worker: next.id, sagas: registry.all.map(({ name, version }) => `${name}@${version}`) },
@@ -309,7 +331,10 @@ class WorkerCore<Tx> implements WorkerOn<Tx> {
       if (this.#stopping) return Infinity;
       await this.#openSession();
       this.#pollLoop.wake();
-    } else await this.#session.renew();
+    } else {
+      this.#lapses.lived(this.#options.clock.monotonic() - this.#sessionSinceMs);
+      await this.#session.renew(this.#lapses.leaseMs);
+    }
     this.#isAlive();
     return this.#options.leaseMs / 3;
   }

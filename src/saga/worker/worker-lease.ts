@@ -10,7 +10,10 @@ import type { LeaseKeeper } from './lease-keeper.ts';
 
 export interface WorkerLeaseOptions {
   readonly store: WorkerStore;
+  /** For how long it is taken. */
   readonly leaseMs: number;
+  /** For how long the keeper prolongs it. */
+  readonly keptMs: number;
   readonly clock: Clock;
   /** What else prolongs the lease. */
   readonly keeper: LeaseKeeper | null;
@@ -23,10 +26,12 @@ export class WorkerLease {
   #storeMs = 0;
   #ownMs = 0;
   #confirmedAtMs: number;
+  #leaseMs: number;
 
   constructor(options: WorkerLeaseOptions) {
     this.#options = options;
     this.#confirmedAtMs = options.clock.monotonic();
+    this.#leaseMs = options.leaseMs;
   }
 
   async register(worker: Omit<Parameters<WorkerStore['register']>[0], 'id' | 'leaseMs'>): Promise<void> {
@@ -41,16 +46,20 @@ export class WorkerLease {
 
   /** By the own clock; a keeper may have prolonged it while the event loop stood still. */
   get isOver(): boolean {
-    const { clock, leaseMs, keeper } = this.#options;
-    return clock.monotonic() - this.#confirmedAtMs >= leaseMs && (keeper?.sinceKeptMs() ?? Infinity) >= leaseMs;
+    const { clock, keptMs, keeper } = this.#options;
+    const sinceMs = clock.monotonic() - this.#confirmedAtMs;
+    return sinceMs >= this.#leaseMs && (keeper?.sinceKeptMs() ?? Infinity) >= keptMs;
   }
 
-  /** Prolongs it. Rejects with what the store rejects with. `draining`: as in WorkerStore. */
-  async renew(draining: boolean): Promise<void> {
-    const { store, leaseMs, clock } = this.#options;
+  /** Prolongs it, for so long from now. Rejects with what the store rejects with. `draining`: as in WorkerStore. */
+  async renew(draining: boolean, leaseMs: number): Promise<void> {
+    const { store, clock } = this.#options;
+    // A shorter one may hold from now on, heard of or not.
+    this.#leaseMs = Math.min(this.#leaseMs, leaseMs);
     const sentAtMs = clock.monotonic();
     this.#learn(await store.renew(this.id, leaseMs, draining));
     this.#confirmedAtMs = sentAtMs;
+    this.#leaseMs = leaseMs;
   }
 
   #learn(storeMs: number): void {

@@ -32,6 +32,7 @@ import { SAGA_DOUBT } from './saga-doubt.ts';
 import { SAGA_ENGINE } from './saga-engine.ts';
 import { SAGA_FORWARD } from './saga-forward.ts';
 import { SAGA_JOURNAL } from './saga-journal.ts';
+import { SAGA_LAPSES } from './saga-lapses.ts';
 import { SAGA_OUTCOMES } from './saga-outcomes.ts';
 import { SAGA_PARTICIPANTS } from './saga-participants.ts';
 import { SAGA_QUEUE } from './saga-queue.ts';
@@ -81,6 +82,7 @@ export const MUTANTS: readonly Mutant[] = [
   ...SAGA_ENGINE,
   ...SAGA_FORWARD,
   ...SAGA_JOURNAL,
+  ...SAGA_LAPSES,
   ...SAGA_OUTCOMES,
   ...SAGA_PARTICIPANTS,
   ...SAGA_QUEUE,

@@ -62,8 +62,8 @@ export const IN_SAGAS: readonly Plant[] = [
   {
     name: 'worker/stopped-and-holds',
     file: CORE,
-    from: 'await store.retire(last.id, lost).catch(',
-    to: 'await Promise.resolve().catch(',
+    from: 'store.retire(id, lost).catch(',
+    to: 'Promise.resolve().catch(',
     breaks: 'I24: a worker that was stopped holds its runs until its lease is over',
   },
   {

@@ -1,10 +1,12 @@
 /**
  * Claims of runs: those that are due, and those that have messages, as much as fits into memory.
  */
+import type pg from 'pg';
 import { withOwnTypes } from '../../../postgres/own-results.ts';
 import { isHoldfastError } from '../../../errors.ts';
 import type { CrashPoint } from '../../../runtime/crash-point.ts';
 import type { Logger } from '../../../runtime/log.ts';
+import { accountedFor } from '../../journal/losses.ts';
 import type { ClaimCapacity, ClaimedRun, SagaVersion, WorkerStore } from '../store.ts';
 import { RUN_MESSAGE_PAGE, sortRunMessages, type PendingRunMessageRow } from './pending-run-messages.ts';
 import { untilAnswered } from './reconnect.ts';
@@ -152,10 +154,13 @@ export class RunClaims {
   async #claimBy(workerId: string, sql: string, values: readonly unknown[]): Promise<readonly ClaimedRun[]> {
     const { crashPoint } = this.#options;
     let claimed: readonly ClaimedRow[] = [];
+    let lapsed: ReadonlyMap<string, readonly number[]> = new Map();
     try {
       crashPoint('saga.claim:before');
       await this.#on.database.transaction(async (client) => {
-        claimed = (await withOwnTypes(client).query<ClaimedRow>(sql, [...values])).rows;
+        const own = withOwnTypes(client);
+        claimed = (await own.query<ClaimedRow>(sql, [...values])).rows;
+        lapsed = await this.#lapsesOf(own, claimed);
       }, this.#on.inTime);
       crashPoint('saga.claim:after');
     } catch (error) {
@@ -163,7 +168,28 @@ export class RunClaims {
       const held = await this.#heldOf(workerId, claimed);
       claimed = claimed.filter(({ id }) => held.has(id));
     }
-    return claimed.map(claimedRun);
+    return claimed.map((row) => ({ ...claimedRun(row), lapsed: lapsed.get(row.id) ?? [] }));
+  }
+
+  /** Which losses were lapses, of those whose journal does not account for all. */
+  async #lapsesOf(
+    client: pg.ClientBase,
+    claimed: readonly ClaimedRow[],
+  ): Promise<ReadonlyMap<string, readonly number[]>> {
+    const { s } = this.#on;
+    const ids = claimed.flatMap(({ id, lost, journal }) =>
+      lost > 0 && lost > accountedFor(journal ?? []) ? [id] : [],
+    );
+    if (ids.length === 0) return new Map();
+    const { rows } = await client.query<{ id: string; lapsed: readonly number[] }>(
+      `SELECT r.id::text AS id, json_agg(l.key::integer) AS lapsed
+       FROM ${s}.saga_run r CROSS JOIN LATERAL jsonb_each_text(r.lost_to) l
+       WHERE r.id = ANY ($1::uuid[])
+         AND (l.value IS NULL OR EXISTS (SELECT 1 FROM ${s}.worker w WHERE l.value::uuid = ANY (w.lapsed)))
+       GROUP BY r.id`,
+      [ids],
+    );
+    return new Map(rows.map(({ id, lapsed }) => [id, lapsed]));
   }
 
   /** Waits for the locks of a claim whose outcome is not known, and tells which of its runs it got. */

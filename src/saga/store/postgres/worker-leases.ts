@@ -32,10 +32,11 @@ export class WorkerLeases {
     maxBytes,
     limits,
     shown,
+    lapsed = [],
   }: Parameters<WorkerStore['register']>[0]): Promise<number> {
     const [row] = await this.#leaseRows<{ now: number }>(
-      `INSERT INTO ${this.#on.s}.worker (id, name, sagas, lease_until, codes, max_bytes, max_events, max_journal_bytes, settings)
-         VALUES ($1, $2, $3::text::jsonb, clock_timestamp() + $4::float8 * interval '1 millisecond', $5::text::jsonb, $6, $7, $8, $9::text::jsonb)
+      `INSERT INTO ${this.#on.s}.worker (id, name, sagas, lease_until, codes, max_bytes, max_events, max_journal_bytes, settings, lapsed)
+         VALUES ($1, $2, $3::text::jsonb, clock_timestamp() + $4::float8 * interval '1 millisecond', $5::text::jsonb, $6, $7, $8, $9::text::jsonb, $10::uuid[])
          RETURNING ${SQL_NOW} AS now`,
       [
         id,
@@ -47,6 +48,7 @@ export class WorkerLeases {
         limits?.maxEvents ?? null,
         limits?.maxJournalBytes ?? null,
         shown === undefined ? null : JSON.stringify(shown),
+        lapsed,
       ],
     );
     return row?.now ?? 0;
@@ -112,7 +114,7 @@ export class WorkerLeases {
         ]);
         // The runs are nobody's any more but for this transaction: what still locks one of them is only looking.
         await client.query('SET LOCAL lock_timeout = 0');
-        return gone.rowCount === 0 ? null : (await client.query(freeSql(s, 1), [id])).rowCount;
+        return gone.rowCount === 0 ? null : (await client.query(freeSql(s, 'worker'), [id])).rowCount;
       }, inTime);
     } catch (error) {
       if (sqlStateOf(error) !== '55P03') throw translateStoreError(error);
@@ -126,7 +128,7 @@ export class WorkerLeases {
     await this.#on.transaction(async (client) => {
       const gone = await client.query(`DELETE FROM ${s}.worker WHERE id = $1`, [workerId]);
       if (gone.rowCount === 0) return;
-      const { rowCount } = await client.query(freeSql(s, lost ? 1 : 0), [workerId]);
+      const { rowCount } = await client.query(freeSql(s, lost ? 'null' : false), [workerId]);
       if ((rowCount ?? 0) > 0) await client.query(`SELECT ${s}.wake_workers()`);
     });
   }
@@ -140,7 +142,7 @@ export class WorkerLeases {
   }
 
   async letGo(workerId: string, runIds: readonly string[], delayMs: number): Promise<void> {
-    await this.#on.rows(`${freeSql(this.#on.s, 0, delayMs)} AND id = ANY ($2::uuid[])`, [workerId, runIds]);
+    await this.#on.rows(`${freeSql(this.#on.s, false, delayMs)} AND id = ANY ($2::uuid[])`, [workerId, runIds]);
   }
 
   async #leaseRows<R extends pg.QueryResultRow>(sql: string, values: readonly unknown[]): Promise<readonly R[]> {
@@ -150,8 +152,19 @@ export class WorkerLeases {
   }
 }
 
-/** Due after the delay, but for what has ended or waits for a person: that is taken up when there is a message. */
-function freeSql(s: string, lost: 0 | 1, delayMs = 0): string {
-  return `UPDATE ${s}.saga_run SET worker = NULL, lost = lost + ${lost},
+/** As many of the last losses of a run are told apart. */
+const KEPT_LOSSES = 12;
+
+/**
+ * Due after the delay, but for what has ended or waits for a person: that is taken up when there is a message. `lostTo`: what becomes of its
+ * attempts is not known, and who lost them; null: who has said so.
+ */
+function freeSql(s: string, lostTo: false | 'worker' | 'null', delayMs = 0): string {
+  const lost =
+    lostTo === false
+      ? ''
+      : `lost = lost + 1, lost_to = coalesce(lost_to, '{}') - (lost + 1 - ${KEPT_LOSSES})::text
+    || jsonb_build_object((lost + 1)::text, ${lostTo}),`;
+  return `UPDATE ${s}.saga_run SET worker = NULL, ${lost}
     wake_at = CASE WHEN status NOT IN ('completed', 'compensated', 'stuck') THEN clock_timestamp() + interval '${delayMs} milliseconds' END WHERE worker = $1`;
 }
