@@ -7,7 +7,8 @@ import { saga } from '../../src/saga/definition/definition.ts';
 import { transactionFor } from '../../src/saga/kinds/transaction.ts';
 import { Placed } from '../inbox/lab.ts';
 
-interface Client<Tx> {
+/** Of ClientUnderTest. */
+export interface FlowClient<Tx> {
   readonly runner: Runner<Tx>;
   write(tx: Tx, what: string): Promise<unknown>;
 }
@@ -18,7 +19,7 @@ interface Told<Tx> {
 }
 
 export function bookingFlow<Tx extends TransactionHandle>(
-  client: Client<Tx>,
+  client: FlowClient<Tx>,
   outbox: Outbox,
   { act, attempts }: Told<Tx>,
 ) {

@@ -6,7 +6,6 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
-import { createConsumer, type Consumer } from '../../src/inbox/consumer.ts';
 import { createOutbox, item } from '../../src/outbox/outbox.ts';
 import type { TransactionHandle } from '../../src/postgres/executor.ts';
 import type { Runner } from '../../src/postgres/runner.ts';
@@ -18,6 +17,7 @@ import { Release, Reserve, Reserved, sent } from '../saga/participant-lab.ts';
 import { gate, openLab, type Lab } from '../saga/lab.ts';
 import { startTcpProxy, type TcpProxy } from '../support/faults/tcp-proxy.ts';
 import { bookingFlow } from './booking-flow.ts';
+import { shippingConsumer } from './shipping-consumer.ts';
 
 /** A client on the database of the test, whose table is `effect (what text)`. */
 export interface ClientUnderTest<Tx> {
@@ -191,29 +191,11 @@ export function describeClient<Tx extends TransactionHandle>(
     });
 
     describe('a consumer', () => {
-      function consumer(act: (tx: Tx) => Promise<unknown>, dies: { at: string | null } = { at: null }): Consumer {
-        return createConsumer('shipping', {
-          runner: client.runner,
-          transport: createMemoryTransport(),
-          random: () => 0,
-          redeliveryHorizon: '1d',
-          retry: { attempts: 3 },
-          outbox,
-          crashPoint(point) {
-            if (point === dies.at) throw new Error('killed');
-          },
-          handlers: (on) => [
-            on(Placed, async ({ orderId }, { tx, send }) => {
-              await client.write(tx, orderId);
-              await send(Placed, order(`after ${orderId}`));
-              await act(tx);
-            }),
-          ],
-        });
-      }
+      const consumer = (told: Parameters<typeof shippingConsumer<Tx>>[2] = {}) =>
+        shippingConsumer(client, outbox, told);
 
       it('has effect, mark and messages in one commit, and one effect for each message', async () => {
-        const shipping = consumer(async () => {});
+        const shipping = consumer();
         const placed = wire({ data: order('a') });
         for (const each of [placed, placed, placed])
           expect(await shipping.handle(delivery(each))).toEqual({ kind: 'done' });
@@ -224,7 +206,7 @@ export function describeClient<Tx extends TransactionHandle>(
         'has one effect when it dies at %s',
         async (point) => {
           const dies = { at: point as string | null };
-          const shipping = consumer(async () => {}, dies);
+          const shipping = consumer({ dies });
           const placed = wire({ data: order('b') });
           await expect(shipping.handle(delivery(placed))).rejects.toThrow(point);
           expect(await effects()).toEqual(point === 'inbox.commit:after' ? ['b'] : []);
@@ -234,8 +216,23 @@ export function describeClient<Tx extends TransactionHandle>(
         },
       );
 
+      it.each(['hides', 'takes no notice of'])(
+        'whose handler %s that its connection is cut runs it again',
+        async (how) => {
+          const cut = (tx: Tx) =>
+            client.read(tx, 'SELECT 1 AS cut_here').catch(() => {
+              if (how === 'hides') throw new Error('no');
+            });
+          const act = async (tx: Tx, runs: number) => void (runs === 1 && (await cut(tx)));
+          const shipping = consumer({ act, attempts: 1 });
+          proxy.judge = (bytes) => (bytes.includes('cut_here') ? 'before' : 'pass');
+          expect(await shipping.handle(delivery(wire({ data: order('cut') })))).toEqual({ kind: 'done' });
+          expect([await effects(), await messages()]).toEqual([['cut'], ['after cut']]);
+        },
+      );
+
       it('has one effect when COMMIT, or its answer, is lost', async () => {
-        const shipping = consumer(async () => {});
+        const shipping = consumer({ attempts: 1 });
         for (const fate of ['before', 'after'] as const) {
           const placed = wire({ data: order(fate) });
           proxy.judge = (bytes) => {
@@ -253,7 +250,7 @@ export function describeClient<Tx extends TransactionHandle>(
       });
 
       it('commits nothing when the handler swallows what aborted the transaction', async () => {
-        const shipping = consumer((tx) => client.fail(tx).catch(() => {}));
+        const shipping = consumer({ act: (tx) => client.fail(tx).catch(() => {}) });
         await shipping.handle(delivery(wire({ data: order('c') })));
         expect([await effects(), await messages()]).toEqual([[], []]);
         expect(await list('SELECT error::text AS it FROM holdfast.parked_delivery')).toEqual([

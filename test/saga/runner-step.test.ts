@@ -2,7 +2,7 @@
  * Transaction steps in the transactions of a runner that does what a runner should not, and what some do: it runs its function twice or
  * not at all, opens no transaction, hangs, works elsewhere, fails behind COMMIT, or takes a ROLLBACK for one.
  */
-import { Pool, type PoolClient } from 'pg';
+import { Pool } from 'pg';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { nodePostgresRunner } from '../../src/adapters/node-postgres.ts';
@@ -12,23 +12,28 @@ import type { Row } from '../../src/postgres/executor.ts';
 import type { Runner } from '../../src/postgres/runner.ts';
 import { saga } from '../../src/saga/definition/definition.ts';
 import { transactionFor, type TransactionFor } from '../../src/saga/kinds/transaction.ts';
-import { eventually } from '../support/eventually.ts';
+import {
+  CLOSE_IT,
+  closingRunner,
+  endProcessOf,
+  hide,
+  honestRunner,
+  leavingRunner,
+  runnerOf,
+  wordyRunner,
+  type HiddenTx,
+} from '../support/hidden-client.ts';
 import { createTestDatabase } from '../support/servers.ts';
 import { openLab, type Lab } from './lab.ts';
 
-/** A transaction that hides its client, as those of ORMs do: nothing can be taken back of it. */
-interface Tx {
-  rows(sql: string, parameters?: readonly unknown[]): Promise<readonly Row[]>;
-}
+type Tx = HiddenTx;
 
 let lab: Lab;
 let pool: Pool;
-let plain: Runner<PoolClient>;
 beforeAll(async () => {
   lab = await openLab();
   pool = new Pool({ connectionString: lab.test.url, max: 4 });
   pool.on('error', () => {});
-  plain = nodePostgresRunner(pool);
   await lab.test.pool.query('CREATE TABLE late (id int PRIMARY KEY DEFERRABLE INITIALLY DEFERRED)');
 });
 afterEach(() => lab.settle());
@@ -37,12 +42,7 @@ afterAll(async () => {
   await lab.dispose();
 });
 
-const txOf = (client: PoolClient): Tx => ({
-  rows: async (sql, parameters = []) => (await client.query<Record<string, unknown>>(sql, [...parameters])).rows,
-});
-const execute: Runner<Tx>['execute'] = (tx, sql, parameters) => tx.rows(sql, parameters);
-const runnerOf = (transaction: Runner<Tx>['transaction']): Runner<Tx> => ({ transaction, execute });
-const honest = runnerOf((fn) => plain.transaction((client) => fn(txOf(client))));
+const honest = runnerOf((fn) => honestRunner(pool).transaction(fn));
 const effects = async (): Promise<readonly unknown[]> =>
   (await lab.test.pool.query<{ what: string }>('SELECT what FROM effect ORDER BY id')).rows.map(({ what }) => what);
 
@@ -101,7 +101,7 @@ describe('a runner that is none', () => {
     const other = await createTestDatabase();
     const elsewhere = new Pool({ connectionString: other.url, max: 2 });
     const runner = nodePostgresRunner(elsewhere);
-    const foreign = runnerOf((fn) => runner.transaction((client) => fn(txOf(client))));
+    const foreign = runnerOf((fn) => runner.transaction((client) => fn(hide(client))));
     expect(await stuck(foreign)).toMatch(/another database/);
     await lab.settle();
     const database = openDatabase({ pool: other.pool });
@@ -138,7 +138,7 @@ it('a COMMIT that the server made a ROLLBACK of has not happened, though the run
   const rolling = runnerOf(async (fn) => {
     const client = await pool.connect();
     await client.query('BEGIN');
-    const result = await fn(txOf(client));
+    const result = await fn(hide(client));
     tries += 1;
     // A statement that the handler has left behind, and that fails after the record.
     if (tries === 1) await client.query('SELECT 1 / 0').catch(() => {});
@@ -207,15 +207,7 @@ it('a runner that never opens a transaction is given up, and what it does later 
 });
 
 describe('a runner whose connection breaks', () => {
-  /** The server process of a transaction ends, and it is over before anything else happens. */
-  const endBackend = async (tx: Tx): Promise<void> => {
-    const [row] = await tx.rows('SELECT pg_backend_pid() AS pid');
-    await lab.test.pool.query('SELECT pg_terminate_backend($1)', [row?.['pid']]);
-    await eventually('the process to be gone', async () => {
-      const { rows } = await lab.test.pool.query('SELECT 1 FROM pg_stat_activity WHERE pid = $1', [row?.['pid']]);
-      return rows.length === 0;
-    });
-  };
+  const endBackend = (tx: Tx): Promise<void> => endProcessOf(tx, lab.test.pool);
   const hidden = (tx: Tx): Promise<never> => endBackend(tx).then(() => Promise.reject(new Error('no')));
   const once = (act: (tx: Tx) => Promise<unknown>) => (tx: Tx, attempt: number) => (attempt === 1 ? act(tx) : null);
   const isNoAttempt = async (runner: Runner<Tx>, act: (tx: Tx) => Promise<unknown>): Promise<void> => {
@@ -227,53 +219,17 @@ describe('a runner whose connection breaks', () => {
 
   it('costs no attempt, whatever its handler says', () => isNoAttempt(honest, hidden));
 
-  it('and that says in words of its own that it is closed costs none', async () => {
-    const wordy = runnerOf((fn) =>
-      plain.transaction((client) => {
-        let isClosed = false;
-        client.once('end', () => (isClosed = true));
-        const rows: Tx['rows'] = (sql, parameters) =>
-          isClosed ? Promise.reject(new Error('The transaction is closed.')) : txOf(client).rows(sql, parameters);
-        return fn({ rows });
-      }),
-    );
-    await isNoAttempt(wordy, hidden);
-  });
+  it('and that says in words of its own that it is closed costs none', () => isNoAttempt(wordyRunner(pool), hidden));
 
   it('and that leaves at once, and further statements without an answer, costs none', async () => {
-    const silent = runnerOf((fn) =>
-      plain.transaction((client) => {
-        let isGone = false;
-        const gone = new Promise<never>((_resolve, reject) => {
-          client.once('end', () => {
-            isGone = true;
-            reject(new Error('Connection terminated'));
-          });
-        });
-        const rows: Tx['rows'] = (sql, parameters) =>
-          isGone ? new Promise<never>(() => {}) : txOf(client).rows(sql, parameters);
-        return Promise.race([fn({ rows }), gone]);
-      }),
-    );
-    await isNoAttempt(silent, hidden);
+    await isNoAttempt(leavingRunner(pool), hidden);
     await lab.test.pool.query('TRUNCATE effect');
-    await isNoAttempt(silent, (tx) => endBackend(tx));
+    await isNoAttempt(leavingRunner(pool), (tx) => endBackend(tx));
   });
 
   it('is not what a handler meets that has ended the transaction by the runner', async () => {
-    const closing = runnerOf((fn) =>
-      plain.transaction((client) => {
-        let isClosed = false;
-        const rows: Tx['rows'] = async (sql, parameters) => {
-          if (isClosed) throw new Error('The transaction is closed.');
-          isClosed = sql === 'CLOSE IT';
-          return txOf(client).rows(isClosed ? 'ROLLBACK' : sql, parameters);
-        };
-        return fn({ rows });
-      }),
-    );
-    const act = (tx: Tx) => tx.rows('CLOSE IT').then(() => Promise.reject(new Error('no')));
-    const run = await start(flowOf(closing, act, { retry: { attempts: 1 } }));
+    const act = (tx: Tx) => tx.rows(CLOSE_IT).then(() => Promise.reject(new Error('no')));
+    const run = await start(flowOf(closingRunner(pool), act, { retry: { attempts: 1 } }));
     await lab.until(run.id, 'compensated');
     expect(await effects()).toEqual([]);
   });

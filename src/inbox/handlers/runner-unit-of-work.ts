@@ -7,8 +7,12 @@ import { END_BACKEND } from '../../postgres/backend.ts';
 import type { SqlExecutor } from '../../postgres/executor.ts';
 import { isPgClient, lend } from '../../postgres/lent-client.ts';
 import { executorIn, handleBy, type Runner } from '../../postgres/runner.ts';
+import { RunnerConnection } from '../../postgres/runner-connection.ts';
+import { classifySqlError } from '../../postgres/sql-state.ts';
 import { limitFrozenIn } from '../../postgres/transaction.ts';
 import type { CrashPoint } from '../../runtime/crash-point.ts';
+import { withTimeout } from '../../runtime/timeout.ts';
+import { cutTransaction } from './client-transaction.ts';
 import { frozenMsOf } from './transaction-text.ts';
 import {
   SimulatedCrash,
@@ -40,6 +44,9 @@ function sessionSql(frozenMs: number): string {
 /** Shown by each statement of a transaction and by none after it: whether what a runner opens is one. */
 const PROBE = 'holdfast.in_transaction';
 
+/** How long another connection of the runner may take to say what became of one, in milliseconds. */
+const ELSEWHERE_MS = 5_000;
+
 /** Makes the runner roll back without anything having failed. */
 class RollBack extends Error {}
 
@@ -65,13 +72,15 @@ class RunnerUnitOfWork<Tx> implements UnitOfWork<Tx> {
     body: (opened: OpenUnitOfWork<Tx>) => Promise<TransactionEnd<T>>,
     { points, timeoutMs }: UnitOfWorkOptions,
   ): Promise<UnitOfWorkResult<T>> {
+    const frozenMs = frozenMsOf(timeoutMs);
     const transaction = new RunnerTransaction<Tx, T>(this, body, points);
-    const session = sessionSql(frozenMsOf(timeoutMs));
+    const session = sessionSql(frozenMs);
     try {
       this.crash(`${points}.begin:before`);
-      await this.runner.transaction((tx) => transaction.carryOut(tx, opening, session));
+      await this.runner.transaction((tx) => transaction.begin(tx, opening, session));
       this.crash(`${points}.commit:after`);
     } catch (error) {
+      await transaction.left(error, frozenMs);
       return transaction.resultOf(error);
     }
     return transaction.result();
@@ -94,6 +103,10 @@ class RunnerUnitOfWork<Tx> implements UnitOfWork<Tx> {
     if (row?.['probe'] !== 'yes') throw noTransaction();
     this.#proved = true;
   }
+
+  /** Runs a statement beside a transaction that may be gone. */
+  readonly elsewhere: SqlExecutor = (sql, parameters) =>
+    inTime(ELSEWHERE_MS, () => this.runner.transaction((tx) => executorIn(this.runner, tx)(sql, parameters)));
 
   /** Ends the server's process of a transaction that hangs. Never rejects. */
   async endSession(pid: number): Promise<void> {
@@ -122,6 +135,14 @@ class RunnerTransaction<Tx, T> {
   #refusal: Error | null = null;
   #crashed: SimulatedCrash | null = null;
   #severed = false;
+  readonly #connection = new RunnerConnection();
+  /** The connection broke under the body, and not by our doing. */
+  #isCut = false;
+  /** It broke in COMMIT. */
+  #wasCommitCut = false;
+  #opened: Opening | null = null;
+  /** Settles with what the runner was given to do. Never rejects. */
+  #carriedOut: Promise<unknown> = Promise.resolve();
 
   constructor(
     unit: RunnerUnitOfWork<Tx>,
@@ -134,48 +155,88 @@ class RunnerTransaction<Tx, T> {
   }
 
   /** What the runner is to commit if it resolves, and to roll back if it rejects. */
-  async carryOut(tx: Tx, opening: readonly Statement[], session: string): Promise<void> {
-    const unit = this.#unit;
-    try {
-      const execute = executorIn(unit.runner, tx);
-      await unit.prove(execute);
-      const { results, pid, xid } = await runOpening(execute, opening, session);
-      unit.crash(`${this.#points}.begin:after`);
-      this.#phase = 'body';
-      const lent = isPgClient(tx) ? lend(tx) : null;
-      const own = lent === null ? tx : lent.tx;
-      let asked: TransactionEnd<T>;
-      try {
-        asked = await this.#body({
-          tx: own,
-          handle: handleBy(unit.runner, own),
-          execute,
-          results,
-          sever: () => {
-            this.#severed = true;
-            return unit.endSession(pid);
-          },
-        });
-      } finally {
-        lent?.takeBack();
-      }
-      this.#asked = asked;
-      if (asked.end === 'rollback') {
-        // Only a failure makes this look, and an aborted transaction, which cannot answer, is still ours.
-        if (!this.#severed && !(await isStillOpen(execute, xid).catch(() => true))) this.#refuse(endedByHandler());
-        throw new RollBack();
-      }
-      const trouble = lent?.trouble() ?? null;
-      if (trouble !== null) this.#refuse(trouble);
-      await unit.runner.flush?.(tx);
-      // Fails when the handler swallowed an error that aborted the transaction: the ORM's COMMIT would not tell.
-      if (!(await isStillOpen(execute, xid))) this.#refuse(endedByHandler());
-      this.#phase = asked.closing === undefined ? 'commit' : 'closing';
-      unit.crash(`${this.#points}.commit:before`);
-      for (const { sql, parameters } of asked.closing ?? []) await execute(sql, parameters);
-      this.#phase = 'commit';
-    } catch (error) {
+  begin(tx: Tx, opening: readonly Statement[], session: string): Promise<void> {
+    const carriedOut = this.#carryOut(tx, opening, session).catch((error: unknown) => {
       if (error instanceof SimulatedCrash) this.#crashed = error;
+      throw error;
+    });
+    this.#carriedOut = carriedOut.catch(() => undefined);
+    return carriedOut;
+  }
+
+  /**
+   * Some runners reject as soon as the connection breaks, with the handler still at work: the attempt is not over before it is, or the next
+   * one would run beside it. Its time is limited by whoever runs it; a statement of ours may stay without an answer.
+   */
+  async left(error: unknown, withinMs: number): Promise<void> {
+    this.#connection.leave(error);
+    await inTime(withinMs, () => this.#carriedOut).catch(() => undefined);
+    const isCrash = this.#crashed !== null || error instanceof SimulatedCrash;
+    if (this.#phase !== 'commit' || this.#opened === null || isCrash || classifySqlError(error) !== 'other') return;
+    // In words of the runner's own: a hook behind COMMIT may have failed, or the connection broke in it.
+    this.#wasCommitCut = await this.#connection.isGoneBy(error, this.#opened, this.#unit.elsewhere);
+  }
+
+  async #carryOut(tx: Tx, opening: readonly Statement[], session: string): Promise<void> {
+    const unit = this.#unit;
+    const execute = executorIn(unit.runner, tx);
+    await unit.prove(execute);
+    const opened = await runOpening(execute, opening, session);
+    this.#opened = opened;
+    unit.crash(`${this.#points}.begin:after`);
+    this.#phase = 'body';
+    const { asked, trouble } = await this.#bodyIn(tx, execute, opened);
+    this.#asked = asked;
+    const noteCut = async (error: unknown): Promise<never> => {
+      await this.#isOpen(execute, opened).catch(() => undefined);
+      throw error;
+    };
+    if (asked.end === 'rollback') {
+      // Only a failure makes this look, and an aborted transaction, which cannot answer, is still ours.
+      if (!this.#severed && !(await this.#isOpen(execute, opened).catch(() => true))) this.#refuse(endedByHandler());
+      throw new RollBack();
+    }
+    // It may have come of a connection that broke.
+    if (trouble !== null) await noteCut((this.#refusal = trouble));
+    await unit.runner.flush?.(tx).catch(noteCut);
+    // Fails when the handler swallowed an error that aborted the transaction: the ORM's COMMIT would not tell.
+    if (!(await this.#isOpen(execute, opened))) this.#refuse(endedByHandler());
+    this.#phase = asked.closing === undefined ? 'commit' : 'closing';
+    unit.crash(`${this.#points}.commit:before`);
+    for (const { sql, parameters } of asked.closing ?? []) await execute(sql, parameters).catch(noteCut);
+    this.#phase = 'commit';
+  }
+
+  async #bodyIn(tx: Tx, execute: SqlExecutor, { results, pid }: Opening): Promise<Ended<T>> {
+    const unit = this.#unit;
+    const lent = isPgClient(tx) ? lend(tx) : null;
+    const own = lent === null ? tx : lent.tx;
+    let asked: TransactionEnd<T>;
+    try {
+      asked = await this.#body({
+        tx: own,
+        handle: handleBy(unit.runner, own),
+        execute,
+        results,
+        sever: () => {
+          this.#severed = true;
+          return unit.endSession(pid);
+        },
+      });
+    } finally {
+      lent?.takeBack();
+    }
+    return { asked, trouble: lent?.trouble() ?? null };
+  }
+
+  /** Whether this is still the transaction that the runner opened. Rejects in an aborted one, and when the connection is gone, which it notes. */
+  async #isOpen(execute: SqlExecutor, { pid, xid }: Opening): Promise<boolean> {
+    try {
+      const sql = 'SELECT pg_current_xact_id_if_assigned()::text AS xid';
+      const [row] = await this.#connection.ask(execute, sql);
+      return xid === undefined || row?.['xid'] === xid;
+    } catch (error) {
+      this.#isCut = await this.#connection.isGoneBy(error, { pid, xid }, this.#unit.elsewhere);
       throw error;
     }
   }
@@ -191,9 +252,11 @@ class RunnerTransaction<Tx, T> {
     if (this.#crashed !== null) throw this.#crashed;
     if (error instanceof SimulatedCrash) throw error;
     const phase = this.#phase;
+    if (this.#isCut && this.#asked?.end === 'commit') return { kind: 'failed', phase: 'cut', error: cutTransaction() };
     if (this.#refusal !== null) return { kind: 'failed', phase: 'body', error: this.#refusal };
     if (this.#asked === null) return { kind: 'failed', phase, error };
-    if (this.#asked.end === 'rollback') return { kind: 'ended', value: this.#asked.value };
+    if (this.#asked.end === 'rollback') return { kind: 'ended', value: this.#asked.value, cut: this.#isCut };
+    if (this.#wasCommitCut) return { kind: 'failed', phase, error: lostCommit(error) };
     return { kind: 'failed', phase, error: phase === 'body' ? explain(error) : error };
   }
 
@@ -201,6 +264,12 @@ class RunnerTransaction<Tx, T> {
     this.#refusal = error;
     throw error;
   }
+}
+
+/** What the body asked for, and why what it has left behind cannot be committed. */
+interface Ended<T> {
+  readonly asked: TransactionEnd<T>;
+  readonly trouble: Error | null;
 }
 
 interface Opening {
@@ -225,10 +294,11 @@ async function runOpening(execute: SqlExecutor, opening: readonly Statement[], s
   return { results, pid: Number(pid), xid };
 }
 
-/** Whether this is still the transaction that the runner opened. Rejects in an aborted one. */
-async function isStillOpen(execute: SqlExecutor, xid: string | undefined): Promise<boolean> {
-  const [row] = await execute('SELECT pg_current_xact_id_if_assigned()::text AS xid', []);
-  return xid === undefined || row?.['xid'] === xid;
+/** Rejects when it takes longer. */
+function inTime<T>(timeoutMs: number, fn: () => Promise<T>): Promise<T> {
+  const onTimeout = (): Error =>
+    new HoldfastError('HF_DATABASE_UNAVAILABLE', `The runner gave no answer within ${timeoutMs} ms.`);
+  return withTimeout(fn, { timeoutMs, onTimeout });
 }
 
 /** Of the last look before COMMIT. */
@@ -242,6 +312,13 @@ function explain(cause: unknown): Error {
       advice: 'Let the error out of the handler, or put the statement into a savepoint.',
     },
   );
+}
+
+function lostCommit(cause: unknown): HoldfastError {
+  return new HoldfastError('HF_DATABASE_UNAVAILABLE', 'The connection broke during COMMIT, which may have happened.', {
+    cause,
+    advice: 'The next attempt finds out, by the mark of the message.',
+  });
 }
 
 function endedByHandler(cause?: unknown): PermanentError {

@@ -5,9 +5,11 @@ import type { Mutant } from '../mutant.ts';
 
 const ATTEMPT = 'src/inbox/delivery/attempt.ts';
 const CLIENT = 'src/inbox/handlers/client-transaction.ts';
+const RUNNER = 'src/inbox/handlers/runner-unit-of-work.ts';
 const DECIDE = 'src/inbox/handlers/decide.ts';
 const COUNT = 'src/inbox/delivery/cut-messages.ts';
 const BROKEN = ['test/inbox/connections.test.ts'];
+const BY_RUNNER = ['test/inbox/runner-connections.test.ts'];
 const DECISIONS = ['test/inbox/decide.test.ts'];
 const COUNTS = ['test/inbox/cut-messages.test.ts'];
 
@@ -71,6 +73,51 @@ export const INBOX_CUT: readonly Mutant[] = [
     to: `      if (!(error instanceof HoldfastError)) this.#wasGone = true;`,
     breaks: 'I17: what a handler left running holds its mark, and the message waits for it',
     tests: BROKEN,
+  },
+  {
+    name: 'inbox/runner/cut-counts',
+    file: RUNNER,
+    from: `value: this.#asked.value, cut: this.#isCut };`,
+    to: `value: this.#asked.value };`,
+    breaks: 'I16: a connection that breaks under the handler of a runner uses up an attempt',
+    tests: BY_RUNNER,
+  },
+  {
+    name: 'inbox/runner/cut-and-unnoticed',
+    file: RUNNER,
+    from: `    if (this.#isCut && this.#asked?.end === 'commit') return { kind: 'failed', phase: 'cut', error: cutTransaction() };
+`,
+    to: '',
+    breaks: 'I16: a handler that takes no notice of a broken connection is parked for what its runner says of it',
+    tests: BY_RUNNER,
+  },
+  {
+    name: 'inbox/runner/not-over',
+    file: RUNNER,
+    from: `    await inTime(withinMs, () => this.#carriedOut).catch(() => undefined);
+`,
+    to: `    void withinMs;
+`,
+    breaks: 'I4: a handler is run again beside itself, when its runner has left because the connection broke',
+    tests: BY_RUNNER,
+  },
+  {
+    name: 'inbox/runner/commit-counts',
+    file: RUNNER,
+    from: `    if (this.#wasCommitCut) return { kind: 'failed', phase, error: lostCommit(error) };
+`,
+    to: '',
+    breaks: 'I16: a connection that breaks in the COMMIT of a runner uses up an attempt',
+    tests: BY_RUNNER,
+  },
+  {
+    name: 'inbox/runner/ended-without-a-number',
+    file: 'src/postgres/runner-connection.ts',
+    from: `(xid === undefined ? row['open'] === 'yes' : row['xid'] === xid)`,
+    to: `(xid === undefined || row['xid'] === xid)`,
+    breaks:
+      'a handler that ends its transaction by the runner, having written nothing, has more attempts than it was given',
+    tests: BY_RUNNER,
   },
   {
     name: 'inbox/cut/without-end',

@@ -9,6 +9,7 @@ const GROUP = `${STORE}/group-commit.ts`;
 const DOUBT = `${STORE}/step-in-doubt.ts`;
 const STEP = `${STORE}/transaction-step.ts`;
 const RUNNER = `${STORE}/runner-step.ts`;
+const CONNECTION = 'src/postgres/runner-connection.ts';
 const CUT = 'test/saga/commit-cut.test.ts';
 const KEPT = 'test/saga/postgres-store.test.ts';
 const RUN = 'test/saga/runner-step.test.ts';
@@ -109,16 +110,16 @@ export const SAGA_DOUBT: readonly Mutant[] = [
   },
   {
     name: 'saga/runner/closed-is-broken',
-    file: RUNNER,
-    from: 'return rows.length === 0 || rows[0]?.xid === xid;',
+    file: CONNECTION,
+    from: "return row === undefined || (xid === undefined ? row['open'] === 'yes' : row['xid'] === xid);",
     to: 'return true;',
     breaks: 'I16: a handler that ends its transaction by the runner is tried six times, and stuck',
     tests: [RUN],
   },
   {
     name: 'saga/runner/waits-for-no-answer',
-    file: RUNNER,
-    from: 'return this.#hasLeft ? this.#runnerLeft : Promise.race([execute(sql, parameters), this.#runnerLeft]);',
+    file: CONNECTION,
+    from: 'return this.#hasLeft ? this.#left : Promise.race([execute(sql, parameters), this.#left]);',
     to: 'return execute(sql, parameters);',
     breaks: 'I17: a runner that has lost its connection is waited for until time is up',
     tests: [RUN],

@@ -17,6 +17,7 @@ import type { Row, SqlExecutor } from '../../../postgres/executor.ts';
 import { isPgClient, lend } from '../../../postgres/lent-client.ts';
 import { quoteIdentifier } from '../../../postgres/quoting.ts';
 import { executorIn, type Runner } from '../../../postgres/runner.ts';
+import { RunnerConnection } from '../../../postgres/runner-connection.ts';
 import { classifySqlError, sqlStateOf, translateSqlError } from '../../../postgres/sql-state.ts';
 import { endUnheard, type Unheard } from '../../../postgres/unheard-backend.ts';
 import { defectOf } from '../../../runtime/defect.ts';
@@ -73,23 +74,13 @@ class RunnerStep<Tx> {
   #timer: NodeJS.Timeout | undefined;
   #isOver = false;
   #giveUp: (error: Error) => void = () => {};
-  /** Rejects with the runner. */
-  readonly #runnerLeft: Promise<never>;
-  #leave: (error: unknown) => void = () => {};
-  #hasLeft = false;
+  readonly #connection = new RunnerConnection();
 
   constructor(options: RunnerStepOptions<Tx>, workerId: string, body: (tx: Tx) => Promise<RunCommit>) {
     this.#options = options;
     this.#workerId = workerId;
     this.#body = body;
     this.#s = quoteIdentifier(options.database.schema);
-    this.#runnerLeft = new Promise((_resolve, reject) => {
-      this.#leave = (error) => {
-        this.#hasLeft = true;
-        reject(error);
-      };
-    });
-    this.#runnerLeft.catch(() => undefined);
   }
 
   async run(): Promise<void> {
@@ -106,7 +97,7 @@ class RunnerStep<Tx> {
       await Promise.race([runner.transaction((tx) => this.#begin(tx)), givenUp]);
     } catch (error) {
       refusal = { error };
-      this.#leave(error);
+      this.#connection.leave(error);
       // Some runners reject as soon as the connection breaks, with the handler still at work: the attempt is not over before it is.
       if (!this.#isGivenUp) await Promise.race([this.#carriedOut, givenUp]).catch(() => undefined);
     } finally {
@@ -189,31 +180,14 @@ class RunnerStep<Tx> {
   /** Whether the connection of the transaction is gone, and not by our doing. */
   async #isBroken(execute: SqlExecutor, { pid, xid }: Row): Promise<boolean> {
     try {
-      await this.#ask(execute, 'SELECT 1 AS answers', []);
+      await this.#connection.ask(execute, 'SELECT 1 AS answers');
       return false;
     } catch (error) {
       if (this.#ending !== null) return (await this.#ending) === 'silent';
-      const kind = classifySqlError(error);
-      if (kind !== 'other') return kind === 'connection';
+      const { database, queryTimeoutMs: timeoutMs } = this.#options;
+      const byOurs: SqlExecutor = async (sql, given) => (await database.query<Row>(sql, given, { timeoutMs })).rows;
+      return this.#connection.isGoneBy(error, { pid: Number(pid), xid: String(xid) }, byOurs);
     }
-    // The runner has answered instead of the server: the handler may have ended the transaction by it, or it knows of no connection any more.
-    const { database, queryTimeoutMs } = this.#options;
-    const sql = `SELECT backend_xid::text AS xid FROM pg_stat_activity WHERE pid = $1`;
-    try {
-      const { rows } = await database.query<{ xid: string | null }>(sql, [pid], { timeoutMs: queryTimeoutMs });
-      return rows.length === 0 || rows[0]?.xid === xid;
-    } catch {
-      return true;
-    }
-  }
-
-  /**
-   * A statement of ours behind the handler's. A runner that has lost its connection leaves, in the same turn as the handler is told. What
-   * it is given to send after that it may never answer; postgres.js even throws where nobody can catch it.
-   */
-  async #ask(execute: SqlExecutor, sql: string, parameters: readonly unknown[]): Promise<readonly Row[]> {
-    await new Promise((resolve) => setImmediate(resolve));
-    return this.#hasLeft ? this.#runnerLeft : Promise.race([execute(sql, parameters), this.#runnerLeft]);
   }
 
   #refuseLate(): void {
@@ -278,7 +252,7 @@ class RunnerStep<Tx> {
   /** Whether it is still the same transaction, and no statement of it has failed. Takes back a role that the handler has taken. */
   async #look(execute: SqlExecutor, { xid, role }: Row): Promise<void> {
     const sql = `SELECT pg_current_xact_id_if_assigned()::text AS xid, set_config('role', $1::text, true) AS role`;
-    const [row] = await this.#ask(execute, sql, [role]).catch((error: unknown) => {
+    const [row] = await this.#connection.ask(execute, sql, [role]).catch((error: unknown) => {
       throw sqlStateOf(error) === '25P02' ? abortedStep() : error;
     });
     if (row?.['xid'] !== xid) throw endedByStep();
