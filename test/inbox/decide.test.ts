@@ -272,6 +272,8 @@ describe('in order', () => {
     ['recent', { atMs: 99 * day, sinceMs: 0 }, false],
     ['as old as the retention', { atMs: 86 * day, sinceMs: 0 }, true],
     ['within the margin of an hour', { atMs: 86 * day + 3_599_999, sinceMs: 0 }, true],
+    ['as old as that, and was missed before', { atMs: 86 * day, sinceMs: 0, missed: true }, false],
+    ['before the consumer, and was missed before', { atMs: 99 * day, sinceMs: 99 * day + 1, missed: true }, true],
     ['outside of it', { atMs: 86 * day + 3_600_001, sinceMs: 0 }, false],
     ['before the consumer', { atMs: 99 * day, sinceMs: 99 * day + 1 }, true],
     ['sent before the consumer, as the last of its key', { ...early, sentMs: 98 * day, followedMs: 99 * day }, true],
@@ -283,7 +285,14 @@ describe('in order', () => {
     ['written before the consumer, but sent after', { ...early, sentMs: 99 * day, followedMs: 99 * day + 1 }, false],
   ])('a predecessor is waived when it is %s', (_name, rest, waived) => {
     expect(
-      predecessorWaived({ nowMs: 100 * day, retentionMs: 14 * day, sentMs: null, followedMs: null, ...rest }),
+      predecessorWaived({
+        nowMs: 100 * day,
+        retentionMs: 14 * day,
+        sentMs: null,
+        followedMs: null,
+        missed: false,
+        ...rest,
+      }),
     ).toBe(waived);
   });
 });

@@ -8,7 +8,7 @@ import type { Consumer } from '../../src/inbox/consumer.ts';
 import type { DatabaseConsumerOptions } from '../../src/inbox/consumer-options.ts';
 import { on, type HandlerContext } from '../../src/inbox/handlers/handler.ts';
 import { discardParkedDelivery, retryParkedDeliveries } from '../../src/inbox/stores/parked-operations.ts';
-import { clean, delivery, openLab, Placed, wire, type Lab } from './lab.ts';
+import { clean, delivery, manualClock, openLab, Placed, wire, type Lab } from './lab.ts';
 
 let lab: Lab;
 const broken = new Set<number>();
@@ -105,6 +105,24 @@ it.each([
   for (let round = 0; round < 12; round += 1) await consumer.tickParked();
   expect(await notes()).toEqual(['1', '2', '3', '4', '5', '6']);
   expect(await lab.parked()).toEqual([]);
+});
+
+it('a message that was parked for want of its predecessor waits for it, however old both become', async () => {
+  const clock = manualClock();
+  const consumer = make({ clock, retention: '2d' });
+  const wires = chain(3);
+  await give(consumer, wires, 2, 3);
+  expect((await lab.parked()).map(({ reason }) => reason)).toEqual([
+    'predecessor missing',
+    'behind an earlier message of its key',
+  ]);
+  // Later than marks are kept: of a message that comes only now nobody could tell whether the one before it was handled.
+  await clock.advance(3 * 86_400_000);
+  await redriveAll(consumer);
+  expect(await notes()).toEqual([]);
+  await give(consumer, wires, 1);
+  await consumer.tickParked();
+  expect(await notes()).toEqual(['1', '2', '3']);
 });
 
 it('two that name each other do not wait for each other', async () => {

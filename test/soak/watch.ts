@@ -52,6 +52,7 @@ export interface Watch {
   stop(): Promise<void>;
 }
 
+const LATE_MS = 90_000;
 const LOOK_EVERY_MS = 1_500;
 const MEND_EVERY_MS = 5_000;
 const RESUPPLY_EVERY_MS = 10_000;
@@ -84,7 +85,7 @@ export function startWatch(options: WatchOptions): Watch {
     for (const name of WRITERS)
       crew.fleet.tell(name, {
         kind: 'gate',
-        floods: isLoaded() ? floodsWithRoom(missing, most.messages) : [],
+        floods: isLoaded() && !isLate(view) ? floodsWithRoom(missing, most.messages) : [],
         orders: isLoaded() && world.openOrders < most.orders,
       });
     const move = JSON.stringify([view.handled, ordersNow.orders, world]);
@@ -124,6 +125,11 @@ export function startWatch(options: WatchOptions): Watch {
       await looking;
     },
   };
+}
+
+/** Whether something waits so long that an outbox may soon not have it any more, and an operator could not send it again. */
+function isLate({ settledMs }: View): boolean {
+  return settledMs !== 0 && Date.now() - settledMs > LATE_MS;
 }
 
 function floodsWithRoom({ ofStream }: Missing, most: number): readonly string[] {

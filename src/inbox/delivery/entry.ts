@@ -24,6 +24,8 @@ export interface DeliveryAttempt<Tx> {
   readonly batched?: boolean;
   /** Ordered consumers: messages published before this need no predecessor. Milliseconds since the epoch. */
   readonly sinceMs: number;
+  /** Ordered consumers: its predecessor was found missing before. */
+  readonly missed?: boolean;
   /** See OpenRecord. */
   readonly refusal?: EffectRefused;
 }
@@ -159,7 +161,7 @@ async function parkBehind<Tx>(context: ConsumerContext<Tx>, execute: SqlExecutor
 
 export function orderedArrival<Tx>(
   context: ConsumerContext<Tx>,
-  { incoming, sinceMs }: DeliveryAttempt<Tx>,
+  { incoming, sinceMs, missed = false }: DeliveryAttempt<Tx>,
   key: string,
 ): OrderedArrival {
   const { predecessor } = incoming.envelope;
@@ -172,6 +174,7 @@ export function orderedArrival<Tx>(
       nowMs: context.clock.now(),
       retentionMs: context.retentionMs,
       sinceMs,
+      missed,
     });
   return {
     messageId: incoming.id,

@@ -140,7 +140,8 @@ class ParkedRedriver<Tx> implements Redriver {
     if (handler === undefined) return { kind: 'unhandled' };
     const sinceMs = context.ordered && incoming.envelope.predecessor !== null ? await context.firstRunMs() : 0;
     const attempt = row.attempts + 1;
-    return attemptOnce(context, { incoming, handler, attempt, signal, parked: true, sinceMs });
+    const missed = row.reason === PARK_REASONS.predecessor;
+    return attemptOnce(context, { incoming, handler, attempt, signal, parked: true, sinceMs, missed });
   }
 
   #report(row: ParkedRow, topic: string, outcome: AttemptOutcome, decision: RedriveDecision): void {

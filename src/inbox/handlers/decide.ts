@@ -333,6 +333,8 @@ export function predecessorWaived(facts: {
   readonly nowMs: number;
   readonly retentionMs: number;
   readonly sinceMs: number;
+  /** Whether it was missed before, while its mark could not have been pruned: then it was not handled, and to wait longer changes nothing of that. */
+  readonly missed: boolean;
   /** When the relay sent the predecessor, and the message that names it; null: it does not say. */
   readonly sentMs: number | null;
   readonly followedMs: number | null;
@@ -341,7 +343,8 @@ export function predecessorWaived(facts: {
   const { sentMs, followedMs, sinceMs } = facts;
   const beforeFirstRun =
     sentMs === null || followedMs === null ? facts.atMs < sinceMs : sentMs < sinceMs && followedMs >= sinceMs;
-  return beforeFirstRun || facts.atMs < facts.nowMs - (facts.retentionMs - marginMs);
+  const forgotten = !facts.missed && facts.atMs < facts.nowMs - (facts.retentionMs - marginMs);
+  return beforeFirstRun || forgotten;
 }
 
 /** Milliseconds until a parked message is taken up again; null: not before a person says so. */

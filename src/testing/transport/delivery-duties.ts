@@ -60,6 +60,27 @@ export function itDelivers({ make, receive }: TransportDuties): void {
     expect(got.seen.map(({ delivery }) => delivery.redeliveries)).toEqual([0, 0, 0]);
   });
 
+  it('hands a message out again when its time has come, also where the clock of who put it off is an hour ahead', async () => {
+    const transport = make();
+    const destination = destinationName();
+    const honest = Date.now;
+    const got = recorder((_, all) => {
+      Date.now = all.length === 1 ? () => honest() + 3_600_000 : honest;
+      return all.length === 1 ? { kind: 'later', delayMs: 50 } : ACKNOWLEDGED;
+    });
+    try {
+      await receive(transport, destination, got.handle, { concurrency: 1 });
+      await transport.publisher().publish([outbound(destination, 7)], { signal: NEVER });
+      await got.until((seen) => seen.length === 1);
+      // By then it has been put off, as one that comes after it shows; and the clock is right again.
+      await transport.publisher().publish([outbound(destination, 8)], { signal: NEVER });
+      await got.until((seen) => seen.length === 3);
+    } finally {
+      Date.now = honest;
+    }
+    expect(numbers(got.seen).toSorted()).toEqual([7, 7, 8]);
+  });
+
   it('takes a rejection of the handler for later', async () => {
     const transport = make();
     const destination = destinationName();

@@ -43,6 +43,8 @@ export interface ReceiverConnection {
   readonly pipelines: boolean;
   /** For the worker of a queue, as BullMQ takes it. */
   workerConnection(queue: string): object;
+  /** What the clock of the broker shows, in milliseconds since the epoch. */
+  brokerTimeMs(queue: string, backend: IQueueBackend): Promise<number>;
   /** @param first backend of the destination's first queue */
   access(first: IQueueBackend): QueueAccess;
   readonly prefix: string | undefined;

@@ -10,7 +10,7 @@ import { isFromReplica, openClient } from '../redis/redis-open.ts';
 import type { ClusterPlace } from '../redis/redis-place.ts';
 import type { ConnectionsToServers, ReceivingSetup } from './redis-receiving-setup.ts';
 import { clientListsOf, RedisServers } from './redis-servers.ts';
-import { mendActive } from './redis-upkeep.ts';
+import { mendActive, serverTimeMs } from './redis-upkeep.ts';
 
 /** For what ends by itself. */
 const FOREVER = new AbortController().signal;
@@ -53,6 +53,7 @@ export function toCluster(
       }
     },
     workerConnection: clientOf,
+    brokerTimeMs: (queue) => serverTimeMs(clientOf(queue)),
     access: () => access,
     cutSilent() {
       clients.cutSilent();

@@ -10,7 +10,9 @@ import { createSemaphore, type Semaphore } from '../../runtime/semaphore.ts';
 import { AbortableDelivery } from '../lazy-abort.ts';
 import type { Delivery, Verdict } from '../port.ts';
 import { safeVerdict } from '../safe-verdict.ts';
+import type { ReceiverConnection } from './broker.ts';
 import type { InFlightDeliveries, InFlightDelivery } from './in-flight.ts';
+import { dueMs } from './jobs.ts';
 import type { QueueJob } from './receiving-worker.ts';
 import { type QueueWorker, REST_MS } from './worker.ts';
 
@@ -22,6 +24,7 @@ export interface JobProcessorOptions {
   /** See ReceiveOptions. */
   readonly ahead: (() => number) | undefined;
   readonly inFlight: InFlightDeliveries;
+  readonly brokerTimeMs: ReceiverConnection['brokerTimeMs'];
   readonly stopping: AbortSignal;
   readonly onError: (error: Error) => void;
 }
@@ -79,7 +82,8 @@ export class JobProcessor {
     const wholeMs = Math.ceil(Math.max(0, delayMs));
     while (!claim.lost) {
       try {
-        await (this.#options.ordered ? putBackAtHead(taken, wholeMs) : putBackAnywhere(taken, wholeMs));
+        const { ordered, brokerTimeMs } = this.#options;
+        await (ordered ? putBackAtHead(taken, wholeMs) : putBackAnywhere(taken, wholeMs, brokerTimeMs));
       } catch (error) {
         if (!(error instanceof Error) || isSignalToBullmq(error)) throw error;
         this.#options.onError(error);
@@ -92,9 +96,17 @@ export class JobProcessor {
   }
 }
 
-async function putBackAnywhere({ job, token }: TakenJob, delayMs: number): Promise<never> {
+async function putBackAnywhere(
+  { worker, job, token }: TakenJob,
+  delayMs: number,
+  brokerTimeMs: ReceiverConnection['brokerTimeMs'],
+): Promise<never> {
   if (delayMs === 0) await job.moveToWait(token);
-  else await job.moveToDelayed(Date.now() + delayMs, token);
+  else {
+    // A broker may not say: a server where that command is forbidden.
+    const brokerMs = await brokerTimeMs(worker.name, worker.getBackend()).catch(() => Infinity);
+    await job.moveToDelayed(dueMs({ ownMs: Date.now(), brokerMs }, delayMs), token);
+  }
   throw new DelayedError();
 }
 

@@ -80,3 +80,12 @@ export function jobEntry(
   };
   return { job, jobId: id };
 }
+
+/**
+ * When a job that is put off is due, in milliseconds since the epoch. BullMQ keeps that time, and whoever asks for jobs compares it with a clock
+ * of its own. By the earlier of two clocks it is never late: what a process whose clock is an hour ahead puts off would else lie there for
+ * that hour.
+ */
+export function dueMs(clocks: { readonly ownMs: number; readonly brokerMs: number }, delayMs: number): number {
+  return Math.min(clocks.ownMs, clocks.brokerMs) + delayMs;
+}

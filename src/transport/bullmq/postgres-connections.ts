@@ -1,7 +1,7 @@
 /**
  * The connections of BullMQ on PostgreSQL. Loaded with the first publisher or receiver.
  */
-import { createPostgresBackend, type IQueueBackend } from 'bullmq';
+import { createPostgresBackend, type IQueueBackend, type PostgresQueueBackend } from 'bullmq';
 import type { PoolConfig } from 'pg';
 import type { BullmqConnections, PublisherConnection, ReceiverConnection } from './broker.ts';
 import type { BullmqSettings } from './options.ts';
@@ -102,6 +102,11 @@ function receiverConnection(
       // Bounds how long a server that does not answer can hold up a worker, and its stop.
       query_timeout: Math.max(settings.lockDurationMs, settings.publishTimeoutMs),
     }),
+    async brokerTimeMs(_queue, backend) {
+      const { pool } = (backend as PostgresQueueBackend).connection;
+      const { rows } = await pool.query('SELECT extract(epoch FROM clock_timestamp())::float8 * 1000 AS ms');
+      return Number(rows[0]?.ms);
+    },
     // Names of sessions are cut off at 63 characters: nobody can be told by them.
     access: (first) => accessFrom(first, settings.naming, () => Promise.reject(new Error('names are cut off'))),
     prefix: undefined,

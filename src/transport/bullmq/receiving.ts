@@ -63,7 +63,16 @@ class Receiving implements RunningReceiver {
     setMaxListeners(0, stopping);
     const inFlight = new InFlightDeliveries(settings.lockDurationMs);
     const { onError } = settings;
-    const jobs = new JobProcessor({ handle, ordered, concurrency, ahead, inFlight, stopping, onError });
+    const jobs = new JobProcessor({
+      handle,
+      ordered,
+      concurrency,
+      ahead,
+      inFlight,
+      brokerTimeMs: (queue, backend) => connection.brokerTimeMs(queue, backend),
+      stopping,
+      onError,
+    });
     this.#options = options;
     this.#inFlight = inFlight;
     this.#workers = new PartitionWorkers({

@@ -13,7 +13,7 @@ import { openClient } from '../redis/redis-open.ts';
 import type { SinglePlace } from '../redis/redis-place.ts';
 import type { ConnectionsToServers, ReceivingSetup } from './redis-receiving-setup.ts';
 import type { RedisSetup } from './redis-setup.ts';
-import { inspectServer, mendActive, warnOfFormerPrefix } from './redis-upkeep.ts';
+import { inspectServer, mendActive, serverTimeMs, warnOfFormerPrefix } from './redis-upkeep.ts';
 
 /** For what ends by itself. */
 const FOREVER = new AbortController().signal;
@@ -48,6 +48,7 @@ function toOneServer(place: SinglePlace, { prefix, settings, clients, inspect }:
     },
     explain: explainCluster,
     workerConnection: () => client,
+    brokerTimeMs: () => serverTimeMs(client),
     access: (first) => accessFrom(first, settings.naming, () => first.getClientList()),
     cutSilent: () => clients.cutSilent(),
     repairTakenJobs: (queue) => mendActive(client, `${prefix}:${queue}`),

@@ -101,3 +101,9 @@ function isJsonOrNothing(text: string | null): boolean {
     return false;
   }
 }
+
+/** What its clock shows, in milliseconds since the epoch. */
+export async function serverTimeMs(client: Redis): Promise<number> {
+  const [seconds, microseconds] = await client.time();
+  return Number(seconds) * 1_000 + Math.floor(Number(microseconds) / 1_000);
+}

@@ -178,6 +178,14 @@ export const INBOX_DECIDE: readonly Mutant[] = [
     tests: ['test/inbox/decide.test.ts'],
   },
   {
+    name: 'inbox/line/missing-is-not-told',
+    file: 'src/inbox/delivery/redrive.ts',
+    from: `row.reason === PARK_REASONS.predecessor;`,
+    to: `row.reason === PARK_REASONS.behind;`,
+    breaks: 'I3: a parked message goes ahead of the one that it waits for once both are old',
+    tests: ['test/inbox/ordered-gap.test.ts'],
+  },
+  {
     name: 'inbox/line/as-it-came',
     file: 'src/inbox/delivery/entry.ts',
     from: `seen ? predecessorId : null)) return 'behind';`,
@@ -204,9 +212,17 @@ export const INBOX_DECIDE: readonly Mutant[] = [
   {
     name: 'inbox/decide/old-predecessor-waited-for',
     file: DECIDE,
-    from: `  return beforeFirstRun || facts.atMs < facts.nowMs - (facts.retentionMs - marginMs);`,
-    to: `  return beforeFirstRun || facts.atMs < facts.nowMs - (facts.retentionMs + marginMs);`,
+    from: `facts.atMs < facts.nowMs - (facts.retentionMs - marginMs);`,
+    to: `facts.atMs < facts.nowMs - (facts.retentionMs + marginMs);`,
     breaks: 'a message whose predecessor was pruned waits for it, and is parked',
+    tests: TESTS,
+  },
+  {
+    name: 'inbox/decide/missed-predecessor-forgotten',
+    file: DECIDE,
+    from: `const forgotten = !facts.missed && `,
+    to: `const forgotten = `,
+    breaks: 'I3: a message that waits for its predecessor goes ahead of it in silence once both are old',
     tests: TESTS,
   },
   {

@@ -85,6 +85,14 @@ export const TRANSPORT: readonly Mutant[] = [
     tests: ['test/transport/bullmq/in-flight.test.ts'],
   },
   {
+    name: 'transport/bullmq/put-off-by-the-own-clock',
+    file: JOBS,
+    from: 'Math.min(clocks.ownMs, clocks.brokerMs) + delayMs',
+    to: 'clocks.ownMs + delayMs',
+    breaks: 'I13: what a process whose clock is an hour ahead puts off lies in the queue for that hour',
+    tests: ['test/transport/bullmq/jobs.test.ts'],
+  },
+  {
     name: 'transport/bullmq/handed-out-again',
     file: IN_FLIGHT,
     from: `    lose(this.#byId.get(id), 'the broker handed the message out again');

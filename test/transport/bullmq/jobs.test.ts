@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { createBullmqPostgresTransport } from '../../../src/transport/bullmq/postgres-transport.ts';
 import { createBullmqTransport } from '../../../src/transport/bullmq/redis-transport.ts';
-import { jobId, queueName } from '../../../src/transport/bullmq/jobs.ts';
+import { dueMs, jobId, queueName } from '../../../src/transport/bullmq/jobs.ts';
 
 describe('names that BullMQ accepts', () => {
   it('makes job ids of ids and replays', () => {
@@ -18,6 +18,17 @@ describe('names that BullMQ accepts', () => {
 
   it('gives the first partition the plain name', () => {
     expect([0, 1, 2].map((partition) => queueName('orders', partition))).toEqual(['orders', 'orders#1', 'orders#2']);
+  });
+});
+
+describe('a job that is put off', () => {
+  it.each([
+    ['the clocks agree', 5_000, 5_000, 5_100],
+    ['that of the process is an hour ahead', 3_605_000, 5_000, 5_100],
+    ['that of the broker is', 5_000, 3_605_000, 5_100],
+    ['the broker does not say', 5_000, Infinity, 5_100],
+  ])('is due after its delay where %s', (_name, ownMs, brokerMs, due) => {
+    expect(dueMs({ ownMs, brokerMs }, 100)).toBe(due);
   });
 });
 
