@@ -2,14 +2,23 @@
  * An error as text for a column or a status: what is parked, and what ails a subscription.
  */
 
-/** Name, code, message and causes in one line, without the stack, at most 2 kB, in text that PostgreSQL can store. */
+/** Name, code, message and causes in one line, without the stack, at most 2 kB, in text that PostgreSQL can store. Never throws. */
 export function describeError(error: unknown): string {
+  try {
+    return described(error);
+  } catch {
+    // What was not thrown by code of users has not come by runtime/thrown.ts: the error that a transport gives for a message, say.
+    return 'An error that cannot be described.';
+  }
+}
+
+function described(error: unknown): string {
   if (error === undefined || error === null) return `thrown: ${String(error)}`;
   let text = '';
   const seen = new Set<unknown>();
   for (
     let part: unknown = error;
-    part !== undefined && part !== null && !seen.has(part);
+    part !== undefined && part !== null && !seen.has(part) && text.length <= MAX_ERROR_BYTES;
     part = part instanceof Error ? part.cause : undefined
   ) {
     seen.add(part);
@@ -20,7 +29,8 @@ export function describeError(error: unknown): string {
 
 /** At most 2 kB of a text, with what PostgreSQL cannot store replaced. Done to its own result, it changes nothing. */
 export function storableText(text: string): string {
-  return cut(text.replace(/\p{Surrogate}|\0/gu, '\uFFFD'));
+  // Cut twice: what is far too long is not gone through.
+  return cut(text.slice(0, MAX_ERROR_BYTES + 1).replace(/\p{Surrogate}|\0/gu, '\uFFFD'));
 }
 
 /** Whether it was too long for storableText, so that nothing that is added to it would be kept. */

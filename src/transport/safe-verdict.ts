@@ -2,6 +2,8 @@
  * What a handler says of a delivery. One that throws, or gives no verdict, has not handled the message: it comes again later, which is a
  * verdict and does not count as a redelivery.
  */
+import { describeError } from '../runtime/describe-error.ts';
+import { lookable } from '../runtime/thrown.ts';
 import type { Delivery, Verdict } from './port.ts';
 
 /** How long a message waits then. */
@@ -22,6 +24,7 @@ export async function safeVerdict(
 
 /** On a delivery whose handler threw this. For those to whom the promise of `safeVerdict` is one too many. */
 export function rejectedVerdict(error: unknown, onError: (error: Error) => void): Verdict {
-  onError(error instanceof Error ? error : new Error(String(error)));
+  const told = lookable(error);
+  onError(told instanceof Error ? told : new Error(describeError(told)));
   return { kind: 'later', delayMs: REJECTED_LATER_MS };
 }

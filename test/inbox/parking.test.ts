@@ -6,6 +6,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { PermanentError } from '../../src/errors.ts';
 import { on, type Handler } from '../../src/inbox/handlers/handler.ts';
 import { discardParkedDelivery, retryParkedDeliveries } from '../../src/inbox/stores/parked-operations.ts';
+import { UNLOOKABLE } from '../support/thrown-values.ts';
 import { clean, delivery, manualClock, openLab, Placed, wire, type Lab } from './lab.ts';
 
 let lab: Lab;
@@ -53,6 +54,25 @@ describe('giving up', () => {
     expect(await lab.effects()).toEqual([]);
   });
 
+  it.each([true, false].flatMap((batch) => Object.keys(UNLOOKABLE).map((name) => ({ name, batch }))))(
+    'parks for $name, which cannot be looked at, in a batch: $batch',
+    async ({ name, batch }) => {
+      const sent = wire({ key: 'o-1' });
+      const run = on(Placed, async (_order, { tx, message }) => {
+        await tx.query('INSERT INTO effect (id, note) VALUES ($1, $2)', [message.id, 'done']);
+        if (message.id === sent.id) throw UNLOOKABLE[name]?.();
+      });
+      const consumer = lab.make({ batch, retry: { attempts: 2 }, handlers: [run] });
+      const other = wire({ key: 'o-2' });
+      const both = [sent, other].map((each) => consumer.handle(delivery(each)));
+      expect(await Promise.all(both)).toEqual([{ kind: 'done' }, { kind: 'done' }]);
+      expect(await lab.parked()).toMatchObject([
+        { message_id: sent.id, attempts: 2, error: expect.stringContaining('What was thrown cannot be looked at') },
+      ]);
+      expect(await lab.effects()).toEqual([{ id: other.id, note: 'done' }]);
+    },
+  );
+
   it.each([
     ['PermanentError', new PermanentError('sold out'), 'PermanentError: [HF_PERMANENT] sold out'],
     [
@@ -72,7 +92,7 @@ describe('giving up', () => {
 
   it.each([
     ['text', 'just text', 'thrown: just text'],
-    ['nothing', null, null],
+    ['nothing', null, 'Error: thrown: null'],
     ['something circular', circular(), 'thrown: a object'],
     ['NUL and a lone surrogate', new Error('a\0b\uD800c'), 'Error: a\uFFFDb\uFFFDc'],
   ])('survives whatever is thrown: %s', async (_name, thrown, stored) => {

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
 import { HoldfastError } from '../../src/errors.ts';
 import { silentLogger, type Logger } from '../../src/runtime/log.ts';
 import type { OutboundMessage } from '../../src/transport/port.ts';
+import { UNLOOKABLE } from '../support/thrown-values.ts';
 import { createRelayLab, type RelayLab } from '../support/relay-lab.ts';
 import { published, type RecordingTransport } from '../support/recording-transport.ts';
 
@@ -72,6 +73,33 @@ it.each([
   expect(said).toContain(`message parked: ${reason}`);
   expect(said.filter((text) => /waiting|cannot be reached/.test(text))).toEqual([]);
   expect(relay.states[0]).toMatchObject({ breaker: 'closed', trouble: null, failure: null });
+});
+
+it.each(Object.keys(UNLOOKABLE))(
+  'rejects with what cannot be looked at (%s): an outage, told and ended',
+  async (name) => {
+    const { relay, transport } = await lab.relay(fast, { log });
+    let failures = 2;
+    transport.respond = async (batch) => {
+      failures -= 1;
+      if (failures >= 0) throw UNLOOKABLE[name]?.();
+      return batch.map(() => published);
+    };
+    await lab.write({ n: 1 }, { n: 2 });
+    await relay.tick();
+    expect(lab.numbers(transport)).toEqual([1, 2]);
+    expect(await parked()).toEqual([]);
+    expect(said).toContain('cannot publish; waiting for the broker');
+  },
+);
+
+it('refuses a message with what cannot be looked at: parked, with what can be said', async () => {
+  const { relay, transport } = await lab.relay(fast, { log });
+  transport.respond = async (batch) =>
+    batch.map(() => ({ kind: 'refused', permanent: true, error: UNLOOKABLE['a name that is a symbol']?.() as Error }));
+  await lab.write({ n: 1 });
+  await relay.tick();
+  expect(await parked()).toMatchObject([{ n: 1, state: 'failed', error: expect.stringContaining('cannot be') }]);
 });
 
 it('is an outage when the broker does not answer, or the network is the cause: nothing is parked', async () => {

@@ -5,6 +5,7 @@ import { saga } from '../../src/saga/definition/definition.ts';
 import { step } from '../../src/saga/kinds/step.ts';
 import { transaction } from '../../src/saga/kinds/transaction.ts';
 import { rememberingLogger } from '../support/failing-observers.ts';
+import { UNLOOKABLE } from '../support/thrown-values.ts';
 import { openLab, type Lab } from './lab.ts';
 
 let lab: Lab;
@@ -89,6 +90,41 @@ describe('an error of a step', () => {
     expect(error.message).toBe('All promises were rejected: Error: north is away; Error: south is away');
     expect(error.errors?.map(({ message }) => message)).toEqual(['north is away', 'south is away']);
     expect((await lab.untilEvent(run.id, 'failed', 'nothing')).error.message).toBe('thrown: undefined');
+  });
+
+  it('that cannot be looked at is one like others, of a step, a compensation and the code of the run', async () => {
+    const odd = (name: string): Promise<never> => Promise.reject(UNLOOKABLE[name]?.() as Error);
+    const caught: string[] = [];
+    let releases = 0;
+    const flow = saga({
+      name: 'unlookable',
+      input: z.null(),
+      steps: {
+        hold: transaction({
+          run: async () => {},
+          async compensate() {
+            releases += 1;
+            if (releases === 1) await odd('a name that is a symbol');
+          },
+        }),
+        call: step({ run: () => odd('a revoked proxy'), retry: { attempts: 1 } }),
+        book: transaction({ run: () => odd('a name that throws'), retry: { attempts: 1 } }),
+      },
+      async run({ steps }) {
+        await steps.hold();
+        for (const call of [steps.call, steps.book])
+          await call().catch((error: unknown) => caught.push((error as Error).message));
+        await odd('a revoked proxy');
+      },
+    });
+    const worker = await lab.worker([flow]);
+    const run = await worker.sagas.start(flow, null);
+    await lab.until(run.id, 'compensated');
+    expect(caught).toEqual([
+      'Step call gave up: Error: What was thrown cannot be looked at',
+      'Step book gave up: Error: What was thrown cannot be looked at, but for its message: kept',
+    ]);
+    expect(releases).toBe(2);
   });
 
   it('is redacted before it is recorded, told or logged; a redaction that fails records the name alone', async () => {

@@ -3,6 +3,7 @@
  * of the handler. Deliveries and parked messages both come through here.
  */
 import { classifySqlError, passesByItself } from '../../postgres/sql-state.ts';
+import { lookable } from '../../runtime/thrown.ts';
 import type { AttemptOutcome } from '../handlers/decide.ts';
 import { runHandler } from '../handlers/handler-run.ts';
 import type { EffectRefused } from '../handlers/recording.ts';
@@ -21,7 +22,7 @@ export async function attemptOnce<Tx>(
   try {
     payload = await handler.decode(incoming.envelope, incoming.wire);
   } catch (error) {
-    return { kind: 'failed', error };
+    return { kind: 'failed', error: lookable(error) };
   }
   switch (handler.kind) {
     case 'exactly-once':

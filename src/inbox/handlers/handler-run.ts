@@ -4,8 +4,10 @@
 import { HoldfastError } from '../../errors.ts';
 import type { Envelope } from '../../message/envelope.ts';
 import type { MessageType, PayloadInput } from '../../message/message-type.ts';
+import { describeError } from '../../runtime/describe-error.ts';
 import { inScope } from '../../runtime/scope.ts';
 import type { TracedSpan } from '../../runtime/telemetry.ts';
+import { lookable } from '../../runtime/thrown.ts';
 import type { Deadlines } from '../../runtime/deadlines.ts';
 import type { TransactionHandle } from '../../postgres/executor.ts';
 import type { HandlerContext, HandlerSendOptions, ResolvedHandler } from './handler.ts';
@@ -76,7 +78,8 @@ export function runHandler<Tx>(run: HandlerRun<Tx>): Promise<HandlerResult> {
     if (signal.aborted) return resolve({ kind: 'aborted', error: signal.reason, hung: false });
     signal.addEventListener('abort', onAbort);
     cancelDeadline = deadlines.add(handler.timeoutMs, () => end('timeout', timedOut(handler.topic, handler.timeoutMs)));
-    const failed = (error: unknown): void => settle(ended === null ? failure(error) : { ...ended, hung: false });
+    const failed = (error: unknown): void =>
+      settle(ended === null ? failure(lookable(error) ?? new Error(describeError(error))) : { ...ended, hung: false });
     try {
       // What it returns may begin to run only when it is asked for its result.
       inScope({ stray: run.onStray }, () => Promise.resolve(call(run, context))).then(

@@ -9,6 +9,7 @@ import { describeError } from '../../runtime/describe-error.ts';
 import type { CrashPoint } from '../../runtime/crash-point.ts';
 import type { Logger } from '../../runtime/log.ts';
 import { backoffMs, type RetryPolicy } from '../../runtime/retry.ts';
+import { lookable } from '../../runtime/thrown.ts';
 import { withTimeout } from '../../runtime/timeout.ts';
 import type { OutboundMessage, Publisher, PublishOutcome } from '../../transport/port.ts';
 import { isTransportDefect } from '../../transport/shared.ts';
@@ -114,7 +115,8 @@ class PatientDispatcher implements Dispatcher {
       if (outcomes.length !== batch.length) throw wrongNumber(outcomes.length, batch.length);
       if (span !== null) toldOutcomes(span, outcomes);
       return outcomes;
-    } catch (error) {
+    } catch (thrown) {
+      const error = lookable(thrown);
       span?.fail(error);
       throw error;
     } finally {

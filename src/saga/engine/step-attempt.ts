@@ -5,6 +5,7 @@
 import { HoldfastError, isHoldfastError } from '../../errors.ts';
 import { isPermanent } from '../../runtime/retry.ts';
 import { inScope } from '../../runtime/scope.ts';
+import { lookable } from '../../runtime/thrown.ts';
 import { encodeOutput } from '../protocol/commands.ts';
 import type { RecordedError, Uncounted } from '../journal/events.ts';
 import type { AttemptResult } from '../run/run-events.ts';
@@ -77,7 +78,8 @@ export function startAttempt(
     cancelLimit = options.limits.add(GRACE_MS, () => settle(failed(reason, options)));
     context.abort(reason);
   };
-  const fail = (error: unknown): void => {
+  const fail = (thrown: unknown): void => {
+    const error = lookable(thrown);
     // What is said for certain counts, unless the time is up; any other error is only how it took the end.
     const definite = isPermanent(error) && !isHoldfastError(ended, 'HF_STEP_TIMEOUT');
     settle(failed(definite ? error : (ended ?? error), options));
@@ -104,7 +106,8 @@ export function startAttempt(
 function outputOf(value: unknown, options: AttemptOptions): AttemptResult {
   try {
     return { kind: 'done', output: encodeOutput(value, options.maxBytes, options.where) };
-  } catch (error) {
+  } catch (thrown) {
+    const error = lookable(thrown);
     // It has happened, and what came of it cannot be recorded: no further attempt can change that.
     return {
       kind: 'failed',

@@ -14,6 +14,7 @@ import { createRunContext } from './run-context.ts';
 import type { RecordedError } from '../journal/events.ts';
 import { inScope, type Owner } from '../../runtime/scope.ts';
 import { describeError } from '../../runtime/describe-error.ts';
+import { lookable } from '../../runtime/thrown.ts';
 
 export type CallOutcome =
   | { readonly kind: 'done'; readonly value: unknown }
@@ -156,7 +157,8 @@ class CodeFlow implements Flow {
   }
 
   #threw(error: unknown): CodeEnding {
-    return { kind: 'threw', error, of: callsBehind(error, this.#failures) };
+    const lookedAt = lookable(error);
+    return { kind: 'threw', error: lookedAt, of: callsBehind(lookedAt, this.#failures) };
   }
 
   #stray(error: unknown, promise: Promise<unknown>): void {

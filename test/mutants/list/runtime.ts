@@ -8,6 +8,7 @@ const LOOP = 'src/runtime/loop.ts';
 const LIFECYCLE = 'src/runtime/lifecycle.ts';
 const SEMAPHORE = 'src/runtime/semaphore.ts';
 const DEADLINES = 'src/runtime/deadlines.ts';
+const THROWN = 'src/runtime/thrown.ts';
 
 export const RUNTIME: readonly Mutant[] = [
   {
@@ -325,5 +326,29 @@ function once`,
     to: ``,
     breaks: 'what is to be hidden is shown below a name that has a dot',
     tests: ['test/runtime/redact.test.ts'],
+  },
+  {
+    name: 'runtime/thrown/taken-as-it-is',
+    file: THROWN,
+    from: `textOf(() => isLookable(error, MOST)) === 'true' ? error`,
+    to: `textOf(() => isLookable(error, MOST)) !== 'false' ? error`,
+    breaks: 'I17: what throws when it is looked at throws where it should be told or parked: neither happens',
+    tests: ['test/runtime/thrown.test.ts'],
+  },
+  {
+    name: 'runtime/thrown/causes-not-looked-at',
+    file: THROWN,
+    from: `return [cause, ...parts].every`,
+    to: `return parts.every`,
+    breaks: 'I17: an error with a cause that cannot be looked at is neither told nor parked',
+    tests: ['test/runtime/thrown.test.ts'],
+  },
+  {
+    name: 'runtime/thrown/name-that-is-no-text',
+    file: THROWN,
+    from: `(typeof name !== 'string' || typeof message !== 'string')`,
+    to: `typeof message !== 'string'`,
+    breaks: 'I17: an error whose name is a symbol is neither told nor parked',
+    tests: ['test/runtime/thrown.test.ts'],
   },
 ];
