@@ -19,7 +19,7 @@ function isLookable(value: unknown, depth: number): boolean {
   // As all that looks at errors does.
   for (const part of [name, message, code, stack, status, 'code' in value]) String(part);
   if (depth === 0) return true;
-  const parts = Array.isArray(errors) ? errors.slice(0, MOST) : [];
+  const parts: readonly unknown[] = Array.isArray(errors) ? errors.slice(0, MOST) : [];
   return [cause, ...parts].every((part) => isLookable(part, depth - 1));
 }
 

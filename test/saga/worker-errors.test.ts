@@ -93,7 +93,7 @@ describe('an error of a step', () => {
   });
 
   it('that cannot be looked at is one like others, of a step, a compensation and the code of the run', async () => {
-    const odd = (name: string): Promise<never> => Promise.reject(UNLOOKABLE[name]?.() as Error);
+    const odd = (name: string): Promise<never> => Promise.reject(UNLOOKABLE[name]?.());
     const caught: string[] = [];
     let releases = 0;
     const flow = saga({

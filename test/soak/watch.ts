@@ -75,11 +75,13 @@ export function startWatch(options: WatchOptions): Watch {
   async function look(): Promise<void> {
     // Handled before sent: what is handled has been sent by then.
     const streams = await flood.look();
+    // What has been sent by now; it may take a while until the rest is seen.
+    const atMs = Date.now();
     const sent = await readSent(databases.flood);
     const ordersNow = await orders.look();
     const world = await lookAtWorld(databases);
     const missing = missingMessages(streams, sent);
-    const settledMs = settled(streams, sent);
+    const settledMs = settled(streams, { atMs, sent });
     view = { streams, handled: handledOf(streams), missing, orders: ordersNow, world, settledMs };
     for (const sentence of [...ghostsIn(streams, sent), ...wrongAtAnyTime(world)]) onWrong(sentence);
     for (const name of WRITERS)
@@ -139,12 +141,18 @@ function floodsWithRoom({ ofStream }: Missing, most: number): readonly string[] 
   }).map(({ name }) => name);
 }
 
+/** What had been sent at a time. */
+interface SentAt {
+  readonly atMs: number;
+  readonly sent: ReadonlyMap<string, number>;
+}
+
 /** Since when something that was sent waits to be handled, told look by look. */
-function createSettled(): (streams: StreamsState, sent: ReadonlyMap<string, number>) => number {
-  const waiting: { readonly atMs: number; readonly sent: ReadonlyMap<string, number> }[] = [];
+function createSettled(): (streams: StreamsState, seen: SentAt) => number {
+  const waiting: SentAt[] = [];
   let settledMs = 0;
-  return (streams, sent) => {
-    waiting.push({ atMs: Date.now(), sent });
+  return (streams, seen) => {
+    waiting.push(seen);
     for (let first = waiting[0]; first !== undefined && isHandledUpTo(streams, first.sent); first = waiting[0]) {
       settledMs = first.atMs;
       waiting.shift();

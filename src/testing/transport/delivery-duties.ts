@@ -45,6 +45,29 @@ export function itDelivers({ make, receive }: TransportDuties): void {
     expect(numbers(got.seen)).toEqual([0, 1, 2]);
   });
 
+  it('delivers what is published twice at least once, and a replay of it as well', async () => {
+    const transport = make();
+    const destination = destinationName();
+    const message = outbound(destination, 1);
+    const publisher = transport.publisher();
+    const replay = { ...outbound(destination, 2, { id: message.id }), replayId: 'replay-1' };
+    await publisher.publish([message, message], { signal: NEVER });
+    await publisher.publish([message, replay], { signal: NEVER });
+    const got = recorder();
+    await receive(transport, destination, got.handle);
+    await got.until((seen) => new Set(numbers(seen)).size === 2);
+    // And again after it was done with: a relay that does not know the outcome may do so.
+    const before = got.seen.length;
+    const again = got.until((seen) => seen.length > before);
+    const last = outbound(destination, 3);
+    await publisher.publish([message, last], { signal: NEVER });
+    await again;
+    await got.until((seen) => seen.some(({ n }) => n === 3));
+  });
+}
+
+/** Inside the describe of an adapter. */
+export function itPutsOff({ make, receive }: TransportDuties): void {
   it('hands a message out again after later, not before its time, and without counting it as a redelivery', async () => {
     const transport = make();
     const destination = destinationName();
@@ -78,7 +101,7 @@ export function itDelivers({ make, receive }: TransportDuties): void {
     } finally {
       Date.now = honest;
     }
-    expect(numbers(got.seen).toSorted()).toEqual([7, 7, 8]);
+    expect(numbers(got.seen).filter((n) => n === 7)).toHaveLength(2);
   });
 
   it('takes a rejection of the handler for later', async () => {
@@ -89,25 +112,5 @@ export function itDelivers({ make, receive }: TransportDuties): void {
     await transport.publisher().publish([outbound(destination, 1)], { signal: NEVER });
     await got.until((seen) => seen.length === 2);
     expect(got.seen[1]!.delivery.redeliveries).toBe(0);
-  });
-
-  it('delivers what is published twice at least once, and a replay of it as well', async () => {
-    const transport = make();
-    const destination = destinationName();
-    const message = outbound(destination, 1);
-    const publisher = transport.publisher();
-    const replay = { ...outbound(destination, 2, { id: message.id }), replayId: 'replay-1' };
-    await publisher.publish([message, message], { signal: NEVER });
-    await publisher.publish([message, replay], { signal: NEVER });
-    const got = recorder();
-    await receive(transport, destination, got.handle);
-    await got.until((seen) => new Set(numbers(seen)).size === 2);
-    // And again after it was done with: a relay that does not know the outcome may do so.
-    const before = got.seen.length;
-    const again = got.until((seen) => seen.length > before);
-    const last = outbound(destination, 3);
-    await publisher.publish([message, last], { signal: NEVER });
-    await again;
-    await got.until((seen) => seen.some(({ n }) => n === 3));
   });
 }

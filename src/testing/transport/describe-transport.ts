@@ -6,7 +6,7 @@ import { afterAll, afterEach, beforeAll, describe } from 'vitest';
 import type { Receiver, Transport } from '../../transport/port.ts';
 import { itCanWhatItSays } from './ability-duties.ts';
 import { itHandsOutAhead } from './ahead-duties.ts';
-import { itDelivers } from './delivery-duties.ts';
+import { itDelivers, itPutsOff } from './delivery-duties.ts';
 import type { TransportDuties, TransportHarness } from './kit.ts';
 import { itKeepsOrder } from './order-duties.ts';
 import { itPublishes } from './publisher-duties.ts';
@@ -53,6 +53,7 @@ export function describeTransport(name: string, open: () => Promise<TransportHar
     };
     itPublishes(duties);
     itDelivers(duties);
+    itPutsOff(duties);
     itHandsOutAhead(duties);
     itKeepsOrder(duties);
     itStops(duties);

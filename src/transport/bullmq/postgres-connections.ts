@@ -104,7 +104,9 @@ function receiverConnection(
     }),
     async brokerTimeMs(_queue, backend) {
       const { pool } = (backend as PostgresQueueBackend).connection;
-      const { rows } = await pool.query('SELECT extract(epoch FROM clock_timestamp())::float8 * 1000 AS ms');
+      const { rows } = await pool.query<{ ms: number }>(
+        'SELECT extract(epoch FROM clock_timestamp())::float8 * 1000 AS ms',
+      );
       return Number(rows[0]?.ms);
     },
     // Names of sessions are cut off at 63 characters: nobody can be told by them.
