@@ -40,6 +40,7 @@ import { SAGA_REPLAY } from './saga-replay.ts';
 import { SAGA_ROWS } from './saga-rows.ts';
 import { SAGA_RUN } from './saga-run.ts';
 import { SAGA_STORE } from './saga-store.ts';
+import { SAGA_TAKEN_UP } from './saga-taken-up.ts';
 import { SAGA_WAY_BACK } from './saga-way-back.ts';
 import { SAGA_WORKER } from './saga-worker.ts';
 import { SECRETS } from './secrets.ts';
@@ -90,6 +91,7 @@ export const MUTANTS: readonly Mutant[] = [
   ...SAGA_ROWS,
   ...SAGA_RUN,
   ...SAGA_STORE,
+  ...SAGA_TAKEN_UP,
   ...SAGA_WAY_BACK,
   ...SAGA_WORKER,
   ...SECRETS,
