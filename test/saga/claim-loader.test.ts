@@ -39,7 +39,7 @@ function claimedOf(
 }
 
 /** A loader, and in which order what happened. */
-function loaderOf({ isDraining = () => false, now = 2_000 } = {}) {
+function loaderOf({ isDraining = (): boolean => false, now = 2_000 } = {}) {
   const story: string[] = [];
   const runs = new RunCache();
   const name = (run: Run): string => `run ${Number(run.id.slice(-4))}`;

@@ -85,14 +85,6 @@ export const SAGA_DOUBT: readonly Mutant[] = [
     tests: [BROKEN],
   },
   {
-    name: 'saga/doubt/broken-and-unnoticed',
-    file: STEP,
-    from: 'if (this.#isBroken && opening?.isUnsent !== true) throw new StepBrokenError(null);',
-    to: '',
-    breaks: 'I13: a step that takes no notice of its broken connection is tried for ever',
-    tests: [BROKEN],
-  },
-  {
     name: 'saga/doubt/ended-by-us-is-broken',
     file: STEP,
     from: "this.#isBroken = ended === 'broken' || ended === 'silent';",
