@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { discardParked, dropSubscription, retryParked } from '../../src/operations/parked/interventions.ts';
 import { listParked, showParked } from '../../src/operations/parked/parked.ts';
 import { relayStatus } from '../../src/operations/relay/relay-status.ts';
+import { openDatabase } from '../../src/postgres/database.ts';
 import { planReplay, requestReplay } from '../../src/operations/relay/replays.ts';
 import { NOBODY, numberOf, useLab } from './lab.ts';
 
@@ -28,6 +29,16 @@ describe('parked messages', () => {
       { data: { n: 2 }, waitingBehind: 0, headId: ids[0] },
     ]);
     expect(await showParked(lab.database, NOBODY)).toMatchObject([{ kind: 'consumer', data: { n: 7 } }]);
+  });
+
+  it('are tried again by a process that has one connection, also by the one behind', async () => {
+    const { ids } = await lab.withParked([{ n: 1 }, { n: 2 }], new Set([1]));
+    const alone = openDatabase({ url: lab.url, max: 1 });
+    try {
+      expect(await retryParked(alone, { id: ids[1]! }, me)).toMatchObject([{ where: 'main', retried: 1 }]);
+    } finally {
+      await alone.close();
+    }
   });
 
   it('go out in order after a retry, which is audited', async () => {

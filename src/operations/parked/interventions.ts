@@ -15,7 +15,7 @@ import { patientTransaction } from '../../postgres/lock-wait.ts';
 import { toExecutor } from '../../postgres/executor.ts';
 import { translateSqlError } from '../../postgres/sql-state.ts';
 import { dropSubscriptionRows, type DroppedSubscription } from '../../relay/maintenance/drop-subscription.ts';
-import { discardParkedMessages, requestRetry } from '../../relay/delivery/parked-selection.ts';
+import { discardParkedMessages, keyOfParked, requestRetry } from '../../relay/delivery/parked-selection.ts';
 import { refuseUnknownOptions } from '../../runtime/options.ts';
 import { assertMessageId } from '../reads/messages.ts';
 import { listParked, type ParkedSummary } from './parked.ts';
@@ -200,10 +200,9 @@ async function retryRelay(
     let retried = await requestRetry(client, database.schema, { subscription: where, ...narrowed });
     if (retried.messages === 0 && 'id' in target) {
       // It waits behind another: that one is what holds it up.
-      const [parked] = await parkedAt(database, { id: target.id, subscription: where });
-      if (parked === undefined) throw notParked({ id: target.id });
-      if (parked.key !== null)
-        retried = await requestRetry(client, database.schema, { subscription: where, key: parked.key });
+      const key = await keyOfParked(client, database.schema, { subscription: where, id: target.id });
+      if (key === undefined) throw notParked({ id: target.id });
+      if (key !== null) retried = await requestRetry(client, database.schema, { subscription: where, key });
     }
     const subject =
       'id' in target ? `${where}/${target.id}` : 'key' in target ? `${where}/key/${target.key}` : `${where}/*`;

@@ -69,6 +69,19 @@ export async function requestRetry(
   return JSON.parse(result.rows[0]?.found as string) as RetryRequested;
 }
 
+/** The key of a parked message; undefined: it is not parked. In the caller's transaction. */
+export async function keyOfParked(
+  client: ClientBase,
+  schema: string,
+  { subscription, id }: { readonly subscription: string; readonly id: string },
+): Promise<string | null | undefined> {
+  const { rows } = await client.query<{ key: string | null }>(
+    `SELECT key FROM ${quoteIdentifier(schema)}.parked_message WHERE subscription = $1 AND id = $2`,
+    [subscription, id],
+  );
+  return rows[0]?.key;
+}
+
 /** Gives up all that a subscription has parked, in the caller's transaction. Resolves with how many they were. */
 export async function discardAllParked(client: ClientBase, schema: string, subscription: string): Promise<number> {
   const result = await client.query(`DELETE FROM ${quoteIdentifier(schema)}.parked_message WHERE subscription = $1`, [
