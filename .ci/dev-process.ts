@@ -29,7 +29,9 @@ export async function startDev(folder: string, env: NodeJS.ProcessEnv = {}): Pro
     detached: true,
   });
   const exit = once(child, 'close');
-  process.once('exit', () => child.kill('SIGTERM'));
+  const end = (): void => void child.kill('SIGTERM');
+  process.once('exit', end);
+  void exit.then(() => process.off('exit', end));
   let text = '';
   for (const stream of [child.stdout, child.stderr])
     stream.setEncoding('utf8').on('data', (more: string) => (text += more));

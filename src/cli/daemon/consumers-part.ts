@@ -23,6 +23,7 @@ export function consumersPart(consumers: readonly Consumer[]): (kit: DaemonKit) 
       body: { consumers: consumers.map((each) => ({ name: each.name, broker: each.brokerHealth().trouble ?? 'ok' })) },
     }),
     gauges: { refresh: () => Promise.resolve() },
+    name: 'consumers',
     whenForced: 'handlers that were under way are rolled back, and their messages come again',
   });
 }

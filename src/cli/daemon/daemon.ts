@@ -28,6 +28,7 @@ import {
   type ProbeAnswer,
 } from '../../operations/health/judgements.ts';
 import { sharedAnswer } from '../../runtime/shared-answer.ts';
+import { startInTurn, type NamedService } from './start-in-turn.ts';
 import { listenForStop } from './stop-signals.ts';
 
 /** What a part is given to be made of. */
@@ -39,8 +40,7 @@ export interface DaemonKit {
 }
 
 /** What a daemon runs. */
-export interface DaemonPart {
-  readonly service: Service;
+export interface DaemonPart extends NamedService {
   /** Asked only between start and stop. `nowMs`: monotonic. */
   live(nowMs: number): ProbeAnswer | Promise<ProbeAnswer>;
   ready(): PartReadiness;
@@ -101,7 +101,7 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
     const kit = { database, registry, metrics: safeMetrics(createPromMetrics(registry), log), log };
     const parts = options.parts.map((make) => make(kit));
     // Alerts first: while the others wait for a database that does not answer, somebody has to say so.
-    const services = [...(await alertsOf(options.alerts, kit, parts)), ...parts.map(({ service }) => service)];
+    const services = [...(await alertsOf(options.alerts, kit, parts)), ...parts];
     const progress: Progress = { phase: 'starting' };
     if (settings.http !== null) {
       http = await startPages({ name, http: settings.http, kit, parts, progress });
@@ -114,7 +114,10 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
     await aborted(stop.soft);
     progress.phase = 'stopping';
     const startedAtMs = clock.monotonic();
-    const drained = await drain(services, stop.hard);
+    const drained = await drain(
+      services.map(({ service }) => service),
+      stop.hard,
+    );
     const tookMs = Math.round(clock.monotonic() - startedAtMs);
     if (drained) log.info({ tookMs }, 'stopped: everything in flight is done, the leases are given back');
     else log.error({ tookMs }, `stopped by force: ${parts.map(({ whenForced }) => whenForced).join('; ')}`);
@@ -136,11 +139,11 @@ async function alertsOf(
   settings: AlertSettings | null,
   { database, log }: DaemonKit,
   parts: readonly DaemonPart[],
-): Promise<readonly Service[]> {
+): Promise<readonly NamedService[]> {
   if (settings === null) return [];
   const { createAlerts } = await import('../../operations/alerts/alerts.ts');
   const workers = parts.flatMap(({ worker }) => (worker === undefined ? [] : [worker]));
-  return [createAlerts({ ...settings, database, workers, log })];
+  return [{ name: 'telling of alerts', service: createAlerts({ ...settings, database, workers, log }) }];
 }
 
 /** Where the daemon is in its life. Its pages look at it. */
@@ -207,7 +210,7 @@ interface StartOptions {
 
 /** Waits for a database that cannot be reached yet, however long. Resolves with false when told to stop meanwhile. */
 async function startWhenPossible(
-  services: readonly Service[],
+  services: readonly NamedService[],
   database: Database,
   { migrateFirst, log, soft }: StartOptions,
 ): Promise<boolean> {
@@ -218,14 +221,12 @@ async function startWhenPossible(
         const applied = await migrate(database, { onRepair: ({ what }) => log.warn({}, what) });
         for (const { version, name } of applied) log.info({ version, name }, 'migration applied');
       }
-      // One after the other, so that the first that cannot be started is the one that is told of.
-      // oxlint-disable-next-line no-await-in-loop
-      for (const service of services) await service.start();
+      await startInTurn(services, { clock: systemClock, log });
       if (attempt > 1) log.info({ attempt }, 'started: what was waited for is there');
       return true;
     } catch (error) {
       if (!isWorthWaitingFor(error)) {
-        await Promise.allSettled(services.map((service) => service.stop()));
+        await Promise.allSettled(services.map(({ service }) => service.stop()));
         throw explainDatabaseError(error);
       }
       const delayMs = backoffMs(RECONNECT, attempt, Math.random);

@@ -30,6 +30,7 @@ export function dashboardPart(
       live: () => ({ ok: true, body: {} }),
       ready: () => ({ reasons: [], body: {} }),
       gauges: { refresh: () => Promise.resolve() },
+      name: 'dashboard',
       whenForced: 'open pages of the dashboard are cut off',
     };
   };

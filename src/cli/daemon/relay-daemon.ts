@@ -16,6 +16,7 @@ export function relayPart(subscriptions: readonly SubscriptionOptions[]): (kit: 
       live: (nowMs) => judgeLiveness(relay.states, nowMs),
       ready: () => relayReadiness(relay.states),
       gauges: createGauges({ registry, database, states: () => relay.states, clock: systemClock, log }),
+      name: 'relay',
       whenForced: 'what was in flight will be published again',
     };
   };

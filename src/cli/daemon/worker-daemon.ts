@@ -30,6 +30,7 @@ export function workerPart(
       ready: () => workerReadiness(worker, sagas),
       worker,
       gauges: createWorkerGauges({ worker, registry, database, clock: systemClock, log }),
+      name: 'worker',
       whenForced: 'attempts that were under way are in doubt, and their runs go on elsewhere',
     };
   };

@@ -170,6 +170,8 @@ function runProject({ context, command, screen, database, environment, lock, clo
             : `the services ended by themselves (${why}); started again in ${Math.round(againInMs / 1_000)} s`,
           'bad',
         ),
+      onSlow: (seconds) =>
+        screen.say(`the services are not ready after ${seconds} s: loading the code, or starting`, 'notable'),
       onUnfit: async () => {
         // Another process took the port between the look and the start. It may have given it back since.
         if (!isFirst || !isPortTaken) return false;

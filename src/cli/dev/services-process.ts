@@ -14,6 +14,8 @@ export interface ServicesHooks {
   readonly onLine: (line: string, stream: 'stdout' | 'stderr') => void;
   /** It has ended without having been told to. `againInMs`: null: not before something changes. */
   readonly onEnd: (why: string, againInMs: number | null) => void;
+  /** It has not said for so long that it is ready. */
+  readonly onSlow: (seconds: number) => void;
   /** It cannot run as it was told to. True: it was told wrongly, and `command` says better now. */
   readonly onUnfit: () => Promise<boolean>;
 }
@@ -34,6 +36,8 @@ export interface ServicesCommand {
 const DRAIN_MS = 5_000;
 const FIRST_AGAIN_MS = 1_000;
 const LONGEST_AGAIN_MS = 30_000;
+/** A start takes seconds. */
+const SLOW_SECONDS = 20;
 
 /** `command` is asked for each start. */
 export function createServicesProcess(command: () => ServicesCommand, hooks: ServicesHooks): ServicesProcess {
@@ -59,13 +63,18 @@ export function createServicesProcess(command: () => ServicesCommand, hooks: Ser
       const source = own[stream];
       if (source !== null) createInterface({ input: source }).on('line', (line) => hooks.onLine(line, stream));
     }
+    const slow = setTimeout(() => hooks.onSlow(SLOW_SECONDS), SLOW_SECONDS * 1_000);
     own.on('message', (message) => {
       if (!isServicesReport(message)) return;
-      if (message.kind === 'ready') deaths = 0;
+      if (message.kind === 'ready') {
+        clearTimeout(slow);
+        deaths = 0;
+      }
       hooks.onReport(message);
     });
     own.once('error', () => {});
     own.once('close', (code, signal) => {
+      clearTimeout(slow);
       release(kept);
       // It was told to end, and another one is there, or none is wanted.
       if (child !== own) return;

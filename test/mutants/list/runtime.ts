@@ -351,4 +351,14 @@ function once`,
     breaks: 'I17: an error whose name is a symbol is neither told nor parked',
     tests: ['test/runtime/thrown.test.ts'],
   },
+  {
+    name: 'runtime/daemon/told-once',
+    file: 'src/cli/daemon/start-in-turn.ts',
+    from: `    if (over.aborted) return;
+`,
+    to: `    if (over.aborted || waitedMs > TELL_EVERY_MS) return;
+`,
+    breaks: 'I17: a daemon a part of which does not start says so once, and then stands still in silence',
+    tests: ['test/cli/start-in-turn.test.ts'],
+  },
 ];
