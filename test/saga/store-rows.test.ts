@@ -7,20 +7,12 @@ import { HoldfastError } from '../../src/errors.ts';
 import { explainRefusal, unrecordable } from '../../src/saga/store/commit-error.ts';
 import { RUN_MESSAGE_PAGE, sortRunMessages } from '../../src/saga/store/postgres/pending-run-messages.ts';
 import { claimedRun, commitParameters } from '../../src/saga/store/postgres/saga-rows.ts';
+import { commitOf } from '../conformance/saga-store-kit.ts';
 import type { NewRun, RunCommit, RunUpdate } from '../../src/saga/store/store.ts';
 
 const RUN = '01890a5d-ac96-774b-bcce-b302099a8057';
 const CHILD = '01890a5d-ac96-774b-bcce-b302099a8058';
-const NOTHING: RunCommit = {
-  runId: RUN,
-  start: null,
-  journal: null,
-  update: null,
-  runMessagesDone: [],
-  runMessages: [],
-  children: [],
-  messages: [],
-};
+const NOTHING: RunCommit = commitOf(RUN);
 const UPDATE: RunUpdate = { status: 'running', reason: null, pivoted: false, release: null, result: null, error: null };
 const child = (held: boolean): NewRun & { readonly journal: string } => ({
   id: CHILD,

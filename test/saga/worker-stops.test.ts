@@ -109,33 +109,39 @@ describe('what has happened, and could not be recorded before its worker had sto
   });
 });
 
+/** A worker, its monotonic clock `ahead` by as much as is said, in whose hands the first attempt of a step waits until it may go on. */
+async function bookingUnderWay() {
+  const [began, goOn] = [gate(), gate()];
+  const ahead = { ms: 0 };
+  const attempts: number[] = [];
+  const booking = saga({
+    name: 'booking',
+    input: z.null(),
+    steps: {
+      book: step({
+        async run(_: null, { attempt }) {
+          attempts.push(attempt);
+          began.open();
+          await goOn.promise;
+        },
+      }),
+    },
+    run: ({ steps }) => steps.book(null),
+  });
+  const clock = { ...systemClock, monotonic: () => systemClock.monotonic() + ahead.ms };
+  const { worker, stop } = await workerOver(lab, [booking], (_runs, go) => go(), undefined, clock);
+  const run = await worker.sagas.start(booking, null);
+  await began.promise;
+  return { worker, run, booking, attempts, ahead, goOn, stop };
+}
+
 describe('a worker whose lease is over by its own clock while it stops', () => {
   it('signs off all the same, and what was under way counts as lost', async () => {
-    const [began, goOn] = [gate(), gate()];
-    let aheadMs = 0;
-    const attempts: number[] = [];
-    const booking = saga({
-      name: 'booking',
-      input: z.null(),
-      steps: {
-        book: step({
-          async run(_: null, { attempt }) {
-            attempts.push(attempt);
-            began.open();
-            await goOn.promise;
-          },
-        }),
-      },
-      run: ({ steps }) => steps.book(null),
-    });
-    const clock = { ...systemClock, monotonic: () => systemClock.monotonic() + aheadMs };
-    const { worker, stop } = await workerOver(lab, [booking], (_runs, go) => go(), undefined, clock);
-    const run = await worker.sagas.start(booking, null);
-    await began.promise;
+    const { run, booking, attempts, ahead, goOn, stop } = await bookingUnderWay();
     const stopped = stop();
     await new Promise((resolve) => setImmediate(resolve));
     // The store has prolonged the lease, and was not heard.
-    aheadMs = LEASE_MS;
+    ahead.ms = LEASE_MS;
     goOn.open();
     await stopped;
     await lab.worker([booking]);
@@ -144,30 +150,9 @@ describe('a worker whose lease is over by its own clock while it stops', () => {
   });
 
   it('signs off for the leases before as well, which were over before it was asked to stop', async () => {
-    const began = gate();
-    const goOn = gate();
-    let aheadMs = 0;
-    const attempts: number[] = [];
-    const booking = saga({
-      name: 'booking',
-      input: z.null(),
-      steps: {
-        book: step({
-          async run(_: null, { attempt }) {
-            attempts.push(attempt);
-            began.open();
-            await goOn.promise;
-          },
-        }),
-      },
-      run: ({ steps }) => steps.book(null),
-    });
-    const clock = { ...systemClock, monotonic: () => systemClock.monotonic() + aheadMs };
-    const { worker, stop } = await workerOver(lab, [booking], (_runs, go) => go(), undefined, clock);
-    const run = await worker.sagas.start(booking, null);
-    await began.promise;
+    const { worker, run, booking, attempts, ahead, goOn, stop } = await bookingUnderWay();
     const first = worker.id;
-    aheadMs = LEASE_MS;
+    ahead.ms = LEASE_MS;
     worker.wake();
     await eventually('another session', async () => worker.id !== '' && worker.id !== first);
     await stop();

@@ -28,7 +28,7 @@ import {
   type ProbeAnswer,
 } from '../../operations/health/judgements.ts';
 import { sharedAnswer } from '../../runtime/shared-answer.ts';
-import { startInTurn, type NamedService } from './start-in-turn.ts';
+import { startInTurn, TELL_EVERY_MS, type NamedService } from './start-in-turn.ts';
 import { listenForStop } from './stop-signals.ts';
 
 /** What a part is given to be made of. */
@@ -72,8 +72,6 @@ export interface DaemonOptions {
 const LETTING_GO_MS = 3_000;
 /** How long the pages give the same answer about the database, in milliseconds. */
 const PROBE_MS = 1_000;
-/** A database that stays away is told of this often, in milliseconds. */
-const TELL_EVERY_MS = 15_000;
 
 /** Runs until it is told to stop. Resolves with the exit code, except for errors before anything runs, which it rejects with. */
 export async function runDaemon(options: DaemonOptions): Promise<number> {

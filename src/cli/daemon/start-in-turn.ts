@@ -17,8 +17,8 @@ export interface StartTools {
   readonly log: Logger;
 }
 
-/** After so long a start that lasts is told of, and each time again. */
-const TELL_EVERY_MS = 15_000;
+/** What a start waits for is told of after so long, and each time again, in milliseconds. */
+export const TELL_EVERY_MS = 15_000;
 
 /** One after the other, so that the first that cannot be started is the one that is told of. Rejects with what its start rejects with. */
 export async function startInTurn(services: readonly NamedService[], tools: StartTools): Promise<void> {
